@@ -7,10 +7,9 @@ with log W_j = j log z - log j! - log Gamma(a j). Of a given power it is a funct
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
-from scipy.interpolate import BPoly
+from scipy.interpolate import BPoly, PPoly
 from scipy.special import gammaln
 
 from skmoe._numerics.typing import Array
@@ -23,14 +22,6 @@ KNOTS = np.linspace(-35.0, 20.0, 2201)
 # fraction of a standard deviation apart: their sum is that of a smooth function.
 WIDTH = 9.0
 TERMS_PER_DEVIATION = 2.0
-
-
-class LogSum(NamedTuple):
-    """Log of the sum, and its first two derivatives by log z: mean and variance of j."""
-
-    value: Array
-    mean: Array
-    variance: Array
 
 
 def shape_of_jumps(power: float | Array) -> float | Array:
@@ -47,23 +38,35 @@ def indices(center: Array, deviation: Array, per_deviation: float) -> tuple[Arra
     return first + steps * step, step
 
 
-def log_sum(log_z: Array, power: float) -> LogSum:
+def log_sum(log_z: Array, power: float) -> Array:
     """Log of the sum over j of W_j."""
-    shape = shape_of_jumps(power)
-    t = (log_z - shape * np.log(shape)) / (1.0 + shape)
+    shape, t = _position(log_z, power)
     inside = np.clip(t, KNOTS[0], KNOTS[-1])
-    polynomials = _remainders(power)
-    rest, slope, bend = (polynomial(inside) for polynomial in polynomials)
-    # Up to a remainder, which is interpolated, the log of the sum is (1 + a) exp(t).
-    largest = np.exp(t)
-    value = (1.0 + shape) * largest + rest + slope * (t - inside)
-    mean = largest + slope / (1.0 + shape)
-    variance = largest / (1.0 + shape) + bend / (1.0 + shape) ** 2
-    return LogSum(value, mean, variance)
+    rest, slope, _ = _remainders(power)
+    value = (1.0 + shape) * np.exp(t) + rest(inside)
+    return np.asarray(value + slope(inside) * (t - inside))
+
+
+def moments_of_index(log_z: Array, power: float) -> tuple[Array, Array]:
+    """Mean and variance of j under the weights W_j: derivatives of the log of the sum by log z."""
+    shape, t = _position(log_z, power)
+    _, slope, bend = _remainders(power)
+    largest, inside = np.exp(t), np.clip(t, KNOTS[0], KNOTS[-1])
+    mean = largest + slope(inside) / (1.0 + shape)
+    return mean, largest / (1.0 + shape) + bend(inside) / (1.0 + shape) ** 2
+
+
+def _position(log_z: Array, power: float) -> tuple[float, Array]:
+    """The shape a, and t, the log of the index of the largest term.
+
+    Up to a remainder, which is interpolated, the log of the sum is (1 + a) exp(t).
+    """
+    shape = float(shape_of_jumps(power))
+    return shape, (log_z - shape * np.log(shape)) / (1.0 + shape)
 
 
 @lru_cache(maxsize=64)
-def _remainders(power: float) -> tuple[BPoly, BPoly, BPoly]:
+def _remainders(power: float) -> tuple[PPoly, PPoly, PPoly]:
     """The remainder as a function of t, and its first two derivatives."""
     shape = float(shape_of_jumps(power))
     log_z = shape * np.log(shape) + (1.0 + shape) * KNOTS
@@ -80,5 +83,5 @@ def _remainders(power: float) -> tuple[BPoly, BPoly, BPoly]:
         (1.0 + shape) * (mean - largest),
         (1.0 + shape) ** 2 * variance - (1.0 + shape) * largest,
     ]
-    rest = BPoly.from_derivatives(KNOTS, np.stack(table, axis=1))
+    rest = PPoly.from_bernstein_basis(BPoly.from_derivatives(KNOTS, np.stack(table, axis=1)))
     return rest, rest.derivative(), rest.derivative(2)

@@ -9,8 +9,10 @@ import numpy as np
 from skmoe._numerics.quadrature import integral_points
 from skmoe._numerics.typing import Array
 
-# Steps of a bisection, which leave an interval of round-off, and of a search by golden sections.
-BISECTIONS = 80
+# Steps of Newton's method in a bracket, of which a fourth are bisections, the relative change that
+# ends it, and steps of a search by golden sections.
+MOST_STEPS = 200
+ROUND_OFF = 1e-15
 GOLDEN_STEPS = 90
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 
@@ -34,7 +36,10 @@ def search_upper_quantile(functions: Any, q: float, *parameters: Array) -> Array
 def _solve(
     log_tail: Any, sign: float, level: float, functions: Any, parameters: tuple[Array, ...]
 ) -> Array:
-    """Where the log probability of a tail, which rises with sign * y, is at a level."""
+    """Where the log probability of a tail, which rises with sign * y, is at a level.
+
+    Newton's method; a step that would leave the bracket is to its middle.
+    """
     center = functions.mean(*parameters)
     width = np.sqrt(functions.variance(*parameters))
 
@@ -48,11 +53,22 @@ def _solve(
             break
         width = GROWTH * width
         low, high = np.where(above, low - width, low), np.where(below, high + width, high)
-    for _ in range(BISECTIONS):
+    points = 0.5 * (low + high)
+    found = np.zeros(points.shape, dtype=bool)
+    for step in range(MOST_STEPS):
+        value = excess(points)
+        low, high = np.where(value < 0.0, points, low), np.where(value < 0.0, high, points)
+        with np.errstate(all="ignore"):
+            slope = np.exp(functions.log_pdf(points, *parameters) - sign * value - level)
+            newton = points - value / slope
         middle = 0.5 * (low + high)
-        is_below = excess(middle) < 0.0
-        low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
-    return 0.5 * (low + high)
+        inside = (newton > low) & (newton < high) & (step % 4 < 3)
+        moved = np.where(inside, newton, middle)
+        found |= (np.abs(moved - points) <= ROUND_OFF * np.abs(points)) | (value == 0.0)
+        if found.all():
+            break
+        points = np.where(found, points, moved)
+    return points
 
 
 def search_mode(functions: Any, *parameters: Array) -> Array:

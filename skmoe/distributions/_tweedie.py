@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from scipy.special import gammaln, logsumexp, xlogy
+from scipy.special import gammainc, gammaincc, gammaln, logsumexp, xlogy
 from scipy.stats import poisson
 
 from skmoe._numerics.tweedie_series import indices, log_sum, shape_of_jumps
@@ -19,6 +19,9 @@ from skmoe.distributions._poisson import LARGEST, log_cdf_real, log_sf_real
 
 # A value is the sum of a Poisson number of gamma variables. It is zero if there are none; the
 # distribution here is that of the values for which there is one at least.
+
+# Log probability below which a sum nearly underflows.
+LOG_TINY = -600.0
 
 
 def expected_jumps(mean: Array, dispersion: Array, power: Array) -> Array:
@@ -34,7 +37,7 @@ def log_density(y: Array, mean: Array, dispersion: Array, power: Array) -> Array
     total = np.empty(log_z.shape)
     powers = np.broadcast_to(power, log_z.shape)
     for value in np.unique(powers):
-        total[powers == value] = log_sum(log_z[powers == value], float(value)).value
+        total[powers == value] = log_sum(log_z[powers == value], float(value))
     exponent = y * np.power(mean, 1.0 - power) / (power - 1.0) * dispersion**-1.0
     return total - exponent - expected_jumps(mean, dispersion, power) - log_y
 
@@ -51,32 +54,51 @@ def _log_pdf(y: Array, mean: Array, dispersion: Array, power: Array) -> Array:
     return np.where(np.isnan(y), np.nan, np.where(inside, logs, -np.inf))
 
 
-def _log_tail(log_tail: Callable[..., Array], lower: bool, y: Array, *parameters: Array) -> Array:
-    """Log probability of one tail at y, a sum over the numbers of jumps."""
-    y, mean, dispersion, power = np.broadcast_arrays(y, *parameters)
+def _jumps(
+    lower: bool, y: Array, mean: Array, dispersion: Array, power: Array
+) -> tuple[Array, Array, Array]:
+    """Numbers of jumps (J, ...), the logs of their probabilities given one, and y in their unit.
+
+    Far in a tail the likely numbers are those of values next to y.
+    """
     shape, number = shape_of_jumps(power), expected_jumps(mean, dispersion, power)
     scale = dispersion * (power - 1.0) * np.power(mean, power - 1.0)
     at = np.clip(y, 0.0, LARGEST) / scale
-    # Far in a tail the likely numbers of jumps are those of values next to y.
     nearest = np.minimum(mean, at * scale) if lower else np.maximum(mean, at * scale)
     center = expected_jumps(nearest, dispersion, power)
     density = 2.0 * np.sqrt(1.0 + np.max(shape, initial=0.0))
     j, step = indices(center, np.sqrt(center), float(density))
     logs = xlogy(j, number) - number - gammaln(j + 1.0) + np.log(step)
-    logs = logs + log_tail(j * shape - 1.0, np.broadcast_to(at, j.shape))
-    total = logsumexp(logs, axis=0) - _log_positive(mean, dispersion, power)
-    outside = y <= 0.0 if lower else y == np.inf
-    total = np.where(outside, -np.inf, np.minimum(total, 0.0))
-    certain = y == np.inf if lower else y <= 0.0
-    return np.where(np.isnan(y), np.nan, np.where(certain, 0.0, total))
+    return j * shape, logs - _log_positive(mean, dispersion, power), at
 
 
-def _log_cdf(y: Array, mean: Array, dispersion: Array, power: Array) -> Array:
-    return _log_tail(log_sf_real, True, y, mean, dispersion, power)
+def _tail(lower: bool, y: Array, *parameters: Array) -> Array:
+    """Probability of one tail at y, a sum over the numbers of jumps."""
+    y, *others = np.broadcast_arrays(y, *parameters)
+    shapes, logs, at = _jumps(lower, y, *others)
+    tail = (gammainc if lower else gammaincc)(shapes, at)
+    total = np.minimum((np.exp(logs) * tail).sum(axis=0), 1.0)
+    return np.where(np.isnan(y), np.nan, np.where(y <= 0.0, float(not lower), total))
 
 
-def _log_sf(y: Array, mean: Array, dispersion: Array, power: Array) -> Array:
-    return _log_tail(log_cdf_real, False, y, mean, dispersion, power)
+def _log_tail(lower: bool, y: Array, *parameters: Array) -> Array:
+    """Log probability of one tail at y."""
+    y, *others = np.broadcast_arrays(y, *parameters)
+    with np.errstate(divide="ignore"):
+        logs = np.log(_tail(lower, y, *others))
+    far = (logs < LOG_TINY) & (y > 0.0) & (y < np.inf)
+    if far.any():
+        logs[far] = _log_far_tail(lower, y[far], *(values[far] for values in others))
+    return logs
+
+
+def _log_far_tail(lower: bool, y: Array, *parameters: Array) -> Array:
+    """Log probability of a tail that nearly underflows."""
+    shapes, logs, at = _jumps(lower, y, *parameters)
+    log_tail = log_sf_real if lower else log_cdf_real
+    return np.asarray(
+        logsumexp(logs + log_tail(shapes - 1.0, np.broadcast_to(at, shapes.shape)), axis=0)
+    )
 
 
 def _mean(mean: Array, dispersion: Array, power: Array) -> Array:
@@ -102,10 +124,10 @@ POSITIVE_TWEEDIE = ComponentFunctions(
     mean=_mean,
     variance=_variance,
     log_pdf=_log_pdf,
-    cdf=lambda y, *parameters: np.exp(_log_cdf(y, *parameters)),
-    sf=lambda y, *parameters: np.exp(_log_sf(y, *parameters)),
-    log_cdf=_log_cdf,
-    log_sf=_log_sf,
+    cdf=partial(_tail, True),
+    sf=partial(_tail, False),
+    log_cdf=partial(_log_tail, True),
+    log_sf=partial(_log_tail, False),
     draw=_draw,
 )
 

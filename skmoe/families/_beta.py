@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import digamma, expit, gammaln, logit, polygamma
+from scipy.special import digamma, expit, gammaln, logit
 
+from skmoe._numerics.trigamma import trigamma
 from skmoe._numerics.typing import Array
 from skmoe.distributions import BetaComponents
 from skmoe.families._base import LOG_DISPERSION_BOUNDS, Family
@@ -85,7 +86,7 @@ class Beta(Family):
     def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
         """Variance of the logit of y, times the squared derivative of the mean."""
         mean, rest, precision = expit(predictor), expit(-predictor), np.exp(-log_dispersion[0])
-        variance = polygamma(1, precision * mean) + polygamma(1, precision * rest)
+        variance = trigamma(precision * mean) + trigamma(precision * rest)
         return np.square(mean * rest) * precision * variance
 
     def dispersion_derivatives(
@@ -100,9 +101,9 @@ class Beta(Family):
             + rest * (log_rest - digamma(precision * rest))
         )
         second = (
-            polygamma(1, precision)
-            - np.square(mean) * polygamma(1, precision * mean)
-            - np.square(rest) * polygamma(1, precision * rest)
+            trigamma(precision)
+            - np.square(mean) * trigamma(precision * mean)
+            - np.square(rest) * trigamma(precision * rest)
         )
         first = precision * by_precision
         return [-first], [[first + np.square(precision) * second]]
@@ -114,7 +115,7 @@ class Beta(Family):
         log_y, log_rest, mean, rest = self._at(y, predictor)
         precision = np.exp(-log_dispersion[0])
         expected = digamma(precision * mean) - digamma(precision * rest)
-        slope = mean * polygamma(1, precision * mean) - rest * polygamma(1, precision * rest)
+        slope = mean * trigamma(precision * mean) - rest * trigamma(precision * rest)
         return [-mean * rest * (log_y - log_rest - expected - precision * slope)]
 
     def mean(self, predictor: Array, log_dispersion: Any) -> Array:

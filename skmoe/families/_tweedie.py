@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from skmoe._data.checks import check_real
-from skmoe._numerics.tweedie_series import log_sum, shape_of_jumps
+from skmoe._numerics.tweedie_series import log_sum, moments_of_index, shape_of_jumps
 from skmoe._numerics.typing import Array
 from skmoe.distributions._nested import NestedComponents
 from skmoe.distributions._tweedie import tweedie_components
@@ -78,27 +78,20 @@ class Tweedie(PowerVariance):
         first = y * np.power(mean, 1.0 - power) / (1.0 - power)
         return first - np.power(mean, 2.0 - power) / (2.0 - power)
 
-    def _series(self, y: Array, log_dispersion: Any) -> tuple[Array, Array, Array]:
-        """Log of the series at positive y, and its derivatives by the log dispersion; else zero."""
-        positive, shape = y > 0.0, shape_of_jumps(self.power)
-        log_y = np.log(np.where(positive, y, 1.0))
-        log_z = shape * (log_y - np.log(self.power - 1.0)) - np.log(2.0 - self.power)
-        log_z = log_z - (1.0 + shape) * log_dispersion[0]
-        value, mean, variance = log_sum(log_z, self.power)
-        return (
-            np.where(positive, value - log_y, 0.0),
-            np.where(positive, -(1.0 + shape) * mean, 0.0),
-            np.where(positive, np.square(1.0 + shape) * variance, 0.0),
-        )
+    def _log_z(self, y: Array, log_dispersion: Any) -> Array:
+        """Argument of the series of the density at y, of which zeros are taken as one."""
+        shape = shape_of_jumps(self.power)
+        log_y = np.log(np.where(y > 0.0, y, 1.0)) - np.log(self.power - 1.0)
+        return shape * log_y - np.log(2.0 - self.power) - (1.0 + shape) * log_dispersion[0]
 
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Log density of positive values, and log probability of zero."""
-        possible = y >= 0.0
-        relative, mean = self._relative(np.where(possible, y, 0.0), predictor)
-        series, _, _ = self._series(relative, log_dispersion)
-        logs = self._exponent(relative, mean) * np.exp(-log_dispersion[0]) + series
-        logs = logs - np.where(relative > 0.0, np.log(self._unit), 0.0)
-        return np.where(possible, logs, -np.inf)
+        relative, mean = self._relative(np.maximum(y, 0.0), predictor)
+        logs = self._exponent(relative, mean) * np.exp(-log_dispersion[0])
+        series = log_sum(self._log_z(relative, log_dispersion), self.power)
+        positive = y > 0.0
+        logs = logs + np.where(positive, series - np.log(np.where(positive, y, 1.0)), 0.0)
+        return np.where(y >= 0.0, logs, -np.inf)
 
     def dispersion_derivatives(
         self, y: Array, predictor: Array, log_dispersion: Any
@@ -106,8 +99,9 @@ class Tweedie(PowerVariance):
         """By the log dispersion, of the exponent and of the series."""
         relative, mean = self._relative(y, predictor)
         exponent = self._exponent(relative, mean) * np.exp(-log_dispersion[0])
-        _, first, second = self._series(relative, log_dispersion)
-        return [first - exponent], [[second + exponent]]
+        index, variance = moments_of_index(self._log_z(relative, log_dispersion), self.power)
+        factor = np.where(y > 0.0, 1.0 + shape_of_jumps(self.power), 0.0)
+        return [-factor * index - exponent], [[np.square(factor) * variance + exponent]]
 
     def components(self, predictor: Array, log_dispersion: Any) -> NestedComponents:
         """A point mass at zero and positive values."""

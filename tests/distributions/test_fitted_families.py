@@ -28,8 +28,9 @@ families = pytest.mark.parametrize("name", FAMILIES)
 
 def target(name):
     if name in DISTRIBUTIONS:
-        middle = 0.0 if name == "beta" else 1.0  # whose density is smooth at both ends then
-        return draw(name, middle + 0.3 * X[:, 0], np.random.default_rng(1), (0.15, 8.0))
+        # The density of a beta distribution is smooth at both ends then.
+        middle, dispersion = (0.0, 0.05) if name == "beta" else (1.0, 0.15)
+        return draw(name, middle + 0.3 * X[:, 0], np.random.default_rng(1), (dispersion, 8.0))
     atoms = FAMILIES[name].atoms
     return np.full(60, atoms[0]) if atoms else np.random.default_rng(1).uniform(1.0, 3.0, size=60)
 

@@ -9,10 +9,10 @@ import numpy as np
 from skmoe._numerics.quadrature import integral_points
 from skmoe._numerics.typing import Array
 
-# Steps of Newton's method in a bracket, of which a fourth are bisections, the relative change that
-# ends it, and steps of a search by golden sections.
+# Steps of Newton's method in a bracket, the relative change that ends it, and steps of a search by
+# golden sections.
 MOST_STEPS = 200
-ROUND_OFF = 1e-15
+ROUND_OFF = 1e-12
 GOLDEN_STEPS = 90
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 
@@ -38,7 +38,8 @@ def _solve(
 ) -> Array:
     """Where the log probability of a tail, which rises with sign * y, is at a level.
 
-    Newton's method; a step that would leave the bracket is to its middle.
+    Newton's method; a step that would leave the bracket is to its middle. Logs of tails are
+    concave for most distributions, so that Newton's method does not cycle.
     """
     center = functions.mean(*parameters)
     width = np.sqrt(functions.variance(*parameters))
@@ -55,19 +56,18 @@ def _solve(
         low, high = np.where(above, low - width, low), np.where(below, high + width, high)
     points = 0.5 * (low + high)
     found = np.zeros(points.shape, dtype=bool)
-    for step in range(MOST_STEPS):
+    for _ in range(MOST_STEPS):
         value = excess(points)
         low, high = np.where(value < 0.0, points, low), np.where(value < 0.0, high, points)
         with np.errstate(all="ignore"):
             slope = np.exp(functions.log_pdf(points, *parameters) - sign * value - level)
             newton = points - value / slope
-        middle = 0.5 * (low + high)
-        inside = (newton > low) & (newton < high) & (step % 4 < 3)
-        moved = np.where(inside, newton, middle)
-        found |= (np.abs(moved - points) <= ROUND_OFF * np.abs(points)) | (value == 0.0)
+        found |= np.abs(newton - points) <= ROUND_OFF * np.abs(points)
+        found |= high - low <= ROUND_OFF * np.abs(points)
         if found.all():
             break
-        points = np.where(found, points, moved)
+        inside = (newton >= low) & (newton <= high)
+        points = np.where(found, points, np.where(inside, newton, 0.5 * (low + high)))
     return points
 
 

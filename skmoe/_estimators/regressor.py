@@ -38,12 +38,13 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     family : str, Family or list, default="normal"
         Conditional distribution of y under an expert: "normal" for any numbers, "student_t" if
         there are outliers, "lognormal", "gamma" or "inverse_gaussian" for positive numbers,
-        "poisson" or "negative_binomial" for counts, "ordinal" for ratings. Further: "zero" (the
-        value 0), "uniform" (any value in the range of y). An object of `skmoe.families` has
-        options, such as `StudentT(df=4)`. A list has a family for each expert, such as
-        `["zero", "poisson"]` for excess zeros. Counts and positive numbers have a log link. Experts
-        that are estimators predict the mean of y; they need one family for all, not "ordinal",
-        "zero" or "uniform".
+        "weibull" or "exponential" for times, "tweedie" for amounts that are often 0, "beta" for
+        shares between 0 and 1, "poisson" or "negative_binomial" for counts, "ordinal" for ratings.
+        Further: "zero" and "one" (the values 0 and 1), "uniform" (any value in the range of y). An
+        object of `skmoe.families` has options, such as `StudentT(df=4)`. A list has a family for
+        each expert, such as `["zero", "poisson"]` for excess zeros. Counts and positive numbers
+        have a log link. Experts that are estimators predict the mean of y; they need one family
+        for all, not "beta", "ordinal", "zero", "one" or "uniform".
     gate : {"softmax", "constant"} or gate object, default="softmax"
         Probability of each expert given the features. "constant" gives all rows the same
         probabilities: a mixture of regressions. An object derives from `skmoe.protocols.Gate`.
@@ -148,8 +149,9 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Dispersion of experts of other families; NaN for experts without. Squared scale of
         "student_t", in squared units of y; variance of log(y) of "lognormal"; inverse shape of
         "gamma". The variance of "gamma" is `dispersion_` times the squared mean, and that of
-        "negative_binomial" is larger by the mean. That of "inverse_gaussian" is `dispersion_`, in
-        units of 1/y, times the mean to the power of three.
+        "negative_binomial" is larger by the mean. That of "inverse_gaussian" and "tweedie" is
+        `dispersion_` times the mean to the power of three and of 1.5. Squared inverse shape of
+        "weibull"; inverse precision of "beta".
     df_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Degrees of freedom of experts with `family="student_t"`, if they are estimated.
     threshold_steps_ : ndarray of shape (n_experts, n_values - 2)

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -187,6 +188,9 @@ def _joint_points(X: Array, Y: Array) -> Array:
 
 # --- initializers -----------------------------------------------------------------------------
 
+# Filters of warnings and limits of threads belong to the process: starts in threads take turns.
+PROCESS_STATE = Lock()
+
 
 @cache  # finding the libraries takes longer than k-means on few rows
 def _threadpools() -> ThreadpoolController:
@@ -207,7 +211,11 @@ def kmeans(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Gen
     model = KMeans(n_experts, init=centers, n_init=1, tol=0.0, max_iter=30)
     # On so few rows threads wait for each other longer than they compute. An expert starts without
     # rows where points are equal but for round-off, of which KMeans warns.
-    with _threadpools().limit(limits=1, user_api="openmp"), warnings.catch_warnings():
+    with (
+        PROCESS_STATE,
+        _threadpools().limit(limits=1, user_api="openmp"),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(points, sample_weight=weight).labels_
 

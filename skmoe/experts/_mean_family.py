@@ -260,7 +260,8 @@ class MeanFamily:
         curvature = np.where(fixed, np.eye(n_own), curvature)
         values, vectors = np.linalg.eigh(curvature)
         mass = self._summed(resp.sum(axis=1))[:, None, None]
-        values = np.clip(np.abs(values), MIN_CURVATURE * mass + TINY, MAX_CURVATURE * mass + TINY)
+        most = MAX_CURVATURE * np.maximum(mass, 1.0)
+        values = np.clip(np.abs(values), MIN_CURVATURE * mass + TINY, most)
         rotated = np.einsum("kmtu,kmt->kmu", vectors, gradient) / values
         step = np.einsum("kmtu,kmu->kmt", vectors, rotated)
         longest = np.abs(step).max(axis=-1, keepdims=True) / MAX_CHANGE

@@ -357,7 +357,8 @@ def test_a_number_replaces_the_penalty_of_a_gate(gate, gate_alpha, expected):
 def test_a_family_is_advised_that_takes_the_refused_value(name):
     """The message on a target outside the support names only families that have it inside."""
     for value in (-1.5, 0.0):
-        y = np.where(np.arange(N_ROWS) == 1, value, 0.0 if name == "zero" else 3.0)
+        other = {"zero": 0.0, "one": 1.0, "beta": 0.5}.get(name, 3.0)
+        y = np.where(np.arange(N_ROWS) == 1, value, other)
         moe = MixtureOfExpertsRegressor(1, family=example(name), **SHORT)
         try:
             fit_quietly(moe, X, y)

@@ -75,7 +75,6 @@ def test_penalties_are_found_where_the_documentation_says(options, gate, slopes,
         ({}, "auto", "auto"),
         ({"alpha": "ard", "gate_alpha": 1.0}, "given", "ard"),
         ({"base": LogisticRegression()}, "given", "given"),
-        ({"gate": "constant"}, "none", "auto"),
     ],
 )
 def test_penalties_of_classifiers_are_found_alike(options, gate, slopes):

@@ -163,7 +163,7 @@ def test_distribution_of_heavy_tails_around_a_mean_has_this_mean(stacked):
 def test_out_of_bag_noise_does_not_depend_on_the_origin_of_y(kind):
     """Rows that are in all bags have no prediction, for which ensembles have a mean of zero."""
     X, y = data(100)
-    forest = kind(n_estimators=3, oob_score=True, random_state=0)
+    forest = kind(n_estimators=8, oob_score=True, random_state=0)
     found = [
         fit_quietly(mixture(1, expert=forest, cross_fit="oob"), X, y + shift).noise_variance_
         for shift in (0.0, 1000.0)

@@ -11,6 +11,9 @@ from scipy.special import logsumexp
 
 from skmoe._numerics.typing import TINY, Array
 
+# Log probability below which sums of probabilities nearly underflow.
+LOG_NEGLIGIBLE = -600.0
+
 LOG_2PI = float(np.log(2.0 * np.pi))
 LOG_TINY = float(np.log(TINY))
 

@@ -20,7 +20,7 @@ KNOTS = np.linspace(-35.0, 20.0, 2201)
 
 # Terms of a sum lie within this number of standard deviations of the largest one, and are a
 # fraction of a standard deviation apart: their sum is that of a smooth function.
-WIDTH = 9.0
+TERMS_WITHIN = 9.0
 TERMS_PER_DEVIATION = 2.0
 
 
@@ -32,8 +32,8 @@ def shape_of_jumps(power: float | Array) -> float | Array:
 def indices(center: Array, deviation: Array, per_deviation: float) -> tuple[Array, Array]:
     """Whole numbers from 1 on about a center, (J, ...), and their distance."""
     step = np.maximum(np.floor(deviation / per_deviation), 1.0)
-    n_terms = int(np.ceil(2.0 * WIDTH * per_deviation)) + 12
-    first = np.maximum(np.floor(center - WIDTH * per_deviation * step), 1.0)
+    n_terms = int(np.ceil(2.0 * TERMS_WITHIN * per_deviation)) + 12
+    first = np.maximum(np.floor(center - TERMS_WITHIN * per_deviation * step), 1.0)
     steps = np.arange(n_terms).reshape(-1, *[1] * np.ndim(center))
     return first + steps * step, step
 

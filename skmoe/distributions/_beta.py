@@ -8,12 +8,10 @@ import numpy as np
 from scipy.special import betainc, betaincinv, betaln, xlog1py, xlogy
 
 from skmoe._numerics.incomplete_beta import log_beta_fraction
+from skmoe._numerics.probability import LOG_NEGLIGIBLE
 from skmoe._numerics.typing import Array
 from skmoe.distributions._component_functions import ComponentFunctions
 from skmoe.distributions._components import Components
-
-# Log probability below which the incomplete beta function nearly underflows.
-LOG_TINY = -600.0
 
 
 def _log_pdf(y: Array, first: Array, second: Array) -> Array:
@@ -36,7 +34,7 @@ def _log_cdf(y: Array, first: Array, second: Array) -> Array:
     y, first, second = np.broadcast_arrays(y, first, second)
     with np.errstate(divide="ignore"):
         logs = np.log(_cdf(y, first, second))
-    far = (logs < LOG_TINY) & (y > 0.0)
+    far = (logs < LOG_NEGLIGIBLE) & (y > 0.0)
     x, a, b = y[far], first[far], second[far]
     fraction = log_beta_fraction(a, b, x, a - (a + b) * x)
     logs[far] = a * np.log(x) + b * np.log1p(-x) - betaln(a, b) + fraction

@@ -11,8 +11,8 @@ from skmoe._numerics.typing import Array
 
 # Steps of Newton's method in a bracket, the relative change that ends it, and steps of a search by
 # golden sections.
-MOST_STEPS = 200
-ROUND_OFF = 1e-12
+MAX_QUANTILE_STEPS = 200
+NEWTON_ROUND_OFF = 1e-12
 GOLDEN_STEPS = 90
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 
@@ -56,14 +56,14 @@ def _solve(
         low, high = np.where(above, low - width, low), np.where(below, high + width, high)
     points = 0.5 * (low + high)
     found = np.zeros(points.shape, dtype=bool)
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_QUANTILE_STEPS):
         value = excess(points)
         low, high = np.where(value < 0.0, points, low), np.where(value < 0.0, high, points)
         with np.errstate(all="ignore"):
             slope = np.exp(functions.log_pdf(points, *parameters) - sign * value - level)
             newton = points - value / slope
-        found |= np.abs(newton - points) <= ROUND_OFF * np.abs(points)
-        found |= high - low <= ROUND_OFF * np.abs(points)
+        found |= np.abs(newton - points) <= NEWTON_ROUND_OFF * np.abs(points)
+        found |= high - low <= NEWTON_ROUND_OFF * np.abs(points)
         if found.all():
             break
         inside = (newton >= low) & (newton <= high)

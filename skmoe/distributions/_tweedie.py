@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import gammainc, gammaincc, gammaln, logsumexp, xlogy
 from scipy.stats import poisson
 
+from skmoe._numerics.probability import LOG_NEGLIGIBLE
 from skmoe._numerics.tweedie_series import indices, log_sum, shape_of_jumps
 from skmoe._numerics.typing import Array
 from skmoe.distributions._component_functions import ComponentFunctions
@@ -19,9 +20,6 @@ from skmoe.distributions._poisson import LARGEST, log_cdf_real, log_sf_real
 
 # A value is the sum of a Poisson number of gamma variables. It is zero if there are none; the
 # distribution here is that of the values for which there is one at least.
-
-# Log probability below which a sum nearly underflows.
-LOG_TINY = -600.0
 
 
 def expected_jumps(mean: Array, dispersion: Array, power: Array) -> Array:
@@ -86,7 +84,7 @@ def _log_tail(lower: bool, y: Array, *parameters: Array) -> Array:
     y, *others = np.broadcast_arrays(y, *parameters)
     with np.errstate(divide="ignore"):
         logs = np.log(_tail(lower, y, *others))
-    far = (logs < LOG_TINY) & (y > 0.0) & (y < np.inf)
+    far = (logs < LOG_NEGLIGIBLE) & (y > 0.0) & (y < np.inf)
     if far.any():
         logs[far] = _log_far_tail(lower, y[far], *(values[far] for values in others))
     return logs

@@ -16,7 +16,7 @@ from skmoe.protocols import Dispersion
 
 # Logarithm of the ratio of y to its scale, to the power of the shape, beyond which this power is
 # linear in the logarithm: the products in derivatives are finite.
-MAX_EXPONENT = 300.0
+LINEAR_FROM = 300.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Weibull(Family):
         """Standardised logarithm, its exponential, and the root of the dispersion."""
         root = np.exp(0.5 * log_dispersion[0])
         deviation = (np.log(np.where(y > 0.0, y, 1.0)) - predictor) / root
-        beyond = np.maximum(deviation - MAX_EXPONENT, 0.0)
+        beyond = np.maximum(deviation - LINEAR_FROM, 0.0)
         power = np.exp(deviation - beyond) * (1.0 + beyond)
         return deviation, power, root
 

@@ -74,7 +74,8 @@ def test_mixtures_of_rare_values_are_fitted_without_false_alarms(n_experts, frac
     assert not any("EM stopped" in str(warning.message) for warning in caught)
     assert moe.n_iter_ > 1
     assert moe.score(X, y) > 0.05
-    assert (moe.noise_variance_ <= y.var() * 1.1).all()
+    # Noise variances of few rows count the uncertainty of their slopes.
+    assert (moe.noise_variance_ <= y.var() * 1.5).all()
 
 
 @pytest.mark.parametrize("load", [load_breast_cancer, load_iris])

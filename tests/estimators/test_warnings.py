@@ -223,7 +223,12 @@ def test_extreme_weights_do_not_warn_of_numbers(weight):
     assert np.isfinite(moe.predict(wide)).all()
 
 
-POINTS = {"poisson": "counts", "negative_binomial": "counts", "student_t": "numbers"}
+POINTS = {
+    "beta": "shares",
+    "poisson": "counts",
+    "negative_binomial": "counts",
+    "student_t": "numbers",
+}
 FEW = {"n_experts": 2, "n_init": 1, "max_iter": 5}
 STRICT = [
     (regressor(**FEW | {"n_experts": 3}, top_k=2), "numbers"),
@@ -250,6 +255,7 @@ def test_no_floating_point_error_is_raised_where_numpy_raises_them(moe, task):
         "counts": np.abs(np.round(Y)),
         "ratings": np.minimum(np.abs(np.round(Y)), 3.0),
         "positive": POSITIVE,
+        "shares": POSITIVE / (1.0 + POSITIVE),
         "classes": CLASSES,
     }[task][:60]
     with np.errstate(all="raise"), warnings.catch_warnings():

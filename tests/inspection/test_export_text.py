@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
+from scipy.special import gamma
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -44,7 +45,11 @@ def lines_from(text, start):
 
 INVERSES = {"identity": lambda eta: eta, "log": np.exp, "logit": lambda eta: 1 / (1 + np.exp(-eta))}
 BEGINNINGS = {"identity": "y = ", "log": "expected y = exp(", "logit": "log odds of "}
-BEGINNINGS_OF_FAMILIES = {"lognormal": "median y = exp("}
+BEGINNINGS_OF_FAMILIES = {
+    "lognormal": "median y = exp(",
+    "weibull": "scale of y = exp(",
+    "beta": "logit of expected y = ",
+}
 
 
 @pytest.mark.parametrize(("name", "task"), [kind for kind in KINDS if kind[0] != "ordinal"])
@@ -60,6 +65,8 @@ def test_equations_give_the_predictions_of_the_experts(name, task):
         found = INVERSES[moe.link_](predictors)
         if name == "lognormal":  # from medians to means
             found = np.exp(predictors + 0.5 * moe.dispersion_.ravel())
+        if name == "weibull":  # from scales to means
+            found = found * gamma(1.0 + np.sqrt(moe.dispersion_.ravel()))
         assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 

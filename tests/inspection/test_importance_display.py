@@ -114,7 +114,7 @@ def test_scores_of_families_are_log_densities(family):
     elif example(family).link:
         y = draw_target(family, 0.5 * X[:, 1], rng)
     else:
-        y = np.zeros(150) if family == "zero" else rng.uniform(size=150)
+        y = {"zero": np.zeros(150), "one": np.ones(150)}.get(family, rng.uniform(size=150))
     options = {"family": family} if isinstance(family, list) else options_of(family)
     moe = fit_quietly(regressor(**options, max_iter=5), X, y)
     found = permutation_importance_by_part(moe, X, y, n_repeats=1, random_state=0)

@@ -37,6 +37,8 @@ from skmoe._inference.maxima import Maxima
 from skmoe._mixture.em import ResumeState
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params
+from skmoe.experts._generalized_linear import GeneralizedLinearExperts
+from skmoe.experts._linear import LinearExperts
 from skmoe.experts._linear_families import GeneralizedLinearParams
 from skmoe.experts._registry import ANY_FAMILY, EXPERTS
 from skmoe.families import FAMILIES
@@ -53,6 +55,13 @@ FORMER_PARAMETERS = {"specialize": True}
 
 # Parameters that documents of earlier releases lack, and that have their default there.
 LATER_PARAMETERS = {"max_n_experts"}
+
+# Fields that values in documents of earlier releases lack, with the encoded values that they have.
+LATER_FIELDS: dict[Any, dict[str, Any]] = {
+    ResumeState.__name__: {"first": None},
+    LinearExperts.__name__: {"predictor_squares": {"type": "tuple", "values": []}},
+    GeneralizedLinearExperts.__name__: {"predictor_squares": {"type": "tuple", "values": []}},
+}
 
 # Errors of values that are no such document.
 DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -232,8 +241,7 @@ def _of_this_release(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     value = {name: _of_this_release(entry) for name, entry in value.items()}
-    if value.get("type") == ResumeState.__name__:
-        value = {"first": None} | value
+    value = LATER_FIELDS.get(value.get("type"), {}) | value
     if value.get("type") == "LinearParams":
         variance = value.pop("log_variance")
         entries = [[[entry] for entry in row] for row in variance["values"]]

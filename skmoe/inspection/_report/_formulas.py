@@ -295,10 +295,12 @@ class Form(NamedTuple):
         return np.column_stack([np.median(gaps, axis=1), gaps])
 
     def error(self, found: Array, wanted: Array) -> float:
-        """Largest difference of rows of tables, in these units."""
+        """Largest difference of rows of tables, in these units; not a number if one is zero."""
         n_beyond = 0 if self.values else round(SCORES_BEYOND / SCORE_STEP)
         checked = [0, *range(1 + n_beyond, wanted.shape[1] - n_beyond)]
-        return float(np.max((np.abs(found - wanted) / self.units(wanted))[:, checked]))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            differences = np.abs(found - wanted) / self.units(wanted)
+        return float(np.max(differences[:, checked]))
 
     def as_lists(self, start: float, step: float, table: Array) -> dict[str, Any]:
         """The table, in short numbers, with what its reader needs."""

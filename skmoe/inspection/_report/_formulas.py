@@ -260,6 +260,8 @@ def _tabulate(
         table, between = fine[::2], fine[1::2]
         if form.error(_midpoints(table), between) < TABLE_TOL:
             break
+    if not form.units(table).all():  # quantiles that round to a bound
+        return None
     return form.as_lists(low, (high - low) / (n_rows - 1), table)
 
 

@@ -35,8 +35,10 @@ from skmoe._numerics.typing import Array
 
 # Features named in the description of a gate, and their smallest effect relative to the largest.
 MAX_FEATURES_NAMED = 3
-
 MIN_RELATIVE_EFFECT = 0.25
+
+# Log odds per standard deviation below which the probability of an expert is nearly the same.
+MIN_EFFECT = 0.005
 
 # Linearly dependent columns named in a note.
 MAX_COLUMNS_NAMED = 6
@@ -329,6 +331,8 @@ def _gate_description(
     columns, scale = gate_column_index(preprocessor), preprocessor.feature_scaling.scale
     indicators = indicator_columns(found.mixture, found.attributes.get("feature_range_"))
     sizes = np.abs([effect for _, effect in effects[k]])
+    if sizes.max() < MIN_EFFECT:
+        return f"nearly {same}"
     described = []
     for i in np.argsort(-sizes, kind="stable")[:MAX_FEATURES_NAMED]:
         if sizes[i] > MIN_RELATIVE_EFFECT * sizes.max():

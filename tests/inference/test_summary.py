@@ -172,6 +172,8 @@ def test_the_gate_is_described_by_its_largest_effects():
     constant = MixtureOfExpertsRegressor(2, gate="constant", **FIXED).fit(frame, y).summary()
     assert "same probability for every row" in constant.experts[0].gate_description
     assert not constant.experts[0].gate_effects
+    tiny = MixtureOfExpertsRegressor(2, **FIXED).set_params(gate_alpha=1e7).fit(frame, y).summary()
+    assert tiny.experts[0].gate_description == "nearly the same probability for every row"
 
 
 @pytest.mark.parametrize("case", QUICK_CASES)

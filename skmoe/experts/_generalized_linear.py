@@ -36,10 +36,6 @@ from skmoe.protocols import permute_experts
 MAX_DISPERSION_STEP = 2.0
 MIN_DISPERSION_CURVATURE = 1e-4
 
-# Distance of the log of a dispersion from its lower bound that is none, as of the dispersion of a
-# negative binomial that is nearly a Poisson distribution.
-NEAR_BOUND = float(np.log(10.0))
-
 # Least part of a scale that is noise.
 MIN_NOISE_SHARE = 0.1
 
@@ -361,12 +357,7 @@ class GeneralizedLinearExperts(LinearFamilies):
         """Unused coordinates, and dispersions at a bound, (K, P)."""
         n_experts, n_outputs, n_columns = params.coef.shape
         constants, log_dispersion = self._constants(params), params.log_dispersion
-        # Near the bound of a dispersion that is no scale, the likelihood is flat in its logarithm.
-        margin = np.full(log_dispersion.shape, NEAR_BOUND)
-        experts, outputs = np.nonzero(constants.has_scale)
-        margin[experts, outputs, constants.scale_index[experts]] = 0.0
-        at_bound = log_dispersion <= constants.low + margin
-        at_bound |= log_dispersion >= constants.high
+        at_bound = (log_dispersion <= constants.flat) | (log_dispersion >= constants.high)
         unused = ~constants.has_predictor
         # A shared slope is used if another expert has it.
         own = ~self.shared_coordinates(params)[: n_outputs * n_columns] | unused.all()

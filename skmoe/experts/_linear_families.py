@@ -35,6 +35,11 @@ MAX_DEVIATION = 4.0
 MAD_TO_STD = 1.4826
 
 
+# Distance of the log dispersion of a distribution of counts from its lower bound, up to which it is
+# nearly a Poisson distribution.
+NEARLY_POISSON = float(np.log(10.0))
+
+
 class GeneralizedLinearParams(NamedTuple):
     """Coefficients (K, m, d), and log dispersions (K, m, T) for m outputs.
 
@@ -67,6 +72,7 @@ class FitConstants(NamedTuple):
     has_predictor: Array  # of each expert, boolean of shape (K,)
     low: Array  # smallest log dispersions, (K, m, T); zero for unused ones
     high: Array  # largest log dispersions, (K, m, T)
+    flat: Array  # log dispersions up to which the likelihood is nearly constant, (K, m, T)
     has_scale: Array  # one for each expert and output with a scale, and zero for others, (K, m)
     scale_index: Array  # of the scale among the dispersion parameters, (K,)
     strength: Array  # of the prior of each scale, in rows, (K, m); zero without a scale
@@ -408,13 +414,14 @@ class LinearFamilies(Experts):
     def constants(self, n_experts: int, n_outputs: int, n_columns: int) -> FitConstants:
         """What is the same for all parameters of a shape."""
         groups, shape = self._groups(n_experts), (n_experts, n_outputs)
-        low, high = np.zeros((2, *shape, len(self.dispersions)))
+        low, high, margin = np.zeros((3, *shape, len(self.dispersions)))
         scale_index = np.zeros(n_experts, dtype=int)
         has_scale, strength, noise_squares, predictor_squares = np.zeros((4, *shape))
         found = np.resize(self.predictor_squares, shape)  # those of an average are repeated
         for number, family, experts, indices in groups:
-            for index, bounds in zip(indices, family.log_dispersion_bounds, strict=True):
-                low[experts, :, index], high[experts, :, index] = bounds
+            for index, ends in zip(indices, family.log_dispersion_bounds, strict=True):
+                low[experts, :, index], high[experts, :, index] = ends
+                margin[experts, :, index] = NEARLY_POISSON if family.is_count else 0.0
             if family.has_scale:
                 variance = self._target_variance(number)
                 low[experts, :, indices[0]] = np.log(np.array(self.variance_floor) * variance)
@@ -430,7 +437,8 @@ class LinearFamilies(Experts):
         ridge = self._ridge(n_experts, n_columns)
         scales = has_scale, scale_index, strength
         squares = noise_squares + predictor_squares, predictor_squares
-        return FitConstants(groups, has_predictor, low, high, *scales, *squares, ridge)
+        bounds = low, high, low + margin
+        return FitConstants(groups, has_predictor, *bounds, *scales, *squares, ridge)
 
     def _constants(self, params: GeneralizedLinearParams) -> FitConstants:
         return _constants_of(self, params.coef.shape)

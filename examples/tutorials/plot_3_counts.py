@@ -56,7 +56,7 @@ selected.fit(X, y, offset=offset)
 print("log probability of held-out people:", selected.n_experts_scores_.round(3))
 print("selected:", selected.n_experts_, "of", selected.n_experts_ties_)
 moe = MixtureOfExpertsRegressor(3, family="negative_binomial", random_state=0)
-moe.fit(X, y, offset=offset)
+moe = moe.fit(X, y, offset=offset)
 
 # %%
 # The regimes

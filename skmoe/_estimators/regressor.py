@@ -36,15 +36,15 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         experts, or a list with one for each. Experts that are estimators are cross-fitted. An
         object of `skmoe.protocols.Experts` has its own density, penalties and dispersion options.
     family : str, Family or list, default="normal"
-        Conditional distribution of y under an expert: "normal" for any numbers, "student_t" if
-        there are outliers, "lognormal", "gamma" or "inverse_gaussian" for positive numbers,
-        "weibull" or "exponential" for times, "tweedie" for amounts that are often 0, "beta" for
-        shares between 0 and 1, "poisson" or "negative_binomial" for counts, "ordinal" for ratings.
-        Further: "zero" and "one" (the values 0 and 1), "uniform" (any value in the range of y). An
-        object of `skmoe.families` has options, such as `StudentT(df=4)`. A list has a family for
-        each expert, such as `["zero", "poisson"]` for excess zeros. Counts and positive numbers
-        have a log link. Experts that are estimators predict the mean of y; they need one family
-        for all, not "beta", "ordinal", "zero", "one" or "uniform".
+        Conditional distribution of y under an expert. For any numbers: "normal", or "student_t" if
+        there are outliers. For positive numbers: "lognormal", "gamma" or "inverse_gaussian", and
+        "weibull" or "exponential" for times. For amounts that are often 0: "tweedie". For shares
+        between 0 and 1: "beta". For counts: "poisson" or "negative_binomial". For ratings:
+        "ordinal". Further: "zero" and "one" (the values 0 and 1), "uniform" (any value in the range
+        of y). An object of `skmoe.families` has options, such as `StudentT(df=4)`. A list has a
+        family for each expert, such as `["zero", "poisson"]` for excess zeros. Counts and positive
+        numbers have a log link. Experts that are estimators predict the mean of y; they need one
+        family for all, not "beta", "ordinal", "zero", "one" or "uniform".
     gate : {"softmax", "constant"} or gate object, default="softmax"
         Probability of each expert given the features. "constant" gives all rows the same
         probabilities: a mixture of regressions. An object derives from `skmoe.protocols.Gate`.

@@ -23,9 +23,9 @@ class Tweedie(PowerVariance):
     r"""Tweedie distribution with mean :math:`\exp(\eta)` and variance :math:`\phi \mu^p` [1]_.
 
     Use it, as `family="tweedie"`, for amounts that are zero in many rows and positive in others,
-    such as the cost of all claims of a policy or the rain of a day: the sum of a Poisson number of
-    gamma variables. The density is with respect to the sum of Lebesgue measure and the point mass
-    at zero. Amounts of one output only.
+    such as the cost of all claims of a policy or the rain of a day. It is the sum of a Poisson
+    number of gamma variables. The density is with respect to the sum of Lebesgue measure and the
+    point mass at zero. Amounts of one output only.
 
     Parameters
     ----------

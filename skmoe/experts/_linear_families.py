@@ -35,11 +35,6 @@ MAX_DEVIATION = 4.0
 MAD_TO_STD = 1.4826
 
 
-# Distance of the log dispersion of a distribution of counts from its lower bound, up to which it is
-# nearly a Poisson distribution.
-NEARLY_POISSON = float(np.log(10.0))
-
-
 class GeneralizedLinearParams(NamedTuple):
     """Coefficients (K, m, d), and log dispersions (K, m, T) for m outputs.
 
@@ -421,7 +416,7 @@ class LinearFamilies(Experts):
         for number, family, experts, indices in groups:
             for index, ends in zip(indices, family.log_dispersion_bounds, strict=True):
                 low[experts, :, index], high[experts, :, index] = ends
-                margin[experts, :, index] = NEARLY_POISSON if family.is_count else 0.0
+                margin[experts, :, index] = family.flat_margin
             if family.has_scale:
                 variance = self._target_variance(number)
                 low[experts, :, indices[0]] = np.log(np.array(self.variance_floor) * variance)

@@ -126,6 +126,8 @@ class NegativeBinomial(_CountFamily):
 
     name: ClassVar[str] = "negative_binomial"
     dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
+    # Below ten times the smallest dispersion it is nearly a Poisson distribution.
+    flat_margin: ClassVar[float] = float(np.log(10.0))
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
 
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:

@@ -10,13 +10,13 @@ from scipy.special import digamma, gammaln, polygamma
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import GammaComponents
-from skmoe.families._base import LOG_DISPERSION_BOUNDS, Family
-from skmoe.families._normal import log_of_positive
+from skmoe.families._base import LOG_DISPERSION_BOUNDS
+from skmoe.families._positive import Positive
 from skmoe.protocols import Dispersion
 
 
 @dataclass(frozen=True)
-class Gamma(Family):
+class Gamma(Positive):
     r"""Gamma distribution with mean :math:`\mu = \exp(\eta)` and variance :math:`\phi \mu^2` [1]_.
 
     Use it, as `family="gamma"`, for positive values such as costs and times, whose standard
@@ -40,25 +40,10 @@ class Gamma(Family):
     """
 
     name: ClassVar[str] = "gamma"
-    link: ClassVar[str] = "log"
-    support: ClassVar[str] = "positive numbers"
     has_scale: ClassVar[bool] = True
     max_predictor: ClassVar[float] = 230.0
-    max_step: ClassVar[float] = 1.0
     dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
-
-    def in_support(self, y: Array) -> Array:
-        """Positive numbers."""
-        return y > 0.0
-
-    def working_target(self, y: Array) -> Array:
-        """The logarithm."""
-        return log_of_positive(y)
-
-    def initial_predictor(self, y: Array, weight: Array) -> float:
-        """Logarithm of the mean."""
-        return float(np.log(np.average(y, weights=weight)))
 
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Log density."""
@@ -86,10 +71,6 @@ class Gamma(Family):
         by_shape = 1.0 - log_dispersion[0] - digamma(shape) + log_ratio - np.exp(log_ratio)
         second = 1.0 / shape - polygamma(1, shape)
         return [-shape * by_shape], [[shape * by_shape + np.square(shape) * second]]
-
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
-        """Exponential of the linear predictor."""
-        return np.exp(predictor)
 
     def components(self, predictor: Array, log_dispersion: Any) -> GammaComponents:
         """The gamma distribution."""

@@ -45,12 +45,7 @@ class InverseGaussian(PowerVariance):
     """
 
     name: ClassVar[str] = "inverse_gaussian"
-    support: ClassVar[str] = "positive numbers"
     power: ClassVar[float] = 3.0
-
-    def in_support(self, y: Array) -> Array:
-        """Positive numbers."""
-        return y > 0.0
 
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Log density."""

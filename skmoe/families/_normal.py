@@ -11,6 +11,7 @@ from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
 from skmoe.distributions import LogNormalComponents, NormalComponents
 from skmoe.families._base import Family
+from skmoe.families._positive import Positive
 from skmoe.protocols import Dispersion
 
 # Bounds of the log variance of standardised or log values.
@@ -91,7 +92,7 @@ class Normal(Family):
 
 
 @dataclass(frozen=True)
-class LogNormal(Family):
+class LogNormal(Positive):
     r"""Lognormal distribution: :math:`\log y` is normal, and its mean is the linear predictor [1]_.
 
     Use it, as `family="lognormal"`, for positive values such as prices and times. The mean of y is
@@ -115,22 +116,13 @@ class LogNormal(Family):
     """
 
     name: ClassVar[str] = "lognormal"
-    link: ClassVar[str] = "log"
-    support: ClassVar[str] = "positive numbers"
     has_scale: ClassVar[bool] = True
     max_predictor: ClassVar[float] = 230.0
+    max_step: ClassVar[float] = np.inf
     dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (
         (LOG_VARIANCE_BOUNDS[0], MAX_LOG_VARIANCE_OF_LOGS),
     )
-
-    def in_support(self, y: Array) -> Array:
-        """Positive numbers."""
-        return y > 0.0
-
-    def working_target(self, y: Array) -> Array:
-        """The logarithm."""
-        return log_of_positive(y)
 
     def initial_predictor(self, y: Array, weight: Array) -> float:
         """Mean of the logarithms."""
@@ -188,16 +180,6 @@ class LogNormal(Family):
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Lognormal numbers."""
         return rng.lognormal(size=(1, n_rows))
-
-
-def log_of_positive(y: Array) -> Array:
-    """Logarithm, with half of the smallest positive number of each output in place of the others.
-
-    In mixtures with point masses not all values are positive.
-    """
-    least = np.min(y, axis=-1, keepdims=True, where=y > 0.0, initial=np.inf)
-    least = np.where(np.isfinite(least), least, 1.0)
-    return np.log(np.where(y > 0.0, y, 0.5 * least))
 
 
 def _safe_log(y: Array) -> Array:

@@ -8,23 +8,20 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from skmoe._numerics.typing import Array
-from skmoe.families._base import LOG_DISPERSION_BOUNDS, Family
-from skmoe.families._normal import log_of_positive
+from skmoe.families._base import LOG_DISPERSION_BOUNDS
+from skmoe.families._positive import Positive
 from skmoe.protocols import Dispersion
 
 
 @dataclass(frozen=True)
-class PowerVariance(Family):
+class PowerVariance(Positive):
     """Exponential dispersion models whose variance is dispersion * mean^power, of positive means.
 
     The dispersion has the unit of y to the power of 2 - power. Outputs are therefore seen in units
     of their means, so that a fit does not depend on the units of y.
     """
 
-    link: ClassVar[str] = "log"
     has_scale: ClassVar[bool] = True
-    max_predictor: ClassVar[float] = 200.0
-    max_step: ClassVar[float] = 1.0
     dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
 
@@ -32,14 +29,6 @@ class PowerVariance(Family):
 
     # The power of the mean in the variance: a field, or the same for all objects of a class.
     power: ClassVar[float]
-
-    def working_target(self, y: Array) -> Array:
-        """The logarithm."""
-        return log_of_positive(y)
-
-    def initial_predictor(self, y: Array, weight: Array) -> float:
-        """Logarithm of the mean."""
-        return float(np.log(max(np.average(y, weights=weight), np.finfo(float).tiny)))
 
     def fitted_to(self, y: Array, weight: Array, scaling: Any) -> Self:
         """The family with the means of the positive outputs, in units of which it sees them."""
@@ -75,7 +64,3 @@ class PowerVariance(Family):
     def rate_weight(self, exposure: Array) -> Array:
         """Inverse of the factor of the variance of an output per unit of exposure."""
         return np.power(exposure, 2.0 - self.power)
-
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
-        """Exponential of the linear predictor."""
-        return np.exp(predictor)

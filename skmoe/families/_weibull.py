@@ -10,8 +10,8 @@ from scipy.special import digamma, gammaln, polygamma
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import WeibullComponents
-from skmoe.families._base import Family
-from skmoe.families._normal import LogNormal, log_of_positive
+from skmoe.families._normal import LogNormal
+from skmoe.families._positive import Positive
 from skmoe.protocols import Dispersion
 
 # Logarithm of the ratio of y to its scale, to the power of the shape, beyond which this power is
@@ -20,7 +20,7 @@ LINEAR_FROM = 300.0
 
 
 @dataclass(frozen=True)
-class Weibull(Family):
+class Weibull(Positive):
     r"""Weibull distribution of positive values, such as times to failure and wind speeds [1]_.
 
     Use it as `family="weibull"`. The logarithm of y is :math:`\eta + \sqrt{\phi} W`, where W has
@@ -47,27 +47,11 @@ class Weibull(Family):
     """
 
     name: ClassVar[str] = "weibull"
-    link: ClassVar[str] = "log"
-    support: ClassVar[str] = "positive numbers"
     has_scale: ClassVar[bool] = True
-    max_predictor: ClassVar[float] = 200.0
-    max_step: ClassVar[float] = 1.0
     dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (
         LogNormal.log_dispersion_bounds
     )
-
-    def in_support(self, y: Array) -> Array:
-        """Positive numbers."""
-        return y > 0.0
-
-    def working_target(self, y: Array) -> Array:
-        """The logarithm."""
-        return log_of_positive(y)
-
-    def initial_predictor(self, y: Array, weight: Array) -> float:
-        """Logarithm of the mean."""
-        return float(np.log(np.average(y, weights=weight)))
 
     def _deviation(
         self, y: Array, predictor: Array, log_dispersion: Any
@@ -147,7 +131,7 @@ class Weibull(Family):
 
 
 @dataclass(frozen=True)
-class Exponential(Family):
+class Exponential(Positive):
     r"""Exponential distribution with mean :math:`\exp(\eta)`, of times without ageing [1]_.
 
     Use it as `family="exponential"`: the Weibull and the gamma distribution of shape one.
@@ -171,22 +155,12 @@ class Exponential(Family):
     """
 
     name: ClassVar[str] = "exponential"
-    link: ClassVar[str] = "log"
     support: ClassVar[str] = "numbers from 0 on"
     max_predictor: ClassVar[float] = 230.0
-    max_step: ClassVar[float] = 1.0
 
     def in_support(self, y: Array) -> Array:
         """Numbers from 0 on."""
         return y >= 0.0
-
-    def working_target(self, y: Array) -> Array:
-        """The logarithm."""
-        return log_of_positive(y)
-
-    def initial_predictor(self, y: Array, weight: Array) -> float:
-        """Logarithm of the mean."""
-        return float(np.log(max(np.average(y, weights=weight), np.finfo(float).tiny)))
 
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Log density."""
@@ -200,10 +174,6 @@ class Exponential(Family):
     def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
         """One."""
         return np.ones(predictor.shape)
-
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
-        """Exponential of the linear predictor."""
-        return np.exp(predictor)
 
     def components(self, predictor: Array, log_dispersion: Any) -> WeibullComponents:
         """The Weibull distribution of shape one."""

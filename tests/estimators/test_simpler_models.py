@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.special import logsumexp
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_linnerud
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
@@ -74,8 +75,10 @@ def test_mixtures_of_rare_values_are_fitted_without_false_alarms(n_experts, frac
     assert not any("EM stopped" in str(warning.message) for warning in caught)
     assert moe.n_iter_ > 1
     assert moe.score(X, y) > 0.05
-    # Noise variances of few rows count the uncertainty of their slopes.
+    # Where penalties are found, noise variances of few rows count the uncertainty of their slopes.
     assert (moe.noise_variance_ <= y.var() * 1.5).all()
+    given = fit_quietly(clone(moe).set_params(alpha=0.1), X, y)
+    assert (given.noise_variance_ <= y.var() * 1.1).all()
 
 
 @pytest.mark.parametrize("load", [load_breast_cancer, load_iris])

@@ -169,6 +169,12 @@ def test_no_more_experts_are_tried_than_the_weights_allow(criterion):
     assert_fit_refused(moe, (X[:20], Y[:20], few), "n_experts", "counted by their weights", "mean")
 
 
+def test_classes_of_two_rows_cannot_be_held_out():
+    rows, y = np.arange(24.0)[:, None], np.repeat(np.arange(12), 2)
+    moe = MixtureOfExpertsClassifier("auto")
+    assert_fit_refused(moe, (rows, y), "n_experts", "distinct rows", '"bic"')
+
+
 def test_copies_of_few_distinct_rows_are_held_out_apart():
     """Classes that do not depend on the only feature, of two values, are one regime."""
     rows, y = np.tile([[0.0], [1.0], [0.0], [1.0]], (30, 1)), np.tile([0, 1, 1, 0], 30)

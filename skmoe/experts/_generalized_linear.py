@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._numerics.arrowhead import shared_covariances, shared_newton_step
-from skmoe._numerics.evidence import Slopes, ridge_slopes
+from skmoe._numerics.arrowhead import shared_newton_step
 from skmoe._numerics.linalg import (
     MAX_DENSE_GRAM,
     RidgeFactorization,
@@ -17,7 +16,6 @@ from skmoe._numerics.linalg import (
     gram_product,
     rescale_coefficients,
     ridge_newton_step,
-    used_columns,
     weighted_column_sums,
     weighted_grams,
 )
@@ -25,9 +23,9 @@ from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._linear_families import (
     GeneralizedLinearParams,
-    LinearFamilies,
     possible_target,
 )
+from skmoe.experts._linear_inference import LinearInference
 from skmoe.families import Poisson
 from skmoe.protocols import permute_experts
 
@@ -35,9 +33,6 @@ from skmoe.protocols import permute_experts
 # expert, where the log-likelihood is nearly flat.
 MAX_DISPERSION_STEP = 2.0
 MIN_DISPERSION_CURVATURE = 1e-4
-
-# Least part of a scale that is noise.
-MIN_NOISE_SHARE = 0.1
 
 
 class GeneralizedLinearStatistics(NamedTuple):
@@ -52,15 +47,8 @@ class GeneralizedLinearStatistics(NamedTuple):
     cross: Array
 
 
-class RescaledTarget(NamedTuple):
-    """A linear map of the outputs, slope * y + shift."""
-
-    slope: Array
-    shift: Array
-
-
 @dataclass(frozen=True)
-class GeneralizedLinearExperts(LinearFamilies):
+class GeneralizedLinearExperts(LinearInference):
     r"""Generalised linear models [1]_, and other families with a linear predictor.
 
     The conditional distribution of y under expert k is that of its family, with the linear
@@ -124,77 +112,6 @@ class GeneralizedLinearExperts(LinearFamilies):
     >>> moe.predict_interval([[1.0]])
     array([[ 3., 12.]])
     """
-
-    def _precision_of_predictors(self, params: GeneralizedLinearParams) -> Array:
-        """Inverse scale of each expert and output, (K, m); zero without a linear predictor."""
-        constants = self._constants(params)
-        return np.exp(-constants.log_scale(params)) * constants.has_predictor[:, None]
-
-    def penalised_slopes(
-        self, params: GeneralizedLinearParams, statistics: Any, hessian: Any
-    ) -> dict[str, Slopes]:
-        """Slopes of each expert and output, in units of the scale; none without a predictor."""
-        n_columns = params.coef.shape[-1]
-        precision = self._precision_of_predictors(params) / self._noise_share(params, statistics)
-        weight = np.tile((precision > 0.0).reshape(-1, 1).astype(float), n_columns - 1)
-        if self.shared_columns:
-            shared = self._slopes_with_shared(params, statistics, hessian, precision, weight)
-            return {"alpha": shared}
-        root, ridge = np.sqrt(precision)[..., None], self._constants(params).ridge
-        slopes = ridge_slopes(hessian, ridge, params.coef * root, statistics.gradient * root)
-        return {"alpha": slopes._replace(weight=weight)}
-
-    def _slopes_with_shared(
-        self,
-        params: GeneralizedLinearParams,
-        statistics: GeneralizedLinearStatistics,
-        hessian: Any,
-        precision: Array,
-        weight: Array,
-    ) -> Slopes:
-        """Slopes with covariances of the joint posterior.
-
-        The rows of all experts determine a shared slope. Each system has an equal part of it: of
-        its penalty, its gradient and its precision.
-        """
-        n_experts, _, n_columns = params.coef.shape
-        shared = list(self.shared_columns)
-        n_cells, root = self.n_cells(n_experts), np.sqrt(precision)[..., None]
-        system = factorize_ridge(hessian, self._constants(params).ridge)
-        scale = np.ones(n_columns)
-        scale[shared] = np.sqrt(n_cells)
-        covariances = shared_covariances(system, precision, shared) * np.outer(scale, scale)
-        covariances[precision == 0.0] = np.eye(n_columns)  # without a predictor, of no weight
-        values, gradient = params.coef * root, statistics.gradient * root
-        penalised = statistics.gradient - system.ridge * params.coef
-        total = (precision[..., None] * penalised).sum(axis=0)[:, shared]
-        share = np.divide(1.0, n_cells * root, where=root > 0.0, out=np.zeros_like(root))
-        gradient[..., shared] = share * total + (system.ridge * values)[..., shared]
-        weight[:, shared] /= n_cells
-        values, gradient = (a.reshape(len(weight), -1)[:, :-1] for a in (values, gradient))
-        covariances = covariances.reshape(len(weight), n_columns, -1)[:, :-1, :-1]
-        return Slopes(values, covariances, gradient, weight)
-
-    def _noise_share(self, params: GeneralizedLinearParams, statistics: Any) -> Array:
-        """Part of each scale that is not the variance of predictors, (K, m)."""
-        constants = self._constants(params)
-        rows, squares = statistics.weight[:, None] + constants.strength, constants.predictor_squares
-        if self.shared_dispersion:
-            rows, squares = rows.sum(axis=0), squares.sum(axis=0)
-        total = np.maximum(rows, TINY) * np.exp(constants.log_scale(params))
-        return np.maximum(1.0 - squares / total, MIN_NOISE_SHARE)
-
-    def scales(self, params: GeneralizedLinearParams, statistics: Any) -> tuple[Array, Array]:
-        """Scales relative to the variance of the working target, and their rows, (K, m).
-
-        They are those of the noise, without the variances of the predictors.
-        """
-        constants = self._constants(params)
-        scale = np.where(constants.has_scale > 0.0, np.exp(constants.log_scale(params)), np.nan)
-        scale *= self._noise_share(params, statistics)
-        for number, _, experts, _ in constants.groups:
-            scale[experts] /= self._target_variance(number)
-        return scale, np.broadcast_to(statistics.weight[:, None], scale.shape)
 
     # --- EM: Fisher scoring of the coefficients, and Newton steps of the log dispersions ---
 
@@ -322,145 +239,6 @@ class GeneralizedLinearExperts(LinearFamilies):
         change = np.einsum("kmtu,kmu->kmt", eigenvectors, rotated)
         longest = np.abs(change).max(axis=-1, keepdims=True) / MAX_DISPERSION_STEP
         return change / np.maximum(longest, 1.0)
-
-    # --- inference ---
-
-    def n_parameters(self, params: GeneralizedLinearParams) -> int:
-        """Coefficients and dispersions; what the experts share is counted once."""
-        families = [self._family(k) for k in range(len(params.coef))]
-        n_predictors = sum(bool(family.link) for family in families)
-        used = used_columns(params.coef)
-        n_shared = int(used[list(self.shared_columns)].sum())
-        n_own = int(used.sum()) - n_shared
-        n_coefficients = n_predictors * n_own + (n_shared if n_predictors else 0)
-        with_own = families[:1] if self.shared_dispersion else families
-        n_dispersions = sum(len(family.dispersions) for family in with_own)
-        return params.coef.shape[1] * (n_coefficients + n_dispersions)
-
-    def with_shared_slopes(self, columns: tuple[int, ...]) -> Any:
-        """The experts with shared columns."""
-        return replace(self, shared_columns=columns)
-
-    @property
-    def shared_slopes(self) -> tuple[int, ...]:
-        """The shared columns."""
-        return self.shared_columns
-
-    def shared_coordinates(self, params: GeneralizedLinearParams) -> Array:
-        """Slopes of shared columns, and log dispersions if they are shared, (P,)."""
-        _, n_outputs, n_columns = params.coef.shape
-        slopes = np.isin(np.arange(n_columns), self.shared_columns)
-        dispersions = np.full(params.log_dispersion[0].size, self.shared_dispersion)
-        return np.concatenate([np.tile(slopes, n_outputs), dispersions])
-
-    def at_bound(self, params: GeneralizedLinearParams) -> Array:
-        """Unused coordinates, and dispersions at a bound, (K, P)."""
-        n_experts, n_outputs, n_columns = params.coef.shape
-        constants, log_dispersion = self._constants(params), params.log_dispersion
-        at_bound = (log_dispersion <= constants.flat) | (log_dispersion >= constants.high)
-        unused = ~constants.has_predictor
-        # A shared slope is used if another expert has it.
-        own = ~self.shared_coordinates(params)[: n_outputs * n_columns] | unused.all()
-        coefficients = unused[:, None] & own
-        return np.hstack([coefficients, np.swapaxes(at_bound, 1, 2).reshape(n_experts, -1)])
-
-    def dispersion_at_bound(self, params: GeneralizedLinearParams) -> Array:
-        """Experts with a scale at its lower bound."""
-        constants = self._constants(params)
-        least = constants.log_scale(params._replace(log_dispersion=constants.low))
-        at_bound = (constants.has_scale > 0.0) & (constants.log_scale(params) <= least)
-        return np.asarray(at_bound.any(axis=1))
-
-    def score_rows(self, params: GeneralizedLinearParams, k: int, design: Any, y: Array) -> Array:
-        """Gradient of the log density in coefficients and log dispersions for each row, (P, n)."""
-        group, matrix = self._group_of(k), split_offset(design)[0]
-        gradient = group.family.gradient(
-            possible_target(group.family, y),
-            self._predictor_of(params, k, design),
-            group.log_dispersion(params),
-        )
-        dispersion = np.zeros((params.log_dispersion.shape[-1], *y.shape))
-        dispersion[group.dispersions] = gradient[1:]
-        slopes = gradient[0][:, None] * matrix.T
-        return np.concatenate([slopes.reshape(-1, len(matrix)), dispersion.reshape(-1, y.shape[1])])
-
-    def information(
-        self, params: GeneralizedLinearParams, k: int, design: Any, y: Array, weight: Array
-    ) -> Array:
-        """Negative Hessian of the weighted log density of one expert, (P, P)."""
-        group, matrix = self._group_of(k), split_offset(design)[0]
-        hessian = -weight * group.family.hessian(
-            possible_target(group.family, y),
-            self._predictor_of(params, k, design),
-            group.log_dispersion(params),
-        )
-        n_outputs, n_columns = params.coef.shape[1:]
-        size = n_outputs * n_columns
-        information = np.zeros((size + params.log_dispersion[k].size,) * 2)
-        for output in range(n_outputs):
-            slopes = slice(output * n_columns, (output + 1) * n_columns)
-            others = size + n_outputs * np.array(group.dispersions, dtype=int) + output
-            information[slopes, slopes] = (matrix.T * hessian[0, 0, output]) @ matrix
-            cross = hessian[0, 1:, output] @ matrix
-            information[slopes, others] = cross.T
-            information[others, slopes] = cross
-            information[np.ix_(others, others)] = hessian[1:, 1:, output].sum(axis=-1)
-        return information
-
-    def penalty_hessian(self, params: GeneralizedLinearParams) -> list[Array]:
-        """Hessian of the penalty for each expert, (P, P)."""
-        n_experts, n_outputs, n_columns = params.coef.shape
-        constants = self._constants(params)
-        ridge, precision = constants.ridge, np.exp(-constants.log_scale(params))
-        _, second = self._scale_penalty_derivatives(params)
-        size = n_outputs * n_columns
-        hessians = []
-        for k in range(n_experts):
-            group = self._group_of(k)
-            hessian = np.zeros((size + params.log_dispersion[k].size,) * 2)
-            for output in range(n_outputs):
-                slopes = slice(output * n_columns, (output + 1) * n_columns)
-                hessian[slopes, slopes] = precision[k, output] * np.diag(ridge)
-                if group.family.has_scale:
-                    scale = size + n_outputs * group.dispersions[0] + output
-                    cross = -precision[k, output] * ridge * params.coef[k, output]
-                    hessian[slopes, scale] = hessian[scale, slopes] = cross
-                    hessian[scale, scale] = second[k, output]
-            hessians.append(hessian)
-        return hessians
-
-    def attributes(self, params: GeneralizedLinearParams, units: Any) -> dict[str, Any]:
-        """`expert_coef_`, `expert_intercept_` and the dispersions, in the units of the data.
-
-        The intercepts of experts without linear predictor, and dispersions that an expert does not
-        have, are NaN.
-        """
-        center, scale = units.target_scaling
-        slopes, intercepts = units.expert_coefficients(params.coef)
-        # The scaling is one where the families of the list do not standardise the target.
-        slopes, intercepts = slopes * scale[:, None], center + scale * intercepts
-        dispersions = np.full((len(self.dispersions), *intercepts.shape), np.nan)
-        for group in self._constants(params).groups:
-            _, family, experts, indices = group
-            if not family.link:
-                intercepts[experts] = np.nan
-            values = family.dispersion_values(group.log_dispersion(params))
-            for index, value in zip(indices, values, strict=True):
-                dispersions[index, experts] = value[..., 0]
-            if family.standardizes_target:
-                dispersions[indices[0], experts] *= scale**2
-        attributes: dict[str, Any] = {"expert_coef_": slopes, "expert_intercept_": intercepts}
-        for dispersion, values in zip(self.dispersions, dispersions, strict=True):
-            if dispersion.position is None:
-                attributes[dispersion.attribute] = values
-            else:
-                known = attributes.get(dispersion.attribute, np.zeros((*values.shape, 0)))
-                attributes[dispersion.attribute] = np.concatenate([known, values[..., None]], -1)
-        if self._n_outputs == 1:
-            attributes = {name: values[:, 0] for name, values in attributes.items()}
-        units_of_y = RescaledTarget(scale, center)
-        families = [self._family(k).rescale(units_of_y) for k in range(len(slopes))]
-        return attributes | {"families_": families}
 
     # --- streams ---
 

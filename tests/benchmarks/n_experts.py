@@ -6,8 +6,8 @@
   and after one row in a hundred, drawn at random, has been left out.
 - rules: for the same tables and rows left out, and for simulated ones, the number that other rules
   would choose from the same held-out scores, which --cache keeps in a folder.
-- held_out (with --data): mean log density of fold 1 for each fixed number and for the number
-  chosen from the other folds; fold 0 stays untouched.
+- held_out (with --data): mean log density of fold 1 for each fixed number and for the numbers
+  that held-out scores and criteria choose from the other folds; fold 0 stays untouched.
 - panels of one regression and seven rows for each of 595 people, with an effect of the person: the
   numbers chosen with and without groups.
 - cost: CPU time on 80 000 rows and ten features over that of one default fit.
@@ -33,6 +33,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.selection import n_experts as selection
 
 FIXED = (1, 2, 4, 8, 16)
+HOW = ("auto", "bic", "icl", "aic")
 MOST_ROWS_OF_STABILITY = 600
 MOST_EXPERTS_OF_RULES = 6
 RULES = {  # standard errors, units of log-likelihood, and whether BIC chooses among the rest
@@ -229,27 +230,32 @@ def panels(options):
 
 
 def held_out(options):
-    """Print the score of every fixed number, and of the number chosen."""
+    """Print the score of every fixed number, and of the numbers that the rules choose."""
     for task, kind in (
         ("regression", MixtureOfExpertsRegressor),
         ("classification", MixtureOfExpertsClassifier),
     ):
         print(f"\n{task}: log density of held-out rows less that of the best fixed number")
-        fixed = "".join(f"{k:>9}" for k in FIXED)
-        print(f"{'':<14}{fixed}{options.how:>9}{'chosen':>8}{'cost':>7}")
-        gaps = []
+        print(
+            f"{'':<14}" + "".join(f"{k:>9}" for k in (*FIXED, *HOW)) + f"{'chosen':>12}{'cost':>7}"
+        )
+        gaps, chosen = [], []
         for table, X, y, fold in load_tables(options.data, task, options.only):
             rows = np.flatnonzero(fold >= 2)
             rows = np.random.default_rng(0).permutation(rows)[: options.most_rows]
-            numbers = (*FIXED, options.how)
+            numbers = (*FIXED, *HOW)
             models = [timed(kind(k, random_state=0), X[rows], y[rows]) for k in numbers]
-            found, seconds = models[-1]
-            once = timed(kind(found.n_experts_, random_state=0), X[rows], y[rows])[1]
             scores = [moe.score_samples(X[fold == 1], y[fold == 1]).mean() for moe, _ in models]
-            gaps.append(np.array(scores) - max(scores[:-1]))
+            gaps.append(np.array(scores) - max(scores[: len(FIXED)]))
+            chosen.append([moe.n_experts_ for moe, _ in models[len(FIXED) :]])
+            found, seconds = models[len(FIXED)]
+            once = timed(kind(found.n_experts_, random_state=0), X[rows], y[rows])[1]
             shown = "".join(f"{gap:>9.3f}" for gap in gaps[-1])
-            print(f"{table:<14}{shown}{found.n_experts_:>8}{seconds / once:>7.1f}", flush=True)
-        print(f"{'mean':<14}" + "".join(f"{gap:>9.3f}" for gap in np.mean(gaps, axis=0)))
+            names = " ".join(map(str, chosen[-1]))
+            print(f"{table:<14}{shown}{names:>12}{seconds / once:>7.1f}", flush=True)
+        for name, summary in (("mean", np.mean), ("median", np.median), ("worst", np.min)):
+            print(f"{name:<14}" + "".join(f"{gap:>9.3f}" for gap in summary(gaps, axis=0)))
+        print("mean number of experts:", np.mean(chosen, axis=0).round(1))
 
 
 def cost(options):
@@ -278,7 +284,7 @@ def main():
     parser.add_argument("--only", nargs="*", help="names of real tables")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--random-states", type=int, default=20)
-    parser.add_argument("--how", choices=["auto", "bic", "icl"], default="auto")
+    parser.add_argument("--how", choices=HOW, default="auto")
     parser.add_argument("--most-rows", type=int, default=4000)
     options = parser.parse_args()
     for name in options.parts or [name for name in PARTS if name != "held_out" or options.data]:

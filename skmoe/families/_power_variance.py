@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -25,7 +25,8 @@ class PowerVariance(Positive):
     dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
 
-    unit: tuple[float, ...] = (1.0,)
+    # By keyword only, so that the option of a family comes first: Tweedie(1.7).
+    unit: tuple[float, ...] = field(default=(1.0,), kw_only=True)
 
     # The power of the mean in the variance: a field, or the same for all objects of a class.
     power: ClassVar[float]

@@ -29,12 +29,12 @@ class Tweedie(PowerVariance):
 
     Parameters
     ----------
-    unit : tuple of float, default=(1.0,)
-        Mean of the output, in units of which the family sees it; set by the fit.
     power : float, default=1.5
         Power :math:`p` of the variance function, from 1.01 to 1.99, typically 1.3 to 1.8. Compare
         powers by held-out log density, as in `GridSearchCV(moe, {"family": [Tweedie(power=1.3),
         Tweedie(power=1.7)]})`.
+    unit : tuple of float, default=(1.0,)
+        Mean of the output, in units of which the family sees it; set by the fit.
 
     See Also
     --------

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import integrate
 
 from skmoe.distributions import predictive_distribution
-from skmoe.families import FAMILIES
+from skmoe.families import FAMILIES, InverseGaussian, Tweedie
 from support.expert_kinds import DISTRIBUTIONS, example, log_density
 from support.parts import FITTED_FAMILIES, N_ROWS, WITH_PREDICTOR, example_target, no_scaling
 
@@ -412,3 +412,10 @@ def test_rate_weight_is_inverse_to_the_variance_of_a_rate(name):
     weight = example(name).rate_weight(exposure)
     assert weight.shape == exposure.shape
     assert_allclose(weight * variance, weight[0] * variance[0], rtol=1e-6)
+
+
+def test_the_first_option_of_a_family_is_its_own():
+    """What the fit sets, such as the unit of y, is given by keyword only."""
+    assert Tweedie(1.7) == Tweedie(power=1.7)
+    with pytest.raises(TypeError, match="positional"):
+        InverseGaussian(2.0)

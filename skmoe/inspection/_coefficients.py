@@ -359,7 +359,7 @@ class CoefficientsDisplay:
         else:
             names, labels = self.expert_names, self.feature_names
             cells = [(slice(None), k) for k in range(shape[1])]
-        labels = [shortened(label, ROW_NAME_WIDTH) for label in labels]
+        labels = shortened(labels, ROW_NAME_WIDTH)
         if self.by == "expert":
             rows = zip(labels, self._dropped, strict=True)
             labels = [f"{label} (dropped)" if is_dropped else label for label, is_dropped in rows]

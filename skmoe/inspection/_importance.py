@@ -213,7 +213,7 @@ class ImportanceDisplay:
         display : ImportanceDisplay
             This display.
         """
-        names = [shortened(name, IMPORTANCE_NAME_WIDTH) for name in self.feature_names]
+        names = shortened(self.feature_names, IMPORTANCE_NAME_WIDTH)
         height = IMPORTANCE_FRAME + IMPORTANCE_ROW_HEIGHT * len(names)
         size = IMPORTANCE_WIDTH + text_width(names), height
         (ax,) = panel_axes(ax, f"{type(self).__name__}.plot", 1, size)

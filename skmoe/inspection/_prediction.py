@@ -50,8 +50,8 @@ from skmoe.inspection._targets import interval_band, observed_target, target_nam
 DISTRIBUTION_WIDTH, WATERFALL_WIDTH = 4.4, 3.6
 WATERFALL_ROW_HEIGHT, WATERFALL_FRAME, MIN_HEIGHT = 0.36, 1.3, 3.6
 
-# Characters of a feature with its value.
-FEATURE_WIDTH = 34
+# Characters of the name of a feature.
+FEATURE_NAME_WIDTH = 24
 
 # Characters of a name in the legend, and experts that it names.
 LEGEND_LABEL_WIDTH, MAX_NAMED_EXPERTS = 22, 6
@@ -285,9 +285,12 @@ class PredictionDisplay:
             observed = int(found[0]) if len(found) else None
         elif y is not None:
             observed = float(observed_target(estimator, y, index)[row])
-        for j, value in enumerate(values_of_row(table, row)):
-            text = short_number(value) if isinstance(value, float) else str(value)
-            labels[j] = f"{shortened(labels[j], FEATURE_WIDTH - len(text) - 3)} = {text}"
+        labels = [
+            f"{label} = {short_number(value) if isinstance(value, float) else value}"
+            for label, value in zip(
+                shortened(labels, FEATURE_NAME_WIDTH), values_of_row(table, row), strict=True
+            )
+        ]
         display = cls(
             **parts._asdict(),
             prediction=contributions.prediction,
@@ -416,10 +419,9 @@ class PredictionDisplay:
         rows = np.arange(len(order))
         bars = rows, self.probability[order], BAR_FRACTION
         self.experts_ = self._draw_bars(ax.barh, "left", *bars)
-        labels = [
-            shortened(str(classes[c]), LEGEND_LABEL_WIDTH) + "\n(observed)" * (c == self.observed)
-            for c in order.tolist()
-        ]
+        names = shortened([str(classes[c]) for c in order], LEGEND_LABEL_WIDTH)
+        marks = ["\n(observed)" * (c == self.observed) for c in order.tolist()]
+        labels = [name + mark for name, mark in zip(names, marks, strict=True)]
         ax.set_yticks(rows, labels)
         style = {"fontsize": 8, "va": "center", "color": DARK_GREY, "textcoords": "offset points"}
         for i, c in enumerate(order):
@@ -435,14 +437,14 @@ class PredictionDisplay:
         counted = np.flatnonzero(self.gate >= MIN_GATE_SHOWN)
         named = counted[np.argsort(-self.gate[counted], kind="stable")][:MAX_NAMED_EXPERTS]
         handles: list[Any] = []
+        names = shortened(self.expert_names, LEGEND_LABEL_WIDTH)
         for k in np.sort(named).tolist():
-            name = shortened(self.expert_names[k], LEGEND_LABEL_WIDTH)
             style: dict[str, Any] = {"facecolor": colour(k), "edgecolor": "white"}
             style["hatch"] = hatch(k)
             if with_lines:
                 style = {"facecolor": to_rgba(colour(k), HUMP_OPACITY), "edgecolor": colour(k)}
                 style |= {"linestyle": dash(k), "linewidth": 1.8}
-            handles.append(Patch(label=f"{name}: {format_percent(self.gate[k])}", **style))
+            handles.append(Patch(label=f"{names[k]}: {format_percent(self.gate[k])}", **style))
         n_left = len(counted) - len(named)
         if n_left:
             handles.append(Patch(facecolor="none", label=f"and {n_left} more experts"))

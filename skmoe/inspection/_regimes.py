@@ -381,7 +381,7 @@ def draw_expert(display: RegimesDisplay, ax: Any, k: int) -> Any:
         ax.hlines(curve, *ends, color=colour(k), linewidth=2.5, zorder=3)
     label_feature(ax, display.feature_names[k], categories_of_panel(display, k), "")
     share = f"{format_percent(display.shares[k])} of the {counted_noun(display.of_units)}s"
-    heading = f"{shortened(display.expert_names[k], HEADING_WIDTH)}\n{share}"
+    heading = f"{shortened(display.expert_names, HEADING_WIDTH)[k]}\n{share}"
     small = {"fontsize": 9, "borderpad": 0.1, "borderaxespad": 0.1}
     legend_above(ax, [expert_handle(k, heading)], **small)
     return line

@@ -214,7 +214,7 @@ def label_categories(ax: Any, categories: Sequence[str]) -> None:
     positions = np.arange(len(categories))
     ax.set_xticks(positions, categories)
     if sum(len(text) for text in categories) > MAX_LEVEL_CHARACTERS:
-        names = [shortened(text.split("\n")[0], MAX_LEVEL_WIDTH) for text in categories]
+        names = shortened([text.split("\n")[0] for text in categories], MAX_LEVEL_WIDTH)
         turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
         ax.set_xticks(positions, names, **turned)
     ax.set_xlim(-0.6, len(categories) - 0.4)
@@ -270,8 +270,23 @@ def wrapped(name: str, width: int) -> str:
     return text.replace("$", r"\$") if rcParams["text.parse_math"] else text
 
 
-def shortened(name: str, width: int) -> str:
-    """A name in one line of at most `width` characters, with its beginning and its end."""
+def shortened(names: Sequence[str], width: int) -> list[str]:
+    """Names in one line of at most `width` characters each; different ones remain different."""
+    texts = [_beginning_and_end(name, width) for name in names]
+    for text in {text for text in texts if texts.count(text) > 1}:
+        alike = [i for i, other in enumerate(texts) if other == text]
+        ends = min(names[i] for i in alike), max(names[i] for i in alike)
+        n_common = next(
+            (j for j, pair in enumerate(zip(*ends, strict=False)) if len({*pair}) > 1), 0
+        )
+        for i in alike:
+            rest = names[i][max(n_common - width // 3, 0) :]
+            if len(rest) < len(names[i]):
+                texts[i] = "..." + _beginning_and_end(rest, width - 3)
+    return texts
+
+
+def _beginning_and_end(name: str, width: int) -> str:
     if len(name) <= width:
         return name
     n_last = max(width // 3, 0)

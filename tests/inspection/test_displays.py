@@ -662,3 +662,18 @@ def test_dollars_have_no_backslash_where_there_are_no_formulas(name):
     with plt.rc_context({"text.parse_math": False}):
         display = draw(name, case_of(name), feature_names=NAMES_OF_FEATURES)
         assert "\\" not in all_texts(display)
+
+
+ALIKE = [f"the {which} of three surveys of all households of the city" for which in "ABC"]
+
+
+@pytest.mark.parametrize("name", displays_with("feature_names"))
+def test_names_that_differ_in_the_middle_are_drawn_as_different_ones(name):
+    given = {"feature_names": [f"mean answer of households to {one}" for one in ALIKE]}
+    if name in displays_with("expert_names"):
+        given["expert_names"] = ALIKE[: CASES[case_of(name)]()[0].n_experts_]
+    display = draw(name, case_of(name), **given)
+    for ax in display.figure_.axes:
+        labels = [tick.get_text() for tick in ax.get_yticklabels() if tick.get_text()]
+        labels = [label for label in labels if "household" in label or "answer" in label]
+        assert len(set(labels)) == len(labels)

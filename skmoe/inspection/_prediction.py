@@ -51,7 +51,7 @@ DISTRIBUTION_WIDTH, WATERFALL_WIDTH = 4.4, 3.6
 WATERFALL_ROW_HEIGHT, WATERFALL_FRAME, MIN_HEIGHT = 0.36, 1.3, 3.6
 
 # Characters of the name of a feature.
-FEATURE_NAME_WIDTH = 24
+WATERFALL_NAME_WIDTH = 24
 
 # Characters of a name in the legend, and experts that it names.
 LEGEND_LABEL_WIDTH, MAX_NAMED_EXPERTS = 22, 6
@@ -288,7 +288,7 @@ class PredictionDisplay:
         labels = [
             f"{label} = {short_number(value) if isinstance(value, float) else value}"
             for label, value in zip(
-                shortened(labels, FEATURE_NAME_WIDTH), values_of_row(table, row), strict=True
+                shortened(labels, WATERFALL_NAME_WIDTH), values_of_row(table, row), strict=True
             )
         ]
         display = cls(

@@ -1,5 +1,6 @@
 """Results of the estimators, and of the functions for the number of experts."""
 
+from skmoe._inference.average_effects import AverageEffects
 from skmoe._inference.explanation import Explanation
 from skmoe._inference.maxima import Maxima
 from skmoe._inference.n_experts_result import NExpertsTest
@@ -8,6 +9,7 @@ from skmoe._inference.results import ExpertSummary, Inference, Summary
 from skmoe._inference.unit_responsibilities import UnitResponsibilities
 
 __all__ = [
+    "AverageEffects",
     "ExpertSummary",
     "Explanation",
     "Inference",

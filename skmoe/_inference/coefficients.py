@@ -11,7 +11,7 @@ from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.scaling import Standardization
 from skmoe._inference.labels import Labels
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.information import Information
+from skmoe._mixture.information import Information, Layout
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Block, LinearPredictor, SupportsGateInference, has_capability
 
@@ -38,6 +38,7 @@ class Coefficients(NamedTuple):
     values: Array
     is_dispersion: Array  # boolean: logs of dispersions or probabilities, which are not tested
     has_ratio: Array  # boolean: slopes of which the exponential is a ratio, of means or of odds
+    gate_reference: int | None = None  # expert against which logits of the gate are log odds
 
 
 class ListedBlock(NamedTuple):
@@ -68,10 +69,10 @@ class ListedBlock(NamedTuple):
             values = values - values[self.reference]
         return values[:, self.is_listed].reshape(len(self.terms), *values.shape[2:])
 
-    def index_in(self, information: Information) -> Array:
-        """Indices of its coordinates in an information matrix."""
+    def index_in(self, layout: Information | Layout) -> Array:
+        """Indices of its coordinates among all of them."""
         k = self.expert
-        of_part = information.gate_index if k is None else information.expert_index[k]
+        of_part = layout.gate_index if k is None else layout.expert_index[k]
         return of_part[self.coordinates]
 
     def repeat(self, values: Array) -> Array:
@@ -193,7 +194,20 @@ def make_coefficients(blocks: Sequence[ListedBlock], attributes: Mapping[str, An
         coefficient_values(blocks, attributes),
         np.repeat([b.is_log for b in blocks], [len(b.terms) for b in blocks]),
         np.concatenate([listed.repeat(listed.has_ratio) for listed in blocks]),
+        blocks[-1].reference,
     )
+
+
+def coefficient_derivatives(blocks: Sequence[ListedBlock], layout: Information | Layout) -> Array:
+    """Derivatives (T, D) of the coefficients by the coordinates, which are constant."""
+    size = 1 + max(int(layout.gate_index.max(initial=-1)), int(layout.expert_index.max()))
+    derivatives = []
+    for listed in blocks:
+        of_block = listed.block.derivatives(listed.unstandardize, listed.unit)
+        of_block = of_block.reshape(len(listed.unit), -1, of_block.shape[1])
+        derivatives.append(np.zeros((len(listed.terms), size)))
+        derivatives[-1][:, listed.index_in(layout)] = listed.select(of_block)
+    return np.concatenate(derivatives)
 
 
 def _unstandardization_matrix(scaling: Standardization, columns: Array) -> Array:

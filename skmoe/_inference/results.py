@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from textwrap import wrap
@@ -101,6 +101,22 @@ def table_cell(value: float, column: str) -> str:
     return f"{text:>{COLUMN_WIDTH}}"
 
 
+def table_lines(
+    terms: Sequence[Term], columns: Mapping[str, Array], remarks: Sequence[str], chosen: list[int]
+) -> list[str]:
+    """Lines of a table of chosen terms, with a line before those of each response."""
+    names = [printable_name(term.name) for term in terms]
+    response, width = "", max(MIN_NAME_WIDTH, *map(len, names))
+    lines = [" " * (2 + width) + "".join(f"{name:>{COLUMN_WIDTH}}" for name in columns)]
+    for i in chosen:
+        if terms[i].response != response:
+            response = terms[i].response
+            lines.append(f"  {printable_name(response)}")
+        cells = "".join(table_cell(column[i], name) for name, column in columns.items())
+        lines.append(f"  {names[i]:<{width}}{cells}  {remarks[i]}".rstrip())
+    return lines
+
+
 class Inference(FrameRepr):
     """Coefficients of a mixture with standard errors.
 
@@ -117,6 +133,11 @@ class Inference(FrameRepr):
         Coefficients in the units of the data.
     covariance : ndarray of shape (n_terms, n_terms)
         Covariance of the estimates.
+    full_covariance : ndarray of shape (n_terms, n_terms)
+        The same with those of the terms that have a reason, as far as data and penalties determine
+        them: for functions of the coefficients, such as average effects.
+    gate_reference : int or None
+        Expert against which the coefficients of the gate are log odds.
     reasons : list of str of length n_terms
         Why a term has no standard error: "separated", "not determined", "at its bound", "dropped"
         (`alpha="ard"`) or "fixed" (also the reference of the gate); empty if it has one.
@@ -164,7 +185,11 @@ class Inference(FrameRepr):
         self.estimates = coefficients.values
         self.is_dispersion = coefficients.is_dispersion
         self.has_ratio = coefficients.has_ratio
-        self.covariance = covariance
+        self.gate_reference = coefficients.gate_reference
+        self.full_covariance = covariance
+        self.covariance = covariance.copy()
+        unknown = np.array(reasons) != ""
+        self.covariance[unknown] = self.covariance[:, unknown] = np.nan
         self.reasons = reasons
         self.method = method
         self.replicates = replicates
@@ -250,6 +275,18 @@ class Inference(FrameRepr):
             columns | {"reason": self.reasons},
             index=pandas.MultiIndex.from_tuples(self.terms, names=["part", "response", "term"]),
         )
+
+    def columns_of_table(self, level: float) -> dict[str, Array]:
+        """Columns of a table as text, by their headings."""
+        tail, (lower, upper) = 50 * (1 - level), self.conf_int(level).T
+        return {
+            "estimate": self.estimates,
+            "std. error": self.standard_errors,
+            "z": self.z_values,
+            "p": self.p_values,
+            f"{tail:g} %": lower,
+            f"{100 - tail:g} %": upper,
+        }
 
     def __repr__(self) -> str:
         return f"<Inference on {len(self.terms)} terms: {self.method}>"
@@ -387,7 +424,7 @@ class Summary:
             )
         if self.inference is not None:
             return self.inference.to_frame(self.level)
-        terms, values, _, has_ratio = self._coefficients
+        terms, values, _, has_ratio, _ = self._coefficients
         index = pandas.MultiIndex.from_tuples(terms, names=["part", "response", "term"])
         columns = {"estimate": values}
         if has_ratio.any():
@@ -418,7 +455,7 @@ class Summary:
         """Lines of the table of the coefficients of a part, without dispersions if so chosen."""
         if self._coefficients is None:
             return []
-        terms, values, is_dispersion, has_ratio = self._coefficients
+        terms, values, is_dispersion, has_ratio, _ = self._coefficients
         reasons = remarks = [""] * len(terms)
         if self.inference is not None:
             reasons = self.inference.reasons
@@ -433,35 +470,21 @@ class Summary:
             chosen = [i for i in chosen if reasons[i] != "fixed"]
         if not chosen:
             return []
-        header, columns = ["estimate"], [values]
+        columns = {"estimate": values}
         if self.inference is not None:
-            result, tail = self.inference, 50 * (1 - self.level)
-            columns = [result.estimates, result.standard_errors, result.z_values, result.p_values]
-            columns += list(result.conf_int(self.level).T)
-            header = ["estimate", "std. error", "z", "p", f"{tail:g} %", f"{100 - tail:g} %"]
+            columns = self.inference.columns_of_table(self.level)
         if has_ratio[chosen].any():
-            header.append("ratio")
-            columns.append(exponential(columns[0], has_ratio))
-        names = [printable_name(term.name) for term in terms]
-        response, width = "", max(MIN_NAME_WIDTH, *map(len, names))
+            columns["ratio"] = exponential(columns["estimate"], has_ratio)
         if part == GATE and self._single_logit:
             response = terms[chosen[-1]].response
             chosen = [i for i in chosen if terms[i].response == response]
+            terms = [term._replace(response="") for term in terms]
             # The log odds are twice the logit; z and p are the same.
-            columns = [
-                column if name in ("z", "p") else 2.0 * column
-                for column, name in zip(columns, header, strict=True)
-            ]
-        lines = [" " * (2 + width) + "".join(f"{name:>{COLUMN_WIDTH}}" for name in header)]
-        for i in chosen:
-            if terms[i].response != response:
-                response = terms[i].response
-                lines.append(f"  {printable_name(response)}")
-            cells = [
-                table_cell(column[i], name) for column, name in zip(columns, header, strict=True)
-            ]
-            lines.append(f"  {names[i]:<{width}}{''.join(cells)}  {remarks[i]}".rstrip())
-        return lines
+            columns = {
+                name: column if name in ("z", "p") else 2.0 * column
+                for name, column in columns.items()
+            }
+        return table_lines(terms, columns, remarks, chosen)
 
 
 def _heading(expert: ExpertSummary, counted: str) -> str:

@@ -8,7 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._inference.coefficients import Coefficients, ListedBlock
+from skmoe._inference.coefficients import (
+    Coefficients,
+    ListedBlock,
+    coefficient_derivatives,
+)
 from skmoe._inference.dependence import invariant_directions
 from skmoe._inference.results import Inference
 from skmoe._mixture.em import evaluate
@@ -155,14 +159,7 @@ def coefficient_covariance(
 
     Last, whether it is a slope of linearly dependent columns that the penalty determines.
     """
-    size = len(information.observed)
-    derivatives = np.zeros((sum(len(listed.terms) for listed in blocks), size))
-    end = 0
-    for listed in blocks:
-        of_block = listed.block.derivatives(listed.unstandardize, listed.unit)
-        of_block = of_block.reshape(len(listed.unit), -1, of_block.shape[1])
-        start, end = end, end + len(listed.terms)
-        derivatives[start:end, listed.index_in(information)] = listed.select(of_block)
+    derivatives = coefficient_derivatives(blocks, information)
     matrix = derivatives @ inverse.matrix @ derivatives.T
     largest = np.abs(derivatives).max(axis=1, keepdims=True)
     involved = np.abs(derivatives) > DERIVATIVE_RTOL * largest
@@ -175,10 +172,10 @@ def coefficient_covariance(
     reasons[~used.any(axis=1)] = "dropped"
     # Slopes of constant features, and the reference of the gate.
     reasons[~derivatives.any(axis=1)] = "fixed"
-    unknown = reasons != ""
-    matrix[unknown] = matrix[:, unknown] = np.nan
     is_slope = [listed.repeat(np.arange(len(listed.is_listed)) > 0) for listed in blocks]
-    is_dependent = (involved & inverse.dependent).any(axis=1) & np.concatenate(is_slope) & ~unknown
+    is_dependent = (
+        (involved & inverse.dependent).any(axis=1) & np.concatenate(is_slope) & (reasons == "")
+    )
     return matrix, reasons.tolist(), is_dependent
 
 

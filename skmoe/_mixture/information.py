@@ -28,8 +28,8 @@ from skmoe.protocols import LinearPredictor
 class Layout(NamedTuple):
     """Indices of the coordinates, of which there are `size`."""
 
-    experts: Array  # (K, d)
-    gate: Array
+    expert_index: Array  # (K, d)
+    gate_index: Array
     size: int
 
 
@@ -69,7 +69,7 @@ def observed_information(
     gate: Any = model.gate
     penalties = experts.penalty_hessian(params.experts)
     gate_penalty = gate.penalty_hessian(params.gate, rows.n_gate_columns)
-    layout = _layout(experts.shared_coordinates(params.experts), len(penalties), len(gate_penalty))
+    layout = coordinate_layout(model, params, rows.n_gate_columns)
     blocks, of_block = split_into_blocks(rows), partial(_sums_of_block, model, params, layout)
     if clusters is None:
         total: Sums = reduce(add_fields, getattr(blocks, "map_blocks", map)(of_block, blocks))
@@ -80,17 +80,22 @@ def observed_information(
         total = total._replace(scores=total.scores.T @ total.scores)
     observed = total.observed
     for own, complete, penalty in zip(
-        layout.experts, total.complete_experts, penalties, strict=True
+        layout.expert_index, total.complete_experts, penalties, strict=True
     ):
         observed[np.ix_(own, own)] += complete + penalty
     # The pseudo-observations of load balancing add complete-data information of the gate only.
     pseudo = (1.0 + model.balance) * total.complete_gate + gate_penalty
-    observed[np.ix_(layout.gate, layout.gate)] += pseudo
-    return Information(**total._asdict(), expert_index=layout.experts, gate_index=layout.gate)
+    observed[np.ix_(layout.gate_index, layout.gate_index)] += pseudo
+    return Information(
+        **total._asdict(), expert_index=layout.expert_index, gate_index=layout.gate_index
+    )
 
 
-def _layout(is_shared: Array, n_experts: int, gate_size: int) -> Layout:
+def coordinate_layout(model: MixtureModel, params: Params, n_gate_columns: int) -> Layout:
     """Coordinates of each expert, those that all experts share, and those of the gate."""
+    experts: Any = model.experts
+    is_shared, n_experts = experts.shared_coordinates(params.experts), model.n_experts
+    gate_size = len(model.gate.penalty_hessian(params.gate, n_gate_columns))
     n_own, n_shared = n_experts * int((~is_shared).sum()), int(is_shared.sum())
     of_experts = np.empty((n_experts, len(is_shared)), dtype=int)
     of_experts[:, ~is_shared] = np.arange(n_own).reshape(n_experts, -1)
@@ -123,12 +128,12 @@ def _sums_of_block(
         gate_score = gate.score_rows(params.gate, k, rows.gate_design, log_gate)
         own_score = rows.sum_over_units(experts.score_rows(*of_rows))
         joint_score = np.concatenate([own_score, gate_score])
-        index = np.concatenate([layout.experts[k], layout.gate])
+        index = np.concatenate([layout.expert_index[k], layout.gate_index])
         weighted = joint_score * (expert_resp * rows.gate_weight)
         observed[np.ix_(index, index)] -= weighted @ joint_score.T
         score[index] += joint_score * expert_resp
         # Pseudo-observations of load balancing: the same number for each expert.
-        gradient[layout.gate] += model.balance / len(resp) * (gate_score @ rows.gate_weight)
+        gradient[layout.gate_index] += model.balance / len(resp) * (gate_score @ rows.gate_weight)
         expert_weight.append(row_weight.sum())
     scores = (score * rows.gate_weight) @ score.T
     observed += scores

@@ -28,6 +28,7 @@ from skmoe._mixture.em import (
 )
 from skmoe._mixture.information import (
     Information,
+    Layout,
     coordinates_at_bound,
     dropped_coordinates,
     observed_information,
@@ -208,11 +209,13 @@ def newton_step(
     return NewtonStep(change, shift, information)
 
 
-def moved(model: MixtureModel, params: Params, change: Array, information: Information) -> Params:
-    """Parameters after a change (D,) of the coordinates of an information matrix."""
-    of_experts = np.stack([change[index] for index in information.expert_index])
+def moved(
+    model: MixtureModel, params: Params, change: Array, layout: Information | Layout
+) -> Params:
+    """Parameters after a change (D,) of the coordinates."""
+    of_experts = change[layout.expert_index]
     return Params(
-        model.gate.moved(params.gate, change[information.gate_index]),
+        model.gate.moved(params.gate, change[layout.gate_index]),
         model.experts.moved(params.experts, of_experts),
     )
 

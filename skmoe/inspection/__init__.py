@@ -1,12 +1,13 @@
 """Displays of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), and exports.
 
 `export_text` and `export_mermaid` write text, and `export_html` a page, by Bokeh
-(`pip install skmoe[report]`).
+(`pip install skmoe[report]`). `average_effects` and `permutation_importance_by_part` return tables.
 
 The displays follow those of scikit-learn: `from_estimator` and `from_predictions` compute and draw,
 `plot` draws again, and arrays and artists are attributes.
 """
 
+from skmoe.inspection._average_effects import average_effects
 from skmoe.inspection._calibration import CalibrationDisplay
 from skmoe.inspection._coefficients import CoefficientsDisplay
 from skmoe.inspection._convergence import ConvergenceDisplay
@@ -35,6 +36,7 @@ __all__ = [
     "ResponsibilitiesDisplay",
     "RootogramDisplay",
     "SegmentProfileDisplay",
+    "average_effects",
     "export_html",
     "export_mermaid",
     "export_text",

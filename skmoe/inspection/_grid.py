@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,17 +52,44 @@ def categories_of(X: Any, j: int) -> list[str | None]:
     return as_strings(X, j).tolist()
 
 
-def with_column(X: Any, j: int, order: Array) -> Any:
-    """A copy of the rows in which one column has the values of other rows, given by `order`."""
+def column_at(X: Any, j: int, rows: Array) -> Any:
+    """Values of a column in some rows."""
     if sparse.issparse(X):
-        parts = X[:, :j], X[order][:, [j]], X[:, j + 1 :]
+        return numeric_values(X, j)[rows]
+    return _take(X, j, rows) if hasattr(X, "columns") else X[rows, j]
+
+
+def with_column(X: Any, j: int, column: Any) -> Any:
+    """A copy of the rows with other values in one column."""
+    if sparse.issparse(X):
+        parts = X[:, :j], sparse.csc_array(column[:, None]), X[:, j + 1 :]
         return sparse.csc_array(sparse.hstack(parts, format="csc"))
     if hasattr(X, "columns"):
-        rows = [order if i == j else np.arange(X.shape[0]) for i in range(X.shape[1])]
-        return type(X)({name: _take(X, i, rows[i]) for i, name in enumerate(X.columns)})
+        rows = np.arange(X.shape[0])
+        return type(X)(
+            {name: column if i == j else _take(X, i, rows) for i, name in enumerate(X.columns)}
+        )
     changed = X.copy()
-    changed[:, j] = X[order, j]
+    changed[:, j] = column
     return changed
+
+
+def levels_of(X: Any, j: int) -> list[tuple[str, int]]:
+    """Distinct values of a column in their order, as text, each with the first row that has it."""
+    numeric = is_numeric(X, j)
+    values = numeric_values(X, j) if numeric else as_strings(X, j)
+    known = np.flatnonzero([value is not None and value == value for value in values])
+    found, first = np.unique(values[known], return_index=True)
+    rows = dict(zip(found.tolist(), known[first].tolist(), strict=True))
+    ordered = rows if numeric else _in_order(X, j, rows)
+    return [(f"{value:g}" if numeric else value, rows[value]) for value in ordered]
+
+
+def _in_order(X: Any, j: int, levels: Iterable[Any]) -> list[Any]:
+    """Levels in the order of a column of pandas that has one; otherwise as sorted."""
+    own_order = getattr(getattr(column_of(X, j), "cat", None), "categories", [])
+    ordered = [str(level) for level in own_order]
+    return sorted(levels, key=ordered.index if ordered else None)
 
 
 def column_stds(X: Any) -> Array:
@@ -116,10 +143,7 @@ def feature_axis(
         labels = [f"{value:g}\n{part}" for value, part in zip(found, parts, strict=True)]
         return FeatureAxis(name, j, found, observed, labels)
     frequent = np.argsort(-counts, kind="stable")[:MAX_DRAWN_CATEGORIES]
-    # A column of pandas may have an order of its own.
-    own_order = getattr(getattr(column_of(X, j), "cat", None), "categories", [])
-    ordered = [str(level) for level in own_order]
-    drawn = sorted(found[frequent].tolist(), key=ordered.index if ordered else None)
+    drawn = _in_order(X, j, found[frequent].tolist())
     position = {level: float(i) for i, level in enumerate(drawn)}
     observed = np.array([position.get(level, np.nan) for level in levels])
     shares = dict(zip(found.tolist(), parts, strict=True))

@@ -17,7 +17,7 @@ from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions._base import check_random_state
 from skmoe.inspection._checks import check_features, check_names
-from skmoe.inspection._grid import with_column
+from skmoe.inspection._grid import column_at, with_column
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._segment_tables import positive_rows
 from skmoe.inspection._style import (
@@ -334,7 +334,8 @@ def permutation_importance_by_part(
     importances = np.zeros((len(PARTS), len(chosen), n_repeats))
     for i, j in enumerate(chosen):
         for repeat in range(n_repeats):
-            permuted = with_column(table, j, generator.permutation(table.shape[0]))
+            order = generator.permutation(table.shape[0])
+            permuted = with_column(table, j, column_at(table, j, order))
             other_gate = estimator.predict_gate(permuted)
             other_density = log_densities(estimator, permuted, y, offset)
             pairs = (other_gate, log_density), (gate, other_density), (other_gate, other_density)

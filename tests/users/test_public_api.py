@@ -62,6 +62,7 @@ PUBLIC = {
         "ResponsibilitiesDisplay",
         "RootogramDisplay",
         "SegmentProfileDisplay",
+        "average_effects",
         "export_html",
         "export_mermaid",
         "export_text",
@@ -95,6 +96,7 @@ PUBLIC = {
         "strong_regressor",
     ],
     "skmoe.reports": [
+        "AverageEffects",
         "ExpertSummary",
         "Explanation",
         "Inference",

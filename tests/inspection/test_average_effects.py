@@ -1,0 +1,326 @@
+"""Average effects of features: differences of predictions, and their standard errors."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import statsmodels.api as sm
+from numpy.testing import assert_allclose
+from scipy import sparse
+from scipy.special import softmax
+from sklearn.compose import make_column_transformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.inspection import average_effects
+from skmoe.pipelines import mixture_of
+from support.fits import ALL_CASES, X, Y, fit_quietly, fitted_case, regressor, short_fit
+from support.refusals import assert_refused, refusal
+
+RNG = np.random.default_rng(4)
+SEX = np.arange(len(X)) % 3 == 0
+TABLE = np.column_stack([X, SEX])
+TARGET = Y + SEX * (0.5 + 0.3 * X[:, 1])
+
+
+def predicted(moe, rows):
+    """Predictions (n, m) of the mixture, of the second class if there are two."""
+    if hasattr(moe, "classes_"):
+        proba = moe.predict_proba(rows)
+        return proba[:, 1:] if proba.shape[1] == 2 else proba
+    return moe.predict(rows).reshape(len(rows), -1)
+
+
+def at(table, j, values):
+    changed = np.array(table, dtype=float)
+    changed[:, j] = values
+    return changed
+
+
+def of_part(effects, part):
+    return np.array(
+        [v for term, v in zip(effects.terms, effects.estimates, strict=True) if term.part == part]
+    )
+
+
+# --- the estimates --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", ALL_CASES)
+def test_effects_are_mean_differences_of_predictions(case):
+    moe = short_fit(case)
+    n_columns = moe.n_features_in_
+    if n_columns == 1:
+        pytest.skip("another table")
+    sd = X.std(axis=0)
+    differences = [
+        (
+            predicted(moe, at(X, j, X[:, j] + sd[j] / 2))
+            - predicted(moe, at(X, j, X[:, j] - sd[j] / 2))
+        )
+        for j in range(n_columns)
+    ]
+    expected = np.mean(differences, axis=1).T.ravel()
+    found = average_effects(moe, X, step=1.0, per="sd")
+    assert_allclose(of_part(found, "mixture"), expected, rtol=1e-9, atol=1e-12)
+    if moe.n_experts_ == 1:
+        return
+    # The mixture is the sum of its parts.
+    ends = [[at(X, j, X[:, j] + s * sd[j] / 2) for s in (-1, 1)] for j in range(n_columns)]
+    shares = [
+        np.mean([moe.predict_gate(end).mean(axis=0) for end in pair], axis=0) for pair in ends
+    ]
+    own = np.array([of_part(found, name) for name in moe.expert_names_])
+    own = own.reshape(moe.n_experts_, -1, n_columns)
+    total = np.einsum("jk,kmj->mj", np.array(shares), own).ravel() + of_part(found, "gate")
+    assert_allclose(total, expected, rtol=1e-9, atol=1e-12)
+    on_gate = average_effects(moe, X, step=1.0, per="sd", what="gate").estimates
+    change = [moe.predict_gate(b).mean(axis=0) - moe.predict_gate(a).mean(axis=0) for a, b in ends]
+    assert_allclose(on_gate, np.array(change).T.ravel(), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", ["linear-regressor", "poisson-regressor", "linear-classifier"])
+def test_derivatives_are_limits_of_differences(case):
+    moe = fitted_case(case)
+    small, limit = average_effects(moe, X, step=1e-2), average_effects(moe, X)
+    assert_allclose(limit.estimates, small.estimates, rtol=1e-3, atol=1e-6)
+    per_sd = average_effects(moe, X, per="sd").estimates.reshape(-1, 2)
+    assert_allclose(per_sd, limit.estimates.reshape(-1, 2) * X.std(axis=0))
+
+
+def test_two_values_change_from_the_first_to_the_second():
+    moe = fit_quietly(regressor(), TABLE, TARGET)
+    found = average_effects(moe, TABLE, features=[2])
+    expected = np.mean(moe.predict(at(TABLE, 2, 1.0)) - moe.predict(at(TABLE, 2, 0.0)))
+    assert found.terms[0].name == "x2: 0 to 1"
+    assert_allclose(found.estimates[0], expected)
+    derivative = average_effects(moe, TABLE, features=[2], discrete_features=[])
+    assert derivative.terms[0].name == "x2"
+    assert abs(derivative.estimates[0] - expected) > 1e-4
+
+
+def test_numbers_that_are_levels_change_from_the_first_to_each():
+    table = at(TABLE, 2, np.arange(len(X)) % 4)
+    moe = fit_quietly(regressor(), table, TARGET)
+    found = average_effects(moe, table, features=[2], discrete_features=[2])
+    first = moe.predict(at(table, 2, 0.0))
+    expected = [np.mean(moe.predict(at(table, 2, level)) - first) for level in (1.0, 2.0, 3.0)]
+    assert_allclose(of_part(found, "mixture"), expected)
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_categories_change_from_the_first_to_each(encoded):
+    levels = pd.Categorical.from_codes(np.arange(len(X)) % 3, ["south", "north", "east"])
+    frame = pd.DataFrame({"region": levels, "height": X[:, 0]})
+    y = Y + 1.0 * (np.arange(len(X)) % 3)
+    moe = regressor(n_experts=2, expert="linear" if encoded else "tree", max_iter=8)
+    if encoded:
+        steps = make_column_transformer((OneHotEncoder(), ["region"]), remainder="passthrough")
+        moe = make_pipeline(steps, moe)
+    fit_quietly(moe, frame, y)
+    found = average_effects(moe, frame, features="region")
+    assert [term.name for term in found.terms[:2]] == [
+        "region: south to north",
+        "region: south to east",
+    ]
+
+    def mean_at(level):
+        region = pd.Categorical([level] * len(X), levels.categories)
+        return moe.predict(frame.assign(region=region)).mean()
+
+    expected = [mean_at("north") - mean_at("south"), mean_at("east") - mean_at("south")]
+    assert_allclose(of_part(found, "mixture"), expected)
+    if not encoded:
+        of_polars = average_effects(moe, pl.from_pandas(frame), features="region")
+        assert len(of_part(of_polars, "mixture")) == 2
+
+
+def test_features_are_those_of_the_input_of_a_pipeline():
+    steps = make_pipeline(PolynomialFeatures(2, include_bias=False), StandardScaler(), regressor())
+    fit_quietly(steps, X, Y)
+    found = average_effects(steps, X, inference=mixture_of(steps).inference(X, Y))
+    assert [term.name for term in found.terms[:2]] == ["x0", "x1"]
+    h = 1e-5
+    expected = [
+        np.mean(steps.predict(at(X, j, X[:, j] + h)) - steps.predict(at(X, j, X[:, j] - h)))
+        / (2 * h)
+        for j in (0, 1)
+    ]
+    assert_allclose(of_part(found, "mixture"), expected, rtol=1e-5)
+    assert np.isfinite(found.standard_errors).all()
+
+
+def test_sparse_rows_are_as_dense_ones():
+    moe = fitted_case("linear-regressor")
+    inference = moe.inference(X, Y)
+    dense, thin = (
+        average_effects(moe, table, inference=inference) for table in (X, sparse.csr_array(X))
+    )
+    assert_allclose(thin.estimates, dense.estimates, rtol=1e-6)
+    assert_allclose(thin.covariance, dense.covariance, rtol=1e-5)
+
+
+def test_weights_count_rows():
+    moe = fitted_case("linear-regressor")
+    weight = np.arange(len(X)) % 3
+    weighted = average_effects(moe, X, weight)
+    repeated = average_effects(moe, np.repeat(X, weight, axis=0))
+    assert_allclose(weighted.estimates, repeated.estimates, rtol=1e-6)
+
+
+def test_offset_is_that_of_the_rows():
+    moe = fitted_case("poisson-regressor")
+    offset = np.linspace(-1.0, 1.0, len(X))
+    found = of_part(average_effects(moe, X, offset=offset, step=1.0, per="sd"), "mixture")
+    half = X[:, 0].std() / 2
+    ends = [moe.predict(at(X, 0, X[:, 0] + s * half), offset=offset).mean() for s in (-1, 1)]
+    assert_allclose(found[0], ends[1] - ends[0])
+
+
+# --- standard errors ------------------------------------------------------------------------------
+
+
+def by_statsmodels(name):
+    predictor, rng = 0.3 + TABLE @ [0.5, -0.4, 0.6], np.random.default_rng(2)
+    design = sm.add_constant(TABLE)
+    if name == "logit":
+        y = (predictor + rng.logistic(size=len(X)) > 0).astype(int)
+        return MixtureOfExpertsClassifier(1, alpha=0.0), y, sm.Logit(y, design)
+    y = rng.poisson(np.exp(predictor)).astype(float)
+    return MixtureOfExpertsRegressor(1, alpha=0.0, family="poisson"), y, sm.Poisson(y, design)
+
+
+@pytest.mark.parametrize("name", ["logit", "poisson"])
+def test_one_expert_has_the_margins_of_statsmodels(name):
+    moe, y, model = by_statsmodels(name)
+    fit_quietly(moe, TABLE, y)
+    found = average_effects(moe, TABLE, inference=moe.inference(TABLE, y))
+    expected = model.fit(disp=0).get_margeff(dummy=True)
+    assert_allclose(found.estimates, expected.margeff, rtol=1e-6)
+    assert_allclose(found.standard_errors, expected.margeff_se, rtol=1e-5)
+    assert_allclose(found.conf_int(), expected.conf_int(), rtol=1e-4, atol=1e-7)
+
+
+def test_a_mean_that_depends_on_the_dispersion_has_its_error():
+    """The mean of the lognormal family is exp(linear predictor + variance / 2)."""
+    y = np.exp(0.5 * Y)
+    moe = fit_quietly(
+        regressor(n_experts=1, family="lognormal", alpha=0.0, dispersion_prior=0.0), X, y
+    )
+    inference = moe.inference(X, y)
+    found = average_effects(moe, X, inference=inference)
+
+    def effects(values):
+        mean = np.exp(values[0] + X @ values[1:3] + 0.5 * np.exp(values[3]))
+        return values[1:3] * mean.mean()
+
+    assert_allclose(found.estimates, effects(inference.estimates), rtol=1e-6)
+    gradient = derivatives(effects, inference.estimates)
+    expected = gradient @ inference.covariance @ gradient.T
+    assert_allclose(found.covariance, expected, rtol=1e-4)
+
+
+def derivatives(function, values, h=1e-5):
+    moves = h * np.eye(len(values))
+    return np.array([(function(values + e) - function(values - e)) / (2 * h) for e in moves]).T
+
+
+def effects_by_hand(coefficients, n_experts, classes, h=1e-4):
+    """Average derivatives of a softmax mixture of lines, or of logistic regressions."""
+    lines = coefficients.reshape(-1, 3)
+    experts, gate = lines[:n_experts], lines[n_experts:]
+
+    def mean(rows):
+        design = np.column_stack([np.ones(len(rows)), rows])
+        means = design @ experts.T
+        means = 1.0 / (1.0 + np.exp(-means)) if classes else means
+        return (softmax(design @ gate.T, axis=1) * means).sum(axis=1).mean()
+
+    steps = h * np.eye(2)
+    return np.array([(mean(X + e) - mean(X - e)) / (2 * h) for e in steps])
+
+
+@pytest.mark.parametrize("classes", [False, True])
+@pytest.mark.parametrize("reference", [None, 1])
+@pytest.mark.parametrize("method", ["observed", "sandwich"])
+def test_errors_are_those_of_the_delta_method(classes, reference, method):
+    case = "linear-classifier" if classes else "linear-regressor"
+    moe, y = fitted_case(case), ALL_CASES[case][1]
+    inference = moe.inference(X, y, gate_reference=reference, method=method)
+    found = average_effects(moe, X, inference=inference)
+    linear = ~inference.is_dispersion
+    values = inference.estimates[linear]
+    covariance = inference.full_covariance[np.ix_(linear, linear)]
+    gradient = derivatives(lambda v: effects_by_hand(v, moe.n_experts_, classes), values)
+    expected = gradient @ covariance @ gradient.T
+    assert_allclose(found.covariance[:2, :2], expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("what", ["prediction", "gate"])
+def test_bootstrap_errors_are_those_of_the_effects_of_refits(what):
+    moe = fitted_case("two experts")
+    inference = moe.inference(X, Y, method="bootstrap", n_bootstrap=60, random_state=0)
+    found = average_effects(moe, X, inference=inference, what=what)
+    assert found.replicates.shape == (60, len(found.terms))
+    assert_allclose(found.covariance, np.cov(found.replicates.T))
+    if what == "prediction":
+        linear = ~inference.is_dispersion
+        by_hand = [effects_by_hand(v[linear], 2, False) for v in inference.replicates]
+        assert_allclose(found.replicates[:, :2], by_hand, rtol=1e-4, atol=1e-8)
+
+
+def test_errors_of_separated_experts_are_those_of_the_penalties():
+    x = np.linspace(-3.0, 3.0, 200)[:, None]
+    y = np.where(x[:, 0] > 0, 5.0, x[:, 0]) + 0.01 * np.random.default_rng(0).normal(size=200)
+    moe = fit_quietly(regressor(n_experts=2, gate_alpha=1e-3), x, y)
+    inference = moe.inference(x, y)
+    assert "separated" in inference.reasons
+    found = average_effects(moe, x, inference=inference)
+    assert (found.standard_errors > 0.0).all()
+
+
+def test_effects_that_are_not_determined_have_no_error():
+    table = np.column_stack([X, X[:, 1]])
+    moe = fit_quietly(regressor(n_experts=1, alpha=0.0), table, Y)
+    found = average_effects(moe, table, inference=moe.inference(table, Y))
+    assert found.reasons == ["", "not determined", "not determined"]
+    assert np.isfinite(found.standard_errors).tolist() == [True, False, False]
+
+
+def test_a_table_and_a_text_list_all_effects():
+    moe = fitted_case("linear-regressor")
+    with_errors = average_effects(moe, X, inference=moe.inference(X, Y))
+    frame = with_errors.to_frame(0.9)
+    assert_allclose(frame.loc["mixture", "", "x1"]["lower"], with_errors.conf_int(0.9)[1, 0])
+    assert "delta method, observed information" in repr(with_errors)
+    assert "std. error" not in repr(average_effects(moe, X))
+    assert np.isnan(average_effects(moe, X).standard_errors).all()
+
+
+# --- signs ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", ["linear-regressor", "linear-classifier", "poisson-regressor"])
+def test_the_summary_has_the_signs_of_average_effects_on_the_gate(case):
+    moe = fitted_case(case)
+    found = average_effects(moe, X, what="gate").estimates.reshape(moe.n_experts_, -1)
+    stated = [[effect for _, effect in expert.gate_effects] for expert in moe.summary().experts]
+    assert (np.sign(stated) == np.sign(found)).all()
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+def test_wrong_arguments_are_refused():
+    moe = fitted_case("linear-regressor")
+    other = fitted_case("two experts").inference(X, Y)
+    assert_refused(refusal(average_effects, moe, X, what="mean"), "what", "gate")
+    assert_refused(refusal(average_effects, moe, X, per="row"), "per", "sd")
+    assert_refused(refusal(average_effects, moe, X, step=0.0), "step", 0.0)
+    assert_refused(refusal(average_effects, moe, X, inference=other), "inference", "moe.inference")
+    assert_refused(refusal(average_effects, moe, X, inference="sandwich"), "inference")
+    assert_refused(refusal(average_effects, moe, X, features="price"), "features", "column names")
+    constant = at(X, 1, 2.0)
+    assert_refused(refusal(average_effects, moe, constant), "features", "x1", "features=")
+    assert_refused(refusal(average_effects, sm, X), "estimator")

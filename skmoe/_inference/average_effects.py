@@ -1,8 +1,8 @@
 """Average effects of features on predictions, and their standard errors by the delta method [1]_.
 
-A change moves one feature from a low to a high value in all rows. With probabilities g and means
-mu of the experts at both ends, the change of the mean of y is, exactly, the sum over the experts of
-mean g (mu_high - mu_low), through the experts, and (g_high - g_low) mean mu, through the gate.
+A change moves one feature from a low to a high value in all rows. Let g and mu be the probabilities
+and means of the experts at both ends. Through the experts the mean of y changes by the sum over
+them of mean(g) (mu_high - mu_low), and through the gate by that of (g_high - g_low) mean(mu).
 
 References
 ----------

@@ -97,7 +97,6 @@ def list_blocks(
     used = slice(None) if preprocessor.expert_columns is None else preprocessor.expert_columns
     columns = np.arange(len(scaling.scale))[used]
     columns = columns[columns < preprocessor.n_features]
-    unstandardize = _unstandardization_matrix(scaling, columns)
     names = [INTERCEPT, *(labels.features[j] for j in columns)]
     named_responses = list(responses) if len(responses) > 1 else [""]
     unit = np.ones(len(responses)) if target_scaling is None else target_scaling.scale
@@ -112,7 +111,10 @@ def list_blocks(
             start, end = end, end + declared.n_coordinates(len(responses), len(names))
             if block is None:
                 continue
-            own_names = block.terms(names)
+            own = columns
+            if isinstance(block, LinearPredictor) and block.columns is not None:
+                own = columns[list(block.columns)]
+            own_names = block.terms([INTERCEPT, *(labels.features[j] for j in own)])
             is_shared = shares if block.is_main else np.zeros(len(own_names), dtype=bool)
             is_listed = ~is_shared | (block.is_main and k == main[0][0])
             has_ratio = np.where(is_shared, shares_ratios, block.has_ratios)
@@ -131,8 +133,8 @@ def list_blocks(
                     terms,
                     is_listed,
                     has_ratio,
-                    columns,
-                    unstandardize,
+                    own,
+                    _unstandardization_matrix(scaling, own),
                     unit,
                     slice(start, end),
                     can_separate,

@@ -22,7 +22,7 @@ from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.offset_design import split_offset, with_offset
 from skmoe._numerics.typing import Array
-from skmoe.protocols import LinearPredictor
+from skmoe.protocols import Block, LinearPredictor
 
 
 class Layout(NamedTuple):
@@ -168,22 +168,23 @@ def dropped_coordinates(model: MixtureModel, params: Params, information: Inform
     gate_alpha = model.gate.penalties.get("alpha")
     flags[information.gate_index] = _dropped(gate_alpha, len(information.gate_index))
     blocks, fields = model.experts.blocks, params.experts._asdict()
-    predictors = [block for block in blocks if isinstance(block, LinearPredictor)]
-    n_numbers = sum(
-        fields[block.params].shape[1] for block in blocks if not isinstance(block, LinearPredictor)
-    )
+    sizes = [_own_size(block, fields[block.params].shape[1]) for block in blocks]
+    n_own, n_whole = sum(size or 0 for size in sizes), sizes.count(None)
     for index in information.expert_index:
-        size = (len(index) - n_numbers) // max(len(predictors), 1)
+        whole = (len(index) - n_own) // max(n_whole, 1)
         end = 0
-        for block in blocks:
-            start = end
-            if isinstance(block, LinearPredictor):
-                end += size
-                alpha = model.experts.penalties.get(block.penalty)
-                flags[index[start:end]] = _dropped(alpha, size)
-            else:
-                end += fields[block.params].shape[1]
+        for block, own in zip(blocks, sizes, strict=True):
+            size = whole if own is None else own
+            start, end = end, end + size
+            flags[index[start:end]] = _dropped(model.experts.penalties.get(block.penalty), size)
     return flags
+
+
+def _own_size(block: Block, n_outputs: int) -> int | None:
+    """Number of coordinates of a block; None for a predictor of all columns."""
+    if not isinstance(block, LinearPredictor):
+        return n_outputs
+    return None if block.columns is None else n_outputs * (1 + len(block.columns))
 
 
 def _dropped(alpha: Any, size: int) -> Array:

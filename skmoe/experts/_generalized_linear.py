@@ -22,6 +22,7 @@ from skmoe._numerics.linalg import (
 from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._linear_families import (
+    FamilyGroup,
     GeneralizedLinearParams,
     possible_target,
 )
@@ -29,10 +30,8 @@ from skmoe.experts._linear_inference import LinearInference
 from skmoe.families import Poisson
 from skmoe.protocols import permute_experts
 
-# Largest change of a log dispersion in one Newton step, and smallest curvature for each row of the
-# expert, where the log-likelihood is nearly flat.
+# Largest change of a log dispersion in one Newton step.
 MAX_DISPERSION_STEP = 2.0
-MIN_DISPERSION_CURVATURE = 1e-4
 
 
 class GeneralizedLinearStatistics(NamedTuple):
@@ -120,7 +119,7 @@ class GeneralizedLinearExperts(LinearInference):
     ) -> Any:
         """Gradients of the expected log-likelihood, and Hessians in the log dispersions."""
         matrix, predictor = split_offset(design)[0], self._predictors(params, design)
-        shape, n_dispersions = predictor.shape[:2], len(self.dispersions)
+        shape, n_dispersions = predictor.shape[:2], self.layout.size
         score = np.zeros(predictor.shape)
         gradient = np.zeros((*shape, n_dispersions))
         hessian = np.zeros((*shape, n_dispersions, n_dispersions))
@@ -130,12 +129,17 @@ class GeneralizedLinearExperts(LinearInference):
             family, experts, own = group.family, group.experts, group.dispersions
             if not family.link:
                 continue
-            at = possible_target(family, y), predictor[experts], group.log_dispersion(params)
+            log_dispersion = self._log_dispersion(group, params, design)
+            at = possible_target(family, y), predictor[experts], log_dispersion
             weight = resp[experts][:, None]
-            score[experts] = weight * family.predictor_score(*at)
+            relative = weight * self._relative_precision(group, params, log_dispersion)
+            score[experts] = relative * family.predictor_score(*at)
             if not own:
                 continue
-            first, second = family.dispersion_sums(*at, weight)
+            if self.layout.depends(family):
+                own, first, second = self.layout.sums(family, at, weight, design)
+            else:
+                first, second = family.dispersion_sums(*at, weight)
             for i, one in enumerate(own):
                 gradient[experts, :, one] = first[..., i]
                 for j, other in enumerate(own):
@@ -143,7 +147,10 @@ class GeneralizedLinearExperts(LinearInference):
             if len(groups) == 1 and not self.shared_dispersion and not self.shared_columns:
                 derivatives = family.cross_derivatives(*at)
                 if derivatives:
-                    weighted = [weight * derivative for derivative in derivatives]
+                    _, numbers, factors = self.layout.derivatives(family, design)
+                    weighted = [
+                        relative * derivatives[i] * factors[p] for p, i in enumerate(numbers)
+                    ]
                     cross = weighted_column_sums(np.stack(weighted, axis=2), matrix)
         sums = weighted_column_sums(score, matrix)
         return GeneralizedLinearStatistics(resp.sum(axis=1), sums, gradient, hessian, cross)
@@ -153,10 +160,24 @@ class GeneralizedLinearExperts(LinearInference):
         information = resp[:, None] * self._by_family(
             params, design, lambda family, *at: family.predictor_information(*at)
         )
+        if self.layout.n_slopes:
+            for group in self._constants(params).groups:
+                log_dispersion = self._log_dispersion(group, params, design)
+                information[group.experts] *= self._relative_precision(
+                    group, params, log_dispersion
+                )
         matrix = split_offset(design)[0]
         # Slopes that are shared need the matrices themselves.
         grams = dense_grams if self.shared_columns else weighted_grams
         return grams(matrix, information.reshape(-1, information.shape[-1]))
+
+    def _relative_precision(
+        self, group: FamilyGroup, params: GeneralizedLinearParams, log_dispersion: list[Array]
+    ) -> Array | float:
+        """Scale at the means of the features relative to that of each row."""
+        if not (group.family.has_scale and self.layout.depends(group.family)):
+            return 1.0
+        return np.exp(group.log_dispersion(params)[0] - log_dispersion[0])
 
     def factorize(self, hessian: Any) -> RidgeFactorization:
         """Factorization of the penalised information."""
@@ -218,25 +239,9 @@ class GeneralizedLinearExperts(LinearInference):
         """Newton step of the log dispersions, (K, m, T), from derivatives of the likelihood."""
         if not gradient.size:
             return np.zeros(gradient.shape)
-        gradient, negative_hessian = gradient.copy(), -hessian
-        first, second = self._scale_penalty_derivatives(params)
-        for _, family, experts, dispersions in self._constants(params).groups:
-            if family.has_scale:
-                scale = dispersions[0]
-                gradient[experts, :, scale] -= first[experts]
-                negative_hessian[experts, :, scale, scale] += second[experts]
-        weight = np.broadcast_to(weight[:, None], gradient.shape[:2])
-        if self.shared_dispersion:
-            gradient, negative_hessian, weight = (
-                np.broadcast_to(values.sum(axis=0), values.shape)
-                for values in (gradient, negative_hessian, weight)
-            )
-        eigenvalues, eigenvectors = np.linalg.eigh(negative_hessian)
-        least = MIN_DISPERSION_CURVATURE * weight[..., None] + TINY
-        # Where the log-likelihood is convex, its gradient still leads upward.
-        curvature = np.maximum(np.abs(eigenvalues), least)
-        rotated = np.einsum("kmtu,kmt->kmu", eigenvectors, gradient) / curvature
-        change = np.einsum("kmtu,kmu->kmt", eigenvectors, rotated)
+        gradient, curvature, vectors = self._dispersion_system(weight, params, gradient, hessian)
+        rotated = np.einsum("kmtu,kmt->kmu", vectors, gradient) / curvature
+        change = np.einsum("kmtu,kmu->kmt", vectors, rotated)
         longest = np.abs(change).max(axis=-1, keepdims=True) / MAX_DISPERSION_STEP
         return change / np.maximum(longest, 1.0)
 

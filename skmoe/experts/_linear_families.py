@@ -14,6 +14,7 @@ from skmoe._numerics.evidence import without_dropped
 from skmoe._numerics.linalg import ridge_diagonal
 from skmoe._numerics.offset_design import offset_predictor, split_offset
 from skmoe._numerics.typing import TINY, Alpha, Array
+from skmoe.experts._dispersion_features import DispersionLayout
 from skmoe.families import Family, Poisson
 from skmoe.protocols import (
     Block,
@@ -38,8 +39,9 @@ MAD_TO_STD = 1.4826
 class GeneralizedLinearParams(NamedTuple):
     """Coefficients (K, m, d), and log dispersions (K, m, T) for m outputs.
 
-    T is the largest number of dispersion parameters of an expert; unused ones are zero, and so are
-    the coefficients of experts without linear predictor.
+    T is the number of dispersion parameters of all families; unused ones are zero, and so are the
+    coefficients of experts without linear predictor. If dispersions depend on features, the first T
+    are the slopes of the dispersion of each expert, and its intercept follows.
     """
 
     coef: Array
@@ -55,7 +57,7 @@ class FamilyGroup(NamedTuple):
     dispersions: list[int]  # indices of the family's dispersion parameters among those of all
 
     def log_dispersion(self, params: GeneralizedLinearParams) -> list[Array]:
-        """Log dispersions (T) of the family, each (..., m, 1)."""
+        """Log dispersions (T) of the family, each (..., m, 1), at the means of the features."""
         own = params.log_dispersion[self.experts]
         return [own[..., index, None] for index in self.dispersions]
 
@@ -107,6 +109,8 @@ class LinearFamilies(Experts):
     initial_predictor: tuple[tuple[float, ...], ...] = ()
     shared_columns: tuple[int, ...] = ()
     predictor_squares: tuple[tuple[float, ...], ...] = ()
+    dispersion_columns: tuple[int, ...] = ()
+    dispersion_alpha: float = 1.0
 
     def in_order(self, order: Array) -> Any:
         """The experts with what each of them has of its own in another order."""
@@ -124,6 +128,7 @@ class LinearFamilies(Experts):
         check_real("expert.alpha", self.alpha)
         check_flag("expert.shared_dispersion", self.shared_dispersion)
         check_real("expert.dispersion_prior", self.dispersion_prior)
+        check_real("expert.dispersion_alpha", self.dispersion_alpha)
         check_numbers_of_outputs("expert.noise_variance", self.noise_variance)
         check_numbers_of_outputs("expert.variance_floor", self.variance_floor)
         for family in self.families:
@@ -187,15 +192,21 @@ class LinearFamilies(Experts):
         return tuple(dict.fromkeys(d for family in self.families for d in family.dispersions))
 
     @property
+    def layout(self) -> DispersionLayout:
+        """Places of the dispersion parameters."""
+        return DispersionLayout(self.families, self.dispersion_columns)
+
+    @property
     def blocks(self) -> tuple[Block, ...]:
         """The linear predictor, and the dispersion parameters of any family."""
-        return (LinearPredictor(link=self.link), *self.dispersions)
+        main = LinearPredictor(link=self.link)
+        return (main, *(block for block in self.layout.blocks() if block is not None))
 
     def blocks_of(self, k: int) -> tuple[Block | None, ...]:
         """The linear predictor of one expert, if it has one, and its dispersion parameters."""
         family = self._family(k)
         predictor = LinearPredictor(link=family.link) if family.link else None
-        return (predictor, *(d if d in family.dispersions else None for d in self.dispersions))
+        return (predictor, *self.layout.blocks(family))
 
     @property
     def _n_outputs(self) -> int:
@@ -217,15 +228,14 @@ class LinearFamilies(Experts):
     def _groups(self, n_experts: int) -> list[FamilyGroup]:
         """The different families, with their experts."""
         if len(self.families) == 1:
-            indices = list(range(len(self.families[0].dispersions)))
-            return [FamilyGroup(0, self.families[0], slice(None), indices)]
-        all_dispersions = self.dispersions
+            places = self.layout.places(self.families[0])
+            return [FamilyGroup(0, self.families[0], slice(None), places)]
         return [
             FamilyGroup(
                 number,
                 family,
                 np.array([k for k in range(n_experts) if self._family(k) == family], dtype=int),
-                [all_dispersions.index(dispersion) for dispersion in family.dispersions],
+                self.layout.places(family),
             )
             for number, family in enumerate(self.families)
             if family not in self.families[:number]
@@ -233,8 +243,8 @@ class LinearFamilies(Experts):
 
     def _group_of(self, k: int) -> FamilyGroup:
         """The family of one expert, with this expert alone."""
-        indices = [self.dispersions.index(d) for d in self._family(k).dispersions]
-        return FamilyGroup(k % len(self.families), self._family(k), k, indices)
+        family = self._family(k)
+        return FamilyGroup(k % len(self.families), family, k, self.layout.places(family))
 
     # --- the data of the fit ---
 
@@ -356,7 +366,9 @@ class LinearFamilies(Experts):
         predictor = self._predictors(params, design)
         groups = self._constants(params).groups
         own = [
-            values(group.family, predictor[group.experts], group.log_dispersion(params))
+            values(
+                group.family, predictor[group.experts], self._log_dispersion(group, params, design)
+            )
             for group in groups
         ]
         if len(groups) == 1 and own[0].shape == predictor.shape:
@@ -383,6 +395,22 @@ class LinearFamilies(Experts):
         """Derivative of the mean of each expert by its linear predictor, (K, m, n)."""
         return self._by_family(params, design, lambda family, *at: family.mean_derivative(*at))
 
+    def _log_dispersion(
+        self, group: FamilyGroup, params: GeneralizedLinearParams, design: Any
+    ) -> list[Array]:
+        """Log dispersions (T) of a family, (..., m, 1); (..., m, n) of those that vary by row."""
+        logs = group.log_dispersion(params)
+        if self.layout.depends(group.family):
+            constants, (place, *_) = self._constants(params), group.dispersions
+            slopes = params.log_dispersion[group.experts][..., : self.layout.n_slopes]
+            logs[0] = logs[0] + slopes @ self.layout.features(design).T
+            low, high = (
+                bounds[group.experts][..., place, None]
+                for bounds in (constants.low, constants.high)
+            )
+            logs[0] = np.clip(logs[0], low, high)
+        return logs
+
     def _predictor_of(self, params: GeneralizedLinearParams, k: int, design: Any) -> Array:
         """Linear predictor of one expert, (m, n)."""
         bound, predictor = self._family(k).max_predictor, offset_predictor(params.coef[k], design)
@@ -390,20 +418,22 @@ class LinearFamilies(Experts):
 
     def mean_of(self, params: GeneralizedLinearParams, k: int, design: Any) -> Array:
         """Mean of one expert, (m, n)."""
-        log_dispersion = self._group_of(k).log_dispersion(params)
-        return self._family(k).mean(self._predictor_of(params, k, design), log_dispersion)
+        group = self._group_of(k)
+        log_dispersion = self._log_dispersion(group, params, design)
+        return group.family.mean(self._predictor_of(params, k, design), log_dispersion)
 
     def components(self, params: GeneralizedLinearParams, k: int, design: Any) -> Any:
         """The distribution of one expert, as a mixture of one component."""
-        log_dispersion = self._group_of(k).log_dispersion(params)
-        return self._family(k).components(self._predictor_of(params, k, design), log_dispersion)
+        group = self._group_of(k)
+        log_dispersion = self._log_dispersion(group, params, design)
+        return group.family.components(self._predictor_of(params, k, design), log_dispersion)
 
     # --- the prior, and the parameters that it allows ---
 
     def init_params(self, n_experts: int, n_columns: int) -> GeneralizedLinearParams:
         """Slopes of zero, and dispersions of the target without features."""
         coef = np.zeros((n_experts, self._n_outputs, n_columns))
-        log_dispersion = np.zeros((*coef.shape[:2], len(self.dispersions)))
+        log_dispersion = np.zeros((*coef.shape[:2], self.layout.size))
         for number, family, experts, indices in self._groups(n_experts):
             if self.initial_predictor:  # zero for families without predictor
                 coef[experts, :, -1] = self.initial_predictor[number]
@@ -416,7 +446,7 @@ class LinearFamilies(Experts):
     def constants(self, n_experts: int, n_outputs: int, n_columns: int) -> FitConstants:
         """What is the same for all parameters of a shape."""
         groups, shape = self._groups(n_experts), (n_experts, n_outputs)
-        low, high, margin = np.zeros((3, *shape, len(self.dispersions)))
+        low, high, margin = np.zeros((3, *shape, self.layout.size))
         scale_index = np.zeros(n_experts, dtype=int)
         has_scale, strength, noise_squares, predictor_squares = np.zeros((4, *shape))
         found = np.resize(self.predictor_squares, shape)  # those of an average are repeated
@@ -424,6 +454,9 @@ class LinearFamilies(Experts):
             for index, ends in zip(indices, family.log_dispersion_bounds, strict=True):
                 low[experts, :, index], high[experts, :, index] = ends
                 margin[experts, :, index] = family.flat_margin
+            if self.layout.depends(family):
+                slopes = slice(self.layout.n_slopes)
+                low[experts, :, slopes], high[experts, :, slopes] = -np.inf, np.inf
             if family.has_scale:
                 variance = self._target_variance(number)
                 low[experts, :, indices[0]] = np.log(np.array(self.variance_floor) * variance)
@@ -469,15 +502,26 @@ class LinearFamilies(Experts):
 
     @property
     def penalties(self) -> dict[str, Any]:
-        """Penalty of the slopes, and strength of the prior of the dispersions in rows."""
-        return {"alpha": self.alpha, "dispersion_prior": self.dispersion_prior}
+        """Penalties of the slopes, and strength of the prior of the dispersions in rows."""
+        of_dispersions = {"dispersion_alpha": self.dispersion_alpha}
+        of_slopes = {"alpha": self.alpha} | (of_dispersions if self.layout.n_slopes else {})
+        return of_slopes | {"dispersion_prior": self.dispersion_prior}
 
     def penalty(self, params: GeneralizedLinearParams) -> float:
         """Negative log prior, up to a constant."""
         constants = self._constants(params)
         log_scale, strength = constants.log_scale(params), constants.strength
         squares = np.square(params.coef) @ constants.ridge + constants.prior_squares
-        return 0.5 * float((squares * np.exp(-log_scale) + strength * log_scale).sum())
+        of_scales = float((squares * np.exp(-log_scale) + strength * log_scale).sum())
+        of_slopes = self._dispersion_ridge(params) * np.square(params.log_dispersion)
+        return 0.5 * (of_scales + float(of_slopes.sum()))
+
+    def _dispersion_ridge(self, params: GeneralizedLinearParams) -> Array:
+        """Penalty of the square of each log dispersion, (K, 1, T): that of slopes."""
+        ridge = np.zeros((len(params.coef), 1, params.log_dispersion.shape[-1]))
+        penalised = slice(1 if self.shared_dispersion else None)  # once if they are shared
+        ridge[penalised, :, : self.layout.n_slopes] = self.dispersion_alpha
+        return ridge
 
     def _scale_penalty_derivatives(self, params: GeneralizedLinearParams) -> tuple[Array, Array]:
         """First and second derivative of the penalty by the log scale, if there is one, (K, m)."""

@@ -19,6 +19,10 @@ from skmoe.experts._linear_families import (
     possible_target,
 )
 
+# Smallest curvature of a log dispersion for each row of the expert, where the log-likelihood is
+# nearly flat.
+MIN_DISPERSION_CURVATURE = 1e-4
+
 # Least part of a scale that is noise.
 MIN_NOISE_SHARE = 0.1
 
@@ -45,10 +49,64 @@ class LinearInference(LinearFamilies):
         weight = np.tile((precision > 0.0).reshape(-1, 1).astype(float), n_columns - 1)
         if self.shared_columns:
             shared = self._slopes_with_shared(params, statistics, hessian, precision, weight)
-            return {"alpha": shared}
+            return {"alpha": shared} | self._dispersion_slopes(params, statistics)
         root, ridge = np.sqrt(precision)[..., None], self._constants(params).ridge
         slopes = ridge_slopes(hessian, ridge, params.coef * root, statistics.gradient * root)
-        return {"alpha": slopes._replace(weight=weight)}
+        found = {"alpha": slopes._replace(weight=weight)}
+        return found | self._dispersion_slopes(params, statistics)
+
+    def _dispersion_system(
+        self, weight: Array, params: GeneralizedLinearParams, gradient: Array, hessian: Array
+    ) -> tuple[Array, Array, Array]:
+        """Gradient of the objective in the log dispersions, and its curvature.
+
+        From derivatives of the likelihood, (K, m, T) and (K, m, T, T). The curvature has positive
+        values, (K, m, T), along directions, (K, m, T, T).
+        """
+        gradient = gradient - self._dispersion_ridge(params) * params.log_dispersion
+        negative_hessian = -hessian
+        diagonal = np.arange(gradient.shape[-1])
+        negative_hessian[..., diagonal, diagonal] += self._dispersion_ridge(params)
+        first, second = self._scale_penalty_derivatives(params)
+        for _, family, experts, dispersions in self._constants(params).groups:
+            if family.has_scale:
+                scale = dispersions[0]
+                gradient[experts, :, scale] -= first[experts]
+                negative_hessian[experts, :, scale, scale] += second[experts]
+        weight = np.broadcast_to(weight[:, None], gradient.shape[:2])
+        if self.shared_dispersion:
+            gradient, negative_hessian, weight = (
+                np.broadcast_to(values.sum(axis=0), values.shape)
+                for values in (gradient, negative_hessian, weight)
+            )
+        eigenvalues, eigenvectors = np.linalg.eigh(negative_hessian)
+        least = MIN_DISPERSION_CURVATURE * weight[..., None] + TINY
+        # Where the log-likelihood is convex, its gradient still leads upward.
+        curvature = np.maximum(np.abs(eigenvalues), least)
+        return gradient, curvature, eigenvectors
+
+    def _dispersion_slopes(
+        self, params: GeneralizedLinearParams, statistics: Any
+    ) -> dict[str, Slopes]:
+        """Slopes of the log dispersions of each expert and output, if there are any."""
+        n_slopes = self.layout.n_slopes
+        if not n_slopes:
+            return {}
+        gradient, curvature, vectors = self._dispersion_system(
+            statistics.weight, params, statistics.dispersion_gradient, statistics.dispersion_hessian
+        )
+        gradient = gradient + self._dispersion_ridge(params) * params.log_dispersion
+        covariances = np.einsum("kmtu,kmu,kmvu->kmtv", vectors, 1.0 / curvature, vectors)
+        # Shared slopes count once, and so do experts whose dispersion does not vary.
+        depends = [self.layout.depends(self._family(k)) for k in range(len(params.coef))]
+        weight = np.array(depends) * (self._dispersion_ridge(params)[:, 0, 0] > 0.0)
+        n_outputs = params.coef.shape[1]
+        values, gradient = (
+            a[..., :n_slopes].reshape(-1, n_slopes) for a in (params.log_dispersion, gradient)
+        )
+        covariances = covariances[..., :n_slopes, :n_slopes].reshape(-1, n_slopes, n_slopes)
+        weight = np.tile(np.repeat(weight, n_outputs)[:, None].astype(float), n_slopes)
+        return {"dispersion_alpha": Slopes(values, covariances, gradient, weight)}
 
     def _slopes_with_shared(
         self,
@@ -113,8 +171,15 @@ class LinearInference(LinearFamilies):
         n_own = int(used.sum()) - n_shared
         n_coefficients = n_predictors * n_own + (n_shared if n_predictors else 0)
         with_own = families[:1] if self.shared_dispersion else families
-        n_dispersions = sum(len(family.dispersions) for family in with_own)
+        n_dispersions = sum(
+            len(family.dispersions) + self.layout.n_slopes * self.layout.depends(family)
+            for family in with_own
+        )
         return params.coef.shape[1] * (n_coefficients + n_dispersions)
+
+    def with_dispersion_features(self, columns: tuple[int, ...]) -> Any:
+        """The experts whose dispersions depend on columns of the design matrix."""
+        return replace(self, dispersion_columns=columns)
 
     def with_shared_slopes(self, columns: tuple[int, ...]) -> Any:
         """The experts with shared columns."""
@@ -134,14 +199,25 @@ class LinearInference(LinearFamilies):
 
     def at_bound(self, params: GeneralizedLinearParams) -> Array:
         """Unused coordinates, and dispersions at a bound, (K, P)."""
-        n_experts, n_outputs, n_columns = params.coef.shape
+        n_outputs, n_columns = params.coef.shape[1:]
         constants, log_dispersion = self._constants(params), params.log_dispersion
         at_bound = (log_dispersion <= constants.flat) | (log_dispersion >= constants.high)
         unused = ~constants.has_predictor
         # A shared slope is used if another expert has it.
         own = ~self.shared_coordinates(params)[: n_outputs * n_columns] | unused.all()
         coefficients = unused[:, None] & own
-        return np.hstack([coefficients, np.swapaxes(at_bound, 1, 2).reshape(n_experts, -1)])
+        dispersions = self.layout.coordinates(np.moveaxis(at_bound, 0, -1).swapaxes(0, 1))
+        return np.hstack([coefficients, dispersions.T])
+
+    def moved(self, params: GeneralizedLinearParams, change: Array) -> GeneralizedLinearParams:
+        """The parameters after a change (K, P) of the coordinates of inference."""
+        coef, log_dispersion = params
+        n_coefficients = coef[0].size
+        of_places = self.layout.from_coordinates(change[:, n_coefficients:].T, coef.shape[1])
+        return GeneralizedLinearParams(
+            coef + change[:, :n_coefficients].reshape(coef.shape),
+            log_dispersion + np.transpose(of_places, (2, 1, 0)),
+        )
 
     def dispersion_at_bound(self, params: GeneralizedLinearParams) -> Array:
         """Experts with a scale at its lower bound."""
@@ -156,12 +232,15 @@ class LinearInference(LinearFamilies):
         gradient = group.family.gradient(
             possible_target(group.family, y),
             self._predictor_of(params, k, design),
-            group.log_dispersion(params),
+            self._log_dispersion(group, params, design),
         )
         dispersion = np.zeros((params.log_dispersion.shape[-1], *y.shape))
-        dispersion[group.dispersions] = gradient[1:]
+        places, numbers, factors = self.layout.derivatives(group.family, design)
+        dispersion[places] = gradient[1 + numbers] * factors[:, None]
         slopes = gradient[0][:, None] * matrix.T
-        return np.concatenate([slopes.reshape(-1, len(matrix)), dispersion.reshape(-1, y.shape[1])])
+        return np.concatenate(
+            [slopes.reshape(-1, len(matrix)), self.layout.coordinates(dispersion)]
+        )
 
     def information(
         self, params: GeneralizedLinearParams, k: int, design: Any, y: Array, weight: Array
@@ -171,20 +250,28 @@ class LinearInference(LinearFamilies):
         hessian = -weight * group.family.hessian(
             possible_target(group.family, y),
             self._predictor_of(params, k, design),
-            group.log_dispersion(params),
+            self._log_dispersion(group, params, design),
         )
         n_outputs, n_columns = params.coef.shape[1:]
         size = n_outputs * n_columns
         information = np.zeros((size + params.log_dispersion[k].size,) * 2)
+        places, numbers, factors = self.layout.derivatives(group.family, design)
         for output in range(n_outputs):
             slopes = slice(output * n_columns, (output + 1) * n_columns)
-            others = size + n_outputs * np.array(group.dispersions, dtype=int) + output
+            others = self._coordinates_of(places, output, params)
             information[slopes, slopes] = (matrix.T * hessian[0, 0, output]) @ matrix
-            cross = hessian[0, 1:, output] @ matrix
+            cross = (hessian[0, 1 + numbers, output] * factors) @ matrix
             information[slopes, others] = cross.T
             information[others, slopes] = cross
-            information[np.ix_(others, others)] = hessian[1:, 1:, output].sum(axis=-1)
+            second = hessian[1:, 1:, output][np.ix_(numbers, numbers)] * factors[:, None] * factors
+            information[np.ix_(others, others)] = second.sum(axis=-1)
         return information
+
+    def _coordinates_of(self, places: Any, output: int, params: GeneralizedLinearParams) -> Array:
+        """Coordinates of inference of some places of the dispersions of an output."""
+        _, n_outputs, n_places = params.log_dispersion.shape
+        order = self.layout.from_coordinates(np.arange(n_places * n_outputs), n_outputs)
+        return params.coef[0].size + order[places, output]
 
     def penalty_hessian(self, params: GeneralizedLinearParams) -> list[Array]:
         """Hessian of the penalty for each expert, (P, P)."""
@@ -192,6 +279,7 @@ class LinearInference(LinearFamilies):
         constants = self._constants(params)
         ridge, precision = constants.ridge, np.exp(-constants.log_scale(params))
         _, second = self._scale_penalty_derivatives(params)
+        of_slopes = self._dispersion_ridge(params)[:, 0]
         size = n_outputs * n_columns
         hessians = []
         for k in range(n_experts):
@@ -200,8 +288,10 @@ class LinearInference(LinearFamilies):
             for output in range(n_outputs):
                 slopes = slice(output * n_columns, (output + 1) * n_columns)
                 hessian[slopes, slopes] = precision[k, output] * np.diag(ridge)
+                every = self._coordinates_of(slice(None), output, params)
+                hessian[every, every] += of_slopes[k]
                 if group.family.has_scale:
-                    scale = size + n_outputs * group.dispersions[0] + output
+                    [scale] = self._coordinates_of(group.dispersions[:1], output, params)
                     cross = -precision[k, output] * ridge * params.coef[k, output]
                     hessian[slopes, scale] = hessian[scale, slopes] = cross
                     hessian[scale, scale] = second[k, output]
@@ -219,16 +309,30 @@ class LinearInference(LinearFamilies):
         # The scaling is one where the families of the list do not standardise the target.
         slopes, intercepts = slopes * scale[:, None], center + scale * intercepts
         dispersions = np.full((len(self.dispersions), *intercepts.shape), np.nan)
+        log_first = np.full(intercepts.shape, np.nan)
         for group in self._constants(params).groups:
-            _, family, experts, indices = group
+            family, experts = group.family, group.experts
             if not family.link:
                 intercepts[experts] = np.nan
             values = family.dispersion_values(group.log_dispersion(params))
+            indices = [self.dispersions.index(dispersion) for dispersion in family.dispersions]
             for index, value in zip(indices, values, strict=True):
                 dispersions[index, experts] = value[..., 0]
             if family.standardizes_target:
                 dispersions[indices[0], experts] *= scale**2
+            if self.layout.depends(family):
+                log_first[experts] = np.log(dispersions[indices[0], experts])
         attributes: dict[str, Any] = {"expert_coef_": slopes, "expert_intercept_": intercepts}
+        if self.layout.n_slopes:
+            of_features = np.zeros(params.coef.shape)
+            of_features[..., self.layout.columns] = params.log_dispersion[
+                ..., : self.layout.n_slopes
+            ]
+            of_features[..., -1] = log_first
+            predictors = units.expert_coefficients(of_features)
+            predictors[0][np.isnan(log_first)] = np.nan
+            names = ("expert_dispersion_coef_", "expert_dispersion_intercept_")
+            attributes |= zip(names, predictors, strict=True)
         for dispersion, values in zip(self.dispersions, dispersions, strict=True):
             if dispersion.position is None:
                 attributes[dispersion.attribute] = values

@@ -26,8 +26,9 @@ class Family(ABC):
     and on T dispersion parameters of the expert, which are handled as logs,
     :math:`\theta_1, ..., \theta_T`. Families are frozen dataclasses, whose fields are their options
     and what they take from the data of the fit. All methods work element by element: `y` (m, n) and
-    `predictor` (..., m, n) broadcast, and `log_dispersion` is a sequence of T arrays (..., m, 1).
-    See "Write your own expert" in the documentation.
+    `predictor` (..., m, n) broadcast, and `log_dispersion` is a sequence of T arrays (..., m, 1); the
+    first is (..., m, n) where it depends on features. See "Write your own expert" in the
+    documentation.
 
     Examples
     --------
@@ -128,6 +129,11 @@ class Family(ABC):
     def dispersions(self) -> tuple[Dispersion, ...]:
         """Names of the T estimated dispersion parameters."""
         return ()
+
+    @property
+    def has_dispersion(self) -> bool:
+        """Whether the first dispersion parameter can depend on features."""
+        return bool(self.dispersions)
 
     @property
     def initial_log_dispersion(self) -> tuple[float, ...]:

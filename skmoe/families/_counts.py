@@ -188,14 +188,14 @@ class NegativeBinomial(_CountFamily):
 
 
 def _at_counts(function: Callable[[Array], Array], y: Array, size: Array) -> Array:
-    """A function of y + size, for counts y (m, n) and sizes (..., m, 1).
+    """A function of y + size, for counts y (m, n) and sizes (..., m, 1) or (..., m, n).
 
-    It is computed once for each count where there are more rows than counts, since the special
-    functions of the negative binomial are slow.
+    It is computed once for each count where there are more rows than counts and one size, since the
+    special functions of the negative binomial are slow.
     """
     n_rows = y.shape[-1]
     largest = y.max(initial=0.0)
-    if y.ndim < 2 or not largest < n_rows:
+    if y.ndim < 2 or size.shape[-1] > 1 or not largest < n_rows:
         return function(y + size)
     table = function(np.arange(largest + 1.0) + size)
     if len(y) == 1:

@@ -63,6 +63,7 @@ class Ordinal(Family):
     link: ClassVar[str] = "logit"
     is_continuous: ClassVar[bool] = False
     max_step: ClassVar[float] = 2.0
+    has_dispersion: ClassVar[bool] = False
 
     values: tuple[float, ...] = ()
 

@@ -39,6 +39,8 @@ class LinearPredictor:
     contrasts : ndarray of shape (V, Q) or None
         Matrix from the Q coefficient vectors of the coordinates to the V of `coef`; None for the
         identity.
+    columns : tuple of int or None
+        Columns of the experts' design matrix that have a slope; None for all.
 
     See Also
     --------
@@ -60,6 +62,7 @@ class LinearPredictor:
     intercept: str = "expert_intercept_"
     penalty: str = "alpha"
     contrasts: Any = None
+    columns: tuple[int, ...] | None = None
 
     @property
     def is_main(self) -> bool:
@@ -100,6 +103,7 @@ class LinearPredictor:
 
     def n_coordinates(self, n_responses: int, n_columns: int) -> int:
         """Number of coordinates: coefficient vectors, one after the other."""
+        n_columns = n_columns if self.columns is None else 1 + len(self.columns)
         return n_columns * (n_responses if self.contrasts is None else self.contrasts.shape[1])
 
     def derivatives(self, unstandardize: Array, unit: Array) -> Array:

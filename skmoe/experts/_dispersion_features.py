@@ -1,0 +1,142 @@
+"""Dispersions that depend on features: their places among the parameters, and derivatives."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from skmoe._numerics.linalg import dense_grams, weighted_column_sums
+from skmoe._numerics.offset_design import split_offset
+from skmoe._numerics.typing import Array
+from skmoe.families import Family
+from skmoe.protocols import Block, Dispersion, LinearPredictor
+
+
+class DispersionLayout(NamedTuple):
+    """Places of the dispersion parameters of a list of families.
+
+    The log of the first dispersion of each family is a linear predictor of some columns of the
+    design matrix: its slopes come first, and its intercept follows. All other dispersions come
+    last. Without such columns there are no slopes, and each dispersion has one place.
+    """
+
+    families: tuple[Family, ...]
+    columns: tuple[int, ...]
+
+    @property
+    def others(self) -> list[Dispersion]:
+        """The dispersions, in order, that are the same for all rows of an expert."""
+        return list(dict.fromkeys(d for family in self.families for d in self._constant(family)))
+
+    @property
+    def n_slopes(self) -> int:
+        """Number of slopes of the predictor, after which its intercept comes."""
+        return len(self.columns) * any(self.depends(family) for family in self.families)
+
+    @property
+    def first(self) -> int:
+        """Number of coefficients of the predictor, after which the other dispersions come."""
+        return self.n_slopes + bool(self.n_slopes)
+
+    @property
+    def size(self) -> int:
+        """Number of places."""
+        return self.first + len(self.others)
+
+    def depends(self, family: Family) -> bool:
+        """Whether the dispersion of a family depends on features."""
+        return bool(self.columns) and family.has_dispersion
+
+    def _constant(self, family: Family) -> tuple[Dispersion, ...]:
+        return family.dispersions[1:] if self.depends(family) else family.dispersions
+
+    def places(self, family: Family) -> list[int]:
+        """Places of the dispersions of a family: of the first one that of the intercept."""
+        others = self.others
+        own = [self.first + others.index(d) for d in self._constant(family)]
+        return [len(self.columns), *own] if self.depends(family) else own
+
+    def blocks(self, family: Family | None = None) -> list[Block | None]:
+        """The blocks of all families, or of one with None for those that it does not have."""
+        families = self.families if family is None else (family,)
+        constant = {d for one in families for d in self._constant(one)}
+        blocks: list[Block | None] = [d if d in constant else None for d in self.others]
+        if not self.first:
+            return blocks
+        names = list(dict.fromkeys(f.dispersions[0].name for f in families if self.depends(f)))
+        predictor = LinearPredictor(
+            names[0] if len(names) == 1 else "dispersion",
+            "log_dispersion",
+            "log",
+            "expert_dispersion_coef_",
+            "expert_dispersion_intercept_",
+            "dispersion_alpha",
+            columns=self.columns,
+        )
+        return [predictor if names else None, *blocks]
+
+    # --- rows ---
+
+    def features(self, design: Any) -> Array:
+        """The columns (n, e) of a design on which dispersions depend."""
+        matrix = split_offset(design)[0][:, list(self.columns)]
+        return matrix.toarray() if sparse.issparse(matrix) else matrix
+
+    def derivatives(self, family: Family, design: Any) -> tuple[Array, Array, Array]:
+        """Derivatives of the log dispersions of a family by its places, at the rows of a design.
+
+        There are the places (P,), the numbers of the log dispersions (P,), and the derivatives
+        (P, n), or (P, 1) where they are the same for all rows.
+        """
+        places = np.array(self.places(family), dtype=int)
+        numbers, factors = np.arange(len(places)), np.ones((len(places), 1))
+        if self.depends(family):
+            columns = self.features(design).T
+            places = np.append(np.arange(len(columns)), places)
+            numbers = np.append(np.zeros(len(columns), dtype=int), numbers)
+            factors = np.vstack([columns, np.repeat(factors, columns.shape[1], axis=1)])
+        return places, numbers, factors
+
+    def sums(
+        self, family: Family, at: tuple[Array, Array, list[Array]], weight: Array, design: Any
+    ) -> tuple[list[int], Array, Array]:
+        """Places (P) of a family, and weighted sums of gradient (..., P) and Hessian (..., P, P).
+
+        `at` are the target, the linear predictor and the log dispersions.
+        """
+        first, second = family.dispersion_derivatives(*at)
+        features = self.features(design)
+        design = np.column_stack([features, np.ones(len(features))])
+        n_slopes, n_own = features.shape[1], features.shape[1] + len(first)
+        shape = np.broadcast_shapes(first[0].shape, weight.shape)
+        gradient, hessian = np.zeros((*shape[:-1], n_own)), np.zeros((*shape[:-1], n_own, n_own))
+        for i in range(len(first)):
+            weighted = np.stack([weight * first[i], *(weight * value for value in second[i])])
+            sums = weighted_column_sums(weighted, design)
+            gradient[..., n_slopes + i] = sums[0, ..., -1]
+            hessian[..., n_slopes + i, n_slopes:] = np.moveaxis(sums[1:, ..., -1], 0, -1)
+            if i == 0:
+                gradient[..., :n_slopes] = sums[0, ..., :-1]
+                by_slope = np.moveaxis(sums[1:, ..., :-1], 0, -1)
+                hessian[..., :n_slopes, n_slopes:] = by_slope
+                hessian[..., n_slopes:, :n_slopes] = np.swapaxes(by_slope, -1, -2)
+                grams = dense_grams(features, (weight * second[0][0]).reshape(-1, shape[-1]))
+                hessian[..., :n_slopes, :n_slopes] = grams.reshape(*shape[:-1], n_slopes, n_slopes)
+        return [*range(n_slopes), *self.places(family)], gradient, hessian
+
+    # --- coordinates of inference, block by block ---
+
+    def coordinates(self, values: Array) -> Array:
+        """Values (T, m, ...) of the places in the order of the coordinates, (T * m, ...)."""
+        predictor = np.swapaxes(values[: self.first], 0, 1)
+        parts = predictor, values[self.first :]
+        return np.concatenate([part.reshape(-1, *values.shape[2:]) for part in parts])
+
+    def from_coordinates(self, coordinates: Array, n_outputs: int) -> Array:
+        """Values (T, m, ...) of the places, from those of the coordinates (T * m, ...)."""
+        numbers = np.arange(len(coordinates)).reshape(-1, n_outputs)
+        values = np.empty_like(coordinates)
+        values[self.coordinates(numbers)] = coordinates
+        return values.reshape(*numbers.shape, *coordinates.shape[1:])

@@ -84,6 +84,13 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         ones shared equally by all experts. 0 is off; try 0.01 to 0.1 if experts lose their rows.
     dispersion : {"per_expert", "shared"}, default="per_expert"
         Whether each expert has dispersion parameters of its own, such as its noise variance.
+    dispersion_features : array-like, default=None
+        Columns on which the dispersion of each expert depends, such as its noise variance, among
+        the `expert_features`; None for the same dispersion in all rows. The log of the dispersion
+        is a linear predictor. See "Noise that depends on features" in the user guide.
+    dispersion_alpha : float, "auto" or None, default=None
+        L2 penalty on the slopes of log dispersions, for standardised features. Try 0.1 to 100.
+        "auto", which is None, maximises the evidence; on a `base` None is 1.
     dispersion_prior : float or "auto", default=10.0
         Strength, in rows, of the inverse-gamma prior on each noise variance, or other dispersion
         (counts and ratings have none). Try 1 to 100; raise it if an expert fits a few rows exactly.
@@ -151,7 +158,14 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         "gamma". The variance of "gamma" is `dispersion_` times the squared mean, and that of
         "negative_binomial" is larger by the mean. That of "inverse_gaussian" and "tweedie" is
         `dispersion_` times the mean to the power of three and of 1.5. Squared inverse shape of
-        "weibull"; inverse precision of "beta".
+        "weibull"; inverse precision of "beta". With `dispersion_features` it is that at their
+        means, and so is `noise_variance_`.
+    expert_dispersion_coef_ : ndarray of shape (n_experts, n_features) or \
+(n_experts, n_outputs, n_features)
+        With `dispersion_features`: slopes of the log of `noise_variance_` or `dispersion_`, in the
+        units of X.
+    expert_dispersion_intercept_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
+        With `dispersion_features`: intercepts of these logs.
     df_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Degrees of freedom of experts with `family="student_t"`, if they are estimated.
     threshold_steps_ : ndarray of shape (n_experts, n_values - 2)
@@ -163,6 +177,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Penalties of experts and gate; with "ard" one for each feature (column of `gate_coef_`),
         infinite if dropped, NaN if unused, as that of a constant gate or of one expert. An average
         of starts has none: each start has its own.
+    dispersion_alpha_ : float
+        Penalty of the slopes of log dispersions, with `dispersion_features`.
     dispersion_prior_ : float
         Strength of the prior on dispersions, in rows.
     noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
@@ -283,6 +299,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         top_k: int | None = None,
         balance: float = 0.0,
         dispersion: str = "per_expert",
+        dispersion_features: Any = None,
+        dispersion_alpha: float | str | None = None,
         dispersion_prior: float | str = 10.0,
         init: Any = "auto",
         n_init: int | str = "auto",
@@ -311,6 +329,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         self.top_k = top_k
         self.balance = balance
         self.dispersion = dispersion
+        self.dispersion_features = dispersion_features
+        self.dispersion_alpha = dispersion_alpha
         self.dispersion_prior = dispersion_prior
         self.init = init
         self.n_init = n_init

@@ -1,4 +1,4 @@
-"""Dispersions that depend on features: their places among the parameters, and derivatives."""
+"""Dispersions that depend on features: their positions among the parameters, and derivatives."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from skmoe.protocols import Block, Dispersion, LinearPredictor
 
 
 class DispersionLayout(NamedTuple):
-    """Places of the dispersion parameters of a list of families.
+    """Positions of the dispersion parameters of a list of families.
 
     The log of the first dispersion of each family is a linear predictor of some columns of the
     design matrix: its slopes come first, and its intercept follows. All other dispersions come
-    last. Without such columns there are no slopes, and each dispersion has one place.
+    last. Without such columns there are no slopes, and each dispersion has one position.
     """
 
     families: tuple[Family, ...]
@@ -42,7 +42,7 @@ class DispersionLayout(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Number of places."""
+        """Number of positions."""
         return self.first + len(self.others)
 
     def depends(self, family: Family) -> bool:
@@ -52,8 +52,8 @@ class DispersionLayout(NamedTuple):
     def _constant(self, family: Family) -> tuple[Dispersion, ...]:
         return family.dispersions[1:] if self.depends(family) else family.dispersions
 
-    def places(self, family: Family) -> list[int]:
-        """Places of the dispersions of a family: of the first one that of the intercept."""
+    def positions(self, family: Family) -> list[int]:
+        """Positions of the dispersions of a family: of the first one that of the intercept."""
         others = self.others
         own = [self.first + others.index(d) for d in self._constant(family)]
         return [len(self.columns), *own] if self.depends(family) else own
@@ -85,24 +85,24 @@ class DispersionLayout(NamedTuple):
         return matrix.toarray() if sparse.issparse(matrix) else matrix
 
     def derivatives(self, family: Family, design: Any) -> tuple[Array, Array, Array]:
-        """Derivatives of the log dispersions of a family by its places, at the rows of a design.
+        """Derivatives of the log dispersions of a family by its positions, at the rows of a design.
 
-        There are the places (P,), the numbers of the log dispersions (P,), and the derivatives
+        There are the positions (P,), the numbers of the log dispersions (P,), and the derivatives
         (P, n), or (P, 1) where they are the same for all rows.
         """
-        places = np.array(self.places(family), dtype=int)
-        numbers, factors = np.arange(len(places)), np.ones((len(places), 1))
+        positions = np.array(self.positions(family), dtype=int)
+        numbers, factors = np.arange(len(positions)), np.ones((len(positions), 1))
         if self.depends(family):
             columns = self.features(design).T
-            places = np.append(np.arange(len(columns)), places)
+            positions = np.append(np.arange(len(columns)), positions)
             numbers = np.append(np.zeros(len(columns), dtype=int), numbers)
             factors = np.vstack([columns, np.repeat(factors, columns.shape[1], axis=1)])
-        return places, numbers, factors
+        return positions, numbers, factors
 
     def sums(
         self, family: Family, at: tuple[Array, Array, list[Array]], weight: Array, design: Any
     ) -> tuple[list[int], Array, Array]:
-        """Places (P) of a family, and weighted sums of gradient (..., P) and Hessian (..., P, P).
+        """Positions (P) of a family, and sums of gradient (..., P) and Hessian (..., P, P).
 
         `at` are the target, the linear predictor and the log dispersions.
         """
@@ -124,18 +124,18 @@ class DispersionLayout(NamedTuple):
                 hessian[..., n_slopes:, :n_slopes] = np.swapaxes(by_slope, -1, -2)
                 grams = dense_grams(features, (weight * second[0][0]).reshape(-1, shape[-1]))
                 hessian[..., :n_slopes, :n_slopes] = grams.reshape(*shape[:-1], n_slopes, n_slopes)
-        return [*range(n_slopes), *self.places(family)], gradient, hessian
+        return [*range(n_slopes), *self.positions(family)], gradient, hessian
 
     # --- coordinates of inference, block by block ---
 
     def coordinates(self, values: Array) -> Array:
-        """Values (T, m, ...) of the places in the order of the coordinates, (T * m, ...)."""
+        """Values (T, m, ...) of the positions in the order of the coordinates, (T * m, ...)."""
         predictor = np.swapaxes(values[: self.first], 0, 1)
         parts = predictor, values[self.first :]
         return np.concatenate([part.reshape(-1, *values.shape[2:]) for part in parts])
 
     def from_coordinates(self, coordinates: Array, n_outputs: int) -> Array:
-        """Values (T, m, ...) of the places, from those of the coordinates (T * m, ...)."""
+        """Values (T, m, ...) of the positions, from those of the coordinates (T * m, ...)."""
         numbers = np.arange(len(coordinates)).reshape(-1, n_outputs)
         values = np.empty_like(coordinates)
         values[self.coordinates(numbers)] = coordinates

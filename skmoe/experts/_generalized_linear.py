@@ -87,6 +87,11 @@ class GeneralizedLinearExperts(LinearInference):
     predictor_squares : tuple of tuple of float, default=()
         For each expert and output, squares that are added to those of the residuals because the
         slopes are uncertain, in units of `noise_variance`; found with `alpha`.
+    dispersion_columns : tuple of int, default=()
+        Columns of the design matrix on which the log of the first dispersion parameter of each
+        expert depends.
+    dispersion_alpha : float, default=1.0
+        L2 penalty on the slopes of log dispersions, for standardised features.
 
     See Also
     --------

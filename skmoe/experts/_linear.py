@@ -85,6 +85,8 @@ class LinearExperts(GeneralizedLinearExperts):
     target_variance: ClassVar[tuple[tuple[float, ...], ...]] = ()  # type: ignore[misc]
     initial_predictor: ClassVar[tuple[tuple[float, ...], ...]] = ()  # type: ignore[misc]
     shared_columns: ClassVar[tuple[int, ...]] = ()  # type: ignore[misc]
+    dispersion_columns: ClassVar[tuple[int, ...]] = ()  # type: ignore[misc]
+    dispersion_alpha: ClassVar[float] = 1.0  # type: ignore[misc]
 
     def fitted_to(self, design: Any, y: Array, weight: Array, scaling: Any) -> Any:
         """The experts as they are."""

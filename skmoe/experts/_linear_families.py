@@ -23,6 +23,7 @@ from skmoe.protocols import (
     LinearPredictor,
     SupportsONNX,
     SupportsReordering,
+    SupportsStreaming,
 )
 
 # Responsibility for initial values of an expert without predictor, of the rows in its support: of a
@@ -34,6 +35,10 @@ OTHER_INITIAL_SHARE = 0.05
 # median absolute deviation to the standard deviation of a normal distribution.
 MAX_DEVIATION = 4.0
 MAD_TO_STD = 1.4826
+
+
+# Largest slope of a log dispersion, for standardised features.
+LARGEST_SLOPE = 1e3
 
 
 class GeneralizedLinearParams(NamedTuple):
@@ -136,11 +141,23 @@ class LinearFamilies(Experts):
 
     def limitation(self, capability: type) -> str:
         """Experts of a list of families keep its order; ONNX graphs have no logistic function."""
+        if capability is SupportsStreaming and self.layout.n_slopes:
+            return "its dispersions depend on features"
         if capability is SupportsReordering and len(self.families) > 1:
             return "its experts have families of their own, in the order of the list"
         if capability is SupportsONNX and any(family.link == "logit" for family in self.families):
             return "its mean is not an exponential or a linear function"
+        if capability is SupportsONNX and any(map(self._has_varying_mean, self.families)):
+            return "its mean depends on a dispersion that varies with features"
         return ""
+
+    def _has_varying_mean(self, family: Family) -> bool:
+        """Whether the mean depends on a dispersion that depends on features."""
+        if not self.layout.depends(family):
+            return False
+        zero = np.zeros((1, 1))
+        means = [family.mean(zero, [zero + change]).item() for change in (0.0, 1.0)]
+        return means[0] != means[1]
 
     # --- the families ---
 
@@ -193,7 +210,7 @@ class LinearFamilies(Experts):
 
     @property
     def layout(self) -> DispersionLayout:
-        """Places of the dispersion parameters."""
+        """Positions of the dispersion parameters."""
         return DispersionLayout(self.families, self.dispersion_columns)
 
     @property
@@ -228,14 +245,14 @@ class LinearFamilies(Experts):
     def _groups(self, n_experts: int) -> list[FamilyGroup]:
         """The different families, with their experts."""
         if len(self.families) == 1:
-            places = self.layout.places(self.families[0])
-            return [FamilyGroup(0, self.families[0], slice(None), places)]
+            positions = self.layout.positions(self.families[0])
+            return [FamilyGroup(0, self.families[0], slice(None), positions)]
         return [
             FamilyGroup(
                 number,
                 family,
                 np.array([k for k in range(n_experts) if self._family(k) == family], dtype=int),
-                self.layout.places(family),
+                self.layout.positions(family),
             )
             for number, family in enumerate(self.families)
             if family not in self.families[:number]
@@ -244,7 +261,7 @@ class LinearFamilies(Experts):
     def _group_of(self, k: int) -> FamilyGroup:
         """The family of one expert, with this expert alone."""
         family = self._family(k)
-        return FamilyGroup(k % len(self.families), family, k, self.layout.places(family))
+        return FamilyGroup(k % len(self.families), family, k, self.layout.positions(family))
 
     # --- the data of the fit ---
 
@@ -401,11 +418,11 @@ class LinearFamilies(Experts):
         """Log dispersions (T) of a family, (..., m, 1); (..., m, n) of those that vary by row."""
         logs = group.log_dispersion(params)
         if self.layout.depends(group.family):
-            constants, (place, *_) = self._constants(params), group.dispersions
+            constants, (position, *_) = self._constants(params), group.dispersions
             slopes = params.log_dispersion[group.experts][..., : self.layout.n_slopes]
             logs[0] = logs[0] + slopes @ self.layout.features(design).T
             low, high = (
-                bounds[group.experts][..., place, None]
+                bounds[group.experts][..., position, None]
                 for bounds in (constants.low, constants.high)
             )
             logs[0] = np.clip(logs[0], low, high)
@@ -456,7 +473,8 @@ class LinearFamilies(Experts):
                 margin[experts, :, index] = family.flat_margin
             if self.layout.depends(family):
                 slopes = slice(self.layout.n_slopes)
-                low[experts, :, slopes], high[experts, :, slopes] = -np.inf, np.inf
+                low[experts, :, slopes] = -LARGEST_SLOPE
+                high[experts, :, slopes] = LARGEST_SLOPE
             if family.has_scale:
                 variance = self._target_variance(number)
                 low[experts, :, indices[0]] = np.log(np.array(self.variance_floor) * variance)

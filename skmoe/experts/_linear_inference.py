@@ -177,10 +177,6 @@ class LinearInference(LinearFamilies):
         )
         return params.coef.shape[1] * (n_coefficients + n_dispersions)
 
-    def with_dispersion_features(self, columns: tuple[int, ...]) -> Any:
-        """The experts whose dispersions depend on columns of the design matrix."""
-        return replace(self, dispersion_columns=columns)
-
     def with_shared_slopes(self, columns: tuple[int, ...]) -> Any:
         """The experts with shared columns."""
         return replace(self, shared_columns=columns)
@@ -213,10 +209,10 @@ class LinearInference(LinearFamilies):
         """The parameters after a change (K, P) of the coordinates of inference."""
         coef, log_dispersion = params
         n_coefficients = coef[0].size
-        of_places = self.layout.from_coordinates(change[:, n_coefficients:].T, coef.shape[1])
+        of_positions = self.layout.from_coordinates(change[:, n_coefficients:].T, coef.shape[1])
         return GeneralizedLinearParams(
             coef + change[:, :n_coefficients].reshape(coef.shape),
-            log_dispersion + np.transpose(of_places, (2, 1, 0)),
+            log_dispersion + np.transpose(of_positions, (2, 1, 0)),
         )
 
     def dispersion_at_bound(self, params: GeneralizedLinearParams) -> Array:
@@ -235,8 +231,8 @@ class LinearInference(LinearFamilies):
             self._log_dispersion(group, params, design),
         )
         dispersion = np.zeros((params.log_dispersion.shape[-1], *y.shape))
-        places, numbers, factors = self.layout.derivatives(group.family, design)
-        dispersion[places] = gradient[1 + numbers] * factors[:, None]
+        positions, numbers, factors = self.layout.derivatives(group.family, design)
+        dispersion[positions] = gradient[1 + numbers] * factors[:, None]
         slopes = gradient[0][:, None] * matrix.T
         return np.concatenate(
             [slopes.reshape(-1, len(matrix)), self.layout.coordinates(dispersion)]
@@ -255,10 +251,10 @@ class LinearInference(LinearFamilies):
         n_outputs, n_columns = params.coef.shape[1:]
         size = n_outputs * n_columns
         information = np.zeros((size + params.log_dispersion[k].size,) * 2)
-        places, numbers, factors = self.layout.derivatives(group.family, design)
+        positions, numbers, factors = self.layout.derivatives(group.family, design)
         for output in range(n_outputs):
             slopes = slice(output * n_columns, (output + 1) * n_columns)
-            others = self._coordinates_of(places, output, params)
+            others = self._coordinates_of(positions, output, params)
             information[slopes, slopes] = (matrix.T * hessian[0, 0, output]) @ matrix
             cross = (hessian[0, 1 + numbers, output] * factors) @ matrix
             information[slopes, others] = cross.T
@@ -267,11 +263,13 @@ class LinearInference(LinearFamilies):
             information[np.ix_(others, others)] = second.sum(axis=-1)
         return information
 
-    def _coordinates_of(self, places: Any, output: int, params: GeneralizedLinearParams) -> Array:
-        """Coordinates of inference of some places of the dispersions of an output."""
-        _, n_outputs, n_places = params.log_dispersion.shape
-        order = self.layout.from_coordinates(np.arange(n_places * n_outputs), n_outputs)
-        return params.coef[0].size + order[places, output]
+    def _coordinates_of(
+        self, positions: Any, output: int, params: GeneralizedLinearParams
+    ) -> Array:
+        """Coordinates of inference of some positions of the dispersions of an output."""
+        _, n_outputs, n_positions = params.log_dispersion.shape
+        order = self.layout.from_coordinates(np.arange(n_positions * n_outputs), n_outputs)
+        return params.coef[0].size + order[positions, output]
 
     def penalty_hessian(self, params: GeneralizedLinearParams) -> list[Array]:
         """Hessian of the penalty for each expert, (P, P)."""

@@ -26,8 +26,8 @@ class Family(ABC):
     and on T dispersion parameters of the expert, which are handled as logs,
     :math:`\theta_1, ..., \theta_T`. Families are frozen dataclasses, whose fields are their options
     and what they take from the data of the fit. All methods work element by element: `y` (m, n) and
-    `predictor` (..., m, n) broadcast, and `log_dispersion` is a sequence of T arrays (..., m, 1); the
-    first is (..., m, n) where it depends on features. See "Write your own expert" in the
+    `predictor` (..., m, n) broadcast, and `log_dispersion` is a sequence of T arrays (..., m, 1).
+    The first is (..., m, n) where it depends on features. See "Write your own expert" in the
     documentation.
 
     Examples

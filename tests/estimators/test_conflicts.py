@@ -59,6 +59,8 @@ PARAMETERS = {
     "warm_start=True": {"warm_start": True},
     "n_init=1": {"n_init": 1},
     "shared_features": {"shared_features": [0]},
+    "dispersion_features": {"dispersion_features": [0]},
+    "families without a dispersion": {"family": "poisson"},
     "an expert with a density of its own": {"expert": LinearExperts()},
     'a family other than "normal"': {"family": "poisson"},
     'alpha="ard"': {"alpha": "ard"},

@@ -75,6 +75,8 @@ PARAMETERS = {
     ),
     "expert_features": ([None, [0], []], [[3], [0, 0], [[0], [0, 1]], [[0, 1]], ["age"]]),
     "shared_features": ([None], [[3], ["age"]]),
+    "dispersion_features": ([None, [0], [False, True, False]], [[3], [], ["age"]]),
+    "dispersion_alpha": (PENALTIES, ["ard", "found", *NO_REALS]),
     "family": (
         ["poisson", Normal(), StudentT(df=4), ["normal"] * 4, ("gamma",) * 4],
         ["normals", None, 3, ["normal"], ["normal"] * 5, Gamma],

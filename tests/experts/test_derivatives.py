@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skmoe._numerics.multinomial import helmert_contrasts
 from skmoe.distributions import predictive_distribution
 from skmoe.protocols import (
     SupportsDispersionEvidence,
@@ -21,6 +20,7 @@ from support.parts import (
     N_COLUMNS,
     N_EXPERTS,
     N_ROWS,
+    OF_DISPERSION,
     PRIOR,
     RESP,
     differences,
@@ -39,18 +39,9 @@ def cases(capability):
 
 def moved(experts, params, k, change):
     """Parameters after a change (P,) of the coordinates of expert k."""
-    basis = np.eye(params.coef.shape[1])
-    if experts.is_classifier:
-        basis = helmert_contrasts(experts.n_classes, binary=True)
-    n_coefficients = basis.shape[1] * N_COLUMNS
-    coef = params.coef.copy()
-    coef[k] += basis @ change[:n_coefficients].reshape(-1, N_COLUMNS)
-    fields = {"coef": coef}
-    for name in params._fields[1:]:
-        values = getattr(params, name).copy()
-        values[k] += change[n_coefficients:].reshape(-1, len(basis)).T.reshape(values[k].shape)
-        fields[name] = values
-    return params._replace(**fields)
+    changes = np.zeros((N_EXPERTS, len(change)))
+    changes[k] = change
+    return experts.moved(params, changes)
 
 
 @cases(SupportsInference)
@@ -90,7 +81,7 @@ def test_statistics_are_weighted_sums_of_scores(case):
         gradient = total[:size].reshape(len(y), -1) * scale_of(experts, params, k)[:, None]
         assert_allclose(statistics.gradient[k], gradient, rtol=1e-8, atol=1e-8)
         if "dispersion_gradient" in statistics._fields:
-            rest = total[size:].reshape(-1, len(y)).T
+            rest = experts.layout.from_coordinates(total[size:], len(y)).T
             assert_allclose(statistics.dispersion_gradient[k], rest, rtol=1e-8, atol=1e-8)
 
 
@@ -136,8 +127,12 @@ def test_penalty_is_minus_the_log_prior(case):
                 noise = noise * experts.target_variance[k % len(experts.families)]
             prior = noise / scale + np.log(scale)
             total += 0.5 * PRIOR["dispersion_prior"] * prior.sum()
-    assert_allclose(experts.penalty(params), total, rtol=1e-9)
     wanted = PRIOR if not experts.is_classifier else {"alpha": PRIOR["alpha"]}
+    if "dispersion features" in case:
+        slopes = params.log_dispersion[: 1 if experts.shared_dispersion else None, :, :2]
+        total += 0.5 * OF_DISPERSION["dispersion_alpha"] * np.square(slopes).sum()
+        wanted = wanted | {"dispersion_alpha": OF_DISPERSION["dispersion_alpha"]}
+    assert_allclose(experts.penalty(params), total, rtol=1e-9)
     assert experts.penalties == wanted
 
 
@@ -217,6 +212,32 @@ def test_penalised_slopes_are_those_of_penalty_and_likelihood(case):
         for system, covariance in zip(systems, covariances, strict=True):
             inverse = np.linalg.pinv(system + np.diag([*[experts.alpha] * (N_COLUMNS - 1), 0.0]))
             assert_allclose(covariance, inverse[:-1, :-1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", [case for case in EXPERT_CASES if "dispersion features" in case])
+def test_slopes_of_dispersions_are_those_of_penalty_and_likelihood(case):
+    experts, y = EXPERT_CASES[case]
+    params = somewhere(experts)
+    statistics = experts.statistics(params, DESIGN, y, RESP)
+    hessian = experts.hessian(params, DESIGN, y, RESP)
+    values, covariances, gradient, weight = experts.penalised_slopes(params, statistics, hessian)[
+        "dispersion_alpha"
+    ]
+    logs = params.log_dispersion
+    without = logs.copy()
+    without[..., :2] = 0.0
+    penalty = experts.penalty(params) - experts.penalty(params._replace(log_dispersion=without))
+    alpha = experts.dispersion_alpha
+    assert_allclose(0.5 * alpha * (weight * np.square(values)).sum(), penalty)
+
+    def log_likelihood(t):
+        at = params._replace(log_dispersion=logs + t[0] * (logs - without))
+        found = experts.log_prob(at, DESIGN, y)
+        return (RESP * np.where(np.isfinite(found), found, 0.0)).sum()
+
+    (expected,) = differences(log_likelihood, np.zeros(1))
+    assert_allclose((weight * gradient * values).sum(), expected, rtol=1e-5, atol=1e-5)
+    assert (np.linalg.eigvalsh(covariances[weight[:, 0] > 0.0]) > 0.0).all()
 
 
 @pytest.mark.parametrize("names", [(name,) for name in GENERALIZED] + LISTS)

@@ -19,7 +19,6 @@ from support.parts import (
     N_ROWS,
     RESP,
     differences,
-    dispersions,
     example_target,
     expected_objective,
     generalized,
@@ -366,21 +365,20 @@ def test_dispersions_at_a_bound_are_known_and_least_scales_are_reported(case, en
     assert not experts.dispersion_at_bound(params).any()
     if end > 0.0 and "families" not in vars(experts):  # variances of linear experts are free
         return
-    free = experts.at_bound(params)
-    n_dispersions = len(dispersions(experts))
-    for i, one in enumerate(dispersions(experts, 1)):
-        dispersion = dispersions(experts).index(one)
-        values = params[1].copy()
-        own = values.reshape(N_EXPERTS, -1, n_dispersions)[:, -1, dispersion]
-        own[slice(None) if experts.shared_dispersion else 1] = end
-        moved = experts.project(params._replace(**{params._fields[1]: values}))
+    free, layout = experts.at_bound(params), None if experts.is_classifier else experts.layout
+    family = layout and experts.families[1 % len(experts.families)]
+    for i, place in enumerate(layout.positions(family) if layout else []):
+        values = params.log_dispersion.copy()
+        values[slice(None) if experts.shared_dispersion else 1, -1, place] = end
+        moved = experts.project(params._replace(log_dispersion=values))
         is_moved = np.full(N_EXPERTS, experts.shared_dispersion)
         is_moved[1] = True
         reported = end < 0.0 and i == 0 and has_scale(experts, 1)
         assert_array_equal(experts.dispersion_at_bound(moved), is_moved & reported)
-        place = len(free[0]) - (n_dispersions - dispersion - 1) * values.shape[1] - 1
+        at_place = np.zeros(values.shape[:0:-1])
+        at_place[place, -1] = 1.0
         expected = free.copy()
-        expected[is_moved, place] = True
+        expected[is_moved, -values[0].size :] |= layout.coordinates(at_place) > 0.0
         assert_array_equal(experts.at_bound(moved), expected)
 
 
@@ -415,7 +413,10 @@ def test_offset_is_a_column_with_a_coefficient_of_one(case):
     design = with_offset(DESIGN, offset)
     assert split_offset(design)[1] is offset
 
-    def answers(at, rows):
+    columns = tuple(1 + column for column in experts.dispersion_columns)
+    others = experts.with_options({"dispersion_columns": columns})
+
+    def answers(experts, at, rows):
         yield experts.log_prob(at, rows, y)
         yield experts.mean(at, rows)
         yield experts.mean_derivative(at, rows)
@@ -430,7 +431,8 @@ def test_offset_is_a_column_with_a_coefficient_of_one(case):
             yield scores[size:]
             yield from arrays_of(experts.components(at, k, rows))
 
-    for one, other in zip(answers(params, design), answers(wider, wide), strict=True):
+    pairs = zip(answers(experts, params, design), answers(others, wider, wide), strict=True)
+    for one, other in pairs:
         assert_allclose(one, other, rtol=1e-6, atol=1e-6)
 
 

@@ -78,6 +78,7 @@ LISTS = [
     ("uniform", "zero", "normal"),
 ]
 PRIOR = {"alpha": 0.7, "dispersion_prior": 4.0}
+OF_DISPERSION = {"dispersion_columns": (0, 2), "dispersion_alpha": 1.7}
 
 
 def generalized(names, n_outputs=1, **options):
@@ -97,13 +98,20 @@ def _experts():
     for name in GENERALIZED:
         yield name, generalized([name])
         yield f"{name}, shared slopes", generalized([name], shared_columns=(1,))
+        two_outputs = not example(name).obstacle(np.array([[1.0, 2.0]] * 2))
         if example(name).dispersions:
             yield f"{name}, shared dispersions", generalized([name], shared_dispersion=True)
-        if not example(name).obstacle(np.array([[1.0, 2.0]] * 2)):
+        if example(name).has_dispersion:
+            options = OF_DISPERSION | {"n_outputs": 1 + two_outputs}
+            yield f"{name}, dispersion features", generalized([name], **options)
+            options["shared_dispersion"] = True
+            yield f"{name}, shared dispersion features", generalized([name], **options)
+        if two_outputs:
             yield f"{name}, two outputs", generalized([name], n_outputs=2)
     for names in LISTS:
         yield ", ".join(names), generalized(names)
         yield f"{', '.join(names)}, shared slopes", generalized(names, shared_columns=(1,))
+        yield f"{', '.join(names)}, dispersion features", generalized(names, **OF_DISPERSION)
     Y = np.random.default_rng(2).normal(size=(2, N_ROWS))
     scales = {"noise_variance": (0.8, 1.3), "variance_floor": (1e-6, 1e-6)}
     for shared in (False, True):
@@ -152,8 +160,8 @@ def scale_of(experts, params, k):
     """The scale of each output under expert k, (m,); one for a family without a scale."""
     if not has_scale(experts, k):
         return np.ones(params.coef.shape[1])
-    place = dispersions(experts).index(dispersions(experts, k)[0])
-    return np.exp(params[1][k].reshape(-1, len(dispersions(experts)))[:, place])
+    place, *_ = experts.layout.positions(experts.families[k % len(experts.families)])
+    return np.exp(params[1][k][:, place])
 
 
 def has_scale(experts, k):

@@ -329,6 +329,9 @@ def _make_experts(
         experts = experts.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
         if data.shared_columns is not None:
             experts = experts.with_shared_slopes(tuple(data.shared_columns.tolist()))
+        if data.dispersion_columns is not None:
+            of_dispersion = tuple(data.dispersion_columns.tolist())
+            experts = experts.with_options({"dispersion_columns": of_dispersion})
         return experts
     assert params.estimators is not None
     estimators, routes = params.estimators, data.routes

@@ -55,8 +55,8 @@ def _without_feature_names(estimator: Any) -> Any:
             name: check_columns(
                 name, getattr(model, name), model.n_features_in_, names, allow_empty=True
             )
-            for name in ("gate_features", "expert_features", "shared_features")
-            if hasattr(model, name)
+            for name in model.get_params(deep=False)
+            if name.endswith("_features")
         }
         model.set_params(**columns)
     return model

@@ -116,13 +116,25 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "an average does not continue a previous fit",
         'Use warm_start=False, or combine="best".',
     ),
-    ("shared_features", FAMILY, "an expert with a density of its own"): (
-        "it has a density of its own, without a family or shared slopes",
-        'Use expert="linear", or leave family and shared_features out.',
+    ("shared_features", "dispersion_features", FAMILY, "an expert with a density of its own"): (
+        "it has a density of its own",
+        'Use expert="linear", or leave that parameter out.',
     ),
     ("shared_features", ESTIMATORS): (
         "only linear experts share slopes",
         'Use expert="linear", or shared_features=None.',
+    ),
+    ("dispersion_features", ESTIMATORS): (
+        "the dispersion of estimators is the same for all rows",
+        'Use expert="linear", or dispersion_features=None.',
+    ),
+    ("dispersion_features", "families without a dispersion"): (
+        "there is no dispersion that could depend on features",
+        'Choose a family that has one, such as "negative_binomial" for counts.',
+    ),
+    (STREAM, "dispersion_features"): (
+        "a stream has dispersions that are the same for all rows",
+        "Use fit on an array or on blocks of rows, or dispersion_features=None.",
     ),
     ('alpha="ard"', "shared_features"): (
         '"ard" finds a penalty for each feature in each expert',
@@ -200,6 +212,7 @@ VALUES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "class_weight": ("class_weight", ()),
     "gate_aggregate": ("gate_aggregate", ()),
     "shared_features": ("shared_features", ()),
+    "dispersion_features": ("dispersion_features", ()),
     "a base": ("base", ()),
     "top_k": ("top_k", ()),
 }
@@ -263,6 +276,8 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
         chosen[FAMILY] = option
         if len(families) > 1:
             chosen[FAMILIES] = option
+        if not any(family.has_dispersion for family in families):
+            chosen["families without a dispersion"] = option
         if not families[0].takes_mean:
             chosen["a family without a mean"] = option
     expert = estimator.expert

@@ -93,6 +93,7 @@ class FitParameters(NamedTuple):
     family: Experts | None = None  # parametric experts, before estimates from the data
     base: Any = None
     shared_features: Any = None
+    dispersion_features: Any = None
     init: Any = "auto"
     balance: float = 0.0
     warm_start: bool = False
@@ -150,10 +151,16 @@ def validate_parameters(
     options = {penalty.fields[0]: penalty.value for penalty in of_experts} | task.family_options()
     family_option = getattr(estimator, "family", "normal")
     shared_features = getattr(estimator, "shared_features", None)
+    dispersion_features = getattr(estimator, "dispersion_features", None)
     families = resolve_families(family_option, n_experts)
     check_conflicts(chosen_options(estimator, families))
     family, estimators, mean_family = resolve_experts(
-        estimator.expert, families, n_experts, task, options, shared_features
+        estimator.expert,
+        families,
+        n_experts,
+        task,
+        options,
+        is_plain=shared_features is None and dispersion_features is None,
     )
     n_init = check_n_init(estimator, n_experts, uses_estimators=bool(estimators))
     cross_fit = check_cross_fit(estimator.cross_fit)
@@ -175,6 +182,7 @@ def validate_parameters(
         gate_aggregate=check_gate_aggregate(estimator.gate_aggregate),
         expert_features=estimator.expert_features,
         shared_features=shared_features,
+        dispersion_features=dispersion_features,
         n_init=n_init,
         init=estimator.init,
         max_iter=check_integer("max_iter", estimator.max_iter, least=1),

@@ -32,19 +32,21 @@ def resolve_experts(
     n_experts: int,
     task: Task,
     options: Mapping[str, Any],
-    shared_features: Any = None,
+    *,
+    is_plain: bool,
 ) -> tuple[Experts | None, list[Any] | None, MeanFamily | None]:
     """Parametric experts with their hyper-parameters, or names or estimators and their family.
 
     There is one name or estimator for each expert, or a single one for all of them. Their family
-    is None for normal noise.
+    is None for normal noise. Linear experts are plain if they share no slopes and have dispersions
+    that are the same for all rows.
     """
     is_list = isinstance(expert, list | tuple)
     entries = expert if is_list else [expert]
     _check_length("expert", expert, n_experts)
     first, is_normal = entries[0], families == (Normal(),)
     is_linear = all(isinstance(entry, str) and entry in ANY_FAMILY for entry in entries)
-    if is_linear and not (is_normal and shared_features is None):
+    if is_linear and not (is_normal and is_plain):
         experts: Experts = ANY_FAMILY[first].from_options({**options, "families": families})
         return experts, None, None
     mean_family = None if is_normal else MeanFamily(families[0])

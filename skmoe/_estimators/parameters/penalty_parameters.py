@@ -36,6 +36,9 @@ PENALTIES = {
     "alpha": PenaltyParameter(
         "experts", ("alpha", "predictor_squares"), None, SEARCHES, SupportsEvidence
     ),
+    "dispersion_alpha": PenaltyParameter(
+        "experts", ("dispersion_alpha",), 1.0, SEARCHES[:1], SupportsEvidence
+    ),
     "dispersion_prior": PenaltyParameter(
         "experts",
         ("dispersion_prior", "noise_variance"),
@@ -55,7 +58,7 @@ def check_penalties(estimator: Any, default_alphas: tuple[float, float]) -> dict
     alpha = default_alphas[getattr(estimator, "base", None) is not None]
     penalties = {}
     for name, (part, fields, default, searches, _) in PENALTIES.items():
-        value = getattr(estimator, name, 0.0)  # a classifier has no prior of dispersions
+        value = getattr(estimator, name, 0.0)  # a classifier has no dispersions
         number = alpha if default is None else default
         search = DEFAULT_SEARCH if value is None else ""
         if isinstance(value, str):
@@ -88,7 +91,10 @@ def decided_penalties(
     experts = family if all(isinstance(entry, str) for entry in entries) else None
     without_base = experts is not None and estimator.base is None
     decided = []
+    has_dispersion_slopes = getattr(estimator, "dispersion_features", None) is not None
     for name, penalty in penalties.items():
+        if name == "dispersion_alpha" and not has_dispersion_slopes:
+            continue
         search, is_gate = penalty.search, penalty.part == "gate"
         capability = PENALTIES[name].capability
         part: Any = gate if is_gate else experts

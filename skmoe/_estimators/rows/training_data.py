@@ -95,7 +95,10 @@ class TrainingData(NamedTuple):
     init: str | Array | Params  # named initialisation, responsibilities (K, n), or parameters
     attributes: dict[str, Any]  # fitted attributes
     columns: dict[str, Array | None]  # of X, by their role: "gate" and "mean"; None for all
-    shared_columns: Array | None  # of the design matrix of the experts; None without
+    # Of the design matrix of the experts: columns with slopes that are shared, and those on which
+    # dispersions depend; None without.
+    shared_columns: Array | None
+    dispersion_columns: Array | None = None
     encoder: Encoder | None = None
     routes: tuple[dict[str, str], ...] = ()  # of each given expert, arguments of fit and metadata
     options: FitOptions = NO_OPTIONS
@@ -196,9 +199,13 @@ def validate_training_data(
         names,
         allow_empty=not params.uses_estimators,
     )
-    shared_columns = None
-    if params.shared_features is not None:
-        shared_columns = _shared_columns(params.shared_features, expert_columns, n_features, names)
+    shared_columns, dispersion_columns = (
+        _columns_of_experts(name, value, expert_columns, n_features, names)
+        for name, value in (
+            ("shared_features", params.shared_features),
+            ("dispersion_features", params.dispersion_features),
+        )
+    )
     init = check_init(params.init, ["search", *INITIALIZERS], len(y), params.n_experts)
     metadata = check_metadata({"groups": given.group, **given.metadata}, len(y))
     unit = None
@@ -218,6 +225,7 @@ def validate_training_data(
         attributes,
         {"gate": gate_columns, "mean": expert_columns},
         shared_columns,
+        dispersion_columns,
         routes=make_routes(estimator, metadata) if params.uses_estimators else (),
     )
 
@@ -239,18 +247,23 @@ def validate_offset(
     return values
 
 
-def _shared_columns(
-    shared_features: Any, expert_columns: Array | None, n_features: int, names: Array | None
-) -> Array:
-    """Columns of the design matrix of the experts whose slopes are shared."""
-    columns = check_columns("shared_features", shared_features, n_features, names)
-    assert columns is not None
+def _columns_of_experts(
+    parameter: str,
+    value: Any,
+    expert_columns: Array | None,
+    n_features: int,
+    names: Array | None,
+) -> Array | None:
+    """Columns of the design matrix of the experts that are the value of a parameter."""
+    columns = check_columns(parameter, value, n_features, names)
+    if columns is None:
+        return None
     own = np.arange(n_features) if expert_columns is None else expert_columns
     missing = [str(column) for column in columns if column not in own]
     if missing:
         raise ValueError(
-            f"shared_features must be among the expert_features; column {missing[0]} is not. Add "
-            "it to expert_features, or leave it out of shared_features."
+            f"{parameter} must be among the expert_features; column {missing[0]} is not. Add it "
+            f"to expert_features, or leave it out of {parameter}."
         )
     return np.flatnonzero(np.isin(own, columns))
 

@@ -54,13 +54,17 @@ VERSION = 2
 FORMER_PARAMETERS = {"specialize": True}
 
 # Parameters that documents of earlier releases lack, and that have their default there.
-LATER_PARAMETERS = {"max_n_experts"}
+LATER_PARAMETERS = {"max_n_experts", "dispersion_features", "dispersion_alpha"}
 
 # Fields that values in documents of earlier releases lack, with the encoded values that they have.
 LATER_FIELDS: dict[Any, dict[str, Any]] = {
     ResumeState.__name__: {"first": None},
     LinearExperts.__name__: {"predictor_squares": {"type": "tuple", "values": []}},
-    GeneralizedLinearExperts.__name__: {"predictor_squares": {"type": "tuple", "values": []}},
+    GeneralizedLinearExperts.__name__: {
+        "predictor_squares": {"type": "tuple", "values": []},
+        "dispersion_columns": {"type": "tuple", "values": []},
+        "dispersion_alpha": 1.0,
+    },
 }
 
 # Errors of values that are no such document.

@@ -217,6 +217,7 @@ def fit_with_checkpoints(
     every: int = 25,
     offset: Any = None,
     units: Any = None,
+    known_experts: Any = None,
 ) -> EstimatorT:
     """Fit with checkpoints every few iterations, and resume the fit if the file exists.
 
@@ -246,6 +247,8 @@ def fit_with_checkpoints(
         Offset of the linear predictors, as in `fit`.
     units : array-like of shape (n_samples,), default=None
         Units of the rows, as in `fit`.
+    known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+        Experts of rows for which they are known, as in `fit`.
 
     Returns
     -------
@@ -292,8 +295,9 @@ def fit_with_checkpoints(
     in_segments = needs_all_rows(estimator.expert, task)
     check_integer("every", every, least=MIN_INTERVAL if in_segments else 1)
     file, run = _check_path(path), clone(estimator)
+    given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
     data = {"X": X, "y": y, "sample_weight": sample_weight, "offset": offset, "units": units}
-    origin = _origin(estimator, data)
+    origin = _origin(estimator, data | {"known_experts": known_experts})
     if file.exists():
         previous, origin_of_file = _read(file)
         _check_same_fit(file, origin_of_file, origin)
@@ -305,9 +309,9 @@ def fit_with_checkpoints(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         if in_segments:
-            _fit_in_segments(run, Rows(*data.values()), every, write)
+            _fit_in_segments(run, given, every, write)
         elif not _has_ended(run, run.max_iter):
-            _fit_in_one_run(run, Rows(*data.values()), every, write)
+            _fit_in_one_run(run, given, every, write)
     estimator._set_fitted_attributes(fitted_attributes(run))
     if not run.converged_:
         warnings.warn(

@@ -85,8 +85,8 @@ class Preprocessor(NamedTuple):
     ) -> Dataset:
         """Data set of rows, from their numeric features (with extra ones) and standardised target.
 
-        Here outputs and offsets (n, m) become (m, n). Raw features are those of experts that are
-        estimators, whose gate has the numeric ones.
+        Here outputs, offsets and possible experts (n, m) become (m, n). Raw features are those of
+        experts that are estimators, whose gate has the numeric ones.
         """
         expert_design: Any = raw_features
         gate_design = design_matrix(X, self.feature_scaling, self.gate_columns)
@@ -96,7 +96,8 @@ class Preprocessor(NamedTuple):
                 expert_design = design_matrix(X, self.feature_scaling, self.expert_columns)
             if rows.offset is not None:
                 expert_design = OffsetDesign(expert_design, by_output(rows.offset))
-        return Dataset(gate_design, expert_design, target, rows.weight)
+        possible = by_output(rows.possible)
+        return Dataset(gate_design, expert_design, target, rows.weight, possible=possible)
 
     # --- units ---
 
@@ -120,7 +121,8 @@ class Preprocessor(NamedTuple):
         if extra is not None and extra.base is not None:
             averaged[-1 - extra.n_base_columns : -1] = True
         design = reduce_to_units(rows.gate_design, units, rows.weight, averaged)
-        return rows._replace(gate_design=design, units=units)
+        possible = None if rows.possible is None else rows.possible[:, units.starts]
+        return rows._replace(gate_design=design, units=units, possible=possible)
 
     # --- target ---
 

@@ -35,6 +35,9 @@ class Rows(NamedTuple):
     unit: Any = None  # whose rows have one latent expert; None for each row its own
     group: Any = None  # whose rows are on one side of every fold
     metadata: Mapping[str, Any] = {}  # for the fits of experts that are estimators
+    # Experts that may have generated each row: `known_experts` of `fit`, and once validated boolean
+    # (n, K), the same in all rows of a unit. None if nothing is known.
+    possible: Any = None
 
     @property
     def n_rows(self) -> int:
@@ -73,9 +76,10 @@ BY_ROW = tuple(name for name in Rows._fields if name != "metadata")
 def concat(tables: Sequence[Rows]) -> Rows:
     """Validated rows of several tables, one after another.
 
-    Units of different tables are different units. Rows of tables without offsets have 0.
+    Units of different tables are different units. Rows of tables without offsets have 0, and
+    those of which nothing is known may be of all experts.
     """
-    tables = _with_offsets(_with_units_apart(tables))
+    tables = _with_possible(_with_offsets(_with_units_apart(tables)))
     fields: dict[str, Any] = {"X": stack_rows([rows.X for rows in tables])}
     for name in BY_ROW[1:]:
         values = [getattr(rows, name) for rows in tables]
@@ -108,6 +112,19 @@ def _with_offsets(tables: Sequence[Rows]) -> Sequence[Rows]:
             offset = np.broadcast_to(offset[:, None], (rows.n_rows, *of_outputs))
         filled.append(rows._replace(offset=offset))
     return filled
+
+
+def _with_possible(tables: Sequence[Rows]) -> Sequence[Rows]:
+    """Tables with the possible experts of their rows; without them if nothing is known."""
+    known = [rows.possible for rows in tables if rows.possible is not None]
+    if not known:
+        return tables
+    return [
+        rows._replace(possible=np.ones((rows.n_rows, known[0].shape[1]), dtype=bool))
+        if rows.possible is None
+        else rows
+        for rows in tables
+    ]
 
 
 class RawFeatures(NamedTuple):
@@ -165,6 +182,7 @@ class Dataset(NamedTuple):
     y: Array  # outputs (m, n), or class codes (n,)
     weight: Array
     units: Units | None = None  # whose rows have one latent expert; None for each row its own
+    possible: Array | None = None  # experts of each row (K, n) or unit (K, U); None for all
 
     @property
     def n_rows(self) -> int:
@@ -194,6 +212,16 @@ class Dataset(NamedTuple):
         if self.units is None:
             return values
         return self.units.sum_rows(values * self.weight) / self.units.weight
+
+    def of_possible(self, joint: Array) -> Array:
+        """Log joint densities (..., K, n) or (..., K, U), minus infinity for impossible experts.
+
+        The first axis may have the experts of several starts, one start after the other.
+        """
+        if self.possible is None:
+            return joint
+        starts = joint.reshape(-1, *self.possible.shape)
+        return np.where(self.possible, starts, -np.inf).reshape(joint.shape)
 
     def row_responsibilities(self, resp: Array) -> Array:
         """Responsibilities (K, U) of units for each of their rows, (K, n)."""
@@ -231,7 +259,8 @@ def _take(
         expert_design = expert_design[index]
     if isinstance(offset, np.ndarray):
         expert_design = OffsetDesign(expert_design, offset[..., index])
-    return Dataset(gate_design, expert_design, rows.y[..., index], weight, units)
+    possible = None if rows.possible is None else rows.possible[:, gate_index]
+    return Dataset(gate_design, expert_design, rows.y[..., index], weight, units, possible)
 
 
 def split_into_blocks(rows: Any, size: int | None = None) -> Any:

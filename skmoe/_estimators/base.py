@@ -28,7 +28,11 @@ from skmoe._estimators.fitting.monitor import (
     make_monitors,
     with_callbacks,
 )
-from skmoe._estimators.fitting.numbering import in_final_order, in_numbers_of_em
+from skmoe._estimators.fitting.numbering import (
+    in_final_order,
+    is_order_of_user,
+    previous_to_continue,
+)
 from skmoe._estimators.fitting.partial_fit import StreamingMixin
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.methods.dask import supports_dask
@@ -43,7 +47,7 @@ from skmoe._estimators.parameters.tasks import Task
 from skmoe._estimators.rows.metadata_routing import make_router
 from skmoe._estimators.rows.training_data import FitOptions, TrainingData
 from skmoe._estimators.rows.unit_checks import validate_units
-from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes, previous_fit
+from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes
 from skmoe._estimators.saving.serialization import SerializationMixin
 from skmoe._estimators.selection.n_experts import with_selected_n_experts
 from skmoe._inference.labels import feature_labels
@@ -116,6 +120,7 @@ class BaseMixture(
         context = self._init_callback_context(max_subtasks=n_subtasks, sequential_subtasks=False)
         rows = given if isinstance(given, Rows) else given.rows
         by_row = {"sample_weight": rows.weight, "offset": rows.offset, "units": rows.unit}
+        by_row["known_experts"] = rows.possible
         metadata = {name: values for name, values in by_row.items() if values is not None}
         data = {"X": rows.X, "y": rows.y, "metadata": metadata or None}
         return FitTask(self, context, data).start()
@@ -250,6 +255,7 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         groups: Any = None,
         offset: Any = None,
         units: Any = None,
+        known_experts: Any = None,
         **fit_params: Any,
     ) -> Self:
         """Fit the mixture by EM.
@@ -278,6 +284,10 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
             unit come from one expert, given which they are independent. The gate sees one row for
             each unit: its features must be constant within a unit, or are reduced by
             `gate_aggregate`. None if each row is a unit of its own.
+        known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+            Experts of rows for which they are known: integers, with -1 where nothing is known. Or
+            booleans, True for the experts that are possible. The experts keep these numbers. A unit
+            is known if one of its rows is. See "Known experts" in the user guide.
         **fit_params : dict of array-like of shape (n_samples,)
             Metadata for the fits of experts that are estimators, cut to the rows of each fit.
 
@@ -320,7 +330,8 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         >>> moe.converged_, moe.n_iter_ <= moe.max_iter
         (True, True)
         """
-        return self._fit(Rows(X, y, sample_weight, offset, units, groups, fit_params))
+        rows = Rows(X, y, sample_weight, offset, units, groups, fit_params, known_experts)
+        return self._fit(rows)
 
     @with_callbacks
     @underflow_to_zero
@@ -335,8 +346,9 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         """`fit` of `Rows`, or of validated `TrainingData`, with an observer of its iterations."""
         fixed, given, selected = with_selected_n_experts(self, given)
         params = fixed._validate_parameters()
+        possible = (given if isinstance(given, Rows) else given.rows).possible
         options = FitOptions(
-            previous=in_numbers_of_em(previous_fit(self, params.warm_start)),
+            previous=previous_to_continue(self, params.warm_start, possible is not None),
             noise_variance=noise_variance,
             ends_at_maximum=ends_at_maximum,
         )
@@ -349,7 +361,8 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         run, starts = fit_starts(em_problem, self.combine, start_monitors, monitor, self.n_jobs)
         model, previous = run.model or em_problem.model, options.previous
         usage = expert_usage(model, run.params, split_into_blocks(em_problem.rows))
-        model, final_run, usage, order = in_final_order(params, previous, model, run, usage)
+        keeps_order = is_order_of_user(params, em_problem.rows)
+        model, final_run, usage, order = in_final_order(keeps_order, previous, model, run, usage)
         attributes = attributes_of_fit(problem, final_run, model, usage, starts) | selected
         attributes["_training_state"] = attributes["_training_state"]._replace(
             numbering=order, cross_fit_cache=problem.make_cache(run.params)

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from sklearn.utils.metaestimators import available_if
 
+from skmoe._data.rows import Rows
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.fitting.partial_fit import (
     check_first_classes,
@@ -195,6 +196,8 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         Link of parametric experts: "logit".
     n_units_ : int
         Number of units, if `fit` was given any.
+    n_known_ : int
+        Number of rows, or units, of which something is known by `known_experts`, if it was given.
     feature_range_ : ndarray of shape (2, n_features)
         Smallest and largest value of each feature in the rows of the fit, of positive weight; after
         `partial_fit` in those of all batches. NaN for categories. `is_outside_range` uses it.
@@ -294,7 +297,13 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
 
     @available_if(supports_partial_fit)
     def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None, units: Any = None
+        self,
+        X: Any,
+        y: Any,
+        classes: Any = None,
+        sample_weight: Any = None,
+        units: Any = None,
+        known_experts: Any = None,
     ) -> Self:
         """Learn from a batch of a stream by online EM.
 
@@ -316,6 +325,8 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
             Weights of the rows.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`. All rows of a unit must be in one batch.
+        known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+            Experts of rows for which they are known, as in `fit`.
 
         Returns
         -------
@@ -339,4 +350,5 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
             classes = check_known_classes(classes, self.classes_)
         else:
             classes = check_first_classes(classes)
-        return self._partial_fit(X, y, sample_weight, classes, units=units)
+        rows = Rows(X, y, sample_weight, unit=units, possible=known_experts)
+        return self._partial_fit(rows, classes)

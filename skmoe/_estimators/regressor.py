@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from sklearn.utils.metaestimators import available_if
 
+from skmoe._data.rows import Rows
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.fitting.partial_fit import supports_partial_fit
 from skmoe._estimators.methods.predictive import MixtureRegressorMixin
@@ -233,6 +234,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Link of parametric experts: "identity", "log" or "logit"; "" if they differ.
     n_units_ : int
         Number of units, if `fit` was given any.
+    n_known_ : int
+        Number of rows, or units, of which something is known by `known_experts`, if it was given.
     feature_range_ : ndarray of shape (2, n_features)
         Smallest and largest value of each feature in the rows of the fit, of positive weight; after
         `partial_fit` in those of all batches. NaN for categories. `is_outside_range` uses it.
@@ -345,7 +348,13 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
 
     @available_if(supports_partial_fit)
     def partial_fit(
-        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, units: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        units: Any = None,
+        known_experts: Any = None,
     ) -> Self:
         """Learn from a batch of a stream by online EM.
 
@@ -366,6 +375,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
             Offset of the linear predictors, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`. All rows of a unit must be in one batch.
+        known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+            Experts of rows for which they are known, as in `fit`.
 
         Returns
         -------
@@ -385,4 +396,5 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         >>> moe.predict([[-0.5, 0.0], [0.5, 0.0]]).round(1)
         array([0.5, 0.5])
         """
-        return self._partial_fit(X, y, sample_weight, offset=offset, units=units)
+        rows = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+        return self._partial_fit(rows)

@@ -470,15 +470,24 @@ def _unit_deviations(units: Units, design: Array, weight: Array, residual: Array
     return solved.transpose(2, 1, 0).reshape(-1, len(units.starts))
 
 
-def responsibilities_of_units(experts: Experts, resp: Array, rows: Dataset) -> Array:
-    """Responsibilities (K, U) of units, from those of their rows, (K, n).
+def possible_experts(experts: Experts, n_experts: int, rows: Dataset) -> Array:
+    """Experts that may have made each row (K, n), or all rows of each unit (K, U), boolean."""
+    possible = experts.restrict(np.ones((n_experts, rows.n_rows)), rows.y) > 0.0
+    if rows.units is not None:
+        possible = np.minimum.reduceat(possible, rows.units.starts, axis=1)
+    return possible if rows.possible is None else possible & rows.possible
 
-    An expert that cannot have made one of the rows of a unit has not made the unit.
+
+def restricted(experts: Experts, resp: Array, rows: Dataset) -> Array:
+    """Responsibilities of rows (K, n), or units (K, U), that are zero for impossible experts.
+
+    Given are those of rows, (K, n). An expert that cannot have made one of the rows of a unit has
+    not made the unit.
     """
-    units = rows.units
-    assert units is not None
-    possible = experts.restrict(np.ones_like(resp), rows.y) > 0.0
-    every_row = np.minimum.reduceat(possible, units.starts, axis=1)
-    mean = units.sum_rows(resp * rows.weight) / rows.unit_weight
-    mean = (mean + TINY**0.5) * every_row
-    return mean / np.maximum(mean.sum(axis=0), TINY)
+    if rows.units is None and rows.possible is None:
+        return experts.restrict(resp, rows.y)
+    possible = possible_experts(experts, len(resp), rows)
+    if rows.units is not None:
+        resp = rows.units.sum_rows(resp * rows.weight) / rows.unit_weight
+    resp = (resp + TINY**0.5) * possible
+    return resp / np.maximum(resp.sum(axis=0), TINY)

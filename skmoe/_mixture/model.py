@@ -58,13 +58,14 @@ def log_joint(
     """Log probabilities of the gate, and log joint densities of expert and y, both (K, n).
 
     With units both are of units, (K, U): the rows of a unit have one expert, given which they are
-    independent. Predictions are under the gate by which rows are routed.
+    independent. Predictions are under the gate by which rows are routed. The joint density of an
+    expert that is known to be impossible is zero.
     """
     log_gate = model.gate.log_prob(params.gate, rows.gate_design)
     if routed:
         log_gate = routed_log_gate(model, log_gate)
     log_density = model.experts.log_prob(params.experts, rows.expert_design, rows.y)
-    return log_gate, log_gate + rows.sum_over_units(log_density)
+    return log_gate, rows.of_possible(log_gate + rows.sum_over_units(log_density))
 
 
 def routed_log_gate(model: MixtureModel, log_gate: Array) -> Array:

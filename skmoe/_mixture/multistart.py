@@ -31,7 +31,7 @@ from skmoe._mixture.em import (
     run_em_of_problem,
     without_resume_state,
 )
-from skmoe._mixture.initialization import LABEL_SMOOTHING, responsibilities_of_units
+from skmoe._mixture.initialization import LABEL_SMOOTHING, restricted
 from skmoe._mixture.maximum import end_at_maximum
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior, responsibilities
 from skmoe._mixture.penalties import FINAL_ROUND, SearchStage, run_with_evidence
@@ -79,7 +79,8 @@ def fit_starts(
     if not isinstance(problem.init, str):
         params = problem.init
         if isinstance(params, np.ndarray):
-            resp = restricted(problem.model, params, problem.rows)
+            resp = problem.rows.row_responsibilities(params)
+            resp = restricted(problem.model.experts, resp, problem.rows)
             params = params_from_responsibilities(problem.model, problem.rows, resp)
         state, model = problem.resume_state, problem.previous_model
         start = EMStart(params, problem.previous_lower_bounds, state, model)
@@ -88,7 +89,7 @@ def fit_starts(
         monitor.end(run)
         return run, [run]
     uses_estimators = problem.model.experts.needs_all_rows
-    jobs = start_jobs(problem.init, problem.model, problem.seeds)
+    jobs = start_jobs(problem, problem.init, problem.seeds)
     # Of starts side by side only the best few go on: processes would take longer to begin.
     prefer = "threads" if combine == "best" and problem.init != "search" else "processes"
     # Experts that are estimators use the jobs for their own fits.
@@ -258,7 +259,7 @@ def with_reinitialized_experts(problem: EMProblem, run: EMResult, monitor: Monit
         resp[:, worst] *= 1.0 - LABEL_SMOOTHING
         for i, k in enumerate(collapsed):
             resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
-        resp = restricted(model, resp, rows)
+        resp = restricted(model.experts, rows.row_responsibilities(resp), rows)
         start = EMStart(params_from_responsibilities(model, rows, resp))
         observer = without_resume_state(monitor)
         candidate = run_em_of_problem(problem, start, problem.max_iter, observer)
@@ -266,13 +267,6 @@ def with_reinitialized_experts(problem: EMProblem, run: EMResult, monitor: Monit
             break
         run = candidate
     return run
-
-
-def restricted(model: MixtureModel, resp: Array, rows: Dataset) -> Array:
-    """Responsibilities, of rows or units, that are zero where an expert cannot have made y."""
-    if rows.units is None:
-        return model.experts.restrict(resp, rows.y)
-    return responsibilities_of_units(model.experts, rows.row_responsibilities(resp), rows)
 
 
 def _block_posteriors(problem: EMProblem, run: EMResult) -> Iterator[tuple[Array, Array, Array]]:

@@ -234,7 +234,7 @@ def _gain_on_rows_left_out(problem: EMProblem, model: MixtureModel) -> float:
     and the more so the smaller its penalties are.
     """
     data, gain = problem.on_sample().init_data, 0.0
-    jobs = start_jobs("auto", model, np.random.SeedSequence(0).spawn(N_FOLD_STARTS))
+    jobs = start_jobs(problem, "auto", np.random.SeedSequence(0).spawn(N_FOLD_STARTS))
     fold = np.random.default_rng(0).permutation(len(data.rows.gate_weight)) % N_FOLDS
     for i in range(N_FOLDS):
         others, left_out = (data.part(np.flatnonzero(is_in)) for is_in in (fold != i, fold == i))

@@ -22,10 +22,14 @@ from skmoe._mixture.em import EMProblem, EMResult, EMStart, Maximum, Monitor, ru
 from skmoe._mixture.maximum import end_at_maximum
 from skmoe._mixture.model import Params, log_joint, responsibilities
 from skmoe._mixture.side_by_side import params_of_starts, run_side_by_side
-from skmoe._mixture.starts import distinct_best, first_rounds_side_by_side, start_jobs
+from skmoe._mixture.starts import (
+    distinct_best,
+    first_rounds_side_by_side,
+    start_jobs,
+    with_predictor,
+)
 from skmoe._numerics.probability import log_normalise
 from skmoe._numerics.typing import Array
-from skmoe.protocols import Experts
 
 # Starts of the first round, where experts share parameters, so that starts are not side by side,
 # too; those that go on, and those that run to convergence.
@@ -60,7 +64,7 @@ def search(problem: EMProblem, monitors: Sequence[Monitor], workers: Parallel) -
 def _search(problem: EMProblem, seed: np.random.SeedSequence, monitor: Monitor) -> EMResult:
     slow = problem.model.experts.shares_parameters
     *seeds, swap_seed = seed.spawn((N_SCREENED_ALONE if slow else N_SCREENED) + 1)
-    runs = first_rounds_side_by_side(problem, start_jobs("auto", problem.model, seeds))
+    runs = first_rounds_side_by_side(problem, start_jobs(problem, "auto", seeds))
     runs = run_side_by_side(
         problem.model, problem.rows, _best_params(problem, runs, N_LONGER), N_ITER_LONGER
     )
@@ -140,15 +144,9 @@ def _swapped(problem: EMProblem, best: Params, rng: np.random.Generator) -> list
     """Parameters after the swap of a random expert of a mixture, one for each candidate."""
     model, rows = problem.model, problem.init_data.rows
     joint = log_joint(model, best, rows)[1]
-    numbers = [k for k in range(model.n_experts) if _has_predictor(model.experts, k)]
+    numbers = with_predictor(model.experts, model.n_experts)
     swaps = [_swap(problem, joint, int(rng.choice(numbers)), rng) for _ in range(N_SWAPS)]
     return params_of_starts(model, rows, *zip(*swaps, strict=True))
-
-
-def _has_predictor(experts: Experts, k: int) -> bool:
-    """Whether expert k depends on the features, as those of no family of fixed values do."""
-    blocks = experts.blocks_of(k)
-    return not blocks or any(block is not None and block.is_main for block in blocks)
 
 
 def _swap(

@@ -10,16 +10,23 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._mixture.em import EMProblem, EMResult, EMStart, Monitor, aitken_gap, run_em_of_problem
 from skmoe._mixture.initialization import (
+    INITIALIZERS,
     init_schedule,
     initial_responsibilities,
-    responsibilities_of_units,
+    restricted,
     smoothed,
     unit_features,
 )
-from skmoe._mixture.model import MixtureModel
+from skmoe._mixture.known_experts import (
+    KNOWN,
+    in_matching_order,
+    known_shares,
+    start_from_known,
+)
 from skmoe._mixture.side_by_side import params_of_starts, run_side_by_side
 from skmoe._mixture.steps import params_from_responsibilities
 from skmoe._numerics.typing import Array
+from skmoe.protocols import Experts
 
 # Iterations of the first round, all of them without extrapolation: of parametric experts, and of
 # experts that need all rows, such as estimators, whose iterations are expensive.
@@ -40,11 +47,17 @@ class StartJob(NamedTuple):
 
 
 def start_jobs(
-    init: str, model: MixtureModel, seeds: Sequence[np.random.SeedSequence]
+    problem: EMProblem, init: str, seeds: Sequence[np.random.SeedSequence]
 ) -> list[StartJob]:
-    """The starts of a named initialisation, one for each seed."""
-    partitions = model.experts.needs_all_rows
-    names = init_schedule(init, model.n_experts, len(seeds), partitions=partitions)
+    """The starts of a named initialisation, one for each seed.
+
+    If the experts of some rows are known, the first start of a mixture of kinds is from these rows.
+    """
+    experts, n_experts = problem.model.experts, problem.model.n_experts
+    names = init_schedule(init, n_experts, len(seeds), partitions=experts.needs_all_rows)
+    is_known = problem.init_data.rows.possible is not None
+    if is_known and init not in INITIALIZERS and experts.n_cells(n_experts) == n_experts:
+        names = [KNOWN, *names[:-1]]
     return [
         StartJob(name, i == 0, name in names[:i], seed)
         for i, (name, seed) in enumerate(zip(names, seeds, strict=True))
@@ -88,30 +101,49 @@ def _responsibilities_of_start(problem: EMProblem, job: StartJob) -> tuple[Array
     left = 1.0 - resp.sum(axis=0)
     weight = rows.row_responsibilities((1.0 - left + left / len(left))[None])
     resp = _of_experts(problem, job, resp + left / len(resp), rng)
-    if rows.units is None:
-        return resp * weight, resp
-    of_units = responsibilities_of_units(experts, resp, rows)
-    return rows.row_responsibilities(of_units) * weight, of_units
+    if rows.units is not None or rows.possible is not None:
+        resp = restricted(experts, resp, rows)
+    return rows.row_responsibilities(resp) * weight, resp
 
 
 def _initial(problem: EMProblem, job: StartJob) -> tuple[Array, np.random.Generator]:
-    """Responsibilities of the initial cells for rows or units, and the generator of the start."""
-    rng = np.random.default_rng(job.seed)
+    """Responsibilities of the initial cells for rows or units, and the generator of the start.
+
+    If the experts of some rows are known, the cells are in the order of the experts.
+    """
+    rng, model = np.random.default_rng(job.seed), problem.model
     rows, X, Y, _ = problem.init_data
     weight = rows.weight
     if rows.units is not None:
         X, Y, weight = unit_features(problem.init_data)
+    if job.init_name == KNOWN:
+        return start_from_known(problem.init_data, X, Y, weight, rng), rng
     if job.is_repeated:  # a Bayesian bootstrap, so that a partition differs from the one before
         weight = weight * rng.exponential(size=len(weight))
-    n_cells = problem.model.experts.n_cells(problem.model.n_experts)
-    return initial_responsibilities(job.init_name, X, Y, weight, n_cells, rng), rng
+    n_cells = model.experts.n_cells(model.n_experts)
+    cells = initial_responsibilities(job.init_name, X, Y, weight, n_cells, rng)
+    owners = with_predictor(model.experts, model.n_experts)
+    if rows.possible is not None and len(owners) == n_cells:
+        tie_rng = None if job.is_first else rng
+        cells = in_matching_order(cells, known_shares(rows.possible)[owners], weight, tie_rng)
+    return cells, rng
+
+
+def with_predictor(experts: Experts, n_experts: int) -> list[int]:
+    """Experts that depend on the features, unlike those of families of fixed values."""
+    blocks = [experts.blocks_of(k) for k in range(n_experts)]
+    return [
+        k
+        for k, of_expert in enumerate(blocks)
+        if not of_expert or any(block is not None and block.is_main for block in of_expert)
+    ]
 
 
 def _of_experts(problem: EMProblem, job: StartJob, resp: Array, rng: np.random.Generator) -> Array:
     """Responsibilities of the experts for rows, (K, n), from those of cells for rows or units."""
     rows, model = problem.init_data.rows, problem.model
     resp = rows.row_responsibilities(resp)
-    order_rng = None if job.is_first else rng
+    order_rng = None if job.is_first or rows.possible is not None else rng
     return model.experts.initial_responsibilities(resp, model.n_experts, rows.y, order_rng)
 
 
@@ -120,7 +152,8 @@ def _first_round_of_estimators(problem: EMProblem, job: StartJob, monitor: Monit
     rows, experts = problem.init_data.rows, problem.model.experts
     resp, rng = _initial(problem, job)
     resp = _of_experts(problem, job, smoothed(resp), rng)
-    resp = resp if rows.units is None else responsibilities_of_units(experts, resp, rows)
+    if rows.units is not None or rows.possible is not None:
+        resp = restricted(experts, resp, rows)
     params = params_from_responsibilities(problem.model, rows, resp)
     n_iter = N_ITER_FIRST_ROUND[True]
     max_iter = min(n_iter, problem.max_iter)

@@ -42,6 +42,7 @@ from skmoe._estimators.parameters.conflicts import (
 )
 from skmoe._estimators.parameters.parameters import FitParameters, check_init
 from skmoe._estimators.parameters.part_parameters import family_of
+from skmoe._estimators.rows.known_experts import check_known_experts, n_known
 from skmoe._estimators.rows.row_buffer import RowBuffer, merge_rows
 from skmoe._estimators.rows.training_data import (
     FitOptions,
@@ -129,20 +130,11 @@ class StreamingMixin:
     """Implementation of `partial_fit`, which has other arguments in each estimator."""
 
     @underflow_to_zero
-    def _partial_fit(
-        self: Any,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        classes: Array | None = None,
-        offset: Any = None,
-        units: Any = None,
-    ) -> Any:
+    def _partial_fit(self: Any, given: Rows, classes: Array | None = None) -> Any:
         row_buffer: RowBuffer | None
         self._check_is_whole("partial_fit")
         half_life = _half_life(self.half_life)
         params = self._validate_parameters()
-        given = Rows(X, y, sample_weight, offset, units)
         chosen = {STREAM: STREAM} | chosen_rows(params, given)
         check_conflicts(chosen | _without_streams("a gate", params.gate, params.gate))
         training_state = getattr(self, "_training_state", None)
@@ -316,6 +308,9 @@ def _next_batch(estimator: Any, state: OnlineState, batch: Rows, half_life: floa
     attributes = {name: previous[name] for name in FIRST_BATCH_ATTRIBUTES if name in previous}
     if batch.unit is not None:
         attributes["n_units_"] = previous.get("n_units_", 0) + int(batch.unit.max()) + 1
+    if batch.possible is not None or "n_known_" in previous:
+        known = 0 if batch.possible is None else n_known(batch.possible, batch.unit)
+        attributes["n_known_"] = previous.get("n_known_", 0) + known
     rows = preprocessor.transform_units(batch)
     return StreamFit(attributes, preprocessor, online.update(state, rows), rows)
 
@@ -371,8 +366,9 @@ def _initialize(
     em_problem = problem.em_problem
     _check_stream_width(em_problem.model, em_problem.rows)
     start_params, model = _fit_first_batch(estimator, problem)
-    # Experts with families of their own have the numbers of the list.
-    if numbered_like is not None and not model.experts.limitation(SupportsReordering):
+    # Experts with families of their own have the numbers of the list, and known experts their own.
+    can_reorder = batch.possible is None and not model.experts.limitation(SupportsReordering)
+    if numbered_like is not None and can_reorder:
         # Square roots, because the product of two responsibilities is weighted.
         weight = 1.0 if batch.unit is not None else np.sqrt(batch.weight)
         resp, previous = (
@@ -417,7 +413,8 @@ def _validate_batch(estimator: Any, params: FitParameters, given: Rows) -> Rows:
     unit = None if given.unit is None else validate_units(given.unit, len(y))
     if unit is not None:
         estimator._check_gate_columns(X, unit)
-    return _in_double_precision(Rows(X, y, weight, offset, unit))
+    possible = check_known_experts(given.possible, params.n_experts, weight, unit)
+    return _in_double_precision(Rows(X, y, weight, offset, unit, possible=possible))
 
 
 def _match_experts(params: Params, resp: Array, previous: Array) -> Params:

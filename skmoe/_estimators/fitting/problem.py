@@ -26,6 +26,7 @@ from skmoe._data.scaling import design_matrix, fit_feature_range, fit_standardiz
 from skmoe._estimators.parameters.conflicts import check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.tasks import TrainingTarget, check_same_classes, identity_scaling
+from skmoe._estimators.rows.known_experts import check_rows_are_possible
 from skmoe._estimators.rows.training_data import (
     MAX_INIT_ROWS,
     NO_OPTIONS,
@@ -42,7 +43,7 @@ from skmoe._estimators.rows.training_data import (
     with_class_weights,
     with_classes,
 )
-from skmoe._estimators.rows.unit_checks import check_units_are_possible, check_units_of_block
+from skmoe._estimators.rows.unit_checks import check_units_of_block
 from skmoe._estimators.rows.warm_start import (
     CrossFitCache,
     PreviousFit,
@@ -250,8 +251,7 @@ def _assemble(
     sample_rng = np.random.default_rng(sample_seed)
     init_data = make_init_rows(params, data, target, rows, init_design, sample_rng)
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
-    if rows.units is not None:
-        check_units_are_possible(params, experts, rows)
+    check_rows_are_possible(params, experts, rows)
     model = MixtureModel(params.gate, experts, params.n_experts, params.top_k, params.balance)
     em_problem = EMProblem(model, rows, init_data, init, seeds, params.max_iter, params.tol)
     to_find = tuple(penalty for penalty in params.penalties if penalty.search)

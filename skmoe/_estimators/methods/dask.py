@@ -26,6 +26,10 @@ from skmoe._optional import import_dask
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 
+# Arguments of methods with an entry for each row, which are cut into the chunks of X.
+ROW_ARGUMENTS = ("y", "offset", "gate_proba", "known_experts")
+
+
 def supports_dask(method: MethodT) -> MethodT:
     """Decorator: for a Dask collection the method is mapped over its chunks, to a Dask array."""
     method_signature = signature(method)
@@ -39,7 +43,7 @@ def supports_dask(method: MethodT) -> MethodT:
         if options.get("units") is not None:
             use = f"{method.__name__} of a Dask collection"
             check_conflicts({"units": "units", "predictions of Dask collections": use})
-        given = {name: options.pop(name, None) for name in ("y", "offset", "gate_proba")}
+        given = {name: options.pop(name, None) for name in ROW_ARGUMENTS}
         by_row = {name: values for name, values in given.items() if values is not None}
         return _map_chunks(self, method.__name__, X, by_row, options)
 

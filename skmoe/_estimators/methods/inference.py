@@ -82,6 +82,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         offset: Any = None,
         units: Any = None,
         cluster: Any = None,
+        known_experts: Any = None,
     ) -> Inference:
         """Standard errors, p-values and confidence intervals of the coefficients.
 
@@ -132,6 +133,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             may depend on each other in ways that the mixture does not model [4]_. None for rows, or
             units, that are independent. The covariance has the factor G / (G - 1) *
             (n - 1) / (n - k) for G clusters, n rows and k coefficients, as in statsmodels.
+        known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+            Known experts of the fit. The bootstrap draws those of rows with one possible expert.
 
         Returns
         -------
@@ -183,8 +186,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             method, gate_reference, n_bootstrap, random_state, n_jobs, verbose, cluster
         )
         check_inference_options(self, options)
-        rows, _ = self._validate_unit_rows("inference", Rows(X, y, sample_weight, offset, units))
-        rows = rows.of_positive_weight()
+        given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+        rows = self._validate_rows_of_fit("inference", given)
         weight = check_weights(sample_weight, np.shape(X)[0])
         clusters = validate_clusters(options, weight, rows)
         return infer_coefficients(self, rows, options, clusters)
@@ -212,6 +215,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         level: float = 0.95,
         offset: Any = None,
         units: Any = None,
+        known_experts: Any = None,
         **inference: Any,
     ) -> Summary:
         """Experts, gate, criteria and coefficients of the fit, as a text.
@@ -233,6 +237,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Offset of the fit.
         units : array-like of shape (n_samples,), default=None
             Units of the fit.
+        known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+            Known experts of the fit.
         **inference : dict
             Parameters of `inference`, such as `method` and `gate_reference`.
 
@@ -272,11 +278,11 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         check_level(level)
         if (X is None) != (y is None):
             raise ValueError("summary needs both X and y, the data of the fit, or neither.")
-        others = sample_weight, offset, units
+        others = sample_weight, offset, units, known_experts
         if X is None and (inference or any(values is not None for values in others)):
             raise ValueError(
-                "summary needs X and y, the data of the fit, for weights, offset, units and "
-                "parameters of inference."
+                "summary needs X and y, the data of the fit, for weights, offset, units, known "
+                "experts and parameters of inference."
             )
         fitted, labels = self._fitted, self._labels()
         found = Findings(
@@ -288,8 +294,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             obstacle=missing_for_inference(fitted),
         )
         if X is not None:
-            rows, _ = self._validate_unit_rows("summary", Rows(X, y, sample_weight, offset, units))
-            rows = rows.of_positive_weight()
+            given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+            rows = self._validate_rows_of_fit("summary", given)
             families = getattr(self, "families_", ())
             found = found._replace(
                 statistics=fit_statistics(fitted, rows),
@@ -311,7 +317,13 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
     # --- information criteria ---
 
     def aic(
-        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, units: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        units: Any = None,
+        known_experts: Any = None,
     ) -> float:
         """Akaike's information criterion (AIC); smaller is better.
 
@@ -329,6 +341,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Offset of the linear predictors, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None if each row is a unit of its own.
+        known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+            Known experts of the fit.
 
         Returns
         -------
@@ -355,10 +369,17 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         >>> bool(two.aic(X, y) < one.aic(X, y))
         True
         """
-        return self._criteria("aic", Rows(X, y, sample_weight, offset, units)).aic
+        given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+        return self._criteria("aic", given).aic
 
     def bic(
-        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, units: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        units: Any = None,
+        known_experts: Any = None,
     ) -> float:
         """Bayesian information criterion (BIC, Schwarz 1978); smaller is better.
 
@@ -377,6 +398,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Offset of the linear predictors, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None if each row is a unit of its own.
+        known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+            Known experts of the fit.
 
         Returns
         -------
@@ -390,10 +413,17 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             If the parameters of an expert cannot be counted, as of most estimators. Compare the
             log density of held-out rows (`score_samples`) instead.
         """
-        return self._criteria("bic", Rows(X, y, sample_weight, offset, units)).bic
+        given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+        return self._criteria("bic", given).bic
 
     def icl(
-        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, units: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        units: Any = None,
+        known_experts: Any = None,
     ) -> float:
         """Integrated completed likelihood (Biernacki, Celeux and Govaert 2000); smaller is better.
 
@@ -411,6 +441,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Offset of the linear predictors, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None if each row is a unit of its own.
+        known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+            Known experts of the fit.
 
         Returns
         -------
@@ -423,14 +455,14 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             If the parameters of an expert cannot be counted, as of most estimators. Compare the
             log density of held-out rows (`score_samples`) instead.
         """
-        return self._criteria("icl", Rows(X, y, sample_weight, offset, units)).icl
+        given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+        return self._criteria("icl", given).icl
 
     def _criteria(self, criterion: str, given: Rows) -> FitStatistics:
         """Criteria of rows with their target."""
         check_is_fitted(self)
         check_n_parameters_known(self._fitted, criterion, getattr(self, "experts_", ()))
-        rows, _ = self._validate_unit_rows(criterion, given)
-        return fit_statistics(self._fitted, rows.of_positive_weight())
+        return fit_statistics(self._fitted, self._validate_rows_of_fit(criterion, given))
 
     # --- explanation ---
 

@@ -24,10 +24,8 @@ from skmoe._estimators.fitting.attributes import warn_user
 from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.parameters.parameters import check_probabilities
 from skmoe._estimators.parameters.part_parameters import check_takes_offset
-from skmoe._estimators.rows.unit_checks import (
-    check_gate_columns,
-    validate_units,
-)
+from skmoe._estimators.rows.known_experts import check_known_experts
+from skmoe._estimators.rows.unit_checks import check_gate_columns, validate_units
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 
@@ -92,12 +90,16 @@ class NewRowsMixin:
         return Rows(X, y, check_weights(sample_weight, X.shape[0]), offset)
 
     def _validate_unit_rows(self, method: str, given: Rows) -> tuple[Rows, Array | None]:
-        """Validated new rows from X, y, weights and offset, and the labels of their units.
+        """Validated new rows with their target, and the labels of their units.
 
         Of rows with units those of weight zero are dropped.
         """
         units = self._validate_units(method, given.X, given.unit)
         rows = self._validate_rows(given.X, given.y, given.weight, given.offset)
+        model, params, _ = self._fitted
+        n_experts = model.n_experts // model.gate.n_starts(params.gate)
+        possible = check_known_experts(given.possible, n_experts, rows.weight, units)
+        rows = rows._replace(possible=possible)
         if units is None:
             return rows, None
         self._check_gate_columns(rows.X, units)
@@ -116,6 +118,19 @@ class NewRowsMixin:
                 f"Pass the labels: {method}(X, y, units=...).",
             )
         return None
+
+    def _validate_rows_of_fit(self, method: str, given: Rows) -> Rows:
+        """The rows of the fit, validated, without those of weight zero.
+
+        A warning if the fit had known experts and these rows have none.
+        """
+        rows, _ = self._validate_unit_rows(method, given)
+        if hasattr(self, "n_known_") and given.possible is None:
+            warn_user(
+                f"{method} got no known_experts, unlike the fit: every expert is possible for each "
+                f"row. Pass them: {method}(X, y, known_experts=...).",
+            )
+        return rows.of_positive_weight()
 
     def _check_gate_columns(self, X: Any, units: Array) -> None:
         """The gate's features must be constant within each unit, unless they are reduced."""

@@ -20,12 +20,26 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
 
     @overload
     def responsibilities(
-        self, X: Any, y: Any, offset: Any = None, *, units: None = None, sample_weight: Any = None
+        self,
+        X: Any,
+        y: Any,
+        offset: Any = None,
+        *,
+        units: None = None,
+        sample_weight: Any = None,
+        known_experts: Any = None,
     ) -> Array: ...
 
     @overload
     def responsibilities(
-        self, X: Any, y: Any, offset: Any = None, *, units: Any, sample_weight: Any = None
+        self,
+        X: Any,
+        y: Any,
+        offset: Any = None,
+        *,
+        units: Any,
+        sample_weight: Any = None,
+        known_experts: Any = None,
     ) -> UnitResponsibilities: ...
 
     @supports_dask
@@ -37,6 +51,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         *,
         units: Any = None,
         sample_weight: Any = None,
+        known_experts: Any = None,
     ) -> Any:
         """Probability that each expert generated each observed row, or each unit.
 
@@ -57,6 +72,8 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows in their units, the powers of their densities. Without units they
             make no difference.
+        known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+            Experts of rows for which they are known, as in `fit`.
 
         Returns
         -------
@@ -82,7 +99,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         >>> bool(moe.responsibilities([[-2.0]], [2.0]).max() > 0.99)
         True
         """
-        observed = Rows(X, y, sample_weight, offset, units)
+        observed = Rows(X, y, sample_weight, offset, units, possible=known_experts)
         rows, labels = self._validate_unit_rows("responsibilities", observed)
         resp = self._fitted.responsibilities(rows).T
         if labels is None:
@@ -98,6 +115,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         *,
         units: Any = None,
         sample_weight: Any = None,
+        known_experts: Any = None,
     ) -> Array:
         """Log density of the observed target, or its log probability for classes.
 
@@ -115,6 +133,8 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows in their units, the powers of their densities. Without units they
             make no difference.
+        known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+            Experts of rows for which they are known, as in `fit`.
 
         Returns
         -------
@@ -148,6 +168,6 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
             )
             given = {} if offset is None else {"offset": offset}
             y = self.predict(X, **given)
-        observed = Rows(X, y, sample_weight, offset, units)
+        observed = Rows(X, y, sample_weight, offset, units, possible=known_experts)
         rows, _ = self._validate_unit_rows("score_samples", observed)
         return self._fitted.log_density(rows)

@@ -36,6 +36,7 @@ def _refit(
     """A fit to a target drawn from the fitted mixture, which starts from the fitted parameters."""
     rng = np.random.RandomState(np.random.MT19937(seed))
     model = _without_feature_names(estimator)
+    drawn = draw_known_experts(model, drawn, rng)
     target = draw_target(model, drawn, rng)
     model.set_params(n_experts=model.n_experts_, warm_start=True, n_init=1, verbose=0, n_jobs=1)
     with warnings.catch_warnings():
@@ -62,15 +63,35 @@ def _without_feature_names(estimator: Any) -> Any:
     return model
 
 
+def draw_known_experts(model: Any, rows: Rows, rng: np.random.RandomState) -> Rows:
+    """Rows whose known experts are drawn from the gate, where one expert is possible."""
+    if rows.possible is None:
+        return rows
+    experts = _draw_experts(model, rows, rng)
+    is_known = rows.possible.sum(axis=1) == 1
+    drawn = np.eye(rows.possible.shape[1], dtype=bool)[experts]
+    return rows._replace(possible=np.where(is_known[:, None], drawn, rows.possible))
+
+
 def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
     """A target for validated rows from the fitted mixture: those of a unit from one expert."""
     fitted, gate_prob = model._fitted, None
-    if rows.unit is not None:
-        levels = np.cumsum(np.exp(fitted.log_gate_of_units(rows)), axis=0)[:-1]
-        experts = (rng.uniform(size=levels.shape[1]) > levels).sum(axis=0)
-        gate_prob = np.eye(len(levels) + 1)[:, experts[rows.unit]]
+    if rows.unit is not None or rows.possible is not None:
+        gate_prob = np.eye(fitted.model.n_experts)[:, _draw_experts(model, rows, rng)]
     if is_classifier(model):
         probs = fitted.predict(rows.X, gate_prob=gate_prob).T
         return model.classes_[sample_classes(probs, rng)]
     distribution = fitted.distribution(rows.X, rows.offset, model._single_output, gate_prob)
     return np.asarray(distribution.rvs(1, rng))[:, 0]
+
+
+def _draw_experts(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
+    """An expert (n,) for each row, among those that are possible; the same for rows of a unit."""
+    log_gate = model._fitted.log_gate_of_units(rows)
+    codes = np.arange(rows.n_rows) if rows.unit is None else rows.unit
+    prob = np.exp(log_gate)
+    if rows.possible is not None:
+        prob = prob * rows.possible.T[:, np.unique(codes, return_index=True)[1]]
+        prob /= prob.sum(axis=0)
+    levels = np.cumsum(prob, axis=0)[:-1]
+    return np.asarray((rng.uniform(size=levels.shape[1]) > levels).sum(axis=0)[codes])

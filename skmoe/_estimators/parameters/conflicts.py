@@ -20,6 +20,7 @@ BLOCKS, STREAM = "blocks of rows", "partial_fit"
 TEST, CHECKPOINTS = "n_experts_test", "fit_with_checkpoints"
 AVERAGE, SELECTION = 'combine="average"', 'n_experts="auto", "aic", "bic" or "icl"'
 ESTIMATORS, INIT = "estimators as experts", "init as an array"
+KNOWN_EXPERTS, KNOWN_AS_BOOLEANS = "known_experts", "known_experts as booleans"
 OFFSET, FAMILY = "an offset", 'a family other than "normal"'
 FAMILIES, WARM_START = "a list of different families", "warm_start=True"
 SEVERAL_STARTS = 'combine="average" or "best_converged"'
@@ -83,6 +84,18 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
     (BLOCKS, INIT): (
         "responsibilities are those of rows in memory",
         'Use a named init such as "auto".',
+    ),
+    (BLOCKS, KNOWN_EXPERTS): (
+        "the blocks have no place for it",
+        "Pass an array, or leave it out.",
+    ),
+    ("top_k", KNOWN_EXPERTS): (
+        "the known expert of a row may not be among the most probable ones",
+        "Use top_k=None.",
+    ),
+    (SELECTION, KNOWN_AS_BOOLEANS): (
+        "booleans are of a given number of experts",
+        "Give known_experts as integers, or n_experts as an integer.",
     ),
     (SELECTION, TEST, INIT): (
         "responsibilities are of a given number of experts",

@@ -42,6 +42,8 @@ class RowBuffer(NamedTuple):
 
 def merge_rows(rows: Rows) -> Rows:
     """Each distinct row once, with its total weight."""
-    keys = [values for values in (rows.y, rows.offset, rows.unit) if values is not None]
+    keys = [
+        values for values in (rows.y, rows.offset, rows.unit, rows.possible) if values is not None
+    ]
     index, weight = unique_weighted_rows(rows.X, np.column_stack(keys), rows.weight)
     return rows.take(index)._replace(weight=weight)

@@ -43,6 +43,7 @@ from skmoe._data.rows import Dataset, Rows, is_dask, subset, subset_units
 from skmoe._estimators.parameters.conflicts import (
     BLOCKS,
     ESTIMATORS,
+    KNOWN_EXPERTS,
     Choice,
     check_conflicts,
     chosen_options,
@@ -54,6 +55,7 @@ from skmoe._estimators.parameters.part_parameters import (
     check_takes_offset,
 )
 from skmoe._estimators.parameters.tasks import Task, TrainingTarget
+from skmoe._estimators.rows.known_experts import check_known_experts, n_known
 from skmoe._estimators.rows.metadata_routing import make_routes
 from skmoe._estimators.rows.unit_checks import (
     check_gate_columns,
@@ -158,6 +160,8 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
         chosen["metadata"] = ", ".join(metadata)
     if given.group is not None:
         chosen["groups"] = "groups"
+    if given.possible is not None:
+        chosen[KNOWN_EXPERTS] = KNOWN_EXPERTS
     if is_dask(given.X) or isinstance(given.X, RowBlocks):
         chosen[BLOCKS] = f"X as {BLOCKS} ({type(given.X).__name__})"
     elif given.unit is None:
@@ -217,9 +221,12 @@ def validate_training_data(
     if unit is not None:
         attributes["n_units_"] = len(np.unique(unit[weight > 0.0]))
         check_init_of_units(init, unit)
+    possible = check_known_experts(given.possible, params.n_experts, weight, unit)
+    if possible is not None:
+        attributes["n_known_"] = n_known(possible, unit)
     group = metadata.pop("groups", None)
     return TrainingData(
-        Rows(X, y, weight, offset, unit, group, metadata),
+        Rows(X, y, weight, offset, unit, group, metadata, possible),
         X,
         init if isinstance(init, str) else init.T,
         attributes,
@@ -388,7 +395,7 @@ def rows_in_blocks(estimator: Any, params: FitParameters, given: Rows) -> Rows:
         blocks = RowBlocks.from_arrays(given.X, given.y, given.weight, **by_row)
     else:
         return given
-    return Rows(blocks, group=given.group, metadata=given.metadata)
+    return Rows(blocks, group=given.group, metadata=given.metadata, possible=given.possible)
 
 
 def _can_be_divided(given: Rows) -> bool:
@@ -445,7 +452,7 @@ def distinct_rows(params: FitParameters, data: TrainingData) -> tuple[Array, Arr
     """Indices of the distinct rows, and their total weights.
 
     Their order does not depend on the order of the rows. Rows of different groups or
-    offsets are different.
+    offsets, or of which different things are known, are different.
     """
     keys, form = _row_keys(params, data)
     return unique_weighted_rows(data.X, keys, data.rows.weight, form)
@@ -476,7 +483,7 @@ def _row_keys(params: FitParameters, data: TrainingData) -> tuple[Array, Canonic
     """What distinguishes rows besides their features, and the canonical form of the data."""
     rows = data.rows
     outputs = rows.y.reshape(rows.n_rows, -1)
-    keys = [outputs]
+    keys = [outputs] if rows.possible is None else [outputs, rows.possible]
     if rows.group is not None:
         keys.append(np.unique(rows.group, return_inverse=True)[1])
     if rows.offset is not None:

@@ -9,12 +9,10 @@ import numpy as np
 from skmoe._data.checks import shown
 from skmoe._data.encoding import numeric_names
 from skmoe._data.row_checks import check_columns, check_enough_rows, check_metadata
-from skmoe._data.rows import Dataset
 from skmoe._data.units import encode_units, unit_runs, varying_cell
 from skmoe._estimators.parameters.conflicts import check_conflicts
 from skmoe._estimators.parameters.parameters import INIT_SUM_TOL, FitParameters
 from skmoe._numerics.typing import Array, Design
-from skmoe.protocols import Experts
 
 
 def validate_units(units: Any, n_rows: int) -> Array:
@@ -87,21 +85,4 @@ def check_init_of_units(init: Any, units: Array) -> None:
             f"init as an array must have the same responsibilities in all rows of a unit; row "
             f"{row} differs from the first row of unit {label}. Average them over the rows of each "
             "unit."
-        )
-
-
-def check_units_are_possible(params: FitParameters, experts: Experts, rows: Dataset) -> None:
-    """Some expert must have all targets of a unit in its support."""
-    units = rows.units
-    assert units is not None
-    same = np.ones((params.n_experts, len(rows.weight)))
-    possible = experts.restrict(same, rows.y) > 0.0
-    impossible = ~np.minimum.reduceat(possible, units.starts, axis=1).any(axis=0)
-    if impossible.any():
-        start, size = (int(of[impossible][0]) for of in (units.starts, units.sizes))
-        values = ", ".join(f"{value:g}" for value in np.unique(rows.y[0, start : start + size])[:4])
-        raise ValueError(
-            f"units must have rows that are all possible under one expert; those of a unit whose y "
-            f"has the values {values} are not for {params.family_name}. Use a family of all these "
-            'values, such as family="negative_binomial" for counts with zeros, or no units.'
         )

@@ -88,7 +88,15 @@ def cache_key(params: FitParameters, data: Any, target: Any) -> str | None:
     try:
         return joblib.hash(
             (
-                (features, target.y, rows.weight, rows.offset, rows.group, rows.unit),
+                (
+                    features,
+                    target.y,
+                    rows.weight,
+                    rows.offset,
+                    rows.group,
+                    rows.unit,
+                    rows.possible,
+                ),
                 (rows.metadata, data.columns["mean"]),
                 (params.estimators, params.cross_fit, params.mean_family),
             )

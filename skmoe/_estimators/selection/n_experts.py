@@ -31,11 +31,17 @@ from skmoe._data.folds import check_several_folds, make_feasible_folds
 from skmoe._data.row_checks import check_metadata, class_codes
 from skmoe._data.rows import Rows, is_dask
 from skmoe._estimators.fitting.attributes import warn_user
-from skmoe._estimators.parameters.conflicts import BLOCKS, check_conflicts, chosen_options
+from skmoe._estimators.parameters.conflicts import (
+    BLOCKS,
+    KNOWN_AS_BOOLEANS,
+    check_conflicts,
+    chosen_options,
+)
 from skmoe._estimators.parameters.parameters import (
     FitParameters,
 )
 from skmoe._estimators.parameters.part_parameters import uses_groups
+from skmoe._estimators.rows.known_experts import n_known_experts
 from skmoe._estimators.rows.training_data import (
     TrainingData,
     distinct_rows,
@@ -111,7 +117,8 @@ class SelectionResult(NamedTuple):
 class Trials:
     """Numbers that were tried, and their scores, which `verbose` prints."""
 
-    def __init__(self, maximum: int, verbose: int = 0) -> None:
+    def __init__(self, least: int, maximum: int, verbose: int = 0) -> None:
+        self.least = least
         self.maximum = maximum
         self.verbose = verbose
         self.tried: list[int] = []
@@ -121,7 +128,7 @@ class Trials:
 
     def numbers(self) -> Iterator[int]:
         """Numbers to try, until several in succession are not selected."""
-        for number in n_experts_grid():
+        for number in n_experts_grid(self.least):
             if number > self.maximum or len(self.tried) > self.selected + PATIENCE:
                 break
             yield number
@@ -154,9 +161,8 @@ class Trials:
         )
 
 
-def n_experts_grid() -> Iterator[int]:
-    """Numbers to try: 1 to 6, and then a geometric sequence 8, 10, 12, 15, ..."""
-    number = 1
+def n_experts_grid(number: int = 1) -> Iterator[int]:
+    """Numbers to try, from a first one to 6, and then a geometric sequence 8, 10, 12, 15, ..."""
     while True:
         yield number
         number = max(number + 1, round(1.25 * number))
@@ -248,10 +254,18 @@ def select_n_experts(estimator: Any, given: Rows) -> SelectionResult:
     chosen = chosen_options(estimator)
     if isinstance(given.X, RowBlocks) or is_dask(given.X):
         chosen[BLOCKS] = f"X as {BLOCKS} ({type(given.X).__name__})"
+    if np.ndim(given.possible) == 2:
+        chosen[KNOWN_AS_BOOLEANS] = KNOWN_AS_BOOLEANS
     check_conflicts(chosen)
     if estimator.top_k is not None:  # trials have at most this many experts for a row
         check_integer("top_k", estimator.top_k, least=1)
-    params, data = _distinct_rows(estimator, given)
+    least, largest = n_known_experts(given.possible), estimator.max_n_experts
+    if largest is not None and int(largest) < least:
+        raise ValueError(
+            f"max_n_experts={largest} must be at least {least}: known_experts has the numbers 0 "
+            f"to {least - 1}. Increase it."
+        )
+    params, data = _distinct_rows(estimator, given, least)
     criterion, n_rows = str(estimator.n_experts), float(data.rows.weight.sum())
     if n_rows < MIN_ROWS_FOR_SELECTION:
         raise ValueError(
@@ -262,12 +276,13 @@ def select_n_experts(estimator: Any, given: Rows) -> SelectionResult:
     if criterion == "auto":
         data = _sample(data, is_classifier(estimator))
     maximum = int(float(data.rows.weight.sum()) // MIN_ROWS_PER_EXPERT)
-    if estimator.max_n_experts is not None:
-        maximum = min(maximum, int(estimator.max_n_experts))
+    if largest is not None:
+        maximum = min(maximum, int(largest))
     if criterion == "auto":
         return _select_by_held_out_rows(estimator, params, data, maximum)
     fitter = IncrementalFitter(estimator, data)
-    trials = Trials(min(maximum, _n_distinct(params, data)), int(estimator.verbose))
+    maximum = max(min(maximum, _n_distinct(params, data)), least)
+    trials = Trials(least, maximum, int(estimator.verbose))
 
     def criterion_of(number: int) -> float:
         fitted = fitter.fit(number)
@@ -312,17 +327,30 @@ def _select_by_held_out_rows(
         total = np.bincount(np.concatenate(scored), np.concatenate(log_densities))
         return total[n_scores > 0] / n_scores[n_scores > 0]
 
-    trials = Trials(maximum, int(estimator.verbose))
+    least = params.n_experts
+    trials = Trials(least, max(maximum, least), int(estimator.verbose))
     return select_by_holdout(score, weight, trials)
 
 
 def rows_for(fitted: Any, data: TrainingData) -> Rows:
-    """Validated rows with the class codes of a fit to some of them, and numbers of their units."""
-    rows = data.rows
+    """Validated rows with the class codes of a fit to some of them, and numbers of their units.
+
+    Their possible experts are those of the fit.
+    """
+    rows = _with_n_experts(data.rows, fitted.n_experts_)
     if is_classifier(fitted):
         labels = data.attributes["classes_"][rows.y]
         rows = rows._replace(y=class_codes(labels, fitted.classes_))
     return rows if rows.unit is None else rows._replace(unit=rows.unit_codes)
+
+
+def _with_n_experts(rows: Rows, number: int) -> Rows:
+    """Rows whose possible experts are of a larger number; the others may be of unknown rows."""
+    if rows.possible is None:
+        return rows
+    n_others = number - rows.possible.shape[1]
+    others = np.tile(rows.possible.all(axis=1)[:, None], n_others)
+    return rows._replace(possible=np.hstack([rows.possible, others]))
 
 
 class IncrementalFitter:
@@ -381,17 +409,19 @@ class IncrementalFitter:
 
         `resp` are the responsibilities of the expert that is replaced.
         """
-        part, index = self.data, np.flatnonzero(resp > MIN_SPLIT_RESPONSIBILITY)
+        # The two experts have no known rows.
+        data = self.data._replace(rows=self.data.rows._replace(possible=None))
+        part, index = data, np.flatnonzero(resp > MIN_SPLIT_RESPONSIBILITY)
         if _can_split(part.rows.take(index)):
             part = part.select(index, (part.rows.weight * resp)[index])
         pair = self._fit(part, 2, **SPLIT_OPTIONS)
         if not is_classifier(pair):
-            return responsibilities_of_rows(pair, self.data)[:, 1]
+            return responsibilities_of_rows(pair, data)[:, 1]
         # Rows of classes that are not among the fitted rows are split by the gate alone.
-        rows, classes = self.data.rows, self.data.attributes["classes_"]
+        rows, classes = data.rows, data.attributes["classes_"]
         second = np.exp(pair._fitted.log_gate(rows.X))[1]
         of_fitted_class = np.flatnonzero(np.isin(classes[rows.y], pair.classes_))
-        part = self.data.select(of_fitted_class)
+        part = data.select(of_fitted_class)
         second[of_fitted_class] = responsibilities_of_rows(pair, part)[:, 1]
         codes = rows.unit_codes
         return (np.bincount(codes, second) / np.bincount(codes))[codes]
@@ -420,6 +450,7 @@ class IncrementalFitter:
         trial = type(estimator)(**estimator.get_params(deep=False) | changed)
         if not uses_groups(estimator):
             data = data._replace(rows=data.rows._replace(group=None))
+        data = data._replace(rows=_with_n_experts(data.rows, number))
         data = data if init is None else data._replace(init=init.T)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -447,14 +478,16 @@ def _n_distinct(params: FitParameters, data: TrainingData) -> int:
     return len(distinct_rows(params, present_rows(params, data))[0])
 
 
-def _distinct_rows(estimator: Any, given: Rows) -> tuple[FitParameters, TrainingData]:
-    """Parameters of a fit of one expert, and the distinct rows with their total weights.
+def _distinct_rows(
+    estimator: Any, given: Rows, n_experts: int
+) -> tuple[FitParameters, TrainingData]:
+    """Parameters of a fit of the fewest experts, and the distinct rows with their total weights.
 
     Rows are different if their groups are; rows with metadata are not merged, as in fits.
     """
-    one_expert = copy.copy(estimator).set_params(n_experts=1, top_k=None)
-    params = one_expert._validate_parameters()
-    data = validate_training_data(one_expert, params, without_unused_groups(estimator, given))
+    fewest = copy.copy(estimator).set_params(n_experts=n_experts, top_k=None)
+    params = fewest._validate_parameters()
+    data = validate_training_data(fewest, params, without_unused_groups(estimator, given))
     rows = data.rows
     group = check_metadata({"groups": given.group}, rows.n_rows).get("groups")
     data = data._replace(rows=rows._replace(group=group)).select(np.flatnonzero(rows.weight > 0.0))
@@ -497,26 +530,40 @@ def _is_unique(values: Array) -> Array:
     return counts[codes] == 1
 
 
+def _strata(rows: Rows, by_class: bool) -> Array | None:
+    """Number (n,) of class and known expert of each row, of which folds have equal shares.
+
+    None for rows without classes of which nothing is known.
+    """
+    keys = [rows.y] if by_class else []
+    if rows.possible is not None:
+        keys += list(rows.possible.T)
+    if not keys:
+        return None
+    return np.unique(np.column_stack(keys), axis=0, return_inverse=True)[1].ravel()
+
+
 def _sample(data: TrainingData, by_class: bool) -> TrainingData:
-    """The rows, or a sample of the units of many rows, with one row of each class at least."""
+    """The rows, or a sample of the units of many rows, with one row of each stratum at least."""
     rows = data.rows
     if rows.n_rows <= MAX_SELECTION_ROWS:
         return data
     codes = rows.unit_codes
     order = np.random.default_rng(SELECTION_SEED).permutation(codes.max() + 1)
     kept = order[: len(order) * MAX_SELECTION_ROWS // rows.n_rows]
-    if by_class:
-        kept = np.append(kept, codes[np.unique(rows.y, return_index=True)[1]])
+    strata = _strata(rows, by_class)
+    if strata is not None:
+        kept = np.append(kept, codes[np.unique(strata, return_index=True)[1]])
     return data.select(np.flatnonzero(np.isin(codes, kept)))
 
 
 def _held_out(rows: Rows, by_class: bool, n_partitions: int) -> list[Array]:
     """Indices of the held-out rows of each fit."""
-    codes, unit = None, rows.unit_codes
+    codes, unit = _strata(rows, by_class), rows.unit_codes
     can_hold_out = np.ones(rows.n_rows, dtype=bool)
-    if by_class:
-        _, codes, counts = np.unique(rows.y, return_inverse=True, return_counts=True)
-        # Rows of classes with fewer rows than folds are in all fits.
+    if codes is not None:
+        counts = np.bincount(codes)
+        # Rows of classes, or known experts, with fewer rows than folds are in all fits.
         can_hold_out = counts[codes] >= N_SELECTION_FOLDS
         can_hold_out = np.bincount(unit, ~can_hold_out)[unit] == 0
         codes = codes if can_hold_out.all() else None

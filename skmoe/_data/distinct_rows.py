@@ -27,6 +27,8 @@ class CanonicalForm(NamedTuple):
     column_signs: Array  # (p,)
     outputs: Array  # indices of the outputs, (m,)
     signs: Array  # of the outputs, (m,)
+    # Number of the last keys of rows, which order those rows only that are equal in all others.
+    n_ties: int = 0
 
 
 def canonical_form(X: Design, Y: Array, weight: Array, *, signed: bool) -> CanonicalForm:
@@ -195,12 +197,13 @@ def sorted_rows(
         n_outputs = y.shape[1]
         columns, outputs = np.arange(X.shape[1]), np.arange(n_outputs)
         form = CanonicalForm(columns, np.ones(len(columns)), outputs, np.ones(n_outputs))
-    others = np.arange(len(form.signs), y.shape[1])
+    n_keys = y.shape[1] - form.n_ties
+    others = np.arange(len(form.signs), n_keys)
     signs = np.append(form.signs, np.ones(len(others)))
     hashes = _row_hashes(X, form.columns, form.column_signs, seed=0)
-    hashes += _row_hashes(y, np.append(form.outputs, others), signs, seed=1)
+    hashes += _row_hashes(y[:, :n_keys], np.append(form.outputs, others), signs, seed=1)
     # Duplicates are added up in the order of their weights, not in that of the rows.
-    order = np.lexsort((weight, hashes))
+    order = np.lexsort((weight, *y[:, n_keys:].T, hashes))
     hashes = hashes[order]
     is_first = np.ones(len(order), dtype=bool)
     candidates = np.flatnonzero(hashes[1:] == hashes[:-1]) + 1

@@ -165,7 +165,7 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         Intercepts of the gate's logits; log probabilities with `gate="constant"`.
     weights_ : ndarray of shape (n_experts,)
         Mean gate probability of each expert over the rows, or units, of the fit: in descending
-        order unless a list or `init` gives the order. An average has this order in each start.
+        order unless a list, `init` or `known_experts` gives it. An average has this order in each start.
     gate_overlap_ : ndarray of shape (n_experts, n_experts)
         Mean products of the gate probabilities of two experts over these rows. The others compete
         with an expert in proportion to its row, by which `summary` averages log odds.

@@ -39,8 +39,9 @@ HOOKS = {"on_fit_task_begin", "call_on_fit_task_begin"}
 OF_NAMED_TUPLES = {"_replace", "_fields", "_asdict"}
 
 MAX_LINES, MAX_LINES_OF_FUNCTION, MAX_PARAMETERS = 600, 80, 6
-# Public functions whose parameters are choices of the user.
-MANY_PARAMETERS = {"inference", "fit_with_checkpoints", "n_experts_table", "n_experts_test"}
+# Public functions whose parameters are choices or data of the user.
+MANY_PARAMETERS = {"fit", "inference", "summary", "fit_with_checkpoints"}
+MANY_PARAMETERS |= {"n_experts_table", "n_experts_test"}
 
 TREES = trees_of(PACKAGE)
 

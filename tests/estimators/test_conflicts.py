@@ -87,6 +87,8 @@ ARGUMENTS = {
     "an offset": {"offset": np.zeros(40)},
     "an offset of each output": {"offset": np.zeros((40, 2)), "y": np.column_stack([COUNTS] * 2)},
     "groups": {"groups": GROUPS},
+    "known_experts": {"known_experts": GROUPS % 2},
+    "known_experts as booleans": {"known_experts": np.ones((40, 2), dtype=bool)},
     "metadata": {"cost": np.ones(40)},
 }
 USES = {

@@ -72,14 +72,14 @@ def test_facts_are_what_the_methods_return(case):
     n_reached = f"{maxima.n_times[0]} of {maxima.n_runs} starts" if maxima.n_times else None
     assert facts.get("best value reached by") == (n_reached if n_starts > 1 else None)
     assert (str(maxima) in summary.notes) == (n_starts > 1 and n_reached is not None)
-    by_unit = {"units": UNITS} if "units" in given else {}
+    by_row = {name: given[name] for name in ("units", "known_experts") if name in given}
     weight = given.get("sample_weight", np.ones(len(X)))
-    of_units = np.ones(len(np.unique(UNITS))) if by_unit else weight
-    assert facts.get("units") == (f"{len(of_units)}" if by_unit else None)
+    of_units = np.ones(len(np.unique(UNITS))) if "units" in given else weight
+    assert facts.get("units") == (f"{len(of_units)}" if "units" in given else None)
     numbers = {
         "rows": weight.sum(),
         "lower bound per row": moe.lower_bound_,
-        "log-likelihood": of_units @ moe.score_samples(X, y, **by_unit),
+        "log-likelihood": of_units @ moe.score_samples(X, y, **by_row),
     }
     for name in ("alpha", "gate_alpha"):
         penalties = np.atleast_1d(getattr(moe, f"{name}_", np.nan))
@@ -94,14 +94,14 @@ def test_facts_are_what_the_methods_return(case):
             name: getattr(moe, name.lower())(X, y, **given) for name in ("AIC", "BIC", "ICL")
         }
     assert {"parameters", "AIC", "BIC", "ICL"}.isdisjoint(facts) != counted
-    resp = moe.responsibilities(X, y, **by_unit)
-    resp = resp.proba if by_unit else resp
+    resp = moe.responsibilities(X, y, **by_row)
+    resp = resp.proba if "units" in given else resp
     numbers["entropy"] = -of_units @ xlogy(resp, resp).sum(axis=1)
     for name, value in numbers.items():
         assert float(facts[name]) == pytest.approx(value, rel=1e-3, abs=1e-5), name
     for k, expert in enumerate(summary.experts):
         assert_allclose([expert.share, expert.load], [moe.weights_[k], moe.load_[k]])
-        if not by_unit:
+        if "units" not in given:
             assert_allclose(expert.rows, weight @ resp[:, k])
         own = of_units * (resp.argmax(axis=1) == k)
         expected = resp[:, k] @ own / own.sum() if own.any() else np.nan

@@ -27,6 +27,10 @@ PREDICTOR = np.select([X[:, 0] < -0.85, X[:, 0] < 0.5], [1 - X[:, 1], 2 * X[:, 1
 Y = PREDICTOR + 0.2 * np.random.default_rng(1).normal(size=N_ROWS)
 CLASSES = (PREDICTOR + 0.3 * np.random.default_rng(1).logistic(size=N_ROWS) > 0).astype(int)
 UNITS = np.arange(N_ROWS) // 2
+# The regimes of some rows, whose numbers are not those by share.
+REGIMES = np.select([X[:, 0] < -0.85, X[:, 0] < 0.5], [1, 2], 0)
+KNOWN = np.where(np.arange(N_ROWS) % 6 < 2, REGIMES, -1)
+KNOWN_OF_UNITS = np.where(UNITS % 6 < 2, REGIMES[::2][UNITS], -1)
 
 FIXED = {"alpha": 0.1, "gate_alpha": 1.0}  # so that optima are the same to the last digit
 BASE = {"n_experts": 3, "n_init": 2, "random_state": 0, "max_iter": 60} | FIXED
@@ -87,6 +91,14 @@ OTHER_CASES = {
         {},
     ),
     "a feature that is dropped": (regressor(n_experts=1, alpha="ard"), X[:, 0], {}),
+    "known experts": (regressor(), Y, {"known_experts": KNOWN}),
+    "known experts of classes": (classifier(), CLASSES, {"known_experts": KNOWN}),
+    "known experts of trees": (regressor(expert="tree", max_iter=4), Y, {"known_experts": KNOWN}),
+    "known experts of units": (
+        regressor(gate_aggregate="mean"),
+        Y,
+        {"units": UNITS, "known_experts": KNOWN_OF_UNITS},
+    ),
     "default penalties": (regressor(alpha=None, gate_alpha=None), Y, {}),
 }
 ALL_CASES = CASES | OTHER_CASES

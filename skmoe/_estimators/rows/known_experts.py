@@ -8,7 +8,7 @@ import numpy as np
 
 from skmoe._data.checks import shown
 from skmoe._data.row_checks import check_metadata
-from skmoe._data.rows import Dataset
+from skmoe._data.rows import Dataset, Rows
 from skmoe._data.units import encode_units
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._mixture.initialization import possible_experts
@@ -84,6 +84,15 @@ def n_known_experts(known: Any) -> int:
     values = np.asarray(UNKNOWN if known is None else known)
     is_number = values.dtype.kind in "iu" and values.ndim == 1
     return max(int(values.max(initial=UNKNOWN)) + 1, 1) if is_number else 1
+
+
+def with_n_experts(rows: Rows, number: int) -> Rows:
+    """Rows whose possible experts are of a larger number; the others may be of unknown rows."""
+    if rows.possible is None:
+        return rows
+    n_others = number - rows.possible.shape[1]
+    others = np.tile(rows.possible.all(axis=1)[:, None], n_others)
+    return rows._replace(possible=np.hstack([rows.possible, others]))
 
 
 def n_known(possible: Array, units: Array | None) -> int:

@@ -483,7 +483,7 @@ def _row_keys(params: FitParameters, data: TrainingData) -> tuple[Array, Canonic
     """What distinguishes rows besides their features, and the canonical form of the data."""
     rows = data.rows
     outputs = rows.y.reshape(rows.n_rows, -1)
-    keys = [outputs] if rows.possible is None else [outputs, rows.possible]
+    keys = [outputs]
     if rows.group is not None:
         keys.append(np.unique(rows.group, return_inverse=True)[1])
     if rows.offset is not None:
@@ -492,6 +492,9 @@ def _row_keys(params: FitParameters, data: TrainingData) -> tuple[Array, Canonic
         keys.append(category_codes(data.encoder, rows.X))
     signed = not params.task.is_classification
     form = canonical_form(data.X, outputs.T, rows.weight, signed=signed)
+    if rows.possible is not None:  # other numbers of the experts do not change the order
+        keys.append(rows.possible)
+        form = form._replace(n_ties=rows.possible.shape[1])
     return np.column_stack(keys), form
 
 

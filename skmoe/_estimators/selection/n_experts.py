@@ -41,7 +41,7 @@ from skmoe._estimators.parameters.parameters import (
     FitParameters,
 )
 from skmoe._estimators.parameters.part_parameters import uses_groups
-from skmoe._estimators.rows.known_experts import n_known_experts
+from skmoe._estimators.rows.known_experts import n_known_experts, with_n_experts
 from skmoe._estimators.rows.training_data import (
     TrainingData,
     distinct_rows,
@@ -117,7 +117,7 @@ class SelectionResult(NamedTuple):
 class Trials:
     """Numbers that were tried, and their scores, which `verbose` prints."""
 
-    def __init__(self, least: int, maximum: int, verbose: int = 0) -> None:
+    def __init__(self, maximum: int, verbose: int = 0, least: int = 1) -> None:
         self.least = least
         self.maximum = maximum
         self.verbose = verbose
@@ -282,7 +282,7 @@ def select_n_experts(estimator: Any, given: Rows) -> SelectionResult:
         return _select_by_held_out_rows(estimator, params, data, maximum)
     fitter = IncrementalFitter(estimator, data)
     maximum = max(min(maximum, _n_distinct(params, data)), least)
-    trials = Trials(least, maximum, int(estimator.verbose))
+    trials = Trials(maximum, int(estimator.verbose), least)
 
     def criterion_of(number: int) -> float:
         fitted = fitter.fit(number)
@@ -328,7 +328,7 @@ def _select_by_held_out_rows(
         return total[n_scores > 0] / n_scores[n_scores > 0]
 
     least = params.n_experts
-    trials = Trials(least, max(maximum, least), int(estimator.verbose))
+    trials = Trials(max(maximum, least), int(estimator.verbose), least)
     return select_by_holdout(score, weight, trials)
 
 
@@ -337,20 +337,11 @@ def rows_for(fitted: Any, data: TrainingData) -> Rows:
 
     Their possible experts are those of the fit.
     """
-    rows = _with_n_experts(data.rows, fitted.n_experts_)
+    rows = with_n_experts(data.rows, fitted.n_experts_)
     if is_classifier(fitted):
         labels = data.attributes["classes_"][rows.y]
         rows = rows._replace(y=class_codes(labels, fitted.classes_))
     return rows if rows.unit is None else rows._replace(unit=rows.unit_codes)
-
-
-def _with_n_experts(rows: Rows, number: int) -> Rows:
-    """Rows whose possible experts are of a larger number; the others may be of unknown rows."""
-    if rows.possible is None:
-        return rows
-    n_others = number - rows.possible.shape[1]
-    others = np.tile(rows.possible.all(axis=1)[:, None], n_others)
-    return rows._replace(possible=np.hstack([rows.possible, others]))
 
 
 class IncrementalFitter:
@@ -450,7 +441,7 @@ class IncrementalFitter:
         trial = type(estimator)(**estimator.get_params(deep=False) | changed)
         if not uses_groups(estimator):
             data = data._replace(rows=data.rows._replace(group=None))
-        data = data._replace(rows=_with_n_experts(data.rows, number))
+        data = data._replace(rows=with_n_experts(data.rows, number))
         data = data if init is None else data._replace(init=init.T)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

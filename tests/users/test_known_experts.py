@@ -1,0 +1,270 @@
+"""Experts that are known for some rows: their numbers and likelihood, paths of fits, refusals."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from properties.small_fits import N, plain_fit, statements, units_of
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.checkpoints import fit_with_checkpoints
+from support.fits import (
+    ALL_CASES,
+    CASES,
+    KNOWN,
+    KNOWN_OF_UNITS,
+    OTHER_CASES,
+    REGIMES,
+    UNITS,
+    X,
+    Y,
+    fit_quietly,
+    fitted_case,
+    regressor,
+)
+from support.refusals import assert_fit_refused, assert_refused, refusal
+
+KNOWN_CASES = [case for case in OTHER_CASES if "known_experts" in OTHER_CASES[case][2]]
+# All fits of three experts to which experts can be known, without those of other classes.
+PLAIN_CASES = [case for case in CASES if case not in ("routing", "selected number")]
+
+
+def plain_arguments(case):
+    """The first rows of a case, and what is known of them."""
+    given = {name: values[:N] for name, values in ALL_CASES[case][2].items()}
+    known = KNOWN_OF_UNITS if "units" in given else KNOWN
+    return (X[:N], ALL_CASES[case][1][:N]), given, known[:N]
+
+
+def joint_of(case, **given):
+    """Log densities of rows, or units, and responsibilities."""
+    moe, y = fitted_case(case), ALL_CASES[case][1]
+    resp = moe.responsibilities(X, y, **given)
+    return moe.score_samples(X, y, **given), getattr(resp, "proba", resp)
+
+
+# --- what is known ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", PLAIN_CASES)
+def test_nothing_known_is_the_same_fit(case):
+    data, given, _ = plain_arguments(case)
+    plain, units = plain_fit(case), units_of(case)
+    other = fit_quietly(clone(plain), *data, known_experts=np.full(N, -1), **given)
+    assert_array_equal(statements(other, **units), statements(plain, **units))
+    assert not hasattr(other, "n_known_")
+
+
+@pytest.mark.parametrize("case", PLAIN_CASES)
+def test_known_rows_are_of_their_expert(case):
+    (features, y), given, known = plain_arguments(case)
+    flags = (known[:, None] == np.arange(3)) | (known < 0)[:, None]
+    by_numbers, by_flags = (
+        fit_quietly(clone(plain_fit(case)), features, y, known_experts=form, **given)
+        for form in (known, flags)
+    )
+    units = units_of(case)
+    assert_array_equal(statements(by_numbers, **units), statements(by_flags, **units))
+    resp = by_numbers.responsibilities(features, y, known_experts=known, **units)
+    if units:
+        resp, known = resp.proba, known[::2]
+    of_experts = np.add.reduce(np.split(resp, resp.shape[1] // 3, axis=1))  # of an average
+    assert_allclose(of_experts[known >= 0], np.eye(3)[known[known >= 0]])
+    gains = np.diff(by_numbers.lower_bounds_)
+    assert (gains >= -1e-9 * (1.0 + np.abs(by_numbers.lower_bound_))).all()
+
+
+@pytest.mark.parametrize("case", KNOWN_CASES)
+def test_the_likelihood_of_a_known_row_is_that_of_its_expert(case):
+    given = dict(ALL_CASES[case][2])
+    known = given.pop("known_experts")
+    plain, resp = joint_of(case, **given)
+    informed, _ = joint_of(case, known_experts=known, **given)
+    known = known[::2] if "units" in given else known
+    assert fitted_case(case).n_known_ == (known >= 0).sum()
+    share = np.where(known < 0, 1.0, resp[np.arange(len(known)), known])
+    assert_allclose(informed, plain + np.log(share), atol=1e-9)
+
+
+@pytest.mark.parametrize("case", ["known experts", "known experts of classes"])
+def test_numbers_are_names(case):
+    """Other numbers for the known experts are other numbers of the same experts."""
+    moe, y, given = ALL_CASES[case]
+    known, order = given["known_experts"], np.array([2, 0, 1])
+    permuted = np.where(known < 0, -1, order[known])
+    one, other = (
+        fit_quietly(clone(moe).set_params(max_iter=500), X, y, known_experts=numbers)
+        for numbers in (known, permuted)
+    )
+    assert_allclose(other.predict_gate(X)[:, order], one.predict_gate(X), atol=1e-6)
+    own = one.responsibilities(X, y).argmax(axis=1)
+    assert (own == REGIMES)[known < 0].mean() > 0.8
+
+
+def test_a_unit_is_known_by_one_of_its_rows():
+    moe, y, given = ALL_CASES["known experts of units"]
+    known = np.where(np.arange(len(X)) % 2, given["known_experts"], -1)
+    other = fit_quietly(clone(moe), X, y, units=UNITS, known_experts=known)
+    same = fitted_case("known experts of units")
+    assert_array_equal(other.predict_gate(X, units=UNITS), same.predict_gate(X, units=UNITS))
+
+
+def test_rows_without_weight_are_absent_whatever_is_known_of_them():
+    weight = np.where(np.arange(len(X)) < 200, 1.0, 0.0)
+    impossible = np.where(weight == 0.0, 0, KNOWN_OF_UNITS)
+    moe = regressor(gate="constant", n_init=1)
+    given = {"units": np.where(weight > 0, UNITS, UNITS - 100), "sample_weight": weight}
+    one = fit_quietly(clone(moe), X, Y, known_experts=impossible, **given)
+    other = fit_quietly(
+        moe, X[:200], Y[:200], known_experts=KNOWN_OF_UNITS[:200], units=UNITS[:200]
+    )
+    assert_array_equal(one.lower_bounds_, other.lower_bounds_)
+
+
+def test_all_known_rows_are_separate_fits():
+    moe = regressor(alpha=1e-9, gate_alpha=1e-9, dispersion_prior=0.0)
+    moe.fit(X, Y, known_experts=REGIMES)
+    for k in range(3):
+        own = k == REGIMES
+        design = np.column_stack([X[own], np.ones(own.sum())])
+        coef, (square,), *_ = np.linalg.lstsq(design, Y[own])
+        assert_allclose(moe.expert_coef_[k], coef[:2], atol=1e-6)
+        assert_allclose(moe.noise_variance_[k], square / own.sum(), rtol=1e-6)
+    labels = fit_quietly(
+        regressor(gate_alpha=1.0), X, Y, known_experts=np.where(X[:, 1] > 0, REGIMES, 1)
+    )
+    logit = LogisticRegression(C=1.0, max_iter=10_000, tol=1e-10)
+    logit.fit((X - X.mean(axis=0)) / X.std(axis=0), np.where(X[:, 1] > 0, REGIMES, 1))
+    expected = logit.predict_proba((X - X.mean(axis=0)) / X.std(axis=0))
+    assert_allclose(labels.predict_gate(X), expected, atol=1e-4)
+
+
+# --- paths of fits ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{"init": "search"}, {"alpha": "auto", "gate_alpha": "ard"}])
+def test_numbers_are_kept(options):
+    moe = fit_quietly(regressor(**options), X, Y, known_experts=KNOWN)
+    own = moe.responsibilities(X, Y).argmax(axis=1)
+    assert (own == REGIMES).mean() > 0.8
+
+
+@pytest.mark.parametrize("criterion", ["auto", "bic"])
+def test_a_number_is_selected_among_those_that_have_all_known_experts(criterion):
+    moe = fit_quietly(regressor(n_experts=criterion), X, Y, known_experts=KNOWN)
+    assert moe.n_experts_tried_[0] == 3
+    assert (moe.responsibilities(X, Y).argmax(axis=1) == REGIMES).mean() > 0.8
+
+
+def test_a_warm_start_continues_with_the_numbers_that_were_seen():
+    moe = fit_quietly(regressor(max_iter=500, warm_start=True), X, Y)
+    before = moe.predict_gate(X)
+    seen = moe.responsibilities(X, Y).argmax(axis=1)
+    fit_quietly(moe, X, Y, known_experts=np.where(KNOWN >= 0, seen, -1))
+    assert_allclose(moe.predict_gate(X), before, atol=0.1)
+    again = moe.predict_gate(X)
+    fit_quietly(moe, X, Y)
+    assert_allclose(moe.predict_gate(X), again, atol=0.1)
+
+
+def test_a_stream_keeps_the_numbers():
+    rng = np.random.default_rng(0)
+    moe, plain = regressor(), regressor()
+    for _ in range(12):
+        features = rng.normal(size=(100, 2))
+        regime = np.select([features[:, 0] < -0.85, features[:, 0] < 0.5], [1, 2], 0)
+        slopes = np.array([[0.0, 0.0], [0.0, -1.0], [0.0, 2.0]])[regime]
+        y = np.array([-1.0, 1.0, 0.0])[regime] + (slopes * features).sum(axis=1)
+        y = y + 0.2 * rng.normal(size=100)
+        moe.partial_fit(features, y, known_experts=np.where(np.arange(100) < 20, regime, -1))
+        plain.partial_fit(features, y, known_experts=np.full(100, -1))
+    assert moe.n_known_ == 240
+    assert not hasattr(plain, "n_known_")
+    assert (moe.responsibilities(X, Y).argmax(axis=1) == REGIMES).mean() > 0.8
+
+
+def test_a_fit_is_resumed_with_the_same_known_experts_only(tmp_path):
+    path, moe = tmp_path / "fit.joblib", regressor(max_iter=500)
+    whole = fit_quietly(clone(moe), X, Y, known_experts=KNOWN)
+    with pytest.warns(ConvergenceWarning):
+        fit_with_checkpoints(regressor(max_iter=7), X, Y, path=path, every=2, known_experts=KNOWN)
+    other = refusal(fit_with_checkpoints, moe, X, Y, path=path, known_experts=REGIMES)
+    assert_refused(other, "path", "known_experts")
+    again = fit_with_checkpoints(moe, X, Y, path=path, known_experts=KNOWN)
+    assert_allclose(again.predict(X), whole.predict(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["observed", "bootstrap"])
+def test_standard_errors_count_what_is_known(method):
+    moe = regressor(max_iter=500, n_experts=2, gate="constant")
+    X, y, regime = overlapping(400)
+    errors = []
+    for known in (np.full(400, -1), np.where(np.arange(400) < 200, regime, -1), regime):
+        own = fit_quietly(clone(moe), X, y, known_experts=known)
+        found = own.inference(
+            X, y, method=method, n_bootstrap=100, random_state=0, known_experts=known
+        )
+        errors.append(found.standard_errors[found.terms.index(found.terms[0])])
+    assert errors[0] > errors[1] > errors[2]
+
+
+def overlapping(n_rows, seed=0):
+    """Two regressions that cross, of which the rows of each are hard to see."""
+    rng = np.random.default_rng(seed)
+    X, regime = rng.normal(size=(n_rows, 1)), rng.integers(2, size=n_rows)
+    y = np.where(regime == 1, 1.0, -1.0) * X[:, 0] + rng.normal(size=n_rows)
+    return X, y, regime
+
+
+def test_what_is_known_is_missed_where_it_was_given():
+    moe = fitted_case("known experts")
+    for method in (moe.aic, moe.bic, moe.icl, moe.summary, moe.inference):
+        with pytest.warns(UserWarning, match="got no known_experts, unlike the fit"):
+            method(X, Y)
+
+
+# --- refusals -----------------------------------------------------------------------------------
+
+COUNTS = np.arange(len(X)) % 4.0
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (KNOWN[:-1], ["entry for each", (len(X) - 1,)]),
+        (KNOWN.astype(float), ["integers", "float64", "-1"]),
+        (KNOWN > 0, ["booleans", "bool"]),
+        (np.ones((len(X), 2), dtype=bool), [(len(X), 3), (len(X), 2)]),
+        (np.where(KNOWN == 2, 3, KNOWN), ["from 0 to 2", "has 3", "n_experts"]),
+        (np.where(KNOWN == 2, -2, KNOWN), ["-1", "has -2"]),
+        (np.arange(len(X))[:, None] > np.zeros(3), ["at least one expert", "row 0"]),
+        ("segment", ["segment", "frame"]),
+    ],
+)
+def test_invalid_known_experts_are_refused(known, words):
+    assert_fit_refused(regressor(), (X, Y), "known_experts", *words, known_experts=known)
+    message = refusal(fitted_case("known experts").score_samples, X, Y, known_experts=known)
+    assert_refused(message, "known_experts", *words)
+
+
+def test_units_with_several_known_experts_are_refused():
+    labels = np.char.add("unit ", UNITS.astype(str))
+    known = np.where(np.arange(len(X)) == 5, 0, np.where(np.arange(len(X)) == 4, 1, -1))
+    moe = regressor(gate="constant")
+    words = "within each unit", "unit 2"
+    assert_fit_refused(moe, (X, Y), "known_experts", *words, units=labels, known_experts=known)
+
+
+def test_known_experts_that_cannot_have_generated_y_are_refused():
+    moe = MixtureOfExpertsRegressor(2, family=["zero", "poisson"])
+    known = np.where(COUNTS == 2.0, 0, -1)
+    words = "expert 0", "y is 2", "support"
+    assert_fit_refused(moe, (X, COUNTS), "known_experts", *words, known_experts=known)
+
+
+def test_a_number_of_experts_below_the_known_ones_is_refused():
+    moe = regressor(n_experts="auto", max_n_experts=2)
+    words = "max_n_experts=2", "at least 3"
+    assert_fit_refused(moe, (X, Y), "max_n_experts", *words, known_experts=KNOWN)

@@ -201,8 +201,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     gate_intercept_ : ndarray of shape (n_experts,)
         Intercepts of the gate's logits; log probabilities with `gate="constant"`.
     weights_ : ndarray of shape (n_experts,)
-        Mean gate probability of each expert over the rows, or units, of the fit: in descending
-        order unless a list, `init` or `known_experts` gives it. An average has this order in each start.
+        Mean gate probability of each expert over the rows, or units, of the fit. In descending
+        order, of an average in each start, unless a list, `init` or `known_experts` gives another.
     gate_overlap_ : ndarray of shape (n_experts, n_experts)
         Mean products of the gate probabilities of two experts over these rows. The others compete
         with an expert in proportion to its row, by which `summary` averages log odds.

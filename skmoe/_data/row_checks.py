@@ -215,6 +215,40 @@ def _named_columns(name: str, chosen: Array, feature_names: Array | None) -> Arr
     return np.array([position[entry] for entry in chosen])
 
 
+def check_signs(
+    monotonic_cst: Any, expert_columns: Array | None, n_features: int, names: Array | None
+) -> tuple[int, ...]:
+    """Signs of the slopes of the experts' columns, given for all features or by name.
+
+    There are none, (), if all are 0 or `monotonic_cst` is None.
+    """
+    rule = "monotonic_cst must hold 1 (increasing), -1 (decreasing) or 0 (any)"
+    if monotonic_cst is None:
+        return ()
+    if isinstance(monotonic_cst, Mapping):
+        columns = check_columns("monotonic_cst", list(monotonic_cst), n_features, names, True)
+        given, values = list(monotonic_cst.values()), np.zeros(n_features, dtype=object)
+        values[columns] = given
+    else:
+        values = np.asarray(monotonic_cst, dtype=object)
+        if values.shape != (n_features,):
+            raise ValueError(
+                f"{rule} for each of the {n_features} features; got {shown(monotonic_cst)}. Give "
+                "all of them, or a dict with the names of some."
+            )
+    wrong = [v for v in values if isinstance(v, bool | np.bool_ | str) or v not in (-1, 0, 1)]
+    if wrong:
+        raise ValueError(f"{rule}; got {shown(wrong[0])}.")
+    used = np.arange(n_features) if expert_columns is None else expert_columns
+    without_slope = np.setdiff1d(np.flatnonzero(values), used)
+    if len(without_slope):
+        raise ValueError(
+            "monotonic_cst must have 0 for features that are not among the expert_features; column "
+            f"{without_slope[0]} has {values[without_slope[0]]}."
+        )
+    return tuple(int(values[j]) for j in used) if values.any() else ()
+
+
 def check_enough_rows(
     n_experts: int, n_rows: int, rows: str = "distinct rows with positive weight"
 ) -> None:

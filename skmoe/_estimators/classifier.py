@@ -63,6 +63,9 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     gate_aggregate : {None, "mean", "first"}, default=None
         How the gate's features of the rows of a unit (`units` in `fit`) become one row: their
         means, or those of the first row. None requires features that are constant in each unit.
+    monotonic_cst : array-like of int of shape (n_features,) or dict of str to int, default=None
+        Signs of the slopes of the log odds of the second of two classes, in all experts: 1, -1, or
+        0 for any; or the signs by feature name. Features of the gate should have none.
     cross_fit : {"auto", "oob", False} or int, default="auto"
         Folds of experts that are estimators, for responsibilities from out-of-fold predictions.
         With "auto" there are 5. With "oob", out-of-bag predictions, experts need `oob_score=True`.
@@ -255,6 +258,7 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         gate_features: Any = None,
         expert_features: Any = None,
         gate_aggregate: str | None = None,
+        monotonic_cst: Any = None,
         cross_fit: int | str | bool = "auto",
         top_k: int | None = None,
         balance: float = 0.0,
@@ -279,6 +283,7 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         self.gate_alpha = gate_alpha
         self.gate_features = gate_features
         self.gate_aggregate = gate_aggregate
+        self.monotonic_cst = monotonic_cst
         self.expert_features = expert_features
         self.cross_fit = cross_fit
         self.top_k = top_k

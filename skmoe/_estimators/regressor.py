@@ -72,6 +72,9 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         means, or those of the first row. None requires features that are constant in each unit.
     shared_features : array-like, default=None
         Columns with the same slope in all experts, among the `expert_features`; None for none.
+    monotonic_cst : array-like of int of shape (n_features,) or dict of str to int, default=None
+        Signs of the slopes in all experts: 1 for increasing features, -1 for decreasing ones, 0 for
+        others; or the signs by feature name. Features of the gate should have none.
     cross_fit : {"auto", "oob", False} or int, default="auto"
         Folds of experts that are estimators, for responsibilities and noise variances from
         out-of-fold predictions. With "auto" there are 5. With "oob", out-of-bag predictions,
@@ -298,6 +301,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         expert_features: Any = None,
         gate_aggregate: str | None = None,
         shared_features: Any = None,
+        monotonic_cst: Any = None,
         cross_fit: int | str | bool = "auto",
         top_k: int | None = None,
         balance: float = 0.0,
@@ -328,6 +332,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         self.gate_aggregate = gate_aggregate
         self.expert_features = expert_features
         self.shared_features = shared_features
+        self.monotonic_cst = monotonic_cst
         self.cross_fit = cross_fit
         self.top_k = top_k
         self.balance = balance

@@ -36,9 +36,10 @@ FOOTNOTES = {
     "class, only differences between the intercepts of its other classes are determined. Use fewer "
     "experts or features, larger penalties (alpha, gate_alpha), or "
     'OneHotEncoder(drop="first") for categories.',
-    "at its bound": "the dispersion is the smallest or largest that is allowed. At the smallest "
-    "noise variance an expert repeats the target of its rows: use a larger dispersion_prior or "
-    "fewer experts. Counts with the smallest dispersion are Poisson.",
+    "at its bound": "the slope is zero, as the rows lead to the other sign than monotonic_cst has; "
+    "or the dispersion is the smallest or largest that is allowed. At the smallest noise variance "
+    "an expert repeats the target of its rows: use a larger dispersion_prior or fewer experts. "
+    "Counts with the smallest dispersion are Poisson.",
     "dropped": "the feature is not needed: its penalty, found by the evidence, is infinite.",
     "fixed": "the feature is constant, and its coefficient zero. Leave it out.",
 }

@@ -165,7 +165,8 @@ def coefficient_covariance(
     involved = np.abs(derivatives) > DERIVATIVE_RTOL * largest
     reasons = np.full(len(derivatives), "", dtype=object)
     reasons[(involved & inverse.not_identified).any(axis=1)] = "not determined"
-    reasons[(involved & inverse.at_bound).any(axis=1)] = "at its bound"
+    # An intercept in raw units depends on slopes, of which some may be known.
+    reasons[~(involved & ~inverse.at_bound).any(axis=1)] = "at its bound"
     separated = [listed.repeat(_is_separated(listed, information)) for listed in blocks]
     reasons[np.concatenate(separated)] = "separated"
     used = involved & ~inverse.dropped

@@ -162,6 +162,18 @@ def coordinates_at_bound(model: MixtureModel, params: Params, information: Infor
     return flags
 
 
+def signed_coordinates(
+    model: MixtureModel, params: Params, information: Information
+) -> tuple[Array, Array]:
+    """Coordinates that have a sign, and the signs, with zeros for the others, (D,)."""
+    values, signs = np.zeros((2, len(information.observed)))
+    of_experts = zip(*model.experts.signed_coordinates(params.experts), strict=True)
+    for index, (own, sign) in zip(information.expert_index, of_experts, strict=True):
+        signed = index[sign != 0.0]
+        values[signed], signs[signed] = own[sign != 0.0], sign[sign != 0.0]
+    return values, signs
+
+
 def dropped_coordinates(model: MixtureModel, params: Params, information: Information) -> Array:
     """Coordinates of slopes of dropped features, boolean of shape (D,)."""
     flags = np.zeros(len(information.observed), dtype=bool)

@@ -32,10 +32,12 @@ from skmoe._mixture.information import (
     coordinates_at_bound,
     dropped_coordinates,
     observed_information,
+    signed_coordinates,
 )
 from skmoe._mixture.model import MixtureModel, Params
 from skmoe._mixture.penalties import SearchStage
 from skmoe._mixture.steps import project, total_penalty
+from skmoe._numerics.signed_steps import is_held, signed_step
 from skmoe._numerics.typing import TINY, Array
 from skmoe.protocols import SupportsGateInference, SupportsInference, has_capability
 
@@ -192,6 +194,9 @@ def newton_step(
     gradient = information.gradient - _penalty_gradient(model, params, information)
     fixed = coordinates_at_bound(model, params, information)
     fixed |= dropped_coordinates(model, params, information)
+    values, signs = signed_coordinates(model, params, information)
+    # Slopes of zero whose gradient leads to the side of their sign are released.
+    fixed &= ~(is_held(values, signs) & (signs * gradient > 0.0))
     # Slopes of constant features are zero, and remain so.
     fixed |= (gradient == 0.0) & (np.count_nonzero(information.observed, axis=0) < 2)
     free, change = ~fixed, np.zeros(len(gradient))
@@ -206,6 +211,12 @@ def newton_step(
     along = vectors[:, known].T @ (gradient * unit)
     change[free] = unit * (vectors[:, known] @ (along / size[known]))
     shift = float(np.sqrt((np.square(along) / size[known]).sum()))
+    if (signs * (values + change) < 0.0).any():
+        known_vectors = vectors[:, known] / unit[:, None]
+        matrix = (known_vectors * size[known]) @ known_vectors.T
+        gradient = known_vectors @ along
+        change[free] = signed_step(matrix, gradient, values[free], signs[free])
+        shift = float(np.sqrt(change[free] @ gradient))
     return NewtonStep(change, shift, information)
 
 

@@ -64,16 +64,18 @@ def softmax_gradient(design: Design, targets: Array, probs: Array) -> Array:
     return weighted_column_sums(targets - targets.sum(axis=-2, keepdims=True) * probs, design)
 
 
-def softmax_hessian(design: Design, weight: Array, probs: Array) -> Any:
+def softmax_hessian(
+    design: Design, weight: Array, probs: Array, max_size: float = MAX_DENSE_HESSIAN
+) -> Any:
     """Negative Hessian of softmax log-likelihoods, for weights (..., n) and probs (..., C, n).
 
-    Returns blocks (..., C, C, d, d), or a `SoftmaxHessian` if these would be too large. The blocks
-    are computed in single precision, which affects only the direction of Newton steps and not their
-    limit, because the gradient is in double precision. For several models of more than
+    Returns blocks (..., C, C, d, d), or a `SoftmaxHessian` of more than `max_size` columns. The
+    blocks are computed in single precision, which affects only the direction of Newton steps and
+    not their limit, because the gradient is in double precision. For several models of more than
     `FEW_CLASSES` classes, pairs of classes are left out in rows where one of them is improbable.
     """
     n_classes, n_columns = probs.shape[-2], design.shape[1]
-    if (n_classes - 1) * n_columns > MAX_DENSE_HESSIAN:
+    if (n_classes - 1) * n_columns > max_size:
         return SoftmaxHessian(((design, weight, probs),))
     scale = max(weight.max(), TINY)
     if not sparse.issparse(design):

@@ -20,6 +20,7 @@ from skmoe._numerics.linalg import (
     weighted_grams,
 )
 from skmoe._numerics.offset_design import split_offset
+from skmoe._numerics.signed_steps import signed_ridge_steps, signed_shared_steps
 from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._linear_families import (
     FamilyGroup,
@@ -84,6 +85,8 @@ class GeneralizedLinearExperts(LinearInference):
     shared_columns : tuple of int, default=()
         Columns of the design matrix whose slopes all experts share. Each expert has its part of the
         penalty on a shared slope, so that it is penalised once.
+    signs : tuple of int, default=()
+        Signs of the slopes: 1 for at least zero, -1 for at most zero, 0 for any; () for all.
     predictor_squares : tuple of tuple of float, default=()
         For each expert and output, squares that are added to those of the residuals because the
         slopes are uncertain, in units of `noise_variance`; found with `alpha`.
@@ -149,7 +152,8 @@ class GeneralizedLinearExperts(LinearInference):
                 gradient[experts, :, one] = first[..., i]
                 for j, other in enumerate(own):
                     hessian[experts, :, one, other] = second[..., i, j]
-            if len(groups) == 1 and not self.shared_dispersion and not self.shared_columns:
+            # Cross terms serve the unconstrained step of one expert.
+            if len(groups) == 1 and not (self.shared_dispersion or self._needs_matrices):
                 derivatives = family.cross_derivatives(*at)
                 if derivatives:
                     _, numbers, factors = self.layout.derivatives(family, design)
@@ -172,8 +176,7 @@ class GeneralizedLinearExperts(LinearInference):
                     group, params, log_dispersion
                 )
         matrix = split_offset(design)[0]
-        # Slopes that are shared need the matrices themselves.
-        grams = dense_grams if self.shared_columns else weighted_grams
+        grams = dense_grams if self._needs_matrices else weighted_grams
         return grams(matrix, information.reshape(-1, information.shape[-1]))
 
     def _relative_precision(
@@ -203,11 +206,7 @@ class GeneralizedLinearExperts(LinearInference):
         """
         shape, (_, gradient, of_dispersion, hessian, cross) = params.coef.shape, statistics
         gradient = gradient - factor.ridge * params.coef
-        if self.shared_columns:
-            precision = self._precision_of_predictors(params)
-            change = shared_newton_step(factor, gradient, precision, list(self.shared_columns))
-        else:
-            change = ridge_newton_step(factor, gradient.reshape(-1, 1, shape[-1]))
+        change = self._coefficient_steps(factor, gradient, params)
         if cross.size:
             precision = self._precision_of_predictors(params)[..., None]
             by_system = cross.reshape(-1, *cross.shape[2:])
@@ -237,6 +236,30 @@ class GeneralizedLinearExperts(LinearInference):
             dispersion_change = dispersion_change / length
         log_dispersion = params.log_dispersion + step * dispersion_change
         return self.project(GeneralizedLinearParams(params.coef + step * change, log_dispersion))
+
+    @property
+    def _needs_matrices(self) -> bool:
+        """Whether slopes are shared or have signs, so that matrices are formed at any size."""
+        return bool(self.shared_columns or self.signs)
+
+    def _coefficient_steps(
+        self, system: RidgeFactorization, gradient: Array, params: GeneralizedLinearParams
+    ) -> Array:
+        """Newton steps of the coefficients, (S, r, d) for the S matrices of the system.
+
+        They keep slopes equal that are shared, and the signs of slopes that have them.
+        """
+        signs, coef = self._constants(params).signs, params.coef
+        if self.shared_columns:
+            joint = self._precision_of_predictors(params), list(self.shared_columns)
+            if self.signs:
+                return signed_shared_steps(system, gradient, coef, signs, *joint)
+            return shared_newton_step(system, gradient, *joint)
+        shape = len(system.weight), -1, gradient.shape[-1]
+        gradient, coef = gradient.reshape(shape), coef.reshape(shape)
+        if self.signs:
+            return signed_ridge_steps(system, gradient, coef, signs)
+        return ridge_newton_step(system, gradient)
 
     def _dispersion_step(
         self, weight: Array, params: GeneralizedLinearParams, gradient: Array, hessian: Array

@@ -9,9 +9,9 @@ import numpy as np
 
 from skmoe._numerics.linalg import (
     RidgeFactorization,
+    dense_grams,
     gram_product,
     linear_predictor,
-    ridge_newton_step,
     weighted_column_sums,
     weighted_grams,
 )
@@ -56,6 +56,8 @@ class LinearExperts(GeneralizedLinearExperts):
         Scale :math:`s_0^2` of that prior for each output, for y of variance one; set by the fit.
     variance_floor : tuple of float, default=(1e-6,)
         Smallest variance allowed for each output, for y of variance one; set by the fit.
+    signs : tuple of int, default=()
+        Signs of the slopes: 1 for at least zero, -1 for at most zero, 0 for any; () for all.
     predictor_squares : tuple of tuple of float, default=()
         For each expert and output, squares that are added to those of the residuals because the
         slopes are uncertain, for y of variance one; found with `alpha`.
@@ -108,7 +110,7 @@ class LinearExperts(GeneralizedLinearExperts):
         self, params: GeneralizedLinearParams, design: Design, y: Array, resp: Array
     ) -> Any:
         """Gram matrices of the rows of each expert, which all outputs share, (K, d, d)."""
-        return weighted_grams(design, resp)
+        return (dense_grams if self._needs_matrices else weighted_grams)(design, resp)
 
     def m_step(
         self,
@@ -124,7 +126,7 @@ class LinearExperts(GeneralizedLinearExperts):
         """
         weight, gradient, residual_ss = statistics
         growth = np.maximum(weight / np.maximum(factor.weight, TINY), 1.0)[:, None, None]
-        change = ridge_newton_step(factor, gradient - factor.ridge * params.coef)
+        change = self._coefficient_steps(factor, gradient - factor.ridge * params.coef, params)
         change *= step / growth
         ss_reduction = (change * (2.0 * gradient - growth * gram_product(factor.gram, change))).sum(
             axis=2

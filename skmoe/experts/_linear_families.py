@@ -13,6 +13,7 @@ from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
 from skmoe._numerics.evidence import without_dropped
 from skmoe._numerics.linalg import ridge_diagonal
 from skmoe._numerics.offset_design import offset_predictor, split_offset
+from skmoe._numerics.signed_steps import with_signs
 from skmoe._numerics.typing import TINY, Alpha, Array
 from skmoe.experts._dispersion_features import DispersionLayout
 from skmoe.families import Family, Poisson
@@ -88,6 +89,7 @@ class FitConstants(NamedTuple):
     prior_squares: Array  # which are added to those of the residuals, (K, m)
     predictor_squares: Array  # those of them that are variances of predictors, (K, m)
     ridge: Array  # diagonal of the penalty of each expert, (d,)
+    signs: Array  # of the coefficients, (d,); zero for any
 
     def log_scale(self, params: GeneralizedLinearParams) -> Array:
         """Log scale of each expert and output, (K, m); zero without a scale."""
@@ -113,6 +115,7 @@ class LinearFamilies(Experts):
     target_variance: tuple[tuple[float, ...], ...] = ()
     initial_predictor: tuple[tuple[float, ...], ...] = ()
     shared_columns: tuple[int, ...] = ()
+    signs: tuple[int, ...] = ()
     predictor_squares: tuple[tuple[float, ...], ...] = ()
     dispersion_columns: tuple[int, ...] = ()
     dispersion_alpha: float = 1.0
@@ -487,11 +490,12 @@ class LinearFamilies(Experts):
         if self.shared_dispersion:  # a shared scale has one prior
             strength[1:] = noise_squares[1:] = predictor_squares[1:] = 0.0
         has_predictor = np.array([bool(self._family(k).link) for k in range(n_experts)])
-        ridge = self._ridge(n_experts, n_columns)
+        ridge, signs = self._ridge(n_experts, n_columns), np.zeros(n_columns)
+        signs[: len(self.signs)] = self.signs
         scales = has_scale, scale_index, strength
         squares = noise_squares + predictor_squares, predictor_squares
         bounds = low, high, low + margin
-        return FitConstants(groups, has_predictor, *bounds, *scales, *squares, ridge)
+        return FitConstants(groups, has_predictor, *bounds, *scales, *squares, ridge, signs)
 
     def _constants(self, params: GeneralizedLinearParams) -> FitConstants:
         return _constants_of(self, params.coef.shape)
@@ -508,7 +512,10 @@ class LinearFamilies(Experts):
         return np.array(self.target_variance[number]) if self.target_variance else np.ones(1)
 
     def project(self, params: GeneralizedLinearParams) -> GeneralizedLinearParams:
-        """Log dispersions within bounds, equal where shared; slopes of dropped features at zero."""
+        """Log dispersions within bounds, equal where shared; slopes of dropped features at zero.
+
+        So are slopes that do not have their sign.
+        """
         constants = self._constants(params)
         log_dispersion = np.maximum(params.log_dispersion, constants.low)
         log_dispersion = np.minimum(log_dispersion, constants.high)
@@ -516,7 +523,10 @@ class LinearFamilies(Experts):
             first = log_dispersion[:1]  # equal dispersions stay as they are, without round-off
             mean = first + (log_dispersion - first).mean(axis=0)
             log_dispersion = np.broadcast_to(mean, log_dispersion.shape)
-        return GeneralizedLinearParams(without_dropped(params.coef, self.alpha), log_dispersion)
+        coef = without_dropped(params.coef, self.alpha)
+        if self.signs:
+            coef = with_signs(coef, constants.signs)
+        return GeneralizedLinearParams(coef, log_dispersion)
 
     @property
     def penalties(self) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from skmoe._numerics.arrowhead import shared_covariances
-from skmoe._numerics.evidence import Slopes, ridge_slopes
+from skmoe._numerics.evidence import Slopes, ridge_slopes, without_dropped
 from skmoe._numerics.linalg import factorize_ridge, used_columns
 from skmoe._numerics.offset_design import split_offset
+from skmoe._numerics.signed_steps import is_held
 from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._linear_families import (
     GeneralizedLinearParams,
@@ -51,7 +52,10 @@ class LinearInference(LinearFamilies):
             shared = self._slopes_with_shared(params, statistics, hessian, precision, weight)
             return {"alpha": shared} | self._dispersion_slopes(params, statistics)
         root, ridge = np.sqrt(precision)[..., None], self._constants(params).ridge
-        slopes = ridge_slopes(hessian, ridge, params.coef * root, statistics.gradient * root)
+        gradient = statistics.gradient
+        if self.signs:
+            hessian, gradient = self._without_held(params, hessian, gradient)
+        slopes = ridge_slopes(hessian, ridge, params.coef * root, gradient * root)
         found = {"alpha": slopes._replace(weight=weight)}
         return found | self._dispersion_slopes(params, statistics)
 
@@ -108,6 +112,18 @@ class LinearInference(LinearFamilies):
         weight = np.tile(np.repeat(weight, n_outputs)[:, None].astype(float), n_slopes)
         return {"dispersion_alpha": Slopes(values, covariances, gradient, weight)}
 
+    def _without_held(
+        self, params: GeneralizedLinearParams, hessian: Any, gradient: Array
+    ) -> tuple[Any, Array]:
+        """Hessian of each expert and output, and gradient, without slopes held at their bounds.
+
+        Without information from the rows, the posterior of such a slope is its prior.
+        """
+        held = is_held(params.coef, self._constants(params).signs)
+        free = ~held.reshape(-1, held.shape[-1])
+        hessian = np.repeat(hessian, len(free) // len(hessian), axis=0)
+        return hessian * free[:, :, None] * free[:, None], np.where(held, 0.0, gradient)
+
     def _slopes_with_shared(
         self,
         params: GeneralizedLinearParams,
@@ -122,6 +138,7 @@ class LinearInference(LinearFamilies):
         its penalty, its gradient and its precision.
         """
         n_experts, _, n_columns = params.coef.shape
+        hessian, of_rows = self._without_held(params, hessian, statistics.gradient)
         shared = list(self.shared_columns)
         n_cells, root = self.n_cells(n_experts), np.sqrt(precision)[..., None]
         system = factorize_ridge(hessian, self._constants(params).ridge)
@@ -129,8 +146,8 @@ class LinearInference(LinearFamilies):
         scale[shared] = np.sqrt(n_cells)
         covariances = shared_covariances(system, precision, shared) * np.outer(scale, scale)
         covariances[precision == 0.0] = np.eye(n_columns)  # without a predictor, of no weight
-        values, gradient = params.coef * root, statistics.gradient * root
-        penalised = statistics.gradient - system.ridge * params.coef
+        values, gradient = params.coef * root, of_rows * root
+        penalised = of_rows - system.ridge * params.coef
         total = (precision[..., None] * penalised).sum(axis=0)[:, shared]
         share = np.divide(1.0, n_cells * root, where=root > 0.0, out=np.zeros_like(root))
         gradient[..., shared] = share * total + (system.ridge * values)[..., shared]
@@ -166,7 +183,9 @@ class LinearInference(LinearFamilies):
         """Coefficients and dispersions; what the experts share is counted once."""
         families = [self._family(k) for k in range(len(params.coef))]
         n_predictors = sum(bool(family.link) for family in families)
+        # Slopes that their signs keep at zero are parameters; those of dropped features are not.
         used = used_columns(params.coef)
+        used |= without_dropped(self._constants(params).signs, self.alpha) != 0.0
         n_shared = int(used[list(self.shared_columns)].sum())
         n_own = int(used.sum()) - n_shared
         n_coefficients = n_predictors * n_own + (n_shared if n_predictors else 0)
@@ -203,7 +222,8 @@ class LinearInference(LinearFamilies):
         own = ~self.shared_coordinates(params)[: n_outputs * n_columns] | unused.all()
         coefficients = unused[:, None] & own
         dispersions = self.layout.coordinates(np.moveaxis(at_bound, 0, -1).swapaxes(0, 1))
-        return np.hstack([coefficients, dispersions.T])
+        at_bound = np.hstack([coefficients, dispersions.T])
+        return at_bound | is_held(*self.signed_coordinates(params))
 
     def moved(self, params: GeneralizedLinearParams, change: Array) -> GeneralizedLinearParams:
         """The parameters after a change (K, P) of the coordinates of inference."""
@@ -214,6 +234,15 @@ class LinearInference(LinearFamilies):
             coef + change[:, :n_coefficients].reshape(coef.shape),
             log_dispersion + np.transpose(of_positions, (2, 1, 0)),
         )
+
+    def signed_coordinates(self, params: GeneralizedLinearParams) -> tuple[Array, Array]:
+        """The coefficients of each expert, and their signs."""
+        n_experts, n_outputs, n_columns = params.coef.shape
+        constants, size = self._constants(params), n_outputs * n_columns
+        values, signs = np.zeros((2, n_experts, size + params.log_dispersion[0].size))
+        values[:, :size] = params.coef.reshape(n_experts, -1)
+        signs[constants.has_predictor, :size] = np.tile(constants.signs, n_outputs)
+        return values, signs
 
     def dispersion_at_bound(self, params: GeneralizedLinearParams) -> Array:
         """Experts with a scale at its lower bound."""

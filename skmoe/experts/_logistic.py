@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from skmoe._data.checks import check_integer, check_real
+from skmoe._numerics.evidence import Slopes, without_dropped
 from skmoe._numerics.linalg import (
     linear_predictor,
     ridge_diagonal,
@@ -23,6 +24,7 @@ from skmoe._numerics.multinomial import (
     softmax_score_rows,
 )
 from skmoe._numerics.probability import log_softmax, softmax_of_classes
+from skmoe._numerics.signed_steps import is_held, signed_step, with_signs
 from skmoe._numerics.typing import Alpha, Array, Design
 from skmoe.protocols import Block, Experts, LinearPredictor
 from skmoe.protocols._softmax import SoftmaxPart
@@ -58,6 +60,9 @@ class LogisticExperts(SoftmaxPart, Experts):
         free. Zero lets coefficients grow without limit where an expert separates its classes.
     n_classes : int, default=2
         Number of classes; set by the fit.
+    signs : tuple of int, default=()
+        Signs of the slopes of the log odds of the second of two classes: 1 for at least zero, -1
+        for at most zero, 0 for any; () for all.
 
     See Also
     --------
@@ -80,6 +85,7 @@ class LogisticExperts(SoftmaxPart, Experts):
 
     alpha: Alpha = 1.0
     n_classes: int = 2
+    signs: tuple[int, ...] = ()
 
     def check_options(self) -> None:
         """Validate penalty and number of classes."""
@@ -100,7 +106,7 @@ class LogisticExperts(SoftmaxPart, Experts):
         if type(self) is not LogisticExperts:  # a subclass may have other probabilities
             return self
         log_prob, probs = softmax_of_classes(linear_predictor(params.coef, design), y)
-        return _LogisticExpertsAt(self.alpha, self.n_classes, log_prob, probs)
+        return _LogisticExpertsAt(self.alpha, self.n_classes, self.signs, log_prob, probs)
 
     def log_prob(self, params: LogisticParams, design: Design, y: Array) -> Array:
         """Log probability of the class codes y (n,) under each expert, (K, n)."""
@@ -125,12 +131,68 @@ class LogisticExperts(SoftmaxPart, Experts):
 
     def hessian(self, params: LogisticParams, design: Design, y: Array, resp: Array) -> Any:
         """Negative Hessian of the expected log-likelihood of each expert."""
-        return softmax_hessian(design, resp, self.mean(params, design))
+        # Signs need the matrices themselves.
+        max_size = np.inf if self.signs else MAX_DENSE_HESSIAN
+        return softmax_hessian(design, resp, self.mean(params, design), max_size)
 
     def factorize(self, curvature: Any) -> Any:
         """The penalised curvature of each expert, ready for solving."""
         ridge = ridge_diagonal(self.alpha, curvature.shape[-1])
         return factorize_softmax_hessian(curvature, self._contrasts(self.n_classes), ridge)
+
+    # --- signs of the slopes of log odds, of two classes ---
+
+    def m_step(
+        self, statistics: Any, factor: Any, params: LogisticParams, step: float
+    ) -> LogisticParams:
+        """Newton step, scaled by `step`, that keeps the signs."""
+        if not self.signs:
+            return super().m_step(statistics, factor, params, step)
+        basis, coef = self._contrasts(2), self._log_odds(params)
+        gradient = (basis.T @ statistics.gradient)[:, 0]
+        gradient -= ridge_diagonal(self.alpha, coef.shape[-1]) * coef
+        signs = np.append(self.signs, 0.0)
+        steps = [
+            signed_step(root @ root.T, slope, values, signs)
+            for root, slope, values in zip(factor, gradient, coef, strict=True)
+        ]
+        return self.project(LogisticParams(params.coef + step * basis @ np.stack(steps)[:, None]))
+
+    def project(self, params: LogisticParams) -> LogisticParams:
+        """Slopes of dropped features, and those that do not have their sign, at zero."""
+        params = super().project(params)
+        if not self.signs:
+            return params
+        coef = with_signs(self._log_odds(params), np.append(self.signs, 0.0))
+        return LogisticParams(self._contrasts(2) @ coef[:, None])
+
+    def _log_odds(self, params: LogisticParams) -> Array:
+        """Coefficients (K, d) of the log odds of the second of two classes."""
+        return params.coef[:, 1] - params.coef[:, 0]
+
+    def signed_coordinates(self, params: LogisticParams) -> tuple[Array, Array]:
+        """The coefficients of the log odds of each expert, and their signs."""
+        if not self.signs:
+            return super().signed_coordinates(params)
+        coef = self._log_odds(params)
+        return coef, np.broadcast_to(np.append(self.signs, 0.0), coef.shape)
+
+    def at_bound(self, params: LogisticParams) -> Array:
+        """Slopes of log odds that their signs hold at zero."""
+        return is_held(*self.signed_coordinates(params))
+
+    def penalised_slopes(
+        self, params: LogisticParams, statistics: Any, hessian: Any
+    ) -> dict[str, Slopes]:
+        """Slopes of the contrasts; the posterior of a slope held at its bound is its prior."""
+        if self.signs:
+            free = ~self.at_bound(params)
+            hessian = hessian * (free[:, :, None] * free[:, None])[:, None, None]
+            gradient = np.where(free[:, None], statistics.gradient, 0.0)
+            statistics = statistics._replace(gradient=gradient)
+        return super().penalised_slopes(params, statistics, hessian)
+
+    # --- inference ---
 
     def score_rows(self, params: LogisticParams, k: int, design: Array, y: Array) -> Array:
         """Gradients of the log probability in contrasts of coefficients, row by row, (P, n)."""
@@ -159,7 +221,10 @@ class LogisticExperts(SoftmaxPart, Experts):
     def n_parameters(self, params: LogisticParams) -> int:
         """One coefficient vector fewer than classes for each expert."""
         n_experts, n_classes, _ = params.coef.shape
-        return n_experts * (n_classes - 1) * int(used_columns(params.coef).sum())
+        used = used_columns(params.coef)
+        if self.signs:
+            used |= without_dropped(np.append(self.signs, 0.0), self.alpha) != 0.0
+        return n_experts * (n_classes - 1) * int(used.sum())
 
     def _contrasts(self, n_vectors: int) -> Array:
         return helmert_contrasts(n_vectors, binary=True)

@@ -274,6 +274,19 @@ class Experts(Part):
         """Coordinates at a bound, which inference takes as known, (K, P). Default: none."""
         return np.zeros([len(rows) for rows in self._penalty_shape(params)], dtype=bool)
 
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """Signs of the slopes, 1 or -1, or 0 for any; () if no slope has a sign. Default: ()."""
+        return ()
+
+    def signed_coordinates(self, params: Any) -> tuple[Array, Array]:
+        """Coordinates of inference, and the signs they must have, 0 for any, both (K, P).
+
+        Those that are zero and have a sign are at a bound. Default: zeros.
+        """
+        none = np.zeros([len(rows) for rows in self._penalty_shape(params)])
+        return none, none
+
     def _penalty_shape(self, params: Any) -> tuple[range, range]:
         hessians = self.penalty_hessian(params)  # type: ignore[attr-defined]
         return range(len(hessians)), range(len(hessians[0]))

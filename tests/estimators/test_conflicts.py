@@ -61,6 +61,7 @@ PARAMETERS = {
     "shared_features": {"shared_features": [0]},
     "dispersion_features": {"dispersion_features": [0]},
     "families without a dispersion": {"family": "poisson"},
+    "monotonic_cst": {"monotonic_cst": [1, 0, -1]},
     "an expert with a density of its own": {"expert": LinearExperts()},
     'a family other than "normal"': {"family": "poisson"},
     'alpha="ard"': {"alpha": "ard"},
@@ -122,6 +123,9 @@ def refuse(*options):
     if "class_weight" in options[1]:
         moe = classifier(class_weight="balanced")
         return reason_of(lambda: use(moe, {"X": X, "y": CLASSES}))
+    if options[1] == "more than two classes":
+        moe = classifier(**parameters)
+        return reason_of(lambda: moe.fit(X, np.arange(40) % 3))
     moe = regressor(**parameters)
     if options[1] == "predictions of Dask collections":
         table = pytest.importorskip("dask.array").from_array(X, chunks=20)

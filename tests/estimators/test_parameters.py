@@ -77,6 +77,10 @@ PARAMETERS = {
     "shared_features": ([None], [[3], ["age"]]),
     "dispersion_features": ([None, [0], [False, True, False]], [[3], [], ["age"]]),
     "dispersion_alpha": (PENALTIES, ["ard", "found", *NO_REALS]),
+    "monotonic_cst": (
+        [None, [1, 0, -1], np.array([0, 1, 0])],
+        [[1], [1, 0, 2], [1, 0, 0.5], [1, 0, "1"], [True, False, False], 1, {"age": 1}],
+    ),
     "family": (
         ["poisson", Normal(), StudentT(df=4), ["normal"] * 4, ("gamma",) * 4],
         ["normals", None, 3, ["normal"], ["normal"] * 5, Gamma],

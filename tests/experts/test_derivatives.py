@@ -163,7 +163,10 @@ def test_parameters_are_counted_as_coordinates_with_a_score(case):
     free = np.array(free)
     assert experts.n_parameters(params) == free[:, ~shared].sum() + free[:, shared].any(0).sum()
     # The others are taken as known, unless they are shared with an expert that has them.
-    assert_array_equal(experts.at_bound(params), ~free & ~(shared & free.any(axis=0)))
+    values, signs = experts.signed_coordinates(params)
+    held = (signs != 0.0) & (values == 0.0)
+    assert held.any() == bool(experts.signs)
+    assert_array_equal(experts.at_bound(params), held | ~free & ~(shared & free.any(axis=0)))
 
 
 @cases(SupportsDistribution)
@@ -206,11 +209,15 @@ def test_penalised_slopes_are_those_of_penalty_and_likelihood(case):
     # Along the slopes the log-likelihood changes as the gradient has it.
     (expected,) = differences(lambda t: log_likelihood(t[0]), np.zeros(1))
     assert_allclose((gradient * values).sum(), expected, rtol=1e-5, atol=1e-5)
-    # Each system has the variances of its Hessian and penalty.
+    # Each system has the variances of its Hessian and penalty; slopes at their bounds have those of
+    # the penalty alone.
     if not experts.is_classifier and not experts.shared_slopes:
         systems = np.repeat(hessian, len(values) // len(hessian), axis=0)
-        for system, covariance in zip(systems, covariances, strict=True):
-            inverse = np.linalg.pinv(system + np.diag([*[experts.alpha] * (N_COLUMNS - 1), 0.0]))
+        signs = np.resize([*experts.signs, *[0] * (N_COLUMNS - 1)], N_COLUMNS - 1)
+        for system, covariance, value in zip(systems, covariances, values, strict=True):
+            free = np.diag(np.append((signs == 0) | (value != 0.0), True).astype(float))
+            penalty = np.diag([*[experts.alpha] * (N_COLUMNS - 1), 0.0])
+            inverse = np.linalg.pinv(free @ system @ free + penalty)
             assert_allclose(covariance, inverse[:-1, :-1], rtol=1e-4, atol=1e-5)
 
 

@@ -22,6 +22,17 @@ SYMMETRIC = [
 ]
 
 
+def with_signs(case, factor, reverse=False):
+    """Options of a case for features or a target that are multiplied, or columns exchanged."""
+    given = ALL_CASES[case][0].get_params()
+    shared, signs = given.get("shared_features"), given.get("monotonic_cst")
+    options = {"shared_features": [1 - j for j in shared]} if shared and reverse else {}
+    if signs:
+        turned = (np.sign(factor) * np.array(signs)).astype(int).tolist()
+        options["monotonic_cst"] = turned[::-1] if reverse else turned
+    return options
+
+
 @pytest.mark.parametrize("case", ALL_CASES)
 def test_order_of_rows_does_not_matter(case):
     order = np.random.default_rng(3).permutation(N)
@@ -48,8 +59,7 @@ def test_order_and_units_of_columns_do_not_matter(case):
     """Columns that options name are exchanged too."""
     stretch, shift = np.array([1e-6, 1e5]), np.array([-3.0, 1e6])
     moved = (X * stretch + shift)[:, ::-1]
-    shared = ALL_CASES[case][0].get_params().get("shared_features")
-    options = {"shared_features": [1 - j for j in shared]} if shared else {}
+    options = with_signs(case, stretch, reverse=True)
     first, second = plain_fit(case), fit_on(case, ROWS, features=moved, **options)
     assert_allclose(second.lower_bound_, first.lower_bound_, atol=1e-6)
     units = units_of(case)
@@ -61,7 +71,8 @@ def test_order_and_units_of_columns_do_not_matter(case):
 @pytest.mark.parametrize("case", [*PARAMETRIC, "base", "selected number"])
 def test_the_sign_of_a_feature_changes_only_its_coefficients(case):
     signs = np.array([-1.0, 1.0])
-    first, second = plain_fit(case), fit_on(case, ROWS, features=signs * X)
+    options = with_signs(case, signs)
+    first, second = plain_fit(case), fit_on(case, ROWS, features=signs * X, **options)
     assert_allclose(second.lower_bound_, first.lower_bound_, rtol=1e-8)
     units = units_of(case)
     assert_allclose(
@@ -90,7 +101,8 @@ POSITIVE = [
 def test_sign_and_units_of_the_target_do_not_matter(case):
     y = ALL_CASES[case][1]
     factor, shift = -1e6, 3e7
-    first, second = plain_fit(case), fit_on(case, ROWS, y=factor * y + shift)
+    options = with_signs(case, factor)
+    first, second = plain_fit(case), fit_on(case, ROWS, y=factor * y + shift, **options)
     n_outputs = 1 if np.ndim(y) == 1 else y.shape[1]
     jacobian = n_outputs * np.log(abs(factor))
     assert_allclose(second.lower_bound_, first.lower_bound_ - jacobian, atol=1e-5)

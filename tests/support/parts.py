@@ -99,6 +99,7 @@ def _experts():
         yield name, generalized([name])
         yield f"{name}, shared slopes", generalized([name], shared_columns=(1,))
         two_outputs = not example(name).obstacle(np.array([[1.0, 2.0]] * 2))
+        yield f"{name}, signs", generalized([name], signs=(1, -1, 0))
         if example(name).dispersions:
             yield f"{name}, shared dispersions", generalized([name], shared_dispersion=True)
         if example(name).has_dispersion:
@@ -112,14 +113,20 @@ def _experts():
         yield ", ".join(names), generalized(names)
         yield f"{', '.join(names)}, shared slopes", generalized(names, shared_columns=(1,))
         yield f"{', '.join(names)}, dispersion features", generalized(names, **OF_DISPERSION)
+        both = generalized(names, shared_columns=(1,), signs=(1, -1, 0))
+        yield f"{', '.join(names)}, signs and shared slopes", both
     Y = np.random.default_rng(2).normal(size=(2, N_ROWS))
     scales = {"noise_variance": (0.8, 1.3), "variance_floor": (1e-6, 1e-6)}
     for shared in (False, True):
         linear = LinearExperts(shared_dispersion=shared, **PRIOR, **scales)
         yield f"linear, two outputs{', shared dispersions' if shared else ''}", (linear, Y)
+        signed = linear.with_options({"signs": (1, -1, 0)})
+        yield f"linear, two outputs, signs{', shared dispersions' if shared else ''}", (signed, Y)
     for n_classes in (2, 3):
         codes = np.random.default_rng(n_classes).integers(0, n_classes, size=N_ROWS)
         yield f"{n_classes} classes", (LogisticExperts(0.7, n_classes), codes)
+        if n_classes == 2:
+            yield "2 classes, signs", (LogisticExperts(0.7, n_classes, signs=(1, -1, 0)), codes)
 
 
 # Experts with all their data, and a target of theirs, by name.

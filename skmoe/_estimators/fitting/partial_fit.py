@@ -334,6 +334,7 @@ def _reinitialize(
         result.attributes,
         {"gate": preprocessor.gate_columns, "mean": preprocessor.expert_columns},
         np.array(shared) if len(shared) else None,
+        signs=result.state.model.experts.signs,
         options=FitOptions(classes=result.attributes.get("classes_")),
     )
     candidate = _initialize(estimator, params, data, rows, result.fitted)

@@ -23,7 +23,7 @@ from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.row_checks import check_same_outputs, check_two_classes
 from skmoe._data.rows import Dataset, RawFeatures, Rows, select_raw_features, subset_units
 from skmoe._data.scaling import design_matrix, fit_feature_range, fit_standardization
-from skmoe._estimators.parameters.conflicts import check_conflicts, chosen_options
+from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.tasks import TrainingTarget, check_same_classes, identity_scaling
 from skmoe._estimators.rows.known_experts import check_rows_are_possible
@@ -332,7 +332,14 @@ def _make_experts(
         if data.dispersion_columns is not None:
             of_dispersion = tuple(data.dispersion_columns.tolist())
             experts = experts.with_options({"dispersion_columns": of_dispersion})
-        return experts
+        if not data.signs:
+            return experts
+        classes = data.attributes.get("classes_")
+        if classes is not None and len(classes) > 2:
+            given = {SIGNS: SIGNS, "more than two classes": f"{len(classes)} classes"}
+            check_conflicts(given)
+        signed: Experts = experts.with_options({"signs": data.signs})
+        return signed
     assert params.estimators is not None
     estimators, routes = params.estimators, data.routes
     if len(estimators) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -52,13 +52,15 @@ def _without_feature_names(estimator: Any) -> Any:
     model = copy.copy(estimator if estimator._input is None else estimator._input.mixture)
     names = vars(model).pop("feature_names_in_", None)
     if names is not None:
-        columns = {
+        columns: dict[str, Any] = {
             name: check_columns(
                 name, getattr(model, name), model.n_features_in_, names, allow_empty=True
             )
             for name in model.get_params(deep=False)
             if name.endswith("_features")
         }
+        if isinstance(getattr(model, "monotonic_cst", None), Mapping):
+            columns["monotonic_cst"] = [model.monotonic_cst.get(name, 0) for name in names]
         model.set_params(**columns)
     return model
 

@@ -22,6 +22,7 @@ AVERAGE, SELECTION = 'combine="average"', 'n_experts="auto", "aic", "bic" or "ic
 ESTIMATORS, INIT = "estimators as experts", "init as an array"
 KNOWN_EXPERTS, KNOWN_AS_BOOLEANS = "known_experts", "known_experts as booleans"
 OFFSET, FAMILY = "an offset", 'a family other than "normal"'
+SIGNS = "monotonic_cst"
 FAMILIES, WARM_START = "a list of different families", "warm_start=True"
 SEVERAL_STARTS = 'combine="average" or "best_converged"'
 
@@ -149,6 +150,23 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "a stream has dispersions that are the same for all rows",
         "Use fit on an array or on blocks of rows, or dispersion_features=None.",
     ),
+    (SIGNS, ESTIMATORS): (
+        "each estimator has signs of its own",
+        "Give them to the estimator, as in "
+        'HistGradientBoostingRegressor(monotonic_cst=[1, 0]), or use expert="linear".',
+    ),
+    (SIGNS, "an expert with a density of its own"): (
+        "only slopes of linear experts have signs",
+        'Use expert="linear", or monotonic_cst=None.',
+    ),
+    (SIGNS, "a base"): (
+        "predictions of the base are added, which has signs of its own",
+        "Use base=None.",
+    ),
+    (SIGNS, "more than two classes"): (
+        "signs are those of the log odds of two classes",
+        "Use two classes, such as one against all others.",
+    ),
     ('alpha="ard"', "shared_features"): (
         '"ard" finds a penalty for each feature in each expert',
         'Use alpha="auto".',
@@ -228,6 +246,7 @@ VALUES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "dispersion_features": ("dispersion_features", ()),
     "a base": ("base", ()),
     "top_k": ("top_k", ()),
+    SIGNS: (SIGNS, ()),
 }
 
 

@@ -94,6 +94,7 @@ class FitParameters(NamedTuple):
     base: Any = None
     shared_features: Any = None
     dispersion_features: Any = None
+    monotonic_cst: Any = None
     init: Any = "auto"
     balance: float = 0.0
     warm_start: bool = False
@@ -183,6 +184,7 @@ def validate_parameters(
         expert_features=estimator.expert_features,
         shared_features=shared_features,
         dispersion_features=dispersion_features,
+        monotonic_cst=estimator.monotonic_cst,
         n_init=n_init,
         init=estimator.init,
         max_iter=check_integer("max_iter", estimator.max_iter, least=1),

@@ -35,6 +35,7 @@ from skmoe._data.row_checks import (
     check_metadata,
     check_numbers,
     check_offset,
+    check_signs,
     check_weights,
     class_codes,
     explain_features,
@@ -101,6 +102,7 @@ class TrainingData(NamedTuple):
     # dispersions depend; None without.
     shared_columns: Array | None
     dispersion_columns: Array | None = None
+    signs: tuple[int, ...] = ()  # of the slopes of the columns of the experts; () for any
     encoder: Encoder | None = None
     routes: tuple[dict[str, str], ...] = ()  # of each given expert, arguments of fit and metadata
     options: FitOptions = NO_OPTIONS
@@ -210,6 +212,7 @@ def validate_training_data(
             ("dispersion_features", params.dispersion_features),
         )
     )
+    signs = check_signs(params.monotonic_cst, expert_columns, n_features, names)
     init = check_init(params.init, ["search", *INITIALIZERS], len(y), params.n_experts)
     metadata = check_metadata({"groups": given.group, **given.metadata}, len(y))
     unit = None
@@ -233,6 +236,7 @@ def validate_training_data(
         {"gate": gate_columns, "mean": expert_columns},
         shared_columns,
         dispersion_columns,
+        signs,
         routes=make_routes(estimator, metadata) if params.uses_estimators else (),
     )
 

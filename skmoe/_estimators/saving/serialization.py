@@ -40,6 +40,7 @@ from skmoe._mixture.model import MixtureModel, Params
 from skmoe.experts._generalized_linear import GeneralizedLinearExperts
 from skmoe.experts._linear import LinearExperts
 from skmoe.experts._linear_families import GeneralizedLinearParams
+from skmoe.experts._logistic import LogisticExperts
 from skmoe.experts._registry import ANY_FAMILY, EXPERTS
 from skmoe.families import FAMILIES
 from skmoe.gates._averaged import AveragedGate
@@ -54,17 +55,20 @@ VERSION = 2
 FORMER_PARAMETERS = {"specialize": True}
 
 # Parameters that documents of earlier releases lack, and that have their default there.
-LATER_PARAMETERS = {"max_n_experts", "dispersion_features", "dispersion_alpha"}
+LATER_PARAMETERS = {"max_n_experts", "dispersion_features", "dispersion_alpha", "monotonic_cst"}
+
+# An encoded tuple without entries.
+EMPTY = {"type": "tuple", "values": []}
 
 # Fields that values in documents of earlier releases lack, with the encoded values that they have.
 LATER_FIELDS: dict[Any, dict[str, Any]] = {
     ResumeState.__name__: {"first": None},
-    LinearExperts.__name__: {"predictor_squares": {"type": "tuple", "values": []}},
+    LinearExperts.__name__: dict.fromkeys(["predictor_squares", "signs"], EMPTY),
     GeneralizedLinearExperts.__name__: {
-        "predictor_squares": {"type": "tuple", "values": []},
-        "dispersion_columns": {"type": "tuple", "values": []},
+        **dict.fromkeys(["predictor_squares", "dispersion_columns", "signs"], EMPTY),
         "dispersion_alpha": 1.0,
     },
+    LogisticExperts.__name__: {"signs": EMPTY},
 }
 
 # Errors of values that are no such document.

@@ -62,7 +62,7 @@ def observed_inference(
 ) -> tuple[Inference, bool]:
     """Inference by the observed information at the fit, and whether that is indefinite."""
     model, params, _ = mixture
-    step = newton_step(model, params, dataset, sandwich.clusters)
+    step = newton_step(model, params, dataset, *sandwich)
     information = step.information
     at_bound = coordinates_at_bound(model, params, information)
     dropped = dropped_coordinates(model, params, information)

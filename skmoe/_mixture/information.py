@@ -21,6 +21,7 @@ from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.offset_design import split_offset, with_offset
+from skmoe._numerics.probability import log_probability
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Block, LinearPredictor
 
@@ -38,7 +39,7 @@ class Sums(NamedTuple):
 
     observed: Array  # without the complete-data information, (D, D)
     gradient: Array  # of the log-likelihood, (D,)
-    scores: Array  # outer products of the gradients of rows or units (D, D), or by cluster (C, D)
+    scores: Any  # outer products of the gradients of rows or units (D, D), or by cluster (C, D)
     complete_experts: Array  # complete-data information of each expert, (K, d, d)
     complete_gate: Array
     expert_weight: Array  # weight of the rows of each expert, (K,)
@@ -49,7 +50,7 @@ class Information(NamedTuple):
 
     observed: Array  # (D, D), penalties included
     gradient: Array  # of the log-likelihood, without penalties, (D,)
-    scores: Array  # outer products of the gradients of rows, units or clusters, (D, D)
+    scores: Any  # outer products of the gradients of rows, units or clusters (D, D), or None
     complete_experts: Array  # complete-data information, without penalties
     complete_gate: Array
     expert_weight: Array  # weight of the rows of each expert, (K,)
@@ -58,19 +59,25 @@ class Information(NamedTuple):
 
 
 def observed_information(
-    model: MixtureModel, params: Params, rows: Any, clusters: Array | None = None
+    model: MixtureModel,
+    params: Params,
+    rows: Any,
+    with_scores: bool = False,
+    clusters: Array | None = None,
 ) -> Information:
     """Information at given parameters, by one pass over the rows, in memory or in row blocks.
 
-    Scores are summed over rows (or units) with the same number in `clusters`, which need rows in
-    memory. The parts must have the capabilities `SupportsInference` and `SupportsGateInference`.
+    Scores are computed on request, and are summed over rows (or units) with the same number in
+    `clusters`, which need rows in memory. The parts must have the capabilities `SupportsInference`
+    and `SupportsGateInference`.
     """
     experts: Any = model.experts
     gate: Any = model.gate
     penalties = experts.penalty_hessian(params.experts)
     gate_penalty = gate.penalty_hessian(params.gate, rows.n_gate_columns)
     layout = coordinate_layout(model, params, rows.n_gate_columns)
-    blocks, of_block = split_into_blocks(rows), partial(_sums_of_block, model, params, layout)
+    blocks = split_into_blocks(rows)
+    of_block = partial(_sums_of_block, model, params, layout, with_scores)
     if clusters is None:
         total: Sums = reduce(add_fields, getattr(blocks, "map_blocks", map)(of_block, blocks))
     else:
@@ -105,7 +112,12 @@ def coordinate_layout(model: MixtureModel, params: Params, n_gate_columns: int) 
 
 
 def _sums_of_block(
-    model: MixtureModel, params: Params, layout: Layout, rows: Dataset, clusters: Any = None
+    model: MixtureModel,
+    params: Params,
+    layout: Layout,
+    with_scores: bool,
+    rows: Dataset,
+    clusters: Any = None,
 ) -> Sums:
     """Sums over a block of rows; its clusters are followed by the largest number of all blocks."""
     experts: Any = model.experts
@@ -118,34 +130,46 @@ def _sums_of_block(
     rows = rows._replace(expert_design=with_offset(matrix, offset), gate_design=gate_design)
     log_gate, joint = log_joint(model, params, rows)
     resp, _ = posterior(joint, model.top_k)
-    observed, gradient = np.zeros((layout.size, layout.size)), np.zeros(layout.size)
+    observed = np.zeros((layout.size, layout.size))
     score = np.zeros((layout.size, len(rows.gate_weight)))
+    # Logits are linear in the coordinates: scores depend on the probabilities of the experts alone.
+    of_gate = partial(gate.score_rows, params.gate, design=rows.gate_design)
+    log_resp = log_probability(resp)
     complete_experts, expert_weight = [], []
     for k, expert_resp in enumerate(resp):
         row_weight = rows.row_responsibilities(expert_resp) * rows.weight
         of_rows = params.experts, k, rows.expert_design, rows.y
         complete_experts.append(experts.information(*of_rows, row_weight))
-        gate_score = gate.score_rows(params.gate, k, rows.gate_design, log_gate)
-        own_score = rows.sum_over_units(experts.score_rows(*of_rows))
-        joint_score = np.concatenate([own_score, gate_score])
-        index = np.concatenate([layout.expert_index[k], layout.gate_index])
-        weighted = joint_score * (expert_resp * rows.gate_weight)
-        observed[np.ix_(index, index)] -= weighted @ joint_score.T
-        score[index] += joint_score * expert_resp
-        # Pseudo-observations of load balancing: the same number for each expert.
-        gradient[layout.gate_index] += model.balance / len(resp) * (gate_score @ rows.gate_weight)
+        own, own_score = layout.expert_index[k], rows.sum_over_units(experts.score_rows(*of_rows))
+        weighted = own_score * (expert_resp * rows.gate_weight)
+        observed[np.ix_(own, own)] -= weighted @ own_score.T
+        observed[np.ix_(own, layout.gate_index)] -= weighted @ of_gate(k=k, log_prob=log_resp).T
+        score[own] += own_score * expert_resp
         expert_weight.append(row_weight.sum())
-    scores = (score * rows.gate_weight) @ score.T
-    observed += scores
-    if clusters is not None:
+    observed[np.ix_(layout.gate, layout.gate_index)] -= gate.information(
+        params.gate, rows.gate_design, rows.gate_weight, log_resp
+    )
+    gate_score = of_gate(k=0, log_prob=log_gate)
+    score[layout.gate_index] = gate_score - of_gate(k=0, log_prob=log_resp)
+    gradient = score @ rows.gate_weight
+    if model.balance:
+        uniform = np.full(resp.shape, -np.log(len(resp)))
+        pseudo = gate_score - of_gate(k=0, log_prob=uniform)
+        gradient[layout.gate_index] += model.balance * pseudo @ rows.gate_weight
+    n_own = layout.size - len(layout.gate_index)
+    of_experts, weighted = score[:n_own], score * rows.gate_weight
+    observed[:n_own, :n_own] += of_experts @ weighted[:n_own].T
+    observed[n_own:, :n_own] = observed[:n_own, n_own:].T
+    if clusters is None:
+        scores = weighted @ score.T if with_scores else None
+    else:
         *codes, largest = clusters
-        members = sparse.csr_array(
-            (rows.gate_weight, (codes, np.arange(len(codes)))), shape=(largest + 1, len(codes))
-        )
+        n_clusters, columns = largest + 1, np.arange(len(codes))
+        members = sparse.csr_array((rows.gate_weight, (codes, columns)), (n_clusters, len(codes)))
         scores = members @ score.T
     return Sums(
         observed,
-        gradient + score @ rows.gate_weight,
+        gradient,
         scores,
         np.stack(complete_experts),
         gate.information(params.gate, rows.gate_design, rows.gate_weight, log_gate),

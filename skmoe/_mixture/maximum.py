@@ -183,14 +183,12 @@ def _line_search(
     return None
 
 
-def newton_step(
-    model: MixtureModel, params: Params, rows: Any, clusters: Array | None = None
-) -> NewtonStep:
+def newton_step(model: MixtureModel, params: Params, rows: Any, *scores: Any) -> NewtonStep:
     """Newton's step from given parameters, which leads upward also where there is no maximum.
 
-    The scores of its information are summed over the rows of clusters, if there are any.
+    `scores` are the arguments of `observed_information` for those of rows or clusters.
     """
-    information = observed_information(model, params, rows, clusters)
+    information = observed_information(model, params, rows, *scores)
     gradient = information.gradient - _penalty_gradient(model, params, information)
     fixed = coordinates_at_bound(model, params, information)
     fixed |= dropped_coordinates(model, params, information)

@@ -230,7 +230,8 @@ def dense_grams(design: Design, weights: Array) -> Array:
     if sparse.issparse(design) and design.nnz > MAX_SPARSE_DENSITY * design.shape[0] * n_columns:
         design = design.toarray(order="F")
     if sparse.issparse(design) or 2 * len(weights) <= n_columns:
-        return np.stack([weighted_gram(design, weight) for weight in weights])
+        grams = [weighted_gram(design, weight) for weight in weights]
+        return np.array(grams, weights.dtype).reshape(-1, n_columns, n_columns)
     # With many weights a single product with all pairwise column products is faster.
     a, b = np.triu_indices(n_columns)
     grams = np.empty((len(weights), n_columns, n_columns), dtype=weights.dtype)

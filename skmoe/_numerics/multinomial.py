@@ -98,9 +98,7 @@ def _hessian_blocks(design: Design, weight: Array, probs: Array) -> Array:
     n_classes, n_columns = len(probs), design.shape[1]
     blocks = np.zeros((n_classes, n_classes, n_columns, n_columns))
     a, b = np.tril_indices(n_classes, -1)
-    weighted = weight * probs
-    pairs = np.concatenate([weighted[a] * probs[:a] for a in range(1, n_classes)])
-    blocks[a, b] = blocks[b, a] = -dense_grams(design, pairs)
+    blocks[a, b] = blocks[b, a] = -dense_grams(design, (weight * probs)[a] * probs[b])
     # The blocks in each block row of the Hessian sum to zero.
     classes = np.arange(n_classes)
     blocks[classes, classes] = -blocks.sum(axis=1)
@@ -282,15 +280,7 @@ def softmax_score_rows(design: Array, residual: Array, basis: Array) -> Array:
 
 def softmax_information(design: Array, weight: Array, probs: Array, basis: Array) -> Array:
     """Negative Hessian in contrast coordinates, ((C-1) * d, (C-1) * d), for a dense design."""
-    n_contrasts, n_columns = basis.shape[1], design.shape[1]
-    information = np.zeros((n_contrasts, n_columns, n_contrasts, n_columns))
-    means = basis.T @ probs
-    for a in range(n_contrasts):
-        for b in range(a + 1):
-            covariance = weight * ((basis[:, a] * basis[:, b]) @ probs - means[a] * means[b])
-            information[a, :, b] = information[b, :, a] = design.T @ (design * covariance[:, None])
-    size = n_contrasts * n_columns
-    return information.reshape(size, size)
+    return contrast_hessian(_hessian_blocks(design, weight, probs), basis)
 
 
 def log_prob_score_rows(k: int, design: Array, log_prob: Array) -> Array:

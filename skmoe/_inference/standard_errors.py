@@ -15,10 +15,10 @@ from skmoe._inference.coefficients import (
 )
 from skmoe._inference.dependence import invariant_directions
 from skmoe._inference.results import Inference
-from skmoe._mixture.em import evaluate
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import Information, coordinates_at_bound, dropped_coordinates
 from skmoe._mixture.maximum import EIGENVALUE_TOL, newton_step
+from skmoe._mixture.steps import lower_bound_at
 from skmoe._numerics.typing import Array
 
 # A negative eigenvalue beyond this fraction of the largest is not attributed to round-off.
@@ -211,8 +211,8 @@ def _is_separated(listed: ListedBlock, information: Information) -> Array:
 
 def lower_bound_of_rows(mixture: FittedMixture, rows: Dataset) -> float:
     """Lower bound per row of a mixture, in the units of y, as in `lower_bound_`."""
-    state = evaluate(mixture.model, split_into_blocks(rows), mixture.params)
-    return float(state.lower_bound - mixture.preprocessor.log_jacobian)
+    bound = lower_bound_at(mixture.model, mixture.params, split_into_blocks(rows))
+    return float(bound - mixture.preprocessor.log_jacobian)
 
 
 def is_same_lower_bound(first: float, second: float) -> bool:

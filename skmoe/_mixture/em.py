@@ -29,11 +29,12 @@ from skmoe._mixture.model import MixtureModel, Params, Penalty
 from skmoe._mixture.steps import (
     MAX_HALVINGS,
     EMState,
+    EStepStatistics,
     e_step,
     factorize_hessians,
+    lower_bound,
     m_step,
     project,
-    total_penalty,
 )
 from skmoe._numerics.typing import TINY, Array
 
@@ -98,6 +99,7 @@ class EMStart(NamedTuple):
     lower_bounds: Sequence[float] = ()  # of previous iterations, which count as those of this run
     resume_state: ResumeState | None = None
     model: MixtureModel | None = None  # with the penalties of a run that is continued
+    total: EStepStatistics | None = None  # at the parameters, with Hessians, if it is known
 
 
 class EMOptions(NamedTuple):
@@ -251,19 +253,21 @@ def evaluate(
     params: Params,
     previous: EMState | None = None,
     map_blocks: Callable[..., Iterable[Any]] = map,
+    total: EStepStatistics | None = None,
 ) -> EMState:
     """E-step and lower bound at given parameters.
 
     The Hessians of `previous` are reused; without it they are computed. `map_blocks` must return
-    results in the order of the blocks, so that the sums do not depend on the number of threads.
+    results in the order of the blocks, so that the sums do not depend on the number of threads. A
+    `total` that is known is not computed.
     """
-    total = e_step(model, blocks, params, with_hessian=previous is None, map_blocks=map_blocks)
-    lower_bound = (total.log_likelihood - total_penalty(model, params)) / total.weight
+    if total is None:
+        total = e_step(model, blocks, params, with_hessian=previous is None, map_blocks=map_blocks)
     if previous is None:
         hessian = factorize_hessians(model, total.hessians), params, 0
     else:
         hessian = previous.hessian_factors, previous.hessian_params, previous.hessian_age + 1
-    return EMState(params, lower_bound, total.statistics, *hessian)
+    return EMState(params, lower_bound(model, params, total), total.statistics, *hessian)
 
 
 def run_em(
@@ -286,7 +290,7 @@ def run_em(
     rtol = LOWER_BOUND_RTOL["float64" if design is None else str(design.dtype)]
     with _block_map(blocks, n_threads) as map_blocks:
         evaluate_at = partial(evaluate, model, blocks, map_blocks=map_blocks)
-        state, resume_state = evaluate_at(start.params), start.resume_state
+        state, resume_state = evaluate_at(start.params, total=start.total), start.resume_state
         if resume_state is None or resume_state.lower_bounds[-1:] != (state.lower_bound,):
             resume_state = initial_state(start.params, n_plain_iter=options.n_plain_iter)
         elif resume_state.hessian_age:

@@ -22,7 +22,6 @@ from skmoe._mixture.em import (
     EMProblem,
     EMResult,
     OnIteration,
-    evaluate,
     run_em_of_problem,
     without_resume_state,
 )
@@ -36,7 +35,7 @@ from skmoe._mixture.information import (
 )
 from skmoe._mixture.model import MixtureModel, Params
 from skmoe._mixture.penalties import SearchStage
-from skmoe._mixture.steps import project, total_penalty
+from skmoe._mixture.steps import lower_bound_at, project, total_penalty
 from skmoe._numerics.signed_steps import is_held, signed_step
 from skmoe._numerics.typing import TINY, Array
 from skmoe.protocols import SupportsGateInference, SupportsInference, has_capability
@@ -49,6 +48,9 @@ LOWER_BOUND_ROUND_OFF = 1e-15  # of lower bounds per row, relative
 
 # A quadratic log-likelihood that is lower by this than its maximum is MAX_SHIFT away.
 MAX_GAP = 0.5 * MAX_SHIFT**2
+
+# The squared shift of a step, times this, is more than what Newton's method leaves after it.
+CURVATURE = 100.0
 
 # Most steps in a row, shortest fraction of a step, and iterations of EM before the next attempt.
 MAX_STEPS_IN_A_ROW = 10
@@ -155,32 +157,33 @@ def _newton_steps(problem: EMProblem, run: EMResult, on_iteration: OnIteration) 
         converged = step.shift <= MAX_SHIFT
         round_off = LOWER_BOUND_ROUND_OFF * (1.0 + abs(run.lower_bound))
         negligible = np.sqrt(2.0 * round_off * step.information.expert_weight.sum())
-        if step.shift <= np.clip(negligible, NEGLIGIBLE_SHIFT, MAX_SHIFT):
+        negligible = np.clip(negligible, NEGLIGIBLE_SHIFT, MAX_SHIFT)
+        if step.shift <= negligible or _n_iter_left(problem, run) <= 0:
             break
-        if _n_iter_left(problem, run) <= 0:
+        ahead, fraction = _line_search(model, run, rows, step)
+        if ahead is None:
             break
-        better = _line_search(model, run.params, rows, step, run.lower_bound)
-        if better is None:
-            break
-        run = run.moved_to(better.params, better.lower_bound)
+        run = ahead
         if on_iteration(run.n_earlier_iter + len(run.lower_bounds), run):
             return run._replace(converged=converged, stopped=True)
+        if fraction == 1.0 and CURVATURE * step.shift**2 <= negligible:
+            break
     return run._replace(converged=converged)
 
 
 def _line_search(
-    model: MixtureModel, params: Params, rows: Any, step: NewtonStep, lower_bound: float
-) -> Any:
-    """The state of EM after the longest fraction of a step that increases the lower bound."""
+    model: MixtureModel, run: EMResult, rows: Any, step: NewtonStep
+) -> tuple[EMResult | None, float]:
+    """The run after the longest fraction of a step that increases the lower bound, and this."""
     blocks, fraction = split_into_blocks(rows), 1.0
-    map_blocks = getattr(blocks, "map_blocks", map)
     while fraction >= MIN_FRACTION:
-        ahead = moved(model, params, fraction * step.change, step.information)
-        state = evaluate(model, blocks, project(model, ahead), map_blocks=map_blocks)
-        if state.lower_bound > lower_bound:
-            return state
+        ahead = moved(model, run.params, fraction * step.change, step.information)
+        ahead = project(model, ahead)
+        reached = lower_bound_at(model, ahead, blocks)
+        if reached > run.lower_bound:
+            return run.moved_to(ahead, reached), fraction
         fraction /= 2.0
-    return None
+    return None, 0.0
 
 
 def newton_step(model: MixtureModel, params: Params, rows: Any, *scores: Any) -> NewtonStep:

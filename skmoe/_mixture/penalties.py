@@ -28,7 +28,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -46,7 +46,7 @@ from skmoe._mixture.em import (
 )
 from skmoe._mixture.model import MixtureModel, Params, Penalty, log_joint, posterior
 from skmoe._mixture.starts import first_rounds_side_by_side, start_jobs
-from skmoe._mixture.steps import e_step, project, total_penalty
+from skmoe._mixture.steps import EStepStatistics, e_step, project, total_penalty
 from skmoe._numerics.dispersion_prior import dispersion_gain, dispersion_prior, dispersion_volume
 from skmoe._numerics.evidence import (
     Slopes,
@@ -186,7 +186,9 @@ def _search_penalties(problem: EMProblem, start: EMStart, on_iteration: OnIterat
         if is_last and stage.best is None:
             return run
         blocks = split_into_blocks(problem.rows)
-        update = updated_penalties(problem.penalties, problem.model, model, blocks, run.params)
+        map_blocks = getattr(blocks, "map_blocks", map)
+        total = e_step(model, blocks, run.params, with_hessian=True, map_blocks=map_blocks)
+        update = updated_penalties(problem.penalties, problem.model, model, total, run.params)
         least_factor = FINAL_FACTOR if is_final else SETTLED_FACTOR
         settled = update.factor < least_factor or abs(update.gain) < problem.tol
         best, n_done = stage.best, 0
@@ -202,7 +204,9 @@ def _search_penalties(problem: EMProblem, start: EMStart, on_iteration: OnIterat
         n_runs = stage.n_earlier_runs + is_final
         next_round = FINAL_ROUND if settled or is_final else stage.search_round + 1
         stage = SearchStage(n_iter, n_runs, next_round, best, stage.first)
-        model, start = update.model, EMStart(project(update.model, run.params))
+        # The E-step does not depend on penalties, but features that are dropped move parameters.
+        params, known = project(update.model, run.params), None if drops_features else total
+        model, start = update.model, EMStart(params, total=known)
         if next_round == FINAL_ROUND and problem.relaxation != 1.0:
             if best is not None and returns:
                 model, start = best[0], EMStart(best[1])
@@ -257,7 +261,7 @@ def _run_stage(
         return on_iteration(stage.n_earlier_iter + n, stage.of_run(run))
 
     if stage.search_round >= FINAL_ROUND:
-        return stage.of_run(run_em_of_problem(problem, start, n_iter, observer))
+        return stage.of_run(run_em_of_problem(problem, start, n_iter, observer, n_exact_iter=0))
     n_plain_iter = max(ITERATIONS_BETWEEN_UPDATES)  # no iteration is extrapolated
     problem = problem._replace(tol=0.0)
     return stage.of_run(run_em_of_problem(problem, start, n_iter, observer, n_plain_iter, 0))
@@ -308,15 +312,13 @@ def updated_penalties(
     penalties: Sequence[Penalty],
     default: MixtureModel,
     model: MixtureModel,
-    blocks: Iterable[Dataset],
+    total: EStepStatistics,
     params: Params,
 ) -> Update:
-    """New penalties from the Hessians at the parameters, and the evidence of those before.
+    """New penalties from an E-step with Hessians at the parameters, and the evidence before.
 
     The penalties of the default model count as a few coefficients of the data.
     """
-    map_blocks = getattr(blocks, "map_blocks", map)
-    total = e_step(model, blocks, params, with_hessian=True, map_blocks=map_blocks)
     before, after, gain, largest = model, model, 0.0, 0.0
     log_evidence = total.log_likelihood - total_penalty(model, params)
     for i, name in enumerate(("gate", "experts")):

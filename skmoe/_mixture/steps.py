@@ -59,6 +59,18 @@ def e_step(
     )
 
 
+def lower_bound_at(model: MixtureModel, params: Params, blocks: Iterable[Dataset]) -> float:
+    """Penalised log-likelihood per row at given parameters, of row blocks with their own map."""
+    map_blocks = getattr(blocks, "map_blocks", map)
+    total = e_step(model, blocks, params, with_hessian=False, map_blocks=map_blocks)
+    return lower_bound(model, params, total)
+
+
+def lower_bound(model: MixtureModel, params: Params, total: EStepStatistics) -> float:
+    """Penalised log-likelihood per row from the sums of an E-step."""
+    return (total.log_likelihood - total_penalty(model, params)) / total.weight
+
+
 def e_step_block(
     model: MixtureModel,
     params: Params,

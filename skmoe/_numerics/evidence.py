@@ -16,9 +16,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import linalg
 
-from skmoe._numerics.linalg import PIVOT_TOL, ImplicitGram, ridge_diagonal
+from skmoe._numerics.linalg import (
+    PIVOT_TOL,
+    ImplicitGram,
+    cholesky,
+    cholesky_solve,
+    ridge_diagonal,
+)
 from skmoe._numerics.multinomial import SoftmaxHessian, contrast_hessian, to_contrasts
 from skmoe._numerics.typing import TINY, Alpha, Array
 
@@ -149,12 +154,12 @@ def _variances(covariances: Array) -> Array:
 def _inverse(matrix: Array) -> Array:
     """Inverse of a symmetric positive semidefinite matrix, (d, d)."""
     try:
-        factor = linalg.cholesky(matrix, lower=True)
-    except linalg.LinAlgError:
+        factor = cholesky(matrix)
+    except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(matrix)
         least = max(PIVOT_TOL**2 * values[-1], TINY)  # whose inverse is finite
         return (vectors / np.maximum(values, least)) @ vectors.T
-    return linalg.cho_solve((factor, True), np.eye(len(matrix)))
+    return cholesky_solve(factor, np.eye(len(matrix)))
 
 
 # --- the evidence -----------------------------------------------------------------------------

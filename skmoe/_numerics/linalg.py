@@ -140,13 +140,26 @@ def ridge_newton_step(system: RidgeFactorization, gradient: Array) -> Array:
 def factorize_spd(matrix: Array) -> tuple[Array, bool]:
     """Lower Cholesky factor and True; for a singular matrix `_pinv_sqrt` and False."""
     try:
-        factor = linalg.cholesky(matrix, lower=True)
+        factor = cholesky(matrix)
     except linalg.LinAlgError:
         return _pinv_sqrt(matrix), False
     pivots = np.diag(factor)
     if pivots.min() < PIVOT_TOL * pivots.max():
         return _pinv_sqrt(matrix), False
     return factor, True
+
+
+def cholesky(matrix: Array) -> Array:
+    """Lower Cholesky factor, or LinAlgError; SciPy's function takes several times as long."""
+    factor, failed = linalg.lapack.dpotrf(np.asarray_chkfinite(matrix), lower=1, clean=1)
+    if failed:
+        raise linalg.LinAlgError("The matrix is not positive definite.")
+    return np.asarray(factor)
+
+
+def cholesky_solve(factor: Array, rhs: Array) -> Array:
+    """Solution for right-hand sides (d,) or (d, m), from a lower Cholesky factor."""
+    return np.asarray(linalg.lapack.dpotrs(factor, rhs, lower=1)[0])
 
 
 def _pinv_sqrt(matrix: Array) -> Array:
@@ -159,7 +172,7 @@ def _pinv_sqrt(matrix: Array) -> Array:
 def solve_spd(factor: tuple[Array, bool], rhs: Array) -> Array:
     """Solutions (m, d) for right-hand sides (m, d), from the result of `factorize_spd`."""
     root, is_cholesky = factor
-    return linalg.cho_solve((root, True), rhs.T).T if is_cholesky else rhs @ root @ root.T
+    return cholesky_solve(root, rhs.T).T if is_cholesky else rhs @ root @ root.T
 
 
 def ridge_diagonal(alpha: Alpha, n_columns: int) -> Array:
@@ -229,12 +242,13 @@ def dense_grams(design: Design, weights: Array) -> Array:
     n_columns = design.shape[1]
     if sparse.issparse(design) and design.nnz > MAX_SPARSE_DENSITY * design.shape[0] * n_columns:
         design = design.toarray(order="F")
+    grams = np.empty((len(weights), n_columns, n_columns), dtype=weights.dtype)
     if sparse.issparse(design) or 2 * len(weights) <= n_columns:
-        grams = [weighted_gram(design, weight) for weight in weights]
-        return np.array(grams, weights.dtype).reshape(-1, n_columns, n_columns)
+        for gram, weight in zip(grams, weights, strict=True):
+            gram[:] = weighted_gram(design, weight)
+        return grams
     # With many weights a single product with all pairwise column products is faster.
     a, b = np.triu_indices(n_columns)
-    grams = np.empty((len(weights), n_columns, n_columns), dtype=weights.dtype)
     grams[:, a, b] = grams[:, b, a] = weights @ column_products(design.T).T
     return grams
 

@@ -16,6 +16,8 @@ from scipy import linalg, sparse
 
 from skmoe._numerics.linalg import (
     PIVOT_TOL,
+    cholesky,
+    cholesky_solve,
     column_products,
     conjugate_gradients,
     dense_grams,
@@ -24,7 +26,7 @@ from skmoe._numerics.linalg import (
     weighted_column_sums,
     weighted_gram,
 )
-from skmoe._numerics.probability import FEW_CLASSES
+from skmoe._numerics.probability import FEW_CLASSES, exp_of_logs
 from skmoe._numerics.typing import TINY, Array, Design
 
 # Size of the largest Hessian that is formed; larger systems are solved by conjugate gradients.
@@ -187,7 +189,7 @@ def softmax_newton_step(
         rows = zip(factor, gradient, coef, strict=True)
         return np.stack([softmax_newton_step(*row, basis, ridge) for row in rows])
     if isinstance(factor, SymmetricFactor):
-        step = _cho_solve(factor.cholesky, gradient - ridge * coef)
+        step = _solve(factor.cholesky, gradient - ridge * coef)
         return step - step.mean(axis=0)
     contrast_gradient = basis.T @ gradient - ridge * to_contrasts(coef, basis)
     if isinstance(factor, tuple):
@@ -201,12 +203,12 @@ def softmax_newton_step(
             tol=NEWTON_CG_TOL,
         )
     else:
-        step = _cho_solve(factor, contrast_gradient)
+        step = _solve(factor, contrast_gradient)
     return basis @ step
 
 
-def _cho_solve(factor: Array, rhs: Array) -> Array:
-    return linalg.cho_solve((factor, True), rhs.ravel()).reshape(rhs.shape)
+def _solve(factor: Array, rhs: Array) -> Array:
+    return cholesky_solve(factor, rhs.ravel()).reshape(rhs.shape)
 
 
 def to_contrasts(coef: Array, basis: Array) -> Array:
@@ -222,7 +224,7 @@ def _cholesky(matrix: Array) -> Array:
     while True:
         shifted = matrix + jitter * np.eye(len(matrix)) if jitter else matrix
         try:
-            factor = linalg.cholesky(shifted, lower=True)
+            factor = cholesky(shifted)
         except linalg.LinAlgError:
             pass
         else:
@@ -285,7 +287,7 @@ def softmax_information(design: Array, weight: Array, probs: Array, basis: Array
 
 def log_prob_score_rows(k: int, design: Array, log_prob: Array) -> Array:
     """Gradient of the log probability (K, n) of expert k for each row, ((K-1) * d, n)."""
-    residual = -np.exp(log_prob)
+    residual = -exp_of_logs(log_prob)
     residual[k] += 1.0
     return softmax_score_rows(design, residual, helmert_contrasts(len(log_prob)))
 

@@ -9,13 +9,13 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from scipy.special import logsumexp
 
-from skmoe._numerics.typing import TINY, Array
+from skmoe._numerics.typing import Array
 
 # Log probability below which sums of probabilities nearly underflow.
 LOG_NEGLIGIBLE = -600.0
 
 LOG_2PI = float(np.log(2.0 * np.pi))
-LOG_TINY = float(np.log(TINY))
+LOG_TINY = -700.0
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -35,6 +35,17 @@ def log_probability(probability: Array) -> Array:
     """Log of probabilities, minus infinity for those that are zero."""
     with np.errstate(divide="ignore"):
         return np.log(probability)
+
+
+def exp_of_logs(log_values: Array) -> Array:
+    """Exponentials, which are zero below `LOG_TINY`: those that underflow take ten times as long.
+
+    That of `LOG_TINY` is subtracted, which is less than the round-off of all that are needed.
+    """
+    values = np.maximum(log_values, LOG_TINY)
+    np.exp(values, out=values)
+    values -= np.exp(LOG_TINY)
+    return values
 
 
 def weighted_mean(values: Array, weight: Array | None) -> float:
@@ -81,8 +92,7 @@ def log_normalise(joint: Array) -> tuple[Array, Array]:
         resp, log_density = log_normalise(joint)
         return resp, np.where(impossible, -np.inf, log_density)
     shifted = joint - peak
-    # Exponentials that would underflow are slow and are skipped.
-    resp = np.exp(shifted, out=np.zeros_like(shifted), where=shifted > LOG_TINY)
+    resp = exp_of_logs(shifted)
     total = resp.sum(axis=0)
     resp /= total
     return resp, peak + np.log(total)
@@ -91,7 +101,7 @@ def log_normalise(joint: Array) -> tuple[Array, Array]:
 def log_softmax(logits: Array, axis: int = 0) -> Array:
     """Log of the softmax along one axis."""
     shifted = logits - logits.max(axis=axis, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+    shifted -= np.log(exp_of_logs(shifted).sum(axis=axis, keepdims=True))
     return shifted
 
 
@@ -107,7 +117,7 @@ def softmax_of_classes(logits: Array, y: Array) -> tuple[Array, Array]:
     rows = np.arange(len(y))
     if logits.shape[1] <= FEW_CLASSES:
         log_probs = log_softmax(logits, axis=1)
-        return log_probs[:, y, rows], np.exp(log_probs)
+        return log_probs[:, y, rows], exp_of_logs(log_probs)
     log_prob = np.empty((len(logits), len(y)))
     for own, log_prob_of_y in zip(logits, log_prob, strict=True):  # the arrays of one fit in cache
         own -= own.max(axis=0)

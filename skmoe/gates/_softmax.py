@@ -18,7 +18,7 @@ from skmoe._numerics.multinomial import (
     softmax_hessian,
     softmax_information,
 )
-from skmoe._numerics.probability import log_softmax
+from skmoe._numerics.probability import exp_of_logs, log_softmax
 from skmoe._numerics.typing import Alpha, Array, Design
 from skmoe.protocols import Gate
 from skmoe.protocols._softmax import SoftmaxPart
@@ -117,11 +117,11 @@ class SoftmaxGate(SoftmaxPart, Gate):
         self, params: SoftmaxParams, design: Design, resp: Array, log_prob: Array
     ) -> SoftmaxStatistics:
         """Gradient of the expected log-likelihood."""
-        return SoftmaxStatistics(softmax_gradient(design, resp, np.exp(log_prob)))
+        return SoftmaxStatistics(softmax_gradient(design, resp, exp_of_logs(log_prob)))
 
     def hessian(self, params: SoftmaxParams, design: Design, resp: Array, log_prob: Array) -> Any:
         """Negative Hessian of the expected log-likelihood."""
-        return softmax_hessian(design, resp.sum(axis=0), np.exp(log_prob))
+        return softmax_hessian(design, resp.sum(axis=0), exp_of_logs(log_prob))
 
     def factorize(self, hessian: Any) -> Any:
         """Factorization of the Hessian with the penalty."""
@@ -137,7 +137,7 @@ class SoftmaxGate(SoftmaxPart, Gate):
     ) -> Array:
         """Negative Hessian of the weighted log probability of any expert, (P, P)."""
         return softmax_information(
-            design, weight, np.exp(log_prob), helmert_contrasts(len(log_prob))
+            design, weight, exp_of_logs(log_prob), helmert_contrasts(len(log_prob))
         )
 
     def penalty_hessian(self, params: SoftmaxParams, n_columns: int) -> Array:

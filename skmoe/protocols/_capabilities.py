@@ -52,7 +52,10 @@ class SupportsInference(Protocol):
 
 
 class SupportsGateInference(Protocol):
-    """Gates with twice differentiable log probabilities. Their coordinates are coefficients.
+    """Gates whose logits are linear in their coordinates, which are coefficients.
+
+    Then the derivatives of a log probability depend on the probabilities of all experts alone, so
+    that `log_prob` (K, n) can also be the logs of others, such as of responsibilities.
 
     See "Write your own expert" in the documentation.
 

@@ -172,6 +172,17 @@ def test_scores_information_and_penalty_equal_differences(name):
     assert gate.n_parameters(params) == len(curvature)
 
 
+@gates_with(SupportsGateInference)
+def test_scores_under_any_probabilities_have_mean_zero_and_the_information_as_variance(name):
+    gate, weight = GATE_CASES[name], RESP[1]
+    params, probs = somewhere(gate), RESP / RESP.sum(axis=0)
+    log_prob = np.log(probs)
+    scores = np.stack([gate.score_rows(params, k, DESIGN, log_prob) for k in range(N_EXPERTS)])
+    assert_allclose(np.einsum("kn,kpn->pn", probs, scores), 0.0, atol=1e-12)
+    variance = np.einsum("kn,kpn,kqn->pq", probs * weight, scores, scores)
+    assert_allclose(gate.information(params, DESIGN, weight, log_prob), variance, rtol=1e-9)
+
+
 @gates_with(SupportsEvidence)
 def test_penalised_slopes_are_those_of_the_penalty(name):
     gate = GATE_CASES[name]

@@ -15,6 +15,7 @@ from skmoe import MixtureOfExpertsRegressor
 from skmoe._data.rows import Dataset
 from skmoe._mixture.model import MixtureModel, Params, Penalty
 from skmoe._mixture.penalties import updated_penalties
+from skmoe._mixture.steps import e_step
 from skmoe._numerics import dispersion_prior as prior
 from skmoe._numerics.evidence import DROPPED, PRIOR_COEFFICIENTS, SPARSITY_FACTOR
 from skmoe.experts import EXPERTS, LinearExperts
@@ -198,6 +199,12 @@ def params_at(model, rows, variance):
     )
 
 
+def update_at(penalties, default, model, blocks, params):
+    """Other penalties from an E-step of row blocks at the parameters."""
+    total = e_step(model, blocks, params, with_hessian=True)
+    return updated_penalties(penalties, default, model, total, params)
+
+
 def log_marginal(alphas, variance):
     """Log density of the target, without the slopes, whose prior variance is variance / alpha."""
     features, y = regression()
@@ -212,7 +219,7 @@ def test_the_evidence_of_an_update_is_that_of_a_regression_without_its_slopes(ki
     for alpha in (0.5, 4.0):
         model, rows = model_and_rows(alpha)
         params = params_at(model, rows, 0.6)
-        update = updated_penalties([found_by(kind)], model, model, [rows], params)
+        update = update_at([found_by(kind)], model, model, [rows], params)
         found.append(40 * update.log_evidence)
         expected.append(log_marginal(np.full(3, alpha), 0.6))
         best = update.model.experts.alpha
@@ -252,10 +259,8 @@ def test_another_block_of_coefficients_has_a_penalty_of_its_own():
     experts = TwoBlocks(0.5, noise_variance=(0.8,), variance_floor=(1e-6,), last_alpha=0.5)
     model = one._replace(experts=experts)
     of_last = Penalty("experts", ("last_alpha",), 0.5, "auto")
-    both = updated_penalties([found_by("ard"), of_last], model, model, [rows], params)
-    alone = [
-        updated_penalties([p], model, model, [rows], params) for p in (found_by("ard"), of_last)
-    ]
+    both = update_at([found_by("ard"), of_last], model, model, [rows], params)
+    alone = [update_at([p], model, model, [rows], params) for p in (found_by("ard"), of_last)]
     slopes = one.experts.penalised_slopes(
         params.experts,
         *(
@@ -281,17 +286,15 @@ def test_equal_penalties_of_each_feature_are_one_penalty(kind):
     model, rows = model_and_rows(0.5)
     params = params_at(model, rows, 0.6)
     search = [found_by(kind)]
-    one = updated_penalties(search, model, model, [rows], params)
+    one = update_at(search, model, model, [rows], params)
     tuple_model, _ = model_and_rows((0.5,) * 3)
     if kind == "ard":
-        assert one == updated_penalties(search, model, tuple_model, [rows], params)
+        assert one == update_at(search, model, tuple_model, [rows], params)
     assert one.model.gate is model.gate
     # The evidence is per unit of weight.
     heavy = rows._replace(weight=np.full(40, 2.0))
-    doubled = updated_penalties(search, model, model, [rows, rows], params)
-    assert_allclose(
-        updated_penalties(search, model, model, [heavy], params)[2:], doubled[2:], rtol=1e-9
-    )
+    doubled = update_at(search, model, model, [rows, rows], params)
+    assert_allclose(update_at(search, model, model, [heavy], params)[2:], doubled[2:], rtol=1e-9)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -317,7 +320,7 @@ def test_the_prior_of_dispersions_is_found_from_residuals_and_their_freedom(shar
         experts=LinearExperts(0.7, noise_variance=(0.1, 0.2), **own | {"dispersion_prior": 9.0})
     )
     of_scales = Penalty("experts", ("dispersion_prior", "noise_variance"), 10.0, "auto")
-    update = updated_penalties([of_scales], default, model, [rows], params)
+    update = update_at([of_scales], default, model, [rows], params)
     ridge, weight = np.diag([0.7, 0.7, 0.0]), 50 / 3
     gram = design.T @ design / 3
     n_slopes = np.trace(np.linalg.solve(gram + ridge, gram)) - 1.0  # the intercept is free

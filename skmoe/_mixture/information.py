@@ -146,7 +146,7 @@ def _sums_of_block(
         observed[np.ix_(own, layout.gate_index)] -= weighted @ of_gate(k=k, log_prob=log_resp).T
         score[own] += own_score * expert_resp
         expert_weight.append(row_weight.sum())
-    observed[np.ix_(layout.gate, layout.gate_index)] -= gate.information(
+    observed[np.ix_(layout.gate_index, layout.gate_index)] -= gate.information(
         params.gate, rows.gate_design, rows.gate_weight, log_resp
     )
     gate_score = of_gate(k=0, log_prob=log_gate)

@@ -66,12 +66,14 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         with experts that are estimators or objects. A number in a gate object is kept with None.
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts use, such as `["age", "income"]`: names, indices or a
-        boolean mask; None for all. Parametric experts may use none, `expert_features=[]`.
+        boolean mask; None for all. Parametric experts may use none, `expert_features=[]`. A list
+        of such lists has the columns of each linear expert, whose numbers are those of the list.
     gate_aggregate : {None, "mean", "first"}, default=None
         How the gate's features of the rows of a unit (`units` in `fit`) become one row: their
         means, or those of the first row. None requires features that are constant in each unit.
-    shared_features : array-like, default=None
-        Columns with the same slope in all experts, among the `expert_features`; None for none.
+    shared_features : array-like or dict, default=None
+        Columns with the same slope in all experts, among the `expert_features`; None for none. A
+        dict has the numbers of the experts that share a slope, such as `{"price": [0, 1]}`.
     monotonic_cst : array-like of int of shape (n_features,) or dict of str to int, default=None
         Signs of the slopes in all experts: 1 for increasing features, -1 for decreasing ones, 0 for
         others; or the signs by feature name. Features of the gate should have none.

@@ -319,9 +319,9 @@ def _gate_derivatives(
 
 def _mean_derivatives(mixture: FittedMixture, block: Block, sums: Sums, j: int) -> list[Array]:
     """Derivatives (K, m, n) of the means of the experts by their coordinate j, at both ends."""
-    experts, (n_experts, n_responses) = mixture.model.experts, sums.experts.shape
+    experts, n_responses = mixture.model.experts, sums.experts.shape[1]
     params = mixture.params.experts
-    step = np.zeros((n_experts, len(experts.shared_coordinates(params))))
+    step = np.zeros(experts.coordinate_holders(params).shape)
     step[:, j] = COORDINATE_STEP
     ahead, behind = (
         _means(mixture, experts.moved(params, sign * step), block, n_responses)

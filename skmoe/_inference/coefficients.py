@@ -19,14 +19,14 @@ INTERCEPT = "(Intercept)"
 
 GATE = "gate"
 
-# Part of the slopes that all experts share.
+# Part of the slopes that all experts share; that of others names those which share them.
 ALL_EXPERTS = "all experts"
 
 
 class Term(NamedTuple):
     """Name of a coefficient."""
 
-    part: str  # name of an expert, "all experts" for shared slopes, or "gate"
+    part: str  # an expert, "all experts" or the names of several that share a slope, or "gate"
     response: str  # output, class, or expert of the gate's logit; empty if there is one only
     name: str  # of the feature, "(Intercept)", or the name of a dispersion parameter
 
@@ -48,7 +48,7 @@ class ListedBlock(NamedTuple):
     expert: int | None  # None for the gate
     n_experts: int  # with an entry in the fitted attributes; 1 for the gate
     terms: list[Term]
-    is_listed: Array  # boolean, (W,): a shared slope is listed once
+    is_listed: Array  # boolean, (W,): a shared slope is listed once, one that is zero never
     has_ratio: Array  # boolean, (W,)
     columns: Array  # of the fitted slopes that are coefficients
     unstandardize: Array  # from coefficients of standardised features to those of raw ones
@@ -103,7 +103,8 @@ def list_blocks(
     rows = [model.experts.blocks_of(k) for k in range(model.n_experts)]
     main = [(k, own) for k, row in enumerate(rows) for own in row if own and own.is_main]
     shares_ratios = all(own.has_ratios for _, own in main)
-    shares = np.isin(np.arange(len(names)), 1 + np.array(model.experts.shared_slopes, dtype=int))
+    numbers = np.arange(model.n_experts)[:, None]
+    holders = np.roll(model.experts.slope_holders(model.n_experts, len(names)), 1, axis=1)
     blocks = []
     for k, row in enumerate(rows):
         end = 0
@@ -115,12 +116,13 @@ def list_blocks(
             if isinstance(block, LinearPredictor) and block.columns is not None:
                 own = columns[list(block.columns)]
             own_names = block.terms([INTERCEPT, *(labels.features[j] for j in own)])
-            is_shared = shares if block.is_main else np.zeros(len(own_names), dtype=bool)
-            is_listed = ~is_shared | (block.is_main and k == main[0][0])
-            has_ratio = np.where(is_shared, shares_ratios, block.has_ratios)
+            of_terms = holders if block.is_main else np.tile(numbers, len(own_names))
+            is_listed = of_terms[k] == k
+            of_several = (of_terms == k).sum(axis=0) > 1
+            has_ratio = np.where(of_several, shares_ratios, block.has_ratios)
             has_ratio[0] = False  # of the intercept
             terms = [
-                Term(ALL_EXPERTS if is_shared[i] else labels.experts[k], response, own_names[i])
+                Term(_part(of_terms[:, i] == k, len(main), labels), response, own_names[i])
                 for response in named_responses
                 for i in np.flatnonzero(is_listed)
             ]
@@ -143,6 +145,13 @@ def list_blocks(
     if model.n_experts > 1:
         blocks.append(_gate_block(mixture, labels, reference))
     return blocks
+
+
+def _part(has_term: Array, n_with_slopes: int, labels: Labels) -> str:
+    """The experts that have a term, in words."""
+    if 1 < has_term.sum() == n_with_slopes:
+        return ALL_EXPERTS
+    return ", ".join(labels.experts[k] for k in np.flatnonzero(has_term))
 
 
 def _gate_block(mixture: FittedMixture, labels: Labels, reference: int | None) -> ListedBlock:

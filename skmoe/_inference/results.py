@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from skmoe._data.checks import check_level
-from skmoe._inference.coefficients import ALL_EXPERTS, GATE, Coefficients, Term
+from skmoe._inference.coefficients import GATE, Coefficients, Term
 from skmoe._inference.labels import (
     format_number,
     power_of_ten,
@@ -443,14 +443,20 @@ class Summary:
             )
             lines += self._table(expert.name, with_dispersion=expert.noise is None)
             lines += [f"  {name:<24}{format_number(v):>10}" for name, v in expert.importances]
-        shared = self._table(ALL_EXPERTS)
-        lines += ["", "Common to all experts", *shared] if shared else []
+        for part in self._shared_parts():
+            lines += ["", f"Common to {part}", *self._table(part)]
         gate = self._table(GATE)
         lines += ["", f"Gate: {self.gate}", *gate] if gate else []
         notes = [line for note in self.notes for line in wrap(note, WIDTH, **WHOLE_WORDS)]
         return "\n".join(map(printable_line, [*lines, rule, *notes]))
 
     __repr__ = __str__
+
+    def _shared_parts(self) -> list[str]:
+        """The experts that share slopes, in words."""
+        terms = [] if self._coefficients is None else self._coefficients.terms
+        others = {GATE, *(expert.name for expert in self.experts)}
+        return list(dict.fromkeys(term.part for term in terms if term.part not in others))
 
     def _table(self, part: str, with_dispersion: bool = True) -> list[str]:
         """Lines of the table of the coefficients of a part, without dispersions if so chosen."""

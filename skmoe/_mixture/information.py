@@ -1,6 +1,7 @@
 """Observed information of the penalised log-likelihood of a mixture [1]_, and its gradient.
 
-Coordinates: those of each expert, those that all experts share, those of the gate.
+Coordinates: those of each expert, of which those that it shares are with the first, and those of
+the gate.
 
 References
 ----------
@@ -99,16 +100,20 @@ def observed_information(
 
 
 def coordinate_layout(model: MixtureModel, params: Params, n_gate_columns: int) -> Layout:
-    """Coordinates of each expert, those that all experts share, and those of the gate."""
+    """Coordinates of each expert from those who hold them, and those of the gate.
+
+    One that an expert lacks has an index too, and is zero.
+    """
     experts: Any = model.experts
-    is_shared, n_experts = experts.shared_coordinates(params.experts), model.n_experts
-    gate_size = len(model.gate.penalty_hessian(params.gate, n_gate_columns))
-    n_own, n_shared = n_experts * int((~is_shared).sum()), int(is_shared.sum())
-    of_experts = np.empty((n_experts, len(is_shared)), dtype=int)
-    of_experts[:, ~is_shared] = np.arange(n_own).reshape(n_experts, -1)
-    of_experts[:, is_shared] = n_own + np.arange(n_shared)
-    size = n_own + n_shared + gate_size
-    return Layout(of_experts, np.arange(n_own + n_shared, size), size)
+    gate: Any = model.gate
+    holders = experts.coordinate_holders(params.experts)
+    own = np.arange(len(holders))[:, None]
+    holders = np.where(holders < 0, own, holders)
+    is_first = holders == own
+    numbers = np.cumsum(is_first).reshape(holders.shape) - 1
+    of_experts, n_of_experts = numbers[holders, np.arange(holders.shape[1])], int(is_first.sum())
+    size = n_of_experts + len(gate.penalty_hessian(params.gate, n_gate_columns))
+    return Layout(of_experts, np.arange(n_of_experts, size), size)
 
 
 def _sums_of_block(
@@ -199,20 +204,22 @@ def signed_coordinates(
 
 
 def dropped_coordinates(model: MixtureModel, params: Params, information: Information) -> Array:
-    """Coordinates of slopes of dropped features, boolean of shape (D,)."""
+    """Coordinates of slopes that are zero: of dropped features, and that an expert lacks, (D,)."""
     flags = np.zeros(len(information.observed), dtype=bool)
     gate_alpha = model.gate.penalties.get("alpha")
     flags[information.gate_index] = _dropped(gate_alpha, len(information.gate_index))
     blocks, fields = model.experts.blocks, params.experts._asdict()
     sizes = [_own_size(block, fields[block.params].shape[1]) for block in blocks]
     n_own, n_whole = sum(size or 0 for size in sizes), sizes.count(None)
-    for index in information.expert_index:
+    holders = model.experts.coordinate_holders(params.experts)
+    for index, of_expert in zip(information.expert_index, holders, strict=True):
+        flags[index] |= of_expert < 0
         whole = (len(index) - n_own) // max(n_whole, 1)
         end = 0
         for block, own in zip(blocks, sizes, strict=True):
             size = whole if own is None else own
             start, end = end, end + size
-            flags[index[start:end]] = _dropped(model.experts.penalties.get(block.penalty), size)
+            flags[index[start:end]] |= _dropped(model.experts.penalties.get(block.penalty), size)
     return flags
 
 

@@ -143,7 +143,7 @@ def _costs(problem: EMProblem, params: Params) -> tuple[float, float]:
     gate_size = len(gate.penalty_hessian(params.gate, rows.n_gate_columns))
     if gate.moved(params.gate, np.zeros(gate_size)) is None:
         return np.inf, 0.0
-    expert_size = len(experts.shared_coordinates(params.experts))
+    expert_size = experts.coordinate_holders(params.experts).shape[1]
     size = model.n_experts * expert_size + gate_size
     return size, model.n_experts * rows.n_rows * float(expert_size + gate_size) ** 2
 

@@ -109,7 +109,7 @@ def params_of_starts(
 
     def fit(batch: Sequence[tuple[Array, Array]]) -> list[Params]:
         of_experts = np.concatenate([resp for resp, _ in batch])
-        experts = _fitted_experts(model, rows, of_experts, len(batch))
+        experts = fitted_experts(model, rows, of_experts, len(batch))
         split = model.experts.split(experts, len(batch))
         return [
             Params(fitted_gate(model, rows, resp), own)
@@ -166,7 +166,7 @@ def fitted_gate(model: MixtureModel, rows: Dataset, resp: Array) -> Any:
 
 
 @ignoring_overflow
-def _fitted_experts(model: MixtureModel, rows: Dataset, resp: Array, n_starts: int) -> Any:
+def fitted_experts(model: MixtureModel, rows: Dataset, resp: Array, n_starts: int) -> Any:
     """Parameters of experts after a few M-steps to given responsibilities, (S * K, n).
 
     A start whose step would decrease its part of the objective goes half of the way.

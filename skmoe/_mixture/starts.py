@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._mixture.em import EMProblem, EMResult, EMStart, Monitor, aitken_gap, run_em_of_problem
@@ -23,8 +24,9 @@ from skmoe._mixture.known_experts import (
     known_shares,
     start_from_known,
 )
-from skmoe._mixture.side_by_side import params_of_starts, run_side_by_side
+from skmoe._mixture.side_by_side import fitted_experts, params_of_starts, run_side_by_side
 from skmoe._mixture.steps import params_from_responsibilities
+from skmoe._numerics.arrowhead import are_exchangeable
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Experts
 
@@ -144,7 +146,36 @@ def _of_experts(problem: EMProblem, job: StartJob, resp: Array, rng: np.random.G
     rows, model = problem.init_data.rows, problem.model
     resp = rows.row_responsibilities(resp)
     order_rng = None if job.is_first or rows.possible is not None else rng
-    return model.experts.initial_responsibilities(resp, model.n_experts, rows.y, order_rng)
+    resp = model.experts.initial_responsibilities(resp, model.n_experts, rows.y, order_rng)
+    if rows.possible is not None or are_exchangeable(model.experts.slopes):
+        return resp
+    numbers = np.array(with_predictor(model.experts, model.n_experts))
+    order = (
+        rng.permutation(len(numbers)) if job.is_repeated else _best_order(problem, resp, numbers)
+    )
+    resp[numbers] = resp[numbers[order]]
+    return resp
+
+
+def _best_order(problem: EMProblem, resp: Array, numbers: Array) -> Array:
+    """Cells of rows for the experts with some numbers, of which each fits its cell best.
+
+    Every expert is fitted to every cell (K, n). The assignment has the largest sum of the
+    log-likelihoods of the cells.
+    """
+    rows, experts = problem.init_data.rows, problem.model.experts
+    index, moved = np.arange(len(numbers)), resp.copy()
+    gains = np.empty((len(numbers), len(numbers)))
+    for shift in range(len(numbers)):
+        cells = (index + shift) % len(numbers)
+        moved[numbers] = resp[numbers[cells]]
+        params = fitted_experts(problem.model, rows, moved, 1)
+        logs = experts.log_prob(params, rows.expert_design, rows.y)
+        weighted = moved * rows.weight
+        of_experts = (weighted * np.where(weighted > 0.0, logs, 0.0)).sum(axis=1)
+        gains[index, cells] = of_experts[numbers]
+    order: Array = linear_sum_assignment(-gains)[1]
+    return order
 
 
 def _first_round_of_estimators(problem: EMProblem, job: StartJob, monitor: Monitor) -> EMResult:

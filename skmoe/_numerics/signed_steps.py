@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from skmoe._numerics.arrowhead import holder_sums
 from skmoe._numerics.linalg import (
     RidgeFactorization,
     factorize_spd,
@@ -85,33 +86,36 @@ def signed_ridge_steps(
     return step
 
 
-def signed_shared_steps(
+def signed_joint_steps(
     system: RidgeFactorization,
     gradient: Array,
     coef: Array,
     signs: Array,
     precision: Array,
-    shared: list[int],
+    holders: Array,
 ) -> Array:
-    """Newton steps (K * m, 1, d) of regressions that keep their signs and their `shared` columns.
+    """Newton steps (K * m, 1, d) of regressions that keep their signs, and `holders` (K, d).
 
-    The arguments are those of `shared_newton_step`, with coefficients (K, m, d) and signs (d,).
+    The arguments are those of `joint_newton_step`, with coefficients (K, m, d) and signs (d,).
     """
     n_experts, n_outputs, n_columns = gradient.shape
-    own = np.setdiff1d(np.arange(n_columns), shared)
-    # Coordinates of the joint system: those of each regression, and the common ones.
-    index = np.empty((n_experts, n_columns), dtype=int)
-    index[:, own] = np.arange(n_experts * len(own)).reshape(n_experts, -1)
-    index[:, shared] = n_experts * len(own) + np.arange(len(shared))
-    size = n_experts * len(own) + len(shared)
-    matrices = (system.gram + np.diag(system.ridge)).reshape(n_experts, n_outputs, n_columns, -1)
-    step = np.empty_like(gradient)
+    is_first = holders == np.arange(n_experts)[:, None]
+    numbers = (np.cumsum(is_first) - 1).reshape(holders.shape)
+    ridge = system.ridge / holder_sums(holders, np.ones(holders.shape))
+    matrices = system.gram.reshape(n_experts, n_outputs, n_columns, n_columns)
+    columns, step = [np.flatnonzero(row >= 0) for row in holders], np.zeros_like(gradient)
+    # Of the coordinates of the joint system, those of each regression.
+    index = [numbers[holders[k, own], own] for k, own in enumerate(columns)]
     for i in range(n_outputs):
+        size = int(is_first.sum())
         joint, slope, value, sign = np.zeros((size, size)), *np.zeros((3, size))
-        for k in np.flatnonzero(precision[:, i]):
-            at = index[k]
-            joint[np.ix_(at, at)] += precision[k, i] * matrices[k, i]
-            slope[at] += precision[k, i] * gradient[k, i]
-            value[at], sign[at] = coef[k, i], signs
-        step[:, i] = signed_step(joint, slope, value, sign)[index]
+        for k in np.flatnonzero(precision[:, i]).tolist():
+            own, at = columns[k], index[k]
+            matrix = (matrices[k, i] + np.diag(ridge[k]))[np.ix_(own, own)]
+            joint[np.ix_(at, at)] += precision[k, i] * matrix
+            slope[at] += precision[k, i] * gradient[k, i, own]
+            value[at], sign[at] = coef[k, i, own], signs[own]
+        found = signed_step(joint, slope, value, sign)
+        for k, own in enumerate(columns):
+            step[k, i, own] = found[index[k]]
     return step.reshape(-1, 1, n_columns)

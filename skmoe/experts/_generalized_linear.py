@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._numerics.arrowhead import shared_newton_step
+from skmoe._numerics.arrowhead import are_shared, joint_newton_step
 from skmoe._numerics.linalg import (
     MAX_DENSE_GRAM,
     RidgeFactorization,
@@ -15,12 +15,13 @@ from skmoe._numerics.linalg import (
     factorize_ridge,
     gram_product,
     rescale_coefficients,
+    ridge_diagonal,
     ridge_newton_step,
     weighted_column_sums,
     weighted_grams,
 )
 from skmoe._numerics.offset_design import split_offset
-from skmoe._numerics.signed_steps import signed_ridge_steps, signed_shared_steps
+from skmoe._numerics.signed_steps import signed_joint_steps, signed_ridge_steps
 from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._linear_families import (
     FamilyGroup,
@@ -82,9 +83,10 @@ class GeneralizedLinearExperts(LinearInference):
         Variance of the working target, for each family and output; set by the fit.
     initial_predictor : tuple of tuple of float, default=()
         Linear predictor without features, for each family and output; set by the fit.
-    shared_columns : tuple of int, default=()
-        Columns of the design matrix whose slopes all experts share. Each expert has its part of the
-        penalty on a shared slope, so that it is penalised once.
+    slopes : tuple of tuple of int, default=()
+        For each expert, a number of its slope in each column of the design matrix: experts with
+        equal numbers share the slope, and -1 is none. By default each expert has all slopes for
+        itself. Each expert has its part of the penalty on a shared slope.
     signs : tuple of int, default=()
         Signs of the slopes: 1 for at least zero, -1 for at most zero, 0 for any; () for all.
     predictor_squares : tuple of tuple of float, default=()
@@ -189,8 +191,7 @@ class GeneralizedLinearExperts(LinearInference):
 
     def factorize(self, hessian: Any) -> RidgeFactorization:
         """Factorization of the penalised information."""
-        n_matrices, _, n_columns = hessian.shape
-        return factorize_ridge(hessian, self._ridge(n_matrices // self._n_outputs, n_columns))
+        return factorize_ridge(hessian, ridge_diagonal(self.alpha, hessian.shape[-1]))
 
     def m_step(
         self,
@@ -205,7 +206,8 @@ class GeneralizedLinearExperts(LinearInference):
         one of the log dispersions.
         """
         shape, (_, gradient, of_dispersion, hessian, cross) = params.coef.shape, statistics
-        gradient = gradient - factor.ridge * params.coef
+        constants = self._constants(params)
+        gradient = gradient - constants.share * factor.ridge * params.coef
         change = self._coefficient_steps(factor, gradient, params)
         if cross.size:
             precision = self._precision_of_predictors(params)[..., None]
@@ -224,10 +226,9 @@ class GeneralizedLinearExperts(LinearInference):
         square = (change * gram_product(factor.gram, change)).sum(axis=(1, 2))
         square = np.maximum(square, 0.0)  # of an expert without rows it can be below by round-off
         length = np.sqrt(square / np.maximum(factor.weight, TINY)).reshape(shape[:2])
-        constants = self._constants(params)
         for _, family, experts, _ in constants.groups:
             length[experts] /= family.max_step if family.link else np.inf
-        if self.shared_columns:
+        if are_shared(self.slopes):
             length[:] = length.max(axis=0)
         length = np.maximum(length, 1.0)[..., None]
         change = change.reshape(shape) / length
@@ -239,8 +240,8 @@ class GeneralizedLinearExperts(LinearInference):
 
     @property
     def _needs_matrices(self) -> bool:
-        """Whether slopes are shared or have signs, so that matrices are formed at any size."""
-        return bool(self.shared_columns or self.signs)
+        """Whether slopes are shared, left out or have signs, so that all matrices are formed."""
+        return bool(self.slopes or self.signs)
 
     def _coefficient_steps(
         self, system: RidgeFactorization, gradient: Array, params: GeneralizedLinearParams
@@ -250,11 +251,11 @@ class GeneralizedLinearExperts(LinearInference):
         They keep slopes equal that are shared, and the signs of slopes that have them.
         """
         signs, coef = self._constants(params).signs, params.coef
-        if self.shared_columns:
-            joint = self._precision_of_predictors(params), list(self.shared_columns)
+        if self.slopes:
+            joint = self._precision_of_predictors(params), self._constants(params).holders
             if self.signs:
-                return signed_shared_steps(system, gradient, coef, signs, *joint)
-            return shared_newton_step(system, gradient, *joint)
+                return signed_joint_steps(system, gradient, coef, signs, *joint)
+            return joint_newton_step(system, gradient, *joint)
         shape = len(system.weight), -1, gradient.shape[-1]
         gradient, coef = gradient.reshape(shape), coef.reshape(shape)
         if self.signs:

@@ -86,7 +86,7 @@ class LinearExperts(GeneralizedLinearExperts):
     families: ClassVar[tuple[Family, ...]] = (Normal(),)  # type: ignore[misc]
     target_variance: ClassVar[tuple[tuple[float, ...], ...]] = ()  # type: ignore[misc]
     initial_predictor: ClassVar[tuple[tuple[float, ...], ...]] = ()  # type: ignore[misc]
-    shared_columns: ClassVar[tuple[int, ...]] = ()  # type: ignore[misc]
+    slopes: ClassVar[tuple[tuple[int, ...], ...]] = ()  # type: ignore[misc]
     dispersion_columns: ClassVar[tuple[int, ...]] = ()  # type: ignore[misc]
     dispersion_alpha: ClassVar[float] = 1.0  # type: ignore[misc]
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
+from skmoe._numerics.arrowhead import are_exchangeable, are_shared, holder_sums, slope_holders
 from skmoe._numerics.evidence import without_dropped
 from skmoe._numerics.linalg import ridge_diagonal
 from skmoe._numerics.offset_design import offset_predictor, split_offset
@@ -88,8 +89,19 @@ class FitConstants(NamedTuple):
     strength: Array  # of the prior of each scale, in rows, (K, m); zero without a scale
     prior_squares: Array  # which are added to those of the residuals, (K, m)
     predictor_squares: Array  # those of them that are variances of predictors, (K, m)
-    ridge: Array  # diagonal of the penalty of each expert, (d,)
+    ridge: Array  # diagonal of the penalty, (d,)
     signs: Array  # of the coefficients, (d,); zero for any
+    holders: Array  # of the coefficients of each expert, as in `slope_holders`, (K, d)
+    share: Array  # part of the penalty on a slope that each expert has, (K, 1, d)
+
+    def penalised_squares(self, params: GeneralizedLinearParams) -> Array:
+        """Squares of the slopes times their penalties, (K, m)."""
+        return np.asarray((self.share * np.square(params.coef)) @ self.ridge)
+
+    def in_pattern(self, coef: Array) -> Array:
+        """Coefficients (K, m, d), zero where an expert has none, equal where they are shared."""
+        held = coef[self.holders, :, np.arange(coef.shape[-1])]
+        return np.where(self.holders[:, None] < 0, 0.0, np.moveaxis(held, 1, 2))
 
     def log_scale(self, params: GeneralizedLinearParams) -> Array:
         """Log scale of each expert and output, (K, m); zero without a scale."""
@@ -114,7 +126,7 @@ class LinearFamilies(Experts):
     variance_floor: tuple[float, ...] = (1e-6,)
     target_variance: tuple[tuple[float, ...], ...] = ()
     initial_predictor: tuple[tuple[float, ...], ...] = ()
-    shared_columns: tuple[int, ...] = ()
+    slopes: tuple[tuple[int, ...], ...] = ()
     signs: tuple[int, ...] = ()
     predictor_squares: tuple[tuple[float, ...], ...] = ()
     dispersion_columns: tuple[int, ...] = ()
@@ -129,7 +141,7 @@ class LinearFamilies(Experts):
     @property
     def shares_parameters(self) -> bool:
         """Whether experts share dispersions or slopes."""
-        return self.shared_dispersion or bool(self.shared_columns)
+        return self.shared_dispersion or are_shared(self.slopes)
 
     def check_options(self) -> None:
         """Validate penalty, prior and families."""
@@ -148,6 +160,8 @@ class LinearFamilies(Experts):
             return "its dispersions depend on features"
         if capability is SupportsReordering and len(self.families) > 1:
             return "its experts have families of their own, in the order of the list"
+        if capability is SupportsReordering and not are_exchangeable(self.slopes):
+            return "its experts have slopes of their own, in the order of the user"
         if capability is SupportsONNX and any(family.link == "logit" for family in self.families):
             return "its mean is not an exponential or a linear function"
         if capability is SupportsONNX and any(map(self._has_varying_mean, self.families)):
@@ -490,31 +504,31 @@ class LinearFamilies(Experts):
         if self.shared_dispersion:  # a shared scale has one prior
             strength[1:] = noise_squares[1:] = predictor_squares[1:] = 0.0
         has_predictor = np.array([bool(self._family(k).link) for k in range(n_experts)])
-        ridge, signs = self._ridge(n_experts, n_columns), np.zeros(n_columns)
+        holders = self.slope_holders(n_experts, n_columns)
+        share, signs = 1.0 / holder_sums(holders, np.ones(holders.shape)), np.zeros(n_columns)
         signs[: len(self.signs)] = self.signs
         scales = has_scale, scale_index, strength
         squares = noise_squares + predictor_squares, predictor_squares
         bounds = low, high, low + margin
-        return FitConstants(groups, has_predictor, *bounds, *scales, *squares, ridge, signs)
+        of_slopes = ridge_diagonal(self.alpha, n_columns), signs, holders, share[:, None]
+        return FitConstants(groups, has_predictor, *bounds, *scales, *squares, *of_slopes)
+
+    def slope_holders(self, n_experts: int, n_columns: int) -> Array:
+        """Those of the slopes, of which experts without predictor have none."""
+        has_predictor = np.array([bool(self._family(k).link) for k in range(n_experts)])
+        return slope_holders(self.slopes, has_predictor, n_columns)
 
     def _constants(self, params: GeneralizedLinearParams) -> FitConstants:
         return _constants_of(self, params.coef.shape)
-
-    def _ridge(self, n_experts: int, n_columns: int) -> Array:
-        """Diagonal of the penalty of each expert, (d,)."""
-        ridge = ridge_diagonal(self.alpha, n_columns)
-        if self.shared_columns:
-            ridge[list(self.shared_columns)] /= self.n_cells(n_experts)
-        return ridge
 
     def _target_variance(self, number: int) -> Array:
         """Variance of the working target of each output, (m,), for a family of the list."""
         return np.array(self.target_variance[number]) if self.target_variance else np.ones(1)
 
     def project(self, params: GeneralizedLinearParams) -> GeneralizedLinearParams:
-        """Log dispersions within bounds, equal where shared; slopes of dropped features at zero.
+        """Log dispersions within bounds, equal where shared; slopes as the experts have them.
 
-        So are slopes that do not have their sign.
+        Slopes that do not have their sign are zero.
         """
         constants = self._constants(params)
         log_dispersion = np.maximum(params.log_dispersion, constants.low)
@@ -523,7 +537,8 @@ class LinearFamilies(Experts):
             first = log_dispersion[:1]  # equal dispersions stay as they are, without round-off
             mean = first + (log_dispersion - first).mean(axis=0)
             log_dispersion = np.broadcast_to(mean, log_dispersion.shape)
-        coef = without_dropped(params.coef, self.alpha)
+        coef = constants.in_pattern(params.coef) if self.slopes else params.coef
+        coef = without_dropped(coef, self.alpha)
         if self.signs:
             coef = with_signs(coef, constants.signs)
         return GeneralizedLinearParams(coef, log_dispersion)
@@ -539,7 +554,7 @@ class LinearFamilies(Experts):
         """Negative log prior, up to a constant."""
         constants = self._constants(params)
         log_scale, strength = constants.log_scale(params), constants.strength
-        squares = np.square(params.coef) @ constants.ridge + constants.prior_squares
+        squares = constants.penalised_squares(params) + constants.prior_squares
         of_scales = float((squares * np.exp(-log_scale) + strength * log_scale).sum())
         of_slopes = self._dispersion_ridge(params) * np.square(params.log_dispersion)
         return 0.5 * (of_scales + float(of_slopes.sum()))
@@ -555,7 +570,7 @@ class LinearFamilies(Experts):
         """First and second derivative of the penalty by the log scale, if there is one, (K, m)."""
         constants = self._constants(params)
         log_scale, strength = constants.log_scale(params), constants.strength
-        squares = np.square(params.coef) @ constants.ridge + constants.prior_squares
+        squares = constants.penalised_squares(params) + constants.prior_squares
         decreasing = 0.5 * squares * np.exp(-log_scale)
         return 0.5 * strength - decreasing, decreasing
 

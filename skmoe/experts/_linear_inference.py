@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._numerics.arrowhead import shared_covariances
+from skmoe._numerics.arrowhead import holder_sums, joint_covariances
 from skmoe._numerics.evidence import Slopes, ridge_slopes, without_dropped
 from skmoe._numerics.linalg import factorize_ridge, used_columns
 from skmoe._numerics.offset_design import split_offset
@@ -48,9 +48,9 @@ class LinearInference(LinearFamilies):
         n_columns = params.coef.shape[-1]
         precision = self._precision_of_predictors(params) / self._noise_share(params, statistics)
         weight = np.tile((precision > 0.0).reshape(-1, 1).astype(float), n_columns - 1)
-        if self.shared_columns:
-            shared = self._slopes_with_shared(params, statistics, hessian, precision, weight)
-            return {"alpha": shared} | self._dispersion_slopes(params, statistics)
+        if self.slopes:
+            found = {"alpha": self._joint_slopes(params, statistics, hessian, precision)}
+            return found | self._dispersion_slopes(params, statistics)
         root, ridge = np.sqrt(precision)[..., None], self._constants(params).ridge
         gradient = statistics.gradient
         if self.signs:
@@ -124,36 +124,34 @@ class LinearInference(LinearFamilies):
         hessian = np.repeat(hessian, len(free) // len(hessian), axis=0)
         return hessian * free[:, :, None] * free[:, None], np.where(held, 0.0, gradient)
 
-    def _slopes_with_shared(
-        self,
-        params: GeneralizedLinearParams,
-        statistics: Any,
-        hessian: Any,
-        precision: Array,
-        weight: Array,
+    def _joint_slopes(
+        self, params: GeneralizedLinearParams, statistics: Any, hessian: Any, precision: Array
     ) -> Slopes:
         """Slopes with covariances of the joint posterior.
 
-        The rows of all experts determine a shared slope. Each system has an equal part of it: of
-        its penalty, its gradient and its precision.
+        The rows of several experts determine a shared slope. Each system has an equal part of it:
+        of its penalty, its gradient and its precision. A slope that a system lacks has no weight,
+        and the variance of its prior.
         """
-        n_experts, _, n_columns = params.coef.shape
+        constants, root = self._constants(params), np.sqrt(precision)[..., None]
+        share, holders = constants.share, constants.holders
         hessian, of_rows = self._without_held(params, hessian, statistics.gradient)
-        shared = list(self.shared_columns)
-        n_cells, root = self.n_cells(n_experts), np.sqrt(precision)[..., None]
-        system = factorize_ridge(hessian, self._constants(params).ridge)
-        scale = np.ones(n_columns)
-        scale[shared] = np.sqrt(n_cells)
-        covariances = shared_covariances(system, precision, shared) * np.outer(scale, scale)
-        covariances[precision == 0.0] = np.eye(n_columns)  # without a predictor, of no weight
-        values, gradient = params.coef * root, of_rows * root
-        penalised = of_rows - system.ridge * params.coef
-        total = (precision[..., None] * penalised).sum(axis=0)[:, shared]
-        share = np.divide(1.0, n_cells * root, where=root > 0.0, out=np.zeros_like(root))
-        gradient[..., shared] = share * total + (system.ridge * values)[..., shared]
-        weight[:, shared] /= n_cells
-        values, gradient = (a.reshape(len(weight), -1)[:, :-1] for a in (values, gradient))
-        covariances = covariances.reshape(len(weight), n_columns, -1)[:, :-1, :-1]
+        system = factorize_ridge(hessian, constants.ridge)
+        covariances = joint_covariances(system, precision, holders)
+        covariances /= np.sqrt(share[..., None] * share[..., None, :])
+        lacks = np.broadcast_to(holders[:, None] < 0, params.coef.shape)
+        own_prior = np.diag(1.0 / np.maximum(system.ridge, TINY))
+        covariances = np.where(lacks[..., None], own_prior, covariances)
+        ridge = share * system.ridge
+        penalised = precision[..., None] * (of_rows - ridge * params.coef)
+        part = np.divide(share, root, where=root > 0.0, out=np.zeros(params.coef.shape))
+        gradient = part * holder_sums(holders, penalised) + ridge * params.coef * root
+        weight = np.where(lacks, 0.0, share)
+        values, gradient, weight = (
+            np.where(lacks, 0.0, numbers).reshape(-1, len(system.ridge))[:, :-1]
+            for numbers in (params.coef * root, gradient, weight)
+        )
+        covariances = covariances.reshape(-1, *covariances.shape[2:])[:, :-1, :-1]
         return Slopes(values, covariances, gradient, weight)
 
     def _noise_share(self, params: GeneralizedLinearParams, statistics: Any) -> Array:
@@ -182,47 +180,39 @@ class LinearInference(LinearFamilies):
     def n_parameters(self, params: GeneralizedLinearParams) -> int:
         """Coefficients and dispersions; what the experts share is counted once."""
         families = [self._family(k) for k in range(len(params.coef))]
-        n_predictors = sum(bool(family.link) for family in families)
+        constants = self._constants(params)
         # Slopes that their signs keep at zero are parameters; those of dropped features are not.
         used = used_columns(params.coef)
-        used |= without_dropped(self._constants(params).signs, self.alpha) != 0.0
-        n_shared = int(used[list(self.shared_columns)].sum())
-        n_own = int(used.sum()) - n_shared
-        n_coefficients = n_predictors * n_own + (n_shared if n_predictors else 0)
+        used |= without_dropped(constants.signs, self.alpha) != 0.0
+        is_first = constants.holders == np.arange(len(families))[:, None]
+        is_counted = is_first & used & constants.has_predictor[:, None]
         with_own = families[:1] if self.shared_dispersion else families
         n_dispersions = sum(
             len(family.dispersions) + self.layout.n_slopes * self.layout.depends(family)
             for family in with_own
         )
-        return params.coef.shape[1] * (n_coefficients + n_dispersions)
+        return params.coef.shape[1] * (int(is_counted.sum()) + n_dispersions)
 
-    def with_shared_slopes(self, columns: tuple[int, ...]) -> Any:
-        """The experts with shared columns."""
-        return replace(self, shared_columns=columns)
+    def with_slopes(self, slopes: tuple[tuple[int, ...], ...]) -> Any:
+        """The experts with given slopes."""
+        return replace(self, slopes=slopes)
 
-    @property
-    def shared_slopes(self) -> tuple[int, ...]:
-        """The shared columns."""
-        return self.shared_columns
-
-    def shared_coordinates(self, params: GeneralizedLinearParams) -> Array:
-        """Slopes of shared columns, and log dispersions if they are shared, (P,)."""
-        _, n_outputs, n_columns = params.coef.shape
-        slopes = np.isin(np.arange(n_columns), self.shared_columns)
-        dispersions = np.full(params.log_dispersion[0].size, self.shared_dispersion)
-        return np.concatenate([np.tile(slopes, n_outputs), dispersions])
+    def coordinate_holders(self, params: GeneralizedLinearParams) -> Array:
+        """The expert that has each coordinate, the first of those that share it, or -1, (K, P)."""
+        constants, numbers = self._constants(params), np.arange(len(params.coef))[:, None]
+        slopes = np.where(constants.has_predictor[:, None], constants.holders, -1)
+        dispersions = np.zeros_like(numbers) if self.shared_dispersion else numbers
+        n_dispersions = params.log_dispersion[0].size
+        return np.hstack(
+            [np.tile(slopes, params.coef.shape[1]), np.tile(dispersions, n_dispersions)]
+        )
 
     def at_bound(self, params: GeneralizedLinearParams) -> Array:
-        """Unused coordinates, and dispersions at a bound, (K, P)."""
-        n_outputs, n_columns = params.coef.shape[1:]
+        """Dispersions at a bound, (K, P)."""
         constants, log_dispersion = self._constants(params), params.log_dispersion
         at_bound = (log_dispersion <= constants.flat) | (log_dispersion >= constants.high)
-        unused = ~constants.has_predictor
-        # A shared slope is used if another expert has it.
-        own = ~self.shared_coordinates(params)[: n_outputs * n_columns] | unused.all()
-        coefficients = unused[:, None] & own
-        dispersions = self.layout.coordinates(np.moveaxis(at_bound, 0, -1).swapaxes(0, 1))
-        at_bound = np.hstack([coefficients, dispersions.T])
+        dispersions = self.layout.coordinates(np.moveaxis(at_bound, 0, -1).swapaxes(0, 1)).T
+        at_bound = np.hstack([np.zeros((len(dispersions), params.coef[0].size), bool), dispersions])
         return at_bound | is_held(*self.signed_coordinates(params))
 
     def moved(self, params: GeneralizedLinearParams, change: Array) -> GeneralizedLinearParams:
@@ -241,7 +231,10 @@ class LinearInference(LinearFamilies):
         constants, size = self._constants(params), n_outputs * n_columns
         values, signs = np.zeros((2, n_experts, size + params.log_dispersion[0].size))
         values[:, :size] = params.coef.reshape(n_experts, -1)
-        signs[constants.has_predictor, :size] = np.tile(constants.signs, n_outputs)
+        own_signs = np.where(constants.holders < 0, 0.0, constants.signs)
+        signs[constants.has_predictor, :size] = np.tile(own_signs, n_outputs)[
+            constants.has_predictor
+        ]
         return values, signs
 
     def dispersion_at_bound(self, params: GeneralizedLinearParams) -> Array:
@@ -304,13 +297,13 @@ class LinearInference(LinearFamilies):
         """Hessian of the penalty for each expert, (P, P)."""
         n_experts, n_outputs, n_columns = params.coef.shape
         constants = self._constants(params)
-        ridge, precision = constants.ridge, np.exp(-constants.log_scale(params))
+        precision = np.exp(-constants.log_scale(params))
         _, second = self._scale_penalty_derivatives(params)
         of_slopes = self._dispersion_ridge(params)[:, 0]
         size = n_outputs * n_columns
         hessians = []
         for k in range(n_experts):
-            group = self._group_of(k)
+            group, ridge = self._group_of(k), constants.share[k, 0] * constants.ridge
             hessian = np.zeros((size + params.log_dispersion[k].size,) * 2)
             for output in range(n_outputs):
                 slopes = slice(output * n_columns, (output + 1) * n_columns)

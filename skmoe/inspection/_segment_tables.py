@@ -224,15 +224,20 @@ def _locate_terms(
     if not of_experts:  # no expert has a linear predictor
         return {}
     response = list(dict.fromkeys(term.response for term in of_experts))[position]
-    index = {(term.part, term.response, term.name): i for i, term in enumerate(terms)}
     names = check_names(estimator, None)
     found = {}
     for k in range(estimator.n_experts_):
+        own = [(i, term) for i, term in enumerate(terms) if _concerns(term, estimator, k)]
+        index = {(term.response, term.name): i for i, term in own}
         for j, name in enumerate(block.terms(names)):
-            for part in (estimator.expert_names_[k], "all experts"):
-                if (part, response, name) in index:
-                    found[j, k] = index[part, response, name]
+            if (response, name) in index:
+                found[j, k] = index[response, name]
     return found
+
+
+def _concerns(term: Any, estimator: Any, k: int) -> bool:
+    """Whether a term is one of an expert, or is shared by it."""
+    return term.part == "all experts" or f", {estimator.expert_names_[k]}, " in f", {term.part}, "
 
 
 # --- the gate ---------------------------------------------------------------------------------

@@ -44,6 +44,8 @@ class Experts(Part):
     explains_mean: ClassVar[bool] = True
     # Fields of the parameters without coefficients, such as fitted estimators.
     other_params: ClassVar[tuple[str, ...]] = ()
+    # For each expert numbers of its slopes, as `with_slopes` has them.
+    slopes: tuple[tuple[int, ...], ...] = ()
 
     # --- facts, which a class may give as class variables ---
 
@@ -235,18 +237,26 @@ class Experts(Part):
         """
         return resp
 
-    @property
-    def shared_slopes(self) -> tuple[int, ...]:
-        """Columns of the design matrix whose slopes all experts share. Default: none."""
-        return ()
+    def with_slopes(self, slopes: tuple[tuple[int, ...], ...]) -> Any:
+        """The family in which experts share slopes, or lack some. Default: they cannot.
 
-    def with_shared_slopes(self, columns: tuple[int, ...]) -> Any:
-        """The family with slopes of some columns that all experts share. Default: none are."""
+        `slopes` has a row for each expert, with a number for each column of the design matrix but
+        the last: equal numbers in a column are one slope, and -1 is none.
+        """
         return self
 
-    def shared_coordinates(self, params: Any) -> Array:
-        """Coordinates that all experts share in inference, boolean of shape (P,). Default: none."""
-        return np.zeros(len(self._penalty_shape(params)[1]), dtype=bool)
+    def slope_holders(self, n_experts: int, n_columns: int) -> Array:
+        """The expert that has each coefficient of the predictor of the mean, (K, d).
+
+        It is the first of those that share a slope, and -1 where an expert has none. Default: each
+        expert has its own.
+        """
+        return np.tile(np.arange(n_experts)[:, None], n_columns)
+
+    def coordinate_holders(self, params: Any) -> Array:
+        """The expert that has each coordinate of inference, (K, P), as `slope_holders` has them."""
+        shape = [len(rows) for rows in self._penalty_shape(params)]
+        return np.broadcast_to(np.arange(shape[0])[:, None], shape)
 
     def moved(self, params: Any, change: Array) -> Any:
         """The parameters after a change (K, P) of the coordinates of inference.

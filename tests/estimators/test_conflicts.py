@@ -62,6 +62,7 @@ PARAMETERS = {
     "dispersion_features": {"dispersion_features": [0]},
     "families without a dispersion": {"family": "poisson"},
     "monotonic_cst": {"monotonic_cst": [1, 0, -1]},
+    "features of some experts": {"expert_features": [[0], [0, 1]]},
     "an expert with a density of its own": {"expert": LinearExperts()},
     'a family other than "normal"': {"family": "poisson"},
     'alpha="ard"': {"alpha": "ard"},

@@ -108,7 +108,7 @@ def test_penalty_hessian_equals_differences_of_the_penalty(case):
         )
 
 
-@pytest.mark.parametrize("case", [c for c in EXPERT_CASES if "shared slopes" not in c])
+@pytest.mark.parametrize("case", [c for c in EXPERT_CASES if "slopes" not in c])
 def test_penalty_is_minus_the_log_prior(case):
     """Slopes are normal in units of the scale, and scales inverse gamma, up to a constant."""
     experts, _ = EXPERT_CASES[case]
@@ -139,7 +139,7 @@ def test_penalty_is_minus_the_log_prior(case):
 @pytest.mark.parametrize("names", [(name,) for name in GENERALIZED] + LISTS)
 def test_shared_slope_is_penalised_once(names):
     """As the slope of a single expert of the same scale is."""
-    experts, _ = generalized(names, shared_columns=(0,))
+    experts, _ = generalized(names, slopes=((0,), (0,), (0,)))
     params = somewhere(experts)
     params = params._replace(log_dispersion=np.zeros(params.log_dispersion.shape))
     coef = np.zeros(params.coef.shape)
@@ -153,20 +153,23 @@ def test_shared_slope_is_penalised_once(names):
 def test_parameters_are_counted_as_coordinates_with_a_score(case):
     experts, y = EXPERT_CASES[case]
     params = somewhere(experts)
-    shared = experts.shared_coordinates(params)
+    holders = experts.coordinate_holders(params)
     free = []
     for k, penalty in enumerate(experts.penalty_hessian(params)):
         possible = np.isfinite(experts.log_prob(params, DESIGN, y)[k])
         scores = experts.score_rows(params, k, DESIGN, y)[:, possible]
         free.append(np.any(scores != 0.0, axis=1))
-        assert len(shared) == len(penalty) == len(scores)
+        assert len(holders[k]) == len(penalty) == len(scores)
     free = np.array(free)
-    assert experts.n_parameters(params) == free[:, ~shared].sum() + free[:, shared].any(0).sum()
-    # The others are taken as known, unless they are shared with an expert that has them.
+    is_first = holders == np.arange(N_EXPERTS)[:, None]
+    shared = (holders[:, None] == holders).sum(axis=1) > 1
+    assert experts.n_parameters(params) == (is_first & (free | shared)).sum()
+    # The others are taken as known, or an expert does not have them.
     values, signs = experts.signed_coordinates(params)
     held = (signs != 0.0) & (values == 0.0)
     assert held.any() == bool(experts.signs)
-    assert_array_equal(experts.at_bound(params), held | ~free & ~(shared & free.any(axis=0)))
+    expected = held | ~free & (holders >= 0) & ~shared
+    assert_array_equal(experts.at_bound(params), expected)
 
 
 @cases(SupportsDistribution)
@@ -211,7 +214,7 @@ def test_penalised_slopes_are_those_of_penalty_and_likelihood(case):
     assert_allclose((gradient * values).sum(), expected, rtol=1e-5, atol=1e-5)
     # Each system has the variances of its Hessian and penalty; slopes at their bounds have those of
     # the penalty alone.
-    if not experts.is_classifier and not experts.shared_slopes:
+    if not experts.is_classifier and not experts.slopes:
         systems = np.repeat(hessian, len(values) // len(hessian), axis=0)
         signs = np.resize([*experts.signs, *[0] * (N_COLUMNS - 1)], N_COLUMNS - 1)
         for system, covariance, value in zip(systems, covariances, values, strict=True):
@@ -250,7 +253,7 @@ def test_slopes_of_dispersions_are_those_of_penalty_and_likelihood(case):
 @pytest.mark.parametrize("names", [(name,) for name in GENERALIZED] + LISTS)
 def test_covariances_of_shared_slopes_are_those_of_the_joint_posterior(names):
     """At the maximum of the joint posterior, that of each system is where the slopes are."""
-    experts, y = generalized(names, shared_columns=(0,))
+    experts, y = generalized(names, slopes=((0,), (0,), (0,)))
     params = somewhere(experts)
     predictors = np.flatnonzero(~without_predictor(experts))
     n, n_own = len(predictors), N_COLUMNS - 1

@@ -88,8 +88,10 @@ def test_small_step_does_not_lower_the_objective(case):
         for step in (1e-4, 0.01, 0.1):
             after = step_of(experts, params, y, resp, step)
             assert expected_objective(experts, after, y, resp) >= before - 1e-9
-        slopes = after.coef[~without_predictor(experts)][..., list(experts.shared_slopes)]
-        assert_allclose(slopes, np.broadcast_to(slopes[:1], slopes.shape), rtol=1e-12)
+        holders = experts.slope_holders(*after.coef.shape[::2])
+        of_holders = np.moveaxis(after.coef[holders, :, np.arange(N_COLUMNS)], 1, 2)
+        lacking = np.broadcast_to(holders[:, None] < 0, after.coef.shape)
+        assert_allclose(after.coef, np.where(lacking, 0.0, of_holders), rtol=1e-12)
         assert not after.coef[without_predictor(experts)].any()
 
 
@@ -118,14 +120,14 @@ def free_directions(experts, params):
         for index in np.ndindex(values.shape):
             direction = np.zeros(values.shape)
             direction[index] = 1.0
+            with_it = np.arange(N_EXPERTS) == index[0]
             if name == "coef":
-                shared = index[-1] in experts.shared_slopes
-            else:
-                shared = getattr(experts, "shared_dispersion", False)
-            if shared and index[0]:
+                with_it = experts.slope_holders(N_EXPERTS, N_COLUMNS)[:, index[-1]] == index[0]
+            elif getattr(experts, "shared_dispersion", False):
+                with_it[:] = index[0] == 0
+            direction[with_it] = direction[index[0]]
+            if not with_it.any():  # another expert has it, or none
                 continue
-            if shared:
-                direction[:] = direction[:1]
             if name == "coef":
                 direction[without_predictor(experts)] = 0.0
             yield name, direction
@@ -216,8 +218,9 @@ def test_expert_without_rows_stays_finite(case):
 def test_reordered_experts_are_the_same_experts(case):
     experts, y = EXPERT_CASES[case]
     is_list = "families" in vars(experts) and len(experts.families) > 1
-    assert has_capability(experts, SupportsReordering) == (not is_list)
-    if is_list:  # families stay in the order of the list
+    is_ordered = is_list or "slopes of some" in case
+    assert has_capability(experts, SupportsReordering) == (not is_ordered)
+    if is_ordered:  # families and slopes stay in the order of their list
         return
     params, order = somewhere(experts), np.array([2, 0, 1])
     moved = experts.reorder(params, order)
@@ -266,7 +269,7 @@ def test_steps_do_not_depend_on_the_order_of_the_list(names):
 )
 def test_predictors_change_by_the_largest_step_at_most(name, is_shared):
     """In the root mean square over the rows of an expert, by the information that they have."""
-    experts, y = generalized([name], shared_columns=(0,) if is_shared else ())
+    experts, y = generalized([name], slopes=((0,), (0,), (0,)) if is_shared else ())
     params, (family,) = experts.init_params(N_EXPERTS, N_COLUMNS), experts.families
     coef = params.coef + np.array([0.0, 1.0, -6.0])[:, None, None] * [0.0, 0.0, 0.0, 1.0]
     change = step_of(experts, params._replace(coef=coef), y).coef - coef

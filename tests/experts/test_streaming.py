@@ -10,7 +10,7 @@ from support.parts import DESIGN, EXPERT_CASES, N_COLUMNS, RESP, LinearMap, some
 CASES = [
     name
     for name, (experts, _) in EXPERT_CASES.items()
-    if has_capability(experts, SupportsStreaming) and not experts.shared_slopes
+    if has_capability(experts, SupportsStreaming) and not experts.slopes
 ]
 of_all = pytest.mark.parametrize("case", CASES)
 

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special
 
-from skmoe._numerics.arrowhead import shared_covariances, shared_newton_step
+from skmoe._numerics.arrowhead import joint_covariances, joint_newton_step, slope_holders
 from skmoe._numerics.incomplete_beta import log_beta_fraction
 from skmoe._numerics.linalg import factorize_ridge, rescale_coefficients, used_columns
 
@@ -23,36 +23,49 @@ def test_incomplete_beta_function_equals_that_of_scipy():
     assert_allclose(found[is_exact], expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("shared", [[0], [1, 2], [2, 0]])
+# For each regression the numbers of its slopes: equal ones are one slope, and -1 is none.
+SLOPES = [
+    [(0, 1, 2), (0, 1, 2), (0, 1, 2)],
+    [(0, 0, 0), (0, 1, 1), (2, 1, 2)],
+    [(0, -1, 0), (1, -1, 0), (1, 2, -1)],
+    [(-1, 0, 0), (1, -1, 1), (2, 2, -1)],
+]
+
+
+@pytest.mark.parametrize("slopes", SLOPES)
 @pytest.mark.parametrize("n_outputs", [1, 2])
-def test_steps_and_covariances_of_shared_slopes_solve_the_joint_system(shared, n_outputs):
-    """The quadratic of all experts, in whose coordinates each shared slope occurs once."""
+def test_steps_and_covariances_solve_the_joint_system(slopes, n_outputs):
+    """The quadratic of all experts, in whose coordinates each slope occurs once."""
     rng, n_experts, n_columns = np.random.default_rng(0), 3, 4
     roots = rng.normal(size=(n_experts * n_outputs, n_columns, 9))
     grams, ridge = roots @ roots.transpose(0, 2, 1), np.array([0.7, 0.7, 0.7, 0.0])
     gradient = rng.normal(size=(n_experts, n_outputs, n_columns))
     precision = rng.uniform(0.5, 3.0, size=(n_experts, n_outputs))
     system = factorize_ridge(grams, ridge)
-    found = shared_newton_step(system, gradient, precision, shared)
+    holders = slope_holders(slopes, np.ones(n_experts, dtype=bool), n_columns)
+    assert_array_equal(holders[:, -1], np.arange(n_experts))
+    found = joint_newton_step(system, gradient, precision, holders)
     found = found.reshape(n_experts, n_outputs, n_columns)
-    covariances = shared_covariances(system, precision, shared)
-    own = [j for j in range(n_columns) if j not in shared]
+    covariances = joint_covariances(system, precision, holders)
+    # The matrix from the distinct slopes to the coefficients of all regressions.
+    names = [(slopes[k][j], j) if j < 3 else (k, j) for k in range(n_experts) for j in range(4)]
+    distinct = sorted({name for name in names if name[0] >= 0})
+    design = np.array([[float(name == one) for one in distinct] for name in names])
+    matrices = grams.reshape(n_experts, n_outputs, n_columns, n_columns)
+    n_sharing = (design @ design.sum(axis=0)).reshape(n_experts, n_columns)
     for output in range(n_outputs):
-        size = len(shared) + n_experts * len(own)
-        total, right = np.zeros((size, size)), np.zeros(size)
-        places = []
+        total = np.zeros((n_experts, n_columns, n_experts, n_columns))
         for k in range(n_experts):
-            place = np.empty(n_columns, dtype=int)
-            place[shared] = np.arange(len(shared))
-            place[own] = len(shared) + k * len(own) + np.arange(len(own))
-            places.append(place)
-            matrix = grams.reshape(n_experts, n_outputs, n_columns, -1)[k, output]
-            total[np.ix_(place, place)] += precision[k, output] * (matrix + np.diag(ridge))
-            right[place] += precision[k, output] * gradient[k, output]
-        solved, inverse = np.linalg.solve(total, right), np.linalg.inv(total)
-        for k, place in enumerate(places):
-            assert_allclose(found[k, output], solved[place], rtol=1e-8, atol=1e-10)
-            expected = precision[k, output] * inverse[np.ix_(place, place)]
+            penalty = np.diag(ridge / np.maximum(n_sharing[k], 1.0))
+            total[k, :, k] = precision[k, output] * (matrices[k, output] + penalty)
+        total = design.T @ total.reshape(len(design), -1) @ design
+        right = precision[:, output, None] * gradient[:, output]
+        solved = design @ np.linalg.solve(total, design.T @ right.ravel())
+        assert_allclose(found[:, output].ravel(), solved, rtol=1e-8, atol=1e-10)
+        inverse = design @ np.linalg.inv(total) @ design.T
+        inverse = inverse.reshape(n_experts, n_columns, n_experts, n_columns)
+        for k in range(n_experts):
+            expected = precision[k, output] * inverse[k, :, k]
             assert_allclose(covariances[k, output], expected, rtol=1e-8, atol=1e-10)
 
 

@@ -77,6 +77,9 @@ LISTS = [
     ("gamma", "tweedie", "weibull"),
     ("uniform", "zero", "normal"),
 ]
+# Slopes of the second column that all experts share; and slopes that some experts lack or share.
+SHARED = ((0, 0, 0), (1, 0, 1), (2, 0, 2))
+OF_SOME = ((0, 0, -1), (1, -1, 1), (2, 0, 1))
 PRIOR = {"alpha": 0.7, "dispersion_prior": 4.0}
 OF_DISPERSION = {"dispersion_columns": (0, 2), "dispersion_alpha": 1.7}
 
@@ -97,7 +100,8 @@ def generalized(names, n_outputs=1, **options):
 def _experts():
     for name in GENERALIZED:
         yield name, generalized([name])
-        yield f"{name}, shared slopes", generalized([name], shared_columns=(1,))
+        yield f"{name}, shared slopes", generalized([name], slopes=SHARED)
+        yield f"{name}, slopes of some", generalized([name], slopes=OF_SOME)
         two_outputs = not example(name).obstacle(np.array([[1.0, 2.0]] * 2))
         yield f"{name}, signs", generalized([name], signs=(1, -1, 0))
         if example(name).dispersions:
@@ -111,9 +115,9 @@ def _experts():
             yield f"{name}, two outputs", generalized([name], n_outputs=2)
     for names in LISTS:
         yield ", ".join(names), generalized(names)
-        yield f"{', '.join(names)}, shared slopes", generalized(names, shared_columns=(1,))
+        yield f"{', '.join(names)}, shared slopes", generalized(names, slopes=SHARED)
         yield f"{', '.join(names)}, dispersion features", generalized(names, **OF_DISPERSION)
-        both = generalized(names, shared_columns=(1,), signs=(1, -1, 0))
+        both = generalized(names, slopes=SHARED, signs=(1, -1, 0))
         yield f"{', '.join(names)}, signs and shared slopes", both
     Y = np.random.default_rng(2).normal(size=(2, N_ROWS))
     scales = {"noise_variance": (0.8, 1.3), "variance_floor": (1e-6, 1e-6)}
@@ -145,7 +149,9 @@ def somewhere(part, seed=0):
     params = part.project(type(start)(*fields))
     if isinstance(part, Experts):
         coef = params.coef.copy()
-        coef[..., list(part.shared_slopes)] = coef[:1, ..., list(part.shared_slopes)]
+        holders = part.slope_holders(*coef.shape[::2])
+        coef = np.moveaxis(coef[holders, :, np.arange(coef.shape[2])], 1, 2)
+        coef[np.broadcast_to(holders[:, None] < 0, coef.shape)] = 0.0
         coef[without_predictor(part)] = 0.0
         if part.is_classifier:
             coef -= coef.mean(axis=1, keepdims=True)

@@ -326,14 +326,13 @@ def _reinitialize(
     if not row_buffer.has_doubled:
         return result, row_buffer
     rows, preprocessor = row_buffer.rows, result.preprocessor
-    shared = result.state.model.experts.shared_slopes
     data = TrainingData(
         rows,
         rows.X,
         check_init(params.init, list(INITIALIZERS), rows.n_rows, params.n_experts),
         result.attributes,
         {"gate": preprocessor.gate_columns, "mean": preprocessor.expert_columns},
-        np.array(shared) if len(shared) else None,
+        result.state.model.experts.slopes,
         signs=result.state.model.experts.signs,
         options=FitOptions(classes=result.attributes.get("classes_")),
     )

@@ -327,8 +327,8 @@ def _make_experts(
             params.task.estimates(init_data, names, noise_variance)
         )
         experts = experts.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
-        if data.shared_columns is not None:
-            experts = experts.with_shared_slopes(tuple(data.shared_columns.tolist()))
+        if data.slopes:
+            experts = experts.with_slopes(data.slopes)
         if data.dispersion_columns is not None:
             of_dispersion = tuple(data.dispersion_columns.tolist())
             experts = experts.with_options({"dispersion_columns": of_dispersion})

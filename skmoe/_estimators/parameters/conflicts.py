@@ -12,6 +12,7 @@ import numpy as np
 
 from skmoe._data.checks import shown
 from skmoe._data.sklearn_adapter import has_density
+from skmoe._estimators.parameters.slopes import is_for_each_expert
 from skmoe.experts._registry import ANY_FAMILY
 from skmoe.families import Family, Normal
 from skmoe.protocols import Experts, Gate
@@ -22,7 +23,7 @@ AVERAGE, SELECTION = 'combine="average"', 'n_experts="auto", "aic", "bic" or "ic
 ESTIMATORS, INIT = "estimators as experts", "init as an array"
 KNOWN_EXPERTS, KNOWN_AS_BOOLEANS = "known_experts", "known_experts as booleans"
 OFFSET, FAMILY = "an offset", 'a family other than "normal"'
-SIGNS = "monotonic_cst"
+SIGNS, SLOPES = "monotonic_cst", "features of some experts"
 FAMILIES, WARM_START = "a list of different families", "warm_start=True"
 SEVERAL_STARTS = 'combine="average" or "best_converged"'
 
@@ -130,13 +131,23 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "an average does not continue a previous fit",
         'Use warm_start=False, or combine="best".',
     ),
-    ("shared_features", "dispersion_features", FAMILY, "an expert with a density of its own"): (
+    (
+        "shared_features",
+        SLOPES,
+        "dispersion_features",
+        FAMILY,
+        "an expert with a density of its own",
+    ): (
         "it has a density of its own",
         'Use expert="linear", or leave that parameter out.',
     ),
-    ("shared_features", ESTIMATORS): (
-        "only linear experts share slopes",
-        'Use expert="linear", or shared_features=None.',
+    ("shared_features", SLOPES, ESTIMATORS): (
+        "only linear experts have slopes",
+        'Use expert="linear", or None or one list of columns.',
+    ),
+    (SELECTION, TEST, SLOPES): (
+        "these are features of a given number of experts",
+        "Give one list for all experts, or fit several numbers and compare their bic.",
     ),
     ("dispersion_features", ESTIMATORS): (
         "the dispersion of estimators is the same for all rows",
@@ -298,6 +309,13 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
         value = getattr(estimator, name, None)
         if isinstance(value, list | tuple):
             chosen[f"a list as {name}"] = Choice(name, value)
+    for name, is_of_some in (
+        ("expert_features", is_for_each_expert),
+        ("shared_features", lambda value: isinstance(value, Mapping)),
+    ):
+        value = getattr(estimator, name, None)
+        if is_of_some(value):
+            chosen[SLOPES] = Choice(name, value)
     transformer = estimator.gate.transformer if isinstance(estimator.gate, Gate) else None
     if transformer is not None:
         chosen["a transformer in the gate"] = Choice("gate.transformer", transformer)

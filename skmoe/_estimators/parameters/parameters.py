@@ -21,12 +21,14 @@ from skmoe._data.units import GATE_AGGREGATES
 from skmoe._estimators.parameters.conflicts import check_conflicts, chosen_options
 from skmoe._estimators.parameters.part_parameters import (
     check_estimator,
+    check_length,
     name_of_density,
     resolve_experts,
     resolve_families,
     resolve_gate,
 )
 from skmoe._estimators.parameters.penalty_parameters import check_penalties, decided_penalties
+from skmoe._estimators.parameters.slopes import is_for_each_expert
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._mixture.model import Penalty
 from skmoe._numerics.typing import Array
@@ -155,13 +157,17 @@ def validate_parameters(
     dispersion_features = getattr(estimator, "dispersion_features", None)
     families = resolve_families(family_option, n_experts)
     check_conflicts(chosen_options(estimator, families))
+    is_for_each = is_for_each_expert(estimator.expert_features)
+    if is_for_each:
+        check_length("expert_features", estimator.expert_features, n_experts)
+    own_slopes = shared_features is None and not is_for_each
     family, estimators, mean_family = resolve_experts(
         estimator.expert,
         families,
         n_experts,
         task,
         options,
-        is_plain=shared_features is None and dispersion_features is None,
+        is_plain=own_slopes and dispersion_features is None,
     )
     n_init = check_n_init(estimator, n_experts, uses_estimators=bool(estimators))
     cross_fit = check_cross_fit(estimator.cross_fit)

@@ -38,12 +38,12 @@ def resolve_experts(
     """Parametric experts with their hyper-parameters, or names or estimators and their family.
 
     There is one name or estimator for each expert, or a single one for all of them. Their family
-    is None for normal noise. Linear experts are plain if they share no slopes and have dispersions
-    that are the same for all rows.
+    is None for normal noise. Linear experts are plain if each has all slopes for itself, and
+    dispersions that are the same for all rows.
     """
     is_list = isinstance(expert, list | tuple)
     entries = expert if is_list else [expert]
-    _check_length("expert", expert, n_experts)
+    check_length("expert", expert, n_experts)
     first, is_normal = entries[0], families == (Normal(),)
     is_linear = all(isinstance(entry, str) and entry in ANY_FAMILY for entry in entries)
     if is_linear and not (is_normal and is_plain):
@@ -62,7 +62,7 @@ def resolve_experts(
     return None, chosen, mean_family
 
 
-def _check_length(name: str, value: Any, n_experts: int) -> None:
+def check_length(name: str, value: Any, n_experts: int) -> None:
     """A list must have one entry for each expert."""
     if isinstance(value, list | tuple) and len(value) != n_experts:
         raise ValueError(
@@ -75,7 +75,7 @@ def _check_length(name: str, value: Any, n_experts: int) -> None:
 def resolve_families(value: Any, n_experts: int) -> tuple[Family, ...]:
     """The conditional distribution of all experts, or of each if they differ."""
     values = value if isinstance(value, list | tuple) else [value]
-    _check_length("family", value, n_experts)
+    check_length("family", value, n_experts)
     families = tuple(_family(entry) for entry in values)
     check_one_measure(families)
     return families[:1] if all(family == families[0] for family in families) else families

@@ -55,6 +55,7 @@ from skmoe._estimators.parameters.part_parameters import (
     accepts_missing,
     check_takes_offset,
 )
+from skmoe._estimators.parameters.slopes import expert_columns_and_slopes
 from skmoe._estimators.parameters.tasks import Task, TrainingTarget
 from skmoe._estimators.rows.known_experts import check_known_experts, n_known
 from skmoe._estimators.rows.metadata_routing import make_routes
@@ -98,9 +99,8 @@ class TrainingData(NamedTuple):
     init: str | Array | Params  # named initialisation, responsibilities (K, n), or parameters
     attributes: dict[str, Any]  # fitted attributes
     columns: dict[str, Array | None]  # of X, by their role: "gate" and "mean"; None for all
-    # Of the design matrix of the experts: columns with slopes that are shared, and those on which
-    # dispersions depend; None without.
-    shared_columns: Array | None
+    slopes: tuple[tuple[int, ...], ...]  # as `Experts.with_slopes` has them
+    # Columns of the design matrix of the experts on which dispersions depend; None without.
     dispersion_columns: Array | None = None
     signs: tuple[int, ...] = ()  # of the slopes of the columns of the experts; () for any
     encoder: Encoder | None = None
@@ -198,19 +198,9 @@ def validate_training_data(
     names = getattr(validation_copy, "feature_names_in_", names)
     gate_columns = check_columns("gate_features", params.gate_features, n_features, names)
     # Experts without features have means, or counts, that do not depend on them: latent classes.
-    expert_columns = check_columns(
-        "expert_features",
-        params.expert_features,
-        n_features,
-        names,
-        allow_empty=not params.uses_estimators,
-    )
-    shared_columns, dispersion_columns = (
-        _columns_of_experts(name, value, expert_columns, n_features, names)
-        for name, value in (
-            ("shared_features", params.shared_features),
-            ("dispersion_features", params.dispersion_features),
-        )
+    expert_columns, slopes = expert_columns_and_slopes(params, n_features, names)
+    dispersion_columns = _columns_of_experts(
+        "dispersion_features", params.dispersion_features, expert_columns, n_features, names
     )
     signs = check_signs(params.monotonic_cst, expert_columns, n_features, names)
     init = check_init(params.init, ["search", *INITIALIZERS], len(y), params.n_experts)
@@ -234,7 +224,7 @@ def validate_training_data(
         init if isinstance(init, str) else init.T,
         attributes,
         {"gate": gate_columns, "mean": expert_columns},
-        shared_columns,
+        slopes,
         dispersion_columns,
         signs,
         routes=make_routes(estimator, metadata) if params.uses_estimators else (),

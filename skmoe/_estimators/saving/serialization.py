@@ -250,6 +250,9 @@ def _of_this_release(value: Any) -> Any:
         return value
     value = {name: _of_this_release(entry) for name, entry in value.items()}
     value = LATER_FIELDS.get(value.get("type"), {}) | value
+    if value.get("type") == MixtureModel.__name__ and "shared_columns" in value["experts"]:
+        shared = value["experts"].pop("shared_columns")["values"]
+        value["experts"]["slopes"] = _as_slopes(shared, value["n_experts"])
     if value.get("type") == "LinearParams":
         variance = value.pop("log_variance")
         entries = [[[entry] for entry in row] for row in variance["values"]]
@@ -258,6 +261,14 @@ def _of_this_release(value: Any) -> Any:
             "log_dispersion": variance | {"values": entries},
         }
     return value
+
+
+def _as_slopes(shared: list[int], n_experts: int) -> dict[str, Any]:
+    """The encoded slopes of experts that share some columns."""
+    columns = range(max(shared, default=-1) + 1)
+    rows = [[0 if j in shared else k for j in columns] for k in range(n_experts)]
+    tuples = [{"type": "tuple", "values": row} for row in rows if shared]
+    return {"type": "tuple", "values": tuples}
 
 
 def _without_rows(state: TrainingState) -> TrainingState:

@@ -322,6 +322,8 @@ class ExpertSummary:
     mean_probability : float
         Mean of its responsibilities for the rows, or units, of which it has the largest (average
         posterior probability). Near 1 if they clearly belong to it; NaN without the data.
+    dispersion_description : str
+        How its dispersion depends on features; "" if it does not.
     """
 
     name: str
@@ -334,6 +336,7 @@ class ExpertSummary:
     importances: list[tuple[str, float]]
     gate_effects: list[tuple[str, float]]
     mean_probability: float
+    dispersion_description: str = ""
 
 
 class Summary:
@@ -433,22 +436,24 @@ class Summary:
         return pandas.DataFrame(columns, index=index)
 
     def __str__(self) -> str:
-        with_ratios = self._coefficients is not None and self._coefficients.has_ratio.any()
-        rule = "=" * (WIDTH + COLUMN_WIDTH * (with_ratios and self.inference is not None))
-        lines = [rule, self.title, rule, *two_columns(self.facts)]
+        lines, widths = [], [WIDTH]
         for expert in self.experts:
+            table = self._table(expert.name, with_dispersion=expert.noise is None)
+            widths += map(len, table[:1])
             lines += ["", _heading(expert, self._counted)]
-            lines += wrap(
-                f"  {expert.gate_description}", WIDTH, subsequent_indent="    ", **WHOLE_WORDS
-            )
-            lines += self._table(expert.name, with_dispersion=expert.noise is None)
+            for text in filter(None, (expert.gate_description, expert.dispersion_description)):
+                lines += wrap(f"  {text}", WIDTH, subsequent_indent="    ", **WHOLE_WORDS)
+            lines += table
             lines += [f"  {name:<24}{format_number(v):>10}" for name, v in expert.importances]
-        for part in self._shared_parts():
-            lines += ["", f"Common to {part}", *self._table(part)]
-        gate = self._table(GATE)
-        lines += ["", f"Gate: {self.gate}", *gate] if gate else []
+        shared = [(f"Common to {part}", part) for part in self._shared_parts()]
+        for heading, part in (*shared, (f"Gate: {self.gate}", GATE)):
+            table = self._table(part)
+            widths += map(len, table[:1])
+            lines += ["", heading, *table] if table else []
+        rule = "=" * max(widths)
         notes = [line for note in self.notes for line in wrap(note, WIDTH, **WHOLE_WORDS)]
-        return "\n".join(map(printable_line, [*lines, rule, *notes]))
+        top = [rule, self.title, rule, *two_columns(self.facts)]
+        return "\n".join(map(printable_line, [*top, *lines, rule, *notes]))
 
     __repr__ = __str__
 

@@ -32,6 +32,7 @@ from skmoe._inference.results import (
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.maximum import MAX_SHIFT
 from skmoe._numerics.typing import Array
+from skmoe.protocols import LinearPredictor
 
 # Features named in the description of a gate, and their smallest effect relative to the largest.
 MAX_FEATURES_NAMED = 3
@@ -281,7 +282,28 @@ def _summarize_expert(
         largest,
         [] if effects is None else effects[k],
         np.nan if statistics is None else float(statistics.probability_of_own[k]),
+        _dispersion_description(found, k),
     )
+
+
+def _dispersion_description(found: Findings, k: int) -> str:
+    """Factors of the dispersion of an expert of one output for its features, in words."""
+    scale = found.mixture.preprocessor.feature_scaling.scale
+    for block in found.mixture.model.experts.blocks_of(k):
+        if not isinstance(block, LinearPredictor) or block.is_main or block.link != "log":
+            continue
+        slopes = found.attributes[block.coef][k]
+        if slopes.ndim == 1:
+            is_variance = block.parameter == "noise variance"
+            logs = (0.5 if is_variance else 1.0) * slopes * scale[: len(slopes)]
+            largest = np.argsort(-np.abs(logs), kind="stable")[:MAX_FEATURES_NAMED]
+            factors = [
+                f"{format_number(np.exp(logs[j]))} per SD of {found.labels.features[j]}"
+                for j in largest
+                if logs[j] != 0.0
+            ]
+            return f"{'noise sd' if is_variance else block.parameter} times {', '.join(factors)}"
+    return ""
 
 
 def _models_name(models: Sequence[Any]) -> str:

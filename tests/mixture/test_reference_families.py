@@ -19,7 +19,7 @@ from support.expert_kinds import example
 FOLDER = Path(__file__).parents[1] / "reference"
 FILES = [
     json.loads((FOLDER / name).read_text(encoding="utf-8"))
-    for name in ("families.json", "families_v3.json", "known.json")
+    for name in ("families.json", "families_v3.json", "known.json", "dispersion_v3.json")
 ]
 REFERENCE = {
     "datasets": {name: table for file in FILES for name, table in file["datasets"].items()},
@@ -68,6 +68,13 @@ def is_supported(model):
 MODELS = {model["name"]: model for model in REFERENCE["models"] if is_supported(model)}
 
 
+def has_shared_dispersion(response):
+    """Whether all experts have the same dispersion, which may depend on features."""
+    coefficients = response.get("dispersion_coefficients") or []
+    of_all = [name for name in coefficients if name.startswith("all:")]
+    return response["dispersion"] == "shared" or bool(of_all)
+
+
 def described(model):
     """The mixture that a reference describes, its data, and the names of its columns."""
     structure, (response, *_) = model["model"], model["model"]["responses"]
@@ -75,6 +82,8 @@ def described(model):
     names = [name.split(":", 1)[1] for name in response["coefficients"]]
     experts = [name for name in dict.fromkeys(names) if name != "intercept"]
     shared = [name[4:] for name in response["coefficients"] if name.startswith("all:")]
+    named = [name.split(":", 1)[1] for name in response.get("dispersion_coefficients") or []]
+    of_dispersion = [name for name in dict.fromkeys(named) if name != "intercept"]
     gate = [name for name in structure["gate"] or [] if name != "intercept"]
     gate = [name if name in columns else f"gate:{name}" for name in gate]
     features = list(dict.fromkeys(experts + gate)) or [response["y"]]
@@ -90,8 +99,10 @@ def described(model):
         expert_features=[features.index(name) for name in experts],
         gate_features=[features.index(name) for name in gate] or None,
         shared_features=[features.index(name) for name in shared] or None,
-        dispersion="shared" if response["dispersion"] == "shared" else "per_expert",
+        dispersion="shared" if has_shared_dispersion(response) else "per_expert",
+        dispersion_features=[features.index(name) for name in of_dispersion] or None,
         dispersion_prior=0.0,
+        dispersion_alpha=1e-9,
         alpha=1e-9,
         gate_alpha=1e-9,
         init="search" if model["name"] in SEARCHED else "auto",
@@ -145,9 +156,11 @@ def found(moe, inference, features, order):
     for term, estimate, error in zip(
         inference.terms, inference.estimates, inference.standard_errors, strict=True
     ):
-        name = "intercept" if term.name == "(Intercept)" else term.name
+        block, separator, name = term.name.rpartition(": ")
+        name = "intercept" if name == "(Intercept)" else name
         if name.startswith("x"):
             name = features[int(name[1:])].removeprefix("gate:")
+        name = block + separator + name
         part = number.get(term.part) or f"gate{number[term.response][1:]}"
         values[f"{part}:{name}"] = (estimate, error)
     return values
@@ -159,11 +172,12 @@ def expected(model):
     attribute_terms = {d.attribute: d.term for d in example(family).dispersions}
     for parameter in model["parameters"]:
         part, name = parameter["name"].split(":", 1)
-        factor = 1.0
-        if name in DISPERSIONS:
-            factor, attributes = DISPERSIONS[name]
+        factor, (kind, *feature) = 1.0, name.split(":")
+        if kind in DISPERSIONS:
+            factor, attributes = DISPERSIONS[kind]
             factor = -factor if family == "beta" else factor
-            name = next(attribute_terms[a] for a in attributes if a in attribute_terms)
+            term = next(attribute_terms[a] for a in attributes if a in attribute_terms)
+            name = ": ".join([term, *feature])
             part = "c0" if part == "all" else part  # it is listed with every expert
         yield f"{part}:{name}", parameter["estimate"] / factor, parameter["se"] / abs(factor)
 

@@ -25,8 +25,10 @@ SYMMETRIC = [
 def with_signs(case, factor, reverse=False):
     """Options of a case for features or a target that are multiplied, or columns exchanged."""
     given = ALL_CASES[case][0].get_params()
-    shared, signs = given.get("shared_features"), given.get("monotonic_cst")
-    options = {"shared_features": [1 - j for j in shared]} if shared and reverse else {}
+    signs, options = given.get("monotonic_cst"), {}
+    for name in ("shared_features", "dispersion_features") if reverse else ():
+        if given.get(name):
+            options[name] = [1 - j for j in given[name]]
     if signs:
         turned = (np.sign(factor) * np.array(signs)).astype(int).tolist()
         options["monotonic_cst"] = turned[::-1] if reverse else turned

@@ -75,6 +75,7 @@ CASES |= {
     ),
     "signs of classes": (classifier(monotonic_cst=[1, -1]), CLASSES, {}),
     "signs and found penalties": (regressor(alpha="auto", monotonic_cst=[-1, 1]), Y, {}),
+    "dispersion features": (regressor(dispersion_features=[1], dispersion_alpha=1.0), Y, {}),
     "found penalties": (regressor(alpha="auto", gate_alpha="ard"), Y, {}),
     "best converged": (regressor(combine="best_converged"), Y, {}),
     "average": (regressor(combine="average"), Y, {}),
@@ -93,6 +94,11 @@ OTHER_CASES = {
     "two experts": (regressor(n_experts=2), Y, {}),
     "a list of estimators": (regressor(expert=["tree", "linear", Ridge()], max_iter=4), Y, {}),
     "a list of families": (regressor(family=["student_t", "normal", "uniform"]), Y, {}),
+    "dispersion features of a list": (
+        regressor(family=["student_t", "normal", "normal"], dispersion_features=[0, 1]),
+        Y,
+        {},
+    ),
     "stacking": (
         stack_of(LinearRegression(), Ridge(10.0), gate_alpha=1.0, random_state=0),
         Y,

@@ -13,7 +13,7 @@ from skmoe import MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.families import FAMILIES
-from support.expert_kinds import draw, options_of
+from support.expert_kinds import draw, example, options_of
 from support.fits import fit_quietly
 
 GUIDE = Path(__file__).parents[2] / "docs" / "user_guide" / "families.md"
@@ -24,6 +24,10 @@ ROWS = {name: options_of(name)["family"] for name in FAMILIES if FAMILIES[name].
     "zero and gamma": ["zero", "gamma"],
     "normal and uniform": ["normal", "uniform"],
 }
+WITH_DISPERSION = [name for name in ROWS if name in FAMILIES and example(name).has_dispersion]
+WITH_DISPERSION += ["zero and gamma", "normal and uniform"]
+# Suffix of rows whose dispersions depend on a feature.
+BY_FEATURES = ", dispersion features"
 N_ROWS = 80
 
 
@@ -32,7 +36,7 @@ def table(row, n_outputs=1):
     """Features, and a target that the family can have, with some zeros or outliers in lists."""
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, size=(N_ROWS, 2))
-    family = ROWS[row]
+    family = ROWS[row.removesuffix(BY_FEATURES)]
     names = family if isinstance(family, list) else [getattr(family, "name", family)]
     main = next(name for name in names if FAMILIES[name].link)
     Y = np.column_stack([draw(main, 1.0 + np.abs(X[:, 0]), rng) for _ in range(n_outputs)])
@@ -45,7 +49,11 @@ def table(row, n_outputs=1):
 
 def mixture(row, **options):
     fixed = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "max_iter": 5, "random_state": 0}
-    return MixtureOfExpertsRegressor(2, family=ROWS[row], **fixed | options)
+    if row.endswith(BY_FEATURES):
+        fixed["dispersion_features"] = [1]
+    return MixtureOfExpertsRegressor(
+        2, family=ROWS[row.removesuffix(BY_FEATURES)], **fixed | options
+    )
 
 
 @cache
@@ -212,8 +220,22 @@ def test_guide_has_all_families_and_capabilities():
 @pytest.mark.parametrize("row", ROWS)
 def test_what_works_is_what_the_guide_says(row, capability, tmp_path):
     """Cells are "yes", or "no" where a ValueError gives the reason."""
-    if guide()[row][capability] == "yes":
+    assert_works(row, capability, tmp_path, guide()[row][capability] == "yes")
+
+
+def assert_works(row, capability, tmp_path, works):
+    if works:
         CAPABILITIES[capability](row, tmp_path)
     else:
-        with pytest.raises(ValueError, match=r"needs|cannot be used"):
+        with pytest.raises((ValueError, AttributeError), match=r"needs|cannot|has no attribute"):
             CAPABILITIES[capability](row, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("row", WITH_DISPERSION)
+def test_the_same_works_with_dispersions_that_depend_on_features(row, capability, tmp_path):
+    """But for streams, estimators, and graphs of means that depend on the dispersion."""
+    works = guide()[row][capability] == "yes" and not capability.startswith(("partial", "estim"))
+    works &= capability != "ONNX" or row not in ("lognormal", "weibull")
+    assert_works(row + BY_FEATURES, capability, tmp_path, works)

@@ -21,6 +21,9 @@ from skmoe._data.row_checks import (
 from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
 
+# Largest number of entries of a block: X, y, weights, offset, units and known experts.
+N_OF_BLOCK = 6
+
 
 class BlockColumns(BaseEstimator):
     """Receives `n_features_in_` and `feature_names_in_` of the first block from scikit-learn."""
@@ -43,12 +46,16 @@ class BlockChecker:
     check_units : callable
         Called with the units, the features and their names of each block; returns the units, or
         raises ValueError.
+    check_known : callable
+        Called with the known experts, the weights and the units of each block; returns the possible
+        experts of its rows, or raises ValueError.
     """
 
     is_classification: bool
     check_target: Callable[[Array, Array], None]
     check_offset: Callable[[Any, int, int], Array | None]
     check_units: Callable[[Any, Any, Any], Array | None]
+    check_known: Callable[..., Array | None]
     columns: BlockColumns = field(default_factory=BlockColumns)
     # dtype of X, and shapes of a row of y and of the offset, if there is one
     kind: tuple[str, tuple, tuple | None] | None = None
@@ -60,7 +67,7 @@ class BlockChecker:
 
     def __call__(self, index: int, block: Any) -> Rows:
         """Validated rows of a block; the labels of a classifier are not encoded."""
-        X, y, weight, offset, units = check_block(index, block)
+        X, y, weight, offset, units, known = check_block(index, block)
         with_block_index(index, check_target, y, self.is_classification)
         offset_shape = None if offset is None else np.shape(offset)[1:]
         kind = _dtypes(X), np.shape(y)[1:], offset_shape
@@ -76,7 +83,8 @@ class BlockChecker:
         offset = with_block_index(index, self.check_offset, offset, len(y), n_outputs)
         X = as_csr(X)
         units = with_block_index(index, self.check_units, units, X, self.feature_names)
-        return Rows(X, y, weight, offset, units)
+        possible = with_block_index(index, self.check_known, known, weight=weight, units=units)
+        return Rows(X, y, weight, offset, units, possible=possible)
 
     def _validate_X(self, X: Any, first: bool) -> Any:
         with explain_features(X):
@@ -105,13 +113,14 @@ def _dtypes(X: Any) -> str:
 
 
 def check_block(index: int, block: Any) -> Any:
-    """Features and target of a block, and weights, offset and units, which may be None."""
-    if not isinstance(block, tuple) or len(block) not in (2, 3, 4, 5):
+    """Features, target, weights, offset, units and known experts of a block, or None for others."""
+    if not isinstance(block, tuple) or len(block) not in range(2, N_OF_BLOCK + 1):
         raise ValueError(
-            f"block {index} must be a tuple (X, y), followed by sample_weight, offset and units, "
-            f"if there are any; got {type(block).__name__}. Yield such tuples from the factory."
+            f"block {index} must be a tuple (X, y), followed by sample_weight, offset, units and "
+            f"known_experts, if there are any; got {type(block).__name__}. Yield such tuples from "
+            "the factory."
         )
-    return (*block, None, None, None)[:5]
+    return *block, *[None] * (N_OF_BLOCK - len(block))
 
 
 def with_block_index(index: int, check: Any, *values: Any, **options: Any) -> Any:

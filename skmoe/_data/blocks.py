@@ -31,11 +31,11 @@ class RowBlocks:
     Parameters
     ----------
     factory : callable
-        Called without arguments at the start of each pass; returns an iterable of `(X, y)`,
-        `(X, y, sample_weight)`, `(X, y, sample_weight, offset)` or `(X, y, sample_weight, offset,
-        units)`, in which `sample_weight` and `offset` may be None. All passes must give the same
-        rows, and all blocks must have the same columns and dtype, and all an offset or none. The
-        rows of a unit must be next to each other in one block.
+        Called without arguments at the start of each pass; returns an iterable of tuples, of
+        `(X, y)` and up to four more: `(X, y, sample_weight, offset, units, known_experts)`, of
+        which all but X and y may be None. All passes must give the same rows, and all blocks must
+        have the same columns and dtype, and all an offset or none. The rows of a unit must be next
+        to each other in one block.
     classes : array-like of shape (n_classes,), default=None
         All labels of a classifier. None collects them in the first pass.
 
@@ -74,6 +74,7 @@ class RowBlocks:
         *,
         offset: Any = None,
         units: Any = None,
+        known_experts: Any = None,
     ) -> Self:
         """Blocks of arrays that are read when they are sliced, such as memory maps.
 
@@ -91,6 +92,8 @@ class RowBlocks:
             Offsets of the linear predictors of the experts, as in `fit`.
         units : array of shape (n_samples,), default=None
             Units of the rows, as in `fit`, which must be next to each other.
+        known_experts : array of shape (n_samples,) or (n_samples, n_experts), default=None
+            Experts of rows for which they are known, as in `fit`.
 
         Returns
         -------
@@ -115,7 +118,7 @@ class RowBlocks:
                 "X must be an array that is read when it is sliced, such as a memory map; got "
                 f"{type(X).__name__}. Pass it to fit as it is, or yield its parts in RowBlocks."
             )
-        arrays = [X, y, sample_weight, offset, units]
+        arrays = [X, y, sample_weight, offset, units, known_experts]
         return cls(lambda: _slices(lambda: arrays), classes)
 
     @classmethod
@@ -128,6 +131,7 @@ class RowBlocks:
         *,
         offset: Sequence[Any] | None = None,
         units: Sequence[Any] | None = None,
+        known_experts: Sequence[Any] | None = None,
     ) -> Self:
         """Blocks of `.npy` files, which are not loaded: one block is in memory at a time.
 
@@ -143,6 +147,8 @@ class RowBlocks:
             Files of offsets of the linear predictors of the experts.
         units : list of paths, default=None
             Files of the units of the rows. No unit may be in two files.
+        known_experts : list of paths, default=None
+            Files of the experts of rows for which they are known.
 
         Returns
         -------
@@ -150,7 +156,7 @@ class RowBlocks:
             Blocks of about 16 megabytes, each from one file.
         """
         missing = [None] * len(X)
-        optional = sample_weight, offset, units
+        optional = sample_weight, offset, units, known_experts
         files = [X, y, *(missing if paths is None else paths for paths in optional)]
 
         def factory() -> Iterator[tuple[Any, ...]]:
@@ -169,14 +175,15 @@ class RowBlocks:
         *,
         offset: str | list[str] | None = None,
         units: str | None = None,
+        known_experts: str | list[str] | None = None,
     ) -> Self:
         """Blocks of the row groups of Parquet files, read through pyarrow.
 
         Parameters
         ----------
         paths : path or list of paths
-            Files with the same columns. The features are all columns except those of target,
-            weights, offset and units.
+            Files with the same columns. The features are all columns except those that the
+            other arguments name.
         target : str or list of str
             Column or columns of the target.
         sample_weight : str, default=None
@@ -187,6 +194,8 @@ class RowBlocks:
             Column of the offset of the linear predictors of the experts, or one for each output.
         units : str, default=None
             Column of the units. No unit may be in two row groups.
+        known_experts : str or list of str, default=None
+            Column of the numbers of known experts, or one of booleans for each expert.
 
         Returns
         -------
@@ -195,7 +204,7 @@ class RowBlocks:
         """
         parquet = import_parquet("RowBlocks.from_parquet")
         files = list(paths) if isinstance(paths, list | tuple) else [paths]
-        columns = [target, sample_weight, offset, units]
+        columns = [target, sample_weight, offset, units, known_experts]
         no_features = [
             name
             for names in columns
@@ -222,6 +231,7 @@ class RowBlocks:
         *,
         offset: Any = None,
         units: Any = None,
+        known_experts: Any = None,
     ) -> DaskBlocks:
         """Blocks of Dask collections, whose statistics are computed on the workers.
 
@@ -244,6 +254,8 @@ class RowBlocks:
             Offsets of the linear predictors of the experts, as in `fit`.
         units : dask array or series, or array of shape (n_samples,), default=None
             Units of the rows, as in `fit`. No unit may be in two chunks.
+        known_experts : dask collection or array, default=None
+            Experts of rows for which they are known, as in `fit`.
 
         Returns
         -------
@@ -253,11 +265,12 @@ class RowBlocks:
         Raises
         ------
         ValueError
-            If the rows or partitions of y, of the weights, of the offset or of the units differ
-            from those of X, or if chunk sizes that are needed are unknown.
+            If the rows or partitions of another argument differ from those of X, or if chunk sizes
+            that are needed are unknown.
         """
         dask = import_dask("RowBlocks.from_dask")
         optional = {"sample_weight": sample_weight, "offset": offset, "units": units}
+        optional["known_experts"] = known_experts
         given = {name: values for name, values in optional.items() if values is not None}
         collections = {"X": X, "y": y} | given
         as_block = dask.delayed(partial(_block_of, list(collections)))
@@ -340,10 +353,15 @@ def _block_of(names: list[str], *values: Any) -> tuple[Any, ...]:
 
 
 def _block(
-    X: Any, y: Any, sample_weight: Any = None, offset: Any = None, units: Any = None
+    X: Any,
+    y: Any,
+    sample_weight: Any = None,
+    offset: Any = None,
+    units: Any = None,
+    known_experts: Any = None,
 ) -> tuple[Any, ...]:
     """The shortest tuple that holds what is not None."""
-    values = X, y, sample_weight, offset, units
+    values = X, y, sample_weight, offset, units, known_experts
     given = [i for i, value in enumerate(values) if value is not None]
     return values[: given[-1] + 1]
 
@@ -359,7 +377,8 @@ def _slices(arrays: Callable[[], list[Any]]) -> Iterator[tuple[Any, ...]]:
     closed.
     """
     X, *others = arrays()
-    for name, values in zip(("y", "sample_weight", "offset", "units"), others, strict=True):
+    names = "y", "sample_weight", "offset", "units", "known_experts"
+    for name, values in zip(names, others, strict=True):
         if values is not None and len(values) != len(X):
             raise ValueError(
                 f"{name} must have one value for each row of X; got {len(values)} for {len(X)} "

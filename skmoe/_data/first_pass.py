@@ -45,6 +45,7 @@ class FirstPass(NamedTuple):
     classes: Array | None
     sample_factor: float = 1.0  # by which the units of the sample stand for all units
     n_units: int | None = None
+    n_known: int = 0  # of the rows, or units
 
 
 class FirstPassStatistics(NamedTuple):
@@ -58,6 +59,7 @@ class FirstPassStatistics(NamedTuple):
     sample: Rows  # the rows with the smallest random keys, in the order of the keys
     keys: Array  # of rows, the same for the rows of a unit
     unit_labels: Array | None = None  # of all units
+    n_known: int = 0  # of the rows, or units
 
 
 class PassOptions(NamedTuple):
@@ -112,6 +114,7 @@ def first_pass(
         classes,
         factor,
         None if labels is None else len(labels),
+        statistics.n_known,
     )
 
 
@@ -160,6 +163,7 @@ def _summarize_block(
         block._replace(unit=None),
         keys,
         labels,
+        block.n_known,
     )
     return n_rows, _subsample(options.n_sample, statistics)
 
@@ -188,6 +192,7 @@ def _merge_statistics(
         concat([one.sample, other.sample]),
         np.concatenate([one.keys, other.keys]),
         merge_optional(np.union1d, one.unit_labels, other.unit_labels),
+        one.n_known + other.n_known,
     )
     return _subsample(n_sample, statistics)
 

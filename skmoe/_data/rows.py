@@ -54,6 +54,14 @@ class Rows(NamedTuple):
         """Groups of rows that are on one side of every fold: of the user, and units."""
         return join_groups(self.group, self.unit)
 
+    @property
+    def n_known(self) -> int:
+        """Number of rows, or units, of which something is known."""
+        if self.possible is None:
+            return 0
+        known = ~self.possible.all(axis=1)
+        return int(known.sum()) if self.unit is None else len(np.unique(self.unit[known]))
+
     def take(self, index: Array | slice) -> Rows:
         """The rows at an index."""
         fields: dict[str, Any] = {}

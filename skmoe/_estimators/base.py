@@ -28,11 +28,7 @@ from skmoe._estimators.fitting.monitor import (
     make_monitors,
     with_callbacks,
 )
-from skmoe._estimators.fitting.numbering import (
-    in_final_order,
-    is_order_of_user,
-    previous_to_continue,
-)
+from skmoe._estimators.fitting.numbering import in_final_order
 from skmoe._estimators.fitting.partial_fit import StreamingMixin
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.methods.dask import supports_dask
@@ -47,7 +43,7 @@ from skmoe._estimators.parameters.tasks import Task
 from skmoe._estimators.rows.metadata_routing import make_router
 from skmoe._estimators.rows.training_data import FitOptions, TrainingData
 from skmoe._estimators.rows.unit_checks import validate_units
-from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes
+from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes, previous_fit
 from skmoe._estimators.saving.serialization import SerializationMixin
 from skmoe._estimators.selection.n_experts import with_selected_n_experts
 from skmoe._inference.labels import feature_labels
@@ -346,9 +342,8 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         """`fit` of `Rows`, or of validated `TrainingData`, with an observer of its iterations."""
         fixed, given, selected = with_selected_n_experts(self, given)
         params = fixed._validate_parameters()
-        possible = (given if isinstance(given, Rows) else given.rows).possible
         options = FitOptions(
-            previous=previous_to_continue(self, params.warm_start, possible is not None),
+            previous=previous_fit(self, params.warm_start),
             noise_variance=noise_variance,
             ends_at_maximum=ends_at_maximum,
         )
@@ -359,10 +354,11 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         *start_monitors, monitor = make_monitors(problem, task, names, int(self.verbose))
         monitor.on_iteration = on_iteration
         run, starts = fit_starts(em_problem, self.combine, start_monitors, monitor, self.n_jobs)
-        model, previous = run.model or em_problem.model, options.previous
+        model, previous = run.model or em_problem.model, problem.previous
         usage = expert_usage(model, run.params, split_into_blocks(em_problem.rows))
-        keeps_order = is_order_of_user(params, em_problem.rows)
-        model, final_run, usage, order = in_final_order(keeps_order, previous, model, run, usage)
+        is_known = "n_known_" in problem.attributes
+        in_order = in_final_order(params, previous, model, run, usage, is_known)
+        model, final_run, usage, order = in_order
         attributes = attributes_of_fit(problem, final_run, model, usage, starts) | selected
         attributes["_training_state"] = attributes["_training_state"]._replace(
             numbering=order, cross_fit_cache=problem.make_cache(run.params)

@@ -32,12 +32,13 @@ def known_shares(possible: Array) -> Array:
 def start_from_known(
     init_data: InitData, X: Array, Y: Array, weight: Array, rng: np.random.Generator
 ) -> Array:
-    """Responsibilities (K, n) of rows, or units, of which something is known.
+    """Responsibilities (K, n) of rows, or units, of which the expert is known.
 
     Experts without such rows get a random partition of the others; without such experts the others
     are left to no expert.
     """
-    shares = known_shares(init_data.rows.possible)  # type: ignore[arg-type]
+    possible: Array = init_data.rows.possible  # type: ignore[assignment]
+    shares = np.where(possible.sum(axis=0) == 1, possible, 0.0)
     others = np.flatnonzero(~shares.any(axis=0))
     without = np.flatnonzero(~shares.any(axis=1))
     if len(without) and len(others):

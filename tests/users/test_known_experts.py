@@ -185,6 +185,18 @@ def test_a_stream_keeps_the_numbers():
     assert (moe.responsibilities(X, Y).argmax(axis=1) == REGIMES).mean() > 0.8
 
 
+def test_dask_collections_hold_known_experts():
+    array = pytest.importorskip("dask.array")
+    chunks = [array.from_array(values, chunks=100) for values in (Y, KNOWN)]
+    table = array.from_array(X, chunks=(100, 2))
+    moe = fit_quietly(regressor(max_iter=500), table, chunks[0], known_experts=chunks[1])
+    whole = fitted_case("known experts")
+    assert moe.n_known_ == whole.n_known_
+    assert_allclose(moe.predict(X), whole.predict(X), atol=1e-2)
+    log_density = moe.score_samples(table, chunks[0], known_experts=chunks[1]).compute()
+    assert_allclose(log_density, moe.score_samples(X, Y, known_experts=KNOWN), atol=1e-9)
+
+
 def test_a_fit_is_resumed_with_the_same_known_experts_only(tmp_path):
     path, moe = tmp_path / "fit.joblib", regressor(max_iter=500)
     whole = fit_quietly(clone(moe), X, Y, known_experts=KNOWN)

@@ -19,7 +19,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import DaskBlocks, RowBlocks
 from skmoe.gates import SoftmaxGate
-from support.fits import CASES, FIXED, fit_quietly, short_fit
+from support.fits import ALL_CASES, CASES, FIXED, fit_quietly, short_fit
 from support.fits import X as CASE_X
 from support.refusals import assert_fit_refused, assert_refused, refusal
 
@@ -35,6 +35,13 @@ def blocks_of(ends, *values, make=np.asarray, **options):
             yield make(X), *others
 
     return RowBlocks(factory, **options)
+
+
+def blocks_of_case(case):
+    """The rows of a case in three blocks."""
+    _, y, given = ALL_CASES[case]
+    names = "sample_weight", "offset", "units", "known_experts"
+    return blocks_of([70, 150, 300], CASE_X, y, *map(given.get, names))
 
 
 def separated(n_rows=120):
@@ -126,6 +133,7 @@ NEED_ALL_ROWS = [name for name in CASES if "trees" in name or name in ("base", "
 # Averages are not continued, and penalties that are found differ in more than round-off.
 OTHERS = [*NEED_ALL_ROWS, "found penalties"]
 CONTINUED = [name for name in CASES if name not in OTHERS and "average" not in name]
+CONTINUED += ["known experts", "known experts of classes", "known experts of units"]
 
 
 @pytest.mark.parametrize("case", CONTINUED)
@@ -134,9 +142,8 @@ def test_iterations_over_blocks_equal_those_in_memory(case):
 
     Curvatures of the softmax are sums in single precision, whose order the blocks change.
     """
-    _, y, given = CASES[case]
-    weight, units = given.get("sample_weight"), given.get("units")
-    blocks = blocks_of([70, 150, 300], CASE_X, y, weight, None, units)
+    _, y, given = ALL_CASES[case]
+    blocks = blocks_of_case(case)
     start = copy.deepcopy(short_fit(case)).set_params(warm_start=True, max_iter=2, tol=0.0)
     start.set_params(alpha=0.3, gate_alpha=2.0)  # so that parameters still change
     of_blocks = fit_quietly(copy.deepcopy(start), blocks)
@@ -153,10 +160,8 @@ def test_iterations_over_blocks_equal_those_in_memory(case):
 
 @pytest.mark.parametrize("case", [case for case in CONTINUED if case != "routing"])
 def test_fits_of_blocks_that_have_converged_are_at_the_maximum(case):
-    moe, y, given = CASES[case]
-    weight, units = given.get("sample_weight"), given.get("units")
-    blocks = blocks_of([70, 150, 300], CASE_X, y, weight, None, units)
-    moe = fit_quietly(clone(moe).set_params(max_iter=2000), blocks)
+    moe, y, given = ALL_CASES[case]
+    moe = fit_quietly(clone(moe).set_params(max_iter=2000), blocks_of_case(case))
     assert moe.converged_
     assert moe.inference(CASE_X, y, **given).max_shift <= 0.01
 
@@ -380,7 +385,7 @@ def test_from_arrays_refuses_what_is_no_array(make):
     assert_refused(refusal(RowBlocks.from_arrays, make(X), y), "X must", make.__name__, "fit")
 
 
-@pytest.mark.parametrize("name", ["y", "sample_weight", "offset", "units"])
+@pytest.mark.parametrize("name", ["y", "sample_weight", "offset", "units", "known_experts"])
 @pytest.mark.parametrize("n_rows", [119, 127])
 def test_from_arrays_refuses_arrays_of_other_lengths(name, n_rows):
     X, y = separated()
@@ -426,7 +431,8 @@ SECOND_BLOCK = {
     "offset": (lambda X, y: (X, y, None, y), "block 1 must have an offset like", "zeros"),
     "a list": (lambda X, y: [X, y], "block 1 must be a tuple (X, y)", "list"),
     "one entry": (lambda X, y: (X,), "block 1 must be a tuple (X, y)", "tuple"),
-    "six entries": (lambda X, y: (X, y, *[None] * 4), "block 1 must be a tuple", "tuple"),
+    "seven entries": (lambda X, y: (X, y, *[None] * 5), "block 1 must be a tuple", "tuple"),
+    "known experts": (lambda X, y: (X, y, *[None] * 3, y), "block 1: known_experts must", "float"),
 }
 
 
@@ -533,7 +539,9 @@ def test_options_that_blocks_do_not_take_are_refused_with_a_remedy(options, word
     assert all(word in message for word in words), message
 
 
-@pytest.mark.parametrize("name", ["y", "sample_weight", "offset", "units", "groups"])
+@pytest.mark.parametrize(
+    "name", ["y", "sample_weight", "offset", "units", "groups", "known_experts"]
+)
 def test_what_blocks_hold_is_not_passed_beside_them(name):
     X, y = rows()
     message = refusal(MixtureOfExpertsRegressor(2).fit, blocks_of([120], X, y), **{name: y})

@@ -22,6 +22,7 @@ def table(n_rows=90):
         "sample_weight": rng.integers(0, 3, size=n_rows).astype(float),
         "offset": 0.3 * rng.normal(size=n_rows),
         "units": np.arange(n_rows) // 3,
+        "known_experts": np.full(n_rows, -1),
     }
     return X, values
 
@@ -40,7 +41,7 @@ def test_npy_files_hold_the_rows_of_arrays(tmp_path):
         for path, part in zip(paths[name], np.split(array, [30, 60]), strict=True):
             np.save(path, part)
     blocks = RowBlocks.from_npy(**paths)
-    assert [len(block) for block in blocks] == [5, 5, 5]
+    assert [len(block) for block in blocks] == [6, 6, 6]
     for i, expected in enumerate([X, *values.values()]):
         assert_array_equal(np.concatenate([block[i] for block in blocks]), expected)
     whole = fit_quietly(one_expert(), X, **values)
@@ -57,10 +58,11 @@ def test_parquet_files_hold_the_rows_of_frames(tmp_path):
     X, values = table()
     frame = pd.DataFrame(X, columns=["a", "b"]).assign(count=values["y"], size=values["offset"])
     frame = frame.assign(weight=values["sample_weight"], customer=values["units"])
+    frame["regime"] = values["known_experts"]
     paths = [tmp_path / "one.parquet", tmp_path / "two.parquet"]
     frame[:60].to_parquet(paths[0], row_group_size=30, index=False)
     frame[60:].to_parquet(paths[1], index=False)
-    options = {"offset": "size", "units": "customer"}
+    options = {"offset": "size", "units": "customer", "known_experts": "regime"}
     blocks = RowBlocks.from_parquet(paths, "count", "weight", **options)
     assert [len(block[1]) for block in blocks] == [30, 30, 30]
     moe = fit_quietly(one_expert(), blocks)
@@ -70,7 +72,7 @@ def test_parquet_files_hold_the_rows_of_frames(tmp_path):
     # Several columns of a target, and a single path.
     (X_block, y_block), _ = RowBlocks.from_parquet(paths[0], ["count", "size"])
     assert y_block.shape == (30, 2)
-    assert list(X_block.columns) == ["a", "b", "weight", "customer"]
+    assert list(X_block.columns) == ["a", "b", "weight", "customer", "regime"]
 
 
 @pytest.mark.parametrize("package", ["pyarrow", "dask"])

@@ -7,13 +7,12 @@ arithmetic of the previous fit bit for bit, and then to the order that the user 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from skmoe._data.rows import Dataset
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.rows.warm_start import PreviousFit, previous_fit
+from skmoe._estimators.rows.warm_start import PreviousFit
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.model import MixtureModel, Params, Usage
 from skmoe._numerics.typing import Array
@@ -24,15 +23,12 @@ from skmoe.protocols import SupportsReordering, has_capability
 SHARE_RTOL = 1e-3
 
 
-def previous_to_continue(
-    estimator: Any, warm_start: bool, numbers_are_known: bool
-) -> PreviousFit | None:
+def previous_to_continue(previous: PreviousFit, numbers_are_known: bool) -> PreviousFit:
     """The fit that a warm start continues, with its experts as EM has numbered them.
 
     If known experts are given, they have the numbers that the user has seen.
     """
-    previous = previous_fit(estimator, warm_start)
-    if previous is None or previous.training_state.numbering is None:
+    if previous.training_state.numbering is None:
         return previous
     if numbers_are_known:
         return previous._replace(training_state=previous.training_state._replace(numbering=None))
@@ -50,31 +46,25 @@ class NumberedFit(NamedTuple):
     numbering: tuple[int, ...] | None  # number of each expert within EM; None if it is the same
 
 
-def is_order_of_user(params: FitParameters, rows: Any) -> bool:
-    """Whether the user has numbered the experts, of which the rows of a fit may be known.
-
-    A list of experts and initial responsibilities number them too.
-    """
-    is_list = params.estimators is not None and len(params.estimators) > 1
-    is_known = isinstance(rows, Dataset) and rows.possible is not None
-    return is_list or is_known or not isinstance(params.init, str)
-
-
 def in_final_order(
-    keeps_order: bool,
+    params: FitParameters,
     previous: PreviousFit | None,
     model: MixtureModel,
     run: EMResult,
     usage: Usage,
+    numbers_are_known: bool,
 ) -> NumberedFit:
     """The fit with its experts in descending order of their shares, or in the order that is kept.
 
-    Kept is the order of the previous fit, once it has ended, and that of the user.
+    Kept is the order of the previous fit, once it has ended, and that of the user: of a list of
+    experts, of known experts, or of initial responsibilities.
     """
+    is_list = params.estimators is not None and len(params.estimators) > 1
+    of_user = is_list or numbers_are_known or not isinstance(params.init, str)
     parts, numbering = (model.gate, model.experts), None
     if previous is not None and previous.has_ended:
         numbering = previous.training_state.numbering
-    elif not keeps_order and all(has_capability(part, SupportsReordering) for part in parts):
+    elif not of_user and all(has_capability(part, SupportsReordering) for part in parts):
         numbering = tuple(order_by_share(model, run.params, usage.mean_gate_prob).tolist())
     if numbering is None:
         return NumberedFit(model, run, usage, None)

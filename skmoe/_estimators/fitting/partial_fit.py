@@ -42,7 +42,7 @@ from skmoe._estimators.parameters.conflicts import (
 )
 from skmoe._estimators.parameters.parameters import FitParameters, check_init
 from skmoe._estimators.parameters.part_parameters import family_of
-from skmoe._estimators.rows.known_experts import check_known_experts, n_known
+from skmoe._estimators.rows.known_experts import check_known_experts
 from skmoe._estimators.rows.row_buffer import RowBuffer, merge_rows
 from skmoe._estimators.rows.training_data import (
     FitOptions,
@@ -308,9 +308,9 @@ def _next_batch(estimator: Any, state: OnlineState, batch: Rows, half_life: floa
     attributes = {name: previous[name] for name in FIRST_BATCH_ATTRIBUTES if name in previous}
     if batch.unit is not None:
         attributes["n_units_"] = previous.get("n_units_", 0) + int(batch.unit.max()) + 1
-    if batch.possible is not None or "n_known_" in previous:
-        known = 0 if batch.possible is None else n_known(batch.possible, batch.unit)
-        attributes["n_known_"] = previous.get("n_known_", 0) + known
+    n_known = previous.get("n_known_", 0) + batch.n_known
+    if n_known:
+        attributes["n_known_"] = n_known
     rows = preprocessor.transform_units(batch)
     return StreamFit(attributes, preprocessor, online.update(state, rows), rows)
 

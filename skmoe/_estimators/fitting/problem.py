@@ -23,10 +23,11 @@ from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.row_checks import check_same_outputs, check_two_classes
 from skmoe._data.rows import Dataset, RawFeatures, Rows, select_raw_features, subset_units
 from skmoe._data.scaling import design_matrix, fit_feature_range, fit_standardization
+from skmoe._estimators.fitting.numbering import previous_to_continue
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.tasks import TrainingTarget, check_same_classes, identity_scaling
-from skmoe._estimators.rows.known_experts import check_rows_are_possible
+from skmoe._estimators.rows.known_experts import check_known_experts, check_rows_are_possible
 from skmoe._estimators.rows.training_data import (
     MAX_INIT_ROWS,
     NO_OPTIONS,
@@ -72,6 +73,7 @@ class FitProblem(NamedTuple):
     # Experts and their parameters, where those of the EM problem are given densities.
     stacked_models: tuple[Experts, Any] | None = None
     penalties: tuple[Penalty, ...] = ()
+    previous: PreviousFit | None = None  # that a warm start continues
 
     @property
     def log_jacobian(self) -> float:
@@ -127,6 +129,7 @@ def _build_from_blocks(
         partial(check_support, params),
         partial(validate_offset, params),
         partial(check_units_of_block, params),
+        partial(check_known_experts, n_experts=params.n_experts),
     )
     checker = BlockChecker(task.is_classification, *checks)
     summary = first_pass(blocks, checker, task.class_weight, MAX_INIT_ROWS, params.seed())
@@ -142,7 +145,8 @@ def _build_from_blocks(
         check_same_rows(before.feature_scaling, summary.feature_scaling)
         check_same_rows(before.target_scaling, summary.target_scaling)
     n_units = {} if summary.n_units is None else {"n_units_": summary.n_units}
-    attributes = data.attributes | n_units
+    n_known = {"n_known_": summary.n_known} if summary.n_known else {}
+    attributes = data.attributes | n_units | n_known
     data = data._replace(first_pass=summary, attributes=attributes, options=options)
     if options.previous is not None:
         data = _continue(data, options.previous)
@@ -153,6 +157,7 @@ def _build_from_blocks(
 
 def _continue(data: TrainingData, previous: PreviousFit) -> TrainingData:
     """Data of a warm start, with the parameters of the previous fit in the place of `init`."""
+    previous = previous_to_continue(previous, "n_known_" in data.attributes)
     before = previous.fitted.preprocessor
     check_n_features(data.X.shape[1], before.n_features)
     if before.target_scaling is not None:
@@ -163,7 +168,8 @@ def _continue(data: TrainingData, previous: PreviousFit) -> TrainingData:
         check_same_classes(data.attributes["classes_"], previous.classes)
     names = previous.expert_names
     attributes = data.attributes | ({} if names is None else {"_expert_names": names})
-    return data._replace(init=previous.fitted.params, attributes=attributes)
+    options = data.options._replace(previous=previous)
+    return data._replace(init=previous.fitted.params, attributes=attributes, options=options)
 
 
 def _add_extra_features(
@@ -261,7 +267,14 @@ def _assemble(
     if previous is not None:
         em_problem = _warm_start(em_problem, params.penalties, previous, cache)
     attributes = data.attributes | {"n_experts_": params.n_experts}
-    return FitProblem(em_problem, preprocessor, attributes, key, penalties=params.penalties)
+    return FitProblem(
+        em_problem,
+        preprocessor,
+        attributes,
+        key,
+        penalties=params.penalties,
+        previous=previous,
+    )
 
 
 def _warm_start(

@@ -87,10 +87,6 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "responsibilities are those of rows in memory",
         'Use a named init such as "auto".',
     ),
-    (BLOCKS, KNOWN_EXPERTS): (
-        "the blocks have no place for it",
-        "Pass an array, or leave it out.",
-    ),
     ("top_k", KNOWN_EXPERTS): (
         "the known expert of a row may not be among the most probable ones",
         "Use top_k=None.",
@@ -105,7 +101,7 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
     ),
     ("an argument with a value for each row", BLOCKS): (
         "the blocks of a RowBlocks hold it",
-        "Leave it at None, and yield (X, y, sample_weight, offset, units) from the factory.",
+        "Leave it at None, and yield it with (X, y) from the factory.",
     ),
     (SELECTION, TEST, "a list as family"): (
         "a list has an entry for each of a given number of experts",

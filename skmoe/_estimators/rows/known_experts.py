@@ -95,12 +95,6 @@ def with_n_experts(rows: Rows, number: int) -> Rows:
     return rows._replace(possible=np.hstack([rows.possible, others]))
 
 
-def n_known(possible: Array, units: Array | None) -> int:
-    """Number of rows, or units, of which something is known."""
-    known = ~possible.all(axis=1)
-    return int(known.sum()) if units is None else len(np.unique(units[known]))
-
-
 def check_rows_are_possible(params: FitParameters, experts: Experts, rows: Dataset) -> None:
     """Some expert must be possible for all rows of a unit, and for a row of which one is known."""
     if rows.units is None and rows.possible is None:

@@ -57,7 +57,7 @@ from skmoe._estimators.parameters.part_parameters import (
 )
 from skmoe._estimators.parameters.slopes import expert_columns_and_slopes
 from skmoe._estimators.parameters.tasks import Task, TrainingTarget
-from skmoe._estimators.rows.known_experts import check_known_experts, n_known
+from skmoe._estimators.rows.known_experts import check_known_experts
 from skmoe._estimators.rows.metadata_routing import make_routes
 from skmoe._estimators.rows.unit_checks import (
     check_gate_columns,
@@ -65,7 +65,7 @@ from skmoe._estimators.rows.unit_checks import (
     validate_units_of_fit,
 )
 from skmoe._estimators.rows.warm_start import PreviousFit
-from skmoe._mixture.initialization import INITIALIZERS, InitData, make_init_data
+from skmoe._mixture.initialization import INITIALIZERS, InitData, known_first, make_init_data
 from skmoe._mixture.model import Params
 from skmoe._numerics.typing import Array, Design
 
@@ -170,7 +170,8 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
         chosen["rows without units"] = "rows without units"
     if isinstance(given.X, RowBlocks):
         by_row = {"y": given.y, "sample_weight": given.weight, "offset": given.offset}
-        for name, values in (by_row | {"units": given.unit}).items():
+        by_row |= {"units": given.unit, "known_experts": given.possible}
+        for name, values in by_row.items():
             if values is not None:
                 chosen["an argument with a value for each row"] = (
                     f"{name} as {type(values).__name__}"
@@ -215,11 +216,12 @@ def validate_training_data(
         attributes["n_units_"] = len(np.unique(unit[weight > 0.0]))
         check_init_of_units(init, unit)
     possible = check_known_experts(given.possible, params.n_experts, weight, unit)
-    if possible is not None:
-        attributes["n_known_"] = n_known(possible, unit)
     group = metadata.pop("groups", None)
+    rows = Rows(X, y, weight, offset, unit, group, metadata, possible)
+    if rows.n_known:
+        attributes["n_known_"] = rows.n_known
     return TrainingData(
-        Rows(X, y, weight, offset, unit, group, metadata, possible),
+        rows,
         X,
         init if isinstance(init, str) else init.T,
         attributes,
@@ -379,6 +381,7 @@ def _with_encoder(params: FitParameters, data: TrainingData) -> TrainingData:
 def rows_in_blocks(estimator: Any, params: FitParameters, given: Rows) -> Rows:
     """Large memory maps and Dask collections as row blocks; other rows as they are."""
     by_row: dict[str, Any] = {"offset": given.offset, "units": given.unit}
+    by_row["known_experts"] = given.possible
     blocks: Any
     if is_dask(given.X):
         blocks = RowBlocks.from_dask(given.X, given.y, given.weight, **by_row)
@@ -389,12 +392,12 @@ def rows_in_blocks(estimator: Any, params: FitParameters, given: Rows) -> Rows:
         blocks = RowBlocks.from_arrays(given.X, given.y, given.weight, **by_row)
     else:
         return given
-    return Rows(blocks, group=given.group, metadata=given.metadata, possible=given.possible)
+    return Rows(blocks, group=given.group, metadata=given.metadata)
 
 
 def _can_be_divided(given: Rows) -> bool:
     """Whether rows are many, in arrays, and those of a unit are next to each other."""
-    arrays = (given.y, given.weight, given.offset)
+    arrays = (given.y, given.weight, given.offset, given.possible)
     if len(given.X) <= MAX_INIT_ROWS or given.y is None:
         return False
     if any(values is not None and np.ndim(values) == 0 for values in arrays):
@@ -512,7 +515,9 @@ def make_init_rows(
     if init_design is None:  # estimators have no coefficients
         size = _init_sample_size(rows, target.init_targets, params.n_experts)
     if rows.units is None:
-        sampled = np.sort(rng.permutation(len(index))[:size])
+        possible = None if rows.possible is None else rows.possible[:, index]
+        order = known_first(rng.permutation(len(index)), possible, size)
+        sampled = np.sort(order[:size])
         index, weight = index[sampled], weight[sampled]
         # Penalties must have the same weight relative to the sample as to all rows.
         sample = subset(rows, index, weight * (rows.weight.sum() / weight.sum()))
@@ -526,7 +531,7 @@ def _sample_units(rows: Dataset, size: int, rng: np.random.Generator) -> tuple[D
     """A random sample of units with at most about `size` rows, and the indices of these."""
     units = rows.units
     assert units is not None
-    order = rng.permutation(len(units.starts))
+    order = known_first(rng.permutation(len(units.starts)), rows.possible, size)
     n_kept = max(int(np.searchsorted(np.cumsum(units.sizes[order]), size, side="right")), 2)
     kept = np.sort(order[:n_kept])
     index = units.rows_of(kept)

@@ -24,6 +24,7 @@ from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._estimator_params import EstimatorParams
 from skmoe.experts._generalized_linear import GeneralizedLinearStatistics
+from skmoe.experts._joint_normal import JointNormalParams
 from skmoe.experts._linear import LinearStatistics
 from skmoe.experts._linear_families import GeneralizedLinearParams
 from skmoe.experts._logistic import LogisticParams, LogisticStatistics
@@ -41,7 +42,7 @@ OTHER_TYPES = (
     *(MixtureOfExpertsClassifier, MixtureOfExpertsRegressor),
     *(GatedStackingClassifier, GatedStackingRegressor),
     *(AverageParams, ConstantParams, EstimatorParams, GeneralizedLinearParams, LogisticParams),
-    *(NoParams, SoftmaxParams),
+    *(JointNormalParams, NoParams, SoftmaxParams),
     *(ConstantStatistics, GeneralizedLinearStatistics, LinearStatistics, LogisticStatistics),
     *(Moments, OnlineState, RowBuffer, Rows, SoftmaxStatistics),
     *(CrossFittedExperts, CrossFittedFamilyExperts, Encoder, ExtraFeatures, MeanFamily),

@@ -97,6 +97,10 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     dispersion_alpha : float, "auto" or None, default=None
         L2 penalty on the slopes of log dispersions, for standardised features. Try 0.1 to 100.
         "auto", which is None, maximises the evidence; on a `base` None is 1.
+    covariance_type : {"diag", "full"}, default="diag"
+        Noise of several outputs, given the expert: independent, or with a full covariance matrix,
+        as in `GaussianMixture`. "full" needs `family="normal"`, or "lognormal" for correlated
+        logarithms. `dispersion="shared"` then shares the matrix. See "Several outputs".
     dispersion_prior : float or "auto", default=10.0
         Strength, in rows, of the inverse-gamma prior on each noise variance, or other dispersion
         (counts and ratings have none). Try 1 to 100; raise it if an expert fits a few rows exactly.
@@ -190,6 +194,9 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Variance of y about the mean of each expert with normal noise, in squared units of y. Of
         estimators it is out-of-fold, and NaN if they have a density of their own, as mixtures have.
+    expert_covariance_ : ndarray of shape (n_experts, n_outputs, n_outputs)
+        With `covariance_type="full"`: covariance matrix of the outputs, or of their logarithms,
+        about the means of each expert.
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
         If the number was selected: numbers tried, and held-out log-likelihoods or minus criteria.
     n_experts_score_errors_ : ndarray of shape (n_numbers,)
@@ -310,6 +317,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         dispersion: str = "per_expert",
         dispersion_features: Any = None,
         dispersion_alpha: float | str | None = None,
+        covariance_type: str = "diag",
         dispersion_prior: float | str = 10.0,
         init: Any = "auto",
         n_init: int | str = "auto",
@@ -341,6 +349,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         self.dispersion = dispersion
         self.dispersion_features = dispersion_features
         self.dispersion_alpha = dispersion_alpha
+        self.covariance_type = covariance_type
         self.dispersion_prior = dispersion_prior
         self.init = init
         self.n_init = n_init

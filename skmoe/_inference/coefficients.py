@@ -61,7 +61,7 @@ class ListedBlock(NamedTuple):
     def is_log(self) -> bool:
         """Whether the values are logs of dispersions, or of probabilities of a constant gate."""
         is_probability = self.expert is None and not self.can_separate and self.reference is None
-        return self.block.is_dispersion or is_probability
+        return not self.block.is_tested or is_probability
 
     def select(self, values: Array) -> Array:
         """Those of all values (V, W, ...) whose terms are listed; of logits the log odds."""
@@ -98,7 +98,6 @@ def list_blocks(
     columns = np.arange(len(scaling.scale))[used]
     columns = columns[columns < preprocessor.n_features]
     names = [INTERCEPT, *(labels.features[j] for j in columns)]
-    named_responses = list(responses) if len(responses) > 1 else [""]
     unit = np.ones(len(responses)) if target_scaling is None else target_scaling.scale
     rows = [model.experts.blocks_of(k) for k in range(model.n_experts)]
     main = [(k, own) for k, row in enumerate(rows) for own in row if own and own.is_main]
@@ -121,9 +120,11 @@ def list_blocks(
             of_several = (of_terms == k).sum(axis=0) > 1
             has_ratio = np.where(of_several, shares_ratios, block.has_ratios)
             has_ratio[0] = False  # of the intercept
+            own_responses = block.responses(responses)
+            own_unit = unit if len(own_responses) == len(unit) else np.ones(len(own_responses))
             terms = [
                 Term(_part(of_terms[:, i] == k, len(main), labels), response, own_names[i])
-                for response in named_responses
+                for response in (own_responses if len(responses) > 1 else [""])
                 for i in np.flatnonzero(is_listed)
             ]
             can_separate = block.is_main and model.experts.can_separate
@@ -137,7 +138,7 @@ def list_blocks(
                     has_ratio,
                     own,
                     _unstandardization_matrix(scaling, own),
-                    unit,
+                    own_unit,
                     slice(start, end),
                     can_separate,
                 )

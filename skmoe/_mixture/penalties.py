@@ -334,7 +334,8 @@ def updated_penalties(
         wanted = wanted and hasattr(part, "predictor_squares")
         if wanted and slopes["alpha"].covariances.ndim == 3:
             scales = part.scales(params[i], statistics)
-            found["predictor_squares"] = _predictor_squares(part, slopes["alpha"], scales)
+            squares = _predictor_squares(part, slopes["alpha"], scales)
+            found["predictor_squares"] = part.added_squares(params[i], squares)
         for penalty in own:
             if penalty.is_of_scales:
                 scales = part.scales(params[i], statistics)
@@ -419,7 +420,7 @@ def _sums_of_squares(experts: Any, slopes: Slopes, scales: Any) -> tuple[Array, 
     return squares, rows, determined
 
 
-def _predictor_squares(experts: Any, slopes: Slopes, scales: Any) -> tuple[tuple[float, ...], ...]:
+def _predictor_squares(experts: Any, slopes: Slopes, scales: Any) -> Array:
     """Squares that the uncertainty of the slopes adds to those of the residuals.
 
     With S squares of n rows, of which the slopes and the intercept take g, the variance of the
@@ -428,5 +429,4 @@ def _predictor_squares(experts: Any, slopes: Slopes, scales: Any) -> tuple[tuple
     """
     squares, rows, determined = _sums_of_squares(experts, slopes, scales)
     freedom = np.maximum(1.0 - (determined + 1.0) / np.maximum(rows, TINY), MIN_FREEDOM)
-    added = np.nan_to_num(squares * (1.0 / freedom - 1.0))  # nothing without a scale
-    return tuple(map(tuple, added.tolist()))
+    return np.nan_to_num(squares * (1.0 / freedom - 1.0))  # nothing without a scale

@@ -14,6 +14,7 @@ from skmoe.distributions._counts import CountMixtureDistribution
 from skmoe.distributions._gamma import GammaComponents
 from skmoe.distributions._general import GeneralMixtureDistribution
 from skmoe.distributions._inverse_gaussian import InverseGaussianComponents
+from skmoe.distributions._joint import JointComponents
 from skmoe.distributions._lognormal import LogNormalComponents
 from skmoe.distributions._nested import concatenate_components
 from skmoe.distributions._normal import MixtureDistribution, NormalComponents
@@ -32,6 +33,7 @@ __all__ = [
     "GammaComponents",
     "GeneralMixtureDistribution",
     "InverseGaussianComponents",
+    "JointComponents",
     "LogNormalComponents",
     "MixtureDistribution",
     "NegativeBinomialComponents",

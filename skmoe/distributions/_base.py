@@ -14,12 +14,15 @@ from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _sums
 from skmoe.distributions._component_functions import Block, Component
+from skmoe.distributions._joint import draw_outputs, joint_log_density
 
 
 class RowMixtures(ABC):
     """Mixtures of components, one for each row and output, that share weights over the outputs."""
 
     weights: Array
+    # Correlation matrices of the outputs in each component, (C, m, m); None if independent.
+    correlations: Array | None = None
 
     @property
     @abstractmethod
@@ -133,6 +136,26 @@ class RowMixtures(ABC):
             discrete distributions it is the log probability.
         """
         return self._at(y, self._logpdf)
+
+    def joint_logpdf(self, y: ArrayLike) -> Array:
+        """Joint log density of all outputs, as `score_samples` has it.
+
+        The components have all outputs in common, so that outputs are dependent even where they are
+        independent within each component.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,), (n_samples, n_outputs) or with n_values in between
+            Values of all outputs for each row, or several along a second axis.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,) or (n_samples, n_values)
+            Of a single output it is `logpdf`.
+        """
+        parts = list(self._components())
+        found = self._at(y, lambda points: joint_log_density(parts, self.correlations, points))
+        return found if self._single else found[..., 0]
 
     def pdf(self, y: ArrayLike) -> Array:
         """Density: the exponential of `logpdf`.
@@ -343,18 +366,56 @@ class RowMixtures(ABC):
         shape = len(self), 1 if size is None else int(size)
         levels = np.cumsum(self.weights, axis=1)
         chosen = np.zeros(shape, dtype=int)
-        drawn = rng.uniform(size=shape) * levels[:, -1:]
+        uniform = rng.uniform(size=shape) * levels[:, -1:]
         for level in levels.T[:-1]:
-            chosen += drawn >= level[:, None]
+            chosen += uniform >= level[:, None]
         draws = np.empty(shape if self._single else (*shape, self._n_outputs))
         start = 0
         for family, parameters in self._blocks:
             stop = start + parameters[0].shape[1]
             rows, columns = np.nonzero((chosen >= start) & (chosen < stop))
             of_block = chosen[rows, columns] - start
-            draws[rows, columns] = family.draw(rng, *(v[rows, of_block] for v in parameters))
+            drawn = tuple(v[rows, of_block] for v in parameters)
+            matrices = None if self.correlations is None else self.correlations[start:stop]
+            draws[rows, columns] = draw_outputs(rng, family, drawn, matrices, of_block)
             start = stop
         return draws[:, 0] if size is None else draws
+
+    # --- scores of all outputs together ---
+
+    def energy_score(self, y: ArrayLike, n_draws: int = 200, random_state: Any = 0) -> Array:
+        """Energy score of observed values: the CRPS of several outputs together [1]_.
+
+        It is the mean distance of a draw from the observed values, less half of that of two draws.
+        It depends on the units of the outputs: those with large values have large weights.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed values, one for each row.
+        n_draws : int, default=200
+            Number of pairs of draws for each row.
+        random_state : int, RandomState instance or None, default=0
+            Source of randomness.
+
+        Returns
+        -------
+        energy_score : ndarray of shape (n_samples,)
+            Scores in the units of y; smaller is better.
+
+        References
+        ----------
+        .. [1] T. Gneiting and A. E. Raftery (2007), "Strictly proper scoring rules, prediction, and
+           estimation", Journal of the American Statistical Association 102, 359-378.
+        """
+        rng, observed = check_random_state(random_state), np.asarray(y, dtype=float)
+        observed, total = observed.reshape(len(self), self._n_outputs), np.zeros(len(self))
+        for _ in range(n_draws):
+            one, other = (self.rvs(None, rng).reshape(observed.shape) for _ in range(2))
+            distances = (one - observed, other - observed, other - one)
+            near, far, apart = (np.linalg.norm(d, axis=1) for d in distances)
+            total += 0.5 * (near + far - apart)
+        return total / n_draws
 
 
 # --- checks ---

@@ -34,7 +34,9 @@ class ComponentFunctions:
     `crps` is the continuous ranked probability score of one component. `atoms` are the values of
     probability above zero, if there are finitely many, and `bounds` the points where the density
     jumps. The atoms of a family with `counts` are all counts. In a family with `location_scale`,
-    a + b Y is of the family if Y is.
+    a + b Y is of the family if Y is. `normal_score` is the increasing function of points under
+    which the distribution is standard normal, and `from_normal_score` its inverse, for families
+    with dependent outputs.
 
     A continuous family needs no formulas for quantiles, mode and score: where there are none, they
     are found by bisection, by golden sections, and by quadrature.
@@ -54,6 +56,8 @@ class ComponentFunctions:
     crps: Callable[..., Array] = None  # type: ignore[assignment]
     atoms: Callable[..., tuple[Array, ...]] = _no_points
     bounds: Callable[..., tuple[Array, ...]] = _no_points
+    normal_score: Callable[..., Array] = None  # type: ignore[assignment]
+    from_normal_score: Callable[..., Array] = None  # type: ignore[assignment]
     discrete: bool = False
     counts: bool = False
     location_scale: bool = False

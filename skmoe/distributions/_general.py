@@ -14,6 +14,7 @@ from skmoe.distributions._base import RowMixtures, check_weights
 from skmoe.distributions._component_functions import Block
 from skmoe.distributions._diversity import integrated_variance, mean_score
 from skmoe.distributions._general_searches import highest_points, quantiles
+from skmoe.distributions._joint import correlations
 from skmoe.distributions._nested import NestedComponents
 from skmoe.distributions._rows import map_rows, mixture_weights
 from skmoe.distributions._sums import log_weighted_sum
@@ -87,6 +88,7 @@ class GeneralMixtureDistribution(RowMixtures):
         _check_parts(self._parts, self._gate_prob, single_output)
         self.weights = mixture_weights([part.weight for part in self._parts], self._gate_prob)
         check_weights(self.weights)
+        self.correlations = None if single_output else correlations(self._parts)
         blocks = [part.block() for part in self._parts]
         if single_output:
             blocks = [

@@ -60,6 +60,8 @@ LOGNORMAL = ComponentFunctions(
     upper_quantile=lambda q, log_mean, log_std: np.exp(log_mean - log_std * ndtri(q)),
     crps=_crps,
     draw=_draw,
+    normal_score=_z,
+    from_normal_score=lambda score, log_mean, log_std: np.exp(log_mean + log_std * score),
 )
 
 

@@ -21,6 +21,7 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions._base import RowMixtures, check_shapes, check_weights
 from skmoe.distributions._component_functions import Block, ComponentFunctions
 from skmoe.distributions._components import Components
+from skmoe.distributions._joint import JointComponents
 from skmoe.distributions._sums import flat_block
 
 
@@ -50,6 +51,8 @@ NORMAL = ComponentFunctions(
     upper_quantile=lambda q, mean, std: mean - std * ndtri(q),
     crps=_crps,
     draw=_draw,
+    normal_score=lambda y, mean, std: (y - mean) / std,
+    from_normal_score=lambda score, mean, std: mean + std * score,
     location_scale=True,
 )
 
@@ -118,6 +121,8 @@ class MixtureDistribution(RowMixtures):
         Means of the components.
     stds : array-like of the same shape as `means`
         Standard deviations of the components, positive.
+    correlations : array-like of shape (n_components, n_outputs, n_outputs), default=None
+        Correlation matrices of the outputs in each component; None for independent outputs.
 
     Raises
     ------
@@ -140,10 +145,17 @@ class MixtureDistribution(RowMixtures):
     array([[-1.13,  1.13]])
     """
 
-    def __init__(self, weights: ArrayLike, means: ArrayLike, stds: ArrayLike) -> None:
+    def __init__(
+        self,
+        weights: ArrayLike,
+        means: ArrayLike,
+        stds: ArrayLike,
+        correlations: ArrayLike | None = None,
+    ) -> None:
         self.weights = np.asarray(weights, dtype=float)
         self.means = np.asarray(means, dtype=float)
         self.stds = np.asarray(stds, dtype=float)
+        self.correlations = None if correlations is None else np.asarray(correlations, dtype=float)
         _check_components(self.weights, self.means, self.stds)
 
     @property
@@ -151,9 +163,10 @@ class MixtureDistribution(RowMixtures):
         return (Block(NORMAL, (self.means, self.stds)),)
 
     def _take(self, rows: Any) -> Self:
-        return type(self)(self.weights[rows], self.means[rows], self.stds[rows])
+        weights, means, stds = (values[rows] for values in (self.weights, self.means, self.stds))
+        return type(self)(weights, means, stds, self.correlations)
 
-    def as_components(self) -> NormalComponents:
+    def as_components(self) -> NormalComponents | JointComponents:
         """These distributions as those of one expert of another mixture.
 
         Returns
@@ -162,7 +175,8 @@ class MixtureDistribution(RowMixtures):
             Weights and parameters of the components, whose last axis counts the rows.
         """
         mean, std = (v.reshape(*self.weights.shape, -1) for v in (self.means, self.stds))
-        return NormalComponents(self.weights.T, mean.transpose(1, 2, 0), std.transpose(1, 2, 0))
+        normal = NormalComponents(self.weights.T, mean.transpose(1, 2, 0), std.transpose(1, 2, 0))
+        return normal if self.correlations is None else JointComponents(normal, self.correlations)
 
     # --- densities ---
 

@@ -11,6 +11,7 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions._count_families import NegativeBinomialComponents, PoissonComponents
 from skmoe.distributions._counts import CountMixtureDistribution
 from skmoe.distributions._general import GeneralMixtureDistribution
+from skmoe.distributions._joint import correlations, marginals
 from skmoe.distributions._nested import flatten_components
 from skmoe.distributions._normal import MixtureDistribution, NormalComponents
 from skmoe.distributions._point_mass import PointMassComponents
@@ -62,11 +63,12 @@ def predictive_distribution(
     array([3.])
     """
     parts, gate_prob = flatten_components(parts, gate_prob)
-    if all(isinstance(part, NormalComponents) for part in parts):
+    if all(isinstance(part, NormalComponents) for part in marginals(parts)):
         return MixtureDistribution(
             mixture_weights([part.weight for part in parts], gate_prob),
-            mixture_parameters([part.mean for part in parts], single_output),
-            mixture_parameters([part.std for part in parts], single_output),
+            mixture_parameters([part.mean for part in marginals(parts)], single_output),
+            mixture_parameters([part.std for part in marginals(parts)], single_output),
+            None if single_output else correlations(parts),
         )
     counts = [_counts(part) for part in parts]
     if any(count is None for count in counts):

@@ -10,7 +10,7 @@ import numpy as np
 from skmoe._numerics.typing import Array
 
 # Fields of components that all rows share.
-SHARED_FIELDS = ("values",)
+SHARED_FIELDS = ("values", "correlation")
 
 
 def expand_rows(values: Array, rows: Array, n_rows: int, fill: float) -> Array:
@@ -27,16 +27,22 @@ def _of_rows(component: Any) -> list[bool]:
 
 def map_rows(component: Any, function: Callable[[Array], Array]) -> Any:
     """Components with a function applied to all fields that have an axis of rows."""
+    if not isinstance(component, tuple):
+        return function(component)
     fields = zip(component, _of_rows(component), strict=True)
-    return type(component)(*(function(values) if rows else values for values, rows in fields))
+    return type(component)(
+        *(map_rows(values, function) if rows else values for values, rows in fields)
+    )
 
 
 def concatenate_rows(parts: Sequence[Any]) -> Any:
     """Components of all rows from those of row blocks."""
     first = parts[0]
+    if not isinstance(first, tuple):
+        return np.concatenate(parts, axis=-1)
     fields = zip(zip(*parts, strict=True), _of_rows(first), strict=True)
     return type(first)(
-        *(np.concatenate(values, axis=-1) if rows else values[0] for values, rows in fields)
+        *(concatenate_rows(values) if rows else values[0] for values, rows in fields)
     )
 
 

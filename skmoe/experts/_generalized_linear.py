@@ -348,7 +348,9 @@ class GeneralizedLinearExperts(LinearInference):
                 coef[experts] *= y_map.slope[:, None]
                 coef[experts, :, -1] += y_map.shift
                 log_dispersion[experts, :, dispersions[0]] += 2.0 * np.log(y_map.slope)
-        return GeneralizedLinearParams(rescale_coefficients(coef, x_map), log_dispersion)
+        return params._replace(
+            coef=rescale_coefficients(coef, x_map), log_dispersion=log_dispersion
+        )
 
     def rescale_surrogate(
         self,

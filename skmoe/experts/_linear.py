@@ -23,7 +23,10 @@ from skmoe.protocols import Dispersion
 
 
 class LinearStatistics(NamedTuple):
-    """Sums: weight (K,), residuals times features (K, m, d), squared residuals (K, m)."""
+    """Sums: weight (K,), residuals times features (K, m, d), squared residuals (K, m).
+
+    Of joint normal outputs the last are products of residuals, (K, m, m).
+    """
 
     weight: Array
     gradient: Array

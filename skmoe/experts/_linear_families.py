@@ -464,7 +464,11 @@ class LinearFamilies(Experts):
 
     # --- the prior, and the parameters that it allows ---
 
-    def init_params(self, n_experts: int, n_columns: int) -> GeneralizedLinearParams:
+    def init_params(self, n_experts: int, n_columns: int) -> Any:
+        """Slopes of zero, and dispersions of the target without features, within bounds."""
+        return self.project(self.first_params(n_experts, n_columns))
+
+    def first_params(self, n_experts: int, n_columns: int) -> Any:
         """Slopes of zero, and dispersions of the target without features."""
         coef = np.zeros((n_experts, self._n_outputs, n_columns))
         log_dispersion = np.zeros((*coef.shape[:2], self.layout.size))
@@ -475,7 +479,7 @@ class LinearFamilies(Experts):
                 log_dispersion[experts, :, index] = start
             if family.has_scale:
                 log_dispersion[experts, :, indices[0]] += np.log(self._target_variance(number))
-        return self.project(GeneralizedLinearParams(coef, log_dispersion))
+        return GeneralizedLinearParams(coef, log_dispersion)
 
     def constants(self, n_experts: int, n_outputs: int, n_columns: int) -> FitConstants:
         """What is the same for all parameters of a shape."""

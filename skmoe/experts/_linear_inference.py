@@ -163,6 +163,10 @@ class LinearInference(LinearFamilies):
         total = np.maximum(rows, TINY) * np.exp(constants.log_scale(params))
         return np.maximum(1.0 - squares / total, MIN_NOISE_SHARE)
 
+    def added_squares(self, params: GeneralizedLinearParams, squares: Array) -> Any:
+        """The field `predictor_squares` from squares (K, m) of each expert and output."""
+        return tuple(map(tuple, squares.tolist()))
+
     def scales(self, params: GeneralizedLinearParams, statistics: Any) -> tuple[Array, Array]:
         """Scales relative to the variance of the working target, and their rows, (K, m).
 
@@ -212,24 +216,24 @@ class LinearInference(LinearFamilies):
         constants, log_dispersion = self._constants(params), params.log_dispersion
         at_bound = (log_dispersion <= constants.flat) | (log_dispersion >= constants.high)
         dispersions = self.layout.coordinates(np.moveaxis(at_bound, 0, -1).swapaxes(0, 1)).T
-        at_bound = np.hstack([np.zeros((len(dispersions), params.coef[0].size), bool), dispersions])
-        return at_bound | is_held(*self.signed_coordinates(params))
+        held, start = is_held(*self.signed_coordinates(params)), params.coef[0].size
+        held[:, start : start + dispersions.shape[1]] |= dispersions
+        return held
 
-    def moved(self, params: GeneralizedLinearParams, change: Array) -> GeneralizedLinearParams:
+    def moved(self, params: GeneralizedLinearParams, change: Array) -> Any:
         """The parameters after a change (K, P) of the coordinates of inference."""
-        coef, log_dispersion = params
-        n_coefficients = coef[0].size
+        coef, n_coefficients = params.coef, params.coef[0].size
         of_positions = self.layout.from_coordinates(change[:, n_coefficients:].T, coef.shape[1])
-        return GeneralizedLinearParams(
-            coef + change[:, :n_coefficients].reshape(coef.shape),
-            log_dispersion + np.transpose(of_positions, (2, 1, 0)),
+        return params._replace(
+            coef=coef + change[:, :n_coefficients].reshape(coef.shape),
+            log_dispersion=params.log_dispersion + np.transpose(of_positions, (2, 1, 0)),
         )
 
     def signed_coordinates(self, params: GeneralizedLinearParams) -> tuple[Array, Array]:
         """The coefficients of each expert, and their signs."""
         n_experts, n_outputs, n_columns = params.coef.shape
         constants, size = self._constants(params), n_outputs * n_columns
-        values, signs = np.zeros((2, n_experts, size + params.log_dispersion[0].size))
+        values, signs = np.zeros((2, *self.coordinate_holders(params).shape))
         values[:, :size] = params.coef.reshape(n_experts, -1)
         own_signs = np.where(constants.holders < 0, 0.0, constants.signs)
         signs[constants.has_predictor, :size] = np.tile(own_signs, n_outputs)[

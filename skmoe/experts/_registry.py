@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skmoe.experts._generalized_linear import GeneralizedLinearExperts
+from skmoe.experts._joint_normal import JointNormalExperts
 from skmoe.experts._linear import LinearExperts
 from skmoe.experts._logistic import LogisticExperts
 from skmoe.protocols import Experts
@@ -14,3 +15,6 @@ EXPERTS: dict[str, dict[str, type[Experts]]] = {
 
 # Forms of the mean, by name, that can have any family of conditional distributions of y.
 ANY_FAMILY: dict[str, type[Experts]] = {"linear": GeneralizedLinearExperts}
+
+# The same with one multivariate distribution of several outputs.
+JOINT_OUTPUTS: dict[str, type[Experts]] = {"linear": JointNormalExperts}

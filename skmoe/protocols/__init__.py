@@ -17,7 +17,7 @@ name what is missing.
 
 from skmoe._numerics.evidence import Slopes
 from skmoe._numerics.offset_design import split_offset
-from skmoe.protocols._blocks import RATIO_LINKS, Block, Dispersion, LinearPredictor
+from skmoe.protocols._blocks import RATIO_LINKS, Block, Correlation, Dispersion, LinearPredictor
 from skmoe.protocols._capabilities import (
     SupportsDispersionEvidence,
     SupportsDistribution,
@@ -39,6 +39,7 @@ __all__ = [
     "RATIO_LINKS",
     "Block",
     "ChoiceModel",
+    "Correlation",
     "Dispersion",
     "Experts",
     "Gate",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, ClassVar
 
 import numpy as np
@@ -54,6 +55,8 @@ class LinearPredictor:
     """
 
     is_dispersion: ClassVar[bool] = False
+    # Whether zero is a hypothesis about the coefficients.
+    is_tested: ClassVar[bool] = True
 
     parameter: str = ""
     params: str = "coef"
@@ -63,6 +66,10 @@ class LinearPredictor:
     penalty: str = "alpha"
     contrasts: Any = None
     columns: tuple[int, ...] | None = None
+
+    def responses(self, outputs: Sequence[str]) -> list[str]:
+        """What has coefficients: each output or class."""
+        return list(outputs)
 
     @property
     def is_main(self) -> bool:
@@ -146,13 +153,14 @@ class Dispersion:
     ['dispersion_', 'df_']
     """
 
-    # It has no slopes, and zero is no hypothesis about its log.
+    # It has no slopes.
     is_dispersion: ClassVar[bool] = True
     is_main: ClassVar[bool] = False
     has_ratios: ClassVar[bool] = False
     ratio_of: ClassVar[str] = ""
     penalty: ClassVar[str] = ""
     contrasts: ClassVar[None] = None
+    is_tested: ClassVar[bool] = False
 
     term: str
     attribute: str
@@ -164,6 +172,10 @@ class Dispersion:
     def attribute_names(self) -> tuple[str, ...]:
         """The fitted attribute."""
         return (self.attribute,)
+
+    def responses(self, outputs: Sequence[str]) -> list[str]:
+        """What has a number: each output."""
+        return list(outputs)
 
     def numbers(self, attributes: Mapping[str, Any], n_parts: int) -> Array:
         """The numbers from the fitted attributes, (K, V)."""
@@ -186,6 +198,52 @@ class Dispersion:
     def derivatives(self, unstandardize: Array, unit: Array) -> Array:
         """Derivatives of the logs by the coordinates, which differ by constants."""
         return np.eye(len(unit))
+
+
+@dataclass(frozen=True)
+class Correlation(Dispersion):
+    """A block of the correlations of each pair of outputs, reported as Fisher's z.
+
+    Standard errors and confidence intervals of z, the inverse hyperbolic tangent of a correlation,
+    are more exact than those of the correlation itself. A correlation of zero has z = 0.
+
+    See Also
+    --------
+    Dispersion : A block of a number for each expert and output.
+
+    Examples
+    --------
+    >>> from skmoe.protocols import Correlation
+    >>> Correlation().responses(["y0", "y1", "y2"])
+    ['y0, y1', 'y0, y2', 'y1, y2']
+    """
+
+    is_tested: ClassVar[bool] = True
+
+    term: str = "atanh(correlation)"
+    attribute: str = "expert_covariance_"
+    name: str = "correlation"
+    params: str = "fisher_z"
+
+    def responses(self, outputs: Sequence[str]) -> list[str]:
+        """Each pair of outputs."""
+        return [", ".join(pair) for pair in combinations(outputs, 2)]
+
+    def numbers(self, attributes: Mapping[str, Any], n_parts: int) -> Array:
+        """Correlations from the fitted covariances, (K, P)."""
+        covariance = np.asarray(attributes[self.attribute])
+        std = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+        correlation = covariance / (std[:, :, None] * std[:, None, :])
+        first, second = np.triu_indices(std.shape[1], 1)
+        return np.asarray(correlation[:, first, second])
+
+    def values(self, attributes: Mapping[str, Any], n_parts: int, columns: Array) -> Array:
+        """Fisher's z from the fitted attributes, (K, P, 1)."""
+        return np.arctanh(self.numbers(attributes, n_parts))[..., None]
+
+    def n_coordinates(self, n_responses: int, n_columns: int) -> int:
+        """Number of coordinates: one for each pair of outputs."""
+        return n_responses * (n_responses - 1) // 2
 
 
 Block = LinearPredictor | Dispersion

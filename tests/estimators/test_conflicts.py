@@ -69,6 +69,8 @@ PARAMETERS = {
     "a list of different families": {"family": ["normal", "student_t"]},
     "a family without a mean": {"family": "ordinal"},
     'dispersion="shared"': {"dispersion": "shared"},
+    'covariance_type="full"': {"covariance_type": "full"},
+    'a family other than "normal" and "lognormal"': {"family": "poisson"},
     'cross_fit="oob"': {"cross_fit": "oob"},
     "an expert without out-of-bag predictions": {
         "expert": [RandomForestRegressor(oob_score=True), Ridge()]

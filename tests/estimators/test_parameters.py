@@ -86,6 +86,7 @@ PARAMETERS = {
         ["normals", None, 3, ["normal"], ["normal"] * 5, Gamma],
     ),
     "dispersion": (["per_expert", "shared"], ["each", None, True]),
+    "covariance_type": (["diag", "full"], ["tied", None, True]),
     "class_weight": (
         [None, "balanced", {0: 1.0, 1: 0.0}],
         ["even", 3, {0: -1.0, 1: 1.0}, {0: "a", 1: 1}, {5: 1.0}],

@@ -482,7 +482,11 @@ def coefficient(moe, term):
         return moe.gate_coef_[k, columns.index(term.name)]
     of_all = term.part == "all experts"
     k = 0 if of_all else names.index(term.part)
-    responses = [str(c) for c in getattr(moe, "classes_", ())] or [f"y{i}" for i in range(2)]
+    responses = [str(c) for c in getattr(moe, "classes_", ())] or [f"y{i}" for i in range(3)]
+    if term.name == "atanh(correlation)":
+        i, j = (responses.index(name) for name in term.response.split(", "))
+        covariance = moe.expert_covariance_[k]
+        return np.arctanh(covariance[i, j] / np.sqrt(covariance[i, i] * covariance[j, j]))
     response = responses.index(term.response) if term.response else 0
     if term.name == "(Intercept)":
         return np.ravel(moe.expert_intercept_[k])[response]

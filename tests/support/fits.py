@@ -25,6 +25,9 @@ X = np.random.default_rng(0).normal(size=(N_ROWS, 2))
 # Three regimes with about 20, 50 and 30 % of the rows.
 PREDICTOR = np.select([X[:, 0] < -0.85, X[:, 0] < 0.5], [1 - X[:, 1], 2 * X[:, 1]], -1.0)
 Y = PREDICTOR + 0.2 * np.random.default_rng(1).normal(size=N_ROWS)
+# Outputs with dependent noise.
+JOINT = np.column_stack([Y, 2.0 * Y + X[:, 0], X[:, 0] - Y])
+JOINT += np.random.default_rng(2).normal(size=(N_ROWS, 3)) * [0.1, 0.2, 0.3]
 CLASSES = (PREDICTOR + 0.3 * np.random.default_rng(1).logistic(size=N_ROWS) > 0).astype(int)
 UNITS = np.arange(N_ROWS) // 2
 # The regimes of some rows, whose numbers are not those by share.
@@ -63,6 +66,12 @@ CASES |= {
     "trees of classes": (classifier(expert="tree", max_iter=10), CLASSES, {}),
     "gamma trees": (regressor(expert="tree", family="gamma", max_iter=5), np.exp(Y), {}),
     "outputs": (regressor(), np.column_stack([Y, X[:, 0]]), {}),
+    "joint outputs": (regressor(covariance_type="full"), JOINT, {}),
+    "joint lognormal outputs": (
+        regressor(covariance_type="full", family="lognormal", dispersion="shared"),
+        np.exp(JOINT[:, :2]),
+        {},
+    ),
     "routing": (regressor(top_k=1), Y, {}),
     "balance": (regressor(balance=1.0), Y, {}),
     "shared noise": (regressor(dispersion="shared"), Y, {}),

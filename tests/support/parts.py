@@ -4,8 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmoe.experts import GeneralizedLinearExperts, LinearExperts, LogisticExperts
-from skmoe.families import FAMILIES, Ordinal, StudentT
+from skmoe.experts import (
+    GeneralizedLinearExperts,
+    JointNormalExperts,
+    LinearExperts,
+    LogisticExperts,
+)
+from skmoe.families import FAMILIES, LogNormal, Normal, Ordinal, StudentT
 from skmoe.gates import GATES
 from skmoe.protocols import Experts
 from support.expert_kinds import GENERALIZED, example
@@ -126,6 +131,16 @@ def _experts():
         yield f"linear, two outputs{', shared dispersions' if shared else ''}", (linear, Y)
         signed = linear.with_options({"signs": (1, -1, 0)})
         yield f"linear, two outputs, signs{', shared dispersions' if shared else ''}", (signed, Y)
+        for family, y in ((Normal(), np.vstack([Y, Y[0] - Y[1]])), (LogNormal(), np.exp(Y))):
+            joint = JointNormalExperts(
+                (family,),
+                shared_dispersion=shared,
+                **PRIOR,
+                noise_variance=(0.8, 1.3, 1.0)[: len(y)],
+                variance_floor=(1e-6,) * len(y),
+            )
+            name = f"joint {family.name}{', shared dispersions' if shared else ''}"
+            yield name, (joint.fitted_to(DESIGN, y, WEIGHT, no_scaling(len(y))), y)
     for n_classes in (2, 3):
         codes = np.random.default_rng(n_classes).integers(0, n_classes, size=N_ROWS)
         yield f"{n_classes} classes", (LogisticExperts(0.7, n_classes), codes)
@@ -166,7 +181,7 @@ def without_predictor(experts):
 def dispersions(experts, k=None):
     """Dispersions of an expert, or of any."""
     blocks = experts.blocks if k is None else experts.blocks_of(k)
-    return [block for block in blocks if block is not None and block.is_dispersion]
+    return [block for block in blocks if block is not None and not block.is_tested]
 
 
 def scale_of(experts, params, k):
@@ -175,6 +190,13 @@ def scale_of(experts, params, k):
         return np.ones(params.coef.shape[1])
     place, *_ = experts.layout.positions(experts.families[k % len(experts.families)])
     return np.exp(params[1][k][:, place])
+
+
+def covariance_of(experts, params, k):
+    """The covariance of the outputs under expert k, (m, m); the identity without a scale."""
+    if hasattr(params, "covariance"):
+        return params.covariance[k]
+    return np.diag(scale_of(experts, params, k))
 
 
 def has_scale(experts, k):

@@ -13,6 +13,7 @@ import numpy as np
 from skmoe._data.checks import shown
 from skmoe._data.sklearn_adapter import has_density
 from skmoe._estimators.parameters.slopes import is_for_each_expert
+from skmoe.experts._joint_normal import JOINT_FAMILIES
 from skmoe.experts._registry import ANY_FAMILY
 from skmoe.families import Family, Normal
 from skmoe.protocols import Experts, Gate
@@ -25,6 +26,7 @@ KNOWN_EXPERTS, KNOWN_AS_BOOLEANS = "known_experts", "known_experts as booleans"
 OFFSET, FAMILY = "an offset", 'a family other than "normal"'
 SIGNS, SLOPES = "monotonic_cst", "features of some experts"
 FAMILIES, WARM_START = "a list of different families", "warm_start=True"
+FULL = 'covariance_type="full"'
 SEVERAL_STARTS = 'combine="average" or "best_converged"'
 
 # What does not go together: each of some options with the last one, and reason and remedy. The
@@ -178,6 +180,21 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         '"ard" finds a penalty for each feature in each expert',
         'Use alpha="auto".',
     ),
+    (
+        "shared_features",
+        "dispersion_features",
+        SIGNS,
+        SLOPES,
+        FAMILIES,
+        ESTIMATORS,
+        "an expert with a density of its own",
+        'a family other than "normal" and "lognormal"',
+        FULL,
+    ): (
+        "it is one matrix for each linear expert with normal noise, or normal logarithms, whose "
+        "slopes are its own",
+        'Use covariance_type="diag".',
+    ),
     (FAMILIES, ESTIMATORS): (
         "estimators have one family in common",
         'Give that, or use expert="linear" for all experts.',
@@ -245,6 +262,7 @@ VALUES: dict[str, tuple[str, tuple[Any, ...]]] = {
     SELECTION: ("n_experts", ("auto", "aic", "bic", "icl")),
     'alpha="ard"': ("alpha", ("ard",)),
     'dispersion="shared"': ("dispersion", ("shared",)),
+    FULL: ("covariance_type", ("full",)),
     'cross_fit="oob"': ("cross_fit", ("oob",)),
     'class_weight="balanced"': ("class_weight", ("balanced",)),
     "class_weight": ("class_weight", ()),
@@ -320,6 +338,8 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
     if tuple(families) != (Normal(),):
         option = Choice("family", estimator.family)
         chosen[FAMILY] = option
+        if any(family.name not in JOINT_FAMILIES for family in families):
+            chosen['a family other than "normal" and "lognormal"'] = option
         if len(families) > 1:
             chosen[FAMILIES] = option
         if not any(family.has_dispersion for family in families):

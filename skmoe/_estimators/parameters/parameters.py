@@ -49,6 +49,9 @@ N_COSTLY_STARTS = 4
 # Largest number of starts, each of which has a seed, a callback task and a trace.
 MAX_N_INIT = 10_000
 
+# Noise of several outputs: independent given the expert, or with a covariance matrix.
+COVARIANCES_OF_OUTPUTS = ("diag", "full")
+
 # Tolerance on the sums of given initial responsibilities.
 INIT_SUM_TOL = 1e-6
 
@@ -152,6 +155,10 @@ def validate_parameters(
     check_choice("combine", estimator.combine, ("best", "best_converged", "average"))
     of_experts = [penalty for penalty in penalties.values() if penalty.part == "experts"]
     options = {penalty.fields[0]: penalty.value for penalty in of_experts} | task.family_options()
+    if hasattr(estimator, "covariance_type"):
+        options["covariance_type"] = check_choice(
+            "covariance_type", estimator.covariance_type, COVARIANCES_OF_OUTPUTS
+        )
     family_option = getattr(estimator, "family", "normal")
     shared_features = getattr(estimator, "shared_features", None)
     dispersion_features = getattr(estimator, "dispersion_features", None)

@@ -19,7 +19,7 @@ from skmoe._estimators.parameters.tasks import Task
 from skmoe._mixture.model import Penalty
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
-from skmoe.experts._registry import ANY_FAMILY, EXPERTS
+from skmoe.experts._registry import ANY_FAMILY, EXPERTS, JOINT_OUTPUTS
 from skmoe.families import FAMILIES, Family, Normal
 from skmoe.gates._constant import ConstantGate
 from skmoe.gates._registry import GATES
@@ -46,8 +46,10 @@ def resolve_experts(
     check_length("expert", expert, n_experts)
     first, is_normal = entries[0], families == (Normal(),)
     is_linear = all(isinstance(entry, str) and entry in ANY_FAMILY for entry in entries)
-    if is_linear and not (is_normal and is_plain):
-        experts: Experts = ANY_FAMILY[first].from_options({**options, "families": families})
+    is_joint = options.get("covariance_type") == "full"
+    if is_linear and (is_joint or not (is_normal and is_plain)):
+        kinds = JOINT_OUTPUTS if is_joint else ANY_FAMILY
+        experts: Experts = kinds[first].from_options({**options, "families": families})
         return experts, None, None
     mean_family = None if is_normal else MeanFamily(families[0])
     of_one_kind = is_family(first) and not _is_estimator_name(first)

@@ -41,7 +41,7 @@ from skmoe.experts._generalized_linear import GeneralizedLinearExperts
 from skmoe.experts._linear import LinearExperts
 from skmoe.experts._linear_families import GeneralizedLinearParams
 from skmoe.experts._logistic import LogisticExperts
-from skmoe.experts._registry import ANY_FAMILY, EXPERTS
+from skmoe.experts._registry import ANY_FAMILY, EXPERTS, JOINT_OUTPUTS
 from skmoe.families import FAMILIES
 from skmoe.gates._averaged import AveragedGate
 from skmoe.gates._registry import GATES
@@ -55,7 +55,13 @@ VERSION = 2
 FORMER_PARAMETERS = {"specialize": True}
 
 # Parameters that documents of earlier releases lack, and that have their default there.
-LATER_PARAMETERS = {"max_n_experts", "dispersion_features", "dispersion_alpha", "monotonic_cst"}
+LATER_PARAMETERS = {
+    "max_n_experts",
+    "dispersion_features",
+    "dispersion_alpha",
+    "monotonic_cst",
+    "covariance_type",
+}
 
 # An encoded tuple without entries.
 EMPTY = {"type": "tuple", "values": []}
@@ -323,6 +329,7 @@ def part_types() -> dict[str, type]:
         AveragedGate,
         *GATES.values(),
         *ANY_FAMILY.values(),
+        *JOINT_OUTPUTS.values(),
         *experts,
         *FAMILIES.values(),
     ]

@@ -1,0 +1,95 @@
+"""Covariance matrices as log variances and Fisher's z of the correlations.
+
+For m variables there are P = m (m - 1) / 2 pairs, in the order of the upper triangle. These
+coordinates do not depend on the units of the variables, except for constants.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skmoe._numerics.typing import TINY, Array
+
+# Largest correlation with a finite Fisher's z.
+MAX_CORRELATION = 1.0 - 1e-12
+
+
+def pairs(n_variables: int) -> tuple[Array, Array]:
+    """Indices of both variables of each pair, (P,)."""
+    first, second = np.triu_indices(n_variables, 1)
+    return first, second
+
+
+def correlation_matrix(fisher_z: Array, n_variables: int) -> Array:
+    """Correlation matrices (..., m, m) from Fisher's z (..., P)."""
+    matrix = np.broadcast_to(
+        np.eye(n_variables), (*fisher_z.shape[:-1], *(n_variables,) * 2)
+    ).copy()
+    first, second = pairs(n_variables)
+    matrix[..., first, second] = matrix[..., second, first] = np.tanh(fisher_z)
+    return matrix
+
+
+def covariance_matrix(log_variance: Array, fisher_z: Array) -> Array:
+    """Covariance matrices (..., m, m)."""
+    std = np.exp(0.5 * log_variance)
+    correlation = correlation_matrix(fisher_z, std.shape[-1])
+    return std[..., :, None] * correlation * std[..., None, :]
+
+
+def covariance_coordinates(covariance: Array) -> tuple[Array, Array]:
+    """Log variances (..., m) and Fisher's z (..., P) of covariance matrices (..., m, m)."""
+    variance = np.maximum(np.diagonal(covariance, axis1=-2, axis2=-1), TINY)
+    first, second = pairs(variance.shape[-1])
+    scale = np.sqrt(variance[..., first]) * np.sqrt(variance[..., second])
+    correlation = np.clip(covariance[..., first, second] / scale, -MAX_CORRELATION, MAX_CORRELATION)
+    return np.log(variance), np.arctanh(correlation)
+
+
+def whitening(log_variance: Array, fisher_z: Array) -> tuple[Array, Array]:
+    """Matrices W (..., m, m) with W W' the inverse of a covariance, and log determinants (...)."""
+    values, vectors = np.linalg.eigh(correlation_matrix(fisher_z, log_variance.shape[-1]))
+    values = np.maximum(values, 1.0 - MAX_CORRELATION)
+    matrix = np.exp(-0.5 * log_variance)[..., None] * vectors / np.sqrt(values)[..., None, :]
+    return matrix, log_variance.sum(axis=-1) + np.log(values).sum(axis=-1)
+
+
+def with_least_eigenvalue(covariance: Array, floor: Array) -> Array:
+    """The nearest covariances, in likelihood, that exceed the diagonal `floor` (..., m).
+
+    The variance of no linear combination is smaller than under independent variables with the
+    variances `floor`.
+    """
+    std = np.sqrt(floor)
+    scale = std[..., :, None] * std[..., None, :]
+    values, vectors = np.linalg.eigh(covariance / scale)
+    raised = np.maximum(values, 1.0)
+    return scale * np.einsum("...ij,...j,...kj->...ik", vectors, raised, vectors)
+
+
+def least_eigenvalue(covariance: Array, floor: Array) -> Array:
+    """Smallest eigenvalue (...) of covariances in units of the variances `floor` (..., m)."""
+    std = np.sqrt(floor)
+    return np.linalg.eigvalsh(covariance / (std[..., :, None] * std[..., None, :]))[..., 0]
+
+
+def covariance_derivatives(log_variance: Array, fisher_z: Array) -> tuple[Array, Array]:
+    """First (T, m, m) and second (T, T, m, m) derivatives of a covariance by its T coordinates."""
+    covariance, n_variables = covariance_matrix(log_variance, fisher_z), len(log_variance)
+    first, second = pairs(n_variables)
+    size = n_variables + len(first)
+    unit = np.eye(n_variables)
+    share = 0.5 * (unit[:, :, None] + unit[:, None, :])  # of a log variance in each entry
+    gradient, hessian = (
+        np.zeros((size, *covariance.shape)),
+        np.zeros((size, size, *covariance.shape)),
+    )
+    gradient[:n_variables] = share * covariance
+    for number, (i, j) in enumerate(zip(first, second, strict=True), start=n_variables):
+        correlation = np.tanh(fisher_z[number - n_variables])
+        by_z = np.exp(0.5 * (log_variance[i] + log_variance[j])) * (1.0 - correlation**2)
+        gradient[number, [i, j], [j, i]] = by_z
+        hessian[number, number, [i, j], [j, i]] = -2.0 * correlation * by_z
+    hessian[:n_variables] = share[:, None] * gradient
+    hessian[:, :n_variables] = share * gradient[:, None]
+    return gradient, hessian

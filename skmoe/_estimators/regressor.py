@@ -91,9 +91,9 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     dispersion : {"per_expert", "shared"}, default="per_expert"
         Whether each expert has dispersion parameters of its own, such as its noise variance.
     dispersion_features : array-like, default=None
-        Columns on which the dispersion of each expert depends, such as its noise variance, among
-        the `expert_features`; None for the same dispersion in all rows. The log of the dispersion
-        is a linear predictor. See "Noise that depends on features" in the user guide.
+        Columns on which the dispersion of each expert depends, such as its noise variance; None
+        for the same dispersion in all rows. The log of the dispersion is a linear predictor. See
+        "Noise that depends on features" in the user guide.
     dispersion_alpha : float, "auto" or None, default=None
         L2 penalty on the slopes of log dispersions, for standardised features. Try 0.1 to 100.
         "auto", which is None, maximises the evidence; on a `base` None is 1.

@@ -181,14 +181,22 @@ def base_predictions(mixture: FittedMixture, X: Any) -> Array:
 
 
 def mean_derivatives(mixture: FittedMixture, X: Any, offset: Array | None) -> Array:
-    """Derivative of the mean of each expert by its linear predictor, (K, m, n), in units of y."""
+    """Derivatives of the mean of each expert by its linear predictors, (B, K, m, n), in units of y.
+
+    They are those by the linear predictor of the mean and, if it depends on that, of the log
+    dispersion.
+    """
     preprocessor, experts = mixture.preprocessor, mixture.model.experts
     parts = []
     for rows, _ in preprocessor.transform_blocks(Rows(X, offset=offset)):
-        derivative = experts.mean_derivative(mixture.params.experts, rows.expert_design)
+        at = mixture.params.experts, rows.expert_design
+        derivative, of_dispersion = (
+            experts.mean_derivative(*at),
+            experts.mean_derivative_by_dispersion(*at),
+        )
         if derivative is None:
-            derivative = np.ones_like(experts.mean(mixture.params.experts, rows.expert_design))
-        parts.append(derivative)
+            derivative = np.ones_like(experts.mean(*at))
+        parts.append(np.stack([derivative, *([] if of_dispersion is None else [of_dispersion])]))
     scaling = preprocessor.target_scaling
     scale = np.ones(1) if scaling is None else scaling.scale
     return scale[:, None] * np.concatenate(parts, axis=-1)
@@ -249,14 +257,19 @@ def explain_predictions(
     """Derivatives of predictions by the features, by name, from the fitted attributes.
 
     `gate` is (n, K), `means` (n, K) or (n, K, m), and `derivative` that of the means by the linear
-    predictors, of the same shape; None stands for one. The results are (n, p) or (n, m, p). The
+    predictors, (n, B, ...), as of `mean_derivatives`; None stands for one. The results are (n, p)
+    or (n, m, p). The
     effect of the gate is there for means, if the columns of `gate_coef_` are the features.
     """
     coef, gate_coef = attributes["expert_coef_"], attributes.get("gate_coef_")
     if derivative is None:
         explained = {"slope": np.einsum("nk,k...p->n...p", gate, coef)}
     else:
-        explained = {"slope": np.einsum("nk,nk...,k...p->n...p", gate, derivative, coef)}
+        of_dispersion = np.nan_to_num(attributes.get("expert_dispersion_coef_", 0.0))
+        parts = zip(np.moveaxis(derivative, 1, 0), (coef, of_dispersion), strict=False)
+        explained = {
+            "slope": sum(np.einsum("nk,nk...,k...p->n...p", gate, by, own) for by, own in parts)
+        }
     model, params, preprocessor = mixture
     if gate_coef is None or not model.experts.explains_mean:
         return explained

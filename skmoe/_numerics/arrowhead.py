@@ -40,11 +40,10 @@ def slope_holders(slopes: Sequence[Sequence[int]], has_slopes: Array, n_columns:
 
 
 def are_exchangeable(slopes: Sequence[Sequence[int]]) -> bool:
-    """Whether all experts have the same slopes: each its own of a column, or all a shared one."""
+    """Whether all experts have the same slopes: each its own of a column, or all one or none."""
     numbers = np.array(slopes, dtype=int, ndmin=2)
     is_own = (numbers == np.arange(len(numbers))[:, None]).all(axis=0)
-    is_shared = (numbers == numbers[:1]).all(axis=0) & (numbers >= 0).all(axis=0)
-    return bool((is_own | is_shared).all())
+    return bool((is_own | (numbers == numbers[:1]).all(axis=0)).all())
 
 
 def are_shared(slopes: Sequence[Sequence[int]]) -> bool:

@@ -18,6 +18,7 @@ from skmoe._numerics.signed_steps import with_signs
 from skmoe._numerics.typing import TINY, Alpha, Array
 from skmoe.experts._dispersion_features import DispersionLayout
 from skmoe.families import Family, Poisson
+from skmoe.families._base import DIFFERENCE_STEP
 from skmoe.protocols import (
     Block,
     Dispersion,
@@ -428,6 +429,20 @@ class LinearFamilies(Experts):
     def mean_derivative(self, params: GeneralizedLinearParams, design: Any) -> Array:
         """Derivative of the mean of each expert by its linear predictor, (K, m, n)."""
         return self._by_family(params, design, lambda family, *at: family.mean_derivative(*at))
+
+    def mean_derivative_by_dispersion(
+        self, params: GeneralizedLinearParams, design: Any
+    ) -> Array | None:
+        """Central differences; None if no mean depends on a dispersion that varies."""
+        if not any(map(self._has_varying_mean, self.families)):
+            return None
+        step = np.zeros(params.log_dispersion.shape[-1])
+        step[self.layout.n_slopes] = DIFFERENCE_STEP
+        ends = [
+            self.mean(params._replace(log_dispersion=params.log_dispersion + sign * step), design)
+            for sign in (1.0, -1.0)
+        ]
+        return (ends[0] - ends[1]) / (2.0 * DIFFERENCE_STEP)
 
     def _log_dispersion(
         self, group: FamilyGroup, params: GeneralizedLinearParams, design: Any

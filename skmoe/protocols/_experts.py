@@ -194,6 +194,13 @@ class Experts(Part):
         """
         return {}
 
+    def mean_derivative_by_dispersion(self, params: Any, design: Design) -> Array | None:
+        """Derivative of the mean by the predictor of the log dispersion, (K, m, n).
+
+        Default: None, for means that do not depend on it.
+        """
+        return None
+
     def mean_derivative(self, params: Any, design: Design) -> Array | None:
         """Derivative of the mean of each expert by its linear predictor, (K, m, n).
 

@@ -85,6 +85,16 @@ CASES |= {
     "signs of classes": (classifier(monotonic_cst=[1, -1]), CLASSES, {}),
     "signs and found penalties": (regressor(alpha="auto", monotonic_cst=[-1, 1]), Y, {}),
     "dispersion features": (regressor(dispersion_features=[1], dispersion_alpha=1.0), Y, {}),
+    "dispersion features of times": (
+        regressor(family="weibull", dispersion_features=[0, 1], n_experts=2),
+        target_of("weibull"),
+        {},
+    ),
+    "dispersion of another feature": (
+        regressor(expert_features=[1], dispersion_features=[0], dispersion_alpha=1.0),
+        Y,
+        {},
+    ),
     "found penalties": (regressor(alpha="auto", gate_alpha="ard"), Y, {}),
     "best converged": (regressor(combine="best_converged"), Y, {}),
     "average": (regressor(combine="average"), Y, {}),

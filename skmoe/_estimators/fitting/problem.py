@@ -342,9 +342,8 @@ def _make_experts(
         experts = experts.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
         if data.slopes:
             experts = experts.with_slopes(data.slopes)
-        if data.dispersion_columns is not None:
-            of_dispersion = tuple(data.dispersion_columns.tolist())
-            experts = experts.with_options({"dispersion_columns": of_dispersion})
+        if data.dispersion_columns:
+            experts = experts.with_options({"dispersion_columns": data.dispersion_columns})
         if not data.signs:
             return experts
         classes = data.attributes.get("classes_")

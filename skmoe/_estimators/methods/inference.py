@@ -556,6 +556,6 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
     @supports_dask
     def _mean_derivative(self, X: Any, offset: Any = None) -> Array:
-        """Derivative of the means by the linear predictors, of the shape of `predict_experts`."""
+        """Derivatives of the means by the linear predictors, (n, B, K) or (n, B, K, m)."""
         derivative = mean_derivatives(self._fitted, *self._validate_X_offset(X, offset))
-        return self._squeeze_outputs(derivative.transpose(2, 0, 1))
+        return self._squeeze_outputs(derivative.transpose(3, 0, 1, 2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,14 +19,18 @@ def is_for_each_expert(features: Any) -> bool:
     return isinstance(features, list | tuple) and any(isinstance(own, kinds) for own in features)
 
 
-def expert_columns_and_slopes(
-    params: Any, n_features: int, names: Array | None
-) -> tuple[Array | None, tuple[tuple[int, ...], ...]]:
-    """Columns that some expert has, and numbers of the slopes there, a row for each expert.
+class ExpertColumns(NamedTuple):
+    """Columns of X on which means or dispersions of experts depend."""
 
-    Columns are None for all, and the numbers are those of `Experts.with_slopes`: () where each
-    expert has its own slope of each column.
-    """
+    columns: Array | None  # in the design matrix of the experts; None for all
+    # Numbers of the slopes there, as `Experts.with_slopes` has them: () where each expert has its
+    # own slope of each column.
+    slopes: tuple[tuple[int, ...], ...]
+    of_dispersion: tuple[int, ...]  # those of the columns on which dispersions depend
+
+
+def expert_columns(params: Any, n_features: int, names: Array | None) -> ExpertColumns:
+    """The columns of X of the experts, and their slopes there."""
     n_experts, features = params.n_experts, (n_features, names)
     given, may_be_empty = params.expert_features, not params.uses_estimators
     if is_for_each_expert(given):
@@ -40,6 +44,10 @@ def expert_columns_and_slopes(
     else:
         columns = check_columns("expert_features", given, *features, may_be_empty)
         of_experts = [_all_or(columns, n_features)] * n_experts
+    given = check_columns("dispersion_features", params.dispersion_features, *features)
+    of_dispersion = np.zeros(0, dtype=np.intp) if given is None else given
+    if columns is not None and len(of_dispersion):
+        columns = np.union1d(columns, of_dispersion)
     of_slopes, numbers = _all_or(columns, n_features), np.arange(n_experts)
     slopes = np.where([np.isin(of_slopes, own) for own in of_experts], numbers[:, None], -1)
     for column, sharing in _sharing_experts(params.shared_features, n_experts, features).items():
@@ -54,9 +62,12 @@ def expert_columns_and_slopes(
             )
         sharing = sharing or np.flatnonzero(has_slope).tolist()
         slopes[np.ix_(sharing, of_column)] = min(sharing)
-    if (slopes == numbers[:, None]).all():
-        return columns, ()
-    return columns, tuple(tuple(row) for row in slopes.tolist())
+    own_slopes = (slopes == numbers[:, None]).all()
+    return ExpertColumns(
+        columns,
+        () if own_slopes else tuple(tuple(row) for row in slopes.tolist()),
+        tuple(np.flatnonzero(np.isin(of_slopes, of_dispersion)).tolist()),
+    )
 
 
 def _all_or(columns: Array | None, n_features: int) -> Array:

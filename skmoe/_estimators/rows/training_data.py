@@ -55,7 +55,7 @@ from skmoe._estimators.parameters.part_parameters import (
     accepts_missing,
     check_takes_offset,
 )
-from skmoe._estimators.parameters.slopes import expert_columns_and_slopes
+from skmoe._estimators.parameters.slopes import expert_columns
 from skmoe._estimators.parameters.tasks import Task, TrainingTarget
 from skmoe._estimators.rows.known_experts import check_known_experts
 from skmoe._estimators.rows.metadata_routing import make_routes
@@ -100,8 +100,8 @@ class TrainingData(NamedTuple):
     attributes: dict[str, Any]  # fitted attributes
     columns: dict[str, Array | None]  # of X, by their role: "gate" and "mean"; None for all
     slopes: tuple[tuple[int, ...], ...]  # as `Experts.with_slopes` has them
-    # Columns of the design matrix of the experts on which dispersions depend; None without.
-    dispersion_columns: Array | None = None
+    # Columns of the design matrix of the experts on which dispersions depend.
+    dispersion_columns: tuple[int, ...] = ()
     signs: tuple[int, ...] = ()  # of the slopes of the columns of the experts; () for any
     encoder: Encoder | None = None
     routes: tuple[dict[str, str], ...] = ()  # of each given expert, arguments of fit and metadata
@@ -199,11 +199,8 @@ def validate_training_data(
     names = getattr(validation_copy, "feature_names_in_", names)
     gate_columns = check_columns("gate_features", params.gate_features, n_features, names)
     # Experts without features have means, or counts, that do not depend on them: latent classes.
-    expert_columns, slopes = expert_columns_and_slopes(params, n_features, names)
-    dispersion_columns = _columns_of_experts(
-        "dispersion_features", params.dispersion_features, expert_columns, n_features, names
-    )
-    signs = check_signs(params.monotonic_cst, expert_columns, n_features, names)
+    of_experts = expert_columns(params, n_features, names)
+    signs = check_signs(params.monotonic_cst, of_experts.columns, n_features, names)
     init = check_init(params.init, ["search", *INITIALIZERS], len(y), params.n_experts)
     metadata = check_metadata({"groups": given.group, **given.metadata}, len(y))
     unit = None
@@ -225,9 +222,9 @@ def validate_training_data(
         X,
         init if isinstance(init, str) else init.T,
         attributes,
-        {"gate": gate_columns, "mean": expert_columns},
-        slopes,
-        dispersion_columns,
+        {"gate": gate_columns, "mean": of_experts.columns},
+        of_experts.slopes,
+        of_experts.of_dispersion,
         signs,
         routes=make_routes(estimator, metadata) if params.uses_estimators else (),
     )
@@ -248,27 +245,6 @@ def validate_offset(
             chosen["a base"] = Choice("base", params.base)
         check_conflicts(chosen)
     return values
-
-
-def _columns_of_experts(
-    parameter: str,
-    value: Any,
-    expert_columns: Array | None,
-    n_features: int,
-    names: Array | None,
-) -> Array | None:
-    """Columns of the design matrix of the experts that are the value of a parameter."""
-    columns = check_columns(parameter, value, n_features, names)
-    if columns is None:
-        return None
-    own = np.arange(n_features) if expert_columns is None else expert_columns
-    missing = [str(column) for column in columns if column not in own]
-    if missing:
-        raise ValueError(
-            f"{parameter} must be among the expert_features; column {missing[0]} is not. Add it "
-            f"to expert_features, or leave it out of {parameter}."
-        )
-    return np.flatnonzero(np.isin(own, columns))
 
 
 def _validate_X_y(

@@ -258,8 +258,8 @@ def explain_predictions(
 
     `gate` is (n, K), `means` (n, K) or (n, K, m), and `derivative` that of the means by the linear
     predictors, (n, B, ...), as of `mean_derivatives`; None stands for one. The results are (n, p)
-    or (n, m, p). The
-    effect of the gate is there for means, if the columns of `gate_coef_` are the features.
+    or (n, m, p). The effect of the gate is there for means, if the columns of `gate_coef_` are the
+    features.
     """
     coef, gate_coef = attributes["expert_coef_"], attributes.get("gate_coef_")
     if derivative is None:

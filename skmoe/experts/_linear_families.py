@@ -14,6 +14,7 @@ from skmoe._numerics.arrowhead import are_exchangeable, are_shared, holder_sums,
 from skmoe._numerics.evidence import without_dropped
 from skmoe._numerics.linalg import ridge_diagonal
 from skmoe._numerics.offset_design import offset_predictor, split_offset
+from skmoe._numerics.outliers import without_outliers
 from skmoe._numerics.signed_steps import with_signs
 from skmoe._numerics.typing import TINY, Alpha, Array
 from skmoe.experts._dispersion_features import DispersionLayout
@@ -33,12 +34,6 @@ from skmoe.protocols import (
 # point mass, and of a distribution over all values.
 INITIAL_SHARE_OF_ATOM = 0.5
 OTHER_INITIAL_SHARE = 0.05
-
-# Standard deviations from the median beyond which values are outliers, and the factor from the
-# median absolute deviation to the standard deviation of a normal distribution.
-MAX_DEVIATION = 4.0
-MAD_TO_STD = 1.4826
-
 
 # Largest slope of a log dispersion, for standardised features.
 LARGEST_SLOPE = 1e3
@@ -597,14 +592,6 @@ class LinearFamilies(Experts):
 @lru_cache(maxsize=64)  # each iteration of EM needs them, several times
 def _constants_of(experts: LinearFamilies, shape: tuple[int, int, int]) -> FitConstants:
     return experts.constants(*shape)
-
-
-def without_outliers(y: Array) -> Array:
-    """Outputs (m, n) with values far from the median moved to `MAX_DEVIATION` from it."""
-    median = np.median(y, axis=-1, keepdims=True)
-    deviation = MAX_DEVIATION * MAD_TO_STD * np.median(np.abs(y - median), axis=-1, keepdims=True)
-    moved = np.clip(y, median - deviation, median + deviation)
-    return np.where(deviation > 0.0, moved, y)
 
 
 def possible_target(family: Family, y: Array) -> Array:

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from skmoe._data.scaling import Standardization
+from skmoe._numerics.outliers import without_outliers
 from skmoe._numerics.typing import TINY, Array
-from skmoe.experts._linear_families import without_outliers
 from skmoe.families import Family, Normal
 
 # Means of exactly zero under a log link, as of trees on counts, are raised to this fraction of the

@@ -26,7 +26,8 @@ def with_signs(case, factor, reverse=False):
     """Options of a case for features or a target that are multiplied, or columns exchanged."""
     given = ALL_CASES[case][0].get_params()
     signs, options = given.get("monotonic_cst"), {}
-    for name in ("shared_features", "dispersion_features") if reverse else ():
+    names = ("expert_features", "shared_features", "dispersion_features")
+    for name in names if reverse else ():
         if given.get(name):
             options[name] = [1 - j for j in given[name]]
     if signs:

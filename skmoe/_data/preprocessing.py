@@ -187,17 +187,22 @@ class Preprocessor(NamedTuple):
 
     def used_features(self, gate: bool) -> Array:
         """Which columns of X, (p,), the experts use, and the gate if it is to count."""
-        encoder, extra = self.encoder, self.extra_features
         assert self.feature_range is not None
         used = np.zeros(self.feature_range.shape[1], dtype=bool)
-        if extra is not None and extra.base is not None:
+        if self.extra_features is not None and self.extra_features.base is not None:
             return ~used  # the base model uses all
         used[slice(None) if self.expert_columns is None else self.expert_columns] = True
         if gate:
-            columns = self.gate_columns if extra is None else extra.transformer_columns
-            origin = np.arange(len(used)) if encoder is None else origin_columns(encoder)
-            used[origin[slice(None) if columns is None else columns]] = True
+            used[self.features_of_gate] = True
         return used
+
+    @property
+    def features_of_gate(self) -> Array:
+        """Columns of X, as indices, that the gate uses, or its transformer."""
+        encoder, extra = self.encoder, self.extra_features
+        columns = self.gate_columns if extra is None else extra.transformer_columns
+        origin = np.arange(self.n_features) if encoder is None else origin_columns(encoder)
+        return np.asarray(origin[slice(None) if columns is None else columns])
 
     def expert_coefficients(self, coef: Array) -> tuple[Array, Array]:
         """Slopes (..., p) and intercepts (...) in raw units, from coefficients of the experts.

@@ -18,6 +18,7 @@ from skmoe._estimators.fitting.attributes import (
     warn_collapsed,
     warn_convergence,
     warn_dispersion_at_bound,
+    warn_gate_of_signs,
     warn_half_life,
     warn_maxima,
     warn_special_losses,
@@ -307,11 +308,13 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
             If the fit has not converged in `max_iter` iterations: increase `max_iter`. Also if
             no step increases the lower bound, which experts or a gate of your own can cause.
         UserWarning
-            In four cases. Experts have collapsed to fewer than two rows, or a thousandth of all:
-            use fewer experts. The noise variance of some experts is at its floor: they fit their
-            rows exactly, so increase `dispersion_prior`. An expert is an estimator with a loss for
-            counts, positive targets or quantiles, but has normal noise: use `family`. A `half_life`
-            is set, which only `partial_fit` uses.
+            In five cases. The gate uses features with signs in `monotonic_cst`, so that predictions
+            need not be monotonic: leave them out of `gate_features`. Experts have collapsed to
+            fewer than two rows, or a thousandth of all: use fewer experts. The noise variance of
+            some experts is at its floor: they fit their rows exactly, so increase
+            `dispersion_prior`. An expert is an estimator with a loss for counts, positive targets
+            or quantiles, but has normal noise: use `family`. A `half_life` is set, which only
+            `partial_fit` uses.
 
         See Also
         --------
@@ -370,4 +373,8 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
             warn_collapsed(usage.responsibility_mass, self.expert_names_)
         warn_special_losses(params)
         warn_half_life(self.half_life)
+        warn_gate_of_signs(
+            self._fitted,
+            feature_labels(getattr(self, "feature_names_in_", None), self.n_features_in_),
+        )
         return self

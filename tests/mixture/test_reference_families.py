@@ -19,7 +19,13 @@ from support.expert_kinds import example
 FOLDER = Path(__file__).parents[1] / "reference"
 FILES = [
     json.loads((FOLDER / name).read_text(encoding="utf-8"))
-    for name in ("families.json", "families_v3.json", "known.json", "dispersion_v3.json")
+    for name in (
+        "families.json",
+        "families_v3.json",
+        "known.json",
+        "dispersion_v3.json",
+        "constraints.json",
+    )
 ]
 REFERENCE = {
     "datasets": {name: table for file in FILES for name, table in file["datasets"].items()},
@@ -65,6 +71,9 @@ def is_supported(model):
     return not others and own and possible and model["name"] not in SEPARABLE
 
 
+# Estimates without a standard error, as of slopes with signs, have this one; columns are near one.
+NO_ERROR = 1e-2
+
 MODELS = {model["name"]: model for model in REFERENCE["models"] if is_supported(model)}
 
 
@@ -101,6 +110,7 @@ def described(model):
         shared_features=[features.index(name) for name in shared] or None,
         dispersion="shared" if has_shared_dispersion(response) else "per_expert",
         dispersion_features=[features.index(name) for name in of_dispersion] or None,
+        monotonic_cst=signs_of(structure, features),
         dispersion_prior=0.0,
         dispersion_alpha=1e-9,
         alpha=1e-9,
@@ -120,6 +130,14 @@ def described(model):
         trials = np.array(columns[response["trials"]], dtype=float)
         X, y, weight, given["units"] = successes_and_failures(X, y, trials, given.get("units"))
     return moe, (X, y, weight, given), features
+
+
+def signs_of(structure, features):
+    """Signs of the slopes of the features; None if none has one."""
+    signs = {
+        c["feature"]: {">=0": 1, "<=0": -1}[c["sign"]] for c in structure.get("constraints") or []
+    }
+    return [signs.get(name, 0) for name in features] if signs else None
 
 
 def fit(model):
@@ -179,7 +197,8 @@ def expected(model):
             term = next(attribute_terms[a] for a in attributes if a in attribute_terms)
             name = ": ".join([term, *feature])
             part = "c0" if part == "all" else part  # it is listed with every expert
-        yield f"{part}:{name}", parameter["estimate"] / factor, parameter["se"] / abs(factor)
+        error = parameter["se"] or NO_ERROR
+        yield f"{part}:{name}", parameter["estimate"] / factor, error / abs(factor)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -216,5 +235,22 @@ def test_maximum_likelihood_and_standard_errors_are_reached(name):
         misfits.append((distance, [(a[1], b[1]) for a, b in pairs]))
     distance, errors = min(misfits, key=lambda misfit: misfit[0])
     assert distance < 1e-2
-    ours, theirs = np.transpose(errors)
-    assert_allclose(ours, theirs, rtol=1e-2)
+    if moe.monotonic_cst is None:
+        ours, theirs = np.transpose(errors)
+        assert_allclose(ours, theirs, rtol=1e-2)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "multipliers" in MODELS[name]])
+def test_the_likelihood_falls_away_from_slopes_that_are_zero_by_their_sign(name):
+    """The derivatives by such slopes are those of the reference; all others are zero."""
+    model = MODELS[name]
+    moe, (X, y, *_), _ = fit(model)
+    resp = moe.responsibilities(X, y)
+    mean = moe.predict_experts(X)
+    variance = getattr(moe, "noise_variance_", np.ones(moe.n_experts_))
+    derivatives = -(resp * (y[:, None] - mean) / variance).T @ X
+    held = (moe.expert_coef_ == 0.0) & (np.array(moe.monotonic_cst) != 0)
+    assert_allclose(derivatives[~held & (moe.expert_coef_ != 0.0)], 0.0, atol=1e-3)
+    assert_allclose(np.sort(derivatives[held]), sorted(model["multipliers"].values()), rtol=1e-4)
+    reasons = moe.inference(X, y).to_frame().reason
+    assert (reasons == "at its bound").sum() == held.sum() == len(model["multipliers"])

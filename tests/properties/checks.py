@@ -21,6 +21,7 @@ DOCUMENTED = (
     "EM did not converge in max_iter",
     "Experts have collapsed",
     "The noise variance of some experts is at its floor",
+    "The gate uses features with signs in monotonic_cst",
     "The observed information is indefinite",
 )
 
@@ -57,6 +58,7 @@ def check(seed):
         moe = fit(case)
         for holds in (bounds_never_fall, numbers_are_finite, probabilities_sum_to_one, shares_fall):
             holds(case, moe)
+        slopes_have_their_signs(case, moe)
         for index in draw.rng.permutation(len(PROPERTIES))[:4]:
             PROPERTIES[index](case, moe, draw)
     except RefusedError:
@@ -190,6 +192,11 @@ def numbers_are_finite(case, moe):
     if case.family is not None and hasattr(moe, "noise_variance_"):
         assert np.isfinite(moe.noise_variance_).all()
         assert (moe.noise_variance_ > 0).all()
+
+
+def slopes_have_their_signs(case, moe):
+    if moe.monotonic_cst is not None:
+        assert (np.array(moe.monotonic_cst) * moe.expert_coef_ >= 0.0).all()
 
 
 def shares_fall(case, moe):

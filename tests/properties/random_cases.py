@@ -144,6 +144,8 @@ def make_case(seed):
         values[draw.rng.uniform(size=values.shape) < 0.1] = np.nan
         traits += ["missing values"]
     estimator = KINDS[task](n_experts, expert=expert, random_state=seed, **params)
+    if isinstance(expert, str) and parametric and params.get("base") is None:
+        estimator.set_params(monotonic_cst=make_signs(Draw([seed, 2]), params, values.shape[1]))
     traits = (*traits, *traits_of_y)
     return Case(seed, estimator, values, y, make_weight(draw, n_rows), container, traits)
 
@@ -291,6 +293,15 @@ def make_columns(draw, n_columns, allow_empty):
     mask[0] = True
     empty = [[]] if allow_empty else []
     return draw.usually(None, [0], [-1], mask, np.flatnonzero(mask), *empty, probability=0.85)
+
+
+def make_signs(draw, params, n_columns):
+    """Signs of slopes, mostly of those that the experts have."""
+    signs = draw.rng.integers(-1, 2, size=n_columns)
+    columns = params["expert_features"]
+    if columns is not None and draw.chance(0.9):
+        signs[np.setdiff1d(np.arange(n_columns), np.arange(n_columns)[columns])] = 0
+    return draw.usually(None, signs.tolist())
 
 
 def make_parameters(draw, task, n_experts, parametric, shape):

@@ -209,6 +209,22 @@ def warn_half_life(half_life: Any) -> None:
         )
 
 
+def warn_gate_of_signs(fitted: FittedMixture, names: Sequence[str]) -> None:
+    """Warn if the gate uses features whose slopes have signs: predictions may be of another."""
+    model, _, preprocessor = fitted
+    columns = preprocessor.expert_columns
+    columns = np.arange(preprocessor.n_features) if columns is None else columns
+    signed = columns[np.flatnonzero(model.experts.signs)]
+    seen = np.intersect1d(signed, preprocessor.features_of_gate)
+    if model.gate.depends_on_features and len(seen):
+        named = ", ".join(printable_name(names[j]) for j in seen)
+        warn_user(
+            f"The gate uses features with signs in monotonic_cst: {named}. Each expert is "
+            "monotonic in them, but the prediction need not be, as it also changes with the "
+            "probabilities of the experts. Leave them out of gate_features.",
+        )
+
+
 def warn_dispersion_at_bound(fitted: FittedMixture, names: Sequence[str]) -> None:
     """Warn if some experts have a dispersion at its bound.
 

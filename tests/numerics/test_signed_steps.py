@@ -1,0 +1,85 @@
+"""Newton steps that keep signs maximise the quadratic among the coefficients with these signs."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.optimize import lsq_linear
+
+from skmoe._numerics.linalg import factorize_ridge
+from skmoe._numerics.signed_steps import (
+    signed_ridge_steps,
+    signed_shared_steps,
+    signed_step,
+    with_signs,
+)
+
+
+def quadratic(rng, n_columns):
+    """A design with a target, coefficients with random signs, and these."""
+    design = rng.normal(size=(30, n_columns)) @ rng.normal(size=(n_columns, n_columns))
+    signs = rng.integers(-1, 2, size=n_columns)
+    start = rng.normal(size=n_columns) * rng.integers(0, 2, size=n_columns)
+    return design, rng.normal(size=30), with_signs(start, signs), signs
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_step_leads_to_the_least_squares_of_scipy(seed):
+    rng = np.random.default_rng(seed)
+    design, y, coef, signs = quadratic(rng, rng.integers(1, 9))
+    found = coef + signed_step(design.T @ design, design.T @ (y - design @ coef), coef, signs)
+    assert (signs * found >= 0.0).all()
+    bounds = np.where(signs > 0, 0.0, -np.inf), np.where(signs < 0, 0.0, np.inf)
+    best = lsq_linear(design, y, bounds, method="bvls", tol=1e-14)
+    assert_allclose(design @ found, design @ best.x, atol=1e-8)
+
+
+def test_step_of_a_singular_matrix_keeps_signs_and_gains():
+    """Columns that are equal, or zero."""
+    column = np.random.default_rng(0).normal(size=30)
+    design = np.column_stack([column, column, np.zeros(30)])
+    step = signed_step(
+        design.T @ design, -3.0 * design.T @ column, np.zeros(3), np.array([1, 0, 1])
+    )
+    assert_allclose(step, [0.0, -3.0, 0.0], atol=1e-12)
+
+
+def is_optimal(slope, coef, signs):
+    """Whether gradients are zero, or lead to the other side of coefficients held at zero."""
+    held = (signs != 0) & (coef == 0.0)
+    return np.where(held, signs * slope, np.abs(slope)) < 1e-8
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_steps_of_regressions_are_optimal_for_each_of_them(n_outputs):
+    rng, signs, ridge = np.random.default_rng(1), np.array([1, -1, 0, 1]), np.full(4, 0.3)
+    roots = rng.normal(size=(3, 4, 9))
+    grams = roots @ roots.transpose(0, 2, 1)
+    coef = with_signs(rng.normal(size=(3, n_outputs, 4)), signs)
+    gradient = 3.0 * rng.normal(size=coef.shape)
+    step = signed_ridge_steps(factorize_ridge(grams, ridge), gradient, coef, signs)
+    slope = gradient - step @ (grams + np.diag(ridge))
+    assert ((coef + step)[..., signs != 0] == 0.0).any()
+    assert (signs * (coef + step) >= 0.0).all()
+    assert is_optimal(slope, coef + step, signs).all()
+
+
+@pytest.mark.parametrize("shared", [[0], [1, 2]])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_steps_with_shared_columns_are_optimal_together(shared, n_outputs):
+    rng, signs, ridge = np.random.default_rng(2), np.array([1, -1, 0, 1]), np.full(4, 0.3)
+    roots = rng.normal(size=(3 * n_outputs, 4, 9))
+    grams = roots @ roots.transpose(0, 2, 1)
+    coef = with_signs(rng.normal(size=(3, n_outputs, 4)), signs)
+    coef[..., shared] = coef[:1][..., shared]
+    gradient = 3.0 * rng.normal(size=coef.shape)
+    precision = rng.uniform(0.5, 3.0, size=(3, n_outputs))
+    system = factorize_ridge(grams, ridge)
+    step = signed_shared_steps(system, gradient, coef, signs, precision, shared)
+    step = step.reshape(coef.shape)
+    assert_allclose(np.ptp(step[..., shared], axis=0), 0.0, atol=1e-12)
+    matrices = (grams + np.diag(ridge)).reshape(3, n_outputs, 4, 4)
+    slope = precision[..., None] * (gradient - np.einsum("kmij,kmj->kmi", matrices, step))
+    slope[..., shared] = slope[..., shared].sum(axis=0)
+    assert ((coef + step)[..., signs != 0] == 0.0).any()
+    assert (signs * (coef + step) >= 0.0).all()
+    assert is_optimal(slope, coef + step, signs).all()

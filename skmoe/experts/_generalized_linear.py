@@ -244,11 +244,17 @@ class GeneralizedLinearExperts(LinearInference):
         return bool(self.slopes or self.signs)
 
     def _coefficient_steps(
-        self, system: RidgeFactorization, gradient: Array, params: GeneralizedLinearParams
+        self,
+        system: RidgeFactorization,
+        gradient: Array,
+        params: GeneralizedLinearParams,
+        step: Any = 1.0,
     ) -> Array:
         """Newton steps of the coefficients, (S, r, d) for the S matrices of the system.
 
-        They keep slopes equal that are shared, and the signs of slopes that have them.
+        They keep slopes equal that are shared, and the signs of slopes that have them. Those of
+        slopes that are not shared are scaled by `step`: a slope whose scaled step would lead beyond
+        its bound is exactly zero.
         """
         signs, coef = self._constants(params).signs, params.coef
         if self.slopes:
@@ -259,8 +265,8 @@ class GeneralizedLinearExperts(LinearInference):
         shape = len(system.weight), -1, gradient.shape[-1]
         gradient, coef = gradient.reshape(shape), coef.reshape(shape)
         if self.signs:
-            return signed_ridge_steps(system, gradient, coef, signs)
-        return ridge_newton_step(system, gradient)
+            return signed_ridge_steps(system, step * gradient, coef, signs)
+        return step * ridge_newton_step(system, gradient)
 
     def _dispersion_step(
         self, weight: Array, params: GeneralizedLinearParams, gradient: Array, hessian: Array

@@ -129,8 +129,8 @@ class LinearExperts(GeneralizedLinearExperts):
         """
         weight, gradient, residual_ss = statistics
         growth = np.maximum(weight / np.maximum(factor.weight, TINY), 1.0)[:, None, None]
-        change = self._coefficient_steps(factor, gradient - factor.ridge * params.coef, params)
-        change *= step / growth
+        penalised = gradient - factor.ridge * params.coef
+        change = self._coefficient_steps(factor, penalised, params, step / growth)
         ss_reduction = (change * (2.0 * gradient - growth * gram_product(factor.gram, change))).sum(
             axis=2
         )

@@ -389,6 +389,8 @@ class CoefficientsDisplay:
         if self.intervals is not None and self.level is not None:
             hollow = np.isfinite(self.coefficients) & np.isnan(self.intervals).any(axis=2)
             without = " Hollow: no interval." if hollow.any() else ""
+            held = hollow & (self.coefficients == 0.0)
+            without += " On the vertical line: slopes at their bound." if held.any() else ""
             notes.append(f"Lines: {100 * self.level:.3g} % intervals.{without}")
         dropped = [self.feature_names[i] for i in np.flatnonzero(self._dropped).tolist()]
         if dropped and self.by == "expert":

@@ -173,7 +173,8 @@ def _coefficient_table(
         intervals = np.full((n_features, n_experts, 2), np.nan)
         of_terms = np.sort(sign * result.conf_int(level), axis=1)
         for cell, term in _locate_terms(estimator, block, result.terms, position).items():
-            if not np.isnan(estimates[cell]):
+            is_held = result.reasons[term] == "at its bound" and has_predictor[cell[1]]
+            if is_held or not np.isnan(estimates[cell]):
                 estimates[cell] = sign * result.estimates[term]
                 intervals[cell] = of_terms[term]
     name = _coefficient_name(estimator, rows.y, index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -229,6 +229,7 @@ def expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     for block in estimator.coefficient_blocks_:
         if isinstance(block, LinearPredictor):
             lines += _equations(estimator, block, k, text_format)
+            lines += _bound_lines(estimator, block, k, text_format)
     for name, values in named_dispersions(estimator, k).items():
         numbers = ", ".join(text_format.number(value) for value in values)
         lines.append(f"{name}: {'standard deviation ' * (name == 'noise')}{numbers}")
@@ -274,6 +275,20 @@ def _equations(
             equation = link_equation(estimator.link_, response, base + predictor, scale)
         lines.append(equation + omitted)
     return lines
+
+
+def _bound_lines(
+    estimator: Any, block: LinearPredictor, k: int, text_format: TextFormat
+) -> list[str]:
+    """The features whose slopes are zero by their signs, if there are any."""
+    given, names = getattr(estimator, "monotonic_cst", None), text_format.names
+    if isinstance(given, Mapping):
+        given = [given.get(name, 0) for name in getattr(estimator, "feature_names_in_", ())]
+    if given is None or not block.is_main or len(given) != len(names):
+        return []
+    is_zero = np.all(np.atleast_2d(vars(estimator)[block.coef][k]) == 0.0, axis=0)
+    held = ", ".join(names[j] for j in np.flatnonzero(is_zero & (np.array(given) != 0)))
+    return [f"at its bound of 0: {held}"] if held else []
 
 
 def _linear_predictor(

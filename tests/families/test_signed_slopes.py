@@ -9,6 +9,8 @@ from scipy.optimize import lsq_linear
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES
+from skmoe.inspection import CoefficientsDisplay, export_text
+from support.displays import caption_of
 from support.expert_kinds import draw, options_of
 from support.fits import CLASSES, X, Y, fit_quietly
 
@@ -114,6 +116,37 @@ def test_a_slope_at_zero_is_known_in_inference(name):
     assert ours.reason[held].tolist() == ["at its bound"]
     assert_allclose(ours["standard error"][~held], theirs["standard error"], rtol=1e-4)
     assert "\nat its bound: " in str(moe.summary(X, y))
+
+
+@pytest.mark.parametrize("seed", [9, 18, 50, 55])
+def test_a_slope_leaves_its_bound_where_the_likelihood_rises(seed):
+    """Also at the end of a fit, after EM that has stopped early."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(150, 4)) @ rng.normal(size=(4, 4))
+    is_first = rng.uniform(size=150) < 0.5
+    y = np.where(is_first, X @ rng.normal(size=4), X @ rng.normal(size=4)) + rng.normal(size=150)
+    signs = [1, 1, -1, -1]
+    options = FIXED | {"gate": "constant", "tol": 10.0, "n_init": 1}
+    moe = MixtureOfExpertsRegressor(2, monotonic_cst=signs, **options).fit(X, y)
+    residual = (y[:, None] - moe.predict_experts(X)) / moe.noise_variance_
+    derivatives = (moe.responsibilities(X, y) * residual).T @ X
+    held = moe.expert_coef_ == 0.0
+    assert held.any()
+    assert ((signs * derivatives)[held] < 1e-3).all()
+
+
+def test_text_and_forest_plot_show_slopes_at_their_bound():
+    X, y = table("gamma")
+    options = FIXED | {"gate_features": [0], "monotonic_cst": [0, 1, -1]}
+    moe = MixtureOfExpertsRegressor(2, family="gamma", **options).fit(X, y)
+    assert (moe.expert_coef_[:, 2] == 0.0).all()
+    shown = [line.split(": ")[1] for line in export_text(moe).splitlines() if "its bound" in line]
+    assert sorted(shown) == ["x1, x2", "x2"]
+    display = CoefficientsDisplay.from_estimator(moe, X, y, max_features=3)
+    row = display.feature_names.index("x2")
+    assert_array_equal(display.coefficients[row], 0.0)
+    assert np.isnan(display.intervals[row]).all()
+    assert "On the vertical line: slopes at their bound." in caption_of(display.figure_)
 
 
 def test_names_of_features_have_signs():

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import lsq_linear
 
 from skmoe._numerics.linalg import factorize_ridge
 from skmoe._numerics.signed_steps import (
+    signed_joint_steps,
     signed_ridge_steps,
-    signed_shared_steps,
     signed_step,
     with_signs,
 )
@@ -63,23 +63,29 @@ def test_steps_of_regressions_are_optimal_for_each_of_them(n_outputs):
     assert is_optimal(slope, coef + step, signs).all()
 
 
-@pytest.mark.parametrize("shared", [[0], [1, 2]])
 @pytest.mark.parametrize("n_outputs", [1, 2])
-def test_steps_with_shared_columns_are_optimal_together(shared, n_outputs):
+def test_steps_of_shared_and_missing_columns_are_optimal_together(n_outputs):
+    """The first expert has not the third column; the others share it, and all share the first."""
     rng, signs, ridge = np.random.default_rng(2), np.array([1, -1, 0, 1]), np.full(4, 0.3)
     roots = rng.normal(size=(3 * n_outputs, 4, 9))
     grams = roots @ roots.transpose(0, 2, 1)
+    holders = np.array([[0, 0, -1, 0], [0, 1, 1, 1], [0, 2, 1, 2]])
     coef = with_signs(rng.normal(size=(3, n_outputs, 4)), signs)
-    coef[..., shared] = coef[:1][..., shared]
+    coef[..., 0], coef[0, :, 2], coef[2, :, 2] = coef[:1, :, 0], 0.0, coef[1, :, 2]
     gradient = 3.0 * rng.normal(size=coef.shape)
     precision = rng.uniform(0.5, 3.0, size=(3, n_outputs))
     system = factorize_ridge(grams, ridge)
-    step = signed_shared_steps(system, gradient, coef, signs, precision, shared)
+    step = signed_joint_steps(system, gradient, coef, signs, precision, holders)
     step = step.reshape(coef.shape)
-    assert_allclose(np.ptp(step[..., shared], axis=0), 0.0, atol=1e-12)
-    matrices = (grams + np.diag(ridge)).reshape(3, n_outputs, 4, 4)
-    slope = precision[..., None] * (gradient - np.einsum("kmij,kmj->kmi", matrices, step))
-    slope[..., shared] = slope[..., shared].sum(axis=0)
+    assert_array_equal(step[0, :, 2], 0.0)
+    # Each expert has its part of the penalty on a slope that it shares.
+    n_sharing = np.array([[3, 1, 1, 1], [3, 1, 2, 1], [3, 1, 2, 1]])[:, None]
+    product = np.einsum("kmij,kmj->kmi", grams.reshape(3, n_outputs, 4, 4), step)
+    slope = precision[..., None] * (gradient - product - ridge / n_sharing * step)
+    slope[..., 0], slope[0, :, 2] = slope[..., 0].sum(axis=0), 0.0
+    slope[1:, :, 2] = slope[1:, :, 2].sum(axis=0)
+    assert_allclose(step[1, :, 2], step[2, :, 2], atol=1e-12)
+    assert_allclose(np.ptp(step[..., 0], axis=0), 0.0, atol=1e-12)
     assert ((coef + step)[..., signs != 0] == 0.0).any()
     assert (signs * (coef + step) >= 0.0).all()
     assert is_optimal(slope, coef + step, signs).all()

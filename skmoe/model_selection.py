@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
 
 from skmoe._data.checks import check_integer, check_n_jobs, shown
 from skmoe._data.rows import Rows
@@ -311,7 +312,8 @@ def n_experts_table(
     Parameters
     ----------
     estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-        With parametric experts, such as `expert="linear"`. It is cloned, and not fitted.
+        With parametric experts, such as `expert="linear"`. It is cloned, and not fitted. A pipeline
+        that ends in one is accepted too: its other steps are fitted once.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Features.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -344,7 +346,7 @@ def n_experts_table(
     Raises
     ------
     TypeError
-        If the estimator is not a mixture of experts, such as a pipeline.
+        If the estimator is neither a mixture of experts nor a pipeline that ends in one.
     ValueError
         If the experts are estimators or a list, of `combine="average"`, and if `n_experts` has no
         number. Also where `fit` or `n_experts_test` raises it.
@@ -375,6 +377,10 @@ def n_experts_table(
     The relative entropy 1 - E / (n log K) is 1 if each row belongs to one expert with certainty,
     and 0 if all experts are equally probable [5]_. `smallest_share` is the smallest share of an
     expert, and `mean_probability` the mean probability of the most probable expert of a row.
+    `smallest_probability` is the smallest of these means over the rows of one expert. The odds of
+    correct classification divide the odds of that mean by those of the expert's share [7]_. Reports
+    of groups of trajectories have them, with probabilities above 0.7 and odds above 5 as a rule
+    [8]_. With units all of them are of units.
     `n_reached` of `n_runs` starts or searches reached the best value (`maxima_`). A p-value below
     0.05 means that K experts fit significantly better than K - 1. In simulations BIC and the test
     found the number of classes most often [6]_.
@@ -397,6 +403,11 @@ def n_experts_table(
     .. [6] K. L. Nylund, T. Asparouhov and B. O. Muthen (2007), "Deciding on the number of classes
        in latent class analysis and growth mixture modeling", Structural Equation Modeling 14,
        535-569.
+    .. [7] D. S. Nagin (2005), "Group-based modeling of development", Harvard University Press,
+       chapter 5.
+    .. [8] R. van de Schoot, M. Sijbrandij, S. D. Winter, S. Depaoli and J. K. Vermunt (2017), "The
+       GRoLTS-checklist: guidelines for reporting on latent trajectory studies", Structural Equation
+       Modeling 24, 451-467.
 
     Examples
     --------
@@ -410,6 +421,10 @@ def n_experts_table(
     >>> table.best("bic")
     2
     """
+    steps = None
+    if isinstance(estimator, Pipeline):
+        steps = clone(estimator)
+        X, estimator = steps[:-1].fit_transform(X, y), steps[-1]
     tabulated = _validate_tabulated(estimator, init)
     numbers, verbose = _check_numbers(n_experts), check_verbose(verbose)
     if n_bootstrap is not None:
@@ -430,7 +445,11 @@ def n_experts_table(
         p_values.append(p_value)
         if verbose:
             print(f"{number} experts: BIC {statistics[-1].bic:.6g}. {fitted.maxima_}")
-    return NExpertsTable(fits, statistics, p_values)
+    table = NExpertsTable(fits, statistics, p_values)
+    if steps is not None:
+        name = steps.steps[-1][0]
+        table.estimators = [Pipeline([*steps.steps[:-1], (name, fitted)]) for fitted in fits]
+    return table
 
 
 def _fit_with_number(tabulated: Any, number: int, X: Any, y: Any, given: dict[str, Any]) -> Any:

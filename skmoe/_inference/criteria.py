@@ -8,7 +8,8 @@ Psychometrika 52, 333-343. H. Bozdogan (1987), "Model selection and Akaike's inf
 the general theory and its analytical extensions", Psychometrika 52, 345-370. J. D. Banfield and
 A. E. Raftery (1993), "Model-based Gaussian and non-Gaussian clustering", Biometrics 49, 803-821.
 G. Celeux and G. Soromenho (1996), "An entropy criterion for assessing the number of clusters in a
-mixture model", Journal of Classification 13, 195-212.
+mixture model", Journal of Classification 13, 195-212. D. S. Nagin (2005), "Group-based modeling of
+development", Harvard University Press.
 """
 
 from __future__ import annotations
@@ -74,6 +75,13 @@ class FitStatistics(NamedTuple):
         """One minus the entropy relative to its largest value; NaN for one expert."""
         largest = self.n_independent * np.log(len(self.share))
         return float(1.0 - self.entropy / largest) if len(self.share) > 1 else np.nan
+
+    @property
+    def odds_of_correct_classification(self) -> Array:
+        """Odds of `probability_of_own` over those of the share, (K,) (Nagin 2005, chapter 5)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            odds, prior = (p / (1.0 - p) for p in (self.probability_of_own, self.share))
+            return np.asarray(odds / prior) if len(self.share) > 1 else np.full(1, np.nan)
 
     def _penalised(self, per_parameter: float) -> float:
         """Minus twice the log-likelihood, plus a penalty for each parameter."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skmoe._data.checks import check_choice
 from skmoe._inference.criteria import FitStatistics
 from skmoe._inference.maxima import Maxima
 from skmoe._inference.results import FrameRepr
@@ -24,6 +25,8 @@ OF_SEPARATION = {
     "relative_entropy": "entropy R2",
     "smallest_share": "min. share",
     "mean_probability": "mean prob.",
+    "smallest_probability": "min. prob.",
+    "smallest_odds": "min. odds",
     "reached": "best reached",
     "p_value": "p",
 }
@@ -44,8 +47,11 @@ class NExpertsTable(FrameRepr):
         Fitted mixture of each number.
     columns : dict of str to ndarray of shape (n_numbers,)
         "log_likelihood", "n_parameters", "aic", "bic", "sabic", "caic", "awe", "icl", "entropy",
-        "relative_entropy", "smallest_share", "mean_probability", "n_reached", "n_runs" and
-        "p_value". `n_experts_table` explains them.
+        "relative_entropy", "smallest_share", "mean_probability", "smallest_probability",
+        "smallest_odds", "n_reached", "n_runs" and "p_value". `n_experts_table` explains them.
+    experts : dict of str to list
+        For each expert of each number: "n_experts", "expert" (its name), "share", and of the rows
+        or units that are assigned to it "mean_probability" and "odds_of_correct_classification".
 
     Examples
     --------
@@ -71,14 +77,22 @@ class NExpertsTable(FrameRepr):
         columns = {name: [getattr(of_fit, name) for of_fit in statistics] for name in names}
         columns["smallest_share"] = [float(of_fit.share.min()) for of_fit in statistics]
         columns["mean_probability"] = [of_fit.assigned_probability for of_fit in statistics]
+        odds = [of_fit.odds_of_correct_classification for of_fit in statistics]
+        own = [of_fit.probability_of_own for of_fit in statistics]
+        columns["smallest_probability"] = [float(np.nanmin(of_fit)) for of_fit in own]
+        columns["smallest_odds"] = [float(np.fmin.reduce(of_fit)) for of_fit in odds]
+        self._maxima: list[Maxima] = [fitted.maxima_ for fitted in estimators]
         columns["n_reached"] = [sum(maxima.n_times[:1]) for maxima in self._maxima]
         columns["n_runs"] = [maxima.n_runs for maxima in self._maxima]
         columns["p_value"] = list(p_values)
         self.columns: dict[str, Array] = {name: np.array(v) for name, v in columns.items()}
-
-    @property
-    def _maxima(self) -> list[Maxima]:
-        return [fitted.maxima_ for fitted in self.estimators]
+        self.experts: dict[str, list[Any]] = {
+            "n_experts": [k for k in self.n_experts for _ in range(k)],
+            "expert": [name for fitted in estimators for name in fitted.expert_names_],
+            "share": np.concatenate([of_fit.share for of_fit in statistics]).tolist(),
+            "mean_probability": np.concatenate(own).tolist(),
+            "odds_of_correct_classification": np.concatenate(odds).tolist(),
+        }
 
     def best(self, criterion: str = "bic") -> int:
         """The number of experts with the smallest value of a criterion.
@@ -98,26 +112,35 @@ class NExpertsTable(FrameRepr):
         ValueError
             If there is no such criterion.
         """
-        if criterion not in CRITERIA:
-            raise ValueError(f"criterion must be one of {list(CRITERIA)}; got {criterion!r}.")
+        check_choice("criterion", criterion, CRITERIA)
         return self.n_experts[int(np.argmin(self.columns[criterion]))]
 
-    def to_frame(self) -> Any:
+    def to_frame(self, what: str = "numbers") -> Any:
         """The table as a pandas frame.
+
+        Parameters
+        ----------
+        what : {"numbers", "experts"}, default="numbers"
+            Rows of the frame: numbers of experts, with the names of `columns`, or each expert of
+            each number, with those of `experts`.
 
         Returns
         -------
         frame : pandas.DataFrame
-            Indexed by the numbers of experts, with the names of `columns`.
+            Indexed by the number of experts, and by the expert.
 
         Raises
         ------
+        ValueError
+            If `what` is neither.
         ImportError
             If pandas is not installed.
         """
         pandas = import_pandas("NExpertsTable.to_frame")
-        index = pandas.Index(self.n_experts, name="n_experts")
-        return pandas.DataFrame(self.columns, index=index)
+        check_choice("what", what, ("numbers", "experts"))
+        if what == "experts":
+            return pandas.DataFrame(self.experts).set_index(["n_experts", "expert"])
+        return pandas.DataFrame(self.columns, pandas.Index(self.n_experts, name="n_experts"))
 
     def __repr__(self) -> str:
         cells = {name: [f"{value:.1f} " for value in self.columns[name]] for name in OF_CRITERIA}

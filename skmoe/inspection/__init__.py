@@ -22,6 +22,7 @@ from skmoe.inspection._responsibilities import ResponsibilitiesDisplay
 from skmoe.inspection._rootogram import RootogramDisplay
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
 from skmoe.inspection._text import export_mermaid, export_text
+from skmoe.inspection._trajectories import TrajectoriesDisplay
 
 __all__ = [
     "CalibrationDisplay",
@@ -36,6 +37,7 @@ __all__ = [
     "ResponsibilitiesDisplay",
     "RootogramDisplay",
     "SegmentProfileDisplay",
+    "TrajectoriesDisplay",
     "average_effects",
     "export_html",
     "export_mermaid",

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_flag, check_integer
+from skmoe._data.units import encode_units
 from skmoe._inference.labels import default_expert_names
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
@@ -353,7 +354,8 @@ class ExpertsDisplay:
             self.band_ = self._plot_band(ax, self.band, self.coverage, band_kwargs)
         self.unit_lines_ = None
         if self.units is not None and not self.is_probability:  # classes would be up and down
-            self.unit_lines_ = self._plot_unit_lines(ax, self.units.tolist())
+            colours = [colour(k) for k in self.assigned_expert]
+            self.unit_lines_ = draw_unit_lines(ax, self.x, self.y, self.units, colours)
         style: dict[str, Any] = {"s": 12 if self.units is None else 6, "alpha": 0.45}
         style |= {"linewidths": 0, "c": [colour(k) for k in self.assigned_expert]}
         is_category = self.categories is not None
@@ -397,19 +399,6 @@ class ExpertsDisplay:
         x = (self.grid[:, None] + sides).ravel()
         filled = np.tile([False, True, True, False], len(self.grid))
         return ax.fill_between(x, *np.repeat(band.T, 4, axis=1), where=filled, **style)
-
-    def _plot_unit_lines(self, ax: Any, units: list[Any]) -> Any:
-        """A line through the rows of each unit, in the order of the feature."""
-        from matplotlib.collections import LineCollection
-
-        index = {label: i for i, label in enumerate(dict.fromkeys(units))}
-        codes = np.array([index[label] for label in units], dtype=int)
-        order = np.lexsort((self.x, codes))
-        ends = np.flatnonzero(np.diff(codes[order])) + 1
-        lines: Any = np.split(np.column_stack([self.x, self.y])[order], ends)
-        colours = [colour(self.assigned_expert[rows[0]]) for rows in np.split(order, ends)]
-        collection = LineCollection(lines, colors=colours, linewidths=0.7, alpha=0.5)
-        return ax.add_collection(collection)
 
     def _plot_curves(self, ax: Any, kwargs: Mapping[str, Any] | None) -> list[Any]:
         """A collection of lines for each expert, with the probability of the gate as opacity.
@@ -457,6 +446,17 @@ class ExpertsDisplay:
         handles.append(Line2D([], [], label=rows, **style))
         self.legend_ = expert_legend(ax, handles)
         self.legend_.set_title("Opacity: gate\nprobability")
+
+
+def draw_unit_lines(ax: Any, x: Array, y: Array, units: Array, colours: Sequence[str]) -> Any:
+    """A line through the rows of each unit, in the order of the feature."""
+    from matplotlib.collections import LineCollection
+
+    order = np.lexsort((x, encode_units(units)[1]))
+    ends = np.flatnonzero(units[order][1:] != units[order][:-1]) + 1
+    lines: Any = np.split(np.column_stack([x, y])[order], ends)
+    of_lines = [colours[rows[0]] for rows in np.split(order, ends)] if len(order) else []
+    return ax.add_collection(LineCollection(lines, colors=of_lines, linewidths=0.7, alpha=0.5))
 
 
 def draw_rows(

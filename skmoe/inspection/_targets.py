@@ -40,17 +40,25 @@ def predicted_mean(estimator: Any, rows: Any, index: int, **given: Any) -> Array
 
 
 def interval_band(
-    estimator: Any, rows: Any, index: int, coverage: float | None, offset: Array | None = None
+    estimator: Any,
+    rows: Any,
+    index: int,
+    coverage: float | None,
+    offset: Array | None = None,
+    expert: int | None = None,
 ) -> Array | None:
     """Predictive intervals (n, 2) of a regressor; None without coverage or for classes.
 
-    `offset` is that of all rows.
+    `offset` is that of all rows. They are those of the mixture, or of one expert.
     """
     if coverage is None or is_classifier(estimator):
         return None
     try:
         given = None if offset is None else np.repeat(offset[None], rows.shape[0], axis=0)
-        interval = estimator.predict_interval(rows, coverage, given)
+        own = None
+        if expert is not None:
+            own = np.tile(np.eye(estimator.n_experts_)[expert], (rows.shape[0], 1))
+        interval = estimator.predict_interval(rows, coverage, given, own)
     except ValueError as error:
         raise ValueError(f"{error} Or draw no band, with coverage=None.") from error
     return one_target(interval, index, 2)

@@ -47,7 +47,17 @@ def assert_criteria(table, k, log_likelihood, resp, n):
         "smallest_share": resp.mean(axis=0).min(),
         "mean_probability": resp.max(axis=1).mean(),
     }
+    assigned = resp.argmax(axis=1)
+    own = [resp[assigned == j, j].mean() for j in range(resp.shape[1])]
+    expected["smallest_probability"] = min(own)
+    of_number = table.to_frame("experts").loc[table.n_experts[k]]
+    assert_allclose(of_number["mean_probability"], own)
+    assert_allclose(of_number["share"], resp.mean(axis=0))
+    assert of_number.index.tolist() == list(table.estimators[k].expert_names_)
     if resp.shape[1] > 1:
+        odds = [p / (1 - p) / (s / (1 - s)) for p, s in zip(own, resp.mean(axis=0), strict=True)]
+        assert_allclose(of_number["odds_of_correct_classification"], odds)
+        expected["smallest_odds"] = min(odds)
         expected["relative_entropy"] = 1 - entropy / (n * np.log(resp.shape[1]))
     for name, value in expected.items():
         assert_allclose(table.columns[name][k], value, err_msg=name)
@@ -85,6 +95,17 @@ def test_weights_count_rows():
     repeated = quiet_table(regressor(), X[index], y[index], [1, 2])
     for name, values in weighted.columns.items():
         assert_allclose(values, repeated.columns[name], rtol=1e-6, err_msg=name)
+
+
+def test_steps_of_a_pipeline_are_fitted_once():
+    X, y = crossing_lines(60)
+    pipeline = make_pipeline(StandardScaler(), regressor())
+    table = quiet_table(pipeline, X, y, [1, 2])
+    expected = quiet_table(regressor(), StandardScaler().fit_transform(X), y, [1, 2])
+    for name, values in table.columns.items():
+        assert_allclose(values, expected.columns[name])
+    assert table.estimators[1].predict(X).shape == y.shape
+    assert not hasattr(pipeline[0], "mean_")
 
 
 def test_fits_are_searched_and_their_starts_counted():
@@ -163,7 +184,7 @@ def test_progress_is_printed(capsys):
 @pytest.mark.parametrize(
     ("moe", "numbers", "words"),
     [
-        (make_pipeline(StandardScaler(), regressor()), [1], ["estimator", "Pipeline"]),
+        (make_pipeline(StandardScaler(), Ridge()), [1], ["estimator", "Ridge"]),
         (regressor(expert=Ridge()), [1], ["n_experts_table", "Ridge", '"linear"']),
         (regressor(family=["normal", "gamma"]), [2], ["n_experts_table", "family", "list"]),
         (regressor(combine="average"), [2], ["n_experts_table", "combine", "average"]),

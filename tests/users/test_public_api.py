@@ -62,6 +62,7 @@ PUBLIC = {
         "ResponsibilitiesDisplay",
         "RootogramDisplay",
         "SegmentProfileDisplay",
+        "TrajectoriesDisplay",
         "average_effects",
         "export_html",
         "export_mermaid",
@@ -94,6 +95,7 @@ PUBLIC = {
         "readable_regressor",
         "strong_classifier",
         "strong_regressor",
+        "trajectories",
     ],
     "skmoe.reports": [
         "AverageEffects",

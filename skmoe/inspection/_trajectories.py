@@ -1,0 +1,373 @@
+"""TrajectoriesDisplay: courses of units over time, in groups, each with its mean course."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from skmoe._data.checks import check_integer
+from skmoe._inference.labels import (
+    counted_noun,
+    default_expert_names,
+    feature_labels,
+    format_percent,
+)
+from skmoe._numerics.typing import Array
+from skmoe._optional import import_pyplot
+from skmoe.distributions import check_coverage
+from skmoe.inspection._checks import check_features, check_names_of_experts, check_table
+from skmoe.inspection._experts import CLASS_LIMITS, draw_rows, draw_unit_lines
+from skmoe.inspection._grid import (
+    feature_axis,
+    height_limits,
+    make_grid,
+    rows_to_show,
+    units_to_show,
+)
+from skmoe.inspection._style import (
+    DARK_GREY,
+    GRID_PANEL_SIZE,
+    MAX_GRID_COLUMNS,
+    colour,
+    count_beyond,
+    expert_handle,
+    in_first_column,
+    label_below,
+    label_feature,
+    label_target,
+    legend_above,
+    marked_points,
+    marker,
+    merged,
+    panel_axes,
+    shortened,
+)
+from skmoe.inspection._targets import interval_band, observed_rows, one_target
+from skmoe.pipelines import mixture_of
+
+# Characters of the name of an expert above its panel.
+GROUP_NAME_WIDTH = 26
+
+# Opacity of units and rows, above which mean courses are seen.
+UNIT_OPACITY = 0.3
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class TrajectoriesDisplay:
+    """Mean course of each expert over time, with the courses of the units that belong to it.
+
+    There is a panel for each expert, a group of trajectories. The thick curve is its prediction
+    with the other features at their medians, the band its predictive intervals. The thin lines are
+    units that are assigned to it, since it has their largest responsibility. Above a panel is its
+    mean responsibility, the share of the group. Rows without units are points, as are those of a
+    class at the top and of the others at the bottom. See "Courses over time" in the user guide.
+
+    Parameters
+    ----------
+    time_name, target_name : str
+        Labels of the axes.
+    grid : ndarray of shape (n_points,)
+        Values of time; positions of categories.
+    curves : ndarray of shape (n_points, n_experts)
+        Predictions of each expert, in the units of y, or its probabilities of the class.
+    bands : list of ndarray of shape (n_points, 2), or None
+        Predictive intervals of each expert.
+    coverage : float or None
+        Nominal coverage of the bands.
+    x, y : ndarray of shape (n_shown,)
+        The rows shown; for classes y is 1 for the class and 0 for the others.
+    assigned_expert : ndarray of shape (n_shown,)
+        The expert with the largest responsibility for each of them, or for its unit.
+    shares : ndarray of shape (n_experts,)
+        Mean responsibilities.
+    units : ndarray of shape (n_shown,), default=None
+        Labels of the units of the rows shown; None for rows without units.
+    n_units : int, default=None
+        Number of units of which some are shown; None if all are.
+    is_probability : bool, default=False
+        Whether the curves are probabilities of a class.
+    categories : list of str of length n_points, default=None
+        Labels of times that are categories.
+    expert_names : list of str of length n_experts, default=None
+        Names of the experts; None for "expert 0" and so on.
+    panels : list of TrajectoriesDisplay, default=None
+        The displays of several classes; None for one.
+
+    Attributes
+    ----------
+    ax_ : ndarray of matplotlib axes of shape (n_experts,)
+        Axes of the plot; of several classes one after another.
+    figure_ : matplotlib figure
+        Figure of the plot.
+    lines_ : list of matplotlib lines
+        The mean courses.
+    bands_ : list of matplotlib collections
+        The predictive intervals.
+    unit_lines_ : list of matplotlib collections
+        Lines of the units of each panel, or its rows.
+
+    See Also
+    --------
+    skmoe.recipes.trajectories : A mixture of courses over time.
+    ExpertsDisplay : The experts over any feature, in one panel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.inspection import TrajectoriesDisplay
+    >>> from skmoe.recipes import trajectories
+    >>> unit, year = np.repeat(np.arange(40), 5), np.tile(np.arange(5.0), 40)
+    >>> y = np.where(unit % 3, year, 4.0 - year) + np.random.default_rng(0).normal(size=200)
+    >>> X = year[:, None]
+    >>> groups = trajectories(2, time=0, degree=1, random_state=0).fit(X, y, mixture__units=unit)
+    >>> TrajectoriesDisplay.from_estimator(groups, X, y, units=unit).curves[[0, -1]].round(0)
+    array([[0., 4.],
+           [4., 0.]])
+    """
+
+    time_name: str
+    target_name: str
+    grid: Array
+    curves: Array
+    bands: Sequence[Array] | None
+    coverage: float | None
+    x: Array
+    y: Array
+    assigned_expert: Array
+    shares: Array
+    units: Array | None = None
+    n_units: int | None = None
+    is_probability: bool = False
+    categories: Sequence[str] | None = None
+    expert_names: Any = None
+    panels: Sequence[TrajectoriesDisplay] | None = None
+
+    def __post_init__(self) -> None:
+        if self.expert_names is None:
+            self.expert_names = default_expert_names(self.curves.shape[1])
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        time: Any = 0,
+        units: Any = None,
+        target: Any = None,
+        coverage: float | None = 0.9,
+        max_units: int | None = 200,
+        subsample: int | None = 1000,
+        random_state: Any = None,
+        expert_names: Sequence[str] | None = None,
+        offset: Any = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw the courses of a fitted mixture.
+
+        Parameters
+        ----------
+        estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
+            Fitted mixture, or a pipeline or search that ends in one, such as `trajectories`.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to show, as the pipeline takes them.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+        time : int or str, default=0
+            The feature along the horizontal axis, by index or name.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`; None for rows.
+        target : class label or int, default=None
+            The class whose probability is drawn, or the index of the output, which is needed for
+            several outputs. None is `classes_[1]` of two classes, and panels for each of more.
+        coverage : float, default=0.9
+            Nominal coverage of the predictive intervals of a regressor. None for no band, as is
+            required for experts without a predictive distribution.
+        max_units : int, default=200
+            Largest number of units to show, with all of their rows; None for all. More are drawn at
+            random: without `random_state` the same ones each time.
+        subsample : int, default=1000
+            Largest number of rows to show, drawn at random; None for all. Not used with `units`.
+        random_state : int, RandomState instance or None, default=None
+            Source of randomness of the rows or units shown.
+        expert_names : list of str of length n_experts, default=None
+            Names of the experts; None for those of the model, `expert_names_`.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors of the rows, as in `fit`. Their y is drawn per unit of
+            exposure, as are the curves.
+        ax : matplotlib axes or array-like of axes, default=None
+            Axes to draw on, one for each panel, or a single one that the panels replace. None for
+            new ones.
+        **kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        display : TrajectoriesDisplay
+            The display.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If the estimator does not end in a mixture of experts.
+        ValueError
+            If the time, the class or the output is missing or unknown, if the coverage is not
+            between 0 and 1, or if the experts have no predictive distribution for a band (use
+            `coverage=None`). Also if a number of rows or units is not at least two.
+        """
+        import_pyplot(f"{cls.__name__}.from_estimator")
+        mixture = mixture_of(estimator)
+        names = check_names_of_experts(mixture, expert_names)
+        coverage = None if coverage is None else check_coverage(coverage)
+        (j,) = check_features("time", time, estimator, None, most=1)
+        if max_units is not None:
+            check_integer("max_units", max_units, least=2)
+        table = check_table(mixture, X)
+        columns = getattr(table, "columns", getattr(estimator, "feature_names_in_", None))
+        axis = feature_axis(table, j, feature_labels(columns, table.shape[1])[j], 200)
+        points = make_grid(table, [j], axis.grid[:, None])
+        has_value = np.isfinite(axis.observed)
+        panels = []
+        for rows in observed_rows(mixture, table, y, target, offset, units):
+            n_units = None
+            if rows.units is None or rows.labels is None:
+                shown = rows_to_show(has_value, subsample, random_state)
+            else:
+                drawn = units_to_show(rows.labels, max_units, random_state)
+                shown = np.flatnonzero(has_value & np.isin(rows.units, drawn))
+                n_units = len(rows.labels) if len(drawn) < len(rows.labels) else None
+            intervals = (
+                interval_band(mixture, points, rows.target, coverage, expert=k)
+                for k in range(len(names))
+            )
+            bands = [band for band in intervals if band is not None]
+            panels.append(
+                cls(
+                    time_name=axis.name,
+                    target_name=rows.name,
+                    grid=axis.positions,
+                    curves=one_target(mixture.predict_experts(points), rows.target, 2),
+                    bands=bands or None,
+                    coverage=coverage,
+                    x=axis.observed[shown],
+                    y=rows.observed[shown],
+                    assigned_expert=rows.assigned_expert[shown],
+                    shares=rows.shares,
+                    units=None if rows.units is None else rows.units[shown],
+                    n_units=n_units,
+                    is_probability=is_classifier(mixture),
+                    categories=axis.categories,
+                    expert_names=names,
+                )
+            )
+        display = copy(panels[0])
+        display.panels = panels if len(panels) > 1 else None
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        line_kwargs: Mapping[str, Any] | None = None,
+        band_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw the courses.
+
+        Parameters
+        ----------
+        ax : matplotlib axes or array-like of axes, default=None
+            Axes to draw on, one for each panel, or a single one that the panels replace. None for
+            new ones.
+        line_kwargs : dict, default=None
+            Passed to matplotlib's `plot`, for the mean courses.
+        band_kwargs : dict, default=None
+            Passed to matplotlib's `fill_between`, for the bands.
+
+        Returns
+        -------
+        display : TrajectoriesDisplay
+            This display.
+        """
+        blocks, n_experts = self.panels or [self], len(self.expert_names)
+        n_rows = -(-n_experts // MAX_GRID_COLUMNS)
+        n_columns, n_rows = -(-n_experts // n_rows), n_rows * len(blocks)
+        width, height = GRID_PANEL_SIZE
+        size = width * max(n_columns, 2), height * n_rows
+        caller, n_panels = f"{type(self).__name__}.plot", n_experts * len(blocks)
+        self.ax_ = panel_axes(ax, caller, n_panels, size, nrows=n_rows, ncols=n_columns)
+        self.figure_ = self.ax_[0].figure
+        self.lines_: list[Any] = []
+        self.bands_: list[Any] = []
+        self.unit_lines_: list[Any] = []
+        for i, axes in enumerate(self.ax_):
+            block, k = blocks[i // n_experts], i % n_experts
+            self.unit_lines_.append(_draw_members(block, axes, k))
+            if block.bands is not None:
+                style: dict[str, Any] = {"color": colour(k), "alpha": 0.2, "linewidth": 0}
+                band = axes.fill_between(
+                    block.grid, *block.bands[k].T, **merged(style, band_kwargs)
+                )
+                self.bands_.append(band)
+            self.lines_.append(_draw_course(block, axes, k, line_kwargs))
+        for axes, is_first in zip(self.ax_, in_first_column(self.ax_), strict=True):
+            if not is_first:
+                axes.set_ylabel("")
+        notes = [self._note()]
+        if notes[0]:
+            label_below(self.ax_, notes, is_own=ax is None)
+        return self
+
+    def _note(self) -> str:
+        """What the lines and bands are."""
+        lines = ""
+        if self.units is not None and not self.is_probability:
+            some = "" if self.n_units is None else f", some of {self.n_units}"
+            lines = f"Thin lines: units of the expert{some}. "
+        band = "" if self.bands is None else f"Band: {100 * (self.coverage or 0.0):.3g} % interval."
+        return (lines + band).strip()
+
+
+def _draw_members(display: TrajectoriesDisplay, ax: Any, k: int) -> Any:
+    """Lines of the units of an expert, or its rows."""
+    own = np.flatnonzero(display.assigned_expert == k)
+    x, y = display.x[own], display.y[own]
+    if display.units is not None and not display.is_probability:
+        lines = draw_unit_lines(ax, x, y, display.units[own], [colour(k)] * len(own))
+        lines.set_alpha(UNIT_OPACITY)
+        return lines
+    kinds = {"is_category": display.categories is not None, "is_class": display.is_probability}
+    style = {"s": 8, "alpha": UNIT_OPACITY, "linewidths": 0, "c": [colour(k)] * len(own)}
+    return draw_rows(ax, x, y, style, None, **kinds)
+
+
+def _draw_course(
+    display: TrajectoriesDisplay, ax: Any, k: int, kwargs: Mapping[str, Any] | None
+) -> Any:
+    """The mean course of an expert, the limits and names of its axes, and its heading."""
+    style: dict[str, Any] = {"color": colour(k), "marker": marker(k), "linewidth": 2.5}
+    style |= {"markevery": marked_points(len(display.grid), k), "markersize": 5, "zorder": 3}
+    style |= {"markeredgecolor": DARK_GREY, "markeredgewidth": 0.7}
+    ax.plot(display.grid, display.curves[:, k], color="white", linewidth=5.0, zorder=2.9)
+    (line,) = ax.plot(display.grid, display.curves[:, k], **merged(style, kwargs))
+    if display.categories is None:
+        ax.set_xlim(display.grid[[0, -1]])
+    curves = np.concatenate([np.ravel(values) for values in (display.curves, display.bands or [])])
+    ax.set_ylim(CLASS_LIMITS if display.is_probability else height_limits(display.y, curves))
+    own = display.assigned_expert == k
+    count_beyond(ax, display.x[own], display.y[own])
+    label_feature(ax, display.time_name, display.categories, "")
+    label_target(ax, display.target_name)
+    counted = counted_noun(display.units is not None)
+    share = f"{format_percent(display.shares[k])} of the {counted}s"
+    heading = f"{shortened(display.expert_names, GROUP_NAME_WIDTH)[k]}\n{share}"
+    legend_above(ax, [expert_handle(k, heading)], fontsize=9, borderaxespad=0.1)
+    return line

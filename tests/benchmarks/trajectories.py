@@ -17,11 +17,11 @@ from skmoe.recipes import trajectories
 def cohort(n_units: int, n_times: int, n_groups: int, seed: int):
     """Cubic courses of groups whose probabilities depend on one feature of the units."""
     rng = np.random.default_rng(seed)
+    coefficients = rng.normal(size=(n_groups, 4)) * [2.0, 4.0, 4.0, 4.0]
     age = rng.normal(size=n_units)
     logits = np.outer(age, np.linspace(-1.0, 1.0, n_groups)) + rng.gumbel(size=(n_units, n_groups))
     group = logits.argmax(axis=1)
     t = np.sort(rng.uniform(size=(n_units, n_times)), axis=1)
-    coefficients = rng.normal(size=(n_groups, 4)) * [2.0, 4.0, 4.0, 4.0]
     course = (coefficients[group][:, None, :] * t[..., None] ** np.arange(4)).sum(axis=2)
     y = course + rng.normal(size=t.shape)
     frame = pd.DataFrame({"time": t.ravel(), "age": np.repeat(age, n_times)})

@@ -1,6 +1,6 @@
 """Time of group-based trajectories for large cohorts, and whether the groups are found.
 
-    python tests/benchmarks/trajectories.py [--units 100000] [--times 10] [--groups 4]
+Usage: python tests/benchmarks/trajectories.py [--units 100000] [--times 10] [--groups 4]
 """
 
 import argparse

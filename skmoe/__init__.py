@@ -13,6 +13,7 @@ __all__ = [
     "MixtureOfExpertsRegressor",
     "__version__",
     "blocks",
+    "censoring",
     "checkpoints",
     "distributions",
     "experts",

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
+from skmoe._data.censored_targets import checked_bounds, has_bounds, known_weight
 from skmoe._data.row_checks import (
     as_csr,
     check_block_weights,
@@ -68,9 +69,10 @@ class BlockChecker:
     def __call__(self, index: int, block: Any) -> Rows:
         """Validated rows of a block; the labels of a classifier are not encoded."""
         X, y, weight, offset, units, known = check_block(index, block)
-        with_block_index(index, check_target, y, self.is_classification)
+        if not has_bounds(y) or self.is_classification:
+            with_block_index(index, check_target, y, self.is_classification)
         offset_shape = None if offset is None else np.shape(offset)[1:]
-        kind = _dtypes(X), np.shape(y)[1:], offset_shape
+        kind = _dtypes(X), (*np.shape(y)[1:], *["bounds"] * has_bounds(y)), offset_shape
         first = self.kind is None
         self.kind = kind if self.kind is None else self.kind
         X = with_block_index(index, self._validate_X, X, first)
@@ -79,6 +81,7 @@ class BlockChecker:
         with_block_index(index, check_same_length, X, y)
         weight = with_block_index(index, check_block_weights, weight, len(y))
         with_block_index(index, self.check_target, y, weight)
+        weight = known_weight(y, weight)
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         offset = with_block_index(index, self.check_offset, offset, len(y), n_outputs)
         X = as_csr(X)
@@ -100,6 +103,8 @@ class BlockChecker:
     def _validate_y(self, y: Any) -> Array:
         if self.is_classification:
             return column_or_1d(y)
+        if has_bounds(y):
+            return checked_bounds(y)
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_min_samples=0)
         check_target_size(y, whole=False)
         return y

@@ -11,6 +11,7 @@ import numpy as np
 
 from skmoe._data.block_checks import BlockChecker, check_block
 from skmoe._data.blocks import DaskBlocks, RowBlocks
+from skmoe._data.censored_targets import point_values
 from skmoe._data.checks import shown
 from skmoe._data.row_checks import class_codes, class_weights
 from skmoe._data.rows import Rows, concat
@@ -146,7 +147,7 @@ def _summarize_block(
     if checker.is_classification:
         label_weights = _label_weights(block)
     else:
-        outputs = compute_moments(block.y.reshape(len(block.y), -1), block.weight)
+        outputs = compute_moments(point_values(block.y).reshape(len(block.y), -1), block.weight)
     keys = np.random.Generator(np.random.PCG64(options.seed).advance(row_offset)).random(
         block.n_rows
     )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmoe._data.censored_targets import has_bounds, is_exact, map_target
 from skmoe._data.encoding import Encoder, encode, origin_columns
 from skmoe._data.extra_features import ExtraFeatures, append_columns, predict_base
 from skmoe._data.rows import Dataset, RawFeatures, Rows, by_output, select_raw_features, subset
@@ -131,7 +132,10 @@ class Preprocessor(NamedTuple):
         if self.target_scaling is None:
             return y
         center, scale = self.target_scaling
-        return (np.atleast_2d(by_output(y)) - offset - center[:, None]) / scale[:, None]
+        return map_target(
+            np.atleast_2d(by_output(y)),
+            lambda values: (values - offset - center[:, None]) / scale[:, None],
+        )
 
     def unstandardize_mean(self, mean: Array) -> Array:
         """Means (..., m, n) in the units of y; class probabilities as they are."""
@@ -146,6 +150,12 @@ class Preprocessor(NamedTuple):
         if self.target_scaling is None:
             return 0.0
         return float(np.log(self.target_scaling.scale).sum())
+
+    def log_jacobian_of(self, target: Array) -> Array | float:
+        """The same for each row of a target (m, n): intervals have probabilities, not densities."""
+        if self.target_scaling is None or not has_bounds(target):
+            return self.log_jacobian
+        return np.asarray(np.log(self.target_scaling.scale) @ is_exact(target))
 
     # --- features ---
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from skmoe._data.censored_targets import has_bounds
 from skmoe._data.rows import Rows, by_output
 from skmoe._inference.criteria import n_parameters
 from skmoe._mixture.fitted import FittedMixture
@@ -25,7 +26,7 @@ MIN_Z = 3.0
 def describe_overdispersion(mixture: FittedMixture, rows: Rows, families: Sequence[Any]) -> str:
     """Sentence on families whose variance is their mean, if rows vary more; "" if not."""
     concerned = [k for k, family in enumerate(families) if family.larger_variance]
-    if not concerned:
+    if not concerned or has_bounds(rows.y):
         return ""
     resp = mixture.responsibilities(rows)[concerned]
     resp = resp if rows.unit is None else resp[:, rows.unit]

@@ -58,16 +58,17 @@ class FittedMixture(NamedTuple):
     @underflow_to_zero
     def log_joint(self, rows: Rows) -> Array:
         """Log joint density of expert and y, of rows (K, n) or units (K, U)."""
-        log_jacobian = self.preprocessor.log_jacobian
+        log_jacobian = self.preprocessor.log_jacobian_of
         if rows.unit is not None:
             dataset = self.preprocessor.transform_units(rows)
             joint = log_joint(self.model, self.params, dataset, routed=True)[1]
-            return joint - log_jacobian * dataset.unit_weight
+            of_rows = log_jacobian(dataset.y) * dataset.weight
+            return joint - dataset._replace(weight=of_rows).unit_weight
         parts = [
-            log_joint(self.model, self.params, block, routed=True)[1]
+            log_joint(self.model, self.params, block, routed=True)[1] - log_jacobian(block.y)
             for block, _ in self.preprocessor.transform_blocks(rows)
         ]
-        return np.concatenate(parts, axis=1) - log_jacobian
+        return np.concatenate(parts, axis=1)
 
     @underflow_to_zero
     def responsibilities(self, rows: Rows) -> Array:

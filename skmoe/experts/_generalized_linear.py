@@ -23,13 +23,14 @@ from skmoe._numerics.linalg import (
 from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.signed_steps import signed_joint_steps, signed_ridge_steps
 from skmoe._numerics.typing import TINY, Array
+from skmoe.experts._family_targets import observed
 from skmoe.experts._linear_families import (
     FamilyGroup,
     GeneralizedLinearParams,
-    possible_target,
 )
 from skmoe.experts._linear_inference import LinearInference
 from skmoe.families import Poisson
+from skmoe.families._censored import of_target
 from skmoe.protocols import permute_experts
 
 # Largest change of a log dispersion in one Newton step.
@@ -139,8 +140,9 @@ class GeneralizedLinearExperts(LinearInference):
             family, experts, own = group.family, group.experts, group.dispersions
             if not family.link:
                 continue
+            family, target = observed(family, y)
             log_dispersion = self._log_dispersion(group, params, design)
-            at = possible_target(family, y), predictor[experts], log_dispersion
+            at = target, predictor[experts], log_dispersion
             weight = resp[experts][:, None]
             relative = weight * self._relative_precision(group, params, log_dispersion)
             score[experts] = relative * family.predictor_score(*at)
@@ -169,7 +171,7 @@ class GeneralizedLinearExperts(LinearInference):
     def hessian(self, params: GeneralizedLinearParams, design: Any, y: Array, resp: Array) -> Any:
         """Expected information about the coefficients: Gram matrices, (K * m, d, d)."""
         information = resp[:, None] * self._by_family(
-            params, design, lambda family, *at: family.predictor_information(*at)
+            params, design, lambda family, *at: of_target(family, y).row_information(y, *at)
         )
         if self.layout.n_slopes:
             for group in self._constants(params).groups:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -92,6 +92,11 @@ class LinearExperts(GeneralizedLinearExperts):
     slopes: ClassVar[tuple[tuple[int, ...], ...]] = ()  # type: ignore[misc]
     dispersion_columns: ClassVar[tuple[int, ...]] = ()  # type: ignore[misc]
     dispersion_alpha: ClassVar[float] = 1.0  # type: ignore[misc]
+
+    def with_bounds(self) -> GeneralizedLinearExperts:
+        """Experts of the normal family, whose M-step is not in closed form."""
+        options = {field.name: getattr(self, field.name) for field in fields(self)}
+        return GeneralizedLinearExperts(LinearExperts.families, **options)
 
     def fitted_to(self, design: Any, y: Array, weight: Array, scaling: Any) -> Any:
         """The experts as they are."""

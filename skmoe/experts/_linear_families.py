@@ -13,27 +13,22 @@ from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
 from skmoe._numerics.arrowhead import are_exchangeable, are_shared, holder_sums, slope_holders
 from skmoe._numerics.evidence import without_dropped
 from skmoe._numerics.linalg import ridge_diagonal
-from skmoe._numerics.offset_design import offset_predictor, split_offset
-from skmoe._numerics.outliers import without_outliers
+from skmoe._numerics.offset_design import offset_predictor
 from skmoe._numerics.signed_steps import with_signs
-from skmoe._numerics.typing import TINY, Alpha, Array
+from skmoe._numerics.typing import Alpha, Array
 from skmoe.experts._dispersion_features import DispersionLayout
+from skmoe.experts._family_targets import FamilyTargets
 from skmoe.families import Family, Poisson
 from skmoe.families._base import DIFFERENCE_STEP
+from skmoe.families._censored import of_target
 from skmoe.protocols import (
     Block,
     Dispersion,
-    Experts,
     LinearPredictor,
     SupportsONNX,
     SupportsReordering,
     SupportsStreaming,
 )
-
-# Responsibility for initial values of an expert without predictor, of the rows in its support: of a
-# point mass, and of a distribution over all values.
-INITIAL_SHARE_OF_ATOM = 0.5
-OTHER_INITIAL_SHARE = 0.05
 
 # Largest slope of a log dispersion, for standardised features.
 LARGEST_SLOPE = 1e3
@@ -108,7 +103,7 @@ class FitConstants(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LinearFamilies(Experts):
+class LinearFamilies(FamilyTargets):
     """Densities and priors of experts with a linear predictor.
 
     The fields are those of `GeneralizedLinearExperts`.
@@ -158,7 +153,8 @@ class LinearFamilies(Experts):
             return "its experts have families of their own, in the order of the list"
         if capability is SupportsReordering and not are_exchangeable(self.slopes):
             return "its experts have slopes of their own, in the order of the user"
-        if capability is SupportsONNX and any(family.link == "logit" for family in self.families):
+        no_function = any(family.link == "logit" for family in self.families)
+        if capability is SupportsONNX and (no_function or np.inf in self._atoms):
             return "its mean is not an exponential or a linear function"
         if capability is SupportsONNX and any(map(self._has_varying_mean, self.families)):
             return "its mean depends on a dispersion that varies with features"
@@ -190,9 +186,19 @@ class LinearFamilies(Experts):
         return kinds == {True} and not self._atoms
 
     @property
+    def explains_mean(self) -> bool:  # type: ignore[override]
+        """Whether the mean is finite."""
+        return np.inf not in self._atoms
+
+    @property
     def takes_offset(self) -> bool:
         """Whether all linear predictors are those of a log link."""
         return self.link == "log"
+
+    @property
+    def takes_bounds(self) -> bool:
+        """Whether y may be censored: all families have the probabilities of intervals."""
+        return all(family.takes_bounds for family in self.families)
 
     @property
     def support(self) -> str:
@@ -242,19 +248,6 @@ class LinearFamilies(Experts):
     def _n_outputs(self) -> int:
         return len((self.initial_predictor or (self.noise_variance,))[0])
 
-    @property
-    def _atoms(self) -> list[float]:
-        """Values with positive probability under some expert."""
-        return [atom for family in self.families for atom in family.atoms]
-
-    @property
-    def _has_outliers(self) -> bool:
-        return any(family.has_outliers for family in self.families)
-
-    def _family(self, k: int) -> Family:
-        # Averages of several starts have the experts of all starts one after the other.
-        return self.families[k % len(self.families)]
-
     def _groups(self, n_experts: int) -> list[FamilyGroup]:
         """The different families, with their experts."""
         if len(self.families) == 1:
@@ -275,105 +268,6 @@ class LinearFamilies(Experts):
         """The family of one expert, with this expert alone."""
         family = self._family(k)
         return FamilyGroup(k % len(self.families), family, k, self.layout.positions(family))
-
-    # --- the data of the fit ---
-
-    @property
-    def option_for_parts(self) -> str:
-        """That of the first family which needs one."""
-        return next(filter(None, (family.option_for_parts for family in self.families)), "")
-
-    def obstacle(self, y: Array) -> str:
-        """That of the first family which has one."""
-        return next(filter(None, (family.obstacle(y) for family in self.families)), "")
-
-    def in_support(self, y: Array) -> Array:
-        """Whether all outputs of a row are possible under any one of the families."""
-        return np.any([family.in_support(y).all(axis=0) for family in self.families], axis=0)
-
-    def working_target(self, y: Array) -> Array:
-        """That of the first family with a linear predictor, without outliers if these occur."""
-        regression = [family for family in self.families if family.link] or list(self.families)
-        target = regression[0].working_target(y)
-        return without_outliers(target) if self._has_outliers else target
-
-    def fitted_to(self, design: Any, y: Array, weight: Array, scaling: Any) -> Any:
-        """The experts with what depends on the target (m, n) of the fit.
-
-        `scaling` has `center` and `scale`, by which y has been standardised.
-        """
-        families = tuple(family.fitted_to(y, weight, scaling) for family in self.families)
-        offset = np.broadcast_to(split_offset(design)[1], y.shape)
-        summaries = [
-            [self._summarize(family, *row, weight) for row in zip(y, offset, strict=True)]
-            for family in families
-        ]
-        return self.with_options(
-            {
-                "families": families,
-                "initial_predictor": tuple(tuple(start for start, _ in row) for row in summaries),
-                "target_variance": tuple(tuple(square for _, square in row) for row in summaries),
-            }
-        )
-
-    def _summarize(
-        self, family: Family, y: Array, offset: Array, weight: Array
-    ) -> tuple[float, float]:
-        """Linear predictor without features, and variance of the working target, of one output."""
-        rows = family.in_support(y[None])[0]
-        if not family.link or not rows.any():
-            return 0.0, 1.0
-        y, weight, offset = y[rows], weight[rows], offset[rows]
-        relative = y * np.exp(-offset) if family.link == "log" else y - offset
-        start = family.initial_predictor(relative, weight)
-        target = family.working_target(relative[None])
-        target = (without_outliers(target) if self._has_outliers else target)[0]
-        deviation = target - np.average(target, weights=weight)
-        variance = float(np.average(np.square(deviation), weights=weight))
-        return start, variance if variance > TINY else 1.0
-
-    def initial_responsibilities(
-        self, labels: Array, n_experts: int, y: Array, rng: np.random.Generator | None
-    ) -> Array:
-        """Responsibilities (K, n) from those (K', n) of a partition for experts with predictors.
-
-        Experts without predictor get a share of the rows in their support, and no expert has
-        responsibility outside its support. Different families take the cells of the partition in
-        random order, if there is a generator.
-        """
-        if len(self.families) == 1:
-            return labels
-        with_predictor = [k for k in range(n_experts) if self._family(k).link]
-        order = np.arange(len(labels))
-        if rng is not None and len({self._family(k) for k in with_predictor}) > 1:
-            order = rng.permutation(len(labels))
-        resp = np.zeros((n_experts, labels.shape[1]))
-        resp[with_predictor] = labels[order]
-        for k in range(n_experts):
-            family = self._family(k)
-            if not family.link:
-                share = INITIAL_SHARE_OF_ATOM if family.atoms else OTHER_INITIAL_SHARE
-                resp[k] = share * self._support_of(k, y)
-        return self.restrict(resp, y)
-
-    def restrict(self, resp: Array, y: Array) -> Array:
-        """Responsibilities (K, n) that are zero where y is outside the support of an expert."""
-        if len(self.families) == 1:
-            return resp
-        resp = (resp + TINY**0.5) * np.stack([self._support_of(k, y) for k in range(len(resp))])
-        return resp / np.maximum(resp.sum(axis=0), TINY)
-
-    def _support_of(self, k: int, y: Array) -> Array:
-        """Whether each row is possible under expert k, boolean of shape (n,)."""
-        family = self._family(k)
-        possible = family.in_support(y) & ~family.has_atom_of_others(y, self.families)
-        return np.asarray(possible.all(axis=0))
-
-    def n_cells(self, n_experts: int) -> int:
-        """Number of cells of the initial partition: of experts with a linear predictor."""
-        if len(self.families) == 1:
-            return n_experts
-        return max(sum(bool(self._family(k).link) for k in range(n_experts)), 1)
 
     # --- densities and moments ---
 
@@ -409,10 +303,13 @@ class LinearFamilies(Experts):
 
     def log_prob(self, params: GeneralizedLinearParams, design: Any, y: Array) -> Array:
         """Log density or log probability of y (m, n) under each expert, (K, n)."""
-        logs = self._by_family(params, design, lambda family, *at: family.log_prob(y, *at))
+        logs = self._by_family(
+            params, design, lambda family, *at: of_target(family, y).log_prob(y, *at)
+        )
         if len(self.families) > 1 and self._atoms:
             impossible = [
-                self._family(k).has_atom_of_others(y, self.families) for k in range(len(logs))
+                of_target(self._family(k), y).has_atom_of_others(y, self.families)
+                for k in range(len(logs))
             ]
             logs = np.where(np.stack(impossible), -np.inf, logs)
         return logs.sum(axis=1)
@@ -592,9 +489,3 @@ class LinearFamilies(Experts):
 @lru_cache(maxsize=64)  # each iteration of EM needs them, several times
 def _constants_of(experts: LinearFamilies, shape: tuple[int, int, int]) -> FitConstants:
     return experts.constants(*shape)
-
-
-def possible_target(family: Family, y: Array) -> Array:
-    """The target, with one in place of values outside the support, whose derivatives are finite."""
-    possible = family.in_support(y)
-    return y if possible.all() else np.where(possible, y, 1.0)

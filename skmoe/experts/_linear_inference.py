@@ -13,11 +13,11 @@ from skmoe._numerics.linalg import factorize_ridge, used_columns
 from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.signed_steps import is_held
 from skmoe._numerics.typing import TINY, Array
+from skmoe.experts._family_targets import observed
 from skmoe.experts._linear_families import (
     GeneralizedLinearParams,
     LinearFamilies,
     RescaledTarget,
-    possible_target,
 )
 
 # Smallest curvature of a log dispersion for each row of the expert, where the log-likelihood is
@@ -251,8 +251,9 @@ class LinearInference(LinearFamilies):
     def score_rows(self, params: GeneralizedLinearParams, k: int, design: Any, y: Array) -> Array:
         """Gradient of the log density in coefficients and log dispersions for each row, (P, n)."""
         group, matrix = self._group_of(k), split_offset(design)[0]
-        gradient = group.family.gradient(
-            possible_target(group.family, y),
+        family, target = observed(group.family, y)
+        gradient = family.gradient(
+            target,
             self._predictor_of(params, k, design),
             self._log_dispersion(group, params, design),
         )
@@ -269,8 +270,9 @@ class LinearInference(LinearFamilies):
     ) -> Array:
         """Negative Hessian of the weighted log density of one expert, (P, P)."""
         group, matrix = self._group_of(k), split_offset(design)[0]
-        hessian = -weight * group.family.hessian(
-            possible_target(group.family, y),
+        family, target = observed(group.family, y)
+        hessian = -weight * family.hessian(
+            target,
             self._predictor_of(params, k, design),
             self._log_dispersion(group, params, design),
         )

@@ -11,7 +11,7 @@ from skmoe.families._registry import FAMILIES
 from skmoe.families._student_t import StudentT
 from skmoe.families._tweedie import Tweedie
 from skmoe.families._weibull import Exponential, Weibull
-from skmoe.families._without_predictor import One, Uniform, Zero
+from skmoe.families._without_predictor import Never, One, Uniform, Zero
 
 __all__ = [
     "FAMILIES",
@@ -22,6 +22,7 @@ __all__ = [
     "InverseGaussian",
     "LogNormal",
     "NegativeBinomial",
+    "Never",
     "Normal",
     "One",
     "Ordinal",

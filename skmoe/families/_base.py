@@ -62,6 +62,11 @@ class Family(ABC):
     is_count: ClassVar[bool] = False
     # A family for values whose variance is larger than their mean, if it is the mean here.
     larger_variance: ClassVar[str] = ""
+    # Whether y may be censored. Whether y, or its logarithm under a log link, is the linear
+    # predictor plus noise, and whether the root of the scale is a factor of this noise.
+    takes_bounds: ClassVar[bool] = True
+    is_location: ClassVar[bool] = False
+    is_location_scale: ClassVar[bool] = False
     # Largest absolute value of the linear predictor, for which the mean and its sums stay finite.
     max_predictor: ClassVar[float] = np.inf
     # Largest root mean square change of the linear predictors in one Newton step.
@@ -163,6 +168,10 @@ class Family(ABC):
     def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
         """Expected negative second derivative by the linear predictor, times the scale if any."""
         return np.zeros(predictor.shape)
+
+    def row_information(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Information of each row in a Newton step. Default: `predictor_information`."""
+        return self.predictor_information(predictor, log_dispersion)
 
     def dispersion_derivatives(
         self, y: Array, predictor: Array, log_dispersion: Any

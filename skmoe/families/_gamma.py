@@ -41,6 +41,7 @@ class Gamma(Positive):
 
     name: ClassVar[str] = "gamma"
     has_scale: ClassVar[bool] = True
+    is_location: ClassVar[bool] = True
     max_predictor: ClassVar[float] = 230.0
     dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)

@@ -43,6 +43,8 @@ class Normal(Family):
     name: ClassVar[str] = "normal"
     standardizes_target: ClassVar[bool] = True
     has_scale: ClassVar[bool] = True
+    is_location: ClassVar[bool] = True
+    is_location_scale: ClassVar[bool] = True
     dispersions: ClassVar[tuple[Dispersion, ...]] = (
         Dispersion("log(noise variance)", "noise_variance_", name="noise variance"),
     )
@@ -117,6 +119,8 @@ class LogNormal(Positive):
 
     name: ClassVar[str] = "lognormal"
     has_scale: ClassVar[bool] = True
+    is_location: ClassVar[bool] = True
+    is_location_scale: ClassVar[bool] = True
     max_predictor: ClassVar[float] = 230.0
     max_step: ClassVar[float] = np.inf
     dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)

@@ -60,6 +60,7 @@ class Ordinal(Family):
     """
 
     name: ClassVar[str] = "ordinal"
+    takes_bounds: ClassVar[bool] = False
     link: ClassVar[str] = "logit"
     is_continuous: ClassVar[bool] = False
     max_step: ClassVar[float] = 2.0

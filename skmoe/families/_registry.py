@@ -12,7 +12,7 @@ from skmoe.families._ordinal import Ordinal
 from skmoe.families._student_t import StudentT
 from skmoe.families._tweedie import Tweedie
 from skmoe.families._weibull import Exponential, Weibull
-from skmoe.families._without_predictor import One, Uniform, Zero
+from skmoe.families._without_predictor import Never, One, Uniform, Zero
 
 # A new family is a module with its class, and an entry here.
 FAMILIES: dict[str, type[Family]] = {
@@ -32,6 +32,7 @@ FAMILIES: dict[str, type[Family]] = {
         Ordinal,
         Zero,
         One,
+        Never,
         Uniform,
     )
 }

@@ -66,6 +66,8 @@ class StudentT(Family):
     name: ClassVar[str] = "student_t"
     standardizes_target: ClassVar[bool] = True
     has_scale: ClassVar[bool] = True
+    is_location: ClassVar[bool] = True
+    is_location_scale: ClassVar[bool] = True
     has_outliers: ClassVar[bool] = True
 
     df: float | None = None

@@ -55,6 +55,7 @@ class Tweedie(PowerVariance):
     """
 
     name: ClassVar[str] = "tweedie"
+    takes_bounds: ClassVar[bool] = False
     support: ClassVar[str] = "numbers from 0 on"
     atoms: ClassVar[tuple[float, ...]] = (0.0,)
 

@@ -48,6 +48,8 @@ class Weibull(Positive):
 
     name: ClassVar[str] = "weibull"
     has_scale: ClassVar[bool] = True
+    is_location: ClassVar[bool] = True
+    is_location_scale: ClassVar[bool] = True
     dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (
         LogNormal.log_dispersion_bounds
@@ -157,6 +159,7 @@ class Exponential(Positive):
     name: ClassVar[str] = "exponential"
     support: ClassVar[str] = "numbers from 0 on"
     max_predictor: ClassVar[float] = 230.0
+    is_location: ClassVar[bool] = True
 
     def in_support(self, y: Array) -> Array:
         """Numbers from 0 on."""

@@ -111,6 +111,46 @@ class One(PointMass):
 
 
 @dataclass(frozen=True)
+class Never(PointMass):
+    """The point mass at infinity: an expert whose rows never have the event.
+
+    Use it in a list of families for censored times: `family=["never", "weibull"]` is the mixture
+    cure model [1]_, in which the gate is the probability of a cure. See "Time to an event" in the
+    user guide.
+
+    See Also
+    --------
+    skmoe.censoring.right_censored : Times of events that may come later, or never.
+    Weibull : Times of events.
+
+    References
+    ----------
+    .. [1] J. Berkson and R. P. Gage (1952), "Survival curve for cancer patients following
+       treatment", Journal of the American Statistical Association 47, 501-515.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.families import Never
+    >>> Never().mean(np.zeros((1, 1)), ())
+    array([[inf]])
+    """
+
+    name: ClassVar[str] = "never"
+    support: ClassVar[str] = "right-censored times"
+    atoms: ClassVar[tuple[float, ...]] = (np.inf,)
+    is_count: ClassVar[bool] = False
+
+    def obstacle(self, y: Array) -> str:
+        """Times of which some are open to the right."""
+        return "" if np.isposinf(y).any() else "right-censored times (skmoe.censoring)"
+
+    def equation(self, response: str, predictor: str) -> str:
+        """There is no event."""
+        return f"{response} is infinite: the event never comes"
+
+
+@dataclass(frozen=True)
 class Uniform(Family):
     """Uniform distribution over the range of y: a component of outliers [1]_.
 

@@ -59,6 +59,11 @@ class Experts(Part):
         return False
 
     @property
+    def takes_bounds(self) -> bool:
+        """Whether y may be censored: structured arrays with the fields lower and upper."""
+        return False
+
+    @property
     def link(self) -> str:
         """Link of the linear predictor: "identity", "log", "logit"; "" without, or if many."""
         return ""
@@ -222,6 +227,10 @@ class Experts(Part):
         It serves the initialisation and the estimate of the noise. Default: the outputs.
         """
         return y
+
+    def with_bounds(self) -> Any:
+        """The family for censored y. Default: the same."""
+        return self
 
     def fitted_to(self, design: Design, y: Array, weight: Array, scaling: Any) -> Any:
         """The family with what depends on the rows of the fit. Default: nothing does."""

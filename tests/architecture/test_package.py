@@ -19,7 +19,7 @@ LAYERS = [
     {"experts"},
     {"_mixture"},
     {"_inference"},
-    {"_estimators", "metrics", "blocks", "reports"},
+    {"_estimators", "metrics", "blocks", "censoring", "reports"},
     {"stacking", "pipelines"},
     {"inspection", "checkpoints", "model_selection", "onnx", "recipes", "skops", "__init__"},
 ]

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
+from skmoe.censoring import right_censored
 from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
@@ -75,6 +76,7 @@ PARAMETERS = {
     "an expert without out-of-bag predictions": {
         "expert": [RandomForestRegressor(oob_score=True), Ridge()]
     },
+    "experts without probabilities of intervals": {"family": "ordinal"},
     "experts with neither an identity nor a log link": {"family": "ordinal"},
     "estimators as experts under a log link": {"expert": "tree", "family": "gamma"},
     "gate_aggregate": {"gate_aggregate": "mean"},
@@ -94,6 +96,7 @@ ARGUMENTS = {
     "known_experts": {"known_experts": GROUPS % 2},
     "known_experts as booleans": {"known_experts": np.ones((40, 2), dtype=bool)},
     "metadata": {"cost": np.ones(40)},
+    "censored y": {"y": right_censored(COUNTS + 1.0, np.arange(40) % 2)},
 }
 USES = {
     "n_experts_test": lambda moe, data: n_experts_test(moe, **data, n_bootstrap=1),

@@ -178,6 +178,8 @@ def test_sums_of_dispersion_derivatives_are_over_the_rows(name):
 @of_all
 def test_mean_derivative_equals_differences_of_the_mean(name):
     family, _, predictor, dispersion = points(name)
+    if np.inf in family.atoms:
+        return
     found = family.mean_derivative(predictor, dispersion)
     expected = difference(family.mean, predictor, dispersion, 0)
     assert_allclose(found, expected, rtol=1e-6, atol=1e-8)

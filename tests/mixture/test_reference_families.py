@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose
 from scipy.special import comb
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.censoring import interval_censored
 from support.expert_kinds import example
 
 FOLDER = Path(__file__).parents[1] / "reference"
@@ -25,6 +26,7 @@ FILES = [
         "known.json",
         "dispersion_v3.json",
         "constraints.json",
+        "censored.json",
     )
 ]
 REFERENCE = {
@@ -39,6 +41,8 @@ FAMILIES = {
     "t": "student_t",
     "beta": "beta",
     "weibull": "weibull",
+    "exponential": "exponential",
+    "lognormal": "lognormal",
     "tweedie": "tweedie",
     "invgauss": "inverse_gaussian",
     "binomial": "ordinal",  # of the values 0 and 1
@@ -95,15 +99,20 @@ def described(model):
     of_dispersion = [name for name in dict.fromkeys(named) if name != "intercept"]
     gate = [name for name in structure["gate"] or [] if name != "intercept"]
     gate = [name if name in columns else f"gate:{name}" for name in gate]
-    features = list(dict.fromkeys(experts + gate)) or [response["y"]]
+    features = list(dict.fromkeys(experts + gate)) or [response["y"] or "lower"]
     X = np.array([columns[name] for name in features], dtype=float).T
-    y = np.array(columns[response["y"]], dtype=float)
+    if response["y"] is None:
+        lower, upper = (np.array(columns[response[name]], float) for name in ("lower", "upper"))
+        y = interval_censored(lower, upper)
+    else:
+        y = np.array(columns[response["y"]], dtype=float)
     weight = np.array(columns[structure["weights"]], float) if structure["weights"] else None
     K, family = structure["K"], FAMILIES[response["family"]]
-    zeros = structure["degenerate_at_zero"]
+    atoms = {k: "zero" for k in structure["degenerate_at_zero"]}
+    atoms |= {k: "never" for k in structure.get("never_event", [])}
     moe = MixtureOfExpertsRegressor(
         K,
-        family=["zero" if k in zeros else family for k in range(K)] if zeros else family,
+        family=[atoms.get(k, family) for k in range(K)] if atoms else family,
         gate="softmax" if gate else "constant",
         expert_features=[features.index(name) for name in experts],
         gate_features=[features.index(name) for name in gate] or None,

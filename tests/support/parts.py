@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skmoe.censoring import interval_censored
 from skmoe.experts import (
     GeneralizedLinearExperts,
     JointNormalExperts,
@@ -81,6 +82,7 @@ LISTS = [
     ("poisson", "one", "negative_binomial"),
     ("gamma", "tweedie", "weibull"),
     ("uniform", "zero", "normal"),
+    ("never", "weibull", "lognormal"),
 ]
 # Slopes of the second column that all experts share; and slopes that some experts lack or share.
 SHARED = ((0, 0, 0), (1, 0, 1), (2, 0, 2))
@@ -89,7 +91,13 @@ PRIOR = {"alpha": 0.7, "dispersion_prior": 4.0}
 OF_DISPERSION = {"dispersion_columns": (0, 2), "dispersion_alpha": 1.7}
 
 
-def generalized(names, n_outputs=1, **options):
+def with_intervals(y, rng):
+    """A target of which a third each is exact, right-censored, and in an interval."""
+    kind, width = rng.integers(0, 3, size=y.shape), np.where(y < 1.0, 0.5 * (1.0 - y), 1.0)
+    return interval_censored(y, np.where(kind == 0, y, np.where(kind == 1, np.inf, y + width)))
+
+
+def generalized(names, n_outputs=1, *, censored=False, **options):
     """Experts of one family or of a list, and a target that each of them may have generated."""
     families = tuple(example(name) for name in names)
     rng = np.random.default_rng(1)
@@ -97,6 +105,8 @@ def generalized(names, n_outputs=1, **options):
         y = rng.poisson(2.0, size=(1, N_ROWS)) + 1.0
     else:
         y = np.concatenate([families[0].example_target(rng, N_ROWS) for _ in range(n_outputs)])
+    if censored:
+        y = with_intervals(y, rng)
     scales = {"noise_variance": (0.8, 1.3)[: len(y)], "variance_floor": (1e-6, 1e-6)[: len(y)]}
     experts = GeneralizedLinearExperts(families, **PRIOR | scales | options)
     return experts.fitted_to(DESIGN, y, WEIGHT, no_scaling(len(y))), y
@@ -109,6 +119,8 @@ def _experts():
         yield f"{name}, slopes of some", generalized([name], slopes=OF_SOME)
         two_outputs = not example(name).obstacle(np.array([[1.0, 2.0]] * 2))
         yield f"{name}, signs", generalized([name], signs=(1, -1, 0))
+        if example(name).takes_bounds:
+            yield f"{name}, censored", generalized([name], censored=True)
         if example(name).dispersions:
             yield f"{name}, shared dispersions", generalized([name], shared_dispersion=True)
         if example(name).has_dispersion:
@@ -116,10 +128,15 @@ def _experts():
             yield f"{name}, dispersion features", generalized([name], **options)
             options["shared_dispersion"] = True
             yield f"{name}, shared dispersion features", generalized([name], **options)
+            if example(name).takes_bounds:
+                options = OF_DISPERSION | {"censored": True}
+                yield f"{name}, censored, dispersion features", generalized([name], **options)
         if two_outputs:
             yield f"{name}, two outputs", generalized([name], n_outputs=2)
     for names in LISTS:
         yield ", ".join(names), generalized(names)
+        if all(example(name).takes_bounds for name in names):
+            yield f"{', '.join(names)}, censored", generalized(names, censored=True)
         yield f"{', '.join(names)}, shared slopes", generalized(names, slopes=SHARED)
         yield f"{', '.join(names)}, dispersion features", generalized(names, **OF_DISPERSION)
         both = generalized(names, slopes=SHARED, signs=(1, -1, 0))

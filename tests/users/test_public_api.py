@@ -48,6 +48,7 @@ PUBLIC = {
         "Uniform",
         "Zero",
     ],
+    "skmoe.censoring": ["interval_censored", "left_censored", "right_censored"],
     "skmoe.gates": ["GATES", "ConstantGate", "SoftmaxGate"],
     "skmoe.inspection": [
         "CalibrationDisplay",

@@ -11,6 +11,7 @@ import numpy as np
 from skmoe._data.block_checks import BlockChecker
 from skmoe._data.block_source import make_block_source
 from skmoe._data.blocks import RowBlocks
+from skmoe._data.censored_targets import has_bounds
 from skmoe._data.encoding import numeric_names
 from skmoe._data.extra_features import (
     ExtraFeatureOptions,
@@ -137,7 +138,10 @@ def _build_from_blocks(
     if summary.classes is not None:
         data = with_classes(data, summary.classes)
     data = with_class_weights(task.with_class_weight(summary.class_weights), data)
-    if summary.target_scaling is not None and not params.standardizes_target:
+    # The sample may hold values only, where the target of all rows has bounds.
+    data = data._replace(rows=data.rows._replace(y=summary.sample.y))
+    has_units = params.standardizes_target and not has_bounds(summary.sample.y)
+    if summary.target_scaling is not None and not has_units:
         identity = identity_scaling(len(summary.target_scaling.center))
         summary = summary._replace(target_scaling=identity)
     if options.previous is not None and not options.previous.has_ended:
@@ -336,7 +340,8 @@ def _make_experts(
     noise_variance = data.options.noise_variance
     if params.family is not None:
         names = params.family.estimated_options
-        experts: Experts = params.family.with_estimates(
+        family = params.family.with_bounds() if has_bounds(rows.y) else params.family
+        experts: Experts = family.with_estimates(
             params.task.estimates(init_data, names, noise_variance)
         )
         experts = experts.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skmoe._data.censored_targets import known_weight
 from skmoe._data.encoding import check_frame, encode, is_frame, numeric_names
 from skmoe._data.row_checks import (
     as_csr,
@@ -87,7 +88,8 @@ class NewRowsMixin:
         """Validated new rows with their target."""
         X, offset = self._validate_X_offset(X, offset)
         y = check_same_length(X, self._validate_target(y))
-        return Rows(X, y, check_weights(sample_weight, X.shape[0]), offset)
+        weight = check_weights(sample_weight, X.shape[0])
+        return Rows(X, y, known_weight(y, weight), offset)
 
     def _validate_unit_rows(self, method: str, given: Rows) -> tuple[Rows, Array | None]:
         """Validated new rows with their target, and the labels of their units.

@@ -55,6 +55,11 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             Predicted mean, in the units of y.
         """
         X, offset = self._validate_X_offset(X, offset)
+        if any(np.inf in family.atoms for family in getattr(self, "families_", ())):
+            raise ValueError(
+                "predict is the mean of y, which is infinite where an expert never has the event. "
+                "Use predict_quantile, or a method of predict_dist(X) such as sf."
+            )
         gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])
         return self._squeeze_outputs(self._fitted.predict(X, offset, gate_prob).T)
 

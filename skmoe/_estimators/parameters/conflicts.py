@@ -23,6 +23,7 @@ TEST, CHECKPOINTS = "n_experts_test", "fit_with_checkpoints"
 AVERAGE, SELECTION = 'combine="average"', 'n_experts="auto", "aic", "bic" or "icl"'
 ESTIMATORS, INIT = "estimators as experts", "init as an array"
 KNOWN_EXPERTS, KNOWN_AS_BOOLEANS = "known_experts", "known_experts as booleans"
+CENSORED = "censored y"
 OFFSET, FAMILY = "an offset", 'a family other than "normal"'
 SIGNS, SLOPES = "monotonic_cst", "features of some experts"
 FAMILIES, WARM_START = "a list of different families", "warm_start=True"
@@ -222,6 +223,19 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
     ("gate_aggregate", "rows without units"): (
         "it reduces the rows of a unit to one, and there are no units",
         "Pass units to fit, or use gate_aggregate=None.",
+    ),
+    (ESTIMATORS, CENSORED): (
+        "estimators are fitted to numbers, not to bounds of them",
+        'Use expert="linear", with a family such as "weibull".',
+    ),
+    ("a base", CENSORED): ("a base is fitted to numbers, not to bounds of them", "Use base=None."),
+    ("experts without probabilities of intervals", CENSORED): (
+        "bounds of y need the distribution function of the family",
+        'Choose one that has it, such as family="weibull", "lognormal" or "normal".',
+    ),
+    (TEST, STREAM, CENSORED): (
+        "it needs values, which are known of some rows only",
+        "Use fit, and compare held-out log densities.",
     ),
     (OFFSET, "experts with an identity link"): (
         'an offset needs experts with a log link, such as family="poisson"',

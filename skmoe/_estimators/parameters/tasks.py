@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
+from skmoe._data.censored_targets import checked_bounds, has_bounds, point_values
 from skmoe._data.row_checks import (
     check_same_outputs,
     check_target,
@@ -109,12 +110,14 @@ class Regression(Task):
         self, validation_copy: Any, X: Any, y: Any, ensure_all_finite: bool | str
     ) -> tuple[Any, Array, dict[str, Any]]:
         """X and y as numbers."""
+        bounds = checked_bounds(y) if has_bounds(y) else None
+        y = y if bounds is None else point_values(bounds)
         check_target(y, self.is_classification)
         options = {"multi_output": True, "y_numeric": True}
         X, y = _validate_X_y(validation_copy, X, y, ensure_all_finite, **options)
         y = y.astype(np.float64)
         check_target_size(y, whole=True)
-        return X, y, {"_single_output": y.ndim == 1}
+        return X, y if bounds is None else bounds, {"_single_output": y.ndim == 1}
 
     def make_target(
         self,
@@ -124,23 +127,26 @@ class Regression(Task):
         scaling: Standardization | None,
     ) -> TrainingTarget:
         """Outputs (m, n), standardised if the family requires it."""
-        outputs, weight = rows.y.reshape(rows.n_rows, -1), rows.weight
+        targets, weight = rows.y.reshape(rows.n_rows, -1), rows.weight
+        outputs = point_values(targets)
         if scaling is None:
             center, scale = fit_standardization(outputs, weight)
             scaling = Standardization(center, np.where(np.isfinite(scale), scale, 1.0))
         standard = np.ascontiguousarray(((outputs - scaling.center) / scaling.scale).T)
-        if experts is not None and experts.standardizes_target:
+        is_standard = experts is not None and experts.standardizes_target
+        # Censored rows have probabilities, which do not depend on the units of y.
+        if experts is not None and is_standard and not has_bounds(targets):
             working = experts.working_target(standard)
             if working is not standard:
                 working = _standardised(working, weight)
             return TrainingTarget(standard, working, scaling)
         identity = identity_scaling(outputs.shape[1])
-        y = np.ascontiguousarray(outputs.T)
+        y, values = np.ascontiguousarray(targets.T), np.ascontiguousarray(outputs.T)
         if rows.offset is not None:
-            relative = _relative_target(y, by_output(rows.offset), weight)
+            relative = _relative_target(values, by_output(rows.offset), weight)
             standard = _standardised(relative, weight)
         elif experts is not None:
-            standard = _standardised(experts.working_target(y), weight)
+            standard = _standardised(experts.working_target(values), weight)
         return TrainingTarget(y, standard, identity)
 
     def family_options(self) -> dict[str, Any]:
@@ -299,10 +305,13 @@ def identity_scaling(n_outputs: int) -> Standardization:
 
 
 def validate_outputs(y: Any, n_outputs: int) -> Array:
-    """Numeric outputs of new rows, (n, m)."""
-    check_target(y, is_classification=False)
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-    check_target_size(y, whole=False)
+    """Numeric outputs of new rows, (n, m), or bounds of them."""
+    if has_bounds(y):
+        y = checked_bounds(y)
+    else:
+        check_target(y, is_classification=False)
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    check_target_size(point_values(y), whole=False)
     outputs = y[:, None] if y.ndim == 1 else y
     check_same_outputs(outputs.shape[1], n_outputs)
     return outputs

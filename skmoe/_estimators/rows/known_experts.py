@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skmoe._data.censored_targets import point_values
 from skmoe._data.checks import shown
 from skmoe._data.row_checks import check_metadata
 from skmoe._data.rows import Dataset, Rows
@@ -106,7 +107,8 @@ def check_rows_are_possible(params: FitParameters, experts: Experts, rows: Datas
     start, size = first, 1
     if rows.units is not None:
         start, size = int(rows.units.starts[first]), int(rows.units.sizes[first])
-    values = ", ".join(f"{value:g}" for value in np.unique(rows.y[0, start : start + size])[:4])
+    of_unit = np.unique(point_values(rows.y)[0, start : start + size])
+    values = ", ".join(f"{value:g}" for value in of_unit[:4])
     alone = possible_experts(experts, params.n_experts, rows._replace(possible=None))
     if rows.possible is not None and alone[:, first].any():
         named = ", ".join(str(k) for k in np.flatnonzero(rows.possible[:, first]))

@@ -10,6 +10,16 @@ from scipy import sparse
 from sklearn.utils.validation import validate_data
 
 from skmoe._data.blocks import RowBlocks
+from skmoe._data.censored_targets import (
+    check_some_known,
+    checked_bounds,
+    has_bounds,
+    is_exact,
+    known_weight,
+    point_values,
+    row_keys,
+    shown_target,
+)
 from skmoe._data.distinct_rows import (
     CanonicalForm,
     canonical_form,
@@ -43,6 +53,7 @@ from skmoe._data.row_checks import (
 from skmoe._data.rows import Dataset, Rows, is_dask, subset, subset_units
 from skmoe._estimators.parameters.conflicts import (
     BLOCKS,
+    CENSORED,
     ESTIMATORS,
     KNOWN_EXPERTS,
     Choice,
@@ -131,6 +142,10 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
     """
     chosen: dict[str, Any] = {}
     family = params.family
+    if has_bounds(given.y):
+        chosen[CENSORED] = "censored y"
+    if family is not None and not family.takes_bounds:
+        chosen["experts without probabilities of intervals"] = params.family_name
     expert = Choice(params.expert_parameter, params.expert)
     estimators = params.estimators or []
     if family is None or family.needs_all_rows:
@@ -187,14 +202,17 @@ def validate_training_data(
     `names` are feature names, for X without names.
     """
     check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
+    given = given._replace(y=_values_if_exact(given.y))
     validation_copy = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
     X, y, attributes = _validate_X_y(validation_copy, params, given.X, given.y)
     check_enough_rows(params.n_experts, len(y), "rows")
-    weight = check_weights(given.weight, len(y))
+    weight = known_weight(y, check_weights(given.weight, len(y)))
     offset = validate_offset(params, given.offset, len(y), 1 if y.ndim == 1 else y.shape[1])
     if offset is not None and not offset.any():
         offset = None  # the same fit, bit for bit
     check_support(params, y, weight)
+    if has_bounds(y):
+        check_some_known(y, weight)
     n_features = validation_copy.n_features_in_
     names = getattr(validation_copy, "feature_names_in_", names)
     gate_columns = check_columns("gate_features", params.gate_features, n_features, names)
@@ -228,6 +246,14 @@ def validate_training_data(
         signs,
         routes=make_routes(estimator, metadata) if params.uses_estimators else (),
     )
+
+
+def _values_if_exact(y: Any) -> Any:
+    """Numbers of a target whose values are all known, so that the fit is that of numbers."""
+    if has_bounds(y):
+        bounds = checked_bounds(y)
+        return point_values(bounds) if is_exact(bounds).all() else bounds
+    return y
 
 
 def validate_offset(
@@ -276,10 +302,10 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
     outside = np.flatnonzero(~family.in_support(np.atleast_2d(y.T)) & (weight > 0.0))
     if len(outside):
         row = int(outside[0])
-        values = np.atleast_1d(y[row])
-        value = ", ".join(f"{entry:g}" for entry in values)
+        values = np.atleast_1d(point_values(y)[row])
         raise ValueError(
-            f"y must hold {family.support} for {params.family_name}; row {row} holds {value}. "
+            f"y must hold {family.support} for {params.family_name}; row {row} holds "
+            f"{shown_target(y[row])}. "
             f"Correct the target, or use {_family_for(values, params.uses_estimators)}."
         )
 
@@ -455,8 +481,8 @@ def sort_by_unit(
 def _row_keys(params: FitParameters, data: TrainingData) -> tuple[Array, CanonicalForm]:
     """What distinguishes rows besides their features, and the canonical form of the data."""
     rows = data.rows
-    outputs = rows.y.reshape(rows.n_rows, -1)
-    keys = [outputs]
+    outputs = point_values(rows.y).reshape(rows.n_rows, -1)
+    keys = [outputs, *row_keys(rows.y)]
     if rows.group is not None:
         keys.append(np.unique(rows.group, return_inverse=True)[1])
     if rows.offset is not None:

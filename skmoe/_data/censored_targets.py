@@ -1,0 +1,244 @@
+"""Targets of which some values are known by their bounds only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skmoe._numerics.typing import Array
+
+# An entry of a target: equal bounds of an exact value, infinite ones where an interval is open.
+BOUNDS = np.dtype([("lower", np.float64), ("upper", np.float64)])
+
+
+def right_censored(time: ArrayLike, event: ArrayLike) -> Array:
+    """Times of events, of which some had not come at the end of the observation.
+
+    Parameters
+    ----------
+    time : array-like of shape (n_samples,)
+        Time of the event, or of the end of the observation.
+    event : array-like of shape (n_samples,)
+        True, or 1, where the event was observed at `time`; False, or 0, where it comes later.
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples,)
+        Structured array with the fields lower and upper: equal where the event was observed, and
+        infinity as upper bound elsewhere.
+
+    See Also
+    --------
+    left_censored : Values below a limit of detection.
+    interval_censored : Values between two times.
+
+    Examples
+    --------
+    >>> from skmoe.censoring import right_censored
+    >>> right_censored([5.0, 8.0], [True, False])["upper"]
+    array([ 5., inf])
+    """
+    observed = _flags("event", event)
+    return _bounds(time, np.where(observed, _numbers("time", time), np.inf))
+
+
+def left_censored(y: ArrayLike, observed: ArrayLike) -> Array:
+    """Values of which some are only known to be at most a limit, as that of an instrument.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        The value, or the limit.
+    observed : array-like of shape (n_samples,)
+        True, or 1, where the value is `y`; False, or 0, where it is at most `y`.
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples,)
+        Structured array with the fields lower and upper: equal where the value was observed, and
+        minus infinity as lower bound elsewhere.
+
+    See Also
+    --------
+    right_censored : Events that had not come.
+
+    Examples
+    --------
+    >>> from skmoe.censoring import left_censored
+    >>> left_censored([5.0, 0.1], [True, False])["lower"]
+    array([  5., -inf])
+    """
+    known = _flags("observed", observed)
+    return _bounds(np.where(known, _numbers("y", y), -np.inf), y)
+
+
+def interval_censored(lower: ArrayLike, upper: ArrayLike) -> Array:
+    """Values that lie between two bounds, which are equal where the value is known.
+
+    Parameters
+    ----------
+    lower, upper : array-like of shape (n_samples,)
+        Bounds of each value; minus infinity, or infinity, where there is none. Both bounds belong
+        to the interval, which counts make a difference of.
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples,)
+        Structured array with the fields lower and upper.
+
+    See Also
+    --------
+    right_censored : Events that had not come.
+    left_censored : Values below a limit of detection.
+
+    Examples
+    --------
+    >>> from skmoe.censoring import interval_censored
+    >>> interval_censored([1.0, 3.0], [2.0, 3.0])["lower"]
+    array([1., 3.])
+    """
+    return _bounds(lower, upper)
+
+
+def _numbers(name: str, values: ArrayLike) -> Array:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must hold numbers. Convert it, such as to days.") from None
+
+
+def _flags(name: str, values: ArrayLike) -> Array:
+    flags = _numbers(name, values)
+    if not np.isin(flags, (0.0, 1.0)).all():
+        raise ValueError(
+            f"{name} must hold True and False, or 1 and 0; got {flags[~np.isin(flags, (0, 1))][0]}."
+            " Compare a code with that of the event."
+        )
+    return flags == 1.0
+
+
+def _bounds(lower: ArrayLike, upper: ArrayLike) -> Array:
+    low, high = _numbers("lower", lower), _numbers("upper", upper)
+    if low.shape != high.shape:
+        raise ValueError(
+            f"censored y must have two numbers for each row; got {low.shape} and {high.shape}."
+        )
+    y = np.empty(low.shape, dtype=BOUNDS)
+    y["lower"], y["upper"] = low, high
+    return checked_bounds(y)
+
+
+# --- checks -----------------------------------------------------------------------------------
+
+
+def has_bounds(y: Any) -> bool:
+    """Whether a target is a structured array, which holds bounds or events."""
+    return getattr(getattr(y, "dtype", None), "names", None) is not None
+
+
+def checked_bounds(y: Array) -> Array:
+    """Bounds of a structured target, of fields lower and upper, or an event and a time."""
+    names = y.dtype.names
+    assert names is not None
+    kinds = [y.dtype[name].kind for name in names]
+    if set(names) == {"lower", "upper"}:
+        bounds = np.empty(y.shape, dtype=BOUNDS)
+        for name in BOUNDS.names or ():
+            bounds[name] = y[name]
+    elif sorted(kinds) in (["b", "f"], ["b", "i"], ["b", "u"]):
+        event, time = (names[kinds.index("b")], names[1 - kinds.index("b")])
+        return right_censored(y[time], y[event])
+    else:
+        raise ValueError(
+            "y as a structured array must have the fields lower and upper, or one of truth values "
+            f"for the event and one of times; got {', '.join(names)}. Use skmoe.censoring, or "
+            "numpy.lib.recfunctions.structured_to_unstructured for several outputs."
+        )
+    lower, upper = bounds["lower"], bounds["upper"]
+    for is_bad, rule in (
+        (np.isnan(lower) | np.isnan(upper), "must not be NaN"),
+        (upper < lower, "must not have an upper bound below the lower one"),
+        ((lower == upper) & np.isinf(lower), "must be finite where it is known"),
+        (np.isposinf(lower) | np.isneginf(upper), "must have a bound on the other side"),
+    ):
+        rows = np.flatnonzero(is_bad.reshape(len(y), -1).any(axis=1))
+        if len(rows):
+            raise ValueError(
+                f"censored y {rule}; row {rows[0]} is {shown_target(bounds[rows[0]])}. Correct or "
+                "drop such rows."
+            )
+    return bounds
+
+
+def check_some_known(y: Array, weight: Array) -> None:
+    """Some values must be bounded from above, and some from below."""
+    present = y[weight > 0.0]
+    for name, side in (("upper", "right"), ("lower", "left")):
+        if not np.isfinite(present[name]).any():
+            raise ValueError(
+                f"y must have rows that are not {side}-censored; all rows are, and so the "
+                "likelihood has no maximum. Observe for longer, or check the coding of the event."
+            )
+
+
+def shown_target(entry: Any) -> str:
+    """One or several values or intervals in a message."""
+    if not has_bounds(entry):
+        return ", ".join(f"{value:g}" for value in np.atleast_1d(entry))
+    pairs = zip(np.atleast_1d(entry["lower"]), np.atleast_1d(entry["upper"]), strict=True)
+    return ", ".join(f"{low:g}" if low == high else f"{low:g} to {high:g}" for low, high in pairs)
+
+
+# --- values -----------------------------------------------------------------------------------
+
+
+def is_exact(y: Array) -> Array:
+    """Which entries are values, and not intervals."""
+    if not has_bounds(y):
+        return np.ones(np.shape(y), dtype=bool)
+    return np.asarray(y["lower"] == y["upper"])
+
+
+def point_values(y: Array) -> Array:
+    """A number for each entry: the value, the middle of an interval, or its finite end.
+
+    Zero if there is none.
+    """
+    if not has_bounds(y):
+        return y
+    lower, upper = y["lower"], y["upper"]
+    low = np.where(np.isfinite(lower), lower, np.where(np.isfinite(upper), upper, 0.0))
+    high = np.where(np.isfinite(upper), upper, low)
+    return np.asarray(low + 0.5 * (high - low))
+
+
+def map_target(y: Array, increasing: Callable[[Array], Array]) -> Array:
+    """The target after an increasing map of its values."""
+    if not has_bounds(y):
+        return increasing(y)
+    lower = increasing(y["lower"])
+    mapped = np.empty(lower.shape, dtype=BOUNDS)
+    mapped["lower"], mapped["upper"] = lower, increasing(y["upper"])
+    return mapped
+
+
+def known_weight(y: Array, weight: Array) -> Array:
+    """Weights of rows (n,): zero where nothing is known of the outputs, (n,) or (n, m)."""
+    if not has_bounds(y):
+        return weight
+    known = np.isfinite(y["lower"]) | np.isfinite(y["upper"])
+    return np.where(known.reshape(len(y), -1).any(axis=1), weight, 0.0)
+
+
+def row_keys(y: Array) -> list[Array]:
+    """Finite columns, beside `point_values`, in which rows with different intervals differ."""
+    if not has_bounds(y):
+        return []
+    point, columns = point_values(y), []
+    for name in ("lower", "upper"):
+        finite = np.isfinite(y[name])
+        columns += [np.where(finite, y[name], point), finite.astype(float)]
+    return [column.reshape(len(y), -1) for column in columns]

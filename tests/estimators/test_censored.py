@@ -1,0 +1,192 @@
+"""Fits to censored y: what it is made of, what is refused, and limits in which the fit is known."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.blocks import RowBlocks
+from skmoe.censoring import interval_censored, left_censored, right_censored
+from skmoe.families import FAMILIES
+from skmoe.metrics import log_density_scorer
+from support.expert_kinds import draw, options_of
+from support.refusals import refusal
+
+NAMES = [name for name, family in FAMILIES.items() if family.link and family.takes_bounds]
+OPTIONS = {"n_init": 1, "random_state": 0, "tol": 1e-9, "max_iter": 1000}
+
+
+def table(name="weibull", n_rows=150, seed=0):
+    """Features, and values of a family in two regimes."""
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-2, 2, size=(n_rows, 2))
+    return X, draw(name, 1.0 + np.abs(X[:, 0]), rng, (0.2, 5.0)), rng
+
+
+def mixture(name="weibull", n_experts=2, **options):
+    return MixtureOfExpertsRegressor(n_experts, **options_of(name) | OPTIONS | options)
+
+
+def censored(y, rng):
+    """The values, of which a half is known by a lower bound only."""
+    event = rng.integers(0, 2, size=len(y))
+    return right_censored(np.where(event, y, np.floor(0.8 * y)), event)
+
+
+# --- limits in which the fit is known ---
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_target_of_known_values_is_that_of_numbers(name):
+    X, y, _ = table(name)
+    plain, bounds = mixture(name).fit(X, y), mixture(name).fit(X, interval_censored(y, y))
+    assert_array_equal(bounds.predict(X), plain.predict(X))
+    assert_allclose(
+        plain.score_samples(X, interval_censored(y, y)), plain.score_samples(X, y), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_narrow_interval_has_its_width_times_the_density(name):
+    if FAMILIES[name].is_count:
+        return
+    X, y, _ = table(name)
+    moe, width = mixture(name).fit(X, y), 1e-7 * y.std()
+    kept = y < 0.99 if name == "beta" else y < np.inf
+    X, y = X[kept], y[kept]
+    interval = interval_censored(y - 0.5 * width, y + 0.5 * width)
+    logs = moe.score_samples(X, interval) - np.log(width)
+    assert_allclose(logs, moe.score_samples(X, y), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_probabilities_of_intervals_are_those_of_the_predicted_distribution(name):
+    X, y, rng = table(name)
+    moe, dist = mixture(name).fit(X, y), None
+    dist, upper = moe.predict_dist(X), y + rng.integers(1, 3, size=len(y))
+    for lower, high, expected in (
+        (y, np.inf, np.log(1.0 - dist.cdf_left(y))),
+        (-np.inf, y, dist.logcdf(y)),
+        (y, upper, np.log(dist.cdf(upper) - dist.cdf_left(y))),
+    ):
+        bounds = interval_censored(np.broadcast_to(lower, y.shape), np.broadcast_to(high, y.shape))
+        if name != "beta" or not np.isfinite(high).all():
+            assert_allclose(moe.score_samples(X, bounds), expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["normal", "weibull", "student_t"])
+def test_rows_of_which_nothing_is_known_add_nothing(name):
+    X, y, rng = table(name)
+    y = censored(y, rng)
+    unknown = interval_censored(np.full(30, -np.inf), np.full(30, np.inf))
+    both = mixture(name).fit(np.vstack([X, X[:30]]), np.concatenate([y, unknown]))
+    known = mixture(name).fit(X, y)
+    assert_allclose(both.predict(X), known.predict(X), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_likelihood_is_at_its_maximum(name):
+    """Moved coefficients have a lower likelihood; censored rows count in both directions."""
+    X, y, rng = table(name)
+    if name == "beta":
+        y = interval_censored(y, np.where(rng.integers(0, 2, size=len(y)), y, 1.0))
+    else:
+        y = censored(y, rng)
+    moe = mixture(name, 1, alpha=0.0, dispersion_prior=0.0).fit(X, y)
+    assert moe.converged_
+    inference = moe.inference(X, y)
+    errors = inference.standard_errors
+    assert np.isfinite(errors).all()
+    assert (errors > 0.0).all()
+
+
+# --- the rows ---
+
+
+def test_weights_are_repetitions():
+    X, y, rng = table()
+    y, weight = censored(y, rng), rng.integers(0, 3, size=len(y))
+    weighted = mixture().fit(X, y, sample_weight=weight)
+    index = rng.permutation(np.repeat(np.arange(len(y)), weight))
+    assert_array_equal(mixture().fit(X[index], y[index]).predict(X), weighted.predict(X))
+
+
+def test_row_blocks_have_the_same_maximum():
+    X, y, rng = table(n_rows=300)
+    y = censored(y, rng)
+    parts = [slice(0, 100), slice(100, 300)]
+    blocks = RowBlocks(lambda: ((X[part], y[part]) for part in parts))
+    in_memory, from_blocks = mixture().fit(X, y), mixture().fit(blocks)
+    assert_allclose(from_blocks.lower_bound_, in_memory.lower_bound_, rtol=1e-6)
+
+
+def test_times_and_events_are_accepted_as_of_scikit_survival():
+    X, y, rng = table()
+    event = rng.integers(0, 2, size=len(y)).astype(bool)
+    pairs = np.array(list(zip(event, y, strict=True)), dtype=[("cens", bool), ("time", float)])
+    expected = mixture().fit(X, right_censored(y, event)).predict(X)
+    assert_array_equal(mixture().fit(X, pairs).predict(X), expected)
+
+
+def test_censored_y_passes_tools_of_scikit_learn():
+    X, y, rng = table()
+    y = censored(y, rng)
+    train, test, y_train, y_test = train_test_split(X, y, random_state=0)
+    pipe = make_pipeline(StandardScaler(), mixture())
+    search = GridSearchCV(
+        pipe, {"mixtureofexpertsregressor__n_experts": [1, 2]}, scoring=log_density_scorer, cv=3
+    ).fit(train, y_train)
+    assert np.isfinite(search.score(test, y_test))
+    assert np.isfinite(cross_val_score(mixture(), X, y, scoring=log_density_scorer, cv=3)).all()
+
+
+# --- never ---
+
+
+def test_a_cured_share_is_found():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1500, 1))
+    cured = rng.uniform(size=1500) < 1.0 / (1.0 + np.exp(-2.0 * X[:, 0]))
+    time, end = rng.weibull(2.0, size=1500), rng.uniform(2.0, 4.0, size=1500)
+    y = right_censored(np.where(cured | (time > end), end, time), ~cured & (time <= end))
+    moe = MixtureOfExpertsRegressor(2, family=["never", "weibull"], random_state=0).fit(X, y)
+    assert_allclose(moe.gate_coef_[0, 0] - moe.gate_coef_[1, 0], 2.0, atol=0.4)
+    assert_allclose(moe.expert_coef_[1], 0.0, atol=0.1)
+    resp = moe.responsibilities(X, y)
+    assert (resp[np.isfinite(y["upper"]), 0] == 0.0).all()
+    assert "mean of y, which is infinite" in refusal(lambda: moe.predict(X))
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: interval_censored([1.0, 3.0], [2.0, 2.5]), "row 1 is 3 to 2.5"),
+        (lambda: interval_censored([1.0, np.nan], [2.0, 2.5]), "NaN; row 1"),
+        (lambda: interval_censored([np.inf], [np.inf]), "finite where it is known; row 0"),
+        (lambda: right_censored([1.0, 2.0], [1, 2]), "event must hold True and False"),
+        (lambda: left_censored(["a"], [1]), "y must hold numbers"),
+        (lambda: right_censored([1.0], [1, 0]), "two numbers for each row"),
+    ],
+)
+def test_bad_bounds_are_refused_by_row(make, words):
+    assert words in refusal(make)
+
+
+@pytest.mark.parametrize(
+    ("y", "options", "words"),
+    [
+        (right_censored(np.ones(40), np.zeros(40)), {}, "not right-censored"),
+        (right_censored(np.arange(40.0) - 5, np.arange(40) % 2), {}, "row 0 holds -5 to inf"),
+        (np.zeros(40, dtype=[("a", float), ("b", float)]), {}, "fields lower and upper"),
+        (np.arange(1.0, 41.0), {"family": ["never", "weibull"]}, "right-censored times"),
+    ],
+)
+def test_bad_targets_are_refused(y, options, words):
+    X = np.random.default_rng(0).normal(size=(40, 1))
+    assert words in refusal(lambda: mixture(**options).fit(X, y))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -29,9 +29,10 @@ from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import JointComponents
+from skmoe.experts._family_targets import observed
 from skmoe.experts._generalized_linear import GeneralizedLinearExperts
 from skmoe.experts._linear import LinearStatistics
-from skmoe.experts._linear_families import FitConstants, LinearFamilies, possible_target
+from skmoe.experts._linear_families import FitConstants, LinearFamilies
 from skmoe.families import Family, LogNormal, Normal
 from skmoe.protocols import Block, Correlation
 
@@ -97,6 +98,7 @@ class JointNormalExperts(GeneralizedLinearExperts):
     """
 
     families: tuple[Family, ...] = (Normal(),)
+    takes_bounds: ClassVar[bool] = False  # type: ignore[misc]
 
     def check_options(self) -> None:
         """One family of normal outputs, or of outputs with normal logarithms."""
@@ -127,7 +129,7 @@ class JointNormalExperts(GeneralizedLinearExperts):
     def _residuals(self, params: Any, design: Any, y: Array) -> Array:
         """Residuals of the outputs, or of their logarithms, (K, m, n)."""
         (family,) = self.families
-        target = family.working_target(possible_target(family, y))
+        target = family.working_target(observed(family, y)[1])
         return target - self._predictors(params, design)
 
     def log_prob(self, params: Any, design: Any, y: Array) -> Array:

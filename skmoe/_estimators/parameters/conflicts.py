@@ -229,6 +229,10 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         'Use expert="linear", with a family such as "weibull".',
     ),
     ("a base", CENSORED): ("a base is fitted to numbers, not to bounds of them", "Use base=None."),
+    (FULL, CENSORED): (
+        "probabilities of several intervals together are not available",
+        'Use covariance_type="diag".',
+    ),
     ("experts without probabilities of intervals", CENSORED): (
         "bounds of y need the distribution function of the family",
         'Choose one that has it, such as family="weibull", "lognormal" or "normal".',

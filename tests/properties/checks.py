@@ -37,7 +37,8 @@ STANDARD = (
 )
 
 # Names of arguments of methods, with which a refusal may begin besides constructor parameters.
-ARGUMENTS = ("X", "y", "sample_weight", "units", "classes", "partial_fit", "to_dict")
+ARGUMENTS = ("X", "y", "sample_weight", "units", "known_experts", "classes")
+ARGUMENTS += ("partial_fit", "to_dict")
 
 # Shares of experts that differ by less, relative to the larger, may be in any order.
 SHARE_RTOL = 1e-3
@@ -460,6 +461,28 @@ def fit_units(case, units):
         return None
 
 
+def known_experts_keep_their_promises(case, moe, draw):
+    """Known rows are of their experts, whose numbers are kept, and the bound never falls."""
+    n_experts, n_rows = case.estimator.n_experts, len(case.y)
+    if isinstance(n_experts, str):
+        return
+    is_known = draw.rng.uniform(size=n_rows) < draw.one(0.1, 0.5, 1.0)
+    known = np.where(is_known, draw.rng.integers(n_experts, size=n_rows), -1)
+    informed = clone(case.estimator)
+    try:
+        documented(informed.fit, case.X, case.y, case.weight, known_experts=known)
+    except (ValueError, TypeError) as error:
+        if not is_clear(error, informed):
+            raise
+        return
+    bounds_never_fall(case, informed)
+    if len(seen(case, informed).y) == n_rows:
+        resp = informed.responsibilities(case.X, case.y, known_experts=known)
+        of_experts = np.add.reduce(np.split(resp, resp.shape[1] // n_experts, axis=1))
+        given = is_known if case.weight is None else is_known & (np.asarray(case.weight) > 0.0)
+        assert_allclose(of_experts[given], np.eye(n_experts)[known[given]], atol=1e-9)
+
+
 PROPERTIES = (
     refits_are_the_same,
     pickles_predict_the_same,
@@ -474,4 +497,5 @@ PROPERTIES = (
     refusals_change_nothing,
     streams_keep_their_promises,
     units_keep_their_promises,
+    known_experts_keep_their_promises,
 )

@@ -163,6 +163,7 @@ class CoefficientsDisplay:
         sample_weight: Any = None,
         units: Any = None,
         offset: Any = None,
+        known_experts: Any = None,
         features: Any = None,
         max_features: int = 12,
         target: Any = None,
@@ -193,6 +194,8 @@ class CoefficientsDisplay:
             Units of the rows, as in `fit`; None for rows.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
+        known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+            Known experts of the rows, as in `fit`.
         features : array-like, default=None
             Features to draw, in this order: names, indices or a boolean mask; None for those with
             the largest coefficients, the largest first, and then those that were dropped.
@@ -247,7 +250,7 @@ class CoefficientsDisplay:
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)
         level = check_level(level)
-        rows = positive_rows(estimator, X, y, sample_weight, offset, units)
+        rows = positive_rows(estimator, X, y, sample_weight, offset, units, known_experts)
         indices = check_targets(estimator, target, rows.X)
         tables = coefficient_tables(estimator, rows, indices, level)
         table = tables[0]

@@ -325,7 +325,7 @@ def permutation_importance_by_part(
     estimator, X, _ = find_mixture(estimator, X)
     n_repeats = check_integer("n_repeats", n_repeats, least=1)
     chosen = check_features("features", features, estimator, feature_names)
-    rows = positive_rows(estimator, X, y, sample_weight, offset, None)
+    rows = positive_rows(estimator, X, y, sample_weight, offset)
     table, y, weight, offset = rows[:4]
     estimator.score_samples(table, y, offset)  # checks y and offset
     generator = check_random_state(random_state)

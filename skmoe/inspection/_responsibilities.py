@@ -120,6 +120,7 @@ class ResponsibilitiesDisplay:
         *,
         offset: Any = None,
         units: Any = None,
+        known_experts: Any = None,
         expert_names: Sequence[str] | None = None,
         ax: Any = None,
         **kwargs: Any,
@@ -138,6 +139,8 @@ class ResponsibilitiesDisplay:
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`, which are then counted; None for rows.
+        known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+            Known experts of the rows, as in `fit`.
         expert_names : list of str of length n_experts, default=None
             Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of two, default=None
@@ -162,7 +165,8 @@ class ResponsibilitiesDisplay:
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator, X, _ = find_mixture(estimator, X)
         names = check_names_of_experts(estimator, expert_names)
-        resp = estimator.responsibilities(X, y, offset, units=units)
+        by_row = {"units": units, "known_experts": known_experts}
+        resp = estimator.responsibilities(X, y, offset, **by_row)
         return cls.from_predictions(resp, expert_names=names, ax=ax, **kwargs)
 
     @classmethod

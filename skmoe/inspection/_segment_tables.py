@@ -49,15 +49,21 @@ class CoefficientTable(NamedTuple):
 
 
 def positive_rows(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, units: Any
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    offset: Any,
+    units: Any = None,
+    known_experts: Any = None,
 ) -> Rows:
     """The rows of positive weight: rows of weight zero are absent."""
-    rows = Rows(check_table(estimator, X), y, None, offset, units)
+    rows = Rows(check_table(estimator, X), y, None, offset, units, possible=known_experts)
     if sample_weight is None:
         return rows
     rows = rows._replace(weight=check_weights(sample_weight, rows.n_rows))
     if (rows.weight == 0.0).any():
-        check_consistent_length(rows.weight, y, offset, units)
+        check_consistent_length(rows.weight, y, offset, units, known_experts)
     return rows.of_positive_weight()
 
 
@@ -68,9 +74,8 @@ def row_weights(rows: Rows) -> Array:
 
 def responsibilities_of_rows(estimator: Any, rows: Rows) -> tuple[Array, Array]:
     """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,)."""
-    resp = estimator.responsibilities(
-        rows.X, rows.y, rows.offset, units=rows.unit, sample_weight=rows.weight
-    )
+    given = {"units": rows.unit, "sample_weight": rows.weight, "known_experts": rows.possible}
+    resp = estimator.responsibilities(rows.X, rows.y, rows.offset, **given)
     if rows.unit is not None:
         return resp.rows(rows.unit), resp.proba.mean(axis=0)
     weight = row_weights(rows)
@@ -208,9 +213,9 @@ def _coefficient_name(estimator: Any, y: Any, index: int) -> str:
 
 def _inference_or_none(estimator: Any, rows: Rows) -> Any:
     """Standard errors; None for mixtures that have none, such as those with a base model."""
-    options: dict[str, Any] = {"offset": rows.offset, "units": rows.unit}
+    options = {"offset": rows.offset, "units": rows.unit, "known_experts": rows.possible}
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "inference got no units", UserWarning)
+        warnings.filterwarnings("ignore", "inference got no (units|known_experts)", UserWarning)
         try:
             return estimator.inference(rows.X, rows.y, rows.weight, **options)
         except ValueError:

@@ -10,6 +10,12 @@ from sklearn.linear_model import LogisticRegression
 from properties.small_fits import N, plain_fit, statements, units_of
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.checkpoints import fit_with_checkpoints
+from skmoe.inspection import (
+    CoefficientsDisplay,
+    ResponsibilitiesDisplay,
+    SegmentProfileDisplay,
+    export_html,
+)
 from support.fits import (
     ALL_CASES,
     CASES,
@@ -280,3 +286,31 @@ def test_a_number_of_experts_below_the_known_ones_is_refused():
     moe = regressor(n_experts="auto", max_n_experts=2)
     words = "max_n_experts=2", "at least 3"
     assert_fit_refused(moe, (X, Y), "max_n_experts", *words, known_experts=KNOWN)
+
+
+# --- displays -----------------------------------------------------------------------------------
+
+
+def test_displays_draw_what_is_known():
+    pytest.importorskip("matplotlib")
+    moe = fitted_case("known experts")
+    resp = moe.responsibilities(X, Y, known_experts=KNOWN)
+    drawn = ResponsibilitiesDisplay.from_estimator(moe, X, Y, known_experts=KNOWN)
+    assert_array_equal(drawn.responsibilities, resp)
+    profile = SegmentProfileDisplay.from_estimator(moe, X, Y, known_experts=KNOWN)
+    assert_allclose(profile.shares, resp.mean(axis=0))
+    given = {"known_experts": KNOWN, "standardize": False}
+    intervals = CoefficientsDisplay.from_estimator(moe, X, Y, **given).intervals
+    found = moe.inference(X, Y, known_experts=KNOWN)
+    slopes = [term.part != "gate" and term.name in ("x0", "x1") for term in found.terms]
+    expected = found.conf_int()[slopes]
+    assert_allclose(np.sort(intervals.ravel()), np.sort(expected.ravel()))
+
+
+def test_a_report_warns_if_what_is_known_is_missing(tmp_path):
+    pytest.importorskip("bokeh")
+    moe, path = fitted_case("known experts"), tmp_path / "report.html"
+    for known in (KNOWN, None):
+        export_html(moe, X, Y, path, known_experts=known)
+        page = path.read_text(encoding="utf-8")
+        assert ("got no known_experts" in page) == (known is None)

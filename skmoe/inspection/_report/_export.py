@@ -49,6 +49,7 @@ def export_html(
     offset: Any = None,
     offset_held_out: Any = None,
     units: Any = None,
+    known_experts: Any = None,
     target: Any = None,
     row: int | None = None,
     coverage: float = 0.9,
@@ -92,6 +93,8 @@ def export_html(
         Offsets of the linear predictors, as in `fit`; None for 0. Those of the panel are 0.
     units : array-like of shape (n_samples,), default=None
         Units of the rows, as in `fit`; None for rows.
+    known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+        Known experts of the rows, as in `fit`.
     target : class label or int, default=None
         The class whose coefficients are drawn, or the index of the output that is described. None
         for the second of two classes, all of several, or the only output.
@@ -168,7 +171,7 @@ def export_html(
     index = 0 if classes else targets[0]
     named = target_name(view, y, index) if not classes else getattr(y, "name", None)
     name = printable_name(named if isinstance(named, str) and named else "the class")
-    rows = positive_rows(view, subject.X, y, sample_weight, offset, units)
+    rows = positive_rows(view, subject.X, y, sample_weight, offset, units, known_experts)
     resp, shares = responsibilities_of_rows(view, rows)
     inputs = make_inputs(estimator, X, row, None if subject.note else features)
     shown = inputs.strongest(inputs.varying_features(), max_features)

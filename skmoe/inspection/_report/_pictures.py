@@ -78,7 +78,11 @@ def profile_pictures(
     """
     has_coef = hasattr(estimator, "expert_coef_")
     given = {"sample_weight": rows.weight, "offset": rows.offset, "units": rows.unit}
-    given |= {"feature_names": names.features, "expert_names": names.experts}
+    given |= {
+        "known_experts": rows.possible,
+        "feature_names": names.features,
+        "expert_names": names.experts,
+    }
     given |= {"max_features": max_features}
     display: Any = SegmentProfileDisplay
     if estimator.n_experts_ == 1:

@@ -33,7 +33,7 @@ from support.fits import (
 from support.refusals import assert_fit_refused, assert_refused, refusal
 
 KNOWN_CASES = [case for case in OTHER_CASES if "known_experts" in OTHER_CASES[case][2]]
-# All fits of three experts to which experts can be known, without those of other classes.
+# All fits to which experts can be known.
 PLAIN_CASES = [case for case in CASES if case not in ("routing", "selected number")]
 
 
@@ -41,6 +41,7 @@ def plain_arguments(case):
     """The first rows of a case, and what is known of them."""
     given = {name: values[:N] for name, values in ALL_CASES[case][2].items()}
     known = KNOWN_OF_UNITS if "units" in given else KNOWN
+    known = np.where(known < 0, -1, known % ALL_CASES[case][0].n_experts)
     return (X[:N], ALL_CASES[case][1][:N]), given, known[:N]
 
 
@@ -66,7 +67,8 @@ def test_nothing_known_is_the_same_fit(case):
 @pytest.mark.parametrize("case", PLAIN_CASES)
 def test_known_rows_are_of_their_expert(case):
     (features, y), given, known = plain_arguments(case)
-    flags = (known[:, None] == np.arange(3)) | (known < 0)[:, None]
+    n_experts = plain_fit(case).n_experts
+    flags = (known[:, None] == np.arange(n_experts)) | (known < 0)[:, None]
     by_numbers, by_flags = (
         fit_quietly(clone(plain_fit(case)), features, y, known_experts=form, **given)
         for form in (known, flags)
@@ -76,8 +78,8 @@ def test_known_rows_are_of_their_expert(case):
     resp = by_numbers.responsibilities(features, y, known_experts=known, **units)
     if units:
         resp, known = resp.proba, known[::2]
-    of_experts = np.add.reduce(np.split(resp, resp.shape[1] // 3, axis=1))  # of an average
-    assert_allclose(of_experts[known >= 0], np.eye(3)[known[known >= 0]])
+    of_experts = np.add.reduce(np.split(resp, resp.shape[1] // n_experts, axis=1))  # of an average
+    assert_allclose(of_experts[known >= 0], np.eye(n_experts)[known[known >= 0]])
     gains = np.diff(by_numbers.lower_bounds_)
     assert (gains >= -1e-9 * (1.0 + np.abs(by_numbers.lower_bound_))).all()
 

@@ -165,6 +165,60 @@ def neg_crps_scorer(
     return -_mean(_distribution(estimator, X, offset).crps(y), sample_weight)
 
 
+@_requests("offset")
+def neg_energy_score_scorer(
+    estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+) -> float:
+    """Negative mean of the energy score [1]_, the CRPS of several outputs together.
+
+    Unlike the CRPS it depends on the correlations of the outputs. Outputs with large values have
+    large weights: give them comparable units. Larger is better; 0 is the best score.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        A mixture of experts for regression, or a pipeline or search that ends in one.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Features.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Observed target.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+    offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Offset of the linear predictors of the experts.
+
+    Returns
+    -------
+    score : float
+        Negative score in the units of y, from 200 pairs of draws for each row.
+
+    Raises
+    ------
+    TypeError
+        If the estimator does not end in a mixture of experts for regression.
+
+    See Also
+    --------
+    neg_crps_scorer : The score of each output alone, without draws.
+
+    References
+    ----------
+    .. [1] T. Gneiting and A. E. Raftery (2007), "Strictly proper scoring rules, prediction, and
+       estimation", Journal of the American Statistical Association 102, 359-378.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.metrics import neg_energy_score_scorer
+    >>> X, Y = load_iris().data[:, :1], load_iris().data[:, 2:]
+    >>> moe = MixtureOfExpertsRegressor(2, covariance_type="full", random_state=0).fit(X, Y)
+    >>> -0.5 < neg_energy_score_scorer(moe, X, Y) < 0.0
+    True
+    """
+    return -_mean(_distribution(estimator, X, offset).energy_score(y), sample_weight)
+
+
 def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
     """Scorers of central prediction intervals, for `scoring=` of `cross_validate`.
 

@@ -40,7 +40,7 @@ from skmoe.protocols import Block, Correlation
 JOINT_FAMILIES = (Normal.name, LogNormal.name)
 
 # Relative distance of the smallest eigenvalue from its bound up to which it is there.
-BOUND_RTOL = 1e-9
+BOUND_RTOL = 1e-6
 
 
 class JointNormalParams(NamedTuple):
@@ -361,11 +361,12 @@ class JointNormalExperts(GeneralizedLinearExperts):
 
     def rescale(self, y_map: Any) -> Any:
         """The prior of the covariances, and their floor, for a rescaled target."""
-        rescaled = super().rescale(y_map)
-        if rescaled is self or not self.predictor_squares:
-            return rescaled
-        squares = np.array(self.predictor_squares) * np.outer(y_map.slope, y_map.slope).ravel()
-        return replace(rescaled, predictor_squares=tuple(map(tuple, squares.tolist())))
+        if not self.standardizes_target:
+            return self
+        units = np.outer(y_map.slope, y_map.slope).ravel()
+        squares = tuple(tuple((units * of_expert).tolist()) for of_expert in self.predictor_squares)
+        rescaled = GeneralizedLinearExperts.rescale(replace(self, predictor_squares=()), y_map)
+        return replace(rescaled, predictor_squares=squares)
 
     def rescale_surrogate(
         self, statistics: LinearStatistics, hessian: Array, x_map: Array, y_map: Any

@@ -70,7 +70,12 @@ PUBLIC = {
         "export_text",
         "permutation_importance_by_part",
     ],
-    "skmoe.metrics": ["log_density_scorer", "make_interval_scorers", "neg_crps_scorer"],
+    "skmoe.metrics": [
+        "log_density_scorer",
+        "make_interval_scorers",
+        "neg_crps_scorer",
+        "neg_energy_score_scorer",
+    ],
     "skmoe.model_selection": ["n_experts_table", "n_experts_test"],
     "skmoe.onnx": ["register_converters", "to_onnx"],
     "skmoe.pipelines": ["mixture_of"],

@@ -67,7 +67,7 @@ numpydoc_validation_exclude = {
     r"Components$",
     r"Components\.",
     r"\.reports\.(Inference|Summary|ExpertSummary|Explanation|Maxima|NExpertsTest|NExpertsTable|UnitResponsibilities)$",
-    r"\.reports\.Maxima\.(log_likelihoods|n_times|smallest_shares|runs)$",
+    r"\.reports\.Maxima\.(log_likelihoods|n_times|smallest_shares|runs|kept)$",
 }
 # Types of ours in docstrings are links; those of other projects are not, as the build asks no site.
 DEFAULT_LINKS.clear()

@@ -29,6 +29,9 @@ class Maxima(NamedTuple):
     runs : str
         What is counted: "searches" (`init="search"` with several), "runs of the search" (with
         one), "starts", or the "starts that converged or ran longest" where others were dropped.
+    kept : int
+        Index, in `start_lower_bounds_`, of the start or search that went on to the fit: the best of
+        those without a noise variance at its floor.
 
     Examples
     --------
@@ -44,6 +47,7 @@ class Maxima(NamedTuple):
     n_times: tuple[int, ...] = ()
     smallest_shares: tuple[float, ...] = ()
     runs: str = ""
+    kept: int = 0
 
     @property
     def n_runs(self) -> int:

@@ -21,7 +21,6 @@ from skmoe._inference.labels import (
     link_equation,
     printable_name,
 )
-from skmoe._inference.maxima import Maxima
 from skmoe._inference.results import (
     DEPENDENT,
     FOOTNOTES,
@@ -101,7 +100,7 @@ def _facts(found: Findings) -> dict[str, str]:
     attributes, statistics = found.attributes, found.statistics
     model, params, _ = found.mixture
     converged = "converged" if attributes["converged_"] else "not converged"
-    starts, maxima = attributes["start_lower_bounds_"], attributes.get("maxima_", Maxima())
+    starts, maxima = attributes["start_lower_bounds_"], attributes["maxima_"]
     averaged = f", mean over {len(starts)} starts" * (model.gate.n_starts(params.gate) > 1)
     facts = {
         "experts": f"{model.n_experts}{averaged}",
@@ -155,7 +154,7 @@ def _notes(found: Findings, has_effects: bool) -> list[str]:
     attributes, inference, coefficients = found.attributes, found.inference, found.coefficients
     model = found.mixture.model
     notes = [f"{_kind_of_estimates(found)}, in the units of the data."]
-    maxima = attributes.get("maxima_", Maxima())
+    maxima = attributes["maxima_"]
     is_compared = maxima.n_times and len(attributes["start_lower_bounds_"]) + maxima.n_runs > 2
     notes += [str(maxima)] if is_compared else []
     ties = attributes.get("n_experts_ties_", ())
@@ -175,9 +174,11 @@ def _notes(found: Findings, has_effects: bool) -> list[str]:
         notes.append(f"Standard errors: {inference.method}.")
         if inference.max_shift > MAX_SHIFT:
             shift = f"{inference.max_shift:.2g} standard errors"
+            is_stream = attributes["_training_state"].online_state is not None
+            remedy = "Repeat partial_fit, or use fit" if is_stream else "Raise max_iter"
             notes.append(
                 f"The fit has stopped before the maximum of the penalised likelihood: estimates "
-                f"are up to {shift} away from it. Raise max_iter."
+                f"are up to {shift} away from it. {remedy}."
             )
         # The reference of the gate is fixed as well, but not listed.
         pairs = zip(inference.terms, inference.reasons, strict=True)

@@ -135,6 +135,7 @@ class EMResult(NamedTuple):
     # That starts or runs of a search have reached, the best first, and what they count.
     maxima: tuple[Maximum, ...] = ()
     counted: str = ""
+    kept: int = 0  # index of the start that this run continues
 
     @property
     def lower_bound(self) -> float:

@@ -104,10 +104,9 @@ def fit_starts(
             runs = _successive_halving(on_sample, jobs, start_monitors, workers)
         for start_monitor, run in zip(start_monitors, runs, strict=True):
             start_monitor.end(run)
-        best = runs[distinct_best(on_sample, runs, 1)[0]]
-        found = _maxima(on_sample, runs, combine)
+        found = _comparison(on_sample, runs, combine)
         monitor.start()
-        best = _continue_on_all_rows(on_all_rows, best, on_sample.rows, monitor)
+        best = _continue_on_all_rows(on_all_rows, runs[found["kept"]], on_sample.rows, monitor)
         monitor.end(best)
         return best._replace(**found), runs
     own = problem._replace(relaxation=AVERAGE_RELAXATION)
@@ -116,8 +115,8 @@ def fit_starts(
         own = problem._replace(penalties=())
     pairs = zip(jobs, start_monitors, strict=True)
     runs = workers(delayed(_full_run)(own, *pair) for pair in pairs)
-    best = runs[distinct_best(own, runs, 1)[0]]
-    found = _maxima(own, runs, combine)
+    found = _comparison(own, runs, combine)
+    best = runs[found["kept"]]
     if combine == "average":
         model, params = average_starts(best.model or problem.model, runs)
         return best._replace(model=model, params=params, resume_state=None, **found), runs
@@ -130,24 +129,25 @@ def fit_starts(
     return best._replace(**found), runs
 
 
-def _maxima(problem: EMProblem, runs: Sequence[EMResult], combine: str) -> dict[str, Any]:
-    """The values that starts or searches have reached, and what was counted.
+def _comparison(problem: EMProblem, runs: Sequence[EMResult], combine: str) -> dict[str, Any]:
+    """The start or search that is kept, the values that they have reached, and what was counted.
 
     Starts of which each has found its own penalties have no values that can be compared.
     """
+    found: dict[str, Any] = {"kept": distinct_best(problem, runs, 1)[0]}
     if problem.init == "search" and combine == "best" and runs[0].maxima:
         if len(runs) == 1:
-            return {"maxima": runs[0].maxima, "counted": "runs of the search"}
-        return {"maxima": maxima_of_runs(problem, runs), "counted": COUNTED_SEARCHES}
+            return found | {"maxima": runs[0].maxima, "counted": "runs of the search"}
+        return found | {"maxima": maxima_of_runs(problem, runs), "counted": COUNTED_SEARCHES}
     if problem.penalties and combine == "average":
-        return {}
+        return found
     longest = max(len(run.lower_bounds) for run in runs)
     ended = [run for run in runs if run.converged or len(run.lower_bounds) == longest]
     tolerance = max(SAME_MAXIMUM, problem.tol * problem.rows_in_memory.weight.sum())
     counted = "starts"
     if len(ended) < len(runs):
         counted = f"starts that converged or ran longest, of {len(runs)} in all"
-    return {"maxima": maxima_of_runs(problem, ended, tolerance), "counted": counted}
+    return found | {"maxima": maxima_of_runs(problem, ended, tolerance), "counted": counted}
 
 
 # --- one start --------------------------------------------------------------------------------

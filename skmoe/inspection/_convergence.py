@@ -116,13 +116,9 @@ class ConvergenceDisplay:
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator = find_mixture(estimator).mixture
         traces, converged = estimator.start_traces_, estimator.start_converged_
-        lower_bounds = estimator.lower_bounds_
-        continued = [np.array_equal(lower_bounds[: len(trace)], trace) for trace in traces]
-        if any(continued):
-            kept = continued.index(True)
-        else:  # the fit went on with other penalties, or other rows
-            kept = int(np.argmax(estimator.start_lower_bounds_))
-            lower_bounds = traces[kept]
+        lower_bounds, kept = estimator.lower_bounds_, estimator.maxima_.kept
+        if not np.array_equal(lower_bounds[: len(traces[kept])], traces[kept]):
+            lower_bounds = traces[kept]  # the fit went on with other penalties, or other rows
         if estimator.combine == "average" and not estimator.maxima_.n_times:
             traces, converged, kept = [traces[kept]], converged[[kept]], 0
         display = cls(

@@ -103,7 +103,7 @@ def attributes_of_fit(
     state = attributes["_training_state"]
     attributes["_training_state"] = state._replace(total_weight=total_weight)
     attributes["n_experts_"] = model.n_experts
-    attributes["maxima_"] = Maxima(values, n_times, shares, run.counted)
+    attributes["maxima_"] = Maxima(values, n_times, shares, run.counted, run.kept)
     return attributes | attributes_of_usage(usage)
 
 

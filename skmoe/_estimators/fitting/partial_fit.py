@@ -55,6 +55,7 @@ from skmoe._estimators.rows.training_data import (
 )
 from skmoe._estimators.rows.unit_checks import validate_units
 from skmoe._estimators.rows.warm_start import TrainingState
+from skmoe._inference.maxima import Maxima
 from skmoe._mixture import online
 from skmoe._mixture.em import EMStart
 from skmoe._mixture.fitted import FittedMixture
@@ -185,6 +186,7 @@ def _attributes(result: StreamFit, training_state: TrainingState) -> dict[str, A
             "start_lower_bounds_": np.array([lower_bound]),
             "start_converged_": np.array([False]),
             "start_traces_": [np.array([lower_bound])],
+            "maxima_": Maxima(),
             "n_iter_": state.n_batches,
             "converged_": False,
         }

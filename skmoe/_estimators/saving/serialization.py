@@ -230,6 +230,8 @@ def from_document(estimator_class: type[Any], document: Any) -> Any:
         missing = set(estimator.get_params(deep=False)) - set(parameters) - LATER_PARAMETERS
         if missing:
             raise ValueError(f"parameters are missing: {sorted(missing)}")
+        if "maxima_" not in attributes:  # as in 0.2.0
+            attributes["maxima_"] = Maxima(kept=int(attributes["start_lower_bounds_"].argmax()))
         _check_attributes(estimator_class, attributes)
         estimator._set_fitted_attributes(attributes)
         fixed = copy.copy(estimator)

@@ -111,7 +111,7 @@ class BaseMixture(
 
     # --- fit ---
 
-    def _start_task(self, given: Rows | TrainingData, n_subtasks: int) -> FitTask:
+    def _start_task(self, given: Rows | TrainingData, n_subtasks: int | None) -> FitTask:
         """The task of the whole fit, which has started."""
         self._check_is_whole("a fit")
         context = self._init_callback_context(max_subtasks=n_subtasks, sequential_subtasks=False)
@@ -343,7 +343,8 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         ends_at_maximum: bool = True,
     ) -> Any:
         """`fit` of `Rows`, or of validated `TrainingData`, with an observer of its iterations."""
-        fixed, given, selected = with_selected_n_experts(self, given)
+        task = self._start_task(given, None) if isinstance(self.n_experts, str) else None
+        fixed, given, selected = with_selected_n_experts(self, given, task)
         params = fixed._validate_parameters()
         options = FitOptions(
             previous=previous_fit(self, params.warm_start),
@@ -352,9 +353,11 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         )
         problem = build_problem(fixed, params, given, options)
         em_problem = problem.em_problem
-        task = self._start_task(given, len(em_problem.seeds) + 1)
+        task = task or self._start_task(given, len(em_problem.seeds) + 1)
         names = [*(f"start {i}" for i in range(len(em_problem.seeds))), "EM"]
-        *start_monitors, monitor = make_monitors(problem, task, names, int(self.verbose))
+        first_id = bool(selected)  # after the selection of the number of experts
+        monitors = make_monitors(problem, task, names, int(self.verbose), first_id)
+        *start_monitors, monitor = monitors
         monitor.on_iteration = on_iteration
         run, starts = fit_starts(em_problem, self.combine, start_monitors, monitor, self.n_jobs)
         model, previous = run.model or em_problem.model, problem.previous

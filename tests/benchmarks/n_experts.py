@@ -31,6 +31,7 @@ from tables import load_tables
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.selection import n_experts as selection
+from skmoe._estimators.selection.trials import PATIENCE
 
 FIXED = (1, 2, 4, 8, 16)
 HOW = ("auto", "bic", "icl", "aic")
@@ -163,7 +164,7 @@ def choose(rule, scores, weight, bic):
         limit = np.maximum(n_errors * errors, units / weight.sum())
         tied = np.flatnonzero(losses <= limit)
         chosen = tied[bic[tied].argmin()] if by_bic else tied[0]
-        if n_tried - 1 - chosen >= selection.PATIENCE:
+        if n_tried - 1 - chosen >= PATIENCE:
             break
     return chosen, losses[chosen]
 

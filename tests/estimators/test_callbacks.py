@@ -18,10 +18,10 @@ callbacks = pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1
 
 
 class Recorder:
-    """Remembers tasks, their data and their scores, and stops a run after some iterations."""
+    """Remembers tasks, their data and their scores, and stops after some tasks of a name."""
 
-    def __init__(self, stop_after=10**6):
-        self.stop_after = stop_after
+    def __init__(self, stop_after=10**6, stopped="iteration"):
+        self.stop_after, self.stopped = stop_after, stopped
         self.contexts, self.data, self.ended = [], [], []
         self.n_set_up = self.n_torn_down = 0
 
@@ -37,7 +37,7 @@ class Recorder:
 
     def on_fit_task_end(self, estimator, context, *, X=None, y=None, fitted_estimator=None):
         self.ended.append((context.task_name, fitted_estimator.score(X, y)))
-        return context.task_name == "iteration" and context.task_id + 1 >= self.stop_after
+        return context.task_name == self.stopped and context.task_id + 1 >= self.stop_after
 
 
 def fit_with(recorder, moe, *data, **given):
@@ -85,6 +85,25 @@ def test_tasks_are_numbered_and_announced(estimator, names):
     assert recorder.n_set_up == recorder.n_torn_down == 1
     assert recorder.ended[-1] == ("fit", moe.score(X, Y))
     assert all(np.isfinite(score) for _, score in recorder.ended)
+
+
+@pytest.mark.parametrize("criterion", ["auto", "bic"])
+@pytest.mark.parametrize("stop_after", [2, 10**6])
+def test_trials_of_the_number_of_experts_are_the_parts_of_the_first_task(criterion, stop_after):
+    recorder = Recorder(stop_after, "trial")
+    moe = fit_with(recorder, regressor(n_experts=criterion, n_init=2), X, Y)
+    whole, selection, *_ = recorder.contexts
+    assert (whole.task_name, whole.max_subtasks) == ("fit", None)
+    assert (selection.task_name, selection.task_id) == ("selection", 0)
+    names = [child.task_name for child in whole._children_map.values()]
+    assert names == ["selection", "start", "start", "EM"]
+    trials = [score for name, score in recorder.ended if name == "trial"]
+    assert len(trials) - len(moe.n_experts_tried_) in (0, 1)  # experts of the last one can collapse
+    assert len(trials) == stop_after or stop_after > 2
+    # A trial is scored as the fit of its number: one expert is a regression, here for all starts.
+    assert trials[0] == pytest.approx(regressor(n_experts=1).fit(X, Y).score(X, Y), rel=1e-3)
+    assert recorder.n_set_up == recorder.n_torn_down == 1
+    assert recorder.ended[-1] == ("fit", moe.score(X, Y))
 
 
 def test_models_of_a_stack_are_scored_alone():

@@ -263,6 +263,7 @@ def test_a_stream_has_errors_at_its_estimates_and_a_shift_of_the_rows_given():
     slope = found.terms.index(("expert 0", "", "x0"))
     assert found.estimates[slope] == moe.expert_coef_[0, 0]
     assert 0.01 < found.max_shift < 10.0
+    assert "Repeat partial_fit, or use fit" in " ".join(moe.summary(X, y).notes)
 
 
 # --- rows that count --------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._estimators.selection.n_experts import (
+from skmoe._estimators.selection.trials import (
     Trials,
     n_experts_grid,
     select_by_criterion,

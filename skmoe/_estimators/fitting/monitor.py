@@ -77,12 +77,18 @@ class FitTask(NamedTuple):
         )
         return bool(stops)
 
-    def subtask(self, name: str, max_subtasks: int = 0, task_id: int | None = None) -> FitTask:
+    def subtask(
+        self, name: str, max_subtasks: int | None = 0, task_id: int | None = None
+    ) -> FitTask:
         """A task that is a part of this one."""
         context = self.context.subcontext(
             task_name=name, task_id=task_id, max_subtasks=max_subtasks
         )
         return FitTask(self.estimator, context, self.data)
+
+
+# The task of a fit that no callback follows.
+NO_TASK = FitTask(None, NullCallbackContext(), {})
 
 
 @dataclass(eq=False)

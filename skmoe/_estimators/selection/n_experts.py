@@ -16,10 +16,8 @@ The number is a property of the table: folds, sample and starts of the trials do
 from __future__ import annotations
 
 import copy
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -31,15 +29,14 @@ from skmoe._data.folds import check_several_folds, make_feasible_folds
 from skmoe._data.row_checks import check_metadata, class_codes
 from skmoe._data.rows import Rows, is_dask
 from skmoe._estimators.fitting.attributes import warn_user
+from skmoe._estimators.fitting.monitor import NO_TASK, FitTask
 from skmoe._estimators.parameters.conflicts import (
     BLOCKS,
     KNOWN_AS_BOOLEANS,
     check_conflicts,
     chosen_options,
 )
-from skmoe._estimators.parameters.parameters import (
-    FitParameters,
-)
+from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.part_parameters import uses_groups
 from skmoe._estimators.rows.known_experts import n_known_experts, with_n_experts
 from skmoe._estimators.rows.training_data import (
@@ -49,6 +46,12 @@ from skmoe._estimators.rows.training_data import (
     sort_by_unit,
     validate_training_data,
     with_class_weights,
+)
+from skmoe._estimators.selection.trials import (
+    SelectionResult,
+    Trials,
+    select_by_criterion,
+    select_by_holdout,
 )
 from skmoe._inference.criteria import fit_statistics
 from skmoe._inference.labels import describe_ties
@@ -60,9 +63,6 @@ from skmoe._numerics.typing import Array
 N_EXPERTS_CRITERIA = ("auto", "aic", "bic", "icl")
 MIN_ROWS_FOR_SELECTION = 20
 MIN_ROWS_PER_EXPERT = 10
-
-# Number of trials after the best one that end the search.
-PATIENCE = 2
 
 # Tolerance and maximum number of iterations of the fits that split an expert. Trials have those of
 # the estimator: experts that have not converged would be compared by chance.
@@ -91,141 +91,17 @@ MAX_PARTITIONS = 3
 MAX_COPIES = 20
 ROUND_OFF_OF_COUNTS = 1e-6
 
-# Number of standard errors, and gain of the held-out log-likelihood in all, by which a larger
-# number must predict better: strong evidence (R. E. Kass and A. E. Raftery, 1995, "Bayes factors",
-# Journal of the American Statistical Association 90, 773-795).
-N_STANDARD_ERRORS = 2.0
-MIN_TOTAL_GAIN = 3.0
 
-
-class SelectionResult(NamedTuple):
-    """The selected number, the numbers tried, and their scores (higher is better).
-
-    `errors` are the standard errors of the differences from the best held-out score. `ties` are
-    the numbers that predict as well as the best one, from the selected one on. `is_rising` is
-    True if the largest number permitted is the best.
-    """
-
-    n_experts: int
-    tried: Array
-    scores: Array
-    errors: Array | None = None
-    ties: Array | None = None
-    is_rising: bool = False
-
-
-class Trials:
-    """Numbers that were tried, and their scores, which `verbose` prints."""
-
-    def __init__(self, maximum: int, verbose: int = 0, least: int = 1) -> None:
-        self.least = least
-        self.maximum = maximum
-        self.verbose = verbose
-        self.tried: list[int] = []
-        self.scores: list[float] = []
-        self.selected = 0  # index of the number that is selected of those tried so far
-        self.since = time.perf_counter()
-
-    def numbers(self) -> Iterator[int]:
-        """Numbers to try, until several in succession are not selected."""
-        for number in n_experts_grid(self.least):
-            if number > self.maximum or len(self.tried) > self.selected + PATIENCE:
-                break
-            yield number
-
-    def add(self, number: int, score: float) -> None:
-        """Add a trial, and print it with its time."""
-        self.tried.append(number)
-        self.scores.append(score)
-        now = time.perf_counter()
-        if self.verbose > 0:
-            print(
-                f"{number} expert{'s' * (number > 1)}: score {score:.5f}, {now - self.since:.1f} s"
-            )
-        self.since = now
-
-    @property
-    def best(self) -> int:
-        """Index of the best trial."""
-        return int(np.argmax(self.scores))
-
-    def result(self, *, is_collapsed: bool = False, **fields: Any) -> SelectionResult:
-        """The result."""
-        is_last = 0 < self.selected == len(self.tried) - 1
-        return SelectionResult(
-            self.tried[self.selected],
-            np.array(self.tried),
-            np.array(self.scores),
-            is_rising=is_last and not is_collapsed,
-            **fields,
-        )
-
-
-def n_experts_grid(number: int = 1) -> Iterator[int]:
-    """Numbers to try, from a first one to 6, and then a geometric sequence 8, 10, 12, 15, ..."""
-    while True:
-        yield number
-        number = max(number + 1, round(1.25 * number))
-
-
-def select_by_criterion(criterion: Callable[[int], float], trials: Trials) -> SelectionResult:
-    """The number of experts with the smallest criterion."""
-    for number in trials.numbers():
-        trials.add(number, -criterion(number))
-        trials.selected = trials.best
-    return trials.result()
-
-
-def select_by_holdout(
-    score: Callable[[int], Array | None], weight: Array, trials: Trials
-) -> SelectionResult:
-    """The smallest number whose held-out scores are not clearly worse than the best.
-
-    `score` returns None for a number whose experts collapse. No larger number is tried: the rows
-    do not support it, and its score would differ by its penalties only.
-
-    A score is clearly worse if the difference exceeds two standard errors, of the mean of the
-    row-wise differences [1]_ or of those of units. It must also be MIN_TOTAL_GAIN in all: few rows
-    give no evidence for another expert, however equal their differences are.
-
-    References
-    ----------
-    .. [1] L. Breiman, J. Friedman, R. Olshen and C. Stone (1984), "Classification and Regression
-       Trees", Wadsworth, section 3.4.3.
-    """
-    row_scores: list[Array] = []
-    least_gain = MIN_TOTAL_GAIN / weight.sum()
-    is_collapsed = False
-    for number in trials.numbers():
-        scores = score(number)
-        if scores is None:
-            is_collapsed = True
-            break
-        row_scores.append(scores)
-        trials.add(number, float(np.average(scores, weights=weight)))
-        best = row_scores[trials.best]
-        mean, errors = np.array([_mean_and_error(best - other, weight) for other in row_scores]).T
-        is_tied = mean <= np.maximum(N_STANDARD_ERRORS * errors, least_gain)
-        trials.selected = int(np.argmax(is_tied))
-    ties = np.array(trials.tried)[is_tied]
-    return trials.result(is_collapsed=is_collapsed, errors=errors, ties=ties)
-
-
-def _mean_and_error(difference: Array, weight: Array) -> tuple[float, float]:
-    """Mean of differences of rows, and its standard error."""
-    mean = np.average(difference, weights=weight)
-    variance = np.average((difference - mean) ** 2, weights=weight) / weight.sum()
-    return float(mean), float(np.sqrt(variance))
-
-
-def with_selected_n_experts(estimator: Any, given: Any) -> tuple[Any, Any, dict[str, Any]]:
+def with_selected_n_experts(
+    estimator: Any, given: Any, task: FitTask | None
+) -> tuple[Any, Any, dict[str, Any]]:
     """Estimator and rows of the fit with a selected number, and attributes of the selection.
 
-    A number that is given needs no selection.
+    A number that is given needs no selection, and has no task.
     """
-    if not isinstance(estimator.n_experts, str):
+    if task is None:
         return estimator, given, {}
-    found = select_n_experts(estimator, given)
+    found = select_n_experts(estimator, given, task)
     if found.is_rising:
         warn_rising(str(estimator.n_experts), found.n_experts)
     top_k = None if estimator.top_k is None else min(estimator.top_k, found.n_experts)
@@ -244,7 +120,7 @@ def without_unused_groups(estimator: Any, given: Rows) -> Rows:
     return given._replace(group=None) if only_selection else given
 
 
-def select_n_experts(estimator: Any, given: Rows) -> SelectionResult:
+def select_n_experts(estimator: Any, given: Rows, task: FitTask = NO_TASK) -> SelectionResult:
     """Select the number of experts for n_experts="auto", "aic", "bic" or "icl"."""
     if estimator.n_experts not in N_EXPERTS_CRITERIA:
         raise ValueError(
@@ -279,10 +155,10 @@ def select_n_experts(estimator: Any, given: Rows) -> SelectionResult:
     if largest is not None:
         maximum = min(maximum, int(largest))
     if criterion == "auto":
-        return _select_by_held_out_rows(estimator, params, data, maximum)
+        return _select_by_held_out_rows(estimator, params, data, maximum, task)
     fitter = IncrementalFitter(estimator, data)
     maximum = max(min(maximum, _n_distinct(params, data)), least)
-    trials = Trials(maximum, int(estimator.verbose), least)
+    trials = Trials(maximum, int(estimator.verbose), least, task, fitter)
 
     def criterion_of(number: int) -> float:
         fitted = fitter.fit(number)
@@ -293,7 +169,7 @@ def select_n_experts(estimator: Any, given: Rows) -> SelectionResult:
 
 
 def _select_by_held_out_rows(
-    estimator: Any, params: FitParameters, data: TrainingData, maximum: int
+    estimator: Any, params: FitParameters, data: TrainingData, maximum: int, task: FitTask
 ) -> SelectionResult:
     """Select the number whose fits predict held-out rows best."""
     rows = data.rows
@@ -328,7 +204,7 @@ def _select_by_held_out_rows(
         return total[n_scores > 0] / n_scores[n_scores > 0]
 
     least = params.n_experts
-    trials = Trials(max(maximum, least), int(estimator.verbose), least)
+    trials = Trials(max(maximum, least), int(estimator.verbose), least, task, fitter)
     return select_by_holdout(score, weight, trials)
 
 

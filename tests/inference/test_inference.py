@@ -230,7 +230,11 @@ def test_many_coefficients_have_converged_only_at_the_maximum(max_iter):
     moe = fit_quietly(moe.set_params(max_iter=max_iter), features, labels)
     assert moe.n_parameters_ > 600
     assert moe.converged_ == (max_iter == 2000)
-    assert (moe.inference(features, labels).max_shift <= 0.01) == moe.converged_
+    with warnings.catch_warnings():
+        if not moe.converged_:  # it may be near a saddle point
+            warnings.simplefilter("ignore", ConvergenceWarning)
+        found = moe.inference(features, labels)
+    assert (found.max_shift <= 0.01) == moe.converged_
 
 
 def test_other_rows_than_those_of_the_fit_do_not_move_the_estimates():

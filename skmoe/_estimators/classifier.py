@@ -59,10 +59,14 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         with experts that are estimators or objects. A number in a gate object is kept with None.
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts use, such as `["age", "income"]`: names, indices or a
-        boolean mask; None for all. Parametric experts may use none, `expert_features=[]`.
+        boolean mask; None for all. Parametric experts may use none, `expert_features=[]`. A list
+        of such lists has the columns of each linear expert, whose numbers are those of the list.
     gate_aggregate : {None, "mean", "first"}, default=None
         How the gate's features of the rows of a unit (`units` in `fit`) become one row: their
         means, or those of the first row. None requires features that are constant in each unit.
+    shared_features : array-like or dict, default=None
+        Columns with the same slopes in all experts, among the `expert_features`; None for none. A
+        dict has the numbers of the experts that share slopes, such as `{"price": [0, 1]}`.
     monotonic_cst : array-like of int of shape (n_features,) or dict of str to int, default=None
         Signs of the slopes of the log odds of the second of two classes, in all experts: 1, -1, or
         0 for any; or the signs by feature name. Features of the gate should have none.
@@ -258,6 +262,7 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         gate_features: Any = None,
         expert_features: Any = None,
         gate_aggregate: str | None = None,
+        shared_features: Any = None,
         monotonic_cst: Any = None,
         cross_fit: int | str | bool = "auto",
         top_k: int | None = None,
@@ -283,6 +288,7 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         self.gate_alpha = gate_alpha
         self.gate_features = gate_features
         self.gate_aggregate = gate_aggregate
+        self.shared_features = shared_features
         self.monotonic_cst = monotonic_cst
         self.expert_features = expert_features
         self.cross_fit = cross_fit

@@ -17,6 +17,9 @@ import numpy as np
 from skmoe._numerics.linalg import RidgeFactorization, factorize_spd, solve_spd
 from skmoe._numerics.typing import Array
 
+# Why experts keep their order.
+OWN_SLOPES = "its experts have slopes of their own, in the order of the user"
+
 
 def slope_holders(slopes: Sequence[Sequence[int]], has_slopes: Array, n_columns: int) -> Array:
     """Holders (K, d) of the coefficients of K experts, the last of which is the intercept.
@@ -50,6 +53,12 @@ def are_shared(slopes: Sequence[Sequence[int]]) -> bool:
     """Whether experts share slopes, whose numbers are those of the first of them."""
     numbers = np.array(slopes, dtype=int, ndmin=2)
     return bool(((numbers >= 0) & (numbers != np.arange(len(numbers))[:, None])).any())
+
+
+def of_holders(coef: Array, holders: Array) -> Array:
+    """Coefficients (K, m, d) of which shared ones are equal, and those that are lacked zero."""
+    held = coef[holders, :, np.arange(coef.shape[-1])]
+    return np.where(holders[:, None] < 0, 0.0, np.moveaxis(held, 1, 2))
 
 
 def holder_sums(holders: Array, values: Array) -> Array:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmoe._numerics.arrowhead import holder_sums
 from skmoe._numerics.linalg import (
     PIVOT_TOL,
     ImplicitGram,
@@ -119,6 +120,34 @@ def ridge_slopes(hessians: Any, ridge: Array, coef: Array, gradient: Array) -> S
         covariances = np.stack(inverses)[:, :-1, :-1]
     covariances = np.repeat(covariances, len(coef) // len(covariances), axis=0)
     return Slopes(coef[:, :-1], covariances, gradient[:, :-1])
+
+
+def joint_slopes(
+    covariances: Array,
+    gradient: Array,
+    coef: Array,
+    precision: Array,
+    ridge: Array,
+    holders: Array,
+) -> Slopes:
+    """Slopes of regressions (K, m) that share or lack coefficients, from the joint covariances.
+
+    The rows of several regressions determine a shared slope. Each has an equal part of it: of its
+    penalty, its gradient and its precision. A slope that one lacks has no weight, and the variance
+    of its prior. For shapes and units see `joint_covariances`.
+    """
+    share, root = 1.0 / holder_sums(holders, np.ones(holders.shape))[:, None], np.sqrt(precision)
+    root, ridges = root[..., None], share * ridge
+    lacks = np.broadcast_to(holders[:, None] < 0, coef.shape)
+    scaled = covariances / np.sqrt(share[..., None] * share[..., None, :])
+    scaled = np.where(lacks[..., None], np.diag(1.0 / np.maximum(ridge, TINY)), scaled)
+    total = holder_sums(holders, precision[..., None] * (gradient - ridges * coef))
+    part = np.divide(share, root, where=root > 0.0, out=np.zeros(coef.shape))
+    values, gradient, weight = (
+        np.where(lacks, 0.0, numbers).reshape(-1, len(ridge))[:, :-1]
+        for numbers in (coef * root, part * total + ridges * coef * root, share)
+    )
+    return Slopes(values, scaled.reshape(-1, *scaled.shape[2:])[:, :-1, :-1], gradient, weight)
 
 
 def softmax_slopes(

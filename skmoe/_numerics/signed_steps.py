@@ -12,9 +12,11 @@ References
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from skmoe._numerics.arrowhead import holder_sums
+from skmoe._numerics.arrowhead import holder_sums, joint_newton_step
 from skmoe._numerics.linalg import (
     RidgeFactorization,
     factorize_spd,
@@ -84,6 +86,30 @@ def signed_ridge_steps(
         matrix = system.gram[k] + np.diag(system.ridge)
         step[k, i] = signed_step(matrix, gradient[k, i], coef[k, i], signs)
     return step
+
+
+def constrained_steps(
+    system: RidgeFactorization,
+    gradient: Array,
+    coef: Array,
+    signs: Array,
+    joint: tuple[Array, Array] | None,
+    step: Any = 1.0,
+) -> Array:
+    """Newton steps (S, r, d) of the S matrices of a system, for coefficients (K, m, d) with signs.
+
+    Regressions that share or lack coefficients have their precision and `holders` in `joint`. The
+    steps of others are scaled by `step`, so that a slope that would pass its bound is exactly zero.
+    """
+    if joint is not None:
+        if signs.any():
+            return signed_joint_steps(system, gradient, coef, signs, *joint)
+        return joint_newton_step(system, gradient, *joint)
+    shape = len(system.weight), -1, gradient.shape[-1]
+    gradient, coef = gradient.reshape(shape), coef.reshape(shape)
+    if signs.any():
+        return signed_ridge_steps(system, step * gradient, coef, signs)
+    return step * ridge_newton_step(system, gradient)
 
 
 def signed_joint_steps(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._numerics.arrowhead import are_shared, joint_newton_step
+from skmoe._numerics.arrowhead import are_shared
 from skmoe._numerics.linalg import (
     MAX_DENSE_GRAM,
     RidgeFactorization,
@@ -21,7 +21,7 @@ from skmoe._numerics.linalg import (
     weighted_grams,
 )
 from skmoe._numerics.offset_design import split_offset
-from skmoe._numerics.signed_steps import signed_joint_steps, signed_ridge_steps
+from skmoe._numerics.signed_steps import constrained_steps
 from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._family_targets import observed
 from skmoe.experts._linear_families import (
@@ -258,17 +258,10 @@ class GeneralizedLinearExperts(LinearInference):
         slopes that are not shared are scaled by `step`: a slope whose scaled step would lead beyond
         its bound is exactly zero.
         """
-        signs, coef = self._constants(params).signs, params.coef
+        constants, joint = self._constants(params), None
         if self.slopes:
-            joint = self._precision_of_predictors(params), self._constants(params).holders
-            if self.signs:
-                return signed_joint_steps(system, gradient, coef, signs, *joint)
-            return joint_newton_step(system, gradient, *joint)
-        shape = len(system.weight), -1, gradient.shape[-1]
-        gradient, coef = gradient.reshape(shape), coef.reshape(shape)
-        if self.signs:
-            return signed_ridge_steps(system, step * gradient, coef, signs)
-        return step * ridge_newton_step(system, gradient)
+            joint = self._precision_of_predictors(params), constants.holders
+        return constrained_steps(system, gradient, params.coef, constants.signs, joint, step)
 
     def _dispersion_step(
         self, weight: Array, params: GeneralizedLinearParams, gradient: Array, hessian: Array

@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
-from skmoe._numerics.arrowhead import are_exchangeable, are_shared, holder_sums, slope_holders
+from skmoe._numerics.arrowhead import (
+    OWN_SLOPES,
+    are_exchangeable,
+    are_shared,
+    holder_sums,
+    of_holders,
+    slope_holders,
+)
 from skmoe._numerics.evidence import without_dropped
 from skmoe._numerics.linalg import ridge_diagonal
 from skmoe._numerics.offset_design import offset_predictor
@@ -89,11 +96,6 @@ class FitConstants(NamedTuple):
         """Squares of the slopes times their penalties, (K, m)."""
         return np.asarray((self.share * np.square(params.coef)) @ self.ridge)
 
-    def in_pattern(self, coef: Array) -> Array:
-        """Coefficients (K, m, d), zero where an expert has none, equal where they are shared."""
-        held = coef[self.holders, :, np.arange(coef.shape[-1])]
-        return np.where(self.holders[:, None] < 0, 0.0, np.moveaxis(held, 1, 2))
-
     def log_scale(self, params: GeneralizedLinearParams) -> Array:
         """Log scale of each expert and output, (K, m); zero without a scale."""
         if not params.log_dispersion.size:
@@ -152,7 +154,7 @@ class LinearFamilies(FamilyTargets):
         if capability is SupportsReordering and len(self.families) > 1:
             return "its experts have families of their own, in the order of the list"
         if capability is SupportsReordering and not are_exchangeable(self.slopes):
-            return "its experts have slopes of their own, in the order of the user"
+            return OWN_SLOPES
         no_function = any(family.link == "logit" for family in self.families)
         if capability is SupportsONNX and (no_function or np.inf in self._atoms):
             return "its mean is not an exponential or a linear function"
@@ -448,7 +450,7 @@ class LinearFamilies(FamilyTargets):
             first = log_dispersion[:1]  # equal dispersions stay as they are, without round-off
             mean = first + (log_dispersion - first).mean(axis=0)
             log_dispersion = np.broadcast_to(mean, log_dispersion.shape)
-        coef = constants.in_pattern(params.coef) if self.slopes else params.coef
+        coef = of_holders(params.coef, constants.holders) if self.slopes else params.coef
         coef = without_dropped(coef, self.alpha)
         if self.signs:
             coef = with_signs(coef, constants.signs)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._numerics.arrowhead import holder_sums, joint_covariances
-from skmoe._numerics.evidence import Slopes, ridge_slopes, without_dropped
+from skmoe._numerics.arrowhead import joint_covariances
+from skmoe._numerics.evidence import Slopes, joint_slopes, ridge_slopes, without_dropped
 from skmoe._numerics.linalg import factorize_ridge, used_columns
 from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.signed_steps import is_held
@@ -49,8 +49,12 @@ class LinearInference(LinearFamilies):
         precision = self._precision_of_predictors(params) / self._noise_share(params, statistics)
         weight = np.tile((precision > 0.0).reshape(-1, 1).astype(float), n_columns - 1)
         if self.slopes:
-            found = {"alpha": self._joint_slopes(params, statistics, hessian, precision)}
-            return found | self._dispersion_slopes(params, statistics)
+            constants = self._constants(params)
+            hessian, gradient = self._without_held(params, hessian, statistics.gradient)
+            system = factorize_ridge(hessian, constants.ridge)
+            of_rows = joint_covariances(system, precision, constants.holders), gradient
+            shared = joint_slopes(*of_rows, params.coef, precision, system.ridge, constants.holders)
+            return {"alpha": shared} | self._dispersion_slopes(params, statistics)
         root, ridge = np.sqrt(precision)[..., None], self._constants(params).ridge
         gradient = statistics.gradient
         if self.signs:
@@ -123,36 +127,6 @@ class LinearInference(LinearFamilies):
         free = ~held.reshape(-1, held.shape[-1])
         hessian = np.repeat(hessian, len(free) // len(hessian), axis=0)
         return hessian * free[:, :, None] * free[:, None], np.where(held, 0.0, gradient)
-
-    def _joint_slopes(
-        self, params: GeneralizedLinearParams, statistics: Any, hessian: Any, precision: Array
-    ) -> Slopes:
-        """Slopes with covariances of the joint posterior.
-
-        The rows of several experts determine a shared slope. Each system has an equal part of it:
-        of its penalty, its gradient and its precision. A slope that a system lacks has no weight,
-        and the variance of its prior.
-        """
-        constants, root = self._constants(params), np.sqrt(precision)[..., None]
-        share, holders = constants.share, constants.holders
-        hessian, of_rows = self._without_held(params, hessian, statistics.gradient)
-        system = factorize_ridge(hessian, constants.ridge)
-        covariances = joint_covariances(system, precision, holders)
-        covariances /= np.sqrt(share[..., None] * share[..., None, :])
-        lacks = np.broadcast_to(holders[:, None] < 0, params.coef.shape)
-        own_prior = np.diag(1.0 / np.maximum(system.ridge, TINY))
-        covariances = np.where(lacks[..., None], own_prior, covariances)
-        ridge = share * system.ridge
-        penalised = precision[..., None] * (of_rows - ridge * params.coef)
-        part = np.divide(share, root, where=root > 0.0, out=np.zeros(params.coef.shape))
-        gradient = part * holder_sums(holders, penalised) + ridge * params.coef * root
-        weight = np.where(lacks, 0.0, share)
-        values, gradient, weight = (
-            np.where(lacks, 0.0, numbers).reshape(-1, len(system.ridge))[:, :-1]
-            for numbers in (params.coef * root, gradient, weight)
-        )
-        covariances = covariances.reshape(-1, *covariances.shape[2:])[:, :-1, :-1]
-        return Slopes(values, covariances, gradient, weight)
 
     def _noise_share(self, params: GeneralizedLinearParams, statistics: Any) -> Array:
         """Part of each scale that is not the variance of predictors, (K, m)."""

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from skmoe._data.checks import check_integer, check_real
-from skmoe._numerics.evidence import Slopes, without_dropped
+from skmoe._numerics.arrowhead import (
+    OWN_SLOPES,
+    are_exchangeable,
+    are_shared,
+    holder_sums,
+    joint_covariances,
+    of_holders,
+    slope_holders,
+)
+from skmoe._numerics.evidence import Slopes, joint_slopes, slope_penalty, without_dropped
 from skmoe._numerics.linalg import (
+    factorize_ridge,
     linear_predictor,
     ridge_diagonal,
     used_columns,
@@ -17,16 +27,18 @@ from skmoe._numerics.linalg import (
 )
 from skmoe._numerics.multinomial import (
     MAX_DENSE_HESSIAN,
+    contrast_hessian,
     factorize_softmax_hessian,
     helmert_contrasts,
     softmax_hessian,
     softmax_information,
     softmax_score_rows,
+    to_contrasts,
 )
 from skmoe._numerics.probability import log_softmax, softmax_of_classes
-from skmoe._numerics.signed_steps import is_held, signed_step, with_signs
+from skmoe._numerics.signed_steps import constrained_steps, is_held, with_signs
 from skmoe._numerics.typing import Alpha, Array, Design
-from skmoe.protocols import Block, Experts, LinearPredictor
+from skmoe.protocols import Block, Experts, LinearPredictor, SupportsReordering
 from skmoe.protocols._softmax import SoftmaxPart
 
 
@@ -63,6 +75,9 @@ class LogisticExperts(SoftmaxPart, Experts):
     signs : tuple of int, default=()
         Signs of the slopes of the log odds of the second of two classes: 1 for at least zero, -1
         for at most zero, 0 for any; () for all.
+    slopes : tuple of tuple of int, default=()
+        For each expert, a number of its slopes in each column of the design matrix: experts with
+        equal numbers share them, and -1 is none. By default each expert has all for itself.
 
     See Also
     --------
@@ -86,6 +101,7 @@ class LogisticExperts(SoftmaxPart, Experts):
     alpha: Alpha = 1.0
     n_classes: int = 2
     signs: tuple[int, ...] = ()
+    slopes: tuple[tuple[int, ...], ...] = ()
 
     def check_options(self) -> None:
         """Validate penalty and number of classes."""
@@ -106,7 +122,8 @@ class LogisticExperts(SoftmaxPart, Experts):
         if type(self) is not LogisticExperts:  # a subclass may have other probabilities
             return self
         log_prob, probs = softmax_of_classes(linear_predictor(params.coef, design), y)
-        return _LogisticExpertsAt(self.alpha, self.n_classes, self.signs, log_prob, probs)
+        options = self.alpha, self.n_classes, self.signs, self.slopes
+        return _LogisticExpertsAt(*options, log_prob, probs)
 
     def log_prob(self, params: LogisticParams, design: Design, y: Array) -> Array:
         """Log probability of the class codes y (n,) under each expert, (K, n)."""
@@ -131,36 +148,82 @@ class LogisticExperts(SoftmaxPart, Experts):
 
     def hessian(self, params: LogisticParams, design: Design, y: Array, resp: Array) -> Any:
         """Negative Hessian of the expected log-likelihood of each expert."""
-        # Signs need the matrices themselves.
-        max_size = np.inf if self.signs else MAX_DENSE_HESSIAN
+        # Constraints need the matrices themselves.
+        max_size = np.inf if self.signs or self.slopes else MAX_DENSE_HESSIAN
         return softmax_hessian(design, resp, self.mean(params, design), max_size)
 
     def factorize(self, curvature: Any) -> Any:
         """The penalised curvature of each expert, ready for solving."""
         ridge = ridge_diagonal(self.alpha, curvature.shape[-1])
-        return factorize_softmax_hessian(curvature, self._contrasts(self.n_classes), ridge)
+        basis = self._contrasts(self.n_classes)
+        if not (self.signs or self.slopes):
+            return factorize_softmax_hessian(curvature, basis, ridge)
+        matrices = np.stack([contrast_hessian(blocks, basis) for blocks in curvature])
+        return factorize_ridge(matrices, np.tile(ridge, basis.shape[1]))
 
-    # --- signs of the slopes of log odds, of two classes ---
+    # --- slopes that experts share or lack, and signs of the slopes of log odds, of two classes ---
+
+    def with_slopes(self, slopes: tuple[tuple[int, ...], ...]) -> Any:
+        """The experts with given slopes."""
+        return replace(self, slopes=slopes)
+
+    @property
+    def shares_parameters(self) -> bool:
+        """Whether experts share slopes."""
+        return are_shared(self.slopes)
+
+    def limitation(self, capability: type) -> str:
+        """Experts with slopes of their own keep their order."""
+        if capability is SupportsReordering and not are_exchangeable(self.slopes):
+            return OWN_SLOPES
+        return ""
+
+    def slope_holders(self, n_experts: int, n_columns: int) -> Array:
+        """Those of the slopes, which are the same for all classes."""
+        return slope_holders(self.slopes, np.ones(n_experts, dtype=bool), n_columns)
+
+    def coordinate_holders(self, params: LogisticParams) -> Array:
+        """The expert that has each contrast, the first of those that share it, or -1, (K, P)."""
+        n_experts, n_classes, n_columns = params.coef.shape
+        return np.tile(self.slope_holders(n_experts, n_columns), n_classes - 1)
+
+    def _share(self, params: LogisticParams) -> Array:
+        """Part of the penalty on a slope that each expert has, (K, 1, d)."""
+        holders = self.slope_holders(len(params.coef), params.coef.shape[-1])
+        return 1.0 / holder_sums(holders, np.ones(holders.shape))[:, None]
+
+    def penalty(self, params: LogisticParams) -> float:
+        """`alpha / 2` times the sum of the squared slopes, of which shared ones count once."""
+        coordinates = to_contrasts(params.coef, self._contrasts(self.n_classes))
+        return slope_penalty(self.alpha, np.sqrt(self._share(params)) * coordinates)
 
     def m_step(
         self, statistics: Any, factor: Any, params: LogisticParams, step: float
     ) -> LogisticParams:
-        """Newton step, scaled by `step`, that keeps the signs."""
-        if not self.signs:
+        """Newton step, scaled by `step`, that keeps signs and shared slopes."""
+        if not (self.signs or self.slopes):
             return super().m_step(statistics, factor, params, step)
-        basis, coef = self._contrasts(2), self._log_odds(params)
-        gradient = (basis.T @ statistics.gradient)[:, 0]
-        gradient -= ridge_diagonal(self.alpha, coef.shape[-1]) * coef
-        signs = np.append(self.signs, 0.0)
-        steps = [
-            signed_step(root @ root.T, slope, values, signs)
-            for root, slope, values in zip(factor, gradient, coef, strict=True)
-        ]
-        return self.project(LogisticParams(params.coef + step * basis @ np.stack(steps)[:, None]))
+        basis = self._contrasts(self.n_classes)
+        coef = to_contrasts(params.coef, basis)
+        ridge = self._share(params) * ridge_diagonal(self.alpha, coef.shape[-1])
+        gradient, flat = basis.T @ statistics.gradient - ridge * coef, (len(coef), 1, -1)
+        signs = np.append(self.signs, 0.0) if self.signs else np.zeros(1)
+        joint = np.ones((len(coef), 1)), self.coordinate_holders(params)
+        change = constrained_steps(
+            factor,
+            gradient.reshape(flat),
+            coef.reshape(flat),
+            signs,
+            joint if self.slopes else None,
+        )
+        return self.project(LogisticParams(params.coef + step * basis @ change.reshape(coef.shape)))
 
     def project(self, params: LogisticParams) -> LogisticParams:
         """Slopes of dropped features, and those that do not have their sign, at zero."""
         params = super().project(params)
+        if self.slopes:
+            holders = self.slope_holders(len(params.coef), params.coef.shape[-1])
+            params = LogisticParams(of_holders(params.coef, holders))
         if not self.signs:
             return params
         coef = with_signs(self._log_odds(params), np.append(self.signs, 0.0))
@@ -190,7 +253,17 @@ class LogisticExperts(SoftmaxPart, Experts):
             hessian = hessian * (free[:, :, None] * free[:, None])[:, None, None]
             gradient = np.where(free[:, None], statistics.gradient, 0.0)
             statistics = statistics._replace(gradient=gradient)
-        return super().penalised_slopes(params, statistics, hessian)
+        if not self.slopes:
+            return super().penalised_slopes(params, statistics, hessian)
+        basis, n_columns = self._contrasts(self.n_classes), params.coef.shape[-1]
+        precision = np.ones((len(hessian), basis.shape[1]))
+        system, holders = self.factorize(hessian), self.coordinate_holders(params)
+        covariances = joint_covariances(system, precision[:, :1], holders)
+        blocks = covariances.reshape(-1, *(basis.shape[1], n_columns) * 2)
+        of_rows = np.einsum("kcicj->kcij", blocks), basis.T @ statistics.gradient
+        coef, ridge = to_contrasts(params.coef, basis), system.ridge[:n_columns]
+        own = holders[:, :n_columns]
+        return {"alpha": joint_slopes(*of_rows, coef, precision, ridge, own)}
 
     # --- inference ---
 
@@ -209,8 +282,8 @@ class LogisticExperts(SoftmaxPart, Experts):
 
     def penalty_hessian(self, params: LogisticParams) -> list[Array]:
         """Hessians of the penalty, (P, P) for each expert."""
-        ridge = np.tile(ridge_diagonal(self.alpha, params.coef.shape[-1]), self.n_classes - 1)
-        return [np.diag(ridge)] * len(params.coef)
+        ridge = self._share(params)[:, 0] * ridge_diagonal(self.alpha, params.coef.shape[-1])
+        return [np.diag(np.tile(own, self.n_classes - 1)) for own in ridge]
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -220,11 +293,13 @@ class LogisticExperts(SoftmaxPart, Experts):
 
     def n_parameters(self, params: LogisticParams) -> int:
         """One coefficient vector fewer than classes for each expert."""
-        n_experts, n_classes, _ = params.coef.shape
+        n_experts, n_classes, n_columns = params.coef.shape
         used = used_columns(params.coef)
         if self.signs:
             used |= without_dropped(np.append(self.signs, 0.0), self.alpha) != 0.0
-        return n_experts * (n_classes - 1) * int(used.sum())
+        holders = self.slope_holders(n_experts, n_columns)
+        is_first = holders == np.arange(n_experts)[:, None]
+        return (n_classes - 1) * int((is_first & used).sum())
 
     def _contrasts(self, n_vectors: int) -> Array:
         return helmert_contrasts(n_vectors, binary=True)

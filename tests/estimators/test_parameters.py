@@ -73,8 +73,14 @@ PARAMETERS = {
         [None, [0], [-1], np.array([True, False, True])],
         [[], [3], [-4], [0, 0], [0, -3], [0.5], [True, False], [False] * 3, ["age"], "x0", [[0]]],
     ),
-    "expert_features": ([None, [0], []], [[3], [0, 0], [[0], [0, 1]], [[0, 1]], ["age"]]),
-    "shared_features": ([None], [[3], ["age"]]),
+    "expert_features": (
+        [None, [0], [], [[0], [0, 2], [False, True, True], []]],
+        [[3], [0, 0], [[0], [0, 1]], [[0, 1]], [[0], [1], [2], [3]], [[0], [1], [2], 0], ["age"]],
+    ),
+    "shared_features": (
+        [None, [0], {0: [0, 1]}, {0: (3, 1), 2: np.array([0, 2])}],
+        [[3], ["age"], {"age": [0, 1]}, {0: [1]}, {0: [1, 1]}, {0: [0, 4]}, {0: 1}, {0: ["a", 1]}],
+    ),
     "dispersion_features": ([None, [0], [False, True, False]], [[3], [], ["age"]]),
     "dispersion_alpha": (PENALTIES, ["ard", "found", *NO_REALS]),
     "monotonic_cst": (

@@ -112,6 +112,16 @@ OTHER_CASES = {
     "one expert": (regressor(n_experts=1), Y, {}),
     "two experts": (regressor(n_experts=2), Y, {}),
     "a list of estimators": (regressor(expert=["tree", "linear", Ridge()], max_iter=4), Y, {}),
+    "slopes of some experts": (
+        regressor(expert_features=[[1], [0, 1], [1]], shared_features={1: [0, 2]}),
+        Y,
+        {},
+    ),
+    "slopes of some experts of classes": (
+        classifier(expert_features=[[1], [0, 1], []], shared_features=[1]),
+        CLASSES,
+        {},
+    ),
     "a list of families": (regressor(family=["student_t", "normal", "uniform"]), Y, {}),
     "dispersion features of a list": (
         regressor(family=["student_t", "normal", "normal"], dispersion_features=[0, 1]),

@@ -160,6 +160,9 @@ def _experts():
             yield name, (joint.fitted_to(DESIGN, y, WEIGHT, no_scaling(len(y))), y)
     for n_classes in (2, 3):
         codes = np.random.default_rng(n_classes).integers(0, n_classes, size=N_ROWS)
+        for name, slopes in {"shared slopes": SHARED, "slopes of some": OF_SOME}.items():
+            constrained = LogisticExperts(0.7, n_classes, slopes=slopes)
+            yield f"{n_classes} classes, {name}", (constrained, codes)
         yield f"{n_classes} classes", (LogisticExperts(0.7, n_classes), codes)
         if n_classes == 2:
             yield "2 classes, signs", (LogisticExperts(0.7, n_classes, signs=(1, -1, 0)), codes)

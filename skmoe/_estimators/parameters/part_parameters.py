@@ -46,6 +46,7 @@ def resolve_experts(
     check_length("expert", expert, n_experts)
     first, is_normal = entries[0], families == (Normal(),)
     is_linear = all(isinstance(entry, str) and entry in ANY_FAMILY for entry in entries)
+    is_linear = is_linear and not task.is_classification
     is_joint = options.get("covariance_type") == "full"
     if is_linear and (is_joint or not (is_normal and is_plain)):
         kinds = JOINT_OUTPUTS if is_joint else ANY_FAMILY

@@ -59,6 +59,7 @@ LATER_PARAMETERS = {
     "max_n_experts",
     "dispersion_features",
     "dispersion_alpha",
+    "shared_features",  # of classifiers
     "monotonic_cst",
     "covariance_type",
 }
@@ -74,7 +75,7 @@ LATER_FIELDS: dict[Any, dict[str, Any]] = {
         **dict.fromkeys(["predictor_squares", "dispersion_columns", "signs"], EMPTY),
         "dispersion_alpha": 1.0,
     },
-    LogisticExperts.__name__: {"signs": EMPTY},
+    LogisticExperts.__name__: {"signs": EMPTY, "slopes": EMPTY},
 }
 
 # Errors of values that are no such document.

@@ -10,6 +10,7 @@ that share the coefficient, or -1 where the regression lacks it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -154,8 +155,8 @@ def joint_newton_step(
     of `precision` (K, m). The penalty of a shared coefficient has equal parts.
     """
     step = np.empty_like(gradient)
-    for output, arrowhead in enumerate(_arrowheads(system, precision, holders)):
-        step[:, output] = arrowhead.newton_step(gradient[:, output])
+    for rows, output, arrowhead in _arrowheads(system, precision, holders):
+        step[rows, output] = arrowhead.newton_step(gradient[rows, output])
     return step.reshape(-1, 1, gradient.shape[-1])
 
 
@@ -164,17 +165,29 @@ def joint_covariances(system: RidgeFactorization, precision: Array, holders: Arr
 
     Its shape is (K, m, d, d), and the arguments are those of `joint_newton_step`.
     """
-    arrowheads = _arrowheads(system, precision, holders)
     n_columns = holders.shape[1]
-    return np.stack([arrowhead.covariances(n_columns) for arrowhead in arrowheads], axis=1)
+    covariances = np.empty((*precision.shape, n_columns, n_columns))
+    for rows, output, arrowhead in _arrowheads(system, precision, holders):
+        covariances[rows, output] = arrowhead.covariances(n_columns)
+    return covariances
 
 
 def _arrowheads(
     system: RidgeFactorization, precision: Array, holders: Array
-) -> Iterator[Arrowhead]:
-    """The joint system of each output."""
+) -> Iterator[tuple[slice, int, Arrowhead]]:
+    """The joint system of each output, and of regressions that share nothing with others."""
     matrices = system.gram.reshape(*precision.shape, *system.gram.shape[1:])
     diagonal = system.ridge / holder_sums(holders, np.ones(holders.shape))
     matrices = matrices + diagonal[:, None, :, None] * np.eye(holders.shape[1])
-    for output in range(precision.shape[1]):
-        yield Arrowhead.of(matrices[:, output], precision[:, output], holders)
+    own = np.arange(len(holders))
+    least = np.where(holders < 0, own[:, None], holders).min(axis=1)  # whom one shares with
+    starts = np.flatnonzero(np.minimum.accumulate(least[::-1])[::-1] >= own)
+    for start, end in pairwise([*starts.tolist(), len(holders)]):
+        rows = slice(start, end)
+        of_rows = np.where(holders[rows] < 0, -1, holders[rows] - start)
+        for output in range(precision.shape[1]):
+            yield (
+                rows,
+                output,
+                Arrowhead.of(matrices[rows, output], precision[rows, output], of_rows),
+            )

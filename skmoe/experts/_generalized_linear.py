@@ -230,8 +230,9 @@ class GeneralizedLinearExperts(LinearInference):
         length = np.sqrt(square / np.maximum(factor.weight, TINY)).reshape(shape[:2])
         for _, family, experts, _ in constants.groups:
             length[experts] /= family.max_step if family.link else np.inf
-        if are_shared(self.slopes):
-            length[:] = length.max(axis=0)
+        if are_shared(self.slopes):  # within each of several fits
+            of_fits = length.reshape(-1, len(self.slopes), shape[1])
+            of_fits[:] = of_fits.max(axis=1, keepdims=True)
         length = np.maximum(length, 1.0)[..., None]
         change = change.reshape(shape) / length
         change[~constants.has_predictor] = 0.0

@@ -13,7 +13,6 @@ from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
 from skmoe._numerics.arrowhead import (
     OWN_SLOPES,
     are_exchangeable,
-    are_shared,
     holder_sums,
     of_holders,
     slope_holders,
@@ -133,8 +132,8 @@ class LinearFamilies(FamilyTargets):
 
     @property
     def shares_parameters(self) -> bool:
-        """Whether experts share dispersions or slopes."""
-        return self.shared_dispersion or are_shared(self.slopes)
+        """Whether experts share dispersions."""
+        return self.shared_dispersion
 
     def check_options(self) -> None:
         """Validate penalty, prior and families."""

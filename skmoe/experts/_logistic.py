@@ -11,7 +11,6 @@ from skmoe._data.checks import check_integer, check_real
 from skmoe._numerics.arrowhead import (
     OWN_SLOPES,
     are_exchangeable,
-    are_shared,
     holder_sums,
     joint_covariances,
     of_holders,
@@ -166,11 +165,6 @@ class LogisticExperts(SoftmaxPart, Experts):
     def with_slopes(self, slopes: tuple[tuple[int, ...], ...]) -> Any:
         """The experts with given slopes."""
         return replace(self, slopes=slopes)
-
-    @property
-    def shares_parameters(self) -> bool:
-        """Whether experts share slopes."""
-        return are_shared(self.slopes)
 
     def limitation(self, capability: type) -> str:
         """Experts with slopes of their own keep their order."""

@@ -27,6 +27,7 @@ FILES = [
         "dispersion_v3.json",
         "constraints.json",
         "censored.json",
+        "nested.json",
     )
 ]
 REFERENCE = {
@@ -60,6 +61,7 @@ DISPERSIONS = {
 
 # Models with several maxima, of which few starts find the greatest.
 SEARCHED = ("patent_fixed_k3", "seizure_poisson_offset_k2")
+SEARCHED += ("biochem_nested_k2", "penguins_pair_k3")
 SEARCHED += ("co2_const_k2", "co2_gate_k2", "co2_gate_k2_shared", "penguins_known_one_k2")
 
 # A gate that separates its table, with infinite slopes, has a higher likelihood than the reference.
@@ -67,12 +69,10 @@ SEPARABLE = ("cpus_invgauss_k2_gate",)
 
 
 def is_supported(model):
-    """Families of one response without censoring, without coefficients of some experts only."""
-    structure = model["model"]
-    (first, *others) = structure["responses"]
-    own = all("," not in name.split(":")[0] for name in first["coefficients"])
+    """Families of one response without censoring."""
+    (first, *others) = model["model"]["responses"]
     possible = first["family"] in FAMILIES and "event" not in first
-    return not others and own and possible and model["name"] not in SEPARABLE
+    return not others and possible and model["name"] not in SEPARABLE
 
 
 # Estimates without a standard error, as of slopes with signs, have this one; columns are near one.
@@ -92,9 +92,16 @@ def described(model):
     """The mixture that a reference describes, its data, and the names of its columns."""
     structure, (response, *_) = model["model"], model["model"]["responses"]
     columns = REFERENCE["datasets"][model["dataset"]]["columns"]
-    names = [name.split(":", 1)[1] for name in response["coefficients"]]
-    experts = [name for name in dict.fromkeys(names) if name != "intercept"]
-    shared = [name[4:] for name in response["coefficients"] if name.startswith("all:")]
+    terms = [name.split(":", 1) for name in response["coefficients"]]
+    terms = [term for term in terms if term[1] != "intercept"]
+    experts = list(dict.fromkeys(name for _, name in terms))
+    atoms = {k: "zero" for k in structure["degenerate_at_zero"]}
+    atoms |= {k: "never" for k in structure.get("never_event", [])}
+    K = structure["K"]
+    sharing = {part: range(K) if part == "all" else numbers(part) for part, _ in terms}
+    shared = {name: list(sharing[part]) for part, name in terms if len(sharing[part]) > 1}
+    own = [[name for part, name in terms if k in sharing[part]] for k in range(K)]
+    is_same = all(k in atoms or len(names) == len(experts) for k, names in enumerate(own))
     named = [name.split(":", 1)[1] for name in response.get("dispersion_coefficients") or []]
     of_dispersion = [name for name in dict.fromkeys(named) if name != "intercept"]
     gate = [name for name in structure["gate"] or [] if name != "intercept"]
@@ -107,16 +114,16 @@ def described(model):
     else:
         y = np.array(columns[response["y"]], dtype=float)
     weight = np.array(columns[structure["weights"]], float) if structure["weights"] else None
-    K, family = structure["K"], FAMILIES[response["family"]]
-    atoms = {k: "zero" for k in structure["degenerate_at_zero"]}
-    atoms |= {k: "never" for k in structure.get("never_event", [])}
+    family = FAMILIES[response["family"]]
+    columns_of = [[features.index(name) for name in names] for names in [experts, *own]]
+    shared = {features.index(name): which for name, which in shared.items()}
     moe = MixtureOfExpertsRegressor(
         K,
         family=[atoms.get(k, family) for k in range(K)] if atoms else family,
         gate="softmax" if gate else "constant",
-        expert_features=[features.index(name) for name in experts],
+        expert_features=columns_of[0] if is_same else columns_of[1:],
         gate_features=[features.index(name) for name in gate] or None,
-        shared_features=[features.index(name) for name in shared] or None,
+        shared_features=(list(shared) if atoms else shared) or None,
         dispersion="shared" if has_shared_dispersion(response) else "per_expert",
         dispersion_features=[features.index(name) for name in of_dispersion] or None,
         monotonic_cst=signs_of(structure, features),
@@ -125,7 +132,7 @@ def described(model):
         alpha=1e-9,
         gate_alpha=1e-9,
         init="search" if model["name"] in SEARCHED else "auto",
-        n_init=1 if model["name"] in SEARCHED else 2,
+        n_init=1 if model["name"] in SEARCHED else 8 if not is_same else 2,
         max_iter=5000,
         tol=1e-11,
         random_state=0,
@@ -147,6 +154,11 @@ def signs_of(structure, features):
         c["feature"]: {">=0": 1, "<=0": -1}[c["sign"]] for c in structure.get("constraints") or []
     }
     return [signs.get(name, 0) for name in features] if signs else None
+
+
+def numbers(part):
+    """The numbers of the components that a name such as "c0,1" has."""
+    return [int(number) for number in part[1:].split(",")]
 
 
 def fit(model):
@@ -188,7 +200,12 @@ def found(moe, inference, features, order):
         if name.startswith("x"):
             name = features[int(name[1:])].removeprefix("gate:")
         name = block + separator + name
-        part = number.get(term.part) or f"gate{number[term.response][1:]}"
+        if term.part == "gate":
+            part = f"gate{number[term.response][1:]}"
+        elif term.part in number:
+            part = number[term.part]
+        else:  # of some experts
+            part = "c" + ",".join(sorted(number[one][1:] for one in term.part.split(", ")))
         values[f"{part}:{name}"] = (estimate, error)
     return values
 

@@ -84,6 +84,7 @@ OPTIONS = {
     "gate features": {"gate_features": [0], "expert_features": [1]},
     "shared dispersion": {"dispersion": "shared"},
     "shared slopes": {"shared_features": [0]},
+    "signs": {"monotonic_cst": [-1, 1]},
     "sparse": {},
     "outputs": {},
 }
@@ -103,6 +104,9 @@ def test_streams_end_where_em_does_with_options(case):
     if case == "gate features":
         assert not moe.gate_coef_[:, 1].any()
         assert not moe.expert_coef_[:, 0].any()
+    if case == "signs":
+        assert (moe.expert_coef_ * [-1, 1] >= 0.0).all()
+        assert (moe.expert_coef_ == 0.0).any()
 
 
 @pytest.mark.parametrize(("alpha", "size"), [(10.0, 40), (240.0 * HEAVY, 40), (24e3, 120)])
@@ -183,6 +187,7 @@ RESTARTED = {
     "frame": {"gate_features": ["b"], "expert_features": ["b", "a"]},
     "outputs": {},
     "shared slopes": {"shared_features": [1]},
+    "signs": {"monotonic_cst": [-1, 1]},
     "offset": {"family": "poisson"},
     "units": {"gate": "constant"},
     "classes": {},

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.experts import GeneralizedLinearExperts
-from support.documents import array, holders, sealed
+from support.documents import holders, sealed
 from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
 from support.tables import flipping_classes, two_regimes
@@ -192,21 +192,8 @@ OTHERS = [
     ("columns", ("load_", "dtype"), "S2000000000", "S2000000000"),
     ("columns", ("model", "gate"), {"type": "LinearExperts"}, ""),
     ("columns", ("model", "gate"), {"type": "Standardization"}, ""),
-    ("columns", ("model", "n_experts"), 2.5, "n_experts of MixtureModel is of another type"),
-    ("columns", ("model", "top_k"), "x", "top_k of MixtureModel is of another type"),
-    ("columns", ("preprocessor", "gate_columns"), "x", "gate_columns of Preprocessor"),
     ("columns", ("preprocessor",), {"type": "Preprocessor"}, ""),
-    ("columns", ("resume_state", "cycle"), 1.5, "cycle of ResumeState is of another type"),
-    ("columns", ("attributes", "n_iter_"), True, "n_iter_ is of another type"),
-    ("columns", ("attributes", "weights_"), [0.5, 0.5], "weights_ is of another type"),
-    ("columns", ("attributes", "_single_output"), 1, "_single_output of Mixture"),
     ("columns", ("attributes", "_fitted"), {"type": "tuple", "values": []}, "no mixture"),
-    # Shapes, which experts and gate determine.
-    ("columns", ("params", "experts", "coef", "values"), lambda v: v[:1], "coef of the experts"),
-    ("columns", ("params", "experts", "coef"), array(1.0), "must have the shape (2, 1, 5)"),
-    ("columns", ("params", "experts"), None, "parameters of the experts"),
-    ("columns", ("model", "n_experts"), 3, "experts must have the shape"),
-    ("average", ("gate", "starts", "values"), lambda v: v[:1] * 3, "gate"),
     # Names that an estimator has otherwise.
     ("columns", ("attributes", "predict"), 1, "'predict' is no attribute"),
     ("columns", ("attributes", "__dict__"), {"type": "dict", "values": []}, "no attribute"),

@@ -11,8 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +85,7 @@ def no_plain_form(name: str, value: Any, reason: str = "") -> str:
 
 
 def decode(types: Mapping[str, type], value: Any) -> Any:
-    """The value of an encoded value; its fields are all those of its type, as they are declared.
+    """The value of an encoded value; its fields are all those of its type.
 
     Raises an error (ValueError, TypeError, LookupError, ArithmeticError) if it is none.
     """
@@ -108,34 +107,7 @@ def decode(types: Mapping[str, type], value: Any) -> Any:
     made: Any = types[kind](**{name: decode(types, entry) for name, entry in content.items()})
     if set(field_names(made)) != set(content):
         raise ValueError(f"{kind} must have the fields {field_names(made)}")
-    check_types(kind, {name: getattr(made, name) for name in content}, types[kind])
     return made
-
-
-def check_types(name: str, values: Mapping[str, Any], declared_by: type) -> None:
-    """Values must have the types that a class declares for their names."""
-    try:
-        hints = get_type_hints(declared_by)
-    except NameError:  # of types that exist for type checkers only
-        return
-    for field, value in values.items():
-        if not is_a(value, hints.get(field, Any)):
-            raise ValueError(f"{field} of {name} is of another type than {hints[field]}")
-
-
-def is_a(value: Any, hint: Any) -> bool:
-    """Whether a value is of a declared type."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return any(is_a(value, argument) for argument in arguments)
-    if origin is tuple and arguments[-1] is Ellipsis:
-        return isinstance(value, tuple) and all(is_a(entry, arguments[0]) for entry in value)
-    if hint is float:
-        return type(value) in (int, float)  # other programs write 1 for 1.0
-    if hint in (int, bool):
-        return type(value) is hint
-    kind = hint if origin is None else origin
-    return kind is Any or not isinstance(kind, type) or isinstance(value, kind)
 
 
 # --- checksum ---------------------------------------------------------------------------------

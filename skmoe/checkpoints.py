@@ -296,8 +296,7 @@ def fit_with_checkpoints(
     check_integer("every", every, least=MIN_INTERVAL if in_segments else 1)
     file, run = _check_path(path), clone(estimator)
     given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
-    data = {"X": X, "y": y, "sample_weight": sample_weight, "offset": offset, "units": units}
-    origin = _origin(estimator, data | {"known_experts": known_experts})
+    origin = _origin(estimator, {"X": X, "y": y} | given.arguments)
     if file.exists():
         previous, origin_of_file = _read(file)
         _check_same_fit(file, origin_of_file, origin)

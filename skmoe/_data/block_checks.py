@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
+from skmoe._data.blocks import ENTRIES
 from skmoe._data.censored_targets import checked_bounds, has_bounds, known_weight
 from skmoe._data.row_checks import (
     as_csr,
@@ -21,9 +22,6 @@ from skmoe._data.row_checks import (
 )
 from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
-
-# Largest number of entries of a block: X, y, weights, offset, units and known experts.
-N_OF_BLOCK = 6
 
 
 class BlockColumns(BaseEstimator):
@@ -119,13 +117,13 @@ def _dtypes(X: Any) -> str:
 
 def check_block(index: int, block: Any) -> Any:
     """Features, target, weights, offset, units and known experts of a block, or None for others."""
-    if not isinstance(block, tuple) or len(block) not in range(2, N_OF_BLOCK + 1):
+    if not isinstance(block, tuple) or len(block) not in range(2, len(ENTRIES) + 1):
         raise ValueError(
             f"block {index} must be a tuple (X, y), followed by sample_weight, offset, units and "
             f"known_experts, if there are any; got {type(block).__name__}. Yield such tuples from "
             "the factory."
         )
-    return *block, *[None] * (N_OF_BLOCK - len(block))
+    return *block, *[None] * (len(ENTRIES) - len(block))
 
 
 def with_block_index(index: int, check: Any, *values: Any, **options: Any) -> Any:

@@ -13,6 +13,9 @@ from scipy import sparse
 from skmoe._data.dask_chunks import align_chunks, zip_chunks
 from skmoe._optional import import_dask, import_parquet
 
+# Entries of a block, of which all but X and y may be None.
+ENTRIES = ("X", "y", "sample_weight", "offset", "units", "known_experts")
+
 # Bytes of the features of a block, where arrays are split into blocks.
 BLOCK_BYTES = 2**24
 
@@ -217,7 +220,7 @@ class RowBlocks:
                     for group in range(file.num_row_groups):
                         frame = file.read_row_group(group).to_pandas()
                         others = [None if names is None else frame[names] for names in columns]
-                        yield _block(frame.drop(columns=no_features), *others)
+                        yield _block([frame.drop(columns=no_features), *others])
 
         return cls(factory, classes)
 
@@ -269,10 +272,9 @@ class RowBlocks:
             that are needed are unknown.
         """
         dask = import_dask("RowBlocks.from_dask")
-        optional = {"sample_weight": sample_weight, "offset": offset, "units": units}
-        optional["known_experts"] = known_experts
-        given = {name: values for name, values in optional.items() if values is not None}
-        collections = {"X": X, "y": y} | given
+        entries = X, y, sample_weight, offset, units, known_experts
+        named = zip(ENTRIES, entries, strict=True)
+        collections = {name: values for name, values in named if values is not None}
         as_block = dask.delayed(partial(_block_of, list(collections)))
         blocks = [as_block(*values) for values in zip_chunks(align_chunks(collections))]
         return DaskBlocks(list(dask.persist(*blocks)) if _has_client() else blocks, classes)
@@ -348,22 +350,15 @@ def _has_client() -> bool:
 
 
 def _block_of(names: list[str], *values: Any) -> tuple[Any, ...]:
-    """A block of the values of named arguments."""
-    return _block(**dict(zip(names, values, strict=True)))
+    """A block of the values of named entries."""
+    given = dict(zip(names, values, strict=True))
+    return _block([given.get(name) for name in ENTRIES])
 
 
-def _block(
-    X: Any,
-    y: Any,
-    sample_weight: Any = None,
-    offset: Any = None,
-    units: Any = None,
-    known_experts: Any = None,
-) -> tuple[Any, ...]:
+def _block(values: Sequence[Any]) -> tuple[Any, ...]:
     """The shortest tuple that holds what is not None."""
-    values = X, y, sample_weight, offset, units, known_experts
     given = [i for i, value in enumerate(values) if value is not None]
-    return values[: given[-1] + 1]
+    return tuple(values[: given[-1] + 1])
 
 
 def _open_memmaps(paths: Sequence[Any]) -> list[Any]:
@@ -377,8 +372,7 @@ def _slices(arrays: Callable[[], list[Any]]) -> Iterator[tuple[Any, ...]]:
     closed.
     """
     X, *others = arrays()
-    names = "y", "sample_weight", "offset", "units", "known_experts"
-    for name, values in zip(names, others, strict=True):
+    for name, values in zip(ENTRIES[1:], others, strict=True):
         if values is not None and len(values) != len(X):
             raise ValueError(
                 f"{name} must have one value for each row of X; got {len(values)} for {len(X)} "
@@ -390,7 +384,7 @@ def _slices(arrays: Callable[[], list[Any]]) -> Iterator[tuple[Any, ...]]:
     start = 0
     while start < n_rows:
         block = slice(start, _end_of_unit(arrays()[4], start + size))
-        yield _block(*(None if values is None else np.array(values[block]) for values in arrays()))
+        yield _block([None if values is None else np.array(values[block]) for values in arrays()])
         start = block.stop
 
 

@@ -25,6 +25,15 @@ BLOCK_ELEMENTS = 110_000
 SPARSE_BLOCK_ROWS = 16_384
 
 
+# Arguments of `fit` with an entry for each row, besides X, y and groups, by their fields.
+ARGUMENTS = {
+    "weight": "sample_weight",
+    "offset": "offset",
+    "unit": "units",
+    "possible": "known_experts",
+}
+
+
 class Rows(NamedTuple):
     """Rows of a table with what belongs to each of them: as users give them, and once validated."""
 
@@ -43,6 +52,12 @@ class Rows(NamedTuple):
     def n_rows(self) -> int:
         """Number of rows."""
         return int(self.X.shape[0])
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the rows have besides X and y, by the names of the arguments of `fit`."""
+        given = {name: getattr(self, field) for field, name in ARGUMENTS.items()}
+        return {name: values for name, values in given.items() if values is not None}
 
     @property
     def unit_codes(self) -> Array:

@@ -116,10 +116,7 @@ class BaseMixture(
         self._check_is_whole("a fit")
         context = self._init_callback_context(max_subtasks=n_subtasks, sequential_subtasks=False)
         rows = given if isinstance(given, Rows) else given.rows
-        by_row = {"sample_weight": rows.weight, "offset": rows.offset, "units": rows.unit}
-        by_row["known_experts"] = rows.possible
-        metadata = {name: values for name, values in by_row.items() if values is not None}
-        data = {"X": rows.X, "y": rows.y, "metadata": metadata or None}
+        data = {"X": rows.X, "y": rows.y, "metadata": rows.arguments or None}
         return FitTask(self, context, data).start()
 
     def _end_fit(self, task: FitTask, run: EMResult, attributes: dict[str, Any]) -> None:

@@ -74,8 +74,7 @@ def row_weights(rows: Rows) -> Array:
 
 def responsibilities_of_rows(estimator: Any, rows: Rows) -> tuple[Array, Array]:
     """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,)."""
-    given = {"units": rows.unit, "sample_weight": rows.weight, "known_experts": rows.possible}
-    resp = estimator.responsibilities(rows.X, rows.y, rows.offset, **given)
+    resp = estimator.responsibilities(rows.X, rows.y, **rows.arguments)
     if rows.unit is not None:
         return resp.rows(rows.unit), resp.proba.mean(axis=0)
     weight = row_weights(rows)
@@ -213,11 +212,10 @@ def _coefficient_name(estimator: Any, y: Any, index: int) -> str:
 
 def _inference_or_none(estimator: Any, rows: Rows) -> Any:
     """Standard errors; None for mixtures that have none, such as those with a base model."""
-    options = {"offset": rows.offset, "units": rows.unit, "known_experts": rows.possible}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "inference got no (units|known_experts)", UserWarning)
         try:
-            return estimator.inference(rows.X, rows.y, rows.weight, **options)
+            return estimator.inference(rows.X, rows.y, **rows.arguments)
         except ValueError:
             return None
 

@@ -269,6 +269,11 @@ def test_invalid_known_experts_are_refused(known, words):
     assert_refused(message, "known_experts", *words)
 
 
+def test_routed_rows_have_no_known_experts():
+    message = refusal(fitted_case("routing").responsibilities, X, Y, known_experts=KNOWN)
+    assert_refused(message, "top_k=1 cannot be used with known_experts")
+
+
 def test_units_with_several_known_experts_are_refused():
     labels = np.char.add("unit ", UNITS.astype(str))
     known = np.where(np.arange(len(X)) == 5, 0, np.where(np.arange(len(X)) == 4, 1, -1))

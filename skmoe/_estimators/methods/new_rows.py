@@ -23,6 +23,7 @@ from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import warn_user
 from skmoe._estimators.methods.input_steps import InputSteps
+from skmoe._estimators.parameters.conflicts import KNOWN_EXPERTS, Choice, check_conflicts
 from skmoe._estimators.parameters.parameters import check_probabilities
 from skmoe._estimators.parameters.part_parameters import check_takes_offset
 from skmoe._estimators.rows.known_experts import check_known_experts
@@ -100,6 +101,8 @@ class NewRowsMixin:
         rows = self._validate_rows(given.X, given.y, given.weight, given.offset)
         model, params, _ = self._fitted
         n_experts = model.n_experts // model.gate.n_starts(params.gate)
+        if given.possible is not None and model.top_k is not None:
+            check_conflicts({"top_k": Choice("top_k", model.top_k), KNOWN_EXPERTS: KNOWN_EXPERTS})
         possible = check_known_experts(given.possible, n_experts, rows.weight, units)
         rows = rows._replace(possible=possible)
         if units is None:

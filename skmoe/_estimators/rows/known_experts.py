@@ -104,10 +104,8 @@ def check_rows_are_possible(params: FitParameters, experts: Experts, rows: Datas
     if not impossible.any():
         return
     first = int(impossible.argmax())
-    start, size = first, 1
-    if rows.units is not None:
-        start, size = int(rows.units.starts[first]), int(rows.units.sizes[first])
-    of_unit = np.unique(point_values(rows.y)[0, start : start + size])
+    codes = np.arange(rows.n_rows) if rows.units is None else rows.units.codes
+    of_unit = np.unique(point_values(rows.y)[0, codes == first])
     values = ", ".join(f"{value:g}" for value in of_unit[:4])
     alone = possible_experts(experts, params.n_experts, rows._replace(possible=None))
     if rows.possible is not None and alone[:, first].any():

@@ -184,13 +184,9 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
     elif given.unit is None:
         chosen["rows without units"] = "rows without units"
     if isinstance(given.X, RowBlocks):
-        by_row = {"y": given.y, "sample_weight": given.weight, "offset": given.offset}
-        by_row |= {"units": given.unit, "known_experts": given.possible}
+        by_row = given.arguments if given.y is None else {"y": given.y} | given.arguments
         for name, values in by_row.items():
-            if values is not None:
-                chosen["an argument with a value for each row"] = (
-                    f"{name} as {type(values).__name__}"
-                )
+            chosen["an argument with a value for each row"] = f"{name} as {type(values).__name__}"
     return chosen
 
 
@@ -382,16 +378,14 @@ def _with_encoder(params: FitParameters, data: TrainingData) -> TrainingData:
 
 def rows_in_blocks(estimator: Any, params: FitParameters, given: Rows) -> Rows:
     """Large memory maps and Dask collections as row blocks; other rows as they are."""
-    by_row: dict[str, Any] = {"offset": given.offset, "units": given.unit}
-    by_row["known_experts"] = given.possible
     blocks: Any
     if is_dask(given.X):
-        blocks = RowBlocks.from_dask(given.X, given.y, given.weight, **by_row)
+        blocks = RowBlocks.from_dask(given.X, given.y, **given.arguments)
     elif isinstance(given.X, np.memmap) and _can_be_divided(given):
         chosen = chosen_options(estimator) | chosen_rows(params, given) | {BLOCKS: BLOCKS}
         if conflict_of(chosen):
             return given
-        blocks = RowBlocks.from_arrays(given.X, given.y, given.weight, **by_row)
+        blocks = RowBlocks.from_arrays(given.X, given.y, **given.arguments)
     else:
         return given
     return Rows(blocks, group=given.group, metadata=given.metadata)

@@ -37,8 +37,7 @@ def describe_fit(estimator: Any, rows: Rows, resp: Array, names: Names) -> dict[
     """Facts, equations and warnings of a fit, and how the number of experts was selected."""
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
-        given = {"offset": rows.offset, "units": rows.unit, "known_experts": rows.possible}
-        summary = estimator.summary(rows.X, rows.y, rows.weight, **given)
+        summary = estimator.summary(rows.X, rows.y, **rows.arguments)
     found = _warnings_of_fit(estimator, row_weights(rows) @ resp, summary, names.experts)
     found += [str(warning.message) for warning in raised]
     stds = column_stds(rows.X)

@@ -77,12 +77,7 @@ def profile_pictures(
     One expert has no profile, but coefficients if it is linear.
     """
     has_coef = hasattr(estimator, "expert_coef_")
-    given = {"sample_weight": rows.weight, "offset": rows.offset, "units": rows.unit}
-    given |= {
-        "known_experts": rows.possible,
-        "feature_names": names.features,
-        "expert_names": names.experts,
-    }
+    given = {"feature_names": names.features, "expert_names": names.experts} | rows.arguments
     given |= {"max_features": max_features}
     display: Any = SegmentProfileDisplay
     if estimator.n_experts_ == 1:

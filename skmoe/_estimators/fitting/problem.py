@@ -137,9 +137,9 @@ def _build_from_blocks(
     data = validate_training_data(estimator, params, summary.sample, summary.names)
     if summary.classes is not None:
         data = with_classes(data, summary.classes)
+    else:  # the sample may hold values only, where the target of all rows has bounds
+        data = data._replace(rows=data.rows._replace(y=summary.sample.y))
     data = with_class_weights(task.with_class_weight(summary.class_weights), data)
-    # The sample may hold values only, where the target of all rows has bounds.
-    data = data._replace(rows=data.rows._replace(y=summary.sample.y))
     has_units = params.standardizes_target and not has_bounds(summary.sample.y)
     if summary.target_scaling is not None and not has_units:
         identity = identity_scaling(len(summary.target_scaling.center))

@@ -257,6 +257,67 @@ class RowMixtures(ABC):
         """
         return self._at(y, lambda points: self._log_sum(lambda family: family.log_sf, points))
 
+    def hazard(self, y: ArrayLike) -> Array:
+        """Rate of events at y among the rows without an event until then.
+
+        Parameters
+        ----------
+        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
+            One value for each row, or several along a second axis. A number, or a first axis of
+            length one such as that of `grid[None]`, serves all rows.
+
+        Returns
+        -------
+        hazard : ndarray of the shape of y, with n_samples rows
+            The density relative to `sf`, in units of 1/y; of counts the probability of y given
+            that the count is at least y.
+        """
+
+        def hazard(points: Array) -> Array:
+            logs = self._log_sum(lambda family: family.log_sf_left, points)
+            return np.exp(self._logpdf(points) - logs)
+
+        return self._at(y, hazard)
+
+    def cumulative_hazard(self, y: ArrayLike) -> Array:
+        """The integral of the hazard up to y: minus `logsf`.
+
+        Parameters
+        ----------
+        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
+            One value for each row, or several along a second axis. A number, or a first axis of
+            length one such as that of `grid[None]`, serves all rows.
+
+        Returns
+        -------
+        cumulative_hazard : ndarray of the shape of y, with n_samples rows
+            Not negative, and infinite above all values of y.
+        """
+        return -self.logsf(y)
+
+    def restricted_mean(self, y: ArrayLike) -> Array:
+        """Mean of the smaller of a value and y, such as the mean time without an event until y.
+
+        It is finite where the mean is not, and is the area below the curve of `sf` up to y where no
+        value is negative.
+
+        Parameters
+        ----------
+        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
+            One value for each row, or several along a second axis. A number, or a first axis of
+            length one such as that of `grid[None]`, serves all rows.
+
+        Returns
+        -------
+        mean : ndarray of the shape of y, with n_samples rows
+            At most y, in the units of y.
+        """
+        return self._at(y, self._restricted_mean)
+
+    def _restricted_mean(self, points: Array) -> Array:
+        parts = self._components()
+        return points - sum(w * f.mean_shortfall(points, *own) for f, w, own in parts)
+
     def _sum(self, function: _sums.FamilyFunction, points: Array) -> Array:
         return _sums.weighted_sum(self._components(), function, points)
 

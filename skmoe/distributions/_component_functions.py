@@ -14,6 +14,7 @@ from skmoe.distributions._component_searches import (
     search_mode,
     search_quantile,
     search_score,
+    search_shortfall,
     search_upper_quantile,
 )
 
@@ -86,6 +87,21 @@ class ComponentFunctions:
         """Probability of values from the points on."""
         return self.sf(self._left(points), *parameters)
 
+    def log_sf_left(self, points: Array, *parameters: Array) -> Array:
+        """Log probability of values from the points on."""
+        return self.log_sf(self._left(points), *parameters)
+
+    def mean_shortfall(self, points: Array, *parameters: Array) -> Array:
+        """E max(y - Y, 0), the integral of the distribution function up to the points."""
+        if self.counts:
+            return 0.5 * (points - self.mean(*parameters) + self.mean_distance(points, *parameters))
+        if not self.discrete:
+            return search_shortfall(self, points, *parameters)
+        atoms = self.atoms(*parameters)
+        shares = (np.exp(self.log_pdf(atom, *parameters)) for atom in atoms)
+        pairs = zip(shares, atoms, strict=True)
+        return np.asarray(sum(share * np.maximum(points - atom, 0.0) for share, atom in pairs))
+
     def _left(self, points: Array) -> Array:
         return np.nextafter(points, -np.inf) if self.discrete else points
 
@@ -103,6 +119,11 @@ class Component(NamedTuple):
     family: ComponentFunctions
     weight: Array
     parameters: tuple[Array, ...]
+
+    @property
+    def atoms(self) -> tuple[Array, ...]:
+        """Values of probability above zero, if there are finitely many."""
+        return self.family.atoms(*self.parameters)
 
 
 def take(components: Sequence[Component], rows: Array) -> list[Component]:

@@ -108,6 +108,16 @@ def search_score(functions: Any, y: Array, *parameters: Array) -> Array:
     return np.where(np.isfinite(y), total, np.abs(y))
 
 
+def search_shortfall(functions: Any, y: Array, *parameters: Array) -> Array:
+    """The integral of the distribution function up to y."""
+    edges = _quantiles(functions, parameters)
+    edges = np.broadcast_to(edges, (len(edges), *np.broadcast_shapes(edges.shape[1:], y.shape)))
+    ends = np.minimum(edges, y)
+    points, factors = integral_points(ends[:-1], ends[1:])
+    below = (factors * functions.cdf(points, *parameters)).sum(axis=(0, 1))
+    return np.maximum(y - edges[-1], 0.0) + below
+
+
 def _quantiles(functions: Any, parameters: tuple[Array, ...]) -> Array:
     """Sorted quantiles of both tails, (points, ...)."""
     lower = [functions.quantile(level, *parameters) for level in SCORE_LEVELS]

@@ -232,9 +232,11 @@ class GeneralMixtureDistribution(RowMixtures):
         return self._at(y, self._crps)
 
     def _crps(self, points: Array) -> Array:
-        variance = integrated_variance(self._flat_components())
-        score = mean_score(list(self._components()), points)
-        return np.maximum(score - variance.reshape(len(self), 1, self._n_outputs), 0.0)
+        with np.errstate(invalid="ignore"):  # of values that may be infinite
+            variance = integrated_variance(self._flat_components())
+            score = mean_score(list(self._components()), points)
+            score = score - variance.reshape(len(self), 1, self._n_outputs)
+        return np.where(np.isnan(score) & ~np.isnan(points), np.inf, np.maximum(score, 0.0))
 
 
 def _check_parts(parts: Sequence[Any], gate_prob: Array, single_output: bool) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._component_functions import Component, take
 from skmoe.distributions._component_searches import GOLDEN
+from skmoe.distributions._poisson import LARGEST
 from skmoe.distributions._sums import log_weighted_sum, weighted_sum
 
 # Tolerance on the log probability of a quantile, and relative change that counts as none.
@@ -88,8 +89,11 @@ def quantiles(components: Sequence[Component], levels: Array) -> Array:
 
 def _quantiles(search: Search) -> Array:
     """One quantile of each row, (r,)."""
+    found = np.full(search.level.shape, np.nan)
+    if any(np.isposinf(a).any() for part in search.components for a in part.atoms):
+        reached = search.is_reached(np.full(found.shape, LARGEST))
+        found = np.where(reached, np.nan, np.inf)
     low, high = _bracket(search)
-    found = np.full(low.shape, np.nan)
     if any(part.family.discrete for part in search.components):
         low, high = _search_atoms(search, (low, high), found)
         low, high = _search_counts(search, (low, high), found)
@@ -103,7 +107,8 @@ def _bracket(search: Search) -> tuple[Array, Array]:
     low, high = np.full(search.level.shape, np.inf), np.full(search.level.shape, -np.inf)
     for family, weight, parameters in search.components:
         quantile = family.quantile if search.lower else family.upper_quantile
-        guess, present = quantile(search.level, *parameters), weight > 0.0
+        guess = quantile(search.level, *parameters)
+        present = (weight > 0.0) & (guess < np.inf)
         low = np.where(present, np.minimum(low, guess), low)
         high = np.where(present, np.maximum(high, guess), high)
     # Quantiles of components need not be exact.

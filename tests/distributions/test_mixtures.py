@@ -27,6 +27,8 @@ from support.components import (
     assert_moments_are_integrals,
     assert_quantiles_invert_cdf,
     components,
+    edges,
+    expectation,
     experts,
     mixture,
     of_rows,
@@ -53,6 +55,31 @@ with_outputs = pytest.mark.parametrize("n_outputs", [1, 2])
 def test_density_integrates_to_cdf(names):
     one = mixture(names)[1]
     assert_density_integrates_to_cdf(one, one.rvs(random_state=0)[0])
+
+
+@of_families
+def test_restricted_means_and_hazards_are_those_of_the_distribution(names):
+    one = mixture(names, general=True)[1]
+    for y in one.rvs(4, random_state=0)[0]:
+        expected = expectation(one, lambda t, y=y: np.minimum(t, y), edges(one, y))
+        assert_allclose(one.restricted_mean(y), expected, rtol=1e-6, atol=1e-8)
+        until = one.sf(np.nextafter(y, -np.inf)) if one.pmf(y) > 0 else one.sf(y)
+        assert_allclose(one.hazard(y) * until, one.pdf(y), rtol=1e-9)
+        assert_allclose(one.cumulative_hazard(y), -one.logsf(y))
+
+
+def test_values_that_may_be_infinite_have_quantiles_and_a_restricted_mean():
+    never = PointMassComponents(np.ones((1, 2)), np.full((1, 1, 2), np.inf))
+    exponential = EXAMPLES["weibull"].kind(np.ones((1, 2)), *np.ones((2, 1, 1, 2)))
+    dist = GeneralMixtureDistribution([never, exponential], [[0.4, 0.0], [0.6, 1.0]])
+    levels = np.array([0.3, 0.5, 0.7])
+    assert_allclose(dist.ppf(levels)[0], [-np.log(0.5), -np.log(1.0 / 6.0), np.inf], rtol=1e-9)
+    assert_allclose(dist.ppf(levels)[1], -np.log(1.0 - levels), rtol=1e-9)
+    assert_allclose(dist.sf(1e9), [0.4, 0.0])
+    assert_array_equal(dist.mean, [np.inf, 1.0])
+    area = 1.0 - np.exp(-2.0)
+    assert_allclose(dist.restricted_mean(2.0), [0.8 + 0.6 * area, area], rtol=1e-8)
+    assert_array_equal(np.isinf(dist.crps([1.0, 1.0])), [True, False])
 
 
 @of_families

@@ -53,12 +53,17 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predicted mean, in the units of y.
+
+        Raises
+        ------
+        ValueError
+            If an expert never has the event (`family="never"`), since the mean is infinite.
         """
         X, offset = self._validate_X_offset(X, offset)
         if any(np.inf in family.atoms for family in getattr(self, "families_", ())):
             raise ValueError(
                 "predict is the mean of y, which is infinite where an expert never has the event. "
-                "Use predict_quantile, or a method of predict_dist(X) such as sf."
+                "Use predict_quantile(X), or predict_dist(X).restricted_mean(time)."
             )
         gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])
         return self._squeeze_outputs(self._fitted.predict(X, offset, gate_prob).T)
@@ -113,7 +118,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         """Predictive distribution of y, for each row a mixture of those of the experts.
 
         Its `mean`, `std`, `var`, `median` and `mode` are attributes (arrays with a value for each
-        row). Its `pdf` (of counts `pmf`), `cdf`, `ppf`, `interval`, `crps` and `rvs` are methods.
+        row). Its `pdf` (of counts `pmf`), `cdf`, `ppf`, `interval`, `crps` and `rvs` are methods; of
+        times also `sf`, `hazard`, `cumulative_hazard` and `restricted_mean`.
         See "Distributions and calibration" in the user guide.
 
         Parameters

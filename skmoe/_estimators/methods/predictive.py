@@ -118,9 +118,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         """Predictive distribution of y, for each row a mixture of those of the experts.
 
         Its `mean`, `std`, `var`, `median` and `mode` are attributes (arrays with a value for each
-        row). Its `pdf` (of counts `pmf`), `cdf`, `ppf`, `interval`, `crps` and `rvs` are methods; of
-        times also `sf`, `hazard`, `cumulative_hazard` and `restricted_mean`.
-        See "Distributions and calibration" in the user guide.
+        row). Its `pdf` (of counts `pmf`), `cdf`, `ppf`, `interval`, `crps` and `rvs` are methods,
+        and of times `sf`, `hazard`, `cumulative_hazard` and `restricted_mean`. See "Distributions and calibration" in the user guide.
 
         Parameters
         ----------

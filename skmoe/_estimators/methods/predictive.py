@@ -119,7 +119,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
 
         Its `mean`, `std`, `var`, `median` and `mode` are attributes (arrays with a value for each
         row). Its `pdf` (of counts `pmf`), `cdf`, `ppf`, `interval`, `crps` and `rvs` are methods,
-        and of times `sf`, `hazard`, `cumulative_hazard` and `restricted_mean`. See "Distributions and calibration" in the user guide.
+        and of times `sf`, `hazard`, `cumulative_hazard` and `restricted_mean`. See
+        "Distributions and calibration" in the user guide.
 
         Parameters
         ----------

@@ -141,6 +141,7 @@ class DeltaMethod(NamedTuple):
         by_scaled = derivatives @ self.inverse
         size = np.abs(by_scaled)
         involved = size > INVOLVED_RTOL * np.maximum(size.max(axis=1, keepdims=True), TINY)
+        by_scaled = np.where(involved, by_scaled, 0.0)
         is_unknown = np.array(self.inference.reasons) == NOT_DETERMINED
         reasons = np.where((involved & is_unknown).any(axis=1), NOT_DETERMINED, "").tolist()
         by_coefficients = by_scaled / self.scale

@@ -221,6 +221,40 @@ def test_a_mean_that_depends_on_the_dispersion_has_its_error():
     assert_allclose(found.covariance, expected, rtol=1e-4)
 
 
+# Their experts have linear predictors of the mean, and standard errors.
+LINES = [
+    case
+    for case, (moe, *_) in ALL_CASES.items()
+    if getattr(moe, "expert", "") == "linear"
+    and not hasattr(moe, "class_weight")
+    and moe.family in ("normal", "student_t")
+    and (moe.base, moe.top_k, moe.combine) in [(None, None, "best"), (None, None, "best_converged")]
+]
+
+
+@pytest.mark.parametrize("case", LINES)
+def test_effects_of_lines_are_their_slopes_with_the_same_errors(case):
+    moe, (_, y, given) = fitted_case(case), ALL_CASES[case]
+    if moe.n_features_in_ == 1:
+        pytest.skip("another table")
+    inference = moe.inference(X, y, **given)
+    found = average_effects(moe, X, inference=inference)
+    errors = np.sqrt(np.diag(inference.full_covariance))
+    slopes = {term: i for i, term in enumerate(inference.terms)}
+    n_found = 0
+    for term, effect, error in zip(
+        found.terms, found.estimates, found.standard_errors, strict=True
+    ):
+        shared = term._replace(part="all experts")
+        alone = term._replace(part="expert 0") if moe.n_experts_ == 1 else term
+        i = slopes.get(alone, slopes.get(shared) if term.part in moe.expert_names_ else None)
+        if i is not None and term.part != "gate":
+            assert_allclose(effect, inference.estimates[i], rtol=1e-6, atol=1e-12)
+            assert_allclose(error, errors[i], rtol=1e-5, atol=1e-12)
+            n_found += 1
+    assert n_found
+
+
 def derivatives(function, values, h=1e-5):
     moves = h * np.eye(len(values))
     return np.array([(function(values + e) - function(values - e)) / (2 * h) for e in moves]).T

@@ -152,8 +152,11 @@ def delta_method(
     mixture: FittedMixture, inference: Inference, blocks: Sequence[ListedBlock]
 ) -> DeltaMethod:
     """The delta method for the coefficients of a mixture, which are those of the blocks."""
-    layout = coordinate_layout(mixture.model, mixture.params, mixture.preprocessor.n_gate_columns)
+    model, params, preprocessor = mixture
+    layout = coordinate_layout(model, params, preprocessor.n_gate_columns)
     derivatives = coefficient_derivatives(blocks, layout)
+    experts: Any = model.experts
+    derivatives[:, layout.expert_index[experts.coordinate_holders(params.experts) < 0]] = 0.0
     scale = np.abs(derivatives).max(axis=1)
     scale[scale == 0.0] = 1.0
     inverse = np.linalg.pinv(derivatives / scale[:, None])

@@ -8,6 +8,7 @@ import statsmodels.api as sm
 from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.special import softmax
+from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
@@ -222,37 +223,40 @@ def test_a_mean_that_depends_on_the_dispersion_has_its_error():
 
 
 # Their experts have linear predictors of the mean, and standard errors.
-LINES = [
-    case
-    for case, (moe, *_) in ALL_CASES.items()
+LINES = {
+    case: (moe, *given)
+    for case, (moe, *given) in ALL_CASES.items()
     if getattr(moe, "expert", "") == "linear"
     and not hasattr(moe, "class_weight")
     and moe.family in ("normal", "student_t")
-    and (moe.base, moe.top_k, moe.combine) in [(None, None, "best"), (None, None, "best_converged")]
-]
+    and (moe.base, moe.top_k, moe.combine == "average") == (None, None, False)
+    and case != "a feature that is dropped"  # of another table
+}
+LINES["features of their own"] = regressor(expert_features=[[0], [0, 1], [1]]), Y, {}
+LINES["a slope of two experts"] = regressor(shared_features={0: [0, 2]}), Y, {}
 
 
 @pytest.mark.parametrize("case", LINES)
 def test_effects_of_lines_are_their_slopes_with_the_same_errors(case):
-    moe, (_, y, given) = fitted_case(case), ALL_CASES[case]
-    if moe.n_features_in_ == 1:
-        pytest.skip("another table")
+    moe, y, given = LINES[case]
+    moe = fitted_case(case) if case in ALL_CASES else fit_quietly(clone(moe), X, y, **given)
     inference = moe.inference(X, y, **given)
     found = average_effects(moe, X, inference=inference)
     errors = np.sqrt(np.diag(inference.full_covariance))
-    slopes = {term: i for i, term in enumerate(inference.terms)}
-    n_found = 0
     for term, effect, error in zip(
         found.terms, found.estimates, found.standard_errors, strict=True
     ):
-        shared = term._replace(part="all experts")
-        alone = term._replace(part="expert 0") if moe.n_experts_ == 1 else term
-        i = slopes.get(alone, slopes.get(shared) if term.part in moe.expert_names_ else None)
-        if i is not None and term.part != "gate":
-            assert_allclose(effect, inference.estimates[i], rtol=1e-6, atol=1e-12)
-            assert_allclose(error, errors[i], rtol=1e-5, atol=1e-12)
-            n_found += 1
-    assert n_found
+        if (term.part not in moe.expert_names_ and moe.n_experts_ > 1) or term.part == "gate":
+            continue
+        name = "expert 0" if moe.n_experts_ == 1 else term.part
+        slopes = [
+            (inference.estimates[i], errors[i])
+            for i, (part, response, feature) in enumerate(inference.terms)
+            if (response, feature) == term[1:] and (name in part or part == "all experts")
+        ]
+        assert len(slopes) <= 1
+        slope = slopes[0] if slopes else (0.0, 0.0)  # of a feature that it does not use
+        assert_allclose((effect, error), slope, rtol=1e-5, atol=1e-12)
 
 
 def derivatives(function, values, h=1e-5):

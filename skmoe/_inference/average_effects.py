@@ -172,23 +172,16 @@ def average_effects_of(
     delta: DeltaMethod | None,
 ) -> AverageEffects:
     """Effects of changes on the responses, or on the probabilities of the experts."""
-    refits = [] if delta is None else delta.refits(mixture)
-    names, values, derivatives, replicates = [], [], [], []
+    fits = [mixture.params, *([] if delta is None else delta.refits(mixture))]
+    names, values, derivatives = [], [], []
     for change in changes:
         blocks = _blocks(mixture, change)
-        sums = _sums(mixture, mixture.params, blocks, len(responses))
+        sums = [_sums(mixture, params, blocks, len(responses)) for params in fits]
         names.append(change.name)
-        values.append(_effects(sums, sums, on_gate))
-        replicates.append(
-            [
-                _effects(refit, refit, on_gate)
-                for params in refits
-                for refit in [_sums(mixture, params, blocks, len(responses))]
-            ]
-        )
+        values.append([_effects(of_fit, of_fit, on_gate) for of_fit in sums])
         if delta is not None:
-            own = _sums_by_coordinates(mixture, blocks, sums, delta.layout)
-            derivatives.append(np.moveaxis(_effects(own, sums, on_gate), 0, -1))
+            own = _sums_by_coordinates(mixture, blocks, sums[0], delta.layout)
+            derivatives.append(np.moveaxis(_effects(own, sums[0], on_gate), 0, -1))
     parts, changing = [MIXTURE], list(responses) if len(responses) > 1 else [""]
     if on_gate:
         parts, changing = [GATE], labels.experts
@@ -197,19 +190,19 @@ def average_effects_of(
     terms = [
         Term(part, response, name) for part in parts for response in changing for name in names
     ]
+    estimates, *replicates = np.stack(values, axis=-1).reshape(len(fits), -1)
     none = np.zeros(len(terms), dtype=bool)
-    coefficients = Coefficients(terms, np.stack(values, axis=-1).ravel(), none, none)
+    coefficients = Coefficients(terms, estimates, none, none)
     if delta is None:
-        none_known = np.full((len(terms), len(terms)), np.nan)
-        return AverageEffects(coefficients, none_known, [""] * len(terms), "")
+        unknown = np.full((len(terms), len(terms)), np.nan)
+        return AverageEffects(coefficients, unknown, [""] * len(terms), "")
     by_coordinates = np.stack(derivatives, axis=-2).reshape(len(terms), -1)
     covariance, reasons = delta.covariance(by_coordinates)
-    method, of_refits = f"delta method, {delta.inference.method}", None
-    if refits:
-        method = delta.inference.method
-        of_refits = np.stack([np.array(r) for r in replicates], axis=-1).reshape(len(refits), -1)
-        covariance = np.atleast_2d(np.cov(of_refits, rowvar=False))
-    return AverageEffects(coefficients, covariance, reasons, method, of_refits)
+    method = delta.inference.method
+    if not replicates:
+        return AverageEffects(coefficients, covariance, reasons, f"delta method, {method}")
+    covariance = np.atleast_2d(np.cov(replicates, rowvar=False))
+    return AverageEffects(coefficients, covariance, reasons, method, np.array(replicates))
 
 
 # --- sums over the rows -----------------------------------------------------------------------
@@ -258,17 +251,11 @@ def _sums(
     mixture: FittedMixture, params: Params, blocks: Sequence[Block], n_responses: int
 ) -> Sums:
     """Sums over the rows for given parameters."""
-    return reduce(
-        add_fields,
-        (
-            _sums_of_block(
-                block,
-                _probabilities(mixture, params, block),
-                _means(mixture, params.experts, block, n_responses),
-            )
-            for block in blocks
-        ),
-    )
+    of_blocks = []
+    for block in blocks:
+        means = _means(mixture, params.experts, block, n_responses)
+        of_blocks.append(_sums_of_block(block, _probabilities(mixture, params, block), means))
+    return reduce(add_fields, of_blocks)
 
 
 def _sums_of_block(block: Block, gate: Sequence[Array], mean: Sequence[Array]) -> Sums:

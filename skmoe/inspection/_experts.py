@@ -23,8 +23,6 @@ from skmoe.inspection._grid import (
     feature_axis,
     height_limits,
     make_grid,
-    rows_to_show,
-    units_to_show,
 )
 from skmoe.inspection._leading import expert_effects, leading_feature
 from skmoe.inspection._pipelines import find_mixture
@@ -284,11 +282,7 @@ class ExpertsDisplay:
                 height = residuals[np.arange(len(residuals)), assigned_expert]
                 name = rows.name_of_residuals
             has_value = np.isfinite(axis.observed)
-            if rows.units is None or rows.labels is None:
-                shown = rows_to_show(has_value, subsample, random_state)
-            else:
-                drawn_units = units_to_show(rows.labels, max_units, random_state)
-                shown = np.flatnonzero(has_value & np.isin(rows.units, drawn_units))
+            shown = rows.shown(has_value, subsample, max_units, random_state)
             panels.append(
                 cls(
                     feature_name=axis.name,

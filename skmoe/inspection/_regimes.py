@@ -11,7 +11,6 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_flag
-from skmoe._inference.labels import counted_noun, format_percent
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import (
@@ -28,21 +27,16 @@ from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import (
     colour,
     count_beyond,
-    expert_handle,
     grid_cells,
+    head_expert,
     in_first_column,
     label_feature,
     label_target,
-    legend_above,
     marked_points,
     marker,
     rgb,
-    shortened,
 )
 from skmoe.inspection._targets import observed_rows, one_target
-
-# Characters of a name above a panel.
-HEADING_WIDTH = 22
 
 # Panels side by side, at most, their size, the width of the name of y at their left, and the height
 # of the gate above them, in inches.
@@ -380,10 +374,7 @@ def draw_expert(display: RegimesDisplay, ax: Any, k: int) -> Any:
         ends = grid - CATEGORY_WIDTH, grid + CATEGORY_WIDTH
         ax.hlines(curve, *ends, color=colour(k), linewidth=2.5, zorder=3)
     label_feature(ax, display.feature_names[k], categories_of_panel(display, k), "")
-    share = f"{format_percent(display.shares[k])} of the {counted_noun(display.of_units)}s"
-    heading = f"{shortened(display.expert_names, HEADING_WIDTH)[k]}\n{share}"
-    small = {"fontsize": 9, "borderpad": 0.1, "borderaxespad": 0.1}
-    legend_above(ax, [expert_handle(k, heading)], **small)
+    head_expert(ax, k, display.expert_names, display.shares, of_units=display.of_units)
     return line
 
 

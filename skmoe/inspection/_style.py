@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._inference.labels import default_expert_names
+from skmoe._inference.labels import counted_noun, default_expert_names, format_percent
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 
@@ -41,6 +41,9 @@ CHARACTER_WIDTH, MIN_LINE_LENGTH = 0.075, 24
 # Lines of a name, and characters in a line of the name of an expert: in a legend, and beside marks.
 MAX_NAME_LINES = 3
 LEGEND_NAME_WIDTH, EXPERT_NAME_WIDTH = 20, 11
+
+# Characters of a name above a panel.
+HEADING_WIDTH = 22
 
 # Characters in a line of the name of an axis, in each inch of it, and least.
 AXIS_CHARACTERS_PER_INCH, MIN_AXIS_NAME_WIDTH = 11.0, 27
@@ -340,6 +343,14 @@ def expert_handle(k: int, name: str, **style: Any) -> Any:
 
     own = {"color": colour(k), "linestyle": dash(k), "marker": marker(k), "linewidth": 2}
     return Line2D([], [], label=name, **merged(own, style))
+
+
+def head_expert(ax: Any, k: int, names: Sequence[str], shares: Array, *, of_units: bool) -> None:
+    """Name and share of an expert above its panel."""
+    share = f"{format_percent(shares[k])} of the {counted_noun(of_units)}s"
+    heading = f"{shortened(names, HEADING_WIDTH)[k]}\n{share}"
+    small = {"fontsize": 9, "borderpad": 0.1, "borderaxespad": 0.1}
+    legend_above(ax, [expert_handle(k, heading)], **small)
 
 
 def expert_legend(ax: Any, handles: Sequence[Any]) -> Any:

@@ -9,7 +9,7 @@ from sklearn.base import is_classifier
 
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_targets
-from skmoe.inspection._grid import at_reference_values
+from skmoe.inspection._grid import at_reference_values, rows_to_show, units_to_show
 
 
 def one_target(values: Any, index: int, axis: int) -> Array:
@@ -98,6 +98,15 @@ class ObservedRows(NamedTuple):
     def assigned_expert(self) -> Array:
         """The expert with the largest responsibility, (n,)."""
         return self.resp.argmax(axis=1)
+
+    def shown(
+        self, has_value: Array, subsample: int | None, max_units: int | None, random_state: Any
+    ) -> Array:
+        """Indices of the rows to show, of those with a value: some rows, or those of some units."""
+        if self.labels is None:
+            return rows_to_show(has_value, subsample, random_state)
+        drawn = units_to_show(self.labels, max_units, random_state)
+        return np.flatnonzero(has_value & np.isin(self.units, drawn))
 
     @property
     def name_of_residuals(self) -> str:

@@ -11,47 +11,31 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer
-from skmoe._inference.labels import (
-    counted_noun,
-    default_expert_names,
-    feature_labels,
-    format_percent,
-)
+from skmoe._inference.labels import default_expert_names, feature_labels
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection._checks import check_features, check_names_of_experts, check_table
 from skmoe.inspection._experts import CLASS_LIMITS, draw_rows, draw_unit_lines
-from skmoe.inspection._grid import (
-    feature_axis,
-    height_limits,
-    make_grid,
-    rows_to_show,
-    units_to_show,
-)
+from skmoe.inspection._grid import feature_axis, height_limits, make_grid
 from skmoe.inspection._style import (
     DARK_GREY,
     GRID_PANEL_SIZE,
     MAX_GRID_COLUMNS,
     colour,
     count_beyond,
-    expert_handle,
+    head_expert,
     in_first_column,
     label_below,
     label_feature,
     label_target,
-    legend_above,
     marked_points,
     marker,
     merged,
     panel_axes,
-    shortened,
 )
 from skmoe.inspection._targets import interval_band, observed_rows, one_target
 from skmoe.pipelines import mixture_of
-
-# Characters of the name of an expert above its panel.
-GROUP_NAME_WIDTH = 26
 
 # Opacity of units and rows, above which mean courses are seen.
 UNIT_OPACITY = 0.3
@@ -88,7 +72,7 @@ class TrajectoriesDisplay:
     units : ndarray of shape (n_shown,), default=None
         Labels of the units of the rows shown; None for rows without units.
     n_units : int, default=None
-        Number of units of which some are shown; None if all are.
+        Number of units, of which some are shown; None for rows without units.
     is_probability : bool, default=False
         Whether the curves are probabilities of a class.
     categories : list of str of length n_points, default=None
@@ -238,13 +222,7 @@ class TrajectoriesDisplay:
         has_value = np.isfinite(axis.observed)
         panels = []
         for rows in observed_rows(mixture, table, y, target, offset, units):
-            n_units = None
-            if rows.units is None or rows.labels is None:
-                shown = rows_to_show(has_value, subsample, random_state)
-            else:
-                drawn = units_to_show(rows.labels, max_units, random_state)
-                shown = np.flatnonzero(has_value & np.isin(rows.units, drawn))
-                n_units = len(rows.labels) if len(drawn) < len(rows.labels) else None
+            shown = rows.shown(has_value, subsample, max_units, random_state)
             intervals = (
                 interval_band(mixture, points, rows.target, coverage, expert=k)
                 for k in range(len(names))
@@ -263,7 +241,7 @@ class TrajectoriesDisplay:
                     assigned_expert=rows.assigned_expert[shown],
                     shares=rows.shares,
                     units=None if rows.units is None else rows.units[shown],
-                    n_units=n_units,
+                    n_units=None if rows.labels is None else len(rows.labels),
                     is_probability=is_classifier(mixture),
                     categories=axis.categories,
                     expert_names=names,
@@ -321,19 +299,16 @@ class TrajectoriesDisplay:
         for axes, is_first in zip(self.ax_, in_first_column(self.ax_), strict=True):
             if not is_first:
                 axes.set_ylabel("")
-        notes = [self._note()]
-        if notes[0]:
-            label_below(self.ax_, notes, is_own=ax is None)
-        return self
-
-    def _note(self) -> str:
-        """What the lines and bands are."""
-        lines = ""
+        notes = []
         if self.units is not None and not self.is_probability:
-            some = "" if self.n_units is None else f", some of {self.n_units}"
-            lines = f"Thin lines: units of the expert{some}. "
-        band = "" if self.bands is None else f"Band: {100 * (self.coverage or 0.0):.3g} % interval."
-        return (lines + band).strip()
+            n_shown = len(np.unique(self.units))
+            some = f", {n_shown} of {self.n_units} in all" if n_shown < (self.n_units or 0) else ""
+            notes.append(f"Thin lines: units of the expert{some}.")
+        if self.coverage is not None and self.bands is not None:
+            notes.append(f"Band: {100 * self.coverage:.3g} % interval.")
+        if notes:
+            label_below(self.ax_, [" ".join(notes)], is_own=ax is None)
+        return self
 
 
 def _draw_members(display: TrajectoriesDisplay, ax: Any, k: int) -> Any:
@@ -366,8 +341,6 @@ def _draw_course(
     count_beyond(ax, display.x[own], display.y[own])
     label_feature(ax, display.time_name, display.categories, "")
     label_target(ax, display.target_name)
-    counted = counted_noun(display.units is not None)
-    share = f"{format_percent(display.shares[k])} of the {counted}s"
-    heading = f"{shortened(display.expert_names, GROUP_NAME_WIDTH)[k]}\n{share}"
-    legend_above(ax, [expert_handle(k, heading)], fontsize=9, borderaxespad=0.1)
+    of_units = display.units is not None
+    head_expert(ax, k, display.expert_names, display.shares, of_units=of_units)
     return line

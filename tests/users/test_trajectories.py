@@ -138,7 +138,7 @@ def test_the_picture_has_mean_courses_bands_and_units_of_each_group():
     text = all_texts(display)
     assert "90 % interval" in text
     assert "% of the units" in text
-    assert "some of" not in text
+    assert "in all" not in text
 
 
 def test_some_units_are_shown_of_many():
@@ -146,7 +146,7 @@ def test_some_units_are_shown_of_many():
     given = {"time": "year", "units": UNIT, "max_units": 10, "coverage": None}
     display = TrajectoriesDisplay.from_estimator(fitted(), X, y, **given)
     assert sum(len(lines.get_segments()) for lines in display.unit_lines_) == 10
-    assert f"some of {N_UNITS}" in all_texts(display)
+    assert f"10 of {N_UNITS} in all" in all_texts(display)
     assert display.bands_ == []
 
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from numpy.testing import assert_allclose
+from scipy.special import expit
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 from statsmodels.miscmodels.tmodel import TLinearModel
+from statsmodels.othermod.betareg import BetaModel
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.families import StudentT
@@ -146,6 +148,18 @@ def test_negative_binomial(method):
     found = errors(fitted, "negative_binomial", offset=offset, method=method)
     found[-1] *= fitted.dispersion_[0]
     assert_allclose(found, single.bse, rtol=1e-5)
+
+
+def test_beta_with_a_precision_that_depends_on_features():
+    mean, precision = expit(PREDICTOR), np.exp(2.5 + 0.7 * X[:, 1])
+    rng = np.random.default_rng(1)
+    y = rng.beta(mean * precision, (1.0 - mean) * precision)
+    fit = maximum(lambda: BetaModel(y, DESIGN, exog_precision=DESIGN[:, [0, 2]]), method="newton")
+    moe = mixture("beta", dispersion_features=[1], dispersion_alpha=0.0).fit(X, y)
+    assert_allclose(moe.score_samples(X, y).sum(), fit.llf, rtol=1e-9)
+    result = moe.inference(X, y)
+    assert_allclose(result.estimates, np.append(fit.params[:3], -fit.params[3:]), rtol=1e-5)
+    assert_allclose(result.standard_errors, fit.bse, rtol=1e-4)
 
 
 def test_ordinal():

@@ -143,6 +143,8 @@ def make_case(seed):
     if expert == "tree" and container not in SPARSE and draw.chance(0.3):
         values[draw.rng.uniform(size=values.shape) < 0.1] = np.nan
         traits += ["missing values"]
+    if expert == "linear" and task == "regressor":  # of draws that change no others
+        params["dispersion_features"] = make_dispersion_columns(Draw([seed, 1]), values.shape[1])
     estimator = KINDS[task](n_experts, expert=expert, random_state=seed, **params)
     if isinstance(expert, str) and parametric and params.get("base") is None:
         estimator.set_params(monotonic_cst=make_signs(Draw([seed, 2]), params, values.shape[1]))
@@ -302,6 +304,10 @@ def make_signs(draw, params, n_columns):
     if columns is not None and draw.chance(0.9):
         signs[np.setdiff1d(np.arange(n_columns), np.arange(n_columns)[columns])] = 0
     return draw.usually(None, signs.tolist())
+
+
+def make_dispersion_columns(draw, n_columns):
+    return draw.usually(None, [0], make_columns(draw, n_columns, False), probability=0.6)
 
 
 def make_parameters(draw, task, n_experts, parametric, shape):

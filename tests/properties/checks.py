@@ -324,7 +324,8 @@ def refusals_change_nothing(case, moe, draw):
         name, value = BAD_PARAMETERS[index]
         good = getattr(moe, name)
         moe.set_params(**{name: value})
-        names = (name, "combine", "n_experts")  # which may not go with the value either
+        # These may not go with the value either.
+        names = (name, "combine", "n_experts", "dispersion_features")
         refuse(moe, moe.fit, (case.X, case.y, case.weight), names=names)
         moe.set_params(**{name: good})
     assert pickle.dumps(vars(moe)) == state, "a refused fit changes an attribute"

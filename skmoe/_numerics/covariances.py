@@ -6,6 +6,8 @@ coordinates do not depend on the units of the variables, except for constants.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from skmoe._numerics.typing import TINY, Array
@@ -14,6 +16,7 @@ from skmoe._numerics.typing import TINY, Array
 MAX_CORRELATION = 1.0 - 1e-12
 
 
+@lru_cache(maxsize=64)
 def pairs(n_variables: int) -> tuple[Array, Array]:
     """Indices of both variables of each pair, (P,)."""
     first, second = np.triu_indices(n_variables, 1)

@@ -19,19 +19,14 @@ from skmoe._numerics.covariances import (
 )
 from skmoe._numerics.evidence import Slopes, ridge_slopes, without_dropped
 from skmoe._numerics.linalg import (
-    RidgeFactorization,
-    gram_product,
-    ridge_newton_step,
     weighted_column_sums,
-    weighted_grams,
 )
 from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.probability import LOG_2PI
-from skmoe._numerics.typing import TINY, Array
+from skmoe._numerics.typing import Array
 from skmoe.distributions import JointComponents
 from skmoe.experts._family_targets import observed
-from skmoe.experts._generalized_linear import GeneralizedLinearExperts
-from skmoe.experts._linear import LinearStatistics
+from skmoe.experts._linear import LinearStatistics, NormalExperts
 from skmoe.experts._linear_families import FitConstants, LinearFamilies
 from skmoe.families import Family, LogNormal, Normal
 from skmoe.protocols import Block, Correlation
@@ -62,7 +57,7 @@ class JointNormalParams(NamedTuple):
 
 
 @dataclass(frozen=True)
-class JointNormalExperts(GeneralizedLinearExperts):
+class JointNormalExperts(NormalExperts):
     r"""Linear regressions of several outputs, whose noise is multivariate normal.
 
     The outputs of a row, or their logarithms, are normal given the expert, with mean :math:`B x`
@@ -216,37 +211,16 @@ class JointNormalExperts(GeneralizedLinearExperts):
             weighted @ np.swapaxes(residual, 1, 2),
         )
 
-    def hessian(self, params: Any, design: Any, y: Array, resp: Array) -> Any:
-        """Gram matrices of the rows of each expert, which all outputs share, (K, d, d)."""
-        return weighted_grams(split_offset(design)[0], resp)
+    def _products(self, first: Array, second: Array) -> Array:
+        products = first @ np.swapaxes(second, 1, 2)
+        return 0.5 * (products + np.swapaxes(products, 1, 2))
 
-    def m_step(
-        self,
-        statistics: LinearStatistics,
-        factor: RidgeFactorization,
-        params: Any,
-        step: float,
-    ) -> Any:
-        """Newton step of the coefficients, and the covariances there."""
-        weight, gradient, products = statistics
-        growth = np.maximum(weight / np.maximum(factor.weight, TINY), 1.0)[:, None, None]
-        change = ridge_newton_step(factor, gradient - factor.ridge * params.coef)
-        change *= step / growth
-        cross = change @ np.swapaxes(gradient, 1, 2)
-        curvature = growth * gram_product(factor.gram, change) @ np.swapaxes(change, 1, 2)
-        products = products - cross - np.swapaxes(cross, 1, 2) + curvature
-        params = params._replace(coef=params.coef + change)
-        products += self._prior_sums(params)
-        rows = weight + self._constants(params).strength[:, 0]
-        if self.shared_dispersion:
-            products, rows = (
-                np.broadcast_to(values.sum(axis=0), values.shape) for values in (products, rows)
-            )
-        covariance = products / np.maximum(rows, TINY)[:, None, None]
-        log_variance, fisher_z = covariance_coordinates(covariance)
-        return self.project(
-            params._replace(log_dispersion=log_variance[..., None], fisher_z=fisher_z)
-        )
+    def _posterior_squares(self, params: Any, squares: Array) -> Array:
+        return squares + self._prior_sums(params)
+
+    def _with_scale(self, params: Any, squares: Array, rows: Array) -> Any:
+        log_variance, fisher_z = covariance_coordinates(squares / rows[:, :1, None])
+        return params._replace(log_dispersion=log_variance[..., None], fisher_z=fisher_z)
 
     # --- penalties that are found ---
 
@@ -342,30 +316,13 @@ class JointNormalExperts(GeneralizedLinearExperts):
 
     # --- streams ---
 
-    def surrogate(
-        self,
-        statistics: LinearStatistics,
-        hessian: Array,
-        params: Any,
-        design: Any,
-        weight: Array,
-    ) -> tuple[LinearStatistics, Array]:
-        """Sums of the residuals at coefficients of zero; the surrogate is exact."""
-        return _residual_sums(statistics, hessian, -params.coef), hessian
-
-    def surrogate_statistics(
-        self, statistics: LinearStatistics, hessian: Array, params: Any
-    ) -> LinearStatistics:
-        """Sums of the residuals at the parameters."""
-        return _residual_sums(statistics, hessian, params.coef)
-
     def rescale(self, y_map: Any) -> Any:
         """The prior of the covariances, and their floor, for a rescaled target."""
         if not self.standardizes_target:
             return self
         units = np.outer(y_map.slope, y_map.slope).ravel()
         squares = tuple(tuple((units * of_expert).tolist()) for of_expert in self.predictor_squares)
-        rescaled = GeneralizedLinearExperts.rescale(replace(self, predictor_squares=()), y_map)
+        rescaled = NormalExperts.rescale(replace(self, predictor_squares=()), y_map)
         return replace(rescaled, predictor_squares=squares)
 
     def rescale_surrogate(
@@ -380,14 +337,6 @@ class JointNormalExperts(GeneralizedLinearExperts):
             products = products + weight[:, None, None] * (shift @ shift.T)
             cross = slope @ cross + shift * hessian[:, None, -1, :]
         return LinearStatistics(weight, cross @ x_map.T, products), x_map @ hessian @ x_map.T
-
-
-def _residual_sums(statistics: LinearStatistics, gram: Array, change: Array) -> LinearStatistics:
-    """Sums of the residuals after a change (K, m, d) of the coefficients."""
-    gradient = statistics.gradient - change @ gram
-    products = statistics.residual_ss - change @ np.swapaxes(statistics.gradient, 1, 2)
-    products = products - gradient @ np.swapaxes(change, 1, 2)
-    return LinearStatistics(statistics.weight, gradient, products)
 
 
 def _information(

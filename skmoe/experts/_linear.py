@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,6 +16,7 @@ from skmoe._numerics.linalg import (
     weighted_column_sums,
     weighted_grams,
 )
+from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.typing import TINY, Array, Design
 from skmoe.experts._generalized_linear import GeneralizedLinearExperts
 from skmoe.experts._linear_families import GeneralizedLinearParams
@@ -34,7 +36,75 @@ class LinearStatistics(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LinearExperts(GeneralizedLinearExperts):
+class NormalExperts(GeneralizedLinearExperts):
+    """Experts with normal noise, whose M-step is closed: outputs are independent, or are not."""
+
+    @abstractmethod
+    def _products(self, first: Array, second: Array) -> Array:
+        """Sums over the last axis of the products of arrays (K, m, r), as squares of residuals."""
+
+    @abstractmethod
+    def _posterior_squares(self, params: Any, squares: Array) -> Array:
+        """Squares of the residuals, with those of the prior."""
+
+    @abstractmethod
+    def _with_scale(self, params: Any, squares: Array, rows: Array) -> Any:
+        """Parameters with the scale of given squares of `rows` (K, m) rows."""
+
+    def hessian(self, params: Any, design: Design, y: Array, resp: Array) -> Any:
+        """Gram matrices of the rows of each expert, which all outputs share, (K, d, d)."""
+        grams = dense_grams if self._needs_matrices else weighted_grams
+        return grams(split_offset(design)[0], resp)
+
+    def m_step(
+        self, statistics: LinearStatistics, factor: RidgeFactorization, params: Any, step: float
+    ) -> Any:
+        """Newton step of the coefficients, and the scales there.
+
+        With Gram matrices of the same responsibilities the whole step leads to the posterior mode.
+        Older ones are taken to have grown with the weight of the expert's rows.
+        """
+        weight, gradient, squares = statistics
+        growth = np.maximum(weight / np.maximum(factor.weight, TINY), 1.0)[:, None, None]
+        penalised = gradient - factor.ridge * params.coef
+        change = self._coefficient_steps(factor, penalised, params, step / growth)
+        curved = growth * gram_product(factor.gram, change)
+        squares = squares - self._products(change, 2.0 * gradient - curved)
+        params = params._replace(coef=params.coef + change)
+        squares = self._posterior_squares(params, squares)
+        rows = weight[:, None] + self._constants(params).strength
+        if self.shared_dispersion:
+            squares, rows = (
+                np.broadcast_to(values.sum(axis=0), values.shape) for values in (squares, rows)
+            )
+        return self.project(self._with_scale(params, squares, np.maximum(rows, TINY)))
+
+    # --- streams ---
+
+    def surrogate(
+        self,
+        statistics: LinearStatistics,
+        hessian: Array,
+        params: Any,
+        design: Design,
+        weight: Array,
+    ) -> tuple[LinearStatistics, Array]:
+        """Sums of the residuals at coefficients of zero; the surrogate is exact."""
+        return self.surrogate_statistics(
+            statistics, hessian, params._replace(coef=-params.coef)
+        ), hessian
+
+    def surrogate_statistics(
+        self, statistics: LinearStatistics, hessian: Array, params: Any
+    ) -> LinearStatistics:
+        """Sums of the residuals after a change by the coefficients."""
+        gradient = statistics.gradient - params.coef @ hessian
+        reduction = self._products(params.coef, statistics.gradient + gradient)
+        return LinearStatistics(statistics.weight, gradient, statistics.residual_ss - reduction)
+
+
+@dataclass(frozen=True)
+class LinearExperts(NormalExperts):
     r"""Linear regressions with normal noise, independent over the outputs.
 
     The prior of each expert is conjugate: slopes :math:`\beta \mid \sigma^2 \sim N(0, \sigma^2 /
@@ -114,41 +184,17 @@ class LinearExperts(GeneralizedLinearExperts):
             np.einsum("kmn,kmn->km", weighted, residual),
         )
 
-    def hessian(
-        self, params: GeneralizedLinearParams, design: Design, y: Array, resp: Array
-    ) -> Any:
-        """Gram matrices of the rows of each expert, which all outputs share, (K, d, d)."""
-        return (dense_grams if self._needs_matrices else weighted_grams)(design, resp)
+    def _products(self, first: Array, second: Array) -> Array:
+        return (first * second).sum(axis=-1)
 
-    def m_step(
-        self,
-        statistics: LinearStatistics,
-        factor: RidgeFactorization,
-        params: GeneralizedLinearParams,
-        step: float,
-    ) -> GeneralizedLinearParams:
-        """Newton step of the coefficients, and the variances there.
-
-        With Gram matrices of the same responsibilities the whole step leads to the posterior mode.
-        Older ones are taken to have grown with the weight of the expert's rows.
-        """
-        weight, gradient, residual_ss = statistics
-        growth = np.maximum(weight / np.maximum(factor.weight, TINY), 1.0)[:, None, None]
-        penalised = gradient - factor.ridge * params.coef
-        change = self._coefficient_steps(factor, penalised, params, step / growth)
-        ss_reduction = (change * (2.0 * gradient - growth * gram_product(factor.gram, change))).sum(
-            axis=2
-        )
-        coef = params.coef + change
+    def _posterior_squares(self, params: Any, squares: Array) -> Array:
         constants = self._constants(params)
-        squares = np.maximum(residual_ss - ss_reduction, 0.0) + np.square(coef) @ factor.ridge
-        squares, rows = squares + constants.prior_squares, weight[:, None] + constants.strength
-        if self.shared_dispersion:
-            squares, rows = (
-                np.broadcast_to(values.sum(axis=0), values.shape) for values in (squares, rows)
-            )
-        log_variance = np.log(np.maximum(squares, TINY) / np.maximum(rows, TINY))
-        return self.project(GeneralizedLinearParams(coef, log_variance[..., None]))
+        squares = np.maximum(squares, 0.0) + np.square(params.coef) @ constants.ridge
+        return squares + constants.prior_squares
+
+    def _with_scale(self, params: Any, squares: Array, rows: Array) -> Any:
+        log_variance = np.log(np.maximum(squares, TINY) / rows)
+        return params._replace(log_dispersion=log_variance[..., None])
 
     def attributes(self, params: GeneralizedLinearParams, units: Any) -> dict[str, Any]:
         """`expert_coef_`, `expert_intercept_` and `noise_variance_` in the units of the data."""
@@ -157,23 +203,6 @@ class LinearExperts(GeneralizedLinearExperts):
         return attributes
 
     # --- streams ---
-
-    def surrogate(
-        self,
-        statistics: LinearStatistics,
-        hessian: Array,
-        params: GeneralizedLinearParams,
-        design: Design,
-        weight: Array,
-    ) -> tuple[LinearStatistics, Array]:
-        """Sums of the residuals at coefficients of zero, which are y; the surrogate is exact."""
-        return _residual_sums(statistics, hessian, -params.coef), hessian
-
-    def surrogate_statistics(
-        self, statistics: LinearStatistics, hessian: Array, params: GeneralizedLinearParams
-    ) -> LinearStatistics:
-        """Sums of the residuals at the parameters."""
-        return _residual_sums(statistics, hessian, params.coef)
 
     def rescale_surrogate(
         self, statistics: LinearStatistics, hessian: Array, x_map: Array, y_map: Any
@@ -187,10 +216,3 @@ class LinearExperts(GeneralizedLinearExperts):
         cross = slope[:, None] * cross + shift[:, None] * hessian[:, None, -1, :]
         rescaled = LinearStatistics(weight, cross @ x_map.T, square)
         return rescaled, x_map @ hessian @ x_map.T
-
-
-def _residual_sums(statistics: LinearStatistics, gram: Array, change: Array) -> LinearStatistics:
-    """Sums of the residuals after a change (K, m, d) of the coefficients."""
-    gradient = statistics.gradient - change @ gram
-    square = statistics.residual_ss - (change * (statistics.gradient + gradient)).sum(axis=-1)
-    return LinearStatistics(statistics.weight, gradient, square)

@@ -355,8 +355,29 @@ class RowMixtures(ABC):
         """Quantiles of every row and output, (L, n, m)."""
 
     @underflow_to_zero
-    def _quantiles(self, q: ArrayLike) -> Array:
-        """Quantiles in the shape that `ppf` documents."""
+    def ppf(self, q: ArrayLike) -> Array:
+        """Quantiles, to 1e-10 in probability: the smallest values whose `cdf` reaches q.
+
+        All rows and probabilities are solved at once, by Newton's method on the log probability of
+        the smaller tail, kept within a bracket. The bracket starts with the quantiles of the
+        components, and is halved where Newton's step would leave it. A quantile at a value that has
+        a probability is that value.
+
+        Parameters
+        ----------
+        q : float or array-like of shape (n_values,)
+            Probabilities in (0, 1).
+
+        Returns
+        -------
+        quantiles : ndarray of shape (n_samples,), or (n_samples, n_values) for an array q
+            With the axis of the outputs last, if there are several.
+
+        Raises
+        ------
+        ValueError
+            If a probability is outside (0, 1).
+        """
         try:
             probs = np.asarray(q, dtype=float)
         except (TypeError, ValueError):
@@ -373,7 +394,7 @@ class RowMixtures(ABC):
     @property
     def median(self) -> Array:
         """Median of each row."""
-        return self._quantiles(0.5)
+        return self.ppf(0.5)
 
     def interval(self, coverage: float = 0.9) -> Array:
         """Central interval: as much probability below it as above it.
@@ -397,7 +418,7 @@ class RowMixtures(ABC):
             If the coverage is outside (0, 1).
         """
         check_coverage(coverage)
-        return self._quantiles([0.5 * (1.0 - coverage), 0.5 * (1.0 + coverage)])
+        return self.ppf([0.5 * (1.0 - coverage), 0.5 * (1.0 + coverage)])
 
     # --- draws ---
 
@@ -442,7 +463,41 @@ class RowMixtures(ABC):
             start = stop
         return draws[:, 0] if size is None else draws
 
-    # --- scores of all outputs together ---
+    # --- scores ---
+
+    @abstractmethod
+    def _crps(self, points: Array) -> Array:
+        """Scores of observed values (n, 1, m)."""
+
+    def crps(self, y: ArrayLike) -> Array:
+        """Continuous ranked probability score of observed values.
+
+        For mixtures of normals and for single components it has a closed form [1]_ [2]_. In other
+        mixtures it is the mean of the scores of the components, less the integral of the variance
+        of their distribution functions. Gauss-Legendre rules between quantiles of the components
+        compute this integral, to a relative 1e-8.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed values, one for each row.
+
+        Returns
+        -------
+        crps : ndarray of the shape of y
+            Scores in the units of y; smaller is better. Infinite for components of Student's t with
+            up to 1/2 degrees of freedom.
+
+        References
+        ----------
+        .. [1] E. P. Grimit, T. Gneiting, V. J. Berrocal and N. A. Johnson (2006), "The continuous
+           ranked probability score for circular variables and its application to mesoscale
+           forecast ensemble verification", Quarterly Journal of the Royal Meteorological Society
+           132, 2925-2942.
+        .. [2] A. Jordan, F. Krüger and S. Lerch (2019), "Evaluating probabilistic forecasts with
+           scoringRules", Journal of Statistical Software 90 (12).
+        """
+        return self._at(y, self._crps)
 
     def energy_score(self, y: ArrayLike, n_draws: int = 200, random_state: Any = 0) -> Array:
         """Energy score of observed values: the CRPS of several outputs together [1]_.

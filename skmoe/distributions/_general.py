@@ -163,31 +163,6 @@ class GeneralMixtureDistribution(RowMixtures):
 
     # --- quantiles ---
 
-    def ppf(self, q: ArrayLike) -> Array:
-        """Quantiles, to 1e-10 in probability: the smallest values whose `cdf` reaches q.
-
-        All rows and probabilities are solved at once, by Newton's method on the log probability of
-        the smaller tail, kept within a bracket. The bracket starts with the quantiles of the
-        components, and is halved where Newton's step would leave it. A quantile at a value that has
-        a probability is that value.
-
-        Parameters
-        ----------
-        q : float or array-like of shape (n_values,)
-            Probabilities in (0, 1).
-
-        Returns
-        -------
-        quantiles : ndarray of shape (n_samples,), or (n_samples, n_values) for an array q
-            With the axis of the outputs last, if there are several.
-
-        Raises
-        ------
-        ValueError
-            If a probability is outside (0, 1).
-        """
-        return self._quantiles(q)
-
     def _quantiles_at(self, levels: Array) -> Array:
         found = quantiles(self._flat_components(), levels)
         return found.reshape(len(levels), len(self), self._n_outputs)
@@ -205,31 +180,6 @@ class GeneralMixtureDistribution(RowMixtures):
         return best if self._single else best.reshape(len(self), self._n_outputs)
 
     # --- scores ---
-
-    def crps(self, y: ArrayLike) -> Array:
-        """Continuous ranked probability score of observed values.
-
-        It is the mean of the scores of the components, in closed form [1]_, less the integral of
-        the variance of their distribution functions. Gauss-Legendre rules between quantiles of the
-        components compute this integral, to a relative 1e-8.
-
-        Parameters
-        ----------
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed values, one for each row.
-
-        Returns
-        -------
-        crps : ndarray of the shape of y
-            Scores in the units of y; smaller is better. Infinite for components of Student's t with
-            up to 1/2 degrees of freedom.
-
-        References
-        ----------
-        .. [1] A. Jordan, F. Krüger and S. Lerch (2019), "Evaluating probabilistic forecasts with
-           scoringRules", Journal of Statistical Software 90 (12).
-        """
-        return self._at(y, self._crps)
 
     def _crps(self, points: Array) -> Array:
         with np.errstate(invalid="ignore"):  # of values that may be infinite

@@ -190,30 +190,6 @@ class MixtureDistribution(RowMixtures):
 
     # --- quantiles ---
 
-    def ppf(self, q: ArrayLike) -> Array:
-        """Quantiles, to 1e-10 in probability.
-
-        All rows are solved at once, by Newton's method on the log probability, kept within a
-        bracket. The bracket starts with the quantiles of the components, and is halved where
-        Newton's step would leave it.
-
-        Parameters
-        ----------
-        q : float or array-like of shape (n_values,)
-            Probabilities in (0, 1).
-
-        Returns
-        -------
-        quantiles : ndarray of shape (n_samples,), or (n_samples, n_values) for an array q
-            With the axis of the outputs last, if there are several.
-
-        Raises
-        ------
-        ValueError
-            If a probability is outside (0, 1).
-        """
-        return self._quantiles(q)
-
     def _quantiles_at(self, levels: Array) -> Array:
         return np.stack([self._quantile(float(q)) for q in levels])
 
@@ -250,28 +226,6 @@ class MixtureDistribution(RowMixtures):
         return best if self._single else best.reshape(len(self), self._n_outputs)
 
     # --- scores ---
-
-    def crps(self, y: ArrayLike) -> Array:
-        """Continuous ranked probability score of observed values, in closed form [1]_.
-
-        Parameters
-        ----------
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed values, one for each row.
-
-        Returns
-        -------
-        crps : ndarray of the shape of y
-            Scores in the units of y; smaller is better.
-
-        References
-        ----------
-        .. [1] E. P. Grimit, T. Gneiting, V. J. Berrocal and N. A. Johnson (2006), "The continuous
-           ranked probability score for circular variables and its application to mesoscale
-           forecast ensemble verification", Quarterly Journal of the Royal Meteorological Society
-           132, 2925-2942.
-        """
-        return self._at(y, self._crps)
 
     def _crps(self, points: Array) -> Array:
         parts = list(self._components())

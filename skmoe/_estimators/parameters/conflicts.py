@@ -27,7 +27,7 @@ CENSORED = "censored y"
 OFFSET, FAMILY = "an offset", 'a family other than "normal"'
 SIGNS, SLOPES = "monotonic_cst", "features of some experts"
 FAMILIES, WARM_START = "a list of different families", "warm_start=True"
-FULL = 'covariance_type="full"'
+FULL, NOT_NORMAL = 'covariance_type="full"', 'a family other than "normal" and "lognormal"'
 SEVERAL_STARTS = 'combine="average" or "best_converged"'
 
 # What does not go together: each of some options with the last one, and reason and remedy. The
@@ -181,20 +181,13 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         '"ard" finds a penalty for each feature in each expert',
         'Use alpha="auto".',
     ),
-    (
-        "shared_features",
-        "dispersion_features",
-        SIGNS,
-        SLOPES,
-        FAMILIES,
-        ESTIMATORS,
-        "an expert with a density of its own",
-        'a family other than "normal" and "lognormal"',
-        FULL,
-    ): (
-        "it is one matrix for each linear expert with normal noise, or normal logarithms, whose "
-        "slopes are its own",
+    ("shared_features", "dispersion_features", SIGNS, SLOPES, FULL): (
+        "it needs outputs that are independent given the expert",
         'Use covariance_type="diag".',
+    ),
+    (FAMILIES, NOT_NORMAL, ESTIMATORS, "an expert with a density of its own", FULL): (
+        "the matrix is that of linear experts with normal noise, or normal logarithms",
+        'Use covariance_type="diag", or expert="linear" and family="normal" or "lognormal".',
     ),
     (FAMILIES, ESTIMATORS): (
         "estimators have one family in common",
@@ -357,7 +350,7 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
         option = Choice("family", estimator.family)
         chosen[FAMILY] = option
         if any(family.name not in JOINT_FAMILIES for family in families):
-            chosen['a family other than "normal" and "lognormal"'] = option
+            chosen[NOT_NORMAL] = option
         if len(families) > 1:
             chosen[FAMILIES] = option
         if not any(family.has_dispersion for family in families):

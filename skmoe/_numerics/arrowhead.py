@@ -155,8 +155,8 @@ def joint_newton_step(
     of `precision` (K, m). The penalty of a shared coefficient has equal parts.
     """
     step = np.empty_like(gradient)
-    for rows, output, arrowhead in _arrowheads(system, precision, holders):
-        step[rows, output] = arrowhead.newton_step(gradient[rows, output])
+    for rows, output, *parts in joint_parts(system, precision, holders):
+        step[rows, output] = Arrowhead.of(*parts).newton_step(gradient[rows, output])
     return step.reshape(-1, 1, gradient.shape[-1])
 
 
@@ -167,15 +167,18 @@ def joint_covariances(system: RidgeFactorization, precision: Array, holders: Arr
     """
     n_columns = holders.shape[1]
     covariances = np.empty((*precision.shape, n_columns, n_columns))
-    for rows, output, arrowhead in _arrowheads(system, precision, holders):
-        covariances[rows, output] = arrowhead.covariances(n_columns)
+    for rows, output, *parts in joint_parts(system, precision, holders):
+        covariances[rows, output] = Arrowhead.of(*parts).covariances(n_columns)
     return covariances
 
 
-def _arrowheads(
+def joint_parts(
     system: RidgeFactorization, precision: Array, holders: Array
-) -> Iterator[tuple[slice, int, Arrowhead]]:
-    """The joint system of each output, and of regressions that share nothing with others."""
+) -> Iterator[tuple[slice, int, Array, Array, Array]]:
+    """The regressions of each output, in groups that share nothing with others.
+
+    For each group its slice, the output, penalised matrices, precisions and holders in the group.
+    """
     matrices = system.gram.reshape(*precision.shape, *system.gram.shape[1:])
     diagonal = system.ridge / holder_sums(holders, np.ones(holders.shape))
     matrices = matrices + diagonal[:, None, :, None] * np.eye(holders.shape[1])
@@ -186,8 +189,4 @@ def _arrowheads(
         rows = slice(start, end)
         of_rows = np.where(holders[rows] < 0, -1, holders[rows] - start)
         for output in range(precision.shape[1]):
-            yield (
-                rows,
-                output,
-                Arrowhead.of(matrices[rows, output], precision[rows, output], of_rows),
-            )
+            yield rows, output, matrices[rows, output], precision[rows, output], of_rows

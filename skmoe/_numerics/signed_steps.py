@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._numerics.arrowhead import holder_sums, joint_newton_step
+from skmoe._numerics.arrowhead import joint_newton_step, joint_parts
 from skmoe._numerics.linalg import (
     RidgeFactorization,
     factorize_spd,
@@ -25,8 +25,8 @@ from skmoe._numerics.linalg import (
 )
 from skmoe._numerics.typing import Array
 
-# Gradients, relative to the square root of the diagonal of the matrix and to the largest one, that
-# lead away from a bound by no more than round-off.
+# Gradients of coefficients in units of their curvature, relative to the largest one, that lead away
+# from a bound by no more than round-off.
 GRADIENT_RTOL = 1e-12
 
 # Most changes of the active set, for each coefficient.
@@ -48,29 +48,29 @@ def signed_step(matrix: Array, gradient: Array, coef: Array, signs: Array) -> Ar
 
     The matrix H (d, d) is positive semidefinite, and the coefficients have their signs before.
     """
+    diagonal = np.diag(matrix)
+    unit = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
+    matrix, gradient, start = matrix * unit[:, None] * unit, gradient * unit, coef / unit
     step, held = np.zeros_like(coef), is_held(coef, signs) & (signs * gradient <= 0.0)
-    unit = 1.0 / np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
-    least = GRADIENT_RTOL * np.abs(gradient * unit).max(initial=0.0)
+    least = GRADIENT_RTOL * np.abs(gradient).max(initial=0.0)
     for _ in range(MAX_CHANGES_PER_COEFFICIENT * len(coef)):
-        free = ~held
-        known = matrix[np.ix_(free, held)] @ step[held]
-        ahead = step.copy()
+        free, ahead = ~held, step.copy()
         if free.any():
-            factor = factorize_spd(matrix[np.ix_(free, free)])
-            ahead[free] = solve_spd(factor, (gradient[free] - known)[None])[0]
-        beyond = free & (signs * (coef + ahead) < 0.0)
+            rest = gradient[free] - matrix[np.ix_(free, held)] @ step[held]
+            ahead[free] = solve_spd(factorize_spd(matrix[np.ix_(free, free)]), rest[None])[0]
+        beyond = free & (signs * (start + ahead) < 0.0)
         if beyond.any():
-            way = (coef + step)[beyond] / (step - ahead)[beyond]
+            way = (start + step)[beyond] / (step - ahead)[beyond]
             step += way.min() * (ahead - step)
             held[np.flatnonzero(beyond)[way == way.min()]] = True
-            step[held] = -coef[held]
+            step[held] = -start[held]
             continue
         step = ahead
-        inward = np.where(held, signs * (gradient - matrix @ step) * unit, 0.0)
+        inward = np.where(held, signs * (gradient - matrix @ step), 0.0)
         if inward.max(initial=0.0) <= least:
             break
         held[inward.argmax()] = False
-    return step
+    return np.where(held, -coef, step * unit)
 
 
 def signed_ridge_steps(
@@ -124,24 +124,18 @@ def signed_joint_steps(
 
     The arguments are those of `joint_newton_step`, with coefficients (K, m, d) and signs (d,).
     """
-    n_experts, n_outputs, n_columns = gradient.shape
-    is_first = holders == np.arange(n_experts)[:, None]
-    numbers = (np.cumsum(is_first) - 1).reshape(holders.shape)
-    ridge = system.ridge / holder_sums(holders, np.ones(holders.shape))
-    matrices = system.gram.reshape(n_experts, n_outputs, n_columns, n_columns)
-    columns, step = [np.flatnonzero(row >= 0) for row in holders], np.zeros_like(gradient)
-    # Of the coordinates of the joint system, those of each regression.
-    index = [numbers[holders[k, own], own] for k, own in enumerate(columns)]
-    for i in range(n_outputs):
-        size = int(is_first.sum())
+    step = np.empty_like(gradient)
+    for rows, i, matrices, unit, own in joint_parts(system, precision, holders):
+        own = np.where(unit[:, None] > 0.0, own, -1)
+        is_first = own == np.arange(len(own))[:, None]
+        numbers = (np.cumsum(is_first) - 1).reshape(own.shape)
+        # Coordinates of the joint system; a last one is that of what a regression lacks.
+        index = np.where(own < 0, -1, numbers[own, np.arange(own.shape[1])])
+        size = 1 + int(is_first.sum())
         joint, slope, value, sign = np.zeros((size, size)), *np.zeros((3, size))
-        for k in np.flatnonzero(precision[:, i]).tolist():
-            own, at = columns[k], index[k]
-            matrix = (matrices[k, i] + np.diag(ridge[k]))[np.ix_(own, own)]
-            joint[np.ix_(at, at)] += precision[k, i] * matrix
-            slope[at] += precision[k, i] * gradient[k, i, own]
-            value[at], sign[at] = coef[k, i, own], signs[own]
-        found = signed_step(joint, slope, value, sign)
-        for k, own in enumerate(columns):
-            step[k, i, own] = found[index[k]]
-    return step.reshape(-1, 1, n_columns)
+        np.add.at(joint, (index[:, :, None], index[:, None]), unit[:, None, None] * matrices)
+        np.add.at(slope, index, unit[:, None] * gradient[rows, i])
+        value[index], sign[index] = coef[rows, i], signs
+        found = signed_step(joint[:-1, :-1], slope[:-1], value[:-1], sign[:-1])
+        step[rows, i] = np.append(found, 0.0)[index]
+    return step.reshape(-1, 1, gradient.shape[-1])

@@ -185,9 +185,7 @@ def _sums_of_block(
 def coordinates_at_bound(model: MixtureModel, params: Params, information: Information) -> Array:
     """Coordinates of the experts that are at a bound, boolean of shape (D,)."""
     flags = np.zeros(len(information.observed), dtype=bool)
-    of_experts = model.experts.at_bound(params.experts)
-    for index, own in zip(information.expert_index, of_experts, strict=True):
-        flags[index] |= own
+    flags[information.expert_index[model.experts.at_bound(params.experts)]] = True
     return flags
 
 
@@ -196,10 +194,9 @@ def signed_coordinates(
 ) -> tuple[Array, Array]:
     """Coordinates that have a sign, and the signs, with zeros for the others, (D,)."""
     values, signs = np.zeros((2, len(information.observed)))
-    of_experts = zip(*model.experts.signed_coordinates(params.experts), strict=True)
-    for index, (own, sign) in zip(information.expert_index, of_experts, strict=True):
-        signed = index[sign != 0.0]
-        values[signed], signs[signed] = own[sign != 0.0], sign[sign != 0.0]
+    own, of_own = model.experts.signed_coordinates(params.experts)
+    signed = information.expert_index[of_own != 0.0]
+    values[signed], signs[signed] = own[of_own != 0.0], of_own[of_own != 0.0]
     return values, signs
 
 

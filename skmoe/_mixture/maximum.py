@@ -194,10 +194,10 @@ def newton_step(model: MixtureModel, params: Params, rows: Any, *scores: Any) ->
     information = observed_information(model, params, rows, *scores)
     gradient = information.gradient - _penalty_gradient(model, params, information)
     fixed = coordinates_at_bound(model, params, information)
-    fixed |= dropped_coordinates(model, params, information)
     values, signs = signed_coordinates(model, params, information)
     # Slopes of zero whose gradient leads to the side of their sign are released.
     fixed &= ~(is_held(values, signs) & (signs * gradient > 0.0))
+    fixed |= dropped_coordinates(model, params, information)
     # Slopes of constant features are zero, and remain so.
     fixed |= (gradient == 0.0) & (np.count_nonzero(information.observed, axis=0) < 2)
     free, change = ~fixed, np.zeros(len(gradient))

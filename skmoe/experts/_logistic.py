@@ -35,7 +35,7 @@ from skmoe._numerics.multinomial import (
     to_contrasts,
 )
 from skmoe._numerics.probability import log_softmax, softmax_of_classes
-from skmoe._numerics.signed_steps import constrained_steps, is_held, with_signs
+from skmoe._numerics.signed_steps import constrained_steps, with_signs
 from skmoe._numerics.typing import Alpha, Array, Design
 from skmoe.protocols import Block, Experts, LinearPredictor, SupportsReordering
 from skmoe.protocols._softmax import SoftmaxPart
@@ -233,10 +233,6 @@ class LogisticExperts(SoftmaxPart, Experts):
             return super().signed_coordinates(params)
         coef = self._log_odds(params)
         return coef, np.broadcast_to(np.append(self.signs, 0.0), coef.shape)
-
-    def at_bound(self, params: LogisticParams) -> Array:
-        """Slopes of log odds that their signs hold at zero."""
-        return is_held(*self.signed_coordinates(params))
 
     def penalised_slopes(
         self, params: LogisticParams, statistics: Any, hessian: Any

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from skmoe._numerics.signed_steps import is_held
 from skmoe._numerics.typing import Array, Design
 from skmoe.protocols._blocks import Block, LinearPredictor
 from skmoe.protocols._part import Part
@@ -271,7 +272,8 @@ class Experts(Part):
 
     def coordinate_holders(self, params: Any) -> Array:
         """The expert that has each coordinate of inference, (K, P), as `slope_holders` has them."""
-        shape = [len(rows) for rows in self._penalty_shape(params)]
+        hessians = self.penalty_hessian(params)  # type: ignore[attr-defined]
+        shape = len(hessians), len(hessians[0])
         return np.broadcast_to(np.arange(shape[0])[:, None], shape)
 
     def moved(self, params: Any, change: Array) -> Any:
@@ -297,8 +299,11 @@ class Experts(Part):
         return params._replace(**fields)
 
     def at_bound(self, params: Any) -> Array:
-        """Coordinates at a bound, which inference takes as known, (K, P). Default: none."""
-        return np.zeros([len(rows) for rows in self._penalty_shape(params)], dtype=bool)
+        """Coordinates at a bound, which inference takes as known, (K, P).
+
+        Default: those that their signs hold at zero.
+        """
+        return is_held(*self.signed_coordinates(params))
 
     @property
     def signs(self) -> tuple[int, ...]:
@@ -310,12 +315,8 @@ class Experts(Part):
 
         Those that are zero and have a sign are at a bound. Default: zeros.
         """
-        none = np.zeros([len(rows) for rows in self._penalty_shape(params)])
+        none = np.zeros(self.coordinate_holders(params).shape)
         return none, none
-
-    def _penalty_shape(self, params: Any) -> tuple[range, range]:
-        hessians = self.penalty_hessian(params)  # type: ignore[attr-defined]
-        return range(len(hessians)), range(len(hessians[0]))
 
     def drop_training_state(self, params: Any) -> Any:
         """Parameters without what belongs to the rows of the fit. Default: nothing does."""

@@ -186,11 +186,6 @@ def _has_iterations_left(problem: EMProblem, run: EMResult) -> bool:
     return not run.line_search_failed and len(run.lower_bounds) < problem.max_iter
 
 
-def _can_continue(problem: EMProblem, run: EMResult) -> bool:
-    """Whether a run has iterations left, for convergence or the search of penalties."""
-    return _has_iterations_left(problem, run) and (bool(problem.penalties) or not run.converged)
-
-
 def _full_run(problem: EMProblem, job: StartJob, monitor: Monitor) -> EMResult:
     """Run one start to convergence on all rows."""
     monitor.start()
@@ -212,7 +207,8 @@ def _continue_on_all_rows(
             resp = responsibilities(problem.model, params, problem.rows)
             params = params_from_responsibilities(problem.model, problem.rows, resp)
         return run_to_convergence(problem, EMStart(params), monitor)
-    if not _can_continue(problem, run):
+    has_ended = run.converged and not problem.penalties
+    if has_ended or not _has_iterations_left(problem, run):
         if problem.penalties and run.converged:  # their search has not begun
             run = run._replace(converged=False)
         return end_at_maximum(problem, with_reinitialized_experts(problem, run, monitor), monitor)

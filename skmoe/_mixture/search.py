@@ -78,7 +78,8 @@ def _search(problem: EMProblem, seed: np.random.SeedSequence, monitor: Monitor) 
         chosen = _best_params(problem, candidates, N_SWAPPED_TO_CONVERGENCE)
         runs = _to_convergence(problem, chosen, runs, monitor)
         better = runs[distinct_best(problem, runs, 1)[0]]
-        n_empty_rounds = n_empty_rounds + 1 if _is_same(problem, better, best) else 0
+        gain = abs(better.lower_bound - best.lower_bound) * problem.rows.weight.sum()
+        n_empty_rounds = n_empty_rounds + 1 if gain < SAME_MAXIMUM else 0
         best = better
     return best._replace(maxima=maxima_of_runs(problem, runs))
 
@@ -108,11 +109,6 @@ def _to_convergence(
 def _go_on(n_iter: int, result: EMResult) -> bool:
     """An observer that ends no run."""
     return False
-
-
-def _is_same(problem: EMProblem, first: EMResult, second: EMResult) -> bool:
-    gain = abs(first.lower_bound - second.lower_bound) * problem.rows.weight.sum()
-    return bool(gain < SAME_MAXIMUM)
 
 
 def maxima_of_runs(

@@ -205,7 +205,7 @@ def _run_batch(
     accepted, bounds = trial, np.full(len(params), -np.inf)
     total_weight = sum(float(block.weight.sum()) for block in blocks)
     history: list[list[float]] = [[] for _ in params]
-    factors = None
+    factors: Any = None
     for iteration in range(n_iter + 1):
         is_exact = iteration < N_EXACT_ITER or iteration % N_ITER_OF_HESSIAN == 0
         state = reduce(add_fields, (_e_step(model, trial, block, is_exact) for block in blocks))
@@ -216,7 +216,8 @@ def _run_batch(
         for i in np.flatnonzero(rises):
             history[i].append(float(bounds[i]))
         if is_exact:
-            factors = _factorize(model, state)
+            of_gates = [model.gate.factorize(hessian) for hessian in state.gate_hessians or ()]
+            factors = of_gates, model.experts.factorize(state.expert_hessian)
         if iteration < n_iter:
             ahead = _m_step(model, trial, state, factors)
             trial = accepted.replaced(trial, ~rises, 0.5).replaced(ahead, rises)
@@ -264,12 +265,6 @@ def _e_step(model: MixtureModel, starts: _Starts, rows: Dataset, with_hessians: 
         else None,
         family.hessian(starts.experts, *rows_of_experts) if with_hessians else None,
     )
-
-
-def _factorize(model: MixtureModel, state: _EStep) -> tuple[list[Any], Any]:
-    """Factorizations of the Hessians of gates and experts."""
-    gates = [model.gate.factorize(hessian) for hessian in state.gate_hessians or ()]
-    return gates, model.experts.factorize(state.expert_hessian)
 
 
 def _m_step(model: MixtureModel, starts: _Starts, state: _EStep, factors: Any) -> _Starts:

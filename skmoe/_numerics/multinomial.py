@@ -163,7 +163,7 @@ def factorize_softmax_hessian(hessian: Any, basis: Array, ridge: Array) -> Any:
 def contrast_hessian(hessian: Array, basis: Array) -> Array:
     """The blocks (C, C, d, d) of a Hessian in contrast coordinates, ((C-1) * d, (C-1) * d)."""
     half = np.tensordot(basis, hessian, axes=(0, 0))  # (C-1, C, d, d)
-    reduced = np.einsum("ibde,bj->idje", half, basis, optimize=True)
+    reduced = np.tensordot(basis, half, axes=(0, 1)).transpose(1, 2, 0, 3)  # (C-1, d, C-1, d)
     size = reduced.shape[0] * reduced.shape[1]
     return reduced.reshape(size, size)
 

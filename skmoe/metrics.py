@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.utils.metadata_routing import MetadataRequest
 
+from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.sklearn_adapter import split_pipeline, transform_by
 from skmoe._numerics.probability import weighted_mean
 from skmoe.distributions import PredictiveDistribution, check_coverage
@@ -161,6 +162,7 @@ def neg_crps_scorer(
     >>> -0.1 < neg_crps_scorer(moe, X, y) < 0.0
     True
     """
+    check_numbers_of("the score", y)
     y = np.asarray(y, dtype=float)
     return -_mean(_distribution(estimator, X, offset).crps(y), sample_weight)
 
@@ -271,6 +273,7 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
         def score(
             estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
         ) -> float:
+            check_numbers_of("the score", y)
             interval = _distribution(estimator, X, offset).interval(coverage)
             lower, upper = np.moveaxis(interval, 1, 0)
             y = np.asarray(y, dtype=float)

@@ -173,6 +173,15 @@ def checked_bounds(y: Array) -> Array:
     return bounds
 
 
+def check_numbers_of(use: str, y: Any) -> None:
+    """Raise ValueError for a censored target, where a use needs numbers."""
+    if has_bounds(y):
+        raise ValueError(
+            f"{use} needs values of y, and y is censored: of some values only bounds are known. "
+            "Use score_samples, responsibilities, summary or log_density_scorer."
+        )
+
+
 def check_some_known(y: Array, weight: Array) -> None:
     """Some values must be bounded from above, and some from below."""
     present = y[weight > 0.0]

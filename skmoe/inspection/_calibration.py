@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import binom
 from sklearn.base import is_classifier
 
+from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_integer
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
@@ -173,6 +174,7 @@ class CalibrationDisplay:
             )
         output = check_target(estimator, target, check_table(estimator, X))
         distribution = estimator.predict_dist(X, offset)
+        check_numbers_of("the picture", y)
         pit, left = np.asarray(distribution.cdf(y)), np.asarray(distribution.cdf_left(y))
         pit, left = (values if values.ndim == 1 else values[:, output] for values in (pit, left))
         return cls.from_predictions(pit, pit_left=left, n_bins=n_bins, ax=ax, **kwargs)

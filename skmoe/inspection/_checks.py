@@ -131,7 +131,7 @@ def check_target(estimator: Any, target: Any, X: Any) -> int:
                 f"the class to draw, such as target={classes[0]!r}."
             )
         return int(classes.index(target))
-    n_outputs = estimator.predict(index_rows(X, [0])).size
+    n_outputs = estimator.predict_experts(index_rows(X, [0])).size // estimator.n_experts_
     if target is None and n_outputs == 1:
         return 0
     is_integer = isinstance(target, (int, np.integer)) and not isinstance(target, bool)

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import Bunch
 
+from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_integer
 from skmoe._data.rows import index_rows
 from skmoe._inference.labels import printable_name
@@ -367,6 +368,7 @@ def log_densities(estimator: Any, X: Any, y: Any, offset: Any) -> Array:
         with np.errstate(divide="ignore"):
             probability = estimator.predict_experts(X)[np.arange(len(labels)), :, code]
             return np.log(probability)
+    check_numbers_of("the importance of the gate and the experts", y)
     target = np.asarray(y, dtype=np.float64)
     n_rows, n_experts = X.shape[0], estimator.n_experts_
     at_once = max(1, min(n_experts, ROWS_AT_ONCE // n_rows))

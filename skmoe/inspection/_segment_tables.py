@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 
+from skmoe._data.censored_targets import point_values
 from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
@@ -184,7 +185,9 @@ def _coefficient_table(
     name = _coefficient_name(estimator, rows.y, index)
     negligible = SMALL_EFFECT
     if not is_classifier(estimator) and not is_ratio.any():
-        negligible *= deviation(observed_target(estimator, rows.y, index), row_weights(rows))
+        negligible *= deviation(
+            observed_target(estimator, point_values(rows.y), index), row_weights(rows)
+        )
     return CoefficientTable(block, estimates, intervals, is_ratio, name, negligible)
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 
+from skmoe._data.censored_targets import check_numbers_of
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_targets
 from skmoe.inspection._grid import at_reference_values, rows_to_show, units_to_show
@@ -29,6 +30,7 @@ def observed_target(estimator: Any, y: Any, index: int) -> Array:
     """Observed values (n,); of a class 1 for its rows and 0 for the others."""
     if is_classifier(estimator):
         return (np.asarray(y).ravel() == estimator.classes_[index]).astype(float)
+    check_numbers_of("the picture", y)
     return one_target(np.asarray(y, dtype=np.float64), index, 1)
 
 

@@ -11,7 +11,13 @@ from skmoe import MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
 from skmoe.censoring import interval_censored, left_censored, right_censored
 from skmoe.families import FAMILIES
-from skmoe.metrics import log_density_scorer
+from skmoe.inspection import (
+    CalibrationDisplay,
+    CoefficientsDisplay,
+    PredictionDisplay,
+    permutation_importance_by_part,
+)
+from skmoe.metrics import log_density_scorer, neg_crps_scorer
 from support.expert_kinds import draw, options_of
 from support.refusals import refusal
 
@@ -157,7 +163,9 @@ def test_a_cured_share_is_found():
     assert_allclose(moe.expert_coef_[1], 0.0, atol=0.1)
     resp = moe.responsibilities(X, y)
     assert (resp[np.isfinite(y["upper"]), 0] == 0.0).all()
-    assert "mean of y, which is infinite" in refusal(lambda: moe.predict(X))
+    for method in (moe.predict, moe.explain):
+        assert "mean of y is infinite" in refusal(method, X)
+    assert CoefficientsDisplay.from_estimator(moe, X, y).estimates.shape[0] == 1
 
 
 # --- what is refused ---
@@ -190,3 +198,26 @@ def test_bad_bounds_are_refused_by_row(make, words):
 def test_bad_targets_are_refused(y, options, words):
     X = np.random.default_rng(0).normal(size=(40, 1))
     assert words in refusal(lambda: mixture(**options).fit(X, y))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda moe, X, y: moe.score(X, y),
+        lambda moe, X, y: moe.inference(X, y, method="bootstrap"),
+        neg_crps_scorer,
+        CalibrationDisplay.from_estimator,
+        PredictionDisplay.from_estimator,
+        permutation_importance_by_part,
+    ],
+)
+def test_what_needs_values_is_refused_with_a_remedy(use):
+    X, y, rng = table()
+    y = censored(y, rng)
+    assert "Use score_samples" in refusal(use, mixture().fit(X, y), X, y)
+
+
+def test_a_fit_to_values_is_not_continued_by_censored_ones():
+    X, y, rng = table()
+    moe = mixture("normal", warm_start=True).fit(X, y)
+    assert "continues a fit to values" in refusal(moe.fit, X, censored(y, rng))

@@ -52,6 +52,7 @@ from skmoe._estimators.rows.warm_start import (
     cache_key,
     cached_fit,
     check_n_features,
+    check_not_standardised,
     check_same_rows,
     check_warm_start_params,
 )
@@ -166,6 +167,8 @@ def _continue(data: TrainingData, previous: PreviousFit) -> TrainingData:
     check_n_features(data.X.shape[1], before.n_features)
     if before.target_scaling is not None:
         y = data.rows.y
+        if has_bounds(y):
+            check_not_standardised(before.target_scaling)
         check_same_outputs(1 if y.ndim == 1 else y.shape[1], len(before.target_scaling.center))
     if previous.classes is not None:
         check_two_classes(data.attributes["classes_"])

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
+from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_choice, check_integer, shown
 from skmoe._data.row_checks import check_metadata
 from skmoe._data.rows import Dataset, Rows
@@ -136,6 +137,7 @@ def infer_coefficients(
 def _infer_by_bootstrap(
     estimator: Any, rows: Rows, options: InferenceOptions, blocks: Sequence[ListedBlock]
 ) -> Inference:
+    check_numbers_of('method="bootstrap", which draws y,', rows.y)
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
     replicates = parametric_bootstrap(
         make_refit(estimator, blocks, rows),

@@ -515,6 +515,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                [-1.]])
         """
         given = {} if offset is None else {"offset": offset}
+        self._check_mean()
         gate, means = self.predict_gate(X), self.predict_experts(X, **given)
         arrays = {"gate": gate, "experts": means}
         if hasattr(self, "expert_coef_"):

@@ -48,6 +48,9 @@ class NewRowsMixin:
     def _validate_target(self, y: Any) -> Array:
         """The target of new rows: outputs (n, m), or class codes (n,)."""
 
+    def _check_mean(self) -> None:
+        """Raise ValueError if the mean is not finite."""
+
     def _validate_X(self, X: Any) -> Any:
         """Validated features of new rows: an array, a CSR array, or a data frame."""
         check_is_fitted(self)

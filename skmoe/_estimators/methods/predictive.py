@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_choice, check_integer
 from skmoe._estimators.methods.dask import score_of_prediction, supports_dask
 from skmoe._estimators.methods.new_rows import NewRowsMixin
@@ -60,11 +61,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             If an expert never has the event (`family="never"`), since the mean is infinite.
         """
         X, offset = self._validate_X_offset(X, offset)
-        if any(np.inf in family.atoms for family in getattr(self, "families_", ())):
-            raise ValueError(
-                "predict is the mean of y, which is infinite where an expert never has the event. "
-                "Use predict_quantile(X), or predict_dist(X).restricted_mean(time)."
-            )
+        self._check_mean()
         gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])
         return self._squeeze_outputs(self._fitted.predict(X, offset, gate_prob).T)
 
@@ -106,7 +103,15 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         score : float
             R squared, at most 1; 0 is the score of the mean of y.
         """
+        check_numbers_of("R squared", y)
         return score_of_prediction(self, self.predict(X, offset=offset), y, sample_weight)
+
+    def _check_mean(self) -> None:
+        if any(np.inf in family.atoms for family in getattr(self, "families_", ())):
+            raise ValueError(
+                "the mean of y is infinite, since an expert never has the event. Use "
+                "predict_quantile(X), or predict_dist(X).restricted_mean(time)."
+            )
 
     def _squeeze_outputs(self, values: Array) -> Array:
         """Drop the last axis, of the outputs, if y had one dimension."""

@@ -142,7 +142,7 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
     """
     chosen: dict[str, Any] = {}
     family = params.family
-    if has_bounds(given.y):
+    if has_bounds(given.y) and not params.task.is_classification:
         chosen[CENSORED] = "censored y"
     if family is not None and not family.takes_bounds:
         chosen["experts without probabilities of intervals"] = params.family_name

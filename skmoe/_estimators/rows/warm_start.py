@@ -120,6 +120,15 @@ def check_n_features(n_features: int, previous: int) -> None:
         )
 
 
+def check_not_standardised(previous: Standardization) -> None:
+    """The target of a fit to censored y is in its own units, and so must be that of the former."""
+    if not ((previous.center == 0.0) & (previous.scale == 1.0)).all():
+        raise ValueError(
+            "warm_start=True continues a fit to values of y, and y is censored. Set "
+            "warm_start=False to start again."
+        )
+
+
 def check_same_rows(previous: Standardization | None, current: Standardization | None) -> None:
     """Row blocks of a fit that is resumed must have the same means and standard deviations."""
     if previous is None or current is None or previous.center.shape != current.center.shape:

@@ -78,7 +78,8 @@ def levels_of(X: Any, j: int) -> list[tuple[str, int]]:
     """Distinct values of a column in their order, as text, each with the first row that has it."""
     numeric = is_numeric(X, j)
     values = numeric_values(X, j) if numeric else as_strings(X, j)
-    known = np.flatnonzero([value is not None and value == value for value in values])
+    is_known = np.isfinite(values) if numeric else [value is not None for value in values]
+    known = np.flatnonzero(is_known)
     found, first = np.unique(values[known], return_index=True)
     rows = dict(zip(found.tolist(), known[first].tolist(), strict=True))
     ordered = rows if numeric else _in_order(X, j, rows)

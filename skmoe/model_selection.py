@@ -1,4 +1,4 @@
-"""Choosing the number of experts: the test of K against K + 1, and a table of criteria."""
+"""Comparing mixtures: a test of K against K + 1 experts, a table, and a test of nested models."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ from skmoe._estimators.parameters.conflicts import (
 from skmoe._estimators.parameters.parameters import check_verbose
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatio, LikelihoodRatioTest
+from skmoe._estimators.selection.nested import likelihood_ratio
 from skmoe._inference.monte_carlo import SequentialRule, draw_sequentially
 from skmoe._inference.n_experts_result import NExpertsTest
 from skmoe._inference.n_experts_table import NExpertsTable
+from skmoe._inference.nested_test import NestedModelsTest
 from skmoe._inference.requirements import require
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 from skmoe.protocols import SupportsDistribution
 
-__all__ = ["n_experts_table", "n_experts_test"]
+__all__ = ["likelihood_ratio_test", "n_experts_table", "n_experts_test"]
 
 # Fraction of failed searches among the bootstrap samples from which a warning is given. Under
 # penalties some are to be expected.
@@ -494,3 +496,89 @@ def _check_numbers(n_experts: Any) -> list[int]:
     if not numbers:
         raise ValueError("n_experts must have at least one number, such as range(1, 7); got none.")
     return numbers
+
+
+def likelihood_ratio_test(
+    smaller: Any,
+    larger: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any = None,
+    *,
+    units: Any = None,
+    offset: Any = None,
+) -> NestedModelsTest:
+    """Likelihood-ratio test of a mixture against a larger one with the same number of experts.
+
+    The smaller model is the larger one with some coefficients at zero, or equal: features that an
+    expert or the gate lacks, shared slopes, shared or constant dispersions, independent outputs.
+    Under the smaller model twice the difference of the log-likelihoods has about a chi-squared
+    distribution [1]_, with as many degrees of freedom as the larger model has parameters more.
+
+    Both models are fitted by maximum likelihood: penalties and priors of the estimators do not
+    count. Each is fitted from its own starts, and from the responsibilities of the other.
+
+    Parameters
+    ----------
+    smaller, larger : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
+        Linear experts whose parameters differ in `expert_features`, `shared_features`, `gate`,
+        `gate_features`, `dispersion`, `dispersion_features` or `covariance_type` only. Both are
+        cloned, and not fitted.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Features.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Target; labels for a classifier.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights, which count rows.
+    units : array-like of shape (n_samples,), default=None
+        Units of the rows, as in `fit`.
+    offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Offset of the linear predictors, as in `fit`.
+
+    Returns
+    -------
+    result : NestedModelsTest
+        With `statistic`, `df`, `p_value`, `log_likelihoods` and `estimators`. Printed, it is a
+        sentence.
+
+    Raises
+    ------
+    TypeError
+        If an estimator is not a mixture of experts.
+    ValueError
+        If the models are not nested, or have different numbers of experts or other families. Also
+        if one has experts that are not linear, or an option that has no likelihood.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a fit has not converged within `max_iter` iterations of its estimator.
+
+    See Also
+    --------
+    n_experts_test : A test of the number of experts.
+    skmoe.reports.Inference.wald_test : A test of coefficients of one fit.
+
+    References
+    ----------
+    .. [1] S. S. Wilks (1938), "The large-sample distribution of the likelihood ratio for testing
+       composite hypotheses", Annals of Mathematical Statistics 9, 60-62.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.model_selection import likelihood_ratio_test
+    >>> rng = np.random.default_rng(0)
+    >>> X, regime = rng.normal(size=(300, 2)), rng.random(300) < 0.5
+    >>> y = np.where(regime, 3 + X[:, 0], X[:, 0] + X[:, 1]) + 0.3 * rng.normal(size=300)
+    >>> larger = MixtureOfExpertsRegressor(2, gate="constant", random_state=0)
+    >>> smaller = MixtureOfExpertsRegressor(2, gate="constant", random_state=0, shared_features=[0])
+    >>> likelihood_ratio_test(smaller, larger, X, y)
+    Likelihood-ratio statistic ..., degrees of freedom 1, p = ...
+    """
+    for estimator in (smaller, larger):
+        _check_is_mixture(estimator)
+    given = {"sample_weight": sample_weight, "units": units, "offset": offset}
+    given = {name: values for name, values in given.items() if values is not None}
+    return likelihood_ratio(smaller, larger, X, y, given)

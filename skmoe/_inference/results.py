@@ -20,6 +20,7 @@ from skmoe._inference.labels import (
     printable_line,
     printable_name,
 )
+from skmoe._inference.wald import WaldTest, chosen_terms, wald_test
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas
 
@@ -238,6 +239,34 @@ class Inference(FrameRepr):
         if self.replicates is not None:
             return (2.0 * self.estimates - np.quantile(self.replicates, tails[::-1], axis=0)).T
         return self.estimates[:, None] + self.standard_errors[:, None] * ndtri(tails)
+
+    def wald_test(self, terms: Sequence[Sequence[str]], *, equal: bool = False) -> WaldTest:
+        """Test that several coefficients are zero, or that they are equal.
+
+        Parameters
+        ----------
+        terms : list of (part, response, name)
+            Some of the `terms`, such as `("expert 0", "", "age")`.
+        equal : bool, default=False
+            Whether the hypothesis is that the coefficients are equal, instead of zero.
+
+        Returns
+        -------
+        result : WaldTest
+            With `statistic`, `df` and `p_value`. Printed, it is a sentence.
+
+        Raises
+        ------
+        ValueError
+            If a term does not occur or has no standard error, or if it is the log of a dispersion,
+            which may be equal to others but not zero.
+        """
+        chosen = chosen_terms(self, terms, equal)
+        contrasts = np.eye(len(chosen))
+        if equal:
+            contrasts = contrasts[1:] - contrasts[:1]
+        covariance = contrasts @ self.covariance[np.ix_(chosen, chosen)] @ contrasts.T
+        return wald_test(contrasts @ self.estimates[chosen], covariance)
 
     def to_frame(self, level: float = 0.95) -> Any:
         """A pandas frame with a row for each term.

@@ -486,7 +486,7 @@ def coefficient(moe, term):
             return moe.gate_intercept_[k]
         return moe.gate_coef_[k, columns.index(term.name)]
     of_all = term.part == "all experts"
-    k = 0 if of_all else names.index(term.part)
+    k = 0 if of_all else names.index(term.part.split(", ")[0])  # the first of several
     responses = [str(c) for c in getattr(moe, "classes_", ())] or [f"y{i}" for i in range(3)]
     if term.name == "atanh(correlation)":
         i, j = (responses.index(name) for name in term.response.split(", "))
@@ -526,7 +526,7 @@ def test_each_coefficient_is_a_term_once(case):
     for term, value in zip(terms, estimates, strict=True):
         expected = coefficient(moe, term)
         assert expected is None or value == pytest.approx(expected), term
-    shared = {term.name for term in terms if term.part == "all experts"}
+    shared = {term.name for term in terms if ", " in term.part or term.part == "all experts"}
     assert shared == {f"x{j}" for j in getattr(moe, "shared_features", None) or []}
     n_gate = sum(term.part == "gate" for term in terms)
     has_slopes = moe.gate == "softmax"

@@ -245,8 +245,9 @@ def printed_tables(text):
     for line in text.splitlines():
         if re.match(r"\S.* \(.*\): .* % of the", line):
             part, response, ends = line.split(" (")[0], "", {}
-        elif line.startswith(("Gate: ", "Common to all experts")):
-            part, response = ("gate" if line.startswith("Gate") else "all experts"), ""
+        elif line.startswith(("Gate: ", "Common to ")):
+            part, response = line.removeprefix("Common to "), ""
+            part = "gate" if line.startswith("Gate") else part
         elif line.split()[:1] == ["estimate"]:
             matches = [*re.finditer(r"std\. error|[\d.]+ %|\S+", line)]
             ends = {match.group(): match.end() for match in matches}
@@ -528,11 +529,13 @@ def test_texts_have_the_slopes_of_inference(case):
     for k in range(moe.n_experts_):
         equations = re.findall(r"^  (?!gate).* = (.*)$", blocks[k], re.MULTILINE)
         terms = re.findall(r"([+-]) ([\d.e+-]+) x\d", " ".join(equations))
-        parts = (moe.expert_names_[k], "all experts")
+        name = moe.expert_names_[k]
         of_expert = [
             estimate
             for term, estimate in zip(result.terms, result.estimates, strict=True)
-            if term.part in parts and term.name.endswith(("x0", "x1")) and estimate
+            if (term.part == "all experts" or name in term.part.split(", "))
+            and term.name.endswith(("x0", "x1"))
+            and estimate
         ]
         found = sorted(float(sign + number) for sign, number in terms)
         if equations and "families_" in vars(moe) and not moe.families_[k].link:

@@ -22,6 +22,13 @@ SYMMETRIC = [
 ]
 
 
+def exchanged(columns):
+    """Two columns in the place of each other, in nested lists and keys."""
+    if isinstance(columns, dict):
+        return {1 - j: experts for j, experts in columns.items()}
+    return [exchanged(j) if isinstance(j, list) else 1 - j for j in columns]
+
+
 def with_signs(case, factor, reverse=False):
     """Options of a case for features or a target that are multiplied, or columns exchanged."""
     given = ALL_CASES[case][0].get_params()
@@ -29,7 +36,7 @@ def with_signs(case, factor, reverse=False):
     names = ("expert_features", "shared_features", "dispersion_features")
     for name in names if reverse else ():
         if given.get(name):
-            options[name] = [1 - j for j in given[name]]
+            options[name] = exchanged(given[name])
     if signs:
         turned = (np.sign(factor) * np.array(signs)).astype(int).tolist()
         options["monotonic_cst"] = turned[::-1] if reverse else turned

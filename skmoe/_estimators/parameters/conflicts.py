@@ -20,6 +20,7 @@ from skmoe.protocols import Experts, Gate
 
 BLOCKS, STREAM = "blocks of rows", "partial_fit"
 TEST, CHECKPOINTS = "n_experts_test", "fit_with_checkpoints"
+NESTED = "likelihood_ratio_test"
 AVERAGE, SELECTION = 'combine="average"', 'n_experts="auto", "aic", "bic" or "icl"'
 ESTIMATORS, INIT = "estimators as experts", "init as an array"
 KNOWN_EXPERTS, KNOWN_AS_BOOLEANS = "known_experts", "known_experts as booleans"
@@ -33,18 +34,37 @@ SEVERAL_STARTS = 'combine="average" or "best_converged"'
 # What does not go together: each of some options with the last one, and reason and remedy. The
 # first conflict is the one that is reported.
 CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
-    (TEST, AVERAGE): (
+    (TEST, NESTED, AVERAGE): (
         "an average of starts does not maximise the likelihood",
         'Use combine="best".',
     ),
-    (TEST, "top_k"): ("routing to few experts does not maximise the likelihood", "Use top_k=None."),
+    (TEST, NESTED, "top_k"): (
+        "routing to few experts does not maximise the likelihood",
+        "Use top_k=None.",
+    ),
     (TEST, "class_weight"): (
         "weighted classes have no likelihood from which targets can be drawn",
         "Use class_weight=None.",
     ),
-    (TEST, ESTIMATORS): (
+    (TEST, NESTED, ESTIMATORS): (
         "no fit of estimators maximises a likelihood",
         'Use expert="linear", or choose the number by held-out rows: n_experts="auto".',
+    ),
+    (NESTED, "an expert with a density of its own"): (
+        "its penalties are its own, and both models are fitted without",
+        'Use expert="linear".',
+    ),
+    (NESTED, "a base"): (
+        "both models start from the same likelihood, which predictions of a base change",
+        "Use base=None.",
+    ),
+    (NESTED, SELECTION): (
+        "two models with the same number of experts are compared",
+        "Pass an integer, such as n_experts=2.",
+    ),
+    (NESTED, BLOCKS): (
+        "each model starts from the responsibilities of the other, of all rows in memory",
+        "Pass an array, or a sample of the rows.",
     ),
     (TEST, BLOCKS): (
         "targets are drawn for all rows in memory",

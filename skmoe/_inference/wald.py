@@ -1,0 +1,104 @@
+"""Wald's test of several coefficients, and its text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import chdtrc
+
+from skmoe._data.checks import shown
+from skmoe._inference.n_experts_result import LEVEL
+from skmoe._numerics.typing import Array
+
+# Eigenvalues of a correlation matrix below this fraction of the largest are round-off: coefficients
+# of the gate add up to zero, for example.
+EIGENVALUE_RTOL = 1e-9
+
+
+@dataclass(eq=False)
+class WaldTest:
+    """Wald's test of several coefficients.
+
+    Returned by `Inference.wald_test`; it is not constructed by hand. Printed, it is a sentence.
+
+    Attributes
+    ----------
+    statistic : float
+        The quadratic form of the coefficients, or of their differences, and the inverse of their
+        covariance.
+    df : int
+        Degrees of freedom: coefficients, or differences, that do not depend on each other.
+    p_value : float
+        Probability of a statistic at least as large under the hypothesis, by the chi-squared
+        distribution.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 1))
+    >>> y = np.where(rng.random(200) < 0.5, 3 + X[:, 0], X[:, 0]) + 0.3 * rng.normal(size=200)
+    >>> moe = MixtureOfExpertsRegressor(2, gate="constant", random_state=0).fit(X, y)
+    >>> terms = [("expert 0", "", "x0"), ("expert 1", "", "x0")]
+    >>> moe.inference(X, y).wald_test(terms, equal=True).df
+    1
+    """
+
+    statistic: float
+    df: int
+    p_value: float
+
+    def __repr__(self) -> str:
+        return (
+            f"Wald statistic {self.statistic:.4g}, degrees of freedom {self.df}, p = "
+            f"{self.p_value:.3g}. {verdict(self.p_value, 'The hypothesis is')}"
+        )
+
+
+def verdict(p_value: float, subject: str) -> str:
+    """Whether a hypothesis is rejected, in words."""
+    rejected = "rejected" if p_value < LEVEL else "not rejected"
+    return f"{subject} {rejected} at the level of {100 * LEVEL:g} %."
+
+
+def chi_squared_tail(statistic: float, df: int) -> float:
+    """Probability of a larger value of a chi-squared distribution."""
+    return float(chdtrc(df, statistic))
+
+
+def wald_test(estimates: Array, covariance: Array) -> WaldTest:
+    """Test that estimates with a covariance, which may be singular, are zero."""
+    unit = 1.0 / np.sqrt(np.maximum(np.diag(covariance), np.finfo(float).tiny))
+    eigenvalues, vectors = np.linalg.eigh(covariance * unit[:, None] * unit)
+    kept = eigenvalues > EIGENVALUE_RTOL * eigenvalues[-1]
+    along = vectors[:, kept].T @ (estimates * unit)
+    statistic, df = float((np.square(along) / eigenvalues[kept]).sum()), int(kept.sum())
+    return WaldTest(statistic, df, chi_squared_tail(statistic, df))
+
+
+def chosen_terms(inference: Any, terms: Sequence[Any], equal: bool) -> list[int]:
+    """Indices of terms with a covariance, which a test must have."""
+    index = {tuple(term): i for i, term in enumerate(inference.terms)}
+    unknown = [term for term in terms if tuple(term) not in index]
+    if isinstance(terms, str) or unknown or len({tuple(term) for term in terms}) < 1 + equal:
+        given = terms if isinstance(terms, str) or not unknown else unknown[0]
+        raise ValueError(
+            f"terms must be {'at least two' if equal else 'a list'} of the terms of `terms`, each "
+            f"with part, response and name, such as {tuple(inference.terms[0])}; got "
+            f"{shown(given)}."
+        )
+    chosen = [index[tuple(term)] for term in terms]
+    for i in chosen:
+        reason = inference.reasons[i]
+        if not reason and inference.is_dispersion[i] and not equal:
+            reason = "the log of a dispersion or probability, for which zero is no hypothesis"
+        if reason:
+            raise ValueError(
+                "terms must have a standard error, and zero as a hypothesis; "
+                f"{tuple(inference.terms[i])} is {reason}. Leave it out."
+            )
+    return chosen

@@ -1,0 +1,185 @@
+"""The likelihood-ratio test of nested mixtures, and Wald's test of several coefficients."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import chi2
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.experts import LinearExperts
+from skmoe.model_selection import likelihood_ratio_test
+from support.refusals import refusal
+
+NESTED = json.loads(
+    (Path(__file__).parents[1] / "reference" / "nested.json").read_text(encoding="utf-8")
+)
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(200, 3))
+REGIME = RNG.random(200) < 0.5
+Y = np.where(REGIME, 2.0 + X[:, 0], -2.0 - X[:, 0] + X[:, 1]) + 0.5 * RNG.normal(size=200)
+
+
+def regressor(**options):
+    return MixtureOfExpertsRegressor(**{"n_experts": 2, "random_state": 0, "n_init": 2} | options)
+
+
+def test_statistic_is_that_of_the_maxima():
+    """A start of the smaller model alone ends at a lower maximum."""
+    columns = NESTED["datasets"]["biochem_slopes"]["columns"]
+    (model,) = [one for one in NESTED["models"] if one["name"] == "biochem_nested_k2"]
+    features = np.column_stack([columns["women"], columns["kid5"], columns["ment"]]).astype(float)
+    options = {"family": "poisson", "gate": "constant"}
+    smaller = regressor(
+        **options, expert_features=[[0, 1, 2], [0, 2]], shared_features=[0], n_init=8
+    )
+    result = likelihood_ratio_test(smaller, regressor(**options), features, columns["y"])
+    assert result.log_likelihoods[0] == pytest.approx(model["loglik"], abs=1e-4)
+    assert result.n_parameters.tolist() == [model["df"], 9]
+    gain = result.log_likelihoods[1] - result.log_likelihoods[0]
+    assert result.statistic == pytest.approx(2.0 * gain)
+    assert result.df == 2
+    assert result.p_value == pytest.approx(chi2.sf(result.statistic, 2))
+    assert f"{result.statistic:.4g}" in repr(result)
+    assert "not rejected" in repr(result)
+    frame = result.to_frame()
+    assert_allclose(frame["log_likelihood"], result.log_likelihoods)
+    assert frame["p_value"].iloc[1] == result.p_value
+
+
+# What the smaller model has, what the larger one has in its place, and the degrees of freedom.
+PAIRS = {
+    "features of an expert": ({"expert_features": [[0], [0, 1]]}, {"expert_features": [0, 1]}, 1),
+    "features of experts": ({"expert_features": [0]}, {}, 4),
+    "lists": ({"expert_features": [[0], [1]]}, {"expert_features": [[0, 2], [0, 1]]}, 2),
+    "shared by all": ({"shared_features": [2]}, {}, 1),
+    "shared by some": (
+        {"n_experts": 3, "shared_features": [2], "dispersion": "shared"},
+        {"n_experts": 3, "shared_features": {2: [0, 1]}, "dispersion": "shared"},
+        1,
+    ),
+    "gate": ({"gate": "constant"}, {}, 3),
+    "features of the gate": ({"gate_features": [1]}, {"gate_features": [0, 1]}, 1),
+    "dispersion": ({"dispersion": "shared"}, {}, 1),
+    "dispersion features": ({}, {"dispersion_features": [0]}, 2),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_what_a_model_fixes_is_counted_and_costs_likelihood(name):
+    of_smaller, of_larger, df = PAIRS[name]
+    smaller, larger = regressor(**of_smaller), regressor(**of_larger)
+    result = likelihood_ratio_test(smaller, larger, X, Y)
+    assert result.df == df
+    assert result.statistic >= 0.0
+    for fitted in result.estimators:
+        assert fitted.converged_
+    message = refusal(likelihood_ratio_test, larger, smaller, X, Y)
+    assert "contain smaller" in message
+    assert not hasattr(smaller, "n_parameters_")  # the estimators are not fitted
+
+
+def test_penalties_do_not_count_and_weights_count_rows():
+    pairs = [
+        (regressor(shared_features=[0], alpha=alpha), regressor(alpha=alpha))
+        for alpha in (None, 50.0)
+    ]
+    first, second = (likelihood_ratio_test(*pair, X, Y).statistic for pair in pairs)
+    assert first == pytest.approx(second, abs=1e-6)
+    twice = likelihood_ratio_test(*pairs[0], X, Y, sample_weight=np.full(200, 2.0)).statistic
+    assert twice == pytest.approx(2.0 * first, rel=1e-5)
+
+
+def test_classes_and_units_have_a_test():
+    labels = np.where(REGIME, X[:, 0] > 0.2, X[:, 0] + X[:, 1] < 0.0)
+    labels = np.where(RNG.random(200) < 0.2, ~labels, labels)
+    larger = MixtureOfExpertsClassifier(2, gate="constant", random_state=0)
+    smaller = MixtureOfExpertsClassifier(
+        2, gate="constant", random_state=0, expert_features=[[0, 1, 2], [0, 1]]
+    )
+    units = np.arange(200) // 4
+    result = likelihood_ratio_test(smaller, larger, X, labels, units=units)
+    assert result.df == 1
+    assert result.statistic >= 0.0
+
+
+REFUSED = [
+    (regressor(), regressor(n_experts=3), ["n_experts=2", "n_experts_test"]),
+    (regressor(), regressor(family="student_t"), ["family", "bic"]),
+    (regressor(monotonic_cst=[1, 0, 0]), regressor(), ["monotonic_cst"]),
+    (regressor(), regressor(), ["more parameters"]),
+    (regressor(), MixtureOfExpertsClassifier(2), ["MixtureOfExpertsRegressor"]),
+    (regressor(gate_features=[0]), regressor(gate_features=[1]), ["gate of smaller"]),
+    (regressor(expert=LinearExperts()), regressor(), ["expert", 'Use expert="linear"']),
+]
+
+
+@pytest.mark.parametrize(("smaller", "larger", "words"), REFUSED, ids=lambda case: str(case)[:40])
+def test_models_that_are_not_nested_are_refused(smaller, larger, words):
+    message = refusal(likelihood_ratio_test, smaller, larger, X, Y)
+    for word in words:
+        assert word in message
+
+
+def test_mixtures_are_wanted():
+    with pytest.raises(TypeError, match="MixtureOfExpertsRegressor"):
+        likelihood_ratio_test(LinearExperts(), regressor(), X, Y)
+
+
+# --- Wald's test ---
+
+
+def test_wald_statistic_of_one_coefficient_is_the_square_of_its_z_value():
+    result = regressor().fit(X, Y).inference(X, Y)
+    i = result.terms.index(("expert 0", "", "x1"))
+    test = result.wald_test([("expert 0", "", "x1")])
+    assert test.df == 1
+    assert test.statistic == pytest.approx(result.z_values[i] ** 2)
+    assert test.p_value == pytest.approx(result.p_values[i])
+    assert f"{test.statistic:.4g}" in repr(test)
+
+
+def test_wald_statistic_of_several_coefficients_is_a_quadratic_form():
+    result = regressor().fit(X, Y).inference(X, Y)
+    terms = [("expert 0", "", "x0"), ("expert 1", "", "x0"), ("expert 1", "", "x2")]
+    index = [result.terms.index(term) for term in terms]
+    inverse = np.linalg.inv(result.covariance[np.ix_(index, index)])
+    test = result.wald_test(terms)
+    assert test.df == 3
+    expected = result.estimates[index] @ inverse @ result.estimates[index]
+    assert test.statistic == pytest.approx(expected)
+    equal = result.wald_test(terms[:2], equal=True)
+    first, second = index[:2]
+    variance = np.array([1.0, -1.0]) @ result.covariance[np.ix_(index[:2], index[:2])]
+    difference = result.estimates[first] - result.estimates[second]
+    assert equal.statistic == pytest.approx(difference**2 / (variance @ [1.0, -1.0]))
+
+
+def test_wald_test_counts_coefficients_that_add_up_to_zero_once_less():
+    result = regressor().fit(X, Y).inference(X, Y)
+    terms = [("gate", f"expert {k}", "x0") for k in range(2)]
+    assert result.wald_test(terms).df == 1
+
+
+def test_wald_and_likelihood_ratio_agree_on_many_rows():
+    rng = np.random.default_rng(3)
+    features, regime = rng.normal(size=(2000, 2)), rng.random(2000) < 0.5
+    y = np.where(regime, 2.0 + features[:, 0], -2.0 + 0.1 * features[:, 1])
+    y = y + 0.5 * rng.normal(size=2000)
+    larger = regressor(gate="constant")
+    smaller = regressor(gate="constant", expert_features=[[0, 1], [0]])
+    result = likelihood_ratio_test(smaller, larger, features, y)
+    inference = result.estimators[1].inference(features, y)
+    squares = [inference.wald_test([(f"expert {k}", "", "x1")]).statistic for k in range(2)]
+    assert result.statistic == pytest.approx(min(squares), rel=0.05)
+
+
+def test_terms_of_wald_test_must_have_an_error():
+    result = regressor().fit(X, Y).inference(X, Y)
+    assert "x9" in refusal(result.wald_test, [("expert 0", "", "x9")])
+    noise = [("expert 0", "", "log(noise variance)"), ("expert 1", "", "log(noise variance)")]
+    assert "dispersion" in refusal(result.wald_test, noise)
+    assert result.wald_test(noise, equal=True).df == 1
+    assert "at least two" in refusal(result.wald_test, noise[:1], equal=True)

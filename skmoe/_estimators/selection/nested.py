@@ -24,10 +24,10 @@ from skmoe._numerics.typing import Array
 # Parameters in which nested models may differ: those of the structure, and those of the fit.
 OF_STRUCTURE = {"expert_features", "shared_features", "gate", "gate_features", "dispersion"}
 OF_STRUCTURE |= {"dispersion_features", "covariance_type"}
-PENALTIES = {"alpha", "gate_alpha", "dispersion_alpha"}
+SLOPE_PENALTIES = {"alpha", "gate_alpha", "dispersion_alpha"}
 OF_FIT = {"init", "n_init", "combine", "max_iter", "tol", "random_state", "n_jobs", "verbose"}
 OF_FIT |= {
-    *PENALTIES,
+    *SLOPE_PENALTIES,
     "balance",
     "dispersion_prior",
     "max_n_experts",
@@ -118,7 +118,7 @@ def _with_maximum_likelihood(estimator: Any, X: Any) -> Any:
     families = resolve_families(getattr(estimator, "family", "normal"), estimator.n_experts)
     check_conflicts({NESTED: NESTED} | chosen_options(estimator, families))
     names = {*estimator.get_params(deep=False)}
-    penalties = dict.fromkeys(PENALTIES & names, NO_PENALTY)
+    penalties = dict.fromkeys(SLOPE_PENALTIES & names, NO_PENALTY)
     if "dispersion_prior" in names:
         penalties["dispersion_prior"] = 0.0
     model = clone(estimator).set_params(**penalties, balance=0.0, warm_start=False)

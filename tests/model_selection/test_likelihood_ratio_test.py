@@ -94,7 +94,7 @@ def test_penalties_do_not_count_and_weights_count_rows():
 
 def test_classes_and_units_have_a_test():
     labels = np.where(REGIME, X[:, 0] > 0.2, X[:, 0] + X[:, 1] < 0.0)
-    labels = np.where(RNG.random(200) < 0.2, ~labels, labels)
+    labels = np.where(np.random.default_rng(1).random(200) < 0.2, ~labels, labels)
     larger = MixtureOfExpertsClassifier(2, gate="constant", random_state=0)
     smaller = MixtureOfExpertsClassifier(
         2, gate="constant", random_state=0, expert_features=[[0, 1, 2], [0, 1]]

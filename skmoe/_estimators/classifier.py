@@ -145,6 +145,8 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         odds of `classes_[1]`; for more there are some for each class, which sum to zero over the
         classes. Zero for features that experts do not use. They are no effects on `predict_proba`:
         give that, not the estimator, to tools such as `shap.Explainer`.
+    slopes_at_bound_ : ndarray of bool of the shape of `expert_coef_`
+        With `monotonic_cst`: the slopes that are zero by their sign.
     expert_intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
         Intercepts of the experts' logits.
     coefficient_blocks_ : tuple

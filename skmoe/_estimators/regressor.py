@@ -160,6 +160,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     expert_coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_outputs, n_features)
         Slopes of linear predictors, in the units of X and of y or its link. Zero for features that
         the experts do not use. Effects on `predict` are those of `explain`.
+    slopes_at_bound_ : ndarray of bool of the shape of `expert_coef_`
+        With `monotonic_cst`: the slopes that are zero by their sign.
     expert_intercept_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Intercepts of the experts.
     dispersion_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)

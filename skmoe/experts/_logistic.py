@@ -232,7 +232,8 @@ class LogisticExperts(SoftmaxPart, Experts):
         if not self.signs:
             return super().signed_coordinates(params)
         coef = self._log_odds(params)
-        return coef, np.broadcast_to(np.append(self.signs, 0.0), coef.shape)
+        lacked = self.coordinate_holders(params) < 0
+        return coef, np.where(lacked, 0.0, np.append(self.signs, 0.0))
 
     def penalised_slopes(
         self, params: LogisticParams, statistics: Any, hessian: Any

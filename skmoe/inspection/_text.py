@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -281,14 +281,11 @@ def _bound_lines(
     estimator: Any, block: LinearPredictor, k: int, text_format: TextFormat
 ) -> list[str]:
     """The features whose slopes are zero by their signs, if there are any."""
-    given, names = getattr(estimator, "monotonic_cst", None), text_format.names
-    if isinstance(given, Mapping):
-        given = [given.get(name, 0) for name in getattr(estimator, "feature_names_in_", ())]
-    if given is None or not block.is_main or len(given) != len(names):
+    at_bound = getattr(estimator, "slopes_at_bound_", None)
+    if at_bound is None or not block.is_main:
         return []
-    is_zero = np.all(np.atleast_2d(vars(estimator)[block.coef][k]) == 0.0, axis=0)
-    held = ", ".join(names[j] for j in np.flatnonzero(is_zero & (np.array(given) != 0)))
-    return [f"at its bound of 0: {held}"] if held else []
+    held = np.flatnonzero(np.atleast_2d(at_bound[k]).all(axis=0))
+    return [f"at its bound of 0: {', '.join(text_format.names[j] for j in held)}"] * (len(held) > 0)
 
 
 def _linear_predictor(

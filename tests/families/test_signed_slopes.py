@@ -142,11 +142,25 @@ def test_text_and_forest_plot_show_slopes_at_their_bound():
     assert (moe.expert_coef_[:, 2] == 0.0).all()
     shown = [line.split(": ")[1] for line in export_text(moe).splitlines() if "its bound" in line]
     assert sorted(shown) == ["x1, x2", "x2"]
+    assert_array_equal(moe.slopes_at_bound_, (moe.expert_coef_ == 0.0) & [False, True, True])
     display = CoefficientsDisplay.from_estimator(moe, X, y, max_features=3)
     row = display.feature_names.index("x2")
     assert_array_equal(display.coefficients[row], 0.0)
     assert np.isnan(display.intervals[row]).all()
     assert "On the vertical line: slopes at their bound." in caption_of(display.figure_)
+
+
+@pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_slopes_that_an_expert_lacks_are_not_at_their_bound(make):
+    X, y = table("normal")
+    y = y if make is MixtureOfExpertsRegressor else (y > np.median(y)).astype(int)
+    options = FIXED | {"expert_features": [[0, 2], [0, 1, 2]], "gate_features": [0]}
+    moe = make(2, monotonic_cst=[0, 1, -1], **options).fit(X, y)
+    assert_array_equal(moe.slopes_at_bound_[:, 2], [True, True])
+    assert not moe.slopes_at_bound_[:, 0].any()
+    assert not moe.slopes_at_bound_[0, 1]
+    reasons = moe.inference(X, y).to_frame().reason
+    assert (reasons == "at its bound").sum() == moe.slopes_at_bound_.sum()
 
 
 def test_names_of_features_have_signs():

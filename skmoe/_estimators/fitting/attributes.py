@@ -23,6 +23,7 @@ from skmoe._mixture.model import MixtureModel, Usage
 from skmoe._mixture.multistart import COUNTED_SEARCHES
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import COLLAPSED, is_collapsed
+from skmoe._numerics.signed_steps import is_held
 from skmoe._numerics.typing import Array
 
 
@@ -43,7 +44,15 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     attributes |= _penalties(fitted)
     n_params = n_parameters(fitted)
     attributes["n_parameters_"] = int(n_params) if n_params.is_integer() else n_params
-    return attributes | model.experts.attributes(params.experts, preprocessor)
+    of_experts = model.experts.attributes(params.experts, preprocessor)
+    if model.experts.signs:
+        shape, n_columns = of_experts["expert_coef_"].shape, len(model.experts.signs) + 1
+        n_vectors = int(np.prod(shape[1:-1]))
+        held = is_held(*model.experts.signed_coordinates(params.experts))
+        held = held[:, : n_vectors * n_columns].reshape(-1, n_vectors, n_columns)
+        of_features, _ = preprocessor.expert_coefficients(held.astype(float))
+        of_experts["slopes_at_bound_"] = of_features.reshape(shape) != 0.0
+    return attributes | of_experts
 
 
 def _penalties(fitted: FittedMixture) -> dict[str, Any]:

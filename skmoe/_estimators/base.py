@@ -262,7 +262,8 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
             are a `numpy.memmap`, which is not loaded, a Dask collection, or
             `skmoe.blocks.RowBlocks`. Blocks contain y, weights, offset and units too.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Target; the classifier takes labels of shape (n_samples,).
+            Target; the classifier takes labels of shape (n_samples,). Values of which only bounds
+            are known, such as times of events to come, are made by `skmoe.censoring`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows: a row of weight two counts as two rows, of weight zero as none.
         groups : array-like of shape (n_samples,), default=None

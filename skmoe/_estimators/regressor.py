@@ -42,10 +42,11 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         "weibull" or "exponential" for times. For amounts that are often 0: "tweedie". For shares
         between 0 and 1: "beta". For counts: "poisson" or "negative_binomial". For ratings:
         "ordinal". Further: "zero" and "one" (the values 0 and 1), "uniform" (any value in the range
-        of y). An object of `skmoe.families` has options, such as `StudentT(df=4)`. A list has a
-        family for each expert, such as `["zero", "poisson"]` for excess zeros. Counts and positive
-        numbers have a log link. Experts that are estimators predict the mean of y; they need one
-        family for all, not "beta", "ordinal", "zero", "one" or "uniform".
+        of y), "never" (no event, of censored times). An object of `skmoe.families` has options,
+        such as `StudentT(df=4)`. A list has a family for each expert, such as `["zero", "poisson"]`
+        for excess zeros. Counts and positive numbers have a log link. Experts that are estimators
+        predict the mean of y; they need one family for all, not "beta", "ordinal", "zero", "one",
+        "never" or "uniform".
     gate : {"softmax", "constant"} or gate object, default="softmax"
         Probability of each expert given the features. "constant" gives all rows the same
         probabilities: a mixture of regressions. An object derives from `skmoe.protocols.Gate`.

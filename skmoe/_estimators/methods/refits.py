@@ -69,7 +69,7 @@ def draw_known_experts(model: Any, rows: Rows, rng: np.random.RandomState) -> Ro
     """Rows whose known experts are drawn from the gate, where one expert is possible."""
     if rows.possible is None:
         return rows
-    experts = _draw_experts(model, rows, rng)
+    experts = _draw_experts(model, rows._replace(possible=None), rng)
     is_known = rows.possible.sum(axis=1) == 1
     drawn = np.eye(rows.possible.shape[1], dtype=bool)[experts]
     return rows._replace(possible=np.where(is_known[:, None], drawn, rows.possible))

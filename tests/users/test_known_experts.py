@@ -161,9 +161,19 @@ def test_all_known_rows_are_separate_fits():
 # --- paths of fits ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{"init": "search"}, {"alpha": "auto", "gate_alpha": "ard"}])
-def test_numbers_are_kept(options):
-    moe = fit_quietly(regressor(**options), X, Y, known_experts=KNOWN)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"init": "search"},
+        {"alpha": "auto", "gate_alpha": "ard"},
+        {"init": "kmeans", "n_init": 1},
+        {"init": "linear_tree", "n_init": 1},
+        {"init": "random", "n_init": 3},
+    ],
+)
+def test_few_known_rows_keep_the_numbers(options):
+    known = np.where(np.arange(len(X)) % 25 == 0, REGIMES, -1)
+    moe = fit_quietly(regressor(**options), X, Y, known_experts=known)
     own = moe.responsibilities(X, Y).argmax(axis=1)
     assert (own == REGIMES).mean() > 0.8
 
@@ -200,6 +210,18 @@ def test_a_stream_keeps_the_numbers():
     assert moe.n_known_ == 240
     assert not hasattr(plain, "n_known_")
     assert (moe.responsibilities(X, Y).argmax(axis=1) == REGIMES).mean() > 0.8
+
+
+def test_equal_rows_of_a_stream_are_different_if_different_things_are_known():
+    known, rows, y = np.append(KNOWN, np.full(len(X), -1)), np.vstack([X, X]), np.append(Y, Y)
+    predictions = []
+    for order in (np.arange(len(y)), np.arange(len(y))[::-1]):
+        moe = regressor()
+        for batch in np.split(order, 2):
+            batch = np.concatenate([batch, (batch + len(X)) % len(y)])
+            moe.partial_fit(rows[batch], y[batch], known_experts=known[batch])
+        predictions.append(moe.predict(X))
+    assert_allclose(predictions[0], predictions[1], atol=1e-6)
 
 
 def test_dask_collections_hold_known_experts():

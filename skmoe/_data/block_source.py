@@ -44,6 +44,11 @@ class BlockSource:
         return self.first_pass.n_rows
 
     @property
+    def has_known(self) -> bool:
+        """Whether something is known of the experts of some rows."""
+        return self.first_pass.n_known > 0
+
+    @property
     def n_gate_columns(self) -> int:
         """Number of columns of the gate's design."""
         return self.preprocessor.n_gate_columns

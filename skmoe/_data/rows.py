@@ -227,6 +227,11 @@ class Dataset(NamedTuple):
         """Total weight of the rows that belong to each row of the gate's design."""
         return self.weight if self.units is None else self.units.sum_rows(self.weight)
 
+    @property
+    def has_known(self) -> bool:
+        """Whether something is known of the experts of some rows."""
+        return self.possible is not None
+
     def sum_over_units(self, values: Array) -> Array:
         """Log densities of rows or their gradients, (..., n), summed for each unit, (..., U).
 

@@ -11,17 +11,27 @@ References
 
 from __future__ import annotations
 
+from functools import partial, reduce
+from operator import add
+from typing import Any
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from skmoe._data.rows import Dataset
 from skmoe._mixture.initialization import InitData, random_partition
+from skmoe._mixture.model import MixtureModel, Params, log_joint
 from skmoe._numerics.typing import Array
+from skmoe.protocols import SupportsReordering, has_capability
 
 # Name of the start from the rows of which something is known.
 KNOWN = "known"
 
 # Random number, relative to the weight of the rows, that orders cells where nothing is known.
 TIE_BREAK = 1e-9
+
+# Log density of impossible rows, where the order of experts is compared.
+LEAST_LOG_DENSITY = -1e6
 
 
 def known_shares(possible: Array) -> Array:
@@ -59,3 +69,29 @@ def in_matching_order(
     if rng is not None:
         agreement += TIE_BREAK * weight.sum() * rng.uniform(size=agreement.shape)
     return cells[linear_sum_assignment(agreement, maximize=True)[1]]
+
+
+def in_known_numbers(model: MixtureModel, params: Params, blocks: Any) -> Params:
+    """Parameters with the experts in the order in which known rows are most probable.
+
+    Rows of which nothing is known are as probable in any order. Experts that cannot be reordered
+    stay as they are.
+    """
+    if not all(has_capability(part, SupportsReordering) for part in (model.gate, model.experts)):
+        return params
+    experts: Any = model.experts
+    map_blocks = getattr(blocks, "map_blocks", map)
+    scores = reduce(add, map_blocks(partial(_known_log_likelihoods, model, params), blocks))
+    order = linear_sum_assignment(scores.T, maximize=True)[1]
+    if scores[order, np.arange(len(order))].sum() <= np.trace(scores):
+        return params
+    return Params(model.gate.reorder(params.gate, order), experts.reorder(params.experts, order))
+
+
+def _known_log_likelihoods(model: MixtureModel, params: Params, rows: Dataset) -> Array:
+    """Log-likelihoods (K, K) of each expert on the rows, or units, of each known expert."""
+    if rows.possible is None:
+        return np.zeros((model.n_experts, model.n_experts))
+    joint = log_joint(model, params, rows._replace(possible=None))[1]
+    is_known = rows.possible & (rows.possible.sum(axis=0) == 1)
+    return (np.maximum(joint, LEAST_LOG_DENSITY) * rows.gate_weight) @ is_known.T

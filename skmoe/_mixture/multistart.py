@@ -32,6 +32,7 @@ from skmoe._mixture.em import (
     without_resume_state,
 )
 from skmoe._mixture.initialization import LABEL_SMOOTHING, restricted
+from skmoe._mixture.known_experts import in_known_numbers
 from skmoe._mixture.maximum import end_at_maximum
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior, responsibilities
 from skmoe._mixture.penalties import FINAL_ROUND, SearchStage, run_with_evidence
@@ -206,6 +207,9 @@ def _continue_on_all_rows(
             params = params._replace(experts=experts.drop_training_state(params.experts))
             resp = responsibilities(problem.model, params, problem.rows)
             params = params_from_responsibilities(problem.model, problem.rows, resp)
+        elif problem.rows.has_known:  # of which the sample may have had few
+            blocks = split_into_blocks(problem.rows)
+            params = in_known_numbers(problem.model, params, blocks)
         return run_to_convergence(problem, EMStart(params), monitor)
     has_ended = run.converged and not problem.penalties
     if has_ended or not _has_iterations_left(problem, run):

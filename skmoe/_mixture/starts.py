@@ -9,7 +9,17 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._mixture.em import EMProblem, EMResult, EMStart, Monitor, aitken_gap, run_em_of_problem
+from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._mixture.em import (
+    EMProblem,
+    EMResult,
+    EMStart,
+    Monitor,
+    aitken_gap,
+    evaluate,
+    initial_state,
+    run_em_of_problem,
+)
 from skmoe._mixture.initialization import (
     INITIALIZERS,
     init_schedule,
@@ -20,10 +30,12 @@ from skmoe._mixture.initialization import (
 )
 from skmoe._mixture.known_experts import (
     KNOWN,
+    in_known_numbers,
     in_matching_order,
     known_shares,
     start_from_known,
 )
+from skmoe._mixture.model import MixtureModel
 from skmoe._mixture.side_by_side import fitted_experts, params_of_starts, run_side_by_side
 from skmoe._mixture.steps import params_from_responsibilities
 from skmoe._numerics.arrowhead import are_exchangeable
@@ -89,7 +101,24 @@ def first_rounds_side_by_side(problem: EMProblem, jobs: Sequence[StartJob]) -> l
     n_iter = 1 if problem.model.n_experts == 1 else N_ITER_FIRST_ROUND[False]
     n_iter = min(n_iter, problem.max_iter)
     runs = run_side_by_side(problem.model, rows, starts, n_iter)
+    if rows.possible is not None:
+        runs = [_with_known_numbers(problem.model, run, rows) for run in runs]
     return [run._replace(converged=aitken_gap(run.lower_bounds) < problem.tol) for run in runs]
+
+
+def _with_known_numbers(model: MixtureModel, run: EMResult, rows: Dataset) -> EMResult:
+    """A run whose experts have other numbers, if known rows are more probable then."""
+    blocks = split_into_blocks(rows)
+    params = in_known_numbers(model, run.params, blocks)
+    if params is run.params:
+        return run
+    lower_bound = evaluate(model, blocks, params).lower_bound
+    if lower_bound <= run.lower_bound:
+        return run
+    bounds = [*run.lower_bounds[:-1], lower_bound]
+    return run._replace(
+        params=params, lower_bounds=bounds, resume_state=initial_state(params, bounds)
+    )
 
 
 def _responsibilities_of_start(problem: EMProblem, job: StartJob) -> tuple[Array, Array]:

@@ -31,7 +31,7 @@ KNOWN = "known"
 TIE_BREAK = 1e-9
 
 # Log density of impossible rows, where the order of experts is compared.
-LEAST_LOG_DENSITY = -1e6
+IMPOSSIBLE_LOG_DENSITY = -1e6
 
 
 def known_shares(possible: Array) -> Array:
@@ -94,4 +94,4 @@ def _known_log_likelihoods(model: MixtureModel, params: Params, rows: Dataset) -
         return np.zeros((model.n_experts, model.n_experts))
     joint = log_joint(model, params, rows._replace(possible=None))[1]
     is_known = rows.possible & (rows.possible.sum(axis=0) == 1)
-    return (np.maximum(joint, LEAST_LOG_DENSITY) * rows.gate_weight) @ is_known.T
+    return (np.maximum(joint, IMPOSSIBLE_LOG_DENSITY) * rows.gate_weight) @ is_known.T

@@ -125,6 +125,12 @@ class Draw:
         return float(10.0 ** self.rng.uniform(lowest, highest))
 
 
+def is_plain(estimator):
+    """Whether slopes and dispersions of linear experts are free, and the same for all rows."""
+    given = estimator.dispersion_features, estimator.monotonic_cst, estimator.shared_features
+    return all(value is None for value in given)
+
+
 def make_case(seed):
     """The case of a seed."""
     draw = Draw(seed)
@@ -148,6 +154,9 @@ def make_case(seed):
     estimator = KINDS[task](n_experts, expert=expert, random_state=seed, **params)
     if isinstance(expert, str) and parametric and params.get("base") is None:
         estimator.set_params(monotonic_cst=make_signs(Draw([seed, 2]), params, values.shape[1]))
+    if expert == "linear" and task == "regressor" and is_plain(estimator):
+        covariance_type = Draw([seed, 3]).usually("diag", "full")
+        estimator.set_params(covariance_type=covariance_type)
     traits = (*traits, *traits_of_y)
     return Case(seed, estimator, values, y, make_weight(draw, n_rows), container, traits)
 

@@ -104,7 +104,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         logarithms. `dispersion="shared"` then shares the matrix. See "Several outputs".
     dispersion_prior : float or "auto", default=10.0
         Strength, in rows, of the inverse-gamma prior on each noise variance, or other dispersion
-        (counts and ratings have none). Try 1 to 100; raise it if an expert fits a few rows exactly.
+        (counts and ratings have none), or of the inverse-Wishart prior on each covariance matrix,
+        which draws correlations to zero. Try 1 to 100; raise it if an expert fits few rows exactly.
         0 is maximum likelihood, in which an expert can collapse on a few rows. The scale of the
         prior is estimated from the data, and with "auto" also its strength: see "Penalties".
     init : str or array-like, default="auto"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe.protocols import Dispersion
+from skmoe.protocols import Correlation, Dispersion
 
 # Equations of the linear predictor of an expert, by its link. `scale` is "log odds" for two classes
 # and "logit" otherwise.
@@ -111,7 +111,11 @@ def named_dispersions(estimator: Any, k: int) -> dict[str, list[float]]:
             numbers, name = block.numbers(vars(estimator), estimator.n_experts_)[k], block.name
             if name == "noise variance":
                 numbers, name = np.sqrt(numbers), "noise"
-            if not np.isnan(numbers).any():
+            if isinstance(block, Correlation) and len(numbers) > 1:
+                outputs = [f"y{j}" for j in range(estimator.expert_covariance_.shape[1])]
+                pairs = zip(block.responses(outputs), numbers.tolist(), strict=True)
+                named |= {f"{name} of {pair}": [number] for pair, number in pairs}
+            elif not np.isnan(numbers).any():
                 named.setdefault(name, []).extend(numbers.tolist())
     return named
 

@@ -1,5 +1,7 @@
 """Several outputs with a covariance matrix for each expert: `covariance_type="full"`."""
 
+import re
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -10,6 +12,7 @@ from sklearn.mixture import GaussianMixture
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
+from skmoe.inspection import export_text
 from skmoe.metrics import neg_energy_score_scorer
 from support.fits import fit_quietly
 
@@ -91,6 +94,15 @@ def test_regimes_of_one_mean_are_told_apart_by_their_correlations():
     z = [frame.loc[tuple(term), "z"] for term in terms]
     assert max(z) > 10.0
     assert min(z) < -10.0
+
+
+def test_texts_have_the_correlation_of_each_pair():
+    X, Y = two_regimes(200)
+    text = export_text(joint(1).fit(X, Y))
+    assert re.search(r"^  correlation: [-+]?0\.\d+$", text, re.MULTILINE)
+    text = export_text(joint(1).fit(X, np.column_stack([Y, X[:, 0] - Y[:, 0]])))
+    pairs = re.findall(r"correlation of (y\d, y\d): ", text)
+    assert pairs == ["y0, y1", "y0, y2", "y1, y2"]
 
 
 def test_covariances_of_collinear_outputs_stay_above_their_floor():

@@ -174,9 +174,10 @@ def average_effects_of(
     """Effects of changes on the responses, or on the probabilities of the experts."""
     fits = [mixture.params, *([] if delta is None else delta.refits(mixture))]
     names, values, derivatives = [], [], []
+    n_responses = 0 if on_gate else len(responses)
     for change in changes:
         blocks = _blocks(mixture, change)
-        sums = [_sums(mixture, params, blocks, len(responses)) for params in fits]
+        sums = [_sums(mixture, params, blocks, n_responses) for params in fits]
         names.append(change.name)
         values.append([_effects(of_fit, of_fit, on_gate) for of_fit in sums])
         if delta is not None:
@@ -237,7 +238,12 @@ def _probabilities(mixture: FittedMixture, params: Params, block: Block) -> list
 
 
 def _means(mixture: FittedMixture, experts: Any, block: Block, n_responses: int) -> list[Array]:
-    """Means (K, m, n) of the experts at both ends, up to a constant that all of them share."""
+    """Means (K, m, n) of the experts at both ends, up to a constant that all of them share.
+
+    Effects on the gate need those of no response.
+    """
+    if not n_responses:
+        return [np.zeros((mixture.model.n_experts, 0, len(rows.weight))) for rows in block.rows]
     scaling = mixture.preprocessor.target_scaling
     scale = np.ones(1) if scaling is None else scaling.scale
     return [

@@ -9,7 +9,7 @@ import numpy as np
 
 from skmoe._data.checks import check_choice, check_real
 from skmoe._data.row_checks import check_columns, check_weights
-from skmoe._data.rows import Rows
+from skmoe._data.rows import Rows, index_rows
 from skmoe._estimators.methods.average_effects import infer_average_effects, predicts_steps
 from skmoe._inference.average_effects import AverageEffects
 from skmoe._inference.labels import feature_labels
@@ -91,7 +91,7 @@ def average_effects(
         If the estimator does not end in a mixture of experts.
     ValueError
         If a parameter is invalid, a feature does not vary, or the inference is that of another
-        mixture.
+        mixture. Also if the mean is infinite, since an expert never has the event.
 
     See Also
     --------
@@ -124,6 +124,12 @@ def average_effects(
         step = STEP_OF_ESTIMATORS if predicts_steps(mixture) else DERIVATIVE_STEP
     step = check_real("step", step, least=MIN_STEP)
     rows = Rows(check_table(mixture, X), None, None, offset)
+    if what == "prediction":
+        try:
+            mixture.predict(index_rows(rows.X, [0]))
+        except ValueError as error:  # of an infinite mean
+            remedy = 'Or pass what="gate", for effects on the probabilities of the experts.'
+            raise ValueError(f"{error} {remedy}") from error
     rows = rows._replace(weight=check_weights(sample_weight, rows.n_rows)).of_positive_weight()
     rows = rows._replace(weight=rows.weight / rows.weight.sum())
     names = getattr(X, "columns", getattr(estimator, "feature_names_in_", None))

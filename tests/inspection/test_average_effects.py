@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.censoring import right_censored
 from skmoe.inspection import average_effects
 from skmoe.pipelines import mixture_of
 from support.fits import ALL_CASES, X, Y, fit_quietly, fitted_case, regressor, short_fit
@@ -362,3 +363,13 @@ def test_wrong_arguments_are_refused():
     constant = at(X, 1, 2.0)
     assert_refused(refusal(average_effects, moe, constant), "features", "x1", "features=")
     assert_refused(refusal(average_effects, sm, X), "estimator")
+
+
+def test_effects_on_an_infinite_mean_are_refused_and_those_on_the_gate_are_not():
+    time = np.exp(X[:, 1])
+    y = right_censored(time, time < 2.0)
+    moe = fit_quietly(regressor(n_experts=2, family=["never", "weibull"]), X, y)
+    assert_refused(refusal(average_effects, moe, X), "the mean of y is infinite", 'what="gate"')
+    found = average_effects(moe, X, what="gate", inference=moe.inference(X, y))
+    assert_allclose(found.estimates[:2], -found.estimates[2:])
+    assert np.isfinite(found.standard_errors).all()

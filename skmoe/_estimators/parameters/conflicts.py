@@ -58,6 +58,10 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "both models start from the same likelihood, which predictions of a base change",
         "Use base=None.",
     ),
+    (NESTED, SIGNS): (
+        "the statistic of slopes at a bound has no chi-squared distribution",
+        "Use monotonic_cst=None.",
+    ),
     (NESTED, SELECTION): (
         "two models with the same number of experts are compared",
         "Pass an integer, such as n_experts=2.",

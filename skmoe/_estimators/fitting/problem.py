@@ -352,14 +352,11 @@ def _make_experts(
             experts = experts.with_slopes(data.slopes)
         if data.dispersion_columns:
             experts = experts.with_options({"dispersion_columns": data.dispersion_columns})
-        if not data.signs:
-            return experts
-        classes = data.attributes.get("classes_")
-        if classes is not None and len(classes) > 2:
-            given = {SIGNS: SIGNS, "more than two classes": f"{len(classes)} classes"}
-            check_conflicts(given)
-        signed: Experts = experts.with_options({"signs": data.signs})
-        return signed
+        n_classes = len(data.attributes.get("classes_", ()))
+        if data.signs and n_classes > 2:
+            check_conflicts({SIGNS: SIGNS, "more than two classes": f"{n_classes} classes"})
+        experts = experts.with_options({"signs": data.signs})
+        return experts
     assert params.estimators is not None
     estimators, routes = params.estimators, data.routes
     if len(estimators) == 1:

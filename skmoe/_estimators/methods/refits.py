@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.row_checks import check_columns
+from skmoe._data.row_checks import check_columns, check_signs
 from skmoe._data.rows import Rows
 from skmoe._estimators.fitting.attributes import attributes_of_mixture
 from skmoe._inference.bootstrap import Refit, repeat_by_weight, sample_classes
@@ -59,8 +59,8 @@ def _without_feature_names(estimator: Any) -> Any:
             for name in model.get_params(deep=False)
             if name.endswith("_features")
         }
-        if isinstance(getattr(model, "monotonic_cst", None), Mapping):
-            columns["monotonic_cst"] = [model.monotonic_cst.get(name, 0) for name in names]
+        signs = check_signs(model.monotonic_cst, None, model.n_features_in_, names)
+        columns["monotonic_cst"] = signs or None
         model.set_params(**columns)
     return model
 

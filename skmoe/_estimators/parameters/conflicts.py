@@ -158,6 +158,7 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "shared_features",
         SLOPES,
         "dispersion_features",
+        SIGNS,
         FAMILY,
         "an expert with a density of its own",
     ): (
@@ -188,10 +189,6 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "each estimator has signs of its own",
         "Give them to the estimator, as in "
         'HistGradientBoostingRegressor(monotonic_cst=[1, 0]), or use expert="linear".',
-    ),
-    (SIGNS, "an expert with a density of its own"): (
-        "only slopes of linear experts have signs",
-        'Use expert="linear", or monotonic_cst=None.',
     ),
     (SIGNS, "a base"): (
         "predictions of the base are added, which has signs of its own",

@@ -296,14 +296,16 @@ def _dispersion_description(found: Findings, k: int) -> str:
         slopes = found.attributes[block.coef][k]
         if slopes.ndim == 1:
             is_variance = block.parameter == "noise variance"
-            logs = (0.5 if is_variance else 1.0) * slopes * scale[: len(slopes)]
+            logs = np.where(slopes == 0.0, 0.0, scale[: len(slopes)])  # infinite if constant
+            logs *= (0.5 if is_variance else 1.0) * slopes
             largest = np.argsort(-np.abs(logs), kind="stable")[:MAX_FEATURES_NAMED]
             factors = [
                 f"{format_number(np.exp(logs[j]))} per SD of {found.labels.features[j]}"
                 for j in largest
                 if logs[j] != 0.0
             ]
-            return f"{'noise sd' if is_variance else block.parameter} times {', '.join(factors)}"
+            name = "noise sd" if is_variance else block.parameter
+            return f"{name} times {', '.join(factors)}" if factors else ""
     return ""
 
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmoe._numerics.linalg import dense_grams, weighted_column_sums
 from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.typing import Array
 from skmoe.families import Family
@@ -107,24 +106,15 @@ class DispersionLayout(NamedTuple):
         `at` are the target, the linear predictor and the log dispersions.
         """
         first, second = family.dispersion_derivatives(*at)
-        features = self.features(design)
-        design = np.column_stack([features, np.ones(len(features))])
-        n_slopes, n_own = features.shape[1], features.shape[1] + len(first)
-        shape = np.broadcast_shapes(first[0].shape, weight.shape)
-        gradient, hessian = np.zeros((*shape[:-1], n_own)), np.zeros((*shape[:-1], n_own, n_own))
-        for i in range(len(first)):
-            weighted = np.stack([weight * first[i], *(weight * value for value in second[i])])
-            sums = weighted_column_sums(weighted, design)
-            gradient[..., n_slopes + i] = sums[0, ..., -1]
-            hessian[..., n_slopes + i, n_slopes:] = np.moveaxis(sums[1:, ..., -1], 0, -1)
-            if i == 0:
-                gradient[..., :n_slopes] = sums[0, ..., :-1]
-                by_slope = np.moveaxis(sums[1:, ..., :-1], 0, -1)
-                hessian[..., :n_slopes, n_slopes:] = by_slope
-                hessian[..., n_slopes:, :n_slopes] = np.swapaxes(by_slope, -1, -2)
-                grams = dense_grams(features, (weight * second[0][0]).reshape(-1, shape[-1]))
-                hessian[..., :n_slopes, :n_slopes] = grams.reshape(*shape[:-1], n_slopes, n_slopes)
-        return [*range(n_slopes), *self.positions(family)], gradient, hessian
+        positions, numbers, factors = self.derivatives(family, design)
+        shape = (*np.broadcast_shapes(first[0].shape, weight.shape)[:-1], len(positions))
+        gradient, hessian = np.zeros(shape), np.zeros((*shape, len(positions)))
+        weighted = [[weight * value for value in row] for row in second]
+        for i, one in enumerate(numbers):
+            gradient[..., i] = (weight * first[one]) @ factors[i]
+            for j, other in enumerate(numbers):
+                hessian[..., i, j] = weighted[one][other] @ (factors[i] * factors[j])
+        return positions.tolist(), gradient, hessian
 
     # --- coordinates of inference, block by block ---
 

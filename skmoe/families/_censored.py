@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -44,6 +44,8 @@ class Censored(Family):
     ----------
     family : Family
         The distribution of the values.
+    kept : list
+        Arrays of the last call, and the derivatives there.
 
     References
     ----------
@@ -52,6 +54,7 @@ class Censored(Family):
     """
 
     family: Family
+    kept: list[Any] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def link(self) -> str:  # type: ignore[override]
@@ -112,31 +115,31 @@ class Censored(Family):
 
     def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Derivative by the linear predictor, times the scale, if there is one."""
-        return self._replaced(
-            self.family.predictor_score(self._values(y), predictor, log_dispersion),
-            lambda *at: self._derivatives(*at)[0][0] * self._scale(at[2]),
-            *(y, predictor, log_dispersion),
-        )
+        at = y, predictor, log_dispersion
+        of_values = self.family.predictor_score(self._values(y), *at[1:])
+        return self._derived(of_values, lambda first, _, scale: first[0] * scale, *at)
 
     def row_information(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Expected information of values, observed one of intervals, times the scale if any."""
-        return self._replaced(
-            self.family.predictor_information(predictor, log_dispersion),
-            lambda *at: np.maximum(-self._derivatives(*at)[1][0][0] * self._scale(at[2]), 0.0),
-            *(y, predictor, log_dispersion),
+        at = y, predictor, log_dispersion
+        of_values = self.family.predictor_information(*at[1:])
+        return self._derived(
+            of_values, lambda _, second, scale: np.maximum(-second[0, 0] * scale, 0.0), *at
         )
 
     def dispersion_derivatives(
         self, y: Array, predictor: Array, log_dispersion: Any
     ) -> tuple[list[Array], list[list[Array]]]:
         """Gradient (T) and Hessian (T, T) in the log dispersions."""
-        at, n_own = (y, predictor, log_dispersion), len(log_dispersion)
+        at = y, predictor, log_dispersion
         first, second = self.family.dispersion_derivatives(self._values(y), *at[1:])
-        if not n_own:
+        if not first:
             return first, second
-        of_values = np.stack(np.broadcast_arrays(*first)), _stacked(second)
-        gradient = self._replaced(of_values[0], lambda *at: self._derivatives(*at)[0][1:], *at)
-        hessian = self._replaced(of_values[1], lambda *at: self._derivatives(*at)[1][1:, 1:], *at)
+        rows = [np.stack(np.broadcast_arrays(*row)) for row in second]
+        gradient = self._derived(
+            np.stack(np.broadcast_arrays(*first)), lambda first, *_: first[1:], *at
+        )
+        hessian = self._derived(np.stack(rows), lambda _, second, scale: second[1:, 1:], *at)
         return list(gradient), [list(row) for row in hessian]
 
     def cross_derivatives(
@@ -152,30 +155,44 @@ class Censored(Family):
             # Their average is not zero where others are censored.
             if self.family.is_location_scale and not self.family.has_outliers:
                 of_values[0] = -self.family.predictor_score(self._values(y), *at[1:])
-        return list(
-            self._replaced(
-                np.stack(of_values),
-                lambda *at: self._derivatives(*at)[1][0, 1:] * self._scale(at[2]),
-                *at,
-            )
-        )
+        of_values = np.stack(of_values)
+        return list(self._derived(of_values, lambda _, second, scale: second[0, 1:] * scale, *at))
 
     def gradient(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Gradient in linear predictor and log dispersions, (1 + T, ...)."""
-        of_values = self.family.gradient(self._values(y), predictor, log_dispersion)
         at = y, predictor, log_dispersion
-        return self._replaced(of_values, lambda *at: self._derivatives(*at)[0], *at)
+        of_values = self.family.gradient(self._values(y), *at[1:])
+        return self._derived(of_values, lambda first, *_: first, *at)
 
     def hessian(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Second derivatives, (1 + T, 1 + T, ...)."""
-        of_values = self.family.hessian(self._values(y), predictor, log_dispersion)
         at = y, predictor, log_dispersion
-        return self._replaced(of_values, lambda *at: self._derivatives(*at)[1], *at)
+        of_values = self.family.hessian(self._values(y), *at[1:])
+        return self._derived(of_values, lambda _, second, scale: second, *at)
+
+    def _derived(
+        self,
+        of_values: Array,
+        of_derivatives: Callable[..., Array],
+        y: Array,
+        predictor: Array,
+        log_dispersion: Any,
+    ) -> Array:
+        """What is computed of all rows, replaced by a function of the derivatives of intervals.
+
+        These are kept for further calls with the same arrays.
+        """
+
+        def of_intervals(*own: Any) -> Array:
+            at = y, predictor, *log_dispersion
+            if not self.kept or any(a is not b for a, b in zip(at, self.kept[0], strict=True)):
+                self.kept[:] = at, self._derivatives(*own)
+            scale = np.exp(own[2][0]) if self.family.has_scale else 1.0
+            return of_derivatives(*self.kept[1], scale)
+
+        return self._replaced(of_values, of_intervals, y, predictor, log_dispersion)
 
     # --- intervals ---
-
-    def _scale(self, log_dispersion: Any) -> Array | float:
-        return np.exp(log_dispersion[0]) if self.family.has_scale else 1.0
 
     def _values(self, y: Array) -> Array:
         """Values of the exact entries, and one in place of intervals and impossible values."""
@@ -251,6 +268,8 @@ class Censored(Family):
         hessian = np.zeros((n_own, *gradient.shape))
         for bound, sign in ((y["lower"], 1.0), (y["upper"], -1.0)) if n_moving else ():
             present = np.isfinite(bound) & family.in_support(bound)
+            if not present.any():
+                continue
             value = np.where(present, bound, 1.0)
             is_log = family.link == "log"
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -317,7 +336,3 @@ class Censored(Family):
             changes = {i: sign * one, j: other_sign * other}
             total = total + sign * other_sign * self._moved(y, predictor, log_dispersion, changes)
         return total / (4.0 * one * other)
-
-
-def _stacked(rows: list[list[Array]]) -> Array:
-    return np.stack([np.stack(np.broadcast_arrays(*row)) for row in rows])

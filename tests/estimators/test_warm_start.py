@@ -223,3 +223,30 @@ def fit_with_checkpoints_quietly(moe, X, path):
             return fit_with_checkpoints(moe, data, path=path)
 
     return fit_quietly(Fit(), X)
+
+
+# Slopes that experts share, lack or have a sign of, of the second of two features.
+CONSTRAINTS = {
+    "shared": {"shared_features": [1]},
+    "of some": {"expert_features": [[0, 1], [0]]},
+    "signs": {"monotonic_cst": [0, -1]},
+}
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+@pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_a_warm_start_takes_other_slopes_and_signs(make, name):
+    rng = np.random.default_rng(0)
+    features, regime = rng.normal(size=(400, 2)), np.arange(400) % 2
+    predictor = np.where(regime, 2.0 + 2.0 * features[:, 0], -2.0 - 2.0 * features[:, 0])
+    target = predictor + 0.1 * features[:, 1] + 0.5 * rng.logistic(size=400)
+    target = target > 0.0 if make is MixtureOfExpertsClassifier else target
+    options = {"gate": "constant", "alpha": 0.1, "random_state": 0}
+    options |= {} if make is MixtureOfExpertsClassifier else {"family": "student_t"}
+    moe = make(2, warm_start=True, **options).fit(features, target)
+    moe.set_params(**CONSTRAINTS[name]).fit(features, target)
+    assert moe.converged_
+    again = make(2, **options, **CONSTRAINTS[name])
+    again.set_params(init=moe.responsibilities(features, target)).fit(features, target)
+    assert_allclose(moe.lower_bound_, again.lower_bound_, rtol=1e-6)
+    assert_allclose(moe.expert_coef_, again.expert_coef_, atol=1e-3)

@@ -23,14 +23,14 @@ from skmoe.protocols import SupportsReordering, has_capability
 SHARE_RTOL = 1e-3
 
 
-def previous_to_continue(previous: PreviousFit, numbers_are_known: bool) -> PreviousFit:
+def previous_to_continue(previous: PreviousFit, of_user: bool) -> PreviousFit:
     """The fit that a warm start continues, with its experts as EM has numbered them.
 
-    If known experts are given, they have the numbers that the user has seen.
+    If known experts or slopes of each expert are given, the numbers are those that users have seen.
     """
     if previous.training_state.numbering is None:
         return previous
-    if numbers_are_known:
+    if of_user:
         return previous._replace(training_state=previous.training_state._replace(numbering=None))
     fitted, order = previous.fitted, np.argsort(previous.training_state.numbering)
     model, params = _reordered(fitted.model, fitted.params, order)

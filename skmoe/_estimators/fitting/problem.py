@@ -61,6 +61,7 @@ from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.initialization import InitData
 from skmoe._mixture.model import MixtureModel, Params, Penalty, responsibilities
 from skmoe._mixture.penalties import with_penalties_of
+from skmoe._numerics.arrowhead import are_exchangeable
 from skmoe.experts._named_estimators import resolve_estimators
 from skmoe.protocols import Experts
 
@@ -162,7 +163,8 @@ def _build_from_blocks(
 
 def _continue(data: TrainingData, previous: PreviousFit) -> TrainingData:
     """Data of a warm start, with the parameters of the previous fit in the place of `init`."""
-    previous = previous_to_continue(previous, "n_known_" in data.attributes)
+    of_user = "n_known_" in data.attributes or not are_exchangeable(data.slopes)
+    previous = previous_to_continue(previous, of_user)
     before = previous.fitted.preprocessor
     check_n_features(data.X.shape[1], before.n_features)
     if before.target_scaling is not None:
@@ -309,6 +311,10 @@ def _warm_start(
     if problem.model.experts.needs_all_rows:
         model = problem.model._replace(experts=fitted.model.experts)
         return problem._replace(init=responsibilities(model, fitted.params, problem.rows))
+    of_experts = problem.model.experts.project(fitted.params.experts)
+    if not all(map(np.array_equal, of_experts, fitted.params.experts)):
+        # Other slopes or signs are chosen now: the fit begins at the nearest parameters.
+        return problem._replace(init=fitted.params._replace(experts=of_experts))
     lower_bounds: Sequence[float] = ()
     if state is not None and not previous.has_ended:
         lower_bounds = state.lower_bounds

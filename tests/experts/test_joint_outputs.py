@@ -12,6 +12,7 @@ from sklearn.mixture import GaussianMixture
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
+from skmoe.distributions import MixtureDistribution, predictive_distribution
 from skmoe.inspection import export_text
 from skmoe.metrics import neg_energy_score_scorer
 from support.fits import fit_quietly
@@ -153,6 +154,22 @@ def test_joint_density_is_that_of_the_scores(family, options):
     # Single outputs are those of the margins.
     assert dist.logpdf(Y).shape == dist.cdf(Y).shape == Y.shape
     assert_allclose(dist.mean, moe.predict(X))
+
+
+def test_mixtures_with_correlations_are_those_of_scipy():
+    weights, stds = np.array([[0.3, 0.7]]), np.array([[[1.0, 2.0], [0.5, 1.0]]])
+    means, correlations = np.array([[[0.0, 1.0], [2.0, -1.0]]]), np.array([0.6, -0.3])
+    matrices = np.eye(2) + correlations[:, None, None] * (1.0 - np.eye(2))
+    dist = MixtureDistribution(weights, means, stds, matrices)
+    points = np.random.default_rng(0).normal(size=(1, 20, 2))
+    expected = sum(
+        weights[0, k]
+        * stats.multivariate_normal(means[0, k], matrices[k] * np.outer(std, std)).pdf(points[0])
+        for k, std in enumerate(stds[0])
+    )
+    assert_allclose(np.exp(dist.joint_logpdf(points)[0]), expected)
+    again = predictive_distribution([dist.as_components()], np.ones((1, 1)), single_output=False)
+    assert_allclose(again.joint_logpdf(points), dist.joint_logpdf(points))
 
 
 @pytest.mark.parametrize("family", ["normal", "lognormal"])

@@ -16,6 +16,7 @@ from skmoe.distributions import (
     GammaComponents,
     GeneralMixtureDistribution,
     InverseGaussianComponents,
+    JointComponents,
     LogNormalComponents,
     NegativeBinomialComponents,
     NormalComponents,
@@ -29,10 +30,11 @@ from skmoe.distributions import (
     predictive_distribution,
 )
 
+# Those of single outputs.
 COMPONENT_CLASSES = [
     value
     for value in (getattr(distributions, name) for name in distributions.__all__)
-    if isinstance(value, type) and hasattr(value, "block")
+    if isinstance(value, type) and hasattr(value, "block") and value is not JointComponents
 ]
 LEVELS = np.array([-1.0, 0.0, 2.0, 2.5])
 N_ROWS = 3

@@ -28,3 +28,64 @@ def test_slopes_are_those_of_the_log_dispersion_in_units_of_the_features(name):
     attribute = one.families_[0].dispersions[0].attribute
     at_mean = one.expert_dispersion_intercept_ + one.expert_dispersion_coef_ @ X.mean(axis=0)
     assert_allclose(np.exp(at_mean), getattr(one, attribute))
+
+
+def two_noises(n_rows=2000):
+    """Two regimes whose noise depends on a feature, one that increases and one that decreases."""
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(n_rows, 3))
+    is_high = features[:, 2] > 0.0
+    log_variance = np.where(is_high, -1.0 + 0.8 * features[:, 1], -1.5 - 0.4 * features[:, 1])
+    mean = np.where(is_high, 1.0 + 2.0 * features[:, 0], -features[:, 0])
+    return features, mean + np.exp(0.5 * log_variance) * rng.normal(size=n_rows)
+
+
+def test_slopes_of_each_regime_are_found():
+    """With the features of means, of dispersions and of the gate apart."""
+    features, y = two_noises()
+    moe = MixtureOfExpertsRegressor(
+        2,
+        expert_features=[0],
+        dispersion_features=[1],
+        gate_features=[2],
+        random_state=0,
+    ).fit(features, y)
+    high = int(np.argmax(moe.expert_coef_[:, 0]))
+    assert not moe.expert_coef_[:, 1:].any()
+    slopes = moe.expert_dispersion_coef_[[high, 1 - high]]
+    assert_allclose(slopes, [[0.0, 0.8, 0.0], [0.0, -0.4, 0.0]], atol=0.15)
+    low, up = moe.predict_interval(features, 0.9).T
+    for rows in (features[:, 1] < -1.0, features[:, 1] > 1.0):
+        assert np.mean((low <= y) & (y <= up), where=rows) == pytest.approx(0.9, abs=0.04)
+    assert {term.name for term in moe.inference(features, y).terms if term.part == "expert 0"} == {
+        "(Intercept)",
+        "x0",
+        "log(noise variance): (Intercept)",
+        "log(noise variance): x1",
+    }
+
+
+def test_summary_has_factors_of_the_noise_for_a_standard_deviation():
+    features, y = two_noises(300)
+    features[:, 0] = 1.0  # a constant column has no factor
+    moe = MixtureOfExpertsRegressor(1, dispersion_features=[0, 1], random_state=0)
+    moe.fit(features, y)
+    described = moe.summary(features, y).experts[0].dispersion_description
+    factor = np.exp(0.5 * moe.expert_dispersion_coef_[0, 1] * features[:, 1].std())
+    start, number, *rest = described.rsplit(" ", 5)
+    assert (start, rest) == ("noise sd times", ["per", "SD", "of", "x1"])
+    assert float(number) == pytest.approx(factor, rel=1e-3)
+    plain = MixtureOfExpertsRegressor(1).fit(features, y)
+    assert plain.summary().experts[0].dispersion_description == ""
+
+
+def test_slopes_of_a_mean_that_depends_on_the_dispersion_are_derivatives():
+    features, y = two_noises(100)
+    moe = MixtureOfExpertsRegressor(1, family="lognormal", dispersion_features=[1])
+    fit_quietly(moe, features, np.exp(0.2 * y))
+    slope = moe.explain(features[:5])["slope"]
+    step = 1e-4 * np.eye(3)
+    found = [
+        (moe.predict(features[:5] + one) - moe.predict(features[:5] - one)) / 2e-4 for one in step
+    ]
+    assert_allclose(slope, np.transpose(found), rtol=1e-5, atol=1e-7)

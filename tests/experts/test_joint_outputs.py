@@ -198,3 +198,15 @@ def test_energy_score_of_one_output_is_the_crps_and_correlations_lower_it():
         for kind in ("full", "diag")
     ]
     assert scores[1] < scores[0] < 0.0
+
+
+def test_the_uncertainty_of_many_slopes_adds_to_variances_and_covariances_alike():
+    """Where the penalty is found: correlations are those of the residuals."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 40))
+    Y = X[:, :5].sum(axis=1)[:, None] + rng.normal(size=(200, 2)) @ [[1.0, 0.8], [0.0, 0.6]]
+    moe = joint(1, dispersion_prior=0.0).fit(X, Y)
+    residual = Y - moe.predict(X)
+    ratio = moe.expert_covariance_[0] / (residual.T @ residual / len(X))
+    assert ratio.min() > 1.1
+    assert_allclose(ratio, ratio[0, 0], rtol=0.05)

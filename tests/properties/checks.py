@@ -325,7 +325,7 @@ def refusals_change_nothing(case, moe, draw):
         good = getattr(moe, name)
         moe.set_params(**{name: value})
         # These may not go with the value either.
-        names = (name, "combine", "n_experts", "dispersion_features")
+        names = (name, "combine", "n_experts", "dispersion_features", "monotonic_cst")
         refuse(moe, moe.fit, (case.X, case.y, case.weight), names=names)
         moe.set_params(**{name: good})
     assert pickle.dumps(vars(moe)) == state, "a refused fit changes an attribute"

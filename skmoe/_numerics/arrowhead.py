@@ -50,12 +50,6 @@ def are_exchangeable(slopes: Sequence[Sequence[int]]) -> bool:
     return bool((is_own | (numbers == numbers[:1]).all(axis=0)).all())
 
 
-def are_shared(slopes: Sequence[Sequence[int]]) -> bool:
-    """Whether experts share slopes, whose numbers are those of the first of them."""
-    numbers = np.array(slopes, dtype=int, ndmin=2)
-    return bool(((numbers >= 0) & (numbers != np.arange(len(numbers))[:, None])).any())
-
-
 def of_holders(coef: Array, holders: Array) -> Array:
     """Coefficients (K, m, d) of which shared ones are equal, and those that are lacked zero."""
     held = coef[holders, :, np.arange(coef.shape[-1])]
@@ -75,6 +69,11 @@ def holder_sums(holders: Array, values: Array) -> Array:
     return np.moveaxis(sums[index], 1, -1)
 
 
+def n_sharing(holders: Array) -> Array:
+    """Number of regressions with the same coefficient, (K, d); one where it is lacked."""
+    return holder_sums(holders, np.ones(holders.shape))
+
+
 class Arrowhead(NamedTuple):
     """The joint system of K regressions for one output."""
 
@@ -91,7 +90,7 @@ class Arrowhead(NamedTuple):
     def of(cls, matrices: Array, unit: Array, holders: Array) -> Arrowhead:
         """The system of matrices (K, d, d), which are in units of the inverse of `unit` (K,)."""
         numbers = np.arange(len(holders))[:, None]
-        shared_by_several = (holders >= 0) & (holder_sums(holders, np.ones(holders.shape)) > 1.0)
+        shared_by_several = (holders >= 0) & (n_sharing(holders) > 1.0)
         own = [np.flatnonzero(row) for row in (holders >= 0) & ~shared_by_several]
         shared = [np.flatnonzero(row) for row in shared_by_several]
         is_first = shared_by_several & (holders == numbers)
@@ -180,7 +179,7 @@ def joint_parts(
     For each group its slice, the output, penalised matrices, precisions and holders in the group.
     """
     matrices = system.gram.reshape(*precision.shape, *system.gram.shape[1:])
-    diagonal = system.ridge / holder_sums(holders, np.ones(holders.shape))
+    diagonal = system.ridge / n_sharing(holders)
     matrices = matrices + diagonal[:, None, :, None] * np.eye(holders.shape[1])
     own = np.arange(len(holders))
     least = np.where(holders < 0, own[:, None], holders).min(axis=1)  # whom one shares with

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._numerics.arrowhead import holder_sums
+from skmoe._numerics.arrowhead import holder_sums, n_sharing
 from skmoe._numerics.linalg import (
     PIVOT_TOL,
     ImplicitGram,
@@ -136,7 +136,7 @@ def joint_slopes(
     penalty, its gradient and its precision. A slope that one lacks has no weight, and the variance
     of its prior. For shapes and units see `joint_covariances`.
     """
-    share, root = 1.0 / holder_sums(holders, np.ones(holders.shape))[:, None], np.sqrt(precision)
+    share, root = 1.0 / n_sharing(holders)[:, None], np.sqrt(precision)
     root, ridges = root[..., None], share * ridge
     lacks = np.broadcast_to(holders[:, None] < 0, coef.shape)
     scaled = covariances / np.sqrt(share[..., None] * share[..., None, :])

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._numerics.arrowhead import are_shared
 from skmoe._numerics.linalg import (
     MAX_DENSE_GRAM,
     RidgeFactorization,
@@ -230,7 +229,7 @@ class GeneralizedLinearExperts(LinearInference):
         length = np.sqrt(square / np.maximum(factor.weight, TINY)).reshape(shape[:2])
         for _, family, experts, _ in constants.groups:
             length[experts] /= family.max_step if family.link else np.inf
-        if are_shared(self.slopes):  # within each of several fits
+        if self.slopes:  # within each of several fits
             of_fits = length.reshape(-1, len(self.slopes), shape[1])
             of_fits[:] = of_fits.max(axis=1, keepdims=True)
         length = np.maximum(length, 1.0)[..., None]

@@ -13,7 +13,7 @@ from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
 from skmoe._numerics.arrowhead import (
     OWN_SLOPES,
     are_exchangeable,
-    holder_sums,
+    n_sharing,
     of_holders,
     slope_holders,
 )
@@ -417,7 +417,7 @@ class LinearFamilies(FamilyTargets):
             strength[1:] = noise_squares[1:] = predictor_squares[1:] = 0.0
         has_predictor = np.array([bool(self._family(k).link) for k in range(n_experts)])
         holders = self.slope_holders(n_experts, n_columns)
-        share, signs = 1.0 / holder_sums(holders, np.ones(holders.shape)), np.zeros(n_columns)
+        share, signs = 1.0 / n_sharing(holders), np.zeros(n_columns)
         signs[: len(self.signs)] = self.signs
         scales = has_scale, scale_index, strength
         squares = noise_squares + predictor_squares, predictor_squares

@@ -11,8 +11,8 @@ from skmoe._data.checks import check_integer, check_real
 from skmoe._numerics.arrowhead import (
     OWN_SLOPES,
     are_exchangeable,
-    holder_sums,
     joint_covariances,
+    n_sharing,
     of_holders,
     slope_holders,
 )
@@ -184,7 +184,7 @@ class LogisticExperts(SoftmaxPart, Experts):
     def _share(self, params: LogisticParams) -> Array:
         """Part of the penalty on a slope that each expert has, (K, 1, d)."""
         holders = self.slope_holders(len(params.coef), params.coef.shape[-1])
-        return 1.0 / holder_sums(holders, np.ones(holders.shape))[:, None]
+        return 1.0 / n_sharing(holders)[:, None]
 
     def penalty(self, params: LogisticParams) -> float:
         """`alpha / 2` times the sum of the squared slopes, of which shared ones count once."""

@@ -13,7 +13,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import comb
 
-from skmoe import MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.censoring import interval_censored
 from support.expert_kinds import example
 
@@ -280,3 +280,23 @@ def test_the_likelihood_falls_away_from_slopes_that_are_zero_by_their_sign(name)
     assert_allclose(np.sort(derivatives[held]), sorted(model["multipliers"].values()), rtol=1e-4)
     reasons = moe.inference(X, y).to_frame().reason
     assert (reasons == "at its bound").sum() == held.sum() == len(model["multipliers"])
+
+
+BINOMIAL = [
+    name for name, model in MODELS.items() if model["model"]["responses"][0]["family"] == "binomial"
+]
+
+
+@pytest.mark.parametrize("name", BINOMIAL)
+def test_a_classifier_has_the_maximum_of_binomial_counts(name):
+    model = MODELS[name]
+    moe, (X, y, weight, given), _ = described(model)
+    options = moe.get_params()
+    wanted = {*MixtureOfExpertsClassifier().get_params()} & set(options)
+    classifier = MixtureOfExpertsClassifier(**{name: options[name] for name in wanted})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        classifier.fit(X, y, sample_weight=weight, **given)
+    aic = classifier.aic(X, y, sample_weight=weight, **given) - 2 * log_coefficients(model)
+    assert aic == pytest.approx(model["aic"], abs=2e-4)
+    assert classifier.n_parameters_ == model["df"]

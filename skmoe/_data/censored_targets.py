@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skmoe._data.distinct_rows import CanonicalForm
 from skmoe._numerics.typing import Array
 
 # An entry of a target: equal bounds of an exact value, infinite ones where an interval is open.
@@ -242,12 +243,15 @@ def known_weight(y: Array, weight: Array) -> Array:
     return np.where(known.reshape(len(y), -1).any(axis=1), weight, 0.0)
 
 
-def row_keys(y: Array) -> list[Array]:
-    """Finite columns, beside `point_values`, in which rows with different intervals differ."""
+def interval_keys(y: Array, form: CanonicalForm) -> list[Array]:
+    """Columns, beside `point_values`, in which rows with different intervals differ.
+
+    They do not depend on the signs of the outputs, (n,) or (n, m), nor on their order.
+    """
     if not has_bounds(y):
         return []
-    point, columns = point_values(y), []
-    for name in ("lower", "upper"):
-        finite = np.isfinite(y[name])
-        columns += [np.where(finite, y[name], point), finite.astype(float)]
-    return [column.reshape(len(y), -1) for column in columns]
+    bounds = y.reshape(len(y), -1)[:, form.outputs]
+    is_open = np.isneginf(bounds["lower"]), np.isposinf(bounds["upper"])
+    width = np.where(is_open[0] | is_open[1], 0.0, bounds["upper"] - bounds["lower"])
+    side = is_open[1].astype(float) - is_open[0]
+    return [np.where(is_open[0] & is_open[1], -1.0, width), form.signs[form.outputs] * side]

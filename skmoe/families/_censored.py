@@ -247,7 +247,8 @@ class Censored(Family):
             logs = inner + np.log(-np.expm1(difference))
         if not self.family.is_continuous:
             return logs, np.zeros(logs.shape, dtype=bool)
-        narrow = (difference > -NARROW) & self.family.in_support(point_values(y))
+        narrow = (difference > -NARROW) & (upper > lower)
+        narrow &= self.family.in_support(point_values(y))
         if narrow.any():
             width = np.where(narrow, upper - lower, 1.0)
             density = self.family.log_prob(point_values(y), predictor, log_dispersion)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -19,6 +20,7 @@ from skmoe.inspection import (
 )
 from skmoe.metrics import log_density_scorer, neg_crps_scorer
 from support.expert_kinds import draw, options_of
+from support.fits import fit_quietly
 from support.refusals import refusal
 
 NAMES = [name for name, family in FAMILIES.items() if family.link and family.takes_bounds]
@@ -118,6 +120,15 @@ def test_weights_are_repetitions():
     weighted = mixture().fit(X, y, sample_weight=weight)
     index = rng.permutation(np.repeat(np.arange(len(y)), weight))
     assert_array_equal(mixture().fit(X[index], y[index]).predict(X), weighted.predict(X))
+
+
+def test_rows_of_the_same_number_with_other_bounds_are_different():
+    """Of six copies of a few values, two each are known, open to the right, and in an interval."""
+    X, y = np.repeat([[0.0], [1.0], [2.0]], 6, axis=0), np.repeat([3.0, 4.0, 6.0], 6)
+    width = np.tile([0.0, 0.0, np.inf, np.inf, 1.0, 1.0], 3)
+    bounds = interval_censored(y - np.where(np.isfinite(width), width, 0.0), y + width)
+    moe = mixture("normal", 1, alpha=0.0, dispersion_prior=0.0).fit(X, bounds)
+    assert moe.score_samples(X, bounds).mean() == pytest.approx(moe.lower_bound_, abs=1e-9)
 
 
 def test_row_blocks_have_the_same_maximum():
@@ -221,3 +232,75 @@ def test_a_fit_to_values_is_not_continued_by_censored_ones():
     X, y, rng = table()
     moe = mixture("normal", warm_start=True).fit(X, y)
     assert "continues a fit to values" in refusal(moe.fit, X, censored(y, rng))
+
+
+# --- units of y, and other options ---
+
+
+@pytest.mark.parametrize("name", ["weibull", "lognormal", "gamma", "normal", "student_t"])
+def test_a_change_of_units_multiplies_the_densities_of_values_only(name):
+    X, y, rng = table(name)
+    y = censored(y, rng)
+    scaled = interval_censored(1000.0 * y["lower"], 1000.0 * y["upper"])
+    one, other = mixture(name).fit(X, y), mixture(name).fit(X, scaled)
+    change = np.where(np.isfinite(y["upper"]), np.log(1000.0), 0.0)
+    assert_allclose(one.score_samples(X, y) - change, other.score_samples(X, scaled), atol=1e-4)
+    assert_allclose(other.predict(X), 1000.0 * one.predict(X), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["normal", "student_t"])
+def test_a_change_of_sign_exchanges_the_bounds(name):
+    X, y, rng = table(name)
+    y = censored(y, rng)
+    mirrored = interval_censored(-y["upper"], -y["lower"])
+    one, other = (mixture(name, 1).fit(X, target) for target in (y, mirrored))
+    assert_allclose(other.predict(X), -one.predict(X), rtol=1e-5)
+
+
+OPTIONS_OF_FITS = {
+    "found penalties": {"alpha": "auto", "gate_alpha": "auto", "dispersion_prior": "auto"},
+    "a penalty for each feature": {"alpha": "ard"},
+    "search": {"init": "search"},
+    "average": {"combine": "average", "n_init": 2},
+    "top_k": {"top_k": 1},
+    "selected number": {"n_experts": "auto", "max_n_experts": 2},
+    "shared slopes": {"shared_features": [1]},
+    "signs": {"monotonic_cst": [0, 1]},
+    "dispersion features": {"dispersion_features": [1]},
+    "shared dispersions": {"dispersion": "shared"},
+}
+
+
+@pytest.mark.parametrize("name", ["weibull", "normal"])
+@pytest.mark.parametrize("options", OPTIONS_OF_FITS.values(), ids=OPTIONS_OF_FITS)
+def test_options_of_fits_are_possible(name, options):
+    X, y, rng = table(name)
+    y = censored(y, rng)
+    moe = fit_quietly(mixture(name).set_params(**options), X, y)
+    assert moe.converged_
+    falls = np.diff(moe.lower_bounds_) / (1.0 + np.abs(moe.lower_bounds_[1:]))
+    assert min(falls, default=0.0) > -1e-10
+    copy = MixtureOfExpertsRegressor.from_dict(moe.to_dict())
+    assert_array_equal(copy.score_samples(X, y), moe.score_samples(X, y))
+    assert "log-lik" in str(moe.summary(X, y)).lower()
+
+
+def test_rows_of_units_and_known_experts_are_censored():
+    X, y, rng = table()
+    y, units = censored(y, rng), np.arange(len(y)) // 3
+    moe = mixture(gate_features=[1], gate_aggregate="mean").fit(X, y, units=units)
+    logs = moe.score_samples(X, y, units=units)
+    assert logs.sum() / len(y) == pytest.approx(moe.lower_bound_, abs=0.5)
+    known = np.where(np.arange(len(y)) < 20, 0, -1)
+    moe = mixture().fit(X, y, known_experts=known)
+    assert np.isfinite(moe.lower_bound_)
+
+
+def test_several_outputs_are_censored_apart():
+    X, y, rng = table()
+    both = np.column_stack([censored(y, rng), censored(y, rng)])
+    one = mixture(n_experts=1, alpha=0.1, dispersion_prior=0.0)
+    moe = clone(one).fit(X, both)
+    for j in range(2):
+        alone = one.fit(X, both[:, j])
+        assert_allclose(moe.predict(X)[:, j], alone.predict(X), rtol=1e-4)

@@ -14,10 +14,10 @@ from skmoe._data.censored_targets import (
     check_some_known,
     checked_bounds,
     has_bounds,
+    interval_keys,
     is_exact,
     known_weight,
     point_values,
-    row_keys,
     shown_target,
 )
 from skmoe._data.distinct_rows import (
@@ -476,7 +476,7 @@ def _row_keys(params: FitParameters, data: TrainingData) -> tuple[Array, Canonic
     """What distinguishes rows besides their features, and the canonical form of the data."""
     rows = data.rows
     outputs = point_values(rows.y).reshape(rows.n_rows, -1)
-    keys = [outputs, *row_keys(rows.y)]
+    keys = [outputs]
     if rows.group is not None:
         keys.append(np.unique(rows.group, return_inverse=True)[1])
     if rows.offset is not None:
@@ -485,6 +485,7 @@ def _row_keys(params: FitParameters, data: TrainingData) -> tuple[Array, Canonic
         keys.append(category_codes(data.encoder, rows.X))
     signed = not params.task.is_classification
     form = canonical_form(data.X, outputs.T, rows.weight, signed=signed)
+    keys += interval_keys(rows.y, form)
     if rows.possible is not None:  # other numbers of the experts do not change the order
         keys.append(rows.possible)
         form = form._replace(n_ties=rows.possible.shape[1])

@@ -133,6 +133,9 @@ def _experts():
                 yield f"{name}, censored, dispersion features", generalized([name], **options)
         if two_outputs:
             yield f"{name}, two outputs", generalized([name], n_outputs=2)
+    # Those of constant noise are `LinearExperts`.
+    of_two = OF_DISPERSION | {"n_outputs": 2}
+    yield "normal, dispersion features", generalized(["normal"], **of_two)
     for names in LISTS:
         yield ", ".join(names), generalized(names)
         if all(example(name).takes_bounds for name in names):

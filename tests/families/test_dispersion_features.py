@@ -89,3 +89,17 @@ def test_slopes_of_a_mean_that_depends_on_the_dispersion_are_derivatives():
         (moe.predict(features[:5] + one) - moe.predict(features[:5] - one)) / 2e-4 for one in step
     ]
     assert_allclose(slope, np.transpose(found), rtol=1e-5, atol=1e-7)
+
+
+def test_outputs_have_the_standard_errors_of_separate_fits():
+    """One expert, whose outputs have nothing in common."""
+    features, y = two_noises(300)
+    options = {"alpha": 0.1, "dispersion_alpha": 0.1, "dispersion_prior": 0.0, "tol": 1e-10}
+    moe = MixtureOfExpertsRegressor(1, dispersion_features=[0, 1], **options)
+    both = np.column_stack([y, features[:, 1] * (y + 3.0)])
+    together = moe.fit(features, both).inference(features, both)
+    apart = [moe.fit(features, one).inference(features, one) for one in both.T]
+    for term, error in zip(together.terms, together.standard_errors, strict=True):
+        alone = apart[int(term.response[1:])]
+        names = [other.name for other in alone.terms]
+        assert_allclose(error, alone.standard_errors[names.index(term.name)], rtol=1e-4)

@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from skmoe._data.censored_targets import check_numbers_of
+from skmoe._data.censored_targets import bounds_of, check_numbers_of, times_and_events
+from skmoe._data.row_checks import check_weights
 from skmoe._data.sklearn_adapter import split_pipeline, transform_by
+from skmoe._numerics.event_times import EventTable, concordance, integrated_brier
 from skmoe._numerics.probability import weighted_mean
 from skmoe.distributions import PredictiveDistribution, check_coverage
 
@@ -219,6 +221,195 @@ def neg_energy_score_scorer(
     True
     """
     return -_mean(_distribution(estimator, X, offset).energy_score(y), sample_weight)
+
+
+def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
+    """Scorers of predicted times of events, for `scoring=` of `cross_validate`.
+
+    See "Time to an event" in the user guide.
+
+    Parameters
+    ----------
+    max_time : float, default=None
+        Time after which events are not counted; None for the last event of each set of rows.
+
+    Returns
+    -------
+    scorers : dict of str to callable
+        The scorer "log_density" is `log_density_scorer`, "concordance" is `concordance_index` of
+        the means restricted to the last time, and "neg_integrated_brier" is the negative of
+        `integrated_brier_score`, at 100 times from the first event.
+
+    See Also
+    --------
+    skmoe.inspection.SurvivalDisplay : Predicted curves over the Kaplan-Meier curve.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.model_selection import cross_validate
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.censoring import right_censored
+    >>> from skmoe.metrics import make_survival_scorers
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 1))
+    >>> time = np.exp(X[:, 0]) * rng.weibull(2, size=200)
+    >>> y = right_censored(np.minimum(time, 2), time < 2)
+    >>> moe = MixtureOfExpertsRegressor(1, family="weibull")
+    >>> scores = cross_validate(moe, X, y, scoring=make_survival_scorers())
+    >>> bool(scores["test_concordance"].mean() > 0.8)
+    True
+    """
+
+    @_requests("offset")
+    def concordance_scorer(
+        estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+    ) -> float:
+        model, X = _mixture_and_rows(estimator, X, "predict_dist")
+        y = _followed_until(bounds_of(y), max_time)
+        return float(model.score(X, y, sample_weight, **_given(offset)))
+
+    @_requests("offset")
+    def brier_scorer(
+        estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+    ) -> float:
+        time, event = times_and_events("the integrated Brier score", y)
+        last = time[event].max() if max_time is None else max_time
+        grid = np.linspace(time[event].min(), last, 100)
+        survival = _distribution(estimator, X, offset).sf(grid[None])
+        return -integrated_brier_score(y, survival, grid, sample_weight=sample_weight)
+
+    return {
+        "log_density": log_density_scorer,
+        "concordance": concordance_scorer,
+        "neg_integrated_brier": brier_scorer,
+    }
+
+
+def concordance_index(
+    y: Any,
+    prediction: Any,
+    *,
+    sample_weight: Any = None,
+    ipcw: bool = False,
+    max_time: float | None = None,
+) -> float:
+    """Share of the pairs of rows that are predicted in the right order [1]_.
+
+    Pairs count whose order is known: one event is observed before the other, or before the end of
+    the observation of the other row. Equal predictions count a half.
+
+    Parameters
+    ----------
+    y : structured array of shape (n_samples,)
+        Times and events, or other bounds, of `skmoe.censoring`; or times of events.
+    prediction : array-like of shape (n_samples,)
+        Predicted times, or other numbers that are larger for later events. Take the negative of a
+        risk.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+    ipcw : bool, default=False
+        Weigh pairs by the inverse squared probability that the earlier row is observed until its
+        event, so that the index does not depend on the distribution of censored times [2]_.
+    max_time : float, default=None
+        Time after which events are not counted, for which `ipcw` needs some observed rows.
+
+    Returns
+    -------
+    index : float
+        0.5 for predictions without information, 1 for a perfect order, NaN without pairs.
+
+    References
+    ----------
+    .. [1] F. E. Harrell, R. M. Califf, D. B. Pryor, K. L. Lee and R. A. Rosati (1982), "Evaluating
+       the yield of medical tests", Journal of the American Medical Association 247, 2543-2546.
+    .. [2] H. Uno, T. Cai, M. J. Pencina, R. B. D'Agostino and L. J. Wei (2011), "On the
+       C-statistics for evaluating overall adequacy of risk prediction procedures with censored
+       survival data", Statistics in Medicine 30, 1105-1117.
+
+    Examples
+    --------
+    >>> from skmoe.censoring import right_censored
+    >>> from skmoe.metrics import concordance_index
+    >>> concordance_index(right_censored([1, 2, 3], [True, False, True]), [4.0, 7.0, 6.0])
+    1.0
+    """
+    bounds = bounds_of(y)
+    weight, factor = check_weights(sample_weight, len(bounds)), np.ones(len(bounds))
+    prediction = np.asarray(prediction, dtype=float)
+    if prediction.shape != bounds.shape or np.isnan(prediction).any():
+        raise ValueError(
+            f"prediction must have a number for each of the {len(bounds)} rows of y; got shape "
+            f"{prediction.shape}, or NaN. Score one output at a time."
+        )
+    if ipcw:
+        time, event = times_and_events("ipcw=True", y)
+        observed = EventTable.of(time, event, weight).observed_share(time, before=True)
+        factor = observed**-2.0
+    bounds = _followed_until(bounds, max_time)
+    return concordance(bounds["lower"], bounds["upper"], prediction, weight, factor)
+
+
+def integrated_brier_score(
+    y: Any, survival: Any, times: Any, *, sample_weight: Any = None
+) -> float:
+    """Mean squared error of predicted probabilities of no event until some times [1]_.
+
+    A row whose status at a time is unknown, since its observation ended before, is left out there.
+    Others are weighted by the inverse probability of being observed, by the Kaplan-Meier estimate
+    for the ends of observations. These must not depend on the features. It is the continuous ranked
+    probability score of times that are not censored, relative to the range of the times.
+
+    Parameters
+    ----------
+    y : structured array of shape (n_samples,)
+        Times and events, of `skmoe.censoring.right_censored`; or times of events.
+    survival : array-like of shape (n_samples, n_times)
+        Predicted probabilities, such as `predict_dist(X).sf(times[None])`.
+    times : array-like of shape (n_times,)
+        Increasing times, over which the score is averaged by the trapezoidal rule. A single one is
+        possible.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    score : float
+        From 0, the best; 0.25 is the score of the probability 0.5.
+
+    References
+    ----------
+    .. [1] E. Graf, C. Schmoor, W. Sauerbrei and M. Schumacher (1999), "Assessment and comparison of
+       prognostic classification schemes for survival data", Statistics in Medicine 18, 2529-2545.
+
+    Examples
+    --------
+    >>> from skmoe.censoring import right_censored
+    >>> from skmoe.metrics import integrated_brier_score
+    >>> y = right_censored([1, 2, 3], [True, True, False])
+    >>> round(integrated_brier_score(y, [[0.0, 0.0], [1.0, 0.5], [1.0, 0.5]], [1.0, 2.0]), 3)
+    0.083
+    """
+    time, event = times_and_events("the integrated Brier score", y)
+    survival, times = np.asarray(survival, dtype=float), np.asarray(times, dtype=float)
+    if times.ndim != 1 or not (np.diff(times) > 0.0).all():
+        raise ValueError("times must be increasing, in one dimension. Use numpy.unique.")
+    if survival.shape != (len(time), len(times)):
+        raise ValueError(
+            f"survival must have shape {(len(time), len(times))}, with a row for each of y and a "
+            f"column for each time; got {survival.shape}. Use predict_dist(X).sf(times[None])."
+        )
+    return integrated_brier(time, event, survival, times, check_weights(sample_weight, len(time)))
+
+
+def _followed_until(bounds: Any, max_time: float | None) -> Any:
+    """The bounds as if observations had ended at a time."""
+    if max_time is None:
+        return bounds
+    later, bounds = bounds["upper"] > max_time, bounds.copy()
+    bounds["upper"][later] = np.inf
+    bounds["lower"] = np.minimum(bounds["lower"], max_time)
+    return bounds
 
 
 def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:

@@ -179,8 +179,25 @@ def check_numbers_of(use: str, y: Any) -> None:
     if has_bounds(y):
         raise ValueError(
             f"{use} needs values of y, and y is censored: of some values only bounds are known. "
-            "Use score_samples, responsibilities, summary or log_density_scorer."
+            "Use score_samples, responsibilities, summary or make_survival_scorers."
         )
+
+
+def bounds_of(y: ArrayLike) -> Array:
+    """Bounds of a target, equal ones of numbers."""
+    return checked_bounds(y) if has_bounds(y) else _bounds(y, y)  # type: ignore[arg-type]
+
+
+def times_and_events(use: str, y: ArrayLike) -> tuple[Array, Array]:
+    """Times, and whether the event came then, of values or right-censored ones."""
+    bounds = bounds_of(y)
+    is_right = np.isfinite(bounds["lower"]) & np.isposinf(bounds["upper"])
+    if bounds.ndim != 1 or not (is_exact(bounds) | is_right).all():
+        raise ValueError(
+            f"{use} needs one value or right-censored time for each row, and y has other bounds or "
+            "several outputs. Use log_density_scorer, or CalibrationDisplay."
+        )
+    return bounds["lower"], is_exact(bounds)
 
 
 def check_some_known(y: Array, weight: Array) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.class_weight import compute_class_weight
 
+from skmoe._data.censored_targets import has_bounds
 from skmoe._data.checks import shown
 from skmoe._data.encoding import MISSING_STRINGS, Encoder, column_of, numeric_values
 from skmoe._numerics.typing import Array
@@ -348,6 +349,11 @@ def check_target(y: Any, is_classification: bool) -> None:
     if sparse.issparse(y):
         raise ValueError(
             f"y must be a dense array; got a {type(y).__name__}. Pass y.toarray().ravel()."
+        )
+    if is_classification and has_bounds(y):
+        raise ValueError(
+            "y must hold labels of classes, which cannot be censored; got a structured array with "
+            f"the fields {', '.join(y.dtype.names)}. Use MixtureOfExpertsRegressor for times."
         )
     check_not_structured("y", y)
     if y is None or hasattr(y, "__sklearn_tags__"):

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import binom
 from sklearn.base import is_classifier
 
-from skmoe._data.censored_targets import check_numbers_of
+from skmoe._data.censored_targets import checked_bounds, has_bounds
 from skmoe._data.checks import check_integer
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
@@ -42,10 +42,11 @@ class CalibrationDisplay:
     observed y [2]_. Under calibrated distributions it is uniform. A histogram with the shape of a U
     is that of intervals that are too narrow, a hump that of intervals that are too wide, and a
     slope that of a bias. Where the observed y has a probability of its own, such as a count, its
-    row is spread evenly over the step of the distribution function at y [1]_. Right: the fraction
-    of the rows inside the central intervals, against their nominal coverage. Grey: the range of
-    95 % of such fractions, at each point, under calibrated distributions; rows that are spread vary
-    less. Rows of the fit give an optimistic result.
+    row is spread evenly over the step of the distribution function at y [1]_, and that of a
+    censored y over the values of the function in its interval. Right: the fraction of the rows
+    inside the central intervals, against their nominal coverage. Grey: the range of 95 % of such
+    fractions, at each point, under calibrated distributions; rows that are spread vary less. Rows
+    of the fit give an optimistic result.
 
     See "Calibration" in the user guide, and "Intervals that adapt to the noise" in the gallery.
 
@@ -138,7 +139,7 @@ class CalibrationDisplay:
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features, preferably of rows that were not used in the fit.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed target.
+            Observed target, which may be censored.
         target : int, default=None
             Index of the output, if there are several.
         n_bins : int, default=10
@@ -174,8 +175,9 @@ class CalibrationDisplay:
             )
         output = check_target(estimator, target, check_table(estimator, X))
         distribution = estimator.predict_dist(X, offset)
-        check_numbers_of("the picture", y)
-        pit, left = np.asarray(distribution.cdf(y)), np.asarray(distribution.cdf_left(y))
+        bounds: Any = checked_bounds(y) if has_bounds(y) else {"lower": y, "upper": y}
+        pit = np.asarray(distribution.cdf(bounds["upper"]))
+        left = np.asarray(distribution.cdf_left(bounds["lower"]))
         pit, left = (values if values.ndim == 1 else values[:, output] for values in (pit, left))
         return cls.from_predictions(pit, pit_left=left, n_bins=n_bins, ax=ax, **kwargs)
 

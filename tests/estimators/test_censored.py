@@ -13,7 +13,6 @@ from skmoe.blocks import RowBlocks
 from skmoe.censoring import interval_censored, left_censored, right_censored
 from skmoe.families import FAMILIES
 from skmoe.inspection import (
-    CalibrationDisplay,
     CoefficientsDisplay,
     PredictionDisplay,
     permutation_importance_by_part,
@@ -214,10 +213,8 @@ def test_bad_targets_are_refused(y, options, words):
 @pytest.mark.parametrize(
     "use",
     [
-        lambda moe, X, y: moe.score(X, y),
         lambda moe, X, y: moe.inference(X, y, method="bootstrap"),
         neg_crps_scorer,
-        CalibrationDisplay.from_estimator,
         PredictionDisplay.from_estimator,
         permutation_importance_by_part,
     ],

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.censoring import right_censored
 from skmoe.distributions import GammaComponents, PointMassComponents, predictive_distribution
 from skmoe.inspection import CalibrationDisplay
 from support.displays import CASES, expert_colour, texts
@@ -49,6 +50,19 @@ def test_counts_of_the_mixture_are_calibrated():
     display = CalibrationDisplay.from_estimator(moe, X, y)
     assert_allclose(display.coverage, display.nominal, atol=0.04)
     assert_allclose(display.density, 1.0, atol=0.2)
+
+
+@pytest.mark.parametrize(("shape", "is_calibrated"), [(2.0, True), (0.8, False)])
+def test_censored_rows_are_spread_over_what_is_possible(shape, is_calibrated):
+    rng = np.random.default_rng(0)
+    time, end = rng.weibull(shape, size=3000), rng.uniform(0.2, 3.0, size=3000)
+    y, X = right_censored(np.minimum(time, end), time <= end), np.zeros((3000, 1))
+    other = rng.weibull(2.0, size=3000)
+    moe = MixtureOfExpertsRegressor(1, family="weibull").fit(X, right_censored(other, other < 9.0))
+    display = CalibrationDisplay.from_estimator(moe, X, y)
+    assert_allclose(display.pit[time > end], 1.0)
+    assert_allclose(display.pit_left, moe.predict_dist(X).cdf(np.minimum(time, end)), atol=1e-12)
+    assert (np.abs(display.density - 1.0).max() < 0.2) == is_calibrated
 
 
 def test_points_with_a_probability_are_spread_over_their_steps():

@@ -71,8 +71,11 @@ PUBLIC = {
         "permutation_importance_by_part",
     ],
     "skmoe.metrics": [
+        "concordance_index",
+        "integrated_brier_score",
         "log_density_scorer",
         "make_interval_scorers",
+        "make_survival_scorers",
         "neg_crps_scorer",
         "neg_energy_score_scorer",
     ],

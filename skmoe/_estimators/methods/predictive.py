@@ -8,13 +8,15 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.censored_targets import check_numbers_of
+from skmoe._data.censored_targets import has_bounds, point_values
 from skmoe._data.checks import check_choice, check_integer
+from skmoe._data.row_checks import check_weights
 from skmoe._estimators.methods.dask import score_of_prediction, supports_dask
 from skmoe._estimators.methods.new_rows import NewRowsMixin
 from skmoe._estimators.parameters.penalty_parameters import check_penalties
 from skmoe._estimators.parameters.tasks import Regression, validate_outputs
 from skmoe._inference.requirements import require
+from skmoe._numerics.event_times import concordance
 from skmoe._numerics.typing import Array
 from skmoe.distributions import PredictiveDistribution, check_coverage
 from skmoe.protocols import SupportsDistribution
@@ -85,7 +87,10 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         return self._squeeze_outputs(self._fitted.predict_experts(X, offset).transpose(2, 0, 1))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
-        """Coefficient of determination of the predicted means.
+        """Coefficient of determination of the predicted means; of censored y the concordance.
+
+        The concordance is `skmoe.metrics.concordance_index` of the means restricted to the largest
+        time in y, averaged over the outputs.
 
         Parameters
         ----------
@@ -101,10 +106,21 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         Returns
         -------
         score : float
-            R squared, at most 1; 0 is the score of the mean of y.
+            R squared, at most 1; 0 is the score of the mean of y. Of a structured y the concordance
+            index, from 0 to 1; 0.5 is the score of a constant.
         """
-        check_numbers_of("R squared", y)
+        if has_bounds(y):
+            return self._concordance(X, validate_outputs(y, self._n_outputs), sample_weight, offset)
         return score_of_prediction(self, self.predict(X, offset=offset), y, sample_weight)
+
+    def _concordance(self, X: Any, bounds: Array, sample_weight: Any, offset: Any) -> float:
+        """Mean over the outputs of the concordance of restricted means with bounds (n, m)."""
+        horizon = np.broadcast_to(point_values(bounds).max(axis=0), bounds.shape)
+        horizon = self._squeeze_outputs(horizon)
+        means = self.predict_dist(X, offset).restricted_mean(horizon).reshape(bounds.shape)
+        weight = check_weights(sample_weight, len(bounds))
+        outputs = zip(bounds["lower"].T, bounds["upper"].T, means.T, strict=True)
+        return float(np.mean([concordance(*output, weight) for output in outputs]))
 
     def _check_mean(self) -> None:
         if any(np.inf in family.atoms for family in getattr(self, "families_", ())):

@@ -1,0 +1,102 @@
+"""Curves and scores of times of events, of which some are known by a lower bound only."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from scipy.integrate import trapezoid
+from scipy.special import ndtri
+
+from skmoe._numerics.typing import Array
+
+
+class EventTable(NamedTuple):
+    """Weighted numbers of rows at the distinct times: with an event, without, and at risk."""
+
+    times: Array
+    events: Array
+    lost: Array
+    at_risk: Array
+
+    @classmethod
+    def of(cls, time: Array, event: Array, weight: Array) -> Self:
+        """The table of rows (n,); events come before the ends of observations at the same time."""
+        times, index = np.unique(time, return_inverse=True)
+        count = np.bincount(index, weight)
+        events = np.bincount(index, weight * event)
+        return cls(times, events, count - events, np.cumsum(count[::-1])[::-1])
+
+    @property
+    def survival(self) -> Array:
+        """Kaplan-Meier estimate of the probability of no event until each time, inclusive."""
+        return _product_limit(self.events, self.at_risk)
+
+    def survival_band(self, level: float) -> Array:
+        """Intervals (2, n_times) for the survival, by Greenwood's variance on the log-log scale."""
+        survival = self.survival
+        with np.errstate(divide="ignore", invalid="ignore"):
+            variance = np.cumsum(self.events / (self.at_risk * (self.at_risk - self.events)))
+            width = ndtri(0.5 + 0.5 * level) * np.sqrt(variance) / np.log(survival)
+            band = survival ** np.exp(np.stack([-width, width]))
+        return np.where((survival > 0.0) & (survival < 1.0), band, survival)
+
+    def observed_share(self, time: Any, *, before: bool = False) -> Array:
+        """Estimate of the probability that an observation lasts beyond `time`, or up to it."""
+        remaining = _product_limit(self.lost, self.at_risk - self.events)
+        side: Any = "left" if before else "right"
+        return np.append(1.0, remaining)[np.searchsorted(self.times, time, side)]
+
+
+def _product_limit(leaving: Array, at_risk: Array) -> Array:
+    return np.cumprod(1.0 - leaving / np.where(at_risk > 0.0, at_risk, 1.0))
+
+
+def integrated_brier(
+    time: Array, event: Array, survival: Array, grid: Array, weight: Array
+) -> float:
+    """Mean over the grid of Brier scores of `survival` (n, len(grid)).
+
+    Rows whose status is known count for those, like them, of which it is unknown.
+    """
+    table = EventTable.of(time, event, weight)
+    known_from = 1.0 / table.observed_share(time, before=True)[:, None]
+    with np.errstate(divide="ignore"):
+        known_until = 1.0 / table.observed_share(grid)
+    had_event, is_later = event[:, None] & (time[:, None] <= grid), time[:, None] > grid
+    losses = np.where(had_event, np.square(survival) * known_from, 0.0)
+    losses = np.where(is_later, np.square(1.0 - survival) * known_until, losses)
+    scores = weight @ losses / weight.sum()
+    return float(scores[0] if len(grid) == 1 else trapezoid(scores, grid) / (grid[-1] - grid[0]))
+
+
+def concordance(
+    lower: Array, upper: Array, prediction: Array, weight: Array, factor: Array | float = 1.0
+) -> float:
+    """Share of pairs of rows in a known order whose predictions are in this order.
+
+    Equal predictions count a half. Pairs have the product of their weights, times the factor of
+    the earlier row. NaN without a pair. The pairs of ranks that first differ in the same binary
+    digit are counted together, so that the time is that of sorting.
+    """
+    is_exact = lower == upper
+    ends, starts = upper + np.where(is_exact, 0, -1j), lower + np.where(is_exact, 0, 1j)
+    ranks = np.unique(np.concatenate([ends, starts]), return_inverse=True)[1].ravel()
+    end, start = ranks[: len(ends)], ranks[len(ends) :]
+    values, place = np.unique(prediction, return_inverse=True)
+    in_order = total = 0.0
+    for digit in range(int(ranks.max()).bit_length()):
+        early, late = (end >> digit) % 2 == 0, (start >> digit) % 2 == 1
+        group = (end[early] >> digit + 1) * len(values)
+        later = (start[late] >> digit + 1) * len(values) + place[late]
+        order = np.argsort(later)
+        cumulated = np.append(0.0, np.cumsum(weight[late][order]))
+
+        def below(key: Array, side: Any = "left", keys: Array = later[order]) -> Array:
+            return cumulated[np.searchsorted(keys, key, side)]  # noqa: B023
+
+        own, pairs = (weight * factor)[early], below(group + len(values))
+        position = group + place[early]
+        total += own @ (pairs - below(group))
+        in_order += own @ (pairs - 0.5 * (below(position) + below(position, "right")))
+    return float(in_order / total) if total > 0.0 else np.nan

@@ -1,0 +1,159 @@
+"""Scores of times of events against their definitions, and against values known otherwise."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.integrate import trapezoid
+from sklearn.model_selection import cross_val_score, cross_validate
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.censoring import interval_censored, left_censored, right_censored
+from skmoe.metrics import concordance_index, integrated_brier_score, make_survival_scorers
+from support.refusals import refusal
+
+
+def times(n_rows=60, seed=0, rate=0.5):
+    """Times with ties, events, predictions with ties, and weights."""
+    rng = np.random.default_rng(seed)
+    time = rng.integers(1, 15, size=n_rows).astype(float)
+    prediction = np.floor(0.5 * time + rng.normal(size=n_rows) * 3.0)
+    return time, rng.uniform(size=n_rows) < rate, prediction, rng.uniform(1.0, 3.0, size=n_rows)
+
+
+def by_pairs(time, event, prediction, weight):
+    """Harrell's definition."""
+    in_order = total = 0.0
+    for i in np.flatnonzero(event):
+        later = (time > time[i]) | ((time == time[i]) & ~event)
+        agree = (prediction > prediction[i]) + 0.5 * (prediction == prediction[i])
+        total += weight[i] * weight[later].sum()
+        in_order += weight[i] * (weight * agree)[later].sum()
+    return in_order / total
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_concordance_is_the_share_of_known_pairs(seed):
+    time, event, prediction, weight = times(seed=seed)
+    y = right_censored(time, event)
+    for given in (np.ones(len(time)), weight):
+        expected = by_pairs(time, event, prediction, given)
+        assert_allclose(concordance_index(y, prediction, sample_weight=given), expected)
+    assert_allclose(concordance_index(y, time - 0.1 * event), 1.0)
+    assert_allclose(concordance_index(y, -time + 0.1 * event), 0.0)
+    assert_allclose(concordance_index(y, np.zeros(len(time))), 0.5)
+
+
+def test_concordance_of_limited_values_is_that_of_the_reversed_axis():
+    time, event, prediction, _ = times()
+    reversed_axis = concordance_index(left_censored(-time, event), -prediction)
+    assert_allclose(reversed_axis, concordance_index(right_censored(time, event), prediction))
+
+
+def test_overlapping_intervals_are_in_no_order():
+    y = interval_censored([0.0, 1.0, 5.0], [2.0, 3.0, 6.0])
+    assert_allclose(concordance_index(y, [1.0, 0.0, 2.0]), 1.0)
+    assert np.isnan(concordance_index(y[:2], [1.0, 0.0]))
+
+
+def test_inverse_weights_remove_the_influence_of_censoring():
+    """Of two groups with other orders, early ends of observations leave out mostly late pairs."""
+    rng = np.random.default_rng(0)
+    time = rng.exponential(size=4000)
+    prediction = np.where(time < 1.0, -time, time)  # the order is wrong for early events
+    end = rng.exponential(0.7, size=len(time))
+    y, until = right_censored(np.minimum(time, end), time <= end), 2.0
+    expected = concordance_index(time, prediction, max_time=until)
+    weighted = concordance_index(y, prediction, ipcw=True, max_time=until)
+    assert abs(weighted - expected) < 0.02
+    assert abs(concordance_index(y, prediction, max_time=until) - expected) > 0.05
+
+
+def test_events_after_the_last_time_are_not_counted():
+    time, event, prediction, _ = times()
+    y = right_censored(time, event)
+    as_if_ended = right_censored(np.minimum(time, 7.0), event & (time <= 7.0))
+    expected = concordance_index(as_if_ended, prediction)
+    assert_allclose(concordance_index(y, prediction, max_time=7.0), expected)
+
+
+def test_brier_score_of_known_times_is_a_squared_error():
+    time, _, _, weight = times()
+    grid = np.linspace(1.0, 12.0, 23)
+    survival = np.exp(-np.outer(weight, grid) / 10.0)
+    errors = np.square(survival - (time[:, None] > grid))
+    expected = trapezoid(np.average(errors, axis=0, weights=weight), grid) / 11.0
+    found = integrated_brier_score(time, survival, grid, sample_weight=weight)
+    assert_allclose(found, expected)
+    alone = integrated_brier_score(time, survival[:, :1], grid[:1])
+    assert_allclose(alone, errors[:, 0].mean())
+
+
+def test_brier_score_of_a_small_table():
+    """By hand: the observation of the second row ends at 2, so that G is 2/3 from there on."""
+    y = right_censored([1.0, 2.0, 3.0, 4.0], [True, False, True, True])
+    survival = np.array([[0.2], [0.5], [0.4], [0.9]])
+    expected = (0.2**2 + 0.4**2 / (2 / 3) + 0.1**2 / (2 / 3)) / 4
+    assert_allclose(integrated_brier_score(y, survival, [3.0]), expected)
+
+
+def test_inverse_weights_leave_the_expected_brier_score():
+    rng = np.random.default_rng(1)
+    time, end = rng.exponential(size=20000), rng.uniform(0.2, 3.0, size=20000)
+    grid, y = np.linspace(0.1, 2.0, 20), right_censored(np.minimum(time, end), time <= end)
+    survival = np.tile(np.exp(-0.7 * grid), (len(time), 1))
+    expected = integrated_brier_score(time, survival, grid)
+    assert_allclose(integrated_brier_score(y, survival, grid), expected, atol=0.004)
+
+
+# --- scorers ---
+
+
+def table(n_rows=150, never=0.0):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, 2))
+    time, end = np.exp(X[:, 0]) * rng.weibull(2.0, size=n_rows), rng.uniform(0.5, 4.0, size=n_rows)
+    time[rng.uniform(size=n_rows) < never] = np.inf
+    return X, right_censored(np.minimum(time, end), time <= end)
+
+
+@pytest.mark.parametrize("family", ["weibull", ["never", "weibull"], "normal"])
+def test_scores_of_cross_validation(family):
+    number = 1 if isinstance(family, str) else 2
+    X, y = table(never=0.3 * (number - 1))
+    moe = MixtureOfExpertsRegressor(number, family=family, random_state=0, n_init=1)
+    own, found = (
+        cross_val_score(moe, X, y),
+        cross_validate(moe, X, y, scoring=make_survival_scorers()),
+    )
+    assert_allclose(own, found["test_concordance"])
+    assert (own > 0.5).all()
+    assert (found["test_neg_integrated_brier"] > -0.25).all()
+    assert np.isfinite(found["test_log_density"]).all()
+
+
+def test_score_of_several_outputs_is_the_mean_of_theirs():
+    X, y = table()
+    moe = MixtureOfExpertsRegressor(1, family="weibull", random_state=0)
+    order, event = np.arange(len(y)), np.isfinite(y["upper"])
+    order[event] = order[event][::-1]  # other times, of events again
+    both = np.stack(
+        [y, interval_censored(2.0 * y["lower"][order], 2.0 * y["upper"][order])], axis=1
+    )
+    moe.fit(X, both)
+    last = y["lower"].max() * np.array([1.0, 2.0])
+    means = moe.predict_dist(X).restricted_mean(np.broadcast_to(last, (len(X), 2)))
+    each = [concordance_index(both[:, j], means[:, j]) for j in range(2)]
+    assert_allclose(moe.score(X, both), np.mean(each))
+
+
+def test_bad_arguments_are_refused():
+    X, y = table(40)
+    assert "a number for each of the 40 rows" in refusal(concordance_index, y, np.ones(3))
+    for message, survival, at in (
+        ("increasing", np.ones((40, 2)), [2.0, 1.0]),
+        ("shape (40, 2)", np.ones((40, 3)), [1.0, 2.0]),
+    ):
+        assert message in refusal(integrated_brier_score, y, survival, at)
+    limits = left_censored(np.ones(40), np.arange(40) % 2)
+    assert "right-censored time" in refusal(integrated_brier_score, limits, np.ones((40, 1)), [1.0])
+    assert "cannot be censored" in refusal(MixtureOfExpertsClassifier().fit, X, y)

@@ -42,8 +42,8 @@ class CalibrationDisplay:
     observed y [2]_. Under calibrated distributions it is uniform. A histogram with the shape of a U
     is that of intervals that are too narrow, a hump that of intervals that are too wide, and a
     slope that of a bias. Where the observed y has a probability of its own, such as a count, its
-    row is spread evenly over the step of the distribution function at y [1]_, and that of a
-    censored y over the values of the function in its interval. Right: the fraction of the rows
+    row is spread evenly over the step of the distribution function at y [1]_. A censored y is
+    spread over the values of the function in its interval. Right: the fraction of the rows
     inside the central intervals, against their nominal coverage. Grey: the range of 95 % of such
     fractions, at each point, under calibrated distributions; rows that are spread vary less. Rows
     of the fit give an optimistic result.

@@ -21,6 +21,7 @@ from skmoe.inspection._report import export_html
 from skmoe.inspection._responsibilities import ResponsibilitiesDisplay
 from skmoe.inspection._rootogram import RootogramDisplay
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
+from skmoe.inspection._survival import SurvivalDisplay
 from skmoe.inspection._text import export_mermaid, export_text
 from skmoe.inspection._trajectories import TrajectoriesDisplay
 
@@ -37,6 +38,7 @@ __all__ = [
     "ResponsibilitiesDisplay",
     "RootogramDisplay",
     "SegmentProfileDisplay",
+    "SurvivalDisplay",
     "TrajectoriesDisplay",
     "average_effects",
     "export_html",

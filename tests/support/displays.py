@@ -91,6 +91,7 @@ REFUSED = {
     "CoefficientsDisplay": ["categories"],
     "NumberOfExpertsDisplay": [case for case in CASES if case != "lines"],
     "RootogramDisplay": [case for case in CASES if case != "counts"],
+    "SurvivalDisplay": ["classes"],
 }
 DRAWN = [(name, case) for name in DISPLAYS for case in CASES if case not in REFUSED.get(name, [])]
 

@@ -63,6 +63,7 @@ PUBLIC = {
         "ResponsibilitiesDisplay",
         "RootogramDisplay",
         "SegmentProfileDisplay",
+        "SurvivalDisplay",
         "TrajectoriesDisplay",
         "average_effects",
         "export_html",

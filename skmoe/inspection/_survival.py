@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.utils import check_consistent_length
 
 from skmoe._data.censored_targets import has_bounds, times_and_events
 from skmoe._inference.labels import default_expert_names, format_percent
@@ -186,6 +187,7 @@ class SurvivalDisplay:
         output = check_target(estimator, target, check_table(estimator, X))
         own = one_target(y, output, 1)
         time, event = times_and_events(cls.__name__, own)
+        check_consistent_length(X, time)
         table = EventTable.of(time, event, np.ones(len(time)))
         start = min(time.min(), 0.0)
         grid = np.linspace(start, time.max(), N_TIMES)
@@ -245,9 +247,9 @@ class SurvivalDisplay:
             self.band_ = ax.fill_between(
                 self.observed_times, *self.band, **merged(style, band_kwargs)
             )
-        style = {"color": LIGHT_GREY, "linewidth": 1.5, "where": "post", "label": "Kaplan-Meier"}
+        style = {"color": LIGHT_GREY, "linewidth": 4.0, "where": "post", "label": "Kaplan-Meier"}
         (self.observed_line_,) = ax.step(self.observed_times, self.observed, **style)
-        style = {"color": DARK_GREY, "linewidth": 2.5, "label": "mixture"}
+        style = {"color": DARK_GREY, "linewidth": 1.5, "label": "mixture"}
         (self.mixture_line_,) = ax.plot(self.times, self.mixture, **style)
         self.lines_, handles = [], [self.mixture_line_, self.observed_line_]
         names = in_legend(self.expert_names)

@@ -179,7 +179,7 @@ def check_numbers_of(use: str, y: Any) -> None:
     if has_bounds(y):
         raise ValueError(
             f"{use} needs values of y, and y is censored: of some values only bounds are known. "
-            "Use score_samples, responsibilities, summary or make_survival_scorers."
+            "Use score_samples, summary, make_survival_scorers or SurvivalDisplay."
         )
 
 

@@ -15,6 +15,7 @@ from skmoe.families import FAMILIES
 from skmoe.inspection import (
     CoefficientsDisplay,
     PredictionDisplay,
+    export_html,
     permutation_importance_by_part,
 )
 from skmoe.metrics import log_density_scorer, neg_crps_scorer
@@ -217,6 +218,7 @@ def test_bad_targets_are_refused(y, options, words):
         neg_crps_scorer,
         PredictionDisplay.from_estimator,
         permutation_importance_by_part,
+        lambda moe, X, y: export_html(moe, X, y, "report.html"),
     ],
 )
 def test_what_needs_values_is_refused_with_a_remedy(use):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
+from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_integer
 from skmoe._data.rows import Rows, index_rows
 from skmoe._inference.labels import counted_noun, printable_name
@@ -151,6 +152,8 @@ def export_html(
     """
     for import_package in (import_report_pyplot, import_bokeh, import_jinja2):
         import_package("export_html")
+    for target_of_rows in (y, y_held_out):
+        check_numbers_of("the report", target_of_rows)
     subject = find_mixture(estimator, X)
     view = _with_one_inference(subject.mixture)
     features = [printable_name(name) for name in check_names(view, feature_names)]

@@ -83,20 +83,19 @@ def concordance(
     ends, starts = upper + np.where(is_exact, 0, -1j), lower + np.where(is_exact, 0, 1j)
     ranks = np.unique(np.concatenate([ends, starts]), return_inverse=True)[1].ravel()
     end, start = ranks[: len(ends)], ranks[len(ends) :]
-    values, place = np.unique(prediction, return_inverse=True)
+    values, position = np.unique(prediction, return_inverse=True)
     in_order = total = 0.0
     for digit in range(int(ranks.max()).bit_length()):
         early, late = (end >> digit) % 2 == 0, (start >> digit) % 2 == 1
         group = (end[early] >> digit + 1) * len(values)
-        later = (start[late] >> digit + 1) * len(values) + place[late]
+        later = (start[late] >> digit + 1) * len(values) + position[late]
         order = np.argsort(later)
-        cumulated = np.append(0.0, np.cumsum(weight[late][order]))
-
-        def below(key: Array, side: Any = "left", keys: Array = later[order]) -> Array:
-            return cumulated[np.searchsorted(keys, key, side)]  # noqa: B023
-
-        own, pairs = (weight * factor)[early], below(group + len(values))
-        position = group + place[early]
-        total += own @ (pairs - below(group))
-        in_order += own @ (pairs - 0.5 * (below(position) + below(position, "right")))
+        sums = np.append(0.0, np.cumsum(weight[late][order]))
+        own, key = (weight * factor)[early], group + position[early]
+        first, last, below, below_or_equal = (
+            sums[np.searchsorted(later[order], keys)]
+            for keys in (group, group + len(values), key, key + 1)
+        )
+        total += own @ (last - first)
+        in_order += own @ (last - 0.5 * (below + below_or_equal))
     return float(in_order / total) if total > 0.0 else np.nan

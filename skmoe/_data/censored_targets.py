@@ -165,13 +165,21 @@ def checked_bounds(y: Array) -> Array:
         ((lower == upper) & np.isinf(lower), "must be finite where it is known"),
         (np.isposinf(lower) | np.isneginf(upper), "must have a bound on the other side"),
     ):
-        rows = np.flatnonzero(is_bad.reshape(len(y), -1).any(axis=1))
+        rows = np.flatnonzero(is_bad.any(axis=tuple(range(1, is_bad.ndim))))
         if len(rows):
             raise ValueError(
                 f"censored y {rule}; row {rows[0]} is {shown_target(bounds[rows[0]])}. Correct or "
                 "drop such rows."
             )
     return bounds
+
+
+def values_if_exact(y: Any) -> Any:
+    """Numbers in place of bounds, if all values are known, so that fits are those of numbers."""
+    if not has_bounds(y):
+        return y
+    bounds = checked_bounds(y)
+    return point_values(bounds) if is_exact(bounds).all() else bounds
 
 
 def check_numbers_of(use: str, y: Any) -> None:
@@ -257,7 +265,7 @@ def known_weight(y: Array, weight: Array) -> Array:
     if not has_bounds(y):
         return weight
     known = np.isfinite(y["lower"]) | np.isfinite(y["upper"])
-    return np.where(known.reshape(len(y), -1).any(axis=1), weight, 0.0)
+    return np.where(known.any(axis=tuple(range(1, known.ndim))), weight, 0.0)
 
 
 def interval_keys(y: Array, form: CanonicalForm) -> list[Array]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from skmoe._data.censored_targets import has_bounds
 from skmoe._numerics.linalg import (
     RidgeFactorization,
     dense_grams,
@@ -175,7 +176,9 @@ class LinearExperts(NormalExperts):
     def statistics(
         self, params: GeneralizedLinearParams, design: Design, y: Array, resp: Array
     ) -> LinearStatistics:
-        """Sums of the residuals."""
+        """Sums of the residuals; of censored y those of other families."""
+        if has_bounds(y):
+            return self.with_bounds().statistics(params, design, y, resp)
         residual = y - linear_predictor(params.coef, design)
         weighted = resp[:, None, :] * residual
         return LinearStatistics(

@@ -303,3 +303,10 @@ def test_several_outputs_are_censored_apart():
     for j in range(2):
         alone = one.fit(X, both[:, j])
         assert_allclose(moe.predict(X)[:, j], alone.predict(X), rtol=1e-4)
+
+
+def test_fits_to_values_describe_censored_rows():
+    X, y, rng = table()
+    moe = mixture("normal").fit(X, y)
+    assert str(moe.summary(X, interval_censored(y, y))) == str(moe.summary(X, y))
+    assert np.isfinite(moe.inference(X, censored(y, rng)).estimates).all()

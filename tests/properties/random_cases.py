@@ -13,6 +13,7 @@ from sklearn.preprocessing import MaxAbsScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.censoring import interval_censored
 from skmoe.experts import EXPERTS
 from skmoe.gates import GATES
 
@@ -157,6 +158,8 @@ def make_case(seed):
     if expert == "linear" and task == "regressor" and is_plain(estimator):
         covariance_type = Draw([seed, 3]).usually("diag", "full")
         estimator.set_params(covariance_type=covariance_type)
+        if covariance_type == "diag" and params.get("base") is None:
+            y = with_bounds(Draw([seed, 4]), y)
     traits = (*traits, *traits_of_y)
     return Case(seed, estimator, values, y, make_weight(draw, n_rows), container, traits)
 
@@ -228,6 +231,18 @@ def make_target(draw, task, X, n_outputs_allowed):
         y = y * draw.power(-9, 9) + draw.one(0.0, 0.0, 1.0, -1e9)
         traits.append("scale of y")
     return y, traits
+
+
+def with_bounds(draw, y):
+    """Sometimes a target of which some values are known by bounds only."""
+    side = draw.rng.choice(4, size=y.shape, p=[0.7, 0.1, 0.1, 0.1])
+    width = np.abs(y) * draw.power(-12, 0)
+    if draw.chance(0.5) or not (side == 0).any():
+        return y
+    return interval_censored(
+        np.where(side == 1, -np.inf, y - np.where(side == 3, width, 0.0)),
+        np.where(side == 2, np.inf, y),
+    )
 
 
 def make_labels(draw, kind, signal):

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
-from skmoe._data.censored_targets import checked_bounds, has_bounds, point_values
+from skmoe._data.censored_targets import checked_bounds, has_bounds, point_values, values_if_exact
 from skmoe._data.row_checks import (
     check_same_outputs,
     check_target,
@@ -306,9 +306,8 @@ def identity_scaling(n_outputs: int) -> Standardization:
 
 def validate_outputs(y: Any, n_outputs: int) -> Array:
     """Numeric outputs of new rows, (n, m), or bounds of them."""
-    if has_bounds(y):
-        y = checked_bounds(y)
-    else:
+    y = values_if_exact(y)
+    if not has_bounds(y):
         check_target(y, is_classification=False)
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
     check_target_size(point_values(y), whole=False)

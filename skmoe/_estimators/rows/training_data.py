@@ -12,13 +12,12 @@ from sklearn.utils.validation import validate_data
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import (
     check_some_known,
-    checked_bounds,
     has_bounds,
     interval_keys,
-    is_exact,
     known_weight,
     point_values,
     shown_target,
+    values_if_exact,
 )
 from skmoe._data.distinct_rows import (
     CanonicalForm,
@@ -198,7 +197,7 @@ def validate_training_data(
     `names` are feature names, for X without names.
     """
     check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
-    given = given._replace(y=_values_if_exact(given.y))
+    given = given._replace(y=values_if_exact(given.y))
     validation_copy = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
     X, y, attributes = _validate_X_y(validation_copy, params, given.X, given.y)
     check_enough_rows(params.n_experts, len(y), "rows")
@@ -242,14 +241,6 @@ def validate_training_data(
         signs,
         routes=make_routes(estimator, metadata) if params.uses_estimators else (),
     )
-
-
-def _values_if_exact(y: Any) -> Any:
-    """Numbers of a target whose values are all known, so that the fit is that of numbers."""
-    if has_bounds(y):
-        bounds = checked_bounds(y)
-        return point_values(bounds) if is_exact(bounds).all() else bounds
-    return y
 
 
 def validate_offset(

@@ -17,19 +17,23 @@ from skmoe._inference.labels import feature_labels, printable_name
 
 
 def check_names(estimator: Any, feature_names: Sequence[str] | None) -> list[str]:
-    """Names of the features: those given, one for each feature, or those of the fit."""
+    """Printable names of the features: those given, one for each, or those of the fit."""
     if isinstance(feature_names, str):
         raise ValueError(f"feature_names must be a list of names; got {feature_names!r}.")
     n_features = estimator.n_features_in_
-    if feature_names is None:
-        feature_names = getattr(estimator, "feature_names_in_", None)
-    names = feature_labels(feature_names, n_features)
+    names = names_of_fit(estimator) if feature_names is None else list(feature_names)
     if len(names) != n_features:
         raise ValueError(
             f"feature_names must have one name for each of the {n_features} features seen in fit; "
             f"got {len(names)}. To pass rows to an export, use X=X."
         )
-    return names
+    return [printable_name(str(name)) for name in names]
+
+
+def names_of_fit(estimator: Any) -> list[str]:
+    """Names of the features in the fit."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return feature_labels(names, estimator.n_features_in_)
 
 
 def check_features(

@@ -10,17 +10,9 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_choice, check_flag, check_integer
-from skmoe._inference.labels import printable_name
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import (
-    check_features,
-    check_level,
-    check_names,
-    check_names_of_experts,
-    check_targets,
-)
-from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._checks import check_features, check_level, check_targets
+from skmoe.inspection._pipelines import drawn_with_names
 from skmoe.inspection._segment_tables import (
     coefficient_tables,
     column_deviations,
@@ -235,8 +227,8 @@ class CoefficientsDisplay:
             unknown, or if there is not one name for each feature or expert. Also if the level is
             not between 0 and 1, or `max_features` is not a positive integer.
         """
-        import_pyplot(f"{cls.__name__}.from_estimator")
-        estimator, X, note = find_mixture(estimator, X)
+        found = drawn_with_names(cls, estimator, X, feature_names, expert_names)
+        estimator, X, note, labels, names = found
         if not hasattr(estimator, "expert_coef_"):
             expert = getattr(estimator, "expert", None)
             got = type(estimator).__name__ if expert is None else f"expert={expert!r}"
@@ -244,8 +236,6 @@ class CoefficientsDisplay:
                 f"{cls.__name__} needs experts with linear predictors; got {got}. Use "
                 "ImportanceDisplay, which takes experts of any kind."
             )
-        labels = [printable_name(name) for name in check_names(estimator, feature_names)]
-        names = check_names_of_experts(estimator, expert_names)
         chosen = check_features("features", features, estimator, feature_names)
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)

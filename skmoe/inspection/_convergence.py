@@ -9,8 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_pyplot
-from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._pipelines import drawn_mixture
 from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, merged, one_axes
 
 # Height of the vertical axis in units of the range of the late lower bounds; the steep first
@@ -113,8 +112,7 @@ class ConvergenceDisplay:
         TypeError
             If the estimator does not end in a mixture of experts.
         """
-        import_pyplot(f"{cls.__name__}.from_estimator")
-        estimator = find_mixture(estimator).mixture
+        estimator = drawn_mixture(cls, estimator).mixture
         traces, converged = estimator.start_traces_, estimator.start_converged_
         lower_bounds, kept = estimator.lower_bounds_, estimator.maxima_.kept
         if not np.array_equal(lower_bounds[: len(traces[kept])], traces[kept]):

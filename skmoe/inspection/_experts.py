@@ -15,9 +15,8 @@ from skmoe._data.checks import check_flag, check_integer
 from skmoe._data.units import encode_units
 from skmoe._inference.labels import default_expert_names
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.inspection._checks import check_names, check_names_of_experts, check_panels, check_table
+from skmoe.inspection._checks import check_panels, check_table
 from skmoe.inspection._grid import (
     ROWS_MARGIN,
     feature_axis,
@@ -25,7 +24,7 @@ from skmoe.inspection._grid import (
     make_grid,
 )
 from skmoe.inspection._leading import expert_effects, leading_feature
-from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._pipelines import drawn_with_names
 from skmoe.inspection._style import (
     LIGHT_GREY,
     colour,
@@ -257,10 +256,8 @@ class ExpertsDisplay:
             between 0 and 1, or if the experts have no predictive distribution for a band (use
             `coverage=None`). Also if a number of points, rows or units is not at least two.
         """
-        import_pyplot(f"{cls.__name__}.from_estimator")
-        estimator, X, note = find_mixture(estimator, X)
-        labels = check_names(estimator, feature_names)
-        names = check_names_of_experts(estimator, expert_names)
+        found = drawn_with_names(cls, estimator, X, feature_names, expert_names)
+        estimator, X, note, labels, names = found
         chosen = check_panels("features", features, estimator, feature_names, most=1)
         check_integer("grid_resolution", grid_resolution, least=2)
         check_flag("adjust", adjust)

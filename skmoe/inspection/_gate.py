@@ -12,11 +12,10 @@ import numpy as np
 from skmoe._data.checks import check_integer
 from skmoe._inference.labels import default_expert_names
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import check_names, check_names_of_experts, check_panels, check_table
+from skmoe.inspection._checks import check_panels, check_table
 from skmoe.inspection._grid import feature_axis, make_grid
 from skmoe.inspection._leading import leading_feature
-from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._pipelines import drawn_with_names
 from skmoe.inspection._style import (
     DARK_GREY,
     beside_marks,
@@ -190,10 +189,8 @@ class GateDisplay:
             features is not numeric. Also if there is not one name for each expert, or the
             resolution is not an integer of at least two.
         """
-        import_pyplot(f"{cls.__name__}.from_estimator")
-        estimator, X, note = find_mixture(estimator, X)
-        labels = check_names(estimator, feature_names)
-        names = check_names_of_experts(estimator, expert_names)
+        found = drawn_with_names(cls, estimator, X, feature_names, expert_names)
+        estimator, X, note, labels, names = found
         if grid_resolution is not None:
             check_integer("grid_resolution", grid_resolution, least=2)
         chosen = check_panels("features", features, estimator, feature_names, most=2)

@@ -13,13 +13,11 @@ from sklearn.utils import Bunch
 from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_integer
 from skmoe._data.rows import index_rows
-from skmoe._inference.labels import printable_name
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_pyplot
 from skmoe.distributions._base import check_random_state
 from skmoe.inspection._checks import check_features, check_names
 from skmoe.inspection._grid import column_at, with_column
-from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._pipelines import drawn_mixture, find_mixture
 from skmoe.inspection._segment_tables import positive_rows
 from skmoe.inspection._style import (
     DARK_GREY,
@@ -172,9 +170,8 @@ class ImportanceDisplay:
             If a feature is unknown, a number is not a positive integer, or the experts have no
             predictive distribution.
         """
-        import_pyplot(f"{cls.__name__}.from_estimator")
-        estimator, X, note = find_mixture(estimator, X)
-        labels = [printable_name(name) for name in check_names(estimator, feature_names)]
+        estimator, X, note = drawn_mixture(cls, estimator, X)
+        labels = check_names(estimator, feature_names)
         check_integer("max_features", max_features, least=1)
         found = permutation_importance_by_part(
             estimator,

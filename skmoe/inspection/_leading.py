@@ -9,7 +9,7 @@ import numpy as np
 
 from skmoe._inference.gate_effects import average_log_odds
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_names
+from skmoe.inspection._checks import names_of_fit
 from skmoe.inspection._grid import column_stds, feature_axis, make_grid
 from skmoe.inspection._targets import one_target
 
@@ -35,7 +35,7 @@ def n_experts_of_start(estimator: Any) -> int:
 def derived_gate_columns(estimator: Any) -> list[str] | None:
     """Names of the columns of the gate if they are derived from the features; otherwise None."""
     names = [str(name) for name in estimator.gate_feature_names_]
-    return None if names == check_names(estimator, None) else names
+    return None if names == names_of_fit(estimator) else names
 
 
 def gate_effects(estimator: Any, X: Any) -> Array | None:

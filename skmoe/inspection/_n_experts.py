@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from skmoe._optional import import_pyplot
 from skmoe.inspection._leading import n_experts_of_start
-from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._pipelines import drawn_mixture
 from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, merged, one_axes
 
 
@@ -101,8 +101,7 @@ class NumberOfExpertsDisplay:
         ValueError
             If its number of experts was given.
         """
-        import_pyplot(f"{cls.__name__}.from_estimator")
-        estimator = find_mixture(estimator).mixture
+        estimator = drawn_mixture(cls, estimator).mixture
         if not hasattr(estimator, "n_experts_tried_"):
             number = getattr(estimator, "n_experts", estimator.n_experts_)
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from skmoe._data.sklearn_adapter import transform_by
@@ -11,6 +12,8 @@ from skmoe._estimators.methods.input_steps import (
     split_at_scalers,
     with_input,
 )
+from skmoe._optional import import_pyplot
+from skmoe.inspection._checks import check_names, check_names_of_experts
 
 # What the features are if a pipeline makes others of those that it is given.
 TRANSFORMED_NOTE = "features are those of the transformed table"
@@ -37,3 +40,22 @@ def find_mixture(estimator: Any, X: Any = None) -> Subject:
     if not others:
         return Subject(view, X)
     return Subject(view, None if X is None else transform_by(others, X), TRANSFORMED_NOTE)
+
+
+def drawn_mixture(display: type, estimator: Any, X: Any = None) -> Subject:
+    """What a display draws; without matplotlib an ImportError before any work."""
+    import_pyplot(f"{display.__name__}.from_estimator")
+    return find_mixture(estimator, X)
+
+
+def drawn_with_names(
+    display: type,
+    estimator: Any,
+    X: Any,
+    feature_names: Sequence[str] | None,
+    expert_names: Sequence[str] | None,
+) -> tuple[Any, Any, str, list[str], list[str]]:
+    """The fields of the same, and printable names of the features and of the experts."""
+    subject = drawn_mixture(display, estimator, X)
+    names = check_names(subject.mixture, feature_names)
+    return *subject, names, check_names_of_experts(subject.mixture, expert_names)

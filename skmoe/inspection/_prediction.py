@@ -11,17 +11,10 @@ from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_flag, check_integer
 from skmoe._data.rows import index_rows
-from skmoe._inference.labels import format_percent, printable_name
+from skmoe._inference.labels import format_percent
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.inspection._checks import (
-    check_names,
-    check_names_of_experts,
-    check_rows,
-    check_table,
-    check_target,
-)
+from skmoe.inspection._checks import check_rows, check_table, check_target
 from skmoe.inspection._decompositions import (
     MIN_GATE_SHOWN,
     class_density,
@@ -29,7 +22,7 @@ from skmoe.inspection._decompositions import (
     row_density,
 )
 from skmoe.inspection._grid import values_of_row
-from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._pipelines import drawn_with_names
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,
@@ -260,10 +253,8 @@ class PredictionDisplay:
             another length than X. Also if the experts have no predictive distribution, if the
             coverage is not between 0 and 1, or if a number is not an integer in its range.
         """
-        import_pyplot(f"{cls.__name__}.from_estimator")
-        estimator, X, note = find_mixture(estimator, X)
-        labels = [printable_name(name) for name in check_names(estimator, feature_names)]
-        names = check_names_of_experts(estimator, expert_names)
+        found = drawn_with_names(cls, estimator, X, feature_names, expert_names)
+        estimator, X, note, labels, names = found
         check_flag("explain", explain)
         coverage = None if coverage is None else check_coverage(coverage)
         max_features = check_integer("max_features", max_features, least=1)
@@ -281,8 +272,8 @@ class PredictionDisplay:
         interval = interval_band(estimator, one_row, index, coverage, given)
         observed: float | None = None
         if y is not None and is_classifier(estimator):
-            found = np.flatnonzero(estimator.classes_ == np.asarray(y).ravel()[row])
-            observed = int(found[0]) if len(found) else None
+            matching = np.flatnonzero(estimator.classes_ == np.asarray(y).ravel()[row])
+            observed = int(matching[0]) if len(matching) else None
         elif y is not None:
             observed = float(observed_target(estimator, y, index)[row])
         labels = [

@@ -12,18 +12,12 @@ from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_flag
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import (
-    check_features,
-    check_names,
-    check_names_of_experts,
-    check_table,
-)
+from skmoe.inspection._checks import check_features, check_table
 from skmoe.inspection._experts import CATEGORY_WIDTH, CLASS_LIMITS, draw_rows
 from skmoe.inspection._gate import GateDisplay, gate_over
 from skmoe.inspection._grid import feature_axis, height_limits, make_grid, rows_to_show
 from skmoe.inspection._leading import expert_effects, leading_feature
-from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._pipelines import drawn_with_names
 from skmoe.inspection._style import (
     colour,
     count_beyond,
@@ -226,10 +220,8 @@ class RegimesDisplay:
             If a feature, the class or the output is missing or unknown, or there is not one name
             for each expert.
         """
-        import_pyplot(f"{cls.__name__}.from_estimator")
-        estimator, X, note = find_mixture(estimator, X)
-        labels = check_names(estimator, feature_names)
-        names = check_names_of_experts(estimator, expert_names)
+        found = drawn_with_names(cls, estimator, X, feature_names, expert_names)
+        estimator, X, note, labels, names = found
         of_gate, of_experts = (
             None if value is None else check_features(name, value, estimator, feature_names, 1)[0]
             for name, value in (("gate_feature", gate_feature), ("features", features))

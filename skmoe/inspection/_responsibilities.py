@@ -13,7 +13,7 @@ from skmoe._inference.unit_responsibilities import UnitResponsibilities
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import check_names_of_experts
-from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._pipelines import drawn_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,
@@ -162,8 +162,7 @@ class ResponsibilitiesDisplay:
         ValueError
             If there is not one name for each expert.
         """
-        import_pyplot(f"{cls.__name__}.from_estimator")
-        estimator, X, _ = find_mixture(estimator, X)
+        estimator, X, _ = drawn_mixture(cls, estimator, X)
         names = check_names_of_experts(estimator, expert_names)
         by_row = {"units": units, "known_experts": known_experts}
         resp = estimator.responsibilities(X, y, offset, **by_row)

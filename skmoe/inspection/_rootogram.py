@@ -12,7 +12,7 @@ from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import CountMixtureDistribution
 from skmoe.inspection._checks import check_table, check_target
-from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._pipelines import drawn_mixture
 from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, legend_above, merged, one_axes
 
 STYLES = ("hanging", "standing", "suspended")
@@ -144,8 +144,7 @@ class RootogramDisplay:
             If the mixture has no distribution of counts, y does not hold one for each row, the
             output is missing or unknown, or an option is invalid.
         """
-        import_pyplot(f"{cls.__name__}.from_estimator")
-        estimator, X, _ = find_mixture(estimator, X)
+        estimator, X, _ = drawn_mixture(cls, estimator, X)
         table = check_table(estimator, X)
         distribution = getattr(estimator, "predict_dist", lambda *_: None)(X, offset)
         if not isinstance(distribution, CountMixtureDistribution):

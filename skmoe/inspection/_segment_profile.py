@@ -9,17 +9,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from skmoe._data.checks import check_flag, check_integer
-from skmoe._inference.labels import counted_noun, format_percent, printable_name
+from skmoe._inference.labels import counted_noun, format_percent
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import (
-    check_features,
-    check_level,
-    check_names,
-    check_names_of_experts,
-    check_targets,
-)
-from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._checks import check_features, check_level, check_targets
+from skmoe.inspection._pipelines import drawn_with_names
 from skmoe.inspection._segment_tables import (
     RATIO_SIGN,
     coefficient_tables,
@@ -258,10 +251,8 @@ class SegmentProfileDisplay:
             for each feature or expert. Also if the level is not between 0 and 1, or `max_features`
             is not a positive integer.
         """
-        import_pyplot(f"{cls.__name__}.from_estimator")
-        estimator, X, note = find_mixture(estimator, X)
-        labels = [printable_name(name) for name in check_names(estimator, feature_names)]
-        names = check_names_of_experts(estimator, expert_names)
+        found = drawn_with_names(cls, estimator, X, feature_names, expert_names)
+        estimator, X, note, labels, names = found
         chosen = check_features("features", features, estimator, feature_names)
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)

@@ -15,7 +15,7 @@ from skmoe._data.censored_targets import point_values
 from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_names, check_table
+from skmoe.inspection._checks import check_table, names_of_fit
 from skmoe.inspection._grid import categories_of, is_numeric, numeric_values
 from skmoe.inspection._leading import gate_log_odds
 from skmoe.inspection._targets import observed_target, target_name
@@ -89,7 +89,7 @@ def profile_columns(
     estimator: Any, rows: Rows, resp: Array, labels: Sequence[str], features: Sequence[int]
 ) -> list[Column]:
     """The columns of some features, with the differences of the means of the experts."""
-    keys = check_names(estimator, None)
+    keys = names_of_fit(estimator)
     columns = []
     for j in features:
         for suffix, values in _columns_of_feature(rows.X, j):
@@ -231,7 +231,7 @@ def _locate_terms(
     if not of_experts:  # no expert has a linear predictor
         return {}
     response = list(dict.fromkeys(term.response for term in of_experts))[position]
-    names = check_names(estimator, None)
+    names = names_of_fit(estimator)
     found = {}
     for k in range(estimator.n_experts_):
         own = [(i, term) for i, term in enumerate(terms) if _concerns(term, estimator, k)]

@@ -135,7 +135,7 @@ def export_text(
       y = ...
     """
     estimator, X, note = find_mixture(estimator, X)
-    names = [printable_name(name) for name in check_names(estimator, feature_names)]
+    names = check_names(estimator, feature_names)
     n_features, n_experts = estimator.n_features_in_, estimator.n_experts_
     if max_features is None:
         max_features = n_features

@@ -156,8 +156,7 @@ def export_html(
         check_numbers_of("the report", target_of_rows)
     subject = find_mixture(estimator, X)
     view = _with_one_inference(subject.mixture)
-    features = [printable_name(name) for name in check_names(view, feature_names)]
-    names = Names(features, check_names_of_experts(view, expert_names))
+    names = Names(check_names(view, feature_names), check_names_of_experts(view, expert_names))
     coverage = check_coverage(coverage)
     check_integer("max_features", max_features, least=1)
     file = check_path(path)
@@ -176,7 +175,7 @@ def export_html(
     name = printable_name(named if isinstance(named, str) and named else "the class")
     rows = positive_rows(view, subject.X, y, sample_weight, offset, units, known_experts)
     resp, shares = responsibilities_of_rows(view, rows)
-    inputs = make_inputs(estimator, X, row, None if subject.note else features)
+    inputs = make_inputs(estimator, X, row, None if subject.note else names.features)
     shown = inputs.strongest(inputs.varying_features(), max_features)
     kept = slice(None) if sample_weight is None else np.flatnonzero(np.asarray(sample_weight) > 0)
     own_rows = rows._replace(X=index_rows(inputs.X, kept))

@@ -120,11 +120,6 @@ class Component(NamedTuple):
     weight: Array
     parameters: tuple[Array, ...]
 
-    @property
-    def atoms(self) -> tuple[Array, ...]:
-        """Values of probability above zero, if there are finitely many."""
-        return self.family.atoms(*self.parameters)
-
 
 def take(components: Sequence[Component], rows: Array) -> list[Component]:
     """Components of chosen rows, of weights and parameters (r,)."""

@@ -94,10 +94,8 @@ def search_score(functions: Any, y: Array, *parameters: Array) -> Array:
     upper tail from y on.
     """
     y = np.asarray(y, dtype=float)
-    edges = _quantiles(functions, parameters)
-    edges = np.broadcast_to(edges, (len(edges), *np.broadcast_shapes(edges.shape[1:], y.shape)))
-    shape = edges.shape[1:]
-    at = np.broadcast_to(np.where(np.isfinite(y), y, 0.0), shape)
+    edges = _quantiles(functions, parameters, y)
+    at = np.broadcast_to(np.where(np.isfinite(y), y, 0.0), edges.shape[1:])
     total = np.maximum(at - edges[-1], 0.0) + np.maximum(edges[0] - at, 0.0)
     for tail, ends in (
         (functions.cdf, np.minimum(edges, at)),
@@ -110,16 +108,16 @@ def search_score(functions: Any, y: Array, *parameters: Array) -> Array:
 
 def search_shortfall(functions: Any, y: Array, *parameters: Array) -> Array:
     """The integral of the distribution function up to y."""
-    edges = _quantiles(functions, parameters)
-    edges = np.broadcast_to(edges, (len(edges), *np.broadcast_shapes(edges.shape[1:], y.shape)))
+    edges = _quantiles(functions, parameters, y)
     ends = np.minimum(edges, y)
     points, factors = integral_points(ends[:-1], ends[1:])
     below = (factors * functions.cdf(points, *parameters)).sum(axis=(0, 1))
     return np.maximum(y - edges[-1], 0.0) + below
 
 
-def _quantiles(functions: Any, parameters: tuple[Array, ...]) -> Array:
-    """Sorted quantiles of both tails, (points, ...)."""
+def _quantiles(functions: Any, parameters: tuple[Array, ...], y: Any = 0.0) -> Array:
+    """Sorted quantiles of both tails, (points, ...), in a shape that is also for y."""
     lower = [functions.quantile(level, *parameters) for level in SCORE_LEVELS]
     upper = [functions.upper_quantile(level, *parameters) for level in SCORE_LEVELS[1:]]
-    return np.stack([*lower[::-1], *upper])
+    edges = np.stack([*lower[::-1], *upper])
+    return np.broadcast_to(edges, (len(edges), *np.broadcast_shapes(edges.shape[1:], np.shape(y))))

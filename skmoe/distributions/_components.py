@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions._component_functions import Block, ComponentFunctions
@@ -23,25 +23,32 @@ class Components:
     functions: ClassVar[ComponentFunctions]
     # Valid parameters for rows of which the expert has no components.
     absent: ClassVar[tuple[float, ...]]
+    # Parameters that move with y, and that are in its units, of families that see y standardised.
+    locations: ClassVar[tuple[str, ...]] = ()
+    scales: ClassVar[tuple[str, ...]] = ()
 
     def expand(self: Any, rows: Array, n_rows: int) -> Any:
         """Components of `n_rows` rows, of which only `rows` are these; the others have weight 0."""
         fills = zip(self, (0.0, *self.absent), strict=True)
         return type(self)(*(expand_rows(values, rows, n_rows, fill) for values, fill in fills))
 
-    def rescale(self, center: Array, scale: Array) -> Self:
+    def rescale(self: Any, center: Array, scale: Array) -> Any:
         """Components of center + scale * y, both of shape (m,), for families that see y so.
 
         Other families see y in its own units: their components stay the same.
         """
-        return self
+        scaled = {name: scale[:, None] * getattr(self, name) for name in self.scales}
+        for name in self.locations:
+            scaled[name] = center[:, None] + scale[:, None] * getattr(self, name)
+        return self._replace(**scaled) if scaled else self
 
-    def shift(self, offset: Array | float) -> Self:
+    def shift(self: Any, offset: Array | float) -> Any:
         """Components of y + offset, for an offset of shape (m, n) or a number.
 
         Components of families that take no offset of a base model stay the same.
         """
-        return self
+        moved = {name: getattr(self, name) + offset for name in self.locations}
+        return self._replace(**moved) if moved else self
 
     def block(self: Any) -> Block:
         """Functions and parameters, rows first."""

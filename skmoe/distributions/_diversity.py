@@ -20,8 +20,9 @@ from skmoe._numerics.quadrature import (
     sum_points,
 )
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import Component, take
+from skmoe.distributions._component_functions import Component, ComponentFunctions, take
 from skmoe.distributions._count_sums import half_mean_difference
+from skmoe.distributions._sums import weighted_sum
 
 # Probabilities of the tails between whose quantiles the integral is split. What is left out beyond
 # the last of them is of the order of its square.
@@ -137,25 +138,18 @@ def _square_difference(
     # Panels of whole units: counts (SUM_ORDER, panels, r), and points between each and the next.
     first, multiples = sum_points(left, np.where(is_whole, right - left, 0.0))
     nodes = 0.5 * (INTEGRAL_NODES.reshape(-1, 1, 1, 1) + 1.0)
-    above = _weighted_sf(counts, first, smooth=True)
-    squares = np.square(_weighted_sf(others, first + nodes) - above)
+    above = weighted_sum(counts, lambda family: family.sf_real, np.maximum(first, 0.0))
+    above = np.where(first < 0.0, 1.0, above)
+    squares = np.square(weighted_sum(others, _sf, first + nodes) - above)
     weights = 0.5 * INTEGRAL_WEIGHTS.reshape(nodes.shape)
     of_units = (multiples * (weights * squares).sum(axis=0)).sum(axis=0)
     # Panels within one unit.
     points, factors = integral_points(left, right)
-    above = _weighted_sf(counts, 0.5 * (left + right))
-    squares = np.square(_weighted_sf(others, points) - above)
+    above = weighted_sum(counts, _sf, 0.5 * (left + right))
+    squares = np.square(weighted_sum(others, _sf, points) - above)
     of_parts = (factors * squares).sum(axis=0)
     return np.asarray(np.where(is_whole, of_units, of_parts).sum(axis=0))
 
 
-def _weighted_sf(components: Sequence[Component], points: Array, smooth: bool = False) -> Array:
-    """Probability above points; of counts that is continued to real numbers from 0 on."""
-    total = np.zeros(points.shape)
-    for family, weight, parameters in components:
-        if smooth:
-            above = family.sf_real(np.maximum(points, 0.0), *parameters)
-            total += weight * np.where(points < 0.0, 1.0, above)
-        else:
-            total += weight * family.sf(points, *parameters)
-    return total
+def _sf(family: ComponentFunctions) -> Callable[..., Array]:
+    return family.sf

@@ -49,26 +49,18 @@ class Search(NamedTuple):
         """The search of chosen rows."""
         return Search(take(self.components, rows), self.level[rows], self.lower)
 
-    def probability(self, points: Array) -> Array:
-        """Probability up to the points, or above them."""
-        if self.lower:
-            return weighted_sum(self.components, lambda family: family.cdf, points)
-        return weighted_sum(self.components, lambda family: family.sf, points)
+    def probability(self, points: Array, *, before: bool = False) -> Array:
+        """Probability up to the points, or above them; or the limit of it from the left."""
+        name = ("cdf" if self.lower else "sf") + "_left" * before
+        return weighted_sum(self.components, lambda family: getattr(family, name), points)
 
-    def is_reached(self, points: Array) -> Array:
-        """Whether the quantile is at most at the points."""
-        probability = self.probability(points)
+    def is_reached(self, points: Array, *, before: bool = False) -> Array:
+        """Whether the quantile is at most at the points, or below them."""
+        probability = self.probability(points, before=before)
+        if self.lower:
+            return probability >= self.level
         # The level of the upper tail has the round-off of 1 - q.
-        level = self.level if self.lower else self.level + LEVEL_ROUND_OFF
-        return probability >= level if self.lower else probability <= level
-
-    def is_reached_below(self, points: Array) -> Array:
-        """Whether the quantile is below the points."""
-        if self.lower:
-            below = weighted_sum(self.components, lambda family: family.cdf_left, points)
-            return below >= self.level
-        above = weighted_sum(self.components, lambda family: family.sf_left, points)
-        return above <= self.level + LEVEL_ROUND_OFF
+        return probability <= self.level + LEVEL_ROUND_OFF
 
 
 def quantiles(components: Sequence[Component], levels: Array) -> Array:
@@ -90,7 +82,8 @@ def quantiles(components: Sequence[Component], levels: Array) -> Array:
 def _quantiles(search: Search) -> Array:
     """One quantile of each row, (r,)."""
     found = np.full(search.level.shape, np.nan)
-    if any(np.isposinf(a).any() for part in search.components for a in part.atoms):
+    atoms = [atom for family, _, own in search.components for atom in family.atoms(*own)]
+    if np.isposinf(atoms).any():
         reached = search.is_reached(np.full(found.shape, LARGEST))
         found = np.where(reached, np.nan, np.inf)
     low, high = _bracket(search)
@@ -139,7 +132,9 @@ def _search_atoms(
             rows = np.flatnonzero(inside & np.isnan(found))
             if len(rows):
                 some, points = search.take(rows), atom[rows]
-                reached, below = some.is_reached(points), some.is_reached_below(points)
+                reached, below = (
+                    some.is_reached(points, before=before) for before in (False, True)
+                )
                 found[rows[reached & ~below]] = points[reached & ~below]
                 high[rows[reached]] = points[reached]
                 low[rows[~reached]] = points[~reached]
@@ -163,7 +158,7 @@ def _search_counts(
         counts, middle = counts[open_], middle[open_]
         reached = some.take(counts).is_reached(middle)
         last[counts[reached]], first[counts[~reached]] = middle[reached], middle[~reached]
-    exact = some.is_reached(last) & ~some.is_reached_below(last) & (last >= 0.0)
+    exact = some.is_reached(last) & ~some.is_reached(last, before=True) & (last >= 0.0)
     found[rows[exact]] = last[exact]
     low[rows] = np.where(first >= 0.0, np.maximum(low[rows], first), low[rows])
     high[rows] = np.minimum(high[rows], np.where(last >= 0.0, last, np.inf))

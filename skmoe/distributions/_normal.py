@@ -11,7 +11,6 @@ from scipy.special import log_ndtr, ndtr, ndtri
 
 from skmoe._numerics.normal_mixtures import (
     density_parts,
-    log_total,
     lower_quantile,
     mean_distance,
     nearest_mode,
@@ -22,7 +21,7 @@ from skmoe.distributions._base import RowMixtures, check_shapes, check_weights
 from skmoe.distributions._component_functions import Block, ComponentFunctions
 from skmoe.distributions._components import Components
 from skmoe.distributions._joint import JointComponents
-from skmoe.distributions._sums import flat_block
+from skmoe.distributions._sums import log_weighted_sum
 
 
 def _draw(rng: np.random.RandomState, means: Array, stds: Array) -> Array:
@@ -90,15 +89,8 @@ class NormalComponents(_NormalFields, Components):
 
     functions: ClassVar[ComponentFunctions] = NORMAL
     absent: ClassVar[tuple[float, ...]] = (0.0, 1.0)
-
-    def rescale(self, center: Array, scale: Array) -> NormalComponents:
-        """Components of the target in its own units, center + scale * y, both of shape (m,)."""
-        mean = center[:, None] + scale[:, None] * self.mean
-        return NormalComponents(self.weight, mean, scale[:, None] * self.std)
-
-    def shift(self, offset: Array | float) -> NormalComponents:
-        """Components of y + offset, for an offset of shape (m, n) or a number."""
-        return self._replace(mean=self.mean + offset)
+    locations: ClassVar[tuple[str, ...]] = ("mean",)
+    scales: ClassVar[tuple[str, ...]] = ("std",)
 
 
 class MixtureDistribution(RowMixtures):
@@ -156,7 +148,13 @@ class MixtureDistribution(RowMixtures):
         self.means = np.asarray(means, dtype=float)
         self.stds = np.asarray(stds, dtype=float)
         self.correlations = None if correlations is None else np.asarray(correlations, dtype=float)
-        _check_components(self.weights, self.means, self.stds)
+        check_shapes(self.weights, self.means)
+        if self.stds.shape != self.means.shape or not (self.stds > 0.0).all():
+            raise ValueError(
+                f"stds must be positive and have the shape of means, {self.means.shape}; got "
+                f"{self.stds.shape}."
+            )
+        check_weights(self.weights)
 
     @property
     def _blocks(self) -> Sequence[Block]:
@@ -181,12 +179,7 @@ class MixtureDistribution(RowMixtures):
     # --- densities ---
 
     def _logpdf(self, points: Array) -> Array:
-        # Absent components have weight zero; what is not a number stays so.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return log_total(
-                np.log(weight) - np.log(std) - 0.5 * (LOG_2PI + ((points - mean) / std) ** 2)
-                for _, weight, (mean, std) in self._components()
-            )
+        return log_weighted_sum(self._components(), lambda family: family.log_pdf, points)
 
     # --- quantiles ---
 
@@ -202,7 +195,8 @@ class MixtureDistribution(RowMixtures):
 
     def _flat(self) -> tuple[Array, ...]:
         """Weights and parameters with rows and outputs as one axis, each (K, n * m)."""
-        return flat_block(self.weights, self._blocks[0])
+        parts = ((weight, *own) for _, weight, own in self._flat_components())
+        return tuple(np.stack(values) for values in zip(*parts, strict=True))
 
     @property
     @underflow_to_zero
@@ -237,12 +231,3 @@ class MixtureDistribution(RowMixtures):
                 spread = np.hypot(std, other_std)
                 total = total - weight * other_weight * mean_distance(mean - other_mean, spread)
         return np.asarray(total)
-
-
-def _check_components(weights: Array, means: Array, stds: Array) -> None:
-    check_shapes(weights, means)
-    if stds.shape != means.shape or not (stds > 0.0).all():
-        raise ValueError(
-            f"stds must be positive and have the shape of means, {means.shape}; got {stds.shape}."
-        )
-    check_weights(weights)

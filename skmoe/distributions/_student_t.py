@@ -207,12 +207,5 @@ class StudentTComponents(_StudentTFields, Components):
 
     functions: ClassVar[ComponentFunctions] = STUDENT_T
     absent: ClassVar[tuple[float, ...]] = (0.0, 1.0, 3.0)
-
-    def rescale(self, center: Array, scale: Array) -> StudentTComponents:
-        """Components of the target in its own units, center + scale * y, both of shape (m,)."""
-        mean = center[:, None] + scale[:, None] * self.mean
-        return self._replace(mean=mean, scale=scale[:, None] * self.scale)
-
-    def shift(self, offset: Array | float) -> StudentTComponents:
-        """Components of y + offset, for an offset of shape (m, n) or a number."""
-        return self._replace(mean=self.mean + offset)
+    locations: ClassVar[tuple[str, ...]] = ("mean",)
+    scales: ClassVar[tuple[str, ...]] = ("scale",)

@@ -8,7 +8,7 @@ import numpy as np
 
 from skmoe._numerics.normal_mixtures import log_total
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import Block, Component, ComponentFunctions
+from skmoe.distributions._component_functions import Component, ComponentFunctions
 
 # A function of points and parameters, by the family that it belongs to.
 FamilyFunction = Callable[[ComponentFunctions], Callable[..., Array]]
@@ -32,15 +32,3 @@ def log_weighted_sum(
             np.log(weight) + function(family)(points, *parameters)
             for family, weight, parameters in components
         )
-
-
-def flat_block(weights: Array, block: Block) -> tuple[Array, ...]:
-    """Weights (n, K) and parameters with rows and outputs as one axis, each (K, n * m)."""
-    n_outputs = 1 if block.parameters[0].ndim == 2 else block.parameters[0].shape[2]
-    repeated = np.repeat(weights.T, n_outputs, axis=1)
-    shape = *weights.shape, n_outputs
-    parameters = (
-        np.moveaxis(values.reshape(shape), 1, 0).reshape(repeated.shape)
-        for values in block.parameters
-    )
-    return repeated, *parameters

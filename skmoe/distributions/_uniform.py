@@ -95,12 +95,4 @@ class UniformComponents(_UniformFields, Components):
 
     functions: ClassVar[ComponentFunctions] = UNIFORM
     absent: ClassVar[tuple[float, ...]] = (0.0, 1.0)
-
-    def rescale(self, center: Array, scale: Array) -> UniformComponents:
-        """Components of the target in its own units, center + scale * y, both of shape (m,)."""
-        low, high = (center[:, None] + scale[:, None] * end for end in (self.low, self.high))
-        return self._replace(low=low, high=high)
-
-    def shift(self, offset: Array | float) -> UniformComponents:
-        """Components of y + offset, for an offset of shape (m, n) or a number."""
-        return self._replace(low=self.low + offset, high=self.high + offset)
+    locations: ClassVar[tuple[str, ...]] = ("low", "high")

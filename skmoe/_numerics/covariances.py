@@ -6,8 +6,6 @@ coordinates do not depend on the units of the variables, except for constants.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 from skmoe._numerics.typing import TINY, Array
@@ -16,19 +14,12 @@ from skmoe._numerics.typing import TINY, Array
 MAX_CORRELATION = 1.0 - 1e-12
 
 
-@lru_cache(maxsize=64)
-def pairs(n_variables: int) -> tuple[Array, Array]:
-    """Indices of both variables of each pair, (P,)."""
-    first, second = np.triu_indices(n_variables, 1)
-    return first, second
-
-
 def correlation_matrix(fisher_z: Array, n_variables: int) -> Array:
     """Correlation matrices (..., m, m) from Fisher's z (..., P)."""
     matrix = np.broadcast_to(
         np.eye(n_variables), (*fisher_z.shape[:-1], *(n_variables,) * 2)
     ).copy()
-    first, second = pairs(n_variables)
+    first, second = np.triu_indices(n_variables, 1)
     matrix[..., first, second] = matrix[..., second, first] = np.tanh(fisher_z)
     return matrix
 
@@ -43,7 +34,7 @@ def covariance_matrix(log_variance: Array, fisher_z: Array) -> Array:
 def covariance_coordinates(covariance: Array) -> tuple[Array, Array]:
     """Log variances (..., m) and Fisher's z (..., P) of covariance matrices (..., m, m)."""
     variance = np.maximum(np.diagonal(covariance, axis1=-2, axis2=-1), TINY)
-    first, second = pairs(variance.shape[-1])
+    first, second = np.triu_indices(variance.shape[-1], 1)
     scale = np.sqrt(variance[..., first]) * np.sqrt(variance[..., second])
     correlation = np.clip(covariance[..., first, second] / scale, -MAX_CORRELATION, MAX_CORRELATION)
     return np.log(variance), np.arctanh(correlation)
@@ -79,7 +70,7 @@ def least_eigenvalue(covariance: Array, floor: Array) -> Array:
 def covariance_derivatives(log_variance: Array, fisher_z: Array) -> tuple[Array, Array]:
     """First (T, m, m) and second (T, T, m, m) derivatives of a covariance by its T coordinates."""
     covariance, n_variables = covariance_matrix(log_variance, fisher_z), len(log_variance)
-    first, second = pairs(n_variables)
+    first, second = np.triu_indices(n_variables, 1)
     size = n_variables + len(first)
     unit = np.eye(n_variables)
     share = 0.5 * (unit[:, :, None] + unit[:, None, :])  # of a log variance in each entry

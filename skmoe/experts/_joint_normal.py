@@ -18,9 +18,6 @@ from skmoe._numerics.covariances import (
     with_least_eigenvalue,
 )
 from skmoe._numerics.evidence import Slopes, ridge_slopes, without_dropped
-from skmoe._numerics.linalg import (
-    weighted_column_sums,
-)
 from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
@@ -201,16 +198,6 @@ class JointNormalExperts(NormalExperts):
 
     # --- EM ---
 
-    def statistics(self, params: Any, design: Any, y: Array, resp: Array) -> LinearStatistics:
-        """Sums of the residuals and of their products."""
-        residual = self._residuals(params, design, y)
-        weighted = resp[:, None, :] * residual
-        return LinearStatistics(
-            resp.sum(axis=1),
-            weighted_column_sums(weighted, split_offset(design)[0]),
-            weighted @ np.swapaxes(residual, 1, 2),
-        )
-
     def _products(self, first: Array, second: Array) -> Array:
         products = first @ np.swapaxes(second, 1, 2)
         return 0.5 * (products + np.swapaxes(products, 1, 2))
@@ -324,19 +311,6 @@ class JointNormalExperts(NormalExperts):
         squares = tuple(tuple((units * of_expert).tolist()) for of_expert in self.predictor_squares)
         rescaled = NormalExperts.rescale(replace(self, predictor_squares=()), y_map)
         return replace(rescaled, predictor_squares=squares)
-
-    def rescale_surrogate(
-        self, statistics: LinearStatistics, hessian: Array, x_map: Array, y_map: Any
-    ) -> tuple[LinearStatistics, Array]:
-        """Sums for rescaled rows."""
-        weight, cross, products = statistics
-        if y_map is not None and self.standardizes_target:
-            slope, shift = np.diag(y_map.slope), y_map.shift[:, None]
-            mixed = slope @ cross[..., -1:] @ shift.T
-            products = slope @ products @ slope + mixed + np.swapaxes(mixed, 1, 2)
-            products = products + weight[:, None, None] * (shift @ shift.T)
-            cross = slope @ cross + shift * hessian[:, None, -1, :]
-        return LinearStatistics(weight, cross @ x_map.T, products), x_map @ hessian @ x_map.T
 
 
 def _information(

@@ -40,6 +40,10 @@ class LinearStatistics(NamedTuple):
 class NormalExperts(GeneralizedLinearExperts):
     """Experts with normal noise, whose M-step is closed: outputs are independent, or are not."""
 
+    def _residuals(self, params: Any, design: Design, y: Array) -> Array:
+        """Residuals, (K, m, n)."""
+        return y - linear_predictor(params.coef, design)
+
     @abstractmethod
     def _products(self, first: Array, second: Array) -> Array:
         """Sums over the last axis of the products of arrays (K, m, r), as squares of residuals."""
@@ -51,6 +55,13 @@ class NormalExperts(GeneralizedLinearExperts):
     @abstractmethod
     def _with_scale(self, params: Any, squares: Array, rows: Array) -> Any:
         """Parameters with the scale of given squares of `rows` (K, m) rows."""
+
+    def statistics(self, params: Any, design: Design, y: Array, resp: Array) -> LinearStatistics:
+        """Sums of the residuals and of their products."""
+        residual = self._residuals(params, design, y)
+        weighted = resp[:, None, :] * residual
+        gradient = weighted_column_sums(weighted, split_offset(design)[0])
+        return LinearStatistics(resp.sum(axis=1), gradient, self._products(weighted, residual))
 
     def hessian(self, params: Any, design: Design, y: Array, resp: Array) -> Any:
         """Gram matrices of the rows of each expert, which all outputs share, (K, d, d)."""
@@ -102,6 +113,20 @@ class NormalExperts(GeneralizedLinearExperts):
         gradient = statistics.gradient - params.coef @ hessian
         reduction = self._products(params.coef, statistics.gradient + gradient)
         return LinearStatistics(statistics.weight, gradient, statistics.residual_ss - reduction)
+
+    def rescale_surrogate(
+        self, statistics: LinearStatistics, hessian: Array, x_map: Array, y_map: Any
+    ) -> tuple[LinearStatistics, Array]:
+        """Sums for rescaled rows."""
+        weight, gradient, squares = statistics
+        if y_map is not None and self.standardizes_target:
+            slope, shift = y_map.slope[None, :, None], y_map.shift[None, :, None]
+            of_shift = np.multiply.outer(weight, self._products(shift, shift)[0])
+            mixed = 2.0 * self._products(slope * gradient[..., -1:], shift)
+            squares = self._products(slope, slope) * squares + mixed + of_shift
+            gradient = slope * gradient + shift * hessian[:, None, -1, :]
+        rescaled = LinearStatistics(weight, gradient @ x_map.T, squares)
+        return rescaled, x_map @ hessian @ x_map.T
 
 
 @dataclass(frozen=True)
@@ -173,22 +198,14 @@ class LinearExperts(NormalExperts):
         """The experts as they are."""
         return self
 
-    def statistics(
-        self, params: GeneralizedLinearParams, design: Design, y: Array, resp: Array
-    ) -> LinearStatistics:
+    def statistics(self, params: Any, design: Design, y: Array, resp: Array) -> LinearStatistics:
         """Sums of the residuals; of censored y those of other families."""
         if has_bounds(y):
             return self.with_bounds().statistics(params, design, y, resp)
-        residual = y - linear_predictor(params.coef, design)
-        weighted = resp[:, None, :] * residual
-        return LinearStatistics(
-            resp.sum(axis=1),
-            weighted_column_sums(weighted, design),
-            np.einsum("kmn,kmn->km", weighted, residual),
-        )
+        return super().statistics(params, design, y, resp)
 
     def _products(self, first: Array, second: Array) -> Array:
-        return (first * second).sum(axis=-1)
+        return np.einsum("kmn,kmn->km", first, second)
 
     def _posterior_squares(self, params: Any, squares: Array) -> Array:
         constants = self._constants(params)
@@ -204,18 +221,3 @@ class LinearExperts(NormalExperts):
         attributes = super().attributes(params, units)
         del attributes["families_"]  # which experts with a choice of families have
         return attributes
-
-    # --- streams ---
-
-    def rescale_surrogate(
-        self, statistics: LinearStatistics, hessian: Array, x_map: Array, y_map: Any
-    ) -> tuple[LinearStatistics, Array]:
-        """Sums for rescaled rows."""
-        weight, cross, square = statistics
-        slope, shift = y_map.slope, y_map.shift
-        square = (
-            slope**2 * square + 2.0 * slope * shift * cross[..., -1] + shift**2 * weight[:, None]
-        )
-        cross = slope[:, None] * cross + shift[:, None] * hessian[:, None, -1, :]
-        rescaled = LinearStatistics(weight, cross @ x_map.T, square)
-        return rescaled, x_map @ hessian @ x_map.T

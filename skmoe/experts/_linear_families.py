@@ -10,13 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
-from skmoe._numerics.arrowhead import (
-    OWN_SLOPES,
-    are_exchangeable,
-    n_sharing,
-    of_holders,
-    slope_holders,
-)
+from skmoe._numerics.arrowhead import n_sharing, of_holders, slope_holders
 from skmoe._numerics.evidence import without_dropped
 from skmoe._numerics.linalg import ridge_diagonal
 from skmoe._numerics.offset_design import offset_predictor
@@ -152,14 +146,12 @@ class LinearFamilies(FamilyTargets):
             return "its dispersions depend on features"
         if capability is SupportsReordering and len(self.families) > 1:
             return "its experts have families of their own, in the order of the list"
-        if capability is SupportsReordering and not are_exchangeable(self.slopes):
-            return OWN_SLOPES
         no_function = any(family.link == "logit" for family in self.families)
         if capability is SupportsONNX and (no_function or np.inf in self._atoms):
             return "its mean is not an exponential or a linear function"
         if capability is SupportsONNX and any(map(self._has_varying_mean, self.families)):
             return "its mean depends on a dispersion that varies with features"
-        return ""
+        return super().limitation(capability)
 
     def _has_varying_mean(self, family: Family) -> bool:
         """Whether the mean depends on a dispersion that depends on features."""
@@ -353,22 +345,25 @@ class LinearFamilies(FamilyTargets):
             logs[0] = np.clip(logs[0], low, high)
         return logs
 
-    def _predictor_of(self, params: GeneralizedLinearParams, k: int, design: Any) -> Array:
-        """Linear predictor of one expert, (m, n)."""
-        bound, predictor = self._family(k).max_predictor, offset_predictor(params.coef[k], design)
-        return np.clip(predictor, -bound, bound) if bound < np.inf else predictor
+    def _of_expert(
+        self, params: GeneralizedLinearParams, k: int, design: Any
+    ) -> tuple[Family, Any, Any]:
+        """Family of one expert, its linear predictor (m, n) and its log dispersions."""
+        group, predictor = self._group_of(k), offset_predictor(params.coef[k], design)
+        bound = group.family.max_predictor
+        if bound < np.inf:
+            predictor = np.clip(predictor, -bound, bound)
+        return group.family, predictor, self._log_dispersion(group, params, design)
 
     def mean_of(self, params: GeneralizedLinearParams, k: int, design: Any) -> Array:
         """Mean of one expert, (m, n)."""
-        group = self._group_of(k)
-        log_dispersion = self._log_dispersion(group, params, design)
-        return group.family.mean(self._predictor_of(params, k, design), log_dispersion)
+        family, *at = self._of_expert(params, k, design)
+        return family.mean(*at)
 
     def components(self, params: GeneralizedLinearParams, k: int, design: Any) -> Any:
         """The distribution of one expert, as a mixture of one component."""
-        group = self._group_of(k)
-        log_dispersion = self._log_dispersion(group, params, design)
-        return group.family.components(self._predictor_of(params, k, design), log_dispersion)
+        family, *at = self._of_expert(params, k, design)
+        return family.components(*at)
 
     # --- the prior, and the parameters that it allows ---
 

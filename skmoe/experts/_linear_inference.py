@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -171,10 +170,6 @@ class LinearInference(LinearFamilies):
         )
         return params.coef.shape[1] * (int(is_counted.sum()) + n_dispersions)
 
-    def with_slopes(self, slopes: tuple[tuple[int, ...], ...]) -> Any:
-        """The experts with given slopes."""
-        return replace(self, slopes=slopes)
-
     def coordinate_holders(self, params: GeneralizedLinearParams) -> Array:
         """The expert that has each coordinate, the first of those that share it, or -1, (K, P)."""
         constants, numbers = self._constants(params), np.arange(len(params.coef))[:, None]
@@ -224,15 +219,11 @@ class LinearInference(LinearFamilies):
 
     def score_rows(self, params: GeneralizedLinearParams, k: int, design: Any, y: Array) -> Array:
         """Gradient of the log density in coefficients and log dispersions for each row, (P, n)."""
-        group, matrix = self._group_of(k), split_offset(design)[0]
-        family, target = observed(group.family, y)
-        gradient = family.gradient(
-            target,
-            self._predictor_of(params, k, design),
-            self._log_dispersion(group, params, design),
-        )
+        (own, *at), matrix = self._of_expert(params, k, design), split_offset(design)[0]
+        family, target = observed(own, y)
+        gradient = family.gradient(target, *at)
         dispersion = np.zeros((params.log_dispersion.shape[-1], *y.shape))
-        positions, numbers, factors = self.layout.derivatives(group.family, design)
+        positions, numbers, factors = self.layout.derivatives(own, design)
         dispersion[positions] = gradient[1 + numbers] * factors[:, None]
         slopes = gradient[0][:, None] * matrix.T
         return np.concatenate(
@@ -243,17 +234,13 @@ class LinearInference(LinearFamilies):
         self, params: GeneralizedLinearParams, k: int, design: Any, y: Array, weight: Array
     ) -> Array:
         """Negative Hessian of the weighted log density of one expert, (P, P)."""
-        group, matrix = self._group_of(k), split_offset(design)[0]
-        family, target = observed(group.family, y)
-        hessian = -weight * family.hessian(
-            target,
-            self._predictor_of(params, k, design),
-            self._log_dispersion(group, params, design),
-        )
+        (own, *at), matrix = self._of_expert(params, k, design), split_offset(design)[0]
+        family, target = observed(own, y)
+        hessian = -weight * family.hessian(target, *at)
         n_outputs, n_columns = params.coef.shape[1:]
         size = n_outputs * n_columns
         information = np.zeros((size + params.log_dispersion[k].size,) * 2)
-        positions, numbers, factors = self.layout.derivatives(group.family, design)
+        positions, numbers, factors = self.layout.derivatives(own, design)
         for output in range(n_outputs):
             slopes = slice(output * n_columns, (output + 1) * n_columns)
             others = self._coordinates_of(positions, output, params)

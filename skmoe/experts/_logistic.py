@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from skmoe._data.checks import check_integer, check_real
-from skmoe._numerics.arrowhead import (
-    OWN_SLOPES,
-    are_exchangeable,
-    joint_covariances,
-    n_sharing,
-    of_holders,
-    slope_holders,
-)
+from skmoe._numerics.arrowhead import joint_covariances, n_sharing, of_holders
 from skmoe._numerics.evidence import Slopes, joint_slopes, slope_penalty, without_dropped
 from skmoe._numerics.linalg import (
     factorize_ridge,
@@ -37,7 +30,7 @@ from skmoe._numerics.multinomial import (
 from skmoe._numerics.probability import log_softmax, softmax_of_classes
 from skmoe._numerics.signed_steps import constrained_steps, with_signs
 from skmoe._numerics.typing import Alpha, Array, Design
-from skmoe.protocols import Block, Experts, LinearPredictor, SupportsReordering
+from skmoe.protocols import Block, Experts, LinearPredictor
 from skmoe.protocols._softmax import SoftmaxPart
 
 
@@ -161,20 +154,6 @@ class LogisticExperts(SoftmaxPart, Experts):
         return factorize_ridge(matrices, np.tile(ridge, basis.shape[1]))
 
     # --- slopes that experts share or lack, and signs of the slopes of log odds, of two classes ---
-
-    def with_slopes(self, slopes: tuple[tuple[int, ...], ...]) -> Any:
-        """The experts with given slopes."""
-        return replace(self, slopes=slopes)
-
-    def limitation(self, capability: type) -> str:
-        """Experts with slopes of their own keep their order."""
-        if capability is SupportsReordering and not are_exchangeable(self.slopes):
-            return OWN_SLOPES
-        return ""
-
-    def slope_holders(self, n_experts: int, n_columns: int) -> Array:
-        """Those of the slopes, which are the same for all classes."""
-        return slope_holders(self.slopes, np.ones(n_experts, dtype=bool), n_columns)
 
     def coordinate_holders(self, params: LogisticParams) -> Array:
         """The expert that has each contrast, the first of those that share it, or -1, (K, P)."""

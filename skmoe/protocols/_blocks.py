@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from skmoe._numerics.covariances import covariance_coordinates
 from skmoe._numerics.typing import Array
 
 # Links under which the exponential of a slope is a ratio: of means, or of odds.
@@ -231,15 +232,11 @@ class Correlation(Dispersion):
 
     def numbers(self, attributes: Mapping[str, Any], n_parts: int) -> Array:
         """Correlations from the fitted covariances, (K, P)."""
-        covariance = np.asarray(attributes[self.attribute])
-        std = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-        correlation = covariance / (std[:, :, None] * std[:, None, :])
-        first, second = np.triu_indices(std.shape[1], 1)
-        return np.asarray(correlation[:, first, second])
+        return np.asarray(np.tanh(self.values(attributes, n_parts, np.empty(0))[..., 0]))
 
     def values(self, attributes: Mapping[str, Any], n_parts: int, columns: Array) -> Array:
         """Fisher's z from the fitted attributes, (K, P, 1)."""
-        return np.arctanh(self.numbers(attributes, n_parts))[..., None]
+        return covariance_coordinates(np.asarray(attributes[self.attribute]))[1][..., None]
 
     def n_coordinates(self, n_responses: int, n_columns: int) -> int:
         """Number of coordinates: one for each pair of outputs."""

@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from skmoe._numerics.arrowhead import OWN_SLOPES, are_exchangeable, slope_holders
 from skmoe._numerics.signed_steps import is_held
 from skmoe._numerics.typing import Array, Design
 from skmoe.protocols._blocks import Block, LinearPredictor
+from skmoe.protocols._capabilities import SupportsReordering
 from skmoe.protocols._part import Part
 
 
@@ -45,7 +47,9 @@ class Experts(Part):
     explains_mean: ClassVar[bool] = True
     # Fields of the parameters without coefficients, such as fitted estimators.
     other_params: ClassVar[tuple[str, ...]] = ()
-    # For each expert numbers of its slopes, as `with_slopes` has them.
+    # A field of families whose experts may share slopes, or lack some. For each expert it has a
+    # number for each column of the design matrix but the last: equal numbers in a column are one
+    # slope, and -1 is none. () where each expert has all slopes for itself.
     slopes: tuple[tuple[int, ...], ...] = ()
 
     # --- facts, which a class may give as class variables ---
@@ -144,6 +148,14 @@ class Experts(Part):
         """
 
     # --- defaults ---
+
+    def limitation(self, capability: type) -> str:
+        """The reason why this instance lacks a capability whose methods it has; "" if it has it.
+
+        Default: experts that have slopes of their own keep their order.
+        """
+        is_kept = capability is SupportsReordering and not are_exchangeable(self.slopes)
+        return OWN_SLOPES if is_kept else ""
 
     def at(self, params: Any, design: Design, y: Array) -> Any:
         """The family for one E-step at these rows and parameters; it may keep what it has computed.
@@ -254,21 +266,13 @@ class Experts(Part):
         """
         return resp
 
-    def with_slopes(self, slopes: tuple[tuple[int, ...], ...]) -> Any:
-        """The family in which experts share slopes, or lack some. Default: they cannot.
-
-        `slopes` has a row for each expert, with a number for each column of the design matrix but
-        the last: equal numbers in a column are one slope, and -1 is none.
-        """
-        return self
-
     def slope_holders(self, n_experts: int, n_columns: int) -> Array:
         """The expert that has each coefficient of the predictor of the mean, (K, d).
 
-        It is the first of those that share a slope, and -1 where an expert has none. Default: each
-        expert has its own.
+        It is the first of those that share a slope, and -1 where an expert has none. Default: the
+        holders of `slopes`.
         """
-        return np.tile(np.arange(n_experts)[:, None], n_columns)
+        return slope_holders(self.slopes, np.ones(n_experts, dtype=bool), n_columns)
 
     def coordinate_holders(self, params: Any) -> Array:
         """The expert that has each coordinate of inference, (K, P), as `slope_holders` has them."""

@@ -354,14 +354,12 @@ def _make_experts(
             params.task.estimates(init_data, names, noise_variance)
         )
         experts = experts.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
-        if data.slopes:
-            experts = experts.with_slopes(data.slopes)
-        if data.dispersion_columns:
-            experts = experts.with_options({"dispersion_columns": data.dispersion_columns})
         n_classes = len(data.attributes.get("classes_", ()))
         if data.signs and n_classes > 2:
             check_conflicts({SIGNS: SIGNS, "more than two classes": f"{n_classes} classes"})
-        experts = experts.with_options({"signs": data.signs})
+        own = {"slopes": data.slopes, "dispersion_columns": data.dispersion_columns}
+        own = {option: values for option, values in own.items() if values}
+        experts = experts.with_options(own | {"signs": data.signs})
         return experts
     assert params.estimators is not None
     estimators, routes = params.estimators, data.routes

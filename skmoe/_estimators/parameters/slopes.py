@@ -23,7 +23,7 @@ class ExpertColumns(NamedTuple):
     """Columns of X on which means or dispersions of experts depend."""
 
     columns: Array | None  # in the design matrix of the experts; None for all
-    # Numbers of the slopes there, as `Experts.with_slopes` has them: () where each expert has its
+    # Numbers of the slopes there, as `Experts.slopes` has them: () where each expert has its
     # own slope of each column.
     slopes: tuple[tuple[int, ...], ...]
     of_dispersion: tuple[int, ...]  # those of the columns on which dispersions depend

@@ -23,7 +23,7 @@ from skmoe._estimators.parameters.conflicts import (
 )
 from skmoe._estimators.parameters.parameters import check_verbose
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
-from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatio, LikelihoodRatioTest
+from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest
 from skmoe._estimators.selection.nested import likelihood_ratio
 from skmoe._inference.monte_carlo import SequentialRule, draw_sequentially
 from skmoe._inference.n_experts_result import NExpertsTest
@@ -185,18 +185,28 @@ def n_experts_test(
     seed = int(generator.randint(np.iinfo(np.int32).max))
     null = test.fit_null(data, seed)
     observed = test.ratio(null, data, seed)
-    _warn_observed(observed, test)
+    if not observed.converged:
+        warn_user(
+            f"EM did not converge in max_iter={test.options['max_iter']} iterations on the data: "
+            "the statistics may be too small. Increase max_iter.",
+            ConvergenceWarning,
+        )
     rule = SequentialRule(observed.statistic, n_exceedances)
     replicates = draw_sequentially(
         partial(test.replicate, null, data),
         np.random.SeedSequence(seed).spawn(n_bootstrap),
         rule,
         n_jobs,
-        partial(_print_progress, n_bootstrap, observed.statistic) if verbose else _print_nothing,
+        partial(_print_progress, n_bootstrap, observed.statistic) if verbose else None,
     )
     statistics = np.array([replicate.statistic for replicate in replicates])
     n_failed = sum(replicate.is_failed for replicate in replicates)
-    _warn_failed(n_failed, len(replicates))
+    if n_failed > MAX_FAILED_FRACTION * len(replicates):
+        warn_user(
+            f"In {n_failed} of {len(replicates)} bootstrap samples no fit of one more expert has a "
+            "likelihood as large as without it; their statistics count as 0, which may make the "
+            "p-value too small. Increase n_init, or use smaller penalties.",
+        )
     return NExpertsTest(
         test.n_experts,
         np.array(observed.log_likelihoods),
@@ -267,29 +277,6 @@ def _print_progress(n_bootstrap: int, statistic: float, n_drawn: int, n_larger: 
         f"{n_drawn} of at most {n_bootstrap} bootstrap samples: {n_larger} with a statistic of at "
         f"least {statistic:.4g}"
     )
-
-
-def _print_nothing(n_drawn: int, n_larger: int) -> None:
-    """No progress is shown."""
-
-
-def _warn_observed(observed: LikelihoodRatio, test: LikelihoodRatioTest) -> None:
-    """Warn of fits to the data that have not converged."""
-    if not observed.converged:
-        warn_user(
-            f"EM did not converge in max_iter={test.options['max_iter']} iterations on the data: "
-            "the statistics may be too small. Increase max_iter.",
-            ConvergenceWarning,
-        )
-
-
-def _warn_failed(n_failed: int, n_drawn: int) -> None:
-    if n_failed > MAX_FAILED_FRACTION * n_drawn:
-        warn_user(
-            f"In {n_failed} of {n_drawn} bootstrap samples no fit of one more expert has a "
-            "likelihood as large as without it; their statistics count as 0, which may make the "
-            "p-value too small. Increase n_init, or use smaller penalties.",
-        )
 
 
 def n_experts_table(

@@ -59,13 +59,13 @@ def draw_sequentially(
     seeds: Sequence[np.random.SeedSequence],
     rule: SequentialRule,
     n_jobs: int | None,
-    on_progress: Callable[[int, int], None],
+    on_progress: Callable[[int, int], None] | None,
 ) -> list[Replicate]:
     """Replicates of the seeds in their order, up to the one after which the test stops.
 
-    `on_progress` is called with the number of replicates, and of those as large as the observed
-    statistic. The replicates do not depend on `n_jobs`: those that other jobs have drawn after the
-    test stops are dropped.
+    `on_progress`, if any, is called with the number of replicates, and of those as large as the
+    observed statistic. The replicates do not depend on `n_jobs`: those that other jobs have drawn
+    after the test stops are dropped.
     """
     drawn: list[Replicate] = []
     with Parallel(n_jobs=n_jobs) as workers:
@@ -75,7 +75,8 @@ def draw_sequentially(
             drawn += workers(delayed(draw)(seed) for seed in batch)
             end = rule.stops_after([replicate.statistic for replicate in drawn])
             drawn = drawn[:end]
-            on_progress(len(drawn), rule.count([replicate.statistic for replicate in drawn]))
+            if on_progress is not None:
+                on_progress(len(drawn), rule.count([replicate.statistic for replicate in drawn]))
             if end is not None:
                 break
     return drawn

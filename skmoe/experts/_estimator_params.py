@@ -31,21 +31,18 @@ class EstimatorParams(NamedTuple):
     models: tuple[tuple[Any, ...], ...]  # of each expert; their predictions are averaged
     log_variance: Array  # (K, m); NaN for experts with their own density
     # Means (K, m, n) or class probabilities (K, C, n); None after the fit.
-    oof_predictions: Array | None
-    oof_log_density: Array | None  # (K, n); zero for experts without their own density
+    oof_predictions: Any
+    oof_log_density: Any  # (K, n); zero for experts without their own density
     resp_at_last_fit: Array | None  # responsibilities (K, n) at the last refit, accepted or not
     last_resp: Array | None = None  # responsibilities (K, n) of the last M-step
     waits: Array | None = None  # experts (K,) that are refitted only when all have settled
     # Of densities of stacked models around their means, (K,), and their out-of-fold log densities
     # at each possible spread, (S, n) of each model; None after the fit.
     spread: Array | None = None
-    at_spreads: tuple[Array, ...] | None = None
+    at_spreads: Any = None
 
     def of_rows(self, index: Array) -> EstimatorParams:
         """Stacked models with their out-of-fold predictions of some rows."""
-        assert self.oof_predictions is not None
-        assert self.oof_log_density is not None
-        assert self.at_spreads is not None
         return self._replace(
             oof_predictions=self.oof_predictions[..., index],
             oof_log_density=self.oof_log_density[:, index],

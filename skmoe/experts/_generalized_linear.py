@@ -293,9 +293,12 @@ class GeneralizedLinearExperts(LinearInference):
         design: Any,
         weight: Array,
     ) -> tuple[Any, Array]:
-        """Quadratic expansion of the log-likelihood at the parameters, without cross terms."""
-        statistics = statistics._replace(cross=statistics.cross[:, :, :0])
-        return self._moved(statistics, hessian, params, 1.0), hessian
+        """Quadratic expansion of the log-likelihood at the parameters, without cross terms.
+
+        Its statistics are those after a change of the parameters to zero.
+        """
+        change = type(params)(*(-values for values in params))
+        return self.surrogate_statistics(statistics, hessian, change), hessian
 
     def surrogate_statistics(
         self,
@@ -303,41 +306,35 @@ class GeneralizedLinearExperts(LinearInference):
         hessian: Array,
         params: GeneralizedLinearParams,
     ) -> Any:
-        """Gradients of the surrogate at the parameters."""
-        return self._moved(statistics, hessian, params, -1.0)
-
-    @staticmethod
-    def _moved(
-        statistics: GeneralizedLinearStatistics,
-        hessian: Array,
-        params: GeneralizedLinearParams,
-        sign: float,
-    ) -> GeneralizedLinearStatistics:
-        """Gradients of a quadratic after a move by the parameters, with a sign."""
+        """Gradients of the surrogate after a change by the parameters."""
         own_hessian = statistics.dispersion_hessian
         moved = np.einsum("kmtu,kmu->kmt", own_hessian, params.log_dispersion)
+        product = np.matmul(hessian, params.coef.reshape(len(hessian), -1, 1))
         return statistics._replace(
-            gradient=statistics.gradient + sign * _hessian_product(hessian, params.coef),
-            dispersion_gradient=statistics.dispersion_gradient - sign * moved,
+            gradient=statistics.gradient - product.reshape(params.coef.shape),
+            dispersion_gradient=statistics.dispersion_gradient + moved,
+            cross=statistics.cross[:, :, :0],
         )
 
     def rescale(self, y_map: Any) -> GeneralizedLinearExperts:
         """The prior of the scales, and their floor, for a rescaled target."""
         if not self.standardizes_target:
             return self
-        noise, floor = (
-            tuple((y_map.slope**2 * np.array(values)).tolist())
-            for values in (self.noise_variance, self.variance_floor)
-        )
-        families = tuple(family.rescale(y_map) for family in self.families)
-        squares = tuple(
-            tuple((y_map.slope**2 * np.array(of_expert)).tolist())
-            for of_expert in self.predictor_squares
-        )
-        options = {"families": families, "noise_variance": noise, "variance_floor": floor}
-        options["predictor_squares"] = squares
+        units, of_squares = y_map.slope**2, self._units_of_squares(y_map.slope)
+        options = {
+            "families": tuple(family.rescale(y_map) for family in self.families),
+            "noise_variance": tuple((units * self.noise_variance).tolist()),
+            "variance_floor": tuple((units * self.variance_floor).tolist()),
+            "predictor_squares": tuple(
+                tuple((of_squares * of_expert).tolist()) for of_expert in self.predictor_squares
+            ),
+        }
         experts: GeneralizedLinearExperts = self.with_options(options)
         return experts
+
+    def _units_of_squares(self, slope: Array) -> Array:
+        """Factors of the `predictor_squares` of an expert for outputs multiplied by `slope`."""
+        return slope**2
 
     def rescale_params(
         self, params: GeneralizedLinearParams, x_map: Array, y_map: Any
@@ -407,8 +404,3 @@ class GeneralizedLinearExperts(LinearInference):
     def example_target(cls, rng: np.random.Generator, n_rows: int) -> Array:
         """Counts with a mean of 3."""
         return Poisson().example_target(rng, n_rows)
-
-
-def _hessian_product(hessian: Array, coef: Array) -> Array:
-    """Products (K, m, d) of the Hessians (K * m, d, d) with coefficients (K, m, d)."""
-    return np.matmul(hessian, coef.reshape(len(hessian), -1, 1)).reshape(coef.shape)

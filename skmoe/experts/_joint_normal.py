@@ -24,7 +24,7 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions import JointComponents
 from skmoe.experts._family_targets import observed
 from skmoe.experts._linear import LinearStatistics, NormalExperts
-from skmoe.experts._linear_families import FitConstants, LinearFamilies
+from skmoe.experts._linear_families import FitConstants, LinearFamilies, equal_values
 from skmoe.families import Family, LogNormal, Normal
 from skmoe.protocols import Block, Correlation
 
@@ -170,10 +170,7 @@ class JointNormalExperts(NormalExperts):
         constants, fisher_z = self._constants(params), params.fisher_z
         log_dispersion = np.minimum(params.log_dispersion, constants.high)
         if self.shared_dispersion:
-            log_dispersion, fisher_z = (
-                np.broadcast_to(values[:1] + (values - values[:1]).mean(axis=0), values.shape)
-                for values in (log_dispersion, fisher_z)
-            )
+            log_dispersion, fisher_z = map(equal_values, (log_dispersion, fisher_z))
         covariance = covariance_matrix(log_dispersion[..., 0], fisher_z)
         floor = np.exp(constants.low[..., 0])
         below = least_eigenvalue(covariance, floor) < 1.0
@@ -301,16 +298,8 @@ class JointNormalExperts(NormalExperts):
             del attributes["families_"]  # which experts with a choice of families have
         return attributes | {"expert_covariance_": params.covariance * np.outer(scale, scale)}
 
-    # --- streams ---
-
-    def rescale(self, y_map: Any) -> Any:
-        """The prior of the covariances, and their floor, for a rescaled target."""
-        if not self.standardizes_target:
-            return self
-        units = np.outer(y_map.slope, y_map.slope).ravel()
-        squares = tuple(tuple((units * of_expert).tolist()) for of_expert in self.predictor_squares)
-        rescaled = NormalExperts.rescale(replace(self, predictor_squares=()), y_map)
-        return replace(rescaled, predictor_squares=squares)
+    def _units_of_squares(self, slope: Array) -> Array:
+        return np.outer(slope, slope).ravel()
 
 
 def _information(

@@ -91,20 +91,7 @@ class NormalExperts(GeneralizedLinearExperts):
             )
         return self.project(self._with_scale(params, squares, np.maximum(rows, TINY)))
 
-    # --- streams ---
-
-    def surrogate(
-        self,
-        statistics: LinearStatistics,
-        hessian: Array,
-        params: Any,
-        design: Design,
-        weight: Array,
-    ) -> tuple[LinearStatistics, Array]:
-        """Sums of the residuals at coefficients of zero; the surrogate is exact."""
-        return self.surrogate_statistics(
-            statistics, hessian, params._replace(coef=-params.coef)
-        ), hessian
+    # --- streams, whose surrogate is exact ---
 
     def surrogate_statistics(
         self, statistics: LinearStatistics, hessian: Array, params: Any

@@ -441,9 +441,7 @@ class LinearFamilies(FamilyTargets):
         log_dispersion = np.maximum(params.log_dispersion, constants.low)
         log_dispersion = np.minimum(log_dispersion, constants.high)
         if self.shared_dispersion:
-            first = log_dispersion[:1]  # equal dispersions stay as they are, without round-off
-            mean = first + (log_dispersion - first).mean(axis=0)
-            log_dispersion = np.broadcast_to(mean, log_dispersion.shape)
+            log_dispersion = equal_values(log_dispersion)
         coef = of_holders(params.coef, constants.holders) if self.slopes else params.coef
         coef = without_dropped(coef, self.alpha)
         if self.signs:
@@ -480,6 +478,11 @@ class LinearFamilies(FamilyTargets):
         squares = constants.penalised_squares(params) + constants.prior_squares
         decreasing = 0.5 * squares * np.exp(-log_scale)
         return 0.5 * strength - decreasing, decreasing
+
+
+def equal_values(values: Array) -> Array:
+    """Means of values (K, ...) of all experts; equal values stay as they are, without round-off."""
+    return np.broadcast_to(values[:1] + (values - values[:1]).mean(axis=0), values.shape)
 
 
 @lru_cache(maxsize=64)  # each iteration of EM needs them, several times

@@ -104,9 +104,6 @@ class StackedModels(CrossFittedExperts):
         features, y, resp = statistics
         k, n_models = len(params.models), len(self.estimators)
         model, prediction, of_model = self._fit_expert(k, statistics)
-        assert params.oof_predictions is not None
-        assert params.oof_log_density is not None
-        assert params.at_spreads is not None
         predictions, log_density = params.oof_predictions.copy(), params.oof_log_density.copy()
         predictions[k], log_density[k] = prediction, of_model[0]
         # Noise that is shared is not that of models without predictions yet.
@@ -125,8 +122,6 @@ class StackedModels(CrossFittedExperts):
     ) -> EstimatorParams:
         """Spreads and dispersions that fit the responsibilities."""
         _, y, resp = statistics
-        assert params.at_spreads is not None
-        assert params.oof_predictions is not None
         # Of a model whose spread cannot be changed there is one log density.
         best = [
             int((of_model @ weight - SPREAD_PENALTIES[: len(of_model)]).argmax())
@@ -215,7 +210,6 @@ class StackedModels(CrossFittedExperts):
         means = Parallel(n_jobs=self.n_jobs)(
             delayed(self._mean_of_fewer_rows)(k, statistics, half, test) for k in without_density
         )
-        assert params.oof_predictions is not None
         for k, of_fewer in zip(without_density, means, strict=True):
             if of_fewer is None:
                 continue

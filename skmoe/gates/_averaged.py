@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
 
-from skmoe._numerics.probability import keep_top_k
+from skmoe._numerics.probability import normalised_top_k
 from skmoe._numerics.typing import Array, Design
 from skmoe.protocols import ChoiceModel, Gate, SupportsReordering, missing_methods
 
@@ -36,10 +35,10 @@ class AveragedGate(ChoiceModel):
 
     def log_prob(self, params: AverageParams, design: Design) -> Array:
         """Log probability of each expert, (S * K, n)."""
-        log_probs = []
-        for start in params.starts:
-            kept = keep_top_k(self.gate.log_prob(start, design), self.top_k)
-            log_probs.append(kept - logsumexp(kept, axis=0))
+        log_probs = [
+            normalised_top_k(self.gate.log_prob(start, design), self.top_k)
+            for start in params.starts
+        ]
         return np.concatenate(log_probs) - np.log(len(log_probs))
 
     def n_parameters(self, params: AverageParams) -> int:
@@ -55,10 +54,6 @@ class AveragedGate(ChoiceModel):
     def depends_on_features(self) -> bool:
         """Whether the probabilities differ between rows."""
         return self.gate.depends_on_features
-
-    def n_starts(self, params: AverageParams) -> int:
-        """Number of starts."""
-        return len(params.starts)
 
     def single_gates(self, params: AverageParams) -> list[tuple[Gate, Any]]:
         """The gate of a single start, with the parameters of each start."""
@@ -84,10 +79,9 @@ class AveragedGate(ChoiceModel):
     def coefficients(self, params: AverageParams, n_columns: int) -> Array | None:
         """Coefficients of the logits within each start, or log probabilities of all experts."""
         of_starts = [self.gate.coefficients(start, n_columns) for start in params.starts]
-        coefficients = [coef for coef in of_starts if coef is not None]
-        if len(coefficients) < len(of_starts):
+        if any(coef is None for coef in of_starts):
             return None
-        concatenated = np.concatenate(coefficients)
+        concatenated: Array = np.concatenate(of_starts)  # type: ignore[arg-type]
         if not self.depends_on_features:
-            concatenated[:, -1] -= np.log(len(coefficients))
+            concatenated[:, -1] -= np.log(len(of_starts))
         return concatenated

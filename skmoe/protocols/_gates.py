@@ -43,8 +43,8 @@ class ChoiceModel(Part):
         return None
 
     def n_starts(self, params: Any) -> int:
-        """Number of fits that the gate averages. Default: 1."""
-        return 1
+        """Number of fits that the gate averages."""
+        return len(self.single_gates(params))
 
     def single_gates(self, params: Any) -> list[tuple[Any, Any]]:
         """The gate of each fit that the gate averages, and its parameters. Default: its own."""

@@ -415,7 +415,10 @@ def n_experts_table(
         steps = clone(estimator)
         X, estimator = steps[:-1].fit_transform(X, y), steps[-1]
     tabulated = _validate_tabulated(estimator, init)
-    numbers, verbose = _check_numbers(n_experts), check_verbose(verbose)
+    verbose = check_verbose(verbose)
+    numbers = sorted({check_integer("n_experts", number, least=1) for number in n_experts})
+    if not numbers:
+        raise ValueError("n_experts must have at least one number, such as range(1, 7); got none.")
     if n_bootstrap is not None:
         check_integer("n_bootstrap", n_bootstrap, least=1)
     given = {"sample_weight": sample_weight, "offset": offset, "units": units}
@@ -475,14 +478,6 @@ def _validate_tabulated(estimator: Any, init: Any) -> Any:
             'held-out rows: n_experts="auto".'
         )
     return tabulated.set_params(top_k=estimator.top_k)
-
-
-def _check_numbers(n_experts: Any) -> list[int]:
-    """The distinct numbers of experts of a table, in increasing order."""
-    numbers = sorted({check_integer("n_experts", number, least=1) for number in n_experts})
-    if not numbers:
-        raise ValueError("n_experts must have at least one number, such as range(1, 7); got none.")
-    return numbers
 
 
 def likelihood_ratio_test(

@@ -271,8 +271,10 @@ def _mixture_mean(graph: Graph, fitted: FittedMixture, operator: Any) -> Any:
     model, params, preprocessor = fitted
     features = _standardized_features(graph, preprocessor, operator)
     experts: Any = model.experts
-    linear_predictor = partial(_expert_linear_predictor, graph, preprocessor, features)
-    means = experts.to_onnx(graph, params.experts, linear_predictor)
+    predictor = partial(
+        _linear_predictor, graph, preprocessor, features, preprocessor.expert_columns
+    )
+    means = experts.to_onnx(graph, params.experts, predictor)
     shape = np.array([-1, model.n_experts, 1], dtype=np.int64)
     gate_prob = graph("Reshape", _gate_prob(graph, fitted, features), shape)
     # A mean that overflows, times a probability of zero, would not be a number.
@@ -281,27 +283,18 @@ def _mixture_mean(graph: Graph, fitted: FittedMixture, operator: Any) -> Any:
     return graph("ReduceSumApi11", graph("Mul", means, gate_prob), axes=[1], keepdims=0)
 
 
-def _expert_linear_predictor(
-    graph: Graph, preprocessor: Preprocessor, features: Any, coef: Array
-) -> Any:
-    """Node of the linear predictors (n, K, m) of the experts, for coefficients (K, m, d)."""
-    columns = preprocessor.expert_columns
-    predictor = _linear_predictor(
-        graph, preprocessor, features, coef.reshape(-1, coef.shape[-1]), columns
-    )
-    return graph("Reshape", predictor, np.array([-1, *coef.shape[:2]], dtype=np.int64))
-
-
 def _linear_predictor(
-    graph: Graph, preprocessor: Preprocessor, features: Any, coef: Array, columns: Array | None
+    graph: Graph, preprocessor: Preprocessor, features: Any, columns: Array | None, coef: Array
 ) -> Any:
-    """Node of linear predictors (n, P) of standardised features, for coefficients (P, d)."""
+    """Node of linear predictors (n, ...) of standardised features, for coefficients (..., d)."""
     center, scale = preprocessor.feature_scaling
-    slopes = np.zeros((len(coef), len(center)))
-    slopes[:, np.arange(len(center)) if columns is None else columns] = coef[:, :-1]
+    vectors = coef.reshape(-1, coef.shape[-1])
+    slopes = np.zeros((len(vectors), len(center)))
+    slopes[:, np.arange(len(center)) if columns is None else columns] = vectors[:, :-1]
     # The rounding error of the center in the type of the graph is corrected in the intercept.
     error = (center.astype(graph.dtype).astype(np.float64) - center) / scale
-    return graph("Gemm", features, slopes.T, coef[:, -1] + slopes @ error)
+    predictor = graph("Gemm", features, slopes.T, vectors[:, -1] + slopes @ error)
+    return graph("Reshape", predictor, np.array([-1, *coef.shape[:-1]], dtype=np.int64))
 
 
 def _gate_prob(graph: Graph, fitted: FittedMixture, features: Any) -> Any:
@@ -314,7 +307,7 @@ def _gate_prob(graph: Graph, fitted: FittedMixture, features: Any) -> Any:
     parts = []
     for start_coef in np.split(coef, n_starts):
         logits = _linear_predictor(
-            graph, preprocessor, features, start_coef, preprocessor.gate_columns
+            graph, preprocessor, features, preprocessor.gate_columns, start_coef
         )
         if top_k is not None and top_k < len(start_coef):
             logits = _keep_top_k(graph, logits, len(start_coef), top_k)

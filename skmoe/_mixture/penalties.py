@@ -57,6 +57,7 @@ from skmoe._numerics.evidence import (
     posterior_volume,
     scaled_penalty,
 )
+from skmoe._numerics.probability import summed_over_experts
 from skmoe._numerics.typing import TINY, Alpha, Array
 
 # Largest share of the rows in the sample of the initialisation for which penalties are sought there
@@ -412,9 +413,7 @@ def _sums_of_squares(experts: Any, slopes: Slopes, scales: Any) -> tuple[Array, 
     strength, center = experts.dispersion_prior, np.array(experts.noise_variance)
     determined = n_determined_slopes(experts.alpha, slopes).reshape(rows.shape)
     if experts.shared_dispersion:
-        rows, determined = (
-            np.broadcast_to(values.sum(axis=0), values.shape) for values in (rows, determined)
-        )
+        rows, determined = map(summed_over_experts, (rows, determined))
     # A scale is the mode (squares + strength * center) / (rows + strength).
     squares = np.maximum((rows + strength) * scale - strength * center, 0.0)
     return squares, rows, determined

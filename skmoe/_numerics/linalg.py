@@ -177,6 +177,16 @@ def ridge_diagonal(alpha: Alpha, n_columns: int) -> Array:
     return np.append(np.broadcast_to(np.asarray(alpha, dtype=float), n_columns - 1), 0.0)
 
 
+def bounded_newton_step(gradient: Array, values: Array, vectors: Array, longest: float) -> Array:
+    """Steps (..., T) for curvatures `values` (..., T) along orthonormal `vectors` (..., T, T).
+
+    They are shortened if a component exceeds `longest`.
+    """
+    rotated = np.einsum("...tu,...t->...u", vectors, gradient) / values
+    step = np.einsum("...tu,...u->...t", vectors, rotated)
+    return step / np.maximum(np.abs(step).max(axis=-1, keepdims=True) / longest, 1.0)
+
+
 # --- Gram matrices ----------------------------------------------------------------------------
 
 

@@ -56,6 +56,11 @@ def weighted_mean(values: Array, weight: Array | None) -> float:
     return float(np.average(values[present], weights=np.asarray(weight)[present]))
 
 
+def summed_over_experts(values: Array) -> Array:
+    """Sums of values (K, ...) over the experts, for each expert: those of what they share."""
+    return np.broadcast_to(values.sum(axis=0), values.shape).copy()
+
+
 def keep_top_k(log_probs: Array, top_k: int | None) -> Array:
     """Log probabilities (K, n) with all but the `top_k` largest of each row at minus infinity.
 

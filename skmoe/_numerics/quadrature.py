@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
+from scipy.special import bernoulli, factorial
 
 from skmoe._numerics.typing import Array
 
@@ -67,7 +66,9 @@ def _sum_weights() -> Array:
     the ends, by the formula of Euler and Maclaurin. Those of Legendre polynomials are known.
     """
     n_terms = SUM_ORDER // 2
-    series = _midpoint_coefficients(n_terms)
+    # Coefficients of t^(2 j) in (t / 2) / sinh(t / 2), of the midpoint sum formula.
+    powers = 2.0 * np.arange(n_terms + 1)
+    series = (2.0 ** (1.0 - powers) - 1.0) * bernoulli(2 * n_terms)[::2] / factorial(powers)
     legendre = np.polynomial.legendre.legvander(SUM_NODES, SUM_ORDER - 1)
     weights = np.zeros((n_terms + 1, SUM_ORDER))
     weights[0] = NODE_WEIGHTS
@@ -75,21 +76,11 @@ def _sum_weights() -> Array:
         of_degree = (2 * degree + 1) / 2.0 * NODE_WEIGHTS * legendre[:, degree]
         for j in range(1, degree // 2 + 1):
             order = 2 * j - 1
-            derivative = math.factorial(degree + order) / (
-                2.0**order * math.factorial(order) * math.factorial(degree - order)
+            derivative = factorial(degree + order) / (
+                2.0**order * factorial(order) * factorial(degree - order)
             )
             weights[j] += series[j] * 2.0 * derivative * of_degree
     return weights
-
-
-def _midpoint_coefficients(n_terms: int) -> Array:
-    """Coefficients of t^(2 j) in (t / 2) / sinh(t / 2), of the midpoint sum formula."""
-    sinh = [1.0 / (4.0**j * math.factorial(2 * j + 1)) for j in range(n_terms + 1)]
-    inverse = np.zeros(n_terms + 1)
-    inverse[0] = 1.0
-    for j in range(1, n_terms + 1):
-        inverse[j] = -sum(sinh[i] * inverse[j - i] for i in range(1, j + 1))
-    return inverse
 
 
 SUM_WEIGHTS = _sum_weights()

@@ -73,21 +73,6 @@ def signed_step(matrix: Array, gradient: Array, coef: Array, signs: Array) -> Ar
     return np.where(held, -coef, step * unit)
 
 
-def signed_ridge_steps(
-    system: RidgeFactorization, gradient: Array, coef: Array, signs: Array
-) -> Array:
-    """Newton steps (K, m, d) of ridge regressions after which coefficients have their signs.
-
-    Where Newton's step itself keeps the signs, it is the best one. The matrices are formed.
-    """
-    step = ridge_newton_step(system, gradient)
-    violated = (signs * (coef + step) < 0.0).any(axis=-1)
-    for k, i in np.argwhere(violated):
-        matrix = system.gram[k] + np.diag(system.ridge)
-        step[k, i] = signed_step(matrix, gradient[k, i], coef[k, i], signs)
-    return step
-
-
 def constrained_steps(
     system: RidgeFactorization,
     gradient: Array,
@@ -100,16 +85,19 @@ def constrained_steps(
 
     Regressions that share or lack coefficients have their precision and `holders` in `joint`. The
     steps of others are scaled by `step`, so that a slope that would pass its bound is exactly zero.
+    Where Newton's step itself keeps the signs, it is the best one; otherwise matrices are formed.
     """
     if joint is not None:
         if signs.any():
             return signed_joint_steps(system, gradient, coef, signs, *joint)
         return joint_newton_step(system, gradient, *joint)
     shape = len(system.weight), -1, gradient.shape[-1]
-    gradient, coef = gradient.reshape(shape), coef.reshape(shape)
-    if signs.any():
-        return signed_ridge_steps(system, step * gradient, coef, signs)
-    return step * ridge_newton_step(system, gradient)
+    gradient, coef = (step * gradient).reshape(shape), coef.reshape(shape)
+    change = ridge_newton_step(system, gradient)
+    for k, i in np.argwhere((signs * (coef + change) < 0.0).any(axis=-1)):
+        matrix = system.gram[k] + np.diag(system.ridge)
+        change[k, i] = signed_step(matrix, gradient[k, i], coef[k, i], signs)
+    return change
 
 
 def signed_joint_steps(

@@ -40,7 +40,7 @@ from skmoe._data.sklearn_adapter import (
     unchecked,
     validate_for_trees,
 )
-from skmoe._numerics.probability import LOG_2PI
+from skmoe._numerics.probability import LOG_2PI, summed_over_experts
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import NormalComponents
 from skmoe.distributions._nested import average_components
@@ -375,8 +375,7 @@ class CrossFittedExperts(Experts):
         squares = np.einsum("kn,kmn->km", weight, (y - predictions) ** 2)
         mass = np.repeat(weight.sum(axis=1)[:, None], n_outputs, axis=1)
         if self.shared_dispersion:
-            mass = np.broadcast_to(mass.sum(axis=0), mass.shape)
-            squares = np.broadcast_to(squares.sum(axis=0), squares.shape)
+            mass, squares = map(summed_over_experts, (mass, squares))
         prior = self.dispersion_prior
         total = np.maximum(mass + prior, TINY)
         variance = np.maximum(squares + prior * np.array(self.noise_variance), TINY) / total

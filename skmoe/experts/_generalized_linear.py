@@ -10,6 +10,7 @@ import numpy as np
 from skmoe._numerics.linalg import (
     MAX_DENSE_GRAM,
     RidgeFactorization,
+    bounded_newton_step,
     dense_grams,
     factorize_ridge,
     gram_product,
@@ -269,11 +270,8 @@ class GeneralizedLinearExperts(LinearInference):
         """Newton step of the log dispersions, (K, m, T), from derivatives of the likelihood."""
         if not gradient.size:
             return np.zeros(gradient.shape)
-        gradient, curvature, vectors = self._dispersion_system(weight, params, gradient, hessian)
-        rotated = np.einsum("kmtu,kmt->kmu", vectors, gradient) / curvature
-        change = np.einsum("kmtu,kmu->kmt", vectors, rotated)
-        longest = np.abs(change).max(axis=-1, keepdims=True) / MAX_DISPERSION_STEP
-        return change / np.maximum(longest, 1.0)
+        system = self._dispersion_system(weight, params, gradient, hessian)
+        return bounded_newton_step(*system, MAX_DISPERSION_STEP)
 
     # --- streams ---
 

@@ -18,6 +18,7 @@ from skmoe._numerics.linalg import (
     weighted_grams,
 )
 from skmoe._numerics.offset_design import split_offset
+from skmoe._numerics.probability import summed_over_experts
 from skmoe._numerics.typing import TINY, Array, Design
 from skmoe.experts._generalized_linear import GeneralizedLinearExperts
 from skmoe.experts._linear_families import GeneralizedLinearParams
@@ -86,9 +87,7 @@ class NormalExperts(GeneralizedLinearExperts):
         squares = self._posterior_squares(params, squares)
         rows = weight[:, None] + self._constants(params).strength
         if self.shared_dispersion:
-            squares, rows = (
-                np.broadcast_to(values.sum(axis=0), values.shape) for values in (squares, rows)
-            )
+            squares, rows = map(summed_over_experts, (squares, rows))
         return self.project(self._with_scale(params, squares, np.maximum(rows, TINY)))
 
     # --- streams, whose surrogate is exact ---

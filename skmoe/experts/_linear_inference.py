@@ -10,6 +10,7 @@ from skmoe._numerics.arrowhead import joint_covariances
 from skmoe._numerics.evidence import Slopes, joint_slopes, ridge_slopes, without_dropped
 from skmoe._numerics.linalg import factorize_ridge, used_columns
 from skmoe._numerics.offset_design import split_offset
+from skmoe._numerics.probability import summed_over_experts
 from skmoe._numerics.signed_steps import is_held
 from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._family_targets import observed
@@ -82,10 +83,8 @@ class LinearInference(LinearFamilies):
                 negative_hessian[experts, :, scale, scale] += second[experts]
         weight = np.broadcast_to(weight[:, None], gradient.shape[:2])
         if self.shared_dispersion:
-            gradient, negative_hessian, weight = (
-                np.broadcast_to(values.sum(axis=0), values.shape)
-                for values in (gradient, negative_hessian, weight)
-            )
+            values = gradient, negative_hessian, weight
+            gradient, negative_hessian, weight = map(summed_over_experts, values)
         eigenvalues, eigenvectors = np.linalg.eigh(negative_hessian)
         least = MIN_DISPERSION_CURVATURE * weight[..., None] + TINY
         # Where the log-likelihood is convex, its gradient still leads upward.

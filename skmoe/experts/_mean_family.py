@@ -9,7 +9,9 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from skmoe._data.scaling import Standardization
+from skmoe._numerics.linalg import bounded_newton_step
 from skmoe._numerics.outliers import without_outliers
+from skmoe._numerics.probability import summed_over_experts
 from skmoe._numerics.typing import TINY, Array
 from skmoe.families import Family, Normal
 
@@ -227,7 +229,7 @@ class MeanFamily:
 
     def _summed(self, values: Array) -> Array:
         """Sums over the experts that share the dispersions, for each expert."""
-        return np.broadcast_to(values.sum(axis=0), values.shape).copy() if self.shared else values
+        return summed_over_experts(values) if self.shared else values
 
     def _value(self, mean: Array, theta: Array, y: Array, resp: Array) -> Array:
         """Penalised log-likelihood of each expert and output, (K, m)."""
@@ -262,10 +264,7 @@ class MeanFamily:
         mass = self._summed(resp.sum(axis=1))[:, None, None]
         most = MAX_CURVATURE * np.maximum(mass, 1.0)
         values = np.clip(np.abs(values), MIN_CURVATURE * mass + TINY, most)
-        rotated = np.einsum("kmtu,kmt->kmu", vectors, gradient) / values
-        step = np.einsum("kmtu,kmu->kmt", vectors, rotated)
-        longest = np.abs(step).max(axis=-1, keepdims=True) / MAX_CHANGE
-        return step / np.maximum(longest, 1.0)
+        return bounded_newton_step(gradient, values, vectors, MAX_CHANGE)
 
 
 def _by_dispersion(log_dispersion: Array) -> Array:

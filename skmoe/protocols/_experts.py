@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -176,14 +175,9 @@ class Experts(Part):
         """
         return None
 
-    def factorize(self, hessian: Any) -> Any:
-        """Factorization of the summed Hessian, as `m_step` uses it. Default: None."""
-        return None
-
     def with_estimates(self, options: Mapping[str, Any]) -> Any:
         """The family with its `estimated_options` replaced by the estimates for a data set."""
-        chosen = {name: options[name] for name in self.estimated_options}
-        return replace(self, **chosen) if chosen else self  # type: ignore[type-var]
+        return self.with_options({name: options[name] for name in self.estimated_options})
 
     @property
     def estimates(self) -> dict[str, Any]:

@@ -103,7 +103,3 @@ class Gate(ChoiceModel):
         Default: None, for a gate without them, so that EM ends the fit.
         """
         return None
-
-    def factorize(self, hessian: Any) -> Any:
-        """Factorization of the summed Hessian, as `m_step` uses it. Default: None."""
-        return None

@@ -45,6 +45,10 @@ class Part(ABC):  # noqa: B024
         """The nearest valid parameters, after an extrapolation. Default: all are valid."""
         return params
 
+    def factorize(self, hessian: Any) -> Any:
+        """Factorization of the summed Hessian, as `m_step` uses it. Default: None."""
+        return None
+
     @property
     def penalties(self) -> Mapping[str, Any]:
         """Penalties in use by name: "alpha" of slopes, "dispersion_prior". Default: none."""

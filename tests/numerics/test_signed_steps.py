@@ -7,8 +7,7 @@ from scipy.optimize import lsq_linear
 
 from skmoe._numerics.linalg import factorize_ridge
 from skmoe._numerics.signed_steps import (
-    signed_joint_steps,
-    signed_ridge_steps,
+    constrained_steps,
     signed_step,
     with_signs,
 )
@@ -56,7 +55,7 @@ def test_steps_of_regressions_are_optimal_for_each_of_them(n_outputs):
     grams = roots @ roots.transpose(0, 2, 1)
     coef = with_signs(rng.normal(size=(3, n_outputs, 4)), signs)
     gradient = 3.0 * rng.normal(size=coef.shape)
-    step = signed_ridge_steps(factorize_ridge(grams, ridge), gradient, coef, signs)
+    step = constrained_steps(factorize_ridge(grams, ridge), gradient, coef, signs, None)
     slope = gradient - step @ (grams + np.diag(ridge))
     assert ((coef + step)[..., signs != 0] == 0.0).any()
     assert (signs * (coef + step) >= 0.0).all()
@@ -75,7 +74,7 @@ def test_steps_of_shared_and_missing_columns_are_optimal_together(n_outputs):
     gradient = 3.0 * rng.normal(size=coef.shape)
     precision = rng.uniform(0.5, 3.0, size=(3, n_outputs))
     system = factorize_ridge(grams, ridge)
-    step = signed_joint_steps(system, gradient, coef, signs, precision, holders)
+    step = constrained_steps(system, gradient, coef, signs, (precision, holders))
     step = step.reshape(coef.shape)
     assert_array_equal(step[0, :, 2], 0.0)
     # Each expert has its part of the penalty on a slope that it shares.

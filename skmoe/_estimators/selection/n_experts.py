@@ -103,7 +103,12 @@ def with_selected_n_experts(
         return estimator, given, {}
     found = select_n_experts(estimator, given, task)
     if found.is_rising:
-        warn_rising(str(estimator.n_experts), found.n_experts)
+        warn_user(
+            f'n_experts="{estimator.n_experts}" selected {found.n_experts} experts, the largest '
+            "number that it may try: more experts, or another family, may predict better. Compare "
+            "families, give repeated rows of a person as units or groups, or raise max_n_experts "
+            "if it is set.",
+        )
     top_k = None if estimator.top_k is None else min(estimator.top_k, found.n_experts)
     fixed = copy.copy(estimator).set_params(n_experts=found.n_experts, top_k=top_k)
     selected = {"n_experts_tried_": found.tried, "n_experts_scores_": found.scores}
@@ -458,12 +463,3 @@ def _partition(rows: Rows, codes: Array | None, seed: int) -> Array:
     fold = make_feasible_folds(N_SELECTION_FOLDS, codes, groups, rows.n_rows, seed)
     check_several_folds('n_experts="auto"', fold, groups)
     return fold
-
-
-def warn_rising(criterion: str, number: int) -> None:
-    """Warn that the largest number permitted is the best."""
-    warn_user(
-        f'n_experts="{criterion}" selected {number} experts, the largest number that it may try: '
-        "more experts, or another family, may predict better. Compare families, give repeated "
-        "rows of a person as units or groups, or raise max_n_experts if it is set.",
-    )

@@ -288,15 +288,7 @@ class Inference(FrameRepr):
             If pandas is not installed.
         """
         pandas = import_pandas("Inference.to_frame")
-        lower, upper = self.conf_int(level).T
-        columns = {
-            "estimate": self.estimates,
-            "standard error": self.standard_errors,
-            "z": self.z_values,
-            "p": self.p_values,
-            "lower": lower,
-            "upper": upper,
-        }
+        columns = self._columns(level, "standard error", "lower", "upper")
         if self.has_ratio.any():
             for name in ("estimate", "lower", "upper"):
                 ratio = exponential(columns[name], self.has_ratio)
@@ -308,15 +300,14 @@ class Inference(FrameRepr):
 
     def columns_of_table(self, level: float) -> dict[str, Array]:
         """Columns of a table as text, by their headings."""
-        tail, (lower, upper) = 50 * (1 - level), self.conf_int(level).T
-        return {
-            "estimate": self.estimates,
-            "std. error": self.standard_errors,
-            "z": self.z_values,
-            "p": self.p_values,
-            f"{tail:g} %": lower,
-            f"{100 - tail:g} %": upper,
-        }
+        tail = 50 * (1 - level)
+        return self._columns(level, "std. error", f"{tail:g} %", f"{100 - tail:g} %")
+
+    def _columns(self, level: float, error: str, lower: str, upper: str) -> dict[str, Array]:
+        """Columns with the given names of the errors and of the ends of the intervals."""
+        numbers = {"z": self.z_values, "p": self.p_values}
+        ends = dict(zip((lower, upper), self.conf_int(level).T, strict=True))
+        return {"estimate": self.estimates, error: self.standard_errors} | numbers | ends
 
     def __repr__(self) -> str:
         return f"<Inference on {len(self.terms)} terms: {self.method}>"
@@ -368,6 +359,7 @@ class ExpertSummary:
     dispersion_description: str = ""
 
 
+@dataclass(eq=False, repr=False)
 class Summary:
     """Summary of a fitted mixture, to be printed or read by its attributes.
 
@@ -401,30 +393,17 @@ class Summary:
     ['linear', 'linear']
     """
 
-    def __init__(
-        self,
-        title: str,
-        facts: dict[str, str],
-        experts: list[ExpertSummary],
-        inference: Inference | None,
-        level: float,
-        coefficients: Coefficients | None,
-        gate: str,
-        notes: list[str],
-        single_logit: bool = False,
-        counted: str = "row",
-    ) -> None:
-        self.title = title
-        self.facts = facts
-        self.experts = experts
-        self.inference = inference
-        self.level = level
-        self.gate = gate
-        self.notes = notes
-        self._coefficients = coefficients
-        # Whether the two logits of the gate sum to zero, so that one of them has all information.
-        self._single_logit = single_logit
-        self._counted = counted
+    title: str
+    facts: dict[str, str]
+    experts: list[ExpertSummary]
+    inference: Inference | None
+    level: float
+    _coefficients: Coefficients | None
+    gate: str
+    notes: list[str]
+    # Whether the two logits of the gate sum to zero, so that one of them has all information.
+    _single_logit: bool = False
+    _counted: str = "row"
 
     def to_frame(self, what: str = "coefficients") -> Any:
         """A pandas frame.

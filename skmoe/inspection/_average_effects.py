@@ -16,6 +16,7 @@ from skmoe._inference.labels import feature_labels
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_table
 from skmoe.inspection._grid import column_at, is_numeric, levels_of, numeric_values, with_column
+from skmoe.inspection._segment_tables import deviation
 from skmoe.pipelines import mixture_of
 
 # Width of the change of a numeric feature, in standard deviations: of a derivative, and of
@@ -166,15 +167,9 @@ def _changes(
                 yield f"{name}: {first} to {level}", low, high, 1.0
         else:
             values = numeric_values(rows.X, j)
-            deviation = _deviation(values, rows.weight)
+            known = np.isfinite(values)
+            spread = deviation(values[known], rows.weight[known])
             low, high = (
-                with_column(rows.X, j, values + sign * 0.5 * step * deviation) for sign in (-1, 1)
+                with_column(rows.X, j, values + sign * 0.5 * step * spread) for sign in (-1, 1)
             )
-            yield name, low, high, step if per_sd else step * deviation
-
-
-def _deviation(values: Array, weight: Array) -> float:
-    """Weighted standard deviation of the values that are not missing."""
-    known = np.isfinite(values)
-    mean = np.average(values[known], weights=weight[known])
-    return float(np.sqrt(np.average((values[known] - mean) ** 2, weights=weight[known])))
+            yield name, low, high, step if per_sd else step * spread

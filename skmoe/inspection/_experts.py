@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Self
@@ -42,6 +41,7 @@ from skmoe.inspection._style import (
     merged_marks,
     one_axes,
     rgb,
+    with_panels,
 )
 from skmoe.inspection._targets import interval_band, observed_rows, one_target, predicted_mean
 
@@ -300,9 +300,7 @@ class ExpertsDisplay:
                     feature_note=note,
                 )
             )
-        display = copy(panels[0])
-        display.panels = panels if len(panels) > 1 else None
-        return display.plot(ax=ax, **kwargs)
+        return with_panels(panels).plot(ax=ax, **kwargs)
 
     def plot(
         self,

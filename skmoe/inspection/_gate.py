@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -33,6 +32,7 @@ from skmoe.inspection._style import (
     merged,
     one_axes,
     rgb,
+    with_panels,
 )
 
 # Quantiles of the data that ticks on the axes mark.
@@ -199,9 +199,7 @@ class GateDisplay:
         for columns in chosen or [[leading_feature(estimator, X)]]:
             arrays = gate_over(estimator, X, columns, labels, grid_resolution)
             panels.append(cls(**arrays, expert_names=names, feature_note=note))
-        display = copy(panels[0])
-        display.panels = panels if len(panels) > 1 else None
-        return display.plot(ax=ax, **kwargs)
+        return with_panels(panels).plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the gate.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -29,6 +28,7 @@ from skmoe.inspection._style import (
     marked_points,
     marker,
     rgb,
+    with_panels,
 )
 from skmoe.inspection._targets import observed_rows, one_target
 
@@ -270,9 +270,7 @@ class RegimesDisplay:
                     of_units=units is not None,
                 )
             )
-        display = copy(displays[0])
-        display.panels = displays if len(displays) > 1 else None
-        return display.plot(ax=ax, **kwargs)
+        return with_panels(displays).plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, *, scatter_kwargs: Mapping[str, Any] | None = None) -> Self:
         """Draw gate and experts.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,13 @@ def draw_grid(
     if ax is None:
         make_room_for_legends(axes, 0.0)
     return axes
+
+
+def with_panels(panels: Sequence[Any]) -> Any:
+    """The first of several displays, with all of them as its panels, or the only one."""
+    display = copy(panels[0])
+    display.panels = panels if len(panels) > 1 else None
+    return display
 
 
 def make_room_for_legends(axes: Array, included: float = LEGEND_WIDTH) -> None:

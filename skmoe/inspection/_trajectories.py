@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -33,6 +32,7 @@ from skmoe.inspection._style import (
     marker,
     merged,
     panel_axes,
+    with_panels,
 )
 from skmoe.inspection._targets import interval_band, observed_rows, one_target
 from skmoe.pipelines import mixture_of
@@ -247,9 +247,7 @@ class TrajectoriesDisplay:
                     expert_names=names,
                 )
             )
-        display = copy(panels[0])
-        display.panels = panels if len(panels) > 1 else None
-        return display.plot(ax=ax, **kwargs)
+        return with_panels(panels).plot(ax=ax, **kwargs)
 
     def plot(
         self,

@@ -181,6 +181,7 @@ def export_html(
     own_rows = rows._replace(X=index_rows(inputs.X, kept))
     options = PanelOptions(names.experts, name, index, coverage)
     panel = make_panel(inputs, shown, y, options)
+    charts = make_charts(panel)
     default_title = f"{'Mixture of experts' if len(names.experts) > 1 else 'Model'} for {name}"
     context = {
         "title": default_title if title is None else printable_name(str(title)),
@@ -192,7 +193,8 @@ def export_html(
         "cards": make_cards(inputs, shown, own_rows, resp, shares, options),
         **describe_fit(view, rows, resp, names),
         "pictures": profile_pictures(view, rows, targets, names, max_features),
-        **_describe_panel(panel),
+        "panel": panel | charts.named,
+        "charts": charts.items(),
         **describe_held_out(view, rows, held_out, index, coverage),
         **_describe_versions(),
     }
@@ -214,12 +216,6 @@ def _with_one_inference(estimator: Any) -> Any:
     view = copy(estimator)
     view.inference = inference
     return view
-
-
-def _describe_panel(panel: dict[str, Any]) -> dict[str, Any]:
-    """The panel with its charts."""
-    charts = make_charts(panel)
-    return {"panel": panel | charts.named, "charts": charts.items()}
 
 
 def _describe_versions() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -14,8 +15,8 @@ from skmoe._inference.results import FOOTNOTES
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import column_stds
-from skmoe.inspection._leading import n_experts_of_start
-from skmoe.inspection._report._pictures import Names, selection_picture
+from skmoe.inspection._n_experts import NumberOfExpertsDisplay
+from skmoe.inspection._report._pictures import Names, Picture, as_source, drawing
 from skmoe.inspection._segment_tables import row_weights
 from skmoe.inspection._style import NO_NUMBER
 from skmoe.inspection._text import TextFormat, expert_lines, gate_lines
@@ -109,15 +110,16 @@ def _selection(estimator: Any) -> dict[str, Any] | None:
     """How the number of experts was selected; None if it was given."""
     if not hasattr(estimator, "n_experts_tried_"):
         return None
-    held_out = "Mean log density of held-out rows"
-    criterion = estimator.n_experts
-    tried, scores = estimator.n_experts_tried_, estimator.n_experts_scores_
+    with drawing():
+        display = NumberOfExpertsDisplay.from_estimator(estimator)
+        source = as_source(display.figure_)
+    alternative = "Scores of the numbers of experts. The table has them."
     return {
-        "chosen": n_experts_of_start(estimator),
-        "picture": selection_picture(estimator),
-        "heading": held_out if criterion == "auto" else f"\N{MINUS SIGN}{criterion.upper()}",
+        "chosen": display.chosen,
+        "picture": Picture("Numbers of experts", source, alternative, []),
+        "heading": re.sub("^-", "\N{MINUS SIGN}", display.score_name),
         "rows": [
             (int(n), f"{score:.5g}" if np.isfinite(score) else NO_NUMBER)
-            for n, score in zip(tried, scores, strict=True)
+            for n, score in zip(display.tried, display.scores, strict=True)
         ],
     }

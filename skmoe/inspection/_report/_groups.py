@@ -11,12 +11,13 @@ from sklearn.base import is_classifier
 
 from skmoe._data.rows import Rows
 from skmoe._inference.labels import counted_noun, format_percent
+from skmoe._mixture.initialization import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import categories_of, is_numeric, numeric_values
 from skmoe.inspection._report._inputs import Feature, Inputs
 from skmoe.inspection._report._panel import PanelOptions
 from skmoe.inspection._report._pictures import number
-from skmoe.inspection._segment_tables import row_weights
+from skmoe.inspection._segment_tables import deviation, row_weights
 from skmoe.inspection._style import colour
 from skmoe.inspection._targets import observed_target
 
@@ -115,20 +116,13 @@ def _target_lines(estimator: Any, y: Any, weight: Array, options: PanelOptions) 
         order = np.argsort(-np.array(shares), kind="stable")[:MAX_NAMED]
         return [f"{estimator.classes_[c]}: {format_percent(shares[c])}" for c in order]
     values = observed_target(estimator, y, options.output)
-    low, high = weighted_quantiles(values, weight, RANGE)
+    low, high = weighted_quantiles(values, weight, np.array(RANGE))
     mean = weight @ values / weight.sum()
     lowest, highest = (f"{100 * level:g}" for level in RANGE)
     return [
         f"Mean of {options.target_name}: {number(mean)}",
         f"Range ({lowest} to {highest} % of the rows): {plain(low)} to {plain(high)}",
     ]
-
-
-def weighted_quantiles(values: Array, weight: Array, levels: Sequence[float]) -> Array:
-    """The smallest values up to which there are given shares of the weight."""
-    order = np.argsort(values, kind="stable")
-    below = np.cumsum(weight[order])
-    return values[order][np.searchsorted(below, np.array(levels) * below[-1])]
 
 
 def _members(X: Any, labels: Sequence[str], weight: Array) -> list[list[Line]]:
@@ -141,16 +135,15 @@ def _members(X: Any, labels: Sequence[str], weight: Array) -> list[list[Line]]:
             value, of_all, of_expert = values[known], total[known], weight[known]
             if len(value) == 0 or value.min() == value.max():
                 continue
-            mean = of_all @ value / of_all.sum()
-            deviation = np.sqrt(of_all @ (value - mean) ** 2 / of_all.sum())
+            mean, spread = of_all @ value / of_all.sum(), deviation(value, of_all)
             is_share = np.isin(value, (0.0, 1.0)).all()
             text = format_percent if is_share else number
             name = f"{label}{category}" if is_share else f"mean of {label}"
             for k, mass in enumerate(of_expert.sum(axis=0)):
-                if mass > 0.0 and deviation > 0.0:
+                if mass > 0.0 and spread > 0.0:
                     own = of_expert[:, k] @ value / mass
                     found = f"{name}: {text(own)} (all rows: {text(mean)})"
-                    lines[k].append(Line(abs(own - mean) / deviation, found))
+                    lines[k].append(Line(abs(own - mean) / spread, found))
     return lines
 
 

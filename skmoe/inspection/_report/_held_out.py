@@ -95,7 +95,12 @@ def describe_held_out(
     if held_out is None:
         return {"scores": None, "calibration": None, "n_held_out": 0}
     models = [("this model", estimator, held_out), *_simple_models(estimator, rows, held_out)]
-    columns = [_scores(model, of_model, index, coverage) for _, model, of_model in models]
+    columns = [
+        _class_scores(model, given)
+        if is_classifier(estimator)
+        else _regression_scores(model, given, index, coverage)
+        for _, model, given in models
+    ]
     # Densities of a list of families are of other measures.
     unknown = [LOG_DENSITY] if isinstance(getattr(estimator, "family", None), list) else []
     for column in columns[1:]:
@@ -162,13 +167,6 @@ def _numbers(X: Any, new: Any) -> Any:
 
 def _score(value: float) -> str:
     return number(value, N_DIGITS + 1)
-
-
-def _scores(estimator: Any, rows: Rows, index: int, coverage: float) -> dict[str, str]:
-    """Scores of a model, by name."""
-    if is_classifier(estimator):
-        return _class_scores(estimator, rows)
-    return _regression_scores(estimator, rows, index, coverage)
 
 
 def _class_scores(estimator: Any, rows: Rows) -> dict[str, str]:

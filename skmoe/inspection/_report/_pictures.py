@@ -16,7 +16,6 @@ from skmoe._inference.labels import N_DIGITS, format_number
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._coefficients import CoefficientsDisplay
-from skmoe.inspection._n_experts import NumberOfExpertsDisplay
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
 from skmoe.inspection._segment_tables import dropped_features
 from skmoe.inspection._style import NO_NUMBER
@@ -133,12 +132,3 @@ def number(value: float, digits: int = N_DIGITS) -> str:
     """A number in significant digits; a dash if there is none."""
     text = format_number(value, digits) if np.isfinite(value) else NO_NUMBER
     return text.replace("-", "\N{MINUS SIGN}")
-
-
-def selection_picture(estimator: Any) -> Picture:
-    """The scores of the numbers of experts that were tried."""
-    with drawing():
-        display = NumberOfExpertsDisplay.from_estimator(estimator)
-        source = as_source(display.figure_)
-    alternative = "Scores of the numbers of experts. The table has them."
-    return Picture("Numbers of experts", source, alternative, [])

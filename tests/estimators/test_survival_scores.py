@@ -134,11 +134,8 @@ def test_scores_of_cross_validation(family):
 def test_score_of_several_outputs_is_the_mean_of_theirs():
     X, y = table()
     moe = MixtureOfExpertsRegressor(1, family="weibull", random_state=0)
-    order, event = np.arange(len(y)), np.isfinite(y["upper"])
-    order[event] = order[event][::-1]  # other times, of events again
-    both = np.stack(
-        [y, interval_censored(2.0 * y["lower"][order], 2.0 * y["upper"][order])], axis=1
-    )
+    other = interval_censored(2.0 * y["lower"], 2.0 * y["upper"])[::-1]
+    both = np.stack([y, other], axis=1)
     moe.fit(X, both)
     last = y["lower"].max() * np.array([1.0, 2.0])
     means = moe.predict_dist(X).restricted_mean(np.broadcast_to(last, (len(X), 2)))

@@ -274,8 +274,8 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
         estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
     ) -> float:
         time, event = times_and_events("the integrated Brier score", y)
-        last = time[event].max() if max_time is None else max_time
-        grid = np.linspace(time[event].min(), last, 100)
+        known = time[event & (check_weights(sample_weight, len(time)) > 0.0)]
+        grid = np.linspace(known.min(), known.max() if max_time is None else max_time, 100)
         survival = _distribution(estimator, X, offset).sf(grid[None])
         return -integrated_brier_score(y, survival, grid, sample_weight=sample_weight)
 
@@ -335,15 +335,18 @@ def concordance_index(
     1.0
     """
     bounds = bounds_of(y)
-    weight, factor = check_weights(sample_weight, len(bounds)), np.ones(len(bounds))
+    weight = check_weights(sample_weight, len(bounds))
     prediction = np.asarray(prediction, dtype=float)
     if prediction.shape != bounds.shape or np.isnan(prediction).any():
         raise ValueError(
             f"prediction must have a number for each of the {len(bounds)} rows of y; got shape "
             f"{prediction.shape}, or NaN. Score one output at a time."
         )
+    present = weight > 0.0
+    bounds, prediction, weight = bounds[present], prediction[present], weight[present]
+    factor = np.ones(len(bounds))
     if ipcw:
-        time, event = times_and_events("ipcw=True", y)
+        time, event = times_and_events("ipcw=True", bounds)
         observed = EventTable.of(time, event, weight).observed_share(time, before=True)
         factor = observed**-2.0
     bounds = _followed_until(bounds, max_time)
@@ -399,7 +402,10 @@ def integrated_brier_score(
             f"survival must have shape {(len(time), len(times))}, with a row for each of y and a "
             f"column for each time; got {survival.shape}. Use predict_dist(X).sf(times[None])."
         )
-    return integrated_brier(time, event, survival, times, check_weights(sample_weight, len(time)))
+    weight = check_weights(sample_weight, len(time))
+    present = weight > 0.0
+    time, event, survival = time[present], event[present], survival[present]
+    return integrated_brier(time, event, survival, times, weight[present])
 
 
 def _followed_until(bounds: Any, max_time: float | None) -> Any:

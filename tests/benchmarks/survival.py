@@ -1,6 +1,6 @@
 """Held-out scores of times of events: Cox and Weibull models of lifelines, and mixtures.
 
-Usage: pip install lifelines; python tests/benchmarks/survival.py [--folds 5] [--repeats 2]
+Usage: pip install lifelines; python tests/benchmarks/survival.py [--folds 5] [--repeats 1]
 """
 
 import argparse
@@ -77,7 +77,7 @@ def models():
 def main() -> None:
     parser = argparse.ArgumentParser(description="Held-out scores of times of events.")
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=list(TABLES))
     given = parser.parse_args()
     warnings.simplefilter("ignore")

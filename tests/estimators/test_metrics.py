@@ -11,7 +11,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.metrics import log_density_scorer, make_interval_scorers, neg_crps_scorer
+from skmoe.metrics import (
+    log_density_scorer,
+    make_interval_scorers,
+    make_survival_scorers,
+    neg_crps_scorer,
+)
 from support.fits import CLASSES, UNITS, X, Y, fit_quietly, fitted_case, target_of
 from support.refusals import assert_refused, refusal
 from support.tables import crossing_lines
@@ -20,6 +25,7 @@ COUNTS = target_of("poisson")
 WEIGHT = np.random.default_rng(2).integers(0, 3, size=len(X))
 OFFSET = 0.5 * X[:, 1]
 SCORERS = {"density": log_density_scorer, "crps": neg_crps_scorer, **make_interval_scorers(0.5)}
+SCORERS |= {f"{name} of times": scorer for name, scorer in make_survival_scorers().items()}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +105,7 @@ def test_mixtures_of_other_packages_need_not_take_an_offset():
 
 def test_scorers_request_what_they_take_by_metadata_routing():
     for name, scorer in SCORERS.items():
-        expected = {"offset": True} | ({"units": True} if name == "density" else {})
+        expected = {"offset": True} | ({"units": True} if "density" in name else {})
         assert scorer.get_metadata_routing().score.requests == expected
 
 

@@ -143,6 +143,17 @@ def test_score_of_several_outputs_is_the_mean_of_theirs():
     assert_allclose(moe.score(X, both), np.mean(each))
 
 
+def test_score_of_a_structured_target_is_the_concordance_even_of_known_times():
+    X, y = table()
+    moe = MixtureOfExpertsRegressor(1, family="weibull").fit(X, y)
+    known, means = interval_censored(y["lower"], y["lower"]), moe.predict(X)
+    last = y["lower"].max()
+    expected = concordance_index(y["lower"], moe.predict_dist(X).restricted_mean(last))
+    assert_allclose(moe.score(X, known), expected)
+    assert moe.score(X, y["lower"]) != expected
+    assert_allclose(moe.score(X, known), concordance_index(known, means), atol=0.01)
+
+
 def test_bad_arguments_are_refused():
     X, y = table(40)
     assert "a number for each of the 40 rows" in refusal(concordance_index, y, np.ones(3))

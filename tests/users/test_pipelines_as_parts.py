@@ -15,7 +15,7 @@ PIPELINES = {
     "two steps": lambda last: make_pipeline("passthrough", last),
 }
 SCORERS = {name: getattr(metrics, name) for name in dir(metrics) if name.endswith("_scorer")}
-SCORERS |= metrics.make_interval_scorers(0.8)
+SCORERS |= metrics.make_interval_scorers(0.8) | metrics.make_survival_scorers()
 OPTIONS = {"n_experts": 2, "n_init": 1, "max_iter": 2, "random_state": 0, "cross_fit": 2}
 OPTIONS |= {"alpha": 0.1, "gate_alpha": 1.0}
 

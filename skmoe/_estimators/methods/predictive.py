@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.censored_targets import has_bounds, point_values
+from skmoe._data.censored_targets import bounds_of, has_bounds, point_values
 from skmoe._data.checks import check_choice, check_integer
 from skmoe._data.row_checks import check_weights
 from skmoe._estimators.methods.dask import score_of_prediction, supports_dask
@@ -110,15 +110,16 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             index, from 0 to 1; 0.5 is the score of a constant.
         """
         if has_bounds(y):
-            return self._concordance(X, validate_outputs(y, self._n_outputs), sample_weight, offset)
+            outputs = validate_outputs(y, self._n_outputs)
+            return self._concordance(X, bounds_of(outputs), sample_weight, offset)
         return score_of_prediction(self, self.predict(X, offset=offset), y, sample_weight)
 
     def _concordance(self, X: Any, bounds: Array, sample_weight: Any, offset: Any) -> float:
         """Mean over the outputs of the concordance of restricted means with bounds (n, m)."""
-        horizon = np.broadcast_to(point_values(bounds).max(axis=0), bounds.shape)
-        horizon = self._squeeze_outputs(horizon)
-        means = self.predict_dist(X, offset).restricted_mean(horizon).reshape(bounds.shape)
         weight = check_weights(sample_weight, len(bounds))
+        last = point_values(bounds[weight > 0.0]).max(axis=0)
+        horizon = self._squeeze_outputs(np.broadcast_to(last, bounds.shape))
+        means = self.predict_dist(X, offset).restricted_mean(horizon).reshape(bounds.shape)
         outputs = zip(bounds["lower"].T, bounds["upper"].T, means.T, strict=True)
         return float(np.mean([concordance(*output, weight) for output in outputs]))
 

@@ -252,8 +252,8 @@ def _make_graph(operator: Any, container: Any) -> Graph:
     """Factory of nodes in the precision of the input."""
     types = import_module("skl2onnx.common.data_types")
     ops = import_module("skl2onnx.algebra.onnx_ops")
-    is_double = _float_type(operator) is types.DoubleTensorType
-    return Graph(ops, container.target_opset, np.float64 if is_double else np.float32)
+    dtype = np.float64 if _float_type(operator) is types.DoubleTensorType else np.float32
+    return Graph(ops, container.target_opset, dtype)
 
 
 def _standardized_features(graph: Graph, preprocessor: Preprocessor, operator: Any) -> Any:

@@ -294,8 +294,6 @@ class JointNormalExperts(NormalExperts):
         attributes = super().attributes(params, units)
         (family,) = self.families
         scale = units.target_scaling.scale if family.standardizes_target else np.ones(1)
-        if family == Normal():
-            del attributes["families_"]  # which experts with a choice of families have
         return attributes | {"expert_covariance_": params.covariance * np.outer(scale, scale)}
 
     def _units_of_squares(self, slope: Array) -> Array:

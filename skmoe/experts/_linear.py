@@ -21,7 +21,6 @@ from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.probability import summed_over_experts
 from skmoe._numerics.typing import TINY, Array, Design
 from skmoe.experts._generalized_linear import GeneralizedLinearExperts
-from skmoe.experts._linear_families import GeneralizedLinearParams
 from skmoe.families import Family, Normal
 from skmoe.protocols import Dispersion
 
@@ -89,6 +88,13 @@ class NormalExperts(GeneralizedLinearExperts):
         if self.shared_dispersion:
             squares, rows = map(summed_over_experts, (squares, rows))
         return self.project(self._with_scale(params, squares, np.maximum(rows, TINY)))
+
+    def attributes(self, params: Any, units: Any) -> dict[str, Any]:
+        """`expert_coef_`, `expert_intercept_` and `noise_variance_` in the units of the data."""
+        attributes = super().attributes(params, units)
+        if self.families == (Normal(),):
+            del attributes["families_"]  # which experts with a choice of families have
+        return attributes
 
     # --- streams, whose surrogate is exact ---
 
@@ -201,9 +207,3 @@ class LinearExperts(NormalExperts):
     def _with_scale(self, params: Any, squares: Array, rows: Array) -> Any:
         log_variance = np.log(np.maximum(squares, TINY) / rows)
         return params._replace(log_dispersion=log_variance[..., None])
-
-    def attributes(self, params: GeneralizedLinearParams, units: Any) -> dict[str, Any]:
-        """`expert_coef_`, `expert_intercept_` and `noise_variance_` in the units of the data."""
-        attributes = super().attributes(params, units)
-        del attributes["families_"]  # which experts with a choice of families have
-        return attributes

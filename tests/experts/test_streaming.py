@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from skmoe._data.censored_targets import is_exact, map_target
 from skmoe.protocols import SupportsStreaming, has_capability
 from support.parts import DESIGN, EXPERT_CASES, N_COLUMNS, RESP, LinearMap, somewhere
 
@@ -24,8 +25,9 @@ def in_other_units(experts, y):
     if experts.is_classifier or not experts.standardizes_target:
         return experts, y, 0.0, None
     y_map = LinearMap(np.linspace(0.6, 2.0, len(y)), np.linspace(0.3, -0.8, len(y)))
-    target = y_map.slope[:, None] * y + y_map.shift[:, None]
-    return experts.rescale(y_map), target, np.log(y_map.slope).sum(), y_map
+    slope, shift = y_map.slope[:, None], y_map.shift[:, None]
+    target = map_target(y, lambda values: slope * values + shift)
+    return experts.rescale(y_map), target, (np.log(slope) * is_exact(y)).sum(axis=0), y_map
 
 
 @of_all

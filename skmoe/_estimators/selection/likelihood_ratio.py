@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,16 +70,6 @@ class LikelihoodRatioTest:
         """K experts fitted to the data."""
         return self._best_fit(data, self.n_experts, [self.options["init"]], seed)
 
-    def refit_null(self, null: Candidate, data: TrainingData) -> Candidate:
-        """K experts fitted to a target that was drawn from them.
-
-        EM starts with the responsibilities under the parameters from which the target was drawn:
-        the maximum is close to them. A warm start would keep the scale of the target of the first
-        fit, to which the penalties refer.
-        """
-        init = responsibilities_of_rows(null.estimator, data)
-        return self._best_fit(data, self.n_experts, [init], 0)
-
     def ratio(self, null: Candidate, data: TrainingData, seed: int) -> LikelihoodRatio:
         """Likelihood ratio of the data, given the fit of K experts to them.
 
@@ -95,7 +86,7 @@ class LikelihoodRatioTest:
             if best.log_likelihood >= null.log_likelihood - self.tolerance:
                 break
             repeated = self._best_fit(data, more, ["search"], seed + search, noise)
-            best = max(best, repeated, key=_likelihood)
+            best = max(best, repeated, key=attrgetter("log_likelihood"))
         gain = best.log_likelihood - null.log_likelihood
         return LikelihoodRatio(
             (null.log_likelihood, best.log_likelihood),
@@ -115,7 +106,12 @@ class LikelihoodRatioTest:
             y = class_codes(y, data.attributes["classes_"])
         drawn = data._replace(rows=data.rows._replace(y=y))
         start_seed = int(rng.randint(np.iinfo(np.int32).max - MAX_SEARCHES))
-        ratio = self.ratio(self.refit_null(null, drawn), drawn, start_seed)
+        # EM starts with the responsibilities under the parameters from which the target was drawn:
+        # the maximum is close to them. A warm start would keep the scale of the target of the first
+        # fit, to which the penalties refer.
+        init = responsibilities_of_rows(null.estimator, drawn)
+        refit = self._best_fit(drawn, self.n_experts, [init], 0)
+        ratio = self.ratio(refit, drawn, start_seed)
         return Replicate(ratio.statistic, ratio.is_failed)
 
     def _best_fit(
@@ -140,11 +136,7 @@ class LikelihoodRatioTest:
                 fit = self._estimator(options)._fit(started, noise_variance=noise_variance)
             log_likelihood = fit._fitted.log_density(rows_for(fit, data)).sum()
             fits.append(Candidate(fit, float(log_likelihood)))
-        return max(fits, key=_likelihood)
+        return max(fits, key=attrgetter("log_likelihood"))
 
     def _estimator(self, options: dict[str, Any]) -> Any:
         return self.estimator_type(**self.options | options)
-
-
-def _likelihood(fit: Candidate) -> float:
-    return fit.log_likelihood

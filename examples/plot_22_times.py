@@ -27,8 +27,7 @@ print(f"{np.isfinite(y['upper']).sum()} of {len(y)} patients died")
 
 # %%
 # **One regime or two?** Held-out scores compare a constant risk, a Weibull model, whose risk can
-# rise or fall, and two Weibull experts. Larger scores are
-# better.
+# rise or fall, and two Weibull experts. Larger scores are better.
 
 models = {
     "exponential": MixtureOfExpertsRegressor(1, family="exponential"),

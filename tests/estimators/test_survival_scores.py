@@ -94,6 +94,10 @@ def test_brier_score_of_a_small_table():
     survival = np.array([[0.2], [0.5], [0.4], [0.9]])
     expected = (0.2**2 + 0.4**2 / (2 / 3) + 0.1**2 / (2 / 3)) / 4
     assert_allclose(integrated_brier_score(y, survival, [3.0]), expected)
+    # An event at the time at which an observation ends comes before: one of two rows is lost.
+    y = right_censored([1.0, 2.0, 2.0, 3.0], [True, True, False, True])
+    expected = (0.2**2 + 0.5**2 + 0.1**2 / (1 / 2)) / 4
+    assert_allclose(integrated_brier_score(y, survival, [2.5]), expected)
 
 
 def test_inverse_weights_leave_the_expected_brier_score():

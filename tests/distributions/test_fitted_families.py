@@ -19,11 +19,11 @@ from support.components import (
     assert_quantiles_of_family,
     blocks_of,
 )
-from support.expert_kinds import DISTRIBUTIONS, draw, example, n_dispersions
+from support.expert_kinds import DISTRIBUTIONS, OF_VALUES, draw, example, n_dispersions
 from support.fits import fit_quietly
 
 X = np.random.default_rng(0).normal(size=(60, 1))
-families = pytest.mark.parametrize("name", FAMILIES)
+families = pytest.mark.parametrize("name", OF_VALUES)
 
 
 def target(name):

@@ -18,7 +18,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.experts import GeneralizedLinearExperts, LinearExperts, LogisticExperts
 from skmoe.families import FAMILIES, Gamma, Normal, Poisson, StudentT
 from skmoe.gates import GATES, ConstantGate, SoftmaxGate
-from support.expert_kinds import example
+from support.expert_kinds import OF_VALUES, example
 from support.fits import fit_quietly
 from support.recording_estimators import Log, RecordingRegressor
 from support.refusals import assert_fit_refused, assert_refused, refusal
@@ -366,7 +366,7 @@ def test_a_number_replaces_the_penalty_of_a_gate(gate, gate_alpha, expected):
     assert np.isnan(fit_quietly(clone(moe).set_params(n_experts=1), X, Y).gate_alpha_)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", OF_VALUES)
 def test_a_family_is_advised_that_takes_the_refused_value(name):
     """The message on a target outside the support names only families that have it inside."""
     for value in (-1.5, 0.0):

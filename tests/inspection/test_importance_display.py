@@ -9,12 +9,11 @@ from scipy import sparse, stats
 from sklearn.inspection import permutation_importance
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.families import FAMILIES
 from skmoe.inspection import ImportanceDisplay, permutation_importance_by_part
 from skmoe.metrics import log_density_scorer
 from support.displays import CASES, draw, texts
+from support.expert_kinds import OF_VALUES, example, options_of
 from support.expert_kinds import draw as draw_target
-from support.expert_kinds import example, options_of
 from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
 from support.tables import flipping_classes, two_regimes
@@ -105,7 +104,7 @@ def test_scores_of_classes_are_log_probabilities():
 MIXED = [["zero", "gamma"], ["zero", "normal"], ["zero", "student_t"]]
 
 
-@pytest.mark.parametrize("family", [*FAMILIES, *MIXED], ids=str)
+@pytest.mark.parametrize("family", [*OF_VALUES, *MIXED], ids=str)
 def test_scores_of_families_are_log_densities(family):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(150, 2))

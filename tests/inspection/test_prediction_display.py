@@ -10,11 +10,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import integrate, sparse
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.families import FAMILIES
 from skmoe.inspection import PredictionDisplay
 from support.displays import CASES, NAMES, expert_colour, texts
+from support.expert_kinds import OF_VALUES, example, options_of
 from support.expert_kinds import draw as draw_target
-from support.expert_kinds import example, options_of
 from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
 from support.tables import two_regimes
@@ -360,7 +359,7 @@ def fitted_family(family):
 EDGES = ["uniform"]
 
 
-@pytest.mark.parametrize("family", [*FAMILIES, ["zero", "gamma"]], ids=str)
+@pytest.mark.parametrize("family", [*OF_VALUES, ["zero", "gamma"]], ids=str)
 def test_densities_of_experts_add_up_to_their_probabilities(family):
     moe, X, y = fitted_family(family)
     row = int(np.abs(moe.predict_gate(X)[:, 0] - 0.5).argmin())

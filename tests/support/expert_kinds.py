@@ -96,6 +96,9 @@ def predictor_of_mean(name, mean, dispersions):
     return np.log(mean) if FAMILIES[name].link == "log" else mean
 
 
+# Names of families of values; "never" is for times that are censored.
+OF_VALUES = [name for name in FAMILIES if name != "never"]
+
 # Names of families with a linear predictor besides the normal one, which is `expert="linear"`.
 GENERALIZED = [name for name, family in FAMILIES.items() if family.link and name != "normal"]
 

@@ -12,6 +12,7 @@ from sklearn.utils.validation import validate_data
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import (
     check_some_known,
+    checked_bounds,
     has_bounds,
     interval_keys,
     known_weight,
@@ -142,6 +143,7 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
     family = params.family
     if has_bounds(given.y) and not params.task.is_classification:
+        checked_bounds(given.y)  # other structured arrays have an error of their own
         chosen[CENSORED] = "censored y"
     if family is not None and not family.takes_bounds:
         chosen["experts without probabilities of intervals"] = params.family_name

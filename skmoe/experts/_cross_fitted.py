@@ -97,7 +97,7 @@ class CrossFittedExperts(Experts):
     def init_params(self, n_experts: int, n_columns: int) -> EstimatorParams:
         """Parameters without models; all experts have the same density."""
         variance = np.zeros((n_experts, len(self.noise_variance)))
-        return EstimatorParams((), variance, None, None, None)
+        return EstimatorParams((), variance)
 
     # --- densities and predictions ---
 
@@ -330,12 +330,12 @@ class CrossFittedExperts(Experts):
 
     def drop_training_state(self, params: EstimatorParams) -> EstimatorParams:
         """Parameters without the out-of-fold predictions of the training rows."""
-        return EstimatorParams(params.models, params.log_variance, None, None, None)
+        return EstimatorParams(params.models, params.log_variance, spread=params.spread)
 
     def reorder(self, params: EstimatorParams, order: Array) -> EstimatorParams:
         """Parameters with the experts in another order, without training state."""
         models = tuple(params.models[k] for k in order)
-        return EstimatorParams(models, params.log_variance[order], None, None, None)
+        return EstimatorParams(models, params.log_variance[order])
 
     def concatenate(
         self, params: Sequence[EstimatorParams]
@@ -344,7 +344,7 @@ class CrossFittedExperts(Experts):
         models = sum((fit.models for fit in params), ())
         log_variance = np.concatenate([fit.log_variance for fit in params])
         experts = replace(self, estimators=self.estimators * len(params))
-        return experts, EstimatorParams(models, log_variance, None, None, None)
+        return experts, EstimatorParams(models, log_variance)
 
     def split(self, params: EstimatorParams, n_fits: int) -> list[tuple[Any, EstimatorParams]]:
         """Experts of each fit that `concatenate` has put side by side, without training state."""

@@ -41,7 +41,7 @@ class CrossFittedFamilyExperts(CrossFittedExperts):
 
     def init_params(self, n_experts: int, n_columns: int) -> EstimatorParams:
         """Parameters without models; all experts have the same density."""
-        return EstimatorParams((), self.mean_family.initial(n_experts), None, None, None)
+        return EstimatorParams((), self.mean_family.initial(n_experts))
 
     def components(self, params: EstimatorParams, k: int, features: RawFeatures) -> Any:
         """Distribution of expert k around its mean."""

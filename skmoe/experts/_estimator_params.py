@@ -31,9 +31,11 @@ class EstimatorParams(NamedTuple):
     models: tuple[tuple[Any, ...], ...]  # of each expert; their predictions are averaged
     log_variance: Array  # (K, m); NaN for experts with their own density
     # Means (K, m, n) or class probabilities (K, C, n); None after the fit.
-    oof_predictions: Any
-    oof_log_density: Any  # (K, n); zero for experts without their own density
-    resp_at_last_fit: Array | None  # responsibilities (K, n) at the last refit, accepted or not
+    oof_predictions: Any = None
+    oof_log_density: Any = None  # (K, n); zero for experts without their own density
+    resp_at_last_fit: Array | None = (
+        None  # responsibilities (K, n) at the last refit, accepted or not
+    )
     last_resp: Array | None = None  # responsibilities (K, n) of the last M-step
     waits: Array | None = None  # experts (K,) that are refitted only when all have settled
     # Of densities of stacked models around their means, (K,), and their out-of-fold log densities

@@ -264,12 +264,8 @@ class StackedModels(CrossFittedExperts):
     def fitted_part(self, params: EstimatorParams) -> tuple[StackedModels, EstimatorParams]:
         """The models that are fitted, and their parameters without training state."""
         n_models = len(params.models)
-        of_fitted = EstimatorParams(params.models, params.log_variance[:n_models], None, None, None)
+        of_fitted = EstimatorParams(params.models, params.log_variance[:n_models])
         return replace(self, estimators=self.estimators[:n_models]), of_fitted
-
-    def drop_training_state(self, params: EstimatorParams) -> EstimatorParams:
-        """Parameters without the out-of-fold predictions of the training rows."""
-        return super().drop_training_state(params)._replace(spread=params.spread)
 
     def attributes(self, params: EstimatorParams, units: Any) -> dict[str, Any]:
         """Those of estimators, and the spreads of a regression."""
@@ -338,18 +334,13 @@ class StackedFamilyModels(StackedModels, CrossFittedFamilyExperts):
             return prediction
         return super()._valid_means(k, prediction, offset)
 
-    def _means_of_family(self, predictions: Array) -> Array:
-        """Predictions (K, m, n) with valid means for experts that have their own density."""
-        own = self._has_density()[:, None, None]
-        return np.where(own, self._placeholder(), predictions)
-
     def _log_prob(
         self, predictions: Array, log_density: Array, log_variance: Array, y: Array
     ) -> Array:
-        of_family = super()._log_prob(
-            self._means_of_family(predictions), log_density, np.nan_to_num(log_variance), y
-        )
-        return np.where(self._has_density()[:, None], log_density, of_family)
+        own = self._has_density()[:, None]
+        means = np.where(own[..., None], self._placeholder(), predictions)
+        of_family = super()._log_prob(means, log_density, np.nan_to_num(log_variance), y)
+        return np.where(own, log_density, of_family)
 
     def _log_variance(self, predictions: Array, y: Array, resp: Array, start: Array) -> Array:
         others = ~self._has_density()

@@ -51,22 +51,16 @@ class ExtraFeatureOptions(NamedTuple):
     seed: int
 
 
-class ExtraFeatureResult(NamedTuple):
-    """Features with the extra ones, and which of them gate and experts use."""
-
-    X: Design
-    base_oof_prediction: Array | None  # (n, m) or (n, C)
-    columns: dict[str, Array | None]  # of gate and experts
-    extra_features: ExtraFeatures
-
-
 # --- fit --------------------------------------------------------------------------------------
 
 
 def fit_extra_features(
     base: Any, transformer: Any, rows: Rows, X: Design, options: ExtraFeatureOptions
-) -> ExtraFeatureResult:
+) -> tuple[Design, Array | None, dict[str, Array | None], ExtraFeatures]:
     """Fit the base model and the gate transformer, either of which may be None.
+
+    Returned are the features with the extra ones, out-of-fold predictions of the base model, (n, m)
+    or (n, C), and the columns of gate and experts.
 
     The features of the rows are in the form in which the base model is fitted to them; X are the
     numeric ones, in which the transformer is.
@@ -105,7 +99,7 @@ def fit_extra_features(
         # features of the experts.
         experts = experts if classes is None else np.append(experts, base_columns)
     columns = {"gate": gate, "mean": experts}
-    return ExtraFeatureResult(X, oof_prediction, columns, extra_features)
+    return X, oof_prediction, columns, extra_features
 
 
 def _fit_transformer(

@@ -361,8 +361,9 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         model, previous = run.model or em_problem.model, problem.previous
         usage = expert_usage(model, run.params, split_into_blocks(em_problem.rows))
         is_known = "n_known_" in problem.attributes
-        in_order = in_final_order(params, previous, model, run, usage, is_known)
-        model, final_run, usage, order = in_order
+        model, final_run, usage, order = in_final_order(
+            params, previous, model, run, usage, is_known
+        )
         attributes = attributes_of_fit(problem, final_run, model, usage, starts) | selected
         attributes["_training_state"] = attributes["_training_state"]._replace(
             numbering=order, cross_fit_cache=problem.make_cache(run.params)
@@ -372,10 +373,11 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         # In an average of starts, experts that have collapsed in one start do no harm.
         if self.combine != "average":
             warn_collapsed(usage.responsibility_mass, self.expert_names_)
-        warn_special_losses(params)
-        warn_half_life(self.half_life)
-        warn_gate_of_signs(
-            self._fitted,
-            feature_labels(getattr(self, "feature_names_in_", None), self.n_features_in_),
-        )
+        if params.estimators:
+            warn_special_losses(params)
+        if self.half_life is not None:
+            warn_half_life(self.half_life)
+        if model.experts.signs:
+            names_in = getattr(self, "feature_names_in_", None)
+            warn_gate_of_signs(self._fitted, feature_labels(names_in, self.n_features_in_))
         return self

@@ -194,9 +194,11 @@ def newton_step(model: MixtureModel, params: Params, rows: Any, *scores: Any) ->
     information = observed_information(model, params, rows, *scores)
     gradient = information.gradient - _penalty_gradient(model, params, information)
     fixed = coordinates_at_bound(model, params, information)
-    values, signs = signed_coordinates(model, params, information)
-    # Slopes of zero whose gradient leads to the side of their sign are released.
-    fixed &= ~(is_held(values, signs) & (signs * gradient > 0.0))
+    has_signs = bool(model.experts.signs)
+    if has_signs:
+        values, signs = signed_coordinates(model, params, information)
+        # Slopes of zero whose gradient leads to the side of their sign are released.
+        fixed &= ~(is_held(values, signs) & (signs * gradient > 0.0))
     fixed |= dropped_coordinates(model, params, information)
     # Slopes of constant features are zero, and remain so.
     fixed |= (gradient == 0.0) & (np.count_nonzero(information.observed, axis=0) < 2)
@@ -212,7 +214,7 @@ def newton_step(model: MixtureModel, params: Params, rows: Any, *scores: Any) ->
     along = vectors[:, known].T @ (gradient * unit)
     change[free] = unit * (vectors[:, known] @ (along / size[known]))
     shift = float(np.sqrt((np.square(along) / size[known]).sum()))
-    if (signs * (values + change) < 0.0).any():
+    if has_signs and (signs * (values + change) < 0.0).any():
         known_vectors = vectors[:, known] / unit[:, None]
         matrix = (known_vectors * size[known]) @ known_vectors.T
         gradient = known_vectors @ along

@@ -196,9 +196,9 @@ def warn_collapsed(responsibility_mass: Array, names: Sequence[str]) -> None:
 
 def warn_special_losses(params: FitParameters) -> None:
     """Warn of regressors whose loss is not that of the normal noise which the mixture adds."""
-    if params.task.is_classification or params.estimators is None or params.mean_family:
+    if params.task.is_classification or params.mean_family:
         return
-    for estimator in params.estimators:
+    for estimator in params.estimators or ():
         loss = special_loss(estimator)
         if loss and not has_density(estimator):
             warn_user(
@@ -211,11 +211,10 @@ def warn_special_losses(params: FitParameters) -> None:
 
 def warn_half_life(half_life: Any) -> None:
     """Warn of a half-life in `fit`, which weighs all rows alike."""
-    if half_life is not None:
-        warn_user(
-            f"half_life={half_life!r} is for partial_fit; fit gives old rows their full weight. "
-            "Use half_life=None, or partial_fit.",
-        )
+    warn_user(
+        f"half_life={half_life!r} is for partial_fit; fit gives old rows their full weight. "
+        "Use half_life=None, or partial_fit.",
+    )
 
 
 def warn_gate_of_signs(fitted: FittedMixture, names: Sequence[str]) -> None:

@@ -7,8 +7,6 @@ arithmetic of the previous fit bit for bit, and then to the order that the user 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from skmoe._estimators.parameters.parameters import FitParameters
@@ -37,15 +35,6 @@ def previous_to_continue(previous: PreviousFit, of_user: bool) -> PreviousFit:
     return previous._replace(fitted=fitted._replace(model=model, params=params))
 
 
-class NumberedFit(NamedTuple):
-    """Model, result of EM and usage of the experts in their final order."""
-
-    model: MixtureModel
-    run: EMResult
-    usage: Usage
-    numbering: tuple[int, ...] | None  # number of each expert within EM; None if it is the same
-
-
 def in_final_order(
     params: FitParameters,
     previous: PreviousFit | None,
@@ -53,11 +42,12 @@ def in_final_order(
     run: EMResult,
     usage: Usage,
     numbers_are_known: bool,
-) -> NumberedFit:
+) -> tuple[MixtureModel, EMResult, Usage, tuple[int, ...] | None]:
     """The fit with its experts in descending order of their shares, or in the order that is kept.
 
-    Kept is the order of the previous fit, once it has ended, and that of the user: of a list of
-    experts, of known experts, or of initial responsibilities.
+    The last entry has the number of each expert within EM; None if it is the same. Kept is the
+    order of the previous fit, once it has ended, and that of the user: of a list of experts, of
+    known experts, or of initial responsibilities.
     """
     is_list = params.estimators is not None and len(params.estimators) > 1
     of_user = is_list or numbers_are_known or not isinstance(params.init, str)
@@ -67,11 +57,11 @@ def in_final_order(
     elif not of_user and all(has_capability(part, SupportsReordering) for part in parts):
         numbering = tuple(order_by_share(model, run.params, usage.mean_gate_prob).tolist())
     if numbering is None:
-        return NumberedFit(model, run, usage, None)
+        return model, run, usage, None
     order = np.array(numbering)
     model, in_order = _reordered(model, run.params, order)
     run = run._replace(params=in_order)
-    return NumberedFit(model, run, usage.take(order), numbering)
+    return model, run, usage.take(order), numbering
 
 
 def order_by_share(model: MixtureModel, params: Params, share: Array) -> Array:

@@ -191,7 +191,7 @@ def _add_extra_features(
     """
     transformer, rows = params.gate.transformer, data.rows
     classes, n_features = data.attributes.get("classes_"), data.attributes["n_features_in_"]
-    result = fit_extra_features(
+    X, prediction, columns, extra_features = fit_extra_features(
         params.base,
         transformer,
         rows if params.uses_estimators else rows._replace(X=data.X),
@@ -205,16 +205,14 @@ def _add_extra_features(
             params.seed(),
         ),
     )
-    prediction = result.base_oof_prediction
-    if prediction is not None and result.extra_features.link == "log":
+    if prediction is not None and extra_features.link == "log":
         offset = prediction + (0.0 if rows.offset is None else rows.offset[:, None])
         rows = rows._replace(offset=offset)
     elif prediction is not None and classes is None:
         rows = rows._replace(y=rows.y - prediction.reshape(rows.y.shape))
-    columns = result.columns
     if params.uses_estimators:
         columns = columns | {"mean": data.columns["mean"]}
-    return data._replace(rows=rows, X=result.X, columns=columns), result.extra_features
+    return data._replace(rows=rows, X=X, columns=columns), extra_features
 
 
 def _assemble(
@@ -266,24 +264,19 @@ def _assemble(
     sample_rng = np.random.default_rng(sample_seed)
     init_data = make_init_rows(params, data, target, rows, init_design, sample_rng)
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
-    check_rows_are_possible(params, experts, rows)
+    if rows.units is not None or rows.possible is not None:
+        check_rows_are_possible(params, experts, rows)
     model = MixtureModel(params.gate, experts, params.n_experts, params.top_k, params.balance)
-    em_problem = EMProblem(model, rows, init_data, init, seeds, params.max_iter, params.tol)
-    to_find = tuple(penalty for penalty in params.penalties if penalty.search)
-    em_problem = em_problem._replace(
-        penalties=to_find, ends_at_maximum=data.options.ends_at_maximum
+    em_problem = EMProblem(
+        *(model, rows, init_data, init, seeds, params.max_iter, params.tol),
+        penalties=tuple(penalty for penalty in params.penalties if penalty.search),
+        ends_at_maximum=options.ends_at_maximum,
     )
     if previous is not None:
         em_problem = _warm_start(em_problem, params.penalties, previous, cache)
     attributes = data.attributes | {"n_experts_": params.n_experts}
-    return FitProblem(
-        em_problem,
-        preprocessor,
-        attributes,
-        key,
-        penalties=params.penalties,
-        previous=previous,
-    )
+    of_fit = em_problem, preprocessor, attributes, key
+    return FitProblem(*of_fit, penalties=params.penalties, previous=previous)
 
 
 def _warm_start(
@@ -359,8 +352,8 @@ def _make_experts(
             check_conflicts({SIGNS: SIGNS, "more than two classes": f"{n_classes} classes"})
         own = {"slopes": data.slopes, "dispersion_columns": data.dispersion_columns}
         own = {option: values for option, values in own.items() if values}
-        experts = experts.with_options(own | {"signs": data.signs})
-        return experts
+        own |= {"signs": data.signs} if data.signs else {}
+        return experts.with_options(own) if own else experts
     assert params.estimators is not None
     estimators, routes = params.estimators, data.routes
     if len(estimators) == 1:

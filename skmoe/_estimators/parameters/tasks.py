@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
@@ -38,70 +37,13 @@ class TrainingTarget(NamedTuple):
     scaling: Standardization | None  # of the outputs; None for classes
 
 
-class Task(ABC):
-    """Regression or classification: the differences between the two estimators."""
-
-    name: ClassVar[str]
-    is_classification: ClassVar[bool]
-    class_weight: Any = None
-
-    @abstractmethod
-    def validate(
-        self, validation_copy: Any, X: Any, y: Any, ensure_all_finite: bool | str
-    ) -> tuple[Any, Array, dict[str, Any]]:
-        """Validated X and y (numbers or class codes), and fitted attributes.
-
-        `validation_copy` is a copy of the estimator, which receives `n_features_in_` and
-        `feature_names_in_` from `validate_data`.
-        """
-
-    @abstractmethod
-    def make_target(
-        self,
-        rows: Rows,
-        experts: Experts | MeanFamily | None,
-        classes: Array | None,
-        scaling: Standardization | None,
-    ) -> TrainingTarget:
-        """The target of a fit, with a known standardisation of the outputs, if there is one.
-
-        Parametric experts decide whether y is standardised; it is not for estimators (None).
-        """
-
-    def row_weights(self, y: Array, classes: Array | None, weight: Array) -> Array:
-        """Weights of the rows times those of their classes."""
-        return weight
-
-    def with_class_weight(self, class_weight: Any) -> Self:
-        """The task with other weights of the classes; None where rows have them already."""
-        return self
-
-    @abstractmethod
-    def family_options(self) -> dict[str, Any]:
-        """Hyper-parameters of families that are specific to the task."""
-
-    @abstractmethod
-    def estimates(
-        self, init_data: InitData, names: Sequence[str], noise_variance: Array | None
-    ) -> dict[str, Any]:
-        """Options of a family that are estimated from the data, see `Experts.estimated_options`.
-
-        A given `noise_variance` of the standardised outputs replaces its estimate.
-        """
-
-    def cross_fitted_options(
-        self, init_data: InitData, noise_variance: Array | None
-    ) -> dict[str, Any]:
-        """Options of `CrossFittedExperts`, whose target is not standardised."""
-        return {}
-
-
 @dataclass(frozen=True)
-class Regression(Task):
+class Regression:
     """Regression: one or several numeric outputs."""
 
     name: ClassVar[str] = "regressor"
     is_classification: ClassVar[bool] = False
+    class_weight: ClassVar[None] = None
 
     shared_dispersion: bool
     dispersion_prior: float
@@ -109,7 +51,11 @@ class Regression(Task):
     def validate(
         self, validation_copy: Any, X: Any, y: Any, ensure_all_finite: bool | str
     ) -> tuple[Any, Array, dict[str, Any]]:
-        """X and y as numbers."""
+        """Validated X and y (numbers), and fitted attributes.
+
+        `validation_copy` is a copy of the estimator, which receives `n_features_in_` and
+        `feature_names_in_` from `validate_data`.
+        """
         bounds = checked_bounds(y) if has_bounds(y) else None
         y = y if bounds is None else point_values(bounds)
         check_target(y, self.is_classification)
@@ -126,7 +72,10 @@ class Regression(Task):
         classes: Array | None,
         scaling: Standardization | None,
     ) -> TrainingTarget:
-        """Outputs (m, n), standardised if the family requires it."""
+        """Outputs (m, n), by a known standardisation, if there is one.
+
+        Parametric experts decide whether y is standardised; it is not for estimators (None).
+        """
         targets, weight = rows.y.reshape(rows.n_rows, -1), rows.weight
         outputs = point_values(targets)
         if scaling is None:
@@ -149,6 +98,14 @@ class Regression(Task):
             standard = _standardised(experts.working_target(values), weight)
         return TrainingTarget(y, standard, identity)
 
+    def row_weights(self, y: Array, classes: Array | None, weight: Array) -> Array:
+        """Weights of the rows."""
+        return weight
+
+    def with_class_weight(self, class_weight: Any) -> Self:
+        """The task, whose rows have no classes."""
+        return self
+
     def family_options(self) -> dict[str, Any]:
         """Whether experts share the noise variance, and the strength of its prior."""
         return {
@@ -159,7 +116,11 @@ class Regression(Task):
     def estimates(
         self, init_data: InitData, names: Sequence[str], noise_variance: Array | None
     ) -> dict[str, Any]:
-        """Noise variance and its lower bound (standardised outputs), and mean of the outputs."""
+        """Options of a family that are estimated from the data, see `Experts.estimated_options`.
+
+        They are the noise variance of the standardised outputs, unless it is given, its lower
+        bound, and the mean of the outputs.
+        """
         estimates: dict[str, Any] = {}
         if "noise_variance" in names:
             estimates["noise_variance"] = _as_tuple(self._noise_variance(init_data, noise_variance))
@@ -174,7 +135,7 @@ class Regression(Task):
     def cross_fitted_options(
         self, init_data: InitData, noise_variance: Array | None
     ) -> dict[str, Any]:
-        """Variance options in the squared units of y."""
+        """Options of `CrossFittedExperts`: variances in the squared units of y."""
         noise = self._noise_variance(init_data, noise_variance)
         _, scale = fit_standardization(init_data.rows.y.T, init_data.rows.weight)
         unit = np.where(np.isfinite(scale), scale, 1.0) ** 2
@@ -196,7 +157,7 @@ class Regression(Task):
 
 
 @dataclass(frozen=True)
-class Classification(Task):
+class Classification:
     """Classification: one label for each row."""
 
     name: ClassVar[str] = "classifier"
@@ -233,7 +194,7 @@ class Classification(Task):
         return class_weights(self.class_weight, classes, y, weight)
 
     def with_class_weight(self, class_weight: Any) -> Self:
-        """The task with other weights of the classes."""
+        """The task with other weights of the classes; None where rows have them already."""
         return replace(self, class_weight=class_weight)
 
     def family_options(self) -> dict[str, Any]:
@@ -245,6 +206,16 @@ class Classification(Task):
     ) -> dict[str, Any]:
         """The number of classes."""
         return {"n_classes": len(init_data.Y)}
+
+    def cross_fitted_options(
+        self, init_data: InitData, noise_variance: Array | None
+    ) -> dict[str, Any]:
+        """No options."""
+        return {}
+
+
+# The differences between the two estimators.
+Task: TypeAlias = Regression | Classification
 
 
 def _validate_X_y(

@@ -98,8 +98,6 @@ def with_n_experts(rows: Rows, number: int) -> Rows:
 
 def check_rows_are_possible(params: FitParameters, experts: Experts, rows: Dataset) -> None:
     """Some expert must be possible for all rows of a unit, and for a row of which one is known."""
-    if rows.units is None and rows.possible is None:
-        return
     impossible = ~possible_experts(experts, params.n_experts, rows).any(axis=0)
     if not impossible.any():
         return

@@ -273,8 +273,6 @@ def interval_keys(y: Array, form: CanonicalForm) -> list[Array]:
 
     They do not depend on the signs of the outputs, (n,) or (n, m), nor on their order.
     """
-    if not has_bounds(y):
-        return []
     bounds = y.reshape(len(y), -1)[:, form.outputs]
     is_open = np.isneginf(bounds["lower"]), np.isposinf(bounds["upper"])
     width = np.where(is_open[0] | is_open[1], 0.0, bounds["upper"] - bounds["lower"])

@@ -63,13 +63,21 @@ class FirstPassStatistics(NamedTuple):
     n_known: int = 0  # of the rows, or units
 
 
+class PassOptions(NamedTuple):
+    """What is drawn and computed in the first pass."""
+
+    n_sample: int
+    seed: int
+    by_label: bool  # whether rows have class weights, which depend on all blocks
+
+
 def first_pass(
     blocks: RowBlocks, checker: BlockChecker, class_weight: Any, n_sample: int, seed: int
 ) -> FirstPass:
     """Validate all blocks, and compute moments, class weights and a sample of the rows."""
-    # Class weights depend on all blocks.
     by_label = checker.is_classification and class_weight is not None
-    summarize = partial(_summarize_block, checker, n_sample, seed, by_label)
+    options = PassOptions(n_sample, seed, by_label)
+    summarize = partial(_summarize_block, checker, options)
     merge = partial(_merge_passes, n_sample)
     n_rows: int = 0
     statistics: FirstPassStatistics | None = None
@@ -124,13 +132,7 @@ def _summarize_at_offset(
 
 
 def _summarize_block(
-    checker: BlockChecker,
-    n_sample: int,
-    seed: int,
-    by_label: bool,
-    row_offset: int,
-    index: int,
-    raw_block: Any,
+    checker: BlockChecker, options: PassOptions, row_offset: int, index: int, raw_block: Any
 ) -> tuple[int, FirstPassStatistics | None]:
     """Number of rows in a block, and the statistics of those of positive weight.
 
@@ -146,8 +148,10 @@ def _summarize_block(
         label_weights = _label_weights(block)
     else:
         outputs = compute_moments(point_values(block.y).reshape(len(block.y), -1), block.weight)
-    keys = np.random.Generator(np.random.PCG64(seed).advance(row_offset)).random(block.n_rows)
-    features, labels = (_features_by_label if by_label else _features)(block), None
+    keys = np.random.Generator(np.random.PCG64(options.seed).advance(row_offset)).random(
+        block.n_rows
+    )
+    features, labels = (_features_by_label if options.by_label else _features)(block), None
     if block.unit is not None:
         runs, labels = unit_runs(block.unit), np.unique(block.unit)
         keys = keys[np.unique(runs, return_index=True)[1]][runs]
@@ -162,7 +166,7 @@ def _summarize_block(
         labels,
         block.n_known,
     )
-    return n_rows, _subsample(n_sample, statistics)
+    return n_rows, _subsample(options.n_sample, statistics)
 
 
 def _merge_passes(

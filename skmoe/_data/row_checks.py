@@ -221,11 +221,9 @@ def check_signs(
 ) -> tuple[int, ...]:
     """Signs of the slopes of the experts' columns, given for all features or by name.
 
-    There are none, (), if all are 0 or `monotonic_cst` is None.
+    There are none, (), if all are 0.
     """
     rule = "monotonic_cst must hold 1 (increasing), -1 (decreasing) or 0 (any)"
-    if monotonic_cst is None:
-        return ()
     if isinstance(monotonic_cst, Mapping):
         columns = check_columns("monotonic_cst", list(monotonic_cst), n_features, names, True)
         given, values = list(monotonic_cst.values()), np.zeros(n_features, dtype=object)

@@ -92,6 +92,9 @@ class Rows(NamedTuple):
         return self if len(kept) == len(self.weight) else self.take(kept)
 
 
+# Values of rows that lack a field which other rows have.
+ABSENT = {"offset": 0.0, "possible": True}
+
 # Fields of rows with an entry for each row.
 BY_ROW = tuple(name for name in Rows._fields if name != "metadata")
 
@@ -102,10 +105,16 @@ def concat(tables: Sequence[Rows]) -> Rows:
     Units of different tables are different units. Rows of tables without offsets have 0, and
     those of which nothing is known may be of all experts.
     """
-    tables = _with_possible(_with_offsets(_with_units_apart(tables)))
+    tables = _with_units_apart(tables)
     fields: dict[str, Any] = {"X": stack_rows([rows.X for rows in tables])}
     for name in BY_ROW[1:]:
         values = [getattr(rows, name) for rows in tables]
+        given = [v for v in values if v is not None]
+        if name in ABSENT and given:  # of one shape for all: an offset may be that of all outputs
+            shape = max((v.shape[1:] for v in given), key=len)
+            values = [np.asarray(ABSENT[name]) if v is None else v.T for v in values]
+            sizes = [(*shape[::-1], rows.n_rows) for rows in tables]
+            values = [np.broadcast_to(*pair).T for pair in zip(values, sizes, strict=True)]
         fields[name] = None if any(v is None for v in values) else np.concatenate(values)
     return Rows(**fields)
 
@@ -120,34 +129,6 @@ def _with_units_apart(tables: Sequence[Rows]) -> Sequence[Rows]:
         n_units = int(unit.max(initial=n_units - 1)) + 1
         numbered.append(rows._replace(unit=unit))
     return numbered
-
-
-def _with_offsets(tables: Sequence[Rows]) -> Sequence[Rows]:
-    """Tables with offsets of one shape; without offsets if none has any."""
-    shapes = [rows.offset.shape[1:] for rows in tables if rows.offset is not None]
-    if not shapes:
-        return tables
-    of_outputs = max(shapes, key=len)
-    filled = []
-    for rows in tables:
-        offset = np.zeros(rows.n_rows) if rows.offset is None else rows.offset
-        if offset.ndim <= len(of_outputs):  # the same for all outputs
-            offset = np.broadcast_to(offset[:, None], (rows.n_rows, *of_outputs))
-        filled.append(rows._replace(offset=offset))
-    return filled
-
-
-def _with_possible(tables: Sequence[Rows]) -> Sequence[Rows]:
-    """Tables with the possible experts of their rows; without them if nothing is known."""
-    known = [rows.possible for rows in tables if rows.possible is not None]
-    if not known:
-        return tables
-    return [
-        rows._replace(possible=np.ones((rows.n_rows, known[0].shape[1]), dtype=bool))
-        if rows.possible is None
-        else rows
-        for rows in tables
-    ]
 
 
 class RawFeatures(NamedTuple):
@@ -246,8 +227,7 @@ class Dataset(NamedTuple):
 
         The first axis may have the experts of several starts, one start after the other.
         """
-        if self.possible is None:
-            return joint
+        assert self.possible is not None
         starts = joint.reshape(-1, *self.possible.shape)
         return np.where(self.possible, starts, -np.inf).reshape(joint.shape)
 

@@ -341,11 +341,14 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         ends_at_maximum: bool = True,
     ) -> Any:
         """`fit` of `Rows`, or of validated `TrainingData`, with an observer of its iterations."""
-        task = self._start_task(given, None) if isinstance(self.n_experts, str) else None
-        fixed, given, selected = with_selected_n_experts(self, given, task)
+        fixed, task = self, None
+        selected: dict[str, Any] = {}
+        if isinstance(self.n_experts, str):
+            task = self._start_task(given, None)
+            fixed, given, selected = with_selected_n_experts(self, given, task)
         params = fixed._validate_parameters()
         options = FitOptions(
-            previous=previous_fit(self, params.warm_start),
+            previous=previous_fit(self) if params.warm_start else None,
             noise_variance=noise_variance,
             ends_at_maximum=ends_at_maximum,
         )

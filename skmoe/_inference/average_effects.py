@@ -31,8 +31,9 @@ from skmoe._inference.results import Inference, table_lines
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import Layout, coordinate_layout
 from skmoe._mixture.maximum import moved
-from skmoe._mixture.model import Params, routed_log_gate
+from skmoe._mixture.model import Params
 from skmoe._numerics.linalg import add_fields
+from skmoe._numerics.probability import normalised_top_k
 from skmoe._numerics.typing import TINY, Array
 
 # Part of the effects of the whole mixture.
@@ -234,7 +235,7 @@ def _probabilities(mixture: FittedMixture, params: Params, block: Block) -> list
     """Probabilities (K, n) of the experts at both ends."""
     model = mixture.model
     logs = [model.gate.log_prob(params.gate, rows.gate_design) for rows in block.rows]
-    return [np.exp(routed_log_gate(model, log_gate)) for log_gate in logs]
+    return [np.exp(normalised_top_k(log_gate, model.top_k)) for log_gate in logs]
 
 
 def _means(mixture: FittedMixture, experts: Any, block: Block, n_responses: int) -> list[Array]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows, subset
-from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior, routed_log_gate
-from skmoe._numerics.probability import log_probability, underflow_to_zero
+from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
+from skmoe._numerics.probability import log_probability, normalised_top_k, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions import (
     PredictiveDistribution,
@@ -120,7 +120,7 @@ class FittedMixture(NamedTuple):
 
     def _log_gate(self, rows: Dataset) -> Array:
         log_gate = self.model.gate.log_prob(self.params.gate, rows.gate_design)
-        return routed_log_gate(self.model, log_gate)
+        return normalised_top_k(log_gate, self.model.top_k)
 
     def _expert_means(self, rows: Dataset) -> Array:
         means = self.model.experts.mean(self.params.experts, rows.expert_design)

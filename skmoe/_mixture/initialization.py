@@ -82,11 +82,7 @@ class InitData(NamedTuple):
         rows = self.rows
         if rows.n_rows <= size:
             return self
-        order = known_first(rng.permutation(len(rows.gate_weight)), rows.possible, size)
-        if rows.units is not None:
-            ends = np.cumsum(rows.units.sizes[order])
-            size = max(int(np.searchsorted(ends, size, "right")), 2)
-        kept = np.sort(order[:size])
+        kept = sample_of(rows, size, rng)
         index = kept if rows.units is None else rows.units.rows_of(kept)
         return self.part(kept, rows.weight.sum() / rows.weight[index].sum())
 
@@ -106,13 +102,23 @@ class InitData(NamedTuple):
         return ordered
 
 
-def known_first(order: Array, possible: Array | None, size: int) -> Array:
-    """A random order in which known rows, or units, come first, up to a tenth of a sample."""
-    if possible is None:
-        return order
-    known = ~possible[:, order].all(axis=0)
-    is_first = known & (np.cumsum(known) <= KNOWN_SHARE * size)
-    return np.concatenate([order[is_first], order[~is_first]])
+def sample_of(
+    rows: Dataset, size: int, rng: np.random.Generator, among: Array | None = None
+) -> Array:
+    """Sorted random positions of about `size` rows, or of units with so many, among some or all.
+
+    Known ones come first, up to a tenth of the sample.
+    """
+    among = np.arange(len(rows.gate_weight)) if among is None else among
+    order = rng.permutation(len(among))
+    if rows.possible is not None:
+        known = ~rows.possible[:, among[order]].all(axis=0)
+        is_first = known & (np.cumsum(known) <= KNOWN_SHARE * size)
+        order = np.concatenate([order[is_first], order[~is_first]])
+    if rows.units is not None:
+        ends = np.cumsum(rows.units.sizes[order])
+        size = max(int(np.searchsorted(ends, size, "right")), 2)
+    return np.sort(order[:size])
 
 
 def make_init_data(

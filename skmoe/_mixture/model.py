@@ -58,22 +58,16 @@ def log_joint(
     """Log probabilities of the gate, and log joint densities of expert and y, both (K, n).
 
     With units both are of units, (K, U): the rows of a unit have one expert, given which they are
-    independent. Predictions are under the gate by which rows are routed. The joint density of an
-    expert that is known to be impossible is zero.
+    independent. Predictions are under the gate by which rows are routed: with `top_k` only the k
+    most probable experts of each row have positive probability. The joint density of an expert that
+    is known to be impossible is zero.
     """
     log_gate = model.gate.log_prob(params.gate, rows.gate_design)
     if routed:
-        log_gate = routed_log_gate(model, log_gate)
+        log_gate = normalised_top_k(log_gate, model.top_k)
     log_density = model.experts.log_prob(params.experts, rows.expert_design, rows.y)
-    return log_gate, rows.of_possible(log_gate + rows.sum_over_units(log_density))
-
-
-def routed_log_gate(model: MixtureModel, log_gate: Array) -> Array:
-    """Log gate probabilities (K, n) in predictions.
-
-    With `top_k` only the k most probable experts of each row have positive probability.
-    """
-    return normalised_top_k(log_gate, model.top_k)
+    joint = log_gate + rows.sum_over_units(log_density)
+    return log_gate, joint if rows.possible is None else rows.of_possible(joint)
 
 
 def posterior(joint: Array, top_k: int | None = None) -> tuple[Array, Array]:
@@ -121,7 +115,7 @@ def expert_usage(model: MixtureModel, params: Params, blocks: Any) -> Usage:
 def _usage_of_block(model: MixtureModel, params: Params, rows: Dataset) -> Usage:
     """Usage on one block of rows, with weighted sums of the gate probabilities and products."""
     log_gate, joint = log_joint(model, params, rows)
-    gate_prob = np.exp(routed_log_gate(model, log_gate))
+    gate_prob = np.exp(normalised_top_k(log_gate, model.top_k))
     weighted = gate_prob * rows.gate_weight
     load = np.isfinite(keep_top_k(log_gate, model.top_k or 1)) @ rows.unit_weight
     resp, _ = posterior(joint, model.top_k)

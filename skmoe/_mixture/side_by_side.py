@@ -242,7 +242,8 @@ def _e_step(model: MixtureModel, starts: _Starts, rows: Dataset, with_hessians: 
     log_density = family.log_prob(starts.experts, rows.expert_design, rows.y)
     joint = rows.sum_over_units(log_density).reshape(n_starts, n_experts, -1)
     log_gates = [gate.log_prob(params, rows.gate_design) for params in starts.gates]
-    joint = rows.of_possible(joint + np.stack(log_gates))
+    joint = joint + np.stack(log_gates)
+    joint = joint if rows.possible is None else rows.of_possible(joint)
     # Experts first, as `posterior` has them, and the rows of all starts one after another.
     resp, log_mixture = posterior(np.moveaxis(joint, 0, 1).reshape(n_experts, -1), model.top_k)
     resp = np.moveaxis(resp.reshape(n_experts, n_starts, -1), 1, 0)

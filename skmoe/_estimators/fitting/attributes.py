@@ -105,14 +105,21 @@ def attributes_of_fit(
     starts: Sequence[EMResult],
 ) -> dict[str, Any]:
     """Attributes at the end of a fit."""
-    attributes = attributes_of_run(problem, run, model) | attributes_of_starts(problem, starts)
+    attributes = attributes_of_run(problem, run, model)
     total_weight = float(usage.responsibility_mass.sum())
     lower_bounds, n_times, shares = zip(*run.maxima, strict=True) if run.maxima else ((), (), ())
     values = tuple(total_weight * (bound + problem.log_jacobian) for bound in lower_bounds)
     state = attributes["_training_state"]
     attributes["_training_state"] = state._replace(total_weight=total_weight)
-    attributes["n_experts_"] = model.n_experts
-    attributes["maxima_"] = Maxima(values, n_times, shares, run.counted, run.kept)
+    # Of the starts, each when it ended or was dropped.
+    traces = [np.array(start.lower_bounds) + problem.log_jacobian for start in starts]
+    attributes |= {
+        "n_experts_": model.n_experts,
+        "maxima_": Maxima(values, n_times, shares, run.counted, run.kept),
+        "start_lower_bounds_": np.array([trace[-1] for trace in traces]),
+        "start_converged_": np.array([start.converged for start in starts]),
+        "start_traces_": traces,
+    }
     return attributes | attributes_of_usage(usage)
 
 
@@ -122,16 +129,6 @@ def attributes_of_usage(usage: Usage) -> dict[str, Any]:
         "weights_": usage.mean_gate_prob,
         "gate_overlap_": usage.gate_overlap,
         "load_": usage.load,
-    }
-
-
-def attributes_of_starts(problem: FitProblem, starts: Sequence[EMResult]) -> dict[str, Any]:
-    """Attributes of the starts, each when it ended or was dropped."""
-    traces = [np.array(start.lower_bounds) + problem.log_jacobian for start in starts]
-    return {
-        "start_lower_bounds_": np.array([trace[-1] for trace in traces]),
-        "start_converged_": np.array([start.converged for start in starts]),
-        "start_traces_": traces,
     }
 
 

@@ -17,8 +17,8 @@ from skmoe._data.row_checks import check_metadata
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import warn_user
-from skmoe._estimators.methods.refits import make_refit
-from skmoe._inference.bootstrap import bootstrap_inference, parametric_bootstrap
+from skmoe._estimators.methods.refits import refit
+from skmoe._inference.bootstrap import bootstrap_inference, parametric_bootstrap, repeat_by_weight
 from skmoe._inference.coefficients import (
     ListedBlock,
     coefficient_values,
@@ -140,7 +140,7 @@ def _infer_by_bootstrap(
     check_numbers_of('method="bootstrap", which draws y,', rows.y)
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
     replicates = parametric_bootstrap(
-        make_refit(estimator, blocks, rows),
+        partial(refit, estimator, blocks, rows, repeat_by_weight(rows)),
         partial(coefficient_values, blocks),
         estimator._fitted.responsibilities(rows),
         np.random.SeedSequence(seed).spawn(options.n_bootstrap),

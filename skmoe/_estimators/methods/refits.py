@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,26 +13,22 @@ from sklearn.base import is_classifier
 from skmoe._data.row_checks import check_columns, check_signs
 from skmoe._data.rows import Rows
 from skmoe._estimators.fitting.attributes import attributes_of_mixture
-from skmoe._inference.bootstrap import Refit, repeat_by_weight, sample_classes
+from skmoe._inference.bootstrap import Refit, sample_classes
 from skmoe._inference.coefficients import ListedBlock
 from skmoe._numerics.typing import Array
 
 
-def make_refit(
-    estimator: Any, blocks: Sequence[ListedBlock], rows: Rows
-) -> Callable[[np.random.SeedSequence], Refit]:
-    """A function that returns the refit for a seed, given the validated rows of the fit."""
-    return partial(_refit, estimator, blocks, rows, repeat_by_weight(rows))
-
-
-def _refit(
+def refit(
     estimator: Any,
     blocks: Sequence[ListedBlock],
     rows: Rows,
     drawn: Rows,
     seed: np.random.SeedSequence,
 ) -> Refit:
-    """A fit to a target drawn from the fitted mixture, which starts from the fitted parameters."""
+    """A fit to a target drawn from the fitted mixture, which starts from the fitted parameters.
+
+    `rows` are those of the fit, validated; targets are drawn for them repeated by their weights.
+    """
     rng = np.random.RandomState(np.random.MT19937(seed))
     model = _without_feature_names(estimator)
     drawn = draw_known_experts(model, drawn, rng)
@@ -59,8 +54,9 @@ def _without_feature_names(estimator: Any) -> Any:
             for name in model.get_params(deep=False)
             if name.endswith("_features")
         }
-        signs = check_signs(model.monotonic_cst, None, model.n_features_in_, names)
-        columns["monotonic_cst"] = signs or None
+        if model.monotonic_cst is not None:
+            signs = check_signs(model.monotonic_cst, None, model.n_features_in_, names)
+            columns["monotonic_cst"] = signs or None
         model.set_params(**columns)
     return model
 

@@ -77,14 +77,15 @@ class Regression:
         Parametric experts decide whether y is standardised; it is not for estimators (None).
         """
         targets, weight = rows.y.reshape(rows.n_rows, -1), rows.weight
-        outputs = point_values(targets)
+        censored = has_bounds(targets)
+        outputs = point_values(targets) if censored else targets
         if scaling is None:
             center, scale = fit_standardization(outputs, weight)
             scaling = Standardization(center, np.where(np.isfinite(scale), scale, 1.0))
         standard = np.ascontiguousarray(((outputs - scaling.center) / scaling.scale).T)
         is_standard = experts is not None and experts.standardizes_target
         # Censored rows have probabilities, which do not depend on the units of y.
-        if experts is not None and is_standard and not has_bounds(targets):
+        if experts is not None and is_standard and not censored:
             working = experts.working_target(standard)
             if working is not standard:
                 working = _standardised(working, weight)

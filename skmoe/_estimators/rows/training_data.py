@@ -76,7 +76,7 @@ from skmoe._estimators.rows.unit_checks import (
     validate_units_of_fit,
 )
 from skmoe._estimators.rows.warm_start import PreviousFit
-from skmoe._mixture.initialization import INITIALIZERS, InitData, known_first, make_init_data
+from skmoe._mixture.initialization import INITIALIZERS, InitData, make_init_data, sample_of
 from skmoe._mixture.model import Params
 from skmoe._numerics.typing import Array, Design
 
@@ -199,14 +199,16 @@ def validate_training_data(
     `names` are feature names, for X without names.
     """
     check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
-    given = given._replace(y=values_if_exact(given.y))
+    if has_bounds(given.y):
+        given = given._replace(y=values_if_exact(given.y))
     validation_copy = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
     X, y, attributes = _validate_X_y(validation_copy, params, given.X, given.y)
     check_enough_rows(params.n_experts, len(y), "rows")
-    weight = known_weight(y, check_weights(given.weight, len(y)))
-    offset = validate_offset(params, given.offset, len(y), 1 if y.ndim == 1 else y.shape[1])
-    if offset is not None and not offset.any():
-        offset = None  # the same fit, bit for bit
+    weight, offset = check_weights(given.weight, len(y)), None
+    weight = known_weight(y, weight) if has_bounds(y) else weight
+    if given.offset is not None:
+        offset = validate_offset(params, given.offset, len(y), 1 if y.ndim == 1 else y.shape[1])
+        offset = offset if np.any(offset) else None  # the same fit, bit for bit
     check_support(params, y, weight)
     if has_bounds(y):
         check_some_known(y, weight)
@@ -215,7 +217,9 @@ def validate_training_data(
     gate_columns = check_columns("gate_features", params.gate_features, n_features, names)
     # Experts without features have means, or counts, that do not depend on them: latent classes.
     of_experts = expert_columns(params, n_features, names)
-    signs = check_signs(params.monotonic_cst, of_experts.columns, n_features, names)
+    signs: tuple[int, ...] = ()
+    if params.monotonic_cst is not None:
+        signs = check_signs(params.monotonic_cst, of_experts.columns, n_features, names)
     init = check_init(params.init, ["search", *INITIALIZERS], len(y), params.n_experts)
     metadata = check_metadata({"groups": given.group, **given.metadata}, len(y))
     unit = None
@@ -227,11 +231,11 @@ def validate_training_data(
     if unit is not None:
         attributes["n_units_"] = len(np.unique(unit[weight > 0.0]))
         check_init_of_units(init, unit)
-    possible = check_known_experts(given.possible, params.n_experts, weight, unit)
-    group = metadata.pop("groups", None)
-    rows = Rows(X, y, weight, offset, unit, group, metadata, possible)
-    if rows.n_known:
-        attributes["n_known_"] = rows.n_known
+    rows = Rows(X, y, weight, offset, unit, metadata.pop("groups", None), metadata)
+    if given.possible is not None:
+        possible = check_known_experts(given.possible, params.n_experts, weight, unit)
+        rows = rows._replace(possible=possible)
+        attributes |= {"n_known_": rows.n_known} if rows.n_known else {}
     return TrainingData(
         rows,
         X,
@@ -339,7 +343,7 @@ def present_rows(params: FitParameters, data: TrainingData) -> TrainingData:
     if "classes_" in data.attributes:
         of_rows = data.attributes["classes_"][np.unique(data.rows.y)]
         data = with_classes(data, of_rows if classes is None else classes)
-    data = with_class_weights(params.task, data)
+        data = with_class_weights(params.task, data)
     data = _with_encoder(params, data) if params.uses_estimators else data
     unit, names = data.rows.unit, data.attributes.get("feature_names_in_")
     if unit is None:
@@ -468,7 +472,8 @@ def sort_by_unit(
 def _row_keys(params: FitParameters, data: TrainingData) -> tuple[Array, CanonicalForm]:
     """What distinguishes rows besides their features, and the canonical form of the data."""
     rows = data.rows
-    outputs = point_values(rows.y).reshape(rows.n_rows, -1)
+    censored = has_bounds(rows.y)
+    outputs = (point_values(rows.y) if censored else rows.y).reshape(rows.n_rows, -1)
     keys = [outputs]
     if rows.group is not None:
         keys.append(np.unique(rows.group, return_inverse=True)[1])
@@ -478,7 +483,7 @@ def _row_keys(params: FitParameters, data: TrainingData) -> tuple[Array, Canonic
         keys.append(category_codes(data.encoder, rows.X))
     signed = not params.task.is_classification
     form = canonical_form(data.X, outputs.T, rows.weight, signed=signed)
-    keys += interval_keys(rows.y, form)
+    keys += interval_keys(rows.y, form) if censored else []
     if rows.possible is not None:  # other numbers of the experts do not change the order
         keys.append(rows.possible)
         form = form._replace(n_ties=rows.possible.shape[1])
@@ -505,29 +510,16 @@ def make_init_rows(
     if init_design is None:  # estimators have no coefficients
         size = _init_sample_size(rows, target.init_targets, params.n_experts)
     if rows.units is None:
-        possible = None if rows.possible is None else rows.possible[:, index]
-        order = known_first(rng.permutation(len(index)), possible, size)
-        sampled = np.sort(order[:size])
+        sampled = sample_of(rows, size, rng, index)
         index, weight = index[sampled], weight[sampled]
         # Penalties must have the same weight relative to the sample as to all rows.
         sample = subset(rows, index, weight * (rows.weight.sum() / weight.sum()))
     else:
-        sample, index = _sample_units(rows, size, rng)
+        kept = sample_of(rows, size, rng)
+        index = rows.units.rows_of(kept)
+        sample = subset_units(rows, kept, rows.weight.sum() / rows.weight[index].sum())
     design = None if init_design is None else init_design[index]
     return make_init_data(sample, target.init_targets[:, index], design, signed=signed)
-
-
-def _sample_units(rows: Dataset, size: int, rng: np.random.Generator) -> tuple[Dataset, Array]:
-    """A random sample of units with at most about `size` rows, and the indices of these."""
-    units = rows.units
-    assert units is not None
-    order = known_first(rng.permutation(len(units.starts)), rows.possible, size)
-    n_kept = max(int(np.searchsorted(np.cumsum(units.sizes[order]), size, side="right")), 2)
-    kept = np.sort(order[:n_kept])
-    index = units.rows_of(kept)
-    # Penalties must have the same weight relative to the sample as to all rows.
-    factor = rows.weight.sum() / rows.weight[index].sum()
-    return subset_units(rows, kept, factor), index
 
 
 def _init_sample_size(rows: Dataset, init_targets: Array, n_experts: int) -> int:

@@ -61,9 +61,9 @@ class PreviousFit(NamedTuple):
     has_ended: bool
 
 
-def previous_fit(estimator: Any, warm_start: bool) -> PreviousFit | None:
-    """The previous fit of an estimator, if a warm start continues it."""
-    if not warm_start or not hasattr(estimator, "_fitted"):
+def previous_fit(estimator: Any) -> PreviousFit | None:
+    """The previous fit of an estimator, which a warm start continues, if there is one."""
+    if not hasattr(estimator, "_fitted"):
         return None
     classes, names = (getattr(estimator, name, None) for name in ("classes_", "_expert_names"))
     fitted, state = estimator._fitted, estimator._training_state

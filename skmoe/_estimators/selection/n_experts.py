@@ -93,14 +93,9 @@ ROUND_OFF_OF_COUNTS = 1e-6
 
 
 def with_selected_n_experts(
-    estimator: Any, given: Any, task: FitTask | None
+    estimator: Any, given: Any, task: FitTask
 ) -> tuple[Any, Any, dict[str, Any]]:
-    """Estimator and rows of the fit with a selected number, and attributes of the selection.
-
-    A number that is given needs no selection, and has no task.
-    """
-    if task is None:
-        return estimator, given, {}
+    """Estimator and rows of the fit with a selected number, and attributes of the selection."""
     found = select_n_experts(estimator, given, task)
     if found.is_rising:
         warn_user(

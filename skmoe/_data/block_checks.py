@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_array, column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d, validate_data
 
 from skmoe._data.blocks import ENTRIES
-from skmoe._data.censored_targets import checked_bounds, has_bounds, known_weight
+from skmoe._data.censored_targets import has_bounds, known_weight
 from skmoe._data.row_checks import (
     as_csr,
     check_block_weights,
+    check_outputs,
     check_same_length,
     check_target,
-    check_target_size,
     explain_features,
 )
 from skmoe._data.rows import Rows
@@ -67,8 +67,8 @@ class BlockChecker:
     def __call__(self, index: int, block: Any) -> Rows:
         """Validated rows of a block; the labels of a classifier are not encoded."""
         X, y, weight, offset, units, known = check_block(index, block)
-        if not has_bounds(y) or self.is_classification:
-            with_block_index(index, check_target, y, self.is_classification)
+        if self.is_classification:
+            with_block_index(index, check_target, y, True)
         offset_shape = None if offset is None else np.shape(offset)[1:]
         kind = _dtypes(X), (*np.shape(y)[1:], *["bounds"] * has_bounds(y)), offset_shape
         first = self.kind is None
@@ -99,13 +99,7 @@ class BlockChecker:
             )
 
     def _validate_y(self, y: Any) -> Array:
-        if self.is_classification:
-            return column_or_1d(y)
-        if has_bounds(y):
-            return checked_bounds(y)
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_min_samples=0)
-        check_target_size(y, whole=False)
-        return y
+        return column_or_1d(y) if self.is_classification else check_outputs(y, ensure_min_samples=0)
 
 
 def _dtypes(X: Any) -> str:

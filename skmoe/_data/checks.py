@@ -28,12 +28,16 @@ def shown(value: Any) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer, and no boolean."""
+    return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
+
+
 def check_integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     """Validate an integer of at least `least`, and at most `most`."""
-    is_integer = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
-    if not is_integer or value < least or (most is not None and value > most):
+    if not is_integer(value) or value < least or (most is not None and value > most):
         rule = f"of at least {least}" if most is None else f"from {least} to {most}"
-        if is_integer and value >= least:
+        if is_integer(value) and value >= least:
             remedy = f"Pass a smaller one, such as {name}={max(least, 2)}."
         else:
             remedy = f"Pass an integer such as {name}={max(least, 2)}."
@@ -97,8 +101,7 @@ def check_transformer(name: str, value: Any) -> None:
 
 def check_n_jobs(value: Any) -> int | None:
     """Validate a number of jobs: None or an integer other than zero."""
-    is_integer = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
-    if value is not None and (not is_integer or value == 0):
+    if value is not None and (not is_integer(value) or value == 0):
         raise ValueError(
             f"n_jobs must be None or an integer other than 0; got {shown(value)}. Pass n_jobs=-1 "
             "for all processors, or None for one job."

@@ -16,7 +16,7 @@ from sklearn.utils.validation import has_fit_parameter
 from skmoe._data.folds import (
     RowsToSplit,
     check_several_folds,
-    make_feasible_folds,
+    feasible_folds,
     n_folds_of_models,
 )
 from skmoe._data.rows import Rows, index_rows
@@ -137,10 +137,8 @@ def _fit_base(base: Any, rows: Rows, options: ExtraFeatureOptions) -> tuple[Any,
         return fit_estimator(base, seed, X, target[index], weight[index], metadata)
 
     split = RowsToSplit(rows.n_rows, codes, group, options.copy_of)
-    n_rows, codes, groups, _ = split.distinct()
-    fold = make_feasible_folds(n_folds_of_models(n_rows), codes, groups, n_rows, seed)
-    check_several_folds("base", fold, groups)
-    fold = split.of_copies(fold)
+    fold = feasible_folds(split, n_folds_of_models(split.distinct().n_rows), seed)
+    check_several_folds("base", fold, group)
     oof_prediction = cross_val_predict_base(fit, rows.X, fold, classes, options.link)
     return fit(np.arange(rows.n_rows)), oof_prediction
 

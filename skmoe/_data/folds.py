@@ -61,20 +61,19 @@ def make_folds(n_folds: int, codes: Array | None, groups: Array | None, n: int, 
     return fold
 
 
-def make_feasible_folds(
-    max_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int
-) -> Array:
-    """Fold of each of n rows, (n,), with as many folds as rows and groups permit.
+def feasible_folds(rows: RowsToSplit, max_folds: int, seed: int) -> Array:
+    """Fold of each row, (n,), with as many folds as rows and groups permit, and copies in one.
 
     The folds are stratified unless a class has fewer rows than there are folds. With a single row
     or group all rows are in fold 0.
     """
+    n, codes, groups, _ = rows.distinct()
     n_folds = min(max_folds, n if groups is None else len(np.unique(groups)))
     if n_folds < 2:
-        return np.zeros(n, dtype=int)
+        return np.zeros(rows.n_rows, dtype=int)
     if codes is not None and int(np.bincount(codes).min()) < n_folds:
         codes = None
-    return make_folds(n_folds, codes, groups, n, seed)
+    return rows.of_copies(make_folds(n_folds, codes, groups, n, seed))
 
 
 def n_folds_of_models(n_rows: int) -> int:
@@ -111,7 +110,7 @@ def assign_folds(
     if cross_fit != "auto":
         fold = _given_number_of_folds(rows, int(cross_fit), seed, "cross_fit", '"auto"')
         return features._replace(fold=fold)
-    fold = _feasible_folds(rows, N_CROSS_FIT_FOLDS, seed)
+    fold = feasible_folds(rows, N_CROSS_FIT_FOLDS, seed)
     if rows.groups is not None:
         check_several_folds('cross_fit="auto"', fold, rows.groups)
     return features._replace(fold=fold) if fold.any() else features
@@ -128,19 +127,13 @@ def assign_folds_of_stack(
     if cv is not None:
         return features._replace(fold=_given_number_of_folds(rows, cv, seed, "cv", "None"))
     if rows.distinct().n_rows <= MAX_ROWS_WITH_MORE_FOLDS:
-        fold = _feasible_folds(rows, N_CROSS_FIT_FOLDS, seed)
+        fold = feasible_folds(rows, N_CROSS_FIT_FOLDS, seed)
     else:
-        fold = _feasible_folds(rows, N_PARTS_OF_MANY_ROWS, seed)
+        fold = feasible_folds(rows, N_PARTS_OF_MANY_ROWS, seed)
         half = (int(fold.max()) + 1) // 2
         fold = np.where(fold < half, 0, half - 1 - fold) if fold.any() else fold
     check_several_folds("cv", fold, rows.groups, "Give more rows.")
     return features._replace(fold=fold)
-
-
-def _feasible_folds(rows: RowsToSplit, max_folds: int, seed: int) -> Array:
-    """Fold of each row, (n,), with copies of a row in one."""
-    n_rows, codes, groups, _ = rows.distinct()
-    return rows.of_copies(make_feasible_folds(max_folds, codes, groups, n_rows, seed))
 
 
 def _given_number_of_folds(

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.validation import check_array
 
-from skmoe._data.censored_targets import has_bounds
+from skmoe._data.censored_targets import checked_bounds, has_bounds, point_values
 from skmoe._data.checks import shown
 from skmoe._data.encoding import MISSING_STRINGS, Encoder, column_of, numeric_values
 from skmoe._numerics.typing import Array
@@ -372,6 +373,17 @@ def check_target(y: Any, is_classification: bool) -> None:
                 f"y must hold numbers; got {shown(text)}. For labels use "
                 "MixtureOfExpertsClassifier."
             )
+
+
+def check_outputs(y: Any, **options: Any) -> Array:
+    """Numeric outputs of some of the rows, (n,) or (n, m), or bounds of them."""
+    if has_bounds(y):
+        y = checked_bounds(y)
+    else:
+        check_target(y, is_classification=False)
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", **options)
+    check_target_size(point_values(y), whole=False)
+    return y
 
 
 def check_not_structured(name: str, values: Any) -> None:

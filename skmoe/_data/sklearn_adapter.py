@@ -94,7 +94,10 @@ def validate_for_trees(estimators: Sequence[Any], features: RawFeatures) -> RawF
     They are of single precision, which trees use inside, and without missing values.
     """
     X = features.X
-    if not isinstance(X, np.ndarray) or not all(_skips_checks(model) for model in estimators):
+    # The targets of the Poisson criterion are validated with the features.
+    if not isinstance(X, np.ndarray) or not all(
+        type(model) in TREES and model.criterion != "poisson" for model in estimators
+    ):
         return features
     with np.errstate(over="ignore"):
         single = np.ascontiguousarray(X, dtype=np.float32)
@@ -106,11 +109,6 @@ def validate_for_trees(estimators: Sequence[Any], features: RawFeatures) -> RawF
 def unchecked(model: Any, features: RawFeatures) -> dict[str, Any]:
     """Arguments by which a tree skips the validation of features that are validated."""
     return {"check_input": False} if features.is_validated and type(model) in TREES else {}
-
-
-def _skips_checks(estimator: Any) -> bool:
-    # The targets of the Poisson criterion are validated with the features.
-    return type(estimator) in TREES and estimator.criterion != "poisson"
 
 
 def _seeded_clone(estimator: Any, seed: int) -> Any:
@@ -149,26 +147,20 @@ def has_density(estimator: Any) -> bool:
 
 def final_estimator(estimator: Any) -> Any:
     """The last step of pipelines, and the estimator of searches; others as they are."""
-    while True:
-        inner = getattr(estimator, "best_estimator_", searched_estimator(estimator))
-        inner = inner.steps[-1][1] if isinstance(inner, Pipeline) else inner
-        if inner is estimator:
-            return estimator
-        estimator = inner
+    return split_pipeline(estimator)[1]
 
 
 def split_pipeline(estimator: Any) -> tuple[list[Any], Any]:
-    """Fitted transformers of pipelines and searches, in their order, and the final estimator."""
+    """Transformers of pipelines and searches, in their order, and the final estimator."""
     steps: list[Any] = []
     while True:
-        if hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif isinstance(estimator, Pipeline):
-            before = [step for _, step in estimator.steps[:-1]]
+        inner = getattr(estimator, "best_estimator_", searched_estimator(estimator))
+        if isinstance(inner, Pipeline):
+            *before, inner = [step for _, step in inner.steps]
             steps += [step for step in before if step is not None and not isinstance(step, str)]
-            estimator = estimator.steps[-1][1]
-        else:
+        if inner is estimator:
             return steps, estimator
+        estimator = inner
 
 
 def special_loss(estimator: Any) -> str:

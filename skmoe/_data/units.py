@@ -100,22 +100,6 @@ def reduce_to_units(design: Design, units: Units, weight: Array, averaged: Array
     return reduced
 
 
-def varying_cell(X: Design, codes: Array, columns: Array | None) -> tuple[int, int] | None:
-    """Column and code of the first unit in which a column is not constant; None if all are.
-
-    The first unit is the one whose row comes first among the rows that differ.
-    """
-    _, first = np.unique(codes, return_index=True)
-    chosen = np.arange(X.shape[1]) if columns is None else np.asarray(columns)
-    for column in chosen:
-        values = X[:, [column]].toarray() if sparse.issparse(X) else X[:, column]
-        values = np.asarray(values).ravel()
-        varies = values != values[first][codes]
-        if varies.any():
-            return int(column), int(codes[varies.argmax()])
-    return None
-
-
 def join_groups(groups: Array | None, units: Array | None) -> Array | None:
     """Groups of rows that must stay together, because they share a group or a unit."""
     if groups is None or units is None:

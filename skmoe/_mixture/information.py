@@ -35,24 +35,13 @@ class Layout(NamedTuple):
     size: int
 
 
-class Sums(NamedTuple):
-    """Sums over the rows, without penalties, for D coordinates."""
-
-    observed: Array  # without the complete-data information, (D, D)
-    gradient: Array  # of the log-likelihood, (D,)
-    scores: Any  # outer products of the gradients of rows or units (D, D), or by cluster (C, D)
-    complete_experts: Array  # complete-data information of each expert, (K, d, d)
-    complete_gate: Array
-    expert_weight: Array  # weight of the rows of each expert, (K,)
-
-
 class Information(NamedTuple):
     """The observed information, its parts, and the index of the coordinates of each part."""
 
     observed: Array  # (D, D), penalties included
     gradient: Array  # of the log-likelihood, without penalties, (D,)
     scores: Any  # outer products of the gradients of rows, units or clusters (D, D), or None
-    complete_experts: Array  # complete-data information, without penalties
+    complete_experts: Array  # complete-data information of each, without penalties, (K, d, d)
     complete_gate: Array
     expert_weight: Array  # weight of the rows of each expert, (K,)
     expert_index: Array  # (K, d)
@@ -79,24 +68,23 @@ def observed_information(
     layout = coordinate_layout(model, params, rows.n_gate_columns)
     blocks = split_into_blocks(rows)
     of_block = partial(_sums_of_block, model, params, layout, with_scores)
+    sums: Any
     if clusters is None:
-        total: Sums = reduce(add_fields, getattr(blocks, "map_blocks", map)(of_block, blocks))
+        sums = reduce(add_fields, getattr(blocks, "map_blocks", map)(of_block, blocks))
     else:
         ends = np.cumsum([len(block.gate_weight) for block in blocks])
         numbers = [np.append(own, clusters.max()) for own in np.split(clusters, ends[:-1])]
-        total = reduce(add_fields, map(of_block, blocks, numbers))
-        total = total._replace(scores=total.scores.T @ total.scores)
-    observed = total.observed
+        sums = reduce(add_fields, map(of_block, blocks, numbers))
+        sums = *sums[:2], sums[2].T @ sums[2], *sums[3:]
+    total = Information(*sums, layout.expert_index, layout.gate_index)
     for own, complete, penalty in zip(
         layout.expert_index, total.complete_experts, penalties, strict=True
     ):
-        observed[np.ix_(own, own)] += complete + penalty
+        total.observed[np.ix_(own, own)] += complete + penalty
     # The pseudo-observations of load balancing add complete-data information of the gate only.
     pseudo = (1.0 + model.balance) * total.complete_gate + gate_penalty
-    observed[np.ix_(layout.gate_index, layout.gate_index)] += pseudo
-    return Information(
-        **total._asdict(), expert_index=layout.expert_index, gate_index=layout.gate_index
-    )
+    total.observed[np.ix_(layout.gate_index, layout.gate_index)] += pseudo
+    return total
 
 
 def coordinate_layout(model: MixtureModel, params: Params, n_gate_columns: int) -> Layout:
@@ -123,8 +111,12 @@ def _sums_of_block(
     with_scores: bool,
     rows: Dataset,
     clusters: Any = None,
-) -> Sums:
-    """Sums over a block of rows; its clusters are followed by the largest number of all blocks."""
+) -> tuple[Any, ...]:
+    """Sums over a block of rows, the fields of `Information` before the indices.
+
+    They are without penalties and complete-data information, and scores are by cluster (C, D). The
+    clusters are followed by the largest number of all blocks.
+    """
     experts: Any = model.experts
     gate: Any = model.gate
     matrix, offset = split_offset(rows.expert_design)
@@ -172,7 +164,7 @@ def _sums_of_block(
         n_clusters, columns = largest + 1, np.arange(len(codes))
         members = sparse.csr_array((rows.gate_weight, (codes, columns)), (n_clusters, len(codes)))
         scores = members @ score.T
-    return Sums(
+    return (
         observed,
         gradient,
         scores,

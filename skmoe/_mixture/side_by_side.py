@@ -7,7 +7,7 @@ small table cost little more than a few. Experts that share parameters are fitte
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,10 +87,7 @@ def run_side_by_side(
 
     A start whose step would decrease its lower bound goes half of the way in the next iteration.
     """
-    blocks = split_into_blocks(rows)
-
-    def run(batch: Sequence[Params]) -> list[EMResult]:
-        return _run_batch(model, blocks, batch, n_iter)
+    run = partial(_run_batch, model, split_into_blocks(rows), n_iter)
 
     def failed(start: Params) -> EMResult:
         return EMResult(start, [-np.inf], converged=False, line_search_failed=True)
@@ -198,7 +195,7 @@ def _batch_size(model: MixtureModel, rows: Dataset) -> int:
 
 @ignoring_overflow
 def _run_batch(
-    model: MixtureModel, blocks: Sequence[Dataset], params: Sequence[Params], n_iter: int
+    model: MixtureModel, blocks: Sequence[Dataset], n_iter: int, params: Sequence[Params]
 ) -> list[EMResult]:
     gates = tuple(start.gate for start in params)
     trial = _Starts(gates, model.experts.concatenate([start.experts for start in params])[1])

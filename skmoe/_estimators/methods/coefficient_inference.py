@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +11,8 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.censored_targets import check_numbers_of
-from skmoe._data.checks import check_choice, check_integer, shown
-from skmoe._data.row_checks import check_metadata
+from skmoe._data.checks import check_choice, check_integer, is_integer, shown
+from skmoe._data.row_checks import check_metadata, check_weights
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import warn_user
@@ -59,8 +58,7 @@ def check_inference_options(estimator: Any, options: InferenceOptions) -> None:
     """Raise ValueError for invalid options, or for a mixture without standard errors."""
     check_choice("method", options.method, COVARIANCE_TYPES)
     reference, n_experts = options.gate_reference, estimator.n_experts_
-    is_integer = isinstance(reference, Integral) and not isinstance(reference, bool | np.bool_)
-    if reference is not None and not (is_integer and 0 <= reference < n_experts):
+    if reference is not None and not (is_integer(reference) and 0 <= reference < n_experts):
         raise ValueError(
             f"gate_reference must be None or an expert from 0 to {n_experts - 1}; got "
             f"{reference!r}."
@@ -74,10 +72,10 @@ def check_inference_options(estimator: Any, options: InferenceOptions) -> None:
             require(estimator._fitted.model.experts, SupportsDistribution, "the bootstrap")
 
 
-def validate_clusters(options: InferenceOptions, weight: Array, rows: Rows) -> Array | None:
+def validate_clusters(options: InferenceOptions, given: Rows, rows: Rows) -> Array | None:
     """Number of the cluster of each row or unit, for the sandwich; None without clusters.
 
-    `weight` is that of all rows that were given; `rows` are those of positive weight.
+    `rows` are those of positive weight, validated, of all that were given.
     """
     if options.cluster is None:
         return None
@@ -86,6 +84,7 @@ def validate_clusters(options: InferenceOptions, weight: Array, rows: Rows) -> A
             f'cluster needs method="sandwich", whose scores are summed over the rows of a cluster; '
             f'got method={options.method!r}. Use method="sandwich", or leave cluster out.'
         )
+    weight = check_weights(given.weight, np.shape(given.X)[0])
     labels = check_metadata({"cluster": options.cluster}, len(weight))["cluster"][weight > 0.0]
     distinct, codes = encode_units(labels)
     if len(distinct) < 2:
@@ -106,13 +105,13 @@ def validate_clusters(options: InferenceOptions, weight: Array, rows: Rows) -> A
 
 
 def infer_coefficients(
-    estimator: Any, rows: Rows, options: InferenceOptions, clusters: Array | None
+    estimator: Any, given: Rows, rows: Rows, options: InferenceOptions
 ) -> Inference:
-    """Inference for checked options and validated rows of the fit.
+    """Inference for checked options and rows of the fit, as given and validated.
 
-    That by the information is at the estimates of the fit. `clusters` are those of rows, or of
-    units.
+    That by the information is at the estimates of the fit.
     """
+    clusters = validate_clusters(options, given, rows)
     fitted, responses = estimator._fitted, estimator._response_names()
     in_units, reference = estimator._in_units(fitted), options.gate_reference
     blocks = list_blocks(in_units, responses, estimator._labels(), reference)

@@ -8,14 +8,12 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.checks import check_level
-from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows, is_dask
 from skmoe._estimators.methods.coefficient_inference import (
     InferenceOptions,
     check_inference_options,
     describe_other_rows,
     infer_coefficients,
-    validate_clusters,
 )
 from skmoe._estimators.methods.dask import supports_dask
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin
@@ -188,9 +186,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         check_inference_options(self, options)
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
         rows = self._validate_rows_of_fit("inference", given)
-        weight = check_weights(sample_weight, np.shape(X)[0])
-        clusters = validate_clusters(options, weight, rows)
-        return infer_coefficients(self, rows, options, clusters)
+        return infer_coefficients(self, given, rows, options)
 
     def _labels(self) -> Labels:
         names = getattr(self, "feature_names_in_", None)
@@ -305,9 +301,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             if inference or not found.obstacle:
                 options = InferenceOptions(**inference)
                 check_inference_options(self, options)
-                weight = check_weights(sample_weight, np.shape(X)[0])
-                clusters = validate_clusters(options, weight, rows)
-                result = infer_coefficients(self, rows, options, clusters)
+                result = infer_coefficients(self, given, rows, options)
                 found = found._replace(inference=result)
         if has_coefficients(fitted):
             blocks = list_blocks(self._in_units(fitted), self._response_names(), labels)

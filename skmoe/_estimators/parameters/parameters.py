@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from skmoe._data.checks import (
     check_integer,
     check_n_jobs,
     check_real,
+    is_integer,
 )
 from skmoe._data.folds import RowsToSplit, assign_folds
 from skmoe._data.rows import RawFeatures
@@ -60,8 +60,7 @@ def check_cross_fit(value: Any) -> int | str | bool:
     """Validate a number of folds, "auto", "oob" or False."""
     if value is False or (isinstance(value, str) and value in ("auto", "oob")):
         return value
-    is_integer = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
-    if is_integer and int(value) >= 2:
+    if is_integer(value) and int(value) >= 2:
         return int(value)
     raise ValueError(
         f'cross_fit must be "auto", "oob", False or an integer of at least 2; got {value!r}.'
@@ -150,8 +149,6 @@ def validate_parameters(
     penalties = check_penalties(estimator, default_alphas)
     alpha = penalties["alpha"].value
     warm_start = check_flag("warm_start", estimator.warm_start)
-    check_verbose(estimator.verbose)
-    check_random_state(estimator.random_state)
     check_choice("combine", estimator.combine, ("best", "best_converged", "average"))
     of_experts = [penalty for penalty in penalties.values() if penalty.part == "experts"]
     options = {penalty.fields[0]: penalty.value for penalty in of_experts} | task.family_options()
@@ -159,10 +156,9 @@ def validate_parameters(
         options["covariance_type"] = check_choice(
             "covariance_type", estimator.covariance_type, COVARIANCES_OF_OUTPUTS
         )
-    family_option = getattr(estimator, "family", "normal")
     shared_features = getattr(estimator, "shared_features", None)
     dispersion_features = getattr(estimator, "dispersion_features", None)
-    families = resolve_families(family_option, n_experts)
+    families = resolve_families(getattr(estimator, "family", "normal"), n_experts)
     check_conflicts(chosen_options(estimator, families))
     is_for_each = is_for_each_expert(estimator.expert_features)
     if is_for_each:
@@ -181,61 +177,60 @@ def validate_parameters(
     if estimator.base is not None:
         check_estimator("base", estimator.base, task.name)
     return FitParameters(
+        **shared_parameters(estimator, n_experts, penalties, family),
         task=task,
-        n_experts=n_experts,
         expert=estimator.expert,
-        family_option=family_option,
         family=family,
         estimators=estimators,
         mean_family=mean_family,
-        gate=resolve_gate(estimator.gate, penalties["gate_alpha"], n_experts),
         base=estimator.base,
         alpha=alpha,
-        penalties=decided_penalties(penalties, estimator, n_experts, family),
-        gate_features=estimator.gate_features,
-        gate_aggregate=check_gate_aggregate(estimator.gate_aggregate),
-        expert_features=estimator.expert_features,
         shared_features=shared_features,
         dispersion_features=dispersion_features,
         monotonic_cst=estimator.monotonic_cst,
         n_init=n_init,
         init=estimator.init,
-        max_iter=check_integer("max_iter", estimator.max_iter, least=1),
-        tol=check_real("tol", estimator.tol),
         cross_fit=cross_fit,
-        top_k=check_top_k(estimator.top_k, n_experts),
         balance=check_real("balance", estimator.balance, most=MAX_BALANCE),
         warm_start=warm_start,
-        random_state=estimator.random_state,
-        n_jobs=check_n_jobs(estimator.n_jobs),
     )
 
 
-def check_gate_aggregate(value: Any) -> str | None:
-    """Validate how the gate's features are reduced to one row for each unit."""
-    if value is None or (isinstance(value, str) and value in GATE_AGGREGATES):
-        return value
-    raise ValueError(
-        f'gate_aggregate must be None, "mean" or "first"; got {value!r}. None needs features that '
-        "are constant within each unit."
-    )
+def shared_parameters(
+    estimator: Any, n_experts: int, penalties: dict[str, Penalty], family: Experts | None
+) -> dict[str, Any]:
+    """The validated parameters that mixtures and stacks have in common."""
+    check_verbose(estimator.verbose)
+    check_random_state(estimator.random_state)
+    aggregate, top_k = estimator.gate_aggregate, estimator.top_k
+    if aggregate is not None and not (isinstance(aggregate, str) and aggregate in GATE_AGGREGATES):
+        raise ValueError(
+            f'gate_aggregate must be None, "mean" or "first"; got {aggregate!r}. None needs '
+            "features that are constant within each unit."
+        )
+    if top_k is not None and check_integer("top_k", top_k, least=1) > n_experts:
+        raise ValueError(
+            f"top_k must not exceed n_experts={n_experts}; got {top_k}. Use None for all experts."
+        )
+    return {
+        "n_experts": n_experts,
+        "family_option": getattr(estimator, "family", "normal"),
+        "gate": resolve_gate(estimator.gate, penalties["gate_alpha"], n_experts),
+        "penalties": decided_penalties(penalties, estimator, n_experts, family),
+        "gate_features": estimator.gate_features,
+        "gate_aggregate": aggregate,
+        "expert_features": estimator.expert_features,
+        "max_iter": check_integer("max_iter", estimator.max_iter, least=1),
+        "tol": check_real("tol", estimator.tol),
+        "top_k": None if top_k is None else int(top_k),
+        "random_state": estimator.random_state,
+        "n_jobs": check_n_jobs(estimator.n_jobs),
+    }
 
 
 def check_verbose(value: Any) -> int:
     """Validate a verbosity level; booleans count as 0 and 1."""
     return check_integer("verbose", int(value) if isinstance(value, bool) else value, least=0)
-
-
-def check_top_k(value: Any, n_experts: int) -> int | None:
-    """Validate a maximum number of experts for each row, or None."""
-    if value is None:
-        return None
-    top_k = check_integer("top_k", value, least=1)
-    if top_k > n_experts:
-        raise ValueError(
-            f"top_k must not exceed n_experts={n_experts}; got {top_k}. Use None for all experts."
-        )
-    return top_k
 
 
 def check_n_init(estimator: Any, n_experts: int, *, uses_estimators: bool) -> int:

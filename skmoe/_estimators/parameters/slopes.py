@@ -50,7 +50,9 @@ def expert_columns(params: Any, n_features: int, names: Array | None) -> ExpertC
         columns = np.union1d(columns, of_dispersion)
     of_slopes, numbers = _all_or(columns, n_features), np.arange(n_experts)
     slopes = np.where([np.isin(of_slopes, own) for own in of_experts], numbers[:, None], -1)
-    for column, sharing in _sharing_experts(params.shared_features, n_experts, features).items():
+    shared = params.shared_features
+    shared = {} if shared is None else _sharing_experts(shared, n_experts, features)
+    for column, sharing in shared.items():
         of_column = of_slopes == column
         has_slope = np.any(slopes[:, of_column] >= 0, axis=1)
         if not has_slope.any() or not has_slope[sharing].all():
@@ -78,8 +80,6 @@ def _sharing_experts(
     shared_features: Any, n_experts: int, features: tuple[int, Array | None]
 ) -> dict[int, list[int]]:
     """The experts that share the slope of each column; an empty list for all that have it."""
-    if shared_features is None:
-        return {}
     if not isinstance(shared_features, Mapping):
         columns = check_columns("shared_features", shared_features, *features)
         return {} if columns is None else {int(column): [] for column in columns}

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from skmoe._data.checks import check_integer, check_n_jobs, check_real
+from skmoe._data.checks import is_integer
 from skmoe._data.folds import assign_folds_of_stack
 from skmoe._data.rows import Dataset
 from skmoe._data.sklearn_adapter import experts_of, final_estimator, has_density, takes_weights
-from skmoe._estimators.parameters.parameters import (
-    FitParameters,
-    check_gate_aggregate,
-    check_top_k,
-    check_verbose,
-)
+from skmoe._estimators.parameters.parameters import FitParameters, shared_parameters
 from skmoe._estimators.parameters.part_parameters import (
     check_list_entry,
     measure_of_families,
     resolve_families,
-    resolve_gate,
 )
-from skmoe._estimators.parameters.penalty_parameters import check_penalties, decided_penalties
+from skmoe._estimators.parameters.penalty_parameters import check_penalties
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import check_random_state
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._stacking import StackedFamilyModels, StackedModels
 from skmoe.families import Family, Normal
@@ -58,40 +50,25 @@ def validate_stacking_parameters(
     mean_family = _resolve_family(option, models)
     if not task.is_classification:
         _check_same_measure(models, Normal() if mean_family is None else mean_family.family)
-    check_verbose(stack.verbose)
-    check_random_state(stack.random_state)
     penalties = check_penalties(stack, default_alphas)
-    gate = resolve_gate(stack.gate, penalties["gate_alpha"], len(models))
     return FitParameters(
+        **shared_parameters(stack, len(models), penalties, None),
         task=task,
-        n_experts=len(models),
         expert=list(models),
         expert_parameter="estimators",
-        family_option=option,
         estimators=list(models),
         mean_family=mean_family,
         estimator_experts=(StackedModels, StackedFamilyModels),
-        gate=gate,
         alpha=default_alphas[0],
-        penalties=decided_penalties(penalties, stack, len(models), None),
-        gate_features=stack.gate_features,
-        gate_aggregate=check_gate_aggregate(stack.gate_aggregate),
-        expert_features=stack.expert_features,
         n_init=N_SEEDS_OF_STARTS,
-        max_iter=check_integer("max_iter", stack.max_iter, least=1),
-        tol=check_real("tol", stack.tol),
         cross_fit=_check_cv(stack.cv),
         assign_folds=assign_folds_of_stack,
-        top_k=check_top_k(stack.top_k, len(models)),
-        random_state=stack.random_state,
-        n_jobs=check_n_jobs(stack.n_jobs),
     )
 
 
 def _check_cv(value: Any) -> int | None:
     """Validate a number of folds, or None."""
-    is_integer = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
-    if value is None or (is_integer and int(value) >= 2):
+    if value is None or (is_integer(value) and int(value) >= 2):
         return None if value is None else int(value)
     raise ValueError(
         f"cv must be None or the number of folds, an integer of at least 2; got {value!r}. Models "

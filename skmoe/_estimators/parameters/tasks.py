@@ -8,10 +8,11 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d, validate_data
 
 from skmoe._data.censored_targets import checked_bounds, has_bounds, point_values, values_if_exact
 from skmoe._data.row_checks import (
+    check_outputs,
     check_same_outputs,
     check_target,
     check_target_size,
@@ -278,11 +279,7 @@ def identity_scaling(n_outputs: int) -> Standardization:
 
 def validate_outputs(y: Any, n_outputs: int) -> Array:
     """Numeric outputs of new rows, (n, m), or bounds of them."""
-    y = values_if_exact(y)
-    if not has_bounds(y):
-        check_target(y, is_classification=False)
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-    check_target_size(point_values(y), whole=False)
+    y = check_outputs(values_if_exact(y))
     outputs = y[:, None] if y.ndim == 1 else y
     check_same_outputs(outputs.shape[1], n_outputs)
     return outputs

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from skmoe._data.checks import shown
 from skmoe._data.encoding import numeric_names
 from skmoe._data.row_checks import check_columns, check_enough_rows, check_metadata
-from skmoe._data.units import encode_units, unit_runs, varying_cell
+from skmoe._data.units import unit_runs
 from skmoe._estimators.parameters.conflicts import check_conflicts
 from skmoe._estimators.parameters.parameters import INIT_SUM_TOL, FitParameters
 from skmoe._numerics.typing import Array, Design
@@ -59,17 +60,23 @@ def check_units_of_block(
 
 
 def check_gate_columns(X: Design, units: Array, columns: Array | None, names: list[str]) -> None:
-    """The features of the gate must be constant within each unit."""
-    labels, codes = encode_units(units)
-    cell = varying_cell(X, codes, columns)
-    if cell is None:
-        return
-    column, code = cell
-    raise ValueError(
-        f"gate_features must be constant within each unit, since a unit has one regime; column "
-        f"{names[column]!r} varies in unit {shown(labels[code])}. Choose gate_features that "
-        'are constant, reduce them with gate_aggregate="mean" or "first", or use gate="constant".'
-    )
+    """The features of the gate must be constant within each unit.
+
+    Named is the unit whose row comes first among the rows that differ.
+    """
+    labels, first, codes = np.unique(units, return_index=True, return_inverse=True)
+    codes = codes.ravel()
+    for column in np.arange(X.shape[1]) if columns is None else columns:
+        values = X[:, [column]].toarray() if sparse.issparse(X) else X[:, column]
+        values = np.asarray(values).ravel()
+        varies = values != values[first][codes]
+        if varies.any():
+            raise ValueError(
+                f"gate_features must be constant within each unit, since a unit has one regime; "
+                f"column {names[column]!r} varies in unit {shown(labels[codes[varies.argmax()]])}. "
+                'Choose gate_features that are constant, reduce them with gate_aggregate="mean" or '
+                '"first", or use gate="constant".'
+            )
 
 
 def check_init_of_units(init: Any, units: Array) -> None:

@@ -75,8 +75,9 @@ def observed_information(
         ends = np.cumsum([len(block.gate_weight) for block in blocks])
         numbers = [np.append(own, clusters.max()) for own in np.split(clusters, ends[:-1])]
         sums = reduce(add_fields, map(of_block, blocks, numbers))
-        sums = *sums[:2], sums[2].T @ sums[2], *sums[3:]
-    total = Information(*sums, layout.expert_index, layout.gate_index)
+    total = Information._make((*sums, layout.expert_index, layout.gate_index))
+    if clusters is not None:
+        total = total._replace(scores=total.scores.T @ total.scores)
     for own, complete, penalty in zip(
         layout.expert_index, total.complete_experts, penalties, strict=True
     ):

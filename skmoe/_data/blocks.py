@@ -316,8 +316,7 @@ class DaskBlocks(RowBlocks):
 
     def map(self, block_fn: Callable[[int, tuple[Any, ...]], Any]) -> list[Any]:
         """Results of `block_fn(index, block)` for all blocks, computed on the workers."""
-        dask = import_dask("RowBlocks.from_dask")
-        return list(dask.compute(*self._delayed_results(dask, block_fn)))
+        return list(import_dask("RowBlocks.from_dask").compute(*self._delayed(block_fn)))
 
     def map_reduce(
         self,
@@ -325,18 +324,15 @@ class DaskBlocks(RowBlocks):
         merge: Callable[[Any, Any], Any],
     ) -> Any:
         """Results of `block_fn(index, block)`, merged in a tree, computed on the workers."""
-        dask = import_dask("RowBlocks.from_dask")
-        merge = dask.delayed(merge, pure=False)
-        results = self._delayed_results(dask, block_fn)
+        merge = import_dask("RowBlocks.from_dask").delayed(merge, pure=False)
+        results = self._delayed(block_fn)
         while len(results) > 1:
             pairs = [results[i : i + 2] for i in range(0, len(results), 2)]
             results = [merge(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
         return results[0].compute()
 
-    def _delayed_results(
-        self, dask: Any, block_fn: Callable[[int, tuple[Any, ...]], Any]
-    ) -> list[Any]:
-        block_fn = dask.delayed(block_fn, pure=False)
+    def _delayed(self, block_fn: Callable[[int, tuple[Any, ...]], Any]) -> list[Any]:
+        block_fn = import_dask("RowBlocks.from_dask").delayed(block_fn, pure=False)
         return [block_fn(index, block) for index, block in enumerate(self.blocks)]
 
 

@@ -118,22 +118,17 @@ def maxima_of_runs(
 
     Runs with a dispersion at its bound do not count, unless there are no others.
     """
-    total = float(problem.rows_in_memory.weight.sum())
+    rows = problem.rows_in_memory
+    total = float(rows.weight.sum())
     found: list[Maximum] = []
     proper = [run for run in runs if not problem.has_dispersion_at_bound(run.params)]
     for run in sorted(proper or runs, key=lambda run: -run.lower_bound):
         if found and (found[-1].lower_bound - run.lower_bound) * total < tolerance:
             found[-1] = found[-1]._replace(n_times=found[-1].n_times + 1)
         else:
-            found.append(Maximum(run.lower_bound, 1, smallest_share(problem, run.params)))
+            share = responsibilities(problem.model, run.params, rows) @ rows.unit_weight
+            found.append(Maximum(run.lower_bound, 1, float(share.min() / share.sum())))
     return tuple(found)
-
-
-def smallest_share(problem: EMProblem, params: Params) -> float:
-    """Smallest share of the rows, or units, that an expert has by its responsibilities."""
-    rows = problem.rows_in_memory
-    share = responsibilities(problem.model, params, rows) @ rows.unit_weight
-    return float(share.min() / share.sum())
 
 
 def _swapped(problem: EMProblem, best: Params, rng: np.random.Generator) -> list[Params]:

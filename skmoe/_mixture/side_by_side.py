@@ -40,20 +40,15 @@ class _Starts(NamedTuple):
     gates: tuple[Any, ...]
     experts: Any
 
-    @property
-    def is_finite(self) -> Array:
-        """Whether all parameters of a start are finite, (S,)."""
-        n_starts = len(self.gates)
-        experts = [np.isfinite(values.reshape(n_starts, -1)).all(axis=1) for values in self.experts]
-        gates = [all(np.isfinite(values).all() for values in gate) for gate in self.gates]
-        return np.logical_and.reduce([*experts, gates])
-
     def replaced(self, others: _Starts, chosen: Array, fraction: float = 1.0) -> _Starts:
         """The starts, of which those that are chosen go a fraction of the way to others.
 
         A start stays where it is if the others are not finite.
         """
-        n_starts, chosen = len(self.gates), chosen & others.is_finite
+        n_starts = len(self.gates)
+        for values in others.experts:
+            chosen = chosen & np.isfinite(values.reshape(n_starts, -1)).all(axis=1)
+        chosen &= [all(np.isfinite(values).all() for values in gate) for gate in others.gates]
 
         def moved(old: Array, new: Array) -> Array:
             return new if fraction == 1.0 else (1.0 - fraction) * old + fraction * new
@@ -92,7 +87,7 @@ def run_side_by_side(
     def failed(start: Params) -> EMResult:
         return EMResult(start, [-np.inf], converged=False, line_search_failed=True)
 
-    return _in_batches(run, failed, starts, _batch_size(model, rows))
+    return _in_batches(run, failed, starts, model, rows)
 
 
 def params_of_starts(
@@ -119,21 +114,25 @@ def params_of_starts(
         return Params(gate, model.experts.init_params(model.n_experts, n_columns[1]))
 
     pairs = list(zip(expert_resp, gate_resp, strict=True))
-    return _in_batches(fit, failed, pairs, _batch_size(model, rows))
+    return _in_batches(fit, failed, pairs, model, rows)
 
 
 def _in_batches(
     function: Callable[[Sequence[Any]], list[Any]],
     failed: Callable[[Any], Any],
     starts: Sequence[Any],
-    size: int,
+    model: MixtureModel,
+    rows: Dataset,
 ) -> list[Any]:
     """Results of a function of several starts, in groups that fit into memory together.
 
+    Experts that share parameters are fitted start by start.
     Experts of one's own can fail where a start leaves matrices singular. Its group is then computed
     start by start, and `failed` gives the result of that start, unless there is one start only.
     """
     results: list[Any] = []
+    size = max(MAX_DENSITIES // (model.n_experts * max(rows.n_rows, 1)), 1)
+    size = 1 if model.experts.shares_parameters else size
     for i in range(0, len(starts), size):
         batch = starts[i : i + size]
         try:
@@ -184,13 +183,6 @@ def fitted_experts(model: MixtureModel, rows: Dataset, resp: Array, n_starts: in
             ahead = _Starts(trial.gates, family.m_step(statistics, factor, trial.experts, 1.0))
             trial = accepted.replaced(trial, ~rises, 0.5).replaced(ahead, rises)
     return accepted.experts
-
-
-def _batch_size(model: MixtureModel, rows: Dataset) -> int:
-    """Number of starts that fit into memory together; one where experts share parameters."""
-    if model.experts.shares_parameters:
-        return 1
-    return max(MAX_DENSITIES // (model.n_experts * max(rows.n_rows, 1)), 1)
 
 
 @ignoring_overflow

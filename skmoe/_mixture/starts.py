@@ -153,10 +153,11 @@ def _initial(problem: EMProblem, job: StartJob) -> tuple[Array, np.random.Genera
         weight = weight * rng.exponential(size=len(weight))
     n_cells = model.experts.n_cells(model.n_experts)
     cells = initial_responsibilities(job.init_name, X, Y, weight, n_cells, rng)
-    owners = with_predictor(model.experts, model.n_experts)
-    if rows.possible is not None and len(owners) == n_cells:
-        tie_rng = None if job.is_first else rng
-        cells = in_matching_order(cells, known_shares(rows.possible)[owners], weight, tie_rng)
+    if rows.possible is not None:
+        owners = with_predictor(model.experts, model.n_experts)
+        if len(owners) == n_cells:
+            tie_rng = None if job.is_first else rng
+            cells = in_matching_order(cells, known_shares(rows.possible)[owners], weight, tie_rng)
     return cells, rng
 
 
@@ -176,7 +177,8 @@ def _of_experts(problem: EMProblem, job: StartJob, resp: Array, rng: np.random.G
     resp = rows.row_responsibilities(resp)
     order_rng = None if job.is_first or rows.possible is not None else rng
     resp = model.experts.initial_responsibilities(resp, model.n_experts, rows.y, order_rng)
-    if rows.possible is not None or are_exchangeable(model.experts.slopes):
+    slopes = model.experts.slopes
+    if rows.possible is not None or not slopes or are_exchangeable(slopes):
         return resp
     numbers = np.array(with_predictor(model.experts, model.n_experts))
     order = (

@@ -377,7 +377,8 @@ def _initialize(
             mixture.responsibilities(batch) * weight
             for mixture in (problem.make_fitted(start_params, model), numbered_like)
         )
-        start_params = _match_experts(start_params, resp, previous)
+        _, order = linear_sum_assignment(previous @ resp.T, maximize=True)
+        start_params = Params(*(permute_experts(part, order) for part in start_params))
     features = compute_moments(batch.X, batch.weight)
     outputs = None
     if model.experts.standardizes_target and not model.experts.is_classifier:
@@ -417,12 +418,6 @@ def _validate_batch(estimator: Any, params: FitParameters, given: Rows) -> Rows:
         estimator._check_gate_columns(X, unit)
     possible = check_known_experts(given.possible, params.n_experts, weight, unit)
     return _in_double_precision(Rows(X, y, weight, offset, unit, possible=possible))
-
-
-def _match_experts(params: Params, resp: Array, previous: Array) -> Params:
-    """Parameters with experts reordered to maximise the agreement with `previous` (K, n)."""
-    _, order = linear_sum_assignment(previous @ resp.T, maximize=True)
-    return Params(*(permute_experts(part, order) for part in params))
 
 
 def _check_stream_width(model: MixtureModel, rows: Dataset) -> None:

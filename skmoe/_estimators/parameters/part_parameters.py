@@ -80,12 +80,7 @@ def resolve_families(value: Any, n_experts: int) -> tuple[Family, ...]:
     values = value if isinstance(value, list | tuple) else [value]
     check_length("family", value, n_experts)
     families = tuple(_family(entry) for entry in values)
-    check_one_measure(families)
-    return families[:1] if all(family == families[0] for family in families) else families
-
-
-def check_one_measure(families: Sequence[Family]) -> None:
-    """Densities cannot be compared with probabilities, except for those of atoms such as zero."""
+    # Densities cannot be compared with probabilities, except for those of atoms such as zero.
     continuous = [family for family in families if family.is_continuous]
     discrete = [family for family in families if not family.is_continuous and not family.atoms]
     if continuous and discrete:
@@ -94,6 +89,7 @@ def check_one_measure(families: Sequence[Family]) -> None:
             f'"{discrete[0].name}" has probabilities of values, and "{continuous[0].name}" has a '
             'density. Use families of one kind, to which "zero" and "one" may be added.'
         )
+    return families[:1] if all(family == families[0] for family in families) else families
 
 
 def measure_of_families(families: Iterable[Family]) -> str:

@@ -125,13 +125,15 @@ class Regression:
         """
         estimates: dict[str, Any] = {}
         if "noise_variance" in names:
-            estimates["noise_variance"] = _as_tuple(self._noise_variance(init_data, noise_variance))
+            noise = self._noise_variance(init_data, noise_variance)
+            estimates["noise_variance"] = tuple(noise.tolist())
         if "variance_floor" in names:
-            estimates["variance_floor"] = _as_tuple(_variance_floor(init_data))
+            floor = init_data.for_outputs(variance_floor(init_data.Y))
+            estimates["variance_floor"] = tuple(floor.tolist())
         if "target_mean" in names:
             _, offset = split_offset(init_data.rows.expert_design)
             mean = _mean_at_zero_offset(init_data.rows.y, offset, init_data.rows.weight)
-            estimates["target_mean"] = _as_tuple(mean)
+            estimates["target_mean"] = tuple(mean.tolist())
         return estimates
 
     def cross_fitted_options(
@@ -139,11 +141,12 @@ class Regression:
     ) -> dict[str, Any]:
         """Options of `CrossFittedExperts`: variances in the squared units of y."""
         noise = self._noise_variance(init_data, noise_variance)
+        floor = init_data.for_outputs(variance_floor(init_data.Y))
         _, scale = fit_standardization(init_data.rows.y.T, init_data.rows.weight)
         unit = np.where(np.isfinite(scale), scale, 1.0) ** 2
         return self.family_options() | {
-            "noise_variance": _as_tuple(unit * noise),
-            "variance_floor": _as_tuple(unit * _variance_floor(init_data)),
+            "noise_variance": tuple((unit * noise).tolist()),
+            "variance_floor": tuple((unit * floor).tolist()),
         }
 
     def _noise_variance(self, init_data: InitData, known: Array | None) -> Array:
@@ -259,14 +262,6 @@ def _standardised(values: Array, weight: Array) -> Array:
     """Rows (m, n) of weighted mean zero and variance one."""
     center, scale = fit_standardization(values.T, weight)
     return (values - center[:, None]) / np.where(np.isfinite(scale), scale, 1.0)[:, None]
-
-
-def _variance_floor(init_data: InitData) -> Array:
-    return init_data.for_outputs(variance_floor(init_data.Y))
-
-
-def _as_tuple(values: Array) -> tuple[float, ...]:
-    return tuple(values.tolist())
 
 
 def identity_scaling(n_outputs: int) -> Standardization:

@@ -8,17 +8,10 @@ import numpy as np
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import is_classifier
-from sklearn.utils.validation import validate_data
 
 from skmoe._data.checks import check_real, shown
 from skmoe._data.preprocessing import Preprocessor
-from skmoe._data.row_checks import (
-    as_csr,
-    check_same_length,
-    check_two_classes,
-    check_weights,
-    explain_features,
-)
+from skmoe._data.row_checks import check_two_classes
 from skmoe._data.rows import Dataset, Rows, split_into_blocks
 from skmoe._data.scaling import (
     Moments,
@@ -50,7 +43,6 @@ from skmoe._estimators.rows.training_data import (
     check_support,
     chosen_rows,
     present_rows,
-    validate_offset,
     validate_training_data,
 )
 from skmoe._estimators.rows.unit_checks import validate_units
@@ -404,20 +396,15 @@ def _fit_first_batch(estimator: Any, problem: FitProblem) -> tuple[Params, Mixtu
 
 def _validate_batch(estimator: Any, params: FitParameters, given: Rows) -> Rows:
     """Validated rows of positive weight of a later batch."""
-    X = given.X
-    with explain_features(X):
-        X = validate_data(estimator, X, reset=False, accept_sparse="csr", dtype=np.float64)
-    X = as_csr(X)
-    y = check_same_length(X, estimator._validate_target(given.y))
-    weight = check_weights(given.weight, len(y))
-    weight = params.task.row_weights(y, getattr(estimator, "classes_", None), weight)
-    check_support(params, y, weight)
-    offset = validate_offset(params, given.offset, len(y), 1 if y.ndim == 1 else y.shape[1])
-    unit = None if given.unit is None else validate_units(given.unit, len(y))
-    if unit is not None:
-        estimator._check_gate_columns(X, unit)
+    rows = estimator._validate_rows(given.X, given.y, given.weight, given.offset)
+    classes, unit = getattr(estimator, "classes_", None), None
+    weight = params.task.row_weights(rows.y, classes, rows.weight)
+    check_support(params, rows.y, weight)
+    if given.unit is not None:
+        unit = validate_units(given.unit, rows.n_rows)
+        estimator._check_gate_columns(rows.X, unit)
     possible = check_known_experts(given.possible, params.n_experts, weight, unit)
-    return _in_double_precision(Rows(X, y, weight, offset, unit, possible=possible))
+    return _in_double_precision(rows._replace(weight=weight, unit=unit, possible=possible))
 
 
 def _check_stream_width(model: MixtureModel, rows: Dataset) -> None:

@@ -350,9 +350,9 @@ def _make_experts(
         n_classes = len(data.attributes.get("classes_", ()))
         if data.signs and n_classes > 2:
             check_conflicts({SIGNS: SIGNS, "more than two classes": f"{n_classes} classes"})
-        own = {"slopes": data.slopes, "dispersion_columns": data.dispersion_columns}
+        own = {"slopes": data.slopes, "signs": data.signs}
+        own["dispersion_columns"] = data.dispersion_columns
         own = {option: values for option, values in own.items() if values}
-        own |= {"signs": data.signs} if data.signs else {}
         return experts.with_options(own) if own else experts
     assert params.estimators is not None
     estimators, routes = params.estimators, data.routes

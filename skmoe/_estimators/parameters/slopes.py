@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,18 +19,14 @@ def is_for_each_expert(features: Any) -> bool:
     return isinstance(features, list | tuple) and any(isinstance(own, kinds) for own in features)
 
 
-class ExpertColumns(NamedTuple):
-    """Columns of X on which means or dispersions of experts depend."""
+def expert_columns(
+    params: Any, n_features: int, names: Array | None
+) -> tuple[Array | None, tuple[tuple[int, ...], ...], tuple[int, ...]]:
+    """Columns of X in the design matrix of the experts, slopes, and columns of the dispersions.
 
-    columns: Array | None  # in the design matrix of the experts; None for all
-    # Numbers of the slopes there, as `Experts.slopes` has them: () where each expert has its
-    # own slope of each column.
-    slopes: tuple[tuple[int, ...], ...]
-    of_dispersion: tuple[int, ...]  # those of the columns on which dispersions depend
-
-
-def expert_columns(params: Any, n_features: int, names: Array | None) -> ExpertColumns:
-    """The columns of X of the experts, and their slopes there."""
+    The columns of X are None for all. Slopes are numbers, as `Experts.slopes` has them: ()
+    where each expert has its own slope of each column.
+    """
     n_experts, features = params.n_experts, (n_features, names)
     given, may_be_empty = params.expert_features, not params.uses_estimators
     if is_for_each_expert(given):
@@ -65,7 +61,7 @@ def expert_columns(params: Any, n_features: int, names: Array | None) -> ExpertC
         sharing = sharing or np.flatnonzero(has_slope).tolist()
         slopes[np.ix_(sharing, of_column)] = min(sharing)
     own_slopes = (slopes == numbers[:, None]).all()
-    return ExpertColumns(
+    return (
         columns,
         () if own_slopes else tuple(tuple(row) for row in slopes.tolist()),
         tuple(np.flatnonzero(np.isin(of_slopes, of_dispersion)).tolist()),

@@ -216,10 +216,10 @@ def validate_training_data(
     names = getattr(validation_copy, "feature_names_in_", names)
     gate_columns = check_columns("gate_features", params.gate_features, n_features, names)
     # Experts without features have means, or counts, that do not depend on them: latent classes.
-    of_experts = expert_columns(params, n_features, names)
+    columns, slopes, of_dispersion = expert_columns(params, n_features, names)
     signs: tuple[int, ...] = ()
     if params.monotonic_cst is not None:
-        signs = check_signs(params.monotonic_cst, of_experts.columns, n_features, names)
+        signs = check_signs(params.monotonic_cst, columns, n_features, names)
     init = check_init(params.init, ["search", *INITIALIZERS], len(y), params.n_experts)
     metadata = check_metadata({"groups": given.group, **given.metadata}, len(y))
     unit = None
@@ -241,9 +241,9 @@ def validate_training_data(
         X,
         init if isinstance(init, str) else init.T,
         attributes,
-        {"gate": gate_columns, "mean": of_experts.columns},
-        of_experts.slopes,
-        of_experts.of_dispersion,
+        {"gate": gate_columns, "mean": columns},
+        slopes,
+        of_dispersion,
         signs,
         routes=make_routes(estimator, metadata) if params.uses_estimators else (),
     )

@@ -68,7 +68,8 @@ def likelihood_ratio(
     # Each may have missed the maximum that corresponds to that of the other.
     free = structures[0].is_ordered and not structures[1].is_ordered
     for target, source in ((0, 1), (1, 0)):
-        resp = fits[source].responsibilities(X, y, **_without_weights(given))
+        unweighted = {name: values for name, values in given.items() if name != "sample_weight"}
+        resp = fits[source].responsibilities(X, y, **unweighted)
         resp = resp.rows(given["units"]) if "units" in given else resp
         for order in _orders(resp.shape[1], free and target == 0):
             other = _fit_from(fits[target], resp[:, order], X, y, given)
@@ -102,10 +103,6 @@ def _fit_from(model: Any, resp: Array, X: Any, y: Any, given: dict[str, Any]) ->
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return clone(model).set_params(init=resp).fit(X, y, **given)
-
-
-def _without_weights(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: values for name, values in given.items() if name != "sample_weight"}
 
 
 def _log_likelihood(fitted: Any, X: Any, y: Any, given: dict[str, Any]) -> float:

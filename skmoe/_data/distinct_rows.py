@@ -39,19 +39,18 @@ def canonical_form(X: Design, Y: Array, weight: Array, *, signed: bool) -> Canon
     is zero, the correlation with the first output or column is positive. `signed=False` keeps order
     and signs of the targets, as for classes.
     """
-    moments = _moments(X, Y, weight)
-    correlations, kurtosis = moments.correlations, moments.kurtosis
+    skewness, kurtosis, correlations = _moments(X, Y, weight)
     strength = np.abs(correlations)
     # Constant columns, whose moments are zero, come last.
-    keys = kurtosis == 0.0, strength.sum(axis=0), np.abs(moments.skewness), kurtosis
+    keys = kurtosis == 0.0, strength.sum(axis=0), np.abs(skewness), kurtosis
     columns = np.lexsort(keys[::-1])  # the first key first
-    column_signs = -np.sign(moments.skewness)
+    column_signs = -np.sign(skewness)
     outputs, signs = np.arange(len(Y)), np.ones(len(Y))
     if signed:
-        own = _moments(Y.T, Y[:0], weight)
-        outputs = np.lexsort((strength.sum(axis=1), own.kurtosis, np.abs(own.skewness)))
+        skewness, kurtosis, _ = _moments(Y.T, Y[:0], weight)
+        outputs = np.lexsort((strength.sum(axis=1), kurtosis, np.abs(skewness)))
         by_columns = (correlations * column_signs)[:, columns]
-        signs = _first_sign([own.skewness, *by_columns.T])
+        signs = _first_sign([skewness, *by_columns.T])
     by_outputs = (correlations * signs[:, None])[outputs]
     return CanonicalForm(columns, _first_sign([column_signs, *by_outputs]), outputs, signs)
 
@@ -62,16 +61,11 @@ def _first_sign(values: Sequence[Array]) -> Array:
     return np.take_along_axis(signs, (signs != 0.0).argmax(axis=0)[None], axis=0)[0]
 
 
-class _Moments(NamedTuple):
-    """Weighted moments of standardised columns, rounded."""
+def _moments(X: Design, Y: Array, weight: Array) -> tuple[Array, ...]:
+    """Skewness and kurtosis (p,) of the columns, and their correlations with the targets (m, p).
 
-    skewness: Array  # (p,)
-    kurtosis: Array
-    correlations: Array  # with targets, (m, p)
-
-
-def _moments(X: Design, Y: Array, weight: Array) -> _Moments:
-    """Moments of the columns, and their correlations with the targets; zero for constant ones."""
+    They are rounded, and zero for constant columns.
+    """
     total = weight.sum()
     center, scale = fit_standardization(X, weight)
     target_center, target_scale = fit_standardization(Y.T, weight)
@@ -98,7 +92,7 @@ def _moments(X: Design, Y: Array, weight: Array) -> _Moments:
             fourth += weight[block] @ np.square(square)
             correlations += targets[:, block] @ unit
         cube, fourth, correlations = cube / total, fourth / total, correlations / total
-    return _Moments(*(np.round(values, MOMENT_DECIMALS) for values in (cube, fourth, correlations)))
+    return tuple(np.round(values, MOMENT_DECIMALS) for values in (cube, fourth, correlations))
 
 
 # --- distinct rows ----------------------------------------------------------------------------

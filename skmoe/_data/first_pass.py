@@ -91,8 +91,11 @@ def first_pass(
         for index, block in enumerate(blocks):
             row_offset = 0 if statistics is None else statistics.n_rows
             n_rows, statistics = merge((n_rows, statistics), summarize(row_offset, index, block))
-    check_not_empty(n_rows, statistics is not None)
-    assert statistics is not None
+    if statistics is None:
+        raise ValueError(
+            f"RowBlocks must give some rows of positive weight; got {n_rows} rows, none of "
+            "positive weight. Return a new iterator from the factory at each call."
+        )
     sample, outputs, labels = statistics.sample, statistics.outputs, statistics.unit_labels
     # Penalties must have the same weight relative to the sample as to all rows.
     factor = sum(part.weight for part in statistics.features.values()) / sample.weight.sum()
@@ -287,13 +290,4 @@ def check_units_apart(one: Array | None, other: Array | None) -> None:
         raise ValueError(
             f"RowBlocks must have all rows of a unit in one block; unit {shown(cut[0])} is in "
             "several. Sort the rows by unit, and let blocks end where a unit ends."
-        )
-
-
-def check_not_empty(n_rows: int, any_weight: bool) -> None:
-    """The blocks must contain rows of positive weight."""
-    if not any_weight:
-        raise ValueError(
-            f"RowBlocks must give some rows of positive weight; got {n_rows} rows, none of "
-            "positive weight. Return a new iterator from the factory at each call."
         )

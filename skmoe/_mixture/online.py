@@ -81,14 +81,6 @@ def init_online_state(
     )
 
 
-def continue_fit(
-    model: MixtureModel, params: Params, features: Moments, outputs: Moments | None
-) -> OnlineState:
-    """State before the first batch after a fit, with the moments of its rows."""
-    fit_weight = features.weight
-    return OnlineState(model, params, params, None, features, outputs, 0.0, 0.0, 0, fit_weight)
-
-
 def update(state: OnlineState, rows: Dataset) -> OnlineState:
     """State after another batch, whose rows are already part of the moments.
 

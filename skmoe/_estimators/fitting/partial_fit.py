@@ -274,7 +274,7 @@ def _state_of_fit(fitted: FittedMixture, training_state: TrainingState, batch: R
     outputs, of_target = None, preprocessor.target_scaling
     if model.experts.standardizes_target and of_target is not None:
         outputs = Moments(weight, *of_target)
-    return online.continue_fit(model, params, features, outputs)
+    return OnlineState(model, params, params, None, features, outputs, 0.0, 0.0, 0, weight)
 
 
 def _next_batch(estimator: Any, state: OnlineState, batch: Rows, half_life: float) -> StreamFit:

@@ -23,14 +23,9 @@ class RowMixtures(ABC):
     weights: Array
     # Correlation matrices of the outputs in each component, (C, m, m); None if independent.
     correlations: Array | None = None
-
-    @property
-    @abstractmethod
-    def _blocks(self) -> Sequence[Block]:
-        """Components of one family after another, in the order of the weights.
-
-        Their parameters have shape (n, C) for one output, or (n, C, m).
-        """
+    # Components of one family after another, in the order of the weights; their parameters have
+    # shape (n, C) for one output, or (n, C, m).
+    _blocks: Sequence[Block]
 
     @abstractmethod
     def _take(self, rows: Any) -> Self:

@@ -95,11 +95,7 @@ class GeneralMixtureDistribution(RowMixtures):
                 Block(family, tuple(values[..., 0] for values in parameters))
                 for family, parameters in blocks
             ]
-        self._all_blocks = tuple(blocks)
-
-    @property
-    def _blocks(self) -> Sequence[Block]:
-        return self._all_blocks
+        self._blocks = tuple(blocks)
 
     def _take(self, rows: Any) -> Self:
         parts = [map_rows(part, lambda values: values[..., rows]) for part in self._parts]

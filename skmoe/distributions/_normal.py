@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -155,10 +154,7 @@ class MixtureDistribution(RowMixtures):
                 f"{self.stds.shape}."
             )
         check_weights(self.weights)
-
-    @property
-    def _blocks(self) -> Sequence[Block]:
-        return (Block(NORMAL, (self.means, self.stds)),)
+        self._blocks = (Block(NORMAL, (self.means, self.stds)),)
 
     def _take(self, rows: Any) -> Self:
         weights, means, stds = (values[rows] for values in (self.weights, self.means, self.stds))
@@ -184,14 +180,13 @@ class MixtureDistribution(RowMixtures):
     # --- quantiles ---
 
     def _quantiles_at(self, levels: Array) -> Array:
-        return np.stack([self._quantile(float(q)) for q in levels])
-
-    def _quantile(self, q: float) -> Array:
-        # In the upper half the distribution is mirrored, to count the smaller tail.
-        sign = 1.0 if q <= 0.5 else -1.0
         weights, means, stds = self._flat()
-        found = lower_quantile(weights, sign * means, stds, q if q <= 0.5 else 1.0 - q)
-        return sign * found.reshape(len(self), self._n_outputs)
+        found = []
+        for q in levels.tolist():
+            # In the upper half the distribution is mirrored, to count the smaller tail.
+            sign = 1.0 if q <= 0.5 else -1.0
+            found.append(sign * lower_quantile(weights, sign * means, stds, min(q, 1.0 - q)))
+        return np.reshape(found, (len(levels), len(self), self._n_outputs))
 
     def _flat(self) -> tuple[Array, ...]:
         """Weights and parameters with rows and outputs as one axis, each (K, n * m)."""

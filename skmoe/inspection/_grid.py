@@ -35,18 +35,6 @@ def numeric_values(X: Any, j: int) -> Array:
     return X[:, [j]].toarray()[:, 0] if sparse.issparse(X) else numeric_column(X, j)
 
 
-def values_of_row(X: Any, row: int) -> list[Any]:
-    """Values of the features of a row: numbers as floats, and categories."""
-    values: list[Any] = []
-    for j in range(X.shape[1]):
-        if is_numeric(X, j):
-            values.append(float(numeric_values(X, j)[row]))
-        else:
-            column = column_of(X, j)
-            values.append(column.tolist()[row] if hasattr(X, "iloc") else column[row])
-    return values
-
-
 def categories_of(X: Any, j: int) -> list[str | None]:
     """Categories of the rows in a column of a data frame, as text; None for missing ones."""
     return as_strings(X, j).tolist()

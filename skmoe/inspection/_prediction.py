@@ -21,7 +21,7 @@ from skmoe.inspection._decompositions import (
     row_contributions,
     row_density,
 )
-from skmoe.inspection._grid import values_of_row
+from skmoe.inspection._grid import categories_of, is_numeric, numeric_values
 from skmoe.inspection._pipelines import drawn_with_names
 from skmoe.inspection._style import (
     DARK_GREY,
@@ -276,12 +276,13 @@ class PredictionDisplay:
             observed = int(matching[0]) if len(matching) else None
         elif y is not None:
             observed = float(observed_target(estimator, y, index)[row])
-        labels = [
-            f"{label} = {short_number(value) if isinstance(value, float) else value}"
-            for label, value in zip(
-                shortened(labels, WATERFALL_NAME_WIDTH), values_of_row(table, row), strict=True
-            )
+        values = [
+            short_number(float(numeric_values(one_row, j)[0]))
+            if is_numeric(table, j)
+            else categories_of(one_row, j)[0]
+            for j in range(len(labels))
         ]
+        pairs = zip(shortened(labels, WATERFALL_NAME_WIDTH), values, strict=True)
         display = cls(
             **parts._asdict(),
             prediction=contributions.prediction,
@@ -294,7 +295,7 @@ class PredictionDisplay:
             base_value=contributions.base_value if explain else None,
             gate_contributions=contributions.gate if explain else None,
             expert_contributions=contributions.experts if explain else None,
-            feature_labels=labels if explain else None,
+            feature_labels=[f"{label} = {value}" for label, value in pairs] if explain else None,
         )
         return display.plot(ax=ax, max_features=max_features, note=note)
 

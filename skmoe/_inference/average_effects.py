@@ -177,7 +177,9 @@ def average_effects_of(
     names, values, derivatives = [], [], []
     n_responses = 0 if on_gate else len(responses)
     for change in changes:
-        blocks = _blocks(mixture, change)
+        ends = map(mixture.preprocessor.transform_blocks, (change.low, change.high))
+        pairs = zip(*ends, strict=True)
+        blocks = [Block((a[0], b[0]), (a[1], b[1]), change.width) for a, b in pairs]
         sums = [_sums(mixture, params, blocks, n_responses) for params in fits]
         names.append(change.name)
         values.append([_effects(of_fit, of_fit, on_gate) for of_fit in sums])
@@ -222,13 +224,6 @@ def _effects(sums: Sums, at: Sums, on_gate: bool) -> Array:
     if sums is not at:  # the derivative of a quotient
         own = own - sums.share[..., None] * at.experts / share**2
     return np.concatenate([of_all, own, sums.gate.sum(axis=-2, keepdims=True)], axis=-2)
-
-
-def _blocks(mixture: FittedMixture, change: Change) -> list[Block]:
-    """The rows of a change in blocks, as the mixture sees them."""
-    transform = mixture.preprocessor.transform_blocks
-    pairs = zip(transform(change.low), transform(change.high), strict=True)
-    return [Block((a[0], b[0]), (a[1], b[1]), change.width) for a, b in pairs]
 
 
 def _probabilities(mixture: FittedMixture, params: Params, block: Block) -> list[Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,22 +22,14 @@ from skmoe.protocols import (
 MAX_TERMS = 5000
 
 
-class Requirement(NamedTuple):
-    """Words for a capability that is missing."""
-
-    need: str
-    remedy: str
-
-
-REQUIREMENTS: dict[type, Requirement] = {
-    SupportsDistribution: Requirement(
-        "a predictive distribution", "Use score_samples for log densities."
-    ),
-    SupportsInference: Requirement(
+# What a missing capability is, and a remedy.
+REQUIREMENTS: dict[type, tuple[str, str]] = {
+    SupportsDistribution: ("a predictive distribution", "Use score_samples for log densities."),
+    SupportsInference: (
         "experts with second derivatives by coefficients",
         'Linear and logistic experts have them (expert="linear").',
     ),
-    SupportsGateInference: Requirement(
+    SupportsGateInference: (
         "a gate with second derivatives by coefficients, of a single start",
         'The gates "softmax" and "constant" of a single start (combine="best") have them.',
     ),
@@ -48,7 +40,7 @@ def missing_capability(part: Any, capability: type, what: str) -> str:
     """Message for a family or gate that lacks a capability that `what` needs; "" if it has it."""
     if has_capability(part, capability):
         return ""
-    need, remedy = REQUIREMENTS.get(capability, Requirement(f"{capability.__name__}", ""))
+    need, remedy = REQUIREMENTS.get(capability, (capability.__name__, ""))
     name, methods = type(part).__name__, missing_methods(part, capability)
     limitation = part.limitation(capability)
     reason = f"{name} has no method{'s' * (len(methods) > 1)} {', '.join(methods)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,27 +16,11 @@ from skmoe.distributions._rows import expand_rows, rows_first
 # Functions of the sorted values, of points, and of one array of probabilities for each value.
 
 
-def _total(holds: Array, y: Array, probabilities: tuple[Array, ...]) -> Array:
-    """Sum of the probabilities of the values for which it holds, the first axis of `holds`."""
+def _total(compare: Any, values: Array, y: Array, *probabilities: Array) -> Array:
+    """Sum of the probabilities of the values of which the comparison with y is true."""
+    holds = compare(y, values.reshape(-1, *([1] * np.ndim(y))))
     terms = (np.where(h, p, 0.0) for h, p in zip(holds, probabilities, strict=True))
     return np.where(np.isnan(y), np.nan, np.minimum(sum(terms), 1.0))
-
-
-def _against(values: Array, y: Array) -> Array:
-    """Values as an array whose other axes are those of y."""
-    return values.reshape(-1, *([1] * np.ndim(y)))
-
-
-def _mass(values: Array, y: Array, *probabilities: Array) -> Array:
-    return _total(y == _against(values, y), y, probabilities)
-
-
-def _cdf(values: Array, y: Array, *probabilities: Array) -> Array:
-    return _total(y >= _against(values, y), y, probabilities)
-
-
-def _sf(values: Array, y: Array, *probabilities: Array) -> Array:
-    return _total(y < _against(values, y), y, probabilities)
 
 
 def _mean(values: Array, *probabilities: Array) -> Array:
@@ -80,7 +64,8 @@ def _draw(values: Array, rng: np.random.RandomState, *probabilities: Array) -> A
 
 def ordinal_family(values: Array) -> ComponentFunctions:
     """The family of distributions on sorted values; the parameters are their probabilities."""
-    mass, cdf, sf = partial(_mass, values), partial(_cdf, values), partial(_sf, values)
+    comparisons = np.equal, np.greater_equal, np.less
+    mass, cdf, sf = (partial(_total, compare, values) for compare in comparisons)
     return ComponentFunctions(
         mean=partial(_mean, values),
         variance=partial(_variance, values),

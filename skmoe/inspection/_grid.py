@@ -264,11 +264,3 @@ def rows_to_show(finite: Array, subsample: int | None, random_state: Any) -> Arr
         return rows
     chosen = check_random_state(random_state).choice(rows, subsample, replace=False)
     return np.sort(chosen)
-
-
-def units_to_show(labels: Array, max_units: int | None, random_state: Any) -> Array:
-    """Labels of the units to show."""
-    if max_units is None or len(labels) <= check_integer("max_units", max_units, least=2):
-        return labels
-    generator = check_random_state(0 if random_state is None else random_state)
-    return generator.choice(labels, max_units, replace=False)

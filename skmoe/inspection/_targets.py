@@ -8,9 +8,11 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.censored_targets import check_numbers_of
+from skmoe._data.checks import check_integer
 from skmoe._numerics.typing import Array
+from skmoe.distributions._base import check_random_state
 from skmoe.inspection._checks import check_targets
-from skmoe.inspection._grid import at_reference_values, rows_to_show, units_to_show
+from skmoe.inspection._grid import at_reference_values, rows_to_show
 
 
 def one_target(values: Any, index: int, axis: int) -> Array:
@@ -107,7 +109,10 @@ class ObservedRows(NamedTuple):
         """Indices of the rows to show, of those with a value: some rows, or those of some units."""
         if self.labels is None:
             return rows_to_show(has_value, subsample, random_state)
-        drawn = units_to_show(self.labels, max_units, random_state)
+        drawn = self.labels
+        if max_units is not None and len(drawn) > check_integer("max_units", max_units, least=2):
+            generator = check_random_state(0 if random_state is None else random_state)
+            drawn = generator.choice(drawn, max_units, replace=False)
         return np.flatnonzero(has_value & np.isin(self.units, drawn))
 
     @property

@@ -14,7 +14,7 @@ from skmoe._numerics.probability import log_probability, normalised_top_k, under
 from skmoe._numerics.typing import Array
 from skmoe.distributions import (
     PredictiveDistribution,
-    concatenate_components,
+    concatenate_rows,
     predictive_distribution,
 )
 
@@ -94,7 +94,7 @@ class FittedMixture(NamedTuple):
         ]
         weights = np.concatenate([prob for prob, _ in blocks], axis=1)
         components = [
-            concatenate_components(parts) for parts in zip(*(c for _, c in blocks), strict=True)
+            concatenate_rows(parts) for parts in zip(*(c for _, c in blocks), strict=True)
         ]
         return predictive_distribution(components, weights, single_output)
 

@@ -16,7 +16,6 @@ from skmoe.distributions._general import GeneralMixtureDistribution
 from skmoe.distributions._inverse_gaussian import InverseGaussianComponents
 from skmoe.distributions._joint import JointComponents
 from skmoe.distributions._lognormal import LogNormalComponents
-from skmoe.distributions._nested import concatenate_components
 from skmoe.distributions._normal import MixtureDistribution, NormalComponents
 from skmoe.distributions._ordinal import OrdinalComponents
 from skmoe.distributions._point_mass import PointMassComponents
@@ -47,7 +46,6 @@ __all__ = [
     "UniformComponents",
     "WeibullComponents",
     "check_coverage",
-    "concatenate_components",
     "concatenate_rows",
     "predictive_distribution",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions._normal import NormalComponents
-from skmoe.distributions._rows import concatenate_rows, expand_rows
+from skmoe.distributions._rows import expand_rows
 
 
 class NestedComponents(NamedTuple):
@@ -40,17 +40,6 @@ class NestedComponents(NamedTuple):
     def shift(self, offset: Array | float) -> NestedComponents:
         """Components of y + offset, for an offset of shape (m, n) or a number."""
         return self._replace(parts=tuple(part.shift(offset) for part in self.parts))
-
-
-def concatenate_components(blocks: Sequence[Any]) -> Any:
-    """Components of all rows from those of row blocks, nested or not."""
-    if not isinstance(blocks[0], NestedComponents):
-        return concatenate_rows(blocks)
-    parts = zip(*(block.parts for block in blocks), strict=True)
-    return NestedComponents(
-        np.concatenate([block.gate_prob for block in blocks], axis=-1),
-        tuple(concatenate_rows(of_part) for of_part in parts),
-    )
 
 
 def average_components(components: Sequence[Any], n_rows: int) -> Any:

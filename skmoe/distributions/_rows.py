@@ -21,8 +21,9 @@ def expand_rows(values: Array, rows: Array, n_rows: int, fill: float) -> Array:
 
 
 def _of_rows(component: Any) -> list[bool]:
-    """Whether each field of components has an axis of rows."""
-    return [name not in SHARED_FIELDS for name in component._fields]
+    """Whether each field of components, or each of several components, has an axis of rows."""
+    names = getattr(component, "_fields", range(len(component)))
+    return [name not in SHARED_FIELDS for name in names]
 
 
 def map_rows(component: Any, function: Callable[[Array], Array]) -> Any:
@@ -36,14 +37,13 @@ def map_rows(component: Any, function: Callable[[Array], Array]) -> Any:
 
 
 def concatenate_rows(parts: Sequence[Any]) -> Any:
-    """Components of all rows from those of row blocks."""
+    """Components of all rows from those of row blocks, nested or not."""
     first = parts[0]
     if not isinstance(first, tuple):
         return np.concatenate(parts, axis=-1)
     fields = zip(zip(*parts, strict=True), _of_rows(first), strict=True)
-    return type(first)(
-        *(concatenate_rows(values) if rows else values[0] for values, rows in fields)
-    )
+    make = getattr(first, "_make", tuple)
+    return make(concatenate_rows(values) if rows else values[0] for values, rows in fields)
 
 
 def mixture_weights(weights: Iterable[Array], gate_prob: Array) -> Array:

@@ -6,7 +6,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe.distributions import (
     GeneralMixtureDistribution,
-    concatenate_components,
     concatenate_rows,
     predictive_distribution,
 )
@@ -170,7 +169,6 @@ def test_joined_rows_are_the_whole(name):
     whole = components(name, n_components=2, n_outputs=2)
     blocks = [of_rows(whole, slice(None, 2)), of_rows(whole, slice(2, None))]
     assert_same(concatenate_rows(blocks), whole)
-    assert_same(concatenate_components(blocks), whole)
 
 
 @component
@@ -258,7 +256,7 @@ def test_a_distribution_is_that_of_its_only_expert(names, general):
     center, scale = np.array([2.0, -1.0]), np.array([0.5, 4.0])
     back = whole.rescale(center, scale).rescale(-center / scale, 1.0 / scale).shift(3.0).shift(-3.0)
     y = original.rvs(random_state=0)
-    for part in (whole, concatenate_components(blocks), back):
+    for part in (whole, concatenate_rows(blocks), back):
         again = predictive_distribution([part], np.ones((1, 5)), False)
         assert_allclose(again.cdf(y + 0.25), original.cdf(y + 0.25), rtol=1e-6)
         assert_allclose(again.mean, original.mean, rtol=1e-7)

@@ -33,9 +33,8 @@ class EstimatorParams(NamedTuple):
     # Means (K, m, n) or class probabilities (K, C, n); None after the fit.
     oof_predictions: Any = None
     oof_log_density: Any = None  # (K, n); zero for experts without their own density
-    resp_at_last_fit: Array | None = (
-        None  # responsibilities (K, n) at the last refit, accepted or not
-    )
+    # Responsibilities (K, n) at the last refit, accepted or not.
+    resp_at_last_fit: Array | None = None
     last_resp: Array | None = None  # responsibilities (K, n) of the last M-step
     waits: Array | None = None  # experts (K,) that are refitted only when all have settled
     # Of densities of stacked models around their means, (K,), and their out-of-fold log densities

@@ -147,19 +147,16 @@ def merge_moments(old: Moments, new: Moments, decay: float) -> Moments:
     return Moments(total, mean, np.hypot(within, between))
 
 
+def output_scale(moments: Moments, of_constant: float = 1.0) -> Standardization:
+    """Standardisation of outputs; constant outputs are centred but not scaled."""
+    constant = moments.std <= CONSTANT_RTOL * np.abs(moments.mean)
+    return Standardization(moments.mean, np.where(constant, of_constant, moments.std))
+
+
 def feature_scale(moments: Moments, X: Design) -> Standardization:
     """Standardisation of features; sparse features are scaled but not centred."""
-    std = moments.std
-    constant = std <= CONSTANT_RTOL * np.abs(moments.mean)
-    center = np.zeros_like(std) if sparse.issparse(X) else moments.mean
-    return Standardization(center, np.where(constant, np.inf, std))
-
-
-def output_scale(moments: Moments) -> Standardization:
-    """Standardisation of outputs; constant outputs are centred but not scaled."""
-    std = moments.std
-    constant = std <= CONSTANT_RTOL * np.abs(moments.mean)
-    return Standardization(moments.mean, np.where(constant, 1.0, std))
+    center, scale = output_scale(moments, np.inf)
+    return Standardization(np.zeros_like(center) if sparse.issparse(X) else center, scale)
 
 
 # --- ranges of the features -----------------------------------------------------------------------

@@ -66,7 +66,8 @@ numpydoc_validation_exclude = {
     r"skmoe\.(experts|families|gates|protocols)\.",
     r"Components$",
     r"Components\.",
-    r"\.reports\.(Inference|Summary|ExpertSummary|Explanation|Maxima|NExpertsTest|NExpertsTable|UnitResponsibilities)$",
+    r"\.reports\.(Inference|Summary|ExpertSummary|Explanation|Maxima|UnitResponsibilities)$",
+    r"\.reports\.(NExpertsTest|NExpertsTable|NestedModelsTest|WaldTest|AverageEffects)$",
     r"\.reports\.Maxima\.(log_likelihoods|n_times|smallest_shares|runs|kept)$",
 }
 # Types of ours in docstrings are links; those of other projects are not, as the build asks no site.
@@ -80,6 +81,9 @@ numpydoc_xref_aliases = {
     "NExpertsTable": "skmoe.reports.NExpertsTable",
     "NExpertsTest": "skmoe.reports.NExpertsTest",
     "UnitResponsibilities": "skmoe.reports.UnitResponsibilities",
+    "NestedModelsTest": "skmoe.reports.NestedModelsTest",
+    "WaldTest": "skmoe.reports.WaldTest",
+    "AverageEffects": "skmoe.reports.AverageEffects",
     "MixtureDistribution": "skmoe.distributions.MixtureDistribution",
     "CountMixtureDistribution": "skmoe.distributions.CountMixtureDistribution",
     "PoissonComponents": "skmoe.distributions.PoissonComponents",

@@ -174,8 +174,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         `dispersion_` times the mean to the power of three and of 1.5. Squared inverse shape of
         "weibull"; inverse precision of "beta". With `dispersion_features` it is that at their
         means, and so is `noise_variance_`.
-    expert_dispersion_coef_ : ndarray of shape (n_experts, n_features) or \
-(n_experts, n_outputs, n_features)
+    expert_dispersion_coef_ : ndarray of shape (n_experts, [n_outputs,] n_features)
         With `dispersion_features`: slopes of the log of `noise_variance_` or `dispersion_`, in the
         units of X.
     expert_dispersion_intercept_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)

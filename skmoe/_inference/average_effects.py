@@ -27,7 +27,7 @@ from skmoe._inference.coefficients import (
     coefficient_derivatives,
 )
 from skmoe._inference.labels import Labels, printable_line, printable_name
-from skmoe._inference.results import Inference, table_lines
+from skmoe._inference.results import Inference, columns_of_table, table_lines
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import Layout, coordinate_layout
 from skmoe._mixture.maximum import moved
@@ -111,7 +111,7 @@ class AverageEffects(Inference):
     def __repr__(self) -> str:
         columns, remarks = {"effect": self.estimates}, self.reasons
         if self.method:
-            columns |= self.columns_of_table(0.95)
+            columns |= columns_of_table(self, 0.95)
             columns.pop("estimate")
         lines: list[str] = []
         for part in dict.fromkeys(term.part for term in self.terms):

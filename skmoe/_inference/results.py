@@ -288,7 +288,7 @@ class Inference(FrameRepr):
             If pandas is not installed.
         """
         pandas = import_pandas("Inference.to_frame")
-        columns = self._columns(level, "standard error", "lower", "upper")
+        columns = columns_of_inference(self, level, "standard error", "lower", "upper")
         if self.has_ratio.any():
             for name in ("estimate", "lower", "upper"):
                 ratio = exponential(columns[name], self.has_ratio)
@@ -298,19 +298,24 @@ class Inference(FrameRepr):
             index=pandas.MultiIndex.from_tuples(self.terms, names=["part", "response", "term"]),
         )
 
-    def columns_of_table(self, level: float) -> dict[str, Array]:
-        """Columns of a table as text, by their headings."""
-        tail = 50 * (1 - level)
-        return self._columns(level, "std. error", f"{tail:g} %", f"{100 - tail:g} %")
-
-    def _columns(self, level: float, error: str, lower: str, upper: str) -> dict[str, Array]:
-        """Columns with the given names of the errors and of the ends of the intervals."""
-        numbers = {"z": self.z_values, "p": self.p_values}
-        ends = dict(zip((lower, upper), self.conf_int(level).T, strict=True))
-        return {"estimate": self.estimates, error: self.standard_errors} | numbers | ends
-
     def __repr__(self) -> str:
         return f"<Inference on {len(self.terms)} terms: {self.method}>"
+
+
+def columns_of_inference(
+    inference: Inference, level: float, error: str, lower: str, upper: str
+) -> dict[str, Array]:
+    """Columns with the given names of the errors and of the ends of the intervals."""
+    numbers = {"z": inference.z_values, "p": inference.p_values}
+    ends = dict(zip((lower, upper), inference.conf_int(level).T, strict=True))
+    return {"estimate": inference.estimates, error: inference.standard_errors} | numbers | ends
+
+
+def columns_of_table(inference: Inference, level: float) -> dict[str, Array]:
+    """Columns of a table as text, by their headings."""
+    tail = 50 * (1 - level)
+    ends = f"{tail:g} %", f"{100 - tail:g} %"
+    return columns_of_inference(inference, level, "std. error", *ends)
 
 
 @dataclass(frozen=True, eq=False)
@@ -492,7 +497,7 @@ class Summary:
             return []
         columns = {"estimate": values}
         if self.inference is not None:
-            columns = self.inference.columns_of_table(self.level)
+            columns = columns_of_table(self.inference, self.level)
         if has_ratio[chosen].any():
             columns["ratio"] = exponential(columns["estimate"], has_ratio)
         if part == GATE and self._single_logit:

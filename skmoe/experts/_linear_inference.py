@@ -194,7 +194,7 @@ class LinearInference(LinearFamilies):
         of_positions = self.layout.from_coordinates(change[:, n_coefficients:].T, coef.shape[1])
         return params._replace(
             coef=coef + change[:, :n_coefficients].reshape(coef.shape),
-            log_dispersion=params.log_dispersion + np.transpose(of_positions, (2, 1, 0)),
+            log_dispersion=params.log_dispersion + of_positions.transpose(2, 1, 0).copy(),
         )
 
     def signed_coordinates(self, params: GeneralizedLinearParams) -> tuple[Array, Array]:

@@ -146,7 +146,7 @@ def test_all_known_rows_are_separate_fits():
     for k in range(3):
         own = k == REGIMES
         design = np.column_stack([X[own], np.ones(own.sum())])
-        coef, (square,), *_ = np.linalg.lstsq(design, Y[own])
+        coef, (square,), *_ = np.linalg.lstsq(design, Y[own], rcond=None)
         assert_allclose(moe.expert_coef_[k], coef[:2], atol=1e-6)
         assert_allclose(moe.noise_variance_[k], square / own.sum(), rtol=1e-6)
     labels = fit_quietly(

@@ -37,7 +37,11 @@ WIDTHS = (1400, 400)
 
 # Lists of families, and a family of the target; each that has no linear predictor is in one.
 LISTS = {
-    **{name: ([name, "normal"], "normal") for name in FAMILIES if not FAMILIES[name].link},
+    **{
+        name: ([name, "normal"], "normal")
+        for name in FAMILIES
+        if not FAMILIES[name].link and name != "never"
+    },
     "zero and counts": (["zero", "poisson", "poisson"], "poisson"),
     "zero and dispersed counts": (["zero", "negative_binomial"], "negative_binomial"),
     "zero and positive values": (["zero", "gamma"], "gamma"),

@@ -14,7 +14,7 @@ from skmoe._data.checks import check_integer
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import check_table, check_target
-from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._pipelines import drawn_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,
@@ -166,8 +166,7 @@ class CalibrationDisplay:
             If the output is missing or unknown, `n_bins` is not an integer of at least two, or the
             experts have no predictive distribution.
         """
-        import_pyplot(f"{cls.__name__}.from_estimator")
-        estimator, X, _ = find_mixture(estimator, X)
+        estimator, X, _ = drawn_mixture(cls, estimator, X)
         if is_classifier(estimator):
             raise TypeError(
                 f"estimator must be a regressor; got {type(estimator).__name__}. For classes use "

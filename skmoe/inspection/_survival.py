@@ -14,14 +14,13 @@ from skmoe._data.censored_targets import has_bounds, times_and_events
 from skmoe._inference.labels import default_expert_names, format_percent
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import (
     check_level,
     check_names_of_experts,
     check_table,
     check_target,
 )
-from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._pipelines import drawn_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,
@@ -175,8 +174,7 @@ class SurvivalDisplay:
             If y has other bounds than those of right-censored times, the output is missing or
             unknown, the level is not in (0, 1), or the experts have no predictive distribution.
         """
-        import_pyplot(f"{cls.__name__}.from_estimator")
-        estimator, X, _ = find_mixture(estimator, X)
+        estimator, X, _ = drawn_mixture(cls, estimator, X)
         if is_classifier(estimator):
             raise TypeError(
                 f"estimator must be a regressor; got {type(estimator).__name__}. For times use "

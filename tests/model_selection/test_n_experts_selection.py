@@ -321,6 +321,22 @@ def test_rows_that_agree_by_chance_are_held_out_apart():
     assert_allclose(moe.n_experts_scores_[0], of_all, atol=0.1)
 
 
+def test_each_third_has_as_many_known_rows_of_each_expert():
+    X, y = numbered(30)
+    chosen = np.random.default_rng(0).permutation(30)[:6]
+    known = np.full(30, -1)
+    known[chosen] = np.repeat([0, 1], 3)
+    log = Log()
+    options = {"cross_fit": False, "n_init": 1, "max_iter": 1, "gate": "constant"}
+    moe = MixtureOfExpertsRegressor("auto", expert=RecordingRegressor(log), **options)
+    fit_quietly(moe, X, y, known_experts=known)
+    fits = [set(entry["X"][:, 0].astype(int).tolist()) for entry in log.fits()]
+    without_a_third = [rows for rows in fits if len(rows) == 20]
+    assert len(without_a_third) >= 3
+    for rows in without_a_third:
+        assert [len(rows & set(own)) for own in chosen.reshape(2, 3).tolist()] == [2, 2]
+
+
 def test_copies_of_rows_with_values_of_their_own_are_held_out_together():
     X, y = (values.repeat(3, axis=0) for values in numbered(30))
     fits = rows_of_first_fits(MixtureOfExpertsRegressor, RecordingRegressor, X, y, 3)

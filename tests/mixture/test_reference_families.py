@@ -263,7 +263,7 @@ def test_maximum_likelihood_and_standard_errors_are_reached(name):
     assert distance < 1e-2
     if moe.monotonic_cst is None:
         ours, theirs = np.transpose(errors)
-        assert_allclose(ours, theirs, rtol=1e-2)
+        assert_allclose(ours, theirs, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if "multipliers" in MODELS[name]])

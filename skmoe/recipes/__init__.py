@@ -1,0 +1,17 @@
+"""Estimators that are ready to use: strong ones, and readable ones.
+
+Each function returns an ordinary estimator, whose parameters can be inspected and changed by
+`set_params`.
+"""
+
+from skmoe.recipes._readable import readable_classifier, readable_regressor
+from skmoe.recipes._strong import strong_classifier, strong_regressor
+from skmoe.recipes._trajectories import trajectories
+
+__all__ = [
+    "readable_classifier",
+    "readable_regressor",
+    "strong_classifier",
+    "strong_regressor",
+    "trajectories",
+]

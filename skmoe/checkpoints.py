@@ -55,7 +55,7 @@ class Checkpoint:
     Pass it to `set_callbacks`. `fit_with_checkpoints` resumes the fit from the file and continues
     bit for bit; `load_checkpoint` reads it. Fits of several starts are written once the best start
     is selected, and fits of experts that are estimators at the end. See "Larger than memory" in the
-    documentation.
+    user guide.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Any:
 
     It can predict. A fit with `warm_start=True` continues it; the iterations so far count if that
     fit had not ended. Attributes that are computed at the end of a fit, such as `weights_`, exist
-    only if it has ended. See "Larger than memory" in the documentation.
+    only if it has ended. See "Larger than memory" in the user guide.
 
     Parameters
     ----------
@@ -223,7 +223,7 @@ def fit_with_checkpoints(
 
     A fit that was killed at any moment, and is started again by the same call, ends at the same
     parameters, bit for bit, as `fit` without interruption. A file of the callback `Checkpoint` can
-    be resumed as well. See "Larger than memory" in the documentation.
+    be resumed as well. See "Larger than memory" in the user guide.
 
     Parameters
     ----------

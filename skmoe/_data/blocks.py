@@ -29,7 +29,7 @@ class RowBlocks:
     A fit reads the blocks once in each iteration of EM, with one block in memory at a time: its
     memory does not depend on the number of rows. Blocks of 10 000 to 100 000 rows are a good size.
     The methods `from_arrays`, `from_npy`, `from_parquet` and `from_dask` make blocks of other
-    sources. See "Larger than memory" in the documentation.
+    sources. See "Larger than memory" in the user guide.
 
     Parameters
     ----------
@@ -283,7 +283,7 @@ class RowBlocks:
 class DaskBlocks(RowBlocks):
     """Row blocks on Dask workers, as `RowBlocks.from_dask` makes them.
 
-    See "Larger than memory" in the documentation.
+    See "Larger than memory" in the user guide.
 
     Parameters
     ----------

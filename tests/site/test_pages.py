@@ -40,12 +40,12 @@ def test_examples_print_what_the_page_shows(page):
     assert_examples_print_what_is_shown(page)
 
 
-def test_getting_started_shows_what_its_script_prints(capsys, monkeypatch):
+def test_the_first_hour_shows_what_its_script_prints(capsys, monkeypatch):
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("Agg")
     monkeypatch.setattr(plt, "show", plt.close)
     runpy.run_path(str(ROOT / "examples" / "plot_00_start.py"))
-    page = (ROOT / "docs" / "getting_started.md").read_text("utf-8")
+    page = (ROOT / "docs" / "first_hour.md").read_text("utf-8")
     [shown] = re.findall(r"```text\n(.*?)```", page, re.S)
     printed = capsys.readouterr().out
     assert NearlyTheSame().check_output(shown, printed, FLAGS), printed
@@ -107,7 +107,7 @@ def test_the_version_is_told_once():
 
 def test_supported_versions_are_those_that_are_tested():
     """The oldest that the page names are those of the constraints and of the metadata."""
-    page = (ROOT / "docs" / "promises.md").read_text("utf-8")
+    page = (ROOT / "docs" / "user_guide" / "saving.md").read_text("utf-8")
     oldest = dict(
         line.split("==")
         for line in (ROOT / "tests" / "oldest.txt").read_text("utf-8").split()

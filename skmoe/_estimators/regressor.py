@@ -19,7 +19,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     softmax of linear functions of x, gives the probability of each regime. Each regime has an
     expert, a regression of its own [1]_, with a normal distribution :math:`f_k` or another
     `family`. EM trains gate and experts together, by the penalised log-likelihood [2]_. See "The
-    model" in the user guide, and "Ten lines to a picture" in the gallery.
+    model" in the user guide, and "What makes a wine dark?" in the gallery.
 
     Parameters
     ----------

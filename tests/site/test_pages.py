@@ -46,7 +46,7 @@ def test_the_first_hour_shows_what_its_script_prints(capsys, monkeypatch):
     monkeypatch.setattr(plt, "show", plt.close)
     runpy.run_path(str(ROOT / "examples" / "plot_00_start.py"))
     page = (ROOT / "docs" / "first_hour.md").read_text("utf-8")
-    [shown] = re.findall(r"```text\n(.*?)```", page, re.S)
+    [shown] = re.findall(r"X=X_train\)\)\n(.*?)```", page, re.S)
     printed = capsys.readouterr().out
     assert NearlyTheSame().check_output(shown, printed, FLAGS), printed
 

@@ -306,7 +306,7 @@ def test_classes_list_short_names_and_their_examples(site):
 
 
 def test_formulas_need_no_script(site):
-    text = (site / "user_guide" / "repeated.html").read_text("utf-8")
+    text = (site / "user_guide" / "units.html").read_text("utf-8")
     assert "<math" in text or "∏" in text
     assert "$$" not in text
     assert "\\(" not in text
@@ -337,7 +337,7 @@ def test_the_top_bar_has_what_readers_look_for(browser, site):
     assert "Larger than memory" not in shown
 
 
-@pytest.mark.parametrize("page", ["index.html", "user_guide/repeated.html", "search.html"])
+@pytest.mark.parametrize("page", ["index.html", "user_guide/units.html", "search.html"])
 def test_pages_work_without_a_network(browser, site, page):
     assert not requests_elsewhere(browser, site / page)
 

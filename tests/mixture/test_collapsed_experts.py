@@ -50,7 +50,7 @@ def test_a_collapsed_expert_gets_the_rows_of_the_lowest_likelihood(way):
         moe = from_two_experts(X, max_iter=200)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # no expert has collapsed in the end
-        warnings.filterwarnings("ignore", "did not converge")
+        warnings.filterwarnings("ignore", "EM did not converge")
         if way == "blocks":
             moe.set_params(init="random", n_init=4, random_state=0)
             moe.fit(RowBlocks.from_arrays(X, y))

@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy import optimize, stats
-from scipy.special import expit, gammaln
+from scipy.special import expit, gammaln, logsumexp, xlogy
 
 from skmoe.experts import EXPERTS
 from skmoe.families import FAMILIES, Ordinal
@@ -40,17 +40,13 @@ class CompoundPoisson:
         self.scale = 0.5 * dispersion * np.sqrt(self.mean_)
         self.dispersion = dispersion
 
-    def _sum(self, function, y):
-        """Sum over 1 to 400 jumps, with their probabilities."""
-        shape = np.broadcast_shapes(np.shape(y), np.shape(self.number))
-        total = np.zeros(shape)
-        for jumps in range(1, 401):
-            total += stats.poisson.pmf(jumps, self.number) * function(y, jumps, scale=self.scale)
-        return total
-
     def logpdf(self, y):
-        zero = np.exp(-self.number)
-        return np.log(np.where(np.asarray(y) == 0.0, zero, self._sum(stats.gamma.pdf, y)))
+        """From sums over 1 to 400 jumps, with their probabilities."""
+        y = np.asarray(y, dtype=float)
+        jumps = np.arange(1.0, 401.0).reshape(-1, *[1] * max(y.ndim, self.number.ndim))
+        logs = xlogy(jumps, self.number) - self.number - gammaln(jumps + 1.0)
+        logs = logs + xlogy(jumps - 1.0, y / self.scale) - gammaln(jumps) - y / self.scale
+        return np.where(y == 0.0, -self.number, logsumexp(logs, axis=0) - np.log(self.scale))
 
     def mean(self):
         return self.mean_

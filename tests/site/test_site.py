@@ -146,6 +146,11 @@ const canScroll = (e) => ["auto", "scroll"].includes(getComputedStyle(e).overflo
 const isTooNarrow = (e) => e.scrollWidth > e.clientWidth + 1;
 const nameOf = (e) => `${e.tagName}.${e.className} "${e.textContent.trim().slice(0, 40)}"`;
 """
+# Fonts may arrive after the page has loaded, and change widths in the next frame.
+AFTER_LAYOUT = """
+const nextFrame = () => new Promise(requestAnimationFrame);
+document.fonts.ready.then(nextFrame).then(nextFrame).then(arguments[0]);
+"""
 # Elements beyond the right edge, except inside a box of the article that scrolls; and boxes of
 # the layout that scroll sideways.
 BEYOND_THE_EDGE = """
@@ -203,6 +208,7 @@ def open_page(browser, path, width, scheme="light"):
     media = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": media})
     browser.get(path.as_uri())
+    browser.execute_async_script(AFTER_LAYOUT)
 
 
 def look(browser, script, *arguments):

@@ -164,7 +164,7 @@ def test_all_known_rows_are_separate_fits():
 @pytest.mark.parametrize(
     "options",
     [
-        {"init": "search"},
+        {"init": "search", "n_init": 1, "max_iter": 20},
         {"alpha": "auto", "gate_alpha": "ard"},
         {"init": "kmeans", "n_init": 1},
         {"init": "linear_tree", "n_init": 1},
@@ -255,7 +255,7 @@ def test_standard_errors_count_what_is_known():
         moe = fit_quietly(regressor(max_iter=500, n_experts=2), X, y, known_experts=known)
         errors.append(moe.inference(X, y, known_experts=known).standard_errors)
     assert (np.diff(errors, axis=0) < 0.0).all()
-    given = {"method": "bootstrap", "n_bootstrap": 100, "random_state": 0}
+    given = {"method": "bootstrap", "n_bootstrap": 50, "random_state": 0}
     drawn = moe.inference(X, y, known_experts=regime, **given).standard_errors
     assert_allclose(drawn / errors[-1], 1.0, atol=0.3)  # of the gate too: numbers are drawn
 

@@ -241,9 +241,17 @@ def assert_works(row, capability, tmp_path, works):
             CAPABILITIES[capability](row, tmp_path)
 
 
+# Every third pair: each row with five capabilities, and each capability with at least three rows.
+PAIRS = [
+    (row, capability)
+    for i, row in enumerate(WITH_DISPERSION)
+    for j, capability in enumerate(CAPABILITIES)
+    if (i + j) % 3 == 0
+]
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("capability", CAPABILITIES)
-@pytest.mark.parametrize("row", WITH_DISPERSION)
+@pytest.mark.parametrize(("row", "capability"), PAIRS)
 def test_the_same_works_with_dispersions_that_depend_on_features(row, capability, tmp_path):
     """But for streams, estimators, and graphs of means that depend on the dispersion."""
     works = guide()[row][capability] == "yes" and not capability.startswith(("partial", "estim"))

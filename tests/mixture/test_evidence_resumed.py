@@ -73,7 +73,7 @@ def test_two_fits_are_one(name, task, kind):
 
 
 def test_the_comparison_with_default_penalties_begins_where_the_search_began():
-    X, y = make_blobs(150, 16, centers=8, cluster_std=3.0, random_state=0)
+    X, y = make_blobs(60, 8, centers=3, cluster_std=2.0, random_state=0)
     moe = MixtureOfExpertsClassifier(2, n_init=1, random_state=0, max_iter=300)
     whole = fit_quietly(clone(moe), X, y)
     assert whole.alpha_ == 1.0

@@ -47,7 +47,7 @@ def test_labels_of_one_kind_are_classes(name):
 def test_missing_labels_are_refused(missing, place):
     labels = np.array(["a", "b"] * (N_ROWS // 2), dtype=object)
     labels[place] = missing
-    assert_fit_refused(classifier(), (X, labels), "y", "none missing")
+    assert_fit_refused(classifier(), (X, labels), "y", "none missing", repr(missing))
     units = regressor(gate="constant")
     assert_fit_refused(units, (X, Y), "units", "one kind", "none missing", units=labels)
 

@@ -432,7 +432,8 @@ def check_labels(name: str, labels: Array) -> None:
         distinct = {shown(label): label for label in labels.tolist()}
         raise ValueError(
             f"{name} must hold labels of one kind, all numbers or all strings, and none missing; "
-            f"got {shown(list(distinct.values())[:5])}. Drop rows without a label, and convert the others."
+            f"got {shown(list(distinct.values())[:5])}. Drop rows without a label, and convert the "
+            "others."
         )
 
 

@@ -3,7 +3,7 @@ Reading a fit by its pictures
 =============================
 
 Which regimes has a mixture found, how sure are they, and why does it predict what it predicts for
-one row? Four pictures of one fit, from the whole to a single prediction.
+one row? Six pictures of one fit, from the whole to a single prediction, and to its starts.
 """
 
 import matplotlib.pyplot as plt
@@ -15,9 +15,11 @@ from sklearn.preprocessing import StandardScaler
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import (
     CoefficientsDisplay,
+    ConvergenceDisplay,
     ImportanceDisplay,
     PredictionDisplay,
     RegimesDisplay,
+    ResponsibilitiesDisplay,
 )
 
 # sphinx_gallery_thumbnail_number = 1
@@ -61,4 +63,17 @@ plt.show()
 # gate, and these changes add up.
 
 PredictionDisplay.from_estimator(pipeline, X_new, y_new, row=11)
+plt.show()
+
+# %%
+# **The regimes of the rows.** Half of the rows belong to each expert. The boxes show how surely:
+# most responsibilities are above 0.9, far from the dashed line of equal probabilities.
+
+ResponsibilitiesDisplay.from_estimator(pipeline, X, y)
+plt.show()
+
+# %%
+# **The starts.** Two of eight converged, and to the same maximum. The others were dropped before.
+
+ConvergenceDisplay.from_estimator(pipeline)
 plt.show()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self, cast
 
@@ -26,6 +27,8 @@ from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.stacking_parameters import (
     check_possible,
     check_stacked_rows,
+    few_values,
+    models_of_values,
     validate_stacking_parameters,
 )
 from skmoe._mixture.em import EMOptions, EMStart, run_em
@@ -42,6 +45,8 @@ __all__ = ["GatedStackingClassifier", "GatedStackingRegressor"]
 # EM of the pool of densities: largest number of iterations, and gain per row where it stops.
 MAX_POOL_ITER = 30
 POOL_TOL = 1e-4
+
+Names = tuple[str, ...]
 
 
 class _GatedStacking(BaseMixture):
@@ -191,7 +196,9 @@ class _GatedStacking(BaseMixture):
         params = self._validate_parameters()
         problem = build_problem(self, params, given)
         check_stacked_rows(params.expert, problem.em_problem.rows)
-        task, n_models = self._start_task(given, params.n_experts + 1), params.n_experts
+        names = tuple(self._experts_by_name())
+        problem, names = _for_target(problem, names)
+        task, n_models = self._start_task(given, len(names) + 1), len(names)
         problem = problem_of_gate(problem, self._fit_models(problem, task))
         (monitor,) = make_monitors(problem, task, ["EM"], int(self.verbose), first_id=n_models)
         em_problem = problem.em_problem
@@ -199,7 +206,7 @@ class _GatedStacking(BaseMixture):
         model = run.model or em_problem.model
         usage = expert_usage(model, run.params, split_into_blocks(em_problem.rows))
         attributes = attributes_of_fit(problem, run, model, usage, starts)
-        names, models = tuple(self._experts_by_name()), attributes["experts_"]
+        models = attributes["experts_"]
         named = {name: fitted for name, (fitted,) in zip(names, models, strict=True)}
         attributes |= {"_expert_names": names, "named_estimators_": Bunch(**named)}
         self._end_fit(task, run, attributes)
@@ -221,6 +228,32 @@ class _GatedStacking(BaseMixture):
                 print(f"{name}: fitted")
             subtask.end(partial(_attributes_of_models, problem, params))
         return params
+
+
+def _for_target(problem: FitProblem, names: Names) -> tuple[FitProblem, Names]:
+    """The problem and the names of the models for the values that y has.
+
+    Beside other models, those of given values, such as ratings, are left out unless y has few.
+    """
+    em_problem = problem.em_problem
+    model, rows = em_problem.model, em_problem.rows
+    stacked = cast(StackedModels, model.experts)
+    join = np.array(models_of_values(stacked.estimators))
+    if stacked.classes is not None or join.all() or not join.any():
+        return problem, names
+    values = few_values(rows.y, rows.weight)
+    kept = np.flatnonzero(~join | bool(values))
+    if len(kept) < 2:
+        raise ValueError(
+            "estimators must have at least two models for y with many values, for which models of "
+            f"given values are left out; got {list(names)}, of which one is left, for "
+            f"{len(np.unique(rows.y))} values of y. Add a model, or choose another family."
+        )
+    model = model._replace(
+        experts=replace(stacked.of_models(kept), values=values), n_experts=len(kept)
+    )
+    problem = problem._replace(em_problem=em_problem._replace(model=model))
+    return problem, tuple(names[k] for k in kept)
 
 
 def _stacked(problem: FitProblem) -> tuple[StackedModels, AllRows]:

@@ -143,8 +143,11 @@ class CrossFittedExperts(Experts):
         if self._has_density()[k]:
             of_models = [predict_components(model, features.X) for model in params.models[k]]
             return average_components(of_models, features.shape[0])
-        mean = self.mean_of(params, k, features)
-        std = np.broadcast_to(np.sqrt(np.exp(params.log_variance[k]))[:, None], mean.shape)
+        return self._around(self.mean_of(params, k, features), params.log_variance[k])
+
+    def _around(self, mean: Array, log_variance: Array) -> Any:
+        """Distribution around means (m, n) with the log variances (m,) of an expert."""
+        std = np.broadcast_to(np.sqrt(np.exp(log_variance))[:, None], mean.shape)
         return NormalComponents(np.ones((1, mean.shape[1])), mean[None], std[None])
 
     def _own_log_density(self, params: EstimatorParams, features: RawFeatures, y: Array) -> Array:

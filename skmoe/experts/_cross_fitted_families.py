@@ -45,9 +45,10 @@ class CrossFittedFamilyExperts(CrossFittedExperts):
 
     def components(self, params: EstimatorParams, k: int, features: RawFeatures) -> Any:
         """Distribution of expert k around its mean."""
-        return self.mean_family.components(
-            self.mean_of(params, k, features), params.log_variance[k]
-        )
+        return self._around(self.mean_of(params, k, features), params.log_variance[k])
+
+    def _around(self, mean: Array, log_variance: Array) -> Any:
+        return self.mean_family.components(mean, log_variance)
 
     @property
     def blocks(self) -> tuple[Block, ...]:

@@ -33,7 +33,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
@@ -49,10 +49,12 @@ from skmoe._data.sklearn_adapter import (
 )
 from skmoe._numerics.probability import COLLAPSED
 from skmoe._numerics.typing import Array
+from skmoe.distributions import predictive_distribution
 from skmoe.distributions._nested import NestedComponents
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._estimator_params import AllRows, EstimatorParams
+from skmoe.experts._given_values import log_probabilities, on_values
 from skmoe.protocols import Experts
 
 # Spreads that are compared, in steps of ten per cent; the first makes no change.
@@ -84,6 +86,16 @@ class StackedModels(CrossFittedExperts):
 
     n_fits_to_all_rows: ClassVar[int] = 1
 
+    # The values of y, sorted, if models predict their probabilities; empty for densities.
+    values: tuple[float, ...] = ()
+
+    def of_models(self, kept: Array) -> Self:
+        """Some of the models, before the first fit."""
+        estimators, routes = (
+            tuple(given[k] for k in kept) for given in (self.estimators, self.routes)
+        )
+        return replace(self, estimators=estimators, routes=routes, seeds=self.seeds[kept])
+
     def without_models(self, n_rows: int) -> EstimatorParams:
         """Parameters before the first fit, with placeholders of the out-of-fold predictions."""
         n_models = len(self.estimators)
@@ -109,12 +121,19 @@ class StackedModels(CrossFittedExperts):
         # Noise that is shared is not that of models without predictions yet.
         resp = resp * is_held_out(features) * (np.arange(n_models) <= k)[:, None]
         initial = self.init_params(n_models, 0).log_variance
+        log_variance = self._log_variance(predictions, y, resp, initial)
+        at_spreads = [*params.at_spreads, of_model]
+        if self.values:
+            for j in np.flatnonzero(~self._has_density()[: k + 1]):
+                noise = self._around(predictions[j], log_variance[j])
+                at_spreads[j] = self._log_probabilities(noise, predictions[j], y)
+                log_density[j] = at_spreads[j][0]
         return params._replace(
             models=(*params.models, (model,)),
-            log_variance=self._log_variance(predictions, y, resp, initial),
+            log_variance=log_variance,
             oof_predictions=predictions,
             oof_log_density=log_density,
-            at_spreads=(*params.at_spreads, np.maximum(of_model, LEAST_LOG_DENSITY)),
+            at_spreads=tuple(np.maximum(logs, LEAST_LOG_DENSITY) for logs in at_spreads),
         )
 
     def m_step(
@@ -128,11 +147,11 @@ class StackedModels(CrossFittedExperts):
             for of_model, weight in zip(params.at_spreads, resp, strict=True)
         ]
         logs = [of_model[i] for of_model, i in zip(params.at_spreads, best, strict=True)]
-        return params._replace(
-            spread=SPREADS[best],
-            oof_log_density=np.stack(logs),
-            log_variance=self._log_variance(params.oof_predictions, y, resp, params.log_variance),
-        )
+        params = params._replace(spread=SPREADS[best], oof_log_density=np.stack(logs))
+        if self.values:  # dispersions are those of y as a number, and spreads adapt them
+            return params
+        log_variance = self._log_variance(params.oof_predictions, y, resp, params.log_variance)
+        return params._replace(log_variance=log_variance)
 
     def of_all_rows(self, params: EstimatorParams, scale_change: Array) -> EstimatorParams:
         """Parameters with scales of models of all rows instead of models without each fold."""
@@ -183,7 +202,10 @@ class StackedModels(CrossFittedExperts):
             return self._fit(k, j, statistics, train), np.zeros((self._n_outputs(), 0)), np.zeros(0)
         model, prediction, logs = super()._fit_predict(k, j, statistics, train, test)
         log_density = logs[None]
-        if self._has_density()[k] and has_predict_dist(self.estimators[k]):
+        if self.values and self._has_density()[k]:
+            components = predict_components(model, index_rows(statistics.features.X, test))
+            log_density = self._log_probabilities(components, prediction, statistics.y[:, test])
+        elif self._has_density()[k] and has_predict_dist(self.estimators[k]):
             X, y = index_rows(statistics.features.X, test), statistics.y[:, test]
             at_points = partial(predict_log_densities, model, X)
             # The families of the components are those of any row.
@@ -272,8 +294,27 @@ class StackedModels(CrossFittedExperts):
         found = super().attributes(params, units)
         return found if params.spread is None else found | {"spread_": params.spread}
 
+    def _log_prob(
+        self, predictions: Array, log_density: Array, log_variance: Array, y: Array
+    ) -> Array:
+        if self.values:
+            return log_density
+        return super()._log_prob(predictions, log_density, log_variance, y)
+
+    def _log_probabilities(self, components: Any, center: Array, y: Array) -> Array:
+        """Log probabilities (S, n) of values y at each spread that components can have."""
+        spreads = SPREADS if _is_location_scale(components) else SPREADS[:1]
+        return log_probabilities(components, np.array(self.values), y[0], center[0], spreads)
+
     def _own_log_density(self, params: EstimatorParams, features: RawFeatures, y: Array) -> Array:
-        log_density = np.zeros((len(params.models), features.shape[0]))
+        n_rows = features.shape[0]
+        log_density = np.zeros((len(params.models), n_rows))
+        if self.values:
+            for k in range(len(params.models)):
+                on_values = self.components(params, k, features)
+                dist = predictive_distribution([on_values], np.ones((1, n_rows)), True)
+                log_density[k] = dist.logpdf(y[0])
+            return log_density
         changed = _changed_spreads(params)
         for k in np.flatnonzero(self._has_density()).tolist():
             (model,) = params.models[k]
@@ -285,14 +326,31 @@ class StackedModels(CrossFittedExperts):
             (log_density[k],) = _at_spreads(at_points, y, center, [changed[k]])
         return log_density
 
+    def mean_of(self, params: EstimatorParams, k: int, features: RawFeatures) -> Array:
+        """Mean under expert k, (m, n), or its class probabilities, (C, n)."""
+        if not self.values:
+            return super().mean_of(params, k, features)
+        probabilities = self.components(params, k, features).probabilities[0]
+        return np.asarray(np.array(self.values) @ probabilities)
+
     def components(self, params: EstimatorParams, k: int, features: RawFeatures) -> Any:
         """Distribution of expert k around its mean, or its own distribution."""
-        if not self._has_density()[k]:
-            return super().components(params, k, features)
-        own, changed = predict_components(params.models[k][0], features.X), _changed_spreads(params)
-        if k not in changed:
-            return own
-        center, spread = self.mean_of(params, k, features), changed[k]
+        found = self._spread_components(params, k, features)
+        if not self.values:
+            return found
+        return on_values(found, np.array(self.values), features.shape[0])
+
+    def _spread_components(self, params: EstimatorParams, k: int, features: RawFeatures) -> Any:
+        changed = _changed_spreads(params)
+        if self._has_density()[k]:
+            own = predict_components(params.models[k][0], features.X)
+            if k not in changed:
+                return own
+            center = super().mean_of(params, k, features)
+        else:
+            center = super().mean_of(params, k, features)
+            own = self._around(center, params.log_variance[k])
+        spread = changed.get(k, 1.0)
         scaled = own.rescale(np.zeros(len(center)), np.full(len(center), spread))
         return scaled.shift((1.0 - spread) * center)
 

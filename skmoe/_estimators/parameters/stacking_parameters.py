@@ -10,7 +10,13 @@ import numpy as np
 from skmoe._data.checks import is_integer
 from skmoe._data.folds import assign_folds_of_stack
 from skmoe._data.rows import Dataset
-from skmoe._data.sklearn_adapter import experts_of, final_estimator, has_density, takes_weights
+from skmoe._data.sklearn_adapter import (
+    experts_of,
+    final_estimator,
+    has_density,
+    has_predict_dist,
+    takes_weights,
+)
 from skmoe._estimators.parameters.parameters import FitParameters, shared_parameters
 from skmoe._estimators.parameters.part_parameters import (
     check_list_entry,
@@ -23,6 +29,7 @@ from skmoe._numerics.typing import Array
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._stacking import StackedFamilyModels, StackedModels
 from skmoe.families import Family, Normal
+from skmoe.families._ordinal import MAX_VALUES
 
 # The gate has one start. The seeds of folds and models are those after the seeds of the starts of a
 # mixture, of which there are by default so many.
@@ -30,6 +37,9 @@ N_SEEDS_OF_STARTS = 4
 
 # Largest number of rows after rows are repeated by their weights.
 MAX_REPEATED_ROWS = 10_000_000
+
+# Mean weight of the rows of a value of y, from which on values are counted as few.
+MIN_ROWS = 5.0
 
 
 def validate_stacking_parameters(
@@ -104,8 +114,22 @@ def _resolve_family(option: Any, models: Iterable[Any]) -> MeanFamily | None:
 
 
 def _check_same_measure(models: Sequence[Any], family: Family) -> None:
-    """The densities of all models must be with respect to the same measure."""
-    kinds = [_measure(model, family) for model in models]
+    """The densities of all models must be with respect to the same measure.
+
+    Models of given values, such as ratings, join others for y with few values.
+    """
+    kinds = [measure_of_families(_families(model, family)) for model in models]
+    join = models_of_values(models)
+    others = [k for k in range(len(models)) if not join[k]]
+    if any(join) and kinds and all(kinds[k] == measure_of_families([Normal()]) for k in others):
+        kinds = [kinds[others[0]] if others else kinds[0]] * len(models)
+        for k in others:
+            if has_density(models[k]) and not has_predict_dist(models[k]):
+                raise ValueError(
+                    f"estimators[{k}], {models[k]!r}, must have a predictive distribution "
+                    "(predict_dist), whose probabilities of the values of y are compared with "
+                    "those of an ordinal family. Leave it or the ordinal family out."
+                )
     for k, kind in enumerate(kinds):
         if kind != kinds[0]:
             raise ValueError(
@@ -115,18 +139,37 @@ def _check_same_measure(models: Sequence[Any], family: Family) -> None:
             )
 
 
-def _measure(model: Any, family: Family) -> str:
-    """What a model predicts: densities, or probabilities, or both, in words."""
+def _families(model: Any, family: Family) -> tuple[Family, ...]:
+    """The families of a model, or of the first of its own experts that has a density.
+
+    Models without a density of their own have the given family.
+    """
     if isinstance(model, str) or not has_density(model):
-        return measure_of_families([family])
+        return (family,)
     final = final_estimator(model)
     # A nested mixture has the measure of its own experts, if these have densities.
     own = [e for e in experts_of(final) if not isinstance(e, str) and has_density(e)]
     if own:
-        return _measure(own[0], Normal())
+        return _families(own[0], Normal())
     option = getattr(final, "family", "normal")
     n_families = len(option) if isinstance(option, list | tuple) else 1
-    return measure_of_families(resolve_families(option, n_families))
+    return resolve_families(option, n_families)
+
+
+def models_of_values(models: Iterable[Any]) -> list[bool]:
+    """Whether each model predicts the probabilities of given values, such as ratings."""
+    families = [_families(model, Normal()) for model in models]
+    return [
+        not any(one.is_continuous or one.is_count or one.atoms for one in of_model)
+        for of_model in families
+    ]
+
+
+def few_values(y: Array, weight: Array) -> tuple[float, ...]:
+    """The values of one output (m, n), if they are few; none otherwise."""
+    values = np.unique(y)
+    few = len(y) == 1 and len(values) <= MAX_VALUES
+    return tuple(values.tolist()) if few and weight.sum() >= MIN_ROWS * len(values) else ()
 
 
 # --- the rows ---------------------------------------------------------------------------------

@@ -1,0 +1,149 @@
+"""Stacks for ratings: continuous models predict probabilities of the values, as ordinal ones."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import norm
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.linear_model import Ridge
+from sklearn.tree import DecisionTreeRegressor
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.distributions import MixtureDistribution
+from support.refusals import assert_fit_refused
+from support.stacks import stack_of
+
+VALUES = np.array([0.0, 1.0, 2.0, 4.0])
+
+
+def table(n_rows=200):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1.0, 1.0, size=(n_rows, 2))
+    number = 2.0 + 2.0 * X[:, 0] + 0.7 * rng.normal(size=n_rows)
+    return X, VALUES[np.abs(number[:, None] - VALUES).argmin(axis=1)]
+
+
+X, Y = table()
+ORDINAL = MixtureOfExpertsRegressor(1, family="ordinal", random_state=0)
+
+
+class Peaked(RegressorMixin, BaseEstimator):
+    """A distribution that is known before the fit, with a narrow peak at the value 4."""
+
+    def __init__(self, bias=0.0, peak=0.0):
+        self.bias = bias
+        self.peak = peak
+
+    def fit(self, X, y, sample_weight=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def predict(self, X):
+        return self._distribution(X).mean
+
+    def _distribution(self, X):
+        means = np.column_stack([2.0 + 2.0 * X[:, 0] + self.bias, np.full(len(X), 4.0)])
+        weights = np.tile([1.0 - self.peak, self.peak], (len(X), 1))
+        return MixtureDistribution(weights, means, np.tile([1.0, 1e-6], (len(X), 1)))
+
+    def score_samples(self, X, y):
+        return self._distribution(X).logpdf(y)
+
+
+class Given(Peaked):
+    """The same, with a method for it."""
+
+    def predict_dist(self, X):
+        return self._distribution(X)
+
+
+def stack(*models, **options):
+    return stack_of(*models, **{"gate": "constant", "cv": 2, "random_state": 0} | options)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return stack(Given(), Ridge(), ORDINAL).fit(X, Y)
+
+
+def test_a_value_has_the_probability_of_its_cell(fitted):
+    limits = np.array([-np.inf, 0.5, 1.5, 3.0, np.inf])
+    noise = np.sqrt([1.0, fitted.noise_variance_[1]]) * fitted.spread_[:2]
+    means = [2.0 + 2.0 * X[:, 0], fitted.named_estimators_["model 1"].predict(X)]
+    cells = [
+        np.diff(norm.cdf(limits, mean[:, None], std), axis=1)
+        for mean, std in zip(means, noise, strict=True)
+    ]
+    cells.append(fitted.named_estimators_["model 2"].predict_dist(X).pmf(VALUES[None]))
+    expected = np.einsum("k,knl->nl", fitted.weights_, cells)
+    assert_allclose(fitted.predict_dist(X).pmf(VALUES[None]), expected, rtol=1e-8)
+    of_truth = expected[np.arange(len(Y)), np.searchsorted(VALUES, Y)]
+    assert_allclose(fitted.score_samples(X, Y), np.log(of_truth), rtol=1e-8)
+    assert_allclose(fitted.predict(X), expected @ VALUES, rtol=1e-8)
+    assert_allclose(fitted.predict_experts(X).mean(), (np.array(cells) @ VALUES).mean(), rtol=1e-8)
+
+
+def test_distribution_is_one_of_the_values(fitted):
+    draws = fitted.sample(X, 20, random_state=0)
+    assert_array_equal(np.unique(draws), VALUES)
+    assert np.isin(fitted.predict_interval(X), VALUES).all()
+    assert_array_equal(fitted.score_samples(X[:1], [3.0]), [-np.inf])
+
+
+def test_a_narrow_peak_at_a_value_gains_no_more_than_its_probability():
+    peaked, accurate = Given(bias=1.5, peak=0.3), DecisionTreeRegressor(max_leaf_nodes=8)
+    by_density = stack(peaked, accurate).fit(X, Y)
+    by_probability = stack(peaked, accurate, ORDINAL).fit(X, Y)
+    assert by_probability.weights_[0] < 0.5 * by_density.weights_[0]
+
+
+def test_ordinal_models_are_left_out_for_many_values():
+    y = Y + 0.01 * X[:, 1]
+    joined, without = stack(Ridge(), "tree", ORDINAL).fit(X, y), stack(Ridge(), "tree").fit(X, y)
+    assert list(joined.named_estimators_) == ["model 0", "model 1"]
+    assert joined.n_experts_ == 2
+    assert_allclose(joined.predict(X), without.predict(X), rtol=1e-10)
+    outputs = np.column_stack([Y, Y])
+    assert stack(Ridge(), "tree", ORDINAL).fit(X, outputs).predict(X).shape == (len(X), 2)
+
+
+def test_values_of_few_rows_are_not_few():
+    rows = np.concatenate([np.flatnonzero(value == Y)[:4] for value in VALUES])
+    moe = stack(Given(), Given(1.0), ORDINAL)
+    assert moe.fit(X[rows], Y[rows]).n_experts_ == 2
+    assert moe.fit(X[rows], Y[rows], np.full(len(rows), 2.0)).n_experts_ == 3
+
+
+def test_a_weight_of_two_is_two_rows():
+    X_few, y_few = X[:60], Y[:60]
+    moe, twice = stack(Ridge(), Given(0.5), ORDINAL), np.arange(60) % 2 + 1
+    weighted = moe.fit(X_few, y_few, twice).predict(X)
+    repeated = moe.fit(np.repeat(X_few, twice, axis=0), np.repeat(y_few, twice)).predict(X)
+    assert_allclose(weighted, repeated, rtol=1e-6)
+
+
+def test_units_of_y_do_not_matter(fitted):
+    moe = stack(Ridge(), "tree", ORDINAL)
+    predicted, moved = moe.fit(X, Y).predict(X), moe.fit(X, 3.0 * Y - 7.0).predict(X)
+    assert_allclose(moved, 3.0 * predicted - 7.0, rtol=1e-6)
+
+
+def test_small_probabilities_of_both_ends_are_exact():
+    low, high = (stack(Given(bias), Given(bias), ORDINAL).fit(X, Y) for bias in (-9.0, 9.0))
+    middle = np.zeros((1, 2))
+    for moe, value, tail in ((low, 4.0, 3.0 + 7.0), (high, 0.0, 11.0 - 0.5)):
+        expected = norm.logsf(tail / moe.spread_[0])
+        given = [1.0, 0.0, 0.0]
+        dist = moe.predict_dist(middle, gate_proba=[given])
+        assert_allclose(dist.logpdf([value]), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("models", "y", "words"),
+    [
+        ((Ridge(), Peaked(), ORDINAL), Y, ["estimators[1]", "predict_dist"]),
+        ((Ridge(), ORDINAL), X[:, 0], ["estimators", "many values", "Add a model"]),
+    ],
+)
+def test_models_that_cannot_join_are_refused(models, y, words):
+    assert_fit_refused(stack(*models), (X, y), *words)

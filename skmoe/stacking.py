@@ -335,6 +335,9 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
         Names and models, at least two. Mixtures of experts and stacks have predictive
         distributions; other regressors predict the mean of y. The names "linear" and "tree", in the
         place of an estimator, stand for a ridge regression and a tree; "drop" leaves a model out.
+        Mixtures with `family="ordinal"` join others if one output has at most 30 values, and at
+        least five rows for each: all models then predict probabilities of these values, continuous
+        ones those of the cells between them. For other y ordinal mixtures are left out.
     family : str or Family, default="normal"
         Conditional distribution of y around the predictions of models without a distribution of
         their own, such as "student_t" or "poisson": see `MixtureOfExpertsRegressor`.
@@ -377,7 +380,7 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
     Attributes
     ----------
     named_estimators_ : Bunch
-        The models by name, fitted to all rows.
+        The models by name, fitted to all rows, without those that are left out.
     experts_ : list of lists of estimators
         The same models, each in a list.
     n_experts_ : int

@@ -9,6 +9,9 @@ If each of them is right about its own errors, the mixture is too wide; if they 
 it may be too narrow. So distances from the mean of a model are multiplied by a factor, its spread.
 The spreads maximise the penalised likelihood of the mixture: the spread-adjusted linear pool [2]_.
 
+**Few values.** Ratings have probabilities, and a continuous distribution gives each rating that of
+its cell. Densities would favour the model with the narrowest peaks, whatever its mean.
+
 **Learning curve.** Out-of-fold errors are those of models that have seen fewer rows than the model
 that predicts, and are larger. Near n rows, errors are proportional to a power of n [3]_, which a
 fit to half of the rows gives. This removes the bias of cross-validated errors, which [4]_ estimates

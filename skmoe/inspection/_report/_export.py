@@ -118,7 +118,7 @@ def export_html(
     ImportError
         If Bokeh, Jinja2 or matplotlib is not installed, which the extra `report` has.
     TypeError
-        If the estimator is not a mixture of experts.
+        If the estimator is not a mixture of experts, or `path` is not the name of a file.
     ValueError
         If rows have other columns than those of the fit, targets another length, only one of
         `X_held_out` and `y_held_out` is given, or a parameter is outside its range.

@@ -20,6 +20,11 @@ SCRIPTS = ("model.js", "panel.js")
 
 def check_path(path: Any) -> Path:
     """A path in a folder that exists and can be written."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(
+            f"path must be the name of a file; got {type(path).__name__}. The call is "
+            "export_html(estimator, X, y, path)."
+        )
     file = Path(path)
     if file.is_dir():
         raise IsADirectoryError(f"path must be a file; got the folder {str(file)!r}.")

@@ -744,6 +744,8 @@ def test_rows_estimators_and_classes_are_refused(moe, classes, tmp_path):
 
 def test_paths_that_cannot_be_written_are_refused(moe, tmp_path, monkeypatch):
     data = moe, X[:200], Y[:200]
+    with pytest.raises(TypeError, match=r"path must .* got ndarray\. The call is export_html\("):
+        export_html(moe, tmp_path / "report.html", *data[1:])
     with pytest.raises(FileNotFoundError, match="folder of path must exist"):
         export_html(*data, tmp_path / "nowhere" / "report.html")
     with pytest.raises(IsADirectoryError, match="path must be a file"):

@@ -366,6 +366,7 @@ def check_target(y: Any, is_classification: bool) -> None:
         raise ValueError(
             f"y must hold numbers; got {given.dtype}. Convert it, such as to days since a date."
         )
+    _check_no_pairs(y, given)
     if given.dtype.kind in "OUS":
         text = first_text(given.ravel())
         if text is not None:
@@ -373,6 +374,24 @@ def check_target(y: Any, is_classification: bool) -> None:
                 f"y must hold numbers; got {shown(text)}. For labels use "
                 "MixtureOfExpertsClassifier."
             )
+
+
+def _check_no_pairs(y: Any, given: Array) -> None:
+    """Pairs of bounds, or of a time and an event, are no numbers of two outputs."""
+    if given.ndim == 0 or not len(given):
+        return
+    row: Any = (y if isinstance(y, list | tuple) else given)[0]
+    is_pair = given.ndim == 1 and isinstance(row, tuple | list | np.void)
+    if given.ndim == 2:
+        is_pair = len({isinstance(value, bool | np.bool_) for value in row}) == 2
+        is_open = given.dtype.kind == "f" and given.shape[1] == 2 and np.isposinf(given).any()
+        is_pair |= bool(is_open)
+    if is_pair:
+        raise ValueError(
+            "y must hold one number for each row and output; got pairs, such as "
+            f"({', '.join(str(value) for value in row)}). Use skmoe.censoring for bounds, or for "
+            "times and events; or convert truth values and infinity for several outputs."
+        )
 
 
 def check_outputs(y: Any, **options: Any) -> Array:

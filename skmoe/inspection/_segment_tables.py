@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 
-from skmoe._data.censored_targets import point_values
+from skmoe._data.censored_targets import bounds_of, point_values
 from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
@@ -186,7 +186,7 @@ def _coefficient_table(
     negligible = SMALL_EFFECT
     if not is_classifier(estimator) and not is_ratio.any():
         negligible *= deviation(
-            observed_target(estimator, point_values(rows.y), index), row_weights(rows)
+            observed_target(estimator, point_values(bounds_of(rows.y)), index), row_weights(rows)
         )
     return CoefficientTable(block, estimates, intervals, is_ratio, name, negligible)
 

@@ -1,6 +1,7 @@
 """Fits to censored y: what it is made of, what is refused, and limits in which the fit is known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -8,14 +9,13 @@ from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_sp
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmoe import MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
 from skmoe.censoring import interval_censored, left_censored, right_censored
 from skmoe.families import FAMILIES
 from skmoe.inspection import (
     CoefficientsDisplay,
     PredictionDisplay,
-    export_html,
     permutation_importance_by_part,
 )
 from skmoe.metrics import log_density_scorer, neg_crps_scorer
@@ -212,13 +212,49 @@ def test_bad_targets_are_refused(y, options, words):
 
 
 @pytest.mark.parametrize(
+    "pairs",
+    [
+        lambda y, event: pd.Series(y.tolist()),
+        lambda y, event: y.tolist(),
+        lambda y, event: list(y),
+        lambda y, event: pd.DataFrame({"time": y["lower"], "event": event}),
+        lambda y, event: [
+            (bool(e), float(time)) for e, time in zip(event, y["lower"], strict=True)
+        ],
+    ],
+)
+def test_pairs_are_neither_numbers_nor_two_outputs(pairs):
+    X, y, rng = table()
+    y = censored(y, rng)
+    moe = mixture().fit(X, y)
+    for method in (moe.fit, moe.score, moe.score_samples):
+        assert "Use skmoe.censoring" in refusal(method, X, pairs(y, np.isfinite(y["upper"])))
+
+
+def test_a_classifier_has_no_score_for_censored_times():
+    X, y, rng = table()
+    moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1).fit(X, y > np.median(y))
+    for method in (moe.score, moe.score_samples):
+        assert "cannot be censored" in refusal(method, X, censored(y, rng))
+
+
+def test_pictures_take_events_and_times():
+    X, y, rng = table("normal")
+    other = np.empty(len(y), dtype=[("event", bool), ("time", float)])
+    other["event"], other["time"] = rng.integers(0, 2, size=len(y)), y
+    y = right_censored(other["time"], other["event"])
+    moe = mixture("normal").fit(X, y)
+    one, same = (CoefficientsDisplay.from_estimator(moe, X, target) for target in (y, other))
+    assert_array_equal(one.coefficients, same.coefficients)
+
+
+@pytest.mark.parametrize(
     "use",
     [
         lambda moe, X, y: moe.inference(X, y, method="bootstrap"),
         neg_crps_scorer,
         PredictionDisplay.from_estimator,
         permutation_importance_by_part,
-        lambda moe, X, y: export_html(moe, X, y, "report.html"),
     ],
 )
 def test_what_needs_values_is_refused_with_a_remedy(use):

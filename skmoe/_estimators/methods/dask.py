@@ -17,6 +17,7 @@ from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 
 from skmoe._data.dask_chunks import align_chunks, zip_chunks
+from skmoe._data.row_checks import check_target
 from skmoe._data.rows import is_dask
 from skmoe._estimators.parameters.conflicts import check_conflicts
 from skmoe._estimators.rows.warm_start import TrainingState
@@ -58,6 +59,7 @@ def score_of_prediction(estimator: Any, prediction: Any, y: Any, sample_weight: 
     prediction, y, weight = (
         values.compute() if is_dask(values) else values for values in (prediction, y, sample_weight)
     )
+    check_target(y, is_classifier(estimator))
     score_fn = accuracy_score if is_classifier(estimator) else r2_score
     return float(score_fn(y, prediction, sample_weight=weight))
 

@@ -32,7 +32,7 @@ from skmoe.inspection._style import (
     merged,
     one_axes,
 )
-from skmoe.inspection._targets import one_target, target_name, values_at
+from skmoe.inspection._targets import one_target, predicted_survival, target_name
 
 # Times at which predicted curves are computed.
 N_TIMES = 100
@@ -182,27 +182,21 @@ class SurvivalDisplay:
             )
         level = check_level(level)
         names = check_names_of_experts(estimator, expert_names)
-        output = check_target(estimator, target, check_table(estimator, X))
+        X = check_table(estimator, X)
+        output = check_target(estimator, target, X)
         own = one_target(y, output, 1)
         time, event = times_and_events(cls.__name__, own)
         check_consistent_length(X, time)
         table = EventTable.of(time, event, np.ones(len(time)))
         start = min(time.min(), 0.0)
         grid = np.linspace(start, time.max(), N_TIMES)
-
-        def survival(gate: Array | None) -> Array:
-            distribution = estimator.predict_dist(X, offset, gate)
-            return values_at(distribution, distribution.sf, grid, output)
-
-        gate, experts = estimator.predict_gate(X), np.eye(estimator.n_experts_)
-        curves = [
-            np.average(survival(np.tile(one, (len(gate), 1))), axis=0, weights=weight)
-            for one, weight in zip(experts, gate.T + np.finfo(float).tiny, strict=True)
-        ]
+        experts, mixture = predicted_survival(estimator, X, grid, output, offset)
+        gate = estimator.predict_gate(X)
+        weight = gate + np.finfo(float).tiny
         return cls(
             times=grid,
-            curves=np.column_stack(curves),
-            mixture=survival(None).mean(axis=0),
+            curves=np.einsum("nk,nkt->tk", weight / weight.sum(axis=0), experts),
+            mixture=mixture.mean(axis=0),
             shares=gate.mean(axis=0),
             observed_times=np.append(start, table.times),
             observed=np.append(1.0, table.survival),

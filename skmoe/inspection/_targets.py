@@ -28,6 +28,19 @@ def values_at(distribution: Any, method: Any, points: Array, index: int) -> Arra
     return one_target(method(np.broadcast_to(shaped, (1, len(points), *outputs))), index, 2)
 
 
+def predicted_survival(
+    estimator: Any, rows: Any, times: Array, index: int, offset: Any = None
+) -> tuple[Array, Array]:
+    """Probabilities of no event until times, of the experts (n, K, T) and the mixture (n, T)."""
+
+    def survival(gate: Array | None) -> Array:
+        distribution = estimator.predict_dist(rows, offset, gate)
+        return values_at(distribution, distribution.sf, times, index)
+
+    gates = np.repeat(np.eye(estimator.n_experts_)[:, None], rows.shape[0], axis=1)
+    return np.stack([survival(gate) for gate in gates], axis=1), survival(None)
+
+
 def observed_target(estimator: Any, y: Any, index: int) -> Array:
     """Observed values (n,); of a class 1 for its rows and 0 for the others."""
     if is_classifier(estimator):

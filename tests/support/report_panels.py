@@ -11,12 +11,12 @@ from skmoe.inspection._report._inputs import make_inputs
 from skmoe.inspection._report._panel import PanelOptions, make_panel
 
 
-def panel_of(moe, X, y, *, row=None, labels=None, max_features=99, output=0, coverage=0.9):
+def panel_of(moe, X, y, *, row=None, labels=None, max_features=99, **options):
     """What the scripts of a page are given, without the page."""
     inputs = make_inputs(moe, X, row, labels)
-    shown = inputs.strongest(inputs.varying_features(), max_features)
     names = [f"expert {k}" for k in range(inputs.mixture.n_experts_)]
-    options = PanelOptions(names, "y", output, coverage)
+    options = PanelOptions(names, "y", **{"output": 0, "coverage": 0.9} | options)
+    shown = inputs.strongest(inputs.varying_features(), max_features, options.predict)
     return json.loads(json.dumps(make_panel(inputs, shown, y, options)))
 
 

@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.censoring import right_censored
 from skmoe.families import FAMILIES, StudentT
 from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_html
@@ -306,6 +307,60 @@ def test_extreme_distributions_are_computed(browser, any_page, name):
         assert_allclose(distribution.cdf(at), np.tile(quantiles, (5, 1)), atol=VISIBLE)
 
 
+# Families of censored times, each with a family of the values. Those of counts are slow.
+OF_TIMES = {
+    name: (name, name)
+    for name, family in FAMILIES.items()
+    if family.link and family.takes_bounds and family.is_continuous and name != "beta"
+}
+OF_TIMES["never"] = (["never", "weibull"], "weibull")
+OF_TIMES["several kinds of events"] = (["weibull", "never", "gamma"], "gamma")
+
+
+def censored_times(name, n_rows=150):
+    """A mixture that is fitted to times of which some are right-censored, and its table."""
+    family, of_values = OF_TIMES[name]
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(n_rows, 2))
+    time = draw(of_values, 0.3 + 0.6 * X[:, 1], rng)
+    event, last = rng.integers(0, 2, size=n_rows), np.floor(0.8 * time)
+    if isinstance(family, list):
+        event, last = event * (X[:, 0] < 0.3), np.where(X[:, 0] < 0.3, last, time.max())
+    y = right_censored(np.where(event, time, last), event)
+    n_experts = len(family) if isinstance(family, list) else 2
+    options = {"max_iter": 20, "n_init": 1, "random_state": 0} | FIXED
+    options |= options_of(family) if isinstance(family, str) else {"family": family}
+    return fit_quietly(MixtureOfExpertsRegressor(n_experts, **options), X, y), X, y
+
+
+@pytest.mark.parametrize("name", OF_TIMES)
+def test_probabilities_of_no_event_are_computed(browser, any_page, name):
+    moe, X, y = censored_times(name)
+    panel = panel_of(moe, X, y, horizon=2.5)
+    assert panel["formulas"] is not None
+    rows, times = np.vstack([X[:4], 1.5 * X[4:6]]), np.linspace(*panel["shown_range"], 7)[1:]
+    found = compute(browser, any_page, panel, rows, times, [0.2])
+    distribution, gate = moe.predict_dist(rows), moe.predict_gate(rows)
+    experts = [
+        moe.predict_dist(rows, gate_proba=np.tile(one, (len(rows), 1))).sf(2.5)
+        for one in np.eye(moe.n_experts_)
+    ]
+    wanted = {
+        "gate": gate,
+        "experts": np.column_stack(experts),
+        "mean": distribution.sf(2.5),
+        "cdf": distribution.cdf(times[None]),
+        "median": distribution.median,
+        "interval": distribution.interval(0.9),
+        "quantiles": distribution.ppf([0.2]),
+    }
+    for key, values in wanted.items():
+        shown = np.array([row[key] for row in found], dtype=float)
+        shown = np.where(np.isnan(shown), np.inf, shown)  # which JSON does not have
+        assert_allclose(shown, values, VISIBLE, VISIBLE, err_msg=key)
+    assert np.isinf(wanted["interval"]).any() == isinstance(OF_TIMES[name][0], list)
+
+
 # --- what the page shows ----------------------------------------------------------------------
 
 
@@ -399,6 +454,32 @@ def test_a_column_of_categories_is_one_menu(browser, folder):
         found = browser.execute_script("return evaluate(state)")
         assert_allclose(found["mean"], pipeline.predict(row)[0], VISIBLE)
         assert_allclose(found["gate"], mixture_of(pipeline).predict_gate(row)[0], RTOL, ATOL)
+    assert errors(browser) == []
+
+
+def test_the_time_of_the_panel_moves_its_probabilities(browser, folder):
+    moe, X, y = censored_times("never")
+    path = folder / "times.html"
+    export_html(moe, X, y, path)
+    open_page(browser, path)
+    row = np.median(X, axis=0)[None]
+
+    def shown(selector):
+        cells = browser.find_elements("css selector", f"{selector} td")
+        return [float(cell.text.rstrip(" %")) / 100.0 for cell in cells[:2]]
+
+    start = browser.execute_script("return panel.horizon")
+    assert_allclose(shown("#prediction"), np.full(2, moe.predict_dist(row).sf(start)), atol=6e-4)
+    move(browser, "horizon", 1.5)
+    move(browser, "exact-1", 0.8)
+    moved = row * [1, 0] + [0, 0.8]
+    wanted = [moe.predict_dist(at).sf(1.5)[0] for at in (moved, row)]
+    assert_allclose(shown("#prediction"), wanted, atol=6e-4)
+    assert text(browser, ".horizon") == "1.500"
+    curve = browser.execute_script("return now.curve")
+    assert_allclose(curve["parts"][0], 1.0)
+    expected = moe.predict_dist(moved).sf(np.array(curve["y"])[None])[0]
+    assert_allclose(curve["total"], expected, VISIBLE, VISIBLE)
     assert errors(browser) == []
 
 

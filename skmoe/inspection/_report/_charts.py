@@ -100,15 +100,18 @@ def _bars(charts: Charts, name: str, labels: list[str], colours: list[str]) -> N
 
 def _density(charts: Charts, panel: Mapping[str, Any]) -> None:
     """The predictive density, with the experts below it, and its interval."""
-    figure = charts.figure("density-chart", panel["target"], "Density or probability")
+    is_density = panel["horizon"] is None
+    y_label = "Density or probability" if is_density else "Probability of no event"
+    figure = charts.figure("density-chart", panel["target"], y_label, **_y_range(panel))
     figure.yaxis.formatter = charts.bokeh.models.BasicTickFormatter(power_limit_low=-5)
     area = charts.source("interval-area", "x", "y")
     figure.varea(x="x", y1=0, y2="y", color=LIGHT_GREY, alpha=0.3, source=area)
-    parts = charts.source("parts", "xs", "ys", "colour")
-    figure.multi_line("xs", "ys", color="colour", line_width=2, source=parts)
-    for name, style in (("total", "solid"), ("total-start", "dotted"), ("mean-line", "dashed")):
+    parts = charts.source("parts", "xs", "ys", "colour", "opacity")
+    style = {"color": "colour", "line_alpha": "opacity", "line_width": 2}
+    figure.multi_line("xs", "ys", source=parts, **style)
+    for name, dash in (("total", "solid"), ("total-start", "dotted"), ("mean-line", "dashed")):
         source = charts.source(name, "x", "y")
-        line = figure.line("x", "y", line_width=2, line_dash=style, source=source)
+        line = figure.line("x", "y", line_width=2, line_dash=dash, source=source)
         charts.ink(line, f"{name}-glyph")
     atoms = charts.source("atoms", "x", "height", "fill")
     stems = figure.segment(
@@ -123,10 +126,17 @@ def _density(charts: Charts, panel: Mapping[str, Any]) -> None:
     charts.ink(bar, "bounds-glyph")
 
 
+def _y_range(panel: Mapping[str, Any]) -> dict[str, Any]:
+    """That of probabilities of no event; others follow the data."""
+    return {} if panel["horizon"] is None else {"y_range": (-0.02, 1.02)}
+
+
 def _along(charts: Charts, panel: Mapping[str, Any]) -> None:
     """Predictions along one feature."""
     y_label = "Probability of the class" if panel["classes"] else panel["target"]
-    figure = charts.figure("along-chart", "", y_label)
+    if panel["horizon"] is not None:
+        y_label = "Probability of no event"
+    figure = charts.figure("along-chart", "", y_label, **_y_range(panel))
     axis = figure.xaxis[0]
     axis.ticker = charts.bokeh.models.FixedTicker(ticks=[])
     band = charts.source("along-band", "x", "low", "high")

@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.censored_targets import check_numbers_of
+from skmoe._data.censored_targets import (
+    bounds_of,
+    check_numbers_of,
+    has_bounds,
+    times_and_events,
+)
 from skmoe._data.checks import check_integer
 from skmoe._data.rows import Rows, index_rows
 from skmoe._inference.labels import counted_noun, printable_name
@@ -29,7 +34,7 @@ from skmoe.inspection._report._held_out import check_held_out, describe_held_out
 from skmoe.inspection._report._inputs import make_inputs
 from skmoe.inspection._report._page import check_path, render_page, write_page
 from skmoe.inspection._report._panel import PanelOptions, make_panel
-from skmoe.inspection._report._pictures import Names, profile_pictures
+from skmoe.inspection._report._pictures import Names, profile_pictures, survival_picture
 from skmoe.inspection._segment_tables import positive_rows, responsibilities_of_rows
 from skmoe.inspection._targets import target_name
 
@@ -70,7 +75,8 @@ def export_html(
     they are formulas: a softmax of the features as gate, and experts with linear predictors, also
     behind steps that encode categories or scale columns. Of other mixtures, such as those of trees,
     with a base model, or with a transformer at the gate, it shows predictions on slices, along one
-    feature at a time through the starting row. See "A report" in the user guide.
+    feature at a time through the starting row. Of censored times the panel shows probabilities of
+    no event until each time. See "A report" in the user guide.
 
     Parameters
     ----------
@@ -79,7 +85,7 @@ def export_html(
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Features; those of the fit for standard errors and warnings.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Observed target.
+        Observed target; times may be right-censored (`skmoe.censoring.right_censored`).
     path : str or path-like
         File to write. An existing one is replaced, once the whole page is written.
     X_held_out : {array-like, sparse matrix} of shape (n_held_out, n_features), default=None
@@ -152,10 +158,9 @@ def export_html(
     """
     for import_package in (import_report_pyplot, import_bokeh, import_jinja2):
         import_package("export_html")
-    for target_of_rows in (y, y_held_out):
-        check_numbers_of("the report", target_of_rows)
     subject = find_mixture(estimator, X)
     view = _with_one_inference(subject.mixture)
+    y, y_held_out, horizon = _times(view, y, y_held_out)
     names = Names(check_names(view, feature_names), check_names_of_experts(view, expert_names))
     coverage = check_coverage(coverage)
     check_integer("max_features", max_features, least=1)
@@ -172,14 +177,15 @@ def export_html(
     targets = [classes[i] for i in indices] if classes else indices
     index = 0 if classes else targets[0]
     named = target_name(view, y, index) if not classes else getattr(y, "name", None)
+    named = named if horizon is None else "time"
     name = printable_name(named if isinstance(named, str) and named else "the class")
     rows = positive_rows(view, subject.X, y, sample_weight, offset, units, known_experts)
     resp, shares = responsibilities_of_rows(view, rows)
     inputs = make_inputs(estimator, X, row, None if subject.note else names.features)
-    shown = inputs.strongest(inputs.varying_features(), max_features)
+    options = PanelOptions(names.experts, name, index, coverage, horizon)
+    shown = inputs.strongest(inputs.varying_features(), max_features, options.predict)
     kept = slice(None) if sample_weight is None else np.flatnonzero(np.asarray(sample_weight) > 0)
     own_rows = rows._replace(X=index_rows(inputs.X, kept))
-    options = PanelOptions(names.experts, name, index, coverage)
     panel = make_panel(inputs, shown, y, options)
     charts = make_charts(panel)
     default_title = f"{'Mixture of experts' if len(names.experts) > 1 else 'Model'} for {name}"
@@ -193,6 +199,7 @@ def export_html(
         "cards": make_cards(inputs, shown, own_rows, resp, shares, options),
         **describe_fit(view, rows, resp, names),
         "pictures": profile_pictures(view, rows, targets, names, max_features),
+        "survival": None if horizon is None else survival_picture(view, held_out or rows, names),
         "panel": panel | charts.named,
         "charts": charts.items(),
         **describe_held_out(view, rows, held_out, index, coverage),
@@ -202,6 +209,17 @@ def export_html(
 
 
 # --- parts of the page ------------------------------------------------------------------------
+
+
+def _times(estimator: Any, *targets: Any) -> tuple[Any, Any, float | None]:
+    """Targets, times as bounds, and the time at which the panel starts; None without times."""
+    if not any(map(has_bounds, targets)):
+        return *targets, None
+    if is_classifier(estimator):
+        check_numbers_of("the report of a classifier", next(filter(has_bounds, targets)))
+    y, y_held_out = (None if values is None else bounds_of(values) for values in targets)
+    times = [times_and_events("the report", own)[0] for own in (y, y_held_out) if own is not None]
+    return y, y_held_out, float(f"{np.median(times[0]):.3g}")
 
 
 def _with_one_inference(estimator: Any) -> Any:

@@ -244,7 +244,10 @@ def _tabulate(
         values = predictor.rows(levels, center)
         return make_grid(rows.table, range(values.shape[1]), values)
 
-    given, nearest = map(expert.component, (rows.table, at(predictor.at(rows.values))))
+    given = expert.component(rows.table)
+    if given and any(np.isinf(values).all() for values in given[0].atoms(*given[1])):
+        return {"never": True}
+    nearest = expert.component(at(predictor.at(rows.values)))
     if given is None or nearest is None or not all(map(_agrees, nearest[1], given[1])):
         return None
     form = _form_of(given[0], given[1], tail)

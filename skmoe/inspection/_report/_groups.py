@@ -9,9 +9,11 @@ import numpy as np
 from scipy.special import logit
 from sklearn.base import is_classifier
 
+from skmoe._data.censored_targets import point_values, times_and_events
 from skmoe._data.rows import Rows
 from skmoe._inference.labels import counted_noun, format_percent
 from skmoe._mixture.initialization import weighted_quantiles
+from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import categories_of, is_numeric, numeric_values
 from skmoe.inspection._report._inputs import Feature, Inputs
@@ -115,6 +117,14 @@ def _target_lines(estimator: Any, y: Any, weight: Array, options: PanelOptions) 
         shares = [weight @ (labels == label) / weight.sum() for label in estimator.classes_]
         order = np.argsort(-np.array(shares), kind="stable")[:MAX_NAMED]
         return [f"{estimator.classes_[c]}: {format_percent(shares[c])}" for c in order]
+    if options.horizon is not None:
+        table = EventTable.of(*times_and_events("the report", y), weight)
+        median = float(np.append(table.times, np.inf)[np.sum(table.survival > 0.5)])
+        text = number(median) if np.isfinite(median) else "not reached"
+        return [
+            f"Median of {options.target_name} (Kaplan-Meier): {text}",
+            f"Rows with an event: {format_percent(table.events.sum() / weight.sum())}",
+        ]
     values = observed_target(estimator, y, options.output)
     low, high = weighted_quantiles(values, weight, np.array(RANGE))
     mean = weight @ values / weight.sum()
@@ -180,7 +190,8 @@ def _effects(inputs: Inputs, feature: Feature, rows: Rows, target: int) -> list[
         if last > 1:
             of_largest = scores[:, np.ptp(scores, axis=0).argmax()]
             first, last = int(of_largest.argmin()), int(of_largest.argmax())
-        changes = scores[last] - scores[first]
+        with np.errstate(invalid="ignore"):  # infinite means of experts without events
+            changes = scores[last] - scores[first]
         named = step or f"from {plain(feature.values[first])} to {plain(feature.values[last])}"
         text = f"{feature.label}: {_changes_text(inputs.mixture, changes, unit)} {named}"
         lines.append(Line(float(np.abs(changes).max() / (unit or 1.0)), text))
@@ -201,7 +212,7 @@ def _scores(
     families = getattr(estimator, "families_", None)
     if families is not None and families[k].link == "log":
         return np.log(own), None
-    return own, float(np.std(observed_target(estimator, rows.y, target)))
+    return own, float(np.std(observed_target(estimator, point_values(rows.y), target)))
 
 
 def _changes_text(estimator: Any, changes: Array, unit: float | None) -> str:

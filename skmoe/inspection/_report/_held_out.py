@@ -16,6 +16,7 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
+from skmoe._data.censored_targets import has_bounds
 from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
@@ -28,6 +29,7 @@ from skmoe.inspection._report._inputs import describe_feature
 from skmoe.inspection._report._pictures import Picture, Table, as_source, drawing, number
 from skmoe.inspection._style import NO_NUMBER, colour
 from skmoe.inspection._targets import observed_target, one_target, predicted_mean
+from skmoe.metrics import make_survival_scorers
 
 # Bins of the calibration of classes.
 N_BINS = 10
@@ -45,6 +47,8 @@ MEANINGS = {
     "R\N{SUPERSCRIPT TWO}": "share of the variance that the prediction explains",
     "RMSE": "root mean squared error, in the units of y",
     "MAE": "mean absolute error, in the units of y",
+    "Concordance": "share of pairs of rows in the right order; 0.5 is that of a constant",
+    "Integrated Brier score": "squared error of probabilities of no event; smaller is better",
     LOG_DENSITY: "of y under the predictive distribution; greater is better",
     "CRPS": "continuous ranked probability score, in the units of y; smaller is better",
     COVERAGE: "share of the rows inside their interval",
@@ -95,14 +99,18 @@ def describe_held_out(
     if held_out is None:
         return {"scores": None, "calibration": None, "n_held_out": 0}
     models = [("this model", estimator, held_out), *_simple_models(estimator, rows, held_out)]
+    is_censored = has_bounds(held_out.y)
     columns = [
         _class_scores(model, given)
         if is_classifier(estimator)
+        else _survival_scores(model, given)
+        if is_censored
         else _regression_scores(model, given, index, coverage)
         for _, model, given in models
     ]
-    # Densities of a list of families are of other measures.
-    unknown = [LOG_DENSITY] if isinstance(getattr(estimator, "family", None), list) else []
+    # Densities of a list of families are of other measures, apart from those of times.
+    is_list = isinstance(getattr(estimator, "family", None), list)
+    unknown = [LOG_DENSITY] if is_list and not is_censored else []
     for column in columns[1:]:
         column |= dict.fromkeys(unknown, NO_NUMBER)
     rows_of_table = [
@@ -123,7 +131,10 @@ def _simple_models(estimator: Any, rows: Rows, held_out: Rows) -> list[tuple[str
     Categories are indicators for the linear one. A model that cannot be fitted is left out.
     """
     family = getattr(estimator, "family", None)
-    options = {} if family is None or isinstance(family, list) else {"family": family}
+    if isinstance(family, list):
+        events = [each for each in family if getattr(each, "name", each) != "never"]
+        family = events[0] if has_bounds(rows.y) else None
+    options = {} if family is None else {"family": family}
     make = MixtureOfExpertsClassifier if is_classifier(estimator) else MixtureOfExpertsRegressor
     is_linear = estimator.n_experts_ == 1 and hasattr(estimator, "expert_coef_")
     found = []
@@ -178,6 +189,17 @@ def _class_scores(estimator: Any, rows: Rows) -> dict[str, str]:
         "Accuracy": _score(accuracy_score(y, predicted, sample_weight=weight)),
         "Log loss": _score(log_loss(y, proba, sample_weight=weight, labels=labels)),
         "Brier score": _score(np.average(brier, weights=weight)),
+    }
+
+
+def _survival_scores(estimator: Any, rows: Rows) -> dict[str, str]:
+    """Scores of times of events."""
+    given = rows.X, rows.y, rows.weight, rows.offset
+    found = {name: scorer(estimator, *given) for name, scorer in make_survival_scorers().items()}
+    return {
+        "Concordance": _score(found["concordance"]),
+        "Integrated Brier score": _score(-found["neg_integrated_brier"]),
+        LOG_DENSITY: _score(found["log_density"]),
     }
 
 

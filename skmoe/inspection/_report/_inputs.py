@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,21 +107,22 @@ class Inputs(NamedTuple):
         found = [describe_feature(self.X, j, label) for j, label in enumerate(self.labels)]
         return [feature for feature in found if feature is not None]
 
-    def strongest(self, features: Sequence[Feature], max_features: int) -> list[Feature]:
+    def strongest(
+        self, features: Sequence[Feature], max_features: int, predict: Callable[..., Any]
+    ) -> list[Feature]:
         """The features that move the prediction, or the gate, most on the way through the start.
 
-        Columns that the steps leave out move nothing.
+        `predict` is a function of mixture and rows. Columns that the steps leave out move nothing.
         """
         if not self.steps and len(features) <= max_features:
             return list(features)
-        mixture = self.mixture
-        predict = getattr(mixture, "predict_proba", None) or mixture.predict
         effects = np.zeros((2, len(features)))
         for i, feature in enumerate(features):
             codes = np.append(self.start[feature.column], self._probes(feature))
             rows = self.rows(self.along(feature, codes))
-            for kind, method in enumerate((predict, mixture.predict_gate)):
-                found = method(rows)
+            for kind, found in enumerate(
+                (predict(self.mixture, rows)[1], self.mixture.predict_gate(rows))
+            ):
                 effects[kind, i] = np.abs(found[1:] - found[0]).max()
         largest = effects.max(axis=1, keepdims=True)
         relative = (effects / np.where(largest > 0.0, largest, 1.0)).max(axis=0)

@@ -13,7 +13,12 @@ from skmoe._numerics.typing import Array
 from skmoe.inspection._report._formulas import find_formulas
 from skmoe.inspection._report._inputs import Feature, Inputs
 from skmoe.inspection._style import colour
-from skmoe.inspection._targets import one_target, predicted_mean, values_at
+from skmoe.inspection._targets import (
+    one_target,
+    predicted_mean,
+    predicted_survival,
+    values_at,
+)
 
 # Points of a slice, and of a curve of a density.
 N_SLICE_POINTS, N_CURVE_POINTS = 41, 121
@@ -35,6 +40,21 @@ class PanelOptions(NamedTuple):
     target_name: str
     output: int  # its index
     coverage: float
+    horizon: float | None = None  # of the probabilities of no event; None for values of y
+
+    def predict(self, estimator: Any, rows: Any) -> tuple[Array, Array]:
+        """Predictions of the experts (n, K, ...) and of the mixture (n, ...).
+
+        They are means, probabilities of classes, or those of no event until the horizon.
+        """
+        if self.horizon is not None:
+            times = np.array([self.horizon])
+            experts, mixture = predicted_survival(estimator, rows, times, self.output)
+            return experts[..., 0], mixture[:, 0]
+        experts = estimator.predict_experts(rows)
+        if is_classifier(estimator):
+            return experts, estimator.predict_proba(rows)
+        return one_target(experts, self.output, 2), predicted_mean(estimator, rows, self.output)
 
 
 def make_panel(
@@ -51,7 +71,8 @@ def make_panel(
         "classes": classes,
         "colours": [colour(k) for k in range(n_colours)],
         "coverage": options.coverage,
-        "shown_range": None if classes else _shown_range(y, options.output),
+        "horizon": options.horizon,
+        "shown_range": None if classes else _shown_range(y, options),
         "features": [_controls(inputs, feature) for feature in shown],
         "n_features": len(inputs.labels),
         "n_constant": len(inputs.labels) - len(inputs.varying_features()),
@@ -92,9 +113,11 @@ def _step(width: float) -> float:
     return float(next(m * power for m in (1, 2, 5, 10) if m * power >= width / N_STEPS))
 
 
-def _shown_range(y: Any, index: int) -> list[float]:
-    """Values of y for the axis of the density."""
-    values = one_target(np.asarray(y, dtype=float), index, 1)
+def _shown_range(y: Any, options: PanelOptions) -> list[float]:
+    """Values of y for the axis of the density, or of the probabilities of no event."""
+    if options.horizon is not None:
+        return [min(float(y["lower"].min()), 0.0), float(y["lower"].max())]
+    values = one_target(np.asarray(y, dtype=float), options.output, 1)
     low, high = np.quantile(values, SHOWN_QUANTILES)
     margin = 0.05 * (high - low) or abs(high) or 1.0
     above_zero = values.min() >= 0.0
@@ -108,20 +131,28 @@ def _predictions(
     estimator: Any, rows: Any, options: PanelOptions, limits: Sequence[float] | None
 ) -> dict[str, Any]:
     """Predictions for rows, as lists."""
-    found = {"gate": estimator.predict_gate(rows), "experts": estimator.predict_experts(rows)}
-    if is_classifier(estimator):
-        found["mean"] = estimator.predict_proba(rows)
-    else:
-        found["experts"] = one_target(found["experts"], options.output, 2)
-        found["mean"] = predicted_mean(estimator, rows, options.output)
-        assert limits is not None
+    experts, mean = options.predict(estimator, rows)
+    found = {"gate": estimator.predict_gate(rows), "experts": experts, "mean": mean}
+    if limits is not None:
         try:
             distribution = estimator.predict_dist(rows)
         except (AttributeError, ValueError):
             pass  # experts without a distribution
         else:
-            found |= _densities(distribution, options, limits)
+            describe = _densities if options.horizon is None else _survival
+            found |= describe(distribution, options, limits)
     return {name: _rounded(values) for name, values in found.items()}
+
+
+def _survival(distribution: Any, options: PanelOptions, limits: Sequence[float]) -> dict[str, Any]:
+    """Intervals and medians of times, and probabilities of no event."""
+    curve = np.linspace(limits[0], limits[1], N_CURVE_POINTS)
+    return {
+        "interval": distribution.interval(options.coverage),
+        "median": distribution.median,
+        "curve": curve,
+        "density": distribution.sf(curve[None]),
+    }
 
 
 def _densities(

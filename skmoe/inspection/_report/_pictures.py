@@ -19,9 +19,13 @@ from skmoe.inspection._coefficients import CoefficientsDisplay
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
 from skmoe.inspection._segment_tables import dropped_features
 from skmoe.inspection._style import NO_NUMBER
+from skmoe.inspection._survival import SurvivalDisplay
 
 # Names of users are text, and equal fits give equal pictures.
 STYLE = {"text.parse_math": False, "svg.hashsalt": "skmoe", "figure.max_open_warning": 0}
+
+# Times in the table of probabilities of no event.
+N_TIMES_WRITTEN = 11
 
 
 class Table(NamedTuple):
@@ -118,6 +122,26 @@ def _picture(display_class: Any, estimator: Any, rows: Rows, options: dict[str, 
     tables = [_table(caption, display, values) for caption, values in given]
     alternative = f"{title}: features by experts. The tables below have the numbers."
     return Picture(title, source, alternative, tables)
+
+
+def survival_picture(estimator: Any, rows: Rows, names: Names) -> Picture:
+    """Predicted probabilities of no event, over the Kaplan-Meier curve, with some as a table."""
+    with drawing():
+        display = SurvivalDisplay.from_estimator(
+            estimator, rows.X, rows.y, offset=rows.offset, expert_names=names.experts
+        )
+        source = as_source(display.figure_)
+    shown = np.linspace(0, len(display.times) - 1, N_TIMES_WRITTEN).astype(int)
+    steps = np.searchsorted(display.observed_times, display.times[shown], "right") - 1
+    columns = [display.times[shown], display.observed[steps], display.mixture[shown]]
+    table = Table(
+        "Probabilities of no event",
+        ["Time", "Kaplan-Meier", "Mixture", *names.experts],
+        [[number(v) for v in row] for row in np.column_stack([*columns, display.curves[shown]])],
+    )
+    title = "Observed and predicted probabilities of no event"
+    alternative = f"{title}: the Kaplan-Meier curve, the mixture and the experts, by time."
+    return Picture(title, source, alternative, [table])
 
 
 def _table(caption: str, display: Any, values: Array) -> Table:

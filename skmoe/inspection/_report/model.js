@@ -61,6 +61,10 @@ function rowAt(table, position, nNear) {
 // The distribution of an expert at a value of its predictor.
 class Component {
   constructor(table, k, weight, x) {
+    if (table.never) {
+      Object.assign(this, { never: true, k, weight, isDiscrete: true, points: [], values: [] });
+      return;
+    }
     const predictor = table.intercept + dot(table.slopes, x);
     const position = (predictor - table.start) / table.step;
     const [mean, ...columns] = rowAt(table.table, position, table.near_rows);
@@ -81,6 +85,9 @@ class Component {
 
   // Normal score of the probability up to y, and its slope, by cubics between quantiles.
   score(y) {
+    if (this.never) {
+      return [-Infinity, 0];
+    }
     const { table, columns, values, lower, rises } = this;
     if (values.length) {
       const n = values.filter((value) => value <= y).length;
@@ -144,10 +151,18 @@ class Distribution {
     return sum(this.components.map((component) => component.weight * component[method](y)));
   }
 
+  // Probability of no event until y.
+  survival(y) {
+    return 1 - this.at("cdf", y);
+  }
+
   // The smallest value whose distribution function reaches q, by bisection: over the values between
   // which scores are interpolated, and then between two of them.
   quantile(q) {
     const { points, hasCounts } = this;
+    if (this.at("cdf", Infinity) < q) {
+      return Infinity;
+    }
     let [first, last] = [0, points.length - 1];
     while (first < last) {
       const i = (first + last) >> 1;
@@ -206,7 +221,9 @@ class Mixture {
   ofSlice(slice, i) {
     const found = { gate: slice.gate[i], experts: slice.experts[i], mean: slice.mean[i] };
     if (slice.interval) {
-      found.interval = slice.interval[i];
+      const orNever = (value) => (value === null && slice.median ? Infinity : value);
+      found.interval = slice.interval[i].map(orNever);
+      found.median = slice.median ? orNever(slice.median[i]) : null;
       found.curve = slice.curve ? { y: slice.curve, total: slice.density[i], parts: [] } : null;
       found.atoms = slice.atoms ? { y: slice.atoms, mass: slice.mass[i] } : null;
     }
@@ -233,9 +250,12 @@ class Mixture {
     }
     const components = this.formulas.experts.map((f, k) => new Component(f, k, gate[k], x));
     const distribution = new Distribution(components);
-    const experts = components.map(({ mean }) => mean);
-    const tail = 0.5 * (1 - this.panel.coverage);
-    const interval = [distribution.quantile(tail), distribution.quantile(1 - tail)];
-    return { gate, experts, mean: average(experts), interval, distribution };
+    const { horizon, coverage } = this.panel;
+    const experts = components.map((component) =>
+      horizon === null ? component.mean : 1 - component.cdf(horizon),
+    );
+    const tail = 0.5 * (1 - coverage);
+    const [low, median, high] = [tail, 0.5, 1 - tail].map((q) => distribution.quantile(q));
+    return { gate, experts, mean: average(experts), interval: [low, high], median, distribution };
   }
 }

@@ -19,6 +19,9 @@ function formatted(value) {
   if (value === null || value === undefined || Number.isNaN(value)) {
     return "\u2013";
   }
+  if (value === Infinity) {
+    return "\u221e";
+  }
   if (Number.isInteger(value) && Math.abs(value) < 1e6) {
     return String(value);
   }
@@ -31,7 +34,10 @@ function formatted(value) {
 }
 
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
-const signed = (value, text) => (value >= 0 ? `+${text(value)}` : `\u2212${text(-value)}`);
+const isSurvival = panel.horizon !== null;
+const prediction = isSurvival ? percent : formatted; // as text
+const signed = (value, text) =>
+  Number.isNaN(value) ? "\u2013" : value >= 0 ? `+${text(value)}` : `\u2212${text(-value)}`;
 
 // --- evaluation --------------------------------------------------------------------------------
 
@@ -43,6 +49,9 @@ function evaluate(values) {
 
 // Density over a grid of y, denser around each component, and probabilities of single values.
 function curves({ distribution, interval }) {
+  if (isSurvival) {
+    return { curve: survivalCurve(distribution), atoms: null };
+  }
   const [low, high] = panel.shown_range;
   const left = Math.min(low, interval[0]);
   const right = Math.max(high, interval[1]);
@@ -71,6 +80,17 @@ function curves({ distribution, interval }) {
     found.atoms = { y, mass: y.map((value) => distribution.at("pmf", value)) };
   }
   return found;
+}
+
+// Probabilities of no event until each time, also of each expert.
+function survivalCurve(distribution) {
+  const [low, high] = panel.shown_range;
+  const y = Array.from({ length: N_CURVE_POINTS }, (_, i) => low + ((high - low) * i) / (N_CURVE_POINTS - 1));
+  const parts = panel.experts.map(() => []);
+  for (const component of distribution.components) {
+    parts[component.k] = y.map((time) => 1 - component.cdf(time));
+  }
+  return { y, total: y.map((time) => distribution.survival(time)), parts };
 }
 
 // --- tables ------------------------------------------------------------------------------------
@@ -106,7 +126,7 @@ function fillTables(now, start) {
   groups.forEach((_, k) => {
     const texts = [percent(now.gate[k]), percent(start.gate[k])];
     if (!classes) {
-      texts.push(formatted(now.experts[k]), formatted(start.experts[k]));
+      texts.push(prediction(now.experts[k]), prediction(start.experts[k]));
     }
     setCells(byId(`expert-${k}`), texts);
   });
@@ -120,14 +140,21 @@ function fillTables(now, start) {
     });
     return;
   }
-  const change = signed(now.mean - start.mean, formatted);
-  setCells(byId("prediction"), [formatted(now.mean), formatted(start.mean), change]);
+  const change = signed(now.mean - start.mean, prediction);
+  setCells(byId("prediction"), [prediction(now.mean), prediction(start.mean), change]);
+  if (isSurvival) {
+    const later = signed(now.median - start.median, formatted);
+    setCells(byId("median"), [formatted(now.median), formatted(start.median), later]);
+    for (const place of document.querySelectorAll(".horizon")) {
+      place.textContent = formatted(panel.horizon);
+    }
+  }
   if (now.interval) {
     const text = ({ interval }) => `${formatted(interval[0])} to ${formatted(interval[1])}`;
     const width = ({ interval }) => interval[1] - interval[0];
     const wider = signed(width(now) - width(start), formatted);
     setCells(byId("interval"), [text(now), text(start), `width ${wider}`]);
-    byId("mean-note").hidden = now.mean >= now.interval[0] && now.mean <= now.interval[1];
+    byId("mean-note").hidden = isSurvival || now.mean >= now.interval[0] && now.mean <= now.interval[1];
   }
   const masses = now.atoms ? now.atoms.y.map((y, i) => [formatted(y), percent(now.atoms.mass[i])]) : [];
   byId("masses").hidden = !masses.length;
@@ -146,8 +173,9 @@ function announce(now, start) {
     const c = now.mean.indexOf(Math.max(...now.mean));
     text = `Most probable class: ${panel.classes[c]}, ${percent(now.mean[c])}.`;
   } else {
-    const change = signed(now.mean - start.mean, formatted);
-    text = `Predicted ${panel.target}: ${formatted(now.mean)}, ${change} against the start.`;
+    const change = signed(now.mean - start.mean, prediction);
+    const name = isSurvival ? `probability of no event until ${formatted(panel.horizon)}` : panel.target;
+    text = `Predicted ${name}: ${prediction(now.mean)}, ${change} against the start.`;
     if (now.interval) {
       const [low, high] = now.interval.map(formatted);
       text += ` ${100 * panel.coverage} % interval: ${low} to ${high}.`;
@@ -184,6 +212,8 @@ function drawBars(name, now, start) {
   source.data = { ...source.data, now, start };
 }
 
+const opacityOf = (prob) => 0.15 + 0.85 * prob;
+
 function drawDensity(now, start) {
   const colours = panel.colours;
   const none = { y: [], total: [], parts: [] };
@@ -196,7 +226,12 @@ function drawDensity(now, start) {
     xs: shown.map(() => curve.y),
     ys: shown.map((k) => curve.parts[k]),
     colour: shown.map((k) => colours[k]),
+    opacity: shown.map((k) => (isSurvival ? opacityOf(now.gate[k]) : 1)),
   });
+  if (isSurvival) {
+    setData("mean-line", { x: [panel.horizon, panel.horizon], y: [0, 1] });
+    return;
+  }
   const [low, high] = now.interval;
   const inside = curve.y.map((_, i) => i).filter((i) => curve.y[i] >= low && curve.y[i] <= high);
   setData("interval-area", { x: inside.map((i) => curve.y[i]), y: inside.map((i) => curve.total[i]) });
@@ -256,7 +291,7 @@ function drawAlong() {
   const classes = panel.classes;
   const lines = classes ? classes.map((_, c) => found.map(({ mean }) => mean[c])) : [];
   const shown = classes ? lines : panel.experts.map((_, k) => found.map(({ experts }) => experts[k]));
-  const opacity = classes ? shown.map(() => 1) : now.gate.map((prob) => 0.15 + 0.85 * prob);
+  const opacity = classes ? shown.map(() => 1) : now.gate.map(opacityOf);
   // Of categories, values are steps.
   const wide = feature.is_category ? x.flatMap((i) => [i - HALF_STEP, i + HALF_STEP]) : x;
   const steps = (values) => (feature.is_category ? values.flatMap((value) => [value, value]) : values);
@@ -264,7 +299,7 @@ function drawAlong() {
   const here = feature.choices ? at.indexOf(state[along]) : state[along];
   if (!classes) {
     setData("along-mean", { x: wide, y: steps(found.map(({ mean }) => mean)) });
-    const withBand = found.every(({ interval }) => interval);
+    const withBand = !isSurvival && found.every(({ interval }) => interval);
     const ends = [0, 1].map((end) => (withBand ? steps(found.map((f) => f.interval[end])) : []));
     setData("along-band", { x: withBand ? wide : [], low: ends[0], high: ends[1] });
     setData("along-now", { x: [here], y: [now.mean] });
@@ -279,10 +314,10 @@ function fillAlongTable(at, found) {
   const rows = at
     .map((value, i) => [value, found[i]])
     .filter((_, i) => i % every === 0 || i === at.length - 1)
-    .map(([value, { mean, interval }]) => [
+    .map(([value, { mean, interval, median }]) => [
       typeof value === "number" ? formatted(value) : value,
-      ...(panel.classes ? mean.map(percent) : [formatted(mean)]),
-      ...(interval ? [formatted(interval[0]), formatted(interval[1])] : []),
+      ...(panel.classes ? mean.map(percent) : [prediction(mean)]),
+      ...(isSurvival ? [median] : interval || []).map(formatted),
     ]);
   byId("along-feature").textContent = features[along].label;
   fillBody(byId("along-body"), rows);
@@ -441,6 +476,16 @@ async function drawCharts() {
 }
 
 features.forEach(bind);
+if (byId("horizon")) {
+  byId("horizon").value = panel.horizon;
+  byId("horizon").addEventListener("input", ({ target }) => {
+    if (target.value !== "" && Number.isFinite(Number(target.value))) {
+      panel.horizon = Number(target.value);
+      start = evaluate(features.map((feature) => feature.start));
+      update();
+    }
+  });
+}
 byId("reset").addEventListener("click", reset);
 byId("along").addEventListener("change", (event) => {
   along = Number(event.target.value);

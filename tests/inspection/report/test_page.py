@@ -24,12 +24,15 @@ from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardSca
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe._inference.labels import format_number
+from skmoe.censoring import left_censored, right_censored
 from skmoe.families import FAMILIES
 from skmoe.inspection import (
     SegmentProfileDisplay,
+    SurvivalDisplay,
     export_html,
     export_text,
 )
+from skmoe.metrics import make_survival_scorers
 from skmoe.pipelines import mixture_of
 from support.expert_kinds import KINDS, options_of
 from support.fits import (
@@ -517,6 +520,75 @@ def test_scores_and_calibration_of_classes(classes):
         )
         cells = [[as_number(cell) for cell in row] for row in calibration.rows]
         assert_allclose(cells, np.column_stack([predicted, share]), rtol=6e-3, atol=1e-9)
+
+
+# --- times of events --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def times():
+    """A mixture of rows with and without events, and its table."""
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(300, 2))
+    time = np.where(table[:, 0] > 0.4, np.inf, np.exp(0.5 * table[:, 1]) * rng.weibull(2, size=300))
+    end = rng.uniform(2, 4, size=300)
+    y = right_censored(np.minimum(time, end), time <= end)
+    moe = regressor(**SHORT, family=["never", "weibull"])
+    return fit_quietly(moe, table[:200], y[:200]), table, y
+
+
+def test_the_page_of_times_has_their_scores_and_curves(times, tmp_path):
+    moe, table, y = times
+    held_out = {"X_held_out": table[200:], "y_held_out": y[200:]}
+    page = write_page(tmp_path, moe, table[:200], y[:200], **held_out)
+    found, own = scores_of(page), (table[200:], y[200:])
+    wanted = {name: scorer(moe, *own) for name, scorer in make_survival_scorers().items()}
+    assert found["Concordance"] == pytest.approx(wanted["concordance"], rel=1e-3)
+    integrated = found["Integrated Brier score"]
+    assert integrated == pytest.approx(-wanted["neg_integrated_brier"], rel=1e-3)
+    assert found["Mean log density"] == pytest.approx(wanted["log_density"], rel=1e-3)
+    [models] = [t.head[1:-1] for t in page.tables("held-out")]
+    assert models == ["this model", "one linear model", "without features"]
+    constant = page.tables("held-out")[0].column("without features")
+    assert constant["Concordance"] == 0.5
+    display = SurvivalDisplay.from_estimator(moe, *own)
+    [curves] = page.tables("survival")
+    assert curves.head == ["Time", "Kaplan-Meier", "Mixture", "expert 0", "expert 1"]
+    last = [float(cell) for cell in curves.rows[-1]]
+    expected = [display.times[-1], display.observed[-1], display.mixture[-1], *display.curves[-1]]
+    assert_allclose(last, expected, rtol=1e-2, atol=1e-3)
+    assert page.panel["horizon"] == pytest.approx(np.median(y["lower"][:200]), rel=0.01)
+
+
+def test_cards_of_times_have_medians_and_shares_of_events(times, tmp_path):
+    moe, table, y = times
+    never, weibull = write_page(tmp_path, moe, table[:200], y[:200]).cards()
+    assert "not reached" in never
+    assert "Rows with an event: 0 %" in never
+    assert "What changes" not in never
+    resp = moe.responsibilities(table[:200], y[:200])[:, 1]
+    event = y["lower"][:200] == y["upper"][:200]
+    share = 100 * resp[event].sum() / resp.sum()
+    assert f"Rows with an event: {share:.0f} %" in weibull
+    assert "x1: +" in weibull
+
+
+def test_events_of_other_libraries_are_times(times, tmp_path):
+    moe, table, y = times
+    other = np.empty(200, dtype=[("event", bool), ("time", float)])
+    other["event"], other["time"] = np.isfinite(y["upper"][:200]), y["lower"][:200]
+    first, second = (write_page(tmp_path, moe, table[:200], own) for own in (y[:200], other))
+    assert first.panel == second.panel
+    assert first.cards() == second.cards()
+
+
+def test_other_bounds_than_those_of_times_are_refused(times, classes, tmp_path):
+    moe, table, y = times
+    limits = left_censored(np.ones(300), y["lower"] > 1)
+    assert "right-censored time" in refusal(write_page, tmp_path, moe, table, limits)
+    fitted, table, *_ = classes
+    assert "classifier" in refusal(write_page, tmp_path, fitted, table[:80], y[:80])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_classes_and_a_selected_number(tmp_path):

@@ -20,6 +20,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from skmoe.censoring import right_censored
 from skmoe.families import FAMILIES
 from skmoe.gates import SoftmaxGate
 from skmoe.pipelines import mixture_of
@@ -269,6 +270,22 @@ def test_slices_of_mixed_distributions_and_outputs_are_predictions():
     for index in (0, 1):
         panel = panel_of(moe, X, Y, output=index, row=ROW, max_features=1)
         assert_slices_are_predictions(panel, moe, X[[ROW]], panel["start"], index)
+
+
+def test_slices_of_censored_times_are_probabilities_of_no_event():
+    X, time = table_of("weibull", "regressor")
+    never, rows = X[:, 0] > 0.5, X[[ROW]]
+    y = right_censored(np.where(never, 9.0, np.minimum(time, 3.0)), ~never & (time <= 3.0))
+    moe = fit_quietly(regressor(**SHORT, family=["never", "weibull"], gate=SPLINES), X, y)
+    panel = panel_of(moe, X, y, row=ROW, max_features=1, horizon=2.0)
+    distribution, start = moe.predict_dist(rows), panel["start"]
+    assert panel["shown_range"] == [0.0, 9.0]
+    weibull = moe.predict_dist(rows, gate_proba=[[0.0, 1.0]])
+    assert_allclose(start["experts"], [[1.0, weibull.sf(2.0)[0]]], 1e-8)
+    assert_allclose(start["mean"], distribution.sf(2.0), 1e-8)
+    assert_allclose(start["density"], distribution.sf(np.array(start["curve"])[None]), 1e-8)
+    shown = [value if np.isfinite(value) else None for value in distribution.interval(0.9)[0]]
+    assert start["interval"][0] == pytest.approx(shown)
 
 
 def test_probabilities_of_huge_counts_are_not_all_drawn():

@@ -498,7 +498,8 @@ def likelihood_ratio_test(
     distribution [1]_, with as many degrees of freedom as the larger model has parameters more.
 
     Both models are fitted by maximum likelihood: penalties and priors of the estimators do not
-    count. Each is fitted from its own starts, and from the responsibilities of the other.
+    count. Each is fitted from its own starts, and from the responsibilities of the other. See
+    "Effects that are zero or equal" in the user guide.
 
     Parameters
     ----------

@@ -74,10 +74,12 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         means, or those of the first row. None requires features that are constant in each unit.
     shared_features : array-like or dict, default=None
         Columns with the same slope in all experts, among the `expert_features`; None for none. A
-        dict has the numbers of the experts that share a slope, such as `{"price": [0, 1]}`.
+        dict has the numbers of the experts that share a slope, such as `{"price": [0, 1]}`. See
+        "Effects that are zero or equal".
     monotonic_cst : array-like of int of shape (n_features,) or dict of str to int, default=None
         Signs of the slopes in all experts: 1 for increasing features, -1 for decreasing ones, 0 for
-        others; or the signs by feature name. Features of the gate should have none.
+        others; or the signs by feature name. Features of the gate should have none. See "Effects
+        of a known sign".
     cross_fit : {"auto", "oob", False} or int, default="auto"
         Folds of experts that are estimators, for responsibilities and noise variances from
         out-of-fold predictions. With "auto" there are 5. With "oob", out-of-bag predictions,
@@ -94,7 +96,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     dispersion_features : array-like, default=None
         Columns on which the dispersion of each expert depends, such as its noise variance; None
         for the same dispersion in all rows. The log of the dispersion is a linear predictor. See
-        "Noise that depends on features" in the user guide.
+        "Noise that depends on features".
     dispersion_alpha : float, "auto" or None, default=None
         L2 penalty on the slopes of log dispersions, for standardised features. Try 0.1 to 100.
         "auto", which is None, maximises the evidence; on a `base` None is 1.

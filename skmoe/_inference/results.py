@@ -243,6 +243,8 @@ class Inference(FrameRepr):
     def wald_test(self, terms: Sequence[Sequence[str]], *, equal: bool = False) -> WaldTest:
         """Test that several coefficients are zero, or that they are equal.
 
+        See "Tests of hypotheses" in the user guide.
+
         Parameters
         ----------
         terms : list of (part, response, name)

@@ -18,6 +18,8 @@ PAGES = {
     "gallery": sorted((ROOT / "examples").glob("plot_*.py")),
 }
 REFERENCE = re.compile(r'"([^"]+)" in the (user guide|documentation|gallery)')
+# In a parameter the place is left out.
+WITHOUT_PLACE = re.compile(r'[Ss]ee "([A-Z][^"]+)"(?! in the )(?!, and)')
 
 
 def headings(page):
@@ -33,7 +35,8 @@ def references(text):
     text = re.sub(
         r'("[^"]+") in the (user guide) and in the (gallery)', r"\1 in the \2, \1 in the \3", text
     )
-    return REFERENCE.findall(text)
+    short = [(title, "user guide") for title in WITHOUT_PLACE.findall(text)]
+    return [*REFERENCE.findall(text), *short]
 
 
 def docstrings(module):
@@ -63,4 +66,5 @@ def test_references_are_found():
         ("Two", "gallery"),
     ]
     assert len(references('see "Outliers" in the user guide and in the gallery.')) == 2
+    assert references('See "Several\noutputs".') == [("Several outputs", "user guide")]
     assert len(FOUND) > 30

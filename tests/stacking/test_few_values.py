@@ -57,6 +57,20 @@ class Given(Peaked):
         return self._distribution(X)
 
 
+class Fixed(RegressorMixin, BaseEstimator):
+    """The mean of `Given`, without a distribution."""
+
+    def __init__(self, bias=0.0):
+        self.bias = bias
+
+    def fit(self, X, y, sample_weight=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def predict(self, X):
+        return 2.0 + 2.0 * X[:, 0] + self.bias
+
+
 def stack(*models, **options):
     return stack_of(*models, **{"gate": "constant", "cv": 2, "random_state": 0} | options)
 
@@ -88,6 +102,13 @@ def test_distribution_is_one_of_the_values(fitted):
     assert_array_equal(np.unique(draws), VALUES)
     assert np.isin(fitted.predict_interval(X), VALUES).all()
     assert_array_equal(fitted.score_samples(X[:1], [3.0]), [-np.inf])
+
+
+def test_noise_is_that_of_all_rows_and_its_spread_that_of_the_rows_of_a_model():
+    errors = Y - Given().predict(X)
+    moe = stack(Fixed(), Fixed(3.0), ORDINAL, dispersion_prior=0.0).fit(X, Y)
+    expected = np.square(errors).mean(), np.square(errors - 3.0).mean()
+    assert_allclose(moe.noise_variance_[:2], expected, rtol=1e-8)
 
 
 def test_a_narrow_peak_at_a_value_gains_no_more_than_its_probability():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from time import perf_counter
 from typing import Any, Self, cast
 
 import numpy as np
@@ -223,9 +224,10 @@ class _GatedStacking(BaseMixture):
                 print(f"  {name}: fits without each fold, and to all rows")
             subtask = task.subtask("model", task_id=k)
             subtask.start()
+            start_time = perf_counter()
             params = stacked.with_next_model(params, statistics)
             if self.verbose > 0:
-                print(f"{name}: fitted")
+                print(f"{name}: fitted in {perf_counter() - start_time:.1f} s")
             subtask.end(partial(_attributes_of_models, problem, params))
         return params
 
@@ -355,8 +357,8 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
         How the gate's features of the rows of a unit (`units` in `fit`) become one row: their
         means, or those of the first row. None requires features that are constant in each unit.
     cv : int or None, default=None
-        Number of folds, without each of which every model is fitted once. None for 5; of more than
-        20 000 rows one half is held out, once.
+        Number of folds, without each of which every model is fitted once. None for 5, or for 3 of
+        more than 5000 rows; of more than 20 000 rows one half is held out, once.
     top_k : int, default=None
         Largest number of models with a positive weight for a row; None for all.
     dispersion : {"per_expert", "shared"}, default="per_expert"

@@ -14,8 +14,10 @@ from skmoe._numerics.typing import Array
 # Number of folds of cross_fit="auto", of a stack, and of a base.
 N_CROSS_FIT_FOLDS = 5
 
-# Number of folds of a stack or base that is fitted to more than this number of rows: models of half
-# of them are hardly worse, and each fold costs one fit of every model.
+# Numbers of folds of a stack or base that is fitted to more than these numbers of rows: models of
+# fewer of many rows are hardly worse, and each fold costs one fit of every model.
+MAX_ROWS_WITH_MOST_FOLDS = 5_000
+N_FOLDS_OF_MORE_ROWS = 3
 MAX_ROWS_WITH_MORE_FOLDS = 20_000
 N_FOLDS_OF_MANY_ROWS = 2
 
@@ -78,7 +80,9 @@ def feasible_folds(rows: RowsToSplit, max_folds: int, seed: int) -> Array:
 
 def n_folds_of_models(n_rows: int) -> int:
     """Number of folds of a base, and of models that are stacked, if it is not given."""
-    return N_CROSS_FIT_FOLDS if n_rows <= MAX_ROWS_WITH_MORE_FOLDS else N_FOLDS_OF_MANY_ROWS
+    if n_rows <= MAX_ROWS_WITH_MOST_FOLDS:
+        return N_CROSS_FIT_FOLDS
+    return N_FOLDS_OF_MORE_ROWS if n_rows <= MAX_ROWS_WITH_MORE_FOLDS else N_FOLDS_OF_MANY_ROWS
 
 
 def is_held_out(features: RawFeatures) -> Array:
@@ -126,8 +130,9 @@ def assign_folds_of_stack(
     """
     if cv is not None:
         return features._replace(fold=_given_number_of_folds(rows, cv, seed, "cv", "None"))
-    if rows.distinct().n_rows <= MAX_ROWS_WITH_MORE_FOLDS:
-        fold = feasible_folds(rows, N_CROSS_FIT_FOLDS, seed)
+    n_rows = rows.distinct().n_rows
+    if n_rows <= MAX_ROWS_WITH_MORE_FOLDS:
+        fold = feasible_folds(rows, n_folds_of_models(n_rows), seed)
     else:
         fold = feasible_folds(rows, N_PARTS_OF_MANY_ROWS, seed)
         half = (int(fold.max()) + 1) // 2

@@ -7,75 +7,104 @@ recipes with other models.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from sklearn.ensemble import (
-    ExtraTreesRegressor,
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-)
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import Pipeline, make_pipeline
 
+from skmoe._data.checks import check_choice
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
+from skmoe.recipes._sized import (
+    KernelFeatures,
+    NumericColumns,
+    RefittedBoostingClassifier,
+    RefittedBoostingRegressor,
+)
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
-# Tolerance of mixtures in stacks, whose weights matter more than the last digits of their fit.
-MODEL_TOL = 1e-3
 
-# Boosted trees under the experts of the regressor: few, which are fitted once for each fold.
-BOOSTING = {
-    "learning_rate": 0.18,
-    "max_iter": 50,
-    "max_leaf_nodes": 15,
-    "min_samples_leaf": 10,
+class _Effort(NamedTuple):
+    """Sizes of the members: the largest that they may find."""
+
+    n_iterations: int  # of boosting
+    n_components: int  # of kernels
+    n_trees: int
+    n_experts: int  # on the predictions of a base
+
+
+EFFORTS = {
+    "fast": _Effort(n_iterations=100, n_components=200, n_trees=30, n_experts=3),
+    "balanced": _Effort(n_iterations=200, n_components=400, n_trees=100, n_experts=4),
+    "best": _Effort(n_iterations=500, n_components=1000, n_trees=200, n_experts=6),
 }
 
-# Boosted trees of the classifier: small steps with few columns, hardly any interactions, and many
-# steps. Which of them is accurate depends on the data, and so do the weights of the stack.
-DRAWN_COLUMNS = {
+# Boosting stops when its loss on this share of the rows has not decreased in some iterations.
+STOPPING: dict[str, Any] = {
+    "validation_fraction": 0.2,
+    "n_iter_no_change": 20,
+}
+
+# Boosted trees of the classifier: small steps with few columns, and hardly any interactions. Which
+# of them is accurate depends on the data, and so do the weights of the stack.
+DRAWN_COLUMNS = STOPPING | {
     "learning_rate": 0.05,
     "max_leaf_nodes": 15,
     "min_samples_leaf": 10,
     "max_features": 0.3,
     "l2_regularization": 1.0,
 }
-FEW_INTERACTIONS = DRAWN_COLUMNS | {"learning_rate": 0.1, "max_iter": 300, "max_leaf_nodes": 3}
-MANY_STEPS = DRAWN_COLUMNS | {"max_iter": 200, "max_features": 1.0}
+FEW_INTERACTIONS = DRAWN_COLUMNS | {"learning_rate": 0.1, "max_leaf_nodes": 3}
 
-# Randomised trees; their largest number of leaves limits their cost on many rows.
-RANDOMISED_TREES = {"n_estimators": 20, "min_samples_leaf": 2, "max_leaf_nodes": 1000}
+# Tolerance of mixtures in stacks, whose weights matter more than the last digits of their fit.
+MODEL_TOL = 3e-3
 
 
 def strong_regressor(
-    *, random_state: Any = None, n_jobs: int | None = None, verbose: int = 0
+    *,
+    effort: str = "balanced",
+    random_state: Any = None,
+    n_jobs: int | None = None,
+    verbose: int = 0,
 ) -> GatedStackingRegressor:
     """A regressor with an accurate mean and an accurate predictive distribution.
 
-    Use it when the accuracy counts more than the interpretation. It is a stack of
-    three models, whose weights depend on the features:
+    Use it when the accuracy counts more than the interpretation. It is a stack of models whose
+    weights depend on the features:
 
+    - a mixture of experts on a kernel regression, whose distances count important features,
+    - a mixture of experts on boosted trees, whose number is found on held-out rows,
     - a mixture of eight linear experts, which drop features that they do not need,
-    - a mixture of three linear experts on boosted trees, whose noise varies with the features,
     - extremely randomised trees with Student's t noise.
 
-    Its distribution is continuous. For a target of at most 30 values, such as a rating, compare it
-    with `MixtureOfExpertsRegressor("auto", family="ordinal")`, which predicts a probability of each
-    value. With 100 000 rows a fit costs about 18 times that of `HistGradientBoostingRegressor`. See
-    "A stack that is ready to use" in the user guide.
+    The experts on a base correct its predictions, and their noise varies with the features. The
+    distribution is continuous. For a target of at most 30 values, such as a rating, compare it with
+    `MixtureOfExpertsRegressor("auto", family="ordinal")`, which predicts a probability of each
+    value. See "A stack that is ready to use" in the user guide.
 
     Parameters
     ----------
+    effort : {"fast", "balanced", "best"}, default="balanced"
+        How large models may grow. With 10 000 rows a fit costs roughly 10, 40 or 200 times that of
+        `HistGradientBoostingRegressor`. "fast" has no linear experts, and boosting without experts.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of all models. An integer makes the fit reproducible.
     n_jobs : int, default=None
         Fits to run in parallel; -1 for all processors, None for one.
     verbose : int, default=0
-        1 prints a line for each model, 0 nothing.
+        1 prints a line for each model, with the time of its fits; 0 nothing.
 
     Returns
     -------
     regressor : GatedStackingRegressor
-        Not fitted. It needs numbers without missing values, and takes one or several outputs.
+        Not fitted. It takes numbers, missing values and, in data frames, categories; and one
+        output.
+
+    Raises
+    ------
+    ValueError
+        If `effort` is none of the three.
 
     See Also
     --------
@@ -85,20 +114,22 @@ def strong_regressor(
     --------
     >>> from skmoe.recipes import strong_regressor
     >>> [name for name, _ in strong_regressor().estimators]
-    ['linear_experts', 'boosting_experts', 'trees']
+    ['kernel_experts', 'boosting_experts', 'linear_experts', 'trees']
     """
-    boosting = HistGradientBoostingRegressor(**BOOSTING)
-    linear = MixtureOfExpertsRegressor(8, alpha="ard", gate_alpha="ard", n_init=2, tol=MODEL_TOL)
-    models = [
-        ("linear_experts", linear),
-        (
-            "boosting_experts",
-            MixtureOfExpertsRegressor(3, base=boosting, n_init=1, tol=3.0 * MODEL_TOL),
-        ),
-        ("trees", ExtraTreesRegressor(**RANDOMISED_TREES)),
-    ]
+    sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
+    mixture, limit = MixtureOfExpertsRegressor, sizes.n_iterations
+    kernel: Any = make_pipeline(KernelFeatures(sizes.n_components), Ridge())
+    boosting: Any = RefittedBoostingRegressor(max_iter=limit, **STOPPING)
+    on_base: dict[str, Any] = {"n_experts": sizes.n_experts, "n_init": 1, "tol": MODEL_TOL}
+    models: dict[str, Any] = {"kernel_experts": mixture(base=kernel, **on_base)}
+    if effort == "fast":
+        models["boosting"] = boosting
+    else:
+        linear = mixture(8, alpha="ard", gate_alpha="ard", n_init=1, tol=MODEL_TOL)
+        models |= {"boosting_experts": mixture(base=boosting, **on_base), "linear_experts": linear}
+    models["trees"] = ExtraTreesRegressor(sizes.n_trees)
     return GatedStackingRegressor(
-        models,
+        _of_all_columns(models),
         family="student_t",
         gate_alpha="auto",
         random_state=random_state,
@@ -108,29 +139,48 @@ def strong_regressor(
 
 
 def strong_classifier(
-    *, random_state: Any = None, n_jobs: int | None = None, verbose: int = 0
+    *,
+    effort: str = "balanced",
+    random_state: Any = None,
+    n_jobs: int | None = None,
+    verbose: int = 0,
 ) -> GatedStackingClassifier:
     """A classifier with accurate class probabilities.
 
-    Use it when the accuracy counts more than the interpretation. It is a stack of four models,
-    whose weights depend on the features: a mixture of three logistic regressions, and three kinds
-    of boosted trees. One of these draws columns at random, one has trees of two splits, and one
-    makes many steps. With 100 000 rows a fit costs about 11 times that of
-    `HistGradientBoostingClassifier`. See "A stack that is ready to use" in the user guide.
+    Use it when the accuracy counts more than the interpretation. It is a stack of models whose
+    weights depend on the features:
+
+    - a logistic regression on a kernel, whose distances count important features,
+    - boosted trees that draw columns at random, and others with two splits each, whose number is
+      found on held-out rows,
+    - extremely randomised trees,
+    - a mixture of three logistic regressions.
+
+    With `effort="best"` there are boosted trees of all columns as well. With more than four classes
+    boosting and kernel are smaller, so that the time of a fit hardly grows. See "A stack that is
+    ready to use" in the user guide.
 
     Parameters
     ----------
+    effort : {"fast", "balanced", "best"}, default="balanced"
+        How large models may grow. With 10 000 rows a fit costs roughly 10, 40 or 200 times that of
+        `HistGradientBoostingClassifier`. "fast" has no mixture of logistic regressions.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of all models. An integer makes the fit reproducible.
     n_jobs : int, default=None
         Fits to run in parallel; -1 for all processors, None for one.
     verbose : int, default=0
-        1 prints a line for each model, 0 nothing.
+        1 prints a line for each model, with the time of its fits; 0 nothing.
 
     Returns
     -------
     classifier : GatedStackingClassifier
-        Not fitted. It needs numbers without missing values.
+        Not fitted. It takes numbers, missing values and, in data frames, categories.
+
+    Raises
+    ------
+    ValueError
+        If `effort` is none of the three.
 
     See Also
     --------
@@ -140,19 +190,32 @@ def strong_classifier(
     --------
     >>> from skmoe.recipes import strong_classifier
     >>> [name for name, _ in strong_classifier().estimators]
-    ['linear_experts', 'drawn_columns', 'few_interactions', 'many_steps']
+    ['kernel', 'drawn_columns', 'few_interactions', 'trees', 'linear_experts']
     """
-    linear = MixtureOfExpertsClassifier(3, alpha="auto", gate_alpha="auto", n_init=2, tol=MODEL_TOL)
-    models = [
-        ("linear_experts", linear),
-        ("drawn_columns", HistGradientBoostingClassifier(**DRAWN_COLUMNS)),
-        ("few_interactions", HistGradientBoostingClassifier(**FEW_INTERACTIONS)),
-        ("many_steps", HistGradientBoostingClassifier(**MANY_STEPS)),
-    ]
+    sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
+    mixture, boosting = MixtureOfExpertsClassifier, RefittedBoostingClassifier
+    options: dict[str, Any] = {"alpha": "auto", "gate_alpha": "auto", "n_init": 1, "tol": MODEL_TOL}
+    limit, kernel = sizes.n_iterations, KernelFeatures(sizes.n_components, is_class=True)
+    models: dict[str, Any] = {
+        "kernel": make_pipeline(kernel, mixture(1, **options)),
+        "drawn_columns": boosting(max_iter=2 * limit, **DRAWN_COLUMNS),
+        "few_interactions": boosting(max_iter=3 * limit, **FEW_INTERACTIONS),
+        "trees": ExtraTreesClassifier(sizes.n_trees, min_samples_leaf=2),
+    }
+    if effort != "fast":
+        models["linear_experts"] = mixture(3, **options)
+    if effort == "best":
+        models["boosting"] = boosting(max_iter=limit, **STOPPING)
     return GatedStackingClassifier(
-        models,
+        _of_all_columns(models),
         gate_alpha="auto",
         random_state=random_state,
         n_jobs=n_jobs,
         verbose=verbose,
     )
+
+
+def _of_all_columns(models: dict[str, Any]) -> list[tuple[str, Pipeline]]:
+    """Names, and models behind the encoding of categories and missing values."""
+    encoded = {name: [("columns", NumericColumns()), ("model", m)] for name, m in models.items()}
+    return [(name, Pipeline(steps)) for name, steps in encoded.items()]

@@ -1,29 +1,29 @@
 """The recipes: ordinary estimators, made of the parts of the package."""
 
-import importlib
 import inspect
 import re
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from numpy.testing import assert_allclose
 from sklearn.base import clone, is_classifier
 
 from skmoe import recipes
 from support.fits import fit_quietly
 from support.tables import flipping_classes, two_regimes
 
-ROOT = Path(__file__).parents[2]
-
 REGRESSORS = [recipes.strong_regressor, recipes.readable_regressor]
 CLASSIFIERS = [recipes.strong_classifier, recipes.readable_classifier]
+STRONG = [recipes.strong_regressor, recipes.strong_classifier]
 
 
 @pytest.mark.parametrize("recipe", [*REGRESSORS, *CLASSIFIERS])
 def test_recipes_are_estimators_that_can_be_copied_and_changed(recipe):
     moe = recipe(random_state=3, n_jobs=1, verbose=1)
     family = ["family"] * (recipe is recipes.readable_regressor)
-    names = [*family, "random_state", "n_jobs", "verbose"]
+    effort = ["effort"] * (recipe in STRONG)
+    names = [*family, *effort, "random_state", "n_jobs", "verbose"]
     assert list(inspect.signature(recipe).parameters) == names
     assert (moe.random_state, moe.n_jobs, moe.verbose) == (3, 1, 1)
     assert str(clone(moe).get_params()) == str(moe.get_params())
@@ -39,94 +39,95 @@ def test_readable_estimators_select_the_number_of_their_experts(recipe):
     assert recipe().alpha == recipe().gate_alpha == "auto"
 
 
-@pytest.mark.parametrize("recipe", [recipes.strong_regressor, recipes.strong_classifier])
-def test_mixtures_of_strong_estimators_do_not_leave_their_penalties_open(recipe):
-    """A default may change, and would not be what the models were chosen with."""
-    mixtures = [model for _, model in recipe().estimators if hasattr(model, "gate_alpha")]
-    assert mixtures
-    for moe in mixtures:
-        assert moe.base is not None or None not in (moe.alpha, moe.gate_alpha)
+def sizes(moe, name):
+    """Values of a parameter of the models, by their long names."""
+    params = moe.get_params().items()
+    return {k: v for k, v in params if k.endswith(f"__{name}") and v is not None}
 
 
-NUMBERS = {
-    word: i for i, word in enumerate(["two", "three", "four", "five", "six", "seven", "eight"], 2)
-}
+@pytest.mark.parametrize("recipe", STRONG)
+@pytest.mark.parametrize("name", ["n_components", "max_iter", "n_estimators"])
+def test_models_grow_with_the_effort(recipe, name):
+    efforts = [recipe(effort=effort) for effort in ("fast", "balanced", "best")]
+    fast, balanced, best = (sum(sizes(moe, name).values()) for moe in efforts)
+    assert fast < balanced < best
+    assert sizes(recipe(), name) == sizes(efforts[1], name)
 
 
-@pytest.mark.parametrize("recipe", [recipes.strong_regressor, recipes.strong_classifier])
-def test_strong_estimators_have_the_models_that_they_describe(recipe):
-    text, models = " ".join(recipe.__doc__.split()), dict(recipe().estimators).values()
-    (n_models,) = re.findall(r"stack of (\w+) models", text)
-    assert NUMBERS[n_models] == len(models)
-    sizes = re.findall(r"mixture of (\w+) (?:linear experts|logistic regressions)", text)
-    assert [NUMBERS[word] for word in sizes] == [
-        model.n_experts for model in models if hasattr(model, "n_experts")
-    ]
+@pytest.mark.parametrize("recipe", STRONG)
+@pytest.mark.parametrize("effort", ["slow", None, 3])
+def test_an_unknown_effort_is_refused(recipe, effort):
+    with pytest.raises(ValueError, match=r"effort must be one of \['balanced', 'best', 'fast'\]"):
+        recipe(effort=effort)
 
 
-def test_the_strong_regressor_learns_and_can_be_repeated():
+def small(recipe, **options):
+    """A recipe of low effort, whose models are fitted quickly."""
+    moe = recipe(effort="fast", random_state=0, **options)
+    for name, size in {"n_components": 20, "n_estimators": 5}.items():
+        moe.set_params(**dict.fromkeys(sizes(moe, name), size))
+    of_boosting = [key for key in sizes(moe, "max_iter") if not key.startswith("kernel")]
+    return moe.set_params(cv=2, gate_alpha=1.0, **dict.fromkeys(of_boosting, 20))
+
+
+def without_kernel(moe):
+    """The recipe without the model whose fit takes longest."""
+    return moe.set_params(**{moe.estimators[0][0]: "drop"})
+
+
+def holed_frame(n_rows=80):
+    """Numbers with missing values, a category with missing values, and a target of both."""
+    rng = np.random.default_rng(0)
+    size, is_rome = rng.normal(size=n_rows), rng.uniform(size=n_rows) < 0.5
+    city = pd.Series(np.where(is_rome, "rome", "oslo"), dtype="category")
+    frame = pd.DataFrame({"size": size, "noise": rng.normal(size=n_rows), "city": city})
+    frame.loc[::9, "noise"] = frame.loc[::11, "city"] = np.nan
+    return frame, np.where(is_rome, size, -size) + 0.1 * rng.normal(size=n_rows)
+
+
+@pytest.mark.parametrize("recipe", STRONG)
+def test_strong_estimators_take_missing_values_and_categories(recipe):
+    X, y = holed_frame()
+    y = y > 0.0 if recipe is recipes.strong_classifier else y
+    moe = fit_quietly(without_kernel(small(recipe)), X, y)
+    assert moe.score(X, y) > 0.6
+    other = X["city"].cat.rename_categories({"rome": "oslo", "oslo": "rome"})
+    assert moe.score(X.assign(city=other), y) < 0.5
+    assert moe.predict(X.assign(size=np.nan)).shape == y.shape
+
+
+def test_classes_of_a_row_or_two_have_a_strong_classifier():
+    X, y = two_regimes(n_rows=40)
+    classes = np.digitize(y, np.sort(y)[[2, 4, 8, 20]])
+    moe = without_kernel(small(recipes.strong_classifier)).set_params(cv=None)
+    assert fit_quietly(moe, X, classes).predict_proba(X).shape == (40, 5)
+
+
+def test_a_strong_fit_can_be_repeated_and_reports_its_models(capsys):
     X, y = two_regimes(n_rows=60)
-    moe = recipes.strong_regressor(random_state=0).set_params(cv=2)
+    moe = without_kernel(small(recipes.strong_regressor, verbose=1))
     fit_quietly(moe, X, y)
+    assert re.findall(r"model \d, (\w+): fitted in \d+\.\d s", capsys.readouterr().out) == [
+        "RefittedBoostingRegressor",
+        "ExtraTreesRegressor",
+    ]
+    again = fit_quietly(clone(moe).set_params(verbose=0), X, y)
+    assert_allclose(again.predict(X), moe.predict(X))
+    assert capsys.readouterr().out == ""
+
+
+def test_the_strong_regressor_has_distributions():
+    X, y = two_regimes(n_rows=60)
+    moe = fit_quietly(small(recipes.strong_regressor), X, y)
     assert moe.score(X, y) > 0.7
     low, high = moe.predict_interval(X).T
     assert ((low < y) & (high > y)).mean() > 0.75
     assert np.isfinite(moe.predict_dist(X).crps(y)).all()
     # Models without a random state of their own get one of the stack.
-    assert all(model.random_state is not None for (model,) in moe.experts_)
-    assert moe.experts_[1][0].base.random_state is not None
+    params = {k: v for (model,) in moe.experts_ for k, v in model.get_params().items()}
+    assert None not in [value for key, value in params.items() if "random_state" in key]
 
 
 def test_the_strong_classifier_learns():
     X, y = flipping_classes(n_rows=80)
-    moe = recipes.strong_classifier(random_state=0).set_params(cv=2)
-    assert fit_quietly(moe, X, y).score(X, y) > 0.7
-
-
-# --- the published comparison -------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def candidates():
-    """The classifiers that were compared, by name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
-        return dict(importlib.import_module("stacks").candidates())
-
-
-def params_of(model):
-    """Parameters that decide on the fit; "auto" is the default of penalties without a base."""
-    left_out = ("random_state", "expert", "base", "verbose", "n_jobs")
-    params = model.get_params(deep=False)
-    params |= {name: "auto" for name in ("alpha", "gate_alpha") if params.get(name, 0) is None}
-    return type(model), {name: value for name, value in params.items() if name not in left_out}
-
-
-def test_models_of_the_strong_classifier_were_compared(candidates):
-    mixture, *boosting = dict(recipes.strong_classifier().estimators).values()
-    assert params_of(mixture) == params_of(candidates["mixture of 3"])
-    names = ("columns drawn", "trees of two splits", "many steps")
-    assert [params_of(model) for model in boosting] == [
-        params_of(candidates[f"boosting, {name}"]) for name in names
-    ]
-
-
-def test_mixtures_of_the_strong_regressor_run_like_those_compared(candidates):
-    alone, on_boosting, _ = dict(recipes.strong_regressor().estimators).values()
-    for model, name in ((alone, "mixture of 3"), (on_boosting, "mixture of 3 on boosting")):
-        assert (model.n_init, model.tol) == (candidates[name].n_init, candidates[name].tol)
-    assert on_boosting.n_experts == candidates["mixture of 3 on boosting"].n_experts
-
-
-def test_models_are_those_of_the_published_page():
-    text = (ROOT / "docs" / "benchmarks" / "defaults.md").read_text()
-    text = text[text.index("## Models of the strong recipes") :]
-    linear, on_boosting, trees = dict(recipes.strong_regressor().estimators).values()
-    (n_trees,) = re.findall(r"randomised trees instead of (\d+)", text)
-    assert trees.n_estimators == int(n_trees)
-    assert linear.alpha == linear.gate_alpha == re.findall(r'instead of `"(\w+)"`', text)[0]
-    assert "averaged over two starts" in text
-    assert linear.n_init == 2
-    (share,) = re.findall(r"draws (\d+) % of the columns", text)
-    assert recipes.strong_classifier().estimators[1][1].max_features == int(share) / 100
-    assert not is_classifier(on_boosting.base)
+    assert fit_quietly(small(recipes.strong_classifier), X, y).score(X, y) > 0.7

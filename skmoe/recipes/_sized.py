@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from skmoe._data.encoding import encode, make_encoder
+from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._numerics.typing import Array
 
 # Models of more classes are smaller: the cost of each iteration, or component, grows with them.
@@ -82,6 +83,19 @@ class RefittedBoostingClassifier(_RefittedBoosting, HistGradientBoostingClassifi
         """Whether each class can be in both parts."""
         counts = np.unique(y, return_counts=True)[1]
         return bool(counts.min() > 1 and self.validation_fraction * len(y) >= len(counts))
+
+
+class SizedMixtureClassifier(MixtureOfExpertsClassifier):
+    """A mixture of logistic regressions; of many classes with fewer experts."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
+        """Fit as many experts as the number of classes leaves."""
+        given = self.n_experts
+        try:
+            self.n_experts = _size_for(len(np.unique(y)), given)
+            return super().fit(X, y, sample_weight, groups)
+        finally:
+            self.n_experts = given
 
 
 # --- features ---------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from skmoe.recipes._sized import (
     NumericColumns,
     RefittedBoostingClassifier,
     RefittedBoostingRegressor,
+    SizedMixtureClassifier,
 )
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
@@ -157,7 +158,7 @@ def strong_classifier(
     - a mixture of three logistic regressions.
 
     With `effort="best"` there are boosted trees of all columns as well. With more than four classes
-    boosting and kernel are smaller, so that the time of a fit hardly grows. See "A stack that is
+    models are smaller, so that the time of a fit hardly grows. See "A stack that is
     ready to use" in the user guide.
 
     Parameters
@@ -203,7 +204,7 @@ def strong_classifier(
         "trees": ExtraTreesClassifier(sizes.n_trees, min_samples_leaf=2),
     }
     if effort != "fast":
-        models["linear_experts"] = mixture(3, **options)
+        models["linear_experts"] = SizedMixtureClassifier(3, **options)
     if effort == "best":
         models["boosting"] = boosting(max_iter=limit, **STOPPING)
     return GatedStackingClassifier(

@@ -103,6 +103,16 @@ def test_classes_of_a_row_or_two_have_a_strong_classifier():
     assert fit_quietly(moe, X, classes).predict_proba(X).shape == (40, 5)
 
 
+def test_models_of_many_classes_are_smaller():
+    X, y = two_regimes(n_rows=120)
+    model = clone(dict(recipes.strong_classifier(random_state=0).estimators)["linear_experts"])
+    model.set_params(model__alpha=1.0, model__gate_alpha=1.0, model__random_state=0)
+    many = np.digitize(y, np.quantile(y, np.arange(0.125, 1.0, 0.125)))
+    assert fit_quietly(model, X, y > 0.0)[-1].n_experts_ == model[-1].n_experts == 3
+    assert fit_quietly(model, X, many)[-1].n_experts_ == 1
+    assert model[-1].n_experts == 3
+
+
 def test_a_strong_fit_can_be_repeated_and_reports_its_models(capsys):
     X, y = two_regimes(n_rows=60)
     moe = without_kernel(small(recipes.strong_regressor, verbose=1))

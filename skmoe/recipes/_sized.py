@@ -28,7 +28,7 @@ MAX_CLASSES_OF_FULL_SIZE = 4
 SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
 RIDGE_PENALTIES = np.logspace(-6.0, 2.0, 9)
 MAX_ROWS_OF_SEARCH = 1000
-MAX_COMPONENTS_OF_SEARCH = 150
+MAX_COMPONENTS_OF_SEARCH = 100
 
 # Of the score of generalised cross-validation, which is otherwise minimised by too rough functions.
 FACTOR_OF_DEGREES_OF_FREEDOM = 1.4

@@ -88,9 +88,11 @@ class RefittedBoostingClassifier(_RefittedBoosting, HistGradientBoostingClassifi
 class SizedMixtureClassifier(MixtureOfExpertsClassifier):
     """A mixture of logistic regressions; of many classes with fewer experts."""
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
+    def fit(  # type: ignore[override]  # metadata are not routed to it
+        self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None
+    ) -> Self:
         """Fit as many experts as the number of classes leaves."""
-        given = self.n_experts
+        given: Any = self.n_experts
         try:
             self.n_experts = _size_for(len(np.unique(y)), given)
             return super().fit(X, y, sample_weight, groups)

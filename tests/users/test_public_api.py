@@ -101,6 +101,8 @@ PUBLIC = {
         "split_offset",
     ],
     "skmoe.recipes": [
+        "Distillation",
+        "distil",
         "readable_classifier",
         "readable_regressor",
         "strong_classifier",

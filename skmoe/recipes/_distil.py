@@ -28,14 +28,14 @@ from skmoe.pipelines import mixture_of
 from skmoe.recipes._readable import readable_classifier, readable_regressor
 
 # Draws from the distribution of each row for the fit and for the divergence, fewer of many rows.
-MAX_DRAWS = 40
-MAX_DRAWS_OF_ALL_ROWS = 50_000
+MAX_FIT_DRAWS = 40
+MAX_FIT_DRAWS_OF_ALL_ROWS = 50_000
 MAX_VALIDATION_DRAWS = 200
 MAX_VALIDATION_DRAWS_OF_ALL_ROWS = 2_000_000
 
 # Share of the rows that are held out, and the number of rows that this needs.
 VALIDATION_SHARE = 0.2
-MIN_ROWS = 10
+MIN_DISTILLED_ROWS = 10
 
 # Class probability below which chance decides whether a row has the class, with this weight.
 SMALL_PROBABILITY = 0.01
@@ -54,7 +54,7 @@ class _Distributions(NamedTuple):
     def weighted_rows(self, rng: np.random.RandomState) -> tuple[Array, Array, Array]:
         """Index, target and weight of rows that stand for the distributions."""
         n_rows = len(self.center)
-        n_draws = _n_draws(MAX_DRAWS, MAX_DRAWS_OF_ALL_ROWS, n_rows)
+        n_draws = _n_draws(MAX_FIT_DRAWS, MAX_FIT_DRAWS_OF_ALL_ROWS, n_rows)
         draws, index = self.dist.rvs(n_draws, rng), np.repeat(np.arange(n_rows), n_draws)
         return index, draws.reshape(-1, *draws.shape[2:]), np.full(len(index), 1.0 / n_draws)
 
@@ -369,9 +369,9 @@ def _checked_mixture(strong: Any, mixture: Any) -> Any:
 def _checked_rows(X: Any, X_val: Any, y_val: Any, rng: np.random.RandomState) -> tuple[Any, Any]:
     """The rows to fit and the held-out ones."""
     X = X if hasattr(X, "shape") else np.asarray(X)
-    if X.shape[0] < MIN_ROWS:
+    if X.shape[0] < MIN_DISTILLED_ROWS:
         raise ValueError(
-            f"X must have at least {MIN_ROWS} rows; got {X.shape[0]}. They need no targets: add "
+            f"X must have at least {MIN_DISTILLED_ROWS} rows; got {X.shape[0]}. They need no targets: add "
             "more rows of the same kind."
         )
     if X_val is not None:

@@ -371,8 +371,8 @@ def _checked_rows(X: Any, X_val: Any, y_val: Any, rng: np.random.RandomState) ->
     X = X if hasattr(X, "shape") else np.asarray(X)
     if X.shape[0] < MIN_DISTILLED_ROWS:
         raise ValueError(
-            f"X must have at least {MIN_DISTILLED_ROWS} rows; got {X.shape[0]}. They need no targets: add "
-            "more rows of the same kind."
+            f"X must have at least {MIN_DISTILLED_ROWS} rows; got {X.shape[0]}. They need no "
+            "targets: add more rows of the same kind."
         )
     if X_val is not None:
         if y_val is not None:

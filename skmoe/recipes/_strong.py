@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from skmoe._data.checks import check_choice
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
+from skmoe.recipes._installed import models_of
 from skmoe.recipes._sized import (
     KernelFeatures,
     NumericColumns,
@@ -65,6 +66,7 @@ MODEL_TOL = 3e-3
 def strong_regressor(
     *,
     effort: str = "balanced",
+    members: str = "default",
     random_state: Any = None,
     n_jobs: int | None = None,
     verbose: int = 0,
@@ -89,6 +91,10 @@ def strong_regressor(
     effort : {"fast", "balanced", "best"}, default="balanced"
         How large models may grow. With 10 000 rows a fit costs roughly 10, 40 or 200 times that of
         `HistGradientBoostingRegressor`. "fast" has no linear experts, and boosting without experts.
+    members : {"default", "installed"}, default="default"
+        "installed" adds models of the packages lightgbm, catboost, xgboost, tabicl and tabpfn, as
+        far as they are installed. The last two load weights from the network when they are fitted;
+        those of newer TabPFN models are licensed for non-commercial use.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of all models. An integer makes the fit reproducible.
     n_jobs : int, default=None
@@ -105,7 +111,7 @@ def strong_regressor(
     Raises
     ------
     ValueError
-        If `effort` is none of the three.
+        If `effort` or `members` is none of its values.
 
     See Also
     --------
@@ -130,7 +136,7 @@ def strong_regressor(
         models |= {"boosting_experts": mixture(base=boosting, **on_base), "linear_experts": linear}
     models["trees"] = ExtraTreesRegressor(sizes.n_trees)
     return GatedStackingRegressor(
-        _of_all_columns(models),
+        _of_all_columns(models | models_of(members, "regressor")),
         family="student_t",
         gate_alpha="auto",
         random_state=random_state,
@@ -142,6 +148,7 @@ def strong_regressor(
 def strong_classifier(
     *,
     effort: str = "balanced",
+    members: str = "default",
     random_state: Any = None,
     n_jobs: int | None = None,
     verbose: int = 0,
@@ -166,6 +173,10 @@ def strong_classifier(
     effort : {"fast", "balanced", "best"}, default="balanced"
         How large models may grow. With 10 000 rows a fit costs roughly 10, 40 or 200 times that of
         `HistGradientBoostingClassifier`. "fast" has no mixture of logistic regressions.
+    members : {"default", "installed"}, default="default"
+        "installed" adds models of the packages lightgbm, catboost, xgboost, tabicl and tabpfn, as
+        far as they are installed. The last two load weights from the network when they are fitted;
+        those of newer TabPFN models are licensed for non-commercial use.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of all models. An integer makes the fit reproducible.
     n_jobs : int, default=None
@@ -181,7 +192,7 @@ def strong_classifier(
     Raises
     ------
     ValueError
-        If `effort` is none of the three.
+        If `effort` or `members` is none of its values.
 
     See Also
     --------
@@ -208,7 +219,7 @@ def strong_classifier(
     if effort == "best":
         models["boosting"] = boosting(max_iter=limit, **STOPPING)
     return GatedStackingClassifier(
-        _of_all_columns(models),
+        _of_all_columns(models | models_of(members, "classifier")),
         gate_alpha="auto",
         random_state=random_state,
         n_jobs=n_jobs,

@@ -2,6 +2,9 @@
 
 import inspect
 import re
+import subprocess
+import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -22,8 +25,8 @@ STRONG = [recipes.strong_regressor, recipes.strong_classifier]
 def test_recipes_are_estimators_that_can_be_copied_and_changed(recipe):
     moe = recipe(random_state=3, n_jobs=1, verbose=1)
     family = ["family"] * (recipe is recipes.readable_regressor)
-    effort = ["effort"] * (recipe in STRONG)
-    names = [*family, *effort, "random_state", "n_jobs", "verbose"]
+    size = ["effort", "members"] * (recipe in STRONG)
+    names = [*family, *size, "random_state", "n_jobs", "verbose"]
     assert list(inspect.signature(recipe).parameters) == names
     assert (moe.random_state, moe.n_jobs, moe.verbose) == (3, 1, 1)
     assert str(clone(moe).get_params()) == str(moe.get_params())
@@ -52,6 +55,36 @@ def test_models_grow_with_the_effort(recipe, name):
     fast, balanced, best = (sum(sizes(moe, name).values()) for moe in efforts)
     assert fast < balanced < best
     assert sizes(recipe(), name) == sizes(efforts[1], name)
+
+
+OTHERS = ["lightgbm", "catboost", "xgboost", "tabicl", "tabpfn"]
+
+INSTALLED = """
+import sys
+from skmoe.recipes import strong_classifier, strong_regressor
+recipes = strong_classifier, strong_regressor
+defaults = [recipe().estimators for recipe in recipes]
+assert not set(sys.argv[1:]) & set(sys.modules)
+for recipe, default in zip(recipes, defaults):
+    more = recipe(members="installed").estimators
+    print(*[name for name, _ in more[len(default):]])
+    assert str(more[:len(default)]) == str(default)
+"""
+
+
+def test_models_of_other_packages_join_if_they_are_installed_and_asked_for():
+    """Packages that are absent leave the default, and without the option none is imported."""
+    command = [sys.executable, "-c", INSTALLED, *OTHERS]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    installed = [name for name in OTHERS if find_spec(name)]
+    assert [line.split() for line in found.stdout.splitlines()] == [installed, installed]
+
+
+@pytest.mark.parametrize("recipe", STRONG)
+def test_unknown_members_are_refused(recipe):
+    with pytest.raises(ValueError, match=r"members must be one of \['default', 'installed'\]"):
+        recipe(members="all")
 
 
 @pytest.mark.parametrize("recipe", STRONG)

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from skmoe._data.censored_targets import bounds_of, check_numbers_of, times_and_events
+from skmoe._data.censored_targets import bounds_of, check_numbers_of, point_values, times_and_events
 from skmoe._data.row_checks import check_weights
 from skmoe._data.sklearn_adapter import split_pipeline, transform_by
-from skmoe._numerics.event_times import EventTable, concordance, integrated_brier
+from skmoe._numerics.event_times import EventTable, concordance, crps_of_bounds, integrated_brier
 from skmoe._numerics.probability import weighted_mean
 from skmoe.distributions import PredictiveDistribution, check_coverage
 
@@ -237,8 +237,9 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
     -------
     scorers : dict of str to callable
         The scorer "log_density" is `log_density_scorer`, "concordance" is `concordance_index` of
-        the means restricted to the last time, and "neg_integrated_brier" is the negative of
-        `integrated_brier_score`, at 100 times from the first event.
+        the means restricted to the last time, "neg_integrated_brier" is the negative of
+        `integrated_brier_score`, at 100 times from the first event, and "neg_censored_crps" that of
+        `censored_crps`, at 200 times from zero.
 
     See Also
     --------
@@ -279,10 +280,21 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
         survival = _distribution(estimator, X, offset).sf(grid[None])
         return -integrated_brier_score(y, survival, grid, sample_weight=sample_weight)
 
+    @_requests("offset")
+    def crps_scorer(
+        estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+    ) -> float:
+        known = point_values(bounds_of(y)[check_weights(sample_weight, len(y)) > 0.0])
+        last = known.max() if max_time is None else max_time
+        grid = np.linspace(min(known.min(), 0.0), last, 200)
+        survival = _distribution(estimator, X, offset).sf(grid[None])
+        return -censored_crps(y, survival, grid, sample_weight=sample_weight)
+
     return {
         "log_density": log_density_scorer,
         "concordance": concordance_scorer,
         "neg_integrated_brier": brier_scorer,
+        "neg_censored_crps": crps_scorer,
     }
 
 
@@ -394,18 +406,83 @@ def integrated_brier_score(
     0.083
     """
     time, event = times_and_events("the integrated Brier score", y)
-    survival, times = np.asarray(survival, dtype=float), np.asarray(times, dtype=float)
-    if times.ndim != 1 or not (np.diff(times) > 0.0).all():
-        raise ValueError("times must be increasing, in one dimension. Use numpy.unique.")
-    if survival.shape != (len(time), len(times)):
-        raise ValueError(
-            f"survival must have shape {(len(time), len(times))}, with a row for each of y and a "
-            f"column for each time; got {survival.shape}. Use predict_dist(X).sf(times[None])."
-        )
+    survival, times = _check_survival(survival, times, len(time))
     weight = check_weights(sample_weight, len(time))
     present = weight > 0.0
     time, event, survival = time[present], event[present], survival[present]
     return integrated_brier(time, event, survival, times, weight[present])
+
+
+def _check_survival(survival: Any, times: Any, n_rows: int, n_times: int = 1) -> tuple[Any, Any]:
+    survival, times = np.asarray(survival, dtype=float), np.asarray(times, dtype=float)
+    if times.ndim != 1 or len(times) < n_times or not (np.diff(times) > 0.0).all():
+        raise ValueError(
+            f"times must be increasing, in one dimension, at least {n_times}; got shape "
+            f"{times.shape}. Use numpy.unique."
+        )
+    if survival.shape != (n_rows, len(times)):
+        raise ValueError(
+            f"survival must have shape {(n_rows, len(times))}, with a row for each of y and a "
+            f"column for each time; got {survival.shape}. Use predict_dist(X).sf(times[None])."
+        )
+    return survival, times
+
+
+def censored_crps(y: Any, survival: Any, times: Any, *, sample_weight: Any = None) -> float:
+    """Continuous ranked probability score (CRPS) of censored y [1]_.
+
+    It is the squared error of the predicted probabilities of no event, integrated over the times at
+    which it is known whether the event has come: before the lower bound of a row, and after the
+    upper one. Without censored rows it is the CRPS. With censored rows it is not proper [2]_: it
+    prefers predictions of early events. Compare models whose scores differ little by the log
+    density or `integrated_brier_score`.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Times and events, or other bounds, of `skmoe.censoring`; or values.
+    survival : array-like of shape (n_samples, n_times)
+        Predicted probabilities of more than each time, such as `predict_dist(X).sf(times[None])`.
+        Between the times they are interpolated.
+    times : array-like of shape (n_times,)
+        Increasing times, 100 or more for three digits, between which errors count.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    score : float
+        Mean over the rows, in the units of y. From 0, the best.
+
+    Raises
+    ------
+    ValueError
+        If the times are not increasing, `survival` has another shape, or y has several outputs.
+
+    References
+    ----------
+    .. [1] A. Avati, T. Duan, S. Zhou, K. Jung, N. H. Shah and A. Y. Ng (2020), "Countdown
+       regression: sharp and calibrated survival predictions", Uncertainty in Artificial
+       Intelligence 35, 145-155.
+    .. [2] D. Rindt, R. Hu, D. Steinsaltz and D. Sejdinovic (2022), "Survival regression with proper
+       scoring rules and monotonic neural networks", AISTATS 25, 1190-1205.
+
+    Examples
+    --------
+    >>> from skmoe.censoring import right_censored
+    >>> from skmoe.metrics import censored_crps
+    >>> y = right_censored([1, 2], [True, False])
+    >>> round(censored_crps(y, [[1, 0.5, 0.0], [1.0, 1.0, 0.4]], [0.0, 1.0, 2.0]), 3)
+    0.143
+    """
+    bounds = bounds_of(y)
+    if bounds.ndim != 1:
+        raise ValueError(
+            f"y must have one output; got shape {bounds.shape}. Score each output by itself."
+        )
+    survival, times = _check_survival(survival, times, len(bounds), 2)
+    scores = crps_of_bounds(bounds["lower"], bounds["upper"], survival, times)
+    return weighted_mean(scores, sample_weight)
 
 
 def _followed_until(bounds: Any, max_time: float | None) -> Any:
@@ -480,19 +557,13 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
 
         return _requests("offset")(score)
 
-    def inside(lower: Any, upper: Any, y: Any) -> Any:
-        return (lower <= y) & (y <= upper)
-
-    def negative_width(lower: Any, upper: Any, y: Any) -> Any:
-        return lower - upper
-
     def negative_score(lower: Any, upper: Any, y: Any) -> Any:
         distance = np.maximum(lower - y, 0.0) + np.maximum(y - upper, 0.0)
         return lower - upper - 2.0 / (1.0 - coverage) * distance
 
     return {
-        "coverage": scorer(inside),
-        "neg_width": scorer(negative_width),
+        "coverage": scorer(lambda lower, upper, y: (lower <= y) & (y <= upper)),
+        "neg_width": scorer(lambda lower, upper, y: lower - upper),
         "neg_interval_score": scorer(negative_score),
     }
 

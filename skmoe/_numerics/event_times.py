@@ -70,6 +70,28 @@ def integrated_brier(
     return float(scores[0] if len(grid) == 1 else trapezoid(scores, grid) / (grid[-1] - grid[0]))
 
 
+def crps_of_bounds(lower: Array, upper: Array, survival: Array, grid: Array) -> Array:
+    """Squared errors of distributions, integrated over the times at which the status is known.
+
+    The survival functions (n, len(grid)) are linear between the times of the grid.
+    """
+    before = _integrals_of_squares(grid, 1.0 - survival, lower)
+    whole, until = (_integrals_of_squares(grid, survival, end) for end in (grid[-1], upper))
+    return before + whole - until
+
+
+def _integrals_of_squares(grid: Array, values: Array, end: Any) -> Array:
+    """Integrals (n,) of squares of piecewise linear functions (n, len(grid)) until an end (n,)."""
+    end = np.broadcast_to(np.clip(end, grid[0], grid[-1]), len(values))
+    cell = np.minimum(np.searchsorted(grid, end, "right") - 1, len(grid) - 2)
+    left, right, rows = values[:, :-1], values[:, 1:], np.arange(len(values))
+    cells = (left * left + left * right + right * right) / 3.0 * np.diff(grid)
+    until = np.hstack([np.zeros((len(values), 1)), np.cumsum(cells, axis=1)])
+    first, width = left[rows, cell], end - grid[cell]
+    last = first + (right[rows, cell] - first) * width / np.diff(grid)[cell]
+    return until[rows, cell] + (first * first + first * last + last * last) / 3.0 * width
+
+
 def concordance(
     lower: Array, upper: Array, prediction: Array, weight: Array, factor: Array | float = 1.0
 ) -> float:

@@ -3,12 +3,17 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy.integrate import trapezoid
-from sklearn.model_selection import cross_val_score, cross_validate
+from scipy.integrate import quad, trapezoid
+from sklearn.model_selection import KFold, cross_val_score, cross_validate
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.censoring import interval_censored, left_censored, right_censored
-from skmoe.metrics import concordance_index, integrated_brier_score, make_survival_scorers
+from skmoe.metrics import (
+    censored_crps,
+    concordance_index,
+    integrated_brier_score,
+    make_survival_scorers,
+)
 from support.refusals import refusal
 
 
@@ -109,6 +114,46 @@ def test_inverse_weights_leave_the_expected_brier_score():
     assert_allclose(integrated_brier_score(y, survival, grid), expected, atol=0.004)
 
 
+def weibull(grid, scale=2.0):
+    return np.exp(-((np.maximum(grid, 0.0) / scale) ** 1.5))
+
+
+def test_censored_crps_is_the_integral_of_squared_errors():
+    rng = np.random.default_rng(0)
+    lower = rng.uniform(0.2, 3.0, size=12)
+    upper = lower + np.repeat([0.0, 0.7, np.inf], 4)
+    lower[4:6] = -np.inf
+    grid, scale = np.linspace(0.0, 5.0, 1001), np.linspace(1.0, 3.0, 12)
+    y, survival = interval_censored(lower, upper), weibull(grid, scale[:, None])
+    expected = [
+        quad(lambda t, s=s: (1.0 - weibull(t, s)) ** 2, 0.0, max(low, 0.0))[0]
+        + quad(lambda t, s=s: weibull(t, s) ** 2, min(high, 5.0), 5.0)[0]
+        for low, high, s in zip(lower, upper, scale, strict=True)
+    ]
+    for i, wanted in enumerate(expected):
+        found = censored_crps(y[[i]], survival[[i]], grid)
+        assert_allclose(found, wanted, rtol=1e-4, atol=1e-7)
+    weight = rng.uniform(size=12)
+    found = censored_crps(y, survival, grid, sample_weight=weight)
+    assert_allclose(found, np.average(expected, weights=weight), rtol=1e-4)
+
+
+def test_censored_crps_of_known_times_is_the_crps():
+    X, y = table()
+    moe, time = MixtureOfExpertsRegressor(1, family="weibull").fit(X, y), y["lower"]
+    distribution, grid = moe.predict_dist(X), np.linspace(0.0, 60.0, 4000)
+    found = censored_crps(time, distribution.sf(grid[None]), grid)
+    assert_allclose(found, distribution.crps(time).mean(), rtol=1e-3)
+
+
+def test_errors_of_coarse_times_are_those_of_lines():
+    """By hand: squares of lines between three times, with an event inside and one after them."""
+    y = right_censored([0.5, 3.0], [True, True])
+    survival = np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 0.4]])
+    expected = (2.0 * 0.5**3 / 3.0 + 0.6**2 / 3.0) / 2.0
+    assert_allclose(censored_crps(y, survival, [0.0, 1.0, 2.0]), expected)
+
+
 # --- scorers ---
 
 
@@ -133,6 +178,11 @@ def test_scores_of_cross_validation(family):
     assert (own > 0.5).all()
     assert (found["test_neg_integrated_brier"] > -0.25).all()
     assert np.isfinite(found["test_log_density"]).all()
+    train, test = next(KFold(5).split(X))
+    moe.fit(X[train], y[train])
+    grid = np.linspace(min(y["lower"][test].min(), 0.0), y["lower"][test].max(), 3000)
+    crps = censored_crps(y[test], moe.predict_dist(X[test]).sf(grid[None]), grid)
+    assert_allclose(found["test_neg_censored_crps"][0], -crps, rtol=1e-3)
 
 
 def test_score_of_several_outputs_is_the_mean_of_theirs():
@@ -165,7 +215,11 @@ def test_bad_arguments_are_refused():
         ("increasing", np.ones((40, 2)), [2.0, 1.0]),
         ("shape (40, 2)", np.ones((40, 3)), [1.0, 2.0]),
     ):
-        assert message in refusal(integrated_brier_score, y, survival, at)
+        for score in (integrated_brier_score, censored_crps):
+            assert message in refusal(score, y, survival, at)
+    assert "at least 2" in refusal(censored_crps, y, np.ones((40, 1)), [1.0])
+    both = np.stack([y, y], axis=1)
+    assert "one output" in refusal(censored_crps, both, np.ones((40, 2)), [1.0, 2.0])
     limits = left_censored(np.ones(40), np.arange(40) % 2)
     assert "right-censored time" in refusal(integrated_brier_score, limits, np.ones((40, 1)), [1.0])
     assert "cannot be censored" in refusal(MixtureOfExpertsClassifier().fit, X, y)

@@ -72,6 +72,7 @@ PUBLIC = {
         "permutation_importance_by_part",
     ],
     "skmoe.metrics": [
+        "censored_crps",
         "concordance_index",
         "integrated_brier_score",
         "log_density_scorer",

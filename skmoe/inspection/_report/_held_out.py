@@ -49,6 +49,7 @@ MEANINGS = {
     "MAE": "mean absolute error, in the units of y",
     "Concordance": "share of pairs of rows in the right order; 0.5 is that of a constant",
     "Integrated Brier score": "squared error of probabilities of no event; smaller is better",
+    "Censored CRPS": "squared error over the time of observation, in the units of time",
     LOG_DENSITY: "of y under the predictive distribution; greater is better",
     "CRPS": "continuous ranked probability score, in the units of y; smaller is better",
     COVERAGE: "share of the rows inside their interval",
@@ -199,6 +200,7 @@ def _survival_scores(estimator: Any, rows: Rows) -> dict[str, str]:
     return {
         "Concordance": _score(found["concordance"]),
         "Integrated Brier score": _score(-found["neg_integrated_brier"]),
+        "Censored CRPS": _score(-found["neg_censored_crps"]),
         LOG_DENSITY: _score(found["log_density"]),
     }
 

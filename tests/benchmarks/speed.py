@@ -16,6 +16,7 @@ import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -514,21 +515,34 @@ def single(options):
 
 
 def recipes(options):
-    """The strong recipes beside one fit of boosting, CPU time; at most 20 times."""
-    n = 10_000 if options.quick else 100_000
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(n, 10))
-    y = np.where(X[:, 0] > 0, X[:, 1], X[:, 2] ** 2) + 0.3 * rng.normal(size=n)
-    for recipe, boosting, target in [
-        (strong_regressor, HistGradientBoostingRegressor(), y),
-        (strong_classifier, HistGradientBoostingClassifier(), y > 0.5),
-    ]:
-        begin = time.process_time()
-        boosting.fit(X, target)
-        base = time.process_time() - begin
-        recipe(random_state=0).fit(X, target)
-        ours = time.process_time() - begin - base
-        say(recipe=recipe.__name__, boosting=base, fit=ours, ratio=ours / base)
+    """The strong recipes beside one fit of boosting: CPU time, memory and prediction.
+
+    The memory is the most that the process has used until then, so that efforts go upwards.
+    """
+    for n, effort in product(
+        (1000, 10_000) if options.quick else (1000, 10_000, 100_000), ("fast", "balanced", "best")
+    ):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(n, 10))
+        y = np.where(X[:, 0] > 0, X[:, 1], X[:, 2] ** 2) + 0.3 * rng.normal(size=n)
+        for recipe, boosting, target in [
+            (strong_regressor, HistGradientBoostingRegressor(), y),
+            (strong_classifier, HistGradientBoostingClassifier(), y > 0.5),
+        ]:
+            begin = time.process_time()
+            boosting.fit(X, target)
+            base = time.process_time() - begin
+            moe = recipe(effort=effort, random_state=0).fit(X, target)
+            fitted = time.process_time()
+            moe.predict(X)
+            say(
+                recipe=f"{recipe.__name__}, {effort}, {n} rows",
+                boosting=base,
+                fit=fitted - begin - base,
+                ratio=(fitted - begin - base) / base,
+                gigabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+                predicted_rows_per_second=n / (time.process_time() - fitted),
+            )
 
 
 SECTIONS = {

@@ -103,13 +103,53 @@ class SizedMixtureClassifier(MixtureOfExpertsClassifier):
 # --- features ---------------------------------------------------------------------------------
 
 
-class KernelFeatures(TransformerMixin, BaseEstimator):
-    """Features of a Gaussian kernel whose distances count the features that trees use.
+class KernelMetric(TransformerMixin, BaseEstimator):
+    """Features in units in which a Gaussian kernel of width one predicts the target.
 
-    The squared distance of two rows is that of the standardised features, each multiplied by its
-    importance for randomised trees, or all by the same number. Which of both, and which width, has
-    the least generalised cross-validation error of a ridge regression on a sample of the rows. The
-    Nystroem approximation [1]_ is scaled so that the penalty of least error is one.
+    The standardised features are multiplied by the roots of their importances for randomised trees,
+    or all by one number. Which of both, and which width, has the least generalised cross-validation
+    error of a ridge regression on a sample of the rows.
+
+    Parameters
+    ----------
+    is_class : bool, default=False
+        Whether the target is a class.
+    random_state : int, RandomState instance or None, default=None
+        Source of randomness of the sample and of the trees.
+    """
+
+    def __init__(self, is_class: bool = False, random_state: Any = None) -> None:
+        self.is_class = is_class
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Find the units."""
+        X = validate_data(self, X)
+        rng = check_random_state(self.random_state)
+        seed, rows = int(rng.randint(2**31 - 1)), rng.permutation(len(X))[:MAX_ROWS_OF_SEARCH]
+        self.mean_, std = X.mean(axis=0), X.std(axis=0)
+        sample, target = X[rows] - self.mean_, _numeric_target(np.asarray(y)[rows], self.is_class)
+        trees = ExtraTreesRegressor(20, min_samples_leaf=3, random_state=seed).fit(sample, target)
+        factors = trees.feature_importances_, np.full(X.shape[1], 1.0 / X.shape[1])
+        n_components, least = min(MAX_COMPONENTS_OF_SEARCH, len(rows)), np.inf
+        for factor, scale in product(factors, SCALES):
+            units = np.sqrt(scale * factor) / np.where(std > 0.0, std, 1.0)
+            kernel = Nystroem(gamma=1.0, n_components=n_components, random_state=seed)
+            error, _ = _cross_validated_ridge(kernel.fit_transform(sample * units), target)
+            if error < least:
+                least, self.units_ = error, units
+        return self
+
+    def transform(self, X: Any) -> Array:
+        """Features in their units."""
+        return np.asarray((validate_data(self, X, reset=False) - self.mean_) * self.units_)
+
+
+class KernelFeatures(TransformerMixin, BaseEstimator):
+    """Nystroem approximation of a Gaussian kernel of width one [1]_.
+
+    It is scaled so that one is the penalty of a ridge regression with the least generalised
+    cross-validation error.
 
     Parameters
     ----------
@@ -118,7 +158,7 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
     is_class : bool, default=False
         Whether the target is a class.
     random_state : int, RandomState instance or None, default=None
-        Source of randomness of the sample and of the trees.
+        Source of randomness of the approximation.
 
     References
     ----------
@@ -134,38 +174,28 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Choose the kernel, and the rows of the approximation."""
-        X, target, n_components = validate_data(self, X), np.asarray(y), self.n_components
-        if self.is_class:
-            classes, codes = np.unique(target, return_inverse=True)
-            n_components = _size_for(len(classes), n_components)
-            target = np.eye(len(classes))[codes][:, len(classes) == 2 :]
-        rng = check_random_state(self.random_state)
-        seed, rows = int(rng.randint(2**31 - 1)), rng.permutation(len(X))[:MAX_ROWS_OF_SEARCH]
-        self.mean_, std = X.mean(axis=0), X.std(axis=0)
-        sample, of_sample = X[rows] - self.mean_, target[rows]
-        trees = ExtraTreesRegressor(20, min_samples_leaf=3, random_state=seed).fit(
-            sample, of_sample
+        """Choose the rows of the approximation, and the penalty."""
+        n_classes = len(np.unique(y)) if self.is_class else 1
+        self.kernel_ = Nystroem(
+            gamma=1.0,
+            n_components=min(_size_for(n_classes, self.n_components), len(X)),
+            random_state=self.random_state,
         )
-        factors = trees.feature_importances_, np.full(X.shape[1], 1.0 / X.shape[1])
-        n_tried, least = min(MAX_COMPONENTS_OF_SEARCH, len(rows)), np.inf
-        for factor, scale in product(factors, SCALES):
-            units = np.sqrt(scale * factor) / np.where(std > 0.0, std, 1.0)
-            kernel = Nystroem(gamma=1.0, n_components=n_tried, random_state=seed)
-            error, _ = _cross_validated_ridge(kernel.fit_transform(sample * units), of_sample)
-            if error < least:
-                least, self.units_ = error, units
-        n_components = min(n_components, len(X))
-        self.kernel_ = Nystroem(gamma=1.0, n_components=n_components, random_state=seed)
-        features = self.kernel_.fit_transform((X - self.mean_) * self.units_)
-        _, self.penalty_ = _cross_validated_ridge(features, target)
+        target = _numeric_target(np.asarray(y), self.is_class)
+        _, self.penalty_ = _cross_validated_ridge(self.kernel_.fit_transform(X), target)
         return self
 
     def transform(self, X: Any) -> Array:
         """Features (n_samples, n_components)."""
-        X = validate_data(self, X, reset=False)
-        features = self.kernel_.transform((X - self.mean_) * self.units_)
-        return np.asarray(features / np.sqrt(self.penalty_))
+        return np.asarray(self.kernel_.transform(X) / np.sqrt(self.penalty_))
+
+
+def _numeric_target(y: Array, is_class: bool) -> Array:
+    """Numbers, or indicators of classes: one for two of them."""
+    if not is_class:
+        return y
+    classes, codes = np.unique(y, return_inverse=True)
+    return np.eye(len(classes))[codes][:, len(classes) == 2 :]
 
 
 def _cross_validated_ridge(features: Array, target: Array) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe.recipes._installed import models_of
 from skmoe.recipes._sized import (
     KernelFeatures,
+    KernelMetric,
     NumericColumns,
     RefittedBoostingClassifier,
     RefittedBoostingRegressor,
@@ -128,7 +129,9 @@ def strong_regressor(
     kernel: Any = make_pipeline(KernelFeatures(sizes.n_components), Ridge())
     boosting: Any = RefittedBoostingRegressor(max_iter=limit, **STOPPING)
     on_base: dict[str, Any] = {"n_experts": sizes.n_experts, "n_init": 1, "tol": MODEL_TOL}
-    models: dict[str, Any] = {"kernel_experts": mixture(base=kernel, **on_base)}
+    models: dict[str, Any] = {
+        "kernel_experts": make_pipeline(KernelMetric(), mixture(base=kernel, **on_base))
+    }
     if effort == "fast":
         models["boosting"] = boosting
     else:
@@ -209,7 +212,7 @@ def strong_classifier(
     options: dict[str, Any] = {"alpha": "auto", "gate_alpha": "auto", "n_init": 1, "tol": MODEL_TOL}
     limit, kernel = sizes.n_iterations, KernelFeatures(sizes.n_components, is_class=True)
     models: dict[str, Any] = {
-        "kernel": make_pipeline(kernel, mixture(1, **options)),
+        "kernel": make_pipeline(KernelMetric(is_class=True), kernel, mixture(1, **options)),
         "drawn_columns": boosting(max_iter=2 * limit, **DRAWN_COLUMNS),
         "few_interactions": boosting(max_iter=3 * limit, **FEW_INTERACTIONS),
         "trees": ExtraTreesClassifier(sizes.n_trees, min_samples_leaf=2),

@@ -1,6 +1,7 @@
 """Held-out scores of times of events: Cox and Weibull models of lifelines, and mixtures.
 
 Usage: pip install lifelines; python tests/benchmarks/survival.py [--folds 5] [--repeats 1]
+       python tests/benchmarks/survival.py --maxima
 """
 
 import argparse
@@ -74,14 +75,40 @@ def models():
         yield name, lambda *given, options=options: by_mixture(options, *given)
 
 
+# Options of fits by maximum likelihood.
+UNPENALISED = {"alpha": 0, "gate_alpha": 0, "dispersion_prior": 0.0, "max_iter": 3000}
+
+
+def print_maxima(name):
+    """Print log-likelihoods of one family and of a cure model, beside those of lifelines."""
+    X, times, event = table(name)
+    y, constant = right_censored(times, event), np.zeros((len(X), 1))
+    frame = X.assign(_time=times, _event=event)
+    fitters = {"weibull": lifelines.WeibullAFTFitter, "lognormal": lifelines.LogNormalAFTFitter}
+    for family, fitter in fitters.items():
+        other = fitter().fit(frame, "_time", "_event")
+        moe = MixtureOfExpertsRegressor(1, family=family, **UNPENALISED).fit(X, y)
+        own = moe.score_samples(X, y).sum()
+        print(f"| {name}, {family} | {own:.4f} | {other.log_likelihood_:.4f} |", flush=True)
+    cure = lifelines.MixtureCureFitter(base_fitter=lifelines.WeibullFitter()).fit(times, event)
+    options = MIXTURES["never + Weibull"] | {"gate": "constant", "random_state": 0} | UNPENALISED
+    moe = MixtureOfExpertsRegressor(**options).fit(constant, y)
+    own = moe.score_samples(constant, y).sum()
+    print(f"| {name}, cure | {own:.4f} | {cure.log_likelihood_:.4f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Held-out scores of times of events.")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=list(TABLES))
+    parser.add_argument("--maxima", action="store_true", help="log-likelihoods beside lifelines")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     for name in given.only:
+        if given.maxima:
+            print_maxima(name)
+            continue
         X, times, event = table(name)
         print(f"{name}: {len(X)} rows, {X.shape[1]} features, {event.mean():.0%} events")
         grid = np.linspace(times[event].min(), np.quantile(times[event], 0.95), 50)

@@ -432,8 +432,8 @@ def censored_crps(y: Any, survival: Any, times: Any, *, sample_weight: Any = Non
     """Continuous ranked probability score (CRPS) of censored y [1]_.
 
     It is the squared error of the predicted probabilities of no event, integrated over the times at
-    which it is known whether the event has come: before the lower bound of a row, and after the
-    upper one. Without censored rows it is the CRPS. With censored rows it is not proper [2]_: it
+    which the event is known to have come or not. These are the times before the lower bound of a
+    row, and those after the upper one. Without censored rows it is the CRPS. With censored rows it is not proper [2]_: it
     prefers predictions of early events. Compare models whose scores differ little by the log
     density or `integrated_brier_score`.
 

@@ -1,4 +1,4 @@
-"""Models of other packages, which join the strong recipes if they are installed and asked for."""
+"""Models of other packages, which join the strong recipes by `members="installed"`."""
 
 from __future__ import annotations
 

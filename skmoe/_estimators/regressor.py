@@ -116,7 +116,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         "few_rows" one expert has a few random rows, and with "elemental" each. All are near the
         fit of one expert with "perturbed". A thorough "search" for the best maximum has 200 starts,
         and random swaps of experts; it takes about ten times as long. Or responsibilities, of shape
-        (n_samples, n_experts). See "Fitting: starts, convergence and averages".
+        (n_samples, n_experts). See "Starts and the maximum" in the user guide.
     n_init : int or "auto", default="auto"
         Number of starts, at most 10 000; with `init="search"` of searches. "auto" is 8, or 4 for
         estimators as experts and unless `combine="best"`, or one search.

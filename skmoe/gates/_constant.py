@@ -30,7 +30,7 @@ class ConstantGate(Gate):
     """The same probabilities for all rows: a mixture of regressions [1]_.
 
     Use it, as `gate="constant"`, where regimes overlap in the features and only y separates them.
-    There is no penalty. See "Choosing experts, gate and number" in the user guide.
+    There is no penalty. See "Choosing and trusting a fit" in the user guide.
 
     See Also
     --------

@@ -433,9 +433,9 @@ def censored_crps(y: Any, survival: Any, times: Any, *, sample_weight: Any = Non
 
     It is the squared error of the predicted probabilities of no event, integrated over the times at
     which the event is known to have come or not. These are the times before the lower bound of a
-    row, and those after the upper one. Without censored rows it is the CRPS. With censored rows it is not proper [2]_: it
-    prefers predictions of early events. Compare models whose scores differ little by the log
-    density or `integrated_brier_score`.
+    row, and those after the upper one. Without censored rows it is the CRPS. With censored rows it
+    is not proper [2]_: it prefers predictions of early events. Compare models whose scores differ
+    little by the log density or `integrated_brier_score`.
 
     Parameters
     ----------

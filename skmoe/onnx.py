@@ -143,14 +143,16 @@ def _check_convertible(moe: Any) -> FittedMixture:
     fitted: FittedMixture = moe._fitted
     model, params, preprocessor = fitted
     missing = missing_methods(model.experts, SupportsONNX)
-    reason = f"has no method {missing[0]}" if missing else model.experts.limitation(SupportsONNX)
-    if reason:
+    has_none = f"{type(model.experts).__name__} has no method {missing[0]}" if missing else ""
+    if reason := has_none or model.experts.limitation(SupportsONNX):
         name, value = moe._expert_parameter
+        if isinstance(value, str) and value == "linear":
+            name, value = "family", moe.family
         raise _unsupported(
-            'experts of a family that supports it, such as expert="linear"',
+            'experts of a family that supports it, such as expert="linear" with family="normal"',
             name,
             value,
-            f": {type(model.experts).__name__} {reason} (see skmoe.protocols.SupportsONNX)",
+            f": {reason} (see skmoe.protocols.SupportsONNX)",
         )
     if preprocessor.extra_features is not None:
         name = "gate.transformer" if preprocessor.extra_features.base is None else "base"

@@ -146,7 +146,7 @@ def _check_convertible(moe: Any) -> FittedMixture:
     has_none = f"{type(model.experts).__name__} has no method {missing[0]}" if missing else ""
     if reason := has_none or model.experts.limitation(SupportsONNX):
         name, value = moe._expert_parameter
-        if isinstance(value, str) and value == "linear":
+        if not missing and isinstance(value, str):
             name, value = "family", moe.family
         raise _unsupported(
             'experts of a family that supports it, such as expert="linear" with family="normal"',

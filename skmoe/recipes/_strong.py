@@ -38,8 +38,8 @@ class _Effort(NamedTuple):
 
 
 EFFORTS = {
-    "fast": _Effort(n_iterations=100, n_components=200, n_trees=30, n_experts=3),
-    "balanced": _Effort(n_iterations=200, n_components=400, n_trees=100, n_experts=4),
+    "fast": _Effort(n_iterations=60, n_components=200, n_trees=20, n_experts=3),
+    "balanced": _Effort(n_iterations=120, n_components=400, n_trees=60, n_experts=4),
     "best": _Effort(n_iterations=500, n_components=1000, n_trees=200, n_experts=6),
 }
 
@@ -90,7 +90,7 @@ def strong_regressor(
     Parameters
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
-        How large models may grow. With 10 000 rows a fit costs roughly 10, 40 or 200 times that of
+        How large models may grow. With 10 000 rows a fit costs roughly 25, 90 or 250 times that of
         `HistGradientBoostingRegressor`. "fast" has no linear experts, and boosting without experts.
     members : {"default", "installed"}, default="default"
         "installed" adds models of the packages lightgbm, catboost, xgboost, tabicl and tabpfn, as
@@ -137,7 +137,7 @@ def strong_regressor(
     else:
         linear = mixture(8, alpha="ard", gate_alpha="ard", n_init=1, tol=MODEL_TOL)
         models |= {"boosting_experts": mixture(base=boosting, **on_base), "linear_experts": linear}
-    models["trees"] = ExtraTreesRegressor(sizes.n_trees)
+    models["trees"] = ExtraTreesRegressor(sizes.n_trees, min_samples_leaf=2)
     return GatedStackingRegressor(
         _of_all_columns(models | models_of(members, "regressor")),
         family="student_t",
@@ -174,7 +174,7 @@ def strong_classifier(
     Parameters
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
-        How large models may grow. With 10 000 rows a fit costs roughly 10, 40 or 200 times that of
+        How large models may grow. With 10 000 rows a fit costs roughly 25, 90 or 250 times that of
         `HistGradientBoostingClassifier`. "fast" has no mixture of logistic regressions.
     members : {"default", "installed"}, default="default"
         "installed" adds models of the packages lightgbm, catboost, xgboost, tabicl and tabpfn, as

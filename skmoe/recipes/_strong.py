@@ -80,12 +80,13 @@ def strong_regressor(
     - a mixture of experts on a kernel regression, whose distances count important features,
     - a mixture of experts on boosted trees, whose number is found on held-out rows,
     - a mixture of eight linear experts, which drop features that they do not need,
-    - extremely randomised trees with Student's t noise.
+    - extremely randomised trees with Student's t noise,
+    - a mixture of ordinal experts, for targets of few values.
 
     The experts on a base correct its predictions, and their noise varies with the features. The
-    distribution is continuous. For a target of at most 30 values, such as a rating, compare it with
-    `MixtureOfExpertsRegressor("auto", family="ordinal")`, which predicts a probability of each
-    value. See "A stack that is ready to use" in the user guide.
+    distribution is continuous. A target of at most 30 values, such as a rating, has a probability
+    of each value instead; ordinal experts are fitted to such targets only. See "A stack that is
+    ready to use" in the user guide.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ def strong_regressor(
     --------
     >>> from skmoe.recipes import strong_regressor
     >>> [name for name, _ in strong_regressor().estimators]
-    ['kernel_experts', 'boosting_experts', 'linear_experts', 'trees']
+    ['kernel_experts', 'boosting_experts', 'linear_experts', 'trees', 'ordinal_experts']
     """
     sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
     mixture, limit = MixtureOfExpertsRegressor, sizes.n_iterations
@@ -138,6 +139,7 @@ def strong_regressor(
         linear = mixture(8, alpha="ard", gate_alpha="ard", n_init=1, tol=MODEL_TOL)
         models |= {"boosting_experts": mixture(base=boosting, **on_base), "linear_experts": linear}
     models["trees"] = ExtraTreesRegressor(sizes.n_trees, min_samples_leaf=2)
+    models["ordinal_experts"] = mixture(4, family="ordinal", n_init=1, tol=MODEL_TOL)
     return GatedStackingRegressor(
         _of_all_columns(models | models_of(members, "regressor")),
         family="student_t",

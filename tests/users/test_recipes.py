@@ -108,6 +108,19 @@ def without_kernel(moe):
     return moe.set_params(**{moe.estimators[0][0]: "drop"})
 
 
+def test_ratings_have_probabilities_of_their_values():
+    """Ordinal experts join for few values only, and nothing else is predicted."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1.0, 1.0, size=(120, 2))
+    continuous = 3.0 + 2.0 * X[:, 0] + 0.3 * rng.normal(size=120)
+    moe = without_kernel(small(recipes.strong_regressor))
+    dist = fit_quietly(clone(moe), X, continuous.round()).predict_dist(X)
+    values = np.unique(continuous.round())
+    assert_allclose(dist.pmf(values[None]).sum(axis=1), 1.0, atol=1e-6)
+    fit = fit_quietly(clone(moe), X, continuous)
+    assert "ordinal_experts" not in fit.named_estimators_
+
+
 def holed_frame(n_rows=80):
     """Numbers with missing values, a category with missing values, and a target of both."""
     rng = np.random.default_rng(0)

@@ -1,8 +1,10 @@
 """Print the tables of benchmarks into the pages that show them.
 
-A table stands between two comments of a page, of which the first has the command that prints it:
+A page names the command of a table and the version that has printed it. The table stands below,
+between two comments:
 
-    <!-- figures: python tests/benchmarks/options.py -->
+    Command: `python tests/benchmarks/options.py`. Version: 0.3.0.
+    <!-- figures -->
     <!-- end of figures -->
 
 `python docs/print_figures.py --data DIR --only options` runs the commands that contain "options",
@@ -18,13 +20,21 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PLACE = re.compile(
-    r"(<!-- figures: python (?P<command>[^\n]*?) -->\n).*?(<!-- end of figures -->)", re.S
+    r"Command: `python (?P<command>[^`]+)`\. Version: [^\n]+\.\n<!-- figures -->\n.*?"
+    r"<!-- end of figures -->",
+    re.S,
 )
+
+
+def version():
+    """The version of the code: the first of the changelog."""
+    changelog = (HERE / "changelog.md").read_text("utf-8")
+    return re.search(r"^## (\d+\.\d+\.\d+)", changelog, re.M)[1]
 
 
 def tables(printed):
     """The tables in Markdown among printed lines, with an empty line between two of them."""
-    found = re.findall(r"(?:^\|.*\n?)+", printed, re.M)
+    found = re.findall(r"(?:^\|.*\n?)+", re.sub(r" *\| *", "|", printed), re.M)
     return "\n\n".join(table.strip() for table in found)
 
 
@@ -45,9 +55,13 @@ def page_with_figures(text, only, data):
     """The text of a page with the tables of the commands that contain `only`."""
 
     def replaced(place):
-        if only not in place["command"]:
+        command = place["command"]
+        if only not in command:
             return place[0]
-        return f"{place[1]}\n{figures(place['command'], data)}\n\n{place[3]}"
+        return (
+            f"Command: `python {command}`. Version: {version()}.\n<!-- figures -->\n\n"
+            f"{figures(' '.join(command.split()), data)}\n\n<!-- end of figures -->"
+        )
 
     return PLACE.sub(replaced, text)
 

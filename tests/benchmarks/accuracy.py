@@ -40,6 +40,8 @@ LEAVES = {"min_samples_leaf": [1, 3, 5, 10, 20, 50]}
 FIGURES = ("error", "loss", "CRPS", "coverage", "seconds")
 MIN_ROWS_COVERAGE = 1000
 N_UNSEEN_SPLITS = 2
+MAX_VALUES = 30
+SMALLEST = 1e-12
 EFFORTS = ("fast", "balanced", "best")
 PROBABILITIES = (np.arange(50) + 0.5) / 50  # of quantiles
 BOOSTING = {
@@ -123,6 +125,27 @@ def predicted_distribution(model, X, y, X_test):
     return MixtureDistribution(np.ones_like(mean), mean, std)
 
 
+def probabilities_of(dist, values):
+    """Probabilities of values: of continuous distributions, of cells half way to neighbours."""
+    below = dist.cdf(0.5 * (values[1:] + values[:-1])[None])
+    return np.diff(below, axis=1, prepend=0.0, append=1.0)
+
+
+def loss_and_crps(dist, y, y_test):
+    """Negative log density in standard deviations of y, or log probability, and CRPS.
+
+    A value of y that is among few, such as a rating, has a probability, which is at least 1e-12.
+    """
+    values = np.unique(y)
+    if len(values) > MAX_VALUES or not np.isin(y_test, values).all():
+        return -dist.logpdf(y_test).mean() - np.log(y.std()), dist.crps(y_test).mean() / y.std()
+    proba = probabilities_of(dist, values)
+    of_truth = proba[np.arange(len(y_test)), np.searchsorted(values, y_test)]
+    squares = np.square(np.cumsum(proba, axis=1)[:, :-1] - (y_test[:, None] <= values[:-1]))
+    crps = (squares @ np.diff(values)).mean() / y.std()
+    return -np.log(np.maximum(of_truth, SMALLEST)).mean(), crps
+
+
 def judge(task, model, X, y, X_test, y_test):
     """Error, loss, CRPS, coverage of 90 % intervals and CPU seconds."""
     begin = time.process_time()
@@ -138,11 +161,10 @@ def judge(task, model, X, y, X_test, y_test):
         is_quantiles = type(model).__name__ == "RandomForestQuantileRegressor"
         mean = model.predict(X_test, quantiles="mean") if is_quantiles else model.predict(X_test)
         error = np.sqrt(np.mean((y_test - mean) ** 2))
-    spread = y.std()
-    loss = -dist.logpdf(y_test).mean() - np.log(spread)
+    loss, crps = loss_and_crps(dist, y, y_test)
     low, high = dist.interval(0.9).T
     coverage = ((low <= y_test) & (y_test <= high)).mean()
-    return error / spread, loss, dist.crps(y_test).mean() / spread, coverage, seconds
+    return error / y.std(), loss, crps, coverage, seconds
 
 
 def report(task, results, n_rows, n_splits):

@@ -12,7 +12,7 @@ import time
 import warnings
 
 import numpy as np
-from accuracy import predicted_distribution
+from accuracy import MAX_VALUES, loss_and_crps, predicted_distribution
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestRegressor
 from tables import data_parser, load_tables
@@ -21,8 +21,6 @@ from skmoe import MixtureOfExpertsRegressor
 from skmoe.recipes import strong_regressor
 
 FOLDS = (0, 1)
-MAX_VALUES = 30
-SMALLEST = 1e-12
 FIGURES = ("error", "CRPS", "log P", "coverage", "seconds")
 
 
@@ -32,14 +30,8 @@ def models():
     yield "random forest", RandomForestRegressor(random_state=0)
     yield "ordinal mixture", ordinal
     recipe = strong_regressor(random_state=0)
-    continuous = [
-        (name, model)
-        for name, model in recipe.estimators
-        if getattr(model, "family", None) != "ordinal"
-    ]
-    yield "recipe, continuous", clone(recipe).set_params(estimators=continuous)
-    with_ordinal = [*continuous, ("values", ordinal)]
-    yield "recipe, with ordinal", clone(recipe).set_params(estimators=with_ordinal)
+    yield "recipe, with ordinal", recipe
+    yield "recipe, continuous", clone(recipe).set_params(ordinal_experts="drop")
 
 
 def judge(model, X, y, X_test, y_test):
@@ -47,20 +39,11 @@ def judge(model, X, y, X_test, y_test):
     begin = time.process_time()
     model.fit(X, y)
     seconds = time.process_time() - begin
-    dist, values, scale = predicted_distribution(model, X, y, X_test), np.unique(y), y.std()
-    below = dist.cdf(0.5 * (values[1:] + values[:-1])[None])
-    ends = np.zeros((len(y_test), 1)), np.ones((len(y_test), 1))
-    proba = np.diff(below, axis=1, prepend=ends[0], append=ends[1])
-    of_truth = proba[np.arange(len(y_test)), np.searchsorted(values, y_test)]
-    squares = np.square(below - (y_test[:, None] <= values[:-1]))
+    dist = predicted_distribution(model, X, y, X_test)
+    loss, crps = loss_and_crps(dist, y, y_test)
     low, high = dist.interval(0.9).T
-    return (
-        np.sqrt(np.mean(np.square(dist.mean - y_test))) / scale,
-        (squares @ np.diff(values)).mean() / scale,
-        np.log(np.maximum(of_truth, SMALLEST)).mean(),
-        np.mean((low <= y_test) & (y_test <= high)),
-        seconds,
-    )
+    error = np.sqrt(np.mean(np.square(dist.mean - y_test))) / y.std()
+    return error, crps, -loss, np.mean((low <= y_test) & (y_test <= high)), seconds
 
 
 def main():

@@ -124,6 +124,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "remove_config_comments": True,
     "abort_on_example_error": True,
+    "parallel": 2,
 }
 
 html_theme = "pydata_sphinx_theme"

@@ -74,75 +74,40 @@ def n_sharing(holders: Array) -> Array:
     return holder_sums(holders, np.ones(holders.shape))
 
 
-class Arrowhead(NamedTuple):
-    """The joint system of K regressions for one output."""
+def joint_coordinates(holders: Array, chosen: Array) -> tuple[Array, int]:
+    """Coordinates (K, d) in which chosen coefficients occur once, and their number S.
 
-    own: list[Array]  # columns that each regression has for itself
-    shared: list[Array]  # columns that it shares
-    indices: list[Array]  # of these among all shared coefficients
-    unit: Array  # precision of each regression, (K,)
-    factors: list[tuple[Array, bool]]  # of the matrices of the own columns
-    cross: list[Array]  # of own and shared columns, (o, s)
-    solved: list[Array]  # the matrices of the own columns, inverted, times `cross`
-    total: tuple[Array, bool] | None  # factor of the system of the shared coefficients, if any
+    The other coefficients have the coordinate S.
+    """
+    n_columns = holders.shape[1]
+    names = np.where(chosen, holders * n_columns + np.arange(n_columns), holders.size)
+    distinct, index = np.unique(names, return_inverse=True)
+    return index.reshape(holders.shape), int((distinct < holders.size).sum())
+
+
+class Elimination(NamedTuple):
+    """The joint system of K regressions for one output, without the columns of one regression."""
+
+    inverses: Array  # of the matrices of the own columns, zero at other columns, (K, d, d)
+    lift: Array  # from shared coefficients to the best of all of a regression, (K, d, d)
+    coordinates: Array  # of the shared coefficients, see `joint_coordinates`, (K, d)
+    factor: tuple[Array, bool]  # of the matrix in these coordinates, see `factorize_spd`
 
     @classmethod
-    def of(cls, matrices: Array, unit: Array, holders: Array) -> Arrowhead:
+    def of(cls, matrices: Array, unit: Array, holders: Array) -> Elimination:
         """The system of matrices (K, d, d), which are in units of the inverse of `unit` (K,)."""
-        numbers = np.arange(len(holders))[:, None]
-        shared_by_several = (holders >= 0) & (n_sharing(holders) > 1.0)
-        own = [np.flatnonzero(row) for row in (holders >= 0) & ~shared_by_several]
-        shared = [np.flatnonzero(row) for row in shared_by_several]
-        is_first = shared_by_several & (holders == numbers)
-        index = (np.cumsum(is_first) - 1).reshape(is_first.shape)
-        indices = [index[holders[k, columns], columns] for k, columns in enumerate(shared)]
-        total = np.zeros((int(is_first.sum()),) * 2)
-        factors, crosses, solved = [], [], []
+        is_shared = (holders >= 0) & (n_sharing(holders) > 1.0)
+        index, size = joint_coordinates(holders, is_shared)
+        inverses, is_own = np.zeros(matrices.shape), (holders >= 0) & ~is_shared
         for k, matrix in enumerate(matrices):
-            cross = matrix[np.ix_(own[k], shared[k])]
-            factors.append(factorize_spd(matrix[np.ix_(own[k], own[k])]))
-            crosses.append(cross)
-            solved.append(solve_spd(factors[k], cross.T).T)
-            reduced = matrix[np.ix_(shared[k], shared[k])] - cross.T @ solved[k]
-            total[np.ix_(indices[k], indices[k])] += unit[k] * reduced
-        factor = factorize_spd(total) if len(total) else None
-        return cls(own, shared, indices, unit, factors, crosses, solved, factor)
-
-    def _of_shared(self, rhs: Array) -> Array:
-        """Solutions (r, S) of the system of the shared coefficients."""
-        return rhs if self.total is None else solve_spd(self.total, rhs)
-
-    @property
-    def _n_shared(self) -> int:
-        return 0 if self.total is None else len(self.total[0])
-
-    def newton_step(self, gradient: Array) -> Array:
-        """Steps (K, d) for gradients (K, d) in the units of the matrices."""
-        step, total = np.zeros_like(gradient), np.zeros(self._n_shared)
-        for k, index in enumerate(self.indices):
-            reduced = gradient[k, self.shared[k]] - self.solved[k].T @ gradient[k, self.own[k]]
-            total[index] += self.unit[k] * reduced
-        common = self._of_shared(total[None])[0]
-        for k, index in enumerate(self.indices):
-            step[k, self.shared[k]] = common[index]
-            rest = gradient[k, self.own[k]] - self.cross[k] @ common[index]
-            step[k, self.own[k]] = solve_spd(self.factors[k], rest[None])[0]
-        return step
-
-    def covariances(self, n_columns: int) -> Array:
-        """The joint inverse at the columns of each regression, in its units, (K, d, d)."""
-        covariances = np.zeros((len(self.unit), n_columns, n_columns))
-        inverse = self._of_shared(np.eye(self._n_shared))
-        for k, index in enumerate(self.indices):
-            own, shared, of_shared = self.own[k], self.shared[k], inverse[np.ix_(index, index)]
-            through_shared = self.solved[k] @ of_shared
-            alone = solve_spd(self.factors[k], np.eye(len(own)))
-            cross = -self.unit[k] * through_shared
-            covariances[k][np.ix_(own, own)] = alone - cross @ self.solved[k].T
-            covariances[k][np.ix_(own, shared)] = cross
-            covariances[k][np.ix_(shared, own)] = cross.T
-            covariances[k][np.ix_(shared, shared)] = self.unit[k] * of_shared
-        return covariances
+            own = np.ix_(is_own[k], is_own[k])
+            inverses[k][own] = solve_spd(factorize_spd(matrix[own]), np.eye(is_own[k].sum()))
+        lift = (np.eye(holders.shape[1]) - inverses @ matrices) * is_shared[:, None]
+        total = np.zeros((size + 1, size + 1))
+        terms = unit[:, None, None] * (matrices @ lift)
+        np.add.at(total, (index[:, :, None], index[:, None]), terms)
+        matrix = total[:-1, :-1]
+        return cls(inverses, lift, index, factorize_spd(matrix) if size else (matrix, False))
 
 
 def joint_newton_step(
@@ -154,8 +119,13 @@ def joint_newton_step(
     of `precision` (K, m). The penalty of a shared coefficient has equal parts.
     """
     step = np.empty_like(gradient)
-    for rows, output, *parts in joint_parts(system, precision, holders):
-        step[rows, output] = Arrowhead.of(*parts).newton_step(gradient[rows, output])
+    for rows, output, matrices, unit, own in joint_parts(system, precision, holders):
+        inverses, lift, index, factor = Elimination.of(matrices, unit, own)
+        slope = gradient[rows, output, :, None]
+        right = np.zeros(len(factor[0]) + 1)
+        np.add.at(right, index, unit[:, None] * (lift.swapaxes(1, 2) @ slope)[..., 0])
+        shared = np.append(solve_spd(factor, right[None, :-1]), 0.0)[index]
+        step[rows, output] = (inverses @ slope + lift @ shared[..., None])[..., 0]
     return step.reshape(-1, 1, gradient.shape[-1])
 
 
@@ -164,10 +134,12 @@ def joint_covariances(system: RidgeFactorization, precision: Array, holders: Arr
 
     Its shape is (K, m, d, d), and the arguments are those of `joint_newton_step`.
     """
-    n_columns = holders.shape[1]
-    covariances = np.empty((*precision.shape, n_columns, n_columns))
-    for rows, output, *parts in joint_parts(system, precision, holders):
-        covariances[rows, output] = Arrowhead.of(*parts).covariances(n_columns)
+    covariances = np.empty((*precision.shape, holders.shape[1], holders.shape[1]))
+    for rows, output, matrices, unit, own in joint_parts(system, precision, holders):
+        inverses, lift, index, factor = Elimination.of(matrices, unit, own)
+        inverse = np.pad(solve_spd(factor, np.eye(len(factor[0]))), (0, 1))
+        through_shared = lift @ inverse[index[:, :, None], index[:, None]] @ lift.swapaxes(1, 2)
+        covariances[rows, output] = inverses + unit[:, None, None] * through_shared
     return covariances
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._numerics.arrowhead import joint_newton_step, joint_parts
+from skmoe._numerics.arrowhead import joint_coordinates, joint_newton_step, joint_parts
 from skmoe._numerics.linalg import (
     RidgeFactorization,
     factorize_spd,
@@ -115,12 +115,8 @@ def signed_joint_steps(
     step = np.empty_like(gradient)
     for rows, i, matrices, unit, own in joint_parts(system, precision, holders):
         own = np.where(unit[:, None] > 0.0, own, -1)
-        is_first = own == np.arange(len(own))[:, None]
-        numbers = (np.cumsum(is_first) - 1).reshape(own.shape)
-        # Coordinates of the joint system; a last one is that of what a regression lacks.
-        index = np.where(own < 0, -1, numbers[own, np.arange(own.shape[1])])
-        size = 1 + int(is_first.sum())
-        joint, slope, value, sign = np.zeros((size, size)), *np.zeros((3, size))
+        index, size = joint_coordinates(own, own >= 0)
+        joint, slope, value, sign = np.zeros((size + 1, size + 1)), *np.zeros((3, size + 1))
         np.add.at(joint, (index[:, :, None], index[:, None]), unit[:, None, None] * matrices)
         np.add.at(slope, index, unit[:, None] * gradient[rows, i])
         value[index], sign[index] = coef[rows, i], signs

@@ -3,7 +3,7 @@
 The table has two regimes, a rising and a falling line, and the regime depends on the feature. A
 line shows the version of a package and "fits", or the error that it raises. Nothing is compared.
 
-Usage: pip install cgmm stepmix smt linear-tree; python tests/benchmarks/peers.py
+Usage: pip install cgmm stepmix em-fit smt linear-tree; python tests/benchmarks/peers.py
 """
 
 import contextlib
@@ -51,6 +51,13 @@ def fit_stepmix():
     return model.fit(rows, X).predict(rows, X)
 
 
+def fit_em_fit():
+    from em import EM
+
+    model = EM("linear-regression", seed=0)
+    return model.train(X, n_groups=2, n_init=4, y=Y).predict_proba(X, y=Y)
+
+
 def fit_smt():
     from smt.applications.moe import MOE
 
@@ -74,18 +81,30 @@ PEERS = {
     "skmoe": fit_skmoe,
     "cgmm": fit_cgmm,
     "stepmix": fit_stepmix,
+    "em-fit": fit_em_fit,
     "smt": fit_smt,
     "linear-tree": fit_linear_tree,
     "scikit-learn": fit_scikit_learn,
 }
 
 
+@contextlib.contextmanager
+def silence():
+    """Hide warnings, lines and progress bars."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield
+
+
 def main():
     """Print a line for each package."""
     for name, fit in PEERS.items():
         try:
-            with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with silence():
                 result = "fits" if np.isfinite(fit()).all() else "not finite"
         except Exception as error:
             result = f"fails: {type(error).__name__}: {error}"

@@ -1,6 +1,6 @@
 """
-Regression: which wines need the slow analysis?
-===============================================
+Regimes: which wines need the slow analysis?
+============================================
 
 **The question.** A laboratory measures proline, an amino acid, by a slow analysis. For which wines
 do five routine measurements give the same answer?

@@ -1,6 +1,6 @@
 """
-Panel data: whom will we see often next year?
-=============================================
+Units and trajectories: whom will a doctor see often next year?
+===============================================================
 
 **The question.** A health plan has a nurse who calls members with many visits to a doctor. Whom
 should she call next year, given what is known of the last years?

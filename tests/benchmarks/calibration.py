@@ -10,6 +10,7 @@ them. Usage: python tests/benchmarks/calibration.py --data DIR
 import warnings
 
 import numpy as np
+from markdown import print_table
 from scipy.integrate import trapezoid
 from scipy.stats import kstest
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -104,11 +105,11 @@ def main():
             row = judge(predicted, y[held_out], y.std())
             results.setdefault(name, []).append(row)
             print(f"{table:<14}{name:<20}" + "".join(f"{v:>8.3f}" for v in row), flush=True)
-    print(f"\nmeans over {len(results[name])} tables, and mean error of coverage")
+    means = {name: np.mean(rows, axis=0) for name, rows in results.items()}
     for name, rows in results.items():
-        rows = np.array(rows)
-        error = np.abs(rows[:, : len(COVERAGES)] - COVERAGES).mean()
-        print(f"{name:<34}" + "".join(f"{v:>8.3f}" for v in rows.mean(axis=0)) + f"{error:>8.3f}")
+        means[name] = [*means[name], np.abs(np.array(rows)[:, : len(COVERAGES)] - COVERAGES).mean()]
+    names = [name.replace("%", " %") for name in names]
+    print_table(f"mean of {len(results[name])} tables", [*names, "error of coverage"], means)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 
 import numpy as np
+from markdown import print_table
 from tables import data_parser, load_tables
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
@@ -47,7 +48,7 @@ def score(job):
 
 
 def compare(title, task, tables, settings, n_processes, **common):
-    """Print a line for each setting."""
+    """Print a line for each setting, and return its mean gain over the first."""
     jobs = [
         (task, X, y, fold, common | setting) for setting in settings for _, X, y, fold in tables
     ]
@@ -66,6 +67,7 @@ def compare(title, task, tables, settings, n_processes, **common):
             f"{(bounds[i] - bounds[0]).mean():>9.4f}{best[i]:>6d}{seconds[i].sum():>7.1f}",
             flush=True,
         )
+    return dict(zip(map(str, settings), (scores - scores[0]).mean(axis=1), strict=True))
 
 
 def main():
@@ -75,6 +77,7 @@ def main():
     parser.add_argument("--most-rows", type=int, help="rows of a table at the most")
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
+    gains = {}
     for task in ESTIMATORS:
         tables = list(load_tables(arguments.data, task, arguments.only, arguments.most_rows))
         if not tables:
@@ -82,9 +85,18 @@ def main():
         kinds = {"penalties": PENALTIES, "starts": STARTS}
         if task == "regression":
             kinds["variance prior"] = PRIORS
-        compare("numbers of experts", task, tables, NUMBERS, arguments.jobs)
+        found = gains.setdefault(task, {})
+        found[None] = compare("numbers of experts", task, tables, NUMBERS, arguments.jobs)
         for number, (title, settings) in product(arguments.n_experts, kinds.items()):
-            compare(title, task, tables, settings, arguments.jobs, n_experts=number)
+            of_kind = compare(title, task, tables, settings, arguments.jobs, n_experts=number)
+            found[number] = found.get(number, {}) | of_kind
+    for number in (None, *arguments.n_experts):
+        columns = {task: found[number] for task, found in gains.items()}
+        names = dict.fromkeys(name for column in columns.values() for name in column)
+        rows = {
+            f"`{name}`": [column.get(name, np.nan) for column in columns.values()] for name in names
+        }
+        print_table(f"gain, {number or 'any'} experts", list(columns), rows)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
+from markdown import print_table
 from sklearn.model_selection import ParameterGrid
 from tables import data_parser, load_tables
 
@@ -67,7 +68,7 @@ def score(job):
 
 
 def compare(task, tables, settings, arguments, **common):
-    """Print a line for each table, and the means."""
+    """Print a line for each table, and the means; return gains and times of all but the first."""
     jobs = [
         (task, X, y, fold, FIXED[task] | common | setting, arguments.judge, seed)
         for _, X, y, fold in tables
@@ -100,6 +101,9 @@ def compare(task, tables, settings, arguments, **common):
         ("median time ratio", np.median(results[:, :, 1] / results[:, :1, 1], axis=0)),
     ):
         print(f"{name:<29}" + "".join(f"{value:>9.3f}" for value in values), flush=True)
+    ratios = np.median(results[:, :, 1] / results[:, :1, 1], axis=0)
+    figures = np.column_stack([gains.mean(axis=0), gains.min(axis=0), ratios])[1:]
+    return [text for gain, worst, ratio in figures for text in (gain, worst, f"{ratio:.1f}")]
 
 
 def relax(factor):
@@ -153,6 +157,7 @@ def main():
         selection(arguments.selection, arguments.jobs)
         return
     settings = {name: SEARCHES[name] for name in arguments.settings}
+    rows, names = {}, [*settings][1:] + ["oracle"] * arguments.oracle
     for task in arguments.tasks:
         tables = list(load_tables(arguments.data, task, arguments.only, arguments.most_rows))
         own = {
@@ -162,7 +167,11 @@ def main():
         if arguments.oracle:
             own |= {str(setting): setting for setting in ParameterGrid(GRID[task])}
         for number in arguments.n_experts if tables else ():
-            compare(task, tables, own, arguments, n_experts=number, combine=arguments.combine)
+            rows[f"{task}, {number}"] = compare(
+                task, tables, own, arguments, n_experts=number, combine=arguments.combine
+            )
+    columns = [column for name in names for column in (name, "smallest", "time")]
+    print_table("task, experts", columns, rows)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ Usage: python tests/benchmarks/gates.py --data DIR
 import warnings
 
 import numpy as np
+from markdown import print_table
 from sklearn.metrics import log_loss
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
@@ -66,9 +67,10 @@ def main():
                     judged = judge(task, model, X[train], y[train], X[~train], y[~train])
                 found.setdefault(name, []).append(judged)
                 print(f"{table:<14}{name:<30}{judged[0]:>8.3f}{judged[1]:>8.3f}", flush=True)
-        for name, judged in found.items():
-            error, loss = np.mean(judged, axis=0)
-            print(f"{task + ', mean':<24}{name:<30}{error:>8.3f}{loss:>8.3f}", flush=True)
+        means = {name: np.mean(judged, axis=0) for name, judged in found.items()}
+        if means:
+            n_tables = len(next(iter(found.values())))
+            print_table(f"{task}, mean of {n_tables} tables", ["error", "loss"], means)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ with shares of 4 % and more, constant and softmax gates, units, shared slopes an
 classes. Penalties are given, and next to nothing where the likelihood is bounded, so that all
 strategies maximise the same function. A fit succeeds if it ends within 0.05 nats of the best value
 that is known: that of the reference, or of the best of all fits. For each strategy: per cent of
-seeds that succeed, iterations of the last run, and CPU seconds of a fit.
+seeds that succeed, and CPU seconds of a fit.
 
 Commands that share a file of known values are judged by the best values of all of them. With
 PYTHONPATH a command measures another version, on those problems (--only) that it can fit.
@@ -143,7 +143,7 @@ PROBLEMS = {
 
 
 def result(moe, data, seed, strategy):
-    """Objective at the end of a fit, iterations of its last run, and CPU seconds."""
+    """Objective at the end of a fit, and CPU seconds."""
     X, y, given = data
     begin = time.process_time()
     with warnings.catch_warnings():
@@ -151,7 +151,7 @@ def result(moe, data, seed, strategy):
         moe.set_params(random_state=seed, **STARTS | strategy).fit(X, y, **given)
     seconds = time.process_time() - begin
     total = np.sum(given.get("sample_weight", np.ones(len(y))))
-    return moe.lower_bound_ * total, moe.n_iter_, seconds
+    return moe.lower_bound_ * total, seconds
 
 
 def main():
@@ -179,7 +179,7 @@ def main():
         values = results[..., 0]
         best = known[name] = max(values.max(), reference, known.get(name, -np.inf))
         hits = 100.0 * (values > best - SAME).mean(axis=1)
-        means.append(np.column_stack([hits, results[..., 1:].mean(axis=1)]))
+        means.append(np.column_stack([hits, results[..., 1].mean(axis=1)]))
         print_line(f"{name} | {moe.n_experts}", means[-1])
         if arguments.known:
             arguments.known.write_text(json.dumps(known, indent=1))
@@ -187,7 +187,7 @@ def main():
 
 
 def print_line(title, figures):
-    cells = [f"{hits:.0f} % / {n_iter:.0f} / {seconds:.2f}" for hits, n_iter, seconds in figures]
+    cells = [f"{hits:.0f} % ({seconds:.2f})" for hits, seconds in figures]
     print(f"| {title} | {' | '.join(cells)} |", flush=True)
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+from markdown import print_table
 from sklearn import datasets
 from sklearn.base import clone
 from tables import load_tables
@@ -254,9 +255,11 @@ def held_out(options):
             shown = "".join(f"{gap:>9.3f}" for gap in gaps[-1])
             names = " ".join(map(str, chosen[-1]))
             print(f"{table:<14}{shown}{names:>12}{seconds / once:>7.1f}", flush=True)
-        for name, summary in (("mean", np.mean), ("median", np.median), ("worst", np.min)):
-            print(f"{name:<14}" + "".join(f"{gap:>9.3f}" for gap in summary(gaps, axis=0)))
-        print("mean number of experts:", np.mean(chosen, axis=0).round(1))
+        names = [str(k) if isinstance(k, int) else f'`"{k}"`' for k in (*FIXED, *HOW)]
+        summaries = {"mean": np.mean(gaps, axis=0), "worst": np.min(gaps, axis=0)}
+        numbers = [f"{number:.1f}" for number in np.mean(chosen, axis=0)]
+        summaries["experts"] = [""] * len(FIXED) + numbers
+        print_table(f"{task}, {len(gaps)} tables", names, summaries)
 
 
 def cost(options):

@@ -20,6 +20,7 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
+from markdown import print_table
 from sklearn.base import clone
 from tables import data_parser, load_tables
 
@@ -93,12 +94,16 @@ def main():
     for task in ESTIMATORS:
         loaded = load_tables(arguments.data, task, arguments.only, arguments.most_rows)
         tables = [(task, X, y, fold) for _, X, y, fold in loaded]
-        for n_experts in arguments.n_experts if tables else []:
-            compare(arguments, task, tables, n_experts)
+        if not tables:
+            continue
+        by_number = [compare(arguments, task, tables, k) for k in arguments.n_experts]
+        rows = {kind: [found[kind] for found in by_number] for kind in KINDS}
+        columns = [f"{k} experts" for k in arguments.n_experts]
+        print_table(f"{task}, {len(tables)} tables", columns, rows)
 
 
 def compare(arguments, task, tables, n_experts):
-    """Print a line for each start."""
+    """Print a line for each start, and return its gains of the bound and of the score."""
     jobs = [
         (*table, n_experts, kind, seed)
         for kind in KINDS
@@ -111,15 +116,17 @@ def compare(arguments, task, tables, n_experts):
     bound, held_out, seconds = by_seed.mean(axis=2).transpose(2, 0, 1)
     spread = by_seed[..., 1].std(axis=2).mean(axis=1)
     best = np.bincount(np.argmax(held_out, axis=0), minlength=len(KINDS))
-    print(f"\n| {task}, {n_experts} experts | bound | score | spread | best | seconds |")
-    print("|---|---|---|---|---|---|")
+    print(f"\n{task}, {n_experts} experts: bound, score, spread, best, seconds")
     for i, kind in enumerate(KINDS):
         print(
-            f"| {kind} | {(bound[i] - bound[0]).mean():+.3f} | "
-            f"{(held_out[i] - held_out[0]).mean():+.3f} | {spread[i]:.3f} | {best[i]} | "
-            f"{seconds[i].mean():.2f} |",
+            f"{kind:<16}{(bound[i] - bound[0]).mean():>+8.3f}"
+            f"{(held_out[i] - held_out[0]).mean():>+8.3f}{spread[i]:>8.3f}{best[i]:>4}"
+            f"{seconds[i].mean():>8.2f}",
             flush=True,
         )
+    gains = zip(bound - bound[0], held_out - held_out[0], strict=True)
+    texts = [f"{of_bound.mean():+.3f}, {of_score.mean():+.3f}" for of_bound, of_score in gains]
+    return dict(zip(KINDS, texts, strict=True))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import lifelines
 import numpy as np
 import pandas as pd
 from lifelines import datasets
+from markdown import print_table
 from sklearn.model_selection import RepeatedKFold
 
 from skmoe import MixtureOfExpertsRegressor
@@ -110,9 +111,9 @@ def main() -> None:
             print_maxima(name)
             continue
         X, times, event = table(name)
-        print(f"{name}: {len(X)} rows, {X.shape[1]} features, {event.mean():.0%} events")
         grid = np.linspace(times[event].min(), np.quantile(times[event], 0.95), 50)
         splits = RepeatedKFold(n_splits=given.folds, n_repeats=given.repeats, random_state=0)
+        means = {}
         for label, predict in models():
             scores, start = [], time.process_time()
             for train, test in splits.split(X):
@@ -122,9 +123,9 @@ def main() -> None:
                 concordance = concordance_index(y, survival.mean(axis=1), max_time=grid[-1])
                 scores.append([log_density, concordance, integrated_brier_score(y, survival, grid)])
             seconds = (time.process_time() - start) / len(scores)
-            means = np.mean(scores, axis=0)
-            line = f"| {label} | {means[0]:.3f} | {means[1]:.3f} | {means[2]:.4f} | {seconds:.2f} |"
-            print(line, flush=True)
+            means[label] = [*np.mean(scores, axis=0), seconds]
+        title = f"{name}, {len(X)} rows, {event.mean():.0%} events"
+        print_table(title, ["log density", "concordance", "Brier score", "seconds"], means)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import time
 import warnings
 
 import numpy as np
+from markdown import print_table
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
@@ -159,16 +160,14 @@ def main():
                 )
         if not results:
             continue
-        print(f"\nmeans over the tables, {task}; tables with less error and loss than the tree")
         single = np.array(results["tree, tuned"])
-        for name, rows in results.items():
-            rows = np.array(rows)
-            wins = (rows < single).sum(axis=0)
-            error, loss, seconds = rows.mean(axis=0)
-            print(
-                f"{name:<30}{error:>8.3f}{loss:>9.3f}{seconds:>8.1f}"
-                f"{wins[0]:>6d}{wins[1]:>6d} of {len(rows)}"
-            )
+        wins = {name: (np.array(rows) < single).sum(axis=0) for name, rows in results.items()}
+        means = {
+            name: [*np.mean(rows, axis=0), *map(str, wins[name][:2])]
+            for name, rows in results.items()
+        }
+        columns = ["error", "loss", "seconds", "smaller error than the tree", "smaller loss"]
+        print_table(f"{task}, mean of {len(single)} tables", columns, means)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """
-Regimes in one variable
-=======================
+When did the flow of the Nile change?
+=====================================
 
 In which year did the flow of the Nile change, and by how much? The table has the flow at Aswan in
 each year from 1871 to 1970, in 100 million cubic metres. A mixture of experts is not given the year

@@ -1,6 +1,6 @@
 """
-Intervals that adapt to the noise
-=================================
+Do intervals adapt to the noise?
+================================
 
 What does a family spend on food, and how far can it be from that? A linear model with one noise
 variance gives every family an interval of the same width: too wide for the poor, too narrow for the

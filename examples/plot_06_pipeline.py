@@ -1,6 +1,6 @@
 """
-A pipeline with categories and a grid search
-============================================
+How does a mixture join a pipeline and a grid search?
+=====================================================
 
 How is a mixture used with the other tools of scikit-learn? The table is that of 442 people with
 diabetes; sex is a category, the rest are numbers. The search is scored by the log density of

@@ -1,6 +1,6 @@
 """
-Sparse routing
-==============
+What does sparse routing change?
+================================
 
 With ``top_k`` each row is routed to its most probable experts only, as in large sparse networks.
 What does that change in the gate, in the load of the experts and in the fit?

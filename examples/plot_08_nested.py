@@ -1,6 +1,6 @@
 """
-A mixture of mixtures
-=====================
+When are mixtures the experts of a mixture?
+===========================================
 
 The hierarchical mixture of Jordan and Jacobs (1994): the experts of the mixture are mixtures
 themselves. When is that the natural model? Here one feature separates two kinds of rows, and within

@@ -1,6 +1,6 @@
 """
-A mixture on top of boosting
-============================
+For which rows is boosting far off?
+===================================
 
 Boosting predicts means well, but no distributions. With ``base`` a mixture models the errors of
 boosting: for which rows are they small, and for which large?

@@ -1,6 +1,6 @@
 """
-A stream that changes
-=====================
+How does a mixture follow a stream that changes?
+================================================
 
 How does a mixture follow regimes that change? Every batch is first predicted, then used by
 ``partial_fit``. In the middle of the stream the slope of the right regime doubles. A mixture that

@@ -1,6 +1,6 @@
 """
-Counts in two regimes
-=====================
+Which regimes do counts have?
+=============================
 
 The target is a count: how often does a person see a doctor in a year? Which regimes do Poisson
 experts find, and which counts do they expect?

@@ -1,6 +1,6 @@
 """
-Compared with one linear model and boosting
-===========================================
+Is a mixture better than one linear model or boosting?
+======================================================
 
 When does a mixture predict better than one linear model, and when is boosting better than both?
 Four tables that ship with scikit-learn, each model with its defaults and without tuning, scored by

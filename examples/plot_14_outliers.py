@@ -1,6 +1,6 @@
 """
-Outliers
-========
+How much do outliers change the fit?
+====================================
 
 One row of a table may be unlike all others. Does it decide the fit? The squared error of normal
 experts follows outliers. Student's t has heavy tails, and a list of families may have a uniform

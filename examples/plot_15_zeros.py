@@ -1,6 +1,6 @@
 """
-More zeros than a Poisson distribution has
-==========================================
+Why are there more zeros than a Poisson distribution has?
+=========================================================
 
 Some rows can count nothing: who is not in psychotherapy has no visits. Which part of the zeros is
 of this kind, and what does the rest depend on? A list of families puts a point mass at zero beside

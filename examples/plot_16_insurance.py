@@ -1,6 +1,6 @@
 """
-Frequency times cost of claims
-==============================
+What do the claims of a person cost?
+====================================
 
 Insurers model how often people claim, and what a claim costs. The product of both is the expected
 cost per year. Claims are here visits to a doctor, and their exposure is the time of insurance.

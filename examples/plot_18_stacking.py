@@ -1,6 +1,6 @@
 """
-A forest here, a line there
-===========================
+Where is a forest right, and where a line?
+==========================================
 
 Two models of the same data are right in different places. A stack fits both to all rows, and trains
 a gate on their out-of-fold densities. Does it find out where each is right?

@@ -1,6 +1,6 @@
 """
-Groups of courses over time
-===========================
+Which people follow the same course over time?
+==============================================
 
 Who goes on seeing a doctor often? Group-based trajectory models divide people into groups, each
 with its own course over time. `trajectories` of `skmoe.recipes` makes one: splines of the time in

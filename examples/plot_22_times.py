@@ -1,6 +1,6 @@
 """
-Time to an event
-================
+How long until an event?
+========================
 
 How long do patients live after a heart transplant? Of some patients only a lower bound is known,
 since they were alive when the study ended. `skmoe.censoring` makes a target of both kinds, and

@@ -101,7 +101,7 @@ class MixtureDistribution(RowMixtures):
 
     The properties `mean`, `std`, `var`, `median` and `mode` are arrays: `dist.mean`, not
     `dist.mean()`. The methods `pdf`, `cdf`, `ppf`, `interval`, `crps` and `rvs` are called. See
-    "Distributions and calibration" in the user guide, and "Intervals that adapt to the noise" in
+    "Distributions and calibration" in the user guide, and "Do intervals adapt to the noise?" in
     the gallery.
 
     Parameters

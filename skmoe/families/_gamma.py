@@ -21,7 +21,7 @@ class Gamma(Positive):
 
     Use it, as `family="gamma"`, for positive values such as costs and times, whose standard
     deviation is proportional to the mean. The dispersion :math:`\phi` is the inverse of the shape.
-    See "Frequency times cost of claims" in the gallery.
+    See "What do the claims of a person cost?" in the gallery.
 
     See Also
     --------

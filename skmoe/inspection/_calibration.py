@@ -48,7 +48,7 @@ class CalibrationDisplay:
     fractions, at each point, under calibrated distributions; rows that are spread vary less. Rows
     of the fit give an optimistic result.
 
-    See "Calibration" in the user guide, and "Intervals that adapt to the noise" in the gallery.
+    See "Calibration" in the user guide, and "Do intervals adapt to the noise?" in the gallery.
 
     Parameters
     ----------

@@ -77,7 +77,8 @@ class ExpertsDisplay:
     rows of that class, marks at the bottom the other rows.
 
     Several features make a grid, with a display for each in `panels`; the arrays are then those of
-    the first one. See "Displays" in the user guide, and "Regimes in one variable" in the gallery.
+    the first one. See "Displays" in the user guide, and "When did the flow of the Nile
+    change?" in the gallery.
 
     Parameters
     ----------

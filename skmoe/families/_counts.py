@@ -57,8 +57,8 @@ class Poisson(_CountFamily):
     r"""Poisson distribution with mean :math:`\exp(\eta)` [1]_.
 
     Use it, as `family="poisson"`, for counts. The variance of an expert is its mean. Counts in
-    different times or areas have the log of the exposure as `offset` in `fit`. See "Which regimes do
-    counts have?" in the gallery.
+    different times or areas have the log of the exposure as `offset` in `fit`. See "Which regimes
+    do counts have?" in the gallery.
 
     See Also
     --------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -119,6 +119,15 @@ class Component(NamedTuple):
     family: ComponentFunctions
     weight: Array
     parameters: tuple[Array, ...]
+
+    def tail_quantiles(self, levels: Iterable[float]) -> list[Array]:
+        """Quantiles of both tails at levels of at most 1/2."""
+        functions = self.family.quantile, self.family.upper_quantile
+        return [quantile(q, *self.parameters) for q in levels for quantile in functions]
+
+    def if_present(self, points: Iterable[Array]) -> list[Array]:
+        """Points in the rows in which the component has weight; NaN in the others."""
+        return [np.where(self.weight > 0.0, point, np.nan) for point in points]
 
 
 def take(components: Sequence[Component], rows: Array) -> list[Component]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from skmoe._numerics.quadrature import integral_points
 from skmoe._numerics.typing import Array
 
 # Steps of Newton's method in a bracket, the relative change that ends it, and steps of a search by
-# golden sections.
+# golden sections, each of which takes the fraction GOLDEN of the interval.
 MAX_QUANTILE_STEPS = 200
 NEWTON_ROUND_OFF = 1e-12
 GOLDEN_STEPS = 90
@@ -80,10 +81,24 @@ def search_mode(functions: Any, *parameters: Array) -> Array:
         np.take_along_axis(points, np.clip(best + step, 0, len(points) - 1), axis=0)[0]
         for step in (-1, 1)
     )
-    for _ in range(GOLDEN_STEPS):
-        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-        shrink = functions.log_pdf(left, *parameters) >= functions.log_pdf(right, *parameters)
+    return golden_sections(
+        lambda points: functions.log_pdf(points, *parameters), low, high, GOLDEN_STEPS
+    )
+
+
+def golden_sections(
+    height: Callable[[Array], Array], low: Array, high: Array, n_steps: int
+) -> Array:
+    """Where functions with one maximum between two points are highest, up to the last section."""
+    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+    at_left, at_right = height(left), height(right)
+    for _ in range(n_steps):
+        shrink = at_left >= at_right
         low, high = np.where(shrink, low, left), np.where(shrink, right, high)
+        new = np.where(shrink, high - GOLDEN * (high - low), low + GOLDEN * (high - low))
+        at_new = height(new)
+        left, right = np.where(shrink, new, right), np.where(shrink, left, new)
+        at_left, at_right = np.where(shrink, at_new, at_right), np.where(shrink, at_left, at_new)
     return 0.5 * (low + high)
 
 

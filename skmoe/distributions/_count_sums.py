@@ -58,14 +58,9 @@ def _sum_panels(components: Sequence[Component], last: Array) -> Array:
     """The same sum over many counts, from a few points between quantiles of the components."""
     growth = SUM_ORDER * GROWTH ** np.arange(np.ceil(np.log(last.max()) / np.log(GROWTH)) + 1.0)
     edges = [np.zeros_like(last), last, *(np.full_like(last, edge) for edge in growth)]
-    for family, weight, parameters in components:
-        present = weight > 0.0
-        for level in (0.5, 0.1, *LEVELS):
-            edges += [
-                np.where(present, quantile(level, *parameters), 0.0)
-                for quantile in (family.quantile, family.upper_quantile)
-            ]
-    ends = np.sort(np.minimum(np.floor(edges), last), axis=0)
+    for part in components:
+        edges += part.if_present(part.tail_quantiles((0.5, 0.1, *LEVELS)))
+    ends = np.sort(np.fmin(np.floor(edges), last), axis=0)
     points, weights = sum_points(ends[:-1], np.diff(ends, axis=0))
     used = weights != 0.0
     above = np.zeros(points.shape)

@@ -84,12 +84,11 @@ def _normalised(components: Sequence[Component]) -> tuple[list[Component], Array
 def _edges(components: Sequence[Component]) -> Array:
     """Quantiles and jumps of the components that are present, (edges, r); NaN for others."""
     edges: list[Array] = []
-    for family, weight, parameters in components:
-        ends = [*family.atoms(*parameters), *family.bounds(*parameters)]
-        if not (family.discrete and ends):
-            ends += [family.quantile(level, *parameters) for level in EDGE_LEVELS]
-            ends += [family.upper_quantile(level, *parameters) for level in EDGE_LEVELS]
-        edges += [np.where(weight > 0.0, end, np.nan) for end in ends]
+    for part in components:
+        ends = [*part.family.atoms(*part.parameters), *part.family.bounds(*part.parameters)]
+        if not (part.family.discrete and ends):
+            ends += part.tail_quantiles(EDGE_LEVELS)
+        edges += part.if_present(ends)
     return np.stack(edges)
 
 

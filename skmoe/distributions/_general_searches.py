@@ -9,7 +9,7 @@ import numpy as np
 
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._component_functions import Component, ComponentFunctions, take
-from skmoe.distributions._component_searches import GOLDEN
+from skmoe.distributions._component_searches import golden_sections
 from skmoe.distributions._poisson import LARGEST
 from skmoe.distributions._sums import log_weighted_sum, weighted_sum
 
@@ -33,7 +33,7 @@ SEARCH_SIZE = 10_000
 MOST_STEPS = 200
 
 # Points of each component at which the density is compared before the search of the mode, and steps
-# of this search, each of which takes the fraction GOLDEN of the interval.
+# of this search by golden sections.
 GRID_LEVELS = (1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 MODE_STEPS = 60
 
@@ -229,9 +229,9 @@ def highest_points(components: Sequence[Component]) -> Array:
     candidates = []
     if continuous:
         candidates.append((continuous, _highest_density(continuous)))
-    for family, weight, parameters in discrete:
-        atoms = family.atoms(*parameters)
-        candidates += [(discrete, np.where(weight > 0.0, atom, np.nan)) for atom in atoms]
+    for part in discrete:
+        atoms = part.if_present(part.family.atoms(*part.parameters))
+        candidates += [(discrete, atom) for atom in atoms]
     counts = [part for part in discrete if part.family.counts]
     if counts:
         candidates.append((discrete, _most_probable_count(counts)))
@@ -268,11 +268,8 @@ def _most_probable_count(components: Sequence[Component]) -> Array:
         )
 
     peaks = [family.mode(*parameters) for family, _, parameters in components]
-    present = [
-        np.where(part.weight > 0.0, peak, np.nan)
-        for part, peak in zip(components, peaks, strict=True)
-    ]
-    first, last = (bound.reduce(present) for bound in (np.fmin, np.fmax))
+    present = [part.if_present([peak]) for part, peak in zip(components, peaks, strict=True)]
+    first, last = (bound.reduce(np.concatenate(present)) for bound in (np.fmin, np.fmax))
     rows = np.arange(len(first))
     heights = np.stack([height([peak] * len(peaks), rows) for peak in peaks])
     best, highest = np.stack(peaks)[heights.argmax(axis=0), rows], heights.max(axis=0)
@@ -294,14 +291,10 @@ def _most_probable_count(components: Sequence[Component]) -> Array:
 def _highest_density(components: Sequence[Component]) -> Array:
     """Where the density of continuous components is highest: a grid, then golden sections."""
     edges, modes, ends = [], [], []
-    for family, weight, parameters in components:
-        absent = ~(weight > 0.0)
-        mode = np.where(absent, np.nan, family.mode(*parameters))
-        modes.append(mode)
-        for level in GRID_LEVELS:
-            for quantile in (family.quantile, family.upper_quantile):
-                edges.append(np.where(absent, np.nan, quantile(level, *parameters)))
-        ends += [np.where(absent, np.nan, end) for end in family.bounds(*parameters)]
+    for part in components:
+        edges += part.if_present(part.tail_quantiles(GRID_LEVELS))
+        modes += part.if_present([part.family.mode(*part.parameters)])
+        ends += part.if_present(part.family.bounds(*part.parameters))
     # No mode lies outside of the modes of the components, whose densities rise to one mode, and of
     # the ends of those that are constant.
     first, last = np.fmin.reduce([*modes, *ends]), np.fmax.reduce([*modes, *ends])
@@ -320,14 +313,5 @@ def _highest_density(components: Sequence[Component]) -> Array:
     low = np.max(grid, axis=0, where=grid < best - apart, initial=-np.inf)
     high = np.min(grid, axis=0, where=grid > best + apart, initial=np.inf)
     low, high = np.where(low > -np.inf, low, best), np.where(high < np.inf, high, best)
-    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-    at_left, at_right = height(left), height(right)
-    for _ in range(MODE_STEPS):
-        shrink = at_left >= at_right
-        low, high = np.where(shrink, low, left), np.where(shrink, right, high)
-        new = np.where(shrink, high - GOLDEN * (high - low), low + GOLDEN * (high - low))
-        at_new = height(new)
-        left, right = np.where(shrink, new, right), np.where(shrink, left, new)
-        at_left, at_right = np.where(shrink, at_new, at_right), np.where(shrink, at_left, at_new)
-    middle = 0.5 * (low + high)
+    middle = golden_sections(height, low, high, MODE_STEPS)
     return np.where(height(middle) > highest, middle, best)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+import numpy as np
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions._component_functions import Block, ComponentFunctions
@@ -26,6 +28,12 @@ class Components:
     # Parameters that move with y, and that are in its units, of families that see y standardised.
     locations: ClassVar[tuple[str, ...]] = ()
     scales: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def single(cls, *parameters: Array) -> Self:
+        """One component of each row, of parameters that broadcast to (n_outputs, n_rows)."""
+        arrays = [values[None] for values in np.broadcast_arrays(*parameters)]
+        return cls(np.ones((1, arrays[0].shape[-1])), *arrays)  # type: ignore[call-arg]
 
     def expand(self: Any, rows: Array, n_rows: int) -> Any:
         """Components of `n_rows` rows, of which only `rows` are these; the others have weight 0."""

@@ -179,7 +179,6 @@ class PositiveTweedieComponents(_TweedieFields, Components):
 def tweedie_components(mean: Array, dispersion: Array, power: Array) -> NestedComponents:
     """Point masses at zero and positive values, of parameters (m, n) of one output."""
     zero = np.exp(-expected_jumps(mean, dispersion, power))
-    weight = np.ones((1, mean.shape[-1]))
-    positive = PositiveTweedieComponents(weight, mean[None], dispersion[None], power[None])
-    point = PointMassComponents(weight, np.zeros((1, *mean.shape)))
+    positive = PositiveTweedieComponents.single(mean, dispersion, power)
+    point = PointMassComponents.single(np.zeros(mean.shape))
     return NestedComponents(np.concatenate([zero, 1.0 - zero]), (point, positive))

@@ -147,8 +147,7 @@ class CrossFittedExperts(Experts):
 
     def _around(self, mean: Array, log_variance: Array) -> Any:
         """Distribution around means (m, n) with the log variances (m,) of an expert."""
-        std = np.broadcast_to(np.sqrt(np.exp(log_variance))[:, None], mean.shape)
-        return NormalComponents(np.ones((1, mean.shape[1])), mean[None], std[None])
+        return NormalComponents.single(mean, np.sqrt(np.exp(log_variance))[:, None])
 
     def _own_log_density(self, params: EstimatorParams, features: RawFeatures, y: Array) -> Array:
         """Log densities (K, n) of the experts with their own density; zero for the others."""

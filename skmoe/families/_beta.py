@@ -128,10 +128,8 @@ class Beta(Family):
 
     def components(self, predictor: Array, log_dispersion: Any) -> BetaComponents:
         """The beta distribution."""
-        precision = np.broadcast_to(np.exp(-log_dispersion[0]), predictor.shape)
-        weight = np.ones((1, predictor.shape[-1]))
-        first, second = precision * expit(predictor), precision * expit(-predictor)
-        return BetaComponents(weight, first[None], second[None])
+        precision = np.exp(-log_dispersion[0])
+        return BetaComponents.single(precision * expit(predictor), precision * expit(-predictor))
 
     def equation(self, response: str, predictor: str) -> str:
         """The logit of the mean."""

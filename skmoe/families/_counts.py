@@ -97,7 +97,7 @@ class Poisson(_CountFamily):
 
     def components(self, predictor: Array, log_dispersion: Any) -> PoissonComponents:
         """The Poisson distribution."""
-        return PoissonComponents(np.ones((1, predictor.shape[-1])), np.exp(predictor)[None])
+        return PoissonComponents.single(np.exp(predictor))
 
 
 @dataclass(frozen=True)
@@ -181,10 +181,7 @@ class NegativeBinomial(_CountFamily):
 
     def components(self, predictor: Array, log_dispersion: Any) -> NegativeBinomialComponents:
         """The negative binomial distribution."""
-        dispersion = np.broadcast_to(np.exp(log_dispersion[0]), predictor.shape)
-        return NegativeBinomialComponents(
-            np.ones((1, predictor.shape[-1])), np.exp(predictor)[None], dispersion[None]
-        )
+        return NegativeBinomialComponents.single(np.exp(predictor), np.exp(log_dispersion[0]))
 
 
 def _at_counts(function: Callable[[Array], Array], y: Array, size: Array) -> Array:

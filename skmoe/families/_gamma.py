@@ -75,9 +75,7 @@ class Gamma(Positive):
 
     def components(self, predictor: Array, log_dispersion: Any) -> GammaComponents:
         """The gamma distribution."""
-        shape = np.broadcast_to(np.exp(-log_dispersion[0]), predictor.shape)
-        weight = np.ones((1, predictor.shape[-1]))
-        return GammaComponents(weight, np.exp(predictor)[None], shape[None])
+        return GammaComponents.single(np.exp(predictor), np.exp(-log_dispersion[0]))
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Gamma numbers of shape 3."""

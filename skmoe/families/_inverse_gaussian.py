@@ -68,9 +68,7 @@ class InverseGaussian(PowerVariance):
     def components(self, predictor: Array, log_dispersion: Any) -> InverseGaussianComponents:
         """The inverse Gaussian distribution."""
         [dispersion] = self.dispersion_values(log_dispersion)
-        dispersion = np.broadcast_to(dispersion, predictor.shape)
-        weight = np.ones((1, predictor.shape[1]))
-        return InverseGaussianComponents(weight, np.exp(predictor)[None], dispersion[None])
+        return InverseGaussianComponents.single(np.exp(predictor), dispersion)
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Values of dispersion one half."""

@@ -89,8 +89,7 @@ class Normal(Family):
 
     def components(self, predictor: Array, log_dispersion: Any) -> NormalComponents:
         """The normal distribution."""
-        std = np.broadcast_to(np.exp(0.5 * log_dispersion[0]), predictor.shape)
-        return NormalComponents(np.ones((1, predictor.shape[-1])), predictor[None], std[None])
+        return NormalComponents.single(predictor, np.exp(0.5 * log_dispersion[0]))
 
 
 @dataclass(frozen=True)
@@ -174,8 +173,7 @@ class LogNormal(Positive):
 
     def components(self, predictor: Array, log_dispersion: Any) -> LogNormalComponents:
         """The lognormal distribution."""
-        std = np.broadcast_to(np.exp(0.5 * log_dispersion[0]), predictor.shape)
-        return LogNormalComponents(np.ones((1, predictor.shape[-1])), predictor[None], std[None])
+        return LogNormalComponents.single(predictor, np.exp(0.5 * log_dispersion[0]))
 
     def equation(self, response: str, predictor: str) -> str:
         """That of the median."""

@@ -166,10 +166,8 @@ class StudentT(Family):
 
     def components(self, predictor: Array, log_dispersion: Any) -> StudentTComponents:
         """The t distribution."""
-        scale = np.broadcast_to(np.exp(0.5 * log_dispersion[0]), predictor.shape)
-        df = np.broadcast_to(self._df(log_dispersion), predictor.shape)
-        weight = np.ones((1, predictor.shape[-1]))
-        return StudentTComponents(weight, predictor[None], scale[None], df[None])
+        scale, df = np.exp(0.5 * log_dispersion[0]), self._df(log_dispersion)
+        return StudentTComponents.single(predictor, scale, df)
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Numbers with heavy tails."""

@@ -119,9 +119,7 @@ class Weibull(Positive):
 
     def components(self, predictor: Array, log_dispersion: Any) -> WeibullComponents:
         """The Weibull distribution."""
-        shape = np.broadcast_to(np.exp(-0.5 * log_dispersion[0]), predictor.shape)
-        weight = np.ones((1, predictor.shape[-1]))
-        return WeibullComponents(weight, np.exp(predictor)[None], shape[None])
+        return WeibullComponents.single(np.exp(predictor), np.exp(-0.5 * log_dispersion[0]))
 
     def equation(self, response: str, predictor: str) -> str:
         """That of the scale."""
@@ -180,8 +178,7 @@ class Exponential(Positive):
 
     def components(self, predictor: Array, log_dispersion: Any) -> WeibullComponents:
         """The Weibull distribution of shape one."""
-        weight = np.ones((1, predictor.shape[-1]))
-        return WeibullComponents(weight, np.exp(predictor)[None], np.ones((1, *predictor.shape)))
+        return WeibullComponents.single(np.exp(predictor), np.ones(()))
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Exponential numbers."""

@@ -36,8 +36,7 @@ class PointMass(Family):
 
     def components(self, predictor: Array, log_dispersion: Any) -> PointMassComponents:
         """The point mass."""
-        weight = np.ones((1, predictor.shape[-1]))
-        return PointMassComponents(weight, self.mean(predictor, log_dispersion)[None])
+        return PointMassComponents.single(self.mean(predictor, log_dispersion))
 
     def equation(self, response: str, predictor: str) -> str:
         """The response is the value."""
@@ -235,5 +234,5 @@ class Uniform(Family):
 
     def components(self, predictor: Array, log_dispersion: Any) -> UniformComponents:
         """The uniform distribution."""
-        low, high = (np.broadcast_to(end, predictor.shape)[None] for end in self._range())
-        return UniformComponents(np.ones((1, predictor.shape[-1])), low, high)
+        low, high = (np.broadcast_to(end, predictor.shape) for end in self._range())
+        return UniformComponents.single(low, high)

@@ -373,7 +373,7 @@ class GeneralizedLinearExperts(LinearInference):
     def to_onnx(self, graph: Any, params: GeneralizedLinearParams, linear_predictor: Any) -> Any:
         """Means, (n, K, m)."""
         n_experts, n_outputs, _ = params.coef.shape
-        factor, shift, bound, log_multiple = np.zeros((4, n_experts, n_outputs))
+        factor, shift, bound, start = np.zeros((4, n_experts, n_outputs))
         is_log = np.zeros(n_experts, dtype=bool)
         coef = params.coef.copy()
         for k in range(n_experts):
@@ -381,14 +381,14 @@ class GeneralizedLinearExperts(LinearInference):
             family, log_dispersion = group.family, group.log_dispersion(params)
             at_zero = family.mean(np.zeros((n_outputs, 1)), log_dispersion)[:, 0]
             is_log[k], bound[k] = family.link == "log", family.max_predictor
-            if is_log[k]:  # the mean is a multiple of the exponential
-                log_multiple[k] = np.log(at_zero)
-            elif not family.link:
-                shift[k] = at_zero
             factor[k] = family.link == "identity"
-        coef[..., -1] += log_multiple
-        at_least = graph("Max", linear_predictor(coef), log_multiple - bound)
-        predictor = graph("Min", at_least, log_multiple + bound)
+            if family.link:  # the mean is a multiple of the exponential, or the predictor shifted
+                start[k] = np.log(at_zero) if is_log[k] else at_zero
+            else:
+                shift[k] = at_zero
+        coef[..., -1] += start
+        at_least = graph("Max", linear_predictor(coef), start - bound)
+        predictor = graph("Min", at_least, start + bound)
         if is_log.all():
             return graph("Exp", predictor)
         if factor.all():

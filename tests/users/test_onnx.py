@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.families import FAMILIES
+from skmoe.families import FAMILIES, StudentT
 from skmoe.gates import SoftmaxGate
 from skmoe.onnx import NAMES_KEY, register_converters, to_onnx
 from support.documents import holders, sealed
@@ -127,6 +127,21 @@ def test_means_are_those_of_the_mixture_far_from_the_data(case, dtype):
     found, largest = run(moe, rows, **options)[-1], np.finfo(dtype).max
     expected = moe.predict_proba(rows) if options else moe.predict(rows)[:, None]
     assert_allclose(found, np.clip(expected, -largest, largest), rtol=2e-3, atol=1e-6)
+
+
+class AboveT(StudentT):
+    """Noise whose mean is its scale, so that the mean of y is not the linear predictor."""
+
+    name = "above_t"
+
+    def mean(self, predictor, log_dispersion):
+        return predictor + np.exp(0.5 * log_dispersion[0])
+
+
+def test_a_mean_above_the_linear_predictor_is_converted():
+    for family in (AboveT(df=5), [AboveT(df=5), "normal"]):
+        moe = fit_quietly(regressor(family=family), X, np.floor(3 * np.abs(Y)))
+        assert_allclose(run(moe, X)[0][:, 0], moe.predict(X), rtol=1e-6, atol=1e-8)
 
 
 def test_lists_of_families_are_converted_or_refused():

@@ -136,6 +136,6 @@ plt.show()
 # to her. **What it does not**: that calls reduce visits, which takes a trial. People who left the
 # plan before the fifth year are not in the table.
 #
-# **What would change it**: without known years the list is hardly better than one drawn at random,
-# so that new members are called after their first year. If no segments are needed, the regression
-# on the past is simpler, and its list as good.
+# **What would change it**: without known years the people on the list make far fewer of the visits,
+# so that new members are called once some of their visits are known. If no segments are needed, the
+# regression on the past is simpler, and its list at least as good.

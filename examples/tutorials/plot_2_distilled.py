@@ -27,11 +27,11 @@ from skmoe.recipes import distil
 # %%
 # The data
 # --------
-# The RAND Health Insurance Experiment (1974 to 1982; public domain, a file of statsmodels) assigned
-# families at random to plans with different copayments, the part of a bill that patients pay. We
-# take the first year of each person, so that each row is another person. Income is in thousands of
-# dollars, the copayment in percent, and the health index rises with health. Half of the people are
-# kept for the check.
+# The RAND Health Insurance Experiment (1974 to 1982; public domain, a file of statsmodels)
+# assigned families at random to plans. These differ in the copayment, the part of a bill that
+# patients pay. We take the first year of each person, so that each row is another person. Income
+# is in thousands of dollars, the copayment in percent, and the health index rises with health.
+# Half of the people are kept for the check.
 
 table = pd.read_csv(files("statsmodels.datasets.randhie") / "src" / "randhie.csv")
 first = table.sort_values("year").groupby("zper").first()

@@ -20,10 +20,11 @@ from skmoe.inspection import SegmentProfileDisplay, TrajectoriesDisplay
 # %%
 # The data
 # --------
-# The RAND Health Insurance Experiment (1974 to 1982; public domain, a file of statsmodels) assigned
-# families at random to plans with different copayments, the part of a bill that patients pay. We
-# take the 1584 people who were insured for five years: five rows each, one for each year, with the
-# number of visits. Half of the people, with all their rows, are kept for the check.
+# The RAND Health Insurance Experiment (1974 to 1982; public domain, a file of statsmodels)
+# assigned families at random to plans. These differ in the copayment, the part of a bill that
+# patients pay. We take the 1584 people who were insured for five years: five rows each, one for
+# each year, with the number of visits. Half of the people, with all their rows, are kept for the
+# check.
 
 table = pd.read_csv(files("statsmodels.datasets.randhie") / "src" / "randhie.csv")
 table = table.sort_values(["zper", "year"])

@@ -59,15 +59,15 @@ def compare(title, task, tables, settings, n_processes, **common):
     shared = "".join(f", {key}={value}" for key, value in common.items())
     print(f"\n{task}{shared}: {title}; {len(tables)} tables")
     print(f"{'setting':<42}{'score':>9}{'worst':>9}{'median':>9}{'bound':>9}{'best':>6}{'s':>7}")
-    for i, setting in enumerate(settings):
-        name = ", ".join(f"{key}={value}" for key, value in setting.items())
+    names = [", ".join(f"{key}={value}" for key, value in setting.items()) for setting in settings]
+    for i, name in enumerate(names):
         gain = scores[i] - scores[0]
         print(
             f"{name:<42}{gain.mean():>9.4f}{gain.min():>9.3f}{np.median(gain):>9.4f}"
             f"{(bounds[i] - bounds[0]).mean():>9.4f}{best[i]:>6d}{seconds[i].sum():>7.1f}",
             flush=True,
         )
-    return dict(zip(map(str, settings), (scores - scores[0]).mean(axis=1), strict=True))
+    return dict(zip(names, (scores - scores[0]).mean(axis=1), strict=True))
 
 
 def main():

@@ -152,7 +152,7 @@ SAME_MODELS = {
         {"gate": "constant"},
         ("em-fit", em_fit_likelihood),
     ),
-    "diabetes, experts without features, softmax gate": (
+    "diabetes, constant experts": (
         diabetes(),
         {"expert_features": []},
         ("stepmix", stepmix_likelihood),

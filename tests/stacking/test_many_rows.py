@@ -104,13 +104,14 @@ def test_classifiers_are_fitted_to_one_half_and_to_all_rows():
     assert_allclose(moe.load_.sum(), len(X))
 
 
-def test_folds_can_be_given_and_few_rows_have_five():
+@pytest.mark.parametrize(("n_rows", "n_folds"), [(500, 5), (FEW, 3)])
+def test_folds_can_be_given_and_few_rows_have_more(n_rows, n_folds):
     fit_quietly(stack(RecordingRidge(), LinearRegression(), cv=2), X, Y)
     first, second, whole = FITS
     assert_array_equal(np.sort(np.concatenate([first, second])), whole)
     FITS.clear()
-    fit_quietly(stack(RecordingRidge(), LinearRegression()), X[:FEW], Y[:FEW])
-    assert len(FITS) == 5 + 1 + 1  # each fold, all rows, and half of those without a fold
+    fit_quietly(stack(RecordingRidge(), LinearRegression()), X[:n_rows], Y[:n_rows])
+    assert len(FITS) == n_folds + 1 + 1  # each fold, all rows, and half of those without a fold
 
 
 def test_weight_two_equals_two_rows():

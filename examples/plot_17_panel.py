@@ -1,6 +1,6 @@
 """
-What does the past of a person say about the next year?
-=======================================================
+What does the past of a person predict for the next year?
+=========================================================
 
 In a panel the same people are observed every year. `units` has the person of each row, and all
 rows of a person come from one expert. The experts are then groups of people, and what is

@@ -1,6 +1,6 @@
 """
-What do pictures of a fit say?
-==============================
+What do pictures of a fit show?
+===============================
 
 Which regimes has a mixture found, how sure are they, and why does it predict what it predicts for
 one row? Six pictures of one fit, from the whole to a single prediction, and to its starts.

@@ -3,8 +3,8 @@ A strong prediction distilled: who will not see a doctor, and why?
 ==================================================================
 
 **The question.** A health insurer sends 500 reminders of a check-up to new members who would go
-through the year without seeing a doctor. Boosting predicts them best, but each letter must say why
-it was sent. Does a mixture that is fitted to the predictions of boosting send as good a list?
+through the year without seeing a doctor. Boosting predicts them best, but each letter must give its
+reason. Does a mixture that is fitted to the predictions of boosting send as good a list?
 """
 
 from importlib.resources import files
@@ -131,6 +131,6 @@ plt.show()
 # second story about another model.
 #
 # **What would change it**: if only the number counts, or small children matter most, boosting is
-# the better model, as its log loss says. Reasons are no causes, apart from the copayment, which was
+# the better model, as its log loss shows. Reasons are no causes, apart from the copayment, which was
 # drawn at random. Whether a reminder works takes a trial with a control group. People of one
 # family are not independent, and these are the seventies.

@@ -72,7 +72,7 @@ class CoefficientsDisplay:
     cross at zero.
 
     An interval that is much longer than the others is cut, and ends in an arrow. See "Displays" in
-    the user guide, and "What do pictures of a fit say?" in the gallery.
+    the user guide, and "What do pictures of a fit show?" in the gallery.
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ class ImportanceDisplay:
     Bars are decreases of the mean log density of y when a feature is permuted: in the whole
     mixture, in the input of the experts only, and in that of the gate only. Error bars are standard
     deviations over the permutations. See `permutation_importance_by_part`, "Displays" in the user
-    guide, and "What do pictures of a fit say?" in the gallery.
+    guide, and "What do pictures of a fit show?" in the gallery.
 
     Parameters
     ----------

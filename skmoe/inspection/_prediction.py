@@ -97,7 +97,7 @@ class PredictionDisplay:
     the two predictions exactly. With many steps they are integrated gradients [1]_: path integrals
     of the `gate_effect` and `slope` of `explain`. Categories, of which the mean row has the most
     frequent, and missing values change half-way. A remainder beyond round-off would have a bar of
-    its own. See "Displays" in the user guide, and "What do pictures of a fit say?" in the gallery.
+    its own. See "Displays" in the user guide, and "What do pictures of a fit show?" in the gallery.
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ class RegimesDisplay:
     of that class, marks at the bottom the other rows. Several classes have panels of their own, by
     the displays in `panels`; the arrays are then those of the first one.
 
-    See "Displays" in the user guide, and "What do pictures of a fit say?" in the gallery.
+    See "Displays" in the user guide, and "What do pictures of a fit show?" in the gallery.
 
     Parameters
     ----------

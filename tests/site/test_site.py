@@ -359,7 +359,7 @@ def test_code_is_copied_without_prompts_and_output(browser, site):
     code = browser.execute_script("return window.copied")
     assert ">>>" not in code
     assert "array(" not in code
-    assert "moe.predict(" in code
+    assert ".fit(X, y)" in code
     compile(code, "index.html", "exec")
 
 

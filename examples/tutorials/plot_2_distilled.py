@@ -131,6 +131,6 @@ plt.show()
 # second story about another model.
 #
 # **What would change it**: if only the number counts, or small children matter most, boosting is
-# the better model, as its log loss shows. Reasons are no causes, apart from the copayment, which was
-# drawn at random. Whether a reminder works takes a trial with a control group. People of one
+# the better model, as its log loss shows. Reasons are no causes, apart from the copayment, which
+# was drawn at random. Whether a reminder works takes a trial with a control group. People of one
 # family are not independent, and these are the seventies.

@@ -195,7 +195,7 @@ def _numeric_target(y: Array, is_class: bool) -> Array:
     if not is_class:
         return y
     classes, codes = np.unique(y, return_inverse=True)
-    return np.eye(len(classes))[codes][:, len(classes) == 2 :]
+    return codes.astype(float) if len(classes) == 2 else np.eye(len(classes))[codes]
 
 
 def _cross_validated_ridge(features: Array, target: Array) -> tuple[float, float]:

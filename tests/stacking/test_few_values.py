@@ -11,7 +11,7 @@ from sklearn.tree import DecisionTreeRegressor
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.distributions import MixtureDistribution
 from support.refusals import assert_fit_refused
-from support.stacks import stack_of
+from support.stacks import KnownMean, stack_of
 
 VALUES = np.array([0.0, 1.0, 2.0, 4.0])
 
@@ -57,20 +57,6 @@ class Given(Peaked):
         return self._distribution(X)
 
 
-class Fixed(RegressorMixin, BaseEstimator):
-    """The mean of `Given`, without a distribution."""
-
-    def __init__(self, bias=0.0):
-        self.bias = bias
-
-    def fit(self, X, y, sample_weight=None):
-        self.n_features_in_ = X.shape[1]
-        return self
-
-    def predict(self, X):
-        return 2.0 + 2.0 * X[:, 0] + self.bias
-
-
 def stack(*models, **options):
     return stack_of(*models, **{"gate": "constant", "cv": 2, "random_state": 0} | options)
 
@@ -106,7 +92,9 @@ def test_distribution_is_one_of_the_values(fitted):
 
 def test_noise_is_that_of_all_rows_and_its_spread_that_of_the_rows_of_a_model():
     errors = Y - Given().predict(X)
-    moe = stack(Fixed(), Fixed(3.0), ORDINAL, dispersion_prior=0.0).fit(X, Y)
+    moe = stack(KnownMean(2.0, 2.0, 0), KnownMean(5.0, 2.0, 0), ORDINAL, dispersion_prior=0.0).fit(
+        X, Y
+    )
     expected = np.square(errors).mean(), np.square(errors - 3.0).mean()
     assert_allclose(moe.noise_variance_[:2], expected, rtol=1e-8)
 

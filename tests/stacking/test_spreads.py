@@ -19,7 +19,7 @@ from skmoe.inspection import export_text
 from skmoe.stacking import GatedStackingClassifier
 from support.expert_kinds import draw, example
 from support.parts import no_scaling
-from support.stacks import stack_of
+from support.stacks import KnownMean, stack_of
 
 # Spreads have steps of ten per cent in a range about one, and a prior of a few rows.
 STEP = np.log(1.1)
@@ -199,7 +199,7 @@ def test_likelihood_of_the_pool_never_falls_and_its_end_is_a_maximum():
     """No other spread of a model is better for the rows that it explains; the prior counts."""
     y = Y + 0.5 * (X[:, 0] > 0.0)
     models = Given(2.5), Given(1.5, bias=0.5)
-    moe = stack(*models, MeanAlone(0.2)).fit(X, y)
+    moe = stack(*models, KnownMean(0.2)).fit(X, y)
     assert moe.weights_[:2].min() > 0.2
     assert np.diff(moe.lower_bounds_).min() > -1e-12
     assert np.ptp(moe.lower_bounds_) > 0.0
@@ -215,24 +215,10 @@ def test_likelihood_of_the_pool_never_falls_and_its_end_is_a_maximum():
     assert_allclose(moe.weights_, resp.mean(axis=1), atol=5e-3)
 
 
-class MeanAlone(RegressorMixin, BaseEstimator):
-    """Predicts a mean that is known before the fit."""
-
-    def __init__(self, bias=0.0):
-        self.bias = bias
-
-    def fit(self, X, y, sample_weight=None):
-        self.n_features_in_ = X.shape[1]
-        return self
-
-    def predict(self, X):
-        return X[:, 1] + self.bias
-
-
 def test_noise_is_that_of_the_rows_that_a_model_explains():
     """The variance of a model without a density maximises the likelihood of the pool too."""
     wide = np.where(X[:, 0] > 0.3, 4.0, 1.0) * (Y - X[:, 1]) + X[:, 1]
-    moe = stack(MeanAlone(), MeanAlone(0.2), tol=1e-10, dispersion_prior=0.0).fit(X, wide)
+    moe = stack(KnownMean(), KnownMean(0.2), tol=1e-10, dispersion_prior=0.0).fit(X, wide)
     resp = moe.responsibilities(X, wide).T
     squares = np.square(wide - np.stack([X[:, 1], X[:, 1] + 0.2]))
     expected = (resp * squares).sum(axis=1) / resp.sum(axis=1)

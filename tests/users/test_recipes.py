@@ -4,13 +4,18 @@ import inspect
 import re
 import subprocess
 import sys
+import warnings
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone, is_classifier
+from sklearn.exceptions import DataConversionWarning
+from sklearn.linear_model import LogisticRegression
 
 from skmoe import recipes
 from support.fits import fit_quietly
@@ -106,6 +111,38 @@ def small(recipe, **options):
 def without_kernel(moe):
     """The recipe without the model whose fit takes longest."""
     return moe.set_params(**{moe.estimators[0][0]: "drop"})
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_models_get_targets_of_the_shape_that_they_expect(n_classes):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 2))
+    y = np.digitize(X[:, 0] + 0.3 * rng.normal(size=80), np.linspace(-0.5, 0.5, n_classes - 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", DataConversionWarning)
+        small(recipes.strong_classifier).fit(X, y)
+
+
+class ClassesFromZero(LogisticRegression):
+    """As XGBoost, which takes the numbers of classes in place of their labels."""
+
+    def fit(self, X, y, sample_weight=None):
+        assert_array_equal(np.unique(y), np.arange(len(np.unique(y))))
+        return super().fit(X, y, sample_weight)
+
+
+def test_labels_of_classes_are_kept_where_a_package_takes_numbers(monkeypatch):
+    package = ModuleType("xgboost")
+    package.__spec__ = ModuleSpec("xgboost", None)
+    package.XGBClassifier = ClassesFromZero
+    monkeypatch.setitem(sys.modules, "xgboost", package)
+    X, y = np.random.default_rng(0).normal(size=(60, 2)), np.resize(["no", "yes"], 60)
+    X[y == "yes"] += 2.0
+    model = dict(recipes.strong_classifier(members="installed").estimators)["xgboost"].fit(X, y)
+    assert_array_equal(model.classes_, ["no", "yes"])
+    assert np.mean(model.predict(X) == y) > 0.8
+    assert_allclose(model.predict_proba(X).sum(axis=1), 1.0)
 
 
 def test_ratings_have_probabilities_of_their_values():

@@ -17,7 +17,7 @@ from skmoe._data.folds import (
     RowsToSplit,
     check_several_folds,
     feasible_folds,
-    n_folds_of_models,
+    n_folds_of_base,
 )
 from skmoe._data.rows import Rows, index_rows
 from skmoe._data.sklearn_adapter import check_finite, fit_estimator, groups_of_folds
@@ -137,7 +137,7 @@ def _fit_base(base: Any, rows: Rows, options: ExtraFeatureOptions) -> tuple[Any,
         return fit_estimator(base, seed, X, target[index], weight[index], metadata)
 
     split = RowsToSplit(rows.n_rows, codes, group, options.copy_of)
-    fold = feasible_folds(split, n_folds_of_models(split.distinct().n_rows), seed)
+    fold = feasible_folds(split, n_folds_of_base(split.distinct().n_rows), seed)
     check_several_folds("base", fold, group)
     oof_prediction = cross_val_predict_base(fit, rows.X, fold, classes, options.link)
     return fit(np.arange(rows.n_rows)), oof_prediction

@@ -14,10 +14,12 @@ from skmoe._numerics.typing import Array
 # Number of folds of cross_fit="auto", of a stack, and of a base.
 N_CROSS_FIT_FOLDS = 5
 
-# Numbers of folds of a stack or base that is fitted to more than these numbers of rows: models of
-# fewer of many rows are hardly worse, and each fold costs one fit of every model.
-MAX_ROWS_WITH_MOST_FOLDS = 5_000
-N_FOLDS_OF_MORE_ROWS = 3
+# Number of folds of a stack of more than this number of rows: its models hardly become worse.
+MAX_ROWS_OF_STACK_WITH_MOST_FOLDS = 5_000
+N_FOLDS_OF_LARGE_STACK = 3
+
+# Number of folds of a stack or base that is fitted to more than this number of rows: models of half
+# of them are hardly worse, and each fold costs one fit of every model.
 MAX_ROWS_WITH_MORE_FOLDS = 20_000
 N_FOLDS_OF_MANY_ROWS = 2
 
@@ -78,11 +80,9 @@ def feasible_folds(rows: RowsToSplit, max_folds: int, seed: int) -> Array:
     return rows.of_copies(make_folds(n_folds, codes, groups, n, seed))
 
 
-def n_folds_of_models(n_rows: int) -> int:
-    """Number of folds of a base, and of models that are stacked, if it is not given."""
-    if n_rows <= MAX_ROWS_WITH_MOST_FOLDS:
-        return N_CROSS_FIT_FOLDS
-    return N_FOLDS_OF_MORE_ROWS if n_rows <= MAX_ROWS_WITH_MORE_FOLDS else N_FOLDS_OF_MANY_ROWS
+def n_folds_of_base(n_rows: int) -> int:
+    """Number of folds of a base."""
+    return N_CROSS_FIT_FOLDS if n_rows <= MAX_ROWS_WITH_MORE_FOLDS else N_FOLDS_OF_MANY_ROWS
 
 
 def is_held_out(features: RawFeatures) -> Array:
@@ -132,7 +132,9 @@ def assign_folds_of_stack(
         return features._replace(fold=_given_number_of_folds(rows, cv, seed, "cv", "None"))
     n_rows = rows.distinct().n_rows
     if n_rows <= MAX_ROWS_WITH_MORE_FOLDS:
-        fold = feasible_folds(rows, n_folds_of_models(n_rows), seed)
+        is_large = n_rows > MAX_ROWS_OF_STACK_WITH_MOST_FOLDS
+        n_folds = N_FOLDS_OF_LARGE_STACK if is_large else N_CROSS_FIT_FOLDS
+        fold = feasible_folds(rows, n_folds, seed)
     else:
         fold = feasible_folds(rows, N_PARTS_OF_MANY_ROWS, seed)
         half = (int(fold.max()) + 1) // 2

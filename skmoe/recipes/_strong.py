@@ -91,8 +91,9 @@ def strong_regressor(
     Parameters
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
-        How large models may grow. With 10 000 rows a fit costs roughly 25, 90 or 250 times that of
-        `HistGradientBoostingRegressor`. "fast" has no linear experts, and boosting without experts.
+        How large models may grow. With 1000 rows a fit costs about 30, 120 or 150 times that of
+        `HistGradientBoostingRegressor`, which `tests/benchmarks/speed.py --only recipes` prints.
+        "fast" has no linear experts, and boosting without experts.
     members : {"default", "installed"}, default="default"
         "installed" adds models of the packages lightgbm, catboost, xgboost, tabicl and tabpfn, as
         far as they are installed. The last two load weights from the network when they are fitted;
@@ -176,8 +177,9 @@ def strong_classifier(
     Parameters
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
-        How large models may grow. With 10 000 rows a fit costs roughly 25, 90 or 250 times that of
-        `HistGradientBoostingClassifier`. "fast" has no mixture of logistic regressions.
+        How large models may grow. With 1000 rows a fit costs about 30, 120 or 150 times that of
+        `HistGradientBoostingClassifier`, which `tests/benchmarks/speed.py --only recipes` prints.
+        "fast" has no mixture of logistic regressions.
     members : {"default", "installed"}, default="default"
         "installed" adds models of the packages lightgbm, catboost, xgboost, tabicl and tabpfn, as
         far as they are installed. The last two load weights from the network when they are fitted;

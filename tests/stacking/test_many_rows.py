@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.stacking import GatedStackingClassifier
 from support.fits import fit_quietly
 from support.stacks import stack_of
@@ -112,6 +113,13 @@ def test_folds_can_be_given_and_few_rows_have_more(n_rows, n_folds):
     FITS.clear()
     fit_quietly(stack(RecordingRidge(), LinearRegression()), X[:n_rows], Y[:n_rows])
     assert len(FITS) == n_folds + 1 + 1  # each fold, all rows, and half of those without a fold
+
+
+@pytest.mark.parametrize(("n_rows", "n_folds"), [(FEW, 5), (len(X), 2)])
+def test_a_base_has_five_folds_unless_rows_are_very_many(n_rows, n_folds):
+    moe = MixtureOfExpertsRegressor(1, base=RecordingRidge(), n_init=1)
+    fit_quietly(moe, X[:n_rows], Y[:n_rows])
+    assert len(FITS) == n_folds + 1  # each fold, and all rows
 
 
 def test_weight_two_equals_two_rows():

@@ -239,7 +239,7 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
         The scorer "log_density" is `log_density_scorer`, "concordance" is `concordance_index` of
         the means restricted to the last time, "neg_integrated_brier" is the negative of
         `integrated_brier_score`, at 100 times from the first event, and "neg_censored_crps" that of
-        `censored_crps`, at 200 times from zero, or from the smallest y if that is negative.
+        `censored_crps`, at 200 times from zero. They start at the smallest y if it is negative.
 
     See Also
     --------

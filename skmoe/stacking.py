@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import Any, Self, cast
@@ -323,6 +323,7 @@ def _with_equal_weights(experts: Any, params: EstimatorParams) -> tuple[MixtureM
     return MixtureModel(gate, experts, n_models), Params(gate.init_params(n_models, 0), params)
 
 
+@dataclass(eq=False, repr=False)
 class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
     r"""Stack of regressions whose weights depend on the features.
 
@@ -441,44 +442,26 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
     ((442, 2), ['ridge', 'trees'])
     """
 
-    def __init__(
-        self,
-        estimators: Any,
-        *,
-        family: Any = "normal",
-        gate: Any = "softmax",
-        gate_alpha: float | str | None = None,
-        gate_features: Any = None,
-        expert_features: Any = None,
-        gate_aggregate: str | None = None,
-        cv: int | None = None,
-        top_k: int | None = None,
-        dispersion: str = "per_expert",
-        dispersion_prior: float = 10.0,
-        max_iter: int = 300,
-        tol: float = 1e-4,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int | bool = 0,
-    ) -> None:
-        self.estimators = estimators
-        self.family = family
-        self.gate = gate
-        self.gate_alpha = gate_alpha
-        self.gate_features = gate_features
-        self.expert_features = expert_features
-        self.gate_aggregate = gate_aggregate
-        self.cv = cv
-        self.top_k = top_k
-        self.dispersion = dispersion
-        self.dispersion_prior = dispersion_prior
-        self.max_iter = max_iter
-        self.tol = tol
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+    estimators: Any
+    _: KW_ONLY
+    family: Any = "normal"
+    gate: Any = "softmax"
+    gate_alpha: float | str | None = None
+    gate_features: Any = None
+    expert_features: Any = None
+    gate_aggregate: str | None = None
+    cv: int | None = None
+    top_k: int | None = None
+    dispersion: str = "per_expert"
+    dispersion_prior: float = 10.0
+    max_iter: int = 300
+    tol: float = 1e-4
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int | bool = 0
 
 
+@dataclass(eq=False, repr=False)
 class GatedStackingClassifier(MixtureClassifierMixin, _GatedStacking):
     r"""Stack of classifiers whose weights depend on the features.
 
@@ -541,35 +524,18 @@ class GatedStackingClassifier(MixtureClassifierMixin, _GatedStacking):
     True
     """
 
-    def __init__(
-        self,
-        estimators: Any,
-        *,
-        gate: Any = "softmax",
-        gate_alpha: float | str | None = None,
-        gate_features: Any = None,
-        expert_features: Any = None,
-        gate_aggregate: str | None = None,
-        cv: int | None = None,
-        top_k: int | None = None,
-        class_weight: Any = None,
-        max_iter: int = 300,
-        tol: float = 1e-4,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int | bool = 0,
-    ) -> None:
-        self.estimators = estimators
-        self.gate = gate
-        self.gate_alpha = gate_alpha
-        self.gate_features = gate_features
-        self.expert_features = expert_features
-        self.gate_aggregate = gate_aggregate
-        self.cv = cv
-        self.top_k = top_k
-        self.class_weight = class_weight
-        self.max_iter = max_iter
-        self.tol = tol
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+    estimators: Any
+    _: KW_ONLY
+    gate: Any = "softmax"
+    gate_alpha: float | str | None = None
+    gate_features: Any = None
+    expert_features: Any = None
+    gate_aggregate: str | None = None
+    cv: int | None = None
+    top_k: int | None = None
+    class_weight: Any = None
+    max_iter: int = 300
+    tol: float = 1e-4
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int | bool = 0

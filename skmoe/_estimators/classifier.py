@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 from sklearn.utils.metaestimators import available_if
@@ -16,6 +17,7 @@ from skmoe._estimators.fitting.partial_fit import (
 from skmoe._estimators.methods.classification import MixtureClassifierMixin
 
 
+@dataclass(eq=False, repr=False)
 class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     r"""Mixture of experts for classification.
 
@@ -251,62 +253,33 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     array(['same', 'different'], dtype='<U9')
     """
 
-    def __init__(
-        self,
-        n_experts: int | str = 4,
-        *,
-        max_n_experts: int | None = None,
-        expert: Any = "linear",
-        gate: Any = "softmax",
-        base: Any = None,
-        alpha: float | str | None = None,
-        gate_alpha: float | str | None = None,
-        gate_features: Any = None,
-        expert_features: Any = None,
-        gate_aggregate: str | None = None,
-        shared_features: Any = None,
-        monotonic_cst: Any = None,
-        cross_fit: int | str | bool = "auto",
-        top_k: int | None = None,
-        balance: float = 0.0,
-        class_weight: Any = None,
-        init: Any = "auto",
-        n_init: int | str = "auto",
-        combine: str = "best",
-        max_iter: int = 300,
-        tol: float = 1e-4,
-        warm_start: bool = False,
-        half_life: float | None = None,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int | bool = 0,
-    ) -> None:
-        self.n_experts = n_experts
-        self.max_n_experts = max_n_experts
-        self.expert = expert
-        self.gate = gate
-        self.base = base
-        self.alpha = alpha
-        self.gate_alpha = gate_alpha
-        self.gate_features = gate_features
-        self.gate_aggregate = gate_aggregate
-        self.shared_features = shared_features
-        self.monotonic_cst = monotonic_cst
-        self.expert_features = expert_features
-        self.cross_fit = cross_fit
-        self.top_k = top_k
-        self.balance = balance
-        self.class_weight = class_weight
-        self.init = init
-        self.n_init = n_init
-        self.combine = combine
-        self.max_iter = max_iter
-        self.tol = tol
-        self.warm_start = warm_start
-        self.half_life = half_life
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+    n_experts: int | str = 4
+    _: KW_ONLY
+    max_n_experts: int | None = None
+    expert: Any = "linear"
+    gate: Any = "softmax"
+    base: Any = None
+    alpha: float | str | None = None
+    gate_alpha: float | str | None = None
+    gate_features: Any = None
+    expert_features: Any = None
+    gate_aggregate: str | None = None
+    shared_features: Any = None
+    monotonic_cst: Any = None
+    cross_fit: int | str | bool = "auto"
+    top_k: int | None = None
+    balance: float = 0.0
+    class_weight: Any = None
+    init: Any = "auto"
+    n_init: int | str = "auto"
+    combine: str = "best"
+    max_iter: int = 300
+    tol: float = 1e-4
+    warm_start: bool = False
+    half_life: float | None = None
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int | bool = 0
 
     @available_if(supports_partial_fit)
     def partial_fit(

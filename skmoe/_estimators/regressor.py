@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 from sklearn.utils.metaestimators import available_if
@@ -12,6 +13,7 @@ from skmoe._estimators.fitting.partial_fit import supports_partial_fit
 from skmoe._estimators.methods.predictive import MixtureRegressorMixin
 
 
+@dataclass(eq=False, repr=False)
 class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     r"""Mixture of experts for regression.
 
@@ -300,72 +302,38 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     array([-1., -1.])
     """
 
-    def __init__(
-        self,
-        n_experts: int | str = 4,
-        *,
-        max_n_experts: int | None = None,
-        expert: Any = "linear",
-        family: Any = "normal",
-        gate: Any = "softmax",
-        base: Any = None,
-        alpha: float | str | None = None,
-        gate_alpha: float | str | None = None,
-        gate_features: Any = None,
-        expert_features: Any = None,
-        gate_aggregate: str | None = None,
-        shared_features: Any = None,
-        monotonic_cst: Any = None,
-        cross_fit: int | str | bool = "auto",
-        top_k: int | None = None,
-        balance: float = 0.0,
-        dispersion: str = "per_expert",
-        dispersion_features: Any = None,
-        dispersion_alpha: float | str | None = None,
-        covariance_type: str = "diag",
-        dispersion_prior: float | str = 10.0,
-        init: Any = "auto",
-        n_init: int | str = "auto",
-        combine: str = "best",
-        max_iter: int = 300,
-        tol: float = 1e-4,
-        warm_start: bool = False,
-        half_life: float | None = None,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int | bool = 0,
-    ) -> None:
-        self.n_experts = n_experts
-        self.max_n_experts = max_n_experts
-        self.expert = expert
-        self.family = family
-        self.gate = gate
-        self.base = base
-        self.alpha = alpha
-        self.gate_alpha = gate_alpha
-        self.gate_features = gate_features
-        self.gate_aggregate = gate_aggregate
-        self.expert_features = expert_features
-        self.shared_features = shared_features
-        self.monotonic_cst = monotonic_cst
-        self.cross_fit = cross_fit
-        self.top_k = top_k
-        self.balance = balance
-        self.dispersion = dispersion
-        self.dispersion_features = dispersion_features
-        self.dispersion_alpha = dispersion_alpha
-        self.covariance_type = covariance_type
-        self.dispersion_prior = dispersion_prior
-        self.init = init
-        self.n_init = n_init
-        self.combine = combine
-        self.max_iter = max_iter
-        self.tol = tol
-        self.warm_start = warm_start
-        self.half_life = half_life
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+    n_experts: int | str = 4
+    _: KW_ONLY
+    max_n_experts: int | None = None
+    expert: Any = "linear"
+    family: Any = "normal"
+    gate: Any = "softmax"
+    base: Any = None
+    alpha: float | str | None = None
+    gate_alpha: float | str | None = None
+    gate_features: Any = None
+    expert_features: Any = None
+    gate_aggregate: str | None = None
+    shared_features: Any = None
+    monotonic_cst: Any = None
+    cross_fit: int | str | bool = "auto"
+    top_k: int | None = None
+    balance: float = 0.0
+    dispersion: str = "per_expert"
+    dispersion_features: Any = None
+    dispersion_alpha: float | str | None = None
+    covariance_type: str = "diag"
+    dispersion_prior: float | str = 10.0
+    init: Any = "auto"
+    n_init: int | str = "auto"
+    combine: str = "best"
+    max_iter: int = 300
+    tol: float = 1e-4
+    warm_start: bool = False
+    half_life: float | None = None
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int | bool = 0
 
     @available_if(supports_partial_fit)
     def partial_fit(

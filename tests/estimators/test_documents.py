@@ -230,15 +230,26 @@ def test_documents_must_be_complete(case):
     document = document_of(case)
     names = ["_fitted", "_training_state", "n_features_in_", "n_experts_", "weights_", "load_"]
     names += ["lower_bound_", "lower_bounds_", "n_iter_", "converged_"]
-    for part, name in [("parameters", "tol"), *(("attributes", name) for name in names)]:
+    for name in names:
         incomplete = copy.deepcopy(document)
-        del incomplete[part][name]
+        del incomplete["attributes"][name]
         message = refusal(read, case, sealed(incomplete))
         assert_refused(message, "document must hold a fitted", "upgrade skmoe")
     for holder in holders(document, "preprocessor"):
-        del holder["encoder"]
+        del holder["feature_scaling"]
     message = refusal(read, case, sealed(document))
-    assert_refused(message, "document must hold a fitted", "Preprocessor must have the fields")
+    assert_refused(message, "document must hold a fitted", "feature_scaling")
+
+
+def test_what_a_document_lacks_has_its_default():
+    """It is of an earlier release, without that parameter or field."""
+    document = document_of("columns")
+    del document["parameters"]["max_n_experts"]
+    for holder in holders(document, "preprocessor"):
+        del holder["gate_aggregate"]
+    found = read("columns", sealed(document))
+    assert found.max_n_experts is None
+    assert_array_equal(found.predict(FRAME), read("columns", document_of("columns")).predict(FRAME))
 
 
 def test_reading_imports_nothing():

@@ -10,26 +10,18 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
 
 from skmoe._numerics.typing import Array
 
-# Numeric dtypes of arrays. Those of strings are "str", as wide as the longest one, and "object".
-NUMERIC_DTYPES = {
+# Dtypes of arrays: of numbers, of strings as wide as the longest one ("str"), and "object".
+DTYPES = {
     np.dtype(kind).name: np.dtype(kind)
-    for kind in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
+    for kind in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8", "U", "O")
 }
-DTYPES = NUMERIC_DTYPES | {"str": np.dtype(str), "object": np.dtype(object)}
-
-
-def field_names(value: Any) -> list[str]:
-    """Fields of a dataclass that its constructor takes, or of a named tuple; [] for others."""
-    if is_dataclass(value):
-        return [field.name for field in fields(value) if field.init]
-    return list(getattr(value, "_fields", ()))
 
 
 # --- writing ----------------------------------------------------------------------------------
@@ -48,7 +40,7 @@ def encode(types: Mapping[str, type], name: str, value: Any) -> Any:
     if types.get(type(value).__name__) is type(value):
         encoded = {
             field: encode(types, f"{name}.{field}", getattr(value, field))
-            for field in field_names(value)
+            for field in signature(type(value)).parameters
         }
         return {"type": type(value).__name__, **encoded}
     if type(value) in (list, tuple):
@@ -85,7 +77,7 @@ def no_plain_form(name: str, value: Any, reason: str = "") -> str:
 
 
 def decode(types: Mapping[str, type], value: Any) -> Any:
-    """The value of an encoded value; its fields are all those of its type.
+    """The value of an encoded value; fields that it lacks have the default of its type.
 
     Raises an error (ValueError, TypeError, LookupError, ArithmeticError) if it is none.
     """
@@ -104,10 +96,7 @@ def decode(types: Mapping[str, type], value: Any) -> Any:
         return {decode(types, key): decode(types, entry) for key, entry in content["values"]}
     if kind not in types:
         raise ValueError(f"the type {kind!r:.100} is not known")
-    made: Any = types[kind](**{name: decode(types, entry) for name, entry in content.items()})
-    if set(field_names(made)) != set(content):
-        raise ValueError(f"{kind} must have the fields {field_names(made)}")
-    return made
+    return types[kind](**{name: decode(types, entry) for name, entry in content.items()})
 
 
 # --- checksum ---------------------------------------------------------------------------------

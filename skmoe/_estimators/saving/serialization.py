@@ -34,10 +34,7 @@ from skmoe._inference.maxima import Maxima
 from skmoe._mixture.em import ResumeState
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params
-from skmoe.experts._generalized_linear import GeneralizedLinearExperts
-from skmoe.experts._linear import LinearExperts
 from skmoe.experts._linear_families import GeneralizedLinearParams
-from skmoe.experts._logistic import LogisticExperts
 from skmoe.experts._registry import ANY_FAMILY, EXPERTS, JOINT_OUTPUTS
 from skmoe.families import FAMILIES
 from skmoe.gates._averaged import AveragedGate
@@ -50,30 +47,6 @@ VERSION = 2
 
 # Parameters of earlier releases, with the only value that their documents have.
 FORMER_PARAMETERS = {"specialize": True}
-
-# Parameters that documents of earlier releases lack, and that have their default there.
-LATER_PARAMETERS = {
-    "max_n_experts",
-    "dispersion_features",
-    "dispersion_alpha",
-    "shared_features",  # of classifiers
-    "monotonic_cst",
-    "covariance_type",
-}
-
-# An encoded tuple without entries.
-EMPTY = {"type": "tuple", "values": []}
-
-# Fields that values in documents of earlier releases lack, with the encoded values that they have.
-LATER_FIELDS: dict[Any, dict[str, Any]] = {
-    ResumeState.__name__: {"first": None},
-    LinearExperts.__name__: dict.fromkeys(["predictor_squares", "signs"], EMPTY),
-    GeneralizedLinearExperts.__name__: {
-        **dict.fromkeys(["predictor_squares", "dispersion_columns", "signs"], EMPTY),
-        "dispersion_alpha": 1.0,
-    },
-    LogisticExperts.__name__: {"signs": EMPTY, "slopes": EMPTY},
-}
 
 # Errors of values that are no such document.
 DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -205,7 +178,10 @@ def to_document(estimator: Any, attributes: Mapping[str, Any]) -> dict[str, Any]
 
 
 def from_document(estimator_class: type[Any], document: Any) -> Any:
-    """The fitted estimator of a document."""
+    """The fitted estimator of a document.
+
+    Parameters and fields that it lacks are of later releases, and have their defaults.
+    """
     name = estimator_class.__name__
     _check_document(document, name)
     try:
@@ -219,9 +195,6 @@ def from_document(estimator_class: type[Any], document: Any) -> Any:
             if parameters.get(key) is value:
                 del parameters[key]
         estimator = estimator_class(**parameters)
-        missing = set(estimator.get_params(deep=False)) - set(parameters) - LATER_PARAMETERS
-        if missing:
-            raise ValueError(f"parameters are missing: {sorted(missing)}")
         if "maxima_" not in attributes:  # as in 0.2.0
             attributes["maxima_"] = Maxima(kept=int(attributes["start_lower_bounds_"].argmax()))
         _check_attributes(estimator_class, attributes)
@@ -240,16 +213,12 @@ def from_document(estimator_class: type[Any], document: Any) -> Any:
 
 
 def _of_this_release(value: Any) -> Any:
-    """A value as this release writes it.
-
-    In 0.2.0 parameters of linear experts had another type, and states had fewer fields.
-    """
+    """A value as this release writes it: in 0.2.0 parameters of linear experts had another type."""
     if isinstance(value, list):
         return [_of_this_release(entry) for entry in value]
     if not isinstance(value, dict):
         return value
     value = {name: _of_this_release(entry) for name, entry in value.items()}
-    value = LATER_FIELDS.get(value.get("type"), {}) | value
     if value.get("type") == MixtureModel.__name__ and "shared_columns" in value["experts"]:
         shared = value["experts"].pop("shared_columns")["values"]
         value["experts"]["slopes"] = _as_slopes(shared, value["n_experts"])

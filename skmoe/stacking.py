@@ -358,8 +358,8 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
         How the gate's features of the rows of a unit (`units` in `fit`) become one row: their
         means, or those of the first row. None requires features that are constant in each unit.
     cv : int or None, default=None
-        Number of folds, without each of which every model is fitted once. None for 5, or for 3 of
-        more than 5000 rows; of more than 20 000 rows one half is held out, once.
+        Number of folds, without each of which every model is fitted once. None for 5; of
+        more than 5000 rows one third is held out, once.
     top_k : int, default=None
         Largest number of models with a positive weight for a row; None for all.
     dispersion : {"per_expert", "shared"}, default="per_expert"

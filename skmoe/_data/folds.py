@@ -14,17 +14,15 @@ from skmoe._numerics.typing import Array
 # Number of folds of cross_fit="auto", of a stack, and of a base.
 N_CROSS_FIT_FOLDS = 5
 
-# Number of folds of a stack of more than this number of rows: its models hardly become worse.
-MAX_ROWS_OF_STACK_WITH_MOST_FOLDS = 5_000
-N_FOLDS_OF_LARGE_STACK = 3
+# A stack of more rows than this holds out one of so many parts, once: it has enough rows for the
+# weights of the models, and each fold costs one fit of every model.
+MAX_ROWS_OF_STACK_WITH_FOLDS = 5_000
+N_PARTS_OF_LARGE_STACK = 3
 
-# Number of folds of a stack or base that is fitted to more than this number of rows: models of half
-# of them are hardly worse, and each fold costs one fit of every model.
-MAX_ROWS_WITH_MORE_FOLDS = 20_000
-N_FOLDS_OF_MANY_ROWS = 2
-
-# Number of parts of many rows of which one half is held out: the other half has parts of its own.
-N_PARTS_OF_MANY_ROWS = 4
+# Number of folds of a base that is fitted to more than this number of rows: models of half of them
+# are hardly worse.
+MAX_ROWS_OF_BASE_WITH_MORE_FOLDS = 20_000
+N_FOLDS_OF_BASE_OF_MANY_ROWS = 2
 
 
 class RowsToSplit(NamedTuple):
@@ -82,7 +80,8 @@ def feasible_folds(rows: RowsToSplit, max_folds: int, seed: int) -> Array:
 
 def n_folds_of_base(n_rows: int) -> int:
     """Number of folds of a base."""
-    return N_CROSS_FIT_FOLDS if n_rows <= MAX_ROWS_WITH_MORE_FOLDS else N_FOLDS_OF_MANY_ROWS
+    is_large = n_rows > MAX_ROWS_OF_BASE_WITH_MORE_FOLDS
+    return N_FOLDS_OF_BASE_OF_MANY_ROWS if is_large else N_CROSS_FIT_FOLDS
 
 
 def is_held_out(features: RawFeatures) -> Array:
@@ -125,22 +124,14 @@ def assign_folds_of_stack(
 ) -> RawFeatures:
     """Features with the fold of each row for models that are stacked.
 
-    Of many rows half are held out, once, which are enough for the weights of the models. The others
-    are in two folds with negative numbers.
+    Of many rows one part is held out, once. The others are in folds with negative numbers.
     """
     if cv is not None:
         return features._replace(fold=_given_number_of_folds(rows, cv, seed, "cv", "None"))
-    n_rows = rows.distinct().n_rows
-    if n_rows <= MAX_ROWS_WITH_MORE_FOLDS:
-        is_large = n_rows > MAX_ROWS_OF_STACK_WITH_MOST_FOLDS
-        n_folds = N_FOLDS_OF_LARGE_STACK if is_large else N_CROSS_FIT_FOLDS
-        fold = feasible_folds(rows, n_folds, seed)
-    else:
-        fold = feasible_folds(rows, N_PARTS_OF_MANY_ROWS, seed)
-        half = (int(fold.max()) + 1) // 2
-        fold = np.where(fold < half, 0, half - 1 - fold) if fold.any() else fold
+    is_large = rows.distinct().n_rows > MAX_ROWS_OF_STACK_WITH_FOLDS
+    fold = feasible_folds(rows, N_PARTS_OF_LARGE_STACK if is_large else N_CROSS_FIT_FOLDS, seed)
     check_several_folds("cv", fold, rows.groups, "Give more rows.")
-    return features._replace(fold=fold)
+    return features._replace(fold=-fold if is_large else fold)
 
 
 def _given_number_of_folds(

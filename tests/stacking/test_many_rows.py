@@ -1,4 +1,4 @@
-"""Stacking of many rows: fits without one half, whose densities train the gate, and to all rows."""
+"""Stacks of many rows: fits without one third, whose densities train the gate, and of all rows."""
 
 from functools import cache
 
@@ -17,8 +17,8 @@ from support.fits import fit_quietly
 from support.stacks import stack_of
 from support.tables import crossing_lines
 
-# Larger tables than this one have one half held out, in place of five folds.
-FEW = 20_000
+# Stacks of more rows hold out one third, in place of five folds; bases of more have two folds.
+FEW, FEW_FOR_BASE = 5_000, 20_000
 X, Y = crossing_lines(FEW + 5)
 CLASSES = np.where(np.median(Y) < Y, "high", "low")
 WEIGHT = np.resize([1.0, 2.0, 3.0, 1.0, 5.0], len(Y))
@@ -57,17 +57,17 @@ def fitted():
     return moe, tuple(FITS)
 
 
-def test_each_model_is_fitted_to_one_half_and_to_all_rows():
-    half, whole, quarter = fitted()[1]
-    assert abs(len(half) - len(X) / 2) <= 2
-    assert set(quarter) < set(half)  # of the learning curve
-    assert abs(len(quarter) - len(X) / 4) <= 2
+def test_each_model_is_fitted_to_two_thirds_and_to_all_rows():
+    two_thirds, whole, one_third = fitted()[1]
+    assert abs(len(two_thirds) - 2 * len(X) / 3) <= 2
+    assert set(one_third) < set(two_thirds)  # of the learning curve
+    assert abs(len(one_third) - len(X) / 3) <= 2
     assert_array_equal(whole, np.sort(X[:, 0]))
 
 
-def test_the_bound_is_that_of_the_half_that_was_held_out():
-    moe, (half, *_) = fitted()
-    seen = np.isin(X[:, 0], half)
+def test_the_bound_is_that_of_the_rows_that_were_held_out():
+    moe, (two_thirds, *_) = fitted()
+    seen = np.isin(X[:, 0], two_thirds)
     models = [clone(model).fit(X[seen], Y[seen]) for _, model in moe.estimators]
     residuals = [Y[~seen] - model.predict(X[~seen]) for model in models]
     logs = [
@@ -90,35 +90,34 @@ def test_groups_are_not_divided_and_rows_held_out_stand_for_all(labels):
 
 
 @pytest.mark.parametrize(("n_groups", "n_fits"), [(2, 2), (3, 3), (4, 3)])
-def test_few_groups_have_one_half(n_groups, n_fits):
+def test_few_groups_are_not_divided(n_groups, n_fits):
     group = np.arange(len(Y)) % n_groups
     fit_quietly(stack(RecordingRidge(), LinearRegression()), X, Y, groups=group)
     seen = np.isin(X[:, 0], FITS[0])
     assert not set(group[seen]) & set(group[~seen])
-    assert len(FITS) == n_fits  # two groups leave none for half of a half
+    assert len(FITS) == n_fits  # two groups leave none for half of the others
 
 
-def test_classifiers_are_fitted_to_one_half_and_to_all_rows():
+def test_classifiers_are_fitted_to_two_thirds_and_to_all_rows():
     estimators = RecordingBayes(), LogisticRegression()
     moe = fit_quietly(stack(*estimators, kind=GatedStackingClassifier), X, CLASSES)
-    assert [len(rows) for rows in FITS] == [pytest.approx(len(X) / 2, abs=2), len(X)]
+    assert [len(rows) for rows in FITS] == [pytest.approx(2 * len(X) / 3, abs=2), len(X)]
     assert_allclose(moe.load_.sum(), len(X))
 
 
-@pytest.mark.parametrize(("n_rows", "n_folds"), [(500, 5), (FEW, 3)])
-def test_folds_can_be_given_and_few_rows_have_more(n_rows, n_folds):
+def test_folds_can_be_given_and_few_rows_have_more():
     fit_quietly(stack(RecordingRidge(), LinearRegression(), cv=2), X, Y)
     first, second, whole = FITS
     assert_array_equal(np.sort(np.concatenate([first, second])), whole)
     FITS.clear()
-    fit_quietly(stack(RecordingRidge(), LinearRegression()), X[:n_rows], Y[:n_rows])
-    assert len(FITS) == n_folds + 1 + 1  # each fold, all rows, and half of those without a fold
+    fit_quietly(stack(RecordingRidge(), LinearRegression()), X[:FEW], Y[:FEW])
+    assert len(FITS) == 5 + 1 + 1  # each fold, all rows, and half of those without a fold
 
 
-@pytest.mark.parametrize(("n_rows", "n_folds"), [(FEW, 5), (len(X), 2)])
+@pytest.mark.parametrize(("n_rows", "n_folds"), [(FEW_FOR_BASE, 5), (FEW_FOR_BASE + 5, 2)])
 def test_a_base_has_five_folds_unless_rows_are_very_many(n_rows, n_folds):
     moe = MixtureOfExpertsRegressor(1, base=RecordingRidge(), n_init=1)
-    fit_quietly(moe, X[:n_rows], Y[:n_rows])
+    fit_quietly(moe, *crossing_lines(n_rows))
     assert len(FITS) == n_folds + 1  # each fold, and all rows
 
 

@@ -1,23 +1,20 @@
-"""Quantiles and modes of many normal mixtures at once; the component axis comes first."""
+"""Modes of many normal mixtures at once; the component axis comes first."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
 from skmoe._numerics.typing import TINY, Array
 
 SQRT_2PI = float(np.sqrt(2.0 * np.pi))
 
-# Maximum number of steps of the root search: bisection alone needs fewer for full precision.
-MAX_ROOT_STEPS = 400
-
 # Maximum number of steps of the mode search, which is slow where two modes are about to merge.
 MAX_MODE_STEPS = 500
 
-# Tolerance on the log probability in the root search, and on the relative step in the mode search.
+# Tolerance on the relative step in the mode search.
 SEARCH_TOL = 1e-13
 
 
@@ -34,36 +31,6 @@ def mean_distance(shift: Array | float, std: Array) -> Array:
     """E|Z| of a normal variable Z with mean `shift`."""
     z = shift / std
     return 2.0 * std * np.exp(-0.5 * z**2) / SQRT_2PI + shift * (2.0 * ndtr(z) - 1.0)
-
-
-def lower_quantile(weights: Array, means: Array, stds: Array, q: float) -> Array:
-    """Quantiles (r,) of level q <= 1/2 of r mixtures with components (K, r).
-
-    The log probability is solved by Newton steps within a bracket that is bisected.
-    """
-    quantiles = means + stds * ndtri(q)
-    low = np.where(weights > 0.0, quantiles, np.inf).min(axis=0)
-    high = np.where(weights > 0.0, quantiles, -np.inf).max(axis=0)
-    result = np.empty_like(low)
-    active, x = np.arange(len(result)), 0.5 * (low + high)
-    for step in range(MAX_ROOT_STEPS):
-        z = (x - means) / stds
-        probability = np.maximum((weights * ndtr(z)).sum(axis=0), TINY)
-        excess = np.log(probability / q)
-        low, high = np.where(excess < 0.0, x, low), np.where(excess < 0.0, high, x)
-        result[active] = x
-        unsolved = (np.abs(excess) > SEARCH_TOL) & (high - low > 2.0 * np.spacing(np.abs(x)))
-        if not unsolved.any():
-            break
-        density = (weights * np.exp(-0.5 * z**2) / stds).sum(axis=0) / SQRT_2PI
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            newton = x - excess * probability / density
-        # Every third step is a bisection: Newton steps alone can converge slowly from one side.
-        inside = (newton > low) & (newton < high) & (step % 3 < 2)
-        x = np.where(inside, newton, 0.5 * (low + high))
-        active, x, low, high = active[unsolved], x[unsolved], low[unsolved], high[unsolved]
-        weights, means, stds = weights[:, unsolved], means[:, unsolved], stds[:, unsolved]
-    return result
 
 
 def density_parts(

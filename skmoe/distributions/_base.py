@@ -14,6 +14,7 @@ from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _sums
 from skmoe.distributions._component_functions import Block, Component
+from skmoe.distributions._general_searches import quantiles
 from skmoe.distributions._joint import draw_outputs, joint_log_density
 
 
@@ -111,9 +112,18 @@ class RowMixtures(ABC):
 
     # --- probabilities ---
 
-    @abstractmethod
     def _logpdf(self, points: Array) -> Array:
         """Log density, or log probability of the values of discrete distributions."""
+        mass = self._log_density(points, discrete=True)
+        return np.where(mass > -np.inf, mass, self._log_density(points, discrete=False))
+
+    def _log_density(self, points: Array, discrete: bool) -> Array:
+        """Log density of the discrete components, or of the continuous ones."""
+        chosen = [part for part in self._components() if part.family.discrete == discrete]
+        if not chosen:
+            shape = np.broadcast_shapes(points.shape, (len(self), 1, self._n_outputs))
+            return np.where(np.isnan(points), np.nan, np.full(shape, -np.inf))
+        return _sums.log_weighted_sum(chosen, lambda family: family.log_pdf, points)
 
     def logpdf(self, y: ArrayLike) -> Array:
         """Log density.
@@ -345,10 +355,6 @@ class RowMixtures(ABC):
 
     # --- quantiles ---
 
-    @abstractmethod
-    def _quantiles_at(self, levels: Array) -> Array:
-        """Quantiles of every row and output, (L, n, m)."""
-
     @underflow_to_zero
     def ppf(self, q: ArrayLike) -> Array:
         """Quantiles, to 1e-10 in probability: the smallest values whose `cdf` reaches q.
@@ -382,7 +388,8 @@ class RowMixtures(ABC):
                 f"q must be a probability in (0, 1), or a list of them; got {q!r}. For 95 % use "
                 "0.95; the quantiles of 0 and 1 can be infinite."
             )
-        found = self._quantiles_at(np.atleast_1d(probs)).swapaxes(0, 1)
+        found = quantiles(self._flat_components(), np.atleast_1d(probs))
+        found = found.reshape(probs.size, len(self), self._n_outputs).swapaxes(0, 1)
         found = found[..., 0] if self._single else found
         return found[:, 0] if probs.ndim == 0 else found
 

@@ -13,11 +13,10 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions._base import RowMixtures, check_weights
 from skmoe.distributions._component_functions import Block
 from skmoe.distributions._diversity import integrated_variance, mean_score
-from skmoe.distributions._general_searches import highest_points, quantiles
+from skmoe.distributions._general_searches import highest_points
 from skmoe.distributions._joint import correlations
 from skmoe.distributions._nested import NestedComponents
 from skmoe.distributions._rows import map_rows, mixture_weights
-from skmoe.distributions._sums import log_weighted_sum
 
 
 class GeneralMixtureDistribution(RowMixtures):
@@ -144,24 +143,6 @@ class GeneralMixtureDistribution(RowMixtures):
             Minus infinity if only continuous components can take the value.
         """
         return self._at(y, lambda points: self._log_density(points, discrete=True))
-
-    def _logpdf(self, points: Array) -> Array:
-        mass = self._log_density(points, discrete=True)
-        return np.where(mass > -np.inf, mass, self._log_density(points, discrete=False))
-
-    def _log_density(self, points: Array, discrete: bool) -> Array:
-        """Log density of the discrete components, or of the continuous ones."""
-        chosen = [part for part in self._components() if part.family.discrete == discrete]
-        if not chosen:
-            shape = np.broadcast_shapes(points.shape, (len(self), 1, self._n_outputs))
-            return np.where(np.isnan(points), np.nan, np.full(shape, -np.inf))
-        return log_weighted_sum(chosen, lambda family: family.log_pdf, points)
-
-    # --- quantiles ---
-
-    def _quantiles_at(self, levels: Array) -> Array:
-        found = quantiles(self._flat_components(), levels)
-        return found.reshape(len(levels), len(self), self._n_outputs)
 
     @property
     @underflow_to_zero

@@ -189,10 +189,8 @@ def _newton(search: Search, low: Array, high: Array) -> Array:
         active, x, low, high = active[unsolved], x[unsolved], low[unsolved], high[unsolved]
         search = search.take(unsolved)
         probability, excess = probability[unsolved], excess[unsolved]
-        continuous = [part for part in search.components if not part.family.discrete]
-        density = 0.0 * x
-        if continuous:
-            density = np.exp(log_weighted_sum(continuous, lambda family: family.log_pdf, x))
+        continuous = (part for part in search.components if not part.family.discrete)
+        density = sum((w * np.exp(f.log_pdf(x, *own)) for f, w, own in continuous), 0.0 * x)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             newton = x - excess * probability / density
         inside = (newton > low) & (newton < high) & (step % 3 < 2)

@@ -10,7 +10,6 @@ from scipy.special import log_ndtr, ndtr, ndtri
 
 from skmoe._numerics.normal_mixtures import (
     density_parts,
-    lower_quantile,
     mean_distance,
     nearest_mode,
 )
@@ -20,7 +19,6 @@ from skmoe.distributions._base import RowMixtures, check_shapes, check_weights
 from skmoe.distributions._component_functions import Block, ComponentFunctions
 from skmoe.distributions._components import Components
 from skmoe.distributions._joint import JointComponents
-from skmoe.distributions._sums import log_weighted_sum
 
 
 def _draw(rng: np.random.RandomState, means: Array, stds: Array) -> Array:
@@ -171,22 +169,6 @@ class MixtureDistribution(RowMixtures):
         mean, std = (v.reshape(*self.weights.shape, -1) for v in (self.means, self.stds))
         normal = NormalComponents(self.weights.T, mean.transpose(1, 2, 0), std.transpose(1, 2, 0))
         return normal if self.correlations is None else JointComponents(normal, self.correlations)
-
-    # --- densities ---
-
-    def _logpdf(self, points: Array) -> Array:
-        return log_weighted_sum(self._components(), lambda family: family.log_pdf, points)
-
-    # --- quantiles ---
-
-    def _quantiles_at(self, levels: Array) -> Array:
-        weights, means, stds = self._flat()
-        found = []
-        for q in levels.tolist():
-            # In the upper half the distribution is mirrored, to count the smaller tail.
-            sign = 1.0 if q <= 0.5 else -1.0
-            found.append(sign * lower_quantile(weights, sign * means, stds, min(q, 1.0 - q)))
-        return np.reshape(found, (len(levels), len(self), self._n_outputs))
 
     def _flat(self) -> tuple[Array, ...]:
         """Weights and parameters with rows and outputs as one axis, each (K, n * m)."""

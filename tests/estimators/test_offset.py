@@ -319,7 +319,7 @@ def test_invalid_offsets_of_new_rows_are_refused_by_name(offset, words):
 @pytest.mark.parametrize(
     ("moe", "words"),
     [
-        (MixtureOfExpertsRegressor(2), ["link 'identity'", "Subtract it from y"]),
+        (MixtureOfExpertsRegressor(2), ["link 'identity'", "subtract it from y"]),
         (MixtureOfExpertsRegressor(2, expert="tree"), ["no log link", "Choose such a family"]),
         (MixtureOfExpertsClassifier(2), ["link 'logit'", "without offset"]),
     ],

@@ -217,7 +217,7 @@ def test_offsets_are_refused_by_name(offset, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, ["link 'identity'", "Subtract"]),
+        ({}, ["link 'identity'", "subtract"]),
         ({"family": "ordinal"}, ["link 'logit'", "without offset"]),
         ({"expert": "tree"}, ["no log link", "'tree'"]),
     ],
@@ -232,7 +232,7 @@ def test_estimators_take_one_offset_for_all_outputs():
     moe = MixtureOfExpertsRegressor(2, expert="tree", family="poisson", **SHORT)
     outputs = np.round(np.abs(np.column_stack([Y, Y])))
     words = ["(60, 2)", 'expert="linear"']
-    assert_fit_refused(moe, (X, outputs), "offset", *words, offset=np.zeros((N_ROWS, 2)))
+    assert_fit_refused(moe, (X, outputs), "expert", *words, offset=np.zeros((N_ROWS, 2)))
 
 
 @pytest.mark.parametrize("options", [{}, {"family": "poisson"}, {"expert": "tree"}])

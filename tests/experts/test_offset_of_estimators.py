@@ -207,7 +207,7 @@ def test_several_outputs_have_one_exposure():
     assert_allclose(moe.predict(X)[:, 1], 2.0 * moe.predict(X)[:, 0])
     offsets = np.column_stack([offset, offset])
     words = ["(n_samples,)", "the same for all outputs", (100, 2), 'expert="linear"']
-    assert_fit_refused(mixture("poisson"), (X, both), "offset", *words, offset=offsets)
+    assert_fit_refused(mixture("poisson"), (X, both), "expert", *words, offset=offsets)
 
 
 # --- predictions --------------------------------------------------------------------------------

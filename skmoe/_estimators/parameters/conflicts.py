@@ -5,7 +5,7 @@ The documentation prints the table. An option is named by the words that it has 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,11 +25,13 @@ AVERAGE, SELECTION = 'combine="average"', 'n_experts="auto", "aic", "bic" or "ic
 ESTIMATORS, INIT = "estimators as experts", "init as an array"
 KNOWN_EXPERTS, KNOWN_AS_BOOLEANS = "known_experts", "known_experts as booleans"
 CENSORED = "censored y"
-OFFSET, FAMILY = "an offset", 'a family other than "normal"'
+OFFSET, NO_LOG_LINK = "an offset", "experts with another link than log, or none"
+FAMILY = 'a family other than "normal"'
 SIGNS, SLOPES = "monotonic_cst", "features of some experts"
 FAMILIES, WARM_START = "a list of different families", "warm_start=True"
 FULL, NOT_NORMAL = 'covariance_type="full"', 'a family other than "normal" and "lognormal"'
 SEVERAL_STARTS = 'combine="average" or "best_converged"'
+LIST, OWN_DENSITY = "a list as family or expert", "an expert with a density of its own"
 
 # What does not go together: each of some options with the last one, and reason and remedy. The
 # first conflict is the one that is reported.
@@ -50,7 +52,7 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "no fit of estimators maximises a likelihood",
         'Use expert="linear", or choose the number by held-out rows: n_experts="auto".',
     ),
-    (NESTED, "an expert with a density of its own"): (
+    (NESTED, OWN_DENSITY): (
         "its penalties are its own, and both models are fitted without",
         'Use expert="linear".',
     ),
@@ -66,12 +68,8 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "two models with the same number of experts are compared",
         "Pass an integer, such as n_experts=2.",
     ),
-    (NESTED, BLOCKS): (
-        "each model starts from the responsibilities of the other, of all rows in memory",
-        "Pass an array, or a sample of the rows.",
-    ),
-    (TEST, BLOCKS): (
-        "targets are drawn for all rows in memory",
+    (TEST, NESTED, BLOCKS): (
+        "targets are drawn, or responsibilities computed, for all rows in memory",
         "Pass an array, or a sample of the rows.",
     ),
     (STREAM, CHECKPOINTS, SEVERAL_STARTS): (
@@ -82,13 +80,9 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "these weights are not known before the end of the stream",
         "Pass the weights of the classes as a dict.",
     ),
-    (STREAM, "experts without methods for streams"): (
+    ("experts without methods for streams", "a gate without methods for streams", STREAM): (
         "a stream averages statistics of its batches",
-        'Use expert="linear", or fit on a sample of the rows.',
-    ),
-    (STREAM, "a gate without methods for streams"): (
-        "a stream averages statistics of its batches",
-        'Use gate="softmax" or "constant".',
+        'Use expert="linear" with gate="softmax" or "constant", or fit on a sample of the rows.',
     ),
     (STREAM, BLOCKS, ESTIMATORS): (
         "estimators need all rows at once",
@@ -130,13 +124,9 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "the blocks of a RowBlocks hold it",
         "Leave it at None, and yield it with (X, y) from the factory.",
     ),
-    (SELECTION, TEST, "a list as family"): (
+    (SELECTION, TEST, LIST): (
         "a list has an entry for each of a given number of experts",
-        "Give one family for all experts, or fit several lists and compare their bic.",
-    ),
-    (SELECTION, TEST, "a list as expert"): (
-        "a list has an entry for each of a given number of experts",
-        "Give one expert for all, or fit several lists and compare their bic.",
+        "Give one value for all experts, or fit several lists and compare their bic.",
     ),
     (SELECTION, WARM_START): (
         "a warm start continues with the previous number",
@@ -154,14 +144,7 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "an average does not continue a previous fit",
         'Use warm_start=False, or combine="best".',
     ),
-    (
-        "shared_features",
-        SLOPES,
-        "dispersion_features",
-        SIGNS,
-        FAMILY,
-        "an expert with a density of its own",
-    ): (
+    ("shared_features", SLOPES, "dispersion_features", SIGNS, FAMILY, OWN_DENSITY): (
         "it has a density of its own",
         'Use expert="linear", or leave that parameter out.',
     ),
@@ -206,7 +189,7 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "it needs outputs that are independent given the expert",
         'Use covariance_type="diag".',
     ),
-    (FAMILIES, NOT_NORMAL, ESTIMATORS, "an expert with a density of its own", FULL): (
+    (FAMILIES, NOT_NORMAL, ESTIMATORS, OWN_DENSITY, FULL): (
         "the matrix is that of linear experts with normal noise, or normal logarithms",
         'Use covariance_type="diag", or expert="linear" and family="normal" or "lognormal".',
     ),
@@ -255,21 +238,13 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "it needs values, which are known of some rows only",
         "Use fit, and compare held-out log densities.",
     ),
-    (OFFSET, "experts with an identity link"): (
+    (OFFSET, NO_LOG_LINK): (
         'an offset needs experts with a log link, such as family="poisson"',
-        "Subtract it from y, or choose such a family.",
+        "Choose such a family, subtract it from y under an identity link, or fit without offset.",
     ),
-    (OFFSET, "experts with another link than log, or none"): (
-        'an offset needs experts with a log link, such as family="poisson"',
-        "Choose such a family, or fit and predict without offset.",
-    ),
-    ("an offset of each output", ESTIMATORS): (
+    (ESTIMATORS, "a base", "an offset of each output"): (
         "estimators take an offset of shape (n_samples,), the same for all outputs",
-        'Use one fit for each output, or expert="linear".',
-    ),
-    ("a base", "an offset of each output"): (
-        "it takes an offset of shape (n_samples,), the same for all outputs",
-        "Use one fit for each output, or base=None.",
+        'Use one fit for each output, or expert="linear" with base=None.',
     ),
     ("units", "predictions of Dask collections"): (
         "chunks may cut a unit",
@@ -285,26 +260,16 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
     ),
 }
 
-# Parameters that count in the table, with their values; () for all but None.
-VALUES: dict[str, tuple[str, tuple[Any, ...]]] = {
-    AVERAGE: ("combine", ("average",)),
-    SEVERAL_STARTS: ("combine", ("average", "best_converged")),
-    "n_init=1": ("n_init", (1,)),
-    WARM_START: ("warm_start", (True,)),
-    SELECTION: ("n_experts", ("auto", "aic", "bic", "icl")),
-    'alpha="ard"': ("alpha", ("ard",)),
-    'dispersion="shared"': ("dispersion", ("shared",)),
-    FULL: ("covariance_type", ("full",)),
-    'cross_fit="oob"': ("cross_fit", ("oob",)),
-    'class_weight="balanced"': ("class_weight", ("balanced",)),
-    "class_weight": ("class_weight", ()),
-    "gate_aggregate": ("gate_aggregate", ()),
-    "shared_features": ("shared_features", ()),
-    "dispersion_features": ("dispersion_features", ()),
-    "a base": ("base", ()),
-    "top_k": ("top_k", ()),
-    SIGNS: (SIGNS, ()),
-}
+# Options that are values of a parameter, besides `parameter` for any and `parameter=value`.
+OF_VALUES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+    (SEVERAL_STARTS, "combine", lambda value: value != "best"),
+    (SELECTION, "n_experts", lambda value: isinstance(value, str)),
+    ("a base", "base", lambda value: True),
+    (LIST, "family", lambda value: isinstance(value, list | tuple)),
+    (LIST, "expert", lambda value: isinstance(value, list | tuple)),
+    (SLOPES, "expert_features", is_for_each_expert),
+    (SLOPES, "shared_features", lambda value: isinstance(value, Mapping)),
+)
 
 
 class Choice(NamedTuple):
@@ -344,24 +309,17 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
     `families` are the valid families of its experts, if they are known.
     """
     chosen: dict[str, Any] = {}
-    for words, (name, values) in VALUES.items():
-        value = getattr(estimator, name, None)
-        is_plain = isinstance(value, str | int | np.bool_)
-        if value is not None and (not values or (is_plain and value in values)):
-            chosen[words] = Choice(name, value)
-    if not isinstance(getattr(estimator, "init", "auto"), str):
+    given = {name: value for name, value in vars(estimator).items() if value is not None}
+    for name, value in given.items():
+        chosen[name] = Choice(name, value)
+        if isinstance(value, str | int | np.bool_):
+            written = f'"{value}"' if isinstance(value, str) else value
+            chosen[f"{name}={written}"] = chosen[name]
+    for option, name, is_option in OF_VALUES:
+        if name in given and is_option(given[name]):
+            chosen[option] = chosen[name]
+    if not isinstance(given.get("init", "auto"), str):
         chosen[INIT] = INIT
-    for name in ("family", "expert"):
-        value = getattr(estimator, name, None)
-        if isinstance(value, list | tuple):
-            chosen[f"a list as {name}"] = Choice(name, value)
-    for name, is_of_some in (
-        ("expert_features", is_for_each_expert),
-        ("shared_features", lambda value: isinstance(value, Mapping)),
-    ):
-        value = getattr(estimator, name, None)
-        if is_of_some(value):
-            chosen[SLOPES] = Choice(name, value)
     transformer = estimator.gate.transformer if isinstance(estimator.gate, Gate) else None
     if transformer is not None:
         chosen["a transformer in the gate"] = Choice("gate.transformer", transformer)
@@ -382,7 +340,7 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
     for entry in expert if isinstance(expert, list | tuple) else [expert]:
         is_name = isinstance(entry, str)
         if isinstance(entry, Experts) or (not is_name and has_density(entry)):
-            chosen["an expert with a density of its own"] = Choice("expert", entry)
+            chosen[OWN_DENSITY] = Choice("expert", entry)
         elif not (is_name and entry in ANY_FAMILY):
             chosen[ESTIMATORS] = Choice("expert", expert)
     return chosen

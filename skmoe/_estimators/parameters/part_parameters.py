@@ -14,7 +14,7 @@ from skmoe._data.nested_estimators import (
     scores_without_weights,
 )
 from skmoe._data.sklearn_adapter import LOSSES, final_estimator, takes_weights
-from skmoe._estimators.parameters.conflicts import OFFSET, check_conflicts
+from skmoe._estimators.parameters.conflicts import NO_LOG_LINK, OFFSET, check_conflicts
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._mixture.model import Penalty
 from skmoe.experts._mean_family import MeanFamily
@@ -265,9 +265,7 @@ def check_takes_offset(parameter: str, expert: Any, density: Experts | MeanFamil
     if density is None or not density.takes_offset:
         link = "" if density is None else density.link
         has = f"the link {link!r}" if link else "no log link"
-        option = "experts with another link than log, or none"
-        option = "experts with an identity link" if link == "identity" else option
-        check_conflicts({OFFSET: "offset", option: f"{parameter}={expert!r}, which has {has}"})
+        check_conflicts({OFFSET: "offset", NO_LOG_LINK: f"{parameter}={expert!r}, which has {has}"})
 
 
 def accepts_missing(expert: Any) -> bool:

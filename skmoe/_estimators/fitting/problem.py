@@ -21,13 +21,12 @@ from skmoe._data.extra_features import (
 from skmoe._data.first_pass import first_pass
 from skmoe._data.folds import RowsToSplit
 from skmoe._data.preprocessing import Preprocessor
-from skmoe._data.row_checks import check_same_outputs, check_two_classes
 from skmoe._data.rows import Dataset, RawFeatures, Rows, select_raw_features, subset_units
 from skmoe._data.scaling import design_matrix, fit_feature_range, fit_standardization
 from skmoe._estimators.fitting.numbering import previous_to_continue
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.parameters.tasks import TrainingTarget, check_same_classes, identity_scaling
+from skmoe._estimators.parameters.tasks import TrainingTarget, identity_scaling
 from skmoe._estimators.rows.known_experts import check_known_experts, check_rows_are_possible
 from skmoe._estimators.rows.training_data import (
     MAX_INIT_ROWS,
@@ -51,8 +50,7 @@ from skmoe._estimators.rows.warm_start import (
     PreviousFit,
     cache_key,
     cached_fit,
-    check_n_features,
-    check_not_standardised,
+    check_continued,
     check_same_rows,
     check_warm_start_params,
 )
@@ -165,16 +163,7 @@ def _continue(data: TrainingData, previous: PreviousFit) -> TrainingData:
     """Data of a warm start, with the parameters of the previous fit in the place of `init`."""
     of_user = "n_known_" in data.attributes or not are_exchangeable(data.slopes)
     previous = previous_to_continue(previous, of_user)
-    before = previous.fitted.preprocessor
-    check_n_features(data.X.shape[1], before.n_features)
-    if before.target_scaling is not None:
-        y = data.rows.y
-        if has_bounds(y):
-            check_not_standardised(before.target_scaling)
-        check_same_outputs(1 if y.ndim == 1 else y.shape[1], len(before.target_scaling.center))
-    if previous.classes is not None:
-        check_two_classes(data.attributes["classes_"])
-        check_same_classes(data.attributes["classes_"], previous.classes)
+    check_continued(data, previous)
     names = previous.expert_names
     attributes = data.attributes | ({} if names is None else {"_expert_names": names})
     options = data.options._replace(previous=previous)
@@ -343,9 +332,8 @@ def _make_experts(
     if params.family is not None:
         names = params.family.estimated_options
         family = params.family.with_bounds() if has_bounds(rows.y) else params.family
-        experts: Experts = family.with_estimates(
-            params.task.estimates(init_data, names, noise_variance)
-        )
+        estimates = params.task.estimates(init_data, names, noise_variance)
+        experts: Experts = family.with_estimates(estimates)
         experts = experts.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
         n_classes = len(data.attributes.get("classes_", ()))
         if data.signs and n_classes > 2:
@@ -376,12 +364,11 @@ def _make_experts(
         out_of_bag=params.cross_fit == "oob",
         n_jobs=params.n_jobs,
     )
-    if params.mean_family is None:
-        noise_options = params.task.cross_fitted_options(init_data, noise_variance)
-        return of_noise(**options, **noise_options)
-    names = ("noise_variance", "variance_floor")
+    names, in_units = ("noise_variance", "variance_floor"), params.mean_family is None
     of_task = params.task.family_options()
-    of_task |= params.task.estimates(init_data, names, noise_variance)
+    of_task |= params.task.estimates(init_data, names, noise_variance, in_units)
+    if params.mean_family is None:
+        return of_noise(**options, **of_task)
     exposure = None if raw_features.offset is None else np.exp(raw_features.offset)
     mean_family = params.mean_family.fitted_to(rows.y, rows.weight, of_task, exposure)
     return of_family(**options, **of_task, mean_family=mean_family)

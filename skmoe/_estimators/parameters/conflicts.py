@@ -315,9 +315,9 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
         if isinstance(value, str | int | np.bool_):
             written = f'"{value}"' if isinstance(value, str) else value
             chosen[f"{name}={written}"] = chosen[name]
-    for option, name, is_option in OF_VALUES:
+    for words, name, is_option in OF_VALUES:
         if name in given and is_option(given[name]):
-            chosen[option] = chosen[name]
+            chosen[words] = chosen[name]
     if not isinstance(given.get("init", "auto"), str):
         chosen[INIT] = INIT
     transformer = estimator.gate.transformer if isinstance(estimator.gate, Gate) else None

@@ -81,8 +81,7 @@ class Regression:
         censored = has_bounds(targets)
         outputs = point_values(targets) if censored else targets
         if scaling is None:
-            center, scale = fit_standardization(outputs, weight)
-            scaling = Standardization(center, np.where(np.isfinite(scale), scale, 1.0))
+            scaling = _standardization(outputs, weight)
         standard = np.ascontiguousarray(((outputs - scaling.center) / scaling.scale).T)
         is_standard = experts is not None and experts.standardizes_target
         # Censored rows have probabilities, which do not depend on the units of y.
@@ -116,38 +115,32 @@ class Regression:
         }
 
     def estimates(
-        self, init_data: InitData, names: Sequence[str], noise_variance: Array | None
+        self,
+        init_data: InitData,
+        names: Sequence[str],
+        noise_variance: Array | None,
+        in_units: bool = False,
     ) -> dict[str, Any]:
         """Options of a family that are estimated from the data, see `Experts.estimated_options`.
 
         They are the noise variance of the standardised outputs, unless it is given, its lower
-        bound, and the mean of the outputs.
+        bound, and the mean of the outputs. Variances may be in the squared units of y.
         """
         estimates: dict[str, Any] = {}
+        unit: Array | float = 1.0
+        if in_units:
+            unit = _standardization(init_data.rows.y.T, init_data.rows.weight).scale ** 2
         if "noise_variance" in names:
-            noise = self._noise_variance(init_data, noise_variance)
+            noise = unit * self._noise_variance(init_data, noise_variance)
             estimates["noise_variance"] = tuple(noise.tolist())
         if "variance_floor" in names:
-            floor = init_data.for_outputs(variance_floor(init_data.Y))
+            floor = unit * init_data.for_outputs(variance_floor(init_data.Y))
             estimates["variance_floor"] = tuple(floor.tolist())
         if "target_mean" in names:
             _, offset = split_offset(init_data.rows.expert_design)
             mean = _mean_at_zero_offset(init_data.rows.y, offset, init_data.rows.weight)
             estimates["target_mean"] = tuple(mean.tolist())
         return estimates
-
-    def cross_fitted_options(
-        self, init_data: InitData, noise_variance: Array | None
-    ) -> dict[str, Any]:
-        """Options of `CrossFittedExperts`: variances in the squared units of y."""
-        noise = self._noise_variance(init_data, noise_variance)
-        floor = init_data.for_outputs(variance_floor(init_data.Y))
-        _, scale = fit_standardization(init_data.rows.y.T, init_data.rows.weight)
-        unit = np.where(np.isfinite(scale), scale, 1.0) ** 2
-        return self.family_options() | {
-            "noise_variance": tuple((unit * noise).tolist()),
-            "variance_floor": tuple((unit * floor).tolist()),
-        }
 
     def _noise_variance(self, init_data: InitData, known: Array | None) -> Array:
         """Scale of the prior of the noise variances, (m,); without a prior it is not needed."""
@@ -207,16 +200,14 @@ class Classification:
         return {}
 
     def estimates(
-        self, init_data: InitData, names: Sequence[str], noise_variance: Array | None
+        self,
+        init_data: InitData,
+        names: Sequence[str],
+        noise_variance: Array | None,
+        in_units: bool = False,
     ) -> dict[str, Any]:
-        """The number of classes."""
-        return {"n_classes": len(init_data.Y)}
-
-    def cross_fitted_options(
-        self, init_data: InitData, noise_variance: Array | None
-    ) -> dict[str, Any]:
-        """No options."""
-        return {}
+        """The number of classes; they have no noise."""
+        return {"n_classes": len(init_data.Y)} if "n_classes" in names else {}
 
 
 # The differences between the two estimators.
@@ -260,8 +251,14 @@ def _relative_target(y: Array, offset: Array, weight: Array) -> Array:
 
 def _standardised(values: Array, weight: Array) -> Array:
     """Rows (m, n) of weighted mean zero and variance one."""
-    center, scale = fit_standardization(values.T, weight)
-    return (values - center[:, None]) / np.where(np.isfinite(scale), scale, 1.0)[:, None]
+    center, scale = _standardization(values.T, weight)
+    return (values - center[:, None]) / scale[:, None]
+
+
+def _standardization(outputs: Array, weight: Array) -> Standardization:
+    """Means and standard deviations of outputs (n, m); those of constants have a scale of one."""
+    center, scale = fit_standardization(outputs, weight)
+    return Standardization(center, np.where(np.isfinite(scale), scale, 1.0))
 
 
 def identity_scaling(n_outputs: int) -> Standardization:
@@ -284,12 +281,3 @@ def validate_labels(y: Any, classes: Array) -> Array:
     """Class codes of new rows, (n,)."""
     check_target(y, is_classification=True)
     return class_codes(column_or_1d(y), classes)
-
-
-def check_same_classes(classes: Array, previous: Array) -> None:
-    """The classes of a warm start must be those of the previous fit."""
-    if classes.tolist() != previous.tolist():  # numbers and texts may be compared
-        raise ValueError(
-            f"warm_start=True continues a fit with classes {previous.tolist()}; y has "
-            f"{classes.tolist()}. Set warm_start=False to start again."
-        )

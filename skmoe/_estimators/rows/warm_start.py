@@ -8,6 +8,8 @@ import joblib
 import numpy as np
 from scipy import sparse
 
+from skmoe._data.censored_targets import has_bounds
+from skmoe._data.row_checks import check_same_outputs, check_two_classes
 from skmoe._data.rows import Dataset
 from skmoe._data.scaling import Standardization
 from skmoe._estimators.parameters.parameters import FitParameters
@@ -86,20 +88,9 @@ def cache_key(params: FitParameters, data: Any, target: Any) -> str | None:
     # Sparse matrices also remember which of their properties were looked up.
     features = (X.shape, X.data, X.indices, X.indptr) if sparse.issparse(X) else X
     try:
+        of_experts = params.estimators, params.cross_fit, params.mean_family
         return joblib.hash(
-            (
-                (
-                    features,
-                    target.y,
-                    rows.weight,
-                    rows.offset,
-                    rows.group,
-                    rows.unit,
-                    rows.possible,
-                ),
-                (rows.metadata, data.columns["mean"]),
-                (params.estimators, params.cross_fit, params.mean_family),
-            )
+            (*rows._replace(X=features, y=target.y), data.columns["mean"], *of_experts)
         )
     except Exception:  # experts that cannot be pickled cannot be compared
         return None
@@ -111,21 +102,24 @@ def cached_fit(previous: PreviousFit | None, key: str | None) -> CrossFitCache |
     return cache if key is not None and cache is not None and cache.key == key else None
 
 
-def check_n_features(n_features: int, previous: int) -> None:
-    """The number of features must be that of the previous fit."""
-    if n_features != previous:
+def check_continued(data: Any, previous: PreviousFit) -> None:
+    """Features and target of a warm start must be of the kind of those of the previous fit."""
+    before, y, reason = previous.fitted.preprocessor, data.rows.y, ""
+    scaling, classes = before.target_scaling, data.attributes.get("classes_")
+    if data.X.shape[1] != before.n_features:
+        reason = f"with {before.n_features} features; X has {data.X.shape[1]}"
+    elif scaling is not None:
+        # The target of a fit to censored y is in its own units.
+        if has_bounds(y) and not ((scaling.center == 0.0) & (scaling.scale == 1.0)).all():
+            reason = "to values of y, and y is censored"
+        check_same_outputs(1 if y.ndim == 1 else y.shape[1], len(scaling.center))
+    elif previous.classes is not None:
+        check_two_classes(classes)
+        if classes.tolist() != previous.classes.tolist():  # numbers and texts may be compared
+            reason = f"with classes {previous.classes.tolist()}; y has {classes.tolist()}"
+    if reason:
         raise ValueError(
-            f"warm_start=True continues a fit with {previous} features; X has {n_features}. "
-            "Set warm_start=False to start again."
-        )
-
-
-def check_not_standardised(previous: Standardization) -> None:
-    """The target of a fit to censored y is in its own units, and so must be that of the former."""
-    if not ((previous.center == 0.0) & (previous.scale == 1.0)).all():
-        raise ValueError(
-            "warm_start=True continues a fit to values of y, and y is censored. Set "
-            "warm_start=False to start again."
+            f"warm_start=True continues a fit {reason}. Set warm_start=False to start again."
         )
 
 

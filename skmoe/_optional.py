@@ -2,53 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 
-def import_pandas(caller: str) -> Any:
-    """pandas, for results as data frames; `caller` is named in the error if it is missing."""
-    return _import("pandas", caller, "frames")
-
-
-def import_pyplot(caller: str) -> Any:
-    """Matplotlib's pyplot, for displays."""
-    return _import("matplotlib.pyplot", caller, "plot")
-
-
-def import_parquet(caller: str) -> Any:
-    """The reader of Parquet files of pyarrow."""
-    return _import("pyarrow.parquet", caller, "parquet")
-
-
-def import_dask(caller: str) -> Any:
-    """Dask, for collections on a cluster."""
-    return _import("dask", caller, "dask")
-
-
-def import_skl2onnx(caller: str) -> Any:
-    """skl2onnx, for the export to ONNX."""
-    return _import("skl2onnx", caller, "onnx")
-
-
-def import_bokeh(caller: str) -> Any:
-    """Bokeh with the modules of charts and their embedding, for the report."""
-    for module in ("embed", "models", "plotting", "resources"):
-        _import(f"bokeh.{module}", caller, "report")
-    return _import("bokeh", caller, "report")
-
-
-def import_report_pyplot(caller: str) -> Any:
-    """Matplotlib's pyplot, for the pictures of the report."""
-    return _import("matplotlib.pyplot", caller, "report")
-
-
-def import_jinja2(caller: str) -> Any:
-    """Jinja2, for the page of the report."""
-    return _import("jinja2", caller, "report")
-
-
-def _import(package: str, caller: str, extra: str) -> Any:
+def _import(package: str, extra: str, caller: str) -> Any:
+    """A package of an extra; `caller` is named in the error if it is missing."""
     try:
         return import_module(package)
     except ImportError as error:
@@ -57,3 +17,19 @@ def _import(package: str, caller: str, extra: str) -> Any:
             f"{caller} needs {missing}, which is not installed. Install it: "
             f'pip install "skmoe[{extra}]", or in a copy of the repository pip install ".[{extra}]"'
         ) from error
+
+
+import_pandas = partial(_import, "pandas", "frames")
+import_pyplot = partial(_import, "matplotlib.pyplot", "plot")
+import_report_pyplot = partial(_import, "matplotlib.pyplot", "report")
+import_parquet = partial(_import, "pyarrow.parquet", "parquet")
+import_dask = partial(_import, "dask", "dask")
+import_skl2onnx = partial(_import, "skl2onnx", "onnx")
+import_jinja2 = partial(_import, "jinja2", "report")
+
+
+def import_bokeh(caller: str) -> Any:
+    """Bokeh with the modules of charts and their embedding, for the report."""
+    for module in ("embed", "models", "plotting", "resources"):
+        _import(f"bokeh.{module}", "report", caller)
+    return _import("bokeh", "report", caller)

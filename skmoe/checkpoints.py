@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import joblib
@@ -35,18 +35,12 @@ Write = Callable[[dict[str, Any]], None]
 # Fewest iterations of a segment: convergence must be detected within one.
 MIN_INTERVAL = 15
 
+# Text and digest of each parameter and argument of the fit of a checkpoint, by name: a fit that is
+# resumed must have the same.
+Origin = dict[str, tuple[str, str]]
+
 # The last bytes of a file, before the digest of all bytes before them.
-MARK = b"skmoe checkpoint 3 "
-
-# Rows of an array whose bytes are digested at once.
-DIGESTED_ROWS = 2**16
-
-
-class Origin(NamedTuple):
-    """The fit of a checkpoint: a fit that is resumed must have the same parameters and data."""
-
-    params: dict[str, tuple[str, str]]  # text and digest
-    data: dict[str, str]  # digests
+MARK = b"skmoe checkpoint 4 "
 
 
 class Checkpoint:
@@ -84,7 +78,7 @@ class Checkpoint:
         check_integer("every", every, least=1)
         self.path = path
         self.every = every
-        self._origin = Origin({}, {})
+        self._origin: Origin = {}
 
     def __repr__(self) -> str:
         return f"Checkpoint({os.fspath(self.path)!r}, every={self.every})"
@@ -393,7 +387,7 @@ def _write(path: Path, estimator: Any, attributes: dict[str, Any], origin: Origi
     """
     fitted = type(estimator)(**estimator.get_params(deep=False))
     fitted._set_fitted_attributes(attributes)
-    content, temporary = _as_pickle((fitted, *origin)), _temporary(path)
+    content, temporary = _as_pickle((fitted, origin)), _temporary(path)
     try:
         with temporary.open("xb") as file:
             file.write(content + MARK + _digest_of_bytes(content))
@@ -411,8 +405,8 @@ def _read(path: Path) -> tuple[Any, Origin]:
     reason = "is damaged, or no checkpoint of this release"
     if mark and digest == _digest_of_bytes(content):
         try:
-            fitted, *origin = joblib.load(BytesIO(content))
-            return fitted, Origin(*origin)
+            fitted, origin = joblib.load(BytesIO(content))
+            return fitted, origin
         except Exception as error:  # of any class in the pickle
             reason = f"was written by other versions, or with classes missing here ({error})"
     raise ValueError(
@@ -436,16 +430,16 @@ def _digest_of_bytes(content: bytes) -> bytes:
 
 def _origin(estimator: Any, data: Mapping[str, Any]) -> Origin:
     """Digests of parameters and data; data that are none are refused by the fit."""
-    kind, params, digests = type(estimator), {}, {}
+    kind, origin = type(estimator), {}
     fresh = kind(**clone(estimator).get_params(deep=False))  # without fits and callbacks
     try:
         _as_pickle(fresh)
-        params["estimator"] = kind.__name__, joblib.hash(kind)
+        origin["estimator"] = kind.__name__, joblib.hash(kind)
         for name, value in fresh.get_params().items():
             if name not in ("max_iter", "warm_start", "n_jobs", "verbose"):
                 # The text of a generator has its address.
                 is_generator = isinstance(value, np.random.RandomState)
-                params[name] = "a RandomState" if is_generator else repr(value), _digest(value)
+                origin[name] = "a RandomState" if is_generator else repr(value), _digest(value)
     except Exception as error:  # of any class
         raise ValueError(
             f"fit_with_checkpoints needs parameters that can be pickled: {error}. Define their "
@@ -456,10 +450,10 @@ def _origin(estimator: Any, data: Mapping[str, Any]) -> Origin:
             continue
         is_table = sparse.issparse(values) or is_frame(values) or _is_in_blocks(values)
         try:
-            digests[name] = _digest(values if is_table else np.asarray(values))
+            origin[name] = "", _digest(values if is_table else np.asarray(values))
         except (TypeError, ValueError):
-            digests[name] = "invalid"
-    return Origin(params, digests)
+            origin[name] = "", "invalid"
+    return origin
 
 
 def _digest(value: Any) -> str:
@@ -478,10 +472,8 @@ def _digest(value: Any) -> str:
         value = [
             (str(name), str(column.dtype), np.ascontiguousarray(column)) for name, column in columns
         ]
-    elif isinstance(value, np.ndarray) and value.ndim:
-        starts = range(0, len(value), DIGESTED_ROWS)
-        pieces = (np.ascontiguousarray(value[i : i + DIGESTED_ROWS]) for i in starts)
-        value = (value.shape, str(value.dtype), [joblib.hash(piece) for piece in pieces])
+    elif isinstance(value, np.ndarray):
+        value = np.ascontiguousarray(value)
     digest: str = joblib.hash(value)
     return digest
 
@@ -492,30 +484,20 @@ def _is_in_blocks(value: Any) -> bool:
 
 def _check_same_fit(path: Path, previous: Origin, current: Origin) -> None:
     """A checkpoint must be of the same estimator with the same parameters and data."""
-    params = [
-        {name: digest for name, (_, digest) in one.params.items()} for one in (previous, current)
-    ]
-    different = _different(*params)
+    pairs = {
+        name: [one.get(name, ("None", "")) for one in (previous, current)]
+        for name in sorted(previous.keys() | current)
+    }
+    different = [name for name, ((_, there), (_, here)) in pairs.items() if there != here]
     if different:
-        name = different[0]
-        there, here = (one.params.get(name, ("None", ""))[0] for one in (previous, current))
-        shown = f"{name} is {there} there, and {here} here"
-        if there == here:
-            shown = f"{name} has other values there"
+        (there, _), (here, _) = pairs[different[0]]
+        is_shown = there and here and there != here
+        shown = f"is {there} there, and {here} here" if is_shown else "has other values there"
         raise ValueError(
-            f"path must be of a fit with the same parameters; {path} differs in {different}: "
-            f"{shown}. Set the same parameters, or use another path."
+            f"path must be of a fit with the same parameters and data; {path} differs in "
+            f"{different}: {different[0]} {shown}. Give the same, use another path, or delete the "
+            "file to begin the fit again."
         )
-    different = _different(previous.data, current.data)
-    if different:
-        raise ValueError(
-            f"path must be of a fit of the same data; {path} differs in {different}. Use another "
-            "path, or delete the file to begin the fit again."
-        )
-
-
-def _different(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    return sorted(name for name in one.keys() | other if one.get(name) != other.get(name))
 
 
 # --- checks -----------------------------------------------------------------------------------

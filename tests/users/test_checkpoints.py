@@ -121,7 +121,9 @@ def test_offsets_and_units_are_resumed(tmp_path, monkeypatch):
         message = refusal(
             fit_with_checkpoints, moe, X, y, path=tmp_path / "fit", **given | {name: other}
         )
-        assert_refused(message, "path must be of a fit of the same data", f"{[name]}")
+        assert_refused(
+            message, "path must be of a fit with the same parameters and data", f"{[name]}"
+        )
 
 
 SCRIPT = """
@@ -235,7 +237,7 @@ def test_a_callback_keeps_a_fit_that_can_be_resumed(tmp_path):
     assert_same_fit(load_checkpoint(path), whole)
     # The file is of the data of the fit.
     message = refusal(fit_with_checkpoints, clone(moe), X, -Y, path=path)
-    assert_refused(message, "path must be of a fit of the same data", "['y']")
+    assert_refused(message, "path must be of a fit with the same parameters and data", "['y']")
 
 
 @needs_callbacks
@@ -278,7 +280,9 @@ def test_a_file_of_other_parameters_is_refused(case, tmp_path):
     fit(tmp_path / "fit", every=15, max_iter=2, **first)
     moe = clone(MOE).set_params(**other)
     message = refusal(fit_with_checkpoints, moe, X, Y, path=tmp_path / "fit")
-    assert_refused(message, "path must be of a fit with the same parameters", "another path", text)
+    assert_refused(
+        message, "path must be of a fit with the same parameters and data", "another path", text
+    )
 
 
 def test_equal_parameters_in_another_form_are_the_same(tmp_path):
@@ -295,7 +299,7 @@ def test_a_file_of_another_class_of_estimators_is_refused(tmp_path):
     fit(tmp_path / "fit", max_iter=2)
     moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1, tol=0.0, **FIXED)
     message = refusal(fit_with_checkpoints, moe, X, Y > 0, path=tmp_path / "fit")
-    assert_refused(message, "path must be of a fit with the same parameters", "estimator")
+    assert_refused(message, "path must be of a fit with the same parameters and data", "estimator")
 
 
 FRAME = pd.DataFrame(X, columns=["a", "b"])
@@ -334,7 +338,7 @@ def test_a_file_of_other_data_is_refused(case, tmp_path):
     fit(path, *data, max_iter=2)
     assert fit(path, *same, max_iter=3).n_iter_ == 3
     message = refusal(fit_with_checkpoints, clone(MOE), *other, path=path)
-    name = "path must be of a fit of the same data"
+    name = "path must be of a fit with the same parameters and data"
     assert_refused(message, name, f"differs in {names}", "delete the file")
 
 
@@ -346,7 +350,7 @@ def test_categories_of_other_rows_are_refused(tmp_path):
     message = refusal(
         fit_with_checkpoints, clone(MOE).set_params(**trees), other, Y, path=path, every=15
     )
-    assert_refused(message, "path must be of a fit of the same data", "['X']")
+    assert_refused(message, "path must be of a fit with the same parameters and data", "['X']")
 
 
 @pytest.mark.parametrize("change", ["X", "spread", "y", "rows"])

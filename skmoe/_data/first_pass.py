@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial, reduce
-from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,28 +55,17 @@ class FirstPassStatistics(NamedTuple):
     features: dict[Any, Moments]  # of the rows of each label; of all rows, for None
     feature_range: Array
     outputs: Moments | None
-    label_weights: dict[Any, float]  # total weight of each label
     sample: Rows  # the rows with the smallest random keys, in the order of the keys
     keys: Array  # of rows, the same for the rows of a unit
     unit_labels: Array | None = None  # of all units
     n_known: int = 0  # of the rows, or units
 
 
-class PassOptions(NamedTuple):
-    """What is drawn and computed in the first pass."""
-
-    n_sample: int
-    seed: int
-    by_label: bool  # whether rows have class weights, which depend on all blocks
-
-
 def first_pass(
     blocks: RowBlocks, checker: BlockChecker, class_weight: Any, n_sample: int, seed: int
 ) -> FirstPass:
     """Validate all blocks, and compute moments, class weights and a sample of the rows."""
-    by_label = checker.is_classification and class_weight is not None
-    options = PassOptions(n_sample, seed, by_label)
-    summarize = partial(_summarize_block, checker, options)
+    summarize = partial(_summarize_block, checker, n_sample, seed)
     merge = partial(_merge_passes, n_sample)
     n_rows: int = 0
     statistics: FirstPassStatistics | None = None
@@ -85,8 +73,9 @@ def first_pass(
         checker(0, blocks.first())  # the other blocks are compared with the first one
         row_counts = blocks.map(_n_positive_rows)
         row_offsets = np.cumsum([0, *row_counts]).tolist()
-        summarize_at_offset = partial(_summarize_at_offset, summarize, row_offsets)
-        n_rows, statistics = blocks.map_reduce(summarize_at_offset, merge)
+        n_rows, statistics = blocks.map_reduce(
+            lambda index, block: summarize(row_offsets[index], index, block), merge
+        )
     else:
         for index, block in enumerate(blocks):
             row_offset = 0 if statistics is None else statistics.n_rows
@@ -105,7 +94,7 @@ def first_pass(
         sample = sample._replace(unit=encode_units(statistics.keys)[1])
     classes, weights = None, None
     if checker.is_classification:
-        classes, weights = _classes_and_weights(blocks, class_weight, statistics.label_weights)
+        classes, weights = _classes_and_weights(blocks, class_weight, statistics.features)
     features = _weighted_features(statistics.features, weights)
     return FirstPass(
         sample,
@@ -128,14 +117,8 @@ def _n_positive_rows(index: int, block: Any) -> int:
     return len(y) if weight is None else int(np.count_nonzero(np.asarray(weight) > 0.0))
 
 
-def _summarize_at_offset(
-    summarize: Callable[..., Any], row_offsets: list[int], index: int, block: Any
-) -> Any:
-    return summarize(row_offsets[index], index, block)
-
-
 def _summarize_block(
-    checker: BlockChecker, options: PassOptions, row_offset: int, index: int, raw_block: Any
+    checker: BlockChecker, n_sample: int, seed: int, row_offset: int, index: int, raw_block: Any
 ) -> tuple[int, FirstPassStatistics | None]:
     """Number of rows in a block, and the statistics of those of positive weight.
 
@@ -146,15 +129,13 @@ def _summarize_block(
     n_rows, block = block.n_rows, block.of_positive_weight()
     if not block.n_rows:
         return n_rows, None
-    outputs, label_weights = None, {}
     if checker.is_classification:
-        label_weights = _label_weights(block)
+        features, outputs = _features_by_label(block), None
     else:
+        features = {None: compute_moments(block.X, block.weight)}
         outputs = compute_moments(point_values(block.y).reshape(len(block.y), -1), block.weight)
-    keys = np.random.Generator(np.random.PCG64(options.seed).advance(row_offset)).random(
-        block.n_rows
-    )
-    features, labels = (_features_by_label if options.by_label else _features)(block), None
+    keys = np.random.Generator(np.random.PCG64(seed).advance(row_offset)).random(block.n_rows)
+    labels = None
     if block.unit is not None:
         runs, labels = unit_runs(block.unit), np.unique(block.unit)
         keys = keys[np.unique(runs, return_index=True)[1]][runs]
@@ -163,13 +144,12 @@ def _summarize_block(
         features,
         fit_feature_range(block.X),
         outputs,
-        label_weights,
         block._replace(unit=None),
         keys,
         labels,
         block.n_known,
     )
-    return n_rows, _subsample(options.n_sample, statistics)
+    return n_rows, _subsample(n_sample, statistics)
 
 
 def _merge_passes(
@@ -187,12 +167,16 @@ def _merge_statistics(
     check_units_apart(one.unit_labels, other.unit_labels)
     if len(one.keys) == n_sample:  # larger keys cannot enter the sample
         other = _select_sample(other, np.flatnonzero(other.keys < one.keys[-1]))
+    in_both = {
+        label: _merge_moments(moments, other.features[label])
+        for label, moments in one.features.items()
+        if label in other.features
+    }
     statistics = FirstPassStatistics(
         one.n_rows + other.n_rows,
-        _merge_labels(_merge_moments, one.features, other.features),
+        one.features | other.features | in_both,
         merge_feature_ranges(one.feature_range, other.feature_range),
         merge_optional(_merge_moments, one.outputs, other.outputs),
-        _merge_labels(add, one.label_weights, other.label_weights),
         concat([one.sample, other.sample]),
         np.concatenate([one.keys, other.keys]),
         merge_optional(np.union1d, one.unit_labels, other.unit_labels),
@@ -201,26 +185,13 @@ def _merge_statistics(
     return _subsample(n_sample, statistics)
 
 
-def _features(block: Rows) -> dict[Any, Moments]:
-    return {None: compute_moments(block.X, block.weight)}
-
-
 def _features_by_label(block: Rows) -> dict[Any, Moments]:
     """Moments of the features of each label, whose rows have a class weight in common."""
     labels, codes = np.unique(block.y, return_inverse=True)
-    parts = (block.take(np.flatnonzero(codes == code)) for code in range(len(labels)))
     return {
-        label: compute_moments(part.X, part.weight)
-        for label, part in zip(labels.tolist(), parts, strict=True)
+        label: compute_moments(block.X[codes == code], block.weight[codes == code])
+        for code, label in enumerate(labels.tolist())
     }
-
-
-def _merge_labels(
-    merge: Callable[[Any, Any], Any], one: dict[Any, Any], other: dict[Any, Any]
-) -> dict[Any, Any]:
-    """Values of the labels in two sets of blocks; those of the labels in both are merged."""
-    in_both = {label: merge(one[label], other[label]) for label in one if label in other}
-    return one | other | in_both
 
 
 def _weighted_features(features: dict[Any, Moments], weights: dict[Any, float] | None) -> Moments:
@@ -255,23 +226,16 @@ def _select_sample(statistics: FirstPassStatistics, index: Array) -> FirstPassSt
     return statistics._replace(sample=sample, keys=keys)
 
 
-def _label_weights(block: Rows) -> dict[Any, float]:
-    """Total weight of each label."""
-    labels, codes = np.unique(block.y, return_inverse=True)
-    weights = np.bincount(codes, block.weight)
-    return dict(zip(labels.tolist(), weights.tolist(), strict=True))
-
-
 def _classes_and_weights(
-    blocks: RowBlocks, class_weight: Any, label_weights: dict[Any, float]
+    blocks: RowBlocks, class_weight: Any, features: dict[Any, Moments]
 ) -> tuple[Array, dict[Any, float] | None]:
     """All classes, and the class weights, if any."""
-    classes = np.unique(np.array(list(label_weights)))
+    classes = np.unique(np.array(list(features)))
     if blocks.classes is not None:
         class_codes(classes, np.unique(np.asarray(blocks.classes)))
     if class_weight is None:
         return classes, None
-    totals = np.array([label_weights[label] for label in classes.tolist()])
+    totals = np.array([features[label].weight for label in classes.tolist()])
     factors = class_weights(class_weight, classes, np.arange(len(classes)), totals) / totals
     return classes, dict(zip(classes.tolist(), factors.tolist(), strict=True))
 

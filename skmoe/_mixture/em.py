@@ -27,7 +27,6 @@ from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._mixture.initialization import InitData
 from skmoe._mixture.model import MixtureModel, Params, Penalty
 from skmoe._mixture.steps import (
-    MAX_HALVINGS,
     EMState,
     EStepStatistics,
     e_step,
@@ -37,6 +36,13 @@ from skmoe._mixture.steps import (
     project,
 )
 from skmoe._numerics.typing import TINY, Array
+
+# Step sizes tried by the line search: 1, 1/2, 1/4, ..., and finally 0, which changes only
+# parameters with a closed-form M-step.
+MAX_HALVINGS = 12
+
+# M-steps from the responsibilities of an initializer.
+N_INITIAL_M_STEPS = 5
 
 # Plain iterations of a long run before extrapolation.
 N_PLAIN_ITER = 5
@@ -426,6 +432,30 @@ def _line_search(
         if state.hessian_age > 0:  # the step may be bad because the Hessian is old
             state = evaluate_at(state.params)
     return None
+
+
+def params_from_responsibilities(
+    model: MixtureModel, rows: Dataset, resp: Array, n_steps: int = N_INITIAL_M_STEPS
+) -> Params:
+    """Parameters for given responsibilities of rows (K, n) or units (K, U).
+
+    They are found by M-steps with a line search.
+    """
+    blocks = split_into_blocks(rows)
+    ends = np.cumsum([len(block.gate_weight) for block in blocks])
+    block_resp = np.split(resp, ends[:-1], axis=1)
+    evaluate_at = partial(
+        evaluate, model, blocks, map_blocks=lambda step, blocks: map(step, blocks, block_resp)
+    )
+    gate = model.gate.init_params(len(resp), rows.gate_design.shape[1])
+    experts = model.experts.init_params(len(resp), rows.expert_design.shape[1])
+    state = evaluate_at(Params(gate, experts))
+    for _ in range(n_steps):
+        ahead = _line_search(model, evaluate_at, state, refresh_interval=1, rtol=0.0)
+        if ahead is None:
+            break
+        state = ahead
+    return state.params
 
 
 # --- acceleration and stopping ----------------------------------------------------------------

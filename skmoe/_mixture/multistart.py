@@ -28,6 +28,7 @@ from skmoe._mixture.em import (
     EMResult,
     EMStart,
     Monitor,
+    params_from_responsibilities,
     run_em_of_problem,
     without_resume_state,
 )
@@ -44,7 +45,6 @@ from skmoe._mixture.starts import (
     first_rounds,
     start_jobs,
 )
-from skmoe._mixture.steps import params_from_responsibilities
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 from skmoe.gates._averaged import AveragedGate, AverageParams

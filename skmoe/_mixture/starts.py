@@ -18,6 +18,7 @@ from skmoe._mixture.em import (
     aitken_gap,
     evaluate,
     initial_state,
+    params_from_responsibilities,
     run_em_of_problem,
 )
 from skmoe._mixture.initialization import (
@@ -37,7 +38,6 @@ from skmoe._mixture.known_experts import (
 )
 from skmoe._mixture.model import MixtureModel
 from skmoe._mixture.side_by_side import fitted_experts, params_of_starts, run_side_by_side
-from skmoe._mixture.steps import params_from_responsibilities
 from skmoe._numerics.arrowhead import are_exchangeable
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Experts

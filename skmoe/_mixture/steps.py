@@ -10,19 +10,10 @@ from collections.abc import Callable, Iterable
 from functools import partial, reduce
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.rows import Dataset
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array
-
-# Step sizes tried by the line search: 1, 1/2, 1/4, ..., and in EM finally 0, which changes only
-# parameters with a closed-form M-step.
-MAX_HALVINGS = 12
-
-# M-steps from the responsibilities of an initializer.
-N_INITIAL_M_STEPS = 5
 
 
 class EMState(NamedTuple):
@@ -120,45 +111,6 @@ def m_step(model: MixtureModel, state: EMState, step: float, fixed_experts: Any 
     if fixed_experts is None:
         fixed_experts = model.experts.m_step(of_experts, factor, state.params.experts, step)
     return Params(gate, fixed_experts)
-
-
-def params_from_responsibilities(
-    model: MixtureModel, rows: Dataset, resp: Array, n_steps: int = N_INITIAL_M_STEPS
-) -> Params:
-    """Parameters for given responsibilities of rows (K, n) or units (K, U).
-
-    They are found by M-steps with a line search.
-    """
-    n_experts = len(resp)
-    params = Params(
-        model.gate.init_params(n_experts, rows.gate_design.shape[1]),
-        model.experts.init_params(n_experts, rows.expert_design.shape[1]),
-    )
-    blocks = split_into_blocks(rows)
-    ends = np.cumsum([len(block.gate_weight) for block in blocks])
-    block_resp = np.split(resp, ends[:-1], axis=1)
-
-    def expected_log_likelihood(params: Params, with_hessian: bool) -> EStepStatistics:
-        step_on_block = partial(e_step_block, model, params, with_hessian)
-        total = reduce(add_fields, map(step_on_block, blocks, block_resp))
-        log_likelihood = total.log_likelihood - total_penalty(model, params)
-        return total._replace(log_likelihood=log_likelihood)
-
-    current = expected_log_likelihood(params, True)
-    for n_remaining in reversed(range(n_steps)):
-        factors = factorize_hessians(model, current.hessians)
-        state = EMState(params, current.log_likelihood, current.statistics, factors, params, 0)
-        trial = params
-        for attempt in range(MAX_HALVINGS):
-            refitted = attempt > 0 and model.experts.needs_all_rows
-            trial = m_step(model, state, 0.5**attempt, trial.experts if refitted else None)
-            candidate = expected_log_likelihood(trial, n_remaining > 0)
-            if candidate.log_likelihood >= current.log_likelihood:
-                break
-        else:
-            return params
-        params, current = trial, candidate
-    return params
 
 
 # --- gate and experts together ----------------------------------------------------------------

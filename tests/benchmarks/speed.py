@@ -36,10 +36,17 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
 from skmoe._mixture import em
-from skmoe._mixture.em import EMOptions, EMStart, evaluate, hessian_refresh_interval, run_em
+from skmoe._mixture.em import (
+    EMOptions,
+    EMStart,
+    evaluate,
+    hessian_refresh_interval,
+    params_from_responsibilities,
+    run_em,
+)
 from skmoe._mixture.initialization import INITIALIZERS, smoothed
 from skmoe._mixture.model import MixtureModel, Params
-from skmoe._mixture.steps import m_step, params_from_responsibilities
+from skmoe._mixture.steps import m_step
 from skmoe._numerics import multinomial
 from skmoe.experts import GeneralizedLinearExperts, LinearExperts, LogisticExperts
 from skmoe.families import FAMILIES

@@ -4,9 +4,9 @@ import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.units import make_units
-from skmoe._mixture.em import EMOptions, EMStart, run_em
+from skmoe._mixture.em import EMOptions, EMStart, params_from_responsibilities, run_em
 from skmoe._mixture.model import MixtureModel, Params
-from skmoe._mixture.steps import e_step_block, params_from_responsibilities
+from skmoe._mixture.steps import e_step_block
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
 

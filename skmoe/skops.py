@@ -21,7 +21,6 @@ from skmoe._estimators.rows.row_buffer import RowBuffer
 from skmoe._estimators.saving.serialization import VALUE_TYPES, part_types
 from skmoe._mixture.online import OnlineState
 from skmoe.experts._cross_fitted import CrossFittedExperts
-from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._estimator_params import EstimatorParams
 from skmoe.experts._generalized_linear import GeneralizedLinearStatistics
 from skmoe.experts._joint_normal import JointNormalParams
@@ -45,7 +44,7 @@ OTHER_TYPES = (
     *(JointNormalParams, NoParams, SoftmaxParams),
     *(ConstantStatistics, GeneralizedLinearStatistics, LinearStatistics, LogisticStatistics),
     *(Moments, OnlineState, RowBuffer, Rows, SoftmaxStatistics),
-    *(CrossFittedExperts, CrossFittedFamilyExperts, Encoder, ExtraFeatures, MeanFamily),
+    *(CrossFittedExperts, Encoder, ExtraFeatures, MeanFamily),
     *(InputSteps, StackedModels, WeightedImputer, WeightedPipeline, as_categories, as_floats),
 )
 

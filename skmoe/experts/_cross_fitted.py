@@ -25,6 +25,7 @@ from skmoe._data.folds import cross_fit_splits, name_of_rows
 from skmoe._data.row_checks import add_feature_note
 from skmoe._data.rows import RawFeatures, index_rows
 from skmoe._data.sklearn_adapter import (
+    check_means,
     check_prediction,
     count_parameters,
     fit_estimator,
@@ -40,9 +41,7 @@ from skmoe._data.sklearn_adapter import (
     unchecked,
     validate_for_trees,
 )
-from skmoe._numerics.probability import LOG_2PI, summed_over_experts
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions import NormalComponents
 from skmoe.distributions._nested import average_components
 from skmoe.experts._estimator_params import (
     AllRows,
@@ -51,7 +50,9 @@ from skmoe.experts._estimator_params import (
     experts_to_refit,
     rows_to_fit,
 )
-from skmoe.protocols import Block, Dispersion, Experts, SupportsDistribution, SupportsInference
+from skmoe.experts._mean_family import MeanFamily
+from skmoe.families import Normal
+from skmoe.protocols import Block, Experts, SupportsDistribution, SupportsInference
 
 # Log density of experts before their first fit, lower than that of any fit.
 UNFITTED_LOG_PROB = -1e100
@@ -60,6 +61,9 @@ UNFITTED_LOG_PROB = -1e100
 @dataclass(frozen=True)
 class CrossFittedExperts(Experts):
     """Experts that are scikit-learn estimators, see the module docstring.
+
+    Those of a regression predict the mean of y, around which it has the distribution of a family,
+    or have a density of their own.
 
     Parameters
     ----------
@@ -71,8 +75,8 @@ class CrossFittedExperts(Experts):
         For each expert, the arguments of its fit and the names of their metadata.
     classes : array or None
         Class labels, whose codes are in y; None for regression.
-    shared_dispersion, dispersion_prior, noise_variance, variance_floor
-        As of `LinearExperts`; unused for classes.
+    mean_family : MeanFamily
+        Distribution around the means of a regression, with the prior of its dispersions.
     out_of_bag : bool
         Whether out-of-bag predictions are used instead of folds.
     n_jobs : int or None
@@ -87,17 +91,27 @@ class CrossFittedExperts(Experts):
     seeds: Array
     routes: tuple[dict[str, str], ...]
     classes: Array | None = None
-    shared_dispersion: bool = False
-    dispersion_prior: float = 10.0
-    noise_variance: tuple[float, ...] = (1.0,)
-    variance_floor: tuple[float, ...] = (1e-6,)
+    mean_family: MeanFamily = MeanFamily()  # noqa: RUF009
     out_of_bag: bool = False
     n_jobs: int | None = None
 
     def init_params(self, n_experts: int, n_columns: int) -> EstimatorParams:
         """Parameters without models; all experts have the same density."""
-        variance = np.zeros((n_experts, len(self.noise_variance)))
-        return EstimatorParams((), variance)
+        return EstimatorParams((), self.mean_family.initial(n_experts))
+
+    @property
+    def takes_offset(self) -> bool:
+        """Whether means are proportional to exposures, which the family decides."""
+        return self.mean_family.takes_offset
+
+    @property
+    def support(self) -> str:
+        """That of the family."""
+        return self.mean_family.support
+
+    def in_support(self, y: Array) -> Array:
+        """Rows that are possible under the family."""
+        return self.mean_family.in_support(y)
 
     # --- densities and predictions ---
 
@@ -120,10 +134,10 @@ class CrossFittedExperts(Experts):
     ) -> Array:
         if self.classes is not None:
             return np.log(predictions[:, y, np.arange(len(y))])
-        residual = (y - predictions) ** 2 * np.exp(-log_variance)[..., None]
-        constant = log_variance.sum(axis=1) + LOG_2PI * len(y)
-        normal = -0.5 * (residual.sum(axis=1) + constant[:, None])
-        return np.where(self._has_density()[:, None], log_density, normal)
+        others, found = ~self._has_density(), log_density.copy()
+        of_family = self.mean_family.log_prob(predictions[others], log_variance[others], y)
+        found[others] = of_family.sum(axis=1)
+        return found
 
     def mean(self, params: EstimatorParams, features: RawFeatures) -> Array:
         """Mean (K, m, n) or class probabilities (K, C, n), averaged over the models."""
@@ -135,19 +149,25 @@ class CrossFittedExperts(Experts):
         return self._valid_means(k, np.mean(of_models, axis=0), features.offset)
 
     def _valid_means(self, k: int, prediction: Array, offset: Array | None) -> Array:
-        """Means (m, n) of rows from predictions of expert k. Default: these, without offset."""
-        return prediction
+        """Means (m, n) of rows from predictions of expert k, per unit of exposure."""
+        family = self.mean_family
+        if self.classes is not None or self._has_density()[k]:
+            return prediction
+        if family.link == "log":
+            check_means(k, self.estimators[k], family.family.name, prediction)
+        means = family.raise_zeros(prediction)
+        return means if offset is None else means * np.exp(offset)
 
     def components(self, params: EstimatorParams, k: int, features: RawFeatures) -> Any:
-        """Normal distribution of expert k, or its own mixture, averaged over its models."""
+        """Distribution of expert k around its mean, or its own, averaged over its models."""
         if self._has_density()[k]:
             of_models = [predict_components(model, features.X) for model in params.models[k]]
             return average_components(of_models, features.shape[0])
         return self._around(self.mean_of(params, k, features), params.log_variance[k])
 
     def _around(self, mean: Array, log_variance: Array) -> Any:
-        """Distribution around means (m, n) with the log variances (m,) of an expert."""
-        return NormalComponents.single(mean, np.sqrt(np.exp(log_variance))[:, None])
+        """Distribution around means (m, n) with the log dispersions (m, T) of an expert."""
+        return self.mean_family.components(mean, log_variance)
 
     def _own_log_density(self, params: EstimatorParams, features: RawFeatures, y: Array) -> Array:
         """Log densities (K, n) of the experts with their own density; zero for the others."""
@@ -159,7 +179,7 @@ class CrossFittedExperts(Experts):
 
     def _n_outputs(self) -> int:
         """Number of predicted values for each row."""
-        return len(self.noise_variance) if self.classes is None else len(self.classes)
+        return len(self.mean_family.start if self.classes is None else self.classes)
 
     def _has_density(self) -> Array:
         """Which experts have their own predictive density, (K,)."""
@@ -168,23 +188,26 @@ class CrossFittedExperts(Experts):
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """The noise variance of a regression."""
-        noise = Dispersion("log(noise variance)", "noise_variance_", name="noise variance")
-        return () if self.classes is not None else (noise,)
+        """The dispersions of the family of a regression."""
+        return self.mean_family.family.dispersions if self.classes is None else ()
 
     def attributes(self, params: EstimatorParams, units: Any) -> dict[str, Any]:
-        """`experts_`: the models of each expert; and `noise_variance_` of a regression."""
+        """`experts_`: the models of each expert; family and dispersions of a regression."""
         fitted: dict[str, Any] = {"experts_": [list(models) for models in params.models]}
-        if self.classes is None:
-            variance = units.target_scaling.scale**2 * np.exp(params.log_variance)
-            fitted["noise_variance_"] = variance[:, 0] if variance.shape[1] == 1 else variance
+        if self.classes is not None:
+            return fitted
+        family = self.mean_family.family
+        if family != Normal():  # which experts with a choice of families have
+            fitted["families_"] = [family] * len(params.models)
+        found = family.dispersion_values(np.moveaxis(params.log_variance, -1, 0)[..., None])
+        for dispersion, value in zip(family.dispersions, found, strict=True):
+            values = value[..., 0]
+            fitted[dispersion.attribute] = values[:, 0] if values.shape[1] == 1 else values
         return fitted
 
     def dispersion_at_bound(self, params: EstimatorParams) -> Array:
         """Experts with a variance at its lower bound."""
-        if self.classes is not None:
-            return np.zeros(len(params.log_variance), dtype=bool)
-        return np.any(params.log_variance <= np.log(self.variance_floor), axis=1)
+        return self.mean_family.at_floor(params.log_variance)
 
     def limitation(self, capability: type) -> str:
         """Why there is no predictive distribution, and why there is no inference."""
@@ -252,7 +275,8 @@ class CrossFittedExperts(Experts):
 
     def _placeholder(self) -> Array | float:
         """Predictions before the first fit: class probabilities have a finite logarithm."""
-        return float(self.classes is not None)
+        means = np.array(self.mean_family.target_mean)[:, None]
+        return self.mean_family.raise_zeros(means) if self.classes is None else 1.0
 
     def _refit(self, to_refit: list[int], statistics: AllRows) -> Fits:
         """Fit some experts on all folds but one, for each fold, and predict the held-out rows."""
@@ -327,8 +351,10 @@ class CrossFittedExperts(Experts):
         return fit_estimator(self.estimators[k], seed, X, target, weight, metadata)
 
     def _per_exposure(self, target: Array, weight: Array, offset: Array) -> tuple[Array, Array]:
-        """Target (n,) or (n, m) per unit of exposure, and its weights. Default: without offset."""
-        return target, weight
+        """Target (n,) or (n, m) per unit of exposure, and its weights."""
+        exposure = np.exp(offset)
+        scaled = weight * self.mean_family.family.rate_weight(exposure)
+        return (target.T / exposure).T, np.maximum(scaled, TINY**0.5)
 
     def drop_training_state(self, params: EstimatorParams) -> EstimatorParams:
         """Parameters without the out-of-fold predictions of the training rows."""
@@ -363,40 +389,29 @@ class CrossFittedExperts(Experts):
 
         The variance is profiled out, unless all experts share it.
         """
-        if self.classes is None and not self.shared_dispersion:
+        if not self.mean_family.shared:
             log_variance = self._log_variance(predictions, y, resp, log_variance)
         log_prob = self._log_prob(predictions, log_density, log_variance, y)
-        return (resp * log_prob).sum(axis=1) - self._penalties(log_variance)
+        penalties = np.where(self._has_density(), 0.0, self._penalties(log_variance))
+        return (resp * log_prob).sum(axis=1) - penalties
 
     def _log_variance(self, predictions: Array, y: Array, resp: Array, start: Array) -> Array:
-        """Log of the penalised variance estimates, (K, m)."""
-        n_experts, n_outputs = len(resp), len(self.noise_variance)
+        """Log dispersions of greatest penalised likelihood, (K, m, T); NaN with an own density."""
         if self.classes is not None:
-            return np.zeros((n_experts, n_outputs))
-        weight = np.where(self._has_density()[:, None], 0.0, resp)
-        squares = np.einsum("kn,kmn->km", weight, (y - predictions) ** 2)
-        mass = np.repeat(weight.sum(axis=1)[:, None], n_outputs, axis=1)
-        if self.shared_dispersion:
-            mass, squares = map(summed_over_experts, (mass, squares))
-        prior = self.dispersion_prior
-        total = np.maximum(mass + prior, TINY)
-        variance = np.maximum(squares + prior * np.array(self.noise_variance), TINY) / total
-        log_variance = np.log(np.maximum(variance, self.variance_floor))
-        return np.where(self._has_density()[:, None], np.nan, log_variance)
+            return start
+        others, found = ~self._has_density(), np.full(start.shape, np.nan)
+        of_others = predictions[others], y, resp[others], start[others]
+        found[others] = self.mean_family.maximise(*of_others)
+        return found
 
     def _penalties(self, log_variance: Array) -> Array:
-        """Negative log prior of the variances of each expert, (K,)."""
-        if self.classes is not None:
-            return np.zeros(len(log_variance))
-        # Relative to the prior variance, so that the penalty does not depend on the units of y.
-        ratio = log_variance - np.log(np.maximum(self.noise_variance, TINY))
-        terms = ratio + np.exp(-ratio)
-        return 0.5 * self.dispersion_prior * np.where(self._has_density(), 0.0, terms.sum(axis=1))
+        """Negative log prior of the dispersions of each expert, (K,)."""
+        return self.mean_family.penalties(log_variance).sum(axis=1)
 
     def penalty(self, params: EstimatorParams) -> float:
-        """Negative log prior of the variances, up to a constant."""
+        """Negative log prior of the dispersions, up to a constant."""
         penalties = self._penalties(params.log_variance)[~self._has_density()]
-        return float(penalties[: 1 if self.shared_dispersion else None].sum())
+        return float(penalties[: 1 if self.mean_family.shared else None].sum())
 
     def n_parameters(self, params: EstimatorParams) -> float:
         """Number of parameters of the models and variances; NaN if it is unknown."""
@@ -404,4 +419,4 @@ class CrossFittedExperts(Experts):
         if self.classes is not None:
             return sum(counts)
         variances = params.log_variance[~self._has_density()]
-        return sum(counts) + (variances[:1] if self.shared_dispersion else variances).size
+        return sum(counts) + (variances[:1] if self.mean_family.shared else variances).size

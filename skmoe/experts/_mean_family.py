@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from skmoe._data.scaling import Standardization
 from skmoe._numerics.linalg import bounded_newton_step
@@ -32,9 +31,6 @@ MAX_DISPERSION_HALVINGS = 25
 CHANGE_TOL = 1e-9
 RELATIVE_GAIN_TOL = 1e-12
 
-# Largest error of a log scale that is searched alone.
-LOG_SCALE_TOL = 1e-8
-
 
 @dataclass(frozen=True)
 class MeanFamily:
@@ -59,9 +55,9 @@ class MeanFamily:
     prior: float = 0.0
     prior_scale: tuple[float, ...] = (1.0,)
     target_mean: tuple[float, ...] = (1.0,)
-    start: tuple[tuple[float, ...], ...] = ((),)
-    low: tuple[tuple[float, ...], ...] = ((),)
-    high: tuple[tuple[float, ...], ...] = ((),)
+    start: tuple[tuple[float, ...], ...] = ((0.0,),)
+    low: tuple[tuple[float, ...], ...] = ((-np.inf,),)
+    high: tuple[tuple[float, ...], ...] = ((np.inf,),)
 
     # Estimators are fitted to y in its own units.
     standardizes_target = False
@@ -186,6 +182,8 @@ class MeanFamily:
         theta = start
         if not theta.shape[-1]:
             return theta
+        if self.family == Normal():
+            return self._normal_scale(mean, y, resp)
         low, high = np.array(self.low), np.array(self.high)
         value = self._value(mean, theta, y, resp)
         for _ in range(MAX_STEPS):
@@ -209,23 +207,26 @@ class MeanFamily:
                 break
         return theta
 
+    def _normal_scale(self, mean: Array, y: Array, resp: Array) -> Array:
+        """The same in closed form for the log variances of normal noise."""
+        squares = self._summed(np.einsum("kn,kmn->km", resp, np.square(y - mean)))
+        rows = self._summed(np.repeat(resp.sum(axis=1)[:, None], len(y), axis=1)) + self.prior
+        squares = squares + self.prior * np.array(self.prior_scale)
+        log_variance = np.log(np.maximum(squares, TINY) / np.maximum(rows, TINY))[..., None]
+        return np.maximum(log_variance, self.low)
+
     def best_log_scale(self, mean: Array, y: Array, weight: Array, log_dispersion: Array) -> Array:
         """Log scales of one expert with the greatest likelihood for its means (m, n), (m,).
 
         Its other log dispersions (m, T) are given, and there is no prior.
         """
-
-        def loss(log_scale: float, i: int) -> float:
-            theta = log_dispersion[[i]]
-            theta[0, 0] = log_scale
-            return -float(weight @ self.log_prob(mean[[i]], theta, y[[i]])[0])
-
-        options = {"method": "bounded", "options": {"xatol": LOG_SCALE_TOL}}
-        bounds = [(low[0], high[0]) for low, high in zip(self.low, self.high, strict=True)]
-        found = [
-            minimize_scalar(loss, args=(i,), bounds=bounds[i], **options) for i in range(len(y))
-        ]
-        return np.array([result.x for result in found])
+        low, high = (
+            tuple((own[0], *given[1:]) for own, given in zip(ends, log_dispersion, strict=True))
+            for ends in (self.low, self.high)
+        )
+        family = replace(self, prior=0.0, low=low, high=high)
+        start = log_dispersion[None]
+        return np.asarray(family.maximise(mean[None], y, weight[None], start)[0, :, 0])
 
     def _summed(self, values: Array) -> Array:
         """Sums over the experts that share the dispersions, for each expert."""

@@ -55,7 +55,6 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions import predictive_distribution
 from skmoe.distributions._nested import NestedComponents
 from skmoe.experts._cross_fitted import CrossFittedExperts
-from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._estimator_params import AllRows, EstimatorParams
 from skmoe.experts._given_values import log_probabilities, on_values
 from skmoe.protocols import Experts
@@ -158,16 +157,16 @@ class StackedModels(CrossFittedExperts):
 
     def of_all_rows(self, params: EstimatorParams, scale_change: Array) -> EstimatorParams:
         """Parameters with scales of models of all rows instead of models without each fold."""
-        log_variance = self._with_scale_change(params.log_variance, scale_change)
+        log_variance, low = params.log_variance.copy(), np.array(self.mean_family.low)
+        if self.mean_family.family.has_scale:
+            log_variance[..., 0] = np.maximum(log_variance[..., 0] + scale_change, low[:, 0])
         return params._replace(log_variance=log_variance)
 
     def penalty(self, params: EstimatorParams) -> float:
         """Negative log prior of variances and spreads, up to a constant."""
-        of_models = self._penalties(params.log_variance)[~self._has_density()]
-        n_counted = 1 if self.shared_dispersion else None
         spread = 1.0 if params.spread is None else params.spread
         of_spreads = SPREAD_PRIOR_ROWS * np.square(np.log(spread)).sum()
-        return float(of_models[:n_counted].sum() + of_spreads)
+        return super().penalty(params) + float(of_spreads)
 
     def _fit_expert(self, k: int, statistics: AllRows) -> tuple[Any, Array, Array]:
         """Model of expert k for all rows, out-of-fold predictions (m, n) and log densities (S, n).
@@ -224,7 +223,8 @@ class StackedModels(CrossFittedExperts):
         """
         features, y, resp = statistics
         change = np.zeros((len(resp), len(y)))
-        without_density = np.flatnonzero(~self._has_density() & self._has_scale())
+        has_scale = self.classes is None and self.mean_family.family.has_scale
+        without_density = np.flatnonzero(~self._has_density() & has_scale)
         splits, weight = learning_curve_splits(features), resp[0]
         if splits is None or not len(without_density):
             return change
@@ -239,7 +239,9 @@ class StackedModels(CrossFittedExperts):
             if of_fewer is None:
                 continue
             fewer, more = (
-                self._log_squared_scale(mean, y[:, test], weight[test], params.log_variance[k])
+                self.mean_family.best_log_scale(
+                    mean, y[:, test], weight[test], params.log_variance[k]
+                )
                 for mean in (of_fewer, params.oof_predictions[k][:, test])
             )
             exponent = 0.5 * (fewer - more) / np.log(of_train / of_half)
@@ -247,7 +249,7 @@ class StackedModels(CrossFittedExperts):
             shrinkage = n_held_out / (n_held_out + PRIOR_HELD_OUT_ROWS)
             exponent = shrinkage * np.clip(exponent, 0.0, MAX_ERROR_EXPONENT)
             change[k] = -2.0 * exponent * np.log(of_all / of_train)
-        if self.shared_dispersion:
+        if self.mean_family.shared:
             change[without_density] = change[without_density].mean(axis=0)
         return change
 
@@ -263,21 +265,6 @@ class StackedModels(CrossFittedExperts):
             return self._fit_fold(k, 0, statistics, train, test)[1]
         except (ValueError, np.linalg.LinAlgError):
             return None
-
-    def _has_scale(self) -> bool:
-        """Whether the distribution around a mean has a scale."""
-        return self.classes is None
-
-    def _log_squared_scale(
-        self, mean: Array, y: Array, weight: Array, log_variance: Array
-    ) -> Array:
-        """Log squared scales of greatest likelihood around given means, (m,)."""
-        squares = np.average(np.square(y - mean), axis=1, weights=weight)
-        return np.asarray(np.log(np.maximum(squares, self.variance_floor)))
-
-    def _with_scale_change(self, log_variance: Array, change: Array) -> Array:
-        """Log variances (K, m) with changes (K, m), within their bounds."""
-        return np.maximum(log_variance + change, np.log(self.variance_floor))
 
     def _fit(self, k: int, j: int, statistics: AllRows, rows: Array) -> Any:
         """Model of expert k; rows are repeated for estimators that take no weights."""
@@ -384,50 +371,6 @@ def _changed_spreads(params: EstimatorParams) -> dict[int, float]:
     """Numbers of the models whose spread is not one, and the spreads."""
     spread = [] if params.spread is None else params.spread.tolist()
     return {k: value for k, value in enumerate(spread) if value != 1.0}
-
-
-@dataclass(frozen=True)
-class StackedFamilyModels(StackedModels, CrossFittedFamilyExperts):
-    """Stacked models; those without a density of their own predict the mean of a family."""
-
-    def _valid_means(self, k: int, prediction: Array, offset: Array | None) -> Array:
-        if self._has_density()[k]:
-            return prediction
-        return super()._valid_means(k, prediction, offset)
-
-    def _log_prob(
-        self, predictions: Array, log_density: Array, log_variance: Array, y: Array
-    ) -> Array:
-        own = self._has_density()[:, None]
-        means = np.where(own[..., None], self._placeholder(), predictions)
-        of_family = super()._log_prob(means, log_density, np.nan_to_num(log_variance), y)
-        return np.where(own, log_density, of_family)
-
-    def _log_variance(self, predictions: Array, y: Array, resp: Array, start: Array) -> Array:
-        others = ~self._has_density()
-        found = np.full(start.shape, np.nan)
-        if others.any():
-            given = predictions[others], y, resp[others], start[others]
-            found[others] = self.mean_family.maximise(*given)
-        return found
-
-    def _penalties(self, log_variance: Array) -> Array:
-        return super()._penalties(np.nan_to_num(log_variance))
-
-    def _has_scale(self) -> bool:
-        return self.mean_family.family.has_scale
-
-    def _log_squared_scale(
-        self, mean: Array, y: Array, weight: Array, log_variance: Array
-    ) -> Array:
-        return self.mean_family.best_log_scale(mean, y, weight, log_variance)
-
-    def _with_scale_change(self, log_variance: Array, change: Array) -> Array:
-        changed = log_variance.copy()
-        if self._has_scale():
-            low = np.array(self.mean_family.low)[:, 0]
-            changed[..., 0] = np.maximum(changed[..., 0] + change, low)
-        return changed
 
 
 # --- the gate ---------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from skmoe._data.rows import RawFeatures
 from skmoe.experts._cross_fitted import CrossFittedExperts
+from skmoe.experts._mean_family import MeanFamily
 
 N_ROWS, N_EXPERTS = 60, 3
 FOLD = np.arange(N_ROWS) % 3
@@ -114,10 +115,15 @@ def test_refits_are_kept_where_they_do_not_lower_the_objective(cross_fit, shared
         tuple(Scripted(script) for script in scripts),
         np.zeros((N_EXPERTS, 3), dtype=int),
         ({},) * N_EXPERTS,
-        shared_dispersion=shared,
-        dispersion_prior=noise.prior,
-        noise_variance=tuple(noise.scale),
-        variance_floor=tuple(noise.floor),
+        mean_family=MeanFamily(
+            shared=shared,
+            prior=noise.prior,
+            prior_scale=tuple(noise.scale),
+            target_mean=(0.0,) * n_outputs,
+            start=((0.0,),) * n_outputs,
+            low=tuple((np.log(floor),) for floor in noise.floor),
+            high=((np.inf,),) * n_outputs,
+        ),
     )
     features = RawFeatures(np.arange(N_ROWS)[:, None] * 1.0, FOLD if cross_fit else None)
     params = experts.init_params(N_EXPERTS, 1)

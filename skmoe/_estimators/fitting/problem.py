@@ -60,6 +60,7 @@ from skmoe._mixture.initialization import InitData
 from skmoe._mixture.model import MixtureModel, Params, Penalty, responsibilities
 from skmoe._mixture.penalties import with_penalties_of
 from skmoe._numerics.arrowhead import are_exchangeable
+from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import resolve_estimators
 from skmoe.protocols import Experts
 
@@ -352,8 +353,7 @@ def _make_experts(
     if columns is not None:
         categories = [i for i, j in enumerate(columns) if j in categories]
     n_folds = 1 if raw_features.fold is None else int(raw_features.fold.max()) + 1
-    of_noise, of_family = params.estimator_experts
-    shape = params.n_experts, n_folds + of_noise.n_fits_to_all_rows
+    shape = params.n_experts, n_folds + params.estimator_experts.n_fits_to_all_rows
     options: dict[str, Any] = dict(
         estimators=resolve_estimators(
             estimators, params.task.name, params.alpha, raw_features.X, categories
@@ -364,11 +364,11 @@ def _make_experts(
         out_of_bag=params.cross_fit == "oob",
         n_jobs=params.n_jobs,
     )
-    names, in_units = ("noise_variance", "variance_floor"), params.mean_family is None
-    of_task = params.task.family_options()
-    of_task |= params.task.estimates(init_data, names, noise_variance, in_units)
-    if params.mean_family is None:
-        return of_noise(**options, **of_task)
-    exposure = None if raw_features.offset is None else np.exp(raw_features.offset)
-    mean_family = params.mean_family.fitted_to(rows.y, rows.weight, of_task, exposure)
-    return of_family(**options, **of_task, mean_family=mean_family)
+    if not params.task.is_classification:
+        names = ("noise_variance", "variance_floor")
+        of_task = params.task.family_options()
+        of_task |= params.task.estimates(init_data, names, noise_variance)
+        exposure = None if raw_features.offset is None else np.exp(raw_features.offset)
+        mean_family = params.mean_family or MeanFamily()
+        options["mean_family"] = mean_family.fitted_to(rows.y, rows.weight, of_task, exposure)
+    return params.estimator_experts(**options)

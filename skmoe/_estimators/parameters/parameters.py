@@ -34,7 +34,6 @@ from skmoe._mixture.model import Penalty
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 from skmoe.experts._cross_fitted import CrossFittedExperts
-from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.protocols import Experts, Gate
 
@@ -104,12 +103,9 @@ class FitParameters(NamedTuple):
     warm_start: bool = False
     # The parameter that `expert` was given by, for messages.
     expert_parameter: str = "expert"
-    # Of experts that are estimators: their folds, and their classes for normal noise and a family.
+    # Of experts that are estimators: their folds, and their class.
     assign_folds: FoldAssignment = assign_folds
-    estimator_experts: tuple[type[CrossFittedExperts], type[CrossFittedFamilyExperts]] = (
-        CrossFittedExperts,
-        CrossFittedFamilyExperts,
-    )
+    estimator_experts: type[CrossFittedExperts] = CrossFittedExperts
 
     @property
     def uses_estimators(self) -> bool:

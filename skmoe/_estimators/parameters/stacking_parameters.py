@@ -27,7 +27,7 @@ from skmoe._estimators.parameters.penalty_parameters import check_penalties
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._numerics.typing import Array
 from skmoe.experts._mean_family import MeanFamily
-from skmoe.experts._stacking import StackedFamilyModels, StackedModels
+from skmoe.experts._stacking import StackedModels
 from skmoe.families import Family, Normal
 from skmoe.families._ordinal import MAX_VALUES
 
@@ -68,7 +68,7 @@ def validate_stacking_parameters(
         expert_parameter="estimators",
         estimators=list(models),
         mean_family=mean_family,
-        estimator_experts=(StackedModels, StackedFamilyModels),
+        estimator_experts=StackedModels,
         alpha=default_alphas[0],
         n_init=N_SEEDS_OF_STARTS,
         cross_fit=_check_cv(stack.cv),

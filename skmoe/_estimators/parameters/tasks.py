@@ -115,26 +115,19 @@ class Regression:
         }
 
     def estimates(
-        self,
-        init_data: InitData,
-        names: Sequence[str],
-        noise_variance: Array | None,
-        in_units: bool = False,
+        self, init_data: InitData, names: Sequence[str], noise_variance: Array | None
     ) -> dict[str, Any]:
         """Options of a family that are estimated from the data, see `Experts.estimated_options`.
 
         They are the noise variance of the standardised outputs, unless it is given, its lower
-        bound, and the mean of the outputs. Variances may be in the squared units of y.
+        bound, and the mean of the outputs.
         """
         estimates: dict[str, Any] = {}
-        unit: Array | float = 1.0
-        if in_units:
-            unit = _standardization(init_data.rows.y.T, init_data.rows.weight).scale ** 2
         if "noise_variance" in names:
-            noise = unit * self._noise_variance(init_data, noise_variance)
+            noise = self._noise_variance(init_data, noise_variance)
             estimates["noise_variance"] = tuple(noise.tolist())
         if "variance_floor" in names:
-            floor = unit * init_data.for_outputs(variance_floor(init_data.Y))
+            floor = init_data.for_outputs(variance_floor(init_data.Y))
             estimates["variance_floor"] = tuple(floor.tolist())
         if "target_mean" in names:
             _, offset = split_offset(init_data.rows.expert_design)
@@ -200,11 +193,7 @@ class Classification:
         return {}
 
     def estimates(
-        self,
-        init_data: InitData,
-        names: Sequence[str],
-        noise_variance: Array | None,
-        in_units: bool = False,
+        self, init_data: InitData, names: Sequence[str], noise_variance: Array | None
     ) -> dict[str, Any]:
         """The number of classes; they have no noise."""
         return {"n_classes": len(init_data.Y)} if "n_classes" in names else {}

@@ -10,22 +10,21 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import digamma, gammaln, log_expit, polygamma
 
-from skmoe._numerics.typing import TINY, Array
+from skmoe._numerics.typing import Array
 from skmoe.distributions import NegativeBinomialComponents, PoissonComponents
-from skmoe.families._base import LOG_DISPERSION_BOUNDS, Family
+from skmoe.families._base import LOG_DISPERSION_BOUNDS
+from skmoe.families._positive import LogLink
 from skmoe.protocols import Dispersion
 
 
-class _CountFamily(Family):
+class _CountFamily(LogLink):
     """What families of counts share."""
 
-    link: ClassVar[str] = "log"
     support: ClassVar[str] = "counts, which are non-negative integers,"
     is_count: ClassVar[bool] = True
     is_continuous: ClassVar[bool] = False
     # The exponential, about 5e21, and sums of it stay finite in single precision too.
     max_predictor: ClassVar[float] = 50.0
-    max_step: ClassVar[float] = 1.0
 
     def in_support(self, y: Array) -> Array:
         """Non-negative integers."""
@@ -34,14 +33,6 @@ class _CountFamily(Family):
     def working_target(self, y: Array) -> Array:
         """The logarithm of one more."""
         return np.log1p(np.maximum(y, 0.0))
-
-    def initial_predictor(self, y: Array, weight: Array) -> float:
-        """Logarithm of the mean."""
-        return float(np.log(max(np.average(y, weights=weight), TINY)))
-
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
-        """Exponential of the linear predictor."""
-        return np.exp(predictor)
 
     def rate_weight(self, exposure: Array) -> Array:
         """The exposure: exact for Poisson, and for negative binomial with little dispersion."""

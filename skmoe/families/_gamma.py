@@ -10,9 +10,7 @@ from scipy.special import digamma, gammaln, polygamma
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import GammaComponents
-from skmoe.families._base import LOG_DISPERSION_BOUNDS
 from skmoe.families._positive import Positive
-from skmoe.protocols import Dispersion
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,6 @@ class Gamma(Positive):
     """
 
     name: ClassVar[str] = "gamma"
-    has_scale: ClassVar[bool] = True
-    is_location: ClassVar[bool] = True
-    max_predictor: ClassVar[float] = 230.0
-    dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
-    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
 
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Log density."""
@@ -58,10 +51,6 @@ class Gamma(Positive):
     def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Relative residual."""
         return y * np.exp(-predictor) - 1.0
-
-    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
-        """One."""
-        return np.ones(predictor.shape)
 
     def dispersion_derivatives(
         self, y: Array, predictor: Array, log_dispersion: Any

@@ -117,12 +117,8 @@ class LogNormal(Positive):
     """
 
     name: ClassVar[str] = "lognormal"
-    has_scale: ClassVar[bool] = True
-    is_location: ClassVar[bool] = True
     is_location_scale: ClassVar[bool] = True
-    max_predictor: ClassVar[float] = 230.0
     max_step: ClassVar[float] = np.inf
-    dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (
         (LOG_VARIANCE_BOUNDS[0], MAX_LOG_VARIANCE_OF_LOGS),
     )
@@ -142,10 +138,6 @@ class LogNormal(Positive):
     def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """The residual of the logarithm."""
         return _safe_log(y) - predictor
-
-    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
-        """One."""
-        return np.ones(predictor.shape)
 
     def dispersion_derivatives(
         self, y: Array, predictor: Array, log_dispersion: Any

@@ -1,4 +1,4 @@
-"""What families of positive values with a log link have in common."""
+"""What families with a log link, and those of positive values, have in common."""
 
 from __future__ import annotations
 
@@ -6,17 +6,35 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from skmoe._numerics.typing import Array
-from skmoe.families._base import Family
+from skmoe._numerics.typing import TINY, Array
+from skmoe.families._base import LOG_DISPERSION_BOUNDS, Family
+from skmoe.protocols import Dispersion
 
 
-class Positive(Family):
-    """Positive values, which start from the logarithm of their mean."""
+class LogLink(Family):
+    """Families whose mean is the exponential of the linear predictor."""
 
     link: ClassVar[str] = "log"
-    support: ClassVar[str] = "positive numbers"
-    max_predictor: ClassVar[float] = 200.0
     max_step: ClassVar[float] = 1.0
+
+    def initial_predictor(self, y: Array, weight: Array) -> float:
+        """Logarithm of the mean."""
+        return float(np.log(max(np.average(y, weights=weight), TINY)))
+
+    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+        """Exponential of the linear predictor."""
+        return np.exp(predictor)
+
+
+class Positive(LogLink):
+    """Positive values whose logarithm, or whose mean, is the linear predictor plus noise."""
+
+    support: ClassVar[str] = "positive numbers"
+    max_predictor: ClassVar[float] = 230.0
+    is_location: ClassVar[bool] = True
+    has_scale: ClassVar[bool] = True
+    dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
+    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
 
     def in_support(self, y: Array) -> Array:
         """Positive numbers."""
@@ -26,13 +44,9 @@ class Positive(Family):
         """The logarithm."""
         return log_of_positive(y)
 
-    def initial_predictor(self, y: Array, weight: Array) -> float:
-        """Logarithm of the mean."""
-        return float(np.log(max(np.average(y, weights=weight), np.finfo(float).tiny)))
-
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
-        """Exponential of the linear predictor."""
-        return np.exp(predictor)
+    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
+        """One."""
+        return np.ones(predictor.shape)
 
 
 def log_of_positive(y: Array) -> Array:

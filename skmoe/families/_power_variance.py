@@ -8,9 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from skmoe._numerics.typing import Array
-from skmoe.families._base import LOG_DISPERSION_BOUNDS
 from skmoe.families._positive import Positive
-from skmoe.protocols import Dispersion
 
 
 @dataclass(frozen=True)
@@ -21,9 +19,8 @@ class PowerVariance(Positive):
     of their means, so that a fit does not depend on the units of y.
     """
 
-    has_scale: ClassVar[bool] = True
-    dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
-    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
+    max_predictor: ClassVar[float] = 200.0
+    is_location: ClassVar[bool] = False
 
     # By keyword only, so that the option of a family comes first: Tweedie(1.7).
     unit: tuple[float, ...] = field(default=(1.0,), kw_only=True)

@@ -47,10 +47,8 @@ class Weibull(Positive):
     """
 
     name: ClassVar[str] = "weibull"
-    has_scale: ClassVar[bool] = True
-    is_location: ClassVar[bool] = True
+    max_predictor: ClassVar[float] = 200.0
     is_location_scale: ClassVar[bool] = True
-    dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (
         LogNormal.log_dispersion_bounds
     )
@@ -75,10 +73,6 @@ class Weibull(Positive):
         """Excess of the power over its mean of one."""
         _, power, root = self._deviation(y, predictor, log_dispersion)
         return root * (power - 1.0)
-
-    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
-        """One."""
-        return np.ones(predictor.shape)
 
     def dispersion_derivatives(
         self, y: Array, predictor: Array, log_dispersion: Any
@@ -156,8 +150,9 @@ class Exponential(Positive):
 
     name: ClassVar[str] = "exponential"
     support: ClassVar[str] = "numbers from 0 on"
-    max_predictor: ClassVar[float] = 230.0
-    is_location: ClassVar[bool] = True
+    has_scale: ClassVar[bool] = False
+    dispersions: ClassVar[tuple[Dispersion, ...]] = ()
+    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = ()
 
     def in_support(self, y: Array) -> Array:
         """Numbers from 0 on."""
@@ -171,10 +166,6 @@ class Exponential(Positive):
     def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Relative residual."""
         return y * np.exp(-predictor) - 1.0
-
-    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
-        """One."""
-        return np.ones(predictor.shape)
 
     def components(self, predictor: Array, log_dispersion: Any) -> WeibullComponents:
         """The Weibull distribution of shape one."""

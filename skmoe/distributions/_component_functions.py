@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import log_ndtr, ndtr, ndtri
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions._component_searches import (
@@ -104,6 +105,24 @@ class ComponentFunctions:
 
     def _left(self, points: Array) -> Array:
         return np.nextafter(points, -np.inf) if self.discrete else points
+
+
+def functions_of_normal(
+    score: Callable[..., Array], inverse: Callable[..., Array], **others: Any
+) -> ComponentFunctions:
+    """A family of which an increasing function of y, the score, is standard normal."""
+    return ComponentFunctions(
+        cdf=lambda y, *own: ndtr(score(y, *own)),
+        sf=lambda y, *own: ndtr(-score(y, *own)),
+        log_cdf=lambda y, *own: log_ndtr(score(y, *own)),
+        log_sf=lambda y, *own: log_ndtr(-score(y, *own)),
+        quantile=lambda q, *own: inverse(ndtri(q), *own),
+        upper_quantile=lambda q, *own: inverse(-ndtri(q), *own),
+        draw=lambda rng, *own: inverse(rng.standard_normal(own[0].shape), *own),
+        normal_score=score,
+        from_normal_score=inverse,
+        **others,
+    )
 
 
 class Block(NamedTuple):

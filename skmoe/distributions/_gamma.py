@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import betaln, gammainccinv, gammaincinv
@@ -53,10 +53,6 @@ def _crps(y: Array, mean: Array, shape: Array) -> Array:
     return score - mean / shape * np.exp(-betaln(0.5, shape))
 
 
-def _draw(rng: np.random.RandomState, mean: Array, shape: Array) -> Array:
-    return mean / shape * rng.standard_gamma(shape)
-
-
 GAMMA = ComponentFunctions(
     mean=lambda mean, shape: mean,
     variance=lambda mean, shape: np.square(mean) / shape,
@@ -69,7 +65,7 @@ GAMMA = ComponentFunctions(
     quantile=lambda q, mean, shape: mean / shape * gammaincinv(shape, q),
     upper_quantile=lambda q, mean, shape: mean / shape * gammainccinv(shape, q),
     crps=_crps,
-    draw=_draw,
+    draw=lambda rng, mean, shape: mean / shape * rng.standard_gamma(shape),
 )
 
 
@@ -104,5 +100,4 @@ class GammaComponents(_GammaFields, Components):
     array([4.5, 4.5])
     """
 
-    functions: ClassVar[ComponentFunctions] = GAMMA
-    absent: ClassVar[tuple[float, ...]] = (1.0, 1.0)
+    functions = GAMMA

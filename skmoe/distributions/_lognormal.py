@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from scipy.special import log_ndtr, ndtr, ndtri
+from scipy.special import ndtr
 
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import ComponentFunctions
+from skmoe.distributions._component_functions import functions_of_normal
 from skmoe.distributions._components import Components
 
 
@@ -43,25 +43,14 @@ def _crps(y: Array, log_mean: Array, log_std: Array) -> Array:
     return y * (2.0 * ndtr(z) - 1.0) - 2.0 * _mean(log_mean, log_std) * moment
 
 
-def _draw(rng: np.random.RandomState, log_mean: Array, log_std: Array) -> Array:
-    return np.exp(log_mean + log_std * rng.standard_normal(log_mean.shape))
-
-
-LOGNORMAL = ComponentFunctions(
+LOGNORMAL = functions_of_normal(
+    _z,
+    lambda score, log_mean, log_std: np.exp(log_mean + log_std * score),
     mean=_mean,
     variance=_variance,
     mode=lambda log_mean, log_std: np.exp(log_mean - np.square(log_std)),
     log_pdf=_log_pdf,
-    cdf=lambda y, log_mean, log_std: ndtr(_z(y, log_mean, log_std)),
-    sf=lambda y, log_mean, log_std: ndtr(-_z(y, log_mean, log_std)),
-    log_cdf=lambda y, log_mean, log_std: log_ndtr(_z(y, log_mean, log_std)),
-    log_sf=lambda y, log_mean, log_std: log_ndtr(-_z(y, log_mean, log_std)),
-    quantile=lambda q, log_mean, log_std: np.exp(log_mean + log_std * ndtri(q)),
-    upper_quantile=lambda q, log_mean, log_std: np.exp(log_mean - log_std * ndtri(q)),
     crps=_crps,
-    draw=_draw,
-    normal_score=_z,
-    from_normal_score=lambda score, log_mean, log_std: np.exp(log_mean + log_std * score),
 )
 
 
@@ -96,5 +85,4 @@ class LogNormalComponents(_LogNormalFields, Components):
     array([1., 1.])
     """
 
-    functions: ClassVar[ComponentFunctions] = LOGNORMAL
-    absent: ClassVar[tuple[float, ...]] = (0.0, 1.0)
+    functions = LOGNORMAL

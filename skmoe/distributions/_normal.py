@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import log_ndtr, ndtr, ndtri
 
 from skmoe._numerics.normal_mixtures import (
     density_parts,
@@ -16,13 +15,9 @@ from skmoe._numerics.normal_mixtures import (
 from skmoe._numerics.probability import LOG_2PI, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import RowMixtures, check_shapes, check_weights
-from skmoe.distributions._component_functions import Block, ComponentFunctions
+from skmoe.distributions._component_functions import Block, functions_of_normal
 from skmoe.distributions._components import Components
 from skmoe.distributions._joint import JointComponents
-
-
-def _draw(rng: np.random.RandomState, means: Array, stds: Array) -> Array:
-    return means + stds * rng.standard_normal(means.shape)
 
 
 def _log_pdf(y: Array, mean: Array, std: Array) -> Array:
@@ -34,21 +29,14 @@ def _crps(y: Array, mean: Array, std: Array) -> Array:
     return mean_distance(y - mean, std) - std / np.sqrt(np.pi)
 
 
-NORMAL = ComponentFunctions(
+NORMAL = functions_of_normal(
+    lambda y, mean, std: (y - mean) / std,
+    lambda score, mean, std: mean + std * score,
     mean=lambda mean, std: mean,
     variance=lambda mean, std: np.square(std),
     mode=lambda mean, std: mean,
     log_pdf=_log_pdf,
-    cdf=lambda y, mean, std: ndtr((y - mean) / std),
-    sf=lambda y, mean, std: ndtr((mean - y) / std),
-    log_cdf=lambda y, mean, std: log_ndtr((y - mean) / std),
-    log_sf=lambda y, mean, std: log_ndtr((mean - y) / std),
-    quantile=lambda q, mean, std: mean + std * ndtri(q),
-    upper_quantile=lambda q, mean, std: mean - std * ndtri(q),
     crps=_crps,
-    draw=_draw,
-    normal_score=lambda y, mean, std: (y - mean) / std,
-    from_normal_score=lambda score, mean, std: mean + std * score,
     location_scale=True,
 )
 
@@ -84,10 +72,9 @@ class NormalComponents(_NormalFields, Components):
     array([4., 4.])
     """
 
-    functions: ClassVar[ComponentFunctions] = NORMAL
-    absent: ClassVar[tuple[float, ...]] = (0.0, 1.0)
-    locations: ClassVar[tuple[str, ...]] = ("mean",)
-    scales: ClassVar[tuple[str, ...]] = ("std",)
+    functions = NORMAL
+    locations = ("mean",)
+    scales = ("std",)
 
 
 class MixtureDistribution(RowMixtures):

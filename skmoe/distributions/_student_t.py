@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import betainc, betaln, gammaln, ndtri, stdtrit
@@ -150,10 +150,6 @@ def _crps_near_one(z: Array, df: Array) -> Array:
     return total
 
 
-def _draw(rng: np.random.RandomState, mean: Array, scale: Array, df: Array) -> Array:
-    return mean + scale * rng.standard_t(df)
-
-
 STUDENT_T = ComponentFunctions(
     mean=lambda mean, scale, df: np.where(df > 1.0, mean, np.nan),
     variance=_variance,
@@ -166,7 +162,7 @@ STUDENT_T = ComponentFunctions(
     quantile=_quantile,
     upper_quantile=_upper_quantile,
     crps=crps,
-    draw=_draw,
+    draw=lambda rng, mean, scale, df: mean + scale * rng.standard_t(df),
     location_scale=True,
 )
 
@@ -205,7 +201,7 @@ class StudentTComponents(_StudentTFields, Components):
     array([2., 2.])
     """
 
-    functions: ClassVar[ComponentFunctions] = STUDENT_T
-    absent: ClassVar[tuple[float, ...]] = (0.0, 1.0, 3.0)
-    locations: ClassVar[tuple[str, ...]] = ("mean",)
-    scales: ClassVar[tuple[str, ...]] = ("scale",)
+    functions = STUDENT_T
+    absent = (("df", 3.0),)
+    locations = ("mean",)
+    scales = ("scale",)

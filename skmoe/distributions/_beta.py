@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import betainc, betaincinv, betaln, xlog1py, xlogy
@@ -117,5 +117,4 @@ class BetaComponents(_BetaFields, Components):
     array([0.25, 0.25])
     """
 
-    functions: ClassVar[ComponentFunctions] = BETA
-    absent: ClassVar[tuple[float, ...]] = (1.0, 1.0)
+    functions = BETA

@@ -23,8 +23,8 @@ class Components:
 
     # Densities, quantiles and scores, as functions of the parameters.
     functions: ClassVar[ComponentFunctions]
-    # Valid parameters for rows of which the expert has no components.
-    absent: ClassVar[tuple[float, ...]]
+    # Names and values of parameters, other than one, for rows without components of the expert.
+    absent: ClassVar[tuple[tuple[str, float], ...]] = ()
     # Parameters that move with y, and that are in its units, of families that see y standardised.
     locations: ClassVar[tuple[str, ...]] = ()
     scales: ClassVar[tuple[str, ...]] = ()
@@ -37,8 +37,9 @@ class Components:
 
     def expand(self: Any, rows: Array, n_rows: int) -> Any:
         """Components of `n_rows` rows, of which only `rows` are these; the others have weight 0."""
-        fills = zip(self, (0.0, *self.absent), strict=True)
-        return type(self)(*(expand_rows(values, rows, n_rows, fill) for values, fill in fills))
+        fills = dict.fromkeys(self._fields, 1.0) | {"weight": 0.0, **dict(self.absent)}
+        pairs = zip(self, fills.values(), strict=True)
+        return self._make(expand_rows(values, rows, n_rows, fill) for values, fill in pairs)
 
     def rescale(self: Any, center: Array, scale: Array) -> Any:
         """Components of center + scale * y, both of shape (m,), for families that see y so.

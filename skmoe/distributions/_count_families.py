@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import gammainccinv, gammaincinv, i0e, i1e
@@ -14,18 +14,6 @@ from skmoe.distributions._component_functions import Component, ComponentFunctio
 from skmoe.distributions._components import Components
 from skmoe.distributions._count_sums import half_mean_difference
 from skmoe.distributions._poisson import LARGEST
-
-
-def _gamma_quantile(q: float, mean: Array, variance: Array) -> Array:
-    """Quantile of the gamma distribution of these moments, rounded down."""
-    shape, scale = mean**2 / np.maximum(variance, 1e-300), variance / np.maximum(mean, 1e-300)
-    return np.floor(scale * gammaincinv(np.maximum(shape, 1e-300), q))
-
-
-def _gamma_upper_quantile(q: float, mean: Array, variance: Array) -> Array:
-    """Upper quantile of the gamma distribution of these moments, rounded up."""
-    shape, scale = mean**2 / np.maximum(variance, 1e-300), variance / np.maximum(mean, 1e-300)
-    return np.ceil(scale * gammainccinv(np.maximum(shape, 1e-300), q))
 
 
 def _functions_of_counts(real: Any, **others: Any) -> ComponentFunctions:
@@ -47,6 +35,16 @@ def _functions_of_counts(real: Any, **others: Any) -> ComponentFunctions:
 
         return answer
 
+    def variance(mean: Array, *dispersion: Array) -> Array:
+        return mean * (1.0 + sum(dispersion) * mean)
+
+    def gamma_quantile(of_tail: Any, q: float, mean: Array, *dispersion: Array) -> Array:
+        """That of the gamma distribution with the same moments."""
+        of_y = variance(mean, *dispersion)
+        scale = of_y / np.maximum(mean, 1e-300)
+        shape = mean**2 / np.maximum(of_y, 1e-300)
+        return scale * of_tail(np.maximum(shape, 1e-300), q)
+
     cdf = at_counts(real.cdf_real, 0.0, 1.0)
 
     def mean_distance(y: Array, mean: Array, *dispersion: Array) -> Array:
@@ -60,6 +58,10 @@ def _functions_of_counts(real: Any, **others: Any) -> ComponentFunctions:
     return ComponentFunctions(
         discrete=True,
         counts=True,
+        mean=lambda mean, *_: mean,
+        variance=variance,
+        quantile=lambda q, *own: np.floor(gamma_quantile(gammaincinv, q, *own)),
+        upper_quantile=lambda q, *own: np.ceil(gamma_quantile(gammainccinv, q, *own)),
         log_pdf=log_pmf,
         cdf=cdf,
         sf=at_counts(real.sf_real, 1.0, 0.0),
@@ -79,18 +81,10 @@ def _poisson_crps(y: Array, mean: Array) -> Array:
 
 POISSON = _functions_of_counts(
     _poisson,
-    mean=lambda mean: mean,
-    variance=lambda mean: mean,
     mode=np.floor,
-    quantile=lambda q, mean: _gamma_quantile(q, mean, mean),
-    upper_quantile=lambda q, mean: _gamma_upper_quantile(q, mean, mean),
     crps=_poisson_crps,
     mass_ratio=lambda count, mean: mean / count,
 )
-
-
-def _variance(mean: Array, dispersion: Array) -> Array:
-    return mean * (1.0 + dispersion * mean)
 
 
 def _negative_binomial_crps(y: Array, mean: Array, dispersion: Array) -> Array:
@@ -103,13 +97,7 @@ def _negative_binomial_crps(y: Array, mean: Array, dispersion: Array) -> Array:
 
 NEGATIVE_BINOMIAL = _functions_of_counts(
     _negative_binomial,
-    mean=lambda mean, dispersion: mean,
-    variance=_variance,
     mode=_negative_binomial.mode,
-    quantile=lambda q, mean, dispersion: _gamma_quantile(q, mean, _variance(mean, dispersion)),
-    upper_quantile=lambda q, mean, dispersion: _gamma_upper_quantile(
-        q, mean, _variance(mean, dispersion)
-    ),
     crps=_negative_binomial_crps,
     mass_ratio=_negative_binomial.mass_ratio,
 )
@@ -143,8 +131,7 @@ class PoissonComponents(_PoissonFields, Components):
     array([3., 3.])
     """
 
-    functions: ClassVar[ComponentFunctions] = POISSON
-    absent: ClassVar[tuple[float, ...]] = (1.0,)
+    functions = POISSON
 
 
 class _NegativeBinomialFields(NamedTuple):
@@ -180,5 +167,4 @@ class NegativeBinomialComponents(_NegativeBinomialFields, Components):
     array([12., 12.])
     """
 
-    functions: ClassVar[ComponentFunctions] = NEGATIVE_BINOMIAL
-    absent: ClassVar[tuple[float, ...]] = (1.0, 0.0)
+    functions = NEGATIVE_BINOMIAL

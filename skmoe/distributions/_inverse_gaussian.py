@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import erfcx
@@ -116,5 +116,4 @@ class InverseGaussianComponents(_InverseGaussianFields, Components):
     array([4., 4.])
     """
 
-    functions: ClassVar[ComponentFunctions] = INVERSE_GAUSSIAN
-    absent: ClassVar[tuple[float, ...]] = (1.0, 1.0)
+    functions = INVERSE_GAUSSIAN

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -66,8 +66,8 @@ class PointMassComponents(_PointMassFields, Components):
     array([5., 5.])
     """
 
-    functions: ClassVar[ComponentFunctions] = POINT_MASS
-    absent: ClassVar[tuple[float, ...]] = (0.0,)
+    functions = POINT_MASS
+    absent = (("value", 0.0),)
 
     def rescale(self, center: Array, scale: Array) -> PointMassComponents:
         """Components of the target in its own units, center + scale * y, both of shape (m,)."""

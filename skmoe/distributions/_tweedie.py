@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import gammainc, gammaincc, gammaln, logsumexp, xlogy
@@ -172,8 +172,8 @@ class PositiveTweedieComponents(_TweedieFields, Components):
     array([1.1565, 1.1565])
     """
 
-    functions: ClassVar[ComponentFunctions] = POSITIVE_TWEEDIE
-    absent: ClassVar[tuple[float, ...]] = (1.0, 1.0, 1.5)
+    functions = POSITIVE_TWEEDIE
+    absent = (("power", 1.5),)
 
 
 def tweedie_components(mean: Array, dispersion: Array, power: Array) -> NestedComponents:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -93,6 +93,6 @@ class UniformComponents(_UniformFields, Components):
     array([3., 3.])
     """
 
-    functions: ClassVar[ComponentFunctions] = UNIFORM
-    absent: ClassVar[tuple[float, ...]] = (0.0, 1.0)
-    locations: ClassVar[tuple[str, ...]] = ("low", "high")
+    functions = UNIFORM
+    absent = (("low", 0.0),)
+    locations = ("low", "high")

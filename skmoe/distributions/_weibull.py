@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import gamma, gammainc
@@ -106,5 +106,4 @@ class WeibullComponents(_WeibullFields, Components):
     array([3., 3.])
     """
 
-    functions: ClassVar[ComponentFunctions] = WEIBULL
-    absent: ClassVar[tuple[float, ...]] = (1.0, 1.0)
+    functions = WEIBULL

@@ -167,14 +167,17 @@ return [
   ...all(layout).filter(isTooNarrow),
 ].slice(0, 3).map(nameOf);
 """
-# Boxes that scroll sideways and have no bar that takes room.
+# Boxes that cut what they hold and have no bar that takes room. Chromium may leave the bar out where
+# it is only the padding behind the text that has no room.
 WITHOUT_BAR = """
+const isCut = (e) =>
+  e.scrollWidth - parseFloat(getComputedStyle(e).paddingRight) > e.clientWidth + 1;
 const heightOfBar = (e) => {
   const { borderTopWidth, borderBottomWidth } = getComputedStyle(e);
   const borders = parseFloat(borderTopWidth) + parseFloat(borderBottomWidth);
   return e.offsetHeight - e.clientHeight - borders;
 };
-const found = all("article *").filter((e) => canScroll(e) && isTooNarrow(e) && heightOfBar(e) < 4);
+const found = all("article *").filter((e) => canScroll(e) && isCut(e) && heightOfBar(e) < 4);
 return found.slice(0, 3).map(nameOf);
 """
 # Boxes of code that cut a line of so many columns.

@@ -20,7 +20,7 @@ from skmoe._data.encoding import encode, make_encoder
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._numerics.typing import Array
 
-# Models of more classes are smaller: the cost of each iteration, or component, grows with them.
+# Kernels and mixtures of more classes are smaller: their Hessians grow with the number of classes.
 MAX_CLASSES_OF_FULL_SIZE = 4
 
 # Inverse squared widths of a kernel, and penalties, that are compared; the most rows and components
@@ -52,7 +52,7 @@ class _RefittedBoosting:
         """Find the number of iterations on held-out rows, and fit as many to all rows."""
         given, fit = (self.max_iter, self.early_stopping), super().fit  # type: ignore[misc]
         try:
-            self.max_iter, self.early_stopping = self._limit(y), self._can_hold_out(y)
+            self.early_stopping = self._can_hold_out(y)
             fit(X, y, sample_weight)
             if self.early_stopping:
                 best = int(np.argmax(self.validation_score_))
@@ -61,9 +61,6 @@ class _RefittedBoosting:
         finally:
             self.max_iter, self.early_stopping = given
         return self
-
-    def _limit(self: Any, y: Any) -> int:
-        return int(self.max_iter)
 
     def _can_hold_out(self, y: Any) -> bool:
         return len(y) > 1
@@ -74,10 +71,7 @@ class RefittedBoostingRegressor(_RefittedBoosting, HistGradientBoostingRegressor
 
 
 class RefittedBoostingClassifier(_RefittedBoosting, HistGradientBoostingClassifier):
-    """Classification by `_RefittedBoosting`; of many classes with fewer iterations."""
-
-    def _limit(self, y: Any) -> int:
-        return _size_for(len(np.unique(y)), self.max_iter)
+    """Classification by `_RefittedBoosting`."""
 
     def _can_hold_out(self, y: Any) -> bool:
         """Whether each class can be in both parts."""

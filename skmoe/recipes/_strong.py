@@ -63,6 +63,9 @@ FEW_INTERACTIONS = DRAWN_COLUMNS | {"learning_rate": 0.1, "max_leaf_nodes": 3}
 # Tolerance of mixtures in stacks, whose weights matter more than the last digits of their fit.
 MODEL_TOL = 3e-3
 
+# Of the gate, whose iterations cost nothing beside the fits of the models.
+MAX_GATE_ITER = 3000
+
 
 def strong_regressor(
     *,
@@ -91,7 +94,7 @@ def strong_regressor(
     Parameters
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
-        How large models may grow. With 1000 rows a fit costs about 30, 120 or 150 times that of
+        How large models may grow. With 10 000 rows a fit costs about 15, 55 or 135 times that of
         `HistGradientBoostingRegressor`, which `tests/benchmarks/speed.py --only recipes` prints.
         "fast" has no linear experts, and boosting without experts.
     members : {"default", "installed"}, default="default"
@@ -145,6 +148,7 @@ def strong_regressor(
         _of_all_columns(models | models_of(members, "regressor")),
         family="student_t",
         gate_alpha="auto",
+        max_iter=MAX_GATE_ITER,
         random_state=random_state,
         n_jobs=n_jobs,
         verbose=verbose,
@@ -171,13 +175,12 @@ def strong_classifier(
     - a mixture of three logistic regressions.
 
     With `effort="best"` there are boosted trees of all columns as well. With more than four classes
-    models are smaller, so that the time of a fit hardly grows. See "A stack that is
-    ready to use" in the user guide.
+    the kernel and the mixture are smaller. See "A stack that is ready to use" in the user guide.
 
     Parameters
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
-        How large models may grow. With 1000 rows a fit costs about 30, 120 or 150 times that of
+        How large models may grow. With 10 000 rows a fit costs about 20, 55 or 200 times that of
         `HistGradientBoostingClassifier`, which `tests/benchmarks/speed.py --only recipes` prints.
         "fast" has no mixture of logistic regressions.
     members : {"default", "installed"}, default="default"
@@ -228,6 +231,7 @@ def strong_classifier(
     return GatedStackingClassifier(
         _of_all_columns(models | models_of(members, "classifier")),
         gate_alpha="auto",
+        max_iter=MAX_GATE_ITER,
         random_state=random_state,
         n_jobs=n_jobs,
         verbose=verbose,

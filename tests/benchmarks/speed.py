@@ -20,6 +20,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from markdown import print_table
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -526,6 +527,8 @@ def recipes(options):
 
     The memory is the most that the process has used until then, so that efforts go upwards.
     """
+    columns = ["boosting, s", "fit, s", "ratio", "memory, GB", "rows predicted per second"]
+    rows = {}
     for n, effort in product(
         (1000, 10_000) if options.quick else (1000, 10_000, 100_000), ("fast", "balanced", "best")
     ):
@@ -542,14 +545,18 @@ def recipes(options):
             moe = recipe(effort=effort, random_state=0).fit(X, target)
             fitted = time.process_time()
             moe.predict(X)
-            say(
-                recipe=f"{recipe.__name__}, {effort}, {n} rows",
-                boosting=base,
-                fit=fitted - begin - base,
-                ratio=(fitted - begin - base) / base,
-                gigabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-                predicted_rows_per_second=n / (time.process_time() - fitted),
-            )
+            cost = fitted - begin - base
+            figures = [
+                f"{base:.2f}",
+                f"{cost:.1f}",
+                f"{cost / base:.0f}",
+                f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f}",
+                f"{n / (time.process_time() - fitted):.0f}",
+            ]
+            name = f"{recipe.__name__}, {effort}, {n} rows"
+            rows[name] = figures
+            say(recipe=name, ratio=cost / base)
+    print_table("of 10 features", columns, rows)
 
 
 SECTIONS = {

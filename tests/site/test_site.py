@@ -167,7 +167,7 @@ return [
   ...all(layout).filter(isTooNarrow),
 ].slice(0, 3).map(nameOf);
 """
-# Boxes that cut what they hold and have no bar that takes room. Chromium may leave the bar out where
+# Boxes that cut what they hold and have no bar that takes room. Chromium may leave the bar out if
 # it is only the padding behind the text that has no room.
 WITHOUT_BAR = """
 const isCut = (e) =>

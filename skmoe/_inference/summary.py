@@ -203,7 +203,7 @@ def _notes(found: Findings, has_effects: bool) -> list[str]:
 def _kind_of_estimates(found: Findings) -> str:
     """Whether the estimates are penalised, and by which penalties."""
     model, attributes = found.mixture.model, found.attributes
-    named = [name for name, penalty, _, _ in _penalties(found) if penalty.any()]
+    named = [name for name, penalty, _, _ in _penalties(found) if (penalty > 0.0).any()]
     has_dispersions = any(not block.is_main for block in model.experts.blocks)
     if has_dispersions and attributes.get("dispersion_prior_", 0.0):
         named.append("dispersion_prior")

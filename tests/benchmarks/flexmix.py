@@ -16,9 +16,9 @@ degrees of freedom, so that its likelihood is slightly lower at the same maximum
 be continued is therefore judged by its own values. The last lines compare these values and the
 numbers of parameters.
 
-Usage: apt-get install r-cran-flexmix r-cran-mixtools; python tests/benchmarks/flexmix.py
-MoEClust and lcmm are installed from their sources, into a folder that R_LIBS names:
-R_LIBS=FOLDER python tests/benchmarks/flexmix.py --packages MoEClust lcmm
+Usage: apt-get install r-cran-flexmix r-cran-mixtools
+python tests/benchmarks/flexmix.py --packages flexmix mixtools
+MoEClust and lcmm are in no distribution. Install their sources into a folder that R_LIBS names.
 """
 
 import argparse
@@ -106,6 +106,17 @@ FAMILIES = {"normal": "gaussian", "poisson": "poisson", "ordinal": "binomial"}
 CONTROL = "iter.max = 5000, minprior = 0"
 
 
+def parameters(k, own, shared=(), gate=()):
+    """Parameters of skmoe: columns with slopes of each expert, with slopes of all, of the gate."""
+    return {
+        "n_experts": k,
+        "expert_features": [*own, *shared],
+        "shared_features": list(shared) or None,
+        "gate": "softmax" if gate else "constant",
+        "gate_features": list(gate) or None,
+    }
+
+
 def flexmix(table, k, y, own=(), *, shared=(), gate=(), family="normal", driver="", **options):
     """A model of flexmix with slopes of each component, of all, and of concomitant variables."""
     given = {name: options.pop(name) for name in GIVEN if name in options}
@@ -126,15 +137,8 @@ def flexmix(table, k, y, own=(), *, shared=(), gate=(), family="normal", driver=
         "several": f"{several}, init = list(step2 = list(tolerance = 1e-8)))",
         "continued": f"{one}, cluster = start)",
     }
-    ours = {
-        "n_experts": k,
-        "family": family,
-        "expert_features": [*own, *shared],
-        "shared_features": list(shared) or None,
-        "gate": "softmax" if gate else "constant",
-        "gate_features": list(gate) or None,
-    }
-    return Problem("flexmix", table, calls, y, ours | options, given)
+    ours = parameters(k, own, shared, gate) | {"family": family} | options
+    return Problem("flexmix", table, calls, y, ours, given)
 
 
 NPREG = "transform(NPreg, x2 = x^2, id2 = as.integer(id2))"
@@ -264,8 +268,8 @@ def mixtools(function, table, y, x, k=2, **options):
     """A mixture of regressions of mixtools."""
     call = f"{function}(d${y}, d${x}, k = {k})"
     calls = {"one": call, "several": best_of(call)}
-    gate = "softmax" if function == "hmeEM" else "constant"
-    return Problem("mixtools", table, calls, y, {"n_experts": k, "gate": gate} | options, {})
+    ours = parameters(k, [x], gate=[x] if function == "hmeEM" else [])
+    return Problem("mixtools", table, calls, y, ours | options, {})
 
 
 def moeclust(table, k, y, own=(), gate=(), model="VVV", **options):
@@ -279,14 +283,9 @@ def moeclust(table, k, y, own=(), gate=(), model="VVV", **options):
         "several": f"{call}, init.z = 'random', nstarts = 5)",
         "continued": f"{call}, init.z = 'list', z.list = list(start))",
     }
-    ours = {
-        "n_experts": k,
-        "expert_features": list(own),
-        "gate": "softmax" if gate else "constant",
-        "gate_features": list(gate) or None,
-        "covariance_type": "full" if isinstance(y, list) else "diag",
-    }
-    return Problem("MoEClust", table, calls, y, ours | options, {})
+    covariance = {"covariance_type": "full" if isinstance(y, list) else "diag"}
+    ours = parameters(k, own, gate=gate) | covariance | options
+    return Problem("MoEClust", table, calls, y, ours, {})
 
 
 def lcmm(table, k, y, own, *, shared=(), gate=()):
@@ -297,17 +296,10 @@ def lcmm(table, k, y, own, *, shared=(), gate=()):
     classes = f"~ {' + '.join(gate or ['1'])}"
     call += f", ng = {k}, mixture = ~ {' + '.join(own)}, classmb = {classes}"
     calls = {
-        "one": f"{{m <- {minimal}; {call}, B = random(m))}}",
-        "several": f"{{m <- {minimal}; gridsearch({call}), rep = 5, maxiter = 10, minit = m)}}",
+        "one": f"{{m <<- {minimal}; {call}, B = random(m))}}",
+        "several": f"{{m <<- {minimal}; gridsearch({call}), rep = 5, maxiter = 10, minit = m)}}",
     }
-    ours = {
-        "n_experts": k,
-        "expert_features": [*own, *shared],
-        "shared_features": list(shared) or None,
-        "gate": "softmax" if gate else "constant",
-        "gate_features": list(gate) or None,
-        "dispersion": "shared",
-    }
+    ours = parameters(k, own, shared, gate) | {"dispersion": "shared"}
     return Problem("lcmm", table, calls, y, ours, {"units": "subject"})
 
 
@@ -363,7 +355,8 @@ class Rows(NamedTuple):
 def rows_of(problem, table):
     """The rows of a problem. Binomial counts are two rows of a unit, with weights."""
     given = {name: table[column].to_numpy() for name, column in problem.given.items()}
-    names = [name for name in table if name in str(problem.options)] or list(table)
+    used = np.hstack([*problem.options["expert_features"], problem.options["gate_features"] or []])
+    names = [name for name in table if name in used] or list(table)
     X, y = table[names], table[problem.y].to_numpy(dtype=float)
     if (trials := given.pop("trials", None)) is None:
         return Rows(X, y, given, 0.0)
@@ -458,8 +451,8 @@ def comparison(ours, theirs, best):
 def main():
     """Print a table for each package."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--packages", nargs="*", default=["flexmix", "mixtools"], choices=PROBLEMS)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--packages", nargs="*", default=list(PROBLEMS), choices=PROBLEMS)
     parser.add_argument("--only", default="", help="part of the names of the models")
     arguments = parser.parse_args()
     if not shutil.which("Rscript"):
@@ -471,9 +464,9 @@ def main():
             version, *fits = compared(problem, arguments.seeds)
             results[name] = comparison(*fits)
             print(f"{package} {version}, {name}: {results[name]}", flush=True)
-        names = [f"{package}, 1 start", f"{package}, 5 starts", "skmoe"]
-        columns = ["best known", f"best of {package}", "median of skmoe"]
-        columns += [f"%, {name}" for name in names] + [f"s, {name}" for name in names]
+        strategies = ["1 start", "5 starts", "skmoe"]
+        columns = ["best", package, "skmoe"]
+        columns += [f"{name}, {unit}" for unit in "%s" for name in strategies]
         print_table(f"{package} {version}", columns, {n: r.cells for n, r in results.items()})
         print(f"\nLargest difference: {max(abs(r.difference) for r in results.values()):.3f}")
         print(f"Other numbers of parameters: {[n for n, r in results.items() if len(r.df) > 1]}")

@@ -15,9 +15,9 @@ from skmoe._data.rows import Rows
 from skmoe._data.scaling import Moments
 from skmoe._data.weighted_steps import WeightedImputer, WeightedPipeline
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
+from skmoe._estimators.fitting.partial_fit import RowBuffer
 from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
-from skmoe._estimators.rows.row_buffer import RowBuffer
 from skmoe._estimators.saving.serialization import VALUE_TYPES, part_types
 from skmoe._mixture.online import OnlineState
 from skmoe.experts._cross_fitted import CrossFittedExperts

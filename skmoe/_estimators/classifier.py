@@ -9,11 +9,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skmoe._data.rows import Rows
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.fitting.partial_fit import (
-    check_first_classes,
-    check_known_classes,
-    supports_partial_fit,
-)
+from skmoe._estimators.fitting.partial_fit import classes_of_stream, supports_partial_fit
 from skmoe._estimators.methods.classification import MixtureClassifierMixin
 
 
@@ -332,9 +328,6 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         >>> moe.predict([[0.5, 0.5], [0.5, -0.5]])
         array([ True, False])
         """
-        if hasattr(self, "classes_"):
-            classes = check_known_classes(classes, self.classes_)
-        else:
-            classes = check_first_classes(classes)
+        classes = classes_of_stream(classes, getattr(self, "classes_", None))
         rows = Rows(X, y, sample_weight, unit=units, possible=known_experts)
         return self._partial_fit(rows, classes)

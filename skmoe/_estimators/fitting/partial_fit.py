@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,10 +10,11 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import is_classifier
 
-from skmoe._data.checks import check_real, shown
+from skmoe._data.checks import shown
+from skmoe._data.distinct_rows import unique_weighted_rows
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.row_checks import check_two_classes
-from skmoe._data.rows import Dataset, Rows, split_into_blocks
+from skmoe._data.rows import Dataset, Rows, concat, split_into_blocks
 from skmoe._data.scaling import (
     Moments,
     column_means,
@@ -36,7 +38,6 @@ from skmoe._estimators.parameters.conflicts import (
 from skmoe._estimators.parameters.parameters import FitParameters, check_init
 from skmoe._estimators.parameters.part_parameters import family_of
 from skmoe._estimators.rows.known_experts import check_known_experts
-from skmoe._estimators.rows.row_buffer import RowBuffer, merge_rows
 from skmoe._estimators.rows.training_data import (
     FitOptions,
     TrainingData,
@@ -64,6 +65,10 @@ from skmoe.protocols import SupportsReordering, SupportsStreaming, missing_metho
 INIT_MAX_ITER = 30
 SEARCH_MAX_ITER = 60
 
+# The rows of the first batches are buffered up to this total weight or number of distinct rows, and
+# the mixture is re-initialised on them whenever their weight has doubled.
+N_BUFFERED_ROWS = 4000
+
 # A re-initialisation is accepted if it increases the log-likelihood of the buffered rows by this
 # amount.
 MIN_REINITIALIZATION_GAIN = 10.0
@@ -79,6 +84,45 @@ FIRST_BATCH_ATTRIBUTES = (
 )
 
 
+class RowBuffer(NamedTuple):
+    """Distinct rows of one or several batches, whose weights include those of the classes."""
+
+    rows: Rows
+    weight_at_init: float = 0.0  # total weight at the last initialisation
+
+    @property
+    def total_weight(self) -> float:
+        """The number of rows that the weights stand for."""
+        return float(self.rows.weight.sum())
+
+    def after_init(self) -> RowBuffer:
+        """The buffer after an initialisation on its rows."""
+        return self._replace(weight_at_init=self.total_weight)
+
+    def append(self, batch: Rows) -> RowBuffer:
+        """The buffer with the rows of another batch."""
+        return self._replace(rows=_merge_rows(concat([self.rows, batch])))
+
+    @property
+    def has_doubled(self) -> bool:
+        """Whether the rows are twice those of the last initialisation, or as many as are kept."""
+        return self.total_weight >= min(2.0 * self.weight_at_init, N_BUFFERED_ROWS)
+
+    def is_full(self, half_life: float) -> bool:
+        """Whether no more rows are needed, or kept, for initialisations."""
+        enough = self.total_weight >= min(N_BUFFERED_ROWS, half_life)
+        return enough or self.rows.n_rows >= N_BUFFERED_ROWS
+
+
+def _merge_rows(rows: Rows) -> Rows:
+    """Each distinct row once, with its total weight."""
+    keys = [
+        values for values in (rows.y, rows.offset, rows.unit, rows.possible) if values is not None
+    ]
+    index, weight = unique_weighted_rows(rows.X, np.column_stack(keys), rows.weight)
+    return rows.take(index)._replace(weight=weight)
+
+
 class StreamFit(NamedTuple):
     """Result of online EM after a batch."""
 
@@ -86,6 +130,7 @@ class StreamFit(NamedTuple):
     preprocessor: Preprocessor
     state: OnlineState
     rows: Dataset  # of the last batch
+    row_buffer: RowBuffer | None = None
 
     @property
     def fitted(self) -> FittedMixture:
@@ -124,7 +169,6 @@ class StreamingMixin:
 
     @underflow_to_zero
     def _partial_fit(self: Any, given: Rows, classes: Array | None = None) -> Any:
-        row_buffer: RowBuffer | None
         self._check_is_whole("partial_fit")
         half_life = _half_life(self.half_life)
         params = self._validate_parameters()
@@ -132,9 +176,8 @@ class StreamingMixin:
         check_conflicts(chosen | _without_streams("a gate", params.gate, params.gate))
         training_state = getattr(self, "_training_state", None)
         if training_state is None:
-            result, row_buffer = _first_batch(self, params, given, classes)
+            result = _first_batch(self, params, given, classes)
             searches = tuple(penalty.search for penalty in params.penalties)
-            training_state = TrainingState(penalty_searches=searches)
         else:
             _check_continued(self._fitted.model)
             if self.n_experts != self.n_experts_:
@@ -147,24 +190,22 @@ class StreamingMixin:
                 self._fitted, training_state, batch
             )
             result = _next_batch(self, state, batch, half_life)
-            row_buffer = training_state.row_buffer
-            if row_buffer is not None:
-                row_buffer = row_buffer.append(batch)
-                result, row_buffer = _reinitialize(self, params, result, row_buffer, batch)
-        if row_buffer is not None and row_buffer.is_full(half_life):
-            row_buffer = None
-        training_state = TrainingState(
-            online_state=result.state,
-            row_buffer=row_buffer,
-            penalty_searches=training_state.penalty_searches,
-        )
-        self._set_fitted_attributes(_attributes(result, training_state))
+            if training_state.row_buffer is not None:
+                row_buffer = training_state.row_buffer.append(batch)
+                result = _reinitialize(self, params, result, row_buffer, batch)
+            searches = training_state.penalty_searches
+        if result.row_buffer is not None and result.row_buffer.is_full(half_life):
+            result = result._replace(row_buffer=None)
+        self._set_fitted_attributes(_attributes(result, searches))
         return self
 
 
-def _attributes(result: StreamFit, training_state: TrainingState) -> dict[str, Any]:
+def _attributes(result: StreamFit, searches: tuple[str, ...]) -> dict[str, Any]:
     """Fitted attributes after a batch."""
     state = result.state
+    training_state = TrainingState(
+        online_state=state, row_buffer=result.row_buffer, penalty_searches=searches
+    )
     usage = expert_usage(state.model, state.averaged_params, split_into_blocks(result.rows))
     lower_bound = state.lower_bound - result.preprocessor.log_jacobian
     return (
@@ -189,16 +230,13 @@ def _half_life(value: Any) -> float:
     """Number of rows after which the weight of previous rows is halved; None is infinity."""
     if value is None:
         return np.inf
-    try:
-        half_life = check_real("half_life", value)
-    except ValueError:
-        half_life = 0.0
-    if half_life == 0.0:
+    is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    if not is_number or not 0.0 < value <= np.finfo(float).max:
         raise ValueError(
             f"half_life must be None or a positive number of rows; got {shown(value)}. Pass a "
             "number of rows such as half_life=1000, or None to keep all."
         )
-    return half_life
+    return float(value)
 
 
 def _check_continued(model: MixtureModel) -> None:
@@ -213,8 +251,15 @@ def _check_continued(model: MixtureModel) -> None:
             )
 
 
-def check_first_classes(classes: Any) -> Array:
+def classes_of_stream(classes: Any, fitted: Array | None) -> Array:
     """Sorted classes from the first call of `partial_fit`, which must give them."""
+    if fitted is not None:
+        if classes is not None and not np.array_equal(np.unique(np.asarray(classes)), fitted):
+            raise ValueError(
+                f"classes must be those of the first call to partial_fit, {fitted.tolist()}; got "
+                f"{np.asarray(classes).tolist()}. Leave classes out, or start again with a clone."
+            )
+        return fitted
     if classes is None:
         raise ValueError(
             "classes must be passed on the first call to partial_fit: batches need not hold all "
@@ -225,25 +270,12 @@ def check_first_classes(classes: Any) -> Array:
     return classes
 
 
-def check_known_classes(classes: Any, fitted: Array) -> Array:
-    """The classes of a later call must be those of the first one, or None."""
-    if classes is not None and not np.array_equal(np.unique(np.asarray(classes)), fitted):
-        raise ValueError(
-            f"classes must be those of the first call to partial_fit, {fitted.tolist()}; got "
-            f"{np.asarray(classes).tolist()}. Leave classes out, or start again with a clone."
-        )
-    return fitted
-
-
 # --- batches ----------------------------------------------------------------------------------
 
 
 def _first_batch(
-    estimator: Any,
-    params: FitParameters,
-    given: Rows,
-    classes: Array | None,
-) -> tuple[StreamFit, RowBuffer]:
+    estimator: Any, params: FitParameters, given: Rows, classes: Array | None
+) -> StreamFit:
     """Start online EM from a fit of the first batch."""
     data = validate_training_data(estimator, params, given)
     data = present_rows(params, data._replace(options=FitOptions(classes=classes)))
@@ -252,8 +284,8 @@ def _first_batch(
         batch = batch._replace(y=batch.y.reshape(batch.n_rows, -1))
     batch = _in_double_precision(batch)
     result = _initialize(estimator, params, data, batch)
-    row_buffer = RowBuffer(merge_rows(batch))
-    return result, row_buffer._replace(weight_at_init=row_buffer.total_weight)
+    row_buffer = RowBuffer(_merge_rows(batch)).after_init()
+    return result._replace(row_buffer=row_buffer)
 
 
 def _in_double_precision(rows: Rows) -> Rows:
@@ -315,10 +347,10 @@ def _reinitialize(
     result: StreamFit,
     row_buffer: RowBuffer,
     batch: Rows,
-) -> tuple[StreamFit, RowBuffer]:
+) -> StreamFit:
     """Re-initialise on all buffered rows; the result is accepted if it is clearly better."""
     if not row_buffer.has_doubled:
-        return result, row_buffer
+        return result._replace(row_buffer=row_buffer)
     rows, preprocessor = row_buffer.rows, result.preprocessor
     data = TrainingData(
         rows,
@@ -331,17 +363,17 @@ def _reinitialize(
         options=FitOptions(classes=result.attributes.get("classes_")),
     )
     candidate = _initialize(estimator, params, data, rows, result.fitted)
-    row_buffer = row_buffer._replace(weight_at_init=row_buffer.total_weight)
+    result = result._replace(row_buffer=row_buffer.after_init())
     gain = candidate.log_likelihood(rows) - result.log_likelihood(rows)
     if gain < MIN_REINITIALIZATION_GAIN:
-        return result, row_buffer
+        return result
     # The mean log-likelihood of the batches is kept, in units of the new standardisation.
     log_jacobian = candidate.preprocessor.log_jacobian - preprocessor.log_jacobian
     state = candidate.state._replace(
         n_batches=result.state.n_batches, lower_bound=result.state.lower_bound + log_jacobian
     )
     dataset = candidate.preprocessor.transform_units(batch)
-    return StreamFit(result.attributes, candidate.preprocessor, state, dataset), row_buffer
+    return result._replace(preprocessor=candidate.preprocessor, state=state, rows=dataset)
 
 
 def _initialize(

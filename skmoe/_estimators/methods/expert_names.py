@@ -92,26 +92,20 @@ def check_expert_names(parameter: str, names: Any, n_experts: int) -> list[str]:
             f"{parameter} must be a list with one name for each of the {n_experts} experts; got "
             f"{given}. Pass None for {', '.join(default_expert_names(n_experts)[:2])} and so on."
         )
-    for k, name in enumerate(listed):
-        if not isinstance(name, str):
-            raise ValueError(
-                f"{parameter} must be strings; that of expert {k} is {shown(name)}. Use str(name)."
-            )
-    printed = [printable_name(name) for name in listed]
+    printed = [printable_name(name) if isinstance(name, str) else name for name in listed]
     for k, name in enumerate(printed):
-        if not name:
-            raise ValueError(
-                f"{parameter} must not be empty; that of expert {k} is {shown(listed[k])}. Give "
-                "each expert a name that can be read."
-            )
-        if name in (GATE, ALL_EXPERTS):
-            raise ValueError(
-                f"{parameter} must not be {GATE!r} or {ALL_EXPERTS!r}, which tables use for other "
-                f"terms; that of expert {k} is. Use another name."
-            )
-        if name in printed[:k]:
-            raise ValueError(
-                f"{parameter} must differ; experts {printed.index(name)} and {k} are both "
-                f"{shown(name)}. Give each expert a name of its own."
-            )
+        given = f"that of expert {k} is {shown(listed[k])}"
+        if not isinstance(name, str):
+            rule, remedy = "be strings", "Use str(name)."
+        elif not name:
+            rule, remedy = "not be empty", "Give each expert a name that can be read."
+        elif name in (GATE, ALL_EXPERTS):
+            rule = f"not be {GATE!r} or {ALL_EXPERTS!r}, which tables use for other terms"
+            remedy = "Use another name."
+        elif name in printed[:k]:
+            given = f"experts {printed.index(name)} and {k} are both {shown(name)}"
+            rule, remedy = "differ", "Give each expert a name of its own."
+        else:
+            continue
+        raise ValueError(f"{parameter} must {rule}; {given}. {remedy}")
     return [str(name) for name in listed]

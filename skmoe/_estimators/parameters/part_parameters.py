@@ -226,28 +226,23 @@ def check_estimator(
         rule = rule if names else "None or a scikit-learn estimator"
         raise ValueError(f"{name} must be {rule}; got {estimator!r}. {remedy}".rstrip())
     kind = is_regressor if task == "regressor" else is_classifier
+    rule = "accept sample_weight in fit, which carries the responsibilities"
     if not kind(estimator):
-        raise ValueError(
-            f"{name} must be a {task}, as the mixture is; got {estimator!r}. "
-            f"Use the {task} of the same kind."
+        rule, remedy = f"be a {task}, as the mixture is", f"Use the {task} of the same kind."
+    elif weighted and not takes_weights(estimator):
+        remedy = "Choose an estimator that does."
+    elif weighted and scores_without_weights(estimator):
+        rule += "; the scores of a search do not use it"
+        remedy = (
+            'Search over the mixture instead, as in GridSearchCV(mixture, {"expert": [...]}), or '
+            "give the estimator alone."
         )
-    if weighted and not takes_weights(estimator):
-        raise ValueError(
-            f"{name} must accept sample_weight in fit, which carries the responsibilities; "
-            f"{estimator!r} does not. Choose an estimator that does."
-        )
-    if weighted and scores_without_weights(estimator):
-        raise ValueError(
-            f"{name} must accept sample_weight in fit, which carries the responsibilities; the "
-            f"scores of a search do not use it, in {estimator!r}. Search over the mixture instead, "
-            'as in GridSearchCV(mixture, {"expert": [...]}), or give the estimator alone.'
-        )
-    if task == "classifier" and not _offers(estimator, "predict_proba"):
-        raise ValueError(
-            f"{name} must have predict_proba; {estimator!r} has not. Choose a classifier that has, "
-            "or wrap it in CalibratedClassifierCV."
-        )
-    return estimator
+    elif task == "classifier" and not _offers(estimator, "predict_proba"):
+        rule = "have predict_proba"
+        remedy = "Choose a classifier that has, or wrap it in CalibratedClassifierCV."
+    else:
+        return estimator
+    raise ValueError(f"{name} must {rule}; got {estimator!r}. {remedy}")
 
 
 def _offers(estimator: Any, method: str) -> bool:

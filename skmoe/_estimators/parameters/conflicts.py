@@ -313,7 +313,8 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
     for name, value in given.items():
         chosen[name] = Choice(name, value)
         if isinstance(value, str | int | np.bool_):
-            written = f'"{value}"' if isinstance(value, str) else value
+            value = value.item() if isinstance(value, np.bool_) else value
+            written = f'"{value}"' if isinstance(value, str) else shown(value)
             chosen[f"{name}={written}"] = chosen[name]
     for words, name, is_option in OF_VALUES:
         if name in given and is_option(given[name]):

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import chdtrc
 
 from skmoe._inference.results import FrameRepr
-from skmoe._inference.wald import chi_squared_tail, verdict
+from skmoe._inference.wald import describe_test
 from skmoe._optional import import_pandas
 
 
@@ -53,7 +54,7 @@ class NestedModelsTest(FrameRepr):
         self.n_parameters = np.array([fitted.n_parameters_ for fitted in estimators])
         self.statistic = max(2.0 * float(np.diff(self.log_likelihoods)[0]), 0.0)
         self.df = int(np.diff(self.n_parameters)[0])
-        self.p_value = chi_squared_tail(self.statistic, self.df)
+        self.p_value = float(chdtrc(self.df, self.statistic))
 
     def to_frame(self) -> Any:
         """A pandas frame with a row for each model.
@@ -80,7 +81,4 @@ class NestedModelsTest(FrameRepr):
         return pandas.DataFrame(columns, index=pandas.Index(["smaller", "larger"], name="model"))
 
     def __repr__(self) -> str:
-        return (
-            f"Likelihood-ratio statistic {self.statistic:.4g}, degrees of freedom {self.df}, p = "
-            f"{self.p_value:.3g}. {verdict(self.p_value, 'The smaller model is')}"
-        )
+        return describe_test("Likelihood-ratio", self, "The smaller model is")

@@ -289,19 +289,21 @@ class Inference(FrameRepr):
         ImportError
             If pandas is not installed.
         """
-        pandas = import_pandas("Inference.to_frame")
         columns = columns_of_inference(self, level, "standard error", "lower", "upper")
-        if self.has_ratio.any():
-            for name in ("estimate", "lower", "upper"):
-                ratio = exponential(columns[name], self.has_ratio)
-                columns["ratio" if name == "estimate" else f"ratio {name}"] = ratio
-        return pandas.DataFrame(
-            columns | {"reason": self.reasons},
-            index=pandas.MultiIndex.from_tuples(self.terms, names=["part", "response", "term"]),
-        )
+        return frame_of_terms(self.terms, columns, self.has_ratio).assign(reason=self.reasons)
 
     def __repr__(self) -> str:
         return f"<Inference on {len(self.terms)} terms: {self.method}>"
+
+
+def frame_of_terms(terms: Sequence[Term], columns: Mapping[str, Array], has_ratio: Array) -> Any:
+    """A pandas frame of numbers for each term, and of exponentials where these are ratios."""
+    pandas = import_pandas("Inference.to_frame")
+    names = {"estimate": "ratio", "lower": "ratio lower", "upper": "ratio upper"}
+    shown = [name for name in names if has_ratio.any() and name in columns]
+    ratios = {names[name]: exponential(columns[name], has_ratio) for name in shown}
+    index = pandas.MultiIndex.from_tuples(terms, names=["part", "response", "term"])
+    return pandas.DataFrame({**columns, **ratios}, index=index)
 
 
 def columns_of_inference(
@@ -444,11 +446,7 @@ class Summary:
         if self.inference is not None:
             return self.inference.to_frame(self.level)
         terms, values, _, has_ratio, _ = self._coefficients
-        index = pandas.MultiIndex.from_tuples(terms, names=["part", "response", "term"])
-        columns = {"estimate": values}
-        if has_ratio.any():
-            columns["ratio"] = exponential(values, has_ratio)
-        return pandas.DataFrame(columns, index=index)
+        return frame_of_terms(terms, {"estimate": values}, has_ratio)
 
     def __str__(self) -> str:
         lines, widths = [], [WIDTH]

@@ -53,21 +53,16 @@ class WaldTest:
     p_value: float
 
     def __repr__(self) -> str:
-        return (
-            f"Wald statistic {self.statistic:.4g}, degrees of freedom {self.df}, p = "
-            f"{self.p_value:.3g}. {verdict(self.p_value, 'The hypothesis is')}"
-        )
+        return describe_test("Wald", self, "The hypothesis is")
 
 
-def verdict(p_value: float, subject: str) -> str:
-    """Whether a hypothesis is rejected, in words."""
-    rejected = "rejected" if p_value < LEVEL else "not rejected"
-    return f"{subject} {rejected} at the level of {100 * LEVEL:g} %."
-
-
-def chi_squared_tail(statistic: float, df: int) -> float:
-    """Probability of a larger value of a chi-squared distribution."""
-    return float(chdtrc(df, statistic))
+def describe_test(name: str, test: Any, subject: str) -> str:
+    """The result of a chi-squared test, and whether its hypothesis is rejected."""
+    rejected = "rejected" if test.p_value < LEVEL else "not rejected"
+    return (
+        f"{name} statistic {test.statistic:.4g}, degrees of freedom {test.df}, p = "
+        f"{test.p_value:.3g}. {subject} {rejected} at the level of {100 * LEVEL:g} %."
+    )
 
 
 def wald_test(estimates: Array, covariance: Array) -> WaldTest:
@@ -77,7 +72,7 @@ def wald_test(estimates: Array, covariance: Array) -> WaldTest:
     kept = eigenvalues > EIGENVALUE_RTOL * eigenvalues[-1]
     along = vectors[:, kept].T @ (estimates * unit)
     statistic, df = float((np.square(along) / eigenvalues[kept]).sum()), int(kept.sum())
-    return WaldTest(statistic, df, chi_squared_tail(statistic, df))
+    return WaldTest(statistic, df, float(chdtrc(df, statistic)))
 
 
 def chosen_terms(inference: Any, terms: Sequence[Any], equal: bool) -> list[int]:

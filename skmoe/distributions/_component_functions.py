@@ -20,10 +20,6 @@ from skmoe.distributions._component_searches import (
 )
 
 
-def _no_points(*parameters: Array) -> tuple[Array, ...]:
-    return ()
-
-
 @dataclass(frozen=True)
 class ComponentFunctions:
     """The functions of a family of component distributions.
@@ -56,8 +52,8 @@ class ComponentFunctions:
     quantile: Callable[..., Array] = None  # type: ignore[assignment]
     upper_quantile: Callable[..., Array] = None  # type: ignore[assignment]
     crps: Callable[..., Array] = None  # type: ignore[assignment]
-    atoms: Callable[..., tuple[Array, ...]] = _no_points
-    bounds: Callable[..., tuple[Array, ...]] = _no_points
+    atoms: Callable[..., tuple[Array, ...]] = lambda *parameters: ()
+    bounds: Callable[..., tuple[Array, ...]] = lambda *parameters: ()
     normal_score: Callable[..., Array] = None  # type: ignore[assignment]
     from_normal_score: Callable[..., Array] = None  # type: ignore[assignment]
     discrete: bool = False

@@ -101,7 +101,8 @@ class Censored(Family):
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Log density of values, log probability of intervals."""
         logs = self.family.log_prob(self._values(y), predictor, log_dispersion)
-        return self._replaced(logs, self._log_intervals, y, predictor, log_dispersion)
+        at = y, predictor, log_dispersion
+        return self._replaced(logs, lambda *own: self._probabilities(*own)[0], *at)
 
     def mean(self, predictor: Array, log_dispersion: Any) -> Array:
         """That of the values."""
@@ -158,12 +159,6 @@ class Censored(Family):
         of_values = np.stack(of_values)
         return list(self._derived(of_values, lambda _, second, scale: second[0, 1:] * scale, *at))
 
-    def gradient(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Gradient in linear predictor and log dispersions, (1 + T, ...)."""
-        at = y, predictor, log_dispersion
-        of_values = self.family.gradient(self._values(y), *at[1:])
-        return self._derived(of_values, lambda first, *_: first, *at)
-
     def hessian(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Second derivatives, (1 + T, 1 + T, ...)."""
         at = y, predictor, log_dispersion
@@ -217,10 +212,6 @@ class Censored(Family):
         found = of_intervals(y[:, rows], predictor[..., rows], own)
         replaced[..., rows] = np.where(is_exact(y[:, rows]), replaced[..., rows], found)
         return replaced
-
-    def _log_intervals(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Log probability of each interval."""
-        return self._probabilities(y, predictor, log_dispersion)[0]
 
     def _probabilities(
         self, y: Array, predictor: Array, log_dispersion: Any
@@ -303,7 +294,7 @@ class Censored(Family):
         parameters = [predictor, *log_dispersion]
         for i, change in changes.items():
             parameters[i] = parameters[i] + change
-        return self._log_intervals(y, parameters[0], parameters[1:])
+        return self._probabilities(y, parameters[0], parameters[1:])[0]
 
     def _step(self, i: int, predictor: Array, log_dispersion: Any) -> Any:
         """Step of a difference: short where a linear predictor is known well from one row."""

@@ -16,7 +16,6 @@ from skmoe.distributions._component_searches import (
     search_quantile,
     search_score,
     search_shortfall,
-    search_upper_quantile,
 )
 
 
@@ -68,7 +67,7 @@ class ComponentFunctions:
     def __post_init__(self) -> None:
         searches: dict[str, Callable[..., Array]] = {
             "quantile": search_quantile,
-            "upper_quantile": search_upper_quantile,
+            "upper_quantile": partial(search_quantile, upper=True),
             "mode": search_mode,
             "crps": search_score,
         }

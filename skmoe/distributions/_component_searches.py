@@ -24,25 +24,14 @@ GROWTH, MAX_GROWTHS = 4.0, 60
 SCORE_LEVELS = (0.5, 0.3, 0.1, 0.03, 1e-2, 1e-3, 1e-5, 1e-7, 1e-10)
 
 
-def search_quantile(functions: Any, q: float, *parameters: Array) -> Array:
-    """Values below which the probability is q."""
-    return _solve(functions.log_cdf, 1.0, np.log(q), functions, parameters)
-
-
-def search_upper_quantile(functions: Any, q: float, *parameters: Array) -> Array:
-    """Values above which the probability is q."""
-    return _solve(functions.log_sf, -1.0, np.log(q), functions, parameters)
-
-
-def _solve(
-    log_tail: Any, sign: float, level: float, functions: Any, parameters: tuple[Array, ...]
-) -> Array:
-    """Where the log probability of a tail, which rises with sign * y, is at a level.
+def search_quantile(functions: Any, q: float, *parameters: Array, upper: bool = False) -> Array:
+    """Values below which, or above which, the probability is q.
 
     Newton's method; a step that would leave the bracket is to its middle. Logs of tails are
     concave for most distributions, so that Newton's method does not cycle.
     """
-    center = functions.mean(*parameters)
+    log_tail, sign = (functions.log_sf, -1.0) if upper else (functions.log_cdf, 1.0)
+    level, center = np.log(q), functions.mean(*parameters)
     width = np.sqrt(functions.variance(*parameters))
 
     def excess(points: Array) -> Array:

@@ -8,6 +8,7 @@ between the counts, are summed; the others are integrated between their quantile
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from skmoe._numerics.quadrature import (
     sum_points,
 )
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import Component, ComponentFunctions, take
+from skmoe.distributions._component_functions import Component, take
 from skmoe.distributions._count_sums import half_mean_difference
 from skmoe.distributions._sums import weighted_sum
 
@@ -139,16 +140,12 @@ def _square_difference(
     nodes = 0.5 * (INTEGRAL_NODES.reshape(-1, 1, 1, 1) + 1.0)
     above = weighted_sum(counts, lambda family: family.sf_real, np.maximum(first, 0.0))
     above = np.where(first < 0.0, 1.0, above)
-    squares = np.square(weighted_sum(others, _sf, first + nodes) - above)
+    squares = np.square(weighted_sum(others, attrgetter("sf"), first + nodes) - above)
     weights = 0.5 * INTEGRAL_WEIGHTS.reshape(nodes.shape)
     of_units = (multiples * (weights * squares).sum(axis=0)).sum(axis=0)
     # Panels within one unit.
     points, factors = integral_points(left, right)
-    above = weighted_sum(counts, _sf, 0.5 * (left + right))
-    squares = np.square(weighted_sum(others, _sf, points) - above)
+    above = weighted_sum(counts, attrgetter("sf"), 0.5 * (left + right))
+    squares = np.square(weighted_sum(others, attrgetter("sf"), points) - above)
     of_parts = (factors * squares).sum(axis=0)
     return np.asarray(np.where(is_whole, of_units, of_parts).sum(axis=0))
-
-
-def _sf(family: ComponentFunctions) -> Callable[..., Array]:
-    return family.sf

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions._component_functions import Component, ComponentFunctions, take
+from skmoe.distributions._component_functions import Component, take
 from skmoe.distributions._component_searches import golden_sections
 from skmoe.distributions._poisson import LARGEST
 from skmoe.distributions._sums import log_weighted_sum, weighted_sum
@@ -51,13 +52,8 @@ class Search(NamedTuple):
 
     def probability(self, points: Array, *, before: bool = False) -> Array:
         """Probability up to the points, or above them; or the limit of it from the left."""
-
-        def tail(family: ComponentFunctions) -> Callable[..., Array]:
-            if self.lower:
-                return family.cdf_left if before else family.cdf
-            return family.sf_left if before else family.sf
-
-        return weighted_sum(self.components, tail, points)
+        tail = ("cdf" if self.lower else "sf") + "_left" * before
+        return weighted_sum(self.components, attrgetter(tail), points)
 
     def is_reached(self, points: Array, *, before: bool = False) -> Array:
         """Whether the quantile is at most at the points, or below them."""

@@ -17,7 +17,7 @@ from skmoe._numerics.incomplete_beta import log_beta_fraction
 from skmoe._numerics.probability import LOG_2PI, log_probability
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _poisson
-from skmoe.distributions._poisson import STIRLING
+from skmoe.distributions._poisson import STIRLING, stirling_correction
 
 # Dispersion times mean up to which the distribution is the Poisson to the last bit.
 NO_DISPERSION = 1e-18
@@ -60,9 +60,7 @@ def _rate(x: Array, total: Array) -> Array:
 
 def _stirling_error(x: Array) -> Array:
     """Log of Gamma(x + 1) without the leading terms of Stirling's series."""
-    large = np.maximum(x, STIRLING)
-    inverse = np.square(1.0 / large)
-    series = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse / 1680))) / large
+    series = stirling_correction(np.maximum(x, STIRLING))
     small = np.clip(x, np.finfo(float).tiny, STIRLING)
     exact = gammaln(small + 1.0) - (small + 0.5) * np.log(small) + small - 0.5 * LOG_2PI
     return np.where(x >= STIRLING, series, exact)

@@ -157,11 +157,6 @@ class MixtureDistribution(RowMixtures):
         normal = NormalComponents(self.weights.T, mean.transpose(1, 2, 0), std.transpose(1, 2, 0))
         return normal if self.correlations is None else JointComponents(normal, self.correlations)
 
-    def _flat(self) -> tuple[Array, ...]:
-        """Weights and parameters with rows and outputs as one axis, each (K, n * m)."""
-        parts = ((weight, *own) for _, weight, own in self._flat_components())
-        return tuple(np.stack(values) for values in zip(*parts, strict=True))
-
     @property
     @underflow_to_zero
     def mode(self) -> Array:
@@ -177,7 +172,8 @@ class MixtureDistribution(RowMixtures):
            distributions", IEEE Transactions on Pattern Analysis and Machine Intelligence 22,
            1318-1323.
         """
-        weights, means, stds = self._flat()
+        parts = ((weight, *own) for _, weight, own in self._flat_components())
+        weights, means, stds = (np.stack(values) for values in zip(*parts, strict=True))
         peaks = np.stack([nearest_mode(weights, means, stds, mean) for mean in means])
         heights = np.stack([density_parts(weights, means, stds, peak)[0] for peak in peaks])
         best = peaks[heights.argmax(axis=0), np.arange(peaks.shape[1])]

@@ -42,10 +42,15 @@ def log_mass(count: Array, mean: Array) -> Array:
     # Around the mean, terms of the order of the mean would cancel. The saddle-point form [1]_ has
     # none: the factorial is Stirling's series, and what is left of it small.
     excess = np.where(near, (mean - series) / series, 0.0)
-    inverse = np.square(1.0 / series)
-    correction = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse / 1680))) / series
-    saddle = -series * (excess - np.log1p(excess)) - correction - 0.5 * (LOG_2PI + np.log(series))
+    saddle = -series * (excess - np.log1p(excess)) - 0.5 * (LOG_2PI + np.log(series))
+    saddle = saddle - stirling_correction(series)
     return np.where(near, saddle, xlogy(count, mean) - mean - gammaln(count + 1.0))
+
+
+def stirling_correction(x: Array) -> Array:
+    """Log of Gamma(x + 1) without the leading terms of Stirling's series, for large x."""
+    inverse = np.square(1.0 / x)
+    return (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse / 1680))) / x
 
 
 def cdf_real(count: Array, mean: Array) -> Array:

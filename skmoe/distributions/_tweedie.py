@@ -86,17 +86,11 @@ def _log_tail(lower: bool, y: Array, *parameters: Array) -> Array:
         logs = np.log(_tail(lower, y, *others))
     far = (logs < LOG_NEGLIGIBLE) & (y > 0.0) & (y < np.inf)
     if far.any():
-        logs[far] = _log_far_tail(lower, y[far], *(values[far] for values in others))
+        shapes, log_prob, at = _jumps(lower, y[far], *(values[far] for values in others))
+        log_tail = log_sf_real if lower else log_cdf_real
+        log_prob = log_prob + log_tail(shapes - 1.0, np.broadcast_to(at, shapes.shape))
+        logs[far] = logsumexp(log_prob, axis=0)
     return logs
-
-
-def _log_far_tail(lower: bool, y: Array, *parameters: Array) -> Array:
-    """Log probability of a tail that nearly underflows."""
-    shapes, logs, at = _jumps(lower, y, *parameters)
-    log_tail = log_sf_real if lower else log_cdf_real
-    return np.asarray(
-        logsumexp(logs + log_tail(shapes - 1.0, np.broadcast_to(at, shapes.shape)), axis=0)
-    )
 
 
 def _mean(mean: Array, dispersion: Array, power: Array) -> Array:

@@ -63,23 +63,21 @@ class Beta(Family):
         """Logit of the mean."""
         return float(logit(np.average(y, weights=weight)))
 
-    def _at(self, y: Array, predictor: Array) -> tuple[Array, Array, Array, Array]:
-        """Logs of y and of 1 - y, the mean, and one less the mean."""
-        inside = np.where(self.in_support(y), y, 0.5)
-        return np.log(inside), np.log1p(-inside), expit(predictor), expit(-predictor)
+    def _at(self, y: Array, predictor: Array, log_dispersion: Any) -> tuple[Array, ...]:
+        """Logs of y and of 1 - y, the mean, one less the mean, and the precision."""
+        inside, precision = np.where(self.in_support(y), y, 0.5), np.exp(-log_dispersion[0])
+        return np.log(inside), np.log1p(-inside), expit(predictor), expit(-predictor), precision
 
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Log density."""
-        log_y, log_rest, mean, rest = self._at(y, predictor)
-        precision = np.exp(-log_dispersion[0])
+        log_y, log_rest, mean, rest, precision = self._at(y, predictor, log_dispersion)
         logs = gammaln(precision) - gammaln(precision * mean) - gammaln(precision * rest)
         logs = logs + (precision * mean - 1.0) * log_y + (precision * rest - 1.0) * log_rest
         return np.where(self.in_support(y), logs, -np.inf)
 
     def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Residual of the logit of y, times the derivative of the mean."""
-        log_y, log_rest, mean, rest = self._at(y, predictor)
-        precision = np.exp(-log_dispersion[0])
+        log_y, log_rest, mean, rest, precision = self._at(y, predictor, log_dispersion)
         expected = digamma(precision * mean) - digamma(precision * rest)
         return mean * rest * (log_y - log_rest - expected)
 
@@ -93,8 +91,7 @@ class Beta(Family):
         self, y: Array, predictor: Array, log_dispersion: Any
     ) -> tuple[list[Array], list[list[Array]]]:
         """By the log dispersion, minus that by the log precision."""
-        log_y, log_rest, mean, rest = self._at(y, predictor)
-        precision = np.exp(-log_dispersion[0])
+        log_y, log_rest, mean, rest, precision = self._at(y, predictor, log_dispersion)
         by_precision = (
             digamma(precision)
             + mean * (log_y - digamma(precision * mean))
@@ -112,8 +109,7 @@ class Beta(Family):
         self, y: Array, predictor: Array, log_dispersion: Any
     ) -> list[Array] | None:
         """Residual of the logit, less the slope of its mean in the precision."""
-        log_y, log_rest, mean, rest = self._at(y, predictor)
-        precision = np.exp(-log_dispersion[0])
+        log_y, log_rest, mean, rest, precision = self._at(y, predictor, log_dispersion)
         expected = digamma(precision * mean) - digamma(precision * rest)
         slope = mean * trigamma(precision * mean) - rest * trigamma(precision * rest)
         return [-mean * rest * (log_y - log_rest - expected - precision * slope)]

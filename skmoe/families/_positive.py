@@ -41,19 +41,14 @@ class Positive(LogLink):
         return y > 0.0
 
     def working_target(self, y: Array) -> Array:
-        """The logarithm."""
-        return log_of_positive(y)
+        """Logarithm; half of the smallest positive number of an output stands for the others.
+
+        In mixtures with point masses not all values are positive.
+        """
+        least = np.min(y, axis=-1, keepdims=True, where=y > 0.0, initial=np.inf)
+        least = np.where(np.isfinite(least), least, 1.0)
+        return np.log(np.where(y > 0.0, y, 0.5 * least))
 
     def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
         """One."""
         return np.ones(predictor.shape)
-
-
-def log_of_positive(y: Array) -> Array:
-    """Logarithm, with half of the smallest positive number of each output in place of the others.
-
-    In mixtures with point masses not all values are positive.
-    """
-    least = np.min(y, axis=-1, keepdims=True, where=y > 0.0, initial=np.inf)
-    least = np.where(np.isfinite(least), least, 1.0)
-    return np.log(np.where(y > 0.0, y, 0.5 * least))

@@ -30,7 +30,6 @@ from skmoe._inference.n_experts_result import NExpertsTest
 from skmoe._inference.n_experts_table import NExpertsTable
 from skmoe._inference.nested_test import NestedModelsTest
 from skmoe._inference.requirements import require
-from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 from skmoe.protocols import SupportsDistribution
 
@@ -255,13 +254,7 @@ def _validate_rows(tested: Any, given: Rows) -> TrainingData:
     """The rows in memory, those of weight two twice."""
     more = clone(tested).set_params(n_experts=tested.n_experts + 1)
     data = validate_training_data(more, more._validate_parameters(), given)
-    index = np.repeat(np.arange(data.rows.n_rows), _counts(data.rows.weight))
-    return data.select(index, np.ones(len(index)))
-
-
-def _counts(weight: Array) -> Array:
-    """Weights as numbers of rows."""
-    counts = weight.astype(int)
+    weight, counts = data.rows.weight, data.rows.weight.astype(int)
     fractional = np.flatnonzero(counts != weight)
     if len(fractional):
         row = int(fractional[0])
@@ -269,7 +262,8 @@ def _counts(weight: Array) -> Array:
             f"sample_weight must hold integers, which count the rows that {TEST} draws; row {row} "
             f"has weight {weight[row]:g}. Leave weights out that do not count rows."
         )
-    return counts
+    index = np.repeat(np.arange(len(weight)), counts)
+    return data.select(index, np.ones(len(index)))
 
 
 def _print_progress(n_bootstrap: int, statistic: float, n_drawn: int, n_larger: int) -> None:

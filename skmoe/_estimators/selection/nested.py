@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from itertools import permutations
 from typing import Any, NamedTuple
 
@@ -21,20 +20,10 @@ from skmoe._inference.nested_test import NestedModelsTest
 from skmoe._numerics.arrowhead import are_exchangeable, slope_holders
 from skmoe._numerics.typing import Array
 
-# Parameters in which nested models may differ: those of the structure, and those of the fit.
-OF_STRUCTURE = {"expert_features", "shared_features", "gate", "gate_features", "dispersion"}
-OF_STRUCTURE |= {"dispersion_features", "covariance_type"}
+# What nested models have in common: the rest is of their structure, of the fit, or refused.
+SAME = ("expert", "family", "gate_aggregate", "class_weight")
+
 SLOPE_PENALTIES = {"alpha", "gate_alpha", "dispersion_alpha"}
-OF_FIT = {"init", "n_init", "combine", "max_iter", "tol", "random_state", "n_jobs", "verbose"}
-OF_FIT |= {
-    *SLOPE_PENALTIES,
-    "balance",
-    "dispersion_prior",
-    "max_n_experts",
-    "warm_start",
-    "half_life",
-    "cross_fit",
-}
 
 # Penalties of maximum likelihood, which keep matrices regular.
 NO_PENALTY = 1e-9
@@ -67,11 +56,14 @@ def likelihood_ratio(
     reached = [_log_likelihood(one, X, y, given) for one in fits]
     # Each may have missed the maximum that corresponds to that of the other.
     free = structures[0].is_ordered and not structures[1].is_ordered
+    unweighted = {name: values for name, values in given.items() if name != "sample_weight"}
     for target, source in ((0, 1), (1, 0)):
-        unweighted = {name: values for name, values in given.items() if name != "sample_weight"}
         resp = fits[source].responsibilities(X, y, **unweighted)
         resp = resp.rows(given["units"]) if "units" in given else resp
-        for order in _orders(resp.shape[1], free and target == 0):
+        # Experts of one model may be those of the other in any order.
+        numbers = range(resp.shape[1])
+        in_all_orders = free and target == 0 and len(numbers) <= MAX_ORDERED
+        for order in map(list, permutations(numbers) if in_all_orders else [numbers]):
             other = _fit_from(fits[target], resp[:, order], X, y, given)
             found = _log_likelihood(other, X, y, given)
             if found > reached[target]:
@@ -90,13 +82,6 @@ def likelihood_ratio(
             "Give the larger model further features, or free what the smaller one shares."
         )
     return test
-
-
-def _orders(n_experts: int, is_free: bool) -> Iterator[Any]:
-    """Orders in which the experts of one model may be those of the other."""
-    if is_free and n_experts <= MAX_ORDERED:
-        return permutations(range(n_experts))
-    return iter([range(n_experts)])
 
 
 def _fit_from(model: Any, resp: Array, X: Any, y: Any, given: dict[str, Any]) -> Any:
@@ -124,7 +109,7 @@ def _with_maximum_likelihood(estimator: Any, X: Any) -> Any:
 
 
 def _check_same(smaller: Any, larger: Any) -> None:
-    """The models must differ in parameters of the structure only."""
+    """The models must be of one class, with the same experts, of which there are as many."""
     if smaller.n_experts != larger.n_experts:
         raise ValueError(
             f"larger must have the n_experts={smaller.n_experts} of smaller; got "
@@ -135,12 +120,12 @@ def _check_same(smaller: Any, larger: Any) -> None:
         raise ValueError(
             f"larger must be a {type(smaller).__name__} as smaller is; got {type(larger).__name__}."
         )
-    others = larger.get_params(deep=False)
-    for name, value in smaller.get_params(deep=False).items():
-        if name not in OF_STRUCTURE | OF_FIT and repr(value) != repr(others[name]):
+    for name in SAME:
+        value, other = (getattr(one, name, None) for one in (smaller, larger))
+        if repr(value) != repr(other):
             raise ValueError(
-                f"larger must have the {name}={shown(value)} of smaller; got "
-                f"{shown(others[name])}. Compare such models by their bic."
+                f"larger must have the {name}={shown(value)} of smaller; got {shown(other)}. "
+                "Compare such models by their bic."
             )
 
 

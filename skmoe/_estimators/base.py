@@ -20,9 +20,9 @@ from skmoe._estimators.fitting.attributes import (
     warn_convergence,
     warn_dispersion_at_bound,
     warn_gate_of_signs,
-    warn_half_life,
     warn_maxima,
     warn_special_losses,
+    warn_user,
 )
 from skmoe._estimators.fitting.monitor import (
     CallbackSupportMixin,
@@ -31,7 +31,6 @@ from skmoe._estimators.fitting.monitor import (
     with_callbacks,
 )
 from skmoe._estimators.fitting.numbering import in_final_order
-from skmoe._estimators.fitting.partial_fit import StreamingMixin
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.methods.dask import supports_dask
 from skmoe._estimators.methods.html_repr import ExpertsReprMixin
@@ -275,7 +274,7 @@ class BaseMixture(
         return is_outside_ranges(X, preprocessor.feature_range, used, preprocessor.encoder)
 
 
-class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
+class BaseMixtureOfExperts(BaseMixture):
     """Base class of the mixtures, whose experts are fitted together with the gate."""
 
     @property
@@ -433,7 +432,10 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         if params.estimators:
             warn_special_losses(params)
         if self.half_life is not None:
-            warn_half_life(self.half_life)
+            warn_user(
+                f"half_life={self.half_life!r} is for partial_fit; fit gives old rows their full "
+                "weight. Use half_life=None, or partial_fit.",
+            )
         if model.experts.signs:
             names_in = getattr(self, "feature_names_in_", None)
             warn_gate_of_signs(self._fitted, feature_labels(names_in, self.n_features_in_))

@@ -9,7 +9,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skmoe._data.rows import Rows
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.fitting.partial_fit import classes_of_stream, supports_partial_fit
+from skmoe._estimators.fitting.partial_fit import classes_of_stream, fit_batch, supports_partial_fit
 from skmoe._estimators.methods.classification import MixtureClassifierMixin
 
 
@@ -330,4 +330,4 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         """
         classes = classes_of_stream(classes, getattr(self, "classes_", None))
         rows = Rows(X, y, sample_weight, unit=units, possible=known_experts)
-        return self._partial_fit(rows, classes)
+        return fit_batch(self, rows, classes)

@@ -9,7 +9,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skmoe._data.rows import Rows
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.fitting.partial_fit import supports_partial_fit
+from skmoe._estimators.fitting.partial_fit import fit_batch, supports_partial_fit
 from skmoe._estimators.methods.predictive import MixtureRegressorMixin
 
 
@@ -386,4 +386,4 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         array([0.5, 0.5])
         """
         rows = Rows(X, y, sample_weight, offset, units, possible=known_experts)
-        return self._partial_fit(rows)
+        return fit_batch(self, rows)

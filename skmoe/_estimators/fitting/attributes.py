@@ -206,14 +206,6 @@ def warn_special_losses(params: FitParameters) -> None:
             return
 
 
-def warn_half_life(half_life: Any) -> None:
-    """Warn of a half-life in `fit`, which weighs all rows alike."""
-    warn_user(
-        f"half_life={half_life!r} is for partial_fit; fit gives old rows their full weight. "
-        "Use half_life=None, or partial_fit.",
-    )
-
-
 def warn_gate_of_signs(fitted: FittedMixture, names: Sequence[str]) -> None:
     """Warn if the gate uses features whose slopes have signs: predictions may be of another."""
     model, _, preprocessor = fitted

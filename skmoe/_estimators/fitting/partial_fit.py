@@ -164,40 +164,38 @@ def _without_streams(name: str, shown_as: Any, part: Any) -> dict[str, str]:
     return {option: f"{shown_as!r}, which has no method {missing[0]}"} if missing else {}
 
 
-class StreamingMixin:
-    """Implementation of `partial_fit`, which has other arguments in each estimator."""
-
-    @underflow_to_zero
-    def _partial_fit(self: Any, given: Rows, classes: Array | None = None) -> Any:
-        self._check_is_whole("partial_fit")
-        half_life = _half_life(self.half_life)
-        params = self._validate_parameters()
-        chosen = {STREAM: STREAM} | chosen_rows(params, given)
-        check_conflicts(chosen | _without_streams("a gate", params.gate, params.gate))
-        training_state = getattr(self, "_training_state", None)
-        if training_state is None:
-            result = _first_batch(self, params, given, classes)
-            searches = tuple(penalty.search for penalty in params.penalties)
-        else:
-            _check_continued(self._fitted.model)
-            if self.n_experts != self.n_experts_:
-                raise ValueError(
-                    f"n_experts must stay {self.n_experts_} in later calls of partial_fit; got "
-                    f"{self.n_experts}. Start again with a clone to change it."
-                )
-            batch = _validate_batch(self, params, given)
-            state = training_state.online_state or _state_of_fit(
-                self._fitted, training_state, batch
+@underflow_to_zero
+def fit_batch(estimator: Any, given: Rows, classes: Array | None = None) -> Any:
+    """The estimator, which has learned from a batch by `partial_fit`."""
+    estimator._check_is_whole("partial_fit")
+    half_life = _half_life(estimator.half_life)
+    params = estimator._validate_parameters()
+    chosen = {STREAM: STREAM} | chosen_rows(params, given)
+    check_conflicts(chosen | _without_streams("a gate", params.gate, params.gate))
+    training_state = getattr(estimator, "_training_state", None)
+    if training_state is None:
+        result = _first_batch(estimator, params, given, classes)
+        searches = tuple(penalty.search for penalty in params.penalties)
+    else:
+        _check_continued(estimator._fitted.model)
+        if estimator.n_experts != estimator.n_experts_:
+            raise ValueError(
+                f"n_experts must stay {estimator.n_experts_} in later calls of partial_fit; got "
+                f"{estimator.n_experts}. Start again with a clone to change it."
             )
-            result = _next_batch(self, state, batch, half_life)
-            if training_state.row_buffer is not None:
-                row_buffer = training_state.row_buffer.append(batch)
-                result = _reinitialize(self, params, result, row_buffer, batch)
-            searches = training_state.penalty_searches
-        if result.row_buffer is not None and result.row_buffer.is_full(half_life):
-            result = result._replace(row_buffer=None)
-        self._set_fitted_attributes(_attributes(result, searches))
-        return self
+        batch = _validate_batch(estimator, params, given)
+        state = training_state.online_state or _state_of_fit(
+            estimator._fitted, training_state, batch
+        )
+        result = _next_batch(estimator, state, batch, half_life)
+        if training_state.row_buffer is not None:
+            row_buffer = training_state.row_buffer.append(batch)
+            result = _reinitialize(estimator, params, result, row_buffer, batch)
+        searches = training_state.penalty_searches
+    if result.row_buffer is not None and result.row_buffer.is_full(half_life):
+        result = result._replace(row_buffer=None)
+    estimator._set_fitted_attributes(_attributes(result, searches))
+    return estimator
 
 
 def _attributes(result: StreamFit, searches: tuple[str, ...]) -> dict[str, Any]:

@@ -64,16 +64,15 @@ def check_gate_columns(X: Design, units: Array, columns: Array | None, names: li
 
     Named is the unit whose row comes first among the rows that differ.
     """
-    labels, first, codes = np.unique(units, return_index=True, return_inverse=True)
-    codes = codes.ravel()
+    _, first, codes = np.unique(units, return_index=True, return_inverse=True)
     for column in np.arange(X.shape[1]) if columns is None else columns:
         values = X[:, [column]].toarray() if sparse.issparse(X) else X[:, column]
         values = np.asarray(values).ravel()
-        varies = values != values[first][codes]
+        varies = values != values[first][codes.ravel()]
         if varies.any():
             raise ValueError(
                 f"gate_features must be constant within each unit, since a unit has one regime; "
-                f"column {names[column]!r} varies in unit {shown(labels[codes[varies.argmax()]])}. "
+                f"column {names[column]!r} varies in unit {shown(units[varies.argmax()])}. "
                 'Choose gate_features that are constant, reduce them with gate_aggregate="mean" or '
                 '"first", or use gate="constant".'
             )
@@ -83,13 +82,12 @@ def check_init_of_units(init: Any, units: Array) -> None:
     """Initial responsibilities (n, K) must be those of the unit in all of its rows."""
     if isinstance(init, str):
         return
-    labels, first, codes = np.unique(units, return_index=True, return_inverse=True)
+    _, first, codes = np.unique(units, return_index=True, return_inverse=True)
     differs = np.abs(init - init[first][codes.ravel()]).max(axis=1) > INIT_SUM_TOL
     if differs.any():
         row = int(differs.argmax())
-        label = shown(labels[codes.ravel()[row]])
         raise ValueError(
             f"init as an array must have the same responsibilities in all rows of a unit; row "
-            f"{row} differs from the first row of unit {label}. Average them over the rows of each "
-            "unit."
+            f"{row} differs from the first row of unit {shown(units[row])}. Average them over the "
+            "rows of each unit."
         )

@@ -38,7 +38,7 @@ from skmoe._mixture.known_experts import (
 )
 from skmoe._mixture.model import MixtureModel
 from skmoe._mixture.side_by_side import fitted_experts, params_of_starts, run_side_by_side
-from skmoe._numerics.arrowhead import are_exchangeable
+from skmoe._numerics.shared_slopes import are_exchangeable
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Experts
 

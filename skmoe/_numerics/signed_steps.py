@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._numerics.arrowhead import joint_coordinates, joint_newton_step, joint_parts
 from skmoe._numerics.linalg import (
     RidgeFactorization,
     factorize_spd,
     ridge_newton_step,
     solve_spd,
 )
+from skmoe._numerics.shared_slopes import joint_parts
 from skmoe._numerics.typing import Array
 
 # Gradients of coefficients in units of their curvature, relative to the largest one, that lead away
@@ -88,9 +88,7 @@ def constrained_steps(
     Where Newton's step itself keeps the signs, it is the best one; otherwise matrices are formed.
     """
     if joint is not None:
-        if signs.any():
-            return signed_joint_steps(system, gradient, coef, signs, *joint)
-        return joint_newton_step(system, gradient, *joint)
+        return joint_newton_steps(system, gradient, coef, signs, *joint)
     shape = len(system.weight), -1, gradient.shape[-1]
     gradient, coef = (step * gradient).reshape(shape), coef.reshape(shape)
     change = ridge_newton_step(system, gradient)
@@ -100,7 +98,7 @@ def constrained_steps(
     return change
 
 
-def signed_joint_steps(
+def joint_newton_steps(
     system: RidgeFactorization,
     gradient: Array,
     coef: Array,
@@ -108,18 +106,16 @@ def signed_joint_steps(
     precision: Array,
     holders: Array,
 ) -> Array:
-    """Newton steps (K * m, 1, d) of regressions that keep their signs, and `holders` (K, d).
+    """Newton steps (K * m, 1, d) of K regressions with `holders` (K, d), which keep their signs.
 
-    The arguments are those of `joint_newton_step`, with coefficients (K, m, d) and signs (d,).
+    Gradient and coefficients are (K, m, d), and signs (d,). For `precision` (K, m) see
+    `joint_covariances`.
     """
     step = np.empty_like(gradient)
-    for rows, i, matrices, unit, own in joint_parts(system, precision, holders):
-        own = np.where(unit[:, None] > 0.0, own, -1)
-        index, size = joint_coordinates(own, own >= 0)
-        joint, slope, value, sign = np.zeros((size + 1, size + 1)), *np.zeros((3, size + 1))
-        np.add.at(joint, (index[:, :, None], index[:, None]), unit[:, None, None] * matrices)
+    for rows, i, unit, index, joint in joint_parts(system, precision, holders):
+        slope, value, sign = np.zeros((3, len(joint) + 1))
         np.add.at(slope, index, unit[:, None] * gradient[rows, i])
         value[index], sign[index] = coef[rows, i], signs
-        found = signed_step(joint[:-1, :-1], slope[:-1], value[:-1], sign[:-1])
+        found = signed_step(joint, slope[:-1], value[:-1], sign[:-1])
         step[rows, i] = np.append(found, 0.0)[index]
     return step.reshape(-1, 1, gradient.shape[-1])

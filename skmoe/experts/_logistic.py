@@ -8,7 +8,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from skmoe._data.checks import check_integer, check_real
-from skmoe._numerics.arrowhead import joint_covariances, n_sharing, of_holders
 from skmoe._numerics.evidence import Slopes, joint_slopes, slope_penalty, without_dropped
 from skmoe._numerics.linalg import (
     factorize_ridge,
@@ -28,6 +27,7 @@ from skmoe._numerics.multinomial import (
     to_contrasts,
 )
 from skmoe._numerics.probability import log_softmax, softmax_of_classes
+from skmoe._numerics.shared_slopes import joint_covariances, n_sharing, of_holders
 from skmoe._numerics.signed_steps import constrained_steps, with_signs
 from skmoe._numerics.typing import Alpha, Array, Design
 from skmoe.protocols import Block, Experts, LinearPredictor

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from skmoe._numerics.arrowhead import OWN_SLOPES, are_exchangeable, slope_holders
+from skmoe._numerics.shared_slopes import OWN_SLOPES, are_exchangeable, slope_holders
 from skmoe._numerics.signed_steps import is_held
 from skmoe._numerics.typing import Array, Design
 from skmoe.protocols._blocks import Block, LinearPredictor

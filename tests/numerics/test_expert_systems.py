@@ -5,9 +5,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special
 
-from skmoe._numerics.arrowhead import joint_covariances, joint_newton_step, slope_holders
 from skmoe._numerics.incomplete_beta import log_beta_fraction
 from skmoe._numerics.linalg import factorize_ridge, rescale_coefficients, used_columns
+from skmoe._numerics.shared_slopes import joint_covariances, slope_holders
+from skmoe._numerics.signed_steps import joint_newton_steps
 
 
 def test_incomplete_beta_function_equals_that_of_scipy():
@@ -44,7 +45,8 @@ def test_steps_and_covariances_solve_the_joint_system(slopes, n_outputs):
     system = factorize_ridge(grams, ridge)
     holders = slope_holders(slopes, np.ones(n_experts, dtype=bool), n_columns)
     assert_array_equal(holders[:, -1], np.arange(n_experts))
-    found = joint_newton_step(system, gradient, precision, holders)
+    free = np.zeros_like(gradient), np.zeros(n_columns)
+    found = joint_newton_steps(system, gradient, *free, precision, holders)
     found = found.reshape(n_experts, n_outputs, n_columns)
     covariances = joint_covariances(system, precision, holders)
     # The matrix from the distinct slopes to the coefficients of all regressions.

@@ -59,7 +59,7 @@ from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.initialization import InitData
 from skmoe._mixture.model import MixtureModel, Params, Penalty, responsibilities
 from skmoe._mixture.penalties import with_penalties_of
-from skmoe._numerics.arrowhead import are_exchangeable
+from skmoe._numerics.shared_slopes import are_exchangeable
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import resolve_estimators
 from skmoe.protocols import Experts

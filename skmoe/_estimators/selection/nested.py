@@ -17,7 +17,7 @@ from skmoe._estimators.parameters.conflicts import NESTED, check_conflicts, chos
 from skmoe._estimators.parameters.part_parameters import resolve_families
 from skmoe._estimators.rows.training_data import chosen_rows, validate_training_data
 from skmoe._inference.nested_test import NestedModelsTest
-from skmoe._numerics.arrowhead import are_exchangeable, slope_holders
+from skmoe._numerics.shared_slopes import are_exchangeable, slope_holders
 from skmoe._numerics.typing import Array
 
 # What nested models have in common: the rest is of their structure, of the fit, or refused.

@@ -1,7 +1,6 @@
 """Ridge regressions that lack some coefficients, and are equal in others.
 
-Their joint matrix is an arrowhead: the columns that a regression has for itself are eliminated,
-which leaves one system of the coefficients that regressions share.
+Each coefficient occurs once in their joint system.
 
 The *holder* of a coefficient of a regression is the regression itself, or the first one of those
 that share the coefficient, or -1 where the regression lacks it.
@@ -11,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
 from skmoe._numerics.linalg import RidgeFactorization, factorize_spd, solve_spd
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
 
 # Why experts keep their order.
 OWN_SLOPES = "its experts have slopes of their own, in the order of the user"
@@ -74,81 +72,41 @@ def n_sharing(holders: Array) -> Array:
     return holder_sums(holders, np.ones(holders.shape))
 
 
-def joint_coordinates(holders: Array, chosen: Array) -> tuple[Array, int]:
-    """Coordinates (K, d) in which chosen coefficients occur once, and their number S.
+def joint_coordinates(holders: Array) -> tuple[Array, int]:
+    """Coordinates (K, d) in which each coefficient occurs once, and their number S.
 
-    The other coefficients have the coordinate S.
+    Those that are lacked have the coordinate S.
     """
     n_columns = holders.shape[1]
-    names = np.where(chosen, holders * n_columns + np.arange(n_columns), holders.size)
+    names = np.where(holders < 0, holders.size, holders * n_columns + np.arange(n_columns))
     distinct, index = np.unique(names, return_inverse=True)
     return index.reshape(holders.shape), int((distinct < holders.size).sum())
-
-
-class Elimination(NamedTuple):
-    """The joint system of K regressions for one output, without the columns of one regression."""
-
-    inverses: Array  # of the matrices of the own columns, zero at other columns, (K, d, d)
-    lift: Array  # from shared coefficients to the best of all of a regression, (K, d, d)
-    coordinates: Array  # of the shared coefficients, see `joint_coordinates`, (K, d)
-    factor: tuple[Array, bool]  # of the matrix in these coordinates, see `factorize_spd`
-
-    @classmethod
-    def of(cls, matrices: Array, unit: Array, holders: Array) -> Elimination:
-        """The system of matrices (K, d, d), which are in units of the inverse of `unit` (K,)."""
-        is_shared = (holders >= 0) & (n_sharing(holders) > 1.0)
-        index, size = joint_coordinates(holders, is_shared)
-        inverses, is_own = np.zeros(matrices.shape), (holders >= 0) & ~is_shared
-        for k, matrix in enumerate(matrices):
-            own = np.ix_(is_own[k], is_own[k])
-            inverses[k][own] = solve_spd(factorize_spd(matrix[own]), np.eye(is_own[k].sum()))
-        lift = (np.eye(holders.shape[1]) - inverses @ matrices) * is_shared[:, None]
-        total = np.zeros((size + 1, size + 1))
-        terms = unit[:, None, None] * (matrices @ lift)
-        np.add.at(total, (index[:, :, None], index[:, None]), terms)
-        matrix = total[:-1, :-1]
-        return cls(inverses, lift, index, factorize_spd(matrix) if size else (matrix, False))
-
-
-def joint_newton_step(
-    system: RidgeFactorization, gradient: Array, precision: Array, holders: Array
-) -> Array:
-    """Newton steps (K * m, 1, d) of K regressions, whose coefficients have `holders` (K, d).
-
-    `gradient` (K, m, d) and the matrices of the system, (K * m, d, d), are in units of the inverse
-    of `precision` (K, m). The penalty of a shared coefficient has equal parts.
-    """
-    step = np.empty_like(gradient)
-    for rows, output, matrices, unit, own in joint_parts(system, precision, holders):
-        inverses, lift, index, factor = Elimination.of(matrices, unit, own)
-        slope = gradient[rows, output, :, None]
-        right = np.zeros(len(factor[0]) + 1)
-        np.add.at(right, index, unit[:, None] * (lift.swapaxes(1, 2) @ slope)[..., 0])
-        shared = np.append(solve_spd(factor, right[None, :-1]), 0.0)[index]
-        step[rows, output] = (inverses @ slope + lift @ shared[..., None])[..., 0]
-    return step.reshape(-1, 1, gradient.shape[-1])
 
 
 def joint_covariances(system: RidgeFactorization, precision: Array, holders: Array) -> Array:
     """The inverse of the joint matrix at the columns of each regression, in its units.
 
-    Its shape is (K, m, d, d), and the arguments are those of `joint_newton_step`.
+    The matrices of the system, (K * m, d, d), are in units of the inverse of `precision` (K, m).
+    The penalty of a shared coefficient has equal parts. The shape is (K, m, d, d), with zeros for
+    coefficients that are lacked.
     """
-    covariances = np.empty((*precision.shape, holders.shape[1], holders.shape[1]))
-    for rows, output, matrices, unit, own in joint_parts(system, precision, holders):
-        inverses, lift, index, factor = Elimination.of(matrices, unit, own)
-        inverse = np.pad(solve_spd(factor, np.eye(len(factor[0]))), (0, 1))
-        through_shared = lift @ inverse[index[:, :, None], index[:, None]] @ lift.swapaxes(1, 2)
-        covariances[rows, output] = inverses + unit[:, None, None] * through_shared
+    covariances = np.zeros((*precision.shape, holders.shape[1], holders.shape[1]))
+    for rows, output, unit, index, joint in joint_parts(system, precision, holders):
+        if len(joint):
+            scale = 1.0 / np.sqrt(np.maximum(np.diag(joint), TINY))
+            factor = factorize_spd(joint * scale[:, None] * scale)
+            inverse = np.pad(solve_spd(factor, np.diag(scale)) * scale, (0, 1))
+            own = inverse[index[:, :, None], index[:, None]]
+            covariances[rows, output] = unit[:, None, None] * own
     return covariances
 
 
 def joint_parts(
     system: RidgeFactorization, precision: Array, holders: Array
 ) -> Iterator[tuple[slice, int, Array, Array, Array]]:
-    """The regressions of each output, in groups that share nothing with others.
+    """The joint systems of each output, of regressions in groups that share nothing with others.
 
-    For each group its slice, the output, penalised matrices, precisions and holders in the group.
+    For each group its slice, the output, precisions, coordinates, and the matrix (S, S) in these.
     """
     matrices = system.gram.reshape(*precision.shape, *system.gram.shape[1:])
     diagonal = system.ridge / n_sharing(holders)
@@ -158,6 +116,11 @@ def joint_parts(
     starts = np.flatnonzero(np.minimum.accumulate(least[::-1])[::-1] >= own)
     for start, end in pairwise([*starts.tolist(), len(holders)]):
         rows = slice(start, end)
-        of_rows = np.where(holders[rows] < 0, -1, holders[rows] - start)
         for output in range(precision.shape[1]):
-            yield rows, output, matrices[rows, output], precision[rows, output], of_rows
+            unit = precision[rows, output]
+            is_held = (holders[rows] >= 0) & (unit[:, None] > 0.0)
+            index, size = joint_coordinates(np.where(is_held, holders[rows] - start, -1))
+            joint = np.zeros((size + 1, size + 1))
+            terms = unit[:, None, None] * matrices[rows, output]
+            np.add.at(joint, (index[:, :, None], index[:, None]), terms)
+            yield rows, output, unit, index, joint[:-1, :-1]

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from skmoe._data.scaling import BLOCK_ROWS
 from skmoe._data.units import Units, encode_units, join_groups
-from skmoe._numerics.offset_design import OffsetDesign, split_offset
+from skmoe._numerics.offset_design import split_offset, with_offset
 from skmoe._numerics.typing import Array, Design
 
 # Number of rows of a block, from BLOCK_ROWS to MAX_BLOCK_ROWS, so that a dense design matrix has at
@@ -257,16 +257,13 @@ def _take(
     units: Units | None,
 ) -> Dataset:
     """Rows of the gate's design and rows of the experts' design at two indices."""
-    gate_design = rows.gate_design[gate_index]
-    expert_design, offset = split_offset(rows.expert_design)
-    if expert_design is rows.gate_design:
-        expert_design = gate_design
-    elif isinstance(expert_design, RawFeatures):
-        expert_design = expert_design.take(index)
+    gate_design, (matrix, offset) = rows.gate_design[gate_index], split_offset(rows.expert_design)
+    if isinstance(matrix, RawFeatures):
+        expert_design: Any = matrix.take(index)
     else:
-        expert_design = expert_design[index]
-    if isinstance(offset, np.ndarray):
-        expert_design = OffsetDesign(expert_design, offset[..., index])
+        expert_design = gate_design if matrix is rows.gate_design else matrix[index]
+        offset = offset[..., index] if isinstance(offset, np.ndarray) else offset
+        expert_design = with_offset(expert_design, offset)
     possible = None if rows.possible is None else rows.possible[:, gate_index]
     return Dataset(gate_design, expert_design, rows.y[..., index], weight, units, possible)
 

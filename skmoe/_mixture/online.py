@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._data.scaling import Moments, Standardization
+from skmoe._data.scaling import AffineMap, Moments, Standardization
 from skmoe._mixture.model import MixtureModel, Params
 from skmoe._mixture.steps import EStepStatistics, e_step
 from skmoe._numerics.typing import Array
@@ -159,13 +159,6 @@ def _scaled(surrogate: tuple[Any, Any], factor: float) -> tuple[Any, Any]:
 
 
 # --- changes of the standardisation -----------------------------------------------------------
-
-
-class AffineMap(NamedTuple):
-    """Change of standardised values with their standardisation: new = slope * old + shift."""
-
-    slope: Array
-    shift: Array
 
 
 def rescaling(old: Standardization, new: Standardization) -> AffineMap:

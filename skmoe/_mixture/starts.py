@@ -132,8 +132,7 @@ def _responsibilities_of_start(problem: EMProblem, job: StartJob) -> tuple[Array
     left = 1.0 - resp.sum(axis=0)
     weight = rows.row_responsibilities((1.0 - left + left / len(left))[None])
     resp = _of_experts(problem, job, resp + left / len(resp), rng)
-    if rows.units is not None or rows.possible is not None:
-        resp = restricted(experts, resp, rows)
+    resp = restricted(experts, resp, rows)
     return rows.row_responsibilities(resp) * weight, resp
 
 
@@ -213,9 +212,7 @@ def _first_round_of_estimators(problem: EMProblem, job: StartJob, monitor: Monit
     """A few iterations of EM from a start whose cells are smoothed, for experts with all rows."""
     rows, experts = problem.init_data.rows, problem.model.experts
     resp, rng = _initial(problem, job)
-    resp = _of_experts(problem, job, smoothed(resp), rng)
-    if rows.units is not None or rows.possible is not None:
-        resp = restricted(experts, resp, rows)
+    resp = restricted(experts, _of_experts(problem, job, smoothed(resp), rng), rows)
     params = params_from_responsibilities(problem.model, rows, resp)
     n_iter = N_ITER_FIRST_ROUND[True]
     max_iter = min(n_iter, problem.max_iter)

@@ -104,15 +104,6 @@ class CrossFittedExperts(Experts):
         """Whether means are proportional to exposures, which the family decides."""
         return self.mean_family.takes_offset
 
-    @property
-    def support(self) -> str:
-        """That of the family."""
-        return self.mean_family.support
-
-    def in_support(self, y: Array) -> Array:
-        """Rows that are possible under the family."""
-        return self.mean_family.in_support(y)
-
     # --- densities and predictions ---
 
     def log_prob(self, params: EstimatorParams, features: RawFeatures, y: Array) -> Array:

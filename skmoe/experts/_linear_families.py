@@ -60,13 +60,6 @@ class FamilyGroup(NamedTuple):
         return [own[..., index, None] for index in self.dispersions]
 
 
-class RescaledTarget(NamedTuple):
-    """A linear map of the outputs, slope * y + shift."""
-
-    slope: Array
-    shift: Array
-
-
 class FitConstants(NamedTuple):
     """What is the same in all iterations of a fit."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skmoe._data.scaling import AffineMap
 from skmoe._numerics.evidence import Slopes, joint_slopes, ridge_slopes, without_dropped
 from skmoe._numerics.linalg import factorize_ridge, used_columns
 from skmoe._numerics.offset_design import split_offset
@@ -14,11 +15,7 @@ from skmoe._numerics.shared_slopes import joint_covariances
 from skmoe._numerics.signed_steps import is_held
 from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._family_targets import observed
-from skmoe.experts._linear_families import (
-    GeneralizedLinearParams,
-    LinearFamilies,
-    RescaledTarget,
-)
+from skmoe.experts._linear_families import GeneralizedLinearParams, LinearFamilies
 
 # Smallest curvature of a log dispersion for each row of the expert, where the log-likelihood is
 # nearly flat.
@@ -327,6 +324,6 @@ class LinearInference(LinearFamilies):
                 attributes[dispersion.attribute] = np.concatenate([known, values[..., None]], -1)
         if self._n_outputs == 1:
             attributes = {name: values[:, 0] for name, values in attributes.items()}
-        units_of_y = RescaledTarget(scale, center)
+        units_of_y = AffineMap(scale, center)
         families = [self._family(k).rescale(units_of_y) for k in range(len(slopes))]
         return attributes | {"families_": families}

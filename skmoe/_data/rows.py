@@ -241,8 +241,8 @@ def subset(rows: Dataset, index: Array | slice, weight: Array | None = None) -> 
     return _take(rows, index, index, rows.weight[index] if weight is None else weight, None)
 
 
-def subset_units(rows: Dataset, kept: Array, factor: float = 1.0) -> Dataset:
-    """The units at sorted indices, with their weights multiplied by a factor."""
+def subset_units(rows: Dataset, kept: Array | slice, factor: float = 1.0) -> Dataset:
+    """The units at sorted indices, or of a slice, with weights multiplied by a factor."""
     assert rows.units is not None
     units = rows.units.take(kept, factor * rows.units.weight[kept])
     index = rows.units.rows_of(kept)
@@ -288,7 +288,7 @@ def split_into_blocks(rows: Any, size: int | None = None) -> Any:
         n_blocks = max(round(n_rows / wanted), 1)
         size = max(-(-n_rows // n_blocks), 1)
     if rows.units is not None:
-        return [_unit_block(rows, rows.units, *ends) for ends in _unit_ends(rows.units, size)]
+        return [subset_units(rows, slice(*ends)) for ends in _unit_ends(rows.units, size)]
     return [subset(rows, slice(start, start + size)) for start in range(0, n_rows, size)]
 
 
@@ -298,15 +298,6 @@ def _unit_ends(units: Units, size: int) -> list[tuple[int, int]]:
     block = (ends - 1) // size
     first = np.flatnonzero(np.diff(block, prepend=-1))
     return list(zip(first.tolist(), [*first[1:].tolist(), len(ends)], strict=True))
-
-
-def _unit_block(rows: Dataset, units: Units, first: int, last: int) -> Dataset:
-    """The rows of the units from `first` to before `last`."""
-    kept = slice(first, last)
-    of_block = units.take(kept)
-    start = int(units.starts[first])
-    index = slice(start, start + int(of_block.sizes.sum()))
-    return _take(rows, kept, index, rows.weight[index], of_block)
 
 
 def select_raw_features(rows: Rows, columns: Array | None) -> RawFeatures:

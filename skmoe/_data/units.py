@@ -37,8 +37,11 @@ class Units(NamedTuple):
         """Number of the unit of each row, (n,)."""
         return self.repeat(np.arange(len(self.starts)))
 
-    def rows_of(self, kept: Array) -> Array:
-        """Indices of the rows of the units at sorted indices."""
+    def rows_of(self, kept: Array | slice) -> Any:
+        """Indices of the rows of the units at sorted indices, or the slice of those of a slice."""
+        if isinstance(kept, slice):
+            start = int(self.starts[kept][0])
+            return slice(start, start + int(self.sizes[kept].sum()))
         is_kept = np.zeros(len(self.starts), dtype=bool)
         is_kept[kept] = True
         return np.flatnonzero(self.repeat(is_kept))

@@ -127,7 +127,6 @@ def ridge_newton_step(system: RidgeFactorization, gradient: Array) -> Array:
         return conjugate_gradients(
             lambda coef: system.gram @ coef + system.ridge * coef,
             gradient,
-            np.zeros_like(gradient),
             (system.gram.diagonal() + system.ridge)[:, None],
             axes=(-1,),
             tol=RIDGE_CG_TOL,
@@ -284,7 +283,6 @@ def squared(design: Design) -> Design:
 def conjugate_gradients(
     product: Callable[[Array], Array],
     rhs: Array,
-    start: Array,
     diagonal: Array,
     *,
     axes: tuple[int, ...],
@@ -296,8 +294,8 @@ def conjugate_gradients(
     ----------
     product : callable
         Product of the matrices with vectors of the shape of `rhs`.
-    rhs, start, diagonal : array
-        Right-hand sides, initial solutions, and diagonals of the matrices.
+    rhs, diagonal : array
+        Right-hand sides, and diagonals of the matrices.
     axes : tuple of int
         Axes of a single system; the other axes count the systems.
     tol : float
@@ -307,7 +305,7 @@ def conjugate_gradients(
     -------
     solution : array
         Approximate solutions. Every step lowers the quadratic form of its system, so that no
-        solution is worse than the initial one.
+        solution is worse than zero, where they begin.
 
     References
     ----------
@@ -315,7 +313,7 @@ def conjugate_gradients(
        systems", Journal of Research of the National Bureau of Standards 49, 409-436.
     """
     preconditioner = 1.0 / np.where(diagonal > 0.0, diagonal, 1.0)
-    solution, residual = start, rhs - product(start) if start.any() else rhs
+    solution, residual = np.zeros_like(rhs), rhs
     tol2: Array | None = None
     rz, direction = np.array(np.inf), np.zeros(())
     for _ in range(CG_MAX_ITER):

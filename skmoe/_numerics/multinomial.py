@@ -197,7 +197,6 @@ def softmax_newton_step(
         step = conjugate_gradients(
             lambda contrasts: basis.T @ (hessian @ (basis @ contrasts)) + ridge * contrasts,
             contrast_gradient,
-            np.zeros_like(contrast_gradient),
             diagonal,
             axes=(-2, -1),
             tol=NEWTON_CG_TOL,

@@ -13,6 +13,7 @@ from skmoe._numerics.outliers import without_outliers
 from skmoe._numerics.probability import summed_over_experts
 from skmoe._numerics.typing import TINY, Array
 from skmoe.families import Family, Normal
+from skmoe.families._base import sums_of_derivatives
 
 # Means of exactly zero under a log link, as of trees on counts, are raised to this fraction of the
 # mean of y.
@@ -242,14 +243,9 @@ class MeanFamily:
         arrays = _by_dispersion(theta)
         predictor = self._predictor(mean, arrays)
         first, second = self.family.mean_dispersion_derivatives(y, predictor, arrays)
-        n_own = theta.shape[-1]
-        weight = resp[:, None]
-        gradient, curvature = np.zeros(theta.shape), np.zeros((*theta.shape, n_own))
-        for i in range(n_own):
-            gradient[..., i] = (weight * first[i]).sum(axis=-1)
-            for j in range(n_own):
-                curvature[..., i, j] = -(weight * second[i][j]).sum(axis=-1)
-        gradient, curvature = self._summed(gradient), self._summed(curvature)
+        sums = sums_of_derivatives(first, second, resp[:, None])
+        gradient, hessian = (self._summed(values) for values in sums)
+        curvature = -hessian
         if self.family.has_scale:
             decreasing = 0.5 * self.prior * np.exp(np.log(self.prior_scale) - theta[..., 0])
             gradient[..., 0] = gradient[..., 0] + decreasing - 0.5 * self.prior
@@ -260,7 +256,7 @@ class MeanFamily:
         )
         gradient = np.where(beyond, 0.0, gradient)
         fixed = beyond[..., :, None] | beyond[..., None, :]
-        curvature = np.where(fixed, np.eye(n_own), curvature)
+        curvature = np.where(fixed, np.eye(theta.shape[-1]), curvature)
         values, vectors = np.linalg.eigh(curvature)
         mass = self._summed(resp.sum(axis=1))[:, None, None]
         most = MAX_CURVATURE * np.maximum(mass, 1.0)

@@ -135,37 +135,34 @@ def test_newton_step_of_a_singular_system_is_the_smallest():
     assert_allclose(changes[1], 0.0)
 
 
-def test_conjugate_gradients_solve_each_system_and_never_get_worse():
+def test_conjugate_gradients_solve_each_system_and_are_never_worse_than_zero():
     rng = np.random.default_rng(0)
     roots = rng.normal(size=(3, 5, 5))
     matrices = np.einsum("kab,kcb->kac", roots, roots) + 0.1 * np.eye(5)
-    right, start = rng.normal(size=(2, 3, 5))
-    right[1] = matrices[1] @ start[1]  # solved from the start
+    right = rng.normal(size=(3, 5))
+    right[1] = 0.0  # solved by zero
     diagonal = np.einsum("kaa->ka", matrices)
     product = partial(np.einsum, "kab,kb->ka", matrices)
 
     def solve(tol):
-        return conjugate_gradients(product, right, start, diagonal, axes=(-1,), tol=tol)
+        return conjugate_gradients(product, right, diagonal, axes=(-1,), tol=tol)
 
     def value(at):
         return 0.5 * np.einsum("ka,kab,kb->k", at, matrices, at) - (right * at).sum(axis=1)
 
     assert_allclose(solve(1e-12), np.linalg.solve(matrices, right[..., None])[..., 0], rtol=1e-6)
-    assert (value(solve(0.9)) <= value(start) + 1e-12).all()
+    assert (value(solve(0.9))[[0, 2]] < 0.0).all()
+    assert (solve(0.9)[1] == 0.0).all()
 
 
-@pytest.mark.parametrize("n_free", [0, 1, 4])
-def test_conjugate_gradients_begin_wherever_they_are_told(n_free):
-    """Also where some coordinates of the start are zero, and some have no curvature."""
+def test_conjugate_gradients_leave_coordinates_without_curvature_at_zero():
     rng = np.random.default_rng(0)
     root = rng.normal(size=(5, 9))
     matrix = np.zeros((6, 6))
     matrix[:5, :5] = root @ root.T
-    right, start = np.append(rng.normal(size=5), 0.0), np.zeros(6)
-    start[:n_free] = rng.normal(size=n_free)
+    right = np.append(rng.normal(size=5), 0.0)
     found = conjugate_gradients(
-        partial(np.matmul, matrix), right, start, np.diag(matrix), axes=(-1,), tol=1e-10
+        partial(np.matmul, matrix), right, np.diag(matrix), axes=(-1,), tol=1e-10
     )
     assert_allclose(found[:5], np.linalg.solve(matrix[:5, :5], right[:5]), rtol=1e-6)
     assert found[5] == 0.0
-    assert start[n_free:].tolist() == [0.0] * (6 - n_free)  # the start is left as it is

@@ -6,7 +6,8 @@ from functools import cache
 
 from skmoe.experts import EXPERTS
 from skmoe.gates import GATES
-from support.sources import PACKAGE, imports, is_private, parameters, trees_of
+from support import sources
+from support.sources import PACKAGE, SyntaxTrees, imports, is_private, parameters
 
 # Packages and modules of the top level, from the lowest layer: imports go to lower layers, and
 # between the files of one package.
@@ -45,23 +46,20 @@ MANY_PARAMETERS |= {"n_experts_table", "n_experts_test", "trajectories"}
 MANY_PARAMETERS |= {"likelihood_ratio_test"}
 MANY_PARAMETERS |= {f"from_{source}" for source in ("arrays", "npy", "parquet", "dask")}
 
-TREES = trees_of(PACKAGE)
+TREES = SyntaxTrees(PACKAGE)
 
 
-@cache
 def nodes_of(name):
     """All nodes of a file."""
-    return list(ast.walk(TREES[name]))
+    return sources.nodes_of(TREES[name])
 
 
-@cache
 def imports_of(name):
-    return list(imports(TREES[name]))
+    return imports(TREES[name])
 
 
-@cache
 def functions_of(name):
-    return [node for node in nodes_of(name) if isinstance(node, ast.FunctionDef)]
+    return sources.functions(TREES[name])
 
 
 def calls_of(name, *called):

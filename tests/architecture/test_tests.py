@@ -4,21 +4,27 @@ import ast
 import re
 from collections import defaultdict
 
-from support.sources import TESTS, functions, imports, is_private, parameters, trees_of
+from support.sources import (
+    TESTS,
+    SyntaxTrees,
+    functions,
+    imports,
+    is_private,
+    nodes_of,
+    parameters,
+)
 
 # Private names outside `_numerics` that tests of the mathematics may import.
 MAX_PRIVATE_NAMES = 150
 LEFT_OUT = ("benchmarks/", "mutations/")
 
-TREES = {name: tree for name, tree in trees_of(TESTS).items() if not name.startswith(LEFT_OUT)}
-NODES = {name: list(ast.walk(tree)) for name, tree in TREES.items()}
-IMPORTS = {name: list(imports(tree)) for name, tree in TREES.items()}
+TREES = SyntaxTrees(TESTS, LEFT_OUT)
 PATH = re.compile(r"skmoe(\.\w+)*\._[a-z]\w*(\.\w+)*")
 
 
 def private_names(name):
     """Private names of skmoe that a module imports, outside `_numerics`."""
-    for origin, imported in IMPORTS[name]:
+    for origin, imported in imports(TREES[name]):
         parts = [*origin.split("."), *([imported] if imported else [])]
         if parts[0] == "skmoe" and "_numerics" not in parts and any(map(is_private, parts)):
             yield ".".join(parts)
@@ -36,7 +42,8 @@ def test_no_private_attribute_of_the_package_is_read():
     """Estimators, displays and results are met through their public attributes."""
     own = {"_repr_html_", "_repr_mimebundle_", "_replace", "_fields", "_asdict"}
     own |= {"_children_map"}  # of contexts of callbacks of scikit-learn
-    for name, nodes in NODES.items():
+    for name, tree in TREES.items():
+        nodes = nodes_of(tree)
         defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
         for node in nodes:
             if isinstance(node, ast.Attribute) and is_private(node.attr):
@@ -47,8 +54,9 @@ def test_no_private_attribute_of_the_package_is_read():
 
 def test_nothing_of_the_package_is_patched():
     """A path in a text, or a module of skmoe as the target, ties a test to a place."""
-    for name, nodes in NODES.items():
-        modules = {item for origin, item in IMPORTS[name] if origin.startswith("skmoe")}
+    for name, tree in TREES.items():
+        nodes = nodes_of(tree)
+        modules = {item for origin, item in imports(TREES[name]) if origin.startswith("skmoe")}
         for node in nodes:
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                 continue
@@ -80,5 +88,5 @@ def test_no_test_draws_from_a_generator_that_others_draw_from():
 def test_generators_are_made_so_that_data_can_be_perturbed():
     """`--perturb-data` replaces `numpy.random.default_rng`, which a name of its own would miss."""
     for name in TREES:
-        imported = {f"{origin}.{item}" for origin, item in IMPORTS[name]}
+        imported = {f"{origin}.{item}" for origin, item in imports(TREES[name])}
         assert "numpy.random.default_rng" not in imported, name

@@ -1,6 +1,8 @@
 """Syntax trees of the package and of the tests."""
 
 import ast
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import skmoe
@@ -9,23 +11,55 @@ PACKAGE = Path(skmoe.__file__).parent
 TESTS = Path(__file__).parents[1]
 
 
-def trees_of(folder):
-    """The syntax tree of each Python file of a folder, by its path in it."""
-    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.py"))}
-    return {name: ast.parse(path.read_text("utf-8")) for name, path in paths.items()}
+class SyntaxTrees(Mapping):
+    """Syntax trees of the Python files of a folder, by path, which are parsed where they are read.
+
+    Paths that start with one of `left_out` are no files of it.
+    """
+
+    def __init__(self, folder, left_out=()):
+        self.folder = folder
+        names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.py"))]
+        self.names = [name for name in names if not name.startswith(left_out)]
+
+    def __iter__(self):
+        return iter(self.names)
+
+    def __len__(self):
+        return len(self.names)
+
+    def __contains__(self, name):
+        return name in self.names
+
+    def __getitem__(self, name):
+        return parsed(self.folder / name)
 
 
+@cache
+def parsed(path):
+    return ast.parse(path.read_text("utf-8"))
+
+
+@cache
+def nodes_of(tree):
+    """All nodes below one, and itself."""
+    return list(ast.walk(tree))
+
+
+@cache
 def imports(tree):
     """Dotted origins and names of all imports of a module."""
-    for node in ast.walk(tree):
+    found = []
+    for node in nodes_of(tree):
         if isinstance(node, ast.ImportFrom):
-            yield from ((node.module or "", alias.name) for alias in node.names)
+            found += [(node.module or "", alias.name) for alias in node.names]
         elif isinstance(node, ast.Import):
-            yield from ((alias.name, None) for alias in node.names)
+            found += [(alias.name, None) for alias in node.names]
+    return found
 
 
 def functions(tree):
-    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    return [node for node in nodes_of(tree) if isinstance(node, ast.FunctionDef)]
 
 
 def parameters(function):

@@ -163,9 +163,9 @@ def test_a_single_start_is_compared_with_none():
     assert (maxima.n_times, str(maxima)) == ((), "No starts were compared.")
 
 
-def searched(n_init, n_rows=60, seed=1):
+def searched(n_init, n_rows=30, seed=1):
     return MixtureOfExpertsRegressor(
-        3, init="search", n_init=n_init, gate="constant", random_state=seed, **FIXED
+        2, init="search", n_init=n_init, gate="constant", random_state=seed, **FIXED
     ), noisy(n_rows, seed=3)
 
 
@@ -174,10 +174,10 @@ def test_one_search_counts_its_runs_and_several_count_themselves():
     maxima = fit_quietly(moe, *data).maxima_
     assert maxima.runs == "runs of the search"
     assert maxima.n_runs > 2
-    assert_allclose(maxima.log_likelihoods[0], 60 * moe.lower_bound_)
+    assert_allclose(maxima.log_likelihoods[0], 30 * moe.lower_bound_)
     moe, data = searched(2)
     maxima = fit_quietly(moe, *data).maxima_
-    values, counts = values_and_counts(60 * moe.start_lower_bounds_)
+    values, counts = values_and_counts(30 * moe.start_lower_bounds_)
     assert (maxima.runs, list(maxima.n_times)) == ("searches", counts)
     assert_allclose(maxima.log_likelihoods, values)
 

@@ -152,16 +152,16 @@ def _changes(
     """Name, tables at both ends, and width of each change."""
     for j, name in features:
         levels = levels_of(rows.X, j)
-        if len(levels) < 2:
+        if len(levels.values) < 2:
             raise ValueError(
                 f"features must vary in X; {name!r} does not. Choose others by features=, or pass "
                 "more rows."
             )
-        is_discrete = len(levels) == 2 if discrete is None else j in discrete
+        is_discrete = len(levels.values) == 2 if discrete is None else j in discrete
         if is_discrete or not is_numeric(rows.X, j):
             (first, low), *others = [
                 (level, with_column(rows.X, j, column_at(rows.X, j, np.full(rows.n_rows, row))))
-                for level, row in levels
+                for level, row in zip(levels.texts, levels.rows, strict=True)
             ]
             for level, high in others:
                 yield f"{name}: {first} to {level}", low, high, 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,9 +35,9 @@ def numeric_values(X: Any, j: int) -> Array:
     return X[:, [j]].toarray()[:, 0] if sparse.issparse(X) else numeric_column(X, j)
 
 
-def categories_of(X: Any, j: int) -> list[str | None]:
-    """Categories of the rows in a column of a data frame, as text; None for missing ones."""
-    return as_strings(X, j).tolist()
+def values_of(X: Any, j: int) -> Array:
+    """A column, (n,): numbers, or texts of categories with None for missing ones."""
+    return numeric_values(X, j) if is_numeric(X, j) else as_strings(X, j)
 
 
 def column_at(X: Any, j: int, rows: Array) -> Any:
@@ -62,23 +62,35 @@ def with_column(X: Any, j: int, column: Any) -> Any:
     return changed
 
 
-def levels_of(X: Any, j: int) -> list[tuple[str, int]]:
-    """Distinct values of a column in their order, as text, each with the first row that has it."""
-    numeric = is_numeric(X, j)
-    values = numeric_values(X, j) if numeric else as_strings(X, j)
-    is_known = np.isfinite(values) if numeric else [value is not None for value in values]
+class Levels(NamedTuple):
+    """Distinct values of a column in their order, without missing ones."""
+
+    values: list[Any]  # numbers, or texts of categories
+    rows: Array  # the first row with each
+    counts: Array  # of the rows with each
+
+    @property
+    def texts(self) -> list[str]:
+        """The values as text."""
+        return [value if isinstance(value, str) else f"{value:g}" for value in self.values]
+
+    def most_frequent(self, most: int) -> Levels:
+        """At most some of the levels."""
+        kept = np.sort(np.argsort(-self.counts, kind="stable")[:most])
+        return Levels([self.values[i] for i in kept], self.rows[kept], self.counts[kept])
+
+
+def levels_of(X: Any, j: int) -> Levels:
+    """Levels of a column, in the order of one of pandas that has one; otherwise sorted."""
+    values = values_of(X, j)
+    is_known = np.isfinite(values) if is_numeric(X, j) else [value is not None for value in values]
     known = np.flatnonzero(is_known)
-    found, first = np.unique(values[known], return_index=True)
-    rows = dict(zip(found.tolist(), known[first].tolist(), strict=True))
-    ordered = rows if numeric else _in_order(X, j, rows)
-    return [(f"{value:g}" if numeric else value, rows[value]) for value in ordered]
-
-
-def _in_order(X: Any, j: int, levels: Iterable[Any]) -> list[Any]:
-    """Levels in the order of a column of pandas that has one; otherwise as sorted."""
+    found, first, counts = np.unique(values[known], return_index=True, return_counts=True)
+    order = np.arange(len(found))
     own_order = getattr(getattr(column_of(X, j), "cat", None), "categories", [])
-    ordered = [str(level) for level in own_order]
-    return sorted(levels, key=ordered.index if ordered else None)
+    if len(own_order):
+        order = np.argsort([list(map(str, own_order)).index(level) for level in found])
+    return Levels(found[order].tolist(), known[first[order]], counts[order])
 
 
 def column_stds(X: Any) -> Array:
@@ -112,35 +124,24 @@ def feature_axis(
 
     Two numbers, such as 0 and 1, are categories too, unless an axis `as_numbers` is required.
     """
-    if is_numeric(X, j):
-        values = numeric_values(X, j)
-        known = values[np.isfinite(values)]
-    else:
-        levels = categories_of(X, j)
-        known = np.array([level for level in levels if level is not None])
-    found, counts = np.unique(known, return_counts=True)
-    if len(found) < 2:
+    levels, values = levels_of(X, j), values_of(X, j)
+    if len(levels.values) < 2:
         raise ValueError(
             f"Features must vary in X to be drawn; {name!r} does not. Choose another feature or "
             "pass more rows."
         )
-    if is_numeric(X, j) and (as_numbers or len(found) > 2):
-        return FeatureAxis(name, j, np.linspace(*typical_range(known), resolution), values)
-    parts = [format_percent(share) for share in counts / len(known)]
-    if is_numeric(X, j):
-        observed = np.where(np.isfinite(values), (values == found[1]).astype(float), np.nan)
-        labels = [f"{value:g}\n{part}" for value, part in zip(found, parts, strict=True)]
-        return FeatureAxis(name, j, found, observed, labels)
-    frequent = np.argsort(-counts, kind="stable")[:MAX_DRAWN_CATEGORIES]
-    drawn = _in_order(X, j, found[frequent].tolist())
-    position = {level: float(i) for i, level in enumerate(drawn)}
-    observed = np.array([position.get(level, np.nan) for level in levels])
-    shares = dict(zip(found.tolist(), parts, strict=True))
-    if len(found) > len(drawn):
-        name = f"{name} ({len(drawn)} of {len(found)} categories)"
-    grid = np.array([levels.index(level) for level in drawn])
-    categories = [f"{level}\n{shares[level]}" for level in drawn]
-    return FeatureAxis(name, j, grid, observed, categories)
+    if is_numeric(X, j) and (as_numbers or len(levels.values) > 2):
+        ends = typical_range(values[np.isfinite(values)])
+        return FeatureAxis(name, j, np.linspace(*ends, resolution), values)
+    drawn = levels.most_frequent(MAX_DRAWN_CATEGORIES)
+    if len(levels.values) > len(drawn.values):
+        name = f"{name} ({len(drawn.values)} of {len(levels.values)} categories)"
+    position = {level: float(i) for i, level in enumerate(drawn.values)}
+    observed = np.array([position.get(value, np.nan) for value in values.tolist()])
+    grid = np.array(drawn.values) if is_numeric(X, j) else drawn.rows
+    shares = map(format_percent, drawn.counts / levels.counts.sum())
+    labels = [f"{text}\n{share}" for text, share in zip(drawn.texts, shares, strict=True)]
+    return FeatureAxis(name, j, grid, observed, labels)
 
 
 def typical_range(values: Array) -> tuple[float, float]:

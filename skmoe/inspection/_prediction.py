@@ -21,7 +21,7 @@ from skmoe.inspection._decompositions import (
     row_contributions,
     row_density,
 )
-from skmoe.inspection._grid import categories_of, is_numeric, numeric_values
+from skmoe.inspection._grid import values_of
 from skmoe.inspection._pipelines import drawn_with_names
 from skmoe.inspection._style import (
     DARK_GREY,
@@ -276,12 +276,8 @@ class PredictionDisplay:
             observed = int(matching[0]) if len(matching) else None
         elif y is not None:
             observed = float(observed_target(estimator, y, index)[row])
-        values = [
-            short_number(float(numeric_values(one_row, j)[0]))
-            if is_numeric(table, j)
-            else categories_of(one_row, j)[0]
-            for j in range(len(labels))
-        ]
+        values = [values_of(one_row, j)[0] for j in range(len(labels))]
+        values = [short_number(value) if isinstance(value, float) else value for value in values]
         pairs = zip(shortened(labels, WATERFALL_NAME_WIDTH), values, strict=True)
         display = cls(
             **parts._asdict(),
@@ -472,37 +468,34 @@ class PredictionDisplay:
         """A row for each bar, between those of the mean row and of this row."""
         from matplotlib.patches import Patch
 
+        start = 0.0 if self.base_value is None else self.base_value
+        changes = np.array([(bar.experts, bar.gate) for bar in bars]).reshape(-1, 2)
+        ends = start + np.append(0.0, changes.cumsum())
+        n_rows = len(bars) + 2
+        heights = np.arange(n_rows)
+        drawn = []
+        for i, pattern in enumerate(("", GATE_HATCH)):
+            tones = np.where(changes[:, i] > 0.0, INCREASE, DECREASE).tolist()
+            fill: dict[str, Any] = {"color": "white" if pattern else tones, "edgecolor": tones}
+            fill |= {"hatch": pattern, "zorder": 2, "left": ends[i:-1:2]}
+            drawn.append(
+                ax.barh(heights[1:-1] + (i - 0.5) * HALF_BAR, changes[:, i], HALF_BAR, **fill)
+            )
+        self.bars_ = list(zip(*drawn, strict=True))
         text: dict[str, Any] = {"fontsize": 8, "va": "center", "color": DARK_GREY}
         text |= {"textcoords": "offset points", "xytext": (4, 0)}
-        total: dict[str, Any] = {"color": DARK_GREY, "marker": "D", "linestyle": "none"}
-        total["markersize"] = 6
-        link = {"color": LIGHT_GREY, "linewidth": 1, "zorder": 1}
-        position = 0.0 if self.base_value is None else self.base_value
-        labels = [f"mean row: {short_number(position)}", *(bar.label for bar in bars)]
-        ends = [position]
-        ax.plot([position], [0], **total)
-        for i, bar in enumerate(bars, start=1):
-            ax.plot([position, position], [i - 1, i], **link)
-            drawn = []
-            steps = (-HALF_BAR / 2, bar.experts, ""), (HALF_BAR / 2, bar.gate, GATE_HATCH)
-            right = position
-            for shift, change, pattern in steps:
-                tone = INCREASE if change > 0.0 else DECREASE
-                fill: dict[str, Any] = {"facecolor": "white" if pattern else tone}
-                fill |= {"edgecolor": tone, "hatch": pattern, "zorder": 2, "left": [position]}
-                drawn += ax.barh([i + shift], [change], HALF_BAR, **fill)
-                position = position + change
-                right = max(right, position)
-                ends.append(position)
-            ax.annotate(short_number(bar.experts + bar.gate, "+"), (right, i), **text)
-            self.bars_.append(tuple(drawn))
-        n_rows = len(bars) + 2
-        ax.plot([position, position], [n_rows - 2, n_rows - 1], **link)
-        ax.plot([position], [n_rows - 1], **total)
+        for i, change in enumerate(changes.sum(axis=1).tolist()):
+            right = ends[2 * i : 2 * i + 3].max()
+            ax.annotate(short_number(change, "+"), (right, i + 1), **text)
+        links = np.tile(ends[::2], (2, 1)), np.stack([heights[:-1], heights[1:]])
+        ax.plot(*links, color=LIGHT_GREY, linewidth=1, zorder=1)
+        total = {"color": DARK_GREY, "marker": "D", "linestyle": "none", "markersize": 6}
+        ax.plot(ends[None, [0, -1]], heights[None, [0, -1]], **total)
+        labels = [f"mean row: {short_number(start)}", *(bar.label for bar in bars)]
         labels.append(f"this row: {short_number(self.prediction)}")
         ax.set_yticks(range(n_rows), labels, fontsize=9)
-        margin = 0.18 * (max(ends) - min(ends)) or 1.0
-        ax.set(xlim=(min(ends) - margin / 3, max(ends) + margin), ylim=(n_rows - 0.5, -0.5))
+        margin = 0.18 * np.ptp(ends) or 1.0
+        ax.set(xlim=(ends.min() - margin / 3, ends.max() + margin), ylim=(n_rows - 0.5, -0.5))
         for side in ("top", "right", "left"):
             ax.spines[side].set_visible(False)
         ax.tick_params(axis="y", length=0)

@@ -261,7 +261,7 @@ class SegmentProfileDisplay:
         has_coef = hasattr(estimator, "expert_coef_")
         indices = check_targets(estimator, target, rows.X) if has_coef else []
         resp, shares = responsibilities_of_rows(estimator, rows)
-        columns = profile_columns(estimator, rows, resp, labels, chosen)
+        columns = profile_columns(rows, resp, chosen)
         step = np.array([[column.deviation if standardize else 1.0] for column in columns])
         profile = np.array([column.difference for column in columns])
         slopes = gate_slopes(estimator, columns)
@@ -286,7 +286,7 @@ class SegmentProfileDisplay:
             score = np.max([size / (max(size.max(), r) or 1.0) for size, r in sizes], axis=0)
             shown = np.sort(np.argsort(-score, kind="stable")[:max_features])
         display = cls(
-            feature_names=[columns[i].label for i in shown],
+            feature_names=[columns[i].name(labels) for i in shown],
             expert_names=names,
             shares=shares,
             profile=profile[shown],

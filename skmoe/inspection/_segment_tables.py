@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_table, names_of_fit
-from skmoe.inspection._grid import categories_of, is_numeric, numeric_values
+from skmoe.inspection._grid import is_numeric, levels_of, numeric_values, values_of
 from skmoe.inspection._leading import gate_log_odds
 from skmoe.inspection._targets import observed_target, target_name
 from skmoe.protocols import RATIO_LINKS, LinearPredictor
@@ -31,11 +31,16 @@ SMALL_EFFECT = 0.1
 class Column(NamedTuple):
     """A feature, or a category of one, which is 1 in its rows and 0 in the others."""
 
-    key: str  # its name in the fit
-    label: str  # its name in the picture
     feature: int
-    difference: Array  # of the experts' means from the mean of all rows, in deviations, (K,)
+    category: str  # "" for a feature of numbers
+    is_share: bool  # whether it consists of zeros and ones
+    mean: float  # over the rows
+    difference: Array  # of the experts' means from that of all rows, in deviations, (K,)
     deviation: float  # standard deviation over the rows; 0 for a constant column
+
+    def name(self, features: Sequence[str]) -> str:
+        """Its name, by those of the features."""
+        return features[self.feature] + (f"_{self.category}" if self.category else "")
 
 
 class CoefficientTable(NamedTuple):
@@ -86,42 +91,32 @@ def responsibilities_of_rows(estimator: Any, rows: Rows) -> tuple[Array, Array]:
 
 
 def profile_columns(
-    estimator: Any, rows: Rows, resp: Array, labels: Sequence[str], features: Sequence[int]
+    rows: Rows, resp: Array, features: Sequence[int], absent: float = 0.0
 ) -> list[Column]:
-    """The columns of some features, with the differences of the means of the experts."""
-    keys = names_of_fit(estimator)
+    """Features of numbers, and indicators of the categories of others, `absent` where missing."""
     columns = []
     for j in features:
-        for suffix, values in _columns_of_feature(rows.X, j):
-            difference, deviation = _difference(values, row_weights(rows), resp)
-            columns.append(Column(keys[j] + suffix, labels[j] + suffix, j, difference, deviation))
+        values = values_of(rows.X, j)
+        by_category = {"": values}
+        if not is_numeric(rows.X, j):
+            missing = np.array([absent if value is None else 0.0 for value in values])
+            by_category = {name: (values == name) + missing for name in levels_of(rows.X, j).values}
+        columns += [_column(j, name, of, rows, resp) for name, of in by_category.items()]
     return columns
 
 
-def _columns_of_feature(X: Any, j: int) -> Iterator[tuple[str, Array]]:
-    """Values (n,) of a numeric feature, or indicators of each category with its name."""
-    if is_numeric(X, j):
-        yield "", numeric_values(X, j)
-        return
-    names = categories_of(X, j)
-    for category in dict.fromkeys(sorted(name for name in names if name is not None)):
-        yield f"_{category}", np.array([name == category for name in names], dtype=float)
-
-
-def _difference(values: Array, weight: Array, resp: Array) -> tuple[Array, float]:
-    """Differences (K,) of the means of the experts from that of all rows, and the deviation.
-
-    Missing values are left out. The mean of an expert without rows is NaN.
-    """
+def _column(j: int, category: str, values: Array, rows: Rows, resp: Array) -> Column:
+    """Missing values are left out. The mean of an expert without rows is NaN."""
     known = np.isfinite(values)
-    values, weight, resp = values[known], weight[known], resp[known]
-    of_expert = weight @ resp
+    values, weight, resp = values[known], row_weights(rows)[known], resp[known]
+    of_expert, is_share = weight @ resp, bool(np.isin(values, (0.0, 1.0)).all())
     if len(values) == 0 or values.min() == values.max():
-        return np.where(of_expert > 0.0, 0.0, np.nan), 0.0
-    centred = values - weight @ values / weight.sum()
-    scale = deviation(values, weight)
+        none = np.where(of_expert > 0.0, 0.0, np.nan)
+        return Column(j, category, is_share, np.nan, none, 0.0)
+    mean, scale = weight @ values / weight.sum(), deviation(values, weight)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (weight * centred) @ resp / of_expert / scale, scale
+        difference = (weight * (values - mean)) @ resp / of_expert / scale
+    return Column(j, category, is_share, mean, difference, scale)
 
 
 def deviation(values: Array, weight: Array) -> float:
@@ -260,8 +255,9 @@ def gate_slopes(estimator: Any, columns: Sequence[Column]) -> Array | None:
         return None
     position = {str(name): j for j, name in enumerate(estimator.gate_feature_names_)}
     slopes = np.full((len(columns), len(log_odds)), np.nan)
+    names = names_of_fit(estimator)
     for i, column in enumerate(columns):
-        j = position.get(column.key)
+        j = position.get(column.name(names))
         if j is not None and log_odds[:, j].any():
             slopes[i] = log_odds[:, j]
     return None if np.isnan(slopes).all() else slopes

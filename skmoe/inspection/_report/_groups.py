@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,11 +15,11 @@ from skmoe._inference.labels import counted_noun, format_percent
 from skmoe._mixture.initialization import weighted_quantiles
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import Array
-from skmoe.inspection._grid import categories_of, is_numeric, numeric_values
+from skmoe.inspection._grid import numeric_values
 from skmoe.inspection._report._inputs import Feature, Inputs
 from skmoe.inspection._report._panel import PanelOptions
 from skmoe.inspection._report._pictures import number
-from skmoe.inspection._segment_tables import deviation, row_weights
+from skmoe.inspection._segment_tables import profile_columns, row_weights
 from skmoe.inspection._style import colour
 from skmoe.inspection._targets import observed_target
 
@@ -68,7 +68,7 @@ def make_cards(
     """A card for each expert. `rows` are those of the user, with responsibilities (n, K)."""
     counted = counted_noun(hasattr(inputs.mixture, "n_units_"))
     weight = row_weights(rows)[:, None] * resp
-    members = _members(rows.X, inputs.labels, weight)
+    members = _members(rows, inputs.labels, resp)
     effects = [_effects(inputs, feature, rows, options.output) for feature in shown]
     return [
         Card(
@@ -135,37 +135,20 @@ def _target_lines(estimator: Any, y: Any, weight: Array, options: PanelOptions) 
     ]
 
 
-def _members(X: Any, labels: Sequence[str], weight: Array) -> list[list[Line]]:
+def _members(rows: Rows, labels: Sequence[str], resp: Array) -> list[list[Line]]:
     """How the rows of each expert differ from all rows, by feature or category."""
-    lines: list[list[Line]] = [[] for _ in range(weight.shape[1])]
-    total = weight.sum(axis=1)
+    lines: list[list[Line]] = [[] for _ in range(resp.shape[1])]
     for j, label in enumerate(labels):
-        for category, values in _columns(X, j):
-            known = np.isfinite(values)
-            value, of_all, of_expert = values[known], total[known], weight[known]
-            if len(value) == 0 or value.min() == value.max():
-                continue
-            mean, spread = of_all @ value / of_all.sum(), deviation(value, of_all)
-            is_share = np.isin(value, (0.0, 1.0)).all()
-            text = format_percent if is_share else number
-            name = f"{label}{category}" if is_share else f"mean of {label}"
-            for k, mass in enumerate(of_expert.sum(axis=0)):
-                if mass > 0.0 and spread > 0.0:
-                    own = of_expert[:, k] @ value / mass
-                    found = f"{name}: {text(own)} (all rows: {text(mean)})"
-                    lines[k].append(Line(abs(own - mean) / spread, found))
+        columns = profile_columns(rows, resp, [j], absent=np.nan)
+        for column in columns[-1:] if len(columns) == 2 else columns:  # of two categories one
+            text = format_percent if column.is_share else number
+            category = f" is {column.category}" if column.category else ""
+            name = f"{label}{category}" if column.is_share else f"mean of {label}"
+            means = column.mean + column.difference * column.deviation
+            for k in np.flatnonzero(np.isfinite(means)).tolist():
+                found = f"{name}: {text(means[k])} (all rows: {text(column.mean)})"
+                lines[k].append(Line(abs(column.difference[k]), found))
     return lines
-
-
-def _columns(X: Any, j: int) -> Iterator[tuple[str, Array]]:
-    """A numeric feature, or indicators of its categories: of two the second."""
-    if is_numeric(X, j):
-        yield "", numeric_values(X, j)
-        return
-    names = np.array([name or "" for name in categories_of(X, j)])
-    found = [name for name in np.unique(names) if name]
-    for category in found[1:] if len(found) == 2 else found:
-        yield f" is {category}", np.where(names == "", np.nan, names == category)
 
 
 # --- what changes the predictions -------------------------------------------------------------

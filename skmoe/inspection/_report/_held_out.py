@@ -24,7 +24,7 @@ from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._inference.labels import N_DIGITS
 from skmoe.inspection._calibration import CalibrationDisplay
 from skmoe.inspection._checks import check_rows
-from skmoe.inspection._grid import categories_of, numeric_values, reference_value
+from skmoe.inspection._grid import reference_value, values_of
 from skmoe.inspection._report._inputs import describe_feature
 from skmoe.inspection._report._pictures import Picture, Table, as_source, drawing, number
 from skmoe.inspection._style import NO_NUMBER, colour
@@ -169,10 +169,10 @@ def _numbers(X: Any, new: Any) -> Any:
         feature = describe_feature(X, j, "")
         if feature is None:
             continue
+        values = values_of(new, j)
         if feature.is_category:
-            parts.append(np.array(categories_of(new, j))[:, None] == feature.values)
+            parts.append(values[:, None] == feature.values)
         else:
-            values = numeric_values(new, j)
             parts.append(np.where(np.isfinite(values), values, reference_value(X, j))[:, None])
     return np.concatenate([np.zeros((new.shape[0], 1)), *parts], axis=1)
 

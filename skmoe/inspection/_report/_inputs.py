@@ -14,11 +14,12 @@ from skmoe._estimators.methods.input_steps import find_steps
 from skmoe._inference.labels import feature_labels, printable_name
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import (
-    categories_of,
     is_numeric,
+    levels_of,
     make_grid,
     numeric_values,
     reference_value,
+    values_of,
 )
 
 # A feature with up to this number of different values is a choice between them.
@@ -90,7 +91,7 @@ class Inputs(NamedTuple):
         code = self.start[feature.column]
         if feature.is_category:
             row = index_rows(self.X, np.array([int(code)]))
-            return categories_of(row, feature.column)[0]
+            return values_of(row, feature.column)[0]
         return float(code) if np.isfinite(code) else None
 
     def has_range(self, feature: Feature) -> bool:
@@ -166,40 +167,22 @@ def starting_codes(X: Any, row: int | None) -> Array:
         if row is not None:
             codes[j] = numeric_values(X, j)[row] if is_numeric(X, j) else row
         else:
-            code = reference_value(X, j)
-            codes[j] = np.floor(code) if _is_integer(X, j) else code
+            feature, code = describe_feature(X, j, ""), reference_value(X, j)
+            codes[j] = np.floor(code) if feature is not None and feature.is_integer else code
     return codes
-
-
-def _is_integer(X: Any, j: int) -> bool:
-    """Whether a column holds whole numbers."""
-    if not is_numeric(X, j):
-        return False
-    values = numeric_values(X, j)
-    known = values[np.isfinite(values)]
-    return bool((known == np.round(known)).all())
 
 
 def describe_feature(X: Any, j: int, label: str) -> Feature | None:
     """A feature of the rows X; None if it does not vary."""
+    levels = levels_of(X, j)
+    if len(levels.values) < 2:
+        return None
     if not is_numeric(X, j):
-        return _describe_categories(X, j, label)
-    values = numeric_values(X, j)
-    values = np.unique(values[np.isfinite(values)])
-    if len(values) < 2:
-        return None
-    is_choice = len(values) <= MAX_CHOICES
-    offered = values if is_choice else values[[0, -1]]
-    return Feature(j, label, offered, offered, is_choice, False, _is_integer(X, j))
-
-
-def _describe_categories(X: Any, j: int, label: str) -> Feature | None:
-    names = np.array([name or "" for name in categories_of(X, j)], dtype=object)
-    found, rows, counts = np.unique(names.astype(str), return_index=True, return_counts=True)
-    kept = np.flatnonzero(found != "")
-    kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")][:MAX_CATEGORIES_OFFERED])
-    if len(kept) < 2:
-        return None
-    return Feature(
-        j, label, found[kept].astype(object), rows[kept].astype(float), True, True, False
-    )
+        offered = levels.most_frequent(MAX_CATEGORIES_OFFERED)
+        names = np.array(offered.values, dtype=object)
+        return Feature(j, label, names, offered.rows.astype(float), True, True, False)
+    numbers = np.array(levels.values)
+    is_choice = len(numbers) <= MAX_CHOICES
+    ends = numbers if is_choice else numbers[[0, -1]]
+    is_integer = bool((numbers == np.round(numbers)).all())
+    return Feature(j, label, ends, ends, is_choice, False, is_integer)

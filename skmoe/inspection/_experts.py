@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any, Self
 
@@ -28,18 +29,16 @@ from skmoe.inspection._style import (
     LIGHT_GREY,
     colour,
     count_beyond,
-    draw_grid,
+    draw_panels,
     expert_handle,
     expert_legend,
     in_legend,
     label_feature,
     label_target,
-    make_room_for_legends,
     marked_points,
     marker,
     merged,
     merged_marks,
-    one_axes,
     rgb,
     with_panels,
 )
@@ -59,7 +58,29 @@ CATEGORY_WIDTH, JITTER_WIDTH = 0.36, 0.25
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ExpertsDisplay:
+class RowsOverFeature:
+    """Predictions of the experts over a feature, and rows of the data."""
+
+    target_name: str
+    grid: Array
+    curves: Array
+    coverage: float | None
+    x: Array
+    y: Array
+    assigned_expert: Array
+    is_probability: bool = False
+    units: Array | None = None
+    categories: Sequence[str] | None = None
+    expert_names: Any = None
+    panels: Sequence[Self] | None = None
+
+    def __post_init__(self) -> None:
+        if self.expert_names is None:
+            self.expert_names = default_expert_names(self.curves.shape[1])
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ExpertsDisplay(RowsOverFeature):
     """Predictions of each expert over one feature, with the gate probability as opacity.
 
     Points are the rows of the data, in the colour of the expert with the largest responsibility.
@@ -151,26 +172,10 @@ class ExpertsDisplay:
     """
 
     feature_name: str
-    target_name: str
-    grid: Array
-    curves: Array
     gate: Array
     mean: Array
     band: Array | None
-    coverage: float | None
-    x: Array
-    y: Array
-    assigned_expert: Array
-    is_probability: bool = False
-    units: Array | None = None
-    categories: Sequence[str] | None = None
-    expert_names: Any = None
     feature_note: str = ""
-    panels: Sequence[ExpertsDisplay] | None = None
-
-    def __post_init__(self) -> None:
-        if self.expert_names is None:
-            self.expert_names = default_expert_names(self.curves.shape[1])
 
     @classmethod
     def from_estimator(
@@ -330,18 +335,14 @@ class ExpertsDisplay:
         display : ExpertsDisplay
             This display.
         """
-        caller = f"{type(self).__name__}.plot"
-        if self.panels is not None:
-            options = {"line_kwargs": line_kwargs, "scatter_kwargs": scatter_kwargs}
-            options["band_kwargs"] = band_kwargs
-            is_alike = [True] * len(self.panels)
-            self.ax_ = draw_grid(self.panels, is_alike, ax, caller, options)
-            self.figure_ = self.ax_[0].figure
-            return self
-        is_own, ax = ax is None, one_axes(ax, caller)
+        options = {"lines": line_kwargs, "scatter": scatter_kwargs, "band": band_kwargs}
+        is_alike = [True] * len(self.panels or [self])
+        return draw_panels(self, partial(ExpertsDisplay._draw, options=options), is_alike, ax)
+
+    def _draw(self, ax: Any, options: Mapping[str, Any]) -> None:
         self.band_ = None
         if self.band is not None and self.coverage is not None:
-            self.band_ = self._plot_band(ax, self.band, self.coverage, band_kwargs)
+            self.band_ = self._plot_band(ax, self.band, self.coverage, options["band"])
         self.unit_lines_ = None
         if self.units is not None and not self.is_probability:  # classes would be up and down
             colours = [colour(k) for k in self.assigned_expert]
@@ -350,8 +351,8 @@ class ExpertsDisplay:
         style |= {"linewidths": 0, "c": [colour(k) for k in self.assigned_expert]}
         is_category = self.categories is not None
         kinds = {"is_category": is_category, "is_class": self.is_probability}
-        self.scatter_ = draw_rows(ax, self.x, self.y, style, scatter_kwargs, **kinds)
-        self.curves_ = self._plot_curves(ax, line_kwargs)
+        self.scatter_ = draw_rows(ax, self.x, self.y, style, options["scatter"], **kinds)
+        self.curves_ = self._plot_curves(ax, options["lines"])
         style = {"color": "black", "linewidth": 1.2, "label": "mixture", "zorder": 4}
         style |= {"linestyle": "none", "marker": "_", "markersize": 14} if is_category else {}
         (self.line_,) = ax.plot(self.grid, self.mean, **{"linestyle": "--", **style})
@@ -359,10 +360,6 @@ class ExpertsDisplay:
         label_target(ax, self.target_name)
         label_feature(ax, self.feature_name, self.categories, self.feature_note)
         self._plot_legend(ax)
-        if is_own:
-            make_room_for_legends(np.array([ax], dtype=object))
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
 
     def _set_limits(self, ax: Any) -> None:
         """Axes over the grid, and over typical rows and the curves of probable experts there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -19,18 +20,14 @@ from skmoe.inspection._style import (
     DARK_GREY,
     beside_marks,
     colour,
-    dash,
-    draw_grid,
+    curve_style,
+    draw_panels,
     expert_handle,
     expert_legend,
     in_legend,
     label_feature,
     label_target,
-    make_room_for_legends,
-    marked_points,
-    marker,
     merged,
-    one_axes,
     rgb,
     with_panels,
 )
@@ -218,33 +215,22 @@ class GateDisplay:
         display : GateDisplay
             This display.
         """
-        caller = f"{type(self).__name__}.plot"
-        if self.panels is not None:
-            is_alike = [len(panel.values) == 1 for panel in self.panels]
-            self.ax_ = draw_grid(self.panels, is_alike, ax, caller, kwargs)
-            self.figure_ = self.ax_[0].figure
-            return self
-        is_own, ax = ax is None, one_axes(ax, caller)
+        is_alike = [len(panel.values) == 1 for panel in self.panels or [self]]
+        return draw_panels(self, partial(GateDisplay._draw, kwargs=kwargs), is_alike, ax)
+
+    def _draw(self, ax: Any, kwargs: dict[str, Any]) -> None:
         if len(self.values) == 1:
             self._plot_lines(ax, kwargs)
         else:
             self._plot_regions(ax, kwargs)
         self._mark_deciles(ax)
-        if is_own:
-            make_room_for_legends(np.array([ax], dtype=object))
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
 
     def _plot_lines(self, ax: Any, kwargs: dict[str, Any]) -> None:
         self.lines_: list[Any] = []
         names = in_legend(self.expert_names)
         for k, (name, probability) in enumerate(zip(names, self.gate.T, strict=True)):
-            style: dict[str, Any] = {"color": colour(k), "marker": marker(k), "label": name}
-            if self.categories is None:
-                marks = marked_points(len(probability), k)
-                style |= {"linestyle": dash(k), "linewidth": 2, "markersize": 5, "markevery": marks}
-            else:
-                style |= {"linestyle": "none", "markersize": 8}
+            has_categories = self.categories is not None
+            style = curve_style(k, len(probability), is_category=has_categories) | {"label": name}
             self.lines_ += ax.plot(self.values[0], probability, **merged(style, kwargs))
         ax.set(ylabel="Gate probability", ylim=(-0.03, 1.03))
         if len(names) == 1:

@@ -20,13 +20,12 @@ from skmoe.inspection._pipelines import drawn_with_names
 from skmoe.inspection._style import (
     colour,
     count_beyond,
+    curve_style,
     grid_cells,
     head_expert,
     in_first_column,
     label_feature,
     label_target,
-    marked_points,
-    marker,
     rgb,
     with_panels,
 )
@@ -352,18 +351,18 @@ def draw_expert_rows(
 def draw_expert(display: RegimesDisplay, ax: Any, k: int) -> Any:
     """The prediction of an expert, pale beyond its rows, and its heading."""
     grid, curve = display.grids[k], display.curves[k]
-    style: dict[str, Any] = {"color": colour(k), "marker": marker(k), "zorder": 3}
-    if categories_of_panel(display, k) is None:
-        ax.plot(grid, curve, color=colour(k), linewidth=2.5, zorder=3, alpha=OUTSIDE_OPACITY)
-        style |= {"linewidth": 2.5, "markersize": 5, "markevery": marked_points(len(grid), k)}
-        inside = np.where(is_over_rows(display, k), curve, np.nan)
-        (line,) = ax.plot(grid, inside, **style)
+    categories = categories_of_panel(display, k)
+    style = curve_style(k, len(grid), is_category=categories is not None) | {"zorder": 3}
+    whole = {"color": colour(k), "linewidth": 2.5, "zorder": 3}
+    if categories is None:
+        ax.plot(grid, curve, **whole, alpha=OUTSIDE_OPACITY)
+        curve = np.where(is_over_rows(display, k), curve, np.nan)
+        style |= {"linestyle": "-", "linewidth": 2.5}
         ax.set_xlim(grid[[0, -1]])
     else:
-        (line,) = ax.plot(grid, curve, **style | {"linestyle": "none", "markersize": 8})
-        ends = grid - CATEGORY_WIDTH, grid + CATEGORY_WIDTH
-        ax.hlines(curve, *ends, color=colour(k), linewidth=2.5, zorder=3)
-    label_feature(ax, display.feature_names[k], categories_of_panel(display, k), "")
+        ax.hlines(curve, grid - CATEGORY_WIDTH, grid + CATEGORY_WIDTH, **whole)
+    (line,) = ax.plot(grid, curve, **style)
+    label_feature(ax, display.feature_names[k], categories, "")
     head_expert(ax, k, display.expert_names, display.shares, of_units=display.of_units)
     return line
 

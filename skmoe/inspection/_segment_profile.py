@@ -489,22 +489,21 @@ def coefficient_texts(
         if not SMALLEST_PLAIN_NUMBER <= largest < MAX_PLAIN_NUMBER:
             power = float(10.0 ** (3.0 * np.floor(np.log10(largest) / 3.0)))
         n_decimals = int(np.clip(N_DIGITS - 1 - np.floor(np.log10(largest / power)), 0, 8))
-    numbers = signed_numbers(coefficients / power, n_decimals)
-    with np.errstate(over="ignore"):
-        ratios = np.exp(coefficients)
-    for i, k in np.argwhere(~np.isnan(coefficients) & is_ratio):
-        numbers[i, k] = RATIO_SIGN + _ratio(ratios[i, k])
-    if intervals is None:
-        return numbers, None, power
-    small_print = np.full(coefficients.shape, "", dtype=object)
-    with np.errstate(over="ignore"):
-        ratios = np.exp(intervals)
-    for i, k in np.argwhere(~np.isnan(intervals).any(axis=2)):
-        ends = [_number(end / power, n_decimals) for end in intervals[i, k]]
-        if is_ratio[k]:
-            ends = [_ratio(end) for end in ratios[i, k]]
-        small_print[i, k] = f"[{ends[0]}, {ends[1]}]"
-    return numbers, small_print, power
+
+    def text(value: float, k: int, sign: str = "") -> str:
+        if not is_ratio[k] or np.isnan(value):
+            return _number(value / power, n_decimals, sign)
+        with np.errstate(over="ignore"):
+            ratio = np.exp(value)
+        digits = f"{ratio:.2f}" if 0.1 <= ratio < 10.0 else f"{ratio:.3g}"
+        return RATIO_SIGN * bool(sign) + digits
+
+    numbers, small_print = np.full((2, *coefficients.shape), "", dtype=object)
+    for i, k in np.ndindex(coefficients.shape):
+        numbers[i, k] = text(float(coefficients[i, k]), k, "+")
+        if intervals is not None and not np.isnan(intervals[i, k]).any():
+            small_print[i, k] = f"[{', '.join(text(end, k) for end in intervals[i, k].tolist())}]"
+    return numbers, None if intervals is None else small_print, power
 
 
 def _number(value: float, n_decimals: int, sign: str = "") -> str:
@@ -514,7 +513,3 @@ def _number(value: float, n_decimals: int, sign: str = "") -> str:
         return f"{value:{sign}.2g}"
     text = f"{value:{sign}.{n_decimals}f}"
     return text if float(text) != 0.0 else text.lstrip("+-")
-
-
-def _ratio(value: float) -> str:
-    return f"{value:.2f}" if 0.1 <= value < 10.0 else f"{value:.3g}"

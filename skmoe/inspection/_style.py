@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -121,17 +121,21 @@ def _single(ax: Any, or_more: str = "") -> Any:
     return given[0]
 
 
-def draw_grid(
-    panels: Sequence[Any], is_alike: Sequence[bool], ax: Any, caller: str, options: dict[str, Any]
-) -> Array:
-    """Draw displays in a grid of axes, (n_panels,).
+def draw_panels(
+    display: Any, draw: Callable[[Any, Any], None], is_alike: Sequence[bool], ax: Any
+) -> Any:
+    """Draw the panels of a display in a grid of axes, or the display itself; returns the display.
 
-    Those that are alike have one legend, at the end of the first row, and one name of the vertical
+    Panels that are alike have one legend, at the end of the first row, and one name of the vertical
     axis in each row.
     """
-    axes = grid_axes(ax, caller, len(panels), MAX_GRID_COLUMNS, GRID_PANEL_SIZE)
+    caller, panels = f"{type(display).__name__}.plot", display.panels or [display]
+    axes = np.array([None if display.panels else one_axes(ax, caller)])
+    if display.panels:
+        axes = grid_axes(ax, caller, len(panels), MAX_GRID_COLUMNS, GRID_PANEL_SIZE)
     for panel, cells in zip(panels, axes, strict=True):
-        panel.plot(cells, **options)
+        draw(panel, cells)
+        panel.ax_, panel.figure_ = cells, cells.figure
     legends = [panel.legend_ for panel, alike in zip(panels, is_alike, strict=True) if alike]
     specs = [cells.get_subplotspec() for cells in axes]
     kept = axes[[spec is None or spec.is_first_row() for spec in specs]][-1]
@@ -144,8 +148,9 @@ def draw_grid(
         if not is_first[i] and labels[i] == labels[i - 1]:
             axes[i].set_ylabel("")
     if ax is None:
-        make_room_for_legends(axes, 0.0)
-    return axes
+        make_room_for_legends(axes, 0.0 if display.panels else LEGEND_WIDTH)
+    display.ax_, display.figure_ = axes if display.panels else axes[0], axes[0].figure
+    return display
 
 
 def with_panels(panels: Sequence[Any]) -> Any:
@@ -155,7 +160,7 @@ def with_panels(panels: Sequence[Any]) -> Any:
     return display
 
 
-def make_room_for_legends(axes: Array, included: float = LEGEND_WIDTH) -> None:
+def make_room_for_legends(axes: Array, included: float) -> None:
     """Widen a figure whose axes have a width, in inches, of which some is for their legends."""
     widths: dict[int, float] = {}
     for cells in axes[[cells.get_legend() is not None for cells in axes]]:
@@ -251,6 +256,15 @@ def marked_points(n_points: int, k: int) -> list[int]:
     n_marks = min(N_MARKS, n_points)
     shift = (k * SHIFT_OF_MARKS) % 1.0
     return sorted({int((i + shift) * n_points / n_marks) for i in range(n_marks)})
+
+
+def curve_style(k: int, n_points: int, *, is_category: bool = False) -> dict[str, Any]:
+    """How the curve of an expert is drawn, with some marks; at categories there are marks alone."""
+    own = {"color": colour(k), "marker": marker(k)}
+    if is_category:
+        return own | {"linestyle": "none", "markersize": 8}
+    marks = {"markersize": 5, "markevery": marked_points(n_points, k)}
+    return own | marks | {"linestyle": dash(k), "linewidth": 2}
 
 
 def rgb(k: int) -> Array:

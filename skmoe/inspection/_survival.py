@@ -24,11 +24,11 @@ from skmoe.inspection._pipelines import drawn_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,
+    curve_style,
     expert_handle,
     expert_legend,
     in_legend,
     label_feature,
-    marked_points,
     merged,
     one_axes,
 )
@@ -247,12 +247,9 @@ class SurvivalDisplay:
         names = in_legend(self.expert_names)
         for k, (name, share) in enumerate(zip(names, self.shares, strict=True)):
             label = f"{name}\n{format_percent(share)} of the rows"
-            handle = expert_handle(k, label)
-            own = {"color": handle.get_color(), "linestyle": handle.get_linestyle()}
-            own |= {"marker": handle.get_marker(), "linewidth": 2}
-            own["markevery"] = marked_points(len(self.times), k)
-            self.lines_ += ax.plot(self.times, self.curves[:, k], **merged(own, line_kwargs))
-            handles.append(handle)
+            own = merged(curve_style(k, len(self.times)), line_kwargs)
+            self.lines_ += ax.plot(self.times, self.curves[:, k], **own)
+            handles.append(expert_handle(k, label))
         handles += [] if self.band_ is None else [self.band_]
         ax.set(xlim=self.times[[0, -1]], ylim=(0.0, 1.01), ylabel="Probability of no event")
         label_feature(ax, self.time_name, None, "")

@@ -42,8 +42,7 @@ class TextFormat(NamedTuple):
     """How numbers and names are written."""
 
     names: list[str]
-    scale: Array  # factors of the slopes of the gate, (p,)
-    unit: str  # of the features after that
+    unit: str  # of the features, for the slopes of the gate
     spread: Array  # of the features, by which effects are compared, (p,)
     max_features: int
     digits: int = N_DIGITS
@@ -150,11 +149,10 @@ def export_text(
         )
         digits = int(decimals) + 1
     check_integer("digits", digits, least=1)
-    text_format = TextFormat(names, np.ones(n_features), "unit", ranges(estimator), max_features)
+    unit, spread = "unit", ranges(estimator)
     if X is not None:
-        stds = column_stds(check_table(estimator, X))
-        text_format = TextFormat(names, stds, "standard deviation", stds, max_features)
-    text_format = text_format._replace(digits=digits)
+        unit, spread = "standard deviation", column_stds(check_table(estimator, X))
+    text_format = TextFormat(names, unit, spread, max_features, digits)
     gate = f"{gate_name(estimator.gate)} gate" if n_experts > 1 else "no gate"
     title = f"{type(estimator).__name__}: {n_experts} expert" + "s" * (n_experts > 1)
     lines = [f"{title}, {gate}", *([note] if note else [])]
@@ -205,12 +203,12 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
         return ["gate: without coefficients; see predict_gate for its probabilities"]
     names = derived_gate_columns(estimator)
     if names is None:
-        slopes, effects = log_odds[k] * text_format.scale, log_odds[k] * text_format.spread
+        effects = log_odds[k] * text_format.spread
     else:  # effects of a standard deviation in the fit
         named = dict(estimator.summary().experts[k].gate_effects)
         effects = np.array([named[name] for name in names])
-        slopes = log_odds[k] if text_format.unit == "unit" else effects
         text_format = text_format._replace(names=names)
+    slopes = log_odds[k] if text_format.unit == "unit" else effects
     leading = text_format.leading(effects)
     terms = [f"{text_format.names[j]} {text_format.number(slopes[j], '+')}" for j in leading]
     omitted = _n_omitted(slopes, leading)

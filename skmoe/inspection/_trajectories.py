@@ -10,12 +10,12 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer
-from skmoe._inference.labels import default_expert_names, feature_labels
+from skmoe._inference.labels import feature_labels
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection._checks import check_features, check_names_of_experts, check_table
-from skmoe.inspection._experts import CLASS_LIMITS, draw_rows, draw_unit_lines
+from skmoe.inspection._experts import CLASS_LIMITS, RowsOverFeature, draw_rows, draw_unit_lines
 from skmoe.inspection._grid import feature_axis, height_limits, make_grid
 from skmoe.inspection._style import (
     DARK_GREY,
@@ -23,15 +23,14 @@ from skmoe.inspection._style import (
     MAX_GRID_COLUMNS,
     colour,
     count_beyond,
+    curve_style,
+    grid_axes,
     head_expert,
     in_first_column,
     label_below,
     label_feature,
     label_target,
-    marked_points,
-    marker,
     merged,
-    panel_axes,
     with_panels,
 )
 from skmoe.inspection._targets import interval_band, observed_rows, one_target
@@ -42,7 +41,7 @@ UNIT_OPACITY = 0.3
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class TrajectoriesDisplay:
+class TrajectoriesDisplay(RowsOverFeature):
     """Mean course of each expert over time, with the courses of the units that belong to it.
 
     There is a panel for each expert, a group of trajectories. The thick curve is its prediction
@@ -115,25 +114,9 @@ class TrajectoriesDisplay:
     """
 
     time_name: str
-    target_name: str
-    grid: Array
-    curves: Array
     bands: Sequence[Array] | None
-    coverage: float | None
-    x: Array
-    y: Array
-    assigned_expert: Array
     shares: Array
-    units: Array | None = None
     n_units: int | None = None
-    is_probability: bool = False
-    categories: Sequence[str] | None = None
-    expert_names: Any = None
-    panels: Sequence[TrajectoriesDisplay] | None = None
-
-    def __post_init__(self) -> None:
-        if self.expert_names is None:
-            self.expert_names = default_expert_names(self.curves.shape[1])
 
     @classmethod
     def from_estimator(
@@ -274,12 +257,10 @@ class TrajectoriesDisplay:
             This display.
         """
         blocks, n_experts = self.panels or [self], len(self.expert_names)
-        n_rows = -(-n_experts // MAX_GRID_COLUMNS)
-        n_columns, n_rows = -(-n_experts // n_rows), n_rows * len(blocks)
-        width, height = GRID_PANEL_SIZE
-        size = width * max(n_columns, 2), height * n_rows
+        n_columns = -(-n_experts // -(-n_experts // MAX_GRID_COLUMNS))
+        size = GRID_PANEL_SIZE[0] * max(2 / n_columns, 1.0), GRID_PANEL_SIZE[1]
         caller, n_panels = f"{type(self).__name__}.plot", n_experts * len(blocks)
-        self.ax_ = panel_axes(ax, caller, n_panels, size, nrows=n_rows, ncols=n_columns)
+        self.ax_ = grid_axes(ax, caller, n_panels, n_columns, size)
         self.figure_ = self.ax_[0].figure
         self.lines_: list[Any] = []
         self.bands_: list[Any] = []
@@ -326,8 +307,7 @@ def _draw_course(
     display: TrajectoriesDisplay, ax: Any, k: int, kwargs: Mapping[str, Any] | None
 ) -> Any:
     """The mean course of an expert, the limits and names of its axes, and its heading."""
-    style: dict[str, Any] = {"color": colour(k), "marker": marker(k), "linewidth": 2.5}
-    style |= {"markevery": marked_points(len(display.grid), k), "markersize": 5, "zorder": 3}
+    style = curve_style(k, len(display.grid)) | {"linestyle": "-", "linewidth": 2.5, "zorder": 3}
     style |= {"markeredgecolor": DARK_GREY, "markeredgewidth": 0.7}
     ax.plot(display.grid, display.curves[:, k], color="white", linewidth=5.0, zorder=2.9)
     (line,) = ax.plot(display.grid, display.curves[:, k], **merged(style, kwargs))

@@ -41,9 +41,8 @@ def describe_fit(estimator: Any, rows: Rows, resp: Array, names: Names) -> dict[
         summary = estimator.summary(rows.X, rows.y, **rows.arguments)
     found = _warnings_of_fit(estimator, row_weights(rows) @ resp, summary, names.experts)
     found += [str(warning.message) for warning in raised]
-    stds = column_stds(rows.X)
-    features = list(names.features)
-    text_format = TextFormat(features, stds, "standard deviation", stds, MAX_TERMS_WRITTEN)
+    features, stds = list(names.features), column_stds(rows.X)
+    text_format = TextFormat(features, "standard deviation", stds, MAX_TERMS_WRITTEN)
     return {
         "facts": summary.facts,
         "warnings": list(dict.fromkeys(found)),

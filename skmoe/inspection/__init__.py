@@ -10,16 +10,15 @@ The displays follow those of scikit-learn: `from_estimator` and `from_prediction
 from skmoe.inspection._average_effects import average_effects
 from skmoe.inspection._calibration import CalibrationDisplay
 from skmoe.inspection._coefficients import CoefficientsDisplay
-from skmoe.inspection._convergence import ConvergenceDisplay
 from skmoe.inspection._experts import ExpertsDisplay
 from skmoe.inspection._gate import GateDisplay
 from skmoe.inspection._importance import ImportanceDisplay, permutation_importance_by_part
-from skmoe.inspection._n_experts import NumberOfExpertsDisplay
 from skmoe.inspection._prediction import PredictionDisplay
 from skmoe.inspection._regimes import RegimesDisplay
 from skmoe.inspection._report import export_html
 from skmoe.inspection._responsibilities import ResponsibilitiesDisplay
 from skmoe.inspection._rootogram import RootogramDisplay
+from skmoe.inspection._search import ConvergenceDisplay, NumberOfExpertsDisplay
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
 from skmoe.inspection._survival import SurvivalDisplay
 from skmoe.inspection._text import export_mermaid, export_text

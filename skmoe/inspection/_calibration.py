@@ -13,8 +13,7 @@ from skmoe._data.censored_targets import checked_bounds, has_bounds
 from skmoe._data.checks import check_integer
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import check_table, check_target
-from skmoe.inspection._pipelines import drawn_mixture
+from skmoe.inspection._checks import check_table, check_target, drawn_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,

@@ -11,8 +11,7 @@ from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_choice, check_flag, check_integer
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_features, check_level, check_targets
-from skmoe.inspection._pipelines import drawn_with_names
+from skmoe.inspection._checks import check_features, check_level, check_targets, drawn_with_names
 from skmoe.inspection._segment_tables import (
     coefficient_tables,
     column_deviations,
@@ -346,6 +345,8 @@ class CoefficientsDisplay:
         dropped = np.broadcast_to(self._dropped[:, None], shape)
         is_ratio = np.broadcast_to(False if self.is_ratio is None else self.is_ratio, shape)
         experts = np.broadcast_to(np.arange(shape[1]), shape)
+        none = np.full((*shape, 2), np.nan)
+        intervals, hollow = none if self.intervals is None else self.intervals, self._is_hollow
         if self.by == "feature":
             names, labels = self.feature_names, self.expert_names
             cells: list[Any] = [(i, slice(None)) for i in range(shape[0])]
@@ -363,13 +364,21 @@ class CoefficientsDisplay:
                 own,
                 experts[own],
                 self.coefficients[own],
-                None if self.intervals is None else self.intervals[own],
+                intervals[own],
+                hollow[own],
                 dropped[own],
                 bool(is_ratio[own].any()),
             )
             for name, own in zip(names, cells, strict=True)
             if dropped.all() or not dropped[own].all()
         ]
+
+    @property
+    def _is_hollow(self) -> Array:
+        """Whether there is an estimate without interval, though others have intervals."""
+        if self.intervals is None:
+            return np.zeros(self.coefficients.shape, dtype=bool)
+        return np.isfinite(self.coefficients) & ~np.isfinite(self.intervals).all(axis=2)
 
     @property
     def _dropped(self) -> Array:
@@ -380,9 +389,8 @@ class CoefficientsDisplay:
         """What is drawn: the name of the axis, and sentences about it."""
         notes = [f"{self.coefficient_name}, per {self.step} of the feature"]
         if self.intervals is not None and self.level is not None:
-            hollow = np.isfinite(self.coefficients) & np.isnan(self.intervals).any(axis=2)
-            without = " Hollow: no interval." if hollow.any() else ""
-            held = hollow & (self.coefficients == 0.0)
+            without = " Hollow: no interval." if self._is_hollow.any() else ""
+            held = self._is_hollow & (self.coefficients == 0.0)
             without += " On the vertical line: slopes at their bound." if held.any() else ""
             notes.append(f"Lines: {100 * self.level:.3g} % intervals.{without}")
         dropped = [self.feature_names[i] for i in np.flatnonzero(self._dropped).tolist()]
@@ -410,7 +418,8 @@ class ForestPanel(NamedTuple):
     cells: Any  # index of the rows in the table of features and experts
     experts: Array  # the expert of each row, for its colour
     estimates: Array  # logs of ratios if these are ratios; NaN for rows without an estimate
-    intervals: Array | None  # (R, 2)
+    intervals: Array  # (R, 2); NaN for rows without one
+    hollow: Array  # boolean: the interval of the row is not known
     dropped: Array  # boolean: the feature of the row is dropped
     is_ratio: bool
 
@@ -419,14 +428,11 @@ def axis_limits(panels: Sequence[ForestPanel]) -> tuple[float, float]:
     """Limits of an axis of several panels, which contains zero; of ratios of their logs."""
     values = np.concatenate([np.zeros(1), *(panel.estimates for panel in panels)])
     values = values[np.isfinite(values)]
-    intervals = [panel.intervals for panel in panels if panel.intervals is not None]
-    if intervals:
-        bounds = np.concatenate(intervals)
-        bounds = bounds[np.isfinite(bounds).all(axis=1)]
-        reach = MAX_REACH * np.abs(values).max()
-        if len(bounds):
-            typical = np.quantile(np.abs(bounds).max(axis=1), 0.5, method="lower")
-            reach = max(reach, MAX_REACH * float(typical))
+    bounds = np.concatenate([panel.intervals for panel in panels])
+    bounds = bounds[np.isfinite(bounds).all(axis=1)]
+    if len(bounds):
+        typical = np.quantile(np.abs(bounds).max(axis=1), 0.5, method="lower")
+        reach = MAX_REACH * max(np.abs(values).max(), float(typical))
         values = np.concatenate([values, np.clip(bounds.ravel(), -reach, reach)])
     if panels[0].is_ratio:
         values = np.clip(values, -MAX_LOG_RATIO, MAX_LOG_RATIO)
@@ -457,9 +463,8 @@ def draw_forest(
             continue
         if not np.isfinite(estimate):
             continue
-        interval = None if panel.intervals is None else panel.intervals[i]
-        has_interval = interval is not None and bool(np.isfinite(interval).all())
-        if interval is not None and has_interval:
+        interval = panel.intervals[i]
+        if np.isfinite(interval).all():
             style = merged({"color": colour(k), "linewidth": 2.0, "zorder": 2}, kwargs)
             style |= {"marker": "", "linestyle": "-"}
             ends = scale(np.clip(interval, *limits))
@@ -468,10 +473,8 @@ def draw_forest(
                 if not limits[0] <= bound <= limits[1]:  # cut
                     style |= {"marker": arrow, "markersize": 5, "clip_on": False}
                     ax.plot([end], [i], **style | {"linestyle": "none"})
-        style = {"color": colour(k), "marker": marker(k), "markersize": 6}
-        if panel.intervals is not None and not has_interval:
-            style["markerfacecolor"] = "white"
-        style |= {"linestyle": "none", "zorder": 3}
+        style = {"color": colour(k), "marker": marker(k), "markersize": 6, "linestyle": "none"}
+        style |= {"zorder": 3} | ({"markerfacecolor": "white"} if panel.hollow[i] else {})
         point = [scale(np.clip(estimate, *limits))], [i]
         (points[i],) = ax.plot(*point, **merged(style, kwargs))
     ax.set_yticks(range(n_rows), panel.labels, fontsize=9, color=DARK_GREY)

@@ -16,7 +16,7 @@ from skmoe._data.units import encode_units
 from skmoe._inference.labels import default_expert_names
 from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
-from skmoe.inspection._checks import check_panels, check_table
+from skmoe.inspection._checks import check_panels, check_table, drawn_with_names
 from skmoe.inspection._grid import (
     ROWS_MARGIN,
     feature_axis,
@@ -24,7 +24,6 @@ from skmoe.inspection._grid import (
     make_grid,
 )
 from skmoe.inspection._leading import expert_effects, leading_feature
-from skmoe.inspection._pipelines import drawn_with_names
 from skmoe.inspection._style import (
     LIGHT_GREY,
     colour,
@@ -38,7 +37,6 @@ from skmoe.inspection._style import (
     marked_points,
     marker,
     merged,
-    merged_marks,
     rgb,
     with_panels,
 )
@@ -462,7 +460,7 @@ def draw_rows(
     if is_class:
         y = CLASS_MARK_HEIGHTS[y.astype(int)]
         style = style | {"marker": "|", "s": 40, "linewidths": 1.0}
-    return ax.scatter(x, y, **merged_marks(style, kwargs))
+    return ax.scatter(x, y, **merged(style, kwargs))
 
 
 def _with_opacity(k: int, probability: Array) -> Array:

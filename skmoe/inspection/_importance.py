@@ -15,9 +15,8 @@ from skmoe._data.checks import check_integer
 from skmoe._data.rows import index_rows
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
-from skmoe.inspection._checks import check_features, check_names
+from skmoe.inspection._checks import check_features, check_names, drawn_mixture, find_mixture
 from skmoe.inspection._grid import column_at, with_column
-from skmoe.inspection._pipelines import drawn_mixture, find_mixture
 from skmoe.inspection._segment_tables import positive_rows
 from skmoe.inspection._style import (
     DARK_GREY,

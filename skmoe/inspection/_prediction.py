@@ -14,7 +14,7 @@ from skmoe._data.rows import index_rows
 from skmoe._inference.labels import format_percent
 from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
-from skmoe.inspection._checks import check_rows, check_table, check_target
+from skmoe.inspection._checks import check_rows, check_table, check_target, drawn_with_names
 from skmoe.inspection._decompositions import (
     MIN_GATE_SHOWN,
     class_density,
@@ -22,7 +22,6 @@ from skmoe.inspection._decompositions import (
     row_density,
 )
 from skmoe.inspection._grid import values_of
-from skmoe.inspection._pipelines import drawn_with_names
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,

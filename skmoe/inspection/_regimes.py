@@ -11,12 +11,11 @@ from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_flag
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_features, check_table
+from skmoe.inspection._checks import check_features, check_table, drawn_with_names
 from skmoe.inspection._experts import CATEGORY_WIDTH, CLASS_LIMITS, draw_rows
 from skmoe.inspection._gate import GateDisplay, gate_over
 from skmoe.inspection._grid import feature_axis, height_limits, make_grid, rows_to_show
 from skmoe.inspection._leading import expert_effects, leading_feature
-from skmoe.inspection._pipelines import drawn_with_names
 from skmoe.inspection._style import (
     colour,
     count_beyond,

@@ -12,8 +12,7 @@ from skmoe._inference.labels import counted_noun, default_expert_names, printabl
 from skmoe._inference.unit_responsibilities import UnitResponsibilities
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import check_names_of_experts
-from skmoe.inspection._pipelines import drawn_mixture
+from skmoe.inspection._checks import check_names_of_experts, drawn_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,

@@ -11,8 +11,7 @@ from skmoe._data.checks import check_choice, check_integer
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import CountMixtureDistribution
-from skmoe.inspection._checks import check_table, check_target
-from skmoe.inspection._pipelines import drawn_mixture
+from skmoe.inspection._checks import check_table, check_target, drawn_mixture
 from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, legend_above, merged, one_axes
 
 STYLES = ("hanging", "standing", "suspended")

@@ -11,15 +11,13 @@ import numpy as np
 from skmoe._data.checks import check_flag, check_integer
 from skmoe._inference.labels import counted_noun, format_percent
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_features, check_level, check_targets
-from skmoe.inspection._pipelines import drawn_with_names
+from skmoe.inspection._checks import check_features, check_level, check_targets, drawn_with_names
 from skmoe.inspection._segment_tables import (
     RATIO_SIGN,
     coefficient_tables,
     gate_slopes,
     positive_rows,
     profile_columns,
-    responsibilities_of_rows,
 )
 from skmoe.inspection._style import (
     DARK_GREY,
@@ -33,6 +31,7 @@ from skmoe.inspection._style import (
     text_width,
     wrapped,
 )
+from skmoe.inspection._targets import responsibilities_of_rows
 
 # Differences up to this number of standard deviations are pale in every picture: experts whose rows
 # hardly differ must not look different.

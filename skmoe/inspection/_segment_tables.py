@@ -18,7 +18,7 @@ from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_table, names_of_fit
 from skmoe.inspection._grid import is_numeric, levels_of, numeric_values, values_of
 from skmoe.inspection._leading import gate_log_odds
-from skmoe.inspection._targets import observed_target, target_name
+from skmoe.inspection._targets import observed_target, row_weights, target_name
 from skmoe.protocols import RATIO_LINKS, LinearPredictor
 
 # Before a ratio.
@@ -71,20 +71,6 @@ def positive_rows(
     if (rows.weight == 0.0).any():
         check_consistent_length(rows.weight, y, offset, units, known_experts)
     return rows.of_positive_weight()
-
-
-def row_weights(rows: Rows) -> Array:
-    """Weights of the rows, (n,)."""
-    return np.ones(rows.n_rows) if rows.weight is None else rows.weight
-
-
-def responsibilities_of_rows(estimator: Any, rows: Rows) -> tuple[Array, Array]:
-    """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,)."""
-    resp = estimator.responsibilities(rows.X, rows.y, **rows.arguments)
-    if rows.unit is not None:
-        return resp.rows(rows.unit), resp.proba.mean(axis=0)
-    weight = row_weights(rows)
-    return resp, weight @ resp / weight.sum()
 
 
 # --- the profile ------------------------------------------------------------------------------

@@ -324,20 +324,15 @@ def text_width(texts: Sequence[str]) -> float:
 
 
 def merged(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Properties with those of the user in place of the defaults, by their long names."""
-    own = {MATPLOTLIB_ALIASES.get(name, name): value for name, value in (given or {}).items()}
-    return _replaced(defaults, own, "facecolor")  # which matplotlib would prefer to a given color
+    """Properties with those of the user in place of the defaults.
 
-
-def merged_marks(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The same for `scatter`, which takes either c or color."""
-    return _replaced(defaults, dict(given or {}), "c")
-
-
-def _replaced(defaults: Mapping[str, Any], own: dict[str, Any], colour: str) -> dict[str, Any]:
-    """The defaults with `own` in their place; a `color` also replaces the default `colour`."""
-    kept = {name: value for name, value in defaults.items() if "color" not in own or name != colour}
-    return kept | own
+    Short names are replaced, but for those of `scatter`, whose marks have "c". A given color also
+    replaces a default facecolor, which matplotlib would prefer.
+    """
+    aliases = {} if "c" in defaults else MATPLOTLIB_ALIASES
+    own = {aliases.get(name, name): value for name, value in (given or {}).items()}
+    replaced = ("facecolor", "c") if "color" in own else ()
+    return {name: value for name, value in defaults.items() if name not in replaced} | own
 
 
 def labelled(handles: Sequence[Any]) -> Sequence[Any]:

@@ -19,8 +19,8 @@ from skmoe.inspection._checks import (
     check_names_of_experts,
     check_table,
     check_target,
+    drawn_mixture,
 )
-from skmoe.inspection._pipelines import drawn_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,

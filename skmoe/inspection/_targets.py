@@ -9,6 +9,8 @@ from sklearn.base import is_classifier
 
 from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_integer
+from skmoe._data.rows import Rows
+from skmoe._data.units import encode_units
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 from skmoe.inspection._checks import check_targets
@@ -92,6 +94,20 @@ def target_name(estimator: Any, y: Any, index: int) -> str:
     return f"y{index}" if np.ndim(y) == 2 and np.shape(y)[1] > 1 else "y"
 
 
+def row_weights(rows: Rows) -> Array:
+    """Weights of the rows, (n,)."""
+    return np.ones(rows.n_rows) if rows.weight is None else rows.weight
+
+
+def responsibilities_of_rows(estimator: Any, rows: Rows) -> tuple[Array, Array]:
+    """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,)."""
+    resp = estimator.responsibilities(rows.X, rows.y, **rows.arguments)
+    if rows.unit is not None:
+        return resp.rows(rows.unit), resp.proba.mean(axis=0)
+    weight = row_weights(rows)
+    return resp, weight @ resp / weight.sum()
+
+
 class ObservedRows(NamedTuple):
     """Rows with their target and the responsibilities for them, and labels of units."""
 
@@ -100,16 +116,9 @@ class ObservedRows(NamedTuple):
     name: str
     observed: Array
     resp: Array  # (n, K), those of its unit for each row
+    shares: Array  # means of the responsibilities over rows or units, (K,)
     units: Any
     labels: Array | None  # of the units, each once
-
-    @property
-    def shares(self) -> Array:
-        """Mean responsibility (K,) over rows, or over units of which each counts once."""
-        if self.units is None:
-            return self.resp.mean(axis=0)
-        _, first = np.unique(self.units, return_index=True)
-        return self.resp[first].mean(axis=0)
 
     @property
     def assigned_expert(self) -> Array:
@@ -155,9 +164,8 @@ def observed_rows(
 ) -> list[ObservedRows]:
     """The rows for each target, with y, or with 1 for the rows of a class and 0 for others."""
     indices = check_targets(estimator, target, table)
-    resp = estimator.responsibilities(table, y, offset, units=units)
-    of_units = (None, None) if units is None else (np.asarray(units), resp.labels)
-    resp = resp if units is None else resp.rows(units)
+    resp = responsibilities_of_rows(estimator, Rows(table, y, None, offset, units))
+    of_units = (None, None) if units is None else (np.asarray(units), encode_units(units)[0])
     found = []
     for index in indices:
         name = target_name(estimator, y, index)
@@ -165,5 +173,5 @@ def observed_rows(
         if offset is not None:
             name += " per unit of exposure"
             observed = observed / np.exp(one_target(offset, index, 1))
-        found.append(ObservedRows(table, index, name, observed, resp, *of_units))
+        found.append(ObservedRows(table, index, name, observed, *resp, *of_units))
     return found

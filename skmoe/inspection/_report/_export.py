@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import platform
-from collections.abc import Sequence
+import re
+import uuid
+from collections.abc import Mapping, Sequence
 from copy import copy
 from datetime import date
-from importlib import import_module
+from importlib import import_module, resources
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,21 +30,28 @@ from skmoe._data.rows import Rows, index_rows
 from skmoe._inference.labels import counted_noun, printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.inspection._checks import check_names, check_names_of_experts, check_rows, check_targets
-from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._checks import (
+    check_names,
+    check_names_of_experts,
+    check_rows,
+    check_targets,
+    find_mixture,
+)
 from skmoe.inspection._report._charts import make_charts
 from skmoe.inspection._report._fit import describe_fit
 from skmoe.inspection._report._groups import make_cards
 from skmoe.inspection._report._held_out import check_held_out, describe_held_out
 from skmoe.inspection._report._inputs import make_inputs
-from skmoe.inspection._report._page import check_path, render_page, write_page
 from skmoe.inspection._report._panel import PanelOptions, make_panel
 from skmoe.inspection._report._pictures import Names, profile_pictures, survival_picture
-from skmoe.inspection._segment_tables import positive_rows, responsibilities_of_rows
-from skmoe.inspection._targets import target_name
+from skmoe.inspection._segment_tables import positive_rows
+from skmoe.inspection._targets import responsibilities_of_rows, target_name
 
 # Packages whose versions are on the page.
 PACKAGES = ("NumPy", "SciPy", "scikit-learn", "matplotlib", "Bokeh")
+
+# Scripts of the panel, in their order.
+SCRIPTS = ("model.js", "panel.js")
 
 
 def export_html(
@@ -241,3 +253,73 @@ def _describe_versions() -> dict[str, Any]:
     versions = {"skmoe": import_module("skmoe").__version__, "Python": platform.python_version()}
     versions |= {name: version(name.lower()) for name in PACKAGES}
     return {"date": date.today().isoformat(), "versions": versions}
+
+
+# --- the file ---------------------------------------------------------------------------------
+
+
+def check_path(path: Any) -> Path:
+    """A path in a folder that exists and can be written."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(
+            f"path must be the name of a file; got {type(path).__name__}. The call is "
+            "export_html(estimator, X, y, path)."
+        )
+    file = Path(path)
+    if file.is_dir():
+        raise IsADirectoryError(f"path must be a file; got the folder {str(file)!r}.")
+    if not file.parent.is_dir():
+        raise FileNotFoundError(
+            f"The folder of path must exist; got {str(file)!r}. Make {str(file.parent)!r} first."
+        )
+    if not os.access(file.parent, os.W_OK):
+        raise PermissionError(
+            f"The folder of path must be writable; got {str(file)!r}. Choose another folder."
+        )
+    return file
+
+
+def render_page(context: Mapping[str, Any]) -> str:
+    """The page, in which every text of the context is escaped."""
+    environment = import_jinja2("export_html").Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    # Bokeh reads objects in the order in which they are written.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
+    scripts = [_library_script(), "\n".join(_read(name) for name in SCRIPTS)]
+    return environment.from_string(_read("page.html")).render(
+        **context,
+        style=_read("page.css"),
+        scripts=scripts,
+        script_hashes=[_hash(script) for script in scripts],
+    )
+
+
+def _read(name: str) -> str:
+    return (resources.files(__package__) / name).read_text("utf-8")
+
+
+def _library_script() -> str:
+    """The script of Bokeh, without the addresses from which it would load fonts and formulas."""
+    bokeh = import_bokeh("export_html")
+    given = bokeh.resources.Resources(
+        mode="inline", components=["bokeh"], minified=True, log_level="error"
+    )
+    return re.sub(r"https://cdn\.[^\"'`)]*", "", "\n".join(given.js_raw))
+
+
+def _hash(script: str) -> str:
+    """What a content security policy allows a script by."""
+    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write the page, or nothing: a reader gets the previous file or the whole new one."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(page)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

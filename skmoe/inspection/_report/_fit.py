@@ -15,10 +15,10 @@ from skmoe._inference.results import FOOTNOTES
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import column_stds
-from skmoe.inspection._n_experts import NumberOfExpertsDisplay
 from skmoe.inspection._report._pictures import Names, Picture, as_source, drawing
-from skmoe.inspection._segment_tables import row_weights
+from skmoe.inspection._search import NumberOfExpertsDisplay
 from skmoe.inspection._style import NO_NUMBER
+from skmoe.inspection._targets import row_weights
 from skmoe.inspection._text import TextFormat, expert_lines, gate_lines
 
 # Terms of an equation.

@@ -7,17 +7,19 @@ The displays follow those of scikit-learn: `from_estimator` and `from_prediction
 `plot` draws again, and arrays and artists are attributes.
 """
 
-from skmoe.inspection._average_effects import average_effects
-from skmoe.inspection._calibration import CalibrationDisplay
+from skmoe.inspection._calibration import CalibrationDisplay, RootogramDisplay
 from skmoe.inspection._coefficients import CoefficientsDisplay
 from skmoe.inspection._experts import ExpertsDisplay
+from skmoe.inspection._feature_effects import (
+    ImportanceDisplay,
+    average_effects,
+    permutation_importance_by_part,
+)
 from skmoe.inspection._gate import GateDisplay
-from skmoe.inspection._importance import ImportanceDisplay, permutation_importance_by_part
 from skmoe.inspection._prediction import PredictionDisplay
 from skmoe.inspection._regimes import RegimesDisplay
 from skmoe.inspection._report import export_html
 from skmoe.inspection._responsibilities import ResponsibilitiesDisplay
-from skmoe.inspection._rootogram import RootogramDisplay
 from skmoe.inspection._search import ConvergenceDisplay, NumberOfExpertsDisplay
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
 from skmoe.inspection._survival import SurvivalDisplay

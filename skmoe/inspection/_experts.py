@@ -23,7 +23,7 @@ from skmoe.inspection._grid import (
     height_limits,
     make_grid,
 )
-from skmoe.inspection._leading import expert_effects, leading_feature
+from skmoe.inspection._segment_tables import expert_effects, leading_feature
 from skmoe.inspection._style import (
     LIGHT_GREY,
     colour,

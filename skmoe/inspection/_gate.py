@@ -14,7 +14,7 @@ from skmoe._inference.labels import default_expert_names
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_panels, check_table, drawn_with_names
 from skmoe.inspection._grid import feature_axis, make_grid
-from skmoe.inspection._leading import leading_feature
+from skmoe.inspection._segment_tables import leading_feature
 from skmoe.inspection._style import (
     DARK_GREY,
     beside_marks,

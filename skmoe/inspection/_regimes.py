@@ -15,7 +15,7 @@ from skmoe.inspection._checks import check_features, check_table, drawn_with_nam
 from skmoe.inspection._experts import CATEGORY_WIDTH, CLASS_LIMITS, draw_rows
 from skmoe.inspection._gate import GateDisplay, gate_over
 from skmoe.inspection._grid import feature_axis, height_limits, make_grid, rows_to_show
-from skmoe.inspection._leading import expert_effects, leading_feature
+from skmoe.inspection._segment_tables import expert_effects, leading_feature
 from skmoe.inspection._style import (
     colour,
     count_beyond,

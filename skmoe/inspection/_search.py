@@ -11,7 +11,7 @@ import numpy as np
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import drawn_mixture
-from skmoe.inspection._leading import n_experts_of_start
+from skmoe.inspection._segment_tables import n_experts_of_start
 from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, merged, one_axes
 
 # Height of the vertical axis in units of the range of the late lower bounds; the steep first

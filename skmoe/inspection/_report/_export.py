@@ -37,13 +37,16 @@ from skmoe.inspection._checks import (
     check_targets,
     find_mixture,
 )
-from skmoe.inspection._report._charts import make_charts
-from skmoe.inspection._report._fit import describe_fit
+from skmoe.inspection._report._details import (
+    Names,
+    describe_fit,
+    profile_pictures,
+    survival_picture,
+)
 from skmoe.inspection._report._groups import make_cards
 from skmoe.inspection._report._held_out import check_held_out, describe_held_out
 from skmoe.inspection._report._inputs import make_inputs
-from skmoe.inspection._report._panel import PanelOptions, make_panel
-from skmoe.inspection._report._pictures import Names, profile_pictures, survival_picture
+from skmoe.inspection._report._panel import PanelOptions, make_charts, make_panel
 from skmoe.inspection._segment_tables import positive_rows
 from skmoe.inspection._targets import responsibilities_of_rows, target_name
 

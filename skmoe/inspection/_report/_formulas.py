@@ -19,8 +19,8 @@ from sklearn.base import is_classifier
 from skmoe._numerics.probability import keep_top_k, log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import is_numeric, make_grid, numeric_values
-from skmoe.inspection._leading import n_experts_of_start
 from skmoe.inspection._report._inputs import Feature, Inputs
+from skmoe.inspection._segment_tables import n_experts_of_start
 from skmoe.inspection._targets import one_target
 
 # Largest difference of a formula and the mixture, relative to the largest value, and the rows on

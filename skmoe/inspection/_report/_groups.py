@@ -16,9 +16,9 @@ from skmoe._mixture.initialization import weighted_quantiles
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import numeric_values
+from skmoe.inspection._report._details import number
 from skmoe.inspection._report._inputs import Feature, Inputs
 from skmoe.inspection._report._panel import PanelOptions
-from skmoe.inspection._report._pictures import number
 from skmoe.inspection._segment_tables import profile_columns
 from skmoe.inspection._style import colour
 from skmoe.inspection._targets import observed_target, row_weights

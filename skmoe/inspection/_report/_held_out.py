@@ -17,6 +17,7 @@ from sklearn.metrics import (
 )
 
 from skmoe._data.censored_targets import has_bounds
+from skmoe._data.encoding import encode, make_encoder
 from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
@@ -24,11 +25,9 @@ from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._inference.labels import N_DIGITS
 from skmoe.inspection._calibration import CalibrationDisplay
 from skmoe.inspection._checks import check_rows
-from skmoe.inspection._grid import reference_value, values_of
-from skmoe.inspection._report._inputs import describe_feature
-from skmoe.inspection._report._pictures import Picture, Table, as_source, drawing, number
+from skmoe.inspection._report._details import Picture, Table, as_source, drawing, number
 from skmoe.inspection._style import NO_NUMBER, colour
-from skmoe.inspection._targets import observed_target, one_target, predicted_mean
+from skmoe.inspection._targets import observed_target, one_target, predicted_mean, row_weights
 from skmoe.metrics import make_survival_scorers
 
 # Bins of the calibration of classes.
@@ -138,14 +137,14 @@ def _simple_models(estimator: Any, rows: Rows, held_out: Rows) -> list[tuple[str
     options = {} if family is None else {"family": family}
     make = MixtureOfExpertsClassifier if is_classifier(estimator) else MixtureOfExpertsRegressor
     is_linear = estimator.n_experts_ == 1 and hasattr(estimator, "expert_coef_")
+    encoder = None if sparse.issparse(rows.X) else make_encoder(rows.X, row_weights(rows), False)
     found = []
     for name in (CONSTANT,) if is_linear else (LINEAR, CONSTANT):
-        given, new = (
-            each._replace(
-                X=_numbers(rows.X, each.X) if name == LINEAR else np.zeros((each.n_rows, 1))
-            )
-            for each in (rows, held_out)
-        )
+        given, new = rows, held_out
+        if name == CONSTANT:
+            given, new = (each._replace(X=np.zeros((each.n_rows, 1))) for each in (rows, held_out))
+        elif encoder is not None:
+            given, new = (each._replace(X=encode(encoder, each.X)) for each in (rows, held_out))
         model = make(1, random_state=0, **options)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -155,26 +154,6 @@ def _simple_models(estimator: Any, rows: Rows, held_out: Rows) -> list[tuple[str
                 continue
         found.append((name, model, new))
     return found
-
-
-def _numbers(X: Any, new: Any) -> Any:
-    """Columns of numbers of rows: of categories indicators, and of missing values the median.
-
-    `X` are the rows of the fit.
-    """
-    if sparse.issparse(X):
-        return new
-    parts = []
-    for j in range(X.shape[1]):
-        feature = describe_feature(X, j, "")
-        if feature is None:
-            continue
-        values = values_of(new, j)
-        if feature.is_category:
-            parts.append(values[:, None] == feature.values)
-        else:
-            parts.append(np.where(np.isfinite(values), values, reference_value(X, j))[:, None])
-    return np.concatenate([np.zeros((new.shape[0], 1)), *parts], axis=1)
 
 
 def _score(value: float) -> str:

@@ -15,12 +15,6 @@ from skmoe._inference.labels import format_percent
 from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
 from skmoe.inspection._checks import check_rows, check_table, check_target, drawn_with_names
-from skmoe.inspection._decompositions import (
-    MIN_GATE_SHOWN,
-    class_density,
-    row_contributions,
-    row_density,
-)
 from skmoe.inspection._grid import values_of
 from skmoe.inspection._style import (
     DARK_GREY,
@@ -35,7 +29,15 @@ from skmoe.inspection._style import (
     shortened,
     text_width,
 )
-from skmoe.inspection._targets import interval_band, observed_target, target_name
+from skmoe.inspection._targets import (
+    MIN_GATE_SHOWN,
+    class_density,
+    interval_band,
+    observed_target,
+    row_contributions,
+    row_density,
+    target_name,
+)
 
 # Widths of the panels, height of a row of the waterfall and of its frame, and least height, in
 # inches.

@@ -39,12 +39,13 @@ from skmoe.inspection._checks import (
 )
 from skmoe.inspection._report._details import (
     Names,
+    check_held_out,
     describe_fit,
+    describe_held_out,
     profile_pictures,
     survival_picture,
 )
 from skmoe.inspection._report._groups import make_cards
-from skmoe.inspection._report._held_out import check_held_out, describe_held_out
 from skmoe.inspection._report._inputs import make_inputs
 from skmoe.inspection._report._panel import PanelOptions, make_charts, make_panel
 from skmoe.inspection._segment_tables import positive_rows

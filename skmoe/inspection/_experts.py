@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from typing import Any, Self
 
@@ -333,14 +332,15 @@ class ExpertsDisplay(RowsOverFeature):
         display : ExpertsDisplay
             This display.
         """
-        options = {"lines": line_kwargs, "scatter": scatter_kwargs, "band": band_kwargs}
+        options = {"line_kwargs": line_kwargs, "scatter_kwargs": scatter_kwargs}
+        options["band_kwargs"] = band_kwargs
         is_alike = [True] * len(self.panels or [self])
-        return draw_panels(self, partial(ExpertsDisplay._draw, options=options), is_alike, ax)
+        return draw_panels(self, self._draw, options, is_alike, ax)
 
-    def _draw(self, ax: Any, options: Mapping[str, Any]) -> None:
+    def _draw(self, ax: Any, **options: Any) -> None:
         self.band_ = None
         if self.band is not None and self.coverage is not None:
-            self.band_ = self._plot_band(ax, self.band, self.coverage, options["band"])
+            self.band_ = self._plot_band(ax, self.band, self.coverage, options["band_kwargs"])
         self.unit_lines_ = None
         if self.units is not None and not self.is_probability:  # classes would be up and down
             colours = [colour(k) for k in self.assigned_expert]
@@ -349,8 +349,8 @@ class ExpertsDisplay(RowsOverFeature):
         style |= {"linewidths": 0, "c": [colour(k) for k in self.assigned_expert]}
         is_category = self.categories is not None
         kinds = {"is_category": is_category, "is_class": self.is_probability}
-        self.scatter_ = draw_rows(ax, self.x, self.y, style, options["scatter"], **kinds)
-        self.curves_ = self._plot_curves(ax, options["lines"])
+        self.scatter_ = draw_rows(ax, self.x, self.y, style, options["scatter_kwargs"], **kinds)
+        self.curves_ = self._plot_curves(ax, options["line_kwargs"])
         style = {"color": "black", "linewidth": 1.2, "label": "mixture", "zorder": 4}
         style |= {"linestyle": "none", "marker": "_", "markersize": 14} if is_category else {}
         (self.line_,) = ax.plot(self.grid, self.mean, **{"linestyle": "--", **style})

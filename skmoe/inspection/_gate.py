@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -215,9 +214,9 @@ class GateDisplay:
             This display.
         """
         is_alike = [len(panel.values) == 1 for panel in self.panels or [self]]
-        return draw_panels(self, partial(GateDisplay._draw, kwargs=kwargs), is_alike, ax)
+        return draw_panels(self, self._draw, kwargs, is_alike, ax)
 
-    def _draw(self, ax: Any, kwargs: dict[str, Any]) -> None:
+    def _draw(self, ax: Any, **kwargs: Any) -> None:
         if len(self.values) == 1:
             self._plot_lines(ax, kwargs)
         else:

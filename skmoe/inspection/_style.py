@@ -122,9 +122,13 @@ def _single(ax: Any, or_more: str = "") -> Any:
 
 
 def draw_panels(
-    display: Any, draw: Callable[[Any, Any], None], is_alike: Sequence[bool], ax: Any
+    display: Any,
+    draw: Callable[..., None],
+    options: Mapping[str, Any],
+    is_alike: Sequence[bool],
+    ax: Any,
 ) -> Any:
-    """Draw the panels of a display in a grid of axes, or the display itself; returns the display.
+    """Draw the panels of a display in a grid of axes, or by `draw` itself; returns the display.
 
     Panels that are alike have one legend, at the end of the first row, and one name of the vertical
     axis in each row.
@@ -133,9 +137,9 @@ def draw_panels(
     axes = np.array([None if display.panels else one_axes(ax, caller)])
     if display.panels:
         axes = grid_axes(ax, caller, len(panels), MAX_GRID_COLUMNS, GRID_PANEL_SIZE)
-    for panel, cells in zip(panels, axes, strict=True):
-        draw(panel, cells)
-        panel.ax_, panel.figure_ = cells, cells.figure
+    draw_each = [panel.plot for panel in panels] if display.panels else [draw]
+    for draw_one, cells in zip(draw_each, axes, strict=True):
+        draw_one(cells, **options)
     legends = [panel.legend_ for panel, alike in zip(panels, is_alike, strict=True) if alike]
     specs = [cells.get_subplotspec() for cells in axes]
     kept = axes[[spec is None or spec.is_first_row() for spec in specs]][-1]

@@ -334,7 +334,7 @@ class ExpertsDisplay(RowsOverFeature):
         """
         options = {"line_kwargs": line_kwargs, "scatter_kwargs": scatter_kwargs}
         options["band_kwargs"] = band_kwargs
-        is_alike = [True] * len(self.panels or [self])
+        is_alike = [True] * len(self.panels or [])
         return draw_panels(self, self._draw, options, is_alike, ax)
 
     def _draw(self, ax: Any, **options: Any) -> None:

@@ -213,7 +213,7 @@ class GateDisplay:
         display : GateDisplay
             This display.
         """
-        is_alike = [len(panel.values) == 1 for panel in self.panels or [self]]
+        is_alike = [len(panel.values) == 1 for panel in self.panels or []]
         return draw_panels(self, self._draw, kwargs, is_alike, ax)
 
     def _draw(self, ax: Any, **kwargs: Any) -> None:

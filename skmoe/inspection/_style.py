@@ -128,19 +128,24 @@ def draw_panels(
     is_alike: Sequence[bool],
     ax: Any,
 ) -> Any:
-    """Draw the panels of a display in a grid of axes, or by `draw` itself; returns the display.
-
-    Panels that are alike have one legend, at the end of the first row, and one name of the vertical
-    axis in each row.
-    """
-    caller, panels = f"{type(display).__name__}.plot", display.panels or [display]
-    axes = np.array([None if display.panels else one_axes(ax, caller)])
-    if display.panels:
+    """Draw the panels of a display in a grid of axes, or by `draw` itself; returns the display."""
+    caller, panels = f"{type(display).__name__}.plot", display.panels
+    if panels:
         axes = grid_axes(ax, caller, len(panels), MAX_GRID_COLUMNS, GRID_PANEL_SIZE)
-    draw_each = [panel.plot for panel in panels] if display.panels else [draw]
-    for draw_one, cells in zip(draw_each, axes, strict=True):
-        draw_one(cells, **options)
-    legends = [panel.legend_ for panel, alike in zip(panels, is_alike, strict=True) if alike]
+        for panel, cells in zip(panels, axes, strict=True):
+            panel.plot(cells, **options)
+        _share_names(axes, [p.legend_ for p, alike in zip(panels, is_alike, strict=True) if alike])
+    else:
+        axes = np.array([one_axes(ax, caller)])
+        draw(axes[0], **options)
+    if ax is None:
+        make_room_for_legends(axes, 0.0 if panels else LEGEND_WIDTH)
+    display.ax_, display.figure_ = axes if panels else axes[0], axes[0].figure
+    return display
+
+
+def _share_names(axes: Array, legends: Sequence[Any]) -> None:
+    """Keep one legend, at the end of the first row, and one name of the vertical axis in a row."""
     specs = [cells.get_subplotspec() for cells in axes]
     kept = axes[[spec is None or spec.is_first_row() for spec in specs]][-1]
     if any(legend.axes is kept for legend in legends):
@@ -151,10 +156,6 @@ def draw_panels(
     for i in range(1, len(axes)):
         if not is_first[i] and labels[i] == labels[i - 1]:
             axes[i].set_ylabel("")
-    if ax is None:
-        make_room_for_legends(axes, 0.0 if display.panels else LEGEND_WIDTH)
-    display.ax_, display.figure_ = axes if display.panels else axes[0], axes[0].figure
-    return display
 
 
 def with_panels(panels: Sequence[Any]) -> Any:

@@ -21,7 +21,7 @@ from skmoe._data.extra_features import (
 from skmoe._data.first_pass import first_pass
 from skmoe._data.folds import RowsToSplit
 from skmoe._data.preprocessing import Preprocessor
-from skmoe._data.rows import Dataset, RawFeatures, Rows, select_raw_features, subset_units
+from skmoe._data.rows import Dataset, Rows, select_raw_features, subset_units
 from skmoe._data.scaling import design_matrix, fit_feature_range, fit_standardization
 from skmoe._estimators.fitting.numbering import previous_to_continue
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
@@ -239,7 +239,11 @@ def _assemble(
     if params.uses_estimators:
         key = cache_key(params, data, target) if params.warm_start else None
         cache = cached_fit(previous, key)
-        raw_features = _raw_features(params, data, target, fit_seed)
+        raw_features = select_raw_features(data.rows, data.columns["mean"])
+        codes = target.y if params.task.is_classification else None
+        to_split = RowsToSplit(data.rows.n_rows, codes, raw_features.groups, data.copy_of)
+        fold_seed = int(fit_seed.generate_state(1)[0] % np.iinfo(np.int32).max)
+        raw_features = params.assign_folds(raw_features, to_split, params.cross_fit, fold_seed)
         if cache is not None:
             raw_features = raw_features._replace(fold=cache.fold)
         init_design = design_matrix(data.X, feature_scaling, None)
@@ -304,20 +308,6 @@ def _warm_start(
     elif state is not None:
         state = state._replace(n_earlier_iter=0)
     return problem._replace(resume_state=state, previous_lower_bounds=lower_bounds)
-
-
-def _raw_features(
-    params: FitParameters,
-    data: TrainingData,
-    target: TrainingTarget,
-    seed: np.random.SeedSequence,
-) -> RawFeatures:
-    """Raw features for experts that are estimators, with the folds of cross-fitting."""
-    codes = target.y if params.task.is_classification else None
-    raw_features = select_raw_features(data.rows, data.columns["mean"])
-    fold_seed = int(seed.generate_state(1)[0] % np.iinfo(np.int32).max)
-    rows = RowsToSplit(data.rows.n_rows, codes, raw_features.groups, data.copy_of)
-    return params.assign_folds(raw_features, rows, params.cross_fit, fold_seed)
 
 
 def _make_experts(

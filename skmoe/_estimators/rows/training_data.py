@@ -508,7 +508,10 @@ def make_init_rows(
     index, weight = data.distinct
     size = MAX_INIT_ROWS
     if init_design is None:  # estimators have no coefficients
-        size = _init_sample_size(rows, target.init_targets, params.n_experts)
+        n_columns = rows.gate_design.shape[1]
+        n_columns += len(target.init_targets) * rows.expert_design.shape[1]
+        wanted = int(INIT_ROWS_PER_COEFFICIENT * params.n_experts * n_columns)
+        size = min(max(wanted, MIN_INIT_ROWS), MAX_INIT_ROWS)
     if rows.units is None:
         sampled = sample_of(rows, size, rng, index)
         index, weight = index[sampled], weight[sampled]
@@ -520,10 +523,3 @@ def make_init_rows(
         sample = subset_units(rows, kept, rows.weight.sum() / rows.weight[index].sum())
     design = None if init_design is None else init_design[index]
     return make_init_data(sample, target.init_targets[:, index], design, signed=signed)
-
-
-def _init_sample_size(rows: Dataset, init_targets: Array, n_experts: int) -> int:
-    """Number of rows for the initialisation, proportional to the number of coefficients."""
-    n_columns = rows.gate_design.shape[1] + len(init_targets) * rows.expert_design.shape[1]
-    wanted = int(INIT_ROWS_PER_COEFFICIENT * n_experts * n_columns)
-    return min(max(wanted, MIN_INIT_ROWS), MAX_INIT_ROWS)

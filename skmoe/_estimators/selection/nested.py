@@ -64,7 +64,9 @@ def likelihood_ratio(
         numbers = range(resp.shape[1])
         in_all_orders = free and target == 0 and len(numbers) <= MAX_ORDERED
         for order in map(list, permutations(numbers) if in_all_orders else [numbers]):
-            other = _fit_from(fits[target], resp[:, order], X, y, given)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                other = clone(fits[target]).set_params(init=resp[:, order]).fit(X, y, **given)
             found = _log_likelihood(other, X, y, given)
             if found > reached[target]:
                 fits[target], reached[target] = other, found
@@ -82,12 +84,6 @@ def likelihood_ratio(
             "Give the larger model further features, or free what the smaller one shares."
         )
     return test
-
-
-def _fit_from(model: Any, resp: Array, X: Any, y: Any, given: dict[str, Any]) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return clone(model).set_params(init=resp).fit(X, y, **given)
 
 
 def _log_likelihood(fitted: Any, X: Any, y: Any, given: dict[str, Any]) -> float:

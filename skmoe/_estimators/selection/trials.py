@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +39,7 @@ class SelectionResult(NamedTuple):
     is_rising: bool = False
 
 
+@dataclass(eq=False)
 class Trials:
     """Numbers that were tried, and their scores, which `verbose` prints.
 
@@ -45,24 +47,16 @@ class Trials:
     of `fitter`.
     """
 
-    def __init__(
-        self,
-        maximum: int,
-        verbose: int = 0,
-        least: int = 1,
-        task: FitTask = NO_TASK,
-        fitter: Any = None,
-    ) -> None:
-        self.least = least
-        self.maximum = maximum
-        self.verbose = verbose
-        self.task = task
-        self.fitter = fitter
-        self.is_over = False  # whether experts have collapsed, or a callback has stopped the trials
-        self.tried: list[int] = []
-        self.scores: list[float] = []
-        self.selected = 0  # index of the number that is selected of those tried so far
-        self.since = time.perf_counter()
+    maximum: int
+    verbose: int = 0
+    least: int = 1
+    task: FitTask = NO_TASK
+    fitter: Any = None
+    is_over: bool = False  # whether experts have collapsed, or a callback has stopped the trials
+    tried: list[int] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    selected: int = 0  # index of the number that is selected of those tried so far
+    since: float = field(default_factory=time.perf_counter)
 
     def numbers(self) -> Iterator[int]:
         """Numbers to try, until several in succession are not selected."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import entr
 
 from skmoe._data.rows import Rows
 from skmoe._mixture.fitted import FittedMixture
@@ -104,7 +105,7 @@ def fit_statistics(mixture: FittedMixture, rows: Rows) -> FitStatistics:
         float(log_density @ weight),
         n_parameters(mixture),
         float(rows.weight.sum()),
-        classification_entropy(resp, weight),
+        0.0 + float(entr(resp).sum(axis=0) @ weight),  # not -0.0 for one expert
         resp @ row_weight,
         None if rows.unit is None else len(log_density),
         resp @ weight / weight.sum(),
@@ -129,9 +130,3 @@ def n_parameters(mixture: FittedMixture) -> float:
     fits = model.experts.split(params.experts, model.gate.n_starts(params.gate))
     total = sum(experts.n_parameters(of_fit) for experts, of_fit in fits)
     return float(model.gate.n_parameters(params.gate) + total)
-
-
-def classification_entropy(resp: Array, weight: Array) -> float:
-    """Entropy of the responsibilities (K, n), summed over weighted rows."""
-    logs = np.log(np.where(resp > 0.0, resp, 1.0))
-    return 0.0 - float((resp * logs).sum(axis=0) @ weight)  # not -0.0 for one expert

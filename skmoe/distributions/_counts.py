@@ -66,7 +66,9 @@ class CountMixtureDistribution(GeneralMixtureDistribution):
         check_shapes(weights, self.means)
         _check_parameter("means", self.means)
         self.dispersions = None
+        kind: type[Any] = PoissonComponents
         if dispersions is not None:
+            kind = NegativeBinomialComponents
             self.dispersions = np.asarray(dispersions, dtype=float)
             if self.dispersions.shape != self.means.shape:
                 raise ValueError(
@@ -76,16 +78,10 @@ class CountMixtureDistribution(GeneralMixtureDistribution):
             _check_parameter("dispersions", self.dispersions)
         check_weights(weights)
         certain = np.ones((1, len(weights)))
-        super().__init__([self._make_components(weights)], certain, self.means.ndim == 2)
-
-    def _make_components(self, weights: Array) -> PoissonComponents | NegativeBinomialComponents:
-        shape = *weights.shape, 1 if self.means.ndim == 2 else self.means.shape[2]
-        mean = rows_last(self.means.reshape(shape))
-        if self.dispersions is None:
-            return PoissonComponents(weights.T, mean)
-        return NegativeBinomialComponents(
-            weights.T, mean, rows_last(self.dispersions.reshape(shape))
-        )
+        single_output = self.means.ndim == 2
+        given = [values for values in (self.means, self.dispersions) if values is not None]
+        own = (values[..., None] if single_output else values for values in given)
+        super().__init__([kind(weights.T, *map(rows_last, own))], certain, single_output)
 
     def _take(self, rows: Any) -> Self:
         dispersions = () if self.dispersions is None else (self.dispersions[rows],)
@@ -99,7 +95,8 @@ class CountMixtureDistribution(GeneralMixtureDistribution):
         components : object
             Weights and parameters of the components, whose last axis counts the rows.
         """
-        return self._make_components(self.weights)
+        [components] = self._parts
+        return components  # type: ignore[no-any-return]
 
 
 def _check_parameter(name: str, values: Array) -> None:

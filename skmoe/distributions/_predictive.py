@@ -63,9 +63,10 @@ def predictive_distribution(
     array([3.])
     """
     parts, gate_prob = flatten_components(parts, gate_prob)
+    weights = mixture_weights([part.weight for part in parts], gate_prob)
     if all(isinstance(part, NormalComponents) for part in marginals(parts)):
         return MixtureDistribution(
-            mixture_weights([part.weight for part in parts], gate_prob),
+            weights,
             mixture_parameters([part.mean for part in marginals(parts)], single_output),
             mixture_parameters([part.std for part in marginals(parts)], single_output),
             None if single_output else correlations(parts),
@@ -73,7 +74,6 @@ def predictive_distribution(
     counts = [_counts(part) for part in parts]
     if any(count is None for count in counts):
         return GeneralMixtureDistribution(parts, gate_prob, single_output)
-    weights = mixture_weights([part.weight for part in parts], gate_prob)
     means, dispersions = zip(*counts, strict=True)
     dispersed = any(isinstance(part, NegativeBinomialComponents) for part in parts)
     return CountMixtureDistribution(

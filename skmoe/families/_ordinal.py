@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -193,39 +194,40 @@ class Ordinal(Family):
         self, y: Array, predictor: Array, log_dispersion: Any
     ) -> tuple[list[Array], list[list[Array]]]:
         """By the log differences of the thresholds."""
-        upper, lower = self._limits(y, predictor, log_dispersion)
-        code, gaps = self._code(y), self._gaps(predictor, log_dispersion)
-        excess = self._at_levels(1.0 / np.expm1(gaps), code)
-        cross = excess * (1.0 + excess)
+        code, at = self._code(y), (y, predictor, log_dispersion)
         above, below = ([row[code] for row in rows] for rows in self._beyond(len(log_dispersion)))
-        return _by_log_steps(
-            [np.exp(log_step) for log_step in log_dispersion],
-            (expit(-upper) + excess, -expit(lower) - excess),
-            (-_logistic_density(upper) - cross, cross, -_logistic_density(lower) - cross),
-            (above, below),
-        )
+        limits = self._by_limits(at, lambda rows: rows, lambda table: self._at_levels(table, code))
+        return _by_log_steps(log_dispersion, *limits, (above, below))
 
     def dispersion_sums(
         self, y: Array, predictor: Array, log_dispersion: Any, weight: Array
     ) -> tuple[Array, Array]:
         """Sums of `dispersion_derivatives`, by way of sums over the rows of each value."""
-        upper, lower = self._limits(y, predictor, log_dispersion)
+        at = y, predictor, log_dispersion
         is_level = (self._code(y)[0][:, None] == np.arange(len(self.values))).astype(float)
-        excess = 1.0 / np.expm1(self._gaps(predictor, log_dispersion))
-        beyond = weight @ is_level * excess
-        cross = beyond * (1.0 + excess)
-        not_upper, up_to_lower = (odds / (1.0 + odds) for odds in _odds(upper, lower))
-        by_upper = (weight * not_upper) @ is_level + beyond
-        by_lower = -(weight * up_to_lower) @ is_level - beyond
-        upper_upper = -(weight * not_upper * (1.0 - not_upper)) @ is_level - cross
-        lower_lower = -(weight * up_to_lower * (1.0 - up_to_lower)) @ is_level - cross
-        first, second = _by_log_steps(
-            [np.exp(log_step) for log_step in log_dispersion],
-            (by_upper, by_lower),
-            (upper_upper, cross, lower_lower),
-            self._beyond(len(log_dispersion)),
+        n_level = weight @ is_level
+        limits = self._by_limits(
+            at, lambda rows: (weight * rows) @ is_level, lambda table: n_level * table
         )
-        return sums_of_derivatives(first, second, np.ones(by_upper.shape))
+        derivatives = _by_log_steps(log_dispersion, *limits, self._beyond(len(log_dispersion)))
+        return sums_of_derivatives(*derivatives, np.ones(n_level.shape))
+
+    def _by_limits(
+        self, at: Any, of_rows: Callable[[Array], Array], of_levels: Callable[[Array], Array]
+    ) -> tuple[tuple[Array, Array], tuple[Array, Array, Array]]:
+        """First and second derivatives by upper and lower limit, given y and the parameters.
+
+        They are sums of what `of_rows` returns of values for each row, and `of_levels` of those
+        for each value of y.
+        """
+        not_upper, up_to_lower = (odds / (1.0 + odds) for odds in _odds(*self._limits(*at)))
+        excess = 1.0 / np.expm1(self._gaps(*at[1:]))
+        beyond, cross = of_levels(excess), of_levels(excess * (1.0 + excess))
+        return (of_rows(not_upper) + beyond, -of_rows(up_to_lower) - beyond), (
+            -of_rows(not_upper * (1.0 - not_upper)) - cross,
+            cross,
+            -of_rows(up_to_lower * (1.0 - up_to_lower)) - cross,
+        )
 
     def _cumulative(self, predictor: Array, log_dispersion: Any) -> list[Array]:
         """Probabilities of up to each value, from zero to one, L + 1 arrays."""
@@ -273,13 +275,8 @@ def _odds(upper: Array, lower: Array) -> tuple[Array, Array]:
     return above, np.exp(np.minimum(lower, MAX_EXPONENT))
 
 
-def _logistic_density(x: Array) -> Array:
-    """Derivative of the logistic function, without cancellation."""
-    return expit(x) * expit(-x)
-
-
 def _by_log_steps(
-    steps: list[Array],
+    log_steps: Sequence[Array],
     by_limits: tuple[Array, Array],
     second_by_limits: tuple[Array, Array, Array],
     beyond: tuple[Any, Any],
@@ -289,7 +286,7 @@ def _by_log_steps(
     `beyond` has for each step whether the upper, and the lower limit moves with it.
     """
     (by_upper, by_lower), (upper_upper, cross, lower_lower) = by_limits, second_by_limits
-    above, below = beyond
+    (above, below), steps = beyond, [np.exp(log_step) for log_step in log_steps]
     first = [step * (by_upper * above[j] + by_lower * below[j]) for j, step in enumerate(steps)]
     second: list[list[Array]] = [[] for _ in steps]
     for i, step in enumerate(steps):

@@ -25,6 +25,9 @@ STEP = 2e-3
 # Largest logarithm of a hazard.
 MAX_LOG_HAZARD = 300.0
 
+# Targets, linear predictors, and log dispersions.
+Point = tuple[Array, Array, Any]
+
 
 def of_target(family: Family, y: Array) -> Family:
     """The family as targets of this kind need it: with bounds, or of numbers."""
@@ -102,7 +105,7 @@ class Censored(Family):
         """Log density of values, log probability of intervals."""
         logs = self.family.log_prob(self._values(y), predictor, log_dispersion)
         at = y, predictor, log_dispersion
-        return self._replaced(logs, lambda *own: self._probabilities(*own)[0], *at)
+        return self._replaced(logs, lambda own: self._probabilities(own)[0], at)
 
     def mean(self, predictor: Array, log_dispersion: Any) -> Array:
         """That of the values."""
@@ -118,14 +121,14 @@ class Censored(Family):
         """Derivative by the linear predictor, times the scale, if there is one."""
         at = y, predictor, log_dispersion
         of_values = self.family.predictor_score(self._values(y), *at[1:])
-        return self._derived(of_values, lambda first, _, scale: first[0] * scale, *at)
+        return self._derived(of_values, lambda first, _, scale: first[0] * scale, at)
 
     def row_information(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Expected information of values, observed one of intervals, times the scale if any."""
         at = y, predictor, log_dispersion
         of_values = self.family.predictor_information(*at[1:])
         return self._derived(
-            of_values, lambda _, second, scale: np.maximum(-second[0, 0] * scale, 0.0), *at
+            of_values, lambda _, second, scale: np.maximum(-second[0, 0] * scale, 0.0), at
         )
 
     def dispersion_derivatives(
@@ -138,9 +141,9 @@ class Censored(Family):
             return first, second
         rows = [np.stack(np.broadcast_arrays(*row)) for row in second]
         gradient = self._derived(
-            np.stack(np.broadcast_arrays(*first)), lambda first, *_: first[1:], *at
+            np.stack(np.broadcast_arrays(*first)), lambda first, *_: first[1:], at
         )
-        hessian = self._derived(np.stack(rows), lambda _, second, scale: second[1:, 1:], *at)
+        hessian = self._derived(np.stack(rows), lambda _, second, scale: second[1:, 1:], at)
         return list(gradient), [list(row) for row in hessian]
 
     def cross_derivatives(
@@ -157,35 +160,28 @@ class Censored(Family):
             if self.family.is_location_scale and not self.family.has_outliers:
                 of_values[0] = -self.family.predictor_score(self._values(y), *at[1:])
         of_values = np.stack(of_values)
-        return list(self._derived(of_values, lambda _, second, scale: second[0, 1:] * scale, *at))
+        return list(self._derived(of_values, lambda _, second, scale: second[0, 1:] * scale, at))
 
     def hessian(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Second derivatives, (1 + T, 1 + T, ...)."""
         at = y, predictor, log_dispersion
         of_values = self.family.hessian(self._values(y), *at[1:])
-        return self._derived(of_values, lambda _, second, scale: second, *at)
+        return self._derived(of_values, lambda _, second, scale: second, at)
 
-    def _derived(
-        self,
-        of_values: Array,
-        of_derivatives: Callable[..., Array],
-        y: Array,
-        predictor: Array,
-        log_dispersion: Any,
-    ) -> Array:
+    def _derived(self, of_values: Array, of_derivatives: Callable[..., Array], at: Point) -> Array:
         """What is computed of all rows, replaced by a function of the derivatives of intervals.
 
         These are kept for further calls with the same arrays.
         """
 
-        def of_intervals(*own: Any) -> Array:
-            at = y, predictor, *log_dispersion
-            if not self.kept or any(a is not b for a, b in zip(at, self.kept[0], strict=True)):
-                self.kept[:] = at, self._derivatives(*own)
+        def of_intervals(own: Point) -> Array:
+            arrays = *at[:2], *at[2]
+            if not self.kept or any(a is not b for a, b in zip(arrays, self.kept[0], strict=True)):
+                self.kept[:] = arrays, self._derivatives(own)
             scale = np.exp(own[2][0]) if self.family.has_scale else 1.0
             return of_derivatives(*self.kept[1], scale)
 
-        return self._replaced(of_values, of_intervals, y, predictor, log_dispersion)
+        return self._replaced(of_values, of_intervals, at)
 
     # --- intervals ---
 
@@ -195,31 +191,25 @@ class Censored(Family):
         return np.where(is_exact(y) & self.family.in_support(values), values, 1.0)
 
     @staticmethod
-    def _replaced(
-        of_values: Array,
-        of_intervals: Callable[..., Array],
-        y: Array,
-        predictor: Array,
-        log_dispersion: Any,
-    ) -> Array:
+    def _replaced(of_values: Array, of_intervals: Callable[[Point], Array], at: Point) -> Array:
         """What is computed of all rows, replaced by what is computed of the intervals there."""
+        y, predictor, log_dispersion = at
         rows = np.flatnonzero(~is_exact(y).all(axis=0))
         if not len(rows):
             return of_values
         leading = of_values.shape[: of_values.ndim - predictor.ndim]
         replaced = np.array(np.broadcast_to(of_values, (*leading, *predictor.shape)))
         own = [v if v.shape[-1] == 1 else v[..., rows] for v in log_dispersion]
-        found = of_intervals(y[:, rows], predictor[..., rows], own)
+        found = of_intervals((y[:, rows], predictor[..., rows], own))
         replaced[..., rows] = np.where(is_exact(y[:, rows]), replaced[..., rows], found)
         return replaced
 
-    def _probabilities(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[Array, Array]:
+    def _probabilities(self, at: Point) -> tuple[Array, Array]:
         """Log probability of each interval, from the smaller tail, and whether it is narrow.
 
         That of a narrow one, in which the density is constant, is from the density.
         """
+        y, predictor, log_dispersion = at
         part = self.family.components(predictor, log_dispersion)
         functions, parameters = part.functions, [values[0] for values in part[1:]]
         lower, upper = y["lower"], y["upper"]
@@ -246,15 +236,16 @@ class Censored(Family):
             logs = np.where(narrow, density + np.log(width), logs)
         return logs, narrow
 
-    def _derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> tuple[Array, Array]:
+    def _derivatives(self, at: Point) -> tuple[Array, Array]:
         """Gradient (1 + T, ...) and Hessian (1 + T, 1 + T, ...) of log probabilities of intervals.
 
         A parameter that moves y by v changes the distribution function by minus v times the
         density. So the derivatives are those of densities at the bounds, relative to the
         probability of the interval.
         """
-        family, at = self.family, (predictor, log_dispersion)
-        log_prob, narrow = self._probabilities(y, *at)
+        family, (y, *parameters) = self.family, at
+        predictor, log_dispersion = parameters
+        log_prob, narrow = self._probabilities(at)
         n_own, n_moving = 1 + len(log_dispersion), family.is_location + family.is_location_scale
         gradient = np.zeros((n_own, *log_prob.shape))
         hessian = np.zeros((n_own, *gradient.shape))
@@ -266,50 +257,45 @@ class Censored(Family):
             is_log = family.link == "log"
             with np.errstate(divide="ignore", invalid="ignore"):
                 moved = np.log(value) if is_log else value
-                logs = family.log_prob(value, *at) + (moved if is_log else 0.0)
+                logs = family.log_prob(value, *parameters) + (moved if is_log else 0.0)
                 logs = np.minimum(logs - log_prob, MAX_LOG_HAZARD)
             ratio = np.where(present & (log_prob > -np.inf), sign * np.exp(logs), 0.0)
-            slopes = family.gradient(value, *at)
+            slopes = family.gradient(value, *parameters)
             for i, change in enumerate((1.0, 0.5 * (moved - predictor))[:n_moving]):
                 gradient[i] += ratio * change
                 hessian[i, i:] += ratio * change * slopes[i:]
         for i in range(n_moving, n_own):
-            gradient[i], hessian[i, i] = self._differences(y, log_prob, i, *at)
+            gradient[i], hessian[i, i] = self._differences(at, log_prob, i)
         for i in range(n_moving):
             hessian[i, i:] -= gradient[i] * gradient[i:]
         for i, j in combinations(range(n_moving, n_own), 2):
-            hessian[i, j] = self._mixed_difference(y, i, j, *at)
+            hessian[i, j] = self._mixed_difference(at, i, j)
         for j in range(n_own):
             hessian[j, :j] = hessian[:j, j]
         if narrow.any():
             middle = np.where(narrow, point_values(y), 1.0)
-            gradient = np.where(narrow, family.gradient(middle, *at), gradient)
-            hessian = np.where(narrow, family.hessian(middle, *at), hessian)
+            gradient = np.where(narrow, family.gradient(middle, *parameters), gradient)
+            hessian = np.where(narrow, family.hessian(middle, *parameters), hessian)
         return gradient, hessian
 
-    def _moved(
-        self, y: Array, predictor: Array, log_dispersion: Any, changes: dict[int, Any]
-    ) -> Array:
+    def _moved(self, at: Point, changes: dict[int, Any]) -> Array:
         """Log probabilities after changes of some parameters."""
-        parameters = [predictor, *log_dispersion]
+        parameters = [at[1], *at[2]]
         for i, change in changes.items():
             parameters[i] = parameters[i] + change
-        return self._probabilities(y, parameters[0], parameters[1:])[0]
+        return self._probabilities((at[0], parameters[0], parameters[1:]))[0]
 
-    def _step(self, i: int, predictor: Array, log_dispersion: Any) -> Any:
+    def _step(self, at: Point, i: int) -> Any:
         """Step of a difference: short where a linear predictor is known well from one row."""
         if i:
             return STEP
-        return STEP / np.sqrt(1.0 + self.family.predictor_information(predictor, log_dispersion))
+        return STEP / np.sqrt(1.0 + self.family.predictor_information(*at[1:]))
 
-    def _differences(
-        self, y: Array, log_prob: Array, i: int, predictor: Array, log_dispersion: Any
-    ) -> tuple[Array, Array]:
+    def _differences(self, at: Point, log_prob: Array, i: int) -> tuple[Array, Array]:
         """First and second derivative by one parameter, from differences of four points."""
-        step = self._step(i, predictor, log_dispersion)
+        step = self._step(at, i)
         two, one, minus_one, minus_two = (
-            self._moved(y, predictor, log_dispersion, {i: factor * step})
-            for factor in (2.0, 1.0, -1.0, -2.0)
+            self._moved(at, {i: factor * step}) for factor in (2.0, 1.0, -1.0, -2.0)
         )
         with np.errstate(invalid="ignore"):
             first = (8.0 * (one - minus_one) - (two - minus_two)) / (12.0 * step)
@@ -318,13 +304,11 @@ class Censored(Family):
         known = log_prob > -np.inf
         return np.where(known, first, 0.0), np.where(known, second, 0.0)
 
-    def _mixed_difference(
-        self, y: Array, i: int, j: int, predictor: Array, log_dispersion: Any
-    ) -> Array:
+    def _mixed_difference(self, at: Point, i: int, j: int) -> Array:
         """Second derivative by two parameters."""
-        one, other = (self._step(k, predictor, log_dispersion) for k in (i, j))
-        total = np.zeros(predictor.shape)
+        one, other = self._step(at, i), self._step(at, j)
+        total = np.zeros(at[1].shape)
         for sign, other_sign in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
             changes = {i: sign * one, j: other_sign * other}
-            total = total + sign * other_sign * self._moved(y, predictor, log_dispersion, changes)
+            total = total + sign * other_sign * self._moved(at, changes)
         return total / (4.0 * one * other)

@@ -112,21 +112,20 @@ class StudentT(Family):
     def _df(self, log_dispersion: Any) -> Any:
         return np.exp(log_dispersion[1]) if self.df is None else float(self.df)
 
-    def _square(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Squared residual in units of the scale."""
-        return np.square(y - predictor) * np.exp(-log_dispersion[0])
+    def _at(self, y: Array, predictor: Array, log_dispersion: Any) -> tuple[Any, Array]:
+        """Degrees of freedom, and squared residual in units of the scale."""
+        square = np.square(y - predictor) * np.exp(-log_dispersion[0])
+        return self._df(log_dispersion), square
 
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Log density."""
-        df = self._df(log_dispersion)
+        df, square = self._at(y, predictor, log_dispersion)
         constant = gammaln(0.5 * (df + 1.0)) - gammaln(0.5 * df) - 0.5 * np.log(np.pi * df)
-        square = self._square(y, predictor, log_dispersion)
         return constant - 0.5 * log_dispersion[0] - 0.5 * (df + 1.0) * np.log1p(square / df)
 
     def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """The residual, with a weight that is small for outliers."""
-        df = self._df(log_dispersion)
-        square = self._square(y, predictor, log_dispersion)
+        df, square = self._at(y, predictor, log_dispersion)
         return (df + 1.0) / (df + square) * (y - predictor)
 
     def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
@@ -138,8 +137,7 @@ class StudentT(Family):
         self, y: Array, predictor: Array, log_dispersion: Any
     ) -> tuple[list[Array], list[list[Array]]]:
         """By the log square of the scale, and by the log degrees of freedom."""
-        df = self._df(log_dispersion)
-        u = self._square(y, predictor, log_dispersion)
+        df, u = self._at(y, predictor, log_dispersion)
         total = df + u
         by_scale = 0.5 * ((df + 1.0) * u / total - 1.0)
         scale_scale = -0.5 * (df + 1.0) * df * u / np.square(total)

@@ -46,6 +46,9 @@ MAX_COLUMNS_NAMED = 6
 # Importances listed for an expert that has them.
 MAX_IMPORTANCES = 5
 
+# For each expert, columns of the gate and their effects on it; None for a gate without slopes.
+GateEffects = list[list[tuple[str, float]]] | None
+
 
 class Findings(NamedTuple):
     """What is known of a fit for its summary."""
@@ -253,9 +256,7 @@ def _expert_notes(attributes: Mapping[str, Any], labels: Labels) -> list[str]:
 # --- the experts ------------------------------------------------------------------------------
 
 
-def _summarize_expert(
-    found: Findings, k: int, effects: list[list[tuple[str, float]]] | None
-) -> ExpertSummary:
+def _summarize_expert(found: Findings, k: int, effects: GateEffects) -> ExpertSummary:
     attributes, labels, statistics = found.attributes, found.labels, found.statistics
     model, params, _ = found.mixture
     models = attributes["experts_"][k] if "experts_" in attributes else []
@@ -324,7 +325,7 @@ def _models_name(models: Sequence[Any]) -> str:
 # --- the gate ---------------------------------------------------------------------------------
 
 
-def _gate_effects(found: Findings) -> list[list[tuple[str, float]]] | None:
+def _gate_effects(found: Findings) -> GateEffects:
     """Average log odds of each expert against the others of its start, by column of the gate.
 
     They are for one standard deviation more of the column. None for a gate without slopes.
@@ -340,9 +341,7 @@ def _gate_effects(found: Findings) -> list[list[tuple[str, float]]] | None:
     return [list(zip(names, row, strict=True)) for row in effects.tolist()]
 
 
-def _gate_description(
-    found: Findings, k: int, effects: list[list[tuple[str, float]]] | None
-) -> str:
+def _gate_description(found: Findings, k: int, effects: GateEffects) -> str:
     """The rows, or units, for which the gate chooses an expert, in words."""
     model, counted = found.mixture.model, counted_noun("n_units_" in found.attributes)
     same = f"the same probability for every {counted}"

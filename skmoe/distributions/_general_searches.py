@@ -39,6 +39,10 @@ GRID_LEVELS = (1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 MODE_STEPS = 60
 
 
+# Points below, and at or above a quantile.
+Bracket = tuple[Array, Array]
+
+
 class Search(NamedTuple):
     """Quantiles of mixtures: levels (r,) of the tail that is the smaller one at each of them."""
 
@@ -96,7 +100,7 @@ def _quantiles(search: Search) -> Array:
     return found
 
 
-def _bracket(search: Search) -> tuple[Array, Array]:
+def _bracket(search: Search) -> Bracket:
     """Points between which the quantile lies: it is above the first and at most the second."""
     low, high = np.full(search.level.shape, np.inf), np.full(search.level.shape, -np.inf)
     for family, weight, parameters in search.components:
@@ -122,9 +126,7 @@ def _bracket(search: Search) -> tuple[Array, Array]:
     return low, high
 
 
-def _search_atoms(
-    search: Search, bracket: tuple[Array, Array], found: Array
-) -> tuple[Array, Array]:
+def _search_atoms(search: Search, bracket: Bracket, found: Array) -> Bracket:
     """Bracket without atoms inside; `found` receives the quantiles that are atoms."""
     low, high = bracket
     for family, weight, parameters in search.components:
@@ -142,9 +144,7 @@ def _search_atoms(
     return low, high
 
 
-def _search_counts(
-    search: Search, bracket: tuple[Array, Array], found: Array
-) -> tuple[Array, Array]:
+def _search_counts(search: Search, bracket: Bracket, found: Array) -> Bracket:
     """Bracket without counts inside, where there are components of counts."""
     low, high = bracket
     present = np.zeros(low.shape, dtype=bool)

@@ -18,6 +18,9 @@ DIFFERENCE_STEP = 1e-5
 # to a standard deviation of thirty times the mean.
 LOG_DISPERSION_BOUNDS = (float(np.log(1e-6)), float(np.log(1e3)))
 
+# First (T) and second (T, T) partial derivatives of the log density by the log dispersions.
+Partials = tuple[list[Array], list[list[Array]]]
+
 
 class Family(ABC):
     r"""A family of conditional distributions of y, given a linear predictor.
@@ -173,9 +176,7 @@ class Family(ABC):
         """Information of each row in a Newton step. Default: `predictor_information`."""
         return self.predictor_information(predictor, log_dispersion)
 
-    def dispersion_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[list[Array], list[list[Array]]]:
+    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
         """Gradient (T) and Hessian (T, T) of the log density in the log dispersions."""
         return [], []
 
@@ -187,7 +188,7 @@ class Family(ABC):
         `weight` is (..., 1, n). A family may have a faster way to these sums.
         """
         derivatives = self.dispersion_derivatives(y, predictor, log_dispersion)
-        return sums_of_derivatives(*derivatives, weight)
+        return sums_of_derivatives(derivatives, weight)
 
     @property
     def takes_mean(self) -> bool:
@@ -208,7 +209,7 @@ class Family(ABC):
 
     def mean_dispersion_derivatives(
         self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[list[Array], list[list[Array]]]:
+    ) -> Partials:
         """Derivatives as of `dispersion_derivatives`, for fixed means of y.
 
         They differ where the linear predictor of a mean depends on the dispersions.
@@ -278,10 +279,9 @@ class Family(ABC):
         return rng.normal(size=(1, n_rows))
 
 
-def sums_of_derivatives(
-    first: list[Array], second: list[list[Array]], weight: Array
-) -> tuple[Array, Array]:
+def sums_of_derivatives(derivatives: Partials, weight: Array) -> tuple[Array, Array]:
     """Weighted sums over the rows of a gradient (T) and a symmetric Hessian (T, T)."""
+    first, second = derivatives
     n_dispersions, shape = len(first), weight.shape[:-1]
     if first:
         shape = np.broadcast_shapes(shape, first[0].shape[:-1])

@@ -11,7 +11,7 @@ from scipy.special import digamma, expit, gammaln, logit
 from skmoe._numerics.trigamma import trigamma
 from skmoe._numerics.typing import Array
 from skmoe.distributions import BetaComponents
-from skmoe.families._base import LOG_DISPERSION_BOUNDS, Family
+from skmoe.families._base import LOG_DISPERSION_BOUNDS, Family, Partials
 from skmoe.protocols import Dispersion
 
 
@@ -87,9 +87,7 @@ class Beta(Family):
         variance = trigamma(precision * mean) + trigamma(precision * rest)
         return np.square(mean * rest) * precision * variance
 
-    def dispersion_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[list[Array], list[list[Array]]]:
+    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
         """By the log dispersion, minus that by the log precision."""
         log_y, log_rest, mean, rest, precision = self._at(y, predictor, log_dispersion)
         by_precision = (

@@ -11,7 +11,7 @@ import numpy as np
 
 from skmoe._data.censored_targets import has_bounds, is_exact, point_values
 from skmoe._numerics.typing import Array
-from skmoe.families._base import Family
+from skmoe.families._base import Family, Partials
 from skmoe.protocols import Dispersion
 
 # Width of an interval, relative to the smaller tail beside it, below which its probability is the
@@ -131,9 +131,7 @@ class Censored(Family):
             of_values, lambda _, second, scale: np.maximum(-second[0, 0] * scale, 0.0), at
         )
 
-    def dispersion_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[list[Array], list[list[Array]]]:
+    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
         """Gradient (T) and Hessian (T, T) in the log dispersions."""
         at = y, predictor, log_dispersion
         first, second = self.family.dispersion_derivatives(self._values(y), *at[1:])

@@ -12,7 +12,7 @@ from scipy.special import digamma, gammaln, log_expit, polygamma
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import NegativeBinomialComponents, PoissonComponents
-from skmoe.families._base import LOG_DISPERSION_BOUNDS
+from skmoe.families._base import LOG_DISPERSION_BOUNDS, Partials
 from skmoe.families._positive import LogLink
 from skmoe.protocols import Dispersion
 
@@ -146,9 +146,7 @@ class NegativeBinomial(_CountFamily):
         mean = np.exp(predictor)
         return mean / (1.0 + np.exp(log_dispersion[0]) * mean)
 
-    def dispersion_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[list[Array], list[list[Array]]]:
+    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
         """By the log dispersion, minus that by the log size."""
         size, mean = np.exp(-log_dispersion[0]), np.exp(predictor)
         total = size + mean

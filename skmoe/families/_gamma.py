@@ -10,6 +10,7 @@ from scipy.special import digamma, gammaln, polygamma
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import GammaComponents
+from skmoe.families._base import Partials
 from skmoe.families._positive import Positive
 
 
@@ -52,9 +53,7 @@ class Gamma(Positive):
         """Relative residual."""
         return y * np.exp(-predictor) - 1.0
 
-    def dispersion_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[list[Array], list[list[Array]]]:
+    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
         """By the log dispersion, minus that by the log shape."""
         shape = np.exp(-log_dispersion[0])
         log_ratio = np.log(y) - predictor

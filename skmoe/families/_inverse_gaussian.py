@@ -10,6 +10,7 @@ import numpy as np
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
 from skmoe.distributions import InverseGaussianComponents
+from skmoe.families._base import Partials
 from skmoe.families._power_variance import PowerVariance
 
 
@@ -58,9 +59,7 @@ class InverseGaussian(PowerVariance):
         """Squared relative residual divided by y in its unit."""
         return self._unit * np.square(y * np.exp(-predictor) - 1.0) / y
 
-    def dispersion_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[list[Array], list[list[Array]]]:
+    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
         """Half of the scaled deviance, less one half."""
         half = 0.5 * self._deviance(y, predictor) * np.exp(-log_dispersion[0])
         return [half - 0.5], [[-half]]

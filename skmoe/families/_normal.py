@@ -10,7 +10,7 @@ import numpy as np
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
 from skmoe.distributions import LogNormalComponents, NormalComponents
-from skmoe.families._base import Family
+from skmoe.families._base import Family, Partials
 from skmoe.families._positive import Positive
 from skmoe.protocols import Dispersion
 
@@ -70,9 +70,7 @@ class Normal(Family):
         """One."""
         return np.ones(predictor.shape)
 
-    def dispersion_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[list[Array], list[list[Array]]]:
+    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
         """By the log variance."""
         half = 0.5 * np.square(y - predictor) * np.exp(-log_dispersion[0])
         return [half - 0.5], [[-half]]
@@ -139,9 +137,7 @@ class LogNormal(Positive):
         """The residual of the logarithm."""
         return _safe_log(y) - predictor
 
-    def dispersion_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[list[Array], list[list[Array]]]:
+    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
         """By the log variance."""
         half = 0.5 * np.square(_safe_log(y) - predictor) * np.exp(-log_dispersion[0])
         return [half - 0.5], [[-half]]
@@ -152,7 +148,7 @@ class LogNormal(Positive):
 
     def mean_dispersion_derivatives(
         self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[list[Array], list[list[Array]]]:
+    ) -> Partials:
         """By the log variance, with which the linear predictor falls."""
         variance = np.exp(log_dispersion[0])
         log_ratio = _safe_log(y) - predictor - 0.5 * variance

@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import OrdinalComponents
-from skmoe.families._base import Family, sums_of_derivatives
+from skmoe.families._base import Family, Partials, sums_of_derivatives
 from skmoe.protocols import Dispersion
 
 # Largest number of values: each has a threshold in every expert.
@@ -190,9 +190,7 @@ class Ordinal(Family):
             for j, log_step in enumerate(log_dispersion)
         ]
 
-    def dispersion_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[list[Array], list[list[Array]]]:
+    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
         """By the log differences of the thresholds."""
         code, at = self._code(y), (y, predictor, log_dispersion)
         above, below = ([row[code] for row in rows] for rows in self._beyond(len(log_dispersion)))
@@ -210,7 +208,7 @@ class Ordinal(Family):
             at, lambda rows: (weight * rows) @ is_level, lambda table: n_level * table
         )
         derivatives = _by_log_steps(log_dispersion, *limits, self._beyond(len(log_dispersion)))
-        return sums_of_derivatives(*derivatives, np.ones(n_level.shape))
+        return sums_of_derivatives(derivatives, np.ones(n_level.shape))
 
     def _by_limits(
         self, at: Any, of_rows: Callable[[Array], Array], of_levels: Callable[[Array], Array]
@@ -280,7 +278,7 @@ def _by_log_steps(
     by_limits: tuple[Array, Array],
     second_by_limits: tuple[Array, Array, Array],
     beyond: tuple[Any, Any],
-) -> tuple[list[Array], list[list[Array]]]:
+) -> Partials:
     """Gradient (T) and Hessian (T, T) in the log steps, from derivatives by upper and lower limit.
 
     `beyond` has for each step whether the upper, and the lower limit moves with it.

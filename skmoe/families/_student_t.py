@@ -11,7 +11,7 @@ from scipy.special import digamma, gammaln, polygamma
 from skmoe._data.checks import check_real
 from skmoe._numerics.typing import Array
 from skmoe.distributions import StudentTComponents
-from skmoe.families._base import Family
+from skmoe.families._base import Family, Partials
 from skmoe.families._normal import LOG_VARIANCE_BOUNDS
 from skmoe.protocols import Dispersion
 
@@ -133,9 +133,7 @@ class StudentT(Family):
         df = self._df(log_dispersion)
         return np.broadcast_to((df + 1.0) / (df + 3.0), predictor.shape)
 
-    def dispersion_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[list[Array], list[list[Array]]]:
+    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
         """By the log square of the scale, and by the log degrees of freedom."""
         df, u = self._at(y, predictor, log_dispersion)
         total = df + u

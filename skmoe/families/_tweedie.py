@@ -12,6 +12,7 @@ from skmoe._numerics.tweedie_series import log_sum, moments_of_index, shape_of_j
 from skmoe._numerics.typing import Array
 from skmoe.distributions._nested import NestedComponents
 from skmoe.distributions._tweedie import tweedie_components
+from skmoe.families._base import Partials
 from skmoe.families._power_variance import PowerVariance
 
 # Powers next to 1 are distributions on a grid, and those next to 2 have no zeros.
@@ -94,9 +95,7 @@ class Tweedie(PowerVariance):
         logs = logs + np.where(positive, series - np.log(np.where(positive, y, 1.0)), 0.0)
         return np.where(y >= 0.0, logs, -np.inf)
 
-    def dispersion_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[list[Array], list[list[Array]]]:
+    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
         """By the log dispersion, of the exponent and of the series."""
         relative, mean = self._relative(y, predictor)
         exponent = self._exponent(relative, mean) * np.exp(-log_dispersion[0])

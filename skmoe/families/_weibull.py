@@ -10,6 +10,7 @@ from scipy.special import digamma, gammaln, polygamma
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import WeibullComponents
+from skmoe.families._base import Partials
 from skmoe.families._normal import LogNormal
 from skmoe.families._positive import Positive
 from skmoe.protocols import Dispersion
@@ -74,9 +75,7 @@ class Weibull(Positive):
         _, power, root = self._deviation(y, predictor, log_dispersion)
         return root * (power - 1.0)
 
-    def dispersion_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[list[Array], list[list[Array]]]:
+    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
         """By the log dispersion."""
         deviation, power, _ = self._deviation(y, predictor, log_dispersion)
         first = 0.5 * (deviation * (power - 1.0) - 1.0)
@@ -95,7 +94,7 @@ class Weibull(Positive):
 
     def mean_dispersion_derivatives(
         self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[list[Array], list[list[Array]]]:
+    ) -> Partials:
         """By the log dispersion, with which the linear predictor changes."""
         deviation, power, root = self._deviation(y, predictor, log_dispersion)
         [first], [[second]] = self.dispersion_derivatives(y, predictor, log_dispersion)

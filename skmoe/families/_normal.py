@@ -21,8 +21,25 @@ LOG_VARIANCE_BOUNDS = (float(np.log(1e-6)), float(np.log(1e6)))
 MAX_LOG_VARIANCE_OF_LOGS = float(np.log(100.0))
 
 
+class LocationScale(Family):
+    """Distributions on all numbers, whose centre of symmetry is the linear predictor."""
+
+    standardizes_target: ClassVar[bool] = True
+    has_scale: ClassVar[bool] = True
+    is_location: ClassVar[bool] = True
+    is_location_scale: ClassVar[bool] = True
+
+    def in_support(self, y: Array) -> Array:
+        """All numbers."""
+        return np.ones(y.shape, dtype=bool)
+
+    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+        """The linear predictor."""
+        return predictor
+
+
 @dataclass(frozen=True)
-class Normal(Family):
+class Normal(LocationScale):
     """Normal distribution, whose mean is the linear predictor: `family="normal"`, the default.
 
     Its dispersion is the noise variance of each expert, `noise_variance_`. If a few rows are far
@@ -41,18 +58,10 @@ class Normal(Family):
     """
 
     name: ClassVar[str] = "normal"
-    standardizes_target: ClassVar[bool] = True
-    has_scale: ClassVar[bool] = True
-    is_location: ClassVar[bool] = True
-    is_location_scale: ClassVar[bool] = True
     dispersions: ClassVar[tuple[Dispersion, ...]] = (
         Dispersion("log(noise variance)", "noise_variance_", name="noise variance"),
     )
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_VARIANCE_BOUNDS,)
-
-    def in_support(self, y: Array) -> Array:
-        """All numbers."""
-        return np.ones(y.shape, dtype=bool)
 
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Log density."""
@@ -80,10 +89,6 @@ class Normal(Family):
         precision = np.broadcast_to(np.exp(-log_dispersion[0]), predictor.shape)
         scaled = (y - predictor) * precision
         return -np.array([[precision, scaled], [scaled, 0.5 * (y - predictor) * scaled]])
-
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
-        """The linear predictor."""
-        return predictor
 
     def components(self, predictor: Array, log_dispersion: Any) -> NormalComponents:
         """The normal distribution."""

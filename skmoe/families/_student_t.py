@@ -11,8 +11,8 @@ from scipy.special import digamma, gammaln, polygamma
 from skmoe._data.checks import check_real
 from skmoe._numerics.typing import Array
 from skmoe.distributions import StudentTComponents
-from skmoe.families._base import Family, Partials
-from skmoe.families._normal import LOG_VARIANCE_BOUNDS
+from skmoe.families._base import Partials
+from skmoe.families._normal import LOG_VARIANCE_BOUNDS, LocationScale
 from skmoe.protocols import Dispersion
 
 # Bounds of estimated degrees of freedom; the distribution is nearly normal at the upper one.
@@ -28,7 +28,7 @@ MIN_DF = 0.1
 
 
 @dataclass(frozen=True)
-class StudentT(Family):
+class StudentT(LocationScale):
     r"""Student's t distribution about the linear predictor, robust against outliers [1]_.
 
     Use it, as `family="student_t"`, where a few rows are far from the others: see "Outliers" in the
@@ -64,10 +64,6 @@ class StudentT(Family):
     """
 
     name: ClassVar[str] = "student_t"
-    standardizes_target: ClassVar[bool] = True
-    has_scale: ClassVar[bool] = True
-    is_location: ClassVar[bool] = True
-    is_location_scale: ClassVar[bool] = True
     has_outliers: ClassVar[bool] = True
 
     df: float | None = None
@@ -104,10 +100,6 @@ class StudentT(Family):
         """The same; with one degree of freedom or less there is no mean."""
         scale, *others = self.log_dispersion_bounds
         return (scale, *((float(np.log(MIN_DF_OF_MEANS)), high) for _, high in others))
-
-    def in_support(self, y: Array) -> Array:
-        """All numbers."""
-        return np.ones(y.shape, dtype=bool)
 
     def _df(self, log_dispersion: Any) -> Any:
         return np.exp(log_dispersion[1]) if self.df is None else float(self.df)
@@ -155,10 +147,6 @@ class StudentT(Family):
         df_df = np.square(df) * second + df * by_df
         cross = df * 0.5 * u * (u - 1.0) / np.square(total)
         return [by_scale, df * by_df], [[scale_scale, cross], [cross, df_df]]
-
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
-        """The linear predictor, the centre of symmetry; the mean for more than one df."""
-        return predictor
 
     def components(self, predictor: Array, log_dispersion: Any) -> StudentTComponents:
         """The t distribution."""

@@ -188,7 +188,7 @@ class Family(ABC):
         `weight` is (..., 1, n). A family may have a faster way to these sums.
         """
         derivatives = self.dispersion_derivatives(y, predictor, log_dispersion)
-        return sums_of_derivatives(derivatives, weight)
+        return sums_of_derivatives(*derivatives, weight)
 
     @property
     def takes_mean(self) -> bool:
@@ -279,9 +279,10 @@ class Family(ABC):
         return rng.normal(size=(1, n_rows))
 
 
-def sums_of_derivatives(derivatives: Partials, weight: Array) -> tuple[Array, Array]:
+def sums_of_derivatives(
+    first: list[Array], second: list[list[Array]], weight: Array
+) -> tuple[Array, Array]:
     """Weighted sums over the rows of a gradient (T) and a symmetric Hessian (T, T)."""
-    first, second = derivatives
     n_dispersions, shape = len(first), weight.shape[:-1]
     if first:
         shape = np.broadcast_shapes(shape, first[0].shape[:-1])

@@ -208,7 +208,7 @@ class Ordinal(Family):
             at, lambda rows: (weight * rows) @ is_level, lambda table: n_level * table
         )
         derivatives = _by_log_steps(log_dispersion, *limits, self._beyond(len(log_dispersion)))
-        return sums_of_derivatives(derivatives, np.ones(n_level.shape))
+        return sums_of_derivatives(*derivatives, np.ones(n_level.shape))
 
     def _by_limits(
         self, at: Any, of_rows: Callable[[Array], Array], of_levels: Callable[[Array], Array]

@@ -164,7 +164,7 @@ def test_all_known_rows_are_separate_fits():
 @pytest.mark.parametrize(
     "options",
     [
-        {"init": "search", "n_init": 1, "max_iter": 20},
+        {"init": "search", "n_init": 1, "max_iter": 5},
         {"alpha": "auto", "gate_alpha": "ard"},
         {"init": "kmeans", "n_init": 1},
         {"init": "linear_tree", "n_init": 1},

@@ -87,7 +87,7 @@ def test_errors_of_indicators_are_those_of_least_squares():
 @pytest.mark.parametrize("method", ["sandwich", "bootstrap"])
 def test_methods_agree_on_dependent_columns(method):
     moe = fit_quietly(regressor(n_experts=1), ALL, Y)
-    options = {"n_bootstrap": 200, "random_state": 0} if method == "bootstrap" else {}
+    options = {"n_bootstrap": 60, "random_state": 0} if method == "bootstrap" else {}
     observed, other = moe.inference(ALL, Y), moe.inference(ALL, Y, method=method, **options)
     assert_allclose(other.standard_errors[:4], observed.standard_errors[:4], rtol=0.3)
 

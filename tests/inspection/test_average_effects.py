@@ -1,5 +1,7 @@
 """Average effects of features: differences of predictions, and their standard errors."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -296,12 +298,17 @@ def test_errors_are_those_of_the_delta_method(classes, reference, method):
     assert_allclose(found.covariance[:2, :2], expected, rtol=1e-3)
 
 
+@cache
+def bootstrapped():
+    options = {"method": "bootstrap", "n_bootstrap": 10, "random_state": 0}
+    return fitted_case("two experts").inference(X, Y, **options)
+
+
 @pytest.mark.parametrize("what", ["prediction", "gate"])
 def test_bootstrap_errors_are_those_of_the_effects_of_refits(what):
-    moe = fitted_case("two experts")
-    inference = moe.inference(X, Y, method="bootstrap", n_bootstrap=60, random_state=0)
+    moe, inference = fitted_case("two experts"), bootstrapped()
     found = average_effects(moe, X, inference=inference, what=what)
-    assert found.replicates.shape == (60, len(found.terms))
+    assert found.replicates.shape == (10, len(found.terms))
     assert_allclose(found.covariance, np.cov(found.replicates.T))
     if what == "prediction":
         linear = ~inference.is_dispersion

@@ -20,7 +20,7 @@ from skmoe.gates import GATES
 INITIALIZATIONS = ("linear_tree", "kmeans", "tree", "random")
 KINDS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
 TREES = {"regressor": DecisionTreeRegressor, "classifier": DecisionTreeClassifier}
-MAX_ROWS, MAX_ROWS_FOR_SELECTION = 250, 80
+MAX_ROWS, MAX_ROWS_FOR_SELECTION = 250, 40
 
 
 # --- containers of the features -----------------------------------------------------------------

@@ -41,9 +41,9 @@ class CompoundPoisson:
         self.dispersion = dispersion
 
     def logpdf(self, y):
-        """From sums over 1 to 400 jumps, with their probabilities."""
+        """From sums over 1 to 200 jumps, with their probabilities."""
         y = np.asarray(y, dtype=float)
-        jumps = np.arange(1.0, 401.0).reshape(-1, *[1] * max(y.ndim, self.number.ndim))
+        jumps = np.arange(1.0, 201.0).reshape(-1, *[1] * max(y.ndim, self.number.ndim))
         logs = xlogy(jumps, self.number) - self.number - gammaln(jumps + 1.0)
         logs = logs + xlogy(jumps - 1.0, y / self.scale) - gammaln(jumps) - y / self.scale
         return np.where(y == 0.0, -self.number, logsumexp(logs, axis=0) - np.log(self.scale))

@@ -252,6 +252,7 @@ def test_scripts_of_users_pass_strict_type_checks(tmp_path):
     environment = dict(os.environ)
     if "site-packages" not in INSTALLED.parts:
         environment["MYPYPATH"] = str(INSTALLED)
-    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "script.py"]
+    options = ["--strict", "--follow-imports=silent", f"--cache-dir={os.devnull}"]
+    command = [sys.executable, "-m", "mypy", *options, "script.py"]
     found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr

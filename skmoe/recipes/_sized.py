@@ -18,6 +18,7 @@ from sklearn.utils.validation import validate_data
 
 from skmoe._data.encoding import encode, make_encoder
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
+from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._numerics.typing import Array
 
 # Kernels and mixtures of more classes are smaller: their Hessians grow with the number of classes.
@@ -79,8 +80,19 @@ class RefittedBoostingClassifier(_RefittedBoosting, HistGradientBoostingClassifi
         return bool(counts.min() > 1 and self.validation_fraction * len(y) >= len(counts))
 
 
-class SizedMixtureClassifier(MixtureOfExpertsClassifier):
-    """A mixture of logistic regressions; of many classes with fewer experts."""
+class _EndsWithEM:
+    """A mixture for a stack, where Newton's steps to the maximum would not change the weights."""
+
+    def _fit(self, given: Any, **options: Any) -> Any:
+        return super()._fit(given, **options, ends_at_maximum=False)  # type: ignore[misc]
+
+
+class StackedMixtureRegressor(_EndsWithEM, MixtureOfExpertsRegressor):
+    """A mixture of regressions that ends with EM."""
+
+
+class StackedMixtureClassifier(_EndsWithEM, MixtureOfExpertsClassifier):
+    """A mixture of logistic regressions that ends with EM; of many classes with fewer experts."""
 
     def fit(  # type: ignore[override]  # metadata are not routed to it
         self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None

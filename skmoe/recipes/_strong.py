@@ -14,8 +14,6 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from skmoe._data.checks import check_choice
-from skmoe._estimators.classifier import MixtureOfExpertsClassifier
-from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe.recipes._installed import models_of
 from skmoe.recipes._sized import (
     KernelFeatures,
@@ -23,7 +21,8 @@ from skmoe.recipes._sized import (
     NumericColumns,
     RefittedBoostingClassifier,
     RefittedBoostingRegressor,
-    SizedMixtureClassifier,
+    StackedMixtureClassifier,
+    StackedMixtureRegressor,
 )
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
@@ -130,7 +129,7 @@ def strong_regressor(
     ['kernel_experts', 'boosting_experts', 'linear_experts', 'trees', 'ordinal_experts']
     """
     sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
-    mixture, limit = MixtureOfExpertsRegressor, sizes.n_iterations
+    mixture, limit = StackedMixtureRegressor, sizes.n_iterations
     kernel: Any = make_pipeline(KernelFeatures(sizes.n_components), Ridge())
     boosting: Any = RefittedBoostingRegressor(max_iter=limit, **STOPPING)
     on_base: dict[str, Any] = {"n_experts": sizes.n_experts, "n_init": 1, "tol": MODEL_TOL}
@@ -215,7 +214,7 @@ def strong_classifier(
     ['kernel', 'drawn_columns', 'few_interactions', 'trees', 'linear_experts']
     """
     sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
-    mixture, boosting = MixtureOfExpertsClassifier, RefittedBoostingClassifier
+    mixture, boosting = StackedMixtureClassifier, RefittedBoostingClassifier
     options: dict[str, Any] = {"alpha": "auto", "gate_alpha": "auto", "n_init": 1, "tol": MODEL_TOL}
     limit, kernel = sizes.n_iterations, KernelFeatures(sizes.n_components, is_class=True)
     models: dict[str, Any] = {
@@ -225,7 +224,7 @@ def strong_classifier(
         "trees": ExtraTreesClassifier(sizes.n_trees, min_samples_leaf=2),
     }
     if effort != "fast":
-        models["linear_experts"] = SizedMixtureClassifier(3, **options)
+        models["linear_experts"] = mixture(3, **options)
     if effort == "best":
         models["boosting"] = boosting(max_iter=limit, **STOPPING)
     return GatedStackingClassifier(

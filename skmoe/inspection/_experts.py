@@ -100,18 +100,12 @@ class ExpertsDisplay(RowsOverFeature):
 
     Parameters
     ----------
-    feature_name, target_name : str
-        Labels of the axes.
+    target_name : str
+        Label of the axis of y.
     grid : ndarray of shape (n_points,)
         Values of the feature; positions of categories.
     curves : ndarray of shape (n_points, n_experts)
         Predictions of each expert, in the units of y, or its probabilities of the class.
-    gate : ndarray of shape (n_points, n_experts)
-        Probabilities of the gate.
-    mean : ndarray of shape (n_points,)
-        Prediction of the mixture.
-    band : ndarray of shape (n_points, 2) or None
-        Predictive intervals.
     coverage : float or None
         Nominal coverage of the band.
     x, y : ndarray of shape (n_shown,)
@@ -126,10 +120,18 @@ class ExpertsDisplay(RowsOverFeature):
         Labels of the categories of the feature, if it has any.
     expert_names : list of str of length n_experts, default=None
         Names of the experts; None for "expert 0" and so on.
-    feature_note : str, default=""
-        What the features are, if they are not those of the input of a pipeline.
     panels : list of ExpertsDisplay, default=None
         The displays of a grid; None for one panel.
+    feature_name : str
+        Label of the axis of the feature.
+    gate : ndarray of shape (n_points, n_experts)
+        Probabilities of the gate.
+    mean : ndarray of shape (n_points,)
+        Prediction of the mixture.
+    band : ndarray of shape (n_points, 2) or None
+        Predictive intervals.
+    feature_note : str, default=""
+        What the features are, if they are not those of the input of a pipeline.
 
     Attributes
     ----------

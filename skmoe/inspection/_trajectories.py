@@ -52,34 +52,36 @@ class TrajectoriesDisplay(RowsOverFeature):
 
     Parameters
     ----------
-    time_name, target_name : str
-        Labels of the axes.
+    target_name : str
+        Label of the axis of y.
     grid : ndarray of shape (n_points,)
         Values of time; positions of categories.
     curves : ndarray of shape (n_points, n_experts)
         Predictions of each expert, in the units of y, or its probabilities of the class.
-    bands : list of ndarray of shape (n_points, 2), or None
-        Predictive intervals of each expert.
     coverage : float or None
         Nominal coverage of the bands.
     x, y : ndarray of shape (n_shown,)
         The rows shown; for classes y is 1 for the class and 0 for the others.
     assigned_expert : ndarray of shape (n_shown,)
         The expert with the largest responsibility for each of them, or for its unit.
-    shares : ndarray of shape (n_experts,)
-        Mean responsibilities.
-    units : ndarray of shape (n_shown,), default=None
-        Labels of the units of the rows shown; None for rows without units.
-    n_units : int, default=None
-        Number of units, of which some are shown; None for rows without units.
     is_probability : bool, default=False
         Whether the curves are probabilities of a class.
+    units : ndarray of shape (n_shown,), default=None
+        Labels of the units of the rows shown; None for rows without units.
     categories : list of str of length n_points, default=None
         Labels of times that are categories.
     expert_names : list of str of length n_experts, default=None
         Names of the experts; None for "expert 0" and so on.
     panels : list of TrajectoriesDisplay, default=None
         The displays of several classes; None for one.
+    time_name : str
+        Label of the axis of time.
+    bands : list of ndarray of shape (n_points, 2), or None
+        Predictive intervals of each expert.
+    shares : ndarray of shape (n_experts,)
+        Mean responsibilities.
+    n_units : int, default=None
+        Number of units, of which some are shown; None for rows without units.
 
     Attributes
     ----------

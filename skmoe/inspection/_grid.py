@@ -87,7 +87,9 @@ def levels_of(X: Any, j: int) -> Levels:
     known = np.flatnonzero(is_known)
     found, first, counts = np.unique(values[known], return_index=True, return_counts=True)
     order = np.arange(len(found))
-    own_order = getattr(getattr(column_of(X, j), "cat", None), "categories", [])
+    own_order: Any = []
+    if not is_numeric(X, j):
+        own_order = getattr(getattr(column_of(X, j), "cat", None), "categories", [])
     if len(own_order):
         order = np.argsort([list(map(str, own_order)).index(level) for level in found])
     return Levels(found[order].tolist(), known[first[order]], counts[order])

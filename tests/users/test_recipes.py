@@ -17,7 +17,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression
 
-from skmoe import recipes
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, recipes
 from support.fits import fit_quietly
 from support.tables import flipping_classes, two_regimes
 
@@ -118,10 +118,10 @@ def test_models_get_targets_of_the_shape_that_they_expect(n_classes):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(80, 2))
     y = np.digitize(X[:, 0] + 0.3 * rng.normal(size=80), np.linspace(-0.5, 0.5, n_classes - 1))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", DataConversionWarning)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         small(recipes.strong_classifier).fit(X, y)
+    assert not [w for w in caught if issubclass(w.category, DataConversionWarning)]
 
 
 class ClassesFromZero(LogisticRegression):
@@ -194,6 +194,32 @@ def test_models_of_many_classes_are_smaller():
     assert fit_quietly(model, X, y > 0.0)[-1].n_experts_ == model[-1].n_experts == 3
     assert fit_quietly(model, X, many)[-1].n_experts_ == 1
     assert model[-1].n_experts == 3
+
+
+def test_boosting_of_many_classes_keeps_its_size():
+    """Its cost grows with the classes as that of any boosting does."""
+    X, y = two_regimes(n_rows=300)
+    model = clone(dict(recipes.strong_classifier(random_state=0).estimators)["few_interactions"])
+    model.set_params(model__max_iter=20, model__random_state=0)
+    many = np.digitize(y, np.quantile(y, np.arange(0.1, 1.0, 0.1)))
+    assert fit_quietly(model, X, many)[-1].n_iter_ > 4 * 20 // 10
+
+
+@pytest.mark.parametrize(
+    ("recipe", "mixture"),
+    zip(STRONG, [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier], strict=True),
+)
+def test_mixtures_of_strong_recipes_end_with_em(recipe, mixture):
+    """Further steps to the maximum would take most of the time, and hardly change a stack."""
+    X, y = two_regimes(n_rows=120)
+    y = y > 0.0 if mixture is MixtureOfExpertsClassifier else y
+    options = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "random_state": 0, "tol": 1e-2}
+    member = dict(recipe().estimators)["linear_experts"][-1].set_params(n_experts=3, **options)
+    to_the_maximum = fit_quietly(mixture(3, **options), X, y)
+    fit_quietly(member, X, y)
+    assert member.converged_
+    assert member.n_iter_ < to_the_maximum.n_iter_
+    assert member.lower_bound_ < to_the_maximum.lower_bound_
 
 
 def test_a_strong_fit_can_be_repeated_and_reports_its_models(capsys):

@@ -3,12 +3,10 @@
 from skmoe._inference.average_effects import AverageEffects
 from skmoe._inference.explanation import Explanation
 from skmoe._inference.maxima import Maxima
-from skmoe._inference.n_experts_result import NExpertsTest
-from skmoe._inference.n_experts_table import NExpertsTable
-from skmoe._inference.nested_test import NestedModelsTest
+from skmoe._inference.n_experts_table import NestedModelsTest, NExpertsTable
 from skmoe._inference.results import ExpertSummary, Inference, Summary
 from skmoe._inference.unit_responsibilities import UnitResponsibilities
-from skmoe._inference.wald import WaldTest
+from skmoe._inference.wald import NExpertsTest, WaldTest
 
 __all__ = [
     "AverageEffects",

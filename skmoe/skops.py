@@ -20,8 +20,7 @@ from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._estimators.saving.serialization import VALUE_TYPES, part_types
 from skmoe._mixture.online import OnlineState
-from skmoe.experts._cross_fitted import CrossFittedExperts
-from skmoe.experts._estimator_params import EstimatorParams
+from skmoe.experts._cross_fitted import CrossFittedExperts, EstimatorParams
 from skmoe.experts._generalized_linear import GeneralizedLinearStatistics
 from skmoe.experts._joint_normal import JointNormalParams
 from skmoe.experts._linear import LinearStatistics

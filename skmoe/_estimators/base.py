@@ -40,16 +40,15 @@ from skmoe._estimators.methods.observed_rows import ObservedRowsMixin
 from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
 from skmoe._estimators.parameters.part_parameters import accepts_missing, uses_groups
 from skmoe._estimators.parameters.tasks import Task
+from skmoe._estimators.rows.known_experts import validate_units
 from skmoe._estimators.rows.metadata_routing import make_router
 from skmoe._estimators.rows.training_data import FitOptions, TrainingData
-from skmoe._estimators.rows.unit_checks import validate_units
 from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes, previous_fit
 from skmoe._estimators.saving.serialization import SerializationMixin
 from skmoe._estimators.selection.n_experts import with_selected_n_experts
 from skmoe._inference.labels import feature_labels
 from skmoe._mixture.em import EMResult
-from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.model import expert_usage
+from skmoe._mixture.model import FittedMixture, expert_usage
 from skmoe._mixture.multistart import fit_starts
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array

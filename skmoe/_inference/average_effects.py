@@ -28,10 +28,9 @@ from skmoe._inference.coefficients import (
 )
 from skmoe._inference.labels import Labels, printable_line, printable_name
 from skmoe._inference.results import Inference, columns_of_table, table_lines
-from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import Layout, coordinate_layout
 from skmoe._mixture.maximum import moved
-from skmoe._mixture.model import Params
+from skmoe._mixture.model import FittedMixture, Params
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.probability import normalised_top_k
 from skmoe._numerics.typing import TINY, Array

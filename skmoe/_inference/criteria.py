@@ -1,4 +1,4 @@
-"""Information criteria, and how clearly rows belong to experts.
+"""Information criteria, how clearly rows belong to experts, and overdispersion of counts.
 
 References
 ----------
@@ -9,19 +9,21 @@ the general theory and its analytical extensions", Psychometrika 52, 345-370. J.
 A. E. Raftery (1993), "Model-based Gaussian and non-Gaussian clustering", Biometrics 49, 803-821.
 G. Celeux and G. Soromenho (1996), "An entropy criterion for assessing the number of clusters in a
 mixture model", Journal of Classification 13, 195-212. D. S. Nagin (2005), "Group-based modeling of
-development", Harvard University Press.
+development", Harvard University Press. P. McCullagh and J. A. Nelder (1989), "Generalized Linear
+Models", 2nd edition, Chapman and Hall, chapter 6.2.3.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import entr
 
-from skmoe._data.rows import Rows
-from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.model import posterior
+from skmoe._data.censored_targets import has_bounds
+from skmoe._data.rows import Rows, by_output
+from skmoe._mixture.model import FittedMixture, posterior
 from skmoe._numerics.typing import Array
 
 
@@ -130,3 +132,32 @@ def n_parameters(mixture: FittedMixture) -> float:
     fits = model.experts.split(params.experts, model.gate.n_starts(params.gate))
     total = sum(experts.n_parameters(of_fit) for experts, of_fit in fits)
     return float(model.gate.n_parameters(params.gate) + total)
+
+
+# Excess of the dispersion over one that is worth a sentence, and in standard errors.
+MIN_EXCESS = 0.1
+MIN_Z = 3.0
+
+
+def describe_overdispersion(mixture: FittedMixture, rows: Rows, families: Sequence[Any]) -> str:
+    """Sentence on families whose variance is their mean, if rows vary more; "" if not."""
+    concerned = [k for k, family in enumerate(families) if family.larger_variance]
+    if not concerned or has_bounds(rows.y):
+        return ""
+    resp = mixture.responsibilities(rows)[concerned]
+    resp = resp if rows.unit is None else resp[:, rows.unit]
+    mean = mixture.predict_experts(rows.X, rows.offset)[concerned]
+    y = np.atleast_2d(by_output(rows.y))
+    excess = (resp * ((y - mean) ** 2 / mean - 1.0).mean(axis=1)).sum(axis=0)
+    weight = resp.sum(axis=0) @ rows.weight
+    used_up = np.nan_to_num(n_parameters(mixture)) * len(concerned) / len(families)
+    dispersion = (1.0 + excess @ rows.weight / weight) / (1.0 - min(used_up / weight, 0.5))
+    error = np.sqrt(excess**2 @ rows.weight) / weight
+    if not dispersion - 1.0 > max(MIN_EXCESS, MIN_Z * error):
+        return ""
+    used = families[concerned[0]]
+    return (
+        f"Within experts the variance is {dispersion:.2g} times the mean (Pearson's chi-squared "
+        f'per degree of freedom), and 1 under family="{used.name}": try '
+        f'family="{used.larger_variance}".'
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from skmoe._data.sklearn_adapter import count_parameters, typical_model
 from skmoe._inference.criteria import n_parameters
-from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.model import FittedMixture
 from skmoe.protocols import (
     SupportsDistribution,
     SupportsGateInference,

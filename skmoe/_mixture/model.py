@@ -1,4 +1,4 @@
-"""The mixture model: log joint densities, responsibilities, and the usage of the experts.
+"""The mixture model: log joint densities, responsibilities, and predictions of the fitted mixture.
 
 Responsibilities are computed in this module only: those of the E-step and those of predictions
 differ with `top_k`.
@@ -6,15 +6,28 @@ differ with `top_k`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.rows import Dataset
+from skmoe._data.preprocessing import Preprocessor
+from skmoe._data.rows import Dataset, Rows, subset
 from skmoe._numerics.linalg import add_fields
-from skmoe._numerics.probability import keep_top_k, log_normalise, normalised_top_k
+from skmoe._numerics.probability import (
+    keep_top_k,
+    log_normalise,
+    log_probability,
+    normalised_top_k,
+    underflow_to_zero,
+)
 from skmoe._numerics.typing import Array
+from skmoe.distributions import (
+    PredictiveDistribution,
+    concatenate_rows,
+    predictive_distribution,
+)
 from skmoe.protocols import Experts
 
 
@@ -121,3 +134,150 @@ def _usage_of_block(model: MixtureModel, params: Params, rows: Dataset) -> Usage
     resp, _ = posterior(joint, model.top_k)
     overlap = weighted @ gate_prob.T
     return Usage(weighted.sum(axis=1), overlap, load, resp @ rows.unit_weight)
+
+
+class FittedMixture(NamedTuple):
+    """Model, parameters and preprocessor."""
+
+    model: MixtureModel
+    params: Params
+    preprocessor: Preprocessor
+
+    def drop_training_state(self) -> FittedMixture:
+        """Copy without the out-of-fold predictions of the training rows."""
+        experts = self.model.experts.drop_training_state(self.params.experts)
+        return self._replace(params=self.params._replace(experts=experts))
+
+    def log_gate(self, X: Any) -> Array:
+        """Log gate probabilities, (K, n); minus infinity where a row is not routed."""
+        return self._map_blocks(X, lambda rows, _: self._log_gate(rows))
+
+    def predict_experts(self, X: Any, offset: Array | None = None) -> Array:
+        """Mean of each expert (K, m, n) in the units of y, or class probabilities (K, C, n)."""
+        return self._map_blocks(X, lambda rows, added: self._expert_means(rows) + added, offset)
+
+    def log_gate_of_units(self, rows: Rows) -> Array:
+        """Log gate probabilities of units, (K, U)."""
+        return self._log_gate(self.preprocessor.transform_units(rows))
+
+    @underflow_to_zero
+    def predict(self, X: Any, offset: Array | None = None, gate_prob: Array | None = None) -> Array:
+        """Mean of the mixture (m, n) in the units of y, or class probabilities (C, n).
+
+        Probabilities (K, n) of the experts replace those of the gate, if given.
+        """
+        parts = [
+            self._mean(rows, log_gate) + added
+            for rows, added, log_gate in self._gated_blocks(X, offset, gate_prob)
+        ]
+        return np.concatenate(parts, axis=-1)
+
+    @underflow_to_zero
+    def log_joint(self, rows: Rows) -> Array:
+        """Log joint density of expert and y, of rows (K, n) or units (K, U)."""
+        log_jacobian = self.preprocessor.log_jacobian_of
+        if rows.unit is not None:
+            dataset = self.preprocessor.transform_units(rows)
+            joint = log_joint(self.model, self.params, dataset, routed=True)[1]
+            of_rows = log_jacobian(dataset.y) * dataset.weight
+            return joint - dataset._replace(weight=of_rows).unit_weight
+        parts = [
+            log_joint(self.model, self.params, block, routed=True)[1] - log_jacobian(block.y)
+            for block, _ in self.preprocessor.transform_blocks(rows)
+        ]
+        return np.concatenate(parts, axis=1)
+
+    @underflow_to_zero
+    def responsibilities(self, rows: Rows) -> Array:
+        """Probability that each expert generated each row (K, n), or each unit (K, U)."""
+        return posterior(self.log_joint(rows))[0]
+
+    @underflow_to_zero
+    def log_density(self, rows: Rows) -> Array:
+        """Log density or log probability of y, of rows (n,) or units (U,)."""
+        return posterior(self.log_joint(rows))[1]
+
+    @underflow_to_zero
+    def distribution(
+        self, X: Any, offset: Array | None, single_output: bool, gate_prob: Array | None = None
+    ) -> PredictiveDistribution:
+        """Predictive distribution of each row, in the units of y.
+
+        Probabilities (K, n) of the experts replace those of the gate, if given.
+        """
+        blocks = [
+            (np.exp(log_gate), self._components(rows, added, log_gate))
+            for rows, added, log_gate in self._gated_blocks(X, offset, gate_prob)
+        ]
+        weights = np.concatenate([prob for prob, _ in blocks], axis=1)
+        components = [
+            concatenate_rows(parts) for parts in zip(*(c for _, c in blocks), strict=True)
+        ]
+        return predictive_distribution(components, weights, single_output)
+
+    # --- blocks of rows ---
+
+    @underflow_to_zero
+    def _map_blocks(
+        self, X: Any, block_fn: Callable[[Dataset, Any], Array], offset: Array | None = None
+    ) -> Array:
+        blocks = self.preprocessor.transform_blocks(Rows(X, offset=offset))
+        return np.concatenate([block_fn(rows, added) for rows, added in blocks], axis=-1)
+
+    def _gated_blocks(
+        self, X: Any, offset: Array | None, gate_prob: Array | None
+    ) -> Iterator[tuple[Dataset, Any, Array]]:
+        """Blocks of rows, what is added to means, and log probabilities (K, n) of the experts."""
+        start = 0
+        for rows, added in self.preprocessor.transform_blocks(Rows(X, offset=offset)):
+            end = start + len(rows.weight)
+            given = None if gate_prob is None else log_probability(gate_prob[:, start:end])
+            yield rows, added, self._log_gate(rows) if given is None else given
+            start = end
+
+    def _log_gate(self, rows: Dataset) -> Array:
+        log_gate = self.model.gate.log_prob(self.params.gate, rows.gate_design)
+        return normalised_top_k(log_gate, self.model.top_k)
+
+    def _expert_means(self, rows: Dataset) -> Array:
+        means = self.model.experts.mean(self.params.experts, rows.expert_design)
+        return self.preprocessor.unstandardize_mean(means)
+
+    def _mean(self, rows: Dataset, log_gate: Array) -> Array:
+        gate_prob = np.exp(log_gate)
+        if self.model.top_k is not None:
+            return self._routed_mean(rows, gate_prob)
+        means = self._expert_means(rows)
+        means *= gate_prob[:, None]
+        return means.sum(axis=0)
+
+    def _routed_mean(self, rows: Dataset, gate_prob: Array) -> Array:
+        """Mean of the mixture; each expert predicts only the rows that are routed to it."""
+        mean: Array | float = 0.0
+        for k, prob in enumerate(gate_prob):
+            routed = np.flatnonzero(prob)
+            if len(routed):
+                design = subset(rows, routed).expert_design
+                expert_mean = self.model.experts.mean_of(self.params.experts, k, design)
+                if isinstance(mean, float):
+                    mean = np.zeros((len(expert_mean), len(prob)))
+                mean[:, routed] += prob[routed] * expert_mean
+        return self.preprocessor.unstandardize_mean(np.asarray(mean))
+
+    def _components(self, rows: Dataset, added: Array | float, log_gate: Array) -> list[Any]:
+        """Components of each expert in the units of y; weight zero where a row is not routed."""
+        scaling = self.preprocessor.target_scaling
+        assert scaling is not None
+        n_rows, components = len(rows.weight), []
+        for k, log_prob in enumerate(log_gate):
+            routed = np.arange(n_rows)
+            if self.model.top_k is not None:
+                # Experts without routed rows are evaluated on one row to obtain the number of
+                # components.
+                routed = np.flatnonzero(np.exp(log_prob))
+                routed = routed if len(routed) else np.arange(1)
+            design = subset(rows, routed).expert_design
+            experts: Any = self.model.experts
+            component = experts.components(self.params.experts, k, design)
+            components.append(component.expand(routed, n_rows).rescale(*scaling).shift(added))
+        return components

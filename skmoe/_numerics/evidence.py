@@ -25,7 +25,7 @@ from skmoe._numerics.linalg import (
     ridge_diagonal,
 )
 from skmoe._numerics.multinomial import SoftmaxHessian, contrast_hessian, to_contrasts
-from skmoe._numerics.shared_slopes import holder_sums, n_sharing
+from skmoe._numerics.signed_steps import holder_sums, n_sharing
 from skmoe._numerics.typing import TINY, Alpha, Array
 
 # Range of a penalty that is found, and the penalty of a feature that is dropped. A larger one would

@@ -12,8 +12,13 @@ from sklearn import utils
 
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.distributions import _sums
-from skmoe.distributions._component_functions import Block, Component
+from skmoe.distributions._component_functions import (
+    Block,
+    Component,
+    FamilyFunction,
+    log_weighted_sum,
+    weighted_sum,
+)
 from skmoe.distributions._general_searches import quantiles
 from skmoe.distributions._joint import draw_outputs, joint_log_density
 
@@ -81,7 +86,7 @@ class RowMixtures(ABC):
 
     # --- moments ---
 
-    def _moments(self, function: _sums.FamilyFunction) -> Array:
+    def _moments(self, function: FamilyFunction) -> Array:
         """A function of the parameters of each component, of the shape of the parameters."""
         values = [function(family)(*parameters) for family, parameters in self._blocks]
         moments = values[0] if len(values) == 1 else np.concatenate(values, axis=1)
@@ -123,7 +128,7 @@ class RowMixtures(ABC):
         if not chosen:
             shape = np.broadcast_shapes(points.shape, (len(self), 1, self._n_outputs))
             return np.where(np.isnan(points), np.nan, np.full(shape, -np.inf))
-        return _sums.log_weighted_sum(chosen, lambda family: family.log_pdf, points)
+        return log_weighted_sum(chosen, lambda family: family.log_pdf, points)
 
     def logpdf(self, y: ArrayLike) -> Array:
         """Log density.
@@ -323,11 +328,11 @@ class RowMixtures(ABC):
         parts = self._components()
         return points - sum(w * f.mean_shortfall(points, *own) for f, w, own in parts)
 
-    def _sum(self, function: _sums.FamilyFunction, points: Array) -> Array:
-        return _sums.weighted_sum(self._components(), function, points)
+    def _sum(self, function: FamilyFunction, points: Array) -> Array:
+        return weighted_sum(self._components(), function, points)
 
-    def _log_sum(self, function: _sums.FamilyFunction, points: Array) -> Array:
-        return np.minimum(_sums.log_weighted_sum(self._components(), function, points), 0.0)
+    def _log_sum(self, function: FamilyFunction, points: Array) -> Array:
+        return np.minimum(log_weighted_sum(self._components(), function, points), 0.0)
 
     @underflow_to_zero
     def _at(self, y: ArrayLike, answer: Callable[[Array], Array]) -> Array:

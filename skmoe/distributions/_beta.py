@@ -10,8 +10,7 @@ from scipy.special import betainc, betaincinv, betaln, xlog1py, xlogy
 from skmoe._numerics.incomplete_beta import log_beta_fraction
 from skmoe._numerics.probability import LOG_NEGLIGIBLE
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import ComponentFunctions
-from skmoe.distributions._components import Components
+from skmoe.distributions._component_functions import ComponentFunctions, Components
 
 
 def _log_pdf(y: Array, first: Array, second: Array) -> Array:

@@ -10,9 +10,8 @@ from scipy.special import gammainccinv, gammaincinv, i0e, i1e
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _negative_binomial, _poisson
-from skmoe.distributions._component_functions import Component, ComponentFunctions
-from skmoe.distributions._components import Components
-from skmoe.distributions._count_sums import half_mean_difference
+from skmoe.distributions._component_functions import Component, ComponentFunctions, Components
+from skmoe.distributions._diversity import half_mean_difference
 from skmoe.distributions._poisson import LARGEST
 
 

@@ -9,8 +9,7 @@ from scipy.special import betaln, gammainccinv, gammaincinv
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _poisson
-from skmoe.distributions._component_functions import ComponentFunctions
-from skmoe.distributions._components import Components
+from skmoe.distributions._component_functions import ComponentFunctions, Components
 from skmoe.distributions._poisson import LARGEST
 
 # The probability that a gamma variable of a shape exceeds y is that of a Poisson count below the

@@ -1,22 +1,86 @@
-"""Mixtures of components of different families, continuous and discrete."""
+"""Mixtures of components of different families, of counts, and of mixtures; the predictive one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import RowMixtures, check_weights
+from skmoe.distributions._base import RowMixtures, check_shapes, check_weights
 from skmoe.distributions._component_functions import Block
+from skmoe.distributions._count_families import NegativeBinomialComponents, PoissonComponents
 from skmoe.distributions._diversity import integrated_variance, mean_score
 from skmoe.distributions._general_searches import highest_points
-from skmoe.distributions._joint import correlations
-from skmoe.distributions._nested import NestedComponents
-from skmoe.distributions._rows import map_rows, mixture_weights
+from skmoe.distributions._joint import correlations, marginals
+from skmoe.distributions._normal import MixtureDistribution, NormalComponents
+from skmoe.distributions._point_mass import PointMassComponents
+from skmoe.distributions._rows import (
+    expand_rows,
+    map_rows,
+    mixture_parameters,
+    mixture_weights,
+    rows_last,
+)
+
+
+class NestedComponents(NamedTuple):
+    """The mixture that one expert predicts, of components of any families; rows are the last axis.
+
+    Attributes
+    ----------
+    gate_prob : ndarray of shape (n_parts, n_rows)
+        Probabilities of the parts, which sum to one.
+    parts : tuple of components
+        Components such as `NormalComponents`, whose own weights sum to one.
+    """
+
+    gate_prob: Array
+    parts: tuple[Any, ...]
+
+    def expand(self, rows: Array, n_rows: int) -> NestedComponents:
+        """Components of `n_rows` rows, of which only `rows` are these; the others have weight 0."""
+        return NestedComponents(
+            expand_rows(self.gate_prob, rows, n_rows, 0.0),
+            tuple(part.expand(rows, n_rows) for part in self.parts),
+        )
+
+    def rescale(self, center: Array, scale: Array) -> NestedComponents:
+        """Components of the target in its own units, center + scale * y, both of shape (m,)."""
+        return self._replace(parts=tuple(part.rescale(center, scale) for part in self.parts))
+
+    def shift(self, offset: Array | float) -> NestedComponents:
+        """Components of y + offset, for an offset of shape (m, n) or a number."""
+        return self._replace(parts=tuple(part.shift(offset) for part in self.parts))
+
+
+def average_components(components: Sequence[Any], n_rows: int) -> Any:
+    """The mixture of several components with equal weights, of normal ones as such."""
+    if all(isinstance(component, NormalComponents) for component in components):
+        weight, mean, std = (np.concatenate(values) for values in zip(*components, strict=True))
+        return NormalComponents(weight / len(components), mean, std)
+    equal = np.full((len(components), n_rows), 1.0 / len(components))
+    parts, prob = flatten_components(components, equal)
+    return NestedComponents(prob, tuple(parts))
+
+
+def flatten_components(components: Sequence[Any], gate_prob: Array) -> tuple[list[Any], Array]:
+    """Components that are not nested, and their probabilities (K, n)."""
+    if not any(isinstance(component, NestedComponents) for component in components):
+        return list(components), gate_prob
+    flat: list[Any] = []
+    probs: list[Array] = []
+    for component, prob in zip(components, gate_prob, strict=True):
+        if isinstance(component, NestedComponents):
+            flat += component.parts
+            probs += list(prob * component.gate_prob)
+        else:
+            flat.append(component)
+            probs.append(prob)
+    return flat, np.stack(probs)
 
 
 class GeneralMixtureDistribution(RowMixtures):
@@ -185,3 +249,171 @@ def _check_parts(parts: Sequence[Any], gate_prob: Array, single_output: bool) ->
             "components must have the same number of outputs, and one if single_output is True; "
             f"got {sorted(outputs)}."
         )
+
+
+class CountMixtureDistribution(GeneralMixtureDistribution):
+    """Mixtures of distributions of counts, one for each row and output.
+
+    The components are negative binomials, of which Poissons are those without dispersion. Outputs
+    share the weights. See "Distributions and calibration" in the user guide.
+
+    Rows come first in every array. Several values for each row (quantiles, draws, bounds of an
+    interval) are the second axis. The outputs are the last axis, which is absent if the target has
+    one dimension. Each output is treated by itself. Counts are returned as floats.
+
+    Parameters
+    ----------
+    weights : array-like of shape (n_samples, n_components)
+        Probabilities of the components, which sum to one.
+    means : array-like of shape (n_samples, n_components) or (n_samples, n_components, n_outputs)
+        Means of the components, not negative. A component of mean 0 is the count 0: with it the
+        mixture is zero-inflated.
+    dispersions : array-like of the same shape as `means`, default=None
+        Dispersions of negative binomials, not negative; the variance of a component is
+        mean + dispersion * mean^2. None for Poissons.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, a weight is negative or the weights of a row do not sum to one,
+        or a mean or dispersion is negative or not finite.
+
+    See Also
+    --------
+    MixtureDistribution : Mixtures of normals.
+    GeneralMixtureDistribution : Mixtures of other families, and of several.
+
+    Examples
+    --------
+    >>> from skmoe.distributions import CountMixtureDistribution
+    >>> dist = CountMixtureDistribution([[0.5, 0.5]], [[1.0, 9.0]])
+    >>> dist.mean, dist.var
+    (array([5.]), array([21.]))
+    >>> dist.pmf([[0, 1, 2]]).round(3)
+    array([[0.184, 0.184, 0.094]])
+    >>> dist.interval(0.8), dist.mode
+    (array([[ 0., 11.]]), array([1.]))
+    """
+
+    def __init__(
+        self, weights: ArrayLike, means: ArrayLike, dispersions: ArrayLike | None = None
+    ) -> None:
+        weights = np.asarray(weights, dtype=float)
+        self.means = np.asarray(means, dtype=float)
+        check_shapes(weights, self.means)
+        _check_parameter("means", self.means)
+        self.dispersions = None
+        kind: type[Any] = PoissonComponents
+        if dispersions is not None:
+            kind = NegativeBinomialComponents
+            self.dispersions = np.asarray(dispersions, dtype=float)
+            if self.dispersions.shape != self.means.shape:
+                raise ValueError(
+                    f"dispersions must have the shape of means, {self.means.shape}; got "
+                    f"{self.dispersions.shape}."
+                )
+            _check_parameter("dispersions", self.dispersions)
+        check_weights(weights)
+        certain = np.ones((1, len(weights)))
+        single_output = self.means.ndim == 2
+        given = [values for values in (self.means, self.dispersions) if values is not None]
+        own = (values[..., None] if single_output else values for values in given)
+        super().__init__([kind(weights.T, *map(rows_last, own))], certain, single_output)
+
+    def _take(self, rows: Any) -> Self:
+        dispersions = () if self.dispersions is None else (self.dispersions[rows],)
+        return type(self)(self.weights[rows], self.means[rows], *dispersions)
+
+    def as_components(self) -> PoissonComponents | NegativeBinomialComponents:
+        """These distributions as those of one expert of another mixture.
+
+        Returns
+        -------
+        components : object
+            Weights and parameters of the components, whose last axis counts the rows.
+        """
+        [components] = self._parts
+        return components  # type: ignore[no-any-return]
+
+
+def _check_parameter(name: str, values: Array) -> None:
+    refused = values[~((values >= 0.0) & np.isfinite(values))]
+    if refused.size:
+        raise ValueError(f"{name} must be finite and not negative; got {refused[0]}.")
+
+
+PredictiveDistribution = MixtureDistribution | CountMixtureDistribution | GeneralMixtureDistribution
+
+
+def predictive_distribution(
+    parts: Sequence[Any], gate_prob: Array, single_output: bool
+) -> PredictiveDistribution:
+    """Predictive distribution of a mixture of experts.
+
+    The method `predict_dist` of the regressor calls it. You need it for components that you make
+    yourself: see "Write your own expert" in the documentation.
+
+    Parameters
+    ----------
+    parts : sequence of components
+        Components of each of the K experts, for all rows. Their families may differ.
+    gate_prob : ndarray of shape (K, n_rows)
+        Probability of each expert.
+    single_output : bool
+        Whether the target has one dimension, so that the axis of the outputs is left out.
+
+    Returns
+    -------
+    distribution : MixtureDistribution, CountMixtureDistribution or GeneralMixtureDistribution
+        The first if all components are normal, the second if all are distributions of counts:
+        Poissons, negative binomials and point masses at zero. The weights are those of the
+        components times those of their expert.
+
+    See Also
+    --------
+    MixtureDistribution : Mixtures of normals.
+    CountMixtureDistribution : Mixtures of distributions of counts.
+    GeneralMixtureDistribution : Mixtures of other families, and of several.
+
+    Examples
+    --------
+    Two experts with the means 0 and 4, and one row, which is of the second one in three of four
+    cases:
+
+    >>> import numpy as np
+    >>> from skmoe.distributions import NormalComponents, predictive_distribution
+    >>> one = np.ones((1, 1, 1))
+    >>> parts = [NormalComponents(one[0], mean * one, one) for mean in (0.0, 4.0)]
+    >>> predictive_distribution(parts, np.array([[0.25], [0.75]]), single_output=True).mean
+    array([3.])
+    """
+    parts, gate_prob = flatten_components(parts, gate_prob)
+    weights = mixture_weights([part.weight for part in parts], gate_prob)
+    if all(isinstance(part, NormalComponents) for part in marginals(parts)):
+        return MixtureDistribution(
+            weights,
+            mixture_parameters([part.mean for part in marginals(parts)], single_output),
+            mixture_parameters([part.std for part in marginals(parts)], single_output),
+            None if single_output else correlations(parts),
+        )
+    counts = [_counts(part) for part in parts]
+    if any(count is None for count in counts):
+        return GeneralMixtureDistribution(parts, gate_prob, single_output)
+    means, dispersions = zip(*counts, strict=True)
+    dispersed = any(isinstance(part, NegativeBinomialComponents) for part in parts)
+    return CountMixtureDistribution(
+        weights,
+        mixture_parameters(means, single_output),
+        mixture_parameters(dispersions, single_output) if dispersed else None,
+    )
+
+
+def _counts(part: Any) -> tuple[Array, Array] | None:
+    """Means and dispersions of components of counts, of which zero has mean 0; else None."""
+    if isinstance(part, PoissonComponents):
+        return part.mean, np.zeros_like(part.mean)
+    if isinstance(part, NegativeBinomialComponents):
+        return part.mean, part.dispersion
+    if isinstance(part, PointMassComponents) and not part.value.any():
+        return part.value, np.zeros_like(part.value)
+    return None

@@ -9,10 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions._component_functions import Component, take
-from skmoe.distributions._component_searches import golden_sections
+from skmoe.distributions._component_functions import (
+    Component,
+    golden_sections,
+    log_weighted_sum,
+    take,
+    weighted_sum,
+)
 from skmoe.distributions._poisson import LARGEST
-from skmoe.distributions._sums import log_weighted_sum, weighted_sum
 
 # Tolerance on the log probability of a quantile, and relative change that counts as none.
 QUANTILE_TOL = 1e-12

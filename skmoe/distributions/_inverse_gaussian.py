@@ -9,8 +9,7 @@ from scipy.special import erfcx
 
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import ComponentFunctions
-from skmoe.distributions._components import Components
+from skmoe.distributions._component_functions import ComponentFunctions, Components
 
 # The distribution function is a sum of two normal tails, whose common factor exp(-below^2 / 2) is
 # taken out, so that the scaled complementary error functions neither under- nor overflow.

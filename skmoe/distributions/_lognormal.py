@@ -9,8 +9,7 @@ from scipy.special import ndtr
 
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import functions_of_normal
-from skmoe.distributions._components import Components
+from skmoe.distributions._component_functions import Components, functions_of_normal
 
 
 def _z(y: Array, log_mean: Array, log_std: Array) -> Array:

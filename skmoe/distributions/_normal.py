@@ -15,8 +15,7 @@ from skmoe._numerics.normal_mixtures import (
 from skmoe._numerics.probability import LOG_2PI, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import RowMixtures, check_shapes, check_weights
-from skmoe.distributions._component_functions import Block, functions_of_normal
-from skmoe.distributions._components import Components
+from skmoe.distributions._component_functions import Block, Components, functions_of_normal
 from skmoe.distributions._joint import JointComponents
 
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from skmoe._numerics.probability import log_probability
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import Block, ComponentFunctions
-from skmoe.distributions._components import Components
+from skmoe.distributions._component_functions import Block, ComponentFunctions, Components
 from skmoe.distributions._rows import expand_rows, rows_first
 
 # Functions of the sorted values, of points, and of one array of probabilities for each value.

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import ComponentFunctions
-from skmoe.distributions._components import Components
+from skmoe.distributions._component_functions import ComponentFunctions, Components
 
 
 def _indicator(holds: Array, y: Array) -> Array:

@@ -10,8 +10,7 @@ from scipy.special import betainc, betaln, gammaln, ndtri, stdtrit
 from skmoe._numerics.incomplete_beta import log_beta_fraction
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import ComponentFunctions
-from skmoe.distributions._components import Components
+from skmoe.distributions._component_functions import ComponentFunctions, Components
 
 # Scales from the centre beyond which the tail is computed, and the degrees of freedom from which on
 # it is a continued fraction: the incomplete beta function would amplify round-off.

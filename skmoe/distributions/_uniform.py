@@ -8,8 +8,7 @@ import numpy as np
 
 from skmoe._numerics.probability import log_probability
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import ComponentFunctions
-from skmoe.distributions._components import Components
+from skmoe.distributions._component_functions import ComponentFunctions, Components
 
 # Distance from the range, in widths and in units of the round-off of its ends, up to which points
 # are in it: a change of units moves points and ends by round-off.

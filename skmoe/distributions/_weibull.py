@@ -8,8 +8,7 @@ import numpy as np
 from scipy.special import gamma, gammainc
 
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import ComponentFunctions
-from skmoe.distributions._components import Components
+from skmoe.distributions._component_functions import ComponentFunctions, Components
 
 
 def _power(y: Array, scale: Array, shape: Array) -> Array:

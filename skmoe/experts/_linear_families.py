@@ -13,8 +13,7 @@ from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
 from skmoe._numerics.evidence import without_dropped
 from skmoe._numerics.linalg import ridge_diagonal
 from skmoe._numerics.offset_design import offset_predictor
-from skmoe._numerics.shared_slopes import n_sharing, of_holders, slope_holders
-from skmoe._numerics.signed_steps import with_signs
+from skmoe._numerics.signed_steps import n_sharing, of_holders, slope_holders, with_signs
 from skmoe._numerics.typing import Alpha, Array
 from skmoe.experts._dispersion_features import DispersionLayout
 from skmoe.experts._family_targets import FamilyTargets

@@ -11,8 +11,7 @@ from skmoe._numerics.evidence import Slopes, joint_slopes, ridge_slopes, without
 from skmoe._numerics.linalg import factorize_ridge, used_columns
 from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.probability import summed_over_experts
-from skmoe._numerics.shared_slopes import joint_covariances
-from skmoe._numerics.signed_steps import is_held
+from skmoe._numerics.signed_steps import is_held, joint_covariances
 from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._family_targets import observed
 from skmoe.experts._linear_families import GeneralizedLinearParams, LinearFamilies

@@ -27,8 +27,13 @@ from skmoe._numerics.multinomial import (
     to_contrasts,
 )
 from skmoe._numerics.probability import log_softmax, softmax_of_classes
-from skmoe._numerics.shared_slopes import joint_covariances, n_sharing, of_holders
-from skmoe._numerics.signed_steps import constrained_steps, with_signs
+from skmoe._numerics.signed_steps import (
+    constrained_steps,
+    joint_covariances,
+    n_sharing,
+    of_holders,
+    with_signs,
+)
 from skmoe._numerics.typing import Alpha, Array, Design
 from skmoe.protocols import Block, Experts, LinearPredictor
 from skmoe.protocols._softmax import SoftmaxPart

@@ -53,9 +53,8 @@ from skmoe._data.sklearn_adapter import (
 from skmoe._numerics.probability import COLLAPSED
 from skmoe._numerics.typing import Array
 from skmoe.distributions import predictive_distribution
-from skmoe.distributions._nested import NestedComponents
-from skmoe.experts._cross_fitted import CrossFittedExperts
-from skmoe.experts._estimator_params import AllRows, EstimatorParams
+from skmoe.distributions._general import NestedComponents
+from skmoe.experts._cross_fitted import AllRows, CrossFittedExperts, EstimatorParams
 from skmoe.experts._given_values import log_probabilities, on_values
 from skmoe.protocols import Experts
 

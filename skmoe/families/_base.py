@@ -1,4 +1,4 @@
-"""What a family of conditional distributions of y is for the experts."""
+"""Families of conditional distributions of y, and what those of positive y have in common."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
 from skmoe.protocols import Dispersion
 
 # Step of the central differences of gradients, which leave a relative error of about 1e-9.
@@ -293,3 +293,46 @@ def sums_of_derivatives(
         for j in range(i, n_dispersions):
             hessian[..., i, j] = hessian[..., j, i] = (second[i][j] * weight).sum(axis=-1)
     return gradient, hessian
+
+
+class LogLink(Family):
+    """Families whose mean is the exponential of the linear predictor."""
+
+    link: ClassVar[str] = "log"
+    max_step: ClassVar[float] = 1.0
+
+    def initial_predictor(self, y: Array, weight: Array) -> float:
+        """Logarithm of the mean."""
+        return float(np.log(max(np.average(y, weights=weight), TINY)))
+
+    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+        """Exponential of the linear predictor."""
+        return np.exp(predictor)
+
+
+class Positive(LogLink):
+    """Positive values whose logarithm, or whose mean, is the linear predictor plus noise."""
+
+    support: ClassVar[str] = "positive numbers"
+    max_predictor: ClassVar[float] = 230.0
+    is_location: ClassVar[bool] = True
+    has_scale: ClassVar[bool] = True
+    dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
+    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
+
+    def in_support(self, y: Array) -> Array:
+        """Positive numbers."""
+        return y > 0.0
+
+    def working_target(self, y: Array) -> Array:
+        """Logarithm; half of the smallest positive number of an output stands for the others.
+
+        In mixtures with point masses not all values are positive.
+        """
+        least = np.min(y, axis=-1, keepdims=True, where=y > 0.0, initial=np.inf)
+        least = np.where(np.isfinite(least), least, 1.0)
+        return np.log(np.where(y > 0.0, y, 0.5 * least))
+
+    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
+        """One."""
+        return np.ones(predictor.shape)

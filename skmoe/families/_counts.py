@@ -12,8 +12,7 @@ from scipy.special import digamma, gammaln, log_expit, polygamma
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import NegativeBinomialComponents, PoissonComponents
-from skmoe.families._base import LOG_DISPERSION_BOUNDS, Partials
-from skmoe.families._positive import LogLink
+from skmoe.families._base import LOG_DISPERSION_BOUNDS, LogLink, Partials
 from skmoe.protocols import Dispersion
 
 

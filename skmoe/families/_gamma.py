@@ -10,8 +10,7 @@ from scipy.special import digamma, gammaln, polygamma
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import GammaComponents
-from skmoe.families._base import Partials
-from skmoe.families._positive import Positive
+from skmoe.families._base import Partials, Positive
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ import numpy as np
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
 from skmoe.distributions import LogNormalComponents, NormalComponents
-from skmoe.families._base import Family, Partials
-from skmoe.families._positive import Positive
+from skmoe.families._base import Family, Partials, Positive
 from skmoe.protocols import Dispersion
 
 # Bounds of the log variance of standardised or log values.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from skmoe._numerics.typing import Array
-from skmoe.families._positive import Positive
+from skmoe.families._base import Positive
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from scipy.special import digamma, gammaln, polygamma
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import WeibullComponents
-from skmoe.families._base import Partials
+from skmoe.families._base import Partials, Positive
 from skmoe.families._normal import LogNormal
-from skmoe.families._positive import Positive
 from skmoe.protocols import Dispersion
 
 # Logarithm of the ratio of y to its scale, to the power of the shape, beyond which this power is

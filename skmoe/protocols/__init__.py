@@ -31,9 +31,7 @@ from skmoe.protocols._capabilities import (
     missing_methods,
     permute_experts,
 )
-from skmoe.protocols._experts import Experts
-from skmoe.protocols._gates import ChoiceModel, Gate
-from skmoe.protocols._part import Part
+from skmoe.protocols._experts import ChoiceModel, Experts, Gate, Part
 
 __all__ = [
     "RATIO_LINKS",

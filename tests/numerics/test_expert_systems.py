@@ -7,8 +7,7 @@ from scipy import special
 
 from skmoe._numerics.incomplete_beta import log_beta_fraction
 from skmoe._numerics.linalg import factorize_ridge, rescale_coefficients, used_columns
-from skmoe._numerics.shared_slopes import joint_covariances, slope_holders
-from skmoe._numerics.signed_steps import joint_newton_steps
+from skmoe._numerics.signed_steps import joint_covariances, joint_newton_steps, slope_holders
 
 
 def test_incomplete_beta_function_equals_that_of_scipy():

@@ -18,8 +18,7 @@ from skmoe._inference.criteria import n_parameters
 from skmoe._inference.labels import printable_name
 from skmoe._inference.maxima import Maxima
 from skmoe._mixture.em import EMResult, aitken_gap
-from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.model import MixtureModel, Usage
+from skmoe._mixture.model import FittedMixture, MixtureModel, Usage
 from skmoe._mixture.multistart import COUNTED_SEARCHES
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import COLLAPSED, is_collapsed

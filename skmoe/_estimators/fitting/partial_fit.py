@@ -37,7 +37,7 @@ from skmoe._estimators.parameters.conflicts import (
 )
 from skmoe._estimators.parameters.parameters import FitParameters, check_init
 from skmoe._estimators.parameters.part_parameters import family_of
-from skmoe._estimators.rows.known_experts import check_known_experts
+from skmoe._estimators.rows.known_experts import check_known_experts, validate_units
 from skmoe._estimators.rows.training_data import (
     FitOptions,
     TrainingData,
@@ -46,14 +46,12 @@ from skmoe._estimators.rows.training_data import (
     present_rows,
     validate_training_data,
 )
-from skmoe._estimators.rows.unit_checks import validate_units
 from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._inference.maxima import Maxima
 from skmoe._mixture import online
 from skmoe._mixture.em import EMStart
-from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.initialization import INITIALIZERS
-from skmoe._mixture.model import MixtureModel, Params, expert_usage
+from skmoe._mixture.model import FittedMixture, MixtureModel, Params, expert_usage
 from skmoe._mixture.multistart import fit_starts, run_to_convergence
 from skmoe._mixture.online import OnlineState
 from skmoe._numerics.probability import underflow_to_zero
@@ -250,7 +248,7 @@ def _check_continued(model: MixtureModel) -> None:
 
 
 def classes_of_stream(classes: Any, fitted: Array | None) -> Array:
-    """Sorted classes from the first call of `partial_fit`, which must give them."""
+    """Sorted classes of a stream, which the first call must give and later ones may repeat."""
     if fitted is not None:
         if classes is not None and not np.array_equal(np.unique(np.asarray(classes)), fitted):
             raise ValueError(

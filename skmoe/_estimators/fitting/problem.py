@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.block_checks import BlockChecker
-from skmoe._data.block_source import make_block_source
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import has_bounds
 from skmoe._data.encoding import numeric_names
@@ -18,7 +16,7 @@ from skmoe._data.extra_features import (
     ExtraFeatures,
     fit_extra_features,
 )
-from skmoe._data.first_pass import first_pass
+from skmoe._data.first_pass import BlockChecker, first_pass, make_block_source
 from skmoe._data.folds import RowsToSplit
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows, select_raw_features, subset_units
@@ -27,7 +25,11 @@ from skmoe._estimators.fitting.numbering import previous_to_continue
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.tasks import TrainingTarget, identity_scaling
-from skmoe._estimators.rows.known_experts import check_known_experts, check_rows_are_possible
+from skmoe._estimators.rows.known_experts import (
+    check_known_experts,
+    check_rows_are_possible,
+    check_units_of_block,
+)
 from skmoe._estimators.rows.training_data import (
     MAX_INIT_ROWS,
     NO_OPTIONS,
@@ -44,7 +46,6 @@ from skmoe._estimators.rows.training_data import (
     with_class_weights,
     with_classes,
 )
-from skmoe._estimators.rows.unit_checks import check_units_of_block
 from skmoe._estimators.rows.warm_start import (
     CrossFitCache,
     PreviousFit,
@@ -55,11 +56,10 @@ from skmoe._estimators.rows.warm_start import (
     check_warm_start_params,
 )
 from skmoe._mixture.em import EMProblem
-from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.initialization import InitData
-from skmoe._mixture.model import MixtureModel, Params, Penalty, responsibilities
+from skmoe._mixture.model import FittedMixture, MixtureModel, Params, Penalty, responsibilities
 from skmoe._mixture.penalties import with_penalties_of
-from skmoe._numerics.shared_slopes import are_exchangeable
+from skmoe._numerics.signed_steps import are_exchangeable
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import resolve_estimators
 from skmoe.protocols import Experts

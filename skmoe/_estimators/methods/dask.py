@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 
-from skmoe._data.dask_chunks import align_chunks, zip_chunks
+from skmoe._data.blocks import align_chunks, zip_chunks
 from skmoe._data.row_checks import check_target
 from skmoe._data.rows import is_dask
 from skmoe._estimators.parameters.conflicts import check_conflicts

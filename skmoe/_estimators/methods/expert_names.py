@@ -11,7 +11,7 @@ from skmoe._data.checks import shown
 from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._inference.coefficients import ALL_EXPERTS, GATE
 from skmoe._inference.labels import default_expert_names, printable_name
-from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.model import FittedMixture
 
 
 class ExpertNamesMixin:

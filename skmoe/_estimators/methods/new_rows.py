@@ -26,9 +26,12 @@ from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.parameters.conflicts import KNOWN_EXPERTS, Choice, check_conflicts
 from skmoe._estimators.parameters.parameters import check_probabilities
 from skmoe._estimators.parameters.part_parameters import check_takes_offset
-from skmoe._estimators.rows.known_experts import check_known_experts
-from skmoe._estimators.rows.unit_checks import check_gate_columns, validate_units
-from skmoe._mixture.fitted import FittedMixture
+from skmoe._estimators.rows.known_experts import (
+    check_gate_columns,
+    check_known_experts,
+    validate_units,
+)
+from skmoe._mixture.model import FittedMixture
 from skmoe._numerics.typing import Array
 
 

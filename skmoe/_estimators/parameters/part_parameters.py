@@ -9,11 +9,13 @@ import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
 from skmoe._data.checks import check_instance
-from skmoe._data.nested_estimators import (
+from skmoe._data.sklearn_adapter import (
+    LOSSES,
+    final_estimator,
     may_accept_missing_values,
     scores_without_weights,
+    takes_weights,
 )
-from skmoe._data.sklearn_adapter import LOSSES, final_estimator, takes_weights
 from skmoe._estimators.parameters.conflicts import NO_LOG_LINK, OFFSET, check_conflicts
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._mixture.model import Penalty

@@ -68,13 +68,13 @@ from skmoe._estimators.parameters.part_parameters import (
 )
 from skmoe._estimators.parameters.slopes import expert_columns
 from skmoe._estimators.parameters.tasks import Task, TrainingTarget
-from skmoe._estimators.rows.known_experts import check_known_experts
-from skmoe._estimators.rows.metadata_routing import make_routes
-from skmoe._estimators.rows.unit_checks import (
+from skmoe._estimators.rows.known_experts import (
     check_gate_columns,
     check_init_of_units,
+    check_known_experts,
     validate_units_of_fit,
 )
+from skmoe._estimators.rows.metadata_routing import make_routes
 from skmoe._estimators.rows.warm_start import PreviousFit
 from skmoe._mixture.initialization import INITIALIZERS, InitData, make_init_data, sample_of
 from skmoe._mixture.model import Params

@@ -14,8 +14,7 @@ from skmoe._data.rows import Dataset
 from skmoe._data.scaling import Standardization
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._mixture.em import ResumeState
-from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.model import MixtureModel, Params
+from skmoe._mixture.model import FittedMixture, MixtureModel, Params
 from skmoe._numerics.typing import Array
 
 # Private fitted attributes; serialization, checkpoints and Dask use this list.

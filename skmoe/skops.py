@@ -22,8 +22,7 @@ from skmoe._estimators.saving.serialization import VALUE_TYPES, part_types
 from skmoe._mixture.online import OnlineState
 from skmoe.experts._cross_fitted import CrossFittedExperts, EstimatorParams
 from skmoe.experts._generalized_linear import GeneralizedLinearStatistics
-from skmoe.experts._joint_normal import JointNormalParams
-from skmoe.experts._linear import LinearStatistics
+from skmoe.experts._joint_normal import JointNormalParams, LinearStatistics
 from skmoe.experts._linear_families import GeneralizedLinearParams
 from skmoe.experts._logistic import LogisticParams, LogisticStatistics
 from skmoe.experts._mean_family import MeanFamily

@@ -23,7 +23,7 @@ from skmoe._data.scaling import (
     unstandardize_coefficients,
 )
 from skmoe._data.units import make_units, reduce_to_units
-from skmoe._numerics.offset_design import OffsetDesign
+from skmoe._numerics.linalg import OffsetDesign
 from skmoe._numerics.typing import Array, Design
 
 

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from skmoe._data.scaling import BLOCK_ROWS
 from skmoe._data.units import Units, encode_units, join_groups
-from skmoe._numerics.offset_design import split_offset, with_offset
+from skmoe._numerics.linalg import split_offset, with_offset
 from skmoe._numerics.typing import Array, Design
 
 # Number of rows of a block, from BLOCK_ROWS to MAX_BLOCK_ROWS, so that a dense design matrix has at

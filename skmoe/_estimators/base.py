@@ -32,10 +32,10 @@ from skmoe._estimators.fitting.monitor import (
 )
 from skmoe._estimators.fitting.numbering import in_final_order
 from skmoe._estimators.fitting.problem import build_problem
-from skmoe._estimators.methods.dask import supports_dask
 from skmoe._estimators.methods.html_repr import ExpertsReprMixin
 from skmoe._estimators.methods.inference import ReportingMixin
 from skmoe._estimators.methods.input_steps import InputSteps
+from skmoe._estimators.methods.new_rows import supports_dask
 from skmoe._estimators.methods.observed_rows import ObservedRowsMixin
 from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
 from skmoe._estimators.parameters.part_parameters import accepts_missing, uses_groups

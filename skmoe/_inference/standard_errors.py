@@ -24,7 +24,7 @@ from skmoe._mixture.information import Information, coordinates_at_bound, droppe
 from skmoe._mixture.maximum import EIGENVALUE_TOL, newton_step
 from skmoe._mixture.model import FittedMixture
 from skmoe._mixture.steps import lower_bound_at
-from skmoe._numerics.offset_design import split_offset
+from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
 
 # Components of unit vectors up to this size are round-off.

@@ -20,8 +20,7 @@ from scipy import sparse
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
 from skmoe._numerics.evidence import is_dropped
-from skmoe._numerics.linalg import add_fields
-from skmoe._numerics.offset_design import split_offset, with_offset
+from skmoe._numerics.linalg import add_fields, split_offset, with_offset
 from skmoe._numerics.probability import log_probability
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Block, LinearPredictor

@@ -30,7 +30,7 @@ from threadpoolctl import ThreadpoolController
 from skmoe._data.distinct_rows import canonical_form
 from skmoe._data.rows import Dataset, subset, subset_units
 from skmoe._data.units import Units
-from skmoe._numerics.offset_design import split_offset
+from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import TINY, Array, Design
 from skmoe.protocols import Experts
 

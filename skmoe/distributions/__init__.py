@@ -9,6 +9,7 @@ the gate make the distribution of the mixture of experts, by `predictive_distrib
 
 from skmoe.distributions._base import check_coverage
 from skmoe.distributions._beta import BetaComponents
+from skmoe.distributions._component_functions import concatenate_rows
 from skmoe.distributions._count_families import NegativeBinomialComponents, PoissonComponents
 from skmoe.distributions._gamma import GammaComponents
 from skmoe.distributions._general import (
@@ -23,7 +24,6 @@ from skmoe.distributions._lognormal import LogNormalComponents
 from skmoe.distributions._normal import MixtureDistribution, NormalComponents
 from skmoe.distributions._ordinal import OrdinalComponents
 from skmoe.distributions._point_mass import PointMassComponents
-from skmoe.distributions._rows import concatenate_rows
 from skmoe.distributions._student_t import StudentTComponents
 from skmoe.distributions._tweedie import PositiveTweedieComponents
 from skmoe.distributions._uniform import UniformComponents

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 from scipy.special import betainc, betaincinv, betaln, xlog1py, xlogy
@@ -79,13 +79,7 @@ BETA = ComponentFunctions(
 )
 
 
-class _BetaFields(NamedTuple):
-    weight: Array
-    first: Array
-    second: Array
-
-
-class BetaComponents(_BetaFields, Components):
+class BetaComponents(namedtuple("_BetaFields", "weight first second"), Components):
     """Mixtures of beta distributions that one expert predicts; rows are the last axis.
 
     Attributes

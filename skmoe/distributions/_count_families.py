@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.special import gammainccinv, gammaincinv, i0e, i1e
@@ -102,12 +103,7 @@ NEGATIVE_BINOMIAL = _functions_of_counts(
 )
 
 
-class _PoissonFields(NamedTuple):
-    weight: Array
-    mean: Array
-
-
-class PoissonComponents(_PoissonFields, Components):
+class PoissonComponents(namedtuple("_PoissonFields", "weight mean"), Components):
     """Mixtures of Poissons that one expert predicts, one for each row; rows are the last axis.
 
     Attributes
@@ -133,13 +129,9 @@ class PoissonComponents(_PoissonFields, Components):
     functions = POISSON
 
 
-class _NegativeBinomialFields(NamedTuple):
-    weight: Array
-    mean: Array
-    dispersion: Array
-
-
-class NegativeBinomialComponents(_NegativeBinomialFields, Components):
+class NegativeBinomialComponents(
+    namedtuple("_NegativeBinomialFields", "weight mean dispersion"), Components
+):
     """Mixtures of negative binomials that one expert predicts; rows are the last axis.
 
     Attributes

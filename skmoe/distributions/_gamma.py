@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 from scipy.special import betaln, gammainccinv, gammaincinv
@@ -68,13 +68,7 @@ GAMMA = ComponentFunctions(
 )
 
 
-class _GammaFields(NamedTuple):
-    weight: Array
-    mean: Array
-    shape: Array
-
-
-class GammaComponents(_GammaFields, Components):
+class GammaComponents(namedtuple("_GammaFields", "weight mean shape"), Components):
     """Mixtures of gammas that one expert predicts, one for each row; rows are the last axis.
 
     Attributes

@@ -11,20 +11,20 @@ from numpy.typing import ArrayLike
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import RowMixtures, check_shapes, check_weights
-from skmoe.distributions._component_functions import Block
-from skmoe.distributions._count_families import NegativeBinomialComponents, PoissonComponents
-from skmoe.distributions._diversity import integrated_variance, mean_score
-from skmoe.distributions._general_searches import highest_points
-from skmoe.distributions._joint import correlations, marginals
-from skmoe.distributions._normal import MixtureDistribution, NormalComponents
-from skmoe.distributions._point_mass import PointMassComponents
-from skmoe.distributions._rows import (
+from skmoe.distributions._component_functions import (
+    Block,
     expand_rows,
     map_rows,
     mixture_parameters,
     mixture_weights,
     rows_last,
 )
+from skmoe.distributions._count_families import NegativeBinomialComponents, PoissonComponents
+from skmoe.distributions._diversity import integrated_variance, mean_score
+from skmoe.distributions._general_searches import highest_points
+from skmoe.distributions._joint import correlations, marginals
+from skmoe.distributions._normal import MixtureDistribution, NormalComponents
+from skmoe.distributions._point_mass import PointMassComponents
 
 
 class NestedComponents(NamedTuple):

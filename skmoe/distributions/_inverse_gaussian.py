@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 from scipy.special import erfcx
@@ -79,13 +79,9 @@ INVERSE_GAUSSIAN = ComponentFunctions(
 )
 
 
-class _InverseGaussianFields(NamedTuple):
-    weight: Array
-    mean: Array
-    dispersion: Array
-
-
-class InverseGaussianComponents(_InverseGaussianFields, Components):
+class InverseGaussianComponents(
+    namedtuple("_InverseGaussianFields", "weight mean dispersion"), Components
+):
     """Mixtures of inverse Gaussians that one expert predicts; rows are the last axis.
 
     Attributes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 from scipy.special import ndtr
@@ -53,13 +53,7 @@ LOGNORMAL = functions_of_normal(
 )
 
 
-class _LogNormalFields(NamedTuple):
-    weight: Array
-    log_mean: Array
-    log_std: Array
-
-
-class LogNormalComponents(_LogNormalFields, Components):
+class LogNormalComponents(namedtuple("_LogNormalFields", "weight log_mean log_std"), Components):
     """Mixtures of lognormals that one expert predicts, one for each row; rows are the last axis.
 
     Attributes

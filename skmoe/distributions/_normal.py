@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self
+from collections import namedtuple
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -40,13 +41,7 @@ NORMAL = functions_of_normal(
 )
 
 
-class _NormalFields(NamedTuple):
-    weight: Array
-    mean: Array
-    std: Array
-
-
-class NormalComponents(_NormalFields, Components):
+class NormalComponents(namedtuple("_NormalFields", "weight mean std"), Components):
     """Mixtures of normals that one expert predicts, one for each row; rows are the last axis.
 
     Attributes

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from skmoe._numerics.probability import log_probability
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import Block, ComponentFunctions, Components
-from skmoe.distributions._rows import expand_rows, rows_first
+from skmoe.distributions._component_functions import (
+    Block,
+    ComponentFunctions,
+    Components,
+    expand_rows,
+    rows_first,
+)
 
 # Functions of the sorted values, of points, and of one array of probabilities for each value.
 
@@ -85,13 +91,7 @@ def ordinal_family(values: Array) -> ComponentFunctions:
     )
 
 
-class _OrdinalFields(NamedTuple):
-    weight: Array
-    values: Array
-    probabilities: Array
-
-
-class OrdinalComponents(_OrdinalFields, Components):
+class OrdinalComponents(namedtuple("_OrdinalFields", "weight values probabilities"), Components):
     """Distributions on ordered values that one expert predicts; rows are the last axis.
 
     Attributes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 
@@ -37,12 +37,7 @@ POINT_MASS = ComponentFunctions(
 )
 
 
-class _PointMassFields(NamedTuple):
-    weight: Array
-    value: Array
-
-
-class PointMassComponents(_PointMassFields, Components):
+class PointMassComponents(namedtuple("_PointMassFields", "weight value"), Components):
     """Certain values that one expert predicts, one for each row; rows are the last axis.
 
     Attributes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 from scipy.special import betainc, betaln, gammaln, ndtri, stdtrit
@@ -166,14 +166,7 @@ STUDENT_T = ComponentFunctions(
 )
 
 
-class _StudentTFields(NamedTuple):
-    weight: Array
-    mean: Array
-    scale: Array
-    df: Array
-
-
-class StudentTComponents(_StudentTFields, Components):
+class StudentTComponents(namedtuple("_StudentTFields", "weight mean scale df"), Components):
     """Mixtures of Student's t that one expert predicts, one for each row; rows are the last axis.
 
     Attributes

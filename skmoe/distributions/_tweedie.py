@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from scipy.special import gammainc, gammaincc, gammaln, logsumexp, xlogy
@@ -123,14 +123,9 @@ POSITIVE_TWEEDIE = ComponentFunctions(
 )
 
 
-class _TweedieFields(NamedTuple):
-    weight: Array
-    mean: Array
-    dispersion: Array
-    power: Array
-
-
-class PositiveTweedieComponents(_TweedieFields, Components):
+class PositiveTweedieComponents(
+    namedtuple("_TweedieFields", "weight mean dispersion power"), Components
+):
     """Positive values of Tweedie distributions that one expert predicts; rows are the last axis.
 
     A Tweedie distribution is a mixture of a point mass at zero and of this one.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 
@@ -61,13 +61,7 @@ UNIFORM = ComponentFunctions(
 )
 
 
-class _UniformFields(NamedTuple):
-    weight: Array
-    low: Array
-    high: Array
-
-
-class UniformComponents(_UniformFields, Components):
+class UniformComponents(namedtuple("_UniformFields", "weight low high"), Components):
     """Mixtures of uniform distributions that one expert predicts; rows are the last axis.
 
     Attributes

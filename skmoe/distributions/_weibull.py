@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 from scipy.special import gamma, gammainc
@@ -68,13 +68,7 @@ WEIBULL = ComponentFunctions(
 )
 
 
-class _WeibullFields(NamedTuple):
-    weight: Array
-    scale: Array
-    shape: Array
-
-
-class WeibullComponents(_WeibullFields, Components):
+class WeibullComponents(namedtuple("_WeibullFields", "weight scale shape"), Components):
     """Mixtures of Weibull distributions that one expert predicts; rows are the last axis.
 
     Attributes

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmoe._numerics.offset_design import split_offset
+from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
 from skmoe.families import Family
 from skmoe.protocols import Block, Dispersion, LinearPredictor

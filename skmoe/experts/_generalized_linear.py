@@ -17,10 +17,10 @@ from skmoe._numerics.linalg import (
     rescale_coefficients,
     ridge_diagonal,
     ridge_newton_step,
+    split_offset,
     weighted_column_sums,
     weighted_grams,
 )
-from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.signed_steps import constrained_steps
 from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._family_targets import observed

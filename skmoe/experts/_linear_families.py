@@ -11,8 +11,7 @@ import numpy as np
 
 from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
 from skmoe._numerics.evidence import without_dropped
-from skmoe._numerics.linalg import ridge_diagonal
-from skmoe._numerics.offset_design import offset_predictor
+from skmoe._numerics.linalg import offset_predictor, ridge_diagonal
 from skmoe._numerics.signed_steps import n_sharing, of_holders, slope_holders, with_signs
 from skmoe._numerics.typing import Alpha, Array
 from skmoe.experts._dispersion_features import DispersionLayout

@@ -8,8 +8,7 @@ import numpy as np
 
 from skmoe._data.scaling import AffineMap
 from skmoe._numerics.evidence import Slopes, joint_slopes, ridge_slopes, without_dropped
-from skmoe._numerics.linalg import factorize_ridge, used_columns
-from skmoe._numerics.offset_design import split_offset
+from skmoe._numerics.linalg import factorize_ridge, split_offset, used_columns
 from skmoe._numerics.probability import summed_over_experts
 from skmoe._numerics.signed_steps import is_held, joint_covariances
 from skmoe._numerics.typing import TINY, Array

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from skmoe.experts._generalized_linear import GeneralizedLinearExperts
-from skmoe.experts._joint_normal import JointNormalExperts
-from skmoe.experts._linear import LinearExperts
+from skmoe.experts._joint_normal import JointNormalExperts, LinearExperts
 from skmoe.experts._logistic import LogisticExperts
 from skmoe.protocols import Experts
 

@@ -7,7 +7,6 @@ from skmoe.families._gamma import Gamma
 from skmoe.families._inverse_gaussian import InverseGaussian
 from skmoe.families._normal import LogNormal, Normal
 from skmoe.families._ordinal import Ordinal
-from skmoe.families._registry import FAMILIES
 from skmoe.families._student_t import StudentT
 from skmoe.families._tweedie import Tweedie
 from skmoe.families._weibull import Exponential, Weibull
@@ -33,3 +32,26 @@ __all__ = [
     "Weibull",
     "Zero",
 ]
+
+# Families by the name in the parameter `family`.
+FAMILIES: dict[str, type[Family]] = {
+    family.name: family
+    for family in (
+        Normal,
+        StudentT,
+        LogNormal,
+        Gamma,
+        InverseGaussian,
+        Weibull,
+        Exponential,
+        Tweedie,
+        Beta,
+        Poisson,
+        NegativeBinomial,
+        Ordinal,
+        Zero,
+        One,
+        Never,
+        Uniform,
+    )
+}

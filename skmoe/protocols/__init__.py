@@ -16,7 +16,7 @@ name what is missing.
 """
 
 from skmoe._numerics.evidence import Slopes
-from skmoe._numerics.offset_design import split_offset
+from skmoe._numerics.linalg import split_offset
 from skmoe.protocols._blocks import RATIO_LINKS, Block, Correlation, Dispersion, LinearPredictor
 from skmoe.protocols._capabilities import (
     SupportsDispersionEvidence,

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, stats
 
-from skmoe._numerics.offset_design import with_offset
+from skmoe._numerics.linalg import with_offset
 from skmoe.experts import EXPERTS, GeneralizedLinearExperts
 from skmoe.families import FAMILIES
 from skmoe.protocols import Experts, SupportsReordering, has_capability, split_offset

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from skmoe._numerics.linalg import linear_predictor
-from skmoe._numerics.offset_design import (
+from skmoe._numerics.linalg import (
     OffsetDesign,
+    linear_predictor,
     offset_predictor,
     split_offset,
     with_offset,

@@ -8,8 +8,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 
 from skmoe._data.row_checks import class_weights
-from skmoe._estimators.methods.dask import score_of_prediction, supports_dask
-from skmoe._estimators.methods.new_rows import NewRowsMixin
+from skmoe._estimators.methods.new_rows import NewRowsMixin, score_of_prediction, supports_dask
 from skmoe._estimators.parameters.tasks import Classification, validate_labels
 from skmoe._numerics.typing import TINY, Array
 

@@ -15,9 +15,8 @@ from skmoe._estimators.methods.coefficient_inference import (
     describe_other_rows,
     infer_coefficients,
 )
-from skmoe._estimators.methods.dask import supports_dask
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin
-from skmoe._estimators.methods.new_rows import NewRowsMixin
+from skmoe._estimators.methods.new_rows import NewRowsMixin, supports_dask
 from skmoe._inference.coefficients import (
     has_coefficients,
     list_blocks,

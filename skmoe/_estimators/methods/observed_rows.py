@@ -6,9 +6,8 @@ from typing import Any, overload
 
 from skmoe._data.rows import Rows
 from skmoe._estimators.fitting.attributes import warn_user
-from skmoe._estimators.methods.dask import supports_dask
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin
-from skmoe._estimators.methods.new_rows import NewRowsMixin
+from skmoe._estimators.methods.new_rows import NewRowsMixin, supports_dask
 from skmoe._inference.unit_responsibilities import UnitResponsibilities
 from skmoe._numerics.typing import Array
 

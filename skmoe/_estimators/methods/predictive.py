@@ -11,8 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe._data.censored_targets import bounds_of, has_bounds, point_values
 from skmoe._data.checks import check_choice, check_integer
 from skmoe._data.row_checks import check_weights
-from skmoe._estimators.methods.dask import score_of_prediction, supports_dask
-from skmoe._estimators.methods.new_rows import NewRowsMixin
+from skmoe._estimators.methods.new_rows import NewRowsMixin, score_of_prediction, supports_dask
 from skmoe._estimators.parameters.penalty_parameters import check_penalties
 from skmoe._estimators.parameters.tasks import Regression, validate_outputs
 from skmoe._inference.requirements import require

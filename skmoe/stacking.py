@@ -278,10 +278,8 @@ def problem_of_gate(problem: FitProblem, params: EstimatorParams) -> FitProblem:
     model = em_problem.model
     rows, of_fit = _with_predictions(em_problem.rows, params)
     check_possible(stacked.log_prob(of_fit, rows.expert_design, rows.y), rows.y)
-    of_all_rows = params
-    if stacked.classes is None:
-        of_fit = _pooled(stacked, of_fit, rows)
-        of_all_rows = stacked.of_all_rows(of_fit, stacked.scale_change(params, statistics))
+    of_fit = _pooled(stacked, of_fit, rows)
+    of_all_rows = stacked.of_all_rows(of_fit, stacked.scale_change(params, statistics))
     log_density = stacked.log_prob(of_fit, rows.expert_design, rows.y)
     n_models, n_columns = model.n_experts, rows.gate_design.shape[1]
     rows = rows._replace(expert_design=np.ascontiguousarray(log_density.T))
@@ -487,6 +485,10 @@ class GatedStackingClassifier(MixtureClassifierMixin, _GatedStacking):
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels.
+    temperature_ : ndarray of shape (n_experts,)
+        Temperatures of the probabilities of the models, so that the mixture fits: their logs are
+        divided by it, and they are normalised again [2]_. Probabilities are more certain below 1,
+        less certain above 1, and as the model gives them at 1.
     named_estimators_, experts_, n_experts_, expert_names_, expert_kinds_, weights_, load_,
     gate_overlap_
         Models and their weights: see `GatedStackingRegressor`.
@@ -509,6 +511,8 @@ class GatedStackingClassifier(MixtureClassifierMixin, _GatedStacking):
     ----------
     .. [1] Y. Yao, G. Pirš, A. Vehtari and A. Gelman (2022), "Bayesian hierarchical stacking: some
        models are (somewhere) useful", Bayesian Analysis 17, 1043-1071.
+    .. [2] C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger (2017), "On calibration of modern neural
+       networks", Proceedings of Machine Learning Research 70, 1321-1330.
 
     Examples
     --------

@@ -8,6 +8,7 @@ where: stacking of predictive densities, with weights that depend on the feature
 If each of them is right about its own errors, the mixture is too wide; if they are too confident,
 it may be too narrow. So distances from the mean of a model are multiplied by a factor, its spread.
 The spreads maximise the penalised likelihood of the mixture: the spread-adjusted linear pool [2]_.
+Class probabilities are raised to the power of an inverse temperature, and normalised [5]_.
 
 **Few values.** Ratings have probabilities, and a continuous distribution gives each rating that of
 its cell. Densities would favour the model with the narrowest peaks, whatever its mean.
@@ -28,6 +29,8 @@ References
    327-334.
 .. [4] P. Burman (1989), "A comparative study of ordinary cross-validation, v-fold cross-validation
    and the repeated learning-testing methods", Biometrika 76, 503-514.
+.. [5] C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger (2017), "On calibration of modern neural
+   networks", Proceedings of Machine Learning Research 70, 1321-1330.
 """
 
 from __future__ import annotations
@@ -50,7 +53,7 @@ from skmoe._data.sklearn_adapter import (
     predict_log_density,
     takes_weights,
 )
-from skmoe._numerics.probability import COLLAPSED
+from skmoe._numerics.probability import COLLAPSED, log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.distributions import predictive_distribution
 from skmoe.distributions._general import NestedComponents
@@ -105,7 +108,7 @@ class StackedModels(CrossFittedExperts):
             oof_predictions=np.zeros(shape) + self._placeholder(),
             oof_log_density=np.zeros((n_models, n_rows)),
             at_spreads=(),
-            spread=np.ones(n_models) if self.classes is None else None,
+            spread=np.ones(n_models),
         )
 
     def with_next_model(self, params: EstimatorParams, statistics: AllRows) -> EstimatorParams:
@@ -136,6 +139,15 @@ class StackedModels(CrossFittedExperts):
             oof_log_density=log_density,
             at_spreads=tuple(np.maximum(logs, LEAST_LOG_DENSITY) for logs in at_spreads),
         )
+
+    def log_prob(self, params: EstimatorParams, features: RawFeatures, y: Array) -> Array:
+        """Log density or log probability of y under each expert, (K, n).
+
+        During a fit, probabilities are those at the spread of each model.
+        """
+        if params.at_spreads is None or not (self.values or self.classes is not None):
+            return super().log_prob(params, features, y)
+        return np.asarray(params.oof_log_density)
 
     def m_step(
         self, statistics: AllRows, factor: None, params: EstimatorParams, step: float
@@ -203,7 +215,11 @@ class StackedModels(CrossFittedExperts):
             return self._fit(k, j, statistics, train), np.zeros((self._n_outputs(), 0)), np.zeros(0)
         model, prediction, logs = super()._fit_predict(k, j, statistics, train, test)
         log_density = logs[None]
-        if self.values and self._has_density()[k]:
+        if self.classes is not None:
+            at_spreads = [_at_temperature(prediction, spread) for spread in SPREADS]
+            of_class = statistics.y[test], np.arange(len(test))
+            log_density = np.log([probabilities[of_class] for probabilities in at_spreads])
+        elif self.values and self._has_density()[k]:
             components = predict_components(model, index_rows(statistics.features.X, test))
             log_density = self._log_probabilities(components, prediction, statistics.y[:, test])
         elif self._has_density()[k] and has_predict_dist(self.estimators[k]):
@@ -221,7 +237,7 @@ class StackedModels(CrossFittedExperts):
         without fold 0 gives. A model with its own density has its own scale, and no change.
         """
         features, y, resp = statistics
-        change = np.zeros((len(resp), len(y)))
+        change = np.zeros(params.log_variance.shape[:2])
         has_scale = self.classes is None and self.mean_family.family.has_scale
         without_density = np.flatnonzero(~self._has_density() & has_scale)
         splits, weight = learning_curve_splits(features), resp[0]
@@ -279,9 +295,10 @@ class StackedModels(CrossFittedExperts):
         return replace(self, estimators=self.estimators[:n_models]), of_fitted
 
     def attributes(self, params: EstimatorParams, units: Any) -> dict[str, Any]:
-        """Those of estimators, and the spreads of a regression."""
+        """Those of estimators, with spreads of a regression and temperatures of a classifier."""
         found = super().attributes(params, units)
-        return found if params.spread is None else found | {"spread_": params.spread}
+        name = "spread_" if self.classes is None else "temperature_"
+        return found if params.spread is None else found | {name: params.spread}
 
     def _log_prob(
         self, predictions: Array, log_density: Array, log_variance: Array, y: Array
@@ -318,7 +335,9 @@ class StackedModels(CrossFittedExperts):
     def mean_of(self, params: EstimatorParams, k: int, features: RawFeatures) -> Array:
         """Mean under expert k, (m, n), or its class probabilities, (C, n)."""
         if not self.values:
-            return super().mean_of(params, k, features)
+            found = super().mean_of(params, k, features)
+            changed = {} if self.classes is None else _changed_spreads(params)
+            return _at_temperature(found, changed[k]) if k in changed else found
         probabilities = self.components(params, k, features).probabilities[0]
         return np.asarray(np.array(self.values) @ probabilities)
 
@@ -357,6 +376,11 @@ def _at_spreads(
     found = log_densities([center + (y - center) / spread for spread in spreads])
     # The density of y is that of the point, per unit of y.
     return [logs - len(y) * np.log(c) for logs, c in zip(found, spreads, strict=True)]
+
+
+def _at_temperature(probabilities: Array, temperature: float) -> Array:
+    """Class probabilities (C, n) at a temperature: below one they are more certain."""
+    return np.exp(log_softmax(np.log(probabilities) / temperature))
 
 
 def _is_location_scale(components: Any) -> bool:

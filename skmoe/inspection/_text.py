@@ -233,6 +233,9 @@ def expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     spread = getattr(estimator, "spread_", None)
     if spread is not None and spread[k] != 1.0:
         lines.append(f"distribution: {text_format.number(spread[k])} times as wide as the model's")
+    temperature = getattr(estimator, "temperature_", None)
+    if temperature is not None and temperature[k] != 1.0:
+        lines.append(f"temperature of the probabilities: {text_format.number(temperature[k])}")
     return lines
 
 

@@ -5,9 +5,9 @@ import pickle
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp
 from scipy.stats import norm
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.tree import DecisionTreeClassifier
 
@@ -190,9 +190,53 @@ def test_classifiers_and_experts_that_specialise_have_no_spread():
     classes = (Y > 0).astype(int)
     models = [LogisticRegression(), DecisionTreeClassifier(max_depth=2)]
     moe = stack_of(*models, kind=GatedStackingClassifier, gate_alpha=1.0)
-    assert not hasattr(moe.fit(X, classes), "spread_")
+    moe.fit(X, classes)
+    assert not hasattr(moe, "spread_")
+    assert moe.temperature_.shape == (2,)
     moe = MixtureOfExpertsRegressor(2, alpha=0.1, gate_alpha=1.0, n_init=1, random_state=0)
     assert not hasattr(moe.fit(X, Y), "spread_")
+
+
+class GivenProbabilities(ClassifierMixin, BaseEstimator):
+    """Knows the logits of two classes, up to a factor."""
+
+    def __init__(self, factor=1.0, bias=0.0):
+        self.factor = factor
+        self.bias = bias
+
+    def fit(self, X, y, sample_weight=None):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        logit = self.factor * (5.0 * X[:, 1] + self.bias)
+        return np.column_stack([expit(-logit), expit(logit)])
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+def drawn_classes(n_rows):
+    rng = np.random.default_rng(4)
+    features = rng.uniform(-1.0, 1.0, size=(n_rows, 2))
+    return features, (rng.uniform(size=n_rows) < expit(5.0 * features[:, 1])).astype(int)
+
+
+@pytest.mark.parametrize("factor", [0.4, 1.0, 1.4])
+def test_temperature_undoes_a_wrong_certainty(factor):
+    features, classes = drawn_classes(3000)
+    models = GivenProbabilities(factor), GivenProbabilities(1.0, bias=-50.0)
+    moe = stack(*models, kind=GatedStackingClassifier).fit(features, classes)
+    assert abs(np.log(moe.temperature_[0] / factor)) < 2.0 * STEP
+    assert moe.weights_[0] > 0.99
+    logit = factor / moe.temperature_[0] * 5.0 * features[:, 1]
+    assert_allclose(moe.predict_experts(features)[:, 0, 1], expit(logit), atol=5e-3)
+    probabilities = moe.predict_proba(features)
+    assert_allclose(moe.score_samples(features, classes), np.log(probabilities[np.arange(3000), classes]))
+    again = pickle.loads(pickle.dumps(moe))
+    assert_array_equal(again.predict_proba(features), probabilities)
+    named = "temperature of the probabilities" in export_text(moe).split("\n\n")[1]
+    assert named == (moe.temperature_[0] != 1.0)
 
 
 def test_likelihood_of_the_pool_never_falls_and_its_end_is_a_maximum():

@@ -61,12 +61,13 @@ from skmoe.experts._cross_fitted import AllRows, CrossFittedExperts, EstimatorPa
 from skmoe.experts._given_values import log_probabilities, on_values
 from skmoe.protocols import Experts
 
-# Spreads that are compared, in steps of ten per cent; the first makes no change.
+# Spreads, and temperatures, that are compared, in steps of ten and twenty per cent; the first makes
+# no change.
 SPREADS = 1.1 ** np.array([0, *range(-12, 0), *range(1, 5)], dtype=float)
+TEMPERATURES = 1.2 ** np.array([0, *range(-10, 0), *range(1, 7)], dtype=float)
 
 # Weight of the prior of a log spread, in rows: one of a normal distribution has the information 2.
 SPREAD_PRIOR_ROWS = 10.0
-SPREAD_PENALTIES = SPREAD_PRIOR_ROWS * np.square(np.log(SPREADS))
 
 # Replaces a log density of minus infinity, which has no product with a responsibility of zero.
 LEAST_LOG_DENSITY = -1e100
@@ -154,13 +155,15 @@ class StackedModels(CrossFittedExperts):
     ) -> EstimatorParams:
         """Spreads and dispersions that fit the responsibilities."""
         _, y, resp = statistics
+        spreads = SPREADS if self.classes is None else TEMPERATURES
+        penalties = SPREAD_PRIOR_ROWS * np.square(np.log(spreads))
         # Of a model whose spread cannot be changed there is one log density.
         best = [
-            int((of_model @ weight - SPREAD_PENALTIES[: len(of_model)]).argmax())
+            int((of_model @ weight - penalties[: len(of_model)]).argmax())
             for of_model, weight in zip(params.at_spreads, resp, strict=True)
         ]
         logs = [of_model[i] for of_model, i in zip(params.at_spreads, best, strict=True)]
-        params = params._replace(spread=SPREADS[best], oof_log_density=np.stack(logs))
+        params = params._replace(spread=spreads[best], oof_log_density=np.stack(logs))
         if self.values:  # dispersions are those of y as a number, and spreads adapt them
             return params
         log_variance = self._log_variance(params.oof_predictions, y, resp, params.log_variance)
@@ -216,9 +219,8 @@ class StackedModels(CrossFittedExperts):
         model, prediction, logs = super()._fit_predict(k, j, statistics, train, test)
         log_density = logs[None]
         if self.classes is not None:
-            at_spreads = [_at_temperature(prediction, spread) for spread in SPREADS]
             of_class = statistics.y[test], np.arange(len(test))
-            log_density = np.log([probabilities[of_class] for probabilities in at_spreads])
+            log_density = np.log([_at_temperature(prediction, t)[of_class] for t in TEMPERATURES])
         elif self.values and self._has_density()[k]:
             components = predict_components(model, index_rows(statistics.features.X, test))
             log_density = self._log_probabilities(components, prediction, statistics.y[:, test])

@@ -21,7 +21,7 @@ from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._numerics.typing import Array
 
-# Kernels and mixtures of more classes are smaller: their Hessians grow with the number of classes.
+# Mixtures of more classes have fewer experts: their Hessians grow with the number of classes.
 MAX_CLASSES_OF_FULL_SIZE = 4
 
 # Inverse squared widths of a kernel, and penalties, that are compared; the most rows and components
@@ -33,11 +33,6 @@ MAX_COMPONENTS_OF_SEARCH = 100
 
 # Of the score of generalised cross-validation, which is otherwise minimised by too rough functions.
 FACTOR_OF_DEGREES_OF_FREEDOM = 1.4
-
-
-def _size_for(n_classes: int, size: int) -> int:
-    """Size of a model of a number of classes, which is smaller if these are many."""
-    return max(size * MAX_CLASSES_OF_FULL_SIZE // max(n_classes, MAX_CLASSES_OF_FULL_SIZE), 1)
 
 
 # --- boosting ---------------------------------------------------------------------------------
@@ -99,8 +94,9 @@ class StackedMixtureClassifier(_EndsWithEM, MixtureOfExpertsClassifier):
     ) -> Self:
         """Fit as many experts as the number of classes leaves."""
         given: Any = self.n_experts
+        n_classes = max(len(np.unique(y)), MAX_CLASSES_OF_FULL_SIZE)
         try:
-            self.n_experts = _size_for(len(np.unique(y)), given)
+            self.n_experts = max(given * MAX_CLASSES_OF_FULL_SIZE // n_classes, 1)
             return super().fit(X, y, sample_weight, groups)
         finally:
             self.n_experts = given
@@ -155,7 +151,9 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
     """Nystroem approximation of a Gaussian kernel of width one [1]_.
 
     It is scaled so that one is the penalty of a ridge regression with the least generalised
-    cross-validation error.
+    cross-validation error. For classes it is that of a logistic regression, whose information is
+    smaller than that of a ridge regression by the variance p(1 - p) of an indicator; p is the share
+    of a class if all are equally frequent.
 
     Parameters
     ----------
@@ -181,14 +179,15 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Choose the rows of the approximation, and the penalty."""
-        n_classes = len(np.unique(y)) if self.is_class else 1
+        n_components = min(self.n_components, len(X))
         self.kernel_ = Nystroem(
-            gamma=1.0,
-            n_components=min(_size_for(n_classes, self.n_components), len(X)),
-            random_state=self.random_state,
+            gamma=1.0, n_components=n_components, random_state=self.random_state
         )
         target = _numeric_target(np.asarray(y), self.is_class)
         _, self.penalty_ = _cross_validated_ridge(self.kernel_.fit_transform(X), target)
+        if self.is_class:
+            share = 1.0 / max(len(np.unique(y)), 2)
+            self.penalty_ *= share * (1.0 - share)
         return self
 
     def transform(self, X: Any) -> Array:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from skmoe._data.checks import check_choice
@@ -174,7 +174,7 @@ def strong_classifier(
     - a mixture of three logistic regressions.
 
     With `effort="best"` there are boosted trees of all columns as well. With more than four classes
-    the kernel and the mixture are smaller. See "A stack that is ready to use" in the user guide.
+    the mixture has fewer experts. See "A stack that is ready to use" in the user guide.
 
     Parameters
     ----------
@@ -218,7 +218,9 @@ def strong_classifier(
     options: dict[str, Any] = {"alpha": "auto", "gate_alpha": "auto", "n_init": 1, "tol": MODEL_TOL}
     limit, kernel = sizes.n_iterations, KernelFeatures(sizes.n_components, is_class=True)
     models: dict[str, Any] = {
-        "kernel": make_pipeline(KernelMetric(is_class=True), kernel, mixture(1, **options)),
+        "kernel": make_pipeline(
+            KernelMetric(is_class=True), kernel, LogisticRegression(max_iter=1000)
+        ),
         "drawn_columns": boosting(max_iter=2 * limit, **DRAWN_COLUMNS),
         "few_interactions": boosting(max_iter=3 * limit, **FEW_INTERACTIONS),
         "trees": ExtraTreesClassifier(sizes.n_trees, min_samples_leaf=2),

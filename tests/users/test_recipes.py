@@ -196,13 +196,20 @@ def test_models_of_many_classes_are_smaller():
     assert model[-1].n_experts == 3
 
 
-def test_boosting_of_many_classes_keeps_its_size():
-    """Its cost grows with the classes as that of any boosting does."""
+def test_boosting_and_kernels_of_many_classes_keep_their_size():
+    """Their cost grows with the classes as that of any boosting does."""
     X, y = two_regimes(n_rows=300)
-    model = clone(dict(recipes.strong_classifier(random_state=0).estimators)["few_interactions"])
-    model.set_params(model__max_iter=20, model__random_state=0)
+    models = dict(recipes.strong_classifier(random_state=0).estimators)
+    boosting = clone(models["few_interactions"])
+    boosting.set_params(model__max_iter=20, model__random_state=0)
     many = np.digitize(y, np.quantile(y, np.arange(0.1, 1.0, 0.1)))
-    assert fit_quietly(model, X, many)[-1].n_iter_ > 4 * 20 // 10
+    assert fit_quietly(boosting, X, many)[-1].n_iter_ > 4 * 20 // 10
+    kernel = clone(models["kernel"])
+    for key in [key for key in kernel.get_params() if key.endswith("random_state")]:
+        kernel.set_params(**{key: 0})
+    n_components = kernel.get_params()["model__kernelfeatures__n_components"]
+    (head,) = (step for step in fit_quietly(kernel, X, many)[-1] if hasattr(step, "coef_"))
+    assert head.coef_.shape == (10, min(n_components, len(X)))
 
 
 @pytest.mark.parametrize(

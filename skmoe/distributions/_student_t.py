@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from typing import Any
 
 import numpy as np
-from scipy.special import betainc, betaln, gammaln, ndtri, stdtrit
+from scipy.special import betaln, gammaln, ndtri, stdtr, stdtrit
 
 from skmoe._numerics.incomplete_beta import log_beta_fraction
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
 from skmoe.distributions._component_functions import ComponentFunctions, Components
 
-# Scales from the centre beyond which the tail is computed, and the degrees of freedom from which on
-# it is a continued fraction: the incomplete beta function would amplify round-off.
-T_FAR = 3.0
-MANY_DF = 1e3
+# Scales from the centre from which on the upper tail is a power of the distance.
+POWER_LAW = 1e100
 
 # Degrees of freedom from which the distribution is the normal to the last bits.
 NORMAL_DF = 1e14
@@ -27,7 +26,7 @@ LOG_UNDERFLOW = -650.0
 MEDIAN_TOL = 1e-12
 
 # Half the width of the interval around one degree of freedom in which the score is interpolated.
-NEAR_ONE = 0.1
+NEAR_ONE = 1e-5
 
 
 def _log_constant(df: Array) -> Array:
@@ -64,25 +63,20 @@ def _log_tail(z: Array, df: Array) -> Array:
     return _log_density(z, df) + np.log(z) - np.log(2.0) + fraction
 
 
-def _standard_sf(z: Array, df: Array, logs: bool) -> Array:
-    """Probability above z, or its logarithm."""
+def _sf(z: Array, df: Array) -> Array:
+    """Probability above z: from `POWER_LAW` on, where squares would overflow, by its power law."""
+    df, beyond = np.minimum(df, NORMAL_DF), np.maximum(z, POWER_LAW) / POWER_LAW
+    return stdtr(df, -np.minimum(z, POWER_LAW)) * beyond**-df
+
+
+def _log_sf(z: Array, df: Array) -> Array:
+    """Log probability above z."""
     z, df = np.broadcast_arrays(z, np.minimum(df, NORMAL_DF))
-    with np.errstate(over="ignore", invalid="ignore"):
-        ratio = np.square(z / np.sqrt(df))
-        inner = 0.5 * betainc(0.5, 0.5 * df, ratio / (1.0 + ratio))
-    answer = 0.5 - np.where(z >= 0.0, inner, -inner)
-    far = np.abs(z) > T_FAR
-    few = far & (df < MANY_DF)
-    tail = np.full(z.shape, -np.inf)
-    with np.errstate(divide="ignore", over="ignore"):
-        square = np.square(z[few] / np.sqrt(df[few]))
-        tail[few] = np.log(0.5 * betainc(0.5 * df[few], 0.5, 1.0 / (1.0 + square)))
-    deep = far & np.isfinite(z) & ~(tail > LOG_UNDERFLOW)
-    tail[deep] = _log_tail(np.abs(z[deep]), df[deep])
-    if logs:
-        with np.errstate(divide="ignore"):
-            return np.where(far, np.where(z > 0.0, tail, np.log1p(-np.exp(tail))), np.log(answer))
-    return np.where(far, np.where(z > 0.0, np.exp(tail), -np.expm1(tail)), answer)
+    with np.errstate(divide="ignore"):
+        logs = np.where(z > 0.0, np.log(_sf(z, df)), np.log1p(-_sf(-z, df)))
+    deep = (z > 0.0) & np.isfinite(z) & ~(logs > LOG_UNDERFLOW)
+    logs[deep] = _log_tail(z[deep], df[deep])
+    return logs
 
 
 def log_pdf(y: Array, mean: Array, scale: Array, df: Array) -> Array:
@@ -119,34 +113,20 @@ def crps(y: Array, mean: Array, scale: Array, df: Array) -> Array:
     which it is interpolated, and holds by continuation down to df = 1/2, where it becomes infinite.
     """
     z, df = np.broadcast_arrays((y - mean) / scale, df)
-    below = 1.0 - 2.0 * _standard_sf(z, df, logs=False)
     near = np.abs(df - 1.0) < NEAR_ONE
-    answer = _crps_formula(z, np.where(near, 2.0, df), below)
-    if near.any():
-        answer = np.array(answer)
-        answer[near] = _crps_near_one(z[near], df[near])
+    answer = np.array(_crps_formula(z, np.where(near, 1.0 - NEAR_ONE, df)))
+    share = 0.5 + 0.5 * (df[near] - 1.0) / NEAR_ONE
+    answer[near] += share * (_crps_formula(z[near], 1.0 + NEAR_ONE) - answer[near])
     return np.where((df > 0.5) & ~np.isinf(z), scale * answer, np.where(np.isnan(z), z, np.inf))
 
 
-def _crps_formula(z: Array, df: Array, below: Array) -> Array:
+def _crps_formula(z: Array, df: Any) -> Array:
     existing = np.minimum(np.maximum(df, 0.6), NORMAL_DF)
     with np.errstate(over="ignore", invalid="ignore"):
         tail = 2.0 * np.exp(_log_density(z, existing) + _log_square(z, existing)) * existing
     self_difference = np.log(existing) * 0.5 + betaln(0.5, existing - 0.5)
     self_difference = 2.0 * np.exp(self_difference - 2.0 * betaln(0.5, 0.5 * existing))
-    return z * below + (tail - self_difference) / (existing - 1.0)
-
-
-def _crps_near_one(z: Array, df: Array) -> Array:
-    """Interpolation in the degrees of freedom through points around one."""
-    nodes = 1.0 + 2.0 * NEAR_ONE * np.cos(np.pi * (np.arange(12) + 0.5) / 12.0)
-    total = np.zeros_like(z)
-    for i, node in enumerate(nodes):
-        others = np.delete(nodes, i)
-        basis = np.prod((df[..., None] - others) / (node - others), axis=-1)
-        at = np.full_like(df, node)
-        total += basis * _crps_formula(z, at, 1.0 - 2.0 * _standard_sf(z, at, logs=False))
-    return total
+    return z * (_sf(-z, df) - _sf(z, df)) + (tail - self_difference) / (existing - 1.0)
 
 
 STUDENT_T = ComponentFunctions(
@@ -154,10 +134,10 @@ STUDENT_T = ComponentFunctions(
     variance=_variance,
     mode=lambda mean, scale, df: mean,
     log_pdf=log_pdf,
-    cdf=lambda y, mean, scale, df: _standard_sf((mean - y) / scale, df, logs=False),
-    sf=lambda y, mean, scale, df: _standard_sf((y - mean) / scale, df, logs=False),
-    log_cdf=lambda y, mean, scale, df: _standard_sf((mean - y) / scale, df, logs=True),
-    log_sf=lambda y, mean, scale, df: _standard_sf((y - mean) / scale, df, logs=True),
+    cdf=lambda y, mean, scale, df: _sf((mean - y) / scale, df),
+    sf=lambda y, mean, scale, df: _sf((y - mean) / scale, df),
+    log_cdf=lambda y, mean, scale, df: _log_sf((mean - y) / scale, df),
+    log_sf=lambda y, mean, scale, df: _log_sf((y - mean) / scale, df),
     quantile=_quantile,
     upper_quantile=_upper_quantile,
     crps=crps,

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import digamma, expit, gammaln, logit
+from scipy.special import digamma, expit, gammaln, logit, polygamma
 
-from skmoe._numerics.trigamma import trigamma
 from skmoe._numerics.typing import Array
 from skmoe.distributions import BetaComponents
 from skmoe.families._base import LOG_DISPERSION_BOUNDS, Family, Partials
@@ -84,7 +83,7 @@ class Beta(Family):
     def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
         """Variance of the logit of y, times the squared derivative of the mean."""
         mean, rest, precision = expit(predictor), expit(-predictor), np.exp(-log_dispersion[0])
-        variance = trigamma(precision * mean) + trigamma(precision * rest)
+        variance = polygamma(1, precision * mean) + polygamma(1, precision * rest)
         return np.square(mean * rest) * precision * variance
 
     def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
@@ -96,9 +95,9 @@ class Beta(Family):
             + rest * (log_rest - digamma(precision * rest))
         )
         second = (
-            trigamma(precision)
-            - np.square(mean) * trigamma(precision * mean)
-            - np.square(rest) * trigamma(precision * rest)
+            polygamma(1, precision)
+            - np.square(mean) * polygamma(1, precision * mean)
+            - np.square(rest) * polygamma(1, precision * rest)
         )
         first = precision * by_precision
         return [-first], [[first + np.square(precision) * second]]
@@ -109,7 +108,7 @@ class Beta(Family):
         """Residual of the logit, less the slope of its mean in the precision."""
         log_y, log_rest, mean, rest, precision = self._at(y, predictor, log_dispersion)
         expected = digamma(precision * mean) - digamma(precision * rest)
-        slope = mean * trigamma(precision * mean) - rest * trigamma(precision * rest)
+        slope = mean * polygamma(1, precision * mean) - rest * polygamma(1, precision * rest)
         return [-mean * rest * (log_y - log_rest - expected - precision * slope)]
 
     def mean(self, predictor: Array, log_dispersion: Any) -> Array:

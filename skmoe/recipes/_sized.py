@@ -6,12 +6,15 @@ from itertools import product
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.ensemble import (
-    ExtraTreesRegressor,
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    RegressorMixin,
+    TransformerMixin,
+    clone,
 )
+from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.kernel_approximation import Nystroem
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
@@ -20,9 +23,6 @@ from skmoe._data.encoding import encode, make_encoder
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._numerics.typing import Array
-
-# Mixtures of more classes have fewer experts: their Hessians grow with the number of classes.
-MAX_CLASSES_OF_FULL_SIZE = 4
 
 # Inverse squared widths of a kernel, and penalties, that are compared; the most rows and components
 # with which they are.
@@ -38,41 +38,59 @@ FACTOR_OF_DEGREES_OF_FREEDOM = 1.4
 # --- boosting ---------------------------------------------------------------------------------
 
 
-class _RefittedBoosting:
+class _RefittedBoosting(MetaEstimatorMixin, BaseEstimator):
     """Boosting with the number of iterations of early stopping, fitted again to all rows.
 
-    Parameters are those of the boosting of scikit-learn; `max_iter` is the largest number.
+    Parameters
+    ----------
+    estimator : estimator
+        Boosting of scikit-learn, whose `max_iter` is the largest number.
     """
 
-    def fit(self: Any, X: Any, y: Any, sample_weight: Any = None) -> Any:
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Find the number of iterations on held-out rows, and fit as many to all rows."""
-        given, fit = (self.max_iter, self.early_stopping), super().fit  # type: ignore[misc]
-        try:
-            self.early_stopping = self._can_hold_out(y)
-            fit(X, y, sample_weight)
-            if self.early_stopping:
-                best = int(np.argmax(self.validation_score_))
-                self.max_iter, self.early_stopping = max(best, 1), False
-                fit(X, y, sample_weight)
-        finally:
-            self.max_iter, self.early_stopping = given
+        stopped = clone(self.estimator).set_params(early_stopping=self._can_hold_out(y))
+        self.estimator_ = stopped.fit(X, y, sample_weight)
+        if stopped.early_stopping:
+            n_iterations = max(int(np.argmax(stopped.validation_score_)), 1)
+            refitted = clone(self.estimator).set_params(max_iter=n_iterations, early_stopping=False)
+            self.estimator_ = refitted.fit(X, y, sample_weight)
         return self
+
+    def predict(self, X: Any) -> Array:
+        """Means or labels (n,)."""
+        return np.asarray(self.estimator_.predict(X))
 
     def _can_hold_out(self, y: Any) -> bool:
         return len(y) > 1
 
 
-class RefittedBoostingRegressor(_RefittedBoosting, HistGradientBoostingRegressor):
+class RefittedBoostingRegressor(RegressorMixin, _RefittedBoosting):
     """Regression by `_RefittedBoosting`."""
 
 
-class RefittedBoostingClassifier(_RefittedBoosting, HistGradientBoostingClassifier):
+class RefittedBoostingClassifier(ClassifierMixin, _RefittedBoosting):
     """Classification by `_RefittedBoosting`."""
+
+    @property
+    def classes_(self) -> Array:
+        """Class labels."""
+        return np.asarray(self.estimator_.classes_)
+
+    def predict_proba(self, X: Any) -> Array:
+        """Class probabilities (n, C)."""
+        return np.asarray(self.estimator_.predict_proba(X))
 
     def _can_hold_out(self, y: Any) -> bool:
         """Whether each class can be in both parts."""
         counts = np.unique(y, return_counts=True)[1]
-        return bool(counts.min() > 1 and self.validation_fraction * len(y) >= len(counts))
+        return bool(counts.min() > 1 and self.estimator.validation_fraction * len(y) >= len(counts))
+
+
+# --- mixtures ---------------------------------------------------------------------------------
 
 
 class _EndsWithEM:
@@ -87,19 +105,7 @@ class StackedMixtureRegressor(_EndsWithEM, MixtureOfExpertsRegressor):
 
 
 class StackedMixtureClassifier(_EndsWithEM, MixtureOfExpertsClassifier):
-    """A mixture of logistic regressions that ends with EM; of many classes with fewer experts."""
-
-    def fit(  # type: ignore[override]  # metadata are not routed to it
-        self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None
-    ) -> Self:
-        """Fit as many experts as the number of classes leaves."""
-        given: Any = self.n_experts
-        n_classes = max(len(np.unique(y)), MAX_CLASSES_OF_FULL_SIZE)
-        try:
-            self.n_experts = max(given * MAX_CLASSES_OF_FULL_SIZE // n_classes, 1)
-            return super().fit(X, y, sample_weight, groups)
-        finally:
-            self.n_experts = given
+    """A mixture of logistic regressions that ends with EM."""
 
 
 # --- features ---------------------------------------------------------------------------------

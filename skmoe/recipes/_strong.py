@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 
@@ -131,7 +136,9 @@ def strong_regressor(
     sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
     mixture, limit = StackedMixtureRegressor, sizes.n_iterations
     kernel: Any = make_pipeline(KernelFeatures(sizes.n_components), Ridge())
-    boosting: Any = RefittedBoostingRegressor(max_iter=limit, **STOPPING)
+    boosting: Any = RefittedBoostingRegressor(
+        HistGradientBoostingRegressor(max_iter=limit, **STOPPING)
+    )
     on_base: dict[str, Any] = {"n_experts": sizes.n_experts, "n_init": 1, "tol": MODEL_TOL}
     models: dict[str, Any] = {
         "kernel_experts": make_pipeline(KernelMetric(), mixture(base=kernel, **on_base))
@@ -173,8 +180,8 @@ def strong_classifier(
     - extremely randomised trees,
     - a mixture of three logistic regressions.
 
-    With `effort="best"` there are boosted trees of all columns as well. With more than four classes
-    the mixture has fewer experts. See "A stack that is ready to use" in the user guide.
+    With `effort="best"` there are boosted trees of all columns as well. See "A stack that is ready
+    to use" in the user guide.
 
     Parameters
     ----------
@@ -214,21 +221,23 @@ def strong_classifier(
     ['kernel', 'drawn_columns', 'few_interactions', 'trees', 'linear_experts']
     """
     sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
-    mixture, boosting = StackedMixtureClassifier, RefittedBoostingClassifier
+    mixture, boosting = StackedMixtureClassifier, HistGradientBoostingClassifier
     options: dict[str, Any] = {"alpha": "auto", "gate_alpha": "auto", "n_init": 1, "tol": MODEL_TOL}
     limit, kernel = sizes.n_iterations, KernelFeatures(sizes.n_components, is_class=True)
     models: dict[str, Any] = {
         "kernel": make_pipeline(
             KernelMetric(is_class=True), kernel, LogisticRegression(max_iter=1000)
         ),
-        "drawn_columns": boosting(max_iter=2 * limit, **DRAWN_COLUMNS),
-        "few_interactions": boosting(max_iter=3 * limit, **FEW_INTERACTIONS),
+        "drawn_columns": RefittedBoostingClassifier(boosting(max_iter=2 * limit, **DRAWN_COLUMNS)),
+        "few_interactions": RefittedBoostingClassifier(
+            boosting(max_iter=3 * limit, **FEW_INTERACTIONS)
+        ),
         "trees": ExtraTreesClassifier(sizes.n_trees, min_samples_leaf=2),
     }
     if effort != "fast":
         models["linear_experts"] = mixture(3, **options)
     if effort == "best":
-        models["boosting"] = boosting(max_iter=limit, **STOPPING)
+        models["boosting"] = RefittedBoostingClassifier(boosting(max_iter=limit, **STOPPING))
     return GatedStackingClassifier(
         _of_all_columns(models | models_of(members, "classifier")),
         gate_alpha="auto",

@@ -186,30 +186,39 @@ def test_classes_of_a_row_or_two_have_a_strong_classifier():
     assert fit_quietly(moe, X, classes).predict_proba(X).shape == (40, 5)
 
 
-def test_models_of_many_classes_are_smaller():
-    X, y = two_regimes(n_rows=120)
-    model = clone(dict(recipes.strong_classifier(random_state=0).estimators)["linear_experts"])
-    model.set_params(model__alpha=1.0, model__gate_alpha=1.0, model__random_state=0)
-    many = np.digitize(y, np.quantile(y, np.arange(0.125, 1.0, 0.125)))
-    assert fit_quietly(model, X, y > 0.0)[-1].n_experts_ == model[-1].n_experts == 3
-    assert fit_quietly(model, X, many)[-1].n_experts_ == 1
-    assert model[-1].n_experts == 3
-
-
-def test_boosting_and_kernels_of_many_classes_keep_their_size():
+def test_models_of_many_classes_keep_their_size():
     """Their cost grows with the classes as that of any boosting does."""
     X, y = two_regimes(n_rows=300)
-    models = dict(recipes.strong_classifier(random_state=0).estimators)
-    boosting = clone(models["few_interactions"])
-    boosting.set_params(model__max_iter=20, model__random_state=0)
     many = np.digitize(y, np.quantile(y, np.arange(0.1, 1.0, 0.1)))
-    assert fit_quietly(boosting, X, many)[-1].n_iter_ > 4 * 20 // 10
+    models = dict(recipes.strong_classifier(random_state=0).estimators)
+    quick = {"model__alpha": 1.0, "model__gate_alpha": 1.0, "model__max_iter": 5}
+    mixture = clone(models["linear_experts"]).set_params(model__random_state=0, **quick)
+    assert fit_quietly(mixture, X, many)[-1].n_experts_ == 3
+    boosting = clone(models["few_interactions"])
+    boosting.set_params(model__estimator__max_iter=20, model__estimator__random_state=0)
+    assert fit_quietly(boosting, X, many)[-1].estimator_.n_iter_ > 4 * 20 // 10
     kernel = clone(models["kernel"])
     for key in [key for key in kernel.get_params() if key.endswith("random_state")]:
         kernel.set_params(**{key: 0})
     n_components = kernel.get_params()["model__kernelfeatures__n_components"]
     (head,) = (step for step in fit_quietly(kernel, X, many)[-1] if hasattr(step, "coef_"))
     assert head.coef_.shape == (10, min(n_components, len(X)))
+
+
+@pytest.mark.parametrize("recipe", STRONG)
+def test_boosting_stops_early_and_is_fitted_again_to_all_rows(recipe):
+    """Its parameters stay as they are."""
+    X, y = two_regimes(n_rows=300)
+    y = y > 0.0 if recipe is recipes.strong_classifier else y
+    moe = recipe(effort="fast", random_state=0)
+    name = "few_interactions" if recipe is recipes.strong_classifier else "boosting"
+    model = clone(dict(moe.estimators)[name]).set_params(model__estimator__random_state=0)
+    before = str(model.get_params())
+    fitted = fit_quietly(model, X, y)[-1].estimator_
+    assert str(model.get_params()) == before
+    limit = model.get_params()["model__estimator__max_iter"]
+    assert 1 <= fitted.n_iter_ == fitted.max_iter < limit
+    assert not fitted.early_stopping
 
 
 @pytest.mark.parametrize(

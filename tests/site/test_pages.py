@@ -95,6 +95,14 @@ def test_included_files_have_what_is_shown(page):
             assert wanted in source, f"{target} lacks {wanted}"
 
 
+def test_files_that_developers_look_for_exist():
+    page = (ROOT / "docs" / "developers.md").read_text("utf-8")
+    named = re.findall(r"`([\w/]+/(?:\w+\.py)?)`", page)
+    folders = (ROOT, Path(skmoe.__file__).parent)
+    assert len(named) > 40
+    assert [name for name in named if not any((folder / name).exists() for folder in folders)] == []
+
+
 def test_the_version_is_told_once():
     version = skmoe.__version__
     changelog = (ROOT / "docs" / "changelog.md").read_text("utf-8")

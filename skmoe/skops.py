@@ -24,13 +24,14 @@ from skmoe.experts._cross_fitted import CrossFittedExperts, EstimatorParams
 from skmoe.experts._generalized_linear import GeneralizedLinearStatistics
 from skmoe.experts._joint_normal import JointNormalParams, LinearStatistics
 from skmoe.experts._linear_families import GeneralizedLinearParams
-from skmoe.experts._logistic import LogisticParams, LogisticStatistics
+from skmoe.experts._logistic import LogisticParams
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import as_categories, as_floats
 from skmoe.experts._stacking import NoParams, StackedModels
 from skmoe.gates._averaged import AverageParams
 from skmoe.gates._constant import ConstantParams, ConstantStatistics
-from skmoe.gates._softmax import SoftmaxParams, SoftmaxStatistics
+from skmoe.gates._softmax import SoftmaxParams
+from skmoe.protocols._softmax import SoftmaxStatistics
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
 __all__ = ["trusted_types"]
@@ -40,7 +41,7 @@ OTHER_TYPES = (
     *(GatedStackingClassifier, GatedStackingRegressor),
     *(AverageParams, ConstantParams, EstimatorParams, GeneralizedLinearParams, LogisticParams),
     *(JointNormalParams, NoParams, SoftmaxParams),
-    *(ConstantStatistics, GeneralizedLinearStatistics, LinearStatistics, LogisticStatistics),
+    *(ConstantStatistics, GeneralizedLinearStatistics, LinearStatistics),
     *(Moments, OnlineState, RowBuffer, Rows, SoftmaxStatistics),
     *(CrossFittedExperts, Encoder, ExtraFeatures, MeanFamily),
     *(InputSteps, StackedModels, WeightedImputer, WeightedPipeline, as_categories, as_floats),

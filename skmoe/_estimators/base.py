@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -273,8 +274,36 @@ class BaseMixture(
         return is_outside_ranges(X, preprocessor.feature_range, used, preprocessor.encoder)
 
 
+@dataclass(eq=False, repr=False)
 class BaseMixtureOfExperts(BaseMixture):
     """Base class of the mixtures, whose experts are fitted together with the gate."""
+
+    n_experts: int | str = 4
+    _: KW_ONLY
+    max_n_experts: int | None = None
+    expert: Any = "linear"
+    gate: Any = "softmax"
+    base: Any = None
+    alpha: float | str | None = None
+    gate_alpha: float | str | None = None
+    gate_features: Any = None
+    expert_features: Any = None
+    gate_aggregate: str | None = None
+    shared_features: Any = None
+    monotonic_cst: Any = None
+    cross_fit: int | str | bool = "auto"
+    top_k: int | None = None
+    balance: float = 0.0
+    init: Any = "auto"
+    n_init: int | str = "auto"
+    combine: str = "best"
+    max_iter: int = 300
+    tol: float = 1e-4
+    warm_start: bool = False
+    half_life: float | None = None
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int | bool = 0
 
     @property
     def _expert_parameter(self) -> tuple[str, Any]:

@@ -249,33 +249,8 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     array(['same', 'different'], dtype='<U9')
     """
 
-    n_experts: int | str = 4
     _: KW_ONLY
-    max_n_experts: int | None = None
-    expert: Any = "linear"
-    gate: Any = "softmax"
-    base: Any = None
-    alpha: float | str | None = None
-    gate_alpha: float | str | None = None
-    gate_features: Any = None
-    expert_features: Any = None
-    gate_aggregate: str | None = None
-    shared_features: Any = None
-    monotonic_cst: Any = None
-    cross_fit: int | str | bool = "auto"
-    top_k: int | None = None
-    balance: float = 0.0
     class_weight: Any = None
-    init: Any = "auto"
-    n_init: int | str = "auto"
-    combine: str = "best"
-    max_iter: int = 300
-    tol: float = 1e-4
-    warm_start: bool = False
-    half_life: float | None = None
-    random_state: Any = None
-    n_jobs: int | None = None
-    verbose: int | bool = 0
 
     @available_if(supports_partial_fit)
     def partial_fit(

@@ -302,38 +302,13 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     array([-1., -1.])
     """
 
-    n_experts: int | str = 4
     _: KW_ONLY
-    max_n_experts: int | None = None
-    expert: Any = "linear"
     family: Any = "normal"
-    gate: Any = "softmax"
-    base: Any = None
-    alpha: float | str | None = None
-    gate_alpha: float | str | None = None
-    gate_features: Any = None
-    expert_features: Any = None
-    gate_aggregate: str | None = None
-    shared_features: Any = None
-    monotonic_cst: Any = None
-    cross_fit: int | str | bool = "auto"
-    top_k: int | None = None
-    balance: float = 0.0
     dispersion: str = "per_expert"
     dispersion_features: Any = None
     dispersion_alpha: float | str | None = None
     covariance_type: str = "diag"
     dispersion_prior: float | str = 10.0
-    init: Any = "auto"
-    n_init: int | str = "auto"
-    combine: str = "best"
-    max_iter: int = 300
-    tol: float = 1e-4
-    warm_start: bool = False
-    half_life: float | None = None
-    random_state: Any = None
-    n_jobs: int | None = None
-    verbose: int | bool = 0
 
     @available_if(supports_partial_fit)
     def partial_fit(

@@ -84,13 +84,6 @@ DERIVATIVE_RTOL = 1e-9
 SAME_ROWS_RTOL = 1e-5
 
 
-class SandwichOptions(NamedTuple):
-    """Whether the covariance is the sandwich, and of which clusters."""
-
-    robust: bool
-    clusters: Array | None = None  # number of the cluster of each row or unit
-
-
 class Covariance(NamedTuple):
     """Covariance of the coordinates, and which of them have none."""
 
@@ -106,24 +99,28 @@ def observed_inference(
     mixture: FittedMixture,
     dataset: Dataset,
     blocks: Sequence[ListedBlock],
-    sandwich: SandwichOptions,
     coefficients: Coefficients,
+    is_sandwich: bool,
+    clusters: Array | None,
 ) -> tuple[Inference, bool]:
-    """Inference by the observed information at the fit, and whether that is indefinite."""
+    """Inference by the observed information at the fit, and whether that is indefinite.
+
+    `clusters` has the number of the cluster of each row or unit for the sandwich covariance.
+    """
     model, params, _ = mixture
-    step = newton_step(model, params, dataset, *sandwich)
+    step = newton_step(model, params, dataset, is_sandwich, clusters)
     information = step.information
     at_bound = coordinates_at_bound(model, params, information)
     dropped = dropped_coordinates(model, params, information)
     free = ~(at_bound | dropped)
     invariant = invariant_directions(dataset, blocks, information, free)
-    inverse = covariance(information, at_bound, dropped, sandwich.robust, invariant)
+    inverse = covariance(information, at_bound, dropped, is_sandwich, invariant)
     matrix, reasons, is_dependent = coefficient_covariance(blocks, information, inverse)
     method = "observed information"
-    if sandwich.robust:
+    if is_sandwich:
         method = "sandwich covariance"
-        if sandwich.clusters is not None:
-            n_clusters = len(np.unique(sandwich.clusters))
+        if clusters is not None:
+            n_clusters = len(np.unique(clusters))
             is_free = ~(at_bound | dropped | dispersion_coordinates(blocks, information))
             n_rows = information.expert_weight.sum()
             matrix *= cluster_correction(n_clusters, n_rows, int(is_free.sum()))

@@ -259,7 +259,7 @@ def evaluate(
     blocks: Iterable[Dataset],
     params: Params,
     previous: EMState | None = None,
-    map_blocks: Callable[..., Iterable[Any]] = map,
+    map_blocks: Callable[..., Iterable[Any]] | None = None,
     total: EStepStatistics | None = None,
 ) -> EMState:
     """E-step and lower bound at given parameters.
@@ -350,7 +350,7 @@ def run_em(
 
 
 @contextmanager
-def _block_map(blocks: Any, n_threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
+def _block_map(blocks: Any, n_threads: int) -> Iterator[Callable[..., Iterable[Any]] | None]:
     """A map over the blocks that keeps their order.
 
     Distributed blocks provide their own map. Threads are not used for streamed blocks, because the
@@ -358,7 +358,7 @@ def _block_map(blocks: Any, n_threads: int) -> Iterator[Callable[..., Iterable[A
     """
     n_threads = min(n_threads, len(blocks)) if isinstance(blocks, list) else 1
     if n_threads == 1:
-        yield getattr(blocks, "map_blocks", map)
+        yield None
         return
     with ThreadPoolExecutor(n_threads) as pool:
         yield pool.map

@@ -20,7 +20,7 @@ from scipy import sparse
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
 from skmoe._numerics.evidence import is_dropped
-from skmoe._numerics.linalg import add_fields, split_offset, with_offset
+from skmoe._numerics.linalg import add_fields, split_offset, sum_over_blocks, with_offset
 from skmoe._numerics.probability import log_probability
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Block, LinearPredictor
@@ -69,7 +69,7 @@ def observed_information(
     of_block = partial(_sums_of_block, model, params, layout, with_scores)
     sums: Any
     if clusters is None:
-        sums = reduce(add_fields, getattr(blocks, "map_blocks", map)(of_block, blocks))
+        sums = sum_over_blocks(of_block, blocks)
     else:
         ends = np.cumsum([len(block.gate_weight) for block in blocks])
         numbers = [np.append(own, clusters.max()) for own in np.split(clusters, ends[:-1])]

@@ -7,14 +7,14 @@ differ with `top_k`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial, reduce
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows, subset
-from skmoe._numerics.linalg import add_fields
+from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import (
     keep_top_k,
     log_normalise,
@@ -117,8 +117,7 @@ class Usage(NamedTuple):
 
 def expert_usage(model: MixtureModel, params: Params, blocks: Any) -> Usage:
     """Usage of the experts on the rows of all blocks."""
-    map_blocks = getattr(blocks, "map_blocks", map)  # distributed blocks provide their own map
-    total = reduce(add_fields, map_blocks(partial(_usage_of_block, model, params), blocks))
+    total = sum_over_blocks(partial(_usage_of_block, model, params), blocks)
     weight = total.mean_gate_prob.sum()
     return total._replace(
         mean_gate_prob=total.mean_gate_prob / weight, gate_overlap=total.gate_overlap / weight

@@ -187,8 +187,7 @@ def _search_penalties(problem: EMProblem, start: EMStart, on_iteration: OnIterat
         if is_last and stage.best is None:
             return run
         blocks = split_into_blocks(problem.rows)
-        map_blocks = getattr(blocks, "map_blocks", map)
-        total = e_step(model, blocks, run.params, with_hessian=True, map_blocks=map_blocks)
+        total = e_step(model, blocks, run.params, with_hessian=True)
         update = updated_penalties(problem.penalties, problem.model, model, total, run.params)
         least_factor = FINAL_FACTOR if is_final else SETTLED_FACTOR
         settled = update.factor < least_factor or abs(update.gain) < problem.tol

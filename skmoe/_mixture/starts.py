@@ -12,8 +12,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial, reduce
-from operator import add
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +43,7 @@ from skmoe._mixture.initialization import (
 )
 from skmoe._mixture.model import MixtureModel, Params, log_joint
 from skmoe._mixture.side_by_side import fitted_experts, params_of_starts, run_side_by_side
+from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.signed_steps import are_exchangeable
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Experts, SupportsReordering, has_capability
@@ -104,8 +104,7 @@ def in_known_numbers(model: MixtureModel, params: Params, blocks: Any) -> Params
     if not all(has_capability(part, SupportsReordering) for part in (model.gate, model.experts)):
         return params
     experts: Any = model.experts
-    map_blocks = getattr(blocks, "map_blocks", map)
-    scores = reduce(add, map_blocks(partial(_known_log_likelihoods, model, params), blocks))
+    scores = sum_over_blocks(partial(_known_log_likelihoods, model, params), blocks)
     order = linear_sum_assignment(scores.T, maximize=True)[1]
     if scores[order, np.arange(len(order))].sum() <= np.trace(scores):
         return params

@@ -7,12 +7,12 @@ makes new parameters of gate and experts from them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial, reduce
+from functools import partial
 from typing import Any, NamedTuple
 
 from skmoe._data.rows import Dataset
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
-from skmoe._numerics.linalg import add_fields
+from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.typing import Array
 
 
@@ -42,19 +42,16 @@ def e_step(
     params: Params,
     *,
     with_hessian: bool,
-    map_blocks: Callable[..., Iterable[Any]] = map,
+    map_blocks: Callable[..., Iterable[Any]] | None = None,
 ) -> EStepStatistics:
-    """E-step over all row blocks; Hessians are computed on request."""
-    return reduce(
-        add_fields, map_blocks(partial(e_step_block, model, params, with_hessian), blocks)
-    )
+    """E-step over all row blocks, by a map or their own; Hessians are computed on request."""
+    of_block = partial(e_step_block, model, params, with_hessian)
+    return sum_over_blocks(of_block, blocks, map_blocks)
 
 
 def lower_bound_at(model: MixtureModel, params: Params, blocks: Iterable[Dataset]) -> float:
     """Penalised log-likelihood per row at given parameters, of row blocks with their own map."""
-    map_blocks = getattr(blocks, "map_blocks", map)
-    total = e_step(model, blocks, params, with_hessian=False, map_blocks=map_blocks)
-    return lower_bound(model, params, total)
+    return lower_bound(model, params, e_step(model, blocks, params, with_hessian=False))
 
 
 def lower_bound(model: MixtureModel, params: Params, total: EStepStatistics) -> float:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -351,6 +352,11 @@ def add_fields(left: Any, right: Any) -> Any:
         return left + right
     fields = [add_fields(a, b) for a, b in zip(left, right, strict=True)]
     return type(left)(*fields) if hasattr(left, "_fields") else tuple(fields)
+
+
+def sum_over_blocks(of_block: Callable[..., Any], blocks: Any, map_blocks: Any = None) -> Any:
+    """Field-wise sum of a function of each block, by a given map or that of the blocks."""
+    return reduce(add_fields, (map_blocks or getattr(blocks, "map_blocks", map))(of_block, blocks))
 
 
 @dataclass(frozen=True)

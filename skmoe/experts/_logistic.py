@@ -36,19 +36,13 @@ from skmoe._numerics.signed_steps import (
 )
 from skmoe._numerics.typing import Alpha, Array, Design
 from skmoe.protocols import Block, Experts, LinearPredictor
-from skmoe.protocols._softmax import SoftmaxPart
+from skmoe.protocols._softmax import SoftmaxPart, SoftmaxStatistics
 
 
 class LogisticParams(NamedTuple):
     """Coefficients (K, C, d) of the class logits of each expert, summing to zero over classes."""
 
     coef: Array
-
-
-class LogisticStatistics(NamedTuple):
-    """Gradient (K, C, d) of the expected log-likelihood."""
-
-    gradient: Array
 
 
 @dataclass(frozen=True)
@@ -137,11 +131,11 @@ class LogisticExperts(SoftmaxPart, Experts):
 
     def statistics(
         self, params: LogisticParams, design: Design, y: Array, resp: Array
-    ) -> LogisticStatistics:
+    ) -> SoftmaxStatistics:
         """Gradient of the expected log-likelihood."""
         residual = -resp[:, None] * self.mean(params, design)
         residual[:, y, np.arange(len(y))] += resp
-        return LogisticStatistics(weighted_column_sums(residual, design))
+        return SoftmaxStatistics(weighted_column_sums(residual, design))
 
     def hessian(self, params: LogisticParams, design: Design, y: Array, resp: Array) -> Any:
         """Negative Hessian of the expected log-likelihood of each expert."""

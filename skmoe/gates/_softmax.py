@@ -21,7 +21,7 @@ from skmoe._numerics.multinomial import (
 from skmoe._numerics.probability import exp_of_logs, log_softmax
 from skmoe._numerics.typing import Alpha, Array, Design
 from skmoe.protocols import Gate
-from skmoe.protocols._softmax import SoftmaxPart
+from skmoe.protocols._softmax import SoftmaxPart, SoftmaxStatistics
 
 # Where a search for the penalty starts, and near which it stays on small data sets.
 DEFAULT_GATE_ALPHA = 1.0
@@ -31,12 +31,6 @@ class SoftmaxParams(NamedTuple):
     """Coefficients (K, d) of the gate's logits, summing to zero over the experts."""
 
     coef: Array
-
-
-class SoftmaxStatistics(NamedTuple):
-    """Gradient (K, d) of the expected log-likelihood."""
-
-    gradient: Array
 
 
 @dataclass(frozen=True)

@@ -481,8 +481,7 @@ def draw_forest(
     ax.set_title(panel.heading, fontsize=10, loc="left")
     ax.tick_params(axis="y", length=0)
     ax.tick_params(axis="x", labelsize=8)
-    for side in ("top", "right", "left"):
-        ax.spines[side].set_visible(False)
+    ax.spines[["top", "right", "left"]].set_visible(False)
     return points, lines
 
 

@@ -281,7 +281,7 @@ class PredictionDisplay:
         values = [short_number(value) if isinstance(value, float) else value for value in values]
         pairs = zip(shortened(labels, WATERFALL_NAME_WIDTH), values, strict=True)
         display = cls(
-            **parts._asdict(),
+            **parts,
             prediction=contributions.prediction,
             expert_names=names,
             target_name=target_name(estimator, y, index),
@@ -497,8 +497,7 @@ class PredictionDisplay:
         ax.set_yticks(range(n_rows), labels, fontsize=9)
         margin = 0.18 * np.ptp(ends) or 1.0
         ax.set(xlim=(ends.min() - margin / 3, ends.max() + margin), ylim=(n_rows - 0.5, -0.5))
-        for side in ("top", "right", "left"):
-            ax.spines[side].set_visible(False)
+        ax.spines[["top", "right", "left"]].set_visible(False)
         ax.tick_params(axis="y", length=0)
         ax.locator_params(axis="x", nbins=N_TICKS)
         handles = [Patch(color=DARK_GREY, label="through the experts")]

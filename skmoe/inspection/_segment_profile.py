@@ -442,8 +442,7 @@ def draw_panel(
         texts[i, k] = _draw_number(ax, mesh, panel, i, k)
     ax.set(xlim=(-0.5, n_experts - 0.5), ylim=(n_rows - 0.5, -0.5))
     ax.set_title(panel.heading, fontsize=10, loc="left")
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.spines[:].set_visible(False)
     ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     ax.set_xticks(range(len(names)), names, fontsize=9)
     transform = ax.get_xaxis_transform()  # heights relative to the axes

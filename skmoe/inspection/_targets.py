@@ -196,18 +196,10 @@ def observed_rows(
 # --- by experts --------------------------------------------------------------------------------
 
 
-class RowDensity(NamedTuple):
-    """Densities and probabilities of values under each expert, times its gate probability."""
-
-    gate: Array  # (K,)
-    grid: Array  # (n,)
-    density: Array  # (n, K); empty for discrete distributions
-    values: Array  # (A,) that have a probability of their own
-    probability: Array  # (A, K)
-
-
-def row_density(estimator: Any, X: Any, row: int, target: int, offset: Array | None) -> RowDensity:
-    """The distribution of an output for a row, as a sum over experts."""
+def row_density(
+    estimator: Any, X: Any, row: int, target: int, offset: Array | None
+) -> dict[str, Array]:
+    """The distribution of an output for a row, as a sum over experts: fields of the display."""
     n_experts = estimator.n_experts_
     repeated = index_rows(X, np.full(n_experts, row))
     given = None if offset is None else np.repeat(offset[None], n_experts, axis=0)
@@ -227,22 +219,29 @@ def row_density(estimator: Any, X: Any, row: int, target: int, offset: Array | N
     has_step = steps.sum(axis=1) > MIN_STEP
     values, probability = points[has_step], steps[has_step]
     if has_step.all():
-        return RowDensity(gate, np.empty(0), np.empty((0, n_experts)), values, probability)
+        return discrete_density(gate, values, probability)
     even = np.linspace(low, high, N_EVEN_POINTS)
     grid = np.unique(np.concatenate([even, points[~has_step]]))
     grid = grid[(grid >= low) & (grid <= high) & ~np.isin(grid, values)]
-    return RowDensity(gate, grid, at(experts.pdf, grid) * gate, values, probability)
+    density = {"grid": grid, "density": at(experts.pdf, grid) * gate}
+    return discrete_density(gate, values, probability) | density
+
+
+def discrete_density(gate: Array, values: Array, probability: Array) -> dict[str, Array]:
+    """Gate probabilities (K,), and values (A,) with their probabilities (A, K); no densities."""
+    none = {"grid": np.empty(0), "density": np.empty((0, len(gate)))}
+    return {"gate": gate, "values": values, "probability": probability} | none
 
 
 def class_density(
     estimator: Any, X: Any, row: int, target: int, offset: Array | None
-) -> RowDensity:
+) -> dict[str, Array]:
     """The probabilities of the classes for a row, as a sum over experts."""
     one_row = index_rows(X, np.array([row]))
     gate, experts = estimator.predict_gate(one_row)[0], estimator.predict_experts(one_row)[0]
     probability = (gate[:, None] * experts).T
     classes = np.arange(len(probability), dtype=float)
-    return RowDensity(gate, np.empty(0), np.empty((0, len(gate))), classes, probability)
+    return discrete_density(gate, classes, probability)
 
 
 # --- by features -------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 from skmoe._numerics.evidence import Slopes, slope_penalty, softmax_slopes, without_dropped
 from skmoe._numerics.linalg import rescale_coefficients, ridge_diagonal
@@ -15,6 +15,12 @@ from skmoe._numerics.multinomial import (
 )
 from skmoe._numerics.typing import Alpha, Array, Design
 from skmoe.protocols._capabilities import permute_experts
+
+
+class SoftmaxStatistics(NamedTuple):
+    """Gradient (..., C, d) of the expected log-likelihood."""
+
+    gradient: Array
 
 
 class SoftmaxPart(ABC):

@@ -27,7 +27,6 @@ from skmoe._inference.coefficients import (
 from skmoe._inference.requirements import missing_for_inference, require
 from skmoe._inference.results import Inference
 from skmoe._inference.standard_errors import (
-    SandwichOptions,
     is_same_lower_bound,
     lower_bound_of_rows,
     observed_inference,
@@ -119,8 +118,9 @@ def infer_coefficients(
         return _infer_by_bootstrap(estimator, rows, options, blocks)
     dataset = dataset_in_fit(estimator, rows)
     coefficients = make_coefficients(blocks, vars(estimator))
-    sandwich = SandwichOptions(options.method == "sandwich", clusters)
-    inference, indefinite = observed_inference(fitted, dataset, blocks, sandwich, coefficients)
+    inference, indefinite = observed_inference(
+        fitted, dataset, blocks, coefficients, options.method == "sandwich", clusters
+    )
     if not is_stream(estimator) and not has_fit_rows(estimator, dataset):
         inference.max_shift = np.nan  # the maximum is that of other rows
     if indefinite:

@@ -28,7 +28,7 @@ WITH_DISPERSION = [name for name in ROWS if name in FAMILIES and example(name).h
 WITH_DISPERSION += ["zero and gamma", "normal and uniform"]
 # Suffix of rows whose dispersions depend on a feature.
 BY_FEATURES = ", dispersion features"
-N_ROWS = 80
+N_ROWS = 60
 
 
 @cache
@@ -71,7 +71,7 @@ def intervals(row, tmp_path):
 
 def standard_errors(row, tmp_path):
     X, y = table(row)
-    moe = fit_quietly(mixture(row, max_iter=200), X, y)  # the information is that of a maximum
+    moe = fit_quietly(mixture(row, max_iter=60), X, y)  # the information is that of a maximum
     for method in ("observed", "bootstrap"):
         result = moe.inference(X, y, method=method, n_bootstrap=2, random_state=0)
         assert np.isfinite(result.standard_errors).any()
@@ -94,7 +94,7 @@ def several_outputs(row, tmp_path):
 
 def row_blocks(row, tmp_path):
     X, y = table(row)
-    blocks = RowBlocks(lambda: ((X[i : i + 50], y[i : i + 50]) for i in (0, 50)))
+    blocks = RowBlocks(lambda: ((X[i : i + 40], y[i : i + 40]) for i in (0, 40)))
     in_blocks = fit_quietly(mixture(row), blocks)
     assert_allclose(in_blocks.lower_bound_, fitted(row).lower_bound_, atol=0.05)
 
@@ -102,7 +102,7 @@ def row_blocks(row, tmp_path):
 def streams(row, tmp_path):
     X, y = table(row)
     moe = mixture(row)
-    for rows in (slice(0, 40), slice(40, None)) * 3:
+    for rows in (slice(0, 30), slice(30, None)) * 3:
         moe.partial_fit(X[rows], y[rows])
     gap = fitted(row).score_samples(X, y).mean() - moe.score_samples(X, y).mean()
     assert gap < 0.3

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-from sklearn.base import RegressorMixin, clone
-from sklearn.linear_model import Ridge
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe._numerics.typing import Array
@@ -13,6 +13,9 @@ from skmoe._numerics.typing import Array
 # enough: the prior has the weight of ten rows.
 N_NOISE_FOLDS = 3
 MAX_NOISE_ROWS = 2000
+
+# Penalty on the slopes of a ridge regression, which makes it unique.
+NOISE_RIDGE = 1e-3
 
 # Lower bound of the noise variance of a standardised output.
 RELATIVE_FLOOR = 1e-6
@@ -41,22 +44,40 @@ def estimate_noise_variance(X: Array, Y: Array, weight: Array, units: Array | No
     fold = np.arange(len(sample)) % N_NOISE_FOLDS
     if units is not None:
         fold = np.unique(units[sample], return_inverse=True)[1].ravel() % N_NOISE_FOLDS
-    models = (Ridge(alpha=1e-3), DecisionTreeRegressor(min_samples_leaf=3, random_state=0))
-    errors = [_out_of_fold_error(model, X, Y, weight, fold) for model in models]
+    errors = [_out_of_fold_error(model, X, Y, weight, fold) for model in (_by_ridge, _by_tree)]
     # The noise variance is at most the marginal variance, which is one.
     return np.minimum(np.minimum(*errors), 1.0)
 
 
+def _by_ridge(X: Array, Y: Array, weight: Array, new_X: Array) -> Array:
+    """Predictions (n, m) of a ridge regression, of scikit-learn but without its checks."""
+    center, level = np.average(X, axis=0, weights=weight), np.average(Y, axis=0, weights=weight)
+    root = np.sqrt(weight)[:, None]
+    design, target = root * (X - center), root * (Y - level)
+    if len(design) < design.shape[1]:
+        gram = design @ design.T + NOISE_RIDGE * np.eye(len(design))
+        coef = design.T @ np.linalg.solve(gram, target)
+    else:
+        gram = design.T @ design + NOISE_RIDGE * np.eye(design.shape[1])
+        coef = np.linalg.solve(gram, design.T @ target)
+    return level + (new_X - center) @ coef
+
+
+def _by_tree(X: Array, Y: Array, weight: Array, new_X: Array) -> Array:
+    """Predictions (n, m) of a regression tree."""
+    tree = DecisionTreeRegressor(min_samples_leaf=3, random_state=0)
+    return tree.fit(X, Y, sample_weight=weight).predict(new_X).reshape(len(new_X), -1)
+
+
 def _out_of_fold_error(
-    model: RegressorMixin, X: Array, Y: Array, weight: Array, fold: Array
+    model: Callable[..., Array], X: Array, Y: Array, weight: Array, fold: Array
 ) -> Array:
     """Out-of-fold weighted mean squared error of each output, (m,)."""
     squares = np.zeros(len(Y))
     for held_out in np.unique(fold):
         train, test = fold != held_out, fold == held_out
-        fitted = clone(model).fit(X[train], Y[:, train].T, sample_weight=weight[train])
-        predicted = fitted.predict(X[test]).reshape(test.sum(), len(Y)).T
-        squares += np.square(Y[:, test] - predicted) @ weight[test]
+        predicted = model(X[train], Y[:, train].T, weight[train], X[test])
+        squares += np.square(Y[:, test] - predicted.T) @ weight[test]
     return squares / weight.sum()
 
 

@@ -25,8 +25,8 @@ from skmoe._estimators.parameters.parameters import check_verbose
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest, likelihood_ratio
 from skmoe._inference.bootstrap import SequentialRule, draw_sequentially
+from skmoe._inference.criteria import require
 from skmoe._inference.n_experts_table import NestedModelsTest, NExpertsTable
-from skmoe._inference.requirements import require
 from skmoe._inference.wald import NExpertsTest
 from skmoe.distributions._base import check_random_state
 from skmoe.protocols import SupportsDistribution

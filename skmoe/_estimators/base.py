@@ -33,7 +33,7 @@ from skmoe._estimators.fitting.monitor import (
 )
 from skmoe._estimators.fitting.numbering import in_final_order
 from skmoe._estimators.fitting.problem import build_problem
-from skmoe._estimators.methods.html_repr import ExpertsReprMixin
+from skmoe._estimators.methods.expert_names import ExpertsReprMixin
 from skmoe._estimators.methods.inference import ReportingMixin
 from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.methods.new_rows import supports_dask
@@ -42,8 +42,7 @@ from skmoe._estimators.parameters.parameters import FitParameters, validate_para
 from skmoe._estimators.parameters.part_parameters import accepts_missing, uses_groups
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._estimators.rows.known_experts import validate_units
-from skmoe._estimators.rows.metadata_routing import make_router
-from skmoe._estimators.rows.training_data import FitOptions, TrainingData
+from skmoe._estimators.rows.training_data import FitOptions, TrainingData, make_router
 from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes, previous_fit
 from skmoe._estimators.saving.serialization import SerializationMixin
 from skmoe._estimators.selection.n_experts import with_selected_n_experts

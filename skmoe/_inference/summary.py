@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.sklearn_adapter import final_estimator, is_constant, typical_model
-from skmoe._inference.coefficients import GATE, Coefficients, gate_column_index
+from skmoe._inference.coefficients import GATE, Coefficients, average_log_odds, gate_column_index
 from skmoe._inference.criteria import FitStatistics
 from skmoe._inference.explanation import indicator_columns
-from skmoe._inference.gate_effects import average_log_odds
 from skmoe._inference.labels import (
     Labels,
     base_term,

@@ -8,7 +8,7 @@ import numpy as np
 
 from skmoe._data.censored_targets import has_bounds, is_exact, point_values
 from skmoe._numerics.linalg import split_offset
-from skmoe._numerics.outliers import without_outliers
+from skmoe._numerics.probability import without_outliers
 from skmoe._numerics.typing import TINY, Array
 from skmoe.families import Family
 from skmoe.families._censored import of_target

@@ -9,8 +9,7 @@ import numpy as np
 
 from skmoe._data.scaling import Standardization
 from skmoe._numerics.linalg import bounded_newton_step
-from skmoe._numerics.outliers import without_outliers
-from skmoe._numerics.probability import summed_over_experts
+from skmoe._numerics.probability import summed_over_experts, without_outliers
 from skmoe._numerics.typing import TINY, Array
 from skmoe.families import Family, Normal
 from skmoe.families._base import sums_of_derivatives

@@ -11,7 +11,7 @@ from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
 from skmoe.distributions import InverseGaussianComponents
 from skmoe.families._base import Partials
-from skmoe.families._power_variance import PowerVariance
+from skmoe.families._tweedie import PowerVariance
 
 
 @dataclass(frozen=True)

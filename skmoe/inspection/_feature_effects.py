@@ -14,7 +14,7 @@ from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_choice, check_integer, check_real
 from skmoe._data.row_checks import check_columns, check_weights
 from skmoe._data.rows import Rows, index_rows
-from skmoe._estimators.methods.average_effects import infer_average_effects, predicts_steps
+from skmoe._estimators.methods.coefficient_inference import infer_average_effects, predicts_steps
 from skmoe._inference.average_effects import AverageEffects
 from skmoe._inference.labels import feature_labels
 from skmoe._numerics.typing import Array

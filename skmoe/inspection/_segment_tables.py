@@ -14,7 +14,7 @@ from sklearn.utils import check_consistent_length
 from skmoe._data.censored_targets import bounds_of, point_values
 from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
-from skmoe._inference.gate_effects import average_log_odds
+from skmoe._inference.coefficients import average_log_odds
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_table, names_of_fit
 from skmoe.inspection._grid import (

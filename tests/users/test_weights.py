@@ -21,9 +21,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._estimators.parameters.tasks import estimate_noise_variance
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
-from skmoe.experts._variance_prior import estimate_noise_variance
 from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
 from support.recording_estimators import (

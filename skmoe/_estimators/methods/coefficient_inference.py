@@ -1,8 +1,13 @@
-"""Inference on the coefficients of a fitted estimator, by the information or by the bootstrap."""
+"""Inference of a fitted estimator: coefficients, by the information or by refits, and effects.
+
+Refits are to targets drawn from the fitted mixture. Average effects are those of changes of rows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,28 +17,118 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_choice, check_integer, is_integer, shown
-from skmoe._data.row_checks import check_metadata, check_weights
+from skmoe._data.row_checks import check_columns, check_metadata, check_signs, check_weights
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.units import encode_units
-from skmoe._estimators.fitting.attributes import warn_user
-from skmoe._estimators.methods.refits import refit
-from skmoe._inference.bootstrap import bootstrap_inference, parametric_bootstrap, repeat_by_weight
+from skmoe._estimators.fitting.attributes import attributes_of_mixture, warn_user
+from skmoe._inference.average_effects import (
+    AverageEffects,
+    Change,
+    average_effects_of,
+    delta_method,
+)
+from skmoe._inference.bootstrap import (
+    Refit,
+    bootstrap_inference,
+    parametric_bootstrap,
+    repeat_by_weight,
+    sample_classes,
+)
 from skmoe._inference.coefficients import (
     ListedBlock,
     coefficient_values,
     list_blocks,
     make_coefficients,
 )
-from skmoe._inference.requirements import missing_for_inference, require
+from skmoe._inference.criteria import missing_for_inference, require
 from skmoe._inference.results import Inference
 from skmoe._inference.standard_errors import (
     is_same_lower_bound,
     lower_bound_of_rows,
     observed_inference,
 )
+from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 from skmoe.protocols import SupportsDistribution
+
+
+def refit(
+    estimator: Any,
+    blocks: Sequence[ListedBlock],
+    rows: Rows,
+    drawn: Rows,
+    seed: np.random.SeedSequence,
+) -> Refit:
+    """A fit to a target drawn from the fitted mixture, which starts from the fitted parameters.
+
+    `rows` are those of the fit, validated; targets are drawn for them repeated by their weights.
+    """
+    rng = np.random.RandomState(np.random.MT19937(seed))
+    model = _without_feature_names(estimator)
+    drawn = draw_known_experts(model, drawn, rng)
+    target = draw_target(model, drawn, rng)
+    model.set_params(n_experts=model.n_experts_, warm_start=True, n_init=1, verbose=0, n_jobs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model._fit(drawn._replace(y=target))
+    fitted = attributes_of_mixture(estimator._in_units(model._fitted))
+    attributes = {name: fitted[name] for listed in blocks for name in listed.block.attribute_names}
+    return Refit(attributes, model._fitted.responsibilities(rows))
+
+
+def _without_feature_names(estimator: Any) -> Any:
+    """A copy for features that are an array, with column indices in the place of names."""
+    model = copy.copy(estimator if estimator._input is None else estimator._input.mixture)
+    names = vars(model).pop("feature_names_in_", None)
+    if names is not None:
+        columns: dict[str, Any] = {
+            name: check_columns(
+                name, getattr(model, name), model.n_features_in_, names, allow_empty=True
+            )
+            for name in model.get_params(deep=False)
+            if name.endswith("_features")
+        }
+        if model.monotonic_cst is not None:
+            signs = check_signs(model.monotonic_cst, None, model.n_features_in_, names)
+            columns["monotonic_cst"] = signs or None
+        model.set_params(**columns)
+    return model
+
+
+def draw_known_experts(model: Any, rows: Rows, rng: np.random.RandomState) -> Rows:
+    """Rows whose known experts are drawn from the gate, where one expert is possible."""
+    if rows.possible is None:
+        return rows
+    experts = _draw_experts(model, rows._replace(possible=None), rng)
+    is_known = rows.possible.sum(axis=1) == 1
+    drawn = np.eye(rows.possible.shape[1], dtype=bool)[experts]
+    return rows._replace(possible=np.where(is_known[:, None], drawn, rows.possible))
+
+
+def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
+    """A target for validated rows from the fitted mixture: those of a unit from one expert."""
+    fitted, gate_prob = model._fitted, None
+    if rows.unit is not None or rows.possible is not None:
+        gate_prob = np.eye(fitted.model.n_experts)[:, _draw_experts(model, rows, rng)]
+    if is_classifier(model):
+        probs = fitted.predict(rows.X, gate_prob=gate_prob).T
+        return model.classes_[sample_classes(probs, rng)]
+    distribution = fitted.distribution(rows.X, rows.offset, model._single_output, gate_prob)
+    return np.asarray(distribution.rvs(1, rng))[:, 0]
+
+
+def _draw_experts(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
+    """An expert (n,) for each row, among those that are possible; the same for rows of a unit."""
+    log_gate = model._fitted.log_gate_of_units(rows)
+    codes = np.arange(rows.n_rows) if rows.unit is None else rows.unit
+    prob = np.exp(log_gate)
+    if rows.possible is not None:
+        prob = prob * rows.possible.T[:, np.unique(codes, return_index=True)[1]]
+        prob /= prob.sum(axis=0)
+    levels = np.cumsum(prob, axis=0)[:-1]
+    return np.asarray((rng.uniform(size=levels.shape[1]) > levels).sum(axis=0)[codes])
+
 
 COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
 
@@ -189,3 +284,43 @@ def describe_other_rows(estimator: Any, rows: Rows) -> str:
     if is_other_bound or has_fit_rows(estimator, dataset_in_fit(estimator, rows)):
         return ""
     return "Other rows than those of the fit: they have another lower bound."
+
+
+@underflow_to_zero
+def infer_average_effects(
+    estimator: Any,
+    changes: Iterable[tuple[str, Any, Any, float]],
+    rows: Rows,
+    on_gate: bool,
+    inference: Inference | None,
+) -> AverageEffects:
+    """Average effects of changes: name, features at both ends, and width of each.
+
+    `rows` have weights of sum one, and an offset.
+    """
+    fitted, labels, responses = estimator._fitted, estimator._labels(), estimator._response_names()
+    delta = None
+    if inference is not None:
+        reference = getattr(inference, "gate_reference", None)
+        blocks = list_blocks(estimator._in_units(fitted), responses, labels, reference)
+        known = getattr(inference, "terms", None)
+        if known != [term for listed in blocks for term in listed.terms]:
+            raise ValueError(
+                "inference must be that of this mixture, with the same names of experts; got other "
+                "terms. Pass inference=moe.inference(X, y), with the data of the fit."
+            )
+        delta = delta_method(fitted, inference, blocks)
+
+    def validated() -> Iterator[Change]:
+        for name, low, high, width in changes:
+            ends = [estimator._validate_X_offset(end, rows.offset) for end in (low, high)]
+            at_low, at_high = (Rows(X, None, rows.weight, added) for X, added in ends)
+            yield Change(name, at_low, at_high, width)
+
+    return average_effects_of(fitted, validated(), responses, labels, on_gate, delta)
+
+
+def predicts_steps(estimator: Any) -> bool:
+    """Whether predictions may be steps: estimators are in the experts, base or gate."""
+    model, _, preprocessor = estimator._fitted
+    return model.experts.needs_all_rows or preprocessor.extra_features is not None

@@ -22,7 +22,13 @@ from skmoe._inference.coefficients import (
     list_blocks,
     make_coefficients,
 )
-from skmoe._inference.criteria import FitStatistics, describe_overdispersion, fit_statistics
+from skmoe._inference.criteria import (
+    FitStatistics,
+    check_n_parameters_known,
+    describe_overdispersion,
+    fit_statistics,
+    missing_for_inference,
+)
 from skmoe._inference.explanation import (
     Explanation,
     base_predictions,
@@ -32,7 +38,6 @@ from skmoe._inference.explanation import (
     mean_derivatives,
 )
 from skmoe._inference.labels import Labels, feature_labels, gate_name
-from skmoe._inference.requirements import check_n_parameters_known, missing_for_inference
 from skmoe._inference.results import Inference, Summary
 from skmoe._inference.summary import Findings, make_summary
 from skmoe._numerics.probability import underflow_to_zero

@@ -19,7 +19,7 @@ from skmoe._data.checks import shown
 from skmoe._data.row_checks import class_codes
 from skmoe._data.rows import Rows
 from skmoe._estimators.fitting.attributes import warn_user
-from skmoe._estimators.methods.refits import draw_target
+from skmoe._estimators.methods.coefficient_inference import draw_target
 from skmoe._estimators.parameters.conflicts import NESTED, check_conflicts, chosen_options
 from skmoe._estimators.parameters.part_parameters import resolve_families
 from skmoe._estimators.parameters.penalty_parameters import check_penalties

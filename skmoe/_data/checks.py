@@ -62,10 +62,12 @@ def check_real(name: str, value: Any, least: float = 0.0, most: float = np.inf) 
     return number
 
 
-def check_level(level: float) -> None:
-    """The level of confidence must be in (0, 1)."""
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must be in (0, 1); got {level!r}. For 95 % use 0.95.")
+def check_level(level: Any, may_be_none: bool = False) -> None:
+    """The level of confidence must be in (0, 1), or may be None for no intervals."""
+    is_number = isinstance(level, Real) and not isinstance(level, bool | np.bool_)
+    if not ((is_number and 0.0 < level < 1.0) or (may_be_none and level is None)):
+        rule = "in (0, 1), or None for no intervals" if may_be_none else "in (0, 1)"
+        raise ValueError(f"level must be {rule}; got {shown(level)}. For 95 % use 0.95.")
 
 
 def check_numbers_of_outputs(name: str, value: Any) -> None:

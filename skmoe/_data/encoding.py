@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 
 # String representations of a missing category.
@@ -171,10 +172,7 @@ def _median(column: Array, weight: Array) -> float:
     finite = ~np.isnan(column)
     if not finite.any():
         return 0.0
-    values, weight = column[finite], weight[finite]
-    order = np.argsort(values, kind="stable")
-    cumulative = np.cumsum(weight[order])
-    return float(values[order][np.searchsorted(cumulative, 0.5 * cumulative[-1])])
+    return float(weighted_quantiles(column[finite], weight[finite], 0.5))
 
 
 def column_of(X: Any, j: int) -> Any:

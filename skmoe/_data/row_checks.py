@@ -194,10 +194,11 @@ def check_columns(
         columns = chosen % n_features
     else:
         raise ValueError(
-            f"{name} must be None, column names, column indices or a boolean mask; got {value!r}."
+            f"{name} must be None, column names, column indices or a boolean mask; got "
+            f"{shown(value)}."
         )
     if len(np.unique(columns)) < len(columns):
-        raise ValueError(f"{name} must not name a feature twice; got {value!r}.")
+        raise ValueError(f"{name} must not name a feature twice; got {shown(value)}.")
     return columns.astype(np.intp)
 
 

@@ -31,6 +31,7 @@ from skmoe._data.distinct_rows import canonical_form
 from skmoe._data.rows import Dataset, subset, subset_units
 from skmoe._data.units import Units
 from skmoe._numerics.linalg import split_offset
+from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import TINY, Array, Design
 from skmoe.protocols import Experts
 
@@ -153,14 +154,6 @@ def make_init_data(
 
 
 # --- random splits ----------------------------------------------------------------------------
-
-
-def weighted_quantiles(values: Array, weight: Array, levels: Array | float) -> Array:
-    """Smallest values at which the cumulative fraction of the weight reaches the levels."""
-    order = np.argsort(values, kind="stable")
-    cumulative = np.cumsum(weight[order])
-    position = np.searchsorted(cumulative, np.asarray(levels) * cumulative[-1] * (1.0 - 1e-12))
-    return values[order][np.minimum(position, len(values) - 1)]
 
 
 def random_partition(

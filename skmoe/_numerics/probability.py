@@ -1,4 +1,4 @@
-"""Probabilities in log space, and outliers."""
+"""Probabilities in log space, quantiles with weights, and outliers."""
 
 from __future__ import annotations
 
@@ -160,6 +160,14 @@ def is_collapsed(responsibility_mass: Array) -> Array:
     return (responsibility_mass < MIN_EXPERT_WEIGHT) | (
         responsibility_mass < MIN_WEIGHT_FRACTION * total
     )
+
+
+def weighted_quantiles(values: Array, weight: Array, levels: Array | float) -> Array:
+    """Smallest values at which the cumulative fraction of the weight reaches the levels."""
+    order = np.argsort(values, kind="stable")
+    cumulative = np.cumsum(weight[order])
+    position = np.searchsorted(cumulative, np.asarray(levels) * cumulative[-1] * (1.0 - 1e-12))
+    return values[order][np.minimum(position, len(values) - 1)]
 
 
 # Standard deviations from the median beyond which values are outliers, and the factor from the

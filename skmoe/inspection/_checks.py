@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_array
 
+from skmoe._data.checks import shown
 from skmoe._data.row_checks import check_columns
 from skmoe._data.rows import index_rows
 from skmoe._data.sklearn_adapter import transform_by
@@ -30,7 +31,7 @@ TRANSFORMED_NOTE = "features are those of the transformed table"
 def check_names(estimator: Any, feature_names: Sequence[str] | None) -> list[str]:
     """Printable names of the features: those given, one for each, or those of the fit."""
     if isinstance(feature_names, str):
-        raise ValueError(f"feature_names must be a list of names; got {feature_names!r}.")
+        raise ValueError(f"feature_names must be a list of names; got {shown(feature_names)}.")
     n_features = estimator.n_features_in_
     names = names_of_fit(estimator) if feature_names is None else list(feature_names)
     if len(names) != n_features:
@@ -70,7 +71,7 @@ def check_features(
     if most is not None and (chosen is None or len(chosen) > most):
         number = {1: "one feature", 2: "one feature or two"}[most]
         raise ValueError(
-            f"{name} must be {number}, by name or index; got {value!r}. "
+            f"{name} must be {number}, by name or index; got {shown(value)}. "
             f"Draw {'each' if most == 1 else 'two'} at a time."
         )
     return list(range(estimator.n_features_in_)) if chosen is None else [int(j) for j in chosen]
@@ -86,16 +87,6 @@ def check_panels(
         raise ValueError(f"{name} must not be empty. Pass None for the strongest feature.")
     panels = value if isinstance(value, list) else [value]
     return [check_features(name, each, estimator, feature_names, most) for each in panels]
-
-
-def check_level(level: Any) -> float | None:
-    """Confidence of intervals, in (0, 1); None for no intervals."""
-    is_number = isinstance(level, (int, float, np.number)) and not isinstance(level, bool)
-    if level is None or (is_number and 0.0 < level < 1.0):
-        return None if level is None else float(level)
-    raise ValueError(
-        f"level must be in (0, 1), or None for no intervals; got {level!r}. For 95 % use 0.95."
-    )
 
 
 def check_names_of_experts(estimator: Any, names: Any) -> list[str]:
@@ -142,8 +133,8 @@ def check_target(estimator: Any, target: Any, X: Any) -> int:
             return 1
         if target not in classes:
             raise ValueError(
-                f"target must be one of the classes seen in fit, {classes}; got {target!r}. Pass "
-                f"the class to draw, such as target={classes[0]!r}."
+                f"target must be one of the classes seen in fit, {classes}; got {shown(target)}. "
+                f"Pass the class to draw, such as target={classes[0]!r}."
             )
         return int(classes.index(target))
     n_outputs = estimator.predict_experts(index_rows(X, [0])).size // estimator.n_experts_
@@ -152,8 +143,8 @@ def check_target(estimator: Any, target: Any, X: Any) -> int:
     is_integer = isinstance(target, (int, np.integer)) and not isinstance(target, bool)
     if not is_integer or not 0 <= target < n_outputs:
         raise ValueError(
-            f"target must be the index of an output, from 0 to {n_outputs - 1}; got {target!r}. "
-            "Pass the output to draw, such as target=0."
+            f"target must be the index of an output, from 0 to {n_outputs - 1}; got "
+            f"{shown(target)}. Pass the output to draw, such as target=0."
         )
     return int(target)
 

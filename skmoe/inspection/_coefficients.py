@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.checks import check_choice, check_flag, check_integer
+from skmoe._data.checks import check_choice, check_flag, check_integer, check_level
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_features, check_level, check_targets, drawn_with_names
+from skmoe.inspection._checks import check_features, check_targets, drawn_with_names
 from skmoe.inspection._segment_tables import (
     coefficient_tables,
     column_deviations,
@@ -238,7 +238,7 @@ class CoefficientsDisplay:
         chosen = check_features("features", features, estimator, feature_names)
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)
-        level = check_level(level)
+        check_level(level, may_be_none=True)
         rows = positive_rows(estimator, X, y, sample_weight, offset, units, known_experts)
         indices = check_targets(estimator, target, rows.X)
         tables = coefficient_tables(estimator, rows, indices, level)

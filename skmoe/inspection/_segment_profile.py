@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from skmoe._data.checks import check_flag, check_integer
+from skmoe._data.checks import check_flag, check_integer, check_level
 from skmoe._inference.labels import counted_noun, format_percent
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_features, check_level, check_targets, drawn_with_names
+from skmoe.inspection._checks import check_features, check_targets, drawn_with_names
 from skmoe.inspection._segment_tables import (
     RATIO_SIGN,
     coefficient_tables,
@@ -255,7 +255,7 @@ class SegmentProfileDisplay:
         chosen = check_features("features", features, estimator, feature_names)
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)
-        level = check_level(level)
+        check_level(level, may_be_none=True)
         rows = positive_rows(estimator, X, y, sample_weight, offset, units, known_experts)
         has_coef = hasattr(estimator, "expert_coef_")
         indices = check_targets(estimator, target, rows.X) if has_coef else []

@@ -11,11 +11,11 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 
 from skmoe._data.censored_targets import has_bounds, times_and_events
+from skmoe._data.checks import check_level
 from skmoe._inference.labels import default_expert_names, format_percent
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import (
-    check_level,
     check_names_of_experts,
     check_table,
     check_target,
@@ -180,7 +180,7 @@ class SurvivalDisplay:
                 f"estimator must be a regressor; got {type(estimator).__name__}. For times use "
                 "MixtureOfExpertsRegressor."
             )
-        level = check_level(level)
+        check_level(level, may_be_none=True)
         names = check_names_of_experts(estimator, expert_names)
         X = check_table(estimator, X)
         output = check_target(estimator, target, X)

@@ -343,6 +343,12 @@ def test_frames_are_those_of_inference():
     assert_refused(refusal(summary.to_frame, "gate"), "what", "experts", "gate")
 
 
+@pytest.mark.parametrize("level", [0.0, 1, 95, -0.5, True, "0.9", None, [0.9]])
+def test_the_level_is_checked(level):
+    message = refusal(summarised("two experts")[0].summary, level=level)
+    assert_refused(message, "level must be in (0, 1);", level, "0.95")
+
+
 def test_the_reference_of_the_gate_is_not_listed():
     moe, y, _, _ = summarised("two experts")
     text = str(moe.summary(X, y, gate_reference=0))

@@ -273,6 +273,12 @@ def test_experts_need_slopes(fitted, options, words):
     assert_refused(message, "CoefficientsDisplay needs experts with", *words)
 
 
+@pytest.mark.parametrize("level", [0.0, 95, "0.9"])
+def test_the_level_is_checked(fitted, level):
+    message = refusal(draw, *fitted, level=level)
+    assert_refused(message, "level must be in (0, 1), or None for no intervals;", level, "0.95")
+
+
 # --- points, lines and axes -----------------------------------------------------------------------
 
 

@@ -210,6 +210,14 @@ def test_at_most_two_features_are_drawn(fitted, features, words):
     assert_refused(refusal(GateDisplay.from_estimator, moe, frame, features), "features", *words)
 
 
+@pytest.mark.parametrize("kind", [int, float, bool])
+def test_the_message_for_a_target_in_place_of_features_is_short(fitted, kind):
+    moe, frame = fitted
+    message = refusal(GateDisplay.from_estimator, moe, frame, np.arange(150).astype(kind) % 3)
+    assert_refused(message, "features must")
+    assert len(message) < 300
+
+
 def test_a_list_makes_a_panel_of_each_entry(fitted):
     moe, frame = fitted
     display = GateDisplay.from_estimator(moe, frame, ["width", ("depth", "height"), 0, 2])

@@ -12,8 +12,8 @@ from sklearn.base import is_classifier
 from skmoe._data.censored_targets import point_values, times_and_events
 from skmoe._data.rows import Rows
 from skmoe._inference.labels import counted_noun, format_percent
-from skmoe._mixture.initialization import weighted_quantiles
 from skmoe._numerics.event_times import EventTable
+from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import numeric_values
 from skmoe.inspection._report._details import number

@@ -61,7 +61,7 @@ def stacked(model, **options):
     return stack_of(model, "linear", kind=kind, **fixed | options)
 
 
-AUTO = {"n_experts": "auto", "max_iter": 1}
+AUTO = {"n_experts": "auto", "max_n_experts": 2, "max_iter": 1}
 
 # Options of a mixture, or a stack, given what records.
 PATHS = {
@@ -302,7 +302,7 @@ def test_rows_that_differ_in_their_metadata_are_not_one_row():
     for entry in log.fits():
         assert_allclose(cost(entry["X"][:, 0]), np.floor(entry["cost"]))
     log.clear()
-    fit_quietly(moe.set_params(n_experts="auto", max_iter=1), X, y, cost=costs)
+    fit_quietly(moe.set_params(**AUTO), X, y, cost=costs)
     # Trial fits leave out a third of the rows, of which those with other costs are others.
     trials = [entry["cost"] for entry in log.fits() if len(entry["cost"]) == 16]
     assert trials

@@ -273,7 +273,7 @@ def test_a_fit_to_values_is_not_continued_by_censored_ones():
 # --- units of y, and other options ---
 
 
-@pytest.mark.parametrize("name", ["weibull", "lognormal", "gamma", "normal", "student_t"])
+@pytest.mark.parametrize("name", ["weibull", "gamma", "normal"])
 def test_a_change_of_units_multiplies_the_densities_of_values_only(name):
     X, y, rng = table(name, n_rows=80)
     y = censored(y, rng)
@@ -296,10 +296,10 @@ def test_a_change_of_sign_exchanges_the_bounds(name):
 OPTIONS_OF_FITS = {
     "found penalties": {"alpha": "auto", "gate_alpha": "auto", "dispersion_prior": "auto"},
     "a penalty for each feature": {"alpha": "ard"},
-    "search": {"init": "search"},
+    "search": {"init": "search", "max_iter": 60},
     "average": {"combine": "average", "n_init": 2},
     "top_k": {"top_k": 1},
-    "selected number": {"n_experts": "auto", "max_n_experts": 2},
+    "selected number": {"n_experts": "bic", "max_n_experts": 2},
     "shared slopes": {"shared_features": [1]},
     "signs": {"monotonic_cst": [0, 1]},
     "dispersion features": {"dispersion_features": [1]},
@@ -317,9 +317,9 @@ SEARCHES = ("search", "selected number")
     + [("normal", option) for option in OPTIONS_OF_FITS if option not in SEARCHES],
 )
 def test_options_of_fits_are_possible(name, option):
-    X, y, rng = table(name, n_rows=80)
+    X, y, rng = table(name, n_rows=60)
     y = censored(y, rng)
-    moe = fit_quietly(mixture(name, tol=1e-6).set_params(**OPTIONS_OF_FITS[option]), X, y)
+    moe = fit_quietly(mixture(name, tol=1e-4).set_params(**OPTIONS_OF_FITS[option]), X, y)
     assert moe.converged_
     falls = np.diff(moe.lower_bounds_) / (1.0 + np.abs(moe.lower_bounds_[1:]))
     assert min(falls, default=0.0) > -1e-10

@@ -68,20 +68,27 @@ def test_nothing_known_is_the_same_fit(case):
 def test_known_rows_are_of_their_expert(case):
     (features, y), given, known = plain_arguments(case)
     n_experts = plain_fit(case).n_experts
-    flags = (known[:, None] == np.arange(n_experts)) | (known < 0)[:, None]
-    by_numbers, by_flags = (
-        fit_quietly(clone(plain_fit(case)), features, y, known_experts=form, **given)
-        for form in (known, flags)
-    )
+    moe = fit_quietly(clone(plain_fit(case)), features, y, known_experts=known, **given)
     units = units_of(case)
-    assert_array_equal(statements(by_numbers, **units), statements(by_flags, **units))
-    resp = by_numbers.responsibilities(features, y, known_experts=known, **units)
+    resp = moe.responsibilities(features, y, known_experts=known, **units)
     if units:
         resp, known = resp.proba, known[::2]
     of_experts = np.add.reduce(np.split(resp, resp.shape[1] // n_experts, axis=1))  # of an average
     assert_allclose(of_experts[known >= 0], np.eye(n_experts)[known[known >= 0]])
-    gains = np.diff(by_numbers.lower_bounds_)
-    assert (gains >= -1e-9 * (1.0 + np.abs(by_numbers.lower_bound_))).all()
+    gains = np.diff(moe.lower_bounds_)
+    assert (gains >= -1e-9 * (1.0 + np.abs(moe.lower_bound_))).all()
+
+
+@pytest.mark.parametrize("case", ["linear-regressor", "linear-classifier", "trees", "units"])
+def test_flags_of_possible_experts_say_what_numbers_say(case):
+    data, given, known = plain_arguments(case)
+    flags = (known[:, None] == np.arange(plain_fit(case).n_experts)) | (known < 0)[:, None]
+    by_numbers, by_flags = (
+        fit_quietly(clone(plain_fit(case)), *data, known_experts=form, **given)
+        for form in (known, flags)
+    )
+    units = units_of(case)
+    assert_array_equal(statements(by_numbers, **units), statements(by_flags, **units))
 
 
 @pytest.mark.parametrize("case", KNOWN_CASES)
@@ -164,7 +171,7 @@ def test_all_known_rows_are_separate_fits():
 @pytest.mark.parametrize(
     "options",
     [
-        {"init": "search", "n_init": 1, "max_iter": 5},
+        {"init": "search", "n_init": 1, "max_iter": 2},
         {"alpha": "auto", "gate_alpha": "ard"},
         {"init": "kmeans", "n_init": 1},
         {"init": "linear_tree", "n_init": 1},
@@ -255,7 +262,7 @@ def test_standard_errors_count_what_is_known():
         moe = fit_quietly(regressor(max_iter=500, n_experts=2), X, y, known_experts=known)
         errors.append(moe.inference(X, y, known_experts=known).standard_errors)
     assert (np.diff(errors, axis=0) < 0.0).all()
-    given = {"method": "bootstrap", "n_bootstrap": 50, "random_state": 0}
+    given = {"method": "bootstrap", "n_bootstrap": 30, "random_state": 0}
     drawn = moe.inference(X, y, known_experts=regime, **given).standard_errors
     assert_allclose(drawn / errors[-1], 1.0, atol=0.3)  # of the gate too: numbers are drawn
 
@@ -358,6 +365,6 @@ def test_a_report_warns_if_what_is_known_is_missing(tmp_path):
     pytest.importorskip("bokeh")
     moe, path = fitted_case("known experts"), tmp_path / "report.html"
     for known in (KNOWN, None):
-        export_html(moe, X, Y, path, known_experts=known)
+        export_html(moe, X, Y, path, known_experts=known, max_features=1)
         page = path.read_text(encoding="utf-8")
         assert ("got no known_experts" in page) == (known is None)

@@ -180,8 +180,13 @@ SCALED = {
 }
 
 
-@pytest.mark.parametrize("output", ["default", "pandas", "polars"])
-@pytest.mark.parametrize("steps", SCALED.values(), ids=SCALED)
+@pytest.mark.parametrize(
+    ("steps", "output"),
+    [
+        *((steps, "pandas") for steps in SCALED),
+        *(("inside", output) for output in ("default", "polars")),
+    ],
+)
 def test_scaling_beside_an_encoding_is_undone(table, steps, output):
     """Coefficients have the units of the encoded table, in predictions and in displays."""
     frame, y = table
@@ -190,7 +195,7 @@ def test_scaling_beside_an_encoding_is_undone(table, steps, output):
     moe = mixture(alpha=0.1, gate_alpha=0.1)
     plain, scaled = (
         fit_quietly(make_pipeline(*each, clone(moe)).set_output(transform=output), frame, y)
-        for each in ([encoded(output)], steps(output))
+        for each in ([encoded(output)], SCALED[steps](output))
     )
     own, found = mixture_of(plain), mixture_of(scaled)
     names = list(plain[0].get_feature_names_out())

@@ -158,7 +158,12 @@ def test_iterations_over_blocks_equal_those_in_memory(case):
         assert is_near.mean() > (0.99 if case == "routing" else 0.999999)
 
 
-@pytest.mark.parametrize("case", [case for case in CONTINUED if case != "routing"])
+# Whose sums over rows differ.
+WITH_OWN_SUMS = ["linear-regressor", "linear-classifier", "ordinal-regressor", "joint outputs"]
+WITH_OWN_SUMS += ["student_t-regressor", "units", "dispersion features", "known experts"]
+
+
+@pytest.mark.parametrize("case", WITH_OWN_SUMS)
 def test_fits_of_blocks_that_have_converged_are_at_the_maximum(case):
     moe, y, given = ALL_CASES[case]
     moe = fit_quietly(clone(moe).set_params(max_iter=2000), blocks_of_case(case))

@@ -24,6 +24,7 @@ X["sex"] = X["sex"].map({1: "a", 2: "b"})
 
 # %%
 # Categories are encoded as columns; ``set_output`` keeps their names for the mixture.
+# Two starts are enough for fits to so few rows.
 
 numbers = [name for name in X.columns if name != "sex"]
 columns = make_column_transformer(
@@ -31,7 +32,7 @@ columns = make_column_transformer(
     (StandardScaler(), numbers),
     verbose_feature_names_out=False,
 ).set_output(transform="pandas")
-pipeline = make_pipeline(columns, MixtureOfExpertsRegressor(random_state=0))
+pipeline = make_pipeline(columns, MixtureOfExpertsRegressor(n_init=2, random_state=0))
 
 # %%
 # Parameters are reached through the name of the step.

@@ -23,7 +23,7 @@ from skmoe import MixtureOfExpertsRegressor
 # **Tumours**: the worst concavity of the cells from means over cells. **Digits**: the ink in one
 # pixel of a written digit from that in the others.
 
-wine, cells, digits = load_wine().data, load_breast_cancer().data, load_digits().data[:900]
+wine, cells, digits = load_wine().data, load_breast_cancer().data, load_digits().data[:600]
 tables = {
     "diabetes": load_diabetes(return_X_y=True),
     "wine": (wine[:, :-1], wine[:, -1]),

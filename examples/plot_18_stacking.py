@@ -36,7 +36,7 @@ stack = GatedStackingRegressor(list(models.items()), gate_alpha=10, random_state
 # The log density of held-out rows, of the mixture and of the stack.
 
 for name, model in {"mixture": models["mixture"], "stack": stack}.items():
-    print(name, cross_val_score(model, X, y, scoring=log_density_scorer).mean().round(2))
+    print(name, cross_val_score(model, X, y, cv=2, scoring=log_density_scorer).mean().round(2))
 
 # %%
 # Above: the predictions of both models. Below: the gate trusts the forest where the steps are, and

@@ -58,7 +58,7 @@ families = {f"Tweedie, power {power}": [Tweedie(power)] for power in (1.5, 1.7, 
 families["two Tweedie, power 1.5"] = [Tweedie(1.5)] * 2
 families["zero, two gamma"] = ["zero", "gamma", "gamma"]
 for name, family in families.items():
-    costs = MixtureOfExpertsRegressor(len(family), family=family, random_state=0)
+    costs = MixtureOfExpertsRegressor(len(family), family=family, n_init=2, random_state=0)
     log_density = costs.fit(X_train, y_train).score_samples(X_new, y_new).mean()
     print(f"{name:<24}log density of other people {log_density:.2f}")
 

@@ -398,7 +398,8 @@ def n_experts_table(
     >>> rng = np.random.default_rng(0)
     >>> X = rng.uniform(-2, 2, size=(100, 1))
     >>> y = np.abs(X[:, 0]) + 0.2 * rng.normal(size=100)
-    >>> table = n_experts_table(MixtureOfExpertsRegressor(random_state=0), X, y, [1, 2])
+    >>> moe = MixtureOfExpertsRegressor(n_init=1, random_state=0)
+    >>> table = n_experts_table(moe, X, y, [1, 2])
     >>> table.best("bic")
     2
     """

@@ -238,9 +238,9 @@ class NumberOfExpertsDisplay:
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> from skmoe.inspection import NumberOfExpertsDisplay
     >>> rng = np.random.default_rng(1)
-    >>> X = rng.uniform(-3, 3, size=(300, 1))
-    >>> y = 1 - np.abs(X[:, 0]) + 0.1 * rng.normal(size=300)
-    >>> moe = MixtureOfExpertsRegressor("auto", random_state=0).fit(X, y)
+    >>> X = rng.uniform(-3, 3, size=(100, 1))
+    >>> y = 1 - np.abs(X[:, 0]) + 0.1 * rng.normal(size=100)
+    >>> moe = MixtureOfExpertsRegressor("auto", n_init=2, random_state=0).fit(X, y)
     >>> NumberOfExpertsDisplay.from_estimator(moe).chosen
     2
     """

@@ -165,7 +165,7 @@ def test_a_single_start_is_compared_with_none():
 
 def searched(n_init, n_rows=30, seed=1):
     return MixtureOfExpertsRegressor(
-        2, init="search", n_init=n_init, gate="constant", random_state=seed, **FIXED
+        2, init="search", n_init=n_init, gate="constant", random_state=seed, max_iter=30, **FIXED
     ), noisy(n_rows, seed=3)
 
 

@@ -107,7 +107,12 @@ def test_every_method_is_that_of_the_mixture_for_transformed_rows(case):
         assert_same(call(view, name, taken, raw, case), call(moe, name, taken, rows, case))
 
 
-@pytest.mark.parametrize("case", ALL_CASES)
+# Coefficients have other shapes, or stand for several experts.
+OF_COEFFICIENTS = ["shared slopes", "slopes of some experts", "dispersion of another feature"]
+OF_COEFFICIENTS += ["student_t-regressor", "a list of families", "outputs", "signs of classes"]
+
+
+@pytest.mark.parametrize("case", KINDS + OF_COEFFICIENTS)
 def test_coefficients_behind_scalers_are_those_of_the_input(case):
     moe, raw = short_fit(case), CENTRE + SCALE * X
     view = mixture_of(ends_in(case, scaler()))

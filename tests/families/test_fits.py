@@ -261,7 +261,7 @@ def test_rows_outside_every_support_are_impossible(counts):
 def test_one_expert_with_many_features_is_the_regression_of_scikit_learn(family):
     """With more features than matrices are formed for."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(30, 1001))
+    X = rng.normal(size=(60, 1001))
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     rate = np.exp(0.5 + 0.3 * X[:, 0])
     y = rng.poisson(rate) if family == "poisson" else rate * rng.gamma(5.0, 0.2, size=60)
@@ -273,7 +273,7 @@ def test_one_expert_with_many_features_is_the_regression_of_scikit_learn(family)
 
 def test_slopes_of_many_features_can_be_shared():
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(60, 1001))
+    X = rng.normal(size=(30, 1001))
     y = X[:, 0] + np.where(X[:, 1] > 0, X[:, 2], -X[:, 2])
     moe = mixture(2, "student_t", shared_features=[0], max_iter=3)
     slopes = fit_quietly(moe, X, y).expert_coef_

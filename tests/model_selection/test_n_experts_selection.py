@@ -313,7 +313,7 @@ def discrete_table(n_copies):
 def test_rows_that_agree_by_chance_are_held_out_apart():
     """Otherwise the fits would not know what they are asked about, and one expert would be best."""
     X, y, weight = discrete_table(9.0)
-    moe = MixtureOfExpertsClassifier("auto", max_n_experts=2, max_iter=20, **QUICK)
+    moe = MixtureOfExpertsClassifier("auto", max_n_experts=3, max_iter=30, **QUICK)
     moe = fit_quietly(moe, X, y, sample_weight=weight)
     fixed = MixtureOfExpertsClassifier(1, **QUICK)
     fixed = fit_quietly(fixed, X, y, sample_weight=weight)

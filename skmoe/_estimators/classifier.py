@@ -78,17 +78,13 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     balance : float, default=0.0
         Strength of load balancing: for the gate each row counts as `1 + balance` rows, the further
         ones shared equally by all experts. 0 is off; try 0.01 to 0.1 if experts lose their rows.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, such as `{"yes": 5.0}`, which multiply those of the rows. "balanced"
-        weighs classes inversely to their weighted frequency; predicted probabilities are then those
-        of equally frequent classes. None weighs all classes by 1.
     init : str or array-like, default="auto"
         Starts of EM. The default mixes kinds. Partitions are the leaves of a "linear_tree" or of a
         "tree", cells of "kmeans" on features and classes, "random" cuts, and random "labels". With
         "few_rows" one expert has a few random rows, and with "elemental" each. All are near the
         fit of one expert with "perturbed". A thorough "search" for the best maximum has 200 starts,
-        and random swaps of experts; it takes about ten times as long. Or responsibilities, of shape
-        (n_samples, n_experts). See "Starts and the maximum" in the user guide.
+        and random swaps of experts; it takes ten to twenty times as long. Or responsibilities, of
+        shape (n_samples, n_experts). See "Starts and the maximum" in the user guide.
     n_init : int or "auto", default="auto"
         Number of starts, at most 10 000; with `init="search"` of searches. "auto" is 8, or 4 for
         estimators as experts and unless `combine="best"`, or one search.
@@ -122,6 +118,10 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     verbose : int, default=0
         0 prints nothing, 1 a line for each start, 2 also a line for each iteration, of which the
         first 15 of all starts are one.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, such as `{"yes": 5.0}`, which multiply those of the rows. "balanced"
+        weighs classes inversely to their weighted frequency; predicted probabilities are then those
+        of equally frequent classes. None weighs all classes by 1.
 
     Attributes
     ----------

@@ -38,17 +38,6 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         (needs more rows), or any scikit-learn regressor that accepts `sample_weight`. One for all
         experts, or a list with one for each. Experts that are estimators are cross-fitted. An
         object of `skmoe.protocols.Experts` has its own density, penalties and dispersion options.
-    family : str, Family or list, default="normal"
-        Conditional distribution of y under an expert. For any numbers: "normal", or "student_t" if
-        there are outliers. For positive numbers: "lognormal", "gamma" or "inverse_gaussian", and
-        "weibull" or "exponential" for times. For amounts that are often 0: "tweedie". For shares
-        between 0 and 1: "beta". For counts: "poisson" or "negative_binomial". For ratings:
-        "ordinal". Further: "zero" and "one" (the values 0 and 1), "uniform" (any value in the range
-        of y), "never" (no event, of censored times). An object of `skmoe.families` has options,
-        such as `StudentT(df=4)`. A list has a family for each expert, such as `["zero", "poisson"]`
-        for excess zeros. Counts and positive numbers have a log link. Experts that are estimators
-        predict the mean of y; they need one family for all, not "beta", "ordinal", "zero", "one",
-        "never" or "uniform".
     gate : {"softmax", "constant"} or gate object, default="softmax"
         Probability of each expert given the features. "constant" gives all rows the same
         probabilities: a mixture of regressions. An object derives from `skmoe.protocols.Gate`.
@@ -93,32 +82,13 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     balance : float, default=0.0
         Strength of load balancing: for the gate each row counts as `1 + balance` rows, the further
         ones shared equally by all experts. 0 is off; try 0.01 to 0.1 if experts lose their rows.
-    dispersion : {"per_expert", "shared"}, default="per_expert"
-        Whether each expert has dispersion parameters of its own, such as its noise variance.
-    dispersion_features : array-like, default=None
-        Columns on which the dispersion of each expert depends, such as its noise variance; None
-        for the same dispersion in all rows. The log of the dispersion is a linear predictor. See
-        "Noise that depends on features".
-    dispersion_alpha : float, "auto" or None, default=None
-        L2 penalty on the slopes of log dispersions, for standardised features. Try 0.1 to 100.
-        "auto", which is None, maximises the evidence; on a `base` None is 1.
-    covariance_type : {"diag", "full"}, default="diag"
-        Noise of several outputs, given the expert: independent, or with a full covariance matrix,
-        as in `GaussianMixture`. "full" needs `family="normal"`, or "lognormal" for correlated
-        logarithms. `dispersion="shared"` then shares the matrix. See "Several outputs".
-    dispersion_prior : float or "auto", default=10.0
-        Strength, in rows, of the inverse-gamma prior on each noise variance, or other dispersion
-        (counts and ratings have none), or of the inverse-Wishart prior on each covariance matrix,
-        which draws correlations to zero. Try 1 to 100; raise it if an expert fits few rows exactly.
-        0 is maximum likelihood, in which an expert can collapse on a few rows. The scale of the
-        prior is estimated from the data, and with "auto" also its strength: see "Penalties".
     init : str or array-like, default="auto"
         Starts of EM. The default mixes kinds. Partitions are the leaves of a "linear_tree" or of a
         "tree", cells of "kmeans" on features and target, "random" cuts, and random "labels". With
         "few_rows" one expert has a few random rows, and with "elemental" each. All are near the
         fit of one expert with "perturbed". A thorough "search" for the best maximum has 200 starts,
-        and random swaps of experts; it takes about ten times as long. Or responsibilities, of shape
-        (n_samples, n_experts). See "Starts and the maximum" in the user guide.
+        and random swaps of experts; it takes ten to twenty times as long. Or responsibilities, of
+        shape (n_samples, n_experts). See "Starts and the maximum" in the user guide.
     n_init : int or "auto", default="auto"
         Number of starts, at most 10 000; with `init="search"` of searches. "auto" is 8, or 4 for
         estimators as experts and unless `combine="best"`, or one search.
@@ -149,6 +119,36 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     verbose : int, default=0
         0 prints nothing, 1 a line for each start, 2 also a line for each iteration, of which the
         first 15 of all starts are one.
+    family : str, Family or list, default="normal"
+        Conditional distribution of y under an expert. For any numbers: "normal", or "student_t" if
+        there are outliers. For positive numbers: "lognormal", "gamma" or "inverse_gaussian", and
+        "weibull" or "exponential" for times. For amounts that are often 0: "tweedie". For shares
+        between 0 and 1: "beta". For counts: "poisson" or "negative_binomial". For ratings:
+        "ordinal". Further: "zero" and "one" (the values 0 and 1), "uniform" (any value in the range
+        of y), "never" (no event, of censored times). An object of `skmoe.families` has options,
+        such as `StudentT(df=4)`. A list has a family for each expert, such as `["zero", "poisson"]`
+        for excess zeros. Counts and positive numbers have a log link. Experts that are estimators
+        predict the mean of y; they need one family for all, not "beta", "ordinal", "zero", "one",
+        "never" or "uniform".
+    dispersion : {"per_expert", "shared"}, default="per_expert"
+        Whether each expert has dispersion parameters of its own, such as its noise variance.
+    dispersion_features : array-like, default=None
+        Columns on which the dispersion of each expert depends, such as its noise variance; None
+        for the same dispersion in all rows. The log of the dispersion is a linear predictor. See
+        "Noise that depends on features".
+    dispersion_alpha : float, "auto" or None, default=None
+        L2 penalty on the slopes of log dispersions, for standardised features. Try 0.1 to 100.
+        "auto", which is None, maximises the evidence; on a `base` None is 1.
+    covariance_type : {"diag", "full"}, default="diag"
+        Noise of several outputs, given the expert: independent, or with a full covariance matrix,
+        as in `GaussianMixture`. "full" needs `family="normal"`, or "lognormal" for correlated
+        logarithms. `dispersion="shared"` then shares the matrix. See "Several outputs".
+    dispersion_prior : float or "auto", default=10.0
+        Strength, in rows, of the inverse-gamma prior on each noise variance, or other dispersion
+        (counts and ratings have none), or of the inverse-Wishart prior on each covariance matrix,
+        which draws correlations to zero. Try 1 to 100; raise it if an expert fits few rows exactly.
+        0 is maximum likelihood, in which an expert can collapse on a few rows. The scale of the
+        prior is estimated from the data, and with "auto" also its strength: see "Penalties".
 
     Attributes
     ----------

@@ -157,9 +157,9 @@ class KernelFeatures(TransformerMixin, BaseEstimator):
     """Nystroem approximation of a Gaussian kernel of width one [1]_.
 
     It is scaled so that one is the penalty of a ridge regression with the least generalised
-    cross-validation error. For classes it is that of a logistic regression, whose information is
-    smaller than that of a ridge regression by the variance p(1 - p) of an indicator; p is the share
-    of a class if all are equally frequent.
+    cross-validation error. For classes it is that of a logistic regression. Its information is that
+    of a ridge regression times p(1 - p), the variance of the indicator of a class. All classes are
+    taken as equally frequent.
 
     Parameters
     ----------

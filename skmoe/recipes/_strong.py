@@ -98,7 +98,7 @@ def strong_regressor(
     Parameters
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
-        How large models may grow. With 10 000 rows a fit costs about 15, 55 or 135 times that of
+        How large models may grow. With 10 000 rows a fit costs about 15, 40 or 135 times that of
         `HistGradientBoostingRegressor`, which `tests/benchmarks/speed.py --only recipes` prints.
         "fast" has no linear experts, and boosting without experts.
     members : {"default", "installed"}, default="default"
@@ -186,7 +186,7 @@ def strong_classifier(
     Parameters
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
-        How large models may grow. With 10 000 rows a fit costs about 20, 55 or 200 times that of
+        How large models may grow. With 10 000 rows a fit costs about 10, 20 or 45 times that of
         `HistGradientBoostingClassifier`, which `tests/benchmarks/speed.py --only recipes` prints.
         "fast" has no mixture of logistic regressions.
     members : {"default", "installed"}, default="default"

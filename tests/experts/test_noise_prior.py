@@ -28,6 +28,15 @@ def test_scale_is_the_noise_about_a_linear_target(noise):
     assert_allclose(np.sqrt(prior_scale(X, y, sample_weight=weight)), noise, rtol=0.15)
 
 
+def test_scale_is_that_of_rows_of_large_weight():
+    """Rows of another line, which hardly count, change neither the line nor the noise about it."""
+    X, rng = features(), np.random.default_rng(1)
+    counts = np.arange(300) % 2 == 0
+    y = X @ np.array([1.0, -1.0, 0.5]) * np.where(counts, 1.0, -1.0) + 0.1 * rng.normal(size=300)
+    weight = np.where(counts, 1.0, 1e-6)
+    assert_allclose(np.sqrt(prior_scale(X, y, sample_weight=weight)), 0.1, rtol=0.2)
+
+
 def test_scale_is_the_noise_about_steps_and_that_of_each_output():
     X = features()
     steps = np.where(X[:, 0] > 0, 1.0, -1.0) + 0.1 * np.random.default_rng(1).normal(size=300)

@@ -41,8 +41,8 @@ from skmoe._estimators.methods.observed_rows import ObservedRowsMixin
 from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
 from skmoe._estimators.parameters.part_parameters import accepts_missing, uses_groups
 from skmoe._estimators.parameters.tasks import Task
-from skmoe._estimators.rows.known_experts import validate_units
 from skmoe._estimators.rows.training_data import FitOptions, TrainingData, make_router
+from skmoe._estimators.rows.units_and_known_experts import validate_units
 from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes, previous_fit
 from skmoe._estimators.saving.serialization import SerializationMixin
 from skmoe._estimators.selection.n_experts import with_selected_n_experts

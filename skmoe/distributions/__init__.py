@@ -23,9 +23,10 @@ from skmoe.distributions._joint import JointComponents
 from skmoe.distributions._lognormal import LogNormalComponents
 from skmoe.distributions._normal import MixtureDistribution, NormalComponents
 from skmoe.distributions._ordinal import OrdinalComponents
-from skmoe.distributions._point_mass import PointMassComponents, UniformComponents
+from skmoe.distributions._point_mass import PointMassComponents
 from skmoe.distributions._student_t import StudentTComponents
 from skmoe.distributions._tweedie import PositiveTweedieComponents
+from skmoe.distributions._uniform import UniformComponents
 from skmoe.distributions._weibull import WeibullComponents
 
 __all__ = [

@@ -75,8 +75,8 @@ class EstimatorParams(NamedTuple):
     resp_at_last_fit: Array | None = None
     last_resp: Array | None = None  # responsibilities (K, n) of the last M-step
     waits: Array | None = None  # experts (K,) that are refitted only when all have settled
-    # Of densities of stacked models around their means, (K,), and their out-of-fold log densities
-    # at each possible spread, (S, n) of each model; None after the fit.
+    # Of densities of stacked models around their means, or temperatures of classes, (K,), and their
+    # out-of-fold log densities at each possible spread, (S, n) of each model; None after the fit.
     spread: Array | None = None
     at_spreads: Any = None
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import PointMassComponents, UniformComponents
-from skmoe.distributions._point_mass import UNIFORM, is_in_range
+from skmoe.distributions._uniform import UNIFORM, is_in_range
 from skmoe.families._base import Family
 
 

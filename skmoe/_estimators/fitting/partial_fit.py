@@ -37,7 +37,6 @@ from skmoe._estimators.parameters.conflicts import (
 )
 from skmoe._estimators.parameters.parameters import FitParameters, check_init
 from skmoe._estimators.parameters.part_parameters import family_of
-from skmoe._estimators.rows.known_experts import check_known_experts, validate_units
 from skmoe._estimators.rows.training_data import (
     FitOptions,
     TrainingData,
@@ -46,6 +45,7 @@ from skmoe._estimators.rows.training_data import (
     present_rows,
     validate_training_data,
 )
+from skmoe._estimators.rows.units_and_known_experts import check_known_experts, validate_units
 from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._inference.maxima import Maxima
 from skmoe._mixture import online

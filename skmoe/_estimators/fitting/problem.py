@@ -25,11 +25,6 @@ from skmoe._estimators.fitting.numbering import previous_to_continue
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.tasks import TrainingTarget, identity_scaling
-from skmoe._estimators.rows.known_experts import (
-    check_known_experts,
-    check_rows_are_possible,
-    check_units_of_block,
-)
 from skmoe._estimators.rows.training_data import (
     MAX_INIT_ROWS,
     NO_OPTIONS,
@@ -45,6 +40,11 @@ from skmoe._estimators.rows.training_data import (
     validate_training_data,
     with_class_weights,
     with_classes,
+)
+from skmoe._estimators.rows.units_and_known_experts import (
+    check_known_experts,
+    check_rows_are_possible,
+    check_units_of_block,
 )
 from skmoe._estimators.rows.warm_start import (
     CrossFitCache,

@@ -75,7 +75,7 @@ from skmoe._estimators.parameters.part_parameters import (
 )
 from skmoe._estimators.parameters.slopes import expert_columns
 from skmoe._estimators.parameters.tasks import Task, TrainingTarget
-from skmoe._estimators.rows.known_experts import (
+from skmoe._estimators.rows.units_and_known_experts import (
     check_gate_columns,
     check_init_of_units,
     check_known_experts,

@@ -38,7 +38,6 @@ from skmoe._estimators.parameters.conflicts import (
 )
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.part_parameters import uses_groups
-from skmoe._estimators.rows.known_experts import n_known_experts, with_n_experts
 from skmoe._estimators.rows.training_data import (
     TrainingData,
     distinct_rows,
@@ -47,6 +46,7 @@ from skmoe._estimators.rows.training_data import (
     validate_training_data,
     with_class_weights,
 )
+from skmoe._estimators.rows.units_and_known_experts import n_known_experts, with_n_experts
 from skmoe._estimators.selection.trials import (
     SelectionResult,
     Trials,

@@ -479,6 +479,11 @@ CONVERSION_ERRORS = ("X contains", "convert", "dtype", "DType", "float()", "prom
 def explain_features(X: Any) -> Iterator[None]:
     """Replace an error of the conversion of X to finite numbers by one that names the column."""
     check_not_structured("X", X)
+    if X is None:
+        raise ValueError(
+            "X must hold a row of features for each value of y; got None. For experts without "
+            'features pass a column of ones, with expert_features=[] and gate="constant".'
+        )
     dtype = getattr(X, "dtype", None)
     if getattr(dtype, "kind", None) in ("m", "M") and np.ndim(X) == 2:
         raise ValueError(_message(X, ""))  # a conversion would count the units of durations

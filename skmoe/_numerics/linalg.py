@@ -326,9 +326,9 @@ def conjugate_gradients(
         direction = z + rz / np.maximum(rz_previous, TINY) * direction
         Ap = product(direction)
         pAp = (direction * Ap).sum(axis=axes, keepdims=True)
-        # Converged systems are not changed any more.
-        active = (rz > tol2) & (pAp > 0.0)
-        alpha = np.where(active, rz / np.maximum(pAp, TINY), 0.0)
+        # Converged systems are not changed any more, nor is anything along a flat direction.
+        active = (rz > tol2) & (pAp > TINY)
+        alpha = np.divide(rz, pAp, out=np.zeros_like(rz), where=active)
         solution = solution + alpha * direction
         residual = residual - alpha * Ap
     return solution

@@ -130,6 +130,15 @@ def test_new_rows_are_refused_alike(case):
     assert_refused(refusal(moe.predict, features), "", *words)
 
 
+def test_a_mixture_without_features_takes_a_column_of_ones():
+    y = np.random.default_rng(0).normal(size=40)
+    with pytest.raises(ValueError, match=r"X must .* got None.* expert_features=\[\]"):
+        MixtureOfExpertsRegressor(1).fit(None, y)
+    moe = MixtureOfExpertsRegressor(1, expert_features=[], gate="constant")
+    found = moe.fit(np.ones((40, 1)), y).predict(np.ones((2, 1)))
+    np.testing.assert_allclose(found, y.mean())
+
+
 @pytest.mark.parametrize("expert", ["linear", "tree"])
 def test_structured_features_are_refused_with_their_fields(expert):
     words = ["array of numbers", "structured array", "a, b", "structured_to_unstructured"]

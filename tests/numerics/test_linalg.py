@@ -166,3 +166,5 @@ def test_conjugate_gradients_leave_coordinates_without_curvature_at_zero():
     )
     assert_allclose(found[:5], np.linalg.solve(matrix[:5, :5], right[:5]), rtol=1e-6)
     assert found[5] == 0.0
+    flat = conjugate_gradients(np.zeros_like, np.full(6, 1e10), np.ones(6), axes=(-1,), tol=1e-10)
+    assert (flat == 0.0).all()

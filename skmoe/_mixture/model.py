@@ -28,6 +28,7 @@ from skmoe.distributions import (
     concatenate_rows,
     predictive_distribution,
 )
+from skmoe.distributions._component_functions import expand_rows
 from skmoe.protocols import Experts
 
 
@@ -278,5 +279,6 @@ class FittedMixture(NamedTuple):
             design = subset(rows, routed).expert_design
             experts: Any = self.model.experts
             component = experts.components(self.params.experts, k, design)
-            components.append(component.expand(routed, n_rows).rescale(*scaling).shift(added))
+            component = expand_rows(component, routed, n_rows)
+            components.append(component.rescale(*scaling).shift(added))
         return components

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import logsumexp, ndtr
 
 from skmoe._numerics.typing import Array
 
@@ -46,6 +46,22 @@ def exp_of_logs(log_values: Array) -> Array:
     np.exp(values, out=values)
     values -= np.exp(LOG_TINY)
     return values
+
+
+def log_total(logs: Iterator[Array]) -> Array:
+    """Log of the sum of exponentials; the terms are added one by one to save memory."""
+    total = next(logs)
+    with np.errstate(under="ignore"):  # a term that is negligible
+        for log in logs:
+            total = np.logaddexp(total, log)
+    return total
+
+
+def mean_distance(shift: Array | float, std: Array) -> Array:
+    """E|Z| of a normal variable Z with mean `shift`."""
+    z = shift / std
+    density = np.exp(-0.5 * (z**2 + LOG_2PI))
+    return 2.0 * std * density + shift * (2.0 * ndtr(z) - 1.0)
 
 
 def weighted_mean(values: Array, weight: Array | None) -> float:

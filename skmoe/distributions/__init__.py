@@ -15,13 +15,14 @@ from skmoe.distributions._gamma import GammaComponents
 from skmoe.distributions._general import (
     CountMixtureDistribution,
     GeneralMixtureDistribution,
+    MixtureDistribution,
     PredictiveDistribution,
     predictive_distribution,
 )
 from skmoe.distributions._inverse_gaussian import InverseGaussianComponents
 from skmoe.distributions._joint import JointComponents
 from skmoe.distributions._lognormal import LogNormalComponents
-from skmoe.distributions._normal import MixtureDistribution, NormalComponents
+from skmoe.distributions._normal import NormalComponents
 from skmoe.distributions._ordinal import OrdinalComponents
 from skmoe.distributions._point_mass import PointMassComponents
 from skmoe.distributions._student_t import StudentTComponents

@@ -14,19 +14,12 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from scipy.special import log_ndtr, ndtr, ndtri
 
-from skmoe._numerics.normal_mixtures import log_total
+from skmoe._numerics.probability import log_probability, log_total
 from skmoe._numerics.quadrature import integral_points
 from skmoe._numerics.typing import Array
 
 # Fields of components that all rows share.
 SHARED_FIELDS = ("values", "correlation")
-
-
-def expand_rows(values: Array, rows: Array, n_rows: int, fill: float) -> Array:
-    """Array with `n_rows` on its last axis, of which `rows` are given and the others `fill`."""
-    expanded = np.full((*values.shape[:-1], n_rows), fill)
-    expanded[..., rows] = values
-    return expanded
 
 
 def _of_rows(component: Any) -> list[bool]:
@@ -40,9 +33,23 @@ def map_rows(component: Any, function: Callable[[Array], Array]) -> Any:
     if not isinstance(component, tuple):
         return function(component)
     fields = zip(component, _of_rows(component), strict=True)
-    return type(component)(
-        *(map_rows(values, function) if rows else values for values, rows in fields)
-    )
+    make = getattr(component, "_make", tuple)
+    return make(map_rows(values, function) if rows else values for values, rows in fields)
+
+
+def expand_rows(component: Any, rows: Array, n_rows: int) -> Any:
+    """Components of `n_rows` rows, of which only `rows` are these; the others have weight 0."""
+    position, present = np.zeros(n_rows, dtype=int), np.zeros(n_rows)
+    position[rows], present[rows] = np.arange(len(rows)), 1.0
+    # The other rows have the parameters of the first one.
+    return _weighted(map_rows(component, lambda values: values[..., position]), present)
+
+
+def _weighted(component: Any, factor: Array) -> Any:
+    """Components whose weights, in the first field, are multiplied by a factor of each row."""
+    first, *others = component
+    weighted = _weighted(first, factor) if isinstance(first, tuple) else first * factor
+    return type(component)(weighted, *others)
 
 
 def concatenate_rows(parts: Sequence[Any]) -> Any:
@@ -67,11 +74,6 @@ def rows_first(*values: Array) -> tuple[Array, ...]:
     Row sums depend on the memory layout in their last bit; it is always that of (C, m, n).
     """
     return tuple(np.ascontiguousarray(value).transpose(2, 0, 1) for value in values)
-
-
-def rows_last(values: Array) -> Array:
-    """Array (C, m, n) of an array (n, C, m)."""
-    return values.transpose(1, 2, 0)
 
 
 def mixture_parameters(values: Iterable[Array], single_output: bool) -> Array:
@@ -213,18 +215,19 @@ class ComponentFunctions:
     which the distribution is standard normal, and `from_normal_score` its inverse, for families
     with dependent outputs.
 
-    A continuous family needs no formulas for quantiles, mode and score: where there are none, they
-    are found by bisection, by golden sections, and by quadrature.
+    Of the probability of a tail and its log, one is enough. A continuous family needs no formulas
+    for quantiles, mode and score: where there are none, they are found by bisection, by golden
+    sections, and by quadrature.
     """
 
     mean: Callable[..., Array]
     variance: Callable[..., Array]
     log_pdf: Callable[..., Array]
-    cdf: Callable[..., Array]
-    sf: Callable[..., Array]
-    log_cdf: Callable[..., Array]
-    log_sf: Callable[..., Array]
     draw: Callable[..., Array]
+    cdf: Callable[..., Array] = None  # type: ignore[assignment]
+    sf: Callable[..., Array] = None  # type: ignore[assignment]
+    log_cdf: Callable[..., Array] = None  # type: ignore[assignment]
+    log_sf: Callable[..., Array] = None  # type: ignore[assignment]
     mode: Callable[..., Array] = None  # type: ignore[assignment]
     quantile: Callable[..., Array] = None  # type: ignore[assignment]
     upper_quantile: Callable[..., Array] = None  # type: ignore[assignment]
@@ -243,15 +246,19 @@ class ComponentFunctions:
     mass_ratio: Callable[..., Array] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        searches: dict[str, Callable[..., Array]] = {
-            "quantile": search_quantile,
-            "upper_quantile": partial(search_quantile, upper=True),
-            "mode": search_mode,
-            "crps": search_score,
+        defaults: dict[str, Callable[..., Array]] = {
+            "cdf": lambda *at: np.exp(self.log_cdf(*at)),
+            "sf": lambda *at: np.exp(self.log_sf(*at)),
+            "log_cdf": lambda *at: log_probability(self.cdf(*at)),
+            "log_sf": lambda *at: log_probability(self.sf(*at)),
+            "quantile": partial(search_quantile, self),
+            "upper_quantile": partial(search_quantile, self, upper=True),
+            "mode": partial(search_mode, self),
+            "crps": partial(search_score, self),
         }
-        for name, search in searches.items():
+        for name, default in defaults.items():
             if getattr(self, name) is None:
-                object.__setattr__(self, name, partial(search, self))
+                object.__setattr__(self, name, default)
 
     def cdf_left(self, points: Array, *parameters: Array) -> Array:
         """Probability of values below the points."""
@@ -342,8 +349,6 @@ class Components:
 
     # Densities, quantiles and scores, as functions of the parameters.
     functions: ClassVar[ComponentFunctions]
-    # Names and values of parameters, other than one, for rows without components of the expert.
-    absent: ClassVar[tuple[tuple[str, float], ...]] = ()
     # Parameters that move with y, and that are in its units, of families that see y standardised.
     locations: ClassVar[tuple[str, ...]] = ()
     scales: ClassVar[tuple[str, ...]] = ()
@@ -353,12 +358,6 @@ class Components:
         """One component of each row, of parameters that broadcast to (n_outputs, n_rows)."""
         arrays = [values[None] for values in np.broadcast_arrays(*parameters)]
         return cls(np.ones((1, arrays[0].shape[-1])), *arrays)  # type: ignore[call-arg]
-
-    def expand(self: Any, rows: Array, n_rows: int) -> Any:
-        """Components of `n_rows` rows, of which only `rows` are these; the others have weight 0."""
-        fills = dict.fromkeys(self._fields, 1.0) | {"weight": 0.0, **dict(self.absent)}
-        pairs = zip(self, fills.values(), strict=True)
-        return self._make(expand_rows(values, rows, n_rows, fill) for values, fill in pairs)
 
     def rescale(self: Any, center: Array, scale: Array) -> Any:
         """Components of center + scale * y, both of shape (m,), for families that see y so.

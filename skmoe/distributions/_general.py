@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skmoe._numerics.probability import underflow_to_zero
+from skmoe._numerics.probability import mean_distance, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import RowMixtures, check_shapes, check_weights
 from skmoe.distributions._component_functions import (
     Block,
-    expand_rows,
     map_rows,
     mixture_parameters,
     mixture_weights,
-    rows_last,
 )
 from skmoe.distributions._count_families import NegativeBinomialComponents, PoissonComponents
 from skmoe.distributions._diversity import integrated_variance, mean_score
 from skmoe.distributions._general_searches import highest_points
-from skmoe.distributions._joint import correlations, marginals
-from skmoe.distributions._normal import MixtureDistribution, NormalComponents
+from skmoe.distributions._joint import JointComponents, correlations, marginals
+from skmoe.distributions._normal import NormalComponents
 from skmoe.distributions._point_mass import PointMassComponents
 
 
@@ -40,13 +39,6 @@ class NestedComponents(NamedTuple):
 
     gate_prob: Array
     parts: tuple[Any, ...]
-
-    def expand(self, rows: Array, n_rows: int) -> NestedComponents:
-        """Components of `n_rows` rows, of which only `rows` are these; the others have weight 0."""
-        return NestedComponents(
-            expand_rows(self.gate_prob, rows, n_rows, 0.0),
-            tuple(part.expand(rows, n_rows) for part in self.parts),
-        )
 
     def rescale(self, center: Array, scale: Array) -> NestedComponents:
         """Components of the target in its own units, center + scale * y, both of shape (m,)."""
@@ -161,8 +153,10 @@ class GeneralMixtureDistribution(RowMixtures):
         self._blocks = tuple(blocks)
 
     def _take(self, rows: Any) -> Self:
-        parts = [map_rows(part, lambda values: values[..., rows]) for part in self._parts]
-        return type(self)(parts, self._gate_prob[:, rows], self._single_output)
+        taken, parts = copy(self), map_rows(self._parts, lambda values: values[..., rows])
+        gate_prob = self._gate_prob[:, rows]
+        GeneralMixtureDistribution.__init__(taken, parts, gate_prob, self._single_output)
+        return taken
 
     def as_components(self) -> Any:
         """These distributions as those of one expert of another mixture.
@@ -172,7 +166,11 @@ class GeneralMixtureDistribution(RowMixtures):
         components : object
             Weights and parameters of the components, whose last axis counts the rows.
         """
-        return NestedComponents(self._gate_prob, self._parts)
+        return (
+            self._parts[0]
+            if len(self._parts) == 1
+            else NestedComponents(self._gate_prob, self._parts)
+        )
 
     # --- probabilities ---
 
@@ -251,6 +249,94 @@ def _check_parts(parts: Sequence[Any], gate_prob: Array, single_output: bool) ->
         )
 
 
+class MixtureDistribution(GeneralMixtureDistribution):
+    """Mixtures of normals, one for each row and output, that share their weights over outputs.
+
+    Rows come first in every array. Several values for each row (quantiles, draws, bounds of an
+    interval) are the second axis. The outputs are the last axis, which is absent if the target has
+    one dimension. Each output is treated by itself.
+
+    The properties `mean`, `std`, `var`, `median` and `mode` are arrays: `dist.mean`, not
+    `dist.mean()`. The methods `pdf`, `cdf`, `ppf`, `interval`, `crps` and `rvs` are called. See
+    "Distributions and calibration" in the user guide, and "Do intervals adapt to the noise?" in
+    the gallery.
+
+    Parameters
+    ----------
+    weights : array-like of shape (n_samples, n_components)
+        Probabilities of the components, which sum to one.
+    means : array-like of shape (n_samples, n_components) or (n_samples, n_components, n_outputs)
+        Means of the components.
+    stds : array-like of the same shape as `means`
+        Standard deviations of the components, positive.
+    correlations : array-like of shape (n_components, n_outputs, n_outputs), default=None
+        Correlation matrices of the outputs in each component; None for independent outputs.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, a weight is negative or the weights of a row do not sum to one,
+        or a standard deviation is not positive.
+
+    See Also
+    --------
+    CountMixtureDistribution : Mixtures of distributions of counts.
+    GeneralMixtureDistribution : Mixtures of other families, and of several.
+
+    Examples
+    --------
+    >>> from skmoe.distributions import MixtureDistribution
+    >>> dist = MixtureDistribution([[0.5, 0.5]], [[-1.0, 1.0]], [[0.1, 0.1]])
+    >>> dist.mean, dist.std.round(3)
+    (array([0.]), array([1.005]))
+    >>> dist.interval(0.9).round(2)
+    array([[-1.13,  1.13]])
+    """
+
+    def __init__(
+        self,
+        weights: ArrayLike,
+        means: ArrayLike,
+        stds: ArrayLike,
+        correlations: ArrayLike | None = None,
+    ) -> None:
+        weights, means, stds = (np.asarray(v, dtype=float) for v in (weights, means, stds))
+        check_shapes(weights, means)
+        if stds.shape != means.shape or not (stds > 0.0).all():
+            raise ValueError(
+                f"stds must be positive and have the shape of means, {means.shape}; got "
+                f"{stds.shape}."
+            )
+        single_output = means.ndim == 2
+        part: Any = _components_of(NormalComponents, weights, means, stds)
+        if correlations is not None:
+            part = JointComponents(part, np.asarray(correlations, dtype=float))
+        super().__init__([part], np.ones((1, len(weights))), single_output)
+
+    @property
+    def means(self) -> Array:
+        """Means of the components."""
+        return self._blocks[0].parameters[0]
+
+    @property
+    def stds(self) -> Array:
+        """Standard deviations of the components."""
+        return self._blocks[0].parameters[1]
+
+    # --- scores ---
+
+    def _crps(self, points: Array) -> Array:
+        parts = list(self._components())
+        total: Array | float = 0.0
+        for i, (_, weight, (mean, std)) in enumerate(parts):
+            total = total + weight * mean_distance(points - mean, std)
+            total = total - 0.5 * weight**2 * mean_distance(0.0, np.sqrt(2.0) * std)
+            for _, other_weight, (other_mean, other_std) in parts[:i]:
+                spread = np.hypot(std, other_std)
+                total = total - weight * other_weight * mean_distance(mean - other_mean, spread)
+        return np.asarray(total)
+
+
 class CountMixtureDistribution(GeneralMixtureDistribution):
     """Mixtures of distributions of counts, one for each row and output.
 
@@ -298,48 +384,38 @@ class CountMixtureDistribution(GeneralMixtureDistribution):
     def __init__(
         self, weights: ArrayLike, means: ArrayLike, dispersions: ArrayLike | None = None
     ) -> None:
-        weights = np.asarray(weights, dtype=float)
-        self.means = np.asarray(means, dtype=float)
-        check_shapes(weights, self.means)
-        _check_parameter("means", self.means)
-        self.dispersions = None
+        weights, given = np.asarray(weights, dtype=float), {"means": np.asarray(means, dtype=float)}
+        check_shapes(weights, given["means"])
         kind: type[Any] = PoissonComponents
         if dispersions is not None:
-            kind = NegativeBinomialComponents
-            self.dispersions = np.asarray(dispersions, dtype=float)
-            if self.dispersions.shape != self.means.shape:
+            kind, given["dispersions"] = NegativeBinomialComponents, np.asarray(dispersions, float)
+            shape, wanted = given["dispersions"].shape, given["means"].shape
+            if shape != wanted:
                 raise ValueError(
-                    f"dispersions must have the shape of means, {self.means.shape}; got "
-                    f"{self.dispersions.shape}."
+                    f"dispersions must have the shape of means, {wanted}; got {shape}."
                 )
-            _check_parameter("dispersions", self.dispersions)
-        check_weights(weights)
-        certain = np.ones((1, len(weights)))
-        single_output = self.means.ndim == 2
-        given = [values for values in (self.means, self.dispersions) if values is not None]
-        own = (values[..., None] if single_output else values for values in given)
-        super().__init__([kind(weights.T, *map(rows_last, own))], certain, single_output)
+        for name, values in given.items():
+            refused = values[~((values >= 0.0) & np.isfinite(values))]
+            if refused.size:
+                raise ValueError(f"{name} must be finite and not negative; got {refused[0]}.")
+        part = _components_of(kind, weights, *given.values())
+        super().__init__([part], np.ones((1, len(weights))), given["means"].ndim == 2)
 
-    def _take(self, rows: Any) -> Self:
-        dispersions = () if self.dispersions is None else (self.dispersions[rows],)
-        return type(self)(self.weights[rows], self.means[rows], *dispersions)
+    @property
+    def means(self) -> Array:
+        """Means of the components."""
+        return self._blocks[0].parameters[0]
 
-    def as_components(self) -> PoissonComponents | NegativeBinomialComponents:
-        """These distributions as those of one expert of another mixture.
-
-        Returns
-        -------
-        components : object
-            Weights and parameters of the components, whose last axis counts the rows.
-        """
-        [components] = self._parts
-        return components  # type: ignore[no-any-return]
+    @property
+    def dispersions(self) -> Array | None:
+        """Dispersions of negative binomials; None for Poissons."""
+        return next(iter(self._blocks[0].parameters[1:]), None)
 
 
-def _check_parameter(name: str, values: Array) -> None:
-    refused = values[~((values >= 0.0) & np.isfinite(values))]
-    if refused.size:
-        raise ValueError(f"{name} must be finite and not negative; got {refused[0]}.")
+def _components_of(kind: type[Any], weights: Array, *parameters: Array) -> Any:
+    """Components of parameters (n, C) or (n, C, m), and weights (n, C)."""
+    shape = *weights.shape, -1
+    return kind(weights.T, *(values.reshape(shape).transpose(1, 2, 0) for values in parameters))
 
 
 PredictiveDistribution = MixtureDistribution | CountMixtureDistribution | GeneralMixtureDistribution

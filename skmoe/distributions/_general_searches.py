@@ -42,6 +42,9 @@ MOST_STEPS = 200
 GRID_LEVELS = (1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 MODE_STEPS = 60
 
+# Peaks of the density on these points around which it is searched: the highest ones.
+N_PEAKS = 2
+
 
 # Points below, and at or above a quantile.
 Bracket = tuple[Array, Array]
@@ -302,14 +305,16 @@ def _highest_density(components: Sequence[Component]) -> Array:
     def height(points: Array) -> Array:
         return log_weighted_sum(components, lambda family: family.log_pdf, points)
 
-    heights = height(grid)
-    index = np.nanargmax(np.where(np.isnan(heights), -np.inf, heights), axis=0)
-    rows = np.arange(grid.shape[1])
-    best, highest = grid[index, rows], heights[index, rows]
+    heights = np.nan_to_num(height(grid), nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+    around = np.pad(heights, ((1, 1), (0, 0)), constant_values=-np.inf)
+    is_peak = (heights >= around[:-2]) & (heights > around[2:])
+    index = np.argsort(np.where(is_peak, -heights, np.inf), axis=0, kind="stable")[:N_PEAKS]
+    best = np.take_along_axis(grid, index, axis=0)
     # Points that differ by round-off are one.
-    apart = SAME_POINT * (last - first)
-    low = np.max(grid, axis=0, where=grid < best - apart, initial=-np.inf)
-    high = np.min(grid, axis=0, where=grid > best + apart, initial=np.inf)
+    apart, points = SAME_POINT * (last - first), grid[:, None]
+    low = np.where(points < best - apart, points, -np.inf).max(axis=0)
+    high = np.where(points > best + apart, points, np.inf).min(axis=0)
     low, high = np.where(low > -np.inf, low, best), np.where(high < np.inf, high, best)
-    middle = golden_sections(height, low, high, MODE_STEPS)
-    return np.where(height(middle) > highest, middle, best)
+    found = np.concatenate([best, golden_sections(height, low, high, MODE_STEPS)])
+    highest = np.argmax(np.nan_to_num(height(found), nan=-np.inf, posinf=np.inf), axis=0)
+    return np.take_along_axis(found, highest[None], axis=0)[0]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._numerics.normal_mixtures import log_total
+from skmoe._numerics.probability import log_total
 from skmoe._numerics.typing import Array
 from skmoe.distributions._component_functions import Block, Component, ComponentFunctions
 
@@ -47,10 +47,6 @@ class JointComponents(NamedTuple):
     def weight(self) -> Array:
         """Probabilities of the components, (C, n)."""
         return np.asarray(self.marginal.weight)
-
-    def expand(self, rows: Array, n_rows: int) -> JointComponents:
-        """Components of `n_rows` rows, of which only `rows` are these; the others have weight 0."""
-        return self._replace(marginal=self.marginal.expand(rows, n_rows))
 
     def rescale(self, center: Array, scale: Array) -> JointComponents:
         """Components of the target in its own units, center + scale * y, both of shape (m,)."""

@@ -14,7 +14,6 @@ from skmoe.distributions._component_functions import (
     Block,
     ComponentFunctions,
     Components,
-    expand_rows,
     rows_first,
 )
 
@@ -78,8 +77,6 @@ def ordinal_family(values: Array) -> ComponentFunctions:
         log_pdf=lambda y, *probabilities: log_probability(mass(y, *probabilities)),
         cdf=cdf,
         sf=sf,
-        log_cdf=lambda y, *probabilities: log_probability(cdf(y, *probabilities)),
-        log_sf=lambda y, *probabilities: log_probability(sf(y, *probabilities)),
         quantile=partial(_quantile, values),
         upper_quantile=partial(_upper_quantile, values),
         crps=partial(_crps, values),
@@ -116,18 +113,6 @@ class OrdinalComponents(namedtuple("_OrdinalFields", "weight values probabilitie
     >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).mean
     array([2.5, 2.5])
     """
-
-    def expand(self, rows: Array, n_rows: int) -> OrdinalComponents:
-        """Components of `n_rows` rows, of which only `rows` are these.
-
-        The other rows have weight 0 and equal probabilities of the values.
-        """
-        equal = 1.0 / len(self.values)
-        return OrdinalComponents(
-            expand_rows(self.weight, rows, n_rows, 0.0),
-            self.values,
-            expand_rows(self.probabilities, rows, n_rows, equal),
-        )
 
     def block(self) -> Block:
         """Family and parameters, rows first."""

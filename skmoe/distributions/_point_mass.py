@@ -6,6 +6,7 @@ from collections import namedtuple
 
 import numpy as np
 
+from skmoe._numerics.probability import log_probability
 from skmoe._numerics.typing import Array
 from skmoe.distributions._component_functions import ComponentFunctions, Components
 
@@ -15,19 +16,13 @@ def _indicator(holds: Array, y: Array) -> Array:
     return np.where(np.isnan(y), np.nan, np.where(holds, 1.0, 0.0))
 
 
-def _log_indicator(holds: Array, y: Array) -> Array:
-    return np.where(np.isnan(y), np.nan, np.where(holds, 0.0, -np.inf))
-
-
 POINT_MASS = ComponentFunctions(
     mean=lambda value: value,
     variance=np.zeros_like,
     mode=lambda value: value,
-    log_pdf=lambda y, value: _log_indicator(y == value, y),
+    log_pdf=lambda y, value: log_probability(_indicator(y == value, y)),
     cdf=lambda y, value: _indicator(y >= value, y),
     sf=lambda y, value: _indicator(y < value, y),
-    log_cdf=lambda y, value: _log_indicator(y >= value, y),
-    log_sf=lambda y, value: _log_indicator(y < value, y),
     quantile=lambda q, value: value,
     upper_quantile=lambda q, value: value,
     crps=lambda y, value: np.abs(y - value),
@@ -61,7 +56,6 @@ class PointMassComponents(namedtuple("_PointMassFields", "weight value"), Compon
     """
 
     functions = POINT_MASS
-    absent = (("value", 0.0),)
 
     def rescale(self, center: Array, scale: Array) -> PointMassComponents:
         """Components of the target in its own units, center + scale * y, both of shape (m,)."""

@@ -174,6 +174,5 @@ class StudentTComponents(namedtuple("_StudentTFields", "weight mean scale df"), 
     """
 
     functions = STUDENT_T
-    absent = (("df", 3.0),)
     locations = ("mean",)
     scales = ("scale",)

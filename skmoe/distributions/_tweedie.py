@@ -161,7 +161,6 @@ class PositiveTweedieComponents(
     """
 
     functions = POSITIVE_TWEEDIE
-    absent = (("power", 1.5),)
 
 
 def tweedie_components(mean: Array, dispersion: Array, power: Array) -> NestedComponents:

@@ -6,7 +6,6 @@ from collections import namedtuple
 
 import numpy as np
 
-from skmoe._numerics.probability import log_probability
 from skmoe._numerics.typing import Array
 from skmoe.distributions._component_functions import ComponentFunctions, Components
 
@@ -50,8 +49,6 @@ UNIFORM = ComponentFunctions(
     log_pdf=_log_pdf,
     cdf=_cdf,
     sf=_sf,
-    log_cdf=lambda y, low, high: log_probability(_cdf(y, low, high)),
-    log_sf=lambda y, low, high: log_probability(_sf(y, low, high)),
     quantile=lambda q, low, high: low + q * (high - low),
     upper_quantile=lambda q, low, high: high - q * (high - low),
     crps=_crps,
@@ -87,5 +84,4 @@ class UniformComponents(namedtuple("_UniformFields", "weight low high"), Compone
     """
 
     functions = UNIFORM
-    absent = (("low", 0.0),)
     locations = ("low", "high")

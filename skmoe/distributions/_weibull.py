@@ -28,11 +28,6 @@ def _log_pdf(y: Array, scale: Array, shape: Array) -> Array:
     return np.where(np.isnan(y), np.nan, np.where(possible, logs, -np.inf))
 
 
-def _log_cdf(y: Array, scale: Array, shape: Array) -> Array:
-    with np.errstate(divide="ignore"):
-        return np.log(-np.expm1(-_power(y, scale, shape)))
-
-
 def _variance(scale: Array, shape: Array) -> Array:
     return np.square(scale) * (gamma(1.0 + 2.0 / shape) - np.square(gamma(1.0 + 1.0 / shape)))
 
@@ -58,8 +53,6 @@ WEIBULL = ComponentFunctions(
     mode=_mode,
     log_pdf=_log_pdf,
     cdf=lambda y, scale, shape: -np.expm1(-_power(y, scale, shape)),
-    sf=lambda y, scale, shape: np.exp(-_power(y, scale, shape)),
-    log_cdf=_log_cdf,
     log_sf=lambda y, scale, shape: -_power(y, scale, shape),
     quantile=lambda q, scale, shape: scale * np.power(-np.log1p(-q), 1.0 / shape),
     upper_quantile=lambda q, scale, shape: scale * np.power(-np.log(q), 1.0 / shape),

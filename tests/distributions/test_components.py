@@ -9,6 +9,7 @@ from skmoe.distributions import (
     concatenate_rows,
     predictive_distribution,
 )
+from skmoe.distributions._component_functions import expand_rows
 from support.components import (
     COMPONENT_CLASSES,
     EXAMPLES,
@@ -176,7 +177,7 @@ def test_expanded_rows_keep_their_components_and_others_are_absent(name):
     """The others have weight zero, and parameters at which densities and moments are finite."""
     part = components(name, n_components=2, n_outputs=2, n_rows=5)
     rows, others = np.array([6, 0, 3, 4, 2]), [1, 5]
-    whole = part.expand(rows, 7)
+    whole = expand_rows(part, rows, 7)
     assert_same(of_rows(whole, rows), part)
     assert_array_equal(whole.weight[:, others], 0.0)
     family, parameters = of_rows(whole, others).block()
@@ -191,7 +192,7 @@ def test_absent_components_change_nothing(name):
     absent = components(name, seed=9, n_rows=2)
     if name == "student_t":
         absent = absent._replace(df=np.full(absent.df.shape, 0.4))
-    absent = absent.expand(np.array([0, 2]), N_ROWS)
+    absent = expand_rows(absent, np.array([0, 2]), N_ROWS)
     dist = GeneralMixtureDistribution(parts, gate)
     more = GeneralMixtureDistribution([*parts, absent], np.vstack([gate, np.zeros(N_ROWS)]))
     y = dist.rvs(random_state=0)
@@ -262,7 +263,7 @@ def test_a_distribution_is_that_of_its_only_expert(names, general):
         assert_allclose(again.mean, original.mean, rtol=1e-7)
         assert_allclose(again.weights, original.weights, rtol=1e-12)
     rows = [7, 1, 4, 0, 3]
-    moved = whole.expand(np.array(rows), 8)
+    moved = expand_rows(whole, np.array(rows), 8)
     other = mixture(names, 2, 2, n_rows=8)
     gate = np.zeros((2, 8))
     gate[0, rows] = 1.0

@@ -15,6 +15,7 @@ from skmoe.distributions import (
     PointMassComponents,
     predictive_distribution,
 )
+from skmoe.distributions._component_functions import expand_rows
 from support.components import (
     EXAMPLES,
     LEVELS,
@@ -336,7 +337,7 @@ def test_routed_experts_are_absent_from_other_rows():
     parts, _ = experts(("poisson", "normal", "gamma"), n_rows=7)
     gate = np.eye(3)[:, [0, 1, 2, 2, 1, 0, 1]]
     rows = [np.flatnonzero(own) for own in gate]
-    routed = [of_rows(p, own).expand(own, 7) for p, own in zip(parts, rows, strict=True)]
+    routed = [expand_rows(of_rows(p, own), own, 7) for p, own in zip(parts, rows, strict=True)]
     whole, found = (predictive_distribution(p, gate, True) for p in (parts, routed))
     y = whole.rvs(random_state=0)
     assert_allclose(found.logpdf(y), whole.logpdf(y))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
 from scipy.special import log_softmax as scipy_log_softmax
 from scipy.special import logsumexp, softmax
 
@@ -14,6 +15,8 @@ from skmoe._numerics.probability import (
     keep_top_k,
     log_normalise,
     log_softmax,
+    log_total,
+    mean_distance,
     normalised_top_k,
     softmax_of_classes,
     underflow_to_zero,
@@ -107,3 +110,16 @@ def test_experts_of_few_rows_or_of_a_small_fraction_of_them_have_collapsed():
     total = 100.0 * few / share
     masses = np.array([0.9 * share * total, 1.2 * share * total, total])
     assert_array_equal(is_collapsed(masses), [True, False, False])
+
+
+def test_totals_are_logs_of_sums():
+    logs = np.random.default_rng(0).normal(scale=9.0, size=(3, 30))
+    assert_allclose(log_total(iter(logs)), logsumexp(logs, axis=0))
+    assert_array_equal(log_total(iter(logs[:1])), logs[0])
+
+
+@pytest.mark.parametrize("shift", [-3.0, 0.0, 0.4, 50.0])
+def test_mean_distance_is_that_of_a_folded_normal(shift):
+    std = np.array([0.1, 1.0, 7.0])
+    expected = stats.foldnorm(abs(shift) / std, scale=std).mean()
+    assert_allclose(mean_distance(shift, std), expected, rtol=1e-9)

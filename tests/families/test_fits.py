@@ -38,8 +38,7 @@ def test_every_family_has_a_way_to_draw_its_target():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_regimes_are_found(name):
-    n_rows = 1500 if name == "ordinal" else 600
-    X, y = two_slopes(name, n_rows)
+    X, y = two_slopes(name, 1500 if name == "ordinal" else 600)
     moe = MixtureOfExpertsRegressor(2, **FIXED | options_of(name)).fit(X, y)
     # Four values, and large values of a variance that is cubic in the mean, say less of slopes.
     atol = {"ordinal": 0.35, "inverse_gaussian": 0.3}.get(name, 0.2)
@@ -164,7 +163,7 @@ def test_counts_that_are_all_zero_or_very_large():
 # --- ways to name a family ---
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["poisson", "gamma", "student_t", "ordinal"])
 def test_name_object_and_list_of_one_family_are_the_same(name):
     X, y = two_slopes(name, 80)
     given = options_of(name)["family"]
@@ -275,6 +274,6 @@ def test_slopes_of_many_features_can_be_shared():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(30, 1001))
     y = X[:, 0] + np.where(X[:, 1] > 0, X[:, 2], -X[:, 2])
-    moe = mixture(2, "student_t", shared_features=[0], max_iter=3)
+    moe = mixture(2, "student_t", shared_features=[0], max_iter=1)
     slopes = fit_quietly(moe, X, y).expert_coef_
     assert slopes[0, 0] == slopes[1, 0] != 0.0

@@ -7,12 +7,13 @@ import pytest
 from numpy.testing import assert_allclose
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from support.expert_kinds import KINDS, options_of
+from support.expert_kinds import KINDS, KINDS_OF_FITS, options_of
 from support.fits import FIXED, fit_quietly
 from support.tables import panel_of
 
 ESTIMATORS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
 ALL_KINDS = pytest.mark.parametrize(("name", "task"), KINDS)
+EACH_WAY = pytest.mark.parametrize(("name", "task"), KINDS_OF_FITS)
 
 
 def estimator(name, task, **options):
@@ -62,7 +63,7 @@ def test_weight_two_equals_the_row_twice_in_its_unit(name, task):
         assert_allclose(found, expected, rtol=1e-6)
 
 
-@ALL_KINDS
+@EACH_WAY
 def test_order_of_rows_and_labels_of_units_do_not_matter(name, task):
     X, y, units = table(name, task)
     order = np.random.default_rng(1).permutation(len(y))
@@ -72,7 +73,7 @@ def test_order_of_rows_and_labels_of_units_do_not_matter(name, task):
     assert_allclose(coefficients(other), first, rtol=1e-6, atol=1e-8)
 
 
-@ALL_KINDS
+@EACH_WAY
 def test_units_of_one_row_are_no_units(name, task):
     X, y, _ = table(name, task)
     rows = fit_quietly(estimator(name, task), X, y)
@@ -81,7 +82,7 @@ def test_units_of_one_row_are_no_units(name, task):
     assert_allclose(coefficients(single), coefficients(rows), rtol=1e-6, atol=1e-8)
 
 
-@ALL_KINDS
+@EACH_WAY
 def test_all_units_twice_have_the_same_maximum(name, task):
     """Without penalties."""
     X, y, units = table(name, task)
@@ -96,7 +97,7 @@ def test_all_units_twice_have_the_same_maximum(name, task):
     assert_allclose(np.sort(twice.weights_), np.sort(once.weights_), atol=1e-3)
 
 
-@ALL_KINDS
+@EACH_WAY
 def test_one_expert_is_the_single_model(name, task):
     X, y, units = table(name, task)
     options = {"n_experts": 1, "tol": 1e-10, "max_iter": 200}
@@ -105,7 +106,7 @@ def test_one_expert_is_the_single_model(name, task):
     assert_allclose(grouped.expert_coef_, single.expert_coef_, atol=1e-4)
 
 
-@ALL_KINDS
+@EACH_WAY
 def test_units_without_weight_are_absent(name, task):
     X, y, units = table(name, task)
     weight = (units % 3 != 1).astype(float)

@@ -19,6 +19,7 @@ from support.expert_kinds import (
     DISTRIBUTIONS,
     GENERALIZED,
     KINDS,
+    KINDS_OF_FITS,
     draw,
     maximum_likelihood,
     options_of,
@@ -63,7 +64,7 @@ def test_weight_two_equals_two_rows(case):
             assert_allclose(found, of_rows, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("case", [f"{name}-{task}" for name, task in KINDS])
+@pytest.mark.parametrize("case", [f"{name}-{task}" for name, task in KINDS_OF_FITS])
 def test_weight_zero_equals_absence(case):
     """To more digits than above, where rows without weight are absent from the repeated ones."""
     kept = np.flatnonzero(WEIGHT)
@@ -99,8 +100,11 @@ OF_CLASSES = {
 }
 
 
-@pytest.mark.parametrize("class_weight", [{0: 0.3, 1: 2.0, 2: 1.1}, "balanced"], ids=str)
-@pytest.mark.parametrize("case", OF_CLASSES)
+BY_CLASS = [(case, {0: 0.3, 1: 2.0, 2: 1.1}) for case in OF_CLASSES]
+BY_CLASS += [(case, "balanced") for case in ("one expert", "selected number", "stack")]
+
+
+@pytest.mark.parametrize(("case", "class_weight"), BY_CLASS)
 def test_class_weights_are_weights_of_the_rows_of_every_fit(case, class_weight):
     """Of all parts of a fit: starts, standardisation, base, transformer, folds and trials."""
     y, weight = np.digitize(Y[:N], [-1.0, 0.5]), 1.0 + WEIGHT

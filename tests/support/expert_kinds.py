@@ -102,6 +102,11 @@ GENERALIZED = [name for name, family in FAMILIES.items() if family.link and name
 KINDS = [(name, task) for name, row in EXPERTS.items() for task in row]
 KINDS += [(name, "regressor") for name in GENERALIZED]
 
+# One kind for each way of a fit: an M-step in closed form, classes, families without, with one and
+# with several dispersions, and one of values.
+KINDS_OF_FITS = [("linear", "regressor"), ("linear", "classifier")]
+KINDS_OF_FITS += [(name, "regressor") for name in ("poisson", "gamma", "student_t", "ordinal")]
+
 
 def options_of(name):
     """Parameters of an estimator for a kind of experts."""

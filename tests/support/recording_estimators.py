@@ -14,6 +14,10 @@ class Log(list):
     def __deepcopy__(self, memo):
         return self
 
+    def __repr__(self):
+        """Short, for estimators that are printed."""
+        return "Log()"
+
     def fits(self):
         """What fits were given, in turn."""
         return [entry for kind, entry in self if kind == "fit"]

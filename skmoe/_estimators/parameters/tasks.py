@@ -87,9 +87,11 @@ def _by_ridge(X: Array, Y: Array, weight: Array, new_X: Array) -> Array:
 
 
 def _by_tree(X: Array, Y: Array, weight: Array, new_X: Array) -> Array:
-    """Predictions (n, m) of a regression tree."""
+    """Predictions (n, m) of a regression tree, without the checks of scikit-learn."""
     tree = DecisionTreeRegressor(min_samples_leaf=3, random_state=0)
-    return tree.fit(X, Y, sample_weight=weight).predict(new_X).reshape(len(new_X), -1)
+    X, new_X = (np.ascontiguousarray(rows, dtype=np.float32) for rows in (X, new_X))
+    tree.fit(X, Y, sample_weight=weight, check_input=False)
+    return tree.predict(new_X, check_input=False).reshape(len(new_X), -1)
 
 
 def _out_of_fold_error(

@@ -165,7 +165,7 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
     without_oob = [k for k, one in enumerate(estimators) if not getattr(one, "oob_score", False)]
     if without_oob:
         k = without_oob[0]
-        chosen["an expert without out-of-bag predictions"] = f"expert {k}, {estimators[k]!r}"
+        chosen["an expert without out-of-bag predictions"] = Choice(f"expert {k}", estimators[k])
     if params.base is not None:
         link = "" if family is None else family.link
         if params.mean_family is not None and params.mean_family.family.link != "identity":

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from copy import copy
 from datetime import date
+from functools import cache
 from importlib import import_module, resources
 from importlib.metadata import version
 from pathlib import Path
@@ -285,18 +286,24 @@ def check_path(path: Any) -> Path:
 
 def render_page(context: Mapping[str, Any]) -> str:
     """The page, in which every text of the context is escaped."""
-    environment = import_jinja2("export_html").Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    # Bokeh reads objects in the order in which they are written.
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
     scripts = [_library_script(), "\n".join(_read(name) for name in SCRIPTS)]
-    return environment.from_string(_read("page.html")).render(
+    return _template().render(
         **context,
         style=_read("page.css"),
         scripts=scripts,
         script_hashes=[_hash(script) for script in scripts],
     )
+
+
+@cache
+def _template() -> Any:
+    """The template of the page, which takes longer to compile than to fill in."""
+    environment = import_jinja2("export_html").Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    # Bokeh reads objects in the order in which they are written.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
+    return environment.from_string(_read("page.html"))
 
 
 def _read(name: str) -> str:

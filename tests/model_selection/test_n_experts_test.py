@@ -19,7 +19,7 @@ from skmoe.blocks import RowBlocks
 from skmoe.experts import LinearExperts
 from skmoe.model_selection import n_experts_test
 from skmoe.reports import NExpertsTest
-from support.expert_kinds import KINDS, draw, options_of
+from support.expert_kinds import KINDS_OF_FITS, draw, options_of
 from support.refusals import assert_refused, refusal
 from support.tables import crossing_lines, flipping_classes
 
@@ -112,8 +112,8 @@ def test_the_result_is_a_sentence(p_value, n_drawn, n_bootstrap, words):
 # --- what can be tested -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name, task in KINDS if task == "regressor"])
-def test_every_family_with_a_distribution_is_tested(name):
+@pytest.mark.parametrize("name", [name for name, task in KINDS_OF_FITS if task == "regressor"])
+def test_families_with_a_distribution_are_tested(name):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 1))
     predictor = 0.5 * X[:, 0] + 0.5
@@ -242,7 +242,7 @@ class Worse(LinearExperts):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_searches_that_fail_count_as_zero():
-    X, y = one_line()
+    X, y = one_line(15)
     moe = regressor(expert=Worse(), gate="constant", max_iter=3)
     with pytest.warns(UserWarning, match="In 2 of 2 bootstrap samples no fit"):
         result = n_experts_test(moe, X, y, n_bootstrap=2, random_state=0)

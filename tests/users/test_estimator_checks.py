@@ -14,7 +14,6 @@ MODELS = [("ridge", Ridge()), ("tree", "tree")]
 CLASSIFIERS = [("logistic", LogisticRegression()), ("tree", "tree")]
 CONFIGURATIONS = [
     MixtureOfExpertsRegressor(**SHORT),
-    MixtureOfExpertsClassifier(expert="tree", **SHORT | {"max_iter": 1}),
     MixtureOfExpertsClassifier(class_weight="balanced", init="kmeans", **SHORT | FIXED),
     GatedStackingRegressor(MODELS, cv=2),
     GatedStackingClassifier(CLASSIFIERS, cv=2),

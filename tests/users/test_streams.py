@@ -20,7 +20,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import SoftmaxGate
-from support.expert_kinds import KINDS, draw, options_of
+from support.expert_kinds import KINDS_OF_FITS, draw, options_of
 from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
 
@@ -66,7 +66,7 @@ def stream(moe, X, y, n_epochs=1, size=80, weight=HEAVY, first_epoch=0, **given)
 # --- where streams end ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "task"), KINDS)
+@pytest.mark.parametrize(("name", "task"), KINDS_OF_FITS)
 def test_streams_end_where_em_does(name, task):
     X, y = rows()[0], target_of(name, task)
     whole = mixture(name, task, max_iter=100, tol=1e-4)
@@ -288,7 +288,7 @@ def test_experts_keep_their_numbers_when_a_start_is_found_anew():
 # --- after a fit ----------------------------------------------------------------------------------
 
 
-SMALL_BATCHES = [(*kind, False, 1) for kind in KINDS]
+SMALL_BATCHES = [(*kind, False, 1) for kind in KINDS_OF_FITS]
 SMALL_BATCHES += [("linear", "regressor", True, 1), ("linear", "regressor", False, 5)]
 
 

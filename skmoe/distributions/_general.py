@@ -75,7 +75,70 @@ def flatten_components(components: Sequence[Any], gate_prob: Array) -> tuple[lis
     return flat, np.stack(probs)
 
 
-class GeneralMixtureDistribution(RowMixtures):
+class ComponentMixtures(RowMixtures):
+    """Mixtures of components of any families: what those of counts and of normals share."""
+
+    def __init__(
+        self, components: Sequence[Any], gate_prob: ArrayLike, single_output: bool = True
+    ) -> None:
+        self._parts = tuple(components)
+        self._gate_prob = np.asarray(gate_prob, dtype=float)
+        self._single_output = single_output
+        _check_parts(self._parts, self._gate_prob, single_output)
+        self.weights = mixture_weights([part.weight for part in self._parts], self._gate_prob)
+        check_weights(self.weights)
+        self.correlations = None if single_output else correlations(self._parts)
+        blocks = [part.block() for part in self._parts]
+        if single_output:
+            blocks = [
+                Block(family, tuple(values[..., 0] for values in parameters))
+                for family, parameters in blocks
+            ]
+        self._blocks = tuple(blocks)
+
+    def _take(self, rows: Any) -> Self:
+        taken, parts = copy(self), map_rows(self._parts, lambda values: values[..., rows])
+        gate_prob = self._gate_prob[:, rows]
+        ComponentMixtures.__init__(taken, parts, gate_prob, self._single_output)
+        return taken
+
+    def as_components(self) -> Any:
+        """These distributions as those of one expert of another mixture.
+
+        Returns
+        -------
+        components : object
+            Weights and parameters of the components, whose last axis counts the rows.
+        """
+        return (
+            self._parts[0]
+            if len(self._parts) == 1
+            else NestedComponents(self._gate_prob, self._parts)
+        )
+
+    @property
+    @underflow_to_zero
+    def mode(self) -> Array:
+        """Where `pdf` is highest.
+
+        The modes of the components, the values that have a probability, and local maxima between
+        the modes of the continuous components are compared. Where both values with a probability
+        and a density exist, the result depends on the units of y, as the density does.
+        """
+        best = highest_points(self._flat_components())
+        return best if self._single else best.reshape(len(self), self._n_outputs)
+
+    # --- scores ---
+
+    def _crps(self, points: Array) -> Array:
+        with np.errstate(invalid="ignore"):  # of values that may be infinite
+            variance = integrated_variance(self._flat_components())
+            score = mean_score(list(self._components()), points)
+            score = score - variance.reshape(len(self), 1, self._n_outputs)
+        return np.where(np.isnan(score) & ~np.isnan(points), np.inf, np.maximum(score, 0.0))
+
+
+class GeneralMixtureDistribution(ComponentMixtures):
     """Mixtures of components of any families, one for each row and output.
 
     Rows come first in every array that is returned. Several values for each row (quantiles, draws,
@@ -134,46 +197,6 @@ class GeneralMixtureDistribution(RowMixtures):
     array([[0.   , 2.518]])
     """
 
-    def __init__(
-        self, components: Sequence[Any], gate_prob: ArrayLike, single_output: bool = True
-    ) -> None:
-        self._parts = tuple(components)
-        self._gate_prob = np.asarray(gate_prob, dtype=float)
-        self._single_output = single_output
-        _check_parts(self._parts, self._gate_prob, single_output)
-        self.weights = mixture_weights([part.weight for part in self._parts], self._gate_prob)
-        check_weights(self.weights)
-        self.correlations = None if single_output else correlations(self._parts)
-        blocks = [part.block() for part in self._parts]
-        if single_output:
-            blocks = [
-                Block(family, tuple(values[..., 0] for values in parameters))
-                for family, parameters in blocks
-            ]
-        self._blocks = tuple(blocks)
-
-    def _take(self, rows: Any) -> Self:
-        taken, parts = copy(self), map_rows(self._parts, lambda values: values[..., rows])
-        gate_prob = self._gate_prob[:, rows]
-        GeneralMixtureDistribution.__init__(taken, parts, gate_prob, self._single_output)
-        return taken
-
-    def as_components(self) -> Any:
-        """These distributions as those of one expert of another mixture.
-
-        Returns
-        -------
-        components : object
-            Weights and parameters of the components, whose last axis counts the rows.
-        """
-        return (
-            self._parts[0]
-            if len(self._parts) == 1
-            else NestedComponents(self._gate_prob, self._parts)
-        )
-
-    # --- probabilities ---
-
     def pmf(self, y: ArrayLike) -> Array:
         """Probability of the value y itself.
 
@@ -206,27 +229,6 @@ class GeneralMixtureDistribution(RowMixtures):
         """
         return self._at(y, lambda points: self._log_density(points, discrete=True))
 
-    @property
-    @underflow_to_zero
-    def mode(self) -> Array:
-        """Where `pdf` is highest.
-
-        The modes of the components, the values that have a probability, and local maxima between
-        the modes of the continuous components are compared. Where both values with a probability
-        and a density exist, the result depends on the units of y, as the density does.
-        """
-        best = highest_points(self._flat_components())
-        return best if self._single else best.reshape(len(self), self._n_outputs)
-
-    # --- scores ---
-
-    def _crps(self, points: Array) -> Array:
-        with np.errstate(invalid="ignore"):  # of values that may be infinite
-            variance = integrated_variance(self._flat_components())
-            score = mean_score(list(self._components()), points)
-            score = score - variance.reshape(len(self), 1, self._n_outputs)
-        return np.where(np.isnan(score) & ~np.isnan(points), np.inf, np.maximum(score, 0.0))
-
 
 def _check_parts(parts: Sequence[Any], gate_prob: Array, single_output: bool) -> None:
     """Components of the experts must agree with the probabilities of the gate."""
@@ -249,7 +251,7 @@ def _check_parts(parts: Sequence[Any], gate_prob: Array, single_output: bool) ->
         )
 
 
-class MixtureDistribution(GeneralMixtureDistribution):
+class MixtureDistribution(ComponentMixtures):
     """Mixtures of normals, one for each row and output, that share their weights over outputs.
 
     Rows come first in every array. Several values for each row (quantiles, draws, bounds of an

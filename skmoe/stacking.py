@@ -49,8 +49,24 @@ POOL_TOL = 1e-4
 Names = tuple[str, ...]
 
 
+@dataclass(eq=False, repr=False)
 class _GatedStacking(BaseMixture):
     """What both stacks have in common."""
+
+    estimators: Any
+    _: KW_ONLY
+    gate: Any = "softmax"
+    gate_alpha: float | str | None = None
+    gate_features: Any = None
+    expert_features: Any = None
+    gate_aggregate: str | None = None
+    cv: int | None = None
+    top_k: int | None = None
+    max_iter: int = 300
+    tol: float = 1e-4
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int | bool = 0
 
     # Groups are kept in one fold, which `_data.nested_estimators` asks of inner estimators.
     _uses_groups = True
@@ -338,9 +354,6 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
         Mixtures with `family="ordinal"` join others if one output has at most 30 values, and at
         least five rows for each: all models then predict probabilities of these values, continuous
         ones those of the cells between them. For other y ordinal mixtures are left out.
-    family : str or Family, default="normal"
-        Conditional distribution of y around the predictions of models without a distribution of
-        their own, such as "student_t" or "poisson": see `MixtureOfExpertsRegressor`.
     gate : {"softmax", "constant"} or gate object, default="softmax"
         Probability of each model given the features. "constant" gives all rows the same
         probabilities. An object derives from `skmoe.protocols.Gate`.
@@ -359,11 +372,6 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
         more than 5000 rows one third is held out, once.
     top_k : int, default=None
         Largest number of models with a positive weight for a row; None for all.
-    dispersion : {"per_expert", "shared"}, default="per_expert"
-        Whether each model has dispersion parameters of its own, such as its noise variance.
-    dispersion_prior : float, default=10.0
-        Strength, in rows, of the inverse-gamma prior on each noise variance or other dispersion. 0
-        is maximum likelihood.
     max_iter : int, default=300
         Largest number of EM iterations of the gate. Raise it if `fit` gives a `ConvergenceWarning`.
     tol : float, default=1e-4
@@ -376,6 +384,14 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
         same.
     verbose : int, default=0
         0 prints nothing, 1 a line for each model, 2 a line for each iteration.
+    family : str or Family, default="normal"
+        Conditional distribution of y around the predictions of models without a distribution of
+        their own, such as "student_t" or "poisson": see `MixtureOfExpertsRegressor`.
+    dispersion : {"per_expert", "shared"}, default="per_expert"
+        Whether each model has dispersion parameters of its own, such as its noise variance.
+    dispersion_prior : float, default=10.0
+        Strength, in rows, of the inverse-gamma prior on each noise variance or other dispersion. 0
+        is maximum likelihood.
 
     Attributes
     ----------
@@ -439,23 +455,10 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
     ((442, 2), ['ridge', 'trees'])
     """
 
-    estimators: Any
     _: KW_ONLY
     family: Any = "normal"
-    gate: Any = "softmax"
-    gate_alpha: float | str | None = None
-    gate_features: Any = None
-    expert_features: Any = None
-    gate_aggregate: str | None = None
-    cv: int | None = None
-    top_k: int | None = None
     dispersion: str = "per_expert"
     dispersion_prior: float = 10.0
-    max_iter: int = 300
-    tol: float = 1e-4
-    random_state: Any = None
-    n_jobs: int | None = None
-    verbose: int | bool = 0
 
 
 @dataclass(eq=False, repr=False)
@@ -474,12 +477,12 @@ class GatedStackingClassifier(MixtureClassifierMixin, _GatedStacking):
         out.
     gate, gate_alpha, gate_features, expert_features, gate_aggregate, cv, top_k : object
         See `GatedStackingRegressor`.
+    max_iter, tol, random_state, n_jobs, verbose : object
+        See `GatedStackingRegressor`.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, such as `{"yes": 5.0}`, which multiply those of the rows. "balanced"
         weighs classes inversely to their weighted frequency; predicted probabilities are then those
         of equally frequent classes. None weighs all classes by 1.
-    max_iter, tol, random_state, n_jobs, verbose : object
-        See `GatedStackingRegressor`.
 
     Attributes
     ----------
@@ -527,18 +530,5 @@ class GatedStackingClassifier(MixtureClassifierMixin, _GatedStacking):
     True
     """
 
-    estimators: Any
     _: KW_ONLY
-    gate: Any = "softmax"
-    gate_alpha: float | str | None = None
-    gate_features: Any = None
-    expert_features: Any = None
-    gate_aggregate: str | None = None
-    cv: int | None = None
-    top_k: int | None = None
     class_weight: Any = None
-    max_iter: int = 300
-    tol: float = 1e-4
-    random_state: Any = None
-    n_jobs: int | None = None
-    verbose: int | bool = 0

@@ -634,6 +634,32 @@ def test_nothing_overflows(browser, any_page, width, scheme, tmp_path):
     assert (ink < 60 < 200 < paper) if scheme == "light" else (paper < 60 < 200 < ink)
 
 
+CHART_COLOURS = """
+const models = Bokeh.documents.flatMap((d) => d.roots().flatMap((root) => [...root.references()]));
+const inks = models.filter((model) => model.name === "ink");
+const axes = models.filter((model) => model.type.endsWith("Axis"));
+const figures = models.filter((model) => model.type === "Figure");
+return {
+  ink: getComputedStyle(document.documentElement).getPropertyValue("--ink").trim(),
+  inks: inks.map(({ glyph }) => glyph.line_color.value),
+  texts: axes.flatMap((axis) => [axis.axis_label_text_color, axis.major_label_text_color]),
+  papers: figures.flatMap((f) => [f.background_fill_color, f.border_fill_color]),
+};
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_charts_have_the_colours_of_the_page(browser, any_page, scheme):
+    """Marks of the gate, three lines, marks and the interval of the density, a line and a mark."""
+    open_page(browser, any_page, scheme=scheme)
+    found = browser.execute_script(CHART_COLOURS)
+    assert found["inks"] == [found["ink"]] * 8
+    assert found["texts"] == [found["ink"]] * 12
+    assert found["papers"] == [None] * 6
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert set(browser.execute_script(CHART_COLOURS)["inks"]) == {"#1a1a1a"}
+
+
 def test_every_control_and_picture_has_a_name(browser, any_page):
     open_page(browser, any_page)
     nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]

@@ -217,7 +217,7 @@ def export_html(
         **describe_fit(view, rows, resp, names),
         "pictures": profile_pictures(view, rows, targets, names, max_features),
         "survival": None if horizon is None else survival_picture(view, held_out or rows, names),
-        "panel": panel | charts.named,
+        "panel": panel,
         "charts": charts.items(),
         **describe_held_out(view, rows, held_out, index, coverage),
         **_describe_versions(),

@@ -14,7 +14,7 @@ from skmoe._numerics.typing import Array
 from skmoe._optional import import_bokeh
 from skmoe.inspection._report._formulas import find_formulas
 from skmoe.inspection._report._inputs import Feature, Inputs
-from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour
+from skmoe.inspection._style import LIGHT_GREY, colour
 from skmoe.inspection._targets import (
     one_target,
     predicted_mean,
@@ -194,12 +194,11 @@ def _rounded(values: Array) -> Any:
 
 
 class Charts:
-    """Figures, and the names of what follows the colours of the page."""
+    """Figures, in which glyphs named "ink" have the colour of the text of the page."""
 
     def __init__(self) -> None:
         self.bokeh = import_bokeh("export_html")
         self.figures: dict[str, Any] = {}
-        self.named: dict[str, list[str]] = {"axes": [], "grids": [], "inks": [], "papers": []}
 
     def items(self) -> dict[str, Any]:
         """Figures as JSON, by the id of the element that they are in."""
@@ -212,36 +211,24 @@ class Charts:
         return self.bokeh.models.ColumnDataSource(data, name=name)
 
     def figure(self, name: str, x_label: str, y_label: str, **options: Any) -> Any:
-        """A figure without tools, whose axes and grids have names."""
+        """A figure without tools, on the paper of the page."""
         figure = self.bokeh.plotting.figure(
             sizing_mode="stretch_width",
             min_border_right=14,
             toolbar_location=None,
             tools="",
-            name=f"{name}-paper",
+            background_fill_color=None,
+            border_fill_color=None,
             outline_line_color=None,
             **{"height": CHART_HEIGHT} | options,
         )
-        sides = (
-            ("x", figure.xaxis[0], figure.xgrid[0], x_label),
-            ("y", figure.yaxis[0], figure.ygrid[0], y_label),
-        )
-        for letter, axis, grid, label in sides:
-            axis.name, grid.name = f"{name}-{letter}-axis", f"{name}-{letter}-grid"
+        for axis, label in ((figure.xaxis[0], x_label), (figure.yaxis[0], y_label)):
             axis.axis_label = chart_label(label) or None
             axis.axis_label_text_font_style = "normal"
             axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
             axis.minor_tick_line_color = None
-            self.named["axes"].append(axis.name)
-            self.named["grids"].append(grid.name)
-        self.named["papers"].append(figure.name)
         self.figures[name] = figure
         return figure
-
-    def ink(self, renderer: Any, name: str) -> None:
-        """Give a glyph the colour of the text."""
-        renderer.glyph.name = name
-        self.named["inks"].append(name)
 
 
 def chart_label(text: str) -> str:
@@ -274,8 +261,7 @@ def _bars(charts: Charts, name: str, labels: list[str], colours: list[str]) -> N
     given = {"name": factors, "colour": colours[: len(labels)], "now": zeros, "start": zeros}
     source = charts.source(name, given=given)
     figure.hbar(y="name", right="now", height=0.7, color="colour", source=source)
-    marks = figure.scatter("start", "name", marker="diamond", size=11, source=source)
-    charts.ink(marks, f"{name}-marks")
+    figure.scatter("start", "name", marker="diamond", size=11, name="ink", source=source)
 
 
 def _density(charts: Charts, panel: Mapping[str, Any]) -> None:
@@ -291,19 +277,16 @@ def _density(charts: Charts, panel: Mapping[str, Any]) -> None:
     figure.multi_line("xs", "ys", source=parts, **style)
     for name, dash in (("total", "solid"), ("total-start", "dotted"), ("mean-line", "dashed")):
         source = charts.source(name, "x", "y")
-        line = figure.line("x", "y", line_width=2, line_dash=dash, source=source)
-        charts.ink(line, f"{name}-glyph")
+        figure.line("x", "y", line_width=2, line_dash=dash, name="ink", source=source)
     atoms = charts.source("atoms", "x", "height", "fill")
     stems = figure.segment(
         "x", 0, "x", "height", line_width=5, line_alpha="fill", source=atoms, color=colour(0)
     )
     stems.glyph.line_color = colour(0)
     at_start = charts.source("atoms-start", "x", "height")
-    marks = figure.scatter("x", "height", marker="diamond", size=8, source=at_start)
-    charts.ink(marks, "atoms-start-marks")
+    figure.scatter("x", "height", marker="diamond", size=8, name="ink", source=at_start)
     bounds = charts.source("bounds", "x0", "x1", "y")
-    bar = figure.segment("x0", "y", "x1", "y", line_width=4, source=bounds)
-    charts.ink(bar, "bounds-glyph")
+    figure.segment("x0", "y", "x1", "y", line_width=4, name="ink", source=bounds)
 
 
 def _y_range(panel: Mapping[str, Any]) -> dict[str, Any]:
@@ -317,8 +300,8 @@ def _along(charts: Charts, panel: Mapping[str, Any]) -> None:
     if panel["horizon"] is not None:
         y_label = "Probability of no event"
     figure = charts.figure("along-chart", "", y_label, **_y_range(panel))
-    axis = figure.xaxis[0]
-    axis.ticker = charts.bokeh.models.FixedTicker(ticks=[])
+    figure.xaxis.name = "along-axis"
+    figure.xaxis.ticker = charts.bokeh.models.FixedTicker(ticks=[])
     band = charts.source("along-band", "x", "low", "high")
     figure.varea(x="x", y1="low", y2="high", color=LIGHT_GREY, alpha=0.3, source=band)
     lines = charts.source("along-lines", "xs", "ys", "colour", "opacity")
@@ -326,8 +309,6 @@ def _along(charts: Charts, panel: Mapping[str, Any]) -> None:
         "xs", "ys", color="colour", line_alpha="opacity", line_width=2.5, source=lines
     )
     mean = charts.source("along-mean", "x", "y")
-    line = figure.line("x", "y", line_dash="dashed", line_width=2, color=DARK_GREY, source=mean)
-    charts.ink(line, "along-mean-glyph")
+    figure.line("x", "y", line_dash="dashed", line_width=2, name="ink", source=mean)
     here = charts.source("along-now", "x", "y")
-    mark = figure.scatter("x", "y", size=10, source=here)
-    charts.ink(mark, "along-now-mark")
+    figure.scatter("x", "y", size=10, name="ink", source=here)

@@ -279,7 +279,7 @@ function niceTicks(low, high) {
 function drawAlong() {
   const { at, x, found } = predictAlong();
   const feature = features[along];
-  const axis = chartModel("along-chart-x-axis");
+  const axis = chartModel("along-axis");
   axis.axis_label = chartLabel(feature.label);
   axis.ticker.ticks = feature.choices ? x : niceTicks(x[0], x[x.length - 1]);
   axis.major_label_overrides = new Map(
@@ -332,33 +332,19 @@ function recolour(isPrinted) {
   const style = getComputedStyle(document.documentElement);
   const ink = isPrinted ? "#1a1a1a" : style.getPropertyValue("--ink").trim();
   const rule = isPrinted ? "#dddddd" : style.getPropertyValue("--rule").trim();
-  const paper = isPrinted ? "#ffffff" : style.getPropertyValue("--paper").trim();
-  for (const name of panel.papers) {
-    const figure = chartModel(name);
-    figure.background_fill_color = paper;
-    figure.border_fill_color = paper;
-  }
-  for (const name of panel.axes) {
-    const axis = chartModel(name);
-    if (axis) {
-      axis.axis_label_text_color = ink;
-      axis.major_label_text_color = ink;
-      axis.axis_line_color = rule;
-      axis.major_tick_line_color = rule;
-    }
-  }
-  for (const name of panel.grids) {
-    const grid = chartModel(name);
-    if (grid) {
-      grid.grid_line_color = rule;
-    }
-  }
-  for (const name of panel.inks) {
-    const glyph = chartModel(name);
-    if (glyph) {
+  const models = Bokeh.documents.flatMap((doc) => doc.roots()).flatMap((root) => [...root.references()]);
+  for (const model of models) {
+    if (model.type.endsWith("Axis")) {
+      model.axis_label_text_color = ink;
+      model.major_label_text_color = ink;
+      model.axis_line_color = rule;
+      model.major_tick_line_color = rule;
+    } else if (model.type === "Grid") {
+      model.grid_line_color = rule;
+    } else if (model.name === "ink") {
       for (const property of ["line_color", "fill_color"]) {
-        if (glyph[property] !== undefined) {
-          glyph[property] = { value: ink };
+        if (model.glyph[property] !== undefined) {
+          model.glyph[property] = { value: ink };
         }
       }
     }

@@ -716,17 +716,6 @@ def test_bars_areas_and_stems_of_charts_stand_on_zero(page):
     assert not re.search(r"\$\$|\\\\[\[(]", gate)
 
 
-def test_names_of_what_follows_the_colours_are_those_of_the_charts(page, classes):
-    for found in (page, classes[-1]):
-        text = json.dumps(found.charts)
-        for what in ("axes", "grids", "inks", "papers"):
-            names = found.panel[what]
-            assert len(names) == len(set(names)) > 0
-            assert all(f'"name": "{name}"' in text for name in names)
-        assert len(found.panel["papers"]) == len(found.charts)
-        assert len(found.panel["axes"]) == 2 * len(found.charts)
-
-
 def test_features_that_are_not_shown_are_counted_and_missing_units_are_told(tmp_path):
     """What the summary warns of is on the page as well."""
     rng = np.random.default_rng(0)

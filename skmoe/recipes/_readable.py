@@ -7,8 +7,13 @@ from typing import Any
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 
-# Number of experts of which a reader can keep track.
-MAX_READABLE_EXPERTS = 6
+# As many experts as a reader can keep track of, and penalties that maximise the evidence.
+OPTIONS: dict[str, Any] = {
+    "n_experts": "auto",
+    "max_n_experts": 6,
+    "alpha": "auto",
+    "gate_alpha": "auto",
+}
 
 
 def readable_regressor(
@@ -55,16 +60,8 @@ def readable_regressor(
     >>> moe.n_experts_ <= 6
     True
     """
-    return MixtureOfExpertsRegressor(
-        "auto",
-        max_n_experts=MAX_READABLE_EXPERTS,
-        family=family,
-        alpha="auto",
-        gate_alpha="auto",
-        random_state=random_state,
-        n_jobs=n_jobs,
-        verbose=verbose,
-    )
+    options = OPTIONS | {"random_state": random_state, "n_jobs": n_jobs, "verbose": verbose}
+    return MixtureOfExpertsRegressor(family=family, **options)
 
 
 def readable_classifier(
@@ -101,12 +98,5 @@ def readable_classifier(
     >>> readable_classifier().n_experts
     'auto'
     """
-    return MixtureOfExpertsClassifier(
-        "auto",
-        max_n_experts=MAX_READABLE_EXPERTS,
-        alpha="auto",
-        gate_alpha="auto",
-        random_state=random_state,
-        n_jobs=n_jobs,
-        verbose=verbose,
-    )
+    options = OPTIONS | {"random_state": random_state, "n_jobs": n_jobs, "verbose": verbose}
+    return MixtureOfExpertsClassifier(**options)

@@ -26,10 +26,10 @@ from skmoe._data.encoding import encode, make_encoder
 from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
+from skmoe._estimators.fitting.attributes import warn_collapsed
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._inference.labels import N_DIGITS, format_number, printable_line
 from skmoe._inference.results import FOOTNOTES
-from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._calibration import CalibrationDisplay
@@ -129,6 +129,13 @@ def as_source(figure: Any) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
+def draw(display_class: Any, *given: Any, **options: Any) -> tuple[Any, str]:
+    """A display of an estimator, and its figure as a source."""
+    with drawing():
+        display = display_class.from_estimator(*given, **options)
+        return display, as_source(display.figure_)
+
+
 class Names(NamedTuple):
     """Names of what a mixture consists of."""
 
@@ -164,9 +171,7 @@ def profile_pictures(
 
 def _picture(display_class: Any, estimator: Any, rows: Rows, options: dict[str, Any]) -> Picture:
     """What a display draws, with its numbers as tables."""
-    with drawing():
-        display = display_class.from_estimator(estimator, rows.X, rows.y, **options)
-        source = as_source(display.figure_)
+    display, source = draw(display_class, estimator, rows.X, rows.y, **options)
     title = "Experts and features"
     numbers: dict[str, Any] = {
         "Mean minus that of all rows, in SDs": getattr(display, "profile", None)
@@ -190,11 +195,8 @@ def _picture(display_class: Any, estimator: Any, rows: Rows, options: dict[str, 
 
 def survival_picture(estimator: Any, rows: Rows, names: Names) -> Picture:
     """Predicted probabilities of no event, over the Kaplan-Meier curve, with some as a table."""
-    with drawing():
-        display = SurvivalDisplay.from_estimator(
-            estimator, rows.X, rows.y, offset=rows.offset, expert_names=names.experts
-        )
-        source = as_source(display.figure_)
+    options = {"offset": rows.offset, "expert_names": names.experts}
+    display, source = draw(SurvivalDisplay, estimator, rows.X, rows.y, **options)
     shown = np.linspace(0, len(display.times) - 1, N_TIMES_WRITTEN).astype(int)
     steps = np.searchsorted(display.observed_times, display.times[shown], "right") - 1
     columns = [display.times[shown], display.observed[steps], display.mixture[shown]]
@@ -229,9 +231,16 @@ def describe_fit(estimator: Any, rows: Rows, resp: Array, names: Names) -> dict[
     """Facts, equations and warnings of a fit, and how the number of experts was selected."""
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
+        warn_collapsed(row_weights(rows) @ resp, names.experts)
         summary = estimator.summary(rows.X, rows.y, **rows.arguments)
-    found = _warnings_of_fit(estimator, row_weights(rows) @ resp, summary, names.experts)
-    found += [str(warning.message) for warning in raised]
+    found = [str(warning.message) for warning in raised]
+    found += [note for note in summary.notes if note.startswith(OTHER_ROWS)]
+    if not estimator.converged_:
+        found.insert(
+            0,
+            f"EM stopped before convergence, after {estimator.n_iter_} iterations. Increase "
+            "max_iter, or make the problem easier with fewer experts or larger penalties.",
+        )
     features, stds = list(names.features), column_stds(rows.X)
     text_format = TextFormat(features, "standard deviation", stds, MAX_TERMS_WRITTEN)
     return {
@@ -251,29 +260,6 @@ def _lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     """Equations of an expert, and of its gate."""
     lines = expert_lines(estimator, k, text_format) + gate_lines(estimator, k, text_format)
     return [printable_line(line) for line in lines]
-
-
-def _warnings_of_fit(estimator: Any, mass: Array, summary: Any, names: Sequence[str]) -> list[str]:
-    """Sentences about convergence, collapsed experts and other rows.
-
-    `mass` has the sums of the responsibilities of the experts.
-    """
-    found = []
-    if not estimator.converged_:
-        found.append(
-            f"EM stopped before convergence, after {estimator.n_iter_} iterations. Increase "
-            "max_iter, or make the problem easier with fewer experts or larger penalties."
-        )
-    collapsed = np.flatnonzero(is_collapsed(mass))
-    if len(collapsed):
-        listed = ", ".join(
-            f"{names[int(k)]} ({mass[k]:.2g} of {mass.sum():.6g} rows)" for k in collapsed
-        )
-        found.append(
-            f"Experts have lost nearly all their rows to others: {listed}. Use fewer experts, a "
-            "larger gate_alpha, or more starts."
-        )
-    return found + [note for note in summary.notes if note.startswith(OTHER_ROWS)]
 
 
 def _without_errors(inference: Any) -> list[str]:
@@ -300,9 +286,7 @@ def _selection(estimator: Any) -> dict[str, Any] | None:
     """How the number of experts was selected; None if it was given."""
     if not hasattr(estimator, "n_experts_tried_"):
         return None
-    with drawing():
-        display = NumberOfExpertsDisplay.from_estimator(estimator)
-        source = as_source(display.figure_)
+    display, source = draw(NumberOfExpertsDisplay, estimator)
     alternative = "Scores of the numbers of experts. The table has them."
     return {
         "chosen": display.chosen,
@@ -475,10 +459,8 @@ def _calibration(estimator: Any, rows: Rows, index: int) -> Picture | None:
     if is_classifier(estimator):
         return _calibration_of_classes(estimator, rows)
     try:
-        with drawing():
-            options = {"offset": rows.offset, "target": index}
-            display = CalibrationDisplay.from_estimator(estimator, rows.X, rows.y, **options)
-            source = as_source(display.figure_)
+        options = {"offset": rows.offset, "target": index}
+        display, source = draw(CalibrationDisplay, estimator, rows.X, rows.y, **options)
     except (AttributeError, ValueError):
         return None
     coverage = zip(display.nominal, display.coverage, strict=True)

@@ -637,7 +637,8 @@ def test_warnings_of_the_fit_are_found_again(moe, tmp_path):
     text = page.section("warnings")
     assert "EM stopped before convergence, after 2 iterations" in text
     assert text.count("Other rows than those of the fit") == 1
-    assert f"lost nearly all their rows to others: c ({resp[sure, 1].sum():.2g} of" in text
+    lost = f"c ({resp[sure, 1].sum():.2g} of"
+    assert f"Experts have collapsed, since others explain their rows better: {lost}" in text
     assert "a b (" not in text
     notes = page.section("details")
     assert "Other rows" not in notes

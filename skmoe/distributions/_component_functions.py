@@ -76,10 +76,10 @@ def rows_first(*values: Array) -> tuple[Array, ...]:
     return tuple(np.ascontiguousarray(value).transpose(2, 0, 1) for value in values)
 
 
-def mixture_parameters(values: Iterable[Array], single_output: bool) -> Array:
+def mixture_parameters(of_experts: Sequence[Any], single_output: bool) -> list[Array]:
     """Parameters (n, C, m) of components (C_k, m, n) of all experts, or (n, C) of one output."""
-    [stacked] = rows_first(np.concatenate(list(values)))
-    return stacked[..., 0] if single_output else stacked
+    stacked = rows_first(*(np.concatenate(own) for own in zip(*of_experts, strict=True)))
+    return [values[..., 0] if single_output else values for values in stacked]
 
 
 # Steps of Newton's method in a bracket, the relative change that ends it, and steps of a search by

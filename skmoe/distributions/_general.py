@@ -467,23 +467,18 @@ def predictive_distribution(
     """
     parts, gate_prob = flatten_components(parts, gate_prob)
     weights = mixture_weights([part.weight for part in parts], gate_prob)
-    if all(isinstance(part, NormalComponents) for part in marginals(parts)):
-        return MixtureDistribution(
-            weights,
-            mixture_parameters([part.mean for part in marginals(parts)], single_output),
-            mixture_parameters([part.std for part in marginals(parts)], single_output),
-            None if single_output else correlations(parts),
-        )
+    of_outputs = marginals(parts)
+    if all(isinstance(part, NormalComponents) for part in of_outputs):
+        normal = [(part.mean, part.std) for part in of_outputs]
+        means, stds = mixture_parameters(normal, single_output)
+        dependence = None if single_output else correlations(parts)
+        return MixtureDistribution(weights, means, stds, dependence)
     counts = [_counts(part) for part in parts]
     if any(count is None for count in counts):
         return GeneralMixtureDistribution(parts, gate_prob, single_output)
-    means, dispersions = zip(*counts, strict=True)
+    means, dispersions = mixture_parameters(counts, single_output)
     dispersed = any(isinstance(part, NegativeBinomialComponents) for part in parts)
-    return CountMixtureDistribution(
-        weights,
-        mixture_parameters(means, single_output),
-        mixture_parameters(dispersions, single_output) if dispersed else None,
-    )
+    return CountMixtureDistribution(weights, means, dispersions if dispersed else None)
 
 
 def _counts(part: Any) -> tuple[Array, Array] | None:

@@ -98,7 +98,7 @@ def log_density_scorer(
     >>> from skmoe.metrics import log_density_scorer
     >>> X, y = load_diabetes(return_X_y=True)
     >>> moe = MixtureOfExpertsRegressor(n_init=1, random_state=0)
-    >>> search = GridSearchCV(moe, {"n_experts": [1, 2]}, scoring=log_density_scorer)
+    >>> search = GridSearchCV(moe, {"n_experts": [1, 2]}, scoring=log_density_scorer, cv=3)
     >>> bool(search.fit(X, y).best_score_ < 0)
     True
     """
@@ -257,7 +257,7 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
     >>> time = np.exp(X[:, 0]) * rng.weibull(2, size=200)
     >>> y = right_censored(np.minimum(time, 2), time < 2)
     >>> moe = MixtureOfExpertsRegressor(1, family="weibull")
-    >>> scores = cross_validate(moe, X, y, scoring=make_survival_scorers())
+    >>> scores = cross_validate(moe, X, y, scoring=make_survival_scorers(), cv=3)
     >>> bool(scores["test_concordance"].mean() > 0.8)
     True
     """
@@ -537,7 +537,7 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
     >>> from skmoe.metrics import make_interval_scorers
     >>> X, y = load_diabetes(return_X_y=True)
     >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0)
-    >>> scores = cross_validate(moe, X, y, scoring=make_interval_scorers(0.8))
+    >>> scores = cross_validate(moe, X, y, scoring=make_interval_scorers(0.8), cv=2)
     >>> float(scores["test_coverage"].mean()) > 0.7
     True
     """

@@ -162,8 +162,8 @@ def n_experts_test(
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> from skmoe.model_selection import n_experts_test
     >>> rng = np.random.default_rng(0)
-    >>> X = rng.uniform(-2, 2, size=(60, 1))
-    >>> y = np.abs(X[:, 0]) + 0.2 * rng.normal(size=60)
+    >>> X = rng.uniform(-2, 2, size=(30, 1))
+    >>> y = np.abs(X[:, 0]) + 0.2 * rng.normal(size=30)
     >>> moe = MixtureOfExpertsRegressor(n_experts=1, n_init=1)
     >>> n_experts_test(moe, X, y, n_bootstrap=19, random_state=0)
     2 experts against 1: likelihood ratio statistic ..., p = 0.05 (19 bootstrap samples). 2 experts
@@ -396,8 +396,8 @@ def n_experts_table(
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> from skmoe.model_selection import n_experts_table
     >>> rng = np.random.default_rng(0)
-    >>> X = rng.uniform(-2, 2, size=(100, 1))
-    >>> y = np.abs(X[:, 0]) + 0.2 * rng.normal(size=100)
+    >>> X = rng.uniform(-2, 2, size=(60, 1))
+    >>> y = np.abs(X[:, 0]) + 0.2 * rng.normal(size=60)
     >>> moe = MixtureOfExpertsRegressor(n_init=1, random_state=0)
     >>> table = n_experts_table(moe, X, y, [1, 2])
     >>> table.best("bic")

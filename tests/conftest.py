@@ -43,7 +43,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--random-cases",
         type=int,
-        default=16,
+        default=8,
         help="number of random estimators and tables, each of which takes about 0.3 s",
     )
 

@@ -297,7 +297,7 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         >>> from skmoe import MixtureOfExpertsClassifier
         >>> rng = np.random.default_rng(0)
         >>> moe = MixtureOfExpertsClassifier(n_experts=2, n_init=2, random_state=0)
-        >>> for _ in range(10):
+        >>> for _ in range(5):
         ...     X = rng.uniform(-1, 1, size=(200, 2))
         ...     moe = moe.partial_fit(X, X[:, 0] * X[:, 1] > 0, classes=[False, True])
         >>> moe.predict([[0.5, 0.5], [0.5, -0.5]])

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from scipy.stats import binom
+from sklearn.base import is_classifier
 
 from skmoe._data.censored_targets import checked_bounds, has_bounds
 from skmoe._data.checks import check_choice, check_integer
@@ -175,8 +176,12 @@ class CalibrationDisplay:
             If the output is missing or unknown, `n_bins` is not an integer of at least two, or the
             experts have no predictive distribution.
         """
-        advice = "For classes use sklearn.calibration.CalibrationDisplay."
-        estimator, X, _ = drawn_mixture(cls, estimator, X, of_classes=advice)
+        estimator, X, _ = drawn_mixture(cls, estimator, X)
+        if is_classifier(estimator):
+            raise TypeError(
+                f"estimator must be a regressor; got {type(estimator).__name__}. For classes use "
+                "sklearn.calibration.CalibrationDisplay."
+            )
         output = check_target(estimator, target, check_table(estimator, X))
         distribution = estimator.predict_dist(X, offset)
         bounds: Any = checked_bounds(y) if has_bounds(y) else {"lower": y, "upper": y}

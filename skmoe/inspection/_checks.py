@@ -175,17 +175,10 @@ def find_mixture(estimator: Any, X: Any = None) -> Subject:
     return Subject(view, None if X is None else transform_by(others, X), TRANSFORMED_NOTE)
 
 
-def drawn_mixture(display: type, estimator: Any, X: Any = None, *, of_classes: str = "") -> Subject:
-    """What a display draws; without matplotlib an ImportError before any work.
-
-    A display of regressors has the advice of what to use for classifiers, `of_classes`.
-    """
+def drawn_mixture(display: type, estimator: Any, X: Any = None) -> Subject:
+    """What a display draws; without matplotlib an ImportError before any work."""
     import_pyplot(f"{display.__name__}.from_estimator")
-    subject = find_mixture(estimator, X)
-    if of_classes and is_classifier(subject.mixture):
-        name = type(subject.mixture).__name__
-        raise TypeError(f"estimator must be a regressor; got {name}. {of_classes}")
-    return subject
+    return find_mixture(estimator, X)
 
 
 def drawn_with_names(

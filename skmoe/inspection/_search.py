@@ -240,7 +240,7 @@ class NumberOfExpertsDisplay:
     >>> rng = np.random.default_rng(1)
     >>> X = rng.uniform(-3, 3, size=(100, 1))
     >>> y = 1 - np.abs(X[:, 0]) + 0.1 * rng.normal(size=100)
-    >>> moe = MixtureOfExpertsRegressor("auto", n_init=2, random_state=0).fit(X, y)
+    >>> moe = MixtureOfExpertsRegressor("auto", n_init=1, random_state=0).fit(X, y)
     >>> NumberOfExpertsDisplay.from_estimator(moe).chosen
     2
     """

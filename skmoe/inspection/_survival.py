@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 
 from skmoe._data.censored_targets import has_bounds, times_and_events
@@ -173,8 +174,12 @@ class SurvivalDisplay:
             If y has other bounds than those of right-censored times, the output is missing or
             unknown, the level is not in (0, 1), or the experts have no predictive distribution.
         """
-        advice = "For times use MixtureOfExpertsRegressor."
-        estimator, X, _ = drawn_mixture(cls, estimator, X, of_classes=advice)
+        estimator, X, _ = drawn_mixture(cls, estimator, X)
+        if is_classifier(estimator):
+            raise TypeError(
+                f"estimator must be a regressor; got {type(estimator).__name__}. For times use "
+                "MixtureOfExpertsRegressor."
+            )
         check_level(level, may_be_none=True)
         names = check_names_of_experts(estimator, expert_names)
         X = check_table(estimator, X)

@@ -56,7 +56,7 @@ def readable_regressor(
     >>> from sklearn.datasets import load_diabetes
     >>> from skmoe.recipes import readable_regressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> moe = readable_regressor(random_state=0).fit(X[:150], y[:150])
+    >>> moe = readable_regressor(random_state=0).fit(X[:60], y[:60])
     >>> moe.n_experts_ <= 6
     True
     """

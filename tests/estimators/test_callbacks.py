@@ -91,8 +91,7 @@ def test_tasks_are_numbered_and_announced(estimator, names):
     assert all(np.isfinite(score) for _, score in recorder.ended)
 
 
-@pytest.mark.parametrize("criterion", ["auto", "bic"])
-@pytest.mark.parametrize("stop_after", [2, 10**6])
+@pytest.mark.parametrize(("criterion", "stop_after"), [("auto", 2), ("bic", 10**6)])
 def test_trials_of_the_number_of_experts_are_the_parts_of_the_first_task(criterion, stop_after):
     recorder = Recorder(stop_after, "trial")
     moe = fit_with(recorder, regressor(n_experts=criterion, n_init=2), X, Y)
@@ -153,7 +152,7 @@ def test_scores_are_monitored_in_every_iteration(n_jobs):
 
 
 def test_progress_is_shown(capsys):
-    fit_with(callbacks.ProgressBar(), regressor(n_experts=2, max_iter=3), X, Y)
+    fit_with(callbacks.ProgressBar(), regressor(n_experts=2, n_init=2, max_iter=3), X, Y)
     shown = capsys.readouterr().out
     assert "MixtureOfExpertsRegressor - fit" in shown
     assert "start #1" in shown

@@ -262,7 +262,7 @@ def test_standard_errors_count_what_is_known():
     half = np.where(np.arange(400) < 200, regime, -1)
     errors = []
     for known in (np.full(400, -1), half, regime):
-        moe = fit_quietly(regressor(max_iter=500, n_experts=2), X, y, known_experts=known)
+        moe = fit_quietly(regressor(max_iter=500, n_experts=2, n_init=2), X, y, known_experts=known)
         errors.append(moe.inference(X, y, known_experts=known).standard_errors)
     assert (np.diff(errors, axis=0) < 0.0).all()
     given = {"method": "bootstrap", "n_bootstrap": 30, "random_state": 0}

@@ -9,13 +9,13 @@ from sklearn.base import clone
 from properties.small_fits import N, fit_on, plain_fit, short, statements, units_of
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES
-from support.fits import ALL_CASES, CLASSES, FIXED, X, Y, fit_quietly
+from support.fits import ALL_CASES, CLASSES, DISTINCT_CASES, FIXED, X, Y, fit_quietly
 
 ROWS = np.arange(N)
 # Splits of trees that are equally good depend on the order of columns, and ridge regressions on
 # units. A selected number is that of fits which are cases themselves.
 OTHERS = ("a list of estimators", "stacking", "base", "selected number")
-PARAMETRIC = [case for case in ALL_CASES if "tree" not in case and case not in OTHERS]
+PARAMETRIC = [case for case in DISTINCT_CASES if "tree" not in case and case not in OTHERS]
 # Cases whose target is a number that may be negative, and has no unit of its own.
 SYMMETRIC = [
     case for case in [*PARAMETRIC, "base"] if np.min(ALL_CASES[case][1]) < 0 and "class" not in case

@@ -18,13 +18,12 @@ from skmoe.stacking import GatedStackingClassifier
 from support.expert_kinds import (
     DISTRIBUTIONS,
     GENERALIZED,
-    KINDS,
     KINDS_OF_FITS,
     draw,
     maximum_likelihood,
     options_of,
 )
-from support.fits import ALL_CASES, CLASSES, FIXED, X, Y, fit_quietly
+from support.fits import CLASSES, DISTINCT_CASES, FIXED, X, Y, fit_quietly
 from support.refusals import assert_fit_refused
 from support.stacks import stack_of
 
@@ -46,7 +45,7 @@ def weighted_fit(case):
 # --- weights are numbers of rows ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", ALL_CASES)
+@pytest.mark.parametrize("case", DISTINCT_CASES)
 def test_weight_two_equals_two_rows(case):
     weighted, repeated = weighted_fit(case), short_fit_on(case, REPEATED)
     assert_allclose(weighted.lower_bound_, repeated.lower_bound_, rtol=1e-8)
@@ -318,7 +317,7 @@ def single_model(name, rows, y, weight):
     return distribution(predictor, *np.exp(log_dispersion)).mean()
 
 
-@pytest.mark.parametrize("name", [name for name, task in KINDS if task == "regressor"])
+@pytest.mark.parametrize("name", [name for name, task in KINDS_OF_FITS if task == "regressor"])
 def test_one_expert_is_the_weighted_maximum_of_the_likelihood(name):
     rows, y, weight = single_table(name)
     expected = single_model(name, rows, y, weight)

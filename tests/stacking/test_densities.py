@@ -62,7 +62,7 @@ def assert_distribution(moe, X, y):
     assert moe.sample(X[:5], 3, random_state=0).shape == (5, 3)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["poisson", "gamma", "student_t"])
 def test_experts_that_are_mixtures_of_any_family_have_distributions(name):
     X, y = data()
     y = draw(name, 0.5 * y, np.random.default_rng(1), (0.1, 5.0))

@@ -9,7 +9,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import GATES
-from support.expert_kinds import KINDS, draw, options_of
+from support.expert_kinds import KINDS, KINDS_OF_FITS, draw, options_of
 from support.stacks import stack_of
 
 
@@ -145,6 +145,9 @@ OTHER_CASES = {
     "default penalties": (regressor(alpha=None, gate_alpha=None), Y, {}),
 }
 ALL_CASES = CASES | OTHER_CASES
+# Without the families whose fits go the same way as that of another.
+DISTINCT_CASES = [f"{name}-{task}" for name, task in KINDS_OF_FITS]
+DISTINCT_CASES += [case for case in ALL_CASES if case not in [f"{n}-{task}" for n, task in KINDS]]
 
 
 @cache

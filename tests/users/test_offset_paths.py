@@ -131,17 +131,18 @@ def test_displays_take_the_offset():
 )
 def test_metadata_routing_in_a_pipeline_and_a_search(options, name, values):
     grid = {f"mixtureofexpertsregressor__{name}": values}
-    standard = StandardScaler().fit_transform(X)
+    rows, y, offset = X[:300], Y[:300], OFFSET[:300]
+    standard = StandardScaler().fit_transform(rows)
     # Older releases of scikit-learn pass no metadata to the score of the estimator itself.
     passes = name == "n_experts" and parse_version(sklearn.__version__) >= parse_version("1.7")
     with config_context(enable_metadata_routing=True):
         routed = mixture(**options).set_fit_request(offset=True).set_score_request(offset=True)
         pipeline = make_pipeline(StandardScaler(), routed.set_predict_request(offset=True))
-        moe = fit_quietly(clone(pipeline), X, Y, offset=OFFSET)
-        alone = fit_quietly(mixture(**options), standard, Y, offset=OFFSET)
-        assert_allclose(moe.predict(X, offset=OFFSET), alone.predict(standard, OFFSET))
+        moe = fit_quietly(clone(pipeline), rows, y, offset=offset)
+        alone = fit_quietly(mixture(**options), standard, y, offset=offset)
+        assert_allclose(moe.predict(rows, offset=offset), alone.predict(standard, offset))
         for scoring in (None, log_density_scorer) if passes else (log_density_scorer,):
             search, blind = (GridSearchCV(pipeline, grid, cv=2, scoring=scoring) for _ in range(2))
-            fit_quietly(search, X, Y, offset=OFFSET)
+            fit_quietly(search, rows, y, offset=offset)
             assert search.best_params_ == {f"mixtureofexpertsregressor__{name}": values[-1]}
-            assert search.best_score_ > fit_quietly(blind, X, Y).best_score_ + 0.1
+            assert search.best_score_ > fit_quietly(blind, rows, y).best_score_ + 0.1

@@ -365,7 +365,7 @@ def test_integers_move_by_one():
     assert_array_equal(feature["grid"], np.unique(counts))
 
 
-@pytest.mark.parametrize(("name", "task"), KINDS)
+@pytest.mark.parametrize(("name", "task"), KINDS[:2])
 def test_the_range_of_a_control_is_that_of_is_outside_range(name, task):
     """A feature that neither gate nor experts use has none."""
     moe, X, y = fitted(name, task, expert_features=[0], gate_features=[1])
@@ -462,7 +462,8 @@ def test_features_that_are_offered_move_the_prediction_or_the_gate_most():
     rng = np.random.default_rng(1)
     X = rng.normal(size=(200, 3))
     y = np.where(X[:, 1] > 0.0, 0.01, -0.01) + X[:, 2] + 0.001 * rng.normal(size=200)
-    moe = fit_quietly(regressor(n_experts=2, gate_features=[1], expert_features=[0, 2]), X, y)
+    moe = regressor(n_experts=2, n_init=2, gate_features=[1], expert_features=[0, 2])
+    fit_quietly(moe, X, y)
     labels = [f["label"] for f in panel_of(moe, X, y, max_features=2)["features"]]
     assert labels == ["x1", "x2"]
 

@@ -407,7 +407,7 @@ def normal_scores(train, test):
 def test_numbers_of_experts_are_chosen_by_weighted_scores():
     """Those of one expert are the weighted BIC, and the weighted mean over held-out groups."""
     X, weight, _ = table()
-    options = {"dispersion_prior": 0.0, "max_iter": 1}
+    options = {"dispersion_prior": 0.0, "max_iter": 1, "max_n_experts": 2}
     moe = fit_quietly(
         single("numbers", n_experts="bic", **options), X, target("numbers"), sample_weight=weight
     )

@@ -36,15 +36,20 @@ KNOWN = np.where(np.arange(N_ROWS) % 6 < 2, REGIMES, -1)
 KNOWN_OF_UNITS = np.where(UNITS % 6 < 2, REGIMES[::2][UNITS], -1)
 
 FIXED = {"alpha": 0.1, "gate_alpha": 1.0}  # so that optima are the same to the last digit
-BASE = {"n_experts": 3, "n_init": 2, "random_state": 0, "max_iter": 60} | FIXED
+BASE = {"n_experts": 3, "random_state": 0, "max_iter": 60} | FIXED
 
 
 def regressor(**options):
-    return MixtureOfExpertsRegressor(**BASE | options)
+    return MixtureOfExpertsRegressor(**_base(options) | options)
 
 
 def classifier(**options):
-    return MixtureOfExpertsClassifier(**BASE | options)
+    return MixtureOfExpertsClassifier(**_base(options) | options)
+
+
+def _base(options):
+    """From one start, or from two where several are combined."""
+    return BASE | {"n_init": 1 if options.get("combine", "best") == "best" else 2}
 
 
 def target_of(name):

@@ -56,7 +56,10 @@ BOOSTING = {
 
 
 class NormalLightGBMLSS(RegressorMixin, BaseEstimator):
-    """Mean and standard deviation of normal noise by 100 boosting iterations of LightGBMLSS."""
+    """Mean and standard deviation of normal noise by 100 boosting iterations of LightGBMLSS.
+
+    Its steps depend on the unit of y, which is standardised therefore.
+    """
 
     def fit(self, X, y):
         """Fit both, with the parameters that LightGBM has by itself."""
@@ -65,8 +68,10 @@ class NormalLightGBMLSS(RegressorMixin, BaseEstimator):
         from lightgbmlss.model import LightGBMLSS
 
         self.model_ = LightGBMLSS(Gaussian(stabilization="None", response_fn="exp", loss_fn="nll"))
+        self.center_, self.unit_ = y.mean(), y.std()
+        target = (y - self.center_) / self.unit_
         options = {"verbosity": -1, "num_threads": 1, "seed": 0}
-        self.model_.train(options, lightgbm.Dataset(X, label=y), num_boost_round=100)
+        self.model_.train(options, lightgbm.Dataset(X, label=target), num_boost_round=100)
         return self
 
     def predict(self, X):
@@ -76,7 +81,8 @@ class NormalLightGBMLSS(RegressorMixin, BaseEstimator):
     def pred_dist(self, X):
         """Means `loc` and standard deviations `scale`."""
         found = self.model_.predict(X, pred_type="parameters")
-        return Bunch(loc=found["loc"].to_numpy(), scale=found["scale"].to_numpy())
+        loc, scale = (self.unit_ * found[name].to_numpy() for name in ("loc", "scale"))
+        return Bunch(loc=self.center_ + loc, scale=scale)
 
 
 def peers(task):

@@ -439,6 +439,7 @@ def comparison(ours, theirs, best):
     by = theirs.groupby("strategy")
     continued = by.loglik.max().get("continued", np.nan)
     own = max(theirs.loglik.max(), best if np.isnan(continued) else continued)
+    best = own if np.isnan(continued) else best
     values = [best, by.loglik.max()["one"], ours.loglik.median()]
     hits = [*(by.loglik.apply(lambda v: np.mean(v > own - SAME))[["one", "several"]])]
     hits.append(np.mean(ours.loglik > best - SAME))

@@ -24,7 +24,7 @@ from support.em import (
     start_from,
     start_with_state,
 )
-from support.fits import DISTINCT_CASES, fit_quietly, fitted_case
+from support.fits import ALL_CASES, fit_quietly, fitted_case
 from support.tables import crossing_lines, flipping_classes, two_regimes
 
 MODELS = {
@@ -64,7 +64,7 @@ def test_lower_bound_never_falls(name, n_plain_iter):
     assert min(np.diff(found.lower_bounds)) > -1e-10
 
 
-@pytest.mark.parametrize("case", DISTINCT_CASES)
+@pytest.mark.parametrize("case", ALL_CASES)
 def test_lower_bound_of_estimators_never_falls(case):
     """But for estimators as experts, whose fits do not maximise the likelihood."""
     moe = fitted_case(case)

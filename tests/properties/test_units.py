@@ -97,7 +97,7 @@ def test_all_units_twice_have_the_same_maximum(name, task):
     assert_allclose(np.sort(twice.weights_), np.sort(once.weights_), atol=1e-3)
 
 
-@EACH_WAY
+@ALL_KINDS
 def test_one_expert_is_the_single_model(name, task):
     X, y, units = table(name, task)
     options = {"n_experts": 1, "tol": 1e-10, "max_iter": 200}

@@ -18,12 +18,13 @@ from skmoe.stacking import GatedStackingClassifier
 from support.expert_kinds import (
     DISTRIBUTIONS,
     GENERALIZED,
+    KINDS,
     KINDS_OF_FITS,
     draw,
     maximum_likelihood,
     options_of,
 )
-from support.fits import CLASSES, DISTINCT_CASES, FIXED, X, Y, fit_quietly
+from support.fits import ALL_CASES, CLASSES, FIXED, X, Y, fit_quietly
 from support.refusals import assert_fit_refused
 from support.stacks import stack_of
 
@@ -45,7 +46,7 @@ def weighted_fit(case):
 # --- weights are numbers of rows ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", DISTINCT_CASES)
+@pytest.mark.parametrize("case", ALL_CASES)
 def test_weight_two_equals_two_rows(case):
     weighted, repeated = weighted_fit(case), short_fit_on(case, REPEATED)
     assert_allclose(weighted.lower_bound_, repeated.lower_bound_, rtol=1e-8)
@@ -63,7 +64,7 @@ def test_weight_two_equals_two_rows(case):
             assert_allclose(found, of_rows, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("case", [f"{name}-{task}" for name, task in KINDS_OF_FITS])
+@pytest.mark.parametrize("case", [f"{name}-{task}" for name, task in KINDS])
 def test_weight_zero_equals_absence(case):
     """To more digits than above, where rows without weight are absent from the repeated ones."""
     kept = np.flatnonzero(WEIGHT)

@@ -42,7 +42,7 @@ MOST_STEPS = 200
 GRID_LEVELS = (1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 MODE_STEPS = 60
 
-# Peaks of the density on these points around which it is searched: the highest ones.
+# Number of the highest peaks of the density on these points around which the mode is searched.
 N_PEAKS = 2
 
 

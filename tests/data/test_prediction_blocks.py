@@ -13,8 +13,8 @@ N_ROWS = 2048 + 7
 INDEX = np.r_[np.random.default_rng(0).integers(0, len(X), size=N_ROWS - 30), :30]
 
 
-KINDS_OF_FITS = [f"{name}-{task}" for name, task in KINDS]
-KINDS_OF_FITS += [
+KINDS_AND_OPTIONS = [f"{name}-{task}" for name, task in KINDS]
+KINDS_AND_OPTIONS += [
     "constant gate",
     "outputs",
     "shared slopes",
@@ -25,7 +25,7 @@ KINDS_OF_FITS += [
 ]
 
 
-@pytest.mark.parametrize("case", KINDS_OF_FITS)
+@pytest.mark.parametrize("case", KINDS_AND_OPTIONS)
 def test_predictions_of_a_row_do_not_depend_on_its_block(case):
     moe, y = short_fit(case), CASES[case][1]
     methods = ("predict", "predict_gate", "predict_experts", "predict_proba")

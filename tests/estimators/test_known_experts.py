@@ -365,6 +365,8 @@ def test_displays_draw_what_is_known():
 
 def test_a_report_warns_if_what_is_known_is_missing(tmp_path):
     pytest.importorskip("bokeh")
-    path = tmp_path / "report.html"
-    export_html(fitted_case("known experts"), X, Y, path, max_features=1)
-    assert "got no known_experts" in path.read_text(encoding="utf-8")
+    moe, path = fitted_case("known experts"), tmp_path / "report.html"
+    for known in (KNOWN, None):
+        export_html(moe, X, Y, path, known_experts=known, max_features=1)
+        page = path.read_text(encoding="utf-8")
+        assert ("got no known_experts" in page) == (known is None)

@@ -157,7 +157,7 @@ def test_intervals_cover_new_rows(name):
     assert 0.8 < np.mean((low <= y) & (y <= high)) < 0.995
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("name", NAMES)
 def test_weight_two_equals_two_rows(name):
     X, y = table(name, 100)
     weight = np.random.default_rng(3).integers(1, 4, size=100)

@@ -159,7 +159,7 @@ def test_a_constant_exposure_divides_the_rates(name):
     assert_allclose(density, without.score_samples(X, y), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("name", NAMES)
 def test_weight_two_equals_two_rows_in_any_order(name):
     X, y, offset = table(name, 100)
     weight = np.random.default_rng(3).integers(1, 4, size=100)

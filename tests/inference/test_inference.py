@@ -21,7 +21,6 @@ from sklearn.linear_model import LinearRegression
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from support.fits import (
     ALL_CASES,
-    DISTINCT_CASES,
     UNITS,
     X,
     Y,
@@ -216,7 +215,7 @@ def test_estimates_are_those_of_the_fit_also_before_it_is_at_its_maximum():
     assert 0.01 < distance.max() < 10.0 * found.max_shift
 
 
-@pytest.mark.parametrize("case", DISTINCT_CASES)
+@pytest.mark.parametrize("case", ALL_CASES)
 def test_a_fit_that_has_converged_is_at_the_maximum(case):
     """Of every family and gate, with units, weights, shared parameters and penalties found."""
     moe, (_, y, given) = fitted(case, max_iter=2000), ALL_CASES[case]

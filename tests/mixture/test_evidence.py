@@ -20,7 +20,7 @@ from skmoe.experts import EXPERTS, LinearExperts
 from skmoe.families import FAMILIES
 from skmoe.gates import ConstantGate, SoftmaxGate
 from skmoe.inspection import export_text
-from support.expert_kinds import GENERALIZED, KINDS_OF_FITS, draw, n_dispersions, options_of
+from support.expert_kinds import GENERALIZED, KINDS, draw, n_dispersions, options_of
 from support.fits import fit_quietly
 from support.refusals import assert_fit_refused
 from support.tables import flipping_classes, two_regimes
@@ -49,7 +49,7 @@ def table(name, task, n_rows=100):
 
 @pytest.mark.parametrize(
     ("name", "task", "kind"),
-    [(*kind, "ard") for kind in KINDS_OF_FITS] + [("linear", task, "auto") for task in ESTIMATORS],
+    [(*kind, "ard") for kind in KINDS] + [("linear", task, "auto") for task in ESTIMATORS],
 )
 def test_the_lower_bound_never_falls_after_the_search(name, task, kind):
     X, y = table(name, task)

@@ -10,7 +10,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import GATES
-from support.expert_kinds import GENERALIZED, KINDS_OF_FITS, draw, n_dispersions, options_of
+from support.expert_kinds import GENERALIZED, KINDS, draw, n_dispersions, options_of
 from support.fits import fit_quietly
 from support.tables import two_regimes
 
@@ -35,8 +35,7 @@ def n_of_expert(name, task):
 
 @pytest.mark.parametrize(
     ("name", "task", "gate"),
-    [(*kind, "softmax") for kind in KINDS_OF_FITS]
-    + [("linear", "regressor", gate) for gate in GATES],
+    [(*kind, "softmax") for kind in KINDS] + [("linear", "regressor", gate) for gate in GATES],
 )
 def test_criteria_count_the_parameters_of_gate_and_experts_and_of_all_starts(name, task, gate):
     X, y = table(name, task)
@@ -106,7 +105,7 @@ WITH_A_CONSTANT = {
 @pytest.mark.parametrize(
     ("name", "task", "case"),
     [("linear", "regressor", case) for case in WITH_A_CONSTANT]
-    + [(*kind, "all") for kind in KINDS_OF_FITS],
+    + [(*kind, "all") for kind in KINDS],
 )
 def test_constant_columns_are_not_counted(name, task, case):
     X, y = table(name, task)

@@ -133,7 +133,7 @@ def test_starts_are_equal_for_weights_and_for_repeated_rows_in_any_order(init):
     assert_allclose(repeated, weighted, rtol=1e-6)
 
 
-@pytest.mark.parametrize("init", NAMES)
+@pytest.mark.parametrize("init", [*NAMES, "search"])
 def test_starts_do_not_depend_on_the_signs_of_features_and_target(init):
     X, Y, _ = table(3, n_rows=30)
     options = {"init": init, "n_init": 1, "random_state": 0, "max_iter": 2}

@@ -7,13 +7,12 @@ import pytest
 from numpy.testing import assert_allclose
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from support.expert_kinds import KINDS, KINDS_OF_FITS, options_of
+from support.expert_kinds import KINDS, options_of
 from support.fits import FIXED, fit_quietly
 from support.tables import panel_of
 
 ESTIMATORS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
 ALL_KINDS = pytest.mark.parametrize(("name", "task"), KINDS)
-EACH_WAY = pytest.mark.parametrize(("name", "task"), KINDS_OF_FITS)
 
 
 def estimator(name, task, **options):
@@ -63,7 +62,7 @@ def test_weight_two_equals_the_row_twice_in_its_unit(name, task):
         assert_allclose(found, expected, rtol=1e-6)
 
 
-@EACH_WAY
+@ALL_KINDS
 def test_order_of_rows_and_labels_of_units_do_not_matter(name, task):
     X, y, units = table(name, task)
     order = np.random.default_rng(1).permutation(len(y))
@@ -73,7 +72,7 @@ def test_order_of_rows_and_labels_of_units_do_not_matter(name, task):
     assert_allclose(coefficients(other), first, rtol=1e-6, atol=1e-8)
 
 
-@EACH_WAY
+@ALL_KINDS
 def test_units_of_one_row_are_no_units(name, task):
     X, y, _ = table(name, task)
     rows = fit_quietly(estimator(name, task), X, y)
@@ -82,7 +81,7 @@ def test_units_of_one_row_are_no_units(name, task):
     assert_allclose(coefficients(single), coefficients(rows), rtol=1e-6, atol=1e-8)
 
 
-@EACH_WAY
+@ALL_KINDS
 def test_all_units_twice_have_the_same_maximum(name, task):
     """Without penalties."""
     X, y, units = table(name, task)
@@ -106,7 +105,7 @@ def test_one_expert_is_the_single_model(name, task):
     assert_allclose(grouped.expert_coef_, single.expert_coef_, atol=1e-4)
 
 
-@EACH_WAY
+@ALL_KINDS
 def test_units_without_weight_are_absent(name, task):
     X, y, units = table(name, task)
     weight = (units % 3 != 1).astype(float)

@@ -16,6 +16,7 @@ __all__ = [
     "censoring",
     "checkpoints",
     "distributions",
+    "exceptions",
     "experts",
     "families",
     "gates",

@@ -23,6 +23,7 @@ from skmoe._data.encoding import frame_columns, is_frame
 from skmoe._data.row_checks import as_csr
 from skmoe._data.rows import Rows, is_dask
 from skmoe._estimators.base import BaseMixtureOfExperts
+from skmoe._estimators.fitting.attributes import warn_user
 from skmoe._estimators.parameters.conflicts import CHECKPOINTS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.part_parameters import needs_all_rows
 from skmoe._estimators.rows.warm_start import fitted_attributes
@@ -262,7 +263,7 @@ def fit_with_checkpoints(
     -----
     ConvergenceWarning
         If EM has not converged in `max_iter` iterations in all: increase it, and call again.
-    UserWarning
+    CollapsedExpertsWarning, DegenerateExpertWarning, OptionWarning
         As `fit` does, at the end of the fit.
 
     See Also
@@ -307,11 +308,10 @@ def fit_with_checkpoints(
             _fit_in_one_run(run, given, every, write)
     estimator._set_fitted_attributes(fitted_attributes(run))
     if not run.converged_:
-        warnings.warn(
+        warn_user(
             f"EM did not converge in max_iter={estimator.max_iter} iterations. Increase max_iter, "
             "and call fit_with_checkpoints again: it goes on from the file.",
             ConvergenceWarning,
-            stacklevel=2,
         )
     return estimator
 

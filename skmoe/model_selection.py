@@ -29,6 +29,7 @@ from skmoe._inference.criteria import require
 from skmoe._inference.n_experts_table import NestedModelsTest, NExpertsTable
 from skmoe._inference.wald import NExpertsTest
 from skmoe.distributions._base import check_random_state
+from skmoe.exceptions import NumberOfExpertsWarning
 from skmoe.protocols import SupportsDistribution
 
 __all__ = ["likelihood_ratio_test", "n_experts_table", "n_experts_test"]
@@ -119,7 +120,7 @@ def n_experts_test(
     -----
     ConvergenceWarning
         If a fit to the data has not converged within `max_iter` iterations of the estimator.
-    UserWarning
+    NumberOfExpertsWarning
         If in more than half of the bootstrap samples no fit of K + 1 experts has the likelihood of
         K experts: strong penalties, or too few starts.
 
@@ -203,6 +204,7 @@ def n_experts_test(
             f"In {n_failed} of {len(replicates)} bootstrap samples no fit of one more expert has a "
             "likelihood as large as without it; their statistics count as 0, which may make the "
             "p-value too small. Increase n_init, or use smaller penalties.",
+            NumberOfExpertsWarning,
         )
     return NExpertsTest(
         test.n_experts,

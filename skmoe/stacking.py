@@ -200,9 +200,11 @@ class _GatedStacking(BaseMixture):
         -----
         ConvergenceWarning
             If EM of the gate has not converged in `max_iter` iterations.
-        UserWarning
-            If the noise variance of some models is at its floor, or a model has a loss for counts,
-            positive targets or quantiles, but normal noise: use `family`.
+        DegenerateExpertWarning
+            If the noise variance of some models is at its floor.
+        OptionWarning
+            If a model has a loss for counts, positive targets or quantiles, but normal noise: use
+            `family`.
         """
         return self._fit(Rows(X, y, sample_weight, offset, units, groups, fit_params))
 

@@ -52,6 +52,7 @@ from skmoe._mixture.model import FittedMixture, expert_usage
 from skmoe._mixture.multistart import fit_starts
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
+from skmoe.exceptions import OptionWarning
 
 # Called after each iteration, with its number and a function that returns the fitted attributes.
 OnIteration = Callable[[int, Callable[[], dict[str, Any]]], None]
@@ -385,14 +386,18 @@ class BaseMixtureOfExperts(BaseMixture):
         ConvergenceWarning
             If the fit has not converged in `max_iter` iterations: increase `max_iter`. Also if
             no step increases the lower bound, which experts or a gate of your own can cause.
-        UserWarning
-            In five cases. The gate uses features with signs in `monotonic_cst`, so that predictions
-            need not be monotonic: leave them out of `gate_features`. Experts have collapsed to
-            fewer than two rows, or a thousandth of all: use fewer experts. The noise variance of
-            some experts is at its floor: they fit their rows exactly, so increase
-            `dispersion_prior`. An expert is an estimator with a loss for counts, positive targets
-            or quantiles, but has normal noise: use `family`. A `half_life` is set, which only
-            `partial_fit` uses.
+        UnreplicatedMaximumWarning
+            If only one of several searches has reached the best maximum: raise `n_init`.
+        CollapsedExpertsWarning
+            If experts have fewer than two rows, or a thousandth of all: use fewer experts.
+        DegenerateExpertWarning
+            If the noise variance of some experts is at its floor: they fit their rows exactly, so
+            increase `dispersion_prior`.
+        OptionWarning
+            In three cases. The gate uses features with signs in `monotonic_cst`, so that
+            predictions need not be monotonic: leave them out of `gate_features`. An expert is an
+            estimator with a loss for counts, positive targets or quantiles, but has normal noise:
+            use `family`. A `half_life` is set, which only `partial_fit` uses.
 
         See Also
         --------
@@ -462,6 +467,7 @@ class BaseMixtureOfExperts(BaseMixture):
             warn_user(
                 f"half_life={self.half_life!r} is for partial_fit; fit gives old rows their full "
                 "weight. Use half_life=None, or partial_fit.",
+                OptionWarning,
             )
         if model.experts.signs:
             names_in = getattr(self, "feature_names_in_", None)

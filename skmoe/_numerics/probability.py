@@ -166,10 +166,6 @@ MIN_EXPERT_WEIGHT = 2.0
 MIN_WEIGHT_FRACTION = 1e-3
 
 
-# First words of the warning.
-COLLAPSED = "Experts have collapsed"
-
-
 def is_collapsed(responsibility_mass: Array) -> Array:
     """Which experts have lost nearly all rows, from their summed responsibilities (K,)."""
     total = responsibility_mass.sum()

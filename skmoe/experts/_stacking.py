@@ -53,10 +53,11 @@ from skmoe._data.sklearn_adapter import (
     predict_log_density,
     takes_weights,
 )
-from skmoe._numerics.probability import COLLAPSED, log_softmax
+from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.distributions import predictive_distribution
 from skmoe.distributions._general import NestedComponents
+from skmoe.exceptions import CollapsedExpertsWarning
 from skmoe.experts._cross_fitted import AllRows, CrossFittedExperts, EstimatorParams
 from skmoe.experts._given_values import log_probabilities, on_values
 from skmoe.protocols import Experts
@@ -206,7 +207,7 @@ class StackedModels(CrossFittedExperts):
         with warnings.catch_warnings():
             # A model that has more experts than its rows need is no worse for it: the gate weights
             # it by its out-of-fold densities, and its own experts are not read.
-            warnings.filterwarnings("ignore", message=COLLAPSED)
+            warnings.simplefilter("ignore", CollapsedExpertsWarning)
             model, prediction, logs = self._fit_predict_fold(k, j, statistics, train, test)
         return None if len(test) else model, prediction, logs
 

@@ -16,6 +16,7 @@ from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import average_log_odds
 from skmoe._numerics.typing import Array
+from skmoe.exceptions import FitMismatchWarning
 from skmoe.inspection._checks import check_table, names_of_fit
 from skmoe.inspection._grid import (
     column_stds,
@@ -208,7 +209,7 @@ def _coefficient_name(estimator: Any, y: Any, index: int) -> str:
 def _inference_or_none(estimator: Any, rows: Rows) -> Any:
     """Standard errors; None for mixtures that have none, such as those with a base model."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "inference got no (units|known_experts)", UserWarning)
+        warnings.simplefilter("ignore", FitMismatchWarning)
         try:
             return estimator.inference(rows.X, rows.y, **rows.arguments)
         except ValueError:

@@ -4,6 +4,7 @@ import ast
 import sys
 from functools import cache
 
+import skmoe.exceptions
 from skmoe.experts import EXPERTS
 from skmoe.gates import GATES
 from support import sources
@@ -12,7 +13,7 @@ from support.sources import PACKAGE, SyntaxTrees, imports, is_private, parameter
 # Packages and modules of the top level, from the lowest layer: imports go to lower layers, and
 # between the files of one package.
 LAYERS = [
-    {"_optional", "_numerics"},
+    {"_optional", "exceptions", "_numerics"},
     {"distributions"},
     {"protocols"},
     {"_data"},
@@ -207,6 +208,25 @@ def test_mathematics_neither_raises_nor_warns():
             raises = isinstance(node, ast.Raise) and node not in again
             assert not raises, f"{name}, line {node.lineno}"
             assert not (isinstance(node, ast.Attribute) and node.attr == "warn"), name
+
+
+def test_every_warning_has_a_class_and_the_line_of_the_user():
+    """It can be filtered by its class, and shows no line of the package."""
+    own = set(skmoe.exceptions.__all__) | {"ConvergenceWarning"}
+    n_calls = 0
+    for name in TREES:
+        for node in nodes_of(name):
+            called = getattr(node, "func", None)
+            if getattr(called, "attr", None) == "warn":  # `warn_user` finds the line
+                text = ast.unparse(node)
+                allowed = "FutureWarning" in text or "(message, category, stacklevel=" in text
+                assert allowed, f"{name}: {text}"
+            elif getattr(called, "id", None) == "warn_user":
+                n_calls += 1
+                category = node.args[1] if len(node.args) > 1 else None
+                again = getattr(category, "attr", None) == "category"  # of a warning caught before
+                assert again or getattr(category, "id", None) in own, f"{name}, line {node.lineno}"
+    assert n_calls > 10
 
 
 def test_experts_gates_and_em_keep_no_state():

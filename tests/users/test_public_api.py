@@ -71,6 +71,16 @@ PUBLIC = {
         "export_text",
         "permutation_importance_by_part",
     ],
+    "skmoe.exceptions": [
+        "CollapsedExpertsWarning",
+        "DegenerateExpertWarning",
+        "FitMismatchWarning",
+        "NumberOfExpertsWarning",
+        "OptionWarning",
+        "SeparationWarning",
+        "UnreplicatedMaximumWarning",
+        "WeightsWarning",
+    ],
     "skmoe.metrics": [
         "censored_crps",
         "concordance_index",

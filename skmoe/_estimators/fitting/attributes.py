@@ -21,9 +21,15 @@ from skmoe._mixture.em import EMResult, aitken_gap
 from skmoe._mixture.model import FittedMixture, MixtureModel, Usage
 from skmoe._mixture.multistart import COUNTED_SEARCHES
 from skmoe._numerics.evidence import is_dropped
-from skmoe._numerics.probability import COLLAPSED, is_collapsed
+from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.signed_steps import is_held
 from skmoe._numerics.typing import Array
+from skmoe.exceptions import (
+    CollapsedExpertsWarning,
+    DegenerateExpertWarning,
+    OptionWarning,
+    UnreplicatedMaximumWarning,
+)
 
 
 def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
@@ -134,7 +140,7 @@ def attributes_of_usage(usage: Usage) -> dict[str, Any]:
 # --- warnings ---------------------------------------------------------------------------------
 
 
-def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+def warn_user(message: str, category: type[Warning]) -> None:
     """Warn with the line of the first caller outside of this package and of scikit-learn."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None:
@@ -170,7 +176,7 @@ def warn_maxima(maxima: Maxima) -> None:
     if maxima.runs == COUNTED_SEARCHES and maxima.n_runs > 1 and maxima.n_times[0] == 1:
         warn_user(
             f"{maxima} There may be a better one: raise n_init, or use fewer experts.",
-            ConvergenceWarning,
+            UnreplicatedMaximumWarning,
         )
 
 
@@ -184,9 +190,10 @@ def warn_collapsed(responsibility_mass: Array, names: Sequence[str]) -> None:
             for k in collapsed
         )
         warn_user(
-            f"{COLLAPSED}, since others explain their rows better: {masses}, by "
+            f"Experts have collapsed, since others explain their rows better: {masses}, by "
             "their responsibilities. Use fewer experts (n_experts), a larger gate_alpha, or more "
             "starts (n_init).",
+            CollapsedExpertsWarning,
         )
 
 
@@ -201,6 +208,7 @@ def warn_special_losses(params: FitParameters) -> None:
                 f"expert={estimator!r} has a {loss} loss, but the mixture gives it normal noise: "
                 "densities, intervals and responsibilities are those of normal noise. "
                 f"{LOSSES[loss]}",
+                OptionWarning,
             )
             return
 
@@ -218,6 +226,7 @@ def warn_gate_of_signs(fitted: FittedMixture, names: Sequence[str]) -> None:
             f"The gate uses features with signs in monotonic_cst: {named}. Each expert is "
             "monotonic in them, but the prediction need not be, as it also changes with the "
             "probabilities of the experts. Leave them out of gate_features.",
+            OptionWarning,
         )
 
 
@@ -233,4 +242,5 @@ def warn_dispersion_at_bound(fitted: FittedMixture, names: Sequence[str]) -> Non
             f"The noise variance of some experts is at its floor: {named}. They fit their rows "
             "exactly. Increase dispersion_prior, use fewer experts (n_experts), or "
             'dispersion="shared".',
+            DegenerateExpertWarning,
         )

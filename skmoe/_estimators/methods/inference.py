@@ -155,7 +155,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         ConvergenceWarning
             If the penalised likelihood of these rows has no maximum at the estimates: the rows are
             not those of the fit, or the model has too many parameters for them.
-        UserWarning
+        FitMismatchWarning
             If units were given to `fit`, but not here.
 
         See Also
@@ -257,7 +257,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         -----
         ConvergenceWarning
             As `inference` does.
-        UserWarning
+        FitMismatchWarning
             If units were given to `fit`, but not here.
 
         See Also

@@ -44,6 +44,7 @@ from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._mixture.model import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_dask
+from skmoe.exceptions import FitMismatchWarning
 
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
@@ -254,6 +255,7 @@ class NewRowsMixin:
             warn_user(
                 f"{method} got no units, unlike the fit: each row is taken as a unit of its own. "
                 f"Pass the labels: {method}(X, y, units=...).",
+                FitMismatchWarning,
             )
         return None
 
@@ -267,6 +269,7 @@ class NewRowsMixin:
             warn_user(
                 f"{method} got no known_experts, unlike the fit: every expert is possible for each "
                 f"row. Pass them: {method}(X, y, known_experts=...).",
+                FitMismatchWarning,
             )
         return rows.of_positive_weight()
 

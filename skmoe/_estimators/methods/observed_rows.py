@@ -10,6 +10,7 @@ from skmoe._estimators.methods.expert_names import ExpertNamesMixin
 from skmoe._estimators.methods.new_rows import NewRowsMixin, supports_dask
 from skmoe._inference.unit_responsibilities import UnitResponsibilities
 from skmoe._numerics.typing import Array
+from skmoe.exceptions import FitMismatchWarning
 
 
 class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
@@ -81,7 +82,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
 
         Warns
         -----
-        UserWarning
+        FitMismatchWarning
             If units were given to `fit`, but not here.
 
         See Also
@@ -143,7 +144,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
 
         Warns
         -----
-        UserWarning
+        FitMismatchWarning
             If y is None, or if units were given to `fit`, but not here.
 
         See Also
@@ -164,6 +165,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
             warn_user(
                 "score_samples without y is the log density of the mixture's own prediction, not "
                 "of observations. Pass the observed target: score_samples(X, y).",
+                FitMismatchWarning,
             )
             given = {} if offset is None else {"offset": offset}
             y = self.predict(X, **given)

@@ -199,7 +199,7 @@ def likelihood_ratio(
         in_all_orders = free and target == 0 and len(numbers) <= MAX_ORDERED
         for order in map(list, permutations(numbers) if in_all_orders else [numbers]):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)
+                warnings.simplefilter("ignore")
                 other = clone(fits[target]).set_params(init=resp[:, order]).fit(X, y, **given)
             found = _log_likelihood(other, X, y, given)
             if found > reached[target]:

@@ -57,6 +57,7 @@ from skmoe._inference.criteria import fit_statistics
 from skmoe._inference.labels import describe_ties
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
+from skmoe.exceptions import NumberOfExpertsWarning
 
 # Values of `n_experts` that select the number, and the minimum number of rows for it (their total
 # weight), in total and per expert.
@@ -103,6 +104,7 @@ def with_selected_n_experts(
             "number that it may try: more experts, or another family, may predict better. Compare "
             "families, give repeated rows of a person as units or groups, or raise max_n_experts "
             "if it is set.",
+            NumberOfExpertsWarning,
         )
     top_k = None if estimator.top_k is None else min(estimator.top_k, found.n_experts)
     fixed = copy.copy(estimator).set_params(n_experts=found.n_experts, top_k=top_k)

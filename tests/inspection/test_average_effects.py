@@ -382,6 +382,16 @@ def test_wrong_arguments_are_refused():
     assert_refused(refusal(average_effects, sm, X), "estimator")
 
 
+def test_an_inference_of_another_fit_is_refused():
+    """Also if its terms have the same names, as after a fit in other units of y."""
+    moe = fitted_case("two experts")
+    other = fit_quietly(clone(moe), X, 100.0 * Y + 7.0)
+    inference = other.inference(X, 100.0 * Y + 7.0)
+    assert inference.terms == moe.inference(X, Y).terms
+    message = refusal(average_effects, moe, X, inference=inference)
+    assert_refused(message, "inference must be that of this mixture", "estimates", "moe.inference")
+
+
 def test_effects_on_an_infinite_mean_are_refused_and_those_on_the_gate_are_not():
     time = np.exp(X[:, 1])
     y = right_censored(time, time < 2.0)

@@ -303,11 +303,15 @@ def infer_average_effects(
     if inference is not None:
         reference = getattr(inference, "gate_reference", None)
         blocks = list_blocks(estimator._in_units(fitted), responses, labels, reference)
-        known = getattr(inference, "terms", None)
-        if known != [term for listed in blocks for term in listed.terms]:
+        own = make_coefficients(blocks, vars(estimator))
+        other = "" if getattr(inference, "terms", None) == own.terms else "terms"
+        if not other:
+            is_own = np.allclose(inference.estimates, own.values, rtol=1e-9, atol=0, equal_nan=True)
+            other = "" if is_own else "estimates"
+        if other:
             raise ValueError(
                 "inference must be that of this mixture, with the same names of experts; got other "
-                "terms. Pass inference=moe.inference(X, y), with the data of the fit."
+                f"{other}. Pass inference=moe.inference(X, y), with the data of the fit."
             )
         delta = delta_method(fitted, inference, blocks)
 

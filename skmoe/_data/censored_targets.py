@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skmoe._data.checks import shown
 from skmoe._data.distinct_rows import CanonicalForm
 from skmoe._numerics.typing import Array
 
@@ -42,8 +44,8 @@ def right_censored(time: ArrayLike, event: ArrayLike) -> Array:
     >>> right_censored([5.0, 8.0], [True, False])["upper"]
     array([ 5., inf])
     """
-    observed = _flags("event", event)
-    return _bounds(time, np.where(observed, _numbers("time", time), np.inf))
+    times = _numbers("time", time)
+    return _bounds(times, np.where(_flags("event", event, times), times, np.inf))
 
 
 def left_censored(y: ArrayLike, observed: ArrayLike) -> Array:
@@ -72,8 +74,8 @@ def left_censored(y: ArrayLike, observed: ArrayLike) -> Array:
     >>> left_censored([5.0, 0.1], [True, False])["lower"]
     array([  5., -inf])
     """
-    known = _flags("observed", observed)
-    return _bounds(np.where(known, _numbers("y", y), -np.inf), y)
+    values = _numbers("y", y)
+    return _bounds(np.where(_flags("observed", observed, values), values, -np.inf), values)
 
 
 def interval_censored(lower: ArrayLike, upper: ArrayLike) -> Array:
@@ -105,18 +107,39 @@ def interval_censored(lower: ArrayLike, upper: ArrayLike) -> Array:
 
 
 def _numbers(name: str, values: ArrayLike) -> Array:
+    kind = np.asarray(values).dtype
+    if kind.kind in "mM":  # a conversion would count in the unit of the array
+        passed = name if kind.kind == "m" else f"({name} - start)"
+        raise ValueError(
+            f"{name} must hold numbers; got {kind}. Give them in a unit, such as days: "
+            f"{passed} / numpy.timedelta64(1, 'D')."
+        )
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} must hold numbers. Convert it, such as to days.") from None
-
-
-def _flags(name: str, values: ArrayLike) -> Array:
-    flags = _numbers(name, values)
-    if not np.isin(flags, (0.0, 1.0)).all():
         raise ValueError(
-            f"{name} must hold True and False, or 1 and 0; got {flags[~np.isin(flags, (0, 1))][0]}."
-            " Compare a code with that of the event."
+            f"{name} must hold numbers; got {shown(np.ravel(np.asarray(values))[0])}. Convert it."
+        ) from None
+
+
+def _flags(name: str, values: ArrayLike, of: Array) -> Array:
+    """Whether each of some values is known."""
+    given = np.asarray(values)
+    if given.shape != of.shape:
+        raise ValueError(
+            f"{name} must have an entry for each value, here shape {of.shape}; got {given.shape}. "
+            "Pass True or False for each row."
+        )
+    try:
+        flags = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):  # of texts and missing values
+        is_number = [isinstance(value, Real | np.bool_) for value in given.ravel()]
+        flags = np.where(is_number, 0.0, np.nan).reshape(given.shape)
+    is_wrong = ~np.isin(flags, (0.0, 1.0))
+    if is_wrong.any():
+        raise ValueError(
+            f"{name} must hold True and False, or 1 and 0; got {shown(given[is_wrong][0])}. "
+            "Compare a code with that of the event."
         )
     return flags == 1.0
 
@@ -148,7 +171,7 @@ def checked_bounds(y: Array) -> Array:
     if set(names) == {"lower", "upper"}:
         bounds = np.empty(y.shape, dtype=BOUNDS)
         for name in BOUNDS.names or ():
-            bounds[name] = y[name]
+            bounds[name] = _numbers(f"y[{name!r}]", y[name])
     elif sorted(kinds) in (["b", "f"], ["b", "i"], ["b", "u"]):
         event, time = (names[kinds.index("b")], names[1 - kinds.index("b")])
         return right_censored(y[time], y[event])

@@ -484,8 +484,8 @@ def explain_features(X: Any) -> Iterator[None]:
             "X must hold a row of features for each value of y; got None. For experts without "
             'features pass a column of ones, with expert_features=[] and gate="constant".'
         )
-    dtype = getattr(X, "dtype", None)
-    if getattr(dtype, "kind", None) in ("m", "M") and np.ndim(X) == 2:
+    dtypes = getattr(X, "dtypes", [getattr(X, "dtype", None)]) if np.ndim(X) == 2 else []
+    if any(getattr(dtype, "kind", None) in ("m", "M") for dtype in dtypes):
         raise ValueError(_message(X, ""))  # a conversion would count the units of durations
     try:
         yield

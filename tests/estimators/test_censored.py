@@ -23,7 +23,7 @@ from skmoe.inspection import (
 from skmoe.metrics import log_density_scorer, neg_crps_scorer
 from support.expert_kinds import draw, options_of
 from support.fits import fit_quietly
-from support.refusals import refusal
+from support.refusals import assert_refused, refusal
 
 NAMES = [name for name, family in FAMILIES.items() if family.link and family.takes_bounds]
 FIXED = {"alpha": 0.1, "gate_alpha": 1.0}
@@ -199,11 +199,58 @@ def test_a_cured_share_is_found():
         (lambda: interval_censored([np.inf], [np.inf]), "finite where it is known; row 0"),
         (lambda: right_censored([1.0, 2.0], [1, 2]), "event must hold True and False"),
         (lambda: left_censored(["a"], [1]), "y must hold numbers"),
-        (lambda: right_censored([1.0], [1, 0]), "two numbers for each row"),
+        (lambda: interval_censored([1.0], [1.0, 2.0]), "two numbers for each row"),
     ],
 )
 def test_bad_bounds_are_refused_by_row(make, words):
     assert words in refusal(make)
+
+
+TIMES = {"right": (right_censored, "time", "event"), "left": (left_censored, "y", "observed")}
+
+
+@pytest.mark.parametrize("side", TIMES)
+@pytest.mark.parametrize("flags", [1, [1], [1, 0], [[1, 0, 1]], [[1], [0], [1]]])
+def test_flags_have_the_shape_of_the_values(side, flags):
+    make, _, of_flags = TIMES[side]
+    message = refusal(make, [1.0, 2.0, 3.0], flags)
+    assert_refused(message, of_flags, "an entry for each", "(3,)", str(np.shape(flags)))
+
+
+@pytest.mark.parametrize("side", TIMES)
+@pytest.mark.parametrize("flags", [["dead", "alive"], [True, None], [1, 0.5], [True, pd.NA]])
+def test_flags_are_true_or_false(side, flags):
+    make, _, of_flags = TIMES[side]
+    wrong = flags[0] if isinstance(flags[0], str) else flags[1]
+    assert_refused(refusal(make, [1.0, 2.0], flags), of_flags, "1 and 0", wrong, "Compare a code")
+
+
+DURATIONS = np.array([5, 8], "m8[D]")
+DATES = np.array(["2020-01-01", "NaT"], "M8[D]")
+
+
+@pytest.mark.parametrize("kind", [np.asarray, pd.Series, list, pd.to_datetime, pd.to_timedelta])
+def test_durations_and_dates_are_refused(kind):
+    is_date = kind is pd.to_datetime
+    values, remedy = (DATES, "start) / numpy") if is_date else (DURATIONS, "/ numpy.timedelta64(1,")
+    values = kind(values)
+    for make, name in (
+        (lambda: right_censored(values, [1, 0]), "time"),
+        (lambda: left_censored(values, [1, 0]), "y"),
+        (lambda: interval_censored([1.0, 2.0], values), "upper"),
+    ):
+        assert_refused(refusal(make), name, "must hold numbers", remedy)
+
+
+def test_the_remedy_for_durations_gives_their_numbers():
+    y = right_censored(DURATIONS / np.timedelta64(1, "D"), [1, 0])
+    assert_array_equal(y["lower"], [5.0, 8.0])
+
+
+def test_dates_in_a_structured_target_are_refused():
+    y = np.zeros(40, dtype=[("lower", "m8[D]"), ("upper", "m8[D]")])
+    X = np.random.default_rng(0).normal(size=(40, 1))
+    assert "must hold numbers" in refusal(mixture().fit, X, y)
 
 
 @pytest.mark.parametrize(

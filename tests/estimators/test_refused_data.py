@@ -75,6 +75,7 @@ REFUSED_FEATURES = {
     "bytes": (np.array([["1.5"], ["no"]] * HALF).astype(bytes), ["column 0", "b'no'"]),
     "dates": (with_column(DATES), ["column 'extra'", "datetime64", "numbers"]),
     "durations": (with_column(DATES - DATES[0]), ["column 'extra'", "timedelta64"]),
+    "a frame of durations": (pd.DataFrame({"a": DATES - DATES[0]}), ["column 'a'", "timedelta64"]),
     "durations in an array": (DURATIONS, ["column 0", "timedelta64", "numbers"]),
     "NaN": (FRAME.assign(income=np.nan), ["column 'income'", "NaN", "SimpleImputer"]),
     "infinity": (FRAME.assign(income=np.inf), ["column 'income'", "infinity"]),

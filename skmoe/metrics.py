@@ -8,36 +8,31 @@ experts. With metadata routing they request `offset`, and `log_density_scorer` a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from sklearn.utils.metadata_routing import MetadataRequest
+from sklearn.exceptions import UndefinedMetricWarning
 
-from skmoe._data.censored_targets import bounds_of, check_numbers_of, point_values, times_and_events
+from skmoe._data.censored_targets import (
+    bounds_of,
+    check_max_time,
+    check_numbers_of,
+    check_survival,
+    followed_until,
+    point_values,
+    times_and_events,
+)
 from skmoe._data.row_checks import check_weights
-from skmoe._data.sklearn_adapter import split_pipeline, transform_by
+from skmoe._data.sklearn_adapter import requests_metadata, split_pipeline, transform_by
+from skmoe._estimators.fitting.attributes import warn_user
 from skmoe._numerics.event_times import EventTable, concordance, crps_of_bounds, integrated_brier
 from skmoe._numerics.probability import weighted_mean
 from skmoe.distributions import PredictiveDistribution, check_coverage
 
 Scorer = Callable[..., float]
-ScorerT = TypeVar("ScorerT", bound=Scorer)
 
 
-def _requests(*names: str) -> Callable[[ScorerT], ScorerT]:
-    """Decorator: metadata routing passes these arguments to a scorer."""
-
-    def with_request(scorer: ScorerT) -> ScorerT:
-        request = MetadataRequest(owner=scorer.__name__)
-        for name in names:
-            request.score.add_request(param=name, alias=True)
-        vars(scorer)["get_metadata_routing"] = lambda: request
-        return scorer
-
-    return with_request
-
-
-@_requests("offset", "units")
+@requests_metadata("offset", "units")
 def log_density_scorer(
     estimator: Any,
     X: Any,
@@ -110,7 +105,7 @@ def log_density_scorer(
     return weighted_mean(log_density, sample_weight)
 
 
-@_requests("offset")
+@requests_metadata("offset")
 def neg_crps_scorer(
     estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
 ) -> float:
@@ -169,7 +164,7 @@ def neg_crps_scorer(
     return -_mean(_distribution(estimator, X, offset).crps(y), sample_weight)
 
 
-@_requests("offset")
+@requests_metadata("offset")
 def neg_energy_score_scorer(
     estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
 ) -> float:
@@ -240,6 +235,17 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
         the means restricted to the last time, "neg_integrated_brier" is the negative of
         `integrated_brier_score`, at 100 times from the first event, and "neg_censored_crps" that of
         `censored_crps`, at 200 times from zero. They start at the smallest y if it is negative.
+        Of rows with one event the Brier score is that at its time.
+
+    Raises
+    ------
+    ValueError
+        If `max_time` is neither None nor a finite number.
+
+    Warns
+    -----
+    UndefinedMetricWarning
+        If a score is NaN, since the rows have too few events until `max_time`.
 
     See Also
     --------
@@ -261,32 +267,51 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
     >>> bool(scores["test_concordance"].mean() > 0.8)
     True
     """
+    check_max_time(max_time)
 
-    @_requests("offset")
+    def undefined(name: str) -> float:
+        until, remedy = "", ""
+        if max_time is not None:
+            until, remedy = f" until max_time={max_time:g}", ", or a larger max_time"
+        warn_user(
+            f'The score "{name}" is NaN, since y has too few events{until}. Use folds that each '
+            f"have some, such as those of StratifiedKFold by the event{remedy}.",
+            UndefinedMetricWarning,
+        )
+        return np.nan
+
+    @requests_metadata("offset")
     def concordance_scorer(
         estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
     ) -> float:
         model, X = _mixture_and_rows(estimator, X, "predict_dist")
-        y = _followed_until(bounds_of(y), max_time)
-        return float(model.score(X, y, sample_weight, **_given(offset)))
+        y = followed_until(bounds_of(y), max_time)
+        score = float(model.score(X, y, sample_weight, **_given(offset)))
+        return undefined("concordance") if np.isnan(score) else score
 
-    @_requests("offset")
+    @requests_metadata("offset")
     def brier_scorer(
         estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
     ) -> float:
         time, event = times_and_events("the integrated Brier score", y)
         known = time[event & (check_weights(sample_weight, len(time)) > 0.0)]
-        grid = np.linspace(known.min(), known.max() if max_time is None else max_time, 100)
+        first, last = known.min(initial=np.inf), known.max(initial=-np.inf)
+        last = last if max_time is None else max_time
+        if first > last:
+            return undefined("neg_integrated_brier")
+        grid = np.unique(np.linspace(first, last, 100))
         survival = _distribution(estimator, X, offset).sf(grid[None])
         return -integrated_brier_score(y, survival, grid, sample_weight=sample_weight)
 
-    @_requests("offset")
+    @requests_metadata("offset")
     def crps_scorer(
         estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
     ) -> float:
         known = point_values(bounds_of(y)[check_weights(sample_weight, len(y)) > 0.0])
-        last = known.max() if max_time is None else max_time
-        grid = np.linspace(min(known.min(), 0.0), last, 200)
+        first, last = min(known.min(), 0.0), known.max() if max_time is None else max_time
+        if first >= last:
+            return undefined("neg_censored_crps")
+        grid = np.linspace(first, last, 200)
         survival = _distribution(estimator, X, offset).sf(grid[None])
         return -censored_crps(y, survival, grid, sample_weight=sample_weight)
 
@@ -361,7 +386,7 @@ def concordance_index(
         time, event = times_and_events("ipcw=True", bounds)
         observed = EventTable.of(time, event, weight).observed_share(time, before=True)
         factor = observed**-2.0
-    bounds = _followed_until(bounds, max_time)
+    bounds = followed_until(bounds, check_max_time(max_time))
     return concordance(bounds["lower"], bounds["upper"], prediction, weight, factor)
 
 
@@ -406,26 +431,11 @@ def integrated_brier_score(
     0.083
     """
     time, event = times_and_events("the integrated Brier score", y)
-    survival, times = _check_survival(survival, times, len(time))
+    survival, times = check_survival(survival, times, len(time))
     weight = check_weights(sample_weight, len(time))
     present = weight > 0.0
     time, event, survival = time[present], event[present], survival[present]
     return integrated_brier(time, event, survival, times, weight[present])
-
-
-def _check_survival(survival: Any, times: Any, n_rows: int, n_times: int = 1) -> tuple[Any, Any]:
-    survival, times = np.asarray(survival, dtype=float), np.asarray(times, dtype=float)
-    if times.ndim != 1 or len(times) < n_times or not (np.diff(times) > 0.0).all():
-        raise ValueError(
-            f"times must be increasing, in one dimension, at least {n_times}; got shape "
-            f"{times.shape}. Use numpy.unique."
-        )
-    if survival.shape != (n_rows, len(times)):
-        raise ValueError(
-            f"survival must have shape {(n_rows, len(times))}, with a row for each of y and a "
-            f"column for each time; got {survival.shape}. Use predict_dist(X).sf(times[None])."
-        )
-    return survival, times
 
 
 def censored_crps(y: Any, survival: Any, times: Any, *, sample_weight: Any = None) -> float:
@@ -457,7 +467,8 @@ def censored_crps(y: Any, survival: Any, times: Any, *, sample_weight: Any = Non
     Raises
     ------
     ValueError
-        If the times are not increasing, `survival` has another shape, or y has several outputs.
+        If the times are not increasing, `survival` has another shape or values outside of [0, 1],
+        or y has several outputs.
 
     References
     ----------
@@ -480,19 +491,9 @@ def censored_crps(y: Any, survival: Any, times: Any, *, sample_weight: Any = Non
         raise ValueError(
             f"y must have one output; got shape {bounds.shape}. Score each output by itself."
         )
-    survival, times = _check_survival(survival, times, len(bounds), 2)
+    survival, times = check_survival(survival, times, len(bounds), 2)
     scores = crps_of_bounds(bounds["lower"], bounds["upper"], survival, times)
     return weighted_mean(scores, sample_weight)
-
-
-def _followed_until(bounds: Any, max_time: float | None) -> Any:
-    """The bounds as if observations had ended at a time."""
-    if max_time is None:
-        return bounds
-    later, bounds = bounds["upper"] > max_time, bounds.copy()
-    bounds["upper"][later] = np.inf
-    bounds["lower"] = np.minimum(bounds["lower"], max_time)
-    return bounds
 
 
 def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
@@ -555,7 +556,7 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
                 raise ValueError(f"y must have shape {lower.shape}; got {y.shape}.")
             return _mean(of_interval(lower, upper, y), sample_weight)
 
-        return _requests("offset")(score)
+        return requests_metadata("offset")(score)
 
     def negative_score(lower: Any, upper: Any, y: Any) -> Any:
         distance = np.maximum(lower - y, 0.0) + np.maximum(y - upper, 0.0)

@@ -16,6 +16,9 @@ from skmoe._numerics.typing import Array
 # An entry of a target: equal bounds of an exact value, infinite ones where an interval is open.
 BOUNDS = np.dtype([("lower", np.float64), ("upper", np.float64)])
 
+# Largest round-off of given probabilities of survival.
+SURVIVAL_TOL = 1e-6
+
 
 def right_censored(time: ArrayLike, event: ArrayLike) -> Array:
     """Times of events, of which some had not come at the end of the observation.
@@ -242,6 +245,40 @@ def check_some_known(y: Array, weight: Array) -> None:
             )
 
 
+def check_max_time(value: Any) -> float | None:
+    """Validate the time at which observations end: a number, or None."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if value is not None and not (is_number and np.isfinite(value)):
+        raise ValueError(
+            f"max_time must be a finite number, or None for no limit; got {shown(value)}. Pass a "
+            "time in the units of y."
+        )
+    return value
+
+
+def check_survival(survival: Any, times: Any, n_rows: int, n_times: int = 1) -> tuple[Array, Array]:
+    """Validate probabilities (n_rows, q) of no event until q increasing times."""
+    survival, times = _numbers("survival", survival), _numbers("times", times)
+    is_increasing = np.isfinite(times).all() and bool((np.diff(times) > 0.0).all())
+    if times.ndim != 1 or len(times) < n_times or not is_increasing:
+        raise ValueError(
+            f"times must be finite and increasing, in one dimension, at least {n_times}; got shape "
+            f"{times.shape}. Use numpy.unique."
+        )
+    if survival.shape != (n_rows, len(times)):
+        raise ValueError(
+            f"survival must have shape {(n_rows, len(times))}, with a row for each of y and a "
+            f"column for each time; got {survival.shape}. Use predict_dist(X).sf(times[None])."
+        )
+    is_wrong = ~((survival >= -SURVIVAL_TOL) & (survival <= 1.0 + SURVIVAL_TOL))
+    if is_wrong.any():
+        raise ValueError(
+            f"survival must hold probabilities from 0 to 1; row {np.argwhere(is_wrong)[0, 0]} "
+            f"holds {survival[is_wrong][0]:g}. Use predict_dist(X).sf(times[None])."
+        )
+    return survival, times
+
+
 def shown_target(entry: Any) -> str:
     """One or several values or intervals in a message."""
     if not has_bounds(entry):
@@ -271,6 +308,16 @@ def point_values(y: Array) -> Array:
     low = np.where(np.isfinite(lower), lower, np.where(np.isfinite(upper), upper, 0.0))
     high = np.where(np.isfinite(upper), upper, low)
     return np.asarray(low + 0.5 * (high - low))
+
+
+def followed_until(y: Array, max_time: float | None) -> Array:
+    """Bounds as if observations had ended at a time; None for no limit."""
+    if max_time is None:
+        return y
+    later, y = y["upper"] > max_time, y.copy()
+    y["upper"][later] = np.inf
+    y["lower"] = np.minimum(y["lower"], max_time)
+    return y
 
 
 def map_target(y: Array, increasing: Callable[[Array], Array]) -> Array:

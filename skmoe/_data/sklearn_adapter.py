@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from inspect import signature
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn import config_context, get_config
@@ -35,10 +35,13 @@ from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor, Reg
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import has_fit_parameter
 
 from skmoe._data.rows import RawFeatures
 from skmoe._numerics.typing import TINY, Array
+
+ScorerT = TypeVar("ScorerT", bound=Callable[..., float])
 
 WEIGHT = "sample_weight"
 GROUPS = "groups"
@@ -520,3 +523,19 @@ def check_finite(name: str, prediction: Array) -> None:
             f"{name} must predict finite values; it predicted NaN or infinity. Standardise or "
             "impute the features it sees, or use another estimator."
         )
+
+
+# --- metadata routing -------------------------------------------------------------------------
+
+
+def requests_metadata(*names: str) -> Callable[[ScorerT], ScorerT]:
+    """Decorator: metadata routing passes these arguments to a scorer."""
+
+    def with_request(scorer: ScorerT) -> ScorerT:
+        request = MetadataRequest(owner=scorer.__name__)
+        for name in names:
+            request.score.add_request(param=name, alias=True)
+        vars(scorer)["get_metadata_routing"] = lambda: request
+        return scorer
+
+    return with_request

@@ -21,8 +21,8 @@ LAYERS = [
     {"experts"},
     {"_mixture"},
     {"_inference"},
-    {"_estimators", "metrics", "blocks", "censoring", "reports"},
-    {"stacking", "pipelines"},
+    {"_estimators", "blocks", "censoring", "reports"},
+    {"metrics", "stacking", "pipelines"},
     {"inspection", "checkpoints", "model_selection", "onnx", "recipes", "skops", "__init__"},
 ]
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names}

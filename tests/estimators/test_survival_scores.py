@@ -1,9 +1,12 @@
 """Scores of times of events against their definitions, and against values known otherwise."""
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.integrate import quad, trapezoid
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.model_selection import KFold, cross_val_score, cross_validate
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
@@ -14,7 +17,7 @@ from skmoe.metrics import (
     integrated_brier_score,
     make_survival_scorers,
 )
-from support.refusals import refusal
+from support.refusals import assert_refused, refusal
 
 
 def times(n_rows=60, seed=0, rate=0.5):
@@ -185,6 +188,77 @@ def test_scores_of_cross_validation(family):
     assert_allclose(found["test_neg_censored_crps"][0], -crps, rtol=1e-3)
 
 
+SCORES = ["concordance", "neg_integrated_brier", "neg_censored_crps"]
+
+
+def warned_scores(y, max_time=None):
+    """Scores of rows, and the scores that warnings name."""
+    X, known = table(40)
+    moe = MixtureOfExpertsRegressor(1, family="weibull").fit(X, known)
+    scorers, found = make_survival_scorers(max_time), {}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for name in SCORES:
+            found[name] = scorers[name](moe, X, y)
+    messages = [str(w.message) for w in caught if w.category is UndefinedMetricWarning]
+    assert all("too few events" in message for message in messages)
+    named = [name for name in SCORES if any(f'"{name}"' in message for message in messages)]
+    return found, named, messages
+
+
+@pytest.mark.parametrize(
+    ("event", "max_time", "undefined"),
+    [
+        (np.zeros(40), None, SCORES[:2]),
+        (np.arange(40) == 5, None, []),
+        (np.arange(40) % 2, 1e-4, SCORES[:2]),
+        (np.arange(40) % 2, -1.0, SCORES),
+    ],
+)
+def test_scores_without_events_are_nan_with_a_warning_that_names_them(event, max_time, undefined):
+    y = right_censored(table(40)[1]["lower"], event)
+    found, named, messages = warned_scores(y, max_time)
+    assert named == undefined
+    assert [name for name in SCORES if np.isnan(found[name])] == undefined
+    until = "" if max_time is None else f"until max_time={max_time:g}"
+    assert all(until in message for message in messages)
+
+
+def test_the_brier_score_of_one_event_is_that_at_its_time():
+    X, known = table(40)
+    moe = MixtureOfExpertsRegressor(1, family="weibull").fit(X, known)
+    time = known["lower"]
+    y = right_censored(time, np.arange(40) == 5)
+    expected = integrated_brier_score(y, moe.predict_dist(X).sf(time[5])[:, None], time[[5]])
+    assert_allclose(warned_scores(y)[0]["neg_integrated_brier"], -expected)
+
+
+def test_a_fold_without_events_leaves_the_scores_of_the_others():
+    X, y = table(90)
+    event = (np.arange(90) >= 30) & np.isfinite(y["upper"])
+    y = right_censored(y["lower"], event)
+    moe = MixtureOfExpertsRegressor(1, family="weibull")
+    with pytest.warns(UndefinedMetricWarning):
+        found = cross_validate(moe, X, y, scoring=make_survival_scorers(), cv=KFold(3))
+    assert np.isnan(found["test_neg_integrated_brier"]).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("value", ["a", np.nan, np.inf, True, [1.0]])
+def test_max_time_is_a_number(value):
+    y = right_censored([1.0, 2.0], [1, 1])
+    for make in (make_survival_scorers, lambda t: concordance_index(y, [1, 2], max_time=t)):
+        assert_refused(refusal(make, value), "max_time must be", "finite", value, "units of y")
+
+
+@pytest.mark.parametrize("value", [1.5, -0.1, np.nan])
+@pytest.mark.parametrize("score", [integrated_brier_score, censored_crps])
+def test_predicted_survival_is_a_probability(score, value):
+    survival = np.full((4, 2), 0.5)
+    survival[2, 1] = value
+    message = refusal(score, right_censored([1.0, 2, 3, 4], [1, 0, 1, 1]), survival, [1.0, 2.0])
+    assert_refused(message, "survival must", "0 to 1", "row 2", f"{value:g}", "predict_dist")
+
+
 def test_score_of_several_outputs_is_the_mean_of_theirs():
     X, y = table()
     moe = MixtureOfExpertsRegressor(1, family="weibull", random_state=0)
@@ -213,6 +287,7 @@ def test_bad_arguments_are_refused():
     assert "a number for each of the 40 rows" in refusal(concordance_index, y, np.ones(3))
     for message, survival, at in (
         ("increasing", np.ones((40, 2)), [2.0, 1.0]),
+        ("finite", np.ones((40, 2)), [2.0, np.inf]),
         ("shape (40, 2)", np.ones((40, 3)), [1.0, 2.0]),
     ):
         for score in (integrated_brier_score, censored_crps):

@@ -23,10 +23,10 @@ from skmoe._data.encoding import frame_columns, is_frame
 from skmoe._data.row_checks import as_csr
 from skmoe._data.rows import Rows, is_dask
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.fitting.attributes import warn_user
 from skmoe._estimators.parameters.conflicts import CHECKPOINTS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.part_parameters import needs_all_rows
 from skmoe._estimators.rows.warm_start import fitted_attributes
+from skmoe.exceptions import warn_user
 
 EstimatorT = TypeVar("EstimatorT", bound=BaseMixtureOfExperts)
 

@@ -1,6 +1,7 @@
 """Warnings of the package, each with a class by which it can be filtered or turned into an error.
 
-Fits that have not converged warn by `sklearn.exceptions.ConvergenceWarning`.
+Fits that have not converged warn by `ConvergenceWarning`, and scores that are undefined by
+`UndefinedMetricWarning`, of `sklearn.exceptions`.
 
 Examples
 --------
@@ -8,6 +9,9 @@ Examples
 >>> from skmoe.exceptions import CollapsedExpertsWarning
 >>> warnings.simplefilter("error", CollapsedExpertsWarning)  # such a fit fails
 """
+
+import sys
+import warnings
 
 from sklearn.exceptions import ConvergenceWarning
 
@@ -43,7 +47,7 @@ class NumberOfExpertsWarning(UserWarning):
 
 
 class OptionWarning(UserWarning):
-    """An option has no effect in this fit, or another one than its name suggests."""
+    """An option or an argument has no effect, or another one than its name suggests."""
 
 
 class SeparationWarning(UserWarning):
@@ -56,3 +60,13 @@ class UnreplicatedMaximumWarning(ConvergenceWarning):
 
 class WeightsWarning(UserWarning):
     """Sample weights are not numbers of rows, which standard errors and criteria take them for."""
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn with the line of the first caller outside of this package and of scikit-learn."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None:
+        if frame.f_globals.get("__name__", "").split(".")[0] not in ("skmoe", "sklearn", "joblib"):
+            break
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

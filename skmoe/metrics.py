@@ -24,10 +24,10 @@ from skmoe._data.censored_targets import (
 )
 from skmoe._data.row_checks import check_weights
 from skmoe._data.sklearn_adapter import requests_metadata, split_pipeline, transform_by
-from skmoe._estimators.fitting.attributes import warn_user
 from skmoe._numerics.event_times import EventTable, concordance, crps_of_bounds, integrated_brier
 from skmoe._numerics.probability import weighted_mean
 from skmoe.distributions import PredictiveDistribution, check_coverage
+from skmoe.exceptions import warn_user
 
 Scorer = Callable[..., float]
 
@@ -286,7 +286,7 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
     ) -> float:
         model, X = _mixture_and_rows(estimator, X, "predict_dist")
         y = followed_until(bounds_of(y), max_time)
-        score = float(model.score(X, y, sample_weight, **_given(offset)))
+        score = float(model.score(X, y, sample_weight=sample_weight, **_given(offset)))
         return undefined("concordance") if np.isnan(score) else score
 
     @requests_metadata("offset")

@@ -14,7 +14,6 @@ from sklearn.pipeline import Pipeline
 from skmoe._data.checks import check_integer, check_n_jobs, shown
 from skmoe._data.rows import Rows
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.fitting.attributes import warn_user
 from skmoe._estimators.parameters.conflicts import (
     SELECTION,
     TEST,
@@ -28,8 +27,8 @@ from skmoe._inference.bootstrap import SequentialRule, draw_sequentially
 from skmoe._inference.criteria import require
 from skmoe._inference.n_experts_table import NestedModelsTest, NExpertsTable
 from skmoe._inference.wald import NExpertsTest
-from skmoe.distributions._base import check_random_state
-from skmoe.exceptions import NumberOfExpertsWarning
+from skmoe.distributions._checks import check_random_state
+from skmoe.exceptions import NumberOfExpertsWarning, warn_user
 from skmoe.protocols import SupportsDistribution
 
 __all__ = ["likelihood_ratio_test", "n_experts_table", "n_experts_test"]

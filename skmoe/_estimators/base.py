@@ -23,7 +23,6 @@ from skmoe._estimators.fitting.attributes import (
     warn_gate_of_signs,
     warn_maxima,
     warn_special_losses,
-    warn_user,
 )
 from skmoe._estimators.fitting.monitor import (
     CallbackSupportMixin,
@@ -52,7 +51,7 @@ from skmoe._mixture.model import FittedMixture, expert_usage
 from skmoe._mixture.multistart import fit_starts
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.exceptions import OptionWarning
+from skmoe.exceptions import OptionWarning, warn_user
 
 # Called after each iteration, with its number and a function that returns the fitted attributes.
 OnIteration = Callable[[int, Callable[[], dict[str, Any]]], None]

@@ -7,8 +7,8 @@ the gate make the distribution of the mixture of experts, by `predictive_distrib
 `GeneralMixtureDistribution`.
 """
 
-from skmoe.distributions._base import check_coverage
 from skmoe.distributions._beta import BetaComponents
+from skmoe.distributions._checks import check_coverage
 from skmoe.distributions._component_functions import concatenate_rows
 from skmoe.distributions._count_families import NegativeBinomialComponents, PoissonComponents
 from skmoe.distributions._gamma import GammaComponents

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn import utils
 
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
+from skmoe.distributions._checks import check_coverage, check_random_state
 from skmoe.distributions._component_functions import (
     Block,
     Component,
@@ -21,6 +21,7 @@ from skmoe.distributions._component_functions import (
 )
 from skmoe.distributions._general_searches import quantiles
 from skmoe.distributions._joint import draw_outputs, joint_log_density
+from skmoe.exceptions import OptionWarning, warn_user
 
 
 class RowMixtures(ABC):
@@ -232,8 +233,13 @@ class RowMixtures(ABC):
         -------
         probability : ndarray of the shape of y, with n_samples rows
             Between 0 and 1. A point mass at v has 1 below y = v, and 0 from v on.
+
+        Warns
+        -----
+        OptionWarning
+            If y is a vector of increasing times: each of them is taken for one row only.
         """
-        return self._at(y, lambda points: self._sum(lambda family: family.sf, points))
+        return self._at_times(y, lambda points: self._sum(lambda family: family.sf, points))
 
     def logcdf(self, y: ArrayLike) -> Array:
         """Log probability of a value up to y, which includes y itself.
@@ -264,8 +270,13 @@ class RowMixtures(ABC):
         -------
         log_probability : ndarray of the shape of y, with n_samples rows
             Finite even far out in the upper tail; minus infinity above all values of y.
+
+        Warns
+        -----
+        OptionWarning
+            If y is a vector of increasing times: each of them is taken for one row only.
         """
-        return self._at(y, lambda points: self._log_sum(lambda family: family.log_sf, points))
+        return self._at_times(y, self._logsf)
 
     def hazard(self, y: ArrayLike) -> Array:
         """Rate of events at y among the rows without an event until then.
@@ -281,13 +292,18 @@ class RowMixtures(ABC):
         hazard : ndarray of the shape of y, with n_samples rows
             The density relative to `sf`, in units of 1/y; of counts the probability of y given
             that the count is at least y.
+
+        Warns
+        -----
+        OptionWarning
+            If y is a vector of increasing times: each of them is taken for one row only.
         """
 
         def hazard(points: Array) -> Array:
             logs = self._log_sum(lambda family: family.log_sf_left, points)
             return np.exp(self._logpdf(points) - logs)
 
-        return self._at(y, hazard)
+        return self._at_times(y, hazard)
 
     def cumulative_hazard(self, y: ArrayLike) -> Array:
         """The integral of the hazard up to y: minus `logsf`.
@@ -302,8 +318,13 @@ class RowMixtures(ABC):
         -------
         cumulative_hazard : ndarray of the shape of y, with n_samples rows
             Not negative, and infinite above all values of y.
+
+        Warns
+        -----
+        OptionWarning
+            If y is a vector of increasing times: each of them is taken for one row only.
         """
-        return -self.logsf(y)
+        return -self._at_times(y, self._logsf)
 
     def restricted_mean(self, y: ArrayLike) -> Array:
         """Mean of the smaller of a value and y, such as the mean time without an event until y.
@@ -320,19 +341,41 @@ class RowMixtures(ABC):
         Returns
         -------
         mean : ndarray of the shape of y, with n_samples rows
-            At most y, in the units of y.
+            At most y, in the units of y; for infinite y the mean.
+
+        Warns
+        -----
+        OptionWarning
+            If y is a vector of increasing times: each of them is taken for one row only.
         """
-        return self._at(y, self._restricted_mean)
+        return self._at_times(y, self._restricted_mean)
 
     def _restricted_mean(self, points: Array) -> Array:
-        parts = self._components()
-        return points - sum(w * f.mean_shortfall(points, *own) for f, w, own in parts)
+        parts, finite = self._components(), np.where(np.isinf(points), 0.0, points)
+        means = finite - sum(w * f.mean_shortfall(finite, *own) for f, w, own in parts)
+        mean = self.mean.reshape(len(self), 1, self._n_outputs)
+        return np.where(np.isposinf(points), mean, np.where(np.isneginf(points), points, means))
+
+    def _logsf(self, points: Array) -> Array:
+        return self._log_sum(lambda family: family.log_sf, points)
 
     def _sum(self, function: FamilyFunction, points: Array) -> Array:
         return weighted_sum(self._components(), function, points)
 
     def _log_sum(self, function: FamilyFunction, points: Array) -> Array:
         return np.minimum(log_weighted_sum(self._components(), function, points), 0.0)
+
+    def _at_times(self, y: ArrayLike, answer: Callable[[Array], Array]) -> Array:
+        """What `answer` returns of times, with a warning if they may be meant for all rows."""
+        times = np.asarray(y, dtype=float)
+        is_per_row = times.ndim == 1 and 1 < len(times) == len(self)
+        if is_per_row and times[0] >= 0.0 and (times[1:] > times[:-1]).all():
+            warn_user(
+                f"y has one entry for each of the {len(self)} rows, since it has one dimension. "
+                "Pass y[None] for the same values in every row, or y[:, None] for one in each.",
+                OptionWarning,
+            )
+        return self._at(y, answer)
 
     @underflow_to_zero
     def _at(self, y: ArrayLike, answer: Callable[[Array], Array]) -> Array:
@@ -539,41 +582,3 @@ class RowMixtures(ABC):
             near, far, apart = (np.linalg.norm(d, axis=1) for d in distances)
             total += 0.5 * (near + far - apart)
         return total / n_draws
-
-
-# --- checks ---
-
-
-def check_coverage(coverage: Any) -> float:
-    """A coverage must be a probability in (0, 1)."""
-    if not isinstance(coverage, (float, np.floating)) or not 0.0 < coverage < 1.0:
-        raise ValueError(
-            f"coverage must be a probability in (0, 1); got {coverage!r}. For 90 % use 0.9."
-        )
-    return float(coverage)
-
-
-def check_random_state(random_state: Any) -> np.random.RandomState:
-    """The random state of a parameter `random_state`."""
-    try:
-        return utils.check_random_state(random_state)
-    except ValueError:
-        raise ValueError(
-            "random_state must be None, an integer from 0 to 2**32 - 1, or a RandomState of NumPy; "
-            f"got {random_state!r}. Pass an integer such as random_state=0."
-        ) from None
-
-
-def check_shapes(weights: Array, means: Array) -> None:
-    """Weights (n, K) and means (n, K) or (n, K, m) must agree."""
-    if weights.ndim != 2 or means.shape[:2] != weights.shape or means.ndim > 3:
-        raise ValueError(
-            "weights must have shape (n_samples, n_components), and means the same with n_outputs "
-            f"appended for several outputs; got {weights.shape} and {means.shape}."
-        )
-
-
-def check_weights(weights: Array) -> None:
-    """Weights must be probabilities that sum to one in every row."""
-    if not (weights >= 0.0).all() or not np.allclose(weights.sum(axis=1), 1.0):
-        raise ValueError("weights must not be negative, and those of a row must sum to one.")

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from skmoe._numerics.probability import mean_distance, underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import RowMixtures, check_shapes, check_weights
+from skmoe.distributions._base import RowMixtures
+from skmoe.distributions._checks import check_shapes, check_weights
 from skmoe.distributions._component_functions import (
     Block,
     map_rows,

@@ -18,7 +18,7 @@ from skmoe._estimators.methods.coefficient_inference import infer_average_effect
 from skmoe._inference.average_effects import AverageEffects
 from skmoe._inference.labels import feature_labels
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import check_random_state
+from skmoe.distributions._checks import check_random_state
 from skmoe.inspection._checks import (
     check_features,
     check_names,

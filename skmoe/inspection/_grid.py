@@ -12,7 +12,7 @@ from skmoe._data.checks import check_integer
 from skmoe._data.encoding import as_strings, column_of, holds_numbers, numeric_column
 from skmoe._inference.labels import format_percent
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import check_random_state
+from skmoe.distributions._checks import check_random_state
 
 # The most frequent categories that are drawn.
 MAX_DRAWN_CATEGORIES = 12

@@ -13,7 +13,7 @@ from skmoe._data.rows import Rows, index_rows
 from skmoe._data.units import encode_units
 from skmoe._numerics.typing import Array
 from skmoe.distributions import CountMixtureDistribution
-from skmoe.distributions._base import check_random_state
+from skmoe.distributions._checks import check_random_state
 from skmoe.inspection._checks import check_targets
 from skmoe.inspection._grid import at_reference_values, path_rows, rows_to_show
 

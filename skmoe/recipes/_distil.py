@@ -23,7 +23,7 @@ from skmoe._data.sklearn_adapter import (
 )
 from skmoe._inference.results import WHOLE_WORDS, WIDTH
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import check_random_state
+from skmoe.distributions._checks import check_random_state
 from skmoe.pipelines import mixture_of
 from skmoe.recipes._readable import readable_classifier, readable_regressor
 

@@ -1,5 +1,6 @@
 """Mixtures of components: against integrals and searches, and shapes, rows, outputs and draws."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from skmoe.distributions import (
     predictive_distribution,
 )
 from skmoe.distributions._component_functions import expand_rows
+from skmoe.exceptions import OptionWarning
 from support.components import (
     EXAMPLES,
     LEVELS,
@@ -37,6 +39,7 @@ from support.components import (
 from support.refusals import assert_refused, refusal
 
 PROBABILITIES = ("pdf", "logpdf", "cdf", "cdf_left", "sf", "logcdf", "logsf")
+OF_TIMES = ("sf", "logsf", "hazard", "cumulative_hazard", "restricted_mean")
 MOMENTS = ("mean", "var", "std", "median", "mode")
 # Of the three classes, for what does not depend on the family.
 CLASSES = {
@@ -69,6 +72,14 @@ def test_restricted_means_and_hazards_are_those_of_the_distribution(names):
         assert_allclose(one.cumulative_hazard(y), -one.logsf(y))
 
 
+@of_families
+@with_outputs
+def test_the_restricted_mean_without_a_limit_is_the_mean(names, n_outputs):
+    dist = mixture(names, n_outputs=n_outputs)
+    assert_allclose(dist.restricted_mean(np.inf), dist.mean)
+    assert (dist.restricted_mean(-np.inf) == -np.inf).all()
+
+
 def test_values_that_may_be_infinite_have_quantiles_and_a_restricted_mean():
     never = PointMassComponents(np.ones((1, 2)), np.full((1, 1, 2), np.inf))
     exponential = EXAMPLES["weibull"].kind(np.ones((1, 2)), *np.ones((2, 1, 1, 2)))
@@ -80,6 +91,7 @@ def test_values_that_may_be_infinite_have_quantiles_and_a_restricted_mean():
     assert_array_equal(dist.mean, [np.inf, 1.0])
     area = 1.0 - np.exp(-2.0)
     assert_allclose(dist.restricted_mean(2.0), [0.8 + 0.6 * area, area], rtol=1e-8)
+    assert_array_equal(dist.restricted_mean(np.inf), dist.mean)
     assert_array_equal(np.isinf(dist.crps([1.0, 1.0])), [True, False])
 
 
@@ -248,6 +260,23 @@ def test_answers_are_those_of_each_value_by_itself(names, n_outputs):
     assert_array_equal(several[:, 2], dist.median)
     assert_array_equal(dist.interval(0.6), dist.ppf([0.5 - 0.3, 0.5 + 0.3]))
     assert dist.ppf([0.3]).shape == (3, 1, *last)
+
+
+@of_classes
+def test_increasing_times_are_for_one_row_each_with_a_warning(names):
+    """Other libraries take the same times for all rows, which have an axis of length one here."""
+    dist, times = mixture(names), np.array([0.5, 1.0, 2.0])
+    for method in OF_TIMES:
+        ask = getattr(dist, method)
+        in_all_rows = ask(times[None])
+        with pytest.warns(OptionWarning, match=r"one entry for each of the 3 rows.*y\[None\]"):
+            found = ask(times)
+        assert_array_equal(found, np.diag(in_all_rows))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert_array_equal(ask(times[:, None])[:, 0], found)
+            assert_array_equal(ask(times[::-1]), np.diag(in_all_rows[:, ::-1]))
+            assert_array_equal(dist[:1].sf(times[:1]), dist[:1].sf(0.5))
 
 
 @pytest.mark.parametrize("names", [("gamma", "zero"), ("lognormal", "uniform"), ("poisson",)])

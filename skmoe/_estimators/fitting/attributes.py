@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +27,7 @@ from skmoe.exceptions import (
     DegenerateExpertWarning,
     OptionWarning,
     UnreplicatedMaximumWarning,
+    warn_user,
 )
 
 
@@ -138,16 +137,6 @@ def attributes_of_usage(usage: Usage) -> dict[str, Any]:
 
 
 # --- warnings ---------------------------------------------------------------------------------
-
-
-def warn_user(message: str, category: type[Warning]) -> None:
-    """Warn with the line of the first caller outside of this package and of scikit-learn."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None:
-        if frame.f_globals.get("__name__", "").split(".")[0] not in ("skmoe", "sklearn", "joblib"):
-            break
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)
 
 
 def warn_convergence(run: EMResult, max_iter: int) -> None:

@@ -20,7 +20,7 @@ from skmoe._data.checks import check_choice, check_integer, is_integer, shown
 from skmoe._data.row_checks import check_columns, check_metadata, check_signs, check_weights
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.units import encode_units
-from skmoe._estimators.fitting.attributes import attributes_of_mixture, warn_user
+from skmoe._estimators.fitting.attributes import attributes_of_mixture
 from skmoe._inference.average_effects import (
     AverageEffects,
     Change,
@@ -49,7 +49,8 @@ from skmoe._inference.standard_errors import (
 )
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import check_random_state
+from skmoe.distributions._checks import check_random_state
+from skmoe.exceptions import warn_user
 from skmoe.protocols import SupportsDistribution
 
 

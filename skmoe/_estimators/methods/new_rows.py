@@ -30,7 +30,6 @@ from skmoe._data.row_checks import (
 )
 from skmoe._data.rows import Rows, is_dask
 from skmoe._data.units import encode_units
-from skmoe._estimators.fitting.attributes import warn_user
 from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.parameters.conflicts import KNOWN_EXPERTS, Choice, check_conflicts
 from skmoe._estimators.parameters.parameters import check_probabilities
@@ -44,7 +43,7 @@ from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._mixture.model import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_dask
-from skmoe.exceptions import FitMismatchWarning
+from skmoe.exceptions import FitMismatchWarning, warn_user
 
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 

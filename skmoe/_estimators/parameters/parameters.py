@@ -32,7 +32,7 @@ from skmoe._estimators.parameters.slopes import is_for_each_expert
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._mixture.model import Penalty
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import check_random_state
+from skmoe.distributions._checks import check_random_state
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.protocols import Experts, Gate

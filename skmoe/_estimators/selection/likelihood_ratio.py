@@ -18,7 +18,6 @@ from sklearn.exceptions import ConvergenceWarning
 from skmoe._data.checks import shown
 from skmoe._data.row_checks import class_codes
 from skmoe._data.rows import Rows
-from skmoe._estimators.fitting.attributes import warn_user
 from skmoe._estimators.methods.coefficient_inference import draw_target
 from skmoe._estimators.parameters.conflicts import NESTED, check_conflicts, chosen_options
 from skmoe._estimators.parameters.part_parameters import resolve_families
@@ -33,6 +32,7 @@ from skmoe._inference.bootstrap import Replicate
 from skmoe._inference.n_experts_table import NestedModelsTest
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import Array
+from skmoe.exceptions import warn_user
 
 # Log-likelihood that EM may leave to be gained, if `tol` times the number of rows is more. Smaller
 # differences of log-likelihoods count as none.

@@ -28,7 +28,6 @@ from skmoe._data.checks import check_integer
 from skmoe._data.folds import RowsToSplit, check_several_folds, feasible_folds
 from skmoe._data.row_checks import check_metadata, class_codes
 from skmoe._data.rows import Rows, is_dask
-from skmoe._estimators.fitting.attributes import warn_user
 from skmoe._estimators.fitting.monitor import NO_TASK, FitTask
 from skmoe._estimators.parameters.conflicts import (
     BLOCKS,
@@ -57,7 +56,7 @@ from skmoe._inference.criteria import fit_statistics
 from skmoe._inference.labels import describe_ties
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
-from skmoe.exceptions import NumberOfExpertsWarning
+from skmoe.exceptions import NumberOfExpertsWarning, warn_user
 
 # Values of `n_experts` that select the number, and the minimum number of rows for it (their total
 # weight), in total and per expert.

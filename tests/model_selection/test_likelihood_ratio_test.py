@@ -7,11 +7,20 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import chi2
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import (
+    KBinsDiscretizer,
+    MinMaxScaler,
+    PolynomialFeatures,
+    SplineTransformer,
+    StandardScaler,
+)
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.experts import LinearExperts
+from skmoe.gates import SoftmaxGate
 from skmoe.model_selection import likelihood_ratio_test
-from support.refusals import refusal
+from support.refusals import assert_refused, refusal
 
 NESTED = json.loads(
     (Path(__file__).parents[1] / "reference" / "nested.json").read_text(encoding="utf-8")
@@ -126,6 +135,94 @@ def test_models_that_are_not_nested_are_refused(smaller, larger, words):
 def test_mixtures_are_wanted():
     with pytest.raises(TypeError, match="MixtureOfExpertsRegressor"):
         likelihood_ratio_test(LinearExperts(), regressor(), X, Y)
+
+
+def gate_of(transformer):
+    return SoftmaxGate(transformer=transformer)
+
+
+def spline(**options):
+    return SplineTransformer(**{"n_knots": 3, "degree": 2, "include_bias": False} | options)
+
+
+# Gates of which the first is that of the smaller model, and the degrees of freedom.
+GATES = {
+    "a constant in a spline": ({"gate": "constant"}, {"gate": gate_of(spline())}, 9),
+    "lines in a spline": ({}, {"gate": gate_of(spline())}, 6),
+    "a feature of a spline": (
+        {"gate": gate_of(spline()), "gate_features": [0]},
+        {"gate": gate_of(spline())},
+        6,
+    ),
+    "a polynomial in one of a higher degree": (
+        {"gate": gate_of(PolynomialFeatures(1, include_bias=False))},
+        {"gate": gate_of(PolynomialFeatures(2, include_bias=False))},
+        6,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_gates_are_nested_if_their_columns_are(name):
+    of_smaller, of_larger, df = GATES[name]
+    smaller, larger = regressor(**of_smaller), regressor(**of_larger)
+    result = likelihood_ratio_test(smaller, larger, X, Y)
+    assert result.df == df
+    assert result.statistic >= 0.0
+    assert "contain smaller" in refusal(likelihood_ratio_test, larger, smaller, X, Y)
+
+
+@pytest.mark.parametrize(
+    ("transformer", "other", "words"),
+    [
+        (KBinsDiscretizer(2, encode="onehot-dense"), spline(), ["columns of the gate", "bic"]),
+        (KBinsDiscretizer(2), None, ["columns of the gate", "bic"]),
+        (spline(), spline(n_knots=6, degree=1), ["columns of the gate", "bic"]),
+        (None, spline(include_bias=True), ["gate of larger", "rank 9", "include_bias=False"]),
+    ],
+)
+def test_gates_whose_columns_are_not_nested_or_dependent_are_refused(transformer, other, words):
+    pair = (regressor(gate=gate_of(one)) for one in (transformer, other))
+    message = refusal(likelihood_ratio_test, *pair, X, Y)
+    for word in words:
+        assert word in message
+
+
+def test_pipelines_with_the_same_steps_are_compared():
+    pair = [
+        make_pipeline(StandardScaler(), regressor(**options))
+        for options in ({"shared_features": [0]}, {})
+    ]
+    found = likelihood_ratio_test(*pair, X, Y)
+    expected = likelihood_ratio_test(*(one[-1] for one in pair), X, Y)
+    assert found.statistic == pytest.approx(expected.statistic, abs=1e-5)
+    assert_allclose(found.estimators[0].predict(X), expected.estimators[0].predict(X), atol=1e-4)
+    assert not hasattr(pair[0][0], "mean_")
+
+
+@pytest.mark.parametrize("step", [MinMaxScaler(), StandardScaler(with_mean=False), None])
+def test_pipelines_with_other_steps_are_refused(step):
+    larger = regressor() if step is None else make_pipeline(step, regressor())
+    smaller = make_pipeline(StandardScaler(), regressor(shared_features=[0]))
+    message = refusal(likelihood_ratio_test, smaller, larger, X, Y)
+    assert_refused(message, "larger must have the steps", "StandardScaler()", "expert_features")
+
+
+def test_experts_that_are_known_are_those_of_both_models():
+    known = np.where(np.arange(200) % 4 == 0, REGIME.astype(int), -1)
+    pair = regressor(expert_features=[[0, 1], [0, 1, 2]]), regressor()
+    result = likelihood_ratio_test(*pair, X, Y, known_experts=known)
+    assert result.df == 1
+    for options, fitted, value in zip(
+        ({"expert_features": [[0, 1], [0, 1, 2]]}, {}),
+        result.estimators,
+        result.log_likelihoods,
+        strict=True,
+    ):
+        options |= {"alpha": 1e-9, "gate_alpha": 1e-9, "dispersion_prior": 0.0}
+        alone = regressor(**options).fit(X, Y, known_experts=known)
+        assert value >= alone.score_samples(X, Y, known_experts=known).sum() - 1e-4
+        assert fitted.n_known_ == 50
 
 
 # --- Wald's test ---

@@ -12,7 +12,7 @@ from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
@@ -267,6 +267,16 @@ def test_fits_that_have_not_converged_are_named():
         n_experts_test(regressor(max_iter=2), X, y, n_bootstrap=1, random_state=0)
 
 
+def test_a_pipeline_is_tested_with_the_features_of_its_steps():
+    X, y = crossing_lines(60)
+    pipeline = make_pipeline(PolynomialFeatures(2, include_bias=False), regressor())
+    options = {"n_bootstrap": 3, "random_state": 0}
+    found = n_experts_test(pipeline, X, y, **options)
+    expected = n_experts_test(pipeline[-1], pipeline[:-1].fit_transform(X), y, **options)
+    assert_allclose(found.replicates, expected.replicates)
+    assert_allclose(found.log_likelihoods, expected.log_likelihoods)
+
+
 # --- refusals ---------------------------------------------------------------------------------
 
 REFUSED_ESTIMATORS = [
@@ -281,7 +291,7 @@ REFUSED_ESTIMATORS = [
     (regressor(top_k=1), "n_experts_test", ("top_k=1", "top_k=None")),
     (regressor(init=np.ones((40, 1))), "n_experts_test", ("init as an array", "named init")),
     (MixtureOfExpertsClassifier(1, class_weight="balanced"), "n_experts_test", ("class_weight",)),
-    (make_pipeline(StandardScaler(), regressor()), "estimator", ("Pipeline", "last step")),
+    (make_pipeline(StandardScaler(), LinearRegression()), "estimator", ("Linear", "pipeline that")),
     (MixtureOfExpertsRegressor, "estimator", ("instance",)),
 ]
 

@@ -118,7 +118,7 @@ def build_problem(
         data = _continue(data, options.previous)
     data = merge_duplicates(params, data)
     if params.base is not None or params.gate.transformer is not None:
-        data, extra_features = _add_extra_features(params, data)
+        data, extra_features = add_extra_features(params, data)
     return _assemble(params, data, extra_features)
 
 
@@ -171,7 +171,7 @@ def _continue(data: TrainingData, previous: PreviousFit) -> TrainingData:
     return data._replace(init=previous.fitted.params, attributes=attributes, options=options)
 
 
-def _add_extra_features(
+def add_extra_features(
     params: FitParameters, data: TrainingData
 ) -> tuple[TrainingData, ExtraFeatures]:
     """Append the outputs of base model and gate transformer to the features.

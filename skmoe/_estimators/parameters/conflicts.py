@@ -30,6 +30,7 @@ FAMILY = 'a family other than "normal"'
 SIGNS, SLOPES = "monotonic_cst", "features of some experts"
 FAMILIES, WARM_START = "a list of different families", "warm_start=True"
 FULL, NOT_NORMAL = 'covariance_type="full"', 'a family other than "normal" and "lognormal"'
+TRANSFORMER = "a transformer in the gate"
 SEVERAL_STARTS = 'combine="average" or "best_converged"'
 LIST, OWN_DENSITY = "a list as family or expert", "an expert with a density of its own"
 
@@ -92,7 +93,7 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "a base needs all rows in memory, and no target can be drawn from it",
         "Use base=None.",
     ),
-    (STREAM, BLOCKS, "a transformer in the gate"): (
+    (STREAM, BLOCKS, TRANSFORMER): (
         "transformers need all rows in memory",
         "Use a gate without a transformer.",
     ),
@@ -323,7 +324,7 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
         chosen[INIT] = INIT
     transformer = estimator.gate.transformer if isinstance(estimator.gate, Gate) else None
     if transformer is not None:
-        chosen["a transformer in the gate"] = Choice("gate.transformer", transformer)
+        chosen[TRANSFORMER] = Choice("gate.transformer", transformer)
     if not families:
         return chosen
     if tuple(families) != (Normal(),):

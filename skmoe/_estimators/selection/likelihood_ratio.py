@@ -11,15 +11,24 @@ from itertools import permutations
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
+from scipy import sparse
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.checks import shown
 from skmoe._data.row_checks import class_codes
 from skmoe._data.rows import Rows
+from skmoe._estimators.fitting.problem import add_extra_features
 from skmoe._estimators.methods.coefficient_inference import draw_target
-from skmoe._estimators.parameters.conflicts import NESTED, check_conflicts, chosen_options
+from skmoe._estimators.parameters.conflicts import (
+    NESTED,
+    TRANSFORMER,
+    check_conflicts,
+    chosen_options,
+)
+from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.part_parameters import resolve_families
 from skmoe._estimators.parameters.penalty_parameters import check_penalties
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
@@ -162,6 +171,9 @@ SLOPE_PENALTIES = {"alpha", "gate_alpha", "dispersion_alpha"}
 # Penalties of maximum likelihood, which keep matrices regular.
 NO_PENALTY = 1e-9
 
+# Relative size of a column, or a singular value, that counts as zero.
+SPAN_TOL = 1e-7
+
 # Largest number of experts of which all orders are tried.
 MAX_ORDERED = 4
 
@@ -171,7 +183,8 @@ class Structure(NamedTuple):
 
     holders: Array  # of the slopes of each expert and feature, (K, p), as in `slope_holders`
     gate: set[int]  # features of the gate
-    gate_kind: Any
+    gate_kind: str  # of its class and options
+    gate_columns: Array | None  # centred (n, q), where a gate has a transformer
     of_dispersion: set[int]  # features of the dispersions
     shares_dispersion: bool
     has_covariances: bool
@@ -184,12 +197,14 @@ def likelihood_ratio(
     """The test, for validated estimators and arguments of `fit` that are not None."""
     pair = [_with_maximum_likelihood(one, X) for one in (smaller, larger)]
     _check_same(*pair)
-    structures = [_structure(one, X, y, given) for one in pair]
+    transforms = any(TRANSFORMER in chosen_options(one) for one in pair)
+    structures = [_structure(one, X, y, given, transforms) for one in pair]
     _check_nested(*structures)
     fits = [one.fit(X, y, **given) for one in pair]
     reached = [_log_likelihood(one, X, y, given) for one in fits]
     # Each may have missed the maximum that corresponds to that of the other.
     free = structures[0].is_ordered and not structures[1].is_ordered
+    free = free and "known_experts" not in given
     unweighted = {name: values for name, values in given.items() if name != "sample_weight"}
     for target, source in ((0, 1), (1, 0)):
         resp = fits[source].responsibilities(X, y, **unweighted)
@@ -259,11 +274,12 @@ def _check_same(smaller: Any, larger: Any) -> None:
             )
 
 
-def _structure(model: Any, X: Any, y: Any, given: dict[str, Any]) -> Structure:
+def _structure(model: Any, X: Any, y: Any, given: dict[str, Any], transforms: bool) -> Structure:
     """What a model estimates, by the validated parameters and columns."""
     params = model._validate_parameters()
-    weight, offset = given.get("sample_weight"), given.get("offset")
-    data = validate_training_data(model, params, Rows(X, y, weight, offset, given.get("units")))
+    weight, offset, units = map(given.get, ("sample_weight", "offset", "units"))
+    rows = Rows(X, y, weight, offset, units, possible=given.get("known_experts"))
+    data = validate_training_data(model, params, rows)
     n_features, n_experts = data.attributes["n_features_in_"], params.n_experts
     columns, of_gate = (
         np.arange(n_features) if chosen is None else np.asarray(chosen)
@@ -276,12 +292,40 @@ def _structure(model: Any, X: Any, y: Any, given: dict[str, Any]) -> Structure:
     return Structure(
         holders,
         gate,
-        type(params.gate),
+        joblib.hash(params.gate.with_options({"transformer": None})),
+        _gate_columns(params, data) if transforms else None,
         set(columns[list(data.dispersion_columns)].tolist()),
         getattr(model, "dispersion", "per_expert") == "shared",
         getattr(model, "covariance_type", "diag") == "full",
         not are_exchangeable(data.slopes),
     )
+
+
+def _gate_columns(params: FitParameters, data: TrainingData) -> Array:
+    """Columns (n, q) of the gate, centred."""
+    if not params.gate.depends_on_features:
+        return np.empty((data.rows.n_rows, 0))
+    if params.gate.transformer is not None:
+        data = add_extra_features(params, data)[0]
+    chosen = data.columns["gate"]
+    X = data.X if chosen is None else data.X[:, chosen]
+    columns = X.toarray() if sparse.issparse(X) else np.asarray(X, dtype=np.float64)
+    return np.asarray(columns - columns.mean(axis=0))
+
+
+def _basis(columns: Array) -> Array:
+    """An orthonormal basis (n, r) of the span of centred columns (n, q)."""
+    norms = np.linalg.norm(columns, axis=0)
+    left, values, _ = np.linalg.svd(columns[:, norms > 0.0] / norms[norms > 0.0], False)
+    return left[:, values > SPAN_TOL * values.max(initial=0.0)]
+
+
+def _is_spanned(columns: Array, others: Array) -> bool:
+    """Whether centred columns (n, q) are linear combinations of others (n, r)."""
+    basis = _basis(others)
+    rest = columns - basis @ (basis.T @ columns)
+    norms = np.linalg.norm(columns, axis=0)
+    return bool((np.linalg.norm(rest, axis=0) <= SPAN_TOL * norms).all())
 
 
 def _check_nested(smaller: Structure, larger: Structure) -> None:
@@ -295,9 +339,14 @@ def _check_nested(smaller: Structure, larger: Structure) -> None:
     of_first = np.take_along_axis(smaller.holders, first, axis=0)
     if (smaller.holders != of_first)[shared].any():
         reasons.append("experts share a slope in larger, and not in smaller")
-    if not smaller.gate <= larger.gate:
-        reasons.append("the gate of smaller has a feature that the gate of larger has not")
-    if smaller.gate_kind is not larger.gate_kind and smaller.gate:
+    if smaller.gate_columns is None or larger.gate_columns is None:
+        if not smaller.gate <= larger.gate:
+            reasons.append("the gate of smaller has a feature that the gate of larger has not")
+    elif not _is_spanned(smaller.gate_columns, larger.gate_columns):
+        reasons.append(
+            "columns of the gate of smaller are no linear combinations of those of larger"
+        )
+    if smaller.gate_kind != larger.gate_kind and smaller.gate:
         reasons.append("the gates are of different kinds")
     if not smaller.of_dispersion <= larger.of_dispersion:
         reasons.append("dispersions depend on a feature in smaller only")
@@ -310,3 +359,11 @@ def _check_nested(smaller: Structure, larger: Structure) -> None:
             f"larger must contain smaller; {reasons[0]}. Exchange the models, or compare them by "
             "their bic."
         )
+    for name, columns in (("smaller", smaller.gate_columns), ("larger", larger.gate_columns)):
+        rank, number = (0, 0) if columns is None else (_basis(columns).shape[1], columns.shape[1])
+        if rank < number:
+            raise ValueError(
+                f"the gate of {name} must have linearly independent columns, whose coefficients "
+                f"are counted; its {number} columns have the rank {rank}. Leave one of them out, "
+                'as SplineTransformer(include_bias=False) and OneHotEncoder(drop="first") do.'
+            )

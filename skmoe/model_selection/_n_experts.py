@@ -1,4 +1,4 @@
-"""Comparing mixtures: a test of K against K + 1 experts, a table, and a test of nested models."""
+"""Comparing numbers of experts: a test of K against K + 1 experts, and a table."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.pipeline import Pipeline
 
 from skmoe._data.checks import check_integer, check_n_jobs, shown
 from skmoe._data.rows import Rows
-from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.parameters.conflicts import (
     SELECTION,
     TEST,
@@ -22,16 +20,15 @@ from skmoe._estimators.parameters.conflicts import (
 )
 from skmoe._estimators.parameters.parameters import check_verbose
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
-from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest, likelihood_ratio
+from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest
 from skmoe._inference.bootstrap import SequentialRule, draw_sequentially
 from skmoe._inference.criteria import require
-from skmoe._inference.n_experts_table import NestedModelsTest, NExpertsTable
+from skmoe._inference.n_experts_table import NExpertsTable
 from skmoe._inference.wald import NExpertsTest
 from skmoe.distributions._checks import check_random_state
 from skmoe.exceptions import NumberOfExpertsWarning, warn_user
+from skmoe.model_selection._pipelines import check_is_mixture, with_mixture, without_steps
 from skmoe.protocols import SupportsDistribution
-
-__all__ = ["likelihood_ratio_test", "n_experts_table", "n_experts_test"]
 
 # Fraction of failed searches among the bootstrap samples from which a warning is given. Under
 # penalties some are to be expected.
@@ -70,7 +67,8 @@ def n_experts_test(
     Parameters
     ----------
     estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-        With parametric experts, such as `expert="linear"`. It is cloned, and not fitted.
+        With parametric experts, such as `expert="linear"`. It is cloned, and not fitted. A pipeline
+        that ends in one is accepted too: its other steps are fitted once.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Features, which stay as they are in all bootstrap samples.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -108,7 +106,7 @@ def n_experts_test(
     Raises
     ------
     TypeError
-        If the estimator is not a mixture of experts, such as a pipeline.
+        If the estimator is neither a mixture of experts nor a pipeline that ends in one.
     ValueError
         If the number of experts is not an integer, or if the experts are estimators, lists, or have
         no predictive distribution. The test needs an estimator without `base`, `top_k`,
@@ -170,6 +168,8 @@ def n_experts_test(
     fit significantly better than 1, at the level of 5 %. This p-value is the smallest that so many
     samples can give: for a smaller one, raise n_bootstrap.
     """
+    check_is_mixture("estimator", estimator)
+    X, estimator = without_steps(estimator, X, y)[:2]
     given = Rows(X, y, sample_weight, offset, units)
     tested = _validate_estimator(estimator, n_experts, given)
     check_integer("n_bootstrap", n_bootstrap, least=1)
@@ -216,24 +216,8 @@ def n_experts_test(
     )
 
 
-def _check_is_mixture(estimator: Any) -> None:
-    """Raise TypeError for anything but an instance of an estimator of this package."""
-    if not isinstance(estimator, BaseMixtureOfExperts):
-        got, remedy = shown(estimator), "Pass an instance."
-        if hasattr(estimator, "steps"):
-            got = type(estimator).__name__
-            remedy = "Transform X first, and pass the last step of the pipeline."
-        elif hasattr(estimator, "estimators"):
-            remedy = "The number of models of a stack is that of its list."
-        raise TypeError(
-            "estimator must be a MixtureOfExpertsRegressor or MixtureOfExpertsClassifier; got "
-            f"{got}. {remedy}"
-        )
-
-
 def _validate_estimator(estimator: Any, n_experts: Any, given: Rows) -> Any:
     """A clone with K experts, of which K and K + 1 can be fitted and drawn from."""
-    _check_is_mixture(estimator)
     chosen = {TEST: TEST} | chosen_options(estimator)
     if n_experts is not None:
         chosen.pop(SELECTION, None)
@@ -404,10 +388,8 @@ def n_experts_table(
     >>> table.best("bic")
     2
     """
-    steps = None
-    if isinstance(estimator, Pipeline):
-        steps = clone(estimator)
-        X, estimator = steps[:-1].fit_transform(X, y), steps[-1]
+    check_is_mixture("estimator", estimator)
+    X, estimator, pipeline = without_steps(estimator, X, y)
     tabulated = _validate_tabulated(estimator, init)
     verbose = check_verbose(verbose)
     numbers = sorted({check_integer("n_experts", number, least=1) for number in n_experts})
@@ -432,9 +414,7 @@ def n_experts_table(
         if verbose:
             print(f"{number} experts: BIC {statistics[-1].bic:.6g}. {fitted.maxima_}")
     table = NExpertsTable(fits, statistics, p_values)
-    if steps is not None:
-        name = steps.steps[-1][0]
-        table.estimators = [Pipeline([*steps.steps[:-1], (name, fitted)]) for fitted in fits]
+    table.estimators = [with_mixture(pipeline, fitted) for fitted in fits]
     return table
 
 
@@ -455,7 +435,6 @@ def _validate_tabulated(estimator: Any, init: Any) -> Any:
 
     `init` replaces that of the estimator, if it is not None.
     """
-    _check_is_mixture(estimator)
     tabulated = clone(estimator)
     if init is not None:
         tabulated.set_params(init=init)
@@ -472,90 +451,3 @@ def _validate_tabulated(estimator: Any, init: Any) -> Any:
             'held-out rows: n_experts="auto".'
         )
     return tabulated.set_params(top_k=estimator.top_k)
-
-
-def likelihood_ratio_test(
-    smaller: Any,
-    larger: Any,
-    X: Any,
-    y: Any,
-    sample_weight: Any = None,
-    *,
-    units: Any = None,
-    offset: Any = None,
-) -> NestedModelsTest:
-    """Likelihood-ratio test of a mixture against a larger one with the same number of experts.
-
-    The smaller model is the larger one with some coefficients at zero, or equal: features that an
-    expert or the gate lacks, shared slopes, shared or constant dispersions, independent outputs.
-    Under the smaller model twice the difference of the log-likelihoods has about a chi-squared
-    distribution [1]_, with as many degrees of freedom as the larger model has parameters more.
-
-    Both models are fitted by maximum likelihood: penalties and priors of the estimators do not
-    count. Each is fitted from its own starts, and from the responsibilities of the other. See
-    "Effects that are zero or equal" in the user guide.
-
-    Parameters
-    ----------
-    smaller, larger : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-        Linear experts whose parameters differ in `expert_features`, `shared_features`, `gate`,
-        `gate_features`, `dispersion`, `dispersion_features` or `covariance_type` only. Both are
-        cloned, and not fitted.
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Features.
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Target; labels for a classifier.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights, which count rows.
-    units : array-like of shape (n_samples,), default=None
-        Units of the rows, as in `fit`.
-    offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-        Offset of the linear predictors, as in `fit`.
-
-    Returns
-    -------
-    result : NestedModelsTest
-        With `statistic`, `df`, `p_value`, `log_likelihoods` and `estimators`. Printed, it is a
-        sentence.
-
-    Raises
-    ------
-    TypeError
-        If an estimator is not a mixture of experts.
-    ValueError
-        If the models are not nested, or have different numbers of experts or other families. Also
-        if one has experts that are not linear, or an option that has no likelihood.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If a fit has not converged within `max_iter` iterations of its estimator.
-
-    See Also
-    --------
-    n_experts_test : A test of the number of experts.
-    skmoe.reports.Inference.wald_test : A test of coefficients of one fit.
-
-    References
-    ----------
-    .. [1] S. S. Wilks (1938), "The large-sample distribution of the likelihood ratio for testing
-       composite hypotheses", Annals of Mathematical Statistics 9, 60-62.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe import MixtureOfExpertsRegressor
-    >>> from skmoe.model_selection import likelihood_ratio_test
-    >>> rng = np.random.default_rng(0)
-    >>> X, regime = rng.normal(size=(300, 2)), rng.random(300) < 0.5
-    >>> y = np.where(regime, 3 + X[:, 0], X[:, 0] + X[:, 1]) + 0.3 * rng.normal(size=300)
-    >>> larger = MixtureOfExpertsRegressor(2, gate="constant", random_state=0)
-    >>> smaller = MixtureOfExpertsRegressor(2, gate="constant", random_state=0, shared_features=[0])
-    >>> likelihood_ratio_test(smaller, larger, X, y)
-    Likelihood-ratio statistic ..., degrees of freedom 1, p = ...
-    """
-    for estimator in (smaller, larger):
-        _check_is_mixture(estimator)
-    given = {"sample_weight": sample_weight, "units": units, "offset": offset}
-    given = {name: values for name, values in given.items() if values is not None}
-    return likelihood_ratio(smaller, larger, X, y, given)

@@ -1,0 +1,121 @@
+"""The likelihood-ratio test of nested mixtures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import joblib
+
+from skmoe._data.checks import shown
+from skmoe._estimators.selection.likelihood_ratio import likelihood_ratio
+from skmoe._inference.n_experts_table import NestedModelsTest
+from skmoe.model_selection._pipelines import (
+    check_is_mixture,
+    steps_of,
+    with_mixture,
+    without_steps,
+)
+
+
+def likelihood_ratio_test(
+    smaller: Any,
+    larger: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any = None,
+    *,
+    units: Any = None,
+    offset: Any = None,
+    known_experts: Any = None,
+) -> NestedModelsTest:
+    """Likelihood-ratio test of a mixture against a larger one with the same number of experts.
+
+    The smaller model is the larger one with some coefficients at zero, or equal: features that an
+    expert or the gate lacks, shared slopes, shared or constant dispersions, independent outputs.
+    Under the smaller model twice the difference of the log-likelihoods has about a chi-squared
+    distribution [1]_, with as many degrees of freedom as the larger model has parameters more.
+
+    Both models are fitted by maximum likelihood: penalties and priors of the estimators do not
+    count. Each is fitted from its own starts, and from the responsibilities of the other. See
+    "Effects that are zero or equal" in the user guide.
+
+    Parameters
+    ----------
+    smaller, larger : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
+        Linear experts whose parameters differ in `expert_features`, `shared_features`, `gate`,
+        `gate_features`, `dispersion`, `dispersion_features` or `covariance_type` only. Both are
+        cloned, and not fitted. Two pipelines that end in such mixtures are accepted too, if their
+        other steps are the same; these are fitted once.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Features.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Target; labels for a classifier.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights, which count rows.
+    units : array-like of shape (n_samples,), default=None
+        Units of the rows, as in `fit`.
+    offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Offset of the linear predictors, as in `fit`.
+    known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+        Experts of rows of which they are known, as in `fit`.
+
+    Returns
+    -------
+    result : NestedModelsTest
+        With `statistic`, `df`, `p_value`, `log_likelihoods` and `estimators`. Printed, it is a
+        sentence.
+
+    Raises
+    ------
+    TypeError
+        If an estimator is neither a mixture of experts nor a pipeline that ends in one.
+    ValueError
+        If the models are not nested, or have different numbers of experts or other families. Also
+        if one has experts that are not linear, or an option that has no likelihood, and if the
+        pipelines differ in their steps. The columns that the transformer of the smaller model's
+        gate makes must be linear combinations of those of the larger one.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a fit has not converged within `max_iter` iterations of its estimator.
+
+    See Also
+    --------
+    n_experts_test : A test of the number of experts.
+    skmoe.reports.Inference.wald_test : A test of coefficients of one fit.
+
+    References
+    ----------
+    .. [1] S. S. Wilks (1938), "The large-sample distribution of the likelihood ratio for testing
+       composite hypotheses", Annals of Mathematical Statistics 9, 60-62.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.model_selection import likelihood_ratio_test
+    >>> rng = np.random.default_rng(0)
+    >>> X, regime = rng.normal(size=(300, 2)), rng.random(300) < 0.5
+    >>> y = np.where(regime, 3 + X[:, 0], X[:, 0] + X[:, 1]) + 0.3 * rng.normal(size=300)
+    >>> larger = MixtureOfExpertsRegressor(2, gate="constant", random_state=0)
+    >>> smaller = MixtureOfExpertsRegressor(2, gate="constant", random_state=0, shared_features=[0])
+    >>> likelihood_ratio_test(smaller, larger, X, y)
+    Likelihood-ratio statistic ..., degrees of freedom 1, p = ...
+    """
+    for name, estimator in (("smaller", smaller), ("larger", larger)):
+        check_is_mixture(name, estimator)
+    first, second = steps_of(smaller), steps_of(larger)
+    if joblib.hash(first) != joblib.hash(second):
+        raise ValueError(
+            f"larger must have the steps of smaller before its mixture, here {shown(first)}; got "
+            f"{shown(second)}. Choose features by expert_features and gate_features."
+        )
+    X, smaller, pipeline = without_steps(smaller, X, y)
+    larger = larger if pipeline is None else larger.steps[-1][1]
+    given = {"sample_weight": sample_weight, "units": units, "offset": offset}
+    given |= {"known_experts": known_experts}
+    given = {name: values for name, values in given.items() if values is not None}
+    test = likelihood_ratio(smaller, larger, X, y, given)
+    test.estimators = [with_mixture(pipeline, fitted) for fitted in test.estimators]
+    return test

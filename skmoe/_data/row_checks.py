@@ -157,9 +157,11 @@ def check_columns(
     feature_names: Array | None,
     allow_empty: bool = False,
 ) -> Array | None:
-    """Indices of columns given as names, indices or a mask; None stands for all columns."""
+    """Indices of columns given as names, indices, a slice or a mask; None stands for all."""
     if value is None:
         return None
+    if isinstance(value, slice):
+        value = np.arange(n_features)[value]
     try:
         chosen = np.atleast_1d(np.asarray(value))
     except ValueError:  # nested lists of different lengths
@@ -362,6 +364,8 @@ def check_target(y: Any, is_classification: bool) -> None:
     if is_classification:
         if given.dtype.kind == "O" and given.ndim == 1:
             check_labels("y", given)
+        else:
+            _check_not_missing(given)
         return
     if given.dtype.kind in "mM":
         raise ValueError(
@@ -375,6 +379,19 @@ def check_target(y: Any, is_classification: bool) -> None:
                 f"y must hold numbers; got {shown(text)}. For labels use "
                 "MixtureOfExpertsClassifier."
             )
+    _check_not_missing(given)
+
+
+def _check_not_missing(given: Array) -> None:
+    """No target may be missing."""
+    values = given.ravel() if given.dtype.kind in "fO" else np.zeros(given.size)
+    missing = np.argwhere(np.isnan(_as_numbers(values)).reshape(given.shape))
+    if len(missing) and given.ndim > 0:
+        raise ValueError(
+            f"y must have no missing values; y contains NaN in row {missing[0][0]}. Drop such rows "
+            "from X, y and all other arguments: kept = ~np.isnan(y). If values are missing at "
+            "random, the likelihood of the other rows is the right one."
+        )
 
 
 def _check_no_pairs(y: Any, given: Array) -> None:

@@ -16,6 +16,7 @@ from skmoe.blocks import RowBlocks
 from skmoe.gates import ConstantGate
 from support.fits import fit_quietly
 from support.refusals import assert_fit_refused, assert_refused, refusal
+from support.stacks import stack_of
 from support.tables import two_regimes
 
 N_ROWS = 60
@@ -188,13 +189,29 @@ def test_the_remedy_for_missing_values_works(make, y):
     assert np.isfinite(moe.predict_gate(holes)).all()
 
 
-@pytest.mark.parametrize(
-    "values",
-    [np.full(N_ROWS, np.nan), np.where(np.arange(N_ROWS) == 7, np.inf, Y)],
-    ids=["NaN", "infinity"],
-)
-def test_targets_are_finite(values):
+def test_targets_are_finite():
+    values = np.where(np.arange(N_ROWS) == 7, np.inf, Y)
     assert_fit_refused(MixtureOfExpertsRegressor(2, **SHORT), (X, values), "Input y contains")
+
+
+WITHOUT_7 = np.where(np.arange(N_ROWS) == 7, np.nan, Y)
+MISSING_TARGETS = {
+    "number": (MixtureOfExpertsRegressor(2, **SHORT), WITHOUT_7),
+    "None": (MixtureOfExpertsRegressor(2, **SHORT), WITHOUT_7.astype(object)),
+    "pandas": (MixtureOfExpertsRegressor(2, **SHORT), pd.Series(WITHOUT_7, dtype="Float64")),
+    "output": (MixtureOfExpertsRegressor(2, **SHORT), np.column_stack([Y, WITHOUT_7])),
+    "tree": (MixtureOfExpertsRegressor(2, expert="tree", **SHORT), WITHOUT_7),
+    "class": (MixtureOfExpertsClassifier(2, **SHORT), np.sign(WITHOUT_7)),
+    "stack": (stack_of(Ridge(), DecisionTreeRegressor()), WITHOUT_7),
+}
+
+
+@pytest.mark.parametrize("case", MISSING_TARGETS)
+def test_the_remedy_for_missing_targets_is_to_drop_their_rows(case):
+    moe, y = MISSING_TARGETS[case]
+    assert_fit_refused(moe, (X, y), "y must have no missing", "row 7", "Drop", "missing at random")
+    kept = np.arange(N_ROWS) != 7
+    fit_quietly(moe, X[kept], np.asarray(y)[kept])
 
 
 def test_numbers_at_the_bounds_are_fitted():

@@ -426,7 +426,7 @@ SECOND_BLOCK = {
     "columns": (lambda X, y: (X[:, :1], y), "block 1: X has 1 features", "2 features"),
     "dtype": (lambda X, y: (X.astype("f4"), y), "block 1 must be like the first", "float32"),
     "NaN in X": (nan_in_x, "block 1: X must have no missing values", "column 1", "Impute"),
-    "NaN in y": (lambda X, y: (X, np.nan * y), "block 1: Input y contains NaN"),
+    "NaN in y": (lambda X, y: (X, np.nan * y), "block 1: y must have no missing"),
     "rows of y": (lambda X, y: (X, y[:5]), "block 1: X and y must", "60 and 5"),
     "outputs": (lambda X, y: (X, np.column_stack([y, y])), "block 1 must be like", "(2,)"),
     "size of y": (lambda X, y: (X, 1e150 * y), "block 1: y must hold numbers of at most"),

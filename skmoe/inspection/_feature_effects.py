@@ -458,9 +458,9 @@ def average_effects(
     per : {"unit", "sd"}, default="unit"
         Whether effects of numeric features are for one unit or one standard deviation more.
     step : float, default=None
-        Width of the change of numeric features about their values, in standard deviations. None for
-        a derivative; or for 1 if estimators are in the experts, base or gate, whose predictions
-        may be steps.
+        Width of the change of numeric features about their values, in standard deviations. Where it
+        would go beyond the smallest or largest value in X, it ends there. None for a derivative; or
+        for 1 if estimators are in the experts, base or gate, whose predictions may be steps.
     offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         Offset of the linear predictors of the rows, as in `fit`; None for 0.
 
@@ -552,7 +552,10 @@ def _changes(
             values = numeric_values(rows.X, j)
             known = np.isfinite(values)
             spread = deviation(values[known], rows.weight[known])
-            low, high = (
-                with_column(rows.X, j, values + sign * 0.5 * step * spread) for sign in (-1, 1)
-            )
-            yield name, low, high, step if per_sd else step * spread
+            width = step * spread
+            # Both ends are between values that occur: beyond these, steps of a pipeline may be
+            # constant, as splines are by default.
+            first, last = values[known].min(), values[known].max()
+            start = np.clip(values - 0.5 * width, first, np.maximum(first, last - width))
+            low, high = (with_column(rows.X, j, ends) for ends in (start, start + width))
+            yield name, low, high, step if per_sd else width

@@ -13,7 +13,12 @@ from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
+from sklearn.preprocessing import (
+    OneHotEncoder,
+    PolynomialFeatures,
+    SplineTransformer,
+    StandardScaler,
+)
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.censoring import right_censored
@@ -51,6 +56,16 @@ def at(table, j, values):
     return changed
 
 
+def ends_of_change(j):
+    """Tables in which a feature is lower and higher, by one standard deviation between both.
+
+    Neither end is beyond the values that occur.
+    """
+    values, width = X[:, j], X[:, j].std()
+    low = np.clip(values - width / 2, values.min(), values.max() - width)
+    return at(X, j, low), at(X, j, low + width)
+
+
 def of_part(effects, part):
     return np.array(
         [v for term, v in zip(effects.terms, effects.estimates, strict=True) if term.part == part]
@@ -66,21 +81,14 @@ def test_effects_are_mean_differences_of_predictions(case):
     n_columns = moe.n_features_in_
     if n_columns == 1:
         pytest.skip("another table")
-    sd = X.std(axis=0)
-    differences = [
-        (
-            predicted(moe, at(X, j, X[:, j] + sd[j] / 2))
-            - predicted(moe, at(X, j, X[:, j] - sd[j] / 2))
-        )
-        for j in range(n_columns)
-    ]
+    ends = [ends_of_change(j) for j in range(n_columns)]
+    differences = [predicted(moe, high) - predicted(moe, low) for low, high in ends]
     expected = np.mean(differences, axis=1).T.ravel()
     found = average_effects(moe, X, step=1.0, per="sd")
     assert_allclose(of_part(found, "mixture"), expected, rtol=1e-9, atol=1e-12)
     if moe.n_experts_ == 1:
         return
     # The mixture is the sum of its parts.
-    ends = [[at(X, j, X[:, j] + s * sd[j] / 2) for s in (-1, 1)] for j in range(n_columns)]
     shares = [
         np.mean([moe.predict_gate(end).mean(axis=0) for end in pair], axis=0) for pair in ends
     ]
@@ -187,9 +195,25 @@ def test_offset_is_that_of_the_rows():
     moe = fitted_case("poisson-regressor")
     offset = np.linspace(-1.0, 1.0, len(X))
     found = of_part(average_effects(moe, X, offset=offset, step=1.0, per="sd"), "mixture")
-    half = X[:, 0].std() / 2
-    ends = [moe.predict(at(X, 0, X[:, 0] + s * half), offset=offset).mean() for s in (-1, 1)]
+    ends = [moe.predict(end, offset=offset).mean() for end in ends_of_change(0)]
     assert_allclose(found[0], ends[1] - ends[0])
+
+
+@pytest.mark.parametrize("family", ["normal", "poisson"])
+@pytest.mark.parametrize("degree", [1, 3])
+def test_effects_are_not_divided_by_the_borders_of_splines(family, degree):
+    """Many rows are at the first and the last time, beyond which splines are constant."""
+    time = np.tile(np.arange(5.0), 40)[:, None]
+    y = np.round(2.0 * time[:, 0])
+    moe = MixtureOfExpertsRegressor(1, family=family, alpha=1e-6)
+    spline = SplineTransformer(n_knots=2, degree=degree, include_bias=False)
+    splines = make_pipeline(spline, clone(moe)).fit(time, y)
+    powers = PolynomialFeatures(degree, include_bias=False)
+    polynomial = make_pipeline(powers, clone(moe)).fit(time, y)
+    found = [average_effects(steps, time).estimates for steps in (splines, polynomial)]
+    assert_allclose(found[0], found[1], rtol=2e-3)
+    if family == "normal":
+        assert_allclose(found[0], 2.0, rtol=1e-4)
 
 
 # --- standard errors ------------------------------------------------------------------------------

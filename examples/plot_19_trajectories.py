@@ -3,7 +3,7 @@ Which people follow the same course over time?
 ==============================================
 
 Who goes on seeing a doctor often? Group-based trajectory models divide people into groups, each
-with its own course over time. `trajectories` of `skmoe.recipes` makes one: splines of the time in
+with its own course over time. `trajectories` of `skmoe.recipes` makes one: polynomials of time in
 the experts, and features of the people in the gate.
 """
 
@@ -33,14 +33,14 @@ X = pd.DataFrame({"age": start + table["year"] - 1, "female": table["female"]})
 # each group its share, the mean probability of its people, and the odds of correct classification.
 # BIC falls up to four groups, but two of the four overlap. The entropy is clearest for three.
 
-groups = trajectories(1, "age", ["female"], n_knots=5, family="negative_binomial", random_state=0)
+groups = trajectories(1, "age", ["female"], family="negative_binomial", random_state=0)
 numbers = n_experts_table(groups, X, visits, range(1, 5), units=person, init=None)
 print(numbers)
 print(numbers.to_frame("experts").loc[3].round(2))
 
 # %%
-# **The courses.** Most people see a doctor about three times a year, and a third hardly ever. A
-# ninth do so about ten times: least often at 15, and from 40 on every month.
+# **The courses.** Half of the people see a doctor about three times a year, and a third hardly
+# ever. An eighth do so about ten times: least often at 17, and from 45 on every month.
 
 three = numbers.estimators[2]
 three[-1].set_expert_names(["sometimes", "hardly ever", "often"])

@@ -13,7 +13,8 @@ from skmoe._data.encoding import Encoder
 from skmoe._data.extra_features import ExtraFeatures
 from skmoe._data.rows import Rows
 from skmoe._data.scaling import Moments
-from skmoe._data.weighted_steps import WeightedImputer, WeightedPipeline
+from skmoe._data.time_columns import TimePolynomial, categorical_columns
+from skmoe._data.weighted_steps import UnitPipeline, WeightedImputer, WeightedPipeline
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.fitting.partial_fit import RowBuffer
 from skmoe._estimators.methods.input_steps import InputSteps
@@ -45,6 +46,7 @@ OTHER_TYPES = (
     *(Moments, OnlineState, RowBuffer, Rows, SoftmaxStatistics),
     *(CrossFittedExperts, Encoder, ExtraFeatures, MeanFamily),
     *(InputSteps, StackedModels, WeightedImputer, WeightedPipeline, as_categories, as_floats),
+    *(TimePolynomial, UnitPipeline, categorical_columns),
 )
 
 

@@ -1,4 +1,4 @@
-"""Steps of pipelines that use the weights of the rows."""
+"""Pipelines and their steps that use the weights of the rows, or their units."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn import get_config
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
@@ -38,3 +39,29 @@ class WeightedPipeline(Pipeline):
             taking = [name for name, step in before if has_fit_parameter(step, "sample_weight")]
             params |= {f"{name}__sample_weight": weight for name in taking}
         return super().fit(X, y, **params)
+
+
+class UnitPipeline(Pipeline):
+    """A pipeline that ends in a mixture of units, whose labels its `fit` takes and needs."""
+
+    def fit(self, X: Any, y: Any = None, *, units: Any = None, **params: Any) -> UnitPipeline:
+        """Fit the steps, the last one with the units, which may be given as `mixture__units`."""
+        last, estimator = self.steps[-1]
+        if not hasattr(estimator, "predict"):  # the steps before the mixture, by `pipeline[:-1]`
+            super().fit(X, y, **params)
+            return self
+        of_last = f"{last}__units"
+        units = params.pop(of_last, units)
+        self.check_units(units)
+        name = "units" if get_config()["enable_metadata_routing"] else of_last
+        return super().fit(X, y, **params, **{name: units})
+
+    def check_units(self, units: Any) -> None:
+        """Units must be given."""
+        if units is None:
+            raise ValueError(
+                "units must be the labels of the persons, or other units, of the rows, since all "
+                'rows of a unit follow one course; got None. Pass units=table["person"], or in a '
+                f'search {self.steps[-1][0]}__units=table["person"]. If each row is a unit of its '
+                "own, use MixtureOfExpertsRegressor."
+            )

@@ -109,7 +109,7 @@ class TrajectoriesDisplay(RowsOverFeature):
     >>> unit, year = np.repeat(np.arange(40), 5), np.tile(np.arange(5.0), 40)
     >>> y = np.where(unit % 3, year, 4.0 - year) + np.random.default_rng(0).normal(size=200)
     >>> X = year[:, None]
-    >>> groups = trajectories(2, time=0, degree=1, random_state=0).fit(X, y, mixture__units=unit)
+    >>> groups = trajectories(2, time=0, degree=1, random_state=0).fit(X, y, units=unit)
     >>> TrajectoriesDisplay.from_estimator(groups, X, y, units=unit).curves[[0, -1]].round(0)
     array([[0., 4.],
            [4., 0.]])

@@ -169,7 +169,7 @@ def n_experts_test(
     samples can give: for a smaller one, raise n_bootstrap.
     """
     check_is_mixture("estimator", estimator)
-    X, estimator = without_steps(estimator, X, y)[:2]
+    X, estimator = without_steps(estimator, X, y, units)[:2]
     given = Rows(X, y, sample_weight, offset, units)
     tested = _validate_estimator(estimator, n_experts, given)
     check_integer("n_bootstrap", n_bootstrap, least=1)
@@ -389,7 +389,7 @@ def n_experts_table(
     2
     """
     check_is_mixture("estimator", estimator)
-    X, estimator, pipeline = without_steps(estimator, X, y)
+    X, estimator, pipeline = without_steps(estimator, X, y, units)
     tabulated = _validate_tabulated(estimator, init)
     verbose = check_verbose(verbose)
     numbers = sorted({check_integer("n_experts", number, least=1) for number in n_experts})

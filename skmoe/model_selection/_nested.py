@@ -111,7 +111,7 @@ def likelihood_ratio_test(
             f"larger must have the steps of smaller before its mixture, here {shown(first)}; got "
             f"{shown(second)}. Choose features by expert_features and gate_features."
         )
-    X, smaller, pipeline = without_steps(smaller, X, y)
+    X, smaller, pipeline = without_steps(smaller, X, y, units)
     larger = larger if pipeline is None else larger.steps[-1][1]
     given = {"sample_weight": sample_weight, "units": units, "offset": offset}
     given |= {"known_experts": known_experts}

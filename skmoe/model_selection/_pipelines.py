@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skmoe._data.checks import shown
+from skmoe._data.weighted_steps import UnitPipeline
 from skmoe._estimators.base import BaseMixtureOfExperts
 
 
@@ -30,11 +31,13 @@ def steps_of(estimator: Any) -> list[Any]:
     return [clone(step, safe=False) for _, step in steps]
 
 
-def without_steps(estimator: Any, X: Any, y: Any) -> tuple[Any, Any, Pipeline | None]:
+def without_steps(estimator: Any, X: Any, y: Any, units: Any) -> tuple[Any, Any, Pipeline | None]:
     """Features that the steps of a pipeline transform, its mixture, and the fitted pipeline.
 
-    The pipeline is None for a mixture alone.
+    The pipeline is None for a mixture alone. One of courses of units needs these.
     """
+    if isinstance(estimator, UnitPipeline):
+        estimator.check_units(units)
     if not isinstance(estimator, Pipeline):
         return X, estimator, None
     pipeline: Pipeline = clone(estimator)

@@ -1,21 +1,28 @@
 """Courses over time: the recipe, its table of numbers of groups, and its picture."""
 
-from functools import cache
+import json
+import re
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
+import skops.io
 from matplotlib import colors
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
+from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.preprocessing import SplineTransformer
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.inspection import TrajectoriesDisplay, average_effects
-from skmoe.model_selection import n_experts_table
+from skmoe.inspection import TrajectoriesDisplay, average_effects, export_text
+from skmoe.model_selection import likelihood_ratio_test, n_experts_table, n_experts_test
 from skmoe.pipelines import mixture_of
 from skmoe.recipes import trajectories
+from skmoe.skops import trusted_types
 from support.displays import all_texts, expert_colour
 from support.refusals import assert_refused, refusal
 
@@ -38,7 +45,7 @@ def cohort():
 @cache
 def fitted():
     X, y = cohort()
-    return trajectories(2, "year", ["woman"], random_state=0).fit(X, y, mixture__units=UNIT)
+    return trajectories(2, "year", ["woman"], random_state=0).fit(X, y, units=UNIT)
 
 
 def test_groups_are_found_and_depend_on_units():
@@ -56,39 +63,202 @@ def test_groups_are_found_and_depend_on_units():
     assert_allclose(courses[:, 0], 2.0, atol=0.6)
 
 
-def test_courses_are_splines_of_time_and_nothing_else():
-    X, y = cohort()
-    options = {"degree": 2, "n_knots": 4, "family": "student_t"}
-    pipeline = trajectories(2, "year", ["woman"], random_state=0, **options)
-    pipeline = clone(pipeline).fit(X, y, mixture__units=UNIT)
-    columns = SplineTransformer(4, 2, include_bias=False).fit_transform(X[["year"]])
-    table = np.column_stack([columns, X["woman"]])
-    moe = MixtureOfExpertsRegressor(
-        2,
-        family="student_t",
-        expert_features=[0, 1, 2, 3],
-        gate_features=[4],
-        alpha=0.1,
-        gate_alpha=0.1,
-        random_state=0,
-    )
-    moe.fit(table, y, units=UNIT)
-    assert_allclose(pipeline.predict(X), moe.predict(table))
+# --- the columns of time --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("degree", [1, 3])
-def test_two_knots_are_a_polynomial(degree):
+def lines(first_time=0.0):
+    """Two groups of units, whose courses rise by 2 and fall by 1 in a unit of time."""
+    time = np.tile(np.arange(5.0), 40)
+    unit = np.repeat(np.arange(40), 5)
+    y = np.where(unit % 3, 1.0 + 2.0 * time, 5.0 - time)
+    y = y + 0.1 * np.random.default_rng(0).normal(size=200)
+    return pd.DataFrame({"year": first_time + time}), y, unit
+
+
+@pytest.mark.parametrize(("first_time", "name"), [(0.0, "year"), (1990.0, "(year - 1990)")])
+def test_the_coefficient_of_a_line_is_its_slope_everywhere(first_time, name):
+    X, y, unit = lines(first_time)
+    groups = trajectories(2, "year", degree=1, random_state=0).fit(X, y, units=unit)
+    moe = mixture_of(groups)
+    summary, inference = moe.summary(X, y, units=unit), moe.inference(X, y, units=unit)
+    for k, (level, slope) in enumerate([(1.0, 2.0), (5.0, -1.0)]):
+        assert_allclose(moe.expert_coef_[k], [slope], atol=0.02)
+        part = f"expert {k}"
+        index = [(term.part, term.name) for term in inference.terms].index((part, name))
+        assert_allclose(inference.estimates[index], slope, atol=0.02)
+        for frame in (summary.to_frame("coefficients"), inference.to_frame()):
+            assert_allclose(frame["estimate"].xs(name, level=-1)[part], slope, atol=0.02)
+            assert_allclose(frame["estimate"].xs("(Intercept)", level=-1)[part], level, atol=0.05)
+    text = export_text(groups, X=X)
+    assert re.search(rf"y = (0\.9|1\.0).* \+ (1\.9|2\.0)\d* {re.escape(name)}", text), text
+    assert re.search(rf"y = (4\.9|5\.0).* - (0\.9|1\.0)\d* {re.escape(name)}", text), text
+    assert name in str(summary)
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3])
+@pytest.mark.parametrize("first_time", [0.0, 1990.0])
+def test_courses_are_polynomials_also_beyond_the_last_time(degree, first_time):
+    X, y, unit = lines(first_time)
+    groups = trajectories(1, "year", degree=degree).set_params(mixture__alpha=0.0)
+    groups.fit(X, y, units=unit)
+    centred = X["year"] - X["year"].mean()
+    coef = np.polyfit(centred, y, degree)
+    later = pd.DataFrame({"year": first_time + np.array([-2.0, 2.5, 4.0, 7.0])})
+    expected = np.polyval(coef, later["year"] - X["year"].mean())
+    assert_allclose(groups.predict(later), expected, rtol=1e-6)
+    assert_array_equal(mixture_of(groups).is_outside_range(later), [True, False, False, True])
+
+
+def test_knots_make_splines_whose_first_column_is_time():
     X, y = cohort()
-    pipeline = trajectories(1, "year", degree=degree).set_params(mixture__alpha=0.0)
-    pipeline.fit(X, y, mixture__units=UNIT)
-    expected = np.polyval(np.polyfit(X["year"], y, degree), X["year"])
-    assert_allclose(pipeline.predict(X), expected)
+    options = {"degree": 2, "n_knots": 4, "family": "student_t", "dispersion": "shared"}
+    pipeline = clone(trajectories(2, "year", ["woman"], random_state=0, **options))
+    pipeline.fit(X, y, units=UNIT)
+    names = ["year", "year^2", *(f"max(year - {knot:.6g}, 0)^2" for knot in (5 / 3, 10 / 3))]
+    assert list(mixture_of(pipeline).feature_names_in_) == [*names, "woman"]
+    t = X["year"].to_numpy()
+    columns = [t, t**2, *(np.maximum(t - knot, 0.0) ** 2 for knot in (5 / 3, 10 / 3)), X["woman"]]
+    assert_allclose(pipeline[:-1].transform(X), np.column_stack(columns))
+    assert pipeline["mixture"].dispersion_[0] == pipeline["mixture"].dispersion_[1]
+    spline = SplineTransformer(4, degree=2).fit_transform(X[["year"]])
+    one = trajectories(1, "year", degree=2, n_knots=4).set_params(mixture__alpha=0.0)
+    one.fit(X, y, units=UNIT)
+    expected = spline @ np.linalg.lstsq(spline, y, rcond=None)[0]
+    assert_allclose(one.predict(X), expected, rtol=1e-5)
+
+
+def test_a_fit_does_not_depend_on_the_origin_of_time():
+    X, y = cohort()
+    fits = [
+        trajectories(2, "year", ["woman"], random_state=0).fit(X.assign(year=t), y, units=UNIT)
+        for t in (X["year"], X["year"] + 2000.0)
+    ]
+    assert_allclose(fits[0].predict(X), fits[1].predict(X.assign(year=X["year"] + 2000.0)))
+    centred = trajectories(2, "year", ["woman"], random_state=0)
+    centred.set_params(time__time__origin=2.0).fit(X, y, units=UNIT)
+    assert mixture_of(centred).feature_names_in_[1] == "(year - 2)^2"
+    assert_allclose(centred.predict(X), fits[0].predict(X), atol=2e-3)
+    coef, errors = mixture_of(centred).expert_coef_[1], []
+    assert_allclose(coef[:2], [0.0, -1.0], atol=0.3)  # 4 + 4 t - t^2 = 8 - (t - 2)^2
+    for groups, time in ((fits[0], X), (fits[1], X.assign(year=X["year"] + 2000.0))):
+        errors.append(mixture_of(groups).inference(time, y, units=UNIT).standard_errors)
+    assert np.isfinite(errors[0]).all()
+    assert_allclose(errors[0], errors[1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("degree", [2, 3])
+@pytest.mark.parametrize("family", ["normal", "poisson"])
+def test_criteria_are_nearly_those_of_maximum_likelihood(degree, family):
+    X, y = cohort()
+    y = y if family == "normal" else np.round(np.exp(np.clip(y, -2.0, 4.0) / 2.0))
+    groups = trajectories(2, "year", ["woman"], degree=degree, family=family, random_state=0)
+    without = {"mixture__alpha": 0.0, "mixture__gate_alpha": 0.0, "mixture__dispersion_prior": 0.0}
+    likelihoods = [
+        mixture_of(each.fit(X, y, units=UNIT)).score_samples(X, y, units=UNIT).sum()
+        for each in (groups, clone(groups).set_params(**without))
+    ]
+    assert 0.0 <= likelihoods[1] - likelihoods[0] < 0.1
+
+
+def test_a_degree_that_the_times_cannot_determine_is_refused():
+    X, y, unit = lines()
+    message = refusal(trajectories(2, "year", degree=4, n_knots=3).fit, X, y, units=unit)
+    assert_refused(message, "degree", "times, 5", "degree=1")
+
+
+# --- units and their features ---------------------------------------------------------------------
+
+
+def test_units_are_needed():
+    X, y, unit = lines()
+    groups = trajectories(2, "year", degree=1)
+    tests = [
+        partial(n_experts_table, groups, n_experts=[1, 2]),
+        partial(n_experts_test, groups),
+        partial(likelihood_ratio_test, groups, groups),
+    ]
+    for call in (groups.fit, *tests):
+        assert_refused(refusal(call, X, y), "units", "mixture__units=", "units=table[")
+    search = GridSearchCV(groups, {"mixture__n_experts": [1]}, cv=2)
+    search.fit(X, y, mixture__units=unit)
+    assert search.best_estimator_["mixture"].n_units_ == 40
+
+
+def test_units_are_an_argument_of_fit_also_under_metadata_routing():
+    X, y, unit = lines()
+    given = trajectories(2, "year", degree=1, random_state=0)
+    expected = given.fit(X, y, mixture__units=unit).predict(X)
+    assert_array_equal(clone(given).fit(X, y, units=unit).predict(X), expected)
+    with config_context(enable_metadata_routing=True):
+        given["mixture"].set_fit_request(units=True)
+        routed = clone(given).fit(X, y, units=unit)
+        scores = cross_validate(clone(given), X, y, params={"units": unit}, cv=2)
+    assert_array_equal(routed.predict(X), expected)
+    assert len(scores["test_score"]) == 2
+
+
+FRAMES = {"pandas": pd.DataFrame, "polars": pl.DataFrame}
+
+
+@pytest.mark.parametrize("library", FRAMES)
+def test_categories_of_units_are_indicators(library):
+    X, y = cohort()
+    make = FRAMES[library]
+    sex = np.where(X["woman"] == 1.0, "f", "m")
+    arm = np.repeat(np.array(["a", "b", "c"])[np.arange(N_UNITS) // 30], N_TIMES)
+    named = X.assign(sex=sex, arm=arm)
+    groups = trajectories(2, "year", ["arm", "sex"], random_state=0)
+    groups.fit(make(named), y, units=UNIT)
+    names = ["year", "year^2", "year^3", "arm_b", "arm_c", "sex_m"]
+    assert list(groups["mixture"].feature_names_in_) == names
+    numbers = X.assign(b=arm == "b", c=arm == "c", man=1.0 - X["woman"])
+    same = trajectories(2, "year", ["b", "c", "man"], random_state=0)
+    same.fit(make(numbers), y, units=UNIT)
+    gates = [mixture_of(groups).predict_gate(make(named))]
+    gates.append(mixture_of(same).predict_gate(make(numbers)))
+    assert_allclose(*gates)
+    effects = average_effects(groups, make(named), features=["sex"], what="gate")
+    assert effects.terms[0].name == "sex: f to m"
+
+
+def test_categories_in_arrays_are_indicators():
+    X, y = cohort()
+    sex = np.where(X["woman"] == 1.0, "f", "m")
+    table = np.column_stack([X["year"].astype(object), sex])
+    groups = trajectories(2, 0, [1], random_state=0).fit(table, y, units=UNIT)
+    assert_allclose(groups.predict(table), fitted().predict(X), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("features", "changed", "words"),
+    [
+        (["noise"], {"noise": np.arange(540.0)}, ["gate_features", "'noise'", "varies"]),
+        (["woman"], {"woman": np.nan}, ["X", "'woman'", "NaN"]),
+        ([], {"year": "long ago"}, ["X", "'year'", "'long ago'"]),
+    ],
+)
+def test_errors_name_the_columns_of_the_frame(features, changed, words):
+    X, y = cohort()
+    call = trajectories(2, "year", features).fit
+    assert_refused(refusal(call, X.assign(**changed), y, units=UNIT), *words)
+
+
+def test_a_pipeline_can_be_saved():
+    X, _ = cohort()
+    same = skops.io.loads(skops.io.dumps(fitted()), trusted=trusted_types())
+    assert_allclose(same.predict(X), fitted().predict(X))
+    moe = fitted()["mixture"]
+    document = json.loads(json.dumps(moe.to_dict()))
+    same = MixtureOfExpertsRegressor.from_dict(document)
+    assert same.gate_features == moe.gate_features
+    table = fitted()[:-1].transform(X)
+    assert_allclose(same.predict(table), moe.predict(table))
 
 
 def test_without_features_of_units_the_gate_is_constant():
     X, y = cohort()
     pipeline = trajectories(2, time=0, random_state=0, degree=2)
-    pipeline.fit(X[["year"]].to_numpy(), y, mixture__units=UNIT)
+    pipeline.fit(X[["year"]].to_numpy(), y, units=UNIT)
     gate = mixture_of(pipeline).predict_gate(X[["year"]].to_numpy())
     assert np.ptp(gate, axis=0).max() == 0.0
 

@@ -139,8 +139,8 @@ def _scaling_inside(step: Any) -> Standardization | None:
 
     Columns of sparse output have no units, since they cannot be shifted.
     """
-    if not isinstance(step, ColumnTransformer) or step.sparse_output_:
-        return None
+    if not isinstance(step, ColumnTransformer) or getattr(step, "sparse_output_", True):
+        return None  # one inside another is not fitted where it has no columns
     size = max(columns.stop for columns in step.output_indices_.values())
     center, scale, found = np.zeros(size), np.ones(size), False
     for name, columns in step.output_indices_.items():

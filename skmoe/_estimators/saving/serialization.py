@@ -68,6 +68,8 @@ def encode(types: Mapping[str, type], name: str, value: Any) -> Any:
     if type(value) in (list, tuple):
         entries = [encode(types, name, entry) for entry in value]
         return entries if type(value) is list else {"type": "tuple", "values": entries}
+    if type(value) is slice:
+        return {"type": "slice", "values": [value.start, value.stop, value.step]}
     if type(value) is dict:  # keys need not be strings
         pairs = [
             [encode(types, name, key), encode(types, name, entry)] for key, entry in value.items()
@@ -114,6 +116,8 @@ def decode(types: Mapping[str, type], value: Any) -> Any:
         return float(content["values"])
     if kind == "tuple":
         return tuple(decode(types, content["values"]))
+    if kind == "slice":
+        return slice(*content["values"])
     if kind == "dict":
         return {decode(types, key): decode(types, entry) for key, entry in content["values"]}
     if kind not in types:

@@ -32,7 +32,7 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         depends on the rows only, not on `random_state`.
     max_n_experts : int, default=None
         Largest number of experts to try, such as 6 for a mixture to read; None for a tenth of the
-        rows.
+        rows. Only where the number is selected.
     expert : {"linear", "tree"}, family, estimator or list, default="linear"
         The kind of the experts: (multinomial) logistic regressions (interpretable), classification
         trees (need more rows), or any scikit-learn classifier with `predict_proba` that accepts
@@ -64,7 +64,8 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         means, or those of the first row. None requires features that are constant in each unit.
     shared_features : array-like or dict, default=None
         Columns with the same slopes in all experts, among the `expert_features`; None for none. A
-        dict has the numbers of the experts that share slopes, such as `{"price": [0, 1]}`.
+        dict has the numbers of the experts that share slopes, such as `{"price": [0, 1]}`, or a
+        mask of the experts.
     monotonic_cst : array-like of int of shape (n_features,) or dict of str to int, default=None
         Signs of the slopes of the log odds of the second of two classes, in all experts: 1, -1, or
         0 for any; or the signs by feature name. Features of the gate should have none.

@@ -32,7 +32,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         depends on the rows only, not on `random_state`.
     max_n_experts : int, default=None
         Largest number of experts to try, such as 6 for a mixture to read; None for a tenth of the
-        rows.
+        rows. Only where the number is selected.
     expert : {"linear", "tree"}, estimator, object or list, default="linear"
         Form of the mean of each expert: a linear predictor (interpretable), a regression tree
         (needs more rows), or any scikit-learn regressor that accepts `sample_weight`. One for all
@@ -65,7 +65,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         means, or those of the first row. None requires features that are constant in each unit.
     shared_features : array-like or dict, default=None
         Columns with the same slope in all experts, among the `expert_features`; None for none. A
-        dict has the numbers of the experts that share a slope, such as `{"price": [0, 1]}`. See
+        dict has the numbers of the experts that share a slope, such as `{"price": [0, 1]}`, or a
+        mask of the experts. See
         "Effects that are zero or equal".
     monotonic_cst : array-like of int of shape (n_features,) or dict of str to int, default=None
         Signs of the slopes in all experts: 1 for increasing features, -1 for decreasing ones, 0 for

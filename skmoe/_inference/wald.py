@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,16 +151,18 @@ def wald_test(estimates: Array, covariance: Array) -> WaldTest:
 
 def chosen_terms(inference: Any, terms: Sequence[Any], equal: bool) -> list[int]:
     """Indices of terms with a covariance, which a test must have."""
-    index = {tuple(term): i for i, term in enumerate(inference.terms)}
-    unknown = [term for term in terms if tuple(term) not in index]
-    if isinstance(terms, str) or unknown or len({tuple(term) for term in terms}) < 1 + equal:
-        given = terms if isinstance(terms, str) or not unknown else unknown[0]
+    known = [tuple(term) for term in inference.terms]
+    is_list = isinstance(terms, Iterable) and not isinstance(terms, str)
+    kinds = list | tuple | np.ndarray
+    given = [tuple(t) if isinstance(t, kinds) else t for t in terms] if is_list else []
+    unknown = [term for term in given if term not in known]
+    if not is_list or unknown or len(set(given)) < 1 + equal:
         raise ValueError(
             f"terms must be {'at least two' if equal else 'a list'} of the terms of `terms`, each "
-            f"with part, response and name, such as {tuple(inference.terms[0])}; got "
-            f"{shown(given)}."
+            f"with part, response and name, such as {known[0]}; got "
+            f"{shown(unknown[0] if unknown else terms)}. Pass some of inference.terms."
         )
-    chosen = [index[tuple(term)] for term in terms]
+    chosen = [known.index(term) for term in given]
     for i in chosen:
         reason = inference.reasons[i]
         if not reason and inference.is_dispersion[i] and not equal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from skmoe._estimators.parameters.conflicts import (
     check_conflicts,
     chosen_options,
 )
-from skmoe._estimators.parameters.parameters import check_verbose
+from skmoe._estimators.parameters.parameters import check_verbose, options_of_number
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest
 from skmoe._inference.bootstrap import SequentialRule, draw_sequentially
@@ -226,7 +227,8 @@ def _validate_estimator(estimator: Any, n_experts: Any, given: Rows) -> Any:
     fewer = check_integer("n_experts", number, least=1)
     tested = clone(estimator)
     for number in (fewer + 1, fewer):
-        params = tested.set_params(n_experts=number)._validate_parameters()
+        options = options_of_number(tested, number)
+        params = tested.set_params(**options)._validate_parameters()
         check_conflicts({TEST: TEST} | chosen_rows(params, given))
         if not is_classifier(estimator):
             require(params.family, SupportsDistribution, TEST)
@@ -392,9 +394,13 @@ def n_experts_table(
     X, estimator, pipeline = without_steps(estimator, X, y, units)
     tabulated = _validate_tabulated(estimator, init)
     verbose = check_verbose(verbose)
-    numbers = sorted({check_integer("n_experts", number, least=1) for number in n_experts})
-    if not numbers:
-        raise ValueError("n_experts must have at least one number, such as range(1, 7); got none.")
+    listed = list(n_experts) if isinstance(n_experts, Iterable) else []
+    if not listed or isinstance(n_experts, str):
+        raise ValueError(
+            "n_experts must be a list of at least one number, such as range(1, 7); got "
+            f"{shown(n_experts)}. Pass [3] for three experts only."
+        )
+    numbers = sorted({check_integer("n_experts", number, least=1) for number in listed})
     if n_bootstrap is not None:
         check_integer("n_bootstrap", n_bootstrap, least=1)
     given = {"sample_weight": sample_weight, "offset": offset, "units": units}
@@ -420,10 +426,10 @@ def n_experts_table(
 
 def _fit_with_number(tabulated: Any, number: int, X: Any, y: Any, given: dict[str, Any]) -> Any:
     """The fit of a number of experts, whose warnings name it."""
-    top_k = None if tabulated.top_k is None else min(tabulated.top_k, number)
+    options = options_of_number(tabulated, number)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fitted = clone(tabulated).set_params(n_experts=number, top_k=top_k).fit(X, y, **given)
+        fitted = clone(tabulated).set_params(**options).fit(X, y, **given)
     for warning in caught:
         text = f"With n_experts={number}: {warning.message}"
         warn_user(text, warning.category)
@@ -443,7 +449,7 @@ def _validate_tabulated(estimator: Any, init: Any) -> Any:
     chosen = chosen_options(tabulated).items()
     counted = {option: words for option, words in chosen if option not in unused}
     check_conflicts({TEST: "n_experts_table"} | counted)
-    params = tabulated.set_params(n_experts=1, top_k=None)._validate_parameters()
+    params = tabulated.set_params(**options_of_number(tabulated, 1))._validate_parameters()
     if params.family is None:
         raise ValueError(
             "n_experts_table needs experts whose parameters can be counted; got "

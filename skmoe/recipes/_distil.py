@@ -21,6 +21,7 @@ from skmoe._data.sklearn_adapter import (
     has_predict_dist,
     predict_distribution,
 )
+from skmoe._estimators.parameters.parameters import options_of_number
 from skmoe._inference.results import WHOLE_WORDS, WIDTH
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
@@ -336,7 +337,8 @@ def distil(
             mixture, seed, index_rows(X, index[one]), y[one], np.ones(len(one)), {}
         )
         mixture = clone(mixture)
-        final_estimator(mixture).set_params(n_experts=mixture_of(trial).n_experts_)
+        options = options_of_number(final_estimator(mixture), mixture_of(trial).n_experts_)
+        final_estimator(mixture).set_params(**options)
     groups = groups_of_folds(mixture, index)
     fitted = fit_estimator(mixture, seed, index_rows(X, index), y, weight, groups)
     expected, found = (_predictions(model, X_val, classes) for model in (strong, fitted))

@@ -9,6 +9,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from skmoe._data.checks import check_integer, is_integer, shown
 from skmoe._data.time_columns import TimePolynomial, categorical_columns
 from skmoe._data.weighted_steps import UnitPipeline
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
@@ -73,6 +74,11 @@ def trajectories(
         `mixture__units=units`. Without units its fit raises a ValueError. Its penalties and its
         prior are small, so that criteria are near those of maximum likelihood.
 
+    Raises
+    ------
+    ValueError
+        If `time` is not one column, `degree` is no integer of at least 1, or `n_knots` of 2.
+
     See Also
     --------
     skmoe.inspection.TrajectoriesDisplay : The courses as a picture.
@@ -107,6 +113,13 @@ def trajectories(
            [1., 0.],
            [0., 1.]])
     """
+    check_integer("degree", degree, least=1)
+    check_integer("n_knots", n_knots, least=2)
+    if not (isinstance(time, str) or is_integer(time)):
+        raise ValueError(
+            f"time must be the name or the index of one column; got {shown(time)}. Pass time='year'"
+            " for the column year."
+        )
     of_unit = [] if unit_features is None else list(unit_features)
     encoder = OneHotEncoder(drop="first", sparse_output=False)
     names = {"verbose_feature_names_out": False}

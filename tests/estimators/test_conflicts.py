@@ -54,6 +54,8 @@ PARAMETERS = {
     "a transformer in the gate": {"gate": SoftmaxGate(transformer=StandardScaler())},
     "a family that depends on all values of y": {"family": "uniform"},
     'n_experts="auto", "aic", "bic" or "icl"': {"n_experts": "bic"},
+    "n_experts as an integer": {"n_experts": 2},
+    "max_n_experts": {"n_experts": "bic", "max_n_experts": 2},
     "init as an array": {"init": np.full((40, 2), 0.5)},
     "a list as family or expert": {"expert": ["tree", "tree"]},
     "warm_start=True": {"warm_start": True},

@@ -45,10 +45,14 @@ NO_REALS = [*NO_NUMBERS, np.nan, np.inf, -np.inf, -1e-9]
 NO_FLAGS = [0, 1, "yes", None, 1.0]
 PENALTIES = [None, 0, 2.5, "auto"]
 
+# What are no experts that share a slope, the last three in place of a mask.
+NO_SHARING = [[1], [1, 1], [0, 4], 1, ["a", 1]]
+NO_SHARING += [[True, False, False, False], [True, False], [True, 2]]
+
 # Values of each parameter that are accepted, up to its bounds, and values that are refused.
 PARAMETERS = {
     "n_experts": ([2, np.int64(5)], [0, -3, None, 10**400, *NO_INTEGERS]),
-    "max_n_experts": ([None, 1, 4], [0, -3, *NO_INTEGERS]),
+    "max_n_experts": ([None], [0, -3, *NO_INTEGERS]),
     "n_init": ([1, 2], [0, 10_001, None, *NO_INTEGERS]),
     "max_iter": ([1, 3], [0, -1, None, "many", *NO_INTEGERS]),
     "top_k": ([None, 1, 4], [0, 5, *NO_INTEGERS]),
@@ -78,8 +82,8 @@ PARAMETERS = {
         [[3], [0, 0], [[0], [0, 1]], [[0, 1]], [[0], [1], [2], [3]], ["age"]],
     ),
     "shared_features": (
-        [None, [0], {0: [0, 1]}, {0: (3, 1), 2: np.array([0, 2])}],
-        [[3], ["age"], {"age": [0, 1]}, {0: [1]}, {0: [1, 1]}, {0: [0, 4]}, {0: 1}, {0: ["a", 1]}],
+        [None, [0], {0: [0, 1]}, {0: (3, 1), 2: np.array([0, 2])}, {0: [True, True, False, True]}],
+        [[3], ["age"], {"age": [0, 1]}, *({0: sharing} for sharing in NO_SHARING)],
     ),
     "dispersion_features": ([None, [0], [False, True, False]], [[3], [], ["age"]]),
     "dispersion_alpha": (PENALTIES, ["ard", "found", *NO_REALS]),

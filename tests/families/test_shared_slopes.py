@@ -59,3 +59,14 @@ def test_likelihood_ratio_of_true_shared_slopes_is_small():
     gain = 2 * len(y) * (free.score_samples(X, y).mean() - shared.score_samples(X, y).mean())
     assert 0.0 < gain < 15.0
     assert_allclose(shared.expert_coef_[0], [0.5, -0.3], atol=0.05)
+
+
+def test_the_experts_of_a_shared_slope_may_be_a_mask():
+    X, y = table("normal", 60)
+    options = {"n_experts": 3, "max_iter": 20} | FIXED
+    found, expected = (
+        fit_quietly(MixtureOfExpertsRegressor(shared_features={0: sharing}, **options), X, y)
+        for sharing in ([True, False, True], [0, 2])
+    )
+    assert_allclose(found.expert_coef_, expected.expert_coef_)
+    assert found.expert_coef_[0, 0] == found.expert_coef_[2, 0] != found.expert_coef_[1, 0]

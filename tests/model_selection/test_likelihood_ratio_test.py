@@ -276,6 +276,8 @@ def test_wald_and_likelihood_ratio_agree_on_many_rows():
 def test_terms_of_wald_test_must_have_an_error():
     result = regressor().fit(X, Y).inference(X, Y)
     assert "x9" in refusal(result.wald_test, [("expert 0", "", "x9")])
+    for terms, shown in (([0, 1], "0"), (1, "1"), ("x0", "'x0'"), ([], "[]"), ([{}], "{}")):
+        assert_refused(refusal(result.wald_test, terms), "terms must be", shown, "inference.terms")
     noise = [("expert 0", "", "log(noise variance)"), ("expert 1", "", "log(noise variance)")]
     assert "dispersion" in refusal(result.wald_test, noise)
     assert result.wald_test(noise, equal=True).df == 1

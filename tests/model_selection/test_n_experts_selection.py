@@ -242,7 +242,7 @@ def test_users_paths():
         .fit(X.tolist(), y.tolist())
     )
     assert average.n_experts_ == 4
-    average.set_params(n_experts=2, combine="best").fit(X, y)
+    average.set_params(n_experts=2, max_n_experts=None, combine="best").fit(X, y)
     assert not hasattr(average, "n_experts_tried_")
     # At most the chosen number of experts for a row.
     routed = fit_quietly(clone(moe).set_params(n_experts="bic", top_k=3), X, y)
@@ -375,7 +375,8 @@ REFUSED = [
     ({"alpha": -1.0}, 100, "alpha", ("finite",)),
     ({"top_k": 2.5}, 100, "top_k", ("integer", 2.5)),
     ({"top_k": 0}, 100, "top_k", ("at least 1", 0)),
-    ({"max_n_experts": 0}, 100, "max_n_experts", ("at least 1", 0)),
+    ({"max_n_experts": 0}, 100, "max_n_experts must", ("at least 1", 0)),
+    ({"max_n_experts": "a"}, 100, "max_n_experts must", ("integer", "a")),
     ({"family": ["zero", "gamma"]}, 100, "n_experts", ("several lists", "bic")),
 ]
 

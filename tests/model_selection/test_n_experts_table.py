@@ -191,6 +191,8 @@ def test_progress_is_printed(capsys):
         (regressor(), [], ["n_experts", "range(1, 7)"]),
         (regressor(), [0], ["n_experts", "0"]),
         (regressor(), ["two"], ["n_experts", "two"]),
+        (regressor(), 3, ["n_experts", "a list", "3", "range(1, 7)"]),
+        (regressor(), "auto", ["n_experts", "a list", "auto", "range(1, 7)"]),
     ],
 )
 def test_what_has_no_table_is_refused(moe, numbers, words):

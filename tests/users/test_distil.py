@@ -94,8 +94,8 @@ def test_a_fifth_of_the_rows_is_held_out_and_a_seed_repeats_the_result(strong):
 def test_without_a_mixture_the_readable_recipe_selects_the_number_of_experts():
     x = X[:26, 2:]
     mixture = distil(Ridge().fit(x, Y[:26]), x, random_state=0).mixture
-    assert (mixture.max_n_experts, mixture.alpha, mixture.gate_alpha) == (6, "auto", "auto")
-    assert mixture.n_experts_ == mixture.n_experts
+    assert (mixture.max_n_experts, mixture.alpha, mixture.gate_alpha) == (None, "auto", "auto")
+    assert mixture.n_experts_ == mixture.n_experts <= 6
 
 
 def test_points_are_approximated_by_their_means():

@@ -166,6 +166,20 @@ def test_a_degree_that_the_times_cannot_determine_is_refused():
     assert_refused(message, "degree", "times, 5", "degree=1")
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"degree": 0}, ("degree must", "at least 1", 0)),
+        ({"degree": 1.5}, ("degree must", "integer", 1.5)),
+        ({"n_knots": 1}, ("n_knots must", "at least 2", 1)),
+        ({"time": ["year"]}, ("time must", "one column", ["year"])),
+        ({"time": True}, ("time must", "one column", True)),
+    ],
+)
+def test_bad_arguments_are_refused_at_once(options, words):
+    assert_refused(refusal(trajectories, **{"n_groups": 2, "time": "year"} | options), *words)
+
+
 # --- units and their features ---------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from skmoe._data.row_checks import check_columns, check_metadata, check_signs, c
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import attributes_of_mixture
+from skmoe._estimators.parameters.parameters import options_of_number
 from skmoe._inference.average_effects import (
     AverageEffects,
     Change,
@@ -69,7 +70,8 @@ def refit(
     model = _without_feature_names(estimator)
     drawn = draw_known_experts(model, drawn, rng)
     target = draw_target(model, drawn, rng)
-    model.set_params(n_experts=model.n_experts_, warm_start=True, n_init=1, verbose=0, n_jobs=1)
+    model.set_params(**options_of_number(model, model.n_experts_))
+    model.set_params(warm_start=True, n_init=1, verbose=0, n_jobs=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model._fit(drawn._replace(y=target))

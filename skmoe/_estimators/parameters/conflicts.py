@@ -22,6 +22,7 @@ BLOCKS, STREAM = "blocks of rows", "partial_fit"
 TEST, CHECKPOINTS = "n_experts_test", "fit_with_checkpoints"
 NESTED = "likelihood_ratio_test"
 AVERAGE, SELECTION = 'combine="average"', 'n_experts="auto", "aic", "bic" or "icl"'
+GIVEN_NUMBER = "n_experts as an integer"
 ESTIMATORS, INIT = "estimators as experts", "init as an array"
 KNOWN_EXPERTS, KNOWN_AS_BOOLEANS = "known_experts", "known_experts as booleans"
 CENSORED = "censored y"
@@ -128,6 +129,10 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
     (SELECTION, TEST, LIST): (
         "a list has an entry for each of a given number of experts",
         "Give one value for all experts, or fit several lists and compare their bic.",
+    ),
+    ("max_n_experts", GIVEN_NUMBER): (
+        "it is the largest number of a selection, and the number is given",
+        'Use n_experts="auto", or max_n_experts=None.',
     ),
     (SELECTION, WARM_START): (
         "a warm start continues with the previous number",
@@ -265,6 +270,7 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
 OF_VALUES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     (SEVERAL_STARTS, "combine", lambda value: value != "best"),
     (SELECTION, "n_experts", lambda value: isinstance(value, str)),
+    (GIVEN_NUMBER, "n_experts", lambda value: not isinstance(value, str)),
     ("a base", "base", lambda value: True),
     (LIST, "family", lambda value: isinstance(value, list | tuple)),
     (LIST, "expert", lambda value: isinstance(value, list | tuple)),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from skmoe._data.checks import shown
+from skmoe._data.checks import is_integer, shown
 from skmoe._data.row_checks import check_columns
 from skmoe._numerics.typing import Array
 
@@ -88,11 +87,13 @@ def _sharing_experts(
 def _check_numbers(sharing: Any, n_experts: int) -> list[int]:
     """Validate the numbers of experts that share a slope."""
     numbers = list(sharing) if isinstance(sharing, Sequence | np.ndarray) else []
-    is_valid = all(isinstance(k, Integral) and int(k) in range(n_experts) for k in numbers)
+    if len(numbers) == n_experts and all(isinstance(k, bool | np.bool_) for k in numbers):
+        numbers = np.flatnonzero(numbers).tolist()
+    is_valid = all(is_integer(k) and int(k) in range(n_experts) for k in numbers)
     if not is_valid or not 2 <= len(set(numbers)) == len(numbers):
         raise ValueError(
             "shared_features as a dict must have the numbers of at least two experts for each "
-            f"feature, from 0 to {n_experts - 1}; got {shown(sharing)}. Use a list of features for "
-            "slopes that all experts share."
+            f"feature, from 0 to {n_experts - 1}, or True and False for each expert; got "
+            f"{shown(sharing)}. Use a list of features for slopes that all experts share."
         )
     return [int(k) for k in numbers]

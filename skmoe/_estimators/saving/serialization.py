@@ -23,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.scaling import Standardization
+from skmoe._estimators.parameters.parameters import options_of_number
 from skmoe._estimators.rows.warm_start import (
     OPTIONAL_ATTRIBUTES,
     PRIVATE_ATTRIBUTES,
@@ -308,7 +309,7 @@ def from_document(estimator_class: type[Any], document: Any) -> Any:
         estimator._set_fitted_attributes(attributes)
         fixed = copy.copy(estimator)
         if isinstance(estimator.n_experts, str):  # the number was selected
-            fixed.set_params(n_experts=attributes["n_experts_"])
+            fixed.set_params(**options_of_number(fixed, attributes["n_experts_"]))
         fixed._validate_parameters()
     except DAMAGE as error:
         raise ValueError(

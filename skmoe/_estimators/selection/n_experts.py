@@ -35,7 +35,11 @@ from skmoe._estimators.parameters.conflicts import (
     check_conflicts,
     chosen_options,
 )
-from skmoe._estimators.parameters.parameters import FitParameters
+from skmoe._estimators.parameters.parameters import (
+    FitParameters,
+    check_max_n_experts,
+    options_of_number,
+)
 from skmoe._estimators.parameters.part_parameters import uses_groups
 from skmoe._estimators.rows.training_data import (
     TrainingData,
@@ -105,8 +109,7 @@ def with_selected_n_experts(
             "if it is set.",
             NumberOfExpertsWarning,
         )
-    top_k = None if estimator.top_k is None else min(estimator.top_k, found.n_experts)
-    fixed = copy.copy(estimator).set_params(n_experts=found.n_experts, top_k=top_k)
+    fixed = copy.copy(estimator).set_params(**options_of_number(estimator, found.n_experts))
     selected = {"n_experts_tried_": found.tried, "n_experts_scores_": found.scores}
     if found.errors is not None and found.ties is not None:
         selected |= {"n_experts_score_errors_": found.errors, "n_experts_ties_": found.ties}
@@ -136,8 +139,8 @@ def select_n_experts(estimator: Any, given: Rows, task: FitTask = NO_TASK) -> Se
     check_conflicts(chosen)
     if estimator.top_k is not None:  # trials have at most this many experts for a row
         check_integer("top_k", estimator.top_k, least=1)
-    least, largest = n_known_experts(given.possible), estimator.max_n_experts
-    if largest is not None and int(largest) < least:
+    least, largest = n_known_experts(given.possible), check_max_n_experts(estimator)
+    if largest is not None and largest < least:
         raise ValueError(
             f"max_n_experts={largest} must be at least {least}: known_experts has the numbers 0 "
             f"to {least - 1}. Increase it."
@@ -154,7 +157,7 @@ def select_n_experts(estimator: Any, given: Rows, task: FitTask = NO_TASK) -> Se
         data = _sample(data, is_classifier(estimator))
     maximum = int(float(data.rows.weight.sum()) // MIN_ROWS_PER_EXPERT)
     if largest is not None:
-        maximum = min(maximum, int(largest))
+        maximum = min(maximum, largest)
     if criterion == "auto":
         return _select_by_held_out_rows(estimator, params, data, maximum, task)
     fitter = IncrementalFitter(estimator, data)
@@ -306,15 +309,14 @@ class IncrementalFitter:
         # Criteria are of the maximum; densities of held-out rows hardly differ from those there.
         at_maximum = estimator.n_experts != "auto" and not options
         changed = {
-            "n_experts": number,
             "n_init": 1,
             "init": estimator.init if init is None else init,
             "combine": "best",
-            "top_k": None if estimator.top_k is None else min(estimator.top_k, number),
             "random_state": self.seed,
             "verbose": 0,
         }
-        changed |= options | ({"class_weight": None} if is_classifier(estimator) else {})
+        changed |= options_of_number(estimator, number) | options
+        changed |= {"class_weight": None} if is_classifier(estimator) else {}
         trial = type(estimator)(**estimator.get_params(deep=False) | changed)
         if not uses_groups(estimator):
             data = data._replace(rows=data.rows._replace(group=None))
@@ -353,7 +355,7 @@ def _distinct_rows(
 
     Rows are different if their groups are; rows with metadata are not merged, as in fits.
     """
-    fewest = copy.copy(estimator).set_params(n_experts=n_experts, top_k=None)
+    fewest = copy.copy(estimator).set_params(**options_of_number(estimator, n_experts))
     params = fewest._validate_parameters()
     data = validate_training_data(fewest, params, without_unused_groups(estimator, given))
     rows = data.rows

@@ -208,6 +208,28 @@ def average_effects_of(
     return AverageEffects(coefficients, covariance, reasons, method, np.array(replicates))
 
 
+def standard_errors_of_means(
+    mixture: FittedMixture, rows: Rows, n_responses: int, delta: DeltaMethod
+) -> Array:
+    """Standard errors (n, K, m) of the means of the experts; NaN if they are not determined."""
+    index, experts = delta.layout.expert_index, np.arange(mixture.model.n_experts)
+    of_blocks = []
+    for dataset, added in mixture.preprocessor.transform_blocks(rows):
+        block = Block((dataset, dataset), (added, added), 1.0)
+        shape = (len(experts), n_responses, len(dataset.weight), delta.layout.size)
+        derivatives = np.zeros(shape)
+        for j, of_coordinate in enumerate(index.T):
+            by_coordinate = _mean_derivatives(mixture, block, n_responses, j)[0]
+            derivatives[experts, :, :, of_coordinate] = by_coordinate
+        errors = np.empty(shape[:-1])
+        for k, response in np.ndindex(*shape[:2]):
+            covariance, reasons = delta.covariance(derivatives[k, response])
+            errors[k, response] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+            errors[k, response, np.array(reasons) != ""] = np.nan
+        of_blocks.append(errors)
+    return np.moveaxis(np.concatenate(of_blocks, axis=2), 2, 0)
+
+
 # --- sums over the rows -----------------------------------------------------------------------
 
 
@@ -288,7 +310,8 @@ def _sums_by_coordinates(
         numbers = np.arange(len(layout.expert_index))
         for j, index in enumerate(layout.expert_index.T):
             # The same coordinate of all experts, each of which changes its own mean only.
-            of_experts = _sums_of_block(block, gate, _mean_derivatives(mixture, block, sums, j))
+            by_coordinate = _mean_derivatives(mixture, block, n_responses, j)
+            of_experts = _sums_of_block(block, gate, by_coordinate)
             found.experts[index, numbers] += of_experts.experts
             found.gate[index, numbers] += of_experts.gate
     return found
@@ -309,10 +332,11 @@ def _gate_derivatives(
     return found
 
 
-def _mean_derivatives(mixture: FittedMixture, block: Block, sums: Sums, j: int) -> list[Array]:
+def _mean_derivatives(
+    mixture: FittedMixture, block: Block, n_responses: int, j: int
+) -> list[Array]:
     """Derivatives (K, m, n) of the means of the experts by their coordinate j, at both ends."""
-    experts, n_responses = mixture.model.experts, sums.experts.shape[1]
-    params = mixture.params.experts
+    experts, params = mixture.model.experts, mixture.params.experts
     step = np.zeros(experts.coordinate_holders(params).shape)
     step[:, j] = COORDINATE_STEP
     ahead, behind = (

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_flag, check_integer
+from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
 from skmoe._inference.labels import default_expert_names
 from skmoe._numerics.typing import Array
@@ -268,7 +269,7 @@ class ExpertsDisplay(RowsOverFeature):
         check_flag("adjust", adjust)
         coverage = None if coverage is None else check_coverage(coverage)
         table = check_table(estimator, X)
-        targets = observed_rows(estimator, table, y, target, offset, units)
+        targets = observed_rows(estimator, Rows(table, y, None, offset, units), target)
         is_class = is_classifier(estimator)
         if not chosen:
             effects = [expert_effects(estimator, table, rows.target) for rows in targets]

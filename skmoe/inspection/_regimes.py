@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_flag
+from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_features, check_table, drawn_with_names
 from skmoe.inspection._experts import CATEGORY_WIDTH, CLASS_LIMITS, draw_rows
@@ -226,7 +227,7 @@ class RegimesDisplay:
         )
         check_flag("adjust", adjust)
         table = check_table(estimator, X)
-        targets = observed_rows(estimator, table, y, target, offset, units)
+        targets = observed_rows(estimator, Rows(table, y, None, offset, units), target)
         column = leading_feature(estimator, table) if of_gate is None else of_gate
         gate = None
         if len(names) > 1:

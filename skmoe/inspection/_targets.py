@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import expit, logit
+from scipy.stats import norm
 from sklearn.base import is_classifier
 
-from skmoe._data.censored_targets import check_numbers_of
+from skmoe._data.censored_targets import check_numbers_of, has_bounds, point_values
 from skmoe._data.checks import check_integer
 from skmoe._data.rows import Rows, index_rows
 from skmoe._data.units import encode_units
@@ -59,10 +61,15 @@ def predicted_survival(
     return np.stack([survival(gate) for gate in gates], axis=1), survival(None)
 
 
-def observed_target(estimator: Any, y: Any, index: int) -> Array:
-    """Observed values (n,); of a class 1 for its rows and 0 for the others."""
+def observed_target(estimator: Any, y: Any, index: int, at_bounds: bool = False) -> Array:
+    """Observed values (n,); of a class 1 for its rows and 0 for the others.
+
+    Censored values are refused, or `at_bounds`.
+    """
     if is_classifier(estimator):
         return (np.asarray(y).ravel() == estimator.classes_[index]).astype(float)
+    if at_bounds and has_bounds(y):
+        return one_target(point_values(y), index, 1)
     check_numbers_of("the picture", y)
     return one_target(np.asarray(y, dtype=np.float64), index, 1)
 
@@ -80,23 +87,44 @@ def interval_band(
     index: int,
     coverage: float | None,
     offset: Array | None = None,
-    expert: int | None = None,
 ) -> Array | None:
     """Predictive intervals (n, 2) of a regressor; None without coverage or for classes.
 
-    `offset` is that of all rows. They are those of the mixture, or of one expert.
+    `offset` is that of all rows.
     """
     if coverage is None or is_classifier(estimator):
         return None
     try:
         given = None if offset is None else np.repeat(offset[None], rows.shape[0], axis=0)
-        own = None
-        if expert is not None:
-            own = np.tile(np.eye(estimator.n_experts_)[expert], (rows.shape[0], 1))
-        interval = estimator.predict_interval(rows, coverage, given, own)
+        interval = estimator.predict_interval(rows, coverage, given)
     except ValueError as error:
         raise ValueError(f"{error} Or draw no band, with coverage=None.") from error
     return one_target(interval, index, 2)
+
+
+def confidence_bands(
+    estimator: Any, points: Any, errors: Array, drawn: ObservedRows, coverage: float
+) -> list[Array]:
+    """Confidence intervals (n, 2) of the predictions of each expert, from standard errors of these.
+
+    They are symmetric on the scale of the link; that of a logit if y is between 0 and 1.
+    """
+    width = norm.ppf(0.5 + 0.5 * coverage) * errors[..., drawn.target % errors.shape[2]]
+    mean = one_target(estimator.predict_experts(points), drawn.target, 2)
+    links = [family.link for family in getattr(estimator, "families_", ())]
+    links = links or ["logit" if is_classifier(estimator) else "identity"] * mean.shape[1]
+    is_share = drawn.observed.min() >= 0.0 and drawn.observed.max() <= 1.0
+    bands = []
+    for link, center, half in zip(links, mean.T[..., None], width.T[..., None], strict=True):
+        sides = half * [-1.0, 1.0]
+        with np.errstate(all="ignore"):  # means at the bounds have no band
+            if link == "log":
+                bands.append(center * np.exp(sides / center))
+            elif link == "logit" and is_share:
+                bands.append(expit(logit(center) + sides / (center * (1.0 - center))))
+            else:
+                bands.append(center + sides)
+    return bands
 
 
 def target_name(estimator: Any, y: Any, index: int) -> str:
@@ -176,16 +204,17 @@ class ObservedRows(NamedTuple):
 
 
 def observed_rows(
-    estimator: Any, table: Any, y: Any, target: Any, offset: Any, units: Any
+    estimator: Any, rows: Rows, target: Any, *, at_bounds: bool = False
 ) -> list[ObservedRows]:
     """The rows for each target, with y, or with 1 for the rows of a class and 0 for others."""
+    table, y, offset, units = rows.X, rows.y, rows.offset, rows.unit
     indices = check_targets(estimator, target, table)
-    resp = responsibilities_of_rows(estimator, Rows(table, y, None, offset, units))
+    resp = responsibilities_of_rows(estimator, rows)
     of_units = (None, None) if units is None else (np.asarray(units), encode_units(units)[0])
     found = []
     for index in indices:
         name = target_name(estimator, y, index)
-        observed = observed_target(estimator, y, index)
+        observed = observed_target(estimator, y, index, at_bounds)
         if offset is not None:
             name += " per unit of exposure"
             observed = observed / np.exp(one_target(offset, index, 1))

@@ -9,8 +9,12 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import is_classifier
 
+from skmoe._data.censored_targets import has_bounds
 from skmoe._data.checks import check_integer
+from skmoe._data.rows import Rows
+from skmoe._estimators.methods.coefficient_inference import infer_means
 from skmoe._inference.labels import feature_labels
+from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
@@ -18,37 +22,57 @@ from skmoe.inspection._checks import check_features, check_names_of_experts, che
 from skmoe.inspection._experts import CLASS_LIMITS, RowsOverFeature, draw_rows, draw_unit_lines
 from skmoe.inspection._grid import feature_axis, height_limits, make_grid
 from skmoe.inspection._style import (
-    DARK_GREY,
     GRID_PANEL_SIZE,
     MAX_GRID_COLUMNS,
     colour,
     count_beyond,
-    curve_style,
     grid_axes,
     head_expert,
     in_first_column,
     label_below,
     label_feature,
     label_target,
+    marker,
     merged,
     with_panels,
 )
-from skmoe.inspection._targets import interval_band, observed_rows, one_target
+from skmoe.inspection._targets import (
+    ObservedRows,
+    confidence_bands,
+    observed_rows,
+    one_target,
+)
 from skmoe.pipelines import mixture_of
 
 # Opacity of units and rows, above which mean courses are seen.
 UNIT_OPACITY = 0.3
 
+# Margin of the axis of time, as a fraction, in which points at its ends are seen.
+X_MARGIN = 0.02
+
+# Quantiles of the times of an expert between which its course is drawn.
+ENDS = np.array([0.01, 0.99])
+
+# Observed means are at each time, if there are no more, and otherwise in this many intervals. They
+# are of at least this many rows.
+MAX_TIMES, N_INTERVALS, MIN_ROWS = 20, 12, 1.0
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TrajectoriesDisplay(RowsOverFeature):
-    """Mean course of each expert over time, with the courses of the units that belong to it.
+    """Mean course of each expert over time, with the units that belong to it.
 
     There is a panel for each expert, a group of trajectories. The thick curve is its prediction
-    with the other features at their medians, the band its predictive intervals. The thin lines are
-    units that are assigned to it, since it has their largest responsibility. Above a panel is its
-    mean responsibility, the share of the group. Rows without units are points, as are those of a
-    class at the top and of the others at the bottom. See "Courses over time" in the user guide.
+    with the other features at their medians, from the first to the last hundredth of the times of
+    its rows. The band is a confidence interval of this mean, by the delta method from `inference`.
+    Points are means of the observed y, weighted by the responsibilities: at each time, or if there
+    are many times in intervals with about as many rows. The thin lines are units that are assigned
+    to the expert, since it has their largest responsibility; rows without units are points. Above a
+    panel is its mean responsibility, the share of the group.
+
+    Of classes, and of a y of 0 and 1, the courses are shares; marks at the top are rows of the
+    class, or of 1, and those at the bottom the others. Censored values are drawn at their bounds,
+    without means. See "Trajectories for a paper" in the user guide.
 
     Parameters
     ----------
@@ -57,7 +81,8 @@ class TrajectoriesDisplay(RowsOverFeature):
     grid : ndarray of shape (n_points,)
         Values of time; positions of categories.
     curves : ndarray of shape (n_points, n_experts)
-        Predictions of each expert, in the units of y, or its probabilities of the class.
+        Predictions of each expert, in the units of y, or its probabilities of the class. NaN beyond
+        the times of its rows.
     coverage : float or None
         Nominal coverage of the bands.
     x, y : ndarray of shape (n_shown,)
@@ -65,7 +90,7 @@ class TrajectoriesDisplay(RowsOverFeature):
     assigned_expert : ndarray of shape (n_shown,)
         The expert with the largest responsibility for each of them, or for its unit.
     is_probability : bool, default=False
-        Whether the curves are probabilities of a class.
+        Whether the curves are probabilities of a class, or y is 0 or 1.
     units : ndarray of shape (n_shown,), default=None
         Labels of the units of the rows shown; None for rows without units.
     categories : list of str of length n_points, default=None
@@ -77,7 +102,10 @@ class TrajectoriesDisplay(RowsOverFeature):
     time_name : str
         Label of the axis of time.
     bands : list of ndarray of shape (n_points, 2), or None
-        Predictive intervals of each expert.
+        Confidence intervals of the mean of each expert.
+    mean_times, means : ndarray of shape (n_times, n_experts), or None
+        Mean times, and means of the observed y there, weighted by the responsibilities of each
+        expert; NaN where it has no rows. None for censored y.
     shares : ndarray of shape (n_experts,)
         Mean responsibilities.
     n_units : int, default=None
@@ -92,7 +120,9 @@ class TrajectoriesDisplay(RowsOverFeature):
     lines_ : list of matplotlib lines
         The mean courses.
     bands_ : list of matplotlib collections
-        The predictive intervals.
+        The confidence intervals.
+    points_ : list of matplotlib lines
+        The means of the observed y.
     unit_lines_ : list of matplotlib collections
         Lines of the units of each panel, or its rows.
 
@@ -117,6 +147,8 @@ class TrajectoriesDisplay(RowsOverFeature):
 
     time_name: str
     bands: Sequence[Array] | None
+    mean_times: Array | None
+    means: Array | None
     shares: Array
     n_units: int | None = None
 
@@ -130,7 +162,7 @@ class TrajectoriesDisplay(RowsOverFeature):
         time: Any = 0,
         units: Any = None,
         target: Any = None,
-        coverage: float | None = 0.9,
+        coverage: float | None = 0.95,
         max_units: int | None = 200,
         subsample: int | None = 1000,
         random_state: Any = None,
@@ -156,9 +188,9 @@ class TrajectoriesDisplay(RowsOverFeature):
         target : class label or int, default=None
             The class whose probability is drawn, or the index of the output, which is needed for
             several outputs. None is `classes_[1]` of two classes, and panels for each of more.
-        coverage : float, default=0.9
-            Nominal coverage of the predictive intervals of a regressor. None for no band, as is
-            required for experts without a predictive distribution.
+        coverage : float, default=0.95
+            Nominal coverage of the confidence intervals. None for no band; experts without
+            standard errors, such as trees, have none.
         max_units : int, default=200
             Largest number of units to show, with all of their rows; None for all. More are drawn at
             random: without `random_state` the same ones each time.
@@ -190,8 +222,7 @@ class TrajectoriesDisplay(RowsOverFeature):
             If the estimator does not end in a mixture of experts.
         ValueError
             If the time, the class or the output is missing or unknown, if the coverage is not
-            between 0 and 1, or if the experts have no predictive distribution for a band (use
-            `coverage=None`). Also if a number of rows or units is not at least two.
+            between 0 and 1, or if a number of rows or units is not at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         mixture = mixture_of(estimator)
@@ -204,30 +235,41 @@ class TrajectoriesDisplay(RowsOverFeature):
         columns = getattr(table, "columns", getattr(estimator, "feature_names_in_", None))
         axis = feature_axis(table, j, feature_labels(columns, table.shape[1])[j], 200)
         points = make_grid(table, [j], axis.grid[:, None])
-        has_value = np.isfinite(axis.observed)
+        rows, has_value = Rows(table, y, None, offset, units), np.isfinite(axis.observed)
+        errors = None if coverage is None else infer_means(mixture, points, rows)
         panels = []
-        for rows in observed_rows(mixture, table, y, target, offset, units):
-            shown = rows.shown(has_value, subsample, max_units, random_state)
-            intervals = (
-                interval_band(mixture, points, rows.target, coverage, expert=k)
-                for k in range(len(names))
-            )
-            bands = [band for band in intervals if band is not None]
+        for drawn in observed_rows(mixture, rows, target, at_bounds=True):
+            shown = drawn.shown(has_value, subsample, max_units, random_state)
+            times, means, ends = _means_over_time(axis.observed, has_value, drawn, rows)
+            is_inside = _is_between(axis.positions[:, None], ends)
+            curves = one_target(mixture.predict_experts(points), drawn.target, 2)
+            bands = None
+            if errors is not None and coverage is not None:
+                bands = [
+                    np.where(is_inside[:, [k]], band, np.nan)
+                    for k, band in enumerate(
+                        confidence_bands(mixture, points, errors, drawn, coverage)
+                    )
+                ]
+            is_binary = bool(np.isin(drawn.observed, (0.0, 1.0)).all())
+            is_named = is_classifier(mixture) or not is_binary
             panels.append(
                 cls(
                     time_name=axis.name,
-                    target_name=rows.name,
+                    target_name=drawn.name if is_named else f"Share of {drawn.name} = 1",
                     grid=axis.positions,
-                    curves=one_target(mixture.predict_experts(points), rows.target, 2),
-                    bands=bands or None,
+                    curves=np.where(is_inside, curves, np.nan),
+                    bands=bands,
                     coverage=coverage,
+                    mean_times=times,
+                    means=means,
                     x=axis.observed[shown],
-                    y=rows.observed[shown],
-                    assigned_expert=rows.assigned_expert[shown],
-                    shares=rows.shares,
-                    units=None if rows.units is None else rows.units[shown],
-                    n_units=None if rows.labels is None else len(rows.labels),
-                    is_probability=is_classifier(mixture),
+                    y=drawn.observed[shown],
+                    assigned_expert=drawn.assigned_expert[shown],
+                    shares=drawn.shares,
+                    units=None if drawn.units is None else drawn.units[shown],
+                    n_units=None if drawn.labels is None else len(drawn.labels),
+                    is_probability=is_binary,
                     categories=axis.categories,
                     expert_names=names,
                 )
@@ -266,17 +308,24 @@ class TrajectoriesDisplay(RowsOverFeature):
         self.figure_ = self.ax_[0].figure
         self.lines_: list[Any] = []
         self.bands_: list[Any] = []
+        self.points_: list[Any] = []
         self.unit_lines_: list[Any] = []
         for i, axes in enumerate(self.ax_):
             block, k = blocks[i // n_experts], i % n_experts
             self.unit_lines_.append(_draw_members(block, axes, k))
             if block.bands is not None:
-                style: dict[str, Any] = {"color": colour(k), "alpha": 0.2, "linewidth": 0}
+                style: dict[str, Any] = {"color": colour(k), "alpha": 0.3, "linewidth": 0}
+                style["zorder"] = 2.95  # above the white border of the course
                 band = axes.fill_between(
                     block.grid, *block.bands[k].T, **merged(style, band_kwargs)
                 )
                 self.bands_.append(band)
             self.lines_.append(_draw_course(block, axes, k, line_kwargs))
+            if block.means is not None and block.mean_times is not None:
+                style = {"linestyle": "none", "marker": marker(k), "markerfacecolor": "white"}
+                style |= {"markeredgecolor": colour(k), "markersize": 5, "zorder": 3.5}
+                at = block.mean_times[:, k], block.means[:, k]
+                self.points_ += axes.plot(*at, **style)
         for axes, is_first in zip(self.ax_, in_first_column(self.ax_), strict=True):
             if not is_first:
                 axes.set_ylabel("")
@@ -285,11 +334,45 @@ class TrajectoriesDisplay(RowsOverFeature):
             n_shown = len(np.unique(self.units))
             some = f", {n_shown} of {self.n_units} in all" if n_shown < (self.n_units or 0) else ""
             notes.append(f"Thin lines: units of the expert{some}.")
+        if self.means is None:
+            notes.append("Censored values are at their bounds.")
+        else:
+            notes.append("Points: observed means, weighted by the responsibilities.")
         if self.coverage is not None and self.bands is not None:
-            notes.append(f"Band: {100 * self.coverage:.3g} % interval.")
-        if notes:
-            label_below(self.ax_, [" ".join(notes)], is_own=ax is None)
+            notes.append(f"Band: {100 * self.coverage:.3g} % confidence interval of the mean.")
+        label_below(self.ax_, [" ".join(notes)], is_own=ax is None)
         return self
+
+
+def _means_over_time(
+    time: Array, has_value: Array, drawn: ObservedRows, rows: Rows
+) -> tuple[Array, Array | None, Array]:
+    """Mean times (T, K), means of y there (T, K) for each expert, and its first and last time.
+
+    Censored values have no means.
+    """
+    x, y, resp = time[has_value], drawn.observed[has_value], drawn.resp[has_value]
+    ends = np.stack([weighted_quantiles(x, weight, ENDS) for weight in resp.T], axis=1)
+    distinct, number = np.unique(x, return_inverse=True)
+    if len(distinct) > MAX_TIMES:
+        edges = np.unique(np.quantile(x, np.linspace(0.0, 1.0, N_INTERVALS + 1)[1:-1]))
+        number = np.searchsorted(edges, x, side="right")
+    member = np.eye(number.max() + 1)[number.ravel()].T
+    n_rows, weight = member @ resp, resp
+    if rows.offset is not None:  # means per unit of exposure
+        weight = resp * np.exp(one_target(rows.offset, drawn.target, 1))[has_value, None]
+    with np.errstate(invalid="ignore"):
+        total = member @ weight
+        times = member @ (weight * x[:, None]) / total
+        means = member @ (weight * y[:, None]) / total
+    is_drawn = (n_rows >= MIN_ROWS) & _is_between(times, ends)
+    return times, None if has_bounds(rows.y) else np.where(is_drawn, means, np.nan), ends
+
+
+def _is_between(times: Array, ends: Array) -> Array:
+    """Whether times (n, K) or (n, 1) are between the first and the last of each expert, (2, K)."""
+    margin = 1e-9 * (ends[1] - ends[0])
+    return (times >= ends[0] - margin) & (times <= ends[1] + margin)
 
 
 def _draw_members(display: TrajectoriesDisplay, ax: Any, k: int) -> Any:
@@ -309,12 +392,13 @@ def _draw_course(
     display: TrajectoriesDisplay, ax: Any, k: int, kwargs: Mapping[str, Any] | None
 ) -> Any:
     """The mean course of an expert, the limits and names of its axes, and its heading."""
-    style = curve_style(k, len(display.grid)) | {"linestyle": "-", "linewidth": 2.5, "zorder": 3}
-    style |= {"markeredgecolor": DARK_GREY, "markeredgewidth": 0.7}
+    style = {"color": colour(k), "linewidth": 2.5, "zorder": 3}
     ax.plot(display.grid, display.curves[:, k], color="white", linewidth=5.0, zorder=2.9)
     (line,) = ax.plot(display.grid, display.curves[:, k], **merged(style, kwargs))
     if display.categories is None:
-        ax.set_xlim(display.grid[[0, -1]])
+        first, last = display.grid[[0, -1]]
+        margin = X_MARGIN * (last - first)
+        ax.set_xlim(first - margin, last + margin)
     curves = np.concatenate([np.ravel(values) for values in (display.curves, display.bands or [])])
     ax.set_ylim(CLASS_LIMITS if display.is_probability else height_limits(display.y, curves))
     own = display.assigned_expert == k

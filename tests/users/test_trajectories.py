@@ -18,6 +18,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.preprocessing import SplineTransformer
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.censoring import left_censored
 from skmoe.inspection import TrajectoriesDisplay, average_effects, export_text
 from skmoe.model_selection import likelihood_ratio_test, n_experts_table, n_experts_test
 from skmoe.pipelines import mixture_of
@@ -317,12 +318,108 @@ def test_the_picture_has_mean_courses_bands_and_units_of_each_group():
         assert len(units) == (group == k).sum()
         own = np.isin(UNIT, resp.labels[group == k])
         assert_array_equal(np.concatenate(units), np.column_stack([X["year"], y])[own])
-        low, high = (np.interp(X["year"][own], display.grid, bound) for bound in display.bands[k].T)
-        assert 0.8 < np.mean((low <= y[own]) & (y[own] <= high)) < 0.99
+        weight = resp.rows(UNIT)[:, k]
+        means = [np.average(y[X["year"] == t], weights=weight[X["year"] == t]) for t in range(6)]
+        assert_allclose(display.points_[k].get_xydata(), np.column_stack([range(6), means]))
     text = all_texts(display)
-    assert "90 % interval" in text
+    assert "95 % confidence interval" in text
     assert "% of the units" in text
     assert "in all" not in text
+
+
+@pytest.mark.parametrize("family", ["normal", "poisson"])
+def test_bands_are_confidence_intervals_of_the_linear_predictor(family):
+    X, y, unit = lines()
+    y = y if family == "normal" else np.random.default_rng(1).poisson(np.exp(y / 5.0))
+    groups = trajectories(2, "year", degree=2, family=family, random_state=0)
+    groups.fit(X, y, units=unit)
+    given = {"time": "year", "units": unit, "coverage": 0.9}
+    display = TrajectoriesDisplay.from_estimator(groups, X, y, **given)
+    inference = mixture_of(groups).inference(X, y, units=unit)
+    design = np.column_stack([np.ones_like(display.grid), display.grid, display.grid**2])
+    for k in range(2):
+        own = [
+            [(term.part, term.name) for term in inference.terms].index((f"expert {k}", name))
+            for name in ("(Intercept)", "year", "year^2")
+        ]
+        predictor = design @ inference.estimates[own]
+        covariance = inference.covariance[np.ix_(own, own)]
+        half = 1.6449 * np.sqrt(np.einsum("ij,jk,ik->i", design, covariance, design))
+        band = np.column_stack([predictor - half, predictor + half])
+        expected = band if family == "normal" else np.exp(band)
+        assert_allclose(display.bands[k], expected, rtol=1e-3)
+
+
+def test_a_course_ends_where_its_group_ends():
+    X, y = cohort()
+    assigned = mixture_of(fitted()).responsibilities(X, y, units=UNIT).rows(UNIT).argmax(axis=1)
+    kept = (assigned == 0) | (X["year"] <= 3)
+    X, y, unit = X[kept], y[kept], UNIT[kept]
+    display = TrajectoriesDisplay.from_estimator(fitted(), X, y, time="year", units=unit)
+    assert display.grid[-1] == 5.0
+    assert np.isfinite(display.curves[:, 0]).all()
+    assert_array_equal(np.isfinite(display.curves[:, 1]), display.grid <= 3.0)
+    assert_array_equal(np.isfinite(display.bands[1]).all(axis=1), display.grid <= 3.0)
+    assert np.isfinite(display.means).sum(axis=0).tolist() == [6, 4]
+
+
+def test_courses_of_zeros_and_ones_are_shares():
+    X, y = cohort()
+    ill = pd.Series((y > 4.0).astype(int), name="ill")
+    groups = trajectories(2, "year", family="ordinal", degree=2, random_state=0)
+    groups.fit(X, ill, units=UNIT)
+    display = TrajectoriesDisplay.from_estimator(groups, X, ill, time="year", units=UNIT)
+    assert all(not hasattr(drawn, "get_segments") for drawn in display.unit_lines_)
+    assert display.ax_[0].get_ylim() == (-0.1, 1.1)
+    assert display.ax_[0].get_ylabel() == "Share of ill = 1"
+    weight = mixture_of(groups).responsibilities(X, ill, units=UNIT).rows(UNIT)
+    at_two = X["year"] == 2.0
+    expected = [np.average(ill[at_two], weights=weight[at_two, k]) for k in range(2)]
+    assert_allclose(display.means[2], expected)
+    assert 0.0 < np.min(display.bands) < np.max(display.bands) < 1.0
+    assert np.all(np.stack(display.bands)[..., 0].T <= display.curves)
+
+
+def test_censored_values_are_at_their_bounds():
+    X, y = cohort()
+    measured = left_censored(np.maximum(y, 1.0), y > 1.0)
+    groups = trajectories(2, "year", degree=2, random_state=0).fit(X, measured, units=UNIT)
+    display = TrajectoriesDisplay.from_estimator(groups, X, measured, time="year", units=UNIT)
+    assert_array_equal(display.y, np.maximum(y, 1.0))
+    assert display.means is None
+    assert display.points_ == []
+    assert np.isfinite(display.bands).all()
+    assert "at their bounds" in all_texts(display)
+
+
+def test_many_times_are_divided_into_intervals():
+    rng = np.random.default_rng(0)
+    time, unit = rng.uniform(0.0, 10.0, size=400), np.repeat(np.arange(40), 10)
+    groups = trajectories(1, 0, degree=1).fit(time[:, None], 2.0 * time, units=unit)
+    display = TrajectoriesDisplay.from_estimator(groups, time[:, None], 2.0 * time, units=unit)
+    assert len(display.means) < 20
+    assert_allclose(display.means, 2.0 * display.mean_times)
+
+
+def test_rates_are_means_per_unit_of_exposure():
+    X, _, unit = lines()
+    exposure = np.tile([0.5, 2.0], 100)
+    y = np.random.default_rng(0).poisson(3.0 * exposure)
+    groups = trajectories(1, "year", degree=1, family="poisson")
+    groups.fit(X, y, units=unit, mixture__offset=np.log(exposure))
+    given = {"time": "year", "units": unit, "offset": np.log(exposure)}
+    display = TrajectoriesDisplay.from_estimator(groups, X, y, **given)
+    at_first = X["year"] == 0.0
+    assert_allclose(display.means[0], y[at_first].sum() / exposure[at_first].sum())
+
+
+def test_experts_without_standard_errors_have_no_band():
+    X, y, unit = lines()
+    trees = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0, gate="constant")
+    trees.fit(X, y, units=unit)
+    display = TrajectoriesDisplay.from_estimator(trees, X, y, units=unit)
+    assert display.bands is None
+    assert "Band" not in all_texts(display)
 
 
 def test_some_units_are_shown_of_many():

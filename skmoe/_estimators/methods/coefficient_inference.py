@@ -25,8 +25,10 @@ from skmoe._estimators.parameters.parameters import options_of_number
 from skmoe._inference.average_effects import (
     AverageEffects,
     Change,
+    DeltaMethod,
     average_effects_of,
     delta_method,
+    standard_errors_of_means,
 )
 from skmoe._inference.bootstrap import (
     Refit,
@@ -289,6 +291,38 @@ def describe_other_rows(estimator: Any, rows: Rows) -> str:
     return "Other rows than those of the fit: they have another lower bound."
 
 
+def _delta_method(estimator: Any, inference: Inference) -> DeltaMethod:
+    """The delta method for the coefficients of an estimator, whose inference it must be."""
+    reference = getattr(inference, "gate_reference", None)
+    in_units, responses = estimator._in_units(estimator._fitted), estimator._response_names()
+    blocks = list_blocks(in_units, responses, estimator._labels(), reference)
+    own = make_coefficients(blocks, vars(estimator))
+    other = "" if getattr(inference, "terms", None) == own.terms else "terms"
+    if not other:
+        is_own = np.allclose(inference.estimates, own.values, rtol=1e-9, atol=0, equal_nan=True)
+        other = "" if is_own else "estimates"
+    if other:
+        raise ValueError(
+            "inference must be that of this mixture, with the same names of experts; got other "
+            f"{other}. Pass inference=moe.inference(X, y), with the data of the fit."
+        )
+    return delta_method(estimator._fitted, inference, blocks)
+
+
+@underflow_to_zero
+def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
+    """Standard errors (n, K, m) of the predictions of the experts for X, of m responses.
+
+    The rows are those of the fit. None if the mixture has no standard errors, as of trees.
+    """
+    if missing_for_inference(estimator._fitted):
+        return None
+    delta = _delta_method(estimator, estimator.inference(rows.X, rows.y, **rows.arguments))
+    X, offset = estimator._validate_X_offset(X, None)
+    at = Rows(X, None, np.ones(X.shape[0]), offset)
+    return standard_errors_of_means(estimator._fitted, at, len(estimator._response_names()), delta)
+
+
 @underflow_to_zero
 def infer_average_effects(
     estimator: Any,
@@ -302,21 +336,7 @@ def infer_average_effects(
     `rows` have weights of sum one, and an offset.
     """
     fitted, labels, responses = estimator._fitted, estimator._labels(), estimator._response_names()
-    delta = None
-    if inference is not None:
-        reference = getattr(inference, "gate_reference", None)
-        blocks = list_blocks(estimator._in_units(fitted), responses, labels, reference)
-        own = make_coefficients(blocks, vars(estimator))
-        other = "" if getattr(inference, "terms", None) == own.terms else "terms"
-        if not other:
-            is_own = np.allclose(inference.estimates, own.values, rtol=1e-9, atol=0, equal_nan=True)
-            other = "" if is_own else "estimates"
-        if other:
-            raise ValueError(
-                "inference must be that of this mixture, with the same names of experts; got other "
-                f"{other}. Pass inference=moe.inference(X, y), with the data of the fit."
-            )
-        delta = delta_method(fitted, inference, blocks)
+    delta = None if inference is None else _delta_method(estimator, inference)
 
     def validated() -> Iterator[Change]:
         for name, low, high, width in changes:

@@ -12,6 +12,9 @@ from skmoe.distributions import PointMassComponents, UniformComponents
 from skmoe.distributions._uniform import UNIFORM, is_in_range
 from skmoe.families._base import Family
 
+# Round-off of a value that is standardised and returns to its units, relative to its size.
+MAX_ROUND_OFF = 8.0
+
 
 @dataclass(frozen=True)
 class PointMass(Family):
@@ -197,6 +200,10 @@ class Uniform(Family):
         else:
             given = self.low, self.high
             low, high = ((np.array(end) - scaling.center) / scaling.scale for end in given)
+        # In the units of y, to which the ends return, they must include the values that define them.
+        size = np.maximum(np.abs(low), np.abs(high)) + np.abs(scaling.center) / scaling.scale
+        slack = np.where(high > low, MAX_ROUND_OFF * np.finfo(float).eps * size, 0.0)
+        low, high = low - slack, high + slack
         return replace(self, low=tuple(low.tolist()), high=tuple(high.tolist()))
 
     def rescale(self, y_map: Any) -> Uniform:

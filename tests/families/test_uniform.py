@@ -102,6 +102,22 @@ def test_a_given_range_has_its_ends():
         assert_has_density_of_scores(moe, X, y)
 
 
+@pytest.mark.parametrize("is_given", [False, True])
+def test_the_range_in_units_of_y_includes_all_rows_of_the_fit(is_given):
+    """So that the density by the attribute is that of `score_samples`."""
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        y = rng.normal(size=(1, 10)) * 10.0 ** rng.integers(-3, 4) + rng.normal(scale=100.0)
+        center, scale = y.mean(axis=1), y.std(axis=1)
+        standardised = (y - center) / scale
+        family = Uniform((y.min(),), (y.max(),)) if is_given else Uniform()
+        family = family.fitted_to(standardised, np.ones(10), Scaling(center, scale))
+        found = family.rescale(LinearMap(scale, center))
+        assert found.low[0] <= y.min()
+        assert found.high[0] >= y.max()
+        assert_allclose([found.low[0], found.high[0]], [y.min(), y.max()], rtol=1e-11)
+
+
 def test_a_stream_keeps_the_ends_of_a_given_range():
     for X, y in shifted_tables():
         family = Uniform(low=(y.min(),), high=(y.max(),))

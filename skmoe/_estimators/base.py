@@ -22,6 +22,7 @@ from skmoe._estimators.fitting.attributes import (
     warn_dispersion_at_bound,
     warn_gate_of_signs,
     warn_maxima,
+    warn_singular_covariances,
     warn_special_losses,
 )
 from skmoe._estimators.fitting.monitor import (
@@ -391,7 +392,8 @@ class BaseMixtureOfExperts(BaseMixture):
             If experts have fewer than two rows, or a thousandth of all: use fewer experts.
         DegenerateExpertWarning
             If the noise variance of some experts is at its floor: they fit their rows exactly, so
-            increase `dispersion_prior`.
+            increase `dispersion_prior`. Also if the covariance matrices of all experts are at their
+            floor, as those of constant outputs.
         OptionWarning
             In three cases. The gate uses features with signs in `monotonic_cst`, so that
             predictions need not be monotonic: leave them out of `gate_features`. An expert is an
@@ -468,6 +470,8 @@ class BaseMixtureOfExperts(BaseMixture):
                 "weight. Use half_life=None, or partial_fit.",
                 OptionWarning,
             )
+        if hasattr(self, "expert_covariance_"):
+            warn_singular_covariances(self._fitted)
         if model.experts.signs:
             names_in = getattr(self, "feature_names_in_", None)
             warn_gate_of_signs(self._fitted, feature_labels(names_in, self.n_features_in_))

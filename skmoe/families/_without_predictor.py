@@ -200,7 +200,7 @@ class Uniform(Family):
         else:
             given = self.low, self.high
             low, high = ((np.array(end) - scaling.center) / scaling.scale for end in given)
-        # In the units of y, to which the ends return, they must include the values that define them.
+        # Back in the units of y, the ends must include the values that define them.
         size = np.maximum(np.abs(low), np.abs(high)) + np.abs(scaling.center) / scaling.scale
         slack = np.where(high > low, MAX_ROUND_OFF * np.finfo(float).eps * size, 0.0)
         low, high = low - slack, high + slack

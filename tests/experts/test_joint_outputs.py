@@ -13,6 +13,7 @@ from sklearn.mixture import GaussianMixture
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
 from skmoe.distributions import MixtureDistribution, predictive_distribution
+from skmoe.exceptions import DegenerateExpertWarning
 from skmoe.inspection import export_text
 from skmoe.metrics import neg_energy_score_scorer
 from support.fits import fit_quietly
@@ -109,7 +110,9 @@ def test_texts_have_the_correlation_of_each_pair():
 def test_covariances_of_collinear_outputs_stay_above_their_floor():
     """Outputs of which one is a multiple of the other have a combination of no variance."""
     X, Y = two_regimes(200)
-    moe = joint(**FREE | {"tol": 1e-6}).fit(X, np.column_stack([Y, 2.0 * Y[:, 0]]))
+    moe = joint(**FREE | {"tol": 1e-6})
+    with pytest.warns(DegenerateExpertWarning, match="linear function of X or of the others"):
+        moe.fit(X, np.column_stack([Y, 2.0 * Y[:, 0]]))
     scale = np.append(Y.std(axis=0), 2.0 * Y[:, 0].std())
     standard = moe.expert_covariance_ / np.outer(scale, scale)
     assert_allclose(np.linalg.eigvalsh(standard)[:, 0], 1e-6, rtol=1e-3)
@@ -210,3 +213,14 @@ def test_the_uncertainty_of_many_slopes_adds_to_variances_and_covariances_alike(
     ratio = moe.expert_covariance_[0] / (residual.T @ residual / len(X))
     assert ratio.min() > 1.1
     assert_allclose(ratio, ratio[0, 0], rtol=0.05)
+
+
+@pytest.mark.parametrize("constant", [(True, True), (True, False)])
+def test_covariances_of_constant_outputs_are_at_a_floor_that_a_warning_names(constant):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    y = np.where(constant, 1.0, X + 0.1 * rng.normal(size=(60, 2)))
+    options = {"n_init": 1, "random_state": 0}
+    with pytest.warns(DegenerateExpertWarning, match="at their floor.*an output is constant"):
+        MixtureOfExpertsRegressor(1, covariance_type="full", **options).fit(X, y)
+    MixtureOfExpertsRegressor(1, **options).fit(X, y)

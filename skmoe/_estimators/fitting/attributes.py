@@ -233,3 +233,14 @@ def warn_dispersion_at_bound(fitted: FittedMixture, names: Sequence[str]) -> Non
             'dispersion="shared".',
             DegenerateExpertWarning,
         )
+
+
+def warn_singular_covariances(fitted: FittedMixture) -> None:
+    """Warn if the covariance matrices of all experts are singular, but for their floor."""
+    if fitted.model.experts.dispersion_at_bound(fitted.params.experts).all():
+        warn_user(
+            "The covariance matrices of all experts are at their floor, where correlations mean "
+            "nothing: an output is constant, or a linear function of X or of the others. Leave "
+            'such outputs out of y, or use covariance_type="diag".',
+            DegenerateExpertWarning,
+        )

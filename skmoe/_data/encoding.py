@@ -188,6 +188,11 @@ def holds_numbers(column: Any) -> bool:
     return kind.lower().startswith(("int", "uint", "float", "bool"))
 
 
+def is_category(dtype: Any) -> bool:
+    """Whether the type of a column of a data frame is one of categories."""
+    return str(dtype).lower().startswith(("categor", "enum"))
+
+
 def numeric_column(X: Any, j: int) -> Array:
     """A column as floats, with NaN for missing values; X is an array, or any data frame."""
     column = column_of(X, j)

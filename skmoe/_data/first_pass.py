@@ -17,6 +17,7 @@ from sklearn.utils.validation import column_or_1d, validate_data
 from skmoe._data.blocks import ENTRIES, DaskBlocks, RowBlocks
 from skmoe._data.censored_targets import has_bounds, known_weight, point_values
 from skmoe._data.checks import shown
+from skmoe._data.feature_checks import explain_features
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.row_checks import (
     as_csr,
@@ -26,7 +27,6 @@ from skmoe._data.row_checks import (
     check_target,
     class_codes,
     class_weights,
-    explain_features,
 )
 from skmoe._data.rows import Dataset, Rows, concat, split_into_blocks
 from skmoe._data.scaling import (

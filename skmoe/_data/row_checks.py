@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,10 @@ from sklearn.utils.validation import check_array
 
 from skmoe._data.censored_targets import checked_bounds, has_bounds, point_values
 from skmoe._data.checks import shown
-from skmoe._data.encoding import MISSING_STRINGS, Encoder, column_of, numeric_values
+from skmoe._data.encoding import (
+    MISSING_STRINGS,
+    is_category,
+)
 from skmoe._numerics.typing import Array
 
 # Largest absolute offset: its exponential is finite.
@@ -374,6 +376,14 @@ def check_target(y: Any, is_classification: bool) -> None:
     _check_no_pairs(y, given)
     if given.dtype.kind in "OUS":
         text = first_text(given.ravel())
+        dtype = getattr(y, "dtype", None)
+        if is_category(dtype) and (text is not None or isinstance(given.ravel()[0], str)):
+            codes = "y.cat.codes" if hasattr(y, "cat") else "y.codes"
+            raise ValueError(
+                f"y must hold numbers; got the category {shown(given.ravel()[0])}. For ordered "
+                f'categories pass {codes}, with family="ordinal". For others use '
+                "MixtureOfExpertsClassifier."
+            )
         if text is not None:
             raise ValueError(
                 f"y must hold numbers; got {shown(text)}. For labels use "
@@ -385,7 +395,7 @@ def check_target(y: Any, is_classification: bool) -> None:
 def _check_not_missing(given: Array) -> None:
     """No target may be missing."""
     values = given.ravel() if given.dtype.kind in "fO" else np.zeros(given.size)
-    missing = np.argwhere(np.isnan(_as_numbers(values)).reshape(given.shape))
+    missing = np.argwhere(np.isnan(as_numbers(values)).reshape(given.shape))
     if len(missing) and given.ndim > 0:
         raise ValueError(
             f"y must have no missing values; y contains NaN in row {missing[0][0]}. Drop such rows "
@@ -485,116 +495,10 @@ def first_text(values: Array) -> Any:
     return None
 
 
-# --- features: errors name the column and a remedy ------------------------------------------------
-
-
-# Parts of messages of scikit-learn, NumPy and pandas on features that are no finite numbers.
-CONVERSION_ERRORS = ("X contains", "convert", "dtype", "DType", "float()", "promote")
-
-
-@contextmanager
-def explain_features(X: Any) -> Iterator[None]:
-    """Replace an error of the conversion of X to finite numbers by one that names the column."""
-    check_not_structured("X", X)
-    if X is None:
-        raise ValueError(
-            "X must hold a row of features for each value of y; got None. For experts without "
-            'features pass a column of ones, with expert_features=[] and gate="constant".'
-        )
-    dtypes = getattr(X, "dtypes", [getattr(X, "dtype", None)]) if np.ndim(X) == 2 else []
-    if any(getattr(dtype, "kind", None) in ("m", "M") for dtype in dtypes):
-        raise ValueError(_message(X, ""))  # a conversion would count the units of durations
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        message = _message(X, str(error))
-        if not message:
-            raise
-        raise ValueError(message) from None
-
-
-def add_feature_note(error: Exception, X: Any) -> None:
-    """Add a note on the column of X that is the reason of an error, if there is one."""
-    known = any(part in str(error) for part in CONVERSION_ERRORS)
-    message = _message(X, str(error)) if known else ""
-    if message:
-        error.add_note(message)
-
-
-def check_numbers(X: Any, encoder: Encoder) -> None:
-    """X must not contain infinity, and missing numbers only if all experts accept them."""
-    values = numeric_values(encoder, X)
-    for is_bad, describe, accepted in (
-        (np.isinf(values), _infinite, False),
-        (np.isnan(values), _missing, encoder.allow_nan),
-    ):
-        columns = np.flatnonzero(is_bad.any(axis=0))
-        if len(columns) and not accepted:
-            raise ValueError(describe(_column_name(X, encoder.numeric_columns[columns[0]])))
-
-
-def _message(X: Any, error: str) -> str:
-    """Message for an error of scikit-learn or NumPy; empty if no column is its reason."""
-    if "X contains NaN" in error:
-        return _of_first_column(X, np.isnan, _missing)
-    if "X contains infinity" in error:
-        return _of_first_column(X, np.isinf, _infinite)
-    if "feature" in error or sparse.issparse(X) or len(np.shape(X)) != 2:
-        return ""
-    X = X if hasattr(X, "columns") else np.asarray(X)
-    for j in range(X.shape[1]):
-        values = np.asarray(column_of(X, j))
-        if values.dtype.kind in "mM":
-            return (
-                f"X must hold numbers; {_column_name(X, j)} holds {values.dtype}. Convert it, such "
-                "as to days since a date, or to month and weekday."
-            )
-        text = first_text(values) if values.dtype.kind in "OUST" else None
-        if text is not None:
-            return (
-                f"X must hold numbers; {_column_name(X, j)} holds {shown(text)}. Encode categories "
-                'in a pipeline by OneHotEncoder(drop="first"), or pass a data frame and use '
-                'experts that accept categories, which take longer: expert="tree", n_init=1.'
-            )
-    return ""
-
-
-def _of_first_column(X: Any, is_bad: Any, describe: Any) -> str:
-    """Description of the first column with a value for which `is_bad` is true."""
-    if sparse.issparse(X):
-        columns = sparse.coo_array(X).col[is_bad(sparse.coo_array(X).data)]
-        return describe(f"column {columns.min()}") if len(columns) else ""
-    X = X if hasattr(X, "columns") else np.asarray(X)
-    for j in range(X.shape[1]):
-        if is_bad(_as_numbers(np.asarray(column_of(X, j)))).any():
-            return str(describe(_column_name(X, j)))
-    return ""
-
-
-def _as_numbers(values: Array) -> Array:
+def as_numbers(values: Array) -> Array:
     """Values as floating-point numbers; zeros for what is none."""
     try:
         return values.astype(np.float64)
     except (TypeError, ValueError):  # `pandas.NA` has no conversion
         missing = [value is None or str(value) in ("nan", "<NA>") for value in values]
         return np.where(missing, np.nan, 0.0)
-
-
-def _column_name(X: Any, j: int) -> str:
-    """A column in a message: its name, or its index."""
-    return f"column {X.columns[j]!r}" if hasattr(X, "columns") else f"column {j}"
-
-
-def _missing(column: str) -> str:
-    return (
-        f"X must have no missing values unless every expert accepts them; {column} of X contains "
-        "NaN. Impute it in a pipeline by SimpleImputer(add_indicator=True), or use experts that "
-        'accept missing values, which take longer: expert="tree", n_init=1.'
-    )
-
-
-def _infinite(column: str) -> str:
-    return (
-        f"X must be finite; {column} of X contains infinity, or a value too large for its type. "
-        "Replace it by a finite value."
-    )

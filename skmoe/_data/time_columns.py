@@ -10,7 +10,8 @@ from sklearn.utils.validation import validate_data
 
 from skmoe._data.checks import check_integer
 from skmoe._data.encoding import column_of, holds_numbers
-from skmoe._data.row_checks import explain_features, first_text
+from skmoe._data.feature_checks import explain_features
+from skmoe._data.row_checks import first_text
 from skmoe._numerics.typing import Array
 
 # Times are counted from one of them if all are farther from zero than this multiple of their range:

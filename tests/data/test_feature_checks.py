@@ -5,6 +5,7 @@ The same errors on every path of a fit are in `tests/estimators/test_refused_dat
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy import sparse
 from sklearn.linear_model import LinearRegression
@@ -13,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsRegressor
+from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
 
 Y = np.arange(12.0)
@@ -64,6 +66,32 @@ def test_the_column_that_holds_dates_is_named(j):
     X["abc"[j]] = pd.to_datetime("2020-01-01") + pd.to_timedelta(np.arange(12), unit="D")
     message = refused(X)
     assert_refused(message, "X must hold numbers", f"column {'abc'[j]!r}", "datetime64", "days")
+
+
+CATEGORIES = {
+    "texts of numbers": pd.Categorical(["10", "20", "30"] * 4),
+    "numbers": pd.Categorical([10, 20, 30] * 4),
+    "ordered": pd.Categorical([1.5, 2, 3] * 4, ordered=True),
+    "truth values": pd.Categorical([True, False] * 6),
+}
+
+
+@pytest.mark.parametrize("kind", CATEGORIES)
+def test_categories_are_no_amounts_whatever_their_names_are(kind):
+    """Codes of regions would have one slope."""
+    X = pd.DataFrame({"a": np.arange(12.0), "region": CATEGORIES[kind]})
+    words = "column 'region'", "the category", 'OneHotEncoder(drop="first")', "astype(float)"
+    assert_refused(refused(X), "X must hold numbers", *words)
+    moe = MixtureOfExpertsRegressor(1, n_init=1).fit(X[["a"]], Y)
+    assert_refused(refusal(moe.predict, X[["region"]].set_axis(["a"], axis=1)), "X must hold")
+    MixtureOfExpertsRegressor(1, n_init=1).fit(X.assign(region=X["region"].astype(float)), Y)
+    fit_quietly(MixtureOfExpertsRegressor(1, expert="tree", n_init=1), X, Y)
+
+
+@pytest.mark.parametrize("dtype", [pl.Categorical, pl.Enum(["10", "20"])])
+def test_categories_of_polars_are_no_amounts(dtype):
+    X = pl.DataFrame({"a": np.arange(12.0), "region": pl.Series(["10", "20"] * 6, dtype=dtype)})
+    assert_refused(refused(X), "X must hold numbers", "column 'region'", "the category '10'")
 
 
 def test_missing_values_of_pandas_are_named():

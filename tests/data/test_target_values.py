@@ -82,6 +82,17 @@ def test_targets_that_cannot_be_fitted_are_refused(case):
     assert_fit_refused(regressor(), (X, y), "y", *words)
 
 
+@pytest.mark.parametrize("names", [["low", "high"], ["10", "20"]])
+@pytest.mark.parametrize(("kind", "codes"), [(pd.Series, "y.cat.codes"), (None, "y.codes")])
+def test_codes_of_ordered_categories_are_fitted_and_their_names_refused(names, kind, codes):
+    y = pd.Categorical(np.array(names)[(X[:, 0] > 0).astype(int)], names, ordered=True)
+    y = y if kind is None else kind(y)
+    ordinal = regressor(family="ordinal")
+    words = "must hold numbers", "the category", codes, 'family="ordinal"'
+    assert_fit_refused(ordinal, (X, y), "y", *words)
+    fit_quietly(ordinal, X, y.codes if kind is None else y.cat.codes)
+
+
 @pytest.mark.parametrize("kind", ["sparse", "old sparse"])
 def test_sparse_classes_are_refused(kind):
     y, words = REFUSED_TARGETS[kind]

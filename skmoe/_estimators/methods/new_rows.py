@@ -19,14 +19,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skmoe._data.blocks import align_chunks, zip_chunks
 from skmoe._data.censored_targets import known_weight
 from skmoe._data.encoding import check_frame, encode, is_frame, numeric_names
+from skmoe._data.feature_checks import check_numbers, explain_features
 from skmoe._data.row_checks import (
     as_csr,
-    check_numbers,
     check_offset,
     check_same_length,
     check_target,
     check_weights,
-    explain_features,
 )
 from skmoe._data.rows import Rows, is_dask
 from skmoe._data.units import encode_units

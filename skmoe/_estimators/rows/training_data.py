@@ -44,18 +44,17 @@ from skmoe._data.encoding import (
     make_encoder,
     numeric_names,
 )
+from skmoe._data.feature_checks import check_numbers, explain_features
 from skmoe._data.first_pass import FirstPass
 from skmoe._data.row_checks import (
     as_csr,
     check_columns,
     check_enough_rows,
     check_metadata,
-    check_numbers,
     check_offset,
     check_signs,
     check_weights,
     class_codes,
-    explain_features,
 )
 from skmoe._data.rows import Dataset, Rows, is_dask, subset, subset_units
 from skmoe._estimators.parameters.conflicts import (

@@ -377,7 +377,7 @@ def test_courses_of_zeros_and_ones_are_shares():
     expected = [np.average(ill[at_two], weights=weight[at_two, k]) for k in range(2)]
     assert_allclose(display.means[2], expected)
     assert 0.0 < np.min(display.bands) < np.max(display.bands) < 1.0
-    assert np.all(np.stack(display.bands)[..., 0].T <= display.curves)
+    assert np.all(display.curves >= np.stack(display.bands)[..., 0].T)
 
 
 def test_censored_values_are_at_their_bounds():

@@ -91,7 +91,12 @@ PUBLIC = {
         "neg_crps_scorer",
         "neg_energy_score_scorer",
     ],
-    "skmoe.model_selection": ["likelihood_ratio_test", "n_experts_table", "n_experts_test"],
+    "skmoe.model_selection": [
+        "cross_val_predict_interval",
+        "likelihood_ratio_test",
+        "n_experts_table",
+        "n_experts_test",
+    ],
     "skmoe.onnx": ["register_converters", "to_onnx"],
     "skmoe.pipelines": ["mixture_of"],
     "skmoe.protocols": [

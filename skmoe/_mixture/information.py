@@ -93,15 +93,24 @@ def coordinate_layout(model: MixtureModel, params: Params, n_gate_columns: int) 
     One that an expert lacks has an index too, and is zero.
     """
     experts: Any = model.experts
-    gate: Any = model.gate
     holders = experts.coordinate_holders(params.experts)
     own = np.arange(len(holders))[:, None]
     holders = np.where(holders < 0, own, holders)
     is_first = holders == own
     numbers = np.cumsum(is_first).reshape(holders.shape) - 1
     of_experts, n_of_experts = numbers[holders, np.arange(holders.shape[1])], int(is_first.sum())
-    size = n_of_experts + len(gate.penalty_hessian(params.gate, n_gate_columns))
+    size = n_of_experts + n_gate_coordinates(model, params, n_gate_columns)
     return Layout(of_experts, np.arange(n_of_experts, size), size)
+
+
+def n_gate_coordinates(model: MixtureModel, params: Params, n_gate_columns: int) -> int:
+    """Number of the coordinates of the gate: the length of its gradients, here of no rows.
+
+    A matrix of all coordinates would not fit into memory where there are many columns.
+    """
+    gate: Any = model.gate
+    no_rows, of_no_rows = np.empty((0, n_gate_columns)), np.empty((model.n_experts, 0))
+    return len(gate.score_rows(params.gate, 0, no_rows, of_no_rows))
 
 
 def _sums_of_block(

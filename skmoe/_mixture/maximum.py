@@ -30,6 +30,7 @@ from skmoe._mixture.information import (
     Layout,
     coordinates_at_bound,
     dropped_coordinates,
+    n_gate_coordinates,
     observed_information,
     signed_coordinates,
 )
@@ -140,7 +141,7 @@ def _costs(problem: EMProblem, params: Params) -> tuple[float, float]:
         return np.inf, 0.0
     if not has_capability(gate, SupportsGateInference):
         return np.inf, 0.0
-    gate_size = len(gate.penalty_hessian(params.gate, rows.n_gate_columns))
+    gate_size = n_gate_coordinates(model, params, rows.n_gate_columns)
     if gate.moved(params.gate, np.zeros(gate_size)) is None:
         return np.inf, 0.0
     expert_size = experts.coordinate_holders(params.experts).shape[1]

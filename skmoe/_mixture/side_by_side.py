@@ -19,8 +19,8 @@ from skmoe._mixture.steps import total_penalty
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array
 
-# Largest number of log densities (starts, experts, rows) in memory.
-MAX_DENSITIES = 400_000
+# Largest number of log densities (starts, experts, rows), and of coefficients, in memory.
+MAX_NUMBERS = 400_000
 
 # Iterations for which a Hessian is used, after the first ones with Hessians of their own.
 N_ITER_OF_HESSIAN = 5
@@ -131,7 +131,8 @@ def _in_batches(
     start by start, and `failed` gives the result of that start, unless there is one start only.
     """
     results: list[Any] = []
-    size = max(MAX_DENSITIES // (model.n_experts * max(rows.n_rows, 1)), 1)
+    longest = max(rows.n_rows, rows.n_gate_columns, rows.expert_design.shape[1])
+    size = max(MAX_NUMBERS // (model.n_experts * longest), 1)
     size = 1 if model.experts.shares_parameters else size
     for i in range(0, len(starts), size):
         batch = starts[i : i + size]

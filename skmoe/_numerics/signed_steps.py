@@ -42,7 +42,10 @@ def slope_holders(slopes: Sequence[Sequence[int]], has_slopes: Array, n_columns:
     is none. Columns beyond those of the rows have a slope for each expert. More experts than rows
     are those of several fits. `has_slopes` (K,) are the experts that depend on the features.
     """
-    n_rows, n_experts = len(slopes) or len(has_slopes), len(has_slopes)
+    n_experts = len(has_slopes)
+    if not len(slopes) and has_slopes.all():  # no memory for each of many columns
+        return np.broadcast_to(np.arange(n_experts)[:, None], (n_experts, n_columns))
+    n_rows = len(slopes) or n_experts
     numbers = np.tile(np.arange(n_rows)[:, None], n_columns)
     given = np.array(slopes, dtype=int, ndmin=2)
     numbers[:, : given.shape[1]] = given
@@ -84,6 +87,8 @@ def holder_sums(holders: Array, values: Array) -> Array:
 
 def n_sharing(holders: Array) -> Array:
     """Number of regressions with the same coefficient, (K, d); one where it is lacked."""
+    if (holders == np.arange(len(holders))[:, None]).all():
+        return np.broadcast_to(1.0, holders.shape)
     return holder_sums(holders, np.ones(holders.shape))
 
 

@@ -89,8 +89,9 @@ def _order(share: Array, values: Array) -> Array:
         last = first + int(np.count_nonzero(share[order[first:]] >= smallest))
         equal = values[order[first:last]]
         # The values in which the experts differ most decide, which are not those of round-off.
-        by_spread = np.argsort(np.ptp(equal, axis=0), kind="stable")
-        order[first:last] = order[first:last][np.lexsort(-equal[:, by_spread].T)]
+        by_spread = np.argsort(-np.ptp(equal, axis=0), kind="stable")
+        keys = (-equal[:, by_spread]).tolist()
+        order[first:last] = order[first:last][sorted(range(len(keys)), key=keys.__getitem__)]
         first = last
     return order
 

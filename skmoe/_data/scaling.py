@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,10 +51,7 @@ def column_means(X: Design, weight: Array) -> Array:
 
 
 def fit_standardization(X: Design, weight: Array) -> Standardization:
-    """Weighted mean and standard deviation of each column, without overflow or cancellation.
-
-    Sparse columns are scaled but not centred, so that they stay sparse.
-    """
+    """Weighted mean and standard deviation of each column, without overflow or cancellation."""
     total, mean = weight.sum(), column_means(X, weight)
     if sparse.issparse(X):
         row_weight = np.repeat(weight, np.diff(X.indptr))
@@ -66,17 +64,29 @@ def fit_standardization(X: Design, weight: Array) -> Standardization:
         has_zeros = np.bincount(X.indices, minlength=X.shape[1]) < X.shape[0]
         zeros = np.where(has_zeros, total - stored, 0.0)
         variance = (squares + zeros * (mean / unit) ** 2) / total
-        center = np.zeros_like(mean)
     else:
         deviation = X - mean
         unit = safe_range(np.maximum(deviation.max(axis=0), -deviation.min(axis=0)))
         deviation /= unit
         variance = np.square(deviation, out=deviation).T @ weight / total
-        center = mean
     std = np.sqrt(np.maximum(variance, 0.0)) * unit
     # Also where values differ in rows of negligible weight only, which would be scaled to infinity.
     constant = std <= CONSTANT_RTOL * np.maximum(np.abs(mean), unit)
-    return Standardization(center, np.where(constant, np.inf, std))
+    return Standardization(mean, np.where(constant, np.inf, std))
+
+
+def keeping_sparse(scaling: Standardization, X: Design, centred: Sequence[int]) -> Standardization:
+    """The standardisation, but sparse columns X are not centred, so that they stay sparse.
+
+    Those with the indices `centred`, a few, are: penalties and bounds of their coefficients are at
+    the means of the columns.
+    """
+    if not sparse.issparse(X):
+        return scaling
+    center = np.zeros_like(scaling.center)
+    for column in centred:
+        center[column] = scaling.center[column]
+    return scaling._replace(center=center)
 
 
 def safe_range(values: Array) -> Array:
@@ -90,10 +100,15 @@ def design_matrix(X: Design, scaling: Standardization, columns: Array | None) ->
     if columns is not None:
         X, center, scale = X[:, columns], center[columns], scale[columns]
     n_rows, n_columns = X.shape
-    if sparse.issparse(X) and center.any():  # the fit had dense rows, which were centred
+    is_centred = np.flatnonzero(center)
+    if sparse.issparse(X) and 2 * len(is_centred) > n_columns:  # the fit had dense rows
         X = X.astype(np.float64).toarray()
     if sparse.issparse(X):
         scaled = sparse.csr_array(X, dtype=np.float64, copy=True)
+        if len(is_centred):
+            at = np.repeat(np.arange(n_rows), len(is_centred)), np.tile(is_centred, n_rows)
+            shift = np.tile(center[is_centred], n_rows)
+            scaled = scaled - sparse.csr_array((shift, at), scaled.shape)
         scaled.data /= scale[scaled.indices]
         ones = np.ones((n_rows, 1))
         return sparse.csr_array(sparse.hstack([scaled, ones], format="csr"))
@@ -139,8 +154,7 @@ class Moments(NamedTuple):
 
 def compute_moments(X: Design, weight: Array) -> Moments:
     """Moments of the columns of X."""
-    center, std = fit_standardization(X, weight)
-    mean = column_means(X, weight) if sparse.issparse(X) else center
+    mean, std = fit_standardization(X, weight)
     return Moments(float(weight.sum()), mean, np.where(np.isfinite(std), std, 0.0))
 
 
@@ -158,12 +172,6 @@ def output_scale(moments: Moments, of_constant: float = 1.0) -> Standardization:
     """Standardisation of outputs; constant outputs are centred but not scaled."""
     constant = moments.std <= CONSTANT_RTOL * np.abs(moments.mean)
     return Standardization(moments.mean, np.where(constant, of_constant, moments.std))
-
-
-def feature_scale(moments: Moments, X: Design) -> Standardization:
-    """Standardisation of features; sparse features are scaled but not centred."""
-    center, scale = output_scale(moments, np.inf)
-    return Standardization(np.zeros_like(center) if sparse.issparse(X) else center, scale)
 
 
 # --- ranges of the features -----------------------------------------------------------------------

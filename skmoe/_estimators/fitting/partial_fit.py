@@ -19,8 +19,8 @@ from skmoe._data.scaling import (
     Moments,
     column_means,
     compute_moments,
-    feature_scale,
     fit_feature_range,
+    keeping_sparse,
     merge_moments,
     output_scale,
 )
@@ -311,7 +311,7 @@ def _next_batch(estimator: Any, state: OnlineState, batch: Rows, half_life: floa
     preprocessor = estimator._fitted.preprocessor
     decay = 0.5 ** (float(weight.sum()) / half_life)
     features = merge_moments(state.features, compute_moments(X, weight), decay)
-    feature_scaling = feature_scale(features, X)
+    feature_scaling = keeping_sparse(output_scale(features, np.inf), X, ())
     outputs, target_scaling, y_map = state.outputs, preprocessor.target_scaling, None
     if outputs is not None:
         outputs = merge_moments(outputs, compute_moments(y, weight), decay)

@@ -20,7 +20,12 @@ from skmoe._data.first_pass import BlockChecker, first_pass, make_block_source
 from skmoe._data.folds import RowsToSplit
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows, select_raw_features, subset_units
-from skmoe._data.scaling import design_matrix, fit_feature_range, fit_standardization
+from skmoe._data.scaling import (
+    design_matrix,
+    fit_feature_range,
+    fit_standardization,
+    keeping_sparse,
+)
 from skmoe._estimators.fitting.numbering import previous_to_continue
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
@@ -145,6 +150,8 @@ def _build_from_blocks(
     if summary.target_scaling is not None and not has_units:
         identity = identity_scaling(len(summary.target_scaling.center))
         summary = summary._replace(target_scaling=identity)
+    scaling = keeping_sparse(summary.feature_scaling, data.X, data.dispersion_features)
+    summary = summary._replace(feature_scaling=scaling)
     if options.previous is not None and not options.previous.has_ended:
         before = options.previous.fitted.preprocessor
         check_same_rows(before.feature_scaling, summary.feature_scaling)
@@ -220,7 +227,8 @@ def _assemble(
     else:
         feature_range = fit_feature_range(data.rows.X, data.encoder)
         if previous is None:
-            feature_scaling = fit_standardization(data.X, data.rows.weight)
+            found = fit_standardization(data.X, data.rows.weight)
+            feature_scaling = keeping_sparse(found, data.X, data.dispersion_features)
     if previous is not None:
         feature_scaling = previous.fitted.preprocessor.feature_scaling
     preprocessor = Preprocessor(

@@ -127,6 +127,12 @@ class TrainingData(NamedTuple):
     distinct: tuple[Array, Array] | None = None
     copy_of: Array | None = None  # number of the distinct row of each row, if copies are kept
 
+    @property
+    def dispersion_features(self) -> list[int]:
+        """Indices of the columns of X on which dispersions depend."""
+        columns = self.columns["mean"]
+        return [j if columns is None else int(columns[j]) for j in self.dispersion_columns]
+
     def select(self, index: Array, weight: Array | None = None) -> TrainingData:
         """Data of the rows at an index, with other weights if given."""
         rows = self.rows.take(index)

@@ -294,7 +294,7 @@ def _structure(model: Any, X: Any, y: Any, given: dict[str, Any], transforms: bo
         gate,
         joblib.hash(params.gate.with_options({"transformer": None})),
         _gate_columns(params, data) if transforms else None,
-        set(columns[list(data.dispersion_columns)].tolist()),
+        set(data.dispersion_features),
         getattr(model, "dispersion", "per_expert") == "shared",
         getattr(model, "covariance_type", "diag") == "full",
         not are_exchangeable(data.slopes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,6 +78,19 @@ class DispersionLayout(NamedTuple):
         return [predictor if names else None, *blocks]
 
     # --- rows ---
+
+    def extreme_rows(self, design: Any) -> tuple[tuple[float, ...], ...]:
+        """Rows of the columns that are the furthest in some directions, distinct and sorted.
+
+        The directions are those of all columns, and of the sums and differences of two columns. The
+        extremes of a linear predictor of one column are among them.
+        """
+        features, unit = self.features(design), np.eye(len(self.columns))
+        pairs = combinations(unit, 2)
+        directions = [*unit, *(a + sign * b for a, b in pairs for sign in (1.0, -1.0))]
+        positions = features @ np.transpose(directions)
+        index = np.append(positions.argmin(axis=0), positions.argmax(axis=0))
+        return tuple(map(tuple, np.unique(features[index], axis=0).tolist()))
 
     def features(self, design: Any) -> Array:
         """The columns (n, e) of a design on which dispersions depend."""

@@ -98,6 +98,9 @@ class GeneralizedLinearExperts(LinearInference):
         expert depends.
     dispersion_alpha : float, default=1.0
         L2 penalty on the slopes of log dispersions, for standardised features.
+    extreme_rows : tuple of tuple of float, default=()
+        Values of the dispersion columns in the outermost rows of the fit. The dispersions of these
+        are bounded, by shorter slopes, so that they are not zero or infinite. Set by the fit.
 
     See Also
     --------
@@ -270,8 +273,9 @@ class GeneralizedLinearExperts(LinearInference):
         """Newton step of the log dispersions, (K, m, T), from derivatives of the likelihood."""
         if not gradient.size:
             return np.zeros(gradient.shape)
-        system = self._dispersion_system(weight, params, gradient, hessian)
-        return bounded_newton_step(*system, MAX_DISPERSION_STEP)
+        gradient, values, vectors = self._dispersion_system(weight, params, gradient, hessian)
+        step = bounded_newton_step(gradient, values, vectors, MAX_DISPERSION_STEP)
+        return self._step_within_rows(params, step, values, vectors) if self.extreme_rows else step
 
     # --- streams ---
 

@@ -194,6 +194,7 @@ class LinearExperts(NormalExperts):
     slopes: ClassVar[tuple[tuple[int, ...], ...]] = ()  # type: ignore[misc]
     dispersion_columns: ClassVar[tuple[int, ...]] = ()  # type: ignore[misc]
     dispersion_alpha: ClassVar[float] = 1.0  # type: ignore[misc]
+    extreme_rows: ClassVar[tuple[tuple[float, ...], ...]] = ()  # type: ignore[misc]
 
     def with_bounds(self) -> GeneralizedLinearExperts:
         """Experts of the normal family, whose M-step is not in closed form."""

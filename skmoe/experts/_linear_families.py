@@ -12,7 +12,13 @@ import numpy as np
 from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
 from skmoe._numerics.evidence import without_dropped
 from skmoe._numerics.linalg import offset_predictor, ridge_diagonal
-from skmoe._numerics.signed_steps import n_sharing, of_holders, slope_holders, with_signs
+from skmoe._numerics.signed_steps import (
+    n_sharing,
+    of_holders,
+    slope_holders,
+    step_within,
+    with_signs,
+)
 from skmoe._numerics.typing import Alpha, Array
 from skmoe.experts._dispersion_features import DispersionLayout
 from skmoe.experts._family_targets import FamilyTargets
@@ -30,6 +36,11 @@ from skmoe.protocols import (
 
 # Largest slope of a log dispersion, for standardised features.
 LARGEST_SLOPE = 1e3
+
+# Distance below and above the bounds of a log dispersion at the means of the features up to which
+# those of the rows of a fit go, and those of new rows.
+MARGINS_OF_ROWS = np.log([1e3, 5.0])
+MARGINS_OF_NEW_ROWS = np.log([1e6, 10.0])
 
 
 class GeneralizedLinearParams(NamedTuple):
@@ -108,6 +119,7 @@ class LinearFamilies(FamilyTargets):
     predictor_squares: tuple[tuple[float, ...], ...] = ()
     dispersion_columns: tuple[int, ...] = ()
     dispersion_alpha: float = 1.0
+    extreme_rows: tuple[tuple[float, ...], ...] = ()
 
     def in_order(self, order: Array) -> Any:
         """The experts with what each of them has of its own in another order."""
@@ -119,6 +131,13 @@ class LinearFamilies(FamilyTargets):
     def shares_parameters(self) -> bool:
         """Whether experts share dispersions."""
         return self.shared_dispersion
+
+    def fitted_to(self, design: Any, y: Array, weight: Array, scaling: Any) -> Any:
+        """The experts with what depends on the target (m, n) and the features of the fit."""
+        fitted = super().fitted_to(design, y, weight, scaling)
+        if not self.layout.n_slopes:
+            return fitted
+        return fitted.with_options({"extreme_rows": self.layout.extreme_rows(design)})
 
     def check_options(self) -> None:
         """Validate penalty, prior and families."""
@@ -323,18 +342,62 @@ class LinearFamilies(FamilyTargets):
     def _log_dispersion(
         self, group: FamilyGroup, params: GeneralizedLinearParams, design: Any
     ) -> list[Array]:
-        """Log dispersions (T) of a family, (..., m, 1); (..., m, n) of those that vary by row."""
+        """Log dispersions (T) of a family, (..., m, 1); (..., m, n) of those that vary by row.
+
+        The latter are linear in the features. Only new rows far outside of those of the fit reach
+        the bounds, where numbers stay finite.
+        """
         logs = group.log_dispersion(params)
         if self.layout.depends(group.family):
-            constants, (position, *_) = self._constants(params), group.dispersions
             slopes = params.log_dispersion[group.experts][..., : self.layout.n_slopes]
-            logs[0] = logs[0] + slopes @ self.layout.features(design).T
-            low, high = (
-                bounds[group.experts][..., position, None]
-                for bounds in (constants.low, constants.high)
-            )
-            logs[0] = np.clip(logs[0], low, high)
+            room = self._room(params, MARGINS_OF_NEW_ROWS)[:, group.experts]
+            below, above = room[..., None]
+            change = slopes @ self.layout.features(design).T
+            logs[0] = logs[0] + np.clip(change, -below, above)
         return logs
+
+    def _room(self, params: GeneralizedLinearParams, margins: Array) -> Array:
+        """How far the log dispersion of a row may lie below and above that at the means, (2, K, m).
+
+        `margins` are those beyond the bounds at the means.
+        """
+        constants, level = self._constants(params), params.log_dispersion[..., self.layout.n_slopes]
+        low, high = (
+            bounds[..., self.layout.n_slopes] for bounds in (constants.low, constants.high)
+        )
+        return np.stack([level - low + margins[0], high - level + margins[1]])
+
+    def _excess_of_rows(self, params: GeneralizedLinearParams) -> Array:
+        """Largest changes of log dispersions in the rows of the fit, in units of their room.
+
+        For changes below and above, (2, K, m).
+        """
+        change = self._change_of_rows(params)
+        largest = np.maximum([-change.min(axis=-1), change.max(axis=-1)], 0.0)
+        return largest / self._room(params, MARGINS_OF_ROWS)
+
+    def _change_of_rows(self, params: GeneralizedLinearParams) -> Array:
+        """Log dispersions of the extreme rows, minus those at the means, (K, m, S)."""
+        slopes = params.log_dispersion[..., : self.layout.n_slopes]
+        return np.asarray(slopes @ np.array(self.extreme_rows).T)
+
+    def _step_within_rows(
+        self, params: GeneralizedLinearParams, step: Array, curvature: Array, vectors: Array
+    ) -> Array:
+        """A step of the log dispersions (K, m, T) that stays within the bounds in the rows.
+
+        `curvature` and `vectors` are as of `bounded_newton_step`.
+        """
+        rows, n_slopes = np.array(self.extreme_rows), self.layout.n_slopes
+        matrix = np.zeros((len(rows), step.shape[-1]))
+        matrix[:, :n_slopes], matrix[:, n_slopes] = rows, 1.0
+        normals, change = np.vstack([-matrix, matrix]), self._change_of_rows(params)
+        below, above = self._room(params, MARGINS_OF_ROWS)[..., None]
+        room = np.maximum(np.concatenate([below + change, above - change], axis=-1), 0.0)
+        for at in zip(*np.nonzero((step @ normals.T > room).any(axis=-1)), strict=True):
+            inverse = (vectors[at] / curvature[at]) @ vectors[at].T
+            step[at] = step_within(step[at], inverse, normals, room[at])
+        return step
 
     def _of_expert(
         self, params: GeneralizedLinearParams, k: int, design: Any
@@ -426,13 +489,19 @@ class LinearFamilies(FamilyTargets):
     def project(self, params: GeneralizedLinearParams) -> GeneralizedLinearParams:
         """Log dispersions within bounds, equal where shared; slopes as the experts have them.
 
-        Slopes that do not have their sign are zero.
+        Slopes that do not have their sign are zero. Slopes of log dispersions are shortened where
+        these would be out of bounds in rows of the fit.
         """
         constants = self._constants(params)
         log_dispersion = np.maximum(params.log_dispersion, constants.low)
         log_dispersion = np.minimum(log_dispersion, constants.high)
         if self.shared_dispersion:
             log_dispersion = equal_values(log_dispersion)
+        if self.extreme_rows:
+            within = params._replace(log_dispersion=log_dispersion)
+            excess = self._excess_of_rows(within).max(axis=0)[..., None]
+            log_dispersion = log_dispersion.copy()
+            log_dispersion[..., : self.layout.n_slopes] /= np.maximum(excess, 1.0)
         coef = of_holders(params.coef, constants.holders) if self.slopes else params.coef
         coef = without_dropped(coef, self.alpha)
         if self.signs:
@@ -476,6 +545,6 @@ def equal_values(values: Array) -> Array:
     return np.broadcast_to(values[:1] + (values - values[:1]).mean(axis=0), values.shape)
 
 
-@lru_cache(maxsize=64)  # each iteration of EM needs them, several times
+@lru_cache(maxsize=8)  # each iteration of EM needs them, several times
 def _constants_of(experts: LinearFamilies, shape: tuple[int, int, int]) -> FitConstants:
     return experts.constants(*shape)

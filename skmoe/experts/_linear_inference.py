@@ -19,6 +19,9 @@ from skmoe.experts._linear_families import GeneralizedLinearParams, LinearFamili
 # nearly flat.
 MIN_DISPERSION_CURVATURE = 1e-4
 
+# Relative distance from a bound that is round-off.
+ROUND_OFF_AT_BOUND = 1e-9
+
 # Least part of a scale that is noise.
 MIN_NOISE_SHARE = 0.1
 
@@ -178,6 +181,9 @@ class LinearInference(LinearFamilies):
         """Dispersions at a bound, (K, P)."""
         constants, log_dispersion = self._constants(params), params.log_dispersion
         at_bound = (log_dispersion <= constants.flat) | (log_dispersion >= constants.high)
+        if self.extreme_rows:
+            excess = self._excess_of_rows(params).max(axis=0)[..., None]
+            at_bound[..., : self.layout.first] |= excess >= 1.0 - ROUND_OFF_AT_BOUND
         dispersions = self.layout.coordinates(np.moveaxis(at_bound, 0, -1).swapaxes(0, 1)).T
         held, start = is_held(*self.signed_coordinates(params)), params.coef[0].size
         held[:, start : start + dispersions.shape[1]] |= dispersions
@@ -205,11 +211,13 @@ class LinearInference(LinearFamilies):
         return values, signs
 
     def dispersion_at_bound(self, params: GeneralizedLinearParams) -> Array:
-        """Experts with a scale at its lower bound."""
+        """Experts with a scale at its lower bound, also if it is that of a row."""
         constants = self._constants(params)
         least = constants.log_scale(params._replace(log_dispersion=constants.low))
-        at_bound = (constants.has_scale > 0.0) & (constants.log_scale(params) <= least)
-        return np.asarray(at_bound.any(axis=1))
+        at_bound = constants.log_scale(params) <= least
+        if self.extreme_rows:
+            at_bound |= self._excess_of_rows(params)[0] >= 1.0 - ROUND_OFF_AT_BOUND
+        return np.asarray(((constants.has_scale > 0.0) & at_bound).any(axis=1))
 
     def score_rows(self, params: GeneralizedLinearParams, k: int, design: Any, y: Array) -> Array:
         """Gradient of the log density in coefficients and log dispersions for each row, (P, n)."""

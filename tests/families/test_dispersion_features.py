@@ -3,13 +3,69 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy import sparse
+from scipy.special import expit, logsumexp
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES
 from support.expert_kinds import GENERALIZED, example
 from support.fits import fit_quietly
 
-DEPENDING = [name for name in GENERALIZED if example(name).has_dispersion]
+DEPENDING = ["normal", *(name for name in GENERALIZED if example(name).has_dispersion)]
+
+
+def target_of(name, predictor):
+    """A target of a family from numbers of the order of one."""
+    link = example(name).link
+    if link == "logit":
+        return np.clip(expit(predictor), 1e-3, 1.0 - 1e-3)
+    y = predictor if link == "identity" else np.exp(np.clip(predictor / 2.0, -5.0, 5.0))
+    return np.round(y) if example(name).is_count else y
+
+
+def log_density_by_attributes(moe, X, y):
+    """Log density of a mixture whose gate and experts are linear, from its public attributes."""
+    logits = moe.gate_intercept_ + X @ moe.gate_coef_.T
+    logs = logits - logsumexp(logits, axis=1, keepdims=True)
+    family = example(moe.family)  # whose dispersion has the units of y
+    for k in range(moe.n_experts_):
+        predictor = X @ moe.expert_coef_[k] + moe.expert_intercept_[k]
+        dispersions = [X @ moe.expert_dispersion_coef_[k] + moe.expert_dispersion_intercept_[k]]
+        dispersions += [np.log(getattr(moe, d.attribute)[k]) for d in family.dispersions[1:]]
+        logs[:, k] += family.log_prob(y[None], predictor[None], dispersions)[0]
+    return logsumexp(logs, axis=1)
+
+
+@pytest.mark.parametrize("alpha", [None, 0.0])
+@pytest.mark.parametrize("name", DEPENDING)
+def test_density_of_each_row_is_that_of_the_attributes(name, alpha):
+    """Also where the dispersion changes by factors of millions from row to row."""
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(100, 2)) * [1.0, 10.0]
+    noise = np.exp(2.0 * X[:, 0] - 1.0) * rng.normal(size=100)
+    y = target_of(name, np.where(X[:, 0] > 0.0, 2.0, -2.0) + 0.1 * X[:, 1] + noise)
+    options = {"dispersion_features": [0, 1], "dispersion_alpha": alpha, "random_state": 0}
+    moe = MixtureOfExpertsRegressor(2, family=name, n_init=1, **options)
+    fit_quietly(moe, X, y)
+    assert moe.converged_
+    assert_allclose(moe.score_samples(X, y), log_density_by_attributes(moe, X, y), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", DEPENDING)
+def test_sparse_columns_have_the_fit_of_dense_ones_wherever_they_are(name):
+    """The prior of a dispersion, and its bounds, are at the means of the features."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 2))
+    noise = np.exp(0.5 * X[:, 0]) * rng.normal(size=120)
+    y = target_of(name, 0.5 * X[:, 1] + 0.5 * noise)
+    moe = MixtureOfExpertsRegressor(1, family=name, dispersion_features=[0])
+    expected = fit_quietly(moe, X, y).score_samples(X, y)
+    slopes = moe.expert_dispersion_coef_
+    for location in (0.0, 5.0):
+        rows = sparse.csr_array(X + location)
+        assert_allclose(fit_quietly(moe, rows, y).score_samples(rows, y), expected, atol=1e-5)
+        assert_allclose(moe.expert_dispersion_coef_, slopes, rtol=1e-3, atol=1e-4)
+        assert_allclose(moe.score_samples(rows.toarray(), y), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", DEPENDING)

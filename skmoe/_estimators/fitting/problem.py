@@ -333,14 +333,14 @@ def _make_experts(
         family = params.family.with_bounds() if has_bounds(rows.y) else params.family
         estimates = params.task.estimates(init_data, names, noise_variance)
         experts: Experts = family.with_estimates(estimates)
-        experts = experts.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
         n_classes = len(data.attributes.get("classes_", ()))
         if data.signs and n_classes > 2:
             check_conflicts({SIGNS: SIGNS, "more than two classes": f"{n_classes} classes"})
         own = {"slopes": data.slopes, "signs": data.signs}
         own["dispersion_columns"] = data.dispersion_columns
         own = {option: values for option, values in own.items() if values}
-        return experts.with_options(own) if own else experts
+        experts = experts.with_options(own) if own else experts
+        return experts.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
     assert params.estimators is not None
     estimators, routes = params.estimators, data.routes
     if len(estimators) == 1:

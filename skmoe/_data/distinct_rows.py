@@ -8,6 +8,7 @@ their order nor on their signs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cmp_to_key
 from typing import NamedTuple
 
 import numpy as np
@@ -36,23 +37,42 @@ def canonical_form(X: Design, Y: Array, weight: Array, *, signed: bool) -> Canon
 
     Columns are sorted by their correlations with the targets and by their standardised moments. The
     sign of a column makes its skewness negative, and that of an output makes it positive. Where it
-    is zero, the correlation with the first output or column is positive. `signed=False` keeps order
-    and signs of the targets, as for classes.
+    is zero, the correlation with the first output or column is positive. With `signed=False`, for
+    indicators of classes, the targets keep their signs. The most frequent one comes first, and
+    equally frequent ones are ordered by their correlations with squares of the columns, and with
+    the columns.
     """
-    skewness, kurtosis, correlations = _moments(X, Y, weight)
+    skewness, kurtosis, correlations, with_squares = _moments(X, Y, weight)
     strength = np.abs(correlations)
     # Constant columns, whose moments are zero, come last.
-    keys = kurtosis == 0.0, strength.sum(axis=0), np.abs(skewness), kurtosis
+    total = np.round(strength.sum(axis=0), MOMENT_DECIMALS)
+    keys = kurtosis == 0.0, total, np.abs(skewness), kurtosis
     columns = np.lexsort(keys[::-1])  # the first key first
     column_signs = -np.sign(skewness)
     outputs, signs = np.arange(len(Y)), np.ones(len(Y))
     if signed:
-        skewness, kurtosis, _ = _moments(Y.T, Y[:0], weight)
+        skewness, kurtosis, *_ = _moments(Y.T, Y[:0], weight)
         outputs = np.lexsort((strength.sum(axis=1), kurtosis, np.abs(skewness)))
         by_columns = (correlations * column_signs)[:, columns]
         signs = _first_sign([skewness, *by_columns.T])
+    else:
+        rarity = -np.round(Y @ weight / weight.sum(), MOMENT_DECIMALS)
+        by_columns = (correlations * column_signs)[:, columns]
+        outputs = lexicographic_order(
+            np.column_stack([rarity, with_squares[:, columns], by_columns])
+        )
     by_outputs = (correlations * signs[:, None])[outputs]
     return CanonicalForm(columns, _first_sign([column_signs, *by_outputs]), outputs, signs)
+
+
+def lexicographic_order(values: Array) -> Array:
+    """Indices of rows in ascending order: by the first column, where equal by the second, etc."""
+
+    def difference(one: int, other: int) -> int:
+        unequal = np.flatnonzero(values[one] != values[other])[:1]
+        return int(np.sign(values[one, unequal] - values[other, unequal]).sum())
+
+    return np.array(sorted(range(len(values)), key=cmp_to_key(difference)), dtype=int)
 
 
 def _first_sign(values: Sequence[Array]) -> Array:
@@ -64,7 +84,8 @@ def _first_sign(values: Sequence[Array]) -> Array:
 def _moments(X: Design, Y: Array, weight: Array) -> tuple[Array, ...]:
     """Skewness and kurtosis (p,) of the columns, and their correlations with the targets (m, p).
 
-    They are rounded, and zero for constant columns.
+    The last ones are mean products of the targets and the squares of the columns, (m, p). All are
+    rounded, and zero for constant columns.
     """
     total = weight.sum()
     center, scale = fit_standardization(X, weight)
@@ -81,9 +102,11 @@ def _moments(X: Design, Y: Array, weight: Array) -> tuple[Array, ...]:
         cube = third - 3.0 * first * second + 2.0 * first**3
         fourth = fourth - 4.0 * first * third + 6.0 * first**2 * second - 3.0 * first**4
         correlations = (unit.T @ targets.T).T / total
+        of_squares = (unit.multiply(unit).T @ targets.T).T / total
+        with_squares = of_squares - 2.0 * first * correlations
     else:
         cube, fourth = np.zeros(X.shape[1]), np.zeros(X.shape[1])
-        correlations = np.zeros((len(Y), X.shape[1]))
+        correlations, with_squares = np.zeros((2, len(Y), X.shape[1]))
         for start in range(0, len(X), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
             unit = (X[block] - center) / scale
@@ -91,8 +114,11 @@ def _moments(X: Design, Y: Array, weight: Array) -> tuple[Array, ...]:
             cube += weight[block] @ (square * unit)
             fourth += weight[block] @ np.square(square)
             correlations += targets[:, block] @ unit
-        cube, fourth, correlations = cube / total, fourth / total, correlations / total
-    return tuple(np.round(values, MOMENT_DECIMALS) for values in (cube, fourth, correlations))
+            with_squares += targets[:, block] @ square
+        cube, fourth = cube / total, fourth / total
+        correlations, with_squares = correlations / total, with_squares / total
+    moments = cube, fourth, correlations, with_squares
+    return tuple(np.round(values, MOMENT_DECIMALS) for values in moments)
 
 
 # --- distinct rows ----------------------------------------------------------------------------

@@ -204,6 +204,19 @@ def test_an_output_without_skewness_increases_with_its_first_column(sign):
         assert form.signs.tolist() == [1.0]
 
 
+@pytest.mark.parametrize("make", CONTAINERS)
+def test_indicators_are_ordered_by_frequency_and_then_by_their_relation_to_the_columns(make):
+    """Whatever their order; the two rarer ones here are equally frequent."""
+    rng = np.random.default_rng(0)
+    codes, X = np.repeat([0, 1, 2], [10, 10, 20]), rng.gamma(2.0, size=(40, 2))
+    X[codes == 1] *= 3.0  # which is correlated with the squares
+    for names in ([0, 1, 2], [1, 2, 0], [2, 1, 0]):
+        Y = (np.arange(3)[:, None] == np.array(names)[codes]).astype(float)
+        form = canonical_form(make(X), Y, np.ones(40), signed=False)
+        assert [names.index(code) for code in form.outputs] == [2, 0, 1]
+        assert form.signs.tolist() == [1.0, 1.0, 1.0]
+
+
 # --- in fits --------------------------------------------------------------------------------------
 
 

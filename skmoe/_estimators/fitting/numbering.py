@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from skmoe._data.distinct_rows import lexicographic_order
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.rows.warm_start import PreviousFit
 from skmoe._mixture.em import EMResult
@@ -90,8 +91,7 @@ def _order(share: Array, values: Array) -> Array:
         equal = values[order[first:last]]
         # The values in which the experts differ most decide, which are not those of round-off.
         by_spread = np.argsort(-np.ptp(equal, axis=0), kind="stable")
-        keys = (-equal[:, by_spread]).tolist()
-        order[first:last] = order[first:last][sorted(range(len(keys)), key=keys.__getitem__)]
+        order[first:last] = order[first:last][lexicographic_order(-equal[:, by_spread])]
         first = last
     return order
 

@@ -492,8 +492,13 @@ def _row_keys(params: FitParameters, data: TrainingData) -> tuple[Array, Canonic
         keys.append(rows.offset)
     if data.encoder is not None:  # infrequent categories are merged in data.X
         keys.append(category_codes(data.encoder, rows.X))
-    signed = not params.task.is_classification
-    form = canonical_form(data.X, outputs.T, rows.weight, signed=signed)
+    if params.task.is_classification:
+        indicators = (np.arange(outputs.max() + 1)[:, None] == rows.y).astype(np.float64)
+        form = canonical_form(data.X, indicators, rows.weight, signed=False)
+        keys[0] = np.argsort(form.outputs)[rows.y][:, None]
+        form = form._replace(outputs=np.arange(1), signs=np.ones(1))
+    else:
+        form = canonical_form(data.X, outputs.T, rows.weight, signed=True)
     keys += interval_keys(rows.y, form) if censored else []
     if rows.possible is not None:  # other numbers of the experts do not change the order
         keys.append(rows.possible)

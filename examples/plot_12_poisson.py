@@ -40,7 +40,8 @@ print("probability:", moe.weights_.round(2))
 # the copayment has no effect that these rows could show.
 
 table = moe.inference(X, y, method="sandwich").to_frame()
-print(table[["ratio", "ratio lower", "ratio upper"]].dropna().round(2))
+ratios = table.filter(like="rate ratio").dropna().round(2)
+print(ratios.set_axis(["rate ratio", "lower", "upper"], axis=1))
 
 # %%
 # The log score of new people. Poisson experts beat one Poisson regression and normal experts. A

@@ -142,8 +142,9 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     expert_coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
         Slopes of the logits of linear experts, in units of X. For two classes they are of the log
         odds of `classes_[1]`; for more there are some for each class, which sum to zero over the
-        classes. Zero for features that experts do not use. They are no effects on `predict_proba`:
-        give that, not the estimator, to tools such as `shap.Explainer`.
+        classes (tables have log odds against `classes_[0]`). Zero for features that experts do not
+        use. They are no effects on `predict_proba`: give that, not the estimator, to tools such as
+        `shap.Explainer`.
     slopes_at_bound_ : ndarray of bool of the shape of `expert_coef_`
         With `monotonic_cst`: the slopes that are zero by their sign.
     expert_intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
@@ -164,7 +165,8 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         three units of log-likelihood in all; the smallest is selected.
     gate_coef_ : ndarray of shape (n_experts, n_gate_features)
         Slopes of the gate's logits, in the units of X, for the columns `gate_feature_names_`. They
-        sum to zero over the experts, and are zero for columns that the gate does not use.
+        sum to zero over the experts, and are zero for columns that the gate does not use. Tables
+        have differences, which are log odds against a reference.
     gate_feature_names_ : ndarray of shape (n_gate_features,)
         Names of the columns of `gate_coef_`: those of X, or "x0", "x1", ... Missing values are
         replaced by medians, with an indicator column such as "missingindicator_size". Categories

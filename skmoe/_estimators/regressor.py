@@ -214,7 +214,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         three units of log-likelihood in all; the smallest is selected.
     gate_coef_ : ndarray of shape (n_experts, n_gate_features)
         Slopes of the gate's logits, in the units of X, for the columns `gate_feature_names_`. They
-        sum to zero over the experts, and are zero for columns that the gate does not use.
+        sum to zero over the experts, and are zero for columns that the gate does not use. Tables
+        have differences, which are log odds against a reference.
     gate_feature_names_ : ndarray of shape (n_gate_features,)
         Names of the columns of `gate_coef_`: those of X, or "x0", "x1", ... Missing values add an
         indicator such as "missingindicator_size"; a category is a column, such as "city_rome".

@@ -195,7 +195,7 @@ def average_effects_of(
     ]
     estimates, *replicates = np.stack(values, axis=-1).reshape(len(fits), -1)
     none = np.zeros(len(terms), dtype=bool)
-    coefficients = Coefficients(terms, estimates, none, none)
+    coefficients = Coefficients(terms, estimates, none, [], [""] * len(terms))
     if delta is None:
         unknown = np.full((len(terms), len(terms)), np.nan)
         return AverageEffects(coefficients, unknown, [""] * len(terms), "")

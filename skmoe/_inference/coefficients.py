@@ -13,7 +13,14 @@ from skmoe._inference.labels import Labels
 from skmoe._mixture.information import Information, Layout
 from skmoe._mixture.model import FittedMixture
 from skmoe._numerics.typing import TINY, Array
-from skmoe.protocols import Block, LinearPredictor, SupportsGateInference, has_capability
+from skmoe.protocols import (
+    Block,
+    LinearPredictor,
+    Measure,
+    SupportsGateInference,
+    has_capability,
+)
+from skmoe.protocols._blocks import ODDS_RATIO
 
 INTERCEPT = "(Intercept)"
 
@@ -27,8 +34,33 @@ class Term(NamedTuple):
     """Name of a coefficient."""
 
     part: str  # an expert, "all experts" or the names of several that share a slope, or "gate"
-    response: str  # output, class, or expert of the gate's logit; empty if there is one only
+    response: str  # output, class, or expert of the gate's log odds; empty if there is one only
     name: str  # of the feature, "(Intercept)", or the name of a dispersion parameter
+
+
+class Exponentials(NamedTuple):
+    """What exponentials of coefficients (T) are, such as rate ratios; NaN for coefficients without.
+
+    Their logs are coefficients times a factor, and times powers of dispersions for hazard ratios.
+    """
+
+    name: str
+    of: str  # what one unit more of a feature multiplies; "" for no ratio
+    factor: Array
+    by: Array  # indices of logs of dispersions; of the coefficients themselves without any
+    power: Array
+
+    def logs(self, values: Array) -> Array:
+        """Their logs (..., T) for coefficients (..., T)."""
+        return np.asarray(self.factor * values * np.exp(self.power * values[..., self.by]))
+
+    def errors(self, values: Array, covariance: Array) -> Array:
+        """Standard errors of their logs, by the delta method."""
+        logs = self.logs(values)
+        own, other = self.factor * np.exp(self.power * values[self.by]), self.power * logs
+        variance, cross = np.diag(covariance), covariance[np.arange(len(values)), self.by]
+        squares = own**2 * variance + 2.0 * own * other * cross + other**2 * variance[self.by]
+        return np.sqrt(np.maximum(squares, 0.0))
 
 
 class Coefficients(NamedTuple):
@@ -36,9 +68,10 @@ class Coefficients(NamedTuple):
 
     terms: list[Term]
     values: Array
-    is_dispersion: Array  # boolean: logs of dispersions or probabilities, which are not tested
-    has_ratio: Array  # boolean: slopes of which the exponential is a ratio, of means or of odds
-    gate_reference: int | None = None  # expert against which logits of the gate are log odds
+    is_dispersion: Array  # boolean: logs of dispersions, about which zero is no hypothesis
+    exponentials: list[Exponentials]
+    references: list[str]  # expert or class against which each is log odds; "" for others
+    gate_reference: int = 0
 
 
 class ListedBlock(NamedTuple):
@@ -48,26 +81,21 @@ class ListedBlock(NamedTuple):
     expert: int | None  # None for the gate
     n_experts: int  # with an entry in the fitted attributes; 1 for the gate
     terms: list[Term]
-    is_listed: Array  # boolean, (W,): a shared slope is listed once, one that is zero never
-    has_ratio: Array  # boolean, (W,)
+    is_listed: Array  # boolean, (V, W): a shared slope is listed once, one that is zero never
+    measures: dict[Measure, Array]  # the terms that have each, boolean of shape (W,)
     columns: Array  # of the fitted slopes that are coefficients
     unstandardize: Array  # from coefficients of standardised features to those of raw ones
     unit: Array  # units of y in which the fit measures each response, (V,)
     coordinates: slice  # among those of the expert, or of the gate
     can_separate: bool
-    reference: int | None = None  # expert against which logits of the gate are log odds
-
-    @property
-    def is_log(self) -> bool:
-        """Whether the values are logs of dispersions, or of probabilities of a constant gate."""
-        is_probability = self.expert is None and not self.can_separate and self.reference is None
-        return not self.block.is_tested or is_probability
+    reference: Array | None = None  # number of the response against which each is log odds, (V,)
+    reference_names: tuple[str, ...] = ("",)  # for each response, or one for all
 
     def select(self, values: Array) -> Array:
         """Those of all values (V, W, ...) whose terms are listed; of logits the log odds."""
         if self.reference is not None:
             values = values - values[self.reference]
-        return values[:, self.is_listed].reshape(len(self.terms), *values.shape[2:])
+        return values[self.is_listed]
 
     def index_in(self, layout: Information | Layout) -> Array:
         """Indices of its coordinates among all of them."""
@@ -77,8 +105,7 @@ class ListedBlock(NamedTuple):
 
     def repeat(self, values: Array) -> Array:
         """Values (V, 1) of the responses or (W,) of the terms, for each listed term."""
-        shape = len(self.unit), len(self.is_listed)
-        return np.broadcast_to(values, shape)[:, self.is_listed].ravel()
+        return np.broadcast_to(values, self.is_listed.shape)[self.is_listed]
 
 
 def has_coefficients(mixture: FittedMixture) -> bool:
@@ -89,7 +116,7 @@ def has_coefficients(mixture: FittedMixture) -> bool:
 
 
 def list_blocks(
-    mixture: FittedMixture, responses: Sequence[str], labels: Labels, reference: int | None = None
+    mixture: FittedMixture, responses: Sequence[str], labels: Labels, gate_reference: int = 0
 ) -> list[ListedBlock]:
     """The blocks of coefficients of each expert, and last those of the gate."""
     model, preprocessor = mixture.model, mixture.preprocessor
@@ -101,7 +128,6 @@ def list_blocks(
     unit = np.ones(len(responses)) if target_scaling is None else target_scaling.scale
     rows = [model.experts.blocks_of(k) for k in range(model.n_experts)]
     main = [(k, own) for k, row in enumerate(rows) for own in row if own and own.is_main]
-    shares_ratios = all(own.has_ratios for _, own in main)
     numbers = np.arange(model.n_experts)[:, None]
     holders = np.roll(model.experts.slope_holders(model.n_experts, len(names)), 1, axis=1)
     blocks = []
@@ -116,18 +142,20 @@ def list_blocks(
                 own = columns[list(block.columns)]
             own_names = block.terms([INTERCEPT, *(labels.features[j] for j in own)])
             of_terms = holders if block.is_main else np.tile(numbers, len(own_names))
-            is_listed = of_terms[k] == k
-            of_several = (of_terms == k).sum(axis=0) > 1
-            has_ratio = np.where(of_several, shares_ratios, block.has_ratios)
-            has_ratio[0] = False  # of the intercept
             own_responses = block.responses(responses)
             own_unit = unit if len(own_responses) == len(unit) else np.ones(len(own_responses))
+            is_listed = np.tile(of_terms[k] == k, (len(own_responses), 1))
+            # Logits of classes become log odds against the first class.
+            is_logit = isinstance(block, LinearPredictor) and block.has_reference
+            reference = None
+            if is_logit and len(own_responses) > 1:
+                reference = np.zeros(len(own_responses), dtype=int)
+                is_listed[0] = False
+            named = own_responses if len(responses) > 1 else [""]
             terms = [
-                Term(_part(of_terms[:, i] == k, len(main), labels), response, own_names[i])
-                for response in (own_responses if len(responses) > 1 else [""])
-                for i in np.flatnonzero(is_listed)
+                Term(_part(of_terms[:, i] == k, len(main), labels), named[v], own_names[i])
+                for v, i in np.argwhere(is_listed)
             ]
-            can_separate = block.is_main and model.experts.can_separate
             blocks.append(
                 ListedBlock(
                     block,
@@ -135,17 +163,29 @@ def list_blocks(
                     model.n_experts,
                     terms,
                     is_listed,
-                    has_ratio,
+                    _measures(block, [b for _, b in main], (of_terms == k).sum(axis=0) > 1),
                     own,
                     _unstandardization_matrix(scaling, own),
                     own_unit,
                     slice(start, end),
-                    can_separate,
+                    block.is_main and model.experts.can_separate,
+                    reference,
+                    tuple(labels.classes[:1]) if is_logit else ("",),
                 )
             )
     if model.n_experts > 1:
-        blocks.append(_gate_block(mixture, labels, reference))
+        blocks.append(_gate_block(mixture, labels, gate_reference))
     return blocks
+
+
+def _measures(block: Block, main: Sequence[Block], is_shared: Array) -> dict[Measure, Array]:
+    """The terms, boolean (W,), that have each measure; of shared slopes those of all experts."""
+    has_one = np.arange(len(is_shared)) >= (not block.is_dispersion)  # without intercepts
+    found = {}
+    for measure in block.measures:
+        of_all = not measure.by and all(measure in other.measures for other in main)
+        found[measure] = has_one & (of_all | ~is_shared)
+    return found
 
 
 def _part(has_term: Array, n_with_slopes: int, labels: Labels) -> str:
@@ -155,7 +195,16 @@ def _part(has_term: Array, n_with_slopes: int, labels: Labels) -> str:
     return ", ".join(labels.experts[k] for k in np.flatnonzero(has_term))
 
 
-def _gate_block(mixture: FittedMixture, labels: Labels, reference: int | None) -> ListedBlock:
+def reference_experts(reference: int, n_experts: int, n_starts: int) -> Array:
+    """Number of the expert against which each one has log odds, (K,).
+
+    In an average of starts it is the one at the same position of the own start.
+    """
+    n_per_start = n_experts // n_starts
+    return np.arange(n_experts) // n_per_start * n_per_start + reference % n_per_start
+
+
+def _gate_block(mixture: FittedMixture, labels: Labels, gate_reference: int) -> ListedBlock:
     """The coefficients of the gate, whose responses are the experts."""
     preprocessor, gate = mixture.preprocessor, mixture.model.gate
     scaling, columns = preprocessor.feature_scaling, gate_column_index(preprocessor)
@@ -167,19 +216,23 @@ def _gate_block(mixture: FittedMixture, labels: Labels, reference: int | None) -
     if has_capability(gate, SupportsGateInference):
         contrasts = gate.contrast_matrix(mixture.params.gate)  # type: ignore[attr-defined]
     names = [INTERCEPT, *(labels.gate_features[j] for j in columns)]
+    n_starts, experts = gate.n_starts(mixture.params.gate), labels.experts
+    reference = reference_experts(gate_reference, len(experts), n_starts)
+    is_listed = reference != np.arange(len(experts))
     return ListedBlock(
         LinearPredictor("", "", "softmax", "gate_coef_", "gate_intercept_", contrasts=contrasts),
         None,
         1,
-        [Term(GATE, expert, name) for expert in labels.experts for name in names],
-        np.ones(len(names), dtype=bool),
-        np.zeros(len(names), dtype=bool),
+        [Term(GATE, experts[k], name) for k in np.flatnonzero(is_listed) for name in names],
+        np.repeat(is_listed[:, None], len(names), axis=1),
+        {ODDS_RATIO: np.arange(len(names)) > 0},
         columns,
         _unstandardization_matrix(scaling, used),
-        np.ones(len(labels.experts)),
+        np.ones(len(experts)),
         slice(None),
         gate.depends_on_features,
         reference,
+        tuple(experts[k] for k in reference),
     )
 
 
@@ -199,15 +252,39 @@ def coefficient_values(blocks: Sequence[ListedBlock], attributes: Mapping[str, A
     return np.concatenate(values)
 
 
-def make_coefficients(blocks: Sequence[ListedBlock], attributes: Mapping[str, Any]) -> Coefficients:
+def make_coefficients(
+    blocks: Sequence[ListedBlock], attributes: Mapping[str, Any], gate_reference: int = 0
+) -> Coefficients:
     """Named coefficients from the fitted attributes."""
+    references = [listed.repeat(np.array(listed.reference_names)[:, None]) for listed in blocks]
     return Coefficients(
         [term for listed in blocks for term in listed.terms],
         coefficient_values(blocks, attributes),
-        np.repeat([b.is_log for b in blocks], [len(b.terms) for b in blocks]),
-        np.concatenate([listed.repeat(listed.has_ratio) for listed in blocks]),
-        blocks[-1].reference,
+        np.repeat([not b.block.is_tested for b in blocks], [len(b.terms) for b in blocks]),
+        _exponentials(blocks),
+        np.concatenate(references).tolist(),
+        gate_reference,
     )
+
+
+def _exponentials(blocks: Sequence[ListedBlock]) -> list[Exponentials]:
+    """The measures of all blocks, by their names."""
+    terms = [term for listed in blocks for term in listed.terms]
+    index = {term: i for i, term in enumerate(terms)}
+    found: dict[str, Exponentials] = {}
+    start = 0
+    for listed in blocks:
+        for measure, has_one in listed.measures.items():
+            for i in start + np.flatnonzero(listed.repeat(has_one)):
+                by = index.get(terms[i]._replace(name=measure.by)) if measure.by else i
+                if by is None:  # the dispersion depends on features
+                    continue
+                size = len(terms)
+                none = np.full(size, np.nan), np.arange(size), np.zeros(size)
+                own = found.setdefault(measure.name, Exponentials(*measure[:2], *none))
+                own.factor[i], own.by[i], own.power[i] = measure.factor, by, measure.power
+        start += len(listed.terms)
+    return list(found.values())
 
 
 def coefficient_derivatives(blocks: Sequence[ListedBlock], layout: Information | Layout) -> Array:

@@ -60,6 +60,7 @@ class Labels(NamedTuple):
     kinds: list[str]  # of the experts
     features: list[str]
     gate_features: list[str]  # columns of `gate_coef_`
+    classes: list[str]  # of a classifier; empty for others
 
 
 def feature_labels(feature_names: Sequence[str] | None, n_features: int) -> list[str]:

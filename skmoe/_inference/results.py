@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from textwrap import wrap
@@ -34,7 +34,7 @@ FOOTNOTES = {
     "features.",
     "not determined": "the data do not determine the coefficient: the expert has too few rows, two "
     "experts are equal, or features are linearly dependent. Where an expert has no rows of a "
-    "class, only differences between the intercepts of its other classes are determined. Use fewer "
+    "class, log odds of this class are not determined, nor log odds against it. Use fewer "
     "experts or features, larger penalties (alpha, gate_alpha), or "
     'OneHotEncoder(drop="first") for categories.',
     "at its bound": "the slope is zero, as the rows lead to the other sign than monotonic_cst has; "
@@ -74,12 +74,6 @@ class FrameRepr:
         return f"<pre>{escape(repr(self))}</pre>" if table is None else str(table)
 
 
-def exponential(values: Array, chosen: Array) -> Array:
-    """Exponentials of chosen values, NaN for the others."""
-    with np.errstate(over="ignore"):
-        return np.exp(np.where(chosen, values, np.nan))
-
-
 def two_columns(facts: Mapping[str, str]) -> list[str]:
     """Lines of facts side by side."""
     cells = [f"{name:<22}{value:>20}" for name, value in facts.items()]
@@ -88,7 +82,7 @@ def two_columns(facts: Mapping[str, str]) -> list[str]:
     return [f"{a:<46}{b}".rstrip() for a, b in zip(cells[:half], right, strict=True)]
 
 
-def table_cell(value: float, column: str) -> str:
+def table_cell(value: float, column: str, is_ratio: bool) -> str:
     """A number in a column of a table of coefficients, such as "p" or "z"."""
     text = format_number(value, N_TABLE_DIGITS)
     if np.isnan(value):
@@ -97,24 +91,29 @@ def table_cell(value: float, column: str) -> str:
         text = "<0.0001" if value < 1e-4 else f"{value:.4f}"
     elif column == "z":
         text = f"{value:.2f}"
-    elif column == "ratio" and 0.0 < abs(value - 1.0) < 0.1:  # the digits of the difference from 1
+    elif is_ratio and 0.0 < abs(value - 1.0) < 0.1:  # the digits of the difference from 1
         decimals = N_TABLE_DIGITS - 2 - power_of_ten(value - 1.0)
         text = f"{value:.{min(decimals, COLUMN_WIDTH - 4)}f}"
-    return f"{text:>{COLUMN_WIDTH}}"
+    return f"{text:>{max(COLUMN_WIDTH, len(column) + 1)}}"
 
 
 def table_lines(
-    terms: Sequence[Term], columns: Mapping[str, Array], remarks: Sequence[str], chosen: list[int]
+    terms: Sequence[Term],
+    columns: Mapping[str, Array],
+    remarks: Sequence[str],
+    chosen: list[int],
+    ratios: Collection[str] = (),
 ) -> list[str]:
     """Lines of a table of chosen terms, with a line before those of each response."""
     names = [printable_name(term.name) for term in terms]
     response, width = "", max(MIN_NAME_WIDTH, *map(len, names))
-    lines = [" " * (2 + width) + "".join(f"{name:>{COLUMN_WIDTH}}" for name in columns)]
+    headings = [f"{name:>{max(COLUMN_WIDTH, len(name) + 1)}}" for name in columns]
+    lines = [" " * (2 + width) + "".join(headings)]
     for i in chosen:
         if terms[i].response != response:
             response = terms[i].response
             lines.append(f"  {printable_name(response)}")
-        cells = "".join(table_cell(column[i], name) for name, column in columns.items())
+        cells = "".join(table_cell(of[i], name, name in ratios) for name, of in columns.items())
         lines.append(f"  {names[i]:<{width}}{cells}  {remarks[i]}".rstrip())
     return lines
 
@@ -130,7 +129,7 @@ class Inference(FrameRepr):
     ----------
     terms : list of (part, response, name)
         Names of the coefficients: the part, an expert's name or "gate"; the output or class of the
-        expert, or the expert of the gate's logit; the feature.
+        expert, or the expert of the gate's log odds; the feature.
     estimates : ndarray of shape (n_terms,)
         Coefficients in the units of the data.
     covariance : ndarray of shape (n_terms, n_terms)
@@ -138,21 +137,21 @@ class Inference(FrameRepr):
     full_covariance : ndarray of shape (n_terms, n_terms)
         The same with those of the terms that have a reason, as far as data and penalties determine
         them: for functions of the coefficients, such as average effects.
-    gate_reference : int or None
-        Expert against which the coefficients of the gate are log odds.
+    gate_reference : int
+        Expert against which the coefficients of the gate are log odds, so that it has no terms.
     reasons : list of str of length n_terms
         Why a term has no standard error: "separated", "not determined", "at its bound", "dropped"
-        (`alpha="ard"`) or "fixed" (also the reference of the gate); empty if it has one.
+        (`alpha="ard"`) or "fixed" (a constant feature); empty if it has one.
     method : str
         Method of the covariance.
     replicates : ndarray of shape (n_bootstrap, n_terms) or None
         Estimates of the bootstrap.
     is_dispersion : ndarray of bool of shape (n_terms,)
-        Terms that are logs of dispersion parameters, such as noise variances, or of the
-        probabilities of a constant gate: zero is no hypothesis about them.
+        Terms that are logs of dispersion parameters, such as noise variances: zero is no
+        hypothesis about them.
     has_ratio : ndarray of bool of shape (n_terms,)
-        Slopes whose exponentials are ratios for one unit more of the feature: of means under a log
-        link, of odds for ratings.
+        Slopes whose exponentials are ratios for one unit more of the feature, such as rate ratios
+        of counts and odds ratios of the gate.
     is_dependent : ndarray of bool of shape (n_terms,)
         Slopes of columns that are exactly linearly dependent, as indicators of all categories are,
         which add up to one. The penalty makes such slopes deviations from their weighted mean, of
@@ -183,10 +182,13 @@ class Inference(FrameRepr):
         max_shift: float = np.nan,
         is_dependent: Array | None = None,
     ) -> None:
+        self._coefficients = coefficients
         self.terms: list[Term] = coefficients.terms
         self.estimates = coefficients.values
         self.is_dispersion = coefficients.is_dispersion
-        self.has_ratio = coefficients.has_ratio
+        factors = [each.factor for each in coefficients.exponentials]
+        self.has_ratio = np.isfinite([*factors, np.full(len(self.terms), np.nan)]).any(axis=0)
+        self.has_ratio &= ~self.is_dispersion
         self.gate_reference = coefficients.gate_reference
         self.full_covariance = covariance
         self.covariance = covariance.copy()
@@ -206,7 +208,7 @@ class Inference(FrameRepr):
 
     @property
     def z_values(self) -> Array:
-        """Estimates over standard errors; NaN for logs of dispersions and probabilities."""
+        """Estimates over standard errors; NaN for logs of dispersions."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(self.is_dispersion, np.nan, self.estimates / self.standard_errors)
 
@@ -235,10 +237,18 @@ class Inference(FrameRepr):
             If the level is outside (0, 1).
         """
         check_level(level)
-        tails = np.array([0.5 * (1.0 - level), 0.5 * (1.0 + level)])
-        if self.replicates is not None:
-            return (2.0 * self.estimates - np.quantile(self.replicates, tails[::-1], axis=0)).T
-        return self.estimates[:, None] + self.standard_errors[:, None] * ndtri(tails)
+        return _intervals(self.estimates, self.standard_errors, self.replicates, level)
+
+    def _exponentials(self, level: float) -> dict[str, Array]:
+        """By name what exponentials of coefficients are, and the ends of intervals, (3, T)."""
+        found = {}
+        for each in self._coefficients.exponentials:
+            logs, errors = each.logs(self.estimates), each.errors(self.estimates, self.covariance)
+            replicates = None if self.replicates is None else each.logs(self.replicates)
+            ends = _intervals(logs, errors, replicates, level)
+            with np.errstate(over="ignore"):
+                found[each.name] = np.exp(np.vstack([logs, ends.T]))
+        return found
 
     def wald_test(self, terms: Sequence[Sequence[str]], *, equal: bool = False) -> WaldTest:
         """Test that several coefficients are zero, or that they are equal.
@@ -281,8 +291,10 @@ class Inference(FrameRepr):
         Returns
         -------
         frame : pandas.DataFrame
-            Indexed by part, response and name. Under a log link and for ratings, "ratio", "ratio
-            lower" and "ratio upper" are the exponentials of slopes and intervals.
+            Indexed by part, response and name. Columns such as "odds ratio", "odds ratio lower" and
+            "odds ratio upper" are exponentials of slopes and intervals, named for what they are:
+            see "Families" in the user guide. They are NaN for terms that are not such a ratio.
+            "reference" is the expert or class against which a term is log odds.
 
         Raises
         ------
@@ -290,20 +302,30 @@ class Inference(FrameRepr):
             If pandas is not installed.
         """
         columns = columns_of_inference(self, level, "standard error", "lower", "upper")
-        return frame_of_terms(self.terms, columns, self.has_ratio).assign(reason=self.reasons)
+        for name, values in self._exponentials(level).items():
+            ends = ("", " lower", " upper")
+            columns |= {f"{name}{end}": v for end, v in zip(ends, values, strict=True)}
+        return frame_of_terms(self._coefficients, columns).assign(reason=self.reasons)
 
     def __repr__(self) -> str:
         return f"<Inference on {len(self.terms)} terms: {self.method}>"
 
 
-def frame_of_terms(terms: Sequence[Term], columns: Mapping[str, Array], has_ratio: Array) -> Any:
-    """A pandas frame of numbers for each term, and of exponentials where these are ratios."""
+def _intervals(estimates: Array, errors: Array, replicates: Array | None, level: float) -> Array:
+    """Confidence intervals (T, 2), by the errors or by the estimates of a bootstrap."""
+    tails = np.array([0.5 * (1.0 - level), 0.5 * (1.0 + level)])
+    if replicates is not None:
+        return np.asarray((2.0 * estimates - np.quantile(replicates, tails[::-1], axis=0)).T)
+    return np.asarray(estimates[:, None] + errors[:, None] * ndtri(tails))
+
+
+def frame_of_terms(coefficients: Coefficients, columns: Mapping[str, Array]) -> Any:
+    """A pandas frame of numbers for each term, and of its reference if any term has one."""
     pandas = import_pandas("Inference.to_frame")
-    names = {"estimate": "ratio", "lower": "ratio lower", "upper": "ratio upper"}
-    shown = [name for name in names if has_ratio.any() and name in columns]
-    ratios = {names[name]: exponential(columns[name], has_ratio) for name in shown}
-    index = pandas.MultiIndex.from_tuples(terms, names=["part", "response", "term"])
-    return pandas.DataFrame({**columns, **ratios}, index=index)
+    index = pandas.MultiIndex.from_tuples(coefficients.terms, names=["part", "response", "term"])
+    frame = pandas.DataFrame(columns, index=index)
+    has_references = any(coefficients.references)
+    return frame.assign(reference=coefficients.references) if has_references else frame
 
 
 def columns_of_inference(
@@ -317,9 +339,12 @@ def columns_of_inference(
 
 def columns_of_table(inference: Inference, level: float) -> dict[str, Array]:
     """Columns of a table as text, by their headings."""
+    return columns_of_inference(inference, level, "std. error", *_names_of_ends(level))
+
+
+def _names_of_ends(level: float) -> list[str]:
     tail = 50 * (1 - level)
-    ends = f"{tail:g} %", f"{100 - tail:g} %"
-    return columns_of_inference(inference, level, "std. error", *ends)
+    return [f"{tail:g} %", f"{100 - tail:g} %"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -345,9 +370,8 @@ class ExpertSummary:
     importances : list of (str, float)
         The most important features, of estimators that have `feature_importances_`.
     gate_effects : list of (str, float)
-        For each column of the gate the log odds of the expert against the others, averaged over the
-        rows of the fit, for one standard deviation of the column there. Their sign is that of the
-        effect on the mean probability of the expert. Empty for a gate without slopes.
+        For each column of the gate the log odds of the expert against the reference, for one
+        standard deviation of the column in the fit. Empty for a gate without slopes.
     mean_probability : float
         Mean of its responsibilities for the rows, or units, of which it has the largest (average
         posterior probability). Near 1 if they clearly belong to it; NaN without the data.
@@ -366,6 +390,22 @@ class ExpertSummary:
     gate_effects: list[tuple[str, float]]
     mean_probability: float
     dispersion_description: str = ""
+
+    def _columns(self) -> dict[str, Any]:
+        """Columns of a frame, with None for what the expert does not have."""
+        noise: list[float] = [] if self.noise is None else self.noise.tolist()
+        named = [f"noise sd of y{j}" for j in range(len(noise))] if len(noise) > 1 else ["noise sd"]
+        return {
+            "expert": self.name,
+            "kind": self.kind,
+            "share": self.share,
+            "rows": self.rows,
+            "mean_probability": self.mean_probability,
+            **dict(zip(named, noise, strict=False)),
+            **dict(self.importances),
+            "gate_description": self.gate_description,
+            "dispersion_description": self.dispersion_description or None,
+        }
 
 
 @dataclass(eq=False, repr=False)
@@ -387,8 +427,7 @@ class Summary:
     level : float
         Confidence of the intervals.
     gate : str
-        What the coefficients of the gate are. For two experts the text has the log odds of one
-        against the other; `inference` and `to_frame` have both logits, half as large.
+        What the coefficients of the gate are: log odds against the reference.
     notes : list of str
         How to read the numbers.
 
@@ -410,8 +449,6 @@ class Summary:
     _coefficients: Coefficients | None
     gate: str
     notes: list[str]
-    # Whether the two logits of the gate sum to zero, so that one of them has all information.
-    _single_logit: bool = False
     _counted: str = "row"
 
     def to_frame(self, what: str = "coefficients") -> Any:
@@ -425,7 +462,9 @@ class Summary:
         Returns
         -------
         frame : pandas.DataFrame
-            One row for each term, or for each expert, indexed by its name.
+            One row for each term, as `Inference.to_frame` has it, or for each expert, indexed by
+            its name. Columns of experts are fields of `ExpertSummary`, standard deviations of the
+            noise and importances, as far as the fit has them.
 
         Raises
         ------
@@ -436,8 +475,8 @@ class Summary:
         """
         pandas = import_pandas("Summary.to_frame")
         if what == "experts":
-            frame = pandas.DataFrame([vars(expert) for expert in self.experts])
-            return frame.set_index(frame.pop("name").rename("expert"))
+            frame = pandas.DataFrame([expert._columns() for expert in self.experts])
+            return frame.set_index("expert").dropna(axis=1, how="all")
         if what != "coefficients" or self._coefficients is None:
             raise ValueError(
                 f'what must be "experts" or, for experts with coefficients, "coefficients"; got '
@@ -445,8 +484,7 @@ class Summary:
             )
         if self.inference is not None:
             return self.inference.to_frame(self.level)
-        terms, values, _, has_ratio, _ = self._coefficients
-        return frame_of_terms(terms, {"estimate": values}, has_ratio)
+        return frame_of_terms(self._coefficients, self._estimates())
 
     def __str__(self) -> str:
         lines, widths = [], [WIDTH]
@@ -476,40 +514,39 @@ class Summary:
         others = {GATE, *(expert.name for expert in self.experts)}
         return list(dict.fromkeys(term.part for term in terms if term.part not in others))
 
+    def _estimates(self) -> dict[str, Array]:
+        """Estimates, and what their exponentials are, by name."""
+        assert self._coefficients is not None
+        values = self._coefficients.values
+        with np.errstate(over="ignore"):
+            ratios = {e.name: np.exp(e.logs(values)) for e in self._coefficients.exponentials}
+        return {"estimate": values} | ratios
+
     def _table(self, part: str, with_dispersion: bool = True) -> list[str]:
-        """Lines of the table of the coefficients of a part, without dispersions if so chosen."""
+        """Lines of the tables of the coefficients of a part, without dispersions if so chosen."""
         if self._coefficients is None:
             return []
-        terms, values, is_dispersion, has_ratio, _ = self._coefficients
-        reasons = remarks = [""] * len(terms)
-        if self.inference is not None:
-            reasons = self.inference.reasons
-            dependent = np.where(self.inference.is_dependent, DEPENDENT, "")
-            remarks = [a or b for a, b in zip(reasons, dependent, strict=True)]
+        terms, _, is_dispersion, *_ = self._coefficients
         chosen = [
             i
             for i, term in enumerate(terms)
             if term.part == part and (with_dispersion or not is_dispersion[i])
         ]
-        if part == GATE:  # without its reference, which is zero
-            chosen = [i for i in chosen if reasons[i] != "fixed"]
         if not chosen:
             return []
-        columns = {"estimate": values}
-        if self.inference is not None:
-            columns = columns_of_table(self.inference, self.level)
-        if has_ratio[chosen].any():
-            columns["ratio"] = exponential(columns["estimate"], has_ratio)
-        if part == GATE and self._single_logit:
-            response = terms[chosen[-1]].response
-            chosen = [i for i in chosen if terms[i].response == response]
-            terms = [term._replace(response="") for term in terms]
-            # The log odds are twice the logit; z and p are the same.
-            columns = {
-                name: column if name in ("z", "p") else 2.0 * column
-                for name, column in columns.items()
-            }
-        return table_lines(terms, columns, remarks, chosen)
+        if self.inference is None:
+            columns = self._estimates()
+            shown = {name: of for name, of in columns.items() if not np.isnan(of[chosen]).all()}
+            none = [""] * len(terms)
+            return table_lines(terms, shown, none, chosen, shown.keys() - {"estimate"})
+        dependent = np.where(self.inference.is_dependent, DEPENDENT, "")
+        marks = [a or b for a, b in zip(self.inference.reasons, dependent, strict=True)]
+        lines = table_lines(terms, columns_of_table(self.inference, self.level), marks, chosen)
+        for name, values in self.inference._exponentials(self.level).items():
+            own = [i for i in chosen if not np.isnan(values[0, i])]
+            columns = dict(zip([name, *_names_of_ends(self.level)], values, strict=True))
+            lines += table_lines(terms, columns, marks, own, columns) if own else []
+        return lines
 
 
 def _heading(expert: ExpertSummary, counted: str) -> str:

@@ -217,9 +217,9 @@ def coefficient_covariance(
     reasons[np.concatenate(separated)] = "separated"
     used = involved & ~inverse.dropped
     reasons[~used.any(axis=1)] = "dropped"
-    # Slopes of constant features, and the reference of the gate.
+    # Slopes of constant features.
     reasons[~derivatives.any(axis=1)] = "fixed"
-    is_slope = [listed.repeat(np.arange(len(listed.is_listed)) > 0) for listed in blocks]
+    is_slope = [listed.repeat(np.arange(listed.is_listed.shape[1]) > 0) for listed in blocks]
     is_dependent = (
         (involved & inverse.dependent).any(axis=1) & np.concatenate(is_slope) & (reasons == "")
     )

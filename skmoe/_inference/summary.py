@@ -8,7 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.sklearn_adapter import final_estimator, is_constant, typical_model
-from skmoe._inference.coefficients import GATE, Coefficients, average_log_odds, gate_column_index
+from skmoe._inference.coefficients import (
+    Coefficients,
+    average_log_odds,
+    gate_column_index,
+    reference_experts,
+)
 from skmoe._inference.criteria import FitStatistics
 from skmoe._inference.explanation import indicator_columns
 from skmoe._inference.labels import (
@@ -45,9 +50,6 @@ MAX_COLUMNS_NAMED = 6
 # Importances listed for an expert that has them.
 MAX_IMPORTANCES = 5
 
-# For each expert, columns of the gate and their effects on it; None for a gate without slopes.
-GateEffects = list[list[tuple[str, float]]] | None
-
 
 class Findings(NamedTuple):
     """What is known of a fit for its summary."""
@@ -59,7 +61,7 @@ class Findings(NamedTuple):
     coefficients: Coefficients | None = None
     inference: Inference | None = None
     level: float = 0.95  # confidence of the intervals
-    gate_reference: int | None = None
+    gate_reference: int = 0
     obstacle: str = ""  # why there are no standard errors, if the data are given
     other_rows: str = ""  # how the data differ from those of the fit, if they do
     overdispersion: str = ""  # of counts within experts, if there is any
@@ -68,28 +70,20 @@ class Findings(NamedTuple):
 def make_summary(found: Findings) -> Summary:
     """The summary of a fitted mixture."""
     model, labels = found.mixture.model, found.labels
-    names, n_experts = [printable_name(name) for name in labels.experts], model.n_experts
-    has_slopes, reference = model.gate.depends_on_features, found.gate_reference
-    # Two logits that sum to zero.
-    single_logit = has_slopes and n_experts == 2 and reference is None
-    single_logit &= found.coefficients is not None
-    scale = "logits, which sum to zero over the experts" if has_slopes else "log probabilities"
-    if single_logit:
-        scale = f"log odds of {names[1]} against {names[0]}"
-    elif reference is not None:
-        scale = f"log odds against {names[reference]}"
-    effects = _gate_effects(found)
+    n_experts, slopes = model.n_experts, _gate_slopes(found)
+    described, effects = _gate_descriptions(found, slopes), _gate_effects(found, slopes)
+    names = [printable_name(labels.experts[k]) for k in dict.fromkeys(_references(found))]
+    scale = f"log odds against {' or '.join(names)}{', of the same start' * (len(names) > 1)}"
     return Summary(
         f"{labels.estimator}: "
         + (f"mixture of {n_experts} experts" if n_experts > 1 else "one expert, without a gate"),
         _facts(found),
-        [_summarize_expert(found, k, effects) for k in range(n_experts)],
+        [_summarize_expert(found, k, described[k], effects[k]) for k in range(n_experts)],
         found.inference,
         found.level,
         found.coefficients,
         scale,
-        _notes(found, has_effects=effects is not None),
-        single_logit,
+        _notes(found),
         counted_noun("n_units_" in found.attributes),
     )
 
@@ -151,10 +145,9 @@ def _penalties(found: Findings) -> Iterator[tuple[str, Array, str, Sequence[str]
             yield name, np.atleast_1d(penalty), "gate" if of_gate else "experts", features
 
 
-def _notes(found: Findings, has_effects: bool) -> list[str]:
+def _notes(found: Findings) -> list[str]:
     """How to read the numbers."""
     attributes, inference, coefficients = found.attributes, found.inference, found.coefficients
-    model = found.mixture.model
     notes = [f"{_kind_of_estimates(found)}, in the units of the data."]
     maxima = attributes["maxima_"]
     is_compared = maxima.n_times and len(attributes["start_lower_bounds_"]) + maxima.n_runs > 2
@@ -163,15 +156,7 @@ def _notes(found: Findings, has_effects: bool) -> list[str]:
     notes += [describe_ties(ties)] if len(ties) > 1 else []
     notes += [note for note in (found.other_rows, found.overdispersion) if note]
     notes += _expert_notes(attributes, found.labels)
-    if has_effects:
-        counted = counted_noun("n_units_" in attributes)
-        others = "expert" if model.n_experts == 2 else f"experts, averaged over the {counted}s"
-        notes.append(f"Gate effects: log odds per SD, against the other {others}.")
-    if coefficients is not None and coefficients.has_ratio.any():
-        rows = [model.experts.blocks_of(k) for k in range(model.n_experts)]
-        factors = [block.ratio_of for row in rows for block in row if block and block.has_ratios]
-        named = " and ".join(dict.fromkeys(factors))
-        notes.append(f"Ratio: one unit more of a feature multiplies {named} by it.")
+    notes += [] if coefficients is None else _ratio_notes(coefficients)
     if inference is not None:
         notes.append(f"Standard errors: {inference.method}.")
         if inference.max_shift > MAX_SHIFT:
@@ -182,10 +167,9 @@ def _notes(found: Findings, has_effects: bool) -> list[str]:
                 f"The fit has stopped before the maximum of the penalised likelihood: estimates "
                 f"are up to {shift} away from it. {remedy}."
             )
-        # The reference of the gate is fixed as well, but not listed.
-        pairs = zip(inference.terms, inference.reasons, strict=True)
-        listed = {reason for term, reason in pairs if term.part != GATE or reason != "fixed"}
-        notes += [f"{name}: {text}" for name, text in FOOTNOTES.items() if name in listed]
+        notes += [
+            f"{name}: {text}" for name, text in FOOTNOTES.items() if name in inference.reasons
+        ]
         pairs = zip(inference.terms, inference.is_dependent, strict=True)
         columns = dict.fromkeys(printable_name(term.name) for term, marked in pairs if marked)
         notes += [f"{DEPENDENT}: {_describe_dependence(list(columns))}"] if columns else []
@@ -200,6 +184,15 @@ def _notes(found: Findings, has_effects: bool) -> list[str]:
         ]
         notes += [f"Dropped by the {part}: {', '.join(dropped)}."] if dropped else []
     return notes
+
+
+def _ratio_notes(coefficients: Coefficients) -> list[str]:
+    """What ratios are those of."""
+    return [
+        f"{ratio.name.capitalize()}: one unit more of a feature multiplies {ratio.of} by it."
+        for ratio in coefficients.exponentials
+        if ratio.of
+    ]
 
 
 def _kind_of_estimates(found: Findings) -> str:
@@ -249,13 +242,15 @@ def _expert_notes(attributes: Mapping[str, Any], labels: Labels) -> list[str]:
     added = ", given the log probabilities of the base" if has_base else ""
     if len(classes) == 2:
         return [f"Experts: log odds of class {classes[1]} against class {classes[0]}{added}."]
-    return [f"Experts: logits of the classes, which sum to zero over the classes{added}."]
+    return [f"Experts: log odds of the classes against class {classes[0]}{added}."]
 
 
 # --- the experts ------------------------------------------------------------------------------
 
 
-def _summarize_expert(found: Findings, k: int, effects: GateEffects) -> ExpertSummary:
+def _summarize_expert(
+    found: Findings, k: int, gate_description: str, gate_effects: list[tuple[str, float]]
+) -> ExpertSummary:
     attributes, labels, statistics = found.attributes, found.labels, found.statistics
     model, params, _ = found.mixture
     models = attributes["experts_"][k] if "experts_" in attributes else []
@@ -274,14 +269,14 @@ def _summarize_expert(found: Findings, k: int, effects: GateEffects) -> ExpertSu
         ]
     return ExpertSummary(
         labels.experts[k],
-        _gate_description(found, k, effects),
+        gate_description,
         kind,
         float(attributes["weights_"][k]),
         np.nan if statistics is None else float(statistics.expert_weight[k]),
         float(attributes["load_"][k]),
         None if np.isnan(variance).all() else np.sqrt(np.atleast_1d(variance)),
         largest,
-        [] if effects is None else effects[k],
+        gate_effects,
         np.nan if statistics is None else float(statistics.probability_of_own[k]),
         _dispersion_description(found, k),
     )
@@ -324,47 +319,59 @@ def _models_name(models: Sequence[Any]) -> str:
 # --- the gate ---------------------------------------------------------------------------------
 
 
-def _gate_effects(found: Findings) -> GateEffects:
-    """Average log odds of each expert against the others of its start, by column of the gate.
+def _references(found: Findings) -> list[int]:
+    """The expert against which each one has log odds."""
+    model, params, _ = found.mixture
+    n_starts = model.gate.n_starts(params.gate)
+    return reference_experts(found.gate_reference, model.n_experts, n_starts).tolist()
 
-    They are for one standard deviation more of the column. None for a gate without slopes.
-    """
+
+def _gate_slopes(found: Findings) -> Array | None:
+    """Slopes (K, q) of the logits of the gate for standardised columns; None without any."""
     model, params, preprocessor = found.mixture
-    gate = model.gate
-    n_experts = model.n_experts // gate.n_starts(params.gate)
-    coef = gate.coefficients(params.gate, preprocessor.n_gate_columns)
-    if n_experts == 1 or coef is None or not gate.depends_on_features:
+    n_experts = model.n_experts // model.gate.n_starts(params.gate)
+    coef = model.gate.coefficients(params.gate, preprocessor.n_gate_columns)
+    if n_experts == 1 or coef is None or not model.gate.depends_on_features:
         return None
-    effects = average_log_odds(coef[:, :-1], found.attributes, n_experts)
-    names = [found.labels.gate_features[j] for j in gate_column_index(preprocessor)]
-    return [list(zip(names, row, strict=True)) for row in effects.tolist()]
+    return np.asarray(coef[:, :-1])
 
 
-def _gate_description(found: Findings, k: int, effects: GateEffects) -> str:
-    """The rows, or units, for which the gate chooses an expert, in words."""
+def _gate_effects(found: Findings, slopes: Array | None) -> list[list[tuple[str, float]]]:
+    """For each expert, columns of the gate and log odds against the reference for one deviation."""
+    if slopes is None:
+        return [[] for _ in range(found.mixture.model.n_experts)]
+    log_odds = slopes - slopes[_references(found)]
+    columns = gate_column_index(found.mixture.preprocessor)
+    names = [found.labels.gate_features[j] for j in columns]
+    return [list(zip(names, row, strict=True)) for row in log_odds.tolist()]
+
+
+def _gate_descriptions(found: Findings, slopes: Array | None) -> list[str]:
+    """The rows, or units, for which the gate chooses each expert, in words."""
     model, counted = found.mixture.model, counted_noun("n_units_" in found.attributes)
     same = f"the same probability for every {counted}"
     if model.n_experts == 1:
-        return f"used for every {counted}"
+        return [f"used for every {counted}"]
     if not model.gate.depends_on_features:
-        return same
-    if effects is None or not effects[k]:
-        return "a probability that depends on the features, see predict_gate"
-    preprocessor = found.mixture.preprocessor
-    columns, scale = gate_column_index(preprocessor), preprocessor.feature_scaling.scale
-    indicators = indicator_columns(found.mixture, found.attributes.get("feature_range_"))
-    sizes = np.abs([effect for _, effect in effects[k]])
-    if sizes.max() < MIN_EFFECT:
-        return f"nearly {same}"
+        return [same] * model.n_experts
+    if slopes is None or not slopes.size:
+        unknown = "a probability that depends on the features, see predict_gate"
+        return [unknown] * model.n_experts
+    n_per_start = model.n_experts // model.gate.n_starts(found.mixture.params.gate)
+    columns = gate_column_index(found.mixture.preprocessor)
+    names = [found.labels.gate_features[j] for j in columns]
+    is_indicator = indicator_columns(found.mixture, found.attributes.get("feature_range_"))[columns]
     described = []
-    for i in np.argsort(-sizes, kind="stable")[:MAX_FEATURES_NAMED]:
-        if sizes[i] > MIN_RELATIVE_EFFECT * sizes.max():
-            (name, effect), j = effects[k][i], columns[i]
-            if indicators[j] and preprocessor.feature_range is not None:  # from zero to one
-                change = sizes[i] / scale[j] * np.ptp(preprocessor.feature_range[:, j])
-                group = f"{name} = {int(effect > 0)} (log odds {format_number(change, sign='+')})"
-            else:
-                number = format_number(effect, sign="+")
-                group = f"{'high' if effect > 0 else 'low'} {name} (log odds {number} per SD)"
-            described.append(group)
-    return f"more likely for {', '.join(described)}" if described else same
+    for effects in average_log_odds(slopes, found.attributes, n_per_start):
+        sizes = np.abs(effects)
+        leading = np.argsort(-sizes, kind="stable")[:MAX_FEATURES_NAMED]
+        groups = [
+            f"{names[i]} = {int(effects[i] > 0)}"
+            if is_indicator[i]
+            else f"{'high' if effects[i] > 0 else 'low'} {names[i]}"
+            for i in leading
+            if sizes[i] > MIN_RELATIVE_EFFECT * sizes.max()
+        ]
+        is_small = sizes.max() < MIN_EFFECT
+        described.append(f"nearly {same}" if is_small else f"more likely for {', '.join(groups)}")
+    return described

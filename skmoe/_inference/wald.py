@@ -87,8 +87,8 @@ class NExpertsTest:
         )
 
 
-# Eigenvalues of a correlation matrix below this fraction of the largest are round-off: coefficients
-# of the gate add up to zero, for example.
+# Eigenvalues of a correlation matrix below this fraction of the largest are round-off: dispersions
+# that experts share are equal, for example.
 EIGENVALUE_RTOL = 1e-9
 
 

@@ -61,8 +61,8 @@ class DispersionLayout(NamedTuple):
     def blocks(self, family: Family | None = None) -> list[Block | None]:
         """The blocks of all families, or of one with None for those that it does not have."""
         families = self.families if family is None else (family,)
-        constant = {d for one in families for d in self._constant(one)}
-        blocks: list[Block | None] = [d if d in constant else None for d in self.others]
+        constant = {d: d for one in families for d in self._constant(one)}
+        blocks: list[Block | None] = [constant.get(d) for d in self.others]
         if not self.first:
             return blocks
         names = list(dict.fromkeys(f.dispersions[0].name for f in families if self.depends(f)))

@@ -244,8 +244,8 @@ class LinearFamilies(FamilyTargets):
     def blocks_of(self, k: int) -> tuple[Block | None, ...]:
         """The linear predictor of one expert, if it has one, and its dispersion parameters."""
         family = self._family(k)
-        predictor = LinearPredictor(link=family.link) if family.link else None
-        return (predictor, *self.layout.blocks(family))
+        predictor = LinearPredictor(link=family.link, ratios=family.measures)
+        return (predictor if family.link else None, *self.layout.blocks(family))
 
     @property
     def _n_outputs(self) -> int:

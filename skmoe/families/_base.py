@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from skmoe._numerics.typing import TINY, Array
-from skmoe.protocols import Dispersion
+from skmoe.protocols import Dispersion, LinearPredictor, Measure
 
 # Step of the central differences of gradients, which leave a relative error of about 1e-9.
 DIFFERENCE_STEP = 1e-5
@@ -267,6 +267,11 @@ class Family(ABC):
         return 0.5 * (hessian + np.swapaxes(hessian, 0, 1))
 
     # --- texts and tests ---
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What exponentials of slopes are, the ratio itself first. Default: by the link."""
+        return LinearPredictor(link=self.link).measures
 
     def equation(self, response: str, predictor: str) -> str:
         """The equation of an expert, such as "expected y = exp(0.30 + 0.02 age)"."""

@@ -13,7 +13,7 @@ from scipy.special import digamma, gammaln, log_expit, polygamma
 from skmoe._numerics.typing import Array
 from skmoe.distributions import NegativeBinomialComponents, PoissonComponents
 from skmoe.families._base import LOG_DISPERSION_BOUNDS, LogLink, Partials
-from skmoe.protocols import Dispersion
+from skmoe.protocols import Dispersion, Measure
 
 
 class _CountFamily(LogLink):
@@ -22,6 +22,7 @@ class _CountFamily(LogLink):
     support: ClassVar[str] = "counts, which are non-negative integers,"
     is_count: ClassVar[bool] = True
     is_continuous: ClassVar[bool] = False
+    measures: ClassVar[tuple[Measure, ...]] = (Measure("rate ratio", "the expected count"),)
     # The exponential, about 5e21, and sums of it stay finite in single precision too.
     max_predictor: ClassVar[float] = 50.0
 

@@ -11,7 +11,7 @@ from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
 from skmoe.distributions import LogNormalComponents, NormalComponents
 from skmoe.families._base import Family, Partials, Positive
-from skmoe.protocols import Dispersion
+from skmoe.protocols import Dispersion, Measure
 
 # Bounds of the log variance of standardised or log values.
 LOG_VARIANCE_BOUNDS = (float(np.log(1e-6)), float(np.log(1e6)))
@@ -119,6 +119,7 @@ class LogNormal(Positive):
     """
 
     name: ClassVar[str] = "lognormal"
+    measures: ClassVar[tuple[Measure, ...]] = (Measure("median ratio", "the median"),)
     is_location_scale: ClassVar[bool] = True
     max_step: ClassVar[float] = np.inf
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (

@@ -12,7 +12,9 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions import WeibullComponents
 from skmoe.families._base import Partials, Positive
 from skmoe.families._normal import LogNormal
-from skmoe.protocols import Dispersion
+from skmoe.protocols import Dispersion, Measure
+
+TIME_RATIO = Measure("time ratio", "times")
 
 # Logarithm of the ratio of y to its scale, to the power of the shape, beyond which this power is
 # linear in the logarithm: the products in derivatives are finite.
@@ -47,6 +49,14 @@ class Weibull(Positive):
     """
 
     name: ClassVar[str] = "weibull"
+    # With the slope b of the log of times and the shape s, exp(-b s) multiplies the hazard.
+    measures: ClassVar[tuple[Measure, ...]] = (
+        TIME_RATIO,
+        Measure("hazard ratio", "the hazard", -1.0, "log(dispersion)", -0.5),
+    )
+    dispersions: ClassVar[tuple[Dispersion, ...]] = (
+        Dispersion("log(dispersion)", "dispersion_", measure=Measure("shape", factor=-0.5)),
+    )
     max_predictor: ClassVar[float] = 200.0
     is_location_scale: ClassVar[bool] = True
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (
@@ -147,6 +157,10 @@ class Exponential(Positive):
     """
 
     name: ClassVar[str] = "exponential"
+    measures: ClassVar[tuple[Measure, ...]] = (
+        TIME_RATIO,
+        Measure("hazard ratio", "the hazard", -1.0),
+    )
     support: ClassVar[str] = "numbers from 0 on"
     has_scale: ClassVar[bool] = False
     dispersions: ClassVar[tuple[Dispersion, ...]] = ()

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_choice, check_flag, check_integer, check_level
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_features, check_targets, drawn_with_names
+from skmoe.inspection._checks import check_features, drawn_with_names
 from skmoe.inspection._segment_tables import (
     coefficient_tables,
+    coefficient_targets,
     column_deviations,
     dropped_features,
     positive_rows,
@@ -65,9 +65,9 @@ class CoefficientsDisplay:
     Points are coefficients, and lines confidence intervals, where `inference` is possible. A
     hollow point has no interval, for a reason that `inference` gives. One panel for each feature
     compares the experts, one for each expert the features. Coefficients are those for one
-    standard deviation more of a feature, or for one unit more; several classes have their own. Logs
-    of ratios, as under a log link, or log odds of two classes or of ratings, are drawn as ratios on
-    a logarithmic axis. Features that a penalty of their own has dropped (`alpha="ard"`) have a
+    standard deviation more of a feature, or for one unit more. Logs of ratios, as under a log link,
+    and log odds, as of ratings, or of classes against the first class, are drawn as ratios on a
+    logarithmic axis. Features that a penalty of their own has dropped (`alpha="ard"`) have a
     cross at zero.
 
     An interval that is much longer than the others is cut, and ends in an arrow. See "Displays" in
@@ -194,7 +194,7 @@ class CoefficientsDisplay:
             Largest number of features if `features` is None.
         target : class label or int, default=None
             The class or the index of the output whose coefficients are drawn, which is needed for
-            several outputs. None is `classes_[1]` of two classes, and all of more.
+            several outputs. None is all classes but the first, against which they have log odds.
         level : float, default=0.95
             Confidence of the intervals; None for none, which is faster.
         standardize : bool, default=True
@@ -240,12 +240,9 @@ class CoefficientsDisplay:
         check_flag("standardize", standardize)
         check_level(level, may_be_none=True)
         rows = positive_rows(estimator, X, y, sample_weight, offset, units, known_experts)
-        indices = check_targets(estimator, target, rows.X)
+        indices = coefficient_targets(estimator, target, rows.X)
         tables = coefficient_tables(estimator, rows, indices, level)
         table = tables[0]
-        if is_classifier(estimator) and len(estimator.classes_) == 2:  # log odds as ratios
-            name = table.name.replace("Log odds", "Odds ratio")
-            table = table._replace(is_ratio=np.ones(len(names), bool), name=name)
         has_predictor = np.isfinite(table.estimates).any(axis=0)
         is_mixed = len(set(table.is_ratio[has_predictor].tolist())) > 1
         if by is None:
@@ -264,10 +261,11 @@ class CoefficientsDisplay:
         dropped = np.append(dropped, np.zeros(len(estimates) - len(labels), dtype=bool))
         labels = [label for each in tables for label in each.block.terms(labels)]
         predictors = [table.name, *(each.block.label for each in tables[1:])]
-        if len(indices) > 1:  # each class has a logit, and no expert another linear predictor
-            of_class = np.repeat([f" (class {label})" for label in estimator.classes_], len(scale))
+        if len(indices) > 1:  # each class has log odds, and no expert another linear predictor
+            reference, *classes = estimator.classes_
+            of_class = np.repeat([f" (class {label})" for label in classes], len(scale))
             labels = [f"{label}{name}" for label, name in zip(labels, of_class, strict=True)]
-            predictors = ["Logit of the class"]
+            predictors = [f"Odds ratio of the class against class {reference}"]
         scale = np.tile(scale, len(tables))
         used = np.isfinite(estimates).any(axis=1) | dropped
         n_used = int(used.sum())

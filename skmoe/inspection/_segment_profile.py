@@ -11,10 +11,11 @@ import numpy as np
 from skmoe._data.checks import check_flag, check_integer, check_level
 from skmoe._inference.labels import counted_noun, format_percent
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_features, check_targets, drawn_with_names
+from skmoe.inspection._checks import check_features, drawn_with_names
 from skmoe.inspection._segment_tables import (
     RATIO_SIGN,
     coefficient_tables,
+    coefficient_targets,
     gate_slopes,
     positive_rows,
     profile_columns,
@@ -80,10 +81,10 @@ class SegmentProfileDisplay:
       the mean over all rows, in standard deviations of the feature;
     - the coefficients of the expert, for experts with a linear predictor, with confidence
       intervals in small print where `inference` is possible. Where they are logs of ratios, as
-      under a log link, the numbers are the ratios, and the colours those of their logs. Each of
-      several classes has a panel;
-    - the log odds of the expert against the others by the gate, if the gate has slopes, as in
-      `summary` and `export_text`.
+      under a log link, the numbers are the ratios, and the colours those of their logs. Several
+      classes have a panel for each but the first, against which they have odds ratios;
+    - the log odds of the expert against the first one by the gate, if the gate has slopes, as in
+      `summary` and `export_text`. In an average of starts it is the first one of the start.
 
     Coefficients and log odds are those for one standard deviation more of the feature. Categories
     have a row for each, of their shares of the rows. A dash stands where an expert or the gate does
@@ -109,7 +110,7 @@ class SegmentProfileDisplay:
     is_ratio : ndarray of bool of shape (n_experts,), default=None
         Whether the coefficients of an expert are logs of ratios; None if those of no expert are.
     gate_effects : ndarray of shape (n_shown, n_experts), default=None
-        Log odds of the expert against the others.
+        Log odds of the expert against the first one.
     coefficient_name : str, or list of str of length n_classes, default="Coefficient"
         Heading of the coefficients.
     coefficient_range : float, default=0.0
@@ -258,7 +259,7 @@ class SegmentProfileDisplay:
         check_level(level, may_be_none=True)
         rows = positive_rows(estimator, X, y, sample_weight, offset, units, known_experts)
         has_coef = hasattr(estimator, "expert_coef_")
-        indices = check_targets(estimator, target, rows.X) if has_coef else []
+        indices = coefficient_targets(estimator, target, rows.X) if has_coef else []
         resp, shares = responsibilities_of_rows(estimator, rows)
         columns = profile_columns(rows, resp, chosen)
         step = np.array([[column.deviation if standardize else 1.0] for column in columns])
@@ -387,7 +388,7 @@ class SegmentProfileDisplay:
                 panels.append(Panel(heading, table, numbers, small_print, least, own_width))
         if self.gate_effects is not None:
             numbers = signed_numbers(self.gate_effects, 2)
-            heading = f"Gate: log odds\n{step}"
+            heading = f"Gate: log odds against\nthe first expert\n{step}"
             panels.append(Panel(heading, self.gate_effects, numbers, None, MIN_GATE_RANGE, width))
         return panels
 

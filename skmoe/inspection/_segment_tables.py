@@ -14,10 +14,10 @@ from sklearn.utils import check_consistent_length
 from skmoe._data.censored_targets import bounds_of, point_values
 from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
-from skmoe._inference.coefficients import average_log_odds
+from skmoe._inference.coefficients import reference_experts
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning
-from skmoe.inspection._checks import check_table, names_of_fit
+from skmoe.inspection._checks import check_table, check_targets, names_of_fit
 from skmoe.inspection._grid import (
     column_stds,
     feature_axis,
@@ -28,7 +28,7 @@ from skmoe.inspection._grid import (
     values_of,
 )
 from skmoe.inspection._targets import observed_target, one_target, row_weights, target_name
-from skmoe.protocols import RATIO_LINKS, LinearPredictor
+from skmoe.protocols import LinearPredictor
 
 # Before a ratio.
 RATIO_SIGN = "\N{MULTIPLICATION SIGN}"
@@ -132,6 +132,15 @@ def column_deviations(rows: Rows) -> Array:
 # --- the experts ------------------------------------------------------------------------------
 
 
+def coefficient_targets(estimator: Any, target: Any, X: Any) -> list[int]:
+    """Indices of an output, or of classes whose log odds are drawn: of all classes but the first.
+
+    The first class is that against which the others have log odds.
+    """
+    indices = check_targets(estimator, target, X)
+    return indices[1:] if len(indices) > 1 else indices
+
+
 def coefficient_tables(
     estimator: Any, rows: Rows, indices: Sequence[int], level: float | None
 ) -> list[CoefficientTable]:
@@ -155,13 +164,15 @@ def _coefficient_table(
     coef = np.array(vars(estimator)[block.coef])
     n_experts, n_features = len(coef), coef.shape[-1]
     coef = coef.reshape(n_experts, -1, n_features)
-    # Of two classes there is one log odds, that of the second against the first.
-    single_log_odds = block.is_main and is_classifier(estimator) and coef.shape[1] == 1
-    sign = -1.0 if single_log_odds and index == 0 else 1.0
-    position = index if coef.shape[1] > 1 else 0
-    estimates = sign * coef[:, position].T
+    sign, position = 1.0, index if coef.shape[1] > 1 else 0
     families = getattr(estimator, "families_", ()) if block.is_main else ()
-    is_ratio = np.array([family.link in RATIO_LINKS for family in families] or [False] * n_experts)
+    is_ratio = np.array([bool(family.measures) for family in families] or [False] * n_experts)
+    if block.is_main and is_classifier(estimator):
+        # Those of classes are log odds against the first one, and of that against the second.
+        sign, is_ratio = 1.0 if index else -1.0, ~is_ratio
+        coef = coef[:, 1:] - coef[:, :1] if coef.shape[1] > 1 else coef
+        position = max(index - 1, 0)
+    estimates = sign * coef[:, position].T
     # Features without a coefficient, and experts without linear predictor, have zeros.
     has_predictor = np.array([family.link != "" for family in families] or [True] * n_experts)
     estimates[:, ~has_predictor] = np.nan
@@ -195,15 +206,14 @@ def dropped_features(estimator: Any) -> Array:
 def _coefficient_name(estimator: Any, y: Any, index: int) -> str:
     """What the coefficients are effects on."""
     if is_classifier(estimator):
-        scale = "Log odds" if len(estimator.classes_) == 2 else "Logit"
-        return f"{scale} of class {estimator.classes_[index]}"
+        own, other = estimator.classes_[[index, 0 if index else 1]]
+        return f"Odds ratio of class {own} against class {other}"
     name = target_name(estimator, y, index)
-    links = {family.link for family in getattr(estimator, "families_", ()) if family.link}
-    if links == {"log"}:
-        return f"Ratio of the mean of {name}"
-    if links == {"logit"}:
-        return f"Odds ratio of more {name}"
-    return f"Effect on {name}" + (f", ratios: {RATIO_SIGN}" if links & set(RATIO_LINKS) else "")
+    families = [family for family in getattr(estimator, "families_", ()) if family.link]
+    ratios = {family.measures[0].name if family.measures else "" for family in families}
+    if len(ratios) == 1 and "" not in ratios:
+        return f"{ratios.pop().capitalize()} of {name}"
+    return f"Effect on {name}" + (f", ratios: {RATIO_SIGN}" if ratios - {""} else "")
 
 
 def _inference_or_none(estimator: Any, rows: Rows) -> Any:
@@ -244,7 +254,7 @@ def _concerns(term: Any, estimator: Any, k: int) -> bool:
 
 
 def gate_slopes(estimator: Any, columns: Sequence[Column]) -> Array | None:
-    """Log odds (F, K) of each expert against the others for one unit more of each column.
+    """Log odds (F, K) of each expert against the first for one unit more of each column.
 
     NaN for columns that the gate does not use; None if it uses none of them.
     """
@@ -262,12 +272,17 @@ def gate_slopes(estimator: Any, columns: Sequence[Column]) -> Array | None:
 
 
 def gate_log_odds(estimator: Any) -> Array | None:
-    """Slopes (K, q) of the average log odds of each expert against the others; None without any."""
+    """Slopes (K, q) of the log odds of each expert against the reference; None without any."""
     slopes = getattr(estimator, "gate_coef_", None)
-    n_experts = n_experts_of_start(estimator)
-    if slopes is None or n_experts == 1 or not slopes.any():
+    if slopes is None or n_experts_of_start(estimator) == 1 or not slopes.any():
         return None
-    return average_log_odds(slopes, vars(estimator), n_experts)
+    return np.asarray(slopes - slopes[gate_references(estimator)])
+
+
+def gate_references(estimator: Any) -> Array:
+    """The expert against which each has log odds: the first one, in an average of its start."""
+    n_starts = estimator.n_experts_ // n_experts_of_start(estimator)
+    return reference_experts(0, estimator.n_experts_, n_starts)
 
 
 def n_experts_of_start(estimator: Any) -> int:

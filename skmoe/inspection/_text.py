@@ -27,7 +27,12 @@ from skmoe._inference.labels import (
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_names, check_table, find_mixture
 from skmoe.inspection._grid import column_stds
-from skmoe.inspection._segment_tables import derived_gate_columns, gate_effects, gate_log_odds
+from skmoe.inspection._segment_tables import (
+    derived_gate_columns,
+    gate_effects,
+    gate_log_odds,
+    gate_references,
+)
 from skmoe.protocols import LinearPredictor
 
 # Relative difference from a linear function that is attributed to round-off.
@@ -75,10 +80,11 @@ def export_text(
     For each expert: its share of the rows (or units), the effects of the features on its gate
     probability, and its equation, in which "base" stands for the prediction of the base model.
 
-    Gate effects are log odds of the expert against the others, averaged over the rows of the fit:
-    their sign is that of the effect on its mean probability. They are for one standard deviation
-    more of the feature if `X` is given, and for one unit more otherwise. Columns
-    that the gate derives from the features have their standard deviation in the fit. For estimators
+    Effects of the gate are log odds of the expert against the first one, as in `summary`; in an
+    average of starts against the first one of the start. They are for one standard deviation more
+    of the feature if `X` is given, and for one unit more otherwise. Columns that the gate derives
+    from the features have their standard deviation in the fit. Equations of classes are log odds
+    against the first class. For estimators
     as experts: their kind, the equation of linear regressions, and the most important features
     where the estimators have importances. See "Reading a fit" in the user guide.
 
@@ -129,7 +135,7 @@ def export_text(
     MixtureOfExpertsRegressor: 2 experts, softmax gate
     <BLANKLINE>
     expert 0 (linear), 50 % of the rows
-      gate: log odds per unit: depth ...
+      gate: reference of the log odds
       y = ...
     """
     estimator, X, note = find_mixture(estimator, X)
@@ -192,7 +198,7 @@ def _dropped_lines(estimator: Any, names: list[str]) -> list[str]:
 
 
 def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
-    """How the features change the probability of an expert by the gate."""
+    """How the features change the odds of an expert by the gate."""
     log_odds = gate_log_odds(estimator)
     if estimator.n_experts_ == 1:
         return []
@@ -200,6 +206,9 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
         if hasattr(estimator, "gate_coef_"):
             return [f"gate: the same for all {counted_noun(hasattr(estimator, 'n_units_'))}s"]
         return ["gate: without coefficients; see predict_gate for its probabilities"]
+    reference = gate_references(estimator)[k]
+    if reference == k:
+        return ["gate: reference of the log odds"]
     names = derived_gate_columns(estimator)
     if names is None:
         effects = log_odds[k] * text_format.spread
@@ -211,7 +220,9 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     leading = text_format.leading(effects)
     terms = [f"{text_format.names[j]} {text_format.number(slopes[j], '+')}" for j in leading]
     omitted = _n_omitted(slopes, leading)
-    return [f"gate: log odds per {text_format.unit}: {', '.join(terms) or 'none'}{omitted}"]
+    against = f"against {printable_name(estimator.expert_names_[reference])}"
+    effect = f"log odds {against} per {text_format.unit}"
+    return [f"gate: {effect}: {', '.join(terms) or 'none'}{omitted}"]
 
 
 # --- the experts ------------------------------------------------------------------------------
@@ -245,13 +256,13 @@ def _equations(
     """One equation for each output, or for each class with a logit of the expert."""
     slopes = np.atleast_2d(vars(estimator)[block.coef][k])
     intercepts = np.atleast_1d(vars(estimator)[block.intercept][k])
-    scale = "logit"
-    if not is_classifier(estimator):
-        responses = ["y"] if len(slopes) == 1 else [f"y{i}" for i in range(len(slopes))]
-    elif len(slopes) == 1:
-        responses, scale = [f"class {estimator.classes_[1]}"], "log odds"
-    else:
-        responses = [f"class {label}" for label in estimator.classes_]
+    scale, responses = "logit", ["y"] if len(slopes) == 1 else [f"y{i}" for i in range(len(slopes))]
+    if is_classifier(estimator):
+        scale, (reference, *others) = "log odds", estimator.classes_
+        responses = [f"class {label}" for label in others]
+        if len(others) > 1:
+            slopes, intercepts = slopes[1:] - slopes[:1], intercepts[1:] - intercepts[:1]
+            responses = [f"{response} against class {reference}" for response in responses]
     base = ""  # what the equations of experts on a base model contain besides features
     if estimator.base_ is not None:
         is_class = is_classifier(estimator)

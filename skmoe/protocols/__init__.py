@@ -17,7 +17,7 @@ name what is missing.
 
 from skmoe._numerics.evidence import Slopes
 from skmoe._numerics.linalg import split_offset
-from skmoe.protocols._blocks import RATIO_LINKS, Block, Correlation, Dispersion, LinearPredictor
+from skmoe.protocols._blocks import Block, Correlation, Dispersion, LinearPredictor, Measure
 from skmoe.protocols._capabilities import (
     SupportsDispersionEvidence,
     SupportsDistribution,
@@ -34,7 +34,6 @@ from skmoe.protocols._capabilities import (
 from skmoe.protocols._experts import ChoiceModel, Experts, Gate, Part
 
 __all__ = [
-    "RATIO_LINKS",
     "Block",
     "ChoiceModel",
     "Correlation",
@@ -42,6 +41,7 @@ __all__ = [
     "Experts",
     "Gate",
     "LinearPredictor",
+    "Measure",
     "Part",
     "Slopes",
     "SupportsDispersionEvidence",

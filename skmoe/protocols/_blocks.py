@@ -6,17 +6,62 @@ The coordinates of an expert in inference are those of its blocks, one block aft
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from skmoe._numerics.covariances import covariance_coordinates
 from skmoe._numerics.typing import Array
 
-# Links under which the exponential of a slope is a ratio: of means, or of odds.
-RATIO_LINKS = ("log", "logit")
+
+class Measure(NamedTuple):
+    """What the exponential of a multiple of a coefficient is, such as a rate ratio.
+
+    Parameters
+    ----------
+    name : str
+        Its name, and that of its columns in tables.
+    of : str, default=""
+        What one unit more of a feature multiplies by it, in words; "" for no ratio.
+    factor : float, default=1.0
+        The coefficient is multiplied by it.
+    by : str, default=""
+        Term of a dispersion parameter of the expert, such as "log(dispersion)", to a power of which
+        the coefficient is proportional as well; "" for none.
+    power : float, default=0.0
+        That power.
+
+    See Also
+    --------
+    LinearPredictor : A block of coefficients, whose slopes may have such measures.
+
+    Examples
+    --------
+    >>> from skmoe.families import Weibull
+    >>> [measure.name for measure in Weibull().measures]
+    ['time ratio', 'hazard ratio']
+    """
+
+    name: str
+    of: str = ""
+    factor: float = 1.0
+    by: str = ""
+    power: float = 0.0
+
+
+ODDS_RATIO = Measure("odds ratio", "the odds")
+
+# Link of several logits, of which differences are log odds.
+MULTINOMIAL = "softmax"
+
+# What the exponential of a slope is, by the link of the linear predictor of a mean.
+RATIOS = {
+    "log": Measure("ratio of means", "the mean"),
+    "logit": ODDS_RATIO,
+    MULTINOMIAL: ODDS_RATIO,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +77,7 @@ class LinearPredictor:
         Field of the parameters that holds the coefficients, of shape (K, m, d).
     link : str, default="identity"
         Link from the parameter to the predictor: "identity" for a parameter in the units of y, or
-        the name of another. Slopes under "log" and "logit" are logs of ratios.
+        the name of another. Slopes under "log", "logit" and "softmax" are logs of ratios.
     coef, intercept : str
         Names of the fitted attributes of slopes, (K, p) or (K, m, p), and intercepts. By default
         `expert_coef_` and `expert_intercept_`.
@@ -43,6 +88,8 @@ class LinearPredictor:
         identity.
     columns : tuple of int or None
         Columns of the experts' design matrix that have a slope; None for all.
+    ratios : tuple of Measure, default=()
+        What exponentials of slopes are; () for what they usually are under the link.
 
     See Also
     --------
@@ -67,6 +114,7 @@ class LinearPredictor:
     penalty: str = "alpha"
     contrasts: Any = None
     columns: tuple[int, ...] | None = None
+    ratios: tuple[Measure, ...] = ()
 
     def responses(self, outputs: Sequence[str]) -> list[str]:
         """What has coefficients: each output or class."""
@@ -78,9 +126,14 @@ class LinearPredictor:
         return not self.parameter
 
     @property
+    def has_reference(self) -> bool:
+        """Whether coefficients are logits, of which differences from a reference are log odds."""
+        return self.link == MULTINOMIAL
+
+    @property
     def label(self) -> str:
         """The predictor in tables: the parameter, under its link; "" for the mean."""
-        has_name = self.parameter and self.link in RATIO_LINKS
+        has_name = self.parameter and self.link in RATIOS
         return f"{self.link}({self.parameter})" if has_name else self.parameter
 
     @property
@@ -89,15 +142,12 @@ class LinearPredictor:
         return self.coef, self.intercept
 
     @property
-    def has_ratios(self) -> bool:
-        """Whether exponentials of the slopes are ratios."""
-        return self.link in RATIO_LINKS
-
-    @property
-    def ratio_of(self) -> str:
-        """What is multiplied by a ratio, in words."""
-        of_main = "odds of a higher value" if self.link == "logit" else "mean"
-        return f"the {self.parameter or of_main}"
+    def measures(self) -> tuple[Measure, ...]:
+        """What exponentials of the slopes are."""
+        if self.ratios or self.link not in RATIOS:
+            return self.ratios
+        named = Measure(f"{self.parameter} ratio", f"the {self.parameter}")
+        return (named if self.parameter else RATIOS[self.link],)
 
     def terms(self, names: Sequence[str]) -> list[str]:
         """Names of the coefficients, given those of the intercept and the features."""
@@ -142,6 +192,8 @@ class Dispersion:
         Name in texts.
     params : str, default="log_dispersion"
         Field of the parameters that holds it.
+    measure : Measure or None, default=None
+        What an exponential of the log is, if tables show it, such as a shape.
 
     See Also
     --------
@@ -157,8 +209,6 @@ class Dispersion:
     # It has no slopes.
     is_dispersion: ClassVar[bool] = True
     is_main: ClassVar[bool] = False
-    has_ratios: ClassVar[bool] = False
-    ratio_of: ClassVar[str] = ""
     penalty: ClassVar[str] = ""
     contrasts: ClassVar[None] = None
     is_tested: ClassVar[bool] = False
@@ -168,6 +218,13 @@ class Dispersion:
     position: int | None = None
     name: str = "dispersion"
     params: str = "log_dispersion"
+    # Families that share a parameter may differ in what they show of it.
+    measure: Measure | None = field(default=None, compare=False)
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What exponentials of the log are, as far as tables show them."""
+        return () if self.measure is None else (self.measure,)
 
     @property
     def attribute_names(self) -> tuple[str, ...]:

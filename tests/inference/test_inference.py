@@ -491,9 +491,11 @@ def coefficient(moe, term):
     names = moe.expert_names_
     if term.part == "gate":
         k, columns = names.index(term.response), list(moe.gate_feature_names_)
+        reference = k // 3 * 3 if moe.combine == "average" else 0
         if term.name == "(Intercept)":
-            return moe.gate_intercept_[k]
-        return moe.gate_coef_[k, columns.index(term.name)]
+            return moe.gate_intercept_[k] - moe.gate_intercept_[reference]
+        j = columns.index(term.name)
+        return moe.gate_coef_[k, j] - moe.gate_coef_[reference, j]
     of_all = term.part == "all experts"
     k = 0 if of_all else names.index(term.part.split(", ")[0])  # the first of several
     responses = [str(c) for c in getattr(moe, "classes_", ())] or [f"y{i}" for i in range(3)]
@@ -539,7 +541,8 @@ def test_each_coefficient_is_a_term_once(case):
     assert shared == {f"x{j}" for j in getattr(moe, "shared_features", None) or []}
     n_gate = sum(term.part == "gate" for term in terms)
     has_slopes = moe.gate == "softmax"
-    assert n_gate == (moe.n_experts_ > 1) * moe.n_experts_ * (1 + 2 * has_slopes)
+    n_references = 2 if getattr(moe, "combine", "") == "average" else 1
+    assert n_gate == (moe.n_experts_ - n_references) * (1 + 2 * has_slopes)
 
 
 def test_frames_name_the_terms():
@@ -553,12 +556,13 @@ def test_frames_name_the_terms():
     assert list(table.index) == found.terms
     assert list(table.loc["low"].index.get_level_values("term"))[:2] == ["(Intercept)", "age"]
     assert_allclose(table.loc[("high", "", "age"), "estimate"], moe.expert_coef_[1, 1])
-    assert_allclose(table.loc[("gate", "high", "price"), "estimate"], moe.gate_coef_[1, 0])
+    assert_allclose(table.loc[("gate", "high", "price"), "estimate"], np.diff(moe.gate_coef_[:, 0]))
+    assert (table.loc["gate"]["reference"] == "low").all()
     assert_allclose(table["standard error"], found.standard_errors)
     assert_allclose(table[["lower", "upper"]], found.conf_int(0.9))
     for name, values in (("z", found.z_values), ("p", found.p_values)):
         assert_allclose(table[name], values)
-    assert "ratio" not in table
+    assert "odds ratio" in table
     assert repr(found) == f"<Inference on {len(found.terms)} terms: observed information>"
 
 
@@ -594,12 +598,8 @@ def test_clusters_must_keep_units_together():
 def test_an_expert_of_numpy_may_be_the_reference():
     moe, X, y = two_experts()
     found = moe.inference(X, y, gate_reference=np.int64(1))
-    fixed = {term for term, reason in reasons_by_term(found).items() if reason == "fixed"}
-    assert {(term.part, term.response) for term in fixed} == {("gate", "expert 1")}
-    assert len(fixed) == 3
-    kept = [reason == "" for reason in found.reasons]
+    assert {term.response for term in found.terms if term.part == "gate"} == {"expert 0"}
     assert np.isfinite(found.max_shift)
-    assert_array_equal(found.estimates[np.logical_not(kept)], 0.0)
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.5, 95, np.nan])

@@ -169,19 +169,18 @@ class Likelihood:
             penalty += self.prior * priors[: self.n_own].sum()
         return log_likelihood - 0.5 * (penalty + self.alpha * slopes.sum())
 
-    def reported(self, theta, reference=None):
-        """The terms of an inference, in their order."""
+    def reported(self, theta, reference=0):
+        """The terms of an inference, in their order: log odds against an expert, or a class."""
         coef, dispersions, gate = self.split(theta)
         if self.C > 2:
             coef = np.concatenate([coef, np.zeros((self.K, 1, 3))], axis=1)
-            coef = coef - coef.mean(axis=1, keepdims=True)
+            coef = coef[:, 1:] - coef[:, :1]
         parts = []
         for k in range(self.K):
             parts.append(coef[k].ravel())
             parts.append([] if dispersions is None else dispersions[:, k].ravel())
-        constant_gate = log_softmax(gate[:, :1], axis=0)
-        gate = gate - gate.mean(axis=0) if self.has_slopes else constant_gate
-        gate = gate if reference is None else gate - gate[reference]
+        gate = np.delete(gate - gate[reference], reference, axis=0)
+        gate = gate if self.has_slopes else gate[:, :1]
         return np.concatenate([*parts, gate.ravel()])
 
 
@@ -280,7 +279,7 @@ def test_standard_errors_are_those_of_numerical_derivatives(family, task, gate, 
         (sandwich | {"cluster": clusters, "gate_reference": 0}, few * sums.T @ sums),
     ):
         result = moe.inference(X, y, weight, **given, **requested)
-        reported = partial(likelihood.reported, reference=requested.get("gate_reference"))
+        reported = partial(likelihood.reported, reference=requested.get("gate_reference", 0))
         assert_allclose(result.estimates, reported(theta), atol=1e-6)
         slopes = jacobian(reported, theta, steps)
         covariance = slopes @ inverse @ middle @ inverse @ slopes.T

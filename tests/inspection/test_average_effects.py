@@ -1,5 +1,6 @@
 """Average effects of features: differences of predictions, and their standard errors."""
 
+import re
 from functools import cache
 
 import numpy as np
@@ -301,10 +302,12 @@ def derivatives(function, values, h=1e-5):
     return np.array([(function(values + e) - function(values - e)) / (2 * h) for e in moves]).T
 
 
-def effects_by_hand(coefficients, n_experts, classes, h=1e-4):
+def effects_by_hand(coefficients, n_experts, classes, reference=0, h=1e-4):
     """Average derivatives of a softmax mixture of lines, or of logistic regressions."""
     lines = coefficients.reshape(-1, 3)
-    experts, gate = lines[:n_experts], lines[n_experts:]
+    experts = lines[:n_experts]
+    # Log odds of the others against the reference.
+    gate = np.insert(lines[n_experts:], reference, 0.0, axis=0)
 
     def mean(rows):
         design = np.column_stack([np.ones(len(rows)), rows])
@@ -317,7 +320,7 @@ def effects_by_hand(coefficients, n_experts, classes, h=1e-4):
 
 
 @pytest.mark.parametrize("classes", [False, True])
-@pytest.mark.parametrize("reference", [None, 1])
+@pytest.mark.parametrize("reference", [0, 1])
 @pytest.mark.parametrize("method", ["observed", "sandwich"])
 def test_errors_are_those_of_the_delta_method(classes, reference, method):
     case = "linear-classifier" if classes else "linear-regressor"
@@ -327,7 +330,7 @@ def test_errors_are_those_of_the_delta_method(classes, reference, method):
     linear = ~inference.is_dispersion
     values = inference.estimates[linear]
     covariance = inference.full_covariance[np.ix_(linear, linear)]
-    gradient = derivatives(lambda v: effects_by_hand(v, moe.n_experts_, classes), values)
+    gradient = derivatives(lambda v: effects_by_hand(v, moe.n_experts_, classes, reference), values)
     expected = gradient @ covariance @ gradient.T
     assert_allclose(found.covariance[:2, :2], expected, rtol=1e-3)
 
@@ -385,8 +388,10 @@ def test_a_table_and_a_text_list_all_effects():
 def test_the_summary_has_the_signs_of_average_effects_on_the_gate(case):
     moe = fitted_case(case)
     found = average_effects(moe, X, what="gate").estimates.reshape(moe.n_experts_, -1)
-    stated = [[effect for _, effect in expert.gate_effects] for expert in moe.summary().experts]
-    assert (np.sign(stated) == np.sign(found)).all()
+    for expert, own in zip(moe.summary().experts, found, strict=True):
+        stated = re.findall(r"(high|low) x(\d)", expert.gate_description)
+        assert stated
+        assert all((word == "high") == (own[int(j)] > 0.0) for word, j in stated)
 
 
 # --- refusals -------------------------------------------------------------------------------------

@@ -175,11 +175,9 @@ def test_coefficients_of_a_family_are_effects_or_ratios(family):
     moe = fit_quietly(regressor(1, **options_of(family), alpha=0.1), X, y)
     display = draw(moe, X, y, level=None, standardize=False, features=[0, 1])
     link = FAMILIES[family].link
-    name = {
-        "identity": "Effect on y",
-        "log": "Ratio of the mean of y",
-        "logit": "Odds ratio of more y",
-    }[link]
+    ratios = [measure.name for measure in FAMILIES[family]().measures]
+    assert bool(ratios) == (link != "identity")
+    name = f"{ratios[0].capitalize()} of y" if ratios else "Effect on y"
     assert display.coefficient_name == name
     scale = np.asarray if link == "identity" else np.exp
     assert_allclose(positions(display.points_), scale(moe.expert_coef_[0]))
@@ -199,35 +197,40 @@ def test_log_odds_of_two_classes_are_odds_ratios(target):
     assert_allclose(display.intervals, expected)
     inside = np.clip(display.coefficients, -200.0, 200.0)
     assert_allclose(positions(display.points_), np.exp(inside))
-    name = f"Odds ratio of class {1 if target is None else target}, per unit of the feature"
+    own, other = (1, 0) if target is None else (0, 1)
+    name = f"Odds ratio of class {own} against class {other}, per unit of the feature"
     assert caption_of(display.figure_).startswith(name)
 
 
-def test_logits_of_several_classes_are_no_ratios():
+def test_several_classes_have_odds_ratios_against_the_first():
     moe, X, y, _ = CASES["classes"]()
     display = draw(moe, X, y, target="red", features=[0, 1, 2], level=None, standardize=False)
-    c = list(moe.classes_).index("red")
-    assert_allclose(positions(display.points_), moe.expert_coef_[:, c].T)
-    assert caption_of(display.figure_) == "Logit of class red, per unit of the feature"
+    c, first = list(moe.classes_).index("red"), moe.classes_[0]
+    log_odds = moe.expert_coef_[:, c] - moe.expert_coef_[:, 0]
+    assert_allclose(positions(display.points_), np.exp(log_odds).T)
+    expected = f"Odds ratio of class red against class {first}, per unit of the feature"
+    assert caption_of(display.figure_) == expected
 
 
 def test_several_classes_have_coefficients_of_their_own():
     moe, X, y, _ = CASES["classes"]()
     display = draw(moe, X, y, standardize=False, level=0.9)
-    assert len(display.feature_names) == 9
+    assert len(display.feature_names) == 6
     result = moe.inference(X, y)
     for name, coefficients, intervals in zip(
         display.feature_names, display.coefficients, display.intervals, strict=True
     ):
         feature, label = re.fullmatch(r"(x\d) \(class (\w+)\)", name).groups()
         c, j = list(moe.classes_).index(label), int(feature[1])
-        assert_allclose(coefficients, moe.expert_coef_[:, c, j])
+        assert c > 0
+        assert_allclose(coefficients, moe.expert_coef_[:, c, j] - moe.expert_coef_[:, 0, j])
         for k in range(2):
             term = result.terms.index((f"expert {k}", label, feature))
             assert_allclose(intervals[k], result.conf_int(0.9)[term])
-    assert caption_of(display.figure_).startswith("Logit of the class, per unit of the feature")
+    caption = f"Odds ratio of the class against class {moe.classes_[0]}, per unit of the feature"
+    assert caption_of(display.figure_).startswith(caption)
     of_feature = draw(moe, X, y, features=[1], level=None)
-    assert of_feature.feature_names == [f"x1 (class {label})" for label in moe.classes_]
+    assert of_feature.feature_names == [f"x1 (class {label})" for label in moe.classes_[1:]]
 
 
 def test_links_that_differ_have_axes_of_their_own():
@@ -250,7 +253,7 @@ def test_experts_without_predictor_have_no_points():
     moe = fit_quietly(regressor(family=["zero", "poisson"]), X, y)
     display = draw(moe, X, y, level=None)
     assert display.by == "feature"  # they have no say in the scale of the axes
-    assert display.coefficient_name == "Ratio of the mean of y"
+    assert display.coefficient_name == "Rate ratio of y"
     assert sorted(display.feature_names) == ["x0", "x1"]
     assert_array_equal(np.isfinite(display.coefficients), [[False, True]] * 2)
     assert all(point is None for point in display.points_[:, 0])

@@ -105,28 +105,28 @@ def test_linear_experts_of_a_list_show_their_lines():
 
 
 def test_effects_on_the_gate_are_log_odds_per_unit_or_standard_deviation():
-    """Of an expert against the average of the others, which is the other one here."""
+    """Against the first expert, which is the reference."""
     moe = fitted_case("two experts")
-    difference = moe.gate_coef_[0] - moe.gate_coef_[1]
+    difference = moe.gate_coef_[1] - moe.gate_coef_[0]
     for given, unit, scale in (({}, "unit", 1.0), ({"X": X}, "standard deviation", X.std(axis=0))):
         first, second = lines_from(export_text(moe, digits=9, **given), "gate: ")
-        assert first.startswith(f"gate: log odds per {unit}: ")
-        for line, sign in ((first, 1.0), (second, -1.0)):
-            found = dict(re.findall(r"(x\d) ([+-][\d.]+)", line.replace("\N{MINUS SIGN}", "-")))
-            for j, effect in enumerate(sign * difference * scale):
-                assert_allclose(float(found[f"x{j}"]), effect, atol=1e-5)
+        assert first == "gate: reference of the log odds"
+        assert second.startswith(f"gate: log odds against expert 0 per {unit}: ")
+        found = dict(re.findall(r"(x\d) ([+-][\d.]+)", second.replace("\N{MINUS SIGN}", "-")))
+        for j, effect in enumerate(difference * scale):
+            assert_allclose(float(found[f"x{j}"]), effect, atol=1e-5)
 
 
 def test_effects_of_derived_columns_are_per_standard_deviation_of_the_fit():
     moe = fit_quietly(regressor(n_experts=2, base=LinearRegression()), X, Y)
-    (line, _) = lines_from(export_text(moe, X=X, max_features=4), "gate: ")
-    assert line.startswith("gate: log odds per standard deviation: ")
+    (_, line) = lines_from(export_text(moe, X=X, max_features=4), "gate: ")
+    assert line.startswith("gate: log odds against expert 0 per standard deviation: ")
     found = dict(re.findall(r"(\w+) ([+-][\d.]+)", line.partition("deviation: ")[2]))
-    effects = dict(moe.summary().experts[0].gate_effects)
+    effects = dict(moe.summary().experts[1].gate_effects)
     assert set(effects) == {"x0", "x1", "base"}
     for name, value in found.items():
         assert_allclose(float(value), effects[name], atol=0.006)
-    scale = dict(zip(moe.gate_feature_names_, moe.gate_coef_[0] - moe.gate_coef_[1], strict=True))
+    scale = dict(zip(moe.gate_feature_names_, moe.gate_coef_[1] - moe.gate_coef_[0], strict=True))
     assert_allclose(effects["x0"], scale["x0"] * X[:, 0].std(), rtol=1e-6)
 
 
@@ -136,7 +136,8 @@ def test_texts_name_experts_gates_and_shares():
         text, n = export_text(moe), moe.n_experts_
         gate = {"one expert": "no gate", "constant gate": "constant gate"}.get(case, "softmax gate")
         assert text.startswith(f"MixtureOfExpertsRegressor: {n} expert{'s' * (n > 1)}, {gate}")
-        assert text.count("gate: log odds per unit") == (n if case == "two experts" else 0)
+        n_logits = text.count("gate: log odds against expert 0 per unit")
+        assert n_logits == (n - 1 if case == "two experts" else 0)
         assert text.count("gate: the same for all rows") == (n if case == "constant gate" else 0)
         assert text.count("noise: standard deviation") == n
         for k in range(n):
@@ -240,9 +241,10 @@ def test_terms_that_matter_are_written_and_others_counted(name, task, unit):
     for rows in (None, table):
         text = export_text(moe, X=rows)
         described = [line for line in text.splitlines() if line.startswith("  ")]
-        numbers = re.findall(r"(?<![\w.])\d[\d.]*(?:e[+-]\d+)?(?![\w.])", " ".join(described))
+        written = " ".join(described).replace("against expert 0", "").replace("against class 0", "")
+        numbers = re.findall(r"(?<![\w.])\d[\d.]*(?:e[+-]\d+)?(?![\w.])", written)
         assert all(float(number) > 0.0 for number in numbers)
-        for line in (line for line in described if "gate: " in line or " = " in line):
+        for line in (line for line in described if "gate: log" in line or " = " in line):
             n_written = len(re.findall(r" x\d", line))
             n_counted = sum(map(int, re.findall(r", and (\d) (?:more|near 0)", line)))
             assert n_written + n_counted == 3  # the constant column has no coefficient
@@ -296,21 +298,7 @@ def test_arguments_are_refused_by_name(given, name, word):
 def test_summaries_name_the_classes_of_the_coefficients(n_classes):
     y = np.array(["CH", "MM", "XX"])[np.digitize(Y, [-0.5, 0.5]) if n_classes == 3 else CLASSES]
     moe = fit_quietly(classifier(n_experts=2, n_init=1, max_iter=20), X, y)
-    line = "Experts: logits of the classes, which sum to zero over the classes."
+    line = "Experts: log odds of the classes against class CH."
     if n_classes == 2:
         line = "Experts: log odds of class MM against class CH."
     assert line in str(moe.summary())
-
-
-def test_two_logits_of_a_gate_are_printed_once():
-    frame = pd.DataFrame(X, columns=["price", "age"])
-    moe = fit_quietly(regressor(n_experts=2), frame, Y)
-    reference, text = str(moe.summary(frame, Y, gate_reference=0)), str(moe.summary(frame, Y))
-    gate = text[text.index("Gate: ") : text.index("\n====", text.index("Gate: "))]
-    assert gate.startswith("Gate: log odds of expert 1 against expert 0\n")
-    rows = [line.split() for line in gate.splitlines() if " price " in line]
-    expected = [line.split() for line in reference.splitlines() if line.startswith("  price ")][-1]
-    assert rows == [expected]
-    assert len(moe.summary().to_frame().loc["gate"]) == 6
-    three = fitted_case("linear-regressor")
-    assert "Gate: logits, which sum to zero over the experts\n" in str(three.summary())

@@ -59,14 +59,16 @@ def test_text_has_shares_log_odds_equations_and_noise(fitted):
     for k, block in enumerate(blocks):
         head, gate, equation, noise = block.splitlines()
         assert head == f"expert {k} (linear), {100 * moe.weights_[k]:.0f} % of the rows"
-        assert "log odds per standard deviation" in gate
-        log_odds = (moe.gate_coef_[k] - moe.gate_coef_[1 - k]) * table.std(axis=0)
+        log_odds = (moe.gate_coef_[k] - moe.gate_coef_[0]) * table.std(axis=0)
+        expected = "log odds against expert 0 per standard deviation" if k else "reference"
+        assert expected in gate
         for j, name in enumerate(NAMES):
-            assert number_after(gate, name) == pytest.approx(log_odds[j], abs=1e-6)
+            if k:
+                assert number_after(gate, name) == pytest.approx(log_odds[j], abs=1e-6)
             sign = "-" if moe.expert_coef_[k, j] < 0 else "+"
             assert f"{sign} {format_number(abs(moe.expert_coef_[k, j]), 9)} {name}" in equation
         order = np.argsort(-np.abs(log_odds))
-        assert re.findall("|".join(NAMES), gate) == [NAMES[j] for j in order]
+        assert re.findall("|".join(NAMES), gate) == [NAMES[j] for j in order] * k
         assert equation.strip().startswith(f"y = {format_number(moe.expert_intercept_[k], 9)} ")
         assert (
             f"noise: standard deviation {format_number(np.sqrt(moe.noise_variance_[k]), 9)}"
@@ -93,16 +95,16 @@ def test_terms_are_ranked_by_deviations_or_ranges(options):
     for rows in (table, None):
         text = export_text(moe, X=rows, max_features=1)
         named = [set(re.findall(r"x\d", line)) for line in text.splitlines()]
-        assert [names for names in named if names] == [{"x2"}] * 4  # two gates and equations
-        assert text.count("standard deviation:") == (0 if rows is None else 2)
-        assert text.count("log odds per unit:") == (2 if rows is None else 0)
-        assert text.count(", and 2 more") == 4
+        assert [names for names in named if names] == [{"x2"}] * 3  # two equations and a gate
+        assert text.count("standard deviation:") == (0 if rows is None else 1)
+        assert text.count("against expert 0 per unit:") == (1 if rows is None else 0)
+        assert text.count(", and 2 more") == 3
 
 
 def test_all_terms_are_written_without_a_largest_number(fitted):
     table, y = two_regimes(60, n_features=7)
     moe = fit_quietly(regressor(max_iter=3), table, y)
-    assert export_text(moe).count(", and 2 more") == 4  # five by default
+    assert export_text(moe).count(", and 2 more") == 3  # five by default
     assert "more" not in export_text(moe, max_features=None, digits=9)
     assert "more" not in export_text(moe, max_features=7, digits=9)
 
@@ -122,8 +124,8 @@ def test_numbers_of_classes_are_coefficients():
 
 def test_each_class_and_output_has_an_equation():
     text = export_text(CASES["classes"]()[0])
-    for label in ("red", "green", "blue"):
-        assert text.count(f"logit of class {label} = ") == 2
+    for label in ("red", "green"):
+        assert text.count(f"log odds of class {label} against class blue = ") == 2
     moe = CASES["outputs"]()[0]
     text = export_text(moe)
     assert text.count("y0 = ") == text.count("y1 = ") == 3
@@ -196,12 +198,11 @@ def test_slopes_of_an_average_are_log_odds_within_a_start():
     assert n_starts == 2
     lines = [line for line in export_text(moe, digits=9).splitlines() if "gate:" in line]
     slopes = moe.gate_coef_.reshape(n_starts, 3, 2)
-    gates = moe.predict_gate(X).reshape(len(X), n_starts, 3)
-    compete = np.einsum("nsk,nsl->skl", gates, gates) * (1.0 - np.eye(3))
-    others = compete @ slopes / compete.sum(axis=2, keepdims=True)
-    expected = (slopes - others).reshape(-1, 2)
-    for line, row in zip(lines, expected, strict=True):
-        for j in (0, 1):
+    expected = (slopes - slopes[:, :1]).reshape(-1, 2)
+    for k, (line, row) in enumerate(zip(lines, expected, strict=True)):
+        assert ("reference" in line) == (k % 3 == 0)
+        for j in (0, 1) if k % 3 else ():
+            assert f"against expert {k // 3 * 3} per" in line
             assert number_after(line, f"x{j}") == pytest.approx(row[j], abs=2e-6)
 
 

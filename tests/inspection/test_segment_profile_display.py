@@ -118,11 +118,12 @@ def test_coefficients_and_intervals_are_those_of_inference(fitted, standardize):
 def test_effects_of_the_gate_are_log_odds_and_those_of_the_summary(fitted):
     moe, X, y = fitted
     display = draw(moe, X, y, level=None)
-    assert_allclose(display.gate_effects, 2.0 * (moe.gate_coef_ * X.std(axis=0)).T)
+    log_odds = moe.gate_coef_ - moe.gate_coef_[0]
+    assert_allclose(display.gate_effects, (log_odds * X.std(axis=0)).T)
     for k, expert in enumerate(moe.summary(X, y).experts):
         assert_allclose(display.gate_effects[:, k], [value for _, value in expert.gate_effects])
     per_unit = draw(moe, X, y, level=None, standardize=False)
-    assert_allclose(per_unit.gate_effects, 2.0 * moe.gate_coef_.T)
+    assert_allclose(per_unit.gate_effects, log_odds.T)
 
 
 def test_columns_without_a_slope_of_the_gate_have_no_effect(of_units):
@@ -217,7 +218,7 @@ def test_a_log_link_is_shown_as_ratios():
         ratio = np.exp(display.coefficients[0, k])
         assert_allclose(float(shown[k][1:]), ratio, rtol=0.01)
     assert shown[0] == shown[5] == NO_NUMBER
-    assert display.ax_[1].get_title(loc="left").startswith("Ratio of the mean of visits\n")
+    assert display.ax_[1].get_title(loc="left").startswith("Rate ratio of visits\n")
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -228,15 +229,17 @@ def test_coefficients_are_those_of_the_log_odds_of_a_class(n_classes):
     classes, scale, result = moe.classes_.tolist(), X.std(axis=0), moe.inference(X, y)
     for label in classes:
         display = draw(moe, X, y, target=label)
-        sign = -1.0 if n_classes == 2 and label == classes[0] else 1.0
-        response = label if n_classes == 3 else ""
+        sign = -1.0 if label == classes[0] else 1.0
+        other = classes[1] if label == classes[0] else classes[0]
+        response = max(label, classes[1], key=classes.index) if n_classes == 3 else ""
         for k in range(2):
             index = [result.terms.index((f"expert {k}", response, f"x{j}")) for j in range(3)]
             assert_allclose(display.coefficients[:, k], sign * result.estimates[index] * scale)
             bounds = np.sort(sign * result.conf_int()[index], axis=1)
             assert_allclose(display.intervals[:, k], bounds * scale[:, None])
-        name = "Log odds" if n_classes == 2 else "Logit"
-        assert f"{name} of class {label}" in display.ax_[1].get_title(loc="left")
+        name = f"Odds ratio of class {label} against class {other}"
+        assert name in display.ax_[1].get_title(loc="left").replace("\n", " ")
+        assert display.is_ratio.all()
 
 
 def test_several_classes_have_a_panel_each():
@@ -244,8 +247,8 @@ def test_several_classes_have_a_panel_each():
     y = np.array(["red", "green", "blue"])[codes]
     moe = fit_quietly(MixtureOfExpertsClassifier(2, **SHORT | {"max_iter": 10}), X, y)
     display = draw(moe, X, y)
-    assert len(display.ax_) == 5
-    for c, label in enumerate(moe.classes_):
+    assert len(display.ax_) == 4  # the first class is the reference
+    for c, label in enumerate(moe.classes_[1:]):
         alone = draw(moe, X, y, target=label)
         assert_array_equal(display.coefficients[c], alone.coefficients)
         assert_array_equal(display.intervals[c], alone.intervals)
@@ -292,7 +295,7 @@ def test_categories_are_indicators_in_alphabetical_order(make):
     assert_allclose(display.profile, profile_by_hand(columns, resp), rtol=1e-6)
     names = moe.gate_feature_names_.tolist()
     slopes = moe.gate_coef_[:, [names.index("depth"), names.index("kind_up")]]
-    expected = 2.0 * slopes.T * [[X[:, 0].std()], [up.std()]]
+    expected = (slopes - slopes[0]).T * [[X[:, 0].std()], [up.std()]]
     assert_allclose(display.gate_effects[[0, 3]], expected)
     alone = draw(moe, frame, y, features=["kind"])
     assert alone.feature_names == ["kind_down", "kind_up"]
@@ -376,7 +379,7 @@ def test_each_table_has_a_panel_with_its_numbers(of_units, n_columns):
     assert [ax.get_title(loc="left") for ax in display.ax_] == [
         "Mean minus that of all rows,\nin SDs of the feature",
         "Effect on y, in 1e+06\nper unit of the feature",
-        "Gate: log odds\nper unit of the feature",
+        "Gate: log odds against\nthe first expert\nper unit of the feature",
     ]
     note = "%: share of the units" if of_units else "%: share of the rows"
     note += "\n3 of 9 features:\nthose with the largest effects" if n_columns else ""

@@ -246,7 +246,7 @@ def test_maximum_likelihood_and_standard_errors_are_reached(name):
     if "units" not in given:  # the reference counts rows, and we count units
         assert moe.bic(X, y, sample_weight=weight, **given) == pytest.approx(model["bic"], abs=2e-4)
     misfits = []
-    references = range(moe.n_experts_) if moe.n_experts_ > 1 else [None]
+    references = range(moe.n_experts_)
     inferences = [
         moe.inference(X, y, sample_weight=weight, gate_reference=reference, **given)
         for reference in references

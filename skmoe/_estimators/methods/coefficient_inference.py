@@ -145,7 +145,7 @@ class InferenceOptions(NamedTuple):
     """Parameters of `inference` besides the data."""
 
     method: str = "observed"
-    gate_reference: int | None = None
+    gate_reference: int = 0
     n_bootstrap: int = 200
     random_state: Any = None
     n_jobs: int | None = None
@@ -156,12 +156,7 @@ class InferenceOptions(NamedTuple):
 def check_inference_options(estimator: Any, options: InferenceOptions) -> None:
     """Raise ValueError for invalid options, or for a mixture without standard errors."""
     check_choice("method", options.method, COVARIANCE_TYPES)
-    reference, n_experts = options.gate_reference, estimator.n_experts_
-    if reference is not None and not (is_integer(reference) and 0 <= reference < n_experts):
-        raise ValueError(
-            f"gate_reference must be None or an expert from 0 to {n_experts - 1}; got "
-            f"{reference!r}."
-        )
+    check_gate_reference(options.gate_reference, estimator.n_experts_)
     message = missing_for_inference(estimator._fitted)
     if message:
         raise ValueError(message)
@@ -169,6 +164,14 @@ def check_inference_options(estimator: Any, options: InferenceOptions) -> None:
         check_integer("n_bootstrap", options.n_bootstrap, least=2)
         if not is_classifier(estimator):
             require(estimator._fitted.model.experts, SupportsDistribution, "the bootstrap")
+
+
+def check_gate_reference(reference: Any, n_experts: int) -> None:
+    """Raise ValueError unless it is the number of an expert."""
+    if not (is_integer(reference) and 0 <= reference < n_experts):
+        raise ValueError(
+            f"gate_reference must be an expert from 0 to {n_experts - 1}; got {reference!r}."
+        )
 
 
 def validate_clusters(options: InferenceOptions, given: Rows, rows: Rows) -> Array | None:
@@ -217,7 +220,7 @@ def infer_coefficients(
     if options.method == "bootstrap":
         return _infer_by_bootstrap(estimator, rows, options, blocks)
     dataset = dataset_in_fit(estimator, rows)
-    coefficients = make_coefficients(blocks, vars(estimator))
+    coefficients = make_coefficients(blocks, vars(estimator), reference)
     inference, indefinite = observed_inference(
         fitted, dataset, blocks, coefficients, options.method == "sandwich", clusters
     )
@@ -246,7 +249,8 @@ def _infer_by_bootstrap(
         options.n_jobs,
         int(options.verbose),
     )
-    return bootstrap_inference(make_coefficients(blocks, vars(estimator)), replicates)
+    coefficients = make_coefficients(blocks, vars(estimator), options.gate_reference)
+    return bootstrap_inference(coefficients, replicates)
 
 
 # --- the rows of the fit ----------------------------------------------------------------------
@@ -293,7 +297,7 @@ def describe_other_rows(estimator: Any, rows: Rows) -> str:
 
 def _delta_method(estimator: Any, inference: Inference) -> DeltaMethod:
     """The delta method for the coefficients of an estimator, whose inference it must be."""
-    reference = getattr(inference, "gate_reference", None)
+    reference = getattr(inference, "gate_reference", 0)
     in_units, responses = estimator._in_units(estimator._fitted), estimator._response_names()
     blocks = list_blocks(in_units, responses, estimator._labels(), reference)
     own = make_coefficients(blocks, vars(estimator))

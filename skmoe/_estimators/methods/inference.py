@@ -11,6 +11,7 @@ from skmoe._data.checks import check_level
 from skmoe._data.rows import Rows, is_dask
 from skmoe._estimators.methods.coefficient_inference import (
     InferenceOptions,
+    check_gate_reference,
     check_inference_options,
     describe_other_rows,
     infer_coefficients,
@@ -75,7 +76,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         sample_weight: Any = None,
         *,
         method: str = "observed",
-        gate_reference: int | None = None,
+        gate_reference: int = 0,
         n_bootstrap: int = 200,
         random_state: Any = None,
         n_jobs: int | None = None,
@@ -113,9 +114,9 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Weights of the fit; they count rows.
         method : {"observed", "sandwich", "bootstrap"}, default="observed"
             Method of the covariance, see above.
-        gate_reference : int, default=None
-            Expert against which the coefficients of the gate are log odds. None for coefficients
-            that sum to zero over the experts, as `gate_coef_` does.
+        gate_reference : int, default=0
+            Expert against which the coefficients of the gate are log odds. Of an average of starts
+            it is the one at the same position in each start.
         n_bootstrap : int, default=200
             Refits of the bootstrap: 50 to 200 for standard errors, 1000 for intervals.
         random_state : int, RandomState instance or None, default=None
@@ -179,8 +180,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         >>> from skmoe import MixtureOfExpertsRegressor
         >>> X, y = load_diabetes(return_X_y=True)
         >>> moe = MixtureOfExpertsRegressor(2, gate="constant", random_state=0).fit(X, y)
-        >>> moe.inference(X, y).standard_errors.shape  # of two experts and two probabilities
-        (26,)
+        >>> moe.inference(X, y).standard_errors.shape  # of two experts, and their log odds
+        (25,)
         """
         check_is_fitted(self)
         options = InferenceOptions(
@@ -200,6 +201,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             self.expert_kinds_,
             feature_labels(names, self.n_features_in_),
             list(self.gate_feature_names_),
+            [str(label) for label in getattr(self, "classes_", ())],
         )
 
     # --- summary ---
@@ -212,6 +214,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         sample_weight: Any = None,
         *,
         level: float = 0.95,
+        gate_reference: int = 0,
         offset: Any = None,
         units: Any = None,
         known_experts: Any = None,
@@ -232,6 +235,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             Weights of the fit.
         level : float, default=0.95
             Confidence of the intervals, in (0, 1).
+        gate_reference : int, default=0
+            Expert against which the coefficients of the gate are log odds, as in `inference`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the fit.
         units : array-like of shape (n_samples,), default=None
@@ -239,7 +244,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Known experts of the fit.
         **inference : dict
-            Parameters of `inference`, such as `method` and `gate_reference`.
+            Parameters of `inference`, such as `method` and `cluster`.
 
         Returns
         -------
@@ -275,6 +280,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         """
         check_is_fitted(self)
         check_level(level)
+        check_gate_reference(gate_reference, self.n_experts_)
         if (X is None) != (y is None):
             raise ValueError("summary needs both X and y, the data of the fit, or neither.")
         others = sample_weight, offset, units, known_experts
@@ -289,7 +295,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             vars(self),
             labels,
             level=level,
-            gate_reference=inference.get("gate_reference"),
+            gate_reference=gate_reference,
             obstacle=missing_for_inference(fitted),
         )
         if X is not None:
@@ -302,13 +308,15 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                 overdispersion=describe_overdispersion(fitted, rows, families),
             )
             if inference or not found.obstacle:
-                options = InferenceOptions(**inference)
+                options = InferenceOptions(gate_reference=gate_reference, **inference)
                 check_inference_options(self, options)
                 result = infer_coefficients(self, given, rows, options)
                 found = found._replace(inference=result)
         if has_coefficients(fitted):
-            blocks = list_blocks(self._in_units(fitted), self._response_names(), labels)
-            found = found._replace(coefficients=make_coefficients(blocks, vars(self)))
+            in_units, responses = self._in_units(fitted), self._response_names()
+            blocks = list_blocks(in_units, responses, labels, gate_reference)
+            coefficients = make_coefficients(blocks, vars(self), gate_reference)
+            found = found._replace(coefficients=coefficients)
         return make_summary(found)
 
     # --- information criteria ---

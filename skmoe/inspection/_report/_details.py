@@ -165,7 +165,7 @@ def profile_pictures(
         warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
         return [
             _picture(display, estimator, rows, given | {"target": target})
-            for target in (targets if has_coef else targets[:1])
+            for target in (targets[len(targets) > 1 :] if has_coef else targets[:1])
         ]
 
 
@@ -186,7 +186,8 @@ def _picture(display_class: Any, estimator: Any, rows: Rows, options: dict[str, 
         is_ratio = False if display.is_ratio is None else display.is_ratio
         for caption, values in list(numbers.items())[1:]:
             numbers[caption] = np.where(is_ratio, np.exp(values), values)
-    numbers[f"Gate: log odds per {display.step}"] = getattr(display, "gate_effects", None)
+    of_gate = f"Gate: log odds against the first expert, per {display.step}"
+    numbers[of_gate] = getattr(display, "gate_effects", None)
     given = [(caption, values) for caption, values in numbers.items() if values is not None]
     tables = [_table(caption, display, values) for caption, values in given]
     alternative = f"{title}: features by experts. The tables below have the numbers."

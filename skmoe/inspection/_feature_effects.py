@@ -300,6 +300,8 @@ def permutation_importance_by_part(
     Returns
     -------
     importance : Bunch
+        With two keys for all parts, and one for each part.
+
         score : float
             Mean log density of the rows.
         features : ndarray of shape (n_chosen,)
@@ -336,6 +338,8 @@ def permutation_importance_by_part(
     >>> found = permutation_importance_by_part(moe, X[200:], y[200:], random_state=0)
     >>> int(found.gate.importances_mean.argmax()), int(found.experts.importances_mean.argmax())
     (0, 1)
+    >>> [found[part].importances_mean.shape for part in ("gate", "experts", "both")]
+    [(2,), (2,), (2,)]
     """
     estimator, X, _ = find_mixture(estimator, X)
     n_repeats = check_integer("n_repeats", n_repeats, least=1)

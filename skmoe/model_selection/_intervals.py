@@ -36,7 +36,7 @@ def cross_val_predict_interval(
     """Prediction interval of each row by a fit to the rows of other folds.
 
     `cross_val_predict` of scikit-learn has no such method. The share of the values that are inside
-    is an honest estimate of the coverage.
+    estimates the coverage of intervals of new rows.
 
     Parameters
     ----------

@@ -100,6 +100,7 @@ def strong_regressor(
     effort : {"fast", "balanced", "best"}, default="balanced"
         How large models may grow. With 10 000 rows a fit costs about 15, 40 or 135 times that of
         `HistGradientBoostingRegressor`, which `tests/benchmarks/speed.py --only recipes` prints.
+        With fewer rows it is more: "balanced" costs 80 to 150 fits of 300 to 2500 rows.
         "fast" has no linear experts, and boosting without experts.
     members : {"default", "installed"}, default="default"
         "installed" adds models of the packages lightgbm, catboost, xgboost, tabicl and tabpfn, as

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
@@ -13,6 +14,7 @@ from skmoe.experts import LinearExperts
 from skmoe.families import Uniform
 from skmoe.gates import ConstantGate, SoftmaxGate
 from skmoe.model_selection import n_experts_test
+from skmoe.stacking import GatedStackingClassifier
 from support.fits import X as ALL_X
 from support.fits import Y as ALL_Y
 from support.fits import fit_quietly, target_of
@@ -258,3 +260,22 @@ def test_weights_of_a_test_repeat_rows():
     assert weighted.n_experts == 1
     assert weighted.statistic > 0.0
     assert_allclose(weighted.log_likelihoods, repeated.log_likelihoods, rtol=1e-6)
+
+
+# --- methods of regressors --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["predict_dist", "predict_interval", "predict_quantile"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: MixtureOfExpertsClassifier(**OPTIONS),
+        lambda: GatedStackingClassifier([("one", DecisionTreeClassifier())]),
+    ],
+)
+def test_classifiers_name_what_they_have_in_place_of_methods_of_regressors(make, name):
+    moe = make()
+    words = f"has no {name}", "predict_proba", "family='ordinal'"
+    assert_refused(refusal(getattr, moe, name), type(moe).__name__, *words)
+    assert not hasattr(moe, name)
+    assert not hasattr(clone(moe), name)

@@ -25,7 +25,6 @@ class TimePolynomial(TransformerMixin, BaseEstimator):
     The first column is the time itself. Beyond the first and last time the polynomials go on.
     """
 
-    n_features_in_: int
     origin_: float
     knots_: Array  # without the first and the last time
 
@@ -69,10 +68,7 @@ class TimePolynomial(TransformerMixin, BaseEstimator):
     def _validate(self, X: Any, *, reset: bool) -> Array:
         """The times (n, 1) as numbers."""
         with explain_features(X):
-            times = validate_data(self, X, reset=reset, dtype=np.float64)
-        if self.n_features_in_ != 1:
-            raise ValueError(f"time must be one column; got {self.n_features_in_}. Choose one.")
-        return np.asarray(times)
+            return np.asarray(validate_data(self, X, reset=reset, dtype=np.float64))
 
 
 def _difference(name: str, time: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -46,7 +47,7 @@ def trajectories(
         Number of groups, or how it is chosen. `n_experts_table` compares several numbers.
     time : str or int
         The column of X with the time, by name or index.
-    unit_features : list of str or of int, default=None
+    unit_features : str, int, or list of these, default=None
         Columns of X on which the probabilities of the groups depend, which are constant within a
         unit. None for the same probabilities for all units. Categories become indicators of all
         but their first value.
@@ -94,6 +95,9 @@ def trajectories(
     `set_params(time__time__origin=2000)` chooses another year. Beyond the first and the last time
     the polynomials go on, and `is_outside_range` is True.
 
+    `TrajectoriesDisplay` and `average_effects` change the time. Displays of the transformed table,
+    such as `RegimesDisplay`, change one of its powers at a time, which is no course.
+
     References
     ----------
     .. [1] D. S. Nagin (2005), "Group-based modeling of development", Harvard University Press.
@@ -120,7 +124,7 @@ def trajectories(
             f"time must be the name or the index of one column; got {shown(time)}. Pass time='year'"
             " for the column year."
         )
-    of_unit = [] if unit_features is None else list(unit_features)
+    of_unit = [] if unit_features is None else np.atleast_1d(unit_features).tolist()
     encoder = OneHotEncoder(drop="first", sparse_output=False)
     names = {"verbose_feature_names_out": False}
     indicators = ColumnTransformer(

@@ -236,6 +236,12 @@ def test_categories_of_units_are_indicators(library):
     assert effects.terms[0].name == "sex: f to m"
 
 
+def test_one_feature_of_units_needs_no_list():
+    X, y = cohort()
+    groups = trajectories(2, "year", "woman", random_state=0).fit(X, y, units=UNIT)
+    assert_allclose(groups.predict(X), fitted().predict(X))
+
+
 def test_categories_in_arrays_are_indicators():
     X, y = cohort()
     sex = np.where(X["woman"] == 1.0, "f", "m")

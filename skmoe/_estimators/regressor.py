@@ -81,8 +81,9 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Largest number of experts with a positive weight for a row, in training and in prediction;
         None for all. It may exceed a number of experts that is selected by the fit.
     balance : float, default=0.0
-        Strength of load balancing: for the gate each row counts as `1 + balance` rows, the further
-        ones shared equally by all experts. 0 is off; try 0.01 to 0.1 if experts lose their rows.
+        Strength of load balancing: `balance` times the mean log of the experts' shares, which are
+        means of the gate's probabilities over rows (or units), is added to the log-likelihood per
+        row. 0 is off; try 0.01 to 0.1 if experts lose their rows.
     init : str or array-like, default="auto"
         Starts of EM. The default mixes kinds. Partitions are the leaves of a "linear_tree" or of a
         "tree", cells of "kmeans" on features and target, "random" cuts, and random "labels". With

@@ -18,11 +18,17 @@ import numpy as np
 from scipy import sparse
 
 from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
+from skmoe._mixture.model import (
+    MixtureModel,
+    Params,
+    log_joint,
+    posterior,
+    summed_gates,
+)
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.linalg import add_fields, split_offset, sum_over_blocks, with_offset
 from skmoe._numerics.probability import log_probability
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
 from skmoe.protocols import Block, LinearPredictor
 
 
@@ -54,7 +60,7 @@ def observed_information(
     with_scores: bool = False,
     clusters: Array | None = None,
 ) -> Information:
-    """Information at given parameters, by one pass over the rows, in memory or in row blocks.
+    """Information at given parameters, by a pass over the rows, in memory or in row blocks.
 
     Scores are computed on request, and are summed over rows (or units) with the same number in
     `clusters`, which need rows in memory. The parts must have the capabilities `SupportsInference`
@@ -81,10 +87,36 @@ def observed_information(
         layout.expert_index, total.complete_experts, penalties, strict=True
     ):
         total.observed[np.ix_(own, own)] += complete + penalty
-    # The pseudo-observations of load balancing add complete-data information of the gate only.
-    pseudo = (1.0 + model.balance) * total.complete_gate + gate_penalty
-    total.observed[np.ix_(layout.gate_index, layout.gate_index)] += pseudo
+    of_gate = np.ix_(layout.gate_index, layout.gate_index)
+    total.observed[of_gate] += total.complete_gate + gate_penalty
+    if model.balance:
+        usage = sum_over_blocks(partial(summed_gates, gate, params.gate), blocks)
+        of_usage = partial(_sums_of_balance, model, params, usage)
+        information, gradients = sum_over_blocks(of_usage, blocks)
+        factor = model.balance * usage.sum() / len(usage)
+        total.observed[of_gate] += factor * (information + gradients.T @ gradients)
+        total.gradient[layout.gate_index] += factor * gradients.sum(axis=0)
     return total
+
+
+def _sums_of_balance(
+    model: MixtureModel, params: Params, usage: Array, rows: Dataset
+) -> tuple[Array, Array]:
+    """Sums over a block for the prior of the `usage` by `balance`.
+
+    They are gradients (K, P) of the logs of the usages, and their negative Hessian (P, P), summed
+    over the experts, without the products of the gradients.
+    """
+    gate: Any = model.gate
+    design = rows.gate_design.toarray() if sparse.issparse(rows.gate_design) else rows.gate_design
+    log_gate = gate.log_prob(params.gate, design)
+    share = rows.gate_weight * np.exp(log_gate) / np.maximum(usage, TINY)[:, None]
+    information, gradients = gate.information(params.gate, design, share.sum(axis=0), log_gate), []
+    for k, weight in enumerate(share):
+        score = gate.score_rows(params.gate, k, design, log_gate)
+        information = information - (score * weight) @ score.T
+        gradients.append(score @ weight)
+    return information, np.stack(gradients)
 
 
 def coordinate_layout(model: MixtureModel, params: Params, n_gate_columns: int) -> Layout:
@@ -158,10 +190,6 @@ def _sums_of_block(
     gate_score = of_gate(k=0, log_prob=log_gate)
     score[layout.gate_index] = gate_score - of_gate(k=0, log_prob=log_resp)
     gradient = score @ rows.gate_weight
-    if model.balance:
-        uniform = np.full(resp.shape, -np.log(len(resp)))
-        pseudo = gate_score - of_gate(k=0, log_prob=uniform)
-        gradient[layout.gate_index] += model.balance * pseudo @ rows.gate_weight
     n_own = layout.size - len(layout.gate_index)
     of_experts, weighted = score[:n_own], score * rows.gate_weight
     observed[:n_own, :n_own] += of_experts @ weighted[:n_own].T

@@ -22,7 +22,7 @@ from skmoe._numerics.probability import (
     normalised_top_k,
     underflow_to_zero,
 )
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import (
     PredictiveDistribution,
     concatenate_rows,
@@ -39,7 +39,7 @@ class MixtureModel(NamedTuple):
     experts: Experts
     n_experts: int
     top_k: int | None = None  # maximum number of experts of a row
-    balance: float = 0.0  # weight of the uniform pseudo-observations of the gate
+    balance: float = 0.0  # strength of the prior on the usage of the experts, in units of the rows
 
 
 class Penalty(NamedTuple):
@@ -96,6 +96,36 @@ def posterior(joint: Array, top_k: int | None = None) -> tuple[Array, Array]:
 def responsibilities(model: MixtureModel, params: Params, rows: Dataset) -> Array:
     """Responsibilities of the E-step, (K, n), or (K, U) of units."""
     return posterior(log_joint(model, params, rows)[1], model.top_k)[0]
+
+
+# --- balance: a prior on the usage of the experts ----------------------------------------------
+
+
+def summed_gates(gate: Any, params: Any, rows: Dataset) -> Array:
+    """Sums of the gate's probabilities over a block of rows or units, (K,)."""
+    return np.asarray(np.exp(gate.log_prob(params, rows.gate_design)) @ rows.gate_weight)
+
+
+def balance_prior(
+    balance: float, log_gate: Array, weight: Array, usage: Array
+) -> tuple[float, Array]:
+    """Log prior of the usage of the experts, and its responsibilities for the gate (K, n).
+
+    The log prior is `balance` times the total weight times the mean over the experts of the log of
+    their mean probability: that of a block is the part of its weight. It is at least that of the
+    responsibilities, by which the probability of each expert is divided among the rows, with
+    equality at the current gate: an M-step with these in addition increases the sum of
+    log-likelihood and log prior [1]_. `usage` is the sum of `summed_gates` over all blocks.
+
+    References
+    ----------
+    .. [1] K. Lange, D. R. Hunter and I. Yang (2000), "Optimization transfer using surrogate
+       objective functions", Journal of Computational and Graphical Statistics 9, 1-20.
+    """
+    usage = np.maximum(usage, TINY)
+    value = balance * float(weight.sum()) * float(np.log(usage / usage.sum()).mean())
+    of_experts = balance * usage.sum() / (len(usage) * usage)
+    return value, of_experts[:, None] * weight * np.exp(log_gate)
 
 
 # --- usage of the experts ---------------------------------------------------------------------

@@ -14,7 +14,7 @@ import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._mixture.em import N_EXACT_ITER, EMResult, initial_state
-from skmoe._mixture.model import MixtureModel, Params, posterior
+from skmoe._mixture.model import MixtureModel, Params, balance_prior, posterior, summed_gates
 from skmoe._mixture.steps import total_penalty
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array
@@ -198,7 +198,7 @@ def _run_batch(
     factors: Any = None
     for iteration in range(n_iter + 1):
         is_exact = iteration < N_EXACT_ITER or iteration % N_ITER_OF_HESSIAN == 0
-        state = reduce(add_fields, (_e_step(model, trial, block, is_exact) for block in blocks))
+        state = _e_step(model, trial, blocks, is_exact)
         penalties = [total_penalty(model, start) for start in _apart(model, trial)]
         reached = (state.log_likelihood - penalties) / total_weight
         rises = reached >= bounds  # False for NaN
@@ -225,8 +225,24 @@ def _apart(model: MixtureModel, starts: _Starts) -> list[Params]:
     return [Params(gate, own) for gate, (_, own) in zip(starts.gates, experts, strict=True)]
 
 
-def _e_step(model: MixtureModel, starts: _Starts, rows: Dataset, with_hessians: bool) -> _EStep:
-    """The E-step of all starts on one block of rows."""
+def _e_step(
+    model: MixtureModel, starts: _Starts, blocks: Sequence[Dataset], with_hessians: bool
+) -> _EStep:
+    """The E-step of all starts."""
+    usages: Sequence[Any] = [None] * len(starts.gates)
+    if model.balance:
+        usages = [
+            sum(summed_gates(model.gate, params, block) for block in blocks)
+            for params in starts.gates
+        ]
+    of_blocks = (_e_step_block(model, starts, usages, block, with_hessians) for block in blocks)
+    return reduce(add_fields, of_blocks)
+
+
+def _e_step_block(
+    model: MixtureModel, starts: _Starts, usages: Sequence[Any], rows: Dataset, with_hessians: bool
+) -> _EStep:
+    """The E-step of all starts on one block of rows; `usages` are those of `balance_prior`."""
     n_starts, n_experts, gate = len(starts.gates), model.n_experts, model.gate
     family = model.experts.at(starts.experts, rows.expert_design, rows.y)
     log_density = family.log_prob(starts.experts, rows.expert_design, rows.y)
@@ -242,9 +258,12 @@ def _e_step(model: MixtureModel, starts: _Starts, rows: Dataset, with_hessians: 
     of_experts = resp.reshape(n_starts * n_experts, -1)
     expert_resp = rows.row_responsibilities(of_experts) * rows.weight
     if model.balance:
-        balance = model.balance * rows.gate_weight
-        log_likelihood += np.stack(log_gates).mean(axis=1) @ balance
-        gate_resp = gate_resp + balance / n_experts
+        priors = [
+            balance_prior(model.balance, logs, rows.gate_weight, usage)
+            for logs, usage in zip(log_gates, usages, strict=True)
+        ]
+        log_likelihood += [value for value, _ in priors]
+        gate_resp = gate_resp + np.stack([pseudo for _, pseudo in priors])
     of_gates = list(zip(starts.gates, gate_resp, log_gates, strict=True))
     design, rows_of_experts = rows.gate_design, (rows.expert_design, rows.y, expert_resp)
     return _EStep(

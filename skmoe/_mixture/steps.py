@@ -11,7 +11,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from skmoe._data.rows import Dataset
-from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
+from skmoe._mixture.model import (
+    MixtureModel,
+    Params,
+    balance_prior,
+    log_joint,
+    posterior,
+    summed_gates,
+)
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.typing import Array
 
@@ -45,7 +52,10 @@ def e_step(
     map_blocks: Callable[..., Iterable[Any]] | None = None,
 ) -> EStepStatistics:
     """E-step over all row blocks, by a map or their own; Hessians are computed on request."""
-    of_block = partial(e_step_block, model, params, with_hessian)
+    usage = None
+    if model.balance:
+        usage = sum_over_blocks(partial(summed_gates, model.gate, params.gate), blocks)
+    of_block = partial(e_step_block, model, params, with_hessian, usage=usage)
     return sum_over_blocks(of_block, blocks, map_blocks)
 
 
@@ -65,8 +75,9 @@ def e_step_block(
     with_hessian: bool,
     rows: Dataset,
     resp: Array | None = None,
+    usage: Array | None = None,
 ) -> EStepStatistics:
-    """E-step on one block of rows.
+    """E-step on one block of rows; `usage` is that of `balance_prior`, by default of the block.
 
     With given responsibilities, of rows (K, n) or of units (K, U), the log-likelihood is the
     expected complete-data log-likelihood.
@@ -82,13 +93,12 @@ def e_step_block(
         # Rows outside the support of an expert have log density minus infinity.
         present = resp > 0.0
         log_likelihood = float((resp * rows.gate_weight)[present] @ joint[present])
-    if model.balance:
-        log_likelihood += model.balance * float(rows.gate_weight @ log_gate.mean(axis=0))
-    # The uniform pseudo-observations that balance the experts are those of the gate.
     gate_resp = resp * rows.gate_weight
     expert_resp = gate_resp if rows.units is None else rows.row_responsibilities(resp) * rows.weight
     if model.balance:
-        gate_resp = gate_resp + model.balance / len(resp) * rows.gate_weight
+        usage = summed_gates(model.gate, params.gate, rows) if usage is None else usage
+        log_prior, pseudo = balance_prior(model.balance, log_gate, rows.gate_weight, usage)
+        log_likelihood, gate_resp = log_likelihood + log_prior, gate_resp + pseudo
     of_gate = params.gate, rows.gate_design, gate_resp, log_gate
     of_experts = params.experts, rows.expert_design, rows.y, expert_resp
     hessians = None

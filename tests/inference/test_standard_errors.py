@@ -155,8 +155,9 @@ class Likelihood:
         rows = self.rows(theta)
         log_likelihood = rows.sum() if self.in_units else self.weight @ rows
         coef, dispersions, gate = self.split(theta)
-        if self.balance:  # rows of uniform responsibilities count for the gate
-            log_likelihood += self.balance * self.weight @ self.log_gate(gate).mean(axis=1)
+        if self.balance:  # a prior on the mean probabilities of the experts
+            usage = np.average(np.exp(self.log_gate(gate)), axis=0, weights=self.weight)
+            log_likelihood += self.balance * self.weight.sum() * np.log(usage).mean()
         gate = gate - gate.mean(axis=0)
         penalty = self.gate_alpha * np.square(gate[:, 1:] * self.scale).sum()
         if self.C > 2:

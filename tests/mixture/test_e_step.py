@@ -56,11 +56,14 @@ def test_likelihood_and_statistics_are_weighted_sums(grouped, balance, with_resp
         resp = np.random.default_rng(2).dirichlet([1.0, 1.0], size=len(weight)).T
         resp[:, 1] = 1.0, 0.0
         log_likelihood = ((resp * joint) @ weight).sum()
-    log_likelihood += balance * weight @ log_gate.mean(axis=0)
+    usage = np.exp(log_gate) @ weight
+    log_likelihood += balance * weight.sum() * np.log(usage / usage.sum()).mean()
     found = e_step_block(model, params, True, rows, resp if with_resp else None)
     assert_allclose(found.log_likelihood, log_likelihood)
     assert_allclose(found.weight, rows.weight.sum())
-    of_gate = resp * weight + balance / 2 * weight  # with uniform pseudo-observations
+    # The probability of each expert, divided among the rows.
+    of_rows_of_expert = weight * np.exp(log_gate) / usage[:, None]
+    of_gate = resp * weight + balance * weight.sum() / 2 * of_rows_of_expert
     of_rows = (np.repeat(resp, SIZES, axis=1) if grouped else resp) * rows.weight
     gate, experts = found.statistics
     assert_allclose(

@@ -101,7 +101,9 @@ def test_lower_bound_is_the_penalised_log_likelihood_per_row(name):
     joint = log_gate + model.experts.log_prob(found.params.experts, rows.expert_design, rows.y)
     if model.top_k:  # only the most probable experts of each row take part
         joint = np.sort(joint, axis=0)[-model.top_k :]
-    total = rows.weight @ (logsumexp(joint, axis=0) + model.balance * log_gate.mean(axis=0))
+    total = rows.weight @ logsumexp(joint, axis=0)
+    usage = np.exp(log_gate) @ rows.weight / rows.weight.sum()
+    total += model.balance * rows.weight.sum() * np.log(usage).mean()
     total -= model.gate.penalty(found.params.gate) + model.experts.penalty(found.params.experts)
     assert_allclose(found.lower_bounds[-1], total / rows.weight.sum(), rtol=1e-10)
     start = run(model, rows, params, max_iter=0)
@@ -132,7 +134,8 @@ def test_lower_bound_of_a_regressor_counts_each_prior_once(dispersion):
         log_gate = log_softmax(X @ moe.gate_coef_.T + moe.gate_intercept_, axis=1)
         means = X @ moe.expert_coef_.T + moe.expert_intercept_
         joint = log_gate + norm.logpdf(y[:, None], means, np.sqrt(moe.noise_variance_))
-        total = weight @ (logsumexp(joint, axis=1) + 0.3 * log_gate.mean(axis=1))
+        usage = np.average(np.exp(log_gate), axis=0, weights=weight)
+        total = weight @ (logsumexp(joint, axis=1) + 0.3 * np.log(usage).mean())
         slopes = np.square(moe.expert_coef_ * spread).sum(axis=1) / moe.noise_variance_
         return total - np.square(moe.gate_coef_ * spread).sum() - 1.5 * slopes.sum()
 
@@ -155,8 +158,8 @@ def test_lower_bound_of_a_regressor_counts_each_prior_once(dispersion):
     assert_allclose(variance, np.sort((squares + 25.0 * scale) / (share + 25.0)), rtol=1e-4)
 
 
-def test_gate_of_a_balanced_fit_has_uniform_pseudo_observations():
-    """A constant gate has a closed form: mean responsibilities, and pseudo-rows."""
+def test_constant_gate_of_a_balanced_fit_has_pseudo_rows_of_each_expert():
+    """It has a closed form: mean responsibilities, and pseudo-rows."""
     X, y = two_regimes(150)
     given = {"alpha": 0.1, "n_init": 1, "tol": 1e-12, "max_iter": 5000, "random_state": 0}
     for balance in (0.0, 0.5):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.datasets import load_diabetes
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
@@ -100,12 +101,24 @@ def test_balance_gives_a_starved_expert_rows_and_costs_likelihood():
     assert likelihood[1] < likelihood[0] + 5
 
 
-def test_balanced_bound_is_the_likelihood_with_uniform_pseudo_targets():
+@pytest.mark.parametrize("k", [6, 8])
+def test_balance_makes_shares_more_even_without_flattening_the_gate(k):
+    X, y = load_diabetes(return_X_y=True)
+    fits = [
+        fit_quietly(MixtureOfExpertsRegressor(k, balance=b, n_init=2, random_state=0), X, y)
+        for b in (0.0, 0.05)
+    ]
+    spread = [moe.weights_.std() / moe.weights_.mean() for moe in fits]
+    assert spread[1] < 0.8 * spread[0]
+    assert fits[1].predict_gate(X).max(axis=1).mean() > 1.2 / k
+
+
+def test_balanced_bound_has_the_logs_of_the_mean_probabilities_of_the_experts():
     X, y = two_regimes(150)
     options = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0, "random_state": 0}
     moe = MixtureOfExpertsRegressor(2, balance=0.3, **options).fit(X, y)
-    pseudo = 0.3 * np.log(moe.predict_gate(X)).mean(axis=1).sum()
-    expected = (moe.score_samples(X, y).sum() + pseudo) / len(y)
+    log_prior = 0.3 * np.log(moe.predict_gate(X).mean(axis=0)).mean()
+    expected = moe.score_samples(X, y).mean() + log_prior
     assert_allclose(moe.lower_bound_, expected, atol=1e-8)
 
 

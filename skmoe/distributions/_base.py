@@ -368,7 +368,7 @@ class RowMixtures(ABC):
     def _at_times(self, y: ArrayLike, answer: Callable[[Array], Array]) -> Array:
         """What `answer` returns of times, with a warning if they may be meant for all rows."""
         times = np.asarray(y, dtype=float)
-        is_per_row = times.ndim == 1 and 1 < len(times) == len(self)
+        is_per_row = self._single and times.ndim == 1 and 1 < len(times) == len(self)
         if is_per_row and times[0] >= 0.0 and (times[1:] > times[:-1]).all():
             warn_user(
                 f"y has one entry for each of the {len(self)} rows, since it has one dimension. "

@@ -277,6 +277,8 @@ def test_increasing_times_are_for_one_row_each_with_a_warning(names):
             assert_array_equal(ask(times[:, None])[:, 0], found)
             assert_array_equal(ask(times[::-1]), np.diag(in_all_rows[:, ::-1]))
             assert_array_equal(dist[:1].sf(times[:1]), dist[:1].sf(0.5))
+            two_outputs = mixture(names, n_outputs=2)[:2]  # of which times are one value of both
+            assert getattr(two_outputs, method)(times[:2]).shape == (2, 2)
 
 
 @pytest.mark.parametrize("names", [("gamma", "zero"), ("lognormal", "uniform"), ("poisson",)])

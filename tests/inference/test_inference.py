@@ -574,6 +574,7 @@ REFUSED = [
     ({"gate_reference": -1}, "gate_reference", (-1,)),
     ({"gate_reference": True}, "gate_reference", (True,)),
     ({"gate_reference": 0.0}, "gate_reference", (0.0,)),
+    ({"gate_reference": None}, "gate_reference", ("0 to 1", None)),
     ({"method": "bootstrap", "n_bootstrap": 1}, "n_bootstrap", ("integer", 1)),
     ({"cluster": np.arange(150)}, "cluster", ("sandwich", "observed")),
     ({"method": "sandwich", "cluster": ["a"] * 150}, "cluster", ("two distinct", "a")),

@@ -26,7 +26,8 @@ def right_censored(time: ArrayLike, event: ArrayLike) -> Array:
     Parameters
     ----------
     time : array-like of shape (n_samples,)
-        Time of the event, or of the end of the observation.
+        Time of the event, or of the end of the observation. Durations (timedelta) are counted in
+        days; dates are refused.
     event : array-like of shape (n_samples,)
         True, or 1, where the event was observed at `time`; False, or 0, where it comes later.
 
@@ -111,11 +112,12 @@ def interval_censored(lower: ArrayLike, upper: ArrayLike) -> Array:
 
 def _numbers(name: str, values: ArrayLike) -> Array:
     kind = np.asarray(values).dtype
-    if kind.kind in "mM":  # a conversion would count in the unit of the array
-        passed = name if kind.kind == "m" else f"({name} - start)"
+    if kind.kind == "m":  # a conversion to numbers would count in the unit of the array
+        return np.asarray(values) / np.timedelta64(1, "D")
+    if kind.kind == "M":
         raise ValueError(
-            f"{name} must hold numbers; got {kind}. Give them in a unit, such as days: "
-            f"{passed} / numpy.timedelta64(1, 'D')."
+            f"{name} must hold times since a start; got dates ({kind}). Subtract the start: "
+            f"{name} - start has durations, which are counted in days."
         )
     try:
         return np.asarray(values, dtype=np.float64)

@@ -33,6 +33,7 @@ from sklearn.linear_model import RANSACRegressor
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor, RegressorChain
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRequest
@@ -210,6 +211,24 @@ LOSS_OF_CLASS = {
 }
 
 
+# Regressors whose steps, tolerances or penalties are for a target of the order of one.
+OF_STANDARDISED_TARGETS = {
+    "MLPRegressor",
+    "SVR",
+    "NuSVR",
+    "LinearSVR",
+    "SGDRegressor",
+    "NeuralNetRegressor",
+}
+
+
+def with_standardised_target(estimator: Any) -> Any:
+    """The estimator, on a standardised target if its fit needs one, with predictions as given."""
+    if type(final_estimator(estimator)).__name__ not in OF_STANDARDISED_TARGETS:
+        return estimator
+    return TransformedTargetRegressor(estimator, transformer=StandardScaler())
+
+
 def fit_estimator(
     estimator: Any, seed: int, X: Any, y: Array, weight: Array, metadata: dict[str, Any]
 ) -> Any:
@@ -306,6 +325,14 @@ def has_density(estimator: Any) -> bool:
 def final_estimator(estimator: Any) -> Any:
     """The last step of pipelines, and the estimator of searches; others as they are."""
     return split_pipeline(estimator)[1]
+
+
+def named_estimator(model: Any) -> Any:
+    """The estimator whose class names a fitted model: without the scaling of its target."""
+    final = final_estimator(model)
+    if isinstance(final, TransformedTargetRegressor):
+        return final_estimator(final.regressor_)
+    return final
 
 
 def split_pipeline(estimator: Any) -> tuple[list[Any], Any]:

@@ -24,6 +24,7 @@ from skmoe._estimators.fitting.attributes import (
     warn_maxima,
     warn_singular_covariances,
     warn_special_losses,
+    warn_worse_than_mean,
 )
 from skmoe._estimators.fitting.monitor import (
     CallbackSupportMixin,
@@ -464,6 +465,10 @@ class BaseMixtureOfExperts(BaseMixture):
             warn_collapsed(usage.responsibility_mass, self.expert_names_)
         if params.estimators:
             warn_special_losses(params)
+            is_worse = model.experts.is_worse_than_mean(run.params.experts, em_problem.rows.y)
+            worse = np.flatnonzero(is_worse).tolist()
+            named = [self.expert_names_[k if order is None else order.index(k)] for k in worse]
+            warn_worse_than_mean(named)
         if self.half_life is not None:
             warn_user(
                 f"half_life={self.half_life!r} is for partial_fit; fit gives old rows their full "

@@ -164,7 +164,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Kinds of the experts: names of families, classes of estimators, or those in `expert`.
     experts_ : list of lists of estimators
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
-        predictions are averaged.
+        predictions are averaged. Those that need a standardised y, such as `MLPRegressor` and
+        `SVR`, are inside of a `TransformedTargetRegressor`.
     expert_coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_outputs, n_features)
         Slopes of linear predictors, in the units of X and of y or its link. Zero for features that
         the experts do not use. Effects on `predict` are those of `explain`.

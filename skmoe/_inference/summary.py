@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.sklearn_adapter import final_estimator, is_constant, typical_model
+from skmoe._data.sklearn_adapter import is_constant, named_estimator, typical_model
 from skmoe._inference.coefficients import (
     Coefficients,
     average_log_odds,
@@ -306,7 +306,7 @@ def _dispersion_description(found: Findings, k: int) -> str:
 
 def _models_name(models: Sequence[Any]) -> str:
     """Name of an expert that is the average of fitted estimators."""
-    final = [final_estimator(model) for model in models]
+    final = [named_estimator(model) for model in models]
     # A model whose rows have a single class is a constant, which is a tree of one leaf.
     typical = typical_model(final)
     name = type(typical).__name__

@@ -63,6 +63,11 @@ SETTLED_FRACTION = 0.05
 REFIT_TOL_OF_WAITING = 0.05
 
 
+# Squared error in held-out rows, relative to that of the mean, from which an expert has not learned
+# anything. That of a deep tree is two where y is noise.
+MAX_RELATIVE_ERROR = 3.0
+
+
 class EstimatorParams(NamedTuple):
     """Fitted models of the folds, and their out-of-fold predictions for the training rows."""
 
@@ -270,6 +275,21 @@ class CrossFittedExperts(Experts):
     def dispersion_at_bound(self, params: EstimatorParams) -> Array:
         """Experts with a variance at its lower bound."""
         return self.mean_family.at_floor(params.log_variance)
+
+    def is_worse_than_mean(self, params: EstimatorParams, y: Array) -> Array:
+        """Experts whose squared error in held-out rows is several times that of their mean."""
+        is_worse = np.zeros(len(params.models), dtype=bool)
+        if self.classes is not None or params.oof_predictions is None or params.last_resp is None:
+            return is_worse
+        for k, (prediction, weight) in enumerate(
+            zip(params.oof_predictions, params.last_resp, strict=True)
+        ):
+            mean = y @ weight / max(weight.sum(), TINY)
+            errors, deviations = (
+                np.square(y - values) @ weight for values in (prediction, mean[:, None])
+            )
+            is_worse[k] = (errors > MAX_RELATIVE_ERROR * deviations).all() and deviations.all()
+        return is_worse
 
     def limitation(self, capability: type) -> str:
         """Why there is no predictive distribution, and why there is no inference."""

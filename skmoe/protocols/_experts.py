@@ -274,6 +274,13 @@ class Experts(Part):
         """Experts whose dispersion is at its bound, boolean of shape (K,)."""
         return np.zeros(len(params[0]), dtype=bool)
 
+    def is_worse_than_mean(self, params: Any, y: Array) -> Array:
+        """Experts that predict held-out rows worse than a constant, (K,). Default: unknown, (0,).
+
+        `params` are those of the last iteration of the fit to y (m, n).
+        """
+        return np.zeros(0, dtype=bool)
+
     def blocks_of(self, k: int) -> tuple[Block | None, ...]:
         """For each of the blocks that of expert k; None where it has none. Default: all."""
         return self.blocks

@@ -1,6 +1,7 @@
 """Scikit-learn estimators as experts, by cross-fitted EM."""
 
 import pickle
+import warnings
 from functools import cache
 
 import numpy as np
@@ -15,13 +16,17 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
     RandomForestRegressor,
 )
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge, SGDRegressor
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
+from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.stacking import GatedStackingRegressor
 from support.fits import fit_quietly
 from support.recording_estimators import (
     Log,
@@ -187,6 +192,49 @@ def test_units_of_y_shift_the_bound_and_scale_the_noise(dispersion):
     one, other = fit_quietly(clone(moe), X, Y), fit_quietly(clone(moe), X, Y / 1024)
     assert_allclose(other.lower_bound_ - np.log(1024), one.lower_bound_, atol=1e-9)
     assert_allclose(other.noise_variance_ * 1024**2, one.noise_variance_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+@pytest.mark.parametrize(
+    "expert",
+    [
+        MLPRegressor(
+            hidden_layer_sizes=(5,), solver="lbfgs", max_iter=30, alpha=0.01, random_state=0
+        ),
+        SVR(),
+        make_pipeline(StandardScaler(), SGDRegressor(random_state=0)),
+    ],
+    ids=["network", "support vectors", "gradient descent"],
+)
+def test_units_of_y_do_not_matter_to_estimators_that_need_a_standardised_one(expert, stacked):
+    def fitted(y):
+        if stacked:
+            models = [("one", expert), ("tree", TREE)]
+            return fit_quietly(GatedStackingRegressor(models, random_state=0), X, y)
+        return fit_quietly(regressor(expert), X, y)
+
+    moe, other = fitted(Y), fitted(1e3 * Y + 1e4)
+    assert moe.score(X, Y) > 0.1
+    assert_allclose(other.predict(X), 1e3 * moe.predict(X) + 1e4, rtol=1e-3)
+    name = type(expert[-1] if hasattr(expert, "steps") else expert).__name__
+    assert name in other.expert_kinds_
+    assert name in str(other.summary())
+
+
+def test_other_estimators_and_those_under_a_log_link_get_y_as_it_is():
+    assert isinstance(fit_quietly(regressor(TREE), X, Y).experts_[0][0], DecisionTreeRegressor)
+    moe = regressor(SVR(), family="gamma")
+    assert isinstance(fit_quietly(moe, X, np.exp(0.1 * Y)).experts_[0][0], SVR)
+
+
+def test_a_warning_names_experts_that_are_worse_than_the_mean():
+    with pytest.warns(ConvergenceWarning, match=r"worse than the mean of y: expert 0\."):
+        regressor(Noise(), 1).fit(X, Y + 100.0, sample_weight=np.full(150, 2.0))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Some experts predict")
+        fit = regressor(DecisionTreeRegressor()).fit
+        warnings.filterwarnings("ignore", category=ConvergenceWarning, message="EM")
+        fit(X, np.random.default_rng(0).normal(size=len(X)))
 
 
 def test_experts_that_miss_a_class_give_it_a_small_probability():

@@ -186,6 +186,18 @@ def warn_collapsed(responsibility_mass: Array, names: Sequence[str]) -> None:
         )
 
 
+def warn_worse_than_mean(names: Sequence[str]) -> None:
+    """Warn of experts that predict rows that they have not seen worse than the mean of y."""
+    if names:
+        named = ", ".join(map(printable_name, names))
+        warn_user(
+            f"Some experts predict held-out rows much worse than the mean of y: {named}. Scale the "
+            "features, or y by TransformedTargetRegressor, or give the estimator other options, "
+            "such as more iterations.",
+            ConvergenceWarning,
+        )
+
+
 def warn_special_losses(params: FitParameters) -> None:
     """Warn of regressors whose loss is not that of the normal noise which the mixture adds."""
     if params.task.is_classification or params.mean_family:

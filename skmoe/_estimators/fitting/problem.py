@@ -26,6 +26,7 @@ from skmoe._data.scaling import (
     fit_standardization,
     keeping_sparse,
 )
+from skmoe._data.sklearn_adapter import with_standardised_target
 from skmoe._estimators.fitting.numbering import previous_to_continue
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
@@ -352,10 +353,11 @@ def _make_experts(
         categories = [i for i, j in enumerate(columns) if j in categories]
     n_folds = 1 if raw_features.fold is None else int(raw_features.fold.max()) + 1
     shape = params.n_experts, n_folds + params.estimator_experts.n_fits_to_all_rows
+    resolved = resolve_estimators(
+        estimators, params.task.name, params.alpha, raw_features.X, categories
+    )
     options: dict[str, Any] = dict(
-        estimators=resolve_estimators(
-            estimators, params.task.name, params.alpha, raw_features.X, categories
-        ),
+        estimators=resolved,
         seeds=np.random.default_rng(seed).integers(2**31 - 1, size=shape),
         classes=data.attributes.get("classes_"),
         routes=routes,
@@ -369,4 +371,6 @@ def _make_experts(
         exposure = None if raw_features.offset is None else np.exp(raw_features.offset)
         mean_family = params.mean_family or MeanFamily()
         options["mean_family"] = mean_family.fitted_to(rows.y, rows.weight, of_task, exposure)
+        if mean_family.link == "identity":
+            options["estimators"] = tuple(map(with_standardised_target, resolved))
     return params.estimator_experts(**options)

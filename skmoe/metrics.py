@@ -37,6 +37,7 @@ def log_density_scorer(
     estimator: Any,
     X: Any,
     y: Any,
+    *,
     sample_weight: Any = None,
     offset: Any = None,
     units: Any = None,
@@ -107,7 +108,7 @@ def log_density_scorer(
 
 @requests_metadata("offset")
 def neg_crps_scorer(
-    estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+    estimator: Any, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None
 ) -> float:
     """Negative mean of the continuous ranked probability score (CRPS) [1]_.
 
@@ -166,7 +167,7 @@ def neg_crps_scorer(
 
 @requests_metadata("offset")
 def neg_energy_score_scorer(
-    estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+    estimator: Any, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None
 ) -> float:
     """Negative mean of the energy score [1]_, the CRPS of several outputs together.
 
@@ -282,7 +283,7 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
 
     @requests_metadata("offset")
     def concordance_scorer(
-        estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+        estimator: Any, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None
     ) -> float:
         model, X = _mixture_and_rows(estimator, X, "predict_dist")
         y = followed_until(bounds_of(y), max_time)
@@ -291,7 +292,7 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
 
     @requests_metadata("offset")
     def brier_scorer(
-        estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+        estimator: Any, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None
     ) -> float:
         time, event = times_and_events("the integrated Brier score", y)
         known = time[event & (check_weights(sample_weight, len(time)) > 0.0)]
@@ -305,7 +306,7 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
 
     @requests_metadata("offset")
     def crps_scorer(
-        estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+        estimator: Any, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None
     ) -> float:
         known = point_values(bounds_of(y)[check_weights(sample_weight, len(y)) > 0.0])
         first, last = min(known.min(), 0.0), known.max() if max_time is None else max_time
@@ -546,7 +547,7 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
 
     def scorer(of_interval: Callable[[Any, Any, Any], Any]) -> Scorer:
         def score(
-            estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+            estimator: Any, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None
         ) -> float:
             check_numbers_of("the score", y)
             interval = _distribution(estimator, X, offset).interval(coverage)

@@ -156,6 +156,7 @@ class _GatedStacking(BaseMixture):
         self,
         X: Any,
         y: Any = None,
+        *,
         sample_weight: Any = None,
         groups: Any = None,
         offset: Any = None,

@@ -175,7 +175,7 @@ class BaseMixture(
         return make_router(self)
 
     @supports_dask
-    def predict_gate(self, X: Any, units: Any = None) -> Array:
+    def predict_gate(self, X: Any, *, units: Any = None) -> Array:
         """Probability of each expert for each row, given its features only.
 
         Parameters
@@ -327,6 +327,7 @@ class BaseMixtureOfExperts(BaseMixture):
         self,
         X: Any,
         y: Any = None,
+        *,
         sample_weight: Any = None,
         groups: Any = None,
         offset: Any = None,

@@ -261,6 +261,7 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         self,
         X: Any,
         y: Any,
+        *,
         classes: Any = None,
         sample_weight: Any = None,
         units: Any = None,

@@ -319,6 +319,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         self,
         X: Any,
         y: Any,
+        *,
         sample_weight: Any = None,
         offset: Any = None,
         units: Any = None,

@@ -183,7 +183,7 @@ class CalibrationDisplay:
                 "sklearn.calibration.CalibrationDisplay."
             )
         output = check_target(estimator, target, check_table(estimator, X))
-        distribution = estimator.predict_dist(X, offset)
+        distribution = estimator.predict_dist(X, offset=offset)
         bounds: Any = checked_bounds(y) if has_bounds(y) else {"lower": y, "upper": y}
         pit = np.asarray(distribution.cdf(bounds["upper"]))
         left = np.asarray(distribution.cdf_left(bounds["lower"]))
@@ -436,7 +436,8 @@ class RootogramDisplay:
         """
         estimator, X, _ = drawn_mixture(cls, estimator, X)
         table = check_table(estimator, X)
-        distribution = getattr(estimator, "predict_dist", lambda *_: None)(X, offset)
+        has_dist = hasattr(estimator, "predict_dist")
+        distribution = estimator.predict_dist(X, offset=offset) if has_dist else None
         if not isinstance(distribution, CountMixtureDistribution):
             raise ValueError(
                 "RootogramDisplay needs experts that are all families of counts; got family="

@@ -346,7 +346,7 @@ def permutation_importance_by_part(
     chosen = check_features("features", features, estimator, feature_names)
     rows = positive_rows(estimator, X, y, sample_weight, offset)
     table, y, weight, offset = rows[:4]
-    estimator.score_samples(table, y, offset)  # checks y and offset
+    estimator.score_samples(table, y, offset=offset)  # checks y and offset
     generator = check_random_state(random_state)
     gate, log_density = estimator.predict_gate(table), log_densities(estimator, table, y, offset)
     score = _mean_score(gate, log_density, weight)
@@ -396,7 +396,7 @@ def log_densities(estimator: Any, X: Any, y: Any, offset: Any) -> Array:
         index = np.tile(np.arange(n_rows), len(experts))
         certain = np.eye(n_experts)[np.repeat(experts, n_rows)]
         given = None if offset is None else index_rows(np.asarray(offset), index)
-        dist = estimator.predict_dist(index_rows(X, index), given, certain)
+        dist = estimator.predict_dist(index_rows(X, index), offset=given, gate_proba=certain)
         log_density = dist.logpdf(index_rows(target, index))
         log_density[_atoms_of_others(estimator, experts, target)] = -np.inf
         parts.append(log_density.reshape(len(experts), n_rows, -1).sum(axis=2))
@@ -417,8 +417,8 @@ def _atoms_of_others(estimator: Any, experts: Array, target: Array) -> Array:
 def average_effects(
     estimator: Any,
     X: Any,
-    sample_weight: Any = None,
     *,
+    sample_weight: Any = None,
     inference: Any = None,
     features: Any = None,
     discrete_features: Any = None,

@@ -164,7 +164,7 @@ class ResponsibilitiesDisplay:
         estimator, X, _ = drawn_mixture(cls, estimator, X)
         names = check_names_of_experts(estimator, expert_names)
         by_row = {"units": units, "known_experts": known_experts}
-        resp = estimator.responsibilities(X, y, offset, **by_row)
+        resp = estimator.responsibilities(X, y, offset=offset, **by_row)
         return cls.from_predictions(resp, expert_names=names, ax=ax, **kwargs)
 
     @classmethod

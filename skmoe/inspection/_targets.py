@@ -54,7 +54,7 @@ def predicted_survival(
     """Probabilities of no event until times, of the experts (n, K, T) and the mixture (n, T)."""
 
     def survival(gate: Array | None) -> Array:
-        distribution = estimator.predict_dist(rows, offset, gate)
+        distribution = estimator.predict_dist(rows, offset=offset, gate_proba=gate)
         return values_at(distribution, distribution.sf, times, index)
 
     gates = np.repeat(np.eye(estimator.n_experts_)[:, None], rows.shape[0], axis=1)
@@ -96,7 +96,7 @@ def interval_band(
         return None
     try:
         given = None if offset is None else np.repeat(offset[None], rows.shape[0], axis=0)
-        interval = estimator.predict_interval(rows, coverage, given)
+        interval = estimator.predict_interval(rows, coverage, offset=given)
     except ValueError as error:
         raise ValueError(f"{error} Or draw no band, with coverage=None.") from error
     return one_target(interval, index, 2)
@@ -233,8 +233,10 @@ def row_density(
     repeated = index_rows(X, np.full(n_experts, row))
     given = None if offset is None else np.repeat(offset[None], n_experts, axis=0)
     gate = estimator.predict_gate(index_rows(X, np.array([row])))[0]
-    experts = estimator.predict_dist(repeated, given, np.eye(n_experts))
-    mixture = estimator.predict_dist(repeated, given, np.tile(gate, (n_experts, 1)))
+    experts, mixture = (
+        estimator.predict_dist(repeated, offset=given, gate_proba=proba)
+        for proba in (np.eye(n_experts), np.tile(gate, (n_experts, 1)))
+    )
 
     def at(method: Any, points: Array) -> Array:
         return values_at(experts, method, points, target).T

@@ -51,15 +51,15 @@ def expected_range(X):
 
 
 def in_memory(X, y, weight):
-    return fit_quietly(short(), X, y, weight)
+    return fit_quietly(short(), X, y, sample_weight=weight)
 
 
 def of_frame(X, y, weight):
-    return fit_quietly(short(), pd.DataFrame(X, columns=list("abc")), y, weight)
+    return fit_quietly(short(), pd.DataFrame(X, columns=list("abc")), y, sample_weight=weight)
 
 
 def of_sparse(X, y, weight):
-    return fit_quietly(short(), sparse.csc_array(X), y, weight)
+    return fit_quietly(short(), sparse.csc_array(X), y, sample_weight=weight)
 
 
 def blocks_of(X, y, weight, make=np.asarray):
@@ -80,51 +80,51 @@ def of_sparse_blocks(X, y, weight):
 
 
 def of_dask(X, y, weight):
-    chunked = [da.from_array(values, chunks=17) for values in (X.copy(), y, weight)]
-    return fit_quietly(short(), chunked[0].rechunk((17, P)), *chunked[1:])
+    X, y, weight = (da.from_array(values, chunks=17) for values in (X.copy(), y, weight))
+    return fit_quietly(short(), X.rechunk((17, P)), y, sample_weight=weight)
 
 
 def of_stream(X, y, weight):
     moe = short()
     for start in range(0, N, 40):
         rows = slice(start, start + 40)
-        moe.partial_fit(X[rows], y[rows], weight[rows])
+        moe.partial_fit(X[rows], y[rows], sample_weight=weight[rows])
     return moe
 
 
 def of_units(X, y, weight):
-    return fit_quietly(short(gate="constant"), X, y, weight, units=np.arange(N) // 4)
+    return fit_quietly(short(gate="constant"), X, y, sample_weight=weight, units=np.arange(N) // 4)
 
 
 def of_average(X, y, weight):
-    return fit_quietly(short(combine="average", n_init=2), X, y, weight)
+    return fit_quietly(short(combine="average", n_init=2), X, y, sample_weight=weight)
 
 
 def of_trees(X, y, weight):
-    return fit_quietly(short(expert="tree", cross_fit=False), X, y, weight)
+    return fit_quietly(short(expert="tree", cross_fit=False), X, y, sample_weight=weight)
 
 
 def of_stacked_models(X, y, weight):
     models = [LinearRegression(), "tree"]
-    return fit_quietly(stack_of(*models, cv=2, random_state=0), X, y, weight)
+    return fit_quietly(stack_of(*models, cv=2, random_state=0), X, y, sample_weight=weight)
 
 
 def on_a_base(X, y, weight):
-    return fit_quietly(short(base=LinearRegression()), X, y, weight)
+    return fit_quietly(short(base=LinearRegression()), X, y, sample_weight=weight)
 
 
 def with_a_transformer(X, y, weight):
     gate = SoftmaxGate(transformer=SplineTransformer(n_knots=3, degree=1))
-    return fit_quietly(short(gate=gate), X, y, weight)
+    return fit_quietly(short(gate=gate), X, y, sample_weight=weight)
 
 
 def of_classes(X, y, weight):
     moe = MixtureOfExpertsClassifier(2, n_init=1, max_iter=2, random_state=0, tol=0.1)
-    return fit_quietly(moe, X, y > 0, weight)
+    return fit_quietly(moe, X, y > 0, sample_weight=weight)
 
 
 def selected(X, y, weight):
-    return fit_quietly(short(n_experts="bic"), X, y, weight)
+    return fit_quietly(short(n_experts="bic"), X, y, sample_weight=weight)
 
 
 WAYS = [
@@ -377,7 +377,9 @@ def test_what_is_read_has_the_same_ranges(tmp_path):
     assert_same_answers(MixtureOfExpertsRegressor.from_dict(document), moe, X)
     assert_same_answers(pickle.loads(pickle.dumps(moe)), moe, X)
     path = tmp_path / "fit.joblib"
-    fitted = fit_with_checkpoints(short(max_iter=50), X, y, weight, path=path, every=2)
+    fitted = fit_with_checkpoints(
+        short(max_iter=50), X, y, sample_weight=weight, path=path, every=2
+    )
     assert_same_answers(load_checkpoint(path), fitted, X)
 
 

@@ -56,7 +56,7 @@ def quietly_fitted(moe, X, y, weight=None):
         warnings.filterwarnings("ignore", "Experts have collapsed")
         warnings.filterwarnings("ignore", "EM did not converge")
         warnings.filterwarnings("ignore", "The noise variance of some experts")
-        return moe.fit(X, y, weight)
+        return moe.fit(X, y, sample_weight=weight)
 
 
 def assert_sound_fit(moe, X, y, weight=None):

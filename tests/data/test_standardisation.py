@@ -78,13 +78,15 @@ def test_generalised_linear_experts_have_the_same_penalty(task):
     options = {"alpha": ALPHA, "tol": 1e-13, "max_iter": 500, "n_init": 1}
     if task == "classes":
         labels = y > np.median(y)
-        moe = fit_quietly(MixtureOfExpertsClassifier(1, **options), X, labels, counts)
+        moe = fit_quietly(MixtureOfExpertsClassifier(1, **options), X, labels, sample_weight=counts)
         single = LogisticRegression(C=1 / ALPHA, tol=1e-10, max_iter=1000)
         single.fit(scaled, labels, sample_weight=counts)
         assert_allclose(moe.predict_proba(X), single.predict_proba(scaled), atol=1e-6)
         return
     y = np.random.default_rng(1).poisson(np.exp(0.2 * X[:, 0] + 0.5)).astype(float)
-    moe = fit_quietly(MixtureOfExpertsRegressor(1, family="poisson", **options), X, y, counts)
+    moe = fit_quietly(
+        MixtureOfExpertsRegressor(1, family="poisson", **options), X, y, sample_weight=counts
+    )
     # scikit-learn penalises the mean deviance by alpha / 2.
     single = PoissonRegressor(alpha=ALPHA / counts.sum(), tol=1e-10, max_iter=1000)
     single.fit(scaled, y, sample_weight=counts)

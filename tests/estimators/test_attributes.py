@@ -142,7 +142,7 @@ def test_a_prediction_that_is_scored_without_a_target_has_the_offset():
         scores = moe.score_samples(X, offset=offset)
     predicted = moe.predict(X, offset=offset)
     assert not np.allclose(predicted, moe.predict(X))
-    assert_array_equal(scores, moe.score_samples(X, predicted, offset))
+    assert_array_equal(scores, moe.score_samples(X, predicted, offset=offset))
 
 
 # --- printed progress -------------------------------------------------------------------------

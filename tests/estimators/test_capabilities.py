@@ -254,7 +254,15 @@ def test_weights_of_a_test_repeat_rows():
     moe = regressor(n_experts=3, family="poisson", gate="constant", max_iter=30)
     options = {"n_experts": 1, "n_bootstrap": 1, "random_state": 0}
     weighted, repeated = (
-        n_experts_test(moe, X[rows], y[rows], w, offset=offset[rows], units=UNITS[rows], **options)
+        n_experts_test(
+            moe,
+            X[rows],
+            y[rows],
+            sample_weight=w,
+            offset=offset[rows],
+            units=UNITS[rows],
+            **options,
+        )
         for rows, w in ((np.arange(N_ROWS), weight), (index, None))
     )
     assert weighted.n_experts == 1

@@ -38,7 +38,7 @@ def counts():
 def test_scores_are_means_over_rows_with_their_weights_and_offset(counts, weight):
     """Intervals include their bounds, which counts reach."""
     given = {"sample_weight": weight, "offset": OFFSET}
-    dist = counts.predict_dist(X, OFFSET)
+    dist = counts.predict_dist(X, offset=OFFSET)
     lower, upper = dist.interval(0.5).T
     assert ((lower == COUNTS) & (upper > COUNTS)).any()
     assert ((upper == COUNTS) & (lower < COUNTS)).any()

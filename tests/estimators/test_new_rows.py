@@ -138,11 +138,11 @@ def test_a_summary_notes_other_rows_and_weights():
     half = slice(0, 150)
     weight = np.tile([1.0, 2.0], 75)
     moe = fit_quietly(regressor(n_experts=2), X[half], Y[half], sample_weight=weight)
-    assert OTHER not in str(moe.summary(X[half], Y[half], weight))
+    assert OTHER not in str(moe.summary(X[half], Y[half], sample_weight=weight))
     note = f"{OTHER}: their weight is 150, in the fit 225."
     assert note in str(moe.summary(X[half], Y[half]))
     note = f"{OTHER}: they have another lower bound."
-    assert note in str(moe.summary(X[150:], Y[150:], weight))
+    assert note in str(moe.summary(X[150:], Y[150:], sample_weight=weight))
 
 
 @pytest.mark.parametrize(
@@ -174,10 +174,10 @@ def test_a_stream_has_no_rows_that_others_could_differ_from(case):
 def test_standard_errors_of_a_summary_are_those_of_the_weighted_rows():
     weight = np.where(X[:, 0] < -0.85, 5.0, 1.0)
     moe = fitted_case("weights")
-    frame = moe.summary(X, Y, weight).to_frame()
+    frame = moe.summary(X, Y, sample_weight=weight).to_frame()
     shown = frame["standard error"].to_numpy(dtype=float)
-    errors = moe.inference(X, Y, weight).standard_errors
+    errors = moe.inference(X, Y, sample_weight=weight).standard_errors
     finite = shown[np.isfinite(shown)]
     assert len(finite)
     assert set(np.round(finite, 10)) <= set(np.round(errors, 10))
-    assert str(moe.summary(X, Y, weight)) != str(moe.summary(X, Y))
+    assert str(moe.summary(X, Y, sample_weight=weight)) != str(moe.summary(X, Y))

@@ -87,7 +87,7 @@ def test_a_constant_offset_is_an_intercept():
     constant, options = np.full(N, 0.7), {"tol": 1e-11, "max_iter": 2000}
     with_offset = mixture(**options).fit(X, Y, offset=constant)
     without = mixture(**options).fit(X, Y)
-    assert_allclose(with_offset.predict(X, constant), without.predict(X), rtol=1e-4)
+    assert_allclose(with_offset.predict(X, offset=constant), without.predict(X), rtol=1e-4)
     with_offset.expert_intercept_ = with_offset.expert_intercept_ + 0.7
     assert_same_fit(with_offset, without, atol=1e-4)
 
@@ -105,7 +105,9 @@ def test_other_tables(convert):
     moe = mixture(1, tol=1e-12).fit(convert(X), Y, offset=OFFSET)
     dense = mixture(1, tol=1e-12).fit(X, Y, offset=OFFSET)
     # The penalty is on features that are not centred.
-    assert_allclose(moe.predict(convert(X), OFFSET), dense.predict(X, OFFSET), rtol=2e-3)
+    assert_allclose(
+        moe.predict(convert(X), offset=OFFSET), dense.predict(X, offset=OFFSET), rtol=2e-3
+    )
 
 
 def test_every_output_can_have_an_exposure_of_its_own():
@@ -115,7 +117,7 @@ def test_every_output_can_have_an_exposure_of_its_own():
     for j in range(2):
         alone = mixture(1, tol=1e-14).fit(X, y[:, j], offset=np.log(exposure[:, j]))
         assert_allclose(joint.expert_coef_[0, j], alone.expert_coef_[0], atol=1e-6)
-        mean = joint.predict(X, np.log(exposure))[:, j]
+        mean = joint.predict(X, offset=np.log(exposure))[:, j]
         assert_allclose(mean, alone.predict(X) * exposure[:, j], rtol=1e-6)
     same = mixture(1, tol=1e-14).fit(X, y, offset=OFFSET)
     both = mixture(1, tol=1e-14).fit(X, y, offset=np.column_stack([OFFSET, OFFSET]))
@@ -141,40 +143,40 @@ def test_first_iteration_is_one_of_rates():
 )
 def test_means_are_rates_times_exposure(options):
     moe = fit_quietly(mixture(**options), X, Y, offset=OFFSET)
-    assert_allclose(moe.predict(X, OFFSET), EXPOSURE * moe.predict(X))
-    assert_allclose(moe.predict(X, np.zeros(N)), moe.predict(X))
+    assert_allclose(moe.predict(X, offset=OFFSET), EXPOSURE * moe.predict(X))
+    assert_allclose(moe.predict(X, offset=np.zeros(N)), moe.predict(X))
     experts = moe.predict_experts(X, offset=OFFSET)
     assert_allclose(experts, EXPOSURE[:, None] * moe.predict_experts(X))
-    assert_allclose(np.mean(moe.predict(X, OFFSET)), Y.mean(), rtol=0.03)
+    assert_allclose(np.mean(moe.predict(X, offset=OFFSET)), Y.mean(), rtol=0.03)
 
 
 def test_distributions_are_of_counts_in_the_exposure():
     moe = fitted()
     dist = moe.predict_dist(X, offset=OFFSET)
-    gate, means = moe.predict_gate(X), moe.predict_experts(X, OFFSET)
+    gate, means = moe.predict_gate(X), moe.predict_experts(X, offset=OFFSET)
     joint = gate * stats.poisson.pmf(Y[:, None], means)
     pmf = joint.sum(axis=1)
     assert_allclose(dist.pmf(Y), pmf)
-    assert_allclose(moe.score_samples(X, Y, OFFSET), np.log(pmf))
+    assert_allclose(moe.score_samples(X, Y, offset=OFFSET), np.log(pmf))
     assert_array_equal(moe.predict_interval(X, 0.8, offset=OFFSET), dist.interval(0.8))
     assert_array_equal(moe.predict_quantile(X, 0.3, offset=OFFSET), dist.ppf(0.3))
-    draws = moe.sample(X, 3, random_state=0, offset=OFFSET)
+    draws = moe.sample(X, n_samples=3, random_state=0, offset=OFFSET)
     assert_array_equal(draws, dist.rvs(3, random_state=0))
-    assert_allclose(moe.responsibilities(X, Y, OFFSET), joint / pmf[:, None], atol=1e-10)
+    assert_allclose(moe.responsibilities(X, Y, offset=OFFSET), joint / pmf[:, None], atol=1e-10)
 
 
 def test_scores_and_criteria_are_those_of_the_exposures():
     moe = fitted()
-    prediction = moe.predict(X, OFFSET)
+    prediction = moe.predict(X, offset=OFFSET)
     r2 = 1.0 - np.square(Y - prediction).sum() / np.square(Y - Y.mean()).sum()
     assert_allclose(moe.score(X, Y, offset=OFFSET), r2)
-    log_likelihood = moe.score_samples(X, Y, OFFSET).sum()
+    log_likelihood = moe.score_samples(X, Y, offset=OFFSET).sum()
     assert_allclose(moe.aic(X, Y, offset=OFFSET), 2.0 * moe.n_parameters_ - 2.0 * log_likelihood)
     bic = np.log(N) * moe.n_parameters_ - 2.0 * log_likelihood
     assert_allclose(moe.bic(X, Y, offset=OFFSET), bic)
     assert moe.icl(X, Y, offset=OFFSET) > bic
     assert_allclose(log_density_scorer(moe, X, Y, offset=OFFSET), log_likelihood / N)
-    crps = moe.predict_dist(X, OFFSET).crps(Y).mean()
+    crps = moe.predict_dist(X, offset=OFFSET).crps(Y).mean()
     assert_allclose(neg_crps_scorer(moe, X, Y, offset=OFFSET), -crps)
     coverage = make_interval_scorers(0.8)["coverage"]
     assert coverage(moe, X, Y, offset=OFFSET) > 0.8 > coverage(moe, X, Y)
@@ -185,7 +187,7 @@ def test_explanations_are_derivatives_at_the_exposure():
     explained = moe.explain(rows, offset=offset)
     for j in range(2):
         moved = [rows + sign * step * np.eye(2)[j] for sign in (1.0, -1.0)]
-        above, below = (moe.predict(table, offset) for table in moved)
+        above, below = (moe.predict(table, offset=offset) for table in moved)
         derivative = (explained.slope + explained.gate_effect)[:, j]
         assert_allclose(derivative, (above - below) / (2.0 * step), rtol=1e-5, atol=1e-5)
 
@@ -196,7 +198,7 @@ def test_explanations_are_derivatives_at_the_exposure():
 def test_standard_errors_of_one_expert_are_those_of_a_poisson_regression():
     moe = fitted(n_experts=1, **EXACT)
     design = np.column_stack([np.ones(N), X])
-    information = (design.T * moe.predict(X, OFFSET)) @ design
+    information = (design.T * moe.predict(X, offset=OFFSET)) @ design
     expected = np.sqrt(np.diag(np.linalg.inv(information)))
     assert_allclose(moe.inference(X, Y, offset=OFFSET).standard_errors, expected, rtol=1e-5)
 
@@ -278,10 +280,10 @@ def test_a_base_enters_as_the_log_of_its_prediction():
 def test_a_base_and_an_offset_are_rates_per_exposure():
     both = fit_quietly(mixture(base=boosted_trees()), X, Y, offset=OFFSET)
     rates = boosted_trees().fit(X, Y / EXPOSURE, sample_weight=EXPOSURE)
-    assert_allclose(both.predict(X, OFFSET), EXPOSURE * both.predict(X))
+    assert_allclose(both.predict(X, offset=OFFSET), EXPOSURE * both.predict(X))
     assert np.corrcoef(np.log(both.base_.predict(X)), np.log(rates.predict(X)))[0, 1] > 0.99
     assert np.corrcoef(both.predict(X), RATE)[0, 1] > 0.95
-    assert_allclose(both.predict(X, OFFSET).mean(), Y.mean(), rtol=0.05)
+    assert_allclose(both.predict(X, offset=OFFSET).mean(), Y.mean(), rtol=0.05)
 
 
 # --- refusals -----------------------------------------------------------------------------------

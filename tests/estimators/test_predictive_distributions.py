@@ -49,7 +49,7 @@ def test_distribution_of_one_output_is_that_of_the_estimator(name):
     inside = (interval[:, 0] < Y) & (interval[:, 1] > Y)
     assert inside.mean() > 0.8
     assert ((interval[:, 1] - interval[:, 0]).mean() < 6.0 * Y.std()).all()
-    draws = moe.sample(X, 50, random_state=0)
+    draws = moe.sample(X, n_samples=50, random_state=0)
     assert draws.shape == (150, 50)
     assert_allclose(draws.mean(), dist.mean.mean(), atol=0.06 * Y.std())
 
@@ -76,7 +76,7 @@ def test_distributions_of_two_outputs_have_their_own_noise(name):
 
 def test_several_outputs_of_a_draw_share_the_regime():
     moe = fit_quietly(MixtureOfExpertsRegressor(**SMALL), X, np.column_stack([Y, -Y]))
-    draws = moe.sample(X[:1], 1000, random_state=0)[0]
+    draws = moe.sample(X[:1], n_samples=1000, random_state=0)[0]
     joint = moe.score_samples(np.repeat(X[:1], 1000, axis=0), draws)
     marginal = moe.predict_dist(X[:1]).logpdf(draws[None]).sum(axis=-1)[0]
     assert joint.mean() > marginal.mean()  # outputs are not independent

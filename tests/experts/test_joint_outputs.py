@@ -180,7 +180,7 @@ def test_draws_have_the_covariance_of_their_expert(family):
     X, Y = two_regimes(300)
     Y = Y if family == "normal" else np.exp(0.3 * Y)
     moe = fit_quietly(joint(1, family=family), X, Y)
-    draws = moe.sample(X[:1], 20_000, random_state=0)[0]
+    draws = moe.sample(X[:1], n_samples=20_000, random_state=0)[0]
     draws = draws if family == "normal" else np.log(draws)
     assert_allclose(np.cov(draws.T), moe.expert_covariance_[0], rtol=0.05, atol=0.02)
 

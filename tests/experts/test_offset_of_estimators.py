@@ -71,14 +71,14 @@ def test_one_expert_is_the_estimator_of_rates(name):
     weight = FAMILIES[name]().rate_weight(exposure)
     single = clone(TREE).fit(X, y / exposure, sample_weight=weight)
     assert_allclose(moe.predict(X), single.predict(X), rtol=1e-9)
-    assert_allclose(moe.predict(X, offset), exposure * single.predict(X), rtol=1e-9)
+    assert_allclose(moe.predict(X, offset=offset), exposure * single.predict(X), rtol=1e-9)
     if dispersions(moe, 0):  # that of maximum likelihood for these means
         best = optimize.minimize_scalar(
-            lambda log: -log_density(name, y, moe.predict(X, offset), [np.exp(log)]).mean(),
+            lambda log: -log_density(name, y, moe.predict(X, offset=offset), [np.exp(log)]).mean(),
             bounds=(-4.0, 2.0),
             options={"xatol": 1e-10},
         )
-        assert_allclose(moe.score_samples(X, y, offset).mean(), -best.fun, rtol=0, atol=1e-9)
+        assert_allclose(moe.score_samples(X, y, offset=offset).mean(), -best.fun, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_regressions_are_linear_experts(name, estimator):
     options = {"dispersion_prior": 0.0, "alpha": 0.0, "tol": 1e-14, "max_iter": 1000}
     linear = mixture(name, 1, **(options | {"expert": "linear"})).fit(X, y, offset=offset)
     assert_allclose(moe.predict(X), linear.predict(X), rtol=1e-5)
-    density = moe.score_samples(X, y, offset)
-    assert_allclose(density, linear.score_samples(X, y, offset), rtol=1e-5)
+    density = moe.score_samples(X, y, offset=offset)
+    assert_allclose(density, linear.score_samples(X, y, offset=offset), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", FEW)
@@ -108,7 +108,7 @@ def test_rates_of_two_regimes_are_found(name):
     low, high = moe.predict_interval(X, 0.9, offset=offset).T
     assert 0.78 < np.mean((low <= y) & (y <= high)) < 0.98
     blind = fit_quietly(mixture(name), *table(name)[:2])
-    gain = moe.score_samples(X, y, offset) - blind.score_samples(X, y)
+    gain = moe.score_samples(X, y, offset=offset) - blind.score_samples(X, y)
     assert gain.mean() > 0.05
 
 
@@ -122,7 +122,7 @@ def test_an_offset_of_zeros_is_none(name, expert):
     assert_allclose(other.lower_bounds_, one.lower_bounds_, rtol=1e-9)
     assert_allclose(other.predict(X), one.predict(X), rtol=1e-7)
     assert_array_equal(one.predict(X), one.predict(X, offset=np.zeros(N)))
-    assert_array_equal(one.score_samples(X, y), one.score_samples(X, y, np.zeros(N)))
+    assert_array_equal(one.score_samples(X, y), one.score_samples(X, y, offset=np.zeros(N)))
 
 
 @pytest.mark.parametrize("name", [name for name in FEW if name != "inverse_gaussian"])
@@ -155,7 +155,7 @@ def test_a_constant_exposure_divides_the_rates(name):
         fit_quietly(mixture(name, **options), X, y, offset=offset) for offset in (None, constant)
     )
     assert_allclose(8.0 * divided.predict(X), without.predict(X), rtol=1e-6)
-    density = divided.score_samples(X, y, constant)
+    density = divided.score_samples(X, y, offset=constant)
     assert_allclose(density, without.score_samples(X, y), atol=1e-6)
 
 
@@ -167,8 +167,8 @@ def test_weight_two_equals_two_rows_in_any_order(name):
     weighted, repeated = (mixture(name, cross_fit=False, max_iter=3) for _ in range(2))
     fit_quietly(weighted, X, y, sample_weight=weight, offset=offset)
     fit_quietly(repeated, X[rows], y[rows], offset=offset[rows])
-    expected = repeated.score_samples(X, y, offset)
-    assert_allclose(weighted.score_samples(X, y, offset), expected, rtol=1e-6)
+    expected = repeated.score_samples(X, y, offset=offset)
+    assert_allclose(weighted.score_samples(X, y, offset=offset), expected, rtol=1e-6)
 
 
 def test_equal_rows_of_different_exposure_are_different_rows():
@@ -187,7 +187,7 @@ def test_means_of_zero_are_raised_to_rates():
     moe = fit_quietly(mixture("poisson", 1, cross_fit=False), X, y, offset=offset)
     rate = y.sum() / np.exp(offset).sum()
     assert_allclose(moe.predict([[0.1]]), 1e-3 * rate)
-    assert_allclose(moe.predict([[0.1]], [np.log(3.0)]), 3e-3 * rate)
+    assert_allclose(moe.predict([[0.1]], offset=[np.log(3.0)]), 3e-3 * rate)
 
 
 def test_out_of_bag_predictions_have_the_exposure():
@@ -196,14 +196,14 @@ def test_out_of_bag_predictions_have_the_exposure():
     moe = mixture("gamma", 1, expert=forest, cross_fit="oob")
     fit_quietly(moe, X, y, offset=offset)
     assert_allclose(moe.dispersion_, 0.2, rtol=0.5)
-    assert_allclose(moe.lower_bound_, moe.score_samples(X, y, offset).mean(), atol=0.2)
+    assert_allclose(moe.lower_bound_, moe.score_samples(X, y, offset=offset).mean(), atol=0.2)
 
 
 def test_several_outputs_have_one_exposure():
     X, y, offset = table("poisson", 100)
     both = np.column_stack([y, 2.0 * y])
     moe = fit_quietly(mixture("poisson", 1, cross_fit=False), X, both, offset=offset)
-    assert_allclose(moe.predict(X, offset), np.exp(offset)[:, None] * moe.predict(X))
+    assert_allclose(moe.predict(X, offset=offset), np.exp(offset)[:, None] * moe.predict(X))
     assert_allclose(moe.predict(X)[:, 1], 2.0 * moe.predict(X)[:, 0])
     offsets = np.column_stack([offset, offset])
     words = ["(n_samples,)", "the same for all outputs", (100, 2), 'expert="linear"']
@@ -218,24 +218,28 @@ def test_predictions_are_those_of_the_exposure(name):
     X, y, offset = table(name)
     moe = fitted(name)
     exposure, gate = np.exp(offset), moe.predict_gate(X)
-    means = moe.predict_experts(X, offset)
+    means = moe.predict_experts(X, offset=offset)
     assert_allclose(means, exposure[:, None] * moe.predict_experts(X))
-    assert_allclose(moe.predict(X, offset), exposure * moe.predict(X))
+    assert_allclose(moe.predict(X, offset=offset), exposure * moe.predict(X))
     logs = [log_density(name, y, means[:, k], dispersions(moe, k)) for k in range(2)]
     joint = gate.T * np.exp(logs)
     expected = np.log(joint.sum(axis=0))
-    assert_allclose(moe.score_samples(X, y, offset), expected, rtol=1e-7)
-    assert_allclose(moe.responsibilities(X, y, offset), (joint / joint.sum(axis=0)).T, atol=1e-8)
+    assert_allclose(moe.score_samples(X, y, offset=offset), expected, rtol=1e-7)
+    assert_allclose(
+        moe.responsibilities(X, y, offset=offset), (joint / joint.sum(axis=0)).T, atol=1e-8
+    )
     assert_allclose(log_density_scorer(moe, X, y, offset=offset), expected.mean())
-    assert_array_equal(pickle.loads(pickle.dumps(moe)).predict(X, offset), moe.predict(X, offset))
-    dist = moe.predict_dist(X[:12], offset[:12])
+    assert_array_equal(
+        pickle.loads(pickle.dumps(moe)).predict(X, offset=offset), moe.predict(X, offset=offset)
+    )
+    dist = moe.predict_dist(X[:12], offset=offset[:12])
     found = dist.logpmf(y[:12]) if FAMILIES[name].is_count else dist.logpdf(y[:12])
     assert_allclose(found, expected[:12], rtol=1e-7)
-    assert_allclose(dist.mean, moe.predict(X[:12], offset[:12]))
+    assert_allclose(dist.mean, moe.predict(X[:12], offset=offset[:12]))
     given = {"offset": offset[:12]}
     assert_array_equal(moe.predict_interval(X[:12], 0.8, **given), dist.interval(0.8))
     assert_array_equal(moe.predict_quantile(X[:12], 0.3, **given), dist.ppf(0.3))
-    draws = moe.sample(X[:12], 3, random_state=0, **given)
+    draws = moe.sample(X[:12], n_samples=3, random_state=0, **given)
     assert_array_equal(draws, dist.rvs(3, random_state=0))
 
 
@@ -245,8 +249,8 @@ def test_predictions_are_those_of_the_exposure(name):
 def test_routed_and_averaged_predictions(options):
     X, y, offset = table("gamma")
     moe = fit_quietly(mixture("gamma", max_iter=4, **options), X, y, offset=offset)
-    assert_allclose(moe.predict(X, offset), np.exp(offset) * moe.predict(X))
-    assert_allclose(moe.predict_dist(X, offset).mean, moe.predict(X, offset))
+    assert_allclose(moe.predict(X, offset=offset), np.exp(offset) * moe.predict(X))
+    assert_allclose(moe.predict_dist(X, offset=offset).mean, moe.predict(X, offset=offset))
 
 
 # --- other ways of a fit ------------------------------------------------------------------------
@@ -259,7 +263,7 @@ def test_a_warm_start_with_another_offset_fits_again():
     assert_allclose(fit_quietly(moe, X, y, offset=offset).predict(X), rates, rtol=0.3)
     in_percent = offset + np.log(100.0)
     moe = fit_quietly(moe, X, y, offset=in_percent)
-    assert_allclose(moe.predict(X, in_percent).sum(), y.sum(), rtol=0.15)
+    assert_allclose(moe.predict(X, offset=in_percent).sum(), y.sum(), rtol=0.15)
 
 
 def test_numbers_of_experts_are_selected_with_the_offset():

@@ -212,7 +212,7 @@ def test_crps_coverage_and_draws_are_of_each_output(path):
     interval = moe.predict_interval(X, 0.8)
     inside = ((interval[:, 0] <= Y) & (interval[:, 1] >= Y)).mean(axis=0)
     assert (np.abs(inside - 0.8) < 0.15).all()
-    draws = moe.sample(X, 300, random_state=0)
+    draws = moe.sample(X, n_samples=300, random_state=0)
     assert_allclose(draws.std(axis=1).mean(axis=0), dist.std.mean(axis=0), rtol=0.1)
 
 

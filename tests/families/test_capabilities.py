@@ -174,7 +174,7 @@ def offsets(row, tmp_path, **options):
     X, y = table(row)
     offset = np.log(np.random.default_rng(1).uniform(0.5, 2.0, size=N_ROWS))
     moe = fit_quietly(mixture(row, **options), X, y, offset=offset)
-    assert_allclose(moe.predict(X, offset), np.exp(offset) * moe.predict(X), rtol=1e-9)
+    assert_allclose(moe.predict(X, offset=offset), np.exp(offset) * moe.predict(X), rtol=1e-9)
 
 
 TREES = {"expert": "tree", "max_iter": 2, "cross_fit": 2}

@@ -112,7 +112,7 @@ def test_generalized_linear_models(name):
     options = {"sample_weight": WEIGHT, "offset": offset}
     fitted = mixture(name).fit(X, y, **options)
     assert_same_coefficients(fitted, single.params)
-    assert_allclose(fitted.predict(X, offset), single.fittedvalues, rtol=1e-6)
+    assert_allclose(fitted.predict(X, offset=offset), single.fittedvalues, rtol=1e-6)
     # The dispersion of statsmodels is that of Pearson's statistic; ours has maximum likelihood.
     scale = 1.0 if name == "poisson" else float(fitted.dispersion_[0])
     llf = model.family.loglike(y, single.fittedvalues, freq_weights=WEIGHT, scale=scale)
@@ -124,7 +124,10 @@ def test_generalized_linear_models(name):
 
 def test_dispersion_of_gamma_maximises_the_likelihood():
     fitted = mixture("gamma").fit(X, Y["gamma"], offset=np.log(EXPOSURE))
-    family, mean = sm.families.Gamma(sm.families.links.Log()), fitted.predict(X, np.log(EXPOSURE))
+    family, mean = (
+        sm.families.Gamma(sm.families.links.Log()),
+        fitted.predict(X, offset=np.log(EXPOSURE)),
+    )
 
     def value(factor):
         return family.loglike(Y["gamma"], mean, scale=factor * float(fitted.dispersion_[0]))

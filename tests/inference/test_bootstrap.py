@@ -113,12 +113,14 @@ def test_weight_two_draws_two_rows():
     rows = np.repeat(np.arange(60), weight)
     options = {"method": "bootstrap", "n_bootstrap": 3, "random_state": 0}
     moe = MixtureOfExpertsRegressor(2, **OPTIONS).fit(X, y, sample_weight=weight)
-    weighted = moe.inference(X, y, weight, **options)
+    weighted = moe.inference(X, y, sample_weight=weight, **options)
     repeated = moe.inference(X[rows], y[rows], **options)
     scale = repeated.standard_errors
     assert_allclose(weighted.replicates / scale, repeated.replicates / scale, atol=1e-5)
     # Other weights are kept by the rows.
-    halves = moe.fit(X, y, sample_weight=0.5 * weight).inference(X, y, 0.5 * weight, **options)
+    halves = moe.fit(X, y, sample_weight=0.5 * weight).inference(
+        X, y, sample_weight=0.5 * weight, **options
+    )
     assert (halves.standard_errors > 0.0).all()
 
 
@@ -137,7 +139,7 @@ def test_the_offset_is_part_of_what_is_drawn():
     rows = np.repeat(np.arange(100), weight)
     moe.fit(X, y, sample_weight=weight, **given)
     options = {"method": "bootstrap", "n_bootstrap": 2, "random_state": 0}
-    weighted = moe.inference(X, y, weight, **given, **options).replicates
+    weighted = moe.inference(X, y, sample_weight=weight, **given, **options).replicates
     repeated = moe.inference(X[rows], y[rows], offset=np.log(exposure)[rows], **options).replicates
     assert_allclose(weighted, repeated, atol=1e-5)
 

@@ -39,12 +39,12 @@ def test_criteria_are_penalised_log_likelihoods(case):
     resp = moe.responsibilities(X, y, **inner)
     resp = resp.proba if by_unit else resp
     entropy = -counts @ xlogy(resp, resp).sum(axis=1)
-    data = X, y, weight
+    given = {"sample_weight": weight} | by_unit
     n = moe.n_parameters_
-    assert_allclose(moe.aic(*data, **by_unit), 2 * n - 2 * log_likelihood)
+    assert_allclose(moe.aic(X, y, **given), 2 * n - 2 * log_likelihood)
     bic = n * np.log(counts.sum()) - 2 * log_likelihood
-    assert_allclose(moe.bic(*data, **by_unit), bic)
-    assert_allclose(moe.icl(*data, **by_unit), bic + 2 * entropy)
+    assert_allclose(moe.bic(X, y, **given), bic)
+    assert_allclose(moe.icl(X, y, **given), bic + 2 * entropy)
     assert entropy > 0.0
 
 

@@ -293,7 +293,7 @@ def test_weight_two_equals_two_rows(method):
     if method == "sandwich":  # a weighted row counts as often
         clusters = np.repeat(np.arange(len(y)), weight)
         together = moe.inference(X[rows], y[rows], method=method, cluster=clusters)
-        alone = moe.inference(X, y, weight, method=method, cluster=np.arange(len(y)))
+        alone = moe.inference(X, y, sample_weight=weight, method=method, cluster=np.arange(len(y)))
         assert_allclose(together.covariance, alone.covariance, rtol=1e-6, atol=1e-9)
     assert_allclose(found.covariance, repeated.covariance, rtol=1e-6, atol=1e-9)
 
@@ -321,9 +321,16 @@ def test_clusters_of_rows_of_weight_zero_do_not_count(in_units):
     clusters = np.where(kept, UNITS // 5, 1000 + UNITS)
     all_units, kept_units = ({"units": UNITS}, {"units": UNITS[kept]}) if in_units else ({}, {})
     fit_quietly(moe, X, Y, sample_weight=weight, **all_units)
-    whole = moe.inference(X, Y, weight, method="sandwich", cluster=clusters, **all_units)
+    whole = moe.inference(
+        X, Y, sample_weight=weight, method="sandwich", cluster=clusters, **all_units
+    )
     part = moe.inference(
-        X[kept], Y[kept], weight[kept], method="sandwich", cluster=clusters[kept], **kept_units
+        X[kept],
+        Y[kept],
+        sample_weight=weight[kept],
+        method="sandwich",
+        cluster=clusters[kept],
+        **kept_units,
     )
     scale = np.nanmax(np.abs(part.covariance))
     assert_allclose(whole.covariance, part.covariance, rtol=1e-6, atol=1e-8 * scale)

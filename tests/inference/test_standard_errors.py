@@ -266,7 +266,7 @@ def test_standard_errors_are_those_of_numerical_derivatives(family, task, gate, 
     ])  # fmt: skip
     clusters = np.arange(len(y)) // 6
     n_clusters, n_rows = len(sums), weight.sum()
-    whole = moe.inference(X, y, weight, **given)
+    whole = moe.inference(X, y, sample_weight=weight, **given)
     of_experts = np.array([part != "gate" for part, *_ in whole.terms])
     # Shared ones are equal.
     dispersions = np.unique(whole.estimates[whole.is_dispersion & of_experts].round(9))
@@ -279,7 +279,7 @@ def test_standard_errors_are_those_of_numerical_derivatives(family, task, gate, 
         (sandwich, (scores.T * of_rows) @ scores),
         (sandwich | {"cluster": clusters, "gate_reference": 0}, few * sums.T @ sums),
     ):
-        result = moe.inference(X, y, weight, **given, **requested)
+        result = moe.inference(X, y, sample_weight=weight, **given, **requested)
         reported = partial(likelihood.reported, reference=requested.get("gate_reference", 0))
         assert_allclose(result.estimates, reported(theta), atol=1e-6)
         slopes = jacobian(reported, theta, steps)

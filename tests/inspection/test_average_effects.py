@@ -187,7 +187,7 @@ def test_sparse_rows_are_as_dense_ones():
 def test_weights_count_rows():
     moe = fitted_case("linear-regressor")
     weight = np.arange(len(X)) % 3
-    weighted = average_effects(moe, X, weight)
+    weighted = average_effects(moe, X, sample_weight=weight)
     repeated = average_effects(moe, np.repeat(X, weight, axis=0))
     assert_allclose(weighted.estimates, repeated.estimates, rtol=1e-6)
 

@@ -37,7 +37,7 @@ def test_one_of_several_outputs_is_drawn(output):
 def test_counts_have_two_limits_and_the_offset_of_their_row():
     moe, X, y, given = CASES["counts"]()
     display = CalibrationDisplay.from_estimator(moe, X, y, offset=given["offset"])
-    dist = moe.predict_dist(X, given["offset"])
+    dist = moe.predict_dist(X, offset=given["offset"])
     assert_array_equal(display.pit, dist.cdf(y))
     assert_allclose(display.pit_left, dist.cdf(y - 1.0), atol=1e-12)
 

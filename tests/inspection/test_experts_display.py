@@ -161,7 +161,7 @@ def test_rows_with_an_exposure_are_drawn_per_unit_of_it():
     display = ExpertsDisplay.from_estimator(moe, X, y, 1, **options)
     assert_allclose(display.y, y / np.exp(given["offset"]))
     assert display.target_name == "y per unit of exposure"
-    own = moe.responsibilities(X, y, given["offset"], units=given["units"])
+    own = moe.responsibilities(X, y, offset=given["offset"], units=given["units"])
     assert_array_equal(display.assigned_expert, own.rows(given["units"]).argmax(axis=1))
 
 

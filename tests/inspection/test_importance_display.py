@@ -126,7 +126,7 @@ def test_scores_count_all_outputs_and_the_offset(counts):
     assert_allclose(found.score, moe.score_samples(X, Y).mean(), rtol=1e-8)
     moe, X, y, offset = counts
     found = permutation_importance_by_part(moe, X, y, n_repeats=1, offset=offset)
-    assert_allclose(found.score, moe.score_samples(X, y, offset).mean(), rtol=1e-8)
+    assert_allclose(found.score, moe.score_samples(X, y, offset=offset).mean(), rtol=1e-8)
 
 
 def test_many_rows_have_the_score_of_their_log_densities():

@@ -133,10 +133,10 @@ def test_the_offset_is_that_of_the_row(counts):
     moe, X, y, offset = counts
     display = draw(moe, X, y, row=99, offset=offset, coverage=0.8, n_steps=2)
     own = offset[[99]]
-    assert_allclose(display.prediction, moe.predict(X[[99]], own)[0])
-    assert_allclose(display.base_value, moe.predict(X.mean(axis=0)[None], own)[0])
+    assert_allclose(display.prediction, moe.predict(X[[99]], offset=own)[0])
+    assert_allclose(display.base_value, moe.predict(X.mean(axis=0)[None], offset=own)[0])
     assert_allclose(display.base_value + change_of(display), display.prediction)
-    assert_array_equal(display.interval, moe.predict_interval(X[[99]], 0.8, own)[0])
+    assert_array_equal(display.interval, moe.predict_interval(X[[99]], 0.8, offset=own)[0])
     mean = display.values @ display.probability.sum(axis=1)
     assert_allclose(mean, display.prediction, rtol=0.02)
 

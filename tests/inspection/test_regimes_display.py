@@ -246,7 +246,7 @@ def test_categories_are_drawn_with_their_rows_beside_them():
 def test_shares_are_those_of_units_and_rows_per_unit_of_exposure():
     moe, X, y, options = CASES["counts"]()
     display = RegimesDisplay.from_estimator(moe, X, y, adjust=False, **options)
-    table = moe.responsibilities(X, y, options["offset"], units=options["units"])
+    table = moe.responsibilities(X, y, offset=options["offset"], units=options["units"])
     assert_allclose(display.shares, table.proba.mean(axis=0))
     assert_array_equal(display.responsibilities, table.rows(options["units"]))
     assert_allclose(display.y[0], y / np.exp(options["offset"]))

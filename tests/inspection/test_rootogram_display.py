@@ -104,7 +104,7 @@ def test_one_of_several_outputs_is_drawn_with_its_offset(inflated):
     moe = fit_quietly(moe, X, Y, offset=offset)
     display = RootogramDisplay.from_estimator(moe, X, Y, target=1, max_count=3, offset=offset)
     assert len(display.counts) == 4
-    assert_allclose(display.expected[2], moe.predict_dist(X, offset).pmf(2.0)[:, 1].sum())
+    assert_allclose(display.expected[2], moe.predict_dist(X, offset=offset).pmf(2.0)[:, 1].sum())
     assert display.observed[2] == (Y[:, 1] == 2).sum()
 
 

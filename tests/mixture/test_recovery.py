@@ -159,7 +159,7 @@ def test_given_responsibilities_are_used():
     assert np.argmax(moe.expert_coef_[:, 0]) == 0  # the expert that the start names first
     weight = np.r_[0.0, np.ones(len(y) - 1)]  # a row without weight has no place in the start
     assert_allclose(
-        MixtureOfExpertsRegressor(2, init=resp, **FIXED).fit(X, y, weight).predict(X),
+        MixtureOfExpertsRegressor(2, init=resp, **FIXED).fit(X, y, sample_weight=weight).predict(X),
         MixtureOfExpertsRegressor(2, init=resp[1:], **FIXED).fit(X[1:], y[1:]).predict(X),
         rtol=1e-6,
         atol=1e-8,

@@ -206,8 +206,10 @@ def test_gate_features_are_averaged_or_those_of_the_first_row(aggregate):
     # The standardisation of the gate's feature is that of all rows, which matters to penalties.
     options = {"gate": "softmax", "gate_features": [2], "expert_features": [0, 1]}
     options |= {"gate_alpha": 1e-8, "tol": 1e-10, "max_iter": 2000}
-    moe = regressor(2, gate_aggregate=aggregate, **options).fit(data, Y, weight, units=UNITS)
-    given = regressor(2, **options).fit(reduced, Y, weight, units=UNITS)
+    moe = regressor(2, gate_aggregate=aggregate, **options).fit(
+        data, Y, sample_weight=weight, units=UNITS
+    )
+    given = regressor(2, **options).fit(reduced, Y, sample_weight=weight, units=UNITS)
     assert_allclose(moe.lower_bound_, given.lower_bound_, atol=1e-6)
     assert_allclose(moe.expert_coef_, given.expert_coef_, atol=1e-3)
     gate = moe.predict_gate(data, units=UNITS)
@@ -250,7 +252,7 @@ def test_predictions_use_given_probabilities(task):
     sd = np.sqrt(moe.noise_variance_[0])
     assert_allclose(low, means[:, 0] - norm.ppf(0.95) * sd)
     assert_allclose(moe.predict_quantile(features, 0.95, gate_proba=known), high)
-    drawn = moe.sample(features, 200, random_state=0, gate_proba=known)
+    drawn = moe.sample(features, n_samples=200, random_state=0, gate_proba=known)
     assert_allclose(drawn.mean(axis=1), means[:, 0], atol=6 * sd / np.sqrt(200))
 
 
@@ -302,11 +304,11 @@ def test_criteria_count_units():
 def test_loads_and_effective_rows_count_the_rows_of_units():
     weight = np.random.default_rng(0).uniform(0.5, 2.0, size=N_ROWS)
     moe = regressor(max_iter=5)
-    fit_quietly(moe, X, Y, weight, units=UNITS)
+    fit_quietly(moe, X, Y, sample_weight=weight, units=UNITS)
     gate = moe.predict_gate(X)
     assert_allclose(moe.load_, np.bincount(gate.argmax(axis=1), weight, minlength=3))
     resp = moe.responsibilities(X, Y, sample_weight=weight, units=UNITS).proba[UNITS]
-    rows = [expert.rows for expert in moe.summary(X, Y, weight, units=UNITS).experts]
+    rows = [expert.rows for expert in moe.summary(X, Y, sample_weight=weight, units=UNITS).experts]
     assert_allclose(rows, weight @ resp)
 
 
@@ -338,7 +340,7 @@ def test_rows_of_weight_zero_are_absent_from_units():
     weight = np.where(np.arange(N_ROWS) % 4 == 0, 0.0, 1.0)
     weight[UNITS == 7] = 0.0
     kept = weight > 0.0
-    weighted = regressor().fit(X, Y, weight, units=UNITS)
+    weighted = regressor().fit(X, Y, sample_weight=weight, units=UNITS)
     without = regressor().fit(X[kept], Y[kept], units=UNITS[kept])
     n_units = len(np.unique(UNITS[kept]))
     assert weighted.n_units_ == without.n_units_ == n_units
@@ -465,10 +467,10 @@ def test_blocks_of_whole_units_give_the_fit_in_memory():
     features, y, units, _ = sorted_panel()
     weight = np.random.default_rng(0).integers(0, 3, size=len(y)).astype(float)
     moe = regressor(tol=1e-9, max_iter=500)
-    in_memory = clone(moe).fit(features, y, weight, units=units)
+    in_memory = clone(moe).fit(features, y, sample_weight=weight, units=units)
     for blocks in (
         blocks_of(features, y, units, 20, weight),
-        RowBlocks.from_arrays(features, y, weight, units=units),
+        RowBlocks.from_arrays(features, y, sample_weight=weight, units=units),
     ):
         in_blocks = clone(moe).fit(blocks)
         assert_allclose(in_blocks.lower_bound_, in_memory.lower_bound_, atol=1e-6)

@@ -107,7 +107,7 @@ def fit(case, estimator=None):
     moe = clone(case.estimator if estimator is None else estimator)
     before = set(vars(moe))
     try:
-        return documented(moe.fit, case.X, case.y, case.weight)
+        return documented(moe.fit, case.X, case.y, sample_weight=case.weight)
     except (ValueError, TypeError) as error:
         if not is_clear(error, moe):
             raise
@@ -288,14 +288,14 @@ def distributions_agree_with_predictions(case, moe, draw):
     assert_array_equal(interval, quantiles[:, [0, 2]])
     probability = distribution.cdf(numbers_of(case.y))
     assert ((probability >= 0) & (probability <= 1)).all()
-    draws = moe.sample(case.X, 2, random_state=0)
-    assert_array_equal(draws, moe.sample(case.X, 2, random_state=0))
+    draws = moe.sample(case.X, n_samples=2, random_state=0)
+    assert_array_equal(draws, moe.sample(case.X, n_samples=2, random_state=0))
     assert np.isfinite(draws).all()
 
 
 def descriptions_are_written(case, moe, draw):
     rows = seen(case, moe)
-    summary = documented(moe.summary, rows.X, rows.y, rows.weight)
+    summary = documented(moe.summary, rows.X, rows.y, sample_weight=rows.weight)
     assert "nan" not in str(documented(moe.summary)), "nan in the summary"
     assert str(summary)
     assert export_text(moe)
@@ -311,7 +311,7 @@ def criteria_are_numbers(case, moe, draw):
     rows = seen(case, moe)
     if case.family is not None:
         for criterion in (moe.aic, moe.bic, moe.icl):
-            assert np.isfinite(criterion(rows.X, rows.y, rows.weight))
+            assert np.isfinite(criterion(rows.X, rows.y, sample_weight=rows.weight))
         assert moe.n_parameters_ > 0
 
 
@@ -320,7 +320,7 @@ def warm_starts_gain(case, moe, draw):
         options = {"warm_start": True, "max_iter": 3}
         warm = fit(case, clone(case.estimator).set_params(**options))
         bound = warm.lower_bound_
-        documented(warm.fit, case.X, case.y, case.weight)
+        documented(warm.fit, case.X, case.y, sample_weight=case.weight)
         assert warm.lower_bound_ >= bound - ROUND_OFF * max(1.0, abs(bound))
 
 
@@ -462,7 +462,7 @@ def fit_units(case, units):
     """A fit with units under a constant gate, or None after a clear refusal."""
     moe = clone(case.estimator).set_params(gate="constant")
     try:
-        return documented(moe.fit, case.X, case.y, case.weight, units=units)
+        return documented(moe.fit, case.X, case.y, sample_weight=case.weight, units=units)
     except (ValueError, TypeError) as error:
         if not is_clear(error, moe):
             raise
@@ -478,7 +478,7 @@ def known_experts_keep_their_promises(case, moe, draw):
     known = np.where(is_known, draw.rng.integers(n_experts, size=n_rows), -1)
     informed = clone(case.estimator)
     try:
-        documented(informed.fit, case.X, case.y, case.weight, known_experts=known)
+        documented(informed.fit, case.X, case.y, sample_weight=case.weight, known_experts=known)
     except (ValueError, TypeError) as error:
         if not is_clear(error, informed):
             raise

@@ -52,12 +52,14 @@ def test_weight_two_equals_the_row_twice_in_its_unit(name, task):
     X, y, units = table(name, task)
     weight = np.random.default_rng(0).integers(1, 4, size=len(y))
     index = np.repeat(np.arange(len(y)), weight)
-    weighted = fit_quietly(estimator(name, task), X, y, weight.astype(float), units=units)
+    weighted = fit_quietly(
+        estimator(name, task), X, y, sample_weight=weight.astype(float), units=units
+    )
     repeated = fit_quietly(estimator(name, task), X[index], y[index], units=units[index])
     assert_allclose(coefficients(weighted), coefficients(repeated), rtol=1e-6, atol=1e-8)
     assert np.abs(coefficients(by_units(name, task)) - coefficients(weighted)).max() > 1e-4
     for criterion in ("aic", "bic", "icl"):
-        found = getattr(weighted, criterion)(X, y, weight, units=units)
+        found = getattr(weighted, criterion)(X, y, sample_weight=weight, units=units)
         expected = getattr(repeated, criterion)(X[index], y[index], units=units[index])
         assert_allclose(found, expected, rtol=1e-6)
 
@@ -110,7 +112,7 @@ def test_units_without_weight_are_absent(name, task):
     X, y, units = table(name, task)
     weight = (units % 3 != 1).astype(float)
     kept = weight > 0.0
-    found = fit_quietly(estimator(name, task), X, y, weight, units=units)
+    found = fit_quietly(estimator(name, task), X, y, sample_weight=weight, units=units)
     absent = fit_quietly(estimator(name, task), X[kept], y[kept], units=units[kept])
     assert found.n_units_ == absent.n_units_ == 16
     assert_allclose(coefficients(found), coefficients(absent), rtol=1e-8, atol=1e-10)

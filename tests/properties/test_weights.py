@@ -321,7 +321,7 @@ def test_one_expert_is_the_weighted_maximum_of_the_likelihood(name):
     moe = MixtureOfExpertsRegressor(
         1, alpha=1e-9, tol=1e-10, dispersion_prior=0.0, gate_alpha=1.0, n_init=1, **options_of(name)
     )
-    found = moe.fit(rows, y, weight).predict(rows)
+    found = moe.fit(rows, y, sample_weight=weight).predict(rows)
     assert_allclose(found, expected, atol=2e-4)
     assert np.abs(moe.fit(rows, y).predict(rows) - found).max() > 0.05
 
@@ -333,6 +333,6 @@ def test_one_classifier_is_the_weighted_logistic_regression():
     model = LogisticRegression(C=1.0, tol=1e-10, max_iter=1000)
     expected = model.fit(rows / scale, y, sample_weight=weight).predict_proba(rows / scale)
     moe = MixtureOfExpertsClassifier(1, alpha=1.0, gate_alpha=1.0, n_init=1, tol=1e-12).fit(
-        rows, y, weight
+        rows, y, sample_weight=weight
     )
     assert_allclose(moe.predict_proba(rows), expected, atol=1e-5)

@@ -59,7 +59,7 @@ def assert_distribution(moe, X, y):
     assert_allclose(dist.mean, moe.predict(X), rtol=1e-6)
     low, high = moe.predict_interval(X[:10]).T
     assert np.mean((low <= y[:10]) & (y[:10] <= high)) > 0.5
-    assert moe.sample(X[:5], 3, random_state=0).shape == (5, 3)
+    assert moe.sample(X[:5], n_samples=3, random_state=0).shape == (5, 3)
 
 
 @pytest.mark.parametrize("name", ["poisson", "gamma", "student_t"])

@@ -84,7 +84,7 @@ def test_a_value_has_the_probability_of_its_cell(fitted):
 
 
 def test_distribution_is_one_of_the_values(fitted):
-    draws = fitted.sample(X, 20, random_state=0)
+    draws = fitted.sample(X, n_samples=20, random_state=0)
     assert_array_equal(np.unique(draws), VALUES)
     assert np.isin(fitted.predict_interval(X), VALUES).all()
     assert_array_equal(fitted.score_samples(X[:1], [3.0]), [-np.inf])
@@ -120,13 +120,13 @@ def test_values_of_few_rows_are_not_few():
     rows = np.concatenate([np.flatnonzero(value == Y)[:4] for value in VALUES])
     moe = stack(Given(), Given(1.0), ORDINAL)
     assert moe.fit(X[rows], Y[rows]).n_experts_ == 2
-    assert moe.fit(X[rows], Y[rows], np.full(len(rows), 2.0)).n_experts_ == 3
+    assert moe.fit(X[rows], Y[rows], sample_weight=np.full(len(rows), 2.0)).n_experts_ == 3
 
 
 def test_a_weight_of_two_is_two_rows():
     X_few, y_few = X[:60], Y[:60]
     moe, twice = stack(Ridge(), Given(0.5), ORDINAL), np.arange(60) % 2 + 1
-    weighted = moe.fit(X_few, y_few, twice).predict(X)
+    weighted = moe.fit(X_few, y_few, sample_weight=twice).predict(X)
     repeated = moe.fit(np.repeat(X_few, twice, axis=0), np.repeat(y_few, twice)).predict(X)
     assert_allclose(weighted, repeated, rtol=1e-6)
 

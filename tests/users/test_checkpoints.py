@@ -82,29 +82,30 @@ def killed_at_write(number, monkeypatch):
 # --- going on -------------------------------------------------------------------------------------
 
 RESUMED = {
-    "arrays": (MOE, (X, Y)),
-    "blocks": (MOE, (BLOCKS,)),
+    "arrays": (MOE, (X, Y), {}),
+    "blocks": (MOE, (BLOCKS,), {}),
     "classes": (
         MixtureOfExpertsClassifier(2, random_state=0, n_init=1, tol=0.0, max_iter=28, **FIXED),
         (X, np.digitize(Y, [-0.5, 0.5])),
+        {},
     ),
-    "generator": (clone(MOE).set_params(random_state=np.random.RandomState(0)), (X, Y)),
-    "weights": (MOE, (X, Y, np.linspace(1, 2, 80))),
+    "generator": (clone(MOE).set_params(random_state=np.random.RandomState(0)), (X, Y), {}),
+    "weights": (MOE, (X, Y), {"sample_weight": np.linspace(1, 2, 80)}),
 }
 
 
 @pytest.mark.parametrize(("case", "number"), [*((case, 2) for case in RESUMED), ("arrays", 3)])
 def test_a_fit_that_is_killed_ends_like_one_that_is_not(case, number, tmp_path, monkeypatch):
-    moe, data = RESUMED[case]
+    moe, data, given = RESUMED[case]
     path, moe = tmp_path / "fit", clone(moe)
     with killed_at_write(number, monkeypatch):
-        fit_with_checkpoints(moe, *data, path=path, every=4)
+        fit_with_checkpoints(moe, *data, path=path, every=4, **given)
     assert not hasattr(moe, "expert_coef_")
     assert list(tmp_path.iterdir()) == [path]
     assert load_checkpoint(path).n_iter_ in range(4 * (number - 1), 28, 4)
     with pytest.warns(ConvergenceWarning, match="fit_with_checkpoints again"):
-        fit_with_checkpoints(moe, *data, path=path, every=4)
-    assert_same_fit(moe, fit_quietly(clone(moe), *data))
+        fit_with_checkpoints(moe, *data, path=path, every=4, **given)
+    assert_same_fit(moe, fit_quietly(clone(moe), *data, **given))
 
 
 def test_offsets_and_units_are_resumed(tmp_path, monkeypatch):

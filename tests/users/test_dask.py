@@ -80,11 +80,11 @@ def test_fits_on_workers_equal_those_of_row_blocks(client):
     weight = np.random.default_rng(0).integers(0, 3, size=120).astype(float)
     features, classes = flipping_classes(n_rows=120, n_classes=3)
     moe = MixtureOfExpertsClassifier(2, **OPTIONS)
-    given, blocks = chunks_of(features, classes, weight), blocks_of(features, classes, weight)
-    on_workers = fit_quietly(clone(moe), *given)
+    chunks, blocks = chunks_of(features, classes, weight), blocks_of(features, classes, weight)
+    on_workers = fit_quietly(clone(moe), *chunks[:2], sample_weight=chunks[2])
     expected = fit_quietly(moe, blocks)
     assert_allclose(on_workers.lower_bounds_, expected.lower_bounds_, atol=1e-8)
-    lazy = on_workers.predict_gate(given[0])
+    lazy = on_workers.predict_gate(chunks[0])
     assert_allclose(lazy.compute(), expected.predict_gate(features), atol=1e-6)
 
 

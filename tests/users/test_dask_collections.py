@@ -233,7 +233,7 @@ def test_scores_are_those_of_predictions_in_memory(pair):
     for moe, y, score in ((regressor(), Y, r2_score), (classifier(), LABELS, accuracy_score)):
         predicted = moe.predict(X)
         assert moe.score(make_X(X), make(y)) == pytest.approx(score(y, predicted))
-        found = moe.score(make_X(X), make(y), make(weight))
+        found = moe.score(make_X(X), make(y), sample_weight=make(weight))
         assert found == pytest.approx(score(y, predicted, sample_weight=weight))
 
 

@@ -145,7 +145,9 @@ def test_weights_that_are_not_whole_numbers():
     assert_allclose(moe.weights_, weight @ moe.predict_gate(X) / weight.sum())
     joint = moe.score_samples(X, Y)
     n_parameters = 2 * 5 + 4
-    assert moe.aic(X, Y, weight) == pytest.approx(2 * n_parameters - 2 * joint @ weight)
+    assert moe.aic(X, Y, sample_weight=weight) == pytest.approx(
+        2 * n_parameters - 2 * joint @ weight
+    )
 
 
 @pytest.mark.parametrize(("n_experts", "balanced"), [(2, True), (2, False), ("bic", False)])
@@ -158,7 +160,9 @@ def test_class_weights_are_weights_of_rows(n_experts, balanced):
         found = compute_class_weight("balanced", classes=np.array(list("abc")), y=labels)
         weights = dict(zip("abc", found, strict=True))
     moe = MixtureOfExpertsClassifier(n_experts, n_init=1, max_iter=4, random_state=0, **FIXED)
-    of_rows = fit_quietly(clone(moe), table, labels, [weights[label] for label in labels])
+    of_rows = fit_quietly(
+        clone(moe), table, labels, sample_weight=[weights[label] for label in labels]
+    )
     moe.set_params(class_weight="balanced" if balanced else weights)
     of_classes = fit_quietly(moe, table, labels)
     assert of_classes.n_experts_ == of_rows.n_experts_

@@ -100,7 +100,9 @@ def test_young_streams_tell_equal_rows_of_different_exposure():
     for _ in range(2):
         stream.partial_fit(table, y, offset=offset)
     whole = mixture(1).fit(table, y, sample_weight=np.full(60, 2.0), offset=offset)
-    assert_allclose(stream.predict(table, offset), whole.predict(table, offset), rtol=1e-4)
+    assert_allclose(
+        stream.predict(table, offset=offset), whole.predict(table, offset=offset), rtol=1e-4
+    )
 
 
 # --- displays, pipelines, searches --------------------------------------------------------------
@@ -109,7 +111,7 @@ def test_young_streams_tell_equal_rows_of_different_exposure():
 def test_displays_take_the_offset():
     pytest.importorskip("matplotlib").use("agg")
     moe = fitted()
-    resp = moe.responsibilities(X, Y, OFFSET)
+    resp = moe.responsibilities(X, Y, offset=OFFSET)
     display = ResponsibilitiesDisplay.from_estimator(moe, X, Y, offset=OFFSET)
     assert_allclose(display.responsibilities, resp)
     calibration = CalibrationDisplay.from_estimator(moe, X, Y, offset=OFFSET)
@@ -140,7 +142,7 @@ def test_metadata_routing_in_a_pipeline_and_a_search(options, name, values):
         pipeline = make_pipeline(StandardScaler(), routed.set_predict_request(offset=True))
         moe = fit_quietly(clone(pipeline), rows, y, offset=offset)
         alone = fit_quietly(mixture(**options), standard, y, offset=offset)
-        assert_allclose(moe.predict(rows, offset=offset), alone.predict(standard, offset))
+        assert_allclose(moe.predict(rows, offset=offset), alone.predict(standard, offset=offset))
         for scoring in (None, log_density_scorer) if passes else (log_density_scorer,):
             search, blind = (GridSearchCV(pipeline, grid, cv=2, scoring=scoring) for _ in range(2))
             fit_quietly(search, rows, y, offset=offset)

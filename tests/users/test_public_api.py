@@ -142,6 +142,8 @@ PUBLIC = {
     "skmoe.stacking": ["GatedStackingClassifier", "GatedStackingRegressor"],
 }
 MODULES = {name.removeprefix("skmoe.") for name in PUBLIC} - {"skmoe"}
+MODULES_OF_ROWS = {"skmoe", "blocks", "checkpoints", "inspection", "metrics", "model_selection"}
+MODULES_OF_ROWS |= {"stacking"}
 
 PROJECT = Path(__file__).parents[2]
 INSTALLED = Path(skmoe.__file__).parents[1]
@@ -227,6 +229,44 @@ def test_the_package_lists_public_names_only():
         assert getattr(skmoe, name) is sys.modules[f"skmoe.{name}"]
     with pytest.raises(AttributeError, match="'skmoe' has no attribute 'mixture'"):
         skmoe.mixture  # noqa: B018
+
+
+# Arguments that have an entry for each row, besides features and target.
+OF_ROWS = {"sample_weight", "offset", "units", "known_experts", "groups", "cluster", "gate_proba"}
+# Methods of estimators with a second argument that may be positional: what is asked.
+ASKED = {"predict_interval": "coverage", "predict_quantile": "q"}
+
+
+def callables_of(content):
+    """A public function, or the public methods of a class, by name."""
+    if not inspect.isclass(content):
+        return [(content.__name__, content)] if inspect.isfunction(content) else []
+    return [(n, f) for n, f in inspect.getmembers(content, inspect.isroutine) if n[0] != "_"]
+
+
+def positional(function):
+    """Names of the parameters that may be passed by position."""
+    parameters = inspect.signature(function).parameters.values()
+    return [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
+
+
+@pytest.mark.parametrize("module", [m for m in PUBLIC if m.rpartition(".")[2] in MODULES_OF_ROWS])
+def test_weights_offsets_and_units_are_passed_by_name(module):
+    """A vector in the wrong position would be taken for another one of the same length."""
+    for name in PUBLIC[module]:
+        for method, function in callables_of(getattr(import_module(module), name)):
+            assert not OF_ROWS & set(positional(function)), f"{module}.{name}: {method}"
+
+
+@pytest.mark.parametrize("name", ["skmoe.MixtureOfExperts", "skmoe.stacking.GatedStacking"])
+@pytest.mark.parametrize("kind", ["Regressor", "Classifier"])
+def test_methods_take_features_and_target_by_position(name, kind):
+    module, _, prefix = name.rpartition(".")
+    methods = callables_of(getattr(import_module(module), prefix + kind))
+    rows = {m: names[1:] for m, f in methods if (names := positional(f))[:2] == ["self", "X"]}
+    assert {"fit", "predict", "score", "score_samples", "bic", "summary", "explain"} <= set(rows)
+    for method, taken in rows.items():
+        assert taken in (["X"], ["X", "y"], ["X", ASKED.get(method)]), method
 
 
 def excluded_docstrings():

@@ -310,7 +310,7 @@ def test_rows_of_zero_weight_may_have_any_target():
     counts, weight = np.round(np.abs(y)), np.ones(120)
     counts[5], weight[5] = -1.5, 0.0
     moe = MixtureOfExpertsRegressor(2, family="poisson", n_init=1, max_iter=3, random_state=0)
-    fit_quietly(moe, RowBlocks.from_arrays(X, counts, weight))
+    fit_quietly(moe, RowBlocks.from_arrays(X, counts, sample_weight=weight))
     message = refusal(moe.fit, RowBlocks.from_arrays(X, counts))
     assert_refused(message, "block 0: y must", "-1.5")
 
@@ -365,7 +365,7 @@ def test_arrays_are_cut_into_blocks_of_16_megabytes_that_end_with_a_unit(lengths
     X = np.broadcast_to(np.arange(40.0)[:, None], (40, 2**18))
     y, weight, offset = np.arange(40.0), np.arange(40.0) + 1, -np.arange(40.0)
     units = None if lengths is None else np.repeat(np.arange(len(lengths)), lengths)
-    blocks = RowBlocks.from_arrays(X, y, weight, offset=offset, units=units)
+    blocks = RowBlocks.from_arrays(X, y, sample_weight=weight, offset=offset, units=units)
     found = [[block[0][:, 0], *block[1:]] for block in blocks]
     for values, *parts in zip(
         [v for v in (y, y, weight, offset, units) if v is not None], *found, strict=True

@@ -63,7 +63,7 @@ def test_parquet_files_hold_the_rows_of_frames(tmp_path):
     frame[:60].to_parquet(paths[0], row_group_size=30, index=False)
     frame[60:].to_parquet(paths[1], index=False)
     options = {"offset": "size", "units": "customer", "known_experts": "regime"}
-    blocks = RowBlocks.from_parquet(paths, "count", "weight", **options)
+    blocks = RowBlocks.from_parquet(paths, "count", sample_weight="weight", **options)
     assert [len(block[1]) for block in blocks] == [30, 30, 30]
     moe = fit_quietly(one_expert(), blocks)
     whole = fit_quietly(one_expert(), X, **values)

@@ -44,7 +44,7 @@ def test_units_in_pipelines_and_searches():
     weight = np.arange(len(y)) % 3
     repeated = np.repeat(np.arange(len(y)), weight)
     assert_allclose(
-        log_density_scorer(search, X, y, weight, units=units),
+        log_density_scorer(search, X, y, sample_weight=weight, units=units),
         log_density_scorer(search, X[repeated], y[repeated], units=units[repeated]),
     )
 

@@ -77,9 +77,9 @@ def reference(kind, weighted=True):
     if kind == "classes":  # the penalty is that of standardised features
         scale = np.sqrt(np.cov(X.T, aweights=weight, ddof=0).diagonal())
         model = LogisticRegression(C=1.0, tol=1e-10, max_iter=1000)
-        return model.fit(X / scale, target(kind), weight).predict_proba(X / scale)
+        return model.fit(X / scale, target(kind), sample_weight=weight).predict_proba(X / scale)
     model = LinearRegression() if kind == "numbers" else PoissonRegressor(alpha=0.0, tol=1e-12)
-    return model.fit(X, target(kind), weight).predict(X)
+    return model.fit(X, target(kind), sample_weight=weight).predict(X)
 
 
 # --- ways in ------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def by_blocks(moe, X, y, weight, folder):
 
 
 def by_arrays_in_blocks(moe, X, y, weight, folder):
-    return moe.fit(RowBlocks.from_arrays(X, y, weight))
+    return moe.fit(RowBlocks.from_arrays(X, y, sample_weight=weight))
 
 
 def by_npy(moe, X, y, weight, folder):
@@ -131,17 +131,23 @@ def by_dask(moe, X, y, weight, folder):
 
 
 def by_checkpoints(moe, X, y, weight, folder):
-    return fit_with_checkpoints(moe, X, y, weight, path=folder / "fit.joblib", every=15)
+    return fit_with_checkpoints(
+        moe, X, y, sample_weight=weight, path=folder / "fit.joblib", every=15
+    )
 
 
 def by_warm_start(moe, X, y, weight, folder):
-    return moe.set_params(warm_start=True).fit(X, y, weight).fit(X, y, weight)
+    return (
+        moe.set_params(warm_start=True)
+        .fit(X, y, sample_weight=weight)
+        .fit(X, y, sample_weight=weight)
+    )
 
 
 def by_stream(moe, X, y, weight, folder):
     if hasattr(moe, "predict_proba"):
-        return moe.partial_fit(X, y, np.unique(y), weight)
-    return moe.partial_fit(X, y, weight)
+        return moe.partial_fit(X, y, classes=np.unique(y), sample_weight=weight)
+    return moe.partial_fit(X, y, sample_weight=weight)
 
 
 WAYS = [
@@ -195,7 +201,9 @@ def test_the_past_of_a_stream_fades_by_weight(weight, slope):
     """A batch of great weight follows another rule: what was before is forgotten, or not."""
     X, _, _ = table()
     moe = single("numbers", half_life=100.0, alpha=0.1)
-    moe.partial_fit(X, X[:, 0], np.ones(N)).partial_fit(X, -X[:, 0], np.full(N, weight))
+    moe.partial_fit(X, X[:, 0], sample_weight=np.ones(N)).partial_fit(
+        X, -X[:, 0], sample_weight=np.full(N, weight)
+    )
     assert_allclose(moe.expert_coef_[0], [slope, 0.0], atol=0.1)
 
 
@@ -378,8 +386,8 @@ def test_criteria_are_weighted(weighted):
     bic = n_parameters * np.log(weight.sum()) - 2 * log_likelihood
     entropy = -(weight[:, None] * resp * np.log(resp)).sum()
     expected = [2 * n_parameters - 2 * log_likelihood, bic, bic + 2 * entropy]
-    given = (weight,) if weighted else ()
-    found = [getattr(moe, name)(X, y, *given) for name in ("aic", "bic", "icl")]
+    given = {"sample_weight": weight} if weighted else {}
+    found = [getattr(moe, name)(X, y, **given) for name in ("aic", "bic", "icl")]
     assert_allclose(found, expected, rtol=1e-9)
 
 
@@ -391,7 +399,7 @@ def test_shares_loads_and_effective_rows_are_weighted():
     assert_allclose(moe.load_, np.bincount(gate.argmax(axis=1), weight, minlength=2))
     joint = joint_log_density(moe, X, y)
     resp = np.exp(joint - np.logaddexp.reduce(joint, axis=1)[:, None])
-    rows = [expert.rows for expert in moe.summary(X, y, weight).experts]
+    rows = [expert.rows for expert in moe.summary(X, y, sample_weight=weight).experts]
     assert_allclose(rows, weight @ resp)
 
 
@@ -428,8 +436,10 @@ def test_a_bootstrap_of_heavy_rows_is_that_of_many_rows():
     X, _, _ = table()
     X, y = X[:40], target("numbers")[:40]
     weight = np.full(40, 9.0)
-    moe = single("numbers", dispersion_prior=0.0).fit(X, y, weight)
-    result = moe.inference(X, y, weight, method="bootstrap", n_bootstrap=40, random_state=0)
+    moe = single("numbers", dispersion_prior=0.0).fit(X, y, sample_weight=weight)
+    result = moe.inference(
+        X, y, sample_weight=weight, method="bootstrap", n_bootstrap=40, random_state=0
+    )
     design = np.column_stack([np.ones(40), X])
     covariance = moe.noise_variance_[0] * np.linalg.inv(9.0 * design.T @ design)
     assert_allclose(result.standard_errors[:3], np.sqrt(np.diag(covariance)), rtol=0.3)

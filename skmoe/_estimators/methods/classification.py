@@ -45,7 +45,7 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         return values
 
     @supports_dask
-    def predict(self, X: Any, gate_proba: Any = None) -> Array:
+    def predict(self, X: Any, *, gate_proba: Any = None) -> Array:
         """Most probable class of each row.
 
         Parameters
@@ -65,7 +65,7 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         return self.classes_[np.argmax(probs, axis=1)]
 
     @supports_dask
-    def predict_proba(self, X: Any, gate_proba: Any = None) -> Array:
+    def predict_proba(self, X: Any, *, gate_proba: Any = None) -> Array:
         """Probability of each class: those of the experts, weighted by the gate.
 
         Parameters
@@ -86,7 +86,7 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         return self._fitted.predict(X, gate_prob=gate_prob).T
 
     @supports_dask
-    def predict_log_proba(self, X: Any, gate_proba: Any = None) -> Array:
+    def predict_log_proba(self, X: Any, *, gate_proba: Any = None) -> Array:
         """Log probability of each class.
 
         Parameters
@@ -121,7 +121,7 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         X = self._validate_X(X)
         return self._fitted.predict_experts(X).transpose(2, 0, 1)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, *, sample_weight: Any = None) -> float:
         """Accuracy: fraction of the rows whose class is predicted.
 
         Parameters

@@ -73,8 +73,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         self,
         X: Any,
         y: Any,
-        sample_weight: Any = None,
         *,
+        sample_weight: Any = None,
         method: str = "observed",
         gate_reference: int = 0,
         n_bootstrap: int = 200,
@@ -211,8 +211,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         self,
         X: Any = None,
         y: Any = None,
-        sample_weight: Any = None,
         *,
+        sample_weight: Any = None,
         level: float = 0.95,
         gate_reference: int = 0,
         offset: Any = None,
@@ -325,6 +325,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         self,
         X: Any,
         y: Any,
+        *,
         sample_weight: Any = None,
         offset: Any = None,
         units: Any = None,
@@ -381,6 +382,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         self,
         X: Any,
         y: Any,
+        *,
         sample_weight: Any = None,
         offset: Any = None,
         units: Any = None,
@@ -425,6 +427,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         self,
         X: Any,
         y: Any,
+        *,
         sample_weight: Any = None,
         offset: Any = None,
         units: Any = None,
@@ -471,7 +474,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
     # --- explanation ---
 
-    def explain(self, X: Any, offset: Any = None) -> Explanation:
+    def explain(self, X: Any, *, offset: Any = None) -> Explanation:
         """Contributions of experts, gate and features to the prediction of each row.
 
         Parameters

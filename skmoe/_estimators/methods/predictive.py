@@ -38,7 +38,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         return tags
 
     @supports_dask
-    def predict(self, X: Any, offset: Any = None, gate_proba: Any = None) -> Array:
+    def predict(self, X: Any, *, offset: Any = None, gate_proba: Any = None) -> Array:
         """Mean of y for each row: the means of the experts, weighted by the gate.
 
         Parameters
@@ -67,7 +67,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         return self._squeeze_outputs(self._fitted.predict(X, offset, gate_prob).T)
 
     @supports_dask
-    def predict_experts(self, X: Any, offset: Any = None) -> Array:
+    def predict_experts(self, X: Any, *, offset: Any = None) -> Array:
         """Mean of y under each expert.
 
         Parameters
@@ -85,7 +85,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         X, offset = self._validate_X_offset(X, offset)
         return self._squeeze_outputs(self._fitted.predict_experts(X, offset).transpose(2, 0, 1))
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
+    def score(self, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None) -> float:
         """Coefficient of determination of the predicted means; of censored y the concordance.
 
         The concordance is `skmoe.metrics.concordance_index` of the means restricted to the largest
@@ -118,7 +118,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         weight = check_weights(sample_weight, len(bounds))
         last = point_values(bounds[weight > 0.0]).max(axis=0)
         horizon = self._squeeze_outputs(np.broadcast_to(last, bounds.shape))
-        means = self.predict_dist(X, offset).restricted_mean(horizon).reshape(bounds.shape)
+        means = self.predict_dist(X, offset=offset).restricted_mean(horizon).reshape(bounds.shape)
         outputs = zip(bounds["lower"].T, bounds["upper"].T, means.T, strict=True)
         return float(np.mean([concordance(*output, weight) for output in outputs]))
 
@@ -134,7 +134,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         return values[..., 0] if self._single_output else values
 
     def predict_dist(
-        self, X: Any, offset: Any = None, gate_proba: Any = None
+        self, X: Any, *, offset: Any = None, gate_proba: Any = None
     ) -> PredictiveDistribution:
         """Predictive distribution of y, for each row a mixture of those of the experts.
 
@@ -182,7 +182,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
 
     @supports_dask
     def predict_interval(
-        self, X: Any, coverage: float = 0.9, offset: Any = None, gate_proba: Any = None
+        self, X: Any, coverage: float = 0.9, *, offset: Any = None, gate_proba: Any = None
     ) -> Array:
         """Central prediction interval of each row: as much probability below it as above it.
 
@@ -224,7 +224,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
 
     @supports_dask
     def predict_quantile(
-        self, X: Any, q: Any = 0.5, offset: Any = None, gate_proba: Any = None
+        self, X: Any, q: Any = 0.5, *, offset: Any = None, gate_proba: Any = None
     ) -> Array:
         """Quantiles of y, such as its median, for each row.
 
@@ -256,6 +256,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
     def sample(
         self,
         X: Any,
+        *,
         n_samples: int = 1,
         random_state: Any = None,
         offset: Any = None,

@@ -393,7 +393,7 @@ def _simple_models(estimator: Any, rows: Rows, held_out: Rows) -> list[tuple[str
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                model.fit(given.X, given.y, given.weight, offset=given.offset)
+                model.fit(given.X, given.y, sample_weight=given.weight, offset=given.offset)
             except (TypeError, ValueError):
                 continue
         found.append((name, model, new))
@@ -439,7 +439,7 @@ def _regression_scores(estimator: Any, rows: Rows, index: int, coverage: float) 
         "MAE": _score(mean_absolute_error(y, predicted, sample_weight=weight)),
     }
     try:
-        distribution = estimator.predict_dist(rows.X, rows.offset)
+        distribution = estimator.predict_dist(rows.X, offset=rows.offset)
     except (AttributeError, ValueError):
         return scores
     observed = np.asarray(rows.y, dtype=float)

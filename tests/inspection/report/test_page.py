@@ -339,7 +339,7 @@ def scores_of_rows(moe, X, y, index, weight, coverage, offset=None):
     """Scores of one output by scikit-learn."""
     given = {} if offset is None else {"offset": offset}
     predicted = moe.predict(X, **given).reshape(len(X), -1)[:, index]
-    distribution = moe.predict_dist(X, offset)
+    distribution = moe.predict_dist(X, offset=offset)
     densities = [distribution.logpdf(y), distribution.crps(y)]
     log_density, crps = (np.reshape(values, (len(X), -1))[:, index] for values in densities)
     ends = distribution.interval(coverage)
@@ -487,7 +487,7 @@ def test_units_and_offsets_of_counts(tmp_path):
     given = {"X_held_out": frame, "y_held_out": y, "offset_held_out": offset, "coverage": 0.6}
     page = write_page(tmp_path, moe, frame, y, units=units, offset=offset, max_features=1, **given)
     assert_scores(scores_of(page), scores_of_rows(moe, frame, y, 0, None, 0.6, offset))
-    low, high = moe.predict_interval(frame, 0.6, offset).T
+    low, high = moe.predict_interval(frame, 0.6, offset=offset).T
     assert (low == y).any()
     assert (high == y).any()
     assert all("of the units" in card for card in page.cards())

@@ -5,7 +5,7 @@ Blocks are checked against the first one, and are read again in each pass of EM.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from typing import Any, NamedTuple
@@ -180,6 +180,7 @@ class FirstPass(NamedTuple):
     sample_factor: float = 1.0  # by which the units of the sample stand for all units
     n_units: int | None = None
     n_known: int = 0  # of the rows, or units
+    row_arguments: Set[str] = frozenset()  # that are given and make a difference
 
 
 class FirstPassStatistics(NamedTuple):
@@ -193,6 +194,7 @@ class FirstPassStatistics(NamedTuple):
     keys: Array  # of rows, the same for the rows of a unit
     unit_labels: Array | None = None  # of all units
     n_known: int = 0  # of the rows, or units
+    row_arguments: Set[str] = frozenset()  # that are given and make a difference
 
 
 def first_pass(
@@ -242,6 +244,7 @@ def first_pass(
         factor,
         None if labels is None else len(labels),
         statistics.n_known,
+        statistics.row_arguments,
     )
 
 
@@ -282,6 +285,7 @@ def _summarize_block(
         keys,
         labels,
         block.n_known,
+        block.effective_arguments(block),
     )
     return n_rows, _subsample(n_sample, statistics)
 
@@ -315,6 +319,7 @@ def _merge_statistics(
         np.concatenate([one.keys, other.keys]),
         merge_optional(np.union1d, one.unit_labels, other.unit_labels),
         one.n_known + other.n_known,
+        one.row_arguments | other.row_arguments,
     )
     return _subsample(n_sample, statistics)
 

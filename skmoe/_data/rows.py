@@ -59,6 +59,12 @@ class Rows(NamedTuple):
         given = {name: getattr(self, field) for field, name in ARGUMENTS.items()}
         return {name: values for name, values in given.items() if values is not None}
 
+    def effective_arguments(self, checked: Rows) -> set[str]:
+        """Names of the arguments without which the checked rows would be others."""
+        neutral = {name: ABSENT.get(field) for field, name in ARGUMENTS.items()}
+        pairs = checked.arguments.items()
+        return {n for n, values in pairs if n in self.arguments and np.any(values != neutral[n])}
+
     @property
     def unit_codes(self) -> Array:
         """Number of the unit of each row, in the order of the labels of units."""
@@ -93,7 +99,7 @@ class Rows(NamedTuple):
 
 
 # Values of rows that lack a field which other rows have.
-ABSENT = {"offset": 0.0, "possible": True}
+ABSENT = {"weight": 1.0, "offset": 0.0, "possible": True}
 
 # Fields of rows with an entry for each row.
 BY_ROW = tuple(name for name in Rows._fields if name != "metadata")

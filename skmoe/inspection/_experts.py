@@ -40,7 +40,13 @@ from skmoe.inspection._style import (
     rgb,
     with_panels,
 )
-from skmoe.inspection._targets import interval_band, observed_rows, one_target, predicted_mean
+from skmoe.inspection._targets import (
+    interval_band,
+    observed_rows,
+    one_target,
+    predicted_mean,
+    unit_exposure,
+)
 
 # Opacity of a curve where the probability of the expert is zero.
 MIN_OPACITY = 0.06
@@ -294,7 +300,7 @@ class ExpertsDisplay(RowsOverFeature):
                     curves=one_target(estimator.predict_experts(points), index, 2),
                     gate=estimator.predict_gate(points),
                     mean=predicted_mean(estimator, points, index),
-                    band=interval_band(estimator, points, index, coverage),
+                    band=interval_band(estimator, points, index, coverage, unit_exposure(offset)),
                     coverage=None if is_class else coverage,
                     x=axis.observed[shown],
                     y=height[shown],

@@ -127,6 +127,11 @@ def confidence_bands(
     return bands
 
 
+def unit_exposure(offset: Any) -> Array | None:
+    """The offset, of all rows, of predictions per unit of exposure; None if rows have none."""
+    return None if offset is None else np.zeros(np.shape(offset)[1:])
+
+
 def target_name(estimator: Any, y: Any, index: int) -> str:
     """Label of the vertical axis: the name of y if it has one."""
     if is_classifier(estimator):

@@ -179,7 +179,7 @@ def test_scores_and_criteria_are_those_of_the_exposures():
     crps = moe.predict_dist(X, offset=OFFSET).crps(Y).mean()
     assert_allclose(neg_crps_scorer(moe, X, Y, offset=OFFSET), -crps)
     coverage = make_interval_scorers(0.8)["coverage"]
-    assert coverage(moe, X, Y, offset=OFFSET) > 0.8 > coverage(moe, X, Y)
+    assert coverage(moe, X, Y, offset=OFFSET) > 0.8 > coverage(moe, X, Y, offset=np.zeros(N))
 
 
 def test_explanations_are_derivatives_at_the_exposure():

@@ -1,5 +1,6 @@
 """Fits that end early, lose experts, or are silently wrong warn, at the line of the caller."""
 
+import pickle
 import re
 import warnings
 from fractions import Fraction
@@ -23,9 +24,10 @@ from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._numerics.probability import is_collapsed
+from skmoe.blocks import RowBlocks
 from skmoe.families import Ordinal, Uniform
 from skmoe.gates import ConstantGate
-from support.fits import CLASSES, UNITS, X, Y, classifier, regressor
+from support.fits import CLASSES, UNITS, X, Y, classifier, fit_quietly, regressor
 from support.stacks import stack_of
 
 SHORT = {"n_init": 1, "max_iter": 2, "random_state": 0, "alpha": 0.1, "gate_alpha": 1.0}
@@ -166,14 +168,69 @@ def test_a_half_life_is_for_streams():
     assert texts(clone(moe).partial_fit, X, Y) == []
 
 
-def test_rows_without_the_units_of_the_fit_are_noticed():
-    moe = regressor(n_experts=2, gate="constant", max_iter=5)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        moe.fit(X, Y, units=UNITS)
-    for name in ("responsibilities", "score_samples", "bic"):
-        (found,) = texts(getattr(moe, name), X, Y)
-        assert found.startswith(f"{name} got no units")
+# Methods that need an argument of the fit again: those of the rows of the fit need all. Means are
+# per unit of exposure without an offset, and new rows have weights of their own.
+OF_FIT = ("aic", "bic", "icl", "inference", "summary")
+OF_ROWS = ("responsibilities", "score_samples")
+OF_DISTRIBUTIONS = ("predict_dist", "predict_interval", "predict_quantile", "sample")
+MISSED = {
+    "sample_weight": OF_FIT,
+    "known_experts": OF_FIT,
+    "units": (*OF_FIT, *OF_ROWS),
+    "offset": (*OF_FIT, *OF_ROWS, *OF_DISTRIBUTIONS, "score"),
+}
+SILENT = ("predict", "predict_experts", "predict_gate", "explain", "apply", "is_outside_range")
+GIVEN = {
+    "sample_weight": np.resize([1.0, 2.0], len(Y)),
+    "offset": np.resize([-1.0, 0.0, 0.5], len(Y)),
+    "units": UNITS,
+    "known_experts": np.where(UNITS == 3, 0, -1),
+}
+# Values without which the fit is the same.
+NEUTRAL = {"sample_weight": np.ones(len(Y)), "offset": np.zeros(len(Y))}
+COUNTS = np.round(POSITIVE)
+OF_COUNTS = regressor(n_experts=2, gate="constant", family="poisson", max_iter=3, n_init=1)
+
+
+def fit_in_memory(given):
+    return fit_quietly(clone(OF_COUNTS), X, COUNTS, **given)
+
+
+def fit_blocks(given):
+    rows = [X, COUNTS, *map(given.get, ("sample_weight", "offset", "units", "known_experts"))]
+    cuts = slice(0, 150), slice(150, None)  # between two units
+    blocks = [tuple(v if v is None else v[cut] for v in rows) for cut in cuts]
+    return fit_quietly(clone(OF_COUNTS), RowBlocks(lambda: iter(blocks)))
+
+
+def fit_stream(given):
+    moe = clone(OF_COUNTS).partial_fit(X, COUNTS)
+    return moe.partial_fit(X, COUNTS, **given).partial_fit(X, COUNTS)
+
+
+@pytest.mark.parametrize("method", [*OF_FIT, *OF_ROWS, *OF_DISTRIBUTIONS, "score", *SILENT])
+def test_arguments_of_the_fit_that_are_left_out_are_named(method):
+    moe = fit_in_memory(GIVEN)
+    y = (COUNTS,) if method in (*OF_FIT, *OF_ROWS, "score") else ()
+    found = texts(getattr(moe, method), X, *y, part="unlike the fit")
+    wanted = [name for name, methods in MISSED.items() if method in methods]
+    for name in wanted:
+        (text,) = (text for text in found if text.startswith(f"{method} got no {name}, "))
+        assert f"{method}({'X, y' if y else 'X'}, {name}=...)" in text
+    assert len(found) == len(wanted)
+    given = {name: GIVEN[name] for name in wanted}
+    assert texts(getattr(moe, method), X, *y, **given, part="unlike the fit") == []
+
+
+@pytest.mark.parametrize("fit", [fit_in_memory, fit_blocks, fit_stream])
+@pytest.mark.parametrize("name", GIVEN)
+def test_every_fit_knows_its_arguments(fit, name):
+    moe = fit({name: GIVEN[name]})
+    for read in (moe, pickle.loads(pickle.dumps(moe)), type(moe).from_dict(moe.to_dict())):
+        (found,) = texts(read.bic, X, COUNTS, part="unlike the fit")
+        assert found.startswith(f"bic got no {name}")
+    if name in NEUTRAL:
+        assert texts(fit({name: NEUTRAL[name]}).bic, X, COUNTS, part="unlike the fit") == []
 
 
 # --- where warnings point, and what they are not ----------------------------------------------

@@ -218,10 +218,10 @@ def test_gate_features_are_averaged_or_those_of_the_first_row(aggregate):
         assert_allclose(gate, moe.predict_gate(reduced), atol=1e-12)
     kept = UNITS % 3 != 1
     without, absent = (
-        regressor(2, gate_aggregate=aggregate, **options).fit(*rows, units=units)
-        for rows, units in (
-            ((data, Y, kept.astype(float)), UNITS),
-            ((data[kept], Y[kept]), UNITS[kept]),
+        regressor(2, gate_aggregate=aggregate, **options).fit(*rows, **own)
+        for rows, own in (
+            ((data, Y), {"sample_weight": kept.astype(float), "units": UNITS}),
+            ((data[kept], Y[kept]), {"units": UNITS[kept]}),
         )
     )
     assert_allclose(without.gate_coef_, absent.gate_coef_, rtol=1e-6)

@@ -164,8 +164,8 @@ def test_no_more_experts_are_tried_than_the_weights_allow(criterion):
         fit_quietly(moe, X[rows], Y[rows], sample_weight=np.full(len(rows), weight))
         largest.append(moe.n_experts_tried_.max())
     assert largest[0] == largest[1] < 20
-    few = np.full(20, 1 / 20)
-    assert_fit_refused(moe, (X[:20], Y[:20], few), "n_experts", "counted by their weights", "mean")
+    few, words = {"sample_weight": np.full(20, 1 / 20)}, ["counted by their weights", "mean"]
+    assert_fit_refused(moe, (X[:20], Y[:20]), "n_experts", *words, **few)
 
 
 def test_classes_of_two_rows_cannot_be_held_out():

@@ -40,12 +40,17 @@ needs_callbacks = pytest.mark.skipif(
 )
 
 
+def by_name(data):
+    """The arguments of a fit, of which some may be absent."""
+    return dict(zip(("X", "y", "sample_weight"), data, strict=False))
+
+
 def fit(path, *data, every=4, moe=MOE, **options):
     """A fit with checkpoints, without the warning that it has not converged."""
     moe = clone(moe).set_params(**options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return fit_with_checkpoints(moe, *(data or (X, Y)), path=path, every=every)
+        return fit_with_checkpoints(moe, **by_name(data or (X, Y)), path=path, every=every)
 
 
 def assert_same_fit(one, other):
@@ -338,7 +343,7 @@ def test_a_file_of_other_data_is_refused(case, tmp_path):
     path = tmp_path / "fit"
     fit(path, *data, max_iter=2)
     assert fit(path, *same, max_iter=3).n_iter_ == 3
-    message = refusal(fit_with_checkpoints, clone(MOE), *other, path=path)
+    message = refusal(fit_with_checkpoints, clone(MOE), **by_name(other), path=path)
     name = "path must be of a fit with the same parameters and data"
     assert_refused(message, name, f"differs in {names}", "delete the file")
 

@@ -4,6 +4,7 @@ One expert is compared with the weighted fit of scikit-learn, and estimators wri
 that they are given.
 """
 
+from contextlib import nullcontext
 from functools import cache
 
 import numpy as np
@@ -24,6 +25,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.parameters.tasks import estimate_noise_variance
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
+from skmoe.exceptions import FitMismatchWarning
 from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
 from support.recording_estimators import (
@@ -103,9 +105,8 @@ def by_npy(moe, X, y, weight, folder):
     for name, values in names.items():
         for i, part in enumerate(np.array_split(values, 2)):
             np.save(folder / f"{name}{i}.npy", part)
-    return moe.fit(
-        RowBlocks.from_npy(*([folder / f"{name}{i}.npy" for i in range(2)] for name in names))
-    )
+    X, y, weight = ([folder / f"{name}{i}.npy" for i in range(2)] for name in names)
+    return moe.fit(RowBlocks.from_npy(X, y, sample_weight=weight))
 
 
 def by_parquet(moe, X, y, weight, folder):
@@ -125,9 +126,9 @@ def by_memory_map(moe, X, y, weight, folder):
 
 def by_dask(moe, X, y, weight, folder):
     dask, da = pytest.importorskip("dask"), pytest.importorskip("dask.array")
-    arrays = [da.from_array(values, chunks=(50, *values.shape[1:])) for values in (X, y, weight)]
+    X, y, weight = (da.from_array(v, chunks=(50, *v.shape[1:])) for v in (X, y, weight))
     with dask.config.set(scheduler="synchronous"):
-        return moe.fit(*arrays)
+        return moe.fit(X, y, sample_weight=weight)
 
 
 def by_checkpoints(moe, X, y, weight, folder):
@@ -387,7 +388,9 @@ def test_criteria_are_weighted(weighted):
     entropy = -(weight[:, None] * resp * np.log(resp)).sum()
     expected = [2 * n_parameters - 2 * log_likelihood, bic, bic + 2 * entropy]
     given = {"sample_weight": weight} if weighted else {}
-    found = [getattr(moe, name)(X, y, **given) for name in ("aic", "bic", "icl")]
+    without = nullcontext() if weighted else pytest.warns(FitMismatchWarning, match="sample_weight")
+    with without:
+        found = [getattr(moe, name)(X, y, **given) for name in ("aic", "bic", "icl")]
     assert_allclose(found, expected, rtol=1e-9)
 
 

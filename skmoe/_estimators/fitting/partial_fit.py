@@ -186,6 +186,8 @@ def fit_batch(estimator: Any, given: Rows, classes: Array | None = None) -> Any:
             estimator._fitted, training_state, batch
         )
         result = _next_batch(estimator, state, batch, half_life)
+        earlier, later = estimator._row_arguments, given.effective_arguments(batch)
+        result.attributes["_row_arguments"] = tuple(sorted({*earlier, *later}))
         if training_state.row_buffer is not None:
             row_buffer = training_state.row_buffer.append(batch)
             result = _reinitialize(estimator, params, result, row_buffer, batch)

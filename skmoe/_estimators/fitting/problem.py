@@ -160,6 +160,7 @@ def _build_from_blocks(
     n_units = {} if summary.n_units is None else {"n_units_": summary.n_units}
     n_known = {"n_known_": summary.n_known} if summary.n_known else {}
     attributes = data.attributes | n_units | n_known
+    attributes["_row_arguments"] = tuple(sorted(summary.row_arguments))
     data = data._replace(first_pass=summary, attributes=attributes, options=options)
     if options.previous is not None:
         data = _continue(data, options.previous)

@@ -157,7 +157,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             If the penalised likelihood of these rows has no maximum at the estimates: the rows are
             not those of the fit, or the model has too many parameters for them.
         FitMismatchWarning
-            If units were given to `fit`, but not here.
+            If weights, an offset, units or known experts were given to `fit`, but not here.
 
         See Also
         --------
@@ -263,7 +263,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         ConvergenceWarning
             As `inference` does.
         FitMismatchWarning
-            If units were given to `fit`, but not here.
+            If weights, an offset, units or known experts were given to `fit`, but not here.
 
         See Also
         --------

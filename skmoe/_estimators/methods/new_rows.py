@@ -44,6 +44,14 @@ from skmoe._numerics.typing import Array
 from skmoe._optional import import_dask
 from skmoe.exceptions import FitMismatchWarning, warn_user
 
+# What a method assumes that is called without an argument which the fit had.
+ASSUMED = {
+    "sample_weight": "each row counts once",
+    "offset": "the offset is 0",
+    "units": "each row is taken as a unit of its own",
+    "known_experts": "every expert is possible for each row",
+}
+
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 
@@ -165,6 +173,7 @@ class NewRowsMixin:
     """Features, targets, weights and offsets in the form in which a fitted mixture takes them."""
 
     _fitted: FittedMixture
+    _row_arguments: tuple[str, ...] = ()  # of the fit, by the names in ASSUMED
     _input: InputSteps | None
     n_features_in_: int
 
@@ -229,8 +238,9 @@ class NewRowsMixin:
 
         Of rows with units those of weight zero are dropped.
         """
-        units = self._validate_units(method, given.X, given.unit)
+        self._warn_of_missing(method, given, "offset", "units")
         rows = self._validate_rows(given.X, given.y, given.weight, given.offset)
+        units = None if given.unit is None else validate_units(given.unit, rows.n_rows)
         model, params, _ = self._fitted
         n_experts = model.n_experts // model.gate.n_starts(params.gate)
         if given.possible is not None and model.top_k is not None:
@@ -244,31 +254,21 @@ class NewRowsMixin:
         labels, codes = encode_units(rows.unit)
         return rows._replace(unit=codes), labels
 
-    def _validate_units(self, method: str, X: Any, units: Any) -> Array | None:
-        """Validated units of new rows; a warning if there are none and the fit had some."""
+    def _warn_of_missing(self, method: str, given: Rows, *names: str) -> None:
+        """A warning for each of these arguments that the fit had and the new rows lack."""
         check_is_fitted(self)
-        if units is not None:
-            return validate_units(units, X.shape[0] if hasattr(X, "shape") else len(X))
-        if hasattr(self, "n_units_"):
+        data = "X" if given.y is None else "X, y"
+        for name in sorted({*names} & {*self._row_arguments} - {*given.arguments}):
             warn_user(
-                f"{method} got no units, unlike the fit: each row is taken as a unit of its own. "
-                f"Pass the labels: {method}(X, y, units=...).",
+                f"{method} got no {name}, unlike the fit: {ASSUMED[name]}. "
+                f"Pass it: {method}({data}, {name}=...).",
                 FitMismatchWarning,
             )
-        return None
 
     def _validate_rows_of_fit(self, method: str, given: Rows) -> Rows:
-        """The rows of the fit, validated, without those of weight zero.
-
-        A warning if the fit had known experts and these rows have none.
-        """
+        """The rows of the fit, validated, without those of weight zero."""
         rows, _ = self._validate_unit_rows(method, given)
-        if hasattr(self, "n_known_") and given.possible is None:
-            warn_user(
-                f"{method} got no known_experts, unlike the fit: every expert is possible for each "
-                f"row. Pass them: {method}(X, y, known_experts=...).",
-                FitMismatchWarning,
-            )
+        self._warn_of_missing(method, given, "sample_weight", "known_experts")
         return rows.of_positive_weight()
 
     def _check_gate_columns(self, X: Any, units: Array) -> None:

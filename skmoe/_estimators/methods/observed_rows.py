@@ -82,7 +82,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         Warns
         -----
         FitMismatchWarning
-            If units were given to `fit`, but not here.
+            If units or an offset were given to `fit`, but not here.
 
         See Also
         --------
@@ -144,7 +144,7 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         Warns
         -----
         FitMismatchWarning
-            If y is None, or if units were given to `fit`, but not here.
+            If y is None, or if units or an offset were given to `fit`, but not here.
 
         See Also
         --------

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.censored_targets import bounds_of, has_bounds, point_values
 from skmoe._data.checks import check_choice, check_integer
 from skmoe._data.row_checks import check_weights
+from skmoe._data.rows import Rows
 from skmoe._estimators.methods.new_rows import NewRowsMixin, score_of_prediction, supports_dask
 from skmoe._estimators.parameters.penalty_parameters import check_penalties
 from skmoe._estimators.parameters.tasks import Regression, validate_outputs
@@ -111,6 +111,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         if has_bounds(y):
             outputs = validate_outputs(y, self._n_outputs)
             return self._concordance(X, bounds_of(outputs), sample_weight, offset)
+        self._warn_of_missing("score", Rows(X, y, offset=offset), "offset")
         return score_of_prediction(self, self.predict(X, offset=offset), y, sample_weight)
 
     def _concordance(self, X: Any, bounds: Array, sample_weight: Any, offset: Any) -> float:
@@ -118,7 +119,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         weight = check_weights(sample_weight, len(bounds))
         last = point_values(bounds[weight > 0.0]).max(axis=0)
         horizon = self._squeeze_outputs(np.broadcast_to(last, bounds.shape))
-        means = self.predict_dist(X, offset=offset).restricted_mean(horizon).reshape(bounds.shape)
+        distribution = self._distribution("score", X, offset, None)
+        means = distribution.restricted_mean(horizon).reshape(bounds.shape)
         outputs = zip(bounds["lower"].T, bounds["upper"].T, means.T, strict=True)
         return float(np.mean([concordance(*output, weight) for output in outputs]))
 
@@ -296,7 +298,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
     def _distribution(
         self, method: str, X: Any, offset: Any, gate_proba: Any
     ) -> PredictiveDistribution:
-        check_is_fitted(self)
+        self._warn_of_missing(method, Rows(X, offset=offset), "offset")
         require(self._fitted.model.experts, SupportsDistribution, method)
         X, offset = self._validate_X_offset(X, offset)
         gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])

@@ -247,6 +247,7 @@ def validate_training_data(
         possible = check_known_experts(given.possible, params.n_experts, weight, unit)
         rows = rows._replace(possible=possible)
         attributes |= {"n_known_": rows.n_known} if rows.n_known else {}
+    attributes["_row_arguments"] = tuple(sorted(given.effective_arguments(rows)))
     return TrainingData(
         rows,
         X,

@@ -18,10 +18,13 @@ from skmoe._mixture.model import FittedMixture, MixtureModel, Params
 from skmoe._numerics.typing import Array
 
 # Private fitted attributes; serialization, checkpoints and Dask use this list.
-PRIVATE_ATTRIBUTES = ("_fitted", "_training_state", "_single_output", "_expert_names")
+PRIVATE_ATTRIBUTES = (
+    *("_fitted", "_training_state", "_single_output"),
+    *("_expert_names", "_row_arguments"),
+)
 
 # Those of them that not every fit has.
-OPTIONAL_ATTRIBUTES = ("_expert_names",)
+OPTIONAL_ATTRIBUTES = ("_expert_names", "_row_arguments")
 
 
 # Tolerance, in standard deviations, between moments of the same rows in other blocks.

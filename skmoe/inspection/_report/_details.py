@@ -418,8 +418,11 @@ def _class_scores(estimator: Any, rows: Rows) -> dict[str, str]:
 
 def _survival_scores(estimator: Any, rows: Rows) -> dict[str, str]:
     """Scores of times of events."""
-    given = rows.X, rows.y, rows.weight, rows.offset
-    found = {name: scorer(estimator, *given) for name, scorer in make_survival_scorers().items()}
+    given = {"sample_weight": rows.weight, "offset": rows.offset}
+    found = {
+        name: scorer(estimator, rows.X, rows.y, **given)
+        for name, scorer in make_survival_scorers().items()
+    }
     return {
         "Concordance": _score(found["concordance"]),
         "Integrated Brier score": _score(-found["neg_integrated_brier"]),

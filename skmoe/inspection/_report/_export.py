@@ -199,6 +199,8 @@ def export_html(
     rows = positive_rows(view, subject.X, y, sample_weight, offset, units, known_experts)
     resp, shares = responsibilities_of_rows(view, rows)
     inputs = make_inputs(estimator, X, row, None if subject.note else names.features)
+    if offset is not None:
+        inputs = inputs._replace(mixture=_per_unit_of_exposure(inputs.mixture))
     options = PanelOptions(names.experts, name, index, coverage, horizon)
     shown = inputs.strongest(inputs.varying_features(), max_features, options.predict)
     kept = slice(None) if sample_weight is None else np.flatnonzero(np.asarray(sample_weight) > 0)
@@ -250,6 +252,17 @@ def _with_one_inference(estimator: Any) -> Any:
 
     view = copy(estimator)
     view.inference = inference
+    return view
+
+
+def _per_unit_of_exposure(estimator: Any) -> Any:
+    """A copy whose distributions are those for an offset of 0, as its predictions are."""
+
+    def predict_dist(X: Any, **given: Any) -> Any:
+        return estimator.predict_dist(X, offset=np.zeros(X.shape[0]), **given)
+
+    view = copy(estimator)
+    view.predict_dist = predict_dist
     return view
 
 

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.encoding import encoded_names
-from skmoe._data.rows import Rows, split_into_blocks
+from skmoe._data.rows import Rows, is_dask, split_into_blocks
 from skmoe._data.scaling import is_outside_ranges
 from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import (
@@ -22,6 +22,7 @@ from skmoe._estimators.fitting.attributes import (
     warn_dispersion_at_bound,
     warn_gate_of_signs,
     warn_maxima,
+    warn_offset,
     warn_singular_covariances,
     warn_special_losses,
     warn_worse_than_mean,
@@ -355,8 +356,9 @@ class BaseMixtureOfExperts(BaseMixture):
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Log of the exposure, such as the years of observation of each row; for experts with a
             log link, such as `family="poisson"`. It is added to the linear predictor of every
-            expert. Predictions without an offset are per unit of exposure (offset 0). Estimators
-            under a log link are fitted to y per unit of exposure.
+            expert. `predict` without an offset is per unit of exposure (offset 0); methods that
+            take y, and those of the distribution of y, then warn. Estimators under a log link are
+            fitted to y per unit of exposure.
         units : array-like of shape (n_samples,), default=None
             Labels of customers, patients or products with several rows, in any order. All rows of a
             unit come from one expert, given which they are independent. The gate sees one row for
@@ -397,7 +399,8 @@ class BaseMixtureOfExperts(BaseMixture):
             increase `dispersion_prior`. Also if the covariance matrices of all experts are at their
             floor, as those of constant outputs.
         OptionWarning
-            In three cases. The gate uses features with signs in `monotonic_cst`, so that
+            In four cases. An offset has the values of exposures, of which it should be the
+            logarithm. The gate uses features with signs in `monotonic_cst`, so that
             predictions need not be monotonic: leave them out of `gate_features`. An expert is an
             estimator with a loss for counts, positive targets or quantiles, but has normal noise:
             use `family`. A `half_life` is set, which only `partial_fit` uses.
@@ -429,7 +432,7 @@ class BaseMixtureOfExperts(BaseMixture):
         ends_at_maximum: bool = True,
     ) -> Any:
         """`fit` of `Rows`, or of validated `TrainingData`, with an observer of its iterations."""
-        fixed, task = self, None
+        fixed, task, offset = self, None, given.offset if isinstance(given, Rows) else None
         selected: dict[str, Any] = {}
         if isinstance(self.n_experts, str):
             task = self._start_task(given, None)
@@ -478,6 +481,8 @@ class BaseMixtureOfExperts(BaseMixture):
             )
         if hasattr(self, "expert_covariance_"):
             warn_singular_covariances(self._fitted)
+        if offset is not None and not is_dask(offset):
+            warn_offset(offset)
         if model.experts.signs:
             names_in = getattr(self, "feature_names_in_", None)
             warn_gate_of_signs(self._fitted, feature_labels(names_in, self.n_features_in_))

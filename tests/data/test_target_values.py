@@ -1,12 +1,16 @@
 """Targets and labels: what fits take, and what they refuse by name."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.exceptions import CollapsedExpertsWarning, OptionWarning, UnreplicatedMaximumWarning
 from support.fits import fit_quietly
 from support.refusals import assert_fit_refused
 
@@ -121,3 +125,59 @@ def test_dates_may_be_classes():
     dates = np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[D]")[(X[:, 0] > 0).astype(int)]
     moe = fit_quietly(classifier(), X, dates)
     assert_array_equal(moe.classes_, np.unique(dates))
+
+
+# --- values that stand for others ---------------------------------------------------------------
+
+EXPOSURE = np.linspace(0.2, 1.0, N_ROWS)
+COUNTS = np.arange(N_ROWS) % 4.0
+TIMES = np.linspace(1.0, 90.0, N_ROWS)
+OF_TIMES = ["weibull", "exponential", "lognormal", "gamma", "inverse_gaussian"]
+
+
+@pytest.mark.parametrize("family", ["poisson", "negative_binomial", ["zero", "poisson"]])
+def test_rates_are_refused_by_families_of_counts(family):
+    moe, rates = regressor(n_experts=2, family=family), COUNTS / EXPOSURE
+    words = ["counts", "offset=np.log(exposure)", "claims per year"]
+    assert_fit_refused(moe, (X, rates), "y", *words)
+    assert_fit_refused(moe, (X, rates), "y", *words, sample_weight=np.ones(N_ROWS))
+    words = ["y * sample_weight", "offset=np.log(sample_weight)", "without sample_weight"]
+    assert_fit_refused(moe, (X, rates), "y", *words, sample_weight=EXPOSURE)
+
+
+def test_an_exposure_is_passed_as_a_logarithm():
+    moe = regressor(family="poisson")
+    words = ["cannot be used", "offset=np.log(exposure)"]
+    assert_fit_refused(moe, (X, COUNTS), "exposure", *words, exposure=EXPOSURE)
+    for n_experts in (1, "bic"):
+        with pytest.warns(OptionWarning, match=r"between 0.2 and 1, .* offset=np.log\(exposure\)"):
+            fit_counts(moe.set_params(n_experts=n_experts), offset=EXPOSURE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", OptionWarning)
+        for offset in (np.log(EXPOSURE), np.log(EXPOSURE) + 1.0, 3.0 * EXPOSURE):
+            fit_counts(moe, offset=offset)
+
+
+def fit_counts(moe, **given):
+    """Fit counts, without the warnings that short fits of small tables give."""
+    with warnings.catch_warnings():
+        for other in (ConvergenceWarning, UnreplicatedMaximumWarning, CollapsedExpertsWarning):
+            warnings.simplefilter("ignore", other)
+        return moe.fit(X, COUNTS, **given)
+
+
+@pytest.mark.parametrize("family", OF_TIMES)
+@pytest.mark.parametrize("codes", [(0.0, 1.0), (1.0, 2.0)])
+def test_times_and_status_are_no_two_outputs(family, codes):
+    status = np.resize(codes, N_ROWS)
+    for j, y in ((1, np.c_[TIMES, status]), (0, np.c_[status, TIMES])):
+        words = [f"column {j}", f"right_censored(y[:, {1 - j}], y[:, {j}] == {codes[1]:g})"]
+        assert_fit_refused(regressor(family=family), (X, y), "y", *words, "skmoe.censoring")
+
+
+def test_two_outputs_with_two_values_are_fitted():
+    for y in (np.c_[TIMES, TIMES[::-1]], np.c_[TIMES, np.resize([1.0, 3.0], N_ROWS)]):
+        assert fit_quietly(regressor(family="gamma"), X, y).predict(X).shape == (N_ROWS, 2)
+    both = np.c_[np.resize([1.0, 2.0], N_ROWS), np.repeat([1.0, 2.0], N_ROWS // 2)]
+    for family, y in (("gamma", both), ("normal", np.c_[TIMES, np.resize([0.0, 1.0], N_ROWS)])):
+        assert fit_quietly(regressor(family=family), X, y).predict(X).shape == (N_ROWS, 2)

@@ -95,6 +95,7 @@ ARGUMENTS = {
     "groups": {"groups": GROUPS},
     "known_experts": {"known_experts": GROUPS % 2},
     "known_experts as booleans": {"known_experts": np.ones((40, 2), dtype=bool)},
+    "an exposure": {"exposure": np.ones(40)},
     "metadata": {"cost": np.ones(40)},
     "censored y": {"y": right_censored(COUNTS + 1.0, np.arange(40) % 2)},
 }

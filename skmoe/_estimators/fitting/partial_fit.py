@@ -37,10 +37,10 @@ from skmoe._estimators.parameters.conflicts import (
 )
 from skmoe._estimators.parameters.parameters import FitParameters, check_init
 from skmoe._estimators.parameters.part_parameters import family_of
+from skmoe._estimators.rows.target_values import check_support
 from skmoe._estimators.rows.training_data import (
     FitOptions,
     TrainingData,
-    check_support,
     chosen_rows,
     present_rows,
     validate_training_data,

@@ -31,12 +31,12 @@ from skmoe._estimators.fitting.numbering import previous_to_continue
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.tasks import TrainingTarget, identity_scaling
+from skmoe._estimators.rows.target_values import check_support
 from skmoe._estimators.rows.training_data import (
     MAX_INIT_ROWS,
     NO_OPTIONS,
     FitOptions,
     TrainingData,
-    check_support,
     chosen_rows,
     make_init_rows,
     merge_duplicates,

@@ -260,6 +260,10 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "groups keep rows in one fold, and this fit has no folds",
         'Leave groups out, or use them with n_experts="auto", a base or estimators as experts.',
     ),
+    ("an exposure", "experts that are no estimators"): (
+        "a fit takes its logarithm",
+        "Pass offset=np.log(exposure).",
+    ),
     ("metadata", "experts that are no estimators"): (
         "such experts take no metadata",
         "Leave metadata out, or use estimators as experts.",

@@ -24,7 +24,6 @@ from skmoe._data.censored_targets import (
     interval_keys,
     known_weight,
     point_values,
-    shown_target,
     values_if_exact,
 )
 from skmoe._data.distinct_rows import (
@@ -74,6 +73,7 @@ from skmoe._estimators.parameters.part_parameters import (
 )
 from skmoe._estimators.parameters.slopes import expert_columns
 from skmoe._estimators.parameters.tasks import Task, TrainingTarget
+from skmoe._estimators.rows.target_values import check_support
 from skmoe._estimators.rows.units_and_known_experts import (
     check_gate_columns,
     check_init_of_units,
@@ -185,6 +185,8 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
             f"{params.family_name} in the place of skmoe.families.{family.option_for_parts}"
         )
     metadata = [name for name, values in given.metadata.items() if values is not None]
+    if "exposure" in metadata:
+        chosen["an exposure"] = "exposure"
     if metadata:
         chosen["metadata"] = ", ".join(metadata)
     if given.group is not None:
@@ -291,39 +293,6 @@ def _validate_X_y(
     with explain_features(X):
         X, y, attributes = params.task.validate(validation_copy, X, y, finite)
     return as_csr(X), y, attributes
-
-
-def check_support(params: FitParameters, y: Array, weight: Array) -> None:
-    """Targets of positive weight must be in the support of the family."""
-    family = params.density
-    if family is None or params.task.is_classification:
-        return
-    obstacle = family.obstacle(np.atleast_2d(y.T))
-    if obstacle:
-        raise ValueError(
-            f"{params.family_name} needs {obstacle}. Use another family, such as "
-            'family="normal", or several mixtures for several outputs.'
-        )
-    outside = np.flatnonzero(~family.in_support(np.atleast_2d(y.T)) & (weight > 0.0))
-    if len(outside):
-        row = int(outside[0])
-        values = np.atleast_1d(point_values(y)[row])
-        raise ValueError(
-            f"y must hold {family.support} for {params.family_name}; row {row} holds "
-            f"{shown_target(y[row])}. "
-            f"Correct the target, or use {_family_for(values, params.uses_estimators)}."
-        )
-
-
-def _family_for(values: Array, of_estimators: bool) -> str:
-    """Families in whose support some values are, in words; estimators have one in common."""
-    if (values < 0.0).any():
-        return 'a family for all numbers, such as family="normal" or "student_t"'
-    if (values != np.floor(values)).any():
-        return 'a family for positive numbers, such as family="gamma" or "lognormal"'
-    if of_estimators:
-        return 'a family with zeros, such as family="normal", or "poisson" for counts'
-    return 'families with point masses, such as family=["zero", "gamma"] or ["beta", "one"]'
 
 
 def with_classes(data: TrainingData, classes: Array) -> TrainingData:

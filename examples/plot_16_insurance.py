@@ -23,15 +23,13 @@ from skmoe import MixtureOfExpertsRegressor
 table = pd.read_csv(files("statsmodels.datasets.randhie") / "src" / "randhie.csv")
 by_person = table.sort_values("year").groupby("zper")
 people = by_person[["coins", "xage", "female", "disea", "xghindx"]].first()
-copay = people["coins"].clip(upper=95)
-X_all = people.assign(coins=np.log1p(copay), child=people["xage"] < 18).astype(float)
+X_all = people.assign(coins=np.log1p(people["coins"].clip(upper=95)), child=people["xage"] < 18)
 totals = by_person[["time", "mdvis", "outpdol"]].sum().set_axis(["years", "visits", "cost"], axis=1)
-X, X_new, train, new = train_test_split(X_all, totals, test_size=0.5, random_state=0)
+X, X_new, train, new = train_test_split(X_all.astype(float), totals, test_size=0.5, random_state=0)
 
 # %%
-# **Frequency.** The offset is the log of the years. One Poisson regression fits badly, since people
-# differ in more than these features. Four Poisson experts describe groups who see a doctor rarely
-# or often. A negative binomial regression has a better log score, as rates differ continuously.
+# **Frequency**, with the log of the years as offset. People differ in more than these features:
+# four Poisson experts fit better than one, and a negative binomial, with continuous rates, best.
 
 models = {}
 for family, n_experts in [("negative_binomial", 1), ("poisson", 1), ("poisson", 4)]:
@@ -43,18 +41,20 @@ print("visits per year by expert:", frequency.predict_experts(X).mean(axis=0).ro
 
 # %%
 # **Cost of a visit**: the average of each person, with the number of visits as weight. If each
-# person counted once, the expected total would be too high, since visits of people with few of them
-# cost more. People without visits had 0.6 % of the cost, for other services; they are left out.
+# person counted once, the total would be too high, as visits of people with few of them cost more.
+# Weights are frequencies, 50 visits as 50 rows: right for means, but standard errors need a cluster
+# for each row. Of such averages 95 % intervals cover 15 % without it, 95 % with it (simulations).
 
 seen = train[train["visits"] > 0]
-price = MixtureOfExpertsRegressor(2, family="gamma", random_state=0)
-price = price.fit(X.loc[seen.index], seen["cost"] / seen["visits"], sample_weight=seen["visits"])
+data, w = (X.loc[seen.index], seen["cost"] / seen["visits"]), seen["visits"]
+price = MixtureOfExpertsRegressor(2, family="gamma", random_state=0).fit(*data, sample_weight=w)
+errors = price.inference(*data, sample_weight=w, method="sandwich", cluster=seen.index)
+print(errors.to_frame().filter(like="coins", axis=0).iloc[:, :2])
 
 # %%
-# **First**: numbers of visits of other people. **Second**: with higher copayments people see a
-# doctor less often, but a visit costs nearly the same (dots: observed, lines: expected). **Third**:
-# ten groups by expected cost per year, with two standard errors. The expected cost is the product
-# of both predictions, which supposes that they are independent given the features.
+# **First**: visits of other people. **Second**: with higher copayments people see a doctor less
+# often, but a visit costs nearly the same (dots: observed, lines: expected). **Third**: ten groups
+# by expected cost, the product of both predictions if they are independent given the features.
 
 new = new.assign(rate=frequency.predict(X_new), price=price.predict(X_new))
 left, middle, right = (plt.subplots(figsize=(5, 4), layout="constrained")[1] for _ in range(3))
@@ -64,7 +64,7 @@ for k, colour in [(1, "C1"), (4, "C0")]:
     dist = models["poisson", k].predict_dist(X_new, offset=np.log(new["years"]))
     left.plot(n, dist.pmf(n[None]).mean(axis=0), color=colour, label=f"Poisson experts: {k}")
 for k, (name, per, by) in enumerate([("visits", "years", "rate"), ("cost", "visits", "price")]):
-    sums = new.assign(expected=new[by] * new[per]).groupby(copay).sum()
+    sums = new.assign(expected=new[by] * new[per]).groupby(np.expm1(X_new["coins"]).round()).sum()
     ratios = sums[[name, "expected"]].div(sums[per], axis=0)
     ratios.columns = [f"{name} per {per[:-1]}", "expected"]
     (ratios / ratios.iloc[0]).plot(ax=middle, style=["o", "-"], color=f"C{k}")

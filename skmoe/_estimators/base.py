@@ -349,7 +349,10 @@ class BaseMixtureOfExperts(BaseMixture):
             Target; the classifier takes labels of shape (n_samples,). Values of which only bounds
             are known, such as times of events to come, are made by `skmoe.censoring`.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows: a row of weight two counts as two rows, of weight zero as none.
+            Frequencies of the rows: a row of weight two counts as two rows, of weight zero as none.
+            Sampling weights, and numbers of values of which y is the average, have the same
+            coefficients. For their standard errors use `inference` with `method="sandwich"` and
+            `cluster=np.arange(n_samples)`.
         groups : array-like of shape (n_samples,), default=None
             Labels of groups, such as hospitals, whose rows are kept in one fold. For fits with
             folds: experts that are estimators, a base, or `n_experts="auto"`.

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import entr
 
-from skmoe._data.censored_targets import has_bounds
+from skmoe._data.censored_targets import has_bounds, point_values
 from skmoe._data.rows import Rows, by_output
 from skmoe._data.sklearn_adapter import count_parameters, typical_model
 from skmoe._mixture.model import FittedMixture, posterior
@@ -171,6 +171,29 @@ def describe_overdispersion(mixture: FittedMixture, rows: Rows, families: Sequen
         f'per degree of freedom), and 1 under family="{used.name}": try '
         f'family="{used.larger_variance}".'
     )
+
+
+# Mean weights beyond which rows of a continuous y are hardly so many equal rows.
+MAX_MEAN_FREQUENCY = 2.0
+
+
+def describe_weights(rows: Rows) -> str:
+    """Sentence on what the weights are taken for; "" for weights of one."""
+    if (rows.weight == 1.0).all():
+        return ""
+    return "Weights are frequencies: a row of weight 2 counts as two rows."
+
+
+def doubtful_frequencies(rows: Rows) -> str:
+    """Why weights are hardly the numbers of rows for which they are taken; "" if they may be."""
+    weight, total = rows.weight, float(rows.weight.sum())
+    if (weight != np.round(weight)).any():
+        return "they are not whole numbers"
+    y, n_rows = point_values(rows.y), len(weight)
+    is_continuous = (y != np.round(y)).any()
+    if is_continuous and not 1.0 / MAX_MEAN_FREQUENCY <= total / n_rows <= MAX_MEAN_FREQUENCY:
+        return f"their sum, {total:g}, is far from the number of rows, {n_rows}"
+    return ""
 
 
 # The covariance matrix of more coefficients than this takes too much memory and time.

@@ -63,6 +63,7 @@ class Findings(NamedTuple):
     level: float = 0.95  # confidence of the intervals
     gate_reference: int = 0
     obstacle: str = ""  # why there are no standard errors, if the data are given
+    weights: str = ""  # what they are taken for, if they are not one
     other_rows: str = ""  # how the data differ from those of the fit, if they do
     overdispersion: str = ""  # of counts within experts, if there is any
 
@@ -120,6 +121,8 @@ def _facts(found: Findings) -> dict[str, str]:
     facts["rows"] = f"{statistics.n_rows:g}"
     if statistics.n_units is not None:
         facts["units"] = f"{statistics.n_units}"
+    if found.weights:
+        facts["weights"] = "frequencies"
     facts["log-likelihood"] = format_number(statistics.log_likelihood, 6)
     # The likelihood of estimators for the rows of their fit is optimistic.
     if "experts_" not in attributes and np.isfinite(statistics.n_parameters):
@@ -154,7 +157,8 @@ def _notes(found: Findings) -> list[str]:
     notes += [str(maxima)] if is_compared else []
     ties = attributes.get("n_experts_ties_", ())
     notes += [describe_ties(ties)] if len(ties) > 1 else []
-    notes += [note for note in (found.other_rows, found.overdispersion) if note]
+    of_rows = (found.weights, found.other_rows, found.overdispersion)
+    notes += [note for note in of_rows if note]
     notes += _expert_notes(attributes, found.labels)
     notes += [] if coefficients is None else _ratio_notes(coefficients)
     if inference is not None:

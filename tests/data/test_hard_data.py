@@ -126,6 +126,7 @@ def test_constant_columns_get_no_weight():
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.filterwarnings("ignore:.* sample_weight")
 def test_a_column_that_differs_in_rows_of_no_weight_is_constant(container):
     X = BASE.copy()
     X[:, 0] = np.arange(N) == 3

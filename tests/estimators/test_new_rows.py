@@ -134,6 +134,7 @@ def test_encoded_gate_features_are_constant_in_units_as_well(what):
 OTHER = "Other rows than those of the fit"
 
 
+@pytest.mark.filterwarnings("ignore:.* sample_weight")
 def test_a_summary_notes_other_rows_and_weights():
     half = slice(0, 150)
     weight = np.tile([1.0, 2.0], 75)
@@ -171,6 +172,7 @@ def test_a_stream_has_no_rows_that_others_could_differ_from(case):
     assert OTHER not in str(moe.summary(X[10:60], y[10:60]))
 
 
+@pytest.mark.filterwarnings("ignore:.* sample_weight")
 def test_standard_errors_of_a_summary_are_those_of_the_weighted_rows():
     weight = np.where(X[:, 0] < -0.85, 5.0, 1.0)
     moe = fitted_case("weights")

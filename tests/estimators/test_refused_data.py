@@ -427,7 +427,7 @@ REFUSED_ARGUMENTS = [
     *(("predict_quantile", (X, q), "q", "probability") for q in ([], "a", None, np.nan, 90, 0.5j)),
     ("predict_quantile", (X, [[0.1, 0.2]]), "q", "probability"),
     *(("sample", (X, n), "n_samples", "integer") for n in (0, -1, 1.5, None)),
-    *(("sample", (X, 1, seed), "random_state", "integer") for seed in (-1, "a", 2**40)),
+    *(("sample", (X, seed), "random_state", "integer") for seed in (-1, "a", 2**40)),
     *(("predict_interval", (X, c), "coverage", "probability") for c in (0.0, 1.0, 90, "a")),
     ("summary", (X,), "", "both X and y"),
 ]
@@ -436,7 +436,10 @@ REFUSED_ARGUMENTS = [
 @pytest.mark.parametrize(("method", "arguments", "name", "word"), REFUSED_ARGUMENTS)
 def test_arguments_of_methods_are_refused_by_name(method, arguments, name, word):
     moe = fit_quietly(MixtureOfExpertsRegressor(1, **SHORT), X, Y)
-    assert_refused(refusal(getattr(moe, method), *arguments), name, word)
+    positional, given = arguments, {}
+    if method == "sample":
+        positional, given = arguments[:1], {name: arguments[1]}
+    assert_refused(refusal(getattr(moe, method), *positional, **given), name, word)
 
 
 @pytest.mark.parametrize("family", ["poisson", "student_t", "ordinal"])

@@ -103,6 +103,7 @@ def test_student_t(df):
 
 
 @pytest.mark.parametrize("name", ["poisson", "gamma"])
+@pytest.mark.filterwarnings("ignore:.* sample_weight")
 def test_generalized_linear_models(name):
     """With exposure, and with weights that are numbers of rows."""
     y, offset = Y[name], np.log(EXPOSURE)

@@ -107,6 +107,7 @@ def test_replicates_of_one_regression_have_its_distribution():
     assert_allclose(drawn.standard_errors[:2], errors, rtol=0.45)
 
 
+@pytest.mark.filterwarnings("ignore:.* sample_weight")
 def test_weight_two_draws_two_rows():
     X, y = crossing_lines(n_rows=60)
     weight = np.random.default_rng(0).integers(0, 3, size=60)
@@ -124,6 +125,7 @@ def test_weight_two_draws_two_rows():
     assert (halves.standard_errors > 0.0).all()
 
 
+@pytest.mark.filterwarnings("ignore:.* sample_weight")
 def test_the_offset_is_part_of_what_is_drawn():
     """Means without the exposure would be far from those of the fit."""
     rng = np.random.default_rng(0)

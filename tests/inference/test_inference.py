@@ -282,6 +282,9 @@ def test_a_stream_has_errors_at_its_estimates_and_a_shift_of_the_rows_given():
 # --- rows that count --------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings(
+    "ignore:inference got no sample_weight:skmoe.exceptions.FitMismatchWarning"
+)
 @pytest.mark.parametrize("method", ["observed", "sandwich"])
 def test_weight_two_equals_two_rows(method):
     moe, X, y = two_experts()

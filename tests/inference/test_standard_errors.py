@@ -245,6 +245,7 @@ def fitted(family, task, gate, n_experts=2, prior=0.0, in_units=False, sizes=Non
 
 
 @pytest.mark.parametrize(("family", "task", "gate", "options"), cases())
+@pytest.mark.filterwarnings("ignore:.* sample_weight")
 def test_standard_errors_are_those_of_numerical_derivatives(family, task, gate, options):
     moe, (X, y, weight), given, likelihood = fitted(family, task, gate, **options)
     theta = likelihood.at(moe)

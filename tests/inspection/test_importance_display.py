@@ -193,6 +193,7 @@ def test_categories_are_permuted(make):
 # --- the picture ----------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:.* got no offset")
 def test_the_largest_importances_of_both_parts_are_drawn_first(counts):
     moe, X, y, offset = counts
     given = {

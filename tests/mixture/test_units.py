@@ -301,6 +301,7 @@ def test_criteria_count_units():
     assert (facts["units"], facts["rows"]) == ("50", "200")
 
 
+@pytest.mark.filterwarnings("ignore:.* sample_weight")
 def test_loads_and_effective_rows_count_the_rows_of_units():
     weight = np.random.default_rng(0).uniform(0.5, 2.0, size=N_ROWS)
     moe = regressor(max_iter=5)

@@ -173,7 +173,7 @@ def test_weight_two_equals_two_rows():
     weight = np.random.default_rng(0).integers(3, size=len(y))
     moe = regressor(gate="constant")
     test = partial(n_experts_test, moe, n_bootstrap=1, random_state=0)
-    weighted = test(X, y, weight)
+    weighted = test(X, y, sample_weight=weight)
     repeated = test(np.repeat(X, weight, axis=0), np.repeat(y, weight))
     assert_allclose(weighted.replicates, repeated.replicates, atol=1e-3)
     assert weighted.statistic == pytest.approx(repeated.statistic, abs=1e-3)

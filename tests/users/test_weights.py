@@ -4,6 +4,7 @@ One expert is compared with the weighted fit of scikit-learn, and estimators wri
 that they are given.
 """
 
+import warnings
 from contextlib import nullcontext
 from functools import cache
 
@@ -25,7 +26,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.parameters.tasks import estimate_noise_variance
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
-from skmoe.exceptions import FitMismatchWarning
+from skmoe.exceptions import FitMismatchWarning, WeightsWarning
 from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
 from support.recording_estimators import (
@@ -394,6 +395,7 @@ def test_criteria_are_weighted(weighted):
     assert_allclose(found, expected, rtol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:.* sample_weight")
 def test_shares_loads_and_effective_rows_are_weighted():
     X, weight, _ = table()
     y, moe = target("numbers"), weighted_pair()
@@ -435,6 +437,7 @@ def test_numbers_of_experts_are_chosen_by_weighted_scores():
     assert abs(scores.mean() - expected) > 0.01
 
 
+@pytest.mark.filterwarnings("ignore:.* sample_weight")
 def test_a_bootstrap_of_heavy_rows_is_that_of_many_rows():
     X, _, _ = table()
     X, y = X[:40], target("numbers")[:40]
@@ -446,3 +449,72 @@ def test_a_bootstrap_of_heavy_rows_is_that_of_many_rows():
     design = np.column_stack([np.ones(40), X])
     covariance = moe.noise_variance_[0] * np.linalg.inv(9.0 * design.T @ design)
     assert_allclose(result.standard_errors[:3], np.sqrt(np.diag(covariance)), rtol=0.3)
+
+
+# --- what weights are taken for -----------------------------------------------------------------
+
+
+def warned(action, *data, **given):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = action(*data, **given)
+    return result, [str(w.message) for w in caught if w.category is WeightsWarning]
+
+
+@pytest.mark.parametrize(
+    ("weight", "doubt"),
+    [
+        (np.linspace(15.0, 44.0, N), "not whole numbers"),
+        (np.resize([1.0, 99.0], N), f"sum, {50 * N:g}, is far from the number of rows, {N}"),
+        (np.resize([1.0, 2.0], N), ""),
+        (np.ones(N), ""),
+    ],
+)
+def test_summaries_name_the_kind_of_weights(weight, doubt):
+    """Sampling weights and averages are named with the way to their standard errors."""
+    X, y = table()[0], target("numbers")
+    moe = fit_quietly(MixtureOfExpertsRegressor(1), X, y, sample_weight=weight)
+    given = {"sample_weight": weight}
+    for method in ("summary", "inference"):
+        _, texts = warned(getattr(moe, method), X, y, **given)
+        assert len(texts) == bool(doubt)
+        for text in texts:
+            assert text.startswith(f"{method} took sample_weight as frequencies")
+            assert doubt in text
+            for word in ("sampling weights", "average", "cluster=np.arange(len(y))"):
+                assert word in text
+        by_row = {"method": "sandwich", "cluster": np.arange(N)}
+        assert warned(getattr(moe, method), X, y, **given, **by_row)[1] == []
+    summary, _ = warned(moe.summary, X, y, **given)
+    is_weighted = bool((weight != 1.0).any())
+    assert summary.facts.get("weights") == ("frequencies" if is_weighted else None)
+    assert ("a row of weight 2 counts as two rows" in " ".join(summary.notes)) == is_weighted
+
+
+@pytest.mark.parametrize("kind", ["classes", "counts"])
+def test_large_frequencies_of_discrete_values_are_plausible(kind):
+    X, weight = table()[0], np.full(N, 20.0)
+    moe = MixtureOfExpertsClassifier(1) if kind == "classes" else poisson()
+    moe = fit_quietly(moe, X, target(kind), sample_weight=weight)
+    assert warned(moe.summary, X, target(kind), sample_weight=weight)[1] == []
+
+
+def poisson():
+    return MixtureOfExpertsRegressor(1, family="poisson")
+
+
+def test_errors_of_clusters_do_not_depend_on_the_unit_of_weights():
+    """Those of sampling weights and of averages: the sandwich of scikit-learn's own residuals."""
+    X, y, weight = table()[0], target("numbers"), np.linspace(1.0, 9.0, N)
+    design = np.column_stack([X, np.ones(N)])
+    residual = y - LinearRegression().fit(X, y, sample_weight=weight).predict(X)
+    bread = np.linalg.inv((design * weight[:, None]).T @ design)
+    scores = design * (weight * residual)[:, None]
+    expected = np.sqrt(np.diag(bread @ scores.T @ scores @ bread))
+    for factor in (0.1, 1.0, 10.0):
+        moe = MixtureOfExpertsRegressor(1, alpha=0.0, dispersion_prior=0.0)
+        given = {"sample_weight": factor * weight}
+        inference = fit_quietly(moe, X, y, **given).inference(
+            X, y, **given, method="sandwich", cluster=np.arange(N)
+        )
+        assert_allclose(np.sort(inference.standard_errors[:3]), np.sort(expected), rtol=0.03)

@@ -142,7 +142,7 @@ def attributes_of_usage(usage: Usage) -> dict[str, Any]:
 def warn_offset(offset: Any) -> None:
     """Warn of an offset that has the values of exposures of parts of a year."""
     values = np.asarray(offset, dtype=np.float64)
-    if values.size and values.min() > 0.0 and values.max() <= 1.0:
+    if values.size and 0.0 < values.min() < values.max() <= 1.0:
         warn_user(
             f"The offset is between {values.min():.3g} and {values.max():.3g}, as exposures of at "
             "most one year are. It must be their logarithm: if they are exposures, pass "

@@ -43,7 +43,7 @@ from skmoe._inference.coefficients import (
     list_blocks,
     make_coefficients,
 )
-from skmoe._inference.criteria import missing_for_inference, require
+from skmoe._inference.criteria import doubtful_frequencies, missing_for_inference, require
 from skmoe._inference.results import Inference
 from skmoe._inference.standard_errors import (
     is_same_lower_bound,
@@ -53,7 +53,7 @@ from skmoe._inference.standard_errors import (
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
-from skmoe.exceptions import warn_user
+from skmoe.exceptions import WeightsWarning, warn_user
 from skmoe.protocols import SupportsDistribution
 
 
@@ -171,6 +171,20 @@ def check_gate_reference(reference: Any, n_experts: int) -> None:
     if not (is_integer(reference) and 0 <= reference < n_experts):
         raise ValueError(
             f"gate_reference must be an expert from 0 to {n_experts - 1}; got {reference!r}."
+        )
+
+
+def warn_weights(method: str, rows: Rows, options: InferenceOptions) -> None:
+    """Warn of weights that are hardly frequencies, except in the sandwich of clusters."""
+    reason = "" if options.cluster is not None else doubtful_frequencies(rows)
+    if reason:
+        labels = "np.arange(len(y))" if rows.unit is None else "units"
+        warn_user(
+            f"{method} took sample_weight as frequencies, a weight of 2 as two rows; {reason}. If "
+            "they are sampling weights, or numbers of values of which y is the average, standard "
+            "errors, p-values and criteria are wrong. For right standard errors pass "
+            f'method="sandwich", cluster={labels}.',
+            WeightsWarning,
         )
 
 

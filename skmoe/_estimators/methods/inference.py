@@ -15,6 +15,7 @@ from skmoe._estimators.methods.coefficient_inference import (
     check_inference_options,
     describe_other_rows,
     infer_coefficients,
+    warn_weights,
 )
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin
 from skmoe._estimators.methods.new_rows import NewRowsMixin, supports_dask
@@ -27,6 +28,7 @@ from skmoe._inference.criteria import (
     FitStatistics,
     check_n_parameters_known,
     describe_overdispersion,
+    describe_weights,
     fit_statistics,
     missing_for_inference,
 )
@@ -111,7 +113,9 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target of the fit.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the fit; they count rows.
+            Weights of the fit, which are frequencies. For the standard errors of sampling weights,
+            and of averages of y with the numbers of values as weights, use `method="sandwich"` and
+            `cluster=np.arange(n_samples)`.
         method : {"observed", "sandwich", "bootstrap"}, default="observed"
             Method of the covariance, see above.
         gate_reference : int, default=0
@@ -158,6 +162,9 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             not those of the fit, or the model has too many parameters for them.
         FitMismatchWarning
             If weights, an offset, units or known experts were given to `fit`, but not here.
+        WeightsWarning
+            If weights are not whole numbers, or the sum of those of a continuous y is more than
+            twice, or less than half, the number of rows, and there are no clusters.
 
         See Also
         --------
@@ -190,6 +197,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         check_inference_options(self, options)
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
         rows = self._validate_rows_of_fit("inference", given)
+        warn_weights("inference", rows, options)
         return infer_coefficients(self, given, rows, options)
 
     def _labels(self) -> Labels:
@@ -264,6 +272,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             As `inference` does.
         FitMismatchWarning
             If weights, an offset, units or known experts were given to `fit`, but not here.
+        WeightsWarning
+            As `inference` does.
 
         See Also
         --------
@@ -304,12 +314,14 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             families = getattr(self, "families_", ())
             found = found._replace(
                 statistics=fit_statistics(fitted, rows),
+                weights=describe_weights(rows),
                 other_rows=describe_other_rows(self, rows),
                 overdispersion=describe_overdispersion(fitted, rows, families),
             )
             if inference or not found.obstacle:
                 options = InferenceOptions(gate_reference=gate_reference, **inference)
                 check_inference_options(self, options)
+                warn_weights("summary", rows, options)
                 result = infer_coefficients(self, given, rows, options)
                 found = found._replace(inference=result)
         if has_coefficients(fitted):

@@ -74,6 +74,7 @@ class RowsOverFeature:
     assigned_expert: Array
     is_probability: bool = False
     units: Array | None = None
+    exposure: Array | None = None
     categories: Sequence[str] | None = None
     expert_names: Any = None
     panels: Sequence[Self] | None = None
@@ -123,6 +124,9 @@ class ExpertsDisplay(RowsOverFeature):
         Whether the curves are probabilities of a class.
     units : ndarray of shape (n_shown,), default=None
         Labels of the units of the rows shown; None for rows without units.
+    exposure : ndarray of shape (n_shown,), default=None
+        Exposures of the rows shown, to which the areas of the points are proportional. None for
+        rows without an offset.
     categories : list of str of length n_points, default=None
         Labels of the categories of the feature, if it has any.
     expert_names : list of str of length n_experts, default=None
@@ -307,6 +311,7 @@ class ExpertsDisplay(RowsOverFeature):
                     assigned_expert=assigned_expert[shown],
                     is_probability=is_class,
                     units=None if rows.units is None else rows.units[shown],
+                    exposure=None if rows.exposure is None else rows.exposure[shown],
                     categories=axis.categories,
                     expert_names=names,
                     feature_note=note,
@@ -354,7 +359,8 @@ class ExpertsDisplay(RowsOverFeature):
         if self.units is not None and not self.is_probability:  # classes would be up and down
             colours = [colour(k) for k in self.assigned_expert]
             self.unit_lines_ = draw_unit_lines(ax, self.x, self.y, self.units, colours)
-        style: dict[str, Any] = {"s": 12 if self.units is None else 6, "alpha": 0.45}
+        size = point_area(12 if self.units is None else 6, self.exposure)
+        style: dict[str, Any] = {"s": size, "alpha": 0.45}
         style |= {"linewidths": 0, "c": [colour(k) for k in self.assigned_expert]}
         is_category = self.categories is not None
         kinds = {"is_category": is_category, "is_class": self.is_probability}
@@ -377,7 +383,9 @@ class ExpertsDisplay(RowsOverFeature):
         visible = np.where(self.gate >= MIN_PROBABILITY_SHOWN, self.curves, np.nan)
         band = self.mean if self.band_ is None or self.band is None else self.band
         curves = np.concatenate([np.ravel(values) for values in (visible, self.mean, band)])
-        ax.set_ylim(CLASS_LIMITS if self.is_probability else height_limits(self.y[inside], curves))
+        exposure = None if self.exposure is None else self.exposure[inside]
+        limits = height_limits(self.y[inside], curves, exposure)
+        ax.set_ylim(CLASS_LIMITS if self.is_probability else limits)
         count_beyond(ax, self.x, self.y)
 
     def _plot_band(
@@ -451,6 +459,11 @@ def draw_unit_lines(ax: Any, x: Array, y: Array, units: Array, colours: Sequence
     lines: Any = np.split(np.column_stack([x, y])[order], ends)
     of_lines = [colours[rows[0]] for rows in np.split(order, ends)] if len(order) else []
     return ax.add_collection(LineCollection(lines, colors=of_lines, linewidths=0.7, alpha=0.5))
+
+
+def point_area(area: float, exposure: Array | None, drawn: Any = slice(None)) -> Any:
+    """Areas of the points that are drawn, which are proportional to exposures if there are any."""
+    return area if exposure is None else area * exposure[drawn] / exposure.mean()
 
 
 def draw_rows(

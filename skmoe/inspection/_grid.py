@@ -11,14 +11,16 @@ from scipy import sparse
 from skmoe._data.checks import check_integer
 from skmoe._data.encoding import as_strings, column_of, holds_numbers, numeric_column
 from skmoe._inference.labels import format_percent
+from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
 
 # The most frequent categories that are drawn.
 MAX_DRAWN_CATEGORIES = 12
 
-# Values are typical if they are at most this multiple of the distance of two quantiles from these.
-TYPICAL_QUANTILES, TYPICAL_REACH = (0.05, 0.95), 3.0
+# Values are typical if they are at most this multiple of the distance of two quantiles from these;
+# rates if they are at most another one, since those of little exposure are far away.
+TYPICAL_QUANTILES, TYPICAL_REACH, REACH_OF_RATES = (0.05, 0.95), 3.0, 1.0
 
 # Curves are drawn up to this multiple of the height of the rows above and below them, and axes have
 # a margin of this fraction.
@@ -151,28 +153,39 @@ def feature_axis(
     return FeatureAxis(name, j, grid, observed, labels)
 
 
-def typical_range(values: Array) -> tuple[float, float]:
-    """Smallest and largest value but for those that are far beyond the others.
+def typical_range(values: Array, weight: Array | None = None) -> tuple[float, float]:
+    """Smallest and largest value but for those that are far beyond the others, by their weights.
 
     A frequent value, such as a zero, counts for neither quantile, and is always typical.
     """
     found, counts = np.unique(values, return_counts=True)
     is_frequent = counts.max() > TYPICAL_QUANTILES[0] * len(values)
     most = found[counts.argmax()] if is_frequent else np.median(values)
-    others = values[values != most] if len(found) > 1 else values
-    low, high = np.quantile(others, TYPICAL_QUANTILES)
-    reach = TYPICAL_REACH * (high - low)
+    is_other = values != most if len(found) > 1 else np.ones(len(values), dtype=bool)
+    if weight is None:
+        low, high = np.quantile(values[is_other], TYPICAL_QUANTILES)
+        reach = TYPICAL_REACH * (high - low)
+    else:
+        levels = np.array(TYPICAL_QUANTILES)
+        low, high = weighted_quantiles(values[is_other], weight[is_other], levels)
+        reach = REACH_OF_RATES * (high - low)
     kept = found[(found >= min(low - reach, most)) & (found <= max(high + reach, most))]
     return float(kept[0]), float(kept[-1])
 
 
-def height_limits(rows: Array, curves: Array) -> tuple[float, float]:
+def height_limits(rows: Array, curves: Array, exposure: Array | None = None) -> tuple[float, float]:
     """Limits of a vertical axis for the heights of rows and of curves, which may hold NaN.
 
-    They contain the typical rows, and the curves as far as these remain readable.
+    They contain the typical rows, by their exposure, and the curves as far as these remain
+    readable.
     """
-    rows, curves = rows[np.isfinite(rows)], curves[np.isfinite(curves)]
-    low, high = typical_range(rows if len(rows) else curves)
+    is_finite, curves = np.isfinite(rows), curves[np.isfinite(curves)]
+    if is_finite.any():
+        low, high = typical_range(
+            rows[is_finite], None if exposure is None else exposure[is_finite]
+        )
+    else:
+        low, high = typical_range(curves)
     reach = CURVE_REACH * (high - low) or np.inf
     shown = np.clip(np.append(curves, [low, high]), low - reach, high + reach)
     low, high = float(shown.min()), float(shown.max())

@@ -13,7 +13,7 @@ from skmoe._data.checks import check_flag
 from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_features, check_table, drawn_with_names
-from skmoe.inspection._experts import CATEGORY_WIDTH, CLASS_LIMITS, draw_rows
+from skmoe.inspection._experts import CATEGORY_WIDTH, CLASS_LIMITS, draw_rows, point_area
 from skmoe.inspection._gate import GateDisplay, gate_over
 from skmoe.inspection._grid import feature_axis, height_limits, make_grid, rows_to_show
 from skmoe.inspection._segment_tables import expert_effects, leading_feature
@@ -91,6 +91,9 @@ class RegimesDisplay:
         Labels of the categories of the feature of each panel; None for those with numbers.
     of_units : bool, default=False
         Whether the shares are those of units.
+    exposure : ndarray of shape (n_shown,), default=None
+        Exposures of the rows, to which the areas of the points are proportional. None for rows
+        without an offset.
     panels : list of RegimesDisplay, default=None
         The displays of several classes; None for one target.
 
@@ -143,6 +146,7 @@ class RegimesDisplay:
     is_probability: bool = False
     categories: Sequence[Any] | None = None
     of_units: bool = False
+    exposure: Array | None = None
     panels: Sequence[RegimesDisplay] | None = None
 
     @classmethod
@@ -267,6 +271,7 @@ class RegimesDisplay:
                     is_probability=is_classifier(estimator),
                     categories=[axis.categories for axis in panels],
                     of_units=units is not None,
+                    exposure=None if rows.exposure is None else rows.exposure[shown],
                 )
             )
         return with_panels(displays).plot(ax=ax, **kwargs)
@@ -342,7 +347,7 @@ def draw_expert_rows(
     shown = np.flatnonzero(resp >= MIN_RESPONSIBILITY_SHOWN)
     fill = np.tile(rgb(k), (len(shown), 1))
     style: dict[str, Any] = {"c": np.column_stack([fill, MAX_ROW_OPACITY * resp[shown]])}
-    style |= {"s": 12, "linewidths": 0}
+    style |= {"s": point_area(12, display.exposure, shown), "linewidths": 0}
     is_category = categories_of_panel(display, k) is not None
     kinds = {"is_category": is_category, "is_class": display.is_probability}
     return draw_rows(ax, display.x[k][shown], display.y[k][shown], style, kwargs, **kinds)
@@ -371,12 +376,15 @@ def limits_of_heights(display: RegimesDisplay) -> tuple[float, float]:
     """Limits of the vertical axes: those of the rows that count, and of lines over them."""
     if display.is_probability:
         return CLASS_LIMITS
-    rows, lines = [np.zeros(0)], []
+    rows, exposures, lines = [np.zeros(0)], [np.zeros(0)], []
     for k, (x, y) in enumerate(zip(display.x, display.y, strict=True)):
         ends = display.grids[k][[0, -1]]
-        rows.append(y[(display.responsibilities[:, k] > 0.5) & (x >= ends[0]) & (x <= ends[1])])
+        counted = (display.responsibilities[:, k] > 0.5) & (x >= ends[0]) & (x <= ends[1])
+        rows.append(y[counted])
+        exposures += [] if display.exposure is None else [display.exposure[counted]]
         lines.append(display.curves[k][is_over_rows(display, k)])
-    return height_limits(np.concatenate(rows), np.concatenate(lines))
+    exposure = None if display.exposure is None else np.concatenate(exposures)
+    return height_limits(np.concatenate(rows), np.concatenate(lines), exposure)
 
 
 def is_over_rows(display: RegimesDisplay, k: int) -> Array:

@@ -25,6 +25,9 @@ PROBABILITIES = np.concatenate([[0.001, 0.003], np.linspace(0.01, 0.99, 99), [0.
 # Experts of a smaller probability have no points of their own.
 MIN_GATE_SHOWN = 0.002
 
+# After the name of a target that is divided by the exposure of its row.
+PER_EXPOSURE = " per unit of exposure"
+
 # Equidistant points of the grid, and probability of a value that is a step of the distribution.
 N_EVEN_POINTS, MIN_STEP = 200, 1e-6
 
@@ -132,6 +135,17 @@ def unit_exposure(offset: Any) -> Array | None:
     return None if offset is None else np.zeros(np.shape(offset)[1:])
 
 
+def observed_rates(
+    estimator: Any, rows: Rows, index: int, at_bounds: bool = False
+) -> tuple[Array, Array]:
+    """Observed values (n,) per unit of exposure, and exposures; without an offset these are one."""
+    values = observed_target(estimator, rows.y, index, at_bounds)
+    if rows.offset is None:
+        return values, np.ones(len(values))
+    exposure = np.exp(one_target(rows.offset, index, 1))
+    return values / exposure, exposure
+
+
 def target_name(estimator: Any, y: Any, index: int) -> str:
     """Label of the vertical axis: the name of y if it has one."""
     if is_classifier(estimator):
@@ -168,6 +182,7 @@ class ObservedRows(NamedTuple):
     shares: Array  # means of the responsibilities over rows or units, (K,)
     units: Any
     labels: Array | None  # of the units, each once
+    exposure: Array | None = None  # by which the observed values are divided
 
     @property
     def assigned_expert(self) -> Array:
@@ -218,12 +233,10 @@ def observed_rows(
     of_units = (None, None) if units is None else (np.asarray(units), encode_units(units)[0])
     found = []
     for index in indices:
-        name = target_name(estimator, y, index)
-        observed = observed_target(estimator, y, index, at_bounds)
-        if offset is not None:
-            name += " per unit of exposure"
-            observed = observed / np.exp(one_target(offset, index, 1))
-        found.append(ObservedRows(table, index, name, observed, *resp, *of_units))
+        name = target_name(estimator, y, index) + PER_EXPOSURE * (offset is not None)
+        observed, exposure = observed_rates(estimator, rows, index, at_bounds)
+        drawn = ObservedRows(table, index, name, observed, *resp, *of_units)
+        found.append(drawn if offset is None else drawn._replace(exposure=exposure))
     return found
 
 

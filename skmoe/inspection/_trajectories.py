@@ -19,7 +19,13 @@ from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection._checks import check_features, check_names_of_experts, check_table
-from skmoe.inspection._experts import CLASS_LIMITS, RowsOverFeature, draw_rows, draw_unit_lines
+from skmoe.inspection._experts import (
+    CLASS_LIMITS,
+    RowsOverFeature,
+    draw_rows,
+    draw_unit_lines,
+    point_area,
+)
 from skmoe.inspection._grid import feature_axis, height_limits, make_grid
 from skmoe.inspection._style import (
     GRID_PANEL_SIZE,
@@ -268,6 +274,7 @@ class TrajectoriesDisplay(RowsOverFeature):
                     assigned_expert=drawn.assigned_expert[shown],
                     shares=drawn.shares,
                     units=None if drawn.units is None else drawn.units[shown],
+                    exposure=None if drawn.exposure is None else drawn.exposure[shown],
                     n_units=None if drawn.labels is None else len(drawn.labels),
                     is_probability=is_binary,
                     categories=axis.categories,
@@ -359,8 +366,8 @@ def _means_over_time(
         number = np.searchsorted(edges, x, side="right")
     member = np.eye(number.max() + 1)[number.ravel()].T
     n_rows, weight = member @ resp, resp
-    if rows.offset is not None:  # means per unit of exposure
-        weight = resp * np.exp(one_target(rows.offset, drawn.target, 1))[has_value, None]
+    if drawn.exposure is not None:  # means per unit of exposure
+        weight = resp * drawn.exposure[has_value, None]
     with np.errstate(invalid="ignore"):
         total = member @ weight
         times = member @ (weight * x[:, None]) / total
@@ -384,7 +391,8 @@ def _draw_members(display: TrajectoriesDisplay, ax: Any, k: int) -> Any:
         lines.set_alpha(UNIT_OPACITY)
         return lines
     kinds = {"is_category": display.categories is not None, "is_class": display.is_probability}
-    style = {"s": 8, "alpha": UNIT_OPACITY, "linewidths": 0, "c": [colour(k)] * len(own)}
+    style = {"s": point_area(8, display.exposure, own), "alpha": UNIT_OPACITY}
+    style |= {"linewidths": 0, "c": [colour(k)] * len(own)}
     return draw_rows(ax, x, y, style, None, **kinds)
 
 
@@ -400,7 +408,8 @@ def _draw_course(
         margin = X_MARGIN * (last - first)
         ax.set_xlim(first - margin, last + margin)
     curves = np.concatenate([np.ravel(values) for values in (display.curves, display.bands or [])])
-    ax.set_ylim(CLASS_LIMITS if display.is_probability else height_limits(display.y, curves))
+    limits = height_limits(display.y, curves, display.exposure)
+    ax.set_ylim(CLASS_LIMITS if display.is_probability else limits)
     own = display.assigned_expert == k
     count_beyond(ax, display.x[own], display.y[own])
     label_feature(ax, display.time_name, display.categories, "")

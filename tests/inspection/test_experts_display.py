@@ -8,11 +8,12 @@ import pandas as pd
 import polars as pl
 import pytest
 from matplotlib import colors
+from matplotlib.collections import PathCollection
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.experts import EXPERTS, LinearExperts
-from skmoe.inspection import ExpertsDisplay, export_text
+from skmoe.inspection import ExpertsDisplay, RegimesDisplay, TrajectoriesDisplay, export_text
 from support.displays import (
     CASES,
     at_medians,
@@ -163,6 +164,24 @@ def test_rows_with_an_exposure_are_drawn_per_unit_of_it():
     assert display.target_name == "y per unit of exposure"
     own = moe.responsibilities(X, y, offset=given["offset"], units=given["units"])
     assert_array_equal(display.assigned_expert, own.rows(given["units"]).argmax(axis=1))
+
+
+@pytest.mark.parametrize("display_class", [ExpertsDisplay, RegimesDisplay, TrajectoriesDisplay])
+def test_rows_of_little_exposure_do_not_squeeze_the_others(display_class):
+    """A claim in eighteen days is a rate of 20: a small point, beyond the axes."""
+    rng = np.random.default_rng(0)
+    X, exposure = rng.normal(size=(200, 1)), np.repeat([0.05, 1.0], [30, 170])
+    y = np.append(np.arange(30) % 5 == 0, rng.poisson(np.exp(0.3 * X[30:, 0]))).astype(float)
+    offset, options = np.log(exposure), {"time": 0} if display_class is TrajectoriesDisplay else {}
+    moe = fit_quietly(regressor(2, family="poisson", gate="constant"), X, y, offset=offset)
+    display = display_class.from_estimator(moe, X, y, offset=offset, **options)
+    assert max(map(np.max, np.atleast_2d(display.y))) == pytest.approx(20.0)
+    assert all(ax.get_ylim()[1] < 12.0 for ax in np.ravel(display.ax_)[-2:])
+    points = [drawn for ax in np.ravel(display.ax_) for drawn in ax.collections]
+    areas = [np.unique(of.get_sizes()) for of in points if isinstance(of, PathCollection)]
+    areas = [of for of in areas if len(of) > 1]
+    assert areas
+    assert all(of[-1] == pytest.approx(20.0 * of[0]) for of in areas)
 
 
 Y = np.arange(6.0)

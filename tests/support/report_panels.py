@@ -6,6 +6,7 @@ import re
 from functools import cached_property
 from typing import NamedTuple
 
+from skmoe._data.rows import Rows
 from skmoe.inspection import export_html
 from skmoe.inspection._report._inputs import make_inputs
 from skmoe.inspection._report._panel import PanelOptions, make_panel
@@ -17,7 +18,7 @@ def panel_of(moe, X, y, *, row=None, labels=None, max_features=99, **options):
     names = [f"expert {k}" for k in range(inputs.mixture.n_experts_)]
     options = PanelOptions(names, "y", **{"output": 0, "coverage": 0.9} | options)
     shown = inputs.strongest(inputs.varying_features(), max_features, options.predict)
-    return json.loads(json.dumps(make_panel(inputs, shown, y, options)))
+    return json.loads(json.dumps(make_panel(inputs, shown, Rows(inputs.X, y), options)))
 
 
 class Table(NamedTuple):

@@ -50,7 +50,7 @@ from skmoe.inspection._report._groups import make_cards
 from skmoe.inspection._report._inputs import make_inputs
 from skmoe.inspection._report._panel import PanelOptions, make_charts, make_panel
 from skmoe.inspection._segment_tables import positive_rows
-from skmoe.inspection._targets import responsibilities_of_rows, target_name
+from skmoe.inspection._targets import PER_EXPOSURE, responsibilities_of_rows, target_name
 
 # Packages whose versions are on the page.
 PACKAGES = ("NumPy", "SciPy", "scikit-learn", "matplotlib", "Bokeh")
@@ -201,11 +201,12 @@ def export_html(
     inputs = make_inputs(estimator, X, row, None if subject.note else names.features)
     if offset is not None:
         inputs = inputs._replace(mixture=_per_unit_of_exposure(inputs.mixture))
-    options = PanelOptions(names.experts, name, index, coverage, horizon)
+    shown_name = name + PER_EXPOSURE * (offset is not None and horizon is None)
+    options = PanelOptions(names.experts, shown_name, index, coverage, horizon)
     shown = inputs.strongest(inputs.varying_features(), max_features, options.predict)
     kept = slice(None) if sample_weight is None else np.flatnonzero(np.asarray(sample_weight) > 0)
     own_rows = rows._replace(X=index_rows(inputs.X, kept))
-    panel = make_panel(inputs, shown, y, options)
+    panel = make_panel(inputs, shown, own_rows, options)
     charts = make_charts(panel)
     default_title = f"{'Mixture of experts' if len(names.experts) > 1 else 'Model'} for {name}"
     context = {

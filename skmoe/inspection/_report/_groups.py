@@ -21,7 +21,7 @@ from skmoe.inspection._report._inputs import Feature, Inputs
 from skmoe.inspection._report._panel import PanelOptions
 from skmoe.inspection._segment_tables import profile_columns
 from skmoe.inspection._style import colour
-from skmoe.inspection._targets import observed_target, row_weights
+from skmoe.inspection._targets import observed_rates, observed_target, row_weights
 
 # Lines of each list of a card, and classes or categories in a line.
 MAX_LINES, MAX_NAMED = 4, 3
@@ -75,7 +75,7 @@ def make_cards(
             name,
             colour(k),
             f"{format_percent(shares[k])} of the {counted}s",
-            _target_lines(inputs.mixture, rows.y, weight[:, k], options),
+            _target_lines(inputs.mixture, rows, weight[:, k], options),
             _largest(members[k], NEGLIGIBLE_DIFFERENCE),
             _largest([lines[k] for lines in effects], NEGLIGIBLE_EFFECT),
         )
@@ -110,22 +110,23 @@ def _ratio_text(ratio: float) -> str:
 # --- y and the features of the rows -----------------------------------------------------------
 
 
-def _target_lines(estimator: Any, y: Any, weight: Array, options: PanelOptions) -> list[str]:
-    """Mean and range of y, or the most frequent classes."""
+def _target_lines(estimator: Any, rows: Rows, weight: Array, options: PanelOptions) -> list[str]:
+    """Mean and range of y, per unit of exposure if there are offsets; or the frequent classes."""
     if is_classifier(estimator):
-        labels = np.asarray(y).ravel()
+        labels = np.asarray(rows.y).ravel()
         shares = [weight @ (labels == label) / weight.sum() for label in estimator.classes_]
         order = np.argsort(-np.array(shares), kind="stable")[:MAX_NAMED]
         return [f"{estimator.classes_[c]}: {format_percent(shares[c])}" for c in order]
     if options.horizon is not None:
-        table = EventTable.of(*times_and_events("the report", y), weight)
+        table = EventTable.of(*times_and_events("the report", rows.y), weight)
         median = float(np.append(table.times, np.inf)[np.sum(table.survival > 0.5)])
         text = number(median) if np.isfinite(median) else "not reached"
         return [
             f"Median of {options.target_name} (Kaplan-Meier): {text}",
             f"Rows with an event: {format_percent(table.events.sum() / weight.sum())}",
         ]
-    values = observed_target(estimator, y, options.output)
+    values, exposure = observed_rates(estimator, rows, options.output)
+    weight = weight * exposure
     low, high = weighted_quantiles(values, weight, np.array(RANGE))
     mean = weight @ values / weight.sum()
     lowest, highest = (f"{100 * level:g}" for level in RANGE)

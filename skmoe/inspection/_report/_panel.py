@@ -9,13 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 
+from skmoe._data.rows import Rows
 from skmoe._data.scaling import RANGE_RTOL
+from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_bokeh
 from skmoe.inspection._report._formulas import find_formulas
 from skmoe.inspection._report._inputs import Feature, Inputs
 from skmoe.inspection._style import LIGHT_GREY, colour
 from skmoe.inspection._targets import (
+    observed_rates,
     one_target,
     predicted_mean,
     predicted_survival,
@@ -63,7 +66,7 @@ class PanelOptions(NamedTuple):
 
 
 def make_panel(
-    inputs: Inputs, shown: Sequence[Feature], y: Any, options: PanelOptions
+    inputs: Inputs, shown: Sequence[Feature], rows: Rows, options: PanelOptions
 ) -> dict[str, Any]:
     """Description of the panel for the features that are shown, which can be written as JSON."""
     estimator = inputs.mixture
@@ -77,7 +80,7 @@ def make_panel(
         "colours": [colour(k) for k in range(n_colours)],
         "coverage": options.coverage,
         "horizon": options.horizon,
-        "shown_range": None if classes else _shown_range(y, options),
+        "shown_range": None if classes else _shown_range(estimator, rows, options),
         "features": [_controls(inputs, feature) for feature in shown],
         "n_features": len(inputs.labels),
         "n_constant": len(inputs.labels) - len(inputs.varying_features()),
@@ -118,12 +121,16 @@ def _step(width: float) -> float:
     return float(next(m * power for m in (1, 2, 5, 10) if m * power >= width / N_STEPS))
 
 
-def _shown_range(y: Any, options: PanelOptions) -> list[float]:
+def _shown_range(estimator: Any, rows: Rows, options: PanelOptions) -> list[float]:
     """Values of y for the axis of the density, or of the probabilities of no event."""
     if options.horizon is not None:
-        return [min(float(y["lower"].min()), 0.0), float(y["lower"].max())]
-    values = one_target(np.asarray(y, dtype=float), options.output, 1)
-    low, high = np.quantile(values, SHOWN_QUANTILES)
+        times = rows.y["lower"]
+        return [min(float(times.min()), 0.0), float(times.max())]
+    values, exposure = observed_rates(estimator, rows, options.output)
+    if rows.offset is None:
+        low, high = np.quantile(values, SHOWN_QUANTILES)
+    else:
+        low, high = weighted_quantiles(values, exposure, np.array(SHOWN_QUANTILES))
     margin = 0.05 * (high - low) or abs(high) or 1.0
     above_zero = values.min() >= 0.0
     return [float(max(low - margin, 0.0) if above_zero else low - margin), float(high + margin)]

@@ -15,6 +15,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn import metrics
+from sklearn.base import clone
 from sklearn.calibration import calibration_curve
 from sklearn.compose import make_column_transformer
 from sklearn.exceptions import NotFittedError
@@ -443,6 +444,7 @@ def test_a_model_of_one_expert_has_no_groups(tmp_path):
     assert "of the rows" not in card.partition("Range")[0]
 
 
+@pytest.mark.filterwarnings("ignore::skmoe.exceptions.WeightsWarning")
 def test_rows_of_weight_zero_are_absent_from_the_page_of_an_output(tmp_path):
     table, both = X[:100], np.column_stack([Y, X[:, 0] + Y**2])[:100]
     weight = np.where(table[:, 0] < -0.85, 5.0, np.arange(100) % 2)
@@ -491,9 +493,27 @@ def test_units_and_offsets_of_counts(tmp_path):
     assert (low == y).any()
     assert (high == y).any()
     assert all("of the units" in card for card in page.cards())
-    assert "Predictions are those for an offset of 0." in page.section("panel")
+    assert "Predictions are per unit of exposure." in page.section("panel")
     assert "a unit belongs to each group" in plain(page.text.partition("<main>")[0])
     assert page.panel["features"][0]["label"] in ("a", "b")
+
+
+def test_means_and_predictions_are_per_unit_of_exposure(tmp_path):
+    """Means of groups of policies are claims by years, as those of the Poisson experts there."""
+    rng = np.random.default_rng(0)
+    X, exposure = rng.normal(size=(300, 1)), rng.uniform(0.05, 1.0, size=300)
+    y = pd.Series(rng.poisson(exposure * np.where(rng.random(300) < 0.5, 0.2, 6.0)), name="claims")
+    moe = MixtureOfExpertsRegressor(2, family="poisson", gate="constant", random_state=0)
+    moe = fit_quietly(moe.set_params(expert_features=[]), X, y, offset=np.log(exposure))
+    page = write_page(tmp_path, moe, X, y, offset=np.log(exposure))
+    for card, rate in zip(page.cards(), moe.predict_experts(X[:1])[0], strict=True):
+        (mean,) = re.findall(r"Mean of claims per unit of exposure: (\S+)", card)
+        assert float(mean) == pytest.approx(rate, rel=0.02)
+    assert page.panel["target"] == "claims per unit of exposure"
+    assert page.panel["shown_range"][1] < 18.0  # a claim in .05 years is a rate of 20
+    assert "rows count by their exposure" in page.section("experts")
+    without = write_page(tmp_path, fit_quietly(clone(moe), X, y), X, y)
+    assert "exposure" not in without.text.partition("<main>")[2].partition("<script")[0]
 
 
 def test_scores_and_calibration_of_classes(classes):

@@ -25,6 +25,7 @@ from skmoe.inspection._style import (
     one_axes,
     panel_axes,
 )
+from skmoe.inspection._targets import gate_of_units
 
 # Nominal coverages that are compared with the observed ones.
 NOMINAL_COVERAGES = np.linspace(0.05, 0.95, 19)
@@ -137,6 +138,7 @@ class CalibrationDisplay:
         target: int | None = None,
         n_bins: int = 10,
         offset: Any = None,
+        units: Any = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
@@ -156,6 +158,8 @@ class CalibrationDisplay:
             Bins of the histogram; 10 to 20 for some hundred rows and more.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`, to whose gate the rows belong; None for rows.
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
@@ -176,14 +180,15 @@ class CalibrationDisplay:
             If the output is missing or unknown, `n_bins` is not an integer of at least two, or the
             experts have no predictive distribution.
         """
-        estimator, X, _ = drawn_mixture(cls, estimator, X)
+        estimator, X, _ = drawn_mixture(cls, estimator, X, kwargs)
         if is_classifier(estimator):
             raise TypeError(
                 f"estimator must be a regressor; got {type(estimator).__name__}. For classes use "
                 "sklearn.calibration.CalibrationDisplay."
             )
         output = check_target(estimator, target, check_table(estimator, X))
-        distribution = estimator.predict_dist(X, offset=offset)
+        gate = gate_of_units(estimator, X, units)
+        distribution = estimator.predict_dist(X, offset=offset, **gate)
         bounds: Any = checked_bounds(y) if has_bounds(y) else {"lower": y, "upper": y}
         pit = np.asarray(distribution.cdf(bounds["upper"]))
         left = np.asarray(distribution.cdf_left(bounds["lower"]))
@@ -393,6 +398,7 @@ class RootogramDisplay:
         max_count: int | None = None,
         style: str = "hanging",
         offset: Any = None,
+        units: Any = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
@@ -414,6 +420,8 @@ class RootogramDisplay:
             Whether bars hang from the line, stand on the axis, or are the deviations only.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`, to whose gate the rows belong; None for rows.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
         **kwargs : dict
@@ -434,10 +442,12 @@ class RootogramDisplay:
             If the mixture has no distribution of counts, y does not hold one for each row, the
             output is missing or unknown, or an option is invalid.
         """
-        estimator, X, _ = drawn_mixture(cls, estimator, X)
+        estimator, X, _ = drawn_mixture(cls, estimator, X, kwargs)
         table = check_table(estimator, X)
-        has_dist = hasattr(estimator, "predict_dist")
-        distribution = estimator.predict_dist(X, offset=offset) if has_dist else None
+        distribution = None
+        if hasattr(estimator, "predict_dist"):
+            gate = gate_of_units(estimator, X, units)
+            distribution = estimator.predict_dist(X, offset=offset, **gate)
         if not isinstance(distribution, CountMixtureDistribution):
             raise ValueError(
                 "RootogramDisplay needs experts that are all families of counts; got family="

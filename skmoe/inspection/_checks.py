@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import cache
+from importlib import import_module
+from inspect import signature
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -175,10 +179,51 @@ def find_mixture(estimator: Any, X: Any = None) -> Subject:
     return Subject(view, None if X is None else transform_by(others, X), TRANSFORMED_NOTE)
 
 
-def drawn_mixture(display: type, estimator: Any, X: Any = None) -> Subject:
-    """What a display draws; without matplotlib an ImportError before any work."""
+def drawn_mixture(
+    display: Any, estimator: Any, X: Any = None, style: Collection[str] = ()
+) -> Subject:
+    """What a display draws; without matplotlib an ImportError before any work.
+
+    `style` are keywords for its `plot`.
+    """
     import_pyplot(f"{display.__name__}.from_estimator")
+    check_style(display, style)
     return find_mixture(estimator, X)
+
+
+def check_style(display: Any, style: Collection[str]) -> None:
+    """Keywords for the `plot` of a display must be known to it, or to matplotlib."""
+    known = [*parameters_of(display.from_estimator), *parameters_of(display.plot)[1:]]
+    takes_style = "kwargs" in parameters_of(display.plot)
+    unknown = [name for name in style if name not in known]
+    if takes_style:
+        unknown = [name for name in unknown if name not in style_keywords()]
+    if unknown:
+        names = ", ".join(dict.fromkeys(name for name in known if name != "kwargs"))
+        raise TypeError(
+            f"{display.__name__}.from_estimator takes no keyword {unknown[0]!r}. It takes {names}"
+            f"{' and style keywords of matplotlib, such as color' if takes_style else ''}."
+        )
+
+
+def parameters_of(function: Any) -> list[str]:
+    """Names of the parameters of a function."""
+    return list(signature(function).parameters)
+
+
+@cache
+def style_keywords() -> frozenset[str]:
+    """Keywords of what matplotlib draws: properties of artists, and arguments of its functions."""
+    matplotlib = import_module("matplotlib")
+    found = {"xerr", "yerr", "ecolor", "capsize", "error_kw", "log", "tick_label"}  # of bars
+    patches = matplotlib.patches.Rectangle, matplotlib.patches.StepPatch
+    for artist in (*patches, matplotlib.lines.Line2D, matplotlib.collections.QuadMesh):
+        inspector = matplotlib.artist.ArtistInspector(artist)
+        found |= {*inspector.get_setters(), *chain.from_iterable(inspector.aliasd.values())}
+    axes = matplotlib.axes.Axes
+    for draw in (axes.bar, axes.barh, axes.stairs, axes.plot, axes.imshow, axes.pcolormesh):
+        found |= {*parameters_of(draw)}
+    return frozenset(found)
 
 
 def drawn_with_names(
@@ -187,8 +232,9 @@ def drawn_with_names(
     X: Any,
     feature_names: Sequence[str] | None,
     expert_names: Sequence[str] | None,
+    style: Collection[str] = (),
 ) -> tuple[Any, Any, str, list[str], list[str]]:
     """The fields of the same, and printable names of the features and of the experts."""
-    subject = drawn_mixture(display, estimator, X)
+    subject = drawn_mixture(display, estimator, X, style)
     names = check_names(subject.mixture, feature_names)
     return *subject, names, check_names_of_experts(subject.mixture, expert_names)

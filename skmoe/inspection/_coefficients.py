@@ -226,7 +226,7 @@ class CoefficientsDisplay:
             unknown, or if there is not one name for each feature or expert. Also if the level is
             not between 0 and 1, or `max_features` is not a positive integer.
         """
-        found = drawn_with_names(cls, estimator, X, feature_names, expert_names)
+        found = drawn_with_names(cls, estimator, X, feature_names, expert_names, kwargs)
         estimator, X, note, labels, names = found
         if not hasattr(estimator, "expert_coef_"):
             expert = getattr(estimator, "expert", None)

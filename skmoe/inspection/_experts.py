@@ -272,7 +272,7 @@ class ExpertsDisplay(RowsOverFeature):
             between 0 and 1, or if the experts have no predictive distribution for a band (use
             `coverage=None`). Also if a number of points, rows or units is not at least two.
         """
-        found = drawn_with_names(cls, estimator, X, feature_names, expert_names)
+        found = drawn_with_names(cls, estimator, X, feature_names, expert_names, kwargs)
         estimator, X, note, labels, names = found
         chosen = check_panels("features", features, estimator, feature_names, most=1)
         check_integer("grid_resolution", grid_resolution, least=2)

@@ -16,7 +16,7 @@ from skmoe._data.row_checks import check_columns, check_weights
 from skmoe._data.rows import Rows, index_rows
 from skmoe._estimators.methods.coefficient_inference import infer_average_effects, predicts_steps
 from skmoe._inference.average_effects import AverageEffects
-from skmoe._inference.labels import feature_labels
+from skmoe._inference.labels import counted_noun, feature_labels
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
 from skmoe.inspection._checks import (
@@ -26,7 +26,14 @@ from skmoe.inspection._checks import (
     drawn_mixture,
     find_mixture,
 )
-from skmoe.inspection._grid import column_at, is_numeric, levels_of, numeric_values, with_column
+from skmoe.inspection._grid import (
+    column_at,
+    is_numeric,
+    levels_of,
+    numeric_values,
+    values_of,
+    with_column,
+)
 from skmoe.inspection._segment_tables import deviation, positive_rows
 from skmoe.inspection._style import (
     DARK_GREY,
@@ -37,6 +44,7 @@ from skmoe.inspection._style import (
     shortened,
     text_width,
 )
+from skmoe.inspection._targets import row_weights
 from skmoe.pipelines import mixture_of
 
 # Parts in which a feature is permuted.
@@ -86,11 +94,13 @@ class ImportanceDisplay:
     feature_names : list of str of length n_shown
         Names of the features, from top to bottom.
     both, experts, gate : ndarray of shape (n_shown, n_repeats)
-        Importances, in nats per row.
+        Importances, in nats per row, or unit.
     n_columns : int, default=None
         Number of features of which the most important are drawn; None if all are.
     feature_note : str, default=""
         What the features are, if they are not those of the input of a pipeline.
+    of_units : bool, default=False
+        Whether the importances are in nats per unit.
 
     Attributes
     ----------
@@ -125,6 +135,7 @@ class ImportanceDisplay:
     gate: Array
     n_columns: int | None = None
     feature_note: str = ""
+    of_units: bool = False
 
     @classmethod
     def from_estimator(
@@ -139,6 +150,7 @@ class ImportanceDisplay:
         random_state: Any = None,
         sample_weight: Any = None,
         offset: Any = None,
+        units: Any = None,
         feature_names: Sequence[str] | None = None,
         ax: Any = None,
         **kwargs: Any,
@@ -165,6 +177,8 @@ class ImportanceDisplay:
             Weights of the rows in the mean.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`, whose log densities are drawn; None for rows.
         feature_names : list of str of length n_features, default=None
             Names of the features; None for those seen in fit, or x0, x1 and so on.
         ax : matplotlib axes, default=None
@@ -187,7 +201,7 @@ class ImportanceDisplay:
             If a feature is unknown, a number is not a positive integer, or the experts have no
             predictive distribution.
         """
-        estimator, X, note = drawn_mixture(cls, estimator, X)
+        estimator, X, note = drawn_mixture(cls, estimator, X, kwargs)
         labels = check_names(estimator, feature_names)
         check_integer("max_features", max_features, least=1)
         found = permutation_importance_by_part(
@@ -199,6 +213,7 @@ class ImportanceDisplay:
             random_state=random_state,
             sample_weight=sample_weight,
             offset=offset,
+            units=units,
             feature_names=feature_names,
         )
         order = np.argsort(-found.both.importances_mean, kind="stable")[:max_features]
@@ -210,6 +225,7 @@ class ImportanceDisplay:
             gate=found.gate.importances[order],
             n_columns=n_chosen if len(order) < n_chosen else None,
             feature_note=note,
+            of_units=units is not None,
         )
         return display.plot(ax=ax, **kwargs)
 
@@ -245,7 +261,7 @@ class ImportanceDisplay:
         ax.set_yticks(rows, names, fontsize=9)
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.tick_params(axis="y", length=0)
-        lines = ["Decrease of the log density per row, permuted"]
+        lines = [f"Decrease of the log density per {counted_noun(self.of_units)}, permuted"]
         if self.n_columns is not None:
             lines.append(f"{len(names)} of {self.n_columns} features: the most important ones")
         lines += [self.feature_note] if self.feature_note else []
@@ -265,6 +281,7 @@ def permutation_importance_by_part(
     random_state: Any = None,
     sample_weight: Any = None,
     offset: Any = None,
+    units: Any = None,
     feature_names: Any = None,
 ) -> Bunch:
     """Permutation importance of each feature for the gate, for the experts, and for both.
@@ -294,6 +311,10 @@ def permutation_importance_by_part(
         Weights of the rows in the mean.
     offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         Offset of the linear predictors of the rows, as in `fit`; None for 0.
+    units : array-like of shape (n_samples,), default=None
+        Units of the rows, as in `fit`: the importance is the decrease of the mean log density of
+        all rows of a unit, in which weights are powers of densities. Features that are constant
+        within units are permuted over the units, and others over the rows. None for rows.
     feature_names : list of str of length n_features, default=None
         Names of the features; None for those seen in fit.
 
@@ -303,12 +324,12 @@ def permutation_importance_by_part(
         With two keys for all parts, and one for each part.
 
         score : float
-            Mean log density of the rows.
+            Mean log density of the rows, or units.
         features : ndarray of shape (n_chosen,)
             Indices of the features.
         gate, experts, both : Bunch
             With `importances` of shape (n_chosen, n_repeats), `importances_mean` and
-            `importances_std` of shape (n_chosen,), in nats per row, as those of
+            `importances_std` of shape (n_chosen,), in nats per row, or unit, as those of
             `sklearn.inspection.permutation_importance`.
 
     Raises
@@ -344,35 +365,48 @@ def permutation_importance_by_part(
     estimator, X, _ = find_mixture(estimator, X)
     n_repeats = check_integer("n_repeats", n_repeats, least=1)
     chosen = check_features("features", features, estimator, feature_names)
-    rows = positive_rows(estimator, X, y, sample_weight, offset)
-    table, y, weight, offset = rows[:4]
-    estimator.score_samples(table, y, offset=offset)  # checks y and offset
+    rows = positive_rows(estimator, X, y, sample_weight, offset, units)
+    table, y = rows.X, rows.y
+    by_unit = {} if rows.unit is None else {"units": rows.unit}
+    estimator.score_samples(table, y, offset=rows.offset, **by_unit)  # checks what is given
     generator = check_random_state(random_state)
-    gate, log_density = estimator.predict_gate(table), log_densities(estimator, table, y, offset)
-    score = _mean_score(gate, log_density, weight)
+    gate = estimator.predict_gate(table, **by_unit)
+    log_density = log_densities(estimator, table, y, rows.offset)
+    score = _mean_score(gate, log_density, rows)
     importances = np.zeros((len(PARTS), len(chosen), n_repeats))
     for i, j in enumerate(chosen):
         for repeat in range(n_repeats):
-            order = generator.permutation(table.shape[0])
+            order = _permutation(table, j, rows, generator)
             permuted = with_column(table, j, column_at(table, j, order))
-            other_gate = estimator.predict_gate(permuted)
-            other_density = log_densities(estimator, permuted, y, offset)
+            other_gate = estimator.predict_gate(permuted, **by_unit)
+            other_density = log_densities(estimator, permuted, y, rows.offset)
             pairs = (other_gate, log_density), (gate, other_density), (other_gate, other_density)
-            scores = [_mean_score(*pair, weight) for pair in pairs]
+            scores = [_mean_score(*pair, rows) for pair in pairs]
             importances[:, i, repeat] = score - np.array(scores)
     parts = {
-        name: Bunch(
-            importances=values,
-            importances_mean=values.mean(axis=1),
-            importances_std=values.std(axis=1),
-        )
-        for name, values in zip(PARTS, importances, strict=True)
+        name: Bunch(importances=v, importances_mean=v.mean(axis=1), importances_std=v.std(axis=1))
+        for name, v in zip(PARTS, importances, strict=True)
     }
     return Bunch(score=score, features=np.array(chosen, dtype=int), **parts)
 
 
-def _mean_score(gate: Array, log_density: Array, weight: Array | None) -> float:
-    """Mean over rows of the log of sum_k gate_k density_k."""
+def _permutation(table: Any, j: int, rows: Rows, generator: Any) -> Array:
+    """Units in random order; rows, if a column varies within units."""
+    first, codes = np.unique(rows.unit_codes, return_index=True)[1], rows.unit_codes
+    column = values_of(table, j).astype(str)  # missing values are equal
+    if (column == column[first[codes]]).all():
+        return first[generator.permutation(len(first))][codes]
+    return generator.permutation(len(codes))
+
+
+def _mean_score(gate: Array, log_density: Array, rows: Rows) -> float:
+    """Mean over rows, or over units, of the log of sum_k gate_k density_k."""
+    weight = row_weights(rows)
+    if rows.unit is not None:
+        first, codes = np.unique(rows.unit_codes, return_index=True)[1], rows.unit_codes
+        total = np.zeros((len(first), gate.shape[1]))
+        np.add.at(total, codes, weight[:, None] * log_density)
+        gate, log_density, weight = gate[first], total, np.ones(len(first))
     with np.errstate(divide="ignore"):
         log_joint = np.log(gate) + log_density
     return float(np.average(np.logaddexp.reduce(log_joint, axis=1), weights=weight))

@@ -185,7 +185,7 @@ class GateDisplay:
             features is not numeric. Also if there is not one name for each expert, or the
             resolution is not an integer of at least two.
         """
-        found = drawn_with_names(cls, estimator, X, feature_names, expert_names)
+        found = drawn_with_names(cls, estimator, X, feature_names, expert_names, kwargs)
         estimator, X, note, labels, names = found
         if grid_resolution is not None:
             check_integer("grid_resolution", grid_resolution, least=2)

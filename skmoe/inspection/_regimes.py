@@ -223,7 +223,7 @@ class RegimesDisplay:
             If a feature, the class or the output is missing or unknown, or there is not one name
             for each expert.
         """
-        found = drawn_with_names(cls, estimator, X, feature_names, expert_names)
+        found = drawn_with_names(cls, estimator, X, feature_names, expert_names, kwargs)
         estimator, X, note, labels, names = found
         of_gate, of_experts = (
             None if value is None else check_features(name, value, estimator, feature_names, 1)[0]

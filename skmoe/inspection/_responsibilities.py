@@ -161,7 +161,7 @@ class ResponsibilitiesDisplay:
         ValueError
             If there is not one name for each expert.
         """
-        estimator, X, _ = drawn_mixture(cls, estimator, X)
+        estimator, X, _ = drawn_mixture(cls, estimator, X, kwargs)
         names = check_names_of_experts(estimator, expert_names)
         by_row = {"units": units, "known_experts": known_experts}
         resp = estimator.responsibilities(X, y, offset=offset, **by_row)

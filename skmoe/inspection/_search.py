@@ -114,7 +114,7 @@ class ConvergenceDisplay:
         TypeError
             If the estimator does not end in a mixture of experts.
         """
-        estimator = drawn_mixture(cls, estimator).mixture
+        estimator = drawn_mixture(cls, estimator, style=kwargs).mixture
         traces, converged = estimator.start_traces_, estimator.start_converged_
         lower_bounds, kept = estimator.lower_bounds_, estimator.maxima_.kept
         if not np.array_equal(lower_bounds[: len(traces[kept])], traces[kept]):
@@ -278,7 +278,7 @@ class NumberOfExpertsDisplay:
         ValueError
             If its number of experts was given.
         """
-        estimator = drawn_mixture(cls, estimator).mixture
+        estimator = drawn_mixture(cls, estimator, style=kwargs).mixture
         if not hasattr(estimator, "n_experts_tried_"):
             number = getattr(estimator, "n_experts", estimator.n_experts_)
             raise ValueError(

@@ -251,7 +251,7 @@ class SegmentProfileDisplay:
             for each feature or expert. Also if the level is not between 0 and 1, or `max_features`
             is not a positive integer.
         """
-        found = drawn_with_names(cls, estimator, X, feature_names, expert_names)
+        found = drawn_with_names(cls, estimator, X, feature_names, expert_names, kwargs)
         estimator, X, note, labels, names = found
         chosen = check_features("features", features, estimator, feature_names)
         check_integer("max_features", max_features, least=1)

@@ -133,6 +133,7 @@ class SurvivalDisplay:
         level: float | None = 0.95,
         expert_names: Sequence[str] | None = None,
         offset: Any = None,
+        units: Any = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
@@ -154,6 +155,9 @@ class SurvivalDisplay:
             Names of the experts; None for those of the model, `expert_names_`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`, to whose gate the rows belong; None for rows.
+            The band is that of independent rows.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
         **kwargs : dict
@@ -174,7 +178,7 @@ class SurvivalDisplay:
             If y has other bounds than those of right-censored times, the output is missing or
             unknown, the level is not in (0, 1), or the experts have no predictive distribution.
         """
-        estimator, X, _ = drawn_mixture(cls, estimator, X)
+        estimator, X, _ = drawn_mixture(cls, estimator, X, kwargs)
         if is_classifier(estimator):
             raise TypeError(
                 f"estimator must be a regressor; got {type(estimator).__name__}. For times use "
@@ -190,8 +194,8 @@ class SurvivalDisplay:
         table = EventTable.of(time, event, np.ones(len(time)))
         start = min(time.min(), 0.0)
         grid = np.linspace(start, time.max(), N_TIMES)
-        experts, mixture = predicted_survival(estimator, X, grid, output, offset)
-        gate = estimator.predict_gate(X)
+        experts, mixture = predicted_survival(estimator, X, grid, output, offset, units)
+        gate = estimator.predict_gate(X, units=units)
         weight = gate + np.finfo(float).tiny
         return cls(
             times=grid,

@@ -52,16 +52,17 @@ def values_at(distribution: Any, method: Any, points: Array, index: int) -> Arra
 
 
 def predicted_survival(
-    estimator: Any, rows: Any, times: Array, index: int, offset: Any = None
+    estimator: Any, rows: Any, times: Array, index: int, offset: Any = None, units: Any = None
 ) -> tuple[Array, Array]:
     """Probabilities of no event until times, of the experts (n, K, T) and the mixture (n, T)."""
 
-    def survival(gate: Array | None) -> Array:
-        distribution = estimator.predict_dist(rows, offset=offset, gate_proba=gate)
+    def survival(**gate: Array) -> Array:
+        distribution = estimator.predict_dist(rows, offset=offset, **gate)
         return values_at(distribution, distribution.sf, times, index)
 
     gates = np.repeat(np.eye(estimator.n_experts_)[:, None], rows.shape[0], axis=1)
-    return np.stack([survival(gate) for gate in gates], axis=1), survival(None)
+    experts = np.stack([survival(gate_proba=gate) for gate in gates], axis=1)
+    return experts, survival(**gate_of_units(estimator, rows, units))
 
 
 def observed_target(estimator: Any, y: Any, index: int, at_bounds: bool = False) -> Array:
@@ -144,6 +145,11 @@ def observed_rates(
         return values, np.ones(len(values))
     exposure = np.exp(one_target(rows.offset, index, 1))
     return values / exposure, exposure
+
+
+def gate_of_units(estimator: Any, X: Any, units: Any) -> dict[str, Array]:
+    """The gate's probabilities for rows of units, as an argument; none for rows without units."""
+    return {} if units is None else {"gate_proba": estimator.predict_gate(X, units=units)}
 
 
 def target_name(estimator: Any, y: Any, index: int) -> str:

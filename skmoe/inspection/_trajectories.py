@@ -18,7 +18,12 @@ from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.inspection._checks import check_features, check_names_of_experts, check_table
+from skmoe.inspection._checks import (
+    check_features,
+    check_names_of_experts,
+    check_style,
+    check_table,
+)
 from skmoe.inspection._experts import (
     CLASS_LIMITS,
     RowsOverFeature,
@@ -231,6 +236,7 @@ class TrajectoriesDisplay(RowsOverFeature):
             between 0 and 1, or if a number of rows or units is not at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
+        check_style(cls, kwargs)
         mixture = mixture_of(estimator)
         names = check_names_of_experts(mixture, expert_names)
         coverage = None if coverage is None else check_coverage(coverage)

@@ -330,6 +330,29 @@ def test_wrong_arguments_are_refused(name, option, value, words):
 
 
 @pytest.mark.parametrize("name", displays_with("y"))
+def test_displays_of_rows_with_a_target_take_units_and_offsets(name):
+    assert {"units", "offset"} <= parameters_of(name)
+
+
+WITH_KEYWORDS = [name for name in displays_with("kwargs") if name != "NumberOfExpertsDisplay"]
+
+
+@pytest.mark.parametrize("name", WITH_KEYWORDS)
+def test_unknown_keywords_are_refused_by_the_display(name):
+    """Beside those of its methods it takes words of matplotlib, if it draws one kind of artist."""
+    case = case_of(name)
+    message = refusal(draw, name, case, unitss=[0])
+    assert_refused(message, f"{name}.from_estimator takes no keyword 'unitss'", "It takes", "ax")
+    known = {*parameters_of(name)} - {"self", "kwargs", "estimator", "X", "y"}
+    assert all(word in message for word in known)
+    if "kwargs" in signature(DISPLAYS[name].plot).parameters:
+        assert draw(name, case, alpha=0.5)
+    else:
+        assert_refused(refusal(draw, name, case, alpha=0.5), f"{name}.from_estimator", "'alpha'")
+
+
+@pytest.mark.filterwarnings("ignore:.* got no offset")
+@pytest.mark.parametrize("name", displays_with("y"))
 def test_a_target_has_as_many_values_as_there_are_rows(name):
     moe, X, y, _ = CASES[case_of(name)]()
     for wrong in (y[:-1], np.append(y, 1.0)):

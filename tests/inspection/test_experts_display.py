@@ -172,7 +172,9 @@ def test_rows_of_little_exposure_do_not_squeeze_the_others(display_class):
     rng = np.random.default_rng(0)
     X, exposure = rng.normal(size=(200, 1)), np.repeat([0.05, 1.0], [30, 170])
     y = np.append(np.arange(30) % 5 == 0, rng.poisson(np.exp(0.3 * X[30:, 0]))).astype(float)
-    offset, options = np.log(exposure), {"time": 0} if display_class is TrajectoriesDisplay else {}
+    offset, options = np.log(exposure), {}
+    if display_class is TrajectoriesDisplay:
+        options = {"time": 0, "coverage": None}
     moe = fit_quietly(regressor(2, family="poisson", gate="constant"), X, y, offset=offset)
     display = display_class.from_estimator(moe, X, y, offset=offset, **options)
     assert max(map(np.max, np.atleast_2d(display.y))) == pytest.approx(20.0)

@@ -177,6 +177,27 @@ def test_one_column_is_permuted_in_tables_of_any_type(fitted, make):
     assert_allclose(*map(importances, found), rtol=1e-6, atol=1e-9)
 
 
+def test_importances_of_units_are_those_of_their_densities():
+    """What a unit has once is permuted over the units, so that it stays constant within each."""
+    rng = np.random.default_rng(0)
+    units, weight = np.repeat(np.arange(60), 4), np.resize([1.0, 2.0, 0.0], 240)
+    X = np.column_stack([np.repeat(rng.normal(size=60), 4), rng.normal(size=240)])
+    y = np.where(X[:, 0] > 0, X[:, 1], -X[:, 1]) + 0.3 * rng.normal(size=240)
+    moe = regressor(gate_features=[0], expert_features=[1])
+    moe = fit_quietly(moe, X, y, units=units, sample_weight=weight)
+    given = {"units": units, "sample_weight": weight}
+    found = permutation_importance_by_part(moe, X, y, random_state=0, **given)
+    assert found.score == pytest.approx(moe.score_samples(X, y, **given).mean())
+    assert found.experts.importances_mean[0] == 0.0 == found.gate.importances_mean[1]
+    assert_array_equal(found.both.importances[0], found.gate.importances[0])
+    assert (found.both.importances_mean > 1.0).all()  # of about three rows together
+    display = ImportanceDisplay.from_estimator(moe, X, y, random_state=0, **given)
+    assert "per unit, permuted" in display.ax_.get_xlabel()
+    by_row = fit_quietly(regressor(), X, y)
+    display = ImportanceDisplay.from_estimator(by_row, X, y, random_state=0)
+    assert "per row, permuted" in display.ax_.get_xlabel()
+
+
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
 def test_categories_are_permuted(make):
     X, y = two_regimes(90)

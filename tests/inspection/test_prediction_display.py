@@ -60,6 +60,7 @@ def path_integrals(moe, X, row):
     return [(end - start) * (weights / 2.0 @ effects[name]) for name in ("gate_effect", "slope")]
 
 
+@pytest.mark.filterwarnings("ignore:.* got no offset")
 @pytest.mark.parametrize("family", ["normal", "poisson"])
 def test_contributions_are_integrals_on_the_path_from_the_mean_row(fitted, counts, family):
     moe, X = fitted[:2] if family == "normal" else counts[:2]
@@ -420,6 +421,7 @@ def test_narrow_humps_are_drawn_in_full():
     assert_allclose(area, display.gate, atol=0.02)
 
 
+@pytest.mark.filterwarnings("ignore:.* got no offset")
 def test_counts_have_stacked_bars(counts):
     moe, X, y, _ = counts
     row = int(np.argmin(np.abs(X[:, 0])))

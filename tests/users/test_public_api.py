@@ -237,11 +237,15 @@ OF_ROWS = {"sample_weight", "offset", "units", "known_experts", "groups", "clust
 ASKED = {"predict_interval": "coverage", "predict_quantile": "q"}
 
 
+def is_method(member):
+    return inspect.isfunction(member) or inspect.ismethod(member)
+
+
 def callables_of(content):
     """A public function, or the public methods of a class, by name."""
     if not inspect.isclass(content):
         return [(content.__name__, content)] if inspect.isfunction(content) else []
-    return [(n, f) for n, f in inspect.getmembers(content, inspect.isroutine) if n[0] != "_"]
+    return [(n, f) for n, f in inspect.getmembers(content, is_method) if n[0] != "_"]
 
 
 def positional(function):

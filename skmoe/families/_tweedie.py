@@ -81,6 +81,12 @@ class Tweedie(PowerVariance):
     number of gamma variables. The density is with respect to the sum of Lebesgue measure and the
     point mass at zero. Amounts of one output only.
 
+    With `offset=np.log(exposure)` the variance of the amount is :math:`\phi (e \mu)^p`. Insurers
+    usually fit amounts per unit of exposure, with the exposure as weight, whose variance is
+    :math:`\phi \mu^p / e`: `fit(X, amount / exposure, sample_weight=exposure)`. The slopes of the
+    two differ. Standard errors of the second are those of `inference` with `method="sandwich"` and
+    a cluster for each row.
+
     Parameters
     ----------
     power : float, default=1.5

@@ -68,7 +68,6 @@ numpydoc_validation_exclude = {
     r"Components\.",
     r"\.reports\.(Inference|Summary|ExpertSummary|Explanation|Maxima|UnitResponsibilities)$",
     r"\.reports\.(NExpertsTest|NExpertsTable|NestedModelsTest|WaldTest|AverageEffects)$",
-    r"\.recipes\.Distillation$",
     r"\.reports\.Maxima\.(log_likelihoods|n_times|smallest_shares|runs|kept)$",
 }
 # Types of ours in docstrings are links; those of other projects are not, as the build asks no site.
@@ -79,7 +78,6 @@ numpydoc_xref_aliases = {
     "Summary": "skmoe.reports.Summary",
     "ExpertSummary": "skmoe.reports.ExpertSummary",
     "Maxima": "skmoe.reports.Maxima",
-    "Distillation": "skmoe.recipes.Distillation",
     "NExpertsTable": "skmoe.reports.NExpertsTable",
     "NExpertsTest": "skmoe.reports.NExpertsTest",
     "UnitResponsibilities": "skmoe.reports.UnitResponsibilities",

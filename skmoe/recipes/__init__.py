@@ -4,14 +4,11 @@ Each function returns an ordinary estimator, whose parameters can be inspected a
 `set_params`.
 """
 
-from skmoe.recipes._distil import Distillation, distil
 from skmoe.recipes._readable import readable_classifier, readable_regressor
 from skmoe.recipes._strong import strong_classifier, strong_regressor
 from skmoe.recipes._trajectories import trajectories
 
 __all__ = [
-    "Distillation",
-    "distil",
     "readable_classifier",
     "readable_regressor",
     "strong_classifier",

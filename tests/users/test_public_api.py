@@ -117,8 +117,6 @@ PUBLIC = {
         "split_offset",
     ],
     "skmoe.recipes": [
-        "Distillation",
-        "distil",
         "readable_classifier",
         "readable_regressor",
         "strong_classifier",

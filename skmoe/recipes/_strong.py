@@ -19,7 +19,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from skmoe._data.checks import check_choice
-from skmoe.recipes._installed import models_of
 from skmoe.recipes._sized import (
     KernelFeatures,
     KernelMetric,
@@ -74,7 +73,6 @@ MAX_GATE_ITER = 3000
 def strong_regressor(
     *,
     effort: str = "balanced",
-    members: str = "default",
     random_state: Any = None,
     n_jobs: int | None = None,
     verbose: int = 0,
@@ -102,10 +100,6 @@ def strong_regressor(
         `HistGradientBoostingRegressor`, which `tests/benchmarks/speed.py --only recipes` prints.
         With fewer rows it is more: "balanced" costs 80 to 150 fits of 300 to 2500 rows.
         "fast" has no linear experts, and boosting without experts.
-    members : {"default", "installed"}, default="default"
-        "installed" adds models of the packages lightgbm, catboost, xgboost, tabicl and tabpfn, as
-        far as they are installed. The last two load weights from the network when they are fitted;
-        those of newer TabPFN models are licensed for non-commercial use.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of all models. An integer makes the fit reproducible.
     n_jobs : int, default=None
@@ -122,7 +116,7 @@ def strong_regressor(
     Raises
     ------
     ValueError
-        If `effort` or `members` is none of its values.
+        If `effort` is none of its values.
 
     See Also
     --------
@@ -152,7 +146,7 @@ def strong_regressor(
     models["trees"] = ExtraTreesRegressor(sizes.n_trees, min_samples_leaf=2)
     models["ordinal_experts"] = mixture(4, family="ordinal", n_init=1, tol=MODEL_TOL)
     return GatedStackingRegressor(
-        _of_all_columns(models | models_of(members, "regressor")),
+        _of_all_columns(models),
         family="student_t",
         gate_alpha="auto",
         max_iter=MAX_GATE_ITER,
@@ -165,7 +159,6 @@ def strong_regressor(
 def strong_classifier(
     *,
     effort: str = "balanced",
-    members: str = "default",
     random_state: Any = None,
     n_jobs: int | None = None,
     verbose: int = 0,
@@ -190,10 +183,6 @@ def strong_classifier(
         How large models may grow. With 10 000 rows a fit costs about 10, 20 or 45 times that of
         `HistGradientBoostingClassifier`, which `tests/benchmarks/speed.py --only recipes` prints.
         "fast" has no mixture of logistic regressions.
-    members : {"default", "installed"}, default="default"
-        "installed" adds models of the packages lightgbm, catboost, xgboost, tabicl and tabpfn, as
-        far as they are installed. The last two load weights from the network when they are fitted;
-        those of newer TabPFN models are licensed for non-commercial use.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of all models. An integer makes the fit reproducible.
     n_jobs : int, default=None
@@ -209,7 +198,7 @@ def strong_classifier(
     Raises
     ------
     ValueError
-        If `effort` or `members` is none of its values.
+        If `effort` is none of its values.
 
     See Also
     --------
@@ -240,7 +229,7 @@ def strong_classifier(
     if effort == "best":
         models["boosting"] = RefittedBoostingClassifier(boosting(max_iter=limit, **STOPPING))
     return GatedStackingClassifier(
-        _of_all_columns(models | models_of(members, "classifier")),
+        _of_all_columns(models),
         gate_alpha="auto",
         max_iter=MAX_GATE_ITER,
         random_state=random_state,

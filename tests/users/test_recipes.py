@@ -2,20 +2,14 @@
 
 import inspect
 import re
-import subprocess
-import sys
 import warnings
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import DataConversionWarning
-from sklearn.linear_model import LogisticRegression
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, recipes
 from support.fits import fit_quietly
@@ -30,7 +24,7 @@ STRONG = [recipes.strong_regressor, recipes.strong_classifier]
 def test_recipes_are_estimators_that_can_be_copied_and_changed(recipe):
     moe = recipe(random_state=3, n_jobs=1, verbose=1)
     family = ["family"] * (recipe is recipes.readable_regressor)
-    size = ["effort", "members"] * (recipe in STRONG)
+    size = ["effort"] * (recipe in STRONG)
     names = [*family, *size, "random_state", "n_jobs", "verbose"]
     assert list(inspect.signature(recipe).parameters) == names
     assert (moe.random_state, moe.n_jobs, moe.verbose) == (3, 1, 1)
@@ -60,36 +54,6 @@ def test_models_grow_with_the_effort(recipe, name):
     fast, balanced, best = (sum(sizes(moe, name).values()) for moe in efforts)
     assert fast < balanced < best
     assert sizes(recipe(), name) == sizes(efforts[1], name)
-
-
-OTHERS = ["lightgbm", "catboost", "xgboost", "tabicl", "tabpfn"]
-
-INSTALLED = """
-import sys
-from skmoe.recipes import strong_classifier, strong_regressor
-recipes = strong_classifier, strong_regressor
-defaults = [recipe().estimators for recipe in recipes]
-assert not set(sys.argv[1:]) & set(sys.modules)
-for recipe, default in zip(recipes, defaults):
-    more = recipe(members="installed").estimators
-    print(*[name for name, _ in more[len(default):]])
-    assert str(more[:len(default)]) == str(default)
-"""
-
-
-def test_models_of_other_packages_join_if_they_are_installed_and_asked_for():
-    """Packages that are absent leave the default, and without the option none is imported."""
-    command = [sys.executable, "-c", INSTALLED, *OTHERS]
-    found = subprocess.run(command, capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
-    installed = [name for name in OTHERS if find_spec(name)]
-    assert [line.split() for line in found.stdout.splitlines()] == [installed, installed]
-
-
-@pytest.mark.parametrize("recipe", STRONG)
-def test_unknown_members_are_refused(recipe):
-    with pytest.raises(ValueError, match=r"members must be one of \['default', 'installed'\]"):
-        recipe(members="all")
 
 
 @pytest.mark.parametrize("recipe", STRONG)
@@ -122,27 +86,6 @@ def test_models_get_targets_of_the_shape_that_they_expect(n_classes):
         warnings.simplefilter("always")
         small(recipes.strong_classifier).fit(X, y)
     assert not [w for w in caught if issubclass(w.category, DataConversionWarning)]
-
-
-class ClassesFromZero(LogisticRegression):
-    """As XGBoost, which takes the numbers of classes in place of their labels."""
-
-    def fit(self, X, y, sample_weight=None):
-        assert_array_equal(np.unique(y), np.arange(len(np.unique(y))))
-        return super().fit(X, y, sample_weight)
-
-
-def test_labels_of_classes_are_kept_where_a_package_takes_numbers(monkeypatch):
-    package = ModuleType("xgboost")
-    package.__spec__ = ModuleSpec("xgboost", None)
-    package.XGBClassifier = ClassesFromZero
-    monkeypatch.setitem(sys.modules, "xgboost", package)
-    X, y = np.random.default_rng(0).normal(size=(60, 2)), np.resize(["no", "yes"], 60)
-    X[y == "yes"] += 2.0
-    model = dict(recipes.strong_classifier(members="installed").estimators)["xgboost"].fit(X, y)
-    assert_array_equal(model.classes_, ["no", "yes"])
-    assert np.mean(model.predict(X) == y) > 0.8
-    assert_allclose(model.predict_proba(X).sum(axis=1), 1.0)
 
 
 def test_ratings_have_probabilities_of_their_values():

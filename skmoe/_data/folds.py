@@ -108,7 +108,7 @@ def assign_folds(
     features: RawFeatures, rows: RowsToSplit, cross_fit: int | str | bool, seed: int
 ) -> RawFeatures:
     """Features with the fold of each row, if the value of `cross_fit` needs folds."""
-    if cross_fit is False or cross_fit == "oob":
+    if cross_fit is False:
         return features
     if cross_fit != "auto":
         fold = _given_number_of_folds(rows, int(cross_fit), seed, "cross_fit", '"auto"')

@@ -408,38 +408,6 @@ def predict_expert(model: Any, X: Any, classes: Array | None, **options: bool) -
     return _floor_probabilities(probs)
 
 
-def predict_oob(model: Any, classes: Array | None) -> Array:
-    """Out-of-bag predictions of an ensemble for its training rows, (m, n) or (C, n).
-
-    They are NaN for rows that no bag leaves out. Ensembles of scikit-learn have zeros or NaN there.
-    """
-    if classes is None:
-        prediction = np.asarray(model.oob_prediction_, dtype=float)
-        found = prediction.reshape(len(prediction), -1).T
-    else:
-        votes = np.asarray(model.oob_decision_function_)
-        found = np.zeros((len(classes), len(votes)))
-        found[np.searchsorted(classes, model.classes_)] = votes.T
-        found = _floor_probabilities(found)
-    return np.where(_is_in_all_bags(model, found.shape[1]), np.nan, found)
-
-
-def _is_in_all_bags(model: Any, n_rows: int) -> Array:
-    """Whether each of the training rows of an ensemble is in all its bags, if known, (n,)."""
-    bags = getattr(model, "estimators_samples_", None)
-    in_all = np.full(n_rows, bags is not None)
-    for rows in bags or ():
-        drawn = np.zeros(n_rows, dtype=bool)
-        drawn[rows] = True
-        in_all &= drawn
-    return in_all
-
-
-def has_oob(model: Any) -> bool:
-    """Whether a fitted model has out-of-bag predictions."""
-    return hasattr(model, "oob_prediction_") or hasattr(model, "oob_decision_function_")
-
-
 def _floor_probabilities(probs: Array) -> Array:
     """Class probabilities (C, n), mixed with the uniform distribution."""
     uniform = min(len(probs) * MIN_CLASS_PROBABILITY, MAX_UNIFORM_PROBABILITY)

@@ -69,10 +69,10 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     monotonic_cst : array-like of int of shape (n_features,) or dict of str to int, default=None
         Signs of the slopes of the log odds of the second of two classes, in all experts: 1, -1, or
         0 for any; or the signs by feature name. Features of the gate should have none.
-    cross_fit : {"auto", "oob", False} or int, default="auto"
+    cross_fit : {"auto", False} or int, default="auto"
         Folds of experts that are estimators, for responsibilities from out-of-fold predictions.
-        With "auto" there are 5. With "oob", out-of-bag predictions, experts need `oob_score=True`.
-        False uses predictions of training rows, for experts that cannot overfit.
+        With "auto" there are 5. False uses predictions of training rows, for experts that cannot
+        overfit.
     top_k : int, default=None
         Largest number of experts with a positive weight for a row, in training and in prediction;
         None for all. It may exceed a number of experts that is selected by the fit.

@@ -72,11 +72,10 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Signs of the slopes in all experts: 1 for increasing features, -1 for decreasing ones, 0 for
         others; or the signs by feature name. Features of the gate should have none. See "Effects
         of a known sign".
-    cross_fit : {"auto", "oob", False} or int, default="auto"
+    cross_fit : {"auto", False} or int, default="auto"
         Folds of experts that are estimators, for responsibilities and noise variances from
-        out-of-fold predictions. With "auto" there are 5. With "oob", out-of-bag predictions,
-        experts need `oob_score=True`. False uses predictions of training rows, for experts that
-        cannot overfit.
+        out-of-fold predictions. With "auto" there are 5. False uses predictions of training rows,
+        for experts that cannot overfit.
     top_k : int, default=None
         Largest number of experts with a positive weight for a row, in training and in prediction;
         None for all. It may exceed a number of experts that is selected by the fit.

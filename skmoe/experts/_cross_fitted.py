@@ -31,12 +31,10 @@ from skmoe._data.sklearn_adapter import (
     fit_estimator,
     groups_of_folds,
     has_density,
-    has_oob,
     has_predict_dist,
     predict_components,
     predict_expert,
     predict_log_density,
-    predict_oob,
     typical_model,
     unchecked,
     validate_for_trees,
@@ -153,8 +151,6 @@ class CrossFittedExperts(Experts):
         Class labels, whose codes are in y; None for regression.
     mean_family : MeanFamily
         Distribution around the means of a regression, with the prior of its dispersions.
-    out_of_bag : bool
-        Whether out-of-bag predictions are used instead of folds.
     n_jobs : int or None
         Number of parallel fits.
     """
@@ -168,7 +164,6 @@ class CrossFittedExperts(Experts):
     routes: tuple[dict[str, str], ...]
     classes: Array | None = None
     mean_family: MeanFamily = MeanFamily()  # noqa: RUF009
-    out_of_bag: bool = False
     n_jobs: int | None = None
 
     def init_params(self, n_experts: int, n_columns: int) -> EstimatorParams:
@@ -323,7 +318,7 @@ class CrossFittedExperts(Experts):
         to_refit = experts_to_refit(params, fit_resp, resp)
         waits = np.zeros(len(resp), dtype=bool) if params.waits is None else params.waits.copy()
         # Refits in sample always fit the new responsibilities better, as an M-step does.
-        in_sample = statistics.features.fold is None and not self.out_of_bag
+        in_sample = statistics.features.fold is None
         refits = self._refit(to_refit, statistics)
         objective = self._objective(predictions, log_density, params.log_variance, y, resp)
         fit_resp[to_refit] = resp[to_refit]
@@ -405,10 +400,6 @@ class CrossFittedExperts(Experts):
         model = self._fit(k, j, statistics, rows)
         X = index_rows(features.X, test)
         prediction = predict_expert(model, X, self.classes, **unchecked(model, features))
-        if self.out_of_bag:  # there are no folds: `test` is all rows
-            in_sample = prediction[:, rows]
-            out_of_bag = predict_oob(model, self.classes) if has_oob(model) else in_sample
-            prediction[:, rows] = np.where(np.isnan(out_of_bag), in_sample, out_of_bag)
         check_prediction(prediction, self._n_outputs(), len(test))
         offset = None if features.offset is None else features.offset[..., test]
         prediction = self._valid_means(k, prediction, offset)

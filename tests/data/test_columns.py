@@ -12,7 +12,6 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -262,11 +261,7 @@ def test_log_probabilities_of_a_base_are_in_the_order_of_all_classes():
 
 @pytest.mark.parametrize(
     "options",
-    [
-        {"base": LogisticRegression()},
-        {"expert": "tree"},
-        {"expert": RandomForestClassifier(20, oob_score=True), "cross_fit": "oob"},
-    ],
+    [{"base": LogisticRegression()}, {"expert": "tree"}],
 )
 def test_a_class_that_a_fold_misses_is_no_other_class(options):
     X, y = numbers()

@@ -20,8 +20,6 @@ from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 from support.fits import fit_quietly
 from support.recording_estimators import (
     Log,
-    OutOfBagClassifier,
-    OutOfBagRegressor,
     RecordingClassifier,
     RecordingRegressor,
     by_number,
@@ -278,16 +276,6 @@ def test_metadata_stay_with_their_rows(task, path):
     moe = mixture(**SMALL | options, expert=recorder(log))
     y = (labels if task == "classifier" else numbers)[order]
     fit_quietly(moe, X[order], y, cost=cost(X[order, 0]), **data)
-    assert_own_costs(log, 2)
-
-
-@pytest.mark.parametrize("recorder", [OutOfBagRegressor, OutOfBagClassifier])
-def test_metadata_reach_ensembles_with_out_of_bag_predictions(recorder):
-    X, numbers, labels, _ = table()
-    log, is_classifier = Log(), recorder is OutOfBagClassifier
-    mixture = MixtureOfExpertsClassifier if is_classifier else MixtureOfExpertsRegressor
-    moe = mixture(**SMALL, expert=recorder(log), cross_fit="oob")
-    fit_quietly(moe, X, labels if is_classifier else numbers, cost=cost(X[:, 0]))
     assert_own_costs(log, 2)
 
 

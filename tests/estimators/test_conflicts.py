@@ -5,7 +5,6 @@ import runpy
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
@@ -73,10 +72,6 @@ PARAMETERS = {
     'dispersion="shared"': {"dispersion": "shared"},
     'covariance_type="full"': {"covariance_type": "full"},
     'a family other than "normal" and "lognormal"': {"family": "poisson"},
-    'cross_fit="oob"': {"cross_fit": "oob"},
-    "an expert without out-of-bag predictions": {
-        "expert": [RandomForestRegressor(oob_score=True), Ridge()]
-    },
     "experts without probabilities of intervals": {"family": "ordinal"},
     "experts with neither an identity nor a log link": {"family": "ordinal"},
     "estimators as experts under a log link": {"expert": "tree", "family": "gamma"},

@@ -30,8 +30,6 @@ from skmoe.stacking import GatedStackingRegressor
 from support.fits import fit_quietly
 from support.recording_estimators import (
     Log,
-    OutOfBagClassifier,
-    OutOfBagRegressor,
     RecordingRegressor,
 )
 from support.refusals import assert_refused, refusal
@@ -296,58 +294,6 @@ def test_rows_without_responsibility_are_left_out_of_fits():
     moe.set_params(init=np.column_stack([few, ~few]).astype(float))
     fit_quietly(moe, features, Y)
     assert len(log.fits()[0]["X"]) == len(Y)
-
-
-# --- out-of-bag predictions ---------------------------------------------------------------------
-
-
-class PartlyOutOfBagRegressor(OutOfBagRegressor):
-    """Has some rows in every bag."""
-
-    def fit(self, X, y, sample_weight=None):
-        super().fit(X, y, sample_weight)
-        self.oob_prediction_[self.table_[:, 0] % 3 == 0] = np.nan
-        return self
-
-
-class PartlyOutOfBagClassifier(OutOfBagClassifier):
-    """Has some rows in every bag."""
-
-    def fit(self, X, y, sample_weight=None):
-        super().fit(X, y, sample_weight)
-        self.oob_decision_function_[self.table_[:, 0] % 3 == 0] = np.nan
-        return self
-
-
-def numbered_rows(n_rows=60):
-    rng = np.random.default_rng(0)
-    table = np.column_stack([np.arange(n_rows), rng.normal(size=(n_rows, 2))])
-    return table, table[:, 1] + 0.1 * rng.normal(size=n_rows), rng.uniform(0.5, 2.0, size=n_rows)
-
-
-@pytest.mark.parametrize("recorder", [OutOfBagRegressor, PartlyOutOfBagRegressor])
-def test_noise_is_that_of_predictions_out_of_bag(recorder):
-    table, y, weight = numbered_rows()
-    moe = regressor(recorder(Log()), 1, cross_fit="oob", dispersion_prior=0.0)
-    fit_quietly(moe, table, y, sample_weight=weight)
-    predicted = 1e3 * table[:, 0]
-    if recorder is PartlyOutOfBagRegressor:
-        predicted = np.where(table[:, 0] % 3 == 0, moe.predict(table), predicted)
-    assert_allclose(moe.noise_variance_, [np.average((y - predicted) ** 2, weights=weight)])
-
-
-@pytest.mark.parametrize("recorder", [OutOfBagClassifier, PartlyOutOfBagClassifier])
-def test_bound_is_that_of_votes_out_of_bag(recorder):
-    table, y, weight = numbered_rows()
-    labels = np.where(y > 0, "up", "down")
-    moe = classifier(recorder(Log()), 1, cross_fit="oob")
-    fit_quietly(moe, table, labels, sample_weight=weight)
-    # No probability is below a thousandth.
-    probability = np.where(labels == "up", 0.999, 0.001)
-    if recorder is PartlyOutOfBagClassifier:
-        own = moe.predict_proba(table)[np.arange(len(y)), (labels == "up").astype(int)]
-        probability = np.where(table[:, 0] % 3 == 0, own, probability)
-    assert_allclose(moe.lower_bound_, np.average(np.log(probability), weights=weight))
 
 
 # --- mixtures as experts ------------------------------------------------------------------------

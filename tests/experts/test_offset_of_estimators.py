@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import optimize
 from sklearn.base import clone
-from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import GammaRegressor, PoissonRegressor
 from sklearn.tree import DecisionTreeRegressor
 
@@ -188,15 +188,6 @@ def test_means_of_zero_are_raised_to_rates():
     rate = y.sum() / np.exp(offset).sum()
     assert_allclose(moe.predict([[0.1]]), 1e-3 * rate)
     assert_allclose(moe.predict([[0.1]], offset=[np.log(3.0)]), 3e-3 * rate)
-
-
-def test_out_of_bag_predictions_have_the_exposure():
-    X, y, offset = table("gamma")
-    forest = RandomForestRegressor(15, min_samples_leaf=10, oob_score=True, random_state=0)
-    moe = mixture("gamma", 1, expert=forest, cross_fit="oob")
-    fit_quietly(moe, X, y, offset=offset)
-    assert_allclose(moe.dispersion_, 0.2, rtol=0.5)
-    assert_allclose(moe.lower_bound_, moe.score_samples(X, y, offset=offset).mean(), atol=0.2)
 
 
 def test_several_outputs_have_one_exposure():

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import integrate, stats
-from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -82,7 +81,6 @@ def averaged(**options):
     return lambda X, Y: fit_quietly(mixture(n_init=2, combine="average", **options), X, Y)
 
 
-FOREST = RandomForestRegressor(15, min_samples_leaf=3, oob_score=True, random_state=0)
 PATHS = {
     "linear": of_rows(),
     "shared variance": of_rows(dispersion="shared"),
@@ -99,7 +97,6 @@ PATHS = {
     "average of estimators": averaged(expert=Ridge(), init="tree"),
     "named": of_rows(expert=["linear", "linear"], max_iter=10),
     "trees": of_rows(expert="tree", cross_fit=2, max_iter=5),
-    "out of bag": of_rows(expert=FOREST, cross_fit="oob", max_iter=2),
     "nested": of_rows(expert=mixture(init="linear_tree"), cross_fit=2, max_iter=2),
 }
 
@@ -126,8 +123,8 @@ def answers(moe, X, Y):
     }
 
 
-# Starts and bags that are drawn row by row, in an order that depends on the outputs.
-DRAWN = ("average", "average of estimators", "out of bag")
+# Starts that are drawn row by row, in an order that depends on the outputs.
+DRAWN = ("average", "average of estimators")
 
 
 @pytest.mark.parametrize("path", [name for name in PATHS if name not in DRAWN])

@@ -5,11 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.ensemble import (
-    BaggingClassifier,
-    BaggingRegressor,
     ExtraTreesRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
 )
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
@@ -154,34 +150,6 @@ def test_distribution_of_heavy_tails_around_a_mean_has_this_mean(stacked):
     # Degrees of freedom that the user gives are kept.
     given = fit_quietly(clone(moe).set_params(family=StudentT(df=0.9)), X, y)
     assert np.isfinite(given.predict(X)).all()
-
-
-# --- out of bag ---
-
-
-@pytest.mark.parametrize("kind", [RandomForestRegressor, BaggingRegressor])
-def test_out_of_bag_noise_does_not_depend_on_the_origin_of_y(kind):
-    """Rows that are in all bags have no prediction, for which ensembles have a mean of zero."""
-    X, y = data(100)
-    forest = kind(n_estimators=8, oob_score=True, random_state=0)
-    found = [
-        fit_quietly(mixture(1, expert=forest, cross_fit="oob"), X, y + shift).noise_variance_
-        for shift in (0.0, 1000.0)
-    ]
-    assert_allclose(*found, rtol=0.2)
-
-
-@pytest.mark.parametrize("kind", [RandomForestClassifier, BaggingClassifier])
-def test_out_of_bag_classes_of_rows_in_all_bags_are_unknown(kind):
-    """They count neither for nor against the expert."""
-    X, y = data(100)
-    labels = np.where(y > 0.5, "b", np.where(y < -0.5, "a", "c"))
-    forest = kind(n_estimators=3, oob_score=True, random_state=0)
-    moe = MixtureOfExpertsClassifier(1, expert=forest, cross_fit="oob", random_state=0)
-    with np.errstate(invalid="ignore"):
-        fit_quietly(moe, X, labels)
-    assert np.isfinite(moe.lower_bounds_).all()
-    assert moe.score(X, labels) > 0.8
 
 
 @pytest.mark.parametrize("n_classes", [2, 12])

@@ -78,30 +78,6 @@ class RecordingClassifier(ClassifierMixin, _Recorder):
         return probs / probs.sum(axis=1, keepdims=True)
 
 
-class OutOfBagRegressor(RecordingRegressor):
-    """Leaves each of its rows out of bag: says the number of the row, in thousands."""
-
-    oob_score = True
-
-    def fit(self, X, y, sample_weight=None, cost=None):
-        super().fit(X, y, sample_weight, cost)
-        self.oob_prediction_ = 1e3 * self.table_[:, 0]
-        return self
-
-
-class OutOfBagClassifier(RecordingClassifier):
-    """Leaves each of its rows out of bag, where it is sure of the last of its classes."""
-
-    oob_score = True
-
-    def fit(self, X, y, sample_weight=None, cost=None):
-        super().fit(X, y, sample_weight, cost)
-        self.oob_decision_function_ = np.tile(
-            np.arange(len(self.classes_)) == len(self.classes_) - 1, (len(self.table_), 1)
-        ).astype(float)
-        return self
-
-
 class RecordingTransformer(TransformerMixin, _Recorder):
     """Leaves the table as it is."""
 

@@ -15,7 +15,6 @@ from numpy.testing import assert_allclose
 from scipy.special import log_softmax
 from scipy.stats import norm
 from sklearn.base import clone
-from sklearn.ensemble import BaggingRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -317,20 +316,6 @@ def test_a_transformer_of_the_gate_is_fitted_with_the_weights():
     numbers, given = by_number(entry, "weight")
     assert (numbers == np.arange(N)).all()
     assert_allclose(given, weight)
-
-
-def test_bagged_trees_out_of_bag_are_weighted():
-    X, weight, _ = table()
-    y = target("numbers")
-    expert = BaggingRegressor(Ridge(), 20, oob_score=True, random_state=0)
-    weighted, plain = (
-        fit_quietly(single("numbers", expert=expert, cross_fit="oob"), X, y, sample_weight=given)
-        for given in (weight, None)
-    )
-    residual = y - weighted.predict(X)
-    expected = np.average(residual**2, weights=weight)
-    assert_allclose(weighted.noise_variance_[0], expected, rtol=0.15)
-    assert np.abs(weighted.predict(X) - plain.predict(X)).max() > 0.05
 
 
 # --- noise, criteria and numbers ----------------------------------------------------------------

@@ -362,7 +362,6 @@ def _make_experts(
         seeds=np.random.default_rng(seed).integers(2**31 - 1, size=shape),
         classes=data.attributes.get("classes_"),
         routes=routes,
-        out_of_bag=params.cross_fit == "oob",
         n_jobs=params.n_jobs,
     )
     if not params.task.is_classification:

@@ -211,10 +211,6 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "a shared dispersion needs one family for all experts",
         'Use dispersion="per_expert".',
     ),
-    ('cross_fit="oob"', "an expert without out-of-bag predictions"): (
-        "all experts must have oob_score=True",
-        'Set oob_score=True where the estimator has it, or use cross_fit="auto".',
-    ),
     ("a base", "experts with neither an identity nor a log link"): (
         "predictions of the base are added to a mean, or their logs to an offset",
         "Use base=None.",

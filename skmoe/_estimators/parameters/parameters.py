@@ -56,14 +56,12 @@ INIT_SUM_TOL = 1e-6
 
 
 def check_cross_fit(value: Any) -> int | str | bool:
-    """Validate a number of folds, "auto", "oob" or False."""
-    if value is False or (isinstance(value, str) and value in ("auto", "oob")):
+    """Validate a number of folds, "auto" or False."""
+    if value is False or (isinstance(value, str) and value == "auto"):
         return value
     if is_integer(value) and int(value) >= 2:
         return int(value)
-    raise ValueError(
-        f'cross_fit must be "auto", "oob", False or an integer of at least 2; got {value!r}.'
-    )
+    raise ValueError(f'cross_fit must be "auto", False or an integer of at least 2; got {value!r}.')
 
 
 # Adds folds to the features of experts that are estimators, given rows, `cross_fit` and a seed.

@@ -167,10 +167,6 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
     if all(isinstance(estimator, str) for estimator in estimators):
         by_name = f"{expert}, given by name" if estimators else expert
         chosen["experts that are no estimators"] = by_name
-    without_oob = [k for k, one in enumerate(estimators) if not getattr(one, "oob_score", False)]
-    if without_oob:
-        k = without_oob[0]
-        chosen["an expert without out-of-bag predictions"] = Choice(f"expert {k}", estimators[k])
     if params.base is not None:
         link = "" if family is None else family.link
         if params.mean_family is not None and params.mean_family.family.link != "identity":

@@ -26,7 +26,8 @@ def explain_features(X: Any) -> Iterator[None]:
             "X must hold a row of features for each value of y; got None. For experts without "
             'features pass a column of ones, with expert_features=[] and gate="constant".'
         )
-    dtypes = getattr(X, "dtypes", [getattr(X, "dtype", None)]) if np.ndim(X) == 2 else []
+    has_types = (hasattr(X, "dtype") or hasattr(X, "dtypes")) and np.ndim(X) == 2
+    dtypes = getattr(X, "dtypes", [getattr(X, "dtype", None)]) if has_types else []
     # A conversion would count the units of durations, and take categories such as "10" as amounts.
     if any(getattr(dtype, "kind", None) in ("m", "M") or is_category(dtype) for dtype in dtypes):
         raise ValueError(_message(X, ""))

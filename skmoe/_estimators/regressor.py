@@ -135,8 +135,10 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Whether each expert has dispersion parameters of its own, such as its noise variance.
     dispersion_features : array-like, default=None
         Columns on which the dispersion of each expert depends, such as its noise variance; None
-        for the same dispersion in all rows. The log of the dispersion is a linear predictor. See
-        "Noise that depends on features".
+        for the same dispersion in all rows. The log of the dispersion is a linear predictor, whose
+        slopes are bounded: dispersions of rows of the fit are neither zero nor infinite. In new
+        rows far outside of these, dispersions end at bounds where numbers are finite. See "Noise
+        that depends on features".
     dispersion_alpha : float, "auto" or None, default=None
         L2 penalty on the slopes of log dispersions, for standardised features. Try 0.1 to 100.
         "auto", which is None, maximises the evidence; on a `base` None is 1.

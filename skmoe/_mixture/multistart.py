@@ -244,8 +244,11 @@ def fit_starts(
         for start_monitor, run in zip(start_monitors, runs, strict=True):
             start_monitor.end(run)
         found = _comparison(on_sample, runs, combine)
+        kept = runs[found["kept"]]
+        # Of the starts their lower bounds are needed, and not all parameters, of many columns.
+        runs = [run._replace(params=kept.params, resume_state=None) for run in runs]
         monitor.start()
-        best = _continue_on_all_rows(on_all_rows, runs[found["kept"]], on_sample.rows, monitor)
+        best = _continue_on_all_rows(on_all_rows, kept, on_sample.rows, monitor)
         monitor.end(best)
         return best._replace(**found), runs
     own = problem._replace(relaxation=AVERAGE_RELAXATION)

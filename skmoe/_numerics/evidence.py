@@ -25,7 +25,7 @@ from skmoe._numerics.linalg import (
     ridge_diagonal,
 )
 from skmoe._numerics.multinomial import SoftmaxHessian, contrast_hessian, to_contrasts
-from skmoe._numerics.signed_steps import holder_sums, n_sharing
+from skmoe._numerics.signed_steps import equal_parts, holder_sums
 from skmoe._numerics.typing import TINY, Alpha, Array
 
 # Range of a penalty that is found, and the penalty of a feature that is dropped. A larger one would
@@ -136,7 +136,7 @@ def joint_slopes(
     penalty, its gradient and its precision. A slope that one lacks has no weight, and the variance
     of its prior. For shapes and units see `joint_covariances`.
     """
-    share, root = 1.0 / n_sharing(holders)[:, None], np.sqrt(precision)
+    share, root = equal_parts(holders)[:, None], np.sqrt(precision)
     root, ridges = root[..., None], share * ridge
     lacks = np.broadcast_to(holders[:, None] < 0, coef.shape)
     scaled = covariances / np.sqrt(share[..., None] * share[..., None, :])

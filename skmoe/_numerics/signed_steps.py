@@ -43,7 +43,7 @@ def slope_holders(slopes: Sequence[Sequence[int]], has_slopes: Array, n_columns:
     are those of several fits. `has_slopes` (K,) are the experts that depend on the features.
     """
     n_experts = len(has_slopes)
-    if not len(slopes) and has_slopes.all():  # no memory for each of many columns
+    if not len(slopes) and has_slopes.all():
         return np.broadcast_to(np.arange(n_experts)[:, None], (n_experts, n_columns))
     n_rows = len(slopes) or n_experts
     numbers = np.tile(np.arange(n_rows)[:, None], n_columns)
@@ -85,11 +85,11 @@ def holder_sums(holders: Array, values: Array) -> Array:
     return np.moveaxis(sums[index], 1, -1)
 
 
-def n_sharing(holders: Array) -> Array:
-    """Number of regressions with the same coefficient, (K, d); one where it is lacked."""
+def equal_parts(holders: Array) -> Array:
+    """Part that each regression has in a coefficient, (K, d): one unless it is shared."""
     if (holders == np.arange(len(holders))[:, None]).all():
-        return np.broadcast_to(1.0, holders.shape)
-    return holder_sums(holders, np.ones(holders.shape))
+        return np.broadcast_to(1.0, holders.shape)  # no memory for each of many columns
+    return 1.0 / holder_sums(holders, np.ones(holders.shape))
 
 
 def joint_coordinates(holders: Array) -> tuple[Array, int]:
@@ -129,7 +129,7 @@ def joint_parts(
     For each group its slice, the output, precisions, coordinates, and the matrix (S, S) in these.
     """
     matrices = system.gram.reshape(*precision.shape, *system.gram.shape[1:])
-    diagonal = system.ridge / n_sharing(holders)
+    diagonal = system.ridge * equal_parts(holders)
     matrices = matrices + diagonal[:, None, :, None] * np.eye(holders.shape[1])
     own = np.arange(len(holders))
     least = np.where(holders < 0, own[:, None], holders).min(axis=1)  # whom one shares with
@@ -243,7 +243,7 @@ def joint_newton_steps(
 
 
 def step_within(step: Array, inverse: Array, normals: Array, room: Array) -> Array:
-    """A Newton step (T,) within linear bounds, `normals @ step <= room`, of room that is positive.
+    """A Newton step (T,) within linear bounds, `normals @ step <= room`, with room from zero.
 
     It goes up to the first bound, and from there to the maximum along this bound, and so on.
     `inverse` (T, T) is that of the curvature. The quadratic model never falls on this way.

@@ -13,7 +13,7 @@ from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
 from skmoe._numerics.evidence import without_dropped
 from skmoe._numerics.linalg import offset_predictor, ridge_diagonal
 from skmoe._numerics.signed_steps import (
-    n_sharing,
+    equal_parts,
     of_holders,
     slope_holders,
     step_within,
@@ -466,7 +466,7 @@ class LinearFamilies(FamilyTargets):
             strength[1:] = noise_squares[1:] = predictor_squares[1:] = 0.0
         has_predictor = np.array([bool(self._family(k).link) for k in range(n_experts)])
         holders = self.slope_holders(n_experts, n_columns)
-        share, signs = 1.0 / n_sharing(holders), np.zeros(n_columns)
+        share, signs = equal_parts(holders), np.zeros(n_columns)
         signs[: len(self.signs)] = self.signs
         scales = has_scale, scale_index, strength
         squares = noise_squares + predictor_squares, predictor_squares
@@ -545,6 +545,6 @@ def equal_values(values: Array) -> Array:
     return np.broadcast_to(values[:1] + (values - values[:1]).mean(axis=0), values.shape)
 
 
-@lru_cache(maxsize=8)  # each iteration of EM needs them, several times
+@lru_cache(maxsize=4)  # each iteration of EM needs them, several times
 def _constants_of(experts: LinearFamilies, shape: tuple[int, int, int]) -> FitConstants:
     return experts.constants(*shape)

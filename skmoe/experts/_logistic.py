@@ -29,8 +29,8 @@ from skmoe._numerics.multinomial import (
 from skmoe._numerics.probability import log_softmax, softmax_of_classes
 from skmoe._numerics.signed_steps import (
     constrained_steps,
+    equal_parts,
     joint_covariances,
-    n_sharing,
     of_holders,
     with_signs,
 )
@@ -162,7 +162,7 @@ class LogisticExperts(SoftmaxPart, Experts):
     def _share(self, params: LogisticParams) -> Array:
         """Part of the penalty on a slope that each expert has, (K, 1, d)."""
         holders = self.slope_holders(len(params.coef), params.coef.shape[-1])
-        return 1.0 / n_sharing(holders)[:, None]
+        return equal_parts(holders)[:, None]
 
     def penalty(self, params: LogisticParams) -> float:
         """`alpha / 2` times the sum of the squared slopes, of which shared ones count once."""

@@ -68,7 +68,7 @@ numpydoc_validation_exclude = {
     r"Components\.",
     r"\.reports\.(Inference|Summary|ExpertSummary|Explanation|Maxima|UnitResponsibilities)$",
     r"\.reports\.(NExpertsTest|NExpertsTable|NestedModelsTest|WaldTest|AverageEffects)$",
-    r"\.reports\.Maxima\.(log_likelihoods|n_times|smallest_shares|runs|kept)$",
+    r"\.reports\.Maxima\.(penalised_log_likelihoods|n_times|smallest_shares|runs|kept|is_spurious)$",
 }
 # Types of ours in docstrings are links; those of other projects are not, as the build asks no site.
 DEFAULT_LINKS.clear()

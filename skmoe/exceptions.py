@@ -12,6 +12,8 @@ Examples
 
 import sys
 import warnings
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from sklearn.exceptions import ConvergenceWarning
 
@@ -62,11 +64,27 @@ class WeightsWarning(UserWarning):
     """Sample weights are not numbers of rows, which standard errors and criteria take them for."""
 
 
+# Categories of the warnings of each cross-validation that runs, by the object that runs its fits.
+_WARNED: WeakKeyDictionary[Any, set[type[Warning]]] = WeakKeyDictionary()
+
+
 def warn_user(message: str, category: type[Warning]) -> None:
-    """Warn with the line of the first caller outside of this package and of scikit-learn."""
-    level, frame = 1, sys._getframe()
+    """Warn with the line of the first caller outside of this package and of scikit-learn.
+
+    A cross-validation warns once of each category: Python's own rule of once for a line is void
+    there, since the filters are set again for each fit.
+    """
+    level, frame, search = 1, sys._getframe(), None
     while frame.f_back is not None:
-        if frame.f_globals.get("__name__", "").split(".")[0] not in ("skmoe", "sklearn", "joblib"):
+        name = frame.f_globals.get("__name__", "")
+        if name.split(".")[0] not in ("skmoe", "sklearn", "joblib"):
             break
+        if name.startswith("sklearn.model_selection"):
+            search = frame.f_locals.get("parallel", search)
         level, frame = level + 1, frame.f_back
+    if search is not None:
+        found = _WARNED.setdefault(search, set())
+        if category in found:
+            return
+        found.add(category)
     warnings.warn(message, category, stacklevel=level)

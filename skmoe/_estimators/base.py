@@ -19,7 +19,7 @@ from skmoe._estimators.fitting.attributes import (
     attributes_of_fit,
     warn_collapsed,
     warn_convergence,
-    warn_dispersion_at_bound,
+    warn_degenerate,
     warn_gate_of_signs,
     warn_maxima,
     warn_offset,
@@ -49,7 +49,7 @@ from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes, 
 from skmoe._estimators.saving.serialization import SerializationMixin
 from skmoe._estimators.selection.n_experts import with_selected_n_experts
 from skmoe._inference.labels import feature_labels
-from skmoe._mixture.em import EMResult
+from skmoe._mixture.em import EMProblem, EMResult
 from skmoe._mixture.model import FittedMixture, expert_usage
 from skmoe._mixture.multistart import fit_starts
 from skmoe._numerics.probability import underflow_to_zero
@@ -119,12 +119,21 @@ class BaseMixture(
         data = {"X": rows.X, "y": rows.y, "metadata": rows.arguments or None}
         return FitTask(self, context, data).start()
 
-    def _end_fit(self, task: FitTask, run: EMResult, attributes: dict[str, Any]) -> None:
-        """Set the attributes of a fit, end its task, and warn of what its run of EM has found."""
+    def _end_fit(
+        self,
+        task: FitTask,
+        run: EMResult,
+        attributes: dict[str, Any],
+        problem: EMProblem | None = None,
+    ) -> None:
+        """Set the attributes of a fit, end its task, and warn of what its run of EM has found.
+
+        With the problem of the fit, experts that are not needed are a reason why it is slow.
+        """
         self._set_fitted_attributes(attributes)
         task.end(lambda: attributes)
-        warn_convergence(run, self.max_iter)
-        warn_dispersion_at_bound(self._fitted, self.expert_names_)
+        warn_convergence(run, self.max_iter, problem)
+        warn_degenerate(self._fitted, self._training_state.spikes, self.expert_names_)
 
     def _set_fitted_attributes(self, attributes: dict[str, Any]) -> None:
         """Replace all fitted attributes of the previous fit.
@@ -449,7 +458,10 @@ class BaseMixtureOfExperts(BaseMixture):
         problem = build_problem(fixed, params, given, options)
         em_problem = problem.em_problem
         task = task or self._start_task(given, len(em_problem.seeds) + 1)
-        names = [*(f"start {i}" for i in range(len(em_problem.seeds))), "EM"]
+        n_rows, sample = em_problem.n_rows_of_starts, ""
+        if self.combine == "best" and n_rows < em_problem.rows.n_rows:
+            sample = f" (on a sample of {n_rows} rows)"
+        names = [*(f"start {i}{sample}" for i in range(len(em_problem.seeds))), "EM"]
         first_id = bool(selected)  # after the selection of the number of experts
         monitors = make_monitors(problem, task, names, int(self.verbose), first_id)
         *start_monitors, monitor = monitors
@@ -465,11 +477,11 @@ class BaseMixtureOfExperts(BaseMixture):
         attributes["_training_state"] = attributes["_training_state"]._replace(
             numbering=order, cross_fit_cache=problem.make_cache(run.params)
         )
-        self._end_fit(task, run, attributes)
+        self._end_fit(task, run, attributes, em_problem)
         warn_maxima(self.maxima_)
         # In an average of starts, experts that have collapsed in one start do no harm.
         if self.combine != "average":
-            warn_collapsed(usage.responsibility_mass, self.expert_names_)
+            warn_collapsed(usage.responsibility_mass)
         if params.estimators:
             warn_special_losses(params)
             is_worse = model.experts.is_worse_than_mean(run.params.experts, em_problem.rows.y)

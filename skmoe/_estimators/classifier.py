@@ -84,9 +84,10 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         Starts of EM. The default mixes kinds. Partitions are the leaves of a "linear_tree" or of a
         "tree", cells of "kmeans" on features and classes, "random" cuts, and random "labels". With
         "few_rows" one expert has a few random rows, and with "elemental" each. All are near the
-        fit of one expert with "perturbed". A thorough "search" for the best maximum has 200 starts,
-        and random swaps of experts; it takes ten to twenty times as long. Or responsibilities, of
-        shape (n_samples, n_experts). See "Starts and the maximum" in the user guide.
+        fit of one expert with "perturbed". A thorough "search" for the best maximum has 100 starts,
+        and hundreds of exchanges of an expert; it takes about twenty times as long. Or
+        responsibilities, of shape (n_samples, n_experts). See "Starts and the maximum" in the user
+        guide.
     n_init : int or "auto", default="auto"
         Number of starts, at most 10 000; with `init="search"` of searches. "auto" is 8, or 4 for
         estimators as experts and unless `combine="best"`, or one search.

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmoe._numerics.probability import is_collapsed
+from skmoe._numerics.typing import Array
 from skmoe.protocols import Correlation, Dispersion
 
 # Equations of the linear predictor of an expert, by its link. `scale` is "log odds" for two classes
@@ -25,6 +27,10 @@ OTHER_LINK_FORMAT = "{link} of expected {response} = {predictor}"
 # an escape sequence, and those that change the direction of a line.
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
+
+# First words of the notes on experts without rows, and on those that fit a few rows exactly.
+COLLAPSED = "Experts have collapsed"
+SPURIOUS = "A spurious maximum of the likelihood"
 
 # Significant digits of numbers in texts, and the powers of ten without an exponent.
 N_DIGITS = 3
@@ -83,6 +89,28 @@ def printable_line(line: str) -> str:
 def counted_noun(has_units: bool) -> str:
     """What the shares of experts are of: the units of a fit that had any, and rows otherwise."""
     return "unit" if has_units else "row"
+
+
+def describe_collapsed(mass: Array, names: Sequence[str]) -> str:
+    """The experts that have lost nearly all rows, by their summed responsibilities (K,), if any."""
+    masses = ", ".join(
+        f"{printable_name(names[k])} ({mass[k]:.2g} of {mass.sum():.6g} rows)"
+        for k in np.flatnonzero(is_collapsed(mass)).tolist()
+    )
+    explained = f"{COLLAPSED}, since others explain their rows better: {masses}, by their "
+    return f"{explained}responsibilities. Use fewer experts (n_experts)." if masses else ""
+
+
+def describe_spikes(names: Sequence[str]) -> str:
+    """What experts with these names are that fit a few rows nearly exactly."""
+    named, one = ", ".join(map(printable_name, names)), len(names) == 1
+    return (
+        f"{SPURIOUS}: {named} fit{'s' * one} a few rows nearly exactly, with a dispersion far "
+        f"below that of the others, and {'is no regime' if one else 'are no regimes'}. "
+        f"{'Its' if one else 'Their'} coefficients and standard errors mean nothing. Use a larger "
+        "dispersion_prior (with dispersion_features also a larger dispersion_alpha), fewer experts "
+        '(n_experts), or dispersion="shared".'
+    )
 
 
 def describe_ties(numbers: Sequence[int]) -> str:

@@ -124,6 +124,7 @@ class Maximum(NamedTuple):
     lower_bound: float  # per row
     n_times: int  # runs that have reached it
     smallest_share: float  # of an expert among the rows
+    is_spurious: bool = False  # whether an expert fits a few rows nearly exactly
 
 
 class EMResult(NamedTuple):
@@ -142,6 +143,7 @@ class EMResult(NamedTuple):
     maxima: tuple[Maximum, ...] = ()
     counted: str = ""
     kept: int = 0  # index of the start that this run continues
+    partition: bytes = b""  # with which a start begins
 
     @property
     def lower_bound(self) -> float:
@@ -218,14 +220,22 @@ class EMProblem(NamedTuple):
         """Whether an expert fits its rows exactly, so that the likelihood has no maximum there."""
         return bool(self.model.experts.dispersion_at_bound(params.experts).any())
 
+    @property
+    def n_rows_of_starts(self) -> int:
+        """About the number of rows on which starts are compared."""
+        rows = self.init_data.rows
+        if self.model.experts.needs_all_rows:
+            return rows.n_rows
+        n_columns = rows.gate_design.shape[1] + rows.expert_design.shape[1]
+        wanted = ROWS_PER_COEFFICIENT * self.model.n_experts * n_columns
+        return min(rows.n_rows, max(wanted, MIN_ROWS_OF_STARTS))
+
     def on_sample(self) -> EMProblem:
         """The problem on the rows on which starts are compared."""
-        init_data, experts = self.init_data, self.model.experts
-        if not experts.needs_all_rows:
-            n_columns = init_data.rows.gate_design.shape[1] + init_data.rows.expert_design.shape[1]
-            wanted = ROWS_PER_COEFFICIENT * self.model.n_experts * n_columns
+        init_data = self.init_data
+        if not self.model.experts.needs_all_rows:
             rng = np.random.default_rng(self.seeds[0].spawn(1)[0])
-            init_data = init_data.sample(max(wanted, MIN_ROWS_OF_STARTS), rng)
+            init_data = init_data.sample(self.n_rows_of_starts, rng)
         return self._replace(rows=init_data.rows, init_data=init_data, n_threads=1)
 
 

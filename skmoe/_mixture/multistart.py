@@ -6,7 +6,7 @@ lower bound after a few iterations predicts the final one poorly.
 
 A thorough search runs many starts of mixed kinds for a few iterations side by side; the best
 distinct ones go on, and the best of these run to convergence. Then experts are swapped [3]_: one
-expert of the best mixture leaves its rows to the others and starts again with a few random ones.
+expert of the best mixture leaves its rows to the others and starts again with other rows.
 The search ends when several rounds of swaps have found nothing better.
 
 References
@@ -40,7 +40,7 @@ from skmoe._mixture.em import (
     run_em_of_problem,
     without_resume_state,
 )
-from skmoe._mixture.initialization import LABEL_SMOOTHING, restricted
+from skmoe._mixture.initialization import LABEL_SMOOTHING, restricted, unit_features
 from skmoe._mixture.maximum import end_at_maximum
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior, responsibilities
 from skmoe._mixture.penalties import FINAL_ROUND, SearchStage, run_with_evidence
@@ -55,26 +55,33 @@ from skmoe._mixture.starts import (
     start_jobs,
     with_predictor,
 )
+from skmoe._mixture.weak_experts import spikes
 from skmoe._numerics.probability import is_collapsed, log_normalise
 from skmoe._numerics.typing import Array
 from skmoe.gates._averaged import AveragedGate, AverageParams
 
 # Starts of the first round, where experts share parameters, so that starts are not side by side,
 # too; those that go on, and those that run to convergence.
-N_SCREENED = 200
-N_SCREENED_ALONE = 60
-N_LONGER = 20
-N_TO_CONVERGENCE = 5
+N_SCREENED = 100
+N_SCREENED_ALONE = 40
+N_LONGER = 12
+N_TO_CONVERGENCE = 4
 
 # Iterations of those that go on, and of candidates after a swap.
-N_ITER_LONGER = 45
-N_ITER_SWAPPED = 15
+N_ITER_LONGER = 30
+N_ITER_SWAPPED = 30
 
 # Candidates of a round of swaps, those of them that run to convergence, and rounds without a
 # better maximum after which a search ends.
-N_SWAPS = 40
-N_SWAPPED_TO_CONVERGENCE = 3
+N_SWAPS = 72
+N_SWAPS_ALONE = 30
+N_SWAPPED_TO_CONVERGENCE = 2
 N_EMPTY_ROUNDS = 2
+
+# Probabilities of the kinds of rows with which a swapped expert begins, and part of the probability
+# of an expert that the gate gives it where it can see them.
+SWAPS = {"few rows": 0.25, "a side": 0.45, "an expert": 0.3}
+GATE_CERTAINTY = 0.9
 
 # Range of the share of the rows with which a swapped expert begins.
 SWAPPED_SHARE = (0.03, 0.5)
@@ -103,7 +110,8 @@ def _search(problem: EMProblem, seed: np.random.SeedSequence, monitor: Monitor) 
         candidates = run_side_by_side(
             problem.model, problem.rows, _swapped(problem, best.params, rng), N_ITER_SWAPPED
         )
-        chosen = _best_params(problem, candidates, N_SWAPPED_TO_CONVERGENCE)
+        candidates = _at_no_maximum(problem, candidates, runs)
+        chosen = _best_params(problem, candidates, N_SWAPPED_TO_CONVERGENCE) if candidates else []
         runs = _to_convergence(problem, chosen, runs, monitor)
         better = runs[distinct_best(problem, runs, 1)[0]]
         gain = abs(better.lower_bound - best.lower_bound) * problem.rows.weight.sum()
@@ -134,6 +142,15 @@ def _to_convergence(
     return runs
 
 
+def _at_no_maximum(
+    problem: EMProblem, candidates: Sequence[EMResult], runs: Sequence[EMResult]
+) -> list[EMResult]:
+    """The candidates whose lower bound is not that of a maximum which runs have reached."""
+    tolerance = SAME_MAXIMUM / problem.rows.weight.sum()
+    known = np.array([run.lower_bound for run in runs])
+    return [run for run in candidates if (abs(known - run.lower_bound) > tolerance).all()]
+
+
 def _go_on(n_iter: int, result: EMResult) -> bool:
     """An observer that ends no run."""
     return False
@@ -155,40 +172,67 @@ def maxima_of_runs(
             found[-1] = found[-1]._replace(n_times=found[-1].n_times + 1)
         else:
             share = responsibilities(problem.model, run.params, rows) @ rows.unit_weight
-            found.append(Maximum(run.lower_bound, 1, float(share.min() / share.sum())))
+            is_spurious = bool(spikes(problem.model, run.params, rows, rows.n_rows).any())
+            is_spurious |= problem.has_dispersion_at_bound(run.params)
+            smallest = float(share.min() / share.sum())
+            found.append(Maximum(run.lower_bound, 1, smallest, is_spurious))
     return tuple(found)
 
 
 def _swapped(problem: EMProblem, best: Params, rng: np.random.Generator) -> list[Params]:
     """Parameters after the swap of a random expert of a mixture, one for each candidate."""
-    model, rows = problem.model, problem.init_data.rows
-    joint = log_joint(model, best, rows)[1]
-    numbers = with_predictor(model.experts, model.n_experts)
-    swaps = [_swap(problem, joint, int(rng.choice(numbers)), rng) for _ in range(N_SWAPS)]
-    return params_of_starts(model, rows, *zip(*swaps, strict=True))
+    model, data = problem.model, problem.init_data
+    joint = log_joint(model, best, data.rows)[1]
+    # By their shares: the numbers of the experts depend on round-off.
+    order = np.argsort(-(log_normalise(joint)[0] @ data.rows.unit_weight), kind="stable")
+    X = data.X if data.rows.units is None else unit_features(data)[0]
+    n_swaps = N_SWAPS_ALONE if model.experts.shares_parameters else N_SWAPS
+    numbers = [k for k in order if k in with_predictor(model.experts, model.n_experts)]
+    swaps = [_swap(data.rows, X, joint, (rng.choice(numbers), order), rng) for _ in range(n_swaps)]
+    return params_of_starts(model, data.rows, *zip(*swaps, strict=True))
 
 
 def _swap(
-    problem: EMProblem, joint: Array, k: int, rng: np.random.Generator
+    rows: Dataset, X: Array, joint: Array, swapped: tuple[int, Array], rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Responsibilities for experts and gate, of which expert k has new ones."""
-    rows, n_units = problem.init_data.rows, joint.shape[1]
-    n_columns = rows.expert_design.shape[1]
-    others = joint.copy()
+    """Responsibilities for experts and gate, of which one expert has new ones.
+
+    `swapped` is its number, and the order of all experts by their shares.
+
+    It begins with a few random rows, with those on one side of a random direction of the features,
+    where it can have a noise of its own, or with a part of the rows of a random expert.
+    """
+    k, order = swapped
+    others, own = joint.copy(), np.arange(len(joint)) == k
     others[k] = np.where(np.isfinite(np.delete(joint, k, axis=0)).any(axis=0), -np.inf, joint[k])
     resp = log_normalise(others)[0]
-    size = rng.integers(n_columns, 2 * n_columns + 2) * n_units // rows.n_rows
-    possible = np.flatnonzero(np.isfinite(joint[k]))
-    chosen = rng.permutation(possible)[: max(size, 1)]
     share = np.exp(rng.uniform(*np.log(SWAPPED_SHARE)))
-    own = np.arange(len(joint)) == k
     of_gate = (1.0 - share) * resp + share * own[:, None]
-    resp[:, chosen] = own[:, None]
+    # Units count as the rows that they have on average.
+    n_units, n_columns = joint.shape[1], rows.expert_design.shape[1]
+    n_rows = n_units / rows.n_rows
+    chosen = rng.permutation(np.flatnonzero(np.isfinite(joint[k])))
+    kind = rng.choice(list(SWAPS), p=list(SWAPS.values()))
+    if kind == "few rows":
+        size = rng.integers(n_columns, 2 * n_columns + 2) * n_rows
+    else:
+        largest = n_units / (2 if kind == "a side" else 3)
+        size = np.exp(
+            rng.uniform(*np.log([n_columns * n_rows + 1.0, n_columns * n_rows + largest]))
+        )
+        score = X @ rng.normal(size=X.shape[1])
+        if kind == "an expert":
+            score = joint.argmax(axis=0) != rng.choice(order)
+        chosen = chosen[np.argsort(score[chosen], kind="stable")]
+    resp[:, chosen[: max(int(size), 1)]] = own[:, None]
+    if kind == "a side":  # the gate can see these rows
+        of_gate = GATE_CERTAINTY * resp + (1.0 - GATE_CERTAINTY) * resp.mean(axis=1, keepdims=True)
     return rows.row_responsibilities(resp), of_gate
 
 
 # What is counted if there are several searches.
 COUNTED_SEARCHES = "searches"
+RUNS_OF_SEARCH = "runs of one search"
 
 # Maximum number of re-initialisations of collapsed experts.
 MAX_REINITIALIZATIONS = 2
@@ -279,16 +323,18 @@ def _comparison(problem: EMProblem, runs: Sequence[EMResult], combine: str) -> d
     found: dict[str, Any] = {"kept": distinct_best(problem, runs, 1)[0]}
     if problem.init == "search" and combine == "best" and runs[0].maxima:
         if len(runs) == 1:
-            return found | {"maxima": runs[0].maxima, "counted": "runs of the search"}
+            return found | {"maxima": runs[0].maxima, "counted": RUNS_OF_SEARCH}
         return found | {"maxima": maxima_of_runs(problem, runs), "counted": COUNTED_SEARCHES}
     if problem.penalties and combine == "average":
         return found
     longest = max(len(run.lower_bounds) for run in runs)
     ended = [run for run in runs if run.converged or len(run.lower_bounds) == longest]
+    # Starts from equal partitions repeat each other, and count as one.
+    ended = list({run.partition or i: run for i, run in enumerate(ended)}.values())
     tolerance = max(SAME_MAXIMUM, problem.tol * problem.rows_in_memory.weight.sum())
-    counted = "starts"
-    if len(ended) < len(runs):
-        counted = f"starts that converged or ran longest, of {len(runs)} in all"
+    counted = "different starts"
+    if any(not run.converged and len(run.lower_bounds) < longest for run in runs):
+        counted += f" that converged or ran longest, of {len(runs)} in all"
     return found | {"maxima": maxima_of_runs(problem, ended, tolerance), "counted": counted}
 
 
@@ -312,7 +358,7 @@ def _successive_halving(
         next_round = delayed(_next_round)
         longer = workers(next_round(problem, runs[i], n_iter, monitors[i]) for i in chosen)
         for i, run in zip(chosen, longer, strict=True):
-            runs[i] = run
+            runs[i] = run._replace(partition=runs[i].partition)
     return runs
 
 
@@ -332,8 +378,9 @@ def _full_run(problem: EMProblem, job: StartJob, monitor: Monitor) -> EMResult:
     """Run one start to convergence on all rows."""
     monitor.start()
     rows = problem.init_data.rows
-    (run,) = first_rounds(problem._replace(rows=rows), [job], [monitor], Parallel())
-    run = _continue_on_all_rows(problem, run, rows, monitor)
+    (first,) = first_rounds(problem._replace(rows=rows), [job], [monitor], Parallel())
+    run = _continue_on_all_rows(problem, first, rows, monitor)
+    run = run._replace(partition=first.partition)
     monitor.end(run)
     return run
 

@@ -173,6 +173,7 @@ def first_rounds_side_by_side(problem: EMProblem, jobs: Sequence[StartJob]) -> l
     """A few iterations of EM from each start of parametric experts."""
     responsibilities = [_responsibilities_of_start(problem, job) for job in jobs]
     of_experts, of_gate = zip(*responsibilities, strict=True)
+    partitions = [_partition(resp) for resp in of_experts]
     rows = problem.init_data.rows
     starts = params_of_starts(problem.model, rows, of_experts, of_gate)
     # One expert needs no comparison of starts.
@@ -181,7 +182,15 @@ def first_rounds_side_by_side(problem: EMProblem, jobs: Sequence[StartJob]) -> l
     runs = run_side_by_side(problem.model, rows, starts, n_iter)
     if rows.possible is not None:
         runs = [_with_known_numbers(problem.model, run, rows) for run in runs]
-    return [run._replace(converged=aitken_gap(run.lower_bounds) < problem.tol) for run in runs]
+    return [
+        run._replace(converged=aitken_gap(run.lower_bounds) < problem.tol, partition=partition)
+        for run, partition in zip(runs, partitions, strict=True)
+    ]
+
+
+def _partition(resp: Array) -> bytes:
+    """The responsibilities (K, n) of a start, to single precision, whatever its experts' order."""
+    return b"".join(sorted(row.tobytes() for row in np.round(resp, 5).astype(np.float32)))
 
 
 def _with_known_numbers(model: MixtureModel, run: EMResult, rows: Dataset) -> EMResult:
@@ -294,7 +303,8 @@ def _first_round_of_estimators(problem: EMProblem, job: StartJob, monitor: Monit
     params = params_from_responsibilities(problem.model, rows, resp)
     n_iter = N_ITER_FIRST_ROUND[True]
     max_iter = min(n_iter, problem.max_iter)
-    return run_em_of_problem(problem, EMStart(params), max_iter, monitor, n_plain_iter=n_iter)
+    run = run_em_of_problem(problem, EMStart(params), max_iter, monitor, n_plain_iter=n_iter)
+    return run._replace(partition=_partition(resp))
 
 
 def distinct_best(problem: EMProblem, runs: Sequence[EMResult], most: int) -> list[int]:

@@ -219,6 +219,14 @@ class LinearInference(LinearFamilies):
             at_bound |= self._excess_of_rows(params)[0] >= 1.0 - ROUND_OFF_AT_BOUND
         return np.asarray(((constants.has_scale > 0.0) & at_bound).any(axis=1))
 
+    def log_scales(self, params: GeneralizedLinearParams, design: Any) -> Array:
+        """Logs of the scales, (K, m, n), or (K, m, 1) if they do not depend on features."""
+        found, without = [], np.full((params.coef.shape[1], 1), np.nan)
+        for k in range(len(params.coef)):
+            family, _, logs = self._of_expert(params, k, design)
+            found.append(logs[0] if family.has_scale else without)
+        return np.stack(np.broadcast_arrays(*found))
+
     def score_rows(self, params: GeneralizedLinearParams, k: int, design: Any, y: Array) -> Array:
         """Gradient of the log density in coefficients and log dispersions for each row, (P, n)."""
         (own, *at), matrix = self._of_expert(params, k, design), split_offset(design)[0]

@@ -281,6 +281,14 @@ class Experts(Part):
         """
         return np.zeros(0, dtype=bool)
 
+    def log_scales(self, params: Any, design: Design) -> Array | None:
+        """Logs of the dispersions at which densities are unbounded as they go to zero.
+
+        An array that can be broadcast to (K, m, n), NaN for experts without one. Default: None, for
+        families whose densities are bounded.
+        """
+        return None
+
     def blocks_of(self, k: int) -> tuple[Block | None, ...]:
         """For each of the blocks that of expert k; None where it has none. Default: all."""
         return self.blocks

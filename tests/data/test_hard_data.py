@@ -1,5 +1,6 @@
 """Numerical trouble: the fit completes with finite numbers, and says what is wrong."""
 
+import re
 import warnings
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.exceptions import CollapsedExpertsWarning
 from skmoe.experts import LinearExperts
 from skmoe.gates import ConstantGate
 from support.tables import crossing_lines, two_regimes
@@ -175,10 +177,10 @@ def test_a_collapsed_expert_is_named():
     X, y = crossing_lines()
     resp = np.column_stack([(X[:, 0] > 0), (X[:, 0] <= 0), np.zeros(len(y))]).astype(float)
     moe = MixtureOfExpertsRegressor(3, init=resp, alpha=0.1, gate_alpha=1.0)
-    with pytest.warns(
-        UserWarning, match=r"Experts have collapsed.*: expert 2 \(.* rows\).*n_experts"
-    ):
+    with pytest.warns(CollapsedExpertsWarning, match=r"Experts have collapsed.*n_experts"):
         moe.fit(X, y)
+    (note,) = [text for text in moe.summary(X, y).notes if "collapsed" in text]
+    assert re.search(r": expert 2 \(.* rows\).*n_experts", note)
     assert all_finite(moe, X, y)
     assert moe.weights_[2] < 1e-2
 

@@ -19,12 +19,14 @@ from sklearn.linear_model import (
     Ridge,
     TweedieRegressor,
 )
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._numerics.probability import is_collapsed
 from skmoe.blocks import RowBlocks
+from skmoe.exceptions import CollapsedExpertsWarning
 from skmoe.families import Ordinal, Uniform
 from skmoe.gates import ConstantGate
 from support.fits import CLASSES, UNITS, X, Y, classifier, fit_quietly, regressor
@@ -96,7 +98,9 @@ def test_a_step_that_lowers_the_bound_is_told():
 
 def test_experts_without_rows_are_named_with_their_rows():
     moe = regressor(n_experts=5, n_init=1, gate_alpha=0.01, max_iter=100)
-    (found,) = texts(moe.fit, X[:20], Y[:20], part="collapsed")
+    (warned,) = texts(moe.fit, X[:20], Y[:20], part="collapsed")
+    assert "fewer experts (n_experts)" in warned
+    found = collapsed_note(moe)
     mass = moe.responsibilities(X[:20], Y[:20]).sum(axis=0)
     assert 0 < is_collapsed(mass).sum() < 5
     named = {
@@ -104,10 +108,48 @@ def test_experts_without_rows_are_named_with_their_rows():
     }
     assert list(named) == np.flatnonzero(is_collapsed(mass)).tolist()
     assert_allclose(list(named.values()), mass[list(named)], rtol=0.05, atol=1e-2)
-    assert "n_experts" in found
-    moe.set_expert_names(list("abcde")).set_params(warm_start=True)
-    (found,) = texts(moe.fit, X[:20], Y[:20], part="collapsed")
-    assert f"{'abcde'[next(iter(named))]} (" in found
+    moe.set_expert_names(list("abcde"))
+    assert f"{'abcde'[next(iter(named))]} (" in collapsed_note(moe)
+
+
+def collapsed_note(moe):
+    """The note on collapsed experts in the summary for the rows of the fit."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        (note,) = [text for text in moe.summary(X[:20], Y[:20]).notes if "collapsed" in text]
+    return note
+
+
+def test_a_cross_validation_warns_once_of_collapsed_experts():
+    """Of each category, whatever experts and gains its fits have; a second one warns again."""
+    moe = regressor(n_experts=5, n_init=1, max_iter=2)
+    folds = [(np.arange(20), np.arange(20, 40))]
+    search = GridSearchCV(moe, {"gate_alpha": [0.01, 0.02], "n_experts": [4, 5]}, cv=folds)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for n_times in (1, 2):
+            search.fit(X[:40], Y[:40])
+            cross_val_score(moe, X[:40], Y[:40], cv=2)
+            found = [warning.category for warning in caught]
+            assert found.count(CollapsedExpertsWarning) == n_times
+            assert found.count(ConvergenceWarning) == 2 * n_times
+    assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_a_fit_of_too_many_experts_does_not_advise_more_iterations():
+    """Experts that nearly equal others are split from them slowly, and for no gain."""
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(400, 2))
+    y = np.where(table[:, 0] > 0.0, 3.0, -3.0) * table[:, 1] + 0.3 * rng.normal(size=400)
+    few, many = (
+        MixtureOfExpertsRegressor(n, n_init=1, random_state=0, max_iter=n_iter, tol=1e-12)
+        for n, n_iter in ((2, 4), (5, 12))
+    )
+    (found,) = texts(few.fit, table, y, part="did not converge")
+    assert "Increase max_iter" in found
+    (found,) = texts(many.fit, table, y, part="did not converge")
+    assert "Increase max_iter" not in found
+    assert 'n_experts="auto"' in found
 
 
 @pytest.mark.parametrize(("left", "right"), [(0.0, 0.5), (0.5, 0.0), (0.0, 0.0), (0.5, 0.5)])

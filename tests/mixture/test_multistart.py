@@ -1,5 +1,6 @@
 """Several starts: which run to their ends, how they are compared, and what repeats them."""
 
+import itertools
 import warnings
 from functools import cache
 from pickle import PicklingError
@@ -129,12 +130,13 @@ def test_values_of_converged_starts_are_counted():
     values, counts = values_and_counts(len(y) * moe.start_lower_bounds_)
     assert len(values) > 1
     maxima = moe.maxima_
-    assert_allclose(maxima.log_likelihoods, values)
-    assert (list(maxima.n_times), maxima.n_runs, maxima.runs) == (counts, 8, "starts")
+    assert_allclose(maxima.penalised_log_likelihoods, values)
+    assert (list(maxima.n_times), maxima.n_runs, maxima.runs) == (counts, 8, "different starts")
     best = moe.responsibilities(X, y).mean(axis=0).min()
     assert_allclose(maxima.smallest_shares[0], best, atol=0.01)
-    assert f"reached by {counts[0]} of 8 starts" in str(maxima)
-    assert f"the next one is {values[0] - values[1]:.2f} lower" in str(maxima)
+    assert f"reached by {counts[0]} of 8 different starts" in str(maxima)
+    assert f"is {values[0] - values[1]:.2f} lower" in str(maxima)
+    assert 'init="search"' in str(maxima)  # the count is no proof
     frame = maxima.to_frame()
     assert_allclose(frame["below_best"], values[0] - np.array(values))
     assert frame["n_times"].tolist() == counts
@@ -149,7 +151,9 @@ def test_dropped_starts_do_not_count():
     length = np.array([len(trace) for trace in moe.start_traces_])
     ended = moe.start_converged_ | (length == length.max())
     assert moe.maxima_.n_runs == ended.sum() < 6
-    assert_allclose(moe.maxima_.log_likelihoods[0], 120 * moe.start_lower_bounds_[ended].max())
+    assert_allclose(
+        moe.maxima_.penalised_log_likelihoods[0], 120 * moe.start_lower_bounds_[ended].max()
+    )
     assert "that converged or ran longest, of 6 in all" in str(moe.maxima_)
 
 
@@ -172,14 +176,16 @@ def searched(n_init, n_rows=30, seed=1):
 def test_one_search_counts_its_runs_and_several_count_themselves():
     moe, data = searched(1)
     maxima = fit_quietly(moe, *data).maxima_
-    assert maxima.runs == "runs of the search"
+    assert maxima.runs == "runs of one search"
+    assert "reached by" not in str(maxima)  # its runs are not independent
+    assert maxima.reached == f"one search, best of {maxima.n_runs} runs"
     assert maxima.n_runs > 2
-    assert_allclose(maxima.log_likelihoods[0], 30 * moe.lower_bound_)
+    assert_allclose(maxima.penalised_log_likelihoods[0], 30 * moe.lower_bound_)
     moe, data = searched(2)
     maxima = fit_quietly(moe, *data).maxima_
     values, counts = values_and_counts(30 * moe.start_lower_bounds_)
     assert (maxima.runs, list(maxima.n_times)) == ("searches", counts)
-    assert_allclose(maxima.log_likelihoods, values)
+    assert_allclose(maxima.penalised_log_likelihoods, values)
 
 
 @pytest.mark.parametrize(
@@ -198,6 +204,49 @@ def test_a_value_that_one_of_several_searches_reached_is_a_warning(n_times, runs
         warnings.simplefilter("always")
         warn_maxima(maxima)
     assert [str(w.message).count("reached by 1 of") for w in caught] == [1] * warns
+
+
+def test_starts_from_the_same_partition_count_once():
+    """Two clusters can be divided in one way, from which each start begins."""
+    cluster = np.arange(40) % 2
+    X = cluster[:, None] + np.random.default_rng(0).normal(scale=0.05, size=(40, 1))
+    y = 5.0 * cluster + np.random.default_rng(1).normal(scale=0.1, size=40)
+    moe = MixtureOfExpertsRegressor(
+        2, init="kmeans", combine="best_converged", n_init=6, random_state=0, **FIXED
+    )
+    maxima = fit_quietly(moe, X, y).maxima_
+    assert len(moe.start_lower_bounds_) == 6
+    assert maxima.n_times == (1,)
+
+
+def test_the_smallest_share_is_that_of_the_fit():
+    """Its penalties are found after the comparison of starts, and move the experts."""
+    X, y = noisy()
+    moe = MixtureOfExpertsRegressor(2, n_init=8, combine="best_converged", random_state=0)
+    fit_quietly(moe, X, y)
+    assert len(moe.maxima_.n_times) > 1
+    share = moe.responsibilities(X, y).mean(axis=0).min()
+    assert_allclose(moe.maxima_.smallest_shares[0], share)
+    assert f"(of the fit: {100 * share:.1f} %)" in str(moe.maxima_)
+
+
+@pytest.mark.parametrize("alpha", [None, 1.0])
+def test_printed_values_at_other_penalties_are_marked(alpha, capsys):
+    X, y = two_regimes(80)
+    penalties = {name: alpha for name in ("alpha", "gate_alpha")}
+    penalties["dispersion_prior"] = 10.0
+    moe = MixtureOfExpertsRegressor(2, n_init=2, random_state=0, verbose=2, **penalties)
+    fit_quietly(moe, X, y)
+    *_, last = printed = capsys.readouterr().out.splitlines()
+    assert ("cannot be compared with the starts" in last) is (alpha is None)
+    changes = [i for i, line in enumerate(printed) if "penalties changed; values" in line]
+    assert bool(changes) is (alpha is None)
+    # Between changes of the penalties values rise.
+    values, bounds = [], [0, *changes, len(printed)]
+    for start, end in itertools.pairwise(bounds):
+        lines = [line.split() for line in printed[start:end] if line.startswith("  EM:")]
+        values.append([float(line[-1]) for line in lines if len(line) == 3])
+    assert all((np.diff(part) >= -1e-7).all() for part in values)
 
 
 @pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])

@@ -112,7 +112,7 @@ def test_fits_are_searched_and_their_starts_counted():
     X, y = crossing_lines(60)
     table = n_experts_table(regressor(n_init=1), X, y, [2])
     (fitted,) = table.estimators
-    assert (fitted.init, fitted.maxima_.runs) == ("search", "runs of the search")
+    assert (fitted.init, fitted.maxima_.runs) == ("search", "runs of one search")
     assert table.columns["n_reached"].tolist() == [fitted.maxima_.n_times[0]]
     assert table.columns["n_runs"].tolist() == [fitted.maxima_.n_runs]
     quick = quiet_table(regressor(), X, y, [2]).estimators[0]

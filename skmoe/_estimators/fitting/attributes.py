@@ -13,11 +13,12 @@ from skmoe._estimators.fitting.problem import FitProblem
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._inference.criteria import n_parameters
-from skmoe._inference.labels import printable_name
+from skmoe._inference.labels import describe_spikes, printable_name
 from skmoe._inference.maxima import Maxima
-from skmoe._mixture.em import EMResult, aitken_gap
+from skmoe._mixture.em import EMProblem, EMResult, aitken_gap
 from skmoe._mixture.model import FittedMixture, MixtureModel, Usage
 from skmoe._mixture.multistart import COUNTED_SEARCHES
+from skmoe._mixture.weak_experts import n_needed_experts, spikes
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.signed_steps import is_held
@@ -111,15 +112,23 @@ def attributes_of_fit(
     """Attributes at the end of a fit."""
     attributes = attributes_of_run(problem, run, model)
     total_weight = float(usage.responsibility_mass.sum())
-    lower_bounds, n_times, shares = zip(*run.maxima, strict=True) if run.maxima else ((), (), ())
+    lower_bounds, n_times, shares, are_spurious = (
+        zip(*run.maxima, strict=True) if run.maxima else ((), (), (), ())
+    )
     values = tuple(total_weight * (bound + problem.log_jacobian) for bound in lower_bounds)
     state = attributes["_training_state"]
-    attributes["_training_state"] = state._replace(total_weight=total_weight)
+    degenerate = degenerate_experts(problem.em_problem, attributes["_fitted"])
+    attributes["_training_state"] = state._replace(
+        total_weight=total_weight, spikes=tuple(np.flatnonzero(degenerate).tolist())
+    )
+    if run.maxima:  # the first is that of the fit
+        share = float(usage.responsibility_mass.min() / total_weight)
+        shares, are_spurious = (share, *shares[1:]), (bool(degenerate.any()), *are_spurious[1:])
     # Of the starts, each when it ended or was dropped.
     traces = [np.array(start.lower_bounds) + problem.log_jacobian for start in starts]
     attributes |= {
         "n_experts_": model.n_experts,
-        "maxima_": Maxima(values, n_times, shares, run.counted, run.kept),
+        "maxima_": Maxima(values, n_times, shares, run.counted, run.kept, are_spurious),
         "start_lower_bounds_": np.array([trace[-1] for trace in traces]),
         "start_converged_": np.array([start.converged for start in starts]),
         "start_traces_": traces,
@@ -134,6 +143,17 @@ def attributes_of_usage(usage: Usage) -> dict[str, Any]:
         "gate_overlap_": usage.gate_overlap,
         "load_": usage.load,
     }
+
+
+def degenerate_experts(problem: EMProblem, fitted: FittedMixture) -> Array:
+    """Experts that fit a few rows nearly exactly, or all of theirs: boolean of shape (K,)."""
+    model, params, _ = fitted
+    at_bound = model.experts.dispersion_at_bound(params.experts)
+    found = np.zeros(model.n_experts, dtype=bool)
+    if model.gate.n_starts(params.gate) == 1 and not model.experts.needs_all_rows:
+        found = spikes(model, params, problem.rows_in_memory, problem.rows.n_rows)
+    # If all dispersions are at their bound, y is a function of X, and nothing is wrong.
+    return found if at_bound.all() else found | at_bound
 
 
 # --- warnings ---------------------------------------------------------------------------------
@@ -151,8 +171,11 @@ def warn_offset(offset: Any) -> None:
         )
 
 
-def warn_convergence(run: EMResult, max_iter: int) -> None:
-    """Warn if EM has stopped before convergence."""
+def warn_convergence(run: EMResult, max_iter: int, problem: EMProblem | None = None) -> None:
+    """Warn if EM has stopped before convergence.
+
+    With the problem of the fit, experts that are not needed are a reason.
+    """
     if run.line_search_failed:
         warn_user(
             "EM stopped, since no step increases the lower bound. Experts or a gate of your own "
@@ -162,14 +185,32 @@ def warn_convergence(run: EMResult, max_iter: int) -> None:
     elif not run.converged and run.n_earlier_iter + len(run.lower_bounds) >= max_iter:
         gap = aitken_gap(run.lower_bounds)
         estimate = "the remaining gain per row cannot be estimated"
-        if np.isfinite(gap):
-            estimate = f"the remaining gain is about {gap:.1e} nats per row"
+        if 0.0 < gap < np.inf:  # a power of ten: texts repeat, and Python can show them once
+            power = f"{10.0 ** np.ceil(np.log10(gap)):.0e}"
+            estimate = f"the remaining gain is less than about {power} nats per row"
+        remedy = (
+            "Increase max_iter, or make the problem easier with fewer experts or larger penalties "
+            "(alpha, gate_alpha). Fits of estimators as experts end earlier with a larger tol."
+        )
+        n_needed = 0 if problem is None else _n_needed_experts(run, problem)
+        if n_needed and problem is not None and n_needed < problem.model.n_experts:
+            remedy = (
+                f"The rows do not tell {problem.model.n_experts} experts apart: {n_needed} would "
+                "fit nearly as well, and more iterations change little. Use fewer experts; "
+                'n_experts="auto" finds their number.'
+            )
         warn_user(
-            f"EM did not converge in max_iter={max_iter} iterations: {estimate}. Increase "
-            "max_iter, or make the problem easier with fewer experts or larger penalties (alpha, "
-            "gate_alpha). Fits of estimators as experts end earlier with a larger tol.",
+            f"EM did not converge in max_iter={max_iter} iterations: {estimate}. {remedy}",
             ConvergenceWarning,
         )
+
+
+def _n_needed_experts(run: EMResult, problem: EMProblem) -> int:
+    """Experts without those that others can replace; 0 if they have not been compared."""
+    model = run.model or problem.model
+    if model.n_experts != problem.model.n_experts:  # an average of starts
+        return 0
+    return n_needed_experts(model, run.params, problem.rows_in_memory)
 
 
 def warn_maxima(maxima: Maxima) -> None:
@@ -181,19 +222,14 @@ def warn_maxima(maxima: Maxima) -> None:
         )
 
 
-def warn_collapsed(responsibility_mass: Array, names: Sequence[str]) -> None:
+def warn_collapsed(responsibility_mass: Array) -> None:
     """Warn if experts have lost their rows."""
-    total = responsibility_mass.sum()
-    collapsed = np.flatnonzero(is_collapsed(responsibility_mass)).tolist()
-    if collapsed:
-        masses = ", ".join(
-            f"{printable_name(names[k])} ({responsibility_mass[k]:.2g} of {total:.6g} rows)"
-            for k in collapsed
-        )
+    if is_collapsed(responsibility_mass).any():
+        # The same text for all fits, so that Python can show it once.
         warn_user(
-            f"Experts have collapsed, since others explain their rows better: {masses}, by "
-            "their responsibilities. Use fewer experts (n_experts), a larger gate_alpha, or more "
-            "starts (n_init).",
+            "Experts have collapsed: others explain nearly all of their rows better. Use fewer "
+            "experts (n_experts), a larger gate_alpha, or more starts (n_init). The summary for "
+            "the rows of the fit names them: summary(X, y).",
             CollapsedExpertsWarning,
         )
 
@@ -243,10 +279,10 @@ def warn_gate_of_signs(fitted: FittedMixture, names: Sequence[str]) -> None:
         )
 
 
-def warn_dispersion_at_bound(fitted: FittedMixture, names: Sequence[str]) -> None:
-    """Warn if some experts have a dispersion at its bound.
+def warn_degenerate(fitted: FittedMixture, spurious: Sequence[int], names: Sequence[str]) -> None:
+    """Warn of experts that fit a few rows nearly exactly, or have a dispersion at its bound.
 
-    If all have, y is a function of X, and nothing is wrong.
+    If all have a dispersion at its bound, y is a function of X, and nothing is wrong.
     """
     at_bound = fitted.model.experts.dispersion_at_bound(fitted.params.experts)
     if at_bound.any() and not at_bound.all():
@@ -257,6 +293,9 @@ def warn_dispersion_at_bound(fitted: FittedMixture, names: Sequence[str]) -> Non
             'dispersion="shared".',
             DegenerateExpertWarning,
         )
+    others = [names[k] for k in spurious if not at_bound[k]]
+    if others:
+        warn_user(describe_spikes(others), DegenerateExpertWarning)
 
 
 def warn_singular_covariances(fitted: FittedMixture) -> None:

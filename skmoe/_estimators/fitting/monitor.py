@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from skmoe._estimators.fitting.attributes import attributes_of_run
 from skmoe._estimators.fitting.problem import FitProblem
 from skmoe._mixture.em import EMResult
+from skmoe._mixture.model import MixtureModel
 from skmoe._mixture.multistart import MAX_REINITIALIZATIONS
 
 
@@ -117,6 +118,10 @@ class FitMonitor:
     log_jacobian: float
     verbose: int
     on_iteration: Callable[[int, Callable[[], dict[str, Any]]], None] | None = None
+    # With the penalties of the starts, and of the last iteration: lower bounds at other penalties
+    # cannot be compared.
+    of_starts: MixtureModel | None = None
+    last: MixtureModel | None = None
 
     def start(self) -> None:
         """Start the task of the run."""
@@ -139,6 +144,9 @@ class FitMonitor:
     ) -> bool:
         """Print an iteration, and start and end its task; returns whether a callback stops."""
         if self.verbose > 1:
+            if penalties_differ(result.model, self.last or self.of_starts):
+                print(f"  {label}: penalties changed; values before and after cannot be compared")
+            self.last = result.model or self.last
             print(f"  {label}: {n_iter:>5d} {result.lower_bound + self.log_jacobian:>16.8f}")
         if on_iteration is not None:
             on_iteration(n_iter, lambda: self.attributes(result))
@@ -149,11 +157,21 @@ class FitMonitor:
         if self.verbose > 0:
             lower_bound = result.lower_bound + self.log_jacobian
             state = ", converged" if result.converged else ""
+            if penalties_differ(result.model, self.of_starts):
+                state += "; penalties changed, so that it cannot be compared with the starts"
             print(
                 f"{self.label}: lower bound {lower_bound:.8f}, "
                 f"{result.n_earlier_iter + len(result.lower_bounds)} iterations{state}"
             )
         self.task.end(lambda: self.attributes(result))
+
+
+def penalties_differ(model: MixtureModel | None, other: MixtureModel | None) -> bool:
+    """Whether two models, if both are known, have other penalties."""
+    if model is None or other is None:
+        return False
+    pairs = ((model.gate, other.gate), (model.experts, other.experts))
+    return any(one.penalties != two.penalties for one, two in pairs)
 
 
 def make_monitors(
@@ -171,6 +189,7 @@ def make_monitors(
             attributes,
             problem.log_jacobian,
             verbose,
+            of_starts=problem.em_problem.model,
         )
         for task_id, label in enumerate(labels, first_id)
     ]

@@ -51,6 +51,7 @@ class TrainingState(NamedTuple):
     # Searches by which the penalties were found, in the order of `PENALTIES`.
     penalty_searches: tuple[str, ...] = ("", "", "")
     total_weight: float = 0.0  # of the rows of a fit
+    spikes: tuple[int, ...] = ()  # experts that fit a few rows nearly exactly
 
 
 class PreviousFit(NamedTuple):

@@ -321,7 +321,7 @@ def from_document(estimator_class: type[Any], document: Any) -> Any:
 
 
 def _of_this_release(value: Any) -> Any:
-    """A value as this release writes it: in 0.2.0 parameters of linear experts had another type."""
+    """A value as this release writes it: former releases had other types and fields."""
     if isinstance(value, list):
         return [_of_this_release(entry) for entry in value]
     if not isinstance(value, dict):
@@ -330,6 +330,8 @@ def _of_this_release(value: Any) -> Any:
     if value.get("type") == MixtureModel.__name__ and "shared_columns" in value["experts"]:
         shared = value["experts"].pop("shared_columns")["values"]
         value["experts"]["slopes"] = _as_slopes(shared, value["n_experts"])
+    if value.get("type") == Maxima.__name__ and "log_likelihoods" in value:  # as in 0.3.0
+        value["penalised_log_likelihoods"] = value.pop("log_likelihoods")
     if value.get("type") == "LinearParams":
         variance = value.pop("log_variance")
         entries = [[[entry] for entry in row] for row in variance["values"]]

@@ -26,9 +26,15 @@ from skmoe._data.encoding import encode, make_encoder
 from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
-from skmoe._estimators.fitting.attributes import warn_collapsed
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
-from skmoe._inference.labels import N_DIGITS, format_number, printable_line
+from skmoe._inference.labels import (
+    COLLAPSED,
+    N_DIGITS,
+    SPURIOUS,
+    describe_collapsed,
+    format_number,
+    printable_line,
+)
 from skmoe._inference.results import FOOTNOTES
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
@@ -232,22 +238,25 @@ def describe_fit(estimator: Any, rows: Rows, resp: Array, names: Names) -> dict[
     """Facts, equations and warnings of a fit, and how the number of experts was selected."""
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
-        warn_collapsed(row_weights(rows) @ resp, names.experts)
         summary = estimator.summary(rows.X, rows.y, **rows.arguments)
     found = [str(warning.message) for warning in raised]
-    found += [note for note in summary.notes if note.startswith(OTHER_ROWS)]
+    collapsed = describe_collapsed(row_weights(rows) @ resp, names.experts)
+    found += [collapsed] if collapsed else []
+    found += [note for note in summary.notes if note.startswith((OTHER_ROWS, SPURIOUS))]
     if not estimator.converged_:
         found.insert(
             0,
             f"EM stopped before convergence, after {estimator.n_iter_} iterations. Increase "
             "max_iter, or make the problem easier with fewer experts or larger penalties.",
         )
+    # Those of the collapsed experts have the names of the page above.
+    notes = [note for note in summary.notes if note not in found and not note.startswith(COLLAPSED)]
     features, stds = list(names.features), column_stds(rows.X)
     text_format = TextFormat(features, "standard deviation", stds, MAX_TERMS_WRITTEN)
     return {
         "facts": summary.facts,
         "warnings": list(dict.fromkeys(found)),
-        "notes": [" ".join(note.split()) for note in summary.notes if note not in found],
+        "notes": [" ".join(note.split()) for note in notes],
         "without_errors": _without_errors(summary.inference),
         "equations": [
             (names.experts[k], kind, _lines(estimator, k, text_format))

@@ -23,7 +23,6 @@ __all__ = [
     "FitMismatchWarning",
     "NumberOfExpertsWarning",
     "OptionWarning",
-    "SeparationWarning",
     "UnreplicatedMaximumWarning",
     "WeightsWarning",
 ]
@@ -50,10 +49,6 @@ class NumberOfExpertsWarning(UserWarning):
 
 class OptionWarning(UserWarning):
     """An option or an argument has no effect, or another one than its name suggests."""
-
-
-class SeparationWarning(UserWarning):
-    """Features separate the experts or classes: without a penalty, coefficients are infinite."""
 
 
 class UnreplicatedMaximumWarning(ConvergenceWarning):

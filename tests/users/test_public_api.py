@@ -77,7 +77,6 @@ PUBLIC = {
         "FitMismatchWarning",
         "NumberOfExpertsWarning",
         "OptionWarning",
-        "SeparationWarning",
         "UnreplicatedMaximumWarning",
         "WeightsWarning",
     ],

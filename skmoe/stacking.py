@@ -59,7 +59,6 @@ class _GatedStacking(BaseMixture):
     gate_alpha: float | str | None = None
     gate_features: Any = None
     expert_features: Any = None
-    gate_aggregate: str | None = None
     cv: int | None = None
     top_k: int | None = None
     max_iter: int = 300
@@ -182,8 +181,8 @@ class _GatedStacking(BaseMixture):
             log link. Models are fitted to y per unit of exposure.
         units : array-like of shape (n_samples,), default=None
             Labels of customers, patients or products with several rows, in any order. All rows of a
-            unit come from one model, and are kept in one fold. The gate sees one row for each unit:
-            its features must be constant within a unit, or are reduced by `gate_aggregate`.
+            unit come from one model, and are kept in one fold. The gate sees one row for each unit,
+            in which its features must be constant.
         **fit_params : dict of array-like of shape (n_samples,)
             Metadata for the fits of the models, cut to the rows of each fit.
 
@@ -367,9 +366,6 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the models use, such as `["age", "income"]`: names, indices or a
         boolean mask; None for all.
-    gate_aggregate : {None, "mean", "first"}, default=None
-        How the gate's features of the rows of a unit (`units` in `fit`) become one row: their
-        means, or those of the first row. None requires features that are constant in each unit.
     cv : int or None, default=None
         Number of folds, without each of which every model is fitted once. None for 5; of
         more than 5000 rows one third is held out, once.
@@ -478,7 +474,7 @@ class GatedStackingClassifier(MixtureClassifierMixin, _GatedStacking):
         Names and classifiers with `predict_proba`, at least two. The names "linear" and "tree", in
         the place of an estimator, stand for a logistic regression and a tree; "drop" leaves a model
         out.
-    gate, gate_alpha, gate_features, expert_features, gate_aggregate, cv, top_k : object
+    gate, gate_alpha, gate_features, expert_features, cv, top_k : object
         See `GatedStackingRegressor`.
     max_iter, tol, random_state, n_jobs, verbose : object
         See `GatedStackingRegressor`.

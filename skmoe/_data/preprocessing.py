@@ -37,8 +37,6 @@ class Preprocessor(NamedTuple):
     uses_raw_features: bool = False  # whether experts are fitted to the features as given
     encoder: Encoder | None = None  # for data frames with categories or missing values
     extra_features: ExtraFeatures | None = None  # of base model and gate transformer
-    # How the gate's features are reduced to one row for each unit; None if they are constant.
-    gate_aggregate: str | None = None
     # Smallest and largest value (2, p) of each column of X; None if an earlier release saved it.
     feature_range: Array | None = None
 
@@ -113,11 +111,11 @@ class Preprocessor(NamedTuple):
     def group_by_unit(self, rows: Dataset, codes: Array) -> Dataset:
         """Data set of units, whose codes 0, 1, ... are in ascending order.
 
-        The gate sees the first row of each unit, or the means of its rows. Predictions of a base
-        model, which differ within a unit, are always averaged.
+        The gate sees one row of each unit, in which its features are constant. Predictions of a
+        base model, which differ within a unit, are averaged.
         """
         units = make_units(codes)
-        averaged = np.full(rows.gate_design.shape[1], self.gate_aggregate == "mean")
+        averaged = np.zeros(rows.gate_design.shape[1], dtype=bool)
         extra = self.extra_features
         if extra is not None and extra.base is not None:
             averaged[-1 - extra.n_base_columns : -1] = True

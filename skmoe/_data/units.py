@@ -13,9 +13,6 @@ from scipy.sparse.csgraph import connected_components
 
 from skmoe._numerics.typing import Array, Design
 
-# How the gate's features of the rows of a unit are reduced to one row.
-GATE_AGGREGATES = (None, "mean", "first")
-
 
 class Units(NamedTuple):
     """The units of contiguous rows."""

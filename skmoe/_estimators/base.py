@@ -193,8 +193,8 @@ class BaseMixture(
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         units : array-like of shape (n_samples,), default=None
-            Units of the rows, for which `gate_aggregate` reduces the gate's features; None if each
-            row is a unit of its own.
+            Units of the rows, in which the gate's features must be constant; None if each row is a
+            unit of its own.
 
         Returns
         -------
@@ -299,7 +299,6 @@ class BaseMixtureOfExperts(BaseMixture):
     gate_alpha: float | str | None = None
     gate_features: Any = None
     expert_features: Any = None
-    gate_aggregate: str | None = None
     shared_features: Any = None
     monotonic_cst: Any = None
     cross_fit: int | str | bool = "auto"
@@ -374,8 +373,8 @@ class BaseMixtureOfExperts(BaseMixture):
         units : array-like of shape (n_samples,), default=None
             Labels of customers, patients or products with several rows, in any order. All rows of a
             unit come from one expert, given which they are independent. The gate sees one row for
-            each unit: its features must be constant within a unit, or are reduced by
-            `gate_aggregate`. None if each row is a unit of its own.
+            each unit, in which its features must be constant. None if each row is a unit of its
+            own.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Experts of rows for which they are known: integers, with -1 where nothing is known. Or
             booleans, True for the experts that are possible. The experts keep these numbers. A unit

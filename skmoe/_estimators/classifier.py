@@ -59,9 +59,6 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         Columns that the gate and the experts use, such as `["age", "income"]`: names, indices or a
         boolean mask; None for all. Parametric experts may use none, `expert_features=[]`. A list
         of such lists has the columns of each linear expert, whose numbers are those of the list.
-    gate_aggregate : {None, "mean", "first"}, default=None
-        How the gate's features of the rows of a unit (`units` in `fit`) become one row: their
-        means, or those of the first row. None requires features that are constant in each unit.
     shared_features : array-like or dict, default=None
         Columns with the same slopes in all experts, among the `expert_features`; None for none. A
         dict has the numbers of the experts that share slopes, such as `{"price": [0, 1]}`, or a

@@ -60,9 +60,6 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Columns that the gate and the experts use, such as `["age", "income"]`: names, indices or a
         boolean mask; None for all. Parametric experts may use none, `expert_features=[]`. A list
         of such lists has the columns of each linear expert, whose numbers are those of the list.
-    gate_aggregate : {None, "mean", "first"}, default=None
-        How the gate's features of the rows of a unit (`units` in `fit`) become one row: their
-        means, or those of the first row. None requires features that are constant in each unit.
     shared_features : array-like or dict, default=None
         Columns with the same slope in all experts, among the `expert_features`; None for none. A
         dict has the numbers of the experts that share a slope, such as `{"price": [0, 1]}`, or a

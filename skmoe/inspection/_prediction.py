@@ -255,8 +255,7 @@ class PredictionDisplay:
         ValueError
             If X has no such row, if the class or the output is missing or unknown, or if y has
             another length than X. Also if the experts have no predictive distribution, if the
-            coverage is not between 0 and 1, or if a number is not an integer in its range. Also if
-            `gate_aggregate` makes the gate of a row depend on other rows of its unit.
+            coverage is not between 0 and 1, or if a number is not an integer in its range.
         """
         found = drawn_with_names(cls, estimator, X, feature_names, expert_names)
         estimator, X, note, labels, names = found
@@ -271,7 +270,7 @@ class PredictionDisplay:
             target = estimator.classes_[int(estimator.predict_proba(one_row).argmax())]
         index = check_target(estimator, target, table)
         if units is not None:
-            _check_units(estimator, table, units)
+            estimator.predict_gate(table, units=units)  # raises for other lengths and labels
         given = None if offset is None else np.asarray(offset, dtype=np.float64)[row]
         find_density = class_density if is_classifier(estimator) else row_density
         parts = find_density(estimator, table, row, index, given)
@@ -511,17 +510,6 @@ class PredictionDisplay:
             hatched: dict[str, Any] = {"facecolor": "white", "edgecolor": DARK_GREY}
             handles.append(Patch(**hatched, hatch=GATE_HATCH, label="through the gate"))
         legend_above(ax, handles, fontsize=8)
-
-
-def _check_units(estimator: Any, table: Any, units: Any) -> None:
-    """The gate of a row must not depend on the other rows of its unit."""
-    if getattr(estimator, "gate_aggregate", None) is not None:
-        raise ValueError(
-            "units cannot be used with gate_aggregate="
-            f"{estimator.gate_aggregate!r}: PredictionDisplay explains a row by its own features. "
-            "Leave units out for the prediction of a unit with this row only."
-        )
-    estimator.predict_gate(table, units=units)  # raises for other lengths and labels
 
 
 class Bar(NamedTuple):

@@ -156,7 +156,7 @@ def test_models_that_do_not_divide_by_groups_are_fitted_without_them(model):
 def test_units_are_on_one_side_of_the_folds_of_stacking(task):
     X, numbers, labels, units = table()
     log, (recorder, _) = Log(), RECORDERS[task]
-    moe = stacked(nested(recorder(log), base=recorder(log)), gate_aggregate="mean")
+    moe = stacked(nested(recorder(log), base=recorder(log)), gate="constant")
     fit_quietly(moe, X, labels if task == "classifier" else numbers, units=units)
     assert count_held_out(log.questions(), units) > 12
 

@@ -78,16 +78,15 @@ def test_units_of_one_row_of_weight_one_are_rows(labels, weight):
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
-@pytest.mark.parametrize("aggregate", ["mean", "first"])
-def test_the_gate_of_a_unit_sees_its_mean_or_its_first_row(aggregate, make):
+def test_the_gate_of_a_unit_sees_a_row_of_it(make):
     X, y, given = panel()
     X = np.where(np.abs(X) > 0.4, X, 0.0)
-    moe = MixtureOfExpertsRegressor(2, family="poisson", gate_aggregate=aggregate, **SHORT)
+    of_units = X[::3]
+    X[:, 1] = of_units[given["units"], 1]
+    moe = MixtureOfExpertsRegressor(2, family="poisson", gate_features=[1], **SHORT)
     fit_quietly(moe, make(X), y, **given)
     units = given["units"]
-    rows = X.reshape(40, 3, 2)
-    reduced = rows.mean(axis=1) if aggregate == "mean" else rows[:, 0]
-    probs = softmax(reduced @ moe.gate_coef_.T + moe.gate_intercept_, axis=1)
+    probs = softmax(of_units @ moe.gate_coef_.T + moe.gate_intercept_, axis=1)
     assert_allclose(moe.predict_gate(make(X), units=units), probs[units], atol=1e-9)
     assert np.ptp(probs[:, 0]) > 0.01
 
@@ -101,7 +100,8 @@ def test_a_gate_of_units_refuses_columns_that_vary_within_them(columns, row, col
     X[row, column] += 1.0
     for make in (np.asarray, sparse.csr_array):
         moe = MixtureOfExpertsRegressor(2, gate_features=columns)
-        words = [f"column 'x{column}'", f"unit {unit}", "gate_aggregate"]
+        name = f"'x{column}'"
+        words = [f"column {name}", f"unit {unit}", f"df.groupby(unit)[{name}].transform('mean')"]
         assert_fit_refused(moe, (make(X), X[:, 0]), "", *words, units=units)
 
 

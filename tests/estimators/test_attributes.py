@@ -17,7 +17,6 @@ from support.fits import (
     ALL_CASES,
     CLASSES,
     DISTINCT_CASES,
-    UNITS,
     X,
     Y,
     fit_quietly,
@@ -121,17 +120,6 @@ def test_held_out_selection_has_errors_of_its_scores():
     assert {len(getattr(moe, name)) for name in names} == {len(moe.n_experts_tried_)}
     assert moe.n_experts_ == moe.n_experts_ties_[0]
     assert set(moe.n_experts_ties_) <= set(moe.n_experts_tried_)
-
-
-@pytest.mark.parametrize("aggregate", ["mean", "first"])
-def test_gates_of_units_are_those_of_their_reduced_rows(aggregate):
-    moe = regressor(gate_aggregate=aggregate, n_init=1, max_iter=5)
-    fit_quietly(moe, X, Y, units=UNITS)
-    probs = moe.predict_gate(X, units=UNITS)
-    assert_array_equal(probs[::2], probs[1::2])
-    rows = X[::2] if aggregate == "first" else (X[::2] + X[1::2]) / 2.0
-    assert_allclose(probs[::2], moe.predict_gate(rows), atol=1e-12)
-    assert not np.allclose(probs, moe.predict_gate(X))
 
 
 def test_a_prediction_that_is_scored_without_a_target_has_the_offset():

@@ -1,8 +1,9 @@
 """What an estimator can do with its parameters: streams, row blocks, units, tests of the number."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
@@ -140,7 +141,6 @@ def test_an_infinite_past_is_that_of_no_half_life():
 @pytest.mark.parametrize(
     ("options", "given", "name", "words"),
     [
-        ({"gate_aggregate": "first"}, {}, "gate_aggregate", ["'first'", "no units"]),
         ({"gate": "constant"}, {"units": np.zeros(N_ROWS)}, "units", ["two", "got one"]),
         (
             {"gate": "constant"},
@@ -165,15 +165,25 @@ def test_units_of_a_fit_are_several_with_constant_gate_features(options, given, 
     assert_fit_refused(regressor(**options), (X, Y), name, *words, **given)
 
 
-@pytest.mark.parametrize(
-    "relaxed",
-    [{"gate_aggregate": "mean"}, {"gate_aggregate": "first"}, {"gate": ConstantGate()}],
-)
-def test_gate_features_may_vary_where_they_are_reduced_or_not_used(relaxed):
-    moe = fit_quietly(regressor(**relaxed), X, Y, units=UNITS)
+def test_gate_features_may_vary_where_they_are_not_used():
+    moe = fit_quietly(regressor(gate=ConstantGate()), X, Y, units=UNITS)
     fit_quietly(clone(moe), blocks(X, Y, None, None, UNITS))
     probs = moe.predict_gate(X, units=UNITS)
     assert_allclose(probs[::2], probs[1::2], atol=1e-12)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "first"])
+def test_gate_features_are_constant_after_the_remedy_of_the_message(reduction):
+    frame = pd.DataFrame(X, columns=["age", "income"])
+    moe = regressor(gate_features=[0])
+    remedy = "df.groupby(unit)['age'].transform('mean')"
+    assert_fit_refused(moe, (frame, Y), "gate_features", "'age'", "unit 0", remedy, units=UNITS)
+    reduced = frame.assign(age=frame.groupby(UNITS)["age"].transform(reduction))
+    probs = fit_quietly(moe, reduced, Y, units=UNITS).predict_gate(reduced, units=UNITS)
+    assert_array_equal(probs[::2], probs[1::2])
+    assert np.ptp(probs[:, 0]) > 0.01
+    fit_quietly(moe, blocks(reduced.to_numpy(), Y, None, None, UNITS))
+    assert np.ptp(moe.predict_gate(reduced.to_numpy(), units=UNITS)[:, 0]) > 0.01
 
 
 def test_units_of_row_blocks_are_together():
@@ -182,8 +192,6 @@ def test_units_of_row_blocks_are_together():
     assert_refused(message, "block 0: units", "next to each other", "unit 0", "Sort")
     message = refusal(regressor().fit, blocks(X, Y, None, None, UNITS))
     assert_refused(message, "block 0: gate_features", "constant", "'x0'")
-    message = refusal(regressor(gate_aggregate="mean").fit, blocks(X, Y))
-    assert_refused(message, "block 0: gate_aggregate", "no units")
 
 
 def test_initial_responsibilities_of_units_are_those_of_all_their_rows():

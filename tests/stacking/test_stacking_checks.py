@@ -101,7 +101,6 @@ def test_estimators_are_a_list_of_models_with_names(estimators, name, words):
         ({"family": "cauchy"}, "family", ["must be one of", "'cauchy'"]),
         ({"gate_alpha": "auto", "gate": "constant"}, "gate_alpha", ["can be found", "constant"]),
         ({"gate": "wide"}, "gate", ["softmax", "'wide'"]),
-        ({"gate_aggregate": "last"}, "gate_aggregate", ["mean", "'last'"]),
         ({"top_k": 3}, "top_k", ["n_experts=2", "got 3"]),
         ({"dispersion": "none"}, "dispersion", ["shared", "'none'"]),
         ({"dispersion_prior": "auto"}, "dispersion_prior", ["auto"]),

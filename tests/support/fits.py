@@ -106,7 +106,7 @@ CASES |= {
     "average with a constant gate": (regressor(combine="average", gate="constant"), Y, {}),
     "average of trees": (regressor(combine="average", expert="tree", max_iter=4), Y, {}),
     "selected number": (regressor(n_experts="bic"), Y, {}),
-    "units": (regressor(gate_aggregate="mean"), Y, {"units": UNITS}),
+    "units": (regressor(gate="constant"), Y, {"units": UNITS}),
     "weights": (regressor(), Y, {"sample_weight": np.where(X[:, 0] < -0.85, 5.0, 1.0)}),
     "base": (regressor(base=Ridge()), Y, {}),
 }
@@ -143,7 +143,7 @@ OTHER_CASES = {
     "known experts of classes": (classifier(), CLASSES, {"known_experts": KNOWN}),
     "known experts of trees": (regressor(expert="tree", max_iter=4), Y, {"known_experts": KNOWN}),
     "known experts of units": (
-        regressor(gate_aggregate="mean"),
+        regressor(gate="constant"),
         Y,
         {"units": UNITS, "known_experts": KNOWN_OF_UNITS},
     ),

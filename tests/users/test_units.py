@@ -51,7 +51,7 @@ def test_units_in_pipelines_and_searches():
 
 def test_files_keep_units(tmp_path):
     X, y, units, _ = panel(40, 4)
-    moe = MixtureOfExpertsRegressor(2, gate_aggregate="mean", gate_features=[0], **FIXED)
+    moe = MixtureOfExpertsRegressor(2, gate="constant", **FIXED)
     moe.fit(X, y, units=units)
     expected = moe.responsibilities(X, y, units=units).proba
     buffer = io.BytesIO()

@@ -241,7 +241,6 @@ def _assemble(
         uses_raw_features=params.uses_estimators,
         encoder=data.encoder,
         extra_features=extra_features,
-        gate_aggregate=params.gate_aggregate,
         feature_range=feature_range,
     )
     *seeds, sample_seed, fit_seed = np.random.SeedSequence(params.seed()).spawn(params.n_init + 2)

@@ -272,9 +272,9 @@ class NewRowsMixin:
         return rows.of_positive_weight()
 
     def _check_gate_columns(self, X: Any, units: Array) -> None:
-        """The gate's features must be constant within each unit, unless they are reduced."""
+        """The gate's features must be constant within each unit."""
         model, _, preprocessor = self._fitted
-        if preprocessor.gate_aggregate is not None or not model.gate.depends_on_features:
+        if not model.gate.depends_on_features:
             return
         names = getattr(self, "feature_names_in_", None)
         encoder, extra = preprocessor.encoder, preprocessor.extra_features

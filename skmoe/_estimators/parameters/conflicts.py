@@ -219,10 +219,6 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "predictions of the base are added to the means of estimators",
         'Use base=None, or expert="linear".',
     ),
-    ("gate_aggregate", "rows without units"): (
-        "it reduces the rows of a unit to one, and there are no units",
-        "Pass units to fit, or use gate_aggregate=None.",
-    ),
     (ESTIMATORS, CENSORED): (
         "estimators are fitted to numbers, not to bounds of them",
         'Use expert="linear", with a family such as "weibull".',

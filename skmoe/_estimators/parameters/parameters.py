@@ -17,7 +17,6 @@ from skmoe._data.checks import (
 )
 from skmoe._data.folds import RowsToSplit, assign_folds
 from skmoe._data.rows import RawFeatures
-from skmoe._data.units import GATE_AGGREGATES
 from skmoe._estimators.parameters.conflicts import check_conflicts, chosen_options
 from skmoe._estimators.parameters.part_parameters import (
     check_estimator,
@@ -82,7 +81,6 @@ class FitParameters(NamedTuple):
     alpha: float
     penalties: tuple[Penalty, ...]
     gate_features: Any
-    gate_aggregate: str | None
     expert_features: Any
     n_init: int
     max_iter: int
@@ -195,12 +193,7 @@ def shared_parameters(
     """The validated parameters that mixtures and stacks have in common."""
     check_verbose(estimator.verbose)
     check_random_state(estimator.random_state)
-    aggregate, top_k = estimator.gate_aggregate, estimator.top_k
-    if aggregate is not None and not (isinstance(aggregate, str) and aggregate in GATE_AGGREGATES):
-        raise ValueError(
-            f'gate_aggregate must be None, "mean" or "first"; got {aggregate!r}. None needs '
-            "features that are constant within each unit."
-        )
+    top_k = estimator.top_k
     if top_k is not None and check_integer("top_k", top_k, least=1) > n_experts:
         raise ValueError(
             f"top_k must not exceed n_experts={n_experts}; got {top_k}. Use None for all experts."
@@ -211,7 +204,6 @@ def shared_parameters(
         "gate": resolve_gate(estimator.gate, penalties["gate_alpha"], n_experts),
         "penalties": decided_penalties(penalties, estimator, n_experts, family),
         "gate_features": estimator.gate_features,
-        "gate_aggregate": aggregate,
         "expert_features": estimator.expert_features,
         "max_iter": check_integer("max_iter", estimator.max_iter, least=1),
         "tol": check_real("tol", estimator.tol),

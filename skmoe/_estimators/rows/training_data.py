@@ -29,7 +29,6 @@ from skmoe._data.censored_targets import (
 from skmoe._data.distinct_rows import (
     CanonicalForm,
     canonical_form,
-    same_rows,
     sorted_rows,
     unique_weighted_rows,
     unique_weighted_rows_of_units,
@@ -231,9 +230,7 @@ def validate_training_data(
         signs = check_signs(params.monotonic_cst, columns, n_features, names)
     init = check_init(params.init, ["search", *INITIALIZERS], len(y), params.n_experts)
     metadata = check_metadata({"groups": given.group, **given.metadata}, len(y))
-    unit = None
-    if given.unit is not None or params.gate_aggregate is not None:
-        unit = validate_units_of_fit(params, given.unit, weight)
+    unit = validate_units_of_fit(params, given.unit, weight)
     attributes["n_features_in_"] = n_features
     if names is not None:
         attributes["feature_names_in_"] = names
@@ -325,7 +322,7 @@ def present_rows(params: FitParameters, data: TrainingData) -> TrainingData:
     unit, names = data.rows.unit, data.attributes.get("feature_names_in_")
     if unit is None:
         return data
-    if params.gate_aggregate is None and params.gate.depends_on_features:
+    if params.gate.depends_on_features:
         column_names = numeric_names(names, data.encoder, data.attributes["n_features_in_"])
         check_gate_columns(data.X, unit, data.columns["gate"], column_names)
     if (data.rows.weight == 1.0).all() and len(np.unique(unit)) == data.rows.n_rows:
@@ -430,20 +427,12 @@ def sort_by_unit(
 ) -> tuple[Array, Array, Array]:
     """Indices, total weights and unit numbers of the distinct rows, unit after unit.
 
-    Their order depends on values only; with `gate_aggregate="first"` the first row of a unit in the
-    user's order stays its first. Without `merge` equal rows of a unit stay apart.
+    Their order depends on values only. Without `merge` equal rows of a unit stay apart.
     """
-    unit, (keys, form) = data.rows.unit, _row_keys(params, data)
-    index, weight, codes = unique_weighted_rows_of_units(
-        data.X, keys, data.rows.weight, unit, form, merge=merge
+    keys, form = _row_keys(params, data)
+    return unique_weighted_rows_of_units(
+        data.X, keys, data.rows.weight, data.rows.unit, form, merge=merge
     )
-    if params.gate_aggregate == "first":
-        present, first = np.unique(unit, return_index=True)
-        wanted = first[np.searchsorted(present, unit[index])]
-        is_first = same_rows(data.X, index, wanted) & (keys[index] == keys[wanted]).all(axis=1)
-        order = np.lexsort((~is_first, codes))
-        index, weight = index[order], weight[order]  # units stay in their order
-    return index, weight, codes
 
 
 def _row_keys(params: FitParameters, data: TrainingData) -> tuple[Array, CanonicalForm]:

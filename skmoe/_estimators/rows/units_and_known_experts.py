@@ -17,7 +17,6 @@ from skmoe._data.encoding import numeric_names
 from skmoe._data.row_checks import check_columns, check_enough_rows, check_metadata
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.units import encode_units, unit_runs
-from skmoe._estimators.parameters.conflicts import check_conflicts
 from skmoe._estimators.parameters.parameters import INIT_SUM_TOL, FitParameters
 from skmoe._mixture.initialization import possible_experts
 from skmoe._numerics.typing import Array, Design
@@ -49,9 +48,6 @@ def check_units_of_block(
 ) -> Array | None:
     """Units of a block of rows: the rows of a unit are contiguous, and its gate features agree."""
     if units is None:
-        if params.gate_aggregate is not None:
-            name, rows = f"gate_aggregate={params.gate_aggregate!r}", "rows without units"
-            check_conflicts({"gate_aggregate": name, rows: rows})
         return None
     units = validate_units(units, X.shape[0])
     first = np.flatnonzero(np.diff(unit_runs(units), prepend=-1))
@@ -61,7 +57,7 @@ def check_units_of_block(
             f"units must have their rows next to each other; those of unit "
             f"{shown(labels[counts.argmax()])} are apart. Sort the rows by unit."
         )
-    if params.gate_aggregate is None and params.gate.depends_on_features:
+    if params.gate.depends_on_features:
         columns = check_columns("gate_features", params.gate_features, X.shape[1], names)
         check_gate_columns(X, units, columns, numeric_names(names, None, X.shape[1]))
     return units
@@ -81,8 +77,8 @@ def check_gate_columns(X: Design, units: Array, columns: Array | None, names: li
             raise ValueError(
                 f"gate_features must be constant within each unit, since a unit has one regime; "
                 f"column {names[column]!r} varies in unit {shown(units[varies.argmax()])}. "
-                'Choose gate_features that are constant, reduce them with gate_aggregate="mean" or '
-                '"first", or use gate="constant".'
+                "Choose gate_features that are constant, give it one value in each unit, such as "
+                f"df.groupby(unit)[{names[column]!r}].transform('mean'), or use gate=\"constant\"."
             )
 
 

@@ -164,7 +164,7 @@ class LikelihoodRatioTest:
 
 
 # What nested models have in common: the rest is of their structure, of the fit, or refused.
-SAME = ("expert", "family", "gate_aggregate", "class_weight")
+SAME = ("expert", "family", "class_weight")
 
 SLOPE_PENALTIES = {"alpha", "gate_alpha", "dispersion_alpha"}
 

@@ -112,10 +112,11 @@ def balance_prior(
     """Log prior of the usage of the experts, and its responsibilities for the gate (K, n).
 
     The log prior is `balance` times the total weight times the mean over the experts of the log of
-    their mean probability: that of a block is the part of its weight. It is at least that of the
-    responsibilities, by which the probability of each expert is divided among the rows, with
-    equality at the current gate: an M-step with these in addition increases the sum of
-    log-likelihood and log prior [1]_. `usage` is the sum of `summed_gates` over all blocks.
+    their mean probability: that of a block is the part of its weight. Responsibilities divide the
+    probability of each expert among the rows. Their expected log probability is a lower bound of
+    the log prior, up to a constant, with equality at the current gate. So an M-step with these in
+    addition increases the sum of log-likelihood and log prior [1]_. `usage` is the sum of
+    `summed_gates` over all blocks.
 
     References
     ----------

@@ -199,8 +199,8 @@ def _swap(
 
     `swapped` is its number, and the order of all experts by their shares.
 
-    It begins with a few random rows, with those on one side of a random direction of the features,
-    where it can have a noise of its own, or with a part of the rows of a random expert.
+    It begins with a few random rows, or with a part of the rows of a random expert. Or it begins
+    on one side of a random direction of the features, where it can have a noise of its own.
     """
     k, order = swapped
     others, own = joint.copy(), np.arange(len(joint)) == k

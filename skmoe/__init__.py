@@ -14,7 +14,6 @@ __all__ = [
     "__version__",
     "blocks",
     "censoring",
-    "checkpoints",
     "distributions",
     "exceptions",
     "experts",

@@ -118,10 +118,6 @@ class RowBlocks:
     classes : array-like of shape (n_classes,), default=None
         All labels of a classifier. None collects them in the first pass.
 
-    See Also
-    --------
-    skmoe.checkpoints.fit_with_checkpoints : A long fit that can be resumed.
-
     Examples
     --------
     >>> import numpy as np

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
@@ -55,9 +54,6 @@ from skmoe._mixture.multistart import fit_starts
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import OptionWarning, warn_user
-
-# Called after each iteration, with its number and a function that returns the fitted attributes.
-OnIteration = Callable[[int, Callable[[], dict[str, Any]]], None]
 
 
 class BaseMixture(
@@ -416,10 +412,6 @@ class BaseMixtureOfExperts(BaseMixture):
             estimator with a loss for counts, positive targets or quantiles, but has normal noise:
             use `family`. A `half_life` is set, which only `partial_fit` uses.
 
-        See Also
-        --------
-        skmoe.checkpoints.fit_with_checkpoints : A fit that can be interrupted and resumed.
-
         Examples
         --------
         >>> import numpy as np
@@ -438,11 +430,10 @@ class BaseMixtureOfExperts(BaseMixture):
         self,
         given: Any,
         *,
-        on_iteration: OnIteration | None = None,
         noise_variance: Array | None = None,
         ends_at_maximum: bool = True,
     ) -> Any:
-        """`fit` of `Rows`, or of validated `TrainingData`, with an observer of its iterations."""
+        """`fit` of `Rows`, or of validated `TrainingData`."""
         fixed, task, offset = self, None, given.offset if isinstance(given, Rows) else None
         selected: dict[str, Any] = {}
         if isinstance(self.n_experts, str):
@@ -464,17 +455,14 @@ class BaseMixtureOfExperts(BaseMixture):
         first_id = bool(selected)  # after the selection of the number of experts
         monitors = make_monitors(problem, task, names, int(self.verbose), first_id)
         *start_monitors, monitor = monitors
-        monitor.on_iteration = on_iteration
         run, starts = fit_starts(em_problem, self.combine, start_monitors, monitor, self.n_jobs)
-        model, previous = run.model or em_problem.model, problem.previous
+        model = run.model or em_problem.model
         usage = expert_usage(model, run.params, split_into_blocks(em_problem.rows))
-        is_known = "n_known_" in problem.attributes
-        model, final_run, usage, order = in_final_order(
-            params, previous, model, run, usage, is_known
-        )
-        attributes = attributes_of_fit(problem, final_run, model, usage, starts) | selected
+        of_user = options.previous is not None or "n_known_" in problem.attributes
+        model, run, usage = in_final_order(params, model, run, usage, of_user)
+        attributes = attributes_of_fit(problem, run, model, usage, starts) | selected
         attributes["_training_state"] = attributes["_training_state"]._replace(
-            numbering=order, cross_fit_cache=problem.make_cache(run.params)
+            cross_fit_cache=problem.make_cache(run.params)
         )
         self._end_fit(task, run, attributes, em_problem)
         warn_maxima(self.maxima_)
@@ -485,8 +473,7 @@ class BaseMixtureOfExperts(BaseMixture):
             warn_special_losses(params)
             is_worse = model.experts.is_worse_than_mean(run.params.experts, em_problem.rows.y)
             worse = np.flatnonzero(is_worse).tolist()
-            named = [self.expert_names_[k if order is None else order.index(k)] for k in worse]
-            warn_worse_than_mean(named)
+            warn_worse_than_mean([self.expert_names_[k] for k in worse])
         if self.half_life is not None:
             warn_user(
                 f"half_life={self.half_life!r} is for partial_fit; fit gives old rows their full "

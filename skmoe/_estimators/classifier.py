@@ -101,12 +101,10 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         estimate, is below `tol`. Newton steps then lead to the maximum, unless the experts are
         estimators or the mixture is large: try 1e-3 for speed there, 1e-6 for accuracy.
     warm_start : bool, default=False
-        Whether a fit continues the previous one, for at most `max_iter` more iterations. On the
-        same rows parametric experts continue bit for bit, unless experts had collapsed or
-        `max_iter` ended the comparison of the starts.
-        Experts that are estimators continue if data, folds and estimators are the same; otherwise
-        they are fitted to the responsibilities of the previous fit. The penalties of a fit that has
-        converged are kept; otherwise their search goes on.
+        Whether a fit begins at the parameters of the previous one, for at most `max_iter`
+        iterations, instead of at new starts. Penalties that were found are kept if that fit has
+        converged; otherwise their search goes on from them. Estimators continue if they, data and
+        folds are the same, or else from the responsibilities.
     half_life : float, default=None
         For `partial_fit` only: rows, or total weight, after which the weight of old rows is halved,
         such as 1000 for a stream that changes. None weighs all rows equally; `fit` ignores it.

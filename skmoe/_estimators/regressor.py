@@ -104,10 +104,10 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         estimate, is below `tol`. Newton steps then lead to the maximum, unless the experts are
         estimators or the mixture is large: try 1e-3 for speed there, 1e-6 for accuracy.
     warm_start : bool, default=False
-        Whether a fit continues the previous one, and its search of penalties if it has not
-        converged, for at most `max_iter` iterations. On the same rows it does so bit for bit,
-        unless experts had collapsed or `max_iter` ended the comparison of starts. Estimators
-        continue if they, data and folds are the same, or else from the responsibilities.
+        Whether a fit begins at the parameters of the previous one, for at most `max_iter`
+        iterations, instead of at new starts. Penalties that were found are kept if that fit has
+        converged; otherwise their search goes on from them. Estimators continue if they, data and
+        folds are the same, or else from the responsibilities.
     half_life : float, default=None
         For `partial_fit` only: rows, or total weight, after which the weight of old rows is halved,
         such as 1000 for a stream that changes. None weighs all rows equally; `fit` ignores it.

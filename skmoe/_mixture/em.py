@@ -71,40 +71,12 @@ LOWER_BOUND_RTOL = {"float64": 1e-11, "float32": 1e-8}
 AITKEN_STRIDE = 6
 
 
-class ResumeState(NamedTuple):
-    """What is needed, besides the parameters, to resume EM and continue bit for bit."""
-
-    hessian_params: Params  # at which the current Hessians were evaluated
-    hessian_age: int  # E-steps since then
-    squarem_start: Params | None  # first iterate of the cycle, before its extrapolation
-    cycle: int
-    n_plain_iter: int  # cycles without extrapolation
-    step_max: float  # of the extrapolation
-    lower_bounds: tuple[float, ...] = ()  # of all iterations, for the stopping rule
-    # Iterations, and runs to convergence, with other penalties before this run, and its round in
-    # the search of penalties; None without a search, or before it.
-    n_earlier_iter: int = 0
-    n_earlier_runs: int = 0
-    search_round: int | None = None
-    # Model, parameters and evidence of the best penalties so far, of a search that has not ended.
-    best: tuple[MixtureModel, Params, float] | None = None
-    first: Params | None = None  # at which the search began
-
-
-def initial_state(
-    params: Params, lower_bounds: Sequence[float] = (), n_plain_iter: int = N_PLAIN_ITER
-) -> ResumeState:
-    """The state of EM before its first iteration from given parameters."""
-    return ResumeState(params, 0, None, 0, n_plain_iter, INITIAL_STEP_MAX, tuple(lower_bounds))
-
-
 class EMStart(NamedTuple):
     """Initial parameters of EM, and the history of a run that is continued."""
 
     params: Params
     lower_bounds: Sequence[float] = ()  # of previous iterations, which count as those of this run
-    resume_state: ResumeState | None = None
-    model: MixtureModel | None = None  # with the penalties of a run that is continued
+    model: MixtureModel | None = None  # with the penalties from which their search begins
     total: EStepStatistics | None = None  # at the parameters, with Hessians, if it is known
 
 
@@ -113,7 +85,7 @@ class EMOptions(NamedTuple):
 
     max_iter: int  # not counting previous iterations
     tol: float  # Aitken's estimate of the remaining gain per row at which EM stops
-    n_plain_iter: int  # cycles without extrapolation; unused with a valid resume state
+    n_plain_iter: int  # cycles without extrapolation
     n_threads: int = 1  # the result does not depend on it
     n_exact_iter: int = N_EXACT_ITER  # first iterations with Hessians of their own
 
@@ -135,7 +107,6 @@ class EMResult(NamedTuple):
     converged: bool
     # No step, not even of length zero, kept the lower bound from decreasing: an M-step is wrong.
     line_search_failed: bool
-    resume_state: ResumeState | None = None
     model: MixtureModel | None = None  # with the penalties of the run
     n_earlier_iter: int = 0  # with other penalties
     stopped: bool = False  # by an observer
@@ -153,18 +124,11 @@ class EMResult(NamedTuple):
     @property
     def continuation(self) -> EMStart:
         """The start of a run that continues this one."""
-        return EMStart(self.params, self.lower_bounds, self.resume_state)
+        return EMStart(self.params, self.lower_bounds)
 
     def moved_to(self, params: Params, lower_bound: float) -> EMResult:
         """The result after an iteration that is not one of EM."""
-        state = self.resume_state
-        if state is not None:
-            bounds = (*state.lower_bounds, lower_bound)
-            state = state._replace(
-                hessian_params=params, hessian_age=0, squarem_start=None, lower_bounds=bounds
-            )
-        bounds_of_run = [*self.lower_bounds, lower_bound]
-        return self._replace(params=params, lower_bounds=bounds_of_run, resume_state=state)
+        return self._replace(params=params, lower_bounds=[*self.lower_bounds, lower_bound])
 
 
 # Called after each iteration as `on_iteration(n_iter, result)`; returning True stops EM.
@@ -204,9 +168,7 @@ class EMProblem(NamedTuple):
     max_iter: int
     tol: float
     n_threads: int = 1
-    resume_state: ResumeState | None = None  # of a run that is continued from parameters
-    previous_lower_bounds: Sequence[float] = ()  # of that run; they count as those of this fit
-    previous_model: MixtureModel | None = None  # of that run, if its search of penalties goes on
+    previous_model: MixtureModel | None = None  # of a warm start that goes on to search penalties
     penalties: tuple[Penalty, ...] = ()  # that are found by the evidence
     relaxation: float = 1.0  # factor of those of slopes in the run to convergence
     ends_at_maximum: bool = True  # by Newton's steps, after EM
@@ -247,18 +209,11 @@ def run_em_of_problem(
     n_plain_iter: int = N_PLAIN_ITER,
     n_exact_iter: int = N_EXACT_ITER,
 ) -> EMResult:
-    """Run EM. States with fitted estimators, which can be large, are not kept."""
-    blocks, uses_estimators = split_into_blocks(problem.rows), problem.model.experts.needs_all_rows
-    if uses_estimators:  # which cannot be extrapolated
-        n_plain_iter, on_iteration = problem.max_iter, without_resume_state(on_iteration)
+    """Run EM on the rows of a problem."""
+    if problem.model.experts.needs_all_rows:  # estimators, which cannot be extrapolated
+        n_plain_iter = problem.max_iter
     options = EMOptions(max_iter, problem.tol, n_plain_iter, problem.n_threads, n_exact_iter)
-    run = run_em(problem.model, blocks, start, options, on_iteration)
-    return run._replace(resume_state=None) if uses_estimators else run
-
-
-def without_resume_state(on_iteration: OnIteration) -> OnIteration:
-    """Observer of a run that cannot be resumed: it may be discarded, or its state is large."""
-    return lambda n_iter, run: on_iteration(n_iter, run._replace(resume_state=None))
+    return run_em(problem.model, split_into_blocks(problem.rows), start, options, on_iteration)
 
 
 # --- a run of EM ------------------------------------------------------------------------------
@@ -294,69 +249,31 @@ def run_em(
     options: EMOptions,
     on_iteration: OnIteration,
 ) -> EMResult:
-    """Maximise the penalised log-likelihood per row from given parameters.
-
-    A run with the resume state of a previous one on the same rows and model continues it bit for
-    bit. A resume state whose last lower bound differs comes from other rows or another model, and
-    is ignored.
-    """
+    """Maximise the penalised log-likelihood per row from given parameters."""
     design = blocks[0].gate_design if isinstance(blocks, list) else None
     n_threads = options.n_threads
     if design is not None and model.n_experts * design.shape[1] < MIN_SIZE_FOR_THREADS:
         n_threads = 1
     rtol = LOWER_BOUND_RTOL["float64" if design is None else str(design.dtype)]
+    lower_bounds = list(start.lower_bounds)
     with _block_map(blocks, n_threads) as map_blocks:
         evaluate_at = partial(evaluate, model, blocks, map_blocks=map_blocks)
-        state, resume_state = evaluate_at(start.params, total=start.total), start.resume_state
-        if resume_state is None or resume_state.lower_bounds[-1:] != (state.lower_bound,):
-            resume_state = initial_state(start.params, n_plain_iter=options.n_plain_iter)
-        elif resume_state.hessian_age:
-            at_hessian = evaluate_at(resume_state.hessian_params)
-            state = state._replace(
-                hessian_factors=at_hessian.hessian_factors,
-                hessian_params=at_hessian.params,
-                hessian_age=resume_state.hessian_age,
-            )
-        lower_bounds = list(start.lower_bounds)
-        # Those of iterations that do not count for this run serve the stopping rule.
-        history = list(resume_state.lower_bounds or lower_bounds)
-        is_converged = len(lower_bounds) > 0 and aitken_gap(history, rtol) < options.tol
+        state = evaluate_at(start.params, total=start.total)
+        is_converged = len(lower_bounds) > 0 and aitken_gap(lower_bounds, rtol) < options.tol
         if is_converged or options.max_iter < 1:  # no iteration is needed, or permitted
-            lower_bounds = lower_bounds or [state.lower_bound]
-            return EMResult(state.params, lower_bounds, is_converged, False, resume_state, model)
+            bounds = lower_bounds or [state.lower_bound]
+            return EMResult(state.params, bounds, is_converged, False, model)
         last_iter = len(lower_bounds) + options.max_iter
-        for new_state, (squarem_start, cycle, step_max) in _em_iterations(
-            model, evaluate_at, state, resume_state, (rtol, options.n_exact_iter)
-        ):
-            lower_bounds.append(new_state.lower_bound)
-            history.append(new_state.lower_bound)
-            run = EMResult(
-                new_state.params,
-                lower_bounds,
-                converged=aitken_gap(history, rtol) < options.tol,
-                line_search_failed=False,
-                resume_state=ResumeState(
-                    new_state.hessian_params,
-                    new_state.hessian_age,
-                    squarem_start,
-                    cycle,
-                    resume_state.n_plain_iter,
-                    step_max,
-                    tuple(history),
-                ),
-                model=model,
-            )
-            stopped = on_iteration(len(lower_bounds), run)
-            if run.converged or stopped or len(lower_bounds) >= last_iter:
-                return run._replace(stopped=stopped)
+        for new_state in _em_iterations(model, evaluate_at, state, options, rtol):
             state = new_state
-        return EMResult(
-            state.params,
-            lower_bounds or [state.lower_bound],
-            converged=False,
-            line_search_failed=True,
-            model=model,
-        )
+            lower_bounds.append(state.lower_bound)
+            is_converged = aitken_gap(lower_bounds, rtol) < options.tol
+            run = EMResult(state.params, lower_bounds, is_converged, False, model)
+            stopped = on_iteration(len(lower_bounds), run)
+            if is_converged or stopped or len(lower_bounds) >= last_iter:
+                return run._replace(stopped=stopped)
+        bounds = lower_bounds or [state.lower_bound]
+        return EMResult(state.params, bounds, converged=False, line_search_failed=True, model=model)
 
 
 @contextmanager
@@ -378,43 +295,38 @@ def _em_iterations(
     model: MixtureModel,
     evaluate_at: Callable[..., EMState],
     state: EMState,
-    resume_state: ResumeState,
-    settings: tuple[float, int],
-) -> Iterator[tuple[EMState, tuple[Params | None, int, float]]]:
-    """Accepted EM iterates, with the first iterate of the cycle, its number, and `step_max`.
+    options: EMOptions,
+    rtol: float,
+) -> Iterator[EMState]:
+    """Accepted EM iterates; they end when no step keeps the lower bound from decreasing.
 
-    It ends when no step keeps the lower bound from decreasing. A cycle is a plain iteration and,
-    after `n_plain_iter` cycles, an extrapolation. `settings` has the tolerance of the line search
-    and the number of cycles with Hessians of their own.
+    A cycle is a plain iteration and, after `n_plain_iter` cycles, an extrapolation. `rtol` is the
+    tolerance of the line search.
     """
-    rtol, n_exact_iter = settings
-    squarem_start, step_max = resume_state.squarem_start, resume_state.step_max
-
-    max_refresh_interval = hessian_refresh_interval(model.n_experts)
-    for cycle in count(resume_state.cycle):
-        if squarem_start is None:
-            squarem_start = state.params
-            refresh_interval = 1 if cycle < n_exact_iter else max_refresh_interval
-            candidate = _line_search(model, evaluate_at, state, refresh_interval, rtol)
-            if candidate is None:
-                return
+    step_max, max_refresh_interval = INITIAL_STEP_MAX, hessian_refresh_interval(model.n_experts)
+    for cycle in count():
+        squarem_start = state.params
+        refresh_interval = 1 if cycle < options.n_exact_iter else max_refresh_interval
+        candidate = _line_search(model, evaluate_at, state, refresh_interval, rtol)
+        if candidate is None:
+            return
+        state = candidate
+        yield state
+        if cycle < options.n_plain_iter:
+            continue
+        path = (squarem_start, state.params, m_step(model, state, 1.0))
+        first, second, third = ([*params.gate, *params.experts] for params in path)
+        extrapolated, step = squarem_step(first, second, third, step_max)
+        gate, experts = state.params
+        arrays = extrapolated[: len(gate)], extrapolated[len(gate) :]
+        params = project(model, Params(type(gate)(*arrays[0]), type(experts)(*arrays[1])))
+        candidate = evaluate_at(params, state)
+        if candidate.lower_bound >= state.lower_bound:
+            step_max *= STEP_MAX_FACTOR if step == step_max else 1.0
             state = candidate
-            yield state, (squarem_start, cycle, step_max)
-        if cycle >= resume_state.n_plain_iter:
-            path = (squarem_start, state.params, m_step(model, state, 1.0))
-            first, second, third = ([*params.gate, *params.experts] for params in path)
-            extrapolated, step = squarem_step(first, second, third, step_max)
-            gate, experts = state.params
-            arrays = extrapolated[: len(gate)], extrapolated[len(gate) :]
-            params = project(model, Params(type(gate)(*arrays[0]), type(experts)(*arrays[1])))
-            candidate = evaluate_at(params, state)
-            if candidate.lower_bound >= state.lower_bound:
-                step_max *= STEP_MAX_FACTOR if step == step_max else 1.0
-                state = candidate
-                yield state, (None, cycle + 1, step_max)
-            else:
-                step_max = max(step_max / 2.0, INITIAL_STEP_MAX)
-        squarem_start = None
+            yield state
+        else:
+            step_max = max(step_max / 2.0, INITIAL_STEP_MAX)
 
 
 def hessian_refresh_interval(n_experts: int) -> int:

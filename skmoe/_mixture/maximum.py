@@ -23,7 +23,6 @@ from skmoe._mixture.em import (
     EMResult,
     OnIteration,
     run_em_of_problem,
-    without_resume_state,
 )
 from skmoe._mixture.information import (
     Information,
@@ -35,7 +34,6 @@ from skmoe._mixture.information import (
     signed_coordinates,
 )
 from skmoe._mixture.model import MixtureModel, Params
-from skmoe._mixture.penalties import SearchStage
 from skmoe._mixture.steps import lower_bound_at, project
 from skmoe._numerics.signed_steps import is_held, signed_step
 from skmoe._numerics.typing import TINY, Array
@@ -82,12 +80,10 @@ def end_at_maximum(problem: EMProblem, run: EMResult, on_iteration: OnIteration)
     """Continue a run that EM has ended to the maximum, by Newton's method.
 
     Where Newton's steps do not lead upward, some iterations of EM come before the next attempt.
-    These steps are not resumed: they are repeated from where EM has ended. Models without second
-    derivatives, or with too many coordinates, go on with EM until the gain that it predicts is that
-    of `MAX_SHIFT`. Estimators as experts, which have no standard errors, and tables of so many rows
-    that an information matrix takes too long, end where EM has ended.
+    Models without second derivatives, or with too many coordinates, go on with EM until the gain
+    that it predicts is that of `MAX_SHIFT`. Estimators as experts, which have no standard errors,
+    and tables of so many rows that an information matrix takes too long, end where EM has ended.
     """
-    on_iteration = without_resume_state(on_iteration)
     experts = problem.model.experts
     if run.line_search_failed or not problem.ends_at_maximum or experts.needs_all_rows:
         return run
@@ -119,14 +115,12 @@ def _n_iter_left(problem: EMProblem, run: EMResult) -> int:
 def _em(
     problem: EMProblem, run: EMResult, n_iter: int, tol: float, on_iteration: OnIteration
 ) -> EMResult:
-    """More iterations of EM, in the same stage of a search of penalties."""
+    """More iterations of EM, which are extrapolated from the first one on."""
     strict = problem._replace(model=run.model or problem.model, tol=tol)
-    more = run_em_of_problem(strict, run.continuation, n_iter, on_iteration)
-    before, state = run.resume_state, more.resume_state
-    if before is not None and state is not None:
-        stage = {field: getattr(before, field) for field in SearchStage._fields}
-        state = state._replace(**stage)
-    return more._replace(n_earlier_iter=run.n_earlier_iter, resume_state=state)
+    more = run_em_of_problem(
+        strict, run.continuation, n_iter, on_iteration, n_plain_iter=0, n_exact_iter=0
+    )
+    return more._replace(n_earlier_iter=run.n_earlier_iter)
 
 
 def _costs(problem: EMProblem, params: Params) -> tuple[float, float]:

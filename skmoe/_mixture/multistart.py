@@ -38,12 +38,11 @@ from skmoe._mixture.em import (
     Monitor,
     params_from_responsibilities,
     run_em_of_problem,
-    without_resume_state,
 )
 from skmoe._mixture.initialization import LABEL_SMOOTHING, restricted, unit_features
 from skmoe._mixture.maximum import end_at_maximum
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior, responsibilities
-from skmoe._mixture.penalties import FINAL_ROUND, SearchStage, run_with_evidence
+from skmoe._mixture.penalties import run_with_evidence
 from skmoe._mixture.side_by_side import params_of_starts, run_side_by_side
 from skmoe._mixture.starts import (
     N_ITER_FIRST_ROUND,
@@ -265,9 +264,8 @@ def fit_starts(
             resp = problem.rows.row_responsibilities(params)
             resp = restricted(problem.model.experts, resp, problem.rows)
             params = params_from_responsibilities(problem.model, problem.rows, resp)
-        state, model = problem.resume_state, problem.previous_model
-        start = EMStart(params, problem.previous_lower_bounds, state, model)
         monitor.start()
+        start = EMStart(params, model=problem.previous_model)
         run = run_to_convergence(on_all_rows, start, monitor)
         monitor.end(run)
         return run, [run]
@@ -290,7 +288,7 @@ def fit_starts(
         found = _comparison(on_sample, runs, combine)
         kept = runs[found["kept"]]
         # Of the starts their lower bounds are needed, and not all parameters, of many columns.
-        runs = [run._replace(params=kept.params, resume_state=None) for run in runs]
+        runs = [run._replace(params=kept.params) for run in runs]
         monitor.start()
         best = _continue_on_all_rows(on_all_rows, kept, on_sample.rows, monitor)
         monitor.end(best)
@@ -305,7 +303,7 @@ def fit_starts(
     best = runs[found["kept"]]
     if combine == "average":
         model, params = average_starts(best.model or problem.model, runs)
-        return best._replace(model=model, params=params, resume_state=None, **found), runs
+        return best._replace(model=model, params=params, **found), runs
     if problem.penalties:
         if not _has_iterations_left(problem, best):
             return best._replace(converged=False, **found), runs
@@ -420,10 +418,7 @@ def run_to_convergence(problem: EMProblem, start: EMStart, monitor: Monitor) -> 
     if run.stopped:
         return run
     found = problem._replace(model=run.model or problem.model)
-    better = with_reinitialized_experts(found, run, monitor)
-    if better is not run:
-        better = SearchStage(search_round=FINAL_ROUND).of_run(better)
-    return end_at_maximum(found, better, monitor)
+    return end_at_maximum(found, with_reinitialized_experts(found, run, monitor), monitor)
 
 
 # --- experts that have collapsed --------------------------------------------------------------
@@ -449,8 +444,7 @@ def with_reinitialized_experts(problem: EMProblem, run: EMResult, monitor: Monit
             resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
         resp = restricted(model.experts, rows.row_responsibilities(resp), rows)
         start = EMStart(params_from_responsibilities(model, rows, resp))
-        observer = without_resume_state(monitor)
-        candidate = run_em_of_problem(problem, start, problem.max_iter, observer)
+        candidate = run_em_of_problem(problem, start, problem.max_iter, monitor)
         if candidate.lower_bound <= run.lower_bound:
             break
         run = candidate

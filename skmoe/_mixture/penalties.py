@@ -36,13 +36,13 @@ import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks, subset_units
 from skmoe._mixture.em import (
+    N_PLAIN_ITER,
     EMProblem,
     EMResult,
     EMStart,
     Monitor,
     OnIteration,
     run_em_of_problem,
-    without_resume_state,
 )
 from skmoe._mixture.model import MixtureModel, Params, Penalty, log_joint, posterior
 from skmoe._mixture.starts import first_rounds_side_by_side, start_jobs
@@ -93,29 +93,6 @@ N_FOLD_ITER = 30
 # --- the search -------------------------------------------------------------------------------
 
 
-class SearchStage(NamedTuple):
-    """What was done with other penalties, and the present round of a search.
-
-    The round is an index of `ITERATIONS_BETWEEN_UPDATES`. In that after the last, which can begin
-    early, EM runs to convergence. The fields are those of `ResumeState`.
-    """
-
-    n_earlier_iter: int = 0
-    n_earlier_runs: int = 0  # to convergence
-    search_round: int = 0
-    # Model, parameters and log evidence per row of the penalties with the highest evidence so far,
-    # of a search that can drop features: the evidence can fall if needed ones are.
-    best: tuple[MixtureModel, Params, float] | None = None
-    first: Params | None = None  # at which the search began
-
-    def of_run(self, run: EMResult) -> EMResult:
-        """A run that knows its stage."""
-        state = run.resume_state
-        if state is not None:
-            state = state._replace(**self._asdict())
-        return run._replace(n_earlier_iter=self.n_earlier_iter, resume_state=state)
-
-
 def run_with_evidence(problem: EMProblem, start: EMStart, monitor: Monitor) -> EMResult:
     """EM to convergence with penalties that are found on the way, which the result has.
 
@@ -138,7 +115,7 @@ def run_with_evidence(problem: EMProblem, start: EMStart, monitor: Monitor) -> E
     in_memory = isinstance(problem.rows, Dataset) and not is_small
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
     if in_memory and is_common and problem.model.experts.can_separate:
-        return _compared_with_default(problem, run, monitor)
+        return _compared_with_default(problem, start.params, run, monitor)
     return run
 
 
@@ -159,75 +136,71 @@ def _search_penalties(problem: EMProblem, start: EMStart, on_iteration: OnIterat
     """EM on the rows of the problem, in stages between which the penalties are updated.
 
     The model of the problem has the default penalties. The search begins at those of the model of
-    the start, if it has one; if it also has a resume state of a search, that search goes on. All
-    runs together, with the iterations of the start, make at most `max_iter` iterations. It ends
-    early if a run is stopped. A search that can drop features ends at penalties that it has left if
-    their evidence was clearly higher. With a relaxation there is one run to convergence.
+    the start, if it has one. All runs together, with the iterations of the start, make at most
+    `max_iter` iterations. It ends early if a run is stopped. A search that can drop features ends
+    at penalties that it has left if their evidence was clearly higher: the evidence can fall if
+    needed ones are dropped. With a relaxation there is one run to convergence.
     """
-    model, state, n_done = start.model or problem.model, start.resume_state, 0
-    if start.model is not None and state is not None and state.search_round is not None:
-        n_done = len(state.lower_bounds)
-        stage = SearchStage(*(getattr(state, field) for field in SearchStage._fields))
-    else:
-        stage = SearchStage(len(start.lower_bounds), first=start.params)
-        start = EMStart(start.params)
+    model, n_done = start.model or problem.model, len(start.lower_bounds)
+    start, search_round, n_runs = EMStart(start.params), 0, 0  # runs to convergence
+    # Model, parameters and log evidence per row of the penalties with the highest so far.
+    best: tuple[MixtureModel, Params, float] | None = None
     drops_features = any(penalty.search == "ard" for penalty in problem.penalties)
     while True:
-        is_final = stage.search_round >= FINAL_ROUND
-        n_iter = problem.max_iter - stage.n_earlier_iter - len(start.lower_bounds)
+        is_final = search_round >= FINAL_ROUND
+        n_iter = problem.max_iter - n_done
         if not is_final:
-            n_iter = min(n_iter, ITERATIONS_BETWEEN_UPDATES[stage.search_round] - n_done)
-        run = _run_stage(problem._replace(model=model), start, n_iter, stage, on_iteration)
-        n_iter = stage.n_earlier_iter + len((run if n_iter > 0 else start).lower_bounds)
-        if run.stopped or run.line_search_failed or n_iter >= problem.max_iter:
+            n_iter = min(n_iter, ITERATIONS_BETWEEN_UPDATES[search_round])
+        stage = problem._replace(model=model, tol=problem.tol if is_final else 0.0)
+        run = _run_stage(stage, start, n_iter, (n_done, is_final), on_iteration)
+        n_done += len(run.lower_bounds)
+        if run.stopped or run.line_search_failed or n_done >= problem.max_iter:
             return run
-        if n_done and not _goes_on(start, run):  # the best penalties were those of other rows
-            stage = stage._replace(best=None)
-        is_last = is_final and stage.n_earlier_runs + 1 >= MAX_FINAL_RUNS
-        if is_last and stage.best is None:
+        is_last = is_final and n_runs + 1 >= MAX_FINAL_RUNS
+        if is_last and best is None:
             return run
         blocks = split_into_blocks(problem.rows)
         total = e_step(model, blocks, run.params, with_hessian=True)
         update = updated_penalties(problem.penalties, problem.model, model, total, run.params)
         least_factor = FINAL_FACTOR if is_final else SETTLED_FACTOR
         settled = update.factor < least_factor or abs(update.gain) < problem.tol
-        best, n_done = stage.best, 0
-        last = SearchStage(n_iter, MAX_FINAL_RUNS - 1, FINAL_ROUND, first=stage.first)
         returns = best is not None and best[2] >= update.log_evidence + MIN_LOSS
         if is_last or (is_final and settled):
             if best is None or not returns:
-                return stage._replace(best=None).of_run(run)
-            model, start, stage = best[0], EMStart(best[1]), last
+                return run
+            model, start, best = best[0], EMStart(best[1]), None
+            n_runs = MAX_FINAL_RUNS - 1
             continue
-        if drops_features and (best is None or update.log_evidence > best[2]):
+        former, is_better = best, best is None or update.log_evidence > best[2]
+        if drops_features and is_better:
             best = update.before, run.params, update.log_evidence
-        n_runs = stage.n_earlier_runs + is_final
-        next_round = FINAL_ROUND if settled or is_final else stage.search_round + 1
-        stage = SearchStage(n_iter, n_runs, next_round, best, stage.first)
+        n_runs += is_final
+        search_round = FINAL_ROUND if settled or is_final else search_round + 1
         # The E-step does not depend on penalties, but features that are dropped move parameters.
         params, known = project(update.model, run.params), None if drops_features else total
         model, start = update.model, EMStart(params, total=known)
-        if next_round == FINAL_ROUND and problem.relaxation != 1.0:
-            if best is not None and returns:
-                model, start = best[0], EMStart(best[1])
-            model, stage = _relaxed(problem, model), last
+        if search_round == FINAL_ROUND and problem.relaxation != 1.0:
+            if former is not None and returns:
+                model, start = former[0], EMStart(former[1])
+            model, n_runs, best = _relaxed(problem, model), MAX_FINAL_RUNS - 1, None
 
 
-def _compared_with_default(problem: EMProblem, run: EMResult, monitor: Monitor) -> EMResult:
+def _compared_with_default(
+    problem: EMProblem, first: Params, run: EMResult, monitor: Monitor
+) -> EMResult:
     """The run, or one with the default penalties if rows left out are more probable with them.
 
-    That one begins where the search began, so that it is the run of default penalties that are
-    given. Averages are not compared: their penalties are relaxed.
+    That one begins at the first parameters of the search, so that it is the run of default
+    penalties that are given. Averages are not compared: their penalties are relaxed.
     """
-    state, n_iter = run.resume_state, run.n_earlier_iter + len(run.lower_bounds)
-    if not run.converged or state is None or state.first is None or problem.relaxation != 1.0:
+    is_compared = run.converged and not problem.model.experts.needs_all_rows
+    if not is_compared or problem.relaxation != 1.0:
         return run
-    run = run._replace(resume_state=state._replace(first=None))
     if _gain_on_rows_left_out(problem, run.model or problem.model) >= 0.0:
         return run
-    stage = SearchStage(n_iter, MAX_FINAL_RUNS, FINAL_ROUND)
-    observer, max_iter = without_resume_state(monitor), problem.max_iter - n_iter
-    other = _run_stage(problem, EMStart(state.first), max_iter, stage, observer)
+    n_done = run.n_earlier_iter + len(run.lower_bounds)
+    start, n_left = EMStart(first), problem.max_iter - n_done
+    other = _run_stage(problem, start, n_left, (n_done, True), monitor)
     return other if other.converged else run._replace(stopped=other.stopped)
 
 
@@ -253,26 +226,24 @@ def _gain_on_rows_left_out(problem: EMProblem, model: MixtureModel) -> float:
 
 
 def _run_stage(
-    problem: EMProblem, start: EMStart, n_iter: int, stage: SearchStage, on_iteration: OnIteration
+    problem: EMProblem,
+    start: EMStart,
+    n_iter: int,
+    stage: tuple[int, bool],
+    on_iteration: OnIteration,
 ) -> EMResult:
-    """EM in a stage of the search; the iterations of earlier stages count for the observer."""
+    """EM in a stage of the search: its earlier iterations, which count, and whether it converges.
+
+    The iterations before an update of the penalties are not extrapolated.
+    """
+    n_earlier_iter, is_final = stage
 
     def observer(n: int, run: EMResult) -> bool:
-        return on_iteration(stage.n_earlier_iter + n, stage.of_run(run))
+        return on_iteration(n_earlier_iter + n, run._replace(n_earlier_iter=n_earlier_iter))
 
-    if stage.search_round >= FINAL_ROUND:
-        return stage.of_run(run_em_of_problem(problem, start, n_iter, observer, n_exact_iter=0))
-    n_plain_iter = max(ITERATIONS_BETWEEN_UPDATES)  # no iteration is extrapolated
-    problem = problem._replace(tol=0.0)
-    return stage.of_run(run_em_of_problem(problem, start, n_iter, observer, n_plain_iter, 0))
-
-
-def _goes_on(start: EMStart, run: EMResult) -> bool:
-    """Whether a run continues the arithmetic of its start, which other rows do not."""
-    old, new = start.resume_state, run.resume_state
-    if old is None or new is None:
-        return False
-    return new.lower_bounds[: len(old.lower_bounds)] == old.lower_bounds
+    n_plain_iter = N_PLAIN_ITER if is_final else max(ITERATIONS_BETWEEN_UPDATES)
+    run = run_em_of_problem(problem, start, n_iter, observer, n_plain_iter, n_exact_iter=0)
+    return run._replace(n_earlier_iter=n_earlier_iter)
 
 
 def _relaxed(problem: EMProblem, model: MixtureModel) -> MixtureModel:

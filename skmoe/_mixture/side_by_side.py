@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._mixture.em import N_EXACT_ITER, EMResult, initial_state
+from skmoe._mixture.em import N_EXACT_ITER, EMResult
 from skmoe._mixture.model import MixtureModel, Params, balance_prior, posterior, summed_gates
 from skmoe._mixture.steps import total_penalty
 from skmoe._numerics.linalg import add_fields
@@ -214,8 +214,7 @@ def _run_batch(
     runs: list[EMResult] = []
     for own, of_own in zip(_apart(model, accepted), history, strict=True):
         of_iterations = of_own[1:] or of_own or [-np.inf]  # without that of the start
-        start = initial_state(own, of_iterations)
-        runs.append(EMResult(own, of_iterations, False, False, resume_state=start))
+        runs.append(EMResult(own, of_iterations, False, False))
     return runs
 
 

@@ -27,7 +27,6 @@ from skmoe._mixture.em import (
     Monitor,
     aitken_gap,
     evaluate,
-    initial_state,
     params_from_responsibilities,
     run_em_of_problem,
 )
@@ -202,10 +201,7 @@ def _with_known_numbers(model: MixtureModel, run: EMResult, rows: Dataset) -> EM
     lower_bound = evaluate(model, blocks, params).lower_bound
     if lower_bound <= run.lower_bound:
         return run
-    bounds = [*run.lower_bounds[:-1], lower_bound]
-    return run._replace(
-        params=params, lower_bounds=bounds, resume_state=initial_state(params, bounds)
-    )
+    return run._replace(params=params, lower_bounds=[*run.lower_bounds[:-1], lower_bound])
 
 
 def _responsibilities_of_start(problem: EMProblem, job: StartJob) -> tuple[Array, Array]:

@@ -434,9 +434,10 @@ class CrossFittedExperts(Experts):
         return EstimatorParams(params.models, params.log_variance, spread=params.spread)
 
     def reorder(self, params: EstimatorParams, order: Array) -> EstimatorParams:
-        """Parameters with the experts in another order, without training state."""
+        """Parameters with the experts in another order."""
         models = tuple(params.models[k] for k in order)
-        return EstimatorParams(models, params.log_variance[order])
+        arrays = (None if values is None else values[order] for values in params[2:])
+        return EstimatorParams(models, params.log_variance[order], *arrays)
 
     def concatenate(
         self, params: Sequence[EstimatorParams]
@@ -451,6 +452,7 @@ class CrossFittedExperts(Experts):
         """Experts of each fit that `concatenate` has put side by side, without training state."""
         of_fits = np.arange(len(params.models)).reshape(n_fits, -1)
         experts = replace(self, estimators=self.estimators[: of_fits.shape[1]])
+        params = self.drop_training_state(params)
         return [(experts, self.reorder(params, of_fit)) for of_fit in of_fits]
 
     # --- the objective ---

@@ -18,7 +18,6 @@ from sklearn.preprocessing import SplineTransformer, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
-from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
 from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
@@ -370,17 +369,12 @@ def assert_same_answers(read, moe, X):
     assert_array_equal(read.is_outside_range(2 * X), answers)
 
 
-def test_what_is_read_has_the_same_ranges(tmp_path):
+def test_what_is_read_has_the_same_ranges():
     X, y, weight = table()
     moe = in_memory(X, y, weight)
     document = json.loads(json.dumps(moe.to_dict()))
     assert_same_answers(MixtureOfExpertsRegressor.from_dict(document), moe, X)
     assert_same_answers(pickle.loads(pickle.dumps(moe)), moe, X)
-    path = tmp_path / "fit.joblib"
-    fitted = fit_with_checkpoints(
-        short(max_iter=50), X, y, sample_weight=weight, path=path, every=2
-    )
-    assert_same_answers(load_checkpoint(path), fitted, X)
 
 
 def test_x_is_checked_as_in_predict():

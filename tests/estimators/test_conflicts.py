@@ -11,7 +11,6 @@ from sklearn.preprocessing import StandardScaler
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
 from skmoe.censoring import right_censored
-from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
 from skmoe.model_selection import likelihood_ratio_test, n_experts_test
@@ -95,7 +94,6 @@ ARGUMENTS = {
 USES = {
     "n_experts_test": lambda moe, data: n_experts_test(moe, **data, n_bootstrap=1),
     "likelihood_ratio_test": lambda moe, data: likelihood_ratio_test(moe, moe, **data),
-    "fit_with_checkpoints": lambda moe, data: fit_with_checkpoints(moe, **data, path="unused"),
     "partial_fit": lambda moe, data: moe.partial_fit(**data),
 }
 # What else a pair needs.

@@ -10,7 +10,6 @@ from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
 from skmoe.inspection import (
     ExpertsDisplay,
     GateDisplay,
@@ -139,14 +138,6 @@ def test_copies_and_documents_keep_names(fits, case):
         if case != "trees":
             document = json.loads(json.dumps(moe.to_dict()))
             assert type(moe).from_dict(document).expert_names_ == moe.expert_names_
-
-
-def test_checkpoints_keep_names_of_the_fit_that_they_continue(tmp_path):
-    path = tmp_path / "fit.joblib"
-    moe = fit_with_checkpoints(regressor(**SHORT | {"max_iter": 200}), X, Y, path=path)
-    assert moe.expert_names_ == load_checkpoint(path).expert_names_ == NUMBERS
-    again = load_checkpoint(path).set_expert_names(NAMES).set_params(warm_start=True)
-    assert again.fit(X, Y).expert_names_ == NAMES
 
 
 # --- used -------------------------------------------------------------------------------------

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.stacking import GatedStackingClassifier
 from support.fits import CLASSES, X, Y, classifier, fit_quietly, regressor
 from support.stacks import stack_of
 
 SHORT = {"n_experts": 2, "max_iter": 2, "n_init": 1}
-WHERE = ("_estimators", "stacking.py", "checkpoints.py")
+WHERE = ("_estimators", "stacking.py")
 
 MAKERS = {
     "regressor": lambda: (regressor(**SHORT), Y),
@@ -78,13 +77,6 @@ def test_a_batch_replaces_all_attributes_at_once(case):
     moe, y = MAKERS[case]()
     fit_quietly(moe, X, y)
     assert_replaced_at_once(moe, lambda: moe.partial_fit(X, y[::-1]))
-
-
-def test_a_fit_with_checkpoints_replaces_all_attributes_at_once(tmp_path):
-    moe, y = MAKERS["regressor"]()
-    fit_quietly(moe.set_params(max_iter=1000), X, y)
-    path = tmp_path / "fit.joblib"
-    assert_replaced_at_once(moe, lambda: fit_with_checkpoints(moe, X, y[::-1], path=path))
 
 
 def test_new_names_replace_the_former_ones_at_once():

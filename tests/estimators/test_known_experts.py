@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from properties.small_fits import N, plain_fit, statements, units_of
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.inspection import (
     CoefficientsDisplay,
     ResponsibilitiesDisplay,
@@ -246,15 +244,12 @@ def test_dask_collections_hold_known_experts():
     assert_allclose(log_density, moe.score_samples(X, Y, known_experts=KNOWN), atol=1e-9)
 
 
-def test_a_fit_is_resumed_with_the_same_known_experts_only(tmp_path):
-    path, moe = tmp_path / "fit.joblib", regressor(max_iter=500)
-    whole = fit_quietly(clone(moe), X, Y, known_experts=KNOWN)
-    with pytest.warns(ConvergenceWarning):
-        fit_with_checkpoints(regressor(max_iter=7), X, Y, path=path, every=2, known_experts=KNOWN)
-    other = refusal(fit_with_checkpoints, moe, X, Y, path=path, known_experts=REGIMES)
-    assert_refused(other, "path", "known_experts")
-    again = fit_with_checkpoints(moe, X, Y, path=path, known_experts=KNOWN)
-    assert_allclose(again.predict(X), whole.predict(X), atol=1e-6)
+def test_a_warm_start_keeps_the_numbers_of_known_experts():
+    moe = fit_quietly(regressor(max_iter=7, warm_start=True), X, Y, known_experts=KNOWN)
+    fit_quietly(moe.set_params(max_iter=500), X, Y, known_experts=KNOWN)
+    whole = fit_quietly(regressor(max_iter=500), X, Y, known_experts=KNOWN)
+    assert_allclose(moe.expert_coef_, whole.expert_coef_, atol=1e-5)
+    assert_allclose(moe.lower_bound_, whole.lower_bound_, rtol=1e-9)
 
 
 def test_standard_errors_count_what_is_known():

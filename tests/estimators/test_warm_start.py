@@ -8,11 +8,9 @@ from sklearn.base import clone
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
-from skmoe.checkpoints import fit_with_checkpoints
+from support.fits import CASES, fit_quietly, fitted
 from support.fits import X as ALL_X
 from support.fits import Y as ALL_Y
-from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
 
 N_ROWS = 80
@@ -30,9 +28,42 @@ def regressor(**options):
 # --- continuing -------------------------------------------------------------------------------
 
 
+EXACT = {"tol": 1e-9, "max_iter": 2000}
+OF_KINDS = ["linear-regressor", "linear-classifier", "poisson-regressor", "student_t-regressor"]
+OF_OPTIONS = ["constant gate", "units", "shared noise", "shared slopes", "signs", "outputs"]
+
+
+@pytest.mark.parametrize("case", [*OF_KINDS, *OF_OPTIONS])
+def test_a_fit_that_goes_on_ends_at_the_maximum_of_one_fit(case):
+    """It begins at the parameters of the first one, so that it takes fewer iterations."""
+    _, y, given = CASES[case]
+    whole, moe = fitted(case, **EXACT), fitted(case, tol=1e-9, max_iter=13)
+    bound = moe.lower_bound_
+    fit_quietly(moe.set_params(warm_start=True, **EXACT), ALL_X, y, **given)
+    assert moe.converged_
+    assert moe.lower_bounds_[0] >= bound - 1e-9
+    assert_allclose(moe.lower_bound_, whole.lower_bound_, rtol=1e-6)
+    assert_allclose(moe.predict(ALL_X), whole.predict(ALL_X), atol=1e-3 * np.abs(y).max())
+    assert moe.n_iter_ < whole.n_iter_
+    fit_quietly(moe, ALL_X, y, **given)
+    assert_allclose(moe.lower_bound_, whole.lower_bound_, rtol=1e-6)
+    assert moe.n_iter_ < 10
+
+
+@pytest.mark.parametrize("case", ["linear-regressor", "poisson-regressor", "linear-classifier"])
+def test_a_fit_to_some_more_rows_is_faster_from_the_fit_before(case):
+    _, y, _ = CASES[case]
+    moe = fitted(case, **EXACT)
+    first = fit_quietly(clone(moe).set_params(warm_start=True), ALL_X[:280], y[:280])
+    fit_quietly(first, ALL_X, y)
+    # Penalties are those of features with the scale of the first rows.
+    assert first.lower_bound_ >= moe.lower_bound_ - 5e-3
+    assert first.n_iter_ < moe.n_iter_
+
+
 @pytest.mark.parametrize("options", [{}, {"family": "poisson"}, {"gate": "constant"}])
 def test_parts_of_a_fit_are_the_whole_fit(options):
-    """Iterations and bounds count on, without a new start."""
+    """Each begins where the one before has ended, without a new start."""
     y = np.round(np.abs(Y)) if "family" in options else Y
     whole = fit_quietly(regressor(max_iter=60, **options), X, y)
     moe = fit_quietly(regressor(max_iter=5, **options), X, y)
@@ -189,40 +220,6 @@ def test_sparse_rows_continue_a_fit_of_the_same_rows():
     moe = fit_quietly(regressor(expert=Ridge(), expert_features=None), features, Y)
     bound = moe.lower_bound_
     assert fit_quietly(moe, features.copy(), Y).lower_bound_ >= bound - 1e-6
-
-
-# --- row blocks -------------------------------------------------------------------------------
-
-
-def blocks(X, size):
-    return RowBlocks(lambda: ((X[i : i + size], Y[i : i + size]) for i in range(0, len(X), size)))
-
-
-def test_checkpoints_of_row_blocks_continue_with_the_same_rows(tmp_path):
-    """The rows are known by their moments, which other blocks change by round-off only."""
-    table = np.column_stack([X[:, 1:], np.full(N_ROWS, 7.0)])
-    moe = regressor(warm_start=False, max_iter=3, gate_features=None, expert_features=None)
-    longer = clone(moe).set_params(max_iter=5)
-    for j, change in enumerate((1e-6, -1e-6, 1e-6)):
-        other = table.copy()
-        other[:, j] += change
-        path = tmp_path / f"{j}.joblib"
-        fit_with_checkpoints_quietly(moe, blocks(table, 30), path)
-        message = refusal(fit_with_checkpoints, longer, blocks(other, 30), path=path)
-        assert_refused(message, "path", "same rows", "delete")
-    constant = table.copy()
-    constant[::2, 2] = 8.0
-    message = refusal(fit_with_checkpoints, longer, blocks(constant, 30), path=path)
-    assert_refused(message, "path", "same rows")
-    fit_with_checkpoints_quietly(longer, blocks(table, 17), path)
-
-
-def fit_with_checkpoints_quietly(moe, X, path):
-    class Fit:
-        def fit(self, data):
-            return fit_with_checkpoints(moe, data, path=path)
-
-    return fit_quietly(Fit(), X)
 
 
 # Slopes that experts share, lack or have a sign of, of the second of two features.

@@ -20,7 +20,6 @@ from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
-from skmoe.checkpoints import fit_with_checkpoints
 from support.fits import fit_quietly
 
 N_ROWS = 120
@@ -227,12 +226,6 @@ def test_nested_mixtures_say_the_components_of_each_output():
     assert_allclose(dist.mean, mean)
     assert_allclose(dist.std, np.sqrt(square - mean**2), rtol=1e-5)
     assert dist.std.mean(axis=0)[1] > 5 * dist.std.mean(axis=0)[0]
-
-
-def test_checkpoints_keep_outputs_apart(tmp_path):
-    X, Y = table()
-    moe = fit_with_checkpoints(mixture(init=start(X)), X, Y, path=tmp_path / "fit")
-    assert_allclose(np.sqrt(moe.noise_variance_), [NOISE, NOISE], rtol=0.3)
 
 
 def test_single_expert_is_least_squares_of_each_output_with_its_errors():

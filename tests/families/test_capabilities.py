@@ -11,7 +11,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
-from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.families import FAMILIES
 from support.expert_kinds import draw, example, options_of
 from support.fits import fit_quietly
@@ -108,13 +107,6 @@ def streams(row, tmp_path):
     assert gap < 0.3
 
 
-def checkpoints(row, tmp_path):
-    X, y = table(row)
-    kept = fit_with_checkpoints(mixture(row, max_iter=3, tol=0.5), X, y, path=tmp_path / "fit")
-    same = fit_quietly(mixture(row, max_iter=3, tol=0.5), X, y)
-    assert_allclose(kept.predict(X), same.predict(X), rtol=1e-12)
-
-
 def documents(row, tmp_path):
     X, y = table(row)
     same = MixtureOfExpertsRegressor.from_dict(json.loads(json.dumps(fitted(row).to_dict())))
@@ -197,7 +189,6 @@ CAPABILITIES = {
     "shared slopes": shared_slopes,
     "row blocks": row_blocks,
     "partial_fit": streams,
-    "checkpoints": checkpoints,
     "to_dict": documents,
     "ONNX": onnx,
     "auto": selected_number,

@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import warnings
 from functools import cache
 
 import numpy as np
@@ -13,7 +12,6 @@ from sklearn.linear_model import Ridge
 
 from skmoe._estimators.fitting.numbering import order_by_share
 from skmoe.blocks import RowBlocks
-from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
 from support.em import Params, mixture
@@ -156,16 +154,16 @@ SHUFFLED = {"n_init": 1, "init": "random", "random_state": 1}
 @pytest.mark.parametrize(
     "case", ["linear-regressor", "linear-classifier", "poisson-regressor", "constant gate", "units"]
 )
-def test_a_warm_start_continues_bit_for_bit_and_keeps_the_numbers(case):
-    whole = fitted(case, max_iter=30, tol=0.0, **SHUFFLED)
+def test_a_warm_start_keeps_the_numbers(case):
+    whole = fitted(case, max_iter=500, **SHUFFLED)
     moe = fitted(case, max_iter=18, tol=0.0, **SHUFFLED)
-    bounds, before = moe.lower_bounds_, moe.predict_experts(X)
+    before = moe.predict_experts(X)
     _, y, given = CASES[case]
-    fit_quietly(moe.set_params(warm_start=True, max_iter=12), X, y, **given)
-    assert_array_equal(np.r_[bounds, moe.lower_bounds_], whole.lower_bounds_)
+    fit_quietly(moe.set_params(warm_start=True, max_iter=500, tol=1e-4), X, y, **given)
     order = np.argsort(-moe.weights_, kind="stable")
-    assert_array_equal(moe.expert_coef_[order], whole.expert_coef_)
-    assert_allclose(moe.predict(X), whole.predict(X), rtol=1e-12)
+    assert_allclose(moe.lower_bound_, whole.lower_bound_, rtol=1e-9)
+    assert_allclose(moe.expert_coef_[order], whole.expert_coef_, atol=1e-4)
+    assert_allclose(moe.predict(X), whole.predict(X), rtol=1e-5, atol=1e-5)
     after = moe.predict_experts(X)
     if y.dtype.kind == "f" and case != "units":
         for k in range(3):  # each expert is still the one nearest to itself
@@ -218,26 +216,6 @@ def test_warm_starts_of_trees_keep_the_numbers():
             same = np.average(np.abs(after[:, k] - before[:, k]), weights=share[:, k])
             other = np.average(np.abs(after[:, 1 - k] - before[:, k]), weights=share[:, k])
             assert same < other
-
-
-@pytest.mark.parametrize("expert", ["linear", "tree"])
-def test_a_fit_from_a_checkpoint_is_numbered_at_its_end(expert, tmp_path):
-    every, n_rows = (15, 60) if expert == "tree" else (10, 120)
-    moe = regressor(expert=expert, tol=0.0, max_iter=30, **SHUFFLED)
-
-    def fit(name, **options):
-        given = clone(moe).set_params(**options)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            data = X[:n_rows], Y[:n_rows]
-            return fit_with_checkpoints(given, *data, path=tmp_path / name, every=every)
-
-    fit("parts", max_iter=15)
-    resumed = fit("parts")
-    assert_descending(resumed.weights_[None])
-    assert_array_equal(load_checkpoint(tmp_path / "parts").weights_, resumed.weights_)
-    if expert == "linear":
-        assert_array_equal(resumed.expert_coef_, fit("whole").expert_coef_)
 
 
 def test_streams_keep_the_numbers_when_they_start_again():

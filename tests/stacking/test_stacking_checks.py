@@ -13,7 +13,6 @@ from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
-from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.experts import LinearExperts
 from skmoe.families import Ordinal, Poisson
 from skmoe.model_selection import n_experts_test
@@ -273,11 +272,9 @@ def test_weights_of_ones_repeat_no_row():
     assert_allclose(moe.experts_[1][0].predict(X), alone.predict(X))
 
 
-def test_what_needs_parametric_experts_is_refused(tmp_path):
+def test_what_needs_parametric_experts_is_refused():
     moe = stack(Ridge(), "tree")
     assert not hasattr(moe, "partial_fit")
-    with pytest.raises(TypeError, match=r"fit_with_checkpoints needs .* GatedStackingRegressor"):
-        fit_with_checkpoints(moe, X, Y, path=tmp_path / "fit.joblib")
     with pytest.raises(TypeError, match="number of models of a stack is that of its list"):
         n_experts_test(moe, X, Y)
     assert "estimators need all rows at once" in refusal(moe.fit, RowBlocks.from_arrays(X, Y))

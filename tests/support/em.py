@@ -54,11 +54,6 @@ def run(model, rows, params, *, block_rows=None, observe=None, previous=None, **
     )
 
 
-def start_with_state(state_of, params, lower_bounds=()):
-    """Parameters as a start with the resume state of another run."""
-    return EMStart(params, lower_bounds, state_of.resume_state)
-
-
 def flat(params):
     """All numbers of the parameters of gate and experts."""
     return np.concatenate([np.ravel(array) for part in params for array in part])

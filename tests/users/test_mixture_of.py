@@ -26,7 +26,6 @@ from sklearn.preprocessing import (
 )
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.inspection import CoefficientsDisplay, GateDisplay, export_text
 from skmoe.metrics import log_density_scorer
 from skmoe.onnx import to_onnx
@@ -315,7 +314,7 @@ def test_a_copy_can_be_saved_drawn_and_taken_again(table):
 # --- what is refused ------------------------------------------------------------------------------
 
 
-def test_a_copy_is_not_fitted_or_written(table, tmp_path):
+def test_a_copy_is_not_fitted_or_written(table):
     frame, y = table
     view = mixture_of(fit_quietly(make_pipeline(encoded(), mixture()), frame, y))
     rows = frame.drop(columns="kind")
@@ -323,7 +322,6 @@ def test_a_copy_is_not_fitted_or_written(table, tmp_path):
         "a fit": lambda: view.fit(rows, y),
         "partial_fit": lambda: view.partial_fit(rows, y),
         "to_dict": view.to_dict,
-        "fit_with_checkpoints": lambda: fit_with_checkpoints(view, rows, y, path=tmp_path / "fit"),
     }
     for name, use in uses.items():
         with pytest.raises(ValueError, match=f"^{name} needs a mixture without the steps of"):

@@ -16,7 +16,6 @@ import skmoe
 PUBLIC = {
     "skmoe": ["MixtureOfExpertsClassifier", "MixtureOfExpertsRegressor"],
     "skmoe.blocks": ["DaskBlocks", "RowBlocks"],
-    "skmoe.checkpoints": ["Checkpoint", "fit_with_checkpoints", "load_checkpoint"],
     "skmoe.distributions": [
         "CountMixtureDistribution",
         "GammaComponents",
@@ -139,7 +138,7 @@ PUBLIC = {
     "skmoe.stacking": ["GatedStackingClassifier", "GatedStackingRegressor"],
 }
 MODULES = {name.removeprefix("skmoe.") for name in PUBLIC} - {"skmoe"}
-MODULES_OF_ROWS = {"skmoe", "blocks", "checkpoints", "inspection", "metrics", "model_selection"}
+MODULES_OF_ROWS = {"skmoe", "blocks", "inspection", "metrics", "model_selection"}
 MODULES_OF_ROWS |= {"stacking"}
 
 PROJECT = Path(__file__).parents[2]
@@ -148,10 +147,10 @@ INSTALLED = Path(skmoe.__file__).parents[1]
 LAZY = """
 import sys
 import skmoe
-for name in ("inspection", "checkpoints", "onnx", "metrics"):
+for name in ("inspection", "onnx", "metrics"):
     assert f"skmoe.{name}" not in sys.modules, name
 assert skmoe.inspection.ExpertsDisplay.__name__ == "ExpertsDisplay"
-assert skmoe.checkpoints.Checkpoint and skmoe.onnx.to_onnx and skmoe.metrics.neg_crps_scorer
+assert skmoe.onnx.to_onnx and skmoe.metrics.neg_crps_scorer
 for package in ("matplotlib", "bokeh", "jinja2", "dask", "skl2onnx"):
     assert package not in sys.modules, package
 """
@@ -162,7 +161,6 @@ import numpy.typing as npt
 import skmoe
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
-from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
 from skmoe.distributions import PredictiveDistribution
 from skmoe.gates import SoftmaxGate
 from skmoe.inspection import ConvergenceDisplay, ExpertsDisplay, export_mermaid, export_text
@@ -200,8 +198,7 @@ ConvergenceDisplay.from_estimator(moe).plot()
 ExpertsDisplay.from_estimator(moe, X, y, features=0)
 same: MixtureOfExpertsRegressor = MixtureOfExpertsRegressor.from_dict(moe.to_dict())
 in_blocks: MixtureOfExpertsRegressor = moe.fit(RowBlocks.from_arrays(X, y))
-kept: MixtureOfExpertsRegressor = fit_with_checkpoints(moe, X, y, path="fit.joblib", every=10)
-print(load_checkpoint("fit.joblib").predict(X), to_onnx(moe, X[:1]), skmoe.inspection)
+print(to_onnx(moe, X[:1]), skmoe.inspection)
 
 classifier = MixtureOfExpertsClassifier(2, random_state=0).fit(X, y > 1)
 labels: npt.NDArray[np.bool_] = classifier.predict(X)

@@ -15,7 +15,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.metrics import log_density_scorer
 from support.refusals import assert_refused, refusal
 from support.tables import panel
@@ -49,7 +48,7 @@ def test_units_in_pipelines_and_searches():
     )
 
 
-def test_files_keep_units(tmp_path):
+def test_files_keep_units():
     X, y, units, _ = panel(40, 4)
     moe = MixtureOfExpertsRegressor(2, gate="constant", **FIXED)
     moe.fit(X, y, units=units)
@@ -63,11 +62,6 @@ def test_files_keep_units(tmp_path):
     ):
         assert_allclose(copied.responsibilities(X, y, units=units).proba, expected, rtol=1e-12)
         assert copied.n_units_ == 40
-    path = tmp_path / "fit.joblib"
-    saved = fit_with_checkpoints(clone(moe), X, y, path=path, units=units)
-    assert_allclose(saved.expert_coef_, moe.expert_coef_, rtol=1e-9)
-    call = fit_with_checkpoints, clone(moe), X, y
-    assert "'units'" in refusal(*call, path=path, units=units[::-1])
 
 
 @pytest.mark.parametrize(

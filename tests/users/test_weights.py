@@ -24,7 +24,6 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.parameters.tasks import estimate_noise_variance
 from skmoe.blocks import RowBlocks
-from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.exceptions import FitMismatchWarning, WeightsWarning
 from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
@@ -131,12 +130,6 @@ def by_dask(moe, X, y, weight, folder):
         return moe.fit(X, y, sample_weight=weight)
 
 
-def by_checkpoints(moe, X, y, weight, folder):
-    return fit_with_checkpoints(
-        moe, X, y, sample_weight=weight, path=folder / "fit.joblib", every=15
-    )
-
-
 def by_warm_start(moe, X, y, weight, folder):
     return (
         moe.set_params(warm_start=True)
@@ -159,7 +152,6 @@ WAYS = [
     by_parquet,
     by_memory_map,
     by_dask,
-    by_checkpoints,
     by_warm_start,
     by_stream,
 ]
@@ -183,7 +175,7 @@ def test_one_expert_is_the_weighted_fit_of_scikit_learn(kind, way, tmp_path):
 
 @pytest.mark.parametrize(
     "way",
-    [by_arrays, by_blocks, by_dask, by_checkpoints, by_stream],
+    [by_arrays, by_blocks, by_dask, by_warm_start, by_stream],
     ids=lambda way: way.__name__,
 )
 def test_weights_change_several_experts(way, tmp_path):

@@ -91,7 +91,6 @@ def attributes_of_run(
         | attributes_of_mixture(problem.make_fitted(run.params, model or run.model))
         | {
             "_training_state": TrainingState(
-                resume_state=run.resume_state,
                 penalty_searches=tuple(penalty.search for penalty in problem.penalties),
             ),
             "lower_bound_": lower_bounds[-1],

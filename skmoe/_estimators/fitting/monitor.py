@@ -108,8 +108,6 @@ class FitMonitor:
         Added to the lower bound, for its value in the units of y.
     verbose : int
         1 prints a line for each run, 2 also one for each iteration.
-    on_iteration : callable, default=None
-        Called after each iteration, with its number and a function that returns the attributes.
     """
 
     task: FitTask
@@ -117,7 +115,6 @@ class FitMonitor:
     attributes: Callable[[EMResult], dict[str, Any]]
     log_jacobian: float
     verbose: int
-    on_iteration: Callable[[int, Callable[[], dict[str, Any]]], None] | None = None
     # With the penalties of the starts, and of the last iteration: lower bounds at other penalties
     # cannot be compared.
     of_starts: MixtureModel | None = None
@@ -129,27 +126,23 @@ class FitMonitor:
 
     def __call__(self, n_iter: int, result: EMResult) -> bool:
         """Report an iteration; returns whether a callback stops the run."""
-        return self._report(n_iter, result, "iteration", self.label, self.on_iteration)
+        return self._report(n_iter, result, "iteration", self.label)
 
     def on_sample(self, n_iter: int, result: EMResult) -> bool:
         """Report an iteration of the search of penalties on a sample, before those of the run.
 
-        No fit can be resumed from it. Returns whether a callback stops search and run.
+        Returns whether a callback stops search and run.
         """
         label = f"{self.label}, search on the sample"
-        return self._report(n_iter, result, "iteration on the sample", label, None)
+        return self._report(n_iter, result, "iteration on the sample", label)
 
-    def _report(
-        self, n_iter: int, result: EMResult, name: str, label: str, on_iteration: Any
-    ) -> bool:
+    def _report(self, n_iter: int, result: EMResult, name: str, label: str) -> bool:
         """Print an iteration, and start and end its task; returns whether a callback stops."""
         if self.verbose > 1:
             if penalties_differ(result.model, self.last or self.of_starts):
                 print(f"  {label}: penalties changed; values before and after cannot be compared")
             self.last = result.model or self.last
             print(f"  {label}: {n_iter:>5d} {result.lower_bound + self.log_jacobian:>16.8f}")
-        if on_iteration is not None:
-            on_iteration(n_iter, lambda: self.attributes(result))
         return self.task.subtask(name).start().end(lambda: self.attributes(result))
 
     def end(self, result: EMResult) -> None:

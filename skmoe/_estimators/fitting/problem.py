@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,7 +26,6 @@ from skmoe._data.scaling import (
     keeping_sparse,
 )
 from skmoe._data.sklearn_adapter import with_standardised_target
-from skmoe._estimators.fitting.numbering import previous_to_continue
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.tasks import TrainingTarget, identity_scaling
@@ -58,14 +56,12 @@ from skmoe._estimators.rows.warm_start import (
     cache_key,
     cached_fit,
     check_continued,
-    check_same_rows,
     check_warm_start_params,
 )
 from skmoe._mixture.em import EMProblem
 from skmoe._mixture.initialization import InitData
 from skmoe._mixture.model import FittedMixture, MixtureModel, Params, Penalty, responsibilities
 from skmoe._mixture.penalties import with_penalties_of
-from skmoe._numerics.signed_steps import are_exchangeable
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import resolve_estimators
 from skmoe.protocols import Experts
@@ -81,7 +77,6 @@ class FitProblem(NamedTuple):
     # Experts and their parameters, where those of the EM problem are given densities.
     stacked_models: tuple[Experts, Any] | None = None
     penalties: tuple[Penalty, ...] = ()
-    previous: PreviousFit | None = None  # that a warm start continues
 
     @property
     def log_jacobian(self) -> float:
@@ -153,10 +148,6 @@ def _build_from_blocks(
         summary = summary._replace(target_scaling=identity)
     scaling = keeping_sparse(summary.feature_scaling, data.X, data.dispersion_features)
     summary = summary._replace(feature_scaling=scaling)
-    if options.previous is not None and not options.previous.has_ended:
-        before = options.previous.fitted.preprocessor
-        check_same_rows(before.feature_scaling, summary.feature_scaling)
-        check_same_rows(before.target_scaling, summary.target_scaling)
     n_units = {} if summary.n_units is None else {"n_units_": summary.n_units}
     n_known = {"n_known_": summary.n_known} if summary.n_known else {}
     attributes = data.attributes | n_units | n_known
@@ -171,13 +162,10 @@ def _build_from_blocks(
 
 def _continue(data: TrainingData, previous: PreviousFit) -> TrainingData:
     """Data of a warm start, with the parameters of the previous fit in the place of `init`."""
-    of_user = "n_known_" in data.attributes or not are_exchangeable(data.slopes)
-    previous = previous_to_continue(previous, of_user)
     check_continued(data, previous)
     names = previous.expert_names
     attributes = data.attributes | ({} if names is None else {"_expert_names": names})
-    options = data.options._replace(previous=previous)
-    return data._replace(init=previous.fitted.params, attributes=attributes, options=options)
+    return data._replace(init=previous.fitted.params, attributes=attributes)
 
 
 def add_extra_features(
@@ -279,7 +267,7 @@ def _assemble(
         em_problem = _warm_start(em_problem, params.penalties, previous, cache)
     attributes = data.attributes | {"n_experts_": params.n_experts}
     of_fit = em_problem, preprocessor, attributes, key
-    return FitProblem(*of_fit, penalties=params.penalties, previous=previous)
+    return FitProblem(*of_fit, penalties=params.penalties)
 
 
 def _warm_start(
@@ -288,16 +276,17 @@ def _warm_start(
     previous: PreviousFit,
     cache: CrossFitCache | None,
 ) -> EMProblem:
-    """EM problem with the initial values of a previous fit."""
-    fitted, state = previous.fitted, previous.training_state.resume_state
+    """EM problem with the initial values of a previous fit.
+
+    Penalties that it has found are kept if it has converged, and else their search goes on.
+    """
+    fitted = previous.fitted
     check_warm_start_params(fitted.params, problem.model, problem.rows)
     searches = zip(penalties, previous.training_state.penalty_searches, strict=True)
     new = [penalty for penalty, search in searches if penalty.search != search]
     known = tuple(penalty for penalty in problem.penalties if penalty not in new)
     model = with_penalties_of(problem.model, fitted.model, known)
-    if new and state is not None:  # a search begins
-        state = state._replace(search_round=None, best=None)
-    if previous.converged and previous.has_ended:  # penalties that were found are kept
+    if previous.converged:
         others = tuple(penalty for penalty in new if penalty.search)
         problem = problem._replace(model=model, penalties=others)
     if problem.penalties:  # their search goes on from the penalties that were found
@@ -307,16 +296,9 @@ def _warm_start(
     if problem.model.experts.needs_all_rows:
         model = problem.model._replace(experts=fitted.model.experts)
         return problem._replace(init=responsibilities(model, fitted.params, problem.rows))
+    # Where other slopes or signs are chosen now, the fit begins at the nearest parameters.
     of_experts = problem.model.experts.project(fitted.params.experts)
-    if not all(map(np.array_equal, of_experts, fitted.params.experts)):
-        # Other slopes or signs are chosen now: the fit begins at the nearest parameters.
-        return problem._replace(init=fitted.params._replace(experts=of_experts))
-    lower_bounds: Sequence[float] = ()
-    if state is not None and not previous.has_ended:
-        lower_bounds = state.lower_bounds
-    elif state is not None:
-        state = state._replace(n_earlier_iter=0)
-    return problem._replace(resume_state=state, previous_lower_bounds=lower_bounds)
+    return problem._replace(init=fitted.params._replace(experts=of_experts))
 
 
 def _make_experts(

@@ -19,7 +19,7 @@ from skmoe.families import Family, Normal
 from skmoe.protocols import Experts, Gate
 
 BLOCKS, STREAM = "blocks of rows", "partial_fit"
-TEST, CHECKPOINTS = "n_experts_test", "fit_with_checkpoints"
+TEST = "n_experts_test"
 NESTED = "likelihood_ratio_test"
 AVERAGE, SELECTION = 'combine="average"', 'n_experts="auto", "aic", "bic" or "icl"'
 GIVEN_NUMBER = "n_experts as an integer"
@@ -74,7 +74,7 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "targets are drawn, or responsibilities computed, for all rows in memory",
         "Pass an array, or a sample of the rows.",
     ),
-    (STREAM, CHECKPOINTS, SEVERAL_STARTS): (
+    (STREAM, SEVERAL_STARTS): (
         "only one start can be continued",
         'Use combine="best".',
     ),
@@ -102,7 +102,7 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "it depends on all values of y, which are not known before the last row",
         "Give them to the family.",
     ),
-    (STREAM, BLOCKS, TEST, CHECKPOINTS, SELECTION): (
+    (STREAM, BLOCKS, TEST, SELECTION): (
         "the number is selected by several fits to rows in memory",
         "Pass an integer, such as n_experts=2, selected on a sample if need be.",
     ),

@@ -11,13 +11,11 @@ from scipy import sparse
 from skmoe._data.censored_targets import has_bounds
 from skmoe._data.row_checks import check_same_outputs, check_two_classes
 from skmoe._data.rows import Dataset
-from skmoe._data.scaling import Standardization
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._mixture.em import ResumeState
 from skmoe._mixture.model import FittedMixture, MixtureModel, Params
 from skmoe._numerics.typing import Array
 
-# Private fitted attributes; serialization, checkpoints and Dask use this list.
+# Private fitted attributes; serialization and Dask use this list.
 PRIVATE_ATTRIBUTES = (
     *("_fitted", "_training_state", "_single_output"),
     *("_expert_names", "_row_arguments"),
@@ -25,10 +23,6 @@ PRIVATE_ATTRIBUTES = (
 
 # Those of them that not every fit has.
 OPTIONAL_ATTRIBUTES = ("_expert_names", "_row_arguments")
-
-
-# Tolerance, in standard deviations, between moments of the same rows in other blocks.
-SAME_MOMENTS_RTOL = 1e-9
 
 
 class CrossFitCache(NamedTuple):
@@ -42,12 +36,9 @@ class CrossFitCache(NamedTuple):
 class TrainingState(NamedTuple):
     """State that is continued by a warm start or `partial_fit`; unused in predictions."""
 
-    resume_state: ResumeState | None = None  # of EM
     cross_fit_cache: CrossFitCache | None = None
     online_state: Any = None  # OnlineState of `partial_fit`
     row_buffer: Any = None  # RowBuffer of the first batches of `partial_fit`
-    # Numbers of the experts within EM; None if they are those of the fit.
-    numbering: tuple[int, ...] | None = None
     # Searches by which the penalties were found, in the order of `PENALTIES`.
     penalty_searches: tuple[str, ...] = ("", "", "")
     total_weight: float = 0.0  # of the rows of a fit
@@ -62,8 +53,6 @@ class PreviousFit(NamedTuple):
     classes: Array | None
     expert_names: tuple[str, ...] | None  # that the user gave
     converged: bool
-    # A fit that was interrupted is resumed: its iterations count as those of the next fit.
-    has_ended: bool
 
 
 def previous_fit(estimator: Any) -> PreviousFit | None:
@@ -72,8 +61,7 @@ def previous_fit(estimator: Any) -> PreviousFit | None:
         return None
     classes, names = (getattr(estimator, name, None) for name in ("classes_", "_expert_names"))
     fitted, state = estimator._fitted, estimator._training_state
-    has_ended = hasattr(estimator, "weights_")
-    return PreviousFit(fitted, state, classes, names, bool(estimator.converged_), has_ended)
+    return PreviousFit(fitted, state, classes, names, bool(estimator.converged_))
 
 
 def fitted_attributes(estimator: Any) -> dict[str, Any]:
@@ -123,22 +111,6 @@ def check_continued(data: Any, previous: PreviousFit) -> None:
     if reason:
         raise ValueError(
             f"warm_start=True continues a fit {reason}. Set warm_start=False to start again."
-        )
-
-
-def check_same_rows(previous: Standardization | None, current: Standardization | None) -> None:
-    """Row blocks of a fit that is resumed must have the same means and standard deviations."""
-    if previous is None or current is None or previous.center.shape != current.center.shape:
-        return  # no numbers, or others that are refused elsewhere
-    finite = np.isfinite(previous.scale)
-    tolerance = SAME_MOMENTS_RTOL * np.where(finite, previous.scale, 1.0 + np.abs(previous.center))
-    moved = np.abs(current.center - previous.center) > tolerance
-    with np.errstate(invalid="ignore"):
-        scaled = np.abs(current.scale - previous.scale) > tolerance
-    if (moved | scaled | (finite != np.isfinite(current.scale))).any():
-        raise ValueError(
-            "path must be of a fit of the same rows; the row blocks have other means or standard "
-            "deviations. Use another path, or delete the file to begin the fit again."
         )
 
 

@@ -31,7 +31,6 @@ from skmoe._estimators.rows.warm_start import (
     fitted_attributes,
 )
 from skmoe._inference.maxima import Maxima
-from skmoe._mixture.em import ResumeState
 from skmoe._mixture.model import FittedMixture, MixtureModel, Params
 from skmoe._numerics.typing import Array
 from skmoe.experts._linear_families import GeneralizedLinearParams
@@ -167,7 +166,6 @@ VALUE_TYPES: tuple[type, ...] = (
     Preprocessor,
     Standardization,
     TrainingState,
-    ResumeState,
     Maxima,
 )
 
@@ -351,12 +349,8 @@ def _as_slopes(shared: list[int], n_experts: int) -> dict[str, Any]:
 
 
 def _without_rows(state: TrainingState) -> TrainingState:
-    """The state of EM, with the model of the document, and without what only later fits use."""
-    of_em = state.resume_state
-    of_em = None if of_em is None else of_em._replace(best=None, first=None)
-    return state._replace(
-        resume_state=of_em, cross_fit_cache=None, online_state=None, row_buffer=None
-    )
+    """The state without what only later fits use."""
+    return state._replace(cross_fit_cache=None, online_state=None, row_buffer=None)
 
 
 def _check_document(document: Any, estimator_name: str) -> None:

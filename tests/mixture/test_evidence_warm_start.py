@@ -1,7 +1,6 @@
-"""A search of penalties goes on where the fit before it has ended; later fits keep its result."""
+"""A search of penalties begins at those of the fit before it; later fits keep its result."""
 
 import json
-import pickle
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
-from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
 from support.expert_kinds import draw, options_of
 from support.fits import fit_quietly
 from support.tables import flipping_classes, two_regimes
@@ -48,14 +46,6 @@ def make(name="linear", task="regressor", **options):
     return ESTIMATORS[task](2, **kinds | options_of(name) | options)
 
 
-def assert_same_fit(moe, whole):
-    """One process has computed both in the same order, but for Newton's steps at their ends."""
-    assert_array_equal(moe.alpha_, whole.alpha_)
-    assert_array_equal(moe.gate_alpha_, whole.gate_alpha_)
-    assert moe.converged_ == whole.converged_
-    assert_allclose(moe.lower_bound_, whole.lower_bound_, rtol=1e-9 if whole.converged_ else 0.0)
-
-
 # --- warm starts ------------------------------------------------------------------------------
 
 
@@ -68,20 +58,25 @@ def kinds_of_search():
 
 
 @pytest.mark.parametrize(("name", "task", "kind"), kinds_of_search())
-def test_two_fits_are_one(name, task, kind):
-    """The first ends with the starts, within a round of the search, or after it."""
-    X, y = table(name, task)
-    moe = make(name, task, alpha=kind, gate_alpha=kind, max_iter=26)
+def test_a_search_goes_on_from_the_penalties_of_the_fit_before(name, task, kind):
+    """The first fit ends within a round of the search."""
+    X, y = table(name, task, 120)
+    moe = make(name, task, alpha=kind, gate_alpha=kind, max_iter=500, tol=1e-6)
     whole = fit_quietly(clone(moe), X, y)
-    for n_first in (N_START + 4, 23) if name == "linear" else (N_START + 4,):
-        first = fit_quietly(clone(moe).set_params(max_iter=n_first, warm_start=True), X, y)
-        assert not first.converged_
-        second = fit_quietly(first.set_params(max_iter=26 - n_first), X, y)
-        assert_same_fit(second, whole)
-        assert second.n_iter_ == whole.n_iter_ - n_first
+    first = fit_quietly(clone(moe).set_params(max_iter=N_START + 4, warm_start=True), X, y)
+    assert not first.converged_
+    second = fit_quietly(first.set_params(max_iter=500), X, y)
+    assert second.converged_
+    assert second.n_iter_ < whole.n_iter_
+    for name in ("alpha_", "gate_alpha_"):
+        values, expected = (np.asarray(getattr(fit, name)) for fit in (second, whole))
+        kept = np.isfinite(values) & np.isfinite(expected)
+        # The search ends where the evidence is flat; those of single features are of a grid.
+        assert_allclose(values[kept], expected[kept], rtol=0.6 if kind == "ard" else 0.3)
+    assert_allclose(second.lower_bound_, whole.lower_bound_, atol=0.02)
 
 
-def test_the_comparison_with_default_penalties_begins_where_the_search_began():
+def test_penalties_are_compared_with_default_ones_after_a_warm_start():
     X, y = make_blobs(60, 8, centers=3, cluster_std=2.0, random_state=0)
     moe = MixtureOfExpertsClassifier(2, n_init=1, random_state=0, max_iter=300)
     whole = fit_quietly(clone(moe), X, y)
@@ -89,7 +84,8 @@ def test_the_comparison_with_default_penalties_begins_where_the_search_began():
     first = fit_quietly(clone(moe).set_params(max_iter=N_START + 20, warm_start=True), X, y)
     assert not first.converged_
     second = fit_quietly(first.set_params(max_iter=300), X, y)
-    assert_same_fit(second, whole)
+    assert second.alpha_ == 1.0
+    assert_allclose(second.lower_bound_, whole.lower_bound_, rtol=1e-6)
     assert fit_quietly(second, X, y).alpha_ == 1.0
 
 
@@ -98,17 +94,6 @@ def sharp_classes():
     rng = np.random.default_rng(7)
     X = rng.normal(size=(50, 8))
     return X, X[:, 0] + 0.1 * rng.normal(size=50) > 0.0
-
-
-def test_a_return_to_better_penalties_is_that_of_one_fit():
-    X, y = sharp_classes()
-    options = {"alpha": "ard", "gate_alpha": "ard", "n_init": 4, "tol": 1e-4}
-    moe = make("linear", "classifier", max_iter=200, **options)
-    whole = fit_quietly(clone(moe), X, y)
-    for n_first in (whole.n_iter_ - 2,):
-        first = fit_quietly(clone(moe).set_params(max_iter=n_first, warm_start=True), X, y)
-        first = pickle.loads(pickle.dumps(first))
-        assert_same_fit(fit_quietly(first.set_params(max_iter=200 - n_first), X, y), whole)
 
 
 def test_better_penalties_of_other_rows_are_forgotten():
@@ -122,30 +107,18 @@ def test_better_penalties_of_other_rows_are_forgotten():
     assert moe.lower_bound_ == pytest.approx(alone.lower_bound_, abs=0.05)
 
 
-def test_fits_of_one_iteration_are_one_fit():
-    X, y = table("linear", "regressor")
-    moe = make(max_iter=32)
-    whole = fit_quietly(clone(moe), X, y)
-    moe.set_params(max_iter=N_START, warm_start=True)
-    n_iter = 0
-    while n_iter < whole.n_iter_:
-        n_iter += fit_quietly(moe, X, y).n_iter_
-        moe.set_params(max_iter=1)
-    assert n_iter == whole.n_iter_
-    assert_same_fit(moe, whole)
-
-
 def test_fits_of_row_blocks_and_of_documents_go_on():
     X, y = table("linear", "regressor", 90)
     blocks = RowBlocks(lambda: ((X[i : i + 30], y[i : i + 30]) for i in range(0, 90, 30)))
-    moe = make(max_iter=30)
+    moe = make(max_iter=500, tol=1e-6)
     whole = fit_quietly(clone(moe), blocks)
     first = fit_quietly(clone(moe).set_params(max_iter=N_START + 4, warm_start=True), blocks)
     read = type(moe).from_dict(json.loads(json.dumps(first.to_dict())))
     for continued in (first, read):
-        fit_quietly(continued.set_params(max_iter=30 - N_START - 4), blocks)
-        for name in ("alpha_", "gate_alpha_", "lower_bound_"):  # sums may be in another order
-            assert_allclose(getattr(continued, name), getattr(whole, name), rtol=1e-8)
+        fit_quietly(continued.set_params(max_iter=500), blocks)
+        assert continued.n_iter_ < whole.n_iter_
+        for name in ("alpha_", "gate_alpha_", "lower_bound_"):
+            assert_allclose(getattr(continued, name), getattr(whole, name), rtol=0.3)
 
 
 @pytest.mark.parametrize("combine", ["best", "best_converged"])
@@ -226,54 +199,6 @@ def test_the_gate_of_estimators_goes_on():
     moe = fit_quietly(make("tree", **options), X, y)
     assert moe.gate_alpha_ == 1.0
     assert fit_quietly(moe.set_params(max_iter=8), X, y).gate_alpha_ != 1.0
-
-
-# --- checkpoints ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("n_first", [N_START + 2, N_START + 8])
-def test_a_resumed_fit_goes_on_with_its_search(n_first, tmp_path):
-    X, y = two_regimes(60)
-    moe = make(max_iter=32)
-    whole = fit_quietly(clone(moe), X, y)
-    short = clone(moe).set_params(max_iter=n_first)
-    with pytest.warns(UserWarning, match=f"EM did not converge in max_iter={n_first} iterations"):
-        fit_with_checkpoints(short, X, y, path=tmp_path / "fit", every=1)
-    assert load_checkpoint(tmp_path / "fit").n_iter_ == n_first
-    resumed = fit_quietly_with_checkpoints(clone(moe), X, y, path=tmp_path / "fit", every=1)
-    assert_same_fit(resumed, whole)
-    assert resumed.n_iter_ == whole.n_iter_
-    assert_array_equal(resumed.lower_bounds_, whole.lower_bounds_)
-
-
-def fit_quietly_with_checkpoints(moe, *data, **options):
-    class Quiet:
-        """An estimator whose fit is that with checkpoints."""
-
-        def fit(self, *rows):
-            return fit_with_checkpoints(moe, *rows, **options)
-
-    return fit_quietly(Quiet(), *data)
-
-
-def test_checkpoints_keep_the_penalties(tmp_path):
-    X, y = two_regimes(100)
-    moe = make(tol=1e-4)
-    whole = clone(moe).fit(X, y)
-    kept = fit_with_checkpoints(clone(moe), X, y, path=tmp_path / "fit")
-    assert_array_equal(kept.predict(X), whole.predict(X))
-    assert load_checkpoint(tmp_path / "fit").gate_alpha_ == whole.gate_alpha_
-
-
-def test_segments_of_estimators_with_checkpoints_go_on_with_the_search(tmp_path):
-    X, y = two_regimes(60)
-    options = {"gate_alpha": "auto", "alpha": None, "n_init": 1, "max_iter": 32, "tol": 0.0}
-    moe = make("tree", **options)
-    with pytest.warns(ConvergenceWarning, match="fit_with_checkpoints again"):
-        moe = fit_with_checkpoints(moe, X, y, path=tmp_path / "fit", every=16)
-    assert moe.n_iter_ == 32
-    assert moe.gate_alpha_ != 1.0
-    assert len(moe.lower_bounds_) < 16
 
 
 # --- streams ----------------------------------------------------------------------------------

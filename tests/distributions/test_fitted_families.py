@@ -21,6 +21,7 @@ from support.components import (
 )
 from support.expert_kinds import DISTRIBUTIONS, OF_VALUES, draw, example, n_dispersions
 from support.fits import fit_quietly
+from support.parts import no_scaling
 
 X = np.random.default_rng(0).normal(size=(60, 1))
 families = pytest.mark.parametrize("name", OF_VALUES)
@@ -97,7 +98,7 @@ def test_components_are_those_of_the_density_of_the_family(name):
     """For given linear predictors and dispersions."""
     family = example(name)
     if name == "uniform":
-        family = family.fitted_to(np.array([[-1.0, 4.0]]), np.ones(2), None)
+        family = family.fitted_to(np.array([[-1.0, 4.0]]), np.ones(2), no_scaling())
     predictor = np.linspace(0.2, 1.5, 6)[None]
     log_dispersion = [np.full((1, 1), value) for value in (-0.7, 1.8)[: n_dispersions(name)]]
     if name == "ordinal":

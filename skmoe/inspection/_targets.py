@@ -19,8 +19,11 @@ from skmoe.distributions._checks import check_random_state
 from skmoe.inspection._checks import check_targets
 from skmoe.inspection._grid import at_reference_values, path_rows, rows_to_show
 
-# Quantiles that are the points of the grid, of each expert that counts, and range of the picture.
-PROBABILITIES = np.concatenate([[0.001, 0.003], np.linspace(0.01, 0.99, 99), [0.997, 0.999]])
+# Quantiles that are the points of the grid, of each expert that counts. The range of the picture is
+# that between the second and the last but one: outside the first and last a narrow hump is flat.
+PROBABILITIES = np.concatenate(
+    [[1e-6, 0.001, 0.003], np.linspace(0.01, 0.99, 99), [0.997, 0.999, 1.0 - 1e-6]]
+)
 
 # Experts of a smaller probability have no points of their own.
 MIN_GATE_SHOWN = 0.002
@@ -265,7 +268,7 @@ def row_density(
     def at(method: Any, points: Array) -> Array:
         return values_at(experts, method, points, target).T
 
-    low, high = one_target(mixture.ppf(PROBABILITIES[[0, -1]]), target, 2)[0]
+    low, high = one_target(mixture.ppf(PROBABILITIES[[1, -2]]), target, 2)[0]
     quantiles = one_target(experts.ppf(PROBABILITIES), target, 2)
     points = np.unique(quantiles[gate >= MIN_GATE_SHOWN])
     if isinstance(mixture, CountMixtureDistribution):

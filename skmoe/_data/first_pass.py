@@ -28,7 +28,7 @@ from skmoe._data.row_checks import (
     class_codes,
     class_weights,
 )
-from skmoe._data.rows import Dataset, Rows, concat, split_into_blocks
+from skmoe._data.rows import SAMPLE_SEED, Dataset, Rows, concat, split_into_blocks
 from skmoe._data.scaling import (
     Moments,
     Standardization,
@@ -198,10 +198,10 @@ class FirstPassStatistics(NamedTuple):
 
 
 def first_pass(
-    blocks: RowBlocks, checker: BlockChecker, class_weight: Any, n_sample: int, seed: int
+    blocks: RowBlocks, checker: BlockChecker, class_weight: Any, n_sample: int
 ) -> FirstPass:
     """Validate all blocks, and compute moments, class weights and a sample of the rows."""
-    summarize = partial(_summarize_block, checker, n_sample, seed)
+    summarize = partial(_summarize_block, checker, n_sample)
     merge = partial(_merge_passes, n_sample)
     n_rows: int = 0
     statistics: FirstPassStatistics | None = None
@@ -255,12 +255,13 @@ def _n_positive_rows(index: int, block: Any) -> int:
 
 
 def _summarize_block(
-    checker: BlockChecker, n_sample: int, seed: int, row_offset: int, index: int, raw_block: Any
+    checker: BlockChecker, n_sample: int, row_offset: int, index: int, raw_block: Any
 ) -> tuple[int, FirstPassStatistics | None]:
     """Number of rows in a block, and the statistics of those of positive weight.
 
     The random keys of the sample depend on the number of the row in the data set, counted from
-    `row_offset`, so that the sample does not depend on the sizes of the blocks.
+    `row_offset`, so that the sample does not depend on the sizes of the blocks. The seed is the
+    same for all fits, whose lower bounds can be compared then.
     """
     block = checker(index, raw_block)
     n_rows, block = block.n_rows, block.of_positive_weight()
@@ -271,7 +272,9 @@ def _summarize_block(
     else:
         features = {None: compute_moments(block.X, block.weight)}
         outputs = compute_moments(point_values(block.y).reshape(len(block.y), -1), block.weight)
-    keys = np.random.Generator(np.random.PCG64(seed).advance(row_offset)).random(block.n_rows)
+    keys = np.random.Generator(np.random.PCG64(SAMPLE_SEED).advance(row_offset)).random(
+        block.n_rows
+    )
     labels = None
     if block.unit is not None:
         runs, labels = unit_runs(block.unit), np.unique(block.unit)

@@ -37,7 +37,8 @@ def table(name, n_rows=N, seed=0):
 
 
 def mixture(name, n_experts=2, **options):
-    fixed = {"expert": TREE, "n_init": 1, "random_state": 0, "max_iter": 6, "gate_alpha": 1.0}
+    fixed = {"expert": TREE, "n_init": 1, "random_state": 1, "max_iter": 6, "gate_alpha": 1.0}
+    fixed["dispersion_prior"] = 10.0
     options = fixed | options
     return MixtureOfExpertsRegressor(n_experts, family=name, **options)
 

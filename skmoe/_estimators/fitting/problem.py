@@ -135,7 +135,7 @@ def _build_from_blocks(
         partial(check_known_experts, n_experts=params.n_experts),
     )
     checker = BlockChecker(task.is_classification, *checks)
-    summary = first_pass(blocks, checker, task.class_weight, MAX_INIT_ROWS, params.seed())
+    summary = first_pass(blocks, checker, task.class_weight, MAX_INIT_ROWS)
     data = validate_training_data(estimator, params, summary.sample, summary.names)
     if summary.classes is not None:
         data = with_classes(data, summary.classes)
@@ -231,7 +231,7 @@ def _assemble(
         extra_features=extra_features,
         feature_range=feature_range,
     )
-    *seeds, sample_seed, fit_seed = np.random.SeedSequence(params.seed()).spawn(params.n_init + 2)
+    *seeds, fit_seed = np.random.SeedSequence(params.seed()).spawn(params.n_init + 1)
     key, cache, raw_features, init_design = None, None, None, None
     if params.uses_estimators:
         key = cache_key(params, data, target) if params.warm_start else None
@@ -252,8 +252,7 @@ def _assemble(
         init = init[:, first] if isinstance(init, np.ndarray) else init
         if blocks is not None and blocks.sample_factor != 1.0:
             rows = subset_units(rows, np.arange(len(first)), blocks.sample_factor)
-    sample_rng = np.random.default_rng(sample_seed)
-    init_data = make_init_rows(params, data, target, rows, init_design, sample_rng)
+    init_data = make_init_rows(params, data, target, rows, init_design)
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
     if rows.units is not None or rows.possible is not None:
         check_rows_are_possible(params, experts, rows)

@@ -54,7 +54,7 @@ from skmoe._data.row_checks import (
     check_weights,
     class_codes,
 )
-from skmoe._data.rows import Dataset, Rows, is_dask, subset, subset_units
+from skmoe._data.rows import SAMPLE_SEED, Dataset, Rows, is_dask, subset, subset_units
 from skmoe._estimators.parameters.conflicts import (
     BLOCKS,
     CENSORED,
@@ -470,9 +470,9 @@ def make_init_rows(
     target: TrainingTarget,
     rows: Dataset,
     init_design: Design | None,
-    rng: np.random.Generator,
 ) -> InitData:
     """Rows for the initialisation: all rows, or a sample of the distinct rows."""
+    rng = np.random.default_rng(SAMPLE_SEED)
     signed = not params.task.is_classification
     if data.distinct is None:
         return make_init_data(rows, target.init_targets, init_design, signed=signed)

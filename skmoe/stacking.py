@@ -388,8 +388,9 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
         their own, such as "student_t" or "poisson": see `MixtureOfExpertsRegressor`.
     dispersion : {"per_expert", "shared"}, default="per_expert"
         Whether each model has dispersion parameters of its own, such as its noise variance.
-    dispersion_prior : float, default=10.0
-        Strength, in rows, of the inverse-gamma prior on each noise variance or other dispersion. 0
+    dispersion_prior : float, default=1.0
+        Strength, in rows, of the inverse-gamma prior on each noise variance or other dispersion,
+        whose scale is the error of one regression. Residuals of rows left out need little of it. 0
         is maximum likelihood.
 
     Attributes
@@ -457,7 +458,7 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
     _: KW_ONLY
     family: Any = "normal"
     dispersion: str = "per_expert"
-    dispersion_prior: float = 10.0
+    dispersion_prior: float = 1.0
 
 
 @dataclass(eq=False, repr=False)

@@ -144,12 +144,13 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Noise of several outputs, given the expert: independent, or with a full covariance matrix,
         as in `GaussianMixture`. "full" needs `family="normal"`, or "lognormal" for correlated
         logarithms. `dispersion="shared"` then shares the matrix. See "Several outputs".
-    dispersion_prior : float or "auto", default=10.0
+    dispersion_prior : float or "auto", default="auto"
         Strength, in rows, of the inverse-gamma prior on each noise variance, or other dispersion
         (counts and ratings have none), or of the inverse-Wishart prior on each covariance matrix,
-        which draws correlations to zero. Try 1 to 100; raise it if an expert fits few rows exactly.
-        0 is maximum likelihood, in which an expert can collapse on a few rows. The scale of the
-        prior is estimated from the data, and with "auto" also its strength: see "Penalties".
+        which draws correlations to zero. "auto" finds strength and scale of the prior by the
+        evidence, from the dispersions of all experts: see "Penalties". With a number the scale is
+        the error of one regression, far above the noise of clearly separate regimes: try 1 to 100.
+        0 is maximum likelihood, in which an expert can collapse on a few rows.
 
     Attributes
     ----------
@@ -311,7 +312,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     dispersion_features: Any = None
     dispersion_alpha: float | str | None = None
     covariance_type: str = "diag"
-    dispersion_prior: float | str = 10.0
+    dispersion_prior: float | str = "auto"
 
     @available_if(supports_partial_fit)
     def partial_fit(

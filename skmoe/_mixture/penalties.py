@@ -24,12 +24,13 @@ References
    Advances in Neural Information Processing Systems 8, 351-357.
 .. [3] P. Craven and G. Wahba (1979), "Smoothing noisy data with spline functions", Numerische
    Mathematik 31, 377-403.
+.. [4] H. Akaike (1969), "Fitting autoregressive models for prediction", Annals of the Institute of
+   Statistical Mathematics 21, 243-247.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,6 +60,8 @@ from skmoe._numerics.evidence import (
 )
 from skmoe._numerics.probability import summed_over_experts
 from skmoe._numerics.typing import TINY, Alpha, Array
+from skmoe.protocols import SupportsEvidence
+from skmoe.protocols._capabilities import missing_methods
 
 # Largest share of the rows in the sample of the initialisation for which penalties are sought there
 # first. With a larger one the search on all rows is as fast alone.
@@ -73,6 +76,9 @@ FINAL_ROUND = len(ITERATIONS_BETWEEN_UPDATES)
 # log evidence can fall where the parameters of EM are far from their maximum.
 SETTLED_FACTOR = 1.15
 FINAL_FACTOR = 1.3
+
+# Largest share of the rows that coefficients count as, in the residuals of new rows.
+MAX_USED_SHARE = 0.8
 
 # Least degrees of freedom of the residuals of an expert, as a fraction of its rows.
 MIN_FREEDOM = 0.1
@@ -251,7 +257,7 @@ def _relaxed(problem: EMProblem, model: MixtureModel) -> MixtureModel:
     for name, fields, *_ in (p for p in problem.penalties if not p.is_of_scales):
         part = getattr(model, name)
         relaxed = scaled_penalty(getattr(part, fields[0]), problem.relaxation)
-        model = model._replace(**{name: replace(part, **{fields[0]: relaxed})})
+        model = model._replace(**{name: part.with_options({fields[0]: relaxed})})
     return model
 
 
@@ -262,7 +268,7 @@ def with_penalties_of(
     for name, fields, *_ in penalties:
         part, found = getattr(model, name), getattr(previous, name)
         known = {field: getattr(found, field) for field in fields if hasattr(found, field)}
-        model = model._replace(**{name: replace(part, **known)})
+        model = model._replace(**{name: part.with_options(known)})
     return model
 
 
@@ -292,14 +298,15 @@ def updated_penalties(
     """
     before, after, gain, largest = model, model, 0.0, 0.0
     log_evidence = total.log_likelihood - total_penalty(model, params)
+    n_gate = 0.0
     for i, name in enumerate(("gate", "experts")):
         own = [penalty for penalty in penalties if penalty.part == name]
-        if not own:
-            continue
         part, of_default = getattr(model, name), getattr(default, name)
         found: dict[str, Any] = {}
         statistics = total.statistics[i]
-        slopes = part.penalised_slopes(params[i], statistics, total.hessians[i])
+        slopes = _slopes(part, params[i], statistics, total.hessians[i])
+        if name == "gate" and "alpha" in slopes:
+            n_gate = _n_determined(part.penalties["alpha"], slopes["alpha"])
         wanted = any("predictor_squares" in penalty.fields for penalty in own)
         # Without covariances the number of slopes that the data determine is not known.
         wanted = wanted and hasattr(part, "predictor_squares")
@@ -310,18 +317,32 @@ def updated_penalties(
         for penalty in own:
             if penalty.is_of_scales:
                 scales = part.scales(params[i], statistics)
-                update = _update_of_scales(part, of_default, slopes["alpha"], scales)
+                update = _update_of_scales(part, of_default, slopes.get("alpha"), scales, n_gate)
             else:
                 update = _update_of_slopes(part, of_default, slopes, penalty)
-            part, found = replace(part, **update.before), found | update.after
+            part, found = part.with_options(update.before), found | update.after
             gain, log_evidence = gain + update.gain, log_evidence + update.volume
             for pair in zip(update.before.values(), update.after.values(), strict=True):
                 logs = (np.log(np.maximum(value, TINY)) for value in pair)
                 largest = max(largest, float(np.abs(np.subtract(*logs)).max(initial=0.0)))
         before = before._replace(**{name: part})
-        after = after._replace(**{name: replace(part, **found)})
+        after = after._replace(**{name: part.with_options(found)})
     weight = total.weight
     return Update(after, before, gain / weight, log_evidence / weight, float(np.exp(largest)))
+
+
+def _slopes(part: Any, params: Any, statistics: Any, hessian: Any) -> dict[str, Slopes]:
+    """The penalised slopes of a part by their penalties; none of estimators."""
+    if missing_methods(part, SupportsEvidence):
+        return {}
+    slopes: dict[str, Slopes] = part.penalised_slopes(params, statistics, hessian)
+    return slopes
+
+
+def _n_determined(alpha: Alpha, slopes: Slopes) -> float:
+    """Coefficients that the data determine: slopes, and the intercept of each system."""
+    determined = n_determined_slopes(alpha, slopes)
+    return float(determined.sum()) + len(determined)
 
 
 class BlockUpdate(NamedTuple):
@@ -350,15 +371,19 @@ def _update_of_slopes(
     return BlockUpdate({field: old}, {field: new}, gain, volume)
 
 
-def _update_of_scales(experts: Any, default: Any, slopes: Slopes, scales: Any) -> BlockUpdate:
+def _update_of_scales(
+    experts: Any, default: Any, slopes: Slopes | None, scales: Any, n_gate: float
+) -> BlockUpdate:
     """Strength and scale of the prior of dispersions; experts without a scale have no part in it.
 
-    `scales` and their rows are (K, m), from which `slopes` take degrees of freedom.
+    `scales` and their rows are (K, m), from which `slopes` take degrees of freedom. Estimators have
+    none: their residuals are those of rows left out. `n_gate` are coefficients of the gate.
     """
     squares, rows, determined = _sums_of_squares(experts, slopes, scales)
     has_scale = ~np.isnan(squares).any(axis=1)
     if experts.shared_dispersion:
         has_scale &= np.arange(len(rows)) == 0
+    n_used = n_gate + (0.0 if slopes is None else (determined + 1.0)[has_scale].sum(axis=0))
     squares, rows, determined = (a[has_scale] for a in (squares, rows, determined))
     (strength, center), prior = (
         (part.dispersion_prior, np.array(part.noise_variance)) for part in (experts, default)
@@ -368,20 +393,38 @@ def _update_of_scales(experts: Any, default: Any, slopes: Slopes, scales: Any) -
     if not rows.any():
         return BlockUpdate(before, before, 0.0, volume)
     freedom = np.maximum(rows - determined, MIN_FREEDOM * rows)
-    found = dispersion_prior(squares, freedom, prior)
-    gain = dispersion_gain((strength, center), found, squares, freedom, prior)
-    after = {"dispersion_prior": found[0], "noise_variance": tuple(found[1].tolist())}
+    found, scale = dispersion_prior(squares, freedom, prior)
+    scale = _scale_of_new_rows(scale, n_used / rows.sum(axis=0), prior[1])
+    gain = dispersion_gain((strength, center), (found, scale), squares, freedom, prior)
+    after = {"dispersion_prior": found, "noise_variance": tuple(scale.tolist())}
     return BlockUpdate(before, after, gain, volume)
 
 
-def _sums_of_squares(experts: Any, slopes: Slopes, scales: Any) -> tuple[Array, Array, Array]:
+def _scale_of_new_rows(scale: Array, used: Array, of_one_model: Array) -> Array:
+    """Scales of the prior, (m,), that residuals of new rows would give.
+
+    With p coefficients for n rows, residuals of new rows are (n + p) / (n - p) times those of the
+    fit, by Akaike's final prediction error [4]_; `used` is p / n. They are at most those of one
+    model of all rows, which are known from rows left out. The smaller they are beside these, the
+    less of the difference is explained by experts that choose rows which suit them, and the less is
+    added: the residuals of clearly separate regimes stay as they are.
+    """
+    share = np.minimum(used, MAX_USED_SHARE)
+    factor = (1.0 + share) / (1.0 - share)
+    of_new_rows = scale * factor ** np.minimum(scale * factor / np.maximum(of_one_model, TINY), 1.0)
+    return np.maximum(np.minimum(of_new_rows, of_one_model), scale)
+
+
+def _sums_of_squares(experts: Any, slopes: Slopes | None, scales: Any) -> tuple[Array, ...]:
     """Squares of the residuals, their number, and slopes that the data determine, (K, m).
 
     They are sums over the experts where these share a scale.
     """
     scale, rows = scales
     strength, center = experts.dispersion_prior, np.array(experts.noise_variance)
-    determined = n_determined_slopes(experts.alpha, slopes).reshape(rows.shape)
+    determined = np.zeros(rows.shape)
+    if slopes is not None:
+        determined = n_determined_slopes(experts.alpha, slopes).reshape(rows.shape)
     if experts.shared_dispersion:
         rows, determined = map(summed_over_experts, (rows, determined))
     # A scale is the mode (squares + strength * center) / (rows + strength).

@@ -12,7 +12,7 @@ refit on all rows, at no extra fit (Barrow and Crone 2013, Crogging, IJCNN).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -300,6 +300,43 @@ class CrossFittedExperts(Experts):
                         "predictive distribution"
                     )
         return ""
+
+    # --- penalties that are found ---
+
+    @property
+    def dispersion_prior(self) -> float:
+        """Strength of the prior of the scales, in rows."""
+        return self.mean_family.prior
+
+    @property
+    def noise_variance(self) -> tuple[float, ...]:
+        """Scale of the prior for each output, in units of the variance of the working target."""
+        return self.mean_family.noise_variance
+
+    @property
+    def shared_dispersion(self) -> bool:
+        """Whether all experts share their dispersions."""
+        return self.mean_family.shared
+
+    @property
+    def penalties(self) -> dict[str, Any]:
+        """Strength of the prior of the scales, where there is one."""
+        return {} if self.classes is not None else {"dispersion_prior": self.dispersion_prior}
+
+    def with_options(self, options: Mapping[str, Any]) -> Any:
+        """The experts with other options, of which those of the prior are the family's."""
+        names = {"dispersion_prior": "prior", "noise_variance": "noise_variance"}
+        of_prior = {own: options[name] for name, own in names.items() if name in options}
+        experts = super().with_options(options)
+        return replace(experts, mean_family=replace(self.mean_family, **of_prior))
+
+    def scales(self, params: EstimatorParams, statistics: AllRows) -> tuple[Array, Array]:
+        """Scales in units of `noise_variance`, and the rows of each, (K, m); nan without one."""
+        shape = params.log_variance.shape[:2]
+        scale = np.full(shape, np.nan)
+        if self.classes is None and self.mean_family.family.has_scale:
+            scale = np.exp(params.log_variance[..., 0]) / self.mean_family.target_variance
+        return scale, np.broadcast_to(statistics.resp.sum(axis=1)[:, None], scale.shape)
 
     # --- fits ---
 

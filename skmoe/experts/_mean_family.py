@@ -44,8 +44,9 @@ class MeanFamily:
         Whether all experts share the dispersions.
     prior : float
         Strength of the inverse-gamma prior of a scale, in rows.
-    prior_scale, target_mean : tuple of float
-        Scale of the prior, and mean of y per unit of exposure, for each output.
+    noise_variance, target_variance, target_mean : tuple of float
+        Scale of the prior in units of the variance of the working target, this variance, and the
+        mean of y per unit of exposure, for each output.
     start, low, high : tuple of tuple of float
         First values of the log dispersions, and their bounds, for each output.
     """
@@ -53,7 +54,8 @@ class MeanFamily:
     family: Family = Normal()  # noqa: RUF009
     shared: bool = False
     prior: float = 0.0
-    prior_scale: tuple[float, ...] = (1.0,)
+    noise_variance: tuple[float, ...] = (1.0,)
+    target_variance: tuple[float, ...] = (1.0,)
     target_mean: tuple[float, ...] = (1.0,)
     start: tuple[tuple[float, ...], ...] = ((0.0,),)
     low: tuple[tuple[float, ...], ...] = ((-np.inf,),)
@@ -66,6 +68,11 @@ class MeanFamily:
     def link(self) -> str:
         """The link of the family."""
         return self.family.link
+
+    @property
+    def prior_scale(self) -> Array:
+        """Scale of the prior of each output, (m,)."""
+        return np.maximum(np.multiply(self.noise_variance, self.target_variance), TINY)
 
     @property
     def takes_offset(self) -> bool:
@@ -115,14 +122,14 @@ class MeanFamily:
             start[:, 0] += np.log(variance)
             low[:, 0] = np.log(np.array(options["variance_floor"]) * variance)
             high[:, 0] += np.log(np.maximum(variance, 1.0))
-        scale = np.maximum(np.array(options["noise_variance"]) * variance, TINY)
         own_units = Standardization(np.zeros(len(y)), np.ones(len(y)))
         return replace(
             self,
             family=self.family.fitted_to(y, weight, own_units),
             shared=options["shared_dispersion"],
             prior=options["dispersion_prior"] if self.family.has_scale else 0.0,
-            prior_scale=tuple(scale.tolist()),
+            noise_variance=tuple(options["noise_variance"]),
+            target_variance=tuple(variance.tolist()),
             target_mean=tuple(target_mean.tolist()),
             start=tuple(map(tuple, np.clip(start, low, high).tolist())),
             low=tuple(map(tuple, low.tolist())),
@@ -211,7 +218,7 @@ class MeanFamily:
         """The same in closed form for the log variances of normal noise."""
         squares = self._summed(np.einsum("kn,kmn->km", resp, np.square(y - mean)))
         rows = self._summed(np.repeat(resp.sum(axis=1)[:, None], len(y), axis=1)) + self.prior
-        squares = squares + self.prior * np.array(self.prior_scale)
+        squares = squares + self.prior * self.prior_scale
         log_variance = np.log(np.maximum(squares, TINY) / np.maximum(rows, TINY))[..., None]
         return np.maximum(log_variance, self.low)
 

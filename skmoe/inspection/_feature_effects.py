@@ -535,8 +535,8 @@ def average_effects(
     >>> average_effects(moe, X, inference=moe.inference(X, y), features=["sex", "bmi"])
     mixture
                                effect std. error          z          p      2.5 %     97.5 %
-      sex: 1 to 2              -21.93      5.784      -3.79     0.0001     -33.26     -10.59
-      bmi                       5.575     0.7072       7.88    <0.0001      4.189      6.961
+      sex: 1 to 2              -21.93      5.785      -3.79     0.0002     -33.26     -10.59
+      bmi                       5.575     0.7073       7.88    <0.0001      4.189      6.962
     Standard errors: delta method, observed information.
     """
     check_choice("what", what, ("prediction", "gate"))

@@ -53,7 +53,8 @@ def texts(action, *data, part="", **given):
 
 
 def test_the_remaining_gain_is_estimated_from_the_last_ones():
-    moe = regressor(n_experts=2, n_init=1, max_iter=15, tol=1e-12, warm_start=True)
+    options = {"tol": 1e-12, "warm_start": True, "dispersion_prior": 10.0}
+    moe = regressor(n_experts=2, n_init=1, max_iter=15, **options)
     ((category, text, _),) = warnings_of(moe.fit, X, Y)
     assert category is ConvergenceWarning
     assert "max_iter=15 iterations" in text

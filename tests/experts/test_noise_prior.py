@@ -1,10 +1,14 @@
-"""Scale of the prior of noise variances, which a strong prior shows, and their smallest value."""
+"""Scale of the prior of noise variances, which a strong prior shows, and the noise of fits."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.stats import norm
+from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.blocks import RowBlocks
+from support.expert_kinds import draw, options_of
 from support.fits import fit_quietly
 
 OPTIONS = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "random_state": 0}
@@ -70,3 +74,95 @@ def test_smallest_variance_is_that_of_rounding_where_most_values_are_tied():
     signs = np.where(y > 0, 100.0, 0.0)
     signs[:2] = 1.0
     assert smallest_variance(signs) <= 0.25 * signs.var() * (1 + 1e-9)
+
+
+# --- the noise of a default fit -------------------------------------------------------------------
+
+
+def two_regimes(n_rows, seed, family="normal", dispersion=0.09):
+    """Two clear regimes, the gate of which depends on the first feature."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, 2))
+    is_high = rng.random(n_rows) < 1.0 / (1.0 + np.exp(-1.5 * X[:, 0]))
+    predictor = np.where(is_high, 1.5 + 0.5 * X[:, 1], -1.5 - 0.5 * X[:, 1])
+    return X, draw(family, predictor, rng, (dispersion, 5.0))
+
+
+@pytest.mark.parametrize(
+    ("family", "dispersion"),
+    [
+        ("normal", 0.09),
+        ("gamma", 0.05),
+        ("lognormal", 0.09),
+        ("weibull", 0.05),
+        ("student_t", 0.09),
+    ],
+)
+def test_noise_of_clear_regimes_is_that_of_the_rows(family, dispersion):
+    """The median over three tables, whose estimates have standard errors of six per cent."""
+    found = []
+    for seed in range(3):
+        X, y = two_regimes(300, seed, family, dispersion)
+        moe = MixtureOfExpertsRegressor(2, n_init=2, random_state=0, **options_of(family))
+        fit_quietly(moe, X, y)
+        found.append(getattr(moe, "noise_variance_", None))
+        if found[-1] is None:
+            found[-1] = moe.dispersion_
+    assert_allclose(np.sqrt(np.median(found) / dispersion), 1.0, atol=0.1)
+
+
+def test_intervals_cover_new_rows_of_clear_regimes():
+    moe = MixtureOfExpertsRegressor(2, n_init=2, random_state=0).fit(*two_regimes(300, 0))
+    X, y = two_regimes(4000, 1)
+    low, high = moe.predict_interval(X, 0.9).T
+    assert 0.88 <= np.mean((low <= y) & (y <= high)) <= 0.92
+
+
+@pytest.mark.parametrize("in_blocks", [False, True])
+def test_lower_bounds_of_two_seeds_have_the_same_prior(in_blocks):
+    """Its scale is that of a sample of the rows, which is the same for all seeds."""
+    X, y = two_regimes(30_000, 0)
+    data = (X, y)
+    if in_blocks:
+        data = (RowBlocks(lambda: ((X[i : i + 15_000], y[i : i + 15_000]) for i in (0, 15_000))),)
+    for options in ({"dispersion_prior": 10.0}, {}):
+        given = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "tol": 1e-9} | options
+        one, other = (
+            fit_quietly(MixtureOfExpertsRegressor(2, random_state=seed, **given), *data)
+            for seed in (0, 1)
+        )
+        assert_allclose(other.lower_bound_, one.lower_bound_, rtol=1e-9)
+
+
+def test_noise_of_estimators_is_that_of_rows_left_out():
+    """Of regimes that follow a feature, and differ by the effect of a feature of two values."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.uniform(-2.0, 2.0, size=400), rng.choice([-1.0, 1.0], size=400)])
+    y = np.where(X[:, 0] > 0.0, 4.0 + X[:, 1], -4.0 - X[:, 1]) + 0.3 * rng.normal(size=400)
+    tree = DecisionTreeRegressor(max_leaf_nodes=2)
+    moe = MixtureOfExpertsRegressor(2, expert=tree, n_init=1, random_state=0)
+    assert_allclose(np.sqrt(fit_quietly(moe, X, y).noise_variance_), 0.3, rtol=0.15)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_experts_do_not_collapse_on_rows_that_are_nearly_noiseless(seed):
+    """Four experts of 60 rows from two planes, and new rows of these."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(260, 2))
+    y = np.where(X[:, 0] > 0, 2.0 * X[:, 1], 1.0 - X[:, 1]) + 1e-4 * rng.normal(size=260)
+    moe = fit_quietly(MixtureOfExpertsRegressor(4, random_state=0), X[:60], y[:60])
+    logs = moe.score_samples(X[60:], y[60:])
+    assert np.isfinite(logs).all()
+    # Better than an expert whose noise is a tenth of the standard deviation of y.
+    assert logs.mean() > norm.logpdf(0.0, scale=0.1 * y.std())
+
+
+def test_families_without_a_scale_have_no_search_of_its_prior():
+    """With numbers for the other penalties nothing is sought."""
+    X, y = two_regimes(100, 0, "poisson")
+    given = {"family": "poisson", "alpha": 0.1, "gate_alpha": 1.0, "n_init": 2, "random_state": 0}
+    found, fixed = (
+        fit_quietly(MixtureOfExpertsRegressor(2, **given | prior), X, y)
+        for prior in ({}, {"dispersion_prior": 10.0})
+    )
+    assert_allclose(found.lower_bounds_, fixed.lower_bounds_, rtol=1e-10)

@@ -118,7 +118,7 @@ def test_refits_are_kept_where_they_do_not_lower_the_objective(cross_fit, shared
         mean_family=MeanFamily(
             shared=shared,
             prior=noise.prior,
-            prior_scale=tuple(noise.scale),
+            noise_variance=tuple(noise.scale),
             target_mean=(0.0,) * n_outputs,
             start=((0.0,),) * n_outputs,
             low=tuple((np.log(floor),) for floor in noise.floor),

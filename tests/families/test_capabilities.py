@@ -13,7 +13,7 @@ from skmoe import MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
 from skmoe.families import FAMILIES
 from support.expert_kinds import draw, example, options_of
-from support.fits import fit_quietly
+from support.fits import FIXED, fit_quietly
 
 GUIDE = Path(__file__).parents[2] / "docs" / "user_guide" / "families.md"
 
@@ -47,7 +47,7 @@ def table(row, n_outputs=1):
 
 
 def mixture(row, **options):
-    fixed = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "max_iter": 5, "random_state": 0}
+    fixed = FIXED | {"n_init": 1, "max_iter": 5, "random_state": 0}
     if row.endswith(BY_FEATURES):
         fixed["dispersion_features"] = [1]
     return MixtureOfExpertsRegressor(

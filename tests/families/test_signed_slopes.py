@@ -12,9 +12,10 @@ from skmoe.families import FAMILIES
 from skmoe.inspection import CoefficientsDisplay, export_text
 from support.displays import caption_of
 from support.expert_kinds import draw, options_of
-from support.fits import CLASSES, X, Y, fit_quietly
+from support.fits import CLASSES, FIXED, FIXED_OF_CLASSES, X, Y, fit_quietly, fixed_penalties
 
-FIXED = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 2, "random_state": 0}
+SHORT = {"n_init": 2, "random_state": 0}
+GIVEN = FIXED | SHORT
 WITH_PREDICTOR = [name for name in FAMILIES if FAMILIES[name].link]
 GRID = np.linspace(-3.0, 3.0, 21)
 
@@ -39,7 +40,7 @@ def along(column):
 @pytest.mark.parametrize("name", WITH_PREDICTOR)
 def test_predictions_are_monotonic_where_the_gate_does_not_see_the_feature(name, sign):
     X, y = table(name)
-    options = {**FIXED, "gate_features": [0], "monotonic_cst": [0, sign, 0]} | options_of(name)
+    options = {**GIVEN, "gate_features": [0], "monotonic_cst": [0, sign, 0]} | options_of(name)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         moe = MixtureOfExpertsRegressor(2, **options).fit(X, y)
@@ -56,7 +57,7 @@ def test_probabilities_of_the_second_class_are_monotonic():
     X = rng.uniform(-2, 2, size=(400, 3))
     effect = np.where(X[:, 0] < 0.0, 3.0 * X[:, 1], -3.0 * X[:, 1])
     y = np.where(effect + rng.logistic(size=400) > 0.0, "yes", "no")
-    options = FIXED | {"gate_features": [0], "monotonic_cst": [0, 1, 0]}
+    options = FIXED_OF_CLASSES | SHORT | {"gate_features": [0], "monotonic_cst": [0, 1, 0]}
     moe = MixtureOfExpertsClassifier(2, **options).fit(X, y)
     assert np.sort(moe.expert_coef_[:, 1] == 0.0).tolist() == [False, True]
     changes = np.diff(moe.predict_proba(along(1))[:, 1].reshape(-1, len(GRID)), axis=1)
@@ -88,7 +89,7 @@ def test_one_expert_is_bounded_least_squares(alpha):
 @pytest.mark.parametrize("name", WITH_PREDICTOR)
 def test_signs_that_the_data_have_change_nothing(name):
     X, y = table(name)
-    options = FIXED | {"gate_features": [0], "max_iter": 500, "tol": 1e-8} | options_of(name)
+    options = GIVEN | {"gate_features": [0], "max_iter": 500, "tol": 1e-8} | options_of(name)
     free = MixtureOfExpertsRegressor(2, **options).fit(X, y)
     signs = [0, 0, int(np.sign(free.expert_coef_[0, 2]))]
     assert (signs[2] * free.expert_coef_[:, 2] > 0.0).all()
@@ -103,7 +104,7 @@ def test_signs_that_the_data_have_change_nothing(name):
 def test_a_slope_at_zero_is_known_in_inference(name):
     """The other estimates and errors are those of a fit without the feature."""
     X, y = table(name)
-    options = FIXED | {"alpha": 0.0, "dispersion_prior": 0.0} | options_of(name)
+    options = GIVEN | {"alpha": 0.0, "dispersion_prior": 0.0} | options_of(name)
     free = MixtureOfExpertsRegressor(1, **options).fit(X, y)
     signs = [0, 0, 0]
     signs[1] = -int(np.sign(free.expert_coef_[0, 1]))
@@ -126,7 +127,7 @@ def test_a_slope_leaves_its_bound_where_the_likelihood_rises(seed):
     is_first = rng.uniform(size=150) < 0.5
     y = np.where(is_first, X @ rng.normal(size=4), X @ rng.normal(size=4)) + rng.normal(size=150)
     signs = [1, 1, -1, -1]
-    options = FIXED | {"gate": "constant", "tol": 10.0, "n_init": 1}
+    options = GIVEN | {"gate": "constant", "tol": 10.0, "n_init": 1}
     moe = MixtureOfExpertsRegressor(2, monotonic_cst=signs, **options).fit(X, y)
     residual = (y[:, None] - moe.predict_experts(X)) / moe.noise_variance_
     derivatives = (moe.responsibilities(X, y) * residual).T @ X
@@ -137,7 +138,7 @@ def test_a_slope_leaves_its_bound_where_the_likelihood_rises(seed):
 
 def test_text_and_forest_plot_show_slopes_at_their_bound():
     X, y = table("gamma")
-    options = FIXED | {"gate_features": [0], "monotonic_cst": [0, 1, -1]}
+    options = GIVEN | {"gate_features": [0], "monotonic_cst": [0, 1, -1]}
     moe = MixtureOfExpertsRegressor(2, family="gamma", **options).fit(X, y)
     assert (moe.expert_coef_[:, 2] == 0.0).all()
     shown = [line.split(": ")[1] for line in export_text(moe).splitlines() if "its bound" in line]
@@ -154,7 +155,8 @@ def test_text_and_forest_plot_show_slopes_at_their_bound():
 def test_slopes_that_an_expert_lacks_are_not_at_their_bound(make):
     X, y = table("normal")
     y = y if make is MixtureOfExpertsRegressor else (y > np.median(y)).astype(int)
-    options = FIXED | {"expert_features": [[0, 2], [0, 1, 2]], "gate_features": [0]}
+    options = fixed_penalties(make) | SHORT
+    options |= {"expert_features": [[0, 2], [0, 1, 2]], "gate_features": [0]}
     moe = make(2, monotonic_cst=[0, 1, -1], **options).fit(X, y)
     assert_array_equal(moe.slopes_at_bound_[:, 2], [True, True])
     assert not moe.slopes_at_bound_[:, 0].any()
@@ -166,8 +168,8 @@ def test_slopes_that_an_expert_lacks_are_not_at_their_bound(make):
 def test_names_of_features_have_signs():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(X, columns=["a", "b"])
-    by_name = fit_quietly(MixtureOfExpertsRegressor(2, monotonic_cst={"b": -1}, **FIXED), frame, Y)
-    by_number = fit_quietly(MixtureOfExpertsRegressor(2, monotonic_cst=[0, -1], **FIXED), X, Y)
+    by_name = fit_quietly(MixtureOfExpertsRegressor(2, monotonic_cst={"b": -1}, **GIVEN), frame, Y)
+    by_number = fit_quietly(MixtureOfExpertsRegressor(2, monotonic_cst=[0, -1], **GIVEN), X, Y)
     assert_array_equal(by_name.expert_coef_, by_number.expert_coef_)
     assert (by_name.expert_coef_[:, 1] <= 0.0).all()
     inference = by_name.inference(frame, Y, method="bootstrap", n_bootstrap=3, random_state=0)
@@ -181,7 +183,7 @@ def test_names_of_features_have_signs():
     [({}, "x0, x1"), ({"gate_features": [1]}, "x1"), ({"gate": "constant"}, "")],
 )
 def test_a_gate_that_uses_the_feature_is_reported(options, seen):
-    moe = MixtureOfExpertsRegressor(2, monotonic_cst=[1, -1], **FIXED, **options)
+    moe = MixtureOfExpertsRegressor(2, monotonic_cst=[1, -1], **GIVEN, **options)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         moe.fit(X, Y)
@@ -192,6 +194,7 @@ def test_a_gate_that_uses_the_feature_is_reported(options, seen):
 
 def test_zeros_are_a_fit_without_signs():
     for make, y in ((MixtureOfExpertsRegressor, Y), (MixtureOfExpertsClassifier, CLASSES)):
-        first = fit_quietly(make(2, **FIXED), X, y)
-        second = fit_quietly(make(2, monotonic_cst=[0, 0], **FIXED), X, y)
+        options = fixed_penalties(make) | SHORT
+        first = fit_quietly(make(2, **options), X, y)
+        second = fit_quietly(make(2, monotonic_cst=[0, 0], **options), X, y)
         assert_array_equal(second.lower_bounds_, first.lower_bounds_)

@@ -12,13 +12,14 @@ from sklearn.base import clone
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import GATES
-from support.fits import FIXED, fit_quietly
+from support.fits import FIXED, FIXED_OF_CLASSES, fit_quietly
 from support.recording_estimators import Log, RecordingRegressor
 from support.refusals import assert_fit_refused, assert_refused, refusal
 from support.tables import flipping_classes, panel, two_regimes
 
 STARTS = 3
-AVERAGE = {"combine": "average", "n_init": STARTS, "random_state": 0, "max_iter": 8} | FIXED
+SHORT = {"combine": "average", "n_init": STARTS, "random_state": 0, "max_iter": 8}
+AVERAGE = SHORT | FIXED
 
 
 def noisy(n_rows=100):
@@ -91,7 +92,7 @@ def test_starts_that_agree_are_the_best_start():
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_probabilities_of_classes_are_averaged(n_classes):
     X, y = flipping_classes(100, n_classes)
-    moe = fit_quietly(MixtureOfExpertsClassifier(3, **AVERAGE), X, y)
+    moe = fit_quietly(MixtureOfExpertsClassifier(3, **SHORT, **FIXED_OF_CLASSES), X, y)
     gate, experts = moe.predict_gate(X), moe.predict_experts(X)
     assert experts.shape == (100, 9, n_classes)
     probs = np.einsum("nk,nkc->nc", gate, experts)

@@ -65,7 +65,7 @@ def test_penalties_and_fit_are_those_of_all_rows(kind, capsys):
 
 def test_given_penalties_and_estimators_are_not_searched_on_a_sample(capsys):
     X, y, _ = table()
-    regressor(alpha=1.0, gate_alpha=1.0, verbose=2).fit(X, y)
+    regressor(alpha=1.0, gate_alpha=1.0, dispersion_prior=10.0, verbose=2).fit(X, y)
     assert not iterations(capsys.readouterr().out)[0]
     constant = DummyRegressor()
     estimators = regressor(

@@ -69,6 +69,7 @@ def search(monkeypatch, capsys):
         experts = type("Experts", (Scripted,), {"script": penalties, "updates": []})
         monkeypatch.setitem(EXPERTS, "scripted", {"regressor": experts})
         options = {"tol": 1e-10, "init": START, "n_init": 1, "gate_alpha": 1.0} | options
+        options["dispersion_prior"] = 10.0
         moe = MixtureOfExpertsRegressor(2, expert="scripted", alpha="auto", verbose=2, **options)
         capsys.readouterr()
         fit_quietly(moe, X, Y)

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
 from support.expert_kinds import draw, options_of
-from support.fits import fit_quietly
+from support.fits import FIXED, fit_quietly
 from support.tables import flipping_classes, two_regimes
 
 ESTIMATORS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
@@ -130,7 +130,7 @@ def test_starts_that_leave_no_iteration_to_the_search_have_not_converged(combine
     with pytest.warns(ConvergenceWarning, match=f"EM did not converge in max_iter={n_start} it"):
         moe.fit(X, y)
     assert not moe.converged_
-    moe.set_params(alpha=0.1, gate_alpha=1.0, max_iter=n_start + 10)
+    moe.set_params(**FIXED, max_iter=n_start + 10)
     assert fit_quietly(moe, X, y).converged_
 
 
@@ -174,7 +174,7 @@ def test_warm_starts_find_penalties_of_another_kind(before, after, through_docum
     X = rng.normal(size=(200, 5))
     slope = np.where(X[:, 0] + 0.3 * rng.normal(size=200) > 0, 2.0, -1.0)
     y = slope * X[:, 1] + X[:, 2] + 0.3 * rng.normal(size=200)
-    options = {"n_init": 1, "random_state": 0, "warm_start": True}
+    options = {"n_init": 1, "random_state": 0, "warm_start": True, "dispersion_prior": 10.0}
     moe = MixtureOfExpertsRegressor(2, alpha=before, gate_alpha=before, **options).fit(X, y)
     if through_document:
         moe = MixtureOfExpertsRegressor.from_dict(moe.to_dict())

@@ -15,10 +15,8 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.fitting.attributes import warn_maxima
 from skmoe.families import Normal
 from skmoe.reports import Maxima
-from support.fits import fit_quietly
+from support.fits import FIXED, FIXED_OF_CLASSES, fit_quietly, fixed_penalties
 from support.tables import flipping_classes, two_regimes
-
-FIXED = {"alpha": 0.1, "gate_alpha": 1.0}
 
 
 def noisy(n_rows=120, seed=0):
@@ -98,7 +96,9 @@ def test_given_responsibilities_are_the_only_start(combine):
 
 def test_each_way_of_fitting_says_which_starts_have_converged():
     X, y = flipping_classes(120)
-    moe = MixtureOfExpertsClassifier(2, combine="best_converged", n_init=2, random_state=0, **FIXED)
+    moe = MixtureOfExpertsClassifier(
+        2, combine="best_converged", n_init=2, random_state=0, **FIXED_OF_CLASSES
+    )
     assert moe.fit(X, y).start_converged_.tolist() == [True, True]
     X, y = two_regimes(120)
     moe = MixtureOfExpertsRegressor(2, combine="average", n_init=2, random_state=0, **FIXED)
@@ -253,7 +253,7 @@ def test_printed_values_at_other_penalties_are_marked(alpha, capsys):
 @pytest.mark.parametrize("combine", ["best", "average"])
 def test_jobs_do_not_matter(make, combine):
     X, y = two_regimes(80) if make is MixtureOfExpertsRegressor else flipping_classes(80)
-    moe = make(2, random_state=0, n_init=3, combine=combine, max_iter=30, **FIXED)
+    moe = make(2, random_state=0, n_init=3, combine=combine, max_iter=30, **fixed_penalties(make))
     with parallel_config(backend="threading"):
         alone, together = (fit_quietly(clone(moe).set_params(n_jobs=n), X, y) for n in (1, 2))
     assert_array_equal(alone.start_lower_bounds_, together.start_lower_bounds_)

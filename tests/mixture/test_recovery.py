@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
-from support.fits import FIXED, fit_quietly
+from support.fits import FIXED, FIXED_OF_CLASSES, fit_quietly, fixed_penalties
 from support.tables import crossing_lines, flipping_classes, two_regimes
 
 # --- regimes ------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ def test_all_that_a_regressor_says_of_several_outputs_fits_together():
 def test_all_that_a_classifier_says_fits_together(n_classes):
     X, codes = flipping_classes(200, n_classes)
     y = np.array(["d", "b", "a", "c"])[codes]
-    moe = MixtureOfExpertsClassifier(2, n_init=1, random_state=0, **FIXED).fit(X, y)
+    moe = MixtureOfExpertsClassifier(2, n_init=1, random_state=0, **FIXED_OF_CLASSES).fit(X, y)
     gate, experts = moe.predict_gate(X), moe.predict_experts(X)
     assert experts.shape == (len(y), 2, n_classes)
     assert_allclose(experts.sum(axis=2), 1.0)
@@ -128,7 +128,7 @@ def test_without_a_target_the_prediction_itself_is_scored():
         alone = moe.score_samples(X)
     assert_allclose(alone, moe.score_samples(X, moe.predict(X)))
     X, y = flipping_classes(100)
-    moe = MixtureOfExpertsClassifier(2, n_init=1, random_state=0, **FIXED).fit(X, y)
+    moe = MixtureOfExpertsClassifier(2, n_init=1, random_state=0, **FIXED_OF_CLASSES).fit(X, y)
     with pytest.warns(UserWarning, match="without y"):
         alone = moe.score_samples(X)
     assert_allclose(alone, np.log(moe.predict_proba(X).max(axis=1)))
@@ -173,7 +173,9 @@ def test_experts_are_permuted_with_the_columns_of_the_responsibilities(make):
     resp[:, 0] += X[:, 0] > 0
     resp /= resp.sum(axis=1, keepdims=True)
     first, second = (
-        fit_quietly(make(3, init=resp[:, order], max_iter=15, tol=0.0, **FIXED), X, y)
+        fit_quietly(
+            make(3, init=resp[:, order], max_iter=15, tol=0.0, **fixed_penalties(make)), X, y
+        )
         for order in ([0, 1, 2], [2, 0, 1])
     )
     assert_allclose(second.predict_gate(X), first.predict_gate(X)[:, [2, 0, 1]], atol=1e-5)
@@ -211,7 +213,7 @@ def test_two_fits_end_at_the_same_maximum_wherever_the_first_ends(case, in_block
     data = (X, y)
     if in_blocks:
         data = (RowBlocks(lambda: [(X[:120], y[:120]), (X[120:], y[120:])]),)
-    moe = clone(moe).set_params(random_state=0, warm_start=True, **FIXED)
+    moe = clone(moe).set_params(random_state=0, warm_start=True, **fixed_penalties(moe))
     whole = fit_quietly(clone(moe), *data)
     n_first = max(n_first % whole.n_iter_, 1)
     halves = fit_quietly(moe.set_params(max_iter=n_first), *data)

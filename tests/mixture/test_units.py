@@ -17,7 +17,7 @@ from sklearn.metrics import adjusted_rand_score
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
 from skmoe.reports import UnitResponsibilities
-from support.fits import FIXED, fit_quietly
+from support.fits import FIXED, fit_quietly, fixed_penalties
 from support.recording_estimators import Log, RecordingRegressor
 from support.refusals import assert_fit_refused, assert_refused, refusal
 from support.tables import panel, panel_of
@@ -197,7 +197,7 @@ def test_the_number_of_experts_is_chosen_by_whole_units(criterion):
 def test_predictions_use_given_probabilities(task):
     features, y, units = panel_of("linear", task)
     make = MixtureOfExpertsRegressor if task == "regressor" else MixtureOfExpertsClassifier
-    moe = make(2, gate="constant", n_init=1, random_state=0, **FIXED)
+    moe = make(2, gate="constant", n_init=1, random_state=0, **fixed_penalties(make))
     moe.fit(features, y, units=units)
     proba = np.random.default_rng(0).dirichlet([1.0, 1.0], size=len(y))
     means = moe.predict_experts(features)

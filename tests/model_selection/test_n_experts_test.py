@@ -20,6 +20,7 @@ from skmoe.experts import LinearExperts
 from skmoe.model_selection import n_experts_test
 from skmoe.reports import NExpertsTest
 from support.expert_kinds import KINDS_OF_FITS, draw, options_of
+from support.fits import FIXED
 from support.refusals import assert_refused, refusal
 from support.tables import crossing_lines, flipping_classes
 
@@ -87,8 +88,7 @@ def test_two_regimes_are_found():
     fewer, more = result.log_likelihoods
     assert result.statistic == pytest.approx(2 * (more - fewer))
     for number, log_likelihood in ((1, fewer), (2, more)):
-        moe = regressor(n_experts=number, tol=1e-8, max_iter=1000, alpha=0.1, gate_alpha=1.0)
-        moe.fit(X, y)
+        moe = regressor(n_experts=number, tol=1e-8, max_iter=1000, **FIXED).fit(X, y)
         assert log_likelihood == pytest.approx(moe.score_samples(X, y).sum(), abs=0.1)
 
 

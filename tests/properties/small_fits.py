@@ -18,7 +18,7 @@ def short(case, **options):
     given = {name: value for name, value in SHORT.items() if name in params}
     if params.get("combine", "best") != "best":
         given["n_init"] = 2
-    for name in {"alpha", "gate_alpha"} & set(given):
+    for name in FIXED.keys() & given.keys():
         if params[name] not in FIXED.values():  # a search, or the default
             given.pop(name)
     given["max_iter"] = min(given["max_iter"], moe.max_iter)

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from properties.small_fits import N, fit_on, plain_fit, short, statements, units_of
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES
-from support.fits import ALL_CASES, CLASSES, FIXED, X, Y, fit_quietly
+from support.fits import ALL_CASES, CLASSES, FIXED, X, Y, fit_quietly, fixed_penalties
 
 ROWS = np.arange(N)
 # Splits of trees that are equally good depend on the order of columns, and ridge regressions on
@@ -150,7 +150,15 @@ def test_sparse_and_dense_features_give_the_same_fit(make):
     rng = np.random.default_rng(0)
     rows = np.where(rng.uniform(size=(N, 2)) < 0.7, X[:N], 0.0)
     y = Y[:N] if make is MixtureOfExpertsRegressor else CLASSES[:N]
-    moe = make(2, random_state=0, n_init=1, init="linear_tree", tol=1e-10, max_iter=2000, **FIXED)
+    moe = make(
+        2,
+        random_state=0,
+        n_init=1,
+        init="linear_tree",
+        tol=1e-10,
+        max_iter=2000,
+        **fixed_penalties(make),
+    )
     dense = fit_quietly(clone(moe), rows, y)
     for container in (sparse.csr_array, sparse.coo_matrix):
         thin = fit_quietly(clone(moe), container(rows), y)

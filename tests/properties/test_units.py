@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from support.expert_kinds import KINDS, options_of
-from support.fits import FIXED, fit_quietly
+from support.fits import fit_quietly, fixed_penalties
 from support.tables import panel_of
 
 ESTIMATORS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
@@ -16,8 +16,9 @@ ALL_KINDS = pytest.mark.parametrize(("name", "task"), KINDS)
 
 
 def estimator(name, task, **options):
-    given = {"gate": "constant", "random_state": 0, "n_init": 1, "max_iter": 8} | FIXED
-    return ESTIMATORS[task](2, **given | options_of(name) | options)
+    make = ESTIMATORS[task]
+    given = {"gate": "constant", "random_state": 0, "n_init": 1, "max_iter": 8}
+    return make(2, **given | fixed_penalties(make) | options_of(name) | options)
 
 
 @cache

@@ -23,7 +23,7 @@ from support.expert_kinds import (
     maximum_likelihood,
     options_of,
 )
-from support.fits import ALL_CASES, CLASSES, FIXED, X, Y, fit_quietly
+from support.fits import ALL_CASES, CLASSES, FIXED, FIXED_OF_CLASSES, X, Y, fit_quietly
 from support.refusals import assert_fit_refused
 from support.stacks import stack_of
 
@@ -76,7 +76,9 @@ def test_weight_zero_equals_absence(case):
 
 
 def test_balanced_classes_count_weights():
-    moe = MixtureOfExpertsClassifier(2, class_weight="balanced", n_init=1, random_state=0, **FIXED)
+    moe = MixtureOfExpertsClassifier(
+        2, class_weight="balanced", n_init=1, random_state=0, **FIXED_OF_CLASSES
+    )
     y = np.digitize(Y[:N], [-1.0, 0.5])
     weighted = fit_quietly(clone(moe), X[:N], y, sample_weight=WEIGHT)
     repeated = fit_quietly(clone(moe), X[REPEATED], y[REPEATED])
@@ -110,7 +112,7 @@ def test_class_weights_are_weights_of_the_rows_of_every_fit(case, class_weight):
         models = LogisticRegression(), DecisionTreeClassifier(max_depth=2)
         moe = stack_of(*models, kind=GatedStackingClassifier, random_state=0)
     else:
-        options = {"n_experts": 2, "n_init": 1, "max_iter": 4, "random_state": 0} | FIXED
+        options = {"n_experts": 2, "n_init": 1, "max_iter": 4, "random_state": 0} | FIXED_OF_CLASSES
         moe = MixtureOfExpertsClassifier(**options | OF_CLASSES[case])
     given = {"units": np.arange(N) // 2} if case == "units" else {}
     by_rows = weight * np.array([factors[label] for label in y])
@@ -125,7 +127,7 @@ def test_class_weights_are_weights_of_the_rows_of_every_fit(case, class_weight):
 def test_balanced_classes_are_classes_with_equal_total_weight(weighted):
     y, weight = CLASSES[:N], np.where(WEIGHT > 1, 3.0, 1.0) if weighted else np.ones(N)
     totals = np.bincount(y, weight)
-    moe = MixtureOfExpertsClassifier(2, n_init=1, random_state=0, **FIXED)
+    moe = MixtureOfExpertsClassifier(2, n_init=1, random_state=0, **FIXED_OF_CLASSES)
     balanced, given = (
         clone(moe).set_params(class_weight=value)
         for value in ("balanced", dict(enumerate(weight.sum() / 2 / totals)))
@@ -285,7 +287,7 @@ def test_copies_of_a_row_are_held_out_together():
     """A deep tree repeats the targets of copies, if it has seen any."""
     rng = np.random.default_rng(0)
     y = Y[:N] + rng.normal(size=N)
-    deep = stack_of(PricedRidge(), PricedTree(random_state=0))
+    deep = stack_of(PricedRidge(), PricedTree(random_state=0), dispersion_prior=10.0)
     for rows in (np.arange(N), np.tile(np.arange(N), 2)):
         moe = fit_quietly(clone(deep), X[rows], y[rows], price=X[rows, 0])
         assert moe.noise_variance_[1] > 1.0

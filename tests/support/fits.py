@@ -35,21 +35,29 @@ REGIMES = np.select([X[:, 0] < -0.85, X[:, 0] < 0.5], [1, 2], 0)
 KNOWN = np.where(np.arange(N_ROWS) % 6 < 2, REGIMES, -1)
 KNOWN_OF_UNITS = np.where(UNITS % 6 < 2, REGIMES[::2][UNITS], -1)
 
-FIXED = {"alpha": 0.1, "gate_alpha": 1.0}  # so that optima are the same to the last digit
-BASE = {"n_experts": 3, "random_state": 0, "max_iter": 60} | FIXED
+# Penalties of a regressor, so that none is sought, and optima are the same to the last digit.
+FIXED_OF_CLASSES = {"alpha": 0.1, "gate_alpha": 1.0}
+FIXED = FIXED_OF_CLASSES | {"dispersion_prior": 10.0}
+BASE = {"n_experts": 3, "random_state": 0, "max_iter": 60}
+
+
+def fixed_penalties(mixture):
+    """Those that a mixture, or its class, has."""
+    return {name: value for name, value in FIXED.items() if hasattr(mixture, name)}
 
 
 def regressor(**options):
-    return MixtureOfExpertsRegressor(**_base(options) | options)
+    return _mixture(MixtureOfExpertsRegressor, options)
 
 
 def classifier(**options):
-    return MixtureOfExpertsClassifier(**_base(options) | options)
+    return _mixture(MixtureOfExpertsClassifier, options)
 
 
-def _base(options):
+def _mixture(make, options):
     """From one start, or from two where several are combined."""
-    return BASE | {"n_init": 1 if options.get("combine", "best") == "best" else 2}
+    n_init = 1 if options.get("combine", "best") == "best" else 2
+    return make(**BASE | fixed_penalties(make) | {"n_init": n_init} | options)
 
 
 def target_of(name):

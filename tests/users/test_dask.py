@@ -16,7 +16,7 @@ from sklearn.base import clone
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import DaskBlocks, RowBlocks
-from support.fits import FIXED, fit_quietly
+from support.fits import FIXED, FIXED_OF_CLASSES, fit_quietly
 from support.tables import flipping_classes, two_regimes
 
 dask = pytest.importorskip("dask")
@@ -25,8 +25,8 @@ da = pytest.importorskip("dask.array")
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of the cluster
 
 X, Y = two_regimes(n_rows=120)
-OPTIONS = {"random_state": 0, "n_init": 1, "tol": 0.0, "max_iter": 2} | FIXED
-MOE = MixtureOfExpertsRegressor(2, **OPTIONS)
+SHORT = {"random_state": 0, "n_init": 1, "tol": 0.0, "max_iter": 2}
+MOE = MixtureOfExpertsRegressor(2, **SHORT, **FIXED)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_fits_on_workers_equal_those_of_row_blocks(client):
     """Of classes with weights; frames and other containers are in `test_dask_collections.py`."""
     weight = np.random.default_rng(0).integers(0, 3, size=120).astype(float)
     features, classes = flipping_classes(n_rows=120, n_classes=3)
-    moe = MixtureOfExpertsClassifier(2, **OPTIONS)
+    moe = MixtureOfExpertsClassifier(2, **SHORT, **FIXED_OF_CLASSES)
     chunks, blocks = chunks_of(features, classes, weight), blocks_of(features, classes, weight)
     on_workers = fit_quietly(clone(moe), *chunks[:2], sample_weight=chunks[2])
     expected = fit_quietly(moe, blocks)

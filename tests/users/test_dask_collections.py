@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import DaskBlocks, RowBlocks
-from support.fits import FIXED, fit_quietly
+from support.fits import fit_quietly, fixed_penalties
 from support.refusals import assert_fit_refused, assert_refused, refusal
 
 dask = pytest.importorskip("dask")
@@ -260,7 +260,7 @@ def test_one_expert_is_ridge_regression_of_all_chunks(pair):
 def test_fits_of_chunks_equal_those_of_row_blocks(case):
     make = MixtureOfExpertsClassifier if case == "classes" else MixtureOfExpertsRegressor
     options = {"family": "poisson"} if case == "offset" else {}
-    moe = make(2, gate="constant", **options | SHORT | FIXED)
+    moe = make(2, gate="constant", **options | SHORT | fixed_penalties(make))
     given = {"offset": OFFSET} if case == "offset" else {}
     given |= {"units": np.arange(N) // 4} if case == "units" else {}
     y = LABELS if case == "classes" else Y

@@ -14,7 +14,7 @@ from sklearn.datasets import load_iris
 from sklearn.utils.class_weight import compute_class_weight
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from support.fits import FIXED, fit_quietly
+from support.fits import FIXED, FIXED_OF_CLASSES, fit_quietly, fixed_penalties
 from support.tables import flipping_classes, two_regimes
 
 X, Y = two_regimes(n_rows=100)
@@ -37,7 +37,7 @@ def test_single_precision_says_the_same(make):
     rows, y = two_regimes(n_rows=300)
     y = y if make is MixtureOfExpertsRegressor else y > 0
     rows = (1000.0 + rows).astype(np.float32)  # far from zero
-    moe = make(2, random_state=0, n_init=1, tol=1e-7, max_iter=300, **FIXED)
+    moe = make(2, random_state=0, n_init=1, tol=1e-7, max_iter=300, **fixed_penalties(make))
     single = fit_quietly(clone(moe), rows, y)
     double = fit_quietly(clone(moe), rows.astype(float), y)
     assert_allclose(single.lower_bound_, double.lower_bound_, atol=1e-4)
@@ -81,7 +81,7 @@ def test_layouts_of_memory(layout):
 def test_frames(library, make):
     y = Y if make is MixtureOfExpertsRegressor else flipping_classes(n_rows=100)[1]
     frame = library.DataFrame(dict(zip(NAMES, X.T, strict=True)))
-    options = {"n_init": 1, "max_iter": 5, "random_state": 0} | FIXED
+    options = {"n_init": 1, "max_iter": 5, "random_state": 0} | fixed_penalties(make)
     moe = make(2, gate_features=["age"], expert_features=["income", "age"], **options)
     fit_quietly(moe, frame, library.Series(y))
     assert_array_equal(moe.feature_names_in_, NAMES)
@@ -117,7 +117,7 @@ def test_several_outputs_in_a_frame():
 def test_labels_of_any_type(labels):
     table, codes = flipping_classes(n_rows=100)
     y = labels[codes]
-    moe = MixtureOfExpertsClassifier(2, n_init=1, max_iter=20, random_state=0, **FIXED)
+    moe = MixtureOfExpertsClassifier(2, n_init=1, max_iter=20, random_state=0, **FIXED_OF_CLASSES)
     fit_quietly(moe, table, y)
     assert set(moe.classes_) == set(labels)
     predicted = moe.predict(table)
@@ -159,7 +159,9 @@ def test_class_weights_are_weights_of_rows(n_experts, balanced):
     if balanced:
         found = compute_class_weight("balanced", classes=np.array(list("abc")), y=labels)
         weights = dict(zip("abc", found, strict=True))
-    moe = MixtureOfExpertsClassifier(n_experts, n_init=1, max_iter=4, random_state=0, **FIXED)
+    moe = MixtureOfExpertsClassifier(
+        n_experts, n_init=1, max_iter=4, random_state=0, **FIXED_OF_CLASSES
+    )
     of_rows = fit_quietly(
         clone(moe), table, labels, sample_weight=[weights[label] for label in labels]
     )

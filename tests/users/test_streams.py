@@ -21,12 +21,12 @@ from sklearn.tree import DecisionTreeRegressor
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import SoftmaxGate
 from support.expert_kinds import KINDS_OF_FITS, draw, options_of
-from support.fits import fit_quietly
+from support.fits import fit_quietly, fixed_penalties
 from support.refusals import assert_refused, refusal
 
 N_ROWS = 240
 HEAVY = 100.0  # a batch of 80 rows of this weight is the last one that is kept
-FIXED = {"alpha": 1.0, "gate_alpha": 1.0, "n_init": 1, "max_iter": 15, "random_state": 0}
+SHORT = {"alpha": 1.0, "n_init": 1, "max_iter": 15, "random_state": 0}
 
 
 @cache
@@ -48,7 +48,7 @@ def target_of(name, task):
 
 def mixture(name="linear", task="regressor", **options):
     make = MixtureOfExpertsClassifier if task == "classifier" else MixtureOfExpertsRegressor
-    return make(2, **FIXED | options_of(name) | options)
+    return make(2, **fixed_penalties(make) | SHORT | options_of(name) | options)
 
 
 def stream(moe, X, y, n_epochs=1, size=80, weight=HEAVY, first_epoch=0, **given):
@@ -218,7 +218,7 @@ def restarted_stream(case):
         X = pd.DataFrame(X, columns=["a", "b"])
     if case == "sparse":
         X = sparse.csr_array(np.where(np.abs(X) > 0.3, X, 0.0))
-    return make(2, **FIXED | RESTARTED[case]), X, y, given
+    return make(2, **fixed_penalties(make) | SHORT | RESTARTED[case]), X, y, given
 
 
 @pytest.mark.parametrize("case", RESTARTED)

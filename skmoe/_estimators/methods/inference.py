@@ -287,7 +287,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
         >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
         >>> moe.summary(X, y).to_frame("experts")["share"].round(1).tolist()
-        [0.5, 0.5]
+        [0.6, 0.4]
         """
         check_is_fitted(self)
         check_level(level)

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from skmoe._data.checks import check_real, shown
 from skmoe._mixture.model import Penalty
+from skmoe.experts._cross_fitted import CrossFittedExperts
+from skmoe.families import Normal
 from skmoe.gates._registry import GATES
 from skmoe.gates._softmax import DEFAULT_GATE_ALPHA
 from skmoe.protocols import Experts, SupportsDispersionEvidence, SupportsEvidence
@@ -98,9 +100,15 @@ def decided_penalties(
         search, is_gate = penalty.search, penalty.part == "gate"
         capability = PENALTIES[name].capability
         part: Any = gate if is_gate else experts
+        if name == "dispersion_prior" and parameter == "expert" and family is None:
+            part = CrossFittedExperts  # estimators, around whose means there is a family
         can_search = part is not None and not missing_methods(part, capability)
+        if name == "dispersion_prior":  # counts have no scale that could have a prior
+            can_search &= any(one.has_scale for one in getattr(part, "families", (Normal,)))
         if search == DEFAULT_SEARCH:
             search = "auto" if can_search and without_base and (is_open or not is_gate) else ""
+        elif search and not can_search and name == "dispersion_prior" and parameter == "expert":
+            search = ""  # experts of one's own have their own prior, if any
         elif search and not can_search:
             what, example = ("gate", "softmax") if is_gate else ("expert", "linear")
             given = f"gate={estimator.gate!r}" if is_gate else f"{parameter}={expert!r}"

@@ -26,7 +26,7 @@ def mixture_of(estimator: Any) -> Any:
     Returns
     -------
     mixture : MixtureOfExpertsRegressor, MixtureOfExpertsClassifier or stack
-        It is for predictions, summaries and displays. `fit`, `partial_fit`, `to_dict` and the
+        It is for predictions, summaries and displays. `fit`, `partial_fit` and the
         conversion to ONNX raise a ValueError, since they need the pipeline, or its last step alone.
 
     Raises

@@ -11,15 +11,18 @@ from typing import Any
 
 from skmoe._data.encoding import Encoder
 from skmoe._data.extra_features import ExtraFeatures
+from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Rows
-from skmoe._data.scaling import Moments
+from skmoe._data.scaling import Moments, Standardization
 from skmoe._data.time_columns import TimePolynomial, categorical_columns
 from skmoe._data.weighted_steps import UnitPipeline, WeightedImputer, WeightedPipeline
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.fitting.partial_fit import RowBuffer
 from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
-from skmoe._estimators.saving.serialization import VALUE_TYPES, part_types
+from skmoe._estimators.rows.warm_start import TrainingState
+from skmoe._inference.maxima import Maxima
+from skmoe._mixture.model import FittedMixture, MixtureModel, Params
 from skmoe._mixture.online import OnlineState
 from skmoe.experts._cross_fitted import CrossFittedExperts, EstimatorParams
 from skmoe.experts._generalized_linear import GeneralizedLinearStatistics
@@ -28,16 +31,21 @@ from skmoe.experts._linear_families import GeneralizedLinearParams
 from skmoe.experts._logistic import LogisticParams
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import as_categories, as_floats
+from skmoe.experts._registry import ANY_FAMILY, EXPERTS, JOINT_OUTPUTS
 from skmoe.experts._stacking import NoParams, StackedModels
-from skmoe.gates._averaged import AverageParams
+from skmoe.families import FAMILIES
+from skmoe.gates._averaged import AveragedGate, AverageParams
 from skmoe.gates._constant import ConstantParams, ConstantStatistics
+from skmoe.gates._registry import GATES
 from skmoe.gates._softmax import SoftmaxParams
 from skmoe.protocols._softmax import SoftmaxStatistics
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
 __all__ = ["trusted_types"]
 
-OTHER_TYPES = (
+# Types of values that fitted mixtures contain.
+TYPES = (
+    *(FittedMixture, MixtureModel, Params, Preprocessor, Standardization, TrainingState, Maxima),
     *(MixtureOfExpertsClassifier, MixtureOfExpertsRegressor),
     *(GatedStackingClassifier, GatedStackingRegressor),
     *(AverageParams, ConstantParams, EstimatorParams, GeneralizedLinearParams, LogisticParams),
@@ -74,5 +82,7 @@ def trusted_types() -> list[str]:
     >>> bool((same.predict(X) == moe.predict(X)).all())
     True
     """
-    types: list[Any] = [*OTHER_TYPES, *VALUE_TYPES, *part_types().values()]
+    experts = [kind for row in EXPERTS.values() for kind in row.values()]
+    parts = *experts, *ANY_FAMILY.values(), *JOINT_OUTPUTS.values(), *FAMILIES.values()
+    types: list[Any] = [*TYPES, AveragedGate, *GATES.values(), *parts]
     return sorted({f"{kind.__module__}.{kind.__qualname__}" for kind in types})

@@ -45,7 +45,6 @@ from skmoe._estimators.parameters.tasks import Task
 from skmoe._estimators.rows.training_data import FitOptions, TrainingData, make_router
 from skmoe._estimators.rows.units_and_known_experts import validate_units
 from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes, previous_fit
-from skmoe._estimators.saving.serialization import SerializationMixin
 from skmoe._estimators.selection.n_experts import with_selected_n_experts
 from skmoe._inference.labels import feature_labels
 from skmoe._mixture.em import EMProblem, EMResult
@@ -58,7 +57,6 @@ from skmoe.exceptions import OptionWarning, warn_user
 
 class BaseMixture(
     ReportingMixin,
-    SerializationMixin,
     ExpertsReprMixin,
     CallbackSupportMixin,
     ObservedRowsMixin,

@@ -295,11 +295,6 @@ class JointNormalExperts(NormalExperts):
         check_choice("expert.families", names, JOINT_FAMILIES)
 
     @property
-    def params_types(self) -> tuple[type, ...]:
-        """Named tuple of the parameters."""
-        return (JointNormalParams,)
-
-    @property
     def blocks(self) -> tuple[Block, ...]:
         """Those of independent outputs, and the correlations."""
         return (*super().blocks, *self._correlations)

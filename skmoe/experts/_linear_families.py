@@ -221,11 +221,6 @@ class LinearFamilies(FamilyTargets):
         return ()
 
     @property
-    def params_types(self) -> tuple[type, ...]:
-        """Named tuple of the parameters."""
-        return (GeneralizedLinearParams,)
-
-    @property
     def dispersions(self) -> tuple[Dispersion, ...]:
         """Dispersion parameters of any family."""
         return tuple(dict.fromkeys(d for family in self.families for d in family.dispersions))

@@ -99,11 +99,6 @@ class LogisticExperts(SoftmaxPart, Experts):
         check_real("expert.alpha", self.alpha)
         check_integer("expert.n_classes", self.n_classes, least=2)
 
-    @property
-    def params_types(self) -> tuple[type, ...]:
-        """Named tuple of the parameters."""
-        return (LogisticParams,)
-
     def init_params(self, n_experts: int, n_columns: int) -> LogisticParams:
         """Equal probabilities of the classes."""
         return LogisticParams(np.zeros((n_experts, self.n_classes, n_columns)))

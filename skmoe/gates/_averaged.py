@@ -46,11 +46,6 @@ class AveragedGate(ChoiceModel):
         return sum(self.gate.n_parameters(start) for start in params.starts)
 
     @property
-    def params_types(self) -> tuple[type, ...]:
-        """Named tuples of the parameters: its own, and those of the gate of a single start."""
-        return (AverageParams, *self.gate.params_types)
-
-    @property
     def depends_on_features(self) -> bool:
         """Whether the probabilities differ between rows."""
         return self.gate.depends_on_features

@@ -49,11 +49,6 @@ class ConstantGate(Gate):
     """
 
     @property
-    def params_types(self) -> tuple[type, ...]:
-        """Named tuple of the parameters."""
-        return (ConstantParams,)
-
-    @property
     def depends_on_features(self) -> bool:
         """The probabilities are the same for all rows."""
         return False

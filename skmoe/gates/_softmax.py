@@ -94,11 +94,6 @@ class SoftmaxGate(SoftmaxPart, Gate):
         """The penalty on the slopes, the default if there is none."""
         return DEFAULT_GATE_ALPHA if self.alpha is None else self.alpha
 
-    @property
-    def params_types(self) -> tuple[type, ...]:
-        """Named tuple of the parameters."""
-        return (SoftmaxParams,)
-
     def init_params(self, n_experts: int, n_columns: int) -> SoftmaxParams:
         """Parameters that give every expert the same probability."""
         return SoftmaxParams(np.zeros((n_experts, n_columns)))

@@ -43,11 +43,6 @@ class Part(ABC):  # noqa: B024
         """The reason why this instance lacks a capability whose methods it has; "" if it has it."""
         return ""
 
-    @property
-    def params_types(self) -> tuple[type, ...]:
-        """Named tuples of the parameters, which `to_dict` may write; none: it refuses the part."""
-        return ()
-
     def project(self, params: Any) -> Any:
         """The nearest valid parameters, after an extrapolation. Default: all are valid."""
         return params

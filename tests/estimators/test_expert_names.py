@@ -1,7 +1,6 @@
 """Names of experts are checked, kept as long as the fit, saved, and used wherever experts occur."""
 
 import copy
-import json
 import pickle
 
 import numpy as np
@@ -131,13 +130,10 @@ def test_an_average_of_starts_has_a_name_for_each_expert_of_each_start():
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_copies_and_documents_keep_names(fits, case):
+def test_copies_keep_names(fits, case):
     for names in (NAMES, None):
         moe = named(fits, case, names)
         assert pickle.loads(pickle.dumps(moe)).expert_names_ == moe.expert_names_
-        if case != "trees":
-            document = json.loads(json.dumps(moe.to_dict()))
-            assert type(moe).from_dict(document).expert_names_ == moe.expert_names_
 
 
 # --- used -------------------------------------------------------------------------------------

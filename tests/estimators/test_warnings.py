@@ -269,7 +269,7 @@ def test_arguments_of_the_fit_that_are_left_out_are_named(method):
 @pytest.mark.parametrize("name", GIVEN)
 def test_every_fit_knows_its_arguments(fit, name):
     moe = fit({name: GIVEN[name]})
-    for read in (moe, pickle.loads(pickle.dumps(moe)), type(moe).from_dict(moe.to_dict())):
+    for read in (moe, pickle.loads(pickle.dumps(moe))):
         (found,) = texts(read.bic, X, COUNTS, part="unlike the fit")
         assert found.startswith(f"bic got no {name}")
     if name in NEUTRAL:

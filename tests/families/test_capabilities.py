@@ -1,13 +1,12 @@
 """What works with which family, as the table in the user guide has it."""
 
-import json
 import re
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
@@ -107,13 +106,6 @@ def streams(row, tmp_path):
     assert gap < 0.3
 
 
-def documents(row, tmp_path):
-    X, y = table(row)
-    same = MixtureOfExpertsRegressor.from_dict(json.loads(json.dumps(fitted(row).to_dict())))
-    assert_array_equal(same.predict(X), fitted(row).predict(X))
-    assert_array_equal(same.score_samples(X, y), fitted(row).score_samples(X, y))
-
-
 def onnx(row, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     from skmoe.onnx import to_onnx
@@ -189,7 +181,6 @@ CAPABILITIES = {
     "shared slopes": shared_slopes,
     "row blocks": row_blocks,
     "partial_fit": streams,
-    "to_dict": documents,
     "ONNX": onnx,
     "auto": selected_number,
     "average": averages,

@@ -1,6 +1,6 @@
 """A search of penalties begins at those of the fit before it; later fits keep its result."""
 
-import json
+import pickle
 
 import numpy as np
 import pytest
@@ -107,13 +107,13 @@ def test_better_penalties_of_other_rows_are_forgotten():
     assert moe.lower_bound_ == pytest.approx(alone.lower_bound_, abs=0.05)
 
 
-def test_fits_of_row_blocks_and_of_documents_go_on():
+def test_fits_of_row_blocks_and_of_files_go_on():
     X, y = table("linear", "regressor", 90)
     blocks = RowBlocks(lambda: ((X[i : i + 30], y[i : i + 30]) for i in range(0, 90, 30)))
     moe = make(max_iter=500, tol=1e-6)
     whole = fit_quietly(clone(moe), blocks)
     first = fit_quietly(clone(moe).set_params(max_iter=N_START + 4, warm_start=True), blocks)
-    read = type(moe).from_dict(json.loads(json.dumps(first.to_dict())))
+    read = pickle.loads(pickle.dumps(first))
     for continued in (first, read):
         fit_quietly(continued.set_params(max_iter=500), blocks)
         assert continued.n_iter_ < whole.n_iter_
@@ -160,24 +160,17 @@ def test_a_search_goes_on_with_other_rows():
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "through_document"),
-    [
-        ("auto", "ard", False),
-        ("ard", "auto", True),
-        ("ard", "ard", True),
-        ("auto", 20.0, False),
-        (20.0, "ard", True),
-    ],
+    ("before", "after"),
+    [("auto", "ard"), ("ard", "auto"), ("ard", "ard"), ("auto", 20.0), (20.0, "ard")],
 )
-def test_warm_starts_find_penalties_of_another_kind(before, after, through_document):
+def test_warm_starts_find_penalties_of_another_kind(before, after):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 5))
     slope = np.where(X[:, 0] + 0.3 * rng.normal(size=200) > 0, 2.0, -1.0)
     y = slope * X[:, 1] + X[:, 2] + 0.3 * rng.normal(size=200)
     options = {"n_init": 1, "random_state": 0, "warm_start": True, "dispersion_prior": 10.0}
     moe = MixtureOfExpertsRegressor(2, alpha=before, gate_alpha=before, **options).fit(X, y)
-    if through_document:
-        moe = MixtureOfExpertsRegressor.from_dict(moe.to_dict())
+    moe = pickle.loads(pickle.dumps(moe))
     found = moe.alpha_, moe.gate_alpha_
     moe.set_params(alpha=after, gate_alpha=after).fit(X, y)
     fresh = clone(moe).set_params(warm_start=False).fit(X, y)

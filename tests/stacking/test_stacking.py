@@ -399,7 +399,6 @@ def test_copies_and_searches():
     moe = fitted(stack(Ridge(), TREE), X, Y)
     for other in (fitted(clone(moe), X, Y), pickle.loads(pickle.dumps(moe))):
         assert_array_equal(other.score_samples(X, Y), moe.score_samples(X, Y))
-    assert_refused(refusal(moe.to_dict), "to_dict", "no plain form", "joblib")
     pipeline = make_pipeline(
         StandardScaler(), stack(make_pipeline(StandardScaler(), Ridge()), TREE)
     )

@@ -32,10 +32,6 @@ class HeteroscedasticExperts(Experts):
     noise_variance: tuple = (1.0,)
     estimated_options = ("noise_variance",)
 
-    @property
-    def params_types(self):
-        return (HeteroscedasticParams,)
-
     def init_params(self, n_experts, n_columns):
         zeros = np.zeros((n_experts, len(self.noise_variance), n_columns))
         return HeteroscedasticParams(zeros, zeros)

@@ -1,6 +1,5 @@
 """Experts and gates of one's own, and those of the examples, do what the documentation says."""
 
-import json
 import pickle
 import runpy
 import sys
@@ -215,12 +214,11 @@ def test_target_outside_the_support_is_refused_with_its_row():
         ("predict_interval", "predict_interval needs", "components"),
         ("sample", "sample needs", "components"),
         ("inference", "inference needs", "score_rows"),
-        ("to_dict", "to_dict", "ExponentialExperts"),
     ],
 )
 def test_what_experts_cannot_do_is_refused_by_name(method, needed, missing):
     moe = mixture(max_iter=50).fit(X, Y)
-    arguments = {"inference": (X, Y), "to_dict": ()}.get(method, (X,))
+    arguments = {"inference": (X, Y)}.get(method, (X,))
     message = refusal(getattr(moe, method), *arguments)
     assert_refused(message, needed, "ExponentialExperts", missing)
 
@@ -240,20 +238,6 @@ def test_streams_and_bases_are_refused_by_name():
     moe = mixture(base=MixtureOfExpertsRegressor(1))
     assert_fit_refused(moe, (X, Y), "base", "ExponentialExperts()", "base=None")
     assert "to_onnx" in refusal(to_onnx, mixture(max_iter=50).fit(X, Y), X[:1])
-
-
-def test_registered_experts_with_named_parameters_are_written_and_read(monkeypatch):
-    @dataclass(frozen=True)
-    class SavedExperts(ExponentialExperts):
-        @property
-        def params_types(self):
-            return (Speed,)
-
-    monkeypatch.setitem(EXPERTS, "saved", {"regressor": SavedExperts})
-    moe = mixture(expert="saved", max_iter=50).fit(X, Y)
-    same = MixtureOfExpertsRegressor.from_dict(json.loads(json.dumps(moe.to_dict())))
-    assert_array_equal(same.predict(X), moe.predict(X))
-    assert_array_equal(same.score_samples(X, Y), moe.score_samples(X, Y))
 
 
 class Duck:
@@ -328,7 +312,7 @@ def test_family_of_the_example_has_all_that_registered_families_have(family):
     low, high = moe.predict_interval(X, coverage=0.9).T
     assert 0.86 < ((low <= y) & (y <= high)).mean() < 0.94
     assert np.isfinite(moe.inference(X, y).standard_errors).all()
-    read = MixtureOfExpertsRegressor.from_dict(json.loads(json.dumps(moe.to_dict())))
+    read = pickle.loads(pickle.dumps(moe))
     assert_array_equal(read.predict(X), moe.predict(X))
     zeros = X, np.where(X[:, 1] > 1, 0.0, y)
     mixed = MixtureOfExpertsRegressor(2, family=["zero", family()], **FIXED).fit(*zeros)
@@ -422,12 +406,8 @@ def test_a_further_block_is_in_summary_text_document_and_displays(heteroscedasti
     assert_allclose(estimates.droplevel("response")[SECOND_PREDICTOR], fitted, rtol=1e-2, atol=1e-2)
     equations = [line for line in export_text(moe).split("\n") if "log(noise variance) = " in line]
     assert len(equations) == 2
-    monkeypatch.setitem(EXPERTS, "heteroscedastic", {"regressor": HeteroscedasticExperts})
-    document = json.loads(json.dumps(moe.to_dict()))
-    assert_allclose(
-        np.array(document["attributes"]["variance_coef_"]["values"]), moe.variance_coef_
-    )
-    same = MixtureOfExpertsRegressor.from_dict(document)
+    same = pickle.loads(pickle.dumps(moe))
+    assert_array_equal(same.variance_coef_, moe.variance_coef_)
     assert_array_equal(same.score_samples(X, y), moe.score_samples(X, y))
 
 

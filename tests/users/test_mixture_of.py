@@ -321,7 +321,6 @@ def test_a_copy_is_not_fitted_or_written(table):
     uses = {
         "a fit": lambda: view.fit(rows, y),
         "partial_fit": lambda: view.partial_fit(rows, y),
-        "to_dict": view.to_dict,
     }
     for name, use in uses.items():
         with pytest.raises(ValueError, match=f"^{name} needs a mixture without the steps of"):

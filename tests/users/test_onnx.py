@@ -16,7 +16,6 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES, StudentT
 from skmoe.gates import SoftmaxGate
 from skmoe.onnx import NAMES_KEY, register_converters, to_onnx
-from support.documents import holders, sealed
 from support.expert_kinds import GENERALIZED
 from support.fits import CLASSES, fit_quietly, fitted_case, short_fit
 from support.fits import X as TABLE
@@ -203,13 +202,13 @@ def test_names_of_experts_are_in_the_metadata_of_mixtures():
 
 
 def test_ties_in_the_routing_go_to_the_first():
-    """Equal probabilities of experts are made in a document."""
-    moe = fit_quietly(regressor(n_experts=3, gate="constant", top_k=1), X, Y)
-    document = moe.to_dict()
-    for name in ("log_prior", "gate_intercept_"):
-        for holder in holders(document, name):
-            holder["values"] = [float(-np.log(3.0))] * 3
-    moe = MixtureOfExpertsRegressor.from_dict(sealed(document))
+    """Regimes that are far apart, of a third of the rows each, have equal probabilities."""
+    regime = np.arange(120) % 3
+    y = 100.0 * regime + (-1.0) ** regime * X[:, 1]
+    options = {"dispersion_prior": 0.0, "alpha": 0.0, "init": np.eye(3)[regime], "max_iter": 5}
+    moe = fit_quietly(regressor(n_experts=3, gate="constant", top_k=1, **options), X, y)
+    assert np.ptp(moe.gate_intercept_) == 0.0
+    assert np.ptp(moe.expert_intercept_) > 50.0
     assert_array_equal(moe.apply(X), 0)
     assert_allclose(run(moe, X)[0][:, 0], moe.predict(X), rtol=1e-9)
 

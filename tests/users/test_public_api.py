@@ -196,7 +196,6 @@ print(inference, summary, summary.to_frame(), export_text(moe), export_mermaid(m
 crps: float = neg_crps_scorer(moe, X, y)
 ConvergenceDisplay.from_estimator(moe).plot()
 ExpertsDisplay.from_estimator(moe, X, y, features=0)
-same: MixtureOfExpertsRegressor = MixtureOfExpertsRegressor.from_dict(moe.to_dict())
 in_blocks: MixtureOfExpertsRegressor = moe.fit(RowBlocks.from_arrays(X, y))
 print(to_onnx(moe, X[:1]), skmoe.inspection)
 

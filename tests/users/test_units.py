@@ -57,7 +57,6 @@ def test_files_keep_units():
     joblib.dump(moe, buffer)
     for copied in (
         pickle.loads(pickle.dumps(moe)),
-        MixtureOfExpertsRegressor.from_dict(moe.to_dict()),
         joblib.load(io.BytesIO(buffer.getvalue())),
     ):
         assert_allclose(copied.responsibilities(X, y, units=units).proba, expected, rtol=1e-12)

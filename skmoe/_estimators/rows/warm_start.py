@@ -15,14 +15,11 @@ from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._mixture.model import FittedMixture, MixtureModel, Params
 from skmoe._numerics.typing import Array
 
-# Private fitted attributes; serialization and Dask use this list.
+# Private fitted attributes, which not every fit has.
 PRIVATE_ATTRIBUTES = (
     *("_fitted", "_training_state", "_single_output"),
     *("_expert_names", "_row_arguments"),
 )
-
-# Those of them that not every fit has.
-OPTIONAL_ATTRIBUTES = ("_expert_names", "_row_arguments")
 
 
 class CrossFitCache(NamedTuple):

@@ -37,7 +37,7 @@ OF_OPTIONS = ["constant gate", "units", "shared noise", "shared slopes", "signs"
 def test_a_fit_that_goes_on_ends_at_the_maximum_of_one_fit(case):
     """It begins at the parameters of the first one, so that it takes fewer iterations."""
     _, y, given = CASES[case]
-    whole, moe = fitted(case, **EXACT), fitted(case, tol=1e-9, max_iter=13)
+    whole, moe = fitted(case, **EXACT), fitted(case, tol=1e-9, max_iter=25)
     bound = moe.lower_bound_
     fit_quietly(moe.set_params(warm_start=True, **EXACT), ALL_X, y, **given)
     assert moe.converged_

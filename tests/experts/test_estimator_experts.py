@@ -226,8 +226,9 @@ def test_other_estimators_and_those_under_a_log_link_get_y_as_it_is():
 
 
 def test_a_warning_names_experts_that_are_worse_than_the_mean():
+    moe = regressor(Noise(), 1, max_iter=300)
     with pytest.warns(ConvergenceWarning, match=r"worse than the mean of y: expert 0\."):
-        regressor(Noise(), 1).fit(X, Y + 100.0, sample_weight=np.full(150, 2.0))
+        moe.fit(X, Y + 100.0, sample_weight=np.full(150, 2.0))
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Some experts predict")
         fit = regressor(DecisionTreeRegressor()).fit

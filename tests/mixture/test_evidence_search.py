@@ -75,10 +75,11 @@ def search(monkeypatch, capsys):
         fit_quietly(moe, X, Y)
         # The first iterations are those of the start.
         lines = capsys.readouterr().out.splitlines()
-        first = next(i for i, line in enumerate(lines) if line.startswith("  EM:"))
+        is_iteration = [re.match(r"  EM: +\d", line) is not None for line in lines]
+        first = is_iteration.index(True)
         rounds = [0]
-        for line in lines[first:]:
-            rounds[-1] += line.startswith("  EM:")
+        for line, counts in zip(lines[first:], is_iteration[first:], strict=True):
+            rounds[-1] += counts
             rounds += [0] * line.startswith("update")
         return Printed(moe, rounds[:-1], rounds[-1], experts.updates)
 

@@ -145,12 +145,12 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         as in `GaussianMixture`. "full" needs `family="normal"`, or "lognormal" for correlated
         logarithms. `dispersion="shared"` then shares the matrix. See "Several outputs".
     dispersion_prior : float or "auto", default="auto"
-        Strength, in rows, of the inverse-gamma prior on each noise variance, or other dispersion
-        (counts and ratings have none), or of the inverse-Wishart prior on each covariance matrix,
-        which draws correlations to zero. "auto" finds strength and scale of the prior by the
-        evidence, from the dispersions of all experts: see "Penalties". With a number the scale is
-        the error of one regression, far above the noise of clearly separate regimes: try 1 to 100.
-        0 is maximum likelihood, in which an expert can collapse on a few rows.
+        Strength, in rows, of the inverse-gamma prior on each noise variance, or other dispersion;
+        counts and ratings have none. Covariance matrices have an inverse-Wishart prior, which draws
+        correlations to zero. By "auto" the evidence determines strength and scale, from the
+        dispersions of all experts: see "Penalties". With a number the scale is the error of one
+        regression, far above the noise of clearly separate regimes: try 1 to 100. 0 is maximum
+        likelihood, in which an expert can collapse on a few rows.
 
     Attributes
     ----------

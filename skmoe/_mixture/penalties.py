@@ -407,7 +407,7 @@ def _scale_of_new_rows(scale: Array, used: Array, of_one_model: Array) -> Array:
     fit, by Akaike's final prediction error [4]_; `used` is p / n. They are at most those of one
     model of all rows, which are known from rows left out. The smaller they are beside these, the
     less of the difference is explained by experts that choose rows which suit them, and the less is
-    added: the residuals of clearly separate regimes stay as they are.
+    added. So the residuals of clearly separate regimes stay as they are.
     """
     share = np.minimum(used, MAX_USED_SHARE)
     factor = (1.0 + share) / (1.0 - share)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
@@ -39,8 +40,13 @@ from skmoe._estimators.methods.inference import ReportingMixin
 from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.methods.new_rows import supports_dask
 from skmoe._estimators.methods.observed_rows import ObservedRowsMixin
+from skmoe._estimators.parameters.conflicts import selects_number
 from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
-from skmoe._estimators.parameters.part_parameters import accepts_missing, uses_groups
+from skmoe._estimators.parameters.part_parameters import (
+    accepts_missing,
+    holds_out_rows,
+    uses_groups,
+)
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._estimators.rows.training_data import FitOptions, TrainingData, make_router
 from skmoe._estimators.rows.units_and_known_experts import validate_units
@@ -283,9 +289,8 @@ class BaseMixture(
 class BaseMixtureOfExperts(BaseMixture):
     """Base class of the mixtures, whose experts are fitted together with the gate."""
 
-    n_experts: int | str = 4
+    n_experts: int | str | Iterable[int] = 4
     _: KW_ONLY
-    max_n_experts: int | None = None
     expert: Any = "linear"
     gate: Any = "softmax"
     base: Any = None
@@ -321,7 +326,7 @@ class BaseMixtureOfExperts(BaseMixture):
     @property
     def _uses_groups(self) -> bool:
         """Whether `fit` takes groups, which `_data.nested_estimators` asks of inner estimators."""
-        return self.n_experts == "auto" or uses_groups(self)
+        return holds_out_rows(self.n_experts) or uses_groups(self)
 
     def _validate_parameters(self) -> FitParameters:
         return validate_parameters(self, self._make_task(), self._default_alphas)
@@ -434,7 +439,7 @@ class BaseMixtureOfExperts(BaseMixture):
         """`fit` of `Rows`, or of validated `TrainingData`."""
         fixed, task, offset = self, None, given.offset if isinstance(given, Rows) else None
         selected: dict[str, Any] = {}
-        if isinstance(self.n_experts, str):
+        if selects_number(self.n_experts):
             task = self._start_task(given, None)
             fixed, given, selected = with_selected_n_experts(self, given, task)
         params = fixed._validate_parameters()

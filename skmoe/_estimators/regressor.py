@@ -25,14 +25,12 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
 
     Parameters
     ----------
-    n_experts : int or {"auto", "aic", "bic", "icl"}, default=4
+    n_experts : int, {"auto", "aic", "bic", "icl"} or iterable of int, default=4
         Number of experts, typically 2 to 10. "auto" tries 1 to 6, 8, 10, ... and takes the smallest
         number whose held-out log-likelihood is within two standard errors of the best. It is a good
-        first choice. "aic", "bic" and "icl" minimise these criteria. The number that is selected
-        depends on the rows only, not on `random_state`.
-    max_n_experts : int, default=None
-        Largest number of experts to try, such as 6 for a mixture to read; None for a tenth of the
-        rows. Only where the number is selected.
+        first choice. Candidates such as `range(1, 7)` are tried in increasing order in the same
+        way. "aic", "bic" and "icl" minimise these criteria. At most a tenth of the rows is tried.
+        The number that is selected depends on the rows only, not on `random_state`.
     expert : {"linear", "tree"}, estimator, object or list, default="linear"
         Form of the mean of each expert: a linear predictor (interpretable), a regression tree
         (needs more rows), or any scikit-learn regressor that accepts `sample_weight`. One for all

@@ -258,7 +258,7 @@ class NumberOfExpertsDisplay:
         Parameters
         ----------
         estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-            Mixture fitted with `n_experts` "auto", "aic", "bic" or "icl".
+            Mixture fitted with `n_experts` "auto", "aic", "bic" or "icl", or with candidates.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
         **kwargs : dict
@@ -285,14 +285,14 @@ class NumberOfExpertsDisplay:
                 f"{cls.__name__} needs a mixture that chose its number of experts; got "
                 f'n_experts={number!r}. Fit with n_experts="auto".'
             )
-        criterion = estimator.n_experts
-        held_out = "Mean log density of held-out rows"
+        errors = getattr(estimator, "n_experts_score_errors_", None)  # of held-out rows only
+        score_name = "Mean log density of held-out rows"
         display = cls(
             tried=estimator.n_experts_tried_,
             scores=estimator.n_experts_scores_,
             chosen=n_experts_of_start(estimator),
-            score_name=held_out if criterion == "auto" else f"-{criterion.upper()}",
-            errors=getattr(estimator, "n_experts_score_errors_", None),
+            score_name=f"-{estimator.n_experts.upper()}" if errors is None else score_name,
+            errors=errors,
         )
         return display.plot(ax=ax, **kwargs)
 

@@ -9,8 +9,7 @@ from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 
 # As many experts as a reader can keep track of, and penalties that maximise the evidence.
 OPTIONS: dict[str, Any] = {
-    "n_experts": "auto",
-    "max_n_experts": 6,
+    "n_experts": range(1, 7),
     "alpha": "auto",
     "gate_alpha": "auto",
 }
@@ -96,7 +95,7 @@ def readable_classifier(
     --------
     >>> from skmoe.recipes import readable_classifier
     >>> readable_classifier().n_experts
-    'auto'
+    range(1, 7)
     """
     options = OPTIONS | {"random_state": random_state, "n_jobs": n_jobs, "verbose": verbose}
     return MixtureOfExpertsClassifier(**options)

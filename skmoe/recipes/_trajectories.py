@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Any
 
@@ -22,7 +23,7 @@ PENALTY, GATE_PENALTY, PRIOR = 1e-3, 0.1, 1.0
 
 
 def trajectories(
-    n_groups: int | str,
+    n_groups: int | str | Iterable[int],
     time: Any,
     unit_features: Any = None,
     *,
@@ -43,7 +44,7 @@ def trajectories(
 
     Parameters
     ----------
-    n_groups : int or {"auto", "aic", "bic", "icl"}
+    n_groups : int, {"auto", "aic", "bic", "icl"} or iterable of int
         Number of groups, or how it is chosen. `n_experts_table` compares several numbers.
     time : str or int
         The column of X with the time, by name or index.

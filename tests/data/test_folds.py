@@ -59,7 +59,7 @@ def stacked(model, **options):
     return stack_of(model, "linear", kind=kind, **fixed | options)
 
 
-AUTO = {"n_experts": "auto", "max_n_experts": 2, "max_iter": 1}
+AUTO = {"n_experts": [1, 2], "max_iter": 1}
 
 # Options of a mixture, or a stack, given what records.
 PATHS = {

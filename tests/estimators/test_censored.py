@@ -362,7 +362,7 @@ OPTIONS_OF_FITS = {
     "search": {"init": "search", "max_iter": 60},
     "average": {"combine": "average", "n_init": 2},
     "top_k": {"top_k": 1},
-    "selected number": {"n_experts": "bic", "max_n_experts": 2},
+    "selected number": {"n_experts": "bic"},
     "shared slopes": {"shared_features": [1]},
     "signs": {"monotonic_cst": [0, 1]},
     "dispersion features": {"dispersion_features": [1]},

@@ -19,7 +19,7 @@ MAKERS = {
     "classifier": lambda: (classifier(**SHORT), CLASSES),
     "warm start": lambda: (regressor(**SHORT, warm_start=True), Y),
     "base": lambda: (regressor(**SHORT, base=LinearRegression()), Y),
-    "selected number": lambda: (regressor(n_experts="bic", max_n_experts=2, max_iter=2), Y),
+    "selected number": lambda: (regressor(n_experts=[1, 2], max_iter=2), Y),
     "stack": lambda: (stack_of(LinearRegression(), LinearRegression(), max_iter=2), Y),
     "stack of classifiers": lambda: (
         stack_of(*[LogisticRegression()] * 2, kind=GatedStackingClassifier, max_iter=2),

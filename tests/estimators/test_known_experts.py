@@ -334,9 +334,8 @@ def test_known_experts_that_cannot_have_generated_y_are_refused():
 
 
 def test_a_number_of_experts_below_the_known_ones_is_refused():
-    moe = regressor(n_experts="auto", max_n_experts=2)
-    words = "max_n_experts=2", "at least 3"
-    assert_fit_refused(moe, (X, Y), "max_n_experts", *words, known_experts=KNOWN)
+    moe = regressor(n_experts=[1, 2])
+    assert_fit_refused(moe, (X, Y), "n_experts=[1, 2]", "at least 3", known_experts=KNOWN)
 
 
 # --- displays -----------------------------------------------------------------------------------

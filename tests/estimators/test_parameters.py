@@ -50,8 +50,10 @@ NO_SHARING += [[True, False, False, False], [True, False], [True, 2]]
 
 # Values of each parameter that are accepted, up to its bounds, and values that are refused.
 PARAMETERS = {
-    "n_experts": ([2, np.int64(5)], [0, -3, None, 10**400, *NO_INTEGERS]),
-    "max_n_experts": ([None], [0, -3, *NO_INTEGERS]),
+    "n_experts": (
+        [2, np.int64(5), [1], range(1, 3), np.array([2, 1])],
+        [0, -3, None, 10**400, *(value for value in NO_INTEGERS if value != [1])],
+    ),
     "n_init": ([1, 2], [0, 10_001, None, *NO_INTEGERS]),
     "max_iter": ([1, 3], [0, -1, None, "many", *NO_INTEGERS]),
     "top_k": ([None, 1, 4], [0, 5, *NO_INTEGERS]),

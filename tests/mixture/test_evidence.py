@@ -209,7 +209,7 @@ def test_several_starts_the_number_of_experts_and_a_grid_find_penalties():
     several = regressor(combine="best_converged", n_init=2).fit(X, y)
     assert several.gate_alpha_ != 1.0
     assert several.start_converged_.all()
-    chosen = regressor("bic", max_n_experts=3).fit(X, y)
+    chosen = regressor("bic").fit(X, y)
     assert chosen.n_experts_ == 2
     assert chosen.gate_alpha_ != 1.0
     grid = GridSearchCV(regressor(), {"alpha": ["auto", 100.0]}, cv=2, refit=False)

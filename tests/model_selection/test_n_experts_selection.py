@@ -11,7 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_wine
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -152,9 +152,7 @@ def test_regimes_are_counted(how, n_regimes):
 
 def test_regimes_of_classes_are_counted():
     X, y = flipping_classes(n_rows=120)
-    moe = MixtureOfExpertsClassifier("auto", max_n_experts=3, **QUICK).fit(
-        X, np.array(["no", "yes"])[y]
-    )
+    moe = MixtureOfExpertsClassifier(range(1, 4), **QUICK).fit(X, np.array(["no", "yes"])[y])
     assert moe.n_experts_ == 2
     assert set(moe.predict(X)) == {"no", "yes"}
 
@@ -173,7 +171,7 @@ def test_rows_of_no_weight_are_absent_and_weight_two_equals_two_rows():
     X, y = steps(2, n_rows=25)
     weight = np.random.default_rng(0).integers(0, 3, size=25)
     rows = np.repeat(np.arange(25), weight)
-    moe = regressor(max_n_experts=2)
+    moe = regressor([1, 2])
     weighted = fit_quietly(clone(moe), X, y, sample_weight=weight)
     repeated = fit_quietly(clone(moe), X[rows], y[rows])
     assert_allclose(weighted.n_experts_scores_, repeated.n_experts_scores_, rtol=1e-6)
@@ -183,7 +181,7 @@ def test_rows_of_no_weight_are_absent_and_weight_two_equals_two_rows():
 def test_class_weights_weigh_the_rows():
     X, y = flipping_classes(n_rows=25)
     weighed, plain = (
-        MixtureOfExpertsClassifier("bic", max_n_experts=2, class_weight=weight, **QUICK)
+        MixtureOfExpertsClassifier("bic", class_weight=weight, **QUICK)
         for weight in ({0: 3, 1: 1}, None)
     )
     fit_quietly(weighed, X, y)
@@ -192,7 +190,7 @@ def test_class_weights_weigh_the_rows():
 
 
 def test_each_trial_prints_its_score_and_time(capsys):
-    moe = fit_quietly(regressor(verbose=1, max_iter=30, max_n_experts=2), *steps(2, n_rows=40))
+    moe = fit_quietly(regressor([1, 2], verbose=1, max_iter=30), *steps(2, n_rows=40))
     lines = capsys.readouterr().out.splitlines()
     shown = zip(lines, moe.n_experts_tried_, moe.n_experts_scores_, strict=False)
     for line, number, score in shown:
@@ -211,7 +209,7 @@ def test_numbers_that_predict_equally_well_are_named(capsys):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 1))
     y = X[:, 0] + 0.58 * np.abs(X[:, 0]) + 0.7 * np.random.default_rng(1).normal(size=60)
-    moe = fit_quietly(regressor(max_n_experts=2, verbose=1), X, y)
+    moe = fit_quietly(regressor([1, 2], verbose=1), X, y)
     differences = moe.n_experts_scores_.max() - moe.n_experts_scores_
     within = differences <= np.maximum(2.0 * moe.n_experts_score_errors_, MIN_TOTAL_GAIN / 60)
     assert_array_equal(moe.n_experts_ties_, moe.n_experts_tried_[within])
@@ -223,17 +221,90 @@ def test_numbers_that_predict_equally_well_are_named(capsys):
         assert re.findall(r"\d+", line) == [str(k) for k in moe.n_experts_ties_]
 
 
-@pytest.mark.parametrize("how", ["auto", "bic"])
+@pytest.mark.parametrize("how", ["auto", "bic", [1, 2]])
 def test_a_search_that_ends_at_its_limit_warns(how):
-    X, y = steps(3)
-    with pytest.warns(UserWarning, match="selected 2 experts.*max_n_experts"):
-        moe = regressor(how, max_n_experts=2).fit(X, y)
+    X, y = steps(3) if isinstance(how, list) else steps(3, n_rows=29)
+    words = r"n_experts=.* selected 2 experts.*larger candidates to n_experts"
+    with pytest.warns(UserWarning, match=words):
+        moe = regressor(how).fit(X, y)
     assert moe.n_experts_ == moe.n_experts_tried_.max() == 2
+
+
+# --- candidates -------------------------------------------------------------------------------
+
+CANDIDATES = [range(1, 6), [4, 2, 1], (3,), np.array([2, 3]), {1, 2}, [1, 4], range(2, 400, 7)]
+
+
+@pytest.mark.parametrize("candidates", CANDIDATES, ids=repr)
+def test_candidates_are_tried_in_increasing_order(candidates):
+    """As by "auto", until two are no better, so far as there are ten rows for each expert."""
+    X, y = steps(2, n_rows=80)
+    moe = regressor(candidates, max_iter=30)
+    copied = clone(moe)
+    assert set(copied.get_params()["n_experts"]) == set(candidates)
+    fit_quietly(moe, X, y)
+    possible = [number for number in sorted(candidates) if number <= 8] or [min(candidates)]
+    tried = moe.n_experts_tried_.tolist()
+    assert tried == possible[: len(tried)]
+    assert moe.n_experts_ in tried
+    assert len(tried) <= tried.index(moe.n_experts_) + 3
+    if set(tried) >= {1, 2}:
+        assert moe.n_experts_ == 2
+    assert_array_equal(fit_quietly(copied, X, y).predict(X), moe.predict(X))
+
+
+def test_candidates_of_auto_have_its_scores():
+    """One by one the fits are the same; a gap is filled by fits that split each expert once."""
+    X, y = steps(4, n_rows=200)
+    auto, same = (fit_quietly(regressor(how), X, y) for how in ("auto", range(1, 9)))
+    tried = auto.n_experts_tried_
+    assert_array_equal(same.n_experts_tried_, tried[tried < 9])
+    assert_allclose(same.n_experts_scores_, auto.n_experts_scores_[tried < 9], rtol=1e-9)
+    assert same.n_experts_ == auto.n_experts_
+    with_a_gap = fit_quietly(regressor([1, 4]), X, y)
+    assert with_a_gap.n_experts_ == 4
+    assert_allclose(with_a_gap.n_experts_scores_, auto.n_experts_scores_[[0, 3]], atol=0.1)
+
+
+def test_a_candidate_after_a_gap_is_scored_though_its_experts_collapse():
+    """Three regimes are better described by four experts, of which one has no rows, than by one."""
+    moe = fit_quietly(regressor([1, 4]), *steps(3, n_rows=80))
+    assert moe.n_experts_tried_.tolist() == [1, 4]
+    assert moe.n_experts_ == 4
+
+
+@pytest.mark.filterwarnings("ignore:n_experts=", "ignore:EM did not")
+def test_a_grid_has_numbers_criteria_and_candidates():
+    X, y = steps(2, n_rows=80)
+    grid = {"n_experts": [1, range(1, 4), "bic"]}
+    search = GridSearchCV(regressor(max_iter=20), grid, cv=2).fit(X, y)
+    assert search.best_estimator_.n_experts_ == 2
+    assert "range(1, 3)" in repr(regressor(range(1, 3)))
+
+
+NO_CANDIDATES = [
+    ([], "got []"),
+    (range(0), "got range(0, 0)"),
+    ({}, "got {}"),
+    ([1, 2.0], "got [1, 2.0]"),
+    ([True, 2], "got [True, 2]"),
+    (["1"], "got ['1']"),
+    ([0, 1], "got [0, 1]"),
+    (np.array([[1, 2]]), "integers of at least 1"),
+    (np.array([1.0, 2.0]), "integers of at least 1"),
+    (iter([1, 2]), "list or range"),
+    ([2, 1, 2], "distinct"),
+]
+
+
+@pytest.mark.parametrize(("candidates", "words"), NO_CANDIDATES)
+def test_candidates_are_distinct_integers(candidates, words):
+    assert_fit_refused(regressor(candidates), steps(2, n_rows=80), "n_experts", words, "Use ")
 
 
 def test_users_paths():
     X, y = steps(2, n_rows=30)
-    moe = regressor(max_n_experts=3)
+    moe = regressor()
     assert clone(moe).n_experts == "auto"
     pipeline = make_pipeline(StandardScaler(), clone(moe).set_params(n_experts="bic"))
     assert pipeline.fit(X, y).score(X, y) > 0.8
@@ -243,7 +314,7 @@ def test_users_paths():
         .fit(X.tolist(), y.tolist())
     )
     assert average.n_experts_ == 4
-    average.set_params(n_experts=2, max_n_experts=None, combine="best").fit(X, y)
+    average.set_params(n_experts=2, combine="best").fit(X, y)
     assert not hasattr(average, "n_experts_tried_")
     # At most the chosen number of experts for a row.
     routed = fit_quietly(clone(moe).set_params(n_experts="bic", top_k=3), X, y)
@@ -260,8 +331,7 @@ def rows_of_first_fits(make, expert, X, y, n_fits, **given):
     """Rows of the first fits, after that to all rows, of which others are held out."""
     log = Log()
     options = {"cross_fit": False, "n_init": 1, "max_iter": 1, "gate": "constant"}
-    options["max_n_experts"] = 2
-    fit_quietly(make("auto", expert=expert(log), random_state=0, **options), X, y, **given)
+    fit_quietly(make([1, 2], expert=expert(log), random_state=0, **options), X, y, **given)
     of_fits = [set(entry["X"][:, 0].astype(int).tolist()) for entry in log.fits()]
     return of_fits[1 : n_fits + 1]
 
@@ -317,7 +387,7 @@ def discrete_table(n_copies):
 def test_rows_that_agree_by_chance_are_held_out_apart():
     """Otherwise the fits would not know what they are asked about, and one expert would be best."""
     X, y, weight = discrete_table(9.0)
-    moe = MixtureOfExpertsClassifier("auto", max_n_experts=3, max_iter=30, **QUICK)
+    moe = MixtureOfExpertsClassifier(range(1, 4), max_iter=30, **QUICK)
     moe = fit_quietly(moe, X, y, sample_weight=weight)
     fixed = MixtureOfExpertsClassifier(1, **QUICK)
     fixed = fit_quietly(fixed, X, y, sample_weight=weight)
@@ -358,7 +428,7 @@ def test_frames_with_categories_and_trees():
     X, y = two_regimes(n_rows=20)
     frame = pd.DataFrame(X, columns=["a", "b", "c"])
     frame["kind"] = pd.Categorical(np.where(X[:, 0] > 0, "up", "down"))
-    moe = regressor(expert="tree", alpha=None, cross_fit=False, max_iter=1, max_n_experts=2)
+    moe = regressor([1, 2], expert="tree", alpha=None, cross_fit=False, max_iter=1)
     moe.fit(frame, y, groups=np.arange(20) // 4)
     assert len(moe.experts_) == moe.n_experts_
     assert moe.n_experts_ in moe.n_experts_tried_
@@ -376,8 +446,6 @@ REFUSED = [
     ({"alpha": -1.0}, 100, "alpha", ("finite",)),
     ({"top_k": 2.5}, 100, "top_k", ("integer", 2.5)),
     ({"top_k": 0}, 100, "top_k", ("at least 1", 0)),
-    ({"max_n_experts": 0}, 100, "max_n_experts must", ("at least 1", 0)),
-    ({"max_n_experts": "a"}, 100, "max_n_experts must", ("integer", "a")),
     ({"family": ["zero", "gamma"]}, 100, "n_experts", ("several lists", "bic")),
 ]
 

@@ -95,7 +95,7 @@ OF_CLASSES = {
     "a list": {"expert": ["tree", "linear"]},
     "average": {"combine": "average", "n_init": 2},
     "found penalties": {"alpha": None, "gate_alpha": "auto"},
-    "selected number": {"n_experts": "bic", "max_n_experts": 2},
+    "selected number": {"n_experts": "bic"},
     "units": {"gate": "constant"},
     "stack": None,
 }
@@ -142,8 +142,8 @@ def test_balanced_classes_are_classes_with_equal_total_weight(weighted):
 @pytest.mark.parametrize("with_groups", [False, True], ids=["", "groups"])
 def test_a_selected_number_of_experts_counts_weights(with_groups):
     """Also in the folds, where copies of a row are held out together."""
-    options = {"max_n_experts": 2, "n_init": 1, "max_iter": 2, "random_state": 1} | FIXED
-    moe = MixtureOfExpertsRegressor("auto", **options)
+    options = {"n_init": 1, "max_iter": 2, "random_state": 1} | FIXED
+    moe = MixtureOfExpertsRegressor([1, 2], **options)
     groups, fits = np.arange(16) // 2, []
     repeated = np.random.default_rng(1).permutation(np.arange(16).repeat(WEIGHT[:16]))
     for rows, weight in ((np.arange(16), WEIGHT[:16]), (repeated, None)):
@@ -179,7 +179,7 @@ def test_classes_of_two_rows_cannot_be_held_out():
 def test_copies_of_few_distinct_rows_are_held_out_apart():
     """Classes that do not depend on the only feature, of two values, are one regime."""
     rows, y = np.tile([[0.0], [1.0], [0.0], [1.0]], (30, 1)), np.tile([0, 1, 1, 0], 30)
-    moe = MixtureOfExpertsClassifier("auto", max_n_experts=2, n_init=1, random_state=0)
+    moe = MixtureOfExpertsClassifier([1, 2], n_init=1, random_state=0)
     assert fit_quietly(moe, rows, y).n_experts_ == 1
 
 

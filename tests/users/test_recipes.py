@@ -35,8 +35,7 @@ def test_recipes_are_estimators_that_can_be_copied_and_changed(recipe):
 
 @pytest.mark.parametrize("recipe", [recipes.readable_regressor, recipes.readable_classifier])
 def test_readable_estimators_select_the_number_of_their_experts(recipe):
-    assert recipe().n_experts == "auto"
-    assert recipe().max_n_experts == 6
+    assert list(recipe().n_experts) == [1, 2, 3, 4, 5, 6]
     assert recipe().expert == "linear"
     assert recipe().alpha == recipe().gate_alpha == "auto"
 

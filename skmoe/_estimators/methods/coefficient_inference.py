@@ -102,7 +102,7 @@ def bic_of_one_expert(estimator: Any, rows: Rows) -> float:
     one = _without_feature_names(estimator)
     y = estimator.classes_[rows.y] if is_classifier(estimator) else rows.y
     changed = {"n_experts": 1, "init": "auto", "n_init": 1, "top_k": None, "warm_start": False}
-    changed |= {"max_n_experts": None, "random_state": 0, "verbose": 0}
+    changed |= {"random_state": 0, "verbose": 0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

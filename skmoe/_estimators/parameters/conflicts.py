@@ -5,7 +5,7 @@ The documentation prints the table. An option is named by the words that it has 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +21,7 @@ from skmoe.protocols import Experts, Gate
 BLOCKS, STREAM = "blocks of rows", "partial_fit"
 TEST = "n_experts_test"
 NESTED = "likelihood_ratio_test"
-AVERAGE, SELECTION = 'combine="average"', 'n_experts="auto", "aic", "bic" or "icl"'
-GIVEN_NUMBER = "n_experts as an integer"
+AVERAGE, SELECTION = 'combine="average"', "n_experts that the fit selects"
 ESTIMATORS, INIT = "estimators as experts", "init as an array"
 KNOWN_EXPERTS, KNOWN_AS_BOOLEANS = "known_experts", "known_experts as booleans"
 CENSORED = "censored y"
@@ -129,10 +128,6 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
     (SELECTION, TEST, LIST): (
         "a list has an entry for each of a given number of experts",
         "Give one value for all experts, or fit several lists and compare their bic.",
-    ),
-    ("max_n_experts", GIVEN_NUMBER): (
-        "it is the largest number of a selection, and the number is given",
-        'Use n_experts="auto", or max_n_experts=None.',
     ),
     (SELECTION, WARM_START): (
         "a warm start continues with the previous number",
@@ -262,11 +257,16 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
     ),
 }
 
+
+def selects_number(n_experts: Any) -> bool:
+    """Whether the fit selects the number of experts: by a criterion, or among candidates."""
+    return isinstance(n_experts, Iterable) and getattr(n_experts, "shape", None) != ()
+
+
 # Options that are values of a parameter, besides `parameter` for any and `parameter=value`.
 OF_VALUES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     (SEVERAL_STARTS, "combine", lambda value: value != "best"),
-    (SELECTION, "n_experts", lambda value: isinstance(value, str)),
-    (GIVEN_NUMBER, "n_experts", lambda value: not isinstance(value, str)),
+    (SELECTION, "n_experts", selects_number),
     ("a base", "base", lambda value: True),
     (LIST, "family", lambda value: isinstance(value, list | tuple)),
     (LIST, "expert", lambda value: isinstance(value, list | tuple)),

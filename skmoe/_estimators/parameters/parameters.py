@@ -136,7 +136,6 @@ def validate_parameters(
     `default_alphas` are the default values of `alpha` without and with a base model.
     """
     n_experts = check_integer("n_experts", estimator.n_experts, least=1)
-    check_max_n_experts(estimator)
     penalties = check_penalties(estimator, default_alphas)
     alpha = penalties["alpha"].value
     warm_start = check_flag("warm_start", estimator.warm_start)
@@ -213,17 +212,11 @@ def shared_parameters(
     }
 
 
-def check_max_n_experts(estimator: Any) -> int | None:
-    """Validate the largest number of experts that a selection may try; None for no limit."""
-    value = estimator.max_n_experts
-    return None if value is None else check_integer("max_n_experts", value, least=1)
-
-
 def options_of_number(estimator: Any, number: int) -> dict[str, Any]:
     """Parameters of an estimator in a fit of one of the numbers of experts that are compared."""
     top_k = estimator.top_k
     top_k = None if top_k is None else min(check_integer("top_k", top_k, least=1), number)
-    return {"n_experts": number, "max_n_experts": None, "top_k": top_k}
+    return {"n_experts": number, "top_k": top_k}
 
 
 def check_verbose(value: Any) -> int:

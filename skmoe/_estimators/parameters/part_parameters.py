@@ -16,7 +16,12 @@ from skmoe._data.sklearn_adapter import (
     scores_without_weights,
     takes_weights,
 )
-from skmoe._estimators.parameters.conflicts import NO_LOG_LINK, OFFSET, check_conflicts
+from skmoe._estimators.parameters.conflicts import (
+    NO_LOG_LINK,
+    OFFSET,
+    check_conflicts,
+    selects_number,
+)
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._mixture.model import Penalty
 from skmoe.experts._mean_family import MeanFamily
@@ -180,6 +185,11 @@ def needs_all_rows(expert: Any, task: str) -> bool:
 def is_family(expert: Any) -> bool:
     """Whether a value is a parametric family or the name of one."""
     return isinstance(expert, Experts) or (isinstance(expert, str) and expert in EXPERTS)
+
+
+def holds_out_rows(n_experts: Any) -> bool:
+    """Whether the number of experts is selected by held-out rows: "auto", or candidates."""
+    return selects_number(n_experts) and (not isinstance(n_experts, str) or n_experts == "auto")
 
 
 def uses_groups(estimator: Any) -> bool:

@@ -147,7 +147,7 @@ class LikelihoodRatioTest:
         seeds = np.random.SeedSequence(seed).generate_state(len(starts))
         fits = []
         for start, own_seed in zip(starts, seeds, strict=True):
-            options = {"n_experts": n_experts, "max_n_experts": None, "init": start}
+            options = {"n_experts": n_experts, "init": start}
             if not isinstance(start, str) or start == "search":
                 options["n_init"] = 1
             options["random_state"] = int(own_seed % np.iinfo(np.int32).max)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from scipy import sparse
 from sklearn.base import is_classifier
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.checks import check_integer
+from skmoe._data.checks import check_integer, is_integer, shown
 from skmoe._data.folds import RowsToSplit, check_several_folds, feasible_folds
 from skmoe._data.row_checks import check_metadata, class_codes
 from skmoe._data.rows import Rows, is_dask
@@ -37,10 +38,9 @@ from skmoe._estimators.parameters.conflicts import (
 )
 from skmoe._estimators.parameters.parameters import (
     FitParameters,
-    check_max_n_experts,
     options_of_number,
 )
-from skmoe._estimators.parameters.part_parameters import uses_groups
+from skmoe._estimators.parameters.part_parameters import holds_out_rows, uses_groups
 from skmoe._estimators.rows.training_data import (
     TrainingData,
     distinct_rows,
@@ -53,6 +53,8 @@ from skmoe._estimators.rows.units_and_known_experts import n_known_experts, with
 from skmoe._estimators.selection.trials import (
     SelectionResult,
     Trials,
+    n_experts_grid,
+    next_number,
     select_by_criterion,
     select_by_holdout,
 )
@@ -103,10 +105,9 @@ def with_selected_n_experts(
     found = select_n_experts(estimator, given, task)
     if found.is_rising:
         warn_user(
-            f'n_experts="{estimator.n_experts}" selected {found.n_experts} experts, the largest '
-            "number that it may try: more experts, or another family, may predict better. Compare "
-            "families, give repeated rows of a person as units or groups, or raise max_n_experts "
-            "if it is set.",
+            f"{_words(estimator)} selected {found.n_experts} experts, the largest number that it "
+            "may try: more experts, or another family, may predict better. Compare families, give "
+            "repeated rows of a person as units or groups, or add larger candidates to n_experts.",
             NumberOfExpertsWarning,
         )
     fixed = copy.copy(estimator).set_params(**options_of_number(estimator, found.n_experts))
@@ -120,17 +121,13 @@ def with_selected_n_experts(
 
 def without_unused_groups(estimator: Any, given: Rows) -> Rows:
     """Rows without groups if only the selection of the number of experts uses them."""
-    only_selection = estimator.n_experts == "auto" and not uses_groups(estimator)
+    only_selection = holds_out_rows(estimator.n_experts) and not uses_groups(estimator)
     return given._replace(group=None) if only_selection else given
 
 
 def select_n_experts(estimator: Any, given: Rows, task: FitTask = NO_TASK) -> SelectionResult:
-    """Select the number of experts for n_experts="auto", "aic", "bic" or "icl"."""
-    if estimator.n_experts not in N_EXPERTS_CRITERIA:
-        raise ValueError(
-            f"n_experts must be an integer of at least 1 or one of {list(N_EXPERTS_CRITERIA)}; got "
-            f"{estimator.n_experts!r}."
-        )
+    """Select the number of experts by a criterion, or among candidates."""
+    candidates = _check_candidates(estimator.n_experts)
     chosen = chosen_options(estimator)
     if isinstance(given.X, RowBlocks) or is_dask(given.X):
         chosen[BLOCKS] = f"X as {BLOCKS} ({type(given.X).__name__})"
@@ -139,41 +136,71 @@ def select_n_experts(estimator: Any, given: Rows, task: FitTask = NO_TASK) -> Se
     check_conflicts(chosen)
     if estimator.top_k is not None:  # trials have at most this many experts for a row
         check_integer("top_k", estimator.top_k, least=1)
-    least, largest = n_known_experts(given.possible), check_max_n_experts(estimator)
-    if largest is not None and largest < least:
-        raise ValueError(
-            f"max_n_experts={largest} must be at least {least}: known_experts has the numbers 0 "
-            f"to {least - 1}. Increase it."
-        )
+    least = n_known_experts(given.possible)
+    numbers: Iterable[int] = n_experts_grid(least)
+    if candidates is not None:
+        numbers = [number for number in candidates if number >= least]
+        if not numbers:
+            raise ValueError(
+                f"{_words(estimator)} must have a candidate of at least {least}: known_experts has "
+                f"the numbers 0 to {least - 1}. Add larger ones."
+            )
+        least = numbers[0]
     params, data = _distinct_rows(estimator, given, least)
-    criterion, n_rows = str(estimator.n_experts), float(data.rows.weight.sum())
+    n_rows = float(data.rows.weight.sum())
     if n_rows < MIN_ROWS_FOR_SELECTION:
         raise ValueError(
-            f'n_experts="{criterion}" needs at least {MIN_ROWS_FOR_SELECTION} rows, counted by '
+            f"{_words(estimator)} needs at least {MIN_ROWS_FOR_SELECTION} rows, counted by "
             f"their weights; got {n_rows:g}. Give n_experts as an integer, or, if the weights are "
             "relative, weights with a mean of one."
         )
-    if criterion == "auto":
+    by_held_out_rows = holds_out_rows(estimator.n_experts)
+    if by_held_out_rows:
         data = _sample(data, is_classifier(estimator))
     maximum = int(float(data.rows.weight.sum()) // MIN_ROWS_PER_EXPERT)
-    if largest is not None:
-        maximum = min(maximum, largest)
-    if criterion == "auto":
-        return _select_by_held_out_rows(estimator, params, data, maximum, task)
-    fitter = IncrementalFitter(estimator, data)
-    maximum = max(min(maximum, _n_distinct(params, data)), least)
-    trials = Trials(maximum, int(estimator.verbose), least, task, fitter)
+    trials = Trials(maximum, int(estimator.verbose), numbers, task)
+    if by_held_out_rows:
+        return _select_by_held_out_rows(estimator, params, data, trials)
+    trials.fitter = fitter = IncrementalFitter(estimator, data)
+    trials.maximum = max(min(maximum, _n_distinct(params, data)), least)
 
     def criterion_of(number: int) -> float:
         fitted = fitter.fit(number)
         statistics = fit_statistics(fitted._fitted, rows_for(fitted, data))
-        return float(getattr(statistics, criterion))
+        return float(getattr(statistics, estimator.n_experts))
 
     return select_by_criterion(criterion_of, trials)
 
 
+def _check_candidates(n_experts: Any) -> list[int] | None:
+    """The candidates of a number in increasing order; None if a criterion has those of its own."""
+    if isinstance(n_experts, str) and n_experts in N_EXPERTS_CRITERIA:
+        return None
+    is_collection = isinstance(n_experts, Collection) and not isinstance(n_experts, str)
+    numbers = list(n_experts) if is_collection else []
+    if not numbers or not all(is_integer(number) and number >= 1 for number in numbers):
+        raise ValueError(
+            f"n_experts must be an integer of at least 1, one of {list(N_EXPERTS_CRITERIA)}, or a "
+            f"list or range of integers of at least 1 to select from; got {shown(n_experts)}. "
+            "Use for example n_experts=range(1, 7)."
+        )
+    distinct = sorted({int(number) for number in numbers})
+    if len(distinct) < len(numbers):
+        raise ValueError(
+            f"n_experts must have distinct numbers to select from; got {shown(n_experts)}. Use "
+            f"n_experts={shown(distinct)}."
+        )
+    return distinct
+
+
+def _words(estimator: Any) -> str:
+    """The parameter with its value, for messages."""
+    value = estimator.n_experts
+    return f'n_experts="{value}"' if isinstance(value, str) else f"n_experts={shown(value)}"
+
+
 def _select_by_held_out_rows(
-    estimator: Any, params: FitParameters, data: TrainingData, maximum: int, task: FitTask
+    estimator: Any, params: FitParameters, data: TrainingData, trials: Trials
 ) -> SelectionResult:
     """Select the number whose fits predict held-out rows best."""
     rows = data.rows
@@ -182,8 +209,9 @@ def _select_by_held_out_rows(
         n_partitions = 1
     held_out = _held_out(rows, is_classifier(estimator), n_partitions)
     fitted = [np.setdiff1d(np.arange(rows.n_rows), index) for index in held_out]
-    maximum = min(maximum, *(_n_distinct(params, data.select(index)) for index in fitted))
-    fitter = IncrementalFitter(estimator, data)
+    n_distinct = (_n_distinct(params, data.select(index)) for index in fitted)
+    trials.maximum = max(min(trials.maximum, *n_distinct), params.n_experts)
+    trials.fitter = fitter = IncrementalFitter(estimator, data)
     tests = [data.select(index) for index in held_out]
     # Units, or rows, of each test.
     scored = [np.unique(rows.unit_codes[index]) for index in held_out]
@@ -198,7 +226,8 @@ def _select_by_held_out_rows(
             part.weights_ * rows.weight[index].sum()
             for part, index in zip(parts, fitted, strict=True)
         ]
-        if number > 1 and 2 * sum(is_collapsed(mass).any() for mass in masses) > len(parts):
+        collapsed = 2 * sum(is_collapsed(mass).any() for mass in masses) > len(parts)
+        if collapsed and trials.tried and number <= next_number(trials.tried[-1]):
             return None
         log_densities = [
             part._fitted.log_density(rows_for(part, test))
@@ -207,8 +236,6 @@ def _select_by_held_out_rows(
         total = np.bincount(np.concatenate(scored), np.concatenate(log_densities))
         return total[n_scores > 0] / n_scores[n_scores > 0]
 
-    least = params.n_experts
-    trials = Trials(max(maximum, least), int(estimator.verbose), least, task, fitter)
     return select_by_holdout(score, weight, trials)
 
 
@@ -238,6 +265,8 @@ class IncrementalFitter:
         if self.fitted is None:
             self.fitted = self._fit(self.data, number)
             return self.fitted
+        while number > 2 * self.fitted.n_experts_:  # an expert is split in two, and not in more
+            self.fit(2 * self.fitted.n_experts_)
         init = self.split_responsibilities(number)
         # The estimate of the noise variance takes time, and is the same for all numbers.
         self.fitted = self._fit(self.data, number, init, noise_variance=self.noise_variance)
@@ -265,7 +294,7 @@ class IncrementalFitter:
         resp, codes = responsibilities_of_rows(self.fitted, self.data), rows.unit_codes
         log_density = (self.fitted._fitted.log_density(rows) / np.bincount(codes))[codes]
         shortfall = np.maximum(np.quantile(log_density, REFERENCE_QUANTILE) - log_density, 0.0)
-        n_new = number - resp.shape[1]  # by `n_experts_grid` not more than there are experts
+        n_new = number - resp.shape[1]  # not more than there are experts
         to_split = np.argsort(-(rows.weight * shortfall) @ resp, kind="stable")[:n_new]
         columns = [resp]
         for k in to_split:
@@ -307,7 +336,7 @@ class IncrementalFitter:
     ) -> Any:
         estimator = self.estimator
         # Criteria are of the maximum; densities of held-out rows hardly differ from those there.
-        at_maximum = estimator.n_experts != "auto" and not options
+        at_maximum = not holds_out_rows(estimator.n_experts) and not options
         changed = {
             "n_init": 1,
             "init": estimator.init if init is None else init,
@@ -444,8 +473,8 @@ def _held_out(rows: Rows, by_class: bool, n_partitions: int) -> list[Array]:
     held_out = [index for index in held_out if len(index)]
     if not held_out:
         raise ValueError(
-            f'n_experts="auto" needs a class with at least {N_SELECTION_FOLDS} distinct rows, of '
-            f"which some are held out; got at most {counts.max()} for each class. Use "
+            "n_experts selected by held-out rows needs a class with at least "
+            f"{N_SELECTION_FOLDS} distinct rows; got at most {counts.max()} for each class. Use "
             'n_experts="bic", or an integer.'
         )
     return held_out
@@ -459,5 +488,6 @@ def _partition(rows: Rows, codes: Array | None, seed: int) -> Array:
         labels, groups = np.unique(groups, return_inverse=True)
         groups = np.random.default_rng(seed).permutation(len(labels))[groups]
     fold = feasible_folds(RowsToSplit(rows.n_rows, codes, groups), N_SELECTION_FOLDS, seed)
-    check_several_folds('n_experts="auto"', fold, groups)
+    remedy = "Give n_experts as an integer, or give more rows."
+    check_several_folds("n_experts selected by held-out rows", fold, groups, remedy)
     return fold

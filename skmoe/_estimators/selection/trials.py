@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -49,7 +49,7 @@ class Trials:
 
     maximum: int
     verbose: int = 0
-    least: int = 1
+    numbers_to_try: Iterable[int] | None = None  # in increasing order; None for those of "auto"
     task: FitTask = NO_TASK
     fitter: Any = None
     is_over: bool = False  # whether experts have collapsed, or a callback has stopped the trials
@@ -61,7 +61,7 @@ class Trials:
     def numbers(self) -> Iterator[int]:
         """Numbers to try, until several in succession are not selected."""
         selection = self.task.subtask("selection", None, 0).start()
-        for number in n_experts_grid(self.least):
+        for number in self.numbers_to_try or n_experts_grid():
             if number > self.maximum or len(self.tried) > self.selected + PATIENCE or self.is_over:
                 break
             trial = selection.subtask("trial").start()
@@ -104,7 +104,12 @@ def n_experts_grid(number: int = 1) -> Iterator[int]:
     """Numbers to try, from a first one to 6, and then a geometric sequence 8, 10, 12, 15, ..."""
     while True:
         yield number
-        number = max(number + 1, round(1.25 * number))
+        number = next_number(number)
+
+
+def next_number(number: int) -> int:
+    """The number that "auto" tries after another one."""
+    return max(number + 1, round(1.25 * number))
 
 
 def select_by_criterion(criterion: Callable[[int], float], trials: Trials) -> SelectionResult:
@@ -120,8 +125,9 @@ def select_by_holdout(
 ) -> SelectionResult:
     """The smallest number whose held-out scores are not clearly worse than the best.
 
-    `score` returns None for a number whose experts collapse. No larger number is tried: the rows
-    do not support it, and its score would differ by its penalties only.
+    `score` returns None for a number whose experts collapse, if the one before it was tried. No
+    larger number is tried: the rows do not support it, and its score would differ by its penalties
+    only. After a gap between candidates such a number has the score of one in the gap.
 
     A score is clearly worse if the difference exceeds two standard errors, of the mean of the
     row-wise differences [1]_ or of those of units. It must also be MIN_TOTAL_GAIN in all: few rows

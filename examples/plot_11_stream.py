@@ -26,15 +26,15 @@ def batches(rng):
 
 
 mixtures = {
-    f"half_life={half_life}": MixtureOfExpertsRegressor(2, half_life=half_life, random_state=0)
+    f"half_life={half_life}": (MixtureOfExpertsRegressor(2, random_state=0), half_life)
     for half_life in (None, 2000)
 }
 scores = {label: [] for label in mixtures}
 for batch, (X, y) in enumerate(batches(np.random.default_rng(0))):
-    for label, moe in mixtures.items():
+    for label, (moe, half_life) in mixtures.items():
         if batch:
             scores[label].append(moe.score_samples(X, y).mean())
-        moe.partial_fit(X, y)
+        moe.partial_fit(X, y, half_life=half_life)
 
 # %%
 # The score of each batch before it is used. It drops at the change and, with a half-life, recovers
@@ -59,7 +59,7 @@ grid = np.linspace(-2, 2, 200)[:, None]
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 ax.scatter(X, y, s=8, color="0.75", label="last batch")
 for label, (colour, dash) in styles.items():
-    ax.plot(grid, mixtures[label].predict(grid), dash, color=colour, label=label)
+    ax.plot(grid, mixtures[label][0].predict(grid), dash, color=colour, label=label)
 ax.set(xlabel="x", ylabel="y")
 ax.legend()
 plt.show()

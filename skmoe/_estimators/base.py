@@ -58,7 +58,6 @@ from skmoe._mixture.model import FittedMixture, expert_usage
 from skmoe._mixture.multistart import fit_starts
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.exceptions import OptionWarning, warn_user
 
 
 class BaseMixture(
@@ -309,7 +308,6 @@ class BaseMixtureOfExperts(BaseMixture):
     max_iter: int = 300
     tol: float = 1e-4
     warm_start: bool = False
-    half_life: float | None = None
     random_state: Any = None
     n_jobs: int | None = None
     verbose: int | bool = 0
@@ -409,11 +407,11 @@ class BaseMixtureOfExperts(BaseMixture):
             increase `dispersion_prior`. Also if the covariance matrices of all experts are at their
             floor, as those of constant outputs.
         OptionWarning
-            In four cases. An offset has the values of exposures, of which it should be the
+            In three cases. An offset has the values of exposures, of which it should be the
             logarithm. The gate uses features with signs in `monotonic_cst`, so that
             predictions need not be monotonic: leave them out of `gate_features`. An expert is an
             estimator with a loss for counts, positive targets or quantiles, but has normal noise:
-            use `family`. A `half_life` is set, which only `partial_fit` uses.
+            use `family`.
 
         Examples
         --------
@@ -477,12 +475,6 @@ class BaseMixtureOfExperts(BaseMixture):
             is_worse = model.experts.is_worse_than_mean(run.params.experts, em_problem.rows.y)
             worse = np.flatnonzero(is_worse).tolist()
             warn_worse_than_mean([self.expert_names_[k] for k in worse])
-        if self.half_life is not None:
-            warn_user(
-                f"half_life={self.half_life!r} is for partial_fit; fit gives old rows their full "
-                "weight. Use half_life=None, or partial_fit.",
-                OptionWarning,
-            )
         if hasattr(self, "expert_covariance_"):
             warn_singular_covariances(self._fitted)
         if offset is not None and not is_dask(offset):

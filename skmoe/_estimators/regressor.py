@@ -106,9 +106,6 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         iterations, instead of at new starts. Penalties that were found are kept if that fit has
         converged; otherwise their search goes on from them. Estimators continue if they, data and
         folds are the same, or else from the responsibilities.
-    half_life : float, default=None
-        For `partial_fit` only: rows, or total weight, after which the weight of old rows is halved,
-        such as 1000 for a stream that changes. None weighs all rows equally; `fit` ignores it.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of the starts. An integer makes the fit reproducible.
     n_jobs : int, default=None
@@ -322,13 +319,14 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         offset: Any = None,
         units: Any = None,
         known_experts: Any = None,
+        half_life: float | None = None,
     ) -> Self:
         """Learn from a batch of a stream by online EM.
 
         The first batch needs at least `n_experts` rows. The mixture is initialised on it, and again
         whenever the number of rows has doubled, until there are 4000 (or `half_life`) rows. Rows
         are stored until then. After `fit`, learning continues from the fit, which has the weight of
-        its rows. Parameters other than `half_life` are those of the first call.
+        its rows. The parameters are those of the first call.
 
         Parameters
         ----------
@@ -344,12 +342,21 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
             Units of the rows, as in `fit`. All rows of a unit must be in one batch.
         known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
             Experts of rows for which they are known, as in `fit`.
+        half_life : float, default=None
+            Rows, or total weight, after which the weight of earlier rows is halved, such as 1000
+            for a stream that changes. None weighs all rows equally.
 
         Returns
         -------
         self : estimator
             The estimator. `weights_` and `load_` are of the rows of this batch, `n_iter_` counts
             batches, and `lower_bound_` is the mean log density of rows before they were used.
+
+        Raises
+        ------
+        ValueError
+            If `half_life` is not a positive number, or the batch or a parameter does not suit a
+            stream.
 
         Examples
         --------
@@ -364,4 +371,4 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         array([0.5, 0.5])
         """
         rows = Rows(X, y, sample_weight, offset, units, possible=known_experts)
-        return fit_batch(self, rows)
+        return fit_batch(self, rows, half_life)

@@ -42,7 +42,7 @@ OF_NAMED_TUPLES = {"_replace", "_fields", "_asdict"}
 
 MAX_LINES, MAX_LINES_OF_FUNCTION, MAX_PARAMETERS = 600, 80, 6
 # Public functions whose parameters are choices or data of the user.
-MANY_PARAMETERS = {"fit", "inference", "summary"}
+MANY_PARAMETERS = {"fit", "partial_fit", "inference", "summary"}
 MANY_PARAMETERS |= {"n_experts_table", "n_experts_test", "trajectories"}
 MANY_PARAMETERS |= {"likelihood_ratio_test", "cross_val_predict_interval"}
 MANY_PARAMETERS |= {f"from_{source}" for source in ("arrays", "npy", "parquet", "dask")}

@@ -121,14 +121,20 @@ def test_the_number_of_experts_of_a_stream_stays():
 
 @pytest.mark.parametrize("half_life", [0, 0.0, -5, "long", [1.0], np.nan, np.inf])
 def test_a_half_life_is_a_positive_number_of_rows(half_life):
-    message = refusal(regressor(half_life=half_life).partial_fit, X, Y)
+    moe = regressor()
+    message = refusal(moe.partial_fit, X, Y, half_life=half_life)
     assert_refused(message, "half_life", "positive number of rows", half_life, "half_life=1000")
+    assert not hasattr(moe, "weights_")
+    later = moe.partial_fit(X, Y)
+    before = later.predict(X)
+    assert_refused(refusal(later.partial_fit, X, Y, half_life=half_life), "half_life")
+    assert_array_equal(later.predict(X), before)
 
 
 def test_an_infinite_past_is_that_of_no_half_life():
     """Rows count half after so many rows; a huge number is the same as None."""
     fits = [
-        regressor(half_life=h).partial_fit(X, Y).partial_fit(X[:20] + 1.0, Y[:20])
+        regressor().partial_fit(X, Y).partial_fit(X[:20] + 1.0, Y[:20], half_life=h)
         for h in (None, 1e300, 10)
     ]
     assert_allclose(fits[1].predict(X), fits[0].predict(X), rtol=1e-10)

@@ -72,7 +72,6 @@ PARAMETERS = {
     "base": ([None], ["linear", 3, Ridge]),
     "init": (["auto", "random", np.full((N_ROWS, 4), 0.25)], ["k-means", None, 3, [], {}]),
     "random_state": ([None, 0, 2**32 - 1, np.random.RandomState(0)], [-1, 2**32, "a", 0.5]),
-    "half_life": ([None], []),
     "gate_features": (
         [None, [0], [-1], np.array([True, False, True])],
         [[], [3], [-4], [0, 0], [0, -3], [0.5], [True, False], [False] * 3, ["age"], "x0", [[0]]],

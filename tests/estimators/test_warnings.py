@@ -203,14 +203,6 @@ def test_stacks_and_classifiers_have_no_loss_of_normal_noise():
     assert texts(trees.fit, X[:60], CLASSES[:60], part="normal noise") == []
 
 
-def test_a_half_life_is_for_streams():
-    moe = regressor(half_life=50)
-    (found,) = texts(moe.fit, X, Y, part="half_life")
-    assert found.startswith("half_life=50")
-    assert "partial_fit" in found
-    assert texts(clone(moe).partial_fit, X, Y) == []
-
-
 # Methods that need an argument of the fit again: those of the rows of the fit need all. Means are
 # per unit of exposure without an offset, and new rows have weights of their own.
 OF_FIT = ("aic", "bic", "icl", "inference", "summary")
@@ -287,10 +279,6 @@ def collapsed():
     regressor(n_experts=9, n_init=1, gate_alpha=0.01).fit(X[:20], Y[:20])
 
 
-def half_life():
-    regressor(n_experts=1, half_life=50).fit(X, Y)
-
-
 def special_loss():
     regressor(n_experts=2, expert=PoissonRegressor(), max_iter=2).fit(X[:60], POSITIVE[:60])
 
@@ -304,7 +292,7 @@ def of_a_classifier():
 
 
 @pytest.mark.parametrize(
-    "fit", [not_converged, collapsed, half_life, special_loss, in_a_pipeline, of_a_classifier]
+    "fit", [not_converged, collapsed, special_loss, in_a_pipeline, of_a_classifier]
 )
 def test_warnings_point_at_the_line_of_the_user(fit):
     files = {filename for _, _, filename in warnings_of(fit)}

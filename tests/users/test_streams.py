@@ -167,12 +167,12 @@ def test_a_column_that_varies_late_is_learnt():
 
 def test_a_half_life_follows_a_stream_that_changes():
     rng = np.random.default_rng(0)
-    kept, follows = (MixtureOfExpertsRegressor(1, n_init=1, half_life=h) for h in (None, 200))
+    kept, follows = (MixtureOfExpertsRegressor(1, n_init=1) for _ in range(2))
     for batch in range(15):
         X = rng.normal(size=(200, 1))
         y = (1.0 if batch < 10 else -1.0) * X[:, 0] + 0.1 * rng.normal(size=200)
-        for moe in (kept, follows):
-            moe.partial_fit(X, y)
+        kept.partial_fit(X, y)
+        follows.partial_fit(X, y, half_life=200)
     # A half-life leaves 2**-5 of the old rows, where all rows have two old ones for a new one.
     assert_allclose(follows.expert_coef_, -1.0 + 2 * 2.0**-5, atol=0.1)
     assert kept.expert_coef_[0, 0] > 0.0
@@ -257,12 +257,10 @@ def offset_of(given):
 def test_a_stream_does_not_begin_anew_later(options):
     """With a half-life of few rows, with 4000 rows, or before the rows have doubled."""
     moe, X, y, _ = restarted_stream("regressor")
-    moe.set_params(half_life=options.get("half_life"))
-    weight, second = options.get("weight", 1.0), options.get("second", 80)
-    n_rows = 60 + second
-    whole = clone(moe).partial_fit(X[:n_rows], y[:n_rows], sample_weight=weight)
-    moe.partial_fit(X[:60], y[:60], sample_weight=weight)
-    moe.partial_fit(X[60:n_rows], y[60:n_rows], sample_weight=weight)
+    given = {"half_life": options.get("half_life"), "sample_weight": options.get("weight", 1.0)}
+    n_rows = 60 + options.get("second", 80)
+    whole = clone(moe).partial_fit(X[:n_rows], y[:n_rows], **given)
+    moe.partial_fit(X[:60], y[:60], **given).partial_fit(X[60:n_rows], y[60:n_rows], **given)
     difference = moe.score_samples(X, y) - whole.score_samples(X, y)
     assert np.abs(difference).max() > 1e-3
 
@@ -443,8 +441,8 @@ def test_dense_and_sparse_batches_may_follow_each_other():
 REGRESSOR, CLASSIFIER = MixtureOfExpertsRegressor, MixtureOfExpertsClassifier
 FIRST_BATCH = {
     "gate": (REGRESSOR(2, gate=[1]), {}, "gate must be one of"),
-    "half-life of zero": (REGRESSOR(2, half_life=0), {}, "half_life must", "0", "positive"),
-    "half-life as text": (REGRESSOR(2, half_life="x"), {}, "half_life must", "x"),
+    "half-life of zero": (REGRESSOR(2), {"half_life": 0}, "half_life must", "0", "positive"),
+    "half-life as text": (REGRESSOR(2), {"half_life": "x"}, "half_life must", "x"),
     "no classes": (CLASSIFIER(2), {}, "classes must be passed on the first call"),
     "one class": (CLASSIFIER(2), {"classes": [1]}, "classes", "at least two"),
     "unknown class": (CLASSIFIER(2), {"classes": [0, 5]}, "y must", "[0, 5]", "got 1"),

@@ -193,10 +193,9 @@ def test_weights_change_several_experts(way, tmp_path):
 def test_the_past_of_a_stream_fades_by_weight(weight, slope):
     """A batch of great weight follows another rule: what was before is forgotten, or not."""
     X, _, _ = table()
-    moe = single("numbers", half_life=100.0, alpha=0.1)
-    moe.partial_fit(X, X[:, 0], sample_weight=np.ones(N)).partial_fit(
-        X, -X[:, 0], sample_weight=np.full(N, weight)
-    )
+    moe = single("numbers", alpha=0.1)
+    for sign, own in ((1.0, 1.0), (-1.0, weight)):
+        moe.partial_fit(X, sign * X[:, 0], sample_weight=np.full(N, own), half_life=100.0)
     assert_allclose(moe.expert_coef_[0], [slope, 0.0], atol=0.1)
 
 

@@ -163,10 +163,12 @@ def _without_streams(name: str, shown_as: Any, part: Any) -> dict[str, str]:
 
 
 @underflow_to_zero
-def fit_batch(estimator: Any, given: Rows, classes: Array | None = None) -> Any:
+def fit_batch(
+    estimator: Any, given: Rows, half_life: float | None, classes: Array | None = None
+) -> Any:
     """The estimator, which has learned from a batch by `partial_fit`."""
     estimator._check_is_whole("partial_fit")
-    half_life = _half_life(estimator.half_life)
+    half_life = _half_life(half_life)
     params = estimator._validate_parameters()
     chosen = {STREAM: STREAM} | chosen_rows(params, given)
     check_conflicts(chosen | _without_streams("a gate", params.gate, params.gate))

@@ -13,27 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-import skmoe
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from skmoe import MixtureOfExpertsRegressor
-
-PACKAGE = str(Path(skmoe.__file__).parent)
-
-
-def executed(call):
-    """Names of the functions of the package that a call executes, by file."""
-    found = set()
-
-    def record(frame, event, _):
-        code = frame.f_code
-        if event == "call" and code.co_filename.startswith(PACKAGE) and code.co_name[0] != "<":
-            found.add((code.co_filename.removeprefix(f"{PACKAGE}/"), code.co_qualname))
-
-    sys.setprofile(record)
-    try:
-        call()
-    finally:
-        sys.setprofile(None)
-    return found
+from support.executed import executed
 
 
 def main():
@@ -46,7 +28,7 @@ def main():
     moe = MixtureOfExpertsRegressor(2, random_state=0)
     for name, call in (("fit", lambda: moe.fit(X, y)), ("summary", lambda: moe.summary(X, y))):
         found = executed(call)
-        files = Counter(file for file, _ in found)
+        files = Counter(function.split(":")[0] for function in found)
         print(f"{name}: {len(found)} functions in {len(files)} files")
         if options.list:
             for file, number in sorted(files.items()):

@@ -68,5 +68,19 @@ def parameters(function):
     return [arg for arg in [*args.posonlyargs, *args.args, *args.kwonlyargs] if arg.arg != "self"]
 
 
+def n_lines_of_code(path):
+    """Lines of a file that are no docstring, no comment and not blank."""
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef
+    docstrings = set()
+    for node in nodes_of(parsed(path)):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            docstrings.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    lines = enumerate(path.read_text("utf-8").splitlines(), start=1)
+    return sum(
+        line.strip() != "" and not line.lstrip().startswith("#") and i not in docstrings
+        for i, line in lines
+    )
+
+
 def is_private(name):
     return name.startswith("_") and not name.startswith("__")

@@ -1,0 +1,212 @@
+"""Numbers that measure how much there is to read, and that may only fall: see `ratchet.json`.
+
+    python tests/architecture/test_ratchet.py
+
+lowers the numbers of the file to those of the code, and names what has risen. A rise is decided
+upon, not written by a command: such a number is edited by hand.
+"""
+
+import json
+import sys
+from functools import cache
+from importlib import import_module
+from inspect import isabstract, isclass, signature
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import skmoe
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.experts import EXPERTS
+from support.executed import executed, files_of
+from support.sources import PACKAGE, SyntaxTrees, n_lines_of_code
+
+FILE = Path(__file__).with_name("ratchet.json")
+COMMAND = "python tests/architecture/test_ratchet.py"
+
+# What stands in for classes that older versions of scikit-learn do not have is not counted.
+STAND_INS = (
+    "_estimators/fitting/monitor.py:CallbackSupportMixin.",
+    "_estimators/fitting/monitor.py:NullCallbackContext.",
+)
+
+# Modules, or functions of a module, of what a default fit does not use.
+FEATURES = {
+    "censored targets": [
+        "_data/censored_targets.py",
+        "_numerics/event_times.py",
+        "censoring.py",
+        "families/_censored.py",
+    ],
+    "units": ["_data/units.py", "_inference/unit_responsibilities.py"],
+    "units and known experts": ["_estimators/rows/units_and_known_experts.py"],
+    "blocks of rows": ["_data/blocks.py", "_data/first_pass.py", "blocks.py"],
+    "signs and shared slopes": ["_numerics/signed_steps.py"],
+    "slopes of some experts": ["_estimators/parameters/slopes.py"],
+    "dispersion on features": ["experts/_dispersion_features.py"],
+    "routing": ["_numerics/probability.py:keep_top_k", "_numerics/probability.py:normalised_top_k"],
+    "estimators as experts": [
+        "_data/sklearn_adapter.py",
+        "experts/_cross_fitted.py",
+        "experts/_given_values.py",
+        "experts/_mean_family.py",
+        "experts/_named_estimators.py",
+        "experts/_stacking.py",
+    ],
+    "numbers of experts": ["_estimators/selection/"],
+    "streams": ["_mixture/online.py", "_estimators/fitting/partial_fit.py"],
+    "warm starts": ["_estimators/rows/warm_start.py"],
+    "metadata": ["_estimators/rows/training_data.py:make_routes"],
+    "joint outputs": ["_numerics/covariances.py"],
+}
+
+
+def table():
+    """Four clear regimes of 500 rows with ten features."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 10))
+    means = [1.0 + X[:, 2], 2.0 - 2.0 * X[:, 2], X[:, 3] - 2.0, -1.0 - X[:, 3]]
+    mean = np.choose(2 * (X[:, 0] > 0) + (X[:, 1] > 0), means)
+    return X, mean + 0.3 * rng.normal(size=500)
+
+
+@cache
+def executed_by():
+    """Functions that a default fit, and methods of it, execute."""
+    X, y = table()
+    moe = MixtureOfExpertsRegressor(random_state=0)
+    calls = {
+        "fit": lambda: moe.fit(X, y),
+        "summary": lambda: moe.summary(X, y),
+        "predict": lambda: moe.predict(X),
+        "predict_dist": lambda: moe.predict_dist(X),
+    }
+    return {
+        name: {function for function in executed(call) if not function.startswith(STAND_INS)}
+        for name, call in calls.items()
+    }
+
+
+def public_modules():
+    found = [getattr(skmoe, name) for name in skmoe.__all__ if not name.startswith("__")]
+    return [skmoe, *(import_module(each.__name__) for each in found if not isclass(each))]
+
+
+def public_names(module):
+    """Those in `__all__`, or without it what the module itself defines."""
+    public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    own = [
+        name
+        for name, value in public.items()
+        if getattr(value, "__module__", "") == module.__name__
+    ]
+    return getattr(module, "__all__", own)
+
+
+def public_estimators():
+    for module in public_modules():
+        for name in public_names(module):
+            kind = getattr(module, name)
+            if isclass(kind) and issubclass(kind, BaseEstimator) and not isabstract(kind):
+                yield name, kind
+
+
+@cache
+def numbers():
+    """The numbers as they are."""
+    found = {}
+    for name, functions in executed_by().items():
+        found[f"functions of {name}"] = len(functions)
+        found[f"files of {name}"] = len(files_of(functions))
+    trees = SyntaxTrees(PACKAGE)
+    found["lines of code"] = sum(n_lines_of_code(PACKAGE / name) for name in trees)
+    found["modules"] = len(trees)
+    found["public modules"] = len(public_modules()) - 1
+    found["public names"] = len(
+        {name for module in public_modules() for name in public_names(module)}
+    )
+    for name, kind in public_estimators():
+        found[f"parameters of {name}"] = len(signature(kind).parameters)
+    members = dir(EXPERTS["linear"]["regressor"]())
+    found["members of linear experts"] = len([n for n in members if not n.startswith("__")])
+    return found
+
+
+def idle():
+    """Functions of features that a default fit executes although it does not use them."""
+    fit = executed_by()["fit"]
+    return {
+        name: sorted(function for function in fit if function.startswith(tuple(places)))
+        for name, places in FEATURES.items()
+    }
+
+
+def bounds():
+    """The contents of the file; without it, the command writes all numbers."""
+    if not FILE.exists():
+        return {"numbers": {}, "idle": {}}
+    return json.loads(FILE.read_text("utf-8"))
+
+
+def compare(name, value, bound):
+    assert value <= bound, (
+        f"{name}: {value}, and it was {bound}. Lower another part of the same number, or use the "
+        f"seat that was there. If the rise has been decided, edit {FILE.name}."
+    )
+    assert value >= bound, f"{name} has fallen from {bound} to {value}: write it by `{COMMAND}`."
+
+
+def test_the_file_has_all_numbers():
+    assert set(bounds()["numbers"]) == set(numbers()), f"Write the file again by `{COMMAND}`."
+
+
+@pytest.mark.parametrize("name", bounds()["numbers"])
+def test_numbers_only_fall(name):
+    if name in numbers():
+        compare(name, numbers()[name], bounds()["numbers"][name])
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_a_default_fit_does_not_execute_what_it_does_not_use(name):
+    """The functions in the file are those that were there; there should be none."""
+    found, allowed = set(idle()[name]), set(bounds()["idle"].get(name, []))
+    assert found <= allowed, (
+        f"A default fit does not use {name}, but executes {sorted(found - allowed)}. "
+        "Ask once, where the arguments are checked, whether the feature is used."
+    )
+    gone = sorted(allowed - found)
+    assert not gone, f"A default fit no longer executes {gone}: write it by `{COMMAND}`."
+
+
+def test_the_places_of_features_exist():
+    for places in FEATURES.values():
+        for place in places:
+            path = PACKAGE / place.split(":")[0]
+            assert path.exists(), f"{place} has gone: name in FEATURES where the feature is now."
+
+
+def main():
+    before = bounds()
+    risen, lowered = [], {}
+    for name, value in numbers().items():
+        bound = before["numbers"].get(name, value)
+        lowered[name] = min(value, bound)
+        risen += [f"{name}: {value}, and it was {bound}"] * (value > bound)
+    exceptions = {}
+    for name, functions in idle().items():
+        allowed = before["idle"].get(name, []) if before["idle"] else functions
+        exceptions[name] = [function for function in functions if function in allowed]
+        risen += [f"{name}: {each}" for each in functions if each not in allowed]
+    exceptions = {name: functions for name, functions in exceptions.items() if functions}
+    FILE.write_text(json.dumps({"numbers": lowered, "idle": exceptions}, indent=1) + "\n", "utf-8")
+    if risen:
+        sys.exit("\n".join(["These have risen, and were not written:", *risen]))
+
+
+if __name__ == "__main__":
+    main()

@@ -67,11 +67,12 @@ FEATURES = {
 
 
 def table():
-    """Four clear regimes of 500 rows with ten features."""
+    """Four regimes of 500 rows with ten features, neither separated nor rare."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(500, 10))
     means = [1.0 + X[:, 2], 2.0 - 2.0 * X[:, 2], X[:, 3] - 2.0, -1.0 - X[:, 3]]
-    mean = np.choose(2 * (X[:, 0] > 0) + (X[:, 1] > 0), means)
+    of_gate = X[:, :2] + rng.logistic(scale=0.4, size=(500, 2)) > 0.0
+    mean = np.choose(of_gate @ [2, 1], means)
     return X, mean + 0.3 * rng.normal(size=500)
 
 

@@ -96,7 +96,7 @@ OFFSET = np.log(rng.integers(1, 5, size=N_ROWS))
 KNOWN = np.where(ROWS % 6 < 2, IS_SECOND.astype(int), -1)
 KNOWN_OF_UNITS = np.where(UNITS % 4 == 0, IS_SECOND.astype(int), -1)
 SOME_KNOWN = {"known_experts": KNOWN}
-# Any of these experts is possible.
+# The experts that are possible in each row.
 POSSIBLE = np.column_stack([ROWS % 5 > 0, (ROWS % 5 == 0) | (ROWS % 2 > 0), ROWS >= 0])
 TWO = np.where(IS_SECOND[:, None], [0.2, 0.8], [0.8, 0.2])
 THREE = 0.1 + 0.7 * np.eye(3)[IS_SECOND.astype(int) + IS_THIRD]
@@ -104,12 +104,8 @@ STARTS = {1: np.ones((N_ROWS, 1)), 2: TWO, 3: THREE}
 LOGIT = np.where(IS_SECOND, 2.5 * X[:, 1] + 0.5, -2.5 * X[:, 1]) + rng.logistic(size=N_ROWS)
 CLASSES = (LOGIT > 0.0).astype(int)
 THREE_CLASSES = np.array(["no", "perhaps", "yes"])[np.digitize(LOGIT, [-0.8, 0.8])]
-# Dispersions of the targets of families; of others, and without a second one.
-DISPERSIONS = {
-    "student_t": (0.15, 2.5),
-    "negative_binomial": (0.8,),
-    "ordinal": (1.5, 1.5),
-}
+# Dispersions of the targets of some families; that of others is 0.15.
+DISPERSIONS = {"student_t": (0.15, 2.5), "negative_binomial": (0.8,), "ordinal": (1.5, 1.5)}
 BASE = {"alpha": 0.3, "gate_alpha": 0.7, "tol": 1e-9, "max_iter": 1000, "random_state": 0}
 
 
@@ -133,9 +129,8 @@ def target_of(name, offset=False, three=False):
 def of_family(name, y=None, given=None, **options):
     """A fit of a family to a target of it, or to another."""
     family = example(name) if name == "ordinal" else name
-    return Case(
-        regressor(family=family, **options), X, target_of(name) if y is None else y, given or {}
-    )
+    y = target_of(name) if y is None else y
+    return Case(regressor(family=family, **options), X, y, given)
 
 
 def of_list(*families, y, given=None, **options):

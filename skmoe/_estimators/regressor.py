@@ -25,7 +25,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
 
     Parameters
     ----------
-    n_experts : int, {"auto", "aic", "bic", "icl"} or iterable of int, default=4
+    n_experts : int, {"auto", "aic", "bic", "icl"} or list or range of int, default=4
         Number of experts, typically 2 to 10. "auto" tries 1 to 6, 8, 10, ... and takes the smallest
         number whose held-out log-likelihood is within two standard errors of the best. It is a good
         first choice. Candidates such as `range(1, 7)` are tried in increasing order in the same

@@ -44,7 +44,7 @@ def trajectories(
 
     Parameters
     ----------
-    n_groups : int, {"auto", "aic", "bic", "icl"} or iterable of int
+    n_groups : int, {"auto", "aic", "bic", "icl"} or list or range of int
         Number of groups, or how it is chosen. `n_experts_table` compares several numbers.
     time : str or int
         The column of X with the time, by name or index.

@@ -32,8 +32,8 @@ def to_onnx(model: Any, X: Any = None, **options: Any) -> Any:
     """Convert a fitted mixture, or a pipeline or other model that contains mixtures, to ONNX.
 
     Families of experts that have the capability `skmoe.protocols.SupportsONNX` are converted, such
-    as linear, logistic and Poisson experts, with a softmax or constant gate, `top_k` and
-    `combine="average"`. The outputs of the model are those of `predict`, of shape (n_samples, 1) or
+    as linear, logistic and Poisson experts, with a softmax or constant gate and
+    `top_k`. The outputs of the model are those of `predict`, of shape (n_samples, 1) or
     (n_samples, n_outputs); for a classifier the labels and the probabilities. Its metadata have the
     names of the experts, of a mixture or of a pipeline that ends in one, as a JSON list with the
     key "skmoe.expert_names". Predictions of the two agree up to the precision of the input. See
@@ -302,20 +302,11 @@ def _linear_predictor(
 def _gate_prob(graph: Graph, fitted: FittedMixture, features: Any) -> Any:
     """Node of the probabilities of the experts, (n, K)."""
     model, params, preprocessor = fitted
-    n_starts = model.gate.n_starts(params.gate)
-    # An average routes a row to the same number of experts in each start.
-    top_k = None if model.top_k is None else model.top_k // n_starts
     coef = model.gate.coefficients(params.gate, preprocessor.n_gate_columns)
-    parts = []
-    for start_coef in np.split(coef, n_starts):
-        logits = _linear_predictor(
-            graph, preprocessor, features, preprocessor.gate_columns, start_coef
-        )
-        if top_k is not None and top_k < len(start_coef):
-            logits = _keep_top_k(graph, logits, len(start_coef), top_k)
-        prob = graph("Softmax", logits, axis=1)
-        parts.append(graph("Mul", prob, np.array([1.0 / n_starts])))
-    return graph("Concat", *parts, axis=1)
+    logits = _linear_predictor(graph, preprocessor, features, preprocessor.gate_columns, coef)
+    if model.top_k is not None and model.top_k < len(coef):
+        logits = _keep_top_k(graph, logits, len(coef), model.top_k)
+    return graph("Softmax", logits, axis=1)
 
 
 def _keep_top_k(graph: Graph, logits: Any, n_experts: int, top_k: int) -> Any:

@@ -34,7 +34,6 @@ from skmoe.experts._named_estimators import as_categories, as_floats
 from skmoe.experts._registry import ANY_FAMILY, EXPERTS, JOINT_OUTPUTS
 from skmoe.experts._stacking import NoParams, StackedModels
 from skmoe.families import FAMILIES
-from skmoe.gates._averaged import AveragedGate, AverageParams
 from skmoe.gates._constant import ConstantParams, ConstantStatistics
 from skmoe.gates._registry import GATES
 from skmoe.gates._softmax import SoftmaxParams
@@ -48,7 +47,7 @@ TYPES = (
     *(FittedMixture, MixtureModel, Params, Preprocessor, Standardization, TrainingState, Maxima),
     *(MixtureOfExpertsClassifier, MixtureOfExpertsRegressor),
     *(GatedStackingClassifier, GatedStackingRegressor),
-    *(AverageParams, ConstantParams, EstimatorParams, GeneralizedLinearParams, LogisticParams),
+    *(ConstantParams, EstimatorParams, GeneralizedLinearParams, LogisticParams),
     *(JointNormalParams, NoParams, SoftmaxParams),
     *(ConstantStatistics, GeneralizedLinearStatistics, LinearStatistics),
     *(Moments, OnlineState, RowBuffer, Rows, SoftmaxStatistics),
@@ -84,5 +83,5 @@ def trusted_types() -> list[str]:
     """
     experts = [kind for row in EXPERTS.values() for kind in row.values()]
     parts = *experts, *ANY_FAMILY.values(), *JOINT_OUTPUTS.values(), *FAMILIES.values()
-    types: list[Any] = [*TYPES, AveragedGate, *GATES.values(), *parts]
+    types: list[Any] = [*TYPES, *GATES.values(), *parts]
     return sorted({f"{kind.__module__}.{kind.__qualname__}" for kind in types})

@@ -220,7 +220,7 @@ class _GatedStacking(BaseMixture):
         problem = problem_of_gate(problem, self._fit_models(problem, task))
         (monitor,) = make_monitors(problem, task, ["EM"], int(self.verbose), first_id=n_models)
         em_problem = problem.em_problem
-        run, starts = fit_starts(em_problem, "best", [], monitor, self.n_jobs)
+        run, starts = fit_starts(em_problem, [], monitor, self.n_jobs)
         model = run.model or em_problem.model
         usage = expert_usage(model, run.params, split_into_blocks(em_problem.rows))
         attributes = attributes_of_fit(problem, run, model, usage, starts)

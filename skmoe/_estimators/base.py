@@ -304,7 +304,6 @@ class BaseMixtureOfExperts(BaseMixture):
     balance: float = 0.0
     init: Any = "auto"
     n_init: int | str = "auto"
-    combine: str = "best"
     max_iter: int = 300
     tol: float = 1e-4
     warm_start: bool = False
@@ -450,13 +449,13 @@ class BaseMixtureOfExperts(BaseMixture):
         em_problem = problem.em_problem
         task = task or self._start_task(given, len(em_problem.seeds) + 1)
         n_rows, sample = em_problem.n_rows_of_starts, ""
-        if self.combine == "best" and n_rows < em_problem.rows.n_rows:
+        if n_rows < em_problem.rows.n_rows:
             sample = f" (on a sample of {n_rows} rows)"
         names = [*(f"start {i}{sample}" for i in range(len(em_problem.seeds))), "EM"]
         first_id = bool(selected)  # after the selection of the number of experts
         monitors = make_monitors(problem, task, names, int(self.verbose), first_id)
         *start_monitors, monitor = monitors
-        run, starts = fit_starts(em_problem, self.combine, start_monitors, monitor, self.n_jobs)
+        run, starts = fit_starts(em_problem, start_monitors, monitor, self.n_jobs)
         model = run.model or em_problem.model
         usage = expert_usage(model, run.params, split_into_blocks(em_problem.rows))
         of_user = options.previous is not None or "n_known_" in problem.attributes
@@ -467,9 +466,7 @@ class BaseMixtureOfExperts(BaseMixture):
         )
         self._end_fit(task, run, attributes, em_problem)
         warn_maxima(self.maxima_)
-        # In an average of starts, experts that have collapsed in one start do no harm.
-        if self.combine != "average":
-            warn_collapsed(usage.responsibility_mass)
+        warn_collapsed(usage.responsibility_mass)
         if params.estimators:
             warn_special_losses(params)
             is_worse = model.experts.is_worse_than_mean(run.params.experts, em_problem.rows.y)

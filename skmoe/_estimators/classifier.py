@@ -85,12 +85,8 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         guide.
     n_init : int or "auto", default="auto"
         Number of starts, at most 10 000; with `init="search"` of searches. "auto" is 8, or 4 for
-        estimators as experts and unless `combine="best"`, or one search.
-    combine : {"best", "best_converged", "average"}, default="best"
-        With "best" all starts are run for a few iterations, the best fifth of them for more, and so
-        on until two are left; the better one is completed. With "best_converged" all are run until
-        they converge, which is slower, but they can be compared. "average" averages the predictive
-        densities of all starts, and predicts better; its `n_init * n_experts` experts are many.
+        estimators as experts, or one search. All starts are run for a few iterations, the best
+        fifth of them for more, and so on until two are left; the better one is completed.
     max_iter : int, default=300
         Largest number of iterations in all: of EM, of the search of penalties, and Newton steps.
         Raise it if `fit` gives a `ConvergenceWarning`.
@@ -123,7 +119,7 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     base_ : estimator or None
         The fitted base model.
     n_experts_ : int
-        Number of experts; with `combine="average"` of all starts together, start by start.
+        Number of experts.
     expert_names_ : list of str of length n_experts
         Names of the experts: those of `set_expert_names`, or "expert 0" and so on.
     expert_kinds_ : list of str of length n_experts

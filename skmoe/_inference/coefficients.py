@@ -195,15 +195,6 @@ def _part(has_term: Array, n_with_slopes: int, labels: Labels) -> str:
     return ", ".join(labels.experts[k] for k in np.flatnonzero(has_term))
 
 
-def reference_experts(reference: int, n_experts: int, n_starts: int) -> Array:
-    """Number of the expert against which each one has log odds, (K,).
-
-    In an average of starts it is the one at the same position of the own start.
-    """
-    n_per_start = n_experts // n_starts
-    return np.arange(n_experts) // n_per_start * n_per_start + reference % n_per_start
-
-
 def _gate_block(mixture: FittedMixture, labels: Labels, gate_reference: int) -> ListedBlock:
     """The coefficients of the gate, whose responses are the experts."""
     preprocessor, gate = mixture.preprocessor, mixture.model.gate
@@ -216,8 +207,8 @@ def _gate_block(mixture: FittedMixture, labels: Labels, gate_reference: int) -> 
     if has_capability(gate, SupportsGateInference):
         contrasts = gate.contrast_matrix(mixture.params.gate)  # type: ignore[attr-defined]
     names = [INTERCEPT, *(labels.gate_features[j] for j in columns)]
-    n_starts, experts = gate.n_starts(mixture.params.gate), labels.experts
-    reference = reference_experts(gate_reference, len(experts), n_starts)
+    experts = labels.experts
+    reference = np.full(len(experts), gate_reference)
     is_listed = reference != np.arange(len(experts))
     return ListedBlock(
         LinearPredictor("", "", "softmax", "gate_coef_", "gate_intercept_", contrasts=contrasts),
@@ -306,20 +297,18 @@ def _unstandardization_matrix(scaling: Standardization, columns: Array) -> Array
     return np.vstack([np.append(-center / scale, 1.0), slopes])
 
 
-def average_log_odds(slopes: Array, attributes: Mapping[str, Any], n_per_start: int) -> Array:
+def average_log_odds(slopes: Array, attributes: Mapping[str, Any]) -> Array:
     """Slopes (K, q) of the log odds of each expert against the others, averaged over the rows.
 
     By the derivative of the softmax, a feature changes the mean probability of expert k by the sum
     over the others of E[g_k g_l] (slope of k - slope of l). The others therefore count in
     proportion to E[g_k g_l], and the average has the sign of the change. It is the log odds of two
-    experts. In an average of starts the others are those of the same start.
+    experts.
     """
     weights = attributes["weights_"]
     # A fit of an earlier release has no products: the experts count by their shares.
     overlap = attributes.get("gate_overlap_", np.outer(weights, weights))
-    start = np.arange(len(weights)) // n_per_start
-    is_other = (start[:, None] == start) & ~np.eye(len(weights), dtype=bool)
-    compete = np.where(is_other, np.maximum(overlap, TINY), 0.0)
+    compete = np.where(np.eye(len(weights), dtype=bool), 0.0, np.maximum(overlap, TINY))
     compete /= compete.sum(axis=1, keepdims=True)
     found: Array = slopes - compete @ slopes
     return found

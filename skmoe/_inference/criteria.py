@@ -134,14 +134,10 @@ def mean_responsibility_of_own(resp: Array, weight: Array) -> Array:
 
 
 def n_parameters(mixture: FittedMixture) -> float:
-    """Number of free parameters of gate and experts; NaN if it cannot be counted.
-
-    An average has those of all its starts.
-    """
+    """Number of free parameters of gate and experts; NaN if it cannot be counted."""
     model, params, _ = mixture
-    fits = model.experts.split(params.experts, model.gate.n_starts(params.gate))
-    total = sum(experts.n_parameters(of_fit) for experts, of_fit in fits)
-    return float(model.gate.n_parameters(params.gate) + total)
+    of_experts = model.experts.n_parameters(params.experts)
+    return float(model.gate.n_parameters(params.gate) + of_experts)
 
 
 # Excess of the dispersion over one that is worth a sentence, and in standard errors.
@@ -208,8 +204,8 @@ REQUIREMENTS: dict[type, tuple[str, str]] = {
         'Linear and logistic experts have them (expert="linear").',
     ),
     SupportsGateInference: (
-        "a gate with second derivatives by coefficients, of a single start",
-        'The gates "softmax" and "constant" of a single start (combine="best") have them.',
+        "a gate with second derivatives by coefficients",
+        'The gates "softmax" and "constant" have them.',
     ),
 }
 

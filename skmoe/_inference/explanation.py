@@ -270,16 +270,10 @@ def explain_predictions(
         explained = {
             "slope": sum(np.einsum("nk,nk...,k...p->n...p", gate, by, own) for by, own in parts)
         }
-    model, params, preprocessor = mixture
+    model, _, preprocessor = mixture
     if gate_coef is None or not model.experts.explains_mean:
         return explained
     if gate_coef.shape[1] == attributes["n_features_in_"] and preprocessor.extra_features is None:
-        # In an average of starts, whose probabilities are fixed, the experts of each start compete
-        # with each other only.
-        n_starts = model.gate.n_starts(params.gate)
-        within = n_starts * gate.reshape(len(gate), n_starts, -1)
-        of_starts = gate_coef.reshape(n_starts, within.shape[2], -1)
-        mean_coef = np.einsum("nsk,skp->nsp", within, of_starts)
-        relative = gate_coef - np.repeat(mean_coef, within.shape[2], axis=1)  # (n, K, p)
+        relative = gate_coef - (gate @ gate_coef)[:, None]  # (n, K, p)
         explained["gate_effect"] = np.einsum("nk,nk...,nkp->n...p", gate, means, relative)
     return explained

@@ -27,8 +27,7 @@ class Maxima(NamedTuple):
     can all miss a better maximum. The runs of one search descend from one mixture, whose experts
     are exchanged, so that they do not count as independent: several searches (`n_init=3`) are.
 
-    It is empty where nothing was compared: after a warm start or given responsibilities, and for
-    an average of starts of which each has found its own penalties.
+    It is empty where nothing was compared: after a warm start or given responsibilities.
 
     Attributes
     ----------
@@ -55,9 +54,9 @@ class Maxima(NamedTuple):
     >>> import numpy as np
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> X = np.linspace(-3, 3, 200)[:, None]
-    >>> moe = MixtureOfExpertsRegressor(2, n_init=3, combine="best_converged", random_state=0)
+    >>> moe = MixtureOfExpertsRegressor(2, n_init=2, random_state=0)
     >>> print(moe.fit(X, np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])).maxima_)
-    The best maximum was reached by 3 of 3 different starts. Other starts may find a better one:
+    The best maximum was reached by 2 of 2 different starts. Other starts may find a better one:
     init="search" compares 100, in about twenty times the time.
     """
 

@@ -12,7 +12,6 @@ from skmoe._inference.coefficients import (
     Coefficients,
     average_log_odds,
     gate_column_index,
-    reference_experts,
 )
 from skmoe._inference.criteria import FitStatistics
 from skmoe._inference.explanation import indicator_columns
@@ -76,8 +75,7 @@ def make_summary(found: Findings) -> Summary:
     model, labels = found.mixture.model, found.labels
     n_experts, slopes = model.n_experts, _gate_slopes(found)
     described, effects = _gate_descriptions(found, slopes), _gate_effects(found, slopes)
-    names = [printable_name(labels.experts[k]) for k in dict.fromkeys(_references(found))]
-    scale = f"log odds against {' or '.join(names)}{', of the same start' * (len(names) > 1)}"
+    scale = f"log odds against {printable_name(labels.experts[found.gate_reference])}"
     return Summary(
         f"{labels.estimator}: "
         + (f"mixture of {n_experts} experts" if n_experts > 1 else "one expert, without a gate"),
@@ -98,12 +96,11 @@ def make_summary(found: Findings) -> Summary:
 def _facts(found: Findings) -> dict[str, str]:
     """Facts about the fit, its penalties, and its statistics."""
     attributes, statistics = found.attributes, found.statistics
-    model, params, _ = found.mixture
+    model = found.mixture.model
     converged = "converged" if attributes["converged_"] else "not converged"
     starts, maxima = attributes["start_lower_bounds_"], attributes["maxima_"]
-    averaged = f", mean over {len(starts)} starts" * (model.gate.n_starts(params.gate) > 1)
     facts = {
-        "experts": f"{model.n_experts}{averaged}",
+        "experts": f"{model.n_experts}",
         "features": f"{attributes['n_features_in_']}",
         "gate": found.labels.gate if model.n_experts > 1 else "none",
         "lower bound per row": format_number(attributes["lower_bound_"], 5),
@@ -229,9 +226,7 @@ def _kind_of_estimates(found: Findings) -> str:
         named.append("dispersion_prior")
     if named:
         return f"Penalised estimates ({', '.join(named)})"
-    is_average = model.gate.n_starts(found.mixture.params.gate) > 1
-    is_likelihood = "experts_" not in attributes and not is_average
-    return "Maximum likelihood estimates" if is_likelihood else "Estimates"
+    return "Estimates" if "experts_" in attributes else "Maximum likelihood estimates"
 
 
 def _describe_dependence(columns: list[str]) -> str:
@@ -277,12 +272,8 @@ def _summarize_expert(
     found: Findings, k: int, gate_description: str, gate_effects: list[tuple[str, float]]
 ) -> ExpertSummary:
     attributes, labels, statistics = found.attributes, found.labels, found.statistics
-    model, params, _ = found.mixture
     models = attributes["experts_"][k] if "experts_" in attributes else []
     kind = _models_name(models) if models else labels.kinds[k]
-    n_starts = model.gate.n_starts(params.gate)
-    if n_starts > 1:
-        kind += f", start {k * n_starts // model.n_experts}"
     variance = attributes["noise_variance_"][k] if "noise_variance_" in attributes else np.nan
     importances = [getattr(fitted, "feature_importances_", np.zeros(0)) for fitted in models]
     largest: list[tuple[str, float]] = []
@@ -344,19 +335,11 @@ def _models_name(models: Sequence[Any]) -> str:
 # --- the gate ---------------------------------------------------------------------------------
 
 
-def _references(found: Findings) -> list[int]:
-    """The expert against which each one has log odds."""
-    model, params, _ = found.mixture
-    n_starts = model.gate.n_starts(params.gate)
-    return reference_experts(found.gate_reference, model.n_experts, n_starts).tolist()
-
-
 def _gate_slopes(found: Findings) -> Array | None:
     """Slopes (K, q) of the logits of the gate for standardised columns; None without any."""
     model, params, preprocessor = found.mixture
-    n_experts = model.n_experts // model.gate.n_starts(params.gate)
     coef = model.gate.coefficients(params.gate, preprocessor.n_gate_columns)
-    if n_experts == 1 or coef is None or not model.gate.depends_on_features:
+    if model.n_experts == 1 or coef is None or not model.gate.depends_on_features:
         return None
     return np.asarray(coef[:, :-1])
 
@@ -365,7 +348,7 @@ def _gate_effects(found: Findings, slopes: Array | None) -> list[list[tuple[str,
     """For each expert, columns of the gate and log odds against the reference for one deviation."""
     if slopes is None:
         return [[] for _ in range(found.mixture.model.n_experts)]
-    log_odds = slopes - slopes[_references(found)]
+    log_odds = slopes - slopes[found.gate_reference]
     columns = gate_column_index(found.mixture.preprocessor)
     names = [found.labels.gate_features[j] for j in columns]
     return [list(zip(names, row, strict=True)) for row in log_odds.tolist()]
@@ -382,12 +365,11 @@ def _gate_descriptions(found: Findings, slopes: Array | None) -> list[str]:
     if slopes is None or not slopes.size:
         unknown = "a probability that depends on the features, see predict_gate"
         return [unknown] * model.n_experts
-    n_per_start = model.n_experts // model.gate.n_starts(found.mixture.params.gate)
     columns = gate_column_index(found.mixture.preprocessor)
     names = [found.labels.gate_features[j] for j in columns]
     is_indicator = indicator_columns(found.mixture, found.attributes.get("feature_range_"))[columns]
     described = []
-    for effects in average_log_odds(slopes, found.attributes, n_per_start):
+    for effects in average_log_odds(slopes, found.attributes):
         sizes = np.abs(effects)
         leading = np.argsort(-sizes, kind="stable")[:MAX_FEATURES_NAMED]
         groups = [

@@ -170,7 +170,6 @@ class EMProblem(NamedTuple):
     n_threads: int = 1
     previous_model: MixtureModel | None = None  # of a warm start that goes on to search penalties
     penalties: tuple[Penalty, ...] = ()  # that are found by the evidence
-    relaxation: float = 1.0  # factor of those of slopes in the run to convergence
     ends_at_maximum: bool = True  # by Newton's steps, after EM
 
     @property

@@ -41,7 +41,7 @@ from skmoe._mixture.em import (
 )
 from skmoe._mixture.initialization import LABEL_SMOOTHING, restricted, unit_features
 from skmoe._mixture.maximum import end_at_maximum
-from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior, responsibilities
+from skmoe._mixture.model import Params, log_joint, posterior, responsibilities
 from skmoe._mixture.penalties import run_with_evidence
 from skmoe._mixture.side_by_side import params_of_starts, run_side_by_side
 from skmoe._mixture.starts import (
@@ -57,7 +57,6 @@ from skmoe._mixture.starts import (
 from skmoe._mixture.weak_experts import spikes
 from skmoe._numerics.probability import is_collapsed, log_normalise
 from skmoe._numerics.typing import Array
-from skmoe.gates._averaged import AveragedGate, AverageParams
 
 # Starts of the first round, where experts share parameters, so that starts are not side by side,
 # too; those that go on, and those that run to convergence.
@@ -239,23 +238,17 @@ MAX_REINITIALIZATIONS = 2
 # Starts in the first round for each one that goes on; half of these go on after the second one.
 N_STARTS_PER_CANDIDATE = 5
 
-# Factor of the penalties of starts that are averaged, by tests/benchmarks/evidence.py: an average
-# has less variance than each of its starts.
-AVERAGE_RELAXATION = 0.25
-
 
 def fit_starts(
     problem: EMProblem,
-    combine: str,
     start_monitors: Sequence[Monitor],
     monitor: Monitor,
     n_jobs: int | None,
 ) -> tuple[EMResult, list[EMResult]]:
-    """Result of the best start, or of the average, and of every start when it ended or was dropped.
+    """Result of the best start, and of every start when it ended or was dropped.
 
-    By the estimator's `combine` starts are compared on the rows for the initialisation ("best"), or
-    each is run to convergence ("best_converged", "average"). Jobs run them in parallel, and then,
-    as threads, the row blocks of the final run of "best".
+    Starts are compared on the rows for the initialisation. Jobs run them in parallel, and then, as
+    threads, the row blocks of the final run.
     """
     on_all_rows = problem._replace(n_threads=effective_n_jobs(n_jobs))
     if not isinstance(problem.init, str):
@@ -270,61 +263,37 @@ def fit_starts(
         monitor.end(run)
         return run, [run]
     uses_estimators = problem.model.experts.needs_all_rows
-    jobs = start_jobs(problem, problem.init, problem.seeds)
     # Of starts side by side only the best few go on: processes would take longer to begin.
-    prefer = "threads" if combine == "best" and problem.init != "search" else "processes"
+    prefer = "threads" if problem.init != "search" else "processes"
     # Experts that are estimators use the jobs for their own fits.
     workers = Parallel(n_jobs=None if uses_estimators else n_jobs, prefer=prefer)
-    if combine == "best":
-        on_sample = problem.on_sample()
-        for start_monitor in start_monitors:
-            start_monitor.start()
-        if problem.init == "search" and not uses_estimators:
-            runs = search(on_sample, start_monitors, workers)
-        else:
-            runs = _successive_halving(on_sample, jobs, start_monitors, workers)
-        for start_monitor, run in zip(start_monitors, runs, strict=True):
-            start_monitor.end(run)
-        found = _comparison(on_sample, runs, combine)
-        kept = runs[found["kept"]]
-        # Of the starts their lower bounds are needed, and not all parameters, of many columns.
-        runs = [run._replace(params=kept.params) for run in runs]
-        monitor.start()
-        best = _continue_on_all_rows(on_all_rows, kept, on_sample.rows, monitor)
-        monitor.end(best)
-        return best._replace(**found), runs
-    own = problem._replace(relaxation=AVERAGE_RELAXATION)
-    if combine == "best_converged":
-        # Starts are compared at the same penalties: a search for others continues the best one.
-        own = problem._replace(penalties=())
-    pairs = zip(jobs, start_monitors, strict=True)
-    runs = workers(delayed(_full_run)(own, *pair) for pair in pairs)
-    found = _comparison(own, runs, combine)
-    best = runs[found["kept"]]
-    if combine == "average":
-        model, params = average_starts(best.model or problem.model, runs)
-        return best._replace(model=model, params=params, **found), runs
-    if problem.penalties:
-        if not _has_iterations_left(problem, best):
-            return best._replace(converged=False, **found), runs
-        monitor.start()
-        best = run_to_convergence(problem, best.continuation, monitor)
-        monitor.end(best)
+    on_sample = problem.on_sample()
+    for start_monitor in start_monitors:
+        start_monitor.start()
+    if problem.init == "search" and not uses_estimators:
+        runs = search(on_sample, start_monitors, workers)
+    else:
+        jobs = start_jobs(problem, problem.init, problem.seeds)
+        runs = _successive_halving(on_sample, jobs, start_monitors, workers)
+    for start_monitor, run in zip(start_monitors, runs, strict=True):
+        start_monitor.end(run)
+    found = _comparison(on_sample, runs)
+    kept = runs[found["kept"]]
+    # Of the starts their lower bounds are needed, and not all parameters, of many columns.
+    runs = [run._replace(params=kept.params) for run in runs]
+    monitor.start()
+    best = _continue_on_all_rows(on_all_rows, kept, on_sample.rows, monitor)
+    monitor.end(best)
     return best._replace(**found), runs
 
 
-def _comparison(problem: EMProblem, runs: Sequence[EMResult], combine: str) -> dict[str, Any]:
-    """The start or search that is kept, the values that they have reached, and what was counted.
-
-    Starts of which each has found its own penalties have no values that can be compared.
-    """
+def _comparison(problem: EMProblem, runs: Sequence[EMResult]) -> dict[str, Any]:
+    """The start or search that is kept, the values that they have reached, and what was counted."""
     found: dict[str, Any] = {"kept": distinct_best(problem, runs, 1)[0]}
-    if problem.init == "search" and combine == "best" and runs[0].maxima:
+    if problem.init == "search" and runs[0].maxima:
         if len(runs) == 1:
             return found | {"maxima": runs[0].maxima, "counted": RUNS_OF_SEARCH}
         return found | {"maxima": maxima_of_runs(problem, runs), "counted": COUNTED_SEARCHES}
-    if problem.penalties and combine == "average":
-        return found
     longest = max(len(run.lower_bounds) for run in runs)
     ended = [run for run in runs if run.converged or len(run.lower_bounds) == longest]
     # Starts from equal partitions repeat each other, and count as one.
@@ -370,17 +339,6 @@ def _next_round(problem: EMProblem, run: EMResult, n_iter: int, monitor: Monitor
 
 def _has_iterations_left(problem: EMProblem, run: EMResult) -> bool:
     return not run.line_search_failed and len(run.lower_bounds) < problem.max_iter
-
-
-def _full_run(problem: EMProblem, job: StartJob, monitor: Monitor) -> EMResult:
-    """Run one start to convergence on all rows."""
-    monitor.start()
-    rows = problem.init_data.rows
-    (first,) = first_rounds(problem._replace(rows=rows), [job], [monitor], Parallel())
-    run = _continue_on_all_rows(problem, first, rows, monitor)
-    run = run._replace(partition=first.partition)
-    monitor.end(run)
-    return run
 
 
 def _continue_on_all_rows(
@@ -465,20 +423,3 @@ def collapsed_experts(problem: EMProblem, run: EMResult) -> Array:
     posteriors = _block_posteriors(problem, run)
     mass = np.sum([resp @ weight for resp, _, weight in posteriors], axis=0)
     return np.flatnonzero(is_collapsed(mass))
-
-
-# --- averages of starts -----------------------------------------------------------------------
-
-
-def average_starts(model: MixtureModel, runs: Sequence[EMResult]) -> tuple[MixtureModel, Params]:
-    """Model and parameters of the average of several runs of one model.
-
-    It is a mixture of the experts of all of them. Predictive densities are averaged, not
-    parameters, so that the experts of different starts need not correspond to each other.
-    """
-    start_params, n_starts = [run.params for run in runs], len(runs)
-    experts, expert_params = model.experts.concatenate([params.experts for params in start_params])
-    gate = AveragedGate(model.gate, model.top_k)
-    top_k = None if model.top_k is None else n_starts * model.top_k
-    params = Params(AverageParams(tuple(params.gate for params in start_params)), expert_params)
-    return MixtureModel(gate, experts, n_starts * model.n_experts, top_k, model.balance), params

@@ -56,7 +56,6 @@ from skmoe._numerics.evidence import (
     feature_penalties,
     n_determined_slopes,
     posterior_volume,
-    scaled_penalty,
 )
 from skmoe._numerics.probability import summed_over_experts
 from skmoe._numerics.typing import TINY, Alpha, Array
@@ -110,7 +109,7 @@ def run_with_evidence(problem: EMProblem, start: EMStart, monitor: Monitor) -> E
     is_small = sample.n_rows <= MAX_SAMPLE_SHARE * problem.rows.n_rows
     is_continued = start.model is not None or len(start.lower_bounds) > 0
     if is_small and not is_continued and not problem.model.experts.needs_all_rows:
-        of_sample = problem._replace(rows=_with_own_weight(sample), relaxation=1.0)
+        of_sample = problem._replace(rows=_with_own_weight(sample))
         run = _search_penalties(of_sample, start, monitor.on_sample)
         start = EMStart(run.params, model=run.model)
         if run.stopped:  # the lower bound is that of all rows
@@ -145,7 +144,7 @@ def _search_penalties(problem: EMProblem, start: EMStart, on_iteration: OnIterat
     the start, if it has one. All runs together, with the iterations of the start, make at most
     `max_iter` iterations. It ends early if a run is stopped. A search that can drop features ends
     at penalties that it has left if their evidence was clearly higher: the evidence can fall if
-    needed ones are dropped. With a relaxation there is one run to convergence.
+    needed ones are dropped.
     """
     model, n_done = start.model or problem.model, len(start.lower_bounds)
     start, search_round, n_runs = EMStart(start.params), 0, 0  # runs to convergence
@@ -170,25 +169,19 @@ def _search_penalties(problem: EMProblem, start: EMStart, on_iteration: OnIterat
         update = updated_penalties(problem.penalties, problem.model, model, total, run.params)
         least_factor = FINAL_FACTOR if is_final else SETTLED_FACTOR
         settled = update.factor < least_factor or abs(update.gain) < problem.tol
-        returns = best is not None and best[2] >= update.log_evidence + MIN_LOSS
         if is_last or (is_final and settled):
-            if best is None or not returns:
+            if best is None or best[2] < update.log_evidence + MIN_LOSS:
                 return run
             model, start, best = best[0], EMStart(best[1]), None
             n_runs = MAX_FINAL_RUNS - 1
             continue
-        former, is_better = best, best is None or update.log_evidence > best[2]
-        if drops_features and is_better:
+        if drops_features and (best is None or update.log_evidence > best[2]):
             best = update.before, run.params, update.log_evidence
         n_runs += is_final
         search_round = FINAL_ROUND if settled or is_final else search_round + 1
         # The E-step does not depend on penalties, but features that are dropped move parameters.
         params, known = project(update.model, run.params), None if drops_features else total
         model, start = update.model, EMStart(params, total=known)
-        if search_round == FINAL_ROUND and problem.relaxation != 1.0:
-            if former is not None and returns:
-                model, start = former[0], EMStart(former[1])
-            model, n_runs, best = _relaxed(problem, model), MAX_FINAL_RUNS - 1, None
 
 
 def _compared_with_default(
@@ -197,10 +190,9 @@ def _compared_with_default(
     """The run, or one with the default penalties if rows left out are more probable with them.
 
     That one begins at the first parameters of the search, so that it is the run of default
-    penalties that are given. Averages are not compared: their penalties are relaxed.
+    penalties that are given.
     """
-    is_compared = run.converged and not problem.model.experts.needs_all_rows
-    if not is_compared or problem.relaxation != 1.0:
+    if not run.converged or problem.model.experts.needs_all_rows:
         return run
     if _gain_on_rows_left_out(problem, run.model or problem.model) >= 0.0:
         return run
@@ -250,15 +242,6 @@ def _run_stage(
     n_plain_iter = N_PLAIN_ITER if is_final else max(ITERATIONS_BETWEEN_UPDATES)
     run = run_em_of_problem(problem, start, n_iter, observer, n_plain_iter, n_exact_iter=0)
     return run._replace(n_earlier_iter=n_earlier_iter)
-
-
-def _relaxed(problem: EMProblem, model: MixtureModel) -> MixtureModel:
-    """The model with penalties of slopes that are multiplied by the relaxation."""
-    for name, fields, *_ in (p for p in problem.penalties if not p.is_of_scales):
-        part = getattr(model, name)
-        relaxed = scaled_penalty(getattr(part, fields[0]), problem.relaxation)
-        model = model._replace(**{name: part.with_options({fields[0]: relaxed})})
-    return model
 
 
 def with_penalties_of(

@@ -83,13 +83,6 @@ def slope_penalty(alpha: Alpha, coef: Array) -> float:
     return 0.5 * float((np.square(coef[..., :-1]) * np.asarray(alpha)).sum())
 
 
-def scaled_penalty(alpha: Alpha, factor: float) -> Alpha:
-    """Penalties that are multiplied by a factor; dropped features remain so."""
-    if not isinstance(alpha, tuple):
-        return factor * alpha
-    return tuple(value if is_dropped(value) else factor * value for value in alpha)
-
-
 def is_dropped(alpha: Alpha) -> Array:
     """Which features have been dropped, boolean of shape (p,); of shape () for one penalty."""
     return np.asarray(alpha) >= DROPPED

@@ -12,7 +12,7 @@ refit on all rows, at no extra fit (Barrow and Crone 2013, Crogging, IJCNN).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -475,22 +475,6 @@ class CrossFittedExperts(Experts):
         models = tuple(params.models[k] for k in order)
         arrays = (None if values is None else values[order] for values in params[2:])
         return EstimatorParams(models, params.log_variance[order], *arrays)
-
-    def concatenate(
-        self, params: Sequence[EstimatorParams]
-    ) -> tuple[CrossFittedExperts, EstimatorParams]:
-        """Experts of several fits side by side, without training state."""
-        models = sum((fit.models for fit in params), ())
-        log_variance = np.concatenate([fit.log_variance for fit in params])
-        experts = replace(self, estimators=self.estimators * len(params))
-        return experts, EstimatorParams(models, log_variance)
-
-    def split(self, params: EstimatorParams, n_fits: int) -> list[tuple[Any, EstimatorParams]]:
-        """Experts of each fit that `concatenate` has put side by side, without training state."""
-        of_fits = np.arange(len(params.models)).reshape(n_fits, -1)
-        experts = replace(self, estimators=self.estimators[: of_fits.shape[1]])
-        params = self.drop_training_state(params)
-        return [(experts, self.reorder(params, of_fit)) for of_fit in of_fits]
 
     # --- the objective ---
 

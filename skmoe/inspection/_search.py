@@ -11,7 +11,6 @@ import numpy as np
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import drawn_mixture
-from skmoe.inspection._segment_tables import n_experts_of_start
 from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, merged, one_axes
 
 # Height of the vertical axis in units of the range of the late lower bounds; the steep first
@@ -29,13 +28,11 @@ class ConvergenceDisplay:
     The thick line is the start that was kept, which went on to the fit, and each other start is a
     thin one. Its end has a filled mark if it has converged, and an open one if it was dropped
     before. Only converged starts can be compared: ends that are close together found the same
-    optimum. With `combine="best_converged"` all starts converge. See "Starts and the maximum" in
-    the user guide.
+    optimum. See "Starts and the maximum" in the user guide.
 
     Only lower bounds at the same penalties, of the same rows, can be compared. Where `fit` finds
     penalties, or where starts ran on a sample of the rows, the thick line ends where the kept start
-    ended. Otherwise it goes on to the end of the fit. An average of starts that have found their
-    own penalties is a single line.
+    ended. Otherwise it goes on to the end of the fit.
 
     Parameters
     ----------
@@ -119,8 +116,6 @@ class ConvergenceDisplay:
         lower_bounds, kept = estimator.lower_bounds_, estimator.maxima_.kept
         if not np.array_equal(lower_bounds[: len(traces[kept])], traces[kept]):
             lower_bounds = traces[kept]  # the fit went on with other penalties, or other rows
-        if estimator.combine == "average" and not estimator.maxima_.n_times:
-            traces, converged, kept = [traces[kept]], converged[[kept]], 0
         display = cls(
             lower_bounds=lower_bounds, start_traces=traces, start_converged=converged, kept=kept
         )
@@ -290,7 +285,7 @@ class NumberOfExpertsDisplay:
         display = cls(
             tried=estimator.n_experts_tried_,
             scores=estimator.n_experts_scores_,
-            chosen=n_experts_of_start(estimator),
+            chosen=estimator.n_experts_,
             score_name=f"-{estimator.n_experts.upper()}" if errors is None else score_name,
             errors=errors,
         )

@@ -84,7 +84,7 @@ class SegmentProfileDisplay:
       under a log link, the numbers are the ratios, and the colours those of their logs. Several
       classes have a panel for each but the first, against which they have odds ratios;
     - the log odds of the expert against the first one by the gate, if the gate has slopes, as in
-      `summary` and `export_text`. In an average of starts it is the first one of the start.
+      `summary` and `export_text`.
 
     Coefficients and log odds are those for one standard deviation more of the feature. Categories
     have a row for each, of their shares of the rows. A dash stands where an expert or the gate does

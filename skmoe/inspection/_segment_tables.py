@@ -14,7 +14,6 @@ from sklearn.utils import check_consistent_length
 from skmoe._data.censored_targets import bounds_of, point_values
 from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
-from skmoe._inference.coefficients import reference_experts
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning
 from skmoe.inspection._checks import check_table, check_targets, names_of_fit
@@ -272,23 +271,11 @@ def gate_slopes(estimator: Any, columns: Sequence[Column]) -> Array | None:
 
 
 def gate_log_odds(estimator: Any) -> Array | None:
-    """Slopes (K, q) of the log odds of each expert against the reference; None without any."""
+    """Slopes (K, q) of the log odds of each expert against the first one; None without any."""
     slopes = getattr(estimator, "gate_coef_", None)
-    if slopes is None or n_experts_of_start(estimator) == 1 or not slopes.any():
+    if slopes is None or estimator.n_experts_ == 1 or not slopes.any():
         return None
-    return np.asarray(slopes - slopes[gate_references(estimator)])
-
-
-def gate_references(estimator: Any) -> Array:
-    """The expert against which each has log odds: the first one, in an average of its start."""
-    n_starts = estimator.n_experts_ // n_experts_of_start(estimator)
-    return reference_experts(0, estimator.n_experts_, n_starts)
-
-
-def n_experts_of_start(estimator: Any) -> int:
-    """Number of experts, or in an average of starts that of each of them."""
-    is_average = getattr(estimator, "combine", "best") == "average"
-    return int(estimator.n_experts_ // (len(estimator.start_traces_) if is_average else 1))
+    return np.asarray(slopes - slopes[0])
 
 
 def derived_gate_columns(estimator: Any) -> list[str] | None:

@@ -31,7 +31,6 @@ from skmoe.inspection._segment_tables import (
     derived_gate_columns,
     gate_effects,
     gate_log_odds,
-    gate_references,
 )
 from skmoe.protocols import LinearPredictor
 
@@ -80,11 +79,10 @@ def export_text(
     For each expert: its share of the rows (or units), the effects of the features on its gate
     probability, and its equation, in which "base" stands for the prediction of the base model.
 
-    Effects of the gate are log odds of the expert against the first one, as in `summary`; in an
-    average of starts against the first one of the start. They are for one standard deviation more
-    of the feature if `X` is given, and for one unit more otherwise. Columns that the gate derives
-    from the features have their standard deviation in the fit. Equations of classes are log odds
-    against the first class. For estimators
+    Effects of the gate are log odds of the expert against the first one, as in `summary`. They are
+    for one standard deviation more of the feature if `X` is given, and for one unit more otherwise.
+    Columns that the gate derives from the features have their standard deviation in the fit.
+    Equations of classes are log odds against the first class. For estimators
     as experts: their kind, the equation of linear regressions, and the most important features
     where the estimators have importances. See "Reading a fit" in the user guide.
 
@@ -206,8 +204,7 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
         if hasattr(estimator, "gate_coef_"):
             return [f"gate: the same for all {counted_noun(hasattr(estimator, 'n_units_'))}s"]
         return ["gate: without coefficients; see predict_gate for its probabilities"]
-    reference = gate_references(estimator)[k]
-    if reference == k:
+    if k == 0:
         return ["gate: reference of the log odds"]
     names = derived_gate_columns(estimator)
     if names is None:
@@ -220,7 +217,7 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     leading = text_format.leading(effects)
     terms = [f"{text_format.names[j]} {text_format.number(slopes[j], '+')}" for j in leading]
     omitted = _n_omitted(slopes, leading)
-    against = f"against {printable_name(estimator.expert_names_[reference])}"
+    against = f"against {printable_name(estimator.expert_names_[0])}"
     effect = f"log odds {against} per {text_format.unit}"
     return [f"gate: {effect}: {', '.join(terms) or 'none'}{omitted}"]
 

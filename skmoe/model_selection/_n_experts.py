@@ -111,7 +111,7 @@ def n_experts_test(
     ValueError
         If the number of experts is not an integer, or if the experts are estimators, lists, or have
         no predictive distribution. The test needs an estimator without `base`, `top_k`,
-        `combine="average"`, `class_weight` and an array `init`. It needs all rows in memory, and
+        `class_weight` and an array `init`. It needs all rows in memory, and
         weights that are integers. Also if another argument is invalid.
 
     Warns
@@ -316,8 +316,8 @@ def n_experts_table(
     TypeError
         If the estimator is neither a mixture of experts nor a pipeline that ends in one.
     ValueError
-        If the experts are estimators or a list, of `combine="average"`, and if `n_experts` has no
-        number. Also where `fit` or `n_experts_test` raises it.
+        If the experts are estimators or a list, and if `n_experts` has no number. Also where `fit`
+        or `n_experts_test` raises it.
 
     Warns
     -----

@@ -433,14 +433,6 @@ class ChoiceModel(Part):
         """
         return None
 
-    def n_starts(self, params: Any) -> int:
-        """Number of fits that the gate averages."""
-        return len(self.single_gates(params))
-
-    def single_gates(self, params: Any) -> list[tuple[Any, Any]]:
-        """The gate of each fit that the gate averages, and its parameters. Default: its own."""
-        return [(self, params)]
-
     @property
     def depends_on_features(self) -> bool:
         """Whether the probabilities differ between rows."""

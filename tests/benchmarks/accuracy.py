@@ -126,7 +126,6 @@ def models(task, with_peers):
         else LogisticRegressionCV(scoring="neg_log_loss", max_iter=1000)
     )
     yield "mixture, default", mixture(random_state=0)
-    yield "mixture, averaged", mixture(8, combine="average", n_init=8, random_state=0)
     yield "mixture, auto", mixture("auto", random_state=0)
     yield "mixture on boosting", mixture(base=boosting(random_state=0), random_state=0)
     for effort in EFFORTS:

@@ -23,7 +23,6 @@ from sklearn.model_selection import ParameterGrid
 from tables import data_parser, load_tables
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._mixture import multistart
 
 ESTIMATORS = {
     "regression": MixtureOfExpertsRegressor,
@@ -75,8 +74,7 @@ def compare(task, tables, settings, arguments, **common):
         for setting in settings.values()
         for seed in range(arguments.seeds)
     ]
-    relaxation = (arguments.relaxation,)
-    with ProcessPoolExecutor(arguments.jobs, initializer=relax, initargs=relaxation) as pool:
+    with ProcessPoolExecutor(arguments.jobs) as pool:
         results = np.array(list(pool.map(score, jobs)))
     results = results.reshape(len(tables), len(settings), arguments.seeds, 3).mean(axis=2)
     n_named = len(settings) - arguments.oracle * len(ParameterGrid(GRID[task]))
@@ -104,11 +102,6 @@ def compare(task, tables, settings, arguments, **common):
     ratios = np.median(results[:, :, 1] / results[:, :1, 1], axis=0)
     figures = np.column_stack([gains.mean(axis=0), gains.min(axis=0), ratios])[1:]
     return [text for gain, worst, ratio in figures for text in (gain, worst, f"{ratio:.1f}")]
-
-
-def relax(factor):
-    """Set the factor of the penalties that starts of an average find."""
-    multistart.AVERAGE_RELAXATION = factor
 
 
 def selects(seed):
@@ -145,13 +138,6 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--selection", type=int, metavar="N", help="simulate N tables instead")
     parser.add_argument("--oracle", action="store_true", help="also the best of a grid")
-    parser.add_argument("--combine", default="best", choices=["best", "average"])
-    parser.add_argument(
-        "--relaxation",
-        type=float,
-        default=multistart.AVERAGE_RELAXATION,
-        help="factor of the penalties that starts of an average find",
-    )
     arguments = parser.parse_args()
     if arguments.selection:
         selection(arguments.selection, arguments.jobs)
@@ -167,9 +153,7 @@ def main():
         if arguments.oracle:
             own |= {str(setting): setting for setting in ParameterGrid(GRID[task])}
         for number in arguments.n_experts if tables else ():
-            rows[f"{task}, {number}"] = compare(
-                task, tables, own, arguments, n_experts=number, combine=arguments.combine
-            )
+            rows[f"{task}, {number}"] = compare(task, tables, own, arguments, n_experts=number)
     columns = [column for name in names for column in (name, "smallest", "time")]
     print_table("task, experts", columns, rows)
 

@@ -51,7 +51,6 @@ def candidates():
         yield f"mixture of {k}", mixture(k, n_init=2, tol=1e-3, random_state=0)
     fixed = mixture(3, alpha=1.0, gate_alpha=1.0, n_init=2, tol=1e-3, random_state=0)
     yield "mixture of 3, fixed penalties", fixed
-    yield "mixture of 4, averaged", mixture(4, combine="average", n_init=4, random_state=0)
     small = boosting(learning_rate=0.05, max_leaf_nodes=15, l2_regularization=1.0, random_state=0)
     yield "boosting, small steps", small
     yield (

@@ -94,10 +94,6 @@ def of_units(X, y, weight):
     return fit_quietly(short(gate="constant"), X, y, sample_weight=weight, units=np.arange(N) // 4)
 
 
-def of_average(X, y, weight):
-    return fit_quietly(short(combine="average", n_init=2), X, y, sample_weight=weight)
-
-
 def of_trees(X, y, weight):
     return fit_quietly(short(expert="tree", cross_fit=False), X, y, sample_weight=weight)
 
@@ -134,7 +130,6 @@ WAYS = [
     of_dask,
     of_stream,
     of_units,
-    of_average,
     of_trees,
     of_stacked_models,
     on_a_base,

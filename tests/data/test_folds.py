@@ -68,7 +68,6 @@ PATHS = {
     "list": lambda r: {"expert": [r, "linear"]},
     "pipeline": lambda r: {"expert": make_pipeline("passthrough", r)},
     "base": lambda r: {"base": r},
-    "average": lambda r: {"expert": r, "combine": "average", "n_init": 2},
     "number of experts": lambda r: AUTO | {"expert": r, "cross_fit": 2},
     "number of experts on a base": lambda r: AUTO | {"base": r},
     "stacking": lambda r: stacked(r),
@@ -258,7 +257,6 @@ METADATA_PATHS = {
     "zero weights": ({}, ZERO_WEIGHTS),
     "zero weights, all rows": ({"cross_fit": False}, ZERO_WEIGHTS),
     "number of experts": (AUTO | {"cross_fit": 2}, GROUPS | ZERO_WEIGHTS),
-    "average": ({"combine": "average", "n_init": 2}, {}),
 }
 
 

@@ -19,7 +19,6 @@ KINDS_AND_OPTIONS += [
     "outputs",
     "shared slopes",
     "routing",
-    "average",
     "trees",
     "base",
 ]
@@ -46,7 +45,7 @@ def test_predictions_of_a_row_do_not_depend_on_its_block(case):
         assert_allclose(mean, moe.predict(X[:30]), rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("case", ["linear-classifier", "poisson-regressor", "outputs", "average"])
+@pytest.mark.parametrize("case", ["linear-classifier", "poisson-regressor", "outputs"])
 def test_other_gates_and_explanations_do_not_depend_on_blocks(case):
     moe = short_fit(case)
     gate = np.random.default_rng(0).dirichlet(np.ones(moe.n_experts_), size=N_ROWS)

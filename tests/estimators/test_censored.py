@@ -360,7 +360,6 @@ OPTIONS_OF_FITS = {
     "found penalties": {"alpha": "auto", "gate_alpha": "auto", "dispersion_prior": "auto"},
     "a penalty for each feature": {"alpha": "ard"},
     "search": {"init": "search", "max_iter": 60},
-    "average": {"combine": "average", "n_init": 2},
     "top_k": {"top_k": 1},
     "selected number": {"n_experts": "bic"},
     "shared slopes": {"shared_features": [1]},

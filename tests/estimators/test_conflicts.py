@@ -42,8 +42,6 @@ def classifier(**options):
 
 # Options of the page, as parameters of an estimator.
 PARAMETERS = {
-    'combine="average"': {"combine": "average", "n_init": 2},
-    'combine="average" or "best_converged"': {"combine": "best_converged"},
     "top_k": {"top_k": 1},
     "estimators as experts": {"expert": "tree"},
     "experts without methods for streams": {"expert": HeteroscedasticExperts()},
@@ -56,7 +54,6 @@ PARAMETERS = {
     "init as an array": {"init": np.full((40, 2), 0.5)},
     "a list as family or expert": {"expert": ["tree", "tree"]},
     "warm_start=True": {"warm_start": True},
-    "n_init=1": {"n_init": 1},
     "shared_features": {"shared_features": [0]},
     "dispersion_features": {"dispersion_features": [0]},
     "families without a dispersion": {"family": "poisson"},

@@ -120,12 +120,6 @@ def test_a_stream_keeps_names_through_new_initialisations():
     assert moe.partial_fit(X[50:200], Y[50:200]).expert_names_ == NAMES  # the rows have doubled
 
 
-def test_an_average_of_starts_has_a_name_for_each_expert_of_each_start():
-    moe = fit_quietly(regressor(**SHORT | {"combine": "average", "n_init": 2}), X, Y)
-    assert moe.set_expert_names(list("abcd")).expert_names_ == list("abcd")
-    assert "d (linear, start 1)" in str(moe.summary())
-
-
 # --- saved ------------------------------------------------------------------------------------
 
 

@@ -33,7 +33,7 @@ from support.refusals import assert_fit_refused, assert_refused, refusal
 KNOWN_CASES = [case for case in OTHER_CASES if "known_experts" in OTHER_CASES[case][2]]
 # All fits to which experts can be known.
 PLAIN_CASES = [f"{name}-{task}" for name, task in KINDS_OF_FITS]
-PLAIN_CASES += ["softmax gate", "constant gate", "trees", "average of trees", "outputs"]
+PLAIN_CASES += ["softmax gate", "constant gate", "trees", "outputs"]
 PLAIN_CASES += ["joint outputs", "balance", "shared noise", "shared slopes", "signs", "units"]
 PLAIN_CASES += ["dispersion features", "found penalties", "best converged", "weights", "base"]
 

@@ -151,10 +151,9 @@ def test_a_summary_notes_other_rows_and_weights():
     [
         (regressor(n_experts=2, expert=DecisionTreeRegressor(max_depth=2), max_iter=3), Y),
         (regressor(n_experts=3, top_k=2), Y),
-        (regressor(n_experts=2, combine="average"), Y),
         (classifier(n_experts=2, class_weight="balanced"), CLASSES),
     ],
-    ids=["trees", "routing", "average", "weighted classes"],
+    ids=["trees", "routing", "weighted classes"],
 )
 def test_the_rows_of_the_fit_are_known_again(moe, y):
     moe = fit_quietly(clone(moe), X, y)

@@ -138,8 +138,8 @@ def test_first_iteration_is_one_of_rates():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"top_k": 1}, {"combine": "average", "n_init": 2}],
-    ids=["mixture", "routed", "average"],
+    [{}, {"top_k": 1}],
+    ids=["mixture", "routed"],
 )
 def test_means_are_rates_times_exposure(options):
     moe = fit_quietly(mixture(**options), X, Y, offset=OFFSET)

@@ -65,7 +65,6 @@ PARAMETERS = {
     "gate_alpha": ([*PENALTIES, "ard"], ["found", *NO_REALS]),
     "dispersion_prior": (PENALTIES, ["ard", "found", *NO_REALS]),
     "warm_start": ([True, False, np.True_], NO_FLAGS),
-    "combine": (["best", "best_converged"], ["mean", None, 1, True, ["best"]]),
     "cross_fit": (["auto", False, np.int64(7)], [True, 0, 1, -2, 2.0, "oob", None, [3]]),
     "gate": ([*GATES, SoftmaxGate(), ConstantGate()], ["wide", None, 3, Ridge(), SoftmaxGate]),
     "expert": (["linear"], ["trees", None, 3, Ridge, [], ["linear"], LinearExperts]),

@@ -144,7 +144,7 @@ def test_row_blocks_and_streams_have_the_same_covariances():
 # --- predictive distributions ---
 
 
-@pytest.mark.parametrize("options", [{}, {"combine": "average", "n_init": 2}, {"top_k": 1}])
+@pytest.mark.parametrize("options", [{}, {"top_k": 1}])
 @pytest.mark.parametrize("family", ["normal", "lognormal"])
 def test_joint_density_is_that_of_the_scores(family, options):
     X, Y = two_regimes(300)

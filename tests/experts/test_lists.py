@@ -32,7 +32,7 @@ def test_list_is_what_its_families_have_in_common(first):
         assert experts.limitation(SupportsReordering) != ""
         without_mean = np.inf in (*families[0].atoms, *families[1].atoms)
         assert (experts.limitation(SupportsONNX) != "") == ("logit" in links or without_mean)
-        for k, family in enumerate([*families, *families]):  # as in an average of two starts
+        for k, family in enumerate([*families, *families]):  # as starts side by side have them
             predictor, *_ = experts.blocks_of(k)
             assert (predictor.link if predictor else "") == family.link
             assert tuple(dispersions(experts, k)) == family.dispersions

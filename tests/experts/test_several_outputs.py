@@ -76,10 +76,6 @@ def as_stream(X, Y):
     return moe
 
 
-def averaged(**options):
-    return lambda X, Y: fit_quietly(mixture(n_init=2, combine="average", **options), X, Y)
-
-
 PATHS = {
     "linear": of_rows(),
     "shared variance": of_rows(dispersion="shared"),
@@ -89,11 +85,9 @@ PATHS = {
     "blocks": in_blocks,
     "dask": from_dask,
     "stream": as_stream,
-    "average": averaged(init="linear_tree"),
     "estimators": of_rows(expert=Ridge()),
     "pipelines": of_rows(expert=make_pipeline(StandardScaler(), Ridge())),
     "shared variance of estimators": of_rows(expert=Ridge(), dispersion="shared"),
-    "average of estimators": averaged(expert=Ridge(), init="tree"),
     "named": of_rows(expert=["linear", "linear"], max_iter=10),
     "trees": of_rows(expert="tree", cross_fit=2, max_iter=5),
     "nested": of_rows(expert=mixture(init="linear_tree"), cross_fit=2, max_iter=2),
@@ -122,11 +116,7 @@ def answers(moe, X, Y):
     }
 
 
-# Starts that are drawn row by row, in an order that depends on the outputs.
-DRAWN = ("average", "average of estimators")
-
-
-@pytest.mark.parametrize("path", [name for name in PATHS if name not in DRAWN])
+@pytest.mark.parametrize("path", PATHS)
 def test_swapped_outputs_swap_the_answers(path):
     X, Y = table()
     one, other = fitted(path), PATHS[path](X, Y[:, ::-1])
@@ -143,7 +133,7 @@ def test_swapped_outputs_swap_the_answers(path):
 
 
 # Paths whose noise is that of the rows they predict: not routed, not out of fold.
-TIGHT = {"linear", "shared variance", "constant gate", "blocks", "dask", "stream", "average"}
+TIGHT = {"linear", "shared variance", "constant gate", "blocks", "dask", "stream"}
 TIGHT |= {"estimators", "pipelines", "named"}
 
 
@@ -179,8 +169,6 @@ def test_each_output_has_its_own_noise_and_distribution(path):
     for bound, level in ((lower, 0.1), (upper, 0.9)):
         reached = (gate * stats.norm.cdf(bound[:, None], means, stds)).sum(axis=1)
         assert_allclose(reached, level, atol=1e-6)
-    if "average" in path:  # whose density is that of several mixtures
-        return
     # Outputs are independent given the expert.
     with np.errstate(divide="ignore"):
         joint = np.log(gate[..., 0]) + stats.norm.logpdf(Y[:, None], means, stds).sum(axis=2)

@@ -123,13 +123,6 @@ def selected_number(row, tmp_path):
     assert fit_quietly(moe, X[:20], y[:20]).n_experts_ >= 1
 
 
-def averages(row, tmp_path):
-    X, y = table(row)
-    moe = fit_quietly(mixture(row, combine="average", n_init=2, max_iter=4), X, y)
-    assert moe.n_experts_ == 4
-    assert_allclose(moe.predict_dist(X).mean, moe.predict(X), rtol=1e-9, atol=1e-9)
-
-
 def routing(row, tmp_path):
     X, y = table(row)
     moe = fit_quietly(mixture(row, top_k=1, balance=0.05), X, y)
@@ -183,7 +176,6 @@ CAPABILITIES = {
     "partial_fit": streams,
     "ONNX": onnx,
     "auto": selected_number,
-    "average": averages,
     "top_k, balance": routing,
     "offset": offsets,
     "estimators": estimators,

@@ -6,8 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
-from skmoe import MixtureOfExpertsRegressor
-from skmoe.gates import GATES, SoftmaxGate
+from skmoe.gates import SoftmaxGate
 from skmoe.protocols import (
     Gate,
     SupportsEvidence,
@@ -16,9 +15,7 @@ from skmoe.protocols import (
     SupportsStreaming,
     has_capability,
 )
-from support.fits import fit_quietly
 from support.parts import DESIGN, GATE_CASES, N_COLUMNS, N_EXPERTS, RESP, differences, somewhere
-from support.tables import two_regimes
 
 
 def gates_with(*capabilities):
@@ -242,21 +239,3 @@ def test_penalty_of_a_softmax_gate_is_the_given_one_or_one(alpha):
     params = start._replace(coef=coef)
     assert_allclose(gate.penalty(params), 0.5 * used * np.square(coef[:, :-1]).sum())
     assert_array_equal(np.diag(gate.penalty_hessian(params, 4)), [used, used, used, 0.0] * 2)
-
-
-@pytest.mark.parametrize("name", GATES)
-def test_average_gives_each_start_the_same_probability(name):
-    X, y = two_regimes(n_rows=100)
-    options = {"alpha": 0.1, "gate_alpha": 1.0, "max_iter": 5, "random_state": 0}
-    moe = MixtureOfExpertsRegressor(2, gate=name, combine="average", n_init=3, **options)
-    fit_quietly(moe, X, y)
-    single = fit_quietly(MixtureOfExpertsRegressor(2, gate=name, n_init=1, **options), X, y)
-    probability = moe.predict_gate(X).reshape(100, 3, 2)
-    assert_allclose(probability.sum(axis=2), 1.0 / 3.0)
-    # Experts are in order of their shares, within each start.
-    shares = probability.mean(axis=0)
-    assert (shares[:, 0] >= shares[:, 1] - 1e-12).all()
-    assert moe.n_parameters_ == 3 * single.n_parameters_
-    if name == "constant":
-        assert not moe.gate_coef_.any()
-        assert_allclose(np.exp(moe.gate_intercept_).sum(), 1.0)

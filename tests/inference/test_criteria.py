@@ -73,8 +73,6 @@ COUNTS = {
     "outputs": 3 * 2 * 4 + 2 * 3,
     "shared noise": 3 * 3 + 1 + 2 * 3,
     "shared slopes": 3 * 4 + 1 + 2 * 3,  # a t distribution has two parameters besides
-    "average": 2 * (3 * 4 + 2 * 3),
-    "average with a constant gate": 2 * (3 * 4 + 2),
     "one expert": 4,
 }
 

@@ -252,7 +252,7 @@ WITH_INDICATOR = np.hstack([INDICATOR, X[:, 1:]])
 
 # Links, gates, outputs and slopes of every form.
 INDICATED = ["linear-regressor", "linear-classifier", "poisson-regressor", "ordinal-regressor"]
-INDICATED += ["constant gate", "outputs", "joint outputs", "routing", "shared slopes", "average"]
+INDICATED += ["constant gate", "outputs", "joint outputs", "routing", "shared slopes"]
 INDICATED += ["slopes of some experts", "a list of families", "units", "base", "weights"]
 
 

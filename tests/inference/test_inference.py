@@ -501,11 +501,10 @@ def coefficient(moe, term):
     names = moe.expert_names_
     if term.part == "gate":
         k, columns = names.index(term.response), list(moe.gate_feature_names_)
-        reference = k // 3 * 3 if moe.combine == "average" else 0
         if term.name == "(Intercept)":
-            return moe.gate_intercept_[k] - moe.gate_intercept_[reference]
+            return moe.gate_intercept_[k] - moe.gate_intercept_[0]
         j = columns.index(term.name)
-        return moe.gate_coef_[k, j] - moe.gate_coef_[reference, j]
+        return moe.gate_coef_[k, j] - moe.gate_coef_[0, j]
     of_all = term.part == "all experts"
     k = 0 if of_all else names.index(term.part.split(", ")[0])  # the first of several
     responses = [str(c) for c in getattr(moe, "classes_", ())] or [f"y{i}" for i in range(3)]
@@ -551,8 +550,7 @@ def test_each_coefficient_is_a_term_once(case):
     assert shared == {f"x{j}" for j in getattr(moe, "shared_features", None) or []}
     n_gate = sum(term.part == "gate" for term in terms)
     has_slopes = moe.gate == "softmax"
-    n_references = 2 if getattr(moe, "combine", "") == "average" else 1
-    assert n_gate == (moe.n_experts_ - n_references) * (1 + 2 * has_slopes)
+    assert n_gate == (moe.n_experts_ - 1) * (1 + 2 * has_slopes)
 
 
 def test_frames_name_the_terms():
@@ -630,7 +628,6 @@ OBSTACLES = {
     "routing": ("inference", "top_k=1", "top_k=None"),
     "base": ("inference", "base=Ridge(", "base=None"),
     "trees": ("inference", "experts with second derivatives", 'expert="linear"'),
-    "average": ("inference", "gate with second derivatives", "single start"),
 }
 
 

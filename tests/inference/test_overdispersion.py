@@ -55,9 +55,8 @@ def test_only_families_whose_variance_is_the_mean_are_concerned(family):
         {"n_experts": 2, "family": ["poisson", "negative_binomial"]},
         {"expert": "tree", "max_iter": 3},
         {"n_experts": 1, "sample_weight": np.arange(600) % 2},
-        {"combine": "average", "n_init": 2},
     ],
-    ids=["units", "zero", "list", "tree", "weights", "average"],
+    ids=["units", "zero", "list", "tree", "weights"],
 )
 def test_fits_of_every_kind(options):
     assert notes(COUNTS, **options)[1] == []

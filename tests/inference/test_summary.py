@@ -51,9 +51,9 @@ def summarised(case):
 
 
 def has_inference(moe):
-    """Whether there is a likelihood of coefficients: of one start, in which all experts see all."""
+    """Whether there is a likelihood of coefficients: all experts see all rows."""
     parametric = not hasattr(moe, "experts_")
-    return parametric and moe.top_k is None and moe.combine != "average" and moe.base is None
+    return parametric and moe.top_k is None and moe.base is None
 
 
 # --- facts, experts and notes -----------------------------------------------------------------
@@ -63,9 +63,8 @@ def has_inference(moe):
 def test_facts_are_what_the_methods_return(case):
     moe, y, given, summary = summarised(case)
     facts = summary.facts
-    n_starts, averaged = len(moe.start_lower_bounds_), getattr(moe, "combine", "") == "average"
-    mean = f", mean over {n_starts} starts" if averaged else ""
-    assert facts["experts"] == f"{moe.n_experts_}{mean}"
+    n_starts = len(moe.start_lower_bounds_)
+    assert facts["experts"] == f"{moe.n_experts_}"
     assert facts["features"] == "2"
     state = "converged" if moe.converged_ else "not converged"
     assert facts["iterations"] == f"{moe.n_iter_} ({state})"
@@ -132,17 +131,7 @@ def test_notes_are_about_this_fit(case):
     assert ("Odds ratio: " in notes) == has_odds
 
 
-@pytest.mark.parametrize("searched", [False, True])
-def test_starts_are_compared_if_they_have_the_same_penalties(searched):
-    penalties = {"alpha": "auto", "gate_alpha": "auto"} if searched else {}
-    options = {"combine": "average", "max_iter": 300, "n_experts": 2}
-    y = ALL_CASES["two experts"][1]
-    moe = fit_quietly(regressor(**options | penalties), X, y)
-    assert moe.start_converged_.all()
-    assert ("best value reached by" in moe.summary().facts) is not searched
-
-
-@pytest.mark.parametrize("case", ["linear-regressor", "weights", "routing", "trees", "average"])
+@pytest.mark.parametrize("case", ["linear-regressor", "weights", "routing", "trees"])
 def test_other_rows_than_those_of_the_fit_are_noticed(case):
     """By their weight, and by the lower bound where that is of the rows themselves."""
     moe, y, given, _ = summarised(case)
@@ -153,7 +142,7 @@ def test_other_rows_than_those_of_the_fit_are_noticed(case):
     nearly = silently(moe.summary, X, y, sample_weight=(1.0 + 1e-7) * weight)
     assert "their weight" not in " ".join(nearly.notes)  # sums of weights have round-off
     mirrored = " ".join(silently(moe.summary, -X, y, **given).notes)
-    assert ("they have another lower bound" in mirrored) == (case not in ("trees", "average"))
+    assert ("they have another lower bound" in mirrored) == (case != "trees")
 
 
 def test_the_gate_is_described_by_its_largest_effects():
@@ -192,21 +181,19 @@ def test_descriptions_of_the_gate_are_true_on_average(case):
                 assert (word == "high") == (change[int(j)][k] > 0.0)
 
 
-def test_an_average_of_starts_has_a_reference_in_each_start():
-    moe = short_fit("average")  # of three experts in each start
-    summary, columns = moe.summary(gate_reference=4), ["x0", "x1"]
+def test_the_gate_has_a_reference():
+    moe, columns = short_fit("linear-regressor"), ["x0", "x1"]
+    summary = moe.summary(gate_reference=1)
     frame = summary.to_frame().loc["gate"]
-    assert set(frame.index.get_level_values("response")) == {f"expert {k}" for k in (0, 2, 3, 5)}
+    assert set(frame.index.get_level_values("response")) == {"expert 0", "expert 2"}
     for k, expert in enumerate(summary.experts):
-        reference = 1 if k < 3 else 4
-        slopes = moe.gate_coef_[k] - moe.gate_coef_[reference]
+        slopes = moe.gate_coef_[k] - moe.gate_coef_[1]
         assert_allclose([value for _, value in expert.gate_effects], slopes * X.std(axis=0))
-        assert expert.kind == f"linear, start {k // 3}"
-        if k != reference:
+        if k != 1:
             assert_allclose(frame.loc[f"expert {k}"].loc[columns, "estimate"], slopes)
-            assert (frame.loc[f"expert {k}", "reference"] == f"expert {reference}").all()
-    assert "log odds against expert 1 or expert 4, of the same start" in str(summary)
-    alone = fit_quietly(regressor(n_experts=1, combine="average"), X, ALL_CASES["average"][1])
+            assert (frame.loc[f"expert {k}", "reference"] == "expert 1").all()
+    assert "log odds against expert 1" in str(summary)
+    alone = fit_quietly(regressor(n_experts=1), X, ALL_CASES["linear-regressor"][1])
     assert "Gate" not in str(alone.summary())
 
 
@@ -475,7 +462,7 @@ def cells_of(row, tag):
 
 
 @pytest.mark.parametrize(
-    "case", ["linear-regressor", "outputs", "units", "trees", "poisson-regressor", "average"]
+    "case", ["linear-regressor", "outputs", "units", "trees", "poisson-regressor"]
 )
 def test_notebooks_show_each_expert(case):
     """Its name, share, rows and dispersions, if it has any."""
@@ -575,7 +562,7 @@ def test_estimates_are_penalised_if_a_penalty_counts(case):
     penalties = [getattr(moe, f"{name}_", 0.0) for name in ("alpha", "gate_alpha")]
     if any(np.any(np.greater(penalty, 0.0)) for penalty in penalties):
         assert first.startswith("Penalised estimates (")
-    elif not hasattr(moe, "experts_") and getattr(moe, "combine", "best") == "best":
+    elif not hasattr(moe, "experts_"):
         assert first.startswith("Maximum likelihood") == (not moe.dispersion_prior)
 
 

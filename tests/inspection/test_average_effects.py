@@ -267,7 +267,7 @@ LINES = {
     if getattr(moe, "expert", "") == "linear"
     and not hasattr(moe, "class_weight")
     and moe.family in ("normal", "student_t")
-    and (moe.base, moe.top_k, moe.combine == "average") == (None, None, False)
+    and (moe.base, moe.top_k) == (None, None)
     and case != "a feature that is dropped"  # of another table
 }
 LINES["features of their own"] = regressor(expert_features=[[0], [0, 1], [1]]), Y, {}

@@ -27,13 +27,12 @@ def test_every_start_of_a_fit_is_drawn():
     assert low < min(ends) <= max(ends) < high
 
 
-@pytest.mark.parametrize("combine", ["best", "best_converged"])
 @pytest.mark.parametrize("found", [False, True])
-def test_lower_bounds_at_other_penalties_are_not_compared(combine, found):
+def test_lower_bounds_at_other_penalties_are_not_compared(found):
     """The thick line goes on to the end of the fit only if the penalties stay the same."""
     X, y = crossing_lines(100)
     penalties = {} if found else {"alpha": 0.1, "gate_alpha": 1.0, "dispersion_prior": 10.0}
-    moe = MixtureOfExpertsRegressor(3, n_init=3, combine=combine, random_state=0, **penalties)
+    moe = MixtureOfExpertsRegressor(3, n_init=3, random_state=0, **penalties)
     display = ConvergenceDisplay.from_estimator(fit_quietly(moe, X, y))
     kept = moe.start_traces_[display.kept]
     shown = display.line_.get_ydata()
@@ -42,29 +41,20 @@ def test_lower_bounds_at_other_penalties_are_not_compared(combine, found):
     assert kept[-1] == moe.start_lower_bounds_.max()
 
 
-@pytest.mark.parametrize("combine", ["best", "best_converged"])
-def test_the_kept_start_is_that_of_the_fit_also_if_another_one_has_no_maximum(combine):
+def test_the_kept_start_is_that_of_the_fit_also_if_another_one_has_no_maximum():
     """A few rows on a line have an infinite likelihood, up to the floor of the noise variance."""
     rng = np.random.default_rng(1)
     X = rng.normal(size=(60, 1))
     y = X[:, 0] + rng.normal(size=60)
     y[:8] = 2.0 * X[:8, 0] + 1.0
     penalties = {"alpha": 1e-6, "gate": "constant", "dispersion_prior": 0.0}
-    moe = MixtureOfExpertsRegressor(2, n_init=8, combine=combine, random_state=0, **penalties)
+    moe = MixtureOfExpertsRegressor(2, n_init=8, random_state=0, **penalties)
     display = ConvergenceDisplay.from_estimator(fit_quietly(moe, X, y))
     assert display.kept == moe.maxima_.kept
     kept = moe.start_traces_[display.kept]
     assert_array_equal(moe.lower_bounds_[: len(kept)], kept)
     assert_array_equal(display.line_.get_ydata(), moe.lower_bounds_)
     assert kept[-1] < moe.start_lower_bounds_.max() - 0.1
-
-
-def test_averaged_starts_with_own_penalties_are_not_compared():
-    X, y = crossing_lines(100)
-    moe = MixtureOfExpertsRegressor(2, n_init=3, combine="average", random_state=0)
-    display = ConvergenceDisplay.from_estimator(fit_quietly(moe, X, y))
-    assert len(display.start_lines_) == 1
-    assert_array_equal(display.line_.get_ydata(), moe.lower_bounds_)
 
 
 @pytest.mark.parametrize("kept", [None, 1])

@@ -192,17 +192,14 @@ def test_dropped_features_are_named():
     assert "dropped" not in export_text(fitted_case("linear-regressor"))
 
 
-def test_slopes_of_an_average_are_log_odds_within_a_start():
-    moe = fitted_case("average")
-    n_starts = len(moe.start_traces_)
-    assert n_starts == 2
+def test_slopes_of_the_gate_are_log_odds_against_the_first_expert():
+    moe = fitted_case("linear-regressor")
     lines = [line for line in export_text(moe, digits=9).splitlines() if "gate:" in line]
-    slopes = moe.gate_coef_.reshape(n_starts, 3, 2)
-    expected = (slopes - slopes[:, :1]).reshape(-1, 2)
+    expected = moe.gate_coef_ - moe.gate_coef_[0]
     for k, (line, row) in enumerate(zip(lines, expected, strict=True)):
-        assert ("reference" in line) == (k % 3 == 0)
-        for j in (0, 1) if k % 3 else ():
-            assert f"against expert {k // 3 * 3} per" in line
+        assert ("reference" in line) == (k == 0)
+        for j in (0, 1) if k else ():
+            assert "against expert 0 per" in line
             assert number_after(line, f"x{j}") == pytest.approx(row[j], abs=2e-6)
 
 

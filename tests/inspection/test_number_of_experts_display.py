@@ -12,13 +12,12 @@ from support.refusals import assert_refused, refusal
 from support.tables import crossing_lines, flipping_classes
 
 
-@pytest.mark.parametrize("combine", ["best", "average"])
-def test_the_chosen_number_is_that_of_the_best_score(combine):
+def test_the_chosen_number_is_that_of_the_best_score():
     X, y = flipping_classes(100)
-    moe = MixtureOfExpertsClassifier("bic", combine=combine, n_init=2, max_iter=10, random_state=0)
+    moe = MixtureOfExpertsClassifier("bic", n_init=2, max_iter=10, random_state=0)
     display = NumberOfExpertsDisplay.from_estimator(fit_quietly(moe, X, y))
     best = np.argmax(moe.n_experts_scores_)
-    assert display.chosen == moe.n_experts_tried_[best]  # an average has those of all starts
+    assert display.chosen == moe.n_experts_tried_[best]
     assert_array_equal(display.line_.get_xdata(), moe.n_experts_tried_)
     assert_array_equal(display.line_.get_ydata(), moe.n_experts_scores_)
     expected = [[display.chosen, moe.n_experts_scores_[best]]]

@@ -102,8 +102,7 @@ def test_experts_have_collapsed_if_the_weight_of_their_rows_is_small(weight):
     assert any("collapsed" in text for text in words) == (weight == 1.0)
 
 
-@pytest.mark.parametrize("combine", ["best", "average"])
-def test_new_starts_of_experts_are_kept_if_they_are_better(combine):
+def test_new_starts_of_experts_are_kept_if_they_are_better():
     for seed in range(2):
         X, y = two_lines(seed)
         options = {
@@ -113,18 +112,17 @@ def test_new_starts_of_experts_are_kept_if_they_are_better(combine):
             "alpha": 0.1,
             "max_iter": 40,
         }
-        moe = MixtureOfExpertsRegressor(6, combine=combine, gate_alpha=1e-2, **options)
+        moe = MixtureOfExpertsRegressor(6, gate_alpha=1e-2, **options)
         moe = fit_quietly(moe, X, y)
         assert moe.lower_bound_ >= moe.start_lower_bounds_.max()
 
 
 @pytest.mark.parametrize("max_iter", [1, 15, 40])
-@pytest.mark.parametrize("combine", ["best", "best_converged", "average"])
-def test_no_run_takes_more_than_max_iter_iterations(combine, max_iter):
+def test_no_run_takes_more_than_max_iter_iterations(max_iter):
     """Nor those of experts that start again."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 1)), rng.standard_t(1.0, size=60)
-    options = {"n_init": 2, "max_iter": max_iter, "random_state": 0, "combine": combine}
+    options = {"n_init": 2, "max_iter": max_iter, "random_state": 0}
     moe = fit_quietly(MixtureOfExpertsRegressor(4, **options), X, y)
     assert len(moe.lower_bounds_) <= moe.n_iter_ <= max_iter
     assert max(len(trace) for trace in moe.start_traces_) <= max_iter

@@ -121,10 +121,9 @@ def test_fits_of_row_blocks_and_of_files_go_on():
             assert_allclose(getattr(continued, name), getattr(whole, name), rtol=0.3)
 
 
-@pytest.mark.parametrize("combine", ["best", "best_converged"])
-def test_starts_that_leave_no_iteration_to_the_search_have_not_converged(combine):
+def test_starts_that_leave_no_iteration_to_the_search_have_not_converged():
     X, y = two_regimes(100)
-    moe = make(tol=1e-2, combine=combine)
+    moe = make(tol=1e-2)
     n_start = len(fit_quietly(clone(moe), X, y).start_traces_[0])
     moe.set_params(max_iter=n_start)
     with pytest.warns(ConvergenceWarning, match=f"EM did not converge in max_iter={n_start} it"):

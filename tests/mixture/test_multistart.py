@@ -3,7 +3,6 @@
 import itertools
 import warnings
 from functools import cache
-from pickle import PicklingError
 
 import numpy as np
 import pytest
@@ -30,12 +29,6 @@ def noisy(n_rows=120, seed=0):
 def raced():
     """Six starts, of which some are dropped."""
     return fit_quietly(MixtureOfExpertsRegressor(3, n_init=6, random_state=0, **FIXED), *noisy())
-
-
-@cache
-def converged(n_init=4):
-    moe = MixtureOfExpertsRegressor(2, n_init=n_init, combine="best_converged", random_state=0)
-    return fit_quietly(moe.set_params(**FIXED), *noisy())
 
 
 def best_traces(moe):
@@ -66,29 +59,10 @@ def test_the_best_start_goes_on_to_its_end():
     assert moe.converged_
 
 
-def test_starts_that_run_to_their_ends_are_compared_there():
-    moe = converged()
-    assert moe.start_converged_.all()
-    assert moe.lower_bound_ == moe.start_lower_bounds_.max()
-    assert any(np.array_equal(moe.lower_bounds_, trace) for trace in best_traces(moe))
-    assert moe.n_iter_ == len(moe.lower_bounds_)
-    # The first of them is the only start of a fit with one.
-    alone = clone(moe).set_params(n_init=1, combine="best").fit(*noisy())
-    assert_allclose(alone.lower_bound_, moe.start_lower_bounds_[0], rtol=1e-12)
-
-
-def test_a_search_of_penalties_continues_the_best_of_the_converged_starts():
-    moe = MixtureOfExpertsRegressor(2, n_init=2, combine="best_converged", random_state=0)
-    moe = fit_quietly(moe, *two_regimes(120))
-    assert moe.start_converged_.all()
-    assert moe.n_iter_ > max(len(trace) for trace in moe.start_traces_)
-
-
-@pytest.mark.parametrize("combine", ["best", "best_converged"])
-def test_given_responsibilities_are_the_only_start(combine):
+def test_given_responsibilities_are_the_only_start():
     X, y = two_regimes(120)
     resp = np.column_stack([X[:, 0] > 0, X[:, 0] <= 0]).astype(float)
-    given = MixtureOfExpertsRegressor(2, init=resp, combine=combine, n_init=3, **FIXED).fit(X, y)
+    given = MixtureOfExpertsRegressor(2, init=resp, n_init=3, **FIXED).fit(X, y)
     plain = MixtureOfExpertsRegressor(2, init=resp, **FIXED).fit(X, y)
     assert given.start_converged_.shape == given.start_lower_bounds_.shape == (1,)
     assert_array_equal(given.expert_coef_, plain.expert_coef_)
@@ -96,14 +70,13 @@ def test_given_responsibilities_are_the_only_start(combine):
 
 def test_each_way_of_fitting_says_which_starts_have_converged():
     X, y = flipping_classes(120)
-    moe = MixtureOfExpertsClassifier(
-        2, combine="best_converged", n_init=2, random_state=0, **FIXED_OF_CLASSES
-    )
+    given = {"n_init": 2, "random_state": 0, "tol": 0.1}
+    moe = MixtureOfExpertsClassifier(2, **given, **FIXED_OF_CLASSES)
     assert moe.fit(X, y).start_converged_.tolist() == [True, True]
     X, y = two_regimes(120)
-    moe = MixtureOfExpertsRegressor(2, combine="average", n_init=2, random_state=0, **FIXED)
+    moe = MixtureOfExpertsRegressor(2, **given, **FIXED)
     assert moe.fit(X, y).start_converged_.tolist() == [True, True]
-    moe = MixtureOfExpertsRegressor(2, combine="best_converged", warm_start=True, random_state=0)
+    moe = MixtureOfExpertsRegressor(2, warm_start=True, random_state=0)
     assert moe.set_params(**FIXED).fit(X, y).fit(X, y).start_converged_.shape == (1,)
     stream = MixtureOfExpertsRegressor(2, random_state=0).partial_fit(X, y)
     assert_array_equal(stream.start_converged_, [False])
@@ -124,24 +97,25 @@ def values_and_counts(log_likelihoods, tolerance=0.05):
     return found, counts
 
 
-def test_values_of_converged_starts_are_counted():
+def test_values_of_starts_are_counted():
     X, y = noisy()
-    moe = converged(n_init=8)
+    moe = MixtureOfExpertsRegressor(3, n_init=2, init="random", random_state=0, **FIXED)
+    fit_quietly(moe, X, y)
     values, counts = values_and_counts(len(y) * moe.start_lower_bounds_)
     assert len(values) > 1
     maxima = moe.maxima_
     assert_allclose(maxima.penalised_log_likelihoods, values)
-    assert (list(maxima.n_times), maxima.n_runs, maxima.runs) == (counts, 8, "different starts")
+    assert (list(maxima.n_times), maxima.n_runs, maxima.runs) == (counts, 2, "different starts")
     best = moe.responsibilities(X, y).mean(axis=0).min()
     assert_allclose(maxima.smallest_shares[0], best, atol=0.01)
-    assert f"reached by {counts[0]} of 8 different starts" in str(maxima)
+    assert f"reached by {counts[0]} of 2 different starts" in str(maxima)
     assert f"is {values[0] - values[1]:.2f} lower" in str(maxima)
     assert 'init="search"' in str(maxima)  # the count is no proof
     frame = maxima.to_frame()
     assert_allclose(frame["below_best"], values[0] - np.array(values))
     assert frame["n_times"].tolist() == counts
     summary = moe.summary()
-    assert summary.facts["best value reached by"] == f"{counts[0]} of 8 starts"
+    assert summary.facts["best value reached by"] == f"{counts[0]} of 2 starts"
     assert str(maxima) in summary.notes
 
 
@@ -211,9 +185,7 @@ def test_starts_from_the_same_partition_count_once():
     cluster = np.arange(40) % 2
     X = cluster[:, None] + np.random.default_rng(0).normal(scale=0.05, size=(40, 1))
     y = 5.0 * cluster + np.random.default_rng(1).normal(scale=0.1, size=40)
-    moe = MixtureOfExpertsRegressor(
-        2, init="kmeans", combine="best_converged", n_init=6, random_state=0, **FIXED
-    )
+    moe = MixtureOfExpertsRegressor(2, init="kmeans", n_init=6, random_state=0, **FIXED)
     maxima = fit_quietly(moe, X, y).maxima_
     assert len(moe.start_lower_bounds_) == 6
     assert maxima.n_times == (1,)
@@ -222,7 +194,7 @@ def test_starts_from_the_same_partition_count_once():
 def test_the_smallest_share_is_that_of_the_fit():
     """Its penalties are found after the comparison of starts, and move the experts."""
     X, y = noisy()
-    moe = MixtureOfExpertsRegressor(2, n_init=8, combine="best_converged", random_state=0)
+    moe = MixtureOfExpertsRegressor(3, n_init=2, init="random", random_state=0)
     fit_quietly(moe, X, y)
     assert len(moe.maxima_.n_times) > 1
     share = moe.responsibilities(X, y).mean(axis=0).min()
@@ -250,10 +222,9 @@ def test_printed_values_at_other_penalties_are_marked(alpha, capsys):
 
 
 @pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
-@pytest.mark.parametrize("combine", ["best", "average"])
-def test_jobs_do_not_matter(make, combine):
+def test_jobs_do_not_matter(make):
     X, y = two_regimes(80) if make is MixtureOfExpertsRegressor else flipping_classes(80)
-    moe = make(2, random_state=0, n_init=3, combine=combine, max_iter=30, **fixed_penalties(make))
+    moe = make(2, random_state=0, n_init=3, max_iter=30, **fixed_penalties(make))
     with parallel_config(backend="threading"):
         alone, together = (fit_quietly(clone(moe).set_params(n_jobs=n), X, y) for n in (1, 2))
     assert_array_equal(alone.start_lower_bounds_, together.start_lower_bounds_)
@@ -272,8 +243,6 @@ def test_the_jobs_of_starts_side_by_side_are_threads():
     X, y = two_regimes(80)
     moe = MixtureOfExpertsRegressor(2, family=InProcess(), n_jobs=2, random_state=0, **FIXED)
     assert fit_quietly(moe, X, y).converged_
-    with pytest.raises(PicklingError, match="send it to the workers"):
-        fit_quietly(moe.set_params(combine="best_converged"), X, y)
 
 
 def test_seeds_repeat_and_generators_move_on():

@@ -40,15 +40,6 @@ def test_top_k_sends_each_row_to_few_experts(task, expert):
 
 
 @pytest.mark.parametrize("top_k", [1, 2])
-def test_rows_are_routed_to_some_experts_of_each_start_of_an_average(top_k):
-    X, y = crossing_lines(100)
-    options = {"combine": "average", "n_init": 3, "max_iter": 4, "random_state": 0}
-    moe = fit_quietly(MixtureOfExpertsRegressor(3, top_k=top_k, **options), X, y)
-    assert_allclose(moe.load_.reshape(3, 3).sum(axis=1), top_k * len(X))
-    assert ((moe.predict_gate(X) > 0).sum(axis=1) == 3 * top_k).all()
-
-
-@pytest.mark.parametrize("top_k", [1, 2])
 def test_a_routed_fit_that_has_converged_is_at_a_maximum(top_k):
     """Where many more iterations do not increase the log-likelihood."""
     X, y = crossing_lines(150)

@@ -308,14 +308,10 @@ def test_users_paths():
     assert clone(moe).n_experts == "auto"
     pipeline = make_pipeline(StandardScaler(), clone(moe).set_params(n_experts="bic"))
     assert pipeline.fit(X, y).score(X, y) > 0.8
-    average = (
-        clone(moe)
-        .set_params(n_experts="bic", combine="average", n_init=2)
-        .fit(X.tolist(), y.tolist())
-    )
-    assert average.n_experts_ == 4
-    average.set_params(n_experts=2, combine="best").fit(X, y)
-    assert not hasattr(average, "n_experts_tried_")
+    listed = clone(moe).set_params(n_experts="bic", n_init=2).fit(X.tolist(), y.tolist())
+    assert listed.n_experts_ == 2
+    listed.set_params(n_experts=2).fit(X, y)
+    assert not hasattr(listed, "n_experts_tried_")
     # At most the chosen number of experts for a row.
     routed = fit_quietly(clone(moe).set_params(n_experts="bic", top_k=3), X, y)
     assert routed.n_experts_ == 2

@@ -187,7 +187,6 @@ def test_progress_is_printed(capsys):
         (make_pipeline(StandardScaler(), Ridge()), [1], ["estimator", "Ridge"]),
         (regressor(expert=Ridge()), [1], ["n_experts_table", "Ridge", '"linear"']),
         (regressor(family=["normal", "gamma"]), [2], ["n_experts_table", "family", "list"]),
-        (regressor(combine="average"), [2], ["n_experts_table", "combine", "average"]),
         (regressor(), [], ["n_experts", "range(1, 7)"]),
         (regressor(), [0], ["n_experts", "0"]),
         (regressor(), ["two"], ["n_experts", "two"]),

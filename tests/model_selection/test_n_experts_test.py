@@ -286,7 +286,6 @@ REFUSED_ESTIMATORS = [
     (regressor(expert=LinearRegression()), "n_experts_test", ("LinearRegression", "linear")),
     (regressor(expert=["linear"]), "n_experts_test", ("expert=['linear']", "one value")),
     (regressor(family=["normal"]), "n_experts_test", ("family=['normal']", "one value")),
-    (regressor(combine="average", n_init=2), "n_experts_test", ("'average'", 'combine="best"')),
     (regressor(base=LinearRegression()), "n_experts_test", ("LinearRegression", "base=None")),
     (regressor(top_k=1), "n_experts_test", ("top_k=1", "top_k=None")),
     (regressor(init=np.ones((40, 1))), "n_experts_test", ("init as an array", "named init")),

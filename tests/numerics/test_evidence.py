@@ -163,12 +163,6 @@ def test_volume_and_penalised_likelihood_are_the_evidence():
     assert_allclose(gain, expected(dropped) + prior, rtol=1e-6)
 
 
-def test_scaled_penalties_leave_features_dropped():
-    scaled = evidence.scaled_penalty((1.0, evidence.DROPPED), 0.5)
-    assert scaled == (0.5, evidence.DROPPED)
-    assert evidence.scaled_penalty(3.0, 0.5) == 1.5
-
-
 def test_features_vary_if_they_have_a_gradient_or_a_slope():
     values = np.array([[0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
     gradient = np.array([[0.0, 0.0, 0.0, 0.0], [0.0, 3.0, 0.0, 0.0]])

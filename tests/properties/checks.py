@@ -210,9 +210,8 @@ def shares_fall(case, moe):
     """Experts are numbered by their shares, unless the user has given something for each."""
     if isinstance(moe.expert, list) or not isinstance(moe.init, str):
         return
-    n_starts = len(moe.start_traces_) if moe.combine == "average" else 1
-    share = moe.weights_.reshape(n_starts, -1)
-    assert (share <= np.minimum.accumulate(share, axis=1) / (1.0 - SHARE_RTOL)).all(), share
+    share = moe.weights_
+    assert (share <= np.minimum.accumulate(share) / (1.0 - SHARE_RTOL)).all(), share
 
 
 def probabilities_sum_to_one(case, moe):
@@ -224,7 +223,7 @@ def probabilities_sum_to_one(case, moe):
         assert (values >= 0).all()
         # Estimators return probabilities in the precision of the features.
         assert_allclose(values.sum(axis=1), 1.0, rtol=1e-6 if single else 1e-9)
-    if case.estimator.top_k is not None and case.estimator.combine != "average":
+    if case.estimator.top_k is not None:
         assert (gate > 0).sum(axis=1).max() <= case.estimator.top_k
 
 
@@ -304,7 +303,7 @@ def criteria_are_numbers(case, moe, draw):
 
 
 def warm_starts_gain(case, moe, draw):
-    if case.estimator.combine != "average" and isinstance(case.estimator.n_experts, int):
+    if isinstance(case.estimator.n_experts, int):
         options = {"warm_start": True, "max_iter": 3}
         warm = fit(case, clone(case.estimator).set_params(**options))
         bound = warm.lower_bound_
@@ -324,7 +323,7 @@ def refusals_change_nothing(case, moe, draw):
         good = getattr(moe, name)
         moe.set_params(**{name: value})
         # These may not go with the value either.
-        names = (name, "combine", "n_experts", "dispersion_features", "monotonic_cst")
+        names = (name, "n_experts", "dispersion_features", "monotonic_cst")
         refuse(moe, fit_weighted, (case.X, case.y, case.weight), names=names)
         moe.set_params(**{name: good})
     assert pickle.dumps(vars(moe)) == state, "a refused fit changes an attribute"
@@ -346,7 +345,6 @@ BAD_PARAMETERS = [
     ("init", "best"),
     ("init", np.ones((2, 2))),
     ("n_init", 0),
-    ("combine", "worst"),
     ("max_iter", 0),
     ("tol", -1.0),
     ("cross_fit", 1),

@@ -347,16 +347,12 @@ def make_parameters(draw, task, n_experts, parametric, shape):
         "expert_features": make_columns(draw, n_columns, parametric),
         "init": draw.usually("auto", *INITIALIZATIONS),
         "n_init": draw.one(1, 1, 2, 3, 4),
-        "combine": draw.usually("best", "best_converged", "average"),
         "max_iter": draw.one(1, 5, 20, 100),
         "tol": draw.usually(1e-4, 0.0, 1e-9, 0.1),
         "cross_fit": draw.usually("auto", 2, False),
     }
     if params["init"] == "random" and is_number and draw.chance(0.3):
         params["init"] = draw.rng.dirichlet(np.ones(n_experts), size=n_rows)
-        params["combine"] = "best"
-    if params["combine"] == "average":
-        params["n_init"] = max(params["n_init"], 2)
     if not parametric:
         params["max_iter"] = min(params["max_iter"], 5)
         params["n_init"] = min(params["n_init"], 2)

@@ -16,8 +16,6 @@ def short(case, **options):
     moe = clone(ALL_CASES[case][0])
     params = moe.get_params(deep=False)
     given = {name: value for name, value in SHORT.items() if name in params}
-    if params.get("combine", "best") != "best":
-        given["n_init"] = 2
     for name in FIXED.keys() & given.keys():
         if params[name] not in FIXED.values():  # a search, or the default
             given.pop(name)

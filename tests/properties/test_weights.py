@@ -93,7 +93,6 @@ OF_CLASSES = {
     "base of trees": {"base": DecisionTreeClassifier(max_depth=2)},
     "trees": {"expert": "tree"},
     "a list": {"expert": ["tree", "linear"]},
-    "average": {"combine": "average", "n_init": 2},
     "found penalties": {"alpha": None, "gate_alpha": "auto"},
     "selected number": {"n_experts": "bic"},
     "units": {"gate": "constant"},

@@ -42,7 +42,7 @@ def test_experts_estimate_nothing_before_the_fit():
     assert own.estimates == {}
 
 
-def test_the_experts_of_one_start_are_their_own_average():
+def test_the_experts_of_one_start_are_side_by_side_alone():
     own, params = with_defaults(Experts), Means(np.arange(6.0).reshape(2, 3), np.ones(2))
     same, joined = own.concatenate([params])
     assert same is own

@@ -280,14 +280,11 @@ def log_density(moe, X, y):
     return logsumexp(np.log(moe.predict_gate(X)).T + logs, axis=0)
 
 
-AVERAGED = clone(SMALL).set_params(combine="average", n_init=2)
 NESTED = stack_of(SMALL, Ridge(), cv=2, random_state=0)
 STUDENT = MixtureOfExpertsRegressor(1, family="student_t", max_iter=5, tol=1e-2)
 
 
-@pytest.mark.parametrize(
-    "estimator", [AVERAGED, NESTED, STUDENT], ids=["average", "stack", "student"]
-)
+@pytest.mark.parametrize("estimator", [NESTED, STUDENT], ids=["stack", "student"])
 def test_the_distribution_is_the_mixture_of_those_of_the_models(estimator):
     moe = fitted(stack(estimator, Ridge(), cv=2), X, Y)
     assert_array_equal(np.isnan(moe.noise_variance_), [True, False])

@@ -55,9 +55,8 @@ def classifier(**options):
 
 
 def _mixture(make, options):
-    """From one start, or from two where several are combined."""
-    n_init = 1 if options.get("combine", "best") == "best" else 2
-    return make(**BASE | fixed_penalties(make) | {"n_init": n_init} | options)
+    """From one start, if no other number is given."""
+    return make(**BASE | fixed_penalties(make) | {"n_init": 1} | options)
 
 
 def target_of(name):
@@ -109,10 +108,7 @@ CASES |= {
         {},
     ),
     "found penalties": (regressor(alpha="auto", gate_alpha="ard"), Y, {}),
-    "best converged": (regressor(combine="best_converged"), Y, {}),
-    "average": (regressor(combine="average"), Y, {}),
-    "average with a constant gate": (regressor(combine="average", gate="constant"), Y, {}),
-    "average of trees": (regressor(combine="average", expert="tree", max_iter=4), Y, {}),
+    "two starts": (regressor(n_init=2), Y, {}),
     "selected number": (regressor(n_experts="bic"), Y, {}),
     "units": (regressor(gate="constant"), Y, {"units": UNITS}),
     "weights": (regressor(), Y, {"sample_weight": np.where(X[:, 0] < -0.85, 5.0, 1.0)}),

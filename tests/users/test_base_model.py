@@ -128,7 +128,7 @@ def test_weight_is_a_number_of_rows_for_base_and_mixture():
 
 @pytest.mark.parametrize(
     "options",
-    [{"expert": "tree"}, {"combine": "average", "n_init": 2}, {"n_experts": "bic"}, {"top_k": 1}],
+    [{"expert": "tree"}, {"n_experts": "bic"}, {"top_k": 1}],
     ids=str,
 )
 def test_distribution_and_pickle_with_a_base(options):

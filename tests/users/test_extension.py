@@ -159,13 +159,6 @@ def test_weight_is_a_number_of_rows_for_parts_of_your_own():
     assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-6)
 
 
-def test_average_of_parts_of_your_own():
-    moe = mixture(gate=PieGate(), combine="average", n_init=3).fit(X, Y)
-    assert moe.n_experts_ == 6
-    assert_allclose(moe.predict_gate(X).sum(axis=1), 1.0)
-    assert not hasattr(moe, "gate_coef_")
-
-
 def test_row_blocks_and_warm_starts_of_parts_of_your_own(fitted):
     blocks = RowBlocks(lambda: ((X[i : i + 90], Y[i : i + 90]) for i in range(0, 200, 90)))
     in_blocks = mixture(gate=PieGate()).fit(blocks)

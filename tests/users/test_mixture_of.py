@@ -91,7 +91,7 @@ def assert_same(found, expected):
 
 # One case for each kind of estimator, parts and rows: families have the methods of estimators.
 KINDS = ["linear-regressor", "linear-classifier", "poisson-regressor", "ordinal-regressor"]
-KINDS += ["trees", "trees of classes", "joint outputs", "dispersion features", "average"]
+KINDS += ["trees", "trees of classes", "joint outputs", "dispersion features"]
 KINDS += ["routing", "selected number", "units", "base", "stacking", "known experts", "one expert"]
 
 

@@ -37,9 +37,7 @@ REGRESSORS = {
     "columns": ({"gate_features": [0], "expert_features": [2, 1]}, Y),
     "constant": ({"gate": "constant"}, Y),
     "routing": ({"n_experts": 4, "top_k": 2}, Y),
-    "average": ({"combine": "average", "n_init": 3}, Y),
-    "routed average": ({"combine": "average", "n_init": 2, "n_experts": 3, "top_k": 1}, OUTPUTS),
-    "constant average": ({"combine": "average", "n_init": 2, "gate": "constant"}, Y),
+    "routing of outputs": ({"n_experts": 3, "top_k": 1}, OUTPUTS),
 }
 CLASSIFIERS = {
     "two": ({}, CODES % 2),
@@ -47,7 +45,6 @@ CLASSIFIERS = {
     "objects": ({}, LABELS.astype(object)),
     "truth values": ({}, CODES > 0),
     "routing": ({"n_experts": 4, "top_k": 1}, CODES),
-    "average": ({"combine": "average", "n_init": 2}, CODES),
 }
 
 

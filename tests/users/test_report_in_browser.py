@@ -223,7 +223,6 @@ def test_lists_of_families_are_computed(browser, any_page, name):
     "options",
     [
         {"gate": "constant"},
-        {"combine": "average", "n_init": 2, "top_k": 1},
         {"top_k": 2},
         {"gate_features": [0], "expert_features": [1, 2], "n_experts": 2},
         {"shared_features": [1]},

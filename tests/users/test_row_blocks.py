@@ -131,7 +131,7 @@ def test_one_expert_of_classes_is_logistic_regression(make, class_weight):
 
 NEED_ALL_ROWS = [name for name in CASES if "trees" in name or name in ("base", "selected number")]
 # Averages are not continued, and penalties that are found differ in more than round-off.
-OTHERS = {name for name in CASES if "average" in name} | {*NEED_ALL_ROWS, "found penalties"}
+OTHERS = {*NEED_ALL_ROWS, "found penalties"}
 CONTINUED = [name for name in DISTINCT_CASES if name in {*CASES} - OTHERS]
 CONTINUED += ["known experts", "known experts of classes", "known experts of units"]
 
@@ -182,7 +182,6 @@ def test_what_needs_all_rows_refuses_blocks(case):
 SEPARATED = {
     "regressor": {},
     "constant gate": {"gate": "constant"},
-    "average": {"combine": "average", "n_init": 3},
     "gate features": {"gate_features": ["a"]},
     "sparse": {},
     "offset": {"family": "poisson"},

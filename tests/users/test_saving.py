@@ -55,15 +55,14 @@ CASES = {
     "flags": (classifier(class_weight={False: 1.0, True: 2.0}), CLASS_X, CODES == 0),
     "bytes": (classifier(), CLASS_X, CODES.astype(np.uint8)),
     "floats": (classifier(), CLASS_X, CODES.astype(np.float32)),
-    "average of classifiers": (classifier(combine="average", n_init=2), CLASS_X, LABELS),
 }
 # Kinds of experts and gates, and fits with attributes of their own.
 SHARED_CASES = [f"{name}-{task}" for name, task in KINDS_OF_FITS] + [
     f"{name} gate" for name in GATES
 ]
-SHARED_CASES += ["outputs", "average", "units", "found penalties", "selected number"]
+SHARED_CASES += ["outputs", "units", "found penalties", "selected number"]
 SHARED_CASES += ["a list of families", "trees", "trees of classes", "gamma trees", "base"]
-SHARED_CASES += ["average of trees", "stacking", "a list of estimators", "joint outputs", "signs"]
+SHARED_CASES += ["stacking", "a list of estimators", "joint outputs", "signs"]
 SHARED_CASES += ["known experts"]
 
 

@@ -464,7 +464,6 @@ def test_a_first_batch_is_refused_if_a_stream_cannot_begin(case):
 @pytest.mark.parametrize(
     ("moe", "reason"),
     [
-        (REGRESSOR(2, combine="average"), 'Use combine="best"'),
         (REGRESSOR(2, base=Ridge()), "Use base=None"),
         (REGRESSOR(2, gate=SoftmaxGate(transformer=MaxAbsScaler())), "a gate without a transf"),
         (REGRESSOR("auto"), "Pass an integer, such as n_experts=2"),
@@ -496,11 +495,3 @@ def test_wide_streams_are_refused():
     wide = np.random.default_rng(0).normal(size=(20, 1200))
     message = refusal(REGRESSOR(2).partial_fit, wide, wide[:, 0])
     assert_refused(message, "partial_fit", "1201 columns", "1000", "gate_features")
-
-
-@pytest.mark.parametrize("task", ["regressor", "classifier"])
-def test_averages_cannot_be_continued(task):
-    X, y = rows()[0], target_of("linear", task)
-    moe = fit_quietly(mixture(task=task, n_init=2, max_iter=3, combine="average"), X, y)
-    message = refusal(moe.set_params(combine="best").partial_fit, X, y)
-    assert_refused(message, "partial_fit continues fits", 'Use combine="best"')

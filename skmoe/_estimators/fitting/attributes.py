@@ -63,12 +63,9 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
 def _penalties(fitted: FittedMixture) -> dict[str, Any]:
     """Penalties of gate and experts: numbers, or arrays with one for each feature.
 
-    That of a gate without slopes, as of one expert, is NaN. An average of starts has none, since
-    each start has its own.
+    That of a gate without slopes, as of one expert, is NaN.
     """
-    model, params, preprocessor = fitted
-    if model.gate.n_starts(params.gate) > 1:
-        return {}
+    model, _, preprocessor = fitted
     found: dict[str, Any] = {"gate_alpha_": np.nan}
     for prefix, part, by_feature in (
         ("gate_", model.gate, preprocessor.gate_feature_values),
@@ -149,7 +146,7 @@ def degenerate_experts(problem: EMProblem, fitted: FittedMixture) -> Array:
     model, params, _ = fitted
     at_bound = model.experts.dispersion_at_bound(params.experts)
     found = np.zeros(model.n_experts, dtype=bool)
-    if model.gate.n_starts(params.gate) == 1 and not model.experts.needs_all_rows:
+    if not model.experts.needs_all_rows:
         found = spikes(model, params, problem.rows_in_memory, problem.rows.n_rows)
     # If all dispersions are at their bound, y is a function of X, and nothing is wrong.
     return found if at_bound.all() else found | at_bound
@@ -207,8 +204,6 @@ def warn_convergence(run: EMResult, max_iter: int, problem: EMProblem | None = N
 def _n_needed_experts(run: EMResult, problem: EMProblem) -> int:
     """Experts without those that others can replace; 0 if they have not been compared."""
     model = run.model or problem.model
-    if model.n_experts != problem.model.n_experts:  # an average of starts
-        return 0
     return n_needed_experts(model, run.params, problem.rows_in_memory)
 
 

@@ -49,18 +49,13 @@ def in_final_order(
 def order_by_share(model: MixtureModel, params: Params, share: Array) -> Array:
     """Indices (K,) of the experts, the largest share of the rows first.
 
-    Experts of equal share are ordered by their parameters. In an average of several fits the
-    experts of each are ordered among themselves.
+    Experts of equal share are ordered by their parameters.
     """
-    n_experts, n_starts = model.n_experts, model.gate.n_starts(params.gate)
     # Numbers among the parameters of experts and gate, which describe each expert.
-    experts = model.experts.drop_training_state(params.experts)
-    gates = [list(of_gate) for _, of_gate in model.gate.single_gates(params.gate)]
-    parts = [*experts, *(np.concatenate(arrays) for arrays in zip(*gates, strict=True))]
+    parts = *model.experts.drop_training_state(params.experts), *params.gate
     numbers = [part for part in parts if isinstance(part, np.ndarray)]
-    values = np.hstack([np.nan_to_num(array.reshape(n_experts, -1)) for array in numbers])
-    blocks = np.arange(len(share)).reshape(n_starts, -1)
-    return np.concatenate([block[_order(share[block], values[block])] for block in blocks])
+    values = [np.nan_to_num(array.reshape(model.n_experts, -1)) for array in numbers]
+    return _order(share, np.hstack(values))
 
 
 def _order(share: Array, values: Array) -> Array:

@@ -247,7 +247,7 @@ def _check_continued(model: MixtureModel) -> None:
             raise ValueError(
                 f"partial_fit continues fits whose gate and experts are those of streams; the fit "
                 f"has a {type(part).__name__}, which has no method {missing[0]}. Use "
-                'combine="best" in fit, or a clone.'
+                "a clone, or fit."
             )
 
 
@@ -418,7 +418,7 @@ def _fit_first_batch(estimator: Any, problem: FitProblem) -> tuple[Params, Mixtu
     monitors = [monitor] * len(em_problem.seeds)
     max_iter = min(em_problem.max_iter, INIT_MAX_ITER)
     starts = em_problem._replace(max_iter=max_iter, penalties=())
-    run, _ = fit_starts(starts, "best", monitors, monitor, estimator.n_jobs)
+    run, _ = fit_starts(starts, monitors, monitor, estimator.n_jobs)
     if em_problem.penalties:
         # The starts leave no iterations for a search, which therefore has its own.
         search = em_problem._replace(max_iter=min(em_problem.max_iter, SEARCH_MAX_ITER))

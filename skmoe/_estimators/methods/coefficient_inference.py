@@ -93,11 +93,10 @@ def bic_of_one_expert(estimator: Any, rows: Rows) -> float:
     NaN where the options are those of several experts, such as a list of families, or where
     estimators would be fitted again.
     """
-    model, params, preprocessor = estimator._fitted
+    model, _, preprocessor = estimator._fitted
     extra = preprocessor.extra_features
-    n_starts = model.gate.n_starts(params.gate)
     has_estimators = model.experts.needs_all_rows or extra is not None
-    if model.n_experts == 1 or n_starts > 1 or has_estimators or is_stream(estimator):
+    if model.n_experts == 1 or has_estimators or is_stream(estimator):
         return np.nan
     one = _without_feature_names(estimator)
     y = estimator.classes_[rows.y] if is_classifier(estimator) else rows.y
@@ -328,12 +327,10 @@ def describe_other_rows(estimator: Any, rows: Rows) -> str:
         return (
             f"Other rows than those of the fit: their weight is {total:g}, in the fit {fitted:g}."
         )
-    # The lower bound of estimators and of a base is that of predictions of other folds, and that
-    # of an average is that of its best start.
+    # The lower bound of estimators and of a base is that of predictions of other folds.
     extra = preprocessor.extra_features
     has_base = extra is not None and extra.base is not None
-    averaged = model.gate.n_starts(estimator._fitted.params.gate) > 1
-    is_other_bound = model.experts.needs_all_rows or has_base or averaged
+    is_other_bound = model.experts.needs_all_rows or has_base
     if is_other_bound or has_fit_rows(estimator, dataset_in_fit(estimator, rows)):
         return ""
     return "Other rows than those of the fit: they have another lower bound."

@@ -120,8 +120,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         method : {"observed", "sandwich", "bootstrap"}, default="observed"
             Method of the covariance, see above.
         gate_reference : int, default=0
-            Expert against which the coefficients of the gate are log odds. Of an average of starts
-            it is the one at the same position in each start.
+            Expert against which the coefficients of the gate are log odds.
         n_bootstrap : int, default=200
             Refits of the bootstrap: 50 to 200 for standard errors, 1000 for intervals.
         random_state : int, RandomState instance or None, default=None

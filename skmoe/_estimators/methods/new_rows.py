@@ -241,11 +241,10 @@ class NewRowsMixin:
         self._warn_of_missing(method, given, "offset", "units")
         rows = self._validate_rows(given.X, given.y, given.weight, given.offset)
         units = None if given.unit is None else validate_units(given.unit, rows.n_rows)
-        model, params, _ = self._fitted
-        n_experts = model.n_experts // model.gate.n_starts(params.gate)
+        model = self._fitted.model
         if given.possible is not None and model.top_k is not None:
             check_conflicts({"top_k": Choice("top_k", model.top_k), KNOWN_EXPERTS: KNOWN_EXPERTS})
-        possible = check_known_experts(given.possible, n_experts, rows.weight, units)
+        possible = check_known_experts(given.possible, model.n_experts, rows.weight, units)
         rows = rows._replace(possible=possible)
         if units is None:
             return rows, None

@@ -21,7 +21,7 @@ from skmoe.protocols import Experts, Gate
 BLOCKS, STREAM = "blocks of rows", "partial_fit"
 TEST = "n_experts_test"
 NESTED = "likelihood_ratio_test"
-AVERAGE, SELECTION = 'combine="average"', "n_experts that the fit selects"
+SELECTION = "n_experts that the fit selects"
 ESTIMATORS, INIT = "estimators as experts", "init as an array"
 KNOWN_EXPERTS, KNOWN_AS_BOOLEANS = "known_experts", "known_experts as booleans"
 CENSORED = "censored y"
@@ -31,16 +31,11 @@ SIGNS, SLOPES = "monotonic_cst", "features of some experts"
 FAMILIES, WARM_START = "a list of different families", "warm_start=True"
 FULL, NOT_NORMAL = 'covariance_type="full"', 'a family other than "normal" and "lognormal"'
 TRANSFORMER = "a transformer in the gate"
-SEVERAL_STARTS = 'combine="average" or "best_converged"'
 LIST, OWN_DENSITY = "a list as family or expert", "an expert with a density of its own"
 
 # What does not go together: each of some options with the last one, and reason and remedy. The
 # first conflict is the one that is reported.
 CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
-    (TEST, NESTED, AVERAGE): (
-        "an average of starts does not maximise the likelihood",
-        'Use combine="best".',
-    ),
     (TEST, NESTED, "top_k"): (
         "routing to few experts does not maximise the likelihood",
         "Use top_k=None.",
@@ -72,10 +67,6 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
     (TEST, NESTED, BLOCKS): (
         "targets are drawn, or responsibilities computed, for all rows in memory",
         "Pass an array, or a sample of the rows.",
-    ),
-    (STREAM, SEVERAL_STARTS): (
-        "only one start can be continued",
-        'Use combine="best".',
     ),
     (STREAM, 'class_weight="balanced"'): (
         "these weights are not known before the end of the stream",
@@ -132,18 +123,6 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
     (SELECTION, WARM_START): (
         "a warm start continues with the previous number",
         "Give n_experts as an integer, or use warm_start=False.",
-    ),
-    (AVERAGE, "n_init=1"): (
-        "an average needs several starts",
-        'Use n_init of at least 2, or combine="best".',
-    ),
-    (AVERAGE, INIT): (
-        "an average needs starts that differ",
-        'Use a named init such as "auto", or combine="best".',
-    ),
-    (AVERAGE, WARM_START): (
-        "an average does not continue a previous fit",
-        'Use warm_start=False, or combine="best".',
     ),
     ("shared_features", SLOPES, "dispersion_features", SIGNS, FAMILY, OWN_DENSITY): (
         "it has a density of its own",
@@ -265,7 +244,6 @@ def selects_number(n_experts: Any) -> bool:
 
 # Options that are values of a parameter, besides `parameter` for any and `parameter=value`.
 OF_VALUES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
-    (SEVERAL_STARTS, "combine", lambda value: value != "best"),
     (SELECTION, "n_experts", selects_number),
     ("a base", "base", lambda value: True),
     (LIST, "family", lambda value: isinstance(value, list | tuple)),

@@ -139,7 +139,6 @@ def validate_parameters(
     penalties = check_penalties(estimator, default_alphas)
     alpha = penalties["alpha"].value
     warm_start = check_flag("warm_start", estimator.warm_start)
-    check_choice("combine", estimator.combine, ("best", "best_converged", "average"))
     of_experts = [penalty for penalty in penalties.values() if penalty.part == "experts"]
     options = {penalty.fields[0]: penalty.value for penalty in of_experts} | task.family_options()
     if hasattr(estimator, "covariance_type"):
@@ -230,11 +229,11 @@ def check_n_init(estimator: Any, n_experts: int, *, uses_estimators: bool) -> in
     if not isinstance(value, str):
         return check_integer("n_init", value, least=1, most=MAX_N_INIT)
     check_choice("n_init", value, ["auto"])
-    if n_experts == 1 and estimator.combine == "best":
+    if n_experts == 1:
         return 1
     if isinstance(estimator.init, str) and estimator.init == "search" and not uses_estimators:
         return 1
-    return N_COSTLY_STARTS if uses_estimators or estimator.combine != "best" else N_STARTS
+    return N_COSTLY_STARTS if uses_estimators else N_STARTS
 
 
 def check_init(init: Any, names: Sequence[str], n_rows: int, n_experts: int) -> str | Array:

@@ -80,7 +80,7 @@ class LikelihoodRatioTest:
         self.n_experts = n_experts
         self.estimator_type = type(estimator)
         tol = min(estimator.tol, MAX_MISSING_LIKELIHOOD / n_rows)
-        changed = {"combine": "best", "warm_start": False, "verbose": 0, "n_jobs": 1, "tol": tol}
+        changed = {"warm_start": False, "verbose": 0, "n_jobs": 1, "tol": tol}
         # The fits of a likelihood ratio have the same penalties.
         given = check_penalties(estimator, estimator._default_alphas)
         penalties = {name: penalty.value for name, penalty in given.items() if penalty.search}

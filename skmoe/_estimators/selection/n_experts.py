@@ -340,7 +340,6 @@ class IncrementalFitter:
         changed = {
             "n_init": 1,
             "init": estimator.init if init is None else init,
-            "combine": "best",
             "random_state": self.seed,
             "verbose": 0,
         }

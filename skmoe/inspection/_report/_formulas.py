@@ -20,7 +20,6 @@ from skmoe._numerics.probability import keep_top_k, log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import is_numeric, make_grid, numeric_values
 from skmoe.inspection._report._inputs import Feature, Inputs
-from skmoe.inspection._segment_tables import n_experts_of_start
 from skmoe.inspection._targets import one_target
 
 # Largest difference of a formula and the mixture, relative to the largest value, and the rows on
@@ -92,8 +91,7 @@ def find_formulas(
     if rows is None or way is None:
         return None
     gate = Predictor(estimator.gate_coef_, estimator.gate_intercept_)
-    n_starts = estimator.n_experts_ // n_experts_of_start(estimator)
-    if not _is_gate(estimator, gate, n_starts, rows):
+    if not _is_gate(estimator, gate, rows):
         return None
     shown_gate, experts = gate.of_inputs(way), []
     is_linear = _agrees(shown_gate.at(rows.encoded), gate.at(rows.values))
@@ -113,8 +111,7 @@ def find_formulas(
         if found is None:
             return None
         experts.append(shown.as_lists() | found)
-    options = {"n_starts": n_starts, "top_k": estimator.top_k}
-    return {"gate": shown_gate.as_lists() | options, "experts": experts}
+    return {"gate": shown_gate.as_lists() | {"top_k": estimator.top_k}, "experts": experts}
 
 
 def _compared_rows(inputs: Inputs, features: Sequence[Feature]) -> Rows | None:
@@ -173,15 +170,12 @@ def _ends(predictor: Predictor, features: Sequence[Feature]) -> Array:
     return ends
 
 
-def _is_gate(estimator: Any, predictor: Predictor, n_starts: int, rows: Rows) -> bool:
-    """Whether the gate is a softmax of the features, for an average of starts one for each."""
+def _is_gate(estimator: Any, predictor: Predictor, rows: Rows) -> bool:
+    """Whether the gate is a softmax of the features."""
     if predictor.slopes.shape[1] != rows.values.shape[1]:
         return False
-    probs = [
-        np.exp(log_softmax(keep_top_k(log_softmax(logits), estimator.top_k))) / n_starts
-        for logits in np.split(predictor.at(rows.values), n_starts)
-    ]
-    return _agrees(np.concatenate(probs).T, estimator.predict_gate(rows.table))
+    logits = keep_top_k(log_softmax(predictor.at(rows.values)), estimator.top_k)
+    return _agrees(np.exp(log_softmax(logits)).T, estimator.predict_gate(rows.table))
 
 
 def _predictor(estimator: Any, k: int, index: int) -> Predictor:

@@ -189,17 +189,10 @@ class Mixture {
     this.formulas = panel.formulas;
   }
 
-  // Probability of each expert: a softmax, or of an average of starts one for each start.
+  // Probability of each expert, by a softmax.
   gate(x) {
-    const { slopes, intercept, n_starts: nStarts, top_k: topK } = this.formulas.gate;
-    const logits = slopes.map((slope, k) => intercept[k] + dot(slope, x));
-    const size = logits.length / nStarts;
-    const probs = [];
-    for (let start = 0; start < logits.length; start += size) {
-      const ofStart = softmax(keepTopK(logits.slice(start, start + size), topK));
-      probs.push(...ofStart.map((prob) => prob / nStarts));
-    }
-    return probs;
+    const { slopes, intercept, top_k: topK } = this.formulas.gate;
+    return softmax(keepTopK(slopes.map((slope, k) => intercept[k] + dot(slope, x)), topK));
   }
 
   // Everything about a row: gate, predictions of experts and mixture, interval, distribution.

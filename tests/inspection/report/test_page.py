@@ -608,11 +608,8 @@ def test_other_bounds_than_those_of_times_are_refused(times, classes, tmp_path):
 
 
 def test_two_classes_and_a_selected_number(tmp_path):
-    """Calibration is that of the second class, coefficients are those of the given class.
-
-    The number is that of one start, of an average.
-    """
-    moe = classifier(n_experts="bic", n_init=2, max_iter=4, combine="average")
+    """Calibration is that of the second class, coefficients are those of the given class."""
+    moe = classifier(n_experts="bic", n_init=2, max_iter=4)
     fit_quietly(moe, X[:60], CLASSES[:60])
     given = {"X_held_out": X[60:90], "y_held_out": CLASSES[60:90], "target": 0, "max_features": 1}
     page = write_page(tmp_path, moe, X[:60], CLASSES[:60], **given)

@@ -67,7 +67,6 @@ class Findings(NamedTuple):
     weights: str = ""  # what they are taken for, if they are not one
     other_rows: str = ""  # how the data differ from those of the fit, if they do
     overdispersion: str = ""  # of counts within experts, if there is any
-    bic_of_one: float = np.nan  # of a fit of one expert to the same rows
 
 
 def make_summary(found: Findings) -> Summary:
@@ -132,8 +131,6 @@ def _facts(found: Findings) -> dict[str, str]:
             "BIC": format_number(statistics.bic, 6),
             "ICL": format_number(statistics.icl, 6),
         }
-    if np.isfinite(found.bic_of_one):
-        facts["BIC of one expert"] = format_number(found.bic_of_one, 6)
     return facts | {"entropy": format_number(statistics.entropy, 4)}
 
 
@@ -207,11 +204,6 @@ def _notes_on_number(found: Findings) -> list[str]:
     notes, names, statistics = [], found.labels.experts, found.statistics
     if statistics is not None and len(names) > 1:
         notes.append(describe_collapsed(statistics.expert_weight, names))
-    if statistics is not None and found.bic_of_one < statistics.bic:
-        notes.append(
-            f"One expert has the smaller BIC: these rows hardly show that {len(names)} are needed. "
-            'See n_experts_table, or n_experts="auto".'
-        )
     spikes = [names[k] for k in found.attributes["_training_state"].spikes]
     notes += [describe_spikes(spikes)] if spikes else []
     return [note for note in notes if note]

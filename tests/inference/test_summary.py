@@ -616,32 +616,3 @@ def test_experts_of_an_earlier_release_compete_by_their_shares():
         j = int(np.abs(own).argmax())
         word = "high" if own[j] > 0 else "low"
         assert expert.gate_description.startswith(f"more likely for {word} x{j}")
-
-
-# --- one expert -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("family", ["normal", ["normal", "student_t"], "classes"])
-def test_the_bic_of_one_expert_is_beside_that_of_several(family):
-    """One regime: its BIC is that of a fit of one expert, and smaller."""
-    rng = np.random.default_rng(0)
-    table = rng.normal(size=(150, 2))
-    y = table[:, 0] + rng.normal(size=150)
-    options = {"random_state": 0, "n_init": 2}
-    if family == "classes":
-        y = np.where(y > 0.0, "high", "low")
-        moe, one = (MixtureOfExpertsClassifier(n, **options) for n in (2, 1))
-    else:
-        moe = MixtureOfExpertsRegressor(2, family=family, **options)
-        one = MixtureOfExpertsRegressor(1, **options)
-    summary = fit_quietly(moe, table, y).summary(table, y)
-    notes = [note for note in summary.notes if "One expert has the smaller BIC" in note]
-    if isinstance(family, list):  # whose families are those of two experts
-        assert "BIC of one expert" not in summary.facts
-        assert notes == []
-        return
-    expected = one.fit(table, y).bic(table, y)
-    assert_allclose(float(summary.facts["BIC of one expert"]), expected, rtol=1e-5)
-    assert expected < moe.bic(table, y)
-    assert len(notes) == 1
-    assert "BIC of one expert" not in moe.summary(table[:50], y[:50]).facts  # of other rows

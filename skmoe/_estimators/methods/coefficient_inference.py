@@ -43,12 +43,7 @@ from skmoe._inference.coefficients import (
     list_blocks,
     make_coefficients,
 )
-from skmoe._inference.criteria import (
-    doubtful_frequencies,
-    fit_statistics,
-    missing_for_inference,
-    require,
-)
+from skmoe._inference.criteria import doubtful_frequencies, missing_for_inference, require
 from skmoe._inference.results import Inference
 from skmoe._inference.standard_errors import (
     is_same_lower_bound,
@@ -85,30 +80,6 @@ def refit(
     fitted = attributes_of_mixture(estimator._in_units(model._fitted))
     attributes = {name: fitted[name] for listed in blocks for name in listed.block.attribute_names}
     return Refit(attributes, model._fitted.responsibilities(rows))
-
-
-def bic_of_one_expert(estimator: Any, rows: Rows) -> float:
-    """BIC of one expert with the options of a fit of several, for validated rows.
-
-    NaN where the options are those of several experts, such as a list of families, or where
-    estimators would be fitted again.
-    """
-    model, _, preprocessor = estimator._fitted
-    extra = preprocessor.extra_features
-    has_estimators = model.experts.needs_all_rows or extra is not None
-    if model.n_experts == 1 or has_estimators or is_stream(estimator):
-        return np.nan
-    one = _without_feature_names(estimator)
-    y = estimator.classes_[rows.y] if is_classifier(estimator) else rows.y
-    changed = {"n_experts": 1, "init": "auto", "n_init": 1, "top_k": None, "warm_start": False}
-    changed |= {"random_state": 0, "verbose": 0}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            one.set_params(**changed)._fit(rows._replace(y=y, possible=None, group=None))
-        except ValueError:
-            return np.nan
-    return float(fit_statistics(one._fitted, rows._replace(possible=None)).bic)
 
 
 def _without_feature_names(estimator: Any) -> Any:

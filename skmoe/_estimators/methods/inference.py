@@ -11,7 +11,6 @@ from skmoe._data.checks import check_level
 from skmoe._data.rows import Rows, is_dask
 from skmoe._estimators.methods.coefficient_inference import (
     InferenceOptions,
-    bic_of_one_expert,
     check_gate_reference,
     check_inference_options,
     describe_other_rows,
@@ -312,15 +311,12 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
             rows = self._validate_rows_of_fit("summary", given)
             families = getattr(self, "families_", ())
-            statistics = fit_statistics(fitted, rows)
             found = found._replace(
-                statistics=statistics,
+                statistics=fit_statistics(fitted, rows),
                 weights=describe_weights(rows),
                 other_rows=describe_other_rows(self, rows),
                 overdispersion=describe_overdispersion(fitted, rows, families),
             )
-            if not found.other_rows and np.isfinite(statistics.bic):
-                found = found._replace(bic_of_one=bic_of_one_expert(self, rows))
             if inference or not found.obstacle:
                 options = InferenceOptions(gate_reference=gate_reference, **inference)
                 check_inference_options(self, options)

@@ -187,8 +187,10 @@ def test_a_default_fit_does_not_execute_what_it_does_not_use(name):
 def test_the_places_of_features_exist():
     for places in FEATURES.values():
         for place in places:
-            path = PACKAGE / place.split(":")[0]
-            assert path.exists(), f"{place} has gone: name in FEATURES where the feature is now."
+            name, _, function = place.partition(":")
+            path, message = PACKAGE / name, f"{place} has gone: name in FEATURES where it is now."
+            assert path.exists(), message
+            assert not function or f"def {function}(" in path.read_text("utf-8"), message
 
 
 def main():

@@ -54,10 +54,11 @@ class Maxima(NamedTuple):
     >>> import numpy as np
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> X = np.linspace(-3, 3, 200)[:, None]
-    >>> moe = MixtureOfExpertsRegressor(2, n_init=2, random_state=0)
+    >>> moe = MixtureOfExpertsRegressor(2, random_state=0)
     >>> print(moe.fit(X, np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])).maxima_)
-    The best maximum was reached by 2 of 2 different starts. Other starts may find a better one:
-    init="search" compares 100, in about twenty times the time.
+    The best maximum was reached by 2 of 2 different starts that converged or ran longest, of 8 in
+    all. Other starts may find a better one: init="search" compares 100, in about twenty times the
+    time.
     """
 
     penalised_log_likelihoods: tuple[float, ...] = ()

@@ -268,6 +268,7 @@ def test_dates_in_a_structured_target_are_refused():
         (right_censored(np.arange(40.0) - 5, np.arange(40) % 2), {}, "row 0 holds -5 to inf"),
         (np.zeros(40, dtype=[("a", float), ("b", float)]), {}, "fields lower and upper"),
         (np.arange(1.0, 41.0), {"family": ["never", "weibull"]}, "right-censored times"),
+        (right_censored(np.full(40, 1.5), np.arange(40) % 2), {"family": "poisson"}, "counts"),
     ],
 )
 def test_bad_targets_are_refused(y, options, words):

@@ -33,7 +33,7 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
         values = np.atleast_1d(point_values(y)[row])
         first = "Correct"
         if family.takes_offset and family.in_support(np.round(values)[:, None]).all():
-            first = f"{_counts_for_rates(y, weight)} Otherwise correct"
+            first = f"{_counts_for_rates(point_values(y), weight)} Otherwise correct"
         raise ValueError(
             f"y must hold {family.support} for {params.family_name}; row {row} holds "
             f"{shown_target(y[row])}. {first} the target, or use "

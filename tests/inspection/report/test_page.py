@@ -610,9 +610,10 @@ def test_other_bounds_than_those_of_times_are_refused(times, classes, tmp_path):
 def test_two_classes_and_a_selected_number(tmp_path):
     """Calibration is that of the second class, coefficients are those of the given class."""
     moe = classifier(n_experts="bic", n_init=2, max_iter=4)
-    fit_quietly(moe, X[:60], CLASSES[:60])
-    given = {"X_held_out": X[60:90], "y_held_out": CLASSES[60:90], "target": 0, "max_features": 1}
-    page = write_page(tmp_path, moe, X[:60], CLASSES[:60], **given)
+    fit_quietly(moe, X[:150], CLASSES[:150])
+    given = {"X_held_out": X[150:180], "y_held_out": CLASSES[150:180]}
+    given |= {"target": 0, "max_features": 1}
+    page = write_page(tmp_path, moe, X[:150], CLASSES[:150], **given)
     assert [t.caption for t in page.tables("calibration")] == ["Calibration of 1"]
     assert set(page.charts) == {"gate-chart", "classes-chart", "along-chart"}
     assert page.panel["classes"] == ["0", "1"]

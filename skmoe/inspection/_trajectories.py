@@ -104,12 +104,12 @@ class TrajectoriesDisplay(RowsOverFeature):
         Whether the curves are probabilities of a class, or y is 0 or 1.
     units : ndarray of shape (n_shown,), default=None
         Labels of the units of the rows shown; None for rows without units.
+    exposure : ndarray of shape (n_shown,), default=None
+        Exposures of the rows shown, per unit of which y is given; None without an offset.
     categories : list of str of length n_points, default=None
         Labels of times that are categories.
     expert_names : list of str of length n_experts, default=None
         Names of the experts; None for "expert 0" and so on.
-    exposure : ndarray of shape (n_shown,), default=None
-        Exposures of the rows shown, per unit of which y is given; None without an offset.
     panels : list of TrajectoriesDisplay, default=None
         The displays of several classes; None for one.
     time_name : str

@@ -33,7 +33,7 @@ from skmoe.experts._mean_family import MeanFamily
 from skmoe.protocols import Experts
 
 # Folds and maximum number of rows for the estimate of the noise variance. A rough estimate is
-# enough: the prior has the weight of ten rows.
+# enough: a search of the prior begins there, and the prior has the weight of few rows.
 N_NOISE_FOLDS = 3
 MAX_NOISE_ROWS = 2000
 

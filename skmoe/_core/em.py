@@ -1,0 +1,282 @@
+"""EM: steps that never lower the penalised log-likelihood per row, from one vector or several.
+
+References
+----------
+.. [1] A. P. Dempster, N. M. Laird and D. B. Rubin (1977), "Maximum likelihood from incomplete data
+   via the EM algorithm", Journal of the Royal Statistical Society B 39, 1-38.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._core.mixture import EStep, Mixture, Priors
+from skmoe._numerics.linalg import add_fields
+from skmoe._numerics.typing import TINY, Array
+
+# First iterations with curvatures of their own, and iterations for which others are used later.
+N_FRESH_ITER = 3
+REFRESH = 8
+
+# Iterations without extrapolation.
+N_PLAIN_ITER = 5
+
+# Attempts to find a step that does not lower the bound; the last one has the length zero.
+MAX_HALVINGS = 12
+
+# Tolerance of comparisons of lower bounds, in units of one plus their size, by the precision of the
+# features.
+RTOL = {"float64": 1e-11, "float32": 1e-8}
+
+# Largest extrapolation, which grows while extrapolations succeed.
+INITIAL_STEP_MAX = 16.0
+STEP_MAX_FACTOR = 4.0
+
+# Iterations between the lower bounds of Aitken's estimate.
+AITKEN_STRIDE = 6
+
+
+class State(NamedTuple):
+    """Vectors (S, D), their lower bounds, and the sums there."""
+
+    theta: Array
+    lower_bound: Array  # per row, (S,)
+    total: EStep
+    curvature: Any  # of experts and gate, with its inverse
+    age: int  # E-steps since the curvature was computed
+
+
+class Run(NamedTuple):
+    """The end of a run of EM."""
+
+    theta: Array  # (D,)
+    lower_bounds: list[float]  # after each iteration
+    converged: bool = False
+    failed: bool = False  # no step, not even of length zero, kept the bound from falling
+    stopped: bool = False  # by an observer
+
+    @property
+    def lower_bound(self) -> float:
+        """The last lower bound."""
+        return self.lower_bounds[-1]
+
+
+class Objective(NamedTuple):
+    """The penalised log-likelihood per row: mixture, blocks of rows, and prior."""
+
+    mixture: Mixture
+    blocks: Any
+    priors: Priors
+    map_blocks: Any = None
+    rtol: float = RTOL["float64"]
+
+    def at(self, theta: Array, known: State | None = None) -> State:
+        """The state at vectors (S, D), with the curvature of another one if that is given."""
+        mixture = self.mixture
+        total = mixture.e_step(
+            theta, self.blocks, curvature=known is None, map_blocks=self.map_blocks
+        )
+        bound = (total.log_likelihood - mixture.penalty(theta, self.priors)) / total.weight
+        if known is not None:
+            return State(theta, bound, total, known.curvature, known.age + 1)
+        of_experts, of_gate = mixture.invert(theta, total, self.priors)
+        curvature = (total.experts.curvature, of_experts), (total.gate.curvature, of_gate)
+        return State(theta, bound, total, curvature, 0)
+
+    def ahead(self, state: State, step: float = 1.0) -> Array:
+        """The vectors a step ahead."""
+        change = self.mixture.direction(state.theta, state.total, state.curvature, self.priors)
+        return self.mixture.bounded(state.theta + step * change, self.priors)
+
+
+# Called after each iteration with its number and the run; True ends the run.
+Observer = Callable[[int, Run], bool]
+
+
+def em(
+    objective: Objective,
+    theta: Array,
+    n_iter: int,
+    tol: float,
+    observer: Observer | None = None,
+    *,
+    lower_bounds: Sequence[float] = (),
+    n_plain: int = N_PLAIN_ITER,
+) -> Run:
+    """Run EM from a vector (D,), with extrapolations [1]_.
+
+    It has converged when Aitken's estimate of the gain that remains is below `tol`. Earlier lower
+    bounds count.
+
+    References
+    ----------
+    .. [1] R. Varadhan and C. Roland (2008), "Simple and globally convergent methods for
+       accelerating the convergence of any EM algorithm", Scandinavian Journal of Statistics 35,
+       335-353. Scheme SqS3.
+    """
+    bounds = list(lower_bounds)
+    converged = bool(bounds) and aitken_gap(bounds, objective.rtol) < tol
+    if converged or n_iter < 1:
+        bounds = bounds or [float(objective.at(theta[None]).lower_bound[0])]
+        return Run(theta, bounds, converged)
+    last = len(bounds) + n_iter
+    for state in iterations(objective, theta, n_plain):
+        theta = state.theta[0]
+        bounds.append(float(state.lower_bound[0]))
+        converged = aitken_gap(bounds, objective.rtol) < tol
+        run = Run(theta, bounds, converged)
+        stopped = observer is not None and observer(len(bounds), run)
+        if converged or stopped or len(bounds) >= last:
+            return run._replace(stopped=stopped)
+    bounds = bounds or [float(objective.at(theta[None]).lower_bound[0])]
+    return Run(theta, bounds, failed=True)
+
+
+def iterations(objective: Objective, theta: Array, n_plain: int) -> Iterator[State]:
+    """The states of EM; they end when no step keeps the lower bound from falling."""
+    state, longest, n_cycles = objective.at(theta[None]), INITIAL_STEP_MAX, 0
+    while True:
+        before = state.theta
+        refresh = 1 if n_cycles < N_FRESH_ITER else REFRESH
+        found = line_search(objective, state, refresh)
+        n_cycles += 1
+        if found is None:
+            return
+        state = found
+        yield state
+        if n_cycles <= n_plain:
+            continue
+        third = objective.ahead(state)
+        target, step = squarem_step(before, state.theta, third, longest)
+        trial = objective.at(objective.mixture.bounded(target, objective.priors), state)
+        if trial.lower_bound[0] >= state.lower_bound[0]:
+            longest *= STEP_MAX_FACTOR if step == longest else 1.0
+            state = trial
+            yield state
+        else:
+            longest = max(longest / 2.0, INITIAL_STEP_MAX)
+
+
+def line_search(objective: Objective, state: State, refresh: int) -> State | None:
+    """The longest of halved steps that does not lower the bound; None if there is none."""
+    bound = state.lower_bound[0]
+    least = bound - objective.rtol * (1.0 + abs(bound))
+    for attempt in range(MAX_HALVINGS):
+        step = 0.5**attempt if attempt < MAX_HALVINGS - 1 else 0.0
+        theta = objective.ahead(state, step)
+        trial = objective.at(theta, state if state.age + 1 < refresh else None)
+        if trial.lower_bound[0] >= least:
+            return trial
+        if state.age > 0:  # the curvature may be to blame
+            state = objective.at(state.theta)
+    return None
+
+
+def side_by_side(
+    objective: Objective, thetas: Array, n_iter: int
+) -> tuple[Array, list[list[float]]]:
+    """Vectors (S, D) and lower bounds of each after a number of iterations, without extrapolation.
+
+    One whose step would lower its bound goes half of the way in the next iteration.
+    """
+    accepted, trial = thetas, thetas
+    best = np.full(len(thetas), -np.inf)
+    history: list[list[float]] = [[] for _ in thetas]
+    state: State | None = None
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        for iteration in range(n_iter + 1):
+            fresh = iteration < N_FRESH_ITER or iteration % REFRESH == 0
+            state = objective.at(trial, None if fresh else state)
+            rises = state.lower_bound >= best  # False for NaN
+            accepted = np.where(rises[:, None], trial, accepted)
+            best = np.where(rises, state.lower_bound, best)
+            for own in np.flatnonzero(rises):
+                history[own].append(float(best[own]))
+            if iteration == n_iter:
+                break
+            ahead = objective.ahead(state)
+            ahead = np.where(np.isfinite(ahead).all(axis=1, keepdims=True), ahead, accepted)
+            trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
+            trial = np.where(np.isfinite(trial), trial, accepted)
+    return accepted, [own[1:] or own or [-np.inf] for own in history]
+
+
+def fitted_to(objective: Objective, theta: Array, resps: Sequence[Array], n_steps: int) -> Array:
+    """Vectors (S, D) after steps to given responsibilities (K, S, U) of each block.
+
+    One whose step would lower its expected log-likelihood goes half of the way.
+    """
+    mixture, priors = objective.mixture, objective.priors
+    accepted, trial, best = theta, theta, np.full(len(theta), -np.inf)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        for step in range(n_steps + 1):
+            sums: Any = None
+            for data, resp in zip(objective.blocks, resps, strict=True):
+                own = mixture.e_step_block(trial, data, curvature=True, resp=resp)
+                sums = own if sums is None else add_fields(sums, own)
+            reached = sums.log_likelihood - mixture.penalty(trial, priors)
+            rises = reached >= best
+            accepted = np.where(rises[:, None], trial, accepted)
+            best = np.where(rises, reached, best)
+            if step == n_steps:
+                break
+            inverses = mixture.invert(trial, sums, priors)
+            curvature = (
+                (sums.experts.curvature, inverses[0]),
+                (sums.gate.curvature, inverses[1]),
+            )
+            ahead = trial + mixture.direction(trial, sums, curvature, priors)
+            ahead = mixture.bounded(ahead, priors)
+            trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
+            trial = np.where(np.isfinite(trial), trial, accepted)
+    return accepted
+
+
+@contextmanager
+def threads(blocks: Any, n_threads: int) -> Iterator[Any]:
+    """A map over blocks in memory that keeps their order; None without threads."""
+    n_threads = min(n_threads, len(blocks)) if isinstance(blocks, list) else 1
+    if n_threads == 1:
+        yield None
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        yield pool.map
+
+
+def squarem_step(
+    start: Array, first: Array, second: Array, longest: float
+) -> tuple[Array, float]:
+    """The squared extrapolation of three vectors that follow one another, and its length."""
+    change, difference = first - start, second - 2.0 * first + start
+    ratio = np.sqrt(np.vdot(change, change) / max(float(np.vdot(difference, difference)), TINY))
+    step = float(np.clip(ratio, 1.0, longest))
+    return start + 2.0 * step * change + step**2 * difference, step
+
+
+def aitken_gap(bounds: Sequence[float], rtol: float = RTOL["float64"]) -> float:
+    """Aitken's estimate of the distance of an increasing sequence from its limit [1]_.
+
+    Returns zero at a fixed point up to `rtol`, and infinity while no estimate is possible.
+
+    References
+    ----------
+    .. [1] D. Böhning, E. Dietz, R. Schaub, P. Schlattmann and B. Lindsay (1994), "The distribution
+       of the likelihood ratio for mixtures of densities from the one-parameter exponential
+       family", Annals of the Institute of Statistical Mathematics 46, 373-388.
+    """
+    if len(bounds) > 2 and bounds[-1] - bounds[-3] <= rtol * (1.0 + abs(bounds[-1])):
+        return 0.0
+    if len(bounds) <= 2 * AITKEN_STRIDE:
+        return math.inf
+    gain = bounds[-1 - AITKEN_STRIDE] - bounds[-1 - 2 * AITKEN_STRIDE]
+    last = bounds[-1] - bounds[-1 - AITKEN_STRIDE]
+    if last >= gain:
+        return math.inf
+    # Large early gains make the estimate too optimistic: it is bounded below by the last gain.
+    return max(last**2 / (gain - last), last)

@@ -1,0 +1,273 @@
+"""Experts with linear predictors, and the softmax gate: how their blocks are laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from skmoe._core.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data
+from skmoe._core.linear import GATE, Block, Group, LinearPart, Sums
+from skmoe._numerics.signed_steps import slope_holders
+from skmoe._numerics.typing import TINY, Array
+
+
+class Layout:
+    """Blocks one after the other."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+        self.size = 0
+
+    def add(self, part: int, output: int, predictor: int, role: str, width: int) -> Block:
+        """The next block."""
+        block = Block(part, output, predictor, role, slice(self.size, self.size + width))
+        self.blocks.append(block)
+        self.size += width
+        return block
+
+
+class Experts(LinearPart):
+    """Experts whose families have linear predictors.
+
+    Parameters
+    ----------
+    families : sequence of Family
+        That of each expert, fitted to the target.
+    n_outputs : int
+        Outputs, independent given the expert unless a family couples them.
+    n_columns : int
+        Columns of the design matrix.
+    slopes, signs, dispersion_columns : tuples
+        Which slopes are shared or absent, their signs, and columns of the log dispersions.
+    shared_dispersion : bool
+        Whether all experts have the same dispersions.
+    scale_bounds : callable
+        Bounds of the log scale of a family and output.
+    """
+
+    def __init__(
+        self,
+        families: Sequence[Any],
+        n_outputs: int,
+        n_columns: int,
+        *,
+        slopes: tuple[tuple[int, ...], ...] = (),
+        signs: tuple[int, ...] = (),
+        dispersion_columns: tuple[int, ...] = (),
+        shared_dispersion: bool = False,
+        scale_bounds: Any = None,
+    ) -> None:
+        self.families, self.n_outputs, self.n_experts = tuple(families), n_outputs, len(families)
+        self.dispersion_columns, self.shared_dispersion = dispersion_columns, shared_dispersion
+        widths = {MEAN: n_columns, CONSTANT: 1, DISPERSION: 1 + len(dispersion_columns)}
+        layout, of_groups = Layout(), {}
+        for k, family in enumerate(families):
+            outputs = [None] if family.couples_outputs else range(n_outputs)
+            roles = family.roles if dispersion_columns else without_dispersion(family.roles)
+            for output in outputs:
+                blocks = [
+                    layout.add(k, output or 0, t, role, widths[role])
+                    for t, role in enumerate(roles)
+                ]
+                of_groups.setdefault((families.index(family), output), []).append((k, blocks))
+        groups = [
+            Group(families[i], np.array([k for k, _ in own]), output, [b for _, b in own])
+            for (i, output), own in of_groups.items()
+        ]
+        free = self._free(layout, slopes, n_columns)
+        bounds = self._bounds(layout, signs, scale_bounds)
+        super().__init__(groups, layout.blocks, free, bounds)
+        self.slopes, self.signs = slopes, signs
+
+    def _free(self, layout: Layout, slopes: Any, n_columns: int) -> Array:
+        """The coordinate of each coefficient among those that are estimated."""
+        index = np.arange(layout.size)
+        if slopes:
+            has_mean = np.array([MEAN in family.roles for family in self.families])
+            holders = slope_holders(slopes, has_mean, n_columns)
+            by_key = {(b.part, b.output, b.predictor): b for b in layout.blocks}
+            for block in (b for b in layout.blocks if b.role == MEAN):
+                for column, holder in enumerate(holders[block.part]):
+                    at = block.where.start + column
+                    if holder < 0:
+                        index[at] = -1
+                    elif holder != block.part:
+                        held = by_key[holder, block.output, block.predictor].where.start
+                        index[at] = held + column
+        if self.shared_dispersion:
+            others = [block for block in layout.blocks if block.role != MEAN]
+            first = {(b.output, b.predictor): b.where for b in others if b.part == 0}
+            for block in others:
+                index[block.where] = np.r_[first[block.output, block.predictor]]
+        used = np.unique(index[index >= 0])
+        return np.where(index < 0, -1, np.searchsorted(used, index))
+
+    def _bounds(self, layout: Layout, signs: Any, scale_bounds: Any) -> Array:
+        """Lower and upper bounds of the coefficients, (2, D)."""
+        bounds = np.repeat([[-np.inf], [np.inf]], layout.size, axis=1)
+        for block in layout.blocks:
+            family = self.families[block.part]
+            if block.role == MEAN:
+                for column, sign in enumerate(signs):
+                    if sign:
+                        bounds[int(sign < 0), block.where.start + column] = 0.0
+                continue
+            number = block.predictor - family.roles.count(MEAN)
+            ends = family.log_dispersion_bounds[number]
+            if number == 0 and family.has_scale and scale_bounds is not None:
+                ends = scale_bounds(block.part, block.output)
+            bounds[:, block.where.stop - 1] = ends
+        return bounds
+
+    # --- densities ---
+
+    def evaluate(self, theta: Array, data: Data) -> ExpertEvaluation:
+        """Log densities at coefficients (S, D), and the sums that depend on them."""
+        return ExpertEvaluation(self, theta, data)
+
+    def log_prob(self, theta: Array, data: Data) -> Array:
+        """Log densities (K, S, n) of rows."""
+        return self.evaluate(theta, data).logs
+
+    def first_theta(self, y: Array, weight: Array, find: Any) -> Array:
+        """Coefficients without slopes: the same for all experts of a family, (D,)."""
+        theta = np.zeros(self.size)
+        for group in self.groups:
+            values = find(group)
+            for index, value in zip(group.index, values, strict=True):
+                theta[index[:, -1]] = value
+        return theta
+
+
+class ExpertEvaluation:
+    """Log densities of experts at coefficients and rows, and then sums with given weights."""
+
+    def __init__(self, experts: Experts, theta: Array, data: Data) -> None:
+        self._experts, self._theta, self._data = experts, theta, data
+        self._terms: list[Iterator[Any]] = []
+        self._etas: list[list[Array]] = []
+        shape = experts.n_experts, len(theta), data.rows.n_rows
+        self.logs: Array = np.zeros(0)
+        for group in experts.groups:
+            y, beyond = data.target(group.family, group.output)
+            etas = experts.predictors(theta, group, data)
+            terms = iter(group.family.derivatives(y, etas))
+            logs = next(terms)
+            if beyond is not None:
+                logs = np.where(beyond, -np.inf, logs)
+            self._terms.append(terms)
+            self._etas.append(etas)
+            whole = (len(group.parts), *shape[1:])
+            logs = logs if logs.shape == whole else np.broadcast_to(logs, whole)
+            if len(experts.groups) == 1:
+                self.logs = logs
+                return
+            self.logs = np.zeros(shape) if not self.logs.size else self.logs
+            self.logs[group.parts] += logs
+
+    def sums(self, weight: Array, curvature: bool) -> Sums:
+        """Gradient and curvature of the log densities with weights (K, S, n)."""
+        experts, gradient = self._experts, np.zeros_like(self._theta)
+        found = []
+        for group, terms, etas in zip(experts.groups, self._terms, self._etas, strict=True):
+            own = weight if len(experts.groups) == 1 else weight[group.parts]
+            if not group.roles:
+                found.append(np.zeros((*own.shape[:2], 0, 0)))
+                continue
+            scores = list(next(terms))
+            information = next(terms) if curvature else None
+            if DISPERSION in group.roles:
+                scores, information = self._within(group, etas, scores, information)
+            weighted = [own * score for score in scores]
+            experts.add_gradient(group, weighted, self._data, gradient)
+            if curvature:
+                found.append(experts.curvature_of(group, information, own, self._data))
+        return Sums(gradient, tuple(found) if curvature else None, weight.sum(axis=(0, 2)))
+
+    def _within(self, group: Group, etas: Any, scores: Any, information: Any) -> tuple[Any, Any]:
+        """Derivatives by log dispersions of rows, which are zero beyond their limits."""
+        t = group.roles.index(DISPERSION)
+        low, high = self._experts.limits_of_rows(group, t)
+        inside = (etas[t] > low) & (etas[t] < high)
+        scores[t] = scores[t] * inside
+        if information is not None:
+            information = {k: v * inside if t in k else v for k, v in information.items()}
+        return scores, information
+
+
+def without_dispersion(roles: Sequence[str]) -> tuple[str, ...]:
+    """The roles of a family whose dispersions are the same for all rows."""
+    return tuple(CONSTANT if role == DISPERSION else role for role in roles)
+
+
+class Gate(LinearPart):
+    """A softmax gate: the categorical family, whose target are responsibilities."""
+
+    def __init__(self, family: Any, n_columns: int) -> None:
+        layout = Layout()
+        role = GATE_ROLE if n_columns else CONSTANT
+        width = n_columns or 1
+        blocks = [layout.add(GATE, t, t, role, width) for t in range(len(family.roles))]
+        group = Group(family, np.zeros(1, dtype=int), None, [blocks])
+        super().__init__(
+            [group] if blocks else [],
+            blocks,
+            np.arange(layout.size),
+            np.repeat([[-np.inf], [np.inf]], layout.size, axis=1),
+        )
+        self.family, self.is_constant = family, not n_columns
+
+    def evaluate(self, theta: Array, data: Data) -> GateEvaluation:
+        """Log probabilities at coefficients (S, D), and the sums that depend on them."""
+        return GateEvaluation(self, theta, data)
+
+    def log_prob(self, theta: Array, data: Data) -> Array:
+        """Log probabilities (K, S, U) of the experts."""
+        return self.evaluate(theta, data).logs
+
+    def direction(
+        self, theta: Array, sums: Sums, curvature: Any, inverses: Any, prior: Any
+    ) -> Array:
+        """A step of scoring, or of constant probabilities the whole step to their maximum."""
+        if not self.is_constant or not self.groups:
+            return super().direction(theta, sums, curvature, inverses, prior)
+        eta = [values[None, :, None] for values in theta.T]
+        proba = np.exp(self.family.log_probs(eta))[:, 0, :, 0]  # (K, S)
+        # The gradient has the differences of observed and expected counts.
+        counts = sums.total * proba + self.family.contrasts @ sums.gradient.T
+        logs = np.log(np.maximum(counts, TINY))
+        return np.asarray((self.family.contrasts.T @ logs).T - theta)
+
+
+class GateEvaluation:
+    """Log probabilities of the experts at coefficients and rows, and sums with given targets."""
+
+    def __init__(self, gate: Gate, theta: Array, data: Data) -> None:
+        self._gate, self._theta, self._data = gate, theta, data
+        if not gate.groups:
+            shape = 1, len(theta), len(data.sharing.gate_weight)
+            self.logs: Array = np.zeros(shape)
+            return
+        [group] = gate.groups
+        etas = gate.predictors(theta, group, data)
+        self.logs = gate.family.log_probs(etas)[:, 0]  # (K, S, U), or (K, S, 1)
+
+    def sums(self, target: Array, curvature: bool) -> Sums:
+        """Gradient and curvature for targets (K, S, U): responsibilities times weights."""
+        gate, gradient = self._gate, np.zeros_like(self._theta)
+        if not gate.groups:
+            return Sums(gradient, () if curvature else None, target.sum(axis=(0, 2)))
+        [group] = gate.groups
+        proba = np.exp(self.logs)
+        total = target.sum(axis=0)
+        residual = target - total * proba
+        scores = gate.family.contrasted(residual[:, None])
+        gate.add_gradient(group, scores, self._data, gradient)
+        counts = total.sum(axis=-1)
+        if not curvature:
+            return Sums(gradient, None, counts)
+        information = gate.family.covariance(proba[:, None])
+        found = gate.curvature_of(group, information, total[None], self._data)
+        return Sums(gradient, (found,), counts)

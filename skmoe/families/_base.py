@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,45 +11,52 @@ import numpy as np
 from skmoe._numerics.typing import TINY, Array
 from skmoe.protocols import Dispersion, LinearPredictor, Measure
 
-# Step of the central differences of gradients, which leave a relative error of about 1e-9.
-DIFFERENCE_STEP = 1e-5
+# Step of the differences of four points, short beside the smallest standard deviations. They leave
+# a relative error of about 1e-11 in first derivatives and 1e-7 in second ones.
+DIFFERENCE_STEP = 1e-4
 
 # Bounds of a log dispersion that multiplies the squared mean in the variance: from next to nothing
 # to a standard deviation of thirty times the mean.
 LOG_DISPERSION_BOUNDS = (float(np.log(1e-6)), float(np.log(1e3)))
 
-# First (T) and second (T, T) partial derivatives of the log density by the log dispersions.
-Partials = tuple[list[Array], list[list[Array]]]
+# Second derivatives, or a curvature, by the pairs (t, u), t <= u, of predictors; zeros left out.
+Curvature = dict[tuple[int, int], Any]
 
 
 class Family(ABC):
-    r"""A family of conditional distributions of y, given a linear predictor.
+    r"""A family of conditional distributions of y, given T predictors.
 
-    The distribution of y under an expert depends on the linear predictor :math:`\eta` of the row
-    and on T dispersion parameters of the expert, which are handled as logs,
-    :math:`\theta_1, ..., \theta_T`. Families are frozen dataclasses, whose fields are their options
-    and what they take from the data of the fit. All methods work element by element: `y` (m, n) and
-    `predictor` (..., m, n) broadcast, and `log_dispersion` is a sequence of T arrays (..., m, 1).
-    The first is (..., m, n) where it depends on features. See "Write your own expert" in the
-    documentation.
+    The distribution of y under an expert depends on T predictors of each row, `eta`. The first is
+    the linear predictor of the mean. The others are the logs of the dispersion parameters, which
+    are constants of the expert unless they depend on features. Families are frozen dataclasses,
+    whose fields are their options and what they take from the data of the fit. All methods work
+    element by element: each of the T arrays is (..., n), or (..., 1) where it is the same for all
+    rows, and broadcasts with y. The leading axes of all of them are the same.
+
+    A family has either `log_prob` or `derivatives`. Whatever else is missing is found from
+    differences. See "Write your own expert" in the documentation.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skmoe.families import Poisson
     >>> family = Poisson()
-    >>> family.mean(np.log([[1.0, 2.0]]), ()).round(6)
-    array([[1., 2.]])
-    >>> family.in_support(np.array([[0.0, 0.5]]))
-    array([[ True, False]])
+    >>> family.mean([np.log([1.0, 2.0])]).round(6)
+    array([1., 2.])
+    >>> family.in_support(np.array([0.0, 0.5]))
+    array([ True, False])
     """
 
     # Name in the parameter `family`.
     name: ClassVar[str]
-    # Link of the linear predictor, "identity", "log" or "logit"; "" without linear predictor.
+    # Link of the linear predictor, "identity", "log" or "logit"; "" without predictors.
     link: ClassVar[str] = "identity"
     # Whether y is standardised to mean 0 and variance 1 before the fit.
     standardizes_target: ClassVar[bool] = False
+    # Whether the density is the joint one of all outputs, y of the shape (m, n).
+    couples_outputs: ClassVar[bool] = False
+    # Largest number of outputs.
+    max_outputs: ClassVar[float] = np.inf
     # Whether the first dispersion parameter is a factor of the variance: the information about the
     # linear predictor is proportional to its inverse, and so is the penalty on the slopes.
     has_scale: ClassVar[bool] = False
@@ -63,6 +70,9 @@ class Family(ABC):
     has_outliers: ClassVar[bool] = False
     # Whether the distribution is one of counts.
     is_count: ClassVar[bool] = False
+    # Outputs per unit of exposure have the exposure to this power as weight: zero for a standard
+    # deviation that is proportional to the mean. Used under a log link only.
+    exposure_power: ClassVar[float] = 0.0
     # A family for values whose variance is larger than their mean, if it is the mean here.
     larger_variance: ClassVar[str] = ""
     # Whether y may be censored. Whether y, or its logarithm under a log link, is the linear
@@ -75,10 +85,7 @@ class Family(ABC):
     # Largest root mean square change of the linear predictors in one Newton step.
     max_step: ClassVar[float] = np.inf
 
-    def check_options(self) -> None:  # noqa: B027
-        """Raise ValueError for invalid options. Default: all are valid."""
-
-    # --- the data of the fit ---
+    # --- facts that may depend on options ---
 
     @property
     def support(self) -> str:
@@ -90,52 +97,9 @@ class Family(ABC):
         """An example with what must be given if not all rows are in memory; "" for nothing."""
         return ""
 
-    def obstacle(self, y: Array) -> str:
-        """What the family needs and outputs (m, n) in its support do not have; "" for nothing."""
-        return ""
-
-    @abstractmethod
-    def in_support(self, y: Array) -> Array:
-        """Whether each value has positive density, boolean of the shape of y."""
-
-    def has_atom_of_others(self, y: Array, families: Iterable[Family]) -> Array:
-        """Where a value has its probability from other families, and a density does not count."""
-        others = {atom for family in families for atom in family.atoms} - set(self.atoms)
-        return np.isin(y, sorted(others)) & self.is_continuous
-
-    def working_target(self, y: Array) -> Array:
-        """Values whose relation to the features is about linear, for the initialisation."""
-        return y
-
-    def fitted_to(self, y: Array, weight: Array, scaling: Any) -> Self:
-        """The family with the fields that depend on the outputs (m, n) of the fit.
-
-        `scaling` has `center` and `scale`, by which the outputs have been standardised.
-        """
-        return self
-
-    def dispersion_values(self, log_dispersion: Any) -> list[Array]:
-        """The dispersion parameters (T) in units of y, from their logs.
-
-        The logs have no unit: initial values, bounds and priors are the same for all units of y. A
-        family whose dispersion has a unit takes this unit from the outputs in `fitted_to`. Default:
-        their exponentials.
-        """
-        return [np.exp(values) for values in log_dispersion]
-
-    def rescale(self, y_map: Any) -> Self:
-        """The family for a rescaled target, slope * y + shift, of a stream."""
-        return self
-
-    def initial_predictor(self, y: Array, weight: Array) -> float:
-        """Linear predictor without features, from one output (n,) in the support."""
-        return float(np.average(y, weights=weight))
-
-    # --- dispersion parameters ---
-
     @property
     def dispersions(self) -> tuple[Dispersion, ...]:
-        """Names of the T estimated dispersion parameters."""
+        """Names of the dispersion parameters, whose logs are the predictors after the first."""
         return ()
 
     @property
@@ -144,9 +108,14 @@ class Family(ABC):
         return bool(self.dispersions)
 
     @property
-    def initial_log_dispersion(self) -> tuple[float, ...]:
-        """Where the fit starts, for a target of the scale of `working_target`."""
-        return (0.0,) * len(self.dispersions)
+    def roles(self) -> tuple[str, ...]:
+        """For each of the T predictors "mean", "dispersion", or "constant" if without features."""
+        if not self.link:
+            return ()
+        others = ["constant"] * len(self.dispersions)
+        if self.has_dispersion:
+            others[0] = "dispersion"
+        return ("mean", *others)
 
     @property
     def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
@@ -158,146 +127,156 @@ class Family(ABC):
         """The same for distributions about a given mean, which must therefore have one."""
         return self.log_dispersion_bounds
 
-    # --- densities ---
-
-    @abstractmethod
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Log density or log probability of y; minus infinity outside the support."""
-
-    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Derivative of the log density by the linear predictor; times the scale, if it has one."""
-        return np.zeros(np.broadcast_shapes(np.shape(y), predictor.shape))
-
-    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
-        """Expected negative second derivative by the linear predictor, times the scale if any."""
-        return np.zeros(predictor.shape)
-
-    def row_information(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Information of each row in a Newton step. Default: `predictor_information`."""
-        return self.predictor_information(predictor, log_dispersion)
-
-    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
-        """Gradient (T) and Hessian (T, T) of the log density in the log dispersions."""
-        return [], []
-
-    def dispersion_sums(
-        self, y: Array, predictor: Array, log_dispersion: Any, weight: Array
-    ) -> tuple[Array, Array]:
-        """Sums over the rows, (..., m, T) and (..., m, T, T), of weighted `dispersion_derivatives`.
-
-        `weight` is (..., 1, n). A family may have a faster way to these sums.
-        """
-        derivatives = self.dispersion_derivatives(y, predictor, log_dispersion)
-        return sums_of_derivatives(*derivatives, weight)
-
     @property
     def takes_mean(self) -> bool:
-        """Whether `predictor_of_mean` exists, so that estimators can predict the mean."""
+        """Whether estimators can predict the mean, by way of `location`."""
         return self.link in ("identity", "log")
-
-    def predictor_of_mean(self, mean: Array, log_dispersion: Any) -> Array:
-        """Linear predictor at which y has a given mean, for families with `takes_mean`."""
-        return np.log(mean) if self.link == "log" else mean
-
-    def rate_weight(self, exposure: Array) -> Array:
-        """Weights with which estimators of the mean are fitted to outputs per unit of exposure.
-
-        They are inverse to the variance of such an output. Default: ones, for a standard deviation
-        that is proportional to the mean. Used under a log link only.
-        """
-        return np.ones(exposure.shape)
-
-    def mean_dispersion_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> Partials:
-        """Derivatives as of `dispersion_derivatives`, for fixed means of y.
-
-        They differ where the linear predictor of a mean depends on the dispersions.
-        """
-        return self.dispersion_derivatives(y, predictor, log_dispersion)
-
-    def cross_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> list[Array] | None:
-        """Second derivatives by the linear predictor and each log dispersion (T).
-
-        They are multiplied by the scale, if there is one. None where their expectation is zero:
-        then both are estimated apart.
-        """
-        return None
-
-    # --- moments ---
-
-    @abstractmethod
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
-        """Mean of y."""
-
-    def mean_derivative(self, predictor: Array, log_dispersion: Any) -> Array:
-        """Derivative of the mean by the linear predictor."""
-        if self.link == "log":
-            return self.mean(predictor, log_dispersion)
-        return np.full(predictor.shape, 1.0 if self.link else 0.0)
-
-    @abstractmethod
-    def components(self, predictor: Array, log_dispersion: Any) -> Any:
-        """The distribution of y, of a linear predictor (m, n), as mixture of one component."""
-
-    # --- derivatives for inference ---
-
-    def gradient(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Gradient of the log density in linear predictor and log dispersions, (1 + T, ...)."""
-        score = self.predictor_score(y, predictor, log_dispersion)
-        if self.has_scale:
-            score = score * np.exp(-log_dispersion[0])
-        dispersion, _ = self.dispersion_derivatives(y, predictor, log_dispersion)
-        return np.stack(np.broadcast_arrays(score, *dispersion))
-
-    def hessian(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Second derivatives (1 + T, 1 + T, ...), by central differences of the gradient."""
-        at = [predictor, *log_dispersion]
-        rows = []
-        for i, value in enumerate(at):
-            step = DIFFERENCE_STEP * np.maximum(1.0, np.abs(value))
-            sides = []
-            for sign in (1.0, -1.0):
-                moved = [*at[:i], value + sign * step, *at[i + 1 :]]
-                sides.append(self.gradient(y, moved[0], moved[1:]))
-            rows.append((sides[0] - sides[1]) / (2.0 * step))
-        hessian = np.stack(rows)
-        return 0.5 * (hessian + np.swapaxes(hessian, 0, 1))
-
-    # --- texts and tests ---
 
     @property
     def measures(self) -> tuple[Measure, ...]:
         """What exponentials of slopes are, the ratio itself first. Default: by the link."""
         return LinearPredictor(link=self.link).measures
 
-    def equation(self, response: str, predictor: str) -> str:
-        """The equation of an expert, such as "expected y = exp(0.30 + 0.02 age)"."""
+    @property
+    def equation(self) -> str:
+        """The equation of an expert, with places for the response and the predictor."""
         if self.link == "log":
-            return f"expected {response} = exp({predictor})"
-        return f"{response} = {predictor}"
+            return "expected {response} = exp({predictor})"
+        return "{response} = {predictor}"
+
+    # --- options, and the data of the fit ---
+
+    def check_options(self) -> None:  # noqa: B027
+        """Raise ValueError for invalid options. Default: all are valid."""
+
+    def fitted_to(self, y: Array, weight: Array, scaling: Any) -> Self:
+        """The family with the fields that depend on the outputs (m, n) of the fit.
+
+        `scaling` has `center` and `scale`, by which the outputs have been standardised.
+        """
+        return self
+
+    def in_support(self, y: Array) -> Array:
+        """Whether each value has positive density, boolean of the shape of y."""
+        return np.isfinite(y)
+
+    def working_target(self, y: Array) -> Array:
+        """Values whose relation to the features is about linear, for the initialisation."""
+        return y
+
+    @abstractmethod
+    def start(self, y: Array, weight: Array) -> Array:
+        """Predictors (T,) without features that fit one output (n,) in the support."""
+
+    def dispersion_values(self, log_dispersion: Any) -> list[Array]:
+        """The dispersion parameters in units of y, from their logs.
+
+        The logs have no unit: initial values, bounds and priors are the same for all units of y. A
+        family whose dispersion has a unit takes this unit from the outputs in `fitted_to`. Default:
+        their exponentials.
+        """
+        return [np.exp(values) for values in log_dispersion]
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """A target (1, n) as the family sees it, for the tests that all families must pass."""
         return rng.normal(size=(1, n_rows))
 
+    # --- the density ---
 
-def sums_of_derivatives(
-    first: list[Array], second: list[list[Array]], weight: Array
-) -> tuple[Array, Array]:
-    """Weighted sums over the rows of a gradient (T) and a symmetric Hessian (T, T)."""
-    n_dispersions, shape = len(first), weight.shape[:-1]
-    if first:
-        shape = np.broadcast_shapes(shape, first[0].shape[:-1])
-    gradient = np.zeros((*shape, n_dispersions))
-    hessian = np.zeros((*shape, n_dispersions, n_dispersions))
-    for i in range(n_dispersions):
-        gradient[..., i] = (first[i] * weight).sum(axis=-1)
-        for j in range(i, n_dispersions):
-            hessian[..., i, j] = hessian[..., j, i] = (second[i][j] * weight).sum(axis=-1)
-    return gradient, hessian
+    def log_prob(self, y: Array, eta: Sequence[Array]) -> Array:
+        """Log density or log probability of values in the support."""
+        return next(self.derivatives(y, eta))
+
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """What EM needs of the density, of which each part is computed when it is asked for.
+
+        The parts are the log density, its T first derivatives by the predictors, and the
+        information {(t, u): array} with t <= u, a positive semi-definite curvature of each row.
+        Default: from differences of `log_prob`, with the absolute curvature in each predictor.
+        """
+        logs = self.log_prob(y, eta)
+        yield logs
+        first, second = differences(lambda at: self.log_prob(y, at), eta, logs)
+        yield first
+        yield {(t, t): np.abs(values) for t, values in enumerate(second)}
+
+    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
+        """Second derivatives {(t, u): array}, t <= u, of the log density; zeros left out.
+
+        Default: differences of the first ones.
+        """
+        slopes, _ = differences(lambda at: np.stack(score(self, y, at)), eta)
+        return {
+            (t, u): 0.5 * (slopes[t][u] + slopes[u][t])
+            for t in range(len(eta))
+            for u in range(t, len(eta))
+        }
+
+    # --- moments ---
+
+    @abstractmethod
+    def mean(self, eta: Sequence[Array]) -> Array:
+        """Mean of y."""
+
+    def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
+        """Derivatives (T) of the mean by the predictors; zero is a number. Default: differences."""
+        return differences(self.mean, eta)[0]
+
+    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
+        """The first predictor at which y has a given mean, of which `eta[0]` is left out.
+
+        Default: for a mean that moves with the predictor under an identity link, and is a multiple
+        of its exponential under a log link.
+        """
+        at_zero = self.mean([np.zeros(1), *eta[1:]])
+        return np.log(mean) - np.log(at_zero) if self.link == "log" else mean - at_zero
+
+    @abstractmethod
+    def components(self, eta: Sequence[Array]) -> Any:
+        """The distribution of y, of predictors (n,) or (m, n), as mixture of one component."""
+
+
+def score(family: Family, y: Array, eta: Sequence[Array]) -> Sequence[Array]:
+    """First derivatives (T) of the log density, all of the same shape."""
+    terms = family.derivatives(y, eta)
+    next(terms)
+    return np.broadcast_arrays(*next(terms))
+
+
+def differences(
+    function: Callable[[list[Array]], Array], eta: Sequence[Array], center: Any = 0.0
+) -> tuple[list[Array], list[Array]]:
+    """First and second derivatives (T) of a function by each predictor, from four points each.
+
+    `center` is the value of the function at `eta`, which second derivatives need.
+    """
+    first, second, step = [], [], DIFFERENCE_STEP
+    for t, own in enumerate(eta):
+        two, one, minus_one, minus_two = (
+            function([*eta[:t], own + factor * step, *eta[t + 1 :]])
+            for factor in (2.0, 1.0, -1.0, -2.0)
+        )
+        first.append((8.0 * (one - minus_one) - (two - minus_two)) / (12.0 * step))
+        around = 16.0 * (one + minus_one) - (two + minus_two) - 30.0 * center
+        second.append(around / (12.0 * step**2))
+    return first, second
+
+
+def as_outputs(eta: Sequence[Array]) -> list[Array]:
+    """Predictors (m, n), from those of one output, (n,), or of several."""
+    return [np.atleast_2d(values) for values in eta]
+
+
+def log_variance_of(values: Array, weight: Array) -> float:
+    """Log variance of weighted values (n,); zero if they are all the same."""
+    deviation = values - np.average(values, weights=weight)
+    variance = np.average(np.square(deviation), weights=weight)
+    return float(np.log(variance)) if variance > TINY else 0.0
+
+
+def log_mean_of(y: Array, weight: Array) -> float:
+    """Logarithm of the mean of non-negative values (n,)."""
+    return float(np.log(max(np.average(y, weights=weight), TINY)))
 
 
 class LogLink(Family):
@@ -306,13 +285,17 @@ class LogLink(Family):
     link: ClassVar[str] = "log"
     max_step: ClassVar[float] = 1.0
 
-    def initial_predictor(self, y: Array, weight: Array) -> float:
-        """Logarithm of the mean."""
-        return float(np.log(max(np.average(y, weights=weight), TINY)))
-
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+    def mean(self, eta: Sequence[Array]) -> Array:
         """Exponential of the linear predictor."""
-        return np.exp(predictor)
+        return np.exp(eta[0])
+
+    def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
+        """The mean."""
+        return [np.exp(eta[0]), *[0.0] * len(self.dispersions)]
+
+    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
+        """Logarithm of the mean."""
+        return np.log(mean)
 
 
 class Positive(LogLink):
@@ -338,6 +321,15 @@ class Positive(LogLink):
         least = np.where(np.isfinite(least), least, 1.0)
         return np.log(np.where(y > 0.0, y, 0.5 * least))
 
-    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
-        """One."""
-        return np.ones(predictor.shape)
+    def start(self, y: Array, weight: Array) -> Array:
+        """Logarithm of the mean, and variance of the logarithms."""
+        return np.array([log_mean_of(y, weight), log_variance_of(self.working_target(y), weight)])
+
+
+# To be removed with the old form of the other families.
+Partials = tuple[list[Array], list[list[Array]]]
+
+
+def sums_of_derivatives(first: Any, second: Any, weight: Any) -> Any:
+    """Gone."""
+    raise NotImplementedError

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import digamma, gammaln, log_expit, polygamma
+from scipy.special import digamma, gammaln, polygamma
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import NegativeBinomialComponents, PoissonComponents
-from skmoe.families._base import LOG_DISPERSION_BOUNDS, LogLink, Partials
+from skmoe.families._base import (
+    LOG_DISPERSION_BOUNDS,
+    Curvature,
+    LogLink,
+    as_outputs,
+    log_mean_of,
+)
 from skmoe.protocols import Dispersion, Measure
 
 
@@ -22,6 +28,8 @@ class _CountFamily(LogLink):
     support: ClassVar[str] = "counts, which are non-negative integers,"
     is_count: ClassVar[bool] = True
     is_continuous: ClassVar[bool] = False
+    # Exact for Poisson, and for negative binomial with little dispersion.
+    exposure_power: ClassVar[float] = 1.0
     measures: ClassVar[tuple[Measure, ...]] = (Measure("rate ratio", "the expected count"),)
     # The exponential, about 5e21, and sums of it stay finite in single precision too.
     max_predictor: ClassVar[float] = 50.0
@@ -33,10 +41,6 @@ class _CountFamily(LogLink):
     def working_target(self, y: Array) -> Array:
         """The logarithm of one more."""
         return np.log1p(np.maximum(y, 0.0))
-
-    def rate_weight(self, exposure: Array) -> Array:
-        """The exposure: exact for Poisson, and for negative binomial with little dispersion."""
-        return exposure
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Counts with a mean of 3."""
@@ -71,24 +75,27 @@ class Poisson(_CountFamily):
     name: ClassVar[str] = "poisson"
     larger_variance: ClassVar[str] = "negative_binomial"
 
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Log probability."""
-        possible = self.in_support(y)
-        count = np.where(possible, y, 0.0)
-        logs = count * predictor - np.exp(predictor) - gammaln(count + 1.0)
-        return logs if possible.all() else np.where(possible, logs, -np.inf)
+    def start(self, y: Array, weight: Array) -> Array:
+        """Logarithm of the mean."""
+        return np.array([log_mean_of(y, weight)])
 
-    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """The residual."""
-        return y - np.exp(predictor)
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information, the mean."""
+        mean = np.exp(eta[0])
+        logs = y * eta[0]
+        logs -= mean
+        logs -= _at_counts(gammaln, y, np.ones(1))
+        yield logs
+        yield (y - mean,)
+        yield {(0, 0): mean}
 
-    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
-        """The mean."""
-        return np.exp(predictor)
+    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
+        """Minus the mean."""
+        return {(0, 0): -np.exp(eta[0])}
 
-    def components(self, predictor: Array, log_dispersion: Any) -> PoissonComponents:
+    def components(self, eta: Sequence[Array]) -> PoissonComponents:
         """The Poisson distribution."""
-        return PoissonComponents.single(np.exp(predictor))
+        return PoissonComponents.single(np.exp(as_outputs(eta)[0]))
 
 
 @dataclass(frozen=True)
@@ -121,71 +128,69 @@ class NegativeBinomial(_CountFamily):
     flat_margin: ClassVar[float] = float(np.log(10.0))
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
 
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Log probability."""
-        possible = self.in_support(y)
-        count = np.where(possible, y, 0.0)
-        size = np.exp(-log_dispersion[0])
-        log_one_plus = -log_expit(-log_dispersion[0] - predictor)
-        logs = (
-            _at_counts(gammaln, count, size)
-            - gammaln(size)
-            - gammaln(count + 1.0)
-            + count * (log_dispersion[0] + predictor)
-            - (count + size) * log_one_plus
-        )
-        return logs if possible.all() else np.where(possible, logs, -np.inf)
+    def start(self, y: Array, weight: Array) -> Array:
+        """Logarithm of the mean, and a dispersion of one."""
+        return np.array([log_mean_of(y, weight), 0.0])
 
-    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """The residual, relative to one plus dispersion times mean."""
-        mean = np.exp(predictor)
-        return (y - mean) / (1.0 + np.exp(log_dispersion[0]) * mean)
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information about the mean, absolute observed one about the dispersion."""
+        size, mean = np.exp(-eta[1]), np.exp(eta[0])
+        total, odds = size + mean, np.log1p(mean / size)
+        logs = _at_counts(gammaln, y, size) - gammaln(size)
+        logs -= _at_counts(gammaln, y, np.ones(1))
+        logs += y * (eta[0] + eta[1])
+        logs -= (y + size) * odds
+        yield logs
+        residual = y - mean
+        residual /= total
+        by_size = _at_counts(digamma, y, size) - digamma(size)
+        by_size -= odds
+        by_size -= residual
+        yield residual * size, -size * by_size
+        second = _by_size_twice(y, size, mean, total, residual)
+        second *= size
+        second += by_size
+        second *= size
+        yield {(0, 0): mean * size / total, (1, 1): np.abs(second, out=second)}
 
-    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
-        """The mean, relative to one plus dispersion times mean."""
-        mean = np.exp(predictor)
-        return mean / (1.0 + np.exp(log_dispersion[0]) * mean)
-
-    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
-        """By the log dispersion, minus that by the log size."""
-        size, mean = np.exp(-log_dispersion[0]), np.exp(predictor)
+    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
+        """By linear predictor and log dispersion, minus the log size."""
+        size, mean = np.exp(-eta[1]), np.exp(eta[0])
         total = size + mean
-        by_size = (
-            _at_counts(digamma, y, size)
-            - digamma(size)
-            + log_expit(-log_dispersion[0] - predictor)
-            + (mean - y) / total
-        )
-        second = (
-            _at_counts(partial(polygamma, 1), y, size)
-            - polygamma(1, size)
-            + mean / (size * total)
-            - (mean - y) / np.square(total)
-        )
-        return [-size * by_size], [[size * by_size + np.square(size) * second]]
+        residual = (y - mean) / total
+        by_size = _at_counts(digamma, y, size) - digamma(size) - np.log1p(mean / size) - residual
+        twice = _by_size_twice(y, size, mean, total, residual)
+        return {
+            (0, 0): -mean * size * (y + size) / np.square(total),
+            (0, 1): -residual * mean * size / total,
+            (1, 1): size * (by_size + size * twice),
+        }
+
+    def components(self, eta: Sequence[Array]) -> NegativeBinomialComponents:
+        """The negative binomial distribution."""
+        predictor, log_dispersion = as_outputs(eta)
+        return NegativeBinomialComponents.single(np.exp(predictor), np.exp(log_dispersion))
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Counts with a mean of 4 and a variance of 12."""
         return rng.negative_binomial(2.0, 1.0 / 3.0, size=(1, n_rows)).astype(np.float64)
 
-    def components(self, predictor: Array, log_dispersion: Any) -> NegativeBinomialComponents:
-        """The negative binomial distribution."""
-        return NegativeBinomialComponents.single(np.exp(predictor), np.exp(log_dispersion[0]))
+
+def _by_size_twice(y: Array, size: Array, mean: Array, total: Array, residual: Array) -> Array:
+    """Second derivative of the log probability by the size."""
+    second = _at_counts(partial(polygamma, 1), y, size) - polygamma(1, size)
+    second += mean / (size * total)
+    second += residual / total
+    return second
 
 
 def _at_counts(function: Callable[[Array], Array], y: Array, size: Array) -> Array:
-    """A function of y + size, for counts y (m, n) and sizes (..., m, 1) or (..., m, n).
+    """A function of y + size, for counts y (n,) and sizes (..., 1) or (..., n).
 
     It is computed once for each count where there are more rows than counts and one size, since the
-    special functions of the negative binomial are slow.
+    special functions of counts are slow.
     """
-    n_rows = y.shape[-1]
-    largest = y.max(initial=0.0)
-    if y.ndim < 2 or size.shape[-1] > 1 or not largest < n_rows:
+    if np.ndim(y) != 1 or size.shape[-1:] != (1,) or not y.max(initial=0.0) < len(y):
         return function(y + size)
-    table = function(np.arange(largest + 1.0) + size)
-    if len(y) == 1:
-        return np.take(table, y[0].astype(int), axis=-1)
-    return np.take_along_axis(
-        table, np.broadcast_to(y.astype(int), (*table.shape[:-1], n_rows)), axis=-1
-    )
+    table = function(np.arange(y.max(initial=0.0) + 1.0) + size)
+    return np.take(table, y.astype(np.intp), axis=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ from scipy.special import digamma, gammaln, polygamma
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import GammaComponents
-from skmoe.families._base import Partials, Positive
+from skmoe.families._base import Curvature, Positive, as_outputs
 
 
 @dataclass(frozen=True)
@@ -39,30 +40,37 @@ class Gamma(Positive):
 
     name: ClassVar[str] = "gamma"
 
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Log density."""
-        shape = np.exp(-log_dispersion[0])
-        positive = np.where(y > 0.0, y, 1.0)
-        log_ratio = np.log(positive) - predictor
-        constant = -shape * log_dispersion[0] - gammaln(shape)
-        logs = constant + shape * (log_ratio - np.exp(log_ratio)) - np.log(positive)
-        return np.where(y > 0.0, logs, -np.inf)
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information."""
+        shape, log_y = np.exp(-eta[1]), np.log(y)
+        ratio = log_y - eta[0]
+        excess = np.expm1(ratio)
+        ratio -= excess  # log ratio - ratio + 1
+        logs = ratio * shape
+        logs -= shape * (1.0 + eta[1]) + gammaln(shape)
+        logs -= log_y
+        yield logs
+        excess *= shape
+        ratio -= eta[1] + digamma(shape)
+        ratio *= -shape
+        yield excess, ratio
+        yield {(0, 0): shape, (1, 1): np.square(shape) * polygamma(1, shape) - shape}
 
-    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Relative residual."""
-        return y * np.exp(-predictor) - 1.0
+    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
+        """By linear predictor and log dispersion, minus the log shape."""
+        shape, log_ratio = np.exp(-eta[1]), np.log(y) - eta[0]
+        excess = np.expm1(log_ratio)
+        by_shape = log_ratio - excess - eta[1] - digamma(shape)
+        return {
+            (0, 0): -shape * (1.0 + excess),
+            (0, 1): -shape * excess,
+            (1, 1): shape * (by_shape + 1.0) - np.square(shape) * polygamma(1, shape),
+        }
 
-    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
-        """By the log dispersion, minus that by the log shape."""
-        shape = np.exp(-log_dispersion[0])
-        log_ratio = np.log(y) - predictor
-        by_shape = 1.0 - log_dispersion[0] - digamma(shape) + log_ratio - np.exp(log_ratio)
-        second = 1.0 / shape - polygamma(1, shape)
-        return [-shape * by_shape], [[shape * by_shape + np.square(shape) * second]]
-
-    def components(self, predictor: Array, log_dispersion: Any) -> GammaComponents:
+    def components(self, eta: Sequence[Array]) -> GammaComponents:
         """The gamma distribution."""
-        return GammaComponents.single(np.exp(predictor), np.exp(-log_dispersion[0]))
+        predictor, log_dispersion = as_outputs(eta)
+        return GammaComponents.single(np.exp(predictor), np.exp(-log_dispersion))
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Gamma numbers of shape 3."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
 from skmoe.distributions import LogNormalComponents, NormalComponents
-from skmoe.families._base import Family, Partials, Positive
+from skmoe.families._base import Curvature, Family, Positive, as_outputs, log_variance_of
 from skmoe.protocols import Dispersion, Measure
 
 # Bounds of the log variance of standardised or log values.
@@ -28,13 +29,21 @@ class LocationScale(Family):
     is_location: ClassVar[bool] = True
     is_location_scale: ClassVar[bool] = True
 
-    def in_support(self, y: Array) -> Array:
-        """All numbers."""
-        return np.ones(y.shape, dtype=bool)
+    def start(self, y: Array, weight: Array) -> Array:
+        """Mean and log variance."""
+        return np.array([np.average(y, weights=weight), log_variance_of(y, weight)])
 
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+    def mean(self, eta: Sequence[Array]) -> Array:
         """The linear predictor."""
-        return predictor
+        return eta[0]
+
+    def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
+        """One."""
+        return [np.ones(np.shape(eta[0])), *[0.0] * len(self.dispersions)]
+
+    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
+        """The mean."""
+        return mean
 
 
 @dataclass(frozen=True)
@@ -62,36 +71,41 @@ class Normal(LocationScale):
     )
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_VARIANCE_BOUNDS,)
 
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Log density."""
-        (log_variance,) = log_dispersion
-        logs = y - predictor
-        logs *= np.sqrt(0.5 * np.exp(-log_variance))
-        np.square(logs, out=logs)
-        return np.subtract(-0.5 * (log_variance + LOG_2PI), logs, out=logs)
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information."""
+        return normal_derivatives(y, eta)
 
-    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """The residual."""
-        return y - predictor
+    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
+        """By mean and log variance."""
+        return normal_second(y, eta)
 
-    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
-        """One."""
-        return np.ones(predictor.shape)
-
-    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
-        """By the log variance."""
-        half = 0.5 * np.square(y - predictor) * np.exp(-log_dispersion[0])
-        return [half - 0.5], [[-half]]
-
-    def hessian(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """By linear predictor and log variance."""
-        precision = np.broadcast_to(np.exp(-log_dispersion[0]), predictor.shape)
-        scaled = (y - predictor) * precision
-        return -np.array([[precision, scaled], [scaled, 0.5 * (y - predictor) * scaled]])
-
-    def components(self, predictor: Array, log_dispersion: Any) -> NormalComponents:
+    def components(self, eta: Sequence[Array]) -> NormalComponents:
         """The normal distribution."""
-        return NormalComponents.single(predictor, np.exp(0.5 * log_dispersion[0]))
+        mean, log_variance = as_outputs(eta)
+        return NormalComponents.single(mean, np.exp(0.5 * log_variance))
+
+
+def normal_derivatives(y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+    """Log density, first derivatives and expected information by mean and log variance."""
+    scale = np.exp(-0.5 * eta[1])
+    deviation = y - eta[0]
+    deviation *= scale
+    square = deviation * deviation
+    logs = -0.5 * square
+    logs -= 0.5 * (eta[1] + LOG_2PI)
+    yield logs
+    deviation *= scale
+    square -= 1.0
+    square *= 0.5
+    yield deviation, square
+    yield {(0, 0): np.square(scale), (1, 1): 0.5}
+
+
+def normal_second(y: Array, eta: Sequence[Array]) -> Curvature:
+    """Second derivatives of the log density by mean and log variance."""
+    precision, residual = np.exp(-eta[1]), y - eta[0]
+    cross = -precision * residual
+    return {(0, 0): -precision, (0, 1): cross, (1, 1): 0.5 * residual * cross}
 
 
 @dataclass(frozen=True)
@@ -120,63 +134,49 @@ class LogNormal(Positive):
 
     name: ClassVar[str] = "lognormal"
     measures: ClassVar[tuple[Measure, ...]] = (Measure("median ratio", "the median"),)
+    equation: ClassVar[str] = "median {response} = exp({predictor})"
     is_location_scale: ClassVar[bool] = True
     max_step: ClassVar[float] = np.inf
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (
         (LOG_VARIANCE_BOUNDS[0], MAX_LOG_VARIANCE_OF_LOGS),
     )
 
-    def initial_predictor(self, y: Array, weight: Array) -> float:
-        """Mean of the logarithms."""
-        return float(np.average(np.log(y), weights=weight))
+    def start(self, y: Array, weight: Array) -> Array:
+        """Mean and log variance of the logarithms."""
+        log_y = np.log(y)
+        return np.array([np.average(log_y, weights=weight), log_variance_of(log_y, weight)])
 
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Log density."""
-        (log_variance,) = log_dispersion
-        log_y = _safe_log(y)
-        square = np.square(log_y - predictor) * np.exp(-log_variance)
-        logs = -0.5 * (square + log_variance + LOG_2PI) - log_y
-        return np.where(y > 0.0, logs, -np.inf)
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Those of the logarithm."""
+        log_y = np.log(y)
+        terms = normal_derivatives(log_y, eta)
+        logs = next(terms)
+        logs -= log_y
+        yield logs
+        yield from terms
 
-    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """The residual of the logarithm."""
-        return _safe_log(y) - predictor
+    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
+        """Those of the logarithm."""
+        return normal_second(np.log(y), eta)
 
-    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
-        """By the log variance."""
-        half = 0.5 * np.square(_safe_log(y) - predictor) * np.exp(-log_dispersion[0])
-        return [half - 0.5], [[-half]]
-
-    def predictor_of_mean(self, mean: Array, log_dispersion: Any) -> Array:
-        """The mean of the logarithm."""
-        return np.log(mean) - 0.5 * np.exp(log_dispersion[0])
-
-    def mean_dispersion_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> Partials:
-        """By the log variance, with which the linear predictor falls."""
-        variance = np.exp(log_dispersion[0])
-        log_ratio = _safe_log(y) - predictor - 0.5 * variance
-        half = 0.5 * np.square(log_ratio) / variance
-        return [half - 0.125 * variance - 0.5], [[-half - 0.125 * variance]]
-
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+    def mean(self, eta: Sequence[Array]) -> Array:
         """Exponential of the linear predictor and half the variance."""
-        return np.exp(predictor + 0.5 * np.exp(log_dispersion[0]))
+        return np.exp(eta[0] + 0.5 * np.exp(eta[1]))
 
-    def components(self, predictor: Array, log_dispersion: Any) -> LogNormalComponents:
+    def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
+        """The mean, and half the variance times it."""
+        mean = self.mean(eta)
+        return [mean, 0.5 * np.exp(eta[1]) * mean]
+
+    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
+        """The mean of the logarithm."""
+        return np.log(mean) - 0.5 * np.exp(eta[1])
+
+    def components(self, eta: Sequence[Array]) -> LogNormalComponents:
         """The lognormal distribution."""
-        return LogNormalComponents.single(predictor, np.exp(0.5 * log_dispersion[0]))
-
-    def equation(self, response: str, predictor: str) -> str:
-        """That of the median."""
-        return f"median {response} = exp({predictor})"
+        predictor, log_variance = as_outputs(eta)
+        return LogNormalComponents.single(predictor, np.exp(0.5 * log_variance))
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Lognormal numbers."""
         return rng.lognormal(size=(1, n_rows))
-
-
-def _safe_log(y: Array) -> Array:
-    """Logarithm of positive numbers; zero for others."""
-    return np.log(np.where(y > 0.0, y, 1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,7 +11,13 @@ from scipy.special import digamma, expit, gammaln, logit, polygamma
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import BetaComponents
-from skmoe.families._base import LOG_DISPERSION_BOUNDS, Family, Partials
+from skmoe.families._base import (
+    LOG_DISPERSION_BOUNDS,
+    Curvature,
+    Family,
+    as_outputs,
+    log_variance_of,
+)
 from skmoe.protocols import Dispersion
 
 
@@ -37,12 +44,13 @@ class Beta(Family):
     --------
     >>> import numpy as np
     >>> from skmoe.families import Beta
-    >>> Beta().mean(np.zeros((1, 1)), [np.zeros((1, 1))])
-    array([[0.5]])
+    >>> Beta().mean([np.zeros(1), np.zeros(1)])
+    array([0.5])
     """
 
     name: ClassVar[str] = "beta"
     link: ClassVar[str] = "logit"
+    equation: ClassVar[str] = "logit of expected {response} = {predictor}"
     support: ClassVar[str] = "numbers between 0 and 1"
     has_scale: ClassVar[bool] = True
     max_predictor: ClassVar[float] = 30.0
@@ -58,75 +66,71 @@ class Beta(Family):
         """Twice the arc sine of the root, whose variance is about the dispersion."""
         return 2.0 * np.arcsin(np.sqrt(np.clip(y, 0.0, 1.0)))
 
-    def initial_predictor(self, y: Array, weight: Array) -> float:
-        """Logit of the mean."""
-        return float(logit(np.average(y, weights=weight)))
+    def start(self, y: Array, weight: Array) -> Array:
+        """Logit of the mean, and variance of the arc sines."""
+        mean = np.average(y, weights=weight)
+        return np.array([logit(mean), log_variance_of(self.working_target(y), weight)])
 
-    def _at(self, y: Array, predictor: Array, log_dispersion: Any) -> tuple[Array, ...]:
-        """Logs of y and of 1 - y, the mean, one less the mean, and the precision."""
-        inside, precision = np.where(self.in_support(y), y, 0.5), np.exp(-log_dispersion[0])
-        return np.log(inside), np.log1p(-inside), expit(predictor), expit(-predictor), precision
+    def _at(self, y: Array, eta: Sequence[Array]) -> tuple[Array, ...]:
+        """Mean and one less the mean, the precision, and expected and observed logs of both.
 
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Log density."""
-        log_y, log_rest, mean, rest, precision = self._at(y, predictor, log_dispersion)
-        logs = gammaln(precision) - gammaln(precision * mean) - gammaln(precision * rest)
-        logs = logs + (precision * mean - 1.0) * log_y + (precision * rest - 1.0) * log_rest
-        return np.where(self.in_support(y), logs, -np.inf)
+        Observed logs are relative to expected ones. One half stands for values at the ends.
+        """
+        inside = np.where(self.in_support(y), y, 0.5)
+        mean, rest, precision = expit(eta[0]), expit(-eta[0]), np.exp(-eta[1])
+        log_y, log_rest = np.log(inside), np.log1p(-inside)
+        by_mean = log_y - digamma(precision * mean)
+        by_rest = log_rest - digamma(precision * rest)
+        return mean, rest, precision, by_mean, by_rest, log_y, log_rest
 
-    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Residual of the logit of y, times the derivative of the mean."""
-        log_y, log_rest, mean, rest, precision = self._at(y, predictor, log_dispersion)
-        expected = digamma(precision * mean) - digamma(precision * rest)
-        return mean * rest * (log_y - log_rest - expected)
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information."""
+        mean, rest, precision, by_mean, by_rest, log_y, log_rest = self._at(y, eta)
+        shape, other = precision * mean, precision * rest
+        logs = gammaln(precision) - gammaln(shape) - gammaln(other)
+        yield logs + (shape - 1.0) * log_y + (other - 1.0) * log_rest
+        slope = shape * rest
+        by_precision = digamma(precision) + mean * by_mean + rest * by_rest
+        yield slope * (by_mean - by_rest), -precision * by_precision
+        one, two = polygamma(1, shape), polygamma(1, other)
+        of_precision = np.square(mean) * one + np.square(rest) * two - polygamma(1, precision)
+        yield {
+            (0, 0): np.square(slope) * (one + two),
+            (0, 1): -slope * (shape * one - other * two),
+            (1, 1): np.square(precision) * of_precision,
+        }
 
-    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
-        """Variance of the logit of y, times the squared derivative of the mean."""
-        mean, rest, precision = expit(predictor), expit(-predictor), np.exp(-log_dispersion[0])
-        variance = polygamma(1, precision * mean) + polygamma(1, precision * rest)
-        return np.square(mean * rest) * precision * variance
+    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
+        """By linear predictor and log dispersion, minus the log precision."""
+        mean, rest, precision, by_mean, by_rest, _, _ = self._at(y, eta)
+        shape, other = precision * mean, precision * rest
+        one, two, slope = polygamma(1, shape), polygamma(1, other), shape * rest
+        score = slope * (by_mean - by_rest)
+        by_precision = digamma(precision) + mean * by_mean + rest * by_rest
+        of_precision = np.square(mean) * one + np.square(rest) * two - polygamma(1, precision)
+        return {
+            (0, 0): (rest - mean) * score - np.square(slope) * (one + two),
+            (0, 1): slope * (shape * one - other * two) - score,
+            (1, 1): precision * by_precision - np.square(precision) * of_precision,
+        }
 
-    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
-        """By the log dispersion, minus that by the log precision."""
-        log_y, log_rest, mean, rest, precision = self._at(y, predictor, log_dispersion)
-        by_precision = (
-            digamma(precision)
-            + mean * (log_y - digamma(precision * mean))
-            + rest * (log_rest - digamma(precision * rest))
-        )
-        second = (
-            polygamma(1, precision)
-            - np.square(mean) * polygamma(1, precision * mean)
-            - np.square(rest) * polygamma(1, precision * rest)
-        )
-        first = precision * by_precision
-        return [-first], [[first + np.square(precision) * second]]
-
-    def cross_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> list[Array] | None:
-        """Residual of the logit, less the slope of its mean in the precision."""
-        log_y, log_rest, mean, rest, precision = self._at(y, predictor, log_dispersion)
-        expected = digamma(precision * mean) - digamma(precision * rest)
-        slope = mean * polygamma(1, precision * mean) - rest * polygamma(1, precision * rest)
-        return [-mean * rest * (log_y - log_rest - expected - precision * slope)]
-
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+    def mean(self, eta: Sequence[Array]) -> Array:
         """The logistic function of the linear predictor."""
-        return expit(predictor)
+        return expit(eta[0])
 
-    def mean_derivative(self, predictor: Array, log_dispersion: Any) -> Array:
+    def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
         """Derivative of the logistic function."""
-        return expit(predictor) * expit(-predictor)
+        return [expit(eta[0]) * expit(-eta[0]), 0.0]
 
-    def components(self, predictor: Array, log_dispersion: Any) -> BetaComponents:
+    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
+        """Logit of the mean."""
+        return logit(mean)
+
+    def components(self, eta: Sequence[Array]) -> BetaComponents:
         """The beta distribution."""
-        precision = np.exp(-log_dispersion[0])
+        predictor, log_dispersion = as_outputs(eta)
+        precision = np.exp(-log_dispersion)
         return BetaComponents.single(precision * expit(predictor), precision * expit(-predictor))
-
-    def equation(self, response: str, predictor: str) -> str:
-        """The logit of the mean."""
-        return f"logit of expected {response} = {predictor}"
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Beta numbers."""

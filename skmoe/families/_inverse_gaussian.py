@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
 from skmoe.distributions import InverseGaussianComponents
-from skmoe.families._base import Partials
+from skmoe.families._base import Curvature, as_outputs
 from skmoe.families._tweedie import PowerVariance
 
 
@@ -41,32 +42,44 @@ class InverseGaussian(PowerVariance):
     --------
     >>> import numpy as np
     >>> from skmoe.families import InverseGaussian
-    >>> InverseGaussian().mean(np.log([[2.0]]), [np.zeros((1, 1))]).round(6)
-    array([[2.]])
+    >>> InverseGaussian().mean([np.log([2.0]), np.zeros(1)]).round(6)
+    array([2.])
     """
 
     name: ClassVar[str] = "inverse_gaussian"
     power: ClassVar[float] = 3.0
 
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Log density."""
-        positive = np.where(y > 0.0, y, 1.0)
-        logs = LOG_2PI + log_dispersion[0] - np.log(self._unit) + 3.0 * np.log(positive)
-        logs = -0.5 * (logs + self._deviance(positive, predictor) * np.exp(-log_dispersion[0]))
-        return np.where(y > 0.0, logs, -np.inf)
+    def _at(self, y: Array, eta: Sequence[Array]) -> tuple[Array, Array]:
+        """Ratio of y to the mean, and the factor of its squared residual in the deviance."""
+        return y * np.exp(-eta[0]), self._unit / y * np.exp(-eta[1])
 
-    def _deviance(self, y: Array, predictor: Array) -> Array:
-        """Squared relative residual divided by y in its unit."""
-        return self._unit * np.square(y * np.exp(-predictor) - 1.0) / y
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information."""
+        ratio, factor = self._at(y, eta)
+        excess = ratio - 1.0
+        scaled = excess * factor
+        excess *= scaled
+        yield -0.5 * (excess + eta[1] + (LOG_2PI - np.log(self._unit) + 3.0 * np.log(y)))
+        scaled *= ratio
+        excess -= 1.0
+        excess *= 0.5
+        yield scaled, excess
+        yield {(0, 0): self._unit * np.exp(-eta[0] - eta[1]), (1, 1): 0.5}
 
-    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
-        """Half of the scaled deviance, less one half."""
-        half = 0.5 * self._deviance(y, predictor) * np.exp(-log_dispersion[0])
-        return [half - 0.5], [[-half]]
+    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
+        """By linear predictor and log dispersion."""
+        ratio, factor = self._at(y, eta)
+        excess = ratio - 1.0
+        return {
+            (0, 0): -factor * ratio * (ratio + excess),
+            (0, 1): -factor * ratio * excess,
+            (1, 1): -0.5 * factor * np.square(excess),
+        }
 
-    def components(self, predictor: Array, log_dispersion: Any) -> InverseGaussianComponents:
+    def components(self, eta: Sequence[Array]) -> InverseGaussianComponents:
         """The inverse Gaussian distribution."""
-        [dispersion] = self.dispersion_values(log_dispersion)
+        predictor, log_dispersion = as_outputs(eta)
+        [dispersion] = self.dispersion_values([log_dispersion])
         return InverseGaussianComponents.single(np.exp(predictor), dispersion)
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import OrdinalComponents
-from skmoe.families._base import Family, Partials, sums_of_derivatives
+from skmoe.families._base import Curvature, Family, as_outputs
 from skmoe.protocols import Dispersion
 
 # Largest number of values: each has a threshold in every expert.
@@ -65,6 +65,7 @@ class Ordinal(Family):
     link: ClassVar[str] = "logit"
     is_continuous: ClassVar[bool] = False
     max_step: ClassVar[float] = 2.0
+    max_outputs: ClassVar[float] = 1
     has_dispersion: ClassVar[bool] = False
 
     values: tuple[float, ...] = ()
@@ -81,15 +82,6 @@ class Ordinal(Family):
         """The values are those of all rows."""
         return "" if self.values else "Ordinal(values=(1.0, 2.0, 3.0))"
 
-    def obstacle(self, y: Array) -> str:
-        """One output with few different values."""
-        if len(y) > 1:
-            return "one output"
-        n_values = len(np.unique(y)) if not self.values else len(self.values)
-        if not 2 <= n_values <= MAX_VALUES:
-            return f"2 to {MAX_VALUES} different values of y, not {n_values}"
-        return ""
-
     def fitted_to(self, y: Array, weight: Array, scaling: Any) -> Ordinal:
         """The distinct values of the output."""
         return self if self.values else replace(self, values=tuple(np.unique(y).tolist()))
@@ -98,10 +90,11 @@ class Ordinal(Family):
         """The possible values; all numbers before the fit."""
         return np.isin(y, self.values) if self.values else np.ones(y.shape, dtype=bool)
 
-    def initial_predictor(self, y: Array, weight: Array) -> float:
-        """Log odds of more than the first value."""
+    def start(self, y: Array, weight: Array) -> Array:
+        """Log odds of more than the first value, and thresholds at a distance of one."""
         share = weight[y > self.values[0]].sum() / weight.sum()
-        return float(np.log(max(share, TINY**0.1) / max(1.0 - share, TINY**0.1)))
+        log_odds = np.log(max(share, TINY**0.1) / max(1.0 - share, TINY**0.1))
+        return np.array([log_odds, *[0.0] * len(self.dispersions)])
 
     @property
     def dispersions(self) -> tuple[Dispersion, ...]:
@@ -113,155 +106,155 @@ class Ordinal(Family):
         """Bounds of the log differences."""
         return (LOG_STEP_BOUNDS,) * len(self.dispersions)
 
+    @property
+    def equation(self) -> str:
+        """The log odds of more than the first value."""
+        first = f"{self.values[0]:g}" if self.values else "the first value"
+        return f"log odds of {{response}} > {first} = {{predictor}}"
+
     # --- probabilities ---
 
-    def _thresholds(self, log_dispersion: Any) -> list[Any]:
-        """The thresholds from minus to plus infinity, L + 1 arrays."""
-        thresholds: list[Any] = [-np.inf, np.zeros(())]
-        for log_step in log_dispersion:
+    def _thresholds(self, eta: Sequence[Array]) -> list[Any]:
+        """The thresholds between the values, L - 1 arrays."""
+        thresholds: list[Any] = [np.zeros(1)]
+        for log_step in eta[1:]:
             thresholds.append(thresholds[-1] + np.exp(log_step))
-        return [*thresholds, np.inf]
+        return thresholds
 
     def _code(self, y: Array) -> Array:
         """Index of each value; of the nearest one below for other numbers."""
-        return np.clip(np.searchsorted(self.values, y, side="right") - 1, 0, len(self.values) - 1)
+        code = np.searchsorted(self.values, y, side="right") - 1
+        return np.clip(code, 0, len(self.values) - 1)
 
-    def _at_levels(self, values: Array, code: Array) -> Array:
-        """Entries of a table (..., 1, L) of the values, (..., 1, n) for codes (1, n)."""
-        return np.take(values, code[0], axis=-1)
+    def _limits(self, y: Array, eta: Sequence[Array]) -> tuple[Array, Array, Array, Array]:
+        """Codes, logits of up to y and of less than y, and difference of these, at least tiny."""
+        code, inner = self._code(y), self._thresholds(eta)
+        ends = [np.full(1, -np.inf), *inner, np.full(1, np.inf)]
+        gaps = [np.maximum(high - low, MIN_GAP) for low, high in pairwise(ends)]
+        upper, lower, gap = (_at(values, code) for values in (ends[1:], ends[:-1], gaps))
+        return code, upper - eta[0], lower - eta[0], gap
 
-    def _threshold_table(self, predictor: Array, log_dispersion: Any) -> Array:
-        """The thresholds from minus to plus infinity, (..., 1, L + 1)."""
-        shape = (*predictor.shape[:-1], 1)
-        thresholds = self._thresholds(log_dispersion)
-        return np.concatenate([np.broadcast_to(value, shape) for value in thresholds], axis=-1)
-
-    def _limits(self, y: Array, predictor: Array, log_dispersion: Any) -> tuple[Array, Array]:
-        """Logits of up to y, and of less than y."""
-        code, thresholds = self._code(y), self._threshold_table(predictor, log_dispersion)
-        upper = self._at_levels(thresholds[..., 1:], code) - predictor
-        return upper, self._at_levels(thresholds[..., :-1], code) - predictor
-
-    def _gaps(self, predictor: Array, log_dispersion: Any) -> Array:
-        """Differences of the logits of each value, at least a tiny positive number, (..., 1, L)."""
-        return np.maximum(np.diff(self._threshold_table(predictor, log_dispersion)), MIN_GAP)
-
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Log probability; the difference of two logistic functions without cancellation."""
-        upper, lower = self._limits(y, predictor, log_dispersion)
-        log_gaps = np.log(-np.expm1(-self._gaps(predictor, log_dispersion)))
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information; the difference of logistic functions is without cancellation."""
+        code, upper, lower, gap = self._limits(y, eta)
         above, below = _odds(upper, lower)
-        logs = self._at_levels(log_gaps, self._code(y)) - np.log1p(above + below + above * below)
+        logs = np.log(-np.expm1(-gap)) - np.log1p(above + below + above * below)
         # Beyond the largest exponent the logs are linear.
         if max(-float(upper.min()), float(lower.max())) > MAX_EXPONENT:
-            logs = logs + np.minimum(upper + MAX_EXPONENT, 0.0)
-            logs = logs + np.minimum(MAX_EXPONENT - lower, 0.0)
-        possible = self.in_support(y)
-        return logs if possible.all() else np.where(possible, logs, -np.inf)
+            logs += np.minimum(upper + MAX_EXPONENT, 0.0)
+            logs += np.minimum(MAX_EXPONENT - lower, 0.0)
+        yield logs
+        not_upper, up_to_lower, beyond = above / (1.0 + above), below / (1.0 + below), _beyond(gap)
+        by_upper, by_lower = not_upper + beyond, -up_to_lower - beyond
+        yield (
+            up_to_lower - not_upper,
+            *(
+                np.exp(step) * (by_upper * (code > j) + by_lower * (code > j + 1))
+                for j, step in enumerate(eta[1:])
+            ),
+        )
+        yield self._information(eta)
 
-    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Derivative by the linear predictor."""
-        above, below = _odds(*self._limits(y, predictor, log_dispersion))
-        return below / (1.0 + below) - above / (1.0 + above)
+    def _information(self, eta: Sequence[Array]) -> Curvature:
+        """Expected information.
 
-    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
-        """Expected square of the score."""
-        cumulative = self._cumulative(predictor, log_dispersion)
-        information = np.zeros(predictor.shape)
-        for below, up_to in pairwise(cumulative):
-            information += (up_to - below) * np.square(below - (1.0 - up_to))
+        That about thresholds is tridiagonal. A step moves all thresholds above it, so that its
+        information is a sum over the values beyond them, which are summed from the highest.
+        """
+        logits = [threshold - eta[0] for threshold in self._thresholds(eta)]
+        up_to = [np.zeros(1), *(expit(logit) for logit in logits), np.ones(1)]
+        more = [np.ones(1), *(expit(-logit) for logit in logits), np.zeros(1)]
+        step, total = [-1.0, *(np.exp(values) for values in eta[1:])], np.zeros(1)
+        information: Curvature = {}
+        for level in range(len(logits), 0, -1):
+            # Of the values beyond threshold `level`: probability times squared slope of its log.
+            probability = self._share(up_to, more, logits, level)
+            total = total + probability * np.square(more[level + 1] - up_to[level])
+            ratio = more[level] / np.maximum(more[level - 1], TINY)
+            share = (
+                -np.expm1(-np.maximum(logits[level - 1] - logits[level - 2], MIN_GAP))
+                if (level > 1)
+                else 1.0
+            )
+            alone = up_to[level] * more[level] * ratio / share
+            together = up_to[level] * more[level] * (more[level] - up_to[level - 1])
+            own = level - 1
+            information[own, own] = np.square(step[own]) * (total + alone)
+            for other in range(own):
+                information[other, own] = step[other] * step[own] * (total + together)
         return information
 
-    def _beyond(self, n_steps: int) -> tuple[Array, Array]:
-        """Whether the upper, and the lower threshold of each value are beyond each step, (T, L)."""
-        level, step = np.arange(len(self.values)), np.arange(n_steps)[:, None]
-        return (level >= step + 1) & (level <= n_steps), level >= step + 2
+    @staticmethod
+    def _share(up_to: list[Any], more: list[Any], logits: list[Any], level: int) -> Array:
+        """Probability of the value between thresholds `level` and `level` + 1."""
+        if level == len(logits):
+            return more[level]
+        gap = np.maximum(logits[level] - logits[level - 1], MIN_GAP)
+        return up_to[level + 1] * more[level] * -np.expm1(-gap)
 
-    def cross_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> list[Array] | None:
-        """By the log differences of the thresholds, which move with the intercept."""
-        limits = self._limits(y, predictor, log_dispersion)
-        by_upper, by_lower = (odds / (1.0 + odds) / (1.0 + odds) for odds in _odds(*limits))
-        above, below = self._beyond(len(log_dispersion))
-        code = self._code(y)
-        return [
-            np.exp(log_step) * (by_upper * above[j][code] + by_lower * below[j][code])
-            for j, log_step in enumerate(log_dispersion)
-        ]
+    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
+        """By linear predictor and log differences of the thresholds, which move the limits."""
+        code, upper, lower, gap = self._limits(y, eta)
+        not_upper, up_to_lower = (odds / (1.0 + odds) for odds in _odds(upper, lower))
+        beyond, steps = _beyond(gap), [np.exp(values) for values in eta[1:]]
+        of_upper, of_lower = not_upper * (1.0 - not_upper), up_to_lower * (1.0 - up_to_lower)
+        cross = beyond * (1.0 + beyond)
+        second: Curvature = {(0, 0): -of_upper - of_lower}
+        for j, step in enumerate(steps):
+            moves_upper, moves_lower = code > j, code > j + 1
+            second[0, 1 + j] = step * (of_upper * moves_upper + of_lower * moves_lower)
+            # Of two steps, both limits move with the lower one where they do with the higher one.
+            both = -of_upper * moves_upper - of_lower * moves_lower
+            only_upper = moves_upper & ~moves_lower
+            first = (not_upper + beyond) * moves_upper - (up_to_lower + beyond) * moves_lower
+            second[1 + j, 1 + j] = step * (first + step * (both - cross * only_upper))
+            for i in range(j):
+                second[1 + i, 1 + j] = steps[i] * step * both
+        return second
 
-    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
-        """By the log differences of the thresholds."""
-        code, at = self._code(y), (y, predictor, log_dispersion)
-        above, below = ([row[code] for row in rows] for rows in self._beyond(len(log_dispersion)))
-        limits = self._by_limits(at, lambda rows: rows, lambda table: self._at_levels(table, code))
-        return _by_log_steps(log_dispersion, *limits, (above, below))
-
-    def dispersion_sums(
-        self, y: Array, predictor: Array, log_dispersion: Any, weight: Array
-    ) -> tuple[Array, Array]:
-        """Sums of `dispersion_derivatives`, by way of sums over the rows of each value."""
-        at = y, predictor, log_dispersion
-        is_level = (self._code(y)[0][:, None] == np.arange(len(self.values))).astype(float)
-        n_level = weight @ is_level
-        limits = self._by_limits(
-            at, lambda rows: (weight * rows) @ is_level, lambda table: n_level * table
-        )
-        derivatives = _by_log_steps(log_dispersion, *limits, self._beyond(len(log_dispersion)))
-        return sums_of_derivatives(*derivatives, np.ones(n_level.shape))
-
-    def _by_limits(
-        self, at: Any, of_rows: Callable[[Array], Array], of_levels: Callable[[Array], Array]
-    ) -> tuple[tuple[Array, Array], tuple[Array, Array, Array]]:
-        """First and second derivatives by upper and lower limit, given y and the parameters.
-
-        They are sums of what `of_rows` returns of values for each row, and `of_levels` of those
-        for each value of y.
-        """
-        not_upper, up_to_lower = (odds / (1.0 + odds) for odds in _odds(*self._limits(*at)))
-        excess = 1.0 / np.expm1(self._gaps(*at[1:]))
-        beyond, cross = of_levels(excess), of_levels(excess * (1.0 + excess))
-        return (of_rows(not_upper) + beyond, -of_rows(up_to_lower) - beyond), (
-            -of_rows(not_upper * (1.0 - not_upper)) - cross,
-            cross,
-            -of_rows(up_to_lower * (1.0 - up_to_lower)) - cross,
-        )
-
-    def _cumulative(self, predictor: Array, log_dispersion: Any) -> list[Array]:
-        """Probabilities of up to each value, from zero to one, L + 1 arrays."""
-        return [expit(threshold - predictor) for threshold in self._thresholds(log_dispersion)]
-
-    def _probabilities(self, predictor: Array, log_dispersion: Any) -> Array:
-        """Probability of each value, (L, ...)."""
-        return np.diff(np.stack(self._cumulative(predictor, log_dispersion)), axis=0)
-
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+    def mean(self, eta: Sequence[Array]) -> Array:
         """Mean of the values."""
-        probabilities = self._probabilities(predictor, log_dispersion)
-        return np.einsum("l,l...->...", np.array(self.values), probabilities)
+        mean = np.array(self.values[:1])
+        for gap, threshold in zip(np.diff(self.values), self._thresholds(eta), strict=True):
+            mean = mean + gap * expit(eta[0] - threshold)
+        return mean
 
-    def mean_derivative(self, predictor: Array, log_dispersion: Any) -> Array:
-        """Derivative of the mean by the linear predictor."""
-        cumulative = np.stack(self._cumulative(predictor, log_dispersion))[1:-1]
-        steps = np.diff(self.values)
-        return np.einsum("l,l...->...", steps, cumulative * (1.0 - cumulative))
+    def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
+        """By the linear predictor, and minus sums over the thresholds that move with a step."""
+        slopes = [
+            gap * expit(eta[0] - threshold) * expit(threshold - eta[0])
+            for gap, threshold in zip(np.diff(self.values), self._thresholds(eta), strict=True)
+        ]
+        moved = [-np.exp(step) * sum(slopes[1 + j :]) for j, step in enumerate(eta[1:])]
+        return [sum(slopes), *moved]
 
-    def components(self, predictor: Array, log_dispersion: Any) -> OrdinalComponents:
+    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
+        """There is no formula."""
+        raise NotImplementedError("the mean of ordered values has no inverse")
+
+    def components(self, eta: Sequence[Array]) -> OrdinalComponents:
         """The distribution over the values."""
-        probabilities = self._probabilities(predictor, log_dispersion)
-        weight = np.ones((1, predictor.shape[-1]))
+        eta = as_outputs(eta)
+        up_to = [expit(threshold - eta[0]) for threshold in self._thresholds(eta)]
+        up_to = [np.zeros_like(up_to[0]), *up_to, np.ones_like(up_to[0])]
+        probabilities = np.diff(np.stack(np.broadcast_arrays(*up_to)), axis=0)
+        weight = np.ones((1, probabilities.shape[-1]))
         return OrdinalComponents(
             weight, np.array(self.values), np.moveaxis(probabilities, 0, -2)[None]
         )
 
-    def equation(self, response: str, predictor: str) -> str:
-        """The log odds of more than the first value."""
-        first = f"{self.values[0]:g}" if self.values else "the first value"
-        return f"log odds of {response} > {first} = {predictor}"
-
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Ratings from 1 to 4."""
         return rng.integers(1, 5, size=(1, n_rows)).astype(float)
+
+
+def _at(values: Sequence[Array], code: Array) -> Array:
+    """Of arrays (..., 1) or (..., n) for each value, those of the codes (n,)."""
+    arrays = np.broadcast_arrays(*values)
+    if arrays[0].shape[-1:] == (1,):
+        return np.take(np.concatenate(arrays, axis=-1), code, axis=-1)
+    table = np.stack(arrays)
+    return np.take_along_axis(table, np.broadcast_to(code, table.shape[1:])[None], axis=0)[0]
 
 
 def _odds(upper: Array, lower: Array) -> tuple[Array, Array]:
@@ -273,29 +266,10 @@ def _odds(upper: Array, lower: Array) -> tuple[Array, Array]:
     return above, np.exp(np.minimum(lower, MAX_EXPONENT))
 
 
-def _by_log_steps(
-    log_steps: Sequence[Array],
-    by_limits: tuple[Array, Array],
-    second_by_limits: tuple[Array, Array, Array],
-    beyond: tuple[Any, Any],
-) -> Partials:
-    """Gradient (T) and Hessian (T, T) in the log steps, from derivatives by upper and lower limit.
-
-    `beyond` has for each step whether the upper, and the lower limit moves with it.
-    """
-    (by_upper, by_lower), (upper_upper, cross, lower_lower) = by_limits, second_by_limits
-    (above, below), steps = beyond, [np.exp(log_step) for log_step in log_steps]
-    first = [step * (by_upper * above[j] + by_lower * below[j]) for j, step in enumerate(steps)]
-    second: list[list[Array]] = [[] for _ in steps]
-    for i, step in enumerate(steps):
-        for j in range(i):
-            second[i].append(second[j][i])
-        for j in range(i, len(steps)):
-            both = upper_upper * (above[i] & above[j]) + lower_lower * (below[i] & below[j])
-            mixed = (above[i] & below[j]).astype(float) + (below[i] & above[j])
-            second[i].append(step * steps[j] * (both + cross * mixed))
-        second[i][i] = second[i][i] + first[i]
-    return first, second
+def _beyond(gap: Array) -> Array:
+    """Derivative of the log of the difference of two logistic functions by a far limit."""
+    with np.errstate(over="ignore"):  # of an infinite gap
+        return 1.0 / np.expm1(gap)
 
 
 @lru_cache(maxsize=64)  # each iteration of EM needs them, many times

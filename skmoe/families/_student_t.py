@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,9 +10,10 @@ import numpy as np
 from scipy.special import digamma, gammaln, polygamma
 
 from skmoe._data.checks import check_real
+from skmoe._numerics.probability import without_outliers
 from skmoe._numerics.typing import Array
 from skmoe.distributions import StudentTComponents
-from skmoe.families._base import Partials
+from skmoe.families._base import Curvature, as_outputs, log_variance_of
 from skmoe.families._normal import LOG_VARIANCE_BOUNDS, LocationScale
 from skmoe.protocols import Dispersion
 
@@ -84,12 +86,6 @@ class StudentT(LocationScale):
         )
 
     @property
-    def initial_log_dispersion(self) -> tuple[float, ...]:
-        """Half the variance of the target, and ten degrees of freedom."""
-        start = (float(np.log(0.5)), float(np.log(INITIAL_DF)))
-        return start[: len(self.dispersions)]
-
-    @property
     def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
         """Bounds of the log square of the scale and of the log degrees of freedom."""
         low, high = np.log(DF_BOUNDS)
@@ -101,57 +97,78 @@ class StudentT(LocationScale):
         scale, *others = self.log_dispersion_bounds
         return (scale, *((float(np.log(MIN_DF_OF_MEANS)), high) for _, high in others))
 
-    def _df(self, log_dispersion: Any) -> Any:
-        return np.exp(log_dispersion[1]) if self.df is None else float(self.df)
+    def start(self, y: Array, weight: Array) -> Array:
+        """Mean, half the variance without outliers, and ten degrees of freedom."""
+        log_scale = np.log(0.5) + log_variance_of(without_outliers(y), weight)
+        values = np.average(y, weights=weight), log_scale, np.log(INITIAL_DF)
+        return np.array(values[: len(self.roles)])
 
-    def _at(self, y: Array, predictor: Array, log_dispersion: Any) -> tuple[Any, Array]:
-        """Degrees of freedom, and squared residual in units of the scale."""
-        square = np.square(y - predictor) * np.exp(-log_dispersion[0])
-        return self._df(log_dispersion), square
+    def _at(self, y: Array, eta: Sequence[Array]) -> tuple[Any, Array, Array]:
+        """Degrees of freedom, residual times precision, and squared residual times it."""
+        df = np.exp(eta[2]) if self.df is None else float(self.df)
+        square = y - eta[0]
+        scaled = square * np.exp(-eta[1])
+        square *= scaled
+        return df, scaled, square
 
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Log density."""
-        df, square = self._at(y, predictor, log_dispersion)
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information [1]_."""
+        df, scaled, square = self._at(y, eta)
+        log_ratio = np.log1p(square / df)
         constant = gammaln(0.5 * (df + 1.0)) - gammaln(0.5 * df) - 0.5 * np.log(np.pi * df)
-        return constant - 0.5 * log_dispersion[0] - 0.5 * (df + 1.0) * np.log1p(square / df)
-
-    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """The residual, with a weight that is small for outliers."""
-        df, square = self._at(y, predictor, log_dispersion)
-        return (df + 1.0) / (df + square) * (y - predictor)
-
-    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
-        """Expected weight of a residual."""
-        df = self._df(log_dispersion)
-        return np.broadcast_to((df + 1.0) / (df + 3.0), predictor.shape)
-
-    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
-        """By the log square of the scale, and by the log degrees of freedom."""
-        df, u = self._at(y, predictor, log_dispersion)
-        total = df + u
-        by_scale = 0.5 * ((df + 1.0) * u / total - 1.0)
-        scale_scale = -0.5 * (df + 1.0) * df * u / np.square(total)
+        logs = (-0.5 * (df + 1.0)) * log_ratio
+        logs += constant - 0.5 * eta[1]
+        yield logs
+        weight = (df + 1.0) / (df + square)
+        scaled *= weight
+        weight *= square
+        by_scale = 0.5 * (weight - 1.0)
+        information = {
+            (0, 0): (df + 1.0) / (df + 3.0) * np.exp(-eta[1]),
+            (1, 1): 0.5 * df / (df + 3.0),
+        }
         if self.df is not None:
-            return [by_scale], [[scale_scale]]
-        excess = (df + 1.0) * u / (df * total)
-        by_df = 0.5 * (
-            digamma(0.5 * (df + 1.0)) - digamma(0.5 * df) - 1.0 / df - np.log1p(u / df) + excess
-        )
-        second = 0.5 * (
-            0.5 * polygamma(1, 0.5 * (df + 1.0))
-            - 0.5 * polygamma(1, 0.5 * df)
-            + 1.0 / np.square(df)
-            + 2.0 * u / (df * total)
-            - excess * (df + total) / (df * total)
-        )
-        df_df = np.square(df) * second + df * by_df
-        cross = df * 0.5 * u * (u - 1.0) / np.square(total)
-        return [by_scale, df * by_df], [[scale_scale, cross], [cross, df_df]]
+            yield scaled, by_scale
+            yield information
+            return
+        weight -= 1.0
+        weight -= df * log_ratio
+        weight += df * (digamma(0.5 * (df + 1.0)) - digamma(0.5 * df))
+        weight *= 0.5
+        yield scaled, by_scale, weight
+        bend = polygamma(1, 0.5 * df) - polygamma(1, 0.5 * (df + 1.0))
+        bend = 0.25 * bend - 0.5 * (df + 5.0) / (df * (df + 1.0) * (df + 3.0))
+        cross = -df / ((df + 1.0) * (df + 3.0))
+        yield information | {(1, 2): cross, (2, 2): np.square(df) * bend}
 
-    def components(self, predictor: Array, log_dispersion: Any) -> StudentTComponents:
+    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
+        """By location, log square of the scale, and log degrees of freedom."""
+        df, scaled, u = self._at(y, eta)
+        total = df + u
+        weight = (df + 1.0) / np.square(total)
+        second = {
+            (0, 0): weight * (u - df) * np.exp(-eta[1]),
+            (0, 1): -df * weight * scaled,
+            (1, 1): -0.5 * df * weight * u,
+        }
+        if self.df is not None:
+            return second
+        excess = (df + 1.0) * u / total
+        by_df = digamma(0.5 * (df + 1.0)) - digamma(0.5 * df) - np.log1p(u / df)
+        bend = polygamma(1, 0.5 * (df + 1.0)) - polygamma(1, 0.5 * df)
+        share = df / np.square(total) * (u - 1.0)
+        of_df = df * by_df + 0.5 * np.square(df) * bend - excess + 2.0 * df * u / total
+        return second | {
+            (0, 2): share * scaled,
+            (1, 2): 0.5 * share * u,
+            (2, 2): 0.5 * (of_df + excess - excess * df / total),
+        }
+
+    def components(self, eta: Sequence[Array]) -> StudentTComponents:
         """The t distribution."""
-        scale, df = np.exp(0.5 * log_dispersion[0]), self._df(log_dispersion)
-        return StudentTComponents.single(predictor, scale, df)
+        location, log_scale, *log_df = as_outputs(eta)
+        df = np.exp(log_df[0]) if log_df else np.array(float(self.df or 0.0))
+        return StudentTComponents.single(location, np.exp(0.5 * log_scale), df)
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Numbers with heavy tails."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
@@ -12,7 +13,7 @@ from skmoe._numerics.tweedie_series import log_sum, moments_of_index, shape_of_j
 from skmoe._numerics.typing import Array
 from skmoe.distributions._general import NestedComponents
 from skmoe.distributions._tweedie import tweedie_components
-from skmoe.families._base import Partials, Positive
+from skmoe.families._base import Curvature, Positive, as_outputs
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class PowerVariance(Positive):
     # The power of the mean in the variance: a field, or the same for all objects of a class.
     power: ClassVar[float]
 
+    @property
+    def exposure_power(self) -> float:  # type: ignore[override]
+        """That of the inverse variance of an output per unit of exposure."""
+        return 2.0 - self.power
+
     def fitted_to(self, y: Array, weight: Array, scaling: Any) -> Self:
         """The family with the means of the positive outputs, in units of which it sees them."""
         positive = weight * (y > 0.0)
@@ -41,31 +47,14 @@ class PowerVariance(Positive):
         return replace(self, unit=tuple(unit.tolist()))
 
     @property
-    def _unit(self) -> Array:
-        """Unit of each output, (m, 1)."""
-        return np.array(self.unit)[:, None]
+    def _unit(self) -> Any:
+        """Unit of the output, or of each, (m, 1)."""
+        return self.unit[0] if len(self.unit) == 1 else np.array(self.unit)[:, None]
 
     def dispersion_values(self, log_dispersion: Any) -> list[Array]:
         """The dispersion in units of y to the power of 2 - power."""
         unit = np.power(self._unit, 2.0 - self.power)
         return [np.exp(values) * unit for values in log_dispersion]
-
-    def _relative(self, y: Array, predictor: Array) -> tuple[Array, Array]:
-        """Outputs and their means in units of the family."""
-        return y / self._unit, np.exp(predictor) / self._unit
-
-    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Residual times the mean to the power of 1 - power."""
-        relative, mean = self._relative(y, predictor)
-        return (relative - mean) * np.power(mean, 1.0 - self.power)
-
-    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
-        """The mean to the power of 2 - power."""
-        return np.power(np.exp(predictor) / self._unit, 2.0 - self.power)
-
-    def rate_weight(self, exposure: Array) -> Array:
-        """Inverse of the factor of the variance of an output per unit of exposure."""
-        return np.power(exposure, 2.0 - self.power)
 
 
 # Powers next to 1 are distributions on a grid, and those next to 2 have no zeros.
@@ -110,12 +99,13 @@ class Tweedie(PowerVariance):
     --------
     >>> import numpy as np
     >>> from skmoe.families import Tweedie
-    >>> Tweedie().log_prob(np.zeros((1, 1)), np.zeros((1, 1)), [np.zeros((1, 1))])
-    array([[-2.]])
+    >>> Tweedie().log_prob(np.zeros(1), [np.zeros(1), np.zeros(1)])
+    array([-2.])
     """
 
     name: ClassVar[str] = "tweedie"
     takes_bounds: ClassVar[bool] = False
+    max_outputs: ClassVar[float] = 1
     support: ClassVar[str] = "numbers from 0 on"
     atoms: ClassVar[tuple[float, ...]] = (0.0,)
 
@@ -125,48 +115,61 @@ class Tweedie(PowerVariance):
         """The power is between 1 and 2."""
         check_real("power", self.power, least=MIN_POWER, most=MAX_POWER)
 
-    def obstacle(self, y: Array) -> str:
-        """One output."""
-        return "one output" if len(y) > 1 else ""
-
     def in_support(self, y: Array) -> Array:
         """Numbers from 0 on."""
         return y >= 0.0
 
-    def _exponent(self, y: Array, mean: Array) -> Array:
-        """Exponent of the density, times the dispersion."""
-        power = self.power
-        first = y * np.power(mean, 1.0 - power) / (1.0 - power)
-        return first - np.power(mean, 2.0 - power) / (2.0 - power)
+    def _at(self, y: Array, eta: Sequence[Array]) -> tuple[Array, Array, Array]:
+        """Mean, residual and dispersion in units of the family, the last two as parts of scores.
 
-    def _log_z(self, y: Array, log_dispersion: Any) -> Array:
+        The information about the linear predictor is the first; the second is its score. The last
+        is the exponent of the density.
+        """
+        power, unit = self.power, self._unit
+        mean, precision = np.exp(eta[0]) / unit, np.exp(-eta[1])
+        factor = np.power(mean, 1.0 - power) * precision
+        information = factor * mean
+        exponent = factor * (y / (unit * (1.0 - power)))
+        exponent -= information / (2.0 - power)
+        return information, factor * (y / unit) - information, exponent
+
+    def _log_z(self, y: Array, log_dispersion: Array) -> Array:
         """Argument of the series of the density at y, of which zeros are taken as one."""
         shape = shape_of_jumps(self.power)
-        log_y = np.log(np.where(y > 0.0, y, 1.0)) - np.log(self.power - 1.0)
-        return shape * log_y - np.log(2.0 - self.power) - (1.0 + shape) * log_dispersion[0]
+        log_y = np.log(np.where(y > 0.0, y / self._unit, 1.0)) - np.log(self.power - 1.0)
+        return shape * log_y - np.log(2.0 - self.power) - (1.0 + shape) * log_dispersion
 
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Log density of positive values, and log probability of zero."""
-        relative, mean = self._relative(np.maximum(y, 0.0), predictor)
-        logs = self._exponent(relative, mean) * np.exp(-log_dispersion[0])
-        series = log_sum(self._log_z(relative, log_dispersion), self.power)
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information about the mean, absolute observed one about the dispersion."""
+        (information, slope, exponent), log_z = self._at(y, eta), self._log_z(y, eta[1])
         positive = y > 0.0
-        logs = logs + np.where(positive, series - np.log(np.where(positive, y, 1.0)), 0.0)
-        return np.where(y >= 0.0, logs, -np.inf)
+        series = log_sum(log_z, self.power) - np.log(np.where(positive, y, 1.0))
+        yield exponent + np.where(positive, series, 0.0)
+        index, variance = moments_of_index(log_z, self.power)
+        factor = np.where(positive, 1.0 + shape_of_jumps(self.power), 0.0)
+        yield slope, -factor * index - exponent
+        yield {
+            (0, 0): information,
+            (1, 1): np.abs(np.square(factor) * variance + exponent),
+        }
 
-    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
-        """By the log dispersion, of the exponent and of the series."""
-        relative, mean = self._relative(y, predictor)
-        exponent = self._exponent(relative, mean) * np.exp(-log_dispersion[0])
-        index, variance = moments_of_index(self._log_z(relative, log_dispersion), self.power)
+    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
+        """By linear predictor and log dispersion."""
+        information, slope, exponent = self._at(y, eta)
+        _, variance = moments_of_index(self._log_z(y, eta[1]), self.power)
         factor = np.where(y > 0.0, 1.0 + shape_of_jumps(self.power), 0.0)
-        return [-factor * index - exponent], [[np.square(factor) * variance + exponent]]
+        return {
+            (0, 0): (1.0 - self.power) * slope - information,
+            (0, 1): -slope,
+            (1, 1): np.square(factor) * variance + exponent,
+        }
 
-    def components(self, predictor: Array, log_dispersion: Any) -> NestedComponents:
+    def components(self, eta: Sequence[Array]) -> NestedComponents:
         """A point mass at zero and positive values."""
-        [dispersion] = self.dispersion_values(log_dispersion)
-        mean = np.exp(predictor)
-        dispersion = np.broadcast_to(dispersion, mean.shape)
+        predictor, log_dispersion = as_outputs(eta)
+        mean, dispersion = np.broadcast_arrays(
+            np.exp(predictor), *self.dispersion_values([log_dispersion])
+        )
         return tweedie_components(mean, dispersion, np.full(mean.shape, self.power))
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:

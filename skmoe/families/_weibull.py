@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import digamma, gammaln, polygamma
+from scipy.special import digamma, gammaln
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import WeibullComponents
-from skmoe.families._base import Partials, Positive
+from skmoe.families._base import Curvature, Positive, as_outputs, log_mean_of
 from skmoe.families._normal import LogNormal
 from skmoe.protocols import Dispersion, Measure
 
@@ -19,6 +20,11 @@ TIME_RATIO = Measure("time ratio", "times")
 # Logarithm of the ratio of y to its scale, to the power of the shape, beyond which this power is
 # linear in the logarithm: the products in derivatives are finite.
 LINEAR_FROM = 300.0
+
+# Information about the log of the root of the dispersion, and that and the linear predictor, of
+# standard noise.
+OF_SCALE = float(np.pi**2 / 6.0 + np.square(1.0 - np.euler_gamma))
+OF_BOTH = float(1.0 - np.euler_gamma)
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,8 @@ class Weibull(Positive):
     --------
     >>> import numpy as np
     >>> from skmoe.families import Weibull
-    >>> Weibull().mean(np.log([[2.0]]), [np.zeros((1, 1))])
-    array([[2.]])
+    >>> Weibull().mean([np.log([2.0]), np.zeros(1)])
+    array([2.])
     """
 
     name: ClassVar[str] = "weibull"
@@ -57,75 +63,68 @@ class Weibull(Positive):
     dispersions: ClassVar[tuple[Dispersion, ...]] = (
         Dispersion("log(dispersion)", "dispersion_", measure=Measure("shape", factor=-0.5)),
     )
+    equation: ClassVar[str] = "scale of {response} = exp({predictor})"
     max_predictor: ClassVar[float] = 200.0
     is_location_scale: ClassVar[bool] = True
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (
         LogNormal.log_dispersion_bounds
     )
 
-    def _deviation(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> tuple[Array, Array, Array]:
-        """Standardised logarithm, its exponential, and the root of the dispersion."""
-        root = np.exp(0.5 * log_dispersion[0])
-        deviation = (np.log(np.where(y > 0.0, y, 1.0)) - predictor) / root
+    def _at(self, y: Array, eta: Sequence[Array]) -> tuple[Array, Array, Array, Array]:
+        """Standardised logarithm, its exponential, precision of the noise, and logarithm of y."""
+        precision, log_y = np.exp(-0.5 * eta[1]), np.log(y)
+        deviation = log_y - eta[0]
+        deviation *= precision
+        if deviation.max(initial=0.0) <= LINEAR_FROM:
+            return deviation, np.exp(deviation), precision, log_y
         beyond = np.maximum(deviation - LINEAR_FROM, 0.0)
-        power = np.exp(deviation - beyond) * (1.0 + beyond)
-        return deviation, power, root
+        return deviation, np.exp(deviation - beyond) * (1.0 + beyond), precision, log_y
 
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Log density."""
-        deviation, power, _ = self._deviation(y, predictor, log_dispersion)
-        logs = deviation - power - 0.5 * log_dispersion[0] - np.log(np.where(y > 0.0, y, 1.0))
-        return np.where(y > 0.0, logs, -np.inf)
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information, with that about both."""
+        deviation, power, precision, log_y = self._at(y, eta)
+        logs = deviation - power
+        logs -= 0.5 * eta[1] + log_y
+        yield logs
+        power -= 1.0
+        deviation *= power
+        deviation -= 1.0
+        deviation *= 0.5
+        power *= precision
+        yield power, deviation
+        yield {
+            (0, 0): np.square(precision),
+            (0, 1): 0.5 * OF_BOTH * precision,
+            (1, 1): 0.25 * OF_SCALE,
+        }
 
-    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Excess of the power over its mean of one."""
-        _, power, root = self._deviation(y, predictor, log_dispersion)
-        return root * (power - 1.0)
+    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
+        """By linear predictor and log dispersion."""
+        deviation, power, precision, _ = self._at(y, eta)
+        by_root = power * (1.0 + deviation) - 1.0
+        return {
+            (0, 0): -power * np.square(precision),
+            (0, 1): -0.5 * by_root * precision,
+            (1, 1): -0.25 * deviation * by_root,
+        }
 
-    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
-        """By the log dispersion."""
-        deviation, power, _ = self._deviation(y, predictor, log_dispersion)
-        first = 0.5 * (deviation * (power - 1.0) - 1.0)
-        return [first], [[-0.25 * deviation * (power * (1.0 + deviation) - 1.0)]]
-
-    def cross_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> list[Array] | None:
-        """Minus half the derivative of the product of power and deviation."""
-        deviation, power, root = self._deviation(y, predictor, log_dispersion)
-        return [-0.5 * root * (power * (1.0 + deviation) - 1.0)]
-
-    def predictor_of_mean(self, mean: Array, log_dispersion: Any) -> Array:
-        """Logarithm of the scale."""
-        return np.log(mean) - gammaln(1.0 + np.exp(0.5 * log_dispersion[0]))
-
-    def mean_dispersion_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> Partials:
-        """By the log dispersion, with which the linear predictor changes."""
-        deviation, power, root = self._deviation(y, predictor, log_dispersion)
-        [first], [[second]] = self.dispersion_derivatives(y, predictor, log_dispersion)
-        change = -0.5 * root * digamma(1.0 + root)
-        change_of_change = 0.5 * change - 0.25 * np.square(root) * polygamma(1, 1.0 + root)
-        score = (power - 1.0) / root
-        cross = -0.5 * (power * (1.0 + deviation) - 1.0) / root
-        by_predictor = -power / np.square(root)
-        second = second + 2.0 * cross * change + by_predictor * np.square(change)
-        return [first + score * change], [[second + score * change_of_change]]
-
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+    def mean(self, eta: Sequence[Array]) -> Array:
         """The scale times a gamma function."""
-        return np.exp(predictor + gammaln(1.0 + np.exp(0.5 * log_dispersion[0])))
+        return np.exp(eta[0] + gammaln(1.0 + np.exp(0.5 * eta[1])))
 
-    def components(self, predictor: Array, log_dispersion: Any) -> WeibullComponents:
+    def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
+        """The mean, and it times the derivative of the log gamma function."""
+        mean, root = self.mean(eta), np.exp(0.5 * eta[1])
+        return [mean, 0.5 * root * digamma(1.0 + root) * mean]
+
+    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
+        """Logarithm of the scale."""
+        return np.log(mean) - gammaln(1.0 + np.exp(0.5 * eta[1]))
+
+    def components(self, eta: Sequence[Array]) -> WeibullComponents:
         """The Weibull distribution."""
-        return WeibullComponents.single(np.exp(predictor), np.exp(-0.5 * log_dispersion[0]))
-
-    def equation(self, response: str, predictor: str) -> str:
-        """That of the scale."""
-        return f"scale of {response} = exp({predictor})"
+        predictor, log_dispersion = as_outputs(eta)
+        return WeibullComponents.single(np.exp(predictor), np.exp(-0.5 * log_dispersion))
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Weibull numbers of shape 2."""
@@ -152,8 +151,8 @@ class Exponential(Positive):
     --------
     >>> import numpy as np
     >>> from skmoe.families import Exponential
-    >>> Exponential().log_prob(np.array([[3.0]]), np.zeros((1, 1)), ())
-    array([[-3.]])
+    >>> Exponential().log_prob(np.array([3.0]), [np.zeros(1)])
+    array([-3.])
     """
 
     name: ClassVar[str] = "exponential"
@@ -170,18 +169,25 @@ class Exponential(Positive):
         """Numbers from 0 on."""
         return y >= 0.0
 
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Log density."""
-        logs = -predictor - np.maximum(y, 0.0) * np.exp(-predictor)
-        return np.where(y >= 0.0, logs, -np.inf)
+    def start(self, y: Array, weight: Array) -> Array:
+        """Logarithm of the mean."""
+        return np.array([log_mean_of(y, weight)])
 
-    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Relative residual."""
-        return y * np.exp(-predictor) - 1.0
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information of one."""
+        ratio = y * np.exp(-eta[0])
+        yield -eta[0] - ratio
+        ratio -= 1.0
+        yield (ratio,)
+        yield {(0, 0): 1.0}
 
-    def components(self, predictor: Array, log_dispersion: Any) -> WeibullComponents:
+    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
+        """Minus the ratio of y to its mean."""
+        return {(0, 0): -y * np.exp(-eta[0])}
+
+    def components(self, eta: Sequence[Array]) -> WeibullComponents:
         """The Weibull distribution of shape one."""
-        return WeibullComponents.single(np.exp(predictor), np.ones(()))
+        return WeibullComponents.single(np.exp(as_outputs(eta)[0]), np.ones(()))
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Exponential numbers."""

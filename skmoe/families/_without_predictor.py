@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -10,40 +11,59 @@ import numpy as np
 from skmoe._numerics.typing import Array
 from skmoe.distributions import PointMassComponents, UniformComponents
 from skmoe.distributions._uniform import UNIFORM, is_in_range
-from skmoe.families._base import Family
+from skmoe.families._base import Curvature, Family
 
 # Round-off of a value that is standardised and returns to its units, relative to its size.
 MAX_ROUND_OFF = 8.0
 
 
-@dataclass(frozen=True)
-class PointMass(Family):
-    """A distribution of one value, the only one of `atoms`."""
+class WithoutPredictor(Family):
+    """Distributions that are the same for all rows: `eta` is empty, and what is of rows has one."""
 
     link: ClassVar[str] = ""
+
+    def start(self, y: Array, weight: Array) -> Array:
+        """No numbers."""
+        return np.zeros(0)
+
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """None, after the density."""
+        yield self.log_prob(y, eta)
+        yield ()
+        yield {}
+
+    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
+        """None."""
+        return {}
+
+
+@dataclass(frozen=True)
+class PointMass(WithoutPredictor):
+    """A distribution of one value, the only one of `atoms`."""
+
     is_count: ClassVar[bool] = True
     is_continuous: ClassVar[bool] = False
+
+    @property
+    def equation(self) -> str:
+        """The response is the value."""
+        return f"{{response}} = {self.atoms[0]:g}"
 
     def in_support(self, y: Array) -> Array:
         """The value only."""
         return np.asarray(y == self.atoms[0])
 
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+    def log_prob(self, y: Array, eta: Sequence[Array]) -> Array:
         """Zero at the value, minus infinity elsewhere."""
-        logs = np.where(self.in_support(y), 0.0, -np.inf)
-        return np.broadcast_to(logs, np.broadcast_shapes(logs.shape, predictor.shape))
+        return np.where(y == self.atoms[0], 0.0, -np.inf)
 
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+    def mean(self, eta: Sequence[Array]) -> Array:
         """The value."""
-        return np.full(predictor.shape, self.atoms[0])
+        return np.array(self.atoms)
 
-    def components(self, predictor: Array, log_dispersion: Any) -> PointMassComponents:
-        """The point mass."""
-        return PointMassComponents.single(self.mean(predictor, log_dispersion))
-
-    def equation(self, response: str, predictor: str) -> str:
-        """The response is the value."""
-        return f"{response} = {self.atoms[0]:g}"
+    def components(self, eta: Sequence[Array]) -> PointMassComponents:
+        """The point mass, of one row."""
+        return PointMassComponents.single(np.array([self.atoms]))
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """The value."""
@@ -134,26 +154,19 @@ class Never(PointMass):
     --------
     >>> import numpy as np
     >>> from skmoe.families import Never
-    >>> Never().mean(np.zeros((1, 1)), ())
-    array([[inf]])
+    >>> Never().mean(())
+    array([inf])
     """
 
     name: ClassVar[str] = "never"
     support: ClassVar[str] = "right-censored times"
     atoms: ClassVar[tuple[float, ...]] = (np.inf,)
     is_count: ClassVar[bool] = False
-
-    def obstacle(self, y: Array) -> str:
-        """Times of which some are open to the right."""
-        return "" if np.isposinf(y).any() else "right-censored times (skmoe.censoring)"
-
-    def equation(self, response: str, predictor: str) -> str:
-        """There is no event."""
-        return f"{response} is infinite: the event never comes"
+    equation: ClassVar[str] = "{response} is infinite: the event never comes"
 
 
 @dataclass(frozen=True)
-class Uniform(Family):
+class Uniform(WithoutPredictor):
     """Uniform distribution over the range of y: a component of outliers [1]_.
 
     Use it in a list of families, such as `family=["normal", "normal", "uniform"]`. See "Outliers"
@@ -181,7 +194,6 @@ class Uniform(Family):
     """
 
     name: ClassVar[str] = "uniform"
-    link: ClassVar[str] = ""
     support: ClassVar[str] = "numbers in the range of the fit"
     has_outliers: ClassVar[bool] = True
 
@@ -206,15 +218,11 @@ class Uniform(Family):
         low, high = low - slack, high + slack
         return replace(self, low=tuple(low.tolist()), high=tuple(high.tolist()))
 
-    def rescale(self, y_map: Any) -> Uniform:
-        """The range of a rescaled target."""
-        ends = (y_map.slope * np.array(end) + y_map.shift for end in (self.low, self.high))
-        low, high = (tuple(end.tolist()) for end in ends)
-        return replace(self, low=low, high=high)
-
     def _range(self) -> tuple[Array, Array]:
-        """Lower and upper bounds, (m, 1)."""
-        low, high = np.array(self.low)[:, None], np.array(self.high)[:, None]
+        """Lower and upper bound, (1,), or those of each output, (m, 1)."""
+        low, high = np.array(self.low), np.array(self.high)
+        if len(low) > 1:
+            low, high = low[:, None], high[:, None]
         return low, np.where(high > low, high, low + 1.0)
 
     def in_support(self, y: Array) -> Array:
@@ -223,23 +231,23 @@ class Uniform(Family):
             return np.ones(y.shape, dtype=bool)
         return is_in_range(y, *self._range())
 
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+    def log_prob(self, y: Array, eta: Sequence[Array]) -> Array:
         """Minus the log of the width of the range."""
-        logs = UNIFORM.log_pdf(y, *self._range())
-        return np.broadcast_to(logs, np.broadcast_shapes(logs.shape, predictor.shape))
+        return UNIFORM.log_pdf(y, *self._range())
 
-    def equation(self, response: str, predictor: str) -> str:
+    @property
+    def equation(self) -> str:
         """The range, of the first output."""
         if len(self.low) != 1:
-            return f"{response} is uniform over its range"
-        return f"{response} is uniform from {self.low[0]:.4g} to {self.high[0]:.4g}"
+            return "{response} is uniform over its range"
+        return f"{{response}} is uniform from {self.low[0]:.4g} to {self.high[0]:.4g}"
 
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+    def mean(self, eta: Sequence[Array]) -> Array:
         """Middle of the range."""
         low, high = self._range()
-        return np.broadcast_to(0.5 * (low + high), predictor.shape).copy()
+        return 0.5 * (low + high)
 
-    def components(self, predictor: Array, log_dispersion: Any) -> UniformComponents:
-        """The uniform distribution."""
-        low, high = (np.broadcast_to(end, predictor.shape) for end in self._range())
+    def components(self, eta: Sequence[Array]) -> UniformComponents:
+        """The uniform distribution, of one row."""
+        low, high = (end.reshape(-1, 1) for end in self._range())
         return UniformComponents.single(low, high)

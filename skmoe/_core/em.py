@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._core.mixture import EStep, Mixture, Priors
+from skmoe._core.mixture import EStep, Mixture
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import TINY, Array
 
@@ -72,9 +72,9 @@ class Objective(NamedTuple):
 
     mixture: Mixture
     blocks: Any
-    priors: Priors
     map_blocks: Any = None
     rtol: float = RTOL["float64"]
+    n_rows: int = 0
 
     def at(self, theta: Array, known: State | None = None) -> State:
         """The state at vectors (S, D), with the curvature of another one if that is given."""
@@ -82,17 +82,25 @@ class Objective(NamedTuple):
         total = mixture.e_step(
             theta, self.blocks, curvature=known is None, map_blocks=self.map_blocks
         )
-        bound = (total.log_likelihood - mixture.penalty(theta, self.priors)) / total.weight
+        bound = (total.log_likelihood - mixture.penalty(theta)) / total.weight
         if known is not None:
             return State(theta, bound, total, known.curvature, known.age + 1)
-        of_experts, of_gate = mixture.invert(theta, total, self.priors)
+        of_experts, of_gate = mixture.invert(theta, total)
         curvature = (total.experts.curvature, of_experts), (total.gate.curvature, of_gate)
         return State(theta, bound, total, curvature, 0)
 
+    def lower_bound(self, theta: Array) -> float:
+        """Penalised log-likelihood per row at one vector, (1, D)."""
+        total = self.mixture.e_step(
+            theta, self.blocks, curvature=False, map_blocks=self.map_blocks
+        )
+        penalty = self.mixture.penalty(theta)
+        return float((total.log_likelihood - penalty)[0] / total.weight)
+
     def ahead(self, state: State, step: float = 1.0) -> Array:
         """The vectors a step ahead."""
-        change = self.mixture.direction(state.theta, state.total, state.curvature, self.priors)
-        return self.mixture.bounded(state.theta + step * change, self.priors)
+        change = self.mixture.direction(state.theta, state.total, state.curvature)
+        return self.mixture.bounded(state.theta + step * change)
 
 
 # Called after each iteration with its number and the run; True ends the run.
@@ -154,7 +162,7 @@ def iterations(objective: Objective, theta: Array, n_plain: int) -> Iterator[Sta
             continue
         third = objective.ahead(state)
         target, step = squarem_step(before, state.theta, third, longest)
-        trial = objective.at(objective.mixture.bounded(target, objective.priors), state)
+        trial = objective.at(objective.mixture.bounded(target), state)
         if trial.lower_bound[0] >= state.lower_bound[0]:
             longest *= STEP_MAX_FACTOR if step == longest else 1.0
             state = trial
@@ -212,7 +220,7 @@ def fitted_to(objective: Objective, theta: Array, resps: Sequence[Array], n_step
 
     One whose step would lower its expected log-likelihood goes half of the way.
     """
-    mixture, priors = objective.mixture, objective.priors
+    mixture = objective.mixture
     accepted, trial, best = theta, theta, np.full(len(theta), -np.inf)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         for step in range(n_steps + 1):
@@ -220,19 +228,19 @@ def fitted_to(objective: Objective, theta: Array, resps: Sequence[Array], n_step
             for data, resp in zip(objective.blocks, resps, strict=True):
                 own = mixture.e_step_block(trial, data, curvature=True, resp=resp)
                 sums = own if sums is None else add_fields(sums, own)
-            reached = sums.log_likelihood - mixture.penalty(trial, priors)
+            reached = sums.log_likelihood - mixture.penalty(trial)
             rises = reached >= best
             accepted = np.where(rises[:, None], trial, accepted)
             best = np.where(rises, reached, best)
             if step == n_steps:
                 break
-            inverses = mixture.invert(trial, sums, priors)
+            inverses = mixture.invert(trial, sums)
             curvature = (
                 (sums.experts.curvature, inverses[0]),
                 (sums.gate.curvature, inverses[1]),
             )
-            ahead = trial + mixture.direction(trial, sums, curvature, priors)
-            ahead = mixture.bounded(ahead, priors)
+            ahead = trial + mixture.direction(trial, sums, curvature)
+            ahead = mixture.bounded(ahead)
             trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
             trial = np.where(np.isfinite(trial), trial, accepted)
     return accepted

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import sparse
+from scipy.linalg import block_diag
 
 from skmoe._core.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data
 from skmoe._core.linear import GATE, Block, Group, LinearPart, Sums
@@ -131,6 +133,32 @@ class Experts(LinearPart):
         """Log densities (K, S, n) of rows."""
         return self.evaluate(theta, data).logs
 
+    # --- derivatives of single experts ---
+
+    def scores(self, theta: Array, k: int, data: Data) -> Array:
+        """Gradients of the log density of one expert in its coefficients, (q, n)."""
+        rows = [
+            np.zeros((len(index), data.rows.n_rows)) + own * _columns(data, role)
+            for _, of_part, roles, scores, _ in self.evaluate(theta[None], data).parts([k])
+            for index, role, own in zip(of_part, roles, scores, strict=True)
+        ]
+        return np.concatenate(rows) if rows else np.zeros((0, data.rows.n_rows))
+
+    def hessian(self, theta: Array, k: int, data: Data, weight: Array) -> tuple[Array, Array]:
+        """Coefficients of one expert, and the Hessian of its weighted log density, (q, q)."""
+        coordinates, matrices = [np.zeros(0, dtype=int)], []
+        for _, index, roles, _, second in self.evaluate(theta[None], data).parts([k]):
+            ends = np.cumsum([0, *map(len, index)])
+            matrix = np.zeros((ends[-1], ends[-1]))
+            for (t, u), value in second.items():
+                first, other = (_columns(data, roles[i]) for i in (t, u))
+                found = (first * (weight * value)) @ other.T
+                matrix[ends[t] : ends[t + 1], ends[u] : ends[u + 1]] = found
+                matrix[ends[u] : ends[u + 1], ends[t] : ends[t + 1]] = found.T
+            coordinates.append(np.concatenate(index))
+            matrices.append(matrix)
+        return np.concatenate(coordinates), block_diag(*matrices) if matrices else np.zeros((0, 0))
+
     def first_theta(self, y: Array, weight: Array, find: Any) -> Array:
         """Coefficients without slopes: the same for all experts of a family, (D,)."""
         theta = np.zeros(self.size)
@@ -186,6 +214,35 @@ class ExpertEvaluation:
                 found.append(experts.curvature_of(group, information, own, self._data))
         return Sums(gradient, tuple(found) if curvature else None, weight.sum(axis=(0, 2)))
 
+    def parts(self, chosen: Any = None) -> Iterator[tuple[int, Any, Any, Any, Any]]:
+        """Derivatives at one vector, for each family and output of each expert, or of some.
+
+        They are the expert, coefficients and roles of its predictors, scores (T) of rows, and
+        second derivatives {(t, u): ...}.
+        """
+        shape = 1, self._data.rows.n_rows
+        for group, terms, etas in zip(
+            self._experts.groups, self._terms, self._etas, strict=True
+        ):
+            if not group.roles:
+                continue
+            y, beyond = self._data.target(group.family, group.output)
+            scores, second = list(next(terms)), group.family.second(y, etas)
+            if DISPERSION in group.roles:
+                scores, second = self._within(group, etas, scores, second)
+            for p, k in enumerate(group.parts.tolist()):
+                if chosen is not None and k not in chosen:
+                    continue
+                own = [np.broadcast_to(v, (len(group.parts), *shape))[p, 0] for v in scores]
+                pairs = {
+                    key: np.broadcast_to(v, (len(group.parts), *shape))[p, 0]
+                    for key, v in second.items()
+                }
+                if beyond is not None:
+                    own = [np.where(beyond, 0.0, values) for values in own]
+                    pairs = {key: np.where(beyond, 0.0, v) for key, v in pairs.items()}
+                yield k, [index[p] for index in group.index], group.roles, own, pairs
+
     def _within(self, group: Group, etas: Any, scores: Any, information: Any) -> tuple[Any, Any]:
         """Derivatives by log dispersions of rows, which are zero beyond their limits."""
         t = group.roles.index(DISPERSION)
@@ -195,6 +252,14 @@ class ExpertEvaluation:
         if information is not None:
             information = {k: v * inside if t in k else v for k, v in information.items()}
         return scores, information
+
+
+def _columns(data: Data, role: str) -> Array:
+    """Columns (d, n) of a role; ones for a constant."""
+    if role == CONSTANT:
+        return np.ones((1, data.rows.n_rows))
+    design = data.designs[role]
+    return np.asarray((design.toarray() if sparse.issparse(design) else design).T)
 
 
 def without_dispersion(roles: Sequence[str]) -> tuple[str, ...]:
@@ -227,12 +292,43 @@ class Gate(LinearPart):
         """Log probabilities (K, S, U) of the experts."""
         return self.evaluate(theta, data).logs
 
+    def scores(self, theta: Array, k: int, data: Data) -> Array:
+        """Gradients of the log probability of one expert, (D, U)."""
+        if not self.groups:
+            return np.zeros((0, len(data.sharing.gate_weight)))
+        residual = -np.exp(self.log_prob(theta[None], data)[:, 0])
+        residual = np.broadcast_to(residual, (len(residual), len(data.sharing.gate_weight))).copy()
+        residual[k] += 1.0
+        columns = self._columns(data)
+        scores = self.family.contrasted(residual)
+        return np.concatenate([score * columns for score in scores])
+
+    def hessian(self, theta: Array, data: Data, weight: Array) -> Array:
+        """Hessian of the log probability of any expert, with weights (U,), (D, D)."""
+        if not self.groups:
+            return np.zeros((0, 0))
+        proba = np.exp(self.log_prob(theta[None], data)[:, 0])
+        columns, matrix = self._columns(data), np.zeros((self.size, self.size))
+        for (t, u), value in self.family.covariance(proba).items():
+            found = -(columns * (weight * value)) @ columns.T
+            rows, others = (self.groups[0].index[i][0] for i in (t, u))
+            matrix[rows[:, None], others] = found
+            matrix[others[:, None], rows] = found.T
+        return matrix
+
+    def _columns(self, data: Data) -> Array:
+        """Columns (d, U) of the design; ones of constant probabilities."""
+        if self.is_constant:
+            return np.ones((1, len(data.sharing.gate_weight)))
+        design = data.designs[GATE_ROLE]
+        return np.asarray((design.toarray() if sparse.issparse(design) else design).T)
+
     def direction(
-        self, theta: Array, sums: Sums, curvature: Any, inverses: Any, prior: Any
+        self, theta: Array, sums: Sums, curvature: Any, inverses: Any
     ) -> Array:
         """A step of scoring, or of constant probabilities the whole step to their maximum."""
         if not self.is_constant or not self.groups:
-            return super().direction(theta, sums, curvature, inverses, prior)
+            return super().direction(theta, sums, curvature, inverses)
         eta = [values[None, :, None] for values in theta.T]
         proba = np.exp(self.family.log_probs(eta))[:, 0, :, 0]  # (K, S)
         # The gradient has the differences of observed and expected counts.

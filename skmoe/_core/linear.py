@@ -84,6 +84,12 @@ class Sums(NamedTuple):
 class LinearPart:
     """What gate and experts have in common: groups of predictors, and a step of scoring."""
 
+    is_linear = True
+    prior: Prior
+    has_derivatives = True
+    needs_all_rows = False
+    flat: Any = 0.0  # distance from lower bounds up to which the likelihood is constant, (D,)
+
     def __init__(
         self, groups: Sequence[Group], blocks: Sequence[Block], free: Array, bounds: Array
     ) -> None:
@@ -178,9 +184,9 @@ class LinearPart:
 
     # --- steps ---
 
-    def invert(self, theta: Array, curvature: Any, prior: Prior) -> list[Inverse]:
+    def invert(self, theta: Array, curvature: Any) -> list[Inverse]:
         """Inverses of the penalised curvature: of each group, or of all together if tied."""
-        diagonal = self.penalty_curvature(theta, prior)
+        diagonal = self.penalty_curvature(theta)
         if not self.is_tied:
             return [
                 invert(matrices, np.moveaxis(diagonal[:, group.coordinates], 0, 1))
@@ -189,14 +195,42 @@ class LinearPart:
         joint = self.joint_matrix(curvature)
         return [invert(self.reduced_matrix(joint)[None], self.reduced(diagonal)[None])]
 
-    def penalty(self, theta: Array, prior: Prior) -> Array:
-        """Negative log prior up to a constant, (S,)."""
-        return prior.penalty(theta)
+    def curvature_diagonal(self, sums: Sums) -> Array:
+        """Diagonal (D,) of the curvature of one vector."""
+        diagonal = np.zeros(self.size)
+        for group, matrices in zip(self.groups, sums.curvature, strict=True):
+            if isinstance(matrices, ImplicitCurvature):
+                own = matrices.diagonal()
+            else:
+                own = np.diagonal(matrices, axis1=-2, axis2=-1)
+            diagonal[group.coordinates] = own[:, 0]
+        return diagonal
 
-    def penalty_curvature(self, theta: Array, prior: Prior) -> Array:
+    @property
+    def dropped(self) -> Array:
+        """Slopes of dropped features, boolean of shape (D,)."""
+        return self.prior.dropped
+
+    def at_bound(self, theta: Array) -> Array:
+        """Coefficients (D,) at a bound, or so near that the likelihood is constant."""
+        return (theta <= self.lower + self.flat) | (theta >= self.upper)
+
+    def penalty_gradient(self, theta: Array) -> Array:
+        """Gradient of the penalty at one vector, (D,)."""
+        return self.prior.derivatives(theta)[0]
+
+    def penalty_hessian(self, theta: Array) -> Array:
+        """Hessian of the penalty at one vector, (D, D)."""
+        return self.prior.hessian(theta)
+
+    def penalty(self, theta: Array) -> Array:
+        """Negative log prior up to a constant, (S,)."""
+        return self.prior.penalty(theta)
+
+    def penalty_curvature(self, theta: Array) -> Array:
         """Diagonal of the curvature of the penalty, (S, D); that of a scale at its mode."""
-        diagonal = prior.absolute(theta)
-        return np.broadcast_to(diagonal + 0.5 * prior.strength, theta.shape)
+        diagonal = self.prior.absolute(theta)
+        return np.broadcast_to(diagonal + 0.5 * self.prior.strength, theta.shape)
 
     def joint_matrix(self, curvature: Any) -> Array:
         """One matrix (S, D, D) of the matrices of all groups."""
@@ -227,19 +261,20 @@ class LinearPart:
             return values
         return np.where(self.free < 0, 0.0, values[..., self.free])
 
-    def bounded(self, theta: Array, prior: Prior) -> Array:
+    def bounded(self, theta: Array) -> Array:
         """The nearest coefficients within their bounds, with zeros for dropped features."""
         theta = np.clip(theta, self.lower, self.upper)
-        return np.where(prior.dropped, 0.0, theta) if prior.dropped.any() else theta
+        dropped = self.prior.dropped
+        return np.where(dropped, 0.0, theta) if dropped.any() else theta
 
     def direction(
-        self, theta: Array, sums: Sums, curvature: Any, inverses: list[Inverse], prior: Prior
+        self, theta: Array, sums: Sums, curvature: Any, inverses: list[Inverse]
     ) -> Array:
         """A step of Fisher scoring (S, D) from coefficients, which leads upward.
 
         Where matrices of earlier coefficients are used it need not be the best one.
         """
-        gradient = sums.gradient - prior.derivatives(theta)[0]
+        gradient = sums.gradient - self.prior.derivatives(theta)[0]
         if self.is_tied:
             step = self._step(inverses[0], self.reduced(gradient)[None], self.first[None], theta)
             change = self.expanded(step[0])
@@ -248,7 +283,7 @@ class LinearPart:
             for group, inverse in zip(self.groups, inverses, strict=True):
                 own = np.moveaxis(gradient[:, group.coordinates], 0, 1)
                 step = self._step(inverse, own, group.coordinates, theta)
-                step = _with_scale(step, own, group, inverse, prior)
+                step = _with_scale(step, own, group, inverse)
                 change[:, group.coordinates] = np.moveaxis(step, 0, 1)
         lengths = [
             _lengths(np.moveaxis(change[:, group.coordinates], 0, 1), group, matrices)
@@ -277,7 +312,7 @@ class LinearPart:
 
 
 def _with_scale(
-    step: Array, gradient: Array, group: Group, inverse: Inverse, prior: Prior
+    step: Array, gradient: Array, group: Group, inverse: Inverse
 ) -> Array:
     """Steps (P, S, q) whose log scale is at its maximum after that of the mean.
 

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._core.data import Data
-from skmoe._core.prior import Prior
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import normalised_top_k
 from skmoe._numerics.typing import TINY, Array
@@ -30,13 +29,6 @@ class EStep(NamedTuple):
     weight: float
     experts: Any
     gate: Any
-
-
-class Priors(NamedTuple):
-    """Those of the coefficients of experts and gate."""
-
-    experts: Prior
-    gate: Prior
 
 
 class Mixture:
@@ -142,35 +134,88 @@ class Mixture:
 
     # --- the vector ---
 
-    def penalty(self, theta: Array, priors: Priors) -> Array:
+    def penalty(self, theta: Array) -> Array:
         """Negative log prior up to a constant, (S,)."""
         of_experts, of_gate = self.split(theta)
-        penalty = self.experts.penalty(of_experts, priors.experts)
-        return np.asarray(penalty + self.gate.penalty(of_gate, priors.gate))
+        penalty = self.experts.penalty(of_experts)
+        return np.asarray(penalty + self.gate.penalty(of_gate))
 
-    def bounded(self, theta: Array, priors: Priors) -> Array:
+    def penalty_gradient(self, theta: Array) -> Array:
+        """Gradient of the penalty at one vector, (D,)."""
+        of_experts, of_gate = self.split(theta)
+        return self.joined(
+            self.experts.penalty_gradient(of_experts),
+            self.gate.penalty_gradient(of_gate),
+        )
+
+    @property
+    def bounds(self) -> tuple[Array, Array]:
+        """Lower and upper bounds, (D,)."""
+        return (
+            self.joined(self.experts.lower, self.gate.lower),
+            self.joined(self.experts.upper, self.gate.upper),
+        )
+
+    @property
+    def free(self) -> Array:
+        """Coordinate of each coefficient among those that are estimated; -1 for absent ones."""
+        of_experts, of_gate = self.experts.free, self.gate.free
+        shift = int(of_experts.max(initial=-1)) + 1
+        return self.joined(of_experts, np.where(of_gate < 0, -1, of_gate + shift))
+
+    @property
+    def first(self) -> Array:
+        """The first of the coefficients that are equal, (R,)."""
+        return self.joined(self.experts.first, self.experts.size + self.gate.first)
+
+    def at_bound(self, theta: Array) -> Array:
+        """Coefficients at a bound, boolean of shape (D,)."""
+        of_experts, of_gate = self.split(theta)
+        return self.joined(self.experts.at_bound(of_experts), self.gate.at_bound(of_gate))
+
+    @property
+    def dropped(self) -> Array:
+        """Slopes of dropped features, boolean of shape (D,)."""
+        return self.joined(self.experts.dropped, self.gate.dropped)
+
+    def reduced(self, values: Array) -> Array:
+        """Sums of values (..., D) over coefficients that are equal, (..., R)."""
+        of_experts, of_gate = self.split(values)
+        return self.joined(self.experts.reduced(of_experts), self.gate.reduced(of_gate))
+
+    def reduced_matrix(self, matrix: Array) -> Array:
+        """The same for both axes of a matrix (D, D)."""
+        return self.reduced(self.reduced(matrix).T).T
+
+    def expanded(self, values: Array) -> Array:
+        """Values (..., R) of estimated coefficients for all, zero for absent ones, (..., D)."""
+        split = len(self.experts.first)
+        of_experts, of_gate = values[..., :split], values[..., split:]
+        return self.joined(self.experts.expanded(of_experts), self.gate.expanded(of_gate))
+
+    def bounded(self, theta: Array) -> Array:
         """The nearest valid coefficients."""
         of_experts, of_gate = self.split(theta)
-        of_experts = self.experts.bounded(of_experts, priors.experts)
-        return self.joined(of_experts, self.gate.bounded(of_gate, priors.gate))
+        of_experts = self.experts.bounded(of_experts)
+        return self.joined(of_experts, self.gate.bounded(of_gate))
 
-    def invert(self, theta: Array, total: EStep, priors: Priors) -> tuple[Any, Any]:
+    def invert(self, theta: Array, total: EStep) -> tuple[Any, Any]:
         """Inverses of the penalised curvatures of experts and gate."""
         of_experts, of_gate = self.split(theta)
         return (
-            self.experts.invert(of_experts, total.experts.curvature, priors.experts),
-            self.gate.invert(of_gate, total.gate.curvature, priors.gate),
+            self.experts.invert(of_experts, total.experts.curvature),
+            self.gate.invert(of_gate, total.gate.curvature),
         )
 
-    def direction(self, theta: Array, total: EStep, curvature: Any, priors: Priors) -> Array:
+    def direction(self, theta: Array, total: EStep, curvature: Any) -> Array:
         """The step (S, D) of experts and gate; `curvature` has that of each, and its inverse."""
         of_experts, of_gate = self.split(theta)
         (of_expert, expert_inverse), (gate_curvature, gate_inverse) = curvature
         return self.joined(
             self.experts.direction(
-                of_experts, total.experts, of_expert, expert_inverse, priors.experts
+                of_experts, total.experts, of_expert, expert_inverse
             ),
-            self.gate.direction(of_gate, total.gate, gate_curvature, gate_inverse, priors.gate),
+            self.gate.direction(of_gate, total.gate, gate_curvature, gate_inverse),
         )
 
 

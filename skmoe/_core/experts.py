@@ -133,6 +133,41 @@ class Experts(LinearPart):
         """Log densities (K, S, n) of rows."""
         return self.evaluate(theta, data).logs
 
+    def mean(self, theta: Array, data: Data, chosen: Any = None) -> Array:
+        """Means (K, m, n), or class probabilities (K, C, n), of all experts or of some."""
+        numbers = list(range(self.n_experts) if chosen is None else chosen)
+        found: list[Any] = [None] * len(numbers)
+        for k, _, family, etas in self._of_experts(theta, data, numbers):
+            values = np.atleast_2d(family.mean(etas))
+            values = np.broadcast_to(values, (len(values), data.rows.n_rows))
+            i = numbers.index(k)
+            found[i] = values if found[i] is None else np.vstack([found[i], values])
+        return np.stack(found)
+
+    def components(self, theta: Array, k: int, data: Data) -> Any:
+        """The distribution of one expert, as a mixture of one component."""
+        of_outputs = list(self._of_experts(theta, data, [k]))
+        family, n_rows = of_outputs[0][2], data.rows.n_rows
+        if len(of_outputs) == 1:
+            etas = of_outputs[0][3]
+            return family.components([np.broadcast_to(eta, n_rows) for eta in etas])
+        predictors = zip(*(etas for *_, etas in of_outputs), strict=True)
+        return family.components(
+            [np.stack([np.broadcast_to(eta, n_rows) for eta in own]) for own in predictors]
+        )
+
+    def _of_experts(
+        self, theta: Array, data: Data, numbers: Sequence[int]
+    ) -> Iterator[tuple[int, Group, Any, list[Array]]]:
+        """Experts, groups, families and predictors (n,) of some experts, by output."""
+        for group in self.groups:
+            if not set(numbers).intersection(group.parts.tolist()):
+                continue
+            etas = self.predictors(theta[None], group, data)
+            for p, k in enumerate(group.parts.tolist()):
+                if k in numbers:
+                    yield k, group, group.family, [eta[p, 0] for eta in etas]
+
     # --- derivatives of single experts ---
 
     def scores(self, theta: Array, k: int, data: Data) -> Array:

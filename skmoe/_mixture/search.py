@@ -29,14 +29,14 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._core.data import Data
-from skmoe._core.em import Objective, Run, threads
-from skmoe._core.evidence import search_penalties
-from skmoe._core.mixture import Mixture
-from skmoe._core.newton import end_at_maximum
-from skmoe._core.partitions import LABEL_SMOOTHING, restricted, unit_features
-from skmoe._core.problem import Maximum, Monitor, Problem, blocks_of, run_em
-from skmoe._core.starts import (
+from skmoe._mixture.data import Data
+from skmoe._mixture.em import Objective, Run, threads
+from skmoe._mixture.evidence import search_penalties
+from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.newton import end_at_maximum
+from skmoe._mixture.partitions import LABEL_SMOOTHING, restricted, unit_features
+from skmoe._mixture.problem import Maximum, Monitor, Problem, blocks_of, run_em
+from skmoe._mixture.starts import (
     N_ITER_FIRST_ROUND,
     SAME_LOG_LIKELIHOOD,
     StartJob,
@@ -49,7 +49,7 @@ from skmoe._core.starts import (
     theta_of,
     thetas_of,
 )
-from skmoe._core.weak_experts import spikes
+from skmoe._mixture.weak_experts import spikes
 from skmoe._data.rows import Dataset, subset_units
 from skmoe._numerics.probability import is_collapsed, log_normalise
 from skmoe._numerics.typing import Array

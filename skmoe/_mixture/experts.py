@@ -10,9 +10,9 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import block_diag
 
-from skmoe._core.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data, at_values
-from skmoe._core.linear import GATE, Block, Group, LinearPart, Sums
-from skmoe._core.prior import Prior
+from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data, at_values
+from skmoe._mixture.linear import GATE, Block, Group, LinearPart, Sums
+from skmoe._mixture.prior import Prior
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
 

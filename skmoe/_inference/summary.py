@@ -34,7 +34,7 @@ from skmoe._inference.results import (
     Summary,
 )
 from skmoe._mixture.maximum import MAX_SHIFT
-from skmoe._mixture.model import FittedMixture
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe.protocols import LinearPredictor
 

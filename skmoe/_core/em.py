@@ -60,6 +60,8 @@ class Run(NamedTuple):
     converged: bool = False
     failed: bool = False  # no step, not even of length zero, kept the bound from falling
     stopped: bool = False  # by an observer
+    mixture: Any = None  # with the penalties of the run
+    n_earlier: int = 0  # iterations with other penalties
 
     @property
     def lower_bound(self) -> float:
@@ -85,9 +87,7 @@ class Objective(NamedTuple):
         bound = (total.log_likelihood - mixture.penalty(theta)) / total.weight
         if known is not None:
             return State(theta, bound, total, known.curvature, known.age + 1)
-        of_experts, of_gate = mixture.invert(theta, total)
-        curvature = (total.experts.curvature, of_experts), (total.gate.curvature, of_gate)
-        return State(theta, bound, total, curvature, 0)
+        return State(theta, bound, total, mixture.invert(theta, total), 0)
 
     def lower_bound(self, theta: Array) -> float:
         """Penalised log-likelihood per row at one vector, (1, D)."""
@@ -116,6 +116,7 @@ def em(
     *,
     lower_bounds: Sequence[float] = (),
     n_plain: int = N_PLAIN_ITER,
+    n_fresh: int = N_FRESH_ITER,
 ) -> Run:
     """Run EM from a vector (D,), with extrapolations [1]_.
 
@@ -128,30 +129,32 @@ def em(
        accelerating the convergence of any EM algorithm", Scandinavian Journal of Statistics 35,
        335-353. Scheme SqS3.
     """
-    bounds = list(lower_bounds)
+    bounds, mixture = list(lower_bounds), objective.mixture
     converged = bool(bounds) and aitken_gap(bounds, objective.rtol) < tol
     if converged or n_iter < 1:
         bounds = bounds or [float(objective.at(theta[None]).lower_bound[0])]
-        return Run(theta, bounds, converged)
+        return Run(theta, bounds, converged, mixture=mixture)
     last = len(bounds) + n_iter
-    for state in iterations(objective, theta, n_plain):
+    for state in iterations(objective, theta, n_plain, n_fresh):
         theta = state.theta[0]
         bounds.append(float(state.lower_bound[0]))
         converged = aitken_gap(bounds, objective.rtol) < tol
-        run = Run(theta, bounds, converged)
+        run = Run(theta, bounds, converged, mixture=mixture)
         stopped = observer is not None and observer(len(bounds), run)
         if converged or stopped or len(bounds) >= last:
             return run._replace(stopped=stopped)
     bounds = bounds or [float(objective.at(theta[None]).lower_bound[0])]
-    return Run(theta, bounds, failed=True)
+    return Run(theta, bounds, failed=True, mixture=mixture)
 
 
-def iterations(objective: Objective, theta: Array, n_plain: int) -> Iterator[State]:
+def iterations(
+    objective: Objective, theta: Array, n_plain: int, n_fresh: int
+) -> Iterator[State]:
     """The states of EM; they end when no step keeps the lower bound from falling."""
     state, longest, n_cycles = objective.at(theta[None]), INITIAL_STEP_MAX, 0
     while True:
         before = state.theta
-        refresh = 1 if n_cycles < N_FRESH_ITER else REFRESH
+        refresh = 1 if n_cycles < n_fresh else REFRESH
         found = line_search(objective, state, refresh)
         n_cycles += 1
         if found is None:
@@ -215,32 +218,53 @@ def side_by_side(
     return accepted, [own[1:] or own or [-np.inf] for own in history]
 
 
-def fitted_to(objective: Objective, theta: Array, resps: Sequence[Array], n_steps: int) -> Array:
-    """Vectors (S, D) after steps to given responsibilities (K, S, U) of each block.
+def fitted_to(
+    objective: Objective, theta: Array, of_experts: Array, of_gate: Array, n_steps: int
+) -> Array:
+    """Vectors (S, D) after steps to given responsibilities.
 
-    One whose step would lower its expected log-likelihood goes half of the way.
+    Those of the experts are of rows, (K, S, n), and those of the gate of rows or units, (K, S, U).
+    Experts or a gate whose step would lower their log-likelihood go half of the way.
     """
     mixture = objective.mixture
+    splits = [
+        np.cumsum([0, *(len(w) for w in weights)])
+        for weights in zip(
+            *((d.rows.weight, d.sharing.gate_weight) for d in objective.blocks), strict=True
+        )
+    ]
+    found = []
+    for part, start, resp, ends, is_gate in (
+        (mixture.experts, mixture.split(theta)[0], of_experts, splits[0], False),
+        (mixture.gate, mixture.split(theta)[1], of_gate, splits[1], True),
+    ):
+        found.append(_part_fitted_to(part, start, objective.blocks, resp, ends, n_steps, is_gate))
+    return mixture.joined(*found)
+
+
+def _part_fitted_to(
+    part: Any, theta: Array, blocks: Any, resp: Array, ends: Array, n_steps: int, is_gate: bool
+) -> Array:
+    """Coefficients (S, D) of experts or gate after steps to responsibilities of all blocks."""
     accepted, trial, best = theta, theta, np.full(len(theta), -np.inf)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         for step in range(n_steps + 1):
-            sums: Any = None
-            for data, resp in zip(objective.blocks, resps, strict=True):
-                own = mixture.e_step_block(trial, data, curvature=True, resp=resp)
-                sums = own if sums is None else add_fields(sums, own)
-            reached = sums.log_likelihood - mixture.penalty(trial)
-            rises = reached >= best
+            total, sums = -part.penalty(trial), None
+            for i, data in enumerate(blocks):
+                own = resp[..., ends[i] : ends[i + 1]]
+                weight = own * (data.sharing.gate_weight if is_gate else data.rows.weight)
+                at = part.evaluate(trial, data)
+                total = total + (weight * np.where(weight > 0.0, at.logs, 0.0)).sum(axis=(0, 2))
+                if step < n_steps:
+                    found = at.sums(weight, True)
+                    sums = found if sums is None else add_fields(sums, found)
+            rises = total >= best  # False for NaN
             accepted = np.where(rises[:, None], trial, accepted)
-            best = np.where(rises, reached, best)
+            best = np.where(rises, total, best)
             if step == n_steps:
                 break
-            inverses = mixture.invert(trial, sums)
-            curvature = (
-                (sums.experts.curvature, inverses[0]),
-                (sums.gate.curvature, inverses[1]),
-            )
-            ahead = trial + mixture.direction(trial, sums, curvature)
-            ahead = mixture.bounded(ahead)
+            curvature = sums.curvature, part.invert(trial, sums.curvature)
+            ahead = part.bounded(trial + part.direction(trial, sums, curvature))
             trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
             trial = np.where(np.isfinite(trial), trial, accepted)
     return accepted

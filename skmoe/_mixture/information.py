@@ -184,10 +184,12 @@ def _of_units(
     resp = data.posterior(log_gate[:, None], logs[:, None], mixture.top_k)[0][:, 0]
     weight, size = data.sharing.gate_weight, mixture.size
     hessian, mean = np.zeros((size, size)), np.zeros((size, len(weight)))
+    diagonal = np.zeros(size)  # of the information of the complete data
     for k, own in enumerate(resp):
         row_weight = data.sharing.to_rows(own) * data.rows.weight
         index, complete = experts.hessian(of_experts, k, data, row_weight)
         hessian[index[:, None], index] += complete
+        diagonal[index] -= np.diag(complete)
         scores = np.zeros((len(index) + gate.size, len(weight)))
         rows = experts.scores(of_experts, k, data)
         scores[: len(index)] = data.sharing.total(np.where(row_weight > 0.0, rows, 0.0))
@@ -196,7 +198,9 @@ def _of_units(
         weighted = scores * own
         mean[where] += weighted
         hessian[where[:, None], where] += (weighted * weight) @ scores.T
-    hessian[split:, split:] += gate.hessian(of_gate, data, weight)
+    of_gate = gate.hessian(of_gate, data, weight)
+    hessian[split:, split:] += of_gate
+    diagonal[split:] = -np.diag(of_gate)
     weighted = mean * weight
     hessian -= weighted @ mean.T
     scores = None
@@ -206,8 +210,8 @@ def _of_units(
         scores = sparse.csr_array((weight, (codes, columns)), shape) @ mean.T
     elif with_scores:
         scores = weighted @ mean.T
-    gradient = mean @ weight
-    return (hessian, gradient, scores, *_complete(mixture, theta, data, resp))
+    expert_weight = data.sharing.to_rows(resp) @ data.rows.weight
+    return hessian, mean @ weight, scores, diagonal, expert_weight
 
 
 def _complete(mixture: Mixture, theta: Array, data: Data, resp: Array) -> tuple[Array, Array]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
-from skmoe._data.censored_targets import has_bounds, is_exact, point_values
+from skmoe._data.censored_targets import BOUNDS, has_bounds, is_exact, point_values
 from skmoe._numerics.typing import Array
-from skmoe.families._base import Family, Partials
-from skmoe.protocols import Dispersion
+from skmoe.families._base import Curvature, Family, absolute, score
 
 # Width of an interval, relative to the smaller tail beside it, below which its probability is the
 # product of density and width: the difference of two distribution functions would cancel.
@@ -25,13 +25,23 @@ STEP = 2e-3
 # Largest logarithm of a hazard.
 MAX_LOG_HAZARD = 300.0
 
-# Targets, linear predictors, and log dispersions.
-Point = tuple[Array, Array, Any]
-
 
 def of_target(family: Family, y: Array) -> Family:
     """The family as targets of this kind need it: with bounds, or of numbers."""
     return Censored(family) if has_bounds(y) else family
+
+
+def has_atom_of_others(family: Family, y: Array, families: Iterable[Family]) -> Array:
+    """Where a value has its probability from other families, and a density does not count.
+
+    That of an interval counts.
+    """
+    others = {atom for other in families for atom in other.atoms} - set(family.atoms)
+    if not (others and family.is_continuous):
+        return np.zeros(y.shape, dtype=bool)
+    if not has_bounds(y):
+        return np.isin(y, sorted(others))
+    return np.isin(y["lower"], sorted(others)) & is_exact(y)
 
 
 @dataclass(frozen=True)
@@ -41,14 +51,12 @@ class Censored(Family):
     Where both are equal, the density is that of the family. Elsewhere it is the probability of the
     interval, :math:`F(u) - F(l)`, which includes its bounds. Where y, or its logarithm under a log
     link, is the linear predictor plus noise, the derivatives of :math:`F` are those of its
-    density. Others are found by differences.
+    density. Others are found by differences. All facts are those of the values.
 
     Parameters
     ----------
     family : Family
         The distribution of the values.
-    kept : list
-        Arrays of the last call, and the derivatives there.
 
     References
     ----------
@@ -57,30 +65,16 @@ class Censored(Family):
     """
 
     family: Family
-    kept: list[Any] = field(default_factory=list, compare=False, repr=False)
 
-    @property
-    def link(self) -> str:  # type: ignore[override]
-        """That of the values."""
-        return self.family.link
-
-    @property
-    def has_scale(self) -> bool:  # type: ignore[override]
-        """That of the values."""
-        return self.family.has_scale
-
-    @property
-    def dispersions(self) -> tuple[Dispersion, ...]:
+    def check_options(self) -> None:
         """Those of the values."""
-        return self.family.dispersions
+        self.family.check_options()
 
-    # --- the data of the fit ---
+    # --- the data of the fit, of which a value stands for each interval ---
 
-    def obstacle(self, y: Array) -> str:
-        """Only some families have distribution functions with derivatives."""
-        if not self.family.takes_bounds:
-            return "numbers, not bounds of them"
-        return self.family.obstacle(y["upper"])
+    def fitted_to(self, y: Array, weight: Array, scaling: Any) -> Censored:
+        """With the family that is fitted to one value of each interval."""
+        return replace(self, family=self.family.fitted_to(point_values(y), weight, scaling))
 
     def in_support(self, y: Array) -> Array:
         """Whether the value, or both finite bounds, are possible or at the end of the support."""
@@ -95,159 +89,179 @@ class Censored(Family):
     def _is_in_closure(self, bound: Array, inside: float) -> Array:
         return self.family.in_support(bound) | self.family.in_support(np.nextafter(bound, inside))
 
-    def has_atom_of_others(self, y: Array, families: Iterable[Family]) -> Array:
-        """Of values only: the probability of an interval counts."""
-        return self.family.has_atom_of_others(y["lower"], families) & is_exact(y)
+    def working_target(self, y: Array) -> Array:
+        """That of one value of each interval."""
+        return self.family.working_target(point_values(y))
+
+    def start(self, y: Array, weight: Array) -> Array:
+        """From one value of each interval, where it is in the support."""
+        values = point_values(y)
+        rows = self.family.in_support(values)
+        if not rows.any():
+            return np.zeros(len(self.roles))
+        return self.family.start(values[rows], weight[rows])
+
+    def dispersion_values(self, log_dispersion: Any) -> list[Array]:
+        """Those of the values."""
+        return self.family.dispersion_values(log_dispersion)
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """Values of the family, half of them exact, and intervals open to either side or closed."""
+        values = self.family.example_target(rng, n_rows)
+        other = self.family.example_target(rng, n_rows)
+        y, kind = np.empty(values.shape, dtype=BOUNDS), rng.integers(6, size=values.shape)
+        y["lower"] = np.where(kind == 5, -np.inf, values)
+        y["upper"] = np.where(kind == 4, np.inf, values)
+        closed = kind == 3
+        y["lower"][closed] = np.minimum(values, other)[closed]
+        y["upper"][closed] = np.maximum(values, other)[closed]
+        return y
 
     # --- densities ---
 
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Log density of values, log probability of intervals."""
-        logs = self.family.log_prob(self._values(y), predictor, log_dispersion)
-        at = y, predictor, log_dispersion
-        return self._replaced(logs, lambda own: self._probabilities(own)[0], at)
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information of values, absolute observed one of intervals."""
+        terms, rows = self.family.derivatives(_exact_values(y), eta), _intervals(y)
+        if not len(rows):
+            yield from terms
+            return
+        of_rows = Intervals(self.family, y[rows], _at(eta, rows))
+        yield _replaced(next(terms), of_rows.log_prob, y, rows)
+        first = zip(next(terms), of_rows.gradient, strict=True)
+        yield [_replaced(values, own, y, rows) for values, own in first]
+        information = absolute(of_rows.hessian, len(eta)) if eta else {}
+        yield _replaced_all(next(terms), information, y, rows)
 
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
-        """That of the values."""
-        return self.family.mean(predictor, log_dispersion)
-
-    def components(self, predictor: Array, log_dispersion: Any) -> Any:
-        """Those of the values."""
-        return self.family.components(predictor, log_dispersion)
-
-    # --- derivatives ---
-
-    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Derivative by the linear predictor, times the scale, if there is one."""
-        at = y, predictor, log_dispersion
-        of_values = self.family.predictor_score(self._values(y), *at[1:])
-        return self._derived(of_values, lambda first, _, scale: first[0] * scale, at)
-
-    def row_information(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Expected information of values, observed one of intervals, times the scale if any."""
-        at = y, predictor, log_dispersion
-        of_values = self.family.predictor_information(*at[1:])
-        return self._derived(
-            of_values, lambda _, second, scale: np.maximum(-second[0, 0] * scale, 0.0), at
-        )
-
-    def dispersion_derivatives(self, y: Array, predictor: Array, log_dispersion: Any) -> Partials:
-        """Gradient (T) and Hessian (T, T) in the log dispersions."""
-        at = y, predictor, log_dispersion
-        first, second = self.family.dispersion_derivatives(self._values(y), *at[1:])
-        if not first:
-            return first, second
-        rows = [np.stack(np.broadcast_arrays(*row)) for row in second]
-        gradient = self._derived(
-            np.stack(np.broadcast_arrays(*first)), lambda first, *_: first[1:], at
-        )
-        hessian = self._derived(np.stack(rows), lambda _, second, scale: second[1:, 1:], at)
-        return list(gradient), [list(row) for row in hessian]
-
-    def cross_derivatives(
-        self, y: Array, predictor: Array, log_dispersion: Any
-    ) -> list[Array] | None:
-        """By linear predictor and log dispersions; of values exact for normal noise."""
-        at, n_own = (y, predictor, log_dispersion), len(log_dispersion)
-        if not n_own:
-            return None
-        of_values: Any = self.family.cross_derivatives(self._values(y), *at[1:])
-        if of_values is None:
-            of_values = np.zeros((n_own, *predictor.shape))
-            # Their average is not zero where others are censored.
-            if self.family.is_location_scale and not self.family.has_outliers:
-                of_values[0] = -self.family.predictor_score(self._values(y), *at[1:])
-        of_values = np.stack(of_values)
-        return list(self._derived(of_values, lambda _, second, scale: second[0, 1:] * scale, at))
-
-    def hessian(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Second derivatives, (1 + T, 1 + T, ...)."""
-        at = y, predictor, log_dispersion
-        of_values = self.family.hessian(self._values(y), *at[1:])
-        return self._derived(of_values, lambda _, second, scale: second, at)
-
-    def _derived(self, of_values: Array, of_derivatives: Callable[..., Array], at: Point) -> Array:
-        """What is computed of all rows, replaced by a function of the derivatives of intervals.
-
-        These are kept for further calls with the same arrays.
-        """
-
-        def of_intervals(own: Point) -> Array:
-            arrays = *at[:2], *at[2]
-            if not self.kept or any(a is not b for a, b in zip(arrays, self.kept[0], strict=True)):
-                self.kept[:] = arrays, self._derivatives(own)
-            scale = np.exp(own[2][0]) if self.family.has_scale else 1.0
-            return of_derivatives(*self.kept[1], scale)
-
-        return self._replaced(of_values, of_intervals, at)
-
-    # --- intervals ---
-
-    def _values(self, y: Array) -> Array:
-        """Values of the exact entries, and one in place of intervals and impossible values."""
-        values = y["lower"]
-        return np.where(is_exact(y) & self.family.in_support(values), values, 1.0)
-
-    @staticmethod
-    def _replaced(of_values: Array, of_intervals: Callable[[Point], Array], at: Point) -> Array:
-        """What is computed of all rows, replaced by what is computed of the intervals there."""
-        y, predictor, log_dispersion = at
-        rows = np.flatnonzero(~is_exact(y).all(axis=0))
+    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
+        """Those of values and of intervals."""
+        of_values, rows = self.family.second(_exact_values(y), eta), _intervals(y)
         if not len(rows):
             return of_values
-        leading = of_values.shape[: of_values.ndim - predictor.ndim]
-        replaced = np.array(np.broadcast_to(of_values, (*leading, *predictor.shape)))
-        own = [v if v.shape[-1] == 1 else v[..., rows] for v in log_dispersion]
-        found = of_intervals((y[:, rows], predictor[..., rows], own))
-        replaced[..., rows] = np.where(is_exact(y[:, rows]), replaced[..., rows], found)
-        return replaced
+        hessian = Intervals(self.family, y[rows], _at(eta, rows)).hessian
+        return _replaced_all(of_values, hessian, y, rows)
 
-    def _probabilities(self, at: Point) -> tuple[Array, Array]:
+    # --- moments ---
+
+    def mean(self, eta: Sequence[Array]) -> Array:
+        """That of the values."""
+        return self.family.mean(eta)
+
+    def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
+        """Those of the values."""
+        return self.family.mean_derivatives(eta)
+
+    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
+        """That of the values."""
+        return self.family.location(mean, eta)
+
+    def components(self, eta: Sequence[Array]) -> Any:
+        """Those of the values."""
+        return self.family.components(eta)
+
+
+FACTS = (
+    *("name", "link", "standardizes_target", "max_outputs", "has_scale", "is_continuous", "atoms"),
+    *("flat_margin", "has_outliers", "is_count", "exposure_power", "larger_variance"),
+    *("takes_bounds", "is_location", "is_location_scale", "max_predictor", "max_step", "support"),
+    *("option_for_parts", "dispersions", "has_dispersion", "roles", "log_dispersion_bounds"),
+    *("log_dispersion_bounds_of_means", "takes_mean", "measures", "equation"),
+)
+for fact in FACTS:
+    setattr(Censored, fact, property(attrgetter(f"family.{fact}")))
+
+
+def _exact_values(y: Array) -> Array:
+    """Values of the exact entries, and one in place of intervals."""
+    return np.where(is_exact(y), y["lower"], 1.0)
+
+
+def _intervals(y: Array) -> Array:
+    """Rows of targets (n,) that are intervals."""
+    return np.flatnonzero(~is_exact(y))
+
+
+def _at(eta: Sequence[Array], rows: Array) -> list[Array]:
+    return [values if np.shape(values)[-1] == 1 else values[..., rows] for values in eta]
+
+
+def _replaced(values: Any, found: Any, y: Array, rows: Array) -> Array:
+    """What is computed of all rows (..., n), replaced by what is found of some of them."""
+    shape = np.broadcast_shapes(np.shape(found)[:-1], np.shape(values)[:-1])
+    replaced = np.array(np.broadcast_to(values, (*shape, len(y))))
+    replaced[..., rows] = found
+    return replaced
+
+
+def _replaced_all(values: Curvature, found: Curvature, y: Array, rows: Array) -> Curvature:
+    zero, keys = np.zeros(1), sorted(values.keys() | found.keys())
+    return {key: _replaced(values.get(key, zero), found.get(key, zero), y, rows) for key in keys}
+
+
+class Intervals:
+    """Log probabilities of intervals y (n,) of a family, and their derivatives.
+
+    A parameter that moves y by v changes the distribution function by minus v times the density.
+    So the derivatives are those of densities at the bounds, relative to the probability of the
+    interval. The first predictor moves y of a location family by one, and the second one that of
+    a family of location and scale by half of its distance. Others are found by differences.
+    """
+
+    def __init__(self, family: Family, y: Array, eta: list[Array]) -> None:
+        self.family, self.y, self.eta = family, y, eta
+        self.log_prob, self.narrow = self._probabilities(eta)
+        self.n_moving = min(family.is_location + family.is_location_scale, len(eta))
+
+    def _probabilities(self, eta: list[Array]) -> tuple[Array, Array]:
         """Log probability of each interval, from the smaller tail, and whether it is narrow.
 
         That of a narrow one, in which the density is constant, is from the density.
         """
-        y, predictor, log_dispersion = at
-        part = self.family.components(predictor, log_dispersion)
+        family, y = self.family, self.y
+        part = family.components(eta)
+        shape = np.broadcast_shapes(y.shape, *map(np.shape, eta))
         functions, parameters = part.functions, [values[0] for values in part[1:]]
         lower, upper = y["lower"], y["upper"]
-        left = lower if self.family.is_continuous else np.nextafter(lower, -np.inf)
+        left = lower if family.is_continuous else np.nextafter(lower, -np.inf)
         is_open = np.isneginf(lower), np.isposinf(upper)
         with np.errstate(all="ignore"):
-            above = np.where(is_open[0], 0.0, functions.log_sf(left, *parameters))
+            above = np.where(is_open[0], 0.0, functions.log_sf(left, *parameters)).reshape(shape)
             if is_open[1].all():
-                return above, np.zeros(above.shape, dtype=bool)
-            below = np.where(is_open[1], 0.0, functions.log_cdf(upper, *parameters))
-            beyond = np.where(is_open[1], -np.inf, functions.log_sf(upper, *parameters))
-            before = np.where(is_open[0], -np.inf, functions.log_cdf(left, *parameters))
+                return above, np.zeros(shape, dtype=bool)
+            below, beyond, before = (
+                np.where(is_side_open, of_open, function(at, *parameters)).reshape(shape)
+                for is_side_open, of_open, function, at in (
+                    (is_open[1], 0.0, functions.log_cdf, upper),
+                    (is_open[1], -np.inf, functions.log_sf, upper),
+                    (is_open[0], -np.inf, functions.log_cdf, left),
+                )
+            )
             inner = np.where(above <= below, above, below)
             difference = np.where(above <= below, beyond, before) - inner
             difference = np.where(inner > -np.inf, np.minimum(difference, 0.0), -np.inf)
             logs = inner + np.log(-np.expm1(difference))
-        if not self.family.is_continuous:
-            return logs, np.zeros(logs.shape, dtype=bool)
+        if not family.is_continuous:
+            return logs, np.zeros(shape, dtype=bool)
         narrow = (difference > -NARROW) & (upper > lower)
-        narrow &= self.family.in_support(point_values(y))
+        narrow &= family.in_support(point_values(y))
         if narrow.any():
             width = np.where(narrow, upper - lower, 1.0)
-            density = self.family.log_prob(point_values(y), predictor, log_dispersion)
+            density = family.log_prob(self._middles(narrow), eta)
             logs = np.where(narrow, density + np.log(width), logs)
         return logs, narrow
 
-    def _derivatives(self, at: Point) -> tuple[Array, Array]:
-        """Gradient (1 + T, ...) and Hessian (1 + T, 1 + T, ...) of log probabilities of intervals.
+    def _middles(self, narrow: Array) -> Array:
+        """Middles of the narrow intervals, and one in place of others."""
+        some = narrow.reshape(-1, len(self.y)).any(axis=0)
+        return np.where(some, point_values(self.y), 1.0)
 
-        A parameter that moves y by v changes the distribution function by minus v times the
-        density. So the derivatives are those of densities at the bounds, relative to the
-        probability of the interval.
-        """
-        family, (y, *parameters) = self.family, at
-        predictor, log_dispersion = parameters
-        log_prob, narrow = self._probabilities(at)
-        n_own, n_moving = 1 + len(log_dispersion), family.is_location + family.is_location_scale
-        gradient = np.zeros((n_own, *log_prob.shape))
-        hessian = np.zeros((n_own, *gradient.shape))
-        for bound, sign in ((y["lower"], 1.0), (y["upper"], -1.0)) if n_moving else ():
+    @property
+    def gradient(self) -> list[Array]:
+        """First derivatives (T) by the predictors."""
+        family, y, eta = self.family, self.y, self.eta
+        gradient = [np.zeros(self.log_prob.shape) for _ in eta]
+        # Hazards at the bounds, the changes of y there, and the slopes of the density.
+        self.hazards: list[tuple[list[Array], Sequence[Array]]] = []
+        for bound, sign in ((y["lower"], 1.0), (y["upper"], -1.0)) if self.n_moving else ():
             present = np.isfinite(bound) & family.in_support(bound)
             if not present.any():
                 continue
@@ -255,58 +269,90 @@ class Censored(Family):
             is_log = family.link == "log"
             with np.errstate(divide="ignore", invalid="ignore"):
                 moved = np.log(value) if is_log else value
-                logs = family.log_prob(value, *parameters) + (moved if is_log else 0.0)
-                logs = np.minimum(logs - log_prob, MAX_LOG_HAZARD)
-            ratio = np.where(present & (log_prob > -np.inf), sign * np.exp(logs), 0.0)
-            slopes = family.gradient(value, *parameters)
-            for i, change in enumerate((1.0, 0.5 * (moved - predictor))[:n_moving]):
-                gradient[i] += ratio * change
-                hessian[i, i:] += ratio * change * slopes[i:]
-        for i in range(n_moving, n_own):
-            gradient[i], hessian[i, i] = self._differences(at, log_prob, i)
-        for i in range(n_moving):
-            hessian[i, i:] -= gradient[i] * gradient[i:]
-        for i, j in combinations(range(n_moving, n_own), 2):
-            hessian[i, j] = self._mixed_difference(at, i, j)
-        for j in range(n_own):
-            hessian[j, :j] = hessian[:j, j]
-        if narrow.any():
-            middle = np.where(narrow, point_values(y), 1.0)
-            gradient = np.where(narrow, family.gradient(middle, *parameters), gradient)
-            hessian = np.where(narrow, family.hessian(middle, *parameters), hessian)
-        return gradient, hessian
+                logs = family.log_prob(value, eta) + (moved if is_log else 0.0)
+                logs = np.minimum(logs - self.log_prob, MAX_LOG_HAZARD)
+            ratio = np.where(present & (self.log_prob > -np.inf), sign * np.exp(logs), 0.0)
+            changes = [ratio]
+            if self.n_moving > 1:
+                changes.append(ratio * (0.5 * (moved - eta[0])))
+            for i, change in enumerate(changes):
+                gradient[i] += change
+            self.hazards.append((changes, score(family, value, eta)))
+        self.bends: dict[int, Array] = {}
+        for i in range(self.n_moving, len(eta)):
+            gradient[i], self.bends[i] = self._differences(i)
+        if self.narrow.any():
+            middle = score(family, self._middles(self.narrow), eta)
+            gradient = [
+                np.where(self.narrow, own, values)
+                for own, values in zip(middle, gradient, strict=True)
+            ]
+        self._gradient = gradient
+        return gradient
 
-    def _moved(self, at: Point, changes: dict[int, Any]) -> Array:
-        """Log probabilities after changes of some parameters."""
-        parameters = [at[1], *at[2]]
+    @property
+    def hessian(self) -> Curvature:
+        """Second derivatives {(t, u): array}."""
+        if not hasattr(self, "_gradient"):
+            _ = self.gradient
+        gradient, n_own = self._gradient, len(self.eta)
+        hessian: Curvature = {
+            (i, j): -gradient[i] * gradient[j]
+            for i in range(self.n_moving)
+            for j in range(i, n_own)
+        }
+        for changes, slopes in self.hazards:
+            for i, change in enumerate(changes):
+                for j in range(i, n_own):
+                    hessian[i, j] += change * slopes[j]
+        hessian |= {(i, i): bend for i, bend in self.bends.items()}
+        for i, j in combinations(range(self.n_moving, n_own), 2):
+            hessian[i, j] = self._mixed_difference(i, j)
+        if self.narrow.any():
+            middle = self.family.second(self._middles(self.narrow), self.eta)
+            hessian = {
+                key: np.where(self.narrow, middle.get(key, 0.0), values)
+                for key, values in hessian.items()
+            }
+        return hessian
+
+    # --- differences ---
+
+    def _moved(self, changes: dict[int, Any]) -> Array:
+        """Log probabilities after changes of some predictors."""
+        eta = list(self.eta)
         for i, change in changes.items():
-            parameters[i] = parameters[i] + change
-        return self._probabilities((at[0], parameters[0], parameters[1:]))[0]
+            eta[i] = eta[i] + change
+        return self._probabilities(eta)[0]
 
-    def _step(self, at: Point, i: int) -> Any:
+    def _step(self, i: int) -> Any:
         """Step of a difference: short where a linear predictor is known well from one row."""
         if i:
             return STEP
-        return STEP / np.sqrt(1.0 + self.family.predictor_information(*at[1:]))
+        possible = self.family.in_support(point_values(self.y))
+        values = np.where(possible, point_values(self.y), 1.0)
+        *_, information = self.family.derivatives(values, self.eta)
+        return STEP / np.sqrt(1.0 + information[0, 0])
 
-    def _differences(self, at: Point, log_prob: Array, i: int) -> tuple[Array, Array]:
-        """First and second derivative by one parameter, from differences of four points."""
-        step = self._step(at, i)
+    def _differences(self, i: int) -> tuple[Array, Array]:
+        """First and second derivative by one predictor, from differences of four points."""
+        step = self._step(i)
         two, one, minus_one, minus_two = (
-            self._moved(at, {i: factor * step}) for factor in (2.0, 1.0, -1.0, -2.0)
+            self._moved({i: factor * step}) for factor in (2.0, 1.0, -1.0, -2.0)
         )
         with np.errstate(invalid="ignore"):
             first = (8.0 * (one - minus_one) - (two - minus_two)) / (12.0 * step)
-            second = 16.0 * (one + minus_one) - (two + minus_two) - 30.0 * log_prob
+            second = 16.0 * (one + minus_one) - (two + minus_two) - 30.0 * self.log_prob
             second = second / (12.0 * np.square(step))
-        known = log_prob > -np.inf
+        known = self.log_prob > -np.inf
         return np.where(known, first, 0.0), np.where(known, second, 0.0)
 
-    def _mixed_difference(self, at: Point, i: int, j: int) -> Array:
-        """Second derivative by two parameters."""
-        one, other = self._step(at, i), self._step(at, j)
-        total = np.zeros(at[1].shape)
-        for sign, other_sign in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-            changes = {i: sign * one, j: other_sign * other}
-            total = total + sign * other_sign * self._moved(at, changes)
-        return total / (4.0 * one * other)
+    def _mixed_difference(self, i: int, j: int) -> Array:
+        """Second derivative by two predictors."""
+        one, other = self._step(i), self._step(j)
+        total = np.zeros(self.log_prob.shape)
+        with np.errstate(invalid="ignore"):
+            for sign, other_sign in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+                changes = {i: sign * one, j: other_sign * other}
+                total = total + sign * other_sign * self._moved(changes)
+        return np.where(self.log_prob > -np.inf, total / (4.0 * one * other), 0.0)

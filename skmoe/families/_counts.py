@@ -133,7 +133,12 @@ class NegativeBinomial(_CountFamily):
         return np.array([log_mean_of(y, weight), 0.0])
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
-        """Expected information about the mean, absolute observed one about the dispersion."""
+        """Expected information about the mean.
+
+        That about the dispersion is the absolute observed one, which is too large where the
+        dispersion is small. There the expected one is about half the squared share of the variance
+        that is due to the dispersion.
+        """
         size, mean = np.exp(-eta[1]), np.exp(eta[0])
         total, odds = size + mean, np.log1p(mean / size)
         logs = _at_counts(gammaln, y, size) - gammaln(size)
@@ -151,7 +156,8 @@ class NegativeBinomial(_CountFamily):
         second *= size
         second += by_size
         second *= size
-        yield {(0, 0): mean * size / total, (1, 1): np.abs(second, out=second)}
+        second = np.minimum(np.abs(second, out=second), 0.5 * np.square(mean / total))
+        yield {(0, 0): mean * size / total, (1, 1): second}
 
     def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
         """By linear predictor and log dispersion, minus the log size."""

@@ -1,0 +1,166 @@
+"""Classes: the family of the experts of a classifier, and of gates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from skmoe._numerics.multinomial import helmert_contrasts
+from skmoe._numerics.probability import LOG_TINY
+from skmoe._numerics.typing import Array
+from skmoe.families._base import Curvature, Family
+
+
+@dataclass(frozen=True)
+class Categorical(Family):
+    r"""Multinomial logistic model of classes 0 to C - 1, or of memberships in them [1]_.
+
+    The C - 1 predictors are coordinates of the logits in Helmert contrasts, which are orthonormal.
+    With two classes of an expert the coordinate is the log odds of the second one. y has the codes
+    of the classes, (n,), or memberships (C, ..., n), which sum to one. Those of a gate are
+    responsibilities.
+
+    Parameters
+    ----------
+    n_classes : int, default=2
+        Number of classes, at least one.
+    role : str, default="mean"
+        Role of all predictors.
+
+    References
+    ----------
+    .. [1] A. Agresti (2013), "Categorical Data Analysis", 3rd edition, Wiley, chapter 8.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.families._categorical import Categorical
+    >>> Categorical(2).mean([np.log([1.0, 3.0])])
+    array([[0.5 , 0.25],
+           [0.5 , 0.75]])
+    """
+
+    name: ClassVar[str] = "categorical"
+    link: ClassVar[str] = "softmax"
+    support: ClassVar[str] = "class labels"
+    is_continuous: ClassVar[bool] = False
+    is_count: ClassVar[bool] = True
+    takes_bounds: ClassVar[bool] = False
+    max_outputs: ClassVar[float] = 1
+
+    n_classes: int = 2
+    role: str = "mean"
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The role of all predictors."""
+        return (self.role,) * (self.n_classes - 1)
+
+    @cached_property
+    def contrasts(self) -> Array:
+        """Logits of the classes by the predictors, (C, C - 1)."""
+        if self.n_classes == 1:
+            return np.zeros((1, 0))
+        return helmert_contrasts(self.n_classes, binary=self.role == "mean")
+
+    @cached_property
+    def _products(self) -> tuple[list[tuple[int, int]], Array]:
+        """Pairs of predictors, and products of their contrasts, (T (T + 1) / 2, C)."""
+        first, second = np.triu_indices(self.n_classes - 1)
+        products = self.contrasts[:, first] * self.contrasts[:, second]
+        return list(zip(first.tolist(), second.tolist(), strict=True)), products.T
+
+    def in_support(self, y: Array) -> Array:
+        """Codes of classes."""
+        return np.isin(y, np.arange(self.n_classes))
+
+    def start(self, y: Array, weight: Array) -> Array:
+        """From the weights of the classes, to each of which one row is added."""
+        return self.location((self._memberships(y) * weight).sum(axis=-1) + 1.0, ())
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """Codes."""
+        return rng.integers(0, self.n_classes, size=(1, n_rows))
+
+    def _memberships(self, y: Array, n_axes: int = 2) -> Array:
+        """Memberships (C, ..., n) of codes (n,), or as they are given."""
+        if np.ndim(y) > 1:
+            return y
+        is_class = np.arange(self.n_classes)[:, None] == y
+        return is_class.astype(float).reshape(self.n_classes, *[1] * (n_axes - 2), -1)
+
+    def log_probs(self, eta: Sequence[Array]) -> Array:
+        """Log probabilities of the classes, (C, ..., n)."""
+        if self.n_classes == 1:
+            return np.zeros((1, 1))
+        logits = _contract(self.contrasts, _stacked(eta))
+        logits -= logits.max(axis=0)
+        exponentials = np.maximum(logits, LOG_TINY)
+        np.exp(exponentials, out=exponentials)
+        logits -= np.log(exponentials.sum(axis=0))
+        return logits
+
+    def contrasted(self, values: Array) -> Array:
+        """Derivatives (T, ..., n) by the predictors, of those (C, ..., n) by the logits."""
+        return _contract(self.contrasts.T, values)
+
+    def covariance(self, probs: Array) -> Curvature:
+        """Curvature {(t, u): (..., n)} at probabilities (C, ..., n)."""
+        return self._covariance(probs, self.contrasted(probs))
+
+    def _covariance(self, probs: Array, mean: Array) -> Curvature:
+        pairs, products = self._products
+        found = _contract(products, probs)
+        for own, (t, u) in zip(found, pairs, strict=True):
+            own -= mean[t] * mean[u]
+        return dict(zip(pairs, found, strict=True))
+
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information, which is the observed one."""
+        logs = self.log_probs(eta)
+        memberships = self._memberships(y, logs.ndim)
+        yield np.einsum("c...,c...->...", memberships, logs)
+        np.maximum(logs, LOG_TINY, out=logs)
+        probs = np.exp(logs, out=logs)
+        mean = self.contrasted(probs)
+        yield self.contrasted(memberships) - mean
+        yield self._covariance(probs, mean)
+
+    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
+        """Minus the information."""
+        return {key: -value for key, value in self.covariance(self.mean(eta)).items()}
+
+    def mean(self, eta: Sequence[Array]) -> Array:
+        """Probabilities of the classes, (C, ..., n)."""
+        return np.exp(self.log_probs(eta))
+
+    def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
+        """Of all probabilities, (C, ..., n)."""
+        probs = self.mean(eta)
+        return [
+            probs * (column.reshape(-1, *[1] * (probs.ndim - 1)) - mean)
+            for column, mean in zip(self.contrasts.T, self.contrasted(probs), strict=True)
+        ]
+
+    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
+        """Predictors (T, ...) of probabilities (C, ...), up to a factor of these."""
+        squares = np.square(self.contrasts).sum(axis=0)
+        found = self.contrasted(np.log(mean))
+        return found / squares.reshape(-1, *[1] * (found.ndim - 1))
+
+    def components(self, eta: Sequence[Array]) -> Array:
+        """A distribution of classes is its probabilities."""
+        return self.mean(eta)
+
+
+def _stacked(eta: Sequence[Array]) -> Array:
+    return eta if isinstance(eta, np.ndarray) else np.stack(np.broadcast_arrays(*eta))
+
+
+def _contract(matrix: Array, values: Array) -> Array:
+    """Product of a matrix (a, b) and values (b, ..., n)."""
+    return (matrix @ values.reshape(len(values), -1)).reshape(len(matrix), *values.shape[1:])

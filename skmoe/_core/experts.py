@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.linalg import block_diag
 
 from skmoe._core.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data
 from skmoe._core.linear import GATE, Block, Group, LinearPart, Sums
+from skmoe._core.prior import Prior
 from skmoe._numerics.signed_steps import slope_holders
 from skmoe._numerics.typing import TINY, Array
 
@@ -37,37 +39,49 @@ class Experts(LinearPart):
     ----------
     families : sequence of Family
         That of each expert, fitted to the target.
-    n_outputs : int
-        Outputs, independent given the expert unless a family couples them.
     n_columns : int
         Columns of the design matrix.
+    unit_variance : ndarray of shape (K, m)
+        Variance of the working target of each expert and of m outputs, which are independent given
+        the expert unless a family couples them. Scales and their priors are relative to it.
+    variance_floor : ndarray of shape (m,)
+        Smallest scale.
+    starts : sequence of sequences of ndarray
+        Predictors (T,) without features of each expert and output.
+    penalties : dict
+        `alpha`, and with scales `dispersion_prior`, `noise_variance` and more.
     slopes, signs, dispersion_columns : tuples
         Which slopes are shared or absent, their signs, and columns of the log dispersions.
     shared_dispersion : bool
         Whether all experts have the same dispersions.
-    scale_bounds : callable
-        Bounds of the log scale of a family and output.
     """
 
     def __init__(
         self,
         families: Sequence[Any],
-        n_outputs: int,
         n_columns: int,
+        unit_variance: Array,
+        variance_floor: Array,
+        starts: Any,
+        penalties: dict[str, Any],
         *,
         slopes: tuple[tuple[int, ...], ...] = (),
         signs: tuple[int, ...] = (),
         dispersion_columns: tuple[int, ...] = (),
         shared_dispersion: bool = False,
-        scale_bounds: Any = None,
     ) -> None:
-        self.families, self.n_outputs, self.n_experts = tuple(families), n_outputs, len(families)
-        self.dispersion_columns, self.shared_dispersion = dispersion_columns, shared_dispersion
+        families = list(families)
+        self.families, self.n_experts = families, len(families)
+        self.unit_variance, self.n_outputs = unit_variance, unit_variance.shape[1]
+        self.slopes, self.signs = slopes, signs
+        self.shared_dispersion = shared_dispersion
+        varies = dispersion_columns and any(DISPERSION in family.roles for family in families)
+        self.dispersion_columns = dispersion_columns if varies else ()
         widths = {MEAN: n_columns, CONSTANT: 1, DISPERSION: 1 + len(dispersion_columns)}
         layout, of_groups = Layout(), {}
         for k, family in enumerate(families):
-            outputs = [None] if family.couples_outputs else range(n_outputs)
-            roles = family.roles if dispersion_columns else without_dispersion(family.roles)
+            outputs = [None] if family.couples_outputs else range(self.n_outputs)
+            roles = family.roles if self.dispersion_columns else without_dispersion(family.roles)
             for output in outputs:
                 blocks = [
                     layout.add(k, output or 0, t, role, widths[role])
@@ -78,10 +92,68 @@ class Experts(LinearPart):
             Group(families[i], np.array([k for k, _ in own]), output, [b for _, b in own])
             for (i, output), own in of_groups.items()
         ]
+        self.blocks = layout.blocks
+        self.scale_index = self._scale_index()
         free = self._free(layout, slopes, n_columns)
-        bounds = self._bounds(layout, signs, scale_bounds)
+        bounds = self._bounds(layout, signs, variance_floor)
         super().__init__(groups, layout.blocks, free, bounds)
-        self.slopes, self.signs = slopes, signs
+        self.flat = np.zeros(self.size)
+        self._start = np.zeros(self.size)
+        for block in self.blocks:
+            family, last = families[block.part], block.where.stop - 1
+            output = 0 if family.couples_outputs else block.output
+            self._start[last] = starts[block.part][output][block.predictor]
+            if block.role != MEAN:
+                self.flat[last] = family.flat_margin
+        self._set_penalties(penalties)
+
+    def _scale_index(self) -> Array:
+        """Coordinate of the log scale of each expert and output, -1 without one, (K, m)."""
+        index = np.full((self.n_experts, self.n_outputs), -1)
+        for block in self.blocks:
+            family = self.families[block.part]
+            n_means = family.roles.count(MEAN)
+            number = block.predictor - n_means
+            if not family.has_scale or number < 0:
+                continue
+            if family.couples_outputs and number < self.n_outputs:
+                index[block.part, number] = block.where.stop - 1
+            elif not family.couples_outputs and number == 0:
+                index[block.part, block.output] = block.where.stop - 1
+        return index
+
+    # --- the prior ---
+
+    def with_penalties(self, changes: dict[str, Any]) -> Experts:
+        """The same experts with other penalties."""
+        other = copy(self)
+        other._set_penalties(self.penalties | changes)
+        return other
+
+    def _set_penalties(self, penalties: dict[str, Any]) -> None:
+        self.penalties = penalties
+        precision, strength, squares = np.zeros((3, self.size))
+        scale = np.full(self.size, -1)
+        parts = 1.0 / np.maximum(np.bincount(self.free + 1)[self.free + 1], 1)
+        for block in self.blocks:
+            slopes = slice(block.where.start, block.where.stop - 1)
+            if block.role == MEAN:
+                precision[slopes] = penalties["alpha"]
+                output = block.predictor if self.families[block.part].couples_outputs else None
+                of_output = block.output if output is None else min(output, self.n_outputs - 1)
+                scale[slopes] = self.scale_index[block.part, of_output]
+            elif block.role == DISPERSION:
+                precision[slopes] = penalties["dispersion_alpha"]
+        if (self.scale_index >= 0).any():
+            rows, noise = penalties["dispersion_prior"], np.array(penalties["noise_variance"])
+            of_noise = rows * noise + np.array(penalties.get("predictor_squares", 0.0))
+            of_noise = np.broadcast_to(of_noise, self.unit_variance.shape) * self.unit_variance
+            present = self.scale_index >= 0
+            if self.shared_dispersion:  # a shared scale has one prior
+                present[1:] = False
+            strength[self.scale_index[present]] = rows
+            squares[self.scale_index[present]] = of_noise[present]
+        self.prior = Prior.of(precision * parts, scale, strength, squares)
 
     def _free(self, layout: Layout, slopes: Any, n_columns: int) -> Array:
         """The coordinate of each coefficient among those that are estimated."""
@@ -106,7 +178,7 @@ class Experts(LinearPart):
         used = np.unique(index[index >= 0])
         return np.where(index < 0, -1, np.searchsorted(used, index))
 
-    def _bounds(self, layout: Layout, signs: Any, scale_bounds: Any) -> Array:
+    def _bounds(self, layout: Layout, signs: Any, floor: Array) -> Array:
         """Lower and upper bounds of the coefficients, (2, D)."""
         bounds = np.repeat([[-np.inf], [np.inf]], layout.size, axis=1)
         for block in layout.blocks:
@@ -116,11 +188,15 @@ class Experts(LinearPart):
                     if sign:
                         bounds[int(sign < 0), block.where.start + column] = 0.0
                 continue
-            number = block.predictor - family.roles.count(MEAN)
-            ends = family.log_dispersion_bounds[number]
-            if number == 0 and family.has_scale and scale_bounds is not None:
-                ends = scale_bounds(block.part, block.output)
-            bounds[:, block.where.stop - 1] = ends
+            last, number = block.where.stop - 1, block.predictor - family.roles.count(MEAN)
+            bounds[:, last] = family.log_dispersion_bounds[number]
+            [output] = np.flatnonzero(self.scale_index[block.part] == last) if last in (
+                self.scale_index[block.part]
+            ) else [None]
+            if output is not None:
+                unit = self.unit_variance[block.part, output]
+                bounds[0, last] = np.log(floor[output] * unit)
+                bounds[1, last] += np.log(max(unit, 1.0))
         return bounds
 
     # --- densities ---
@@ -194,14 +270,9 @@ class Experts(LinearPart):
             matrices.append(matrix)
         return np.concatenate(coordinates), block_diag(*matrices) if matrices else np.zeros((0, 0))
 
-    def first_theta(self, y: Array, weight: Array, find: Any) -> Array:
+    def first_theta(self) -> Array:
         """Coefficients without slopes: the same for all experts of a family, (D,)."""
-        theta = np.zeros(self.size)
-        for group in self.groups:
-            values = find(group)
-            for index, value in zip(group.index, values, strict=True):
-                theta[index[:, -1]] = value
-        return theta
+        return self.bounded(self._start)
 
 
 class ExpertEvaluation:
@@ -247,7 +318,7 @@ class ExpertEvaluation:
             experts.add_gradient(group, weighted, self._data, gradient)
             if curvature:
                 found.append(experts.curvature_of(group, information, own, self._data))
-        return Sums(gradient, tuple(found) if curvature else None, weight.sum(axis=(0, 2)))
+        return Sums(gradient, tuple(found) if curvature else None, weight.sum(axis=2))
 
     def parts(self, chosen: Any = None) -> Iterator[tuple[int, Any, Any, Any, Any]]:
         """Derivatives at one vector, for each family and output of each expert, or of some.
@@ -305,7 +376,7 @@ def without_dispersion(roles: Sequence[str]) -> tuple[str, ...]:
 class Gate(LinearPart):
     """A softmax gate: the categorical family, whose target are responsibilities."""
 
-    def __init__(self, family: Any, n_columns: int) -> None:
+    def __init__(self, family: Any, n_columns: int, alpha: Any = 0.0) -> None:
         layout = Layout()
         role = GATE_ROLE if n_columns else CONSTANT
         width = n_columns or 1
@@ -318,6 +389,25 @@ class Gate(LinearPart):
             np.repeat([[-np.inf], [np.inf]], layout.size, axis=1),
         )
         self.family, self.is_constant = family, not n_columns
+        self.penalties: dict[str, Any] = {}
+        self._set_penalties({} if self.is_constant else {"alpha": alpha})
+
+    def with_penalties(self, changes: dict[str, Any]) -> Gate:
+        """The same gate with other penalties."""
+        other = copy(self)
+        other._set_penalties(self.penalties | changes)
+        return other
+
+    def _set_penalties(self, penalties: dict[str, Any]) -> None:
+        self.penalties, precision = penalties, np.zeros(self.size)
+        for block in self.blocks if penalties else ():
+            precision[block.where.start : block.where.stop - 1] = penalties["alpha"]
+        none = np.zeros(self.size)
+        self.prior = Prior.of(precision, np.full(self.size, -1), none, none)
+
+    def first_theta(self) -> Array:
+        """Coefficients of equal probabilities, (D,)."""
+        return np.zeros(self.size)
 
     def evaluate(self, theta: Array, data: Data) -> GateEvaluation:
         """Log probabilities at coefficients (S, D), and the sums that depend on them."""
@@ -367,7 +457,8 @@ class Gate(LinearPart):
         eta = [values[None, :, None] for values in theta.T]
         proba = np.exp(self.family.log_probs(eta))[:, 0, :, 0]  # (K, S)
         # The gradient has the differences of observed and expected counts.
-        counts = sums.total * proba + self.family.contrasts @ sums.gradient.T
+        total = sums.total.sum(axis=0)
+        counts = total * proba + self.family.contrasts @ sums.gradient.T
         logs = np.log(np.maximum(counts, TINY))
         return np.asarray((self.family.contrasts.T @ logs).T - theta)
 
@@ -389,14 +480,14 @@ class GateEvaluation:
         """Gradient and curvature for targets (K, S, U): responsibilities times weights."""
         gate, gradient = self._gate, np.zeros_like(self._theta)
         if not gate.groups:
-            return Sums(gradient, () if curvature else None, target.sum(axis=(0, 2)))
+            return Sums(gradient, () if curvature else None, target.sum(axis=2))
         [group] = gate.groups
         proba = np.exp(self.logs)
         total = target.sum(axis=0)
         residual = target - total * proba
         scores = gate.family.contrasted(residual[:, None])
         gate.add_gradient(group, scores, self._data, gradient)
-        counts = total.sum(axis=-1)
+        counts = target.sum(axis=-1)
         if not curvature:
             return Sums(gradient, None, counts)
         information = gate.family.covariance(proba[:, None])

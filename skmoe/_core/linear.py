@@ -78,7 +78,7 @@ class Sums(NamedTuple):
 
     gradient: Array  # (S, D)
     curvature: Any  # of each group (P, S, q, q), or an `ImplicitCurvature`; None if not wanted
-    total: Array  # of the weights, (S,)
+    total: Array  # of the weights of each expert, (K, S)
 
 
 class LinearPart:

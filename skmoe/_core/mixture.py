@@ -134,6 +134,10 @@ class Mixture:
 
     # --- the vector ---
 
+    def first_theta(self) -> Array:
+        """Coefficients without slopes, (D,)."""
+        return self.joined(self.experts.first_theta(), self.gate.first_theta())
+
     def penalty(self, theta: Array) -> Array:
         """Negative log prior up to a constant, (S,)."""
         of_experts, of_gate = self.split(theta)

@@ -31,7 +31,6 @@ class Information(NamedTuple):
     observed: Array  # (D, D), penalties included
     gradient: Array  # of the log-likelihood, without penalties, (D,)
     scores: Any  # outer products of the gradients of rows, units or clusters (D, D), or None
-    complete: Array  # diagonal of the information of the complete data, without penalties, (D,)
     expert_weight: Array  # weight of the rows of each expert, (K,)
 
 
@@ -80,7 +79,7 @@ class Entry(NamedTuple):
 
 
 def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
-    """Hessian and gradient of a block of rows, and what else `Information` has."""
+    """Hessian and gradient of a block of rows, no scores, and the weights of the experts."""
     if data.rows.units is not None:
         return _of_units(mixture, theta, False, data)
     experts, gate, split = mixture.experts, mixture.gate, mixture.experts.size
@@ -129,7 +128,7 @@ def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
             weighted.sum() if entry.design is None else entry.design.T @ weighted
         )
     _add_products(entries, {key: value * weight for key, value in weights.items()}, hessian)
-    return (hessian, gradient, None, *_complete(mixture, theta, data, resp))
+    return hessian, gradient, None, resp @ weight
 
 
 def _add_products(
@@ -207,16 +206,7 @@ def _of_units(
     elif with_scores:
         scores = weighted @ mean.T
     gradient = mean @ weight
-    return (hessian, gradient, scores, *_complete(mixture, theta, data, resp))
-
-
-def _complete(mixture: Mixture, theta: Array, data: Data, resp: Array) -> tuple[Array, Array]:
-    """Diagonal of the information of the complete data, and weights of the experts."""
-    total = mixture.e_step_block(theta[None], data, curvature=True, resp=resp[:, None])
-    diagonal = mixture.joined(
-        mixture.experts.curvature_diagonal(total.experts), mixture.gate.curvature_diagonal(total.gate)
-    )
-    return diagonal, data.sharing.to_rows(resp) @ data.rows.weight
+    return hessian, gradient, scores, data.sharing.to_rows(resp) @ data.rows.weight
 
 
 def _with_balance(

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._core.data import Data
-from skmoe._core.fitted import FittedMixture
+from skmoe._mixture.data import Data
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import (
     GATE,

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from scipy import sparse
 
-from skmoe._core.fitted import FittedMixture
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._data.checks import check_choice
 from skmoe._data.extra_features import ExtraFeatures, predict_base
 from skmoe._data.rows import Rows

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmoe._core.data import Data
-from skmoe._core.fitted import FittedMixture
-from skmoe._core.newton import EIGENVALUE_TOL, newton_step
+from skmoe._mixture.data import Data
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.newton import EIGENVALUE_TOL, newton_step
 from skmoe._data.rows import Dataset
 from skmoe._inference.coefficients import (
     Coefficients,

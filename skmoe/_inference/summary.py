@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._core.fitted import FittedMixture
-from skmoe._core.newton import MAX_SHIFT
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.newton import MAX_SHIFT
 from skmoe._data.sklearn_adapter import is_constant, named_estimator, typical_model
 from skmoe._inference.coefficients import (
     Coefficients,

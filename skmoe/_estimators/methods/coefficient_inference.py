@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
-from skmoe._core.em import Objective
+from skmoe._mixture.em import Objective
 from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_choice, check_integer, is_integer, shown
 from skmoe._data.row_checks import check_columns, check_metadata, check_signs, check_weights

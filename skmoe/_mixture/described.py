@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._core.data import DISPERSION, GATE_ROLE, MEAN, Data
+from skmoe._mixture.data import DISPERSION, GATE_ROLE, MEAN, Data
 from skmoe._numerics.covariances import covariance_matrix
 from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import Array

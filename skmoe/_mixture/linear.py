@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._core.curvature import (
+from skmoe._mixture.curvature import (
     MAX_DENSE,
     ImplicitCurvature,
     Inverse,
     invert,
     placed,
 )
-from skmoe._core.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data
-from skmoe._core.prior import Prior
+from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data
+from skmoe._mixture.prior import Prior
+from skmoe._mixture.slopes import penalised_slopes
 from skmoe._numerics.linalg import dense_grams, linear_predictor, weighted_column_sums
 from skmoe._numerics.signed_steps import signed_step
 from skmoe._numerics.typing import TINY, Array
@@ -195,6 +196,35 @@ class LinearPart:
         joint = self.joint_matrix(curvature)
         return [invert(self.reduced_matrix(joint)[None], self.reduced(diagonal)[None])]
 
+    # --- the evidence ---
+
+    def penalised_slopes(self, theta: Array, sums: Sums, curvature: Any) -> dict[str, Any]:
+        """Slopes with their posterior covariances, by the names of their penalties."""
+        return penalised_slopes(self, theta, sums, curvature[1])
+
+    @property
+    def shares(self) -> Array:
+        """Part that each coefficient has in one that is shared, (D,)."""
+        counts = np.bincount(self.free[self.free >= 0], minlength=1)
+        return np.where(self.free < 0, 1.0, 1.0 / counts[np.maximum(self.free, 0)])
+
+    def held(self, theta: Array) -> Array:
+        """Coefficients at zero because of their sign, boolean of shape (D,)."""
+        if not self.has_signs:
+            return np.zeros(self.size, dtype=bool)
+        return ((self.lower == 0.0) | (self.upper == 0.0)) & (theta == 0.0)
+
+    def prior_unit(self, theta: Array, block: Block) -> float:
+        """Inverse of the scale to which the precisions of a block are relative."""
+        scale = self.prior.scale[block.where.start]
+        return 1.0 if scale < 0 else float(np.exp(-theta[scale]))
+
+    def noise_share(self, theta: Array, sums: Sums, block: Block) -> float:
+        """Part of that scale that is not the variance of predictors."""
+        return 1.0
+
+    # --- bounds ---
+
     @property
     def dropped(self) -> Array:
         """Slopes of dropped features, boolean of shape (D,)."""
@@ -257,12 +287,13 @@ class LinearPart:
         return np.where(dropped, 0.0, theta) if dropped.any() else theta
 
     def direction(
-        self, theta: Array, sums: Sums, curvature: Any, inverses: list[Inverse]
+        self, theta: Array, sums: Sums, curvature: tuple[Any, list[Inverse]]
     ) -> Array:
         """A step of Fisher scoring (S, D) from coefficients, which leads upward.
 
-        Where matrices of earlier coefficients are used it need not be the best one.
+        `curvature` has matrices and inverses, which may be those of earlier coefficients.
         """
+        matrices, inverses = curvature
         gradient = sums.gradient - self.prior.derivatives(theta)[0]
         if self.is_tied:
             step = self._step(inverses[0], self.reduced(gradient)[None], self.first[None], theta)
@@ -275,8 +306,8 @@ class LinearPart:
                 step = _with_scale(step, own, group, inverse)
                 change[:, group.coordinates] = np.moveaxis(step, 0, 1)
         lengths = [
-            _lengths(np.moveaxis(change[:, group.coordinates], 0, 1), group, matrices)
-            for group, matrices in zip(self.groups, curvature, strict=True)
+            _lengths(np.moveaxis(change[:, group.coordinates], 0, 1), group, of_group)
+            for group, of_group in zip(self.groups, matrices, strict=True)
         ]
         if self.is_tied:
             longest = np.max([length.max(axis=0) for length, _ in lengths], axis=0)

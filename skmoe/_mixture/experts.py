@@ -10,12 +10,22 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import block_diag
 
-from skmoe._core.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data
-from skmoe._core.described import DescribedExperts, DescribedGate
-from skmoe._core.linear import GATE, Block, Group, LinearPart, Sums
-from skmoe._core.prior import Prior
-from skmoe._numerics.signed_steps import slope_holders
+from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data, at_values
+from skmoe._mixture.described import DescribedExperts, DescribedGate
+from skmoe._mixture.linear import GATE, Block, Group, LinearPart, Sums
+from skmoe._mixture.prior import Prior
+from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
+
+
+# Least part of a scale that is noise.
+MIN_NOISE_SHARE = 0.1
+
+
+# Responsibility for initial values of an expert without predictor, of the rows in its support: of a
+# point mass, and of a distribution over all values.
+INITIAL_SHARE_OF_ATOM = 0.5
+OTHER_INITIAL_SHARE = 0.05
 
 
 class Layout:
@@ -73,6 +83,7 @@ class Experts(DescribedExperts, LinearPart):
     ) -> None:
         families = list(families)
         self.families, self.n_experts = families, len(families)
+        self.atoms = frozenset(atom for family in families for atom in family.atoms)
         self.unit_variance, self.n_outputs = unit_variance, unit_variance.shape[1]
         self.n_columns, self.slopes, self.signs = n_columns, slopes, signs
         self.shared_dispersion = shared_dispersion
@@ -271,6 +282,141 @@ class Experts(DescribedExperts, LinearPart):
             matrices.append(matrix)
         return np.concatenate(coordinates), block_diag(*matrices) if matrices else np.zeros((0, 0))
 
+    # --- which experts can have made a row ---
+
+    can_collapse = True
+
+    @property
+    def can_separate(self) -> bool:
+        """Whether coefficients can be infinite for finite data."""
+        return all(family.is_count or family.link == "softmax" for family in self.families)
+
+    @property
+    def with_predictor(self) -> list[int]:
+        """Experts that depend on the features, unlike those of families of fixed values."""
+        return [k for k, family in enumerate(self.families) if MEAN in family.roles]
+
+    @property
+    def are_exchangeable(self) -> bool:
+        """Whether all experts have the same slopes: each its own of a column, or all one or none."""
+        return not self.slopes or are_exchangeable(self.slopes)
+
+    @property
+    def can_reorder(self) -> bool:
+        """Whether the experts can have any order."""
+        return self.are_exchangeable and all(f == self.families[0] for f in self.families)
+
+    def reordered(self, theta: Array, order: Array) -> Array:
+        """Coefficients (D,) with the experts in another order."""
+        return np.asarray(theta.reshape(self.n_experts, -1)[order].ravel())
+
+    def in_order(self, order: Array) -> Experts:
+        """The experts with what each of them has of its own in another order."""
+        squares = np.array(self.penalties.get("predictor_squares", 0.0))
+        return self.with_penalties({"predictor_squares": squares[order]}) if squares.ndim else self
+
+    def support(self, y: Array) -> Array | None:
+        """Rows that each expert can have made, boolean (K, n); None if all can have made all."""
+        if all(family == self.families[0] for family in self.families):
+            return None
+        found = []
+        for family in self.families:
+            possible = family.in_support(y)
+            others = sorted(self.atoms - set(family.atoms))
+            if family.is_continuous and others:  # the density does not count there
+                possible = possible & ~at_values(y, others)
+            found.append(possible if possible.ndim == 1 else possible.all(axis=0))
+        return np.stack(found)
+
+    def initial_responsibilities(
+        self, cells: Array, y: Array, rng: np.random.Generator | None
+    ) -> Array:
+        """Responsibilities (K, n) from those (K', n) of a partition for experts with predictors.
+
+        Experts without predictor get a share of the rows in their support, and no expert has
+        responsibility outside its support. Different families take the cells of the partition in
+        random order, if there is a generator.
+        """
+        support = self.support(y)
+        if support is None:
+            return cells
+        owners, order = self.with_predictor, np.arange(len(cells))
+        if rng is not None and any(self.families[k] != self.families[owners[0]] for k in owners):
+            order = rng.permutation(len(cells))
+        resp = np.zeros((self.n_experts, cells.shape[1]))
+        resp[owners] = cells[order][: len(owners)]
+        for k, family in enumerate(self.families):
+            if k not in owners:
+                share = INITIAL_SHARE_OF_ATOM if family.atoms else OTHER_INITIAL_SHARE
+                resp[k] = share * support[k]
+        resp = (resp + TINY**0.5) * support
+        return np.asarray(resp / np.maximum(resp.sum(axis=0), TINY))
+
+    # --- scales ---
+
+    def log_scales(self, theta: Array, data: Data) -> Array | None:
+        """Logs of the scales at rows, (K, m, n) or (K, m, 1), NaN for experts without one.
+
+        None if there is no scale: densities are unbounded as it goes to zero.
+        """
+        if (self.scale_index < 0).all():
+            return None
+        logs = np.where(self.scale_index < 0, np.nan, theta[self.scale_index])[..., None]
+        if not self.dispersion_columns:
+            return logs
+        logs = np.repeat(logs, data.rows.n_rows, axis=2)
+        for group in self.groups:
+            if DISPERSION in group.roles and group.family.has_scale:
+                etas = self.predictors(theta[None], group, data)
+                own = etas[group.roles.index(DISPERSION)][:, 0]
+                logs[group.parts, group.output or 0] = own
+        return logs
+
+    def dispersion_at_bound(self, theta: Array) -> Array:
+        """Experts with a scale at its lower bound, boolean of shape (K,)."""
+        at_bound = theta[self.scale_index] <= self.lower[self.scale_index]
+        return np.asarray((at_bound & (self.scale_index >= 0)).any(axis=1))
+
+    @property
+    def sizes(self) -> Array:
+        """Number of coefficients of each expert, (K,)."""
+        return np.bincount(
+            [block.part for block in self.blocks],
+            [block.where.stop - block.where.start for block in self.blocks],
+            self.n_experts,
+        )
+
+    def noise_shares(self, theta: Array, sums: Sums) -> Array:
+        """Part of each scale that is not the variance of predictors, (K, m); one without a scale."""
+        added = np.array(self.penalties.get("predictor_squares", 0.0))
+        if not added.any():
+            return np.ones(self.unit_variance.shape)
+        squares = np.broadcast_to(added, self.unit_variance.shape) * self.unit_variance
+        rows = sums.total[:, :1] + self.penalties["dispersion_prior"]
+        if self.shared_dispersion:
+            strength = (self.n_experts - 1) * self.penalties["dispersion_prior"]
+            squares, rows = squares[:1], (rows.sum(axis=0) - strength)[None]
+        total = np.maximum(rows, TINY) * np.exp(theta[self.scale_index])
+        return np.where(
+            self.scale_index < 0, 1.0, np.maximum(1.0 - squares / total, MIN_NOISE_SHARE)
+        )
+
+    def noise_share(self, theta: Array, sums: Sums, block: Block) -> float:
+        """That of the scale to which the precisions of a block are relative."""
+        scale = self.prior.scale[block.where.start]
+        if scale < 0:
+            return 1.0
+        return float(self.noise_shares(theta, sums)[self.scale_index == scale][0])
+
+    def scales(self, theta: Array, sums: Sums) -> tuple[Array, Array]:
+        """Scales relative to the variance of the working target, and their rows, (K, m).
+
+        They are those of the noise, without the variances of the predictors; NaN without a scale.
+        """
+        scale = np.exp(theta[self.scale_index]) * self.noise_shares(theta, sums)
+        scale = np.where(self.scale_index < 0, np.nan, scale / self.unit_variance)
+        return scale, np.repeat(sums.total[:, :1], self.n_outputs, axis=1)
+
     def first_theta(self) -> Array:
         """Coefficients without slopes: the same for all experts of a family, (D,)."""
         return self.bounded(self._start)
@@ -286,7 +432,7 @@ class ExpertEvaluation:
         shape = experts.n_experts, len(theta), data.rows.n_rows
         self.logs: Array = np.zeros(0)
         for group in experts.groups:
-            y, beyond = data.target(group.family, group.output)
+            y, beyond = data.target(group.family, group.output, experts.atoms)
             etas = experts.predictors(theta, group, data)
             terms = iter(group.family.derivatives(y, etas))
             logs = next(terms)
@@ -333,7 +479,7 @@ class ExpertEvaluation:
         ):
             if not group.roles:
                 continue
-            y, beyond = self._data.target(group.family, group.output)
+            y, beyond = self._data.target(group.family, group.output, self._experts.atoms)
             scores, second = list(next(terms)), group.family.second(y, etas)
             if DISPERSION in group.roles:
                 scores, second = self._within(group, etas, scores, second)
@@ -418,6 +564,14 @@ class Gate(DescribedGate, LinearPart):
         """Log probabilities (K, S, U) of the experts."""
         return self.evaluate(theta, data).logs
 
+    can_reorder = True
+
+    def reordered(self, theta: Array, order: Array) -> Array:
+        """Coefficients (D,) with the experts in another order."""
+        contrasts = self.family.contrasts
+        vectors = contrasts @ theta.reshape(contrasts.shape[1], -1)
+        return np.asarray((contrasts.T @ vectors[order]).ravel())
+
     def scores(self, theta: Array, k: int, data: Data) -> Array:
         """Gradients of the log probability of one expert, (D, U)."""
         if not self.groups:
@@ -449,12 +603,10 @@ class Gate(DescribedGate, LinearPart):
         design = data.designs[GATE_ROLE]
         return np.asarray((design.toarray() if sparse.issparse(design) else design).T)
 
-    def direction(
-        self, theta: Array, sums: Sums, curvature: Any, inverses: Any
-    ) -> Array:
+    def direction(self, theta: Array, sums: Sums, curvature: Any) -> Array:
         """A step of scoring, or of constant probabilities the whole step to their maximum."""
         if not self.is_constant or not self.groups:
-            return super().direction(theta, sums, curvature, inverses)
+            return super().direction(theta, sums, curvature)
         eta = [values[None, :, None] for values in theta.T]
         proba = np.exp(self.family.log_probs(eta))[:, 0, :, 0]  # (K, S)
         # The gradient has the differences of observed and expected counts.

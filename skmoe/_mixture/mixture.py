@@ -11,12 +11,13 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._core.data import Data
+from skmoe._mixture.data import Data
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import normalised_top_k
 from skmoe._numerics.typing import TINY, Array
@@ -53,6 +54,12 @@ class Mixture:
     def joined(self, of_experts: Array, of_gate: Array) -> Array:
         """One vector (..., D) of both."""
         return np.concatenate([of_experts, of_gate], axis=-1)
+
+    def with_part(self, name: str, part: Any) -> Mixture:
+        """The mixture with another gate, or other experts."""
+        other = copy(self)
+        setattr(other, name, part)
+        return other
 
     # --- densities ---
 
@@ -204,22 +211,36 @@ class Mixture:
         return self.joined(of_experts, self.gate.bounded(of_gate))
 
     def invert(self, theta: Array, total: EStep) -> tuple[Any, Any]:
-        """Inverses of the penalised curvatures of experts and gate."""
-        of_experts, of_gate = self.split(theta)
-        return (
-            self.experts.invert(of_experts, total.experts.curvature),
-            self.gate.invert(of_gate, total.gate.curvature),
+        """The curvatures of experts and gate, each with its penalised inverse."""
+        (of_experts, of_gate), parts = self.split(theta), (self.experts, self.gate)
+        experts, gate = (
+            (sums.curvature, part.invert(own, sums.curvature))
+            for part, own, sums in zip(
+                parts, (of_experts, of_gate), (total.experts, total.gate), strict=True
+            )
         )
+        return experts, gate
 
     def direction(self, theta: Array, total: EStep, curvature: Any) -> Array:
-        """The step (S, D) of experts and gate; `curvature` has that of each, and its inverse."""
+        """The step (S, D) of experts and gate, with the curvatures that `invert` gives."""
         of_experts, of_gate = self.split(theta)
-        (of_expert, expert_inverse), (gate_curvature, gate_inverse) = curvature
         return self.joined(
-            self.experts.direction(
-                of_experts, total.experts, of_expert, expert_inverse
-            ),
-            self.gate.direction(of_gate, total.gate, gate_curvature, gate_inverse),
+            self.experts.direction(of_experts, total.experts, curvature[0]),
+            self.gate.direction(of_gate, total.gate, curvature[1]),
+        )
+
+    # --- the order of the experts ---
+
+    @property
+    def can_reorder(self) -> bool:
+        """Whether the experts can have any order: all are treated alike."""
+        return bool(self.experts.can_reorder and self.gate.can_reorder)
+
+    def reordered(self, theta: Array, order: Array) -> Array:
+        """Coefficients (D,) of the same mixture with its experts in another order."""
+        of_experts, of_gate = self.split(theta)
+        return self.joined(
+            self.experts.reordered(of_experts, order), self.gate.reordered(of_gate, order)
         )
 
 

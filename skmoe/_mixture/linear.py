@@ -201,17 +201,6 @@ class LinearPart:
         joint = self.joint_matrix(curvature)
         return [invert(self.reduced_matrix(joint)[None], self.reduced(diagonal)[None])]
 
-    def curvature_diagonal(self, sums: Sums) -> Array:
-        """Diagonal (D,) of the curvature of one vector."""
-        diagonal = np.zeros(self.size)
-        for group, matrices in zip(self.groups, sums.curvature, strict=True):
-            if isinstance(matrices, ImplicitCurvature):
-                own = matrices.diagonal()
-            else:
-                own = np.diagonal(matrices, axis1=-2, axis2=-1)
-            diagonal[group.coordinates] = own[:, 0]
-        return diagonal
-
     # --- the evidence ---
 
     def penalised_slopes(self, theta: Array, sums: Sums, curvature: Any) -> dict[str, Any]:

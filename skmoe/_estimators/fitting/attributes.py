@@ -23,7 +23,6 @@ from skmoe._mixture.search import COUNTED_SEARCHES, Found
 from skmoe._mixture.weak_experts import n_needed_experts, spikes
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import is_collapsed
-from skmoe._numerics.signed_steps import is_held
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import (
     CollapsedExpertsWarning,
@@ -36,30 +35,26 @@ from skmoe.exceptions import (
 
 def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     """Attributes of gate and experts in original units, and the fitted mixture."""
-    fitted = fitted.drop_training_state()
-    model, params, preprocessor = fitted
+    mixture, theta, preprocessor = fitted
+    of_experts, of_gate = mixture.split(theta)
     extra = preprocessor.extra_features
     attributes = {"_fitted": fitted, "base_": None if extra is None else extra.base}
     if preprocessor.feature_range is not None:
         attributes["feature_range_"] = preprocessor.feature_range
-    coef = model.gate.coefficients(params.gate, preprocessor.n_gate_columns)
+    coef = mixture.gate.coefficients(of_gate, preprocessor.n_gate_columns)
     if coef is not None:
         slopes, intercepts = preprocessor.gate_coefficients(coef)
         attributes |= {"gate_coef_": slopes, "gate_intercept_": intercepts}
-    if model.experts.link:
-        attributes["link_"] = model.experts.link
+    if mixture.experts.link:
+        attributes["link_"] = mixture.experts.link
     attributes |= _penalties(fitted)
     n_params = n_parameters(fitted)
     attributes["n_parameters_"] = int(n_params) if n_params.is_integer() else n_params
-    of_experts = model.experts.attributes(params.experts, preprocessor)
-    if model.experts.signs:
-        shape, n_columns = of_experts["expert_coef_"].shape, len(model.experts.signs) + 1
-        n_vectors = int(np.prod(shape[1:-1]))
-        held = is_held(*model.experts.signed_coordinates(params.experts))
-        held = held[:, : n_vectors * n_columns].reshape(-1, n_vectors, n_columns)
-        of_features, _ = preprocessor.expert_coefficients(held.astype(float))
-        of_experts["slopes_at_bound_"] = of_features.reshape(shape) != 0.0
-    return attributes | of_experts
+    return attributes | mixture.experts.attributes(of_experts, preprocessor)
+
+
+# Penalties that tables and attributes have; others belong to the search for them.
+SHOWN_PENALTIES = ("alpha", "dispersion_alpha", "dispersion_prior")
 
 
 def _penalties(fitted: FittedMixture) -> dict[str, Any]:
@@ -67,16 +62,17 @@ def _penalties(fitted: FittedMixture) -> dict[str, Any]:
 
     That of a gate without slopes, as of one expert, is NaN.
     """
-    model, _, preprocessor = fitted
+    mixture, _, preprocessor = fitted
     found: dict[str, Any] = {"gate_alpha_": np.nan}
     for prefix, part, by_feature in (
-        ("gate_", model.gate, preprocessor.gate_feature_values),
-        ("", model.experts, preprocessor.expert_feature_values),
+        ("gate_", mixture.gate, preprocessor.gate_feature_values),
+        ("", mixture.experts, preprocessor.expert_feature_values),
     ):
         for name, value in part.penalties.items():
-            if isinstance(value, tuple):
-                value = by_feature(np.where(is_dropped(value), np.inf, np.array(value)))
-            found[f"{prefix}{name}_"] = value
+            if name in SHOWN_PENALTIES:
+                if isinstance(value, tuple):
+                    value = by_feature(np.where(is_dropped(value), np.inf, np.array(value)))
+                found[f"{prefix}{name}_"] = value
     return found
 
 

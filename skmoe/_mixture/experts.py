@@ -540,7 +540,6 @@ class Gate(DescribedGate, LinearPart):
             np.repeat([[-np.inf], [np.inf]], layout.size, axis=1),
         )
         self.family, self.is_constant = family, not n_columns
-        self.depends_on_features = bool(n_columns)
         self.penalties: dict[str, Any] = {}
         self._set_penalties({} if self.is_constant else {"alpha": alpha})
 

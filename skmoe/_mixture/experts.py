@@ -305,6 +305,10 @@ class Experts(DescribedExperts, LinearPart):
         """Whether the experts can have any order."""
         return self.are_exchangeable and all(f == self.families[0] for f in self.families)
 
+    def by_expert(self, theta: Array) -> Array:
+        """Coefficients of each expert, (K, q), if experts can have any order."""
+        return theta.reshape(self.n_experts, -1)
+
     def reordered(self, theta: Array, order: Array) -> Array:
         """Coefficients (D,) with the experts in another order."""
         return np.asarray(theta.reshape(self.n_experts, -1)[order].ravel())
@@ -535,6 +539,7 @@ class Gate(DescribedGate, LinearPart):
             np.repeat([[-np.inf], [np.inf]], layout.size, axis=1),
         )
         self.family, self.is_constant = family, not n_columns
+        self.depends_on_features = bool(n_columns)
         self.penalties: dict[str, Any] = {}
         self._set_penalties({} if self.is_constant else {"alpha": alpha})
 

@@ -106,6 +106,11 @@ class LinearPart:
         # The first of the coefficients that are equal, (R,).
         self.first = np.unique(free, return_index=True)[1][-n_free:] if n_free else np.arange(0)
 
+    @property
+    def n_coefficients(self) -> int:
+        """Number of coefficients, absent and shared ones included."""
+        return self.size
+
     # --- predictors ---
 
     def predictors(self, theta: Array, group: Group, data: Data) -> list[Array]:

@@ -480,19 +480,26 @@ def _unit_deviations(units: Units, design: Array, weight: Array, residual: Array
     return solved.transpose(2, 1, 0).reshape(-1, len(units.starts))
 
 
+def possible_experts(experts: Any, rows: Dataset) -> Array | None:
+    """Experts that may have made each row (K, n), or unit (K, U), boolean; None for all."""
+    possible = experts.support(rows.y)
+    if possible is not None and rows.units is not None:
+        possible = np.minimum.reduceat(possible, rows.units.starts, axis=1)
+    if possible is None or rows.possible is None:
+        return rows.possible if possible is None else possible
+    return np.asarray(possible & rows.possible)
+
+
 def restricted(experts: Any, resp: Array, rows: Dataset) -> Array:
     """Responsibilities of rows (K, n), or units (K, U), that are zero for impossible experts.
 
     Given are those of rows, (K, n). An expert that cannot have made one of the rows of a unit has
     not made the unit.
     """
-    possible = experts.support(rows.y)
-    if rows.units is None and rows.possible is None and possible is None:
-        return resp
-    possible = np.ones(resp.shape, dtype=bool) if possible is None else possible
+    possible = possible_experts(experts, rows)
     if rows.units is not None:
-        possible = np.minimum.reduceat(possible, rows.units.starts, axis=1)
         resp = rows.units.sum_rows(resp * rows.weight) / rows.unit_weight
-    possible = possible if rows.possible is None else possible & rows.possible
+    if possible is None:
+        return resp
     resp = (resp + TINY**0.5) * possible
     return np.asarray(resp / np.maximum(resp.sum(axis=0), TINY))

@@ -16,9 +16,6 @@ from skmoe.distributions import OrdinalComponents
 from skmoe.families._base import Curvature, Family, as_outputs
 from skmoe.protocols import Dispersion
 
-# Largest number of values: each has a threshold in every expert.
-MAX_VALUES = 30
-
 # Bounds of the log differences of thresholds.
 LOG_STEP_BOUNDS = (-12.0, 5.0)
 
@@ -66,6 +63,7 @@ class Ordinal(Family):
     is_continuous: ClassVar[bool] = False
     max_step: ClassVar[float] = 2.0
     max_outputs: ClassVar[float] = 1
+    max_values: ClassVar[float] = 30  # each has a threshold in every expert
     has_dispersion: ClassVar[bool] = False
 
     values: tuple[float, ...] = ()

@@ -17,8 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.data import Data
-from skmoe._mixture.fitted import FittedMixture
 from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import (
     GATE,
@@ -29,6 +27,8 @@ from skmoe._inference.coefficients import (
 )
 from skmoe._inference.labels import Labels, printable_line, printable_name
 from skmoe._inference.results import Inference, columns_of_table, table_lines
+from skmoe._mixture.data import Data
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import TINY, Array
 

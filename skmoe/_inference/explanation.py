@@ -9,12 +9,12 @@ from typing import Any, cast
 import numpy as np
 from scipy import sparse
 
-from skmoe._mixture.fitted import FittedMixture
 from skmoe._data.checks import check_choice
 from skmoe._data.extra_features import ExtraFeatures, predict_base
 from skmoe._data.rows import Rows
 from skmoe._inference.labels import printable_name
 from skmoe._inference.results import WIDTH, FrameRepr
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas
 

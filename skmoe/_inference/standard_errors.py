@@ -13,9 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmoe._mixture.data import Data
-from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.newton import EIGENVALUE_TOL, newton_step
 from skmoe._data.rows import Dataset
 from skmoe._inference.coefficients import (
     Coefficients,
@@ -23,6 +20,9 @@ from skmoe._inference.coefficients import (
     coefficient_derivatives,
 )
 from skmoe._inference.results import Inference
+from skmoe._mixture.data import Data
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.newton import EIGENVALUE_TOL, newton_step
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
 
@@ -221,7 +221,7 @@ def coefficient_covariance(
     # An intercept in raw units depends on slopes, of which some may be known.
     reasons[~(involved & ~inverse.at_bound).any(axis=1)] = "at its bound"
     separated = [
-        listed.repeat(_is_separated(*pair)) for pair in zip(blocks, rows, strict=True)
+        listed.repeat(_is_separated(listed, own)) for listed, own in zip(blocks, rows, strict=True)
     ]
     reasons[np.concatenate(separated)] = "separated"
     used = involved & ~inverse.dropped

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.newton import MAX_SHIFT
 from skmoe._data.sklearn_adapter import is_constant, named_estimator, typical_model
 from skmoe._inference.coefficients import (
     Coefficients,
@@ -35,6 +33,8 @@ from skmoe._inference.results import (
     Inference,
     Summary,
 )
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.newton import MAX_SHIFT
 from skmoe._numerics.typing import Array
 from skmoe.protocols import LinearPredictor
 

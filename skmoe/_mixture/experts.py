@@ -17,7 +17,6 @@ from skmoe._mixture.prior import Prior
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
 
-
 # Least part of a scale that is noise.
 MIN_NOISE_SHARE = 0.1
 

@@ -15,7 +15,6 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
-from skmoe._mixture.em import Objective
 from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_choice, check_integer, is_integer, shown
 from skmoe._data.row_checks import check_columns, check_metadata, check_signs, check_weights
@@ -50,6 +49,7 @@ from skmoe._inference.standard_errors import (
     is_same_lower_bound,
     observed_inference,
 )
+from skmoe._mixture.em import Objective
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state

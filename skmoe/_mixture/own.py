@@ -16,6 +16,7 @@ from scipy import sparse
 from scipy.linalg import block_diag
 
 from skmoe._mixture.data import Data
+from skmoe._mixture.described import DescribedByUser, DescribedGateOfUser
 from skmoe._numerics.linalg import split_offset, with_offset
 from skmoe._numerics.typing import Array
 from skmoe.protocols import (
@@ -206,7 +207,7 @@ class OwnPart:
         return np.asarray(values @ self.jacobian.T)
 
 
-class OwnExperts(OwnPart):
+class OwnExperts(DescribedByUser, OwnPart):
     """Experts of a user, an object of `skmoe.protocols.Experts`."""
 
     dispersion_columns: tuple[int, ...] = ()
@@ -293,7 +294,7 @@ class OwnExperts(OwnPart):
         return with_offset(matrix.toarray() if sparse.issparse(matrix) else matrix, offset)
 
 
-class OwnGate(OwnPart):
+class OwnGate(DescribedGateOfUser, OwnPart):
     """A gate of a user, an object of `skmoe.protocols.Gate`."""
 
     def __init__(self, gate: Gate, n_experts: int, n_columns: int) -> None:

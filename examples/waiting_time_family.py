@@ -22,24 +22,17 @@ class WaitingTime(Family):
     def working_target(self, y):
         return np.log(np.maximum(y, 1e-300))
 
-    def initial_predictor(self, y, weight):
-        return float(np.log(np.average(y, weights=weight)))
+    def start(self, y, weight):
+        return np.log([np.average(y, weights=weight)])
 
-    def log_prob(self, y, predictor, log_dispersion):
-        return np.where(y > 0, -predictor - y * np.exp(-predictor), -np.inf)
+    def log_prob(self, y, eta):
+        return -eta[0] - y * np.exp(-eta[0])
 
-    def predictor_score(self, y, predictor, log_dispersion):
-        return y * np.exp(-predictor) - 1
+    def mean(self, eta):
+        return np.exp(eta[0])
 
-    def predictor_information(self, predictor, log_dispersion):
-        return np.ones(predictor.shape)
-
-    def mean(self, predictor, log_dispersion):
-        return np.exp(predictor)
-
-    def components(self, predictor, log_dispersion):  # a gamma distribution of shape one
-        weight = np.ones((1, predictor.shape[-1]))
-        return GammaComponents(weight, np.exp(predictor)[None], np.ones((1, *predictor.shape)))
+    def components(self, eta):  # a gamma distribution of shape one
+        return GammaComponents.single(np.exp(np.atleast_2d(eta[0])), np.ones(()))
 
     def example_target(self, rng, n_rows):
         return rng.exponential(size=(1, n_rows))

@@ -11,7 +11,7 @@ from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.scaling import Standardization
 from skmoe._inference.labels import Labels
 from skmoe._mixture.information import Information, Layout
-from skmoe._mixture.model import FittedMixture
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import TINY, Array
 from skmoe.protocols import (
     Block,

@@ -14,7 +14,7 @@ from skmoe._data.extra_features import ExtraFeatures, predict_base
 from skmoe._data.rows import Rows
 from skmoe._inference.labels import printable_name
 from skmoe._inference.results import WIDTH, FrameRepr
-from skmoe._mixture.model import FittedMixture
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas
 

@@ -22,7 +22,7 @@ from skmoe._inference.coefficients import (
 from skmoe._inference.results import Inference
 from skmoe._mixture.information import Information, coordinates_at_bound, dropped_coordinates
 from skmoe._mixture.maximum import EIGENVALUE_TOL, newton_step
-from skmoe._mixture.model import FittedMixture
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.steps import lower_bound_at
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array

@@ -34,7 +34,7 @@ from skmoe._inference.results import (
     Summary,
 )
 from skmoe._mixture.maximum import MAX_SHIFT
-from skmoe._mixture.model import FittedMixture
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe.protocols import LinearPredictor
 
@@ -242,7 +242,10 @@ def _expert_notes(attributes: Mapping[str, Any], labels: Labels) -> list[str]:
     has_base = attributes.get("base_") is not None
     predictor = f"{base_term(link)} + linear predictor" if has_base else "linear predictor"
     if "families_" in attributes:
-        equations = [family.equation("y", predictor) for family in attributes["families_"]]
+        equations = [
+            family.equation.format(response="y", predictor=predictor)
+            for family in attributes["families_"]
+        ]
         if len(set(equations)) == 1:
             return [f"Experts: {equations[0]}."]
         pairs = zip(labels.experts, equations, strict=True)

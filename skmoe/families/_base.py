@@ -55,8 +55,9 @@ class Family(ABC):
     standardizes_target: ClassVar[bool] = False
     # Whether the density is the joint one of all outputs, y of the shape (m, n).
     couples_outputs: ClassVar[bool] = False
-    # Largest number of outputs.
+    # Largest number of outputs, and of different values of y.
     max_outputs: ClassVar[float] = np.inf
+    max_values: ClassVar[float] = np.inf
     # Whether the first dispersion parameter is a factor of the variance: the information about the
     # linear predictor is proportional to its inverse, and so is the penalty on the slopes.
     has_scale: ClassVar[bool] = False
@@ -269,13 +270,15 @@ def absolute(second: Curvature, n_predictors: int) -> Curvature:
     if n_predictors == 2:
         # The root of the square of the matrix, by the theorem of Cayley and Hamilton.
         a, b, c = (np.asarray(second.get(key, 0.0)) for key in ((0, 0), (0, 1), (1, 1)))
+        size = np.maximum(np.maximum(np.abs(a), np.abs(b)), np.maximum(np.abs(c), TINY))
+        a, b, c = a / size, b / size, c / size
         determinant = np.abs(a * c - b * b)
-        trace = np.sqrt(np.square(a) + 2.0 * np.square(b) + np.square(c) + 2.0 * determinant)
-        trace = np.maximum(trace, TINY)
+        trace = np.sqrt(a * a + 2.0 * (b * b + determinant) + c * c)
+        factor = size / np.maximum(trace, TINY)
         return {
-            (0, 0): (np.square(a) + np.square(b) + determinant) / trace,
-            (0, 1): b * (a + c) / trace,
-            (1, 1): (np.square(b) + np.square(c) + determinant) / trace,
+            (0, 0): factor * (a * a + b * b + determinant),
+            (0, 1): factor * b * (a + c),
+            (1, 1): factor * (c * c + b * b + determinant),
         }
     shape = np.broadcast_shapes(*(np.shape(values) for values in second.values()))
     matrix = np.zeros((*shape, n_predictors, n_predictors))

@@ -87,11 +87,10 @@ class Categorical(Family):
         return rng.integers(0, self.n_classes, size=(1, n_rows))
 
     def _memberships(self, y: Array, n_axes: int = 2) -> Array:
-        """Memberships (C, ..., n) of codes (n,), or as they are given."""
-        if np.ndim(y) > 1:
-            return y
-        is_class = np.arange(self.n_classes)[:, None] == y
-        return is_class.astype(float).reshape(self.n_classes, *[1] * (n_axes - 2), -1)
+        """Memberships (C, ..., n) of codes (n,), or as they are given, with so many axes."""
+        if np.ndim(y) < 2:
+            y = (np.arange(self.n_classes)[:, None] == y).astype(float)
+        return y.reshape(self.n_classes, *[1] * (n_axes - y.ndim), *y.shape[1:])
 
     def log_probs(self, eta: Sequence[Array]) -> Array:
         """Log probabilities of the classes, (C, ..., n)."""

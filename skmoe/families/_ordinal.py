@@ -16,9 +16,6 @@ from skmoe.distributions import OrdinalComponents
 from skmoe.families._base import Curvature, Family, as_outputs
 from skmoe.protocols import Dispersion
 
-# Largest number of values: each has a threshold in every expert.
-MAX_VALUES = 30
-
 # Bounds of the log differences of thresholds.
 LOG_STEP_BOUNDS = (-12.0, 5.0)
 
@@ -66,6 +63,7 @@ class Ordinal(Family):
     is_continuous: ClassVar[bool] = False
     max_step: ClassVar[float] = 2.0
     max_outputs: ClassVar[float] = 1
+    max_values: ClassVar[float] = 30  # each has a threshold in every expert
     has_dispersion: ClassVar[bool] = False
 
     values: tuple[float, ...] = ()
@@ -135,7 +133,11 @@ class Ordinal(Family):
         return code, upper - eta[0], lower - eta[0], gap
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
-        """Expected information; the difference of logistic functions is without cancellation."""
+        """Observed information about the thresholds, which is positive semi-definite.
+
+        That about their log differences is without the gradient, which vanishes at the maximum. The
+        difference of logistic functions is without cancellation.
+        """
         code, upper, lower, gap = self._limits(y, eta)
         above, below = _odds(upper, lower)
         logs = np.log(-np.expm1(-gap)) - np.log1p(above + below + above * below)
@@ -145,71 +147,26 @@ class Ordinal(Family):
             logs += np.minimum(MAX_EXPONENT - lower, 0.0)
         yield logs
         not_upper, up_to_lower, beyond = above / (1.0 + above), below / (1.0 + below), _beyond(gap)
-        by_upper, by_lower = not_upper + beyond, -up_to_lower - beyond
+        by_upper, by_lower = not_upper + beyond, up_to_lower + beyond
         yield (
             up_to_lower - not_upper,
             *(
-                np.exp(step) * (by_upper * (code > j) + by_lower * (code > j + 1))
+                np.exp(step) * (by_upper * (code > j) - by_lower * (code > j + 1))
                 for j, step in enumerate(eta[1:])
             ),
         )
-        yield self._information(eta)
-
-    def _information(self, eta: Sequence[Array]) -> Curvature:
-        """Expected information.
-
-        That about thresholds is tridiagonal. A step moves all thresholds above it, so that its
-        information is a sum over the values beyond them, which are summed from the highest.
-        """
-        logits = [threshold - eta[0] for threshold in self._thresholds(eta)]
-        up_to = [np.zeros(1), *(expit(logit) for logit in logits), np.ones(1)]
-        more = [np.ones(1), *(expit(-logit) for logit in logits), np.zeros(1)]
-        step, total = [-1.0, *(np.exp(values) for values in eta[1:])], np.zeros(1)
-        information: Curvature = {}
-        for level in range(len(logits), 0, -1):
-            # Of the values beyond threshold `level`: probability times squared slope of its log.
-            probability = self._share(up_to, more, logits, level)
-            total = total + probability * np.square(more[level + 1] - up_to[level])
-            ratio = more[level] / np.maximum(more[level - 1], TINY)
-            share = (
-                -np.expm1(-np.maximum(logits[level - 1] - logits[level - 2], MIN_GAP))
-                if (level > 1)
-                else 1.0
-            )
-            alone = up_to[level] * more[level] * ratio / share
-            together = up_to[level] * more[level] * (more[level] - up_to[level - 1])
-            own = level - 1
-            information[own, own] = np.square(step[own]) * (total + alone)
-            for other in range(own):
-                information[other, own] = step[other] * step[own] * (total + together)
-        return information
-
-    @staticmethod
-    def _share(up_to: list[Any], more: list[Any], logits: list[Any], level: int) -> Array:
-        """Probability of the value between thresholds `level` and `level` + 1."""
-        if level == len(logits):
-            return more[level]
-        gap = np.maximum(logits[level] - logits[level - 1], MIN_GAP)
-        return up_to[level + 1] * more[level] * -np.expm1(-gap)
+        yield _information(code, not_upper, up_to_lower, beyond, eta)
 
     def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
-        """By linear predictor and log differences of the thresholds, which move the limits."""
+        """Minus the information, and the gradient by each log difference."""
         code, upper, lower, gap = self._limits(y, eta)
         not_upper, up_to_lower = (odds / (1.0 + odds) for odds in _odds(upper, lower))
-        beyond, steps = _beyond(gap), [np.exp(values) for values in eta[1:]]
-        of_upper, of_lower = not_upper * (1.0 - not_upper), up_to_lower * (1.0 - up_to_lower)
-        cross = beyond * (1.0 + beyond)
-        second: Curvature = {(0, 0): -of_upper - of_lower}
-        for j, step in enumerate(steps):
-            moves_upper, moves_lower = code > j, code > j + 1
-            second[0, 1 + j] = step * (of_upper * moves_upper + of_lower * moves_lower)
-            # Of two steps, both limits move with the lower one where they do with the higher one.
-            both = -of_upper * moves_upper - of_lower * moves_lower
-            only_upper = moves_upper & ~moves_lower
-            first = (not_upper + beyond) * moves_upper - (up_to_lower + beyond) * moves_lower
-            second[1 + j, 1 + j] = step * (first + step * (both - cross * only_upper))
-            for i in range(j):
-                second[1 + i, 1 + j] = steps[i] * step * both
+        beyond = _beyond(gap)
+        information = _information(code, not_upper, up_to_lower, beyond, eta)
+        second = {key: -values for key, values in information.items()}
+        for j, step in enumerate(eta[1:]):
+            slope = (not_upper + beyond) * (code > j) - (up_to_lower + beyond) * (code > j + 1)
+            second[1 + j, 1 + j] += np.exp(step) * slope
         return second
 
     def mean(self, eta: Sequence[Array]) -> Array:
@@ -264,6 +221,24 @@ def _odds(upper: Array, lower: Array) -> tuple[Array, Array]:
     """
     above = np.exp(-np.maximum(upper, -MAX_EXPONENT))
     return above, np.exp(np.minimum(lower, MAX_EXPONENT))
+
+
+def _information(
+    code: Array, not_upper: Array, up_to_lower: Array, beyond: Array, eta: Sequence[Array]
+) -> Curvature:
+    """Curvature by the linear predictor and the differences of thresholds, in units of these."""
+    steps = [np.exp(values) for values in eta[1:]]
+    of_upper, of_lower = not_upper * (1.0 - not_upper), up_to_lower * (1.0 - up_to_lower)
+    information: Curvature = {(0, 0): of_upper + of_lower}
+    for j, step in enumerate(steps):
+        # The lower limit moves with a step, or the upper one alone.
+        moved = of_upper * (code > j) + of_lower * (code > j + 1)
+        information[0, 1 + j] = -step * moved
+        for i in range(j):
+            information[1 + i, 1 + j] = steps[i] * step * moved
+        alone = beyond * (1.0 + beyond) * (code == j + 1)
+        information[1 + j, 1 + j] = np.square(step) * (moved + alone)
+    return information
 
 
 def _beyond(gap: Array) -> Array:

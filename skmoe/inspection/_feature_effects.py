@@ -19,6 +19,7 @@ from skmoe._inference.average_effects import AverageEffects
 from skmoe._inference.labels import counted_noun, feature_labels
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
+from skmoe.families._censored import has_atom_of_others
 from skmoe.inspection._checks import (
     check_features,
     check_names,
@@ -445,7 +446,7 @@ def _atoms_of_others(estimator: Any, experts: Array, target: Array) -> Array:
     families = getattr(estimator, "families_", None)
     if families is None:
         return np.zeros((len(experts) * len(target), *target.shape[1:]), dtype=bool)
-    return np.concatenate([families[k].has_atom_of_others(target, families) for k in experts])
+    return np.concatenate([has_atom_of_others(families[k], target, families) for k in experts])
 
 
 def average_effects(

@@ -278,7 +278,7 @@ def _equations(
         if not block.is_main:
             equation = f"{block.label}{f' of {response}' * (len(slopes) > 1)} = {predictor}"
         elif family is not None:
-            equation = family.equation(response, base + predictor)
+            equation = family.equation.format(response=response, predictor=base + predictor)
         else:
             equation = link_equation(estimator.link_, response, base + predictor, scale)
         lines.append(equation + omitted)

@@ -20,8 +20,8 @@ from support.components import (
     blocks_of,
 )
 from support.expert_kinds import DISTRIBUTIONS, OF_VALUES, draw, example, n_dispersions
+from support.families import no_scaling
 from support.fits import fit_quietly
-from support.parts import no_scaling
 
 X = np.random.default_rng(0).normal(size=(60, 1))
 families = pytest.mark.parametrize("name", OF_VALUES)
@@ -99,15 +99,16 @@ def test_components_are_those_of_the_density_of_the_family(name):
     family = example(name)
     if name == "uniform":
         family = family.fitted_to(np.array([[-1.0, 4.0]]), np.ones(2), no_scaling())
-    predictor = np.linspace(0.2, 1.5, 6)[None]
-    log_dispersion = [np.full((1, 1), value) for value in (-0.7, 1.8)[: n_dispersions(name)]]
+    predictor = np.linspace(0.2, 1.5, 6)
+    log_dispersion = [np.full(1, value) for value in (-0.7, 1.8)[: n_dispersions(name)]]
     if name == "ordinal":
-        log_dispersion = [np.full((1, 1), 0.1)] * n_dispersions(name)
-    part = family.components(predictor, log_dispersion)
+        log_dispersion = [np.full(1, 0.1)] * n_dispersions(name)
+    eta = [predictor, *log_dispersion][: len(family.roles)]
+    part = family.components(eta)
     dist = general(part)
     y = np.array([0.0, 1.0, 2.0, 3.0, 0.7])
     for value in y:
-        logs = family.log_prob(np.full((1, 6), value), predictor, log_dispersion)
-        if np.isfinite(logs).all():
-            assert_allclose(dist.logpdf(value), logs[0], rtol=1e-10, atol=1e-12)
-    assert_allclose(dist.mean, family.mean(predictor, log_dispersion)[0], rtol=1e-10, atol=1e-12)
+        if family.in_support(np.full(1, value)).all():
+            logs = family.log_prob(np.full(6, value), eta)[: dist.n_rows]
+            assert_allclose(dist.logpdf(value), logs, rtol=1e-10, atol=1e-12)
+    assert_allclose(dist.mean, family.mean(eta), rtol=1e-10, atol=1e-12)

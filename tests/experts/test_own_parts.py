@@ -10,16 +10,16 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.linalg import helmert
 
-from skmoe._core.data import Data
-from skmoe._core.em import Objective, em, fitted_to, side_by_side
-from skmoe._core.experts import Experts as LinearExperts
-from skmoe._core.experts import Gate as LinearGate
-from skmoe._core.information import observed_information
-from skmoe._core.mixture import Mixture
-from skmoe._core.newton import end_at_maximum
-from skmoe._core.own import OwnExperts, OwnGate
 from skmoe._data.rows import Dataset, split_into_blocks, subset_units
 from skmoe._data.units import make_units
+from skmoe._mixture.data import Data
+from skmoe._mixture.em import Objective, em, fitted_to, side_by_side
+from skmoe._mixture.experts import Experts as LinearExperts
+from skmoe._mixture.experts import Gate as LinearGate
+from skmoe._mixture.information import observed_information
+from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.newton import end_at_maximum
+from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe.distributions import predictive_distribution
 from skmoe.experts import EXPERTS
 from skmoe.families import Normal

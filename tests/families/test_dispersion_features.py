@@ -32,7 +32,7 @@ def log_density_by_attributes(moe, X, y):
         predictor = X @ moe.expert_coef_[k] + moe.expert_intercept_[k]
         dispersions = [X @ moe.expert_dispersion_coef_[k] + moe.expert_dispersion_intercept_[k]]
         dispersions += [np.log(getattr(moe, d.attribute)[k]) for d in family.dispersions[1:]]
-        logs[:, k] += family.log_prob(y[None], predictor[None], dispersions)[0]
+        logs[:, k] += family.log_prob(y, [predictor, *dispersions])
     return logsumexp(logs, axis=1)
 
 

@@ -95,13 +95,13 @@ def test_density_beside_a_point_mass_is_that_of_the_distribution(family):
 class StrictGamma(Gamma):
     """Derivatives are asked for at positive numbers only."""
 
-    def predictor_score(self, y, predictor, log_dispersion):
+    def derivatives(self, y, eta):
         assert (y > 0.0).all()
-        return super().predictor_score(y, predictor, log_dispersion)
+        return super().derivatives(y, eta)
 
-    def dispersion_derivatives(self, y, predictor, log_dispersion):
+    def second(self, y, eta):
         assert (y > 0.0).all()
-        return super().dispersion_derivatives(y, predictor, log_dispersion)
+        return super().second(y, eta)
 
 
 def test_derivatives_are_not_asked_for_outside_the_support():

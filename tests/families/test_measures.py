@@ -20,12 +20,12 @@ TIMES = np.array([0.3, 1.0, 2.5])
 def quantity(name, family, predictor, logs):
     """What a ratio multiplies, as an array."""
     if name == "odds ratio" and family.name == "beta":
-        return odds(family.mean(predictor, logs))
+        return odds(family.mean([predictor, *logs]))
     if name == "odds ratio":  # of a higher value than each one
-        at = [family.log_prob(np.full((1, 1), v), predictor, logs) for v in family.values]
+        at = [family.log_prob(np.full(1, v), [predictor, *logs]) for v in family.values]
         return odds(np.cumsum(np.exp(at[::-1]), axis=0)[:-1])
     if name in ("rate ratio", "ratio of means"):
-        return family.mean(predictor, logs)
+        return family.mean([predictor, *logs])
     shape = np.exp(-0.5 * logs[0]) if logs else 1.0
     scale = np.exp(predictor)
     if name == "median ratio":
@@ -33,15 +33,15 @@ def quantity(name, family, predictor, logs):
     if name == "time ratio":
         return scale * (-np.log([0.9, 0.5, 0.1])) ** (1.0 / shape)
     # The hazard is the density over the survival function.
-    density = np.exp(family.log_prob(TIMES[None], predictor, logs))
+    density = np.exp(family.log_prob(TIMES, [predictor, *logs]))
     return density / np.exp(-((TIMES / scale) ** shape))
 
 
 @pytest.mark.parametrize("name", GENERALIZED)
 def test_ratios_multiply_what_they_name(name):
     family = example(name)
-    logs = [np.full((1, 1), value) for value in (-0.7, 0.4)][: n_dispersions(name)]
-    predictor = np.full((1, 1), 0.2)
+    logs = [np.full(1, value) for value in (-0.7, 0.4)][: n_dispersions(name)]
+    predictor = np.full(1, 0.2)
     assert bool(family.measures) == (family.link in ("log", "logit"))
     for measure in family.measures:
         before, after = (

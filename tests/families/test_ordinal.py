@@ -1,5 +1,7 @@
 """Cumulative logits: sums over the values, extreme predictors, and which values are possible."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -8,8 +10,10 @@ from scipy.special import expit
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.distributions import predictive_distribution
 from skmoe.families import Ordinal
+from skmoe.families._base import score
+from skmoe.families._censored import obstacle
+from support.families import FITTED_FAMILIES, N_ROWS, no_scaling
 from support.fits import fit_quietly
-from support.parts import FITTED_FAMILIES, N_ROWS, no_scaling
 
 VALUES = {name: f for name, f in FITTED_FAMILIES.items() if f.name == "ordinal"}
 
@@ -17,8 +21,9 @@ VALUES = {name: f for name, f in FITTED_FAMILIES.items() if f.name == "ordinal"}
 @pytest.mark.parametrize("family", VALUES.values(), ids=VALUES)
 def test_probabilities_of_the_values_are_differences_of_logistic_functions(family):
     rng = np.random.default_rng(0)
-    predictor = rng.normal(size=(1, N_ROWS))
-    dispersion = [rng.normal(size=(1, 1)) for _ in family.dispersions]
+    predictor = rng.normal(size=N_ROWS)
+    dispersion = [rng.normal(size=1) for _ in family.dispersions]
+    eta = [predictor, *dispersion]
     values = np.array(family.values)
     assert len(dispersion) == len(values) - 2
     thresholds = np.cumsum([0.0, *(np.exp(theta).item() for theta in dispersion)])
@@ -26,28 +31,28 @@ def test_probabilities_of_the_values_are_differences_of_logistic_functions(famil
     probability = np.diff(np.vstack([np.zeros(N_ROWS), up_to, np.ones(N_ROWS)]), axis=0)
 
     def at(value, function):
-        return function(np.full((1, N_ROWS), value), predictor, dispersion)[0]
+        return function(np.full(N_ROWS, value), eta)
 
     logs = np.array([at(value, family.log_prob) for value in values])
     assert_allclose(np.exp(logs), probability, rtol=1e-8, atol=1e-12)
     # The mean changes with the predictor by the covariance of value and score.
-    score = np.array([at(value, family.predictor_score) for value in values])
-    slope = values @ (probability * score)
-    assert_allclose(family.mean(predictor, dispersion)[0], values @ probability)
-    assert_allclose(family.mean_derivative(predictor, dispersion)[0], slope, atol=1e-12)
-    part = family.components(predictor, dispersion)
+    slopes = np.array([at(value, partial(score, family))[0] for value in values])
+    slope = values @ (probability * slopes)
+    assert_allclose(family.mean(eta), values @ probability)
+    assert_allclose(family.mean_derivatives(eta)[0], slope, atol=1e-12)
+    part = family.components(eta)
     dist = predictive_distribution([part], np.ones((1, N_ROWS)), single_output=True)
     for value, expected in zip(values, probability, strict=True):
         assert_allclose(dist.pmf(np.full(N_ROWS, value)), expected, atol=1e-12)
 
 
 def test_extreme_predictors_have_finite_log_probabilities():
-    family, steps = Ordinal((1.0, 2.0, 3.0, 4.0)), np.log([[[2000.0]], [[1.0]]])
-    predictor, y = np.array([[-100.0, 100.0, 3000.0, 0.0]]), np.array([[3.0, 1.0, 1.0, 4.0]])
-    found = family.log_prob(y, predictor, steps)
+    family, steps = Ordinal((1.0, 2.0, 3.0, 4.0)), np.log([[2000.0], [1.0]])
+    predictor, y = np.array([-100.0, 100.0, 3000.0, 0.0]), np.array([3.0, 1.0, 1.0, 4.0])
+    found = family.log_prob(y, [predictor, *steps])
     # Of odds that are exponentials: more than 2000, less than 0, less than 0, more than 2001.
-    assert_allclose(found[0], [-2100.0 + np.log1p(-np.exp(-1.0)), -100.0, -3000.0, -2001.0])
-    assert_allclose(family.predictor_score(y, predictor, steps)[0], [1.0, -1.0, -1.0, 1.0])
+    assert_allclose(found, [-2100.0 + np.log1p(-np.exp(-1.0)), -100.0, -3000.0, -2001.0])
+    assert_allclose(score(family, y, [predictor, *steps])[0], [1.0, -1.0, -1.0, 1.0])
 
 
 def test_scores_of_separated_experts_are_those_of_their_attributes():
@@ -71,8 +76,8 @@ def test_scores_of_separated_experts_are_those_of_their_attributes():
 def test_two_to_thirty_values_of_one_output(n_values, is_possible):
     y = np.arange(n_values, dtype=float)[None]
     for family in (Ordinal(), Ordinal(tuple(y[0]))):
-        assert (family.obstacle(y) == "") == is_possible
-        assert family.obstacle(np.concatenate([y, y])) == "one output"
+        assert (obstacle(family, y) == "") == is_possible
+        assert obstacle(family, np.concatenate([y, y])) == "one output"
 
 
 def test_given_values_stay_whatever_the_rows_have():
@@ -87,6 +92,6 @@ def test_given_values_stay_whatever_the_rows_have():
 
 @pytest.mark.parametrize("value", [1.0, 2.0])
 def test_first_log_odds_are_finite_where_all_rows_have_one_value(value):
-    start = Ordinal((1.0, 2.0)).initial_predictor(np.full(9, value), np.ones(9))
+    start = Ordinal((1.0, 2.0)).start(np.full(9, value), np.ones(9)).item()
     assert np.isfinite(start)
     assert start > 10.0 if value == 2.0 else start < -10.0

@@ -9,8 +9,8 @@ from sklearn.linear_model import Ridge
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.distributions import predictive_distribution
 from skmoe.families import Uniform
+from support.families import Scaling, no_scaling
 from support.fits import fit_quietly
-from support.parts import LinearMap, Scaling, no_scaling
 
 
 def test_range_is_that_of_each_output_in_the_units_of_y():
@@ -26,15 +26,15 @@ def test_range_is_that_of_each_output_in_the_units_of_y():
     for family in (given, found):
         low, high = np.array(family.low)[:, None], np.array(family.high)[:, None]
         reference = stats.uniform(low, high - low)
-        predictor = np.zeros((3, *y.shape))
-        logs = np.broadcast_to(reference.logpdf(y), predictor.shape)
-        assert_allclose(family.log_prob(y, predictor, ()), logs)
-        assert_allclose(family.mean(predictor[0], ()), reference.mean() * np.ones(y.shape))
+        assert_allclose(family.log_prob(y, ()), reference.logpdf(y))
+        assert_allclose(family.mean(()), reference.mean())
 
 
 def test_range_moves_with_the_target_of_a_stream():
-    moved = Uniform((-9.0,), (5.0,)).rescale(LinearMap(np.array([2.0]), np.array([3.0])))
-    assert (moved.low, moved.high) == ((-15.0,), (13.0,))
+    """By the scaling from its units to the new ones, 3 + 2 y."""
+    change = Scaling(np.array([-1.5]), np.array([0.5]))
+    moved = Uniform((-9.0,), (5.0,)).fitted_to(np.zeros((1, 2)), np.ones(2), change)
+    assert_allclose([moved.low, moved.high], [(-15.0,), (13.0,)], rtol=1e-14)
 
 
 def test_range_of_rows_in_parts_must_be_given():
@@ -45,11 +45,10 @@ def test_range_of_rows_in_parts_must_be_given():
 def test_constant_output_has_a_density_of_one():
     """On an interval of width one, from the only value on."""
     family = Uniform().fitted_to(np.full((1, 5), 3.0), np.ones(5), no_scaling())
-    y = np.array([[2.9, 3.0, 4.0, 4.1]])
-    assert_array_equal(family.log_prob(y, np.zeros((1, 4)), ()), [[-np.inf, 0.0, 0.0, -np.inf]])
-    assert_array_equal(family.in_support(y), [[False, True, True, False]])
-    part = family.components(np.zeros((1, 4)), ())
-    dist = predictive_distribution([part], np.ones((1, 4)), single_output=True)
+    y = np.array([2.9, 3.0, 4.0, 4.1])
+    assert_array_equal(family.log_prob(y, ()), [-np.inf, 0.0, 0.0, -np.inf])
+    assert_array_equal(family.in_support(y), [False, True, True, False])
+    dist = predictive_distribution([family.components(())], np.ones((1, 1)), single_output=True)
     assert_allclose(dist.mean, 3.5)
     assert_allclose(dist.ppf(0.25), 3.25)
 
@@ -63,7 +62,7 @@ def test_constant_output_has_a_density_of_one():
     ],
 )
 def test_equation_names_the_ends_of_one_output(family, text):
-    assert family.equation("y", "x") == text
+    assert family.equation.format(response="y", predictor="x") == text
 
 
 OPTIONS = {"n_init": 1, "max_iter": 3, "random_state": 0}
@@ -112,7 +111,7 @@ def test_the_range_in_units_of_y_includes_all_rows_of_the_fit(is_given):
         standardised = (y - center) / scale
         family = Uniform((y.min(),), (y.max(),)) if is_given else Uniform()
         family = family.fitted_to(standardised, np.ones(10), Scaling(center, scale))
-        found = family.rescale(LinearMap(scale, center))
+        found = family.fitted_to(standardised, np.ones(10), Scaling(-center / scale, 1.0 / scale))
         assert found.low[0] <= y.min()
         assert found.high[0] >= y.max()
         assert_allclose([found.low[0], found.high[0]], [y.min(), y.max()], rtol=1e-11)

@@ -19,7 +19,7 @@ from skmoe._inference.labels import (
     named_dispersions,
     printable_name,
 )
-from skmoe._mixture.model import FittedMixture
+from skmoe._mixture.fitted import FittedMixture
 
 
 class ExpertNamesMixin:

@@ -39,7 +39,7 @@ from skmoe._estimators.rows.units_and_known_experts import (
     validate_units,
 )
 from skmoe._estimators.rows.warm_start import TrainingState
-from skmoe._mixture.model import FittedMixture
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_dask
 from skmoe.exceptions import FitMismatchWarning, warn_user

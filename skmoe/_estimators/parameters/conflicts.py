@@ -13,7 +13,7 @@ import numpy as np
 from skmoe._data.checks import shown
 from skmoe._data.sklearn_adapter import has_density
 from skmoe._estimators.parameters.slopes import is_for_each_expert
-from skmoe.experts._joint_normal import JOINT_FAMILIES
+from skmoe.experts._linear import JOINT_FAMILIES
 from skmoe.experts._registry import ANY_FAMILY
 from skmoe.families import Family, Normal
 from skmoe.protocols import Experts, Gate

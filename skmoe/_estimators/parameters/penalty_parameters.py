@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from skmoe._data.checks import check_real, shown
-from skmoe._mixture.model import Penalty
+from skmoe._mixture.evidence import Penalty
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.families import Normal
 from skmoe.gates._registry import GATES

@@ -28,8 +28,7 @@ from skmoe._estimators.parameters.tasks import Task
 from skmoe._numerics.typing import Array
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._stacking import StackedModels
-from skmoe.families import Family, Normal
-from skmoe.families._ordinal import MAX_VALUES
+from skmoe.families import Family, Normal, Ordinal
 
 # The gate has one start. The seeds of folds and models are those after the seeds of the starts of a
 # mixture, of which there are by default so many.
@@ -168,7 +167,7 @@ def models_of_values(models: Iterable[Any]) -> list[bool]:
 def few_values(y: Array, weight: Array) -> tuple[float, ...]:
     """The values of one output (m, n), if they are few; none otherwise."""
     values = np.unique(y)
-    few = len(y) == 1 and len(values) <= MAX_VALUES
+    few = len(y) == 1 and len(values) <= Ordinal.max_values
     return tuple(values.tolist()) if few and weight.sum() >= MIN_ROWS * len(values) else ()
 
 

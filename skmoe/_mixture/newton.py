@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._core.em import Objective, Observer, Run, em
-from skmoe._core.information import Information, observed_information
-from skmoe._core.mixture import Mixture
+from skmoe._mixture.em import Objective, Observer, Run, em
+from skmoe._mixture.information import Information, observed_information
+from skmoe._mixture.mixture import Mixture
 from skmoe._numerics.signed_steps import signed_step
 from skmoe._numerics.typing import TINY, Array
 

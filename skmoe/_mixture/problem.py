@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from skmoe._core.data import Data
-from skmoe._core.em import RTOL, Objective, Run, em
-from skmoe._core.evidence import Penalty
-from skmoe._core.mixture import Mixture
-from skmoe._core.partitions import InitData
+from skmoe._mixture.data import Data
+from skmoe._mixture.em import RTOL, Objective, Run, em
+from skmoe._mixture.evidence import Penalty
+from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.partitions import InitData
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._numerics.typing import Array
 
@@ -125,7 +125,7 @@ class Problem(NamedTuple):
 def run_em(objective: Objective, theta: Array, n_iter: int, tol: float, *args: Any, **kw: Any) -> Run:
     """EM of the experts' kind: of coefficients, or of estimators that are fitted again."""
     if objective.mixture.experts.needs_all_rows:
-        from skmoe._core.learners import em_of_learners
+        from skmoe._mixture.learners import em_of_learners
 
         kw.pop("n_plain", None), kw.pop("n_fresh", None)
         return em_of_learners(objective, theta, n_iter, tol, *args, **kw)

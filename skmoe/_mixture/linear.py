@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._core.curvature import (
+from skmoe._mixture.curvature import (
     MAX_DENSE,
     ImplicitCurvature,
     Inverse,
     invert,
     placed,
 )
-from skmoe._core.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data
-from skmoe._core.prior import Prior
-from skmoe._core.slopes import penalised_slopes
+from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data
+from skmoe._mixture.prior import Prior
+from skmoe._mixture.slopes import penalised_slopes
 from skmoe._numerics.linalg import dense_grams, linear_predictor, weighted_column_sums
 from skmoe._numerics.signed_steps import signed_step
 from skmoe._numerics.typing import TINY, Array

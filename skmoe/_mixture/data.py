@@ -65,12 +65,19 @@ class Data:
         self.weight = float(rows.weight.sum())
         self._targets: dict[Any, tuple[Array, Array | None]] = {}
 
-    def target(self, family: Any, output: int | None) -> tuple[Array, Array | None]:
-        """Outputs of a family, and the rows outside its support, where one is in their place."""
+    def target(
+        self, family: Any, output: int | None, atoms: frozenset[float] = frozenset()
+    ) -> tuple[Array, Array | None]:
+        """Outputs of a family, and the rows outside its support, where one is in their place.
+
+        At `atoms`, values with positive probability under others, a density does not count.
+        """
         key = id(family), output
         if key not in self._targets:
             y = self.rows.y if output is None else self.rows.y[output]
             possible = family.in_support(y)
+            if atoms and family.is_continuous:
+                possible = possible & ~at_values(y, sorted(atoms - set(family.atoms)))
             beyond = None
             if not possible.all():
                 y = np.where(possible, y, np.ones((), y.dtype))
@@ -90,3 +97,10 @@ class Data:
         joint = self.sharing.total(logs) + log_gate
         possible = self.rows.possible
         return joint if possible is None else np.where(possible[:, None], joint, -np.inf)
+
+
+def at_values(y: Array, values: list[float]) -> Array:
+    """Where y is one of some values; an interval is none."""
+    if y.dtype.names:
+        return np.isin(y["lower"], values) & (y["lower"] == y["upper"])
+    return np.isin(y, values)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._core.data import Data
-from skmoe._core.mixture import Mixture
+from skmoe._mixture.data import Data
+from skmoe._mixture.mixture import Mixture
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows, subset
 from skmoe._numerics.linalg import sum_over_blocks

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._core.curvature import Inverse, inverse_of
-from skmoe._core.data import DISPERSION, GATE_ROLE, MEAN
+from skmoe._mixture.curvature import Inverse, inverse_of
+from skmoe._mixture.data import DISPERSION, GATE_ROLE, MEAN
 from skmoe._numerics.evidence import Slopes
 from skmoe._numerics.typing import TINY, Array
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import block_diag
 
-from skmoe._core.data import Data
+from skmoe._mixture.data import Data
 from skmoe._numerics.linalg import split_offset, with_offset
 from skmoe._numerics.typing import Array
 from skmoe.protocols import (

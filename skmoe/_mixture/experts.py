@@ -10,9 +10,9 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import block_diag
 
-from skmoe._core.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data
-from skmoe._core.linear import GATE, Block, Group, LinearPart, Sums
-from skmoe._core.prior import Prior
+from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data, at_values
+from skmoe._mixture.linear import GATE, Block, Group, LinearPart, Sums
+from skmoe._mixture.prior import Prior
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
 
@@ -82,6 +82,7 @@ class Experts(LinearPart):
     ) -> None:
         families = list(families)
         self.families, self.n_experts = families, len(families)
+        self.atoms = frozenset(atom for family in families for atom in family.atoms)
         self.unit_variance, self.n_outputs = unit_variance, unit_variance.shape[1]
         self.slopes, self.signs = slopes, signs
         self.shared_dispersion = shared_dispersion
@@ -282,6 +283,13 @@ class Experts(LinearPart):
 
     # --- which experts can have made a row ---
 
+    can_collapse = True
+
+    @property
+    def can_separate(self) -> bool:
+        """Whether coefficients can be infinite for finite data."""
+        return all(family.is_count or family.link == "softmax" for family in self.families)
+
     @property
     def with_predictor(self) -> list[int]:
         """Experts that depend on the features, unlike those of families of fixed values."""
@@ -310,11 +318,10 @@ class Experts(LinearPart):
         """Rows that each expert can have made, boolean (K, n); None if all can have made all."""
         if all(family == self.families[0] for family in self.families):
             return None
-        atoms = {atom for family in self.families for atom in family.atoms}
         found = []
         for family in self.families:
             possible = family.in_support(y)
-            others = sorted(atoms - set(family.atoms))
+            others = sorted(self.atoms - set(family.atoms))
             if family.is_continuous and others:  # the density does not count there
                 possible = possible & ~at_values(y, others)
             found.append(possible if possible.ndim == 1 else possible.all(axis=0))
@@ -424,7 +431,7 @@ class ExpertEvaluation:
         shape = experts.n_experts, len(theta), data.rows.n_rows
         self.logs: Array = np.zeros(0)
         for group in experts.groups:
-            y, beyond = data.target(group.family, group.output)
+            y, beyond = data.target(group.family, group.output, experts.atoms)
             etas = experts.predictors(theta, group, data)
             terms = iter(group.family.derivatives(y, etas))
             logs = next(terms)
@@ -471,7 +478,7 @@ class ExpertEvaluation:
         ):
             if not group.roles:
                 continue
-            y, beyond = self._data.target(group.family, group.output)
+            y, beyond = self._data.target(group.family, group.output, self._experts.atoms)
             scores, second = list(next(terms)), group.family.second(y, etas)
             if DISPERSION in group.roles:
                 scores, second = self._within(group, etas, scores, second)
@@ -505,13 +512,6 @@ def _columns(data: Data, role: str) -> Array:
         return np.ones((1, data.rows.n_rows))
     design = data.designs[role]
     return np.asarray((design.toarray() if sparse.issparse(design) else design).T)
-
-
-def at_values(y: Array, values: Sequence[float]) -> Array:
-    """Where y is one of some values; an interval is none."""
-    if y.dtype.names:
-        return np.isin(y["lower"], values) & (y["lower"] == y["upper"])
-    return np.isin(y, values)
 
 
 def without_dispersion(roles: Sequence[str]) -> tuple[str, ...]:

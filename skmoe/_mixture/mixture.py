@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._core.data import Data
+from skmoe._mixture.data import Data
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import normalised_top_k
 from skmoe._numerics.typing import TINY, Array

@@ -149,6 +149,10 @@ class OwnPart:
         """The nearest valid coefficients (S, D)."""
         return np.stack([self.theta(self.own.project(self.params(vector))) for vector in theta])
 
+    def projected(self, theta: Array) -> Array:
+        """The nearest valid coefficients, (D,)."""
+        return self.bounded(theta[None])[0]
+
     def penalty(self, theta: Array) -> Array:
         """Negative log prior up to a constant, (S,)."""
         return np.array([float(self.own.penalty(self.params(vector))) for vector in theta])
@@ -263,6 +267,25 @@ class OwnExperts(OwnPart):
         return flags
 
     # --- which experts can have made a row, and their scales ---
+
+    @property
+    def can_collapse(self) -> bool:
+        """Whether an expert without rows is to begin again."""
+        return bool(self.own.can_collapse)
+
+    @property
+    def can_separate(self) -> bool:
+        """Whether coefficients can be infinite for finite data."""
+        return bool(self.own.can_separate)
+
+    @property
+    def sizes(self) -> Array:
+        """Number of coefficients of each expert, (K,)."""
+        return np.full(self.n_experts, self.size / self.n_experts)
+
+    def in_order(self, order: Array) -> OwnExperts:
+        """The experts with what each of them has of its own in another order: the same."""
+        return self
 
     @property
     def with_predictor(self) -> list[int]:

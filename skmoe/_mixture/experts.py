@@ -11,11 +11,11 @@ from scipy import sparse
 from scipy.linalg import block_diag
 
 from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data, at_values
+from skmoe._mixture.described import DescribedExperts, DescribedGate
 from skmoe._mixture.linear import GATE, Block, Group, LinearPart, Sums
 from skmoe._mixture.prior import Prior
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
-
 
 # Least part of a scale that is noise.
 MIN_NOISE_SHARE = 0.1
@@ -42,7 +42,7 @@ class Layout:
         return block
 
 
-class Experts(LinearPart):
+class Experts(DescribedExperts, LinearPart):
     """Experts whose families have linear predictors.
 
     Parameters
@@ -84,7 +84,7 @@ class Experts(LinearPart):
         self.families, self.n_experts = families, len(families)
         self.atoms = frozenset(atom for family in families for atom in family.atoms)
         self.unit_variance, self.n_outputs = unit_variance, unit_variance.shape[1]
-        self.slopes, self.signs = slopes, signs
+        self.n_columns, self.slopes, self.signs = n_columns, slopes, signs
         self.shared_dispersion = shared_dispersion
         varies = dispersion_columns and any(DISPERSION in family.roles for family in families)
         self.dispersion_columns = dispersion_columns if varies else ()
@@ -224,7 +224,7 @@ class Experts(LinearPart):
         """Means (K, m, n), or class probabilities (K, C, n), of all experts or of some."""
         numbers = list(range(self.n_experts) if chosen is None else chosen)
         found: list[Any] = [None] * len(numbers)
-        for k, _, family, etas in self._of_experts(theta, data, numbers):
+        for k, _, family, etas in self.of_experts(theta, data, numbers):
             values = np.atleast_2d(family.mean(etas))
             values = np.broadcast_to(values, (len(values), data.rows.n_rows))
             i = numbers.index(k)
@@ -233,7 +233,7 @@ class Experts(LinearPart):
 
     def components(self, theta: Array, k: int, data: Data) -> Any:
         """The distribution of one expert, as a mixture of one component."""
-        of_outputs = list(self._of_experts(theta, data, [k]))
+        of_outputs = list(self.of_experts(theta, data, [k]))
         family, n_rows = of_outputs[0][2], data.rows.n_rows
         if len(of_outputs) == 1:
             etas = of_outputs[0][3]
@@ -243,7 +243,7 @@ class Experts(LinearPart):
             [np.stack([np.broadcast_to(eta, n_rows) for eta in own]) for own in predictors]
         )
 
-    def _of_experts(
+    def of_experts(
         self, theta: Array, data: Data, numbers: Sequence[int]
     ) -> Iterator[tuple[int, Group, Any, list[Array]]]:
         """Experts, groups, families and predictors (n,) of some experts, by output."""
@@ -304,6 +304,10 @@ class Experts(LinearPart):
     def can_reorder(self) -> bool:
         """Whether the experts can have any order."""
         return self.are_exchangeable and all(f == self.families[0] for f in self.families)
+
+    def by_expert(self, theta: Array) -> Array:
+        """Coefficients of each expert, (K, q), if experts can have any order."""
+        return theta.reshape(self.n_experts, -1)
 
     def reordered(self, theta: Array, order: Array) -> Array:
         """Coefficients (D,) with the experts in another order."""
@@ -519,7 +523,7 @@ def without_dispersion(roles: Sequence[str]) -> tuple[str, ...]:
     return tuple(CONSTANT if role == DISPERSION else role for role in roles)
 
 
-class Gate(LinearPart):
+class Gate(DescribedGate, LinearPart):
     """A softmax gate: the categorical family, whose target are responsibilities."""
 
     def __init__(self, family: Any, n_columns: int, alpha: Any = 0.0) -> None:

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.data import Data
-from skmoe._mixture.mixture import Mixture
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows, subset
+from skmoe._mixture.data import Data
+from skmoe._mixture.mixture import Mixture
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import (
     keep_top_k,
@@ -41,15 +41,15 @@ class FittedMixture(NamedTuple):
 
     def log_gate(self, X: Any) -> Array:
         """Log gate probabilities, (K, n); minus infinity where a row is not routed."""
-        return self._map_blocks(X, lambda data, _: self._log_gate(data))
+        return self._map_blocks(X, lambda data, _: self.gate_logs(data))
 
     def predict_experts(self, X: Any, offset: Array | None = None) -> Array:
         """Mean of each expert (K, m, n) in the units of y, or class probabilities (K, C, n)."""
-        return self._map_blocks(X, lambda data, added: self._means(data) + added, offset)
+        return self._map_blocks(X, lambda data, added: self.means(data) + added, offset)
 
     def log_gate_of_units(self, rows: Rows) -> Array:
         """Log gate probabilities of units, (K, U)."""
-        return self._log_gate(self.data(self.preprocessor.transform_units(rows)))
+        return self.gate_logs(self.data(self.preprocessor.transform_units(rows)))
 
     @underflow_to_zero
     def predict(self, X: Any, offset: Array | None = None, gate_prob: Array | None = None) -> Array:
@@ -125,10 +125,11 @@ class FittedMixture(NamedTuple):
             end = start + len(rows.weight)
             data = self.data(rows)
             given = None if gate_prob is None else log_probability(gate_prob[:, start:end])
-            yield data, added, self._log_gate(data) if given is None else given
+            yield data, added, self.gate_logs(data) if given is None else given
             start = end
 
-    def _log_gate(self, data: Data) -> Array:
+    def gate_logs(self, data: Data) -> Array:
+        """Log probabilities (K, n) of the experts in predictions for a block of rows."""
         logs = self.mixture.log_gate(self.theta[None], data, routed=True)[:, 0]
         n_rows = len(data.sharing.gate_weight)
         return logs if logs.shape[1] == n_rows else np.repeat(logs, n_rows, axis=1)
@@ -136,7 +137,8 @@ class FittedMixture(NamedTuple):
     def _of_experts(self) -> Array:
         return self.mixture.split(self.theta)[0]
 
-    def _means(self, data: Data) -> Array:
+    def means(self, data: Data) -> Array:
+        """Means of the experts for a block of rows without a base, (K, m, n) or (K, C, n)."""
         means = self.mixture.experts.mean(self._of_experts(), data)
         return self.preprocessor.unstandardize_mean(means)
 
@@ -144,7 +146,7 @@ class FittedMixture(NamedTuple):
         gate_prob = np.exp(log_gate)
         if self.mixture.top_k is not None:
             return self._routed_mean(data, gate_prob)
-        return np.asarray((self._means(data) * gate_prob[:, None]).sum(axis=0))
+        return np.asarray((self.means(data) * gate_prob[:, None]).sum(axis=0))
 
     def _routed_mean(self, data: Data, gate_prob: Array) -> Array:
         """Mean of the mixture; each expert predicts only the rows that are routed to it."""

@@ -31,7 +31,6 @@ class Information(NamedTuple):
     observed: Array  # (D, D), penalties included
     gradient: Array  # of the log-likelihood, without penalties, (D,)
     scores: Any  # outer products of the gradients of rows, units or clusters (D, D), or None
-    complete: Array  # diagonal of the information of the complete data, without penalties, (D,)
     expert_weight: Array  # weight of the rows of each expert, (K,)
 
 
@@ -80,7 +79,7 @@ class Entry(NamedTuple):
 
 
 def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
-    """Hessian and gradient of a block of rows, and what else `Information` has."""
+    """Hessian and gradient of a block of rows, no scores, and the weights of the experts."""
     if data.rows.units is not None:
         return _of_units(mixture, theta, False, data)
     experts, gate, split = mixture.experts, mixture.gate, mixture.experts.size
@@ -129,7 +128,7 @@ def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
             weighted.sum() if entry.design is None else entry.design.T @ weighted
         )
     _add_products(entries, {key: value * weight for key, value in weights.items()}, hessian)
-    return (hessian, gradient, None, *_complete(mixture, theta, data, resp))
+    return hessian, gradient, None, resp @ weight
 
 
 def _add_products(
@@ -184,12 +183,10 @@ def _of_units(
     resp = data.posterior(log_gate[:, None], logs[:, None], mixture.top_k)[0][:, 0]
     weight, size = data.sharing.gate_weight, mixture.size
     hessian, mean = np.zeros((size, size)), np.zeros((size, len(weight)))
-    diagonal = np.zeros(size)  # of the information of the complete data
     for k, own in enumerate(resp):
         row_weight = data.sharing.to_rows(own) * data.rows.weight
         index, complete = experts.hessian(of_experts, k, data, row_weight)
         hessian[index[:, None], index] += complete
-        diagonal[index] -= np.diag(complete)
         scores = np.zeros((len(index) + gate.size, len(weight)))
         rows = experts.scores(of_experts, k, data)
         scores[: len(index)] = data.sharing.total(np.where(row_weight > 0.0, rows, 0.0))
@@ -198,9 +195,7 @@ def _of_units(
         weighted = scores * own
         mean[where] += weighted
         hessian[where[:, None], where] += (weighted * weight) @ scores.T
-    of_gate = gate.hessian(of_gate, data, weight)
-    hessian[split:, split:] += of_gate
-    diagonal[split:] = -np.diag(of_gate)
+    hessian[split:, split:] += gate.hessian(of_gate, data, weight)
     weighted = mean * weight
     hessian -= weighted @ mean.T
     scores = None
@@ -210,17 +205,8 @@ def _of_units(
         scores = sparse.csr_array((weight, (codes, columns)), shape) @ mean.T
     elif with_scores:
         scores = weighted @ mean.T
-    expert_weight = data.sharing.to_rows(resp) @ data.rows.weight
-    return hessian, mean @ weight, scores, diagonal, expert_weight
-
-
-def _complete(mixture: Mixture, theta: Array, data: Data, resp: Array) -> tuple[Array, Array]:
-    """Diagonal of the information of the complete data, and weights of the experts."""
-    total = mixture.e_step_block(theta[None], data, curvature=True, resp=resp[:, None])
-    diagonal = mixture.joined(
-        mixture.experts.curvature_diagonal(total.experts), mixture.gate.curvature_diagonal(total.gate)
-    )
-    return diagonal, data.sharing.to_rows(resp) @ data.rows.weight
+    gradient = mean @ weight
+    return hessian, gradient, scores, data.sharing.to_rows(resp) @ data.rows.weight
 
 
 def _with_balance(

@@ -106,6 +106,11 @@ class LinearPart:
         # The first of the coefficients that are equal, (R,).
         self.first = np.unique(free, return_index=True)[1][-n_free:] if n_free else np.arange(0)
 
+    @property
+    def n_coefficients(self) -> int:
+        """Number of coefficients, absent and shared ones included."""
+        return self.size
+
     # --- predictors ---
 
     def predictors(self, theta: Array, group: Group, data: Data) -> list[Array]:
@@ -195,17 +200,6 @@ class LinearPart:
             ]
         joint = self.joint_matrix(curvature)
         return [invert(self.reduced_matrix(joint)[None], self.reduced(diagonal)[None])]
-
-    def curvature_diagonal(self, sums: Sums) -> Array:
-        """Diagonal (D,) of the curvature of one vector."""
-        diagonal = np.zeros(self.size)
-        for group, matrices in zip(self.groups, sums.curvature, strict=True):
-            if isinstance(matrices, ImplicitCurvature):
-                own = matrices.diagonal()
-            else:
-                own = np.diagonal(matrices, axis1=-2, axis2=-1)
-            diagonal[group.coordinates] = own[:, 0]
-        return diagonal
 
     # --- the evidence ---
 

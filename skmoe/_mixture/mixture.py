@@ -229,6 +229,10 @@ class Mixture:
             self.gate.direction(of_gate, total.gate, curvature[1]),
         )
 
+    def projected(self, theta: Array) -> Array:
+        """The nearest coefficients (D,) of which shared ones are equal, and absent ones zero."""
+        return self.bounded(self.expanded(theta[self.first]))
+
     # --- the order of the experts ---
 
     @property

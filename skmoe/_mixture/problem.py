@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import RTOL, Objective, Run
 from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.partitions import InitData
-from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._numerics.typing import Array
 
 # Number of rows on which starts are compared: per coefficient, and minimum.

@@ -29,6 +29,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
+from skmoe._data.rows import Dataset, subset_units
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, Run, em, threads
 from skmoe._mixture.evidence import search_penalties
@@ -39,8 +40,8 @@ from skmoe._mixture.problem import Maximum, Monitor, Problem, blocks_of
 from skmoe._mixture.starts import (
     N_ITER_FIRST_ROUND,
     SAME_LOG_LIKELIHOOD,
-    StartJob,
     Started,
+    StartJob,
     first_round_of_learners,
     first_rounds,
     in_known_numbers,
@@ -50,7 +51,6 @@ from skmoe._mixture.starts import (
     thetas_of,
 )
 from skmoe._mixture.weak_experts import spikes
-from skmoe._data.rows import Dataset, subset_units
 from skmoe._numerics.probability import is_collapsed, log_normalise
 from skmoe._numerics.typing import Array
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from skmoe._data.rows import Dataset
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, Run, aitken_gap, em, fitted_to, side_by_side
 from skmoe._mixture.mixture import Mixture
@@ -31,7 +32,6 @@ from skmoe._mixture.partitions import (
     unit_features,
 )
 from skmoe._mixture.problem import Problem, blocks_of
-from skmoe._data.rows import Dataset
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.typing import Array
 

@@ -7,17 +7,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from skmoe._mixture.experts import Experts
 from skmoe._data.censored_targets import has_bounds, is_exact, point_values
 from skmoe._data.checks import check_choice, check_flag, check_real
-from skmoe._mixture.experts import Experts
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import without_outliers
 from skmoe._numerics.typing import TINY, Alpha, Array
 from skmoe.families import Family, LogNormal, Normal
 from skmoe.families._categorical import Categorical
-from skmoe.families._censored import of_target
+from skmoe.families._censored import obstacle, of_target
 from skmoe.families._joint_normal import JointNormal
-from skmoe.families._ordinal import MAX_VALUES, Ordinal
 from skmoe.protocols._experts import Part
 
 # Families with a multivariate distribution of several outputs, alone or of their logarithms.
@@ -154,16 +153,7 @@ class LinearExperts(Part):
 
     def obstacle(self, y: Array) -> str:
         """What a family needs and outputs (m, n) in its support do not have; "" for nothing."""
-        for family in self.families:
-            if has_bounds(y) and not family.takes_bounds:
-                return "numbers, not bounds of them"
-            if len(y) > family.max_outputs:
-                return "one output"
-            if isinstance(family, Ordinal):
-                n_values = len(family.values or np.unique(y))
-                if not 2 <= n_values <= MAX_VALUES:
-                    return f"2 to {MAX_VALUES} different values of y, not {n_values}"
-        return ""
+        return next(filter(None, (obstacle(family, y) for family in self.families)), "")
 
     def in_support(self, y: Array) -> Array:
         """Whether all outputs of a row are possible under any one of the families, (n,)."""

@@ -326,22 +326,25 @@ def _make_experts(
     rows: Dataset,
     init_data: InitData,
     seed: np.random.SeedSequence,
-) -> Experts:
+) -> Any:
     """The family with options estimated from the data, or cross-fitted estimators."""
     noise_variance = data.options.noise_variance
-    if params.family is not None:
-        names = params.family.estimated_options
-        family = params.family.with_bounds() if has_bounds(rows.y) else params.family
+    family: Any = params.family
+    n_classes = len(data.attributes.get("classes_", ()))
+    if data.signs and n_classes > 2:
+        check_conflicts({SIGNS: SIGNS, "more than two classes": f"{n_classes} classes"})
+    if hasattr(family, "experts_of"):
+        names = ("noise_variance", "variance_floor") if family.has_scale else ("n_classes",)
         estimates = params.task.estimates(init_data, names, noise_variance)
-        experts: Experts = family.with_estimates(estimates)
-        n_classes = len(data.attributes.get("classes_", ()))
-        if data.signs and n_classes > 2:
-            check_conflicts({SIGNS: SIGNS, "more than two classes": f"{n_classes} classes"})
         own = {"slopes": data.slopes, "signs": data.signs}
         own["dispersion_columns"] = data.dispersion_columns
         own = {option: values for option, values in own.items() if values}
-        experts = experts.with_options(own) if own else experts
-        return experts.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
+        return family.experts_of(rows, target.scaling, params.n_experts, estimates, own)
+    if family is not None:
+        estimates = params.task.estimates(init_data, family.estimated_options, noise_variance)
+        family = family.with_estimates(estimates)
+        family = family.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
+        return OwnExperts(family, params.n_experts, rows.expert_design.shape[1])
     assert params.estimators is not None
     estimators, routes = params.estimators, data.routes
     if len(estimators) == 1:

@@ -19,7 +19,7 @@ from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
-from skmoe._mixture.model import FittedMixture
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_skl2onnx
 from skmoe.protocols import SupportsONNX, missing_methods

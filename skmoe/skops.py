@@ -22,8 +22,7 @@ from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._inference.maxima import Maxima
-from skmoe._mixture.model import FittedMixture, MixtureModel, Params
-from skmoe._mixture.online import OnlineState
+from skmoe._mixture.fitted import FittedMixture
 from skmoe.experts._cross_fitted import CrossFittedExperts, EstimatorParams
 from skmoe.experts._generalized_linear import GeneralizedLinearStatistics
 from skmoe.experts._joint_normal import JointNormalParams, LinearStatistics

@@ -32,9 +32,9 @@ from skmoe._estimators.parameters.stacking_parameters import (
     models_of_values,
     validate_stacking_parameters,
 )
-from skmoe._mixture.em import EMOptions, EMStart, run_em
-from skmoe._mixture.model import FittedMixture, MixtureModel, Params, expert_usage
-from skmoe._mixture.multistart import fit_starts
+from skmoe._mixture.fitted import FittedMixture, expert_usage
+from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.search import fit_starts
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe.experts._cross_fitted import AllRows, EstimatorParams
 from skmoe.experts._stacking import GivenDensities, NoParams, StackedModels

@@ -53,9 +53,10 @@ from skmoe._estimators.rows.units_and_known_experts import validate_units
 from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes, previous_fit
 from skmoe._estimators.selection.n_experts import with_selected_n_experts
 from skmoe._inference.labels import feature_labels
-from skmoe._mixture.em import EMProblem, EMResult
-from skmoe._mixture.model import FittedMixture, expert_usage
-from skmoe._mixture.multistart import fit_starts
+from skmoe._mixture.em import Run
+from skmoe._mixture.fitted import FittedMixture, expert_usage
+from skmoe._mixture.problem import Problem, blocks_of
+from skmoe._mixture.search import fit_starts
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 
@@ -121,9 +122,9 @@ class BaseMixture(
     def _end_fit(
         self,
         task: FitTask,
-        run: EMResult,
+        run: Run,
         attributes: dict[str, Any],
-        problem: EMProblem | None = None,
+        problem: Problem | None = None,
     ) -> None:
         """Set the attributes of a fit, end its task, and warn of what its run of EM has found.
 
@@ -274,13 +275,13 @@ class BaseMixture(
         array([False,  True])
         """
         X = self._validate_X(X)
-        model, _, preprocessor = self._fitted
+        mixture, _, preprocessor = self._fitted
         if preprocessor.feature_range is None:
             raise ValueError(
                 "is_outside_range needs the ranges of the features, which are not in this "
                 "estimator: an earlier release saved it. Fit it again with this release."
             )
-        used = preprocessor.used_features(gate=model.gate.depends_on_features)
+        used = preprocessor.used_features(gate=mixture.gate.depends_on_features)
         return is_outside_ranges(X, preprocessor.feature_range, used, preprocessor.encoder)
 
 
@@ -455,28 +456,28 @@ class BaseMixtureOfExperts(BaseMixture):
         first_id = bool(selected)  # after the selection of the number of experts
         monitors = make_monitors(problem, task, names, int(self.verbose), first_id)
         *start_monitors, monitor = monitors
-        run, starts = fit_starts(em_problem, start_monitors, monitor, self.n_jobs)
-        model = run.model or em_problem.model
-        usage = expert_usage(model, run.params, split_into_blocks(em_problem.rows))
+        found = fit_starts(em_problem, start_monitors, monitor, self.n_jobs)
+        run, mixture = found.run, found.run.mixture
+        usage = expert_usage(mixture, run.theta, blocks_of(mixture, em_problem.rows))
         of_user = options.previous is not None or "n_known_" in problem.attributes
-        model, run, usage = in_final_order(params, model, run, usage, of_user)
-        attributes = attributes_of_fit(problem, run, model, usage, starts) | selected
+        run, usage = in_final_order(params, run, usage, of_user)
+        attributes = attributes_of_fit(problem, found._replace(run=run), usage) | selected
         attributes["_training_state"] = attributes["_training_state"]._replace(
-            cross_fit_cache=problem.make_cache(run.params)
+            cross_fit_cache=problem.make_cache(run.theta, run.mixture)
         )
         self._end_fit(task, run, attributes, em_problem)
         warn_maxima(self.maxima_)
         warn_collapsed(usage.responsibility_mass)
         if params.estimators:
             warn_special_losses(params)
-            is_worse = model.experts.is_worse_than_mean(run.params.experts, em_problem.rows.y)
+            is_worse = run.mixture.experts.is_worse_than_mean(em_problem.rows.y)
             worse = np.flatnonzero(is_worse).tolist()
             warn_worse_than_mean([self.expert_names_[k] for k in worse])
         if hasattr(self, "expert_covariance_"):
             warn_singular_covariances(self._fitted)
         if offset is not None and not is_dask(offset):
             warn_offset(offset)
-        if model.experts.signs:
+        if run.mixture.experts.signs:
             names_in = getattr(self, "feature_names_in_", None)
             warn_gate_of_signs(self._fitted, feature_labels(names_in, self.n_features_in_))
         return self

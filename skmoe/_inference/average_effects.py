@@ -16,9 +16,8 @@ from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
-from skmoe._data.rows import Dataset, Rows
+from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import (
     GATE,
     Coefficients,
@@ -28,11 +27,9 @@ from skmoe._inference.coefficients import (
 )
 from skmoe._inference.labels import Labels, printable_line, printable_name
 from skmoe._inference.results import Inference, columns_of_table, table_lines
-from skmoe._mixture.information import Layout, coordinate_layout
-from skmoe._mixture.maximum import moved
-from skmoe._mixture.model import FittedMixture, Params
+from skmoe._mixture.data import Data
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.linalg import add_fields
-from skmoe._numerics.probability import normalised_top_k
 from skmoe._numerics.typing import TINY, Array
 
 # Part of the effects of the whole mixture.
@@ -69,9 +66,14 @@ class Sums(NamedTuple):
 class Block(NamedTuple):
     """Some of the rows at both ends of a change."""
 
-    rows: tuple[Dataset, Dataset]
+    rows: tuple[Data, Data]
     added: tuple[Array | float, Array | float]  # to the means, by a base model
     width: float
+
+    @property
+    def weight(self) -> Array:
+        """Weights (n,) of the rows."""
+        return self.rows[0].rows.weight
 
 
 class AverageEffects(Inference):
@@ -124,20 +126,20 @@ class DeltaMethod(NamedTuple):
     """From derivatives by the coordinates to covariances, given those of the coefficients."""
 
     inference: Inference
-    layout: Layout
-    inverse: Array  # from changes of scaled coefficients to those of the coordinates, (D, T)
+    expert_index: Array  # coordinates of each expert among all that are estimated, (K, P)
+    inverse: Array  # from changes of scaled coefficients to those of the coordinates, (R, T)
     scale: Array  # of the coefficients, (T,)
 
-    def refits(self, mixture: FittedMixture) -> list[Params]:
-        """Parameters of the refits of a bootstrap."""
-        replicates, (model, params, _) = self.inference.replicates, mixture
+    def refits(self, fitted: FittedMixture) -> list[FittedMixture]:
+        """The fits of a bootstrap."""
+        replicates, (mixture, theta, _) = self.inference.replicates, fitted
         if replicates is None:
             return []
         changes = (replicates - self.inference.estimates) / self.scale @ self.inverse.T
-        return [moved(model, params, change, self.layout) for change in changes]
+        return [fitted._replace(theta=own) for own in theta + mixture.expanded(changes)]
 
     def covariance(self, derivatives: Array) -> tuple[Array, list[str]]:
-        """Covariance (E, E) of effects with derivatives (E, D), and why some have none."""
+        """Covariance (E, E) of effects with derivatives (E, R), and why some have none."""
         by_scaled = derivatives @ self.inverse
         size = np.abs(by_scaled)
         involved = size > INVOLVED_RTOL * np.maximum(size.max(axis=1, keepdims=True), TINY)
@@ -149,18 +151,21 @@ class DeltaMethod(NamedTuple):
 
 
 def delta_method(
-    mixture: FittedMixture, inference: Inference, blocks: Sequence[ListedBlock]
+    fitted: FittedMixture, inference: Inference, blocks: Sequence[ListedBlock]
 ) -> DeltaMethod:
     """The delta method for the coefficients of a mixture, which are those of the blocks."""
-    model, params, preprocessor = mixture
-    layout = coordinate_layout(model, params, preprocessor.n_gate_columns)
-    derivatives = coefficient_derivatives(blocks, layout)
-    experts: Any = model.experts
-    derivatives[:, layout.expert_index[experts.coordinate_holders(params.experts) < 0]] = 0.0
+    derivatives = coefficient_derivatives(blocks, fitted)
     scale = np.abs(derivatives).max(axis=1)
     scale[scale == 0.0] = 1.0
     inverse = np.linalg.pinv(derivatives / scale[:, None])
-    return DeltaMethod(inference, layout, inverse, scale)
+    own = [
+        np.concatenate([np.zeros(0, int), *(b.coordinates for b in blocks if b.expert == k)])
+        for k in range(fitted.mixture.n_experts)
+    ]
+    index = np.full((len(own), max(map(len, own))), -1)
+    for row, of_expert in zip(index, own, strict=True):
+        row[: len(of_expert)] = of_expert
+    return DeltaMethod(inference, index, inverse, scale)
 
 
 def average_effects_of(
@@ -172,23 +177,25 @@ def average_effects_of(
     delta: DeltaMethod | None,
 ) -> AverageEffects:
     """Effects of changes on the responses, or on the probabilities of the experts."""
-    fits = [mixture.params, *([] if delta is None else delta.refits(mixture))]
+    fits = [mixture, *([] if delta is None else delta.refits(mixture))]
     names, values, derivatives = [], [], []
     n_responses = 0 if on_gate else len(responses)
     for change in changes:
         ends = map(mixture.preprocessor.transform_blocks, (change.low, change.high))
-        pairs = zip(*ends, strict=True)
-        blocks = [Block((a[0], b[0]), (a[1], b[1]), change.width) for a, b in pairs]
-        sums = [_sums(mixture, params, blocks, n_responses) for params in fits]
+        blocks = [
+            Block((mixture.data(a[0]), mixture.data(b[0])), (a[1], b[1]), change.width)
+            for a, b in zip(*ends, strict=True)
+        ]
+        sums = [_sums(fit, blocks, n_responses) for fit in fits]
         names.append(change.name)
         values.append([_effects(of_fit, of_fit, on_gate) for of_fit in sums])
         if delta is not None:
-            own = _sums_by_coordinates(mixture, blocks, sums[0], delta.layout)
+            own = _sums_by_coordinates(mixture, blocks, sums[0], delta.expert_index)
             derivatives.append(np.moveaxis(_effects(own, sums[0], on_gate), 0, -1))
     parts, changing = [MIXTURE], list(responses) if len(responses) > 1 else [""]
     if on_gate:
         parts, changing = [GATE], labels.experts
-    elif mixture.model.n_experts > 1:
+    elif mixture.mixture.n_experts > 1:
         parts = [MIXTURE, *labels.experts, GATE]
     terms = [
         Term(part, response, name) for part in parts for response in changing for name in names
@@ -212,15 +219,16 @@ def standard_errors_of_means(
     mixture: FittedMixture, rows: Rows, n_responses: int, delta: DeltaMethod
 ) -> Array:
     """Standard errors (n, K, m) of the means of the experts; NaN if they are not determined."""
-    index, experts = delta.layout.expert_index, np.arange(mixture.model.n_experts)
-    of_blocks = []
+    n_experts, of_blocks = mixture.mixture.n_experts, []
     for dataset, added in mixture.preprocessor.transform_blocks(rows):
-        block = Block((dataset, dataset), (added, added), 1.0)
-        shape = (len(experts), n_responses, len(dataset.weight), delta.layout.size)
+        data = mixture.data(dataset)
+        block = Block((data, data), (added, added), 1.0)
+        shape = n_experts, n_responses, len(block.weight), len(mixture.mixture.first)
         derivatives = np.zeros(shape)
-        for j, of_coordinate in enumerate(index.T):
-            by_coordinate = _mean_derivatives(mixture, block, n_responses, j)[0]
-            derivatives[experts, :, :, of_coordinate] = by_coordinate
+        for index in delta.expert_index.T:
+            by_coordinate = _mean_derivatives(mixture, block, n_responses, index)[0]
+            present = np.flatnonzero(index >= 0)
+            derivatives[present, :, :, index[present]] = by_coordinate[present]
         errors = np.empty(shape[:-1])
         for k, response in np.ndindex(*shape[:2]):
             covariance, reasons = delta.covariance(derivatives[k, response])
@@ -247,45 +255,35 @@ def _effects(sums: Sums, at: Sums, on_gate: bool) -> Array:
     return np.concatenate([of_all, own, sums.gate.sum(axis=-2, keepdims=True)], axis=-2)
 
 
-def _probabilities(mixture: FittedMixture, params: Params, block: Block) -> list[Array]:
+def _probabilities(fitted: FittedMixture, block: Block) -> list[Array]:
     """Probabilities (K, n) of the experts at both ends."""
-    model = mixture.model
-    logs = [model.gate.log_prob(params.gate, rows.gate_design) for rows in block.rows]
-    return [np.exp(normalised_top_k(log_gate, model.top_k)) for log_gate in logs]
+    return [np.exp(fitted.gate_logs(data)) for data in block.rows]
 
 
-def _means(mixture: FittedMixture, experts: Any, block: Block, n_responses: int) -> list[Array]:
-    """Means (K, m, n) of the experts at both ends, up to a constant that all of them share.
-
-    Effects on the gate need those of no response.
-    """
+def _means(fitted: FittedMixture, block: Block, n_responses: int) -> list[Array]:
+    """Means (K, m, n) of the experts at both ends. Effects on the gate need those of no response."""
     if not n_responses:
-        return [np.zeros((mixture.model.n_experts, 0, len(rows.weight))) for rows in block.rows]
-    scaling = mixture.preprocessor.target_scaling
-    scale = np.ones(1) if scaling is None else scaling.scale
+        return [np.zeros((fitted.mixture.n_experts, 0, len(block.weight)))] * 2
     return [
-        scale[:, None] * mixture.model.experts.mean(experts, rows.expert_design)[:, -n_responses:]
-        + added
-        for rows, added in zip(block.rows, block.added, strict=True)
+        fitted.means(data)[:, -n_responses:] + added
+        for data, added in zip(block.rows, block.added, strict=True)
     ]
 
 
-def _sums(
-    mixture: FittedMixture, params: Params, blocks: Sequence[Block], n_responses: int
-) -> Sums:
-    """Sums over the rows for given parameters."""
+def _sums(fitted: FittedMixture, blocks: Sequence[Block], n_responses: int) -> Sums:
+    """Sums over the rows for a fit."""
     of_blocks = []
     for block in blocks:
-        means = _means(mixture, params.experts, block, n_responses)
-        of_blocks.append(_sums_of_block(block, _probabilities(mixture, params, block), means))
+        means = _means(fitted, block, n_responses)
+        of_blocks.append(_sums_of_block(block, _probabilities(fitted, block), means))
     return reduce(add_fields, of_blocks)
 
 
 def _sums_of_block(block: Block, gate: Sequence[Array], mean: Sequence[Array]) -> Sums:
     """Sums over the rows of a block. Derivatives of the probabilities may have another axis."""
     (low_gate, high_gate), (low, high) = gate, mean
-    weighted = 0.5 * (low_gate + high_gate) * block.rows[0].weight
-    changed = (high_gate - low_gate) * block.rows[0].weight / block.width
+    weighted = 0.5 * (low_gate + high_gate) * block.weight
+    changed = (high_gate - low_gate) * block.weight / block.width
     return Sums(
         np.einsum("...kn,kmn->...km", weighted, (high - low) / block.width),
         np.einsum("...kn,kmn->...km", changed, 0.5 * (low + high)),
@@ -295,52 +293,55 @@ def _sums_of_block(block: Block, gate: Sequence[Array], mean: Sequence[Array]) -
 
 
 def _sums_by_coordinates(
-    mixture: FittedMixture, blocks: Sequence[Block], sums: Sums, layout: Layout
+    fitted: FittedMixture, blocks: Sequence[Block], sums: Sums, expert_index: Array
 ) -> Sums:
     """Derivatives of the sums by the coordinates, which are the first axis."""
-    found = Sums(*(np.zeros((layout.size, *values.shape)) for values in sums))
-    n_responses = sums.experts.shape[-1]
+    mixture = fitted.mixture
+    found = Sums(*(np.zeros((len(mixture.first), *values.shape)) for values in sums))
+    n_responses, n_of_gate = sums.experts.shape[-1], len(mixture.gate.first)
     for block in blocks:
-        gate = _probabilities(mixture, mixture.params, block)
-        mean = _means(mixture, mixture.params.experts, block, n_responses)
-        if len(layout.gate_index):
-            of_gate = _sums_of_block(block, _gate_derivatives(mixture, block, gate), mean)
+        gate = _probabilities(fitted, block)
+        mean = _means(fitted, block, n_responses)
+        if n_of_gate:
+            of_gate = _sums_of_block(block, _gate_derivatives(fitted, block, gate), mean)
             for total, values in zip(found, of_gate, strict=True):
-                total[layout.gate_index] += values
-        numbers = np.arange(len(layout.expert_index))
-        for j, index in enumerate(layout.expert_index.T):
-            # The same coordinate of all experts, each of which changes its own mean only.
-            by_coordinate = _mean_derivatives(mixture, block, n_responses, j)
-            of_experts = _sums_of_block(block, gate, by_coordinate)
-            found.experts[index, numbers] += of_experts.experts
-            found.gate[index, numbers] += of_experts.gate
+                total[-n_of_gate:] += values
+        for index in expert_index.T:
+            of_experts = _sums_of_block(
+                block, gate, _mean_derivatives(fitted, block, n_responses, index)
+            )
+            present = np.flatnonzero(index >= 0)
+            found.experts[index[present], present] += of_experts.experts[present]
+            found.gate[index[present], present] += of_experts.gate[present]
     return found
 
 
 def _gate_derivatives(
-    mixture: FittedMixture, block: Block, probabilities: Sequence[Array]
+    fitted: FittedMixture, block: Block, probabilities: Sequence[Array]
 ) -> list[Array]:
-    """Derivatives (D, K, n) of the probabilities of the experts at both ends."""
-    gate, params = mixture.model.gate, mixture.params.gate
+    """Derivatives (R, K, n) of the probabilities of the experts at both ends."""
+    gate, (_, theta) = fitted.mixture.gate, fitted.mixture.split(fitted.theta)
     found = []
-    for rows, probability in zip(block.rows, probabilities, strict=True):
-        design = rows.gate_design
-        design = design.toarray() if sparse.issparse(design) else design
-        log_gate = gate.log_prob(params, design)
-        scores = [gate.score_rows(params, k, design, log_gate) for k in range(len(log_gate))]
+    for data, probability in zip(block.rows, probabilities, strict=True):
+        scores = [
+            gate.reduced(gate.scores(theta, k, data).T).T for k in range(len(probability))
+        ]
         found.append(np.stack(scores, axis=1) * probability)
     return found
 
 
 def _mean_derivatives(
-    mixture: FittedMixture, block: Block, n_responses: int, j: int
+    fitted: FittedMixture, block: Block, n_responses: int, index: Array
 ) -> list[Array]:
-    """Derivatives (K, m, n) of the means of the experts by their coordinate j, at both ends."""
-    experts, params = mixture.model.experts, mixture.params.experts
-    step = np.zeros(experts.coordinate_holders(params).shape)
-    step[:, j] = COORDINATE_STEP
+    """Derivatives (K, m, n) of the mean of each expert by one of its coordinates, at both ends.
+
+    `index` (K,) has that of each expert, which changes its own mean only; -1 for none.
+    """
+    step = np.zeros(len(fitted.mixture.first))
+    step[index[index >= 0]] = COORDINATE_STEP
+    step = fitted.mixture.expanded(step)
     ahead, behind = (
-        _means(mixture, experts.moved(params, sign * step), block, n_responses)
+        _means(fitted._replace(theta=fitted.theta + sign * step), block, n_responses)
         for sign in (1.0, -1.0)
     )
     return [(a - b) / (2.0 * COORDINATE_STEP) for a, b in zip(ahead, behind, strict=True)]

@@ -10,16 +10,9 @@ import numpy as np
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.scaling import Standardization
 from skmoe._inference.labels import Labels
-from skmoe._mixture.information import Information, Layout
-from skmoe._mixture.model import FittedMixture
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import TINY, Array
-from skmoe.protocols import (
-    Block,
-    LinearPredictor,
-    Measure,
-    SupportsGateInference,
-    has_capability,
-)
+from skmoe.protocols import Block, LinearPredictor, Measure
 from skmoe.protocols._blocks import ODDS_RATIO
 
 INTERCEPT = "(Intercept)"
@@ -86,7 +79,7 @@ class ListedBlock(NamedTuple):
     columns: Array  # of the fitted slopes that are coefficients
     unstandardize: Array  # from coefficients of standardised features to those of raw ones
     unit: Array  # units of y in which the fit measures each response, (V,)
-    coordinates: slice  # among those of the expert, or of the gate
+    coordinates: Array  # among those that are estimated, -1 for absent ones
     can_separate: bool
     reference: Array | None = None  # number of the response against which each is log odds, (V,)
     reference_names: tuple[str, ...] = ("",)  # for each response, or one for all
@@ -97,54 +90,54 @@ class ListedBlock(NamedTuple):
             values = values - values[self.reference]
         return values[self.is_listed]
 
-    def index_in(self, layout: Information | Layout) -> Array:
-        """Indices of its coordinates among all of them."""
-        k = self.expert
-        of_part = layout.gate_index if k is None else layout.expert_index[k]
-        return of_part[self.coordinates]
-
     def repeat(self, values: Array) -> Array:
         """Values (V, 1) of the responses or (W,) of the terms, for each listed term."""
         return np.broadcast_to(values, self.is_listed.shape)[self.is_listed]
 
 
-def has_coefficients(mixture: FittedMixture) -> bool:
+def has_coefficients(fitted: FittedMixture) -> bool:
     """Whether the experts, which are no estimators, and the gate have coefficients."""
-    n_columns, experts = mixture.preprocessor.n_gate_columns, mixture.model.experts
-    gate_coef = mixture.model.gate.coefficients(mixture.params.gate, n_columns)
-    return bool(experts.blocks) and not experts.needs_all_rows and gate_coef is not None
+    mixture, n_columns = fitted.mixture, fitted.preprocessor.n_gate_columns
+    if mixture.experts.needs_all_rows or not mixture.experts.all_blocks:
+        return False
+    return mixture.gate.coefficients(mixture.split(fitted.theta)[1], n_columns) is not None
 
 
 def list_blocks(
-    mixture: FittedMixture, responses: Sequence[str], labels: Labels, gate_reference: int = 0
+    fitted: FittedMixture, responses: Sequence[str], labels: Labels, gate_reference: int = 0
 ) -> list[ListedBlock]:
     """The blocks of coefficients of each expert, and last those of the gate."""
-    model, preprocessor = mixture.model, mixture.preprocessor
+    mixture, preprocessor = fitted.mixture, fitted.preprocessor
     scaling, target_scaling = preprocessor.feature_scaling, preprocessor.target_scaling
     used = slice(None) if preprocessor.expert_columns is None else preprocessor.expert_columns
     columns = np.arange(len(scaling.scale))[used]
     columns = columns[columns < preprocessor.n_features]
     names = [INTERCEPT, *(labels.features[j] for j in columns)]
     unit = np.ones(len(responses)) if target_scaling is None else target_scaling.scale
-    rows = [model.experts.blocks_of(k) for k in range(model.n_experts)]
-    main = [(k, own) for k, row in enumerate(rows) for own in row if own and own.is_main]
-    numbers = np.arange(model.n_experts)[:, None]
-    holders = np.roll(model.experts.slope_holders(model.n_experts, len(names)), 1, axis=1)
+    experts, n_experts = mixture.experts, mixture.n_experts
+    shown = [experts.shown(k) for k in range(n_experts)]
+    main = [(k, *own) for k, of_expert in enumerate(shown) for own in of_expert if own[0].is_main]
+    # Which experts have each coefficient of the first vector of the means, (K, W).
+    numbers = np.full((n_experts, len(names)), -1)
+    for k, block, where in main:
+        vector = where.reshape(n_vectors(block, responses), -1)[0]
+        numbers[k] = np.append(vector[-1:], vector[: len(columns)])
     blocks = []
-    for k, row in enumerate(rows):
-        end = 0
-        for declared, block in zip(model.experts.blocks, row, strict=True):
-            start, end = end, end + declared.n_coordinates(len(responses), len(names))
-            if block is None:
-                continue
+    for k, of_expert in enumerate(shown):
+        for block, where in of_expert:
             own = columns
             if isinstance(block, LinearPredictor) and block.columns is not None:
                 own = columns[list(block.columns)]
             own_names = block.terms([INTERCEPT, *(labels.features[j] for j in own)])
-            of_terms = holders if block.is_main else np.tile(numbers, len(own_names))
             own_responses = block.responses(responses)
             own_unit = unit if len(own_responses) == len(unit) else np.ones(len(own_responses))
-            is_listed = np.tile(of_terms[k] == k, (len(own_responses), 1))
+            has_term = np.tile(np.arange(n_experts)[:, None] == k, len(own_names))
+            is_first = np.ones(len(own_names), dtype=bool)
+            if block.is_main:
+                has_term = (numbers == numbers[k]) & (numbers >= 0)
+                is_first = has_term.argmax(axis=0) == k
+                is_first &= has_term[k]
+            is_listed = np.tile(is_first, (len(own_responses), 1))
             # Logits of classes become log odds against the first class.
             is_logit = isinstance(block, LinearPredictor) and block.has_reference
             reference = None
@@ -153,29 +146,34 @@ def list_blocks(
                 is_listed[0] = False
             named = own_responses if len(responses) > 1 else [""]
             terms = [
-                Term(_part(of_terms[:, i] == k, len(main), labels), named[v], own_names[i])
+                Term(_part(has_term[:, i], len(main), labels), named[v], own_names[i])
                 for v, i in np.argwhere(is_listed)
             ]
             blocks.append(
                 ListedBlock(
                     block,
                     k,
-                    model.n_experts,
+                    n_experts,
                     terms,
                     is_listed,
-                    _measures(block, [b for _, b in main], (of_terms == k).sum(axis=0) > 1),
+                    _measures(block, [own for _, own, _ in main], has_term.sum(axis=0) > 1),
                     own,
                     _unstandardization_matrix(scaling, own),
                     own_unit,
-                    slice(start, end),
-                    block.is_main and model.experts.can_separate,
+                    where,
+                    block.is_main and experts.can_separate,
                     reference,
                     tuple(labels.classes[:1]) if is_logit else ("",),
                 )
             )
-    if model.n_experts > 1:
-        blocks.append(_gate_block(mixture, labels, gate_reference))
+    if n_experts > 1:
+        blocks.append(_gate_block(fitted, labels, gate_reference))
     return blocks
+
+
+def n_vectors(block: Block, responses: Sequence[str]) -> int:
+    """Number of coefficient vectors, or of numbers, of a block."""
+    return len(block.responses(responses)) if block.contrasts is None else block.contrasts.shape[1]
 
 
 def _measures(block: Block, main: Sequence[Block], is_shared: Array) -> dict[Measure, Array]:
@@ -195,23 +193,20 @@ def _part(has_term: Array, n_with_slopes: int, labels: Labels) -> str:
     return ", ".join(labels.experts[k] for k in np.flatnonzero(has_term))
 
 
-def _gate_block(mixture: FittedMixture, labels: Labels, gate_reference: int) -> ListedBlock:
+def _gate_block(fitted: FittedMixture, labels: Labels, gate_reference: int) -> ListedBlock:
     """The coefficients of the gate, whose responses are the experts."""
-    preprocessor, gate = mixture.preprocessor, mixture.model.gate
+    preprocessor, gate = fitted.preprocessor, fitted.mixture.gate
     scaling, columns = preprocessor.feature_scaling, gate_column_index(preprocessor)
     used = slice(None) if preprocessor.gate_columns is None else preprocessor.gate_columns
     used = np.arange(len(scaling.scale))[used]
     if not gate.depends_on_features:
         columns = used = used[:0]
-    contrasts = None
-    if has_capability(gate, SupportsGateInference):
-        contrasts = gate.contrast_matrix(mixture.params.gate)  # type: ignore[attr-defined]
     names = [INTERCEPT, *(labels.gate_features[j] for j in columns)]
-    experts = labels.experts
+    experts, (block, where) = labels.experts, gate.shown
     reference = np.full(len(experts), gate_reference)
     is_listed = reference != np.arange(len(experts))
     return ListedBlock(
-        LinearPredictor("", "", "softmax", "gate_coef_", "gate_intercept_", contrasts=contrasts),
+        block,
         None,
         1,
         [Term(GATE, experts[k], name) for k in np.flatnonzero(is_listed) for name in names],
@@ -220,7 +215,7 @@ def _gate_block(mixture: FittedMixture, labels: Labels, gate_reference: int) -> 
         columns,
         _unstandardization_matrix(scaling, used),
         np.ones(len(experts)),
-        slice(None),
+        len(fitted.mixture.experts.first) + where,
         gate.depends_on_features,
         reference,
         tuple(experts[k] for k in reference),
@@ -278,15 +273,16 @@ def _exponentials(blocks: Sequence[ListedBlock]) -> list[Exponentials]:
     return list(found.values())
 
 
-def coefficient_derivatives(blocks: Sequence[ListedBlock], layout: Information | Layout) -> Array:
-    """Derivatives (T, D) of the coefficients by the coordinates, which are constant."""
-    size = 1 + max(int(layout.gate_index.max(initial=-1)), int(layout.expert_index.max()))
-    derivatives = []
+def coefficient_derivatives(blocks: Sequence[ListedBlock], fitted: FittedMixture) -> Array:
+    """Derivatives (T, R) of the coefficients by those that are estimated, which are constant."""
+    derivatives, size = [], len(fitted.mixture.first)
     for listed in blocks:
         of_block = listed.block.derivatives(listed.unstandardize, listed.unit)
         of_block = of_block.reshape(len(listed.unit), -1, of_block.shape[1])
+        is_present = listed.coordinates >= 0
         derivatives.append(np.zeros((len(listed.terms), size)))
-        derivatives[-1][:, listed.index_in(layout)] = listed.select(of_block)
+        of_present = listed.select(of_block)[:, is_present]
+        derivatives[-1][:, listed.coordinates[is_present]] = of_present
     return np.concatenate(derivatives)
 
 

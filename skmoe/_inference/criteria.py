@@ -26,7 +26,8 @@ from scipy.special import entr
 from skmoe._data.censored_targets import has_bounds, point_values
 from skmoe._data.rows import Rows, by_output
 from skmoe._data.sklearn_adapter import count_parameters, typical_model
-from skmoe._mixture.model import FittedMixture, posterior
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._numerics.probability import log_normalise
 from skmoe._numerics.typing import Array
 from skmoe.protocols import (
     SupportsDistribution,
@@ -108,7 +109,7 @@ class FitStatistics(NamedTuple):
 
 def fit_statistics(mixture: FittedMixture, rows: Rows) -> FitStatistics:
     """Statistics for weighted rows."""
-    resp, log_density = posterior(mixture.log_joint(rows))
+    resp, log_density = log_normalise(mixture.log_joint(rows))
     weight, row_weight = rows.weight, rows.weight
     if rows.unit is not None:
         weight = np.ones(len(log_density))
@@ -133,11 +134,11 @@ def mean_responsibility_of_own(resp: Array, weight: Array) -> Array:
         return np.asarray((resp * own).sum(axis=1) / own.sum(axis=1))
 
 
-def n_parameters(mixture: FittedMixture) -> float:
+def n_parameters(fitted: FittedMixture) -> float:
     """Number of free parameters of gate and experts; NaN if it cannot be counted."""
-    model, params, _ = mixture
-    of_experts = model.experts.n_parameters(params.experts)
-    return float(model.gate.n_parameters(params.gate) + of_experts)
+    of_experts, of_gate = fitted.mixture.split(fitted.theta)
+    n_of_experts = fitted.mixture.experts.n_parameters(of_experts)
+    return float(n_of_experts + fitted.mixture.gate.n_parameters(of_gate))
 
 
 # Excess of the dispersion over one that is worth a sentence, and in standard errors.
@@ -225,28 +226,27 @@ def missing_capability(part: Any, capability: type, what: str) -> str:
 
 
 def require(part: Any, capability: type, what: str) -> None:
-    """Raise ValueError if a family or gate lacks a capability that the method `what` needs."""
-    message = missing_capability(part, capability, what)
+    """Raise ValueError if a part of a user lacks a capability that the method `what` needs."""
+    message = "" if part.is_linear else missing_capability(part.own, capability, what)
     if message:
         raise ValueError(message)
 
 
-def missing_for_inference(mixture: FittedMixture) -> str:
+def missing_for_inference(fitted: FittedMixture) -> str:
     """Message why a mixture has no standard errors; "" if it has."""
-    model, extra = mixture.model, mixture.preprocessor.extra_features
+    mixture, extra = fitted.mixture, fitted.preprocessor.extra_features
     for part, capability in (
-        (model.experts, SupportsInference),
-        (model.gate, SupportsGateInference),
+        (mixture.experts, SupportsInference),
+        (mixture.gate, SupportsGateInference),
     ):
-        message = missing_capability(part, capability, "inference")
-        if message:
-            return message
-    if model.top_k is not None:
+        if not part.has_derivatives:
+            return missing_capability(part.own, capability, "inference")
+    if mixture.top_k is not None:
         return (
-            f"inference needs every expert to see every row; got top_k={model.top_k}. Fit with "
+            f"inference needs every expert to see every row; got top_k={mixture.top_k}. Fit with "
             "top_k=None."
         )
-    n_terms = n_parameters(mixture)
+    n_terms = n_parameters(fitted)
     if n_terms > MAX_TERMS:
         return (
             "inference needs the covariance matrix of all coefficients, of which there may be at "
@@ -263,12 +263,12 @@ def missing_for_inference(mixture: FittedMixture) -> str:
 
 
 def check_n_parameters_known(
-    mixture: FittedMixture, criterion: str, models: Sequence[Sequence[Any]]
+    fitted: FittedMixture, criterion: str, models: Sequence[Sequence[Any]]
 ) -> None:
     """Raise ValueError if the parameters, such as those of fitted `models`, cannot be counted."""
-    if not np.isnan(n_parameters(mixture)):
+    if not np.isnan(n_parameters(fitted)):
         return
-    uncounted = f"{type(mixture.model.experts).__name__} has"
+    uncounted = f"{type(fitted.mixture.experts.own).__name__} has"
     for k, model in enumerate(map(typical_model, models)):
         if np.isnan(count_parameters(model)):
             uncounted = f"expert {k} ({type(model).__name__}) has"

@@ -14,7 +14,7 @@ from skmoe._data.extra_features import ExtraFeatures, predict_base
 from skmoe._data.rows import Rows
 from skmoe._inference.labels import printable_name
 from skmoe._inference.results import WIDTH, FrameRepr
-from skmoe._mixture.model import FittedMixture
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas
 
@@ -186,17 +186,12 @@ def mean_derivatives(mixture: FittedMixture, X: Any, offset: Array | None) -> Ar
     They are those by the linear predictor of the mean and, if it depends on that, of the log
     dispersion.
     """
-    preprocessor, experts = mixture.preprocessor, mixture.model.experts
-    parts = []
-    for rows, _ in preprocessor.transform_blocks(Rows(X, offset=offset)):
-        at = mixture.params.experts, rows.expert_design
-        derivative, of_dispersion = (
-            experts.mean_derivative(*at),
-            experts.mean_derivative_by_dispersion(*at),
-        )
-        if derivative is None:
-            derivative = np.ones_like(experts.mean(*at))
-        parts.append(np.stack([derivative, *([] if of_dispersion is None else [of_dispersion])]))
+    preprocessor = mixture.preprocessor
+    of_experts, _ = mixture.mixture.split(mixture.theta)
+    parts = [
+        mixture.mixture.experts.mean_slopes(of_experts, mixture.data(rows))
+        for rows, _ in preprocessor.transform_blocks(Rows(X, offset=offset))
+    ]
     scaling = preprocessor.target_scaling
     scale = np.ones(1) if scaling is None else scaling.scale
     return scale[:, None] * np.concatenate(parts, axis=-1)
@@ -270,8 +265,8 @@ def explain_predictions(
         explained = {
             "slope": sum(np.einsum("nk,nk...,k...p->n...p", gate, by, own) for by, own in parts)
         }
-    model, _, preprocessor = mixture
-    if gate_coef is None or not model.experts.explains_mean:
+    preprocessor = mixture.preprocessor
+    if gate_coef is None or not mixture.mixture.experts.explains_mean:
         return explained
     if gate_coef.shape[1] == attributes["n_features_in_"] and preprocessor.extra_features is None:
         relative = gate_coef - (gate @ gate_coef)[:, None]  # (n, K, p)

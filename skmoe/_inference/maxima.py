@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from skmoe._mixture.multistart import RUNS_OF_SEARCH
+from skmoe._mixture.search import RUNS_OF_SEARCH
 from skmoe._optional import import_pandas
 
 # What to do beyond the default starts.

@@ -13,17 +13,16 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.rows import Dataset
 from skmoe._inference.coefficients import (
     Coefficients,
     ListedBlock,
     coefficient_derivatives,
 )
 from skmoe._inference.results import Inference
-from skmoe._mixture.information import Information, coordinates_at_bound, dropped_coordinates
-from skmoe._mixture.maximum import EIGENVALUE_TOL, newton_step
-from skmoe._mixture.model import FittedMixture
-from skmoe._mixture.steps import lower_bound_at
+from skmoe._mixture.data import Data
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.newton import EIGENVALUE_TOL, newton_step
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
 
@@ -31,14 +30,12 @@ from skmoe._numerics.typing import Array
 DIRECTION_TOL = 1e-6
 
 
-def invariant_directions(
-    dataset: Dataset, blocks: Sequence[ListedBlock], information: Information, free: Array
-) -> Array:
-    """Directions (D, r) of the free coordinates, boolean (D,), that change no linear predictor.
+def invariant_directions(dataset: Dataset, blocks: Sequence[ListedBlock], free: Array) -> Array:
+    """Directions (R, r) of the free coordinates, boolean (R,), that change no linear predictor.
 
     There are none if a design has fewer rows than columns, which depend on each other by chance.
     """
-    size = len(information.observed)
+    size = len(free)
     designs = split_offset(dataset.expert_design)[0], dataset.gate_design
     if any(rows.shape[0] < rows.shape[1] for rows in designs):
         return np.zeros((size, 0))
@@ -50,11 +47,13 @@ def invariant_directions(
         return np.zeros((size, 0))
     gram = np.zeros((size, size))
     for listed in blocks:
-        index = listed.index_in(information)
         width = 1 if listed.block.is_dispersion else 1 + len(listed.columns)
         products = of_gate if listed.expert is None else of_experts
         products = products[-width:, -width:]  # of a constant gate, those of the ones
-        gram[np.ix_(index, index)] += np.kron(np.eye(len(index) // width), products)
+        products = np.kron(np.eye(len(listed.coordinates) // width), products)
+        is_present = listed.coordinates >= 0
+        index = listed.coordinates[is_present]
+        gram[np.ix_(index, index)] += products[np.ix_(is_present, is_present)]
     gram[~free] = gram[:, ~free] = 0.0
     return _null_space(gram)
 
@@ -85,7 +84,7 @@ SAME_ROWS_RTOL = 1e-5
 
 
 class Covariance(NamedTuple):
-    """Covariance of the coordinates, and which of them have none."""
+    """Covariance of the coordinates (R), and which of them have none."""
 
     matrix: Array
     not_identified: Array  # by the data
@@ -96,7 +95,7 @@ class Covariance(NamedTuple):
 
 
 def observed_inference(
-    mixture: FittedMixture,
+    fitted: FittedMixture,
     dataset: Dataset,
     blocks: Sequence[ListedBlock],
     coefficients: Coefficients,
@@ -107,23 +106,25 @@ def observed_inference(
 
     `clusters` has the number of the cluster of each row or unit for the sandwich covariance.
     """
-    model, params, _ = mixture
-    step = newton_step(model, params, dataset, is_sandwich, clusters)
-    information = step.information
-    at_bound = coordinates_at_bound(model, params, information)
-    dropped = dropped_coordinates(model, params, information)
-    free = ~(at_bound | dropped)
-    invariant = invariant_directions(dataset, blocks, information, free)
-    inverse = covariance(information, at_bound, dropped, is_sandwich, invariant)
-    matrix, reasons, is_dependent = coefficient_covariance(blocks, information, inverse)
+    mixture, theta, _ = fitted
+    data = fitted.data(dataset)
+    step = newton_step(mixture, theta, [data], is_sandwich, clusters)
+    first, (observed, _, scores, weight) = mixture.first, step.information
+    at_bound, dropped = mixture.at_bound(theta)[first], mixture.dropped[first]
+    invariant = invariant_directions(dataset, blocks, ~(at_bound | dropped))
+    observed = mixture.reduced_matrix(observed)
+    scores = mixture.reduced_matrix(scores) if is_sandwich else None
+    inverse = covariance(observed, scores, weight.sum(), at_bound, dropped, invariant)
+    matrix, reasons, is_dependent = coefficient_covariance(
+        blocks, fitted, inverse, effective_rows(fitted, data, weight, blocks)
+    )
     method = "observed information"
     if is_sandwich:
         method = "sandwich covariance"
         if clusters is not None:
             n_clusters = len(np.unique(clusters))
-            is_free = ~(at_bound | dropped | dispersion_coordinates(blocks, information))
-            n_rows = information.expert_weight.sum()
-            matrix *= cluster_correction(n_clusters, n_rows, int(is_free.sum()))
+            is_free = ~(at_bound | dropped | dispersion_coordinates(blocks, len(first)))
+            matrix *= cluster_correction(n_clusters, weight.sum(), int(is_free.sum()))
             method += f", {n_clusters} clusters"
     inference = Inference(
         coefficients,
@@ -140,21 +141,26 @@ def observed_inference(
 
 
 def covariance(
-    information: Information, at_bound: Array, dropped: Array, robust: bool, invariant: Array
+    observed: Array,
+    scores: Array | None,
+    n_rows: float,
+    at_bound: Array,
+    dropped: Array,
+    invariant: Array,
 ) -> Covariance:
-    """Inverse of the information; with `robust` the sandwich covariance.
+    """Inverse of the observed information (R, R); with products of scores the sandwich covariance.
 
-    Coordinates `at_bound` or `dropped`, boolean of shape (D,), are taken as known. The estimates
+    Coordinates `at_bound` or `dropped`, boolean of shape (R,), are taken as known. The estimates
     satisfy the constraints that the gradient of the penalty is zero along `invariant` directions
-    (D, r). These are no information: the covariance is that under the constraints.
+    (R, r). These are no information: the covariance is that under the constraints.
     """
-    size = len(information.observed)
+    size = len(observed)
     matrix, not_identified = np.zeros((size, size)), np.zeros(size, dtype=bool)
     free = np.flatnonzero(~(at_bound | dropped))
-    observed = information.observed[np.ix_(free, free)]
+    observed = observed[np.ix_(free, free)]
     # Coordinates without information, such as intercepts of separated classes, have a diagonal of
     # round-off.
-    least = max(EIGENVALUE_TOL * information.expert_weight.sum(), np.finfo(float).tiny)
+    least = max(EIGENVALUE_TOL * n_rows, np.finfo(float).tiny)
     unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(observed)), least))
     dependent = np.abs(invariant).sum(axis=1) > 0.0
     if not len(free):
@@ -167,8 +173,8 @@ def covariance(
     identified = eigenvalues > EIGENVALUE_TOL * eigenvalues[-1]
     kept = eigenvectors[:, identified]
     inverse = (kept / eigenvalues[identified]) @ kept.T * unit[:, None] * unit
-    if robust:
-        inverse = inverse @ information.scores[np.ix_(free, free)] @ inverse
+    if scores is not None:
+        inverse = inverse @ scores[np.ix_(free, free)] @ inverse
     matrix[np.ix_(free, free)] = inverse
     null_space = np.square(eigenvectors[:, ~identified]).sum(axis=1) - np.square(fixed).sum(axis=1)
     not_identified[free] = null_space > NOT_IDENTIFIED_TOL
@@ -199,13 +205,14 @@ def cluster_correction(n_clusters: int, n_rows: float, n_coefficients: int) -> f
 
 
 def coefficient_covariance(
-    blocks: Sequence[ListedBlock], information: Information, inverse: Covariance
+    blocks: Sequence[ListedBlock], fitted: FittedMixture, inverse: Covariance, rows: list[Array]
 ) -> tuple[Array, list[str], Array]:
     """Covariance (T, T) of the coefficients, and for each the reason why it has none, or "".
 
-    Last, whether it is a slope of linearly dependent columns that the penalty determines.
+    Last, whether it is a slope of linearly dependent columns that the penalty determines. `rows`
+    are the effective ones.
     """
-    derivatives = coefficient_derivatives(blocks, information)
+    derivatives = coefficient_derivatives(blocks, fitted)
     matrix = derivatives @ inverse.matrix @ derivatives.T
     largest = np.abs(derivatives).max(axis=1, keepdims=True)
     involved = np.abs(derivatives) > DERIVATIVE_RTOL * largest
@@ -213,7 +220,9 @@ def coefficient_covariance(
     reasons[(involved & inverse.not_identified).any(axis=1)] = "not determined"
     # An intercept in raw units depends on slopes, of which some may be known.
     reasons[~(involved & ~inverse.at_bound).any(axis=1)] = "at its bound"
-    separated = [listed.repeat(_is_separated(listed, information)) for listed in blocks]
+    separated = [
+        listed.repeat(_is_separated(listed, own)) for listed, own in zip(blocks, rows, strict=True)
+    ]
     reasons[np.concatenate(separated)] = "separated"
     used = involved & ~inverse.dropped
     reasons[~used.any(axis=1)] = "dropped"
@@ -226,39 +235,48 @@ def coefficient_covariance(
     return matrix, reasons.tolist(), is_dependent
 
 
-def dispersion_coordinates(blocks: Sequence[ListedBlock], information: Information) -> Array:
-    """Coordinates that are dispersions, boolean of shape (D,)."""
-    flags = np.zeros(len(information.observed), dtype=bool)
+def dispersion_coordinates(blocks: Sequence[ListedBlock], size: int) -> Array:
+    """Coordinates that are dispersions, boolean of shape (R,)."""
+    flags = np.zeros(size, dtype=bool)
     for listed in blocks:
-        flags[listed.index_in(information)] |= listed.block.is_dispersion
+        flags[listed.coordinates] |= listed.block.is_dispersion
     return flags
 
 
-def _is_separated(listed: ListedBlock, information: Information) -> Array:
-    """Responses with fewer effective rows than coefficients, boolean of shape (V, 1).
+def effective_rows(
+    fitted: FittedMixture, data: Data, weight: Array, blocks: Sequence[ListedBlock]
+) -> list[Array]:
+    """Rows that count for each response of each block.
 
-    A row counts for a logit by p (1 - p): not at all where the choice is certain. The sum over the
-    rows is the entry of the complete-data information for the intercept.
+    They are those of the expert, of which there are `weight` (K,). Where choices are nearly
+    certain, or counts nearly zero, rows do not count.
     """
-    width, k, contrasts = 1 + len(listed.columns), listed.expert, listed.block.contrasts
-    rows = np.full(len(listed.unit), np.inf if k is None else information.expert_weight[k])
-    if listed.can_separate:
-        complete = information.complete_gate if k is None else information.complete_experts[k]
-        complete = complete[listed.coordinates, listed.coordinates]
-        intercepts = complete[width - 1 :: width, width - 1 :: width]
-        contrasts = np.eye(len(rows)) if contrasts is None else contrasts
-        rows = np.minimum(rows, np.einsum("va,ab,vb->v", contrasts, intercepts, contrasts))
-    few = rows < width
+    mixture, theta, _ = fitted
+    of_experts, of_gate = mixture.split(theta)
+    information = np.full((len(weight), 1), np.inf)
+    if mixture.experts.can_separate:
+        resp = mixture.responsibilities(theta[None], data)[0][:, 0]
+        own = data.sharing.to_rows(resp) * data.rows.weight
+        information = mixture.experts.intercept_information(of_experts, data, own)
+    proba = np.exp(mixture.gate.log_prob(of_gate[None], data)[:, 0])
+    of_gate = (proba * (1.0 - proba) * data.sharing.gate_weight).sum(axis=1)
+    found = []
+    for listed in blocks:
+        if listed.expert is None:
+            found.append(of_gate if listed.can_separate else np.full(1, np.inf))
+        else:
+            own = information[listed.expert] if listed.can_separate else np.full(1, np.inf)
+            found.append(np.minimum(own, weight[listed.expert]))
+    return found
+
+
+def _is_separated(listed: ListedBlock, rows: Array) -> Array:
+    """Responses with fewer effective rows than coefficients, boolean of shape (V, 1)."""
+    few = np.broadcast_to(rows < 1 + len(listed.columns), len(listed.unit))
     return (few if listed.reference is None else few | few[listed.reference])[:, None]
 
 
 # --- the rows of the fit ----------------------------------------------------------------------
-
-
-def lower_bound_of_rows(mixture: FittedMixture, rows: Dataset) -> float:
-    """Lower bound per row of a mixture, in the units of y, as in `lower_bound_`."""
-    bound = lower_bound_at(mixture.model, mixture.params, split_into_blocks(rows))
-    return float(bound - mixture.preprocessor.log_jacobian)
 
 
 def is_same_lower_bound(first: float, second: float) -> bool:

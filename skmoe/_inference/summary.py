@@ -33,8 +33,8 @@ from skmoe._inference.results import (
     Inference,
     Summary,
 )
-from skmoe._mixture.maximum import MAX_SHIFT
-from skmoe._mixture.model import FittedMixture
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.newton import MAX_SHIFT
 from skmoe._numerics.typing import Array
 from skmoe.protocols import LinearPredictor
 
@@ -68,11 +68,16 @@ class Findings(NamedTuple):
     other_rows: str = ""  # how the data differ from those of the fit, if they do
     overdispersion: str = ""  # of counts within experts, if there is any
 
+    @property
+    def n_experts(self) -> int:
+        """Number of experts."""
+        return self.mixture.mixture.n_experts
+
 
 def make_summary(found: Findings) -> Summary:
     """The summary of a fitted mixture."""
-    model, labels = found.mixture.model, found.labels
-    n_experts, slopes = model.n_experts, _gate_slopes(found)
+    labels = found.labels
+    n_experts, slopes = found.n_experts, _gate_slopes(found)
     described, effects = _gate_descriptions(found, slopes), _gate_effects(found, slopes)
     scale = f"log odds against {printable_name(labels.experts[found.gate_reference])}"
     return Summary(
@@ -95,13 +100,12 @@ def make_summary(found: Findings) -> Summary:
 def _facts(found: Findings) -> dict[str, str]:
     """Facts about the fit, its penalties, and its statistics."""
     attributes, statistics = found.attributes, found.statistics
-    model = found.mixture.model
     converged = "converged" if attributes["converged_"] else "not converged"
     starts, maxima = attributes["start_lower_bounds_"], attributes["maxima_"]
     facts = {
-        "experts": f"{model.n_experts}",
+        "experts": f"{found.n_experts}",
         "features": f"{attributes['n_features_in_']}",
-        "gate": found.labels.gate if model.n_experts > 1 else "none",
+        "gate": found.labels.gate if found.n_experts > 1 else "none",
         "lower bound per row": format_number(attributes["lower_bound_"], 5),
         "iterations": f"{attributes['n_iter_']} ({converged})",
     }
@@ -136,12 +140,12 @@ def _facts(found: Findings) -> dict[str, str]:
 
 def _penalties(found: Findings) -> Iterator[tuple[str, Array, str, Sequence[str]]]:
     """Name and values of the penalties of slopes, whose they are, and names of their features."""
-    labels, blocks = found.labels, found.mixture.model.experts.blocks
+    labels, blocks = found.labels, found.mixture.mixture.experts.all_blocks
     of_experts = dict.fromkeys(["alpha", *(block.penalty for block in blocks if block.penalty)])
     for name in [*of_experts, "gate_alpha"]:
         of_gate = name == "gate_alpha"
         penalty = found.attributes.get(f"{name}_")
-        has_gate = "gate_coef_" in found.attributes and found.mixture.model.n_experts > 1
+        has_gate = "gate_coef_" in found.attributes and found.n_experts > 1
         if penalty is not None and (has_gate or not of_gate):
             features = labels.gate_features if of_gate else labels.features
             yield name, np.atleast_1d(penalty), "gate" if of_gate else "experts", features
@@ -211,9 +215,9 @@ def _notes_on_number(found: Findings) -> list[str]:
 
 def _kind_of_estimates(found: Findings) -> str:
     """Whether the estimates are penalised, and by which penalties."""
-    model, attributes = found.mixture.model, found.attributes
+    blocks, attributes = found.mixture.mixture.experts.all_blocks, found.attributes
     named = [name for name, penalty, _, _ in _penalties(found) if (penalty > 0.0).any()]
-    has_dispersions = any(not block.is_main for block in model.experts.blocks)
+    has_dispersions = any(not block.is_main for block in blocks)
     if has_dispersions and attributes.get("dispersion_prior_", 0.0):
         named.append("dispersion_prior")
     if named:
@@ -242,10 +246,8 @@ def _expert_notes(attributes: Mapping[str, Any], labels: Labels) -> list[str]:
     has_base = attributes.get("base_") is not None
     predictor = f"{base_term(link)} + linear predictor" if has_base else "linear predictor"
     if "families_" in attributes:
-        equations = [
-            family.equation.format(response="y", predictor=predictor)
-            for family in attributes["families_"]
-        ]
+        families, names = attributes["families_"], {"response": "y", "predictor": predictor}
+        equations = [family.equation.format(**names) for family in families]
         if len(set(equations)) == 1:
             return [f"Experts: {equations[0]}."]
         pairs = zip(labels.experts, equations, strict=True)
@@ -296,7 +298,7 @@ def _summarize_expert(
 def _dispersion_description(found: Findings, k: int) -> str:
     """Factors of the dispersion of an expert of one output for its features, in words."""
     scale = found.mixture.preprocessor.feature_scaling.scale
-    for block in found.mixture.model.experts.blocks_of(k):
+    for block, _ in found.mixture.mixture.experts.shown(k):
         if not isinstance(block, LinearPredictor) or block.is_main or block.link != "log":
             continue
         slopes = found.attributes[block.coef][k]
@@ -332,9 +334,9 @@ def _models_name(models: Sequence[Any]) -> str:
 
 def _gate_slopes(found: Findings) -> Array | None:
     """Slopes (K, q) of the logits of the gate for standardised columns; None without any."""
-    model, params, preprocessor = found.mixture
-    coef = model.gate.coefficients(params.gate, preprocessor.n_gate_columns)
-    if model.n_experts == 1 or coef is None or not model.gate.depends_on_features:
+    (mixture, theta, preprocessor), gate = found.mixture, found.mixture.mixture.gate
+    coef = gate.coefficients(mixture.split(theta)[1], preprocessor.n_gate_columns)
+    if found.n_experts == 1 or coef is None or not gate.depends_on_features:
         return None
     return np.asarray(coef[:, :-1])
 
@@ -342,7 +344,7 @@ def _gate_slopes(found: Findings) -> Array | None:
 def _gate_effects(found: Findings, slopes: Array | None) -> list[list[tuple[str, float]]]:
     """For each expert, columns of the gate and log odds against the reference for one deviation."""
     if slopes is None:
-        return [[] for _ in range(found.mixture.model.n_experts)]
+        return [[] for _ in range(found.n_experts)]
     log_odds = slopes - slopes[found.gate_reference]
     columns = gate_column_index(found.mixture.preprocessor)
     names = [found.labels.gate_features[j] for j in columns]
@@ -351,15 +353,15 @@ def _gate_effects(found: Findings, slopes: Array | None) -> list[list[tuple[str,
 
 def _gate_descriptions(found: Findings, slopes: Array | None) -> list[str]:
     """The rows, or units, for which the gate chooses each expert, in words."""
-    model, counted = found.mixture.model, counted_noun("n_units_" in found.attributes)
+    n_experts, counted = found.n_experts, counted_noun("n_units_" in found.attributes)
     same = f"the same probability for every {counted}"
-    if model.n_experts == 1:
+    if n_experts == 1:
         return [f"used for every {counted}"]
-    if not model.gate.depends_on_features:
-        return [same] * model.n_experts
+    if not found.mixture.mixture.gate.depends_on_features:
+        return [same] * n_experts
     if slopes is None or not slopes.size:
         unknown = "a probability that depends on the features, see predict_gate"
-        return [unknown] * model.n_experts
+        return [unknown] * n_experts
     columns = gate_column_index(found.mixture.preprocessor)
     names = [found.labels.gate_features[j] for j in columns]
     is_indicator = indicator_columns(found.mixture, found.attributes.get("feature_range_"))[columns]

@@ -1,1 +1,0 @@
-"""The mixture model and its EM algorithm."""

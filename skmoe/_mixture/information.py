@@ -1,7 +1,8 @@
-"""Observed information of the penalised log-likelihood of a mixture [1]_, and its gradient.
+"""Observed information of the log-likelihood of a mixture, and its gradient [1]_.
 
-Coordinates: those of each expert, of which those that it shares are with the first, and those of
-the gate.
+The Hessian of a row in its predictors is sum_k r_k (H_k + g_k g_k') - g g', with responsibilities
+r_k, Hessian H_k and gradient g_k of the log joint density of expert k, and the mean g of the
+gradients. Where each row has its own expert it is one weight for each row and pair of predictors.
 
 References
 ----------
@@ -12,253 +13,225 @@ References
 from __future__ import annotations
 
 from functools import partial, reduce
+from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._mixture.model import (
-    MixtureModel,
-    Params,
-    log_joint,
-    posterior,
-    summed_gates,
-)
-from skmoe._numerics.evidence import is_dropped
-from skmoe._numerics.linalg import add_fields, split_offset, sum_over_blocks, with_offset
-from skmoe._numerics.probability import log_probability
+from skmoe._mixture.data import CONSTANT, Data
+from skmoe._mixture.mixture import Mixture
+from skmoe._numerics.linalg import add_fields, column_products, sum_over_blocks
 from skmoe._numerics.typing import TINY, Array
-from skmoe.protocols import Block, LinearPredictor
-
-
-class Layout(NamedTuple):
-    """Indices of the coordinates, of which there are `size`."""
-
-    expert_index: Array  # (K, d)
-    gate_index: Array
-    size: int
 
 
 class Information(NamedTuple):
-    """The observed information, its parts, and the index of the coordinates of each part."""
+    """The information in all coefficients (D), which shared and absent ones have as others."""
 
     observed: Array  # (D, D), penalties included
     gradient: Array  # of the log-likelihood, without penalties, (D,)
     scores: Any  # outer products of the gradients of rows, units or clusters (D, D), or None
-    complete_experts: Array  # complete-data information of each, without penalties, (K, d, d)
-    complete_gate: Array
     expert_weight: Array  # weight of the rows of each expert, (K,)
-    expert_index: Array  # (K, d)
-    gate_index: Array
 
 
 def observed_information(
-    model: MixtureModel,
-    params: Params,
-    rows: Any,
+    mixture: Mixture,
+    theta: Array,
+    blocks: Any,
     with_scores: bool = False,
     clusters: Array | None = None,
 ) -> Information:
-    """Information at given parameters, by a pass over the rows, in memory or in row blocks.
+    """Information at coefficients (D,).
 
     Scores are computed on request, and are summed over rows (or units) with the same number in
-    `clusters`, which need rows in memory. The parts must have the capabilities `SupportsInference`
-    and `SupportsGateInference`.
+    `clusters`, which need rows in memory.
     """
-    experts: Any = model.experts
-    gate: Any = model.gate
-    penalties = experts.penalty_hessian(params.experts)
-    gate_penalty = gate.penalty_hessian(params.gate, rows.n_gate_columns)
-    layout = coordinate_layout(model, params, rows.n_gate_columns)
-    blocks = split_into_blocks(rows)
-    of_block = partial(_sums_of_block, model, params, layout, with_scores)
+    by_rows = mixture.gate.is_linear and mixture.experts.is_linear and not with_scores
     sums: Any
-    if clusters is None:
-        sums = sum_over_blocks(of_block, blocks)
+    if by_rows and clusters is None:
+        sums = sum_over_blocks(partial(_of_block, mixture, theta), blocks)
+    elif clusters is None:
+        sums = sum_over_blocks(partial(_of_units, mixture, theta, with_scores), blocks)
     else:
-        ends = np.cumsum([len(block.gate_weight) for block in blocks])
-        numbers = [np.append(own, clusters.max()) for own in np.split(clusters, ends[:-1])]
-        sums = reduce(add_fields, map(of_block, blocks, numbers))
-    total = Information._make((*sums, layout.expert_index, layout.gate_index))
-    if clusters is not None:
-        total = total._replace(scores=total.scores.T @ total.scores)
-    for own, complete, penalty in zip(
-        layout.expert_index, total.complete_experts, penalties, strict=True
-    ):
-        total.observed[np.ix_(own, own)] += complete + penalty
-    of_gate = np.ix_(layout.gate_index, layout.gate_index)
-    total.observed[of_gate] += total.complete_gate + gate_penalty
-    if model.balance:
-        usage = sum_over_blocks(partial(summed_gates, gate, params.gate), blocks)
-        of_usage = partial(_sums_of_balance, model, params, usage)
-        information, gradients = sum_over_blocks(of_usage, blocks)
-        factor = model.balance * usage.sum() / len(usage)
-        total.observed[of_gate] += factor * (information + gradients.T @ gradients)
-        total.gradient[layout.gate_index] += factor * gradients.sum(axis=0)
-    return total
+        sizes = np.cumsum([len(block.sharing.gate_weight) for block in blocks])
+        of_blocks = [np.append(own, clusters.max()) for own in np.split(clusters, sizes[:-1])]
+        of_block = partial(_of_units, mixture, theta, True)
+        sums = reduce(add_fields, map(of_block, blocks, of_blocks))
+        sums = (*sums[:2], sums[2].T @ sums[2], *sums[3:])
+    found = Information(*sums)
+    of_experts, of_gate = mixture.split(theta)
+    split = mixture.experts.size
+    observed = -found.observed
+    observed[:split, :split] += mixture.experts.penalty_hessian(of_experts)
+    observed[split:, split:] += mixture.gate.penalty_hessian(of_gate)
+    if mixture.balance:
+        observed, gradient = _with_balance(mixture, theta, blocks, observed, found.gradient)
+        found = found._replace(gradient=gradient)
+    return found._replace(observed=observed)
 
 
-def _sums_of_balance(
-    model: MixtureModel, params: Params, usage: Array, rows: Dataset
-) -> tuple[Array, Array]:
-    """Sums over a block for the prior of the `usage` by `balance`.
+class Entry(NamedTuple):
+    """A predictor of an expert or of the gate in a block of rows."""
 
-    They are gradients (K, P) of the logs of the usages, and their negative Hessian (P, P), summed
-    over the experts, without the products of the gradients.
-    """
-    gate: Any = model.gate
-    design = rows.gate_design.toarray() if sparse.issparse(rows.gate_design) else rows.gate_design
-    log_gate = gate.log_prob(params.gate, design)
-    share = rows.gate_weight * np.exp(log_gate) / np.maximum(usage, TINY)[:, None]
-    information, gradients = gate.information(params.gate, design, share.sum(axis=0), log_gate), []
-    for k, weight in enumerate(share):
-        score = gate.score_rows(params.gate, k, design, log_gate)
-        information = information - (score * weight) @ score.T
-        gradients.append(score @ weight)
-    return information, np.stack(gradients)
+    index: Array  # of its coefficients
+    design: Any  # None for a constant
+    slope: Array  # its derivative times the responsibility, (n,)
 
 
-def coordinate_layout(model: MixtureModel, params: Params, n_gate_columns: int) -> Layout:
-    """Coordinates of each expert from those who hold them, and those of the gate.
+def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
+    """Hessian and gradient of a block of rows, no scores, and the weights of the experts."""
+    if data.rows.units is not None:
+        return _of_units(mixture, theta, False, data)
+    experts, gate, split = mixture.experts, mixture.gate, mixture.experts.size
+    of_experts, of_gate = mixture.split(theta)
+    evaluation = experts.evaluate(of_experts[None], data)
+    of_gate_rows = gate.evaluate(of_gate[None], data)
+    resp = data.posterior(of_gate_rows.logs, evaluation.logs, mixture.top_k)[0][:, 0]
+    weight = data.rows.weight
+    entries: list[Entry] = []
+    weights: dict[tuple[int, int], Array] = {}
+    owners: list[int] = []
+    for k, index, roles, scores, second in evaluation.parts():
+        start = len(entries)
+        for own_index, role, score in zip(index, roles, scores, strict=True):
+            own = np.where(resp[k] > 0.0, score, 0.0)
+            entries.append(Entry(own_index, data.designs.get(role), resp[k] * own))
+            owners.append(k)
+        for (t, u), value in second.items():
+            weights[start + t, start + u] = resp[k] * value
+    slopes = [entry.slope for entry in entries]
+    for a, b in combinations_with_replacement(range(len(entries)), 2):
+        own = slopes[a] * slopes[b]
+        value = -own
+        if owners[a] == owners[b]:
+            k = owners[a]
+            value = value + own / np.where(resp[k] > 0.0, resp[k], 1.0)
+        weights[a, b] = weights[a, b] + value if (a, b) in weights else value
+    n_own = len(entries)
+    if gate.groups:
+        family, proba = gate.family, np.exp(of_gate_rows.logs)
+        center = np.asarray(family.contrasted(resp))
+        scores = family.contrasted(resp - np.broadcast_to(proba[:, 0], resp.shape))
+        missing, of_prior = family.covariance(resp), family.covariance(proba[:, 0])
+        design = None if gate.is_constant else data.designs[gate.groups[0].roles[0]]
+        for t, index in enumerate(gate.groups[0].index):
+            entries.append(Entry(split + index[0], design, scores[t]))
+            for a in range(n_own):
+                weights[a, n_own + t] = slopes[a] * (family.contrasts[owners[a], t] - center[t])
+        for (t, u), value in missing.items():
+            weights[n_own + t, n_own + u] = value - of_prior[t, u]
+    size = mixture.size
+    gradient, hessian = np.zeros(size), np.zeros((size, size))
+    for entry in entries:
+        weighted = entry.slope * weight
+        gradient[entry.index] += (
+            weighted.sum() if entry.design is None else entry.design.T @ weighted
+        )
+    _add_products(entries, {key: value * weight for key, value in weights.items()}, hessian)
+    return hessian, gradient, None, resp @ weight
 
-    One that an expert lacks has an index too, and is zero.
-    """
-    experts: Any = model.experts
-    holders = experts.coordinate_holders(params.experts)
-    own = np.arange(len(holders))[:, None]
-    holders = np.where(holders < 0, own, holders)
-    is_first = holders == own
-    numbers = np.cumsum(is_first).reshape(holders.shape) - 1
-    of_experts, n_of_experts = numbers[holders, np.arange(holders.shape[1])], int(is_first.sum())
-    size = n_of_experts + n_gate_coordinates(model, params, n_gate_columns)
-    return Layout(of_experts, np.arange(n_of_experts, size), size)
+
+def _add_products(
+    entries: list[Entry], weights: dict[tuple[int, int], Array], hessian: Array
+) -> None:
+    """Adds the sums of weighted products of the columns of pairs of predictors."""
+    by_designs: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for a, b in weights:
+        by_designs.setdefault((id(entries[a].design), id(entries[b].design)), []).append((a, b))
+    for pairs in by_designs.values():
+        first, second = (entries[i].design for i in pairs[0])
+        stacked = np.stack([weights[pair] for pair in pairs])
+        for (a, b), found in zip(pairs, _products(first, second, stacked), strict=True):
+            rows, columns = entries[a].index, entries[b].index
+            hessian[rows[:, None], columns] += found
+            if a != b:
+                hessian[columns[:, None], rows] += found.T
 
 
-def n_gate_coordinates(model: MixtureModel, params: Params, n_gate_columns: int) -> int:
-    """Number of the coordinates of the gate: the length of its gradients, here of no rows.
+def _products(first: Any, second: Any, weights: Array) -> Any:
+    """Matrices (m, d, e) of the products of the columns of two designs, with weights (m, n)."""
+    if first is None and second is None:
+        return weights.sum(axis=1)[:, None, None]
+    if first is None or second is None:
+        design = second if first is None else first
+        sums = np.asarray((design.T @ weights.T).T)
+        return sums[:, None, :] if first is None else sums[:, :, None]
+    if sparse.issparse(first) or sparse.issparse(second) or first is not second:
+        first, second = (d.tocsr() if sparse.issparse(d) else d for d in (first, second))
+        found = [first.T @ (second * row[:, None]) for row in weights]
+        return [f.toarray() if sparse.issparse(f) else f for f in found]
+    n_columns = first.shape[1]
+    if 2 * len(weights) <= n_columns:
+        return [(first.T * row) @ first for row in weights]
+    a, b = np.triu_indices(n_columns)
+    found = np.empty((len(weights), n_columns, n_columns))
+    found[:, a, b] = found[:, b, a] = weights @ column_products(first.T).T
+    return found
 
-    A matrix of all coordinates would not fit into memory where there are many columns.
-    """
-    gate: Any = model.gate
-    no_rows, of_no_rows = np.empty((0, n_gate_columns)), np.empty((model.n_experts, 0))
-    return len(gate.score_rows(params.gate, 0, no_rows, of_no_rows))
 
-
-def _sums_of_block(
-    model: MixtureModel,
-    params: Params,
-    layout: Layout,
-    with_scores: bool,
-    rows: Dataset,
-    clusters: Any = None,
+def _of_units(
+    mixture: Mixture, theta: Array, with_scores: bool, data: Data, clusters: Any = None
 ) -> tuple[Any, ...]:
-    """Sums over a block of rows, the fields of `Information` before the indices.
+    """The same from gradients of each row, unit or cluster.
 
-    They are without penalties and complete-data information, and scores are by cluster (C, D). The
-    clusters are followed by the largest number of all blocks.
+    `clusters` has their numbers, followed by the largest number of all blocks.
     """
-    experts: Any = model.experts
-    gate: Any = model.gate
-    matrix, offset = split_offset(rows.expert_design)
-    matrix, gate_design = (
-        design.toarray() if sparse.issparse(design) else design
-        for design in (matrix, rows.gate_design)
-    )
-    rows = rows._replace(expert_design=with_offset(matrix, offset), gate_design=gate_design)
-    log_gate, joint = log_joint(model, params, rows)
-    resp, _ = posterior(joint, model.top_k)
-    observed = np.zeros((layout.size, layout.size))
-    score = np.zeros((layout.size, len(rows.gate_weight)))
-    # Logits are linear in the coordinates: scores depend on the probabilities of the experts alone.
-    of_gate = partial(gate.score_rows, params.gate, design=rows.gate_design)
-    log_resp = log_probability(resp)
-    complete_experts, expert_weight = [], []
-    for k, expert_resp in enumerate(resp):
-        row_weight = rows.row_responsibilities(expert_resp) * rows.weight
-        of_rows = params.experts, k, rows.expert_design, rows.y
-        complete_experts.append(experts.information(*of_rows, row_weight))
-        own, own_score = layout.expert_index[k], rows.sum_over_units(experts.score_rows(*of_rows))
-        weighted = own_score * (expert_resp * rows.gate_weight)
-        observed[np.ix_(own, own)] -= weighted @ own_score.T
-        observed[np.ix_(own, layout.gate_index)] -= weighted @ of_gate(k=k, log_prob=log_resp).T
-        score[own] += own_score * expert_resp
-        expert_weight.append(row_weight.sum())
-    observed[np.ix_(layout.gate_index, layout.gate_index)] -= gate.information(
-        params.gate, rows.gate_design, rows.gate_weight, log_resp
-    )
-    gate_score = of_gate(k=0, log_prob=log_gate)
-    score[layout.gate_index] = gate_score - of_gate(k=0, log_prob=log_resp)
-    gradient = score @ rows.gate_weight
-    n_own = layout.size - len(layout.gate_index)
-    of_experts, weighted = score[:n_own], score * rows.gate_weight
-    observed[:n_own, :n_own] += of_experts @ weighted[:n_own].T
-    observed[n_own:, :n_own] = observed[:n_own, n_own:].T
-    if clusters is None:
-        scores = weighted @ score.T if with_scores else None
-    else:
+    experts, gate, split = mixture.experts, mixture.gate, mixture.experts.size
+    of_experts, of_gate = mixture.split(theta)
+    log_gate = gate.log_prob(of_gate[None], data)[:, 0]
+    logs = experts.log_prob(of_experts[None], data)[:, 0]
+    resp = data.posterior(log_gate[:, None], logs[:, None], mixture.top_k)[0][:, 0]
+    weight, size = data.sharing.gate_weight, mixture.size
+    hessian, mean = np.zeros((size, size)), np.zeros((size, len(weight)))
+    for k, own in enumerate(resp):
+        row_weight = data.sharing.to_rows(own) * data.rows.weight
+        index, complete = experts.hessian(of_experts, k, data, row_weight)
+        hessian[index[:, None], index] += complete
+        scores = np.zeros((len(index) + gate.size, len(weight)))
+        rows = experts.scores(of_experts, k, data)
+        scores[: len(index)] = data.sharing.total(np.where(row_weight > 0.0, rows, 0.0))
+        scores[len(index) :] = gate.scores(of_gate, k, data)
+        where = np.append(index, np.arange(split, size))
+        weighted = scores * own
+        mean[where] += weighted
+        hessian[where[:, None], where] += (weighted * weight) @ scores.T
+    hessian[split:, split:] += gate.hessian(of_gate, data, weight)
+    weighted = mean * weight
+    hessian -= weighted @ mean.T
+    scores = None
+    if clusters is not None:
         *codes, largest = clusters
-        n_clusters, columns = largest + 1, np.arange(len(codes))
-        members = sparse.csr_array((rows.gate_weight, (codes, columns)), (n_clusters, len(codes)))
-        scores = members @ score.T
-    return (
-        observed,
-        gradient,
-        scores,
-        np.stack(complete_experts),
-        gate.information(params.gate, rows.gate_design, rows.gate_weight, log_gate),
-        np.array(expert_weight),
-    )
+        shape, columns = (largest + 1, len(codes)), np.arange(len(codes))
+        scores = sparse.csr_array((weight, (codes, columns)), shape) @ mean.T
+    elif with_scores:
+        scores = weighted @ mean.T
+    gradient = mean @ weight
+    return hessian, gradient, scores, data.sharing.to_rows(resp) @ data.rows.weight
 
 
-def coordinates_at_bound(model: MixtureModel, params: Params, information: Information) -> Array:
-    """Coordinates of the experts that are at a bound, boolean of shape (D,)."""
-    flags = np.zeros(len(information.observed), dtype=bool)
-    flags[information.expert_index[model.experts.at_bound(params.experts)]] = True
-    return flags
-
-
-def signed_coordinates(
-    model: MixtureModel, params: Params, information: Information
+def _with_balance(
+    mixture: Mixture, theta: Array, blocks: Any, observed: Array, gradient: Array
 ) -> tuple[Array, Array]:
-    """Coordinates that have a sign, and the signs, with zeros for the others, (D,)."""
-    values, signs = np.zeros((2, len(information.observed)))
-    own, of_own = model.experts.signed_coordinates(params.experts)
-    signed = information.expert_index[of_own != 0.0]
-    values[signed], signs[signed] = own[of_own != 0.0], of_own[of_own != 0.0]
-    return values, signs
+    """Information and gradient with the prior of the usage of the experts."""
+    gate, split = mixture.gate, mixture.experts.size
+    of_gate = theta[split:]
+    usage = mixture.usage(theta[None], blocks)[:, 0]
 
+    def of_block(data: Data) -> tuple[Array, Array]:
+        logs = np.broadcast_to(
+            gate.log_prob(of_gate[None], data)[:, 0], (len(usage), len(data.sharing.gate_weight))
+        )
+        share = data.sharing.gate_weight * np.exp(logs) / np.maximum(usage, TINY)[:, None]
+        hessian, slopes = -gate.hessian(of_gate, data, share.sum(axis=0)), []
+        for k, own in enumerate(share):
+            scores = gate.scores(of_gate, k, data)
+            hessian = hessian - (scores * own) @ scores.T
+            slopes.append(scores @ own)
+        return hessian, np.stack(slopes)
 
-def dropped_coordinates(model: MixtureModel, params: Params, information: Information) -> Array:
-    """Coordinates of slopes that are zero: of dropped features, and that an expert lacks, (D,)."""
-    flags = np.zeros(len(information.observed), dtype=bool)
-    gate_alpha = model.gate.penalties.get("alpha")
-    flags[information.gate_index] = _dropped(gate_alpha, len(information.gate_index))
-    blocks, fields = model.experts.blocks, params.experts._asdict()
-    sizes = [_own_size(block, fields[block.params].shape[1]) for block in blocks]
-    n_own, n_whole = sum(size or 0 for size in sizes), sizes.count(None)
-    holders = model.experts.coordinate_holders(params.experts)
-    for index, of_expert in zip(information.expert_index, holders, strict=True):
-        flags[index] |= of_expert < 0
-        whole = (len(index) - n_own) // max(n_whole, 1)
-        end = 0
-        for block, own in zip(blocks, sizes, strict=True):
-            size = whole if own is None else own
-            start, end = end, end + size
-            flags[index[start:end]] |= _dropped(model.experts.penalties.get(block.penalty), size)
-    return flags
-
-
-def _own_size(block: Block, n_outputs: int) -> int | None:
-    """Number of coordinates of a block; None for a predictor of all columns."""
-    if not isinstance(block, LinearPredictor):
-        return n_outputs
-    return None if block.columns is None else n_outputs * (1 + len(block.columns))
-
-
-def _dropped(alpha: Any, size: int) -> Array:
-    """Which of the coefficients of some vectors are slopes of dropped features."""
-    if not isinstance(alpha, tuple):
-        return np.zeros(size, dtype=bool)
-    columns = np.append(is_dropped(alpha), False)
-    return np.tile(columns, size // len(columns))
+    information, slopes = sum_over_blocks(of_block, blocks)
+    factor = mixture.balance * usage.sum() / len(usage)
+    observed[split:, split:] += factor * (information + slopes.T @ slopes)
+    gradient = gradient.copy()
+    gradient[split:] += factor * slopes.sum(axis=0)
+    return observed, gradient

@@ -11,26 +11,17 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._mixture.em import (
-    EMProblem,
-    EMResult,
-    EMStart,
-    Monitor,
-    aitken_gap,
-    evaluate,
-    params_from_responsibilities,
-    run_em_of_problem,
-)
-from skmoe._mixture.initialization import (
+from skmoe._data.rows import Dataset
+from skmoe._mixture.data import Data
+from skmoe._mixture.em import Objective, Run, aitken_gap, fitted_to, side_by_side
+from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.partitions import (
     INITIALIZERS,
     InitData,
     init_schedule,
@@ -40,12 +31,9 @@ from skmoe._mixture.initialization import (
     smoothed,
     unit_features,
 )
-from skmoe._mixture.model import MixtureModel, Params, log_joint
-from skmoe._mixture.side_by_side import fitted_experts, params_of_starts, run_side_by_side
+from skmoe._mixture.problem import Problem, blocks_of, run_em
 from skmoe._numerics.linalg import sum_over_blocks
-from skmoe._numerics.signed_steps import are_exchangeable
 from skmoe._numerics.typing import Array
-from skmoe.protocols import Experts, SupportsReordering, has_capability
 
 # Name of the start from the rows of which something is known.
 KNOWN = "known"
@@ -55,6 +43,135 @@ TIE_BREAK = 1e-9
 
 # Log density of impossible rows, where the order of experts is compared.
 IMPOSSIBLE_LOG_DENSITY = -1e6
+
+# Iterations of the first round, all of them without extrapolation: of parametric experts, and of
+# experts that need all rows, such as estimators, whose iterations are expensive.
+N_ITER_FIRST_ROUND = {False: 15, True: 4}
+
+# Steps from the responsibilities of a start, and from given ones.
+N_START_STEPS = 4
+N_GIVEN_STEPS = 10
+
+# Difference of lower bounds, in units of the log-likelihood, below which two runs are at the same
+# point.
+SAME_LOG_LIKELIHOOD = 1e-3
+
+# Largest number of log densities (starts, experts, rows), and of coefficients, in memory.
+MAX_NUMBERS = 400_000
+
+
+class StartJob(NamedTuple):
+    """One of several starts."""
+
+    init_name: str
+    is_first: bool
+    is_repeated: bool  # whether an earlier start has the same initializer
+    seed: np.random.SeedSequence
+
+
+class Started(NamedTuple):
+    """The first iterations of a start, and the partition from which it came."""
+
+    run: Run
+    partition: bytes
+
+
+def start_jobs(
+    problem: Problem, init: str, seeds: Sequence[np.random.SeedSequence]
+) -> list[StartJob]:
+    """The starts of a named initialisation, one for each seed.
+
+    If the experts of some rows are known, the first start of a mixture of kinds is from these rows.
+    """
+    experts = problem.mixture.experts
+    n_experts = problem.mixture.n_experts
+    names = init_schedule(init, n_experts, len(seeds), partitions=experts.needs_all_rows)
+    is_known = problem.init_data.rows.possible is not None
+    if is_known and init not in INITIALIZERS and len(experts.with_predictor) == n_experts:
+        names = [KNOWN, *names[:-1]]
+    return [
+        StartJob(name, i == 0, name in names[:i], seed)
+        for i, (name, seed) in enumerate(zip(names, seeds, strict=True))
+    ]
+
+
+def first_rounds(problem: Problem, jobs: Sequence[StartJob]) -> list[Started]:
+    """A few iterations of EM from each start of parametric experts, side by side."""
+    mixture, rows = problem.mixture, problem.init_data.rows
+    responsibilities = [_responsibilities_of_start(problem, job) for job in jobs]
+    partitions = [_partition(of_experts) for of_experts, _ in responsibilities]
+    objective = problem.objective(blocks=blocks_of(mixture, rows))
+    thetas = thetas_of(objective, rows, responsibilities)
+    # One expert needs no comparison of starts.
+    n_iter = 1 if mixture.n_experts == 1 else N_ITER_FIRST_ROUND[False]
+    runs = runs_side_by_side(objective, rows, thetas, min(n_iter, problem.max_iter))
+    if rows.possible is not None:
+        runs = [_with_known_numbers(objective, run) for run in runs]
+    return [
+        Started(run._replace(converged=aitken_gap(run.lower_bounds) < problem.tol), partition)
+        for run, partition in zip(runs, partitions, strict=True)
+    ]
+
+
+def runs_side_by_side(
+    objective: Objective, rows: Dataset, thetas: Sequence[Array], n_iter: int
+) -> list[Run]:
+    """Runs of a number of iterations from each vector."""
+
+    def run(batch: Sequence[Array]) -> list[Run]:
+        found, bounds = side_by_side(objective, np.stack(batch), n_iter)
+        pairs = zip(found, bounds, strict=True)
+        return [Run(theta, own, mixture=objective.mixture) for theta, own in pairs]
+
+    return _in_batches(run, thetas, objective.mixture, rows)
+
+
+def thetas_of(
+    objective: Objective, rows: Dataset, resps: Sequence[tuple[Array, Array]]
+) -> list[Array]:
+    """Coefficients of starts, by steps to their responsibilities.
+
+    Each start has responsibilities of experts for the rows, (K, n), which may sum to less than one:
+    the other rows do not count. Those for the gate are (K, n), or (K, U) of units.
+    """
+    first = objective.mixture.first_theta()
+
+    def fitted(batch: Sequence[tuple[Array, Array]]) -> list[Array]:
+        of_experts, of_gate = (np.stack(own, axis=1) for own in zip(*batch, strict=True))
+        theta = np.repeat(first[None], len(batch), axis=0)
+        return [*fitted_to(objective, theta, of_experts, of_gate, N_START_STEPS)]
+
+    return _in_batches(fitted, resps, objective.mixture, rows)
+
+
+def theta_of(objective: Objective, resp: Array, rows: Dataset) -> Array:
+    """Coefficients (D,) for given responsibilities of rows (K, n) or units (K, U)."""
+    of_experts = rows.row_responsibilities(resp)[:, None]
+    theta = objective.mixture.first_theta()[None]
+    return fitted_to(objective, theta, of_experts, resp[:, None], N_GIVEN_STEPS)[0]
+
+
+def _in_batches(
+    function: Callable[[Sequence[Any]], list[Any]],
+    starts: Sequence[Any],
+    mixture: Mixture,
+    rows: Dataset,
+) -> list[Any]:
+    """Results of a function of several starts, in groups that fit into memory together."""
+    longest = max(rows.n_rows, rows.gate_design.shape[1], rows.expert_design.shape[1])
+    size = max(MAX_NUMBERS // (mixture.n_experts * longest), 1)
+    results: list[Any] = []
+    for i in range(0, len(starts), size):
+        results += function(starts[i : i + size])
+    return results
+
+
+def _partition(resp: Array) -> bytes:
+    """The responsibilities (K, n) of a start, to single precision, whatever its experts' order."""
+    return b"".join(sorted(row.tobytes() for row in np.round(resp, 5).astype(np.float32)))
+
+
+# --- known experts ----------------------------------------------------------------------------
 
 
 def known_shares(possible: Array) -> Array:
@@ -94,123 +211,55 @@ def in_matching_order(
     return cells[linear_sum_assignment(agreement, maximize=True)[1]]
 
 
-def in_known_numbers(model: MixtureModel, params: Params, blocks: Any) -> Params:
-    """Parameters with the experts in the order in which known rows are most probable.
+def in_known_numbers(objective: Objective, theta: Array) -> Array:
+    """Coefficients with the experts in the order in which known rows are most probable.
 
     Rows of which nothing is known are as probable in any order. Experts that cannot be reordered
     stay as they are.
     """
-    if not all(has_capability(part, SupportsReordering) for part in (model.gate, model.experts)):
-        return params
-    experts: Any = model.experts
-    scores = sum_over_blocks(partial(_known_log_likelihoods, model, params), blocks)
+    mixture = objective.mixture
+    if not mixture.can_reorder:
+        return theta
+
+    def of_block(data: Data) -> Array:
+        """Log-likelihoods (K, K) of each expert on the rows of each known expert."""
+        possible = data.rows.possible
+        if possible is None:
+            return np.zeros((mixture.n_experts, mixture.n_experts))
+        own = Data(data.rows._replace(possible=None), mixture.experts.dispersion_columns)
+        joint = mixture.log_joint(theta[None], own)[:, 0]
+        is_known = possible & (possible.sum(axis=0) == 1)
+        weighted = np.maximum(joint, IMPOSSIBLE_LOG_DENSITY) * data.sharing.gate_weight
+        return np.asarray(weighted @ is_known.T)
+
+    scores = sum_over_blocks(of_block, objective.blocks)
     order = linear_sum_assignment(scores.T, maximize=True)[1]
     if scores[order, np.arange(len(order))].sum() <= np.trace(scores):
-        return params
-    return Params(model.gate.reorder(params.gate, order), experts.reorder(params.experts, order))
+        return theta
+    return mixture.reordered(theta, order)
 
 
-def _known_log_likelihoods(model: MixtureModel, params: Params, rows: Dataset) -> Array:
-    """Log-likelihoods (K, K) of each expert on the rows, or units, of each known expert."""
-    if rows.possible is None:
-        return np.zeros((model.n_experts, model.n_experts))
-    joint = log_joint(model, params, rows._replace(possible=None))[1]
-    is_known = rows.possible & (rows.possible.sum(axis=0) == 1)
-    return (np.maximum(joint, IMPOSSIBLE_LOG_DENSITY) * rows.gate_weight) @ is_known.T
-
-
-# Iterations of the first round, all of them without extrapolation: of parametric experts, and of
-# experts that need all rows, such as estimators, whose iterations are expensive.
-N_ITER_FIRST_ROUND = {False: 15, True: 4}
-
-# Difference of lower bounds, in units of the log-likelihood, below which two runs are at the same
-# point.
-SAME_LOG_LIKELIHOOD = 1e-3
-
-
-class StartJob(NamedTuple):
-    """One of several starts."""
-
-    init_name: str
-    is_first: bool
-    is_repeated: bool  # whether an earlier start has the same initializer
-    seed: np.random.SeedSequence
-
-
-def start_jobs(
-    problem: EMProblem, init: str, seeds: Sequence[np.random.SeedSequence]
-) -> list[StartJob]:
-    """The starts of a named initialisation, one for each seed.
-
-    If the experts of some rows are known, the first start of a mixture of kinds is from these rows.
-    """
-    experts, n_experts = problem.model.experts, problem.model.n_experts
-    names = init_schedule(init, n_experts, len(seeds), partitions=experts.needs_all_rows)
-    is_known = problem.init_data.rows.possible is not None
-    if is_known and init not in INITIALIZERS and experts.n_cells(n_experts) == n_experts:
-        names = [KNOWN, *names[:-1]]
-    return [
-        StartJob(name, i == 0, name in names[:i], seed)
-        for i, (name, seed) in enumerate(zip(names, seeds, strict=True))
-    ]
-
-
-def first_rounds(
-    problem: EMProblem, jobs: Sequence[StartJob], monitors: Sequence[Monitor], workers: Parallel
-) -> list[EMResult]:
-    """A few iterations of EM from each start: side by side, or of estimators one after another."""
-    if problem.model.experts.needs_all_rows:
-        first, pairs = delayed(_first_round_of_estimators), zip(jobs, monitors, strict=True)
-        return list(workers(first(problem, *pair) for pair in pairs))
-    runs = first_rounds_side_by_side(problem, jobs)
-    for monitor, run in zip(monitors, runs, strict=True):
-        monitor(len(run.lower_bounds), run)
-    return runs
-
-
-def first_rounds_side_by_side(problem: EMProblem, jobs: Sequence[StartJob]) -> list[EMResult]:
-    """A few iterations of EM from each start of parametric experts."""
-    responsibilities = [_responsibilities_of_start(problem, job) for job in jobs]
-    of_experts, of_gate = zip(*responsibilities, strict=True)
-    partitions = [_partition(resp) for resp in of_experts]
-    rows = problem.init_data.rows
-    starts = params_of_starts(problem.model, rows, of_experts, of_gate)
-    # One expert needs no comparison of starts.
-    n_iter = 1 if problem.model.n_experts == 1 else N_ITER_FIRST_ROUND[False]
-    n_iter = min(n_iter, problem.max_iter)
-    runs = run_side_by_side(problem.model, rows, starts, n_iter)
-    if rows.possible is not None:
-        runs = [_with_known_numbers(problem.model, run, rows) for run in runs]
-    return [
-        run._replace(converged=aitken_gap(run.lower_bounds) < problem.tol, partition=partition)
-        for run, partition in zip(runs, partitions, strict=True)
-    ]
-
-
-def _partition(resp: Array) -> bytes:
-    """The responsibilities (K, n) of a start, to single precision, whatever its experts' order."""
-    return b"".join(sorted(row.tobytes() for row in np.round(resp, 5).astype(np.float32)))
-
-
-def _with_known_numbers(model: MixtureModel, run: EMResult, rows: Dataset) -> EMResult:
+def _with_known_numbers(objective: Objective, run: Run) -> Run:
     """A run whose experts have other numbers, if known rows are more probable then."""
-    blocks = split_into_blocks(rows)
-    params = in_known_numbers(model, run.params, blocks)
-    if params is run.params:
+    theta = in_known_numbers(objective, run.theta)
+    if theta is run.theta:
         return run
-    lower_bound = evaluate(model, blocks, params).lower_bound
-    if lower_bound <= run.lower_bound:
+    bound = objective.lower_bound(theta[None])
+    if bound <= run.lower_bound:
         return run
-    return run._replace(params=params, lower_bounds=[*run.lower_bounds[:-1], lower_bound])
+    return run._replace(theta=theta, lower_bounds=[*run.lower_bounds[:-1], bound])
 
 
-def _responsibilities_of_start(problem: EMProblem, job: StartJob) -> tuple[Array, Array]:
+# --- responsibilities -------------------------------------------------------------------------
+
+
+def _responsibilities_of_start(problem: Problem, job: StartJob) -> tuple[Array, Array]:
     """Responsibilities of experts for rows, (K, n), and for the gate, (K, n) or (K, U).
 
     Rows that the start leaves to no expert count together as one for the experts, and have equal
     probabilities for the gate.
     """
-    rows, experts = problem.init_data.rows, problem.model.experts
+    rows, experts = problem.init_data.rows, problem.mixture.experts
     resp, rng = _initial(problem, job)
     left = 1.0 - resp.sum(axis=0)
     weight = rows.row_responsibilities((1.0 - left + left / len(left))[None])
@@ -219,12 +268,12 @@ def _responsibilities_of_start(problem: EMProblem, job: StartJob) -> tuple[Array
     return rows.row_responsibilities(resp) * weight, resp
 
 
-def _initial(problem: EMProblem, job: StartJob) -> tuple[Array, np.random.Generator]:
+def _initial(problem: Problem, job: StartJob) -> tuple[Array, np.random.Generator]:
     """Responsibilities of the initial cells for rows or units, and the generator of the start.
 
     If the experts of some rows are known, the cells are in the order of the experts.
     """
-    rng, model = np.random.default_rng(job.seed), problem.model
+    rng, experts = np.random.default_rng(job.seed), problem.mixture.experts
     rows, X, Y, _ = problem.init_data
     weight = rows.weight
     if rows.units is not None:
@@ -233,36 +282,24 @@ def _initial(problem: EMProblem, job: StartJob) -> tuple[Array, np.random.Genera
         return start_from_known(problem.init_data, X, Y, weight, rng), rng
     if job.is_repeated:  # a Bayesian bootstrap, so that a partition differs from the one before
         weight = weight * rng.exponential(size=len(weight))
-    n_cells = model.experts.n_cells(model.n_experts)
+    owners = experts.with_predictor
+    n_cells = max(len(owners), 1)
     cells = initial_responsibilities(job.init_name, X, Y, weight, n_cells, rng)
-    if rows.possible is not None:
-        owners = with_predictor(model.experts, model.n_experts)
-        if len(owners) == n_cells:
-            tie_rng = None if job.is_first else rng
-            cells = in_matching_order(cells, known_shares(rows.possible)[owners], weight, tie_rng)
+    if rows.possible is not None and len(owners) == n_cells:
+        tie_rng = None if job.is_first else rng
+        cells = in_matching_order(cells, known_shares(rows.possible)[owners], weight, tie_rng)
     return cells, rng
 
 
-def with_predictor(experts: Experts, n_experts: int) -> list[int]:
-    """Experts that depend on the features, unlike those of families of fixed values."""
-    blocks = [experts.blocks_of(k) for k in range(n_experts)]
-    return [
-        k
-        for k, of_expert in enumerate(blocks)
-        if not of_expert or any(block is not None and block.is_main for block in of_expert)
-    ]
-
-
-def _of_experts(problem: EMProblem, job: StartJob, resp: Array, rng: np.random.Generator) -> Array:
+def _of_experts(problem: Problem, job: StartJob, resp: Array, rng: np.random.Generator) -> Array:
     """Responsibilities of the experts for rows, (K, n), from those of cells for rows or units."""
-    rows, model = problem.init_data.rows, problem.model
+    rows, experts = problem.init_data.rows, problem.mixture.experts
     resp = rows.row_responsibilities(resp)
     order_rng = None if job.is_first or rows.possible is not None else rng
-    resp = model.experts.initial_responsibilities(resp, model.n_experts, rows.y, order_rng)
-    slopes = model.experts.slopes
-    if rows.possible is not None or not slopes or are_exchangeable(slopes):
+    resp = experts.initial_responsibilities(resp, rows.y, order_rng)
+    if rows.possible is not None or experts.are_exchangeable:
         return resp
-    numbers = np.array(with_predictor(model.experts, model.n_experts))
+    numbers = np.array(experts.with_predictor)
     order = (
         rng.permutation(len(numbers)) if job.is_repeated else _best_order(problem, resp, numbers)
     )
@@ -270,50 +307,39 @@ def _of_experts(problem: EMProblem, job: StartJob, resp: Array, rng: np.random.G
     return resp
 
 
-def _best_order(problem: EMProblem, resp: Array, numbers: Array) -> Array:
+def _best_order(problem: Problem, resp: Array, numbers: Array) -> Array:
     """Cells of rows for the experts with some numbers, of which each fits its cell best.
 
     Every expert is fitted to every cell (K, n). The assignment has the largest sum of the
     log-likelihoods of the cells.
     """
-    rows, experts = problem.init_data.rows, problem.model.experts
+    rows, mixture = problem.init_data.rows, problem.mixture
+    objective = problem.objective(blocks=blocks_of(mixture, rows))
     index, moved = np.arange(len(numbers)), resp.copy()
     gains = np.empty((len(numbers), len(numbers)))
+    of_gate = np.ones(resp.shape) / len(resp)
+    if rows.units is not None:
+        of_gate = of_gate[:, : len(rows.gate_weight)]
     for shift in range(len(numbers)):
         cells = (index + shift) % len(numbers)
         moved[numbers] = resp[numbers[cells]]
-        params = fitted_experts(problem.model, rows, moved, 1)
-        logs = experts.log_prob(params, rows.expert_design, rows.y)
+        theta = mixture.first_theta()[None]
+        theta = fitted_to(objective, theta, moved[:, None], of_gate[:, None], 1)
+        of_theta = mixture.split(theta)[0]
+        logs = [mixture.experts.log_prob(of_theta, data)[:, 0] for data in objective.blocks]
         weighted = moved * rows.weight
-        of_experts = (weighted * np.where(weighted > 0.0, logs, 0.0)).sum(axis=1)
+        of_experts = (weighted * np.where(weighted > 0.0, np.hstack(logs), 0.0)).sum(axis=1)
         gains[index, cells] = of_experts[numbers]
     order: Array = linear_sum_assignment(-gains)[1]
     return order
 
 
-def _first_round_of_estimators(problem: EMProblem, job: StartJob, monitor: Monitor) -> EMResult:
+def first_round_of_learners(problem: Problem, job: StartJob, observer: Any) -> Started:
     """A few iterations of EM from a start whose cells are smoothed, for experts with all rows."""
-    rows, experts = problem.init_data.rows, problem.model.experts
+    rows, experts = problem.init_data.rows, problem.mixture.experts
     resp, rng = _initial(problem, job)
     resp = restricted(experts, _of_experts(problem, job, smoothed(resp), rng), rows)
-    params = params_from_responsibilities(problem.model, rows, resp)
-    n_iter = N_ITER_FIRST_ROUND[True]
-    max_iter = min(n_iter, problem.max_iter)
-    run = run_em_of_problem(problem, EMStart(params), max_iter, monitor, n_plain_iter=n_iter)
-    return run._replace(partition=_partition(resp))
-
-
-def distinct_best(problem: EMProblem, runs: Sequence[EMResult], most: int) -> list[int]:
-    """Indices of the best runs, best first, without those that have reached the same lower bound.
-
-    Runs with a dispersion at its bound come last: their likelihood has no maximum.
-    """
-    at_bound = [problem.has_dispersion_at_bound(run.params) for run in runs]
-    order = sorted(range(len(runs)), key=lambda i: (at_bound[i], -runs[i].lower_bound))
-    tol = SAME_LOG_LIKELIHOOD / problem.rows_in_memory.weight.sum()
-    chosen: list[int] = []
-    for i in order:
-        gaps = [abs(runs[i].lower_bound - runs[j].lower_bound) for j in chosen]
-        if len(chosen) < most and np.isfinite(runs[i].lower_bound) and min(gaps, default=1.0) > tol:
-            chosen.append(i)
-    return chosen or order[:1]
+    objective = experts.started(problem.objective(), resp)
+    n_iter = min(N_ITER_FIRST_ROUND[True], problem.max_iter)
+    run = run_em(objective, objective.mixture.first_theta(), n_iter, problem.tol, observer)
+    return Started(run, _partition(resp))

@@ -157,6 +157,13 @@ class Family(ABC):
         """
         return self
 
+    def in_units(self, scaling: Any) -> Any:
+        """The family in the units of y, of values that have been standardised. Default: itself.
+
+        `scaling` has `center` and `scale`, of each output.
+        """
+        return self
+
     def in_support(self, y: Array) -> Array:
         """Whether each value has positive density, boolean of the shape of y."""
         return np.isfinite(y)

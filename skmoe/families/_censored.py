@@ -92,6 +92,10 @@ class Censored(Family):
         """With the family that is fitted to one value of each interval."""
         return replace(self, family=self.family.fitted_to(point_values(y), weight, scaling))
 
+    def in_units(self, scaling: Any) -> Family:
+        """That of the values."""
+        return self.family.in_units(scaling)
+
     def in_support(self, y: Array) -> Array:
         """Whether the value, or both finite bounds, are possible or at the end of the support."""
         lower, upper = y["lower"], y["upper"]

@@ -110,6 +110,10 @@ class JointNormal(Family):
 
     # --- the data of the fit ---
 
+    def in_units(self, scaling: Any) -> Family:
+        """The family of each output."""
+        return self.of_one
+
     def in_support(self, y: Array) -> Array:
         """Whether each output of a row is possible."""
         return self.of_one.in_support(y)

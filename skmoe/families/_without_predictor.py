@@ -218,6 +218,12 @@ class Uniform(WithoutPredictor):
         low, high = low - slack, high + slack
         return replace(self, low=tuple(low.tolist()), high=tuple(high.tolist()))
 
+    def in_units(self, scaling: Any) -> Uniform:
+        """The range in the units of y."""
+        ends = (scaling.center + scaling.scale * np.array(end) for end in (self.low, self.high))
+        low, high = (tuple(end.tolist()) for end in ends)
+        return replace(self, low=low, high=high)
+
     def _range(self) -> tuple[Array, Array]:
         """Lower and upper bound, (1,), or those of each output, (m, 1)."""
         low, high = np.array(self.low), np.array(self.high)

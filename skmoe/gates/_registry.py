@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from skmoe.gates._constant import ConstantGate
 from skmoe.gates._softmax import SoftmaxGate
-from skmoe.protocols import Gate
 
-GATES: dict[str, type[Gate]] = {"softmax": SoftmaxGate, "constant": ConstantGate}
+
+GATES: dict[str, Any] = {"softmax": SoftmaxGate, "constant": ConstantGate}

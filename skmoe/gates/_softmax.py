@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
-import numpy as np
-
+from skmoe._mixture.experts import Gate
 from skmoe._data.checks import check_real, check_transformer
-from skmoe._numerics.linalg import linear_predictor, ridge_diagonal, used_columns
-from skmoe._numerics.multinomial import (
-    MAX_DENSE_HESSIAN,
-    factorize_softmax_hessian,
-    helmert_contrasts,
-    log_prob_score_rows,
-    softmax_gradient,
-    softmax_hessian,
-    softmax_information,
-)
-from skmoe._numerics.probability import exp_of_logs, log_softmax
-from skmoe._numerics.typing import Alpha, Array, Design
-from skmoe.protocols import Gate
-from skmoe.protocols._softmax import SoftmaxPart, SoftmaxStatistics
+from skmoe._numerics.typing import Alpha
+from skmoe.families._categorical import Categorical
+from skmoe.protocols._experts import Part
 
-# Where a search for the penalty starts, and near which it stays on small data sets.
+# Penalty on the slopes of a gate that has none of its own.
 DEFAULT_GATE_ALPHA = 1.0
 
 
-class SoftmaxParams(NamedTuple):
-    """Coefficients (K, d) of the gate's logits, summing to zero over the experts."""
-
-    coef: Array
-
-
 @dataclass(frozen=True)
-class SoftmaxGate(SoftmaxPart, Gate):
+class SoftmaxGate(Part):
     """Multinomial logit of the expert on the features.
 
     Fitted by one Newton step per iteration of EM, as a multinomial logit whose targets are the
@@ -94,60 +76,8 @@ class SoftmaxGate(SoftmaxPart, Gate):
         """The penalty on the slopes, the default if there is none."""
         return DEFAULT_GATE_ALPHA if self.alpha is None else self.alpha
 
-    def init_params(self, n_experts: int, n_columns: int) -> SoftmaxParams:
-        """Parameters that give every expert the same probability."""
-        return SoftmaxParams(np.zeros((n_experts, n_columns)))
+    depends_on_features: ClassVar[bool] = True
 
-    def log_prob(self, params: SoftmaxParams, design: Design) -> Array:
-        """Log probability of each expert, (K, n)."""
-        return log_softmax(linear_predictor(params.coef, design))
-
-    def statistics(
-        self, params: SoftmaxParams, design: Design, resp: Array, log_prob: Array
-    ) -> SoftmaxStatistics:
-        """Gradient of the expected log-likelihood."""
-        return SoftmaxStatistics(softmax_gradient(design, resp, exp_of_logs(log_prob)))
-
-    def hessian(self, params: SoftmaxParams, design: Design, resp: Array, log_prob: Array) -> Any:
-        """Negative Hessian of the expected log-likelihood."""
-        return softmax_hessian(design, resp.sum(axis=0), exp_of_logs(log_prob))
-
-    def factorize(self, hessian: Any) -> Any:
-        """Factorization of the Hessian with the penalty."""
-        ridge = ridge_diagonal(self.slope_alpha, hessian.shape[-1])
-        return factorize_softmax_hessian(hessian, helmert_contrasts(hessian.shape[0]), ridge)
-
-    def score_rows(self, params: SoftmaxParams, k: int, design: Array, log_prob: Array) -> Array:
-        """Gradient of the log probability of expert k for each row, (P, n)."""
-        return log_prob_score_rows(k, design, log_prob)
-
-    def information(
-        self, params: SoftmaxParams, design: Array, weight: Array, log_prob: Array
-    ) -> Array:
-        """Negative Hessian of the weighted log probability of any expert, (P, P)."""
-        return softmax_information(
-            design, weight, exp_of_logs(log_prob), helmert_contrasts(len(log_prob))
-        )
-
-    def penalty_hessian(self, params: SoftmaxParams, n_columns: int) -> Array:
-        """Hessian of the penalty, (P, P)."""
-        return np.diag(np.tile(ridge_diagonal(self.slope_alpha, n_columns), len(params.coef) - 1))
-
-    def contrast_matrix(self, params: SoftmaxParams) -> Array:
-        """Matrix (K, K - 1) from contrasts to symmetric coefficients."""
-        return helmert_contrasts(len(params.coef))
-
-    def _contrasts(self, n_vectors: int) -> Array:
-        return helmert_contrasts(n_vectors)
-
-    def n_parameters(self, params: SoftmaxParams) -> int:
-        """K - 1 coefficient vectors."""
-        return (len(params.coef) - 1) * int(used_columns(params.coef).sum())
-
-    def coefficients(self, params: SoftmaxParams, n_columns: int) -> Array:
-        """Coefficients of the logits, (K, d)."""
-        return params.coef
-
-    def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
-        """Number of columns of the Hessian, and the maximum."""
-        return (n_experts - 1) * n_columns, MAX_DENSE_HESSIAN
+    def gate_of(self, n_experts: int, n_columns: int) -> Gate:
+        """The gate of a fit with columns of a design matrix."""
+        return Gate(Categorical(n_experts, "gate"), n_columns, self.slope_alpha)

@@ -15,13 +15,14 @@ from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._inference.criteria import n_parameters
 from skmoe._inference.labels import describe_spikes, printable_name
 from skmoe._inference.maxima import Maxima
-from skmoe._mixture.em import EMProblem, EMResult, aitken_gap
-from skmoe._mixture.model import FittedMixture, MixtureModel, Usage
-from skmoe._mixture.multistart import COUNTED_SEARCHES
+from skmoe._mixture.data import Data
+from skmoe._mixture.em import Run, aitken_gap
+from skmoe._mixture.fitted import FittedMixture, Usage
+from skmoe._mixture.problem import Problem
+from skmoe._mixture.search import COUNTED_SEARCHES, Found
 from skmoe._mixture.weak_experts import n_needed_experts, spikes
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import is_collapsed
-from skmoe._numerics.signed_steps import is_held
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import (
     CollapsedExpertsWarning,
@@ -34,30 +35,26 @@ from skmoe.exceptions import (
 
 def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     """Attributes of gate and experts in original units, and the fitted mixture."""
-    fitted = fitted.drop_training_state()
-    model, params, preprocessor = fitted
+    mixture, theta, preprocessor = fitted
+    of_experts, of_gate = mixture.split(theta)
     extra = preprocessor.extra_features
     attributes = {"_fitted": fitted, "base_": None if extra is None else extra.base}
     if preprocessor.feature_range is not None:
         attributes["feature_range_"] = preprocessor.feature_range
-    coef = model.gate.coefficients(params.gate, preprocessor.n_gate_columns)
+    coef = mixture.gate.coefficients(of_gate, preprocessor.n_gate_columns)
     if coef is not None:
         slopes, intercepts = preprocessor.gate_coefficients(coef)
         attributes |= {"gate_coef_": slopes, "gate_intercept_": intercepts}
-    if model.experts.link:
-        attributes["link_"] = model.experts.link
+    if mixture.experts.link:
+        attributes["link_"] = mixture.experts.link
     attributes |= _penalties(fitted)
     n_params = n_parameters(fitted)
     attributes["n_parameters_"] = int(n_params) if n_params.is_integer() else n_params
-    of_experts = model.experts.attributes(params.experts, preprocessor)
-    if model.experts.signs:
-        shape, n_columns = of_experts["expert_coef_"].shape, len(model.experts.signs) + 1
-        n_vectors = int(np.prod(shape[1:-1]))
-        held = is_held(*model.experts.signed_coordinates(params.experts))
-        held = held[:, : n_vectors * n_columns].reshape(-1, n_vectors, n_columns)
-        of_features, _ = preprocessor.expert_coefficients(held.astype(float))
-        of_experts["slopes_at_bound_"] = of_features.reshape(shape) != 0.0
-    return attributes | of_experts
+    return attributes | mixture.experts.attributes(of_experts, preprocessor)
+
+
+# Penalties that tables and attributes have; others belong to the search for them.
+SHOWN_PENALTIES = ("alpha", "dispersion_alpha", "dispersion_prior")
 
 
 def _penalties(fitted: FittedMixture) -> dict[str, Any]:
@@ -65,68 +62,61 @@ def _penalties(fitted: FittedMixture) -> dict[str, Any]:
 
     That of a gate without slopes, as of one expert, is NaN.
     """
-    model, _, preprocessor = fitted
+    mixture, _, preprocessor = fitted
     found: dict[str, Any] = {"gate_alpha_": np.nan}
     for prefix, part, by_feature in (
-        ("gate_", model.gate, preprocessor.gate_feature_values),
-        ("", model.experts, preprocessor.expert_feature_values),
+        ("gate_", mixture.gate, preprocessor.gate_feature_values),
+        ("", mixture.experts, preprocessor.expert_feature_values),
     ):
         for name, value in part.penalties.items():
-            if isinstance(value, tuple):
-                value = by_feature(np.where(is_dropped(value), np.inf, np.array(value)))
-            found[f"{prefix}{name}_"] = value
+            if name in SHOWN_PENALTIES:
+                if isinstance(value, tuple):
+                    value = by_feature(np.where(is_dropped(value), np.inf, np.array(value)))
+                found[f"{prefix}{name}_"] = value
     return found
 
 
-def attributes_of_run(
-    problem: FitProblem, run: EMResult, model: MixtureModel | None = None
-) -> dict[str, Any]:
-    """Attributes of a run of EM, optionally with another model."""
+def attributes_of_run(problem: FitProblem, run: Run) -> dict[str, Any]:
+    """Attributes of a run of EM."""
     lower_bounds = np.array(run.lower_bounds) + problem.log_jacobian
     return (
         problem.attributes
-        | attributes_of_mixture(problem.make_fitted(run.params, model or run.model))
+        | attributes_of_mixture(problem.make_fitted(run.theta, run.mixture))
         | {
             "_training_state": TrainingState(
                 penalty_searches=tuple(penalty.search for penalty in problem.penalties),
             ),
             "lower_bound_": lower_bounds[-1],
             "lower_bounds_": lower_bounds,
-            "n_iter_": run.n_earlier_iter + len(lower_bounds),
+            "n_iter_": run.n_earlier + len(lower_bounds),
             "converged_": run.converged,
         }
     )
 
 
-def attributes_of_fit(
-    problem: FitProblem,
-    run: EMResult,
-    model: MixtureModel,
-    usage: Usage,
-    starts: Sequence[EMResult],
-) -> dict[str, Any]:
+def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[str, Any]:
     """Attributes at the end of a fit."""
-    attributes = attributes_of_run(problem, run, model)
+    run, attributes = found.run, attributes_of_run(problem, found.run)
     total_weight = float(usage.responsibility_mass.sum())
     lower_bounds, n_times, shares, are_spurious = (
-        zip(*run.maxima, strict=True) if run.maxima else ((), (), (), ())
+        zip(*found.maxima, strict=True) if found.maxima else ((), (), (), ())
     )
     values = tuple(total_weight * (bound + problem.log_jacobian) for bound in lower_bounds)
     state = attributes["_training_state"]
-    degenerate = degenerate_experts(problem.em_problem, attributes["_fitted"])
+    degenerate = degenerate_experts(problem.em_problem, run)
     attributes["_training_state"] = state._replace(
         total_weight=total_weight, spikes=tuple(np.flatnonzero(degenerate).tolist())
     )
-    if run.maxima:  # the first is that of the fit
+    if found.maxima:  # the first is that of the fit
         share = float(usage.responsibility_mass.min() / total_weight)
         shares, are_spurious = (share, *shares[1:]), (bool(degenerate.any()), *are_spurious[1:])
     # Of the starts, each when it ended or was dropped.
-    traces = [np.array(start.lower_bounds) + problem.log_jacobian for start in starts]
+    traces = [np.array(start.lower_bounds) + problem.log_jacobian for start in found.starts]
     attributes |= {
-        "n_experts_": model.n_experts,
-        "maxima_": Maxima(values, n_times, shares, run.counted, run.kept, are_spurious),
+        "n_experts_": run.mixture.n_experts,
+        "maxima_": Maxima(values, n_times, shares, found.counted, found.kept, are_spurious),
         "start_lower_bounds_": np.array([trace[-1] for trace in traces]),
-        "start_converged_": np.array([start.converged for start in starts]),
+        "start_converged_": np.array([start.converged for start in found.starts]),
         "start_traces_": traces,
     }
     return attributes | attributes_of_usage(usage)
@@ -141,15 +131,16 @@ def attributes_of_usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def degenerate_experts(problem: EMProblem, fitted: FittedMixture) -> Array:
+def degenerate_experts(problem: Problem, run: Run) -> Array:
     """Experts that fit a few rows nearly exactly, or all of theirs: boolean of shape (K,)."""
-    model, params, _ = fitted
-    at_bound = model.experts.dispersion_at_bound(params.experts)
-    found = np.zeros(model.n_experts, dtype=bool)
-    if not model.experts.needs_all_rows:
-        found = spikes(model, params, problem.rows_in_memory, problem.rows.n_rows)
+    mixture = run.mixture
+    at_bound = mixture.experts.dispersion_at_bound(mixture.split(run.theta)[0])
+    found = np.zeros(mixture.n_experts, dtype=bool)
+    if not mixture.experts.needs_all_rows:
+        data = Data(problem.rows_in_memory, mixture.experts.dispersion_columns)
+        found = spikes(mixture, run.theta, data, problem.rows.n_rows)
     # If all dispersions are at their bound, y is a function of X, and nothing is wrong.
-    return found if at_bound.all() else found | at_bound
+    return found if at_bound.all() else np.asarray(found | at_bound)
 
 
 # --- warnings ---------------------------------------------------------------------------------
@@ -167,18 +158,18 @@ def warn_offset(offset: Any) -> None:
         )
 
 
-def warn_convergence(run: EMResult, max_iter: int, problem: EMProblem | None = None) -> None:
+def warn_convergence(run: Run, max_iter: int, problem: Problem | None = None) -> None:
     """Warn if EM has stopped before convergence.
 
     With the problem of the fit, experts that are not needed are a reason.
     """
-    if run.line_search_failed:
+    if run.failed:
         warn_user(
             "EM stopped, since no step increases the lower bound. Experts or a gate of your own "
             "can cause it: check that `m_step` does not decrease their part of the objective.",
             ConvergenceWarning,
         )
-    elif not run.converged and run.n_earlier_iter + len(run.lower_bounds) >= max_iter:
+    elif not run.converged and run.n_earlier + len(run.lower_bounds) >= max_iter:
         gap = aitken_gap(run.lower_bounds)
         estimate = "the remaining gain per row cannot be estimated"
         if 0.0 < gap < np.inf:  # a power of ten: texts repeat, and Python can show them once
@@ -189,9 +180,9 @@ def warn_convergence(run: EMResult, max_iter: int, problem: EMProblem | None = N
             "(alpha, gate_alpha). Fits of estimators as experts end earlier with a larger tol."
         )
         n_needed = 0 if problem is None else _n_needed_experts(run, problem)
-        if n_needed and problem is not None and n_needed < problem.model.n_experts:
+        if n_needed and problem is not None and n_needed < problem.mixture.n_experts:
             remedy = (
-                f"The rows do not tell {problem.model.n_experts} experts apart: {n_needed} would "
+                f"The rows do not tell {problem.mixture.n_experts} experts apart: {n_needed} would "
                 "fit nearly as well, and more iterations change little. Use fewer experts; "
                 'n_experts="auto" finds their number.'
             )
@@ -201,10 +192,10 @@ def warn_convergence(run: EMResult, max_iter: int, problem: EMProblem | None = N
         )
 
 
-def _n_needed_experts(run: EMResult, problem: EMProblem) -> int:
-    """Experts without those that others can replace; 0 if they have not been compared."""
-    model = run.model or problem.model
-    return n_needed_experts(model, run.params, problem.rows_in_memory)
+def _n_needed_experts(run: Run, problem: Problem) -> int:
+    """Experts without those that others can replace."""
+    data = Data(problem.rows_in_memory, run.mixture.experts.dispersion_columns)
+    return n_needed_experts(run.mixture, run.theta, data)
 
 
 def warn_maxima(maxima: Maxima) -> None:
@@ -258,12 +249,12 @@ def warn_special_losses(params: FitParameters) -> None:
 
 def warn_gate_of_signs(fitted: FittedMixture, names: Sequence[str]) -> None:
     """Warn if the gate uses features whose slopes have signs: predictions may be of another."""
-    model, _, preprocessor = fitted
+    mixture, _, preprocessor = fitted
     columns = preprocessor.expert_columns
     columns = np.arange(preprocessor.n_features) if columns is None else columns
-    signed = columns[np.flatnonzero(model.experts.signs)]
+    signed = columns[np.flatnonzero(mixture.experts.signs)]
     seen = np.intersect1d(signed, preprocessor.features_of_gate)
-    if model.gate.depends_on_features and len(seen):
+    if mixture.gate.depends_on_features and len(seen):
         named = ", ".join(printable_name(names[j]) for j in seen)
         warn_user(
             f"The gate uses features with signs in monotonic_cst: {named}. Each expert is "
@@ -278,7 +269,7 @@ def warn_degenerate(fitted: FittedMixture, spurious: Sequence[int], names: Seque
 
     If all have a dispersion at its bound, y is a function of X, and nothing is wrong.
     """
-    at_bound = fitted.model.experts.dispersion_at_bound(fitted.params.experts)
+    at_bound = fitted.mixture.experts.dispersion_at_bound(fitted.mixture.split(fitted.theta)[0])
     if at_bound.any() and not at_bound.all():
         named = ", ".join(printable_name(names[k]) for k in np.flatnonzero(at_bound).tolist())
         warn_user(
@@ -294,7 +285,8 @@ def warn_degenerate(fitted: FittedMixture, spurious: Sequence[int], names: Seque
 
 def warn_singular_covariances(fitted: FittedMixture) -> None:
     """Warn if the covariance matrices of all experts are singular, but for their floor."""
-    if fitted.model.experts.dispersion_at_bound(fitted.params.experts).all():
+    of_experts = fitted.mixture.split(fitted.theta)[0]
+    if fitted.mixture.experts.dispersion_at_bound(of_experts).all():
         warn_user(
             "The covariance matrices of all experts are at their floor, where correlations mean "
             "nothing: an output is constant, or a linear function of X or of the others. Leave "

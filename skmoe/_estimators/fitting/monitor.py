@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from skmoe._estimators.fitting.attributes import attributes_of_run
 from skmoe._estimators.fitting.problem import FitProblem
-from skmoe._mixture.em import EMResult
-from skmoe._mixture.model import MixtureModel
-from skmoe._mixture.multistart import MAX_REINITIALIZATIONS
+from skmoe._mixture.em import Run
+from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.search import MAX_REINITIALIZATIONS
 
 
 class NullCallbackContext:
@@ -112,23 +112,23 @@ class FitMonitor:
 
     task: FitTask
     label: str
-    attributes: Callable[[EMResult], dict[str, Any]]
+    attributes: Callable[[Run], dict[str, Any]]
     log_jacobian: float
     verbose: int
     # With the penalties of the starts, and of the last iteration: lower bounds at other penalties
     # cannot be compared.
-    of_starts: MixtureModel | None = None
-    last: MixtureModel | None = None
+    of_starts: Mixture | None = None
+    last: Mixture | None = None
 
     def start(self) -> None:
         """Start the task of the run."""
         self.task.start()
 
-    def __call__(self, n_iter: int, result: EMResult) -> bool:
+    def __call__(self, n_iter: int, result: Run) -> bool:
         """Report an iteration; returns whether a callback stops the run."""
         return self._report(n_iter, result, "iteration", self.label)
 
-    def on_sample(self, n_iter: int, result: EMResult) -> bool:
+    def on_sample(self, n_iter: int, result: Run) -> bool:
         """Report an iteration of the search of penalties on a sample, before those of the run.
 
         Returns whether a callback stops search and run.
@@ -136,30 +136,30 @@ class FitMonitor:
         label = f"{self.label}, search on the sample"
         return self._report(n_iter, result, "iteration on the sample", label)
 
-    def _report(self, n_iter: int, result: EMResult, name: str, label: str) -> bool:
+    def _report(self, n_iter: int, result: Run, name: str, label: str) -> bool:
         """Print an iteration, and start and end its task; returns whether a callback stops."""
         if self.verbose > 1:
-            if penalties_differ(result.model, self.last or self.of_starts):
+            if penalties_differ(result.mixture, self.last or self.of_starts):
                 print(f"  {label}: penalties changed; values before and after cannot be compared")
-            self.last = result.model or self.last
+            self.last = result.mixture or self.last
             print(f"  {label}: {n_iter:>5d} {result.lower_bound + self.log_jacobian:>16.8f}")
         return self.task.subtask(name).start().end(lambda: self.attributes(result))
 
-    def end(self, result: EMResult) -> None:
+    def end(self, result: Run) -> None:
         """End the task of the run."""
         if self.verbose > 0:
             lower_bound = result.lower_bound + self.log_jacobian
             state = ", converged" if result.converged else ""
-            if penalties_differ(result.model, self.of_starts):
+            if penalties_differ(result.mixture, self.of_starts):
                 state += "; penalties changed, so that it cannot be compared with the starts"
             print(
                 f"{self.label}: lower bound {lower_bound:.8f}, "
-                f"{result.n_earlier_iter + len(result.lower_bounds)} iterations{state}"
+                f"{result.n_earlier + len(result.lower_bounds)} iterations{state}"
             )
         self.task.end(lambda: self.attributes(result))
 
 
-def penalties_differ(model: MixtureModel | None, other: MixtureModel | None) -> bool:
+def penalties_differ(model: Mixture | None, other: Mixture | None) -> bool:
     """Whether two models, if both are known, have other penalties."""
     if model is None or other is None:
         return False
@@ -182,7 +182,7 @@ def make_monitors(
             attributes,
             problem.log_jacobian,
             verbose,
-            of_starts=problem.em_problem.model,
+            of_starts=problem.em_problem.mixture,
         )
         for task_id, label in enumerate(labels, first_id)
     ]

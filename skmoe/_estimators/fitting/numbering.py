@@ -10,10 +10,10 @@ import numpy as np
 
 from skmoe._data.distinct_rows import lexicographic_order
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._mixture.em import EMResult
-from skmoe._mixture.model import MixtureModel, Params, Usage
+from skmoe._mixture.em import Run
+from skmoe._mixture.fitted import Usage
+from skmoe._mixture.mixture import Mixture
 from skmoe._numerics.typing import Array
-from skmoe.protocols import SupportsReordering, has_capability
 
 # Shares that differ by less than this fraction are equal: they are if regimes are mirror images of
 # each other. Fits from different starts stop at shares that differ by a hundredth of it.
@@ -21,12 +21,8 @@ SHARE_RTOL = 1e-3
 
 
 def in_final_order(
-    params: FitParameters,
-    model: MixtureModel,
-    run: EMResult,
-    usage: Usage,
-    of_user: bool,
-) -> tuple[MixtureModel, EMResult, Usage]:
+    params: FitParameters, run: Run, usage: Usage, of_user: bool
+) -> tuple[Run, Usage]:
     """The fit with its experts in descending order of their shares, or in the order that is kept.
 
     Kept is the order of the user: of a previous fit, of a list of experts, of known experts, or of
@@ -34,28 +30,20 @@ def in_final_order(
     """
     is_list = params.estimators is not None and len(params.estimators) > 1
     is_kept = of_user or is_list or not isinstance(params.init, str)
-    parts = model.gate, model.experts
-    if is_kept or not all(has_capability(part, SupportsReordering) for part in parts):
-        return model, run, usage
-    order = order_by_share(model, run.params, usage.mean_gate_prob)
-    in_order = Params(
-        model.gate.reorder(run.params.gate, order),
-        model.experts.reorder(run.params.experts, order),  # type: ignore[attr-defined]
-    )
-    model = model._replace(experts=model.experts.in_order(order))
-    return model, run._replace(params=in_order), usage.take(order)
+    if is_kept or not run.mixture.can_reorder:
+        return run, usage
+    mixture, order = run.mixture, order_by_share(run.mixture, run.theta, usage.mean_gate_prob)
+    theta = mixture.reordered(run.theta, order)
+    mixture = mixture.with_part("experts", mixture.experts.in_order(order))
+    return run._replace(theta=theta, mixture=mixture), usage.take(order)
 
 
-def order_by_share(model: MixtureModel, params: Params, share: Array) -> Array:
+def order_by_share(mixture: Mixture, theta: Array, share: Array) -> Array:
     """Indices (K,) of the experts, the largest share of the rows first.
 
-    Experts of equal share are ordered by their parameters.
+    Experts of equal share are ordered by their coefficients.
     """
-    # Numbers among the parameters of experts and gate, which describe each expert.
-    parts = *model.experts.drop_training_state(params.experts), *params.gate
-    numbers = [part for part in parts if isinstance(part, np.ndarray)]
-    values = [np.nan_to_num(array.reshape(model.n_experts, -1)) for array in numbers]
-    return _order(share, np.hstack(values))
+    return _order(share, mixture.experts.by_expert(mixture.split(theta)[0]))
 
 
 def _order(share: Array, values: Array) -> Array:

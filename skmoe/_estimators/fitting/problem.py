@@ -56,12 +56,15 @@ from skmoe._estimators.rows.warm_start import (
     cache_key,
     cached_fit,
     check_continued,
-    check_warm_start_params,
+    check_warm_start,
 )
-from skmoe._mixture.em import EMProblem
-from skmoe._mixture.initialization import InitData
-from skmoe._mixture.model import FittedMixture, MixtureModel, Params, Penalty, responsibilities
-from skmoe._mixture.penalties import with_penalties_of
+from skmoe._mixture.data import Data
+from skmoe._mixture.evidence import Penalty
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.own import OwnExperts, OwnGate
+from skmoe._mixture.partitions import InitData
+from skmoe._mixture.problem import Problem
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import resolve_estimators
 from skmoe.protocols import Experts
@@ -70,12 +73,12 @@ from skmoe.protocols import Experts
 class FitProblem(NamedTuple):
     """EM problem, preprocessor and fitted attributes of a fit."""
 
-    em_problem: EMProblem
+    em_problem: Problem
     preprocessor: Preprocessor
     attributes: dict[str, Any]  # fitted attributes that do not depend on EM
     cache_key: str | None  # of the out-of-fold predictions; None without warm start
-    # Experts and their parameters, where those of the EM problem are given densities.
-    stacked_models: tuple[Experts, Any] | None = None
+    # Experts of new rows, where those of the EM problem are given densities.
+    stacked_experts: Any = None
     penalties: tuple[Penalty, ...] = ()
 
     @property
@@ -83,19 +86,19 @@ class FitProblem(NamedTuple):
         """Lower bound for y minus lower bound for the standardised target."""
         return -self.preprocessor.log_jacobian
 
-    def make_fitted(self, params: Params, model: MixtureModel | None = None) -> FittedMixture:
-        """The fitted mixture with given parameters, and optionally another model."""
-        model = model or self.em_problem.model
-        if self.stacked_models is not None:
-            experts, fitted = self.stacked_models
-            model, params = model._replace(experts=experts), params._replace(experts=fitted)
-        return FittedMixture(model, params, self.preprocessor)
+    def make_fitted(self, theta: Array, mixture: Mixture | None = None) -> FittedMixture:
+        """The fitted mixture with given coefficients, and optionally another mixture."""
+        mixture = mixture or self.em_problem.mixture
+        if self.stacked_experts is not None:
+            mixture = mixture.with_part("experts", self.stacked_experts)
+        return FittedMixture(mixture, theta, self.preprocessor)
 
-    def make_cache(self, params: Params) -> CrossFitCache | None:
+    def make_cache(self, theta: Array, mixture: Mixture) -> CrossFitCache | None:
         """The cache for the next warm start; None without `cache_key`."""
         if self.cache_key is None:
             return None
-        return CrossFitCache(self.cache_key, self.em_problem.rows.expert_design.fold, params)
+        fold = self.em_problem.rows.expert_design.fold
+        return CrossFitCache(self.cache_key, fold, mixture.experts, theta)
 
 
 def build_problem(
@@ -165,7 +168,7 @@ def _continue(data: TrainingData, previous: PreviousFit) -> TrainingData:
     check_continued(data, previous)
     names = previous.expert_names
     attributes = data.attributes | ({} if names is None else {"_expert_names": names})
-    return data._replace(init=previous.fitted.params, attributes=attributes)
+    return data._replace(init=previous.fitted.theta, attributes=attributes)
 
 
 def add_extra_features(
@@ -256,9 +259,10 @@ def _assemble(
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
     if rows.units is not None or rows.possible is not None:
         check_rows_are_possible(params, experts, rows)
-    model = MixtureModel(params.gate, experts, params.n_experts, params.top_k, params.balance)
-    em_problem = EMProblem(
-        *(model, rows, init_data, init, seeds, params.max_iter, params.tol),
+    gate = _make_gate(params, rows.gate_design.shape[1])
+    mixture = Mixture(experts, gate, top_k=params.top_k, balance=params.balance)
+    em_problem = Problem(
+        *(mixture, rows, init_data, init, seeds, params.max_iter, params.tol),
         penalties=tuple(penalty for penalty in params.penalties if penalty.search),
         ends_at_maximum=options.ends_at_maximum,
     )
@@ -269,35 +273,50 @@ def _assemble(
     return FitProblem(*of_fit, penalties=params.penalties)
 
 
+def _make_gate(params: FitParameters, n_columns: int) -> Any:
+    """The gate of the mixture, for a design matrix of some columns."""
+    gate: Any = params.gate
+    if hasattr(gate, "gate_of"):
+        return gate.gate_of(params.n_experts, n_columns)
+    return OwnGate(gate, params.n_experts, n_columns)
+
+
 def _warm_start(
-    problem: EMProblem,
+    problem: Problem,
     penalties: tuple[Penalty, ...],
     previous: PreviousFit,
     cache: CrossFitCache | None,
-) -> EMProblem:
+) -> Problem:
     """EM problem with the initial values of a previous fit.
 
     Penalties that it has found are kept if it has converged, and else their search goes on.
     """
     fitted = previous.fitted
-    check_warm_start_params(fitted.params, problem.model, problem.rows)
+    check_warm_start(fitted, problem.mixture)
     searches = zip(penalties, previous.training_state.penalty_searches, strict=True)
     new = [penalty for penalty, search in searches if penalty.search != search]
     known = tuple(penalty for penalty in problem.penalties if penalty not in new)
-    model = with_penalties_of(problem.model, fitted.model, known)
+    mixture = problem.mixture
+    for name in ("gate", "experts"):
+        part, found = getattr(mixture, name), getattr(fitted.mixture, name).penalties
+        fields = [field for p in known if p.part == name for field in p.fields if field in found]
+        mixture = mixture.with_part(
+            name, part.with_penalties({field: found[field] for field in fields})
+        )
     if previous.converged:
         others = tuple(penalty for penalty in new if penalty.search)
-        problem = problem._replace(model=model, penalties=others)
+        problem = problem._replace(mixture=mixture, penalties=others)
     if problem.penalties:  # their search goes on from the penalties that were found
-        problem = problem._replace(previous_model=model)
+        problem = problem._replace(previous=mixture)
     if cache is not None:
-        return problem._replace(init=cache.params)
-    if problem.model.experts.needs_all_rows:
-        model = problem.model._replace(experts=fitted.model.experts)
-        return problem._replace(init=responsibilities(model, fitted.params, problem.rows))
-    # Where other slopes or signs are chosen now, the fit begins at the nearest parameters.
-    of_experts = problem.model.experts.project(fitted.params.experts)
-    return problem._replace(init=fitted.params._replace(experts=of_experts))
+        mixture = problem.mixture.with_part("experts", cache.experts)
+        return problem._replace(mixture=mixture, init=cache.theta)
+    if problem.mixture.experts.needs_all_rows:
+        mixture = problem.mixture.with_part("experts", fitted.mixture.experts)
+        resp = mixture.responsibilities(fitted.theta[None], Data(problem.rows))[0]
+        return problem._replace(init=resp[:, 0])
+    # Where other slopes or signs are chosen now, the fit begins at the nearest coefficients.
+    return problem._replace(init=problem.mixture.projected(fitted.theta))
 
 
 def _make_experts(
@@ -307,22 +326,25 @@ def _make_experts(
     rows: Dataset,
     init_data: InitData,
     seed: np.random.SeedSequence,
-) -> Experts:
+) -> Any:
     """The family with options estimated from the data, or cross-fitted estimators."""
     noise_variance = data.options.noise_variance
-    if params.family is not None:
-        names = params.family.estimated_options
-        family = params.family.with_bounds() if has_bounds(rows.y) else params.family
+    family: Any = params.family
+    n_classes = len(data.attributes.get("classes_", ()))
+    if data.signs and n_classes > 2:
+        check_conflicts({SIGNS: SIGNS, "more than two classes": f"{n_classes} classes"})
+    if hasattr(family, "experts_of"):
+        names = ("noise_variance", "variance_floor") if family.has_scale else ("n_classes",)
         estimates = params.task.estimates(init_data, names, noise_variance)
-        experts: Experts = family.with_estimates(estimates)
-        n_classes = len(data.attributes.get("classes_", ()))
-        if data.signs and n_classes > 2:
-            check_conflicts({SIGNS: SIGNS, "more than two classes": f"{n_classes} classes"})
         own = {"slopes": data.slopes, "signs": data.signs}
         own["dispersion_columns"] = data.dispersion_columns
         own = {option: values for option, values in own.items() if values}
-        experts = experts.with_options(own) if own else experts
-        return experts.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
+        return family.experts_of(rows, target.scaling, params.n_experts, estimates, own)
+    if family is not None:
+        estimates = params.task.estimates(init_data, family.estimated_options, noise_variance)
+        family = family.with_estimates(estimates)
+        family = family.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
+        return OwnExperts(family, params.n_experts, rows.expert_design.shape[1])
     assert params.estimators is not None
     estimators, routes = params.estimators, data.routes
     if len(estimators) == 1:

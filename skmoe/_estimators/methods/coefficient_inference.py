@@ -47,9 +47,9 @@ from skmoe._inference.criteria import doubtful_frequencies, missing_for_inferenc
 from skmoe._inference.results import Inference
 from skmoe._inference.standard_errors import (
     is_same_lower_bound,
-    lower_bound_of_rows,
     observed_inference,
 )
+from skmoe._mixture.em import Objective
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
@@ -115,7 +115,7 @@ def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
     """A target for validated rows from the fitted mixture: those of a unit from one expert."""
     fitted, gate_prob = model._fitted, None
     if rows.unit is not None or rows.possible is not None:
-        gate_prob = np.eye(fitted.model.n_experts)[:, _draw_experts(model, rows, rng)]
+        gate_prob = np.eye(fitted.mixture.n_experts)[:, _draw_experts(model, rows, rng)]
     if is_classifier(model):
         probs = fitted.predict(rows.X, gate_prob=gate_prob).T
         return model.classes_[sample_classes(probs, rng)]
@@ -163,7 +163,7 @@ def check_inference_options(estimator: Any, options: InferenceOptions) -> None:
     if options.method == "bootstrap":
         check_integer("n_bootstrap", options.n_bootstrap, least=2)
         if not is_classifier(estimator):
-            require(estimator._fitted.model.experts, SupportsDistribution, "the bootstrap")
+            require(estimator._fitted.mixture.experts, SupportsDistribution, "the bootstrap")
 
 
 def check_gate_reference(reference: Any, n_experts: int) -> None:
@@ -284,16 +284,18 @@ def is_stream(estimator: Any) -> bool:
 
 def has_fit_rows(estimator: Any, rows: Dataset) -> bool:
     """Whether the lower bound of the rows is that of the fit."""
-    return is_same_lower_bound(lower_bound_of_rows(estimator._fitted, rows), estimator.lower_bound_)
+    fitted = estimator._fitted
+    bound = Objective(fitted.mixture, [fitted.data(rows)]).lower_bound(fitted.theta[None])
+    return is_same_lower_bound(bound - fitted.preprocessor.log_jacobian, estimator.lower_bound_)
 
 
 def describe_other_rows(estimator: Any, rows: Rows) -> str:
     """How rows differ from those of the fit; empty if they do not, or if that is not known."""
     if is_stream(estimator):
         return ""
-    model, _, preprocessor = estimator._fitted
+    mixture, _, preprocessor = estimator._fitted
     total = float(estimator._effective_weight(rows.y, rows.weight).sum())
-    fitted = float(np.sum(estimator.load_)) / (model.top_k or 1)
+    fitted = float(np.sum(estimator.load_)) / (mixture.top_k or 1)
     if abs(total - fitted) > SAME_WEIGHT_RTOL * fitted:
         return (
             f"Other rows than those of the fit: their weight is {total:g}, in the fit {fitted:g}."
@@ -301,7 +303,7 @@ def describe_other_rows(estimator: Any, rows: Rows) -> str:
     # The lower bound of estimators and of a base is that of predictions of other folds.
     extra = preprocessor.extra_features
     has_base = extra is not None and extra.base is not None
-    is_other_bound = model.experts.needs_all_rows or has_base
+    is_other_bound = mixture.experts.needs_all_rows or has_base
     if is_other_bound or has_fit_rows(estimator, dataset_in_fit(estimator, rows)):
         return ""
     return "Other rows than those of the fit: they have another lower bound."
@@ -365,5 +367,5 @@ def infer_average_effects(
 
 def predicts_steps(estimator: Any) -> bool:
     """Whether predictions may be steps: estimators are in the experts, base or gate."""
-    model, _, preprocessor = estimator._fitted
-    return model.experts.needs_all_rows or preprocessor.extra_features is not None
+    mixture, _, preprocessor = estimator._fitted
+    return mixture.experts.needs_all_rows or preprocessor.extra_features is not None

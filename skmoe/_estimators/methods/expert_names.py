@@ -19,7 +19,7 @@ from skmoe._inference.labels import (
     named_dispersions,
     printable_name,
 )
-from skmoe._mixture.model import FittedMixture
+from skmoe._mixture.fitted import FittedMixture
 
 
 class ExpertNamesMixin:
@@ -33,7 +33,7 @@ class ExpertNamesMixin:
         """Names of the experts: those of `set_expert_names`, or "expert 0" and so on."""
         check_is_fitted(self)
         names = getattr(self, "_expert_names", None)
-        return default_expert_names(self._fitted.model.n_experts) if names is None else list(names)
+        return default_expert_names(self._fitted.mixture.n_experts) if names is None else list(names)
 
     @property
     def expert_kinds_(self: Any) -> list[str]:
@@ -46,7 +46,7 @@ class ExpertNamesMixin:
         _, expert = self._expert_parameter
         chosen = list(expert) if isinstance(expert, list | tuple) else [expert]
         names = [value if isinstance(value, str) else type(value).__name__ for value in chosen]
-        return [names[k % len(names)] for k in range(self._fitted.model.n_experts)]
+        return [names[k % len(names)] for k in range(self._fitted.mixture.n_experts)]
 
     def set_expert_names(self, names: Any) -> Self:
         """Name the experts, for all tables, texts, pictures and frames.
@@ -85,7 +85,7 @@ class ExpertNamesMixin:
         if names is None:
             vars(self).pop("_expert_names", None)
         else:
-            n_experts = self._fitted.model.n_experts
+            n_experts = self._fitted.mixture.n_experts
             self._expert_names = tuple(check_expert_names("names", names, n_experts))
         return self
 

@@ -66,7 +66,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
     def coefficient_blocks_(self) -> tuple[Block, ...]:
         """Blocks of coefficients of the experts, with the names of their attributes."""
         check_is_fitted(self)
-        return self._fitted.model.experts.blocks
+        return self._fitted.mixture.experts.all_blocks
 
     # --- standard errors ---
 
@@ -538,7 +538,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         gate, means = self.predict_gate(X), self.predict_experts(X, **given)
         arrays = {"gate": gate, "experts": means}
         if hasattr(self, "expert_coef_"):
-            experts = self._fitted.model.experts
+            experts = self._fitted.mixture.experts
             nonlinear = experts.explains_mean and experts.link != "identity"
             derivative = self._mean_derivative(X, **given) if nonlinear else None
             arrays |= explain_predictions(self._fitted, vars(self), gate, means, derivative)

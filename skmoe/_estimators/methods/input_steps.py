@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe._data.scaling import Standardization, composed
 from skmoe._data.sklearn_adapter import split_pipeline, transform_by
 from skmoe._estimators.fitting.attributes import attributes_of_mixture
-from skmoe._mixture.model import FittedMixture
+from skmoe._mixture.fitted import FittedMixture
 
 
 class InputSteps(NamedTuple):

@@ -39,7 +39,7 @@ from skmoe._estimators.rows.units_and_known_experts import (
     validate_units,
 )
 from skmoe._estimators.rows.warm_start import TrainingState
-from skmoe._mixture.model import FittedMixture
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_dask
 from skmoe.exceptions import FitMismatchWarning, warn_user
@@ -218,7 +218,7 @@ class NewRowsMixin:
         """Offset of the linear predictors of new rows, (n,) or (n, m), or None."""
         scaling = self._fitted.preprocessor.target_scaling
         if offset is not None:
-            check_takes_offset(*self._expert_parameter, self._fitted.model.experts)
+            check_takes_offset(*self._expert_parameter, self._fitted.mixture.experts)
         return check_offset(offset, n_rows, 1 if scaling is None else len(scaling.center))
 
     def _validate_X_offset(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
@@ -241,7 +241,7 @@ class NewRowsMixin:
         self._warn_of_missing(method, given, "offset", "units")
         rows = self._validate_rows(given.X, given.y, given.weight, given.offset)
         units = None if given.unit is None else validate_units(given.unit, rows.n_rows)
-        model = self._fitted.model
+        model = self._fitted.mixture
         if given.possible is not None and model.top_k is not None:
             check_conflicts({"top_k": Choice("top_k", model.top_k), KNOWN_EXPERTS: KNOWN_EXPERTS})
         possible = check_known_experts(given.possible, model.n_experts, rows.weight, units)
@@ -290,5 +290,5 @@ class NewRowsMixin:
         if gate_proba is None:
             return None
         proba = np.asarray(gate_proba, dtype=np.float64)
-        check_probabilities("gate_proba", proba, n_rows, self._fitted.model.n_experts)
+        check_probabilities("gate_proba", proba, n_rows, self._fitted.mixture.n_experts)
         return (proba / proba.sum(axis=1, keepdims=True)).T

@@ -299,7 +299,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         self, method: str, X: Any, offset: Any, gate_proba: Any
     ) -> PredictiveDistribution:
         self._warn_of_missing(method, Rows(X, offset=offset), "offset")
-        require(self._fitted.model.experts, SupportsDistribution, method)
+        require(self._fitted.mixture.experts, SupportsDistribution, method)
         X, offset = self._validate_X_offset(X, offset)
         gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])
         return self._fitted.distribution(X, offset, self._single_output, gate_prob)

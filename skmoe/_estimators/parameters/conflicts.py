@@ -13,8 +13,7 @@ import numpy as np
 from skmoe._data.checks import shown
 from skmoe._data.sklearn_adapter import has_density
 from skmoe._estimators.parameters.slopes import is_for_each_expert
-from skmoe.experts._joint_normal import JOINT_FAMILIES
-from skmoe.experts._registry import ANY_FAMILY
+from skmoe.experts._linear import JOINT_FAMILIES
 from skmoe.families import Family, Normal
 from skmoe.protocols import Experts, Gate
 
@@ -323,6 +322,6 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
         is_name = isinstance(entry, str)
         if isinstance(entry, Experts) or (not is_name and has_density(entry)):
             chosen[OWN_DENSITY] = Choice("expert", entry)
-        elif not (is_name and entry in ANY_FAMILY):
+        elif not (is_name and entry == "linear"):
             chosen[ESTIMATORS] = Choice("expert", expert)
     return chosen

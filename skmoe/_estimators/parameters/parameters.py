@@ -29,7 +29,7 @@ from skmoe._estimators.parameters.part_parameters import (
 from skmoe._estimators.parameters.penalty_parameters import check_penalties, decided_penalties
 from skmoe._estimators.parameters.slopes import is_for_each_expert
 from skmoe._estimators.parameters.tasks import Task
-from skmoe._mixture.model import Penalty
+from skmoe._mixture.evidence import Penalty
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
 from skmoe.experts._cross_fitted import CrossFittedExperts

@@ -23,14 +23,20 @@ from skmoe._estimators.parameters.conflicts import (
     selects_number,
 )
 from skmoe._estimators.parameters.tasks import Task
-from skmoe._mixture.model import Penalty
+from skmoe._mixture.evidence import Penalty
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
-from skmoe.experts._registry import ANY_FAMILY, EXPERTS, JOINT_OUTPUTS
+from skmoe.experts._linear import LinearExperts, LogisticExperts
+from skmoe.experts._registry import EXPERTS
 from skmoe.families import FAMILIES, Family, Normal
 from skmoe.gates._constant import ConstantGate
 from skmoe.gates._registry import GATES
+from skmoe.gates._softmax import SoftmaxGate
 from skmoe.protocols import Experts, Gate
+
+
+# Experts that are not estimators.
+PARAMETRIC = (LinearExperts, LogisticExperts, Experts)
 
 
 def resolve_experts(
@@ -52,12 +58,11 @@ def resolve_experts(
     entries = expert if is_list else [expert]
     check_length("expert", expert, n_experts)
     first, is_normal = entries[0], families == (Normal(),)
-    is_linear = all(isinstance(entry, str) and entry in ANY_FAMILY for entry in entries)
-    is_linear = is_linear and not task.is_classification
-    is_joint = options.get("covariance_type") == "full"
-    if is_linear and (is_joint or not (is_normal and is_plain)):
-        kinds = JOINT_OUTPUTS if is_joint else ANY_FAMILY
-        experts: Experts = kinds[first].from_options({**options, "families": families})
+    is_linear = all(entry == "linear" for entry in entries if isinstance(entry, str))
+    is_linear = is_linear and all(isinstance(entry, str) for entry in entries)
+    if is_linear and not task.is_classification:
+        experts = LinearExperts.from_options({**options, "families": families})
+        experts.check_options()
         return experts, None, None
     mean_family = None if is_normal else MeanFamily(families[0])
     of_one_kind = is_family(first) and not _is_estimator_name(first)
@@ -114,8 +119,7 @@ def measure_of_families(families: Iterable[Family]) -> str:
 def name_of_density(expert: Any, family: Any) -> str:
     """The parameter that chooses the conditional distribution of y, for messages."""
     first = expert[0] if isinstance(expert, list | tuple) and expert else expert
-    own = isinstance(first, Experts) or (isinstance(first, str) and first in EXPERTS)
-    own = own and not (isinstance(first, str) and first in ANY_FAMILY)
+    own = is_family(first) and first != "linear"
     name, value = ("expert", expert) if own else ("family", family)
     return f'{name}="{value}"' if isinstance(value, str) else f"{name}={value!r}"
 
@@ -134,7 +138,7 @@ def _family(value: Any) -> Family:
 
 def resolve_family(expert: Any, task: str, options: Mapping[str, Any]) -> Experts | None:
     """The parametric family of a registered name or object; None for estimators."""
-    if isinstance(expert, Experts):
+    if isinstance(expert, PARAMETRIC):
         if expert.is_classifier != (task == "classifier"):
             raise ValueError(
                 f"expert must be a family for a {task}; got {expert!r}, which models "
@@ -154,6 +158,8 @@ def resolve_family(expert: Any, task: str, options: Mapping[str, Any]) -> Expert
 
 def _check_blocks(experts: Experts) -> Experts:
     """The experts, if all fields of their parameters are in blocks or are declared as others."""
+    if not isinstance(experts, Experts):
+        return experts
     fields = experts.init_params(1, 1)._asdict()
     declared = [*(block.params for block in experts.blocks), *experts.other_params]
     unknown = [name for name in declared if name not in fields]
@@ -171,7 +177,7 @@ def _check_blocks(experts: Experts) -> Experts:
 
 def family_of(expert: Any, task: str) -> Any:
     """The class or object of a parametric family, without validation; None for other experts."""
-    if isinstance(expert, Experts):
+    if isinstance(expert, PARAMETRIC):
         return expert
     return EXPERTS.get(expert, {}).get(task) if isinstance(expert, str) else None
 
@@ -184,7 +190,7 @@ def needs_all_rows(expert: Any, task: str) -> bool:
 
 def is_family(expert: Any) -> bool:
     """Whether a value is a parametric family or the name of one."""
-    return isinstance(expert, Experts) or (isinstance(expert, str) and expert in EXPERTS)
+    return isinstance(expert, PARAMETRIC) or (isinstance(expert, str) and expert in EXPERTS)
 
 
 def holds_out_rows(n_experts: Any) -> bool:
@@ -298,7 +304,7 @@ def resolve_gate(gate: Any, penalty: Penalty, n_experts: int) -> Gate:
     """
     if isinstance(gate, str) and gate in GATES:
         resolved = GATES[gate].from_options({"alpha": penalty.value})
-    elif isinstance(gate, Gate):
+    elif isinstance(gate, Gate | SoftmaxGate | ConstantGate):
         gate.check_options()
         keeps_own = penalty.search and not gate.has_open_penalty
         resolved = gate if keeps_own else gate.with_options({"alpha": penalty.value})

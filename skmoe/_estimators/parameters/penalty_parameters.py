@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from skmoe._data.checks import check_real, shown
-from skmoe._mixture.model import Penalty
+from skmoe._mixture.evidence import Penalty
 from skmoe.experts._cross_fitted import CrossFittedExperts
-from skmoe.families import Normal
 from skmoe.gates._registry import GATES
 from skmoe.gates._softmax import DEFAULT_GATE_ALPHA
 from skmoe.protocols import Experts, SupportsDispersionEvidence, SupportsEvidence
@@ -76,6 +75,15 @@ def check_penalties(estimator: Any, default_alphas: tuple[float, float]) -> dict
     return penalties
 
 
+def _has_penalty(part: Any, name: str, capability: type) -> bool:
+    """Whether the penalty of experts or gate can be found by the evidence."""
+    if not (hasattr(part, "experts_of") or hasattr(part, "gate_of")):
+        return not missing_methods(part, capability)
+    if name == "dispersion_prior":  # counts have no scale that could have a prior
+        return bool(part.has_scale)
+    return hasattr(part, "alpha")
+
+
 def decided_penalties(
     penalties: dict[str, Penalty], estimator: Any, n_experts: int, family: Experts | None
 ) -> tuple[Penalty, ...]:
@@ -102,9 +110,7 @@ def decided_penalties(
         part: Any = gate if is_gate else experts
         if name == "dispersion_prior" and parameter == "expert" and family is None:
             part = CrossFittedExperts  # estimators, around whose means there is a family
-        can_search = part is not None and not missing_methods(part, capability)
-        if name == "dispersion_prior":  # counts have no scale that could have a prior
-            can_search &= any(one.has_scale for one in getattr(part, "families", (Normal,)))
+        can_search = part is not None and _has_penalty(part, name, capability)
         if search == DEFAULT_SEARCH:
             search = "auto" if can_search and without_base and (is_open or not is_gate) else ""
         elif search and not can_search and name == "dispersion_prior" and parameter == "expert":

@@ -26,7 +26,7 @@ from skmoe._data.row_checks import (
 )
 from skmoe._data.rows import Rows, by_output
 from skmoe._data.scaling import Standardization, fit_standardization
-from skmoe._mixture.initialization import InitData
+from skmoe._mixture.partitions import InitData
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
 from skmoe.experts._mean_family import MeanFamily

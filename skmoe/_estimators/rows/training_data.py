@@ -80,8 +80,7 @@ from skmoe._estimators.rows.units_and_known_experts import (
     validate_units_of_fit,
 )
 from skmoe._estimators.rows.warm_start import PreviousFit
-from skmoe._mixture.initialization import INITIALIZERS, InitData, make_init_data, sample_of
-from skmoe._mixture.model import Params
+from skmoe._mixture.partitions import INITIALIZERS, InitData, make_init_data, sample_of
 from skmoe._numerics.typing import Array, Design
 
 # Maximum number of rows for the initialisation. Data sets with no more distinct rows are reduced to
@@ -111,7 +110,7 @@ class TrainingData(NamedTuple):
 
     rows: Rows  # y holds numbers (n,) or (n, m), or class codes (n,)
     X: Design  # numeric features
-    init: str | Array | Params  # named initialisation, responsibilities (K, n), or parameters
+    init: str | Array  # named initialisation, responsibilities (K, n), or parameters
     attributes: dict[str, Any]  # fitted attributes
     columns: dict[str, Array | None]  # of X, by their role: "gate" and "mean"; None for all
     slopes: tuple[tuple[int, ...], ...]  # as `Experts.slopes` has them

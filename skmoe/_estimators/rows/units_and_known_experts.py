@@ -18,7 +18,7 @@ from skmoe._data.row_checks import check_columns, check_enough_rows, check_metad
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.units import encode_units, unit_runs
 from skmoe._estimators.parameters.parameters import INIT_SUM_TOL, FitParameters
-from skmoe._mixture.initialization import possible_experts
+from skmoe._mixture.partitions import possible_experts
 from skmoe._numerics.typing import Array, Design
 from skmoe.protocols import Experts
 
@@ -179,15 +179,16 @@ def with_n_experts(rows: Rows, number: int) -> Rows:
 
 def check_rows_are_possible(params: FitParameters, experts: Experts, rows: Dataset) -> None:
     """Some expert must be possible for all rows of a unit, and for a row of which one is known."""
-    impossible = ~possible_experts(experts, params.n_experts, rows).any(axis=0)
-    if not impossible.any():
+    possible = possible_experts(experts, rows)
+    if possible is None or possible.any(axis=0).all():
         return
+    impossible = ~possible.any(axis=0)
     first = int(impossible.argmax())
     codes = np.arange(rows.n_rows) if rows.units is None else rows.units.codes
     of_unit = np.unique(point_values(rows.y)[0, codes == first])
     values = ", ".join(f"{value:g}" for value in of_unit[:4])
-    alone = possible_experts(experts, params.n_experts, rows._replace(possible=None))
-    if rows.possible is not None and alone[:, first].any():
+    alone = possible_experts(experts, rows._replace(possible=None))
+    if rows.possible is not None and (alone is None or alone[:, first].any()):
         named = ", ".join(str(k) for k in np.flatnonzero(rows.possible[:, first]))
         raise ValueError(
             f"known_experts must be experts that can have generated y; rows whose y is {values} "

@@ -10,9 +10,9 @@ from scipy import sparse
 
 from skmoe._data.censored_targets import has_bounds
 from skmoe._data.row_checks import check_same_outputs, check_two_classes
-from skmoe._data.rows import Dataset
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._mixture.model import FittedMixture, MixtureModel, Params
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.mixture import Mixture
 from skmoe._numerics.typing import Array
 
 # Private fitted attributes, which not every fit has.
@@ -27,7 +27,8 @@ class CrossFitCache(NamedTuple):
 
     key: str | None  # digest of data and experts
     fold: Array | None
-    params: Params  # with out-of-fold predictions
+    experts: Any  # with out-of-fold predictions
+    theta: Array
 
 
 class TrainingState(NamedTuple):
@@ -111,20 +112,15 @@ def check_continued(data: Any, previous: PreviousFit) -> None:
         )
 
 
-def check_warm_start_params(params: Params, model: MixtureModel, rows: Dataset) -> None:
-    """The parameters of the previous fit must have the shapes of those of this fit."""
-    wanted = Params(
-        model.gate.init_params(model.n_experts, rows.gate_design.shape[1]),
-        model.experts.init_params(model.n_experts, rows.expert_design.shape[1]),
-    )
-    if model.experts.needs_all_rows and type(wanted.experts) is type(params.experts):
-        # The experts are refitted: only the gate and the number of experts must match.
-        params = params._replace(experts=wanted.experts)
-    for name, new, previous in zip(params._fields, wanted, params, strict=True):
-        shapes, previous_shapes = ([np.shape(a) for a in values] for values in (new, previous))
-        if type(new) is not type(previous) or shapes != previous_shapes:
+def check_warm_start(previous: FittedMixture, mixture: Mixture) -> None:
+    """The coefficients of the previous fit must be those of this fit."""
+    before, now = previous.mixture, mixture
+    for name in ("experts", "gate"):
+        one, other = getattr(before, name), getattr(now, name)
+        sizes = one.n_coefficients, other.n_coefficients
+        if type(one) is not type(other) or sizes[0] != sizes[1]:
             raise ValueError(
                 f"warm_start=True continues a fit whose {name} had parameters of shapes "
-                f"{previous_shapes}; n_experts={model.n_experts} and the data want {shapes}. "
+                f"{sizes[0]}; n_experts={now.n_experts} and the data want {sizes[1]}. "
                 "Set warm_start=False to start again."
             )

@@ -285,7 +285,7 @@ class IncrementalFitter:
     def noise_variance(self) -> Array | None:
         """Noise variance of the standardised outputs that the last fit has estimated, and kept."""
         is_found = getattr(self.estimator, "dispersion_prior", None) == "auto"
-        estimate = self.fitted._fitted.model.experts.estimates.get("noise_variance")
+        estimate = self.fitted._fitted.mixture.experts.penalties.get("noise_variance")
         return None if is_found or estimate is None else np.array(estimate)
 
     def split_responsibilities(self, number: int) -> Array:

@@ -33,7 +33,6 @@ from skmoe._data.units import Units
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import TINY, Array, Design
-from skmoe.protocols import Experts
 
 Partition = Callable[[Array, Array, Array, int, np.random.Generator], Array]
 
@@ -481,24 +480,26 @@ def _unit_deviations(units: Units, design: Array, weight: Array, residual: Array
     return solved.transpose(2, 1, 0).reshape(-1, len(units.starts))
 
 
-def possible_experts(experts: Experts, n_experts: int, rows: Dataset) -> Array:
-    """Experts that may have made each row (K, n), or all rows of each unit (K, U), boolean."""
-    possible = experts.restrict(np.ones((n_experts, rows.n_rows)), rows.y) > 0.0
-    if rows.units is not None:
+def possible_experts(experts: Any, rows: Dataset) -> Array | None:
+    """Experts that may have made each row (K, n), or unit (K, U), boolean; None for all."""
+    possible = experts.support(rows.y)
+    if possible is not None and rows.units is not None:
         possible = np.minimum.reduceat(possible, rows.units.starts, axis=1)
-    return possible if rows.possible is None else possible & rows.possible
+    if possible is None or rows.possible is None:
+        return rows.possible if possible is None else possible
+    return np.asarray(possible & rows.possible)
 
 
-def restricted(experts: Experts, resp: Array, rows: Dataset) -> Array:
+def restricted(experts: Any, resp: Array, rows: Dataset) -> Array:
     """Responsibilities of rows (K, n), or units (K, U), that are zero for impossible experts.
 
     Given are those of rows, (K, n). An expert that cannot have made one of the rows of a unit has
     not made the unit.
     """
-    if rows.units is None and rows.possible is None:
-        return experts.restrict(resp, rows.y)
-    possible = possible_experts(experts, len(resp), rows)
+    possible = possible_experts(experts, rows)
     if rows.units is not None:
         resp = rows.units.sum_rows(resp * rows.weight) / rows.unit_weight
+    if possible is None:
+        return resp
     resp = (resp + TINY**0.5) * possible
-    return resp / np.maximum(resp.sum(axis=0), TINY)
+    return np.asarray(resp / np.maximum(resp.sum(axis=0), TINY))

@@ -1,0 +1,215 @@
+"""The fitted mixture: what it says of new rows, in the units of the user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._data.preprocessing import Preprocessor
+from skmoe._data.rows import Dataset, Rows, subset
+from skmoe._mixture.data import Data
+from skmoe._mixture.mixture import Mixture
+from skmoe._numerics.linalg import sum_over_blocks
+from skmoe._numerics.probability import (
+    keep_top_k,
+    log_normalise,
+    log_probability,
+    normalised_top_k,
+    underflow_to_zero,
+)
+from skmoe._numerics.typing import Array
+from skmoe.distributions import (
+    PredictiveDistribution,
+    concatenate_rows,
+    predictive_distribution,
+)
+from skmoe.distributions._component_functions import expand_rows
+
+
+class FittedMixture(NamedTuple):
+    """Mixture, its coefficients (D,) in standardised units, and the preprocessor."""
+
+    mixture: Mixture
+    theta: Array
+    preprocessor: Preprocessor
+
+    def data(self, rows: Dataset) -> Data:
+        """A block of rows as the mixture reads it."""
+        return Data(rows, self.mixture.experts.dispersion_columns)
+
+    def log_gate(self, X: Any) -> Array:
+        """Log gate probabilities, (K, n); minus infinity where a row is not routed."""
+        return self._map_blocks(X, lambda data, _: self.gate_logs(data))
+
+    def predict_experts(self, X: Any, offset: Array | None = None) -> Array:
+        """Mean of each expert (K, m, n) in the units of y, or class probabilities (K, C, n)."""
+        return self._map_blocks(X, lambda data, added: self.means(data) + added, offset)
+
+    def log_gate_of_units(self, rows: Rows) -> Array:
+        """Log gate probabilities of units, (K, U)."""
+        return self.gate_logs(self.data(self.preprocessor.transform_units(rows)))
+
+    @underflow_to_zero
+    def predict(self, X: Any, offset: Array | None = None, gate_prob: Array | None = None) -> Array:
+        """Mean of the mixture (m, n) in the units of y, or class probabilities (C, n).
+
+        Probabilities (K, n) of the experts replace those of the gate, if given.
+        """
+        parts = [
+            self._mean(data, log_gate) + added
+            for data, added, log_gate in self._gated_blocks(X, offset, gate_prob)
+        ]
+        return np.concatenate(parts, axis=-1)
+
+    @underflow_to_zero
+    def log_joint(self, rows: Rows) -> Array:
+        """Log joint density of expert and y, of rows (K, n) or units (K, U)."""
+        log_jacobian, joint = self.preprocessor.log_jacobian_of, self.mixture.log_joint
+        theta = self.theta[None]
+        if rows.unit is not None:
+            data = self.data(self.preprocessor.transform_units(rows))
+            of_units = joint(theta, data, routed=True)[:, 0]
+            of_rows = np.broadcast_to(log_jacobian(data.rows.y), data.rows.weight.shape)
+            return np.asarray(of_units - data.sharing.total(of_rows))
+        parts = [
+            joint(theta, self.data(block), routed=True)[:, 0] - log_jacobian(block.y)
+            for block, _ in self.preprocessor.transform_blocks(rows)
+        ]
+        return np.concatenate(parts, axis=1)
+
+    @underflow_to_zero
+    def responsibilities(self, rows: Rows) -> Array:
+        """Probability that each expert generated each row (K, n), or each unit (K, U)."""
+        return log_normalise(self.log_joint(rows))[0]
+
+    @underflow_to_zero
+    def log_density(self, rows: Rows) -> Array:
+        """Log density or log probability of y, of rows (n,) or units (U,)."""
+        return log_normalise(self.log_joint(rows))[1]
+
+    @underflow_to_zero
+    def distribution(
+        self, X: Any, offset: Array | None, single_output: bool, gate_prob: Array | None = None
+    ) -> PredictiveDistribution:
+        """Predictive distribution of each row, in the units of y.
+
+        Probabilities (K, n) of the experts replace those of the gate, if given.
+        """
+        blocks = [
+            (np.exp(log_gate), self._components(data, added, log_gate))
+            for data, added, log_gate in self._gated_blocks(X, offset, gate_prob)
+        ]
+        weights = np.concatenate([prob for prob, _ in blocks], axis=1)
+        components = [
+            concatenate_rows(parts) for parts in zip(*(c for _, c in blocks), strict=True)
+        ]
+        return predictive_distribution(components, weights, single_output)
+
+    # --- blocks of rows ---
+
+    @underflow_to_zero
+    def _map_blocks(
+        self, X: Any, block_fn: Callable[[Data, Any], Array], offset: Array | None = None
+    ) -> Array:
+        blocks = self.preprocessor.transform_blocks(Rows(X, offset=offset))
+        return np.concatenate([block_fn(self.data(rows), added) for rows, added in blocks], axis=-1)
+
+    def _gated_blocks(
+        self, X: Any, offset: Array | None, gate_prob: Array | None
+    ) -> Iterator[tuple[Data, Any, Array]]:
+        """Blocks of rows, what is added to means, and log probabilities (K, n) of the experts."""
+        start = 0
+        for rows, added in self.preprocessor.transform_blocks(Rows(X, offset=offset)):
+            end = start + len(rows.weight)
+            data = self.data(rows)
+            given = None if gate_prob is None else log_probability(gate_prob[:, start:end])
+            yield data, added, self.gate_logs(data) if given is None else given
+            start = end
+
+    def gate_logs(self, data: Data) -> Array:
+        """Log probabilities (K, n) of the experts in predictions for a block of rows."""
+        logs = self.mixture.log_gate(self.theta[None], data, routed=True)[:, 0]
+        n_rows = len(data.sharing.gate_weight)
+        return logs if logs.shape[1] == n_rows else np.repeat(logs, n_rows, axis=1)
+
+    def _of_experts(self) -> Array:
+        return self.mixture.split(self.theta)[0]
+
+    def means(self, data: Data) -> Array:
+        """Means of the experts for a block of rows without a base, (K, m, n) or (K, C, n)."""
+        means = self.mixture.experts.mean(self._of_experts(), data)
+        return self.preprocessor.unstandardize_mean(means)
+
+    def _mean(self, data: Data, log_gate: Array) -> Array:
+        gate_prob = np.exp(log_gate)
+        if self.mixture.top_k is not None:
+            return self._routed_mean(data, gate_prob)
+        return np.asarray((self.means(data) * gate_prob[:, None]).sum(axis=0))
+
+    def _routed_mean(self, data: Data, gate_prob: Array) -> Array:
+        """Mean of the mixture; each expert predicts only the rows that are routed to it."""
+        mean: Array | float = 0.0
+        for k, prob in enumerate(gate_prob):
+            routed = np.flatnonzero(prob)
+            if len(routed):
+                own = self.data(subset(data.rows, routed))
+                of_expert = self.mixture.experts.mean(self._of_experts(), own, [k])[0]
+                if isinstance(mean, float):
+                    mean = np.zeros((len(of_expert), len(prob)))
+                mean[:, routed] += prob[routed] * of_expert
+        return self.preprocessor.unstandardize_mean(np.asarray(mean))
+
+    def _components(self, data: Data, added: Array | float, log_gate: Array) -> list[Any]:
+        """Components of each expert in the units of y; weight zero where a row is not routed."""
+        scaling, n_rows = self.preprocessor.target_scaling, data.rows.n_rows
+        assert scaling is not None
+        components = []
+        for k, log_prob in enumerate(log_gate):
+            own, routed = data, np.arange(n_rows)
+            if self.mixture.top_k is not None:
+                # Experts without rows are evaluated on one, for the number of components.
+                routed = np.flatnonzero(np.exp(log_prob))
+                routed = routed if len(routed) else np.arange(1)
+                own = self.data(subset(data.rows, routed))
+            component = self.mixture.experts.components(self._of_experts(), k, own)
+            component = expand_rows(component, routed, n_rows)
+            components.append(component.rescale(*scaling).shift(added))
+        return components
+
+
+class Usage(NamedTuple):
+    """How much each expert is used; arrays of shape (K,), with one exception."""
+
+    mean_gate_prob: Array  # in predictions, over rows or units
+    gate_overlap: Array  # means of the products of two of these probabilities, (K, K)
+    # Total weight of the rows routed to the expert: to the k most probable experts with `top_k`, to
+    # the most probable expert without it.
+    load: Array
+    responsibility_mass: Array  # weighted sum of the responsibilities
+
+    def take(self, order: Array) -> Usage:
+        """Usage of the experts in another order."""
+        return Usage(*(values[np.ix_(*[order] * values.ndim)] for values in self))
+
+
+def expert_usage(mixture: Mixture, theta: Array, blocks: Any) -> Usage:
+    """Usage of the experts on the rows of all blocks."""
+
+    def of_block(data: Data) -> Usage:
+        n_rows = len(data.sharing.gate_weight)
+        log_gate = mixture.log_gate(theta[None], data)[:, 0]
+        log_gate = np.broadcast_to(log_gate, (mixture.n_experts, n_rows))
+        gate_prob = np.exp(normalised_top_k(log_gate, mixture.top_k))
+        weighted = gate_prob * data.sharing.gate_weight
+        unit_weight = data.sharing.unit_weight
+        load = np.isfinite(keep_top_k(log_gate, mixture.top_k or 1)) @ unit_weight
+        resp = mixture.responsibilities(theta[None], data)[0][:, 0]
+        return Usage(weighted.sum(axis=1), weighted @ gate_prob.T, load, resp @ unit_weight)
+
+    total: Usage = sum_over_blocks(of_block, blocks)
+    weight = total.mean_gate_prob.sum()
+    return total._replace(
+        mean_gate_prob=total.mean_gate_prob / weight, gate_overlap=total.gate_overlap / weight
+    )

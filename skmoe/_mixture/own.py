@@ -1,0 +1,346 @@
+"""Experts and gates of users as parts of a mixture, see "Write your own expert".
+
+Their coefficients are the arrays of their parameters, one after the other. Inference and Newton's
+method are in coordinates of which these are linear functions: `jacobian` leads from one to the
+other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import block_diag
+
+from skmoe._mixture.data import Data
+from skmoe._numerics.linalg import split_offset, with_offset
+from skmoe._numerics.typing import Array
+from skmoe.protocols import (
+    Experts,
+    Gate,
+    SupportsGateInference,
+    SupportsInference,
+    has_capability,
+)
+
+# Step of the differences that give the gradient of a penalty, relative to one plus a coefficient.
+PENALTY_STEP = 1e-5
+
+
+class OwnSums(NamedTuple):
+    """Sums over rows, which are additive: what the part needs of them for each vector."""
+
+    statistics: tuple[Any, ...]  # of S vectors
+    curvature: Any  # their Hessians, None for an M-step in closed form; None if not wanted
+    total: Array  # of the weights, (S,)
+
+
+class OwnEvaluation:
+    """Log densities or log probabilities at vectors (S, D), and the sums that depend on them."""
+
+    def __init__(self, part: OwnPart, theta: Array, arguments: tuple[Any, ...]) -> None:
+        # What a part computes once for density, statistics and Hessian is kept with it.
+        self._at = [part.at(params, arguments) for params in map(part.params, theta)]
+        self.logs = np.stack([at.logs for at in self._at], axis=1)
+
+    def sums(self, weight: Array, curvature: bool) -> OwnSums:
+        """Statistics and Hessians for responsibilities times weights (K, S, n)."""
+        pairs = list(zip(self._at, np.moveaxis(weight, 1, 0), strict=True))
+        statistics = tuple(at.own.statistics(*at.of_rows(resp)) for at, resp in pairs)
+        total = weight.sum(axis=(0, 2))
+        if not curvature:
+            return OwnSums(statistics, None, total)
+        return OwnSums(
+            statistics, tuple(at.own.hessian(*at.of_rows(resp)) for at, resp in pairs), total
+        )
+
+
+class At(NamedTuple):
+    """A part at parameters and rows."""
+
+    own: Any
+    params: Any
+    arguments: tuple[Any, ...]
+    logs: Array  # (K, n)
+    added: tuple[Array, ...]  # arguments after the responsibilities
+
+    def of_rows(self, resp: Array) -> tuple[Any, ...]:
+        """Arguments of statistics and Hessian."""
+        return (self.params, *self.arguments, resp, *self.added)
+
+
+class OwnPart:
+    """What experts and gates of users have in common."""
+
+    is_linear = False
+    needs_all_rows = False
+    flat: Any = 0.0
+
+    def __init__(self, own: Any, n_experts: int, n_columns: int, capability: type) -> None:
+        self.own, self.n_experts, self.n_columns = own, n_experts, n_columns
+        self.first_params = own.init_params(n_experts, n_columns)
+        self.size = sum(np.size(values) for values in self.first_params)
+        self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
+        self.dropped = np.zeros(self.size, dtype=bool)
+        self.has_derivatives = has_capability(own, capability) and self._moves()
+
+    def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
+        """The part at parameters and rows."""
+        raise NotImplementedError
+
+    # --- the vector ---
+
+    @property
+    def first_theta(self) -> Array:
+        """Coefficients with which the part begins, (D,)."""
+        return self.theta(self.first_params)
+
+    def params(self, theta: Array) -> Any:
+        """Parameters of coefficients (D,)."""
+        arrays, end = [], 0
+        for like in self.first_params:
+            start, end = end, end + np.size(like)
+            arrays.append(theta[start:end].reshape(np.shape(like)))
+        return type(self.first_params)(*arrays)
+
+    def theta(self, params: Any) -> Array:
+        """Coefficients (D,) of parameters."""
+        return np.concatenate([np.zeros(0), *(np.ravel(values) for values in params)])
+
+    def reordered(self, theta: Array, order: Array) -> Array:
+        """Coefficients (D,) with the experts in another order."""
+        return self.theta(self.own.reorder(self.params(theta), order))
+
+    # --- steps ---
+
+    def invert(self, theta: Array, curvature: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Factorizations of the Hessians of S vectors."""
+        return tuple(map(self.own.factorize, curvature))
+
+    def direction(self, theta: Array, sums: OwnSums, curvature: Any, inverses: Any) -> Array:
+        """The M-step (S, D) from coefficients, which leads upward."""
+        ahead = [
+            self.theta(self.own.m_step(statistics, factor, self.params(vector), 1.0))
+            for vector, statistics, factor in zip(theta, sums.statistics, inverses, strict=True)
+        ]
+        return np.stack(ahead) - theta
+
+    def bounded(self, theta: Array) -> Array:
+        """The nearest valid coefficients (S, D)."""
+        return np.stack([self.theta(self.own.project(self.params(vector))) for vector in theta])
+
+    def penalty(self, theta: Array) -> Array:
+        """Negative log prior up to a constant, (S,)."""
+        return np.array([float(self.own.penalty(self.params(vector))) for vector in theta])
+
+    def penalty_gradient(self, theta: Array) -> Array:
+        """Gradient of the penalty at one vector, (D,), from differences."""
+        steps = np.diag(PENALTY_STEP * (1.0 + np.abs(theta)))
+        return (self.penalty(theta + steps) - self.penalty(theta - steps)) / (2.0 * np.diag(steps))
+
+    def at_bound(self, theta: Array) -> Array:
+        """Coefficients (D,) at a bound."""
+        return np.zeros(self.size, dtype=bool)
+
+    # --- coordinates of inference ---
+
+    def _moves(self) -> bool:
+        """Whether coordinates of inference move the parameters."""
+        raise NotImplementedError
+
+    def _changed(self, change: Array) -> Any:
+        """The first parameters after a change of the coordinates."""
+        raise NotImplementedError
+
+    @property
+    def n_coordinates(self) -> int:
+        """Number of coordinates of inference, (R,)."""
+        raise NotImplementedError
+
+    @cached_property
+    def jacobian(self) -> Any:
+        """Derivatives of the coefficients by the coordinates, sparse of shape (D, R)."""
+        if not self.has_derivatives:
+            return sparse.eye_array(self.size, format="csr")
+        columns, one = [], np.zeros(self.n_coordinates)
+        for coordinate in range(self.n_coordinates):
+            one[coordinate] = 1.0
+            column = self.theta(self._changed(one)) - self.first_theta
+            columns.append(sparse.csc_array(column[:, None]))
+            one[coordinate] = 0.0
+        return sparse.csr_array(sparse.hstack(columns))
+
+    @cached_property
+    def dual(self) -> Array:
+        """Matrix (D, R) from gradients in the coordinates to such of the coefficients.
+
+        What `reduced` makes of these are the former.
+        """
+        jacobian = self.jacobian.toarray()
+        return np.asarray(np.linalg.solve(jacobian.T @ jacobian, jacobian.T).T)
+
+    @cached_property
+    def free(self) -> Array:
+        """The coordinate of each coefficient; -1 for those that have none."""
+        largest = abs(self.jacobian).toarray()
+        return np.where(largest.any(axis=1), largest.argmax(axis=1), -1)
+
+    @cached_property
+    def first(self) -> Array:
+        """A coefficient that each coordinate changes, (R,)."""
+        return np.asarray(abs(self.jacobian).toarray().argmax(axis=0))
+
+    def reduced(self, values: Array) -> Array:
+        """Gradients (..., D) in the coordinates, (..., R)."""
+        return np.asarray(values @ self.jacobian)
+
+    def reduced_matrix(self, matrix: Array) -> Array:
+        """The same for both axes of a matrix (D, D)."""
+        return self.reduced(self.reduced(matrix).T).T
+
+    def expanded(self, values: Array) -> Array:
+        """Changes (..., R) of the coordinates as such of the coefficients, (..., D)."""
+        return np.asarray(values @ self.jacobian.T)
+
+
+class OwnExperts(OwnPart):
+    """Experts of a user, an object of `skmoe.protocols.Experts`."""
+
+    dispersion_columns: tuple[int, ...] = ()
+
+    def __init__(self, family: Experts, n_experts: int, n_columns: int) -> None:
+        super().__init__(family, n_experts, n_columns, SupportsInference)
+
+    def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
+        """The family at parameters and rows."""
+        own = self.own.at(params, *arguments)
+        return At(own, params, arguments, own.log_prob(params, *arguments), ())
+
+    def evaluate(self, theta: Array, data: Data) -> OwnEvaluation:
+        """Log densities at coefficients (S, D), and the sums that depend on them."""
+        return OwnEvaluation(self, theta, (data.rows.expert_design, data.rows.y))
+
+    def log_prob(self, theta: Array, data: Data) -> Array:
+        """Log densities (K, S, n) of rows."""
+        return self.evaluate(theta, data).logs
+
+    def mean(self, theta: Array, data: Data, chosen: Sequence[int] | None = None) -> Array:
+        """Means (K, m, n), or class probabilities (K, C, n), of all experts or of some."""
+        params, design = self.params(theta), data.rows.expert_design
+        if chosen is None:
+            return np.asarray(self.own.mean(params, design))
+        return np.stack([self.own.mean_of(params, k, design) for k in chosen])
+
+    def components(self, theta: Array, k: int, data: Data) -> Any:
+        """The distribution of one expert, as a mixture of one component."""
+        return self.own.components(self.params(theta), k, data.rows.expert_design)
+
+    def at_bound(self, theta: Array) -> Array:
+        """Coefficients (D,) at a bound."""
+        flags = super().at_bound(theta)
+        if self.has_derivatives:
+            bounds = self.own.at_bound(self.params(theta))
+            flags[self.first[np.broadcast_to(bounds, self._shape).ravel()]] = True
+        return flags
+
+    # --- derivatives of single experts ---
+
+    def scores(self, theta: Array, k: int, data: Data) -> Array:
+        """Gradients of the log density of one expert in its coefficients, (q, n)."""
+        design, y = self._dense(data), data.rows.y
+        return self._of_expert(k)[1] @ self.own.score_rows(self.params(theta), k, design, y)
+
+    def hessian(self, theta: Array, k: int, data: Data, weight: Array) -> tuple[Array, Array]:
+        """Coefficients of one expert, and the Hessian of its weighted log density, (q, q)."""
+        index, dual = self._of_expert(k)
+        rows = self._dense(data), data.rows.y
+        information = self.own.information(self.params(theta), k, *rows, weight)
+        return index, -dual @ information @ dual.T
+
+    def penalty_hessian(self, theta: Array) -> Array:
+        """Hessian of the penalty at one vector, (D, D)."""
+        hessians = self.own.penalty_hessian(self.params(theta))
+        return self.dual @ block_diag(*hessians) @ self.dual.T
+
+    @cached_property
+    def _shape(self) -> tuple[int, int]:
+        """Number of experts, and of the coordinates of each."""
+        return self.n_experts, len(self.own.penalty_hessian(self.first_params)[0])
+
+    @property
+    def n_coordinates(self) -> int:
+        """Number of coordinates of inference."""
+        return self._shape[0] * self._shape[1]
+
+    def _moves(self) -> bool:
+        return self.n_coordinates > 0
+
+    def _changed(self, change: Array) -> Any:
+        return self.own.moved(self.first_params, change.reshape(self._shape))
+
+    def _of_expert(self, k: int) -> tuple[Array, Array]:
+        """Coefficients of an expert, (q,), and the matrix (q, P) from gradients to theirs."""
+        n_own = self._shape[1]
+        own = self.dual[:, k * n_own : (k + 1) * n_own]
+        index = np.flatnonzero(own.any(axis=1))
+        return index, own[index]
+
+    def _dense(self, data: Data) -> Any:
+        matrix, offset = split_offset(data.rows.expert_design)
+        return with_offset(matrix.toarray() if sparse.issparse(matrix) else matrix, offset)
+
+
+class OwnGate(OwnPart):
+    """A gate of a user, an object of `skmoe.protocols.Gate`."""
+
+    def __init__(self, gate: Gate, n_experts: int, n_columns: int) -> None:
+        super().__init__(gate, n_experts, n_columns, SupportsGateInference)
+
+    def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
+        """The gate at parameters and rows."""
+        logs = self.own.log_prob(params, *arguments)
+        return At(self.own, params, arguments, logs, (logs,))
+
+    def evaluate(self, theta: Array, data: Data) -> OwnEvaluation:
+        """Log probabilities at coefficients (S, D), and the sums that depend on them."""
+        return OwnEvaluation(self, theta, (data.rows.gate_design,))
+
+    def log_prob(self, theta: Array, data: Data) -> Array:
+        """Log probabilities (K, S, U) of the experts."""
+        return self.evaluate(theta, data).logs
+
+    def scores(self, theta: Array, k: int, data: Data) -> Array:
+        """Gradients of the log probability of one expert, (D, U)."""
+        params, design, logs = self._at_rows(theta, data)
+        return self.dual @ self.own.score_rows(params, k, design, logs)
+
+    def hessian(self, theta: Array, data: Data, weight: Array) -> Array:
+        """Hessian of the log probability of any expert, with weights (U,), (D, D)."""
+        params, design, logs = self._at_rows(theta, data)
+        return -self.dual @ self.own.information(params, design, weight, logs) @ self.dual.T
+
+    def penalty_hessian(self, theta: Array) -> Array:
+        """Hessian of the penalty at one vector, (D, D)."""
+        hessian = self.own.penalty_hessian(self.params(theta), self.n_columns)
+        return self.dual @ hessian @ self.dual.T
+
+    def _at_rows(self, theta: Array, data: Data) -> tuple[Any, Array, Array]:
+        """Parameters, dense design and log probabilities (K, U)."""
+        design, params = data.rows.gate_design, self.params(theta)
+        design = design.toarray() if sparse.issparse(design) else design
+        return params, design, self.own.log_prob(params, design)
+
+    @cached_property
+    def n_coordinates(self) -> int:  # type: ignore[override]
+        """Number of coordinates of inference."""
+        return len(self.own.penalty_hessian(self.first_params, self.n_columns))
+
+    def _moves(self) -> bool:
+        no_change = np.zeros(self.n_coordinates)
+        return self.own.moved(self.first_params, no_change) is not None
+
+    def _changed(self, change: Array) -> Any:
+        return self.own.moved(self.first_params, change)

@@ -1,0 +1,306 @@
+"""Experts with linear predictors: the options of `expert="linear"`, and what y they take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from skmoe._mixture.experts import Experts
+from skmoe._data.censored_targets import has_bounds, is_exact, point_values
+from skmoe._data.checks import check_choice, check_flag, check_real
+from skmoe._numerics.linalg import split_offset
+from skmoe._numerics.probability import without_outliers
+from skmoe._numerics.typing import TINY, Alpha, Array
+from skmoe.families import Family, LogNormal, Normal
+from skmoe.families._categorical import Categorical
+from skmoe.families._censored import obstacle, of_target
+from skmoe.families._joint_normal import JointNormal
+from skmoe.protocols._experts import Part
+
+# Families with a multivariate distribution of several outputs, alone or of their logarithms.
+JOINT_FAMILIES = (Normal.name, LogNormal.name)
+
+
+@dataclass(frozen=True)
+class LinearExperts(Part):
+    r"""Experts with a linear predictor and a family of conditional distributions of y [1]_.
+
+    The conditional distribution of y under expert k is that of its family, with the linear
+    predictor :math:`\eta = \beta_k^T x` plus the offset of the row. Several outputs are independent
+    given the expert unless their covariances are wanted.
+
+    The prior of the slopes is :math:`N(0, \phi / \alpha)` on standardised features, the penalty of
+    scikit-learn's `Ridge`, `GammaRegressor` and `PoissonRegressor`. For families with a scale,
+    :math:`\phi` is the first dispersion parameter (noise variance, squared scale, inverse shape),
+    whose prior is inverse gamma [2]_; for counts it is one.
+
+    In a `MixtureOfExpertsRegressor` these are the experts of `expert="linear"`, and `family`
+    chooses their distributions. See "Families" in the user guide.
+
+    Parameters
+    ----------
+    families : tuple of Family, default=(Normal(),)
+        The family of all experts, or one for each.
+    alpha : float, default=1.0
+        L2 penalty on the slopes for standardised features, typically 0.01 to 100. Intercepts are
+        free.
+    shared_dispersion : bool, default=False
+        Whether the experts, which have the same family then, share the dispersion parameters.
+    dispersion_prior : float, default=10.0
+        Strength of the prior on each scale, in rows, typically 1 to 100; 0 for none.
+    dispersion_alpha : float, default=1.0
+        L2 penalty on the slopes of log dispersions that depend on features.
+    covariance_type : {"diag", "full"}, default="diag"
+        Whether the noise of several outputs is independent, or multivariate normal.
+
+    See Also
+    --------
+    LogisticExperts : Experts of a classifier.
+    skmoe.families.Family : What a family must have.
+
+    References
+    ----------
+    .. [1] P. McCullagh and J. A. Nelder (1989), "Generalized Linear Models", 2nd edition, Chapman
+       and Hall.
+    .. [2] C. Fraley and A. E. Raftery (2007), "Bayesian regularization for normal mixture
+       estimation and model-based clustering", Journal of Classification 24, 155-181.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.experts import LinearExperts
+    >>> X = np.linspace(-3, 3, 200)[:, None]
+    >>> moe = MixtureOfExpertsRegressor(2, expert=LinearExperts(alpha=0.1), random_state=0)
+    >>> moe.fit(X, np.abs(X[:, 0])).alpha_
+    0.1
+    """
+
+    is_classifier: ClassVar[bool] = False
+    needs_all_rows: ClassVar[bool] = False
+
+    families: tuple[Family, ...] = (Normal(),)
+    alpha: Alpha = 1.0
+    shared_dispersion: bool = False
+    dispersion_prior: float = 10.0
+    dispersion_alpha: float = 1.0
+    covariance_type: str = "diag"
+
+    def check_options(self) -> None:
+        """Validate penalty, prior and families."""
+        check_real("expert.alpha", self.alpha)
+        check_flag("expert.shared_dispersion", self.shared_dispersion)
+        check_real("expert.dispersion_prior", self.dispersion_prior)
+        check_real("expert.dispersion_alpha", self.dispersion_alpha)
+        for family in self.families:
+            family.check_options()
+        if self.is_joint:
+            names = " and ".join(family.name for family in self.families)
+            check_choice("expert.families", names, JOINT_FAMILIES)
+
+    # --- facts ---
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether the noise of several outputs is correlated."""
+        return self.covariance_type == "full"
+
+    @property
+    def link(self) -> str:
+        """The link of all experts with a linear predictor; "" if they differ."""
+        links = {family.link for family in self.families if family.link}
+        return links.pop() if len(links) == 1 else ""
+
+    @property
+    def atoms(self) -> list[float]:
+        """Values with positive probability under some expert."""
+        return [atom for family in self.families for atom in family.atoms]
+
+    @property
+    def standardizes_target(self) -> bool:
+        """Whether y is standardised; point masses stay where they are."""
+        kinds = {family.standardizes_target for family in self.families if family.link}
+        return kinds == {True} and not self.atoms
+
+    @property
+    def takes_offset(self) -> bool:
+        """Whether all linear predictors are those of a log link."""
+        return self.link == "log"
+
+    @property
+    def takes_bounds(self) -> bool:
+        """Whether y may be censored: all families have the probabilities of intervals."""
+        return all(family.takes_bounds for family in self.families) and not self.is_joint
+
+    @property
+    def has_scale(self) -> bool:
+        """Whether a family has a scale, whose prior has a strength."""
+        return any(family.has_scale for family in self.families)
+
+    @property
+    def support(self) -> str:
+        """Values that are possible under any family."""
+        return " or ".join(dict.fromkeys(family.support for family in self.families))
+
+    @property
+    def option_for_parts(self) -> str:
+        """An example with what must be given if not all rows are in memory; "" for nothing."""
+        return next(filter(None, (family.option_for_parts for family in self.families)), "")
+
+    # --- the target ---
+
+    def obstacle(self, y: Array) -> str:
+        """What a family needs and outputs (m, n) in its support do not have; "" for nothing."""
+        return next(filter(None, (obstacle(family, y) for family in self.families)), "")
+
+    def in_support(self, y: Array) -> Array:
+        """Whether all outputs of a row are possible under any one of the families, (n,)."""
+        families = [of_target(family, y) for family in self.families]
+        possible = np.any([family.in_support(y).all(axis=0) for family in families], axis=0)
+        if has_bounds(y) and any(family.link for family in families):
+            # Also of an interval that contains an atom.
+            regression = [family.in_support(y).all(axis=0) for family in families if family.link]
+            possible &= np.any(regression, axis=0) | is_exact(y).all(axis=0)
+        return np.asarray(possible)
+
+    def working_target(self, y: Array) -> Array:
+        """That of the first family with a linear predictor, without outliers if these occur."""
+        regression = [family for family in self.families if family.link] or list(self.families)
+        return self._without_outliers(regression[0].working_target(y))
+
+    def _without_outliers(self, target: Array) -> Array:
+        expected = any(family.has_outliers for family in self.families)
+        return without_outliers(target) if expected else target
+
+    # --- the experts of a fit ---
+
+    def experts_of(
+        self, rows: Any, scaling: Any, n_experts: int, estimates: dict[str, Any], own: dict[str, Any]
+    ) -> Experts:
+        """The experts for rows of a fit.
+
+        `scaling` has `center` and `scale`, by which y has been standardised. `estimates` are the
+        noise variance and its floor for each output, and `own` options of slopes and dispersions.
+        """
+        values = point_values(rows.y)
+        n_outputs, weight = len(values), rows.weight
+        matrix, offset = split_offset(rows.expert_design)
+        offset = np.broadcast_to(offset, values.shape)
+        families = [family.fitted_to(values, weight, scaling) for family in self.families]
+        summaries = [
+            [self._summary(family, *row, weight) for row in zip(values, offset, strict=True)]
+            for family in families
+        ]
+        if self.is_joint and n_outputs > 1:
+            joint = JointNormal(n_outputs, of_logs=families[0].name == LogNormal.name)
+            starts = [[_joint_start(joint, [start for start, _ in summaries[0]])]]
+            families, variances = [joint], [[variance for _, variance in summaries[0]]]
+        else:
+            starts = [[start for start, _ in of_family] for of_family in summaries]
+            variances = [[variance for _, variance in of_family] for of_family in summaries]
+        if has_bounds(rows.y):
+            families = [of_target(family, rows.y) for family in families]
+        index = [k % len(families) for k in range(n_experts)]
+        penalties: dict[str, Any] = {"alpha": self.alpha}
+        if own.get("dispersion_columns"):
+            penalties["dispersion_alpha"] = self.dispersion_alpha
+        penalties["dispersion_prior"] = self.dispersion_prior
+        if self.has_scale:
+            penalties["noise_variance"] = estimates["noise_variance"]
+        return Experts(
+            [families[i] for i in index],
+            matrix.shape[1],
+            np.array([variances[i] for i in index]),
+            np.array(estimates.get("variance_floor", np.ones(n_outputs))),
+            [starts[i] for i in index],
+            penalties,
+            shared_dispersion=self.shared_dispersion,
+            **own,
+        )
+
+    def _summary(
+        self, family: Family, y: Array, offset: Array, weight: Array
+    ) -> tuple[Array, float]:
+        """Predictors without features, and variance of the working target, of one output."""
+        rows = family.in_support(y)
+        if not family.link or not rows.any():
+            return np.zeros(len(family.roles)), 1.0
+        y, weight, offset = y[rows], weight[rows], offset[rows]
+        relative = y * np.exp(-offset) if family.link == "log" else y - offset
+        target = self._without_outliers(family.working_target(relative[None]))[0]
+        deviation = target - np.average(target, weights=weight)
+        variance = float(np.average(np.square(deviation), weights=weight))
+        start = np.array(family.start(relative, weight))
+        if family.has_scale and variance > TINY:
+            start[1] = np.log(variance)
+        return start, variance if variance > TINY else 1.0
+
+
+def _joint_start(family: JointNormal, starts: list[Array]) -> Array:
+    """Means and log variances of each output, and correlations of zero."""
+    means, log_variances = np.transpose([start[:2] for start in starts])
+    n_pairs = len(family.roles) - 2 * len(starts)
+    return np.concatenate([means, log_variances, np.zeros(n_pairs)])
+
+
+@dataclass(frozen=True)
+class LogisticExperts(Part):
+    """Multinomial logistic regressions, y being class codes 0 to C - 1.
+
+    The penalty is that of scikit-learn's `LogisticRegression` with `C=1/alpha` on standardised
+    features: on the one coefficient vector of two classes, on the symmetric coefficients of more.
+
+    In a `MixtureOfExpertsClassifier` these are the experts of `expert="linear"`. See
+    "The model" in the user guide.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        L2 penalty on the slopes for standardised features, typically 0.1 to 100; intercepts are
+        free. Zero lets coefficients grow without limit where an expert separates its classes.
+
+    See Also
+    --------
+    LinearExperts : Experts of a regressor.
+
+    Examples
+    --------
+    >>> from skmoe import MixtureOfExpertsClassifier
+    >>> from skmoe.experts import LogisticExperts
+    >>> MixtureOfExpertsClassifier(expert=LogisticExperts(alpha=10.0)).expert
+    LogisticExperts(alpha=10.0)
+    """
+
+    is_classifier: ClassVar[bool] = True
+    needs_all_rows: ClassVar[bool] = False
+    link: ClassVar[str] = "logit"
+    support: ClassVar[str] = "class labels"
+    standardizes_target: ClassVar[bool] = False
+    takes_offset: ClassVar[bool] = False
+    takes_bounds: ClassVar[bool] = False
+    has_scale: ClassVar[bool] = False
+    option_for_parts: ClassVar[str] = ""
+
+    alpha: Alpha = 1.0
+
+    def check_options(self) -> None:
+        """Validate the penalty."""
+        check_real("expert.alpha", self.alpha)
+
+    def experts_of(
+        self, rows: Any, scaling: Any, n_experts: int, estimates: dict[str, Any], own: dict[str, Any]
+    ) -> Experts:
+        """The experts for rows of a fit, whose classes are among the `estimates`."""
+        family = Categorical(estimates["n_classes"])
+        start = np.zeros(len(family.roles))
+        return Experts(
+            [family] * n_experts,
+            split_offset(rows.expert_design)[0].shape[1],
+            np.ones((n_experts, 1)),
+            np.ones(1),
+            [[start]] * n_experts,
+            {"alpha": self.alpha},
+            **own,
+        )

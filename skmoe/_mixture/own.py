@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg import block_diag
 
 from skmoe._mixture.data import Data
+from skmoe._mixture.described import DescribedByUser, DescribedGateOfUser
 from skmoe._numerics.linalg import split_offset, with_offset
 from skmoe._numerics.typing import Array
 from skmoe.protocols import (
-    Experts,
-    Gate,
     SupportsGateInference,
     SupportsInference,
+    SupportsReordering,
     has_capability,
 )
 
@@ -35,7 +35,7 @@ class OwnSums(NamedTuple):
 
     statistics: tuple[Any, ...]  # of S vectors
     curvature: Any  # their Hessians, None for an M-step in closed form; None if not wanted
-    total: Array  # of the weights, (S,)
+    total: Array  # of the weights of each expert, (K, S)
 
 
 class OwnEvaluation:
@@ -50,7 +50,7 @@ class OwnEvaluation:
         """Statistics and Hessians for responsibilities times weights (K, S, n)."""
         pairs = list(zip(self._at, np.moveaxis(weight, 1, 0), strict=True))
         statistics = tuple(at.own.statistics(*at.of_rows(resp)) for at, resp in pairs)
-        total = weight.sum(axis=(0, 2))
+        total = weight.sum(axis=-1)
         if not curvature:
             return OwnSums(statistics, None, total)
         return OwnSums(
@@ -78,14 +78,15 @@ class OwnPart:
     is_linear = False
     needs_all_rows = False
     flat: Any = 0.0
+    inference: ClassVar[type]  # the capability that has the derivatives
 
-    def __init__(self, own: Any, n_experts: int, n_columns: int, capability: type) -> None:
+    def __init__(self, own: Any, n_experts: int, n_columns: int) -> None:
         self.own, self.n_experts, self.n_columns = own, n_experts, n_columns
         self.first_params = own.init_params(n_experts, n_columns)
         self.size = sum(np.size(values) for values in self.first_params)
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
         self.dropped = np.zeros(self.size, dtype=bool)
-        self.has_derivatives = has_capability(own, capability) and self._moves()
+        self.has_derivatives = has_capability(own, self.inference) and self._moves()
 
     def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
         """The part at parameters and rows."""
@@ -93,7 +94,6 @@ class OwnPart:
 
     # --- the vector ---
 
-    @property
     def first_theta(self) -> Array:
         """Coefficients with which the part begins, (D,)."""
         return self.theta(self.first_params)
@@ -110,9 +110,27 @@ class OwnPart:
         """Coefficients (D,) of parameters."""
         return np.concatenate([np.zeros(0), *(np.ravel(values) for values in params)])
 
+    @property
+    def can_reorder(self) -> bool:
+        """Whether the experts can have any order."""
+        return has_capability(self.own, SupportsReordering)
+
     def reordered(self, theta: Array, order: Array) -> Array:
         """Coefficients (D,) with the experts in another order."""
         return self.theta(self.own.reorder(self.params(theta), order))
+
+    @property
+    def penalties(self) -> dict[str, Any]:
+        """Penalties in use by name."""
+        return dict(self.own.penalties)
+
+    def with_penalties(self, changes: dict[str, Any]) -> Self:
+        """The same part with other penalties."""
+        return type(self)(self.own.with_options(changes), self.n_experts, self.n_columns)
+
+    def penalised_slopes(self, theta: Array, sums: OwnSums, curvature: Any) -> dict[str, Any]:
+        """Slopes whose penalties the evidence finds: none."""
+        return {}
 
     # --- steps ---
 
@@ -120,17 +138,21 @@ class OwnPart:
         """Factorizations of the Hessians of S vectors."""
         return tuple(map(self.own.factorize, curvature))
 
-    def direction(self, theta: Array, sums: OwnSums, curvature: Any, inverses: Any) -> Array:
+    def direction(self, theta: Array, sums: OwnSums, curvature: tuple[Any, Any]) -> Array:
         """The M-step (S, D) from coefficients, which leads upward."""
         ahead = [
             self.theta(self.own.m_step(statistics, factor, self.params(vector), 1.0))
-            for vector, statistics, factor in zip(theta, sums.statistics, inverses, strict=True)
+            for vector, statistics, factor in zip(theta, sums.statistics, curvature[1], strict=True)
         ]
         return np.stack(ahead) - theta
 
     def bounded(self, theta: Array) -> Array:
         """The nearest valid coefficients (S, D)."""
         return np.stack([self.theta(self.own.project(self.params(vector))) for vector in theta])
+
+    def projected(self, theta: Array) -> Array:
+        """The nearest valid coefficients, (D,)."""
+        return self.bounded(theta[None])[0]
 
     def penalty(self, theta: Array) -> Array:
         """Negative log prior up to a constant, (S,)."""
@@ -168,7 +190,7 @@ class OwnPart:
         columns, one = [], np.zeros(self.n_coordinates)
         for coordinate in range(self.n_coordinates):
             one[coordinate] = 1.0
-            column = self.theta(self._changed(one)) - self.first_theta
+            column = self.theta(self._changed(one)) - self.first_theta()
             columns.append(sparse.csc_array(column[:, None]))
             one[coordinate] = 0.0
         return sparse.csr_array(sparse.hstack(columns))
@@ -206,13 +228,12 @@ class OwnPart:
         return np.asarray(values @ self.jacobian.T)
 
 
-class OwnExperts(OwnPart):
+class OwnExperts(DescribedByUser, OwnPart):
     """Experts of a user, an object of `skmoe.protocols.Experts`."""
 
     dispersion_columns: tuple[int, ...] = ()
-
-    def __init__(self, family: Experts, n_experts: int, n_columns: int) -> None:
-        super().__init__(family, n_experts, n_columns, SupportsInference)
+    shared_dispersion = False
+    inference = SupportsInference
 
     def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
         """The family at parameters and rows."""
@@ -245,6 +266,54 @@ class OwnExperts(OwnPart):
             bounds = self.own.at_bound(self.params(theta))
             flags[self.first[np.broadcast_to(bounds, self._shape).ravel()]] = True
         return flags
+
+    # --- which experts can have made a row, and their scales ---
+
+    @property
+    def can_collapse(self) -> bool:
+        """Whether an expert without rows is to begin again."""
+        return bool(self.own.can_collapse)
+
+    @property
+    def can_separate(self) -> bool:
+        """Whether coefficients can be infinite for finite data."""
+        return bool(self.own.can_separate)
+
+    @property
+    def sizes(self) -> Array:
+        """Number of coefficients of each expert, (K,)."""
+        return np.full(self.n_experts, self.size / self.n_experts)
+
+    def in_order(self, order: Array) -> OwnExperts:
+        """The experts with what each of them has of its own in another order: the same."""
+        return self
+
+    @property
+    def with_predictor(self) -> list[int]:
+        """Experts that depend on the features: all."""
+        return list(range(self.n_experts))
+
+    @property
+    def are_exchangeable(self) -> bool:
+        """Whether all experts are treated alike."""
+        return self.can_reorder
+
+    def support(self, y: Array) -> Array | None:
+        """Rows that each expert can have made: None, as all can have made all."""
+        return None
+
+    def initial_responsibilities(self, cells: Array, y: Array, rng: Any) -> Array:
+        """Responsibilities (K, n) of the cells of a partition."""
+        return cells
+
+    def log_scales(self, theta: Array, data: Data) -> Array | None:
+        """Logs of the scales at rows, which can be broadcast to (K, m, n); None without any."""
+        found: Array | None = self.own.log_scales(self.params(theta), data.rows.expert_design)
+        return found
+
+    def dispersion_at_bound(self, theta: Array) -> Array:
+        """Experts with a scale at its lower bound, boolean of shape (K,)."""
+        return np.asarray(self.own.dispersion_at_bound(self.params(theta)))
 
     # --- derivatives of single experts ---
 
@@ -293,11 +362,10 @@ class OwnExperts(OwnPart):
         return with_offset(matrix.toarray() if sparse.issparse(matrix) else matrix, offset)
 
 
-class OwnGate(OwnPart):
+class OwnGate(DescribedGateOfUser, OwnPart):
     """A gate of a user, an object of `skmoe.protocols.Gate`."""
 
-    def __init__(self, gate: Gate, n_experts: int, n_columns: int) -> None:
-        super().__init__(gate, n_experts, n_columns, SupportsGateInference)
+    inference = SupportsGateInference
 
     def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
         """The gate at parameters and rows."""

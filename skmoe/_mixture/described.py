@@ -317,11 +317,11 @@ def _coordinates(blocks: Sequence[Any]) -> Array:
 class DescribedByUser:
     """What experts that are objects of `skmoe.protocols.Experts` show."""
 
-    n_experts: int
-    needs_all_rows: bool
     own: Any
-    first_params: Any
-    params: Any
+
+    def own_params(self, theta: Array | None = None) -> Any:
+        """Parameters at coefficients (D,), or any."""
+        raise NotImplementedError
 
     @property
     def link(self) -> str:
@@ -357,29 +357,29 @@ class DescribedByUser:
 
     def _n_coordinates(self, block: Block) -> int:
         """Number of coordinates of a block in one expert."""
-        values = getattr(self.first_params, block.params, np.zeros((1, 0)))
+        values = getattr(self.own_params(), block.params, np.zeros((1, 0)))
         n_vectors = values.shape[1] if block.contrasts is None else block.contrasts.shape[1]
         return int(n_vectors * np.prod(values.shape[2:])) if block.is_main else int(n_vectors)
 
     def attributes(self, theta: Array, units: Any) -> dict[str, Any]:
         """Fitted attributes in the units of the data."""
-        found: dict[str, Any] = self.own.attributes(self.params(theta), units)
+        found: dict[str, Any] = self.own.attributes(self.own_params(theta), units)
         return found
 
     def n_parameters(self, theta: Array) -> float:
         """Number of free parameters; NaN if it cannot be counted."""
-        return float(self.own.n_parameters(self.params(theta)))
+        return float(self.own.n_parameters(self.own_params(theta)))
 
     def mean_slopes(self, theta: Array, data: Data) -> Array:
         """Derivatives (B, K, m, n) of the means by their linear predictors."""
-        at = self.params(theta), data.rows.expert_design
+        at = self.own_params(theta), data.rows.expert_design
         found = self.own.mean_derivative(*at), self.own.mean_derivative_by_dispersion(*at)
         first = np.ones_like(self.own.mean(*at)) if found[0] is None else found[0]
         return np.stack([first, *([] if found[1] is None else [found[1]])])
 
     def intercept_information(self, theta: Array, data: Data, weight: Array) -> Array:
         """Information about the intercept of each response of each expert, (K, V)."""
-        matrix, params = split_offset(data.rows.expert_design)[0], self.params(theta)
+        matrix, params = split_offset(data.rows.expert_design)[0], self.own_params(theta)
         design = matrix.toarray() if sparse.issparse(matrix) else matrix
         found = []
         for k, own in enumerate(weight):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._mixture.data import Data
+from skmoe._mixture.described import DescribedByUser
 from skmoe._mixture.em import Objective, State, fitted_to, line_search
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Experts, SupportsReordering, has_capability
@@ -43,7 +44,7 @@ class LearnerEvaluation:
         return RowsToLearn(statistics, None, weight.sum(axis=-1))
 
 
-class LearnedExperts:
+class LearnedExperts(DescribedByUser):
     """Experts whose M-step fits them to all rows, with what they have learned.
 
     Parameters
@@ -59,7 +60,6 @@ class LearnedExperts:
     is_linear = False
     needs_all_rows = True
     has_derivatives = False
-    can_separate = False
     dispersion_columns: tuple[int, ...] = ()
     size = 0
     lower = upper = np.zeros(0)
@@ -69,6 +69,15 @@ class LearnedExperts:
     def __init__(self, family: Experts, n_experts: int, params: Any = None) -> None:
         self.family, self.n_experts = family, n_experts
         self.params = family.init_params(n_experts, 0) if params is None else params
+
+    @property
+    def own(self) -> Experts:
+        """The family."""
+        return self.family
+
+    def own_params(self, theta: Array | None = None) -> Any:
+        """What has been learned."""
+        return self.params
 
     # --- fits ---
 

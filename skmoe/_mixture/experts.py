@@ -583,6 +583,8 @@ class Gate(DescribedGate, LinearPart):
 
     def reordered(self, theta: Array, order: Array) -> Array:
         """Coefficients (D,) with the experts in another order."""
+        if not self.size:
+            return theta
         contrasts = self.family.contrasts
         vectors = contrasts @ theta.reshape(contrasts.shape[1], -1)
         return np.asarray((contrasts.T @ vectors[order]).ravel())

@@ -456,10 +456,12 @@ class OwnGate(OwnPart):
     @property
     def shown(self) -> Shown:
         """Its only block."""
+        contrasts, where = None, np.zeros(0, dtype=int)
+        if self.has_derivatives:
+            contrasts = self.own.contrast_matrix(self.first_params)
+            where = np.arange(self.n_coordinates)
         names = "softmax", "gate_coef_", "gate_intercept_"
-        contrasts = self.own.contrast_matrix(self.first_params)
-        predictor = LinearPredictor("", "", *names, contrasts=contrasts)
-        return Shown(predictor, np.arange(self.n_coordinates))
+        return Shown(LinearPredictor("", "", *names, contrasts=contrasts), where)
 
     def coefficients(self, theta: Array, n_columns: int) -> Array | None:
         """Coefficients (K, d) of the logits; None if they are not linear."""

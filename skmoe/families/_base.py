@@ -196,7 +196,7 @@ class Family(ABC):
         return next(self.derivatives(y, eta))
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
-        """What EM needs of the density, of which each part is computed when it is asked for.
+        """What EM needs of the density, of which each part is computed when it is needed.
 
         The parts are the log density, its T first derivatives by the predictors, and the
         information {(t, u): array} with t <= u, a positive semi-definite curvature of each row.

@@ -252,7 +252,7 @@ def _assemble(
     if unit is not None:
         rows = preprocessor.group_by_unit(rows, unit)
         _, first = np.unique(unit, return_index=True)
-        init = init[:, first] if isinstance(init, np.ndarray) else init
+        init = init[:, first] if np.ndim(init) == 2 else init
         if blocks is not None and blocks.sample_factor != 1.0:
             rows = subset_units(rows, np.arange(len(first)), blocks.sample_factor)
     init_data = make_init_rows(params, data, target, rows, init_design)

@@ -374,34 +374,6 @@ class GeneralizedLinearExperts(LinearInference):
         )
         return rescaled, x_map @ hessian @ x_map.T
 
-    def to_onnx(self, graph: Any, params: GeneralizedLinearParams, linear_predictor: Any) -> Any:
-        """Means, (n, K, m)."""
-        n_experts, n_outputs, _ = params.coef.shape
-        factor, shift, bound, start = np.zeros((4, n_experts, n_outputs))
-        is_log = np.zeros(n_experts, dtype=bool)
-        coef = params.coef.copy()
-        for k in range(n_experts):
-            group = self._group_of(k)
-            family, log_dispersion = group.family, group.log_dispersion(params)
-            at_zero = family.mean(np.zeros((n_outputs, 1)), log_dispersion)[:, 0]
-            is_log[k], bound[k] = family.link == "log", family.max_predictor
-            factor[k] = family.link == "identity"
-            if family.link:  # the mean is a multiple of the exponential, or the predictor shifted
-                start[k] = np.log(at_zero) if is_log[k] else at_zero
-            else:
-                shift[k] = at_zero
-        coef[..., -1] += start
-        at_least = graph("Max", linear_predictor(coef), start - bound)
-        predictor = graph("Min", at_least, start + bound)
-        if is_log.all():
-            return graph("Exp", predictor)
-        if factor.all():
-            return predictor
-        logs = np.repeat(is_log[:, None], n_outputs, axis=1).astype(float)
-        exponential = graph("Mul", graph("Exp", graph("Mul", predictor, logs)), logs)
-        linear = graph("Add", graph("Mul", predictor, factor), shift)
-        return graph("Add", exponential, linear)
-
     @classmethod
     def example_target(cls, rng: np.random.Generator, n_rows: int) -> Array:
         """Counts with a mean of 3."""

@@ -29,7 +29,6 @@ from skmoe.protocols import (
     Block,
     Dispersion,
     LinearPredictor,
-    SupportsONNX,
     SupportsReordering,
     SupportsStreaming,
 )
@@ -151,16 +150,11 @@ class LinearFamilies(FamilyTargets):
             family.check_options()
 
     def limitation(self, capability: type) -> str:
-        """Experts of a list of families keep its order; ONNX graphs have no logistic function."""
+        """Experts of a list of families keep its order, and dispersions of features no streams."""
         if capability is SupportsStreaming and self.layout.n_slopes:
             return "its dispersions depend on features"
         if capability is SupportsReordering and len(self.families) > 1:
             return "its experts have families of their own, in the order of the list"
-        no_function = any(family.link == "logit" for family in self.families)
-        if capability is SupportsONNX and (no_function or np.inf in self._atoms):
-            return "its mean is not an exponential or a linear function"
-        if capability is SupportsONNX and any(map(self._has_varying_mean, self.families)):
-            return "its mean depends on a dispersion that varies with features"
         return super().limitation(capability)
 
     def _has_varying_mean(self, family: Family) -> bool:

@@ -280,15 +280,11 @@ class LogisticExperts(SoftmaxPart, Experts):
             slopes, intercepts = (values[:, 1] - values[:, 0] for values in (slopes, intercepts))
         return {"expert_coef_": slopes, "expert_intercept_": intercepts}
 
-    # --- streams and ONNX ---
+    # --- streams ---
 
     def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
         """Columns of the Hessians, and the most that are formed."""
         return (self.n_classes - 1) * n_columns, MAX_DENSE_HESSIAN
-
-    def to_onnx(self, graph: Any, params: LogisticParams, linear_predictor: Any) -> Any:
-        """Class probabilities, (n, K, C)."""
-        return graph("Softmax", linear_predictor(params.coef), axis=2)
 
 
 @dataclass(frozen=True, eq=False)

@@ -122,7 +122,7 @@ class Never(PointMass):
 
     See Also
     --------
-    skmoe.censoring.right_censored : Times of events that may come later, or never.
+    skmoe.data.right_censored : Times of events that may come later, or never.
     Weibull : Times of events.
 
     References
@@ -145,7 +145,7 @@ class Never(PointMass):
 
     def obstacle(self, y: Array) -> str:
         """Times of which some are open to the right."""
-        return "" if np.isposinf(y).any() else "right-censored times (skmoe.censoring)"
+        return "" if np.isposinf(y).any() else "right-censored times (skmoe.data)"
 
     def equation(self, response: str, predictor: str) -> str:
         """There is no event."""

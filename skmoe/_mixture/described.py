@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from skmoe._mixture.data import DISPERSION, GATE_ROLE, MEAN, Data
 from skmoe._numerics.covariances import covariance_matrix
-from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.families import Normal
@@ -85,7 +82,8 @@ class DescribedGate(DescribedPart):
         if self.is_constant:
             logs = log_softmax(contrasts @ theta[:, None])
             return np.hstack([np.zeros((len(contrasts), n_columns - 1)), logs])
-        return np.asarray(contrasts @ theta.reshape(contrasts.shape[1], n_columns))
+        vectors = theta.reshape(contrasts.shape[1], n_columns)
+        return np.asarray(contrasts @ vectors)
 
 
 class DescribedExperts(DescribedPart):
@@ -312,116 +310,3 @@ def contrasts_of(family: Any) -> Array | None:
 
 def _coordinates(blocks: Sequence[Any]) -> Array:
     return np.concatenate([np.r_[block.where] for block in blocks])
-
-
-class DescribedByUser:
-    """What experts that are objects of `skmoe.protocols.Experts` show."""
-
-    own: Any
-
-    def own_params(self, theta: Array | None = None) -> Any:
-        """Parameters at coefficients (D,), or any."""
-        raise NotImplementedError
-
-    @property
-    def link(self) -> str:
-        """Link of the linear predictor; "" without one."""
-        return str(self.own.link)
-
-    @property
-    def explains_mean(self) -> bool:
-        """Whether coefficients are those of the mean."""
-        return bool(self.own.explains_mean)
-
-    @property
-    def can_separate(self) -> bool:
-        """Whether coefficients can be infinite."""
-        return bool(self.own.can_separate)
-
-    @property
-    def all_blocks(self) -> tuple[Block, ...]:
-        """The blocks that any expert has."""
-        return tuple(self.own.blocks)
-
-    def shown(self, k: int) -> list[Shown]:
-        """The blocks of one expert."""
-        pairs = list(zip(self.own.blocks, self.own.blocks_of(k), strict=True))
-        sizes = [self._n_coordinates(declared) for declared, _ in pairs]
-        ends = k * sum(sizes) + np.cumsum([0, *sizes])
-        where = [np.arange(*pair) for pair in pairwise(ends)]
-        return [
-            Shown(block, own)
-            for (_, block), own in zip(pairs, where, strict=True)
-            if block is not None
-        ]
-
-    def _n_coordinates(self, block: Block) -> int:
-        """Number of coordinates of a block in one expert."""
-        values = getattr(self.own_params(), block.params, np.zeros((1, 0)))
-        n_vectors = values.shape[1] if block.contrasts is None else block.contrasts.shape[1]
-        return int(n_vectors * np.prod(values.shape[2:])) if block.is_main else int(n_vectors)
-
-    def attributes(self, theta: Array, units: Any) -> dict[str, Any]:
-        """Fitted attributes in the units of the data."""
-        found: dict[str, Any] = self.own.attributes(self.own_params(theta), units)
-        return found
-
-    def n_parameters(self, theta: Array) -> float:
-        """Number of free parameters; NaN if it cannot be counted."""
-        return float(self.own.n_parameters(self.own_params(theta)))
-
-    def mean_slopes(self, theta: Array, data: Data) -> Array:
-        """Derivatives (B, K, m, n) of the means by their linear predictors."""
-        at = self.own_params(theta), data.rows.expert_design
-        found = self.own.mean_derivative(*at), self.own.mean_derivative_by_dispersion(*at)
-        first = np.ones_like(self.own.mean(*at)) if found[0] is None else found[0]
-        return np.stack([first, *([] if found[1] is None else [found[1]])])
-
-    def intercept_information(self, theta: Array, data: Data, weight: Array) -> Array:
-        """Information about the intercept of each response of each expert, (K, V)."""
-        matrix, params = split_offset(data.rows.expert_design)[0], self.own_params(theta)
-        design = matrix.toarray() if sparse.issparse(matrix) else matrix
-        found = []
-        for k, own in enumerate(weight):
-            block = self.own.blocks_of(k)[0]
-            width = design.shape[1]
-            complete = self.own.information(params, k, design, data.rows.y, own)
-            size = self._n_coordinates(self.own.blocks[0])
-            complete = complete[width - 1 : size : width, width - 1 : size : width]
-            contrasts = np.eye(len(complete)) if block.contrasts is None else block.contrasts
-            found.append(((contrasts @ complete) * contrasts).sum(axis=1))
-        return np.stack(found)
-
-
-class DescribedGateOfUser:
-    """What a gate that is an object of `skmoe.protocols.Gate` shows."""
-
-    own: Any
-    n_coordinates: int
-    params: Any
-    first_params: Any
-    has_derivatives: bool
-
-    @property
-    def depends_on_features(self) -> bool:
-        """Whether probabilities differ between rows."""
-        return bool(self.own.depends_on_features)
-
-    @property
-    def shown(self) -> Shown:
-        """Its only block."""
-        contrasts, where = None, np.zeros(0, dtype=int)
-        if self.has_derivatives:
-            contrasts = self.own.contrast_matrix(self.first_params)
-            where = np.arange(self.n_coordinates)
-        names = "softmax", "gate_coef_", "gate_intercept_"
-        return Shown(LinearPredictor("", "", *names, contrasts=contrasts), where)
-
-    def coefficients(self, theta: Array, n_columns: int) -> Array | None:
-        """Coefficients (K, d) of the logits; None if there are none."""
-        found: Array | None = self.own.coefficients(self.params(theta), n_columns)
-        return found
-
-    def n_parameters(self, theta: Array) -> float:
-        """Number of free parameters; NaN if it cannot be counted."""
-        return float(self.own.n_parameters(self.params(theta)))

@@ -583,7 +583,7 @@ class Gate(DescribedGate, LinearPart):
 
     def reordered(self, theta: Array, order: Array) -> Array:
         """Coefficients (D,) with the experts in another order."""
-        if not self.groups:
+        if not self.size:
             return theta
         contrasts = self.family.contrasts
         vectors = contrasts @ theta.reshape(contrasts.shape[1], -1)

@@ -19,6 +19,7 @@ import numpy as np
 
 from skmoe._mixture.linear import Group
 from skmoe._mixture.prior import Prior
+from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
 from skmoe.families._joint_normal import JointNormal
 
@@ -64,7 +65,8 @@ class JointPrior(Prior):
         for family, _, eta, weight, others, scales in self._rows(theta):
             logs = family.log_prob(np.zeros((len(scales), len(weight))), eta)
             at_zero = family.log_prob(np.zeros((len(scales), 1)), _at_zero(eta))
-            total -= float(weight @ (logs - at_zero)) + self.strength[scales[0]] * float(at_zero[0])
+            log_root = float(at_zero[0]) + 0.5 * len(scales) * LOG_2PI
+            total -= float(weight @ (logs - at_zero)) + self.strength[scales[0]] * log_root
         return total
 
     def derivatives(self, theta: Array) -> tuple[Array, Array]:

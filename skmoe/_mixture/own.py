@@ -16,10 +16,12 @@ from scipy import sparse
 from scipy.linalg import block_diag
 
 from skmoe._mixture.data import Data
-from skmoe._mixture.described import DescribedByUser, DescribedGateOfUser
+from skmoe._mixture.described import Shown
 from skmoe._numerics.linalg import split_offset, with_offset
 from skmoe._numerics.typing import Array
 from skmoe.protocols import (
+    Block,
+    LinearPredictor,
     SupportsGateInference,
     SupportsInference,
     SupportsReordering,
@@ -132,6 +134,10 @@ class OwnPart:
         """Slopes whose penalties the evidence finds: none."""
         return {}
 
+    def n_parameters(self, theta: Array) -> float:
+        """Number of free parameters; NaN if it cannot be counted."""
+        return float(self.own.n_parameters(self.params(theta)))
+
     # --- steps ---
 
     def invert(self, theta: Array, curvature: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -228,7 +234,7 @@ class OwnPart:
         return np.asarray(values @ self.jacobian.T)
 
 
-class OwnExperts(DescribedByUser, OwnPart):
+class OwnExperts(OwnPart):
     """Experts of a user, an object of `skmoe.protocols.Experts`."""
 
     dispersion_columns: tuple[int, ...] = ()
@@ -266,6 +272,68 @@ class OwnExperts(DescribedByUser, OwnPart):
             bounds = self.own.at_bound(self.params(theta))
             flags[self.first[np.broadcast_to(bounds, self._shape).ravel()]] = True
         return flags
+
+    # --- what tables show ---
+
+    slopes: tuple[Any, ...] = ()
+    signs: tuple[int, ...] = ()
+
+    @property
+    def link(self) -> str:
+        """Link of the linear predictor; "" without, or if many."""
+        return str(self.own.link)
+
+    @property
+    def takes_offset(self) -> bool:
+        """Whether linear predictors may have an offset."""
+        return bool(self.own.takes_offset)
+
+    @property
+    def explains_mean(self) -> bool:
+        """Whether coefficients are those of the mean."""
+        return bool(self.own.explains_mean)
+
+    @property
+    def all_blocks(self) -> tuple[Block, ...]:
+        """The blocks that each expert has."""
+        return tuple(self.own.blocks)
+
+    def shown(self, k: int) -> list[Shown]:
+        """The blocks of one expert."""
+        found, fields = [], self.first_params._asdict()
+        start = k * self._shape[1] if self.has_derivatives else 0
+        for block in self.all_blocks:
+            size = block.n_coordinates(fields[block.params].shape[1], self.n_columns)
+            found.append(Shown(block, np.arange(start, start + size)))
+            start += size
+        return found
+
+    def attributes(self, theta: Array, units: Any) -> dict[str, Any]:
+        """Fitted attributes in the units of the data."""
+        return dict(self.own.attributes(self.params(theta), units))
+
+    def by_expert(self, theta: Array) -> Array:
+        """Numbers that describe each expert, (K, V)."""
+        arrays = (np.reshape(values, (self.n_experts, -1)) for values in self.params(theta))
+        return np.hstack([np.zeros((self.n_experts, 0)), *arrays])
+
+    def intercept_information(self, theta: Array, data: Data, weight: Array) -> Array:
+        """Information about the intercept of each response of each expert, (K, V)."""
+        [(block, where)] = [own for own in self.shown(0) if own.block.is_main]
+        last = where[self.n_columns - 1 :: self.n_columns]
+        contrasts = np.eye(len(last)) if block.contrasts is None else block.contrasts
+        rows, found = (self._dense(data), data.rows.y), []
+        for k, of_expert in enumerate(weight):
+            information = self.own.information(self.params(theta), k, *rows, of_expert)
+            of_intercepts = contrasts @ information[np.ix_(last, last)]
+            found.append((of_intercepts * contrasts).sum(axis=1))
+        return np.stack(found)
+
+    def mean_slopes(self, theta: Array, data: Data) -> Array:
+        """Derivatives (1, K, m, n) of the means by their linear predictors."""
+        params, design = self.params(theta), data.rows.expert_design
+        slopes = self.own.mean_derivative(params, design)
+        return (np.ones_like(self.mean(theta, data)) if slopes is None else slopes)[None]
 
     # --- which experts can have made a row, and their scales ---
 
@@ -362,7 +430,7 @@ class OwnExperts(DescribedByUser, OwnPart):
         return with_offset(matrix.toarray() if sparse.issparse(matrix) else matrix, offset)
 
 
-class OwnGate(DescribedGateOfUser, OwnPart):
+class OwnGate(OwnPart):
     """A gate of a user, an object of `skmoe.protocols.Gate`."""
 
     inference = SupportsGateInference
@@ -379,6 +447,26 @@ class OwnGate(DescribedGateOfUser, OwnPart):
     def log_prob(self, theta: Array, data: Data) -> Array:
         """Log probabilities (K, S, U) of the experts."""
         return self.evaluate(theta, data).logs
+
+    @property
+    def depends_on_features(self) -> bool:
+        """Whether probabilities differ between rows."""
+        return bool(self.own.depends_on_features)
+
+    @property
+    def shown(self) -> Shown:
+        """Its only block."""
+        contrasts, where = None, np.zeros(0, dtype=int)
+        if self.has_derivatives:
+            contrasts = self.own.contrast_matrix(self.first_params)
+            where = np.arange(self.n_coordinates)
+        names = "softmax", "gate_coef_", "gate_intercept_"
+        return Shown(LinearPredictor("", "", *names, contrasts=contrasts), where)
+
+    def coefficients(self, theta: Array, n_columns: int) -> Array | None:
+        """Coefficients (K, d) of the logits; None if they are not linear."""
+        found: Array | None = self.own.coefficients(self.params(theta), n_columns)
+        return found
 
     def scores(self, theta: Array, k: int, data: Data) -> Array:
         """Gradients of the log probability of one expert, (D, U)."""

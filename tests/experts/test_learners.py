@@ -141,7 +141,7 @@ def test_a_prior_of_the_scales_is_a_penalty_of_the_experts():
     rows, first = rows_of()
     objective, theta = begun(rows, first, TREES)
     experts = objective.mixture.experts
-    assert experts.penalties == {"dispersion_prior": 2.0}
+    assert experts.penalties == {"dispersion_prior": 2.0, "noise_variance": (0.5,)}
     strong = experts.with_penalties({"dispersion_prior": 1e6})
     sums = objective.at(theta[None]).total.experts
     variance = np.exp(strong.refitted(sums).params.log_variance[:, 0, 0])

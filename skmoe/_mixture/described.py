@@ -12,6 +12,7 @@ from skmoe._numerics.covariances import covariance_matrix
 from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.families import Normal
+from skmoe.families._base import dispersion_values
 from skmoe.protocols import Block, Correlation, Dispersion, LinearPredictor
 
 # Attributes of the logs of dispersions that depend on features.
@@ -224,7 +225,7 @@ class DescribedExperts(DescribedPart):
         of_features = np.full((*shape, self.n_columns), np.nan)
         values: dict[Dispersion, Array] = {}
         for k, family in enumerate(self.families):
-            numbers = family.dispersion_values(self._logs(theta, k))
+            numbers = dispersion_values(family, self._logs(theta, k))
             for number, (dispersion, own) in enumerate(
                 zip(family.dispersions, numbers, strict=True)
             ):

@@ -33,7 +33,6 @@ import numpy as np
 
 from skmoe._mixture.em import N_PLAIN_ITER, Objective, Observer, Run, em
 from skmoe._mixture.mixture import EStep, Mixture
-from skmoe._mixture.slopes import penalised_slopes
 from skmoe._numerics.dispersion_prior import dispersion_gain, dispersion_prior, dispersion_volume
 from skmoe._numerics.evidence import (
     Slopes,

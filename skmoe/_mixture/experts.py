@@ -18,6 +18,7 @@ from skmoe._mixture.prior import Prior
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._component_functions import map_rows
+from skmoe.families._base import of_output
 
 # Least part of a scale that is noise.
 MIN_NOISE_SHARE = 0.1
@@ -102,7 +103,12 @@ class Experts(DescribedExperts, LinearPart):
                 ]
                 of_groups.setdefault((families.index(family), output), []).append((k, blocks))
         groups = [
-            Group(families[i], np.array([k for k, _ in own]), output, [b for _, b in own])
+            Group(
+                families[i] if output is None else of_output(families[i], output),
+                np.array([k for k, _ in own]),
+                output,
+                [b for _, b in own],
+            )
             for (i, output), own in of_groups.items()
         ]
         self.blocks = layout.blocks
@@ -205,9 +211,11 @@ class Experts(DescribedExperts, LinearPart):
                 continue
             last, number = block.where.stop - 1, block.predictor - family.roles.count(MEAN)
             bounds[:, last] = family.log_dispersion_bounds[number]
-            [output] = np.flatnonzero(self.scale_index[block.part] == last) if last in (
-                self.scale_index[block.part]
-            ) else [None]
+            [output] = (
+                np.flatnonzero(self.scale_index[block.part] == last)
+                if last in (self.scale_index[block.part])
+                else [None]
+            )
             if output is not None:
                 unit = self.unit_variance[block.part, output]
                 bounds[0, last] = np.log(floor[output] * unit)
@@ -238,7 +246,7 @@ class Experts(DescribedExperts, LinearPart):
     def components(self, theta: Array, k: int, data: Data) -> Any:
         """The distribution of one expert, as a mixture of one component."""
         of_outputs = list(self.of_experts(theta, data, [k]))
-        family, n_rows = of_outputs[0][2], data.rows.n_rows
+        family, n_rows = self.families[k], data.rows.n_rows
         if not family.roles:  # the same for all rows
             return map_rows(family.components(()), lambda v: np.repeat(v[..., :1], n_rows, -1))
         if len(of_outputs) == 1:
@@ -489,9 +497,7 @@ class ExpertEvaluation:
         second derivatives {(t, u): ...}.
         """
         shape = 1, self._data.rows.n_rows
-        for group, terms, etas in zip(
-            self._experts.groups, self._terms, self._etas, strict=True
-        ):
+        for group, terms, etas in zip(self._experts.groups, self._terms, self._etas, strict=True):
             if not group.roles:
                 continue
             y, beyond = self._data.target(group.family, group.output, self._experts.atoms)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmoe._mixture.data import CONSTANT, Data
+from skmoe._mixture.data import Data
 from skmoe._mixture.mixture import Mixture
 from skmoe._numerics.linalg import add_fields, column_products, sum_over_blocks
 from skmoe._numerics.typing import TINY, Array

@@ -195,6 +195,7 @@ class Uniform(WithoutPredictor):
 
     name: ClassVar[str] = "uniform"
     support: ClassVar[str] = "numbers in the range of the fit"
+    output_fields: ClassVar[tuple[str, ...]] = ("low", "high")
     has_outliers: ClassVar[bool] = True
 
     low: tuple[float, ...] = ()

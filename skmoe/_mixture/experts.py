@@ -7,13 +7,12 @@ from copy import copy
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-from scipy.linalg import block_diag
 
 from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data, at_values
 from skmoe._mixture.described import DescribedExperts, DescribedGate
-from skmoe._mixture.linear import GATE, Block, Group, LinearPart, Sums
+from skmoe._mixture.groups import GATE, Block, Group
 from skmoe._mixture.joint_prior import JointPrior
+from skmoe._mixture.mixture import EStep
 from skmoe._mixture.prior import Prior
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
@@ -30,6 +29,10 @@ INITIAL_SHARE_OF_ATOM = 0.5
 OTHER_INITIAL_SHARE = 0.05
 
 
+# How far beyond the bounds at the means of the features log dispersions of rows can lie.
+MARGINS_OF_ROWS = np.log([1e3, 5.0])
+
+
 class Layout:
     """Blocks one after the other."""
 
@@ -43,6 +46,34 @@ class Layout:
         self.blocks.append(block)
         self.size += width
         return block
+
+
+class LinearPart:
+    """What experts and gate with linear predictors have in common."""
+
+    is_linear = True
+    has_derivatives = True
+    needs_all_rows = False
+    size: int
+    free: Array
+    first: Array
+
+    @property
+    def n_coefficients(self) -> int:
+        """Number of coefficients, absent and shared ones included."""
+        return self.size
+
+    def reduced(self, values: Array) -> Array:
+        """Sums of values (..., D) over coefficients that are equal, (..., R)."""
+        total, present = np.zeros((len(self.first), *values.shape[:-1])), self.free >= 0
+        np.add.at(total, self.free[present], np.moveaxis(values, -1, 0)[present])
+        return np.moveaxis(total, 0, -1)
+
+    def expanded(self, values: Array) -> Array:
+        """Values (..., R) of estimated coefficients for all, zero for absent ones, (..., D)."""
+        if len(self.first) == self.size:
+            return values
+        return np.where(self.free < 0, 0.0, values[..., self.free])
 
 
 class Experts(DescribedExperts, LinearPart):
@@ -111,17 +142,21 @@ class Experts(DescribedExperts, LinearPart):
             )
             for (i, output), own in of_groups.items()
         ]
-        self.blocks = layout.blocks
+        self.groups, self.blocks, self.size = groups, layout.blocks, layout.size
         self.scale_index = self._scale_index()
-        free = self._free(layout, slopes, n_columns)
-        bounds = self._bounds(layout, signs, variance_floor)
-        super().__init__(groups, layout.blocks, free, bounds)
-        self.flat = np.zeros(self.size)
-        self._start = np.zeros(self.size)
+        self.free = self._free(layout, slopes, n_columns)
+        self.first = first_of(self.free)
+        self.lower, self.upper = self._bounds(layout, signs, variance_floor)
+        for group in groups:
+            if DISPERSION in group.roles:
+                last = group.index[group.roles.index(DISPERSION)][:, -1, None, None]
+                below, above = MARGINS_OF_ROWS
+                group.limits = self.lower[last] - below, self.upper[last] + above
+        self.flat, self.start = np.zeros(self.size), np.zeros(self.size)
         for block in self.blocks:
             family, last = families[block.part], block.where.stop - 1
             output = 0 if family.couples_outputs else block.output
-            self._start[last] = starts[block.part][output][block.predictor]
+            self.start[last] = starts[block.part][output][block.predictor]
             if block.role != MEAN:
                 self.flat[last] = family.flat_margin
         self._set_penalties(penalties)
@@ -222,15 +257,7 @@ class Experts(DescribedExperts, LinearPart):
                 bounds[1, last] += np.log(max(unit, 1.0))
         return bounds
 
-    # --- densities ---
-
-    def evaluate(self, theta: Array, data: Data) -> ExpertEvaluation:
-        """Log densities at coefficients (S, D), and the sums that depend on them."""
-        return ExpertEvaluation(self, theta, data)
-
-    def log_prob(self, theta: Array, data: Data) -> Array:
-        """Log densities (K, S, n) of rows."""
-        return self.evaluate(theta, data).logs
+    # --- predictions ---
 
     def mean(self, theta: Array, data: Data, chosen: Any = None) -> Array:
         """Means (K, m, n), or class probabilities (K, C, n), of all experts or of some."""
@@ -264,36 +291,10 @@ class Experts(DescribedExperts, LinearPart):
         for group in self.groups:
             if not set(numbers).intersection(group.parts.tolist()):
                 continue
-            etas = self.predictors(theta[None], group, data)
+            etas = group.predictors(theta[None], data)
             for p, k in enumerate(group.parts.tolist()):
                 if k in numbers:
                     yield k, group, group.family, [eta[p, 0] for eta in etas]
-
-    # --- derivatives of single experts ---
-
-    def scores(self, theta: Array, k: int, data: Data) -> Array:
-        """Gradients of the log density of one expert in its coefficients, (q, n)."""
-        rows = [
-            np.zeros((len(index), data.rows.n_rows)) + own * _columns(data, role)
-            for _, of_part, roles, scores, _ in self.evaluate(theta[None], data).parts([k])
-            for index, role, own in zip(of_part, roles, scores, strict=True)
-        ]
-        return np.concatenate(rows) if rows else np.zeros((0, data.rows.n_rows))
-
-    def hessian(self, theta: Array, k: int, data: Data, weight: Array) -> tuple[Array, Array]:
-        """Coefficients of one expert, and the Hessian of its weighted log density, (q, q)."""
-        coordinates, matrices = [np.zeros(0, dtype=int)], []
-        for _, index, roles, _, second in self.evaluate(theta[None], data).parts([k]):
-            ends = np.cumsum([0, *map(len, index)])
-            matrix = np.zeros((ends[-1], ends[-1]))
-            for (t, u), value in second.items():
-                first, other = (_columns(data, roles[i]) for i in (t, u))
-                found = (first * (weight * value)) @ other.T
-                matrix[ends[t] : ends[t + 1], ends[u] : ends[u + 1]] = found
-                matrix[ends[u] : ends[u + 1], ends[t] : ends[t + 1]] = found.T
-            coordinates.append(np.concatenate(index))
-            matrices.append(matrix)
-        return np.concatenate(coordinates), block_diag(*matrices) if matrices else np.zeros((0, 0))
 
     # --- which experts can have made a row ---
 
@@ -390,7 +391,7 @@ class Experts(DescribedExperts, LinearPart):
         logs = np.repeat(logs, data.rows.n_rows, axis=2)
         for group in self.groups:
             if DISPERSION in group.roles and group.family.has_scale:
-                etas = self.predictors(theta[None], group, data)
+                etas = group.predictors(theta[None], data)
                 own = etas[group.roles.index(DISPERSION)][:, 0]
                 logs[group.parts, group.output or 0] = own
         return logs
@@ -409,13 +410,13 @@ class Experts(DescribedExperts, LinearPart):
             self.n_experts,
         )
 
-    def noise_shares(self, theta: Array, sums: Sums) -> Array:
+    def noise_shares(self, theta: Array, total: EStep) -> Array:
         """Part of each scale that is not the variance of predictors, (K, m); one without a scale."""
         added = np.array(self.penalties.get("predictor_squares", 0.0))
         if not added.any():
             return np.ones(self.unit_variance.shape)
         squares = np.broadcast_to(added, self.unit_variance.shape) * self.unit_variance
-        rows = sums.total[:, :1] + self.penalties["dispersion_prior"]
+        rows = total.counts[:, :1] + self.penalties["dispersion_prior"]
         if self.shared_dispersion:
             strength = (self.n_experts - 1) * self.penalties["dispersion_prior"]
             squares, rows = squares[:1], (rows.sum(axis=0) - strength)[None]
@@ -424,116 +425,21 @@ class Experts(DescribedExperts, LinearPart):
             self.scale_index < 0, 1.0, np.maximum(1.0 - squares / total, MIN_NOISE_SHARE)
         )
 
-    def noise_share(self, theta: Array, sums: Sums, block: Block) -> float:
-        """That of the scale to which the precisions of a block are relative."""
-        scale = self.prior.scale[block.where.start]
-        if scale < 0:
-            return 1.0
-        return float(self.noise_shares(theta, sums)[self.scale_index == scale][0])
 
-    def scales(self, theta: Array, sums: Sums) -> tuple[Array, Array]:
+    def scales(self, theta: Array, total: EStep) -> tuple[Array, Array]:
         """Scales relative to the variance of the working target, and their rows, (K, m).
 
         They are those of the noise, without the variances of the predictors; NaN without a scale.
         """
-        scale = np.exp(theta[self.scale_index]) * self.noise_shares(theta, sums)
+        scale = np.exp(theta[self.scale_index]) * self.noise_shares(theta, total)
         scale = np.where(self.scale_index < 0, np.nan, scale / self.unit_variance)
-        return scale, np.repeat(sums.total[:, :1], self.n_outputs, axis=1)
-
-    def first_theta(self) -> Array:
-        """Coefficients without slopes: the same for all experts of a family, (D,)."""
-        return self.bounded(self._start)
+        return scale, np.repeat(total.counts[:, :1], self.n_outputs, axis=1)
 
 
-class ExpertEvaluation:
-    """Log densities of experts at coefficients and rows, and then sums with given weights."""
-
-    def __init__(self, experts: Experts, theta: Array, data: Data) -> None:
-        self._experts, self._theta, self._data = experts, theta, data
-        self._terms: list[Iterator[Any]] = []
-        self._etas: list[list[Array]] = []
-        shape = experts.n_experts, len(theta), data.rows.n_rows
-        self.logs: Array = np.zeros(0)
-        for group in experts.groups:
-            y, beyond = data.target(group.family, group.output, experts.atoms)
-            etas = experts.predictors(theta, group, data)
-            terms = iter(group.family.derivatives(y, etas))
-            logs = next(terms)
-            if beyond is not None:
-                logs = np.where(beyond, -np.inf, logs)
-            self._terms.append(terms)
-            self._etas.append(etas)
-            whole = (len(group.parts), *shape[1:])
-            logs = logs if logs.shape == whole else np.broadcast_to(logs, whole)
-            if len(experts.groups) == 1:
-                self.logs = logs
-                return
-            self.logs = np.zeros(shape) if not self.logs.size else self.logs
-            self.logs[group.parts] += logs
-
-    def sums(self, weight: Array, curvature: bool) -> Sums:
-        """Gradient and curvature of the log densities with weights (K, S, n)."""
-        experts, gradient = self._experts, np.zeros_like(self._theta)
-        found = []
-        for group, terms, etas in zip(experts.groups, self._terms, self._etas, strict=True):
-            own = weight if len(experts.groups) == 1 else weight[group.parts]
-            if not group.roles:
-                found.append(np.zeros((*own.shape[:2], 0, 0)))
-                continue
-            scores = list(next(terms))
-            information = next(terms) if curvature else None
-            if DISPERSION in group.roles:
-                scores, information = self._within(group, etas, scores, information)
-            weighted = [own * score for score in scores]
-            experts.add_gradient(group, weighted, self._data, gradient)
-            if curvature:
-                found.append(experts.curvature_of(group, information, own, self._data))
-        return Sums(gradient, tuple(found) if curvature else None, weight.sum(axis=2))
-
-    def parts(self, chosen: Any = None) -> Iterator[tuple[int, Any, Any, Any, Any]]:
-        """Derivatives at one vector, for each family and output of each expert, or of some.
-
-        They are the expert, coefficients and roles of its predictors, scores (T) of rows, and
-        second derivatives {(t, u): ...}.
-        """
-        shape = 1, self._data.rows.n_rows
-        for group, terms, etas in zip(self._experts.groups, self._terms, self._etas, strict=True):
-            if not group.roles:
-                continue
-            y, beyond = self._data.target(group.family, group.output, self._experts.atoms)
-            scores, second = list(next(terms)), group.family.second(y, etas)
-            if DISPERSION in group.roles:
-                scores, second = self._within(group, etas, scores, second)
-            for p, k in enumerate(group.parts.tolist()):
-                if chosen is not None and k not in chosen:
-                    continue
-                own = [np.broadcast_to(v, (len(group.parts), *shape))[p, 0] for v in scores]
-                pairs = {
-                    key: np.broadcast_to(v, (len(group.parts), *shape))[p, 0]
-                    for key, v in second.items()
-                }
-                if beyond is not None:
-                    own = [np.where(beyond, 0.0, values) for values in own]
-                    pairs = {key: np.where(beyond, 0.0, v) for key, v in pairs.items()}
-                yield k, [index[p] for index in group.index], group.roles, own, pairs
-
-    def _within(self, group: Group, etas: Any, scores: Any, information: Any) -> tuple[Any, Any]:
-        """Derivatives by log dispersions of rows, which are zero beyond their limits."""
-        t = group.roles.index(DISPERSION)
-        low, high = self._experts.limits_of_rows(group, t)
-        inside = (etas[t] > low) & (etas[t] < high)
-        scores[t] = scores[t] * inside
-        if information is not None:
-            information = {k: v * inside if t in k else v for k, v in information.items()}
-        return scores, information
-
-
-def _columns(data: Data, role: str) -> Array:
-    """Columns (d, n) of a role; ones for a constant."""
-    if role == CONSTANT:
-        return np.ones((1, data.rows.n_rows))
-    design = data.designs[role]
-    return np.asarray((design.toarray() if sparse.issparse(design) else design).T)
+def first_of(free: Array) -> Array:
+    """The first of the coefficients that are equal, (R,), of the coordinates of all, (D,)."""
+    distinct, first = np.unique(free, return_index=True)
+    return first[distinct >= 0]
 
 
 def without_dispersion(roles: Sequence[str]) -> tuple[str, ...]:
@@ -550,12 +456,10 @@ class Gate(DescribedGate, LinearPart):
         width = n_columns or 1
         blocks = [layout.add(GATE, t, t, role, width) for t in range(len(family.roles))]
         group = Group(family, np.zeros(1, dtype=int), None, [blocks])
-        super().__init__(
-            [group] if blocks else [],
-            blocks,
-            np.arange(layout.size),
-            np.repeat([[-np.inf], [np.inf]], layout.size, axis=1),
-        )
+        self.groups, self.blocks, self.size = [group] if blocks else [], blocks, layout.size
+        self.free = self.first = np.arange(self.size)
+        self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
+        self.flat = self.start = np.zeros(self.size)
         self.family, self.is_constant = family, not n_columns
         self.penalties: dict[str, Any] = {}
         self._set_penalties({} if self.is_constant else {"alpha": alpha})
@@ -573,18 +477,6 @@ class Gate(DescribedGate, LinearPart):
         none = np.zeros(self.size)
         self.prior = Prior.of(precision, np.full(self.size, -1), none, none)
 
-    def first_theta(self) -> Array:
-        """Coefficients of equal probabilities, (D,)."""
-        return np.zeros(self.size)
-
-    def evaluate(self, theta: Array, data: Data) -> GateEvaluation:
-        """Log probabilities at coefficients (S, D), and the sums that depend on them."""
-        return GateEvaluation(self, theta, data)
-
-    def log_prob(self, theta: Array, data: Data) -> Array:
-        """Log probabilities (K, S, U) of the experts."""
-        return self.evaluate(theta, data).logs
-
     can_reorder = True
 
     def reordered(self, theta: Array, order: Array) -> Array:
@@ -594,78 +486,3 @@ class Gate(DescribedGate, LinearPart):
         contrasts = self.family.contrasts
         vectors = contrasts @ theta.reshape(contrasts.shape[1], -1)
         return np.asarray((contrasts.T @ vectors[order]).ravel())
-
-    def scores(self, theta: Array, k: int, data: Data) -> Array:
-        """Gradients of the log probability of one expert, (D, U)."""
-        if not self.groups:
-            return np.zeros((0, len(data.sharing.gate_weight)))
-        residual = -np.exp(self.log_prob(theta[None], data)[:, 0])
-        residual = np.broadcast_to(residual, (len(residual), len(data.sharing.gate_weight))).copy()
-        residual[k] += 1.0
-        columns = self._columns(data)
-        scores = self.family.contrasted(residual)
-        return np.concatenate([score * columns for score in scores])
-
-    def hessian(self, theta: Array, data: Data, weight: Array) -> Array:
-        """Hessian of the log probability of any expert, with weights (U,), (D, D)."""
-        if not self.groups:
-            return np.zeros((0, 0))
-        proba = np.exp(self.log_prob(theta[None], data)[:, 0])
-        columns, matrix = self._columns(data), np.zeros((self.size, self.size))
-        for (t, u), value in self.family.covariance(proba).items():
-            found = -(columns * (weight * value)) @ columns.T
-            rows, others = (self.groups[0].index[i][0] for i in (t, u))
-            matrix[rows[:, None], others] = found
-            matrix[others[:, None], rows] = found.T
-        return matrix
-
-    def _columns(self, data: Data) -> Array:
-        """Columns (d, U) of the design; ones of constant probabilities."""
-        if self.is_constant:
-            return np.ones((1, len(data.sharing.gate_weight)))
-        design = data.designs[GATE_ROLE]
-        return np.asarray((design.toarray() if sparse.issparse(design) else design).T)
-
-    def direction(self, theta: Array, sums: Sums, curvature: Any) -> Array:
-        """A step of scoring, or of constant probabilities the whole step to their maximum."""
-        if not self.is_constant or not self.groups:
-            return super().direction(theta, sums, curvature)
-        eta = [values[None, :, None] for values in theta.T]
-        proba = np.exp(self.family.log_probs(eta))[:, 0, :, 0]  # (K, S)
-        # The gradient has the differences of observed and expected counts.
-        total = sums.total.sum(axis=0)
-        counts = total * proba + self.family.contrasts @ sums.gradient.T
-        logs = np.log(np.maximum(counts, TINY))
-        return np.asarray((self.family.contrasts.T @ logs).T - theta)
-
-
-class GateEvaluation:
-    """Log probabilities of the experts at coefficients and rows, and sums with given targets."""
-
-    def __init__(self, gate: Gate, theta: Array, data: Data) -> None:
-        self._gate, self._theta, self._data = gate, theta, data
-        if not gate.groups:
-            shape = 1, len(theta), len(data.sharing.gate_weight)
-            self.logs: Array = np.zeros(shape)
-            return
-        [group] = gate.groups
-        etas = gate.predictors(theta, group, data)
-        self.logs = gate.family.log_probs(etas)[:, 0]  # (K, S, U), or (K, S, 1)
-
-    def sums(self, target: Array, curvature: bool) -> Sums:
-        """Gradient and curvature for targets (K, S, U): responsibilities times weights."""
-        gate, gradient = self._gate, np.zeros_like(self._theta)
-        if not gate.groups:
-            return Sums(gradient, () if curvature else None, target.sum(axis=2))
-        [group] = gate.groups
-        proba = np.exp(self.logs)
-        total = target.sum(axis=0)
-        residual = target - total * proba
-        scores = gate.family.contrasted(residual[:, None])
-        gate.add_gradient(group, scores, self._data, gradient)
-        counts = target.sum(axis=-1)
-        if not curvature:
-            return Sums(gradient, None, counts)
-        information = gate.family.covariance(proba[:, None])
-        found = gate.curvature_of(group, information, total[None], self._data)
-        return Sums(gradient, (found,), counts)

@@ -25,7 +25,7 @@ from skmoe._mixture.experts import Experts, Gate
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.joint_prior import JointPrior
 from skmoe._mixture.learners import LearnedExperts
-from skmoe._mixture.linear import Block, Group
+from skmoe._mixture.groups import Block, Group
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.prior import Prior

@@ -398,6 +398,8 @@ class Experts(DescribedExperts, LinearPart):
 
     def dispersion_at_bound(self, theta: Array) -> Array:
         """Experts with a scale at its lower bound, boolean of shape (K,)."""
+        if (self.scale_index < 0).all():
+            return np.zeros(self.n_experts, dtype=bool)
         at_bound = theta[self.scale_index] <= self.lower[self.scale_index]
         return np.asarray((at_bound & (self.scale_index >= 0)).any(axis=1))
 
@@ -409,6 +411,13 @@ class Experts(DescribedExperts, LinearPart):
             [block.where.stop - block.where.start for block in self.blocks],
             self.n_experts,
         )
+
+    @property
+    def slope_owners(self) -> tuple[Array, Array]:
+        """Expert and output of each vector of slopes of a mean, in the order of the blocks."""
+        own = [block for block in self.blocks if block.role == MEAN]
+        outputs = [b.predictor if self.families[b.part].couples_outputs else b.output for b in own]
+        return np.array([b.part for b in own], dtype=int), np.array(outputs, dtype=int)
 
     def noise_shares(self, theta: Array, total: EStep) -> Array:
         """Part of each scale that is not the variance of predictors, (K, m); one without a scale."""

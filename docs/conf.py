@@ -63,27 +63,27 @@ numpydoc_validation_checks = {"all", "GL01", "GL08", "ES01", "SA01", "SA04", "EX
 numpydoc_validation_checks |= {"RT02", "RT04", "SS05"}
 # One line is enough for protocol methods; users do not construct the last ones.
 numpydoc_validation_exclude = {
-    r"skmoe\.(experts|families|gates|protocols)\.",
+    r"skmoe\.(families|gates|protocols)\.",
     r"Components$",
     r"Components\.",
-    r"\.reports\.(Inference|Summary|ExpertSummary|Explanation|Maxima|UnitResponsibilities)$",
-    r"\.reports\.(NExpertsTest|NExpertsTable|NestedModelsTest|WaldTest|AverageEffects)$",
-    r"\.reports\.Maxima\.(penalised_log_likelihoods|n_times|smallest_shares|runs|kept|is_spurious)$",
+    r"\.inspection\.(Inference|Summary|ExpertSummary|Explanation|Maxima|UnitResponsibilities)$",
+    r"\.inspection\.(NExpertsTest|NExpertsTable|NestedModelsTest|WaldTest|AverageEffects)$",
+    r"\.inspection\.Maxima\.(penalised_log_likelihoods|n_times|smallest_shares|runs|kept|is_spurious)$",
 }
 # Types of ours in docstrings are links; those of other projects are not, as the build asks no site.
 DEFAULT_LINKS.clear()
 numpydoc_xref_param_type = True
 numpydoc_xref_aliases = {
-    "Inference": "skmoe.reports.Inference",
-    "Summary": "skmoe.reports.Summary",
-    "ExpertSummary": "skmoe.reports.ExpertSummary",
-    "Maxima": "skmoe.reports.Maxima",
-    "NExpertsTable": "skmoe.reports.NExpertsTable",
-    "NExpertsTest": "skmoe.reports.NExpertsTest",
-    "UnitResponsibilities": "skmoe.reports.UnitResponsibilities",
-    "NestedModelsTest": "skmoe.reports.NestedModelsTest",
-    "WaldTest": "skmoe.reports.WaldTest",
-    "AverageEffects": "skmoe.reports.AverageEffects",
+    "Inference": "skmoe.inspection.Inference",
+    "Summary": "skmoe.inspection.Summary",
+    "ExpertSummary": "skmoe.inspection.ExpertSummary",
+    "Maxima": "skmoe.inspection.Maxima",
+    "NExpertsTable": "skmoe.inspection.NExpertsTable",
+    "NExpertsTest": "skmoe.inspection.NExpertsTest",
+    "UnitResponsibilities": "skmoe.inspection.UnitResponsibilities",
+    "NestedModelsTest": "skmoe.inspection.NestedModelsTest",
+    "WaldTest": "skmoe.inspection.WaldTest",
+    "AverageEffects": "skmoe.inspection.AverageEffects",
     "MixtureDistribution": "skmoe.distributions.MixtureDistribution",
     "CountMixtureDistribution": "skmoe.distributions.CountMixtureDistribution",
     "PoissonComponents": "skmoe.distributions.PoissonComponents",
@@ -97,7 +97,7 @@ numpydoc_xref_aliases = {
     "StudentTComponents": "skmoe.distributions.StudentTComponents",
     "UniformComponents": "skmoe.distributions.UniformComponents",
     "GeneralMixtureDistribution": "skmoe.distributions.GeneralMixtureDistribution",
-    "RowBlocks": "skmoe.blocks.RowBlocks",
+    "RowBlocks": "skmoe.data.RowBlocks",
     "MixtureOfExpertsRegressor": "skmoe.MixtureOfExpertsRegressor",
     "MixtureOfExpertsClassifier": "skmoe.MixtureOfExpertsClassifier",
 }

@@ -17,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import export_text
 from skmoe.metrics import log_density_scorer
-from skmoe.pipelines import mixture_of
+from skmoe.recipes import mixture_of
 
 X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
 X["sex"] = X["sex"].map({1: "a", 2: "b"})

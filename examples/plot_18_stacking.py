@@ -11,9 +11,8 @@ import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import cross_val_score
 
-from skmoe import MixtureOfExpertsRegressor
+from skmoe import GatedStackingRegressor, MixtureOfExpertsRegressor
 from skmoe.metrics import log_density_scorer
-from skmoe.stacking import GatedStackingRegressor
 
 # %%
 # Simulated: steps on the left, which a forest sees, and on the right a line with little noise,

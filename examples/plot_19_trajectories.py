@@ -14,8 +14,7 @@ import pandas as pd
 
 from skmoe.inspection import TrajectoriesDisplay, average_effects
 from skmoe.model_selection import n_experts_table
-from skmoe.pipelines import mixture_of
-from skmoe.recipes import trajectories
+from skmoe.recipes import mixture_of, trajectories
 
 # %%
 # The RAND Health Insurance Experiment (1974 to 1982; public domain, a file of statsmodels) counted

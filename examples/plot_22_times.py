@@ -3,7 +3,7 @@ How long until an event?
 ========================
 
 How long do patients live after a heart transplant? Of some patients only a lower bound is known,
-since they were alive when the study ended. `skmoe.censoring` makes a target of both kinds, and
+since they were alive when the study ended. `skmoe.data` makes a target of both kinds, and
 `SurvivalDisplay` compares predictions with the Kaplan-Meier curve.
 """
 
@@ -13,7 +13,7 @@ from sklearn.model_selection import KFold, cross_validate
 from statsmodels.datasets import heart
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.censoring import right_censored
+from skmoe.data import right_censored
 from skmoe.inspection import CalibrationDisplay, SurvivalDisplay
 from skmoe.metrics import make_survival_scorers
 

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmoe.experts import EXPERTS
 from skmoe.protocols import Experts, LinearPredictor
 
 
@@ -74,6 +73,3 @@ class WaitingTimeExperts(Experts):
 
     def _ridge(self, like):
         return np.append(np.full(like.shape[-1] - 1, self.alpha), 0)
-
-
-EXPERTS["waiting_time"] = {"regressor": WaitingTimeExperts}

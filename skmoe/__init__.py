@@ -5,37 +5,37 @@ from typing import Any
 
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
+from skmoe._moved import MOVED
+from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
 __version__ = "0.3.0"
 
 __all__ = [
+    "GatedStackingClassifier",
+    "GatedStackingRegressor",
     "MixtureOfExpertsClassifier",
     "MixtureOfExpertsRegressor",
     "__version__",
-    "blocks",
-    "censoring",
+    "data",
     "distributions",
     "exceptions",
-    "experts",
+    "export",
     "families",
     "gates",
     "inspection",
     "metrics",
     "model_selection",
-    "onnx",
-    "pipelines",
     "protocols",
     "recipes",
-    "reports",
-    "skops",
     "stacking",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """The public module of a name, imported on first use."""
-    if name in __all__:
-        return import_module(f"{__name__}.{name}")
+    module = f"{__name__}.{name}"
+    if name in __all__ or module in MOVED:
+        return import_module(module)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

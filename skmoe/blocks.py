@@ -1,5 +1,5 @@
-"""Tables that are larger than memory: blocks of rows."""
+"""Moved to `skmoe.data`."""
 
-from skmoe._data.blocks import DaskBlocks, RowBlocks
+from skmoe._moved import names_of_new
 
-__all__ = ["DaskBlocks", "RowBlocks"]
+__getattr__ = names_of_new(__name__)

@@ -1,10 +1,5 @@
-"""Censored targets: values of which only bounds are known, such as times of events to come.
+"""Moved to `skmoe.data`."""
 
-They are structured arrays, as `fit` of `MixtureOfExpertsRegressor` takes them. Those of
-scikit-survival, with an event and a time, are accepted too. See "Time to an event" in the user
-guide.
-"""
+from skmoe._moved import names_of_new
 
-from skmoe._data.censored_targets import interval_censored, left_censored, right_censored
-
-__all__ = ["interval_censored", "left_censored", "right_censored"]
+__getattr__ = names_of_new(__name__)

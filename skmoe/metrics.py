@@ -29,6 +29,17 @@ from skmoe._numerics.probability import weighted_mean
 from skmoe.distributions import PredictiveDistribution, check_coverage
 from skmoe.exceptions import warn_user
 
+__all__ = [
+    "censored_crps",
+    "concordance_index",
+    "integrated_brier_score",
+    "log_density_scorer",
+    "make_interval_scorers",
+    "make_survival_scorers",
+    "neg_crps_scorer",
+    "neg_energy_score_scorer",
+]
+
 Scorer = Callable[..., float]
 
 
@@ -135,11 +146,6 @@ def neg_crps_scorer(
     score : float
         Negative score in the units of y.
 
-    Raises
-    ------
-    TypeError
-        If the estimator does not end in a mixture of experts for regression.
-
     See Also
     --------
     log_density_scorer : The log-likelihood, also for classifiers.
@@ -191,11 +197,6 @@ def neg_energy_score_scorer(
     -------
     score : float
         Negative score in the units of y, from 200 pairs of draws for each row.
-
-    Raises
-    ------
-    TypeError
-        If the estimator does not end in a mixture of experts for regression.
 
     See Also
     --------
@@ -257,7 +258,7 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
     >>> import numpy as np
     >>> from sklearn.model_selection import cross_validate
     >>> from skmoe import MixtureOfExpertsRegressor
-    >>> from skmoe.censoring import right_censored
+    >>> from skmoe.data import right_censored
     >>> from skmoe.metrics import make_survival_scorers
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(200, 1))
@@ -340,7 +341,7 @@ def concordance_index(
     Parameters
     ----------
     y : structured array of shape (n_samples,)
-        Times and events, or other bounds, of `skmoe.censoring`; or times of events.
+        Times and events, or other bounds, of `skmoe.data`; or times of events.
     prediction : array-like of shape (n_samples,)
         Predicted times, or other numbers that are larger for later events. Take the negative of a
         risk.
@@ -367,7 +368,7 @@ def concordance_index(
 
     Examples
     --------
-    >>> from skmoe.censoring import right_censored
+    >>> from skmoe.data import right_censored
     >>> from skmoe.metrics import concordance_index
     >>> concordance_index(right_censored([1, 2, 3], [True, False, True]), [4.0, 7.0, 6.0])
     1.0
@@ -404,7 +405,7 @@ def integrated_brier_score(
     Parameters
     ----------
     y : structured array of shape (n_samples,)
-        Times and events, of `skmoe.censoring.right_censored`; or times of events.
+        Times and events, of `skmoe.data.right_censored`; or times of events.
     survival : array-like of shape (n_samples, n_times)
         Predicted probabilities, such as `predict_dist(X).sf(times[None])`.
     times : array-like of shape (n_times,)
@@ -425,7 +426,7 @@ def integrated_brier_score(
 
     Examples
     --------
-    >>> from skmoe.censoring import right_censored
+    >>> from skmoe.data import right_censored
     >>> from skmoe.metrics import integrated_brier_score
     >>> y = right_censored([1, 2, 3], [True, True, False])
     >>> round(integrated_brier_score(y, [[0.0, 0.0], [1.0, 0.5], [1.0, 0.5]], [1.0, 2.0]), 3)
@@ -451,7 +452,7 @@ def censored_crps(y: Any, survival: Any, times: Any, *, sample_weight: Any = Non
     Parameters
     ----------
     y : array-like of shape (n_samples,)
-        Times and events, or other bounds, of `skmoe.censoring`; or values.
+        Times and events, or other bounds, of `skmoe.data`; or values.
     survival : array-like of shape (n_samples, n_times)
         Predicted probabilities of more than each time, such as `predict_dist(X).sf(times[None])`.
         Between the times they are interpolated.
@@ -481,7 +482,7 @@ def censored_crps(y: Any, survival: Any, times: Any, *, sample_weight: Any = Non
 
     Examples
     --------
-    >>> from skmoe.censoring import right_censored
+    >>> from skmoe.data import right_censored
     >>> from skmoe.metrics import censored_crps
     >>> y = right_censored([1, 2], [True, False])
     >>> round(censored_crps(y, [[1, 0.5, 0.0], [1.0, 1.0, 0.4]], [0.0, 1.0, 2.0]), 3)
@@ -515,11 +516,6 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
         width, in the units of y: narrow intervals are better at the same coverage. The scorer
         "neg_interval_score" combines both in one proper score: it is the negative of the width plus
         a penalty for values outside [1]_.
-
-    Raises
-    ------
-    ValueError
-        If the coverage is outside (0, 1).
 
     See Also
     --------

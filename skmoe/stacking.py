@@ -447,7 +447,7 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
     >>> from sklearn.datasets import load_diabetes
     >>> from sklearn.ensemble import RandomForestRegressor
     >>> from sklearn.linear_model import Ridge
-    >>> from skmoe.stacking import GatedStackingRegressor
+    >>> from skmoe import GatedStackingRegressor
     >>> X, y = load_diabetes(return_X_y=True)
     >>> models = [("ridge", Ridge(0.1)), ("trees", RandomForestRegressor(20, min_samples_leaf=5))]
     >>> stack = GatedStackingRegressor(models, gate_alpha=100, random_state=0).fit(X, y)
@@ -522,7 +522,7 @@ class GatedStackingClassifier(MixtureClassifierMixin, _GatedStacking):
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.naive_bayes import GaussianNB
-    >>> from skmoe.stacking import GatedStackingClassifier
+    >>> from skmoe import GatedStackingClassifier
     >>> X, y = load_iris(return_X_y=True)
     >>> models = [("logistic", LogisticRegression(max_iter=1000)), ("bayes", GaussianNB())]
     >>> stack = GatedStackingClassifier(models, gate_alpha=10, random_state=0).fit(X, y)

@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.model_selection import KFold, cross_validate
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.censoring import right_censored
+from skmoe.data import right_censored
 from skmoe.inspection import SurvivalDisplay, average_effects
 from skmoe.metrics import make_survival_scorers
 

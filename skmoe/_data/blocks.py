@@ -122,7 +122,7 @@ class RowBlocks:
     --------
     >>> import numpy as np
     >>> from skmoe import MixtureOfExpertsRegressor
-    >>> from skmoe.blocks import RowBlocks
+    >>> from skmoe.data import RowBlocks
     >>> def factory():
     ...     for seed in range(10):
     ...         X = np.random.default_rng(seed).uniform(-1, 1, size=(100, 2))
@@ -183,7 +183,7 @@ class RowBlocks:
         Examples
         --------
         >>> import numpy as np
-        >>> from skmoe.blocks import RowBlocks
+        >>> from skmoe.data import RowBlocks
         >>> blocks = RowBlocks.from_arrays(np.ones((5, 2)), np.arange(5.0))
         >>> [X.shape for X, y in blocks]
         [(5, 2)]
@@ -372,7 +372,7 @@ class DaskBlocks(RowBlocks):
     --------
     >>> import dask
     >>> import numpy as np
-    >>> from skmoe.blocks import DaskBlocks
+    >>> from skmoe._data.blocks import DaskBlocks
     >>> blocks = DaskBlocks([dask.delayed((np.ones((3, 2)), np.arange(3.0)))])
     >>> [X.shape for X, y in blocks]
     [(3, 2)]

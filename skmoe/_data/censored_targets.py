@@ -44,7 +44,7 @@ def right_censored(time: ArrayLike, event: ArrayLike) -> Array:
 
     Examples
     --------
-    >>> from skmoe.censoring import right_censored
+    >>> from skmoe.data import right_censored
     >>> right_censored([5.0, 8.0], [True, False])["upper"]
     array([ 5., inf])
     """
@@ -74,7 +74,7 @@ def left_censored(y: ArrayLike, observed: ArrayLike) -> Array:
 
     Examples
     --------
-    >>> from skmoe.censoring import left_censored
+    >>> from skmoe.data import left_censored
     >>> left_censored([5.0, 0.1], [True, False])["lower"]
     array([  5., -inf])
     """
@@ -103,7 +103,7 @@ def interval_censored(lower: ArrayLike, upper: ArrayLike) -> Array:
 
     Examples
     --------
-    >>> from skmoe.censoring import interval_censored
+    >>> from skmoe.data import interval_censored
     >>> interval_censored([1.0, 3.0], [2.0, 3.0])["lower"]
     array([1., 3.])
     """
@@ -183,7 +183,7 @@ def checked_bounds(y: Array) -> Array:
     else:
         raise ValueError(
             "y as a structured array must have the fields lower and upper, or one of truth values "
-            f"for the event and one of times; got {', '.join(names)}. Use skmoe.censoring, or "
+            f"for the event and one of times; got {', '.join(names)}. Use skmoe.data, or "
             "numpy.lib.recfunctions.structured_to_unstructured for several outputs."
         )
     lower, upper = bounds["lower"], bounds["upper"]

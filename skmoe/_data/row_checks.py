@@ -417,7 +417,7 @@ def _check_no_pairs(y: Any, given: Array) -> None:
     if is_pair:
         raise ValueError(
             "y must hold one number for each row and output; got pairs, such as "
-            f"({', '.join(str(value) for value in row)}). Use skmoe.censoring for bounds, or for "
+            f"({', '.join(str(value) for value in row)}). Use skmoe.data for bounds, or for "
             "times and events; or convert truth values and infinity for several outputs."
         )
 

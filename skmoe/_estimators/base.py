@@ -241,7 +241,7 @@ class BaseMixture(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features. For those of a pipeline, use `skmoe.pipelines.mixture_of`.
+            Features. For those of a pipeline, use `skmoe.recipes.mixture_of`.
 
         Returns
         -------
@@ -349,10 +349,10 @@ class BaseMixtureOfExperts(BaseMixture):
             Features: numbers, or a data frame with categories if every expert accepts them. They
             are standardised inside; sparse ones are scaled only. Data that are larger than memory
             are a `numpy.memmap`, which is not loaded, a Dask collection, or
-            `skmoe.blocks.RowBlocks`. Blocks contain y, weights, offset and units too.
+            `skmoe.data.RowBlocks`. Blocks contain y, weights, offset and units too.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target; the classifier takes labels of shape (n_samples,). Values of which only bounds
-            are known, such as times of events to come, are made by `skmoe.censoring`.
+            are known, such as times of events to come, are made by `skmoe.data`.
         sample_weight : array-like of shape (n_samples,), default=None
             Frequencies of the rows: a row of weight two counts as two rows, of weight zero as none.
             Sampling weights, and numbers of values of which y is the average, have the same

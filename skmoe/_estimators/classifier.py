@@ -207,7 +207,7 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     See Also
     --------
     MixtureOfExpertsRegressor : Mixture of linear regressions.
-    skmoe.stacking.GatedStackingClassifier : A gate for models that are fitted to all rows.
+    skmoe.GatedStackingClassifier : A gate for models that are fitted to all rows.
     skmoe.recipes.strong_classifier : A stack of models that predicts better.
     skmoe.inspection.export_text : The fit as equations.
     skmoe.metrics.log_density_scorer : The score for grid searches: minus the log loss.

@@ -261,7 +261,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     See Also
     --------
     MixtureOfExpertsClassifier : Mixture of logistic regressions.
-    skmoe.stacking.GatedStackingRegressor : A gate for models that are fitted to all rows.
+    skmoe.GatedStackingRegressor : A gate for models that are fitted to all rows.
     skmoe.recipes.strong_regressor : A stack of models that predicts better.
     skmoe.inspection.export_text : The fit as equations.
     skmoe.metrics.log_density_scorer : The score for grid searches.

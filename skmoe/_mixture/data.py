@@ -74,7 +74,8 @@ class Data:
         """
         key = id(family), output
         if key not in self._targets:
-            y = self.rows.y if output is None else self.rows.y[output]
+            y = self.rows.y
+            y = y if output is None or y.ndim == 1 else y[output]
             possible = family.in_support(y)
             if atoms and family.is_continuous:
                 possible = possible & ~at_values(y, sorted(atoms - set(family.atoms)))

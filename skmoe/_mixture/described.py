@@ -83,7 +83,8 @@ class DescribedGate(DescribedPart):
         if self.is_constant:
             logs = log_softmax(contrasts @ theta[:, None])
             return np.hstack([np.zeros((len(contrasts), n_columns - 1)), logs])
-        return np.asarray(contrasts @ theta.reshape(contrasts.shape[1], n_columns))
+        vectors = theta.reshape(contrasts.shape[1], n_columns)
+        return np.asarray(contrasts @ vectors)
 
 
 class DescribedExperts(DescribedPart):

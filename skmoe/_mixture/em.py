@@ -50,6 +50,7 @@ class State(NamedTuple):
     total: EStep
     curvature: Any  # of experts and gate, with its inverse
     age: int  # E-steps since the curvature was computed
+    mixture: Mixture
 
 
 class Run(NamedTuple):
@@ -86,8 +87,8 @@ class Objective(NamedTuple):
         )
         bound = (total.log_likelihood - mixture.penalty(theta)) / total.weight
         if known is not None:
-            return State(theta, bound, total, known.curvature, known.age + 1)
-        return State(theta, bound, total, mixture.invert(theta, total), 0)
+            return State(theta, bound, total, known.curvature, known.age + 1, mixture)
+        return State(theta, bound, total, mixture.invert(theta, total), 0, mixture)
 
     def lower_bound(self, theta: Array) -> float:
         """Penalised log-likelihood per row at one vector, (1, D)."""
@@ -135,15 +136,20 @@ def em(
         bounds = bounds or [float(objective.at(theta[None]).lower_bound[0])]
         return Run(theta, bounds, converged, mixture=mixture)
     last = len(bounds) + n_iter
-    for state in iterations(objective, theta, n_plain, n_fresh):
-        theta = state.theta[0]
+    if mixture.experts.needs_all_rows:
+        states = mixture.experts.iterations(objective, theta)
+    else:
+        states = iterations(objective, theta, n_plain, n_fresh)
+    for state in states:
+        theta, mixture = state.theta[0], state.mixture
         bounds.append(float(state.lower_bound[0]))
         converged = aitken_gap(bounds, objective.rtol) < tol
         run = Run(theta, bounds, converged, mixture=mixture)
         stopped = observer is not None and observer(len(bounds), run)
         if converged or stopped or len(bounds) >= last:
             return run._replace(stopped=stopped)
-    bounds = bounds or [float(objective.at(theta[None]).lower_bound[0])]
+    if not bounds:
+        bounds.append(float(objective.at(theta[None]).lower_bound[0]))
     return Run(theta, bounds, failed=True, mixture=mixture)
 
 

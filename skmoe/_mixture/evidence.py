@@ -120,6 +120,7 @@ def search_penalties(
         is_last = is_final and n_runs + 1 >= MAX_FINAL_RUNS
         if is_last and best is None:
             return run
+        objective = objective._replace(mixture=run.mixture)
         state = objective.at(run.theta[None])
         update = updated_penalties(penalties, default, objective.mixture, state)
         least_factor = FINAL_FACTOR if is_final else SETTLED_FACTOR

@@ -13,9 +13,11 @@ from scipy.linalg import block_diag
 from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data, at_values
 from skmoe._mixture.described import DescribedExperts, DescribedGate
 from skmoe._mixture.linear import GATE, Block, Group, LinearPart, Sums
+from skmoe._mixture.joint_prior import JointPrior
 from skmoe._mixture.prior import Prior
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
+from skmoe.distributions._component_functions import map_rows
 from skmoe.families._base import of_output
 
 # Least part of a scale that is noise.
@@ -171,6 +173,8 @@ class Experts(DescribedExperts, LinearPart):
             strength[self.scale_index[present]] = rows
             squares[self.scale_index[present]] = of_noise[present]
         self.prior = Prior.of(precision * parts, scale, strength, squares)
+        if any(family.couples_outputs for family in self.families):
+            self.prior = JointPrior.of_groups(self.prior, self.groups)
 
     def _free(self, layout: Layout, slopes: Any, n_columns: int) -> Array:
         """The coordinate of each coefficient among those that are estimated."""
@@ -243,6 +247,8 @@ class Experts(DescribedExperts, LinearPart):
         """The distribution of one expert, as a mixture of one component."""
         of_outputs = list(self.of_experts(theta, data, [k]))
         family, n_rows = self.families[k], data.rows.n_rows
+        if not family.roles:  # the same for all rows
+            return map_rows(family.components(()), lambda v: np.repeat(v[..., :1], n_rows, -1))
         if len(of_outputs) == 1:
             etas = of_outputs[0][3]
             return family.components([np.broadcast_to(eta, n_rows) for eta in etas])
@@ -292,6 +298,12 @@ class Experts(DescribedExperts, LinearPart):
     # --- which experts can have made a row ---
 
     can_collapse = True
+
+    @property
+    def takes_offset(self) -> bool:
+        """Whether all linear predictors are those of a log link."""
+        links = {family.link for family in self.families if family.link}
+        return links == {"log"}
 
     @property
     def can_separate(self) -> bool:
@@ -577,6 +589,8 @@ class Gate(DescribedGate, LinearPart):
 
     def reordered(self, theta: Array, order: Array) -> Array:
         """Coefficients (D,) with the experts in another order."""
+        if not self.size:
+            return theta
         contrasts = self.family.contrasts
         vectors = contrasts @ theta.reshape(contrasts.shape[1], -1)
         return np.asarray((contrasts.T @ vectors[order]).ravel())

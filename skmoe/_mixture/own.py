@@ -9,20 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg import block_diag
 
 from skmoe._mixture.data import Data
+from skmoe._mixture.described import Shown
 from skmoe._numerics.linalg import split_offset, with_offset
 from skmoe._numerics.typing import Array
 from skmoe.protocols import (
-    Experts,
-    Gate,
+    Block,
+    LinearPredictor,
     SupportsGateInference,
     SupportsInference,
+    SupportsReordering,
     has_capability,
 )
 
@@ -35,7 +37,7 @@ class OwnSums(NamedTuple):
 
     statistics: tuple[Any, ...]  # of S vectors
     curvature: Any  # their Hessians, None for an M-step in closed form; None if not wanted
-    total: Array  # of the weights, (S,)
+    total: Array  # of the weights of each expert, (K, S)
 
 
 class OwnEvaluation:
@@ -50,7 +52,7 @@ class OwnEvaluation:
         """Statistics and Hessians for responsibilities times weights (K, S, n)."""
         pairs = list(zip(self._at, np.moveaxis(weight, 1, 0), strict=True))
         statistics = tuple(at.own.statistics(*at.of_rows(resp)) for at, resp in pairs)
-        total = weight.sum(axis=(0, 2))
+        total = weight.sum(axis=-1)
         if not curvature:
             return OwnSums(statistics, None, total)
         return OwnSums(
@@ -78,14 +80,15 @@ class OwnPart:
     is_linear = False
     needs_all_rows = False
     flat: Any = 0.0
+    inference: ClassVar[type]  # the capability that has the derivatives
 
-    def __init__(self, own: Any, n_experts: int, n_columns: int, capability: type) -> None:
+    def __init__(self, own: Any, n_experts: int, n_columns: int) -> None:
         self.own, self.n_experts, self.n_columns = own, n_experts, n_columns
         self.first_params = own.init_params(n_experts, n_columns)
         self.size = sum(np.size(values) for values in self.first_params)
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
         self.dropped = np.zeros(self.size, dtype=bool)
-        self.has_derivatives = has_capability(own, capability) and self._moves()
+        self.has_derivatives = has_capability(own, self.inference) and self._moves()
 
     def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
         """The part at parameters and rows."""
@@ -93,7 +96,6 @@ class OwnPart:
 
     # --- the vector ---
 
-    @property
     def first_theta(self) -> Array:
         """Coefficients with which the part begins, (D,)."""
         return self.theta(self.first_params)
@@ -110,9 +112,31 @@ class OwnPart:
         """Coefficients (D,) of parameters."""
         return np.concatenate([np.zeros(0), *(np.ravel(values) for values in params)])
 
+    @property
+    def can_reorder(self) -> bool:
+        """Whether the experts can have any order."""
+        return has_capability(self.own, SupportsReordering)
+
     def reordered(self, theta: Array, order: Array) -> Array:
         """Coefficients (D,) with the experts in another order."""
         return self.theta(self.own.reorder(self.params(theta), order))
+
+    @property
+    def penalties(self) -> dict[str, Any]:
+        """Penalties in use by name."""
+        return dict(self.own.penalties)
+
+    def with_penalties(self, changes: dict[str, Any]) -> Self:
+        """The same part with other penalties."""
+        return type(self)(self.own.with_options(changes), self.n_experts, self.n_columns)
+
+    def penalised_slopes(self, theta: Array, sums: OwnSums, curvature: Any) -> dict[str, Any]:
+        """Slopes whose penalties the evidence finds: none."""
+        return {}
+
+    def n_parameters(self, theta: Array) -> float:
+        """Number of free parameters; NaN if it cannot be counted."""
+        return float(self.own.n_parameters(self.params(theta)))
 
     # --- steps ---
 
@@ -120,17 +144,21 @@ class OwnPart:
         """Factorizations of the Hessians of S vectors."""
         return tuple(map(self.own.factorize, curvature))
 
-    def direction(self, theta: Array, sums: OwnSums, curvature: Any, inverses: Any) -> Array:
+    def direction(self, theta: Array, sums: OwnSums, curvature: tuple[Any, Any]) -> Array:
         """The M-step (S, D) from coefficients, which leads upward."""
         ahead = [
             self.theta(self.own.m_step(statistics, factor, self.params(vector), 1.0))
-            for vector, statistics, factor in zip(theta, sums.statistics, inverses, strict=True)
+            for vector, statistics, factor in zip(theta, sums.statistics, curvature[1], strict=True)
         ]
         return np.stack(ahead) - theta
 
     def bounded(self, theta: Array) -> Array:
         """The nearest valid coefficients (S, D)."""
         return np.stack([self.theta(self.own.project(self.params(vector))) for vector in theta])
+
+    def projected(self, theta: Array) -> Array:
+        """The nearest valid coefficients, (D,)."""
+        return self.bounded(theta[None])[0]
 
     def penalty(self, theta: Array) -> Array:
         """Negative log prior up to a constant, (S,)."""
@@ -168,7 +196,7 @@ class OwnPart:
         columns, one = [], np.zeros(self.n_coordinates)
         for coordinate in range(self.n_coordinates):
             one[coordinate] = 1.0
-            column = self.theta(self._changed(one)) - self.first_theta
+            column = self.theta(self._changed(one)) - self.first_theta()
             columns.append(sparse.csc_array(column[:, None]))
             one[coordinate] = 0.0
         return sparse.csr_array(sparse.hstack(columns))
@@ -210,9 +238,8 @@ class OwnExperts(OwnPart):
     """Experts of a user, an object of `skmoe.protocols.Experts`."""
 
     dispersion_columns: tuple[int, ...] = ()
-
-    def __init__(self, family: Experts, n_experts: int, n_columns: int) -> None:
-        super().__init__(family, n_experts, n_columns, SupportsInference)
+    shared_dispersion = False
+    inference = SupportsInference
 
     def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
         """The family at parameters and rows."""
@@ -245,6 +272,116 @@ class OwnExperts(OwnPart):
             bounds = self.own.at_bound(self.params(theta))
             flags[self.first[np.broadcast_to(bounds, self._shape).ravel()]] = True
         return flags
+
+    # --- what tables show ---
+
+    slopes: tuple[Any, ...] = ()
+    signs: tuple[int, ...] = ()
+
+    @property
+    def link(self) -> str:
+        """Link of the linear predictor; "" without, or if many."""
+        return str(self.own.link)
+
+    @property
+    def takes_offset(self) -> bool:
+        """Whether linear predictors may have an offset."""
+        return bool(self.own.takes_offset)
+
+    @property
+    def explains_mean(self) -> bool:
+        """Whether coefficients are those of the mean."""
+        return bool(self.own.explains_mean)
+
+    @property
+    def all_blocks(self) -> tuple[Block, ...]:
+        """The blocks that each expert has."""
+        return tuple(self.own.blocks)
+
+    def shown(self, k: int) -> list[Shown]:
+        """The blocks of one expert."""
+        found, fields = [], self.first_params._asdict()
+        start = k * self._shape[1] if self.has_derivatives else 0
+        for block in self.all_blocks:
+            size = block.n_coordinates(fields[block.params].shape[1], self.n_columns)
+            found.append(Shown(block, np.arange(start, start + size)))
+            start += size
+        return found
+
+    def attributes(self, theta: Array, units: Any) -> dict[str, Any]:
+        """Fitted attributes in the units of the data."""
+        return dict(self.own.attributes(self.params(theta), units))
+
+    def by_expert(self, theta: Array) -> Array:
+        """Numbers that describe each expert, (K, V)."""
+        arrays = (np.reshape(values, (self.n_experts, -1)) for values in self.params(theta))
+        return np.hstack([np.zeros((self.n_experts, 0)), *arrays])
+
+    def intercept_information(self, theta: Array, data: Data, weight: Array) -> Array:
+        """Information about the intercept of each response of each expert, (K, V)."""
+        [(block, where)] = [own for own in self.shown(0) if own.block.is_main]
+        last = where[self.n_columns - 1 :: self.n_columns]
+        contrasts = np.eye(len(last)) if block.contrasts is None else block.contrasts
+        rows, found = (self._dense(data), data.rows.y), []
+        for k, of_expert in enumerate(weight):
+            information = self.own.information(self.params(theta), k, *rows, of_expert)
+            of_intercepts = contrasts @ information[np.ix_(last, last)]
+            found.append((of_intercepts * contrasts).sum(axis=1))
+        return np.stack(found)
+
+    def mean_slopes(self, theta: Array, data: Data) -> Array:
+        """Derivatives (1, K, m, n) of the means by their linear predictors."""
+        params, design = self.params(theta), data.rows.expert_design
+        slopes = self.own.mean_derivative(params, design)
+        return (np.ones_like(self.mean(theta, data)) if slopes is None else slopes)[None]
+
+    # --- which experts can have made a row, and their scales ---
+
+    @property
+    def can_collapse(self) -> bool:
+        """Whether an expert without rows is to begin again."""
+        return bool(self.own.can_collapse)
+
+    @property
+    def can_separate(self) -> bool:
+        """Whether coefficients can be infinite for finite data."""
+        return bool(self.own.can_separate)
+
+    @property
+    def sizes(self) -> Array:
+        """Number of coefficients of each expert, (K,)."""
+        return np.full(self.n_experts, self.size / self.n_experts)
+
+    def in_order(self, order: Array) -> OwnExperts:
+        """The experts with what each of them has of its own in another order: the same."""
+        return self
+
+    @property
+    def with_predictor(self) -> list[int]:
+        """Experts that depend on the features: all."""
+        return list(range(self.n_experts))
+
+    @property
+    def are_exchangeable(self) -> bool:
+        """Whether all experts are treated alike."""
+        return self.can_reorder
+
+    def support(self, y: Array) -> Array | None:
+        """Rows that each expert can have made: None, as all can have made all."""
+        return None
+
+    def initial_responsibilities(self, cells: Array, y: Array, rng: Any) -> Array:
+        """Responsibilities (K, n) of the cells of a partition."""
+        return cells
+
+    def log_scales(self, theta: Array, data: Data) -> Array | None:
+        """Logs of the scales at rows, which can be broadcast to (K, m, n); None without any."""
+        found: Array | None = self.own.log_scales(self.params(theta), data.rows.expert_design)
+        return found
+
+    def dispersion_at_bound(self, theta: Array) -> Array:
+        """Experts with a scale at its lower bound, boolean of shape (K,)."""
+        return np.asarray(self.own.dispersion_at_bound(self.params(theta)))
 
     # --- derivatives of single experts ---
 
@@ -296,8 +433,7 @@ class OwnExperts(OwnPart):
 class OwnGate(OwnPart):
     """A gate of a user, an object of `skmoe.protocols.Gate`."""
 
-    def __init__(self, gate: Gate, n_experts: int, n_columns: int) -> None:
-        super().__init__(gate, n_experts, n_columns, SupportsGateInference)
+    inference = SupportsGateInference
 
     def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
         """The gate at parameters and rows."""
@@ -311,6 +447,26 @@ class OwnGate(OwnPart):
     def log_prob(self, theta: Array, data: Data) -> Array:
         """Log probabilities (K, S, U) of the experts."""
         return self.evaluate(theta, data).logs
+
+    @property
+    def depends_on_features(self) -> bool:
+        """Whether probabilities differ between rows."""
+        return bool(self.own.depends_on_features)
+
+    @property
+    def shown(self) -> Shown:
+        """Its only block."""
+        contrasts, where = None, np.zeros(0, dtype=int)
+        if self.has_derivatives:
+            contrasts = self.own.contrast_matrix(self.first_params)
+            where = np.arange(self.n_coordinates)
+        names = "softmax", "gate_coef_", "gate_intercept_"
+        return Shown(LinearPredictor("", "", *names, contrasts=contrasts), where)
+
+    def coefficients(self, theta: Array, n_columns: int) -> Array | None:
+        """Coefficients (K, d) of the logits; None if they are not linear."""
+        found: Array | None = self.own.coefficients(self.params(theta), n_columns)
+        return found
 
     def scores(self, theta: Array, k: int, data: Data) -> Array:
         """Gradients of the log probability of one expert, (D, U)."""

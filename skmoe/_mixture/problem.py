@@ -10,7 +10,7 @@ import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._mixture.data import Data
-from skmoe._mixture.em import RTOL, Objective, Run, em
+from skmoe._mixture.em import RTOL, Objective, Run
 from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.partitions import InitData
@@ -121,12 +121,3 @@ class Problem(NamedTuple):
             init_data = init_data.sample(self.n_rows_of_starts, rng)
         return self._replace(rows=init_data.rows, init_data=init_data, n_threads=1)
 
-
-def run_em(objective: Objective, theta: Array, n_iter: int, tol: float, *args: Any, **kw: Any) -> Run:
-    """EM of the experts' kind: of coefficients, or of estimators that are fitted again."""
-    if objective.mixture.experts.needs_all_rows:
-        from skmoe._mixture.learners import em_of_learners
-
-        kw.pop("n_plain", None), kw.pop("n_fresh", None)
-        return em_of_learners(objective, theta, n_iter, tol, *args, **kw)
-    return em(objective, theta, n_iter, tol, *args, **kw)

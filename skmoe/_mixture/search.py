@@ -31,12 +31,12 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.rows import Dataset, subset_units
 from skmoe._mixture.data import Data
-from skmoe._mixture.em import Objective, Run, threads
+from skmoe._mixture.em import Objective, Run, em, threads
 from skmoe._mixture.evidence import search_penalties
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.newton import end_at_maximum
 from skmoe._mixture.partitions import LABEL_SMOOTHING, restricted, unit_features
-from skmoe._mixture.problem import Maximum, Monitor, Problem, blocks_of, run_em
+from skmoe._mixture.problem import Maximum, Monitor, Problem, blocks_of
 from skmoe._mixture.starts import (
     N_ITER_FIRST_ROUND,
     SAME_LOG_LIKELIHOOD,
@@ -160,8 +160,8 @@ def begun(objective: Objective, resp: Array, rows: Dataset) -> tuple[Objective, 
     """Objective and coefficients that begin at responsibilities of rows (K, n), or units (K, U)."""
     experts = objective.mixture.experts
     if experts.needs_all_rows:
-        objective = experts.started(objective, resp)
-        return objective, objective.mixture.first_theta()
+        started: tuple[Objective, Array] = experts.started(objective, resp)
+        return started
     return objective, theta_of(objective, resp, rows)
 
 
@@ -268,7 +268,7 @@ def _next_round(problem: Problem, run: Run, n_iter: int, monitor: Monitor) -> Ru
     n_iter = min(n_iter, problem.max_iter - len(run.lower_bounds))
     objective = problem.objective(run.mixture)
     bounds = run.lower_bounds
-    return run_em(objective, run.theta, n_iter, problem.tol, monitor, lower_bounds=bounds)
+    return em(objective, run.theta, n_iter, problem.tol, monitor, lower_bounds=bounds)
 
 
 def _has_iterations_left(problem: Problem, run: Run) -> bool:
@@ -311,7 +311,7 @@ def _to_maximum(
         else:
             n_iter = problem.max_iter - len(lower_bounds)
             tol = problem.tol
-            run = run_em(objective, theta, n_iter, tol, monitor, lower_bounds=lower_bounds)
+            run = em(objective, theta, n_iter, tol, monitor, lower_bounds=lower_bounds)
         return run if run.stopped else _end(problem, objective, run, monitor)
 
 
@@ -360,7 +360,7 @@ def _with_evidence(
         run = search_penalties(of_sample, *arguments, theta, limits, monitor.on_sample)
         objective, theta = objective._replace(mixture=run.mixture), run.theta
         if run.stopped:  # the lower bound is that of all rows
-            return run_em(objective, theta, 0, problem.tol)._replace(stopped=True)
+            return em(objective, theta, 0, problem.tol)._replace(stopped=True)
     run = search_penalties(objective, *arguments, theta, limits, monitor, lower_bounds)
     in_memory = isinstance(problem.rows, Dataset) and not is_small
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
@@ -396,7 +396,7 @@ def _compared_with_default(
         return run
     n_done = run.n_earlier + len(run.lower_bounds)
     default = objective._replace(mixture=problem.mixture)
-    other = run_em(default, first, problem.max_iter - n_done, problem.tol, monitor)
+    other = em(default, first, problem.max_iter - n_done, problem.tol, monitor)
     other = other._replace(n_earlier=n_done)
     return other if other.converged else run._replace(stopped=other.stopped)
 
@@ -416,7 +416,7 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
         best = max((s.run for s in first_rounds(own, jobs)), key=lambda run: run.lower_bound)
         data = Data(left_out.rows, mixture.experts.dispersion_columns)
         for one, sign in ((mixture, 1.0), (problem.mixture, -1.0)):
-            run = run_em(own.objective(one), best.theta, N_FOLD_ITER, problem.tol)
+            run = em(own.objective(one), best.theta, N_FOLD_ITER, problem.tol)
             density = one.responsibilities(run.theta[None], data)[1][0]
             gain += sign * float(left_out.rows.gate_weight @ density)
     return gain
@@ -452,8 +452,9 @@ def _with_reinitialized_experts(
         for i, k in enumerate(collapsed):
             resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
         resp = restricted(mixture.experts, rows.row_responsibilities(resp), rows)
-        _, theta = begun(objective._replace(blocks=blocks), resp, rows)
-        candidate = run_em(objective, theta, problem.max_iter, problem.tol, monitor)
+        begin, theta = begun(objective._replace(blocks=blocks), resp, rows)
+        again = objective._replace(mixture=begin.mixture)
+        candidate = em(again, theta, problem.max_iter, problem.tol, monitor)
         if candidate.lower_bound <= run.lower_bound:
             break
         run = candidate._replace(n_earlier=run.n_earlier)
@@ -507,7 +508,7 @@ def _to_convergence(
     """
     runs = list(earlier)
     for theta in starts:
-        run = run_em(objective, theta, problem.max_iter, problem.tol)
+        run = em(objective, theta, problem.max_iter, problem.tol)
         run, n_done = end_at_maximum(objective, run, problem.max_iter, problem.tol), len(runs) + 1
         runs.append(run._replace(stopped=n_done <= problem.max_iter and monitor(n_done, run)))
         if runs[-1].stopped:

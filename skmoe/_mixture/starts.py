@@ -19,7 +19,7 @@ from scipy.optimize import linear_sum_assignment
 
 from skmoe._data.rows import Dataset
 from skmoe._mixture.data import Data
-from skmoe._mixture.em import Objective, Run, aitken_gap, fitted_to, side_by_side
+from skmoe._mixture.em import Objective, Run, aitken_gap, em, fitted_to, side_by_side
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.partitions import (
     INITIALIZERS,
@@ -31,7 +31,7 @@ from skmoe._mixture.partitions import (
     smoothed,
     unit_features,
 )
-from skmoe._mixture.problem import Problem, blocks_of, run_em
+from skmoe._mixture.problem import Problem, blocks_of
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.typing import Array
 
@@ -339,7 +339,7 @@ def first_round_of_learners(problem: Problem, job: StartJob, observer: Any) -> S
     rows, experts = problem.init_data.rows, problem.mixture.experts
     resp, rng = _initial(problem, job)
     resp = restricted(experts, _of_experts(problem, job, smoothed(resp), rng), rows)
-    objective = experts.started(problem.objective(), resp)
+    objective, theta = experts.started(problem.objective(), resp)
     n_iter = min(N_ITER_FIRST_ROUND[True], problem.max_iter)
-    run = run_em(objective, objective.mixture.first_theta(), n_iter, problem.tol, observer)
+    run = em(objective, theta, n_iter, problem.tol, observer)
     return Started(run, _partition(resp))

@@ -57,14 +57,6 @@ class Slopes(NamedTuple):
 
     A system is a vector of coefficients with a penalty of its own: that of one expert and output,
     or of one contrast of a softmax. A slope that systems share has its part of the penalty in each.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe.protocols import Slopes
-    >>> slopes = Slopes(np.zeros((1, 2)), np.eye(2)[None], np.zeros((1, 2)))
-    >>> slopes.weight
-    1.0
     """
 
     values: Array  # (S, p)

@@ -84,7 +84,7 @@ def _to_float64(product: Array) -> Array:
 
 
 def weighted_gram(design: Design, weight: Array) -> Array:
-    """Gram matrix of the design with non-negative row weights, (d, d)."""
+    """Gram matrix of the design with row weights, (d, d)."""
     kept = np.flatnonzero(weight)
     if 2 * len(kept) < len(weight):
         design, weight = design[kept], weight[kept]
@@ -92,7 +92,7 @@ def weighted_gram(design: Design, weight: Array) -> Array:
         scaled = design.copy()
         scaled.data *= np.repeat(weight, np.diff(design.indptr))
         return (scaled.T @ design).toarray()
-    if design.size * design.shape[1] <= MAX_SMALL_PRODUCT:
+    if design.size * design.shape[1] <= MAX_SMALL_PRODUCT or weight.min() < 0.0:
         return (design.T * weight) @ design
     root = design.T * np.sqrt(weight)
     return root @ root.T  # numpy calls the symmetric product, which computes one triangle only

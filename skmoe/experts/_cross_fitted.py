@@ -229,7 +229,7 @@ class CrossFittedExperts(Experts):
         return self._around(self.mean_of(params, k, features), params.log_variance[k])
 
     def _around(self, mean: Array, log_variance: Array) -> Any:
-        """Distribution around means (m, n) with the log dispersions (m, T) of an expert."""
+        """Distribution around means (m, n) with the log dispersions (m, T - 1) of an expert."""
         return self.mean_family.components(mean, log_variance)
 
     def _own_log_density(self, params: EstimatorParams, features: RawFeatures, y: Array) -> Array:
@@ -304,24 +304,17 @@ class CrossFittedExperts(Experts):
     # --- penalties that are found ---
 
     @property
-    def dispersion_prior(self) -> float:
-        """Strength of the prior of the scales, in rows."""
-        return self.mean_family.prior
-
-    @property
-    def noise_variance(self) -> tuple[float, ...]:
-        """Scale of the prior for each output, in units of the variance of the working target."""
-        return self.mean_family.noise_variance
-
-    @property
     def shared_dispersion(self) -> bool:
         """Whether all experts share their dispersions."""
         return self.mean_family.shared
 
     @property
     def penalties(self) -> dict[str, Any]:
-        """Strength of the prior of the scales, where there is one."""
-        return {} if self.classes is not None else {"dispersion_prior": self.dispersion_prior}
+        """Strength and scale of the prior of the scales, where there is one."""
+        if self.classes is not None:
+            return {}
+        family = self.mean_family
+        return {"dispersion_prior": family.prior, "noise_variance": family.noise_variance}
 
     def with_options(self, options: Mapping[str, Any]) -> Any:
         """The experts with other options, of which those of the prior are the family's."""
@@ -463,7 +456,7 @@ class CrossFittedExperts(Experts):
     def _per_exposure(self, target: Array, weight: Array, offset: Array) -> tuple[Array, Array]:
         """Target (n,) or (n, m) per unit of exposure, and its weights."""
         exposure = np.exp(offset)
-        scaled = weight * self.mean_family.family.rate_weight(exposure)
+        scaled = weight * exposure**self.mean_family.family.exposure_power
         return (target.T / exposure).T, np.maximum(scaled, TINY**0.5)
 
     def drop_training_state(self, params: EstimatorParams) -> EstimatorParams:
@@ -492,7 +485,7 @@ class CrossFittedExperts(Experts):
         return (resp * log_prob).sum(axis=1) - penalties
 
     def _log_variance(self, predictions: Array, y: Array, resp: Array, start: Array) -> Array:
-        """Log dispersions of greatest penalised likelihood, (K, m, T); NaN with an own density."""
+        """Log dispersions of greatest penalised likelihood, (K, m, T - 1); NaN if not of a family."""
         if self.classes is not None:
             return start
         others, found = ~self._has_density(), np.full(start.shape, np.nan)

@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize
 
 from skmoe._data.scaling import Standardization
-from skmoe._numerics.linalg import bounded_newton_step
 from skmoe._numerics.probability import summed_over_experts, without_outliers
 from skmoe._numerics.typing import TINY, Array
 from skmoe.families import Family, Normal
-from skmoe.families._base import sums_of_derivatives
 
 # Means of exactly zero under a log link, as of trees on counts, are raised to this fraction of the
 # mean of y.
@@ -21,20 +20,13 @@ RELATIVE_MEAN_FLOOR = 1e-3
 # Standard deviations below this fraction of the largest absolute value are round-off.
 RELATIVE_ROUND_OFF = 1e-13
 
-# Newton's method for the log dispersions: largest number of steps, largest change in a step, bounds
-# of the curvature per row, halvings of a step, and the change, or the relative gain of
-# log-likelihood, below which it ends. Far from the maximum curvatures are larger, and steps short.
-MAX_STEPS = 50
-MAX_CHANGE = 2.0
-MIN_CURVATURE, MAX_CURVATURE = 1e-6, 100.0
-MAX_DISPERSION_HALVINGS = 25
-CHANGE_TOL = 1e-9
-RELATIVE_GAIN_TOL = 1e-12
+# Where the search for log dispersions ends: gain and gradient of the log-likelihood per row.
+OPTIONS = {"ftol": 1e-14, "gtol": 1e-8}
 
 
 @dataclass(frozen=True)
 class MeanFamily:
-    """A family whose means (K, m, n) are given; log dispersions have the shape (K, m, T).
+    """A family whose means (K, m, n) are given; log dispersions have the shape (K, m, T - 1).
 
     Parameters
     ----------
@@ -113,21 +105,20 @@ class MeanFamily:
         # Round-off of a constant target is no variance.
         round_off = np.square(RELATIVE_ROUND_OFF * np.abs(target).max(axis=1)) + TINY
         variance = np.where(variance > round_off, variance, 1.0)
-        bounds = np.array(self.family.log_dispersion_bounds_of_means).reshape(-1, 2)
-        start, low, high = (
-            np.tile(values, (len(y), 1))
-            for values in (np.array(self.family.initial_log_dispersion), bounds[:, 0], bounds[:, 1])
-        )
-        if self.family.has_scale:
-            start[:, 0] += np.log(variance)
+        own_units = Standardization(np.zeros(len(y)), np.ones(len(y)))
+        family = self.family.fitted_to(y, weight, own_units)
+        rates = y if exposure is None else y / exposure
+        start = np.stack([family.start(row, weight)[1:] for row in rates])
+        bounds = np.array(family.log_dispersion_bounds_of_means).reshape(-1, 2)
+        low, high = (np.tile(ends, (len(y), 1)) for ends in bounds.T)
+        if family.has_scale:
             low[:, 0] = np.log(np.array(options["variance_floor"]) * variance)
             high[:, 0] += np.log(np.maximum(variance, 1.0))
-        own_units = Standardization(np.zeros(len(y)), np.ones(len(y)))
         return replace(
             self,
-            family=self.family.fitted_to(y, weight, own_units),
+            family=family,
             shared=options["shared_dispersion"],
-            prior=options["dispersion_prior"] if self.family.has_scale else 0.0,
+            prior=options["dispersion_prior"] if family.has_scale else 0.0,
             noise_variance=tuple(options["noise_variance"]),
             target_variance=tuple(variance.tolist()),
             target_mean=tuple(target_mean.tolist()),
@@ -145,27 +136,31 @@ class MeanFamily:
         floor = RELATIVE_MEAN_FLOOR * np.maximum(np.array(self.target_mean), TINY**0.5)
         return np.where(mean == 0.0, floor[:, None], mean)
 
-    def _predictor(self, mean: Array, theta: Any) -> Array:
+    def _predictors(self, mean: Array, log_dispersion: Array) -> list[Array]:
+        """Predictors (T) at means (..., n), of log dispersions (..., T - 1)."""
+        others = [*np.moveaxis(log_dispersion, -1, 0)[..., None]]
         bound = self.family.max_predictor
-        return np.clip(self.family.predictor_of_mean(mean, theta), -bound, bound)
+        location = self.family.location(mean, [np.zeros(1), *others])
+        return [np.clip(location, -bound, bound), *others]
 
     def log_prob(self, mean: Array, log_dispersion: Array, y: Array) -> Array:
         """Log density of each output, (K, m, n)."""
-        theta = _by_dispersion(log_dispersion)
-        return self.family.log_prob(y, self._predictor(mean, theta), theta)
+        return self.family.log_prob(y, self._predictors(mean, log_dispersion))
 
     def components(self, mean: Array, log_dispersion: Array) -> Any:
-        """Distribution of one expert with means (m, n) and log dispersions (m, T)."""
-        theta = _by_dispersion(log_dispersion)
-        return self.family.components(self._predictor(mean, theta), theta)
+        """Distribution of one expert with means (m, n) and log dispersions (m, T - 1)."""
+        predictors = self._predictors(mean, log_dispersion)
+        return self.family.components([np.broadcast_to(eta, mean.shape) for eta in predictors])
 
     def penalties(self, log_dispersion: Array) -> Array:
         """Negative log prior of the scale of each expert and output, (K, m)."""
         if not self.family.has_scale:
             return np.zeros(log_dispersion.shape[:2])
         # Relative to the scale of the prior, so that it does not depend on the units of y.
-        ratio = log_dispersion[..., 0] - np.log(self.prior_scale)
-        return 0.5 * self.prior * (ratio + np.exp(-ratio))
+        return self._penalty(log_dispersion[..., 0] - np.log(self.prior_scale))
+
+    def _penalty(self, ratio: Array) -> Array:
+        return np.asarray(0.5 * self.prior * (ratio + np.exp(-ratio)))
 
     def at_floor(self, log_dispersion: Array) -> Array:
         """Experts with a scale at its lower bound, (K,)."""
@@ -176,43 +171,44 @@ class MeanFamily:
     # --- estimates ---
 
     def initial(self, n_experts: int) -> Array:
-        """First log dispersions, (K, m, T)."""
+        """First log dispersions, (K, m, T - 1)."""
         start = np.array(self.start)
         return np.broadcast_to(start, (n_experts, *start.shape)).copy()
 
     def maximise(self, mean: Array, y: Array, resp: Array, start: Array) -> Array:
-        """Log dispersions that maximise the penalised log-likelihood of given means, (K, m, T).
+        """Log dispersions that maximise the penalised log-likelihood of given means, (K, m, T - 1).
 
-        Newton's method from `start`, within the bounds. A step is halved until the log-likelihood
-        does not fall, so that the value is at least that of `start`.
+        They lie within the bounds, and are at least as good as those of `start`.
         """
-        theta = start
-        if not theta.shape[-1]:
-            return theta
+        if not start.shape[-1]:
+            return start
         if self.family == Normal():
             return self._normal_scale(mean, y, resp)
-        low, high = np.array(self.low), np.array(self.high)
-        value = self._value(mean, theta, y, resp)
-        for _ in range(MAX_STEPS):
-            step = self._newton_step(mean, theta, y, resp)
-            # A step of round-off cannot be seen in the value.
-            open_ = np.abs(step).max(axis=-1) >= CHANGE_TOL
-            moved, before = theta.copy(), value
-            for halving in range(MAX_DISPERSION_HALVINGS):
-                trial = np.clip(theta + 0.5**halving * step, low, high)
-                trial_value = self._value(mean, trial, y, resp)
-                accepted = open_ & (trial_value >= value)
-                moved = np.where(accepted[..., None], trial, moved)
-                value = np.where(accepted, trial_value, value)
-                open_ &= ~accepted
-                if not open_.any():
-                    break
-            change = np.abs(moved - theta).max()
-            theta = moved
-            gained = value - before > RELATIVE_GAIN_TOL * np.abs(value)
-            if change < CHANGE_TOL or not gained.any():
-                break
-        return theta
+        found, n_experts = start.copy(), len(start)
+        for own in [slice(None)] if self.shared else [slice(k, k + 1) for k in range(n_experts)]:
+            for output in range(len(y)):
+                rows = mean[own, output], y[output], resp[own]
+                found[own, output] = self._maximum(output, rows, start[own][0, output])
+        return found
+
+    def _maximum(self, output: int, rows: tuple[Array, Array, Array], start: Array) -> Array:
+        """Log dispersions (T - 1,) of one output, for means (K, n), y (n,) and weights (K, n)."""
+        mean, y, resp = rows
+        rows_of_prior, n_rows = self.prior, max(float(resp.sum()), 1.0)
+        log_scale = np.log(self.prior_scale[output])
+
+        def loss(at: Array) -> float:
+            logs = self.family.log_prob(y, self._predictors(mean, at))
+            value = -float((resp * logs).sum())
+            if rows_of_prior:
+                value += float(self._penalty(at[0] - log_scale))
+            return value / n_rows
+
+        bounds = list(zip(self.low[output], self.high[output], strict=True))
+        found = minimize(
+            loss, start, jac="3-point", bounds=bounds, method="L-BFGS-B", options=OPTIONS
+        )
+        return np.asarray(found.x if found.fun <= loss(start) else start)
 
     def _normal_scale(self, mean: Array, y: Array, resp: Array) -> Array:
         """The same in closed form for the log variances of normal noise."""
@@ -225,7 +221,7 @@ class MeanFamily:
     def best_log_scale(self, mean: Array, y: Array, weight: Array, log_dispersion: Array) -> Array:
         """Log scales of one expert with the greatest likelihood for its means (m, n), (m,).
 
-        Its other log dispersions (m, T) are given, and there is no prior.
+        Its other log dispersions (m, T - 1) are given, and there is no prior.
         """
         low, high = (
             tuple((own[0], *given[1:]) for own, given in zip(ends, log_dispersion, strict=True))
@@ -238,38 +234,3 @@ class MeanFamily:
     def _summed(self, values: Array) -> Array:
         """Sums over the experts that share the dispersions, for each expert."""
         return summed_over_experts(values) if self.shared else values
-
-    def _value(self, mean: Array, theta: Array, y: Array, resp: Array) -> Array:
-        """Penalised log-likelihood of each expert and output, (K, m)."""
-        logs = np.einsum("kn,kmn->km", resp, self.log_prob(mean, theta, y))
-        return self._summed(logs) - self.penalties(theta)
-
-    def _newton_step(self, mean: Array, theta: Array, y: Array, resp: Array) -> Array:
-        """Newton step of the log dispersions, (K, m, T), bounded and always upward."""
-        arrays = _by_dispersion(theta)
-        predictor = self._predictor(mean, arrays)
-        first, second = self.family.mean_dispersion_derivatives(y, predictor, arrays)
-        sums = sums_of_derivatives(first, second, resp[:, None])
-        gradient, hessian = (self._summed(values) for values in sums)
-        curvature = -hessian
-        if self.family.has_scale:
-            decreasing = 0.5 * self.prior * np.exp(np.log(self.prior_scale) - theta[..., 0])
-            gradient[..., 0] = gradient[..., 0] + decreasing - 0.5 * self.prior
-            curvature[..., 0, 0] = curvature[..., 0, 0] + decreasing
-        # Parameters at a bound that the gradient leads beyond stay there.
-        beyond = ((theta <= np.array(self.low)) & (gradient < 0.0)) | (
-            (theta >= np.array(self.high)) & (gradient > 0.0)
-        )
-        gradient = np.where(beyond, 0.0, gradient)
-        fixed = beyond[..., :, None] | beyond[..., None, :]
-        curvature = np.where(fixed, np.eye(theta.shape[-1]), curvature)
-        values, vectors = np.linalg.eigh(curvature)
-        mass = self._summed(resp.sum(axis=1))[:, None, None]
-        most = MAX_CURVATURE * np.maximum(mass, 1.0)
-        values = np.clip(np.abs(values), MIN_CURVATURE * mass + TINY, most)
-        return bounded_newton_step(gradient, values, vectors, MAX_CHANGE)
-
-
-def _by_dispersion(log_dispersion: Array) -> Array:
-    """Log dispersions (T, ..., m, 1) from (..., m, T)."""
-    return np.moveaxis(log_dispersion, -1, 0)[..., None]

@@ -39,7 +39,7 @@ def obstacle(family: Family, y: Array) -> str:
     if len(y) > family.max_outputs:
         return "one output"
     if np.inf in family.atoms and not np.isposinf(values).any():
-        return "right-censored times (skmoe.censoring)"
+        return "right-censored times (skmoe.data)"
     if family.max_values < np.inf:
         n_values = len(getattr(family, "values", ()) or np.unique(values))
         if not 2 <= n_values <= family.max_values:

@@ -15,6 +15,7 @@ from skmoe._data.checks import check_choice, check_integer, check_real
 from skmoe._data.row_checks import check_columns, check_weights
 from skmoe._data.rows import Rows, index_rows
 from skmoe._estimators.methods.coefficient_inference import infer_average_effects, predicts_steps
+from skmoe._estimators.methods.input_steps import mixture_of
 from skmoe._inference.average_effects import AverageEffects
 from skmoe._inference.labels import counted_noun, feature_labels
 from skmoe._numerics.typing import Array
@@ -46,7 +47,6 @@ from skmoe.inspection._style import (
     text_width,
 )
 from skmoe.inspection._targets import row_weights
-from skmoe.pipelines import mixture_of
 
 # Parts in which a feature is permuted.
 PARTS = ("gate", "experts", "both")

@@ -97,7 +97,7 @@ class SurvivalDisplay:
     --------
     >>> import numpy as np
     >>> from skmoe import MixtureOfExpertsRegressor
-    >>> from skmoe.censoring import right_censored
+    >>> from skmoe.data import right_censored
     >>> from skmoe.inspection import SurvivalDisplay
     >>> time = np.random.default_rng(0).weibull(2, size=200)
     >>> X, y = np.zeros((200, 1)), right_censored(np.minimum(time, 1), time < 1)
@@ -146,7 +146,7 @@ class SurvivalDisplay:
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features, preferably of rows that were not used in the fit.
         y : structured array of shape (n_samples,) or (n_samples, n_outputs)
-            Times and events, of `skmoe.censoring.right_censored`; or times of events.
+            Times and events, of `skmoe.data.right_censored`; or times of events.
         target : int, default=None
             Index of the output, if there are several.
         level : float, default=0.95

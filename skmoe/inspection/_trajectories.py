@@ -13,6 +13,7 @@ from skmoe._data.censored_targets import has_bounds
 from skmoe._data.checks import check_integer
 from skmoe._data.rows import Rows
 from skmoe._estimators.methods.coefficient_inference import infer_means
+from skmoe._estimators.methods.input_steps import mixture_of
 from skmoe._inference.labels import feature_labels
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
@@ -53,7 +54,6 @@ from skmoe.inspection._targets import (
     observed_rows,
     one_target,
 )
-from skmoe.pipelines import mixture_of
 
 # Opacity of units and rows, above which mean courses are seen.
 UNIT_OPACITY = 0.3

@@ -15,9 +15,9 @@ from skmoe._data.checks import check_n_jobs, is_integer, shown
 from skmoe._data.row_checks import check_metadata
 from skmoe._data.rows import index_rows
 from skmoe._data.sklearn_adapter import final_estimator
+from skmoe._estimators.methods.input_steps import mixture_of
 from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
-from skmoe.pipelines import mixture_of
 
 
 def cross_val_predict_interval(

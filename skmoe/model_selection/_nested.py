@@ -83,7 +83,7 @@ def likelihood_ratio_test(
     See Also
     --------
     n_experts_test : A test of the number of experts.
-    skmoe.reports.Inference.wald_test : A test of coefficients of one fit.
+    skmoe.inspection.Inference.wald_test : A test of coefficients of one fit.
 
     References
     ----------

@@ -9,17 +9,7 @@ from skmoe._numerics.typing import Array, Design
 
 
 class SupportsDistribution(Protocol):
-    """Experts with a predictive distribution: `predict_dist`, intervals, quantiles, `sample`.
-
-    See "Write your own expert" in the documentation.
-
-    Examples
-    --------
-    >>> from skmoe.experts import LinearExperts
-    >>> from skmoe.protocols import SupportsDistribution, has_capability
-    >>> has_capability(LinearExperts(), SupportsDistribution)
-    True
-    """
+    """Experts with a predictive distribution: `predict_dist`, intervals, quantiles, `sample`."""
 
     def components(self, params: Any, k: int, design: Design) -> Any:
         """The distribution of y under expert k, as components of `skmoe.distributions`."""
@@ -30,15 +20,6 @@ class SupportsInference(Protocol):
 
     The P coordinates of an expert are those of its `blocks`, one after the other. Design matrices
     are dense here.
-
-    See "Write your own expert" in the documentation.
-
-    Examples
-    --------
-    >>> from skmoe.experts import LinearExperts
-    >>> from skmoe.protocols import SupportsInference, has_capability
-    >>> has_capability(LinearExperts(), SupportsInference)
-    True
     """
 
     def score_rows(self, params: Any, k: int, design: Array, y: Array) -> Array:
@@ -56,15 +37,6 @@ class SupportsGateInference(Protocol):
 
     Then the derivatives of a log probability depend on the probabilities of all experts alone, so
     that `log_prob` (K, n) can also be the logs of others, such as of responsibilities.
-
-    See "Write your own expert" in the documentation.
-
-    Examples
-    --------
-    >>> from skmoe.gates import SoftmaxGate
-    >>> from skmoe.protocols import SupportsGateInference, has_capability
-    >>> has_capability(SoftmaxGate(), SupportsGateInference)
-    True
     """
 
     def score_rows(self, params: Any, k: int, design: Array, log_prob: Array) -> Array:
@@ -85,15 +57,6 @@ class SupportsStreaming(Protocol):
 
     `x_map` (d, d) maps the old standardised design rows to the new ones, and `y_map` (with `slope`
     and `shift` for each output; None where y is not standardised) the old target to the new one.
-
-    See "Write your own expert" in the documentation.
-
-    Examples
-    --------
-    >>> from skmoe.experts import LinearExperts
-    >>> from skmoe.protocols import SupportsStreaming, has_capability
-    >>> has_capability(LinearExperts(), SupportsStreaming)
-    True
     """
 
     def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
@@ -124,15 +87,6 @@ class SupportsEvidence(Protocol):
 
     They are dataclasses with a field `alpha`: a number, or a tuple with one for each feature.
     Coefficients of another block can have a penalty in a field of its own.
-
-    See "Write your own expert" in the documentation.
-
-    Examples
-    --------
-    >>> from skmoe.gates import SoftmaxGate
-    >>> from skmoe.protocols import SupportsEvidence, has_capability
-    >>> has_capability(SoftmaxGate(), SupportsEvidence)
-    True
     """
 
     def penalised_slopes(self, params: Any, statistics: Any, hessian: Any) -> dict[str, Slopes]:
@@ -143,17 +97,7 @@ class SupportsEvidence(Protocol):
 
 
 class SupportsDispersionEvidence(Protocol):
-    """Families with fields `dispersion_prior` and `noise_variance`, which can be found as well.
-
-    See "Write your own expert" in the documentation.
-
-    Examples
-    --------
-    >>> from skmoe.experts import LinearExperts
-    >>> from skmoe.protocols import SupportsDispersionEvidence, has_capability
-    >>> has_capability(LinearExperts(), SupportsDispersionEvidence)
-    True
-    """
+    """Families with fields `dispersion_prior` and `noise_variance`, which can be found as well."""
 
     def scales(self, params: Any, statistics: Any) -> tuple[Array, Array]:
         """Scales in units of `noise_variance`, and the rows of each, both (K, m).
@@ -163,43 +107,12 @@ class SupportsDispersionEvidence(Protocol):
 
 
 class SupportsReordering(Protocol):
-    """Families and gates whose experts can be numbered in any order: all are treated alike.
-
-    See "Write your own expert" in the documentation.
-
-    Examples
-    --------
-    >>> from skmoe.gates import SoftmaxGate
-    >>> from skmoe.protocols import SupportsReordering, has_capability
-    >>> has_capability(SoftmaxGate(), SupportsReordering)
-    True
-    """
+    """Families and gates whose experts can be numbered in any order: all are treated alike."""
 
     def reorder(self, params: Any, order: Array) -> Any:
         """The parameters with the experts `order` (K,), in this order.
 
         `permute_experts` does it for named tuples of arrays whose first axis counts the experts.
-        """
-
-
-class SupportsONNX(Protocol):
-    """Families that can be converted to ONNX.
-
-    See "Write your own expert" in the documentation.
-
-    Examples
-    --------
-    >>> from skmoe.experts import LogisticExperts
-    >>> from skmoe.protocols import SupportsONNX, has_capability
-    >>> has_capability(LogisticExperts(), SupportsONNX)
-    True
-    """
-
-    def to_onnx(self, graph: Any, params: Any, linear_predictor: Any) -> Any:
-        """Node of shape (n, K, m) with the means, or (n, K, C) with the class probabilities.
-
-        `graph(operator, *inputs, **attributes)` makes a node; `linear_predictor(coef)` makes that
-        of coefficients (K, m, d), of shape (n, K, m).
         """
 
 

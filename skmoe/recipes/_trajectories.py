@@ -85,7 +85,7 @@ def trajectories(
     --------
     skmoe.inspection.TrajectoriesDisplay : The courses as a picture.
     skmoe.model_selection.n_experts_table : Criteria for the number of groups.
-    skmoe.pipelines.mixture_of : The methods of the mixture, such as `responsibilities`.
+    skmoe.recipes.mixture_of : The methods of the mixture, such as `responsibilities`.
 
     Notes
     -----
@@ -106,7 +106,7 @@ def trajectories(
     Examples
     --------
     >>> import numpy as np
-    >>> from skmoe.pipelines import mixture_of
+    >>> from skmoe.recipes import mixture_of
     >>> from skmoe.recipes import trajectories
     >>> unit, year = np.repeat(np.arange(40), 5), np.tile(np.arange(5.0), 40)
     >>> y = np.where(unit % 3, year, 4.0 - year) + np.random.default_rng(0).normal(size=200)

@@ -8,12 +8,12 @@ import skmoe.exceptions
 from skmoe.experts import EXPERTS
 from skmoe.gates import GATES
 from support import sources
-from support.sources import PACKAGE, SyntaxTrees, imports, is_private, parameters
+from support.sources import MOVED, PACKAGE, SyntaxTrees, imports, is_private, parameters
 
 # Packages and modules of the top level, from the lowest layer: imports go to lower layers, and
 # between the files of one package.
 LAYERS = [
-    {"_optional", "exceptions", "_numerics"},
+    {"_moved", "_optional", "exceptions", "_numerics"},
     {"distributions"},
     {"protocols"},
     {"_data"},
@@ -21,9 +21,9 @@ LAYERS = [
     {"experts"},
     {"_mixture"},
     {"_inference"},
-    {"_estimators", "blocks", "censoring", "reports"},
-    {"metrics", "stacking", "pipelines"},
-    {"inspection", "model_selection", "onnx", "recipes", "skops", "__init__"},
+    {"_estimators", "data"},
+    {"metrics", "stacking"},
+    {"inspection", "model_selection", "export", "recipes", "__init__"},
 ]
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names}
 
@@ -47,7 +47,7 @@ MANY_PARAMETERS |= {"n_experts_table", "n_experts_test", "trajectories"}
 MANY_PARAMETERS |= {"likelihood_ratio_test", "cross_val_predict_interval"}
 MANY_PARAMETERS |= {f"from_{source}" for source in ("arrays", "npy", "parquet", "dask")}
 
-TREES = SyntaxTrees(PACKAGE)
+TREES = SyntaxTrees(PACKAGE, MOVED)
 
 
 def nodes_of(name):

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 
 ROWS_WRITTEN = 100_000
 N_EXPERTS = 4

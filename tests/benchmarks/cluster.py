@@ -52,7 +52,7 @@ def cpu_seconds(client):
 
 
 def from_memory(moe, X, y):
-    from skmoe.blocks import RowBlocks
+    from skmoe.data import RowBlocks
 
     cuts = range(0, len(X), ROWS_OF_BLOCK)
     moe.fit(RowBlocks(lambda: ((X[c : c + ROWS_OF_BLOCK], y[c : c + ROWS_OF_BLOCK]) for c in cuts)))

@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.mixture import GaussianMixture
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.censoring import right_censored
+from skmoe.data import right_censored
 
 
 def table(n_rows, n_features=5):

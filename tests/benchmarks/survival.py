@@ -16,7 +16,7 @@ from markdown import print_table
 from sklearn.model_selection import RepeatedKFold
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.censoring import right_censored
+from skmoe.data import right_censored
 from skmoe.metrics import concordance_index, integrated_brier_score
 
 # Tables of lifelines: how to load each, and its columns of times and events.

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 
-from skmoe.pipelines import mixture_of
-from skmoe.recipes import trajectories
+from skmoe.recipes import mixture_of, trajectories
 
 
 def cohort(n_units: int, n_times: int, n_groups: int, seed: int):

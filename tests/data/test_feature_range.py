@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal

@@ -172,7 +172,7 @@ def test_times_and_status_are_no_two_outputs(family, codes):
     status = np.resize(codes, N_ROWS)
     for j, y in ((1, np.c_[TIMES, status]), (0, np.c_[status, TIMES])):
         words = [f"column {j}", f"right_censored(y[:, {1 - j}], y[:, {j}] == {codes[1]:g})"]
-        assert_fit_refused(regressor(family=family), (X, y), "y", *words, "skmoe.censoring")
+        assert_fit_refused(regressor(family=family), (X, y), "y", *words, "skmoe.data")
 
 
 def test_two_outputs_with_two_values_are_fitted():

@@ -13,8 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
-from skmoe.censoring import interval_censored, left_censored, right_censored
+from skmoe.data import RowBlocks, interval_censored, left_censored, right_censored
 from skmoe.families import FAMILIES
 from skmoe.inspection import (
     CoefficientsDisplay,
@@ -293,7 +292,7 @@ def test_pairs_are_neither_numbers_nor_two_outputs(pairs):
     y = censored(y, rng)
     moe = mixture().fit(X, y)
     for method in (moe.fit, moe.score, moe.score_samples):
-        assert "Use skmoe.censoring" in refusal(method, X, pairs(y, np.isfinite(y["upper"])))
+        assert "Use skmoe.data" in refusal(method, X, pairs(y, np.isfinite(y["upper"])))
 
 
 def test_a_classifier_has_no_score_for_censored_times():

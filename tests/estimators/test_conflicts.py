@@ -9,8 +9,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
-from skmoe.censoring import right_censored
+from skmoe.data import RowBlocks, right_censored
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
 from skmoe.model_selection import likelihood_ratio_test, n_experts_test

@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 from skmoe.gates import ConstantGate
 from support.fits import fit_quietly
 from support.refusals import assert_fit_refused, assert_refused, refusal

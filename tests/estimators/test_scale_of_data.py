@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 from support.fits import fit_quietly
 
 OPTIONS = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "max_iter": 30, "random_state": 0}

@@ -10,7 +10,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.model_selection import KFold, cross_val_score, cross_validate
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.censoring import interval_censored, left_censored, right_censored
+from skmoe.data import interval_censored, left_censored, right_censored
 from skmoe.metrics import (
     censored_crps,
     concordance_index,

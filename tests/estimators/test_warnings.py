@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._numerics.probability import is_collapsed
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 from skmoe.exceptions import CollapsedExpertsWarning
 from skmoe.families import Ordinal, Uniform
 from skmoe.gates import ConstantGate

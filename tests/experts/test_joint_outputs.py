@@ -11,7 +11,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.mixture import GaussianMixture
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 from skmoe.distributions import MixtureDistribution, predictive_distribution
 from skmoe.exceptions import DegenerateExpertWarning
 from skmoe.inspection import export_text

@@ -6,9 +6,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe.experts import GeneralizedLinearExperts
 from skmoe.families import FAMILIES, Poisson, Uniform
-from skmoe.protocols import SupportsONNX, SupportsReordering
+from skmoe.protocols import SupportsReordering
 from support.expert_kinds import example
-from support.parts import DESIGN, N_ROWS, WEIGHT, dispersions, generalized, no_scaling, somewhere
+from support.parts import DESIGN, N_ROWS, WEIGHT, dispersions, generalized, no_scaling
 
 
 @pytest.mark.parametrize("first", FAMILIES)
@@ -30,8 +30,6 @@ def test_list_is_what_its_families_have_in_common(first):
         assert bool(experts.estimated_options) == any(family.has_scale for family in families)
         assert experts.support == " or ".join(dict.fromkeys(family.support for family in families))
         assert experts.limitation(SupportsReordering) != ""
-        without_mean = np.inf in (*families[0].atoms, *families[1].atoms)
-        assert (experts.limitation(SupportsONNX) != "") == ("logit" in links or without_mean)
         for k, family in enumerate([*families, *families]):  # as starts side by side have them
             predictor, *_ = experts.blocks_of(k)
             assert (predictor.link if predictor else "") == family.link
@@ -160,35 +158,3 @@ def test_target_of_counts_and_ratings_keeps_its_units():
         experts, _ = generalized([name])
         assert not experts.standardizes_target
         assert experts.rescale(None) is experts
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        *((name,) for name, family in FAMILIES.items() if family.link in ("log", "identity")),
-        ("gamma", "normal"),
-        ("poisson", "zero"),
-        ("lognormal", "uniform", "student_t"),
-        ("student_t", "zero", "gamma"),
-    ],
-)
-@pytest.mark.parametrize("n_outputs", [1, 2])
-def test_onnx_graph_computes_the_means(names, n_outputs):
-    """Exponentials, linear functions and constants, alone and in one list."""
-    operations = {"Exp": np.exp, "Mul": np.multiply, "Add": np.add}
-    operations |= {"Max": np.maximum, "Min": np.minimum}
-    families, rng = tuple(example(name) for name in names), np.random.default_rng(1)
-    if any(family.obstacle(np.ones((n_outputs, 4))) for family in families):  # of one output
-        return
-    y = np.concatenate([families[0].example_target(rng, N_ROWS) for _ in range(n_outputs)])
-    scales = {"noise_variance": (1.0,) * n_outputs, "variance_floor": (1e-6,) * n_outputs}
-    experts = GeneralizedLinearExperts(families, **scales)
-    experts = experts.fitted_to(DESIGN, y, WEIGHT, no_scaling(n_outputs))
-    params = somewhere(experts)
-    found = experts.to_onnx(
-        lambda name, *arguments: operations[name](*arguments),
-        params,
-        lambda coef: np.einsum("kmd,nd->nkm", coef, DESIGN),
-    )
-    expected = experts.mean(params, DESIGN).transpose(2, 0, 1)
-    assert_allclose(np.broadcast_to(found, expected.shape), expected, rtol=1e-9)

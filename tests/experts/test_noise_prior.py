@@ -7,7 +7,7 @@ from scipy.stats import norm
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 from support.expert_kinds import draw, options_of
 from support.fits import fit_quietly
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 from skmoe.families import FAMILIES
 from support.expert_kinds import draw, example, options_of
 from support.fits import FIXED, fit_quietly
@@ -108,7 +108,7 @@ def streams(row, tmp_path):
 
 def onnx(row, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
-    from skmoe.onnx import to_onnx
+    from skmoe.export import to_onnx
 
     X, _ = table(row)
     model = to_onnx(fitted(row), X[:1]).SerializeToString()

@@ -7,7 +7,7 @@ from scipy import stats
 from sklearn.linear_model import GammaRegressor, PoissonRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.censoring import right_censored
+from skmoe.data import right_censored
 from skmoe.experts import GeneralizedLinearExperts
 from skmoe.families import FAMILIES, Ordinal, StudentT, Uniform
 from skmoe.inspection import export_text

@@ -13,7 +13,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.censoring import right_censored
+from skmoe.data import right_censored
 
 FILE = Path(__file__).with_name("default_answers.json")
 

@@ -26,8 +26,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
-from skmoe.censoring import interval_censored, left_censored, right_censored
+from skmoe.data import RowBlocks, interval_censored, left_censored, right_censored
 from skmoe.experts import EXPERTS
 from skmoe.families import FAMILIES, StudentT
 from skmoe.gates import GATES

@@ -15,8 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe.gates import SoftmaxGate
-from skmoe.pipelines import mixture_of
-from skmoe.reports import Explanation
+from skmoe.inspection import Explanation
+from skmoe.recipes import mixture_of
 from support.fits import (
     ALL_CASES,
     CLASSES,

@@ -5,7 +5,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from scipy.special import softmax
 
-from skmoe.reports import UnitResponsibilities
+from skmoe.inspection import UnitResponsibilities
 from support.fits import UNITS, X, Y, fitted_case
 from support.refusals import assert_refused, refusal
 

@@ -22,9 +22,9 @@ from sklearn.preprocessing import (
 )
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.censoring import right_censored
+from skmoe.data import right_censored
 from skmoe.inspection import average_effects
-from skmoe.pipelines import mixture_of
+from skmoe.recipes import mixture_of
 from support.fits import (
     ALL_CASES,
     DISTINCT_CASES,

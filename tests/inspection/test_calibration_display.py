@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.linear_model import Ridge
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.censoring import right_censored
+from skmoe.data import right_censored
 from skmoe.distributions import GammaComponents, PointMassComponents, predictive_distribution
 from skmoe.inspection import CalibrationDisplay, SurvivalDisplay
 from support.displays import CASES, expert_colour, texts

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.censoring import left_censored, right_censored
+from skmoe.data import left_censored, right_censored
 from skmoe.inspection import SurvivalDisplay
 from support.displays import texts
 from support.refusals import refusal

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe._numerics.probability import MIN_EXPERT_WEIGHT, MIN_WEIGHT_FRACTION, is_collapsed
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 from support.fits import fit_quietly
 
 

@@ -15,7 +15,7 @@ from sklearn.preprocessing import PolynomialFeatures
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 from skmoe.experts import EXPERTS, LinearExperts
 from skmoe.families import FAMILIES
 from skmoe.gates import ConstantGate, SoftmaxGate

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.fitting.attributes import warn_maxima
 from skmoe.families import Normal
-from skmoe.reports import Maxima
+from skmoe.inspection import Maxima
 from support.fits import FIXED, FIXED_OF_CLASSES, fit_quietly, fixed_penalties
 from support.tables import flipping_classes, two_regimes
 

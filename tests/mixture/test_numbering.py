@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
 from skmoe._estimators.fitting.numbering import order_by_share
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
 from support.em import Params, mixture

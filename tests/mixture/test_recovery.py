@@ -9,7 +9,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 from support.fits import FIXED, FIXED_OF_CLASSES, fit_quietly, fixed_penalties
 from support.tables import crossing_lines, flipping_classes, two_regimes
 

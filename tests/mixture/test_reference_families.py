@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 from scipy.special import comb
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.censoring import interval_censored
+from skmoe.data import interval_censored
 from support.expert_kinds import example
 
 FOLDER = Path(__file__).parents[1] / "reference"

@@ -15,8 +15,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import adjusted_rand_score
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
-from skmoe.reports import UnitResponsibilities
+from skmoe.data import RowBlocks
+from skmoe.inspection import UnitResponsibilities
 from support.fits import FIXED, fit_quietly, fixed_penalties
 from support.recording_estimators import Log, RecordingRegressor
 from support.refusals import assert_fit_refused, assert_refused, refusal

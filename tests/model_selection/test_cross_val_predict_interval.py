@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.model_selection import cross_val_predict_interval
-from skmoe.pipelines import mixture_of
+from skmoe.recipes import mixture_of
 from skmoe.stacking import GatedStackingRegressor
 from support.refusals import assert_refused, refusal
 

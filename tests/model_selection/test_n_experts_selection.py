@@ -22,7 +22,7 @@ from skmoe._estimators.selection.trials import (
     select_by_criterion,
     select_by_holdout,
 )
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 from support.fits import fit_quietly
 from support.recording_estimators import Log, RecordingClassifier, RecordingRegressor
 from support.refusals import assert_fit_refused

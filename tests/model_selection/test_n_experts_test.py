@@ -15,10 +15,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 from skmoe.experts import LinearExperts
+from skmoe.inspection import NExpertsTest
 from skmoe.model_selection import n_experts_test
-from skmoe.reports import NExpertsTest
 from support.expert_kinds import KINDS_OF_FITS, draw, options_of
 from support.fits import FIXED
 from support.refusals import assert_refused, refusal

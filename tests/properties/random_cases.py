@@ -13,7 +13,7 @@ from sklearn.preprocessing import MaxAbsScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.censoring import interval_censored
+from skmoe.data import interval_censored
 from skmoe.experts import EXPERTS
 from skmoe.gates import GATES
 

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 from skmoe.experts import LinearExperts
 from skmoe.families import Ordinal, Poisson
 from skmoe.model_selection import n_experts_test

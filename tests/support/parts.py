@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmoe.censoring import interval_censored
+from skmoe.data import interval_censored
 from skmoe.experts import (
     GeneralizedLinearExperts,
     JointNormalExperts,

@@ -15,7 +15,8 @@ from numpy.testing import assert_allclose
 from sklearn.base import clone
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.blocks import DaskBlocks, RowBlocks
+from skmoe._data.blocks import DaskBlocks
+from skmoe.data import RowBlocks
 from support.fits import FIXED, FIXED_OF_CLASSES, fit_quietly
 from support.tables import flipping_classes, two_regimes
 

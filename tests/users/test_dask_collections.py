@@ -16,7 +16,8 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.blocks import DaskBlocks, RowBlocks
+from skmoe._data.blocks import DaskBlocks
+from skmoe.data import RowBlocks
 from support.fits import fit_quietly, fixed_penalties
 from support.refusals import assert_fit_refused, assert_refused, refusal
 

@@ -4,13 +4,11 @@ import runpy
 from pathlib import Path
 
 import numpy as np
-import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import expon
 from sklearn.base import clone
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.experts import EXPERTS
 from skmoe.gates import GATES
 from support.refusals import assert_fit_refused, assert_refused, refusal
 from support.tables import crossing_lines
@@ -18,30 +16,21 @@ from support.tables import crossing_lines
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.fixture
-def waiting_time_experts(monkeypatch):
-    monkeypatch.setitem(EXPERTS, "waiting_time", None)  # so that the row of the example goes again
-    example = runpy.run_path(str(EXAMPLES / "waiting_time_expert.py"))
-    family = example["WaitingTimeExperts"]
-    monkeypatch.setitem(EXPERTS, "waiting_time", {"regressor": family})
-    return family
-
-
-def test_experts_of_the_documentation(waiting_time_experts):
+def test_experts_of_the_documentation():
+    experts = runpy.run_path(str(EXAMPLES / "waiting_time_expert.py"))["WaitingTimeExperts"]
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, size=(800, 2))
     log_mean = np.where(X[:, 0] < 0, 1 + 1.5 * X[:, 1], 4 - X[:, 1])
     y = rng.exponential(np.exp(log_mean))
-    options = {"n_init": 1, "random_state": 0, "alpha": 0.1, "gate_alpha": 1.0}
-    moe = MixtureOfExpertsRegressor(2, expert="waiting_time", **options).fit(X, y)
+    options = {"expert": experts(alpha=0.1), "n_init": 1, "random_state": 0, "gate_alpha": 1.0}
+    moe = MixtureOfExpertsRegressor(2, **options).fit(X, y)
     assert_allclose(np.sort(moe.expert_coef_[:, 1]), [-1.0, 1.5], atol=0.2)
     assert np.diff(moe.lower_bounds_).min() > -1e-10
     logs = expon.logpdf(y[:, None], scale=moe.predict_experts(X))
     expected = np.log((moe.predict_gate(X) * np.exp(logs)).sum(axis=1))
     assert_allclose(moe.score_samples(X, y), expected)
     # The unit of time adds a constant to the intercepts.
-    in_ms = MixtureOfExpertsRegressor(2, expert=waiting_time_experts(alpha=0.1), **options)
-    in_ms.fit(X, 1000 * y)
+    in_ms = MixtureOfExpertsRegressor(2, **options).fit(X, 1000 * y)
     assert_allclose(in_ms.expert_coef_, moe.expert_coef_, atol=1e-5)
     assert_allclose(in_ms.expert_intercept_, moe.expert_intercept_ + np.log(1000), atol=1e-5)
     both = np.column_stack([y, y[::-1]])[:100]

@@ -26,10 +26,10 @@ from sklearn.preprocessing import (
 )
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.export import to_onnx
 from skmoe.inspection import CoefficientsDisplay, GateDisplay, export_text
 from skmoe.metrics import log_density_scorer
-from skmoe.onnx import to_onnx
-from skmoe.pipelines import mixture_of
+from skmoe.recipes import mixture_of
 from support.fits import ALL_CASES, X, fit_quietly, short_fit
 from support.tables import two_regimes
 

@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.fixes import parse_version
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 from skmoe.inspection import CalibrationDisplay, ExpertsDisplay, ResponsibilitiesDisplay
 from skmoe.metrics import log_density_scorer
 from support.fits import fit_quietly

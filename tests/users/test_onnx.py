@@ -13,9 +13,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.export import register_converters, to_onnx
 from skmoe.families import FAMILIES, StudentT
 from skmoe.gates import SoftmaxGate
-from skmoe.onnx import NAMES_KEY, register_converters, to_onnx
 from support.expert_kinds import GENERALIZED
 from support.fits import CLASSES, fit_quietly, fitted_case, short_fit
 from support.fits import X as TABLE
@@ -149,6 +149,27 @@ def test_lists_of_families_are_converted_or_refused():
     assert_refused(refusal(to_onnx, moe, X[:1]), "", "family is ['poisson', 'ordinal']: its mean")
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("gamma", "normal"),
+        ("poisson", "zero"),
+        ("lognormal", "uniform", "student_t"),
+        ("weibull", "normal"),
+    ],
+)
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_exponentials_linear_functions_and_constants_stand_in_one_list(names, n_outputs):
+    y = np.exp(Y / 2) if names[0] != "poisson" else np.floor(3 * np.abs(Y))
+    if "zero" in names:
+        y = y * (X[:, 1] > np.median(X[:, 1]))
+    outputs = np.column_stack([y, 3.0 * y[::-1]][:n_outputs])
+    options = {"family": list(names), "n_experts": len(names), "max_iter": 3}
+    moe = fit_quietly(regressor(**options), X, outputs)
+    (found,) = run(moe, X)
+    assert_allclose(found, moe.predict(X).reshape(found.shape), rtol=1e-8, atol=1e-9)
+
+
 def test_probabilities_come_by_class_as_in_skl2onnx():
     moe = fit_quietly(classifier(), CLASS_X, LABELS)
     _, probs = run(moe, CLASS_X.astype(np.float32))
@@ -188,7 +209,7 @@ def test_pipelines_are_converted_by_functions_of_skl2onnx(dtype):
 
 def test_names_of_experts_are_in_the_metadata_of_mixtures():
     def names(model):
-        entries = [e.value for e in model.metadata_props if e.key == NAMES_KEY]
+        entries = [e.value for e in model.metadata_props if e.key == "skmoe.expert_names"]
         return [json.loads(entry) for entry in entries]
 
     moe = fitted_case("two experts")

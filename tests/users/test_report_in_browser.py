@@ -14,11 +14,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.censoring import right_censored
+from skmoe.data import right_censored
 from skmoe.families import FAMILIES, StudentT
 from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_html
-from skmoe.pipelines import mixture_of
+from skmoe.recipes import mixture_of
 from support.browsers import start_browser
 from support.expert_kinds import KINDS, draw, options_of
 from support.fits import fit_quietly

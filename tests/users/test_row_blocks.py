@@ -17,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.blocks import DaskBlocks, RowBlocks
+from skmoe._data.blocks import DaskBlocks
+from skmoe.data import RowBlocks
 from skmoe.gates import SoftmaxGate
 from support.fits import ALL_CASES, CASES, DISTINCT_CASES, FIXED, fit_quietly, short_fit
 from support.fits import X as CASE_X

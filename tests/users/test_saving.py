@@ -16,9 +16,9 @@ from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.experts import GeneralizedLinearExperts
+from skmoe.export import trusted_types
 from skmoe.gates import GATES, SoftmaxGate
-from skmoe.pipelines import mixture_of
-from skmoe.skops import trusted_types
+from skmoe.recipes import mixture_of
 from support.expert_kinds import KINDS_OF_FITS
 from support.fits import ALL_CASES, fit_quietly, short_fit
 from support.fits import X as TABLE

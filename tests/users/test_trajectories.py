@@ -18,12 +18,11 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.preprocessing import SplineTransformer
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.censoring import left_censored
+from skmoe.data import left_censored
+from skmoe.export import trusted_types
 from skmoe.inspection import TrajectoriesDisplay, average_effects, export_text
 from skmoe.model_selection import likelihood_ratio_test, n_experts_table, n_experts_test
-from skmoe.pipelines import mixture_of
-from skmoe.recipes import trajectories
-from skmoe.skops import trusted_types
+from skmoe.recipes import mixture_of, trajectories
 from support.displays import all_texts, expert_colour
 from support.refusals import assert_refused, refusal
 

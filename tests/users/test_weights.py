@@ -23,7 +23,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.parameters.tasks import estimate_noise_variance
-from skmoe.blocks import RowBlocks
+from skmoe.data import RowBlocks
 from skmoe.exceptions import FitMismatchWarning, WeightsWarning
 from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly

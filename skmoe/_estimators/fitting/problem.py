@@ -61,6 +61,7 @@ from skmoe._estimators.rows.warm_start import (
 from skmoe._mixture.data import Data
 from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.learners import LearnedExperts
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.partitions import InitData
@@ -91,6 +92,8 @@ class FitProblem(NamedTuple):
         mixture = mixture or self.em_problem.mixture
         if self.stacked_experts is not None:
             mixture = mixture.with_part("experts", self.stacked_experts)
+        if mixture.experts.needs_all_rows:
+            mixture = mixture.with_part("experts", mixture.experts.without_training_state())
         return FittedMixture(mixture, theta, self.preprocessor)
 
     def make_cache(self, theta: Array, mixture: Mixture) -> CrossFitCache | None:
@@ -252,14 +255,14 @@ def _assemble(
     if unit is not None:
         rows = preprocessor.group_by_unit(rows, unit)
         _, first = np.unique(unit, return_index=True)
-        init = init[:, first] if isinstance(init, np.ndarray) else init
+        init = init[:, first] if np.ndim(init) == 2 else init
         if blocks is not None and blocks.sample_factor != 1.0:
             rows = subset_units(rows, np.arange(len(first)), blocks.sample_factor)
     init_data = make_init_rows(params, data, target, rows, init_design)
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
     if rows.units is not None or rows.possible is not None:
         check_rows_are_possible(params, experts, rows)
-    gate = _make_gate(params, rows.gate_design.shape[1])
+    gate = make_gate(params.gate, params.n_experts, rows.gate_design.shape[1])
     mixture = Mixture(experts, gate, top_k=params.top_k, balance=params.balance)
     em_problem = Problem(
         *(mixture, rows, init_data, init, seeds, params.max_iter, params.tol),
@@ -273,12 +276,11 @@ def _assemble(
     return FitProblem(*of_fit, penalties=params.penalties)
 
 
-def _make_gate(params: FitParameters, n_columns: int) -> Any:
-    """The gate of the mixture, for a design matrix of some columns."""
-    gate: Any = params.gate
+def make_gate(gate: Any, n_experts: int, n_columns: int) -> Any:
+    """The gate of a mixture, for a design matrix of some columns."""
     if hasattr(gate, "gate_of"):
-        return gate.gate_of(params.n_experts, n_columns)
-    return OwnGate(gate, params.n_experts, n_columns)
+        return gate.gate_of(n_experts, n_columns)
+    return OwnGate(gate, n_experts, n_columns)
 
 
 def _warm_start(
@@ -375,4 +377,4 @@ def _make_experts(
         options["mean_family"] = mean_family.fitted_to(rows.y, rows.weight, of_task, exposure)
         if mean_family.link == "identity":
             options["estimators"] = tuple(map(with_standardised_target, resolved))
-    return params.estimator_experts(**options)
+    return LearnedExperts(params.estimator_experts(**options), params.n_experts)

@@ -54,7 +54,7 @@ def _check_no_status(named: str, family: Any, y: Array) -> None:
                 f"y must hold times for {named}; its column {status} holds only {codes[0]:g} and "
                 f"{codes[1]:g}, like the status of censored times. If it is one, pass "
                 f"right_censored(y[:, {time}], y[:, {status}] == {codes[1]:g}) as y; the function "
-                "is in skmoe.censoring."
+                "is in skmoe.data."
             )
 
 

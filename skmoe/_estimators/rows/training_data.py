@@ -137,7 +137,7 @@ class TrainingData(NamedTuple):
         return self._replace(
             rows=rows if weight is None else rows._replace(weight=weight),
             X=rows.X if self.X is self.rows.X else self.X[index],
-            init=self.init[:, index] if isinstance(self.init, np.ndarray) else self.init,
+            init=self.init[:, index] if np.ndim(self.init) == 2 else self.init,
         )
 
 

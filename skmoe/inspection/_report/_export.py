@@ -102,7 +102,7 @@ def export_html(
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Features; those of the fit for standard errors and warnings.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Observed target; times may be right-censored (`skmoe.censoring.right_censored`).
+        Observed target; times may be right-censored (`skmoe.data.right_censored`).
     path : str or path-like
         File to write. An existing one is replaced, once the whole page is written.
     X_held_out : {array-like, sparse matrix} of shape (n_held_out, n_features), default=None

@@ -25,7 +25,7 @@ from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardSca
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe._inference.labels import format_number
-from skmoe.censoring import left_censored, right_censored
+from skmoe.data import left_censored, right_censored
 from skmoe.families import FAMILIES
 from skmoe.inspection import (
     SegmentProfileDisplay,
@@ -34,7 +34,7 @@ from skmoe.inspection import (
     export_text,
 )
 from skmoe.metrics import make_survival_scorers
-from skmoe.pipelines import mixture_of
+from skmoe.recipes import mixture_of
 from support.expert_kinds import options_of
 from support.fits import (
     CLASSES,

@@ -20,10 +20,10 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from skmoe.censoring import right_censored
+from skmoe.data import right_censored
 from skmoe.families import FAMILIES
 from skmoe.gates import SoftmaxGate
-from skmoe.pipelines import mixture_of
+from skmoe.recipes import mixture_of
 from support.expert_kinds import KINDS, KINDS_OF_FITS, draw, options_of
 from support.fits import classifier, fit_quietly, regressor
 from support.report_panels import panel_of

@@ -344,20 +344,22 @@ def _with_scale(
     Where the log-likelihood of a log scale s is A exp(-s) / 2 + B s / 2, as that of normal noise,
     this is the whole step to its maximum. The gain by the mean lowers A.
     """
-    family = group.family
-    if not family.has_scale or group.roles.count(CONSTANT) != 1 or DISPERSION in group.roles:
+    if inverse.inverse is None or not has_own_scale(group, inverse.matrix):
         return step
-    if inverse.inverse is None:
-        return step
-    own = group.slices[-1].start
-    if np.any(inverse.matrix[..., own, :own]):
-        return step
-    means = group.means
+    means, own = group.means, group.slices[-1].start
     gain = 0.5 * (step[..., means] * gradient[..., means]).sum(axis=-1)
     rows = np.maximum(inverse.matrix[..., own, own], TINY)
     relative = np.maximum(1.0 + (gradient[..., own] - gain) / rows, MIN_SCALE_FACTOR)
     step[..., own] = np.log(relative)
     return step
+
+
+def has_own_scale(group: Group, matrix: Array) -> bool:
+    """Whether the last predictor is the log of a scale, of which the means tell nothing."""
+    if not group.family.has_scale or group.roles.count(CONSTANT) != 1 or DISPERSION in group.roles:
+        return False
+    own = group.slices[-1].start
+    return not np.any(matrix[..., own, :own])
 
 
 def _lengths(change: Array, group: Group, curvature: Any) -> tuple[Array, bool]:

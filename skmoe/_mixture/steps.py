@@ -110,20 +110,21 @@ def _set_scale(step: Array, gradient: Array, group: Group, inverse: Inverse) -> 
     Where the log-likelihood of a log scale s is A exp(-s) / 2 + B s / 2, as that of normal noise,
     this is the whole step to its maximum. The gain by the mean lowers A.
     """
-    if not (_has_constant_scale(group) and inverse.inverse is not None):
+    if inverse.inverse is None or not has_own_scale(group, inverse.matrix):
         return
     own = group.slices[-1].start
-    if np.any(inverse.matrix[..., own, :own]):
-        return
     gain = 0.5 * (step[..., group.means] * gradient[..., group.means]).sum(axis=-1)
     rows = np.maximum(inverse.matrix[..., own, own], TINY)
     relative = np.maximum(1.0 + (gradient[..., own] - gain) / rows, MIN_SCALE_FACTOR)
     step[..., own] = np.log(relative)
 
 
-def _has_constant_scale(group: Group) -> bool:
-    """Whether the family has a scale, the same for all rows, and no other dispersion."""
-    return bool(group.family.has_scale) and group.roles[group.means.stop > 0 :] == (CONSTANT,)
+def has_own_scale(group: Group, matrix: Array) -> bool:
+    """Whether the last predictor is the log of a scale, of which the means tell nothing."""
+    if not group.family.has_scale or group.roles[group.means.stop > 0 :] != (CONSTANT,):
+        return False
+    own = group.slices[-1].start
+    return not np.any(matrix[..., own, :own])
 
 
 def _lengths(change: Array, group: Group, curvature: Any) -> tuple[Array, bool]:
@@ -147,7 +148,7 @@ def _lengths(change: Array, group: Group, curvature: Any) -> tuple[Array, bool]:
         root = np.sqrt(np.maximum(square, 0.0) / np.maximum(rows, TINY))
         lengths = np.maximum(lengths, root / family.max_step)
     others = change[..., means.stop :]
-    is_scale = _has_constant_scale(group)
+    is_scale = family.has_scale and others.shape[-1] == 1
     if others.shape[-1] and not is_scale:
         lengths = np.maximum(lengths, np.abs(others).max(axis=-1) / MAX_DISPERSION_STEP)
     return lengths, not is_scale

@@ -116,7 +116,7 @@ def check_warm_start(previous: FittedMixture, mixture: Mixture) -> None:
     before, now = previous.mixture, mixture
     for name in ("experts", "gate"):
         one, other = getattr(before, name), getattr(now, name)
-        sizes = one.n_coefficients, other.n_coefficients
+        sizes = one.size, other.size
         if type(one) is not type(other) or sizes[0] != sizes[1]:
             raise ValueError(
                 f"warm_start=True continues a fit whose {name} had parameters of shapes "

@@ -400,8 +400,11 @@ class Experts(DescribedExperts, LinearPart):
         """Experts with a scale at its lower bound, boolean of shape (K,)."""
         if (self.scale_index < 0).all():
             return np.zeros(self.n_experts, dtype=bool)
+        has_scale = self.scale_index >= 0
+        if not has_scale.any():
+            return np.zeros(self.n_experts, dtype=bool)
         at_bound = theta[self.scale_index] <= self.lower[self.scale_index]
-        return np.asarray((at_bound & (self.scale_index >= 0)).any(axis=1))
+        return np.asarray((at_bound & has_scale).any(axis=1))
 
     @property
     def sizes(self) -> Array:

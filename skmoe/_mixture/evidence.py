@@ -305,7 +305,7 @@ def _sums_of_squares(experts: Any, slopes: Slopes | None, scales: Any) -> tuple[
     determined = np.zeros(rows.shape)
     if slopes is not None:
         found = n_determined_slopes(experts.penalties["alpha"], slopes)
-        np.add.at(determined, experts.slope_owners, found)
+        np.add.at(determined, tuple(experts.slope_owners), found)
     if experts.shared_dispersion:
         rows, determined = map(summed_over_experts, (rows, determined))
     # A scale is the mode (squares + strength * center) / (rows + strength).

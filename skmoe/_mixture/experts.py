@@ -33,21 +33,6 @@ OTHER_INITIAL_SHARE = 0.05
 MARGINS_OF_ROWS = np.log([1e3, 5.0])
 
 
-class Layout:
-    """Blocks one after the other."""
-
-    def __init__(self) -> None:
-        self.blocks: list[Block] = []
-        self.size = 0
-
-    def add(self, part: int, output: int, predictor: int, role: str, width: int) -> Block:
-        """The next block."""
-        block = Block(part, output, predictor, role, slice(self.size, self.size + width))
-        self.blocks.append(block)
-        self.size += width
-        return block
-
-
 class LinearPart:
     """What experts and gate with linear predictors have in common."""
 
@@ -57,11 +42,14 @@ class LinearPart:
     size: int
     free: Array
     first: Array
+    penalties: dict[str, Any]
+    set_penalties: Any
 
-    @property
-    def n_coefficients(self) -> int:
-        """Number of coefficients, absent and shared ones included."""
-        return self.size
+    def with_penalties(self, changes: dict[str, Any]) -> Any:
+        """The same part with other penalties."""
+        other = copy(self)
+        other.set_penalties(self.penalties | changes)
+        return other
 
     def reduced(self, values: Array) -> Array:
         """Sums of values (..., D) over coefficients that are equal, (..., R)."""
@@ -120,142 +108,117 @@ class Experts(DescribedExperts, LinearPart):
         self.unit_variance, self.n_outputs = unit_variance, unit_variance.shape[1]
         self.n_columns, self.slopes, self.signs = n_columns, slopes, signs
         self.shared_dispersion = shared_dispersion
+        self.has_one_family = all(family == families[0] for family in families)
+        self.are_exchangeable = not slopes or are_exchangeable(slopes)
+        self.can_reorder = self.are_exchangeable and self.has_one_family
+        self.with_predictor = [k for k, f in enumerate(families) if MEAN in f.roles]
+        self.can_separate = all(f.is_count or f.link == "softmax" for f in families)
         varies = dispersion_columns and any(DISPERSION in family.roles for family in families)
         self.dispersion_columns = dispersion_columns if varies else ()
-        widths = {MEAN: n_columns, CONSTANT: 1, DISPERSION: 1 + len(dispersion_columns)}
-        layout, of_groups = Layout(), {}
+        widths = {MEAN: n_columns, CONSTANT: 1, DISPERSION: 1 + len(self.dispersion_columns)}
+        self.blocks: list[Block] = []
+        self.size, of_groups = 0, {}
         for k, family in enumerate(families):
-            outputs = [None] if family.couples_outputs else range(self.n_outputs)
-            roles = family.roles if self.dispersion_columns else without_dispersion(family.roles)
-            for output in outputs:
-                blocks = [
-                    layout.add(k, output or 0, t, role, widths[role])
-                    for t, role in enumerate(roles)
-                ]
-                of_groups.setdefault((families.index(family), output), []).append((k, blocks))
-        groups = [
-            Group(
-                families[i] if output is None else of_output(families[i], output),
-                np.array([k for k, _ in own]),
-                output,
-                [b for _, b in own],
-            )
-            for (i, output), own in of_groups.items()
-        ]
-        self.groups, self.blocks, self.size = groups, layout.blocks, layout.size
-        self.scale_index = self._scale_index()
-        self.free = self._free(layout, slopes, n_columns)
-        self.first = first_of(self.free)
-        self.lower, self.upper = self._bounds(layout, signs, variance_floor)
-        for group in groups:
+            for output in [None] if family.couples_outputs else range(self.n_outputs):
+                own = []
+                for t, role in enumerate(family.roles):
+                    role = CONSTANT if role == DISPERSION and not varies else role
+                    where = slice(self.size, self.size + widths[role])
+                    own.append(Block(k, output or 0, t, role, where))
+                    self.size = where.stop
+                self.blocks += own
+                of_groups.setdefault((families.index(family), output), []).append((k, own))
+        self.groups = []
+        for (i, output), members in of_groups.items():
+            family = families[i] if output is None else of_output(families[i], output)
+            numbers, blocks = zip(*members, strict=True)
+            self.groups.append(Group(family, np.array(numbers), output, blocks))
+        self.free = self.first = np.arange(self.size)
+        if slopes or shared_dispersion:
+            self._share(slopes)
+        self._set_bounds(variance_floor, starts)
+        self.set_penalties(penalties)
+
+    def _set_bounds(self, floor: Array, starts: Any) -> None:
+        """Sets where coefficients begin and end, and where the log scales are."""
+        self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
+        self.flat, self.start = np.zeros((2, self.size))
+        # Coordinate of the log scale of each expert and output, -1 without one, (K, m), and expert
+        # and output of each vector of slopes of a mean.
+        self.scale_index = np.full((self.n_experts, self.n_outputs), -1)
+        owners = []
+        for k, number, t, _, where in self.blocks:
+            family, last = self.families[k], where.stop - 1
+            n_means, is_joint = family.roles.count(MEAN), family.couples_outputs
+            self.start[last] = starts[k][number][t]
+            output = (t if t < n_means else t - n_means) if is_joint else number
+            if t < n_means:
+                owners.append((k, min(output, self.n_outputs - 1)))
+                for column, sign in enumerate(self.signs):
+                    if sign:
+                        (self.lower if sign > 0 else self.upper)[where.start + column] = 0.0
+                continue
+            low, high = family.log_dispersion_bounds[t - n_means]
+            if family.has_scale and (is_joint or t == n_means) and output < self.n_outputs:
+                self.scale_index[k, output] = last
+                unit = self.unit_variance[k, output]
+                low, high = np.log(floor[output] * unit), high + np.log(max(unit, 1.0))
+            self.lower[last], self.upper[last], self.flat[last] = low, high, family.flat_margin
+        self.slope_owners = np.array(owners, dtype=int).reshape(-1, 2).T
+        for group in self.groups if self.dispersion_columns else ():
             if DISPERSION in group.roles:
                 last = group.index[group.roles.index(DISPERSION)][:, -1, None, None]
                 below, above = MARGINS_OF_ROWS
                 group.limits = self.lower[last] - below, self.upper[last] + above
-        self.flat, self.start = np.zeros(self.size), np.zeros(self.size)
-        for block in self.blocks:
-            family, last = families[block.part], block.where.stop - 1
-            output = 0 if family.couples_outputs else block.output
-            self.start[last] = starts[block.part][output][block.predictor]
-            if block.role != MEAN:
-                self.flat[last] = family.flat_margin
-        self._set_penalties(penalties)
 
-    def _scale_index(self) -> Array:
-        """Coordinate of the log scale of each expert and output, -1 without one, (K, m)."""
-        index = np.full((self.n_experts, self.n_outputs), -1)
-        for block in self.blocks:
-            family = self.families[block.part]
-            n_means = family.roles.count(MEAN)
-            number = block.predictor - n_means
-            if not family.has_scale or number < 0:
-                continue
-            if family.couples_outputs and number < self.n_outputs:
-                index[block.part, number] = block.where.stop - 1
-            elif not family.couples_outputs and number == 0:
-                index[block.part, block.output] = block.where.stop - 1
-        return index
+    def _share(self, slopes: Any) -> None:
+        """Sets the coordinate of each coefficient among those that are estimated."""
+        index = np.arange(self.size)
+        if slopes:
+            has_mean = np.array([MEAN in family.roles for family in self.families])
+            holders = slope_holders(slopes, has_mean, self.n_columns)
+            starts = {(b.part, b.output, b.predictor): b.where.start for b in self.blocks}
+            for block in (b for b in self.blocks if b.role == MEAN):
+                for column, holder in enumerate(holders[block.part]):
+                    held = starts[max(holder, 0), block.output, block.predictor] + column
+                    index[block.where.start + column] = held if holder >= 0 else -1
+        if self.shared_dispersion:
+            others = [block for block in self.blocks if block.role != MEAN]
+            first = {(b.output, b.predictor): b.where for b in others if b.part == 0}
+            for block in others:
+                index[block.where] = np.r_[first[block.output, block.predictor]]
+        used, first = np.unique(index, return_index=True)
+        self.first, used = first[used >= 0], used[used >= 0]
+        self.free = np.where(index < 0, -1, np.searchsorted(used, index))
 
     # --- the prior ---
 
-    def with_penalties(self, changes: dict[str, Any]) -> Experts:
-        """The same experts with other penalties."""
-        other = copy(self)
-        other._set_penalties(self.penalties | changes)
-        return other
-
-    def _set_penalties(self, penalties: dict[str, Any]) -> None:
+    def set_penalties(self, penalties: dict[str, Any]) -> None:
+        """Sets the prior that penalties are."""
         self.penalties = penalties
         precision, strength, squares = np.zeros((3, self.size))
-        scale = np.full(self.size, -1)
-        parts = 1.0 / np.maximum(np.bincount(self.free + 1)[self.free + 1], 1)
+        scale, owners = np.full(self.size, -1), iter(self.slope_owners.T.tolist())
         for block in self.blocks:
             slopes = slice(block.where.start, block.where.stop - 1)
             if block.role == MEAN:
                 precision[slopes] = penalties["alpha"]
-                output = block.predictor if self.families[block.part].couples_outputs else None
-                of_output = block.output if output is None else min(output, self.n_outputs - 1)
-                scale[slopes] = self.scale_index[block.part, of_output]
+                scale[slopes] = self.scale_index[tuple(next(owners))]
             elif block.role == DISPERSION:
                 precision[slopes] = penalties["dispersion_alpha"]
-        if (self.scale_index >= 0).any():
+        has_scale = self.scale_index >= 0
+        if has_scale.any():
             rows, noise = penalties["dispersion_prior"], np.array(penalties["noise_variance"])
             of_noise = rows * noise + np.array(penalties.get("predictor_squares", 0.0))
-            of_noise = np.broadcast_to(of_noise, self.unit_variance.shape) * self.unit_variance
-            present = self.scale_index >= 0
+            of_noise = np.broadcast_to(of_noise, has_scale.shape) * self.unit_variance
             if self.shared_dispersion:  # a shared scale has one prior
-                present[1:] = False
-            strength[self.scale_index[present]] = rows
-            squares[self.scale_index[present]] = of_noise[present]
-        self.prior = Prior.of(precision * parts, scale, strength, squares)
+                has_scale[1:] = False
+            strength[self.scale_index[has_scale]] = rows
+            squares[self.scale_index[has_scale]] = of_noise[has_scale]
+        if len(self.first) < self.size:
+            precision = precision / np.maximum(np.bincount(self.free + 1)[self.free + 1], 1)
+        self.prior = Prior.of(precision, scale, strength, squares)
         if any(family.couples_outputs for family in self.families):
             self.prior = JointPrior.of_groups(self.prior, self.groups)
-
-    def _free(self, layout: Layout, slopes: Any, n_columns: int) -> Array:
-        """The coordinate of each coefficient among those that are estimated."""
-        index = np.arange(layout.size)
-        if slopes:
-            has_mean = np.array([MEAN in family.roles for family in self.families])
-            holders = slope_holders(slopes, has_mean, n_columns)
-            by_key = {(b.part, b.output, b.predictor): b for b in layout.blocks}
-            for block in (b for b in layout.blocks if b.role == MEAN):
-                for column, holder in enumerate(holders[block.part]):
-                    at = block.where.start + column
-                    if holder < 0:
-                        index[at] = -1
-                    elif holder != block.part:
-                        held = by_key[holder, block.output, block.predictor].where.start
-                        index[at] = held + column
-        if self.shared_dispersion:
-            others = [block for block in layout.blocks if block.role != MEAN]
-            first = {(b.output, b.predictor): b.where for b in others if b.part == 0}
-            for block in others:
-                index[block.where] = np.r_[first[block.output, block.predictor]]
-        used = np.unique(index[index >= 0])
-        return np.where(index < 0, -1, np.searchsorted(used, index))
-
-    def _bounds(self, layout: Layout, signs: Any, floor: Array) -> Array:
-        """Lower and upper bounds of the coefficients, (2, D)."""
-        bounds = np.repeat([[-np.inf], [np.inf]], layout.size, axis=1)
-        for block in layout.blocks:
-            family = self.families[block.part]
-            if block.role == MEAN:
-                for column, sign in enumerate(signs):
-                    if sign:
-                        bounds[int(sign < 0), block.where.start + column] = 0.0
-                continue
-            last, number = block.where.stop - 1, block.predictor - family.roles.count(MEAN)
-            bounds[:, last] = family.log_dispersion_bounds[number]
-            [output] = (
-                np.flatnonzero(self.scale_index[block.part] == last)
-                if last in (self.scale_index[block.part])
-                else [None]
-            )
-            if output is not None:
-                unit = self.unit_variance[block.part, output]
-                bounds[0, last] = np.log(floor[output] * unit)
-                bounds[1, last] += np.log(max(unit, 1.0))
-        return bounds
 
     # --- predictions ---
 
@@ -306,26 +269,6 @@ class Experts(DescribedExperts, LinearPart):
         links = {family.link for family in self.families if family.link}
         return links == {"log"}
 
-    @property
-    def can_separate(self) -> bool:
-        """Whether coefficients can be infinite for finite data."""
-        return all(family.is_count or family.link == "softmax" for family in self.families)
-
-    @property
-    def with_predictor(self) -> list[int]:
-        """Experts that depend on the features, unlike those of families of fixed values."""
-        return [k for k, family in enumerate(self.families) if MEAN in family.roles]
-
-    @property
-    def are_exchangeable(self) -> bool:
-        """Whether all experts have the same slopes: each its own of a column, or all one or none."""
-        return not self.slopes or are_exchangeable(self.slopes)
-
-    @property
-    def can_reorder(self) -> bool:
-        """Whether the experts can have any order."""
-        return self.are_exchangeable and all(f == self.families[0] for f in self.families)
-
     def by_expert(self, theta: Array) -> Array:
         """Coefficients of each expert, (K, q), if experts can have any order."""
         return theta.reshape(self.n_experts, -1)
@@ -341,7 +284,7 @@ class Experts(DescribedExperts, LinearPart):
 
     def support(self, y: Array) -> Array | None:
         """Rows that each expert can have made, boolean (K, n); None if all can have made all."""
-        if all(family == self.families[0] for family in self.families):
+        if self.has_one_family:
             return None
         found = []
         for family in self.families:
@@ -398,8 +341,6 @@ class Experts(DescribedExperts, LinearPart):
 
     def dispersion_at_bound(self, theta: Array) -> Array:
         """Experts with a scale at its lower bound, boolean of shape (K,)."""
-        if (self.scale_index < 0).all():
-            return np.zeros(self.n_experts, dtype=bool)
         has_scale = self.scale_index >= 0
         if not has_scale.any():
             return np.zeros(self.n_experts, dtype=bool)
@@ -414,13 +355,6 @@ class Experts(DescribedExperts, LinearPart):
             [block.where.stop - block.where.start for block in self.blocks],
             self.n_experts,
         )
-
-    @property
-    def slope_owners(self) -> tuple[Array, Array]:
-        """Expert and output of each vector of slopes of a mean, in the order of the blocks."""
-        own = [block for block in self.blocks if block.role == MEAN]
-        outputs = [b.predictor if self.families[b.part].couples_outputs else b.output for b in own]
-        return np.array([b.part for b in own], dtype=int), np.array(outputs, dtype=int)
 
     def noise_shares(self, theta: Array, total: EStep) -> Array:
         """Part of each scale that is not the variance of predictors, (K, m); one without a scale."""
@@ -437,7 +371,6 @@ class Experts(DescribedExperts, LinearPart):
             self.scale_index < 0, 1.0, np.maximum(1.0 - squares / total, MIN_NOISE_SHARE)
         )
 
-
     def scales(self, theta: Array, total: EStep) -> tuple[Array, Array]:
         """Scales relative to the variance of the working target, and their rows, (K, m).
 
@@ -448,41 +381,25 @@ class Experts(DescribedExperts, LinearPart):
         return scale, np.repeat(total.counts[:, :1], self.n_outputs, axis=1)
 
 
-def first_of(free: Array) -> Array:
-    """The first of the coefficients that are equal, (R,), of the coordinates of all, (D,)."""
-    distinct, first = np.unique(free, return_index=True)
-    return first[distinct >= 0]
-
-
-def without_dispersion(roles: Sequence[str]) -> tuple[str, ...]:
-    """The roles of a family whose dispersions are the same for all rows."""
-    return tuple(CONSTANT if role == DISPERSION else role for role in roles)
-
-
 class Gate(DescribedGate, LinearPart):
     """A softmax gate: the categorical family, whose target are responsibilities."""
 
     def __init__(self, family: Any, n_columns: int, alpha: Any = 0.0) -> None:
-        layout = Layout()
-        role = GATE_ROLE if n_columns else CONSTANT
-        width = n_columns or 1
-        blocks = [layout.add(GATE, t, t, role, width) for t in range(len(family.roles))]
-        group = Group(family, np.zeros(1, dtype=int), None, [blocks])
-        self.groups, self.blocks, self.size = [group] if blocks else [], blocks, layout.size
+        role, width, size = GATE_ROLE if n_columns else CONSTANT, n_columns or 1, 0
+        self.blocks: list[Block] = []
+        for t in range(len(family.roles)):
+            self.blocks.append(Block(GATE, t, t, role, slice(size, size + width)))
+            size += width
+        group = Group(family, np.zeros(1, dtype=int), None, [self.blocks])
+        self.groups, self.size = [group] if self.blocks else [], size
         self.free = self.first = np.arange(self.size)
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
         self.flat = self.start = np.zeros(self.size)
         self.family, self.is_constant = family, not n_columns
-        self.penalties: dict[str, Any] = {}
-        self._set_penalties({} if self.is_constant else {"alpha": alpha})
+        self.set_penalties({} if self.is_constant else {"alpha": alpha})
 
-    def with_penalties(self, changes: dict[str, Any]) -> Gate:
-        """The same gate with other penalties."""
-        other = copy(self)
-        other._set_penalties(self.penalties | changes)
-        return other
-
-    def _set_penalties(self, penalties: dict[str, Any]) -> None:
+    def set_penalties(self, penalties: dict[str, Any]) -> None:
+        """Sets the prior that penalties are."""
         self.penalties, precision = penalties, np.zeros(self.size)
         for block in self.blocks if penalties else ():
             precision[block.where.start : block.where.stop - 1] = penalties["alpha"]

@@ -57,6 +57,7 @@ class Mixture:
     ) -> None:
         self.experts, self.gate, self.n_experts = experts, gate, experts.n_experts
         self.top_k, self.balance = top_k, balance
+        self.can_reorder = bool(experts.can_reorder and gate.can_reorder)
         parts, split = (experts, gate), experts.size
         self.size = split + gate.size
         self.lower, self.upper, self.flat = (
@@ -305,11 +306,6 @@ class Mixture:
         return self.bounded(self.expanded(theta[self.first])[None])[0]
 
     # --- the order of the experts ---
-
-    @property
-    def can_reorder(self) -> bool:
-        """Whether the experts can have any order: all are treated alike."""
-        return bool(self.experts.can_reorder and self.gate.can_reorder)
 
     def reordered(self, theta: Array, order: Array) -> Array:
         """Coefficients (D,) of the same mixture with its experts in another order."""

@@ -56,8 +56,11 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Any) -> Array:
     if mixture.is_tied:
         n_own, inverse, inverses = len(mixture.experts.first), inverses[0], inverses[1:]
         reduced = np.zeros((len(theta), len(mixture.first)))
-        own = mixture.reduced(gradient)[:, :n_own]
-        reduced[:, :n_own] = _step(mixture, inverse, own[None], mixture.first[None, :n_own], theta)
+        own, index = mixture.reduced(gradient)[None, :, :n_own], mixture.first[None, :n_own]
+        step = inverse.solve(own)
+        if mixture.has_signs:
+            step = _with_signs(mixture, step, inverse, own, index, theta)
+        reduced[:, :n_own] = step[0]
         change = mixture.expanded(reduced)
         groups = [group for group in groups if group is mixture.gate_group]
     for group, inverse in zip(groups, inverses, strict=True):
@@ -65,7 +68,9 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Any) -> Array:
             change[:, group.coordinates[0]] = _of_constant_gate(mixture, theta, total)
             continue
         own = np.moveaxis(gradient[:, group.coordinates], 0, 1)
-        step = _step(mixture, inverse, own, group.coordinates, theta)
+        step = inverse.solve(own)
+        if mixture.has_signs:
+            step = _with_signs(mixture, step, inverse, own, group.coordinates, theta)
         _set_scale(step, own, group, inverse)
         change[:, group.coordinates] = np.moveaxis(step, 0, 1)
     for group, of_group in zip(mixture.groups, matrices, strict=True):
@@ -79,11 +84,10 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Any) -> Array:
     return change
 
 
-def _step(mixture: Any, inverse: Inverse, gradient: Array, index: Array, theta: Array) -> Array:
-    """Newton steps (m, S, q) of m systems with coordinates (m, q), which keep signs."""
-    step = inverse.solve(gradient)
-    if not mixture.has_signs:
-        return step
+def _with_signs(
+    mixture: Any, step: Array, inverse: Inverse, gradient: Array, index: Array, theta: Array
+) -> Array:
+    """Steps (m, S, q) of m systems with coordinates (m, q), which keep signs."""
     own = np.moveaxis(theta[:, index], 0, 1)
     signs = mixture.signs[index]
     beyond = (signs[:, None] * (own + step) < 0.0).any(axis=-1)

@@ -303,23 +303,21 @@ class LinearPart:
         if self.is_tied:
             step = self._step(inverses[0], self.reduced(gradient)[None], self.first[None], theta)
             change = self.expanded(step[0])
-        else:
-            change = np.zeros_like(theta)
-            for group, inverse in zip(self.groups, inverses, strict=True):
-                own = np.moveaxis(gradient[:, group.coordinates], 0, 1)
-                step = self._step(inverse, own, group.coordinates, theta)
-                step = _with_scale(step, own, group, inverse)
-                change[:, group.coordinates] = np.moveaxis(step, 0, 1)
-        lengths = [
-            _lengths(np.moveaxis(change[:, group.coordinates], 0, 1), group, of_group)
-            for group, of_group in zip(self.groups, matrices, strict=True)
-        ]
-        if self.is_tied:
-            longest = np.max([length.max(axis=0) for length, _ in lengths], axis=0)
+            lengths = [
+                _length(np.moveaxis(change[:, group.coordinates], 0, 1), group, of_group)
+                for group, of_group in zip(self.groups, matrices, strict=True)
+            ]
+            longest = np.max([length.max(axis=0) for length in lengths], axis=0)
             return change / longest[:, None]
-        for group, (length, is_coupled) in zip(self.groups, lengths, strict=True):
-            own = group.coordinates if is_coupled else group.coordinates[:, group.means]
-            change[:, own] /= np.moveaxis(length, 0, 1)[..., None]
+        change = np.zeros_like(theta)
+        for group, inverse, of_group in zip(self.groups, inverses, matrices, strict=True):
+            own = np.moveaxis(gradient[:, group.coordinates], 0, 1)
+            step = self._step(inverse, own, group.coordinates, theta)
+            if _has_separate_scale(group, inverse):
+                step = _with_scale(step, own, group, inverse, of_group)
+            else:
+                step = step / _length(step, group, of_group)[..., None]
+            change[:, group.coordinates] = np.moveaxis(step, 0, 1)
         return change
 
     def _step(self, inverse: Inverse, gradient: Array, index: Array, theta: Array) -> Array:
@@ -336,40 +334,46 @@ class LinearPart:
         return step
 
 
+def _has_separate_scale(group: Group, inverse: Inverse) -> bool:
+    """Whether the log scale is a constant whose information has none about the mean."""
+    family = group.family
+    if not family.has_scale or group.roles.count(CONSTANT) != 1 or DISPERSION in group.roles:
+        return False
+    own = group.slices[-1].start
+    return inverse.inverse is not None and not np.any(inverse.matrix[..., own, :own])
+
+
 def _with_scale(
-    step: Array, gradient: Array, group: Group, inverse: Inverse
+    step: Array, gradient: Array, group: Group, inverse: Inverse, curvature: Any
 ) -> Array:
     """Steps (P, S, q) whose log scale is at its maximum after that of the mean.
 
     Where the log-likelihood of a log scale s is A exp(-s) / 2 + B s / 2, as that of normal noise,
-    this is the whole step to its maximum. The gain by the mean lowers A.
+    this is the whole step to its maximum. The gain by the mean lowers A; of a step that is too long
+    only a part is made.
     """
-    family = group.family
-    if not family.has_scale or group.roles.count(CONSTANT) != 1 or DISPERSION in group.roles:
-        return step
-    if inverse.inverse is None:
-        return step
-    own = group.slices[-1].start
-    if np.any(inverse.matrix[..., own, :own]):
-        return step
-    means = group.means
-    gain = 0.5 * (step[..., means] * gradient[..., means]).sum(axis=-1)
+    own, means = group.slices[-1].start, group.means
+    part = 1.0 / _length(step, group, curvature, only_means=True)
+    gain = part * (1.0 - 0.5 * part) * (step[..., means] * gradient[..., means]).sum(axis=-1)
+    slope = gradient[..., own]
+    if group.family.max_step < np.inf:  # elsewhere the gain is not that of a quadratic function
+        gain = np.where(slope > 0.0, np.minimum(gain, slope), gain)
     rows = np.maximum(inverse.matrix[..., own, own], TINY)
-    relative = np.maximum(1.0 + (gradient[..., own] - gain) / rows, MIN_SCALE_FACTOR)
+    relative = np.maximum(1.0 + (slope - gain) / rows, MIN_SCALE_FACTOR)
+    step[..., means] *= part[..., None]
     step[..., own] = np.log(relative)
     return step
 
 
-def _lengths(change: Array, group: Group, curvature: Any) -> tuple[Array, bool]:
+def _length(change: Array, group: Group, curvature: Any, *, only_means: bool = False) -> Array:
     """Factors (P, S) by which steps (P, S, q) are too long, at least one.
 
-    Means change by their largest root mean square, and log dispersions by theirs. Second, whether
-    both are shortened.
+    Means change by their largest root mean square, and log dispersions by theirs.
     """
     means, family = group.means, group.family
     lengths = np.ones(change.shape[:2])
     if means.stop == 0:
-        return lengths, False
+        return lengths
     if family.max_step < np.inf:
         of_means = np.zeros_like(change)
         of_means[..., means] = change[..., means]
@@ -381,8 +385,7 @@ def _lengths(change: Array, group: Group, curvature: Any) -> tuple[Array, bool]:
             rows = curvature[..., means.stop - 1, means.stop - 1]
         root = np.sqrt(np.maximum(square, 0.0) / np.maximum(rows, TINY))
         lengths = np.maximum(lengths, root / family.max_step)
-    others = change[..., means.stop :]
-    is_scale = family.has_scale and others.shape[-1] == 1
-    if others.shape[-1] and not is_scale:
-        lengths = np.maximum(lengths, np.abs(others).max(axis=-1) / MAX_DISPERSION_STEP)
-    return lengths, not is_scale
+    if means.stop < change.shape[-1] and not only_means:
+        longest = np.abs(change[..., means.stop :]).max(axis=-1)
+        lengths = np.maximum(lengths, longest / MAX_DISPERSION_STEP)
+    return lengths

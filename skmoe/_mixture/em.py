@@ -30,6 +30,9 @@ N_PLAIN_ITER = 5
 # Attempts to find a step that does not lower the bound; the last one has the length zero.
 MAX_HALVINGS = 12
 
+# Most attempts, for each of a number of steps to given responsibilities.
+ATTEMPTS_PER_STEP = 3
+
 # Tolerance of comparisons of lower bounds, in units of one plus their size, by the precision of the
 # features.
 RTOL = {"float64": 1e-11, "float32": 1e-8}
@@ -251,23 +254,29 @@ def fitted_to(
 def _part_fitted_to(
     part: Any, theta: Array, blocks: Any, resp: Array, ends: Array, n_steps: int, is_gate: bool
 ) -> Array:
-    """Coefficients (S, D) of experts or gate after steps to responsibilities of all blocks."""
+    """Coefficients (S, D) of experts or gate after steps to responsibilities of all blocks.
+
+    A step that was halved does not count, but for a bound of all attempts.
+    """
     accepted, trial, best = theta, theta, np.full(len(theta), -np.inf)
+    n_made, last = np.full(len(theta), -1), ATTEMPTS_PER_STEP * n_steps
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        for step in range(n_steps + 1):
+        for attempt in range(last + 1):
+            is_last = attempt == last or (n_made >= n_steps - 1).all()
             total, sums = -part.penalty(trial), None
             for i, data in enumerate(blocks):
                 own = resp[..., ends[i] : ends[i + 1]]
                 weight = own * (data.sharing.gate_weight if is_gate else data.rows.weight)
                 at = part.evaluate(trial, data)
                 total = total + (weight * np.where(weight > 0.0, at.logs, 0.0)).sum(axis=(0, 2))
-                if step < n_steps:
+                if not is_last:
                     found = at.sums(weight, True)
                     sums = found if sums is None else add_fields(sums, found)
             rises = total >= best  # False for NaN
             accepted = np.where(rises[:, None], trial, accepted)
             best = np.where(rises, total, best)
-            if step == n_steps:
+            n_made = n_made + rises
+            if is_last:
                 break
             curvature = sums.curvature, part.invert(trial, sums.curvature)
             ahead = part.bounded(trial + part.direction(trial, sums, curvature))

@@ -71,16 +71,20 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Any) -> Array:
         step = inverse.solve(own)
         if mixture.has_signs:
             step = _with_signs(mixture, step, inverse, own, group.coordinates, theta)
-        _set_scale(step, own, group, inverse)
+        of_group = curvature[0][mixture.groups.index(group)]
+        if inverse.inverse is not None and has_own_scale(group, inverse.matrix):
+            _set_scale(step, own, group, inverse, of_group)
+        else:
+            step = step / _lengths(step, group, of_group)[..., None]
         change[:, group.coordinates] = np.moveaxis(step, 0, 1)
-    for group, of_group in zip(mixture.groups, matrices, strict=True):
-        own = group.coordinates
-        lengths, is_coupled = _lengths(np.moveaxis(change[:, own], 0, 1), group, of_group)
-        if mixture.is_tied and group is not mixture.gate_group:
-            change[:, : mixture.experts.size] /= lengths.max(axis=0)[:, None]
-        elif (lengths > 1.0).any():
-            own = own if is_coupled else own[:, group.means]
-            change[:, own] /= np.moveaxis(lengths, 0, 1)[..., None]
+    if mixture.is_tied:
+        lengths = [
+            _lengths(np.moveaxis(change[:, group.coordinates], 0, 1), group, of_group)
+            for group, of_group in zip(mixture.groups, matrices, strict=True)
+            if group is not mixture.gate_group
+        ]
+        longest = np.max([length.max(axis=0) for length in lengths], axis=0)
+        change[:, : mixture.experts.size] /= longest[:, None]
     return change
 
 
@@ -108,18 +112,24 @@ def _of_constant_gate(mixture: Any, theta: Array, total: Any) -> Array:
     return np.asarray((contrasts.T @ np.log(np.maximum(counts, TINY))).T - own)
 
 
-def _set_scale(step: Array, gradient: Array, group: Group, inverse: Inverse) -> None:
+def _set_scale(
+    step: Array, gradient: Array, group: Group, inverse: Inverse, curvature: Any
+) -> None:
     """The log scale in steps (P, S, q) is set to its maximum after that of the mean.
 
     Where the log-likelihood of a log scale s is A exp(-s) / 2 + B s / 2, as that of normal noise,
-    this is the whole step to its maximum. The gain by the mean lowers A.
+    this is the whole step to its maximum. The gain by the mean lowers A; of a step that is too long
+    only a part is made.
     """
-    if inverse.inverse is None or not has_own_scale(group, inverse.matrix):
-        return
-    own = group.slices[-1].start
-    gain = 0.5 * (step[..., group.means] * gradient[..., group.means]).sum(axis=-1)
+    own, means = group.slices[-1].start, group.means
+    part = 1.0 / _lengths(step, group, curvature, only_means=True)
+    gain = part * (1.0 - 0.5 * part) * (step[..., means] * gradient[..., means]).sum(axis=-1)
+    slope = gradient[..., own]
+    if group.family.max_step < np.inf:  # elsewhere the gain is not that of a quadratic function
+        gain = np.where(slope > 0.0, np.minimum(gain, slope), gain)
     rows = np.maximum(inverse.matrix[..., own, own], TINY)
-    relative = np.maximum(1.0 + (gradient[..., own] - gain) / rows, MIN_SCALE_FACTOR)
+    relative = np.maximum(1.0 + (slope - gain) / rows, MIN_SCALE_FACTOR)
+    step[..., means] *= part[..., None]
     step[..., own] = np.log(relative)
 
 
@@ -131,16 +141,15 @@ def has_own_scale(group: Group, matrix: Array) -> bool:
     return not np.any(matrix[..., own, :own])
 
 
-def _lengths(change: Array, group: Group, curvature: Any) -> tuple[Array, bool]:
+def _lengths(change: Array, group: Group, curvature: Any, *, only_means: bool = False) -> Array:
     """Factors (P, S) by which steps (P, S, q) are too long, at least one.
 
-    Means change by their largest root mean square, and log dispersions by theirs. Second, whether
-    both are shortened.
+    Means change by their largest root mean square, and log dispersions by theirs.
     """
     means, family = group.means, group.family
     lengths = np.ones(change.shape[:2])
     if means.stop == 0:
-        return lengths, False
+        return lengths
     if family.max_step < np.inf:
         of_means = np.zeros_like(change)
         of_means[..., means] = change[..., means]
@@ -151,8 +160,7 @@ def _lengths(change: Array, group: Group, curvature: Any) -> tuple[Array, bool]:
             rows = curvature[..., means.stop - 1, means.stop - 1]
         root = np.sqrt(np.maximum(square, 0.0) / np.maximum(rows, TINY))
         lengths = np.maximum(lengths, root / family.max_step)
-    others = change[..., means.stop :]
-    is_scale = family.has_scale and others.shape[-1] == 1
-    if others.shape[-1] and not is_scale:
-        lengths = np.maximum(lengths, np.abs(others).max(axis=-1) / MAX_DISPERSION_STEP)
-    return lengths, not is_scale
+    if means.stop < change.shape[-1] and not only_means:
+        longest = np.abs(change[..., means.stop :]).max(axis=-1)
+        lengths = np.maximum(lengths, longest / MAX_DISPERSION_STEP)
+    return lengths

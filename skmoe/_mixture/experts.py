@@ -112,6 +112,10 @@ class Experts(DescribedExperts, LinearPart):
         self.are_exchangeable = not slopes or are_exchangeable(slopes)
         self.can_reorder = self.are_exchangeable and self.has_one_family
         self.with_predictor = [k for k, f in enumerate(families) if MEAN in f.roles]
+        links = {family.link for family in families if family.link}
+        self.is_classifier, self.takes_offset = links == {"softmax"}, links == {"log"}
+        self.link = "logit" if self.is_classifier else links.pop() if len(links) == 1 else ""
+        self.explains_mean = not self.is_classifier and np.inf not in self.atoms
         self.can_separate = all(f.is_count or f.link == "softmax" for f in families)
         varies = dispersion_columns and any(DISPERSION in family.roles for family in families)
         self.dispersion_columns = dispersion_columns if varies else ()
@@ -263,12 +267,6 @@ class Experts(DescribedExperts, LinearPart):
 
     can_collapse = True
 
-    @property
-    def takes_offset(self) -> bool:
-        """Whether all linear predictors are those of a log link."""
-        links = {family.link for family in self.families if family.link}
-        return links == {"log"}
-
     def by_expert(self, theta: Array) -> Array:
         """Coefficients of each expert, (K, q), if experts can have any order."""
         return theta.reshape(self.n_experts, -1)
@@ -395,7 +393,7 @@ class Gate(DescribedGate, LinearPart):
         self.free = self.first = np.arange(self.size)
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
         self.flat = self.start = np.zeros(self.size)
-        self.family, self.is_constant = family, not n_columns
+        self.family, self.is_constant, self.depends_on_features = family, not n_columns, n_columns > 0
         self.set_penalties({} if self.is_constant else {"alpha": alpha})
 
     def set_penalties(self, penalties: dict[str, Any]) -> None:

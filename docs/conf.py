@@ -67,7 +67,7 @@ numpydoc_validation_exclude = {
     r"Components$",
     r"Components\.",
     r"\.inspection\.(Inference|Summary|ExpertSummary|Explanation|Maxima|UnitResponsibilities)$",
-    r"\.inspection\.(NExpertsTest|NExpertsTable|NestedModelsTest|WaldTest|AverageEffects)$",
+    r"\.inspection\.(NExpertsTest|NExpertsTable|NestedModelsTest|AverageEffects)$",
     r"\.inspection\.Maxima\.(penalised_log_likelihoods|n_times|smallest_shares|runs|kept|is_spurious)$",
 }
 # Types of ours in docstrings are links; those of other projects are not, as the build asks no site.
@@ -82,7 +82,6 @@ numpydoc_xref_aliases = {
     "NExpertsTest": "skmoe.inspection.NExpertsTest",
     "UnitResponsibilities": "skmoe.inspection.UnitResponsibilities",
     "NestedModelsTest": "skmoe.inspection.NestedModelsTest",
-    "WaldTest": "skmoe.inspection.WaldTest",
     "AverageEffects": "skmoe.inspection.AverageEffects",
     "MixtureDistribution": "skmoe.distributions.MixtureDistribution",
     "CountMixtureDistribution": "skmoe.distributions.CountMixtureDistribution",

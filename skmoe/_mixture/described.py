@@ -119,11 +119,6 @@ class DescribedExperts(DescribedPart):
         atoms = [atom for family in self.families for atom in family.atoms]
         return not self.is_classifier and np.inf not in atoms
 
-    @property
-    def can_separate(self) -> bool:
-        """Whether coefficients can be infinite, as where all counts of an expert are zero."""
-        return all(family.is_count for family in self.families)
-
     # --- blocks ---
 
     def shown(self, k: int) -> list[Shown]:

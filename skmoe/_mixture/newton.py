@@ -146,12 +146,12 @@ def newton_step(
     """
     information = observed_information(mixture, theta, blocks, *scores)
     gradient = information.gradient - mixture.penalty_gradient(theta)
-    lower, upper = mixture.bounds
+    lower, upper = mixture.lower, mixture.upper
     at_bound = mixture.at_bound(theta)
     # Those whose gradient leads to the side of their sign are released.
     is_sign = (lower == 0.0) | (upper == 0.0)
     inward = np.where(lower == 0.0, gradient > 0.0, gradient < 0.0)
-    fixed = at_bound & ~(is_sign & inward) | mixture.dropped
+    fixed = at_bound & ~(is_sign & inward) | mixture.prior.dropped
     # Slopes of constant features are zero, and remain so.
     fixed |= (gradient == 0.0) & (np.count_nonzero(information.observed, axis=0) < 2)
     observed, slope = mixture.reduced_matrix(information.observed), mixture.reduced(gradient)

@@ -376,8 +376,3 @@ class Positive(LogLink):
     def start(self, y: Array, weight: Array) -> Array:
         """Logarithm of the mean, and variance of the logarithms."""
         return np.array([log_mean_of(y, weight), log_variance_of(self.working_target(y), weight)])
-
-
-def sums_of_derivatives(*_: Any) -> Any:
-    """Only imported by experts that go with the old core."""
-    raise NotImplementedError

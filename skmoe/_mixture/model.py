@@ -28,7 +28,7 @@ from skmoe.distributions import (
     concatenate_rows,
     predictive_distribution,
 )
-from skmoe.distributions._component_functions import expand_rows
+from skmoe.distributions._components import expand_rows
 from skmoe.protocols import Experts
 
 
@@ -300,16 +300,17 @@ class FittedMixture(NamedTuple):
         scaling = self.preprocessor.target_scaling
         assert scaling is not None
         n_rows, components = len(rows.weight), []
+        experts: Any = self.model.experts
         for k, log_prob in enumerate(log_gate):
-            routed = np.arange(n_rows)
-            if self.model.top_k is not None:
+            if self.model.top_k is None:
+                component = experts.components(self.params.experts, k, rows.expert_design)
+            else:
                 # Experts without routed rows are evaluated on one row to obtain the number of
                 # components.
                 routed = np.flatnonzero(np.exp(log_prob))
                 routed = routed if len(routed) else np.arange(1)
-            design = subset(rows, routed).expert_design
-            experts: Any = self.model.experts
-            component = experts.components(self.params.experts, k, design)
-            component = expand_rows(component, routed, n_rows)
+                design = subset(rows, routed).expert_design
+                component = experts.components(self.params.experts, k, design)
+                component = expand_rows(component, routed, n_rows)
             components.append(component.rescale(*scaling).shift(added))
         return components

@@ -7,31 +7,32 @@ the gate make the distribution of the mixture of experts, by `predictive_distrib
 `GeneralMixtureDistribution`.
 """
 
-from skmoe.distributions._beta import BetaComponents
+from skmoe.distributions._bounded import BetaComponents, UniformComponents
 from skmoe.distributions._checks import check_coverage
-from skmoe.distributions._component_functions import concatenate_rows
-from skmoe.distributions._count_families import NegativeBinomialComponents, PoissonComponents
-from skmoe.distributions._gamma import GammaComponents
-from skmoe.distributions._general import (
+from skmoe.distributions._components import Components, JointComponents, concatenate_rows
+from skmoe.distributions._counts import NegativeBinomialComponents, PoissonComponents
+from skmoe.distributions._functions import ComponentFunctions
+from skmoe.distributions._mixtures import (
     CountMixtureDistribution,
     GeneralMixtureDistribution,
     MixtureDistribution,
     PredictiveDistribution,
     predictive_distribution,
 )
-from skmoe.distributions._inverse_gaussian import InverseGaussianComponents
-from skmoe.distributions._joint import JointComponents
-from skmoe.distributions._lognormal import LogNormalComponents
-from skmoe.distributions._normal import NormalComponents
-from skmoe.distributions._ordinal import OrdinalComponents
-from skmoe.distributions._point_mass import PointMassComponents
+from skmoe.distributions._normal import LogNormalComponents, NormalComponents
+from skmoe.distributions._positive import (
+    GammaComponents,
+    InverseGaussianComponents,
+    WeibullComponents,
+)
 from skmoe.distributions._student_t import StudentTComponents
 from skmoe.distributions._tweedie import PositiveTweedieComponents
-from skmoe.distributions._uniform import UniformComponents
-from skmoe.distributions._weibull import WeibullComponents
+from skmoe.distributions._values import OrdinalComponents, PointMassComponents
 
 __all__ = [
     "BetaComponents",
+    "ComponentFunctions",
+    "Components",
     "CountMixtureDistribution",
     "GammaComponents",
     "GeneralMixtureDistribution",

@@ -16,7 +16,7 @@ from skmoe.distributions import (
     PointMassComponents,
     predictive_distribution,
 )
-from skmoe.distributions._component_functions import expand_rows
+from skmoe.distributions._components import expand_rows
 from skmoe.exceptions import OptionWarning
 from support.components import (
     EXAMPLES,

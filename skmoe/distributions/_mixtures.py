@@ -103,8 +103,8 @@ class ComponentMixtures(RowMixtures):
         """Quantiles, to 1e-10 in probability: the smallest values whose `cdf` reaches q.
 
         All rows and probabilities are solved at once, on the log probability of the smaller tail,
-        in a bracket that starts with the quantiles of the components: by Halley's method for
-        mixtures of normals, and by Chandrupatla's for others. A quantile at a value that has a
+        in a bracket that starts with the quantiles of the components. Halley's method solves
+        mixtures of normals, and Chandrupatla's method others. A quantile at a value that has a
         probability is that value.
 
         Parameters

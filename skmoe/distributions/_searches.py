@@ -165,7 +165,7 @@ def normal_quantiles(weights: Array, means: Array, stds: Array, levels: Array) -
     # The quantile is between those of the components, and each of them that has more weight than
     # the level reaches it alone.
     of_components = mean + ndtri(level) / inverse
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         alone = mean + slack + ndtri(np.minimum(level / weight, 1.0)) / inverse
     low = np.where(weight > 0.0, of_components - slack, np.inf).min(axis=0)
     high = np.where(weight > 0.0, of_components + slack, -np.inf).max(axis=0)

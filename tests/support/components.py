@@ -33,7 +33,7 @@ from skmoe.distributions import (
 # Those of single outputs.
 COMPONENT_CLASSES = [
     value
-    for value in (getattr(distributions, name) for name in distributions.__all__)
+    for value in vars(distributions).values()
     if isinstance(value, type) and hasattr(value, "_fields") and value is not JointComponents
 ]
 LEVELS = np.array([-1.0, 0.0, 2.0, 2.5])

@@ -37,7 +37,7 @@ BRACKET_GROWTH = 8.0
 SLACK = 1e-6
 
 # The most steps of this search, of which each of this number halves the bracket. A step of third
-# order from errors below `SURE` needs no other.
+# order that is shorter than `SURE`, in standard deviations of the narrowest component, is the last.
 MOST_STEPS, HALVING, SURE = 200, 6, 1e-4
 
 # Points of each component at which the density is compared before the search of the mode.
@@ -180,10 +180,11 @@ def normal_quantiles(weights: Array, means: Array, stds: Array, levels: Array) -
         with np.errstate(all="ignore"):
             excess = np.log(probability / level)
             turn = 0.5 * excess * (1.0 + probability * slope / np.square(density))
-            halley = points - excess * probability / density / np.maximum(1.0 + turn, 0.5)
+            move = -excess * probability / density / np.maximum(1.0 + turn, 0.5)
+            halley, moves = points + move, np.abs(inverse * move).max(axis=0)
         low, high = np.where(excess < 0.0, points, low), np.where(excess < 0.0, high, points)
         inside = (halley >= low) & (halley <= high) & (step % HALVING > 0)
-        sure = inside & (np.abs(excess) < SURE) & (np.abs(turn) < SURE)
+        sure = inside & (np.maximum(np.abs(turn), moves) < SURE)
         narrow = high - low <= 2.0 * np.spacing(np.maximum(np.abs(low), np.abs(high)))
         found[rows] = np.where(sure, halley, points)
         points = np.where(inside, halley, 0.5 * (low + high))

@@ -16,7 +16,7 @@ from skmoe._mixture.mixture import EStep
 from skmoe._mixture.prior import Prior
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions._component_functions import map_rows
+from skmoe.distributions._components import take_rows
 from skmoe.families._base import of_output
 
 # Least part of a scale that is noise.
@@ -242,7 +242,7 @@ class Experts(DescribedExperts, LinearPart):
         of_outputs = list(self.of_experts(theta, data, [k]))
         family, n_rows = self.families[k], data.rows.n_rows
         if not family.roles:  # the same for all rows
-            return map_rows(family.components(()), lambda v: np.repeat(v[..., :1], n_rows, -1))
+            return take_rows(family.components(()), np.zeros(n_rows, dtype=int))
         if len(of_outputs) == 1:
             etas = of_outputs[0][3]
             return family.components([np.broadcast_to(eta, n_rows) for eta in etas])

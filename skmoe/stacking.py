@@ -33,7 +33,6 @@ from skmoe._estimators.parameters.stacking_parameters import (
     validate_stacking_parameters,
 )
 from skmoe._mixture.fitted import FittedMixture, expert_usage
-from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.search import fit_starts
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe.experts._cross_fitted import AllRows, EstimatorParams

@@ -31,7 +31,7 @@ N_PLAIN_ITER = 5
 # Attempts to find a step that does not lower the bound; the last one has the length zero.
 MAX_HALVINGS = 12
 
-# Most attempts, for each of a number of steps to given responsibilities.
+# Most attempts for each of the steps to given responsibilities.
 ATTEMPTS_PER_STEP = 3
 
 # Tolerance of comparisons of lower bounds, in units of one plus their size, by the precision of the
@@ -234,8 +234,8 @@ def fitted_to(
     """Vectors (S, D) after steps to given responsibilities.
 
     Those of the experts are of rows, (K, S, n), and those of the gate of rows or units, (K, S, U).
-    A vector whose step would lower its expected log-likelihood goes half of the way, which does not
-    count as a step.
+    A vector whose step would lower its expected log-likelihood goes half of the way. A step that
+    was halved does not count, but for a bound of all attempts.
     """
     mixture, blocks = objective.mixture, objective.blocks
     ends = np.cumsum([[d.rows.n_rows, len(d.sharing.gate_weight)] for d in blocks], axis=0)[:-1]
@@ -244,21 +244,16 @@ def fitted_to(
     )
     pairs = list(zip(blocks, given, strict=True))
     accepted, trial, best = theta, theta, np.full(len(theta), -np.inf)
-    n_made = np.full(len(theta), -1)
+    n_made, last = np.full(len(theta), -1), ATTEMPTS_PER_STEP * n_steps
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        for attempt in range(ATTEMPTS_PER_STEP * n_steps + 1):
-            is_last = (n_made >= n_steps - 1).all() or attempt == ATTEMPTS_PER_STEP * n_steps
-            sums = [
-                mixture.e_step_block(trial, data, curvature=not is_last, given=own)
-                for data, own in pairs
-            ]
+        for attempt in range(last + 1):
+            sums = [mixture.e_step_block(trial, d, curvature=True, given=own) for d, own in pairs]
             total: EStep = reduce(add_fields, sums)
             reached = total.log_likelihood - mixture.penalty(trial)
             rises = reached >= best  # False for NaN
             accepted = np.where(rises[:, None], trial, accepted)
-            best = np.where(rises, reached, best)
-            n_made += rises
-            if is_last:
+            best, n_made = np.where(rises, reached, best), n_made + rises
+            if attempt == last or (n_made >= n_steps).all():
                 break
             change = mixture.direction(trial, total, mixture.invert(trial, total))
             ahead = mixture.bounded(trial + change)

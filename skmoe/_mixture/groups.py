@@ -87,8 +87,7 @@ class Group:
         self, etas: Sequence[Array], scores: Sequence[Any], information: Any
     ) -> tuple[list[Any], Any]:
         """Derivatives of which those by log dispersions are zero beyond the limits of rows."""
-        if self.limits is None:
-            return list(scores), information
+        assert self.limits is not None
         scores, t = list(scores), self.roles.index(DISPERSION)
         inside = (etas[t] > self.limits[0]) & (etas[t] < self.limits[1])
         scores[t] = scores[t] * inside

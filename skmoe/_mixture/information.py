@@ -133,7 +133,9 @@ def row_derivatives(
         if not group.roles:
             continue
         y, beyond = data.target(group.family, group.output, mixture.experts.atoms)
-        scores, second = group.within_limits(etas, next(terms), group.family.second(y, etas))
+        scores, second = next(terms), group.family.second(y, etas)
+        if group.limits is not None:
+            scores, second = group.within_limits(etas, scores, second)
         shape = len(group.parts), 1, data.rows.n_rows
         for p, k in enumerate(group.parts.tolist()):
             own = [np.broadcast_to(v, shape)[p, 0] for v in scores]

@@ -36,10 +36,6 @@ class JointPrior(Prior):
         joint.groups = groups
         return joint
 
-    def like(self, other: Prior) -> Prior:
-        """Another prior for the same groups."""
-        return JointPrior.of_groups(other, self.groups)
-
     @property
     def rest(self) -> Prior:
         """The prior of coefficients in no group, such as those of the gate."""
@@ -47,7 +43,7 @@ class JointPrior(Prior):
         precision = self.precision.copy()
         precision[own] = 0.0
         none = np.zeros(len(precision))
-        return Prior(precision, np.full(len(precision), -1), none, none, is_normal=True)
+        return Prior.of(precision, np.full(len(precision), -1), none, none)
 
     def _rows(self, theta: Array) -> Iterator[tuple[Any, Array, Any, Array, Array, Array]]:
         """Family, coordinates and predictors of each expert, with outputs and weights of rows.

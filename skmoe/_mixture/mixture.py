@@ -71,9 +71,12 @@ class Mixture:
         )
         self.first = np.concatenate([experts.first, split + gate.first])
         self.is_tied = experts.is_linear and len(experts.first) < split
+        # Whether each coefficient is estimated for itself.
+        self.is_plain = experts.is_linear and gate.is_linear and len(self.first) == self.size
         self.signs = np.where(self.lower == 0.0, 1.0, np.where(self.upper == 0.0, -1.0, 0.0))
         self.has_signs = bool(self.signs.any())
         self.prior = joined(experts.prior, gate.prior)
+        self.drops = bool(self.prior.dropped.any())
         self.gate_group = gate.groups[0].shifted(split) if gate.groups else None
         self.groups = [*experts.groups, *([self.gate_group] if gate.groups else [])]
         slices = slice(0, split), slice(split, self.size)
@@ -194,7 +197,8 @@ class Mixture:
                 found.append(np.zeros((*own.shape[:2], 0, 0)))
                 continue
             scores, information = next(derivatives), next(derivatives) if curvature else None
-            scores, information = group.within_limits(etas, scores, information)
+            if group.limits is not None:
+                scores, information = group.within_limits(etas, scores, information)
             group.add_gradient([own * score for score in scores], data, gradient)
             if curvature:
                 dense = self.is_tied or self.has_signs
@@ -265,7 +269,7 @@ class Mixture:
     def bounded(self, theta: Array) -> Array:
         """The nearest valid coefficients (S, D)."""
         theta = np.clip(theta, self.lower, self.upper)
-        if self.prior.drops:
+        if self.drops:
             theta = np.where(self.prior.dropped, 0.0, theta)
         for part, where in self.own:
             theta[:, where] = part.bounded(theta[:, where])
@@ -280,8 +284,6 @@ class Mixture:
 
     def reduced(self, values: Array) -> Array:
         """Sums of values (..., D) over coefficients that are equal, (..., R)."""
-        if len(self.first) == self.size and not self.own:
-            return values
         total = np.zeros((*values.shape[:-1], len(self.first)))
         n_own, split = len(self.experts.first), self.experts.size
         for part, of_part, where in (

@@ -23,23 +23,14 @@ class Prior(NamedTuple):
     scale: Array  # coordinate of the log scale to which it is relative; -1 for none, (D,)
     strength: Array  # of log scales: rows of the prior, (D,)
     squares: Array  # of log scales: sum of squares of the prior, (D,)
-    is_normal: bool = False  # whether no precision is relative, as for counts and classes
-    drops: bool = False  # whether features have been dropped
+    dropped: Array  # coefficients that are zero, since their features have been dropped, (D,)
+    is_normal: bool  # whether no precision is relative, as for counts and classes
 
     @classmethod
     def of(cls, precision: Array, scale: Array, strength: Array, squares: Array) -> Prior:
         """The prior, with facts that hold for all coefficients."""
         is_normal = bool((scale < 0).all() and not strength.any() and not squares.any())
-        return cls(precision, scale, strength, squares, is_normal, bool((precision >= DROPPED).any()))
-
-    def like(self, other: Prior) -> Prior:
-        """Another prior with what this one has besides its fields."""
-        return other
-
-    @property
-    def dropped(self) -> Array:
-        """Coefficients that are zero, since their features have been dropped, (D,)."""
-        return self.precision >= DROPPED
+        return cls(precision, scale, strength, squares, precision >= DROPPED, is_normal)
 
     def absolute(self, theta: Array) -> Array:
         """Precisions (..., D) at given scales."""
@@ -91,11 +82,13 @@ class Prior(NamedTuple):
 def flat(size: int) -> Prior:
     """No prior of so many coefficients."""
     none = np.zeros(size)
-    return Prior(none, np.full(size, -1), none, none, is_normal=True)
+    return Prior.of(none, np.full(size, -1), none, none)
 
 
 def joined(first: Prior, second: Prior) -> Prior:
     """The prior of two vectors, one after the other; the second one is normal."""
-    arrays = [np.concatenate(pair) for pair in zip(first[:4], second[:4], strict=True)]
-    facts = first.is_normal and second.is_normal, first.drops or second.drops
-    return first.like(type(first)(*arrays, *facts))
+    arrays = [np.concatenate(pair) for pair in zip(first[:5], second[:5], strict=True)]
+    both = type(first)(*arrays, first.is_normal and second.is_normal)
+    if hasattr(first, "groups"):  # of joint outputs
+        both.groups = first.groups  # type: ignore[attr-defined]
+    return both

@@ -29,8 +29,10 @@ def penalised_slopes(
     is_gate = part is mixture.gate
     # Of shared slopes the rows of several experts determine the gradient.
     penalised = total.gradient[0] - mixture.prior.derivatives(theta)[0]
-    of_all = mixture.expanded(mixture.reduced(penalised))
-    shares = 1.0 / np.maximum(np.bincount(mixture.free + 1)[mixture.free + 1], 1)
+    of_all, shares = penalised, np.ones(mixture.size)
+    if mixture.is_tied:
+        of_all = mixture.expanded(mixture.reduced(penalised))
+        shares = 1.0 / np.maximum(np.bincount(mixture.free + 1)[mixture.free + 1], 1)
     held_all = (mixture.signs != 0.0) & (theta == 0.0)
     noise_shares = None if is_gate else part.noise_shares(theta, total)
     for block in part.blocks:

@@ -56,35 +56,42 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Any) -> Array:
     if mixture.is_tied:
         n_own, inverse, inverses = len(mixture.experts.first), inverses[0], inverses[1:]
         reduced = np.zeros((len(theta), len(mixture.first)))
-        own = mixture.reduced(gradient)[:, :n_own]
-        reduced[:, :n_own] = _step(mixture, inverse, own[None], mixture.first[None, :n_own], theta)
+        own, index = mixture.reduced(gradient)[None, :, :n_own], mixture.first[None, :n_own]
+        step = inverse.solve(own)
+        if mixture.has_signs:
+            step = _with_signs(mixture, step, inverse, own, index, theta)
+        reduced[:, :n_own] = step[0]
         change = mixture.expanded(reduced)
         groups = [group for group in groups if group is mixture.gate_group]
-        lengths = [
-            _lengths(np.moveaxis(change[:, group.coordinates], 0, 1), group, of_group).max(axis=0)
-            for group, of_group in zip(mixture.experts.groups, matrices, strict=False)
-        ]
-        change /= np.max(lengths, axis=0)[:, None]
-    matrices = matrices[len(matrices) - len(groups) :]
-    for group, of_group, inverse in zip(groups, matrices, inverses, strict=True):
+    for group, inverse in zip(groups, inverses, strict=True):
         if group is mixture.gate_group and mixture.gate.is_constant:
             change[:, group.coordinates[0]] = _of_constant_gate(mixture, theta, total)
             continue
         own = np.moveaxis(gradient[:, group.coordinates], 0, 1)
-        step = _step(mixture, inverse, own, group.coordinates, theta)
+        step = inverse.solve(own)
+        if mixture.has_signs:
+            step = _with_signs(mixture, step, inverse, own, group.coordinates, theta)
+        of_group = curvature[0][mixture.groups.index(group)]
         if inverse.inverse is not None and has_own_scale(group, inverse.matrix):
-            step = _with_scale(step, own, group, inverse, of_group)
+            _set_scale(step, own, group, inverse, of_group)
         else:
             step = step / _lengths(step, group, of_group)[..., None]
         change[:, group.coordinates] = np.moveaxis(step, 0, 1)
+    if mixture.is_tied:
+        lengths = [
+            _lengths(np.moveaxis(change[:, group.coordinates], 0, 1), group, of_group)
+            for group, of_group in zip(mixture.groups, matrices, strict=True)
+            if group is not mixture.gate_group
+        ]
+        longest = np.max([length.max(axis=0) for length in lengths], axis=0)
+        change[:, : mixture.experts.size] /= longest[:, None]
     return change
 
 
-def _step(mixture: Any, inverse: Inverse, gradient: Array, index: Array, theta: Array) -> Array:
-    """Newton steps (m, S, q) of m systems with coordinates (m, q), which keep signs."""
-    step = inverse.solve(gradient)
-    if not mixture.has_signs:
-        return step
+def _with_signs(
+    mixture: Any, step: Array, inverse: Inverse, gradient: Array, index: Array, theta: Array
+) -> Array:
+    """Steps (m, S, q) of m systems with coordinates (m, q), which keep signs."""
     own = np.moveaxis(theta[:, index], 0, 1)
     signs = mixture.signs[index]
     beyond = (signs[:, None] * (own + step) < 0.0).any(axis=-1)
@@ -105,10 +112,10 @@ def _of_constant_gate(mixture: Any, theta: Array, total: Any) -> Array:
     return np.asarray((contrasts.T @ np.log(np.maximum(counts, TINY))).T - own)
 
 
-def _with_scale(
+def _set_scale(
     step: Array, gradient: Array, group: Group, inverse: Inverse, curvature: Any
-) -> Array:
-    """Steps (P, S, q) whose log scale is at its maximum after that of the mean.
+) -> None:
+    """The log scale in steps (P, S, q) is set to its maximum after that of the mean.
 
     Where the log-likelihood of a log scale s is A exp(-s) / 2 + B s / 2, as that of normal noise,
     this is the whole step to its maximum. The gain by the mean lowers A; of a step that is too long
@@ -118,12 +125,12 @@ def _with_scale(
     part = 1.0 / _lengths(step, group, curvature, only_means=True)
     gain = part * (1.0 - 0.5 * part) * (step[..., means] * gradient[..., means]).sum(axis=-1)
     slope = gradient[..., own]
-    if group.family.max_step < np.inf:  # the gain is not that of a quadratic function
+    if group.family.max_step < np.inf:  # elsewhere the gain is not that of a quadratic function
         gain = np.where(slope > 0.0, np.minimum(gain, slope), gain)
     rows = np.maximum(inverse.matrix[..., own, own], TINY)
+    relative = np.maximum(1.0 + (slope - gain) / rows, MIN_SCALE_FACTOR)
     step[..., means] *= part[..., None]
-    step[..., own] = np.log(np.maximum(1.0 + (slope - gain) / rows, MIN_SCALE_FACTOR))
-    return step
+    step[..., own] = np.log(relative)
 
 
 def has_own_scale(group: Group, matrix: Array) -> bool:

@@ -69,6 +69,11 @@ class Run(NamedTuple):
     n_earlier: int = 0  # iterations with other penalties
 
     @property
+    def n_iter(self) -> int:
+        """Number of iterations, with those with other penalties."""
+        return self.n_earlier + len(self.lower_bounds)
+
+    @property
     def lower_bound(self) -> float:
         """The last lower bound."""
         return self.lower_bounds[-1]
@@ -120,13 +125,14 @@ def em(
     observer: Observer | None = None,
     *,
     lower_bounds: Sequence[float] = (),
+    n_earlier: int = 0,
     n_plain: int = N_PLAIN_ITER,
     n_fresh: int = N_FRESH_ITER,
 ) -> Run:
     """Run EM from a vector (D,), with extrapolations [1]_.
 
     It has converged when Aitken's estimate of the gain that remains is below `tol`. Earlier lower
-    bounds count.
+    bounds count. `n_earlier` iterations have been made with other penalties.
 
     References
     ----------
@@ -138,7 +144,7 @@ def em(
     converged = bool(bounds) and aitken_gap(bounds, objective.rtol) < tol
     if converged or n_iter < 1:
         bounds = bounds or [float(objective.at(theta[None]).lower_bound[0])]
-        return Run(theta, bounds, converged, mixture=mixture)
+        return Run(theta, bounds, converged, mixture=mixture, n_earlier=n_earlier)
     last = len(bounds) + n_iter
     if mixture.experts.needs_all_rows:
         states = mixture.experts.iterations(objective, theta)
@@ -148,13 +154,13 @@ def em(
         theta, mixture = state.theta[0], state.mixture
         bounds.append(float(state.lower_bound[0]))
         converged = aitken_gap(bounds, objective.rtol) < tol
-        run = Run(theta, bounds, converged, mixture=mixture)
-        stopped = observer is not None and observer(len(bounds), run)
+        run = Run(theta, bounds, converged, mixture=mixture, n_earlier=n_earlier)
+        stopped = observer is not None and observer(n_earlier + len(bounds), run)
         if converged or stopped or len(bounds) >= last:
             return run._replace(stopped=stopped)
     if not bounds:
         bounds.append(float(objective.at(theta[None]).lower_bound[0]))
-    return Run(theta, bounds, failed=True, mixture=mixture)
+    return Run(theta, bounds, failed=True, mixture=mixture, n_earlier=n_earlier)
 
 
 def iterations(

@@ -137,7 +137,7 @@ def search_penalties(
         n_runs += is_final
         search_round = FINAL_ROUND if settled or is_final else search_round + 1
         objective = objective._replace(mixture=update.mixture)
-        theta = update.mixture.bounded(run.theta)
+        theta = update.mixture.bounded(run.theta[None])[0]
 
 
 def _stage(

@@ -110,7 +110,7 @@ def observed_inference(
     data = fitted.data(dataset)
     step = newton_step(mixture, theta, [data], is_sandwich, clusters)
     first, (observed, _, scores, weight) = mixture.first, step.information
-    at_bound, dropped = mixture.at_bound(theta)[first], mixture.dropped[first]
+    at_bound, dropped = mixture.at_bound(theta)[first], mixture.prior.dropped[first]
     invariant = invariant_directions(dataset, blocks, ~(at_bound | dropped))
     observed = mixture.reduced_matrix(observed)
     scores = mixture.reduced_matrix(scores) if is_sandwich else None
@@ -258,7 +258,7 @@ def effective_rows(
         resp = mixture.responsibilities(theta[None], data)[0][:, 0]
         own = data.sharing.to_rows(resp) * data.rows.weight
         information = mixture.experts.intercept_information(of_experts, data, own)
-    proba = np.exp(mixture.gate.log_prob(of_gate[None], data)[:, 0])
+    proba = np.exp(mixture.log_gate(theta[None], data)[:, 0])
     of_gate = (proba * (1.0 - proba) * data.sharing.gate_weight).sum(axis=1)
     found = []
     for listed in blocks:

@@ -169,7 +169,7 @@ def _notes(found: Findings) -> list[str]:
         notes.append(f"Standard errors: {inference.method}.")
         if inference.max_shift > MAX_SHIFT:
             shift = f"{inference.max_shift:.2g} standard errors"
-            is_stream = attributes["_training_state"].online_state is not None
+            is_stream = attributes["_training_state"].stream is not None
             remedy = "Repeat partial_fit, or use fit" if is_stream else "Raise max_iter"
             notes.append(
                 f"The fit has stopped before the maximum of the penalised likelihood: estimates "

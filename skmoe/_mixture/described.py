@@ -65,11 +65,6 @@ class DescribedGate(DescribedPart):
     is_constant: bool
 
     @property
-    def depends_on_features(self) -> bool:
-        """Whether probabilities differ between rows."""
-        return not self.is_constant
-
-    @property
     def shown(self) -> Shown:
         """Its only block."""
         names = "softmax", "gate_coef_", "gate_intercept_"
@@ -97,31 +92,9 @@ class DescribedExperts(DescribedPart):
     slopes: Any
     signs: Any
     of_experts: Any
-
-    # --- facts ---
-
-    @property
-    def link(self) -> str:
-        """The link of all experts with a linear predictor; "" if they differ."""
-        links = {family.link for family in self.families if family.link}
-        link = links.pop() if len(links) == 1 else ""
-        return "logit" if self.is_classifier else link
-
-    @property
-    def is_classifier(self) -> bool:
-        """Whether y has classes."""
-        return bool(self.families[0].link == "softmax")
-
-    @property
-    def explains_mean(self) -> bool:
-        """Whether coefficients are those of a mean, which is finite."""
-        atoms = [atom for family in self.families for atom in family.atoms]
-        return not self.is_classifier and np.inf not in atoms
-
-    @property
-    def can_separate(self) -> bool:
-        """Whether coefficients can be infinite, as where all counts of an expert are zero."""
-        return all(family.is_count for family in self.families)
+    is_classifier: bool
+    link: str
+    slope_owners: Array  # expert and output of each vector of slopes of a mean
 
     # --- blocks ---
 
@@ -200,13 +173,15 @@ class DescribedExperts(DescribedPart):
 
     def _vectors(self, theta: Array) -> Array:
         """Coefficients (K, V, d) of the linear predictors of the means; zeros without any."""
-        contrasts = contrasts_of(self.families[0])
-        n_vectors = self.n_outputs if contrasts is None else len(contrasts)
-        found = np.zeros((self.n_experts, n_vectors, self.n_columns))
-        for k, family in enumerate(self.families):
-            if MEAN in family.roles:
-                own = theta[self._located(k)[0][1]].reshape(-1, self.n_columns)
-                found[k] = own if contrasts is None else contrasts @ own
+        of_means = [theta[block.where] for block in self.blocks if block.role == MEAN]
+        if self.is_classifier:
+            contrasts = getattr(self.families[0], "contrasts", np.eye(1))
+            contrasts = np.eye(1) if len(contrasts) == 2 else contrasts  # log odds are shown
+            vectors = np.reshape(of_means, (self.n_experts, -1, self.n_columns))
+            return np.asarray(contrasts @ vectors)
+        found = np.zeros((self.n_experts, self.n_outputs, self.n_columns))
+        for k, output, own in zip(*self.slope_owners, of_means, strict=True):
+            found[k, output] = own
         return found
 
     def _logs(self, theta: Array, k: int) -> list[Array]:
@@ -223,21 +198,23 @@ class DescribedExperts(DescribedPart):
         shape, found = (self.n_experts, self.n_outputs), {}
         of_features = np.full((*shape, self.n_columns), np.nan)
         values: dict[Dispersion, Array] = {}
-        for k, family in enumerate(self.families):
-            numbers = family.dispersion_values(self._logs(theta, k))
-            for number, (dispersion, own) in enumerate(
-                zip(family.dispersions, numbers, strict=True)
-            ):
-                if isinstance(dispersion, Correlation):
-                    continue
-                of_all = values.setdefault(dispersion, np.full(shape, np.nan))
-                is_squared = number == 0 and family.standardizes_target
-                of_all[k] = own * unit**2 if is_squared else own
-            if self.dispersion_columns and DISPERSION in family.roles:
-                own = theta[self._located(k)[1][1]].reshape(self.n_outputs, -1)
-                of_features[k] = 0.0
-                of_features[k][:, self.dispersion_columns] = own[:, :-1]
-                of_features[k][:, -1] = np.log(values[family.dispersions[0]][k])
+        for k, output, predictor, role, where in self.blocks:
+            family = self.families[k]
+            number = predictor - family.roles.count(MEAN)
+            if family.couples_outputs:  # all variances, and then all correlations
+                output, number = number, int(number >= self.n_outputs)
+            dispersion = family.dispersions[number] if number >= 0 else None
+            if dispersion is None or isinstance(dispersion, Correlation):
+                continue
+            value = np.exp(theta[where.stop - 1])
+            if number == 0:
+                value = value * np.broadcast_to(family.dispersion_unit, shape[1])[output]
+                value = value * unit[output] ** 2 if family.standardizes_target else value
+            values.setdefault(dispersion, np.full(shape, np.nan))[k, output] = value
+            if role == DISPERSION:
+                of_features[k, output] = 0.0
+                of_features[k, output, self.dispersion_columns] = theta[where][:-1]
+                of_features[k, output, -1] = np.log(value)
         if self.dispersion_columns:
             predictors = units.expert_coefficients(of_features)
             predictors[0][np.isnan(of_features[..., -1])] = np.nan

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,9 @@ N_PLAIN_ITER = 5
 
 # Attempts to find a step that does not lower the bound; the last one has the length zero.
 MAX_HALVINGS = 12
+
+# Most attempts for each of the steps to given responsibilities.
+ATTEMPTS_PER_STEP = 3
 
 # Tolerance of comparisons of lower bounds, in units of one plus their size, by the precision of the
 # features.
@@ -230,47 +234,29 @@ def fitted_to(
     """Vectors (S, D) after steps to given responsibilities.
 
     Those of the experts are of rows, (K, S, n), and those of the gate of rows or units, (K, S, U).
-    Experts or a gate whose step would lower their log-likelihood go half of the way.
+    A vector whose step would lower its expected log-likelihood goes half of the way. A step that
+    was halved does not count, but for a bound of all attempts.
     """
-    mixture = objective.mixture
-    splits = [
-        np.cumsum([0, *(len(w) for w in weights)])
-        for weights in zip(
-            *((d.rows.weight, d.sharing.gate_weight) for d in objective.blocks), strict=True
-        )
-    ]
-    found = []
-    for part, start, resp, ends, is_gate in (
-        (mixture.experts, mixture.split(theta)[0], of_experts, splits[0], False),
-        (mixture.gate, mixture.split(theta)[1], of_gate, splits[1], True),
-    ):
-        found.append(_part_fitted_to(part, start, objective.blocks, resp, ends, n_steps, is_gate))
-    return mixture.joined(*found)
-
-
-def _part_fitted_to(
-    part: Any, theta: Array, blocks: Any, resp: Array, ends: Array, n_steps: int, is_gate: bool
-) -> Array:
-    """Coefficients (S, D) of experts or gate after steps to responsibilities of all blocks."""
+    mixture, blocks = objective.mixture, objective.blocks
+    ends = np.cumsum([[d.rows.n_rows, len(d.sharing.gate_weight)] for d in blocks], axis=0)[:-1]
+    given = zip(
+        np.split(of_experts, ends[:, 0], axis=2), np.split(of_gate, ends[:, 1], axis=2), strict=True
+    )
+    pairs = list(zip(blocks, given, strict=True))
     accepted, trial, best = theta, theta, np.full(len(theta), -np.inf)
+    n_made, last = np.full(len(theta), -1), ATTEMPTS_PER_STEP * n_steps
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        for step in range(n_steps + 1):
-            total, sums = -part.penalty(trial), None
-            for i, data in enumerate(blocks):
-                own = resp[..., ends[i] : ends[i + 1]]
-                weight = own * (data.sharing.gate_weight if is_gate else data.rows.weight)
-                at = part.evaluate(trial, data)
-                total = total + (weight * np.where(weight > 0.0, at.logs, 0.0)).sum(axis=(0, 2))
-                if step < n_steps:
-                    found = at.sums(weight, True)
-                    sums = found if sums is None else add_fields(sums, found)
-            rises = total >= best  # False for NaN
+        for attempt in range(last + 1):
+            sums = [mixture.e_step_block(trial, d, curvature=True, given=own) for d, own in pairs]
+            total: EStep = reduce(add_fields, sums)
+            reached = total.log_likelihood - mixture.penalty(trial)
+            rises = reached >= best  # False for NaN
             accepted = np.where(rises[:, None], trial, accepted)
-            best = np.where(rises, total, best)
-            if step == n_steps:
+            best, n_made = np.where(rises, reached, best), n_made + rises
+            if attempt == last or (n_made >= n_steps).all():
                 break
-            curvature = sums.curvature, part.invert(trial, sums.curvature)
-            ahead = part.bounded(trial + part.direction(trial, sums, curvature))
+            change = mixture.direction(trial, total, mixture.invert(trial, total))
+            ahead = mixture.bounded(trial + change)
             trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
             trial = np.where(np.isfinite(trial), trial, accepted)
     return accepted

@@ -137,7 +137,7 @@ def search_penalties(
         n_runs += is_final
         search_round = FINAL_ROUND if settled or is_final else search_round + 1
         objective = objective._replace(mixture=update.mixture)
-        theta = update.mixture.bounded(run.theta)
+        theta = update.mixture.bounded(run.theta[None])[0]
 
 
 def _stage(
@@ -182,26 +182,25 @@ def updated_penalties(
     before, after, gain, largest = mixture, mixture, 0.0, 0.0
     total: EStep = state.total
     log_evidence = float(state.lower_bound[0] * total.weight)
-    n_gate, (of_experts, of_gate) = 0.0, mixture.split(state.theta[0])
-    for name, theta, sums, curvature in (
-        ("gate", of_gate, total.gate, state.curvature[1]),
-        ("experts", of_experts, total.experts, state.curvature[0]),
-    ):
+    n_gate, vector = 0.0, state.theta[0]
+    (_, inverses), _ = state.curvature
+    for name in ("gate", "experts"):
         own = [penalty for penalty in penalties if penalty.part == name]
         part, of_default = getattr(mixture, name), getattr(default, name)
         found: dict[str, Any] = {}
-        slopes = part.penalised_slopes(theta, sums, curvature)
+        slopes = penalised_slopes(mixture, part, vector, total, inverses)
+        theta = mixture.split(vector)[name == "gate"]
         if name == "gate" and "alpha" in slopes:
             n_gate = _n_determined(part.penalties["alpha"], slopes["alpha"])
         wanted = any("predictor_squares" in penalty.fields for penalty in own)
         # Without covariances the number of slopes that the data determine is not known.
         wanted = wanted and "noise_variance" in part.penalties and "alpha" in slopes
         if wanted and slopes["alpha"].covariances.ndim == 3:
-            scales = part.scales(theta, sums)
+            scales = part.scales(theta, total)
             found["predictor_squares"] = _predictor_squares(part, slopes["alpha"], scales)
         for penalty in own:
             if penalty.is_of_scales:
-                scales = part.scales(theta, sums)
+                scales = part.scales(theta, total)
                 update = _update_of_scales(part, of_default, slopes.get("alpha"), scales, n_gate)
             else:
                 update = _update_of_slopes(part, of_default, slopes, penalty)
@@ -305,7 +304,8 @@ def _sums_of_squares(experts: Any, slopes: Slopes | None, scales: Any) -> tuple[
     )
     determined = np.zeros(rows.shape)
     if slopes is not None:
-        determined = n_determined_slopes(experts.penalties["alpha"], slopes).reshape(rows.shape)
+        found = n_determined_slopes(experts.penalties["alpha"], slopes)
+        np.add.at(determined, tuple(experts.slope_owners), found)
     if experts.shared_dispersion:
         rows, determined = map(summed_over_experts, (rows, determined))
     # A scale is the mode (squares + strength * center) / (rows + strength).

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._mixture.linear import Group
+from skmoe._mixture.groups import Group
 from skmoe._mixture.prior import Prior
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
@@ -35,6 +35,15 @@ class JointPrior(Prior):
         joint = cls(*prior)
         joint.groups = groups
         return joint
+
+    @property
+    def rest(self) -> Prior:
+        """The prior of coefficients in no group, such as those of the gate."""
+        own = np.concatenate([group.coordinates.ravel() for group in self.groups])
+        precision = self.precision.copy()
+        precision[own] = 0.0
+        none = np.zeros(len(precision))
+        return Prior.of(precision, np.full(len(precision), -1), none, none)
 
     def _rows(self, theta: Array) -> Iterator[tuple[Any, Array, Any, Array, Array, Array]]:
         """Family, coordinates and predictors of each expert, with outputs and weights of rows.
@@ -56,9 +65,8 @@ class JointPrior(Prior):
 
     def penalty(self, theta: Array) -> Array:
         """Negative log density up to a constant, (...)."""
-        return np.array([self._penalty(own) for own in np.atleast_2d(theta)]).reshape(
-            theta.shape[:-1]
-        )
+        of_groups = np.array([self._penalty(own) for own in np.atleast_2d(theta)])
+        return self.rest.penalty(theta) + of_groups.reshape(theta.shape[:-1])
 
     def _penalty(self, theta: Array) -> float:
         total = 0.0
@@ -73,6 +81,7 @@ class JointPrior(Prior):
         """Gradient of the penalty, and the diagonal of its curvature, both (..., D)."""
         vectors = np.atleast_2d(theta)
         gradient = np.stack([self._gradient(own) for own in vectors]).reshape(theta.shape)
+        gradient += self.rest.derivatives(theta)[0]
         return gradient, np.broadcast_to(self.absolute(theta), theta.shape)
 
     def _gradient(self, theta: Array) -> Array:
@@ -90,7 +99,7 @@ class JointPrior(Prior):
 
     def hessian(self, theta: Array) -> Array:
         """Hessian of the penalty at one vector, (D, D)."""
-        hessian = np.zeros((len(theta),) * 2)
+        hessian = self.rest.hessian(theta)
         for family, slopes, eta, weight, others, scales in self._rows(theta):
             n_outputs, strength = len(scales), self.strength[scales[0]]
             n_slopes = slopes.shape[1]

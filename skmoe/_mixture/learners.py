@@ -13,6 +13,7 @@ import numpy as np
 
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, State, fitted_to, line_search
+from skmoe._mixture.prior import flat
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Block, Experts, SupportsReordering, has_capability
 
@@ -64,7 +65,8 @@ class LearnedExperts:
     size = 0
     lower = upper = np.zeros(0)
     free = first = np.zeros(0, dtype=int)
-    dropped = np.zeros(0, dtype=bool)
+    prior, groups, start, flat = flat(0), (), np.zeros(0), 0.0
+    atoms: frozenset[float] = frozenset()
 
     def __init__(self, own: Experts, n_experts: int, params: Any = None) -> None:
         self.own, self.n_experts = own, n_experts
@@ -94,7 +96,7 @@ class LearnedExperts:
         state = objective.at(theta[None])
         while True:
             mixture = state.mixture
-            experts = mixture.experts.refitted(state.total.experts)
+            experts = mixture.experts.refitted(state.total.own[0])
             ahead = objective._replace(mixture=mixture.with_part("experts", experts))
             found = line_search(ahead, state, refresh=1)
             if found is None:
@@ -131,10 +133,6 @@ class LearnedExperts:
 
     # --- a vector of no coefficients ---
 
-    def first_theta(self) -> Array:
-        """No coefficients."""
-        return np.zeros(0)
-
     def bounded(self, theta: Array) -> Array:
         """The same, (S, 0)."""
         return theta
@@ -156,7 +154,7 @@ class LearnedExperts:
 
     def at_bound(self, theta: Array) -> Array:
         """No coefficients."""
-        return self.dropped
+        return np.zeros(0, dtype=bool)
 
     def reduced(self, values: Array) -> Array:
         """The same, (..., 0)."""
@@ -274,12 +272,8 @@ class LearnedExperts:
         own: Any = self.own
         return bool(own.shared_dispersion)
 
-    def penalised_slopes(self, theta: Array, sums: Any, curvature: Any) -> dict[str, Any]:
-        """No slopes."""
-        return {}
-
-    def scales(self, theta: Array, sums: RowsToLearn) -> tuple[Array, Array]:
+    def scales(self, theta: Array, total: Any) -> tuple[Array, Array]:
         """Scales in units of `noise_variance`, and the rows of each, (K, m); nan without one."""
         own: Any = self.own
-        found: tuple[Array, Array] = own.scales(self.params, sums.statistics)
+        found: tuple[Array, Array] = own.scales(self.params, total.own[0].statistics)
         return found

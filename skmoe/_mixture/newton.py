@@ -146,20 +146,18 @@ def newton_step(
     """
     information = observed_information(mixture, theta, blocks, *scores)
     gradient = information.gradient - mixture.penalty_gradient(theta)
-    lower, upper = mixture.bounds
-    at_bound = mixture.at_bound(theta)
     # Those whose gradient leads to the side of their sign are released.
-    is_sign = (lower == 0.0) | (upper == 0.0)
-    inward = np.where(lower == 0.0, gradient > 0.0, gradient < 0.0)
-    fixed = at_bound & ~(is_sign & inward) | mixture.dropped
+    inward = mixture.signs * gradient > 0.0
+    fixed = mixture.at_bound(theta) & ~inward | mixture.prior.dropped
     # Slopes of constant features are zero, and remain so.
     fixed |= (gradient == 0.0) & (np.count_nonzero(information.observed, axis=0) < 2)
-    observed, slope = mixture.reduced_matrix(information.observed), mixture.reduced(gradient)
-    first = mixture.first
+    observed, slope, first = information.observed, gradient, mixture.first
+    if not mixture.is_plain:
+        observed, slope = mixture.reduced_matrix(observed), mixture.reduced(slope)
     kept = ~fixed[first]
     change = np.zeros(len(first))
     if not kept.any():
-        return NewtonStep(mixture.expanded(change), 0.0, information)
+        return NewtonStep(np.zeros(mixture.size), 0.0, information)
     observed, slope = observed[np.ix_(kept, kept)], slope[kept]
     least = max(EIGENVALUE_TOL * information.expert_weight.sum(), TINY)
     unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(observed)), least))
@@ -169,12 +167,12 @@ def newton_step(
     along = vectors[:, known].T @ (slope * unit)
     change[kept] = unit * (vectors[:, known] @ (along / size[known]))
     shift = float(np.sqrt((np.square(along) / size[known]).sum()))
-    signs = np.where(lower == 0.0, 1.0, np.where(upper == 0.0, -1.0, 0.0))[first]
-    values = theta[first]
-    if (signs * (values + change) < 0.0).any():
+    signs, values = mixture.signs[first], theta[first]
+    if mixture.has_signs and (signs * (values + change) < 0.0).any():
         known_vectors = vectors[:, known] / unit[:, None]
         matrix = (known_vectors * size[known]) @ known_vectors.T
         slope = known_vectors @ along
         change[kept] = signed_step(matrix, slope, values[kept], signs[kept])
         shift = float(np.sqrt(max(change[kept] @ slope, 0.0)))
-    return NewtonStep(mixture.expanded(change), shift, information)
+    change = change if mixture.is_plain else mixture.expanded(change)
+    return NewtonStep(change, shift, information)

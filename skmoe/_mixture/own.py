@@ -17,6 +17,7 @@ from scipy.linalg import block_diag
 
 from skmoe._mixture.data import Data
 from skmoe._mixture.described import Shown
+from skmoe._mixture.prior import flat
 from skmoe._numerics.linalg import split_offset, with_offset
 from skmoe._numerics.typing import Array
 from skmoe.protocols import (
@@ -87,7 +88,9 @@ class OwnPart:
         self.first_params = own.init_params(n_experts, n_columns)
         self.size = sum(np.size(values) for values in self.first_params)
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
-        self.dropped = np.zeros(self.size, dtype=bool)
+        self.prior = flat(self.size)
+        self.groups: list[Any] = []
+        self.start = self.theta(self.first_params)
         self.has_derivatives = has_capability(own, self.inference) and self._moves()
 
     def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
@@ -95,10 +98,6 @@ class OwnPart:
         raise NotImplementedError
 
     # --- the vector ---
-
-    def first_theta(self) -> Array:
-        """Coefficients with which the part begins, (D,)."""
-        return self.theta(self.first_params)
 
     def params(self, theta: Array) -> Any:
         """Parameters of coefficients (D,)."""
@@ -130,10 +129,6 @@ class OwnPart:
         """The same part with other penalties."""
         return type(self)(self.own.with_options(changes), self.n_experts, self.n_columns)
 
-    def penalised_slopes(self, theta: Array, sums: OwnSums, curvature: Any) -> dict[str, Any]:
-        """Slopes whose penalties the evidence finds: none."""
-        return {}
-
     def n_parameters(self, theta: Array) -> float:
         """Number of free parameters; NaN if it cannot be counted."""
         return float(self.own.n_parameters(self.params(theta)))
@@ -144,11 +139,11 @@ class OwnPart:
         """Factorizations of the Hessians of S vectors."""
         return tuple(map(self.own.factorize, curvature))
 
-    def direction(self, theta: Array, sums: OwnSums, curvature: tuple[Any, Any]) -> Array:
+    def direction(self, theta: Array, sums: OwnSums, factors: tuple[Any, ...]) -> Array:
         """The M-step (S, D) from coefficients, which leads upward."""
         ahead = [
             self.theta(self.own.m_step(statistics, factor, self.params(vector), 1.0))
-            for vector, statistics, factor in zip(theta, sums.statistics, curvature[1], strict=True)
+            for vector, statistics, factor in zip(theta, sums.statistics, factors, strict=True)
         ]
         return np.stack(ahead) - theta
 
@@ -196,7 +191,7 @@ class OwnPart:
         columns, one = [], np.zeros(self.n_coordinates)
         for coordinate in range(self.n_coordinates):
             one[coordinate] = 1.0
-            column = self.theta(self._changed(one)) - self.first_theta()
+            column = self.theta(self._changed(one)) - self.start
             columns.append(sparse.csc_array(column[:, None]))
             one[coordinate] = 0.0
         return sparse.csr_array(sparse.hstack(columns))

@@ -23,22 +23,18 @@ class Prior(NamedTuple):
     scale: Array  # coordinate of the log scale to which it is relative; -1 for none, (D,)
     strength: Array  # of log scales: rows of the prior, (D,)
     squares: Array  # of log scales: sum of squares of the prior, (D,)
-    exact: bool = False  # whether no precision is relative, so that the prior is normal
+    dropped: Array  # coefficients that are zero, since their features have been dropped, (D,)
+    is_normal: bool  # whether no precision is relative, as for counts and classes
 
     @classmethod
     def of(cls, precision: Array, scale: Array, strength: Array, squares: Array) -> Prior:
-        """The prior, with the fact that most priors of counts and classes are normal."""
+        """The prior, with facts that hold for all coefficients."""
         is_normal = bool((scale < 0).all() and not strength.any() and not squares.any())
-        return cls(precision, scale, strength, squares, is_normal)
-
-    @property
-    def dropped(self) -> Array:
-        """Coefficients that are zero, since their features have been dropped, (D,)."""
-        return self.precision >= DROPPED
+        return cls(precision, scale, strength, squares, precision >= DROPPED, is_normal)
 
     def absolute(self, theta: Array) -> Array:
         """Precisions (..., D) at given scales."""
-        if self.exact:
+        if self.is_normal:
             return self.precision
         inverse = np.exp(-theta[..., self.scale])
         return np.where(self.scale < 0, self.precision, self.precision * inverse)
@@ -46,7 +42,7 @@ class Prior(NamedTuple):
     def penalty(self, theta: Array) -> Array:
         """Negative log density up to a constant, (...)."""
         total = (self.absolute(theta) * np.square(theta)).sum(axis=-1)
-        if not self.exact:
+        if not self.is_normal:
             own = self.strength + self.squares != 0.0
             logs, strength = theta[..., own], self.strength[own]
             total = total + (self.squares[own] * np.exp(-logs) + strength * logs).sum(axis=-1)
@@ -56,7 +52,7 @@ class Prior(NamedTuple):
         """Gradient of the penalty, and the diagonal of its Hessian, both (..., D)."""
         precision = self.absolute(theta)
         gradient = precision * theta
-        if self.exact:
+        if self.is_normal:
             return gradient, np.broadcast_to(precision, theta.shape)
         decreasing = 0.5 * self._squares(theta, precision)
         gradient = gradient + 0.5 * self.strength - decreasing
@@ -81,3 +77,18 @@ class Prior(NamedTuple):
         hessian[with_scale, self.scale[with_scale]] = cross
         hessian[self.scale[with_scale], with_scale] = cross
         return hessian
+
+
+def flat(size: int) -> Prior:
+    """No prior of so many coefficients."""
+    none = np.zeros(size)
+    return Prior.of(none, np.full(size, -1), none, none)
+
+
+def joined(first: Prior, second: Prior) -> Prior:
+    """The prior of two vectors, one after the other; the second one is normal."""
+    arrays = [np.concatenate(pair) for pair in zip(first[:5], second[:5], strict=True)]
+    both = type(first)(*arrays, first.is_normal and second.is_normal)
+    if hasattr(first, "groups"):  # of joint outputs
+        both.groups = first.groups  # type: ignore[attr-defined]
+    return both

@@ -325,8 +325,7 @@ def _best_order(problem: Problem, resp: Array, numbers: Array) -> Array:
         moved[numbers] = resp[numbers[cells]]
         theta = mixture.first_theta()[None]
         theta = fitted_to(objective, theta, moved[:, None], of_gate[:, None], 1)
-        of_theta = mixture.split(theta)[0]
-        logs = [mixture.experts.log_prob(of_theta, data)[:, 0] for data in objective.blocks]
+        logs = [mixture.at(theta, data).logs[:, 0] for data in objective.blocks]
         weighted = moved * rows.weight
         of_experts = (weighted * np.where(weighted > 0.0, np.hstack(logs), 0.0)).sum(axis=1)
         gains[index, cells] = of_experts[numbers]

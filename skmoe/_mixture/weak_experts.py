@@ -59,7 +59,7 @@ def n_needed_experts(mixture: Mixture, theta: Array, data: Data) -> int:
     unit_weight = data.sharing.unit_weight
     mass = resp @ unit_weight
     kept = np.flatnonzero(~is_collapsed(mass)).tolist()
-    logs = data.sharing.total(mixture.experts.log_prob(mixture.split(theta)[0][None], data)[:, 0])
+    logs = data.sharing.total(mixture.at(theta[None], data).logs[:, 0])
     for k in sorted(kept, key=lambda k: mass[k]):
         of_k = resp[k] * unit_weight
         own = of_k > 0.0

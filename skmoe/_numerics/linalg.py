@@ -382,28 +382,7 @@ def with_offset(design: Any, offset: Array | float | None) -> Any:
 
 
 def split_offset(design: Any) -> tuple[Any, Array | float]:
-    """Design matrix and offset of the design of a family with `takes_offset`.
-
-    Parameters
-    ----------
-    design : array, sparse array, or design with an offset
-        The design that a method of the family was given.
-
-    Returns
-    -------
-    matrix : array or sparse array of shape (n_rows, n_columns)
-        The design matrix.
-    offset : float or ndarray of shape (n_rows,) or (n_outputs, n_rows)
-        What is added to the linear predictor of each row; 0.0 without an offset.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe.protocols import split_offset
-    >>> matrix, offset = split_offset(np.ones((4, 2)))
-    >>> matrix.shape, offset
-    ((4, 2), 0.0)
-    """
+    """Design matrix and offset, (n,) or (m, n), of a design; 0.0 without an offset."""
     if isinstance(design, OffsetDesign):
         return design.matrix, design.offset
     return design, 0.0

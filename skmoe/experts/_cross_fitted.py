@@ -40,9 +40,10 @@ from skmoe._data.sklearn_adapter import (
     validate_for_trees,
 )
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions._general import average_components
+from skmoe.distributions._components import average_components
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.families import Normal
+from skmoe.families._base import dispersion_values
 from skmoe.protocols import Block, Experts, SupportsDistribution, SupportsInference
 
 # Rows with a smaller responsibility (relative to their weight) are left out of an expert's fit,
@@ -261,10 +262,9 @@ class CrossFittedExperts(Experts):
         family = self.mean_family.family
         if family != Normal():  # which experts with a choice of families have
             fitted["families_"] = [family] * len(params.models)
-        found = family.dispersion_values(np.moveaxis(params.log_variance, -1, 0)[..., None])
+        found = dispersion_values(family, np.moveaxis(params.log_variance, -1, 0))
         for dispersion, value in zip(family.dispersions, found, strict=True):
-            values = value[..., 0]
-            fitted[dispersion.attribute] = values[:, 0] if values.shape[1] == 1 else values
+            fitted[dispersion.attribute] = value[:, 0] if value.shape[1] == 1 else value
         return fitted
 
     def dispersion_at_bound(self, params: EstimatorParams) -> Array:

@@ -13,7 +13,7 @@ from skmoe._data.encoding import Encoder
 from skmoe._data.extra_features import ExtraFeatures
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Rows
-from skmoe._data.scaling import Moments, Standardization
+from skmoe._data.scaling import Standardization
 from skmoe._data.time_columns import TimePolynomial, categorical_columns
 from skmoe._data.weighted_steps import UnitPipeline, WeightedImputer, WeightedPipeline
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
@@ -25,10 +25,11 @@ from skmoe._mixture.experts import Experts, Gate
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.joint_prior import JointPrior
 from skmoe._mixture.learners import LearnedExperts
-from skmoe._mixture.linear import Block, Group
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.groups import Block, Group
+from skmoe._mixture.mixture import EStep, Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.prior import Prior
+from skmoe._mixture.stream import Stream
 from skmoe.experts._cross_fitted import CrossFittedExperts, EstimatorParams
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import as_categories, as_floats
@@ -47,7 +48,8 @@ __all__ = ["trusted_types"]
 TYPES = (
     *(FittedMixture, Mixture, Experts, Gate, Block, Group, Prior, JointPrior),
     *(OwnExperts, OwnGate, LearnedExperts, Categorical, Censored, JointNormal),
-    *(Preprocessor, Standardization, TrainingState, Maxima, Moments, Rows),
+    *(Preprocessor, Standardization, TrainingState, Maxima, Rows),
+    *(Stream, EStep),
     *(MixtureOfExpertsClassifier, MixtureOfExpertsRegressor),
     *(GatedStackingClassifier, GatedStackingRegressor, EstimatorParams, NoParams),
     *(CrossFittedExperts, Encoder, ExtraFeatures, MeanFamily),

@@ -121,10 +121,6 @@ class Censored(Family):
             return np.zeros(len(self.roles))
         return self.family.start(values[rows], weight[rows])
 
-    def dispersion_values(self, log_dispersion: Any) -> list[Array]:
-        """Those of the values."""
-        return self.family.dispersion_values(log_dispersion)
-
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Values of the family, half of them exact, and intervals open to either side or closed."""
         values = self.family.example_target(rng, n_rows)
@@ -192,7 +188,14 @@ FACTS = (
     ),
     *("flat_margin", "has_outliers", "is_count", "exposure_power", "larger_variance"),
     *("takes_bounds", "is_location", "is_location_scale", "max_predictor", "max_step", "support"),
-    *("option_for_parts", "dispersions", "has_dispersion", "roles", "log_dispersion_bounds"),
+    *(
+        "option_for_parts",
+        "dispersions",
+        "dispersion_unit",
+        "has_dispersion",
+        "roles",
+        "log_dispersion_bounds",
+    ),
     *("log_dispersion_bounds_of_means", "takes_mean", "measures", "equation"),
 )
 for fact in FACTS:

@@ -102,8 +102,8 @@ class Experts(Part):
     def takes_offset(self) -> bool:
         """Whether the design may have an offset, which is added to every linear predictor.
 
-        `split_offset` parts it from the design matrix. Only for a log link. A `RawFeatures` has it
-        as `offset`.
+        Only for a log link. A design with an offset has the attributes `matrix` and `offset`, and
+        one without is an array. A `RawFeatures` has it as `offset`.
         """
         return False
 

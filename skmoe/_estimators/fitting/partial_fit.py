@@ -1,20 +1,336 @@
-"""Fits to batches of a stream."""
+"""`partial_fit`: learning from batches, for both estimators."""
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.optimize import linear_sum_assignment
+from sklearn.base import is_classifier
+
+from skmoe._data.checks import shown
+from skmoe._data.preprocessing import Preprocessor
+from skmoe._data.row_checks import check_two_classes
+from skmoe._data.rows import Rows, concat
+from skmoe._data.scaling import CONSTANT_RTOL, fit_feature_range
+from skmoe._estimators.fitting.attributes import attributes_of_mixture, attributes_of_usage
+from skmoe._estimators.fitting.monitor import NO_TASK, FitMonitor
+from skmoe._estimators.fitting.problem import build_problem
+from skmoe._estimators.parameters.conflicts import (
+    ESTIMATORS,
+    OWN_EXPERTS,
+    OWN_GATE,
+    STREAM,
+    Choice,
+    check_conflicts,
+    chosen_options,
+    conflict_of,
+)
+from skmoe._estimators.parameters.parameters import FitParameters
+from skmoe._estimators.parameters.part_parameters import family_of
+from skmoe._estimators.rows.target_values import check_support
+from skmoe._estimators.rows.training_data import (
+    FitOptions,
+    TrainingData,
+    chosen_rows,
+    present_rows,
+    validate_training_data,
+)
+from skmoe._estimators.rows.units_and_known_experts import check_known_experts, validate_units
+from skmoe._estimators.rows.warm_start import TrainingState
+from skmoe._inference.maxima import Maxima
+from skmoe._mixture.curvature import MAX_DENSE
+from skmoe._mixture.fitted import FittedMixture, expert_usage
+from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.problem import blocks_of
+from skmoe._mixture.search import fit_starts
+from skmoe._mixture.stream import Stream, learned, started
+from skmoe._numerics.probability import underflow_to_zero
+from skmoe._numerics.typing import Array
+
+# The rows of the first batches are kept up to this weight or number, and a start is found anew on
+# them whenever their weight has doubled. It is kept if it increases their log-likelihood by so much.
+N_KEPT_ROWS = 4000
+MIN_GAIN = 10.0
+
+# Fitted attributes that the first batch determines, and the names that the user gives.
+KEPT_ATTRIBUTES = (
+    *("n_features_in_", "n_experts_", "feature_names_in_", "classes_"),
+    *("_single_output", "_expert_names", "n_units_", "n_known_"),
+)
 
 
 def supports_partial_fit(estimator: Any) -> bool:
-    """Whether an estimator can be fitted to batches."""
-    return False
+    """Whether `partial_fit` is available; an AttributeError names the reason if it is not."""
+    chosen = {STREAM: STREAM} | chosen_options(estimator)
+    family = family_of(estimator.expert, "classifier" if is_classifier(estimator) else "regressor")
+    if not hasattr(family, "experts_of"):
+        option = ESTIMATORS if family is None else OWN_EXPERTS
+        chosen[option] = Choice("expert", estimator.expert)
+    message = conflict_of(chosen)
+    if message:
+        raise AttributeError(message)
+    return True
 
 
-def fit_batch(estimator: Any, rows: Any, **options: Any) -> Any:
-    """Fit to a batch."""
-    raise NotImplementedError
+def classes_of_stream(classes: Any, fitted: Array | None) -> Array:
+    """Sorted classes of a stream, which the first call must give and later ones may repeat."""
+    if fitted is not None:
+        if classes is not None and not np.array_equal(np.unique(np.asarray(classes)), fitted):
+            raise ValueError(
+                f"classes must be those of the first call to partial_fit, {fitted.tolist()}; got "
+                f"{np.asarray(classes).tolist()}. Leave classes out, or start again with a clone."
+            )
+        return fitted
+    if classes is None:
+        raise ValueError(
+            "classes must be passed on the first call to partial_fit: batches need not hold all "
+            "classes. Pass all labels, such as classes=np.unique(y)."
+        )
+    classes = np.unique(np.asarray(classes))
+    check_two_classes(classes)
+    return classes
 
 
-def classes_of_stream(*args: Any) -> Any:
-    """Classes of a stream."""
-    raise NotImplementedError
+@underflow_to_zero
+def fit_batch(
+    estimator: Any, given: Rows, half_life: float | None, classes: Array | None = None
+) -> Any:
+    """The estimator, which has learned from a batch by `partial_fit`."""
+    estimator._check_is_whole("partial_fit")
+    decay_of = _half_life(half_life)
+    params = estimator._validate_parameters()
+    chosen = {STREAM: STREAM} | chosen_rows(params, given)
+    if not hasattr(params.gate, "gate_of"):
+        chosen[OWN_GATE] = Choice("gate", params.gate)
+    check_conflicts(chosen)
+    state = getattr(estimator, "_training_state", None)
+    if state is None:
+        data = validate_training_data(estimator, params, given)
+        data = present_rows(params, data._replace(options=FitOptions(classes=classes)))
+        batch = data.rows
+        if not params.task.is_classification:
+            batch = batch._replace(y=batch.y.reshape(batch.n_rows, -1))
+        batch = _in_double_precision(batch)
+        fitted, stream, attributes = _start(estimator, params, data, batch)
+        searches = tuple(penalty.search for penalty in params.penalties)
+    else:
+        _check_continued(estimator)
+        batch, searches = _validate_batch(estimator, params, given), state.penalty_searches
+        attributes = _attributes_of_rows(vars(estimator), given, batch)
+        stream = state.stream or Stream(estimator._fitted.theta, fit=(None, state.total_weight))
+        decay = 0.5 ** (float(batch.weight.sum()) / decay_of)
+        fitted, stream = _next(estimator._fitted, stream, batch, decay)
+        if stream.rows is not None:
+            fitted, stream = _begun_anew(estimator, params, fitted, stream, attributes)
+    if stream.rows is not None:
+        weight = float(stream.rows.weight.sum())
+        if weight >= min(N_KEPT_ROWS, decay_of) or stream.rows.n_rows >= N_KEPT_ROWS:
+            stream = stream._replace(rows=None)
+    state = TrainingState(stream=stream, penalty_searches=searches)
+    attributes = attributes | {"_training_state": state} | _attributes(fitted, stream, batch)
+    estimator._set_fitted_attributes(attributes)
+    return estimator
+
+
+def _half_life(value: Any) -> float:
+    """Number of rows after which the weight of previous rows is halved; None is infinity."""
+    if value is None:
+        return np.inf
+    is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    if not is_number or not 0.0 < value <= np.finfo(float).max:
+        raise ValueError(
+            f"half_life must be None or a positive number of rows; got {shown(value)}. Pass a "
+            "number of rows such as half_life=1000, or None to keep all."
+        )
+    return float(value)
+
+
+def _check_continued(estimator: Any) -> None:
+    """What `partial_fit` continues has the same number of experts, and parts for streams."""
+    mixture = estimator._fitted.mixture
+    for part in (mixture.gate, mixture.experts):
+        if not part.is_linear:
+            raise ValueError(
+                "partial_fit continues fits of linear experts with a softmax or constant gate; "
+                f"the fit has {type(part).__name__}. Use a clone, or fit."
+            )
+    if estimator.n_experts != estimator.n_experts_:
+        raise ValueError(
+            f"n_experts must stay {estimator.n_experts_} in later calls of partial_fit; got "
+            f"{estimator.n_experts}. Start again with a clone to change it."
+        )
+
+
+def _check_widths(mixture: Mixture) -> None:
+    """The matrices of gate and experts must be small enough to be formed."""
+    for part, name in ((mixture.gate, "gate_features"), (mixture.experts, "expert_features")):
+        size = max((group.coordinates.shape[1] for group in part.groups), default=0)
+        if size > MAX_DENSE:
+            raise ValueError(
+                f"partial_fit keeps matrices of {size} columns, more than {MAX_DENSE}. Choose "
+                f"fewer columns with {name}, use fewer experts, or use fit."
+            )
+
+
+# --- batches ----------------------------------------------------------------------------------
+
+
+def _validate_batch(estimator: Any, params: FitParameters, given: Rows) -> Rows:
+    """Validated rows of positive weight of a later batch."""
+    rows = estimator._validate_rows(given.X, given.y, given.weight, given.offset)
+    classes, unit = getattr(estimator, "classes_", None), None
+    weight = params.task.row_weights(rows.y, classes, rows.weight)
+    check_support(params, rows.y, weight)
+    if given.unit is not None:
+        unit = validate_units(given.unit, rows.n_rows)
+        estimator._check_gate_columns(rows.X, unit)
+    possible = check_known_experts(given.possible, params.n_experts, weight, unit)
+    return _in_double_precision(rows._replace(weight=weight, unit=unit, possible=possible))
+
+
+def _in_double_precision(rows: Rows) -> Rows:
+    """The rows of positive weight as streams see them, with numbers of their units."""
+    rows = rows.of_positive_weight()
+    unit = None if rows.unit is None else rows.unit_codes
+    return rows._replace(X=rows.X.astype(np.float64), unit=unit)
+
+
+def _next(
+    fitted: FittedMixture, stream: Stream, batch: Rows, decay: float
+) -> tuple[FittedMixture, Stream]:
+    """Mixture and stream after a batch, in the standardisation of the first rows."""
+    mixture, theta, preprocessor = fitted
+    _check_widths(mixture)
+    preprocessor = preprocessor.extend_range(fit_feature_range(batch.X))
+    preprocessor = _with_late_columns(preprocessor, batch.X)
+    blocks = blocks_of(mixture, preprocessor.transform_units(batch))
+    if stream.fit is not None and stream.fit[0] is None:
+        stream = stream._replace(fit=(theta, stream.fit[1]))
+    stream = learned(stream, mixture, blocks, decay)
+    if stream.rows is not None:
+        stream = stream._replace(rows=concat([stream.rows, batch]))
+    return FittedMixture(mixture, stream.theta, preprocessor), stream
+
+
+def _with_late_columns(preprocessor: Preprocessor, X: Any) -> Preprocessor:
+    """Columns that were constant so far have the scale of their first other values."""
+    center, scale = preprocessor.feature_scaling
+    constant = np.flatnonzero(~np.isfinite(scale[: X.shape[1]]))
+    if not len(constant):
+        return preprocessor
+    values = X[:, constant]
+    values = values.toarray() if sparse.issparse(values) else values
+    size = np.abs(values - center[constant]).max(axis=0)
+    scale = scale.copy()
+    is_new = size > CONSTANT_RTOL * np.abs(center[constant])
+    scale[constant] = np.where(is_new, size, np.inf)
+    scaling = preprocessor.feature_scaling._replace(scale=scale)
+    return preprocessor._replace(feature_scaling=scaling)
+
+
+# --- starts -----------------------------------------------------------------------------------
+
+
+def _start(
+    estimator: Any,
+    params: FitParameters,
+    data: TrainingData,
+    rows: Rows,
+    like: FittedMixture | None = None,
+) -> tuple[FittedMixture, Stream, dict[str, Any]]:
+    """Mixture, stream and attributes from a fit of rows, whose weights contain those of classes.
+
+    The experts are numbered to match those of another mixture, if given.
+    """
+    params = params._replace(task=params.task.with_class_weight(None))
+    problem = build_problem(estimator, params, data, data.options)
+    em_problem = problem.em_problem
+    _check_widths(em_problem.mixture)
+    monitor = FitMonitor(NO_TASK, "start", lambda run: {}, problem.log_jacobian, 0)
+    monitors = [monitor] * len(em_problem.seeds)
+    run = fit_starts(em_problem, monitors, monitor, estimator.n_jobs).run
+    theta, mixture = run.theta, run.mixture
+    if like is not None and rows.possible is None and mixture.can_reorder:
+        # Square roots, because the product of two responsibilities is weighted.
+        weight = 1.0 if rows.unit is not None else np.sqrt(rows.weight)
+        both = like, problem.make_fitted(theta, mixture)
+        previous, resp = (own.responsibilities(rows) * weight for own in both)
+        _, order = linear_sum_assignment(previous @ resp.T, maximize=True)
+        theta = mixture.reordered(theta, order)
+        mixture = mixture.with_part("experts", mixture.experts.in_order(order))
+    stream = Stream(theta, rows=rows, weight_at_start=float(rows.weight.sum()))
+    stream = started(stream, mixture, blocks_of(mixture, em_problem.rows))
+    return problem.make_fitted(theta, mixture), stream, problem.attributes
+
+
+def _begun_anew(
+    estimator: Any,
+    params: FitParameters,
+    fitted: FittedMixture,
+    stream: Stream,
+    attributes: dict[str, Any],
+) -> tuple[FittedMixture, Stream]:
+    """Mixture and stream from a fit of all rows that are kept, if it is clearly better."""
+    rows, preprocessor, experts = stream.rows, fitted.preprocessor, fitted.mixture.experts
+    weight = float(rows.weight.sum())
+    if weight < min(2.0 * stream.weight_at_start, N_KEPT_ROWS):
+        return fitted, stream
+    data = TrainingData(
+        rows,
+        rows.X,
+        params.init if isinstance(params.init, str) else "auto",
+        attributes,
+        {"gate": preprocessor.gate_columns, "mean": preprocessor.expert_columns},
+        experts.slopes,
+        signs=experts.signs,
+        options=FitOptions(classes=attributes.get("classes_")),
+    )
+    found, anew, _ = _start(estimator, params, data, rows, fitted)
+    stream = stream._replace(weight_at_start=weight)
+    of_rows = 1.0 if rows.unit is not None else rows.weight
+    gain = (of_rows * (found.log_density(rows) - fitted.log_density(rows))).sum()
+    if gain < MIN_GAIN:
+        return fitted, stream
+    # The log densities of the batches are kept, in units of the new standardisation.
+    assert stream.sums is not None
+    change = found.preprocessor.log_jacobian - preprocessor.log_jacobian
+    total = stream.sums.log_likelihood + stream.sums.weight * change
+    total = total * (anew.sums.weight / stream.sums.weight)
+    sums = anew.sums._replace(log_likelihood=total)
+    return found, anew._replace(sums=sums, n_batches=stream.n_batches)
+
+
+# --- attributes -------------------------------------------------------------------------------
+
+
+def _attributes_of_rows(previous: dict[str, Any], given: Rows, batch: Rows) -> dict[str, Any]:
+    """Attributes that the first batch has determined, or that count the rows of all batches."""
+    attributes = {name: previous[name] for name in KEPT_ATTRIBUTES if name in previous}
+    if batch.unit is not None:
+        attributes["n_units_"] = attributes.get("n_units_", 0) + int(batch.unit.max()) + 1
+    if batch.n_known:
+        attributes["n_known_"] = attributes.get("n_known_", 0) + batch.n_known
+    names = {*previous["_row_arguments"], *given.effective_arguments(batch)}
+    return attributes | {"_row_arguments": tuple(sorted(names))}
+
+
+def _attributes(fitted: FittedMixture, stream: Stream, batch: Rows) -> dict[str, Any]:
+    """Attributes of the mixture after a batch."""
+    mixture, theta, preprocessor = fitted
+    blocks = blocks_of(mixture, preprocessor.transform_units(batch))
+    assert stream.sums is not None
+    bound = float(stream.sums.log_likelihood[0] / stream.sums.weight) - preprocessor.log_jacobian
+    of_mixture = attributes_of_mixture(fitted)
+    return of_mixture | attributes_of_usage(expert_usage(mixture, theta, blocks)) | {
+        "lower_bound_": bound,
+        "lower_bounds_": np.array([bound]),
+        "start_lower_bounds_": np.array([bound]),
+        "start_converged_": np.array([False]),
+        "start_traces_": [np.array([bound])],
+        "maxima_": Maxima(),
+        "n_iter_": stream.n_batches,
+        "converged_": False,
+    }

@@ -279,7 +279,7 @@ def dataset_in_fit(estimator: Any, rows: Rows) -> Dataset:
 
 def is_stream(estimator: Any) -> bool:
     """Whether the last batch of `partial_fit`, and not `fit`, has set the fitted attributes."""
-    return estimator._training_state.online_state is not None
+    return estimator._training_state.stream is not None
 
 
 def has_fit_rows(estimator: Any, rows: Dataset) -> bool:

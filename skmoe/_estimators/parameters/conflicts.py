@@ -15,9 +15,10 @@ from skmoe._data.sklearn_adapter import has_density
 from skmoe._estimators.parameters.slopes import is_for_each_expert
 from skmoe.experts._linear import JOINT_FAMILIES
 from skmoe.families import Family, Normal
-from skmoe.protocols import Experts, Gate
+from skmoe.protocols import Experts
 
 BLOCKS, STREAM = "blocks of rows", "partial_fit"
+OWN_EXPERTS, OWN_GATE = "experts of your own", "a gate of your own"
 TEST = "n_experts_test"
 NESTED = "likelihood_ratio_test"
 SELECTION = "n_experts that the fit selects"
@@ -71,8 +72,8 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "these weights are not known before the end of the stream",
         "Pass the weights of the classes as a dict.",
     ),
-    ("experts without methods for streams", "a gate without methods for streams", STREAM): (
-        "a stream averages statistics of its batches",
+    (OWN_EXPERTS, OWN_GATE, STREAM): (
+        "a stream adds up sums in the coefficients of linear predictors",
         'Use expert="linear" with gate="softmax" or "constant", or fit on a sample of the rows.',
     ),
     (STREAM, BLOCKS, ESTIMATORS): (
@@ -301,7 +302,7 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
             chosen[words] = chosen[name]
     if not isinstance(given.get("init", "auto"), str):
         chosen[INIT] = INIT
-    transformer = estimator.gate.transformer if isinstance(estimator.gate, Gate) else None
+    transformer = getattr(estimator.gate, "transformer", None)
     if transformer is not None:
         chosen[TRANSFORMER] = Choice("gate.transformer", transformer)
     if not families:

@@ -78,7 +78,7 @@ def check_penalties(estimator: Any, default_alphas: tuple[float, float]) -> dict
 def _has_penalty(part: Any, name: str, capability: type) -> bool:
     """Whether the penalty of experts or gate can be found by the evidence."""
     if not (hasattr(part, "experts_of") or hasattr(part, "gate_of")):
-        return not missing_methods(part, capability)
+        return part is CrossFittedExperts  # with a family about their means
     if name == "dispersion_prior":  # counts have no scale that could have a prior
         return bool(part.has_scale)
     return hasattr(part, "alpha")

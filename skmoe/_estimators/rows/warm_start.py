@@ -35,8 +35,7 @@ class TrainingState(NamedTuple):
     """State that is continued by a warm start or `partial_fit`; unused in predictions."""
 
     cross_fit_cache: CrossFitCache | None = None
-    online_state: Any = None  # OnlineState of `partial_fit`
-    row_buffer: Any = None  # RowBuffer of the first batches of `partial_fit`
+    stream: Any = None  # Stream of `partial_fit`
     # Searches by which the penalties were found, in the order of `PENALTIES`.
     penalty_searches: tuple[str, ...] = ("", "", "")
     total_weight: float = 0.0  # of the rows of a fit
@@ -117,7 +116,7 @@ def check_warm_start(previous: FittedMixture, mixture: Mixture) -> None:
     before, now = previous.mixture, mixture
     for name in ("experts", "gate"):
         one, other = getattr(before, name), getattr(now, name)
-        sizes = one.n_coefficients, other.n_coefficients
+        sizes = one.size, other.size
         if type(one) is not type(other) or sizes[0] != sizes[1]:
             raise ValueError(
                 f"warm_start=True continues a fit whose {name} had parameters of shapes "

@@ -1,0 +1,151 @@
+"""Blocks of the vector of coefficients, and groups of predictors that are evaluated together.
+
+Arrays of rows have the shape (P, S, n): P experts of one family, S vectors side by side, n rows.
+Those that are the same for all rows have the shape (P, S, 1). Coefficients are (S, D).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from itertools import groupby, pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._mixture.curvature import MAX_DENSE, ImplicitCurvature
+from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data
+from skmoe._numerics.linalg import dense_grams, linear_predictor, weighted_column_sums
+from skmoe._numerics.typing import Array
+
+# Number of the gate among the parts.
+GATE = -1
+
+
+class Block(NamedTuple):
+    """A slice of the vector: the coefficients of one predictor of one part."""
+
+    part: int  # number of the expert, or GATE
+    output: int  # of y, or of a family of all outputs 0
+    predictor: int  # of the family
+    role: str
+    where: slice
+
+
+class Group:
+    """Experts with one family for one output, or the gate, which are evaluated in one call."""
+
+    def __init__(
+        self, family: Any, parts: Array, output: int | None, blocks: Sequence[Sequence[Block]]
+    ) -> None:
+        self.family, self.parts = family, parts
+        self.output = output  # None for a family of all outputs
+        first = blocks[0] if blocks else ()
+        self.roles = tuple(block.role for block in first)
+        # Coordinates of each predictor, (P, d), and of all of them, (P, q).
+        where = [[np.r_[block.where] for block in own] for own in blocks]
+        self.index = [np.stack(of_predictor) for of_predictor in zip(*where, strict=True)]
+        empty = np.zeros((len(parts), 0), dtype=int)
+        self.coordinates = np.hstack(self.index) if self.index else empty
+        # Where each predictor is among them, and those of the mean.
+        ends = np.cumsum([0, *(index.shape[1] for index in self.index)]).tolist()
+        self.slices = [slice(*pair) for pair in pairwise(ends)]
+        self.means = slice(0, ends[sum(role in (MEAN, GATE_ROLE) for role in self.roles)])
+        # The predictors of each role, one role after the other.
+        runs = groupby(range(len(self.roles)), key=self.roles.__getitem__)
+        self.runs = [(role, list(own)) for role, own in runs]
+        self.of_runs = [np.stack([self.index[t] for t in own]) for _, own in self.runs]
+        # Smallest and largest log dispersion of a row, (P, 1, 1), if they depend on features.
+        self.limits: tuple[Array, Array] | None = None
+
+    def shifted(self, n_coefficients: int) -> Group:
+        """The group in a vector where so many coefficients come before."""
+        other = copy(self)
+        other.index = [index + n_coefficients for index in self.index]
+        other.coordinates = self.coordinates + n_coefficients
+        other.of_runs = [index + n_coefficients for index in self.of_runs]
+        return other
+
+    def predictors(self, theta: Array, data: Data) -> list[Array]:
+        """The T predictors at coefficients (S, D)."""
+        etas: list[Array] = []
+        for (role, _), index in zip(self.runs, self.of_runs, strict=True):
+            coef = np.moveaxis(theta[:, index], 0, 2)
+            etas += [*(coef if role == CONSTANT else linear_predictor(coef, data.designs[role]))]
+        if data.offset is not None and MEAN in self.roles and self.family.link == "log":
+            of_output = data.offset if data.offset.ndim == 1 else data.offset[self.output]
+            etas[0] = etas[0] + of_output
+        bound = self.family.max_predictor
+        if bound < np.inf:
+            etas[0] = np.clip(etas[0], -bound, bound)
+        if self.limits is not None:
+            t = self.roles.index(DISPERSION)
+            etas[t] = np.clip(etas[t], *self.limits)
+        return etas
+
+    def within_limits(
+        self, etas: Sequence[Array], scores: Sequence[Any], information: Any
+    ) -> tuple[list[Any], Any]:
+        """Derivatives of which those by log dispersions are zero beyond the limits of rows."""
+        assert self.limits is not None
+        scores, t = list(scores), self.roles.index(DISPERSION)
+        inside = (etas[t] > self.limits[0]) & (etas[t] < self.limits[1])
+        scores[t] = scores[t] * inside
+        if information is not None:
+            information = {k: v * inside if t in k else v for k, v in information.items()}
+        return scores, information
+
+    # --- sums over rows ---
+
+    def add_gradient(self, scores: Any, data: Data, gradient: Array) -> None:
+        """Adds to the gradient (S, D) that of T weighted scores (P, S, n)."""
+        for (role, chosen), index in zip(self.runs, self.of_runs, strict=True):
+            if role == CONSTANT:
+                sums = np.stack([scores[t].sum(-1, keepdims=True) for t in chosen])
+            else:
+                own = [scores[t] for t in chosen]
+                own = own[0][None] if len(own) == 1 else np.stack(own)
+                sums = weighted_column_sums(own, data.designs[role])
+            gradient[:, index] = np.moveaxis(sums, 2, 0)
+
+    def curvature(self, information: Any, weight: Array, data: Data, dense: bool) -> Any:
+        """Matrices (P, S, q, q) of the information of pairs of predictors, with weights (P, S, n).
+
+        They are not formed if they are too large, unless they must be dense.
+        """
+        weighted = {key: weight * value for key, value in information.items()}
+        if self.coordinates.shape[1] > MAX_DENSE and not dense:
+            designs = tuple(data.designs.get(role) for role in self.roles)
+            return ImplicitCurvature(((designs, weighted),), tuple(self.slices))
+        size = self.coordinates.shape[1]
+        matrices = np.zeros((*weight.shape[:2], size, size))
+        for (t, u), found in self._products(weighted, data):
+            rows, columns = self.slices[t], self.slices[u]
+            matrices[..., rows, columns] = found
+            if t != u:
+                matrices[..., columns, rows] = np.swapaxes(found, -1, -2)
+        return matrices
+
+    def _products(
+        self, weighted: dict[tuple[int, int], Array], data: Data
+    ) -> Iterator[tuple[tuple[int, int], Array]]:
+        """Sums of weighted products of the columns of pairs of predictors, (P, S, d, d')."""
+        same: list[tuple[int, int]] = []  # that are products of one design
+        for pair, weights in weighted.items():
+            first, second = (data.designs.get(self.roles[t]) for t in pair)
+            if first is None and second is None:
+                yield pair, weights.sum(axis=-1)[..., None, None]
+            elif first is None or second is None:
+                sums = weighted_column_sums(weights, first if second is None else second)
+                yield pair, sums[..., None] if second is None else sums[..., None, :]
+            elif first is second:
+                same.append(pair)
+            else:
+                flat = weights.reshape(-1, weights.shape[-1])
+                found = np.stack([first.T @ (row[:, None] * second) for row in flat])
+                yield pair, found.reshape(*weights.shape[:2], *found.shape[1:])
+        for design in {id(d): d for d in (data.designs[self.roles[t]] for t, _ in same)}.values():
+            pairs = [pair for pair in same if data.designs[self.roles[pair[0]]] is design]
+            stacked = np.stack([weighted[pair] for pair in pairs])
+            found = dense_grams(design, stacked.reshape(-1, stacked.shape[-1]))
+            yield from zip(pairs, found.reshape(*stacked.shape[:3], *found.shape[1:]), strict=True)

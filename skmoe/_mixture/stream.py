@@ -1,0 +1,169 @@
+"""Streams: steps to the maximum of decayed sums of expansions, one of each batch [1]_ [2]_.
+
+The log-likelihood of a batch is replaced by that of the complete data, whose expected value is
+expanded at the coefficients: to second order, but for the logs of scales and for constant
+probabilities of the experts, of which the sums are those of the statistics. Expansions are summed
+over batches, and the sums of earlier batches decay.
+
+References
+----------
+.. [1] O. Cappé and E. Moulines (2009), "On-line expectation-maximization algorithm for latent data
+   models", Journal of the Royal Statistical Society B 71, 593-613.
+.. [2] J. Mairal (2013), "Stochastic majorization-minimization algorithms for large-scale
+   optimization", Advances in Neural Information Processing Systems 26.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._mixture.groups import Group
+from skmoe._mixture.mixture import EStep, Mixture
+from skmoe._mixture.steps import MAX_DISPERSION_STEP, has_own_scale
+from skmoe._numerics.linalg import add_fields
+from skmoe._numerics.typing import Array
+
+# Steps for each batch, which is expanded anew at the coefficients that each of them reaches.
+N_STEPS = 3
+
+
+class Stream(NamedTuple):
+    """What is kept of the batches so far."""
+
+    theta: Array  # (D,)
+    sums: EStep | None = None  # of all batches: their gradients are those at zero
+    n_batches: int = 0
+    # Coefficients and weight of a fit that the stream continues, while it has fewer rows.
+    fit: tuple[Array, float] | None = None
+    rows: Any = None  # of the first batches, until there are enough
+    weight_at_start: float = 0.0  # of these rows, when the stream has last started
+
+
+def started(stream: Stream, mixture: Mixture, blocks: Any) -> Stream:
+    """A stream at coefficients that are those of a fit to its first rows."""
+    theta = stream.theta[None]
+    total = at_zero(mixture, theta, mixture.e_step(theta, blocks, curvature=True))
+    return stream._replace(sums=total, n_batches=stream.n_batches + 1)
+
+
+def learned(stream: Stream, mixture: Mixture, blocks: Any, decay: float) -> Stream:
+    """A stream after another batch; `decay` is what remains of the weight of earlier rows."""
+    theta, kept, fit, total = stream.theta[None], stream.sums, stream.fit, None
+    kept = None if kept is None else _scaled(kept, decay)
+    for _ in range(N_STEPS):
+        batch = mixture.e_step(theta, blocks, curvature=True)
+        if total is not None:  # the log density of rows is that before they are used
+            batch = batch._replace(log_likelihood=log_likelihood)
+        log_likelihood = batch.log_likelihood
+        batch = at_zero(mixture, theta, batch)
+        total = batch if kept is None else add_fields(kept, batch)
+        whole = total if fit is None else _with_fit(mixture, total, fit[0], decay * fit[1])
+        theta = _ahead(mixture, theta, whole)
+    assert total is not None
+    if fit is not None:
+        fit = fit[0], decay * fit[1]
+        if fit[1] <= total.weight:  # from here on the rows stand for those of the fit
+            total, fit = _scaled(total, 1.0 + fit[1] / total.weight), None
+    return stream._replace(theta=theta[0], sums=total, n_batches=stream.n_batches + 1, fit=fit)
+
+
+def _ahead(mixture: Mixture, theta: Array, total: EStep) -> Array:
+    """Coefficients (1, D) after a step to the maximum of the sums."""
+    total = at(mixture, theta, total)
+    change = mixture.direction(theta, total, mixture.invert(theta, total))
+    scales = np.unique(mixture.experts.scale_index)
+    scales = scales[scales >= 0]
+    change[:, scales] = change[:, scales].clip(-MAX_DISPERSION_STEP, MAX_DISPERSION_STEP)
+    return mixture.bounded(theta + change)
+
+
+def _with_fit(mixture: Mixture, total: EStep, theta: Array, weight: float) -> EStep:
+    """Sums with those of the rows of a fit, which are not known.
+
+    They have the curvature of the rows of the stream, and their maximum at the fit.
+    """
+    theta = theta[None]
+    rows = _scaled(at(mixture, theta, total), weight / total.weight)
+    rows = rows._replace(gradient=mixture.penalty_gradient(theta[0])[None])
+    return add_fields(total, at_zero(mixture, theta, rows))
+
+
+def _scaled(sums: Any, factor: float) -> Any:
+    """Nested tuples of sums times a factor."""
+    if not isinstance(sums, tuple):
+        return factor * sums
+    fields = [_scaled(values, factor) for values in sums]
+    return type(sums)(*fields) if hasattr(sums, "_fields") else tuple(fields)
+
+
+# --- expansions -------------------------------------------------------------------------------
+
+
+def at_zero(mixture: Mixture, theta: Array, total: EStep) -> EStep:
+    """Sums at coefficients (1, D) in the form that adds up over batches.
+
+    Gradients are those at zero. Of an expert with a scale, gradient and curvature are those for a
+    scale of one, and the gradient of its log is the sum of squares at zero.
+    """
+    return _moved(mixture, theta, total, _group_at_zero)
+
+
+def at(mixture: Mixture, theta: Array, total: EStep) -> EStep:
+    """Sums at coefficients (1, D) from those in the form that adds up."""
+    return _moved(mixture, theta, total, _group_at)
+
+
+def _moved(mixture: Mixture, theta: Array, total: EStep, move: Any) -> EStep:
+    gradient, matrices = np.zeros_like(total.gradient), []
+    for group, matrix in zip(mixture.groups, total.curvature, strict=True):
+        index = group.coordinates[:, None]
+        values, before = theta[0, index], total.gradient[0, index]
+        if group is mixture.gate_group and mixture.gate.is_constant:
+            # The gradient is that of counts, of which the expected ones are exact.
+            proba = group.family.mean(list(values[0, 0, :, None, None]))
+            slope = group.family.contrasted(total.gate_counts[0] * proba).reshape(before.shape)
+            after = before + slope if move is _group_at_zero else before - slope
+        else:
+            after, matrix = move(group, values, before, matrix)
+        gradient[0, index] = after
+        matrices.append(matrix)
+    return total._replace(gradient=gradient, curvature=tuple(matrices))
+
+
+def _group_at_zero(group: Group, theta: Array, gradient: Array, matrix: Array) -> Any:
+    """Gradient (P, 1, q) and curvature of a group in the form that adds up."""
+    total = gradient + (matrix @ theta[..., None])[..., 0]
+    if not has_own_scale(group, matrix):
+        return total, matrix
+    means, own, scale = _scale_of(group, theta)
+    moments = (theta[..., means] * (gradient + total)[..., means]).sum(axis=-1)
+    total[..., own] = 2.0 * (gradient[..., own] + matrix[..., own, own]) + moments
+    return total * scale, _rescaled(matrix, means, scale)
+
+
+def _group_at(group: Group, theta: Array, total: Array, matrix: Array) -> Any:
+    """Gradient (P, 1, q) and curvature of a group at coefficients."""
+    if not has_own_scale(group, matrix):
+        return total - (matrix @ theta[..., None])[..., 0], matrix
+    means, own, scale = _scale_of(group, theta)
+    total, matrix = total / scale, _rescaled(matrix, means, 1.0 / scale)
+    gradient = total - (matrix @ theta[..., None])[..., 0]
+    moments = (theta[..., means] * (gradient + total)[..., means]).sum(axis=-1)
+    gradient[..., own] = 0.5 * (total[..., own] - moments) - matrix[..., own, own]
+    return gradient, matrix
+
+
+def _scale_of(group: Group, theta: Array) -> tuple[slice, int, Array]:
+    """Coordinates of the means and of the log scale in a group, and the scales (P, 1, 1)."""
+    own = group.slices[-1].start
+    return group.means, own, np.exp(theta[..., own : own + 1])
+
+
+def _rescaled(matrix: Array, means: slice, factor: Array) -> Array:
+    """Curvatures whose part of the means is multiplied by a factor for each expert."""
+    matrix = matrix.copy()
+    matrix[..., means, means] *= factor[..., None]
+    return matrix

@@ -152,7 +152,7 @@ class DescribedExperts(DescribedPart):
         have, are NaN. `units` is the preprocessor.
         """
         slopes, intercepts = units.expert_coefficients(self._vectors(theta))
-        unit, families = np.ones(1), [f.in_units(units.target_scaling) for f in self.families]
+        unit = np.ones(1)
         if units.target_scaling is not None:
             center, unit = units.target_scaling
             slopes, intercepts = slopes * unit[:, None], center + unit * intercepts
@@ -167,9 +167,11 @@ class DescribedExperts(DescribedPart):
             is_held = ((theta == self.lower) | (theta == self.upper)).astype(float)
             held = units.expert_coefficients(self._vectors(is_held))[0] != 0.0
             found["slopes_at_bound_"] = held.reshape(found["expert_coef_"].shape)
-        is_normal = all(family == Normal() for family in families)
-        is_plain = is_normal and not self.slopes and not self.dispersion_columns
-        return found if is_plain or self.is_classifier else found | {"families_": families}
+        is_normal = all(family == Normal() for family in self.families)
+        if self.is_classifier or (is_normal and not self.slopes and not self.dispersion_columns):
+            return found
+        families = [family.in_units(units.target_scaling) for family in self.families]
+        return found | {"families_": families}
 
     def _vectors(self, theta: Array) -> Array:
         """Coefficients (K, V, d) of the linear predictors of the means; zeros without any."""

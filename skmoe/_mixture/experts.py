@@ -134,9 +134,16 @@ class Experts(DescribedExperts, LinearPart):
                 of_groups.setdefault((families.index(family), output), []).append((k, own))
         self.groups = []
         for (i, output), members in of_groups.items():
-            family = families[i] if output is None else of_output(families[i], output)
+            family = families[i]
+            if output is not None and family.output_fields:
+                family = of_output(family, output)
             numbers, blocks = zip(*members, strict=True)
             self.groups.append(Group(family, np.array(numbers), output, blocks))
+        widths_of_blocks = [block.where.stop - block.where.start for block in self.blocks]
+        # Number of coefficients of each expert, (K,).
+        self.sizes = np.bincount(
+            [block.part for block in self.blocks], widths_of_blocks, self.n_experts
+        )
         self.free = self.first = np.arange(self.size)
         if slopes or shared_dispersion:
             self._share(slopes)
@@ -344,15 +351,6 @@ class Experts(DescribedExperts, LinearPart):
             return np.zeros(self.n_experts, dtype=bool)
         at_bound = theta[self.scale_index] <= self.lower[self.scale_index]
         return np.asarray((at_bound & has_scale).any(axis=1))
-
-    @property
-    def sizes(self) -> Array:
-        """Number of coefficients of each expert, (K,)."""
-        return np.bincount(
-            [block.part for block in self.blocks],
-            [block.where.stop - block.where.start for block in self.blocks],
-            self.n_experts,
-        )
 
     def noise_shares(self, theta: Array, total: EStep) -> Array:
         """Part of each scale that is not the variance of predictors, (K, m); one without a scale."""

@@ -201,7 +201,8 @@ def expert_usage(mixture: Mixture, theta: Array, blocks: Any) -> Usage:
         n_rows = len(data.sharing.gate_weight)
         log_gate = mixture.log_gate(theta[None], data)[:, 0]
         log_gate = np.broadcast_to(log_gate, (mixture.n_experts, n_rows))
-        gate_prob = np.exp(normalised_top_k(log_gate, mixture.top_k))
+        routed = log_gate if mixture.top_k is None else normalised_top_k(log_gate, mixture.top_k)
+        gate_prob = np.exp(routed)
         weighted = gate_prob * data.sharing.gate_weight
         unit_weight = data.sharing.unit_weight
         load = np.isfinite(keep_top_k(log_gate, mixture.top_k or 1)) @ unit_weight

@@ -286,10 +286,12 @@ class RowsOfFit(NamedTuple):
 def rows_of_fit(estimator: Any, rows: Rows) -> RowsOfFit:
     """Validated rows, and whether they are those of the fit."""
     fitted, weight = estimator._fitted, estimator._effective_weight(rows.y, rows.weight)
-    extra, is_stream = fitted.preprocessor.extra_features, estimator._training_state.stream is not None
+    extra = fitted.preprocessor.extra_features
+    has_base = extra is not None and extra.base is not None
+    is_stream = estimator._training_state.stream is not None
     # The lower bound of estimators and of a base is that of predictions of other folds.
     data, other = None, ""
-    if not (fitted.mixture.experts.needs_all_rows or (extra is not None and extra.base is not None)):
+    if not (fitted.mixture.experts.needs_all_rows or has_base):
         seen = rows._replace(X=rows.X.astype(np.float64), weight=weight)
         data = fitted.data(fitted.preprocessor.transform_units(seen))
         bound, known = estimator.lower_bound_, fitted.lower_bound(data)

@@ -134,7 +134,7 @@ def thetas_of(
     Each start has responsibilities of experts for the rows, (K, n), which may sum to less than one:
     the other rows do not count. Those for the gate are (K, n), or (K, U) of units.
     """
-    first = objective.mixture.first_theta()
+    first = objective.mixture.start
 
     def fitted(batch: Sequence[tuple[Array, Array]]) -> list[Array]:
         of_experts, of_gate = (np.stack(own, axis=1) for own in zip(*batch, strict=True))
@@ -147,7 +147,7 @@ def thetas_of(
 def theta_of(objective: Objective, resp: Array, rows: Dataset) -> Array:
     """Coefficients (D,) for given responsibilities of rows (K, n) or units (K, U)."""
     of_experts = rows.row_responsibilities(resp)[:, None]
-    theta = objective.mixture.first_theta()[None]
+    theta = objective.mixture.start[None]
     return fitted_to(objective, theta, of_experts, resp[:, None], N_GIVEN_STEPS)[0]
 
 
@@ -323,7 +323,7 @@ def _best_order(problem: Problem, resp: Array, numbers: Array) -> Array:
     for shift in range(len(numbers)):
         cells = (index + shift) % len(numbers)
         moved[numbers] = resp[numbers[cells]]
-        theta = mixture.first_theta()[None]
+        theta = mixture.start[None]
         theta = fitted_to(objective, theta, moved[:, None], of_gate[:, None], 1)
         logs = [mixture.at(theta, data).logs[:, 0] for data in objective.blocks]
         weighted = moved * rows.weight

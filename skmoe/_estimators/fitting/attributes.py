@@ -88,7 +88,7 @@ def attributes_of_run(problem: FitProblem, run: Run) -> dict[str, Any]:
             ),
             "lower_bound_": lower_bounds[-1],
             "lower_bounds_": lower_bounds,
-            "n_iter_": run.n_earlier + len(lower_bounds),
+            "n_iter_": run.n_iter,
             "converged_": run.converged,
         }
     )
@@ -169,7 +169,7 @@ def warn_convergence(run: Run, max_iter: int, problem: Problem | None = None) ->
             "can cause it: check that `m_step` does not decrease their part of the objective.",
             ConvergenceWarning,
         )
-    elif not run.converged and run.n_earlier + len(run.lower_bounds) >= max_iter:
+    elif not run.converged and run.n_iter >= max_iter:
         gap = aitken_gap(run.lower_bounds)
         estimate = "the remaining gain per row cannot be estimated"
         if 0.0 < gap < np.inf:  # a power of ten: texts repeat, and Python can show them once

@@ -107,9 +107,9 @@ class DescribedExperts(DescribedPart):
         family, own = self.families[k], [b for b in self.blocks if b.part == k]
         by_predictor = [[b for b in own if b.predictor == t] for t in range(len(family.roles))]
         n_means = family.roles.count(MEAN)
-        means, others = sum(by_predictor[:n_means], []), by_predictor[n_means:]
+        means, others = [b for b in own if b.predictor < n_means], by_predictor[n_means:]
         if family.couples_outputs:  # a block of all variances, and one of all correlations
-            others = [sum(others[:n_means], []), sum(others[n_means:], [])]
+            others = [own[n_means : 2 * n_means], own[2 * n_means :]]
         found: list[tuple[Block, Array]] = []
         if means:
             named: Any = {"link": family.link, "ratios": family.measures}
@@ -197,7 +197,8 @@ class DescribedExperts(DescribedPart):
 
     def _dispersions(self, theta: Array, units: Any, unit: Array) -> dict[str, Any]:
         """Dispersions, and predictors of their logs, of each expert and output."""
-        shape, found = (self.n_experts, self.n_outputs), {}
+        shape = self.n_experts, self.n_outputs
+        found: dict[str, Any] = {}
         of_features = np.full((*shape, self.n_columns), np.nan)
         values: dict[Dispersion, Array] = {}
         for k, output, predictor, role, where in self.blocks:
@@ -261,7 +262,6 @@ class DescribedExperts(DescribedPart):
             elif n_means:
                 found[k, group.output or 0] = matrix[0, 0]
         return found
-
 
     def mean_slopes(self, theta: Array, data: Data) -> Array:
         """Derivatives (B, K, m, n) of the means by their linear predictors.

@@ -10,7 +10,7 @@ import numpy as np
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows, subset
 from skmoe._mixture.data import Data
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.mixture import Mixture, balance_prior
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import (
     keep_top_k,
@@ -106,6 +106,16 @@ class FittedMixture(NamedTuple):
             concatenate_rows(parts) for parts in zip(*(c for _, c in blocks), strict=True)
         ]
         return predictive_distribution(components, weights, single_output)
+
+    def lower_bound(self, data: Data) -> float:
+        """Penalised log-likelihood per row in the units of y, which EM maximises."""
+        mixture, theta, weight = self.mixture, self.theta[None], data.sharing.gate_weight
+        total = mixture.responsibilities(theta, data)[1] @ weight - mixture.penalty(theta)
+        if mixture.balance:
+            usage = mixture.usage(theta, [data])
+            logs = mixture.log_gate(theta, data)
+            total = total + balance_prior(mixture.balance, logs, weight, usage)[0]
+        return float(total[0]) / data.weight - self.preprocessor.log_jacobian
 
     # --- blocks of rows ---
 

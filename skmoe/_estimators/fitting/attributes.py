@@ -53,8 +53,8 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     return attributes | mixture.experts.attributes(of_experts, preprocessor)
 
 
-# Penalties that tables and attributes have; others belong to the search for them.
-SHOWN_PENALTIES = ("alpha", "dispersion_alpha", "dispersion_prior")
+# Of the penalties of a part, what belongs to the prior of its scales and is no attribute.
+HIDDEN_PENALTIES = ("noise_variance", "predictor_squares")
 
 
 def _penalties(fitted: FittedMixture) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _penalties(fitted: FittedMixture) -> dict[str, Any]:
         ("", mixture.experts, preprocessor.expert_feature_values),
     ):
         for name, value in part.penalties.items():
-            if name in SHOWN_PENALTIES:
+            if name not in HIDDEN_PENALTIES:
                 if isinstance(value, tuple):
                     value = by_feature(np.where(is_dropped(value), np.inf, np.array(value)))
                 found[f"{prefix}{name}_"] = value

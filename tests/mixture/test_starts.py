@@ -8,14 +8,15 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import adjusted_rand_score
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe._mixture.initialization import (
+from skmoe._data.rows import Dataset
+from skmoe._data.units import make_units
+from skmoe._mixture.partitions import (
     INITIALIZERS,
     init_schedule,
     initial_responsibilities,
     make_init_data,
     unit_features,
 )
-from support.em import dataset, design_of
 from support.fits import fit_quietly
 from support.tables import crossing_lines, two_regimes
 
@@ -32,6 +33,20 @@ def table(n_features=2, n_outputs=1, seed=0, n_rows=120):
     Y = side * X[:, 0] + 0.2 * rng.normal(size=(n_outputs, n_rows))
     Y[1:] += np.abs(X[:, -1])
     return X, Y, rng.uniform(0.2, 3.0, size=n_rows)
+
+
+def design_of(X):
+    """Features and a last column of ones."""
+    return np.column_stack([X, np.ones(len(X))])
+
+
+def dataset(X, Y, weight=None, sizes=None):
+    """Rows as EM sees them; sizes of units of contiguous rows."""
+    design, weight = design_of(X), np.ones(len(X)) if weight is None else weight
+    if sizes is None:
+        return Dataset(design, design, Y, weight)
+    units = make_units(np.repeat(np.arange(len(sizes)), sizes))
+    return Dataset(design[units.starts], design, Y, weight, units)
 
 
 def responsibilities(name, X, Y, weight, n_experts, seed=0):

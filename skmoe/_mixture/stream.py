@@ -15,7 +15,6 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,12 +51,13 @@ def started(stream: Stream, mixture: Mixture, blocks: Any) -> Stream:
 def learned(stream: Stream, mixture: Mixture, blocks: Any, decay: float) -> Stream:
     """A stream after another batch; `decay` is what remains of the weight of earlier rows."""
     theta, kept, fit, total = stream.theta[None], stream.sums, stream.fit, None
+    log_likelihood = None
     kept = None if kept is None else _scaled(kept, decay)
     for _ in range(N_STEPS):
         batch = mixture.e_step(theta, blocks, curvature=True)
-        if total is not None:  # the log density of rows is that before they are used
-            batch = batch._replace(log_likelihood=log_likelihood)
-        log_likelihood = batch.log_likelihood
+        # The log density of rows is that before they are used.
+        log_likelihood = batch.log_likelihood if log_likelihood is None else log_likelihood
+        batch = batch._replace(log_likelihood=log_likelihood)
         batch = at_zero(mixture, theta, batch)
         total = batch if kept is None else add_fields(kept, batch)
         whole = total if fit is None else _with_fit(mixture, total, fit[0], decay * fit[1])

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from skmoe._mixture.experts import Experts
 from skmoe._data.censored_targets import has_bounds, is_exact, point_values
 from skmoe._data.checks import check_choice, check_flag, check_real
+from skmoe._mixture.experts import Experts
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import without_outliers
 from skmoe._numerics.typing import TINY, Alpha, Array

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy import linalg
 
-from skmoe._numerics.multinomial import helmert_contrasts
 from skmoe._numerics.probability import LOG_TINY
 from skmoe._numerics.typing import Array
 from skmoe.families._base import Curvature, Family
+
+
+@lru_cache(maxsize=16)  # each step of EM needs those of the gate, several times
+def helmert_contrasts(n_classes: int, *, binary: bool = False) -> Array:
+    """Columns that span the coefficient vectors summing to zero, (n_classes, n_classes - 1).
+
+    They are orthonormal, so that a ridge penalty on the coordinates equals that on the symmetric
+    coefficients. With `binary` the coordinate of two classes is the difference of their
+    coefficients, which is the parameter of a logistic regression. The array is read-only.
+    """
+    is_difference = binary and n_classes == 2
+    contrasts = np.array([[-0.5], [0.5]]) if is_difference else linalg.helmert(n_classes).T
+    contrasts.setflags(write=False)
+    return contrasts
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from skmoe._mixture.experts import Gate
 from skmoe._data.checks import check_real, check_transformer
+from skmoe._mixture.experts import Gate
 from skmoe._numerics.typing import Alpha
 from skmoe.families._categorical import Categorical
 from skmoe.protocols._experts import Part

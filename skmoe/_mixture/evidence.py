@@ -169,10 +169,11 @@ def updated_penalties(
     n_gate, vector = 0.0, state.theta[0]
     inverses = state.curvature.inverses
     for name in ("gate", "experts"):
-        own = [penalty for penalty in penalties if penalty.part == name]
         part, of_default = getattr(mixture, name), getattr(default, name)
         found: dict[str, Any] = {}
         slopes = penalised_slopes(mixture, part, vector, total, inverses)
+        own = [penalty for penalty in penalties if penalty.part == name]
+        own = [p for p in own if p.is_of_scales or p.fields[0] in slopes]  # else there are none
         theta = mixture.split(vector)[name == "gate"]
         if name == "gate" and "alpha" in slopes:
             n_gate = _n_determined(part.penalties["alpha"], slopes["alpha"])

@@ -25,13 +25,6 @@ class Standardization(NamedTuple):
     scale: Array  # infinite for a constant column, whose standardised values are zero
 
 
-class AffineMap(NamedTuple):
-    """Map of values of columns, as from one standardisation to another: slope * old + shift."""
-
-    slope: Array
-    shift: Array
-
-
 def composed(first: Standardization, second: Standardization) -> Standardization:
     """Two standardisations as one, by which the second is applied to the result of the first."""
     return Standardization(first.center + first.scale * second.center, first.scale * second.scale)

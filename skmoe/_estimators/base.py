@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.encoding import encoded_names
-from skmoe._data.rows import Rows, is_dask, split_into_blocks
+from skmoe._data.rows import Rows, is_dask
 from skmoe._data.scaling import is_outside_ranges
 from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import (

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._numerics.linalg import (
-    PIVOT_TOL,
     conjugate_gradients,
+    inverse_of,
     linear_predictor,
     squared,
     weighted_column_sums,
@@ -21,13 +21,6 @@ MAX_DENSE = 1000
 
 # Tolerance of conjugate gradients, which the next iteration of EM continues.
 CG_TOL = 0.03
-
-
-def placed(matrices: Array, rows: slice, columns: slice, values: Array) -> None:
-    """Puts values into symmetric matrices (..., q, q), on both sides of the diagonal."""
-    matrices[..., rows, columns] = values
-    if rows != columns:
-        matrices[..., columns, rows] = np.swapaxes(values, -1, -2)
 
 
 class Inverse(NamedTuple):
@@ -65,24 +58,6 @@ def invert(matrices: Any, diagonal: Array) -> Inverse:
     matrix = matrices.copy()
     matrix[..., index, index] += diagonal
     return Inverse(matrix, inverse_of(matrix), diagonal)
-
-
-def inverse_of(matrix: Array) -> Array:
-    """Inverses of positive semidefinite matrices; pseudo-inverses of singular ones."""
-    diagonal = np.diagonal(matrix, axis1=-2, axis2=-1)
-    unit = 1.0 / np.sqrt(np.where(diagonal > TINY, diagonal, 1.0))
-    outer = unit[..., :, None] * unit[..., None, :]
-    scaled = matrix * outer
-    try:
-        pivots = np.diagonal(np.linalg.cholesky(scaled), axis1=-2, axis2=-1)
-    except np.linalg.LinAlgError:
-        pivots = np.zeros(1)
-    if pivots.size and pivots.min() > PIVOT_TOL:
-        return np.asarray(np.linalg.inv(scaled)) * outer
-    values, vectors = np.linalg.eigh(scaled)
-    kept = values > PIVOT_TOL**2 * np.maximum(values[..., -1:], TINY)
-    inverse = np.where(kept, 1.0 / np.where(kept, values, 1.0), 0.0)
-    return np.einsum("...ij,...j,...kj->...ik", vectors, inverse, vectors) * outer
 
 
 @dataclass(frozen=True)

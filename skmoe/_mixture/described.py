@@ -12,7 +12,6 @@ from skmoe._numerics.covariances import covariance_matrix
 from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.families import Normal
-from skmoe.families._base import dispersion_values
 from skmoe.protocols import Block, Correlation, Dispersion, LinearPredictor
 
 # Attributes of the logs of dispersions that depend on features.
@@ -66,11 +65,6 @@ class DescribedGate(DescribedPart):
     is_constant: bool
 
     @property
-    def depends_on_features(self) -> bool:
-        """Whether probabilities differ between rows."""
-        return not self.is_constant
-
-    @property
     def shown(self) -> Shown:
         """Its only block."""
         names = "softmax", "gate_coef_", "gate_intercept_"
@@ -98,26 +92,9 @@ class DescribedExperts(DescribedPart):
     slopes: Any
     signs: Any
     of_experts: Any
-
-    # --- facts ---
-
-    @property
-    def link(self) -> str:
-        """The link of all experts with a linear predictor; "" if they differ."""
-        links = {family.link for family in self.families if family.link}
-        link = links.pop() if len(links) == 1 else ""
-        return "logit" if self.is_classifier else link
-
-    @property
-    def is_classifier(self) -> bool:
-        """Whether y has classes."""
-        return bool(self.families[0].link == "softmax")
-
-    @property
-    def explains_mean(self) -> bool:
-        """Whether coefficients are those of a mean, which is finite."""
-        atoms = [atom for family in self.families for atom in family.atoms]
-        return not self.is_classifier and np.inf not in atoms
+    is_classifier: bool
+    link: str
+    slope_owners: Array  # expert and output of each vector of slopes of a mean
 
     # --- blocks ---
 
@@ -130,9 +107,9 @@ class DescribedExperts(DescribedPart):
         family, own = self.families[k], [b for b in self.blocks if b.part == k]
         by_predictor = [[b for b in own if b.predictor == t] for t in range(len(family.roles))]
         n_means = family.roles.count(MEAN)
-        means, others = sum(by_predictor[:n_means], []), by_predictor[n_means:]
+        means, others = [b for b in own if b.predictor < n_means], by_predictor[n_means:]
         if family.couples_outputs:  # a block of all variances, and one of all correlations
-            others = [sum(others[:n_means], []), sum(others[n_means:], [])]
+            others = [own[n_means : 2 * n_means], own[2 * n_means :]]
         found: list[tuple[Block, Array]] = []
         if means:
             named: Any = {"link": family.link, "ratios": family.measures}
@@ -175,7 +152,7 @@ class DescribedExperts(DescribedPart):
         have, are NaN. `units` is the preprocessor.
         """
         slopes, intercepts = units.expert_coefficients(self._vectors(theta))
-        unit, families = np.ones(1), [f.in_units(units.target_scaling) for f in self.families]
+        unit = np.ones(1)
         if units.target_scaling is not None:
             center, unit = units.target_scaling
             slopes, intercepts = slopes * unit[:, None], center + unit * intercepts
@@ -190,19 +167,23 @@ class DescribedExperts(DescribedPart):
             is_held = ((theta == self.lower) | (theta == self.upper)).astype(float)
             held = units.expert_coefficients(self._vectors(is_held))[0] != 0.0
             found["slopes_at_bound_"] = held.reshape(found["expert_coef_"].shape)
-        is_normal = all(family == Normal() for family in families)
-        is_plain = is_normal and not self.slopes and not self.dispersion_columns
-        return found if is_plain or self.is_classifier else found | {"families_": families}
+        is_normal = all(family == Normal() for family in self.families)
+        if self.is_classifier or (is_normal and not self.slopes and not self.dispersion_columns):
+            return found
+        families = [family.in_units(units.target_scaling) for family in self.families]
+        return found | {"families_": families}
 
     def _vectors(self, theta: Array) -> Array:
         """Coefficients (K, V, d) of the linear predictors of the means; zeros without any."""
-        contrasts = contrasts_of(self.families[0])
-        n_vectors = self.n_outputs if contrasts is None else len(contrasts)
-        found = np.zeros((self.n_experts, n_vectors, self.n_columns))
-        for k, family in enumerate(self.families):
-            if MEAN in family.roles:
-                own = theta[self._located(k)[0][1]].reshape(-1, self.n_columns)
-                found[k] = own if contrasts is None else contrasts @ own
+        of_means = [theta[block.where] for block in self.blocks if block.role == MEAN]
+        if self.is_classifier:
+            contrasts = getattr(self.families[0], "contrasts", np.eye(1))
+            contrasts = np.eye(1) if len(contrasts) == 2 else contrasts  # log odds are shown
+            vectors = np.reshape(of_means, (self.n_experts, -1, self.n_columns))
+            return np.asarray(contrasts @ vectors)
+        found = np.zeros((self.n_experts, self.n_outputs, self.n_columns))
+        for k, output, own in zip(*self.slope_owners, of_means, strict=True):
+            found[k, output] = own
         return found
 
     def _logs(self, theta: Array, k: int) -> list[Array]:
@@ -216,24 +197,27 @@ class DescribedExperts(DescribedPart):
 
     def _dispersions(self, theta: Array, units: Any, unit: Array) -> dict[str, Any]:
         """Dispersions, and predictors of their logs, of each expert and output."""
-        shape, found = (self.n_experts, self.n_outputs), {}
+        shape = self.n_experts, self.n_outputs
+        found: dict[str, Any] = {}
         of_features = np.full((*shape, self.n_columns), np.nan)
         values: dict[Dispersion, Array] = {}
-        for k, family in enumerate(self.families):
-            numbers = dispersion_values(family, self._logs(theta, k))
-            for number, (dispersion, own) in enumerate(
-                zip(family.dispersions, numbers, strict=True)
-            ):
-                if isinstance(dispersion, Correlation):
-                    continue
-                of_all = values.setdefault(dispersion, np.full(shape, np.nan))
-                is_squared = number == 0 and family.standardizes_target
-                of_all[k] = own * unit**2 if is_squared else own
-            if self.dispersion_columns and DISPERSION in family.roles:
-                own = theta[self._located(k)[1][1]].reshape(self.n_outputs, -1)
-                of_features[k] = 0.0
-                of_features[k][:, self.dispersion_columns] = own[:, :-1]
-                of_features[k][:, -1] = np.log(values[family.dispersions[0]][k])
+        for k, output, predictor, role, where in self.blocks:
+            family = self.families[k]
+            number = predictor - family.roles.count(MEAN)
+            if family.couples_outputs:  # all variances, and then all correlations
+                output, number = number, int(number >= self.n_outputs)
+            dispersion = family.dispersions[number] if number >= 0 else None
+            if dispersion is None or isinstance(dispersion, Correlation):
+                continue
+            value = np.exp(theta[where.stop - 1])
+            if number == 0:
+                value = value * np.broadcast_to(family.dispersion_unit, shape[1])[output]
+                value = value * unit[output] ** 2 if family.standardizes_target else value
+            values.setdefault(dispersion, np.full(shape, np.nan))[k, output] = value
+            if role == DISPERSION:
+                of_features[k, output] = 0.0
+                of_features[k, output, self.dispersion_columns] = theta[where][:-1]
+                of_features[k, output, -1] = np.log(value)
         if self.dispersion_columns:
             predictors = units.expert_coefficients(of_features)
             predictors[0][np.isnan(of_features[..., -1])] = np.nan
@@ -278,7 +262,6 @@ class DescribedExperts(DescribedPart):
             elif n_means:
                 found[k, group.output or 0] = matrix[0, 0]
         return found
-
 
     def mean_slopes(self, theta: Array, data: Data) -> Array:
         """Derivatives (B, K, m, n) of the means by their linear predictors.

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._mixture.mixture import EStep, Mixture
+from skmoe._mixture.steps import direction, inverted
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import TINY, Array
 
@@ -69,6 +70,11 @@ class Run(NamedTuple):
     n_earlier: int = 0  # iterations with other penalties
 
     @property
+    def n_iter(self) -> int:
+        """Number of iterations, with those with other penalties."""
+        return self.n_earlier + len(self.lower_bounds)
+
+    @property
     def lower_bound(self) -> float:
         """The last lower bound."""
         return self.lower_bounds[-1]
@@ -92,7 +98,7 @@ class Objective(NamedTuple):
         bound = (total.log_likelihood - mixture.penalty(theta)) / total.weight
         if known is not None:
             return State(theta, bound, total, known.curvature, known.age + 1, mixture)
-        return State(theta, bound, total, mixture.invert(theta, total), 0, mixture)
+        return State(theta, bound, total, inverted(mixture, theta, total), 0, mixture)
 
     def lower_bound(self, theta: Array) -> float:
         """Penalised log-likelihood per row at one vector, (1, D)."""
@@ -104,7 +110,7 @@ class Objective(NamedTuple):
 
     def ahead(self, state: State, step: float = 1.0) -> Array:
         """The vectors a step ahead."""
-        change = self.mixture.direction(state.theta, state.total, state.curvature)
+        change = direction(self.mixture, state.theta, state.total, state.curvature)
         return self.mixture.bounded(state.theta + step * change)
 
 
@@ -120,13 +126,14 @@ def em(
     observer: Observer | None = None,
     *,
     lower_bounds: Sequence[float] = (),
+    n_earlier: int = 0,
     n_plain: int = N_PLAIN_ITER,
     n_fresh: int = N_FRESH_ITER,
 ) -> Run:
     """Run EM from a vector (D,), with extrapolations [1]_.
 
     It has converged when Aitken's estimate of the gain that remains is below `tol`. Earlier lower
-    bounds count.
+    bounds count. `n_earlier` iterations have been made with other penalties.
 
     References
     ----------
@@ -138,7 +145,7 @@ def em(
     converged = bool(bounds) and aitken_gap(bounds, objective.rtol) < tol
     if converged or n_iter < 1:
         bounds = bounds or [float(objective.at(theta[None]).lower_bound[0])]
-        return Run(theta, bounds, converged, mixture=mixture)
+        return Run(theta, bounds, converged, mixture=mixture, n_earlier=n_earlier)
     last = len(bounds) + n_iter
     if mixture.experts.needs_all_rows:
         states = mixture.experts.iterations(objective, theta)
@@ -148,13 +155,13 @@ def em(
         theta, mixture = state.theta[0], state.mixture
         bounds.append(float(state.lower_bound[0]))
         converged = aitken_gap(bounds, objective.rtol) < tol
-        run = Run(theta, bounds, converged, mixture=mixture)
-        stopped = observer is not None and observer(len(bounds), run)
+        run = Run(theta, bounds, converged, mixture=mixture, n_earlier=n_earlier)
+        stopped = observer is not None and observer(n_earlier + len(bounds), run)
         if converged or stopped or len(bounds) >= last:
             return run._replace(stopped=stopped)
     if not bounds:
         bounds.append(float(objective.at(theta[None]).lower_bound[0]))
-    return Run(theta, bounds, failed=True, mixture=mixture)
+    return Run(theta, bounds, failed=True, mixture=mixture, n_earlier=n_earlier)
 
 
 def iterations(
@@ -255,7 +262,7 @@ def fitted_to(
             best, n_made = np.where(rises, reached, best), n_made + rises
             if attempt == last or (n_made >= n_steps).all():
                 break
-            change = mixture.direction(trial, total, mixture.invert(trial, total))
+            change = direction(mixture, trial, total, inverted(mixture, trial, total))
             ahead = mixture.bounded(trial + change)
             trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
             trial = np.where(np.isfinite(trial), trial, accepted)

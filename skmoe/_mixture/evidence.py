@@ -114,7 +114,10 @@ def search_penalties(
         n_iter = max_iter - n_done
         if not is_final:
             n_iter = min(n_iter, ITERATIONS_BETWEEN_UPDATES[search_round])
-        run = _stage(objective, theta, n_iter, tol if is_final else 0.0, n_done, observer)
+        # Iterations before an update are not extrapolated.
+        own_tol, n_plain = (tol, N_PLAIN_ITER) if is_final else (0.0, n_iter)
+        of_stage = {"n_earlier": n_done, "n_plain": n_plain, "n_fresh": 0}
+        run = em(objective, theta, n_iter, own_tol, observer, **of_stage)
         n_done += len(run.lower_bounds)
         if run.stopped or run.failed or n_done >= max_iter:
             return run
@@ -138,25 +141,6 @@ def search_penalties(
         search_round = FINAL_ROUND if settled or is_final else search_round + 1
         objective = objective._replace(mixture=update.mixture)
         theta = update.mixture.bounded(run.theta[None])[0]
-
-
-def _stage(
-    objective: Objective,
-    theta: Array,
-    n_iter: int,
-    tol: float,
-    n_earlier: int,
-    observer: Observer | None,
-) -> Run:
-    """EM in a stage of the search; iterations before an update are not extrapolated."""
-
-    def observed(n: int, run: Run) -> bool:
-        run = run._replace(n_earlier=n_earlier)
-        return observer is not None and observer(n_earlier + n, run)
-
-    n_plain = N_PLAIN_ITER if tol else max(ITERATIONS_BETWEEN_UPDATES)
-    run = em(objective, theta, n_iter, tol, observed, n_plain=n_plain, n_fresh=0)
-    return run._replace(n_earlier=n_earlier)
 
 
 # --- the criterion ----------------------------------------------------------------------------
@@ -183,12 +167,13 @@ def updated_penalties(
     total: EStep = state.total
     log_evidence = float(state.lower_bound[0] * total.weight)
     n_gate, vector = 0.0, state.theta[0]
-    (_, inverses), _ = state.curvature
+    inverses = state.curvature.inverses
     for name in ("gate", "experts"):
-        own = [penalty for penalty in penalties if penalty.part == name]
         part, of_default = getattr(mixture, name), getattr(default, name)
         found: dict[str, Any] = {}
         slopes = penalised_slopes(mixture, part, vector, total, inverses)
+        own = [penalty for penalty in penalties if penalty.part == name]
+        own = [p for p in own if p.is_of_scales or p.fields[0] in slopes]  # else there are none
         theta = mixture.split(vector)[name == "gate"]
         if name == "gate" and "alpha" in slopes:
             n_gate = _n_determined(part.penalties["alpha"], slopes["alpha"])

@@ -16,7 +16,7 @@ from skmoe._mixture.mixture import EStep
 from skmoe._mixture.prior import Prior
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions._component_functions import map_rows
+from skmoe.distributions._components import take_rows
 from skmoe.families._base import of_output
 
 # Least part of a scale that is noise.
@@ -112,6 +112,10 @@ class Experts(DescribedExperts, LinearPart):
         self.are_exchangeable = not slopes or are_exchangeable(slopes)
         self.can_reorder = self.are_exchangeable and self.has_one_family
         self.with_predictor = [k for k, f in enumerate(families) if MEAN in f.roles]
+        links = {family.link for family in families if family.link}
+        self.is_classifier, self.takes_offset = links == {"softmax"}, links == {"log"}
+        self.link = "logit" if self.is_classifier else links.pop() if len(links) == 1 else ""
+        self.explains_mean = not self.is_classifier and np.inf not in self.atoms
         self.can_separate = all(f.is_count or f.link == "softmax" for f in families)
         varies = dispersion_columns and any(DISPERSION in family.roles for family in families)
         self.dispersion_columns = dispersion_columns if varies else ()
@@ -130,9 +134,16 @@ class Experts(DescribedExperts, LinearPart):
                 of_groups.setdefault((families.index(family), output), []).append((k, own))
         self.groups = []
         for (i, output), members in of_groups.items():
-            family = families[i] if output is None else of_output(families[i], output)
+            family = families[i]
+            if output is not None and family.output_fields:
+                family = of_output(family, output)
             numbers, blocks = zip(*members, strict=True)
             self.groups.append(Group(family, np.array(numbers), output, blocks))
+        widths_of_blocks = [block.where.stop - block.where.start for block in self.blocks]
+        # Number of coefficients of each expert, (K,).
+        self.sizes = np.bincount(
+            [block.part for block in self.blocks], widths_of_blocks, self.n_experts
+        )
         self.free = self.first = np.arange(self.size)
         if slopes or shared_dispersion:
             self._share(slopes)
@@ -238,7 +249,7 @@ class Experts(DescribedExperts, LinearPart):
         of_outputs = list(self.of_experts(theta, data, [k]))
         family, n_rows = self.families[k], data.rows.n_rows
         if not family.roles:  # the same for all rows
-            return map_rows(family.components(()), lambda v: np.repeat(v[..., :1], n_rows, -1))
+            return take_rows(family.components(()), np.zeros(n_rows, dtype=int))
         if len(of_outputs) == 1:
             etas = of_outputs[0][3]
             return family.components([np.broadcast_to(eta, n_rows) for eta in etas])
@@ -262,12 +273,6 @@ class Experts(DescribedExperts, LinearPart):
     # --- which experts can have made a row ---
 
     can_collapse = True
-
-    @property
-    def takes_offset(self) -> bool:
-        """Whether all linear predictors are those of a log link."""
-        links = {family.link for family in self.families if family.link}
-        return links == {"log"}
 
     def by_expert(self, theta: Array) -> Array:
         """Coefficients of each expert, (K, q), if experts can have any order."""
@@ -343,15 +348,6 @@ class Experts(DescribedExperts, LinearPart):
         at_bound = theta[self.scale_index] <= self.lower[self.scale_index]
         return np.asarray((at_bound & has_scale).any(axis=1))
 
-    @property
-    def sizes(self) -> Array:
-        """Number of coefficients of each expert, (K,)."""
-        return np.bincount(
-            [block.part for block in self.blocks],
-            [block.where.stop - block.where.start for block in self.blocks],
-            self.n_experts,
-        )
-
     def noise_shares(self, theta: Array, total: EStep) -> Array:
         """Part of each scale that is not the variance of predictors, (K, m); one without a scale."""
         added = np.array(self.penalties.get("predictor_squares", 0.0))
@@ -391,7 +387,7 @@ class Gate(DescribedGate, LinearPart):
         self.free = self.first = np.arange(self.size)
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
         self.flat = self.start = np.zeros(self.size)
-        self.family, self.is_constant = family, not n_columns
+        self.family, self.is_constant, self.depends_on_features = family, not n_columns, n_columns > 0
         self.set_penalties({} if self.is_constant else {"alpha": alpha})
 
     def set_penalties(self, penalties: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows, subset
 from skmoe._mixture.data import Data
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.mixture import Mixture, balance_prior
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import (
     is_collapsed,
@@ -26,7 +26,7 @@ from skmoe.distributions import (
     concatenate_rows,
     predictive_distribution,
 )
-from skmoe.distributions._component_functions import expand_rows
+from skmoe.distributions._components import expand_rows
 
 
 class FittedMixture(NamedTuple):
@@ -107,6 +107,16 @@ class FittedMixture(NamedTuple):
             concatenate_rows(parts) for parts in zip(*(c for _, c in blocks), strict=True)
         ]
         return predictive_distribution(components, weights, single_output)
+
+    def lower_bound(self, data: Data) -> float:
+        """Penalised log-likelihood per row in the units of y, which EM maximises."""
+        mixture, theta, weight = self.mixture, self.theta[None], data.sharing.gate_weight
+        total = mixture.responsibilities(theta, data)[1] @ weight - mixture.penalty(theta)
+        if mixture.balance:
+            usage = mixture.usage(theta, [data])
+            logs = mixture.log_gate(theta, data)
+            total = total + balance_prior(mixture.balance, logs, weight, usage)[0]
+        return float(total[0]) / data.weight - self.preprocessor.log_jacobian
 
     # --- blocks of rows ---
 
@@ -202,7 +212,8 @@ def expert_usage(mixture: Mixture, theta: Array, blocks: Any) -> Usage:
         n_rows = len(data.sharing.gate_weight)
         log_gate = mixture.log_gate(theta[None], data)[:, 0]
         log_gate = np.broadcast_to(log_gate, (mixture.n_experts, n_rows))
-        gate_prob = np.exp(normalised_top_k(log_gate, mixture.top_k))
+        routed = log_gate if mixture.top_k is None else normalised_top_k(log_gate, mixture.top_k)
+        gate_prob = np.exp(routed)
         weighted = gate_prob * data.sharing.gate_weight
         unit_weight = data.sharing.unit_weight
         load = np.isfinite(keep_top_k(log_gate, mixture.top_k or 1)) @ unit_weight

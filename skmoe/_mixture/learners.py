@@ -88,7 +88,7 @@ class LearnedExperts:
         first = LearnedExperts(self.own, self.n_experts)
         sums = first.evaluate(np.zeros((1, 0)), data).sums(of_rows * data.rows.weight, False)
         mixture = objective.mixture.with_part("experts", first.refitted(sums))
-        objective, theta = objective._replace(mixture=mixture), mixture.first_theta()
+        objective, theta = objective._replace(mixture=mixture), mixture.start
         return objective, fitted_to(objective, theta[None], of_rows, of_gate, N_GATE_STEPS)[0]
 
     @staticmethod

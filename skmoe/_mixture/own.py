@@ -369,6 +369,8 @@ class OwnExperts(OwnPart):
 
     def dispersion_at_bound(self, theta: Array) -> Array:
         """Experts with a scale at its lower bound, boolean of shape (K,)."""
+        if not self.size:
+            return np.zeros(self.n_experts, dtype=bool)
         return np.asarray(self.own.dispersion_at_bound(self.params(theta)))
 
     # --- derivatives of single experts ---

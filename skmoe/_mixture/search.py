@@ -382,10 +382,9 @@ def _compared_with_default(
         return run
     if _gain_on_rows_left_out(problem, run.mixture) >= 0.0:
         return run
-    n_done = run.n_earlier + len(run.lower_bounds)
-    default = objective._replace(mixture=problem.mixture)
-    other = em(default, first, problem.max_iter - n_done, problem.tol, monitor)
-    other = other._replace(n_earlier=n_done)
+    default, n_done = objective._replace(mixture=problem.mixture), run.n_iter
+    n_left = problem.max_iter - n_done
+    other = em(default, first, n_left, problem.tol, monitor, n_earlier=n_done)
     return other if other.converged else run._replace(stopped=other.stopped)
 
 
@@ -441,10 +440,11 @@ def _with_reinitialized_experts(
         resp = restricted(mixture.experts, rows.row_responsibilities(resp), rows)
         begin, theta = begun(objective._replace(blocks=blocks), resp, rows)
         again = objective._replace(mixture=begin.mixture)
-        candidate = em(again, theta, problem.max_iter, problem.tol, monitor)
+        n_left, n_earlier = problem.max_iter - run.n_earlier, run.n_earlier
+        candidate = em(again, theta, n_left, problem.tol, monitor, n_earlier=n_earlier)
         if candidate.lower_bound <= run.lower_bound:
             break
-        run = candidate._replace(n_earlier=run.n_earlier)
+        run = candidate
     return run
 
 

@@ -182,7 +182,7 @@ def runs_side_by_side(objective: Objective, starts: Sequence[Any], n_iter: int) 
         batch = starts[len(runs) : len(runs) + max(size, 1)]
         if isinstance(batch[0], tuple):
             of_experts, of_gate = (np.stack(own, axis=1) for own in zip(*batch, strict=True))
-            thetas = np.repeat(mixture.first_theta()[None], len(batch), axis=0)
+            thetas = np.repeat(mixture.start[None], len(batch), axis=0)
             thetas = fitted_to(objective, thetas, of_experts, of_gate, N_START_STEPS)
         else:
             thetas = np.stack(batch)
@@ -198,7 +198,7 @@ def begun(objective: Objective, resp: Array, rows: Dataset) -> tuple[Objective, 
         started: tuple[Objective, Array] = experts.started(objective, resp)
         return started
     of_experts = rows.row_responsibilities(resp)[:, None]
-    theta = objective.mixture.first_theta()[None]
+    theta = objective.mixture.start[None]
     return objective, fitted_to(objective, theta, of_experts, resp[:, None], N_GIVEN_STEPS)[0]
 
 
@@ -354,7 +354,7 @@ def _best_order(problem: Problem, resp: Array, numbers: Array) -> Array:
     for shift in range(len(numbers)):
         cells = (index + shift) % len(numbers)
         moved[numbers] = resp[numbers[cells]]
-        theta = mixture.first_theta()[None]
+        theta = mixture.start[None]
         theta = fitted_to(objective, theta, moved[:, None], of_gate[:, None], 1)
         logs = [mixture.at(theta, data).logs[:, 0] for data in objective.blocks]
         weighted = moved * rows.weight

@@ -15,14 +15,13 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skmoe._mixture.groups import Group
 from skmoe._mixture.mixture import EStep, Mixture
-from skmoe._mixture.steps import MAX_DISPERSION_STEP, has_own_scale
+from skmoe._mixture.steps import MAX_DISPERSION_STEP, direction, has_own_scale, inverted
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array
 
@@ -52,12 +51,13 @@ def started(stream: Stream, mixture: Mixture, blocks: Any) -> Stream:
 def learned(stream: Stream, mixture: Mixture, blocks: Any, decay: float) -> Stream:
     """A stream after another batch; `decay` is what remains of the weight of earlier rows."""
     theta, kept, fit, total = stream.theta[None], stream.sums, stream.fit, None
+    log_likelihood = None
     kept = None if kept is None else _scaled(kept, decay)
     for _ in range(N_STEPS):
         batch = mixture.e_step(theta, blocks, curvature=True)
-        if total is not None:  # the log density of rows is that before they are used
-            batch = batch._replace(log_likelihood=log_likelihood)
-        log_likelihood = batch.log_likelihood
+        # The log density of rows is that before they are used.
+        log_likelihood = batch.log_likelihood if log_likelihood is None else log_likelihood
+        batch = batch._replace(log_likelihood=log_likelihood)
         batch = at_zero(mixture, theta, batch)
         total = batch if kept is None else add_fields(kept, batch)
         whole = total if fit is None else _with_fit(mixture, total, fit[0], decay * fit[1])
@@ -73,7 +73,7 @@ def learned(stream: Stream, mixture: Mixture, blocks: Any, decay: float) -> Stre
 def _ahead(mixture: Mixture, theta: Array, total: EStep) -> Array:
     """Coefficients (1, D) after a step to the maximum of the sums."""
     total = at(mixture, theta, total)
-    change = mixture.direction(theta, total, mixture.invert(theta, total))
+    change = direction(mixture, theta, total, inverted(mixture, theta, total))
     scales = np.unique(mixture.experts.scale_index)
     scales = scales[scales >= 0]
     change[:, scales] = change[:, scales].clip(-MAX_DISPERSION_STEP, MAX_DISPERSION_STEP)

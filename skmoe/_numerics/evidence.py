@@ -13,19 +13,10 @@ models", Proceedings of AISTATS.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from skmoe._numerics.linalg import (
-    PIVOT_TOL,
-    ImplicitGram,
-    cholesky,
-    cholesky_solve,
-    ridge_diagonal,
-)
-from skmoe._numerics.multinomial import SoftmaxHessian, contrast_hessian, to_contrasts
-from skmoe._numerics.signed_steps import equal_parts, holder_sums
 from skmoe._numerics.typing import TINY, Alpha, Array
 
 # Range of a penalty that is found, and the penalty of a feature that is dropped. A larger one would
@@ -70,110 +61,17 @@ class Slopes(NamedTuple):
         return int(((self.gradient != 0.0) | (self.values != 0.0)).any(axis=0).sum())
 
 
-def slope_penalty(alpha: Alpha, coef: Array) -> float:
-    """Half of the penalties times the squared slopes of coefficients (..., d)."""
-    return 0.5 * float((np.square(coef[..., :-1]) * np.asarray(alpha)).sum())
-
-
 def is_dropped(alpha: Alpha) -> Array:
     """Which features have been dropped, boolean of shape (p,); of shape () for one penalty."""
     return np.asarray(alpha) >= DROPPED
 
 
-def without_dropped(coef: Array, alpha: Alpha) -> Array:
-    """Coefficients (..., d) with zeros for dropped features."""
-    if not isinstance(alpha, tuple) or max(alpha, default=0.0) < DROPPED:
-        return coef
-    return np.where(np.append(is_dropped(alpha), False), 0.0, coef)
-
-
 # --- slopes of ridge regressions and of softmax models ----------------------------------------
-
-
-def ridge_slopes(hessians: Any, ridge: Array, coef: Array, gradient: Array) -> Slopes:
-    """Slopes of regressions with coefficients and gradients (K, m, d), for m outputs.
-
-    `hessians` without the penalty are (K, d, d), or with one for each output (K * m, d, d), or an
-    `ImplicitGram`. `ridge` (d,) is the diagonal of the penalty, and the precision of the prior in
-    the units of coefficients and gradients.
-    """
-    coef, gradient = (values.reshape(-1, values.shape[-1]) for values in (coef, gradient))
-    if isinstance(hessians, ImplicitGram):
-        covariances = 1.0 / np.maximum((hessians.diagonal() + ridge)[:, :-1], TINY)
-    else:
-        inverses = [_inverse(hessian + np.diag(ridge)) for hessian in hessians]
-        covariances = np.stack(inverses)[:, :-1, :-1]
-    covariances = np.repeat(covariances, len(coef) // len(covariances), axis=0)
-    return Slopes(coef[:, :-1], covariances, gradient[:, :-1])
-
-
-def joint_slopes(
-    covariances: Array,
-    gradient: Array,
-    coef: Array,
-    precision: Array,
-    ridge: Array,
-    holders: Array,
-) -> Slopes:
-    """Slopes of regressions (K, m) that share or lack coefficients, from the joint covariances.
-
-    The rows of several regressions determine a shared slope. Each has an equal part of it: of its
-    penalty, its gradient and its precision. A slope that one lacks has no weight, and the variance
-    of its prior. For shapes and units see `joint_covariances`.
-    """
-    share, root = equal_parts(holders)[:, None], np.sqrt(precision)
-    root, ridges = root[..., None], share * ridge
-    lacks = np.broadcast_to(holders[:, None] < 0, coef.shape)
-    scaled = covariances / np.sqrt(share[..., None] * share[..., None, :])
-    scaled = np.where(lacks[..., None], np.diag(1.0 / np.maximum(ridge, TINY)), scaled)
-    total = holder_sums(holders, precision[..., None] * (gradient - ridges * coef))
-    part = np.divide(share, root, where=root > 0.0, out=np.zeros(coef.shape))
-    values, gradient, weight = (
-        np.where(lacks, 0.0, numbers).reshape(-1, len(ridge))[:, :-1]
-        for numbers in (coef * root, part * total + ridges * coef * root, share)
-    )
-    return Slopes(values, scaled.reshape(-1, *scaled.shape[2:])[:, :-1, :-1], gradient, weight)
-
-
-def softmax_slopes(
-    hessian: Any, basis: Array, alpha: Alpha, coef: Array, gradient: Array
-) -> Slopes:
-    """Slopes of the contrasts of softmax models from their Hessians, as `softmax_hessian` has them.
-
-    Coefficients and gradient are (..., C, d), for several models or one.
-    """
-    n_columns = coef.shape[-1]
-    ridge = ridge_diagonal(alpha, n_columns)
-    if isinstance(hessian, SoftmaxHessian):
-        diagonal = (hessian.contrast_diagonal(basis) + ridge).reshape(-1, n_columns)
-        covariances = 1.0 / np.maximum(diagonal[:, :-1], TINY)
-    else:
-        penalty = np.diag(np.tile(ridge, basis.shape[1]))
-        n_contrasts, models = basis.shape[1], hessian.reshape(-1, *hessian.shape[-4:])
-        inverses = [_inverse(contrast_hessian(blocks, basis) + penalty) for blocks in models]
-        blocks = np.stack(inverses).reshape(-1, *(n_contrasts, n_columns) * 2)
-        covariances = np.einsum("kcicj->kcij", blocks).reshape(-1, n_columns, n_columns)
-        covariances = covariances[:, :-1, :-1]
-    shape = -1, n_columns
-    values = to_contrasts(coef, basis).reshape(shape)
-    contrast_gradient = (basis.T @ gradient).reshape(shape)
-    return Slopes(values[:, :-1], covariances, contrast_gradient[:, :-1])
 
 
 def _variances(covariances: Array) -> Array:
     """Diagonals (S, p) of matrices, or what stands for them."""
     return covariances if covariances.ndim == 2 else np.diagonal(covariances, axis1=1, axis2=2)
-
-
-def _inverse(matrix: Array) -> Array:
-    """Inverse of a symmetric positive semidefinite matrix, (d, d)."""
-    try:
-        factor = cholesky(matrix)
-    except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(matrix)
-        least = max(PIVOT_TOL**2 * values[-1], TINY)  # whose inverse is finite
-        return (vectors / np.maximum(values, least)) @ vectors.T
-    return cholesky_solve(factor, np.eye(len(matrix)))
 
 
 # --- the evidence -----------------------------------------------------------------------------

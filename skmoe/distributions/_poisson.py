@@ -19,9 +19,6 @@ from scipy.special import gammainc, gammaincc, gammaln, xlogy
 from skmoe._numerics.probability import LOG_2PI, log_probability
 from skmoe._numerics.typing import Array
 
-# Beyond it log probabilities are near the largest number.
-LARGEST = 1e300
-
 # Standard deviations from the mean beyond which continued fractions are used, and their number of
 # terms, which leaves errors of 1e-13 there and less further out.
 FAR = 4.0

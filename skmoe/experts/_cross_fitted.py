@@ -40,7 +40,7 @@ from skmoe._data.sklearn_adapter import (
     validate_for_trees,
 )
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions._general import average_components
+from skmoe.distributions._components import average_components
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.families import Normal
 from skmoe.families._base import dispersion_values

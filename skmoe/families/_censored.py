@@ -189,6 +189,7 @@ FACTS = (
     *("flat_margin", "has_outliers", "is_count", "exposure_power", "larger_variance"),
     *("takes_bounds", "is_location", "is_location_scale", "max_predictor", "max_step", "support"),
     *(
+        "output_fields",
         "option_for_parts",
         "dispersions",
         "dispersion_unit",

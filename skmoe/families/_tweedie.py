@@ -11,7 +11,7 @@ import numpy as np
 from skmoe._data.checks import check_real
 from skmoe._numerics.tweedie_series import log_sum, moments_of_index, shape_of_jumps
 from skmoe._numerics.typing import Array
-from skmoe.distributions._general import NestedComponents
+from skmoe.distributions._components import NestedComponents
 from skmoe.distributions._tweedie import tweedie_components
 from skmoe.families._base import Curvature, Positive, as_outputs
 

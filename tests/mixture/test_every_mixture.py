@@ -88,15 +88,14 @@ def test_gradient_is_that_of_differences(name):
     own = case(name)
     mixture, blocks, theta = own.mixture, own.blocks(), own.theta
     directions = mixture.expanded(np.eye(len(mixture.first)))
-    total = mixture.e_step(theta[None], blocks, curvature=False)
-    found = mixture.joined(total.experts.gradient, total.gate.gradient)[0]
-    found = mixture.reduced(found - mixture.penalty_gradient(theta))
+    found = _total_gradient(mixture, theta, blocks) - mixture.penalty_gradient(theta)
+    found = mixture.reduced(found)
     expected = gradient(lambda at: log_likelihood(mixture, at, blocks), theta, directions)
     assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     state = own.objective.at(theta[None])
     change = mixture.direction(theta[None], state.total, state.curvature)[0]
-    assert mixture.reduced(mixture.bounded(theta + 1e-3 * change) - theta).any()
-    ahead = mixture.bounded(theta + 1e-3 * change) - theta
+    assert mixture.reduced(mixture.bounded((theta + 1e-3 * change)[None])[0] - theta).any()
+    ahead = mixture.bounded((theta + 1e-3 * change)[None])[0] - theta
     slope = (found * ahead[mixture.first]).sum()
     assert slope > -1e-12, "a step leads downward"
 
@@ -123,8 +122,7 @@ def test_information_is_that_of_differences(name):
 
 
 def _total_gradient(mixture, theta, blocks):
-    total = mixture.e_step(theta[None], blocks, curvature=False)
-    return mixture.joined(total.experts.gradient, total.gate.gradient)[0]
+    return mixture.e_step(theta[None], blocks, curvature=False).gradient[0]
 
 
 @EVERY
@@ -169,7 +167,7 @@ def test_the_bound_never_falls(name):
     assert np.diff(bounds).min() > -1e-10 * (1.0 + np.abs(bounds).max())
     assert bounds[0] >= objective.lower_bound(theta[None]) - 1e-10
     assert_allclose(bounds[-1], objective.lower_bound(run.theta[None]), rtol=1e-10)
-    lower, upper = own.mixture.bounds
+    lower, upper = own.mixture.lower, own.mixture.upper
     assert (run.theta >= lower).all()
     assert (run.theta <= upper).all()
     thetas = np.stack([theta, own.theta])
@@ -228,6 +226,6 @@ def test_projected_coefficients_are_valid_and_stay(name):
     projected = mixture.projected(theta)
     assert_array_equal(mixture.projected(projected), projected)
     assert_array_equal(mixture.expanded(projected[mixture.first]), projected)
-    lower, upper = mixture.bounds
+    lower, upper = mixture.lower, mixture.upper
     assert ((lower <= projected) & (projected <= upper)).all()
     assert mixture.reduced(np.ones(mixture.size)).sum() == (mixture.free >= 0).sum()

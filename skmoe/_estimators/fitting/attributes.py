@@ -52,8 +52,8 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     return attributes | mixture.experts.attributes(of_experts, preprocessor)
 
 
-# Penalties that tables and attributes have; others belong to the search for them.
-SHOWN_PENALTIES = ("alpha", "dispersion_alpha", "dispersion_prior")
+# Of the penalties of a part, what belongs to the prior of its scales and is no attribute.
+HIDDEN_PENALTIES = ("noise_variance", "predictor_squares")
 
 
 def _penalties(fitted: FittedMixture) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _penalties(fitted: FittedMixture) -> dict[str, Any]:
         ("", mixture.experts, preprocessor.expert_feature_values),
     ):
         for name, value in part.penalties.items():
-            if name in SHOWN_PENALTIES:
+            if name not in HIDDEN_PENALTIES:
                 if isinstance(value, tuple):
                     value = by_feature(np.where(is_dropped(value), np.inf, np.array(value)))
                 found[f"{prefix}{name}_"] = value
@@ -87,7 +87,7 @@ def attributes_of_run(problem: FitProblem, run: Run) -> dict[str, Any]:
             ),
             "lower_bound_": lower_bounds[-1],
             "lower_bounds_": lower_bounds,
-            "n_iter_": run.n_earlier + len(lower_bounds),
+            "n_iter_": run.n_iter,
             "converged_": run.converged,
         }
     )
@@ -168,7 +168,7 @@ def warn_convergence(run: Run, max_iter: int, problem: Problem | None = None) ->
             "can cause it: check that `m_step` does not decrease their part of the objective.",
             ConvergenceWarning,
         )
-    elif not run.converged and run.n_earlier + len(run.lower_bounds) >= max_iter:
+    elif not run.converged and run.n_iter >= max_iter:
         gap = aitken_gap(run.lower_bounds)
         estimate = "the remaining gain per row cannot be estimated"
         if 0.0 < gap < np.inf:  # a power of ten: texts repeat, and Python can show them once

@@ -154,7 +154,7 @@ class FitMonitor:
                 state += "; penalties changed, so that it cannot be compared with the starts"
             print(
                 f"{self.label}: lower bound {lower_bound:.8f}, "
-                f"{result.n_earlier + len(result.lower_bounds)} iterations{state}"
+                f"{result.n_iter} iterations{state}"
             )
         self.task.end(lambda: self.attributes(result))
 

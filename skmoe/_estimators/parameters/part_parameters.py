@@ -24,16 +24,15 @@ from skmoe._estimators.parameters.conflicts import (
 )
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._mixture.evidence import Penalty
+from skmoe.experts._linear import LinearExperts, LogisticExperts
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
-from skmoe.experts._linear import LinearExperts, LogisticExperts
 from skmoe.experts._registry import EXPERTS
 from skmoe.families import FAMILIES, Family, Normal
 from skmoe.gates._constant import ConstantGate
 from skmoe.gates._registry import GATES
 from skmoe.gates._softmax import SoftmaxGate
 from skmoe.protocols import Experts, Gate
-
 
 # Experts that are not estimators.
 PARAMETRIC = (LinearExperts, LogisticExperts, Experts)

@@ -10,7 +10,6 @@ from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.gates._registry import GATES
 from skmoe.gates._softmax import DEFAULT_GATE_ALPHA
 from skmoe.protocols import Experts, SupportsDispersionEvidence, SupportsEvidence
-from skmoe.protocols._capabilities import missing_methods
 
 # Kinds of search: for one number, and for one number for each feature.
 SEARCHES = ("auto", "ard")

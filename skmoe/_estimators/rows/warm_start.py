@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import joblib
-import numpy as np
 from scipy import sparse
 
 from skmoe._data.censored_targets import has_bounds

@@ -8,7 +8,6 @@ between the counts, are summed; the others are integrated between their quantile
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from skmoe._numerics.quadrature import (
     sum_points,
 )
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import Component, take, weighted_sum
+from skmoe.distributions._searches import Component, take, weighted_sum
 
 # Probabilities in both tails between whose quantiles sums are split; the last one is left out.
 LEVELS = (1e-3, 1e-6, 1e-10, 1e-15)
@@ -31,7 +30,7 @@ FEW_COUNTS = 192
 SUM_SIZE = 2_000_000
 
 # Ratio of counts at the ends of a panel, for probabilities that have a power law near zero.
-GROWTH = 4.0
+PANEL_GROWTH = 4.0
 
 
 def half_mean_difference(components: Sequence[Component]) -> Array:
@@ -69,7 +68,9 @@ def _sum_counts(components: Sequence[Component], last: Array) -> Array:
 
 def _sum_panels(components: Sequence[Component], last: Array) -> Array:
     """The same sum over many counts, from a few points between quantiles of the components."""
-    growth = SUM_ORDER * GROWTH ** np.arange(np.ceil(np.log(last.max()) / np.log(GROWTH)) + 1.0)
+    growth = SUM_ORDER * PANEL_GROWTH ** np.arange(
+        np.ceil(np.log(last.max()) / np.log(PANEL_GROWTH)) + 1.0
+    )
     edges = [np.zeros_like(last), last, *(np.full_like(last, edge) for edge in growth)]
     for part in components:
         edges += part.if_present(part.tail_quantiles((0.5, 0.1, *LEVELS)))
@@ -79,7 +80,7 @@ def _sum_panels(components: Sequence[Component], last: Array) -> Array:
     above = np.zeros(points.shape)
     rows = np.broadcast_to(np.arange(len(last)), points.shape)[used]
     for family, weight, parameters in components:
-        sf = family.sf_real(points[used], *(values[rows] for values in parameters))
+        sf = family.continued.sf(points[used], *(values[rows] for values in parameters))
         above[used] += weight[rows] * sf
     return (weights * above * (1.0 - above)).sum(axis=(0, 1))
 
@@ -197,14 +198,18 @@ def _square_difference(
     # Panels of whole units: counts (SUM_ORDER, panels, r), and points between each and the next.
     first, multiples = sum_points(left, np.where(is_whole, right - left, 0.0))
     nodes = 0.5 * (INTEGRAL_NODES.reshape(-1, 1, 1, 1) + 1.0)
-    above = weighted_sum(counts, lambda family: family.sf_real, np.maximum(first, 0.0))
+    above = weighted_sum(
+        [part._replace(family=part.family.continued) for part in counts],
+        "sf",
+        np.maximum(first, 0.0),
+    )
     above = np.where(first < 0.0, 1.0, above)
-    squares = np.square(weighted_sum(others, attrgetter("sf"), first + nodes) - above)
+    squares = np.square(weighted_sum(others, "sf", first + nodes) - above)
     weights = 0.5 * INTEGRAL_WEIGHTS.reshape(nodes.shape)
     of_units = (multiples * (weights * squares).sum(axis=0)).sum(axis=0)
     # Panels within one unit.
     points, factors = integral_points(left, right)
-    above = weighted_sum(counts, attrgetter("sf"), 0.5 * (left + right))
-    squares = np.square(weighted_sum(others, attrgetter("sf"), points) - above)
+    above = weighted_sum(counts, "sf", 0.5 * (left + right))
+    squares = np.square(weighted_sum(others, "sf", points) - above)
     of_parts = (factors * squares).sum(axis=0)
     return np.asarray(np.where(is_whole, of_units, of_parts).sum(axis=0))

@@ -287,10 +287,8 @@ class Experts(DescribedExperts, LinearPart):
         squares = np.array(self.penalties.get("predictor_squares", 0.0))
         return self.with_penalties({"predictor_squares": squares[order]}) if squares.ndim else self
 
-    def support(self, y: Array) -> Array | None:
-        """Rows that each expert can have made, boolean (K, n); None if all can have made all."""
-        if self.has_one_family:
-            return None
+    def support(self, y: Array) -> Array:
+        """Rows that each expert can have made, boolean (K, n)."""
         found = []
         for family in self.families:
             possible = family.in_support(y)
@@ -310,8 +308,6 @@ class Experts(DescribedExperts, LinearPart):
         random order, if there is a generator.
         """
         support = self.support(y)
-        if support is None:
-            return cells
         owners, order = self.with_predictor, np.arange(len(cells))
         if rng is not None and any(self.families[k] != self.families[owners[0]] for k in owners):
             order = rng.permutation(len(cells))

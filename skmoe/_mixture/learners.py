@@ -61,6 +61,7 @@ class LearnedExperts:
     needs_all_rows = True
     has_derivatives = False
     can_separate = False
+    has_one_family = True  # whether all can have made the same rows
     dispersion_columns: tuple[int, ...] = ()
     size = 0
     lower = upper = np.zeros(0)
@@ -195,14 +196,6 @@ class LearnedExperts:
         """The experts in another order."""
         own: Any = self.own
         return LearnedExperts(own, self.n_experts, own.reorder(self.params, order))
-
-    def support(self, y: Array) -> Array | None:
-        """Rows that each expert can have made: None, as all can have made all."""
-        return None
-
-    def initial_responsibilities(self, cells: Array, y: Array, rng: Any) -> Array:
-        """Responsibilities (K, n) of the cells of a partition."""
-        return cells
 
     # --- what tables show ---
 

@@ -250,22 +250,30 @@ def fitted_to(
         np.split(of_experts, ends[:, 0], axis=2), np.split(of_gate, ends[:, 1], axis=2), strict=True
     )
     pairs = list(zip(blocks, given, strict=True))
-    accepted, trial, best = theta, theta, np.full(len(theta), -np.inf)
-    n_made, last = np.full(len(theta), -1), ATTEMPTS_PER_STEP * n_steps
+    accepted, trial, best = theta.copy(), theta, np.full(len(theta), -np.inf)
+    active, n_made = np.arange(len(theta)), np.full(len(theta), -1)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        for attempt in range(last + 1):
-            sums = [mixture.e_step_block(trial, d, curvature=True, given=own) for d, own in pairs]
+        for attempt in range(ATTEMPTS_PER_STEP * n_steps, -1, -1):
+            goes_on = attempt > 0 and bool((n_made[active] < n_steps - 1).any())
+            sums = [
+                mixture.e_step_block(
+                    trial, d, curvature=goes_on, given=(own[0][:, active], own[1][:, active])
+                )
+                for d, own in pairs
+            ]
             total: EStep = reduce(add_fields, sums)
             reached = total.log_likelihood - mixture.penalty(trial)
-            rises = reached >= best  # False for NaN
-            accepted = np.where(rises[:, None], trial, accepted)
-            best, n_made = np.where(rises, reached, best), n_made + rises
-            if attempt == last or (n_made >= n_steps).all():
+            rises = reached >= best[active]  # False for NaN
+            accepted[active[rises]], best[active[rises]] = trial[rises], reached[rises]
+            n_made[active] += rises
+            if not goes_on:
                 break
             change = direction(mixture, trial, total, inverted(mixture, trial, total))
-            ahead = mixture.bounded(trial + change)
-            trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
-            trial = np.where(np.isfinite(trial), trial, accepted)
+            ahead, own = mixture.bounded(trial + change), accepted[active]
+            trial = np.where(rises[:, None], ahead, 0.5 * (own + trial))
+            left = n_made[active] < n_steps
+            trial = np.where(np.isfinite(trial), trial, own)[left]
+            active = active[left]
     return accepted
 
 

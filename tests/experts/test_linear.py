@@ -13,7 +13,17 @@ from skmoe.experts import LinearExperts
 from skmoe.families import FAMILIES
 from support.expert_kinds import GENERALIZED, example
 from support.families import example_target, no_scaling
-from support.mixtures import CASES, N_ROWS, Units, case, classes, gradient, linear, rows_of, with_offsets
+from support.mixtures import (
+    CASES,
+    N_ROWS,
+    Units,
+    case,
+    classes,
+    gradient,
+    linear,
+    rows_of,
+    with_offsets,
+)
 
 ESTIMATES = {"noise_variance": (0.8, 1.3), "variance_floor": (0.01, 0.5)}
 

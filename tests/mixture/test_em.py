@@ -14,7 +14,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._mixture.em import aitken_gap, em, fitted_to, squarem_step, threads
 from skmoe.families import Normal
 from support.fits import ALL_CASES, fit_quietly, fitted_case
-from support.mixtures import blocks_of, case, linear, log_likelihood, started, with_designs
+from support.mixtures import case, linear, started, with_designs
 from support.tables import crossing_lines, two_regimes
 
 # --- the lower bound ----------------------------------------------------------------------------

@@ -147,10 +147,7 @@ def test_information_by_scores_of_rows_is_the_same(name):
 def _gradients_of_clusters(mixture, theta, rows, clusters):
     for number in range(clusters.max() + 1):
         index = np.flatnonzero(clusters == number)
-        if rows.units is None:
-            own = taken(rows, index, rows.weight[index])
-        else:
-            own = taken(rows, index)
+        own = taken(rows, index)
         yield _total_gradient(mixture, theta, blocks_of(mixture, own))
 
 

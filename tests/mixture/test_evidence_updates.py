@@ -51,8 +51,9 @@ def test_slopes_are_those_of_penalty_and_likelihood(name, part):
             assert_allclose(penalty, without[0], atol=1e-12)
             # Along the slopes the log-likelihood changes as the gradient has it.
             [expected] = gradient(
-                lambda at, without=mixture.penalty: log_likelihood(mixture, at, own.blocks())
-                + without(at),
+                lambda at, without=mixture.penalty: (
+                    log_likelihood(mixture, at, own.blocks()) + without(at)
+                ),
                 theta,
                 along[None],
             )

@@ -80,8 +80,16 @@ def _target(names, n_outputs, censored, n_rows=N_ROWS):
 
 
 def linear(
-    *names, n_outputs=1, censored=False, own=None, gate=None, rows=None, n_experts=N_EXPERTS,
-    alpha=0.7, mixture=None, **options,
+    *names,
+    n_outputs=1,
+    censored=False,
+    own=None,
+    gate=None,
+    rows=None,
+    n_experts=N_EXPERTS,
+    alpha=0.7,
+    mixture=None,
+    **options,
 ):
     """A case of linear experts of one family, or of one for each expert."""
     y = _target(names, n_outputs, censored)
@@ -149,6 +157,7 @@ def with_designs(case, change):
 
 def sparse_case(case):
     """The same with a third of the features, in sparse designs."""
+
     def third(design):
         kept = np.random.default_rng(5).random(design.shape) < 0.4
         kept[:, -1] = True

@@ -167,7 +167,7 @@ def updated_penalties(
     total: EStep = state.total
     log_evidence = float(state.lower_bound[0] * total.weight)
     n_gate, vector = 0.0, state.theta[0]
-    (_, inverses), _ = state.curvature
+    inverses = state.curvature.inverses
     for name in ("gate", "experts"):
         part, of_default = getattr(mixture, name), getattr(default, name)
         found: dict[str, Any] = {}

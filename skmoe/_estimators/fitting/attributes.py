@@ -17,10 +17,9 @@ from skmoe._inference.labels import describe_spikes, printable_name
 from skmoe._inference.maxima import Maxima
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Run, aitken_gap
-from skmoe._mixture.fitted import FittedMixture, Usage
-from skmoe._mixture.problem import Problem
+from skmoe._mixture.fitted import FittedMixture, Usage, n_needed_experts, spikes
+from skmoe._mixture.starts import Problem
 from skmoe._mixture.search import COUNTED_SEARCHES, Found
-from skmoe._mixture.weak_experts import n_needed_experts, spikes
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
@@ -53,8 +52,8 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     return attributes | mixture.experts.attributes(of_experts, preprocessor)
 
 
-# Penalties that tables and attributes have; others belong to the search for them.
-SHOWN_PENALTIES = ("alpha", "dispersion_alpha", "dispersion_prior")
+# Of the penalties of a part, what belongs to the prior of its scales and is no attribute.
+HIDDEN_PENALTIES = ("noise_variance", "predictor_squares")
 
 
 def _penalties(fitted: FittedMixture) -> dict[str, Any]:
@@ -69,7 +68,7 @@ def _penalties(fitted: FittedMixture) -> dict[str, Any]:
         ("", mixture.experts, preprocessor.expert_feature_values),
     ):
         for name, value in part.penalties.items():
-            if name in SHOWN_PENALTIES:
+            if name not in HIDDEN_PENALTIES:
                 if isinstance(value, tuple):
                     value = by_feature(np.where(is_dropped(value), np.inf, np.array(value)))
                 found[f"{prefix}{name}_"] = value

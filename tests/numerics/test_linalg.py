@@ -1,4 +1,4 @@
-"""Products with designs, Gram matrices, sums over blocks and conjugate gradients."""
+"""Products with designs, sums over blocks and conjugate gradients."""
 
 from functools import partial
 from typing import NamedTuple
@@ -9,14 +9,12 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from skmoe._numerics.linalg import (
-    column_products,
     conjugate_gradients,
-    dense_grams,
     linear_predictor,
     squared,
     sum_over_blocks,
     weighted_column_sums,
-    weighted_gram,
+    weighted_products,
 )
 
 
@@ -40,30 +38,37 @@ def test_products_with_a_design_are_plain_sums(make):
     assert_allclose(linear_predictor(coef, design), np.einsum("kcd,nd->kcn", coef, DESIGN))
     sums = np.einsum("kcn,nd->kcd", weights, DESIGN)
     assert_allclose(weighted_column_sums(weights, design), sums)
-    assert_allclose(weighted_gram(design, WEIGHT), (DESIGN.T * WEIGHT) @ DESIGN)
 
 
-@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+MAKERS = {"array": np.asarray, "sparse": sparse.csr_array, "ones": lambda design: None}
+
+
+@pytest.mark.parametrize("first", MAKERS)
+@pytest.mark.parametrize("second", [*MAKERS, "same"])
 @pytest.mark.parametrize("zero_weights", [0.0, 0.7, 1.0])
-@pytest.mark.parametrize(("n_columns", "n_weights"), [(4, 1), (4, 9), (75, 3)])
-def test_gram_matrices_are_plain_sums_whatever_way_they_are_computed(
-    n_columns, n_weights, zero_weights, make
+@pytest.mark.parametrize(
+    ("n_columns", "n_weights", "zeros"), [(4, 1, 0.9), (4, 9, 0.3), (75, 3, 0.5)]
+)
+def test_products_of_columns_are_plain_sums(
+    n_columns, n_weights, zeros, zero_weights, first, second
 ):
     rng = np.random.default_rng(0)
-    design = design_of(200, n_columns, 0.3)
+    design, other = design_of(200, n_columns, zeros), design_of(200, 3, zeros)
     weights = rng.uniform(0.1, 3.0, size=(n_weights, 200))
     weights[rng.uniform(size=weights.shape) < zero_weights] = 0.0
-    expected = np.einsum("kn,nd,ne->kde", weights, design, design, optimize=True)
-    assert_allclose(dense_grams(make(design), weights), expected, rtol=1e-9, atol=1e-10)
-    assert_allclose(weighted_gram(make(design), weights[0]), expected[0], rtol=1e-9, atol=1e-10)
+    weights[0, 0] = -1.0 if zero_weights else 1.0
+    one = MAKERS[first](design)
+    two = one if second == "same" else MAKERS[second](other)
+    left = np.ones((200, 1)) if first == "ones" else design
+    right = other if second != "same" else left
+    right = np.ones((200, 1)) if second == "ones" else right
+    expected = np.einsum("kn,nd,ne->kde", weights, left, right, optimize=True)
+    assert_allclose(weighted_products(one, two, weights), expected, rtol=1e-9, atol=1e-10)
 
 
-def test_products_of_columns_are_those_of_all_pairs():
+def test_squares_are_those_of_elements():
     columns = np.random.default_rng(0).normal(size=(4, 7))
-    first, second = np.triu_indices(4)
-    assert_allclose(column_products(columns), columns[first] * columns[second])
-    dense = sparse.csr_array(columns)
-    assert_allclose(squared(dense).toarray(), squared(columns))
+    assert_allclose(squared(sparse.csr_array(columns)).toarray(), squared(columns))
 
 
 class Sums(NamedTuple):
@@ -90,7 +95,7 @@ def test_products_with_designs_in_single_precision_are_in_double():
     for product, operand in (
         (linear_predictor, coef),
         (weighted_column_sums, weights),
-        (lambda weights, design: dense_grams(design, weights), weights),
+        (lambda weights, design: weighted_products(design, design, weights), weights),
     ):
         found = product(operand, design)
         assert found.dtype == np.float64

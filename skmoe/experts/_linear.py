@@ -15,7 +15,7 @@ from skmoe._numerics.probability import without_outliers
 from skmoe._numerics.typing import TINY, Alpha, Array
 from skmoe.families import Family, LogNormal, Normal
 from skmoe.families._categorical import Categorical
-from skmoe.families._censored import obstacle, of_target
+from skmoe.families._censored import of_target
 from skmoe.families._joint_normal import JointNormal
 from skmoe.protocols._experts import Part
 
@@ -140,13 +140,28 @@ class LinearExperts(Part):
 
     def obstacle(self, y: Array) -> str:
         """What a family needs and outputs (m, n) in its support do not have; "" for nothing."""
-        return next(filter(None, (obstacle(family, y) for family in self.families)), "")
+        censored = has_bounds(y)
+        values = y["upper"] if censored else y
+        for family in self.families:
+            if censored and not family.takes_bounds:
+                return "numbers, not bounds of them"
+            if len(y) > family.max_outputs:
+                return "one output"
+            if np.inf in family.atoms and not np.isposinf(values).any():
+                return "right-censored times (skmoe.data)"
+            if family.max_values < np.inf:
+                n_values = len(getattr(family, "values", ()) or np.unique(values))
+                if not 2 <= n_values <= family.max_values:
+                    return f"2 to {family.max_values} different values of y, not {n_values}"
+        return ""
 
     def in_support(self, y: Array) -> Array:
         """Whether all outputs of a row are possible under any one of the families, (n,)."""
-        families = [of_target(family, y) for family in self.families]
+        families, censored = self.families, has_bounds(y)
+        if censored:
+            families = tuple(of_target(family, y) for family in families)
         possible = np.any([family.in_support(y).all(axis=0) for family in families], axis=0)
-        if has_bounds(y) and any(family.link for family in families):
+        if censored and any(family.link for family in families):
             # Also of an interval that contains an atom.
             regression = [family.in_support(y).all(axis=0) for family in families if family.link]
             possible &= np.any(regression, axis=0) | is_exact(y).all(axis=0)

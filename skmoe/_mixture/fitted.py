@@ -216,7 +216,11 @@ def expert_usage(mixture: Mixture, theta: Array, blocks: Any) -> Usage:
         gate_prob = np.exp(routed)
         weighted = gate_prob * data.sharing.gate_weight
         unit_weight = data.sharing.unit_weight
-        load = np.isfinite(keep_top_k(log_gate, mixture.top_k or 1)) @ unit_weight
+        if mixture.top_k is None:  # the most probable one of each row
+            is_routed = np.arange(mixture.n_experts)[:, None] == log_gate.argmax(axis=0)
+        else:
+            is_routed = np.isfinite(keep_top_k(log_gate, mixture.top_k))
+        load = is_routed @ unit_weight
         resp = mixture.responsibilities(theta[None], data)[0][:, 0]
         return Usage(weighted.sum(axis=1), weighted @ gate_prob.T, load, resp @ unit_weight)
 

@@ -23,6 +23,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -298,7 +299,8 @@ def _to_maximum(
     n_iter, experts = problem.max_iter - len(lower_bounds), problem.mixture.experts
     if problem.mixture.size < MIN_SIZE_FOR_THREADS or experts.needs_all_rows:
         n_threads = 1
-    with threads(objective.blocks, n_threads) as map_blocks:
+    in_threads = threads(objective.blocks, n_threads) if n_threads > 1 else nullcontext()
+    with in_threads as map_blocks:
         objective = objective._replace(map_blocks=map_blocks)
         if problem.penalties and n_iter > 0:
             run = _with_evidence(problem, objective, theta, lower_bounds, monitor)

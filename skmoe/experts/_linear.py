@@ -101,10 +101,9 @@ class LinearExperts(Part):
             check_choice("expert.families", names, JOINT_FAMILIES)
 
     # Facts of the families: the common link of those with a linear predictor, "" if they differ,
-    # values with positive probability, the support in words, and whether noise is correlated.
+    # values with positive probability, and whether the noise of several outputs is correlated.
     link: ClassVar[str] = ""
     atoms: ClassVar[list[float]] = []
-    support: ClassVar[str] = ""
     is_joint: ClassVar[bool] = False
     # Whether y is standardised; point masses stay where they are. Whether predictors may have an
     # offset, y may be censored, and a family has a scale, whose prior has a strength.
@@ -127,7 +126,6 @@ class LinearExperts(Part):
         vars(self).update(
             link=link,
             atoms=atoms,
-            support=" or ".join(dict.fromkeys(family.support for family in families)),
             is_joint=is_joint,
             standardizes_target=standard and not atoms,
             takes_offset=link == "log",
@@ -137,6 +135,11 @@ class LinearExperts(Part):
         )
 
     # --- the target ---
+
+    @property
+    def support(self) -> str:
+        """Values that are possible under any family."""
+        return " or ".join(dict.fromkeys(family.support for family in self.families))
 
     def obstacle(self, y: Array) -> str:
         """What a family needs and outputs (m, n) in its support do not have; "" for nothing."""

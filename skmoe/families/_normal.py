@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from skmoe._numerics.probability import LOG_2PI
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import LogNormalComponents, NormalComponents
 from skmoe.families._base import Curvature, Family, Positive, as_outputs, log_variance_of
 from skmoe.protocols import Dispersion, Measure
@@ -31,7 +31,9 @@ class LocationScale(Family):
 
     def start(self, y: Array, weight: Array) -> Array:
         """Mean and log variance."""
-        return np.array([np.average(y, weights=weight), log_variance_of(y, weight)])
+        mean = np.average(y, weights=weight)
+        variance = np.average(np.square(y - mean), weights=weight)
+        return np.array([mean, np.log(variance) if variance > TINY else 0.0])
 
     def mean(self, eta: Sequence[Array]) -> Array:
         """The linear predictor."""
@@ -70,6 +72,7 @@ class Normal(LocationScale):
         Dispersion("log(noise variance)", "noise_variance_", name="noise variance"),
     )
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_VARIANCE_BOUNDS,)
+    roles: ClassVar[tuple[str, ...]] = ("mean", "dispersion")
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Log density, first derivatives and expected information."""

@@ -18,8 +18,8 @@ from skmoe._inference.maxima import Maxima
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Run, aitken_gap
 from skmoe._mixture.fitted import FittedMixture, Usage, n_needed_experts, spikes
-from skmoe._mixture.starts import Problem
 from skmoe._mixture.search import COUNTED_SEARCHES, Found
+from skmoe._mixture.starts import Problem
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array

@@ -111,7 +111,10 @@ class Found(NamedTuple):
 
 
 def fit_starts(
-    problem: Problem, start_monitors: Sequence[Monitor], monitor: Monitor, n_jobs: int | None
+    problem: Problem,
+    start_monitors: Sequence[Monitor | None],
+    monitor: Monitor | None,
+    n_jobs: int | None,
 ) -> Found:
     """The run of the best start, and every start when it ended or was dropped.
 
@@ -126,9 +129,11 @@ def fit_starts(
             resp = problem.rows.row_responsibilities(theta)
             resp = restricted(problem.mixture.experts, resp, problem.rows)
             objective, theta = begun(objective, resp, problem.rows)
-        monitor.start()
+        if monitor:
+            monitor.start()
         run = _to_maximum(on_all_rows, objective, theta, (), monitor)
-        monitor.end(run)
+        if monitor:
+            monitor.end(run)
         return Found(run, [run])
     uses_estimators = problem.mixture.experts.needs_all_rows
     # Of starts side by side only the best few go on: processes would take longer to begin.
@@ -137,7 +142,8 @@ def fit_starts(
     workers = Parallel(n_jobs=None if uses_estimators else n_jobs, prefer=prefer)
     on_sample = problem.on_sample()
     for start_monitor in start_monitors:
-        start_monitor.start()
+        if start_monitor:
+            start_monitor.start()
     maxima: list[tuple[Maximum, ...]] = []
     if problem.init == "search" and not uses_estimators:
         searches = zip(on_sample.seeds, start_monitors, strict=True)
@@ -148,11 +154,14 @@ def fit_starts(
         started = _successive_halving(on_sample, jobs, start_monitors, workers)
         runs, partitions = [own.run for own in started], [own.partition for own in started]
     for start_monitor, run in zip(start_monitors, runs, strict=True):
-        start_monitor.end(run)
+        if start_monitor:
+            start_monitor.end(run)
     found = _comparison(on_sample, runs, partitions, maxima)
-    monitor.start()
+    if monitor:
+        monitor.start()
     best = _continue_on_all_rows(on_all_rows, runs[found.kept], on_sample.rows, monitor)
-    monitor.end(best)
+    if monitor:
+        monitor.end(best)
     return found._replace(run=best)
 
 
@@ -237,7 +246,10 @@ def maxima_of_runs(
 
 
 def _successive_halving(
-    problem: Problem, jobs: Sequence[StartJob], monitors: Sequence[Monitor], workers: Parallel
+    problem: Problem,
+    jobs: Sequence[StartJob],
+    monitors: Sequence[Monitor | None],
+    workers: Parallel,
 ) -> list[Started]:
     """Run all starts, then the best of them with twice as many iterations, until two are left."""
     uses_estimators = problem.mixture.experts.needs_all_rows
@@ -247,7 +259,8 @@ def _successive_halving(
     else:
         started = first_rounds(problem, jobs)
         for monitor, own in zip(monitors, started, strict=True):
-            monitor(len(own.run.lower_bounds), own.run)
+            if monitor:
+                monitor(len(own.run.lower_bounds), own.run)
     n_iter = N_ITER_FIRST_ROUND[uses_estimators]
     n_candidates, n_for_each = len(started), N_STARTS_PER_CANDIDATE
     while n_candidates > 2:
@@ -261,7 +274,7 @@ def _successive_halving(
     return started
 
 
-def _next_round(problem: Problem, run: Run, n_iter: int, monitor: Monitor) -> Run:
+def _next_round(problem: Problem, run: Run, n_iter: int, monitor: Monitor | None) -> Run:
     """Continue a run by a number of iterations."""
     if run.converged or not _has_iterations_left(problem, run):
         return run
@@ -275,7 +288,9 @@ def _has_iterations_left(problem: Problem, run: Run) -> bool:
     return not run.failed and len(run.lower_bounds) < problem.max_iter
 
 
-def _continue_on_all_rows(problem: Problem, run: Run, rows: Dataset, monitor: Monitor) -> Run:
+def _continue_on_all_rows(
+    problem: Problem, run: Run, rows: Dataset, monitor: Monitor | None
+) -> Run:
     """Continue a run on some rows to convergence on all rows."""
     objective, theta = problem.objective(run.mixture), run.theta
     if problem.rows is not rows:
@@ -301,7 +316,7 @@ def _to_maximum(
     objective: Objective,
     theta: Array,
     lower_bounds: Sequence[float],
-    monitor: Monitor,
+    monitor: Monitor | None,
 ) -> Run:
     """EM to convergence, with penalties that are found on the way, and the end at a maximum."""
     with threads(objective.blocks, _n_threads(problem)) as map_blocks:
@@ -324,7 +339,7 @@ def _n_threads(problem: Problem) -> int:
     return 1 if is_small or problem.mixture.experts.needs_all_rows else problem.n_threads
 
 
-def _end(problem: Problem, objective: Objective, run: Run, monitor: Monitor) -> Run:
+def _end(problem: Problem, objective: Objective, run: Run, monitor: Monitor | None) -> Run:
     """The run after collapsed experts were re-initialised, at the maximum of the likelihood."""
     objective = objective._replace(mixture=run.mixture)
     run = _with_reinitialized_experts(problem, objective, run, monitor)
@@ -341,7 +356,7 @@ def _with_evidence(
     objective: Objective,
     theta: Array,
     lower_bounds: Sequence[float],
-    monitor: Monitor,
+    monitor: Monitor | None,
 ) -> Run:
     """EM to convergence with penalties that are found on the way.
 
@@ -357,7 +372,7 @@ def _with_evidence(
     if is_small and not is_continued and not problem.mixture.experts.needs_all_rows:
         blocks = blocks_of(problem.mixture, _with_own_weight(sample))
         of_sample = objective._replace(blocks=blocks, map_blocks=None, n_rows=sample.n_rows)
-        run = search_penalties(of_sample, *arguments, theta, limits, monitor.on_sample)
+        run = search_penalties(of_sample, *arguments, theta, limits, monitor and monitor.on_sample)
         objective, theta = objective._replace(mixture=run.mixture), run.theta
         if run.stopped:  # the lower bound is that of all rows
             return em(objective, theta, 0, problem.tol)._replace(stopped=True)
@@ -383,7 +398,7 @@ def _with_own_weight(sample: Dataset) -> Dataset:
 
 
 def _compared_with_default(
-    problem: Problem, objective: Objective, first: Array, run: Run, monitor: Monitor
+    problem: Problem, objective: Objective, first: Array, run: Run, monitor: Monitor | None
 ) -> Run:
     """The run, or one with the default penalties if rows left out are more probable with them.
 
@@ -425,7 +440,7 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
 
 
 def _with_reinitialized_experts(
-    problem: Problem, objective: Objective, run: Run, monitor: Monitor
+    problem: Problem, objective: Objective, run: Run, monitor: Monitor | None
 ) -> Run:
     """The run, or a better one after collapsed experts were re-initialised.
 
@@ -465,7 +480,7 @@ def _with_reinitialized_experts(
 
 
 def _search(
-    problem: Problem, seed: np.random.SeedSequence, monitor: Monitor
+    problem: Problem, seed: np.random.SeedSequence, monitor: Monitor | None
 ) -> tuple[Run, tuple[Maximum, ...]]:
     """The best run of a search, and the maxima of its runs to convergence."""
     *seeds, swap_seed = seed.spawn(N_SCREENED + 1)
@@ -500,7 +515,7 @@ def _to_convergence(
     objective: Objective,
     starts: Sequence[Array],
     earlier: Sequence[Run],
-    monitor: Monitor,
+    monitor: Monitor | None,
 ) -> list[Run]:
     """Earlier runs, and those from starts, one after the other, which end at a maximum.
 
@@ -510,7 +525,8 @@ def _to_convergence(
     for theta in starts:
         run = em(objective, theta, problem.max_iter, problem.tol)
         run, n_done = end_at_maximum(objective, run, problem.max_iter, problem.tol), len(runs) + 1
-        runs.append(run._replace(stopped=n_done <= problem.max_iter and monitor(n_done, run)))
+        stops = monitor is not None and n_done <= problem.max_iter and monitor(n_done, run)
+        runs.append(run._replace(stopped=stops))
         if runs[-1].stopped:
             break
     return runs

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
-from skmoe._estimators.fitting.numbering import order_by_share
+from skmoe._estimators.fitting.attributes import order_by_share
 from skmoe.data import RowBlocks
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate

@@ -40,8 +40,8 @@ from skmoe._mixture.fitted import FittedMixture, expert_usage
 from skmoe._mixture.learners import LearnedExperts
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.own import OwnExperts
-from skmoe._mixture.problem import blocks_of
 from skmoe._mixture.search import fit_starts
+from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe.experts._cross_fitted import AllRows, EstimatorParams
 from skmoe.experts._stacking import GivenDensities, StackedModels
@@ -297,7 +297,7 @@ def _attributes_of_models(problem: FitProblem, params: EstimatorParams) -> dict[
     """Attributes of a stack of the models that are fitted, with equal weights."""
     stacked, _ = _stacked(problem)
     mixture = _with_equal_weights(*stacked.fitted_part(params))
-    fitted = FittedMixture(mixture, mixture.first_theta(), problem.preprocessor)
+    fitted = FittedMixture(mixture, mixture.start, problem.preprocessor)
     return problem.attributes | attributes_of_mixture(fitted) | {"n_experts_": len(params.models)}
 
 
@@ -317,7 +317,7 @@ def problem_of_gate(problem: FitProblem, params: EstimatorParams) -> FitProblem:
         mixture=mixture,
         rows=rows,
         init_data=em_problem.init_data._replace(rows=rows),  # a sample has no densities
-        init=mixture.first_theta(),
+        init=mixture.start,
         seeds=[],
     )
     fitted = LearnedExperts(stacked, n_models, of_all_rows)
@@ -340,7 +340,7 @@ def _pooled(stacked: StackedModels, params: EstimatorParams, rows: Dataset) -> E
     """Spreads and dispersions that maximise the likelihood of a mixture with constant weights."""
     mixture = _with_equal_weights(stacked, params)
     objective = Objective(mixture, [Data(rows)])
-    run = em(objective, mixture.first_theta(), MAX_POOL_ITER, POOL_TOL)
+    run = em(objective, mixture.start, MAX_POOL_ITER, POOL_TOL)
     pooled: EstimatorParams = run.mixture.experts.params
     return pooled
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._mixture.mixture import EStep, Mixture
+from skmoe._mixture.steps import direction, inverted
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import TINY, Array
 
@@ -97,7 +98,7 @@ class Objective(NamedTuple):
         bound = (total.log_likelihood - mixture.penalty(theta)) / total.weight
         if known is not None:
             return State(theta, bound, total, known.curvature, known.age + 1, mixture)
-        return State(theta, bound, total, mixture.invert(theta, total), 0, mixture)
+        return State(theta, bound, total, inverted(mixture, theta, total), 0, mixture)
 
     def lower_bound(self, theta: Array) -> float:
         """Penalised log-likelihood per row at one vector, (1, D)."""
@@ -109,7 +110,7 @@ class Objective(NamedTuple):
 
     def ahead(self, state: State, step: float = 1.0) -> Array:
         """The vectors a step ahead."""
-        change = self.mixture.direction(state.theta, state.total, state.curvature)
+        change = direction(self.mixture, state.theta, state.total, state.curvature)
         return self.mixture.bounded(state.theta + step * change)
 
 
@@ -261,7 +262,7 @@ def fitted_to(
             best, n_made = np.where(rises, reached, best), n_made + rises
             if attempt == last or (n_made >= n_steps).all():
                 break
-            change = mixture.direction(trial, total, mixture.invert(trial, total))
+            change = direction(mixture, trial, total, inverted(mixture, trial, total))
             ahead = mixture.bounded(trial + change)
             trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
             trial = np.where(np.isfinite(trial), trial, accepted)

@@ -167,12 +167,13 @@ def updated_penalties(
     total: EStep = state.total
     log_evidence = float(state.lower_bound[0] * total.weight)
     n_gate, vector = 0.0, state.theta[0]
-    (_, inverses), _ = state.curvature
+    inverses = state.curvature.inverses
     for name in ("gate", "experts"):
-        own = [penalty for penalty in penalties if penalty.part == name]
         part, of_default = getattr(mixture, name), getattr(default, name)
         found: dict[str, Any] = {}
         slopes = penalised_slopes(mixture, part, vector, total, inverses)
+        own = [penalty for penalty in penalties if penalty.part == name]
+        own = [p for p in own if p.is_of_scales or p.fields[0] in slopes]  # else there are none
         theta = mixture.split(vector)[name == "gate"]
         if name == "gate" and "alpha" in slopes:
             n_gate = _n_determined(part.penalties["alpha"], slopes["alpha"])

@@ -134,9 +134,16 @@ class Experts(DescribedExperts, LinearPart):
                 of_groups.setdefault((families.index(family), output), []).append((k, own))
         self.groups = []
         for (i, output), members in of_groups.items():
-            family = families[i] if output is None else of_output(families[i], output)
+            family = families[i]
+            if output is not None and family.output_fields:
+                family = of_output(family, output)
             numbers, blocks = zip(*members, strict=True)
             self.groups.append(Group(family, np.array(numbers), output, blocks))
+        widths_of_blocks = [block.where.stop - block.where.start for block in self.blocks]
+        # Number of coefficients of each expert, (K,).
+        self.sizes = np.bincount(
+            [block.part for block in self.blocks], widths_of_blocks, self.n_experts
+        )
         self.free = self.first = np.arange(self.size)
         if slopes or shared_dispersion:
             self._share(slopes)
@@ -280,10 +287,8 @@ class Experts(DescribedExperts, LinearPart):
         squares = np.array(self.penalties.get("predictor_squares", 0.0))
         return self.with_penalties({"predictor_squares": squares[order]}) if squares.ndim else self
 
-    def support(self, y: Array) -> Array | None:
-        """Rows that each expert can have made, boolean (K, n); None if all can have made all."""
-        if self.has_one_family:
-            return None
+    def support(self, y: Array) -> Array:
+        """Rows that each expert can have made, boolean (K, n)."""
         found = []
         for family in self.families:
             possible = family.in_support(y)
@@ -303,8 +308,6 @@ class Experts(DescribedExperts, LinearPart):
         random order, if there is a generator.
         """
         support = self.support(y)
-        if support is None:
-            return cells
         owners, order = self.with_predictor, np.arange(len(cells))
         if rng is not None and any(self.families[k] != self.families[owners[0]] for k in owners):
             order = rng.permutation(len(cells))
@@ -344,15 +347,6 @@ class Experts(DescribedExperts, LinearPart):
             return np.zeros(self.n_experts, dtype=bool)
         at_bound = theta[self.scale_index] <= self.lower[self.scale_index]
         return np.asarray((at_bound & has_scale).any(axis=1))
-
-    @property
-    def sizes(self) -> Array:
-        """Number of coefficients of each expert, (K,)."""
-        return np.bincount(
-            [block.part for block in self.blocks],
-            [block.where.stop - block.where.start for block in self.blocks],
-            self.n_experts,
-        )
 
     def noise_shares(self, theta: Array, total: EStep) -> Array:
         """Part of each scale that is not the variance of predictors, (K, m); one without a scale."""

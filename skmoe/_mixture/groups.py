@@ -6,7 +6,7 @@ Those that are the same for all rows have the shape (P, S, 1). Coefficients are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import copy
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ import numpy as np
 
 from skmoe._mixture.curvature import MAX_DENSE, ImplicitCurvature
 from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data
-from skmoe._numerics.linalg import dense_grams, linear_predictor, weighted_column_sums
+from skmoe._numerics.linalg import linear_predictor, weighted_column_sums, weighted_products
 from skmoe._numerics.typing import Array
 
 # Number of the gate among the parts.
@@ -119,33 +119,17 @@ class Group:
             return ImplicitCurvature(((designs, weighted),), tuple(self.slices))
         size = self.coordinates.shape[1]
         matrices = np.zeros((*weight.shape[:2], size, size))
-        for (t, u), found in self._products(weighted, data):
-            rows, columns = self.slices[t], self.slices[u]
-            matrices[..., rows, columns] = found
-            if t != u:
-                matrices[..., columns, rows] = np.swapaxes(found, -1, -2)
+        by_designs: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        for t, u in weighted:
+            by_designs.setdefault((self.roles[t], self.roles[u]), []).append((t, u))
+        for roles, pairs in by_designs.items():
+            first, second = (data.designs.get(role) for role in roles)
+            stacked = np.stack([np.broadcast_to(weighted[pair], weight.shape) for pair in pairs])
+            found = weighted_products(first, second, stacked.reshape(-1, weight.shape[-1]))
+            shape = *stacked.shape[:3], *found.shape[1:]
+            for (t, u), own in zip(pairs, found.reshape(shape), strict=True):
+                rows, columns = self.slices[t], self.slices[u]
+                matrices[..., rows, columns] = own
+                if t != u:
+                    matrices[..., columns, rows] = np.swapaxes(own, -1, -2)
         return matrices
-
-    def _products(
-        self, weighted: dict[tuple[int, int], Array], data: Data
-    ) -> Iterator[tuple[tuple[int, int], Array]]:
-        """Sums of weighted products of the columns of pairs of predictors, (P, S, d, d')."""
-        same: list[tuple[int, int]] = []  # that are products of one design
-        for pair, weights in weighted.items():
-            first, second = (data.designs.get(self.roles[t]) for t in pair)
-            if first is None and second is None:
-                yield pair, weights.sum(axis=-1)[..., None, None]
-            elif first is None or second is None:
-                sums = weighted_column_sums(weights, first if second is None else second)
-                yield pair, sums[..., None] if second is None else sums[..., None, :]
-            elif first is second:
-                same.append(pair)
-            else:
-                flat = weights.reshape(-1, weights.shape[-1])
-                found = np.stack([first.T @ (row[:, None] * second) for row in flat])
-                yield pair, found.reshape(*weights.shape[:2], *found.shape[1:])
-        for design in {id(d): d for d in (data.designs[self.roles[t]] for t, _ in same)}.values():
-            pairs = [pair for pair in same if data.designs[self.roles[pair[0]]] is design]
-            stacked = np.stack([weighted[pair] for pair in pairs])
-            found = dense_grams(design, stacked.reshape(-1, stacked.shape[-1]))
-            yield from zip(pairs, found.reshape(*stacked.shape[:3], *found.shape[1:]), strict=True)

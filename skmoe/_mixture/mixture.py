@@ -18,7 +18,6 @@ import numpy as np
 
 from skmoe._mixture.data import Data
 from skmoe._mixture.prior import joined
-from skmoe._mixture.steps import direction, inverses_of
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import normalised_top_k
 from skmoe._numerics.typing import TINY, Array
@@ -81,6 +80,8 @@ class Mixture:
         self.groups = [*experts.groups, *([self.gate_group] if gate.groups else [])]
         slices = slice(0, split), slice(split, self.size)
         self.own = [pair for pair in zip(parts, slices, strict=True) if not pair[0].is_linear]
+        # Coefficients without slopes.
+        self.start = self.bounded(np.concatenate([part.start for part in parts])[None])[0]
 
     def with_part(self, name: str, part: Any) -> Mixture:
         """The mixture with another gate, or other experts."""
@@ -90,11 +91,6 @@ class Mixture:
     def split(self, theta: Array) -> tuple[Array, Array]:
         """Coefficients (..., D) of experts and of the gate."""
         return theta[..., : self.experts.size], theta[..., self.experts.size :]
-
-    def first_theta(self) -> Array:
-        """Coefficients without slopes, (D,)."""
-        start = np.concatenate([self.experts.start, self.gate.start])
-        return self.bounded(start[None])[0]
 
     # --- densities ---
 
@@ -226,22 +222,6 @@ class Mixture:
 
         total: Array = sum_over_blocks(of_block, blocks)
         return total
-
-    def invert(self, theta: Array, total: EStep) -> Any:
-        """The curvatures of all groups with their penalised inverses, and those of users' parts."""
-        of_users = [
-            part.invert(theta[:, where], sums.curvature)
-            for (part, where), sums in zip(self.own, total.own, strict=True)
-        ]
-        return (total.curvature, inverses_of(self, theta, total.curvature)), of_users
-
-    def direction(self, theta: Array, total: EStep, curvature: Any) -> Array:
-        """The step (S, D) of experts and gate, with the curvatures that `invert` gives."""
-        of_groups, of_users = curvature
-        change = direction(self, theta, total, of_groups)
-        for (part, where), sums, own in zip(self.own, total.own, of_users, strict=True):
-            change[:, where] = part.direction(theta[:, where], sums, own)
-        return change
 
     # --- the vector ---
 

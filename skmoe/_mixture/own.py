@@ -234,6 +234,7 @@ class OwnExperts(OwnPart):
 
     dispersion_columns: tuple[int, ...] = ()
     shared_dispersion = False
+    has_one_family = True  # whether all can have made the same rows
     inference = SupportsInference
 
     def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
@@ -360,14 +361,6 @@ class OwnExperts(OwnPart):
     def are_exchangeable(self) -> bool:
         """Whether all experts are treated alike."""
         return self.can_reorder
-
-    def support(self, y: Array) -> Array | None:
-        """Rows that each expert can have made: None, as all can have made all."""
-        return None
-
-    def initial_responsibilities(self, cells: Array, y: Array, rng: Any) -> Array:
-        """Responsibilities (K, n) of the cells of a partition."""
-        return cells
 
     def log_scales(self, theta: Array, data: Data) -> Array | None:
         """Logs of the scales at rows, which can be broadcast to (K, m, n); None without any."""

@@ -54,19 +54,16 @@ class Prior(NamedTuple):
         gradient = precision * theta
         if self.is_normal:
             return gradient, np.broadcast_to(precision, theta.shape)
-        decreasing = 0.5 * self._squares(theta, precision)
-        gradient = gradient + 0.5 * self.strength - decreasing
-        return gradient, precision + decreasing
-
-    def _squares(self, theta: Array, precision: Array) -> Array:
-        """Sums of squares over their scales, at the coordinates of the log scales, (..., D)."""
+        # Sums of squares over their scales, at the coordinates of the log scales.
         of_slopes = precision * np.square(theta)
         scales = np.where(self.scale < 0, len(self.scale), self.scale)
         total = np.zeros((*theta.shape[:-1], len(self.scale) + 1))
         for at in np.ndindex(theta.shape[:-1]):
             total[at] = np.bincount(scales, of_slopes[at], len(self.scale) + 1)
         logs = np.where(self.squares != 0.0, theta, 0.0)
-        return total[..., :-1] + self.squares * np.exp(-logs)
+        decreasing = 0.5 * (total[..., :-1] + self.squares * np.exp(-logs))
+        gradient = gradient + 0.5 * self.strength - decreasing
+        return gradient, precision + decreasing
 
     def hessian(self, theta: Array) -> Array:
         """Hessian of the penalty at one vector, (D, D)."""

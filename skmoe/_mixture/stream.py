@@ -21,7 +21,7 @@ import numpy as np
 
 from skmoe._mixture.groups import Group
 from skmoe._mixture.mixture import EStep, Mixture
-from skmoe._mixture.steps import MAX_DISPERSION_STEP, has_own_scale
+from skmoe._mixture.steps import MAX_DISPERSION_STEP, direction, has_own_scale, inverted
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array
 
@@ -73,7 +73,7 @@ def learned(stream: Stream, mixture: Mixture, blocks: Any, decay: float) -> Stre
 def _ahead(mixture: Mixture, theta: Array, total: EStep) -> Array:
     """Coefficients (1, D) after a step to the maximum of the sums."""
     total = at(mixture, theta, total)
-    change = mixture.direction(theta, total, mixture.invert(theta, total))
+    change = direction(mixture, theta, total, inverted(mixture, theta, total))
     scales = np.unique(mixture.experts.scale_index)
     scales = scales[scales >= 0]
     change[:, scales] = change[:, scales].clip(-MAX_DISPERSION_STEP, MAX_DISPERSION_STEP)

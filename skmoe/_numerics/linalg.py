@@ -60,51 +60,45 @@ def weighted_column_sums(weights: Array, design: Design) -> Array:
     return sums.reshape(*weights.shape[:-1], design.shape[1])
 
 
-def weighted_gram(design: Design, weight: Array) -> Array:
-    """Gram matrix of the design with row weights, (d, d)."""
-    kept = np.flatnonzero(weight)
-    if 2 * len(kept) < len(weight):
-        design, weight = design[kept], weight[kept]
-    if sparse.issparse(design):
-        scaled = design.copy()
-        scaled.data *= np.repeat(weight, np.diff(design.indptr))
-        return (scaled.T @ design).toarray()
-    if design.size * design.shape[1] <= MAX_SMALL_PRODUCT or weight.min() < 0.0:
-        return (design.T * weight) @ design
-    root = design.T * np.sqrt(weight)
-    return root @ root.T  # numpy calls the symmetric product, which computes one triangle only
+def weighted_products(first: Any, second: Any, weights: Array) -> Array:
+    """Sums over rows of products of the columns of two designs, with weights (m, n): (m, d, e).
 
-
-# --- least squares ----------------------------------------------------------------------------
-
-
-# --- Gram matrices ----------------------------------------------------------------------------
-
-
-def dense_grams(design: Design, weights: Array) -> Array:
-    """Gram matrices (m, d, d) for m row weights (m, n)."""
-    n_columns = design.shape[1]
-    if sparse.issparse(design) and design.nnz > MAX_SPARSE_DENSITY * design.shape[0] * n_columns:
-        design = design.toarray(order="F")
-    grams = np.empty((len(weights), n_columns, n_columns), dtype=weights.dtype)
-    if sparse.issparse(design) or 2 * len(weights) <= n_columns:
-        for gram, weight in zip(grams, weights, strict=True):
-            gram[:] = weighted_gram(design, weight)
-        return grams
-    # With many weights a single product with all pairwise column products is faster.
-    a, b = np.triu_indices(n_columns)
-    grams[:, a, b] = grams[:, b, a] = weights @ column_products(design.T).T
-    return grams
-
-
-def column_products(columns: Array) -> Array:
-    """Products of all pairs of d columns (d, n), each pair once, (d (d + 1) / 2, n)."""
-    products = np.empty((len(columns) * (len(columns) + 1) // 2, columns.shape[1]), columns.dtype)
-    start = 0
-    for i, column in enumerate(columns):
-        end = start + len(columns) - i
-        np.multiply(columns[i:], column, out=products[start:end])
-        start = end
+    A design that is None is a column of ones.
+    """
+    if first is None and second is None:
+        return np.asarray(weights.sum(axis=1)[:, None, None])
+    if first is None or second is None:
+        sums = weighted_column_sums(weights, second if first is None else first)
+        return sums[:, None, :] if first is None else sums[..., None]
+    is_same, n_columns = first is second, first.shape[1]
+    if sparse.issparse(first) and first.nnz > MAX_SPARSE_DENSITY * first.shape[0] * n_columns:
+        first = first.toarray(order="F")
+        second = first if is_same else second
+    products = np.empty((len(weights), n_columns, second.shape[1]))
+    if is_same and not sparse.issparse(first) and 2 * len(weights) > n_columns:
+        # With many weights a single product with all pairwise column products is faster.
+        a, b = np.triu_indices(n_columns)
+        columns, start = np.empty((len(a), len(first)), first.dtype), 0
+        for i, column in enumerate(first.T):
+            end = start + n_columns - i
+            np.multiply(first.T[i:], column, out=columns[start:end])
+            start = end
+        products[:, a, b] = products[:, b, a] = weights @ columns.T
+        return products
+    for product, weight in zip(products, weights, strict=True):
+        left, right, kept = first, second, np.flatnonzero(weight)
+        if 2 * len(kept) < len(weight):
+            left, right, weight = first[kept], second[kept], weight[kept]
+        if sparse.issparse(left):
+            scaled = left.copy()
+            scaled.data *= np.repeat(weight, np.diff(left.indptr))
+            found = scaled.T @ right
+            product[:] = found.toarray() if sparse.issparse(found) else found
+        elif is_same and left.size * n_columns > MAX_SMALL_PRODUCT and weight.min() >= 0.0:
+            root = left.T * np.sqrt(weight)
+            product[:] = root @ root.T  # numpy calls the symmetric product: one triangle only
+        else:
+            product[:] = (left.T * weight) @ right
     return products
 
 

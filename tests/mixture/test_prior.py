@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from skmoe._mixture.prior import DROPPED, Prior
-from support.mixtures import CASES, case, gradient, linear
+from support.mixtures import CASES, Units, case, gradient, linear
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -58,23 +58,13 @@ def test_covariances_are_inverse_wishart():
     for _ in range(3):
         theta = 0.4 * rng.normal(size=size)
         slopes = theta[:12].reshape(3, 4)[:, :-1]
-        covariance = mixture.experts.attributes(theta, Units())["expert_covariance_"][0]
+        covariance = mixture.experts.attributes(theta, Units(3))["expert_covariance_"][0]
         precision = np.linalg.inv(covariance)
         trace = alpha * np.trace(precision @ slopes @ slopes.T)
         trace += rows * np.diag(precision) @ (noise * unit)
         expected.append(0.5 * (trace + rows * np.linalg.slogdet(covariance)[1]))
         found.append(mixture.penalty(theta[None])[0])
     assert_allclose(np.diff(found), np.diff(expected))
-
-
-class Units:
-    """Units in which coefficients are as they are."""
-
-    target_scaling = None
-
-    @staticmethod
-    def expert_coefficients(values):
-        return values[..., :-1], values[..., -1]
 
 
 def test_a_slope_that_experts_share_is_penalised_once():
@@ -90,9 +80,8 @@ def test_a_slope_that_experts_share_is_penalised_once():
 def test_features_of_infinite_precision_are_dropped():
     none = np.zeros(3)
     prior = Prior.of(np.array([DROPPED, 1.0, 0.0]), np.full(3, -1), none, none)
-    assert prior.drops
     assert prior.dropped.tolist() == [True, False, False]
-    assert not Prior.of(none, np.full(3, -1), none, none).drops
+    assert not Prior.of(none, np.full(3, -1), none, none).dropped.any()
     own = linear("normal", alpha=(DROPPED, 1.0, 1.0))
     theta = own.mixture.bounded(np.ones((1, own.mixture.size)))
     assert_allclose(own.mixture.split(theta)[0].reshape(3, -1)[:, 0], 0.0)

@@ -57,7 +57,7 @@ def blocks_of(mixture, rows, size=None):
     return [Data(block, columns) for block in split_into_blocks(rows, size)]
 
 
-def _rows(y, design=None, n_rows=N_ROWS, **fields):
+def rows_of(y, design=None, n_rows=N_ROWS, **fields):
     rng = np.random.default_rng(0)
     if design is None:
         X = rng.normal(size=(n_rows, N_FEATURES))
@@ -91,7 +91,7 @@ def linear(
         **{"dispersion_prior": 4.0, "dispersion_alpha": 1.7} | options,
     )
     estimates = {"noise_variance": (0.8, 1.3, 1.0)[: len(y)], "variance_floor": (1e-6,) * len(y)}
-    return _case(experts, _rows(y, **rows or {}), estimates, own, gate, n_experts, mixture)
+    return _case(experts, rows_of(y, **rows or {}), estimates, own, gate, n_experts, mixture)
 
 
 def classes(n_classes, own=None, gate=None, rows=None, n_experts=N_EXPERTS, mixture=None):
@@ -99,7 +99,7 @@ def classes(n_classes, own=None, gate=None, rows=None, n_experts=N_EXPERTS, mixt
     y = np.random.default_rng(n_classes).integers(0, n_classes, size=N_ROWS)
     estimates = {"n_classes": n_classes}
     experts = LogisticExperts(0.7)
-    return _case(experts, _rows(y, **rows or {}), estimates, own, gate, n_experts, mixture)
+    return _case(experts, rows_of(y, **rows or {}), estimates, own, gate, n_experts, mixture)
 
 
 def _case(experts, rows, estimates, own, gate, n_experts, options):
@@ -207,6 +207,17 @@ def _cases():
     yield "balance", lambda: linear("normal", mixture={"balance": 0.4})
     yield "balance of units", lambda: in_units(linear("normal", mixture={"balance": 0.4}))
     yield "routing", lambda: linear("normal", mixture={"top_k": 2})
+
+
+class Units:
+    """A preprocessor that has changed no units."""
+
+    def __init__(self, n_outputs):
+        self.target_scaling = no_scaling(n_outputs)
+
+    @staticmethod
+    def expert_coefficients(values):
+        return values[..., :-1], values[..., -1]
 
 
 CASES = dict(_cases())

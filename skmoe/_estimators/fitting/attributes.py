@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from skmoe._data.distinct_rows import lexicographic_order
 from skmoe._data.rows import is_dask
 from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
 from skmoe._estimators.fitting.problem import FitProblem
@@ -18,11 +17,10 @@ from skmoe._inference.labels import describe_spikes, feature_labels, printable_n
 from skmoe._inference.maxima import Maxima
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Run, aitken_gap
-from skmoe._mixture.fitted import FittedMixture, Usage
+from skmoe._mixture.fitted import FittedMixture, Usage, n_needed_experts, spikes
 from skmoe._mixture.mixture import Mixture
-from skmoe._mixture.problem import Problem
 from skmoe._mixture.search import COUNTED_SEARCHES, Found
-from skmoe._mixture.weak_experts import n_needed_experts, spikes
+from skmoe._mixture.starts import Problem
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
@@ -62,7 +60,7 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
         attributes["link_"] = mixture.experts.link
     for prefix, part in ("gate_", mixture.gate), ("", mixture.experts):
         for name, value in part.penalties.items():
-            if name in SHOWN_PENALTIES:
+            if name not in HIDDEN_PENALTIES:
                 if isinstance(value, tuple):
                     values = np.where(is_dropped(value), np.inf, np.array(value))
                     value = preprocessor.feature_values(values, of_gate=part is mixture.gate)
@@ -74,8 +72,8 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     return attributes | mixture.experts.attributes(of_experts, preprocessor)
 
 
-# Penalties that tables and attributes have; others belong to the search for them.
-SHOWN_PENALTIES = ("alpha", "dispersion_alpha", "dispersion_prior")
+# Of the penalties of a part, what belongs to the prior of its scales and is no attribute.
+HIDDEN_PENALTIES = ("noise_variance", "predictor_squares")
 
 
 def attributes_of_run(problem: FitProblem, run: Run) -> dict[str, Any]:
@@ -165,7 +163,7 @@ def order_by_share(mixture: Mixture, theta: Array, share: Array) -> Array:
             equal = mixture.experts.by_expert(mixture.split(theta)[0])[order[first:last]]
             # The values in which the experts differ most decide, which are not those of round-off.
             by_spread = np.argsort(-np.ptp(equal, axis=0), kind="stable")
-            ranked = lexicographic_order(-equal[:, by_spread])
+            ranked = np.lexsort(-equal[:, by_spread].T[::-1])
             order[first:last] = order[first:last][ranked]
         first = last
     return order

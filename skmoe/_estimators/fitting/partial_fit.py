@@ -43,8 +43,8 @@ from skmoe._inference.maxima import Maxima
 from skmoe._mixture.curvature import MAX_DENSE
 from skmoe._mixture.fitted import FittedMixture, expert_usage
 from skmoe._mixture.mixture import Mixture
-from skmoe._mixture.problem import blocks_of
 from skmoe._mixture.search import fit_starts
+from skmoe._mixture.starts import blocks_of
 from skmoe._mixture.stream import Stream, learned, started
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array

@@ -66,7 +66,7 @@ from skmoe._mixture.learners import LearnedExperts
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.partitions import InitData
-from skmoe._mixture.problem import Problem
+from skmoe._mixture.starts import Problem
 from skmoe._numerics.typing import Array
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import resolve_estimators

@@ -17,6 +17,8 @@ from skmoe._estimators.base import BaseMixture
 from skmoe._estimators.fitting.attributes import (
     attributes_of_fit,
     attributes_of_mixture,
+    warn_convergence,
+    warn_degenerate,
     warn_special_losses,
 )
 from skmoe._estimators.fitting.monitor import FitTask, make_monitors, with_callbacks
@@ -221,6 +223,7 @@ class _GatedStacking(BaseMixture):
         check_stacked_rows(params.expert, problem.em_problem.rows)
         names = tuple(self._experts_by_name())
         problem, names = _for_target(problem, params.gate, names)
+        self._check_is_whole("a fit")
         task, n_models = self._start_task(given, len(names) + 1), len(names)
         problem = problem_of_gate(problem, self._fit_models(problem, task))
         (monitor,) = make_monitors(problem, task, ["EM"], int(self.verbose), first_id=n_models)
@@ -232,7 +235,10 @@ class _GatedStacking(BaseMixture):
         models = attributes["experts_"]
         named = {name: fitted for name, (fitted,) in zip(names, models, strict=True)}
         attributes |= {"_expert_names": names, "named_estimators_": Bunch(**named)}
-        self._end_fit(task, run, attributes)
+        self._set_fitted_attributes(attributes)
+        task.end(lambda: attributes)
+        warn_convergence(run, self.max_iter)
+        warn_degenerate(self._fitted, self._training_state.spikes, self.expert_names_)
         warn_special_losses(params)
         return self
 

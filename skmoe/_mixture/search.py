@@ -135,7 +135,10 @@ class Found(NamedTuple):
 
 
 def fit_starts(
-    problem: Problem, start_monitors: Sequence[Monitor], monitor: Monitor, n_jobs: int | None
+    problem: Problem,
+    start_monitors: Sequence[Monitor | None],
+    monitor: Monitor | None,
+    n_jobs: int | None,
 ) -> Found:
     """The run of the best start, and every start when it ended or was dropped.
 
@@ -160,13 +163,17 @@ def fit_starts(
         objective, theta, bounds = problem.objective(problem.previous), problem.init, []
         if theta.ndim == 2:
             objective, theta = begun(objective, theta, rows)
-    monitor.start()
+    if monitor:
+        monitor.start()
     run = _to_maximum(problem, objective, theta, bounds, monitor, effective_n_jobs(n_jobs))
-    monitor.end(run)
+    if monitor:
+        monitor.end(run)
     return Found(run, [run]) if found is None else found._replace(run=run)
 
 
-def _compared_starts(problem: Problem, monitors: Sequence[Monitor], n_jobs: int | None) -> Found:
+def _compared_starts(
+    problem: Problem, monitors: Sequence[Monitor | None], n_jobs: int | None
+) -> Found:
     """The start or search that is kept, the values that all have reached, and what was counted."""
     is_search = problem.init == "search" and not problem.mixture.experts.needs_all_rows
     # Experts that are estimators use the jobs for their own fits. Of starts side by side only the
@@ -176,7 +183,8 @@ def _compared_starts(problem: Problem, monitors: Sequence[Monitor], n_jobs: int 
         prefer="processes" if problem.init == "search" else "threads",
     )
     for monitor in monitors:
-        monitor.start()
+        if monitor:
+            monitor.start()
     if is_search:
         searches = zip(problem.seeds, monitors, strict=True)
         ends = workers(delayed(_search)(problem, *own) for own in searches)
@@ -185,7 +193,8 @@ def _compared_starts(problem: Problem, monitors: Sequence[Monitor], n_jobs: int 
         started = _successive_halving(problem, monitors, workers)
         runs = [own.run for own in started]
     for monitor, run in zip(monitors, runs, strict=True):
-        monitor.end(run)
+        if monitor:
+            monitor.end(run)
     kept = distinct_best(problem, runs, 1)[0]
     found = Found(runs[kept], runs, kept=kept)
     if is_search:
@@ -253,7 +262,7 @@ def maxima_of_runs(
 
 
 def _successive_halving(
-    problem: Problem, monitors: Sequence[Monitor], workers: Parallel
+    problem: Problem, monitors: Sequence[Monitor | None], workers: Parallel
 ) -> list[Started]:
     """Run all starts, then the best of them with twice as many iterations, until two are left."""
     mixture, init = problem.mixture, str(problem.init)
@@ -265,7 +274,8 @@ def _successive_halving(
     else:
         started = first_rounds(problem, init, problem.seeds)
         for monitor, own in zip(monitors, started, strict=True):
-            monitor(len(own.run.lower_bounds), own.run)
+            if monitor:
+                monitor(len(own.run.lower_bounds), own.run)
     n_iter = N_ITER_FIRST_ROUND[mixture.experts.needs_all_rows]
     n_candidates, n_for_each = len(started), N_STARTS_PER_CANDIDATE
     while n_candidates > 2:
@@ -292,7 +302,7 @@ def _to_maximum(
     objective: Objective,
     theta: Array,
     lower_bounds: Sequence[float],
-    monitor: Monitor,
+    monitor: Monitor | None,
     n_threads: int = 1,
 ) -> Run:
     """EM to convergence, with penalties that are found on the way, and the end at a maximum."""
@@ -326,7 +336,7 @@ def _with_evidence(
     objective: Objective,
     theta: Array,
     lower_bounds: Sequence[float],
-    monitor: Monitor,
+    monitor: Monitor | None,
 ) -> Run:
     """EM to convergence with penalties that are found on the way.
 
@@ -342,7 +352,7 @@ def _with_evidence(
     if is_small and not is_continued and not problem.mixture.experts.needs_all_rows:
         blocks = blocks_of(problem.mixture, _with_own_weight(sample))
         of_sample = objective._replace(blocks=blocks, map_blocks=None, n_rows=sample.n_rows)
-        run = search_penalties(of_sample, *arguments, theta, limits, monitor.on_sample)
+        run = search_penalties(of_sample, *arguments, theta, limits, monitor and monitor.on_sample)
         objective, theta = objective._replace(mixture=run.mixture), run.theta
         if run.stopped:  # the lower bound is that of all rows
             return em(objective, theta, 0, problem.tol)._replace(stopped=True)
@@ -368,7 +378,7 @@ def _with_own_weight(sample: Dataset) -> Dataset:
 
 
 def _compared_with_default(
-    problem: Problem, objective: Objective, first: Array, run: Run, monitor: Monitor
+    problem: Problem, objective: Objective, first: Array, run: Run, monitor: Monitor | None
 ) -> Run:
     """The run, or one with the default penalties if rows left out are more probable with them.
 
@@ -411,7 +421,7 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
 
 
 def _with_reinitialized_experts(
-    problem: Problem, objective: Objective, run: Run, monitor: Monitor
+    problem: Problem, objective: Objective, run: Run, monitor: Monitor | None
 ) -> Run:
     """The run, or a better one after collapsed experts were re-initialised.
 
@@ -448,7 +458,7 @@ def _with_reinitialized_experts(
 
 
 def _search(
-    problem: Problem, seed: np.random.SeedSequence, monitor: Monitor
+    problem: Problem, seed: np.random.SeedSequence, monitor: Monitor | None
 ) -> tuple[Run, tuple[Maximum, ...]]:
     """The best run of a search, and the maxima of its runs to convergence."""
     *seeds, swap_seed = seed.spawn(N_SCREENED + 1)
@@ -483,7 +493,7 @@ def _to_convergence(
     objective: Objective,
     starts: Sequence[Array],
     earlier: Sequence[Run],
-    monitor: Monitor,
+    monitor: Monitor | None,
 ) -> list[Run]:
     """Earlier runs, and those from starts, one after the other, which end at a maximum.
 
@@ -493,7 +503,8 @@ def _to_convergence(
     for theta in starts:
         run = em(objective, theta, problem.max_iter, problem.tol)
         run, n_done = end_at_maximum(objective, run, problem.max_iter, problem.tol), len(runs) + 1
-        runs.append(run._replace(stopped=n_done <= problem.max_iter and monitor(n_done, run)))
+        stops = monitor is not None and n_done <= problem.max_iter and monitor(n_done, run)
+        runs.append(run._replace(stopped=stops))
         if runs[-1].stopped:
             break
     return runs

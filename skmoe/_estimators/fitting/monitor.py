@@ -180,7 +180,7 @@ def make_monitors(
             task.subtask(label.split()[0], max_subtasks, task_id),
             label,
             attributes,
-            problem.log_jacobian,
+            -problem.preprocessor.log_jacobian,
             verbose,
             of_starts=problem.em_problem.mixture,
         )

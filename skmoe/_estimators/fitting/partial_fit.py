@@ -15,8 +15,7 @@ from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.row_checks import check_two_classes
 from skmoe._data.rows import Rows, concat
 from skmoe._data.scaling import CONSTANT_RTOL, fit_feature_range
-from skmoe._estimators.fitting.attributes import attributes_of_mixture, attributes_of_usage
-from skmoe._estimators.fitting.monitor import NO_TASK, FitMonitor
+from skmoe._estimators.fitting.attributes import attributes_of_mixture
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.parameters.conflicts import (
     ESTIMATORS,
@@ -249,9 +248,7 @@ def _start(
     problem = build_problem(estimator, params, data, data.options)
     em_problem = problem.em_problem
     _check_widths(em_problem.mixture)
-    monitor = FitMonitor(NO_TASK, "start", lambda run: {}, problem.log_jacobian, 0)
-    monitors = [monitor] * len(em_problem.seeds)
-    run = fit_starts(em_problem, monitors, monitor, estimator.n_jobs).run
+    run = fit_starts(em_problem, [None] * len(em_problem.seeds), None, estimator.n_jobs).run
     theta, mixture = run.theta, run.mixture
     if like is not None and rows.possible is None and mixture.can_reorder:
         # Square roots, because the product of two responsibilities is weighted.
@@ -323,8 +320,11 @@ def _attributes(fitted: FittedMixture, stream: Stream, batch: Rows) -> dict[str,
     blocks = blocks_of(mixture, preprocessor.transform_units(batch))
     assert stream.sums is not None
     bound = float(stream.sums.log_likelihood[0] / stream.sums.weight) - preprocessor.log_jacobian
-    of_mixture = attributes_of_mixture(fitted)
-    return of_mixture | attributes_of_usage(expert_usage(mixture, theta, blocks)) | {
+    usage = expert_usage(mixture, theta, blocks)
+    return attributes_of_mixture(fitted) | {
+        "weights_": usage.mean_gate_prob,
+        "gate_overlap_": usage.gate_overlap,
+        "load_": usage.load,
         "lower_bound_": bound,
         "lower_bounds_": np.array([bound]),
         "start_lower_bounds_": np.array([bound]),

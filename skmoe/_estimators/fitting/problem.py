@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import has_bounds
@@ -82,11 +83,6 @@ class FitProblem(NamedTuple):
     stacked_experts: Any = None
     penalties: tuple[Penalty, ...] = ()
 
-    @property
-    def log_jacobian(self) -> float:
-        """Lower bound for y minus lower bound for the standardised target."""
-        return -self.preprocessor.log_jacobian
-
     def make_fitted(self, theta: Array, mixture: Mixture | None = None) -> FittedMixture:
         """The fitted mixture with given coefficients, and optionally another mixture."""
         mixture = mixture or self.em_problem.mixture
@@ -95,13 +91,6 @@ class FitProblem(NamedTuple):
         if mixture.experts.needs_all_rows:
             mixture = mixture.with_part("experts", mixture.experts.without_training_state())
         return FittedMixture(mixture, theta, self.preprocessor)
-
-    def make_cache(self, theta: Array, mixture: Mixture) -> CrossFitCache | None:
-        """The cache for the next warm start; None without `cache_key`."""
-        if self.cache_key is None:
-            return None
-        fold = self.em_problem.rows.expert_design.fold
-        return CrossFitCache(self.cache_key, fold, mixture.experts, theta)
 
 
 def build_problem(
@@ -152,8 +141,9 @@ def _build_from_blocks(
     if summary.target_scaling is not None and not has_units:
         identity = identity_scaling(len(summary.target_scaling.center))
         summary = summary._replace(target_scaling=identity)
-    scaling = keeping_sparse(summary.feature_scaling, data.X, data.dispersion_features)
-    summary = summary._replace(feature_scaling=scaling)
+    if sparse.issparse(data.X):
+        scaling = keeping_sparse(summary.feature_scaling, data.dispersion_features)
+        summary = summary._replace(feature_scaling=scaling)
     n_units = {} if summary.n_units is None else {"n_units_": summary.n_units}
     n_known = {"n_known_": summary.n_known} if summary.n_known else {}
     attributes = data.attributes | n_units | n_known
@@ -223,8 +213,9 @@ def _assemble(
     else:
         feature_range = fit_feature_range(data.rows.X, data.encoder)
         if previous is None:
-            found = fit_standardization(data.X, data.rows.weight)
-            feature_scaling = keeping_sparse(found, data.X, data.dispersion_features)
+            feature_scaling = fit_standardization(data.X, data.rows.weight)
+            if sparse.issparse(data.X):
+                feature_scaling = keeping_sparse(feature_scaling, data.dispersion_features)
     if previous is not None:
         feature_scaling = previous.fitted.preprocessor.feature_scaling
     preprocessor = Preprocessor(

@@ -23,7 +23,7 @@ from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import TINY, Array
 
 # First iterations with curvatures of their own, and iterations for which others are used later.
-N_FRESH_ITER = 1
+N_FRESH_ITER = 3
 REFRESH = 8
 
 # Iterations without extrapolation.

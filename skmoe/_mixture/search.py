@@ -287,7 +287,7 @@ def _successive_halving(
             run, bounds = started[i].run, started[i].run.lower_bounds
             most = min(n_iter, problem.max_iter - len(bounds))
             start = problem.objective(run.mixture), run.theta, most, problem.tol, monitors[i]
-            longer.append(delayed(em)(*start, lower_bounds=bounds))
+            longer.append(delayed(em)(*start, lower_bounds=bounds, n_fresh=1))
         for i, run in zip(chosen, workers(longer), strict=True):
             started[i] = started[i]._replace(run=run)
     return started

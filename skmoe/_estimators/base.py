@@ -44,7 +44,7 @@ from skmoe._estimators.selection.n_experts import with_selected_n_experts
 from skmoe._inference.labels import feature_labels
 from skmoe._mixture.fitted import FittedMixture, expert_usage
 from skmoe._mixture.search import fit_starts
-from skmoe._mixture.starts import Problem, blocks_of
+from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.typing import Array
 
 

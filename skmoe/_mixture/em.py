@@ -102,9 +102,7 @@ class Objective(NamedTuple):
 
     def lower_bound(self, theta: Array) -> float:
         """Penalised log-likelihood per row at one vector, (1, D)."""
-        total = self.mixture.e_step(
-            theta, self.blocks, curvature=False, map_blocks=self.map_blocks
-        )
+        total = self.mixture.e_step(theta, self.blocks, curvature=False, map_blocks=self.map_blocks)
         penalty = self.mixture.penalty(theta)
         return float((total.log_likelihood - penalty)[0] / total.weight)
 
@@ -164,9 +162,7 @@ def em(
     return Run(theta, bounds, failed=True, mixture=mixture, n_earlier=n_earlier)
 
 
-def iterations(
-    objective: Objective, theta: Array, n_plain: int, n_fresh: int
-) -> Iterator[State]:
+def iterations(objective: Objective, theta: Array, n_plain: int, n_fresh: int) -> Iterator[State]:
     """The states of EM; they end when no step keeps the lower bound from falling."""
     state, longest, n_cycles = objective.at(theta[None]), INITIAL_STEP_MAX, 0
     while True:
@@ -288,9 +284,7 @@ def threads(blocks: Any, n_threads: int) -> Iterator[Any]:
         yield pool.map
 
 
-def squarem_step(
-    start: Array, first: Array, second: Array, longest: float
-) -> tuple[Array, float]:
+def squarem_step(start: Array, first: Array, second: Array, longest: float) -> tuple[Array, float]:
     """The squared extrapolation of three vectors that follow one another, and its length."""
     change, difference = first - start, second - 2.0 * first + start
     ratio = np.sqrt(np.vdot(change, change) / max(float(np.vdot(difference, difference)), TINY))

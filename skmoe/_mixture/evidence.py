@@ -31,9 +31,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.curvature import inverse_of
 from skmoe._mixture.data import DISPERSION, GATE_ROLE, MEAN
 from skmoe._mixture.em import N_PLAIN_ITER, Objective, Observer, Run, State, em
+from skmoe._mixture.groups import inverse_of
 from skmoe._mixture.mixture import Mixture
 from skmoe._numerics.dispersion_prior import (
     MIN_STRENGTH,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
-from skmoe._mixture.slopes import penalised_slopes
+from skmoe._mixture.evidence import penalised_slopes
 
 from skmoe._data.rows import Dataset
 from skmoe._mixture.em import Objective

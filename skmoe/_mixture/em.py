@@ -102,9 +102,7 @@ class Objective(NamedTuple):
 
     def lower_bound(self, theta: Array) -> float:
         """Penalised log-likelihood per row at one vector, (1, D)."""
-        total = self.mixture.e_step(
-            theta, self.blocks, curvature=False, map_blocks=self.map_blocks
-        )
+        total = self.mixture.e_step(theta, self.blocks, curvature=False, map_blocks=self.map_blocks)
         penalty = self.mixture.penalty(theta)
         return float((total.log_likelihood - penalty)[0] / total.weight)
 
@@ -164,9 +162,7 @@ def em(
     return Run(theta, bounds, failed=True, mixture=mixture, n_earlier=n_earlier)
 
 
-def iterations(
-    objective: Objective, theta: Array, n_plain: int, n_fresh: int
-) -> Iterator[State]:
+def iterations(objective: Objective, theta: Array, n_plain: int, n_fresh: int) -> Iterator[State]:
     """The states of EM; they end when no step keeps the lower bound from falling."""
     state, longest, n_cycles = objective.at(theta[None]), INITIAL_STEP_MAX, 0
     while True:
@@ -250,22 +246,30 @@ def fitted_to(
         np.split(of_experts, ends[:, 0], axis=2), np.split(of_gate, ends[:, 1], axis=2), strict=True
     )
     pairs = list(zip(blocks, given, strict=True))
-    accepted, trial, best = theta, theta, np.full(len(theta), -np.inf)
-    n_made, last = np.full(len(theta), -1), ATTEMPTS_PER_STEP * n_steps
+    accepted, trial, best = theta.copy(), theta, np.full(len(theta), -np.inf)
+    active, n_made = np.arange(len(theta)), np.full(len(theta), -1)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        for attempt in range(last + 1):
-            sums = [mixture.e_step_block(trial, d, curvature=True, given=own) for d, own in pairs]
+        for attempt in range(ATTEMPTS_PER_STEP * n_steps, -1, -1):
+            goes_on = attempt > 0 and bool((n_made[active] < n_steps - 1).any())
+            sums = [
+                mixture.e_step_block(
+                    trial, d, curvature=goes_on, given=(own[0][:, active], own[1][:, active])
+                )
+                for d, own in pairs
+            ]
             total: EStep = reduce(add_fields, sums)
             reached = total.log_likelihood - mixture.penalty(trial)
-            rises = reached >= best  # False for NaN
-            accepted = np.where(rises[:, None], trial, accepted)
-            best, n_made = np.where(rises, reached, best), n_made + rises
-            if attempt == last or (n_made >= n_steps).all():
+            rises = reached >= best[active]  # False for NaN
+            accepted[active[rises]], best[active[rises]] = trial[rises], reached[rises]
+            n_made[active] += rises
+            if not goes_on:
                 break
             change = direction(mixture, trial, total, inverted(mixture, trial, total))
-            ahead = mixture.bounded(trial + change)
-            trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
-            trial = np.where(np.isfinite(trial), trial, accepted)
+            ahead, own = mixture.bounded(trial + change), accepted[active]
+            trial = np.where(rises[:, None], ahead, 0.5 * (own + trial))
+            left = n_made[active] < n_steps
+            trial = np.where(np.isfinite(trial), trial, own)[left]
+            active = active[left]
     return accepted
 
 
@@ -280,9 +284,7 @@ def threads(blocks: Any, n_threads: int) -> Iterator[Any]:
         yield pool.map
 
 
-def squarem_step(
-    start: Array, first: Array, second: Array, longest: float
-) -> tuple[Array, float]:
+def squarem_step(start: Array, first: Array, second: Array, longest: float) -> tuple[Array, float]:
     """The squared extrapolation of three vectors that follow one another, and its length."""
     change, difference = first - start, second - 2.0 * first + start
     ratio = np.sqrt(np.vdot(change, change) / max(float(np.vdot(difference, difference)), TINY))

@@ -12,8 +12,7 @@ from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data, at_
 from skmoe._mixture.described import DescribedExperts, DescribedGate
 from skmoe._mixture.groups import GATE, Block, Group
 from skmoe._mixture.joint_prior import JointPrior
-from skmoe._mixture.mixture import EStep
-from skmoe._mixture.prior import Prior
+from skmoe._mixture.mixture import EStep, Prior
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._components import take_rows
@@ -387,7 +386,11 @@ class Gate(DescribedGate, LinearPart):
         self.free = self.first = np.arange(self.size)
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
         self.flat = self.start = np.zeros(self.size)
-        self.family, self.is_constant, self.depends_on_features = family, not n_columns, n_columns > 0
+        self.family, self.is_constant, self.depends_on_features = (
+            family,
+            not n_columns,
+            n_columns > 0,
+        )
         self.set_penalties({} if self.is_constant else {"alpha": alpha})
 
     def set_penalties(self, penalties: dict[str, Any]) -> None:

@@ -98,9 +98,7 @@ def _more(
     return em(objective, run.theta, n_iter, tol, observer, **earlier, n_plain=0)
 
 
-def _newton_steps(
-    objective: Objective, run: Run, max_iter: int, observer: Observer | None
-) -> Run:
+def _newton_steps(objective: Objective, run: Run, max_iter: int, observer: Observer | None) -> Run:
     """Newton's steps that increase the lower bound, and whether the run has converged then."""
     converged = False
     for _ in range(MAX_STEPS_IN_A_ROW):
@@ -137,9 +135,7 @@ def _line_search(objective: Objective, run: Run, step: NewtonStep) -> tuple[Run 
     return None, 0.0
 
 
-def newton_step(
-    mixture: Mixture, theta: Array, blocks: Any, *scores: Any
-) -> NewtonStep:
+def newton_step(mixture: Mixture, theta: Array, blocks: Any, *scores: Any) -> NewtonStep:
     """Newton's step from coefficients (D,), which leads upward also where there is no maximum.
 
     `scores` are the arguments of `observed_information` for those of rows or clusters.

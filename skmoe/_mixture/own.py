@@ -17,7 +17,7 @@ from scipy.linalg import block_diag
 
 from skmoe._mixture.data import Data
 from skmoe._mixture.described import Shown
-from skmoe._mixture.prior import flat
+from skmoe._mixture.mixture import flat
 from skmoe._numerics.linalg import split_offset, with_offset
 from skmoe._numerics.typing import Array
 from skmoe.protocols import (

@@ -37,7 +37,7 @@ from skmoe._mixture.evidence import search_penalties
 from skmoe._mixture.fitted import spikes
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.newton import end_at_maximum
-from skmoe._mixture.partitions import LABEL_SMOOTHING, restricted, start_jobs, unit_features
+from skmoe._mixture.partitions import LABEL_SMOOTHING, start_jobs, unit_features
 from skmoe._mixture.starts import (
     N_ITER_FIRST_ROUND,
     SAME_LOG_LIKELIHOOD,
@@ -162,8 +162,7 @@ def fit_starts(
     else:
         objective, theta, bounds = problem.objective(problem.previous), problem.init, []
         if theta.ndim == 2:
-            resp = restricted(experts, rows.row_responsibilities(theta), rows)
-            objective, theta = begun(objective, resp, rows)
+            objective, theta = begun(objective, theta, rows)
     if monitor:
         monitor.start()
     run = _to_maximum(problem, objective, theta, bounds, monitor, effective_n_jobs(n_jobs))
@@ -222,7 +221,10 @@ def distinct_best(problem: Problem, runs: Sequence[Run], most: int) -> list[int]
 
     Runs with a dispersion at its bound come last: their likelihood has no maximum.
     """
-    order = sorted(range(len(runs)), key=lambda i: (_is_at_bound(runs[i]), -runs[i].lower_bound))
+    of_experts = [run.mixture.split(run.theta)[0] for run in runs]
+    pairs = zip(runs, of_experts, strict=True)
+    at_bound = [run.mixture.experts.dispersion_at_bound(own).any() for run, own in pairs]
+    order = sorted(range(len(runs)), key=lambda i: (at_bound[i], -runs[i].lower_bound))
     tol = SAME_LOG_LIKELIHOOD / problem.rows.weight.sum()
     chosen: list[int] = []
     for i in order:
@@ -241,7 +243,9 @@ def maxima_of_runs(
     """
     rows, total = problem.rows, float(problem.rows.weight.sum())
     found: list[Maximum] = []
-    proper = [run for run in runs if not _is_at_bound(run)]
+    of_experts = [run.mixture.split(run.theta)[0] for run in runs]
+    pairs = zip(runs, of_experts, strict=True)
+    proper = [r for r, own in pairs if not r.mixture.experts.dispersion_at_bound(own).any()]
     for run in sorted(proper or runs, key=lambda run: -run.lower_bound):
         if found and (found[-1].lower_bound - run.lower_bound) * total < tolerance:
             found[-1] = found[-1]._replace(n_times=found[-1].n_times + 1)
@@ -252,12 +256,6 @@ def maxima_of_runs(
             smallest = float(share.min() / share.sum())
             found.append(Maximum(run.lower_bound, 1, smallest, is_spurious or not proper))
     return tuple(found)
-
-
-def _is_at_bound(run: Run) -> bool:
-    """Whether an expert fits its rows exactly, so that the likelihood has no maximum there."""
-    mixture = run.mixture
-    return bool(mixture.experts.dispersion_at_bound(mixture.split(run.theta)[0]).any())
 
 
 # --- one start --------------------------------------------------------------------------------
@@ -284,18 +282,15 @@ def _successive_halving(
         n_iter, n_candidates = 2 * n_iter, max(-(-n_candidates // n_for_each), 2)
         n_for_each = 2
         chosen = distinct_best(problem, [own.run for own in started], n_candidates)
-        next_round = delayed(_next_round)
-        longer = workers(next_round(problem, started[i].run, n_iter, monitors[i]) for i in chosen)
-        for i, run in zip(chosen, longer, strict=True):
+        longer = []
+        for i in chosen:
+            run, bounds = started[i].run, started[i].run.lower_bounds
+            most = min(n_iter, problem.max_iter - len(bounds))
+            start = problem.objective(run.mixture), run.theta, most, problem.tol, monitors[i]
+            longer.append(delayed(em)(*start, lower_bounds=bounds, n_fresh=1))
+        for i, run in zip(chosen, workers(longer), strict=True):
             started[i] = started[i]._replace(run=run)
     return started
-
-
-def _next_round(problem: Problem, run: Run, n_iter: int, monitor: Monitor | None) -> Run:
-    """Continue a run by a number of iterations."""
-    n_iter = min(n_iter, problem.max_iter - len(run.lower_bounds))
-    objective, bounds = problem.objective(run.mixture), run.lower_bounds
-    return em(objective, run.theta, n_iter, problem.tol, monitor, lower_bounds=bounds)
 
 
 # Smallest number of coefficients for which threads are used.
@@ -449,7 +444,6 @@ def _with_reinitialized_experts(
         resp[:, worst] *= 1.0 - LABEL_SMOOTHING
         for i, k in enumerate(collapsed):
             resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
-        resp = restricted(mixture.experts, rows.row_responsibilities(resp), rows)
         begin, theta = begun(objective._replace(blocks=blocks), resp, rows)
         again = objective._replace(mixture=begin.mixture)
         n_left, n_earlier = problem.max_iter - run.n_earlier, run.n_earlier

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.curvature import ImplicitCurvature, Inverse, invert
 from skmoe._mixture.data import CONSTANT
-from skmoe._mixture.groups import Group
+from skmoe._mixture.groups import Group, ImplicitCurvature, Inverse, invert
 from skmoe._numerics.signed_steps import signed_step
 from skmoe._numerics.typing import TINY, Array
 

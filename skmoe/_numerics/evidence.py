@@ -56,9 +56,21 @@ class Slopes(NamedTuple):
     weight: Array | float = 1.0  # part of the penalty that each system has, (S, p)
 
     @property
+    def variances(self) -> Array:
+        """Diagonals (S, p) of the matrices, or what stands for them."""
+        if self.covariances.ndim == 2:
+            return self.covariances
+        return np.diagonal(self.covariances, axis1=1, axis2=2)
+
+    @property
     def n_varying(self) -> int:
         """Number of features that are not constant: those of others have no gradient."""
         return int(((self.gradient != 0.0) | (self.values != 0.0)).any(axis=0).sum())
+
+    @property
+    def log_prior_of_keeping(self) -> float:
+        """Gain of log evidence that a feature needs to be kept: gains by chance reach log(p)."""
+        return float(SPARSITY_FACTOR * np.log(max(self.n_varying, 2)))
 
 
 def is_dropped(alpha: Alpha) -> Array:
@@ -66,15 +78,10 @@ def is_dropped(alpha: Alpha) -> Array:
     return np.asarray(alpha) >= DROPPED
 
 
-# --- slopes of ridge regressions and of softmax models ----------------------------------------
-
-
-def _variances(covariances: Array) -> Array:
-    """Diagonals (S, p) of matrices, or what stands for them."""
-    return covariances if covariances.ndim == 2 else np.diagonal(covariances, axis1=1, axis2=2)
-
-
-# --- the evidence -----------------------------------------------------------------------------
+def n_determined_slopes(alpha: Alpha, slopes: Slopes) -> Array:
+    """Number of slopes of each system that the data determine, rather than the penalty, (S,)."""
+    determined = np.maximum(1.0 - np.asarray(alpha) * slopes.weight * slopes.variances, 0.0)
+    return np.asarray((slopes.weight * determined).sum(axis=1))
 
 
 def common_penalty(alpha: float, slopes: Slopes, default: float) -> float:
@@ -84,57 +91,13 @@ def common_penalty(alpha: float, slopes: Slopes, default: float) -> float:
     enters as the mean of a gamma prior, times the number of features: what the features explain
     together does not grow with their number, so that many slopes are small.
     """
-    weight = np.broadcast_to(slopes.weight, slopes.values.shape)
-    n_determined = float(n_determined_slopes(alpha, slopes).sum())
-    squares = float((weight * np.square(slopes.values)).sum())
-    prior = PRIOR_COEFFICIENTS
+    n_determined = n_determined_slopes(alpha, slopes).sum() + PRIOR_COEFFICIENTS
     expected = max(default, MIN_PENALTY) * max(slopes.n_varying, 1)
-    found = (n_determined + prior) / (squares + prior / expected)
-    return float(np.clip(found, MIN_PENALTY, MAX_PENALTY))
+    squares = (slopes.weight * np.square(slopes.values)).sum() + PRIOR_COEFFICIENTS / expected
+    return float(np.clip(n_determined / squares, MIN_PENALTY, MAX_PENALTY))
 
 
-def evidence_gain(before: Alpha, after: Alpha, slopes: Slopes) -> float:
-    """Gain of log evidence by another penalty, as if it were that of each slope alone.
-
-    Where there is one penalty for each feature the prior of keeping a feature is counted.
-    """
-    weight = np.broadcast_to(slopes.weight, slopes.values.shape)
-    precision = np.asarray(before, dtype=float) * weight
-    mean, variance = _modes(precision, slopes), _variances(slopes.covariances)
-    sparsity, quality = np.maximum(1.0 / variance - precision, TINY), mean / variance
-    new = _log_evidence(np.asarray(after) * weight, sparsity, quality, weight)
-    gain = (new - _log_evidence(precision, sparsity, quality, weight)).sum()
-    if isinstance(after, tuple):
-        n_dropped = is_dropped(after).sum() - (is_dropped(before) & np.full(len(after), True)).sum()
-        gain += n_dropped * _log_prior_of_keeping(slopes.n_varying)
-    return float(gain)
-
-
-def posterior_volume(alpha: Alpha, slopes: Slopes) -> float:
-    """Log evidence of the slopes less the log of their posterior at its mode, up to a constant.
-
-    It is the log volume of the posterior over that of the prior [MacKay]. Where there is one
-    penalty for each feature the prior of keeping a feature is counted.
-    """
-    n_systems, n_features = slopes.values.shape
-    covariances = slopes.covariances
-    if covariances.ndim == 2:
-        volume = np.log(np.maximum(covariances, TINY)).sum()
-    else:
-        volume = np.linalg.slogdet(covariances)[1].sum()
-    penalties = np.broadcast_to(np.asarray(alpha, dtype=float), (n_features,))
-    volume = 0.5 * float(volume + n_systems * np.log(np.maximum(penalties, TINY)).sum())
-    if isinstance(alpha, tuple):
-        volume -= int((~is_dropped(alpha)).sum()) * _log_prior_of_keeping(slopes.n_varying)
-    return volume
-
-
-def _log_prior_of_keeping(n_features: int) -> float:
-    """Gain of log evidence that a feature needs to be kept: gains by chance reach log(p)."""
-    return float(SPARSITY_FACTOR * np.log(max(n_features, 2)))
-
-
-def _log_evidence(
+def log_evidence(
     penalty: Array, sparsity: Array, quality: Array, weight: Array | float = 1.0
 ) -> Array:
     """Log evidence of the penalty of one slope, over that of a slope of zero [Tipping and Faul].
@@ -146,19 +109,35 @@ def _log_evidence(
     return np.asarray(0.5 * (of_prior + np.square(quality) / total))
 
 
-def _modes(precision: Array, slopes: Slopes) -> Array:
-    """Slopes (S, p) at their modes, which one Newton step reaches."""
-    step = slopes.gradient - precision * slopes.values
-    independent = slopes.covariances.ndim == 2
-    move = "si,si->si" if independent else "sij,sj->si"
-    return np.asarray(slopes.values + np.einsum(move, slopes.covariances, step))
+def evidence_of_penalty(before: Alpha, after: Alpha, slopes: Slopes) -> tuple[float, float]:
+    """Gain of log evidence by another penalty, and the log evidence of the former one.
 
-
-def n_determined_slopes(alpha: Alpha, slopes: Slopes) -> Array:
-    """Number of slopes of each system that the data determine, rather than the penalty, (S,)."""
-    variances = _variances(slopes.covariances)
-    determined = np.maximum(1.0 - np.asarray(alpha) * slopes.weight * variances, 0.0)
-    return np.asarray((slopes.weight * determined).sum(axis=1))
+    The gain is as if the penalty were that of each slope alone, at its mode, which one Newton step
+    reaches. From the log evidence the log of the posterior at its mode is taken away: it is the log
+    volume of the posterior over that of the prior [MacKay], up to a constant. Where there is one
+    penalty for each feature the prior of keeping a feature is counted.
+    """
+    values, covariances, gradient, weight = slopes
+    variances, independent = slopes.variances, covariances.ndim == 2
+    old, new = (np.broadcast_to(alpha, values.shape[1:]) for alpha in (before, after))
+    precision = weight * old
+    step = np.einsum(
+        "si,si->si" if independent else "sij,sj->si", covariances, gradient - precision * values
+    )
+    sparsity = np.maximum(1.0 / variances - precision, TINY)
+    quality = (values + step) / variances
+    gain = log_evidence(weight * new, sparsity, quality, weight)
+    gain = (gain - log_evidence(precision, sparsity, quality, weight)).sum()
+    volumes = (
+        np.log(np.maximum(variances, TINY)).sum(axis=1)
+        if independent
+        else np.linalg.slogdet(covariances)[1]
+    )
+    volume = 0.5 * (volumes + np.log(np.maximum(old, TINY)).sum()).sum()
+    if isinstance(after, tuple):
+        kept = [(~is_dropped(alpha)).sum() * slopes.log_prior_of_keeping for alpha in (old, new)]
+        gain, volume = gain + kept[0] - kept[1], volume - kept[0]
+    return float(gain), float(volume)
 
 
 def feature_penalties(alpha: Alpha, slopes: Slopes) -> tuple[float, ...]:
@@ -170,18 +149,21 @@ def feature_penalties(alpha: Alpha, slopes: Slopes) -> tuple[float, ...]:
     p gains reaches log(p) by chance.
     """
     current = np.array(np.broadcast_to(np.asarray(alpha, dtype=float), slopes.values.shape[-1:]))
-    mean, covariances = _modes(current, slopes), slopes.covariances
+    covariances, independent = slopes.covariances, slopes.covariances.ndim == 2
+    step = slopes.gradient - current * slopes.values
+    mean = slopes.values + np.einsum(
+        "si,si->si" if independent else "sij,sj->si", covariances, step
+    )
     columns = np.arange(len(current))
     for _ in range(MAX_STEPS_PER_FEATURE * len(current)):
-        variances = _variances(covariances)
+        variances = slopes._replace(covariances=covariances).variances
         sparsity, quality = np.maximum(1.0 / variances - current, TINY), mean / variances
         # Log evidence of each penalty of the grid, and last of the current one, over that of
         # dropping the feature, (G + 1, p).
         kept = current < DROPPED
         grid = np.tile(PENALTY_GRID[:, None], len(current))
         grid = np.vstack([grid, np.where(kept, current, MAX_PENALTY)])[:, None]
-        gains = _log_evidence(grid, sparsity, quality).sum(axis=1)
-        gains -= _log_prior_of_keeping(slopes.n_varying)
+        gains = log_evidence(grid, sparsity, quality).sum(axis=1) - slopes.log_prior_of_keeping
         gains[-1] = np.where(kept, gains[-1], 0.0)
         best = gains[:-1].argmax(axis=0)
         largest = gains[best, columns]
@@ -191,7 +173,6 @@ def feature_penalties(alpha: Alpha, slopes: Slopes) -> tuple[float, ...]:
             break
         wanted = PENALTY_GRID[best[j]] if largest[j] > 0.0 else DROPPED
         # Another penalty of one feature changes the inverse by rank one.
-        independent = covariances.ndim == 2
         column = (
             covariances[:, :, j] if not independent else np.where(columns == j, covariances, 0.0)
         )

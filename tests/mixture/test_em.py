@@ -14,7 +14,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._mixture.em import aitken_gap, em, fitted_to, squarem_step, threads
 from skmoe.families import Normal
 from support.fits import ALL_CASES, fit_quietly, fitted_case
-from support.mixtures import blocks_of, case, linear, log_likelihood, started, with_designs
+from support.mixtures import case, linear, started, with_designs
 from support.tables import crossing_lines, two_regimes
 
 # --- the lower bound ----------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_steps_to_responsibilities_lead_to_ridge_and_logistic_regressions():
     own = linear("normal", n_experts=2, alpha=3.0, dispersion_prior=0.0)
     rows, mixture = own.rows, own.mixture
     resp = np.random.default_rng(0).dirichlet([1.0, 1.0], size=rows.n_rows).T
-    theta = mixture.first_theta()[None]
+    theta = mixture.start[None]
     found = fitted_to(own.objective, theta, resp[:, None], resp[:, None], 30)[0]
     of_experts, of_gate = mixture.split(found)
     design, weighted = rows.expert_design, resp * rows.weight
@@ -243,11 +243,10 @@ def test_steps_to_responsibilities_never_lower_the_expected_log_likelihood(name)
     mixture, rows = own.mixture, own.rows
     resp = np.random.default_rng(1).dirichlet(np.ones(3), size=len(rows.gate_weight)).T
     of_experts = rows.row_responsibilities(resp)
-    support = mixture.experts.support(rows.y)
-    of_experts = of_experts if support is None else of_experts * support
+    of_experts = of_experts * mixture.experts.support(rows.y)
     given = of_experts[:, None], resp[:, None]
     [data] = own.blocks()
-    theta, values = mixture.first_theta()[None], []
+    theta, values = mixture.start[None], []
     for n_steps in range(6):
         at = fitted_to(own.objective, theta, *given, n_steps)
         total = mixture.e_step_block(at, data, curvature=False, given=given).log_likelihood

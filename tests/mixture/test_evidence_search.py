@@ -26,9 +26,7 @@ SCALES = Penalty("experts", ("dispersion_prior", "noise_variance"), 10.0, "auto"
 
 
 def searched(own, penalties, limits=(2000, 1e-8), observer=None):
-    return search_penalties(
-        own.objective, own.mixture, penalties, started(own), limits, observer
-    )
+    return search_penalties(own.objective, own.mixture, penalties, started(own), limits, observer)
 
 
 def evidence(own, mixture, theta):

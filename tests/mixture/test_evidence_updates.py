@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
+from skmoe._mixture.slopes import penalised_slopes
 
 from skmoe._data.rows import Dataset
 from skmoe._mixture.em import Objective
 from skmoe._mixture.evidence import Penalty, updated_penalties
 from skmoe._mixture.mixture import Mixture
-from skmoe._mixture.slopes import penalised_slopes
 from skmoe._numerics import dispersion_prior as prior
 from skmoe._numerics.evidence import DROPPED, SPARSITY_FACTOR
 from skmoe.experts import LinearExperts
@@ -25,7 +25,7 @@ from support.mixtures import CASES, blocks_of, case, gradient, linear, log_likel
 def slopes_of(own, part):
     state = own.objective.at(own.theta[None])
     mixture = own.mixture
-    (_, inverses), _ = state.curvature
+    inverses = state.curvature.inverses
     part = getattr(mixture, part)
     return penalised_slopes(mixture, part, own.theta, state.total, inverses), state
 
@@ -51,8 +51,9 @@ def test_slopes_are_those_of_penalty_and_likelihood(name, part):
             assert_allclose(penalty, without[0], atol=1e-12)
             # Along the slopes the log-likelihood changes as the gradient has it.
             [expected] = gradient(
-                lambda at, without=mixture.penalty: log_likelihood(mixture, at, own.blocks())
-                + without(at),
+                lambda at, without=mixture.penalty: (
+                    log_likelihood(mixture, at, own.blocks()) + without(at)
+                ),
                 theta,
                 along[None],
             )
@@ -192,7 +193,7 @@ def test_the_evidence_is_per_row():
 def test_the_prior_of_dispersions_is_found_from_residuals_and_their_freedom(shared):
     own = linear("normal", n_outputs=2, shared_dispersion=shared, gate=ConstantGate())
     mixture, rows = own.mixture, own.rows
-    theta = mixture.first_theta()  # of experts that are alike
+    theta = mixture.start  # of experts that are alike
     state = own.objective.at(theta[None])
     default = mixture.with_part(
         "experts",

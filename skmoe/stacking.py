@@ -22,7 +22,7 @@ from skmoe._estimators.fitting.attributes import (
     warn_special_losses,
 )
 from skmoe._estimators.fitting.monitor import FitTask, make_monitors, with_callbacks
-from skmoe._estimators.fitting.problem import FitProblem, build_problem, make_gate
+from skmoe._estimators.fitting.problem import FitProblem, build_problem
 from skmoe._estimators.methods.classification import MixtureClassifierMixin
 from skmoe._estimators.methods.expert_names import check_expert_names
 from skmoe._estimators.methods.predictive import MixtureRegressorMixin
@@ -39,7 +39,7 @@ from skmoe._mixture.em import Objective, em
 from skmoe._mixture.fitted import FittedMixture, expert_usage
 from skmoe._mixture.learners import LearnedExperts
 from skmoe._mixture.mixture import Mixture
-from skmoe._mixture.own import OwnExperts
+from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.search import fit_starts
 from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import underflow_to_zero
@@ -154,7 +154,7 @@ class _GatedStacking(BaseMixture):
 
     def _validate_parameters(self) -> FitParameters:
         models = list(self._experts_by_name().values())
-        return validate_stacking_parameters(self, models, self._make_task(), self._default_alphas)
+        return validate_stacking_parameters(self, models, self._default_alphas)
 
     # --- fit ---
 
@@ -280,8 +280,9 @@ def _for_target(problem: FitProblem, gate: Any, names: Names) -> tuple[FitProble
             f"{len(np.unique(rows.y))} values of y. Add a model, or choose another family."
         )
     own = replace(stacked.of_models(kept), values=values)
-    gate = make_gate(gate, len(kept), rows.gate_design.shape[1])
-    mixture = Mixture(LearnedExperts(own, len(kept)), gate, top_k=mixture.top_k)
+    of_gate = len(kept), rows.gate_design.shape[1]
+    own_gate = gate.gate_of(*of_gate) if hasattr(gate, "gate_of") else OwnGate(gate, *of_gate)
+    mixture = Mixture(LearnedExperts(own, len(kept)), own_gate, top_k=mixture.top_k)
     problem = problem._replace(em_problem=em_problem._replace(mixture=mixture))
     return problem, tuple(names[k] for k in kept)
 

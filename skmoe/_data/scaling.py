@@ -30,7 +30,9 @@ def composed(first: Standardization, second: Standardization) -> Standardization
     return Standardization(first.center + first.scale * second.center, first.scale * second.scale)
 
 
-def fit_standardization(X: Design, weight: Array) -> Standardization:
+def fit_standardization(
+    X: Design, weight: Array, of_constant: float = np.inf
+) -> Standardization:
     """Weighted mean and standard deviation of each column, without overflow or cancellation.
 
     The mean of a constant column is exactly its value. With the round-off of a mean its deviations
@@ -60,7 +62,7 @@ def fit_standardization(X: Design, weight: Array) -> Standardization:
     std = np.sqrt(np.maximum(variance, 0.0)) * unit
     # Also where values differ in rows of negligible weight only, which would be scaled to infinity.
     constant = std <= CONSTANT_RTOL * np.maximum(np.abs(mean), unit)
-    return Standardization(mean, np.where(constant, np.inf, std))
+    return Standardization(mean, np.where(constant, of_constant, std))
 
 
 def keeping_sparse(scaling: Standardization, centred: Sequence[int]) -> Standardization:

@@ -36,7 +36,6 @@ from skmoe._estimators.parameters.part_parameters import (
     holds_out_rows,
     uses_groups,
 )
-from skmoe._estimators.parameters.tasks import Task
 from skmoe._estimators.rows.training_data import FitOptions, TrainingData, make_router
 from skmoe._estimators.rows.units_and_known_experts import validate_units
 from skmoe._estimators.rows.warm_start import PRIVATE_ATTRIBUTES, TrainingState, previous_fit
@@ -64,14 +63,17 @@ class BaseMixture(
     _fitted: FittedMixture
     _training_state: TrainingState
     _default_alphas: tuple[float, float]
+    _multi_output = False  # whether y may have several columns
     # Steps of a pipeline, whose input this copy of its last step takes (`mixture_of`).
     _input: InputSteps | None = None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        _, expert = self._expert_parameter
-        tags.input_tags.allow_nan = accepts_missing(expert)
+        tags.target_tags.multi_output = self._multi_output
+        expert = getattr(self, "expert", None)  # a stack has several
+        is_linear = isinstance(expert, str) and expert == "linear"
+        tags.input_tags.allow_nan = not is_linear and accepts_missing(self._expert_parameter[1])
         return tags
 
     # --- differences between the estimators ---
@@ -79,10 +81,6 @@ class BaseMixture(
     @abstractmethod
     def _experts_by_name(self) -> dict[str, Any]:
         """The experts by the names for the routing of metadata."""
-
-    @abstractmethod
-    def _make_task(self) -> Task:
-        """The task, with validated constructor parameters of this estimator type."""
 
     @abstractmethod
     def _response_names(self) -> list[str]:
@@ -302,7 +300,7 @@ class BaseMixtureOfExperts(BaseMixture):
         return holds_out_rows(self.n_experts) or uses_groups(self)
 
     def _validate_parameters(self) -> FitParameters:
-        return validate_parameters(self, self._make_task(), self._default_alphas)
+        return validate_parameters(self, self._default_alphas)
 
     def fit(
         self,

@@ -80,7 +80,7 @@ from skmoe._estimators.rows.units_and_known_experts import (
     validate_units_of_fit,
 )
 from skmoe._estimators.rows.warm_start import PreviousFit
-from skmoe._mixture.partitions import INITIALIZERS, InitData, make_init_data, sample_of
+from skmoe._mixture.partitions import InitData, make_init_data, sample_of
 from skmoe._numerics.typing import Array, Design
 
 # Maximum number of rows for the initialisation. Data sets with no more distinct rows are reduced to
@@ -205,7 +205,10 @@ def validate_training_data(
 
     `names` are feature names, for X without names.
     """
-    check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
+    is_plain = params.is_plain and isinstance(given.X, np.ndarray) and not has_bounds(given.y)
+    others = given.group, given.possible, given.offset
+    if not is_plain or given.metadata or any(values is not None for values in others):
+        check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
     if has_bounds(given.y):
         given = given._replace(y=values_if_exact(given.y))
     validation_copy = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
@@ -216,20 +219,33 @@ def validate_training_data(
     if given.offset is not None:
         offset = validate_offset(params, given.offset, len(y), 1 if y.ndim == 1 else y.shape[1])
         offset = offset if np.any(offset) else None  # the same fit, bit for bit
-    check_support(params, y, weight)
+    if not params.is_plain or has_bounds(y):  # otherwise all numbers are possible
+        check_support(params, y, weight)
     if has_bounds(y):
         check_some_known(y, weight)
     n_features = validation_copy.n_features_in_
     names = getattr(validation_copy, "feature_names_in_", names)
-    gate_columns = check_columns("gate_features", params.gate_features, n_features, names)
+    gate_columns = None
+    if params.gate_features is not None:
+        gate_columns = check_columns("gate_features", params.gate_features, n_features, names)
     # Experts without features have means, or counts, that do not depend on them: latent classes.
-    columns, slopes, of_dispersion = expert_columns(params, n_features, names)
+    columns: Array | None = None
+    slopes: tuple[tuple[int, ...], ...] = ()
+    of_dispersion: tuple[int, ...] = ()
+    of_features = params.expert_features, params.shared_features, params.dispersion_features
+    if any(features is not None for features in of_features):
+        columns, slopes, of_dispersion = expert_columns(params, n_features, names)
     signs: tuple[int, ...] = ()
     if params.monotonic_cst is not None:
         signs = check_signs(params.monotonic_cst, columns, n_features, names)
-    init = check_init(params.init, ["search", *INITIALIZERS], len(y), params.n_experts)
-    metadata = check_metadata({"groups": given.group, **given.metadata}, len(y))
-    unit = validate_units_of_fit(params, given.unit, weight)
+    init = params.init
+    if not isinstance(init, str):
+        init = check_init(init, len(y), params.n_experts)
+    metadata, unit = {}, None
+    if given.group is not None or given.metadata:
+        metadata = check_metadata({"groups": given.group, **given.metadata}, len(y))
+    if given.unit is not None:
+        unit = validate_units_of_fit(params, given.unit, weight)
     attributes["n_features_in_"] = n_features
     if names is not None:
         attributes["feature_names_in_"] = names
@@ -276,7 +292,8 @@ def _validate_X_y(
     validation_copy: Any, params: FitParameters, X: Any, y: Any
 ) -> tuple[Any, Array, dict[str, Any]]:
     """Validated X and y; data frames for experts that are estimators are not converted."""
-    finite = "allow-nan" if accepts_missing(params.expert) and not sparse.issparse(X) else True
+    allow_nan = params.family is None and not sparse.issparse(X) and accepts_missing(params.expert)
+    finite = "allow-nan" if allow_nan else True
     if params.uses_estimators and is_frame(X):
         X = validate_data(validation_copy, X, skip_check_array=True)
         dummy_X = np.zeros((X.shape[0], 1))

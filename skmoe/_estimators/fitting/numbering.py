@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from skmoe._data.distinct_rows import lexicographic_order
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.model import MixtureModel, Params, Usage
@@ -67,6 +66,6 @@ def _order(share: Array, values: Array) -> Array:
         equal = values[order[first:last]]
         # The values in which the experts differ most decide, which are not those of round-off.
         by_spread = np.argsort(-np.ptp(equal, axis=0), kind="stable")
-        order[first:last] = order[first:last][lexicographic_order(-equal[:, by_spread])]
+        order[first:last] = order[first:last][np.lexsort(-equal.T[by_spread[::-1]])]
         first = last
     return order

@@ -11,10 +11,9 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import shown
-from skmoe._data.distinct_rows import unique_weighted_rows
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.row_checks import check_two_classes
-from skmoe._data.rows import Dataset, Rows, concat, split_into_blocks
+from skmoe._data.rows import Dataset, Rows, concat, distinct_rows, split_into_blocks
 from skmoe._data.scaling import (
     Moments,
     column_means,
@@ -114,11 +113,10 @@ class RowBuffer(NamedTuple):
 
 def _merge_rows(rows: Rows) -> Rows:
     """Each distinct row once, with its total weight."""
-    keys = [
-        values for values in (rows.y, rows.offset, rows.unit, rows.possible) if values is not None
-    ]
-    index, weight = unique_weighted_rows(rows.X, np.column_stack(keys), rows.weight)
-    return rows.take(index)._replace(weight=weight)
+    others = [values for values in (rows.offset, rows.unit, rows.possible) if values is not None]
+    others = [*np.column_stack(others).T] if others else []
+    order, first = distinct_rows(rows.X, rows.y, rows.weight, others)
+    return rows.take(order[first])._replace(weight=np.add.reduceat(rows.weight[order], first))
 
 
 class StreamFit(NamedTuple):

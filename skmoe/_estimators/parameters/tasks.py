@@ -55,7 +55,7 @@ def estimate_noise_variance(X: Array, Y: Array, weight: Array, units: Array | No
 
     It is the smaller of the out-of-fold mean squared errors of a ridge regression and of a
     regression tree, since the regression function can be smooth or piecewise constant. The rows are
-    in the order of `unique_weighted_rows`, so that the folds do not depend on the user's order.
+    those of `distinct_rows`, so that the folds do not depend on the user's order.
     """
     rng = np.random.default_rng(0)
     sample = rng.permutation(len(weight))[:MAX_NOISE_ROWS]

@@ -227,7 +227,9 @@ def canonical_form(X: Design, Y: Array, weight: Array, *, signed: bool) -> Canon
     first.
     """
     share = weight / weight.sum()
-    Z = design_matrix(X, keeping_sparse(fit_standardization(X, weight), X, ()), None)[:, :-1]
+    scaling = fit_standardization(X, weight)
+    scaling = keeping_sparse(scaling, ()) if sparse.issparse(X) else scaling
+    Z = design_matrix(X, scaling, None)[:, :-1]
     center, scale = fit_standardization(Y.T, weight)
     targets = (Y - center[:, None]) / scale[:, None]
     squares = Z.power(2) if sparse.issparse(Z) else np.square(Z)

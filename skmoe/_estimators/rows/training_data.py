@@ -423,7 +423,7 @@ def distinct_rows_of(params: FitParameters, data: TrainingData) -> tuple[Array, 
     ties = [] if rows.possible is None else [*rows.possible.T]
     for values in rows.metadata.values():
         ties += _codes(values)
-    if isinstance(data.init, np.ndarray):
+    if not isinstance(data.init, str) and data.init.ndim == 2:  # one vector is coefficients
         ties += [*data.init]
     codes = None if rows.unit is None else encode_units(rows.unit)[1]
     return distinct_rows(data.X, y, rows.weight, others, ties, codes)

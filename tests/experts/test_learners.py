@@ -111,7 +111,7 @@ def test_a_run_goes_on_where_it_was_stopped():
     whole = em(objective, theta, 6, 0.0)
     half = em(objective, theta, 3, 0.0)
     ahead = objective._replace(mixture=half.mixture)
-    rest = em(ahead, half.theta, 3, 0.0, lower_bounds=half.lower_bounds)
+    rest = em(ahead, half, 3, 0.0)
     assert_allclose(rest.lower_bounds, whole.lower_bounds, rtol=1e-10)
     assert_array_equal(objective.mixture.experts.params.last_resp.shape, (2, N_ROWS))
 

@@ -26,7 +26,7 @@ from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array
 
 # Steps for each batch, which is expanded anew at the coefficients that each of them reaches.
-N_STEPS = 3
+N_STEPS_PER_BATCH = 3
 
 
 class Stream(NamedTuple):
@@ -53,7 +53,7 @@ def learned(stream: Stream, mixture: Mixture, blocks: Any, decay: float) -> Stre
     theta, kept, fit, total = stream.theta[None], stream.sums, stream.fit, None
     log_likelihood = None
     kept = None if kept is None else _scaled(kept, decay)
-    for _ in range(N_STEPS):
+    for _ in range(N_STEPS_PER_BATCH):
         batch = mixture.e_step(theta, blocks, curvature=True)
         # The log density of rows is that before they are used.
         log_likelihood = batch.log_likelihood if log_likelihood is None else log_likelihood

@@ -394,5 +394,6 @@ def balance_prior(
     usage = np.maximum(usage, TINY)
     total = usage.sum(axis=0)
     value = balance * float(weight.sum()) * np.log(usage / total).mean(axis=0)
-    of_experts = balance * total / (len(usage) * usage)
-    return value, of_experts[..., None] * weight * np.exp(log_gate)
+    # Logs, as the usage can be next to nothing.
+    shares = np.exp(log_gate - np.log(usage)[..., None])
+    return value, (balance / len(usage) * total)[:, None] * weight * shares

@@ -49,8 +49,8 @@ class Prior(NamedTuple):
         """Precisions (..., D) at given scales."""
         if self.is_normal:
             return self.precision
-        inverse = np.exp(-theta[..., self.scale])
-        return np.where(self.scale < 0, self.precision, self.precision * inverse)
+        logs = np.where(self.scale < 0, 0.0, theta[..., self.scale])
+        return np.asarray(self.precision * np.exp(-logs))
 
     def penalty(self, theta: Array) -> Array:
         """Negative log density up to a constant, (...)."""

@@ -49,8 +49,8 @@ class Prior(NamedTuple):
         """Precisions (..., D) at given scales."""
         if self.is_normal:
             return self.precision
-        inverse = np.exp(-theta[..., self.scale])
-        return np.where(self.scale < 0, self.precision, self.precision * inverse)
+        logs = np.where(self.scale < 0, 0.0, theta[..., self.scale])
+        return np.asarray(self.precision * np.exp(-logs))
 
     def penalty(self, theta: Array) -> Array:
         """Negative log density up to a constant, (...)."""
@@ -397,5 +397,6 @@ def balance_prior(
     usage = np.maximum(usage, TINY)
     total = usage.sum(axis=0)
     value = balance * float(weight.sum()) * np.log(usage / total).mean(axis=0)
-    of_experts = balance * total / (len(usage) * usage)
-    return value, of_experts[..., None] * weight * np.exp(log_gate)
+    # Logs, as the usage can be next to nothing.
+    shares = np.exp(log_gate - np.log(usage)[..., None])
+    return value, (balance / len(usage) * total)[:, None] * weight * shares

@@ -12,7 +12,6 @@ from skmoe.protocols import (
     SupportsEvidence,
     SupportsGateInference,
     SupportsReordering,
-    SupportsStreaming,
     has_capability,
 )
 from support.parts import DESIGN, GATE_CASES, N_COLUMNS, N_EXPERTS, RESP, differences, somewhere
@@ -193,38 +192,6 @@ def test_penalised_slopes_are_those_of_the_penalty(name):
     penalty = 0.5 * gate.alpha * (slopes.weight * np.square(slopes.values)).sum()
     assert_allclose(penalty, gate.penalty(params))
     assert slopes.covariances.shape == (*slopes.values.shape, N_COLUMNS - 1)
-
-
-@gates_with(SupportsStreaming)
-def test_surrogate_has_the_sums_of_the_rows_in_any_units(name):
-    gate = GATE_CASES[name]
-    params, weight = somewhere(gate), RESP.sum(axis=0)
-    x_map = np.diag([0.5, 3.0, 1.5, 1.0])
-    x_map[:-1, -1] = [0.4, -1.0, 0.2]
-    design, log_prob = DESIGN @ x_map.T, gate.log_prob(params, DESIGN)
-    moved = gate.rescale_params(params, x_map, None)
-    assert_allclose(gate.log_prob(moved, design), log_prob, atol=1e-10)
-    statistics = gate.statistics(params, DESIGN, RESP, log_prob)
-    hessian = gate.hessian(params, DESIGN, RESP, log_prob)
-    surrogate = gate.surrogate(statistics, hessian, params, DESIGN, weight)
-    rescaled = gate.rescale_surrogate(*surrogate, x_map, None)
-    expected = gate.statistics(moved, design, RESP, log_prob)
-    for found, wanted in (
-        (gate.surrogate_statistics(*surrogate, params), statistics),
-        (gate.surrogate_statistics(*rescaled, moved), expected),
-    ):
-        for one, other in zip(found, wanted, strict=True):
-            assert_allclose(one, other, rtol=1e-5, atol=1e-4)
-    # A surrogate of rows with twice the weight is twice the surrogate.
-    if hessian is not None:
-        twice = type(statistics)(*(2.0 * values for values in statistics))
-        doubled = gate.surrogate(twice, 2.0 * hessian, params, DESIGN, 2.0 * weight)
-        assert_allclose(doubled[1], 2.0 * surrogate[1], rtol=1e-6, atol=1e-8)
-        assert_allclose(doubled[0], 2.0 * np.array(surrogate[0]), rtol=1e-6, atol=1e-8)
-    size, most = gate.streaming_size(N_EXPERTS, N_COLUMNS)
-    stored = 0 if hessian is None else len(gate.penalty_hessian(params, N_COLUMNS))
-    assert size == stored
-    assert size < most or not size
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 7.0, None])

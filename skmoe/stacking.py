@@ -11,12 +11,14 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from skmoe._data.folds import is_held_out
-from skmoe._data.rows import Dataset, Rows, split_into_blocks, subset, subset_units
+from skmoe._data.rows import Dataset, Rows, subset, subset_units
 from skmoe._data.sklearn_adapter import experts_of, final_estimator
 from skmoe._estimators.base import BaseMixture
 from skmoe._estimators.fitting.attributes import (
     attributes_of_fit,
     attributes_of_mixture,
+    warn_convergence,
+    warn_degenerate,
     warn_special_losses,
 )
 from skmoe._estimators.fitting.monitor import FitTask, make_monitors, with_callbacks
@@ -32,12 +34,17 @@ from skmoe._estimators.parameters.stacking_parameters import (
     models_of_values,
     validate_stacking_parameters,
 )
+from skmoe._mixture.data import Data
+from skmoe._mixture.em import Objective, em
 from skmoe._mixture.fitted import FittedMixture, expert_usage
+from skmoe._mixture.learners import LearnedExperts
 from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.search import fit_starts
+from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe.experts._cross_fitted import AllRows, EstimatorParams
-from skmoe.experts._stacking import GivenDensities, NoParams, StackedModels
+from skmoe.experts._stacking import GivenDensities, StackedModels
 from skmoe.gates._constant import ConstantGate
 
 __all__ = ["GatedStackingClassifier", "GatedStackingRegressor"]
@@ -147,7 +154,7 @@ class _GatedStacking(BaseMixture):
 
     def _validate_parameters(self) -> FitParameters:
         models = list(self._experts_by_name().values())
-        return validate_stacking_parameters(self, models, self._make_task(), self._default_alphas)
+        return validate_stacking_parameters(self, models, self._default_alphas)
 
     # --- fit ---
 
@@ -215,19 +222,23 @@ class _GatedStacking(BaseMixture):
         problem = build_problem(self, params, given)
         check_stacked_rows(params.expert, problem.em_problem.rows)
         names = tuple(self._experts_by_name())
-        problem, names = _for_target(problem, names)
+        problem, names = _for_target(problem, params.gate, names)
+        self._check_is_whole("a fit")
         task, n_models = self._start_task(given, len(names) + 1), len(names)
         problem = problem_of_gate(problem, self._fit_models(problem, task))
         (monitor,) = make_monitors(problem, task, ["EM"], int(self.verbose), first_id=n_models)
         em_problem = problem.em_problem
-        run, starts = fit_starts(em_problem, [], monitor, self.n_jobs)
-        model = run.model or em_problem.model
-        usage = expert_usage(model, run.params, split_into_blocks(em_problem.rows))
-        attributes = attributes_of_fit(problem, run, model, usage, starts)
+        found = fit_starts(em_problem, [], monitor, self.n_jobs)
+        run = found.run
+        blocks = blocks_of(run.mixture, em_problem.rows)
+        attributes = attributes_of_fit(problem, found, expert_usage(run.mixture, run.theta, blocks))
         models = attributes["experts_"]
         named = {name: fitted for name, (fitted,) in zip(names, models, strict=True)}
         attributes |= {"_expert_names": names, "named_estimators_": Bunch(**named)}
-        self._end_fit(task, run, attributes)
+        self._set_fitted_attributes(attributes)
+        task.end(lambda: attributes)
+        warn_convergence(run, self.max_iter)
+        warn_degenerate(self._fitted, self._training_state.spikes, self.expert_names_)
         warn_special_losses(params)
         return self
 
@@ -249,14 +260,14 @@ class _GatedStacking(BaseMixture):
         return params
 
 
-def _for_target(problem: FitProblem, names: Names) -> tuple[FitProblem, Names]:
+def _for_target(problem: FitProblem, gate: Any, names: Names) -> tuple[FitProblem, Names]:
     """The problem and the names of the models for the values that y has.
 
     Beside other models, those of given values, such as ratings, are left out unless y has few.
     """
     em_problem = problem.em_problem
-    model, rows = em_problem.model, em_problem.rows
-    stacked = cast(StackedModels, model.experts)
+    mixture, rows = em_problem.mixture, em_problem.rows
+    stacked = cast(StackedModels, mixture.experts.own)
     join = np.array(models_of_values(stacked.estimators))
     if stacked.classes is not None or join.all() or not join.any():
         return problem, names
@@ -268,47 +279,50 @@ def _for_target(problem: FitProblem, names: Names) -> tuple[FitProblem, Names]:
             f"given values are left out; got {list(names)}, of which one is left, for "
             f"{len(np.unique(rows.y))} values of y. Add a model, or choose another family."
         )
-    model = model._replace(
-        experts=replace(stacked.of_models(kept), values=values), n_experts=len(kept)
-    )
-    problem = problem._replace(em_problem=em_problem._replace(model=model))
+    own = replace(stacked.of_models(kept), values=values)
+    of_gate = len(kept), rows.gate_design.shape[1]
+    own_gate = gate.gate_of(*of_gate) if hasattr(gate, "gate_of") else OwnGate(gate, *of_gate)
+    mixture = Mixture(LearnedExperts(own, len(kept)), own_gate, top_k=mixture.top_k)
+    problem = problem._replace(em_problem=em_problem._replace(mixture=mixture))
     return problem, tuple(names[k] for k in kept)
 
 
 def _stacked(problem: FitProblem) -> tuple[StackedModels, AllRows]:
     """The models of a stack, and the rows to which they are fitted."""
-    rows, experts = problem.em_problem.rows, problem.em_problem.model.experts
-    weight = np.broadcast_to(rows.weight, (problem.em_problem.model.n_experts, len(rows.weight)))
-    return cast(StackedModels, experts), AllRows(rows.expert_design, rows.y, weight)
+    rows, experts = problem.em_problem.rows, problem.em_problem.mixture.experts
+    weight = np.broadcast_to(rows.weight, (experts.n_experts, len(rows.weight)))
+    return cast(StackedModels, experts.own), AllRows(rows.expert_design, rows.y, weight)
 
 
 def _attributes_of_models(problem: FitProblem, params: EstimatorParams) -> dict[str, Any]:
     """Attributes of a stack of the models that are fitted, with equal weights."""
     stacked, _ = _stacked(problem)
     mixture = _with_equal_weights(*stacked.fitted_part(params))
-    of_mixture = attributes_of_mixture(FittedMixture(*mixture, problem.preprocessor))
-    return problem.attributes | of_mixture | {"n_experts_": len(params.models)}
+    fitted = FittedMixture(mixture, mixture.start, problem.preprocessor)
+    return problem.attributes | attributes_of_mixture(fitted) | {"n_experts_": len(params.models)}
 
 
 def problem_of_gate(problem: FitProblem, params: EstimatorParams) -> FitProblem:
     """The problem of the gate, with the out-of-fold densities of models that have been fitted."""
     em_problem, (stacked, statistics) = problem.em_problem, _stacked(problem)
-    model = em_problem.model
     rows, of_fit = _with_predictions(em_problem.rows, params)
     check_possible(stacked.log_prob(of_fit, rows.expert_design, rows.y), rows.y)
     of_fit = _pooled(stacked, of_fit, rows)
     of_all_rows = stacked.of_all_rows(of_fit, stacked.scale_change(params, statistics))
     log_density = stacked.log_prob(of_fit, rows.expert_design, rows.y)
-    n_models, n_columns = model.n_experts, rows.gate_design.shape[1]
+    n_models = len(log_density)
     rows = rows._replace(expert_design=np.ascontiguousarray(log_density.T))
+    given = OwnExperts(GivenDensities(), n_models, n_models)
+    mixture = em_problem.mixture.with_part("experts", given)
     em_problem = em_problem._replace(
-        model=model._replace(experts=GivenDensities()),
+        mixture=mixture,
         rows=rows,
         init_data=em_problem.init_data._replace(rows=rows),  # a sample has no densities
-        init=Params(model.gate.init_params(n_models, n_columns), NoParams()),
+        init=mixture.start,
         seeds=[],
     )
-    return problem._replace(em_problem=em_problem, stacked_models=(stacked, of_all_rows))
+    fitted = LearnedExperts(stacked, n_models, of_all_rows)
+    return problem._replace(em_problem=em_problem, stacked_experts=fitted)
 
 
 def _with_predictions(rows: Dataset, params: EstimatorParams) -> tuple[Dataset, EstimatorParams]:
@@ -325,17 +339,18 @@ def _with_predictions(rows: Dataset, params: EstimatorParams) -> tuple[Dataset, 
 
 def _pooled(stacked: StackedModels, params: EstimatorParams, rows: Dataset) -> EstimatorParams:
     """Spreads and dispersions that maximise the likelihood of a mixture with constant weights."""
-    model, start = _with_equal_weights(stacked, params)
-    options = EMOptions(MAX_POOL_ITER, POOL_TOL, n_plain_iter=MAX_POOL_ITER)
-    found = run_em(model, [rows], EMStart(start), options, lambda n_iter, run: False).params
-    pooled: EstimatorParams = found.experts
+    mixture = _with_equal_weights(stacked, params)
+    objective = Objective(mixture, [Data(rows)])
+    run = em(objective, mixture.start, MAX_POOL_ITER, POOL_TOL)
+    pooled: EstimatorParams = run.mixture.experts.params
     return pooled
 
 
-def _with_equal_weights(experts: Any, params: EstimatorParams) -> tuple[MixtureModel, Params]:
-    """A mixture of models with constant weights, and its parameters with equal ones."""
-    gate, n_models = ConstantGate(), len(params.models)
-    return MixtureModel(gate, experts, n_models), Params(gate.init_params(n_models, 0), params)
+def _with_equal_weights(stacked: StackedModels, params: EstimatorParams) -> Mixture:
+    """A mixture of models with constant weights."""
+    n_models = len(params.models)
+    gate = ConstantGate().gate_of(n_models, 0)
+    return Mixture(LearnedExperts(stacked, n_models, params), gate)
 
 
 @dataclass(eq=False, repr=False)

@@ -264,8 +264,11 @@ class Inference(FrameRepr):
 
         Returns
         -------
-        result : WaldTest
-            With `statistic`, `df` and `p_value`. Printed, it is a sentence.
+        result : object
+            Printed, it is a sentence. The attribute `statistic` is the quadratic form of the
+            coefficients, or of their differences, and the inverse of their covariance. `df` is the
+            number of those that do not depend on each other, and `p_value` the probability of a
+            statistic at least as large under the hypothesis, by the chi-squared distribution.
 
         Raises
         ------

@@ -94,20 +94,7 @@ EIGENVALUE_RTOL = 1e-9
 
 @dataclass(eq=False)
 class WaldTest:
-    """Wald's test of several coefficients.
-
-    Returned by `Inference.wald_test`; it is not constructed by hand. Printed, it is a sentence.
-
-    Attributes
-    ----------
-    statistic : float
-        The quadratic form of the coefficients, or of their differences, and the inverse of their
-        covariance.
-    df : int
-        Degrees of freedom: coefficients, or differences, that do not depend on each other.
-    p_value : float
-        Probability of a statistic at least as large under the hypothesis, by the chi-squared
-        distribution.
+    """Wald's test of several coefficients, as `Inference.wald_test` describes it.
 
     Examples
     --------

@@ -95,7 +95,7 @@ class Data:
 
     def joint(self, log_gate: Array, logs: Array) -> Array:
         """Log joint densities (K, S, U); minus infinity for experts known to be impossible."""
-        joint = self.sharing.total(logs) + log_gate
+        joint = (logs if self.rows.units is None else self.sharing.total(logs)) + log_gate
         possible = self.rows.possible
         return joint if possible is None else np.where(possible[:, None], joint, -np.inf)
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from skmoe._mixture.data import DISPERSION, GATE_ROLE, MEAN, Data
 from skmoe._numerics.covariances import covariance_matrix
-from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.families import Normal
@@ -68,11 +65,6 @@ class DescribedGate(DescribedPart):
     is_constant: bool
 
     @property
-    def depends_on_features(self) -> bool:
-        """Whether probabilities differ between rows."""
-        return not self.is_constant
-
-    @property
     def shown(self) -> Shown:
         """Its only block."""
         names = "softmax", "gate_coef_", "gate_intercept_"
@@ -100,31 +92,9 @@ class DescribedExperts(DescribedPart):
     slopes: Any
     signs: Any
     of_experts: Any
-
-    # --- facts ---
-
-    @property
-    def link(self) -> str:
-        """The link of all experts with a linear predictor; "" if they differ."""
-        links = {family.link for family in self.families if family.link}
-        link = links.pop() if len(links) == 1 else ""
-        return "logit" if self.is_classifier else link
-
-    @property
-    def is_classifier(self) -> bool:
-        """Whether y has classes."""
-        return bool(self.families[0].link == "softmax")
-
-    @property
-    def explains_mean(self) -> bool:
-        """Whether coefficients are those of a mean, which is finite."""
-        atoms = [atom for family in self.families for atom in family.atoms]
-        return not self.is_classifier and np.inf not in atoms
-
-    @property
-    def can_separate(self) -> bool:
-        """Whether coefficients can be infinite, as where all counts of an expert are zero."""
-        return all(family.is_count for family in self.families)
+    is_classifier: bool
+    link: str
+    slope_owners: Array  # expert and output of each vector of slopes of a mean
 
     # --- blocks ---
 
@@ -137,9 +107,9 @@ class DescribedExperts(DescribedPart):
         family, own = self.families[k], [b for b in self.blocks if b.part == k]
         by_predictor = [[b for b in own if b.predictor == t] for t in range(len(family.roles))]
         n_means = family.roles.count(MEAN)
-        means, others = sum(by_predictor[:n_means], []), by_predictor[n_means:]
+        means, others = [b for b in own if b.predictor < n_means], by_predictor[n_means:]
         if family.couples_outputs:  # a block of all variances, and one of all correlations
-            others = [sum(others[:n_means], []), sum(others[n_means:], [])]
+            others = [own[n_means : 2 * n_means], own[2 * n_means :]]
         found: list[tuple[Block, Array]] = []
         if means:
             named: Any = {"link": family.link, "ratios": family.measures}
@@ -182,7 +152,7 @@ class DescribedExperts(DescribedPart):
         have, are NaN. `units` is the preprocessor.
         """
         slopes, intercepts = units.expert_coefficients(self._vectors(theta))
-        unit, families = np.ones(1), [f.in_units(units.target_scaling) for f in self.families]
+        unit = np.ones(1)
         if units.target_scaling is not None:
             center, unit = units.target_scaling
             slopes, intercepts = slopes * unit[:, None], center + unit * intercepts
@@ -197,19 +167,23 @@ class DescribedExperts(DescribedPart):
             is_held = ((theta == self.lower) | (theta == self.upper)).astype(float)
             held = units.expert_coefficients(self._vectors(is_held))[0] != 0.0
             found["slopes_at_bound_"] = held.reshape(found["expert_coef_"].shape)
-        is_normal = all(family == Normal() for family in families)
-        is_plain = is_normal and not self.slopes and not self.dispersion_columns
-        return found if is_plain or self.is_classifier else found | {"families_": families}
+        is_normal = all(family == Normal() for family in self.families)
+        if self.is_classifier or (is_normal and not self.slopes and not self.dispersion_columns):
+            return found
+        families = [family.in_units(units.target_scaling) for family in self.families]
+        return found | {"families_": families}
 
     def _vectors(self, theta: Array) -> Array:
         """Coefficients (K, V, d) of the linear predictors of the means; zeros without any."""
-        contrasts = contrasts_of(self.families[0])
-        n_vectors = self.n_outputs if contrasts is None else len(contrasts)
-        found = np.zeros((self.n_experts, n_vectors, self.n_columns))
-        for k, family in enumerate(self.families):
-            if MEAN in family.roles:
-                own = theta[self._located(k)[0][1]].reshape(-1, self.n_columns)
-                found[k] = own if contrasts is None else contrasts @ own
+        of_means = [theta[block.where] for block in self.blocks if block.role == MEAN]
+        if self.is_classifier:
+            contrasts = getattr(self.families[0], "contrasts", np.eye(1))
+            contrasts = np.eye(1) if len(contrasts) == 2 else contrasts  # log odds are shown
+            vectors = np.reshape(of_means, (self.n_experts, -1, self.n_columns))
+            return np.asarray(contrasts @ vectors)
+        found = np.zeros((self.n_experts, self.n_outputs, self.n_columns))
+        for k, output, own in zip(*self.slope_owners, of_means, strict=True):
+            found[k, output] = own
         return found
 
     def _logs(self, theta: Array, k: int) -> list[Array]:
@@ -223,24 +197,27 @@ class DescribedExperts(DescribedPart):
 
     def _dispersions(self, theta: Array, units: Any, unit: Array) -> dict[str, Any]:
         """Dispersions, and predictors of their logs, of each expert and output."""
-        shape, found = (self.n_experts, self.n_outputs), {}
+        shape = self.n_experts, self.n_outputs
+        found: dict[str, Any] = {}
         of_features = np.full((*shape, self.n_columns), np.nan)
         values: dict[Dispersion, Array] = {}
-        for k, family in enumerate(self.families):
-            numbers = family.dispersion_values(self._logs(theta, k))
-            for number, (dispersion, own) in enumerate(
-                zip(family.dispersions, numbers, strict=True)
-            ):
-                if isinstance(dispersion, Correlation):
-                    continue
-                of_all = values.setdefault(dispersion, np.full(shape, np.nan))
-                is_squared = number == 0 and family.standardizes_target
-                of_all[k] = own * unit**2 if is_squared else own
-            if self.dispersion_columns and DISPERSION in family.roles:
-                own = theta[self._located(k)[1][1]].reshape(self.n_outputs, -1)
-                of_features[k] = 0.0
-                of_features[k][:, self.dispersion_columns] = own[:, :-1]
-                of_features[k][:, -1] = np.log(values[family.dispersions[0]][k])
+        for k, output, predictor, role, where in self.blocks:
+            family = self.families[k]
+            number = predictor - family.roles.count(MEAN)
+            if family.couples_outputs:  # all variances, and then all correlations
+                output, number = number, int(number >= self.n_outputs)
+            dispersion = family.dispersions[number] if number >= 0 else None
+            if dispersion is None or isinstance(dispersion, Correlation):
+                continue
+            value = np.exp(theta[where.stop - 1])
+            if number == 0:
+                value = value * np.broadcast_to(family.dispersion_unit, shape[1])[output]
+                value = value * unit[output] ** 2 if family.standardizes_target else value
+            values.setdefault(dispersion, np.full(shape, np.nan))[k, output] = value
+            if role == DISPERSION:
+                of_features[k, output] = 0.0
+                of_features[k, output, self.dispersion_columns] = theta[where][:-1]
+                of_features[k, output, -1] = np.log(value)
         if self.dispersion_columns:
             predictors = units.expert_coefficients(of_features)
             predictors[0][np.isnan(of_features[..., -1])] = np.nan
@@ -286,7 +263,6 @@ class DescribedExperts(DescribedPart):
                 found[k, group.output or 0] = matrix[0, 0]
         return found
 
-
     def mean_slopes(self, theta: Array, data: Data) -> Array:
         """Derivatives (B, K, m, n) of the means by their linear predictors.
 
@@ -313,116 +289,3 @@ def contrasts_of(family: Any) -> Array | None:
 
 def _coordinates(blocks: Sequence[Any]) -> Array:
     return np.concatenate([np.r_[block.where] for block in blocks])
-
-
-class DescribedByUser:
-    """What experts that are objects of `skmoe.protocols.Experts` show."""
-
-    n_experts: int
-    needs_all_rows: bool
-    own: Any
-    first_params: Any
-    params: Any
-
-    @property
-    def link(self) -> str:
-        """Link of the linear predictor; "" without one."""
-        return str(self.own.link)
-
-    @property
-    def explains_mean(self) -> bool:
-        """Whether coefficients are those of the mean."""
-        return bool(self.own.explains_mean)
-
-    @property
-    def can_separate(self) -> bool:
-        """Whether coefficients can be infinite."""
-        return bool(self.own.can_separate)
-
-    @property
-    def all_blocks(self) -> tuple[Block, ...]:
-        """The blocks that any expert has."""
-        return tuple(self.own.blocks)
-
-    def shown(self, k: int) -> list[Shown]:
-        """The blocks of one expert."""
-        pairs = list(zip(self.own.blocks, self.own.blocks_of(k), strict=True))
-        sizes = [self._n_coordinates(declared) for declared, _ in pairs]
-        ends = k * sum(sizes) + np.cumsum([0, *sizes])
-        where = [np.arange(*pair) for pair in pairwise(ends)]
-        return [
-            Shown(block, own)
-            for (_, block), own in zip(pairs, where, strict=True)
-            if block is not None
-        ]
-
-    def _n_coordinates(self, block: Block) -> int:
-        """Number of coordinates of a block in one expert."""
-        values = getattr(self.first_params, block.params, np.zeros((1, 0)))
-        n_vectors = values.shape[1] if block.contrasts is None else block.contrasts.shape[1]
-        return int(n_vectors * np.prod(values.shape[2:])) if block.is_main else int(n_vectors)
-
-    def attributes(self, theta: Array, units: Any) -> dict[str, Any]:
-        """Fitted attributes in the units of the data."""
-        found: dict[str, Any] = self.own.attributes(self.params(theta), units)
-        return found
-
-    def n_parameters(self, theta: Array) -> float:
-        """Number of free parameters; NaN if it cannot be counted."""
-        return float(self.own.n_parameters(self.params(theta)))
-
-    def mean_slopes(self, theta: Array, data: Data) -> Array:
-        """Derivatives (B, K, m, n) of the means by their linear predictors."""
-        at = self.params(theta), data.rows.expert_design
-        found = self.own.mean_derivative(*at), self.own.mean_derivative_by_dispersion(*at)
-        first = np.ones_like(self.own.mean(*at)) if found[0] is None else found[0]
-        return np.stack([first, *([] if found[1] is None else [found[1]])])
-
-    def intercept_information(self, theta: Array, data: Data, weight: Array) -> Array:
-        """Information about the intercept of each response of each expert, (K, V)."""
-        matrix, params = split_offset(data.rows.expert_design)[0], self.params(theta)
-        design = matrix.toarray() if sparse.issparse(matrix) else matrix
-        found = []
-        for k, own in enumerate(weight):
-            block = self.own.blocks_of(k)[0]
-            width = design.shape[1]
-            complete = self.own.information(params, k, design, data.rows.y, own)
-            size = self._n_coordinates(self.own.blocks[0])
-            complete = complete[width - 1 : size : width, width - 1 : size : width]
-            contrasts = np.eye(len(complete)) if block.contrasts is None else block.contrasts
-            found.append(((contrasts @ complete) * contrasts).sum(axis=1))
-        return np.stack(found)
-
-
-class DescribedGateOfUser:
-    """What a gate that is an object of `skmoe.protocols.Gate` shows."""
-
-    own: Any
-    n_coordinates: int
-    params: Any
-    first_params: Any
-    has_derivatives: bool
-
-    @property
-    def depends_on_features(self) -> bool:
-        """Whether probabilities differ between rows."""
-        return bool(self.own.depends_on_features)
-
-    @property
-    def shown(self) -> Shown:
-        """Its only block."""
-        contrasts, where = None, np.zeros(0, dtype=int)
-        if self.has_derivatives:
-            contrasts = self.own.contrast_matrix(self.first_params)
-            where = np.arange(self.n_coordinates)
-        names = "softmax", "gate_coef_", "gate_intercept_"
-        return Shown(LinearPredictor("", "", *names, contrasts=contrasts), where)
-
-    def coefficients(self, theta: Array, n_columns: int) -> Array | None:
-        """Coefficients (K, d) of the logits; None if there are none."""
-        found: Array | None = self.own.coefficients(self.params(theta), n_columns)
-        return found
-
-    def n_parameters(self, theta: Array) -> float:
-        """Number of free parameters; NaN if it cannot be counted."""
-        return float(self.own.n_parameters(self.params(theta)))

@@ -12,11 +12,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skmoe._mixture.mixture import EStep, Mixture
+from skmoe._mixture.steps import direction, inverted
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import TINY, Array
 
@@ -29,6 +31,9 @@ N_PLAIN_ITER = 5
 
 # Attempts to find a step that does not lower the bound; the last one has the length zero.
 MAX_HALVINGS = 12
+
+# Most attempts for each of the steps to given responsibilities.
+ATTEMPTS_PER_STEP = 3
 
 # Tolerance of comparisons of lower bounds, in units of one plus their size, by the precision of the
 # features.
@@ -65,6 +70,11 @@ class Run(NamedTuple):
     n_earlier: int = 0  # iterations with other penalties
 
     @property
+    def n_iter(self) -> int:
+        """Number of iterations, with those with other penalties."""
+        return self.n_earlier + len(self.lower_bounds)
+
+    @property
     def lower_bound(self) -> float:
         """The last lower bound."""
         return self.lower_bounds[-1]
@@ -88,19 +98,17 @@ class Objective(NamedTuple):
         bound = (total.log_likelihood - mixture.penalty(theta)) / total.weight
         if known is not None:
             return State(theta, bound, total, known.curvature, known.age + 1, mixture)
-        return State(theta, bound, total, mixture.invert(theta, total), 0, mixture)
+        return State(theta, bound, total, inverted(mixture, theta, total), 0, mixture)
 
     def lower_bound(self, theta: Array) -> float:
         """Penalised log-likelihood per row at one vector, (1, D)."""
-        total = self.mixture.e_step(
-            theta, self.blocks, curvature=False, map_blocks=self.map_blocks
-        )
+        total = self.mixture.e_step(theta, self.blocks, curvature=False, map_blocks=self.map_blocks)
         penalty = self.mixture.penalty(theta)
         return float((total.log_likelihood - penalty)[0] / total.weight)
 
     def ahead(self, state: State, step: float = 1.0) -> Array:
         """The vectors a step ahead."""
-        change = self.mixture.direction(state.theta, state.total, state.curvature)
+        change = direction(self.mixture, state.theta, state.total, state.curvature)
         return self.mixture.bounded(state.theta + step * change)
 
 
@@ -108,21 +116,25 @@ class Objective(NamedTuple):
 Observer = Callable[[int, Run], bool]
 
 
+class Pace(NamedTuple):
+    """Iterations without extrapolation, and first iterations with curvatures of their own."""
+
+    n_plain: int = N_PLAIN_ITER
+    n_fresh: int = N_FRESH_ITER
+
+
 def em(
     objective: Objective,
-    theta: Array,
+    start: Array | Run,
     n_iter: int,
     tol: float,
     observer: Observer | None = None,
-    *,
-    lower_bounds: Sequence[float] = (),
-    n_plain: int = N_PLAIN_ITER,
-    n_fresh: int = N_FRESH_ITER,
+    pace: Pace = Pace(),
 ) -> Run:
-    """Run EM from a vector (D,), with extrapolations [1]_.
+    """Run EM from a vector (D,), or continue a run, with extrapolations [1]_.
 
-    It has converged when Aitken's estimate of the gain that remains is below `tol`. Earlier lower
-    bounds count.
+    It has converged when Aitken's estimate of the gain that remains is below `tol`. The lower
+    bounds of the run that is continued count.
 
     References
     ----------
@@ -130,44 +142,44 @@ def em(
        accelerating the convergence of any EM algorithm", Scandinavian Journal of Statistics 35,
        335-353. Scheme SqS3.
     """
-    bounds, mixture = list(lower_bounds), objective.mixture
+    begun = start if isinstance(start, Run) else Run(start, [])
+    theta, bounds, n_earlier = begun.theta, list(begun.lower_bounds), begun.n_earlier
+    mixture = objective.mixture
     converged = bool(bounds) and aitken_gap(bounds, objective.rtol) < tol
     if converged or n_iter < 1:
         bounds = bounds or [float(objective.at(theta[None]).lower_bound[0])]
-        return Run(theta, bounds, converged, mixture=mixture)
+        return Run(theta, bounds, converged, mixture=mixture, n_earlier=n_earlier)
     last = len(bounds) + n_iter
     if mixture.experts.needs_all_rows:
         states = mixture.experts.iterations(objective, theta)
     else:
-        states = iterations(objective, theta, n_plain, n_fresh)
+        states = iterations(objective, theta, pace)
     for state in states:
         theta, mixture = state.theta[0], state.mixture
         bounds.append(float(state.lower_bound[0]))
         converged = aitken_gap(bounds, objective.rtol) < tol
-        run = Run(theta, bounds, converged, mixture=mixture)
-        stopped = observer is not None and observer(len(bounds), run)
+        run = Run(theta, bounds, converged, mixture=mixture, n_earlier=n_earlier)
+        stopped = observer is not None and observer(n_earlier + len(bounds), run)
         if converged or stopped or len(bounds) >= last:
             return run._replace(stopped=stopped)
     if not bounds:
         bounds.append(float(objective.at(theta[None]).lower_bound[0]))
-    return Run(theta, bounds, failed=True, mixture=mixture)
+    return Run(theta, bounds, failed=True, mixture=mixture, n_earlier=n_earlier)
 
 
-def iterations(
-    objective: Objective, theta: Array, n_plain: int, n_fresh: int
-) -> Iterator[State]:
+def iterations(objective: Objective, theta: Array, pace: Pace) -> Iterator[State]:
     """The states of EM; they end when no step keeps the lower bound from falling."""
     state, longest, n_cycles = objective.at(theta[None]), INITIAL_STEP_MAX, 0
     while True:
         before = state.theta
-        refresh = 1 if n_cycles < n_fresh else REFRESH
+        refresh = 1 if n_cycles < pace.n_fresh else REFRESH
         found = line_search(objective, state, refresh)
         n_cycles += 1
         if found is None:
             return
         state = found
         yield state
-        if n_cycles <= n_plain:
+        if n_cycles <= pace.n_plain:
             continue
         third = objective.ahead(state)
         target, step = squarem_step(before, state.theta, third, longest)
@@ -230,49 +242,39 @@ def fitted_to(
     """Vectors (S, D) after steps to given responsibilities.
 
     Those of the experts are of rows, (K, S, n), and those of the gate of rows or units, (K, S, U).
-    Experts or a gate whose step would lower their log-likelihood go half of the way.
+    A vector whose step would lower its expected log-likelihood goes half of the way. A step that
+    was halved does not count, but for a bound of all attempts.
     """
-    mixture = objective.mixture
-    splits = [
-        np.cumsum([0, *(len(w) for w in weights)])
-        for weights in zip(
-            *((d.rows.weight, d.sharing.gate_weight) for d in objective.blocks), strict=True
-        )
-    ]
-    found = []
-    for part, start, resp, ends, is_gate in (
-        (mixture.experts, mixture.split(theta)[0], of_experts, splits[0], False),
-        (mixture.gate, mixture.split(theta)[1], of_gate, splits[1], True),
-    ):
-        found.append(_part_fitted_to(part, start, objective.blocks, resp, ends, n_steps, is_gate))
-    return mixture.joined(*found)
-
-
-def _part_fitted_to(
-    part: Any, theta: Array, blocks: Any, resp: Array, ends: Array, n_steps: int, is_gate: bool
-) -> Array:
-    """Coefficients (S, D) of experts or gate after steps to responsibilities of all blocks."""
-    accepted, trial, best = theta, theta, np.full(len(theta), -np.inf)
+    mixture, blocks = objective.mixture, objective.blocks
+    ends = np.cumsum([[d.rows.n_rows, len(d.sharing.gate_weight)] for d in blocks], axis=0)[:-1]
+    given = zip(
+        np.split(of_experts, ends[:, 0], axis=2), np.split(of_gate, ends[:, 1], axis=2), strict=True
+    )
+    pairs = list(zip(blocks, given, strict=True))
+    accepted, trial, best = theta.copy(), theta, np.full(len(theta), -np.inf)
+    active, n_made = np.arange(len(theta)), np.full(len(theta), -1)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        for step in range(n_steps + 1):
-            total, sums = -part.penalty(trial), None
-            for i, data in enumerate(blocks):
-                own = resp[..., ends[i] : ends[i + 1]]
-                weight = own * (data.sharing.gate_weight if is_gate else data.rows.weight)
-                at = part.evaluate(trial, data)
-                total = total + (weight * np.where(weight > 0.0, at.logs, 0.0)).sum(axis=(0, 2))
-                if step < n_steps:
-                    found = at.sums(weight, True)
-                    sums = found if sums is None else add_fields(sums, found)
-            rises = total >= best  # False for NaN
-            accepted = np.where(rises[:, None], trial, accepted)
-            best = np.where(rises, total, best)
-            if step == n_steps:
+        for attempt in range(ATTEMPTS_PER_STEP * n_steps, -1, -1):
+            goes_on = attempt > 0 and bool((n_made[active] < n_steps - 1).any())
+            sums = [
+                mixture.e_step_block(
+                    trial, d, curvature=goes_on, given=(own[0][:, active], own[1][:, active])
+                )
+                for d, own in pairs
+            ]
+            total: EStep = reduce(add_fields, sums)
+            reached = total.log_likelihood - mixture.penalty(trial)
+            rises = reached >= best[active]  # False for NaN
+            accepted[active[rises]], best[active[rises]] = trial[rises], reached[rises]
+            n_made[active] += rises
+            if not goes_on:
                 break
-            curvature = sums.curvature, part.invert(trial, sums.curvature)
-            ahead = part.bounded(trial + part.direction(trial, sums, curvature))
-            trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
-            trial = np.where(np.isfinite(trial), trial, accepted)
+            change = direction(mixture, trial, total, inverted(mixture, trial, total))
+            ahead, own = mixture.bounded(trial + change), accepted[active]
+            trial = np.where(rises[:, None], ahead, 0.5 * (own + trial))
+            left = n_made[active] < n_steps
+            trial = np.where(np.isfinite(trial), trial, own)[left]
+            active = active[left]
     return accepted
 
 
@@ -287,9 +289,7 @@ def threads(blocks: Any, n_threads: int) -> Iterator[Any]:
         yield pool.map
 
 
-def squarem_step(
-    start: Array, first: Array, second: Array, longest: float
-) -> tuple[Array, float]:
+def squarem_step(start: Array, first: Array, second: Array, longest: float) -> tuple[Array, float]:
     """The squared extrapolation of three vectors that follow one another, and its length."""
     change, difference = first - start, second - 2.0 * first + start
     ratio = np.sqrt(np.vdot(change, change) / max(float(np.vdot(difference, difference)), TINY))

@@ -7,17 +7,16 @@ from copy import copy
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-from scipy.linalg import block_diag
 
 from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data, at_values
 from skmoe._mixture.described import DescribedExperts, DescribedGate
-from skmoe._mixture.linear import GATE, Block, Group, LinearPart, Sums
+from skmoe._mixture.groups import OF_GATE, Block, Group
 from skmoe._mixture.joint_prior import JointPrior
-from skmoe._mixture.prior import Prior
+from skmoe._mixture.mixture import EStep, Prior
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions._component_functions import map_rows
+from skmoe.distributions._components import take_rows
+from skmoe.families._base import of_output
 
 # Least part of a scale that is noise.
 MIN_NOISE_SHARE = 0.1
@@ -29,19 +28,39 @@ INITIAL_SHARE_OF_ATOM = 0.5
 OTHER_INITIAL_SHARE = 0.05
 
 
-class Layout:
-    """Blocks one after the other."""
+# How far beyond the bounds at the means of the features log dispersions of rows can lie.
+MARGINS_OF_ROWS = np.log([1e3, 5.0])
 
-    def __init__(self) -> None:
-        self.blocks: list[Block] = []
-        self.size = 0
 
-    def add(self, part: int, output: int, predictor: int, role: str, width: int) -> Block:
-        """The next block."""
-        block = Block(part, output, predictor, role, slice(self.size, self.size + width))
-        self.blocks.append(block)
-        self.size += width
-        return block
+class LinearPart:
+    """What experts and gate with linear predictors have in common."""
+
+    is_linear = True
+    has_derivatives = True
+    needs_all_rows = False
+    size: int
+    free: Array
+    first: Array
+    penalties: dict[str, Any]
+    set_penalties: Any
+
+    def with_penalties(self, changes: dict[str, Any]) -> Any:
+        """The same part with other penalties."""
+        other = copy(self)
+        other.set_penalties(self.penalties | changes)
+        return other
+
+    def reduced(self, values: Array) -> Array:
+        """Sums of values (..., D) over coefficients that are equal, (..., R)."""
+        total, present = np.zeros((len(self.first), *values.shape[:-1])), self.free >= 0
+        np.add.at(total, self.free[present], np.moveaxis(values, -1, 0)[present])
+        return np.moveaxis(total, 0, -1)
+
+    def expanded(self, values: Array) -> Array:
+        """Values (..., R) of estimated coefficients for all, zero for absent ones, (..., D)."""
+        if len(self.first) == self.size:
+            return values
+        return np.where(self.free < 0, 0.0, values[..., self.free])
 
 
 class Experts(DescribedExperts, LinearPart):
@@ -88,141 +107,130 @@ class Experts(DescribedExperts, LinearPart):
         self.unit_variance, self.n_outputs = unit_variance, unit_variance.shape[1]
         self.n_columns, self.slopes, self.signs = n_columns, slopes, signs
         self.shared_dispersion = shared_dispersion
+        self.has_one_family = all(family == families[0] for family in families)
+        self.are_exchangeable = not slopes or are_exchangeable(slopes)
+        self.can_reorder = self.are_exchangeable and self.has_one_family
+        self.with_predictor = [k for k, f in enumerate(families) if MEAN in f.roles]
+        links = {family.link for family in families if family.link}
+        self.is_classifier, self.takes_offset = links == {"softmax"}, links == {"log"}
+        self.link = "logit" if self.is_classifier else links.pop() if len(links) == 1 else ""
+        self.explains_mean = not self.is_classifier and np.inf not in self.atoms
+        self.can_separate = all(f.is_count or f.link == "softmax" for f in families)
         varies = dispersion_columns and any(DISPERSION in family.roles for family in families)
         self.dispersion_columns = dispersion_columns if varies else ()
-        widths = {MEAN: n_columns, CONSTANT: 1, DISPERSION: 1 + len(dispersion_columns)}
-        layout, of_groups = Layout(), {}
+        widths = {MEAN: n_columns, CONSTANT: 1, DISPERSION: 1 + len(self.dispersion_columns)}
+        self.blocks: list[Block] = []
+        self.size, of_groups = 0, {}
         for k, family in enumerate(families):
-            outputs = [None] if family.couples_outputs else range(self.n_outputs)
-            roles = family.roles if self.dispersion_columns else without_dispersion(family.roles)
-            for output in outputs:
-                blocks = [
-                    layout.add(k, output or 0, t, role, widths[role])
-                    for t, role in enumerate(roles)
-                ]
-                of_groups.setdefault((families.index(family), output), []).append((k, blocks))
-        groups = [
-            Group(families[i], np.array([k for k, _ in own]), output, [b for _, b in own])
-            for (i, output), own in of_groups.items()
-        ]
-        self.blocks = layout.blocks
-        self.scale_index = self._scale_index()
-        free = self._free(layout, slopes, n_columns)
-        bounds = self._bounds(layout, signs, variance_floor)
-        super().__init__(groups, layout.blocks, free, bounds)
-        self.flat = np.zeros(self.size)
-        self._start = np.zeros(self.size)
-        for block in self.blocks:
-            family, last = families[block.part], block.where.stop - 1
-            output = 0 if family.couples_outputs else block.output
-            self._start[last] = starts[block.part][output][block.predictor]
-            if block.role != MEAN:
-                self.flat[last] = family.flat_margin
-        self._set_penalties(penalties)
+            for output in [None] if family.couples_outputs else range(self.n_outputs):
+                own = []
+                for t, role in enumerate(family.roles):
+                    role = CONSTANT if role == DISPERSION and not varies else role
+                    where = slice(self.size, self.size + widths[role])
+                    own.append(Block(k, output or 0, t, role, where))
+                    self.size = where.stop
+                self.blocks += own
+                of_groups.setdefault((families.index(family), output), []).append((k, own))
+        self.groups = []
+        for (i, output), members in of_groups.items():
+            family = families[i]
+            if output is not None and family.output_fields:
+                family = of_output(family, output)
+            numbers, blocks = zip(*members, strict=True)
+            self.groups.append(Group(family, np.array(numbers), output, blocks))
+        widths_of_blocks = [block.where.stop - block.where.start for block in self.blocks]
+        # Number of coefficients of each expert, (K,).
+        self.sizes = np.bincount(
+            [block.part for block in self.blocks], widths_of_blocks, self.n_experts
+        )
+        self.free = self.first = np.arange(self.size)
+        if slopes or shared_dispersion:
+            self._set_shared(slopes)
+        self._set_bounds(variance_floor, starts)
+        self.set_penalties(penalties)
 
-    def _scale_index(self) -> Array:
-        """Coordinate of the log scale of each expert and output, -1 without one, (K, m)."""
-        index = np.full((self.n_experts, self.n_outputs), -1)
-        for block in self.blocks:
-            family = self.families[block.part]
-            n_means = family.roles.count(MEAN)
-            number = block.predictor - n_means
-            if not family.has_scale or number < 0:
+    def _set_bounds(self, floor: Array, starts: Any) -> None:
+        """Sets where coefficients begin and end, and where the log scales are."""
+        self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
+        self.flat, self.start = np.zeros((2, self.size))
+        # Coordinate of the log scale of each expert and output, -1 without one, (K, m), and expert
+        # and output of each vector of slopes of a mean.
+        self.scale_index = np.full((self.n_experts, self.n_outputs), -1)
+        owners = []
+        for k, number, t, _, where in self.blocks:
+            family, last = self.families[k], where.stop - 1
+            n_means, is_joint = family.roles.count(MEAN), family.couples_outputs
+            self.start[last] = starts[k][number][t]
+            output = (t if t < n_means else t - n_means) if is_joint else number
+            if t < n_means:
+                owners.append((k, min(output, self.n_outputs - 1)))
+                for column, sign in enumerate(self.signs):
+                    if sign:
+                        (self.lower if sign > 0 else self.upper)[where.start + column] = 0.0
                 continue
-            if family.couples_outputs and number < self.n_outputs:
-                index[block.part, number] = block.where.stop - 1
-            elif not family.couples_outputs and number == 0:
-                index[block.part, block.output] = block.where.stop - 1
-        return index
+            low, high = family.log_dispersion_bounds[t - n_means]
+            if family.has_scale and (is_joint or t == n_means) and output < self.n_outputs:
+                self.scale_index[k, output] = last
+                unit = self.unit_variance[k, output]
+                low, high = np.log(floor[output] * unit), high + np.log(max(unit, 1.0))
+            self.lower[last], self.upper[last], self.flat[last] = low, high, family.flat_margin
+        self.slope_owners = np.array(owners, dtype=int).reshape(-1, 2).T
+        for group in self.groups if self.dispersion_columns else ():
+            if DISPERSION in group.roles:
+                last = group.index[group.roles.index(DISPERSION)][:, -1, None, None]
+                below, above = MARGINS_OF_ROWS
+                group.set_limits(self.lower[last] - below, self.upper[last] + above)
+
+    def _set_shared(self, slopes: Any) -> None:
+        """Sets the coordinate of each coefficient among those that are estimated."""
+        index = np.arange(self.size)
+        if slopes:
+            has_mean = np.array([MEAN in family.roles for family in self.families])
+            holders = slope_holders(slopes, has_mean, self.n_columns)
+            starts = {(b.part, b.output, b.predictor): b.where.start for b in self.blocks}
+            for block in (b for b in self.blocks if b.role == MEAN):
+                for column, holder in enumerate(holders[block.part]):
+                    held = starts[max(holder, 0), block.output, block.predictor] + column
+                    index[block.where.start + column] = held if holder >= 0 else -1
+        if self.shared_dispersion:
+            others = [block for block in self.blocks if block.role != MEAN]
+            first = {(b.output, b.predictor): b.where for b in others if b.part == 0}
+            for block in others:
+                index[block.where] = np.r_[first[block.output, block.predictor]]
+        used, first = np.unique(index, return_index=True)
+        self.first, used = first[used >= 0], used[used >= 0]
+        self.free = np.where(index < 0, -1, np.searchsorted(used, index))
 
     # --- the prior ---
 
-    def with_penalties(self, changes: dict[str, Any]) -> Experts:
-        """The same experts with other penalties."""
-        other = copy(self)
-        other._set_penalties(self.penalties | changes)
-        return other
-
-    def _set_penalties(self, penalties: dict[str, Any]) -> None:
+    def set_penalties(self, penalties: dict[str, Any]) -> None:
+        """Sets the prior that penalties are."""
         self.penalties = penalties
         precision, strength, squares = np.zeros((3, self.size))
-        scale = np.full(self.size, -1)
-        parts = 1.0 / np.maximum(np.bincount(self.free + 1)[self.free + 1], 1)
+        scale, owners = np.full(self.size, -1), iter(self.slope_owners.T.tolist())
         for block in self.blocks:
             slopes = slice(block.where.start, block.where.stop - 1)
             if block.role == MEAN:
                 precision[slopes] = penalties["alpha"]
-                output = block.predictor if self.families[block.part].couples_outputs else None
-                of_output = block.output if output is None else min(output, self.n_outputs - 1)
-                scale[slopes] = self.scale_index[block.part, of_output]
+                scale[slopes] = self.scale_index[tuple(next(owners))]
             elif block.role == DISPERSION:
                 precision[slopes] = penalties["dispersion_alpha"]
-        if (self.scale_index >= 0).any():
+        has_scale = self.scale_index >= 0
+        if has_scale.any():
             rows, noise = penalties["dispersion_prior"], np.array(penalties["noise_variance"])
             of_noise = rows * noise + np.array(penalties.get("predictor_squares", 0.0))
-            of_noise = np.broadcast_to(of_noise, self.unit_variance.shape) * self.unit_variance
-            present = self.scale_index >= 0
+            of_noise = np.broadcast_to(of_noise, has_scale.shape) * self.unit_variance
             if self.shared_dispersion:  # a shared scale has one prior
-                present[1:] = False
-            strength[self.scale_index[present]] = rows
-            squares[self.scale_index[present]] = of_noise[present]
-        self.prior = Prior.of(precision * parts, scale, strength, squares)
+                has_scale[1:] = False
+            strength[self.scale_index[has_scale]] = rows
+            squares[self.scale_index[has_scale]] = of_noise[has_scale]
+        if len(self.first) < self.size:
+            precision = precision / np.maximum(np.bincount(self.free + 1)[self.free + 1], 1)
+        self.prior = Prior.of(precision, scale, strength, squares)
         if any(family.couples_outputs for family in self.families):
             self.prior = JointPrior.of_groups(self.prior, self.groups)
 
-    def _free(self, layout: Layout, slopes: Any, n_columns: int) -> Array:
-        """The coordinate of each coefficient among those that are estimated."""
-        index = np.arange(layout.size)
-        if slopes:
-            has_mean = np.array([MEAN in family.roles for family in self.families])
-            holders = slope_holders(slopes, has_mean, n_columns)
-            by_key = {(b.part, b.output, b.predictor): b for b in layout.blocks}
-            for block in (b for b in layout.blocks if b.role == MEAN):
-                for column, holder in enumerate(holders[block.part]):
-                    at = block.where.start + column
-                    if holder < 0:
-                        index[at] = -1
-                    elif holder != block.part:
-                        held = by_key[holder, block.output, block.predictor].where.start
-                        index[at] = held + column
-        if self.shared_dispersion:
-            others = [block for block in layout.blocks if block.role != MEAN]
-            first = {(b.output, b.predictor): b.where for b in others if b.part == 0}
-            for block in others:
-                index[block.where] = np.r_[first[block.output, block.predictor]]
-        used = np.unique(index[index >= 0])
-        return np.where(index < 0, -1, np.searchsorted(used, index))
-
-    def _bounds(self, layout: Layout, signs: Any, floor: Array) -> Array:
-        """Lower and upper bounds of the coefficients, (2, D)."""
-        bounds = np.repeat([[-np.inf], [np.inf]], layout.size, axis=1)
-        for block in layout.blocks:
-            family = self.families[block.part]
-            if block.role == MEAN:
-                for column, sign in enumerate(signs):
-                    if sign:
-                        bounds[int(sign < 0), block.where.start + column] = 0.0
-                continue
-            last, number = block.where.stop - 1, block.predictor - family.roles.count(MEAN)
-            bounds[:, last] = family.log_dispersion_bounds[number]
-            [output] = np.flatnonzero(self.scale_index[block.part] == last) if last in (
-                self.scale_index[block.part]
-            ) else [None]
-            if output is not None:
-                unit = self.unit_variance[block.part, output]
-                bounds[0, last] = np.log(floor[output] * unit)
-                bounds[1, last] += np.log(max(unit, 1.0))
-        return bounds
-
-    # --- densities ---
-
-    def evaluate(self, theta: Array, data: Data) -> ExpertEvaluation:
-        """Log densities at coefficients (S, D), and the sums that depend on them."""
-        return ExpertEvaluation(self, theta, data)
-
-    def log_prob(self, theta: Array, data: Data) -> Array:
-        """Log densities (K, S, n) of rows."""
-        return self.evaluate(theta, data).logs
+    # --- predictions ---
 
     def mean(self, theta: Array, data: Data, chosen: Any = None) -> Array:
         """Means (K, m, n), or class probabilities (K, C, n), of all experts or of some."""
@@ -238,9 +246,9 @@ class Experts(DescribedExperts, LinearPart):
     def components(self, theta: Array, k: int, data: Data) -> Any:
         """The distribution of one expert, as a mixture of one component."""
         of_outputs = list(self.of_experts(theta, data, [k]))
-        family, n_rows = of_outputs[0][2], data.rows.n_rows
+        family, n_rows = self.families[k], data.rows.n_rows
         if not family.roles:  # the same for all rows
-            return map_rows(family.components(()), lambda v: np.repeat(v[..., :1], n_rows, -1))
+            return take_rows(family.components(()), np.zeros(n_rows, dtype=int))
         if len(of_outputs) == 1:
             etas = of_outputs[0][3]
             return family.components([np.broadcast_to(eta, n_rows) for eta in etas])
@@ -256,66 +264,14 @@ class Experts(DescribedExperts, LinearPart):
         for group in self.groups:
             if not set(numbers).intersection(group.parts.tolist()):
                 continue
-            etas = self.predictors(theta[None], group, data)
+            etas = group.predictors(theta[None], data)
             for p, k in enumerate(group.parts.tolist()):
                 if k in numbers:
                     yield k, group, group.family, [eta[p, 0] for eta in etas]
 
-    # --- derivatives of single experts ---
-
-    def scores(self, theta: Array, k: int, data: Data) -> Array:
-        """Gradients of the log density of one expert in its coefficients, (q, n)."""
-        rows = [
-            np.zeros((len(index), data.rows.n_rows)) + own * _columns(data, role)
-            for _, of_part, roles, scores, _ in self.evaluate(theta[None], data).parts([k])
-            for index, role, own in zip(of_part, roles, scores, strict=True)
-        ]
-        return np.concatenate(rows) if rows else np.zeros((0, data.rows.n_rows))
-
-    def hessian(self, theta: Array, k: int, data: Data, weight: Array) -> tuple[Array, Array]:
-        """Coefficients of one expert, and the Hessian of its weighted log density, (q, q)."""
-        coordinates, matrices = [np.zeros(0, dtype=int)], []
-        for _, index, roles, _, second in self.evaluate(theta[None], data).parts([k]):
-            ends = np.cumsum([0, *map(len, index)])
-            matrix = np.zeros((ends[-1], ends[-1]))
-            for (t, u), value in second.items():
-                first, other = (_columns(data, roles[i]) for i in (t, u))
-                found = (first * (weight * value)) @ other.T
-                matrix[ends[t] : ends[t + 1], ends[u] : ends[u + 1]] = found
-                matrix[ends[u] : ends[u + 1], ends[t] : ends[t + 1]] = found.T
-            coordinates.append(np.concatenate(index))
-            matrices.append(matrix)
-        return np.concatenate(coordinates), block_diag(*matrices) if matrices else np.zeros((0, 0))
-
     # --- which experts can have made a row ---
 
     can_collapse = True
-
-    @property
-    def takes_offset(self) -> bool:
-        """Whether all linear predictors are those of a log link."""
-        links = {family.link for family in self.families if family.link}
-        return links == {"log"}
-
-    @property
-    def can_separate(self) -> bool:
-        """Whether coefficients can be infinite for finite data."""
-        return all(family.is_count or family.link == "softmax" for family in self.families)
-
-    @property
-    def with_predictor(self) -> list[int]:
-        """Experts that depend on the features, unlike those of families of fixed values."""
-        return [k for k, family in enumerate(self.families) if MEAN in family.roles]
-
-    @property
-    def are_exchangeable(self) -> bool:
-        """Whether all experts have the same slopes: each its own of a column, or all one or none."""
-        return not self.slopes or are_exchangeable(self.slopes)
-
-    @property
-    def can_reorder(self) -> bool:
-        """Whether the experts can have any order."""
-        return self.are_exchangeable and all(f == self.families[0] for f in self.families)
 
     def by_expert(self, theta: Array) -> Array:
         """Coefficients of each expert, (K, q), if experts can have any order."""
@@ -330,10 +286,8 @@ class Experts(DescribedExperts, LinearPart):
         squares = np.array(self.penalties.get("predictor_squares", 0.0))
         return self.with_penalties({"predictor_squares": squares[order]}) if squares.ndim else self
 
-    def support(self, y: Array) -> Array | None:
-        """Rows that each expert can have made, boolean (K, n); None if all can have made all."""
-        if all(family == self.families[0] for family in self.families):
-            return None
+    def support(self, y: Array) -> Array:
+        """Rows that each expert can have made, boolean (K, n)."""
         found = []
         for family in self.families:
             possible = family.in_support(y)
@@ -353,8 +307,6 @@ class Experts(DescribedExperts, LinearPart):
         random order, if there is a generator.
         """
         support = self.support(y)
-        if support is None:
-            return cells
         owners, order = self.with_predictor, np.arange(len(cells))
         if rng is not None and any(self.families[k] != self.families[owners[0]] for k in owners):
             order = rng.permutation(len(cells))
@@ -382,32 +334,26 @@ class Experts(DescribedExperts, LinearPart):
         logs = np.repeat(logs, data.rows.n_rows, axis=2)
         for group in self.groups:
             if DISPERSION in group.roles and group.family.has_scale:
-                etas = self.predictors(theta[None], group, data)
+                etas = group.predictors(theta[None], data)
                 own = etas[group.roles.index(DISPERSION)][:, 0]
                 logs[group.parts, group.output or 0] = own
         return logs
 
     def dispersion_at_bound(self, theta: Array) -> Array:
         """Experts with a scale at its lower bound, boolean of shape (K,)."""
+        has_scale = self.scale_index >= 0
+        if not has_scale.any():
+            return np.zeros(self.n_experts, dtype=bool)
         at_bound = theta[self.scale_index] <= self.lower[self.scale_index]
-        return np.asarray((at_bound & (self.scale_index >= 0)).any(axis=1))
+        return np.asarray((at_bound & has_scale).any(axis=1))
 
-    @property
-    def sizes(self) -> Array:
-        """Number of coefficients of each expert, (K,)."""
-        return np.bincount(
-            [block.part for block in self.blocks],
-            [block.where.stop - block.where.start for block in self.blocks],
-            self.n_experts,
-        )
-
-    def noise_shares(self, theta: Array, sums: Sums) -> Array:
+    def noise_shares(self, theta: Array, total: EStep) -> Array:
         """Part of each scale that is not the variance of predictors, (K, m); one without a scale."""
         added = np.array(self.penalties.get("predictor_squares", 0.0))
         if not added.any():
             return np.ones(self.unit_variance.shape)
         squares = np.broadcast_to(added, self.unit_variance.shape) * self.unit_variance
-        rows = sums.total[:, :1] + self.penalties["dispersion_prior"]
+        rows = total.counts[:, :1] + self.penalties["dispersion_prior"]
         if self.shared_dispersion:
             strength = (self.n_experts - 1) * self.penalties["dispersion_prior"]
             squares, rows = squares[:1], (rows.sum(axis=0) - strength)[None]
@@ -416,168 +362,43 @@ class Experts(DescribedExperts, LinearPart):
             self.scale_index < 0, 1.0, np.maximum(1.0 - squares / total, MIN_NOISE_SHARE)
         )
 
-    def noise_share(self, theta: Array, sums: Sums, block: Block) -> float:
-        """That of the scale to which the precisions of a block are relative."""
-        scale = self.prior.scale[block.where.start]
-        if scale < 0:
-            return 1.0
-        return float(self.noise_shares(theta, sums)[self.scale_index == scale][0])
-
-    def scales(self, theta: Array, sums: Sums) -> tuple[Array, Array]:
+    def scales(self, theta: Array, total: EStep) -> tuple[Array, Array]:
         """Scales relative to the variance of the working target, and their rows, (K, m).
 
         They are those of the noise, without the variances of the predictors; NaN without a scale.
         """
-        scale = np.exp(theta[self.scale_index]) * self.noise_shares(theta, sums)
+        scale = np.exp(theta[self.scale_index]) * self.noise_shares(theta, total)
         scale = np.where(self.scale_index < 0, np.nan, scale / self.unit_variance)
-        return scale, np.repeat(sums.total[:, :1], self.n_outputs, axis=1)
-
-    def first_theta(self) -> Array:
-        """Coefficients without slopes: the same for all experts of a family, (D,)."""
-        return self.bounded(self._start)
-
-
-class ExpertEvaluation:
-    """Log densities of experts at coefficients and rows, and then sums with given weights."""
-
-    def __init__(self, experts: Experts, theta: Array, data: Data) -> None:
-        self._experts, self._theta, self._data = experts, theta, data
-        self._terms: list[Iterator[Any]] = []
-        self._etas: list[list[Array]] = []
-        shape = experts.n_experts, len(theta), data.rows.n_rows
-        self.logs: Array = np.zeros(0)
-        for group in experts.groups:
-            y, beyond = data.target(group.family, group.output, experts.atoms)
-            etas = experts.predictors(theta, group, data)
-            terms = iter(group.family.derivatives(y, etas))
-            logs = next(terms)
-            if beyond is not None:
-                logs = np.where(beyond, -np.inf, logs)
-            self._terms.append(terms)
-            self._etas.append(etas)
-            whole = (len(group.parts), *shape[1:])
-            logs = logs if logs.shape == whole else np.broadcast_to(logs, whole)
-            if len(experts.groups) == 1:
-                self.logs = logs
-                return
-            self.logs = np.zeros(shape) if not self.logs.size else self.logs
-            self.logs[group.parts] += logs
-
-    def sums(self, weight: Array, curvature: bool) -> Sums:
-        """Gradient and curvature of the log densities with weights (K, S, n)."""
-        experts, gradient = self._experts, np.zeros_like(self._theta)
-        found = []
-        for group, terms, etas in zip(experts.groups, self._terms, self._etas, strict=True):
-            own = weight if len(experts.groups) == 1 else weight[group.parts]
-            if not group.roles:
-                found.append(np.zeros((*own.shape[:2], 0, 0)))
-                continue
-            scores = list(next(terms))
-            information = next(terms) if curvature else None
-            if DISPERSION in group.roles:
-                scores, information = self._within(group, etas, scores, information)
-            weighted = [own * score for score in scores]
-            experts.add_gradient(group, weighted, self._data, gradient)
-            if curvature:
-                found.append(experts.curvature_of(group, information, own, self._data))
-        return Sums(gradient, tuple(found) if curvature else None, weight.sum(axis=2))
-
-    def parts(self, chosen: Any = None) -> Iterator[tuple[int, Any, Any, Any, Any]]:
-        """Derivatives at one vector, for each family and output of each expert, or of some.
-
-        They are the expert, coefficients and roles of its predictors, scores (T) of rows, and
-        second derivatives {(t, u): ...}.
-        """
-        shape = 1, self._data.rows.n_rows
-        for group, terms, etas in zip(
-            self._experts.groups, self._terms, self._etas, strict=True
-        ):
-            if not group.roles:
-                continue
-            y, beyond = self._data.target(group.family, group.output, self._experts.atoms)
-            scores, second = list(next(terms)), group.family.second(y, etas)
-            if DISPERSION in group.roles:
-                scores, second = self._within(group, etas, scores, second)
-            for p, k in enumerate(group.parts.tolist()):
-                if chosen is not None and k not in chosen:
-                    continue
-                own = [np.broadcast_to(v, (len(group.parts), *shape))[p, 0] for v in scores]
-                pairs = {
-                    key: np.broadcast_to(v, (len(group.parts), *shape))[p, 0]
-                    for key, v in second.items()
-                }
-                if beyond is not None:
-                    own = [np.where(beyond, 0.0, values) for values in own]
-                    pairs = {key: np.where(beyond, 0.0, v) for key, v in pairs.items()}
-                yield k, [index[p] for index in group.index], group.roles, own, pairs
-
-    def _within(self, group: Group, etas: Any, scores: Any, information: Any) -> tuple[Any, Any]:
-        """Derivatives by log dispersions of rows, which are zero beyond their limits."""
-        t = group.roles.index(DISPERSION)
-        low, high = self._experts.limits_of_rows(group, t)
-        inside = (etas[t] > low) & (etas[t] < high)
-        scores[t] = scores[t] * inside
-        if information is not None:
-            information = {k: v * inside if t in k else v for k, v in information.items()}
-        return scores, information
-
-
-def _columns(data: Data, role: str) -> Array:
-    """Columns (d, n) of a role; ones for a constant."""
-    if role == CONSTANT:
-        return np.ones((1, data.rows.n_rows))
-    design = data.designs[role]
-    return np.asarray((design.toarray() if sparse.issparse(design) else design).T)
-
-
-def without_dispersion(roles: Sequence[str]) -> tuple[str, ...]:
-    """The roles of a family whose dispersions are the same for all rows."""
-    return tuple(CONSTANT if role == DISPERSION else role for role in roles)
+        return scale, np.repeat(total.counts[:, :1], self.n_outputs, axis=1)
 
 
 class Gate(DescribedGate, LinearPart):
     """A softmax gate: the categorical family, whose target are responsibilities."""
 
     def __init__(self, family: Any, n_columns: int, alpha: Any = 0.0) -> None:
-        layout = Layout()
-        role = GATE_ROLE if n_columns else CONSTANT
-        width = n_columns or 1
-        blocks = [layout.add(GATE, t, t, role, width) for t in range(len(family.roles))]
-        group = Group(family, np.zeros(1, dtype=int), None, [blocks])
-        super().__init__(
-            [group] if blocks else [],
-            blocks,
-            np.arange(layout.size),
-            np.repeat([[-np.inf], [np.inf]], layout.size, axis=1),
+        role, width, size = GATE_ROLE if n_columns else CONSTANT, n_columns or 1, 0
+        self.blocks: list[Block] = []
+        for t in range(len(family.roles)):
+            self.blocks.append(Block(OF_GATE, t, t, role, slice(size, size + width)))
+            size += width
+        self.size = size
+        self.free = self.first = np.arange(self.size)
+        self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
+        self.flat = self.start = np.zeros(self.size)
+        self.family, self.is_constant, self.depends_on_features = (
+            family,
+            not n_columns,
+            n_columns > 0,
         )
-        self.family, self.is_constant = family, not n_columns
-        self.penalties: dict[str, Any] = {}
-        self._set_penalties({} if self.is_constant else {"alpha": alpha})
+        self.set_penalties({} if self.is_constant else {"alpha": alpha})
 
-    def with_penalties(self, changes: dict[str, Any]) -> Gate:
-        """The same gate with other penalties."""
-        other = copy(self)
-        other._set_penalties(self.penalties | changes)
-        return other
-
-    def _set_penalties(self, penalties: dict[str, Any]) -> None:
+    def set_penalties(self, penalties: dict[str, Any]) -> None:
+        """Sets the prior that penalties are."""
         self.penalties, precision = penalties, np.zeros(self.size)
         for block in self.blocks if penalties else ():
             precision[block.where.start : block.where.stop - 1] = penalties["alpha"]
         none = np.zeros(self.size)
         self.prior = Prior.of(precision, np.full(self.size, -1), none, none)
-
-    def first_theta(self) -> Array:
-        """Coefficients of equal probabilities, (D,)."""
-        return np.zeros(self.size)
-
-    def evaluate(self, theta: Array, data: Data) -> GateEvaluation:
-        """Log probabilities at coefficients (S, D), and the sums that depend on them."""
-        return GateEvaluation(self, theta, data)
-
-    def log_prob(self, theta: Array, data: Data) -> Array:
-        """Log probabilities (K, S, U) of the experts."""
-        return self.evaluate(theta, data).logs
 
     can_reorder = True
 
@@ -588,78 +409,3 @@ class Gate(DescribedGate, LinearPart):
         contrasts = self.family.contrasts
         vectors = contrasts @ theta.reshape(contrasts.shape[1], -1)
         return np.asarray((contrasts.T @ vectors[order]).ravel())
-
-    def scores(self, theta: Array, k: int, data: Data) -> Array:
-        """Gradients of the log probability of one expert, (D, U)."""
-        if not self.groups:
-            return np.zeros((0, len(data.sharing.gate_weight)))
-        residual = -np.exp(self.log_prob(theta[None], data)[:, 0])
-        residual = np.broadcast_to(residual, (len(residual), len(data.sharing.gate_weight))).copy()
-        residual[k] += 1.0
-        columns = self._columns(data)
-        scores = self.family.contrasted(residual)
-        return np.concatenate([score * columns for score in scores])
-
-    def hessian(self, theta: Array, data: Data, weight: Array) -> Array:
-        """Hessian of the log probability of any expert, with weights (U,), (D, D)."""
-        if not self.groups:
-            return np.zeros((0, 0))
-        proba = np.exp(self.log_prob(theta[None], data)[:, 0])
-        columns, matrix = self._columns(data), np.zeros((self.size, self.size))
-        for (t, u), value in self.family.covariance(proba).items():
-            found = -(columns * (weight * value)) @ columns.T
-            rows, others = (self.groups[0].index[i][0] for i in (t, u))
-            matrix[rows[:, None], others] = found
-            matrix[others[:, None], rows] = found.T
-        return matrix
-
-    def _columns(self, data: Data) -> Array:
-        """Columns (d, U) of the design; ones of constant probabilities."""
-        if self.is_constant:
-            return np.ones((1, len(data.sharing.gate_weight)))
-        design = data.designs[GATE_ROLE]
-        return np.asarray((design.toarray() if sparse.issparse(design) else design).T)
-
-    def direction(self, theta: Array, sums: Sums, curvature: Any) -> Array:
-        """A step of scoring, or of constant probabilities the whole step to their maximum."""
-        if not self.is_constant or not self.groups:
-            return super().direction(theta, sums, curvature)
-        eta = [values[None, :, None] for values in theta.T]
-        proba = np.exp(self.family.log_probs(eta))[:, 0, :, 0]  # (K, S)
-        # The gradient has the differences of observed and expected counts.
-        total = sums.total.sum(axis=0)
-        counts = total * proba + self.family.contrasts @ sums.gradient.T
-        logs = np.log(np.maximum(counts, TINY))
-        return np.asarray((self.family.contrasts.T @ logs).T - theta)
-
-
-class GateEvaluation:
-    """Log probabilities of the experts at coefficients and rows, and sums with given targets."""
-
-    def __init__(self, gate: Gate, theta: Array, data: Data) -> None:
-        self._gate, self._theta, self._data = gate, theta, data
-        if not gate.groups:
-            shape = 1, len(theta), len(data.sharing.gate_weight)
-            self.logs: Array = np.zeros(shape)
-            return
-        [group] = gate.groups
-        etas = gate.predictors(theta, group, data)
-        self.logs = gate.family.log_probs(etas)[:, 0]  # (K, S, U), or (K, S, 1)
-
-    def sums(self, target: Array, curvature: bool) -> Sums:
-        """Gradient and curvature for targets (K, S, U): responsibilities times weights."""
-        gate, gradient = self._gate, np.zeros_like(self._theta)
-        if not gate.groups:
-            return Sums(gradient, () if curvature else None, target.sum(axis=2))
-        [group] = gate.groups
-        proba = np.exp(self.logs)
-        total = target.sum(axis=0)
-        residual = target - total * proba
-        scores = gate.family.contrasted(residual[:, None])
-        gate.add_gradient(group, scores, self._data, gradient)
-        counts = target.sum(axis=-1)
-        if not curvature:
-            return Sums(gradient, None, counts)
-        information = gate.family.covariance(proba[:, None])
-        found = gate.curvature_of(group, information, total[None], self._data)
-        return Sums(gradient, (found,), counts)

@@ -12,16 +12,18 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial, reduce
 from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import block_diag
 
-from skmoe._mixture.data import CONSTANT, Data
-from skmoe._mixture.mixture import Mixture
-from skmoe._numerics.linalg import add_fields, column_products, sum_over_blocks
+from skmoe._mixture.data import Data
+from skmoe._mixture.mixture import At, Mixture
+from skmoe._numerics.linalg import add_fields, sum_over_blocks, weighted_products
 from skmoe._numerics.typing import TINY, Array
 
 
@@ -46,7 +48,7 @@ def observed_information(
     Scores are computed on request, and are summed over rows (or units) with the same number in
     `clusters`, which need rows in memory.
     """
-    by_rows = mixture.gate.is_linear and mixture.experts.is_linear and not with_scores
+    by_rows = not mixture.own and not with_scores
     sums: Any
     if by_rows and clusters is None:
         sums = sum_over_blocks(partial(_of_block, mixture, theta), blocks)
@@ -59,15 +61,8 @@ def observed_information(
         sums = reduce(add_fields, map(of_block, blocks, of_blocks))
         sums = (*sums[:2], sums[2].T @ sums[2], *sums[3:])
     found = Information(*sums)
-    of_experts, of_gate = mixture.split(theta)
-    split = mixture.experts.size
-    observed = -found.observed
-    observed[:split, :split] += mixture.experts.penalty_hessian(of_experts)
-    observed[split:, split:] += mixture.gate.penalty_hessian(of_gate)
-    if mixture.balance:
-        observed, gradient = _with_balance(mixture, theta, blocks, observed, found.gradient)
-        found = found._replace(gradient=gradient)
-    return found._replace(observed=observed)
+    found = found._replace(observed=mixture.penalty_hessian(theta) - found.observed)
+    return _with_balance(mixture, theta, blocks, found) if mixture.balance else found
 
 
 class Entry(NamedTuple):
@@ -79,19 +74,15 @@ class Entry(NamedTuple):
 
 
 def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
-    """Hessian and gradient of a block of rows, no scores, and the weights of the experts."""
+    """Hessian and gradient of a block of rows, and what else `Information` has."""
     if data.rows.units is not None:
         return _of_units(mixture, theta, False, data)
-    experts, gate, split = mixture.experts, mixture.gate, mixture.experts.size
-    of_experts, of_gate = mixture.split(theta)
-    evaluation = experts.evaluate(of_experts[None], data)
-    of_gate_rows = gate.evaluate(of_gate[None], data)
-    resp = data.posterior(of_gate_rows.logs, evaluation.logs, mixture.top_k)[0][:, 0]
-    weight = data.rows.weight
+    at, weight = mixture.at(theta[None], data), data.rows.weight
+    resp = data.posterior(at.log_gate, at.logs, mixture.top_k)[0][:, 0]
     entries: list[Entry] = []
     weights: dict[tuple[int, int], Array] = {}
     owners: list[int] = []
-    for k, index, roles, scores, second in evaluation.parts():
+    for k, index, roles, scores, second in row_derivatives(mixture, at, data):
         start = len(entries)
         for own_index, role, score in zip(index, roles, scores, strict=True):
             own = np.where(resp[k] > 0.0, score, 0.0)
@@ -107,15 +98,14 @@ def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
             k = owners[a]
             value = value + own / np.where(resp[k] > 0.0, resp[k], 1.0)
         weights[a, b] = weights[a, b] + value if (a, b) in weights else value
-    n_own = len(entries)
-    if gate.groups:
-        family, proba = gate.family, np.exp(of_gate_rows.logs)
+    n_own, gate = len(entries), mixture.gate_group
+    if gate is not None:
+        family, proba = gate.family, np.exp(at.log_gate)[:, 0]
         center = np.asarray(family.contrasted(resp))
-        scores = family.contrasted(resp - np.broadcast_to(proba[:, 0], resp.shape))
-        missing, of_prior = family.covariance(resp), family.covariance(proba[:, 0])
-        design = None if gate.is_constant else data.designs[gate.groups[0].roles[0]]
-        for t, index in enumerate(gate.groups[0].index):
-            entries.append(Entry(split + index[0], design, scores[t]))
+        residual = family.contrasted(resp - np.broadcast_to(proba, resp.shape))
+        missing, of_prior = family.covariance(resp), family.covariance(proba)
+        for t, index in enumerate(gate.index):
+            entries.append(Entry(index[0], data.designs.get(gate.roles[t]), residual[t]))
             for a in range(n_own):
                 weights[a, n_own + t] = slopes[a] * (family.contrasts[owners[a], t] - center[t])
         for (t, u), value in missing.items():
@@ -131,6 +121,31 @@ def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
     return hessian, gradient, None, resp @ weight
 
 
+def row_derivatives(
+    mixture: Mixture, at: At, data: Data
+) -> Iterator[tuple[int, list[Array], tuple[str, ...], list[Array], dict[tuple[int, int], Array]]]:
+    """Derivatives at one vector, for each family and output of each expert.
+
+    They are the expert, coefficients and roles of its predictors, scores (T) of rows, and second
+    derivatives {(t, u): ...}.
+    """
+    for group, etas, terms in at.terms:
+        if not group.roles:
+            continue
+        y, beyond = data.target(group.family, group.output, mixture.experts.atoms)
+        scores, second = next(terms), group.family.second(y, etas)
+        if group.limits is not None:
+            scores, second = group.within_limits(etas, scores, second)
+        shape = len(group.parts), 1, data.rows.n_rows
+        for p, k in enumerate(group.parts.tolist()):
+            own = [np.broadcast_to(v, shape)[p, 0] for v in scores]
+            pairs = {key: np.broadcast_to(v, shape)[p, 0] for key, v in second.items()}
+            if beyond is not None:
+                own = [np.where(beyond, 0.0, values) for values in own]
+                pairs = {key: np.where(beyond, 0.0, v) for key, v in pairs.items()}
+            yield k, [index[p] for index in group.index], group.roles, own, pairs
+
+
 def _add_products(
     entries: list[Entry], weights: dict[tuple[int, int], Array], hessian: Array
 ) -> None:
@@ -141,32 +156,11 @@ def _add_products(
     for pairs in by_designs.values():
         first, second = (entries[i].design for i in pairs[0])
         stacked = np.stack([weights[pair] for pair in pairs])
-        for (a, b), found in zip(pairs, _products(first, second, stacked), strict=True):
+        for (a, b), found in zip(pairs, weighted_products(first, second, stacked), strict=True):
             rows, columns = entries[a].index, entries[b].index
             hessian[rows[:, None], columns] += found
             if a != b:
                 hessian[columns[:, None], rows] += found.T
-
-
-def _products(first: Any, second: Any, weights: Array) -> Any:
-    """Matrices (m, d, e) of the products of the columns of two designs, with weights (m, n)."""
-    if first is None and second is None:
-        return weights.sum(axis=1)[:, None, None]
-    if first is None or second is None:
-        design = second if first is None else first
-        sums = np.asarray((design.T @ weights.T).T)
-        return sums[:, None, :] if first is None else sums[:, :, None]
-    if sparse.issparse(first) or sparse.issparse(second) or first is not second:
-        first, second = (d.tocsr() if sparse.issparse(d) else d for d in (first, second))
-        found = [first.T @ (second * row[:, None]) for row in weights]
-        return [f.toarray() if sparse.issparse(f) else f for f in found]
-    n_columns = first.shape[1]
-    if 2 * len(weights) <= n_columns:
-        return [(first.T * row) @ first for row in weights]
-    a, b = np.triu_indices(n_columns)
-    found = np.empty((len(weights), n_columns, n_columns))
-    found[:, a, b] = found[:, b, a] = weights @ column_products(first.T).T
-    return found
 
 
 def _of_units(
@@ -176,26 +170,21 @@ def _of_units(
 
     `clusters` has their numbers, followed by the largest number of all blocks.
     """
-    experts, gate, split = mixture.experts, mixture.gate, mixture.experts.size
-    of_experts, of_gate = mixture.split(theta)
-    log_gate = gate.log_prob(of_gate[None], data)[:, 0]
-    logs = experts.log_prob(of_experts[None], data)[:, 0]
-    resp = data.posterior(log_gate[:, None], logs[:, None], mixture.top_k)[0][:, 0]
-    weight, size = data.sharing.gate_weight, mixture.size
+    split, size = mixture.experts.size, mixture.size
+    at = mixture.at(theta[None], data)
+    resp = data.posterior(at.log_gate, at.logs, mixture.top_k)[0][:, 0]
+    weight = data.sharing.gate_weight
     hessian, mean = np.zeros((size, size)), np.zeros((size, len(weight)))
-    for k, own in enumerate(resp):
-        row_weight = data.sharing.to_rows(own) * data.rows.weight
-        index, complete = experts.hessian(of_experts, k, data, row_weight)
+    of_experts = _expert_derivatives(mixture, theta, at, data, resp)
+    of_gate = gate_scores(mixture, theta, at.log_gate, data)
+    for k, (index, rows, complete) in enumerate(of_experts):
         hessian[index[:, None], index] += complete
-        scores = np.zeros((len(index) + gate.size, len(weight)))
-        rows = experts.scores(of_experts, k, data)
-        scores[: len(index)] = data.sharing.total(np.where(row_weight > 0.0, rows, 0.0))
-        scores[len(index) :] = gate.scores(of_gate, k, data)
+        scores = np.concatenate([data.sharing.total(rows), of_gate[k]])
         where = np.append(index, np.arange(split, size))
-        weighted = scores * own
+        weighted = scores * resp[k]
         mean[where] += weighted
         hessian[where[:, None], where] += (weighted * weight) @ scores.T
-    hessian[split:, split:] += gate.hessian(of_gate, data, weight)
+    hessian[split:, split:] += gate_hessian(mixture, theta, at, data, weight)
     weighted = mean * weight
     hessian -= weighted @ mean.T
     scores = None
@@ -209,29 +198,96 @@ def _of_units(
     return hessian, gradient, scores, data.sharing.to_rows(resp) @ data.rows.weight
 
 
-def _with_balance(
-    mixture: Mixture, theta: Array, blocks: Any, observed: Array, gradient: Array
-) -> tuple[Array, Array]:
-    """Information and gradient with the prior of the usage of the experts."""
-    gate, split = mixture.gate, mixture.experts.size
-    of_gate = theta[split:]
+def _expert_derivatives(
+    mixture: Mixture, theta: Array, at: At, data: Data, resp: Array
+) -> list[tuple[Array, Array, Array]]:
+    """Coefficients (q,), scores (q, n) and Hessian (q, q) of the log density of each expert.
+
+    The Hessian has the weights of the rows times the responsibilities (K, U).
+    """
+    experts, weight = mixture.experts, data.sharing.to_rows(resp) * data.rows.weight
+    if not experts.is_linear:
+        own, found = mixture.split(theta)[0], []
+        for k in range(mixture.n_experts):
+            index, hessian = experts.hessian(own, k, data, weight[k])
+            scores = np.where(weight[k] > 0.0, experts.scores(own, k, data), 0.0)
+            found.append((index, scores, hessian))
+        return found
+    parts: list[list[tuple[Array, Array, Array]]] = [[] for _ in range(mixture.n_experts)]
+    for k, index, roles, scores, second in row_derivatives(mixture, at, data):
+        columns = [_columns(data.designs.get(role), data.rows.n_rows) for role in roles]
+        ends = np.cumsum([0, *map(len, index)])
+        hessian = np.zeros((ends[-1], ends[-1]))
+        for (t, u), value in second.items():
+            found = (columns[t] * (weight[k] * value)) @ columns[u].T
+            hessian[ends[t] : ends[t + 1], ends[u] : ends[u + 1]] = found
+            hessian[ends[u] : ends[u + 1], ends[t] : ends[t + 1]] = found.T
+        rows = [np.where(weight[k] > 0.0, s, 0.0) * c for s, c in zip(scores, columns, strict=True)]
+        parts[k].append((np.concatenate(index), np.concatenate(rows), hessian))
+    none = np.zeros(0, dtype=int), np.zeros((0, data.rows.n_rows)), np.zeros((0, 0))
+    joined = [list(zip(*own, strict=True)) if own else [[n] for n in none] for own in parts]
+    return [
+        (np.concatenate(index), np.concatenate(rows), block_diag(*hessians))
+        for index, rows, hessians in joined
+    ]
+
+
+def gate_scores(mixture: Mixture, theta: Array, log_gate: Array, data: Data) -> list[Array]:
+    """Gradients of the log probability of each expert in the coefficients of the gate, (G, U)."""
+    gate, group = mixture.gate, mixture.gate_group
+    if not gate.is_linear:
+        own = mixture.split(theta)[1]
+        return [gate.scores(own, k, data) for k in range(mixture.n_experts)]
+    n_rows = len(data.sharing.gate_weight)
+    if group is None:
+        return [np.zeros((0, n_rows))]
+    columns = _columns(data.designs.get(group.roles[0]), n_rows)
+    proba = np.broadcast_to(np.exp(log_gate[:, 0]), (mixture.n_experts, n_rows))
+    center = group.family.contrasted(proba)
+    contrasts = group.family.contrasts
+    return [
+        np.concatenate([(contrasts[k, t] - own) * columns for t, own in enumerate(center)])
+        for k in range(mixture.n_experts)
+    ]
+
+
+def gate_hessian(mixture: Mixture, theta: Array, at: At, data: Data, weight: Array) -> Array:
+    """Hessian of the log probability of any expert, with weights (U,), (G, G)."""
+    gate, group = mixture.gate, mixture.gate_group
+    if not gate.is_linear:
+        return np.asarray(gate.hessian(mixture.split(theta)[1], data, weight))
+    if group is None:
+        return np.zeros((0, 0))
+    information = group.family.covariance(np.exp(at.log_gate)[:, None])
+    return -group.curvature(information, weight[None, None], data, True)[0, 0]
+
+
+def _columns(design: Any, n_rows: int) -> Array:
+    """Columns (d, n) of a design; ones for a constant."""
+    if design is None:
+        return np.ones((1, n_rows))
+    return np.asarray((design.toarray() if sparse.issparse(design) else design).T)
+
+
+def _with_balance(mixture: Mixture, theta: Array, blocks: Any, found: Information) -> Information:
+    """The information with the prior of the usage of the experts."""
+    split = mixture.experts.size
     usage = mixture.usage(theta[None], blocks)[:, 0]
 
     def of_block(data: Data) -> tuple[Array, Array]:
-        logs = np.broadcast_to(
-            gate.log_prob(of_gate[None], data)[:, 0], (len(usage), len(data.sharing.gate_weight))
-        )
-        share = data.sharing.gate_weight * np.exp(logs) / np.maximum(usage, TINY)[:, None]
-        hessian, slopes = -gate.hessian(of_gate, data, share.sum(axis=0)), []
-        for k, own in enumerate(share):
-            scores = gate.scores(of_gate, k, data)
+        at, weight = mixture.at(theta[None], data), data.sharing.gate_weight
+        logs = np.broadcast_to(at.log_gate[:, 0], (len(usage), len(weight)))
+        share = weight * np.exp(logs) / np.maximum(usage, TINY)[:, None]
+        hessian = -gate_hessian(mixture, theta, at, data, share.sum(axis=0))
+        slopes = []
+        for own, scores in zip(share, gate_scores(mixture, theta, at.log_gate, data), strict=True):
             hessian = hessian - (scores * own) @ scores.T
             slopes.append(scores @ own)
         return hessian, np.stack(slopes)
 
     information, slopes = sum_over_blocks(of_block, blocks)
     factor = mixture.balance * usage.sum() / len(usage)
+    observed, gradient = found.observed.copy(), found.gradient.copy()
     observed[split:, split:] += factor * (information + slopes.T @ slopes)
-    gradient = gradient.copy()
     gradient[split:] += factor * slopes.sum(axis=0)
-    return observed, gradient
+    return found._replace(observed=observed, gradient=gradient)

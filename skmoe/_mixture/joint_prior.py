@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._mixture.linear import Group
-from skmoe._mixture.prior import Prior
+from skmoe._mixture.groups import Group
+from skmoe._mixture.mixture import Prior
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
 from skmoe.families._joint_normal import JointNormal
@@ -27,14 +27,19 @@ from skmoe.families._joint_normal import JointNormal
 class JointPrior(Prior):
     """A prior whose precisions are relative to the covariance matrix of the outputs of an expert."""
 
-    groups: Sequence[Group]
-
     @classmethod
     def of_groups(cls, prior: Prior, groups: Sequence[Group]) -> JointPrior:
         """The prior with these precisions, strengths and squares."""
-        joint = cls(*prior)
-        joint.groups = groups
-        return joint
+        return cls(*prior[:6], groups)
+
+    @property
+    def rest(self) -> Prior:
+        """The prior of coefficients in no group, such as those of the gate."""
+        own = np.concatenate([group.coordinates.ravel() for group in self.groups])
+        precision = self.precision.copy()
+        precision[own] = 0.0
+        none = np.zeros(len(precision))
+        return Prior.of(precision, np.full(len(precision), -1), none, none)
 
     def _rows(self, theta: Array) -> Iterator[tuple[Any, Array, Any, Array, Array, Array]]:
         """Family, coordinates and predictors of each expert, with outputs and weights of rows.
@@ -56,9 +61,8 @@ class JointPrior(Prior):
 
     def penalty(self, theta: Array) -> Array:
         """Negative log density up to a constant, (...)."""
-        return np.array([self._penalty(own) for own in np.atleast_2d(theta)]).reshape(
-            theta.shape[:-1]
-        )
+        of_groups = np.array([self._penalty(own) for own in np.atleast_2d(theta)])
+        return self.rest.penalty(theta) + of_groups.reshape(theta.shape[:-1])
 
     def _penalty(self, theta: Array) -> float:
         total = 0.0
@@ -73,6 +77,7 @@ class JointPrior(Prior):
         """Gradient of the penalty, and the diagonal of its curvature, both (..., D)."""
         vectors = np.atleast_2d(theta)
         gradient = np.stack([self._gradient(own) for own in vectors]).reshape(theta.shape)
+        gradient += self.rest.derivatives(theta)[0]
         return gradient, np.broadcast_to(self.absolute(theta), theta.shape)
 
     def _gradient(self, theta: Array) -> Array:
@@ -90,7 +95,7 @@ class JointPrior(Prior):
 
     def hessian(self, theta: Array) -> Array:
         """Hessian of the penalty at one vector, (D, D)."""
-        hessian = np.zeros((len(theta),) * 2)
+        hessian = self.rest.hessian(theta)
         for family, slopes, eta, weight, others, scales in self._rows(theta):
             n_outputs, strength = len(scales), self.strength[scales[0]]
             n_slopes = slopes.shape[1]
@@ -101,8 +106,8 @@ class JointPrior(Prior):
                 own = np.broadcast_to(values, len(weight))
                 if u < n_outputs or t < n_outputs:
                     rows = slopes[t]
-                    columns = slopes[u] if u < n_outputs else np.full(
-                        n_slopes, others[u - n_outputs]
+                    columns = (
+                        slopes[u] if u < n_outputs else np.full(n_slopes, others[u - n_outputs])
                     )
                     found = -(own * weight)[:n_slopes]
                     np.add.at(hessian, (rows, columns), found)

@@ -13,8 +13,9 @@ import numpy as np
 
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, State, fitted_to, line_search
+from skmoe._mixture.mixture import flat
 from skmoe._numerics.typing import Array
-from skmoe.protocols import Experts, SupportsReordering, has_capability
+from skmoe.protocols import Block, Experts, SupportsReordering, has_capability
 
 # Steps of the gate from the responsibilities of a start.
 N_GATE_STEPS = 5
@@ -33,13 +34,13 @@ class LearnerEvaluation:
 
     def __init__(self, experts: LearnedExperts, n_vectors: int, data: Data) -> None:
         self._experts, self._rows = experts, (data.rows.expert_design, data.rows.y)
-        logs = experts.family.log_prob(experts.params, *self._rows)
+        logs = experts.own.log_prob(experts.params, *self._rows)
         self.logs = np.repeat(logs[:, None], n_vectors, axis=1)
 
     def sums(self, weight: Array, curvature: bool) -> RowsToLearn:
         """The rows with responsibilities times weights (K, 1, n)."""
         experts = self._experts
-        statistics = experts.family.statistics(experts.params, *self._rows, weight[:, 0])
+        statistics = experts.own.statistics(experts.params, *self._rows, weight[:, 0])
         return RowsToLearn(statistics, None, weight.sum(axis=-1))
 
 
@@ -48,7 +49,7 @@ class LearnedExperts:
 
     Parameters
     ----------
-    family : Experts
+    own : Experts
         Experts with `needs_all_rows`.
     n_experts : int
         Number of experts.
@@ -60,32 +61,34 @@ class LearnedExperts:
     needs_all_rows = True
     has_derivatives = False
     can_separate = False
+    has_one_family = True  # whether all can have made the same rows
     dispersion_columns: tuple[int, ...] = ()
     size = 0
     lower = upper = np.zeros(0)
     free = first = np.zeros(0, dtype=int)
-    dropped = np.zeros(0, dtype=bool)
+    prior, groups, start, flat = flat(0), (), np.zeros(0), 0.0
+    atoms: frozenset[float] = frozenset()
 
-    def __init__(self, family: Experts, n_experts: int, params: Any = None) -> None:
-        self.family, self.n_experts = family, n_experts
-        self.params = family.init_params(n_experts, 0) if params is None else params
+    def __init__(self, own: Experts, n_experts: int, params: Any = None) -> None:
+        self.own, self.n_experts = own, n_experts
+        self.params = own.init_params(n_experts, 0) if params is None else params
 
     # --- fits ---
 
     def refitted(self, rows: RowsToLearn) -> LearnedExperts:
         """The experts after a fit to responsibilities, as far as it improves them."""
-        params = self.family.m_step(rows.statistics, None, self.params, 1.0)
-        return LearnedExperts(self.family, self.n_experts, params)
+        params = self.own.m_step(rows.statistics, None, self.params, 1.0)
+        return LearnedExperts(self.own, self.n_experts, params)
 
     def started(self, objective: Objective, resp: Array) -> tuple[Objective, Array]:
         """Objective and coefficients (D,) after a fit to responsibilities (K, n) or (K, U)."""
         [data] = objective.blocks
         of_gate = resp[:, None]
         of_rows = data.sharing.to_rows(of_gate)
-        first = LearnedExperts(self.family, self.n_experts)
+        first = LearnedExperts(self.own, self.n_experts)
         sums = first.evaluate(np.zeros((1, 0)), data).sums(of_rows * data.rows.weight, False)
         mixture = objective.mixture.with_part("experts", first.refitted(sums))
-        objective, theta = objective._replace(mixture=mixture), mixture.first_theta()
+        objective, theta = objective._replace(mixture=mixture), mixture.start
         return objective, fitted_to(objective, theta[None], of_rows, of_gate, N_GATE_STEPS)[0]
 
     @staticmethod
@@ -94,7 +97,7 @@ class LearnedExperts:
         state = objective.at(theta[None])
         while True:
             mixture = state.mixture
-            experts = mixture.experts.refitted(state.total.experts)
+            experts = mixture.experts.refitted(state.total.own[0])
             ahead = objective._replace(mixture=mixture.with_part("experts", experts))
             found = line_search(ahead, state, refresh=1)
             if found is None:
@@ -104,8 +107,8 @@ class LearnedExperts:
 
     def without_training_state(self) -> LearnedExperts:
         """The experts without what belongs to the rows of the fit."""
-        params = self.family.drop_training_state(self.params)
-        return LearnedExperts(self.family, self.n_experts, params)
+        params = self.own.drop_training_state(self.params)
+        return LearnedExperts(self.own, self.n_experts, params)
 
     # --- densities and predictions ---
 
@@ -121,19 +124,15 @@ class LearnedExperts:
         """Means (K, m, n), or class probabilities (K, C, n), of all experts or of some."""
         design = data.rows.expert_design
         if chosen is None:
-            return self.family.mean(self.params, design)
-        return np.stack([self.family.mean_of(self.params, k, design) for k in chosen])
+            return self.own.mean(self.params, design)
+        return np.stack([self.own.mean_of(self.params, k, design) for k in chosen])
 
     def components(self, theta: Array, k: int, data: Data) -> Any:
         """The distribution of one expert."""
-        family: Any = self.family
-        return family.components(self.params, k, data.rows.expert_design)
+        own: Any = self.own
+        return own.components(self.params, k, data.rows.expert_design)
 
     # --- a vector of no coefficients ---
-
-    def first_theta(self) -> Array:
-        """No coefficients."""
-        return np.zeros(0)
 
     def bounded(self, theta: Array) -> Array:
         """The same, (S, 0)."""
@@ -141,7 +140,7 @@ class LearnedExperts:
 
     def penalty(self, theta: Array) -> Array:
         """Negative log prior of what has been learned, (S,)."""
-        return np.full(len(theta), self.family.penalty(self.params))
+        return np.full(len(theta), self.own.penalty(self.params))
 
     def penalty_gradient(self, theta: Array) -> Array:
         """No derivatives, (0,)."""
@@ -156,7 +155,7 @@ class LearnedExperts:
 
     def at_bound(self, theta: Array) -> Array:
         """No coefficients."""
-        return self.dropped
+        return np.zeros(0, dtype=bool)
 
     def reduced(self, values: Array) -> Array:
         """The same, (..., 0)."""
@@ -175,7 +174,7 @@ class LearnedExperts:
     @property
     def can_collapse(self) -> bool:
         """Whether an expert without rows is to begin again."""
-        return self.family.can_collapse
+        return self.own.can_collapse
 
     @property
     def with_predictor(self) -> list[int]:
@@ -185,7 +184,7 @@ class LearnedExperts:
     @property
     def can_reorder(self) -> bool:
         """Whether the experts can have any order."""
-        return has_capability(self.family, SupportsReordering)
+        return has_capability(self.own, SupportsReordering)
 
     are_exchangeable = can_reorder
 
@@ -195,16 +194,51 @@ class LearnedExperts:
 
     def in_order(self, order: Array) -> LearnedExperts:
         """The experts in another order."""
-        family: Any = self.family
-        return LearnedExperts(family, self.n_experts, family.reorder(self.params, order))
+        own: Any = self.own
+        return LearnedExperts(own, self.n_experts, own.reorder(self.params, order))
 
-    def support(self, y: Array) -> Array | None:
-        """Rows that each expert can have made: None, as all can have made all."""
-        return None
+    # --- what tables show ---
 
-    def initial_responsibilities(self, cells: Array, y: Array, rng: Any) -> Array:
-        """Responsibilities (K, n) of the cells of a partition."""
-        return cells
+    slopes: tuple[Any, ...] = ()
+    signs: tuple[int, ...] = ()
+    explains_mean = False
+
+    @property
+    def link(self) -> str:
+        """No link of a linear predictor."""
+        return str(self.own.link)
+
+    @property
+    def takes_offset(self) -> bool:
+        """Whether means are proportional to exposures."""
+        return bool(self.own.takes_offset)
+
+    @property
+    def all_blocks(self) -> tuple[Block, ...]:
+        """The dispersions."""
+        return tuple(self.own.blocks)
+
+    def shown(self, k: int) -> list[Any]:
+        """No block of coefficients of the vector."""
+        return []
+
+    def n_parameters(self, theta: Array) -> float:
+        """Number of parameters of models and dispersions; NaN if it is unknown."""
+        return float(self.own.n_parameters(self.params))
+
+    def attributes(self, theta: Array, units: Any) -> dict[str, Any]:
+        """Fitted attributes in the units of the data."""
+        return dict(self.own.attributes(self.params, units))
+
+    def by_expert(self, theta: Array) -> Array:
+        """Numbers that describe each expert, (K, V)."""
+        params = self.without_training_state().params
+        arrays = (values for values in params if isinstance(values, np.ndarray))
+        return np.hstack([np.nan_to_num(v.reshape(self.n_experts, -1)) for v in arrays])
+
+    def is_worse_than_mean(self, y: Array) -> Array:
+        """Experts that predict held-out rows worse than a constant, (K,), or (0,) if unknown."""
+        return self.own.is_worse_than_mean(self.params, y)
 
     # --- scales ---
 
@@ -214,29 +248,25 @@ class LearnedExperts:
 
     def dispersion_at_bound(self, theta: Array) -> Array:
         """Experts with a scale at its lower bound, boolean of shape (K,)."""
-        return self.family.dispersion_at_bound(self.params)
+        return self.own.dispersion_at_bound(self.params)
 
     @property
     def penalties(self) -> dict[str, Any]:
         """Strength and scale of the prior of the scales."""
-        return dict(self.family.penalties)
+        return dict(self.own.penalties)
 
     def with_penalties(self, changes: dict[str, Any]) -> LearnedExperts:
         """The experts with another prior of the scales."""
-        return LearnedExperts(self.family.with_options(changes), self.n_experts, self.params)
+        return LearnedExperts(self.own.with_options(changes), self.n_experts, self.params)
 
     @property
     def shared_dispersion(self) -> bool:
         """Whether all experts share their dispersions."""
-        family: Any = self.family
-        return bool(family.shared_dispersion)
+        own: Any = self.own
+        return bool(own.shared_dispersion)
 
-    def penalised_slopes(self, theta: Array, sums: Any, curvature: Any) -> dict[str, Any]:
-        """No slopes."""
-        return {}
-
-    def scales(self, theta: Array, sums: RowsToLearn) -> tuple[Array, Array]:
+    def scales(self, theta: Array, total: Any) -> tuple[Array, Array]:
         """Scales in units of `noise_variance`, and the rows of each, (K, m); nan without one."""
-        family: Any = self.family
-        found: tuple[Array, Array] = family.scales(self.params, sums.statistics)
+        own: Any = self.own
+        found: tuple[Array, Array] = own.scales(self.params, total.own[0].statistics)
         return found

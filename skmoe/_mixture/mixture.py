@@ -1,4 +1,4 @@
-"""The mixture: one vector of the coefficients of experts and gate, its E-step and its step.
+"""The mixture: one vector of the coefficients of experts and gate, and its E-step.
 
 References
 ----------
@@ -11,16 +11,94 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterable
-from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skmoe._mixture.data import Data
+from skmoe._mixture.groups import Group
+from skmoe._numerics.evidence import DROPPED
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import normalised_top_k
 from skmoe._numerics.typing import TINY, Array
+
+
+class Prior(NamedTuple):
+    """The prior of a vector of D coefficients, in which shared ones have equal parts.
+
+    The precision of a coefficient with a scale is relative to the inverse of that scale, as in the
+    conjugate prior of a linear regression.
+    """
+
+    precision: Array  # (D,)
+    scale: Array  # coordinate of the log scale to which it is relative; -1 for none, (D,)
+    strength: Array  # of log scales: rows of the prior, (D,)
+    squares: Array  # of log scales: sum of squares of the prior, (D,)
+    dropped: Array  # coefficients that are zero, since their features have been dropped, (D,)
+    is_normal: bool  # whether no precision is relative, as for counts and classes
+    groups: Any = ()  # of outputs whose noise is joint
+
+    @classmethod
+    def of(cls, precision: Array, scale: Array, strength: Array, squares: Array) -> Prior:
+        """The prior, with facts that hold for all coefficients."""
+        is_normal = bool((scale < 0).all() and not strength.any() and not squares.any())
+        return cls(precision, scale, strength, squares, precision >= DROPPED, is_normal)
+
+    def absolute(self, theta: Array) -> Array:
+        """Precisions (..., D) at given scales."""
+        if self.is_normal:
+            return self.precision
+        logs = np.where(self.scale < 0, 0.0, theta[..., self.scale])
+        return np.asarray(self.precision * np.exp(-logs))
+
+    def penalty(self, theta: Array) -> Array:
+        """Negative log density up to a constant, (...)."""
+        total = (self.absolute(theta) * np.square(theta)).sum(axis=-1)
+        if not self.is_normal:
+            own = self.strength + self.squares != 0.0
+            logs, strength = theta[..., own], self.strength[own]
+            total = total + (self.squares[own] * np.exp(-logs) + strength * logs).sum(axis=-1)
+        return 0.5 * total
+
+    def derivatives(self, theta: Array) -> tuple[Array, Array]:
+        """Gradient of the penalty, and the diagonal of its Hessian, both (..., D)."""
+        precision = self.absolute(theta)
+        gradient = precision * theta
+        if self.is_normal:
+            return gradient, np.broadcast_to(precision, theta.shape)
+        # Sums of squares over their scales, at the coordinates of the log scales.
+        of_slopes = precision * np.square(theta)
+        scales = np.where(self.scale < 0, len(self.scale), self.scale)
+        total = np.zeros((*theta.shape[:-1], len(self.scale) + 1))
+        for at in np.ndindex(theta.shape[:-1]):
+            total[at] = np.bincount(scales, of_slopes[at], len(self.scale) + 1)
+        logs = np.where(self.squares != 0.0, theta, 0.0)
+        decreasing = 0.5 * (total[..., :-1] + self.squares * np.exp(-logs))
+        gradient = gradient + 0.5 * self.strength - decreasing
+        return gradient, precision + decreasing
+
+    def hessian(self, theta: Array) -> Array:
+        """Hessian of the penalty at one vector, (D, D)."""
+        gradient, diagonal = self.derivatives(theta)
+        hessian = np.diag(diagonal)
+        with_scale = np.flatnonzero(self.scale >= 0)
+        cross = -self.absolute(theta)[with_scale] * theta[with_scale]
+        hessian[with_scale, self.scale[with_scale]] = cross
+        hessian[self.scale[with_scale], with_scale] = cross
+        return hessian
+
+
+def flat(size: int) -> Prior:
+    """No prior of so many coefficients."""
+    none = np.zeros(size)
+    return Prior.of(none, np.full(size, -1), none, none)
+
+
+def joined(first: Prior, second: Prior) -> Prior:
+    """The prior of two vectors, one after the other; the second one is normal."""
+    arrays = [np.concatenate(pair) for pair in zip(first[:5], second[:5], strict=True)]
+    return type(first)(*arrays, first.is_normal and second.is_normal, first.groups)
 
 
 class EStep(NamedTuple):
@@ -28,8 +106,20 @@ class EStep(NamedTuple):
 
     log_likelihood: Array  # (S,)
     weight: float
-    experts: Any
-    gate: Any
+    gradient: Array  # of the expected log-likelihood of the complete data, (S, D)
+    curvature: Any  # of each group (P, S, q, q), or an `ImplicitCurvature`; None if not wanted
+    counts: Array  # total responsibilities of the experts, (K, S)
+    gate_counts: Any  # total of the targets of the gate, (S,)
+    own: tuple[Any, ...]  # sums of experts and gates of users
+
+
+class At(NamedTuple):
+    """Experts and gate at S vectors and a block of rows."""
+
+    log_gate: Array  # (K, S, U), or (K, S, 1)
+    logs: Array  # log densities (K, S, n)
+    terms: list[tuple[Any, ...]]  # group, predictors and further derivatives, for each group
+    own: list[Any]  # of experts and gates of users
 
 
 class Mixture:
@@ -42,46 +132,103 @@ class Mixture:
     def __init__(
         self, experts: Any, gate: Any, *, top_k: int | None = None, balance: float = 0.0
     ) -> None:
-        self.experts, self.gate = experts, gate
-        self.n_experts = experts.n_experts
+        self.experts, self.gate, self.n_experts = experts, gate, experts.n_experts
         self.top_k, self.balance = top_k, balance
-        self.size = experts.size + gate.size
+        self.can_reorder = bool(experts.can_reorder and gate.can_reorder)
+        parts, split = (experts, gate), experts.size
+        self.size = split + gate.size
+        self.lower, self.upper, self.flat = (
+            np.concatenate([np.broadcast_to(getattr(part, name), part.size) for part in parts])
+            for name in ("lower", "upper", "flat")
+        )
+        # The coordinate of each coefficient among those that are estimated, -1 for absent ones,
+        # and the first coefficient of each coordinate.
+        self.free = np.concatenate(
+            [experts.free, np.where(gate.free < 0, -1, gate.free + len(experts.first))]
+        )
+        self.first = np.concatenate([experts.first, split + gate.first])
+        self.is_tied = experts.is_linear and len(experts.first) < split
+        # Whether each coefficient is estimated for itself.
+        self.is_plain = experts.is_linear and gate.is_linear and len(self.first) == self.size
+        self.signs = np.where(self.lower == 0.0, 1.0, np.where(self.upper == 0.0, -1.0, 0.0))
+        self.has_signs = bool(self.signs.any())
+        self.prior = joined(experts.prior, gate.prior)
+        self.drops = bool(self.prior.dropped.any())
+        self.gate_group = None
+        if gate.is_linear and gate.blocks:
+            after = [
+                block._replace(where=slice(block.where.start + split, block.where.stop + split))
+                for block in gate.blocks
+            ]
+            self.gate_group = Group(gate.family, np.zeros(1, dtype=int), None, [after])
+        self.groups = [*experts.groups, *([self.gate_group] if self.gate_group else [])]
+        slices = slice(0, split), slice(split, self.size)
+        self.own = [pair for pair in zip(parts, slices, strict=True) if not pair[0].is_linear]
+        # Coefficients without slopes.
+        self.start = self.bounded(np.concatenate([part.start for part in parts])[None])[0]
+
+    def with_part(self, name: str, part: Any) -> Mixture:
+        """The mixture with another gate, or other experts."""
+        parts = {"experts": self.experts, "gate": self.gate, name: part}
+        return Mixture(**parts, top_k=self.top_k, balance=self.balance)
 
     def split(self, theta: Array) -> tuple[Array, Array]:
         """Coefficients (..., D) of experts and of the gate."""
         return theta[..., : self.experts.size], theta[..., self.experts.size :]
 
-    def joined(self, of_experts: Array, of_gate: Array) -> Array:
-        """One vector (..., D) of both."""
-        return np.concatenate([of_experts, of_gate], axis=-1)
-
-    def with_part(self, name: str, part: Any) -> Mixture:
-        """The mixture with another gate, or other experts."""
-        other = copy(self)
-        setattr(other, name, part)
-        return other
-
     # --- densities ---
 
+    def at(self, theta: Array, data: Data) -> At:
+        """Log densities and log probabilities at coefficients (S, D)."""
+        terms, own = [], []
+        logs: Any = None
+        for part, where in self.own:
+            evaluation = part.evaluate(theta[:, where], data)
+            own.append(evaluation)
+            logs = evaluation.logs if part is self.experts else logs
+        groups = self.experts.groups
+        for group in groups:
+            y, beyond = data.target(group.family, group.output, self.experts.atoms)
+            etas = group.predictors(theta, data)
+            derivatives = iter(group.family.derivatives(y, etas))
+            found = next(derivatives)
+            found = found if beyond is None else np.where(beyond, -np.inf, found)
+            shape = (len(group.parts), len(theta), data.rows.n_rows)
+            found = found if found.shape == shape else np.broadcast_to(found, shape)
+            terms.append((group, etas, derivatives))
+            if len(groups) == 1:
+                logs = found
+                break
+            logs = np.zeros((self.n_experts, *shape[1:])) if logs is None else logs
+            logs[group.parts] += found
+        return At(self.log_gate(theta, data), logs, terms, own)
+
     def log_gate(self, theta: Array, data: Data, *, routed: bool = False) -> Array:
-        """Log probabilities (K, S, U) of the experts.
+        """Log probabilities (K, S, U) of the experts, or (K, S, 1) if they are constant.
 
         Predictions are under the gate by which rows are routed: with `top_k` only the k most
         probable experts of each row have positive probability.
         """
-        logs = self.gate.log_prob(self.split(theta)[1], data)
-        return by_column(normalised_top_k, logs, self.top_k) if routed else logs
+        if not self.gate.is_linear:
+            logs = self.gate.log_prob(theta[:, self.experts.size :], data)
+        elif self.gate_group is None:  # one expert
+            logs = np.zeros((1, len(theta), 1))
+        else:
+            logs = self.gate.family.log_probs(self.gate_group.predictors(theta, data))[:, 0]
+        if not routed or self.top_k is None:
+            return np.asarray(logs)
+        return normalised_top_k(logs.reshape(len(logs), -1), self.top_k).reshape(logs.shape)
 
     def log_joint(self, theta: Array, data: Data, *, routed: bool = False) -> Array:
         """Log joint densities (K, S, U) of expert and y, of rows or units."""
-        logs = self.experts.log_prob(self.split(theta)[0], data)
-        return data.joint(self.log_gate(theta, data, routed=routed), logs)
+        at = self.at(theta, data)
+        log_gate = self.log_gate(theta, data, routed=True) if routed else at.log_gate
+        return data.joint(log_gate, at.logs)
 
     def responsibilities(self, theta: Array, data: Data) -> tuple[Array, Array]:
         """Responsibilities of the E-step, (K, S, U), and log densities, (S, U)."""
-        of_experts, of_gate = self.split(theta)
-        logs = self.experts.log_prob(of_experts, data)
-        return data.posterior(self.gate.log_prob(of_gate, data), logs, self.top_k)
+        at = self.at(theta, data)
+        return data.posterior(at.log_gate, at.logs, self.top_k)
 
     # --- EM ---
 
@@ -100,159 +247,139 @@ class Mixture:
         data: Data,
         *,
         curvature: bool,
-        resp: Array | None = None,
+        given: tuple[Array, Array] | None = None,
         usage: Array | None = None,
     ) -> EStep:
         """Sums over a block of rows.
 
-        With given responsibilities (K, S, U) the log-likelihood is the expected one of the complete
-        data.
+        With given responsibilities, of experts for rows (K, S, n) and for the gate (K, S, U), the
+        log-likelihood is the expected one of the complete data.
         """
-        of_experts, of_gate = self.split(theta)
-        gate, experts = self.gate.evaluate(of_gate, data), self.experts.evaluate(of_experts, data)
-        sharing = data.sharing
-        if resp is None:
-            resp, log_density = data.posterior(gate.logs, experts.logs, self.top_k)
+        at, sharing = self.at(theta, data), data.sharing
+        if given is None:
+            resp, log_density = data.posterior(at.log_gate, at.logs, self.top_k)
             log_likelihood = log_density @ sharing.gate_weight
+            target = resp * sharing.gate_weight
+            weight = target if data.rows.units is None else sharing.to_rows(resp) * sharing.weight
         else:
-            joint = data.joint(gate.logs, experts.logs)
-            weighted = resp * sharing.gate_weight
-            known = np.where(weighted > 0.0, joint, 0.0)
-            log_likelihood = (weighted * known).sum(axis=(0, 2))
-        target = resp * sharing.gate_weight
-        weight = target if data.rows.units is None else sharing.to_rows(resp) * sharing.weight
-        if self.balance:
+            weight, target = given[0] * sharing.weight, given[1] * sharing.gate_weight
+            # Rows outside the support of an expert have log density minus infinity.
+            log_likelihood = (weight * np.where(weight > 0.0, at.logs, 0.0)).sum(axis=(0, 2))
+            log_likelihood += (target * np.where(target > 0.0, at.log_gate, 0.0)).sum(axis=(0, 2))
+        if self.balance and given is None:
             own = self.usage(theta, [data]) if usage is None else usage
-            log_prior, added = balance_prior(self.balance, gate.logs, sharing.gate_weight, own)
+            log_prior, added = balance_prior(self.balance, at.log_gate, sharing.gate_weight, own)
             log_likelihood, target = log_likelihood + log_prior, target + added
-        sums = experts.sums(weight, curvature), gate.sums(target, curvature)
-        return EStep(log_likelihood, data.weight, *sums)
+        gradient, found = np.zeros_like(theta), []
+        for group, etas, derivatives in at.terms:
+            own = weight if len(at.terms) == 1 else weight[group.parts]
+            if not group.roles:
+                found.append(np.zeros((*own.shape[:2], 0, 0)))
+                continue
+            scores, information = next(derivatives), next(derivatives) if curvature else None
+            if group.limits is not None:
+                scores, information = group.within_limits(etas, scores, information)
+            group.add_gradient([own * score for score in scores], data, gradient)
+            if curvature:
+                dense = self.is_tied or self.has_signs
+                found.append(group.curvature(information, own, data, dense))
+        if self.gate_group is not None:
+            proba, total = np.exp(at.log_gate)[:, None], target.sum(axis=0)[None]
+            residual = self.gate.family.contrasted(target[:, None] - total * proba)
+            self.gate_group.add_gradient(residual, data, gradient)
+            if curvature:
+                information = self.gate.family.covariance(proba)
+                found.append(self.gate_group.curvature(information, total, data, False))
+        weights = {id(self.experts): weight, id(self.gate): target}
+        pairs = zip(self.own, at.own, strict=True)
+        own_sums = tuple(one.sums(weights[id(part)], curvature) for (part, _), one in pairs)
+        counts = weight.sum(axis=2), target.sum(axis=(0, 2))
+        matrices = tuple(found) if curvature else None
+        return EStep(log_likelihood, data.weight, gradient, matrices, *counts, own_sums)
 
     def usage(self, theta: Array, blocks: Iterable[Data]) -> Array:
         """Sums of the gate's probabilities over rows or units, (K, S)."""
 
         def of_block(data: Data) -> Array:
-            logs = self.log_gate(theta, data)
-            weight = data.sharing.gate_weight
-            return np.asarray(np.exp(np.broadcast_to(logs, (*logs.shape[:2], len(weight)))) @ weight)
+            logs, weight = self.log_gate(theta, data), data.sharing.gate_weight
+            return np.asarray(
+                np.exp(np.broadcast_to(logs, (*logs.shape[:2], len(weight)))) @ weight
+            )
 
         total: Array = sum_over_blocks(of_block, blocks)
         return total
 
     # --- the vector ---
 
-    def first_theta(self) -> Array:
-        """Coefficients without slopes, (D,)."""
-        return self.joined(self.experts.first_theta(), self.gate.first_theta())
-
     def penalty(self, theta: Array) -> Array:
         """Negative log prior up to a constant, (S,)."""
-        of_experts, of_gate = self.split(theta)
-        penalty = self.experts.penalty(of_experts)
-        return np.asarray(penalty + self.gate.penalty(of_gate))
+        penalty = self.prior.penalty(theta)
+        for part, where in self.own:
+            penalty = penalty + part.penalty(theta[:, where])
+        return np.asarray(penalty)
 
     def penalty_gradient(self, theta: Array) -> Array:
         """Gradient of the penalty at one vector, (D,)."""
-        of_experts, of_gate = self.split(theta)
-        return self.joined(
-            self.experts.penalty_gradient(of_experts),
-            self.gate.penalty_gradient(of_gate),
-        )
+        gradient = self.prior.derivatives(theta)[0]
+        for part, where in self.own:
+            gradient[where] = part.penalty_gradient(theta[where])
+        return np.asarray(gradient)
 
-    @property
-    def bounds(self) -> tuple[Array, Array]:
-        """Lower and upper bounds, (D,)."""
-        return (
-            self.joined(self.experts.lower, self.gate.lower),
-            self.joined(self.experts.upper, self.gate.upper),
-        )
+    def penalty_hessian(self, theta: Array) -> Array:
+        """Hessian of the penalty at one vector, (D, D)."""
+        hessian = self.prior.hessian(theta)
+        for part, where in self.own:
+            hessian[where, where] = part.penalty_hessian(theta[where])
+        return np.asarray(hessian)
 
-    @property
-    def free(self) -> Array:
-        """Coordinate of each coefficient among those that are estimated; -1 for absent ones."""
-        of_experts, of_gate = self.experts.free, self.gate.free
-        shift = int(of_experts.max(initial=-1)) + 1
-        return self.joined(of_experts, np.where(of_gate < 0, -1, of_gate + shift))
-
-    @property
-    def first(self) -> Array:
-        """The first of the coefficients that are equal, (R,)."""
-        return self.joined(self.experts.first, self.experts.size + self.gate.first)
+    def bounded(self, theta: Array) -> Array:
+        """The nearest valid coefficients (S, D)."""
+        theta = np.clip(theta, self.lower, self.upper)
+        if self.drops:
+            theta = np.where(self.prior.dropped, 0.0, theta)
+        for part, where in self.own:
+            theta[:, where] = part.bounded(theta[:, where])
+        return theta
 
     def at_bound(self, theta: Array) -> Array:
-        """Coefficients at a bound, boolean of shape (D,)."""
-        of_experts, of_gate = self.split(theta)
-        return self.joined(self.experts.at_bound(of_experts), self.gate.at_bound(of_gate))
-
-    @property
-    def dropped(self) -> Array:
-        """Slopes of dropped features, boolean of shape (D,)."""
-        return self.joined(self.experts.dropped, self.gate.dropped)
+        """Coefficients at a bound, or so near that the likelihood is constant, boolean (D,)."""
+        found = (theta <= self.lower + self.flat) | (theta >= self.upper)
+        for part, where in self.own:
+            found[where] = part.at_bound(theta[where])
+        return np.asarray(found)
 
     def reduced(self, values: Array) -> Array:
         """Sums of values (..., D) over coefficients that are equal, (..., R)."""
-        of_experts, of_gate = self.split(values)
-        return self.joined(self.experts.reduced(of_experts), self.gate.reduced(of_gate))
+        total = np.zeros((*values.shape[:-1], len(self.first)))
+        n_own, split = len(self.experts.first), self.experts.size
+        for part, of_part, where in (
+            (self.experts, slice(0, n_own), slice(0, split)),
+            (self.gate, slice(n_own, None), slice(split, None)),
+        ):
+            total[..., of_part] = part.reduced(values[..., where])
+        return total
 
     def reduced_matrix(self, matrix: Array) -> Array:
-        """The same for both axes of a matrix (D, D)."""
-        return self.reduced(self.reduced(matrix).T).T
+        """The same for both axes of matrices (..., D, D)."""
+        return np.swapaxes(self.reduced(np.swapaxes(self.reduced(matrix), -1, -2)), -1, -2)
 
     def expanded(self, values: Array) -> Array:
         """Values (..., R) of estimated coefficients for all, zero for absent ones, (..., D)."""
-        split = len(self.experts.first)
-        of_experts, of_gate = values[..., :split], values[..., split:]
-        return self.joined(self.experts.expanded(of_experts), self.gate.expanded(of_gate))
-
-    def bounded(self, theta: Array) -> Array:
-        """The nearest valid coefficients."""
-        of_experts, of_gate = self.split(theta)
-        of_experts = self.experts.bounded(of_experts)
-        return self.joined(of_experts, self.gate.bounded(of_gate))
-
-    def invert(self, theta: Array, total: EStep) -> tuple[Any, Any]:
-        """The curvatures of experts and gate, each with its penalised inverse."""
-        (of_experts, of_gate), parts = self.split(theta), (self.experts, self.gate)
-        experts, gate = (
-            (sums.curvature, part.invert(own, sums.curvature))
-            for part, own, sums in zip(
-                parts, (of_experts, of_gate), (total.experts, total.gate), strict=True
-            )
-        )
-        return experts, gate
-
-    def direction(self, theta: Array, total: EStep, curvature: Any) -> Array:
-        """The step (S, D) of experts and gate, with the curvatures that `invert` gives."""
-        of_experts, of_gate = self.split(theta)
-        return self.joined(
-            self.experts.direction(of_experts, total.experts, curvature[0]),
-            self.gate.direction(of_gate, total.gate, curvature[1]),
-        )
+        n_own = len(self.experts.first)
+        of_experts = self.experts.expanded(values[..., :n_own])
+        return np.concatenate([of_experts, self.gate.expanded(values[..., n_own:])], axis=-1)
 
     def projected(self, theta: Array) -> Array:
         """The nearest coefficients (D,) of which shared ones are equal, and absent ones zero."""
-        return self.bounded(self.expanded(theta[self.first]))
+        return self.bounded(self.expanded(theta[self.first])[None])[0]
 
     # --- the order of the experts ---
-
-    @property
-    def can_reorder(self) -> bool:
-        """Whether the experts can have any order: all are treated alike."""
-        return bool(self.experts.can_reorder and self.gate.can_reorder)
 
     def reordered(self, theta: Array, order: Array) -> Array:
         """Coefficients (D,) of the same mixture with its experts in another order."""
         of_experts, of_gate = self.split(theta)
-        return self.joined(
-            self.experts.reordered(of_experts, order), self.gate.reordered(of_gate, order)
-        )
-
-
-def by_column(function: Any, logs: Array, top_k: int | None) -> Array:
-    """A function of logs (K, n) and `top_k` for logs (K, S, n)."""
-    if top_k is None:
-        return logs
-    return np.asarray(function(logs.reshape(len(logs), -1), top_k).reshape(logs.shape))
+        of_experts = self.experts.reordered(of_experts, order)
+        return np.concatenate([of_experts, self.gate.reordered(of_gate, order)])
 
 
 def balance_prior(
@@ -270,5 +397,6 @@ def balance_prior(
     usage = np.maximum(usage, TINY)
     total = usage.sum(axis=0)
     value = balance * float(weight.sum()) * np.log(usage / total).mean(axis=0)
-    of_experts = balance * total / (len(usage) * usage)
-    return value, of_experts[..., None] * weight * np.exp(log_gate)
+    # Logs, as the usage can be next to nothing.
+    shares = np.exp(log_gate - np.log(usage)[..., None])
+    return value, (balance / len(usage) * total)[:, None] * weight * shares

@@ -7,6 +7,7 @@ other.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
@@ -16,10 +17,13 @@ from scipy import sparse
 from scipy.linalg import block_diag
 
 from skmoe._mixture.data import Data
-from skmoe._mixture.described import DescribedByUser, DescribedGateOfUser
+from skmoe._mixture.described import Shown
+from skmoe._mixture.mixture import flat
 from skmoe._numerics.linalg import split_offset, with_offset
 from skmoe._numerics.typing import Array
 from skmoe.protocols import (
+    Block,
+    LinearPredictor,
     SupportsGateInference,
     SupportsInference,
     SupportsReordering,
@@ -72,7 +76,7 @@ class At(NamedTuple):
         return (self.params, *self.arguments, resp, *self.added)
 
 
-class OwnPart:
+class OwnPart(ABC):
     """What experts and gates of users have in common."""
 
     is_linear = False
@@ -85,18 +89,16 @@ class OwnPart:
         self.first_params = own.init_params(n_experts, n_columns)
         self.size = sum(np.size(values) for values in self.first_params)
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
-        self.dropped = np.zeros(self.size, dtype=bool)
+        self.prior = flat(self.size)
+        self.groups: list[Any] = []
+        self.start = self.theta(self.first_params)
         self.has_derivatives = has_capability(own, self.inference) and self._moves()
 
+    @abstractmethod
     def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
         """The part at parameters and rows."""
-        raise NotImplementedError
 
     # --- the vector ---
-
-    def first_theta(self) -> Array:
-        """Coefficients with which the part begins, (D,)."""
-        return self.theta(self.first_params)
 
     def params(self, theta: Array) -> Any:
         """Parameters of coefficients (D,)."""
@@ -128,9 +130,9 @@ class OwnPart:
         """The same part with other penalties."""
         return type(self)(self.own.with_options(changes), self.n_experts, self.n_columns)
 
-    def penalised_slopes(self, theta: Array, sums: OwnSums, curvature: Any) -> dict[str, Any]:
-        """Slopes whose penalties the evidence finds: none."""
-        return {}
+    def n_parameters(self, theta: Array) -> float:
+        """Number of free parameters; NaN if it cannot be counted."""
+        return float(self.own.n_parameters(self.params(theta)))
 
     # --- steps ---
 
@@ -138,11 +140,11 @@ class OwnPart:
         """Factorizations of the Hessians of S vectors."""
         return tuple(map(self.own.factorize, curvature))
 
-    def direction(self, theta: Array, sums: OwnSums, curvature: tuple[Any, Any]) -> Array:
+    def direction(self, theta: Array, sums: OwnSums, factors: tuple[Any, ...]) -> Array:
         """The M-step (S, D) from coefficients, which leads upward."""
         ahead = [
             self.theta(self.own.m_step(statistics, factor, self.params(vector), 1.0))
-            for vector, statistics, factor in zip(theta, sums.statistics, curvature[1], strict=True)
+            for vector, statistics, factor in zip(theta, sums.statistics, factors, strict=True)
         ]
         return np.stack(ahead) - theta
 
@@ -169,18 +171,18 @@ class OwnPart:
 
     # --- coordinates of inference ---
 
+    @abstractmethod
     def _moves(self) -> bool:
         """Whether coordinates of inference move the parameters."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _changed(self, change: Array) -> Any:
         """The first parameters after a change of the coordinates."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def n_coordinates(self) -> int:
         """Number of coordinates of inference, (R,)."""
-        raise NotImplementedError
 
     @cached_property
     def jacobian(self) -> Any:
@@ -190,7 +192,7 @@ class OwnPart:
         columns, one = [], np.zeros(self.n_coordinates)
         for coordinate in range(self.n_coordinates):
             one[coordinate] = 1.0
-            column = self.theta(self._changed(one)) - self.first_theta()
+            column = self.theta(self._changed(one)) - self.start
             columns.append(sparse.csc_array(column[:, None]))
             one[coordinate] = 0.0
         return sparse.csr_array(sparse.hstack(columns))
@@ -207,12 +209,16 @@ class OwnPart:
     @cached_property
     def free(self) -> Array:
         """The coordinate of each coefficient; -1 for those that have none."""
+        if not self.has_derivatives:
+            return np.arange(self.size)
         largest = abs(self.jacobian).toarray()
         return np.where(largest.any(axis=1), largest.argmax(axis=1), -1)
 
     @cached_property
     def first(self) -> Array:
         """A coefficient that each coordinate changes, (R,)."""
+        if not self.has_derivatives:
+            return np.arange(self.size)
         return np.asarray(abs(self.jacobian).toarray().argmax(axis=0))
 
     def reduced(self, values: Array) -> Array:
@@ -228,11 +234,12 @@ class OwnPart:
         return np.asarray(values @ self.jacobian.T)
 
 
-class OwnExperts(DescribedByUser, OwnPart):
+class OwnExperts(OwnPart):
     """Experts of a user, an object of `skmoe.protocols.Experts`."""
 
     dispersion_columns: tuple[int, ...] = ()
     shared_dispersion = False
+    has_one_family = True  # whether all can have made the same rows
     inference = SupportsInference
 
     def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
@@ -267,6 +274,68 @@ class OwnExperts(DescribedByUser, OwnPart):
             flags[self.first[np.broadcast_to(bounds, self._shape).ravel()]] = True
         return flags
 
+    # --- what tables show ---
+
+    slopes: tuple[Any, ...] = ()
+    signs: tuple[int, ...] = ()
+
+    @property
+    def link(self) -> str:
+        """Link of the linear predictor; "" without, or if many."""
+        return str(self.own.link)
+
+    @property
+    def takes_offset(self) -> bool:
+        """Whether linear predictors may have an offset."""
+        return bool(self.own.takes_offset)
+
+    @property
+    def explains_mean(self) -> bool:
+        """Whether coefficients are those of the mean."""
+        return bool(self.own.explains_mean)
+
+    @property
+    def all_blocks(self) -> tuple[Block, ...]:
+        """The blocks that each expert has."""
+        return tuple(self.own.blocks)
+
+    def shown(self, k: int) -> list[Shown]:
+        """The blocks of one expert."""
+        found, fields = [], self.first_params._asdict()
+        start = k * self._shape[1] if self.has_derivatives else 0
+        for block in self.all_blocks:
+            size = block.n_coordinates(fields[block.params].shape[1], self.n_columns)
+            found.append(Shown(block, np.arange(start, start + size)))
+            start += size
+        return found
+
+    def attributes(self, theta: Array, units: Any) -> dict[str, Any]:
+        """Fitted attributes in the units of the data."""
+        return dict(self.own.attributes(self.params(theta), units))
+
+    def by_expert(self, theta: Array) -> Array:
+        """Numbers that describe each expert, (K, V)."""
+        arrays = (np.reshape(values, (self.n_experts, -1)) for values in self.params(theta))
+        return np.hstack([np.zeros((self.n_experts, 0)), *arrays])
+
+    def intercept_information(self, theta: Array, data: Data, weight: Array) -> Array:
+        """Information about the intercept of each response of each expert, (K, V)."""
+        [(block, where)] = [own for own in self.shown(0) if own.block.is_main]
+        last = where[self.n_columns - 1 :: self.n_columns]
+        contrasts = np.eye(len(last)) if block.contrasts is None else block.contrasts
+        rows, found = (self._dense(data), data.rows.y), []
+        for k, of_expert in enumerate(weight):
+            information = self.own.information(self.params(theta), k, *rows, of_expert)
+            of_intercepts = contrasts @ information[np.ix_(last, last)]
+            found.append((of_intercepts * contrasts).sum(axis=1))
+        return np.stack(found)
+
+    def mean_slopes(self, theta: Array, data: Data) -> Array:
+        """Derivatives (1, K, m, n) of the means by their linear predictors."""
+        params, design = self.params(theta), data.rows.expert_design
+        slopes = self.own.mean_derivative(params, design)
+        return (np.ones_like(self.mean(theta, data)) if slopes is None else slopes)[None]
+
     # --- which experts can have made a row, and their scales ---
 
     @property
@@ -298,14 +367,6 @@ class OwnExperts(DescribedByUser, OwnPart):
         """Whether all experts are treated alike."""
         return self.can_reorder
 
-    def support(self, y: Array) -> Array | None:
-        """Rows that each expert can have made: None, as all can have made all."""
-        return None
-
-    def initial_responsibilities(self, cells: Array, y: Array, rng: Any) -> Array:
-        """Responsibilities (K, n) of the cells of a partition."""
-        return cells
-
     def log_scales(self, theta: Array, data: Data) -> Array | None:
         """Logs of the scales at rows, which can be broadcast to (K, m, n); None without any."""
         found: Array | None = self.own.log_scales(self.params(theta), data.rows.expert_design)
@@ -313,6 +374,8 @@ class OwnExperts(DescribedByUser, OwnPart):
 
     def dispersion_at_bound(self, theta: Array) -> Array:
         """Experts with a scale at its lower bound, boolean of shape (K,)."""
+        if not self.size:
+            return np.zeros(self.n_experts, dtype=bool)
         return np.asarray(self.own.dispersion_at_bound(self.params(theta)))
 
     # --- derivatives of single experts ---
@@ -362,7 +425,7 @@ class OwnExperts(DescribedByUser, OwnPart):
         return with_offset(matrix.toarray() if sparse.issparse(matrix) else matrix, offset)
 
 
-class OwnGate(DescribedGateOfUser, OwnPart):
+class OwnGate(OwnPart):
     """A gate of a user, an object of `skmoe.protocols.Gate`."""
 
     inference = SupportsGateInference
@@ -379,6 +442,26 @@ class OwnGate(DescribedGateOfUser, OwnPart):
     def log_prob(self, theta: Array, data: Data) -> Array:
         """Log probabilities (K, S, U) of the experts."""
         return self.evaluate(theta, data).logs
+
+    @property
+    def depends_on_features(self) -> bool:
+        """Whether probabilities differ between rows."""
+        return bool(self.own.depends_on_features)
+
+    @property
+    def shown(self) -> Shown:
+        """Its only block."""
+        contrasts, where = None, np.zeros(0, dtype=int)
+        if self.has_derivatives:
+            contrasts = self.own.contrast_matrix(self.first_params)
+            where = np.arange(self.n_coordinates)
+        names = "softmax", "gate_coef_", "gate_intercept_"
+        return Shown(LinearPredictor("", "", *names, contrasts=contrasts), where)
+
+    def coefficients(self, theta: Array, n_columns: int) -> Array | None:
+        """Coefficients (K, d) of the logits; None if they are not linear."""
+        found: Array | None = self.own.coefficients(self.params(theta), n_columns)
+        return found
 
     def scores(self, theta: Array, k: int, data: Data) -> Array:
         """Gradients of the log probability of one expert, (D, U)."""

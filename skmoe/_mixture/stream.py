@@ -15,18 +15,18 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.linear import MAX_DISPERSION_STEP, Group, Sums, has_own_scale
+from skmoe._mixture.groups import Group
 from skmoe._mixture.mixture import EStep, Mixture
+from skmoe._mixture.steps import MAX_DISPERSION_STEP, direction, has_own_scale, inverted
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array
 
 # Steps for each batch, which is expanded anew at the coefficients that each of them reaches.
-N_STEPS = 3
+N_STEPS_PER_BATCH = 3
 
 # Part of the curvature of a gate with equal probabilities that is added to that of each batch. Where
 # a gate is certain its own curvature vanishes, and new rows would move it at once.
@@ -55,12 +55,13 @@ def started(stream: Stream, mixture: Mixture, blocks: Any) -> Stream:
 def learned(stream: Stream, mixture: Mixture, blocks: Any, decay: float) -> Stream:
     """A stream after another batch; `decay` is what remains of the weight of earlier rows."""
     theta, kept, fit, total = stream.theta[None], stream.sums, stream.fit, None
+    log_likelihood = None
     kept = None if kept is None else _scaled(kept, decay)
-    for _ in range(N_STEPS):
+    for _ in range(N_STEPS_PER_BATCH):
         batch = mixture.e_step(theta, blocks, curvature=True)
-        if total is not None:  # the log density of rows is that before they are used
-            batch = batch._replace(log_likelihood=log_likelihood)
-        log_likelihood = batch.log_likelihood
+        # The log density of rows is that before they are used.
+        log_likelihood = batch.log_likelihood if log_likelihood is None else log_likelihood
+        batch = batch._replace(log_likelihood=log_likelihood)
         batch = at_zero(mixture, theta, batch)
         total = batch if kept is None else add_fields(kept, batch)
         whole = total if fit is None else _with_fit(mixture, total, fit[0], decay * fit[1])
@@ -76,7 +77,7 @@ def learned(stream: Stream, mixture: Mixture, blocks: Any, decay: float) -> Stre
 def _ahead(mixture: Mixture, theta: Array, total: EStep) -> Array:
     """Coefficients (1, D) after a step to the maximum of the sums."""
     total = at(mixture, theta, total)
-    change = mixture.direction(theta, total, mixture.invert(theta, total))
+    change = direction(mixture, theta, total, inverted(mixture, theta, total))
     scales = np.unique(mixture.experts.scale_index)
     scales = scales[scales >= 0]
     change[:, scales] = change[:, scales].clip(-MAX_DISPERSION_STEP, MAX_DISPERSION_STEP)
@@ -90,12 +91,8 @@ def _with_fit(mixture: Mixture, total: EStep, theta: Array, weight: float) -> ES
     """
     theta = theta[None]
     rows = _scaled(at(mixture, theta, total), weight / total.weight)
-    slopes = mixture.split(mixture.penalty_gradient(theta[0])[None])
-    experts, gate = (
-        sums._replace(gradient=own)
-        for sums, own in zip((rows.experts, rows.gate), slopes, strict=True)
-    )
-    return add_fields(total, at_zero(mixture, theta, rows._replace(experts=experts, gate=gate)))
+    rows = rows._replace(gradient=mixture.penalty_gradient(theta[0])[None])
+    return add_fields(total, at_zero(mixture, theta, rows))
 
 
 def _scaled(sums: Any, factor: float) -> Any:
@@ -128,25 +125,20 @@ def at(mixture: Mixture, theta: Array, total: EStep) -> EStep:
 
 
 def _moved(mixture: Mixture, theta: Array, total: EStep, move: Any) -> EStep:
-    found = []
-    parts = (mixture.experts, total.experts), (mixture.gate, total.gate)
-    for (part, sums), own in zip(parts, mixture.split(theta), strict=True):
-        gradient, matrices = np.zeros_like(sums.gradient), []
-        for group, matrix in zip(part.groups, sums.curvature, strict=True):
-            index = group.coordinates[:, None]
-            values, before = own[0, index], sums.gradient[0, index]
-            if getattr(part, "is_constant", False):
-                # The gradient is that of counts, of which the expected ones are exact.
-                expected = sums.total.sum() * group.family.mean(list(values[0, 0, :, None, None]))
-                slope = group.family.contrasted(expected)
-                slope = slope.reshape(before.shape)
-                after = before + slope if move is _group_at_zero else before - slope
-            else:
-                after, matrix = move(group, values, before, matrix)
-            gradient[0, index] = after
-            matrices.append(matrix)
-        found.append(Sums(gradient, tuple(matrices), sums.total))
-    return total._replace(experts=found[0], gate=found[1])
+    gradient, matrices = np.zeros_like(total.gradient), []
+    for group, matrix in zip(mixture.groups, total.curvature, strict=True):
+        index = group.coordinates[:, None]
+        values, before = theta[0, index], total.gradient[0, index]
+        if group is mixture.gate_group and mixture.gate.is_constant:
+            # The gradient is that of counts, of which the expected ones are exact.
+            proba = group.family.mean(list(values[0, 0, :, None, None]))
+            slope = group.family.contrasted(total.gate_counts[0] * proba).reshape(before.shape)
+            after = before + slope if move is _group_at_zero else before - slope
+        else:
+            after, matrix = move(group, values, before, matrix)
+        gradient[0, index] = after
+        matrices.append(matrix)
+    return total._replace(gradient=gradient, curvature=tuple(matrices))
 
 
 def _group_at_zero(group: Group, theta: Array, gradient: Array, matrix: Array) -> Any:

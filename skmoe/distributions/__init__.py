@@ -4,52 +4,46 @@ An expert family describes the distribution of y under one expert by components,
 `NormalComponents` or `PoissonComponents`. The components of all experts and the probabilities of
 the gate make the distribution of the mixture of experts, by `predictive_distribution`: a
 `MixtureDistribution` of normals, a `CountMixtureDistribution`, or of other families a
-`GeneralMixtureDistribution`.
+`GeneralMixtureDistribution`. Components of a density of your own derive from `Components`.
 """
 
-from skmoe.distributions._beta import BetaComponents
-from skmoe.distributions._checks import check_coverage
-from skmoe.distributions._component_functions import concatenate_rows
-from skmoe.distributions._count_families import NegativeBinomialComponents, PoissonComponents
-from skmoe.distributions._gamma import GammaComponents
-from skmoe.distributions._general import (
+from skmoe.distributions._bounded import BetaComponents as BetaComponents
+from skmoe.distributions._bounded import UniformComponents as UniformComponents
+from skmoe.distributions._checks import check_coverage as check_coverage
+from skmoe.distributions._components import Components, JointComponents
+from skmoe.distributions._components import concatenate_rows as concatenate_rows
+from skmoe.distributions._counts import NegativeBinomialComponents as NegativeBinomialComponents
+from skmoe.distributions._counts import PoissonComponents
+from skmoe.distributions._functions import ComponentFunctions
+from skmoe.distributions._mixtures import (
     CountMixtureDistribution,
     GeneralMixtureDistribution,
     MixtureDistribution,
     PredictiveDistribution,
     predictive_distribution,
 )
-from skmoe.distributions._inverse_gaussian import InverseGaussianComponents
-from skmoe.distributions._joint import JointComponents
-from skmoe.distributions._lognormal import LogNormalComponents
+from skmoe.distributions._normal import LogNormalComponents as LogNormalComponents
 from skmoe.distributions._normal import NormalComponents
-from skmoe.distributions._ordinal import OrdinalComponents
-from skmoe.distributions._point_mass import PointMassComponents
-from skmoe.distributions._student_t import StudentTComponents
-from skmoe.distributions._tweedie import PositiveTweedieComponents
-from skmoe.distributions._uniform import UniformComponents
-from skmoe.distributions._weibull import WeibullComponents
+from skmoe.distributions._positive import GammaComponents
+from skmoe.distributions._positive import InverseGaussianComponents as InverseGaussianComponents
+from skmoe.distributions._positive import WeibullComponents as WeibullComponents
+from skmoe.distributions._student_t import StudentTComponents as StudentTComponents
+from skmoe.distributions._tweedie import PositiveTweedieComponents as PositiveTweedieComponents
+from skmoe.distributions._values import OrdinalComponents as OrdinalComponents
+from skmoe.distributions._values import PointMassComponents
 
+# Those of the other families serve these families; they can be imported, too.
 __all__ = [
-    "BetaComponents",
+    "ComponentFunctions",
+    "Components",
     "CountMixtureDistribution",
     "GammaComponents",
     "GeneralMixtureDistribution",
-    "InverseGaussianComponents",
     "JointComponents",
-    "LogNormalComponents",
     "MixtureDistribution",
-    "NegativeBinomialComponents",
     "NormalComponents",
-    "OrdinalComponents",
     "PointMassComponents",
     "PoissonComponents",
-    "PositiveTweedieComponents",
     "PredictiveDistribution",
-    "StudentTComponents",
-    "UniformComponents",
-    "WeibullComponents",
-    "check_coverage",
-    "concatenate_rows",
     "predictive_distribution",
 ]

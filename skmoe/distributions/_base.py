@@ -1,120 +1,105 @@
-"""What mixtures of all families of components share."""
+"""Moments, probabilities, draws and scores of mixtures of components of every row."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.distributions._checks import check_coverage, check_random_state
-from skmoe.distributions._component_functions import (
-    Block,
+from skmoe.distributions._checks import check_random_state
+from skmoe.distributions._components import Block, draw_outputs, joint_log_density
+from skmoe.distributions._scores import integrated_variance, mean_score
+from skmoe.distributions._searches import (
     Component,
-    FamilyFunction,
+    highest_points,
     log_weighted_sum,
     weighted_sum,
 )
-from skmoe.distributions._general_searches import quantiles
-from skmoe.distributions._joint import draw_outputs, joint_log_density
 from skmoe.exceptions import OptionWarning, warn_user
 
 
-class RowMixtures(ABC):
+class RowMixtures:
     """Mixtures of components, one for each row and output, that share weights over the outputs."""
 
     weights: Array
     # Correlation matrices of the outputs in each component, (C, m, m); None if independent.
-    correlations: Array | None = None
+    correlations: Array | None
     # Components of one family after another, in the order of the weights; their parameters have
-    # shape (n, C) for one output, or (n, C, m).
+    # shape (n, C, m).
     _blocks: Sequence[Block]
-
-    @abstractmethod
-    def _take(self, rows: Any) -> Self:
-        """The distributions of chosen rows, of which there may be none."""
-
-    # --- the rows ---
+    _n_outputs: int
+    _single: bool  # whether the axis of the outputs is left out
 
     def __len__(self) -> int:
         return len(self.weights)
 
-    def __getitem__(self, rows: Any) -> Self:
-        """The distributions of chosen rows; an integer chooses one row."""
-        if isinstance(rows, (int, np.integer)):
-            rows = [range(len(self))[rows]]
-        return self._take(rows)
-
-    def __repr__(self) -> str:
-        n_rows, n_components = self.weights.shape
-        outputs = "" if self._single else f", {self._n_outputs} outputs"
-        return f"<{type(self).__name__} of {n_rows} rows, {n_components} components{outputs}>"
-
-    @property
-    def _single(self) -> bool:
-        return self._blocks[0].parameters[0].ndim == 2
-
-    @property
-    def _n_outputs(self) -> int:
-        return 1 if self._single else self._blocks[0].parameters[0].shape[2]
-
     def _components(self) -> Iterator[Component]:
         """Weight (n, 1, 1) and parameters (n, 1, m) of each component."""
-        n_rows, start = len(self), 0
+        weights = iter(self.weights.T[..., None, None])
         for family, parameters in self._blocks:
-            n_components = parameters[0].shape[1]
-            shape = n_rows, n_components, self._n_outputs
-            arrays = [values.reshape(shape) for values in parameters]
-            for k in range(n_components):
-                weight = self.weights[:, start + k, None, None]
-                yield Component(family, weight, tuple(values[:, k, None] for values in arrays))
-            start += n_components
+            for k in range(parameters[0].shape[1]):
+                yield Component(family, next(weights), tuple(v[:, k, None] for v in parameters))
 
     def _flat_components(self) -> list[Component]:
         """Weight and parameters of each component with rows and outputs as one axis, (n * m,)."""
         return [
             Component(
                 family,
-                np.repeat(weight.reshape(len(self)), self._n_outputs),
+                np.repeat(weight.ravel(), self._n_outputs),
                 tuple(values.reshape(-1) for values in parameters),
             )
             for family, weight, parameters in self._components()
         ]
 
+    def _squeeze(self, values: Array) -> Array:
+        """Without the last axis, of the outputs, if there is a single one."""
+        return values[..., 0] if self._single else values
+
     # --- moments ---
 
-    def _moments(self, function: FamilyFunction) -> Array:
-        """A function of the parameters of each component, of the shape of the parameters."""
-        values = [function(family)(*parameters) for family, parameters in self._blocks]
-        moments = values[0] if len(values) == 1 else np.concatenate(values, axis=1)
-        if np.isfinite(moments).all():
-            return moments
-        weights = self.weights if self._single else self.weights[..., None]
-        return np.where(weights > 0.0, moments, 0.0)  # absent components have weight zero
+    def _moments(self, name: str) -> Array:
+        """Means or variances of the components, (n, C, m)."""
+        moments = np.concatenate(
+            [getattr(functions, name)(*own) for functions, own in self._blocks], axis=1
+        )
+        # Absent components have weight zero.
+        return np.where(self.weights[..., None] > 0.0, moments, 0.0)
 
     @property
     def mean(self) -> Array:
         """Mean of each row, of shape (n_samples,) or (n_samples, n_outputs)."""
-        return np.einsum("nk,nk...->n...", self.weights, self._moments(lambda family: family.mean))
+        return self._squeeze(np.einsum("nk,nkm->nm", self.weights, self._moments("mean")))
 
     @property
     @underflow_to_zero
     def var(self) -> Array:
         """Variance of each row: within the components and between them."""
-        means = self._moments(lambda family: family.mean)
-        within = self._moments(lambda family: family.variance)
+        means, within = self._moments("mean"), self._moments("variance")
         with np.errstate(invalid="ignore", over="ignore"):
-            between = np.square(means - self.mean[:, None])
-            return np.einsum("nk,nk...->n...", self.weights, within + between)
+            center = np.einsum("nk,nkm->nm", self.weights, means)
+            between = np.square(means - center[:, None])
+            return self._squeeze(np.einsum("nk,nkm->nm", self.weights, within + between))
 
     @property
     def std(self) -> Array:
         """Standard deviation of each row, in the units of y."""
         return np.sqrt(self.var)
+
+    @property
+    @underflow_to_zero
+    def mode(self) -> Array:
+        """Where `pdf` is highest.
+
+        The modes of the components, the values that have a probability, and local maxima between
+        the modes of the continuous components are compared. Where both values with a probability
+        and a density exist, the result depends on the units of y, as the density does.
+        """
+        best = highest_points(self._flat_components())
+        return self._squeeze(best.reshape(len(self), self._n_outputs))
 
     # --- probabilities ---
 
@@ -129,7 +114,7 @@ class RowMixtures(ABC):
         if not chosen:
             shape = np.broadcast_shapes(points.shape, (len(self), 1, self._n_outputs))
             return np.where(np.isnan(points), np.nan, np.full(shape, -np.inf))
-        return log_weighted_sum(chosen, lambda family: family.log_pdf, points)
+        return log_weighted_sum(chosen, "log_pdf", points)
 
     def logpdf(self, y: ArrayLike) -> Array:
         """Log density.
@@ -198,7 +183,7 @@ class RowMixtures(ABC):
         probability : ndarray of the shape of y, with n_samples rows
             Between 0 and 1. A point mass at v has 1 from y = v on, and 0 below.
         """
-        return self._at(y, lambda points: self._sum(lambda family: family.cdf, points))
+        return self._at(y, lambda points: weighted_sum(self._components(), "cdf", points))
 
     def cdf_left(self, y: ArrayLike) -> Array:
         """Probability of a value below y: the limit of `cdf` from the left.
@@ -218,7 +203,9 @@ class RowMixtures(ABC):
         probability : ndarray of the shape of y, with n_samples rows
             Between 0 and 1. A point mass at v has 1 above y = v, and 0 at v and below.
         """
-        return self._at(y, lambda points: self._sum(lambda family: family.cdf_left, points))
+        return self._at(
+            y, lambda points: weighted_sum(self._components(), "cdf", points, left=True)
+        )
 
     def sf(self, y: ArrayLike) -> Array:
         """Probability of a value above y, exact where `1 - cdf` would be zero.
@@ -239,7 +226,7 @@ class RowMixtures(ABC):
         OptionWarning
             If y is a vector of increasing times: each of them is taken for one row only.
         """
-        return self._at_times(y, lambda points: self._sum(lambda family: family.sf, points))
+        return self._at_times(y, lambda points: weighted_sum(self._components(), "sf", points))
 
     def logcdf(self, y: ArrayLike) -> Array:
         """Log probability of a value up to y, which includes y itself.
@@ -255,7 +242,7 @@ class RowMixtures(ABC):
         log_probability : ndarray of the shape of y, with n_samples rows
             Finite even far out in the lower tail; minus infinity below all values of y.
         """
-        return self._at(y, lambda points: self._log_sum(lambda family: family.log_cdf, points))
+        return self._at(y, lambda points: self._log_sum("log_cdf", points))
 
     def logsf(self, y: ArrayLike) -> Array:
         """Log probability of a value above y.
@@ -300,7 +287,7 @@ class RowMixtures(ABC):
         """
 
         def hazard(points: Array) -> Array:
-            logs = self._log_sum(lambda family: family.log_sf_left, points)
+            logs = self._log_sum("log_sf", points, left=True)
             return np.exp(self._logpdf(points) - logs)
 
         return self._at_times(y, hazard)
@@ -357,13 +344,10 @@ class RowMixtures(ABC):
         return np.where(np.isposinf(points), mean, np.where(np.isneginf(points), points, means))
 
     def _logsf(self, points: Array) -> Array:
-        return self._log_sum(lambda family: family.log_sf, points)
+        return self._log_sum("log_sf", points)
 
-    def _sum(self, function: FamilyFunction, points: Array) -> Array:
-        return weighted_sum(self._components(), function, points)
-
-    def _log_sum(self, function: FamilyFunction, points: Array) -> Array:
-        return np.minimum(log_weighted_sum(self._components(), function, points), 0.0)
+    def _log_sum(self, name: str, points: Array, *, left: bool = False) -> Array:
+        return np.minimum(log_weighted_sum(self._components(), name, points, left=left), 0.0)
 
     def _at_times(self, y: ArrayLike, answer: Callable[[Array], Array]) -> Array:
         """What `answer` returns of times, with a warning if they may be meant for all rows."""
@@ -398,77 +382,7 @@ class RowMixtures(ABC):
             width = 1 if per_row else shape[1]
             points = points.reshape(shape[0] if shape else 1, width, n_outputs)
         values = answer(points)
-        values = values[:, 0] if per_row else values
-        return values[..., 0] if self._single else values
-
-    # --- quantiles ---
-
-    @underflow_to_zero
-    def ppf(self, q: ArrayLike) -> Array:
-        """Quantiles, to 1e-10 in probability: the smallest values whose `cdf` reaches q.
-
-        All rows and probabilities are solved at once, by Newton's method on the log probability of
-        the smaller tail, kept within a bracket. The bracket starts with the quantiles of the
-        components, and is halved where Newton's step would leave it. A quantile at a value that has
-        a probability is that value.
-
-        Parameters
-        ----------
-        q : float or array-like of shape (n_values,)
-            Probabilities in (0, 1).
-
-        Returns
-        -------
-        quantiles : ndarray of shape (n_samples,), or (n_samples, n_values) for an array q
-            With the axis of the outputs last, if there are several.
-
-        Raises
-        ------
-        ValueError
-            If a probability is outside (0, 1).
-        """
-        try:
-            probs = np.asarray(q, dtype=float)
-        except (TypeError, ValueError):
-            probs = np.empty(0)
-        if probs.ndim > 1 or not probs.size or not ((probs > 0.0) & (probs < 1.0)).all():
-            raise ValueError(
-                f"q must be a probability in (0, 1), or a list of them; got {q!r}. For 95 % use "
-                "0.95; the quantiles of 0 and 1 can be infinite."
-            )
-        found = quantiles(self._flat_components(), np.atleast_1d(probs))
-        found = found.reshape(probs.size, len(self), self._n_outputs).swapaxes(0, 1)
-        found = found[..., 0] if self._single else found
-        return found[:, 0] if probs.ndim == 0 else found
-
-    @property
-    def median(self) -> Array:
-        """Median of each row."""
-        return self.ppf(0.5)
-
-    def interval(self, coverage: float = 0.9) -> Array:
-        """Central interval: as much probability below it as above it.
-
-        The bounds are the quantiles of both tails. Of counts, whose probabilities come in steps,
-        an interval that includes its bounds has at least the probability `coverage`.
-
-        Parameters
-        ----------
-        coverage : float, default=0.9
-            Probability of the interval, in (0, 1).
-
-        Returns
-        -------
-        interval : ndarray of shape (n_samples, 2) or (n_samples, 2, n_outputs)
-            Lower and upper bound, in the units of y.
-
-        Raises
-        ------
-        ValueError
-            If the coverage is outside (0, 1).
-        """
-        check_coverage(coverage)
-        return self.ppf([0.5 * (1.0 - coverage), 0.5 * (1.0 + coverage)])
+        return self._squeeze(values[:, 0] if per_row else values)
 
     # --- draws ---
 
@@ -501,7 +415,7 @@ class RowMixtures(ABC):
         uniform = rng.uniform(size=shape) * levels[:, -1:]
         for level in levels.T[:-1]:
             chosen += uniform >= level[:, None]
-        draws = np.empty(shape if self._single else (*shape, self._n_outputs))
+        draws = np.empty((*shape, self._n_outputs))
         start = 0
         for family, parameters in self._blocks:
             stop = start + parameters[0].shape[1]
@@ -511,13 +425,17 @@ class RowMixtures(ABC):
             matrices = None if self.correlations is None else self.correlations[start:stop]
             draws[rows, columns] = draw_outputs(rng, family, drawn, matrices, of_block)
             start = stop
-        return draws[:, 0] if size is None else draws
+        return self._squeeze(draws[:, 0] if size is None else draws)
 
     # --- scores ---
 
-    @abstractmethod
     def _crps(self, points: Array) -> Array:
         """Scores of observed values (n, 1, m)."""
+        with np.errstate(invalid="ignore"):  # of values that may be infinite
+            variance = integrated_variance(self._flat_components())
+            score = mean_score(list(self._components()), points)
+            score = score - variance.reshape(len(self), 1, self._n_outputs)
+        return np.where(np.isnan(score) & ~np.isnan(points), np.inf, np.maximum(score, 0.0))
 
     def crps(self, y: ArrayLike) -> Array:
         """Continuous ranked probability score of observed values.

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from sklearn import utils
 
-from skmoe._numerics.typing import Array
-
 
 def check_coverage(coverage: Any) -> float:
     """A coverage must be a probability in (0, 1)."""
@@ -28,18 +26,3 @@ def check_random_state(random_state: Any) -> np.random.RandomState:
             "random_state must be None, an integer from 0 to 2**32 - 1, or a RandomState of NumPy; "
             f"got {random_state!r}. Pass an integer such as random_state=0."
         ) from None
-
-
-def check_shapes(weights: Array, means: Array) -> None:
-    """Weights (n, K) and means (n, K) or (n, K, m) must agree."""
-    if weights.ndim != 2 or means.shape[:2] != weights.shape or means.ndim > 3:
-        raise ValueError(
-            "weights must have shape (n_samples, n_components), and means the same with n_outputs "
-            f"appended for several outputs; got {weights.shape} and {means.shape}."
-        )
-
-
-def check_weights(weights: Array) -> None:
-    """Weights must be probabilities that sum to one in every row."""
-    if not (weights >= 0.0).all() or not np.allclose(weights.sum(axis=1), 1.0):
-        raise ValueError("weights must not be negative, and those of a row must sum to one.")

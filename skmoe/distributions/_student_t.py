@@ -11,7 +11,8 @@ from scipy.special import betaln, gammaln, ndtri, stdtr, stdtrit
 from skmoe._numerics.incomplete_beta import log_beta_fraction
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import ComponentFunctions, Components
+from skmoe.distributions._components import Components
+from skmoe.distributions._functions import ComponentFunctions
 
 # Scales from the centre from which on the upper tail is a power of the distance.
 POWER_LAW = 1e100

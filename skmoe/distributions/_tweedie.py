@@ -12,10 +12,11 @@ from scipy.stats import poisson
 from skmoe._numerics.probability import LOG_NEGLIGIBLE
 from skmoe._numerics.tweedie_series import indices, log_sum, shape_of_jumps
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import ComponentFunctions, Components
-from skmoe.distributions._general import NestedComponents
-from skmoe.distributions._point_mass import PointMassComponents
-from skmoe.distributions._poisson import LARGEST, log_cdf_real, log_sf_real
+from skmoe.distributions._components import Components, NestedComponents
+from skmoe.distributions._functions import ComponentFunctions
+from skmoe.distributions._poisson import log_cdf_real, log_sf_real
+from skmoe.distributions._searches import LARGEST
+from skmoe.distributions._values import PointMassComponents
 
 # A value is the sum of a Poisson number of gamma variables. It is zero if there are none; the
 # distribution here is that of the values for which there is one at least.

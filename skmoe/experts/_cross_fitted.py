@@ -40,9 +40,10 @@ from skmoe._data.sklearn_adapter import (
     validate_for_trees,
 )
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions._general import average_components
+from skmoe.distributions._components import average_components
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.families import Normal
+from skmoe.families._base import dispersion_values
 from skmoe.protocols import Block, Experts, SupportsDistribution, SupportsInference
 
 # Rows with a smaller responsibility (relative to their weight) are left out of an expert's fit,
@@ -261,10 +262,9 @@ class CrossFittedExperts(Experts):
         family = self.mean_family.family
         if family != Normal():  # which experts with a choice of families have
             fitted["families_"] = [family] * len(params.models)
-        found = family.dispersion_values(np.moveaxis(params.log_variance, -1, 0)[..., None])
+        found = dispersion_values(family, np.moveaxis(params.log_variance, -1, 0))
         for dispersion, value in zip(family.dispersions, found, strict=True):
-            values = value[..., 0]
-            fitted[dispersion.attribute] = values[:, 0] if values.shape[1] == 1 else values
+            fitted[dispersion.attribute] = value[:, 0] if value.shape[1] == 1 else value
         return fitted
 
     def dispersion_at_bound(self, params: EstimatorParams) -> Array:
@@ -304,24 +304,17 @@ class CrossFittedExperts(Experts):
     # --- penalties that are found ---
 
     @property
-    def dispersion_prior(self) -> float:
-        """Strength of the prior of the scales, in rows."""
-        return self.mean_family.prior
-
-    @property
-    def noise_variance(self) -> tuple[float, ...]:
-        """Scale of the prior for each output, in units of the variance of the working target."""
-        return self.mean_family.noise_variance
-
-    @property
     def shared_dispersion(self) -> bool:
         """Whether all experts share their dispersions."""
         return self.mean_family.shared
 
     @property
     def penalties(self) -> dict[str, Any]:
-        """Strength of the prior of the scales, where there is one."""
-        return {} if self.classes is not None else {"dispersion_prior": self.dispersion_prior}
+        """Strength and scale of the prior of the scales, where there is one."""
+        if self.classes is not None:
+            return {}
+        family = self.mean_family
+        return {"dispersion_prior": family.prior, "noise_variance": family.noise_variance}
 
     def with_options(self, options: Mapping[str, Any]) -> Any:
         """The experts with other options, of which those of the prior are the family's."""
@@ -492,7 +485,7 @@ class CrossFittedExperts(Experts):
         return (resp * log_prob).sum(axis=1) - penalties
 
     def _log_variance(self, predictions: Array, y: Array, resp: Array, start: Array) -> Array:
-        """Log dispersions of greatest penalised likelihood, (K, m, T - 1); NaN with an own density."""
+        """Log dispersions of greatest penalised likelihood, (K, m, T - 1); NaN if not of a family."""
         if self.classes is not None:
             return start
         others, found = ~self._has_density(), np.full(start.shape, np.nan)

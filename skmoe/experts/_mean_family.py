@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 from skmoe._data.scaling import Standardization
 from skmoe._numerics.probability import summed_over_experts, without_outliers
 from skmoe._numerics.typing import TINY, Array
+from skmoe.experts._linear import LinearExperts
 from skmoe.families import Family, Normal
 
 # Means of exactly zero under a log link, as of trees on counts, are raised to this fraction of the
@@ -78,7 +79,7 @@ class MeanFamily:
 
     def obstacle(self, y: Array) -> str:
         """What the family needs and outputs (m, n) do not have; "" for nothing."""
-        return self.family.obstacle(y)
+        return LinearExperts((self.family,)).obstacle(y)
 
     def in_support(self, y: Array) -> Array:
         """Whether all outputs of a row are possible, boolean of shape (n,)."""
@@ -187,12 +188,12 @@ class MeanFamily:
         found, n_experts = start.copy(), len(start)
         for own in [slice(None)] if self.shared else [slice(k, k + 1) for k in range(n_experts)]:
             for output in range(len(y)):
-                rows = mean[own, output], y[output], resp[own]
+                rows = mean[own, output], y[output][None], resp[own]
                 found[own, output] = self._maximum(output, rows, start[own][0, output])
         return found
 
     def _maximum(self, output: int, rows: tuple[Array, Array, Array], start: Array) -> Array:
-        """Log dispersions (T - 1,) of one output, for means (K, n), y (n,) and weights (K, n)."""
+        """Log dispersions (T - 1,) of one output, for means (K, n), y (1, n) and weights (K, n)."""
         mean, y, resp = rows
         rows_of_prior, n_rows = self.prior, max(float(resp.sum()), 1.0)
         log_scale = np.log(self.prior_scale[output])

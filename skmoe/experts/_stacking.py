@@ -56,7 +56,7 @@ from skmoe._data.sklearn_adapter import (
 from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.distributions import predictive_distribution
-from skmoe.distributions._general import NestedComponents
+from skmoe.distributions._components import NestedComponents
 from skmoe.exceptions import CollapsedExpertsWarning
 from skmoe.experts._cross_fitted import AllRows, CrossFittedExperts, EstimatorParams
 from skmoe.experts._given_values import log_probabilities, on_values

@@ -141,7 +141,7 @@ class LinearParts(NamedTuple):
     gate_intercept: Array  # (K,)
     coef: Array  # (K, m, p), or of each class (K, C, p)
     intercept: Array  # (K, m) or (K, C)
-    center: Array  # (p,), of the features, the value nearest to zero
+    center: Array  # (p,), means of the features
     means: Means | None  # None for classes
 
 
@@ -193,7 +193,8 @@ def _linear_parts(moe: Any) -> LinearParts:
     elif len(moe.classes_) == 2:  # log odds of the second class
         coef = np.concatenate([np.zeros_like(coef), coef], axis=1)
         intercept = np.concatenate([np.zeros_like(intercept), intercept], axis=1)
-    center = np.clip(0.0, *ranges)  # differences from it are not larger than the values
+    # Single precision needs it; `feature_range_` does not tell where most of the rows are.
+    center = moe._fitted.preprocessor.feature_scaling.center
     return LinearParts(moe.gate_coef_, moe.gate_intercept_, coef, intercept, center, means)
 
 

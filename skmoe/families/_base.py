@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -53,6 +54,8 @@ class Family(ABC):
     link: ClassVar[str] = "identity"
     # Whether y is standardised to mean 0 and variance 1 before the fit.
     standardizes_target: ClassVar[bool] = False
+    # Names of the fields that have a value for each output.
+    output_fields: ClassVar[tuple[str, ...]] = ()
     # Whether the density is the joint one of all outputs, y of the shape (m, n).
     couples_outputs: ClassVar[bool] = False
     # Largest number of outputs, and of different values of y.
@@ -83,6 +86,12 @@ class Family(ABC):
     is_location_scale: ClassVar[bool] = False
     # Largest absolute value of the linear predictor, for which the mean and its sums stay finite.
     max_predictor: ClassVar[float] = np.inf
+    # An example with what must be given if not all rows are in memory; "" for nothing.
+    option_for_parts: Any = ""
+    # Unit of the first dispersion parameter, in units of y: a number, or one for each output. Log
+    # dispersions have no unit: initial values, bounds and priors are the same for all units of y.
+    # A family whose dispersion has one takes it from the outputs in `fitted_to`.
+    dispersion_unit: Any = 1.0
     # Largest root mean square change of the linear predictors in one Newton step.
     max_step: ClassVar[float] = np.inf
 
@@ -92,11 +101,6 @@ class Family(ABC):
     def support(self) -> str:
         """Values of y that have positive density, in words; `in_support` decides."""
         return "finite numbers"
-
-    @property
-    def option_for_parts(self) -> str:
-        """An example with what must be given if not all rows are in memory; "" for nothing."""
-        return ""
 
     @property
     def dispersions(self) -> tuple[Dispersion, ...]:
@@ -175,15 +179,6 @@ class Family(ABC):
     @abstractmethod
     def start(self, y: Array, weight: Array) -> Array:
         """Predictors (T,) without features that fit one output (n,) in the support."""
-
-    def dispersion_values(self, log_dispersion: Any) -> list[Array]:
-        """The dispersion parameters in units of y, from their logs.
-
-        The logs have no unit: initial values, bounds and priors are the same for all units of y. A
-        family whose dispersion has a unit takes this unit from the outputs in `fitted_to`. Default:
-        their exponentials.
-        """
-        return [np.exp(values) for values in log_dispersion]
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """A target (1, n) as the family sees it, for the tests that all families must pass."""
@@ -296,6 +291,21 @@ def absolute(second: Curvature, n_predictors: int) -> Curvature:
     return {(t, u): matrix[..., t, u] for t in range(n_predictors) for u in range(t, n_predictors)}
 
 
+def of_output(family: Any, output: int) -> Any:
+    """The family of one of several outputs, with what its fields have for this one."""
+    if hasattr(family, "family"):  # of the values of a censored target
+        return replace(family, family=of_output(family.family, output))
+    fields = {name: getattr(family, name) for name in family.output_fields}
+    own = {name: values[output : output + 1] for name, values in fields.items() if len(values) > 1}
+    return replace(family, **own) if own else family
+
+
+def dispersion_values(family: Family, log_dispersion: Sequence[Array]) -> list[Array]:
+    """The dispersion parameters in units of y, from their logs, each a number or (..., m)."""
+    units = [family.dispersion_unit, *[1.0] * len(log_dispersion)]
+    return [np.exp(values) * unit for values, unit in zip(log_dispersion, units, strict=False)]
+
+
 def as_outputs(eta: Sequence[Array]) -> list[Array]:
     """Predictors (m, n), from those of one output, (n,), or of several."""
     return [np.atleast_2d(values) for values in eta]
@@ -358,8 +368,3 @@ class Positive(LogLink):
     def start(self, y: Array, weight: Array) -> Array:
         """Logarithm of the mean, and variance of the logarithms."""
         return np.array([log_mean_of(y, weight), log_variance_of(self.working_target(y), weight)])
-
-
-def sums_of_derivatives(*_: Any) -> Any:
-    """Only imported by experts that go with the old core."""
-    raise NotImplementedError

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import digamma, expit, gammaln, logit, polygamma
+from scipy.special import digamma, expit, gammaln, logit
 
+from skmoe._numerics.gamma_functions import trigamma
 from skmoe._numerics.typing import Array
 from skmoe.distributions import BetaComponents
 from skmoe.families._base import (
@@ -92,8 +93,8 @@ class Beta(Family):
         slope = shape * rest
         by_precision = digamma(precision) + mean * by_mean + rest * by_rest
         yield slope * (by_mean - by_rest), -precision * by_precision
-        one, two = polygamma(1, shape), polygamma(1, other)
-        of_precision = np.square(mean) * one + np.square(rest) * two - polygamma(1, precision)
+        one, two = trigamma(shape), trigamma(other)
+        of_precision = np.square(mean) * one + np.square(rest) * two - trigamma(precision)
         yield {
             (0, 0): np.square(slope) * (one + two),
             (0, 1): -slope * (shape * one - other * two),
@@ -104,10 +105,10 @@ class Beta(Family):
         """By linear predictor and log dispersion, minus the log precision."""
         mean, rest, precision, by_mean, by_rest, _, _ = self._at(y, eta)
         shape, other = precision * mean, precision * rest
-        one, two, slope = polygamma(1, shape), polygamma(1, other), shape * rest
+        one, two, slope = trigamma(shape), trigamma(other), shape * rest
         score = slope * (by_mean - by_rest)
         by_precision = digamma(precision) + mean * by_mean + rest * by_rest
-        of_precision = np.square(mean) * one + np.square(rest) * two - polygamma(1, precision)
+        of_precision = np.square(mean) * one + np.square(rest) * two - trigamma(precision)
         return {
             (0, 0): (rest - mean) * score - np.square(slope) * (one + two),
             (0, 1): slope * (shape * one - other * two) - score,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import digamma, gammaln, polygamma
+from scipy.special import digamma, gammaln
 
+from skmoe._numerics.gamma_functions import trigamma
 from skmoe._numerics.typing import Array
 from skmoe.distributions import NegativeBinomialComponents, PoissonComponents
 from skmoe.families._base import (
@@ -184,7 +184,7 @@ class NegativeBinomial(_CountFamily):
 
 def _by_size_twice(y: Array, size: Array, mean: Array, total: Array, residual: Array) -> Array:
     """Second derivative of the log probability by the size."""
-    second = _at_counts(partial(polygamma, 1), y, size) - polygamma(1, size)
+    second = _at_counts(trigamma, y, size) - trigamma(size)
     second += mean / (size * total)
     second += residual / total
     return second

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import digamma, gammaln, polygamma
+from scipy.special import digamma, gammaln
 
+from skmoe._numerics.gamma_functions import trigamma
 from skmoe._numerics.typing import Array
 from skmoe.distributions import GammaComponents
 from skmoe.families._base import Curvature, Positive, as_outputs
@@ -54,7 +55,7 @@ class Gamma(Positive):
         ratio -= eta[1] + digamma(shape)
         ratio *= -shape
         yield excess, ratio
-        yield {(0, 0): shape, (1, 1): np.square(shape) * polygamma(1, shape) - shape}
+        yield {(0, 0): shape, (1, 1): np.square(shape) * trigamma(shape) - shape}
 
     def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
         """By linear predictor and log dispersion, minus the log shape."""
@@ -64,7 +65,7 @@ class Gamma(Positive):
         return {
             (0, 0): -shape * (1.0 + excess),
             (0, 1): -shape * excess,
-            (1, 1): shape * (by_shape + 1.0) - np.square(shape) * polygamma(1, shape),
+            (1, 1): shape * (by_shape + 1.0) - np.square(shape) * trigamma(shape),
         }
 
     def components(self, eta: Sequence[Array]) -> GammaComponents:

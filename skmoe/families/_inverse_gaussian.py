@@ -79,7 +79,7 @@ class InverseGaussian(PowerVariance):
     def components(self, eta: Sequence[Array]) -> InverseGaussianComponents:
         """The inverse Gaussian distribution."""
         predictor, log_dispersion = as_outputs(eta)
-        [dispersion] = self.dispersion_values([log_dispersion])
+        dispersion = np.exp(log_dispersion) * self.dispersion_unit[:, None]
         return InverseGaussianComponents.single(np.exp(predictor), dispersion)
 
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import digamma, gammaln, polygamma
+from scipy.special import digamma, gammaln
 
 from skmoe._data.checks import check_real
+from skmoe._numerics.gamma_functions import trigamma
 from skmoe._numerics.probability import without_outliers
 from skmoe._numerics.typing import Array
 from skmoe.distributions import StudentTComponents
@@ -136,7 +137,7 @@ class StudentT(LocationScale):
         weight += df * (digamma(0.5 * (df + 1.0)) - digamma(0.5 * df))
         weight *= 0.5
         yield scaled, by_scale, weight
-        bend = polygamma(1, 0.5 * df) - polygamma(1, 0.5 * (df + 1.0))
+        bend = trigamma(0.5 * df) - trigamma(0.5 * (df + 1.0))
         bend = 0.25 * bend - 0.5 * (df + 5.0) / (df * (df + 1.0) * (df + 3.0))
         cross = -df / ((df + 1.0) * (df + 3.0))
         yield information | {(1, 2): cross, (2, 2): np.square(df) * bend}
@@ -155,7 +156,7 @@ class StudentT(LocationScale):
             return second
         excess = (df + 1.0) * u / total
         by_df = digamma(0.5 * (df + 1.0)) - digamma(0.5 * df) - np.log1p(u / df)
-        bend = polygamma(1, 0.5 * (df + 1.0)) - polygamma(1, 0.5 * df)
+        bend = trigamma(0.5 * (df + 1.0)) - trigamma(0.5 * df)
         share = df / np.square(total) * (u - 1.0)
         of_df = df * by_df + 0.5 * np.square(df) * bend - excess + 2.0 * df * u / total
         return second | {

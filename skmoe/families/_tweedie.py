@@ -11,7 +11,7 @@ import numpy as np
 from skmoe._data.checks import check_real
 from skmoe._numerics.tweedie_series import log_sum, moments_of_index, shape_of_jumps
 from skmoe._numerics.typing import Array
-from skmoe.distributions._general import NestedComponents
+from skmoe.distributions._components import NestedComponents
 from skmoe.distributions._tweedie import tweedie_components
 from skmoe.families._base import Curvature, Positive, as_outputs
 
@@ -27,6 +27,7 @@ class PowerVariance(Positive):
     max_predictor: ClassVar[float] = 200.0
     is_location: ClassVar[bool] = False
 
+    output_fields: ClassVar[tuple[str, ...]] = ("unit",)
     # By keyword only, so that the option of a family comes first: Tweedie(1.7).
     unit: tuple[float, ...] = field(default=(1.0,), kw_only=True)
 
@@ -51,10 +52,10 @@ class PowerVariance(Positive):
         """Unit of the output, or of each, (m, 1)."""
         return self.unit[0] if len(self.unit) == 1 else np.array(self.unit)[:, None]
 
-    def dispersion_values(self, log_dispersion: Any) -> list[Array]:
-        """The dispersion in units of y to the power of 2 - power."""
-        unit = np.power(self._unit, 2.0 - self.power)
-        return [np.exp(values) * unit for values in log_dispersion]
+    @property
+    def dispersion_unit(self) -> Array:
+        """Unit of y to the power of 2 - power, of each output."""
+        return np.power(self.unit, 2.0 - self.power)
 
 
 # Powers next to 1 are distributions on a grid, and those next to 2 have no zeros.
@@ -168,7 +169,7 @@ class Tweedie(PowerVariance):
         """A point mass at zero and positive values."""
         predictor, log_dispersion = as_outputs(eta)
         mean, dispersion = np.broadcast_arrays(
-            np.exp(predictor), *self.dispersion_values([log_dispersion])
+            np.exp(predictor), np.exp(log_dispersion) * self.dispersion_unit[:, None]
         )
         return tweedie_components(mean, dispersion, np.full(mean.shape, self.power))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import PointMassComponents, UniformComponents
-from skmoe.distributions._uniform import UNIFORM, is_in_range
+from skmoe.distributions._bounded import UNIFORM, is_in_range
 from skmoe.families._base import Curvature, Family
 
 # Round-off of a value that is standardised and returns to its units, relative to its size.
@@ -195,6 +195,7 @@ class Uniform(WithoutPredictor):
 
     name: ClassVar[str] = "uniform"
     support: ClassVar[str] = "numbers in the range of the fit"
+    output_fields: ClassVar[tuple[str, ...]] = ("low", "high")
     has_outliers: ClassVar[bool] = True
 
     low: tuple[float, ...] = ()

@@ -16,7 +16,7 @@ from skmoe._inference.maxima import Maxima
 from skmoe._inference.n_experts_table import NestedModelsTest, NExpertsTable
 from skmoe._inference.results import ExpertSummary, Inference, Summary
 from skmoe._inference.unit_responsibilities import UnitResponsibilities
-from skmoe._inference.wald import NExpertsTest, WaldTest
+from skmoe._inference.wald import NExpertsTest
 from skmoe.inspection._calibration import CalibrationDisplay, RootogramDisplay
 from skmoe.inspection._coefficients import CoefficientsDisplay
 from skmoe.inspection._experts import ExpertsDisplay
@@ -61,7 +61,6 @@ __all__ = [
     "SurvivalDisplay",
     "TrajectoriesDisplay",
     "UnitResponsibilities",
-    "WaldTest",
     "average_effects",
     "export_html",
     "export_mermaid",

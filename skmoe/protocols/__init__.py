@@ -16,7 +16,7 @@ name what is missing.
 """
 
 from skmoe._numerics.evidence import Slopes as Slopes
-from skmoe._numerics.linalg import split_offset
+from skmoe._numerics.linalg import split_offset as split_offset
 from skmoe.protocols._blocks import Block as Block
 from skmoe.protocols._blocks import Correlation as Correlation
 from skmoe.protocols._blocks import Dispersion, LinearPredictor, Measure
@@ -40,5 +40,4 @@ __all__ = [
     "Gate",
     "LinearPredictor",
     "Measure",
-    "split_offset",
 ]

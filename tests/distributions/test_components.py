@@ -9,7 +9,7 @@ from skmoe.distributions import (
     concatenate_rows,
     predictive_distribution,
 )
-from skmoe.distributions._component_functions import expand_rows
+from skmoe.distributions._components import expand_rows
 from support.components import (
     COMPONENT_CLASSES,
     EXAMPLES,

@@ -16,7 +16,7 @@ from skmoe.distributions import (
     PointMassComponents,
     predictive_distribution,
 )
-from skmoe.distributions._component_functions import expand_rows
+from skmoe.distributions._components import expand_rows
 from skmoe.exceptions import OptionWarning
 from support.components import (
     EXAMPLES,
@@ -281,7 +281,9 @@ def test_increasing_times_are_for_one_row_each_with_a_warning(names):
             assert getattr(two_outputs, method)(times[:2]).shape == (2, 2)
 
 
-@pytest.mark.parametrize("names", [("gamma", "zero"), ("lognormal", "uniform"), ("poisson",)])
+@pytest.mark.parametrize(
+    "names", [("normal", "normal"), ("gamma", "zero"), ("lognormal", "uniform"), ("poisson",)]
+)
 def test_many_quantiles_of_many_rows_are_those_of_each_level(names):
     dist, levels = mixture(names, n_rows=3001), [0.3, 0.9, 0.01, 0.1, 0.45, 0.2]
     several = dist.ppf(levels)
@@ -426,6 +428,15 @@ def test_quantiles_of_normals_far_apart():
     assert_allclose(dist.cdf(found)[0], q, atol=1e-7)  # to the last bit of the values
     assert_allclose(dist.cdf(found)[1], q, atol=1e-10)
     assert (np.diff(found, axis=1) > 0).all()
+
+
+def test_quantiles_of_normals_of_all_scales_invert_cdf():
+    """Narrow components beside wide ones, with weights of all sizes."""
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.full(5, 0.05), size=2000)
+    means = rng.normal(size=(2000, 5)) * 10.0 ** rng.uniform(-6, 6, size=(2000, 5))
+    dist = MixtureDistribution(weights, means, 10.0 ** rng.uniform(-5, 5, size=(2000, 5)))
+    assert_quantiles_invert_cdf(dist)
 
 
 @pytest.mark.parametrize(("center", "distance"), [(7.0, 0.0), (-2000.0, 1.0), (3e5, 1000.0)])

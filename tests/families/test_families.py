@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 
 from skmoe.distributions import predictive_distribution
 from skmoe.families import FAMILIES, Family, InverseGaussian, Tweedie
-from skmoe.families._base import absolute
+from skmoe.families._base import absolute, dispersion_values, of_output
 from skmoe.families._categorical import Categorical
 from skmoe.families._censored import Censored
 from support.expert_kinds import DISTRIBUTIONS, example, log_density
@@ -132,6 +132,18 @@ def test_arrays_stay_after_they_are_given(name):
         assert_array_equal(own, values)
 
 
+@pytest.mark.parametrize("name", ["uniform", "inverse_gaussian", "gamma"])
+def test_an_output_has_what_the_fit_of_several_outputs_found(name):
+    """Also of a censored target."""
+    rng, family = np.random.default_rng(0), FAMILIES[name]()
+    y = np.vstack([scale * family.example_target(rng, N_ROWS) for scale in (1.0, 30.0, 0.1)])
+    together = family.fitted_to(y, np.ones(N_ROWS), no_scaling(3))
+    for output in range(3):
+        alone = family.fitted_to(y[[output]], np.ones(N_ROWS), no_scaling())
+        assert of_output(together, output) == alone
+        assert of_output(Censored(together), output) == Censored(alone)
+
+
 @of_every
 def test_log_prob_is_the_first_term(name):
     case = case_of(name)
@@ -217,7 +229,7 @@ def test_density_and_mean_equal_those_of_scipy(name):
     case = case_of(name, seed=2)
     family, eta = case.family, case.eta
     eta[2:] = [np.abs(own) + 0.1 for own in eta[2:]]  # more than one df
-    natural = family.dispersion_values(eta[1:])
+    natural = dispersion_values(family, eta[1:])
     expected = log_density(name, case.y, eta[0], natural)
     assert_allclose(family.log_prob(case.y, eta), expected, rtol=1e-9)
     mean = DISTRIBUTIONS[name](eta[0], *natural).mean()
@@ -277,7 +289,7 @@ def test_probabilities_of_intervals_are_those_of_scipy(name):
     family = case.family.family
     if family.name not in DISTRIBUTIONS:
         return
-    reference = DISTRIBUTIONS[family.name](case.eta[0], *family.dispersion_values(case.eta[1:]))
+    reference = DISTRIBUTIONS[family.name](case.eta[0], *dispersion_values(family, case.eta[1:]))
     lower, upper = case.y["lower"], case.y["upper"]
     left = lower if family.is_continuous else np.nextafter(lower, -np.inf)
     below, beyond = reference.cdf(left), reference.sf(upper)

@@ -80,8 +80,7 @@ class Likelihood:
         self.has_scale = bool(self.attributes) and (family == "linear" or example(family).has_scale)
         self.unit = 1.0  # of a dispersion, relative to which slopes are penalised
         if self.has_scale and family != "linear":
-            logs = [np.zeros((1, 1))] * len(self.attributes)
-            self.unit = float(moe.families_[0].dispersion_values(logs)[0][0, 0])
+            self.unit = float(np.ravel(moe.families_[0].dispersion_unit)[0])
         self.n_own = 1 if self.shared else self.K
         self.noise = 0.0  # scale of the prior of noise variances, if it has one
         if prior:

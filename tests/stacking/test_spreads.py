@@ -18,7 +18,7 @@ from skmoe.families import FAMILIES
 from skmoe.inspection import export_text
 from skmoe.stacking import GatedStackingClassifier
 from support.expert_kinds import draw, example
-from support.parts import no_scaling
+from support.families import no_scaling
 from support.stacks import KnownMean, stack_of
 
 # Spreads have steps of ten per cent in a range about one, and a prior of a few rows.

@@ -33,8 +33,8 @@ from skmoe.distributions import (
 # Those of single outputs.
 COMPONENT_CLASSES = [
     value
-    for value in (getattr(distributions, name) for name in distributions.__all__)
-    if isinstance(value, type) and hasattr(value, "block") and value is not JointComponents
+    for value in vars(distributions).values()
+    if isinstance(value, type) and hasattr(value, "_fields") and value is not JointComponents
 ]
 LEVELS = np.array([-1.0, 0.0, 2.0, 2.5])
 N_ROWS = 3

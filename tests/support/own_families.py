@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skmoe.distributions._component_functions import ComponentFunctions, Components
+from skmoe.distributions import ComponentFunctions, Components
 from skmoe.families import Family
 from skmoe.protocols import Dispersion
 

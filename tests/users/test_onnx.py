@@ -264,6 +264,17 @@ def test_centers_that_single_precision_does_not_hold(dtype):
     assert_allclose(run(moe, far.astype(dtype))[0].ravel(), moe.predict(far), atol=1e-3)
 
 
+def test_one_row_far_from_the_others_costs_no_digits():
+    rng = np.random.default_rng(0)
+    year = np.round(2005.0 + 8.0 * rng.normal(size=400))
+    x = rng.normal(size=400).astype(np.float32).astype(float)
+    y = np.where(year > 2005, x, -x) + 0.1 * rng.normal(size=400)
+    year[0] = 0.0
+    rows = np.column_stack([year, x])
+    moe = fit_quietly(regressor(max_iter=30), rows, y)
+    assert_allclose(run(moe, rows.astype(np.float32))[0][:, 0], moe.predict(rows), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import joblib
-import numpy as np
 from scipy import sparse
 
 from skmoe._data.censored_targets import has_bounds
@@ -61,15 +60,6 @@ def previous_fit(estimator: Any) -> PreviousFit | None:
     return PreviousFit(fitted, state, classes, names, bool(estimator.converged_))
 
 
-def fitted_attributes(estimator: Any) -> dict[str, Any]:
-    """The fitted attributes of an estimator: the public ones, and its private state."""
-    return {
-        name: value
-        for name, value in vars(estimator).items()
-        if name in PRIVATE_ATTRIBUTES or (name.endswith("_") and name[0] != "_")
-    }
-
-
 def cache_key(params: FitParameters, data: Any, target: Any) -> str | None:
     """Digest of everything that determines the out-of-fold predictions of the experts."""
     X, rows = data.X, data.rows
@@ -116,7 +106,7 @@ def check_warm_start(previous: FittedMixture, mixture: Mixture) -> None:
     before, now = previous.mixture, mixture
     for name in ("experts", "gate"):
         one, other = getattr(before, name), getattr(now, name)
-        sizes = one.n_coefficients, other.n_coefficients
+        sizes = one.size, other.size
         if type(one) is not type(other) or sizes[0] != sizes[1]:
             raise ValueError(
                 f"warm_start=True continues a fit whose {name} had parameters of shapes "

@@ -342,7 +342,7 @@ def _log_counts(functions: Any, scores: Array, parameters: Sequence[Array]) -> A
     high = np.broadcast_to(np.log(10.0 + 3.0 * largest), low.shape)
     for _ in range(N_BISECTIONS):
         middle = 0.5 * (low + high)
-        is_below = functions.sf_real(np.expm1(middle), *parameters) > above
+        is_below = functions.continued.sf(np.expm1(middle), *parameters) > above
         low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
     return 0.5 * (low + high)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from scipy.special import gammainccinv, gammaincinv, i0e, i1e
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _negative_binomial, _poisson
-from skmoe.distributions._component_functions import Component, ComponentFunctions, Components
-from skmoe.distributions._diversity import half_mean_difference
-from skmoe.distributions._poisson import LARGEST
+from skmoe.distributions._components import Components
+from skmoe.distributions._functions import ComponentFunctions
+from skmoe.distributions._scores import half_mean_difference
+from skmoe.distributions._searches import LARGEST, Component
 
 
 def _functions_of_counts(real: Any, **others: Any) -> ComponentFunctions:
@@ -68,7 +70,7 @@ def _functions_of_counts(real: Any, **others: Any) -> ComponentFunctions:
         log_cdf=at_counts(real.log_cdf_real, -np.inf, 0.0),
         log_sf=at_counts(real.log_sf_real, 0.0, -np.inf),
         mean_distance=mean_distance,
-        sf_real=real.sf_real,
+        continued=SimpleNamespace(log_pdf=real.log_mass, sf=real.sf_real, discrete=False),
         draw=real.draw,
         **others,
     )

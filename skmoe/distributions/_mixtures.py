@@ -1,10 +1,10 @@
-"""Mixtures of components of different families, of counts, and of mixtures; the predictive one."""
+"""Mixtures of components of every row: of any families, of counts and of normals."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,96 +12,77 @@ from numpy.typing import ArrayLike
 from skmoe._numerics.probability import mean_distance, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import RowMixtures
-from skmoe.distributions._checks import check_shapes, check_weights
-from skmoe.distributions._component_functions import (
-    Block,
-    map_rows,
-    mixture_parameters,
-    mixture_weights,
+from skmoe.distributions._checks import check_coverage
+from skmoe.distributions._components import (
+    JointComponents,
+    NestedComponents,
+    flatten_components,
+    take_rows,
 )
-from skmoe.distributions._count_families import NegativeBinomialComponents, PoissonComponents
-from skmoe.distributions._diversity import integrated_variance, mean_score
-from skmoe.distributions._general_searches import highest_points
-from skmoe.distributions._joint import JointComponents, correlations, marginals
+from skmoe.distributions._counts import NegativeBinomialComponents, PoissonComponents
 from skmoe.distributions._normal import NormalComponents
-from skmoe.distributions._point_mass import PointMassComponents
+from skmoe.distributions._searches import normal_quantiles, quantiles
+from skmoe.distributions._values import PointMassComponents
 
-
-class NestedComponents(NamedTuple):
-    """The mixture that one expert predicts, of components of any families; rows are the last axis.
-
-    Attributes
-    ----------
-    gate_prob : ndarray of shape (n_parts, n_rows)
-        Probabilities of the parts, which sum to one.
-    parts : tuple of components
-        Components such as `NormalComponents`, whose own weights sum to one.
-    """
-
-    gate_prob: Array
-    parts: tuple[Any, ...]
-
-    def rescale(self, center: Array, scale: Array) -> NestedComponents:
-        """Components of the target in its own units, center + scale * y, both of shape (m,)."""
-        return self._replace(parts=tuple(part.rescale(center, scale) for part in self.parts))
-
-    def shift(self, offset: Array | float) -> NestedComponents:
-        """Components of y + offset, for an offset of shape (m, n) or a number."""
-        return self._replace(parts=tuple(part.shift(offset) for part in self.parts))
-
-
-def average_components(components: Sequence[Any], n_rows: int) -> Any:
-    """The mixture of several components with equal weights, of normal ones as such."""
-    if all(isinstance(component, NormalComponents) for component in components):
-        weight, mean, std = (np.concatenate(values) for values in zip(*components, strict=True))
-        return NormalComponents(weight / len(components), mean, std)
-    equal = np.full((len(components), n_rows), 1.0 / len(components))
-    parts, prob = flatten_components(components, equal)
-    return NestedComponents(prob, tuple(parts))
-
-
-def flatten_components(components: Sequence[Any], gate_prob: Array) -> tuple[list[Any], Array]:
-    """Components that are not nested, and their probabilities (K, n)."""
-    if not any(isinstance(component, NestedComponents) for component in components):
-        return list(components), gate_prob
-    flat: list[Any] = []
-    probs: list[Array] = []
-    for component, prob in zip(components, gate_prob, strict=True):
-        if isinstance(component, NestedComponents):
-            flat += component.parts
-            probs += list(prob * component.gate_prob)
-        else:
-            flat.append(component)
-            probs.append(prob)
-    return flat, np.stack(probs)
+# Difference of the sum of the weights of a row from one that counts as round-off.
+WEIGHT_TOL = 1e-5
 
 
 class ComponentMixtures(RowMixtures):
-    """Mixtures of components of any families: what those of counts and of normals share."""
+    """Mixtures of the components of experts, and probabilities of the experts."""
 
     def __init__(
         self, components: Sequence[Any], gate_prob: ArrayLike, single_output: bool = True
     ) -> None:
         self._parts = tuple(components)
         self._gate_prob = np.asarray(gate_prob, dtype=float)
-        self._single_output = single_output
-        _check_parts(self._parts, self._gate_prob, single_output)
-        self.weights = mixture_weights([part.weight for part in self._parts], self._gate_prob)
-        check_weights(self.weights)
-        self.correlations = None if single_output else correlations(self._parts)
-        blocks = [part.block() for part in self._parts]
-        if single_output:
-            blocks = [
-                Block(family, tuple(values[..., 0] for values in parameters))
-                for family, parameters in blocks
-            ]
-        self._blocks = tuple(blocks)
+        self._single = single_output
+        n_parts, shape = len(self._parts), self._gate_prob.shape
+        if not n_parts or len(shape) != 2 or n_parts != len(self._gate_prob):
+            raise ValueError(
+                "gate_prob must have shape (n_experts, n_samples), one row for each entry of "
+                f"components; got shape {shape} for {n_parts}."
+            )
+        shapes = [part.weight.shape for part in self._parts]
+        if any(len(own) != 2 or own[1] != shape[1] for own in shapes):
+            raise ValueError(
+                "weights of components must have shape (n_components, n_samples) with n_samples "
+                f"{shape[1]}; got {shapes}."
+            )
+        self._blocks = tuple(part.block() for part in self._parts)
+        outputs = {parameters[0].shape[2] for _, parameters in self._blocks}
+        if len(outputs) > 1 or (single_output and outputs != {1}):
+            raise ValueError(
+                "components must have the same number of outputs, and one if single_output is "
+                f"True; got {sorted(outputs)}."
+            )
+        self._n_outputs = outputs.pop()
+        shares = [
+            prob * part.weight for prob, part in zip(self._gate_prob, self._parts, strict=True)
+        ]
+        self.weights = np.ascontiguousarray(np.concatenate(shares)).T
+        if (
+            not (self.weights >= 0.0).all()
+            or not (np.abs(self.weights.sum(axis=1) - 1.0) <= WEIGHT_TOL).all()
+        ):
+            raise ValueError("weights must not be negative, and those of a row must sum to one.")
+        self.correlations = None if single_output else _correlations(self._parts)
 
-    def _take(self, rows: Any) -> Self:
-        taken, parts = copy(self), map_rows(self._parts, lambda values: values[..., rows])
-        gate_prob = self._gate_prob[:, rows]
-        ComponentMixtures.__init__(taken, parts, gate_prob, self._single_output)
+    # --- the rows ---
+
+    def __getitem__(self, rows: Any) -> Self:
+        """The distributions of chosen rows, of which there may be none; an integer chooses one."""
+        if isinstance(rows, (int, np.integer)):
+            rows = [range(len(self))[rows]]
+        taken = copy(self)
+        parts, gate_prob = take_rows(self._parts, rows), self._gate_prob[:, rows]
+        ComponentMixtures.__init__(taken, parts, gate_prob, self._single)
         return taken
+
+    def __repr__(self) -> str:
+        n_rows, n_components = self.weights.shape
+        outputs = "" if self._single else f", {self._n_outputs} outputs"
+        return f"<{type(self).__name__} of {n_rows} rows, {n_components} components{outputs}>"
 
     def as_components(self) -> Any:
         """These distributions as those of one expert of another mixture.
@@ -111,32 +92,82 @@ class ComponentMixtures(RowMixtures):
         components : object
             Weights and parameters of the components, whose last axis counts the rows.
         """
-        return (
-            self._parts[0]
-            if len(self._parts) == 1
-            else NestedComponents(self._gate_prob, self._parts)
-        )
+        if len(self._parts) == 1:
+            return self._parts[0]
+        return NestedComponents(self._gate_prob, self._parts)
+
+    # --- quantiles ---
+
+    @underflow_to_zero
+    def ppf(self, q: ArrayLike) -> Array:
+        """Quantiles, to 1e-10 in probability: the smallest values whose `cdf` reaches q.
+
+        All rows and probabilities are solved at once, on the log probability of the smaller tail,
+        in a bracket that starts with the quantiles of the components. Halley's method solves
+        mixtures of normals, and Chandrupatla's method others. A quantile at a value that has a
+        probability is that value.
+
+        Parameters
+        ----------
+        q : float or array-like of shape (n_values,)
+            Probabilities in (0, 1).
+
+        Returns
+        -------
+        quantiles : ndarray of shape (n_samples,), or (n_samples, n_values) for an array q
+            With the axis of the outputs last, if there are several.
+
+        Raises
+        ------
+        ValueError
+            If a probability is outside (0, 1).
+        """
+        try:
+            probs = np.asarray(q, dtype=float)
+        except (TypeError, ValueError):
+            probs = np.empty(0)
+        if probs.ndim > 1 or not probs.size or not ((probs > 0.0) & (probs < 1.0)).all():
+            raise ValueError(
+                f"q must be a probability in (0, 1), or a list of them; got {q!r}. For 95 % use "
+                "0.95; the quantiles of 0 and 1 can be infinite."
+            )
+        found = self._quantiles(np.atleast_1d(probs))
+        found = found.reshape(probs.size, len(self.weights), self._n_outputs).swapaxes(0, 1)
+        found = found[..., 0] if self._single else found
+        return found[:, 0] if probs.ndim == 0 else found
+
+    def _quantiles(self, levels: Array) -> Array:
+        """Quantiles of several levels, (L, n * m)."""
+        return quantiles(self._flat_components(), levels)
 
     @property
-    @underflow_to_zero
-    def mode(self) -> Array:
-        """Where `pdf` is highest.
+    def median(self) -> Array:
+        """Median of each row."""
+        return self.ppf(0.5)
 
-        The modes of the components, the values that have a probability, and local maxima between
-        the modes of the continuous components are compared. Where both values with a probability
-        and a density exist, the result depends on the units of y, as the density does.
+    def interval(self, coverage: float = 0.9) -> Array:
+        """Central interval: as much probability below it as above it.
+
+        The bounds are the quantiles of both tails. Of counts, whose probabilities come in steps,
+        an interval that includes its bounds has at least the probability `coverage`.
+
+        Parameters
+        ----------
+        coverage : float, default=0.9
+            Probability of the interval, in (0, 1).
+
+        Returns
+        -------
+        interval : ndarray of shape (n_samples, 2) or (n_samples, 2, n_outputs)
+            Lower and upper bound, in the units of y.
+
+        Raises
+        ------
+        ValueError
+            If the coverage is outside (0, 1).
         """
-        best = highest_points(self._flat_components())
-        return best if self._single else best.reshape(len(self), self._n_outputs)
-
-    # --- scores ---
-
-    def _crps(self, points: Array) -> Array:
-        with np.errstate(invalid="ignore"):  # of values that may be infinite
-            variance = integrated_variance(self._flat_components())
-            score = mean_score(list(self._components()), points)
-            score = score - variance.reshape(len(self), 1, self._n_outputs)
-        return np.where(np.isnan(score) & ~np.isnan(points), np.inf, np.maximum(score, 0.0))
+        check_coverage(coverage)
+        return self.ppf([0.5 * (1.0 - coverage), 0.5 * (1.0 + coverage)])
 
 
 class GeneralMixtureDistribution(ComponentMixtures):
@@ -231,27 +262,6 @@ class GeneralMixtureDistribution(ComponentMixtures):
         return self._at(y, lambda points: self._log_density(points, discrete=True))
 
 
-def _check_parts(parts: Sequence[Any], gate_prob: Array, single_output: bool) -> None:
-    """Components of the experts must agree with the probabilities of the gate."""
-    if not parts or gate_prob.ndim != 2 or len(parts) != len(gate_prob):
-        raise ValueError(
-            "gate_prob must have shape (n_experts, n_samples), one row for each entry of "
-            f"components; got shape {gate_prob.shape} for {len(parts)}."
-        )
-    shapes = [part.weight.shape for part in parts]
-    if any(len(shape) != 2 or shape[1] != gate_prob.shape[1] for shape in shapes):
-        raise ValueError(
-            "weights of components must have shape (n_components, n_samples) with n_samples "
-            f"{gate_prob.shape[1]}; got {shapes}."
-        )
-    outputs = {part.block().parameters[0].shape[2] for part in parts}
-    if len(outputs) > 1 or (single_output and outputs != {1}):
-        raise ValueError(
-            "components must have the same number of outputs, and one if single_output is True; "
-            f"got {sorted(outputs)}."
-        )
-
-
 class MixtureDistribution(ComponentMixtures):
     """Mixtures of normals, one for each row and output, that share their weights over outputs.
 
@@ -303,30 +313,31 @@ class MixtureDistribution(ComponentMixtures):
         stds: ArrayLike,
         correlations: ArrayLike | None = None,
     ) -> None:
-        weights, means, stds = (np.asarray(v, dtype=float) for v in (weights, means, stds))
-        check_shapes(weights, means)
-        if stds.shape != means.shape or not (stds > 0.0).all():
-            raise ValueError(
-                f"stds must be positive and have the shape of means, {means.shape}; got "
-                f"{stds.shape}."
-            )
-        single_output = means.ndim == 2
-        part: Any = _components_of(NormalComponents, weights, means, stds)
+        means, stds = np.asarray(means, dtype=float), np.asarray(stds, dtype=float)
+        part: Any = _components_of(NormalComponents, weights, means, stds=stds)
+        if not (stds > 0.0).all():
+            raise ValueError(f"stds must be positive; got {stds[~(stds > 0.0)][0]}.")
         if correlations is not None:
             part = JointComponents(part, np.asarray(correlations, dtype=float))
-        super().__init__([part], np.ones((1, len(weights))), single_output)
+        super().__init__([part], np.ones((1, len(means))), means.ndim == 2)
 
     @property
     def means(self) -> Array:
         """Means of the components."""
-        return self._blocks[0].parameters[0]
+        return self._squeeze(self._blocks[0].parameters[0])
 
     @property
     def stds(self) -> Array:
         """Standard deviations of the components."""
-        return self._blocks[0].parameters[1]
+        return self._squeeze(self._blocks[0].parameters[1])
 
-    # --- scores ---
+    def _quantiles(self, levels: Array) -> Array:
+        means, stds = (
+            values.swapaxes(0, 1).reshape(values.shape[1], -1)
+            for values in self._blocks[0].parameters
+        )
+        weights = np.repeat(self.weights.T, self._n_outputs, axis=1)
+        return normal_quantiles(weights, means, stds, levels)
 
     def _crps(self, points: Array) -> Array:
         parts = list(self._components())
@@ -387,38 +398,44 @@ class CountMixtureDistribution(GeneralMixtureDistribution):
     def __init__(
         self, weights: ArrayLike, means: ArrayLike, dispersions: ArrayLike | None = None
     ) -> None:
-        weights, given = np.asarray(weights, dtype=float), {"means": np.asarray(means, dtype=float)}
-        check_shapes(weights, given["means"])
-        kind: type[Any] = PoissonComponents
-        if dispersions is not None:
-            kind, given["dispersions"] = NegativeBinomialComponents, np.asarray(dispersions, float)
-            shape, wanted = given["dispersions"].shape, given["means"].shape
-            if shape != wanted:
-                raise ValueError(
-                    f"dispersions must have the shape of means, {wanted}; got {shape}."
-                )
-        for name, values in given.items():
-            refused = values[~((values >= 0.0) & np.isfinite(values))]
+        given = {"means": means} | ({} if dispersions is None else {"dispersions": dispersions})
+        values = {name: np.asarray(own, dtype=float) for name, own in given.items()}
+        kind = PoissonComponents if dispersions is None else NegativeBinomialComponents
+        part = _components_of(kind, weights, **values)
+        for name, own in values.items():
+            refused = own[~((own >= 0.0) & np.isfinite(own))]
             if refused.size:
                 raise ValueError(f"{name} must be finite and not negative; got {refused[0]}.")
-        part = _components_of(kind, weights, *given.values())
-        super().__init__([part], np.ones((1, len(weights))), given["means"].ndim == 2)
+        super().__init__([part], np.ones((1, len(values["means"]))), values["means"].ndim == 2)
 
     @property
     def means(self) -> Array:
         """Means of the components."""
-        return self._blocks[0].parameters[0]
+        return self._squeeze(self._blocks[0].parameters[0])
 
     @property
     def dispersions(self) -> Array | None:
         """Dispersions of negative binomials; None for Poissons."""
-        return next(iter(self._blocks[0].parameters[1:]), None)
+        dispersions = self._blocks[0].parameters[1:]
+        return self._squeeze(dispersions[0]) if dispersions else None
 
 
-def _components_of(kind: type[Any], weights: Array, *parameters: Array) -> Any:
+def _components_of(kind: type[Any], weights: ArrayLike, means: Array, **others: Array) -> Any:
     """Components of parameters (n, C) or (n, C, m), and weights (n, C)."""
+    weights = np.asarray(weights, dtype=float)
+    if weights.ndim != 2 or means.shape[:2] != weights.shape or means.ndim > 3:
+        raise ValueError(
+            "weights must have shape (n_samples, n_components), and means the same with n_outputs "
+            f"appended for several outputs; got {weights.shape} and {means.shape}."
+        )
+    for name, values in others.items():
+        if values.shape != means.shape:
+            raise ValueError(
+                f"{name} must have the shape of means, {means.shape}; got {values.shape}."
+            )
     shape = *weights.shape, -1
-    return kind(weights.T, *(values.reshape(shape).transpose(1, 2, 0) for values in parameters))
+    parameters = (v.reshape(shape).transpose(1, 2, 0) for v in (means, *others.values()))
+    return kind(weights.T, *parameters)
 
 
 PredictiveDistribution = MixtureDistribution | CountMixtureDistribution | GeneralMixtureDistribution
@@ -467,27 +484,38 @@ def predictive_distribution(
     array([3.])
     """
     parts, gate_prob = flatten_components(parts, gate_prob)
-    weights = mixture_weights([part.weight for part in parts], gate_prob)
-    of_outputs = marginals(parts)
-    if all(isinstance(part, NormalComponents) for part in of_outputs):
-        normal = [(part.mean, part.std) for part in of_outputs]
-        means, stds = mixture_parameters(normal, single_output)
-        dependence = None if single_output else correlations(parts)
-        return MixtureDistribution(weights, means, stds, dependence)
-    counts = [_counts(part) for part in parts]
-    if any(count is None for count in counts):
+    singles: list[Any] = [getattr(part, "marginal", part) for part in parts]
+    of_counts = PoissonComponents, NegativeBinomialComponents
+    if all(isinstance(part, NormalComponents) for part in singles):
+        make: type[Any] = MixtureDistribution
+    elif all(
+        isinstance(part, of_counts)
+        or (isinstance(part, PointMassComponents) and not part.value.any())
+        for part in parts
+    ):
+        make = CountMixtureDistribution
+        if any(isinstance(part, NegativeBinomialComponents) for part in parts):
+            singles = [part if len(part) == 3 else (*part, 0.0 * part[1]) for part in parts]
+    else:
         return GeneralMixtureDistribution(parts, gate_prob, single_output)
-    means, dispersions = mixture_parameters(counts, single_output)
-    dispersed = any(isinstance(part, NegativeBinomialComponents) for part in parts)
-    return CountMixtureDistribution(weights, means, dispersions if dispersed else None)
+    shares = [prob * part[0] for prob, part in zip(gate_prob, singles, strict=True)]
+    merged = (np.concatenate(own) for own in zip(*(part[1:] for part in singles), strict=True))
+    arrays = [np.ascontiguousarray(values).transpose(2, 0, 1) for values in merged]
+    weights = np.concatenate(shares).T
+    if single_output:
+        return make(weights, *(values[..., 0] for values in arrays))
+    joint = [] if make is CountMixtureDistribution else [_correlations(parts)]
+    return make(weights, *arrays, *joint)
 
 
-def _counts(part: Any) -> tuple[Array, Array] | None:
-    """Means and dispersions of components of counts, of which zero has mean 0; else None."""
-    if isinstance(part, PoissonComponents):
-        return part.mean, np.zeros_like(part.mean)
-    if isinstance(part, NegativeBinomialComponents):
-        return part.mean, part.dispersion
-    if isinstance(part, PointMassComponents) and not part.value.any():
-        return part.value, np.zeros_like(part.value)
-    return None
+def _correlations(parts: Sequence[Any]) -> Array | None:
+    """Correlation matrices (C, m, m) of all components; None if all are independent."""
+    if not any(isinstance(part, JointComponents) for part in parts):
+        return None
+    own = [
+        part.correlation
+        if isinstance(part, JointComponents)
+        else np.tile(np.eye(part.block().parameters[0].shape[2]), (len(part.weight), 1, 1))
+        for part in parts
+    ]
+    return np.concatenate(own)

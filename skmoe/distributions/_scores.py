@@ -8,7 +8,6 @@ between the counts, are summed; the others are integrated between their quantile
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 
 import numpy as np
 
@@ -21,17 +20,17 @@ from skmoe._numerics.quadrature import (
     sum_points,
 )
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import Component, take, weighted_sum
+from skmoe.distributions._searches import Component, take, weighted_sum
 
 # Probabilities in both tails between whose quantiles sums are split; the last one is left out.
 LEVELS = (1e-3, 1e-6, 1e-10, 1e-15)
 
-# The most counts that are summed one by one, and the numbers that one sum of many rows holds.
+# The most counts that are summed one by one, and the numbers that one sum or integral holds.
 FEW_COUNTS = 192
-SUM_SIZE = 2_000_000
+SIZE = 2_000_000
 
 # Ratio of counts at the ends of a panel, for probabilities that have a power law near zero.
-GROWTH = 4.0
+PANEL_GROWTH = 4.0
 
 
 def half_mean_difference(components: Sequence[Component]) -> Array:
@@ -45,12 +44,12 @@ def half_mean_difference(components: Sequence[Component]) -> Array:
         high = family.upper_quantile(LEVELS[-1], *parameters)
         last = np.maximum(last, np.where(weight > 0.0, 1.5 * high + 40.0, 0.0))
     total, few = np.zeros(last.shape), last < FEW_COUNTS
-    for chosen, sum_of, size in ((few, _sum_counts, FEW_COUNTS), (~few, _sum_panels, None)):
+    size = 64 * SUM_ORDER * len(components)
+    for chosen, sum_of, step in ((few, _sum_counts, FEW_COUNTS), (~few, _sum_panels, size)):
         rows = np.flatnonzero(chosen)
-        step = max(SUM_SIZE // (size or 64 * SUM_ORDER * len(components)), 1)
-        for start in range(0, len(rows), step):
-            some = rows[start : start + step]
-            total[some] = sum_of(take(components, some), last[some])
+        for some in np.array_split(rows, len(rows) * step // SIZE + 1):
+            if len(some):
+                total[some] = sum_of(take(components, some), last[some])
     return total
 
 
@@ -69,7 +68,9 @@ def _sum_counts(components: Sequence[Component], last: Array) -> Array:
 
 def _sum_panels(components: Sequence[Component], last: Array) -> Array:
     """The same sum over many counts, from a few points between quantiles of the components."""
-    growth = SUM_ORDER * GROWTH ** np.arange(np.ceil(np.log(last.max()) / np.log(GROWTH)) + 1.0)
+    growth = SUM_ORDER * PANEL_GROWTH ** np.arange(
+        np.ceil(np.log(last.max()) / np.log(PANEL_GROWTH)) + 1.0
+    )
     edges = [np.zeros_like(last), last, *(np.full_like(last, edge) for edge in growth)]
     for part in components:
         edges += part.if_present(part.tail_quantiles((0.5, 0.1, *LEVELS)))
@@ -79,7 +80,7 @@ def _sum_panels(components: Sequence[Component], last: Array) -> Array:
     above = np.zeros(points.shape)
     rows = np.broadcast_to(np.arange(len(last)), points.shape)[used]
     for family, weight, parameters in components:
-        sf = family.sf_real(points[used], *(values[rows] for values in parameters))
+        sf = family.continued.sf(points[used], *(values[rows] for values in parameters))
         above[used] += weight[rows] * sf
     return (weights * above * (1.0 - above)).sum(axis=(0, 1))
 
@@ -87,9 +88,6 @@ def _sum_panels(components: Sequence[Component], last: Array) -> Array:
 # Probabilities of the tails between whose quantiles the integral is split. What is left out beyond
 # the last of them is of the order of its square.
 EDGE_LEVELS = (0.5, 0.25, 0.08, 0.015, 1e-3, 1e-5, 1e-7, 1e-10)
-
-# Numbers that an integral of some rows holds.
-SIZE = 2_000_000
 
 
 def mean_score(components: Sequence[Component], points: Array) -> Array:
@@ -164,9 +162,8 @@ def _by_rows(
     """An integral of blocks of rows, of which each panel holds `size` numbers of a component."""
     total = np.zeros(edges.shape[1])
     n_components = sum(map(len, groups))
-    step = max(SIZE // (len(edges) * size * n_components), 1)
-    for start in range(0, len(total), step):
-        rows = np.arange(start, min(start + step, len(total)))
+    n_blocks = len(total) * len(edges) * size * n_components // SIZE + 1
+    for rows in np.array_split(np.arange(len(total)), n_blocks):
         total[rows] = integral(edges[:, rows], *(take(group, rows) for group in groups))
     return total
 
@@ -197,14 +194,18 @@ def _square_difference(
     # Panels of whole units: counts (SUM_ORDER, panels, r), and points between each and the next.
     first, multiples = sum_points(left, np.where(is_whole, right - left, 0.0))
     nodes = 0.5 * (INTEGRAL_NODES.reshape(-1, 1, 1, 1) + 1.0)
-    above = weighted_sum(counts, lambda family: family.sf_real, np.maximum(first, 0.0))
+    above = weighted_sum(
+        [part._replace(family=part.family.continued) for part in counts],
+        "sf",
+        np.maximum(first, 0.0),
+    )
     above = np.where(first < 0.0, 1.0, above)
-    squares = np.square(weighted_sum(others, attrgetter("sf"), first + nodes) - above)
+    squares = np.square(weighted_sum(others, "sf", first + nodes) - above)
     weights = 0.5 * INTEGRAL_WEIGHTS.reshape(nodes.shape)
     of_units = (multiples * (weights * squares).sum(axis=0)).sum(axis=0)
     # Panels within one unit.
     points, factors = integral_points(left, right)
-    above = weighted_sum(counts, attrgetter("sf"), 0.5 * (left + right))
-    squares = np.square(weighted_sum(others, attrgetter("sf"), points) - above)
+    above = weighted_sum(counts, "sf", 0.5 * (left + right))
+    squares = np.square(weighted_sum(others, "sf", points) - above)
     of_parts = (factors * squares).sum(axis=0)
     return np.asarray(np.where(is_whole, of_units, of_parts).sum(axis=0))

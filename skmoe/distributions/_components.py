@@ -1,0 +1,299 @@
+"""Components that experts predict: weights and parameters of all rows, which are the last axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+
+from skmoe._numerics.probability import log_total
+from skmoe._numerics.typing import Array
+from skmoe.distributions._functions import ComponentFunctions
+from skmoe.distributions._searches import Component
+
+# Fields of components that all rows share.
+SHARED_FIELDS = ("values", "correlation")
+
+
+class Block(NamedTuple):
+    """Components of one family: parameters of shape (n_rows, n_components, n_outputs)."""
+
+    family: ComponentFunctions
+    parameters: tuple[Array, ...]
+
+
+class Components:
+    """Components that one expert predicts: a named tuple of weights and parameters of all rows.
+
+    A class of components derives from a named tuple, whose first field is `weight`
+    (n_components, n_rows), and whose other fields are parameters (n_components, n_outputs, n_rows),
+    and from this class.
+
+    Attributes
+    ----------
+    functions : ComponentFunctions
+        Densities, quantiles and scores, as functions of the parameters.
+    locations : tuple of str
+        Parameters that move with y, of families that see y standardised.
+    scales : tuple of str
+        Parameters that are in the units of y, of such families.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    Examples
+    --------
+    Exponential distributions, whose quantiles, modes and scores are searched:
+
+    >>> from collections import namedtuple
+    >>> import numpy as np
+    >>> from skmoe.distributions import ComponentFunctions, Components, predictive_distribution
+    >>> class Exponential(namedtuple("Fields", "weight mean"), Components):
+    ...     functions = ComponentFunctions(
+    ...         mean=lambda mean: mean,
+    ...         variance=lambda mean: mean**2,
+    ...         log_pdf=lambda y, mean: np.where(y < 0, -np.inf, -y / mean - np.log(mean)),
+    ...         log_cdf=lambda y, mean: np.log(-np.expm1(-np.maximum(y, 1e-300) / mean)),
+    ...         log_sf=lambda y, mean: -np.maximum(y, 0) / mean,
+    ...         draw=lambda rng, mean: mean * rng.standard_exponential(mean.shape),
+    ...     )
+    >>> part = Exponential.single(np.array([[1.0, 2.0]]))
+    >>> predictive_distribution([part], np.ones((1, 2)), single_output=True).median.round(4)
+    array([0.6931, 1.3863])
+    """
+
+    __slots__ = ()
+
+    functions: ClassVar[ComponentFunctions]
+    locations: ClassVar[tuple[str, ...]] = ()
+    scales: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def single(cls, *parameters: Array) -> Self:
+        """One component of each row, of parameters that broadcast to (n_outputs, n_rows)."""
+        arrays = [values[None] for values in np.broadcast_arrays(*parameters)]
+        return cls(np.ones((1, arrays[0].shape[-1])), *arrays)  # type: ignore[call-arg]
+
+    def rescale(self: Any, center: Array, scale: Array) -> Any:
+        """Components of center + scale * y, both of shape (m,), for families that see y so.
+
+        Other families see y in its own units: their components stay the same.
+        """
+        scaled = {name: scale[:, None] * getattr(self, name) for name in self.scales}
+        for name in self.locations:
+            scaled[name] = center[:, None] + scale[:, None] * getattr(self, name)
+        return self._replace(**scaled) if scaled else self
+
+    def shift(self: Any, offset: Array | float) -> Any:
+        """Components of y + offset, for an offset of shape (m, n) or a number.
+
+        Components of families that take no offset of a base model stay the same.
+        """
+        moved = {name: getattr(self, name) + offset for name in self.locations}
+        return self._replace(**moved) if moved else self
+
+    def block(self: Any) -> Block:
+        """Functions and parameters, rows first.
+
+        Row sums depend on the memory layout in their last bit; it is always that of (C, m, n).
+        """
+        return Block(
+            self.functions,
+            tuple(np.ascontiguousarray(value).transpose(2, 0, 1) for value in self[1:]),
+        )
+
+
+class JointComponents(NamedTuple):
+    """Components that one expert predicts, whose outputs are dependent; rows are the last axis.
+
+    Each output has the distribution of `marginal`. The outputs, or those transformations of them
+    that are normal, have a multivariate normal distribution.
+
+    Attributes
+    ----------
+    marginal : components
+        Components such as `NormalComponents` or `LogNormalComponents`, of C components.
+    correlation : ndarray of shape (n_components, n_outputs, n_outputs)
+        Correlation matrices of the components, of lognormal ones those of the logarithms.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import JointComponents, NormalComponents, predictive_distribution
+    >>> normal = NormalComponents(np.ones((1, 1)), np.zeros((1, 2, 1)), np.ones((1, 2, 1)))
+    >>> joint = JointComponents(normal, np.array([[[1.0, 0.6], [0.6, 1.0]]]))
+    >>> dist = predictive_distribution([joint], np.ones((1, 1)), single_output=False)
+    >>> dist.joint_logpdf([[0.0, 0.0]]).round(4)
+    array([-1.6147])
+    """
+
+    marginal: Any
+    correlation: Array
+
+    @property
+    def weight(self) -> Array:
+        """Probabilities of the components, (C, n)."""
+        return np.asarray(self.marginal.weight)
+
+    def rescale(self, center: Array, scale: Array) -> JointComponents:
+        """Components of the target in its own units, center + scale * y, both of shape (m,)."""
+        return self._replace(marginal=self.marginal.rescale(center, scale))
+
+    def shift(self, offset: Array | float) -> JointComponents:
+        """Components of y + offset, for an offset of shape (m, n) or a number."""
+        return self._replace(marginal=self.marginal.shift(offset))
+
+    def block(self) -> Block:
+        """Functions and parameters of the single outputs, rows first."""
+        return self.marginal.block()  # type: ignore[no-any-return]
+
+
+class NestedComponents(NamedTuple):
+    """The mixture that one expert predicts, of components of any families; rows are the last axis.
+
+    Attributes
+    ----------
+    gate_prob : ndarray of shape (n_parts, n_rows)
+        Probabilities of the parts, which sum to one.
+    parts : tuple of components
+        Components such as `NormalComponents`, whose own weights sum to one.
+    """
+
+    gate_prob: Array
+    parts: tuple[Any, ...]
+
+    def rescale(self, center: Array, scale: Array) -> NestedComponents:
+        """Components of the target in its own units, center + scale * y, both of shape (m,)."""
+        return self._replace(parts=tuple(part.rescale(center, scale) for part in self.parts))
+
+    def shift(self, offset: Array | float) -> NestedComponents:
+        """Components of y + offset, for an offset of shape (m, n) or a number."""
+        return self._replace(parts=tuple(part.shift(offset) for part in self.parts))
+
+
+def flatten_components(components: Sequence[Any], gate_prob: Array) -> tuple[list[Any], Array]:
+    """Components that are not nested, and their probabilities (K, n)."""
+    if not any(isinstance(component, NestedComponents) for component in components):
+        return list(components), gate_prob
+    flat: list[Any] = []
+    probs: list[Array] = []
+    for component, prob in zip(components, gate_prob, strict=True):
+        if isinstance(component, NestedComponents):
+            flat += component.parts
+            probs += list(prob * component.gate_prob)
+        else:
+            flat.append(component)
+            probs.append(prob)
+    return flat, np.stack(probs)
+
+
+def average_components(components: Sequence[Any], n_rows: int) -> NestedComponents:
+    """The mixture of several components with equal weights."""
+    equal = np.full((len(components), n_rows), 1.0 / len(components))
+    parts, prob = flatten_components(components, equal)
+    return NestedComponents(prob, tuple(parts))
+
+
+# --- dependent outputs ------------------------------------------------------------------------
+
+
+def joint_log_density(
+    components: Sequence[Component], matrices: Array | None, points: Array
+) -> Array:
+    """Joint log densities of outputs (n, q, m), (n, q, 1).
+
+    `matrices` (C, m, m) are the correlations of the components; None for independent outputs. Where
+    an output has a value that a discrete component can take, continuous ones do not count.
+    """
+    has_mass = np.zeros(np.broadcast_shapes(points.shape, components[0].weight.shape), dtype=bool)
+    for family, _, parameters in components:
+        if family.discrete:
+            has_mass |= family.log_pdf(points, *parameters) > -np.inf
+
+    def logs() -> Iterator[Array]:
+        for c, (family, weight, parameters) in enumerate(components):
+            log_pdf = family.log_pdf(points, *parameters)
+            if not family.discrete:
+                log_pdf = np.where(has_mass, -np.inf, log_pdf)
+            joint = log_pdf.sum(axis=-1, keepdims=True)
+            if matrices is not None:
+                score = family.normal_score(points, *parameters)
+                precision = np.linalg.inv(matrices[c])
+                excess = np.einsum(
+                    "...i,ij,...j->...", score, precision - np.eye(len(precision)), score
+                )
+                copula = -0.5 * (np.linalg.slogdet(matrices[c])[1] + excess[..., None])
+                joint = np.where(joint > -np.inf, joint + copula, joint)
+            yield np.log(weight) + joint
+
+    # Absent components have weight zero; what is not a number stays so.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return log_total(logs())
+
+
+def draw_outputs(
+    rng: np.random.RandomState,
+    family: Any,
+    parameters: tuple[Array, ...],
+    matrices: Array | None,
+    chosen: Array,
+) -> Array:
+    """Draws (r,) or of outputs (r, m) from components with parameters of this shape.
+
+    `matrices` (C, m, m) are their correlation matrices, of which each draw has that with the number
+    `chosen` (r,); None for independent outputs.
+    """
+    if matrices is None:
+        return family.draw(rng, *parameters)
+    score = rng.standard_normal(parameters[0].shape)
+    score = np.einsum("rij,rj->ri", np.linalg.cholesky(matrices)[chosen], score)
+    return family.from_normal_score(score, *parameters)
+
+
+# --- rows of components, nested or not --------------------------------------------------------
+
+
+def _map_fields(parts: Sequence[Any], function: Callable[..., Array]) -> Any:
+    """Components with a function applied to the fields of all parts that have an axis of rows."""
+    first = parts[0]
+    if not isinstance(first, tuple):
+        return function(*parts)
+    names = getattr(first, "_fields", range(len(first)))
+    fields = zip(names, zip(*parts, strict=True), strict=True)
+    return getattr(first, "_make", tuple)(
+        values[0] if name in SHARED_FIELDS else _map_fields(values, function)
+        for name, values in fields
+    )
+
+
+def take_rows(component: Any, rows: Any) -> Any:
+    """Components of chosen rows."""
+    return _map_fields([component], lambda values: values[..., rows])
+
+
+def concatenate_rows(parts: Sequence[Any]) -> Any:
+    """Components of all rows from those of row blocks."""
+    if len(parts) == 1:
+        return parts[0]
+    return _map_fields(parts, lambda *values: np.concatenate(values, axis=-1))
+
+
+def expand_rows(component: Any, rows: Array, n_rows: int) -> Any:
+    """Components of `n_rows` rows, of which only `rows` are these; the others have weight 0."""
+    position, present = np.zeros(n_rows, dtype=int), np.zeros(n_rows)
+    position[rows], present[rows] = np.arange(len(rows)), 1.0
+    # The other rows have the parameters of the first one.
+    return _weighted(take_rows(component, position), present)
+
+
+def _weighted(component: Any, factor: Array) -> Any:
+    """Components whose weights, in the first field, are multiplied by a factor of each row."""
+    first, *others = component
+    weighted = _weighted(first, factor) if isinstance(first, tuple) else first * factor
+    return type(component)(weighted, *others)

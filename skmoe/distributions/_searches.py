@@ -1,0 +1,352 @@
+"""Quantiles and modes: of families that have no formula for them, and of mixtures.
+
+Roots and minima are those of `scipy.optimize.elementwise`, for all rows at once. Mixtures of
+normals, whose derivatives are cheap, have a search of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize.elementwise import bracket_root, find_minimum, find_root
+from scipy.special import ndtr, ndtri
+
+from skmoe._numerics.probability import log_total
+from skmoe._numerics.typing import TINY, Array
+
+# Beyond it log probabilities are near the largest number.
+LARGEST = 1e300
+
+# Tolerance on the log probability of a quantile.
+QUANTILE_TOL = 1e-12
+
+# Round-off of probabilities next to one, and of log densities.
+LEVEL_ROUND_OFF = 4.0 * np.finfo(float).eps
+ROUND_OFF = 1e-14
+
+# The most quantiles that are searched at once.
+SEARCH_SIZE = 10_000
+
+# Factor by which brackets grow.
+BRACKET_GROWTH = 8.0
+
+# Standard deviations by which a bracket of a quantile of normals is too wide, so that round-off of
+# the weights does not matter.
+SLACK = 1e-6
+
+# The most steps of this search, of which each of this number halves the bracket. A step of third
+# order that is shorter than `SURE`, in standard deviations of the narrowest component, is the last.
+MOST_STEPS, HALVING, SURE = 200, 6, 1e-4
+
+# Points of each component at which the density is compared before the search of the mode.
+GRID_LEVELS = (1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+
+# Number of the highest peaks of the density on these points around which the mode is searched.
+N_PEAKS = 3
+
+# Width beyond the ends of these points, relative to their range, in which a peak at an end is
+# searched.
+BEYOND = 0.01
+
+# Distance of points of the search of the mode that are taken as one, relative to its range.
+SAME_POINT = 1e-9
+
+
+# --- one family -------------------------------------------------------------------------------
+
+
+def search_quantile(functions: Any, q: Any, *parameters: Array, upper: bool = False) -> Array:
+    """Values below which, or above which, the probability is q."""
+    log_tail, sign = (functions.log_sf, -1.0) if upper else (functions.log_cdf, 1.0)
+    level, *parameters = np.broadcast_arrays(np.log(q), *parameters)  # type: ignore[assignment]
+
+    def excess(points: Array, level: Array, *own: Array) -> Array:
+        return np.maximum(sign * (log_tail(points, *own) - level), -LARGEST)
+
+    center, width = functions.mean(*parameters), np.sqrt(functions.variance(*parameters))
+    return _root(excess, center - width, center + width, (level, *parameters))
+
+
+def search_mode(functions: Any, *parameters: Array) -> Array:
+    """Where the density, which has one maximum, is highest."""
+    arrays = [values.ravel() for values in np.broadcast_arrays(*parameters)]
+    alone = Component(functions, np.ones(arrays[0].shape), tuple(arrays))
+    grid = np.sort(alone.tail_quantiles(GRID_LEVELS), axis=0)
+    return _highest([alone], grid)[0].reshape(np.shape(parameters[0]))
+
+
+def _root(
+    excess: Callable[..., Array], low: Array, high: Array, given: tuple[Array, ...], **tol: float
+) -> Array:
+    """Where increasing functions of points, and of what is given, are zero."""
+    with np.errstate(all="ignore"):
+        bracket = bracket_root(excess, low, high, factor=BRACKET_GROWTH, args=given).bracket
+        found = find_root(excess, bracket, args=given, tolerances=tol)
+    return np.where(found.success, found.x, bracket[1])
+
+
+# --- components of every row ------------------------------------------------------------------
+
+
+class Component(NamedTuple):
+    """One component of every row: weight and parameters, of shapes that broadcast."""
+
+    family: Any
+    weight: Array
+    parameters: tuple[Array, ...]
+
+    def tail_quantiles(self, levels: Sequence[float]) -> list[Array]:
+        """Quantiles (r,) of both tails at levels of at most 1/2."""
+        q = np.reshape(levels, (-1, 1))
+        functions = self.family.quantile, self.family.upper_quantile
+        return [points for quantile in functions for points in quantile(q, *self.parameters)]
+
+    def if_present(self, points: Iterable[Array]) -> list[Array]:
+        """Points in the rows in which the component has weight; NaN in the others."""
+        return [np.where(self.weight > 0.0, point, np.nan) for point in points]
+
+
+def take(components: Iterable[Component], rows: Array) -> list[Component]:
+    """Components of chosen rows, of weights and parameters (r,)."""
+    return [
+        Component(family, weight[rows], tuple(values[rows] for values in parameters))
+        for family, weight, parameters in components
+    ]
+
+
+def weighted_sum(
+    components: Iterable[Component], tail: str, points: Array, *, left: bool = False
+) -> Array:
+    """Sum of weighted probabilities at the points, or of their limits from the left."""
+    total, before = np.zeros(()), np.nextafter(points, -np.inf) if left else points
+    for functions, weight, parameters in components:
+        at = before if functions.discrete else points
+        total = total + weight * getattr(functions, tail)(at, *parameters)
+    return np.minimum(total, 1.0)
+
+
+def log_weighted_sum(
+    components: Iterable[Component], name: str, points: Array, *, left: bool = False
+) -> Array:
+    """Log of the weighted sum of exponentials."""
+    before = np.nextafter(points, -np.inf) if left else points
+    # Absent components have weight zero; what is not a number stays so.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return log_total(
+            np.log(weight)
+            + getattr(functions, name)(before if functions.discrete else points, *parameters)
+            for functions, weight, parameters in components
+        )
+
+
+# --- quantiles of mixtures --------------------------------------------------------------------
+
+
+def normal_quantiles(weights: Array, means: Array, stds: Array, levels: Array) -> Array:
+    """Quantiles (L, r) of mixtures of normals (C, r), by Halley's method in a bracket.
+
+    Upper quantiles are the lower ones of the mirrored mixture. The method is for the log of the
+    probability, which is nearly concave.
+    """
+    n_rows, n_levels = means.shape[1], len(levels)
+    n_at_once = max(SEARCH_SIZE // n_levels, 1)
+    if n_rows > n_at_once:
+        blocks = [slice(i, i + n_at_once) for i in range(0, n_rows, n_at_once)]
+        of_blocks = [
+            normal_quantiles(weights[:, b], means[:, b], stds[:, b], levels) for b in blocks
+        ]
+        return np.concatenate(of_blocks, axis=1)
+    sign = np.repeat(np.where(levels > 0.5, -1.0, 1.0), n_rows)
+    level = np.repeat(np.minimum(levels, 1.0 - levels), n_rows)
+    weight, inverse = np.tile(weights, n_levels), 1.0 / np.tile(stds, n_levels)
+    mean, slack = sign * np.tile(means, n_levels), SLACK / inverse
+    # The quantile is between those of the components, and each of them that has more weight than
+    # the level reaches it alone.
+    of_components = mean + ndtri(level) / inverse
+    with np.errstate(divide="ignore", over="ignore"):
+        alone = mean + slack + ndtri(np.minimum(level / weight, 1.0)) / inverse
+    low = np.where(weight > 0.0, of_components - slack, np.inf).min(axis=0)
+    high = np.where(weight > 0.0, of_components + slack, -np.inf).max(axis=0)
+    high = np.minimum(high, alone.min(axis=0))
+    points = np.minimum((weight * of_components).sum(axis=0), high)
+    found, rows = np.empty_like(points), np.arange(len(points))
+    for step in range(1, MOST_STEPS):
+        z = (points - mean) * inverse
+        densities = weight * inverse * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
+        probability = (weight * ndtr(z)).sum(axis=0)
+        density, slope = densities.sum(axis=0), (densities * z * inverse).sum(axis=0)
+        with np.errstate(all="ignore"):
+            excess = np.log(probability / level)
+            turn = 0.5 * excess * (1.0 + probability * slope / np.square(density))
+            move = -excess * probability / density / np.maximum(1.0 + turn, 0.5)
+            halley, moves = points + move, np.abs(inverse * move).max(axis=0)
+        low, high = np.where(excess < 0.0, points, low), np.where(excess < 0.0, high, points)
+        inside = (halley >= low) & (halley <= high) & (step % HALVING > 0)
+        sure = inside & (np.maximum(np.abs(turn), moves) < SURE)
+        narrow = high - low <= 2.0 * np.spacing(np.maximum(np.abs(low), np.abs(high)))
+        found[rows] = np.where(sure, halley, points)
+        points = np.where(inside, halley, 0.5 * (low + high))
+        left = ~(sure | narrow | (np.abs(excess) <= QUANTILE_TOL))
+        if not left.any():
+            break
+        rows, points, level, low, high = (v[left] for v in (rows, points, level, low, high))
+        weight, mean, inverse = (v[:, left] for v in (weight, mean, inverse))
+    return (sign * found).reshape(n_levels, n_rows)
+
+
+def quantiles(components: Sequence[Component], levels: Array) -> Array:
+    """Quantiles of several levels, (L, r), of which many are searched at once."""
+    n_rows = len(components[0].weight)
+    found = np.empty(len(levels) * n_rows)
+    of_level, of_row = np.divmod(np.arange(len(found)), max(n_rows, 1))
+    for lower in (True, False):
+        positions = np.flatnonzero((levels <= 0.5)[of_level] == lower)
+        for some in np.array_split(positions, len(positions) // SEARCH_SIZE + 1):
+            if len(some):
+                level = levels[of_level[some]] if lower else 1.0 - levels[of_level[some]]
+                found[some] = _quantiles(take(components, of_row[some]), level, lower)
+    return found.reshape(len(levels), n_rows)
+
+
+def _quantiles(components: Sequence[Component], level: Array, lower: bool) -> Array:
+    """Quantiles (r,) of levels (r,) of the tail that is the smaller one at each of them."""
+    tail = "cdf" if lower else "sf"
+
+    def is_reached(points: Array, rows: Array, *, left: bool = False) -> Array:
+        """Whether the quantile is at most at the points, or below them."""
+        probability = weighted_sum(take(components, rows), tail, points, left=left)
+        # The level of the upper tail has the round-off of 1 - q.
+        above = probability <= level[rows] + LEVEL_ROUND_OFF
+        return probability >= level[rows] if lower else above
+
+    def side(points: Array, rows: Array) -> Array:
+        return np.where(is_reached(points, rows), 1.0, -1.0)
+
+    def excess(points: Array, rows: Array) -> Array:
+        probability = np.maximum(weighted_sum(take(components, rows), tail, points), TINY)
+        return np.log(probability / level[rows]) * (1.0 if lower else -1.0)
+
+    found, rows = np.full(level.shape, np.nan), np.arange(len(level))
+    atoms = [
+        part.if_present([atom])[0]
+        for part in components
+        for atom in part.family.atoms(*part.parameters)
+    ]
+    if np.isposinf(atoms).any():
+        found = np.where(is_reached(np.full(found.shape, LARGEST), rows), np.nan, np.inf)
+        rows = np.flatnonzero(np.isnan(found))
+    low, high = _between_components(components, level, lower)
+    low[rows], high[rows] = bracket_root(
+        side, low[rows], high[rows], factor=BRACKET_GROWTH, args=(rows,)
+    ).bracket
+    for atom in atoms:  # the bracket is left without atoms inside
+        rows = np.flatnonzero((atom > low) & (atom <= high) & np.isnan(found))
+        if len(rows):
+            reached, below = (is_reached(atom[rows], rows, left=left) for left in (False, True))
+            found[rows[reached & ~below]] = atom[rows[reached & ~below]]
+            high[rows[reached]], low[rows[~reached]] = atom[rows[reached]], atom[rows[~reached]]
+    counts = [part.weight > 0.0 for part in components if part.family.counts]
+    if counts:  # and without counts inside
+        rows = np.flatnonzero(np.any(counts, axis=0) & np.isnan(found))
+        first, last = np.floor(np.maximum(low[rows], -1.0)), np.ceil(high[rows])
+        while (open_ := np.flatnonzero(last - first > 1.0)).size:
+            middle = np.floor(0.5 * (first[open_] + last[open_]))
+            reached = is_reached(middle, rows[open_])
+            last[open_[reached]], first[open_[~reached]] = middle[reached], middle[~reached]
+        exact = is_reached(last, rows) & ~is_reached(last, rows, left=True) & (last >= 0.0)
+        found[rows[exact]] = last[exact]
+        low[rows] = np.where(first >= 0.0, np.maximum(low[rows], first), low[rows])
+        high[rows] = np.minimum(high[rows], np.where(last >= 0.0, last, np.inf))
+    rows = np.flatnonzero(np.isnan(found))
+    if len(rows):
+        found[rows] = _root(excess, low[rows], high[rows], (rows,), fatol=QUANTILE_TOL)
+    return found
+
+
+def _between_components(
+    components: Sequence[Component], level: Array, lower: bool
+) -> tuple[Array, Array]:
+    """The lowest and the highest quantile of the components, and a little more."""
+    guesses = []
+    for family, weight, parameters in components:
+        guess = (family.quantile if lower else family.upper_quantile)(level, *parameters)
+        guesses.append(np.where((weight > 0.0) & (guess < np.inf), guess, np.nan))
+    low, high = np.fmin.reduce(guesses), np.fmax.reduce(guesses)
+    # Quantiles of components need not be exact.
+    width = 1e-6 * np.maximum(high - low, np.maximum(np.abs(low), np.abs(high))) + TINY
+    if any(part.family.counts for part in components):
+        width = np.maximum(width, 1.0)
+    return low - width, high + width
+
+
+# --- modes of mixtures ------------------------------------------------------------------------
+
+
+def highest_points(components: Sequence[Component]) -> Array:
+    """Where the density, or the probability of an atom, is highest, (r,)."""
+    continuous = [part for part in components if not part.family.discrete]
+    discrete = [part for part in components if part.family.discrete]
+    candidates = []
+    if continuous:
+        candidates += [(continuous, _highest(continuous, _grid(continuous))[0])]
+    for part in discrete:
+        atoms = part.if_present(part.family.atoms(*part.parameters))
+        candidates += [(discrete, atom) for atom in atoms]
+    counts = [part for part in discrete if part.family.counts]
+    if counts:
+        # Probabilities of counts are continued to real numbers.
+        smooth = [part._replace(family=part.family.continued) for part in counts]
+        peaks = _highest(smooth, _grid(counts), xatol=0.25)
+        candidates += [(discrete, round_(peak)) for peak in peaks for round_ in (np.floor, np.ceil)]
+    best = np.full(components[0].weight.shape, np.nan)
+    highest = np.full(best.shape, -np.inf)
+    for chosen, points in candidates:
+        height = log_weighted_sum(chosen, "log_pdf", points)
+        better = height > highest + ROUND_OFF
+        best, highest = np.where(better, points, best), np.where(better, height, highest)
+    return best
+
+
+def _grid(components: Sequence[Component]) -> Array:
+    """Sorted points (g, r) between which the density has no more than one peak, as a rule."""
+    edges, ends = [], []
+    for part in components:
+        edges += part.if_present(part.tail_quantiles(GRID_LEVELS))
+        ends += part.if_present([part.family.mode(*part.parameters)])
+        ends += part.if_present(part.family.bounds(*part.parameters))
+    # No mode lies outside of the modes of the components, whose densities rise to one mode, and of
+    # the ends of those that are constant.
+    first, last = np.fmin.reduce(ends), np.fmax.reduce(ends)
+    grid = np.sort(np.clip(np.stack([*edges, *ends]), first, last), axis=0)
+    return np.where(np.isnan(grid), last, grid)
+
+
+def _highest(components: Sequence[Component], grid: Array, **tol: float) -> Array:
+    """Peaks (p, r) of a density around the highest points of a grid, the highest one first."""
+
+    def depth(points: Array, rows: Array) -> Array:
+        heights = log_weighted_sum(take(components, rows), "log_pdf", points)
+        return -np.nan_to_num(heights, nan=-LARGEST, posinf=LARGEST, neginf=-LARGEST)
+
+    rows = np.broadcast_to(np.arange(grid.shape[1]), grid.shape)
+    heights = -depth(grid, rows)
+    around = np.pad(heights, ((1, 1), (0, 0)), constant_values=-np.inf)
+    is_peak = (heights >= around[:-2]) & (heights > around[2:])
+    index = np.argsort(np.where(is_peak, -heights, np.inf), axis=0, kind="stable")[:N_PEAKS]
+    best = np.take_along_axis(grid, index, axis=0)
+    # Points that differ by round-off are one.
+    apart, points = SAME_POINT * (grid[-1] - grid[0]), grid[:, None]
+    beyond = BEYOND * (grid[-1] - grid[0])
+    low = np.where(points < best - apart, points, grid[0] - beyond).max(axis=0)
+    high = np.where(points > best + apart, points, grid[-1] + beyond).min(axis=0)
+    inside = np.take_along_axis(is_peak, index, axis=0) & (low < best) & (best < high)
+    some = rows[: len(best)]
+    with np.errstate(all="ignore"):
+        bracket = low[inside], best[inside], high[inside]
+        found = find_minimum(depth, bracket, args=(some[inside],), tolerances=tol)
+    peaks = best.copy()
+    peaks[inside] = np.where(found.success, found.x, best[inside])
+    order = np.argsort(depth(peaks, some), axis=0, kind="stable")
+    return np.take_along_axis(peaks, order, axis=0)

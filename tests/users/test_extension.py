@@ -220,7 +220,7 @@ def test_what_a_gate_cannot_do_is_refused_by_name():
 def test_streams_and_bases_are_refused_by_name():
     with pytest.raises(AttributeError) as caught:
         mixture().partial_fit(X, Y)
-    assert "streaming_size" in str(caught.value.__cause__)
+    assert "linear predictors" in str(caught.value.__cause__)
     moe = mixture(base=MixtureOfExpertsRegressor(1))
     assert_fit_refused(moe, (X, Y), "base", "ExponentialExperts()", "base=None")
     message = refusal(to_onnx, mixture(max_iter=50).fit(X, Y), X[:1])

@@ -136,8 +136,8 @@ def test_constant_gate_of_a_balanced_fit_has_pseudo_rows_of_each_expert():
 # --- extrapolation and stopping -----------------------------------------------------------------
 
 
-def run(own, n_iter=1000, tol=1e-9, observer=None, **pace):
-    return em(own.objective, started(own), n_iter, tol, observer, Pace(**pace))
+def run(own, n_iter=1000, tol=1e-9, **options):
+    return em(own.objective, started(own), n_iter, tol, **options)
 
 
 def test_extrapolation_reaches_the_same_maximum_in_fewer_iterations():

@@ -18,12 +18,10 @@ import numpy as np
 
 from skmoe._mixture.data import Data
 from skmoe._mixture.groups import Group
+from skmoe._numerics.evidence import DROPPED
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import normalised_top_k
 from skmoe._numerics.typing import TINY, Array
-
-# Precision from which a coefficient is zero: its feature has been dropped.
-DROPPED = 1e8
 
 
 class Prior(NamedTuple):

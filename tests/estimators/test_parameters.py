@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.svm import LinearSVC
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.experts import GeneralizedLinearExperts, LinearExperts, LogisticExperts
+from skmoe.experts import LinearExperts, LogisticExperts
 from skmoe.families import FAMILIES, Gamma, Normal, Poisson, StudentT
 from skmoe.gates import GATES, ConstantGate, SoftmaxGate
 from support.expert_kinds import OF_VALUES, example
@@ -197,7 +197,7 @@ REFUSED = [
     ({"expert": LinearExperts(shared_dispersion="no")}, "expert.shared_dispersion", "'no'"),
     ({"expert": LinearExperts(noise_variance=3)}, "expert.noise_variance", "tuple"),
     ({"expert": LinearExperts(variance_floor=(-1.0,))}, "expert.variance_floor", "-1.0"),
-    ({"expert": GeneralizedLinearExperts(alpha=np.nan)}, "expert.alpha", "nan"),
+    ({"expert": LinearExperts(alpha=np.nan)}, "expert.alpha", "nan"),
     ({"family": ["normal"]}, "family as a list", "n_experts=2", "got 1"),
     ({"family": ["normal", 5]}, "family", "got 5", "StudentT"),
     ({"family": StudentT(df=-1.0)}, "", "df", "-1.0"),

@@ -67,13 +67,18 @@ COVARIANCES_OF_OUTPUTS = ("diag", "full")
 INIT_SUM_TOL = 1e-6
 
 
-def check_cross_fit(value: Any) -> int | str | bool:
+def _check_cross_fit(_: str, value: Any) -> int | str | bool:
     """Validate a number of folds, "auto" or False."""
     if value is False or (isinstance(value, str) and value == "auto"):
         return value
     if is_integer(value) and int(value) >= 2:
         return int(value)
     raise ValueError(f'cross_fit must be "auto", False or an integer of at least 2; got {value!r}.')
+
+
+def _check_init_name(name: str, init: Any) -> Any:
+    """Validate the name of an initialisation; responsibilities are validated with the rows."""
+    return check_choice(name, init, INITS) if isinstance(init, str) else init
 
 
 # Adds folds to the features of experts that are estimators, given rows, `cross_fit` and a seed.
@@ -138,8 +143,8 @@ RULES: tuple[tuple[str, Any, Callable[[str, Any], Any]], ...] = (
     ("warm_start", False, check_flag),
     ("covariance_type", "diag", partial(check_choice, choices=COVARIANCES_OF_OUTPUTS)),
     ("dispersion", "per_expert", partial(check_choice, choices=("per_expert", "shared"))),
-    ("init", "auto", lambda name, value: check_init_name(value)),
-    ("cross_fit", "auto", lambda name, value: check_cross_fit(value)),
+    ("init", "auto", _check_init_name),
+    ("cross_fit", "auto", _check_cross_fit),
     ("balance", 0.0, partial(check_real, most=MAX_BALANCE)),
     ("verbose", 0, lambda name, value: check_verbose(value)),
     ("random_state", None, lambda name, value: check_random_state(value)),
@@ -279,11 +284,6 @@ def options_of_number(estimator: Any, number: int) -> dict[str, Any]:
 def check_verbose(value: Any) -> int:
     """Validate a verbosity level; booleans count as 0 and 1."""
     return check_integer("verbose", int(value) if isinstance(value, bool) else value, least=0)
-
-
-def check_init_name(init: Any) -> Any:
-    """Validate the name of an initialisation; responsibilities are validated with the rows."""
-    return check_choice("init", init, INITS) if isinstance(init, str) else init
 
 
 def check_init(init: Any, n_rows: int, n_experts: int) -> Array:

@@ -63,7 +63,10 @@ def resolve_experts(
         return experts, None, None
     mean_family = None if is_normal else MeanFamily(families[0])
     of_one_kind = is_family(first) and not _is_estimator_name(first)
-    if not is_list or (of_one_kind and all(_same(first, entry) for entry in entries)):
+    of_one_kind = of_one_kind and all(
+        type(entry) is type(first) and bool(entry == first) for entry in entries
+    )
+    if not is_list or of_one_kind:
         family = resolve_family(first, task.name, options)
         if family is not None:
             return family, None, None
@@ -202,10 +205,6 @@ def uses_groups(estimator: Any) -> bool:
 
 def _is_estimator_name(expert: Any) -> bool:
     return isinstance(expert, str) and expert in NAMED_ESTIMATORS
-
-
-def _same(one: Any, other: Any) -> bool:
-    return type(one) is type(other) and bool(one == other)
 
 
 def _expert_names(task: str | None = None) -> list[str]:

@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._mixture.data import DISPERSION, GATE_ROLE, MEAN
-from skmoe._mixture.em import N_PLAIN_ITER, Objective, Observer, Run, State, em
+from skmoe._mixture.em import N_PLAIN_ITER, Objective, Observer, Pace, Run, State, em
 from skmoe._mixture.groups import inverse_of
 from skmoe._mixture.mixture import Mixture
 from skmoe._numerics.dispersion_prior import (
@@ -121,8 +121,8 @@ def search_penalties(
             n_iter = min(n_iter, ITERATIONS_BETWEEN_UPDATES[search_round])
         # Iterations before an update are not extrapolated.
         own_tol, n_plain = (tol, N_PLAIN_ITER) if is_final else (0.0, n_iter)
-        of_stage = {"n_earlier": n_done, "n_plain": n_plain, "n_fresh": 0}
-        run = em(objective, theta, n_iter, own_tol, observer, **of_stage)
+        begun = Run(theta, [], n_earlier=n_done)
+        run = em(objective, begun, n_iter, own_tol, observer, Pace(n_plain, n_fresh=0))
         n_done += len(run.lower_bounds)
         if run.stopped or run.failed or n_done >= max_iter:
             return run

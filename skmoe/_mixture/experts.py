@@ -381,8 +381,7 @@ class Gate(DescribedGate, LinearPart):
         for t in range(len(family.roles)):
             self.blocks.append(Block(GATE, t, t, role, slice(size, size + width)))
             size += width
-        group = Group(family, np.zeros(1, dtype=int), None, [self.blocks])
-        self.groups, self.size = [group] if self.blocks else [], size
+        self.size = size
         self.free = self.first = np.arange(self.size)
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
         self.flat = self.start = np.zeros(self.size)

@@ -7,7 +7,6 @@ Those that are the same for all rows have the shape (P, S, 1). Coefficients are 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
@@ -165,14 +164,6 @@ class Group:
         self.of_runs = [np.stack([self.index[t] for t in own]) for _, own in self.runs]
         # Smallest and largest log dispersion of a row, (P, 1, 1), if they depend on features.
         self.limits: tuple[Array, Array] | None = None
-
-    def shifted(self, n_coefficients: int) -> Group:
-        """The group in a vector where so many coefficients come before."""
-        other = copy(self)
-        other.index = [index + n_coefficients for index in self.index]
-        other.coordinates = self.coordinates + n_coefficients
-        other.of_runs = [index + n_coefficients for index in self.of_runs]
-        return other
 
     def predictors(self, theta: Array, data: Data) -> list[Array]:
         """The T predictors at coefficients (S, D)."""

@@ -208,12 +208,16 @@ class OwnPart:
     @cached_property
     def free(self) -> Array:
         """The coordinate of each coefficient; -1 for those that have none."""
+        if not self.has_derivatives:
+            return np.arange(self.size)
         largest = abs(self.jacobian).toarray()
         return np.where(largest.any(axis=1), largest.argmax(axis=1), -1)
 
     @cached_property
     def first(self) -> Array:
         """A coefficient that each coordinate changes, (R,)."""
+        if not self.has_derivatives:
+            return np.arange(self.size)
         return np.asarray(abs(self.jacobian).toarray().argmax(axis=0))
 
     def reduced(self, values: Array) -> Array:

@@ -3,8 +3,8 @@
 An initializer takes standardised features X (n, p), targets Y (m, n), weights (n,), the number of
 experts and a random generator. Targets have a row for each output or class. It returns
 responsibilities (K, n), zero for rows that it leaves to no expert; partitions return the
-expert of each row. Rows are distinct and in the order of `unique_weighted_rows`, so that a start
-depends neither on the order of the user's rows nor on duplicates.
+expert of each row. Rows are those of `distinct_rows`, so that a start depends neither on the order
+of the user's rows nor on copies.
 
 No kind of start finds the best maximum everywhere. Partitions find regimes that the features or the
 target separate, random labels and elemental starts those that overlap, and starts of few rows those
@@ -20,8 +20,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.tree import DecisionTreeRegressor
 
-from skmoe._data.distinct_rows import canonical_form
-from skmoe._data.rows import Dataset, subset, subset_units
+from skmoe._data.rows import Dataset, canonical_form, subset, subset_units
 from skmoe._data.units import Units
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import weighted_quantiles

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
-from skmoe._mixture.slopes import penalised_slopes
 
 from skmoe._data.rows import Dataset
 from skmoe._mixture.em import Objective
-from skmoe._mixture.evidence import Penalty, updated_penalties
+from skmoe._mixture.evidence import Penalty, penalised_slopes, updated_penalties
 from skmoe._mixture.mixture import Mixture
 from skmoe._numerics import dispersion_prior as prior
 from skmoe._numerics.evidence import DROPPED, SPARSITY_FACTOR

@@ -125,8 +125,9 @@ def test_rows_of_vanishing_weight_are_not_seen(name):
     assert len(np.unique(alone)) == 2
 
 
-def names_of_starts(init, n_experts, n_init, **options):
-    return [job.init_name for job in start_jobs(init, n_experts, range(n_init), **options)]
+def names_of(init, n_experts, n_init, *, partitions=False, known=False):
+    jobs = start_jobs(init, n_experts, range(n_init), partitions=partitions, known=known)
+    return [job.init_name for job in jobs]
 
 
 def test_kinds_of_starts_take_turns():
@@ -134,16 +135,18 @@ def test_kinds_of_starts_take_turns():
     others = ["elemental", "perturbed", "few_rows", "labels", "random"]
     mixed = ["linear_tree", "kmeans", *others]
     assert sorted([*mixed, "tree"]) == NAMES
-    assert names_of_starts("auto", 8, 13, partitions=False) == [*mixed, "kmeans", *others]
-    assert names_of_starts("auto", 9, 3, partitions=False) == ["kmeans", "linear_tree", "elemental"]
+    assert names_of("auto", 8, 13) == [*mixed, "kmeans", *others]
+    assert names_of("auto", 9, 3) == ["kmeans", "linear_tree", "elemental"]
+    assert names_of("auto", 2, 3, known=True) == ["known", *mixed[:2]]
     of_estimators = ["linear_tree", "kmeans", "tree", "random"]
     assert sorted(of_estimators) == sorted(PARTITIONS)
-    assert names_of_starts("auto", 8, 5, partitions=True) == [*of_estimators, "linear_tree"]
-    assert names_of_starts("auto", 9, 1, partitions=True) == ["kmeans"]
-    known = ["known", "linear_tree", "kmeans"]
-    assert names_of_starts("auto", 8, 3, partitions=False, known=True) == known
+    assert names_of("auto", 8, 5, partitions=True) == [*of_estimators, "linear_tree"]
+    assert names_of("auto", 9, 1, partitions=True) == ["kmeans"]
     for init in NAMES:
-        assert names_of_starts(init, 9, 2, partitions=False, known=True) == [init, init]
+        assert names_of(init, 9, 2) == [init, init]
+    jobs = start_jobs("auto", 2, range(9), partitions=False)
+    assert [job.seed for job in jobs if job.is_repeated] == [7, 8]
+    assert [job.seed for job in jobs if job.is_first] == [0]
 
 
 @pytest.mark.parametrize("init", NAMES)

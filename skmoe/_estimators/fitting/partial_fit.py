@@ -165,8 +165,9 @@ def _check_continued(estimator: Any) -> None:
 
 def _check_widths(mixture: Mixture) -> None:
     """The matrices of gate and experts must be small enough to be formed."""
-    for part, name in ((mixture.gate, "gate_features"), (mixture.experts, "expert_features")):
-        size = max((group.coordinates.shape[1] for group in part.groups), default=0)
+    for group in mixture.groups:
+        name = "gate_features" if group is mixture.gate_group else "expert_features"
+        size = group.coordinates.shape[1]
         if size > MAX_DENSE:
             raise ValueError(
                 f"partial_fit keeps matrices of {size} columns, more than {MAX_DENSE}. Choose "

@@ -39,7 +39,7 @@ from skmoe._estimators.rows.training_data import (
     TrainingData,
     chosen_rows,
     make_init_rows,
-    merge_duplicates,
+    merge_copies,
     present_rows,
     rows_in_blocks,
     validate_offset,
@@ -116,7 +116,7 @@ def build_problem(
     data, extra_features = present_rows(params, given._replace(options=options)), None
     if options.previous is not None:
         data = _continue(data, options.previous)
-    data = merge_duplicates(params, data)
+    data = merge_copies(params, data)
     if params.base is not None or params.gate.transformer is not None:
         data, extra_features = add_extra_features(params, data)
     return _assemble(params, data, extra_features)
@@ -155,7 +155,7 @@ def _build_from_blocks(
     data = data._replace(first_pass=summary, attributes=attributes, options=options)
     if options.previous is not None:
         data = _continue(data, options.previous)
-    problem = _assemble(params, merge_duplicates(params, data), None)
+    problem = _assemble(params, merge_copies(params, data), None)
     rows = make_block_source(blocks, checker, problem.preprocessor, summary)
     return problem._replace(em_problem=problem.em_problem._replace(rows=rows))
 
@@ -188,7 +188,6 @@ def add_extra_features(
             classes,
             numeric_names(data.attributes.get("feature_names_in_"), data.encoder, n_features),
             "log" if params.family is not None and params.family.takes_offset else "identity",
-            data.copy_of,
             int(check_random_state(params.random_state).randint(MAX_SEED)),
         ),
     )
@@ -240,7 +239,7 @@ def _assemble(
         cache = cached_fit(previous, key)
         raw_features = select_raw_features(data.rows, data.columns["mean"])
         codes = target.y if params.task.is_classification else None
-        to_split = RowsToSplit(data.rows.n_rows, codes, raw_features.groups, data.copy_of)
+        to_split = RowsToSplit(data.rows.n_rows, codes, raw_features.groups)
         fold_seed = int(fit_seed.generate_state(1)[0] % MAX_SEED)
         raw_features = params.assign_folds(raw_features, to_split, params.cross_fit, fold_seed)
         if cache is not None:
@@ -254,7 +253,7 @@ def _assemble(
         init = init[:, first] if not isinstance(init, str) and init.ndim == 2 else init
         if blocks is not None and blocks.sample_factor != 1.0:
             rows = subset_units(rows, np.arange(len(first)), blocks.sample_factor)
-    init_data = make_init_rows(params, data, target, rows, init_design)
+    init_data = make_init_rows(params, target, rows, init_design)
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
     if rows.units is not None or rows.possible is not None:
         check_rows_are_possible(params, experts, rows)

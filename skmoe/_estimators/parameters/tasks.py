@@ -62,7 +62,7 @@ def estimate_noise_variance(X: Array, Y: Array, weight: Array, units: Array | No
 
     It is the smaller of the out-of-fold mean squared errors of a ridge regression and of a
     regression tree, since the regression function can be smooth or piecewise constant. Both are
-    without the checks of scikit-learn. The rows are in an order of their own, so that the folds do
+    without the checks of scikit-learn. The rows are those of `distinct_rows`, so that the folds do
     not depend on the user's order.
     """
     rng = np.random.default_rng(0)

@@ -126,13 +126,13 @@ def _sums(weighted: Array, design: Any) -> Array:
 
 
 # Number of the gate among the parts.
-GATE = -1
+OF_GATE = -1
 
 
 class Block(NamedTuple):
     """A slice of the vector: the coefficients of one predictor of one part."""
 
-    part: int  # number of the expert, or GATE
+    part: int  # number of the expert, or OF_GATE
     output: int  # of y, or of a family of all outputs 0
     predictor: int  # of the family
     role: str
@@ -164,6 +164,10 @@ class Group:
         self.of_runs = [np.stack([self.index[t] for t in own]) for _, own in self.runs]
         # Smallest and largest log dispersion of a row, (P, 1, 1), if they depend on features.
         self.limits: tuple[Array, Array] | None = None
+
+    def set_limits(self, low: Array, high: Array) -> None:
+        """Sets the smallest and the largest log dispersion of a row, (P, 1, 1)."""
+        self.limits = low, high
 
     def predictors(self, theta: Array, data: Data) -> list[Array]:
         """The T predictors at coefficients (S, D)."""

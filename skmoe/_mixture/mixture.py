@@ -18,12 +18,10 @@ import numpy as np
 
 from skmoe._mixture.data import Data
 from skmoe._mixture.groups import Group
+from skmoe._numerics.evidence import DROPPED
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import normalised_top_k
 from skmoe._numerics.typing import TINY, Array
-
-# Precision from which a coefficient is zero: its feature has been dropped.
-DROPPED = 1e8
 
 
 class Prior(NamedTuple):
@@ -51,8 +49,8 @@ class Prior(NamedTuple):
         """Precisions (..., D) at given scales."""
         if self.is_normal:
             return self.precision
-        inverse = np.exp(-theta[..., self.scale])
-        return np.where(self.scale < 0, self.precision, self.precision * inverse)
+        logs = np.where(self.scale < 0, 0.0, theta[..., self.scale])
+        return np.asarray(self.precision * np.exp(-logs))
 
     def penalty(self, theta: Array) -> Array:
         """Negative log density up to a constant, (...)."""
@@ -399,5 +397,6 @@ def balance_prior(
     usage = np.maximum(usage, TINY)
     total = usage.sum(axis=0)
     value = balance * float(weight.sum()) * np.log(usage / total).mean(axis=0)
-    of_experts = balance * total / (len(usage) * usage)
-    return value, of_experts[..., None] * weight * np.exp(log_gate)
+    # Logs, as the usage can be next to nothing.
+    shares = np.exp(log_gate - np.log(usage)[..., None])
+    return value, (balance / len(usage) * total)[:, None] * weight * shares

@@ -352,11 +352,13 @@ def _with_evidence(
     if is_small and not is_continued and not problem.mixture.experts.needs_all_rows:
         blocks = blocks_of(problem.mixture, _with_own_weight(sample))
         of_sample = objective._replace(blocks=blocks, map_blocks=None, n_rows=sample.n_rows)
-        run = search_penalties(of_sample, *arguments, theta, limits, monitor and monitor.on_sample)
+        run = search_penalties(
+            of_sample, *arguments, Run(theta, []), limits, monitor and monitor.on_sample
+        )
         objective, theta = objective._replace(mixture=run.mixture), run.theta
         if run.stopped:  # the lower bound is that of all rows
             return em(objective, theta, 0, problem.tol)._replace(stopped=True)
-    run = search_penalties(objective, *arguments, theta, limits, monitor, lower_bounds)
+    run = search_penalties(objective, *arguments, Run(theta, [*lower_bounds]), limits, monitor)
     in_memory = isinstance(problem.rows, Dataset) and not is_small
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
     if in_memory and is_common and problem.mixture.experts.can_separate:
@@ -444,8 +446,8 @@ def _with_reinitialized_experts(
         resp[:, worst] *= 1.0 - LABEL_SMOOTHING
         for i, k in enumerate(collapsed):
             resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
-        begin, theta = begun(objective._replace(blocks=blocks), resp, rows)
-        again = objective._replace(mixture=begin.mixture)
+        started, theta = begun(objective._replace(blocks=blocks), resp, rows)
+        again = objective._replace(mixture=started.mixture)
         n_left, n_earlier = problem.max_iter - run.n_earlier, run.n_earlier
         start = Run(theta, [], n_earlier=n_earlier)
         candidate = em(again, start, n_left, problem.tol, monitor)

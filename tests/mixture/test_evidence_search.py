@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe._mixture.em import Objective
+from skmoe._mixture.em import Objective, Run
 from skmoe._mixture.evidence import (
     FINAL_FACTOR,
     ITERATIONS_BETWEEN_UPDATES,
@@ -26,7 +26,9 @@ SCALES = Penalty("experts", ("dispersion_prior", "noise_variance"), 10.0, "auto"
 
 
 def searched(own, penalties, limits=(2000, 1e-8), observer=None):
-    return search_penalties(own.objective, own.mixture, penalties, started(own), limits, observer)
+    return search_penalties(
+        own.objective, own.mixture, penalties, Run(started(own), []), limits, observer
+    )
 
 
 def evidence(own, mixture, theta):

@@ -123,7 +123,7 @@ def fit_batch(
         decay = 0.5 ** (float(batch.weight.sum()) / decay_of)
         fitted, stream = _next(estimator._fitted, stream, batch, decay)
         if stream.rows is not None:
-            fitted, stream = _begun_anew(estimator, params, fitted, stream, attributes)
+            fitted, stream = _started_again(estimator, params, fitted, stream, attributes)
     if stream.rows is not None:
         weight = float(stream.rows.weight.sum())
         if weight >= min(N_KEPT_ROWS, decay_of) or stream.rows.n_rows >= N_KEPT_ROWS:
@@ -264,7 +264,7 @@ def _start(
     return problem.make_fitted(theta, mixture), stream, problem.attributes
 
 
-def _begun_anew(
+def _started_again(
     estimator: Any,
     params: FitParameters,
     fitted: FittedMixture,
@@ -286,7 +286,7 @@ def _begun_anew(
         signs=experts.signs,
         options=FitOptions(classes=attributes.get("classes_")),
     )
-    found, anew, _ = _start(estimator, params, data, rows, fitted)
+    found, again, _ = _start(estimator, params, data, rows, fitted)
     stream = stream._replace(weight_at_start=weight)
     of_rows = 1.0 if rows.unit is not None else rows.weight
     gain = (of_rows * (found.log_density(rows) - fitted.log_density(rows))).sum()
@@ -296,9 +296,9 @@ def _begun_anew(
     assert stream.sums is not None
     change = found.preprocessor.log_jacobian - preprocessor.log_jacobian
     total = stream.sums.log_likelihood + stream.sums.weight * change
-    total = total * (anew.sums.weight / stream.sums.weight)
-    sums = anew.sums._replace(log_likelihood=total)
-    return found, anew._replace(sums=sums, n_batches=stream.n_batches)
+    total = total * (again.sums.weight / stream.sums.weight)
+    sums = again.sums._replace(log_likelihood=total)
+    return found, again._replace(sums=sums, n_batches=stream.n_batches)
 
 
 # --- attributes -------------------------------------------------------------------------------

@@ -195,6 +195,7 @@ REFUSED = [
     ({"expert": LinearExperts(alpha="a")}, "expert.alpha", "'a'"),
     ({"expert": LinearExperts(dispersion_prior=-1)}, "expert.dispersion_prior", "-1"),
     ({"expert": LinearExperts(shared_dispersion="no")}, "expert.shared_dispersion", "'no'"),
+    ({"expert": LinearExperts(alpha=np.nan)}, "expert.alpha", "nan"),
     ({"family": ["normal"]}, "family as a list", "n_experts=2", "got 1"),
     ({"family": ["normal", 5]}, "family", "got 5", "StudentT"),
     ({"family": StudentT(df=-1.0)}, "", "df", "-1.0"),

@@ -116,22 +116,25 @@ class Objective(NamedTuple):
 Observer = Callable[[int, Run], bool]
 
 
+class Pace(NamedTuple):
+    """Iterations without extrapolation, and first iterations with curvatures of their own."""
+
+    n_plain: int = N_PLAIN_ITER
+    n_fresh: int = N_FRESH_ITER
+
+
 def em(
     objective: Objective,
-    theta: Array,
+    start: Array | Run,
     n_iter: int,
     tol: float,
     observer: Observer | None = None,
-    *,
-    lower_bounds: Sequence[float] = (),
-    n_earlier: int = 0,
-    n_plain: int = N_PLAIN_ITER,
-    n_fresh: int = N_FRESH_ITER,
+    pace: Pace = Pace(),
 ) -> Run:
-    """Run EM from a vector (D,), with extrapolations [1]_.
+    """Run EM from a vector (D,), or continue a run, with extrapolations [1]_.
 
-    It has converged when Aitken's estimate of the gain that remains is below `tol`. Earlier lower
-    bounds count. `n_earlier` iterations have been made with other penalties.
+    It has converged when Aitken's estimate of the gain that remains is below `tol`. The lower
+    bounds of the run that is continued count.
 
     References
     ----------
@@ -139,7 +142,9 @@ def em(
        accelerating the convergence of any EM algorithm", Scandinavian Journal of Statistics 35,
        335-353. Scheme SqS3.
     """
-    bounds, mixture = list(lower_bounds), objective.mixture
+    begun = start if isinstance(start, Run) else Run(start, [])
+    theta, bounds, n_earlier = begun.theta, list(begun.lower_bounds), begun.n_earlier
+    mixture = objective.mixture
     converged = bool(bounds) and aitken_gap(bounds, objective.rtol) < tol
     if converged or n_iter < 1:
         bounds = bounds or [float(objective.at(theta[None]).lower_bound[0])]
@@ -148,7 +153,7 @@ def em(
     if mixture.experts.needs_all_rows:
         states = mixture.experts.iterations(objective, theta)
     else:
-        states = iterations(objective, theta, n_plain, n_fresh)
+        states = iterations(objective, theta, pace)
     for state in states:
         theta, mixture = state.theta[0], state.mixture
         bounds.append(float(state.lower_bound[0]))
@@ -162,19 +167,19 @@ def em(
     return Run(theta, bounds, failed=True, mixture=mixture, n_earlier=n_earlier)
 
 
-def iterations(objective: Objective, theta: Array, n_plain: int, n_fresh: int) -> Iterator[State]:
+def iterations(objective: Objective, theta: Array, pace: Pace) -> Iterator[State]:
     """The states of EM; they end when no step keeps the lower bound from falling."""
     state, longest, n_cycles = objective.at(theta[None]), INITIAL_STEP_MAX, 0
     while True:
         before = state.theta
-        refresh = 1 if n_cycles < n_fresh else REFRESH
+        refresh = 1 if n_cycles < pace.n_fresh else REFRESH
         found = line_search(objective, state, refresh)
         n_cycles += 1
         if found is None:
             return
         state = found
         yield state
-        if n_cycles <= n_plain:
+        if n_cycles <= pace.n_plain:
             continue
         third = objective.ahead(state)
         target, step = squarem_step(before, state.theta, third, longest)

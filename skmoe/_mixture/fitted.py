@@ -235,7 +235,7 @@ def expert_usage(mixture: Mixture, theta: Array, blocks: Any) -> Usage:
 
 # A spike has fewer effective rows than this for each of its coefficients, and these more, and on
 # them a dispersion below this fraction of that of the others.
-ROWS_PER_COEFFICIENT = 2.0
+ROWS_PER_COEFFICIENT_OF_SPIKE = 2.0
 MORE_ROWS = 5.0
 SMALL_RATIO = 0.01
 
@@ -263,7 +263,7 @@ def spikes(mixture: Mixture, theta: Array, data: Data, n_rows: int) -> Array:
     mass, squares = resp.sum(axis=1), np.square(resp).sum(axis=1)
     size = n_rows / data.rows.n_rows * np.square(mass) / np.where(squares > 0.0, squares, 1.0)
     found = np.zeros(n_experts, dtype=bool)
-    few = ROWS_PER_COEFFICIENT * experts.sizes + MORE_ROWS
+    few = ROWS_PER_COEFFICIENT_OF_SPIKE * experts.sizes + MORE_ROWS
     for k in np.flatnonzero(size < few):
         if mass[k] == 0.0:
             continue

@@ -7,7 +7,6 @@ Those that are the same for all rows have the shape (P, S, 1). Coefficients are 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
@@ -127,13 +126,13 @@ def _sums(weighted: Array, design: Any) -> Array:
 
 
 # Number of the gate among the parts.
-GATE = -1
+OF_GATE = -1
 
 
 class Block(NamedTuple):
     """A slice of the vector: the coefficients of one predictor of one part."""
 
-    part: int  # number of the expert, or GATE
+    part: int  # number of the expert, or OF_GATE
     output: int  # of y, or of a family of all outputs 0
     predictor: int  # of the family
     role: str
@@ -166,13 +165,9 @@ class Group:
         # Smallest and largest log dispersion of a row, (P, 1, 1), if they depend on features.
         self.limits: tuple[Array, Array] | None = None
 
-    def shifted(self, n_coefficients: int) -> Group:
-        """The group in a vector where so many coefficients come before."""
-        other = copy(self)
-        other.index = [index + n_coefficients for index in self.index]
-        other.coordinates = self.coordinates + n_coefficients
-        other.of_runs = [index + n_coefficients for index in self.of_runs]
-        return other
+    def set_limits(self, low: Array, high: Array) -> None:
+        """Sets the smallest and the largest log dispersion of a row, (P, 1, 1)."""
+        self.limits = low, high
 
     def predictors(self, theta: Array, data: Data) -> list[Array]:
         """The T predictors at coefficients (S, D)."""

@@ -27,14 +27,10 @@ from skmoe.families._joint_normal import JointNormal
 class JointPrior(Prior):
     """A prior whose precisions are relative to the covariance matrix of the outputs of an expert."""
 
-    groups: Sequence[Group]
-
     @classmethod
     def of_groups(cls, prior: Prior, groups: Sequence[Group]) -> JointPrior:
         """The prior with these precisions, strengths and squares."""
-        joint = cls(*prior)
-        joint.groups = groups
-        return joint
+        return cls(*prior[:6], groups)
 
     @property
     def rest(self) -> Prior:

@@ -17,12 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._mixture.data import Data
+from skmoe._mixture.groups import Group
+from skmoe._numerics.evidence import DROPPED
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import normalised_top_k
 from skmoe._numerics.typing import TINY, Array
-
-# Precision from which a coefficient is zero: its feature has been dropped.
-DROPPED = 1e8
 
 
 class Prior(NamedTuple):
@@ -38,6 +37,7 @@ class Prior(NamedTuple):
     squares: Array  # of log scales: sum of squares of the prior, (D,)
     dropped: Array  # coefficients that are zero, since their features have been dropped, (D,)
     is_normal: bool  # whether no precision is relative, as for counts and classes
+    groups: Any = ()  # of outputs whose noise is joint
 
     @classmethod
     def of(cls, precision: Array, scale: Array, strength: Array, squares: Array) -> Prior:
@@ -49,8 +49,8 @@ class Prior(NamedTuple):
         """Precisions (..., D) at given scales."""
         if self.is_normal:
             return self.precision
-        inverse = np.exp(-theta[..., self.scale])
-        return np.where(self.scale < 0, self.precision, self.precision * inverse)
+        logs = np.where(self.scale < 0, 0.0, theta[..., self.scale])
+        return np.asarray(self.precision * np.exp(-logs))
 
     def penalty(self, theta: Array) -> Array:
         """Negative log density up to a constant, (...)."""
@@ -98,10 +98,7 @@ def flat(size: int) -> Prior:
 def joined(first: Prior, second: Prior) -> Prior:
     """The prior of two vectors, one after the other; the second one is normal."""
     arrays = [np.concatenate(pair) for pair in zip(first[:5], second[:5], strict=True)]
-    both = type(first)(*arrays, first.is_normal and second.is_normal)
-    if hasattr(first, "groups"):  # of joint outputs
-        both.groups = first.groups  # type: ignore[attr-defined]
-    return both
+    return type(first)(*arrays, first.is_normal and second.is_normal, first.groups)
 
 
 class EStep(NamedTuple):
@@ -157,8 +154,14 @@ class Mixture:
         self.has_signs = bool(self.signs.any())
         self.prior = joined(experts.prior, gate.prior)
         self.drops = bool(self.prior.dropped.any())
-        self.gate_group = gate.groups[0].shifted(split) if gate.groups else None
-        self.groups = [*experts.groups, *([self.gate_group] if gate.groups else [])]
+        self.gate_group = None
+        if gate.is_linear and gate.blocks:
+            after = [
+                block._replace(where=slice(block.where.start + split, block.where.stop + split))
+                for block in gate.blocks
+            ]
+            self.gate_group = Group(gate.family, np.zeros(1, dtype=int), None, [after])
+        self.groups = [*experts.groups, *([self.gate_group] if self.gate_group else [])]
         slices = slice(0, split), slice(split, self.size)
         self.own = [pair for pair in zip(parts, slices, strict=True) if not pair[0].is_linear]
         # Coefficients without slopes.
@@ -394,5 +397,6 @@ def balance_prior(
     usage = np.maximum(usage, TINY)
     total = usage.sum(axis=0)
     value = balance * float(weight.sum()) * np.log(usage / total).mean(axis=0)
-    of_experts = balance * total / (len(usage) * usage)
-    return value, of_experts[..., None] * weight * np.exp(log_gate)
+    # Logs, as the usage can be next to nothing.
+    shares = np.exp(log_gate - np.log(usage)[..., None])
+    return value, (balance / len(usage) * total)[:, None] * weight * shares

@@ -7,6 +7,7 @@ other.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
@@ -75,7 +76,7 @@ class At(NamedTuple):
         return (self.params, *self.arguments, resp, *self.added)
 
 
-class OwnPart:
+class OwnPart(ABC):
     """What experts and gates of users have in common."""
 
     is_linear = False
@@ -93,9 +94,9 @@ class OwnPart:
         self.start = self.theta(self.first_params)
         self.has_derivatives = has_capability(own, self.inference) and self._moves()
 
+    @abstractmethod
     def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
         """The part at parameters and rows."""
-        raise NotImplementedError
 
     # --- the vector ---
 
@@ -170,18 +171,18 @@ class OwnPart:
 
     # --- coordinates of inference ---
 
+    @abstractmethod
     def _moves(self) -> bool:
         """Whether coordinates of inference move the parameters."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _changed(self, change: Array) -> Any:
         """The first parameters after a change of the coordinates."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def n_coordinates(self) -> int:
         """Number of coordinates of inference, (R,)."""
-        raise NotImplementedError
 
     @cached_property
     def jacobian(self) -> Any:

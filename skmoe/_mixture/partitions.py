@@ -43,7 +43,7 @@ ROUND_DECIMALS = 9
 # maximum number of columns and of fitted values tried in a leaf, and ridge penalty relative to the
 # diagonal.
 N_THRESHOLDS = 12
-LEVELS = np.arange(1, N_THRESHOLDS + 1) / (N_THRESHOLDS + 1) * (1.0 - 1e-12)
+LEVELS_OF_THRESHOLDS = np.arange(1, N_THRESHOLDS + 1) / (N_THRESHOLDS + 1) * (1.0 - 1e-12)
 MAX_SPLIT_VARIABLES = 20
 MAX_SPLIT_TARGETS = 10
 RELATIVE_RIDGE = 1e-3
@@ -326,7 +326,7 @@ def _best_split(X: Array, Y: Array, weight: Array, rows: Array) -> tuple[float, 
     left, n_left = np.empty((*shape, *total.shape)), np.empty(shape, dtype=int)
     for v, own in enumerate(order):
         ordered, cumulative = variables[v, own], np.cumsum(weight[rows[own]])
-        position = np.searchsorted(cumulative, LEVELS * cumulative[-1])
+        position = np.searchsorted(cumulative, LEVELS_OF_THRESHOLDS * cumulative[-1])
         n_left[v] = np.searchsorted(ordered, ordered[position], side="right")
         rows_of_v, weighted_of_v, start = values[own], weighted[own].T, 0
         for j, end in enumerate(n_left[v].tolist()):

@@ -32,7 +32,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.rows import Dataset, subset_units
 from skmoe._mixture.data import Data
-from skmoe._mixture.em import Objective, Run, em, threads
+from skmoe._mixture.em import Objective, Pace, Run, em, threads
 from skmoe._mixture.evidence import search_penalties
 from skmoe._mixture.fitted import spikes
 from skmoe._mixture.mixture import Mixture
@@ -284,10 +284,10 @@ def _successive_halving(
         chosen = distinct_best(problem, [own.run for own in started], n_candidates)
         longer = []
         for i in chosen:
-            run, bounds = started[i].run, started[i].run.lower_bounds
-            most = min(n_iter, problem.max_iter - len(bounds))
-            start = problem.objective(run.mixture), run.theta, most, problem.tol, monitors[i]
-            longer.append(delayed(em)(*start, lower_bounds=bounds, n_fresh=1))
+            run = started[i].run
+            most = min(n_iter, problem.max_iter - len(run.lower_bounds))
+            objective, pace = problem.objective(run.mixture), Pace(n_fresh=1)
+            longer.append(delayed(em)(objective, run, most, problem.tol, monitors[i], pace))
         for i, run in zip(chosen, workers(longer), strict=True):
             started[i] = started[i]._replace(run=run)
     return started
@@ -315,7 +315,7 @@ def _to_maximum(
         if problem.penalties and n_iter > 0:
             run = _with_evidence(problem, objective, theta, lower_bounds, monitor)
         else:
-            run = em(objective, theta, n_iter, problem.tol, monitor, lower_bounds=lower_bounds)
+            run = em(objective, Run(theta, [*lower_bounds]), n_iter, problem.tol, monitor)
             # The search of penalties has not begun.
             run = run._replace(converged=run.converged and not problem.penalties)
         if run.stopped:
@@ -352,11 +352,13 @@ def _with_evidence(
     if is_small and not is_continued and not problem.mixture.experts.needs_all_rows:
         blocks = blocks_of(problem.mixture, _with_own_weight(sample))
         of_sample = objective._replace(blocks=blocks, map_blocks=None, n_rows=sample.n_rows)
-        run = search_penalties(of_sample, *arguments, theta, limits, monitor and monitor.on_sample)
+        run = search_penalties(
+            of_sample, *arguments, Run(theta, []), limits, monitor and monitor.on_sample
+        )
         objective, theta = objective._replace(mixture=run.mixture), run.theta
         if run.stopped:  # the lower bound is that of all rows
             return em(objective, theta, 0, problem.tol)._replace(stopped=True)
-    run = search_penalties(objective, *arguments, theta, limits, monitor, lower_bounds)
+    run = search_penalties(objective, *arguments, Run(theta, [*lower_bounds]), limits, monitor)
     in_memory = isinstance(problem.rows, Dataset) and not is_small
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
     if in_memory and is_common and problem.mixture.experts.can_separate:
@@ -391,7 +393,7 @@ def _compared_with_default(
         return run
     default, n_done = objective._replace(mixture=problem.mixture), run.n_iter
     n_left = problem.max_iter - n_done
-    other = em(default, first, n_left, problem.tol, monitor, n_earlier=n_done)
+    other = em(default, Run(first, [], n_earlier=n_done), n_left, problem.tol, monitor)
     return other if other.converged else run._replace(stopped=other.stopped)
 
 
@@ -444,10 +446,11 @@ def _with_reinitialized_experts(
         resp[:, worst] *= 1.0 - LABEL_SMOOTHING
         for i, k in enumerate(collapsed):
             resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
-        begin, theta = begun(objective._replace(blocks=blocks), resp, rows)
-        again = objective._replace(mixture=begin.mixture)
+        started, theta = begun(objective._replace(blocks=blocks), resp, rows)
+        again = objective._replace(mixture=started.mixture)
         n_left, n_earlier = problem.max_iter - run.n_earlier, run.n_earlier
-        candidate = em(again, theta, n_left, problem.tol, monitor, n_earlier=n_earlier)
+        start = Run(theta, [], n_earlier=n_earlier)
+        candidate = em(again, start, n_left, problem.tol, monitor)
         if candidate.lower_bound <= run.lower_bound:
             break
         run = candidate

@@ -168,7 +168,7 @@ def _lengths(change: Array, group: Group, curvature: Any, *, only_means: bool = 
         else:
             square = np.einsum("psi,psij,psj->ps", of_means, curvature, of_means)
             rows = curvature[..., means.stop - 1, means.stop - 1]
-        root = np.sqrt(np.maximum(square, 0.0) / np.maximum(rows, TINY))
+        root = np.sqrt(np.maximum(square, 0.0)) / np.sqrt(np.maximum(rows, TINY))
         lengths = np.maximum(lengths, root / family.max_step)
     if means.stop < change.shape[-1] and not only_means:
         longest = np.abs(change[..., means.stop :]).max(axis=-1)

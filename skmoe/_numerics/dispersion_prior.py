@@ -25,11 +25,11 @@ SCALE_RANGE = -30.0, 5.0
 
 # Longest step of the logs, the length of a step that ends the search, and most steps.
 MAX_STEP = 3.0
-MIN_STEP = 1e-10
+MIN_NEWTON_STEP = 1e-10
 MAX_STEPS = 100
 
 # Near the maximum the log evidence has too few digits to tell whether a step increases it.
-ROUND_OFF = 1e-13
+ROUND_OFF_OF_EVIDENCE = 1e-13
 
 
 def dispersion_prior(squares: Array, weight: Array, center: Array) -> Array:
@@ -45,7 +45,7 @@ def dispersion_prior(squares: Array, weight: Array, center: Array) -> Array:
     for _ in range(MAX_STEPS):
         ahead = np.clip(logs + step, low, high)
         value, gradient, hessian = log_evidence_of_prior(ahead, squares, weight, center)
-        if value < reached - ROUND_OFF * (1.0 + abs(reached)):
+        if value < reached - ROUND_OFF_OF_EVIDENCE * (1.0 + abs(reached)):
             step = 0.5 * step
             continue
         logs, reached, outward = ahead, value, gradient
@@ -56,7 +56,7 @@ def dispersion_prior(squares: Array, weight: Array, center: Array) -> Array:
             step[free] = vectors @ (vectors.T @ gradient[free] / np.abs(curvature))
             outward = np.where(free, step, gradient)
         step = np.clip(step, -MAX_STEP, MAX_STEP)
-        if np.abs(step).max() < MIN_STEP:
+        if np.abs(step).max() < MIN_NEWTON_STEP:
             break
     return logs
 

@@ -101,7 +101,7 @@ class Normal(LocationScale):
         return NormalComponents.single(mean, np.exp(0.5 * log_variance))
 
 
-NORMAL = Normal()
+OF_LOGS = Normal()
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class LogNormal(Positive):
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Those of the logarithm."""
         log_y = np.log(y)
-        terms = NORMAL.derivatives(log_y, eta)
+        terms = OF_LOGS.derivatives(log_y, eta)
         logs = next(terms)
         logs -= log_y
         yield logs
@@ -153,7 +153,7 @@ class LogNormal(Positive):
 
     def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
         """Those of the logarithm."""
-        return NORMAL.second(np.log(y), eta)
+        return OF_LOGS.second(np.log(y), eta)
 
     def mean(self, eta: Sequence[Array]) -> Array:
         """Exponential of the linear predictor and half the variance."""

@@ -50,7 +50,7 @@ from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 
 # The rows of the first batches are kept up to this weight or number, and a start is found anew on
-# them whenever their weight has doubled. It is kept if it increases their log-likelihood by so much.
+# them whenever their weight has doubled. It is kept if it gains so much log-likelihood on them.
 N_KEPT_ROWS = 4000
 MIN_GAIN = 10.0
 
@@ -123,7 +123,7 @@ def fit_batch(
         decay = 0.5 ** (float(batch.weight.sum()) / decay_of)
         fitted, stream = _next(estimator._fitted, stream, batch, decay)
         if stream.rows is not None:
-            fitted, stream = _begun_anew(estimator, params, fitted, stream, attributes)
+            fitted, stream = _started_again(estimator, params, fitted, stream, attributes)
     if stream.rows is not None:
         weight = float(stream.rows.weight.sum())
         if weight >= min(N_KEPT_ROWS, decay_of) or stream.rows.n_rows >= N_KEPT_ROWS:
@@ -165,8 +165,9 @@ def _check_continued(estimator: Any) -> None:
 
 def _check_widths(mixture: Mixture) -> None:
     """The matrices of gate and experts must be small enough to be formed."""
-    for part, name in ((mixture.gate, "gate_features"), (mixture.experts, "expert_features")):
-        size = max((group.coordinates.shape[1] for group in part.groups), default=0)
+    for group in mixture.groups:
+        name = "gate_features" if group is mixture.gate_group else "expert_features"
+        size = group.coordinates.shape[1]
         if size > MAX_DENSE:
             raise ValueError(
                 f"partial_fit keeps matrices of {size} columns, more than {MAX_DENSE}. Choose "
@@ -263,7 +264,7 @@ def _start(
     return problem.make_fitted(theta, mixture), stream, problem.attributes
 
 
-def _begun_anew(
+def _started_again(
     estimator: Any,
     params: FitParameters,
     fitted: FittedMixture,
@@ -285,7 +286,7 @@ def _begun_anew(
         signs=experts.signs,
         options=FitOptions(classes=attributes.get("classes_")),
     )
-    found, anew, _ = _start(estimator, params, data, rows, fitted)
+    found, again, _ = _start(estimator, params, data, rows, fitted)
     stream = stream._replace(weight_at_start=weight)
     of_rows = 1.0 if rows.unit is not None else rows.weight
     gain = (of_rows * (found.log_density(rows) - fitted.log_density(rows))).sum()
@@ -295,9 +296,9 @@ def _begun_anew(
     assert stream.sums is not None
     change = found.preprocessor.log_jacobian - preprocessor.log_jacobian
     total = stream.sums.log_likelihood + stream.sums.weight * change
-    total = total * (anew.sums.weight / stream.sums.weight)
-    sums = anew.sums._replace(log_likelihood=total)
-    return found, anew._replace(sums=sums, n_batches=stream.n_batches)
+    total = total * (again.sums.weight / stream.sums.weight)
+    sums = again.sums._replace(log_likelihood=total)
+    return found, again._replace(sums=sums, n_batches=stream.n_batches)
 
 
 # --- attributes -------------------------------------------------------------------------------

@@ -178,11 +178,6 @@ def test_names_of_registered_gates_get_the_options_of_the_estimator(monkeypatch)
 
 
 def test_parts_receive_the_options_that_are_their_fields():
-    class Plain(ExponentialExperts):
-        """Has no options."""
-
-    assert isinstance(Plain.from_options({"alpha": 3.0}), Plain)
-    assert PieGate.from_options({"alpha": 3.0, "other": 1}) == PieGate(alpha=3.0)
     assert PieGate().with_options({"alpha": 3.0, "other": 1}) == PieGate(alpha=3.0)
 
 

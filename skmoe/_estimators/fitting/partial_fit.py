@@ -50,7 +50,7 @@ from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 
 # The rows of the first batches are kept up to this weight or number, and a start is found anew on
-# them whenever their weight has doubled. It is kept if it increases their log-likelihood by so much.
+# them whenever their weight has doubled. It is kept if it gains so much log-likelihood on them.
 N_KEPT_ROWS = 4000
 MIN_GAIN = 10.0
 

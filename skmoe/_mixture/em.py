@@ -102,9 +102,7 @@ class Objective(NamedTuple):
 
     def lower_bound(self, theta: Array) -> float:
         """Penalised log-likelihood per row at one vector, (1, D)."""
-        total = self.mixture.e_step(
-            theta, self.blocks, curvature=False, map_blocks=self.map_blocks
-        )
+        total = self.mixture.e_step(theta, self.blocks, curvature=False, map_blocks=self.map_blocks)
         penalty = self.mixture.penalty(theta)
         return float((total.log_likelihood - penalty)[0] / total.weight)
 
@@ -118,22 +116,25 @@ class Objective(NamedTuple):
 Observer = Callable[[int, Run], bool]
 
 
+class Pace(NamedTuple):
+    """Iterations without extrapolation, and first iterations with curvatures of their own."""
+
+    n_plain: int = N_PLAIN_ITER
+    n_fresh: int = N_FRESH_ITER
+
+
 def em(
     objective: Objective,
-    theta: Array,
+    start: Array | Run,
     n_iter: int,
     tol: float,
     observer: Observer | None = None,
-    *,
-    lower_bounds: Sequence[float] = (),
-    n_earlier: int = 0,
-    n_plain: int = N_PLAIN_ITER,
-    n_fresh: int = N_FRESH_ITER,
+    pace: Pace = Pace(),
 ) -> Run:
-    """Run EM from a vector (D,), with extrapolations [1]_.
+    """Run EM from a vector (D,), or continue a run, with extrapolations [1]_.
 
-    It has converged when Aitken's estimate of the gain that remains is below `tol`. Earlier lower
-    bounds count. `n_earlier` iterations have been made with other penalties.
+    It has converged when Aitken's estimate of the gain that remains is below `tol`. The lower
+    bounds of the run that is continued count.
 
     References
     ----------
@@ -141,7 +142,9 @@ def em(
        accelerating the convergence of any EM algorithm", Scandinavian Journal of Statistics 35,
        335-353. Scheme SqS3.
     """
-    bounds, mixture = list(lower_bounds), objective.mixture
+    begun = start if isinstance(start, Run) else Run(start, [])
+    theta, bounds, n_earlier = begun.theta, list(begun.lower_bounds), begun.n_earlier
+    mixture = objective.mixture
     converged = bool(bounds) and aitken_gap(bounds, objective.rtol) < tol
     if converged or n_iter < 1:
         bounds = bounds or [float(objective.at(theta[None]).lower_bound[0])]
@@ -150,7 +153,7 @@ def em(
     if mixture.experts.needs_all_rows:
         states = mixture.experts.iterations(objective, theta)
     else:
-        states = iterations(objective, theta, n_plain, n_fresh)
+        states = iterations(objective, theta, pace)
     for state in states:
         theta, mixture = state.theta[0], state.mixture
         bounds.append(float(state.lower_bound[0]))
@@ -164,21 +167,19 @@ def em(
     return Run(theta, bounds, failed=True, mixture=mixture, n_earlier=n_earlier)
 
 
-def iterations(
-    objective: Objective, theta: Array, n_plain: int, n_fresh: int
-) -> Iterator[State]:
+def iterations(objective: Objective, theta: Array, pace: Pace) -> Iterator[State]:
     """The states of EM; they end when no step keeps the lower bound from falling."""
     state, longest, n_cycles = objective.at(theta[None]), INITIAL_STEP_MAX, 0
     while True:
         before = state.theta
-        refresh = 1 if n_cycles < n_fresh else REFRESH
+        refresh = 1 if n_cycles < pace.n_fresh else REFRESH
         found = line_search(objective, state, refresh)
         n_cycles += 1
         if found is None:
             return
         state = found
         yield state
-        if n_cycles <= n_plain:
+        if n_cycles <= pace.n_plain:
             continue
         third = objective.ahead(state)
         target, step = squarem_step(before, state.theta, third, longest)
@@ -250,22 +251,30 @@ def fitted_to(
         np.split(of_experts, ends[:, 0], axis=2), np.split(of_gate, ends[:, 1], axis=2), strict=True
     )
     pairs = list(zip(blocks, given, strict=True))
-    accepted, trial, best = theta, theta, np.full(len(theta), -np.inf)
-    n_made, last = np.full(len(theta), -1), ATTEMPTS_PER_STEP * n_steps
+    accepted, trial, best = theta.copy(), theta, np.full(len(theta), -np.inf)
+    active, n_made = np.arange(len(theta)), np.full(len(theta), -1)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        for attempt in range(last + 1):
-            sums = [mixture.e_step_block(trial, d, curvature=True, given=own) for d, own in pairs]
+        for attempt in range(ATTEMPTS_PER_STEP * n_steps, -1, -1):
+            goes_on = attempt > 0 and bool((n_made[active] < n_steps - 1).any())
+            sums = [
+                mixture.e_step_block(
+                    trial, d, curvature=goes_on, given=(own[0][:, active], own[1][:, active])
+                )
+                for d, own in pairs
+            ]
             total: EStep = reduce(add_fields, sums)
             reached = total.log_likelihood - mixture.penalty(trial)
-            rises = reached >= best  # False for NaN
-            accepted = np.where(rises[:, None], trial, accepted)
-            best, n_made = np.where(rises, reached, best), n_made + rises
-            if attempt == last or (n_made >= n_steps).all():
+            rises = reached >= best[active]  # False for NaN
+            accepted[active[rises]], best[active[rises]] = trial[rises], reached[rises]
+            n_made[active] += rises
+            if not goes_on:
                 break
             change = direction(mixture, trial, total, inverted(mixture, trial, total))
-            ahead = mixture.bounded(trial + change)
-            trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
-            trial = np.where(np.isfinite(trial), trial, accepted)
+            ahead, own = mixture.bounded(trial + change), accepted[active]
+            trial = np.where(rises[:, None], ahead, 0.5 * (own + trial))
+            left = n_made[active] < n_steps
+            trial = np.where(np.isfinite(trial), trial, own)[left]
+            active = active[left]
     return accepted
 
 
@@ -280,9 +289,7 @@ def threads(blocks: Any, n_threads: int) -> Iterator[Any]:
         yield pool.map
 
 
-def squarem_step(
-    start: Array, first: Array, second: Array, longest: float
-) -> tuple[Array, float]:
+def squarem_step(start: Array, first: Array, second: Array, longest: float) -> tuple[Array, float]:
     """The squared extrapolation of three vectors that follow one another, and its length."""
     change, difference = first - start, second - 2.0 * first + start
     ratio = np.sqrt(np.vdot(change, change) / max(float(np.vdot(difference, difference)), TINY))

@@ -31,9 +31,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.curvature import inverse_of
 from skmoe._mixture.data import DISPERSION, GATE_ROLE, MEAN
-from skmoe._mixture.em import N_PLAIN_ITER, Objective, Observer, Run, State, em
+from skmoe._mixture.em import N_PLAIN_ITER, Objective, Observer, Pace, Run, State, em
+from skmoe._mixture.groups import inverse_of
 from skmoe._mixture.mixture import Mixture
 from skmoe._numerics.dispersion_prior import (
     MIN_STRENGTH,
@@ -74,7 +74,7 @@ MIN_LOSS = 0.1
 MAX_FINAL_RUNS = 3
 
 # Which penalty the slopes of a role have.
-PENALTIES = {GATE_ROLE: "alpha", MEAN: "alpha", DISPERSION: "dispersion_alpha"}
+PENALTY_OF_ROLE = {GATE_ROLE: "alpha", MEAN: "alpha", DISPERSION: "dispersion_alpha"}
 
 
 class Penalty(NamedTuple):
@@ -93,21 +93,20 @@ def search_penalties(
     objective: Objective,
     default: Mixture,
     penalties: Sequence[Penalty],
-    theta: Array,
+    start: Run,
     limits: tuple[int, float],
     observer: Observer | None,
-    lower_bounds: Sequence[float] = (),
 ) -> Run:
     """EM in stages between which the penalties are updated; `limits` are `max_iter` and `tol`.
 
-    The search begins at the penalties of the objective, and stays near those of the default
+    The search goes on from a run, and begins at the penalties of the objective, and stays near those of the default
     mixture. All stages together, with the iterations of the start, make at most `max_iter`
     iterations. It ends early if a run is stopped. A search that can drop features ends at penalties
     that it has left if their evidence was clearly higher: the evidence can fall if needed ones are
     dropped.
     """
     max_iter, tol = limits
-    n_done, search_round, n_runs = len(lower_bounds), 0, 0
+    theta, n_done, search_round, n_runs = start.theta, start.n_iter, 0, 0
     # Mixture, coefficients and log evidence per row of the penalties with the highest so far.
     best: tuple[Mixture, Array, float] | None = None
     drops_features = any(penalty.search == "ard" for penalty in penalties)
@@ -121,8 +120,8 @@ def search_penalties(
             n_iter = min(n_iter, ITERATIONS_BETWEEN_UPDATES[search_round])
         # Iterations before an update are not extrapolated.
         own_tol, n_plain = (tol, N_PLAIN_ITER) if is_final else (0.0, n_iter)
-        of_stage = {"n_earlier": n_done, "n_plain": n_plain, "n_fresh": 0}
-        run = em(objective, theta, n_iter, own_tol, observer, **of_stage)
+        begun = Run(theta, [], n_earlier=n_done)
+        run = em(objective, begun, n_iter, own_tol, observer, Pace(n_plain, n_fresh=0))
         n_done += len(run.lower_bounds)
         if run.stopped or run.failed or n_done >= max_iter:
             return run
@@ -318,10 +317,10 @@ def penalised_slopes(state: State) -> dict[tuple[str, str], Slopes]:
             inverse = inverse._replace(inverse=inverse_of(curvature)[:, None])
         for role, index, where in zip(group.roles, group.index, group.slices, strict=True):
             index, where = index[:, :-1], slice(where.start, where.stop - 1)
-            if role not in PENALTIES or not index.size:
+            if role not in PENALTY_OF_ROLE or not index.size:
                 continue
             scale, precision = prior.scale[index[:, :1]], prior.precision[index]
-            unit = np.where(scale < 0, 1.0, np.exp(-theta[scale]))
+            unit = np.exp(-np.where(scale < 0, 0.0, theta[scale]))
             if is_tied:
                 own = np.maximum(mixture.free[index], 0)
                 covariances = inverse.inverse[0, 0][own[:, :, None], own[:, None]] * unit[..., None]
@@ -339,7 +338,7 @@ def penalised_slopes(state: State) -> dict[tuple[str, str], Slopes]:
             slope = gradient[index] / unit + precision * theta[index]
             root = np.sqrt(unit / np.where(scale < 0, 1.0, noise[scale]))
             own = index[:, 0], theta[index] * root, covariances, slope * root, share[index]
-            found.setdefault((name, PENALTIES[role]), []).append(own)
+            found.setdefault((name, PENALTY_OF_ROLE[role]), []).append(own)
     slopes = {}
     for key, of_groups in found.items():
         first, *fields = map(np.concatenate, zip(*of_groups, strict=True))

@@ -10,10 +10,9 @@ import numpy as np
 
 from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data, at_values
 from skmoe._mixture.described import DescribedExperts, DescribedGate
-from skmoe._mixture.groups import GATE, Block, Group
+from skmoe._mixture.groups import OF_GATE, Block, Group
 from skmoe._mixture.joint_prior import JointPrior
-from skmoe._mixture.mixture import EStep
-from skmoe._mixture.prior import Prior
+from skmoe._mixture.mixture import EStep, Prior
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._components import take_rows
@@ -146,7 +145,7 @@ class Experts(DescribedExperts, LinearPart):
         )
         self.free = self.first = np.arange(self.size)
         if slopes or shared_dispersion:
-            self._share(slopes)
+            self._set_shared(slopes)
         self._set_bounds(variance_floor, starts)
         self.set_penalties(penalties)
 
@@ -180,9 +179,9 @@ class Experts(DescribedExperts, LinearPart):
             if DISPERSION in group.roles:
                 last = group.index[group.roles.index(DISPERSION)][:, -1, None, None]
                 below, above = MARGINS_OF_ROWS
-                group.limits = self.lower[last] - below, self.upper[last] + above
+                group.set_limits(self.lower[last] - below, self.upper[last] + above)
 
-    def _share(self, slopes: Any) -> None:
+    def _set_shared(self, slopes: Any) -> None:
         """Sets the coordinate of each coefficient among those that are estimated."""
         index = np.arange(self.size)
         if slopes:
@@ -380,14 +379,17 @@ class Gate(DescribedGate, LinearPart):
         role, width, size = GATE_ROLE if n_columns else CONSTANT, n_columns or 1, 0
         self.blocks: list[Block] = []
         for t in range(len(family.roles)):
-            self.blocks.append(Block(GATE, t, t, role, slice(size, size + width)))
+            self.blocks.append(Block(OF_GATE, t, t, role, slice(size, size + width)))
             size += width
-        group = Group(family, np.zeros(1, dtype=int), None, [self.blocks])
-        self.groups, self.size = [group] if self.blocks else [], size
+        self.size = size
         self.free = self.first = np.arange(self.size)
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
         self.flat = self.start = np.zeros(self.size)
-        self.family, self.is_constant, self.depends_on_features = family, not n_columns, n_columns > 0
+        self.family, self.is_constant, self.depends_on_features = (
+            family,
+            not n_columns,
+            n_columns > 0,
+        )
         self.set_penalties({} if self.is_constant else {"alpha": alpha})
 
     def set_penalties(self, penalties: dict[str, Any]) -> None:

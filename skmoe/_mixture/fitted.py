@@ -216,7 +216,11 @@ def expert_usage(mixture: Mixture, theta: Array, blocks: Any) -> Usage:
         gate_prob = np.exp(routed)
         weighted = gate_prob * data.sharing.gate_weight
         unit_weight = data.sharing.unit_weight
-        load = np.isfinite(keep_top_k(log_gate, mixture.top_k or 1)) @ unit_weight
+        if mixture.top_k is None:  # the most probable one of each row
+            is_routed = np.arange(mixture.n_experts)[:, None] == log_gate.argmax(axis=0)
+        else:
+            is_routed = np.isfinite(keep_top_k(log_gate, mixture.top_k))
+        load = is_routed @ unit_weight
         resp = mixture.responsibilities(theta[None], data)[0][:, 0]
         return Usage(weighted.sum(axis=1), weighted @ gate_prob.T, load, resp @ unit_weight)
 
@@ -231,7 +235,7 @@ def expert_usage(mixture: Mixture, theta: Array, blocks: Any) -> Usage:
 
 # A spike has fewer effective rows than this for each of its coefficients, and these more, and on
 # them a dispersion below this fraction of that of the others.
-ROWS_PER_COEFFICIENT = 2.0
+ROWS_PER_COEFFICIENT_OF_SPIKE = 2.0
 MORE_ROWS = 5.0
 SMALL_RATIO = 0.01
 
@@ -259,7 +263,7 @@ def spikes(mixture: Mixture, theta: Array, data: Data, n_rows: int) -> Array:
     mass, squares = resp.sum(axis=1), np.square(resp).sum(axis=1)
     size = n_rows / data.rows.n_rows * np.square(mass) / np.where(squares > 0.0, squares, 1.0)
     found = np.zeros(n_experts, dtype=bool)
-    few = ROWS_PER_COEFFICIENT * experts.sizes + MORE_ROWS
+    few = ROWS_PER_COEFFICIENT_OF_SPIKE * experts.sizes + MORE_ROWS
     for k in np.flatnonzero(size < few):
         if mass[k] == 0.0:
             continue

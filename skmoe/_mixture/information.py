@@ -176,7 +176,7 @@ def _of_units(
     weight = data.sharing.gate_weight
     hessian, mean = np.zeros((size, size)), np.zeros((size, len(weight)))
     of_experts = _expert_derivatives(mixture, theta, at, data, resp)
-    of_gate = gate_scores(mixture, theta, at, data)
+    of_gate = gate_scores(mixture, theta, at.log_gate, data)
     for k, (index, rows, complete) in enumerate(of_experts):
         hessian[index[:, None], index] += complete
         scores = np.concatenate([data.sharing.total(rows), of_gate[k]])
@@ -232,7 +232,7 @@ def _expert_derivatives(
     ]
 
 
-def gate_scores(mixture: Mixture, theta: Array, at: At, data: Data) -> list[Array]:
+def gate_scores(mixture: Mixture, theta: Array, log_gate: Array, data: Data) -> list[Array]:
     """Gradients of the log probability of each expert in the coefficients of the gate, (G, U)."""
     gate, group = mixture.gate, mixture.gate_group
     if not gate.is_linear:
@@ -242,7 +242,7 @@ def gate_scores(mixture: Mixture, theta: Array, at: At, data: Data) -> list[Arra
     if group is None:
         return [np.zeros((0, n_rows))]
     columns = _columns(data.designs.get(group.roles[0]), n_rows)
-    proba = np.broadcast_to(np.exp(at.log_gate[:, 0]), (mixture.n_experts, n_rows))
+    proba = np.broadcast_to(np.exp(log_gate[:, 0]), (mixture.n_experts, n_rows))
     center = group.family.contrasted(proba)
     contrasts = group.family.contrasts
     return [
@@ -280,7 +280,7 @@ def _with_balance(mixture: Mixture, theta: Array, blocks: Any, found: Informatio
         share = weight * np.exp(logs) / np.maximum(usage, TINY)[:, None]
         hessian = -gate_hessian(mixture, theta, at, data, share.sum(axis=0))
         slopes = []
-        for own, scores in zip(share, gate_scores(mixture, theta, at, data), strict=True):
+        for own, scores in zip(share, gate_scores(mixture, theta, at.log_gate, data), strict=True):
             hessian = hessian - (scores * own) @ scores.T
             slopes.append(scores @ own)
         return hessian, np.stack(slopes)

@@ -13,7 +13,7 @@ import numpy as np
 
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, State, fitted_to, line_search
-from skmoe._mixture.prior import flat
+from skmoe._mixture.mixture import flat
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Block, Experts, SupportsReordering, has_capability
 

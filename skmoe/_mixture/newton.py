@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.em import Objective, Observer, Run, em
+from skmoe._mixture.em import Objective, Observer, Pace, Run, em
 from skmoe._mixture.information import Information, observed_information
 from skmoe._mixture.mixture import Mixture
 from skmoe._numerics.signed_steps import signed_step
@@ -94,13 +94,10 @@ def _more(
     objective: Objective, run: Run, n_iter: int, tol: float, observer: Observer | None
 ) -> Run:
     """More iterations of EM, which are extrapolated from the first one on."""
-    earlier = {"lower_bounds": run.lower_bounds, "n_earlier": run.n_earlier}
-    return em(objective, run.theta, n_iter, tol, observer, **earlier, n_plain=0)
+    return em(objective, run, n_iter, tol, observer, Pace(n_plain=0))
 
 
-def _newton_steps(
-    objective: Objective, run: Run, max_iter: int, observer: Observer | None
-) -> Run:
+def _newton_steps(objective: Objective, run: Run, max_iter: int, observer: Observer | None) -> Run:
     """Newton's steps that increase the lower bound, and whether the run has converged then."""
     converged = False
     for _ in range(MAX_STEPS_IN_A_ROW):
@@ -137,9 +134,7 @@ def _line_search(objective: Objective, run: Run, step: NewtonStep) -> tuple[Run 
     return None, 0.0
 
 
-def newton_step(
-    mixture: Mixture, theta: Array, blocks: Any, *scores: Any
-) -> NewtonStep:
+def newton_step(mixture: Mixture, theta: Array, blocks: Any, *scores: Any) -> NewtonStep:
     """Newton's step from coefficients (D,), which leads upward also where there is no maximum.
 
     `scores` are the arguments of `observed_information` for those of rows or clusters.

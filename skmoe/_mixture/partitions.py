@@ -3,8 +3,8 @@
 An initializer takes standardised features X (n, p), targets Y (m, n), weights (n,), the number of
 experts and a random generator. Targets have a row for each output or class. It returns
 responsibilities (K, n), zero for rows that it leaves to no expert; partitions return the
-expert of each row. Rows are distinct and in the order of `unique_weighted_rows`, so that a start
-depends neither on the order of the user's rows nor on duplicates.
+expert of each row. Rows are those of `distinct_rows`, so that a start depends neither on the order
+of the user's rows nor on copies.
 
 No kind of start finds the best maximum everywhere. Partitions find regimes that the features or the
 target separate, random labels and elemental starts those that overlap, and starts of few rows those
@@ -20,8 +20,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.tree import DecisionTreeRegressor
 
-from skmoe._data.distinct_rows import canonical_form
-from skmoe._data.rows import Dataset, subset, subset_units
+from skmoe._data.rows import Dataset, canonical_form, subset, subset_units
 from skmoe._data.units import Units
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import weighted_quantiles
@@ -44,7 +43,7 @@ ROUND_DECIMALS = 9
 # maximum number of columns and of fitted values tried in a leaf, and ridge penalty relative to the
 # diagonal.
 N_THRESHOLDS = 12
-LEVELS = np.arange(1, N_THRESHOLDS + 1) / (N_THRESHOLDS + 1) * (1.0 - 1e-12)
+LEVELS_OF_THRESHOLDS = np.arange(1, N_THRESHOLDS + 1) / (N_THRESHOLDS + 1) * (1.0 - 1e-12)
 MAX_SPLIT_VARIABLES = 20
 MAX_SPLIT_TARGETS = 10
 RELATIVE_RIDGE = 1e-3
@@ -327,7 +326,7 @@ def _best_split(X: Array, Y: Array, weight: Array, rows: Array) -> tuple[float, 
     left, n_left = np.empty((*shape, *total.shape)), np.empty(shape, dtype=int)
     for v, own in enumerate(order):
         ordered, cumulative = variables[v, own], np.cumsum(weight[rows[own]])
-        position = np.searchsorted(cumulative, LEVELS * cumulative[-1])
+        position = np.searchsorted(cumulative, LEVELS_OF_THRESHOLDS * cumulative[-1])
         n_left[v] = np.searchsorted(ordered, ordered[position], side="right")
         rows_of_v, weighted_of_v, start = values[own], weighted[own].T, 0
         for j, end in enumerate(n_left[v].tolist()):

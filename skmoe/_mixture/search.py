@@ -23,6 +23,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -31,12 +32,12 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.rows import Dataset, subset_units
 from skmoe._mixture.data import Data
-from skmoe._mixture.em import Objective, Run, em, threads
+from skmoe._mixture.em import Objective, Pace, Run, em, threads
 from skmoe._mixture.evidence import search_penalties
 from skmoe._mixture.fitted import spikes
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.newton import end_at_maximum
-from skmoe._mixture.partitions import LABEL_SMOOTHING, restricted, start_jobs, unit_features
+from skmoe._mixture.partitions import LABEL_SMOOTHING, start_jobs, unit_features
 from skmoe._mixture.starts import (
     N_ITER_FIRST_ROUND,
     SAME_LOG_LIKELIHOOD,
@@ -134,7 +135,10 @@ class Found(NamedTuple):
 
 
 def fit_starts(
-    problem: Problem, start_monitors: Sequence[Monitor], monitor: Monitor, n_jobs: int | None
+    problem: Problem,
+    start_monitors: Sequence[Monitor | None],
+    monitor: Monitor | None,
+    n_jobs: int | None,
 ) -> Found:
     """The run of the best start, and every start when it ended or was dropped.
 
@@ -158,15 +162,18 @@ def fit_starts(
     else:
         objective, theta, bounds = problem.objective(problem.previous), problem.init, []
         if theta.ndim == 2:
-            resp = restricted(experts, rows.row_responsibilities(theta), rows)
-            objective, theta = begun(objective, resp, rows)
-    monitor.start()
+            objective, theta = begun(objective, theta, rows)
+    if monitor:
+        monitor.start()
     run = _to_maximum(problem, objective, theta, bounds, monitor, effective_n_jobs(n_jobs))
-    monitor.end(run)
+    if monitor:
+        monitor.end(run)
     return Found(run, [run]) if found is None else found._replace(run=run)
 
 
-def _compared_starts(problem: Problem, monitors: Sequence[Monitor], n_jobs: int | None) -> Found:
+def _compared_starts(
+    problem: Problem, monitors: Sequence[Monitor | None], n_jobs: int | None
+) -> Found:
     """The start or search that is kept, the values that all have reached, and what was counted."""
     is_search = problem.init == "search" and not problem.mixture.experts.needs_all_rows
     # Experts that are estimators use the jobs for their own fits. Of starts side by side only the
@@ -176,7 +183,8 @@ def _compared_starts(problem: Problem, monitors: Sequence[Monitor], n_jobs: int 
         prefer="processes" if problem.init == "search" else "threads",
     )
     for monitor in monitors:
-        monitor.start()
+        if monitor:
+            monitor.start()
     if is_search:
         searches = zip(problem.seeds, monitors, strict=True)
         ends = workers(delayed(_search)(problem, *own) for own in searches)
@@ -185,7 +193,8 @@ def _compared_starts(problem: Problem, monitors: Sequence[Monitor], n_jobs: int 
         started = _successive_halving(problem, monitors, workers)
         runs = [own.run for own in started]
     for monitor, run in zip(monitors, runs, strict=True):
-        monitor.end(run)
+        if monitor:
+            monitor.end(run)
     kept = distinct_best(problem, runs, 1)[0]
     found = Found(runs[kept], runs, kept=kept)
     if is_search:
@@ -212,7 +221,10 @@ def distinct_best(problem: Problem, runs: Sequence[Run], most: int) -> list[int]
 
     Runs with a dispersion at its bound come last: their likelihood has no maximum.
     """
-    order = sorted(range(len(runs)), key=lambda i: (_is_at_bound(runs[i]), -runs[i].lower_bound))
+    of_experts = [run.mixture.split(run.theta)[0] for run in runs]
+    pairs = zip(runs, of_experts, strict=True)
+    at_bound = [run.mixture.experts.dispersion_at_bound(own).any() for run, own in pairs]
+    order = sorted(range(len(runs)), key=lambda i: (at_bound[i], -runs[i].lower_bound))
     tol = SAME_LOG_LIKELIHOOD / problem.rows.weight.sum()
     chosen: list[int] = []
     for i in order:
@@ -231,7 +243,9 @@ def maxima_of_runs(
     """
     rows, total = problem.rows, float(problem.rows.weight.sum())
     found: list[Maximum] = []
-    proper = [run for run in runs if not _is_at_bound(run)]
+    of_experts = [run.mixture.split(run.theta)[0] for run in runs]
+    pairs = zip(runs, of_experts, strict=True)
+    proper = [r for r, own in pairs if not r.mixture.experts.dispersion_at_bound(own).any()]
     for run in sorted(proper or runs, key=lambda run: -run.lower_bound):
         if found and (found[-1].lower_bound - run.lower_bound) * total < tolerance:
             found[-1] = found[-1]._replace(n_times=found[-1].n_times + 1)
@@ -244,17 +258,11 @@ def maxima_of_runs(
     return tuple(found)
 
 
-def _is_at_bound(run: Run) -> bool:
-    """Whether an expert fits its rows exactly, so that the likelihood has no maximum there."""
-    mixture = run.mixture
-    return bool(mixture.experts.dispersion_at_bound(mixture.split(run.theta)[0]).any())
-
-
 # --- one start --------------------------------------------------------------------------------
 
 
 def _successive_halving(
-    problem: Problem, monitors: Sequence[Monitor], workers: Parallel
+    problem: Problem, monitors: Sequence[Monitor | None], workers: Parallel
 ) -> list[Started]:
     """Run all starts, then the best of them with twice as many iterations, until two are left."""
     mixture, init = problem.mixture, str(problem.init)
@@ -266,25 +274,23 @@ def _successive_halving(
     else:
         started = first_rounds(problem, init, problem.seeds)
         for monitor, own in zip(monitors, started, strict=True):
-            monitor(len(own.run.lower_bounds), own.run)
+            if monitor:
+                monitor(len(own.run.lower_bounds), own.run)
     n_iter = N_ITER_FIRST_ROUND[mixture.experts.needs_all_rows]
     n_candidates, n_for_each = len(started), N_STARTS_PER_CANDIDATE
     while n_candidates > 2:
         n_iter, n_candidates = 2 * n_iter, max(-(-n_candidates // n_for_each), 2)
         n_for_each = 2
         chosen = distinct_best(problem, [own.run for own in started], n_candidates)
-        next_round = delayed(_next_round)
-        longer = workers(next_round(problem, started[i].run, n_iter, monitors[i]) for i in chosen)
-        for i, run in zip(chosen, longer, strict=True):
+        longer = []
+        for i in chosen:
+            run = started[i].run
+            most = min(n_iter, problem.max_iter - len(run.lower_bounds))
+            objective, pace = problem.objective(run.mixture), Pace(n_fresh=1)
+            longer.append(delayed(em)(objective, run, most, problem.tol, monitors[i], pace))
+        for i, run in zip(chosen, workers(longer), strict=True):
             started[i] = started[i]._replace(run=run)
     return started
-
-
-def _next_round(problem: Problem, run: Run, n_iter: int, monitor: Monitor) -> Run:
-    """Continue a run by a number of iterations."""
-    n_iter = min(n_iter, problem.max_iter - len(run.lower_bounds))
-    objective, bounds = problem.objective(run.mixture), run.lower_bounds
-    return em(objective, run.theta, n_iter, problem.tol, monitor, lower_bounds=bounds)
 
 
 # Smallest number of coefficients for which threads are used.
@@ -296,19 +302,20 @@ def _to_maximum(
     objective: Objective,
     theta: Array,
     lower_bounds: Sequence[float],
-    monitor: Monitor,
+    monitor: Monitor | None,
     n_threads: int = 1,
 ) -> Run:
     """EM to convergence, with penalties that are found on the way, and the end at a maximum."""
     n_iter, experts = problem.max_iter - len(lower_bounds), problem.mixture.experts
     if problem.mixture.size < MIN_SIZE_FOR_THREADS or experts.needs_all_rows:
         n_threads = 1
-    with threads(objective.blocks, n_threads) as map_blocks:
+    in_threads = threads(objective.blocks, n_threads) if n_threads > 1 else nullcontext()
+    with in_threads as map_blocks:
         objective = objective._replace(map_blocks=map_blocks)
         if problem.penalties and n_iter > 0:
             run = _with_evidence(problem, objective, theta, lower_bounds, monitor)
         else:
-            run = em(objective, theta, n_iter, problem.tol, monitor, lower_bounds=lower_bounds)
+            run = em(objective, Run(theta, [*lower_bounds]), n_iter, problem.tol, monitor)
             # The search of penalties has not begun.
             run = run._replace(converged=run.converged and not problem.penalties)
         if run.stopped:
@@ -329,7 +336,7 @@ def _with_evidence(
     objective: Objective,
     theta: Array,
     lower_bounds: Sequence[float],
-    monitor: Monitor,
+    monitor: Monitor | None,
 ) -> Run:
     """EM to convergence with penalties that are found on the way.
 
@@ -345,11 +352,13 @@ def _with_evidence(
     if is_small and not is_continued and not problem.mixture.experts.needs_all_rows:
         blocks = blocks_of(problem.mixture, _with_own_weight(sample))
         of_sample = objective._replace(blocks=blocks, map_blocks=None, n_rows=sample.n_rows)
-        run = search_penalties(of_sample, *arguments, theta, limits, monitor.on_sample)
+        run = search_penalties(
+            of_sample, *arguments, Run(theta, []), limits, monitor and monitor.on_sample
+        )
         objective, theta = objective._replace(mixture=run.mixture), run.theta
         if run.stopped:  # the lower bound is that of all rows
             return em(objective, theta, 0, problem.tol)._replace(stopped=True)
-    run = search_penalties(objective, *arguments, theta, limits, monitor, lower_bounds)
+    run = search_penalties(objective, *arguments, Run(theta, [*lower_bounds]), limits, monitor)
     in_memory = isinstance(problem.rows, Dataset) and not is_small
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
     if in_memory and is_common and problem.mixture.experts.can_separate:
@@ -371,7 +380,7 @@ def _with_own_weight(sample: Dataset) -> Dataset:
 
 
 def _compared_with_default(
-    problem: Problem, objective: Objective, first: Array, run: Run, monitor: Monitor
+    problem: Problem, objective: Objective, first: Array, run: Run, monitor: Monitor | None
 ) -> Run:
     """The run, or one with the default penalties if rows left out are more probable with them.
 
@@ -384,7 +393,7 @@ def _compared_with_default(
         return run
     default, n_done = objective._replace(mixture=problem.mixture), run.n_iter
     n_left = problem.max_iter - n_done
-    other = em(default, first, n_left, problem.tol, monitor, n_earlier=n_done)
+    other = em(default, Run(first, [], n_earlier=n_done), n_left, problem.tol, monitor)
     return other if other.converged else run._replace(stopped=other.stopped)
 
 
@@ -414,7 +423,7 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
 
 
 def _with_reinitialized_experts(
-    problem: Problem, objective: Objective, run: Run, monitor: Monitor
+    problem: Problem, objective: Objective, run: Run, monitor: Monitor | None
 ) -> Run:
     """The run, or a better one after collapsed experts were re-initialised.
 
@@ -437,11 +446,11 @@ def _with_reinitialized_experts(
         resp[:, worst] *= 1.0 - LABEL_SMOOTHING
         for i, k in enumerate(collapsed):
             resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
-        resp = restricted(mixture.experts, rows.row_responsibilities(resp), rows)
-        begin, theta = begun(objective._replace(blocks=blocks), resp, rows)
-        again = objective._replace(mixture=begin.mixture)
+        started, theta = begun(objective._replace(blocks=blocks), resp, rows)
+        again = objective._replace(mixture=started.mixture)
         n_left, n_earlier = problem.max_iter - run.n_earlier, run.n_earlier
-        candidate = em(again, theta, n_left, problem.tol, monitor, n_earlier=n_earlier)
+        start = Run(theta, [], n_earlier=n_earlier)
+        candidate = em(again, start, n_left, problem.tol, monitor)
         if candidate.lower_bound <= run.lower_bound:
             break
         run = candidate
@@ -452,7 +461,7 @@ def _with_reinitialized_experts(
 
 
 def _search(
-    problem: Problem, seed: np.random.SeedSequence, monitor: Monitor
+    problem: Problem, seed: np.random.SeedSequence, monitor: Monitor | None
 ) -> tuple[Run, tuple[Maximum, ...]]:
     """The best run of a search, and the maxima of its runs to convergence."""
     *seeds, swap_seed = seed.spawn(N_SCREENED + 1)
@@ -487,7 +496,7 @@ def _to_convergence(
     objective: Objective,
     starts: Sequence[Array],
     earlier: Sequence[Run],
-    monitor: Monitor,
+    monitor: Monitor | None,
 ) -> list[Run]:
     """Earlier runs, and those from starts, one after the other, which end at a maximum.
 
@@ -497,7 +506,8 @@ def _to_convergence(
     for theta in starts:
         run = em(objective, theta, problem.max_iter, problem.tol)
         run, n_done = end_at_maximum(objective, run, problem.max_iter, problem.tol), len(runs) + 1
-        runs.append(run._replace(stopped=n_done <= problem.max_iter and monitor(n_done, run)))
+        stops = monitor is not None and n_done <= problem.max_iter and monitor(n_done, run)
+        runs.append(run._replace(stopped=stops))
         if runs[-1].stopped:
             break
     return runs

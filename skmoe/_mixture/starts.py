@@ -100,7 +100,6 @@ class Problem(NamedTuple):
     seeds: list[np.random.SeedSequence]  # one for each start of a named initialisation
     max_iter: int
     tol: float
-    n_threads: int = 1
     previous: Mixture | None = None  # of a warm start that goes on to search penalties
     penalties: Sequence[Penalty] = ()  # that are found by the evidence
     ends_at_maximum: bool = True  # by Newton's steps, after EM
@@ -125,7 +124,7 @@ class Problem(NamedTuple):
         init_data, size = self.init_data, self.n_rows_of_starts
         if size < init_data.rows.n_rows:
             init_data = init_data.sample(size, np.random.default_rng(self.seeds[0].spawn(1)[0]))
-        return self._replace(rows=init_data.rows, init_data=init_data, n_threads=1)
+        return self._replace(rows=init_data.rows, init_data=init_data)
 
     def objective(self, mixture: Mixture | None = None) -> Objective:
         """The penalised log-likelihood of the rows, with another mixture if given."""
@@ -194,6 +193,8 @@ def runs_side_by_side(objective: Objective, starts: Sequence[Any], n_iter: int) 
 def begun(objective: Objective, resp: Array, rows: Dataset) -> tuple[Objective, Array]:
     """Objective and coefficients that begin at responsibilities of rows (K, n), or units (K, U)."""
     experts = objective.mixture.experts
+    if not experts.has_one_family or rows.possible is not None:
+        resp = restricted(experts, rows.row_responsibilities(resp), rows)
     if experts.needs_all_rows:
         started: tuple[Objective, Array] = experts.started(objective, resp)
         return started

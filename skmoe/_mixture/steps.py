@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.curvature import ImplicitCurvature, Inverse, invert
 from skmoe._mixture.data import CONSTANT
-from skmoe._mixture.groups import Group
+from skmoe._mixture.groups import Group, ImplicitCurvature, Inverse, invert
 from skmoe._numerics.signed_steps import signed_step
 from skmoe._numerics.typing import TINY, Array
 
@@ -169,7 +168,7 @@ def _lengths(change: Array, group: Group, curvature: Any, *, only_means: bool = 
         else:
             square = np.einsum("psi,psij,psj->ps", of_means, curvature, of_means)
             rows = curvature[..., means.stop - 1, means.stop - 1]
-        root = np.sqrt(np.maximum(square, 0.0) / np.maximum(rows, TINY))
+        root = np.sqrt(np.maximum(square, 0.0)) / np.sqrt(np.maximum(rows, TINY))
         lengths = np.maximum(lengths, root / family.max_step)
     if means.stop < change.shape[-1] and not only_means:
         longest = np.abs(change[..., means.stop :]).max(axis=-1)

@@ -26,7 +26,11 @@ from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array
 
 # Steps for each batch, which is expanded anew at the coefficients that each of them reaches.
-N_STEPS = 3
+N_STEPS_PER_BATCH = 3
+
+# Part of the curvature of a gate with equal probabilities that is added to that of each batch. Where
+# a gate is certain its own curvature vanishes, and new rows would move it at once.
+INERTIA = 0.01
 
 
 class Stream(NamedTuple):
@@ -53,7 +57,7 @@ def learned(stream: Stream, mixture: Mixture, blocks: Any, decay: float) -> Stre
     theta, kept, fit, total = stream.theta[None], stream.sums, stream.fit, None
     log_likelihood = None
     kept = None if kept is None else _scaled(kept, decay)
-    for _ in range(N_STEPS):
+    for _ in range(N_STEPS_PER_BATCH):
         batch = mixture.e_step(theta, blocks, curvature=True)
         # The log density of rows is that before they are used.
         log_likelihood = batch.log_likelihood if log_likelihood is None else log_likelihood
@@ -108,7 +112,11 @@ def at_zero(mixture: Mixture, theta: Array, total: EStep) -> EStep:
     Gradients are those at zero. Of an expert with a scale, gradient and curvature are those for a
     scale of one, and the gradient of its log is the sum of squares at zero.
     """
-    return _moved(mixture, theta, total, _group_at_zero)
+    curvature, n_experts = total.gate.curvature, mixture.n_experts
+    added = INERTIA * total.gate.total.sum() / n_experts
+    curvature = tuple(matrix + added * np.eye(matrix.shape[-1]) for matrix in curvature)
+    gate = total.gate._replace(curvature=curvature)
+    return _moved(mixture, theta, total._replace(gate=gate), _group_at_zero)
 
 
 def at(mixture: Mixture, theta: Array, total: EStep) -> EStep:

@@ -25,12 +25,12 @@ SCALE_RANGE = -30.0, 5.0
 
 # Longest step of the logs, one so short that it is the last, the least curvature, and most steps.
 MAX_STEP = 3.0
-SHORT_STEP = 1e-6
-MIN_CURVATURE = 1e-3
+MIN_NEWTON_STEP = 1e-6
+LEAST_CURVATURE = 1e-3
 MAX_STEPS = 100
 
 # Near the maximum the log evidence has too few digits to tell whether a step increases it.
-ROUND_OFF = 1e-13
+ROUND_OFF_OF_EVIDENCE = 1e-13
 
 
 def dispersion_prior(squares: Array, weight: Array, center: Array) -> Array:
@@ -45,24 +45,24 @@ def dispersion_prior(squares: Array, weight: Array, center: Array) -> Array:
     logs, reached, step = np.clip(center, low, high), -np.inf, np.zeros(len(center))
     for _ in range(MAX_STEPS):
         ahead = logs + step  # one near a bound is there
-        ahead = np.where(ahead < low + SHORT_STEP, low, ahead)
-        ahead = np.where(ahead > high - SHORT_STEP, high, ahead)
+        ahead = np.where(ahead < low + MIN_NEWTON_STEP, low, ahead)
+        ahead = np.where(ahead > high - MIN_NEWTON_STEP, high, ahead)
         value, gradient, hessian = log_evidence_of_prior(ahead, squares, weight, center)
-        if value < reached - ROUND_OFF * (1.0 + abs(reached)):
+        if value < reached - ROUND_OFF_OF_EVIDENCE * (1.0 + abs(reached)):
             step = 0.5 * step
-            continue
-        logs, reached, step = ahead, value, np.zeros(len(center))
-        free = ~(((logs <= low) & (gradient < 0.0)) | ((logs >= high) & (gradient > 0.0)))
-        while free.any():
-            curvature, vectors = np.linalg.eigh(hessian[np.ix_(free, free)])
-            along = vectors.T @ gradient[free] / np.maximum(np.abs(curvature), MIN_CURVATURE)
-            step[free] = vectors @ along
-            beyond = free & (((logs <= low) & (step < 0.0)) | ((logs >= high) & (step > 0.0)))
-            if not beyond.any():
-                break
-            free, step = free & ~beyond, np.zeros(len(center))
+        else:
+            logs, reached, step = ahead, value, np.zeros(len(center))
+            free = ~(((logs <= low) & (gradient < 0.0)) | ((logs >= high) & (gradient > 0.0)))
+            while free.any():
+                curvature, vectors = np.linalg.eigh(hessian[np.ix_(free, free)])
+                along = vectors.T @ gradient[free] / np.maximum(np.abs(curvature), LEAST_CURVATURE)
+                step[free] = vectors @ along
+                beyond = free & (((logs <= low) & (step < 0.0)) | ((logs >= high) & (step > 0.0)))
+                if not beyond.any():
+                    break
+                free, step = free & ~beyond, np.zeros(len(center))
         length = np.abs(step).max()
-        if length < SHORT_STEP:  # what Newton's method leaves is its square
+        if length < MIN_NEWTON_STEP:  # what Newton's method leaves is its square
             break
         step = step * min(MAX_STEP / length, 1.0)
     return np.clip(logs + step, low, high)

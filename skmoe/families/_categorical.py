@@ -96,7 +96,7 @@ class Categorical(Family):
         if self.n_classes == 1:
             return np.zeros((1, 1))
         eta = eta if isinstance(eta, np.ndarray) else np.stack(np.broadcast_arrays(*eta))
-        logits = _contract(self.contrasts, eta)
+        logits = np.tensordot(self.contrasts, eta, 1)
         logits -= logits.max(axis=0)
         exponentials = np.maximum(logits, LOG_TINY)
         np.exp(exponentials, out=exponentials)
@@ -105,12 +105,12 @@ class Categorical(Family):
 
     def contrasted(self, values: Array) -> Array:
         """Derivatives (T, ..., n) by the predictors, of those (C, ..., n) by the logits."""
-        return _contract(self.contrasts.T, values)
+        return np.tensordot(self.contrasts.T, values, 1)
 
     def covariance(self, probs: Array, mean: Array | None = None) -> Curvature:
         """Curvature {(t, u): (..., n)} at probabilities (C, ..., n), contrasted in `mean`."""
         mean = self.contrasted(probs) if mean is None else mean
-        found = _contract(self.products, probs)
+        found = np.tensordot(self.products, probs, 1)
         for own, (t, u) in zip(found, self.pairs, strict=True):
             own -= mean[t] * mean[u]
         return dict(zip(self.pairs, found, strict=True))
@@ -151,8 +151,3 @@ class Categorical(Family):
     def components(self, eta: Sequence[Array]) -> Array:
         """A distribution of classes is its probabilities."""
         return self.mean(eta)
-
-
-def _contract(matrix: Array, values: Array) -> Array:
-    """Product of a matrix (a, b) and values (b, ..., n)."""
-    return (matrix @ values.reshape(len(values), -1)).reshape(len(matrix), *values.shape[1:])

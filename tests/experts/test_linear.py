@@ -13,7 +13,17 @@ from skmoe.experts import LinearExperts
 from skmoe.families import FAMILIES
 from support.expert_kinds import GENERALIZED, example
 from support.families import example_target, no_scaling
-from support.mixtures import CASES, N_ROWS, Units, case, classes, gradient, linear, rows_of, with_offsets
+from support.mixtures import (
+    CASES,
+    N_ROWS,
+    Units,
+    case,
+    classes,
+    gradient,
+    linear,
+    rows_of,
+    with_offsets,
+)
 
 ESTIMATES = {"noise_variance": (0.8, 1.3), "variance_floor": (0.01, 0.5)}
 
@@ -71,7 +81,7 @@ def test_experts_of_rates_start_with_the_rates(name):
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_classes_start_with_equal_probabilities(n_classes):
     own = classes(n_classes)
-    theta = own.mixture.first_theta()[None]
+    theta = own.mixture.start[None]
     [data] = own.blocks()
     assert_allclose(np.exp(own.mixture.at(theta, data).logs), 1.0 / n_classes)
 
@@ -147,12 +157,12 @@ def test_predictors_change_by_the_largest_step_at_most(name, is_shared):
     """In the root mean square over the rows of an expert, by the information that they have."""
     own = linear(name, own={"slopes": ((0,), (0,), (0,))} if is_shared else {}, alpha=0.0)
     mixture, experts, [data] = own.mixture, own.mixture.experts, own.blocks()
-    theta = mixture.first_theta()
+    theta = mixture.start.copy()
     shift = iter([0.0, 1.0, -6.0])
     for block in (block for block in experts.blocks if block.role == "mean"):
         theta[block.where.stop - 1] += next(shift)
-    state = Objective(mixture, [data]).at(theta[None])
-    change = mixture.direction(theta[None], state.total, state.curvature)[0]
+    objective = Objective(mixture, [data])
+    change = objective.ahead(objective.at(theta[None]))[0] - theta
     family, lengths = experts.families[0], []
     resp = mixture.responsibilities(theta[None], data)[0][:, 0] * own.rows.weight
     for k, group, _, etas in experts.of_experts(theta, data, range(3)):

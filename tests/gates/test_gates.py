@@ -30,7 +30,7 @@ def gate_at(own, theta=None):
 def test_probabilities_sum_to_one_and_start_equal(name, n_experts):
     own = linear("normal", gate=KINDS[name], n_experts=n_experts)
     assert_allclose(np.exp(gate_at(own)).sum(axis=0), 1.0)
-    start = gate_at(own, own.mixture.first_theta())
+    start = gate_at(own, own.mixture.start)
     assert_allclose(np.exp(start), 1.0 / n_experts)
 
 
@@ -57,7 +57,7 @@ def test_reordered_experts_have_their_probabilities(name):
 
 def after_steps(own, resp, n_steps):
     of_experts = own.rows.row_responsibilities(resp)
-    start = own.mixture.first_theta()[None]
+    start = own.mixture.start[None]
     return fitted_to(own.objective, start, of_experts[:, None], resp[:, None], n_steps)[0]
 
 

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._mixture.curvature import MAX_DENSE, ImplicitCurvature, inverse_of, invert
+from skmoe._mixture.groups import MAX_DENSE, ImplicitCurvature, inverse_of, invert
 from support.fits import fit_quietly
 
 
@@ -33,7 +33,9 @@ def test_products_of_curvatures_that_are_not_formed_are_those_of_matrices(make):
     found, expected = invert(implicit, ridge), invert(dense, ridge)
     gap = found.solve(vector) - expected.solve(vector)
     assert np.linalg.norm(gap) < 0.1 * np.linalg.norm(expected.solve(vector))
-    assert_allclose(expected.solve(vector), np.linalg.solve(expected.matrix, vector[..., None])[..., 0])
+    assert_allclose(
+        expected.solve(vector), np.linalg.solve(expected.matrix, vector[..., None])[..., 0]
+    )
     assert_allclose(found.variances(), 1.0 / (implicit.diagonal() + 5.0))
     assert_allclose(expected.variances(), np.diagonal(expected.inverse, axis1=-2, axis2=-1))
 
@@ -51,7 +53,9 @@ def test_singular_matrices_have_pseudo_inverses(unit):
     gradient = (matrix @ rng.normal(size=4)) * scale
     step = (inverse @ gradient[..., None])[..., 0]
     # The step solves the system, in which only some directions are known.
-    assert_allclose(((matrix * scale[:, None] * scale) @ step[..., None])[..., 0], gradient, rtol=1e-6)
+    assert_allclose(
+        ((matrix * scale[:, None] * scale) @ step[..., None])[..., 0], gradient, rtol=1e-6
+    )
     regular = matrix + np.eye(4)
     assert_allclose(inverse_of(regular), np.linalg.inv(regular))
 

@@ -11,10 +11,10 @@ from scipy.stats import norm
 from sklearn.linear_model import Ridge
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._mixture.em import aitken_gap, em, fitted_to, squarem_step, threads
+from skmoe._mixture.em import Pace, aitken_gap, em, fitted_to, squarem_step, threads
 from skmoe.families import Normal
 from support.fits import ALL_CASES, fit_quietly, fitted_case
-from support.mixtures import blocks_of, case, linear, log_likelihood, started, with_designs
+from support.mixtures import case, linear, started, with_designs
 from support.tables import crossing_lines, two_regimes
 
 # --- the lower bound ----------------------------------------------------------------------------
@@ -141,16 +141,16 @@ def run(own, n_iter=1000, tol=1e-9, **options):
 
 
 def test_extrapolation_reaches_the_same_maximum_in_fewer_iterations():
-    plain, fast = (run(case("normal"), n_plain=n) for n in (10**6, 3))
+    plain, fast = (run(case("normal"), pace=Pace(n)) for n in (10**6, 3))
     assert_allclose(fast.lower_bound, plain.lower_bound, atol=1e-7)
     assert len(fast.lower_bounds) < len(plain.lower_bounds)
 
 
 def test_first_iterations_are_not_extrapolated():
     own = case("normal")
-    plain = run(own, 12, 0.0, n_plain=10**6).lower_bounds
+    plain = run(own, 12, 0.0, pace=Pace(10**6)).lower_bounds
     for n_plain in (1, 4):
-        found = run(own, 12, 0.0, n_plain=n_plain).lower_bounds
+        found = run(own, 12, 0.0, pace=Pace(n_plain)).lower_bounds
         assert found[: n_plain + 1] == plain[: n_plain + 1]
         assert found[n_plain + 1] != plain[n_plain + 1]
 
@@ -218,7 +218,7 @@ def test_steps_to_responsibilities_lead_to_ridge_and_logistic_regressions():
     own = linear("normal", n_experts=2, alpha=3.0, dispersion_prior=0.0)
     rows, mixture = own.rows, own.mixture
     resp = np.random.default_rng(0).dirichlet([1.0, 1.0], size=rows.n_rows).T
-    theta = mixture.first_theta()[None]
+    theta = mixture.start[None]
     found = fitted_to(own.objective, theta, resp[:, None], resp[:, None], 30)[0]
     of_experts, of_gate = mixture.split(found)
     design, weighted = rows.expert_design, resp * rows.weight
@@ -243,11 +243,10 @@ def test_steps_to_responsibilities_never_lower_the_expected_log_likelihood(name)
     mixture, rows = own.mixture, own.rows
     resp = np.random.default_rng(1).dirichlet(np.ones(3), size=len(rows.gate_weight)).T
     of_experts = rows.row_responsibilities(resp)
-    support = mixture.experts.support(rows.y)
-    of_experts = of_experts if support is None else of_experts * support
+    of_experts = of_experts * mixture.experts.support(rows.y)
     given = of_experts[:, None], resp[:, None]
     [data] = own.blocks()
-    theta, values = mixture.first_theta()[None], []
+    theta, values = mixture.start[None], []
     for n_steps in range(6):
         at = fitted_to(own.objective, theta, *given, n_steps)
         total = mixture.e_step_block(at, data, curvature=False, given=given).log_likelihood
@@ -313,11 +312,11 @@ def test_a_run_that_goes_on_ends_at_the_same_maximum():
     for n_first in (1, 4, 11):
         first = run(own, n_first, 0.0)
         bounds = first.lower_bounds
-        rest = em(own.objective, first.theta, 2000, 1e-11, lower_bounds=bounds)
+        rest = em(own.objective, first._replace(lower_bounds=bounds), 2000, 1e-11)
         assert rest.lower_bounds[:n_first] == bounds
         assert min(np.diff(rest.lower_bounds)) > -1e-10
         assert_allclose(rest.lower_bound, whole.lower_bound, atol=1e-8)
-    again = em(own.objective, whole.theta, 10, 1e-11, lower_bounds=whole.lower_bounds)
+    again = em(own.objective, whole, 10, 1e-11)
     assert again.converged
     assert again.lower_bounds == whole.lower_bounds
     none = em(own.objective, own.theta, 0, 1e-11)

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe._mixture.em import Objective
+from skmoe._mixture.em import Objective, Run
 from skmoe._mixture.evidence import (
     FINAL_FACTOR,
     ITERATIONS_BETWEEN_UPDATES,
@@ -27,7 +27,7 @@ SCALES = Penalty("experts", ("dispersion_prior", "noise_variance"), 10.0, "auto"
 
 def searched(own, penalties, limits=(2000, 1e-8), observer=None):
     return search_penalties(
-        own.objective, own.mixture, penalties, started(own), limits, observer
+        own.objective, own.mixture, penalties, Run(started(own), []), limits, observer
     )
 
 
@@ -35,7 +35,7 @@ def evidence(own, mixture, theta):
     """Log evidence per row at the maximum for the penalties of a mixture."""
     objective = Objective(mixture, own.blocks(), n_rows=own.rows.n_rows)
     state = objective.at(theta[None])
-    return updated_penalties(BOTH, own.mixture, mixture, state)
+    return updated_penalties(BOTH, own.mixture, state)
 
 
 @pytest.mark.parametrize("name", ["normal", "gamma", "poisson", "4 classes", "units"])

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from skmoe._mixture.prior import DROPPED, Prior
+from skmoe._mixture.mixture import DROPPED, Prior
 from support.mixtures import CASES, Units, case, gradient, linear
 
 

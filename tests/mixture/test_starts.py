@@ -15,9 +15,9 @@ from skmoe._data.units import make_units
 from skmoe._mixture.em import Run
 from skmoe._mixture.partitions import (
     INITIALIZERS,
-    init_schedule,
     initial_responsibilities,
     make_init_data,
+    start_jobs,
     unit_features,
 )
 from skmoe._mixture.search import distinct_best
@@ -125,19 +125,28 @@ def test_rows_of_vanishing_weight_are_not_seen(name):
     assert len(np.unique(alone)) == 2
 
 
+def names_of(init, n_experts, n_init, *, partitions=False, known=False):
+    jobs = start_jobs(init, n_experts, range(n_init), partitions=partitions, known=known)
+    return [job.init_name for job in jobs]
+
+
 def test_kinds_of_starts_take_turns():
     """Those of experts that are estimators are partitions."""
     others = ["elemental", "perturbed", "few_rows", "labels", "random"]
     mixed = ["linear_tree", "kmeans", *others]
     assert sorted([*mixed, "tree"]) == NAMES
-    assert init_schedule("auto", 8, 13, partitions=False) == [*mixed, "kmeans", *others]
-    assert init_schedule("auto", 9, 3, partitions=False) == ["kmeans", "linear_tree", "elemental"]
+    assert names_of("auto", 8, 13) == [*mixed, "kmeans", *others]
+    assert names_of("auto", 9, 3) == ["kmeans", "linear_tree", "elemental"]
+    assert names_of("auto", 2, 3, known=True) == ["known", *mixed[:2]]
     of_estimators = ["linear_tree", "kmeans", "tree", "random"]
     assert sorted(of_estimators) == sorted(PARTITIONS)
-    assert init_schedule("auto", 8, 5, partitions=True) == [*of_estimators, "linear_tree"]
-    assert init_schedule("auto", 9, 1, partitions=True) == ["kmeans"]
+    assert names_of("auto", 8, 5, partitions=True) == [*of_estimators, "linear_tree"]
+    assert names_of("auto", 9, 1, partitions=True) == ["kmeans"]
     for init in NAMES:
-        assert init_schedule(init, 9, 2, partitions=False) == [init, init]
+        assert names_of(init, 9, 2) == [init, init]
+    jobs = start_jobs("auto", 2, range(9), partitions=False)
+    assert [job.seed for job in jobs if job.is_repeated] == [7, 8]
+    assert [job.seed for job in jobs if job.is_first] == [0]
 
 
 @pytest.mark.parametrize("init", NAMES)
@@ -462,7 +471,7 @@ def test_the_best_starts_go_on_with_twice_the_iterations_until_two_are_left(n_in
 def test_of_starts_at_the_same_point_one_goes_on():
     """So that the others have tried another maximum, if there is one."""
     own = case("normal")
-    mixture, problem = own.mixture, SimpleNamespace(rows_in_memory=own.rows)
+    mixture, problem = own.mixture, SimpleNamespace(rows=own.rows)
     floor = own.theta.copy()
     floor[mixture.experts.scale_index[0]] = mixture.lower[mixture.experts.scale_index[0]]
     unit = 1.0 / own.rows.weight.sum()  # one unit of the log-likelihood

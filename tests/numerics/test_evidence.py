@@ -5,8 +5,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe._numerics import evidence
-from skmoe._numerics.linalg import ImplicitGram
-from skmoe._numerics.multinomial import SoftmaxHessian, helmert_contrasts, softmax_hessian
 
 
 def log_evidence(alphas, hessians, targets):
@@ -43,6 +41,16 @@ def slopes_at(alphas, hessians, targets):
     covariances = np.linalg.inv(hessians + np.diag(alphas))
     values = np.einsum("sij,sj->si", covariances, targets)
     return evidence.Slopes(values, covariances, values * alphas)
+
+
+def gain_of(before, after, slopes):
+    """Gain of log evidence by another penalty."""
+    return evidence.evidence_of_penalty(before, after, slopes)[0]
+
+
+def volume_of(penalty, slopes):
+    """Log evidence of a penalty less the log of the posterior at its mode."""
+    return evidence.evidence_of_penalty(penalty, penalty, slopes)[1]
 
 
 OTHERS = np.array([0.3, 2.0, 5.0, 1.0, 0.7])  # penalties of five features
@@ -99,7 +107,7 @@ def test_gain_of_another_penalty_of_one_feature(j, value):
     hessians, targets = systems(4)
     after = np.where(np.arange(5) == j, value, OTHERS)
     slopes = slopes_at(OTHERS, hessians, targets)
-    gain = evidence.evidence_gain(tuple(OTHERS), tuple(after), slopes)
+    gain = gain_of(tuple(OTHERS), tuple(after), slopes)
     expected = np.subtract(*(log_evidence(a, hessians, targets) for a in (after, OTHERS)))
     expected += evidence.SPARSITY_FACTOR * np.log(5) * (value == evidence.DROPPED)
     assert_allclose(gain, expected, rtol=1e-5, atol=1e-5)
@@ -109,9 +117,9 @@ def test_gains_of_equal_penalties():
     hessians, targets = systems(4)
     one = np.full(5, 2.0)
     slopes = slopes_at(one, hessians, targets)
-    assert evidence.evidence_gain(tuple(OTHERS), tuple(OTHERS), slopes) == 0.0
-    found = evidence.evidence_gain(2.0, tuple(OTHERS), slopes)
-    assert_allclose(found, evidence.evidence_gain(tuple(one), tuple(OTHERS), slopes))
+    assert gain_of(tuple(OTHERS), tuple(OTHERS), slopes) == 0.0
+    found = gain_of(2.0, tuple(OTHERS), slopes)
+    assert_allclose(found, gain_of(tuple(one), tuple(OTHERS), slopes))
 
 
 def test_the_gain_does_not_need_slopes_at_their_mode():
@@ -120,8 +128,8 @@ def test_the_gain_does_not_need_slopes_at_their_mode():
     values = at_mode.values + np.random.default_rng(0).normal(size=at_mode.values.shape)
     gradient = targets - np.einsum("sij,sj->si", hessians, values)
     elsewhere = at_mode._replace(values=values, gradient=gradient)
-    found = evidence.evidence_gain(2.0, 3.0, elsewhere)
-    assert_allclose(found, evidence.evidence_gain(2.0, 3.0, at_mode))
+    found = gain_of(2.0, 3.0, elsewhere)
+    assert_allclose(found, gain_of(2.0, 3.0, at_mode))
 
 
 def test_a_slope_that_systems_share_counts_once():
@@ -133,7 +141,7 @@ def test_a_slope_that_systems_share_counts_once():
     for function, *arguments in (
         (lambda slopes: evidence.n_determined_slopes(2.0, slopes).sum(),),
         (lambda slopes: evidence.common_penalty(2.0, slopes, 1.0),),
-        (lambda slopes: evidence.evidence_gain(2.0, 0.4, slopes),),
+        (lambda slopes: gain_of(2.0, 0.4, slopes),),
     ):
         assert_allclose(function(both, *arguments), function(one, *arguments))
 
@@ -147,7 +155,7 @@ def test_volume_and_penalised_likelihood_are_the_evidence():
         precision = hessians + np.diag(alphas)
         explained = np.einsum("si,si->", slopes.values, targets)
         explained -= 0.5 * np.einsum("si,sij,sj->", slopes.values, precision, slopes.values)
-        return explained + evidence.posterior_volume(penalty, slopes)
+        return explained + volume_of(penalty, slopes)
 
     def expected(alphas):
         return log_evidence(alphas, hessians, targets) - log_evidence(one, hessians, targets)
@@ -184,41 +192,35 @@ def test_variances_of_independent_slopes_are_diagonal_matrices(seed, kind):
         found = [evidence.common_penalty(alpha, slopes, 1.0) for slopes in (one, other)]
     assert_allclose(*found, rtol=1e-12)
     penalty = 0.5 if kind == "auto" else tuple(alpha)
-    for function in (evidence.n_determined_slopes, evidence.posterior_volume):
+    for function in (evidence.n_determined_slopes, volume_of):
         assert_allclose(function(penalty, one), function(penalty, other))
 
 
-@pytest.mark.parametrize("part", ["experts", "gate"])
-def test_no_matrix_is_formed_where_the_fit_forms_none(part):
-    """Memory is linear in the number of columns."""
+@pytest.mark.parametrize("default", [0.0, 1e-9, 1.0, 50.0])
+def test_one_penalty_is_the_number_of_determined_slopes_over_their_squares(default):
     rng = np.random.default_rng(0)
-    design = np.column_stack([rng.normal(size=(50, 7)), np.ones(50)])
-    weight = rng.uniform(size=(2, 50))
-    if part == "experts":
-        implicit = ImplicitGram(((design, weight),))
-        formed = np.einsum("kn,ni,nj->kij", weight, design, design)
-        coef, gradient = rng.normal(size=(2, 2, 1, 8))
-        ridge = np.append(np.full(7, 0.3), 0.0)
-        found, full = (
-            evidence.ridge_slopes(hessian, ridge, coef, gradient) for hessian in (implicit, formed)
-        )
-        for k in range(2):
-            expected = np.linalg.inv(formed[k] + np.diag(ridge))[:-1, :-1]
-            assert_allclose(full.covariances[k], expected)
-    else:
-        probs, basis = weight / weight.sum(axis=0), helmert_contrasts(2)
-        implicit = SoftmaxHessian(((design, np.ones(50), probs),))
-        formed = softmax_hessian(design, np.ones(50), probs)
-        coef, gradient = rng.normal(size=(2, 2, 8))
-        found, full = (
-            evidence.softmax_slopes(hessian, basis, 0.3, coef, gradient)
-            for hessian in (implicit, formed)
-        )
-    assert found.covariances.shape == found.values.shape
-    assert full.covariances.shape == (*full.values.shape, 7)
-    assert_array_equal(found.values, full.values)
-    assert_array_equal(found.gradient, full.gradient)
-    # The inverse of the diagonal is at most the diagonal of the inverse.
-    diagonal = np.diagonal(full.covariances, axis1=1, axis2=2)
-    assert (found.covariances <= diagonal).all()
-    assert_allclose(found.covariances, diagonal, rtol=0.5)
+    values, gradient = rng.normal(size=(2, 3)), np.zeros((2, 3))
+    root = rng.normal(size=(2, 3, 3))
+    covariances = 0.01 * np.einsum("sij,skj->sik", root, root)
+    for weight in (1.0, 0.5, np.array([[1.0, 0.5, 0.0]] * 2)):
+        slopes = evidence.Slopes(values, covariances, gradient, weight)
+        variances = np.array([np.diag(covariance) for covariance in covariances])
+        share = np.broadcast_to(weight, (2, 3))
+        determined = share * np.maximum(1.0 - 2.0 * share * variances, 0.0)
+        assert_allclose(evidence.n_determined_slopes(2.0, slopes), determined.sum(axis=1))
+        rows, least = evidence.PRIOR_COEFFICIENTS, evidence.MIN_PENALTY
+        squares = (share * values**2).sum() + rows / (3 * max(default, least))
+        expected = (determined.sum() + rows) / squares
+        assert_allclose(evidence.common_penalty(2.0, slopes, default), expected)
+    tiny, huge = (
+        evidence.Slopes(0.0 * values, covariances, gradient),
+        evidence.Slopes(1e9 * values, covariances, gradient),
+    )
+    assert evidence.common_penalty(2.0, tiny, 1e9) == evidence.MAX_PENALTY
+    assert evidence.common_penalty(2.0, huge, 1.0) == evidence.MIN_PENALTY
+    assert len(evidence.feature_penalties(2.0, slopes)) == 3
+
+
+def test_features_of_large_penalties_are_dropped():
+    dropped = evidence.DROPPED
+    assert evidence.is_dropped((1.0, dropped, 0.5 * dropped)).tolist() == [False, True, False]

@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skmoe._data.rows import is_dask
 from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
 from skmoe._estimators.fitting.problem import FitProblem
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.rows.warm_start import TrainingState
-from skmoe._inference.criteria import n_parameters
-from skmoe._inference.labels import describe_spikes, printable_name
+from skmoe._estimators.rows.warm_start import CrossFitCache, TrainingState
+from skmoe._inference.labels import describe_spikes, feature_labels, printable_name
 from skmoe._inference.maxima import Maxima
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Run, aitken_gap
 from skmoe._mixture.fitted import FittedMixture, Usage, n_needed_experts, spikes
-from skmoe._mixture.starts import Problem
+from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.search import COUNTED_SEARCHES, Found
+from skmoe._mixture.starts import Problem
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
@@ -33,21 +34,38 @@ from skmoe.exceptions import (
 
 
 def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
-    """Attributes of gate and experts in original units, and the fitted mixture."""
+    """Attributes of gate and experts in original units, and the fitted mixture.
+
+    Penalties are numbers, or arrays with one for each feature. That of a gate without slopes, as of
+    one expert, is NaN.
+    """
     mixture, theta, preprocessor = fitted
     of_experts, of_gate = mixture.split(theta)
-    extra = preprocessor.extra_features
-    attributes = {"_fitted": fitted, "base_": None if extra is None else extra.base}
+    extra, n_columns = preprocessor.extra_features, len(preprocessor.feature_scaling.scale)
+    attributes = {
+        "_fitted": fitted,
+        "base_": None if extra is None else extra.base,
+        "gate_alpha_": np.nan,
+    }
     if preprocessor.feature_range is not None:
         attributes["feature_range_"] = preprocessor.feature_range
-    coef = mixture.gate.coefficients(of_gate, preprocessor.n_gate_columns)
+    gate_columns = preprocessor.gate_columns
+    n_gate_columns = 1 + (n_columns if gate_columns is None else len(gate_columns))
+    coef = mixture.gate.coefficients(of_gate, n_gate_columns)
     if coef is not None:
-        slopes, intercepts = preprocessor.gate_coefficients(coef)
+        slopes, intercepts = preprocessor.raw_coefficients(coef, gate_columns)
+        slopes = slopes if extra is None else slopes[:, gate_columns]
         attributes |= {"gate_coef_": slopes, "gate_intercept_": intercepts}
     if mixture.experts.link:
         attributes["link_"] = mixture.experts.link
-    attributes |= _penalties(fitted)
-    n_params = n_parameters(fitted)
+    for prefix, part in ("gate_", mixture.gate), ("", mixture.experts):
+        for name, value in part.penalties.items():
+            if name not in HIDDEN_PENALTIES:
+                if isinstance(value, tuple):
+                    values = np.where(is_dropped(value), np.inf, np.array(value))
+                    value = preprocessor.feature_values(values, of_gate=part is mixture.gate)
+                attributes[f"{prefix}{name}_"] = value
+    n_params = float(mixture.experts.n_parameters(of_experts) + mixture.gate.n_parameters(of_gate))
     attributes["n_parameters_"] = int(n_params) if n_params.is_integer() else n_params
     return attributes | mixture.experts.attributes(of_experts, preprocessor)
 
@@ -56,28 +74,9 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
 HIDDEN_PENALTIES = ("noise_variance", "predictor_squares")
 
 
-def _penalties(fitted: FittedMixture) -> dict[str, Any]:
-    """Penalties of gate and experts: numbers, or arrays with one for each feature.
-
-    That of a gate without slopes, as of one expert, is NaN.
-    """
-    mixture, _, preprocessor = fitted
-    found: dict[str, Any] = {"gate_alpha_": np.nan}
-    for prefix, part, by_feature in (
-        ("gate_", mixture.gate, preprocessor.gate_feature_values),
-        ("", mixture.experts, preprocessor.expert_feature_values),
-    ):
-        for name, value in part.penalties.items():
-            if name not in HIDDEN_PENALTIES:
-                if isinstance(value, tuple):
-                    value = by_feature(np.where(is_dropped(value), np.inf, np.array(value)))
-                found[f"{prefix}{name}_"] = value
-    return found
-
-
 def attributes_of_run(problem: FitProblem, run: Run) -> dict[str, Any]:
     """Attributes of a run of EM."""
-    lower_bounds = np.array(run.lower_bounds) + problem.log_jacobian
+    lower_bounds = np.array(run.lower_bounds) - problem.preprocessor.log_jacobian
     return (
         problem.attributes
         | attributes_of_mixture(problem.make_fitted(run.theta, run.mixture))
@@ -97,64 +96,136 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
     """Attributes at the end of a fit."""
     run, attributes = found.run, attributes_of_run(problem, found.run)
     total_weight = float(usage.responsibility_mass.sum())
+    log_jacobian = problem.preprocessor.log_jacobian
     lower_bounds, n_times, shares, are_spurious = (
         zip(*found.maxima, strict=True) if found.maxima else ((), (), (), ())
     )
-    values = tuple(total_weight * (bound + problem.log_jacobian) for bound in lower_bounds)
-    state = attributes["_training_state"]
-    degenerate = degenerate_experts(problem.em_problem, run)
-    attributes["_training_state"] = state._replace(
-        total_weight=total_weight, spikes=tuple(np.flatnonzero(degenerate).tolist())
+    values = tuple(total_weight * (bound - log_jacobian) for bound in lower_bounds)
+    experts, em_problem = run.mixture.experts, problem.em_problem
+    # Experts that fit a few rows nearly exactly, or all of theirs. If all dispersions are at their
+    # bound, y is a function of X, and nothing is wrong.
+    at_bound = experts.dispersion_at_bound(run.mixture.split(run.theta)[0])
+    degenerate = np.array(at_bound & (not at_bound.all()))
+    if not experts.needs_all_rows:
+        data = Data(em_problem.rows_in_memory, experts.dispersion_columns)
+        degenerate |= spikes(run.mixture, run.theta, data, em_problem.rows.n_rows)
+    cache = None
+    if problem.cache_key is not None:  # for the next warm start
+        fold = em_problem.rows.expert_design.fold
+        cache = CrossFitCache(problem.cache_key, fold, experts, run.theta)
+    attributes["_training_state"] = attributes["_training_state"]._replace(
+        cross_fit_cache=cache,
+        total_weight=total_weight,
+        spikes=tuple(np.flatnonzero(degenerate).tolist()),
     )
     if found.maxima:  # the first is that of the fit
         share = float(usage.responsibility_mass.min() / total_weight)
         shares, are_spurious = (share, *shares[1:]), (bool(degenerate.any()), *are_spurious[1:])
     # Of the starts, each when it ended or was dropped.
-    traces = [np.array(start.lower_bounds) + problem.log_jacobian for start in found.starts]
-    attributes |= {
+    traces = [np.array(start.lower_bounds) - log_jacobian for start in found.starts]
+    return attributes | {
         "n_experts_": run.mixture.n_experts,
         "maxima_": Maxima(values, n_times, shares, found.counted, found.kept, are_spurious),
         "start_lower_bounds_": np.array([trace[-1] for trace in traces]),
         "start_converged_": np.array([start.converged for start in found.starts]),
         "start_traces_": traces,
-    }
-    return attributes | attributes_of_usage(usage)
-
-
-def attributes_of_usage(usage: Usage) -> dict[str, Any]:
-    """Attributes of the usage of the experts in the rows of a fit or batch."""
-    return {
         "weights_": usage.mean_gate_prob,
         "gate_overlap_": usage.gate_overlap,
         "load_": usage.load,
     }
 
 
-def degenerate_experts(problem: Problem, run: Run) -> Array:
-    """Experts that fit a few rows nearly exactly, or all of theirs: boolean of shape (K,)."""
-    mixture = run.mixture
-    at_bound = mixture.experts.dispersion_at_bound(mixture.split(run.theta)[0])
-    found = np.zeros(mixture.n_experts, dtype=bool)
-    if not mixture.experts.needs_all_rows:
-        data = Data(problem.rows_in_memory, mixture.experts.dispersion_columns)
-        found = spikes(mixture, run.theta, data, problem.rows.n_rows)
-    # If all dispersions are at their bound, y is a function of X, and nothing is wrong.
-    return found if at_bound.all() else np.asarray(found | at_bound)
+# --- the order of the experts -----------------------------------------------------------------
+
+# Shares that differ by less than this fraction are equal: they are if regimes are mirror images of
+# each other. Fits from different starts stop at shares that differ by a hundredth of it.
+SHARE_RTOL = 1e-3
+
+
+def order_by_share(mixture: Mixture, theta: Array, share: Array) -> Array:
+    """Indices (K,) of the experts, the largest share of the rows first.
+
+    So the numbers do not depend on the start. Experts of equal share are ordered by their
+    coefficients.
+    """
+    order, first = np.argsort(-share, kind="stable"), 0
+    while first < len(order):
+        smallest = (1.0 - SHARE_RTOL) * share[order[first]]
+        last = first + int(np.count_nonzero(share[order[first:]] >= smallest))
+        if last > first + 1:
+            equal = mixture.experts.by_expert(mixture.split(theta)[0])[order[first:last]]
+            # The values in which the experts differ most decide, which are not those of round-off.
+            by_spread = np.argsort(-np.ptp(equal, axis=0), kind="stable")
+            ranked = np.lexsort(-equal[:, by_spread].T[::-1])
+            order[first:last] = order[first:last][ranked]
+        first = last
+    return order
 
 
 # --- warnings ---------------------------------------------------------------------------------
 
 
-def warn_offset(offset: Any) -> None:
-    """Warn of an offset that has the values of exposures of parts of a year."""
-    values = np.asarray(offset, dtype=np.float64)
-    if values.size and 0.0 < values.min() < values.max() <= 1.0:
+def warn_of_fit(
+    estimator: Any,
+    params: FitParameters,
+    problem: Problem,
+    run: Run,
+    responsibility_mass: Array,
+    offset: Any = None,
+) -> None:
+    """Warn of what a fit has found."""
+    fitted, experts, maxima = estimator._fitted, run.mixture.experts, estimator.maxima_
+    if run.failed or (not run.converged and run.n_iter >= estimator.max_iter):
+        warn_convergence(run, estimator.max_iter, problem)
+    spurious = estimator._training_state.spikes
+    if spurious:
+        warn_degenerate(fitted, spurious, estimator.expert_names_)
+    if maxima.runs == COUNTED_SEARCHES:
+        warn_maxima(maxima)
+    if is_collapsed(responsibility_mass).any():
+        # The same text for all fits, so that Python can show it once.
         warn_user(
-            f"The offset is between {values.min():.3g} and {values.max():.3g}, as exposures of at "
-            "most one year are. It must be their logarithm: if they are exposures, pass "
-            "offset=np.log(exposure).",
-            OptionWarning,
+            "Experts have collapsed: others explain nearly all of their rows better. Use fewer "
+            "experts (n_experts), a larger gate_alpha, or more starts (n_init). The summary for "
+            "the rows of the fit names them: summary(X, y).",
+            CollapsedExpertsWarning,
         )
+    if params.estimators:
+        warn_special_losses(params)
+        worse = np.flatnonzero(experts.is_worse_than_mean(problem.rows.y)).tolist()
+        if worse:
+            named = ", ".join(printable_name(estimator.expert_names_[k]) for k in worse)
+            warn_user(
+                f"Some experts predict held-out rows much worse than the mean of y: {named}. Scale "
+                "the features, or y by TransformedTargetRegressor, or give the estimator other "
+                "options, such as more iterations.",
+                ConvergenceWarning,
+            )
+    if hasattr(estimator, "expert_covariance_") and _dispersions_at_bound(fitted).all():
+        warn_user(
+            "The covariance matrices of all experts are at their floor, where correlations mean "
+            "nothing: an output is constant, or a linear function of X or of the others. Leave "
+            'such outputs out of y, or use covariance_type="diag".',
+            DegenerateExpertWarning,
+        )
+    if offset is not None and not is_dask(offset):
+        values = np.asarray(offset, dtype=np.float64)
+        if values.size and 0.0 < values.min() < values.max() <= 1.0:
+            warn_user(
+                f"The offset is between {values.min():.3g} and {values.max():.3g}, as exposures of "
+                "at most one year are. It must be their logarithm: if they are exposures, pass "
+                "offset=np.log(exposure).",
+                OptionWarning,
+            )
+    if experts.signs:
+        names_in = getattr(estimator, "feature_names_in_", None)
+        warn_gate_of_signs(fitted, feature_labels(names_in, estimator.n_features_in_))
+
+
+def _dispersions_at_bound(fitted: FittedMixture) -> Array:
+    return np.asarray(
+        fitted.mixture.experts.dispersion_at_bound(fitted.mixture.split(fitted.theta)[0])
+    )
 
 
 def warn_convergence(run: Run, max_iter: int, problem: Problem | None = None) -> None:
@@ -178,23 +249,19 @@ def warn_convergence(run: Run, max_iter: int, problem: Problem | None = None) ->
             "Increase max_iter, or make the problem easier with fewer experts or larger penalties "
             "(alpha, gate_alpha). Fits of estimators as experts end earlier with a larger tol."
         )
-        n_needed = 0 if problem is None else _n_needed_experts(run, problem)
-        if n_needed and problem is not None and n_needed < problem.mixture.n_experts:
-            remedy = (
-                f"The rows do not tell {problem.mixture.n_experts} experts apart: {n_needed} would "
-                "fit nearly as well, and more iterations change little. Use fewer experts; "
-                'n_experts="auto" finds their number.'
-            )
+        if problem is not None:
+            data = Data(problem.rows_in_memory, run.mixture.experts.dispersion_columns)
+            n_needed, number = n_needed_experts(run.mixture, run.theta, data), run.mixture.n_experts
+            if 0 < n_needed < number:
+                remedy = (
+                    f"The rows do not tell {number} experts apart: {n_needed} would fit nearly as "
+                    "well, and more iterations change little. Use fewer experts; "
+                    'n_experts="auto" finds their number.'
+                )
         warn_user(
             f"EM did not converge in max_iter={max_iter} iterations: {estimate}. {remedy}",
             ConvergenceWarning,
         )
-
-
-def _n_needed_experts(run: Run, problem: Problem) -> int:
-    """Experts without those that others can replace."""
-    data = Data(problem.rows_in_memory, run.mixture.experts.dispersion_columns)
-    return n_needed_experts(run.mixture, run.theta, data)
 
 
 def warn_maxima(maxima: Maxima) -> None:
@@ -203,30 +270,6 @@ def warn_maxima(maxima: Maxima) -> None:
         warn_user(
             f"{maxima} There may be a better one: raise n_init, or use fewer experts.",
             UnreplicatedMaximumWarning,
-        )
-
-
-def warn_collapsed(responsibility_mass: Array) -> None:
-    """Warn if experts have lost their rows."""
-    if is_collapsed(responsibility_mass).any():
-        # The same text for all fits, so that Python can show it once.
-        warn_user(
-            "Experts have collapsed: others explain nearly all of their rows better. Use fewer "
-            "experts (n_experts), a larger gate_alpha, or more starts (n_init). The summary for "
-            "the rows of the fit names them: summary(X, y).",
-            CollapsedExpertsWarning,
-        )
-
-
-def warn_worse_than_mean(names: Sequence[str]) -> None:
-    """Warn of experts that predict rows that they have not seen worse than the mean of y."""
-    if names:
-        named = ", ".join(map(printable_name, names))
-        warn_user(
-            f"Some experts predict held-out rows much worse than the mean of y: {named}. Scale the "
-            "features, or y by TransformedTargetRegressor, or give the estimator other options, "
-            "such as more iterations.",
-            ConvergenceWarning,
         )
 
 
@@ -268,7 +311,7 @@ def warn_degenerate(fitted: FittedMixture, spurious: Sequence[int], names: Seque
 
     If all have a dispersion at its bound, y is a function of X, and nothing is wrong.
     """
-    at_bound = fitted.mixture.experts.dispersion_at_bound(fitted.mixture.split(fitted.theta)[0])
+    at_bound = _dispersions_at_bound(fitted)
     if at_bound.any() and not at_bound.all():
         named = ", ".join(printable_name(names[k]) for k in np.flatnonzero(at_bound).tolist())
         warn_user(
@@ -280,15 +323,3 @@ def warn_degenerate(fitted: FittedMixture, spurious: Sequence[int], names: Seque
     others = [names[k] for k in spurious if not at_bound[k]]
     if others:
         warn_user(describe_spikes(others), DegenerateExpertWarning)
-
-
-def warn_singular_covariances(fitted: FittedMixture) -> None:
-    """Warn if the covariance matrices of all experts are singular, but for their floor."""
-    of_experts = fitted.mixture.split(fitted.theta)[0]
-    if fitted.mixture.experts.dispersion_at_bound(of_experts).all():
-        warn_user(
-            "The covariance matrices of all experts are at their floor, where correlations mean "
-            "nothing: an output is constant, or a linear function of X or of the others. Leave "
-            'such outputs out of y, or use covariance_type="diag".',
-            DegenerateExpertWarning,
-        )

@@ -16,20 +16,6 @@ from skmoe._mixture.em import Run
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.search import MAX_REINITIALIZATIONS
 
-
-class NullCallbackContext:
-    """Context of a task without callbacks."""
-
-    def subcontext(self, **kwargs: Any) -> NullCallbackContext:
-        return self
-
-    def call_on_fit_task_begin(self, **kwargs: Any) -> NullCallbackContext:
-        return self
-
-    def call_on_fit_task_end(self, **kwargs: Any) -> bool:
-        return False
-
-
 try:
     from sklearn.callback import CallbackSupportMixin as CallbackSupportMixin
     from sklearn.callback import with_callbacks as with_callbacks
@@ -37,9 +23,6 @@ except ImportError:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Replacement without `set_callbacks`."""
-
-        def _init_callback_context(self, **kwargs: Any) -> NullCallbackContext:
-            return NullCallbackContext()
 
     def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
         """The method itself: there are no callbacks to tear down."""
@@ -53,8 +36,8 @@ class FitTask(NamedTuple):
     ----------
     estimator : estimator
         The estimator that is fitted.
-    context : CallbackContext
-        Context of the task.
+    context : CallbackContext or None
+        Context of the task; None if no callback follows the fit.
     data : dict
         `X`, `y` and `metadata` of the fit.
     """
@@ -65,7 +48,8 @@ class FitTask(NamedTuple):
 
     def start(self) -> FitTask:
         """Call the hooks for the start of the task."""
-        self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+        if self.context is not None:
+            self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
         return self
 
     def end(self, attributes: Callable[[], dict[str, Any]]) -> bool:
@@ -73,6 +57,8 @@ class FitTask(NamedTuple):
 
         `attributes` returns the fitted attributes of this moment.
         """
+        if self.context is None:
+            return False
         stops = self.context.call_on_fit_task_end(
             estimator=self.estimator, reconstruction_attributes=attributes, **self.data
         )
@@ -82,6 +68,8 @@ class FitTask(NamedTuple):
         self, name: str, max_subtasks: int | None = 0, task_id: int | None = None
     ) -> FitTask:
         """A task that is a part of this one."""
+        if self.context is None:
+            return self
         context = self.context.subcontext(
             task_name=name, task_id=task_id, max_subtasks=max_subtasks
         )
@@ -89,7 +77,7 @@ class FitTask(NamedTuple):
 
 
 # The task of a fit that no callback follows.
-NO_TASK = FitTask(None, NullCallbackContext(), {})
+NO_TASK = FitTask(None, None, {})
 
 
 @dataclass(eq=False)
@@ -103,7 +91,7 @@ class FitMonitor:
     label : str
         Name of the run in printed lines.
     attributes : callable
-        Returns the fitted attributes of the current result.
+        Returns the fitted attributes of the current run.
     log_jacobian : float
         Added to the lower bound, for its value in the units of y.
     verbose : int
@@ -124,39 +112,36 @@ class FitMonitor:
         """Start the task of the run."""
         self.task.start()
 
-    def __call__(self, n_iter: int, result: Run) -> bool:
+    def __call__(self, n_iter: int, run: Run) -> bool:
         """Report an iteration; returns whether a callback stops the run."""
-        return self._report(n_iter, result, "iteration", self.label)
+        return self._report(n_iter, run, "iteration", self.label)
 
-    def on_sample(self, n_iter: int, result: Run) -> bool:
+    def on_sample(self, n_iter: int, run: Run) -> bool:
         """Report an iteration of the search of penalties on a sample, before those of the run.
 
         Returns whether a callback stops search and run.
         """
         label = f"{self.label}, search on the sample"
-        return self._report(n_iter, result, "iteration on the sample", label)
+        return self._report(n_iter, run, "iteration on the sample", label)
 
-    def _report(self, n_iter: int, result: Run, name: str, label: str) -> bool:
+    def _report(self, n_iter: int, run: Run, name: str, label: str) -> bool:
         """Print an iteration, and start and end its task; returns whether a callback stops."""
         if self.verbose > 1:
-            if penalties_differ(result.mixture, self.last or self.of_starts):
+            if penalties_differ(run.mixture, self.last or self.of_starts):
                 print(f"  {label}: penalties changed; values before and after cannot be compared")
-            self.last = result.mixture or self.last
-            print(f"  {label}: {n_iter:>5d} {result.lower_bound + self.log_jacobian:>16.8f}")
-        return self.task.subtask(name).start().end(lambda: self.attributes(result))
+            self.last = run.mixture or self.last
+            print(f"  {label}: {n_iter:>5d} {run.lower_bound + self.log_jacobian:>16.8f}")
+        return self.task.subtask(name).start().end(lambda: self.attributes(run))
 
-    def end(self, result: Run) -> None:
+    def end(self, run: Run) -> None:
         """End the task of the run."""
         if self.verbose > 0:
-            lower_bound = result.lower_bound + self.log_jacobian
-            state = ", converged" if result.converged else ""
-            if penalties_differ(result.mixture, self.of_starts):
+            lower_bound = run.lower_bound + self.log_jacobian
+            state = ", converged" if run.converged else ""
+            if penalties_differ(run.mixture, self.of_starts):
                 state += "; penalties changed, so that it cannot be compared with the starts"
-            print(
-                f"{self.label}: lower bound {lower_bound:.8f}, "
-                f"{result.n_iter} iterations{state}"
-            )
-        self.task.end(lambda: self.attributes(result))
+            print(f"{self.label}: lower bound {lower_bound:.8f}, {run.n_iter} iterations{state}")
+        self.task.end(lambda: self.attributes(run))
 
 
 def penalties_differ(model: Mixture | None, other: Mixture | None) -> bool:
@@ -180,7 +165,7 @@ def make_monitors(
             task.subtask(label.split()[0], max_subtasks, task_id),
             label,
             attributes,
-            problem.log_jacobian,
+            -problem.preprocessor.log_jacobian,
             verbose,
             of_starts=problem.em_problem.mixture,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -44,14 +45,11 @@ def resolve_experts(
     n_experts: int,
     task: Task,
     options: Mapping[str, Any],
-    *,
-    is_plain: bool,
 ) -> tuple[Experts | None, list[Any] | None, MeanFamily | None]:
     """Parametric experts with their hyper-parameters, or names or estimators and their family.
 
     There is one name or estimator for each expert, or a single one for all of them. Their family
-    is None for normal noise. Linear experts are plain if each has all slopes for itself, and
-    dispersions that are the same for all rows.
+    is None for normal noise.
     """
     is_list = isinstance(expert, list | tuple)
     entries = expert if is_list else [expert]
@@ -60,12 +58,15 @@ def resolve_experts(
     is_linear = all(entry == "linear" for entry in entries if isinstance(entry, str))
     is_linear = is_linear and all(isinstance(entry, str) for entry in entries)
     if is_linear and not task.is_classification:
-        experts = LinearExperts.from_options({**options, "families": families})
+        experts = from_options(LinearExperts, {**options, "families": families})
         experts.check_options()
         return experts, None, None
     mean_family = None if is_normal else MeanFamily(families[0])
     of_one_kind = is_family(first) and not _is_estimator_name(first)
-    if not is_list or (of_one_kind and all(_same(first, entry) for entry in entries)):
+    of_one_kind = of_one_kind and all(
+        type(entry) is type(first) and bool(entry == first) for entry in entries
+    )
+    if not is_list or of_one_kind:
         family = resolve_family(first, task.name, options)
         if family is not None:
             return family, None, None
@@ -152,10 +153,10 @@ def resolve_family(expert: Any, task: str, options: Mapping[str, Any]) -> Expert
             f'expert="{expert}" is a family for a {" or ".join(EXPERTS[expert])}; this is a '
             f"{task}. Use one of {_expert_names(task)}, or an estimator."
         )
-    return _check_blocks(EXPERTS[expert][task].from_options(options))
+    return _check_blocks(from_options(EXPERTS[expert][task], options))
 
 
-def _check_blocks(experts: Experts) -> Experts:
+def _check_blocks(experts: Any) -> Any:
     """The experts, if all fields of their parameters are in blocks or are declared as others."""
     if not isinstance(experts, Experts):
         return experts
@@ -181,6 +182,12 @@ def family_of(expert: Any, task: str) -> Any:
     return EXPERTS.get(expert, {}).get(task) if isinstance(expert, str) else None
 
 
+def from_options(kind: Any, options: Mapping[str, Any]) -> Any:
+    """Experts or gate with those of the options that the dataclass has as fields."""
+    known = {field.name for field in fields(kind)}
+    return kind(**{name: value for name, value in options.items() if name in known})
+
+
 def needs_all_rows(expert: Any, task: str) -> bool:
     """Whether the experts need all rows in memory."""
     family = family_of(expert, task)
@@ -204,10 +211,6 @@ def uses_groups(estimator: Any) -> bool:
 
 def _is_estimator_name(expert: Any) -> bool:
     return isinstance(expert, str) and expert in NAMED_ESTIMATORS
-
-
-def _same(one: Any, other: Any) -> bool:
-    return type(one) is type(other) and bool(one == other)
 
 
 def _expert_names(task: str | None = None) -> list[str]:
@@ -296,13 +299,13 @@ def accepts_missing(expert: Any) -> bool:
         return False
 
 
-def resolve_gate(gate: Any, penalty: Penalty, n_experts: int) -> Gate:
+def resolve_gate(gate: Any, penalty: Penalty, n_experts: int) -> Any:
     """The gate of a registered name or object; a single expert needs no other than constant.
 
     A number that is given replaces that of an object, from which a search starts otherwise.
     """
     if isinstance(gate, str) and gate in GATES:
-        resolved = GATES[gate].from_options({"alpha": penalty.value})
+        resolved = from_options(GATES[gate], {"alpha": penalty.value})
     elif isinstance(gate, Gate | SoftmaxGate | ConstantGate):
         gate.check_options()
         keeps_own = penalty.search and not gate.has_open_penalty

@@ -60,15 +60,6 @@ def previous_fit(estimator: Any) -> PreviousFit | None:
     return PreviousFit(fitted, state, classes, names, bool(estimator.converged_))
 
 
-def fitted_attributes(estimator: Any) -> dict[str, Any]:
-    """The fitted attributes of an estimator: the public ones, and its private state."""
-    return {
-        name: value
-        for name, value in vars(estimator).items()
-        if name in PRIVATE_ATTRIBUTES or (name.endswith("_") and name[0] != "_")
-    }
-
-
 def cache_key(params: FitParameters, data: Any, target: Any) -> str | None:
     """Digest of everything that determines the out-of-fold predictions of the experts."""
     X, rows = data.X, data.rows

@@ -320,7 +320,7 @@ def penalised_slopes(state: State) -> dict[tuple[str, str], Slopes]:
             if role not in PENALTY_OF_ROLE or not index.size:
                 continue
             scale, precision = prior.scale[index[:, :1]], prior.precision[index]
-            unit = np.where(scale < 0, 1.0, np.exp(-theta[scale]))
+            unit = np.exp(-np.where(scale < 0, 0.0, theta[scale]))
             if is_tied:
                 own = np.maximum(mixture.free[index], 0)
                 covariances = inverse.inverse[0, 0][own[:, :, None], own[:, None]] * unit[..., None]

@@ -35,7 +35,7 @@ def evidence(own, mixture, theta):
     """Log evidence per row at the maximum for the penalties of a mixture."""
     objective = Objective(mixture, own.blocks(), n_rows=own.rows.n_rows)
     state = objective.at(theta[None])
-    return updated_penalties(BOTH, own.mixture, mixture, state)
+    return updated_penalties(BOTH, own.mixture, state)
 
 
 @pytest.mark.parametrize("name", ["normal", "gamma", "poisson", "4 classes", "units"])

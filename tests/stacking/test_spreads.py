@@ -12,13 +12,13 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.tree import DecisionTreeClassifier
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe._data.scaling import Standardization
 from skmoe._inference.labels import format_number
 from skmoe.distributions import MixtureDistribution, predictive_distribution
 from skmoe.families import FAMILIES
 from skmoe.inspection import export_text
 from skmoe.stacking import GatedStackingClassifier
 from support.expert_kinds import draw, example
-from support.families import no_scaling
 from support.stacks import KnownMean, stack_of
 
 # Spreads have steps of ten per cent in a range about one, and a prior of a few rows.
@@ -118,7 +118,11 @@ class TooWide(RegressorMixin, BaseEstimator):
         self.shift = shift
 
     def fit(self, X, y, sample_weight=None):
-        self.family_ = example(self.name).fitted_to(y[None], np.ones(len(y)), no_scaling())
+        weight, units = np.ones(len(y)), Standardization(np.zeros(1), np.ones(1))
+        self.family_ = example(self.name).fitted_to(y[None], weight, units)
+        n_dispersions = len(self.family_.dispersions)
+        thresholds = self.family_.start(y, weight)[1 + n_dispersions :]
+        self.others_ = [*np.log([1.0, 20.0, 1.0][:n_dispersions]), *thresholds]
         return self
 
     def predict(self, X):
@@ -126,8 +130,8 @@ class TooWide(RegressorMixin, BaseEstimator):
 
     def predict_dist(self, X):
         predictor = (0.5 + X[None, :, 1] + self.shift) * bool(self.family_.link)
-        theta = [np.full((1, 1), np.log(value)) for value in (1.0, 20.0, 1.0)]
-        part = self.family_.components(predictor, theta[: len(self.family_.dispersions)])
+        others = [np.full((1, len(X)), value) for value in self.others_]
+        part = self.family_.components([predictor, *others])
         return predictive_distribution([part], np.ones((1, len(X))), single_output=True)
 
     def score_samples(self, X, y):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def resolve_experts(
     is_linear = all(entry == "linear" for entry in entries if isinstance(entry, str))
     is_linear = is_linear and all(isinstance(entry, str) for entry in entries)
     if is_linear and not task.is_classification:
-        experts = LinearExperts.from_options({**options, "families": families})
+        experts = from_options(LinearExperts, {**options, "families": families})
         experts.check_options()
         return experts, None, None
     mean_family = None if is_normal else MeanFamily(families[0])
@@ -152,7 +153,7 @@ def resolve_family(expert: Any, task: str, options: Mapping[str, Any]) -> Expert
             f'expert="{expert}" is a family for a {" or ".join(EXPERTS[expert])}; this is a '
             f"{task}. Use one of {_expert_names(task)}, or an estimator."
         )
-    return _check_blocks(EXPERTS[expert][task].from_options(options))
+    return _check_blocks(from_options(EXPERTS[expert][task], options))
 
 
 def _check_blocks(experts: Any) -> Any:
@@ -179,6 +180,12 @@ def family_of(expert: Any, task: str) -> Any:
     if isinstance(expert, PARAMETRIC):
         return expert
     return EXPERTS.get(expert, {}).get(task) if isinstance(expert, str) else None
+
+
+def from_options(kind: Any, options: Mapping[str, Any]) -> Any:
+    """Experts or gate with those of the options that the dataclass has as fields."""
+    known = {field.name for field in fields(kind)}
+    return kind(**{name: value for name, value in options.items() if name in known})
 
 
 def needs_all_rows(expert: Any, task: str) -> bool:
@@ -298,7 +305,7 @@ def resolve_gate(gate: Any, penalty: Penalty, n_experts: int) -> Any:
     A number that is given replaces that of an object, from which a search starts otherwise.
     """
     if isinstance(gate, str) and gate in GATES:
-        resolved = GATES[gate].from_options({"alpha": penalty.value})
+        resolved = from_options(GATES[gate], {"alpha": penalty.value})
     elif isinstance(gate, Gate | SoftmaxGate | ConstantGate):
         gate.check_options()
         keeps_own = penalty.search and not gate.has_open_penalty

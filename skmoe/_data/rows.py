@@ -145,6 +145,11 @@ def _with_units_apart(tables: Sequence[Rows]) -> Sequence[Rows]:
     return numbered
 
 
+def has_bounds(y: Any) -> bool:
+    """Whether a target is a structured array, which holds bounds or events."""
+    return getattr(getattr(y, "dtype", None), "names", None) is not None
+
+
 # --- one row for equal ones, in an order of values ------------------------------------------------
 
 

@@ -112,11 +112,12 @@ def at_zero(mixture: Mixture, theta: Array, total: EStep) -> EStep:
     Gradients are those at zero. Of an expert with a scale, gradient and curvature are those for a
     scale of one, and the gradient of its log is the sum of squares at zero.
     """
-    curvature, n_experts = total.gate.curvature, mixture.n_experts
-    added = INERTIA * total.gate.total.sum() / n_experts
-    curvature = tuple(matrix + added * np.eye(matrix.shape[-1]) for matrix in curvature)
-    gate = total.gate._replace(curvature=curvature)
-    return _moved(mixture, theta, total._replace(gate=gate), _group_at_zero)
+    if mixture.gate_group is not None:
+        *of_experts, of_gate = total.curvature
+        added = INERTIA * total.gate_counts.sum() / mixture.n_experts
+        of_gate = of_gate + added * np.eye(of_gate.shape[-1])
+        total = total._replace(curvature=(*of_experts, of_gate))
+    return _moved(mixture, theta, total, _group_at_zero)
 
 
 def at(mixture: Mixture, theta: Array, total: EStep) -> EStep:

@@ -113,10 +113,10 @@ def at_zero(mixture: Mixture, theta: Array, total: EStep) -> EStep:
     scale of one, and the gradient of its log is the sum of squares at zero.
     """
     if mixture.gate_group is not None:
-        *of_experts, of_gate = total.curvature
-        added = INERTIA * total.gate_counts.sum() / mixture.n_experts
-        of_gate = of_gate + added * np.eye(of_gate.shape[-1])
-        total = total._replace(curvature=(*of_experts, of_gate))
+        added = INERTIA * float(total.gate_counts[0]) / mixture.n_experts
+        *others, matrix = total.curvature
+        matrix = matrix + added * np.eye(matrix.shape[-1])
+        total = total._replace(curvature=(*others, matrix))
     return _moved(mixture, theta, total, _group_at_zero)
 
 

@@ -23,9 +23,10 @@ MAX_STRENGTH = 1e4
 # Range of the logs of scales about their defaults.
 SCALE_RANGE = -30.0, 5.0
 
-# Longest step of the logs, the length of a step that ends the search, and most steps.
+# Longest step of the logs, one so short that it is the last, the least curvature, and most steps.
 MAX_STEP = 3.0
-MIN_NEWTON_STEP = 1e-10
+MIN_NEWTON_STEP = 1e-6
+LEAST_CURVATURE = 1e-3
 MAX_STEPS = 100
 
 # Near the maximum the log evidence has too few digits to tell whether a step increases it.
@@ -43,22 +44,28 @@ def dispersion_prior(squares: Array, weight: Array, center: Array) -> Array:
     low[0], high[0] = np.log([MIN_STRENGTH, MAX_STRENGTH])
     logs, reached, step = np.clip(center, low, high), -np.inf, np.zeros(len(center))
     for _ in range(MAX_STEPS):
-        ahead = np.clip(logs + step, low, high)
+        ahead = logs + step  # one near a bound is there
+        ahead = np.where(ahead < low + MIN_NEWTON_STEP, low, ahead)
+        ahead = np.where(ahead > high - MIN_NEWTON_STEP, high, ahead)
         value, gradient, hessian = log_evidence_of_prior(ahead, squares, weight, center)
         if value < reached - ROUND_OFF_OF_EVIDENCE * (1.0 + abs(reached)):
             step = 0.5 * step
-            continue
-        logs, reached, outward = ahead, value, gradient
-        for _ in range(2):  # without the logs that gradient or step would lead beyond a bound
-            free = ~(((logs <= low) & (outward < 0.0)) | ((logs >= high) & (outward > 0.0)))
-            curvature, vectors = np.linalg.eigh(hessian[np.ix_(free, free)])
-            step = np.zeros(len(center))
-            step[free] = vectors @ (vectors.T @ gradient[free] / np.abs(curvature))
-            outward = np.where(free, step, gradient)
-        step = np.clip(step, -MAX_STEP, MAX_STEP)
-        if np.abs(step).max() < MIN_NEWTON_STEP:
+        else:
+            logs, reached, step = ahead, value, np.zeros(len(center))
+            free = ~(((logs <= low) & (gradient < 0.0)) | ((logs >= high) & (gradient > 0.0)))
+            while free.any():
+                curvature, vectors = np.linalg.eigh(hessian[np.ix_(free, free)])
+                along = vectors.T @ gradient[free] / np.maximum(np.abs(curvature), LEAST_CURVATURE)
+                step[free] = vectors @ along
+                beyond = free & (((logs <= low) & (step < 0.0)) | ((logs >= high) & (step > 0.0)))
+                if not beyond.any():
+                    break
+                free, step = free & ~beyond, np.zeros(len(center))
+        length = np.abs(step).max()
+        if length < MIN_NEWTON_STEP:  # what Newton's method leaves is its square
             break
-    return logs
+        step = step * min(MAX_STEP / length, 1.0)
+    return np.clip(logs + step, low, high)
 
 
 def log_evidence_of_prior(

@@ -24,10 +24,21 @@ GROUPS = np.arange(40) // 4
 BLOCKS = RowBlocks.from_arrays(X, Y)
 
 
-class GateOfOneFit(SoftmaxGate):
-    """A gate without statistics that could be averaged over batches."""
+class UniformGate(Gate):
+    """A gate of a user: equal probabilities, without parameters."""
 
-    streaming_size = None
+    def init_params(self, n_experts, n_columns):
+        return NoParams(np.zeros(n_experts))
+
+    def log_prob(self, params, design):
+        n_experts = len(params.zeros)
+        return np.full((n_experts, design.shape[0]), -np.log(n_experts))
+
+    def statistics(self, params, design, resp, log_prob):
+        return None
+
+    def m_step(self, statistics, factor, params, step):
+        return params
 
 
 def regressor(**options):

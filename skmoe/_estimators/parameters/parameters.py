@@ -155,7 +155,7 @@ RULES: tuple[tuple[str, Any, Callable[[str, Any], Any]], ...] = (
 )
 
 # Values of parameters that are none of the options in the table of conflicts.
-NO_OPTIONS = {
+WITHOUT_CONFLICT = {
     **{"expert": "linear", "gate": "softmax", "family": "normal", "init": "auto"},
     **{"dispersion": "per_expert", "covariance_type": "diag", "warm_start": False},
     **dict.fromkeys(("base", "alpha", "top_k", "monotonic_cst", "class_weight"), None),
@@ -175,7 +175,9 @@ def validate_parameters(estimator: Any, default_alphas: tuple[float, float]) -> 
     option, families = getattr(estimator, "family", "normal"), NORMAL
     if not (isinstance(option, str) and option == "normal"):
         families = resolve_families(option, n_experts)
-    given = [(getattr(estimator, name, default), default) for name, default in NO_OPTIONS.items()]
+    given = [
+        (getattr(estimator, name, default), default) for name, default in WITHOUT_CONFLICT.items()
+    ]
     is_plain = all(
         value is default or (isinstance(value, str) and value == default)
         for value, default in given

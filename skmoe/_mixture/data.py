@@ -66,7 +66,7 @@ class Data:
         self._targets: dict[Any, tuple[Array, Array | None]] = {}
 
     def target(
-        self, family: Any, output: int | None, atoms: frozenset[float] = frozenset()
+        self, family: Any, output: int | None, atoms: tuple[float, ...] = ()
     ) -> tuple[Array, Array | None]:
         """Outputs of a family, and the rows outside its support, where one is in their place.
 
@@ -78,7 +78,8 @@ class Data:
             y = y if output is None or y.ndim == 1 else y[output]
             possible = family.in_support(y)
             if atoms and family.is_continuous:
-                possible = possible & ~at_values(y, sorted(atoms - set(family.atoms)))
+                others = [atom for atom in atoms if atom not in family.atoms]
+                possible = possible & ~at_values(y, others)
             beyond = None
             if not possible.all():
                 y = np.where(possible, y, np.ones((), y.dtype))

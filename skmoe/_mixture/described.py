@@ -164,7 +164,8 @@ class DescribedExperts(DescribedPart):
         if any(family.couples_outputs for family in self.families):
             found["expert_covariance_"] = self._covariances(theta, unit)
         if self.signs:
-            is_held = ((theta == self.lower) | (theta == self.upper)).astype(float)
+            is_held = (theta == self.lower) | (theta == self.upper)
+            is_held = (is_held & (self.free >= 0)).astype(float)  # absent slopes are zero as well
             held = units.expert_coefficients(self._vectors(is_held))[0] != 0.0
             found["slopes_at_bound_"] = held.reshape(found["expert_coef_"].shape)
         is_normal = all(family == Normal() for family in self.families)

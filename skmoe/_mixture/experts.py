@@ -103,7 +103,7 @@ class Experts(DescribedExperts, LinearPart):
     ) -> None:
         families = list(families)
         self.families, self.n_experts = families, len(families)
-        self.atoms = frozenset(atom for family in families for atom in family.atoms)
+        self.atoms = tuple(sorted({atom for family in families for atom in family.atoms}))
         self.unit_variance, self.n_outputs = unit_variance, unit_variance.shape[1]
         self.n_columns, self.slopes, self.signs = n_columns, slopes, signs
         self.shared_dispersion = shared_dispersion
@@ -291,7 +291,7 @@ class Experts(DescribedExperts, LinearPart):
         found = []
         for family in self.families:
             possible = family.in_support(y)
-            others = sorted(self.atoms - set(family.atoms))
+            others = [atom for atom in self.atoms if atom not in family.atoms]
             if family.is_continuous and others:  # the density does not count there
                 possible = possible & ~at_values(y, others)
             found.append(possible if possible.ndim == 1 else possible.all(axis=0))

@@ -206,8 +206,14 @@ def validate_parameters(estimator: Any, default_alphas: tuple[float, float]) -> 
         if not task.is_classification:
             options["shared_dispersion"] = task.shared_dispersion
             options["covariance_type"] = estimator.covariance_type
+        dispersion_features = getattr(estimator, "dispersion_features", None)
+        has_plain_slopes = (
+            estimator.shared_features is None
+            and dispersion_features is None
+            and not is_for_each_expert(estimator.expert_features)
+        )
         experts, estimators, mean_family = resolve_experts(
-            expert, families, n_experts, task, options
+            expert, families, n_experts, task, options, is_plain=has_plain_slopes
         )
     if estimator.base is not None:
         check_estimator("base", estimator.base, task.name)

@@ -45,19 +45,22 @@ def resolve_experts(
     n_experts: int,
     task: Task,
     options: Mapping[str, Any],
+    *,
+    is_plain: bool,
 ) -> tuple[Experts | None, list[Any] | None, MeanFamily | None]:
     """Parametric experts with their hyper-parameters, or names or estimators and their family.
 
     There is one name or estimator for each expert, or a single one for all of them. Their family
-    is None for normal noise.
+    is None for normal noise. Those in a list of "linear" are estimators, which take data frames, if
+    they are plain: each has all slopes for itself, and a dispersion that is the same for all rows.
     """
     is_list = isinstance(expert, list | tuple)
     entries = expert if is_list else [expert]
     check_length("expert", expert, n_experts)
     first, is_normal = entries[0], families == (Normal(),)
-    is_linear = all(entry == "linear" for entry in entries if isinstance(entry, str))
-    is_linear = is_linear and all(isinstance(entry, str) for entry in entries)
-    if is_linear and not task.is_classification:
+    is_plain = is_list and is_plain and is_normal and options.get("covariance_type") != "full"
+    is_linear = all(isinstance(entry, str) and entry == "linear" for entry in entries)
+    if is_linear and not is_plain and not task.is_classification:
         experts = from_options(LinearExperts, {**options, "families": families})
         experts.check_options()
         return experts, None, None

@@ -17,10 +17,12 @@ from skmoe._estimators.base import BaseMixture
 from skmoe._estimators.fitting.attributes import (
     attributes_of_fit,
     attributes_of_mixture,
+    warn_convergence,
+    warn_degenerate,
     warn_special_losses,
 )
 from skmoe._estimators.fitting.monitor import FitTask, make_monitors, with_callbacks
-from skmoe._estimators.fitting.problem import FitProblem, build_problem, make_gate
+from skmoe._estimators.fitting.problem import FitProblem, build_problem
 from skmoe._estimators.methods.classification import MixtureClassifierMixin
 from skmoe._estimators.methods.expert_names import check_expert_names
 from skmoe._estimators.methods.predictive import MixtureRegressorMixin
@@ -37,9 +39,9 @@ from skmoe._mixture.em import Objective, em
 from skmoe._mixture.fitted import FittedMixture, expert_usage
 from skmoe._mixture.learners import LearnedExperts
 from skmoe._mixture.mixture import Mixture
-from skmoe._mixture.own import OwnExperts
-from skmoe._mixture.problem import blocks_of
+from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.search import fit_starts
+from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe.experts._cross_fitted import AllRows, EstimatorParams
 from skmoe.experts._stacking import GivenDensities, StackedModels
@@ -152,7 +154,7 @@ class _GatedStacking(BaseMixture):
 
     def _validate_parameters(self) -> FitParameters:
         models = list(self._experts_by_name().values())
-        return validate_stacking_parameters(self, models, self._make_task(), self._default_alphas)
+        return validate_stacking_parameters(self, models, self._default_alphas)
 
     # --- fit ---
 
@@ -221,6 +223,7 @@ class _GatedStacking(BaseMixture):
         check_stacked_rows(params.expert, problem.em_problem.rows)
         names = tuple(self._experts_by_name())
         problem, names = _for_target(problem, params.gate, names)
+        self._check_is_whole("a fit")
         task, n_models = self._start_task(given, len(names) + 1), len(names)
         problem = problem_of_gate(problem, self._fit_models(problem, task))
         (monitor,) = make_monitors(problem, task, ["EM"], int(self.verbose), first_id=n_models)
@@ -232,7 +235,10 @@ class _GatedStacking(BaseMixture):
         models = attributes["experts_"]
         named = {name: fitted for name, (fitted,) in zip(names, models, strict=True)}
         attributes |= {"_expert_names": names, "named_estimators_": Bunch(**named)}
-        self._end_fit(task, run, attributes)
+        self._set_fitted_attributes(attributes)
+        task.end(lambda: attributes)
+        warn_convergence(run, self.max_iter)
+        warn_degenerate(self._fitted, self._training_state.spikes, self.expert_names_)
         warn_special_losses(params)
         return self
 
@@ -274,8 +280,9 @@ def _for_target(problem: FitProblem, gate: Any, names: Names) -> tuple[FitProble
             f"{len(np.unique(rows.y))} values of y. Add a model, or choose another family."
         )
     own = replace(stacked.of_models(kept), values=values)
-    gate = make_gate(gate, len(kept), rows.gate_design.shape[1])
-    mixture = Mixture(LearnedExperts(own, len(kept)), gate, top_k=mixture.top_k)
+    of_gate = len(kept), rows.gate_design.shape[1]
+    own_gate = gate.gate_of(*of_gate) if hasattr(gate, "gate_of") else OwnGate(gate, *of_gate)
+    mixture = Mixture(LearnedExperts(own, len(kept)), own_gate, top_k=mixture.top_k)
     problem = problem._replace(em_problem=em_problem._replace(mixture=mixture))
     return problem, tuple(names[k] for k in kept)
 
@@ -291,7 +298,7 @@ def _attributes_of_models(problem: FitProblem, params: EstimatorParams) -> dict[
     """Attributes of a stack of the models that are fitted, with equal weights."""
     stacked, _ = _stacked(problem)
     mixture = _with_equal_weights(*stacked.fitted_part(params))
-    fitted = FittedMixture(mixture, mixture.first_theta(), problem.preprocessor)
+    fitted = FittedMixture(mixture, mixture.start, problem.preprocessor)
     return problem.attributes | attributes_of_mixture(fitted) | {"n_experts_": len(params.models)}
 
 
@@ -311,7 +318,7 @@ def problem_of_gate(problem: FitProblem, params: EstimatorParams) -> FitProblem:
         mixture=mixture,
         rows=rows,
         init_data=em_problem.init_data._replace(rows=rows),  # a sample has no densities
-        init=mixture.first_theta(),
+        init=mixture.start,
         seeds=[],
     )
     fitted = LearnedExperts(stacked, n_models, of_all_rows)
@@ -334,7 +341,7 @@ def _pooled(stacked: StackedModels, params: EstimatorParams, rows: Dataset) -> E
     """Spreads and dispersions that maximise the likelihood of a mixture with constant weights."""
     mixture = _with_equal_weights(stacked, params)
     objective = Objective(mixture, [Data(rows)])
-    run = em(objective, mixture.first_theta(), MAX_POOL_ITER, POOL_TOL)
+    run = em(objective, mixture.start, MAX_POOL_ITER, POOL_TOL)
     pooled: EstimatorParams = run.mixture.experts.params
     return pooled
 

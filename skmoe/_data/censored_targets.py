@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skmoe._data.checks import shown
-from skmoe._data.distinct_rows import CanonicalForm
 from skmoe._numerics.typing import Array
 
 # An entry of a target: equal bounds of an exact value, infinite ones where an interval is open.
@@ -340,13 +339,10 @@ def known_weight(y: Array, weight: Array) -> Array:
     return np.where(known.any(axis=tuple(range(1, known.ndim))), weight, 0.0)
 
 
-def interval_keys(y: Array, form: CanonicalForm) -> list[Array]:
-    """Columns, beside `point_values`, in which rows with different intervals differ.
-
-    They do not depend on the signs of the outputs, (n,) or (n, m), nor on their order.
-    """
-    bounds = y.reshape(len(y), -1)[:, form.outputs]
-    is_open = np.isneginf(bounds["lower"]), np.isposinf(bounds["upper"])
-    width = np.where(is_open[0] | is_open[1], 0.0, bounds["upper"] - bounds["lower"])
+def interval_keys(y: Array) -> list[Array]:
+    """Arrays (n,), beside `point_values`, in which rows with different intervals differ."""
+    lower, upper = (np.atleast_2d(y[name].T) for name in ("lower", "upper"))
+    is_open = np.isneginf(lower), np.isposinf(upper)
+    width = np.where(is_open[0] | is_open[1], 0.0, upper - lower)
     side = is_open[1].astype(float) - is_open[0]
-    return [np.where(is_open[0] & is_open[1], -1.0, width), form.signs[form.outputs] * side]
+    return [*np.where(is_open[0] & is_open[1], -1.0, width), *side]

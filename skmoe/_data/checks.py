@@ -70,17 +70,6 @@ def check_level(level: Any, may_be_none: bool = False) -> None:
         raise ValueError(f"level must be {rule}; got {shown(level)}. For 95 % use 0.95.")
 
 
-def check_numbers_of_outputs(name: str, value: Any) -> None:
-    """Validate a tuple of finite numbers of at least zero, one for each output."""
-    if not isinstance(value, tuple) or not value:
-        raise ValueError(
-            f"{name} must be a tuple of numbers, one for each output; got {shown(value)}. "
-            f"Pass a tuple such as {name}=(1.0,)."
-        )
-    for number in value:
-        check_real(name, number)
-
-
 def check_instance(name: str, value: Any) -> None:
     """An estimator or a part must be an object, not its class."""
     if isinstance(value, type):

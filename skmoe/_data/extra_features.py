@@ -47,7 +47,6 @@ class ExtraFeatureOptions(NamedTuple):
     classes: Array | None
     names: list[str]  # of the numeric features
     link: str  # of the experts
-    copy_of: Array | None  # number of the distinct row of each row, if copies are kept
     seed: int
 
 
@@ -136,8 +135,8 @@ def _fit_base(base: Any, rows: Rows, options: ExtraFeatureOptions) -> tuple[Any,
         X = index_rows(rows.X, index)
         return fit_estimator(base, seed, X, target[index], weight[index], metadata)
 
-    split = RowsToSplit(rows.n_rows, codes, group, options.copy_of)
-    fold = feasible_folds(split, n_folds_of_base(split.distinct().n_rows), seed)
+    split = RowsToSplit(rows.n_rows, codes, group)
+    fold = feasible_folds(split, n_folds_of_base(rows.n_rows), seed)
     check_several_folds("base", fold, group)
     oof_prediction = cross_val_predict_base(fit, rows.X, fold, classes, options.link)
     return fit(np.arange(rows.n_rows)), oof_prediction

@@ -28,6 +28,7 @@ def explain_features(X: Any) -> Iterator[None]:
         )
     has_types = (hasattr(X, "dtype") or hasattr(X, "dtypes")) and np.ndim(X) == 2
     dtypes = getattr(X, "dtypes", [getattr(X, "dtype", None)]) if has_types else []
+    dtypes = [dtype for dtype in dtypes if not isinstance(dtype, np.dtype) or dtype.kind in "mM"]
     # A conversion would count the units of durations, and take categories such as "10" as amounts.
     if any(getattr(dtype, "kind", None) in ("m", "M") or is_category(dtype) for dtype in dtypes):
         raise ValueError(_message(X, ""))

@@ -31,21 +31,6 @@ class RowsToSplit(NamedTuple):
     n_rows: int
     codes: Array | None = None  # class codes (n,), by which folds are stratified
     groups: Array | None = None  # labels (n,) of groups that are not divided
-    # Numbers (n,) of the distinct rows, from zero and in an order that depends on values only.
-    # Copies of a row are not divided. None if all rows are distinct.
-    copy_of: Array | None = None
-
-    def distinct(self) -> RowsToSplit:
-        """One row for each distinct row."""
-        if self.copy_of is None:
-            return self
-        _, first = np.unique(self.copy_of, return_index=True)
-        codes, groups = (None if v is None else v[first] for v in (self.codes, self.groups))
-        return RowsToSplit(len(first), codes, groups)
-
-    def of_copies(self, fold: Array) -> Array:
-        """Folds of all rows, from those of the distinct rows."""
-        return fold if self.copy_of is None else fold[self.copy_of]
 
 
 def make_folds(n_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int) -> Array:
@@ -64,18 +49,18 @@ def make_folds(n_folds: int, codes: Array | None, groups: Array | None, n: int, 
 
 
 def feasible_folds(rows: RowsToSplit, max_folds: int, seed: int) -> Array:
-    """Fold of each row, (n,), with as many folds as rows and groups permit, and copies in one.
+    """Fold of each row, (n,), with as many folds as rows and groups permit.
 
     The folds are stratified unless a class has fewer rows than there are folds. With a single row
     or group all rows are in fold 0.
     """
-    n, codes, groups, _ = rows.distinct()
+    n, codes, groups = rows
     n_folds = min(max_folds, n if groups is None else len(np.unique(groups)))
     if n_folds < 2:
-        return np.zeros(rows.n_rows, dtype=int)
+        return np.zeros(n, dtype=int)
     if codes is not None and int(np.bincount(codes).min()) < n_folds:
         codes = None
-    return rows.of_copies(make_folds(n_folds, codes, groups, n, seed))
+    return make_folds(n_folds, codes, groups, n, seed)
 
 
 def n_folds_of_base(n_rows: int) -> int:
@@ -128,7 +113,7 @@ def assign_folds_of_stack(
     """
     if cv is not None:
         return features._replace(fold=_given_number_of_folds(rows, cv, seed, "cv", "None"))
-    is_large = rows.distinct().n_rows > MAX_ROWS_OF_STACK_WITH_FOLDS
+    is_large = rows.n_rows > MAX_ROWS_OF_STACK_WITH_FOLDS
     fold = feasible_folds(rows, N_PARTS_OF_LARGE_STACK if is_large else N_CROSS_FIT_FOLDS, seed)
     check_several_folds("cv", fold, rows.groups, "Give more rows.")
     return features._replace(fold=-fold if is_large else fold)
@@ -141,7 +126,7 @@ def _given_number_of_folds(
 
     `parameter` gives their number, and has the value `default` for as many as are possible.
     """
-    n_rows, codes, groups, _ = rows.distinct()
+    n_rows, codes, groups = rows
     found = {"rows": n_rows}
     if groups is not None:
         found["groups"] = len(np.unique(groups))
@@ -157,7 +142,7 @@ def _given_number_of_folds(
             raise ValueError(
                 f"{parameter}={n_folds} must not exceed the number of {name}, {maximum}. {remedy}"
             )
-    return rows.of_copies(make_folds(n_folds, codes, groups, n_rows, seed))
+    return make_folds(n_folds, codes, groups, n_rows, seed)
 
 
 def learning_curve_splits(features: RawFeatures) -> tuple[Array, Array, Array] | None:

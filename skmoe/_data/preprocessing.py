@@ -20,7 +20,6 @@ from skmoe._data.scaling import (
     composed,
     design_matrix,
     merge_feature_ranges,
-    unstandardize_coefficients,
 )
 from skmoe._data.units import make_units, reduce_to_units
 from skmoe._numerics.linalg import OffsetDesign
@@ -217,27 +216,29 @@ class Preprocessor(NamedTuple):
 
         The slopes of extra features are left out.
         """
-        scaling, columns = self.feature_scaling, self.expert_columns
-        slopes, intercepts = unstandardize_coefficients(coef, scaling, columns)
-        return slopes[..., : self.n_features], intercepts
+        slopes, intercepts = self.raw_coefficients(coef, self.expert_columns)
+        extra = self.extra_features
+        return slopes if extra is None else slopes[..., : extra.n_features], intercepts
 
-    def expert_feature_values(self, values: Array) -> Array:
-        """Values of the features, NaN for those not used, from those of the experts' columns."""
-        return self._feature_values(values, self.expert_columns)[: self.n_features]
+    def raw_coefficients(self, coef: Array, columns: Array | None) -> tuple[Array, Array]:
+        """Slopes (..., p) and intercepts (...) in raw units, from coefficients (..., d).
 
-    def gate_feature_values(self, values: Array) -> Array:
-        """Values of the columns of `gate_coef_`, NaN for unused ones, from the gate's columns."""
-        if self.extra_features is not None:
+        Columns that are not among `columns` get slope zero.
+        """
+        center, scale = self.feature_scaling
+        index = slice(None) if columns is None else columns
+        slopes = np.zeros((*coef.shape[:-1], len(scale)))
+        slopes[..., index] = coef[..., :-1] / scale[index]
+        return slopes, coef[..., -1] - slopes @ center
+
+    def feature_values(self, values: Array, *, of_gate: bool) -> Array:
+        """Values of the features, NaN for those not used, from those of the columns of a part.
+
+        Those of the gate are of the columns of `gate_coef_`.
+        """
+        if of_gate and self.extra_features is not None:
             return values
-        return self._feature_values(values, self.gate_columns)
-
-    def _feature_values(self, values: Array, columns: Array | None) -> Array:
+        columns = self.gate_columns if of_gate else self.expert_columns
         spread = np.full(len(self.feature_scaling.scale), np.nan)
         spread[slice(None) if columns is None else columns] = values
-        return spread
-
-    def gate_coefficients(self, coef: Array) -> tuple[Array, Array]:
-        """Slopes (K, q) and intercepts (K,) in raw units, from coefficients of the gate."""
-        scaling, columns = self.feature_scaling, self.gate_columns
-        slopes, intercepts = unstandardize_coefficients(coef, scaling, columns)
-        return slopes if self.extra_features is None else slopes[:, columns], intercepts
+        return spread if of_gate else spread[: self.n_features]

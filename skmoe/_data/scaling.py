@@ -25,34 +25,23 @@ class Standardization(NamedTuple):
     scale: Array  # infinite for a constant column, whose standardised values are zero
 
 
-class AffineMap(NamedTuple):
-    """Map of values of columns, as from one standardisation to another: slope * old + shift."""
-
-    slope: Array
-    shift: Array
-
-
 def composed(first: Standardization, second: Standardization) -> Standardization:
     """Two standardisations as one, by which the second is applied to the result of the first."""
     return Standardization(first.center + first.scale * second.center, first.scale * second.scale)
 
 
-def column_means(X: Design, weight: Array) -> Array:
-    """Weighted mean of each column, which is exactly the value of a constant column.
+def fit_standardization(
+    X: Design, weight: Array, of_constant: float = np.inf
+) -> Standardization:
+    """Weighted mean and standard deviation of each column, without overflow or cancellation.
 
-    With the round-off of a mean, the deviations of a constant column would have a scale, by which
-    new rows with other values would be divided.
+    The mean of a constant column is exactly its value. With the round-off of a mean its deviations
+    would have a scale, by which new rows with other values would be divided.
     """
-    mean = (X.T @ weight) / weight.sum()
-    high, low = X.max(axis=0), X.min(axis=0)
+    total, high, low = weight.sum(), X.max(axis=0), X.min(axis=0)
     if sparse.issparse(X):
         high, low = high.toarray().ravel(), low.toarray().ravel()
-    return np.where(high == low, high, mean)
-
-
-def fit_standardization(X: Design, weight: Array) -> Standardization:
-    """Weighted mean and standard deviation of each column, without overflow or cancellation."""
-    total, mean = weight.sum(), column_means(X, weight)
+    mean = np.where(high == low, high, (X.T @ weight) / total)
     if sparse.issparse(X):
         row_weight = np.repeat(weight, np.diff(X.indptr))
         deviation = X.data - mean[X.indices]
@@ -66,23 +55,22 @@ def fit_standardization(X: Design, weight: Array) -> Standardization:
         variance = (squares + zeros * (mean / unit) ** 2) / total
     else:
         deviation = X - mean
-        unit = safe_range(np.maximum(deviation.max(axis=0), -deviation.min(axis=0)))
+        unit = np.maximum(deviation.max(axis=0), -deviation.min(axis=0))
+        unit = np.where(unit > 0.0, unit, 1.0)
         deviation /= unit
         variance = np.square(deviation, out=deviation).T @ weight / total
     std = np.sqrt(np.maximum(variance, 0.0)) * unit
     # Also where values differ in rows of negligible weight only, which would be scaled to infinity.
     constant = std <= CONSTANT_RTOL * np.maximum(np.abs(mean), unit)
-    return Standardization(mean, np.where(constant, np.inf, std))
+    return Standardization(mean, np.where(constant, of_constant, std))
 
 
-def keeping_sparse(scaling: Standardization, X: Design, centred: Sequence[int]) -> Standardization:
-    """The standardisation, but sparse columns X are not centred, so that they stay sparse.
+def keeping_sparse(scaling: Standardization, centred: Sequence[int]) -> Standardization:
+    """The standardisation of sparse columns, which are not centred, so that they stay sparse.
 
     Those with the indices `centred`, a few, are: penalties and bounds of their coefficients are at
     the means of the columns.
     """
-    if not sparse.issparse(X):
-        return scaling
     center = np.zeros_like(scaling.center)
     for column in centred:
         center[column] = scaling.center[column]
@@ -121,20 +109,6 @@ def design_matrix(X: Design, scaling: Standardization, columns: Array | None) ->
         block_columns /= scale[:, None]
     design[:, -1] = 1.0
     return design
-
-
-def unstandardize_coefficients(
-    coef: Array, scaling: Standardization, columns: Array | None
-) -> tuple[Array, Array]:
-    """Slopes (..., p) and intercepts (...) in the units of X, from coefficients (..., d).
-
-    Columns of X that are not among `columns` get slope zero.
-    """
-    center, scale = scaling
-    index = np.arange(len(scale)) if columns is None else columns
-    slopes = np.zeros((*coef.shape[:-1], len(scale)))
-    slopes[..., index] = coef[..., :-1] / scale[index]
-    return slopes, coef[..., -1] - slopes @ center
 
 
 # --- moments that can be merged over blocks of rows -----------------------------------------------

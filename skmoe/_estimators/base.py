@@ -12,28 +12,17 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.encoding import encoded_names
-from skmoe._data.rows import Rows, is_dask, split_into_blocks
+from skmoe._data.rows import Rows
 from skmoe._data.scaling import is_outside_ranges
 from skmoe._data.units import encode_units
-from skmoe._estimators.fitting.attributes import (
-    attributes_of_fit,
-    warn_collapsed,
-    warn_convergence,
-    warn_degenerate,
-    warn_gate_of_signs,
-    warn_maxima,
-    warn_offset,
-    warn_singular_covariances,
-    warn_special_losses,
-    warn_worse_than_mean,
-)
+from skmoe._estimators.fitting.attributes import attributes_of_fit, order_by_share, warn_of_fit
 from skmoe._estimators.fitting.monitor import (
+    NO_TASK,
     CallbackSupportMixin,
     FitTask,
     make_monitors,
     with_callbacks,
 )
-from skmoe._estimators.fitting.numbering import in_final_order
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.methods.expert_names import ExpertsReprMixin
 from skmoe._estimators.methods.inference import ReportingMixin
@@ -47,17 +36,14 @@ from skmoe._estimators.parameters.part_parameters import (
     holds_out_rows,
     uses_groups,
 )
-from skmoe._estimators.parameters.tasks import Task
 from skmoe._estimators.rows.training_data import FitOptions, TrainingData, make_router
 from skmoe._estimators.rows.units_and_known_experts import validate_units
-from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes, previous_fit
+from skmoe._estimators.rows.warm_start import PRIVATE_ATTRIBUTES, TrainingState, previous_fit
 from skmoe._estimators.selection.n_experts import with_selected_n_experts
 from skmoe._inference.labels import feature_labels
-from skmoe._mixture.em import Run
 from skmoe._mixture.fitted import FittedMixture, expert_usage
-from skmoe._mixture.problem import Problem, blocks_of
 from skmoe._mixture.search import fit_starts
-from skmoe._numerics.probability import underflow_to_zero
+from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.typing import Array
 
 
@@ -77,14 +63,17 @@ class BaseMixture(
     _fitted: FittedMixture
     _training_state: TrainingState
     _default_alphas: tuple[float, float]
+    _multi_output = False  # whether y may have several columns
     # Steps of a pipeline, whose input this copy of its last step takes (`mixture_of`).
     _input: InputSteps | None = None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        _, expert = self._expert_parameter
-        tags.input_tags.allow_nan = accepts_missing(expert)
+        tags.target_tags.multi_output = self._multi_output
+        expert = getattr(self, "expert", None)  # a stack has several
+        is_linear = isinstance(expert, str) and expert == "linear"
+        tags.input_tags.allow_nan = not is_linear and accepts_missing(self._expert_parameter[1])
         return tags
 
     # --- differences between the estimators ---
@@ -92,10 +81,6 @@ class BaseMixture(
     @abstractmethod
     def _experts_by_name(self) -> dict[str, Any]:
         """The experts by the names for the routing of metadata."""
-
-    @abstractmethod
-    def _make_task(self) -> Task:
-        """The task, with validated constructor parameters of this estimator type."""
 
     @abstractmethod
     def _response_names(self) -> list[str]:
@@ -112,37 +97,25 @@ class BaseMixture(
     # --- fit ---
 
     def _start_task(self, given: Rows | TrainingData, n_subtasks: int | None) -> FitTask:
-        """The task of the whole fit, which has started."""
-        self._check_is_whole("a fit")
+        """The task of the whole fit, which has started; that without effect without callbacks."""
+        if not getattr(self, "_skl_callbacks", None):
+            return NO_TASK
         context = self._init_callback_context(max_subtasks=n_subtasks, sequential_subtasks=False)
         rows = given if isinstance(given, Rows) else given.rows
         data = {"X": rows.X, "y": rows.y, "metadata": rows.arguments or None}
         return FitTask(self, context, data).start()
-
-    def _end_fit(
-        self,
-        task: FitTask,
-        run: Run,
-        attributes: dict[str, Any],
-        problem: Problem | None = None,
-    ) -> None:
-        """Set the attributes of a fit, end its task, and warn of what its run of EM has found.
-
-        With the problem of the fit, experts that are not needed are a reason why it is slow.
-        """
-        self._set_fitted_attributes(attributes)
-        task.end(lambda: attributes)
-        warn_convergence(run, self.max_iter, problem)
-        warn_degenerate(self._fitted, self._training_state.spikes, self.expert_names_)
 
     def _set_fitted_attributes(self, attributes: dict[str, Any]) -> None:
         """Replace all fitted attributes of the previous fit.
 
         A single assignment replaces them: an interrupt finds the former attributes or the new ones.
         """
-        former = fitted_attributes(self)
-        others = {name: value for name, value in vars(self).items() if name not in former}
-        self.__dict__ = others | attributes
+        kept = {
+            name: value
+            for name, value in vars(self).items()
+            if name not in PRIVATE_ATTRIBUTES and (name[-1] != "_" or name[0] == "_")
+        }
+        self.__dict__ = kept | attributes
 
     # --- the end of a pipeline ---
 
@@ -327,7 +300,7 @@ class BaseMixtureOfExperts(BaseMixture):
         return holds_out_rows(self.n_experts) or uses_groups(self)
 
     def _validate_parameters(self) -> FitParameters:
-        return validate_parameters(self, self._make_task(), self._default_alphas)
+        return validate_parameters(self, self._default_alphas)
 
     def fit(
         self,
@@ -426,7 +399,6 @@ class BaseMixtureOfExperts(BaseMixture):
         return self._fit(rows)
 
     @with_callbacks
-    @underflow_to_zero
     def _fit(
         self,
         given: Any,
@@ -435,49 +407,47 @@ class BaseMixtureOfExperts(BaseMixture):
         ends_at_maximum: bool = True,
     ) -> Any:
         """`fit` of `Rows`, or of validated `TrainingData`."""
-        fixed, task, offset = self, None, given.offset if isinstance(given, Rows) else None
+        if self._input is not None:
+            self._check_is_whole("a fit")
+        fixed, task = self, NO_TASK
+        offset = given.offset if isinstance(given, Rows) else None
         selected: dict[str, Any] = {}
-        if selects_number(self.n_experts):
-            task = self._start_task(given, None)
-            fixed, given, selected = with_selected_n_experts(self, given, task)
-        params = fixed._validate_parameters()
-        options = FitOptions(
-            previous=previous_fit(self) if params.warm_start else None,
-            noise_variance=noise_variance,
-            ends_at_maximum=ends_at_maximum,
-        )
-        problem = build_problem(fixed, params, given, options)
-        em_problem = problem.em_problem
-        task = task or self._start_task(given, len(em_problem.seeds) + 1)
-        n_rows, sample = em_problem.n_rows_of_starts, ""
-        if n_rows < em_problem.rows.n_rows:
-            sample = f" (on a sample of {n_rows} rows)"
-        names = [*(f"start {i}{sample}" for i in range(len(em_problem.seeds))), "EM"]
-        first_id = bool(selected)  # after the selection of the number of experts
-        monitors = make_monitors(problem, task, names, int(self.verbose), first_id)
-        *start_monitors, monitor = monitors
-        found = fit_starts(em_problem, start_monitors, monitor, self.n_jobs)
-        run, mixture = found.run, found.run.mixture
-        usage = expert_usage(mixture, run.theta, blocks_of(mixture, em_problem.rows))
-        of_user = options.previous is not None or "n_known_" in problem.attributes
-        run, usage = in_final_order(params, run, usage, of_user)
-        attributes = attributes_of_fit(problem, found._replace(run=run), usage) | selected
-        attributes["_training_state"] = attributes["_training_state"]._replace(
-            cross_fit_cache=problem.make_cache(run.theta, run.mixture)
-        )
-        self._end_fit(task, run, attributes, em_problem)
-        warn_maxima(self.maxima_)
-        warn_collapsed(usage.responsibility_mass)
-        if params.estimators:
-            warn_special_losses(params)
-            is_worse = run.mixture.experts.is_worse_than_mean(em_problem.rows.y)
-            worse = np.flatnonzero(is_worse).tolist()
-            warn_worse_than_mean([self.expert_names_[k] for k in worse])
-        if hasattr(self, "expert_covariance_"):
-            warn_singular_covariances(self._fitted)
-        if offset is not None and not is_dask(offset):
-            warn_offset(offset)
-        if run.mixture.experts.signs:
-            names_in = getattr(self, "feature_names_in_", None)
-            warn_gate_of_signs(self._fitted, feature_labels(names_in, self.n_features_in_))
+        with np.errstate(under="ignore"):
+            if not isinstance(self.n_experts, int) and selects_number(self.n_experts):
+                task = self._start_task(given, None)
+                fixed, given, selected = with_selected_n_experts(self, given, task)
+            params = fixed._validate_parameters()
+            previous = previous_fit(self) if params.warm_start else None
+            options = FitOptions(previous, None, noise_variance, ends_at_maximum)
+            problem = build_problem(fixed, params, given, options)
+            em_problem = problem.em_problem
+            seeds = em_problem.seeds
+            if task is NO_TASK and getattr(self, "_skl_callbacks", None):
+                task = self._start_task(given, len(seeds) + 1)
+            monitors: list[Any] = [None] * (len(seeds) + 1)
+            if self.verbose or task is not NO_TASK:
+                n_rows, sample = em_problem.n_rows_of_starts, ""
+                if n_rows < em_problem.rows.n_rows:
+                    sample = f" (on a sample of {n_rows} rows)"
+                names = [*(f"start {i}{sample}" for i in range(len(seeds))), "EM"]
+                first_id = bool(selected)  # after the selection of the number of experts
+                monitors = make_monitors(problem, task, names, int(self.verbose), first_id)
+            *start_monitors, monitor = monitors
+            found = fit_starts(em_problem, start_monitors, monitor, self.n_jobs)
+            run, mixture = found.run, found.run.mixture
+            usage = expert_usage(mixture, run.theta, blocks_of(mixture, em_problem.rows))
+            # The order of the user is kept: of a previous fit, of a list of experts, of known
+            # experts, or of initial responsibilities.
+            is_list = params.estimators is not None and len(params.estimators) > 1
+            of_user = previous is not None or "n_known_" in problem.attributes or is_list
+            if not of_user and isinstance(params.init, str) and mixture.can_reorder:
+                order = order_by_share(mixture, run.theta, usage.mean_gate_prob)
+                theta, usage = mixture.reordered(run.theta, order), usage.take(order)
+                mixture = mixture.with_part("experts", mixture.experts.in_order(order))
+                run = run._replace(theta=theta, mixture=mixture)
+            attributes = attributes_of_fit(problem, found._replace(run=run), usage) | selected
+            self._set_fitted_attributes(attributes)
+            if task is not NO_TASK:
+                task.end(lambda: attributes)
+            warn_of_fit(self, params, em_problem, run, usage.responsibility_mass, offset)
         return self

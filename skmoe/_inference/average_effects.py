@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -261,7 +261,7 @@ def _probabilities(fitted: FittedMixture, block: Block) -> list[Array]:
 
 
 def _means(fitted: FittedMixture, block: Block, n_responses: int) -> list[Array]:
-    """Means (K, m, n) of the experts at both ends. Effects on the gate need those of no response."""
+    """Means (K, m, n) of the experts at both ends; of no response for effects on the gate."""
     if not n_responses:
         return [np.zeros((fitted.mixture.n_experts, 0, len(block.weight)))] * 2
     return [
@@ -323,9 +323,7 @@ def _gate_derivatives(
     gate, (_, theta) = fitted.mixture.gate, fitted.mixture.split(fitted.theta)
     found = []
     for data, probability in zip(block.rows, probabilities, strict=True):
-        scores = [
-            gate.reduced(gate.scores(theta, k, data).T).T for k in range(len(probability))
-        ]
+        scores = [gate.reduced(gate.scores(theta, k, data).T).T for k in range(len(probability))]
         found.append(np.stack(scores, axis=1) * probability)
     return found
 

@@ -13,7 +13,7 @@ from skmoe._inference.labels import Labels
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import TINY, Array
 from skmoe.protocols import Block, LinearPredictor, Measure
-from skmoe.protocols._blocks import ODDS_RATIO
+from skmoe.protocols._blocks import MULTINOMIAL, ODDS_RATIO
 
 INTERCEPT = "(Intercept)"
 
@@ -95,14 +95,6 @@ class ListedBlock(NamedTuple):
         return np.broadcast_to(values, self.is_listed.shape)[self.is_listed]
 
 
-def has_coefficients(fitted: FittedMixture) -> bool:
-    """Whether the experts, which are no estimators, and the gate have coefficients."""
-    mixture, n_columns = fitted.mixture, fitted.preprocessor.n_gate_columns
-    if mixture.experts.needs_all_rows or not mixture.experts.all_blocks:
-        return False
-    return mixture.gate.coefficients(mixture.split(fitted.theta)[1], n_columns) is not None
-
-
 def list_blocks(
     fitted: FittedMixture, responses: Sequence[str], labels: Labels, gate_reference: int = 0
 ) -> list[ListedBlock]:
@@ -120,7 +112,8 @@ def list_blocks(
     # Which experts have each coefficient of the first vector of the means, (K, W).
     numbers = np.full((n_experts, len(names)), -1)
     for k, block, where in main:
-        vector = where.reshape(n_vectors(block, responses), -1)[0]
+        n_vectors = len(responses) if block.contrasts is None else block.contrasts.shape[1]
+        vector = where.reshape(n_vectors, -1)[0]
         numbers[k] = np.append(vector[-1:], vector[: len(columns)])
     blocks = []
     for k, of_expert in enumerate(shown):
@@ -139,16 +132,18 @@ def list_blocks(
                 is_first &= has_term[k]
             is_listed = np.tile(is_first, (len(own_responses), 1))
             # Logits of classes become log odds against the first class.
-            is_logit = isinstance(block, LinearPredictor) and block.has_reference
+            is_logit = block.is_main and block.link == MULTINOMIAL  # type: ignore[union-attr]
             reference = None
             if is_logit and len(own_responses) > 1:
                 reference = np.zeros(len(own_responses), dtype=int)
                 is_listed[0] = False
             named = own_responses if len(responses) > 1 else [""]
-            terms = [
-                Term(_part(has_term[:, i], len(main), labels), named[v], own_names[i])
-                for v, i in np.argwhere(is_listed)
+            is_shared = has_term.sum(axis=0) > 1
+            parts = [
+                _shared_part(own_term, len(main), labels) if shared else labels.experts[k]
+                for own_term, shared in zip(has_term.T, is_shared, strict=True)
             ]
+            terms = [Term(parts[i], named[v], own_names[i]) for v, i in np.argwhere(is_listed)]
             blocks.append(
                 ListedBlock(
                     block,
@@ -156,7 +151,7 @@ def list_blocks(
                     n_experts,
                     terms,
                     is_listed,
-                    _measures(block, [own for _, own, _ in main], has_term.sum(axis=0) > 1),
+                    _measures(block, [own for _, own, _ in main], is_shared),
                     own,
                     _unstandardization_matrix(scaling, own),
                     own_unit,
@@ -171,11 +166,6 @@ def list_blocks(
     return blocks
 
 
-def n_vectors(block: Block, responses: Sequence[str]) -> int:
-    """Number of coefficient vectors, or of numbers, of a block."""
-    return len(block.responses(responses)) if block.contrasts is None else block.contrasts.shape[1]
-
-
 def _measures(block: Block, main: Sequence[Block], is_shared: Array) -> dict[Measure, Array]:
     """The terms, boolean (W,), that have each measure; of shared slopes those of all experts."""
     has_one = np.arange(len(is_shared)) >= (not block.is_dispersion)  # without intercepts
@@ -186,9 +176,9 @@ def _measures(block: Block, main: Sequence[Block], is_shared: Array) -> dict[Mea
     return found
 
 
-def _part(has_term: Array, n_with_slopes: int, labels: Labels) -> str:
-    """The experts that have a term, in words."""
-    if 1 < has_term.sum() == n_with_slopes:
+def _shared_part(has_term: Array, n_with_slopes: int, labels: Labels) -> str:
+    """The experts that share a term, in words."""
+    if has_term.sum() == n_with_slopes:
         return ALL_EXPERTS
     return ", ".join(labels.experts[k] for k in np.flatnonzero(has_term))
 

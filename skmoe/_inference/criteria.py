@@ -47,16 +47,12 @@ class FitStatistics(NamedTuple):
     entropy: float  # of the responsibilities of rows, or of units
     expert_weight: Array  # responsibilities summed over the weighted rows, (K,)
     n_units: int | None  # None for a unit of each row
+    n_independent: float  # rows, or units
     share: Array  # of the rows, or units, by their responsibilities, (K,)
     # Mean, over rows or units, of the responsibility of the expert that has the largest, and for
     # each expert over those of which it has the largest, (K,); NaN for an expert without any.
     assigned_probability: float
     probability_of_own: Array
-
-    @property
-    def n_independent(self) -> float:
-        """Number of independent observations: rows, or units."""
-        return self.n_rows if self.n_units is None else self.n_units
 
     @property
     def aic(self) -> float:
@@ -121,6 +117,7 @@ def fit_statistics(mixture: FittedMixture, rows: Rows) -> FitStatistics:
         0.0 + float(entr(resp).sum(axis=0) @ weight),  # not -0.0 for one expert
         resp @ row_weight,
         None if rows.unit is None else len(log_density),
+        float(weight.sum()),
         resp @ weight / weight.sum(),
         float(resp.max(axis=0) @ weight / weight.sum()),
         mean_responsibility_of_own(resp, weight),
@@ -172,13 +169,6 @@ def describe_overdispersion(mixture: FittedMixture, rows: Rows, families: Sequen
 
 # Mean weights beyond which rows of a continuous y are hardly so many equal rows.
 MAX_MEAN_FREQUENCY = 2.0
-
-
-def describe_weights(rows: Rows) -> str:
-    """Sentence on what the weights are taken for; "" for weights of one."""
-    if (rows.weight == 1.0).all():
-        return ""
-    return "Weights are frequencies: a row of weight 2 counts as two rows."
 
 
 def doubtful_frequencies(rows: Rows) -> str:

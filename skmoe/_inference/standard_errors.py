@@ -78,10 +78,6 @@ NOT_IDENTIFIED_TOL = 1e-3
 # Derivatives smaller than this fraction of the largest in their row are zero up to round-off.
 DERIVATIVE_RTOL = 1e-9
 
-# Relative difference of the lower bounds per row of the same rows that is attributed to round-off,
-# also of features in single precision.
-SAME_ROWS_RTOL = 1e-5
-
 
 class Covariance(NamedTuple):
     """Covariance of the coordinates (R), and which of them have none."""
@@ -96,7 +92,7 @@ class Covariance(NamedTuple):
 
 def observed_inference(
     fitted: FittedMixture,
-    dataset: Dataset,
+    data: Data,
     blocks: Sequence[ListedBlock],
     coefficients: Coefficients,
     is_sandwich: bool,
@@ -107,11 +103,10 @@ def observed_inference(
     `clusters` has the number of the cluster of each row or unit for the sandwich covariance.
     """
     mixture, theta, _ = fitted
-    data = fitted.data(dataset)
     step = newton_step(mixture, theta, [data], is_sandwich, clusters)
     first, (observed, _, scores, weight) = mixture.first, step.information
     at_bound, dropped = mixture.at_bound(theta)[first], mixture.prior.dropped[first]
-    invariant = invariant_directions(dataset, blocks, ~(at_bound | dropped))
+    invariant = invariant_directions(data.rows, blocks, ~(at_bound | dropped))
     observed = mixture.reduced_matrix(observed)
     scores = mixture.reduced_matrix(scores) if is_sandwich else None
     inverse = covariance(observed, scores, weight.sum(), at_bound, dropped, invariant)
@@ -166,9 +161,11 @@ def covariance(
     if not len(free):
         return Covariance(matrix, not_identified, at_bound, dropped, dependent, False)
     scaled = observed * unit[:, None] * unit
-    fixed = _constraints_of_penalties(scaled, invariant[free] / unit[:, None])
-    scaled -= fixed @ (fixed.T @ scaled)
-    scaled -= (scaled @ fixed) @ fixed.T
+    fixed = np.zeros((len(free), 0))
+    if invariant.size:
+        fixed = _constraints_of_penalties(scaled, invariant[free] / unit[:, None])
+        scaled -= fixed @ (fixed.T @ scaled)
+        scaled -= (scaled @ fixed) @ fixed.T
     eigenvalues, eigenvectors = np.linalg.eigh(scaled)
     identified = eigenvalues > EIGENVALUE_TOL * eigenvalues[-1]
     kept = eigenvectors[:, identified]
@@ -274,11 +271,3 @@ def _is_separated(listed: ListedBlock, rows: Array) -> Array:
     """Responses with fewer effective rows than coefficients, boolean of shape (V, 1)."""
     few = np.broadcast_to(rows < 1 + len(listed.columns), len(listed.unit))
     return (few if listed.reference is None else few | few[listed.reference])[:, None]
-
-
-# --- the rows of the fit ----------------------------------------------------------------------
-
-
-def is_same_lower_bound(first: float, second: float) -> bool:
-    """Whether two lower bounds per row are those of the same rows."""
-    return abs(first - second) <= SAME_ROWS_RTOL * (1.0 + abs(second))

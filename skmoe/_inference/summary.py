@@ -35,8 +35,9 @@ from skmoe._inference.results import (
 )
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.newton import MAX_SHIFT
+from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
-from skmoe.protocols import LinearPredictor
+from skmoe.protocols import Block, LinearPredictor
 
 # Features named in the description of a gate, and their smallest effect relative to the largest.
 MAX_FEATURES_NAMED = 3
@@ -48,6 +49,9 @@ MIN_EFFECT = 0.005
 # Linearly dependent columns named in a note.
 MAX_COLUMNS_NAMED = 6
 
+# What weights are taken for.
+WEIGHTS = "Weights are frequencies: a row of weight 2 counts as two rows."
+
 # Importances listed for an expert that has them.
 MAX_IMPORTANCES = 5
 
@@ -58,26 +62,22 @@ class Findings(NamedTuple):
     mixture: FittedMixture
     attributes: Mapping[str, Any]  # fitted attributes
     labels: Labels
+    blocks: list[Block]  # of the experts
     statistics: FitStatistics | None = None  # with the data of the fit
     coefficients: Coefficients | None = None
     inference: Inference | None = None
     level: float = 0.95  # confidence of the intervals
     gate_reference: int = 0
     obstacle: str = ""  # why there are no standard errors, if the data are given
-    weights: str = ""  # what they are taken for, if they are not one
+    has_weights: bool = False  # whether some are not one
     other_rows: str = ""  # how the data differ from those of the fit, if they do
     overdispersion: str = ""  # of counts within experts, if there is any
-
-    @property
-    def n_experts(self) -> int:
-        """Number of experts."""
-        return self.mixture.mixture.n_experts
 
 
 def make_summary(found: Findings) -> Summary:
     """The summary of a fitted mixture."""
-    labels = found.labels
-    n_experts, slopes = found.n_experts, _gate_slopes(found)
+    labels, slopes = found.labels, _gate_slopes(found)
+    n_experts = len(labels.experts)
     described, effects = _gate_descriptions(found, slopes), _gate_effects(found, slopes)
     scale = f"log odds against {printable_name(labels.experts[found.gate_reference])}"
     return Summary(
@@ -103,9 +103,9 @@ def _facts(found: Findings) -> dict[str, str]:
     converged = "converged" if attributes["converged_"] else "not converged"
     starts, maxima = attributes["start_lower_bounds_"], attributes["maxima_"]
     facts = {
-        "experts": f"{found.n_experts}",
+        "experts": f"{len(found.labels.experts)}",
         "features": f"{attributes['n_features_in_']}",
-        "gate": found.labels.gate if found.n_experts > 1 else "none",
+        "gate": found.labels.gate if len(found.labels.experts) > 1 else "none",
         "lower bound per row": format_number(attributes["lower_bound_"], 5),
         "iterations": f"{attributes['n_iter_']} ({converged})",
     }
@@ -124,7 +124,7 @@ def _facts(found: Findings) -> dict[str, str]:
     facts["rows"] = f"{statistics.n_rows:g}"
     if statistics.n_units is not None:
         facts["units"] = f"{statistics.n_units}"
-    if found.weights:
+    if found.has_weights:
         facts["weights"] = "frequencies"
     facts["log-likelihood"] = format_number(statistics.log_likelihood, 6)
     # The likelihood of estimators for the rows of their fit is optimistic.
@@ -140,12 +140,12 @@ def _facts(found: Findings) -> dict[str, str]:
 
 def _penalties(found: Findings) -> Iterator[tuple[str, Array, str, Sequence[str]]]:
     """Name and values of the penalties of slopes, whose they are, and names of their features."""
-    labels, blocks = found.labels, found.mixture.mixture.experts.all_blocks
-    of_experts = dict.fromkeys(["alpha", *(block.penalty for block in blocks if block.penalty)])
+    labels = found.labels
+    of_experts = dict.fromkeys(["alpha", *(b.penalty for b in found.blocks if b.penalty)])
     for name in [*of_experts, "gate_alpha"]:
         of_gate = name == "gate_alpha"
         penalty = found.attributes.get(f"{name}_")
-        has_gate = "gate_coef_" in found.attributes and found.n_experts > 1
+        has_gate = "gate_coef_" in found.attributes and len(found.labels.experts) > 1
         if penalty is not None and (has_gate or not of_gate):
             features = labels.gate_features if of_gate else labels.features
             yield name, np.atleast_1d(penalty), "gate" if of_gate else "experts", features
@@ -160,11 +160,16 @@ def _notes(found: Findings) -> list[str]:
     notes += [str(maxima)] if is_compared else []
     ties = attributes.get("n_experts_ties_", ())
     notes += [describe_ties(ties)] if len(ties) > 1 else []
-    of_rows = (found.weights, found.other_rows, found.overdispersion)
-    notes += [note for note in of_rows if note]
+    notes += [WEIGHTS] if found.has_weights else []
+    notes += [note for note in (found.other_rows, found.overdispersion) if note]
     notes += _notes_on_number(found)
     notes += _expert_notes(attributes, found.labels)
-    notes += [] if coefficients is None else _ratio_notes(coefficients)
+    # What ratios are those of.
+    notes += [
+        f"{ratio.name.capitalize()}: one unit more of a feature multiplies {ratio.of} by it."
+        for ratio in ([] if coefficients is None else coefficients.exponentials)
+        if ratio.of
+    ]
     if inference is not None:
         notes.append(f"Standard errors: {inference.method}.")
         if inference.max_shift > MAX_SHIFT:
@@ -194,30 +199,20 @@ def _notes(found: Findings) -> list[str]:
     return notes
 
 
-def _ratio_notes(coefficients: Coefficients) -> list[str]:
-    """What ratios are those of."""
-    return [
-        f"{ratio.name.capitalize()}: one unit more of a feature multiplies {ratio.of} by it."
-        for ratio in coefficients.exponentials
-        if ratio.of
-    ]
-
-
 def _notes_on_number(found: Findings) -> list[str]:
     """Experts that the rows do not need, and those of a spurious maximum."""
     notes, names, statistics = [], found.labels.experts, found.statistics
-    if statistics is not None and len(names) > 1:
+    if statistics is not None and len(names) > 1 and is_collapsed(statistics.expert_weight).any():
         notes.append(describe_collapsed(statistics.expert_weight, names))
     spikes = [names[k] for k in found.attributes["_training_state"].spikes]
-    notes += [describe_spikes(spikes)] if spikes else []
-    return [note for note in notes if note]
+    return notes + ([describe_spikes(spikes)] if spikes else [])
 
 
 def _kind_of_estimates(found: Findings) -> str:
     """Whether the estimates are penalised, and by which penalties."""
-    blocks, attributes = found.mixture.mixture.experts.all_blocks, found.attributes
+    attributes = found.attributes
     named = [name for name, penalty, _, _ in _penalties(found) if (penalty > 0.0).any()]
-    has_dispersions = any(not block.is_main for block in blocks)
+    has_dispersions = any(not block.is_main for block in found.blocks)
     if has_dispersions and attributes.get("dispersion_prior_", 0.0):
         named.append("dispersion_prior")
     if named:
@@ -291,7 +286,7 @@ def _summarize_expert(
         largest,
         gate_effects,
         np.nan if statistics is None else float(statistics.probability_of_own[k]),
-        _dispersion_description(found, k),
+        _dispersion_description(found, k) if "expert_dispersion_coef_" in attributes else "",
     )
 
 
@@ -336,7 +331,7 @@ def _gate_slopes(found: Findings) -> Array | None:
     """Slopes (K, q) of the logits of the gate for standardised columns; None without any."""
     (mixture, theta, preprocessor), gate = found.mixture, found.mixture.mixture.gate
     coef = gate.coefficients(mixture.split(theta)[1], preprocessor.n_gate_columns)
-    if found.n_experts == 1 or coef is None or not gate.depends_on_features:
+    if len(found.labels.experts) == 1 or coef is None or not gate.depends_on_features:
         return None
     return np.asarray(coef[:, :-1])
 
@@ -344,7 +339,7 @@ def _gate_slopes(found: Findings) -> Array | None:
 def _gate_effects(found: Findings, slopes: Array | None) -> list[list[tuple[str, float]]]:
     """For each expert, columns of the gate and log odds against the reference for one deviation."""
     if slopes is None:
-        return [[] for _ in range(found.n_experts)]
+        return [[] for _ in range(len(found.labels.experts))]
     log_odds = slopes - slopes[found.gate_reference]
     columns = gate_column_index(found.mixture.preprocessor)
     names = [found.labels.gate_features[j] for j in columns]
@@ -353,7 +348,7 @@ def _gate_effects(found: Findings, slopes: Array | None) -> list[list[tuple[str,
 
 def _gate_descriptions(found: Findings, slopes: Array | None) -> list[str]:
     """The rows, or units, for which the gate chooses each expert, in words."""
-    n_experts, counted = found.n_experts, counted_noun("n_units_" in found.attributes)
+    n_experts, counted = len(found.labels.experts), counted_noun("n_units_" in found.attributes)
     same = f"the same probability for every {counted}"
     if n_experts == 1:
         return [f"used for every {counted}"]

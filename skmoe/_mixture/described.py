@@ -107,9 +107,9 @@ class DescribedExperts(DescribedPart):
         family, own = self.families[k], [b for b in self.blocks if b.part == k]
         by_predictor = [[b for b in own if b.predictor == t] for t in range(len(family.roles))]
         n_means = family.roles.count(MEAN)
-        means, others = sum(by_predictor[:n_means], []), by_predictor[n_means:]
+        means, others = [b for b in own if b.predictor < n_means], by_predictor[n_means:]
         if family.couples_outputs:  # a block of all variances, and one of all correlations
-            others = [sum(others[:n_means], []), sum(others[n_means:], [])]
+            others = [own[n_means : 2 * n_means], own[2 * n_means :]]
         found: list[tuple[Block, Array]] = []
         if means:
             named: Any = {"link": family.link, "ratios": family.measures}
@@ -152,7 +152,7 @@ class DescribedExperts(DescribedPart):
         have, are NaN. `units` is the preprocessor.
         """
         slopes, intercepts = units.expert_coefficients(self._vectors(theta))
-        unit, families = np.ones(1), [f.in_units(units.target_scaling) for f in self.families]
+        unit = np.ones(1)
         if units.target_scaling is not None:
             center, unit = units.target_scaling
             slopes, intercepts = slopes * unit[:, None], center + unit * intercepts
@@ -167,9 +167,11 @@ class DescribedExperts(DescribedPart):
             is_held = ((theta == self.lower) | (theta == self.upper)).astype(float)
             held = units.expert_coefficients(self._vectors(is_held))[0] != 0.0
             found["slopes_at_bound_"] = held.reshape(found["expert_coef_"].shape)
-        is_normal = all(family == Normal() for family in families)
-        is_plain = is_normal and not self.slopes and not self.dispersion_columns
-        return found if is_plain or self.is_classifier else found | {"families_": families}
+        is_normal = all(family == Normal() for family in self.families)
+        if self.is_classifier or (is_normal and not self.slopes and not self.dispersion_columns):
+            return found
+        families = [family.in_units(units.target_scaling) for family in self.families]
+        return found | {"families_": families}
 
     def _vectors(self, theta: Array) -> Array:
         """Coefficients (K, V, d) of the linear predictors of the means; zeros without any."""
@@ -195,7 +197,8 @@ class DescribedExperts(DescribedPart):
 
     def _dispersions(self, theta: Array, units: Any, unit: Array) -> dict[str, Any]:
         """Dispersions, and predictors of their logs, of each expert and output."""
-        shape, found = (self.n_experts, self.n_outputs), {}
+        shape = self.n_experts, self.n_outputs
+        found: dict[str, Any] = {}
         of_features = np.full((*shape, self.n_columns), np.nan)
         values: dict[Dispersion, Array] = {}
         for k, output, predictor, role, where in self.blocks:
@@ -259,7 +262,6 @@ class DescribedExperts(DescribedPart):
             elif n_means:
                 found[k, group.output or 0] = matrix[0, 0]
         return found
-
 
     def mean_slopes(self, theta: Array, data: Data) -> Array:
         """Derivatives (B, K, m, n) of the means by their linear predictors.

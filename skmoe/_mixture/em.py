@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._mixture.mixture import EStep, Mixture
+from skmoe._mixture.steps import direction, inverted
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import TINY, Array
 
@@ -69,6 +70,11 @@ class Run(NamedTuple):
     n_earlier: int = 0  # iterations with other penalties
 
     @property
+    def n_iter(self) -> int:
+        """Number of iterations, with those with other penalties."""
+        return self.n_earlier + len(self.lower_bounds)
+
+    @property
     def lower_bound(self) -> float:
         """The last lower bound."""
         return self.lower_bounds[-1]
@@ -92,19 +98,17 @@ class Objective(NamedTuple):
         bound = (total.log_likelihood - mixture.penalty(theta)) / total.weight
         if known is not None:
             return State(theta, bound, total, known.curvature, known.age + 1, mixture)
-        return State(theta, bound, total, mixture.invert(theta, total), 0, mixture)
+        return State(theta, bound, total, inverted(mixture, theta, total), 0, mixture)
 
     def lower_bound(self, theta: Array) -> float:
         """Penalised log-likelihood per row at one vector, (1, D)."""
-        total = self.mixture.e_step(
-            theta, self.blocks, curvature=False, map_blocks=self.map_blocks
-        )
+        total = self.mixture.e_step(theta, self.blocks, curvature=False, map_blocks=self.map_blocks)
         penalty = self.mixture.penalty(theta)
         return float((total.log_likelihood - penalty)[0] / total.weight)
 
     def ahead(self, state: State, step: float = 1.0) -> Array:
         """The vectors a step ahead."""
-        change = self.mixture.direction(state.theta, state.total, state.curvature)
+        change = direction(self.mixture, state.theta, state.total, state.curvature)
         return self.mixture.bounded(state.theta + step * change)
 
 
@@ -112,21 +116,25 @@ class Objective(NamedTuple):
 Observer = Callable[[int, Run], bool]
 
 
+class Pace(NamedTuple):
+    """Iterations without extrapolation, and first iterations with curvatures of their own."""
+
+    n_plain: int = N_PLAIN_ITER
+    n_fresh: int = N_FRESH_ITER
+
+
 def em(
     objective: Objective,
-    theta: Array,
+    start: Array | Run,
     n_iter: int,
     tol: float,
     observer: Observer | None = None,
-    *,
-    lower_bounds: Sequence[float] = (),
-    n_plain: int = N_PLAIN_ITER,
-    n_fresh: int = N_FRESH_ITER,
+    pace: Pace = Pace(),
 ) -> Run:
-    """Run EM from a vector (D,), with extrapolations [1]_.
+    """Run EM from a vector (D,), or continue a run, with extrapolations [1]_.
 
-    It has converged when Aitken's estimate of the gain that remains is below `tol`. Earlier lower
-    bounds count.
+    It has converged when Aitken's estimate of the gain that remains is below `tol`. The lower
+    bounds of the run that is continued count.
 
     References
     ----------
@@ -134,44 +142,44 @@ def em(
        accelerating the convergence of any EM algorithm", Scandinavian Journal of Statistics 35,
        335-353. Scheme SqS3.
     """
-    bounds, mixture = list(lower_bounds), objective.mixture
+    begun = start if isinstance(start, Run) else Run(start, [])
+    theta, bounds, n_earlier = begun.theta, list(begun.lower_bounds), begun.n_earlier
+    mixture = objective.mixture
     converged = bool(bounds) and aitken_gap(bounds, objective.rtol) < tol
     if converged or n_iter < 1:
         bounds = bounds or [float(objective.at(theta[None]).lower_bound[0])]
-        return Run(theta, bounds, converged, mixture=mixture)
+        return Run(theta, bounds, converged, mixture=mixture, n_earlier=n_earlier)
     last = len(bounds) + n_iter
     if mixture.experts.needs_all_rows:
         states = mixture.experts.iterations(objective, theta)
     else:
-        states = iterations(objective, theta, n_plain, n_fresh)
+        states = iterations(objective, theta, pace)
     for state in states:
         theta, mixture = state.theta[0], state.mixture
         bounds.append(float(state.lower_bound[0]))
         converged = aitken_gap(bounds, objective.rtol) < tol
-        run = Run(theta, bounds, converged, mixture=mixture)
-        stopped = observer is not None and observer(len(bounds), run)
+        run = Run(theta, bounds, converged, mixture=mixture, n_earlier=n_earlier)
+        stopped = observer is not None and observer(n_earlier + len(bounds), run)
         if converged or stopped or len(bounds) >= last:
             return run._replace(stopped=stopped)
     if not bounds:
         bounds.append(float(objective.at(theta[None]).lower_bound[0]))
-    return Run(theta, bounds, failed=True, mixture=mixture)
+    return Run(theta, bounds, failed=True, mixture=mixture, n_earlier=n_earlier)
 
 
-def iterations(
-    objective: Objective, theta: Array, n_plain: int, n_fresh: int
-) -> Iterator[State]:
+def iterations(objective: Objective, theta: Array, pace: Pace) -> Iterator[State]:
     """The states of EM; they end when no step keeps the lower bound from falling."""
     state, longest, n_cycles = objective.at(theta[None]), INITIAL_STEP_MAX, 0
     while True:
         before = state.theta
-        refresh = 1 if n_cycles < n_fresh else REFRESH
+        refresh = 1 if n_cycles < pace.n_fresh else REFRESH
         found = line_search(objective, state, refresh)
         n_cycles += 1
         if found is None:
             return
         state = found
         yield state
-        if n_cycles <= n_plain:
+        if n_cycles <= pace.n_plain:
             continue
         third = objective.ahead(state)
         target, step = squarem_step(before, state.theta, third, longest)
@@ -243,22 +251,30 @@ def fitted_to(
         np.split(of_experts, ends[:, 0], axis=2), np.split(of_gate, ends[:, 1], axis=2), strict=True
     )
     pairs = list(zip(blocks, given, strict=True))
-    accepted, trial, best = theta, theta, np.full(len(theta), -np.inf)
-    n_made, last = np.full(len(theta), -1), ATTEMPTS_PER_STEP * n_steps
+    accepted, trial, best = theta.copy(), theta, np.full(len(theta), -np.inf)
+    active, n_made = np.arange(len(theta)), np.full(len(theta), -1)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        for attempt in range(last + 1):
-            sums = [mixture.e_step_block(trial, d, curvature=True, given=own) for d, own in pairs]
+        for attempt in range(ATTEMPTS_PER_STEP * n_steps, -1, -1):
+            goes_on = attempt > 0 and bool((n_made[active] < n_steps - 1).any())
+            sums = [
+                mixture.e_step_block(
+                    trial, d, curvature=goes_on, given=(own[0][:, active], own[1][:, active])
+                )
+                for d, own in pairs
+            ]
             total: EStep = reduce(add_fields, sums)
             reached = total.log_likelihood - mixture.penalty(trial)
-            rises = reached >= best  # False for NaN
-            accepted = np.where(rises[:, None], trial, accepted)
-            best, n_made = np.where(rises, reached, best), n_made + rises
-            if attempt == last or (n_made >= n_steps).all():
+            rises = reached >= best[active]  # False for NaN
+            accepted[active[rises]], best[active[rises]] = trial[rises], reached[rises]
+            n_made[active] += rises
+            if not goes_on:
                 break
-            change = mixture.direction(trial, total, mixture.invert(trial, total))
-            ahead = mixture.bounded(trial + change)
-            trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
-            trial = np.where(np.isfinite(trial), trial, accepted)
+            change = direction(mixture, trial, total, inverted(mixture, trial, total))
+            ahead, own = mixture.bounded(trial + change), accepted[active]
+            trial = np.where(rises[:, None], ahead, 0.5 * (own + trial))
+            left = n_made[active] < n_steps
+            trial = np.where(np.isfinite(trial), trial, own)[left]
+            active = active[left]
     return accepted
 
 
@@ -273,9 +289,7 @@ def threads(blocks: Any, n_threads: int) -> Iterator[Any]:
         yield pool.map
 
 
-def squarem_step(
-    start: Array, first: Array, second: Array, longest: float
-) -> tuple[Array, float]:
+def squarem_step(start: Array, first: Array, second: Array, longest: float) -> tuple[Array, float]:
     """The squared extrapolation of three vectors that follow one another, and its length."""
     change, difference = first - start, second - 2.0 * first + start
     ratio = np.sqrt(np.vdot(change, change) / max(float(np.vdot(difference, difference)), TINY))

@@ -31,20 +31,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.em import N_PLAIN_ITER, Objective, Observer, Run, em
-from skmoe._mixture.mixture import EStep, Mixture
-from skmoe._mixture.slopes import penalised_slopes
-from skmoe._numerics.dispersion_prior import dispersion_gain, dispersion_prior, dispersion_volume
+from skmoe._mixture.data import DISPERSION, GATE_ROLE, MEAN
+from skmoe._mixture.em import N_PLAIN_ITER, Objective, Observer, Pace, Run, State, em
+from skmoe._mixture.groups import inverse_of
+from skmoe._mixture.mixture import Mixture
+from skmoe._numerics.dispersion_prior import (
+    MIN_STRENGTH,
+    dispersion_prior,
+    log_evidence_of_prior,
+)
 from skmoe._numerics.evidence import (
     Slopes,
     common_penalty,
-    evidence_gain,
+    evidence_of_penalty,
     feature_penalties,
     n_determined_slopes,
-    posterior_volume,
 )
 from skmoe._numerics.probability import summed_over_experts
-from skmoe._numerics.typing import TINY, Alpha, Array
+from skmoe._numerics.typing import TINY, Array
 
 # Iterations of EM before each update of the penalties.
 ITERATIONS_BETWEEN_UPDATES = (3, 3, 4, 4, 5, 5, 6, 6, 8, 8, 10, 10)
@@ -69,6 +73,9 @@ MIN_LOSS = 0.1
 # Largest number of runs to convergence.
 MAX_FINAL_RUNS = 3
 
+# Which penalty the slopes of a role have.
+PENALTY_OF_ROLE = {GATE_ROLE: "alpha", MEAN: "alpha", DISPERSION: "dispersion_alpha"}
+
 
 class Penalty(NamedTuple):
     """A penalty of gate or experts: the number that was chosen, and how another is found."""
@@ -78,11 +85,6 @@ class Penalty(NamedTuple):
     value: float  # where a search begins, and near which it stays on small data sets
     search: str = ""  # "auto", "ard" for one number for each feature, or "" without a search
 
-    @property
-    def is_of_scales(self) -> bool:
-        """Whether it is the strength of the prior of scales, and not a penalty of slopes."""
-        return "noise_variance" in self.fields
-
 
 # --- the search -------------------------------------------------------------------------------
 
@@ -91,30 +93,35 @@ def search_penalties(
     objective: Objective,
     default: Mixture,
     penalties: Sequence[Penalty],
-    theta: Array,
+    start: Run,
     limits: tuple[int, float],
     observer: Observer | None,
-    lower_bounds: Sequence[float] = (),
 ) -> Run:
     """EM in stages between which the penalties are updated; `limits` are `max_iter` and `tol`.
 
-    The search begins at the penalties of the objective, and stays near those of the default
+    The search goes on from a run, and begins at the penalties of the objective, and stays near those of the default
     mixture. All stages together, with the iterations of the start, make at most `max_iter`
     iterations. It ends early if a run is stopped. A search that can drop features ends at penalties
     that it has left if their evidence was clearly higher: the evidence can fall if needed ones are
     dropped.
     """
     max_iter, tol = limits
-    n_done, search_round, n_runs = len(lower_bounds), 0, 0
+    theta, n_done, search_round, n_runs = start.theta, start.n_iter, 0, 0
     # Mixture, coefficients and log evidence per row of the penalties with the highest so far.
     best: tuple[Mixture, Array, float] | None = None
     drops_features = any(penalty.search == "ard" for penalty in penalties)
+    if drops_features:
+        mixture = _with_penalties_of_features(objective.mixture, penalties)
+        objective = objective._replace(mixture=mixture)
     while True:
         is_final = search_round >= FINAL_ROUND
         n_iter = max_iter - n_done
         if not is_final:
             n_iter = min(n_iter, ITERATIONS_BETWEEN_UPDATES[search_round])
-        run = _stage(objective, theta, n_iter, tol if is_final else 0.0, n_done, observer)
+        # Iterations before an update are not extrapolated.
+        own_tol, n_plain = (tol, N_PLAIN_ITER) if is_final else (0.0, n_iter)
+        begun = Run(theta, [], n_earlier=n_done)
+        run = em(objective, begun, n_iter, own_tol, observer, Pace(n_plain, n_fresh=0))
         n_done += len(run.lower_bounds)
         if run.stopped or run.failed or n_done >= max_iter:
             return run
@@ -122,8 +129,7 @@ def search_penalties(
         if is_last and best is None:
             return run
         objective = objective._replace(mixture=run.mixture)
-        state = objective.at(run.theta[None])
-        update = updated_penalties(penalties, default, objective.mixture, state)
+        update = updated_penalties(penalties, default, objective.at(run.theta[None]))
         least_factor = FINAL_FACTOR if is_final else SETTLED_FACTOR
         settled = update.factor < least_factor or abs(update.gain) < tol
         if is_last or (is_final and settled):
@@ -133,30 +139,25 @@ def search_penalties(
             n_runs = MAX_FINAL_RUNS - 1
             continue
         if drops_features and (best is None or update.log_evidence > best[2]):
-            best = update.before, run.theta, update.log_evidence
+            best = run.mixture, run.theta, update.log_evidence
         n_runs += is_final
         search_round = FINAL_ROUND if settled or is_final else search_round + 1
         objective = objective._replace(mixture=update.mixture)
         theta = update.mixture.bounded(run.theta[None])[0]
 
 
-def _stage(
-    objective: Objective,
-    theta: Array,
-    n_iter: int,
-    tol: float,
-    n_earlier: int,
-    observer: Observer | None,
-) -> Run:
-    """EM in a stage of the search; iterations before an update are not extrapolated."""
-
-    def observed(n: int, run: Run) -> bool:
-        run = run._replace(n_earlier=n_earlier)
-        return observer is not None and observer(n_earlier + n, run)
-
-    n_plain = N_PLAIN_ITER if tol else max(ITERATIONS_BETWEEN_UPDATES)
-    run = em(objective, theta, n_iter, tol, observed, n_plain=n_plain, n_fresh=0)
-    return run._replace(n_earlier=n_earlier)
+def _with_penalties_of_features(mixture: Mixture, penalties: Sequence[Penalty]) -> Mixture:
+    """The mixture with a penalty for each feature where these are to be found."""
+    for penalty in penalties:
+        part = getattr(mixture, penalty.part)
+        roles = [block.role for block in part.blocks] if penalty.search == "ard" else []
+        for role in {GATE_ROLE, MEAN}.intersection(roles):
+            where = part.blocks[roles.index(role)].where
+            n_features = where.stop - where.start - 1
+            of_features = np.broadcast_to(part.penalties["alpha"], n_features)
+            part = part.with_penalties({"alpha": tuple(of_features.tolist())})
+            mixture = mixture.with_part(penalty.part, part)
+    return mixture
 
 
 # --- the criterion ----------------------------------------------------------------------------
@@ -166,118 +167,107 @@ class Update(NamedTuple):
     """The mixture with penalties that fit the coefficients better."""
 
     mixture: Mixture
-    before: Mixture  # with the former penalties, for each feature if those found are
     gain: float  # of log evidence by the new penalties, per row
     log_evidence: float  # of the former penalties, per row and up to a constant
     factor: float  # the largest by which a penalty has changed
 
 
-def updated_penalties(
-    penalties: Sequence[Penalty], default: Mixture, mixture: Mixture, state: Any
-) -> Update:
+def updated_penalties(penalties: Sequence[Penalty], default: Mixture, state: State) -> Update:
     """New penalties from the state at one vector, and the evidence before.
 
     The penalties of the default mixture count as a few coefficients of the data.
     """
-    before, after, gain, largest = mixture, mixture, 0.0, 0.0
-    total: EStep = state.total
-    log_evidence = float(state.lower_bound[0] * total.weight)
-    n_gate, vector = 0.0, state.theta[0]
-    (_, inverses), _ = state.curvature
-    for name in ("gate", "experts"):
-        own = [penalty for penalty in penalties if penalty.part == name]
-        part, of_default = getattr(mixture, name), getattr(default, name)
-        found: dict[str, Any] = {}
-        slopes = penalised_slopes(mixture, part, vector, total, inverses)
-        theta = mixture.split(vector)[name == "gate"]
-        if name == "gate" and "alpha" in slopes:
-            n_gate = _n_determined(part.penalties["alpha"], slopes["alpha"])
-        wanted = any("predictor_squares" in penalty.fields for penalty in own)
-        # Without covariances the number of slopes that the data determine is not known.
-        wanted = wanted and "noise_variance" in part.penalties and "alpha" in slopes
-        if wanted and slopes["alpha"].covariances.ndim == 3:
-            scales = part.scales(theta, total)
-            found["predictor_squares"] = _predictor_squares(part, slopes["alpha"], scales)
-        for penalty in own:
-            if penalty.is_of_scales:
-                scales = part.scales(theta, total)
-                update = _update_of_scales(part, of_default, slopes.get("alpha"), scales, n_gate)
-            else:
-                update = _update_of_slopes(part, of_default, slopes, penalty)
-            part, found = part.with_penalties(update.before), found | update.after
-            gain, log_evidence = gain + update.gain, log_evidence + update.volume
-            for pair in zip(update.before.values(), update.after.values(), strict=True):
-                logs = (np.log(np.maximum(value, TINY)) for value in pair)
-                largest = max(largest, float(np.abs(np.subtract(*logs)).max(initial=0.0)))
-        before = before.with_part(name, part)
-        after = after.with_part(name, part.with_penalties(found))
-    weight = total.weight
-    return Update(after, before, gain / weight, log_evidence / weight, float(np.exp(largest)))
-
-
-def _n_determined(alpha: Alpha, slopes: Slopes) -> float:
-    """Coefficients that the data determine: slopes, and the intercept of each system."""
-    determined = n_determined_slopes(alpha, slopes)
-    return float(determined.sum()) + len(determined)
-
-
-class BlockUpdate(NamedTuple):
-    """Another penalty of a block of coefficients, by the fields of the part."""
-
-    before: dict[str, Any]  # one for each feature if those found are
-    after: dict[str, Any]
-    gain: float  # of log evidence
-    volume: float  # of the posterior at the former penalty, in logs
-
-
-def _update_of_slopes(
-    part: Any, default: Any, slopes: dict[str, Slopes], penalty: Penalty
-) -> BlockUpdate:
-    """The penalty of a block of slopes: one number, or one for each feature."""
-    field = penalty.fields[0]
-    old, of_block = part.penalties[field], slopes[field]
-    new: Alpha
-    if penalty.search == "ard":
-        if not isinstance(old, tuple):
-            old = (float(old),) * of_block.values.shape[-1]
-        new = feature_penalties(old, of_block)
-    else:
-        new = common_penalty(old, of_block, default.penalties[field])
-    gain, volume = evidence_gain(old, new, of_block), posterior_volume(old, of_block)
-    return BlockUpdate({field: old}, {field: new}, gain, volume)
+    mixture, weight = state.mixture, state.total.weight
+    slopes = penalised_slopes(state)
+    gain, log_evidence = 0.0, float(state.lower_bound[0] * weight)
+    found: dict[str, dict[str, Any]] = {"gate": {}, "experts": {}}
+    for name, (field, *_), _, search in penalties:
+        own = slopes.get((name, field))
+        if own is None:  # the prior of dispersions, or slopes that a part has not
+            continue
+        old = getattr(mixture, name).penalties[field]
+        if search == "ard":
+            new: Any = feature_penalties(old, own)
+        else:
+            new = common_penalty(old, own, getattr(default, name).penalties[field])
+        evidence = evidence_of_penalty(old, new, own)
+        gain, log_evidence = gain + evidence[0], log_evidence + evidence[1]
+        found[name][field] = new
+    fields = {field for penalty in penalties for field in penalty.fields}
+    of_scales = fields & {"dispersion_prior", "predictor_squares"}
+    if of_scales and "noise_variance" in mixture.experts.penalties:
+        changes, *evidence = _update_of_scales(fields, default.experts, state, slopes)
+        gain, log_evidence = gain + evidence[0], log_evidence + evidence[1]
+        found["experts"] |= changes
+    largest = 0.0
+    for name, changes in found.items():
+        part = getattr(mixture, name)
+        for field in changes.keys() - {"predictor_squares"}:
+            logs = [np.log(np.maximum(v, TINY)) for v in (part.penalties[field], changes[field])]
+            largest = max(largest, float(np.abs(logs[1] - logs[0]).max(initial=0.0)))
+        if changes:
+            mixture = mixture.with_part(name, part.with_penalties(changes))
+    return Update(mixture, gain / weight, log_evidence / weight, float(np.exp(largest)))
 
 
 def _update_of_scales(
-    experts: Any, default: Any, slopes: Slopes | None, scales: Any, n_gate: float
-) -> BlockUpdate:
-    """Strength and scale of the prior of dispersions; experts without a scale have no part in it.
+    fields: set[str], default: Any, state: State, slopes: dict[tuple[str, str], Slopes]
+) -> tuple[dict[str, Any], float, float]:
+    """New penalties of scales, the gain of log evidence by them, and the evidence before.
 
-    `scales` and their rows are (K, m), from which `slopes` take degrees of freedom. Estimators have
-    none: their residuals are those of rows left out. `n_gate` are coefficients of the gate.
+    Squares of residuals, their number and the slopes that the data determine are (K, m), summed
+    over experts that share a scale. Estimators have no slopes: their residuals are those of rows
+    left out. Experts without a scale have no part in the prior.
     """
-    squares, rows, determined = _sums_of_squares(experts, slopes, scales)
+    experts, own = state.mixture.experts, slopes.get(("experts", "alpha"))
+    scale, rows = experts.scales(state.mixture.split(state.theta[0])[0], state.total)
+    before = experts.penalties["dispersion_prior"], *experts.penalties["noise_variance"]
+    determined, n_used, found = np.zeros(rows.shape), 0.0, {}
+    if own is not None:
+        of_systems = n_determined_slopes(experts.penalties["alpha"], own)
+        np.add.at(determined, tuple(experts.slope_owners), of_systems)
+    if experts.shared_dispersion:
+        rows, determined = map(summed_over_experts, (rows, determined))
+    # A scale is the mode (squares + strength * center) / (rows + strength).
+    squares = np.maximum((rows + before[0]) * scale - before[0] * np.array(before[1:]), 0.0)
+    # Without matrices the number of slopes that the data determine is not known.
+    if "predictor_squares" in fields and own is not None and own.covariances.ndim == 3:
+        # With S squares of n rows, of which the slopes and the intercept take g, the variance of
+        # the noise is near S / n, as S has the penalty of the slopes. About the fitted mean that of
+        # a new row is S / (n - g), by generalised cross-validation [3]_.
+        freedom = np.maximum(1.0 - (determined + 1.0) / np.maximum(rows, TINY), MIN_FREEDOM)
+        found["predictor_squares"] = np.nan_to_num(squares * (1.0 / freedom - 1.0))
+    if "dispersion_prior" not in fields:
+        return found, 0.0, 0.0
     has_scale = ~np.isnan(squares).any(axis=1)
     if experts.shared_dispersion:
         has_scale &= np.arange(len(rows)) == 0
-    n_used = n_gate + (0.0 if slopes is None else (determined + 1.0)[has_scale].sum(axis=0))
-    squares, rows, determined = (a[has_scale] for a in (squares, rows, determined))
-    (strength, center), prior = (
-        (part.penalties["dispersion_prior"], np.array(part.penalties["noise_variance"]))
-        for part in (experts, default)
-    )
-    volume = dispersion_volume((strength, center), rows, prior)
-    before = {"dispersion_prior": strength, "noise_variance": experts.penalties["noise_variance"]}
+    squares, rows, determined = (values[has_scale] for values in (squares, rows, determined))
+    if ("gate", "alpha") in slopes:  # slopes, and the intercept of each system
+        alpha = state.mixture.gate.penalties["alpha"]
+        n_used = (n_determined_slopes(alpha, slopes["gate", "alpha"]) + 1.0).sum()
+    if own is not None:
+        n_used = n_used + (determined + 1.0).sum(axis=0)
+    prior = default.penalties["dispersion_prior"], *default.penalties["noise_variance"]
+    least = np.append(MIN_STRENGTH, np.full(len(prior) - 1, TINY))
+    old, center = np.log(np.maximum([before, prior], least))
+    # The log posterior of the variances at their modes is zero where these are 1 / e.
+    squares_of_unit = (rows + np.exp(old[0])) / np.e - np.exp(old[0] + old[1:])
+    log_evidence = log_evidence_of_prior(old, squares_of_unit, rows, center)[0]
     if not rows.any():
-        return BlockUpdate(before, before, 0.0, volume)
+        return found, 0.0, log_evidence
     freedom = np.maximum(rows - determined, MIN_FREEDOM * rows)
-    found, scale = dispersion_prior(squares, freedom, prior)
-    scale = _scale_of_new_rows(scale, n_used / rows.sum(axis=0), prior[1])
-    gain = dispersion_gain((strength, center), (found, scale), squares, freedom, prior)
-    after = {"dispersion_prior": found, "noise_variance": tuple(scale.tolist())}
-    return BlockUpdate(before, after, gain, volume)
+    new = dispersion_prior(squares, freedom, center)
+    scales = _scales_of_new_rows(np.exp(new[1:]), n_used / rows.sum(axis=0), np.array(prior[1:]))
+    new[1:] = np.log(np.maximum(scales, TINY))
+    gain = np.subtract(
+        *(log_evidence_of_prior(logs, squares, freedom, center)[0] for logs in (new, old))
+    )
+    found |= {"dispersion_prior": float(np.exp(new[0])), "noise_variance": tuple(scales.tolist())}
+    return found, float(gain), log_evidence
 
 
-def _scale_of_new_rows(scale: Array, used: Array, of_one_model: Array) -> Array:
+def _scales_of_new_rows(scale: Array, used: Array, of_one_model: Array) -> Array:
     """Scales of the prior, (m,), that residuals of new rows would give.
 
     With p coefficients for n rows, residuals of new rows are (n + p) / (n - p) times those of the
@@ -292,34 +282,65 @@ def _scale_of_new_rows(scale: Array, used: Array, of_one_model: Array) -> Array:
     return np.maximum(np.minimum(of_new_rows, of_one_model), scale)
 
 
-def _sums_of_squares(experts: Any, slopes: Slopes | None, scales: Any) -> tuple[Array, ...]:
-    """Squares of the residuals, their number, and slopes that the data determine, (K, m).
+# --- slopes -----------------------------------------------------------------------------------
 
-    They are sums over the experts where these share a scale.
+
+def penalised_slopes(state: State) -> dict[tuple[str, str], Slopes]:
+    """The slopes of gate and experts at one vector, by the part and the name of the penalty.
+
+    They are in units of the prior, and in the order of the coefficients. A slope that experts share
+    has an equal part in each of them, and the rows of all determine its gradient. The posterior of
+    one that is held at a bound, or absent, is its prior.
     """
-    scale, rows = scales
-    strength, center = (
-        experts.penalties["dispersion_prior"],
-        np.array(experts.penalties["noise_variance"]),
-    )
-    determined = np.zeros(rows.shape)
-    if slopes is not None:
-        found = n_determined_slopes(experts.penalties["alpha"], slopes)
-        np.add.at(determined, tuple(experts.slope_owners), found)
-    if experts.shared_dispersion:
-        rows, determined = map(summed_over_experts, (rows, determined))
-    # A scale is the mode (squares + strength * center) / (rows + strength).
-    squares = np.maximum((rows + strength) * scale - strength * center, 0.0)
-    return squares, rows, determined
-
-
-def _predictor_squares(experts: Any, slopes: Slopes, scales: Any) -> Array:
-    """Squares that the uncertainty of the slopes adds to those of the residuals.
-
-    With S squares of n rows, of which the slopes and the intercept take g, the variance of the
-    noise is near S / n, as S has the penalty of the slopes. About the fitted mean that of a new row
-    is S / (n - g), by generalised cross-validation [3]_.
-    """
-    squares, rows, determined = _sums_of_squares(experts, slopes, scales)
-    freedom = np.maximum(1.0 - (determined + 1.0) / np.maximum(rows, TINY), MIN_FREEDOM)
-    return np.nan_to_num(squares * (1.0 / freedom - 1.0))  # nothing without a scale
+    mixture, theta, total = state.mixture, state.theta[0], state.total
+    prior, experts, inverses = mixture.prior, mixture.experts, state.curvature.inverses
+    gradient = total.gradient[0] - prior.derivatives(theta)[0]
+    share, known = np.ones(mixture.size), (mixture.signs != 0.0) & (theta == 0.0)
+    gradient[known] = 0.0
+    if mixture.is_tied:
+        is_absent, n_equal = mixture.free < 0, np.bincount(mixture.free + 1)[mixture.free + 1]
+        share, known = np.where(is_absent, 0.0, 1.0 / n_equal), known | is_absent
+        gradient = np.where(known, 0.0, share * mixture.expanded(mixture.reduced(gradient)))
+        inverses = [inverses[0]] * len(experts.groups) + inverses[1:]
+    noise = np.ones(mixture.size)  # part of each scale
+    if experts.is_linear:
+        has_scale = experts.scale_index >= 0
+        shares = experts.noise_shares(theta[: experts.size], total)
+        noise[experts.scale_index[has_scale]] = shares[has_scale]
+    found: dict[tuple[str, str], list[tuple[Array, ...]]] = {}
+    for group, inverse in zip(mixture.groups, inverses, strict=True):
+        name = "gate" if group is mixture.gate_group else "experts"
+        is_tied, held = mixture.is_tied and name == "experts", known[group.coordinates]
+        if held.any() and not is_tied:
+            curvature = np.where(held[:, :, None] | held[:, None], 0.0, inverse.matrix[:, 0])
+            curvature = curvature + held[:, None] * np.eye(held.shape[1])
+            inverse = inverse._replace(inverse=inverse_of(curvature)[:, None])
+        for role, index, where in zip(group.roles, group.index, group.slices, strict=True):
+            index, where = index[:, :-1], slice(where.start, where.stop - 1)
+            if role not in PENALTY_OF_ROLE or not index.size:
+                continue
+            scale, precision = prior.scale[index[:, :1]], prior.precision[index]
+            unit = np.where(scale < 0, 1.0, np.exp(-theta[scale]))
+            if is_tied:
+                own = np.maximum(mixture.free[index], 0)
+                covariances = inverse.inverse[0, 0][own[:, :, None], own[:, None]] * unit[..., None]
+            elif inverse.inverse is None:
+                covariances = inverse.variances()[:, 0, where] * unit
+            else:
+                covariances = inverse.inverse[:, 0, where, where] * unit[..., None]
+            if is_tied or held.any():
+                own, part = known[index], np.where(share[index] > 0.0, share[index], 1.0)
+                covariances = covariances / np.sqrt(part[:, :, None] * part[:, None])
+                covariances = np.where(own[:, :, None] | own[:, None], 0.0, covariances)
+                variances = own * part / np.maximum(precision, TINY)
+                covariances = covariances + variances[:, None] * np.eye(own.shape[1])
+            # Of the likelihood: that with the penalty, which is added again.
+            slope = gradient[index] / unit + precision * theta[index]
+            root = np.sqrt(unit / np.where(scale < 0, 1.0, noise[scale]))
+            own = index[:, 0], theta[index] * root, covariances, slope * root, share[index]
+            found.setdefault((name, PENALTY_OF_ROLE[role]), []).append(own)
+    slopes = {}
+    for key, of_groups in found.items():
+        first, *fields = map(np.concatenate, zip(*of_groups, strict=True))
+        slopes[key] = Slopes(*(field[np.argsort(first)] for field in fields))
+    return slopes

@@ -10,10 +10,9 @@ import numpy as np
 
 from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data, at_values
 from skmoe._mixture.described import DescribedExperts, DescribedGate
-from skmoe._mixture.groups import GATE, Block, Group
+from skmoe._mixture.groups import OF_GATE, Block, Group
 from skmoe._mixture.joint_prior import JointPrior
-from skmoe._mixture.mixture import EStep
-from skmoe._mixture.prior import Prior
+from skmoe._mixture.mixture import EStep, Prior
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._components import take_rows
@@ -134,12 +133,19 @@ class Experts(DescribedExperts, LinearPart):
                 of_groups.setdefault((families.index(family), output), []).append((k, own))
         self.groups = []
         for (i, output), members in of_groups.items():
-            family = families[i] if output is None else of_output(families[i], output)
+            family = families[i]
+            if output is not None and family.output_fields:
+                family = of_output(family, output)
             numbers, blocks = zip(*members, strict=True)
             self.groups.append(Group(family, np.array(numbers), output, blocks))
+        widths_of_blocks = [block.where.stop - block.where.start for block in self.blocks]
+        # Number of coefficients of each expert, (K,).
+        self.sizes = np.bincount(
+            [block.part for block in self.blocks], widths_of_blocks, self.n_experts
+        )
         self.free = self.first = np.arange(self.size)
         if slopes or shared_dispersion:
-            self._share(slopes)
+            self._set_shared(slopes)
         self._set_bounds(variance_floor, starts)
         self.set_penalties(penalties)
 
@@ -173,9 +179,9 @@ class Experts(DescribedExperts, LinearPart):
             if DISPERSION in group.roles:
                 last = group.index[group.roles.index(DISPERSION)][:, -1, None, None]
                 below, above = MARGINS_OF_ROWS
-                group.limits = self.lower[last] - below, self.upper[last] + above
+                group.set_limits(self.lower[last] - below, self.upper[last] + above)
 
-    def _share(self, slopes: Any) -> None:
+    def _set_shared(self, slopes: Any) -> None:
         """Sets the coordinate of each coefficient among those that are estimated."""
         index = np.arange(self.size)
         if slopes:
@@ -280,10 +286,8 @@ class Experts(DescribedExperts, LinearPart):
         squares = np.array(self.penalties.get("predictor_squares", 0.0))
         return self.with_penalties({"predictor_squares": squares[order]}) if squares.ndim else self
 
-    def support(self, y: Array) -> Array | None:
-        """Rows that each expert can have made, boolean (K, n); None if all can have made all."""
-        if self.has_one_family:
-            return None
+    def support(self, y: Array) -> Array:
+        """Rows that each expert can have made, boolean (K, n)."""
         found = []
         for family in self.families:
             possible = family.in_support(y)
@@ -303,8 +307,6 @@ class Experts(DescribedExperts, LinearPart):
         random order, if there is a generator.
         """
         support = self.support(y)
-        if support is None:
-            return cells
         owners, order = self.with_predictor, np.arange(len(cells))
         if rng is not None and any(self.families[k] != self.families[owners[0]] for k in owners):
             order = rng.permutation(len(cells))
@@ -345,15 +347,6 @@ class Experts(DescribedExperts, LinearPart):
         at_bound = theta[self.scale_index] <= self.lower[self.scale_index]
         return np.asarray((at_bound & has_scale).any(axis=1))
 
-    @property
-    def sizes(self) -> Array:
-        """Number of coefficients of each expert, (K,)."""
-        return np.bincount(
-            [block.part for block in self.blocks],
-            [block.where.stop - block.where.start for block in self.blocks],
-            self.n_experts,
-        )
-
     def noise_shares(self, theta: Array, total: EStep) -> Array:
         """Part of each scale that is not the variance of predictors, (K, m); one without a scale."""
         added = np.array(self.penalties.get("predictor_squares", 0.0))
@@ -386,14 +379,17 @@ class Gate(DescribedGate, LinearPart):
         role, width, size = GATE_ROLE if n_columns else CONSTANT, n_columns or 1, 0
         self.blocks: list[Block] = []
         for t in range(len(family.roles)):
-            self.blocks.append(Block(GATE, t, t, role, slice(size, size + width)))
+            self.blocks.append(Block(OF_GATE, t, t, role, slice(size, size + width)))
             size += width
-        group = Group(family, np.zeros(1, dtype=int), None, [self.blocks])
-        self.groups, self.size = [group] if self.blocks else [], size
+        self.size = size
         self.free = self.first = np.arange(self.size)
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
         self.flat = self.start = np.zeros(self.size)
-        self.family, self.is_constant, self.depends_on_features = family, not n_columns, n_columns > 0
+        self.family, self.is_constant, self.depends_on_features = (
+            family,
+            not n_columns,
+            n_columns > 0,
+        )
         self.set_penalties({} if self.is_constant else {"alpha": alpha})
 
     def set_penalties(self, penalties: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The fitted mixture: what it says of new rows, in the units of the user."""
+"""The fitted mixture: what it says of new rows, and how it uses its experts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows, subset
 from skmoe._mixture.data import Data
-from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.mixture import Mixture, balance_prior
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import (
+    is_collapsed,
     keep_top_k,
     log_normalise,
     log_probability,
@@ -106,6 +107,16 @@ class FittedMixture(NamedTuple):
             concatenate_rows(parts) for parts in zip(*(c for _, c in blocks), strict=True)
         ]
         return predictive_distribution(components, weights, single_output)
+
+    def lower_bound(self, data: Data) -> float:
+        """Penalised log-likelihood per row in the units of y, which EM maximises."""
+        mixture, theta, weight = self.mixture, self.theta[None], data.sharing.gate_weight
+        total = mixture.responsibilities(theta, data)[1] @ weight - mixture.penalty(theta)
+        if mixture.balance:
+            usage = mixture.usage(theta, [data])
+            logs = mixture.log_gate(theta, data)
+            total = total + balance_prior(mixture.balance, logs, weight, usage)[0]
+        return float(total[0]) / data.weight - self.preprocessor.log_jacobian
 
     # --- blocks of rows ---
 
@@ -201,10 +212,15 @@ def expert_usage(mixture: Mixture, theta: Array, blocks: Any) -> Usage:
         n_rows = len(data.sharing.gate_weight)
         log_gate = mixture.log_gate(theta[None], data)[:, 0]
         log_gate = np.broadcast_to(log_gate, (mixture.n_experts, n_rows))
-        gate_prob = np.exp(normalised_top_k(log_gate, mixture.top_k))
+        routed = log_gate if mixture.top_k is None else normalised_top_k(log_gate, mixture.top_k)
+        gate_prob = np.exp(routed)
         weighted = gate_prob * data.sharing.gate_weight
         unit_weight = data.sharing.unit_weight
-        load = np.isfinite(keep_top_k(log_gate, mixture.top_k or 1)) @ unit_weight
+        if mixture.top_k is None:  # the most probable one of each row
+            is_routed = np.arange(mixture.n_experts)[:, None] == log_gate.argmax(axis=0)
+        else:
+            is_routed = np.isfinite(keep_top_k(log_gate, mixture.top_k))
+        load = is_routed @ unit_weight
         resp = mixture.responsibilities(theta[None], data)[0][:, 0]
         return Usage(weighted.sum(axis=1), weighted @ gate_prob.T, load, resp @ unit_weight)
 
@@ -213,3 +229,65 @@ def expert_usage(mixture: Mixture, theta: Array, blocks: Any) -> Usage:
     return total._replace(
         mean_gate_prob=total.mean_gate_prob / weight, gate_overlap=total.gate_overlap / weight
     )
+
+
+# --- experts that the rows do not determine ---
+
+# A spike has fewer effective rows than this for each of its coefficients, and these more, and on
+# them a dispersion below this fraction of that of the others.
+ROWS_PER_COEFFICIENT_OF_SPIKE = 2.0
+MORE_ROWS = 5.0
+SMALL_RATIO = 0.01
+
+# Loss of log density for each row of an expert with which another one can replace it.
+REPLACEABLE_LOSS = 0.05
+
+
+def spikes(mixture: Mixture, theta: Array, data: Data, n_rows: int) -> Array:
+    """Experts that fit a few rows nearly exactly, boolean of shape (K,).
+
+    There the likelihood has a spurious maximum, or none: it rises without bound where a dispersion
+    goes to zero at as many rows as the expert has coefficients [1]_. The rows may be a sample of
+    `n_rows` in all.
+
+    References
+    ----------
+    .. [1] G. McLachlan and D. Peel (2000), "Finite Mixture Models", Wiley, section 3.10.
+    """
+    n_experts, experts = mixture.n_experts, mixture.experts
+    log_scale = experts.log_scales(mixture.split(theta)[0], data)
+    if n_experts == 1 or log_scale is None:
+        return np.zeros(n_experts, dtype=bool)
+    resp = mixture.responsibilities(theta[None], data)[0][:, 0]
+    resp = data.sharing.to_rows(resp) * data.rows.weight
+    mass, squares = resp.sum(axis=1), np.square(resp).sum(axis=1)
+    size = n_rows / data.rows.n_rows * np.square(mass) / np.where(squares > 0.0, squares, 1.0)
+    found = np.zeros(n_experts, dtype=bool)
+    few = ROWS_PER_COEFFICIENT_OF_SPIKE * experts.sizes + MORE_ROWS
+    for k in np.flatnonzero(size < few):
+        if mass[k] == 0.0:
+            continue
+        # On the rows of expert k, of each expert and output, (K, m).
+        at_own = (log_scale * (resp[k] / mass[k])).sum(axis=-1)
+        of_others = np.where(np.isnan(at_own[:, :1]).any(axis=1), 0.0, mass)
+        of_others[k] = 0.0
+        if of_others.any():
+            mean = of_others @ np.nan_to_num(at_own) / of_others.sum()
+            found[k] = (at_own[k] < mean + np.log(SMALL_RATIO)).any()
+    return found
+
+
+def n_needed_experts(mixture: Mixture, theta: Array, data: Data) -> int:
+    """Number of experts without those that have collapsed, or that another one can replace."""
+    resp = mixture.responsibilities(theta[None], data)[0][:, 0]
+    unit_weight = data.sharing.unit_weight
+    mass = resp @ unit_weight
+    kept = np.flatnonzero(~is_collapsed(mass)).tolist()
+    logs = data.sharing.total(mixture.at(theta[None], data).logs[:, 0])
+    for k in sorted(kept, key=lambda k: mass[k]):
+        of_k = resp[k] * unit_weight
+        own = of_k > 0.0
+        losses = [of_k[own] @ (logs[k][own] - logs[j][own]) for j in kept if j != k]
+        if min(losses, default=np.inf) < REPLACEABLE_LOSS * mass[k]:
+            kept.remove(k)
+    return max(len(kept), 1)

@@ -6,26 +6,133 @@ Those that are the same for all rows have the shape (P, S, 1). Coefficients are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from copy import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.curvature import MAX_DENSE, ImplicitCurvature
 from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data
-from skmoe._numerics.linalg import dense_grams, linear_predictor, weighted_column_sums
-from skmoe._numerics.typing import Array
+from skmoe._numerics.linalg import (
+    conjugate_gradients,
+    inverse_of,
+    linear_predictor,
+    squared,
+    weighted_column_sums,
+    weighted_products,
+)
+from skmoe._numerics.typing import TINY, Array
+
+# Most coefficients of a system whose matrix is formed.
+MAX_DENSE = 1000
+
+# Tolerance of conjugate gradients, which the next iteration of EM continues.
+CG_TOL = 0.03
+
+
+class Inverse(NamedTuple):
+    """Penalised curvatures (..., q, q), and their inverses; None of those that are not formed."""
+
+    matrix: Any
+    inverse: Array | None
+    diagonal: Array  # of the penalty, (..., q)
+
+    def solve(self, gradient: Array) -> Array:
+        """Steps (..., q) from gradients."""
+        if self.inverse is not None:
+            return np.asarray((self.inverse @ gradient[..., None])[..., 0])
+        diagonal = self.matrix.diagonal() + self.diagonal
+        return conjugate_gradients(
+            lambda vector: self.matrix @ vector + self.diagonal * vector,
+            gradient,
+            diagonal,
+            axes=(-1,),
+            tol=CG_TOL,
+        )
+
+    def variances(self) -> Array:
+        """Diagonals of the inverses, (..., q); of matrices that are not formed about so."""
+        if self.inverse is None:
+            return 1.0 / np.maximum(self.matrix.diagonal() + self.diagonal, TINY)
+        return np.diagonal(self.inverse, axis1=-2, axis2=-1)
+
+
+def invert(matrices: Any, diagonal: Array) -> Inverse:
+    """Inverses of curvatures (..., q, q) with a diagonal (..., q) added."""
+    if isinstance(matrices, ImplicitCurvature):
+        return Inverse(matrices, None, diagonal)
+    index = np.arange(diagonal.shape[-1])
+    matrix = matrices.copy()
+    matrix[..., index, index] += diagonal
+    return Inverse(matrix, inverse_of(matrix), diagonal)
+
+
+@dataclass(frozen=True)
+class ImplicitCurvature:
+    """Curvatures of P experts and S vectors that are not formed: products only.
+
+    They are sums over row blocks. Each has the designs of the predictors, None for a constant, and
+    weights (P, S, n) of pairs of predictors.
+    """
+
+    blocks: tuple[tuple[tuple[Any, ...], dict[tuple[int, int], Array]], ...]
+    slices: tuple[slice, ...]
+
+    def __add__(self, other: ImplicitCurvature) -> ImplicitCurvature:
+        return ImplicitCurvature(self.blocks + other.blocks, self.slices)
+
+    @property
+    def size(self) -> int:
+        """Number of coefficients of an expert."""
+        return int(self.slices[-1].stop)
+
+    def __matmul__(self, vector: Array) -> Array:
+        """Products with vectors (P, S, q)."""
+        total = np.zeros(vector.shape)
+        for designs, weights in self.blocks:
+            changes = [
+                own if design is None else linear_predictor(own, design)
+                for design, own in zip(designs, (vector[..., s] for s in self.slices), strict=True)
+            ]
+            for (t, u), weight in weights.items():
+                total[..., self.slices[t]] += _sums(weight * changes[u], designs[t])
+                if t != u:
+                    total[..., self.slices[u]] += _sums(weight * changes[t], designs[u])
+        return total
+
+    def diagonal(self) -> Array:
+        """Diagonals, (P, S, q)."""
+        parts: list[Any] = [0.0] * len(self.slices)
+        for designs, weights in self.blocks:
+            for (t, u), weight in weights.items():
+                if t == u:
+                    design = designs[t]
+                    parts[t] = parts[t] + _sums(
+                        weight, design if design is None else squared(design)
+                    )
+        shape = np.broadcast_shapes(*(np.shape(part)[:-1] for part in parts))
+        return np.concatenate([np.broadcast_to(p, (*shape, np.shape(p)[-1])) for p in parts], -1)
+
+    def quadratic(self, vector: Array) -> Array:
+        """Quadratic forms (P, S) of vectors (P, S, q)."""
+        return np.asarray((vector * (self @ vector)).sum(axis=-1))
+
+
+def _sums(weighted: Array, design: Any) -> Array:
+    if design is None:
+        return np.asarray(weighted.sum(axis=-1, keepdims=True))
+    return weighted_column_sums(weighted, design)
+
 
 # Number of the gate among the parts.
-GATE = -1
+OF_GATE = -1
 
 
 class Block(NamedTuple):
     """A slice of the vector: the coefficients of one predictor of one part."""
 
-    part: int  # number of the expert, or GATE
+    part: int  # number of the expert, or OF_GATE
     output: int  # of y, or of a family of all outputs 0
     predictor: int  # of the family
     role: str
@@ -58,13 +165,9 @@ class Group:
         # Smallest and largest log dispersion of a row, (P, 1, 1), if they depend on features.
         self.limits: tuple[Array, Array] | None = None
 
-    def shifted(self, n_coefficients: int) -> Group:
-        """The group in a vector where so many coefficients come before."""
-        other = copy(self)
-        other.index = [index + n_coefficients for index in self.index]
-        other.coordinates = self.coordinates + n_coefficients
-        other.of_runs = [index + n_coefficients for index in self.of_runs]
-        return other
+    def set_limits(self, low: Array, high: Array) -> None:
+        """Sets the smallest and the largest log dispersion of a row, (P, 1, 1)."""
+        self.limits = low, high
 
     def predictors(self, theta: Array, data: Data) -> list[Array]:
         """The T predictors at coefficients (S, D)."""
@@ -119,33 +222,17 @@ class Group:
             return ImplicitCurvature(((designs, weighted),), tuple(self.slices))
         size = self.coordinates.shape[1]
         matrices = np.zeros((*weight.shape[:2], size, size))
-        for (t, u), found in self._products(weighted, data):
-            rows, columns = self.slices[t], self.slices[u]
-            matrices[..., rows, columns] = found
-            if t != u:
-                matrices[..., columns, rows] = np.swapaxes(found, -1, -2)
+        by_designs: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        for t, u in weighted:
+            by_designs.setdefault((self.roles[t], self.roles[u]), []).append((t, u))
+        for roles, pairs in by_designs.items():
+            first, second = (data.designs.get(role) for role in roles)
+            stacked = np.stack([np.broadcast_to(weighted[pair], weight.shape) for pair in pairs])
+            found = weighted_products(first, second, stacked.reshape(-1, weight.shape[-1]))
+            shape = *stacked.shape[:3], *found.shape[1:]
+            for (t, u), own in zip(pairs, found.reshape(shape), strict=True):
+                rows, columns = self.slices[t], self.slices[u]
+                matrices[..., rows, columns] = own
+                if t != u:
+                    matrices[..., columns, rows] = np.swapaxes(own, -1, -2)
         return matrices
-
-    def _products(
-        self, weighted: dict[tuple[int, int], Array], data: Data
-    ) -> Iterator[tuple[tuple[int, int], Array]]:
-        """Sums of weighted products of the columns of pairs of predictors, (P, S, d, d')."""
-        same: list[tuple[int, int]] = []  # that are products of one design
-        for pair, weights in weighted.items():
-            first, second = (data.designs.get(self.roles[t]) for t in pair)
-            if first is None and second is None:
-                yield pair, weights.sum(axis=-1)[..., None, None]
-            elif first is None or second is None:
-                sums = weighted_column_sums(weights, first if second is None else second)
-                yield pair, sums[..., None] if second is None else sums[..., None, :]
-            elif first is second:
-                same.append(pair)
-            else:
-                flat = weights.reshape(-1, weights.shape[-1])
-                found = np.stack([first.T @ (row[:, None] * second) for row in flat])
-                yield pair, found.reshape(*weights.shape[:2], *found.shape[1:])
-        for design in {id(d): d for d in (data.designs[self.roles[t]] for t, _ in same)}.values():
-            pairs = [pair for pair in same if data.designs[self.roles[pair[0]]] is design]
-            stacked = np.stack([weighted[pair] for pair in pairs])
-            found = dense_grams(design, stacked.reshape(-1, stacked.shape[-1]))
-            yield from zip(pairs, found.reshape(*stacked.shape[:3], *found.shape[1:]), strict=True)

@@ -23,7 +23,7 @@ from scipy.linalg import block_diag
 
 from skmoe._mixture.data import Data
 from skmoe._mixture.mixture import At, Mixture
-from skmoe._numerics.linalg import add_fields, column_products, sum_over_blocks
+from skmoe._numerics.linalg import add_fields, sum_over_blocks, weighted_products
 from skmoe._numerics.typing import TINY, Array
 
 
@@ -156,32 +156,11 @@ def _add_products(
     for pairs in by_designs.values():
         first, second = (entries[i].design for i in pairs[0])
         stacked = np.stack([weights[pair] for pair in pairs])
-        for (a, b), found in zip(pairs, _products(first, second, stacked), strict=True):
+        for (a, b), found in zip(pairs, weighted_products(first, second, stacked), strict=True):
             rows, columns = entries[a].index, entries[b].index
             hessian[rows[:, None], columns] += found
             if a != b:
                 hessian[columns[:, None], rows] += found.T
-
-
-def _products(first: Any, second: Any, weights: Array) -> Any:
-    """Matrices (m, d, e) of the products of the columns of two designs, with weights (m, n)."""
-    if first is None and second is None:
-        return weights.sum(axis=1)[:, None, None]
-    if first is None or second is None:
-        design = second if first is None else first
-        sums = np.asarray((design.T @ weights.T).T)
-        return sums[:, None, :] if first is None else sums[:, :, None]
-    if sparse.issparse(first) or sparse.issparse(second) or first is not second:
-        first, second = (d.tocsr() if sparse.issparse(d) else d for d in (first, second))
-        found = [first.T @ (second * row[:, None]) for row in weights]
-        return [f.toarray() if sparse.issparse(f) else f for f in found]
-    n_columns = first.shape[1]
-    if 2 * len(weights) <= n_columns:
-        return [(first.T * row) @ first for row in weights]
-    a, b = np.triu_indices(n_columns)
-    found = np.empty((len(weights), n_columns, n_columns))
-    found[:, a, b] = found[:, b, a] = weights @ column_products(first.T).T
-    return found
 
 
 def _of_units(

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from skmoe._mixture.groups import Group
-from skmoe._mixture.prior import Prior
+from skmoe._mixture.mixture import Prior
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
 from skmoe.families._joint_normal import JointNormal
@@ -27,14 +27,10 @@ from skmoe.families._joint_normal import JointNormal
 class JointPrior(Prior):
     """A prior whose precisions are relative to the covariance matrix of the outputs of an expert."""
 
-    groups: Sequence[Group]
-
     @classmethod
     def of_groups(cls, prior: Prior, groups: Sequence[Group]) -> JointPrior:
         """The prior with these precisions, strengths and squares."""
-        joint = cls(*prior)
-        joint.groups = groups
-        return joint
+        return cls(*prior[:6], groups)
 
     @property
     def rest(self) -> Prior:
@@ -110,8 +106,8 @@ class JointPrior(Prior):
                 own = np.broadcast_to(values, len(weight))
                 if u < n_outputs or t < n_outputs:
                     rows = slopes[t]
-                    columns = slopes[u] if u < n_outputs else np.full(
-                        n_slopes, others[u - n_outputs]
+                    columns = (
+                        slopes[u] if u < n_outputs else np.full(n_slopes, others[u - n_outputs])
                     )
                     found = -(own * weight)[:n_slopes]
                     np.add.at(hessian, (rows, columns), found)

@@ -13,7 +13,7 @@ import numpy as np
 
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, State, fitted_to, line_search
-from skmoe._mixture.prior import flat
+from skmoe._mixture.mixture import flat
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Block, Experts, SupportsReordering, has_capability
 
@@ -61,6 +61,7 @@ class LearnedExperts:
     needs_all_rows = True
     has_derivatives = False
     can_separate = False
+    has_one_family = True  # whether all can have made the same rows
     dispersion_columns: tuple[int, ...] = ()
     size = 0
     lower = upper = np.zeros(0)
@@ -87,7 +88,7 @@ class LearnedExperts:
         first = LearnedExperts(self.own, self.n_experts)
         sums = first.evaluate(np.zeros((1, 0)), data).sums(of_rows * data.rows.weight, False)
         mixture = objective.mixture.with_part("experts", first.refitted(sums))
-        objective, theta = objective._replace(mixture=mixture), mixture.first_theta()
+        objective, theta = objective._replace(mixture=mixture), mixture.start
         return objective, fitted_to(objective, theta[None], of_rows, of_gate, N_GATE_STEPS)[0]
 
     @staticmethod
@@ -195,14 +196,6 @@ class LearnedExperts:
         """The experts in another order."""
         own: Any = self.own
         return LearnedExperts(own, self.n_experts, own.reorder(self.params, order))
-
-    def support(self, y: Array) -> Array | None:
-        """Rows that each expert can have made: None, as all can have made all."""
-        return None
-
-    def initial_responsibilities(self, cells: Array, y: Array, rng: Any) -> Array:
-        """Responsibilities (K, n) of the cells of a partition."""
-        return cells
 
     # --- what tables show ---
 

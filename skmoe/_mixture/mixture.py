@@ -17,11 +17,88 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._mixture.data import Data
-from skmoe._mixture.prior import joined
-from skmoe._mixture.steps import direction, inverses_of
+from skmoe._mixture.groups import Group
+from skmoe._numerics.evidence import DROPPED
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import normalised_top_k
 from skmoe._numerics.typing import TINY, Array
+
+
+class Prior(NamedTuple):
+    """The prior of a vector of D coefficients, in which shared ones have equal parts.
+
+    The precision of a coefficient with a scale is relative to the inverse of that scale, as in the
+    conjugate prior of a linear regression.
+    """
+
+    precision: Array  # (D,)
+    scale: Array  # coordinate of the log scale to which it is relative; -1 for none, (D,)
+    strength: Array  # of log scales: rows of the prior, (D,)
+    squares: Array  # of log scales: sum of squares of the prior, (D,)
+    dropped: Array  # coefficients that are zero, since their features have been dropped, (D,)
+    is_normal: bool  # whether no precision is relative, as for counts and classes
+    groups: Any = ()  # of outputs whose noise is joint
+
+    @classmethod
+    def of(cls, precision: Array, scale: Array, strength: Array, squares: Array) -> Prior:
+        """The prior, with facts that hold for all coefficients."""
+        is_normal = bool((scale < 0).all() and not strength.any() and not squares.any())
+        return cls(precision, scale, strength, squares, precision >= DROPPED, is_normal)
+
+    def absolute(self, theta: Array) -> Array:
+        """Precisions (..., D) at given scales."""
+        if self.is_normal:
+            return self.precision
+        logs = np.where(self.scale < 0, 0.0, theta[..., self.scale])
+        return np.asarray(self.precision * np.exp(-logs))
+
+    def penalty(self, theta: Array) -> Array:
+        """Negative log density up to a constant, (...)."""
+        total = (self.absolute(theta) * np.square(theta)).sum(axis=-1)
+        if not self.is_normal:
+            own = self.strength + self.squares != 0.0
+            logs, strength = theta[..., own], self.strength[own]
+            total = total + (self.squares[own] * np.exp(-logs) + strength * logs).sum(axis=-1)
+        return 0.5 * total
+
+    def derivatives(self, theta: Array) -> tuple[Array, Array]:
+        """Gradient of the penalty, and the diagonal of its Hessian, both (..., D)."""
+        precision = self.absolute(theta)
+        gradient = precision * theta
+        if self.is_normal:
+            return gradient, np.broadcast_to(precision, theta.shape)
+        # Sums of squares over their scales, at the coordinates of the log scales.
+        of_slopes = precision * np.square(theta)
+        scales = np.where(self.scale < 0, len(self.scale), self.scale)
+        total = np.zeros((*theta.shape[:-1], len(self.scale) + 1))
+        for at in np.ndindex(theta.shape[:-1]):
+            total[at] = np.bincount(scales, of_slopes[at], len(self.scale) + 1)
+        logs = np.where(self.squares != 0.0, theta, 0.0)
+        decreasing = 0.5 * (total[..., :-1] + self.squares * np.exp(-logs))
+        gradient = gradient + 0.5 * self.strength - decreasing
+        return gradient, precision + decreasing
+
+    def hessian(self, theta: Array) -> Array:
+        """Hessian of the penalty at one vector, (D, D)."""
+        gradient, diagonal = self.derivatives(theta)
+        hessian = np.diag(diagonal)
+        with_scale = np.flatnonzero(self.scale >= 0)
+        cross = -self.absolute(theta)[with_scale] * theta[with_scale]
+        hessian[with_scale, self.scale[with_scale]] = cross
+        hessian[self.scale[with_scale], with_scale] = cross
+        return hessian
+
+
+def flat(size: int) -> Prior:
+    """No prior of so many coefficients."""
+    none = np.zeros(size)
+    return Prior.of(none, np.full(size, -1), none, none)
+
+
+def joined(first: Prior, second: Prior) -> Prior:
+    """The prior of two vectors, one after the other; the second one is normal."""
+    arrays = [np.concatenate(pair) for pair in zip(first[:5], second[:5], strict=True)]
+    return type(first)(*arrays, first.is_normal and second.is_normal, first.groups)
 
 
 class EStep(NamedTuple):
@@ -77,10 +154,18 @@ class Mixture:
         self.has_signs = bool(self.signs.any())
         self.prior = joined(experts.prior, gate.prior)
         self.drops = bool(self.prior.dropped.any())
-        self.gate_group = gate.groups[0].shifted(split) if gate.groups else None
-        self.groups = [*experts.groups, *([self.gate_group] if gate.groups else [])]
+        self.gate_group = None
+        if gate.is_linear and gate.blocks:
+            after = [
+                block._replace(where=slice(block.where.start + split, block.where.stop + split))
+                for block in gate.blocks
+            ]
+            self.gate_group = Group(gate.family, np.zeros(1, dtype=int), None, [after])
+        self.groups = [*experts.groups, *([self.gate_group] if self.gate_group else [])]
         slices = slice(0, split), slice(split, self.size)
         self.own = [pair for pair in zip(parts, slices, strict=True) if not pair[0].is_linear]
+        # Coefficients without slopes.
+        self.start = self.bounded(np.concatenate([part.start for part in parts])[None])[0]
 
     def with_part(self, name: str, part: Any) -> Mixture:
         """The mixture with another gate, or other experts."""
@@ -90,11 +175,6 @@ class Mixture:
     def split(self, theta: Array) -> tuple[Array, Array]:
         """Coefficients (..., D) of experts and of the gate."""
         return theta[..., : self.experts.size], theta[..., self.experts.size :]
-
-    def first_theta(self) -> Array:
-        """Coefficients without slopes, (D,)."""
-        start = np.concatenate([self.experts.start, self.gate.start])
-        return self.bounded(start[None])[0]
 
     # --- densities ---
 
@@ -222,26 +302,12 @@ class Mixture:
 
         def of_block(data: Data) -> Array:
             logs, weight = self.log_gate(theta, data), data.sharing.gate_weight
-            return np.asarray(np.exp(np.broadcast_to(logs, (*logs.shape[:2], len(weight)))) @ weight)
+            return np.asarray(
+                np.exp(np.broadcast_to(logs, (*logs.shape[:2], len(weight)))) @ weight
+            )
 
         total: Array = sum_over_blocks(of_block, blocks)
         return total
-
-    def invert(self, theta: Array, total: EStep) -> Any:
-        """The curvatures of all groups with their penalised inverses, and those of users' parts."""
-        of_users = [
-            part.invert(theta[:, where], sums.curvature)
-            for (part, where), sums in zip(self.own, total.own, strict=True)
-        ]
-        return (total.curvature, inverses_of(self, theta, total.curvature)), of_users
-
-    def direction(self, theta: Array, total: EStep, curvature: Any) -> Array:
-        """The step (S, D) of experts and gate, with the curvatures that `invert` gives."""
-        of_groups, of_users = curvature
-        change = direction(self, theta, total, of_groups)
-        for (part, where), sums, own in zip(self.own, total.own, of_users, strict=True):
-            change[:, where] = part.direction(theta[:, where], sums, own)
-        return change
 
     # --- the vector ---
 
@@ -331,5 +397,6 @@ def balance_prior(
     usage = np.maximum(usage, TINY)
     total = usage.sum(axis=0)
     value = balance * float(weight.sum()) * np.log(usage / total).mean(axis=0)
-    of_experts = balance * total / (len(usage) * usage)
-    return value, of_experts[..., None] * weight * np.exp(log_gate)
+    # Logs, as the usage can be next to nothing.
+    shares = np.exp(log_gate - np.log(usage)[..., None])
+    return value, (balance / len(usage) * total)[:, None] * weight * shares

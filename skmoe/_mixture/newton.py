@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.em import Objective, Observer, Run, em
+from skmoe._mixture.em import Objective, Observer, Pace, Run, em
 from skmoe._mixture.information import Information, observed_information
 from skmoe._mixture.mixture import Mixture
 from skmoe._numerics.signed_steps import signed_step
@@ -74,11 +74,11 @@ def end_at_maximum(
     if has_derivatives and n_rows * float(size) ** 2 > MAX_MULTIPLICATIONS:
         return run
     if size > MAX_COEFFICIENTS or not has_derivatives:
-        n_left = max(max_iter - len(run.lower_bounds), 0)
+        n_left = max(max_iter - run.n_iter, 0)
         return _more(objective, run, n_left, min(tol, MAX_GAP / n_rows), observer)
-    while run.converged or len(run.lower_bounds) < max_iter:
+    while run.converged or run.n_iter < max_iter:
         run = _newton_steps(objective, run, max_iter, observer)
-        n_left = max_iter - len(run.lower_bounds)
+        n_left = max_iter - run.n_iter
         if run.converged or run.stopped or n_left <= 0:
             return run
         before = run.lower_bound
@@ -94,13 +94,10 @@ def _more(
     objective: Objective, run: Run, n_iter: int, tol: float, observer: Observer | None
 ) -> Run:
     """More iterations of EM, which are extrapolated from the first one on."""
-    bounds = run.lower_bounds
-    return em(objective, run.theta, n_iter, tol, observer, lower_bounds=bounds, n_plain=0)
+    return em(objective, run, n_iter, tol, observer, Pace(n_plain=0))
 
 
-def _newton_steps(
-    objective: Objective, run: Run, max_iter: int, observer: Observer | None
-) -> Run:
+def _newton_steps(objective: Objective, run: Run, max_iter: int, observer: Observer | None) -> Run:
     """Newton's steps that increase the lower bound, and whether the run has converged then."""
     converged = False
     for _ in range(MAX_STEPS_IN_A_ROW):
@@ -109,13 +106,13 @@ def _newton_steps(
         round_off = LOWER_BOUND_ROUND_OFF * (1.0 + abs(run.lower_bound))
         negligible = np.sqrt(2.0 * round_off * step.information.expert_weight.sum())
         negligible = np.clip(negligible, NEGLIGIBLE_SHIFT, MAX_SHIFT)
-        if step.shift <= negligible or len(run.lower_bounds) >= max_iter:
+        if step.shift <= negligible or run.n_iter >= max_iter:
             break
         ahead, fraction = _line_search(objective, run, step)
         if ahead is None:
             break
         run = ahead
-        stopped = observer is not None and observer(len(run.lower_bounds), run)
+        stopped = observer is not None and observer(run.n_iter, run)
         if stopped:
             return run._replace(stopped=True, converged=converged)
         # Where a whole step is short, what it leaves is shorter than its square.
@@ -137,9 +134,7 @@ def _line_search(objective: Objective, run: Run, step: NewtonStep) -> tuple[Run 
     return None, 0.0
 
 
-def newton_step(
-    mixture: Mixture, theta: Array, blocks: Any, *scores: Any
-) -> NewtonStep:
+def newton_step(mixture: Mixture, theta: Array, blocks: Any, *scores: Any) -> NewtonStep:
     """Newton's step from coefficients (D,), which leads upward also where there is no maximum.
 
     `scores` are the arguments of `observed_information` for those of rows or clusters.

@@ -7,6 +7,7 @@ other.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
@@ -17,7 +18,7 @@ from scipy.linalg import block_diag
 
 from skmoe._mixture.data import Data
 from skmoe._mixture.described import Shown
-from skmoe._mixture.prior import flat
+from skmoe._mixture.mixture import flat
 from skmoe._numerics.linalg import split_offset, with_offset
 from skmoe._numerics.typing import Array
 from skmoe.protocols import (
@@ -75,7 +76,7 @@ class At(NamedTuple):
         return (self.params, *self.arguments, resp, *self.added)
 
 
-class OwnPart:
+class OwnPart(ABC):
     """What experts and gates of users have in common."""
 
     is_linear = False
@@ -93,9 +94,9 @@ class OwnPart:
         self.start = self.theta(self.first_params)
         self.has_derivatives = has_capability(own, self.inference) and self._moves()
 
+    @abstractmethod
     def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
         """The part at parameters and rows."""
-        raise NotImplementedError
 
     # --- the vector ---
 
@@ -170,18 +171,18 @@ class OwnPart:
 
     # --- coordinates of inference ---
 
+    @abstractmethod
     def _moves(self) -> bool:
         """Whether coordinates of inference move the parameters."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _changed(self, change: Array) -> Any:
         """The first parameters after a change of the coordinates."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def n_coordinates(self) -> int:
         """Number of coordinates of inference, (R,)."""
-        raise NotImplementedError
 
     @cached_property
     def jacobian(self) -> Any:
@@ -238,6 +239,7 @@ class OwnExperts(OwnPart):
 
     dispersion_columns: tuple[int, ...] = ()
     shared_dispersion = False
+    has_one_family = True  # whether all can have made the same rows
     inference = SupportsInference
 
     def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
@@ -364,14 +366,6 @@ class OwnExperts(OwnPart):
     def are_exchangeable(self) -> bool:
         """Whether all experts are treated alike."""
         return self.can_reorder
-
-    def support(self, y: Array) -> Array | None:
-        """Rows that each expert can have made: None, as all can have made all."""
-        return None
-
-    def initial_responsibilities(self, cells: Array, y: Array, rng: Any) -> Array:
-        """Responsibilities (K, n) of the cells of a partition."""
-        return cells
 
     def log_scales(self, theta: Array, data: Data) -> Array | None:
         """Logs of the scales at rows, which can be broadcast to (K, m, n); None without any."""

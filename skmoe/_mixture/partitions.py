@@ -3,8 +3,8 @@
 An initializer takes standardised features X (n, p), targets Y (m, n), weights (n,), the number of
 experts and a random generator. Targets have a row for each output or class. It returns
 responsibilities (K, n), zero for rows that it leaves to no expert; partitions return the
-expert of each row. Rows are distinct and in the order of `unique_weighted_rows`, so that a start
-depends neither on the order of the user's rows nor on duplicates.
+expert of each row. Rows are those of `distinct_rows`, so that a start depends neither on the order
+of the user's rows nor on copies.
 
 No kind of start finds the best maximum everywhere. Partitions find regimes that the features or the
 target separate, random labels and elemental starts those that overlap, and starts of few rows those
@@ -13,28 +13,18 @@ that are rare. The default mixes them.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from functools import cache
-from itertools import pairwise
-from threading import Lock
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.tree import DecisionTreeRegressor
-from threadpoolctl import ThreadpoolController
 
-from skmoe._data.distinct_rows import canonical_form
-from skmoe._data.rows import Dataset, subset, subset_units
+from skmoe._data.rows import Dataset, canonical_form, subset, subset_units
 from skmoe._data.units import Units
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import TINY, Array, Design
-
-Partition = Callable[[Array, Array, Array, int, np.random.Generator], Array]
 
 # Initial responsibility of the expert that is assigned to a row; the rest is divided equally among
 # all experts.
@@ -53,6 +43,7 @@ ROUND_DECIMALS = 9
 # maximum number of columns and of fitted values tried in a leaf, and ridge penalty relative to the
 # diagonal.
 N_THRESHOLDS = 12
+LEVELS_OF_THRESHOLDS = np.arange(1, N_THRESHOLDS + 1) / (N_THRESHOLDS + 1) * (1.0 - 1e-12)
 MAX_SPLIT_VARIABLES = 20
 MAX_SPLIT_TARGETS = 10
 RELATIVE_RIDGE = 1e-3
@@ -152,25 +143,99 @@ def make_init_data(
     return InitData(rows, X[:, varies] if varies.any() else X, Y, form.outputs)
 
 
-# --- random splits ----------------------------------------------------------------------------
+# --- initializers -----------------------------------------------------------------------------
+
+INITIALIZERS = (
+    "linear_tree",
+    "kmeans",
+    "tree",
+    "random",
+    "labels",
+    "few_rows",
+    "elemental",
+    "perturbed",
+)
+
+# Name of the start from the rows of which something is known.
+KNOWN = "known"
+
+# Kinds of starts in the order in which "auto" takes them after a linear tree, and those of experts
+# that are estimators, which need partitions.
+MIXED = ("kmeans", "elemental", "perturbed", "few_rows", "labels", "random")
+OF_ESTIMATORS = ("kmeans", "tree", "random")
+
+N_LLOYD_ITER = 30
 
 
-def random_partition(
-    X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator
+def initial_responsibilities(
+    name: str, X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator
 ) -> Array:
-    """Split the heaviest cell along a random direction of [X, Y] until there are enough cells."""
-    start = np.zeros(len(weight), dtype=int)
-    return _split_until(_joint_points(X, Y), start, weight, n_experts, rng)
+    """Responsibilities (K, n) by a named initializer.
+
+    - "linear_tree" and "tree": the leaves of a tree. Of a regression tree [1]_ each has a quarter
+      of an even share of the weight, or more.
+    - "kmeans": k-means on features and target, from the centres of random cells.
+    - "random": cells of cuts along random directions.
+    - "labels": a random expert for each row [2]_.
+    - "few_rows": a few random rows for one expert, and the others divided by cuts or labels.
+    - "elemental": a few random rows for each expert: about as many as it has coefficients, or
+      twice [3]_.
+    - "perturbed": all rows for each expert, by the weights of a Bayesian bootstrap [4]_. So each
+      one begins near the estimate of a single model, perturbed by its standard errors.
+
+    References
+    ----------
+    .. [1] L. Breiman, J. Friedman, R. Olshen and C. Stone (1984), "Classification and Regression
+       Trees", Wadsworth.
+    .. [2] F. Leisch (2004), "FlexMix: a general framework for finite mixture models and latent
+       class regression in R", Journal of Statistical Software 11(8).
+    .. [3] D. M. Hawkins (1993), "The feasible set algorithm for least median of squares
+       regression", Computational Statistics & Data Analysis 16, 81-101.
+    .. [4] D. B. Rubin (1981), "The Bayesian bootstrap", Annals of Statistics 9, 130-134.
+    """
+    n_rows, n_columns, kind, n_cells = len(weight), X.shape[1] + 1, name, n_experts
+    if name == "perturbed":
+        return rng.dirichlet(np.ones(n_experts), size=n_rows).T
+    if name == "elemental":
+        most = max(n_rows // n_experts, 1)
+        least = min(n_columns, most)
+        size = rng.integers(least, min(2 * least, most) + 1)
+        resp = np.zeros((n_experts, n_rows))
+        chosen = rng.permutation(n_rows)[: size * n_experts]
+        resp[np.arange(len(chosen)) % n_experts, chosen] = 1.0
+        return resp
+    if name == "few_rows":
+        kind, n_cells = "random" if rng.random() < 0.5 else "labels", max(n_experts - 1, 1)
+    if kind == "labels":
+        labels = rng.integers(n_cells, size=n_rows)
+    else:
+        labels = np.zeros(n_rows, dtype=int)
+        if kind == "linear_tree":
+            labels = _linear_tree(X, Y, weight, n_cells)
+        elif kind == "tree" and n_cells > 1:
+            tree = DecisionTreeRegressor(
+                max_leaf_nodes=n_cells, min_weight_fraction_leaf=0.25 / n_cells, random_state=0
+            )
+            leaves = tree.fit(X, Y.T, sample_weight=weight).apply(X)
+            labels = np.unique(leaves, return_inverse=True)[1].ravel()
+        # The targets have the variance of all features together.
+        points = np.column_stack([X, Y.T * np.sqrt(max(X.shape[1], 1) / len(Y))])
+        labels = _split_until(points, labels, weight, n_cells, rng)
+        if kind == "kmeans" and labels.max() + 1 == n_cells:
+            labels = _kmeans(points, weight, labels)
+    if name == "few_rows":
+        most = max(min(2 * n_columns, n_rows // 2), 1)
+        labels[rng.permutation(n_rows)[: rng.integers(1, most + 1)]] = n_experts - 1
+    return (np.arange(n_experts)[:, None] == labels).astype(float)
 
 
 def _split_until(
-    points: Array, labels: Array, weight: Array, n_experts: int, rng: np.random.Generator
+    points: Array, labels: Array, weight: Array, n_cells: int, rng: np.random.Generator
 ) -> Array:
-    """Labels (n,) of a partition whose heaviest cells are split until there are `n_experts`."""
-    labels = labels.copy()
-    splittable = np.bincount(labels, weight, minlength=n_experts)  # weight of each cell
-    n_cells = labels.max() + 1
-    while n_cells < n_experts:
+    """Labels (n,) of a partition, the heaviest cell of which is cut until there are enough."""
+    splittable = np.bincount(labels, weight, minlength=n_cells)  # weight of each cell
+    n_found = labels.max() + 1
+    while n_found < n_cells:
         cell = int(np.argmax(splittable))
         if splittable[cell] <= 0.0:
             break  # every cell is a single point
@@ -184,76 +249,30 @@ def _split_until(
         if right.all():
             splittable[cell] = 0.0
             continue
-        labels[members[right]] = n_cells
-        splittable[n_cells] = weight[members[right]].sum()
+        labels[members[right]] = n_found
+        splittable[n_found] = weight[members[right]].sum()
         splittable[cell] = weight[members[~right]].sum()
-        n_cells += 1
+        n_found += 1
     return labels
 
 
-def _joint_points(X: Array, Y: Array) -> Array:
-    """Features and targets (n, p + m), the targets with the variance of all features together."""
-    return np.column_stack([X, Y.T * np.sqrt(max(X.shape[1], 1) / len(Y))])
+def _kmeans(points: Array, weight: Array, labels: Array) -> Array:
+    """Labels (n,) by Lloyd's algorithm from the centres of cells; convergence is not needed."""
+    numbers = np.arange(labels.max() + 1)[:, None]
+    centers = np.zeros((len(numbers), points.shape[1]))
+    for _ in range(N_LLOYD_ITER):
+        before, of_cells = labels, weight * (labels == numbers)
+        total = of_cells.sum(axis=1, keepdims=True)
+        # A cell that has lost all points stays where it is.
+        centers = np.where(total > 0.0, of_cells @ points / np.maximum(total, TINY), centers)
+        labels = (np.square(centers).sum(axis=1) - 2.0 * points @ centers.T).argmin(axis=1)
+        if (labels == before).all():
+            break
+    return labels
 
 
-# --- initializers -----------------------------------------------------------------------------
-
-# Filters of warnings and limits of threads belong to the process: starts in threads take turns.
-PROCESS_STATE = Lock()
-
-
-@cache  # finding the libraries takes longer than k-means on few rows
-def _threadpools() -> ThreadpoolController:
-    """The thread pools of the libraries that are loaded, among them that of scikit-learn."""
-    return ThreadpoolController()
-
-
-def kmeans(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator) -> Array:
-    """k-means on features and target, from the centres of a random partition."""
-    points = _joint_points(X, Y)
-    cells = random_partition(X, Y, weight, n_experts, rng)
-    if cells.max() + 1 < n_experts:
-        return cells
-    cell_weight = np.stack([weight * (cells == k) for k in range(n_experts)])
-    centers = cell_weight @ points / cell_weight.sum(axis=1, keepdims=True)
-    # Convergence is not needed, and the tolerance of KMeans would treat duplicates and weights
-    # differently.
-    model = KMeans(n_experts, init=centers, n_init=1, tol=0.0, max_iter=30)
-    # On so few rows threads wait for each other longer than they compute. An expert starts without
-    # rows where points are equal but for round-off, of which KMeans warns.
-    with (
-        PROCESS_STATE,
-        _threadpools().limit(limits=1, user_api="openmp"),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(points, sample_weight=weight).labels_
-
-
-def tree(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator) -> Array:
-    """Leaves of a regression tree [1]_ with as many leaves as experts.
-
-    References
-    ----------
-    .. [1] L. Breiman, J. Friedman, R. Olshen and C. Stone (1984), "Classification and Regression
-       Trees", Wadsworth.
-    """
-    if n_experts == 1:
-        return np.zeros(len(weight), dtype=int)
-    model = DecisionTreeRegressor(
-        max_leaf_nodes=n_experts, min_weight_fraction_leaf=0.25 / n_experts, random_state=0
-    )
-    leaves = model.fit(X, Y.T, sample_weight=weight).apply(X)
-    labels = np.unique(leaves, return_inverse=True)[1].ravel()
-    return _split_until(_joint_points(X, Y), labels, weight, n_experts, rng)
-
-
-def linear_tree(
-    X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator
-) -> Array:
+def _linear_tree(X: Array, Y: Array, weight: Array, n_leaves: int) -> Array:
     """Leaves of a tree with a linear model in each leaf, grown greedily by squared error [1]_.
-
-    Thresholds are weighted quantiles of each column and of the fitted values in the leaf.
 
     References
     ----------
@@ -261,174 +280,112 @@ def linear_tree(
        Journal of Computational and Graphical Statistics 17, 492-514.
     """
     labels = np.zeros(len(weight), dtype=int)
-    splits = [_best_split(X, Y, weight, labels == 0)]
-    while labels.max() + 1 < n_experts:
-        leaf = int(np.argmax([gain for gain, _ in splits]))
-        gain, right_rows = splits[leaf]
+    splits: list[tuple[float, Array]] = []
+    changed = [0]
+    for n_found in range(1, n_leaves):
+        for leaf in changed:
+            split = _best_split(X, Y, weight, np.flatnonzero(labels == leaf))
+            splits[leaf : leaf + 1] = [split]
+        best = int(np.argmax([gain for gain, _ in splits]))
+        gain, right_rows = splits[best]
         if not gain > 0.0:
             break
-        labels[right_rows] = labels.max() + 1
-        splits[leaf] = _best_split(X, Y, weight, labels == leaf)
-        splits.append(_best_split(X, Y, weight, labels == labels.max()))
-    return _split_until(_joint_points(X, Y), labels, weight, n_experts, rng)
-
-
-def _best_split(X: Array, Y: Array, weight: Array, in_leaf: Array) -> tuple[float, Array]:
-    """Largest reduction of squared error by a split of a leaf, and the rows of the right child."""
-    rows = np.flatnonzero(in_leaf)
-    min_rows = X.shape[1] + 2
-    if len(rows) < 2 * min_rows:
-        return 0.0, rows[:0]
-    design = np.column_stack([X[rows], np.ones(len(rows))])
-    targets, leaf_weight = Y[:, rows], weight[rows]
-    total = _moments(design, targets, leaf_weight)
-    leaf_error, coef = _ridge_error(*total)
-    best_gain, right_rows = 0.0, rows[:0]
-    for variable in _split_variables(design, targets, leaf_weight, coef):
-        levels = np.arange(1, N_THRESHOLDS + 1) / (N_THRESHOLDS + 1)
-        thresholds = np.unique(weighted_quantiles(variable, leaf_weight, levels))
-        bins = np.searchsorted(thresholds, variable, side="left")  # bin j: up to threshold j
-        by_bin = np.argsort(bins, kind="stable")
-        edges = np.searchsorted(bins[by_bin], np.arange(len(thresholds) + 1))
-        of_bins = [by_bin[start:end] for start, end in pairwise(edges)]
-        moments = [_moments(design[own], targets[:, own], leaf_weight[own]) for own in of_bins]
-        # Those of the rows up to each threshold, with the thresholds as a first axis.
-        left = [np.cumsum(np.stack(sums), axis=0) for sums in zip(*moments, strict=True)]
-        n_left = np.cumsum(np.bincount(bins, minlength=len(thresholds) + 1))[:-1]
-        right = tuple(leaf_sum - left_sum for leaf_sum, left_sum in zip(total, left, strict=True))
-        errors = _ridge_error(*left)[0] + _ridge_error(*right)[0]
-        errors[(n_left < min_rows) | (len(rows) - n_left < min_rows)] = np.inf
-        j = int(np.argmin(errors))
-        # The margin keeps round-off from deciding between equal splits.
-        if leaf_error - errors[j] > best_gain + 1e-9 * leaf_error:
-            best_gain, right_rows = float(leaf_error - errors[j]), rows[variable > thresholds[j]]
-    return best_gain, right_rows
-
-
-def _split_variables(design: Array, targets: Array, weight: Array, coef: Array) -> list[Array]:
-    """Columns of the design, and the fitted values of each target.
-
-    Of many columns only those that are most correlated with the absolute residuals are used, and of
-    many targets only those whose fitted values vary most.
-    """
-    fitted = coef @ design.T
-    columns = np.arange(design.shape[1] - 1)
-    if len(columns) > MAX_SPLIT_VARIABLES:
-        # A change of the regression along a column shows in the size of the residuals.
-        residual = np.abs(targets - fitted) * weight
-        covariance = np.abs((residual - residual.mean(axis=1, keepdims=True)) @ design[:, :-1])
-        ranked = np.argsort(-covariance.max(axis=0), kind="stable")
-        columns = np.sort(ranked[:MAX_SPLIT_VARIABLES])
-    if len(fitted) > MAX_SPLIT_TARGETS:
-        variance = np.square(fitted - fitted.mean(axis=1, keepdims=True)) @ weight
-        ranked = np.argsort(-np.round(variance, ROUND_DECIMALS), kind="stable")
-        fitted = fitted[np.sort(ranked[:MAX_SPLIT_TARGETS])]
-    return [*design[:, columns].T, *np.round(fitted, ROUND_DECIMALS)]
-
-
-def _moments(design: Array, targets: Array, weight: Array) -> tuple[Array, Array, Array]:
-    """Weighted Gram matrix (d, d), X'y (m, d) and sums of squares (m,)."""
-    weighted = design.T * weight
-    return weighted @ design, targets @ weighted.T, np.square(targets) @ weight
-
-
-def _ridge_error(gram: Array, cross: Array, square: Array) -> tuple[Array, Array]:
-    """Squared error of ridge fits, summed over the targets, and coefficients (..., m, d)."""
-    scale = np.trace(gram, axis1=-2, axis2=-1)[..., None, None] / gram.shape[-1]
-    penalised = gram + (RELATIVE_RIDGE * scale + 1e-12) * np.eye(gram.shape[-1])
-    coef = np.swapaxes(np.linalg.solve(penalised, np.swapaxes(cross, -1, -2)), -1, -2)
-    fitted = np.matmul(coef, gram)
-    errors = square - 2.0 * (coef * cross).sum(axis=-1) + (coef * fitted).sum(axis=-1)
-    return np.maximum(errors, 0.0).sum(axis=-1), coef
-
-
-def random_labels(
-    X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator
-) -> Array:
-    """A random expert for each row [1]_.
-
-    References
-    ----------
-    .. [1] F. Leisch (2004), "FlexMix: a general framework for finite mixture models and latent
-       class regression in R", Journal of Statistical Software 11(8).
-    """
-    return rng.integers(n_experts, size=len(weight))
-
-
-def elemental(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator) -> Array:
-    """A few random rows for each expert: about as many as it has coefficients, or twice [1]_.
-
-    References
-    ----------
-    .. [1] D. M. Hawkins (1993), "The feasible set algorithm for least median of squares
-       regression", Computational Statistics & Data Analysis 16, 81-101.
-    """
-    least = min(X.shape[1] + 1, max(len(weight) // n_experts, 1))
-    size = rng.integers(least, min(2 * least, max(len(weight) // n_experts, 1)) + 1)
-    resp = np.zeros((n_experts, len(weight)))
-    chosen = rng.permutation(len(weight))[: size * n_experts]
-    resp[np.arange(len(chosen)) % n_experts, chosen] = 1.0
-    return resp
-
-
-def perturbed(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator) -> Array:
-    """All rows for each expert, by the weights of a Bayesian bootstrap [1]_.
-
-    So each expert begins near the estimate of a single model, perturbed by its standard errors.
-
-    References
-    ----------
-    .. [1] D. B. Rubin (1981), "The Bayesian bootstrap", Annals of Statistics 9, 130-134.
-    """
-    return rng.dirichlet(np.ones(n_experts), size=len(weight)).T
-
-
-def few_rows(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator) -> Array:
-    """A few random rows for one expert, and the others divided by random cuts or labels."""
-    rest = random_partition if rng.random() < 0.5 else random_labels
-    labels = rest(X, Y, weight, max(n_experts - 1, 1), rng)
-    most = max(min(2 * (X.shape[1] + 1), len(weight) // 2), 1)
-    labels[rng.permutation(len(weight))[: rng.integers(1, most + 1)]] = n_experts - 1
+        labels[right_rows], changed = n_found, [best, n_found]
     return labels
 
 
-PARTITIONS: dict[str, Partition] = {
-    "linear_tree": linear_tree,
-    "kmeans": kmeans,
-    "tree": tree,
-    "random": random_partition,
-    "labels": random_labels,
-    "few_rows": few_rows,
-}
-OTHERS: dict[str, Partition] = {"elemental": elemental, "perturbed": perturbed}
-INITIALIZERS = tuple(PARTITIONS | OTHERS)
+def _best_split(X: Array, Y: Array, weight: Array, rows: Array) -> tuple[float, Array]:
+    """Largest reduction of squared error by a split of a leaf, and the rows of the right child.
+
+    Thresholds are weighted quantiles of each column and of the fitted values of each target. Of
+    many columns only those that are most correlated with the absolute residuals are used, and of
+    many targets only those whose fitted values vary most.
+    """
+    n_rows, n_columns = len(rows), X.shape[1]
+    if n_rows < 2 * (n_columns + 2):
+        return 0.0, rows[:0]
+    values = np.column_stack([X[rows], np.ones(n_rows), Y[:, rows].T])
+    weighted = values * weight[rows, None]
+    total = values.T @ weighted
+    leaf_error, coef = _ridge_errors(total, n_columns + 1)
+    columns, targets = values[:, :n_columns].T, values[:, n_columns + 1 :].T
+    fitted = coef.T @ values[:, : n_columns + 1].T
+    if n_columns > MAX_SPLIT_VARIABLES:
+        # A change of the regression along a column shows in the size of the residuals.
+        residual = np.abs(targets - fitted) * weight[rows]
+        covariance = np.abs((residual - residual.mean(axis=1, keepdims=True)) @ columns.T)
+        ranked = np.argsort(-covariance.max(axis=0), kind="stable")
+        columns = columns[np.sort(ranked[:MAX_SPLIT_VARIABLES])]
+    if len(fitted) > MAX_SPLIT_TARGETS:
+        variance = np.square(fitted - fitted.mean(axis=1, keepdims=True)) @ weight[rows]
+        ranked = np.argsort(-np.round(variance, ROUND_DECIMALS), kind="stable")
+        fitted = fitted[np.sort(ranked[:MAX_SPLIT_TARGETS])]
+    variables = np.vstack([columns, np.round(fitted, ROUND_DECIMALS)])
+    order = np.argsort(variables, axis=1, kind="stable")
+    shape = len(variables), N_THRESHOLDS
+    left, n_left = np.empty((*shape, *total.shape)), np.empty(shape, dtype=int)
+    for v, own in enumerate(order):
+        ordered, cumulative = variables[v, own], np.cumsum(weight[rows[own]])
+        position = np.searchsorted(cumulative, LEVELS_OF_THRESHOLDS * cumulative[-1])
+        n_left[v] = np.searchsorted(ordered, ordered[position], side="right")
+        rows_of_v, weighted_of_v, start = values[own], weighted[own].T, 0
+        for j, end in enumerate(n_left[v].tolist()):
+            left[v, j] = weighted_of_v[:, start:end] @ rows_of_v[start:end]
+            start = end
+    left = np.cumsum(left, axis=1)
+    errors = _ridge_errors(np.stack([left, total - left]), n_columns + 1)[0].sum(axis=0)
+    errors[np.minimum(n_left, n_rows - n_left) < n_columns + 2] = np.inf
+    best_gain, right_rows = 0.0, rows[:0]
+    for v, j in enumerate(errors.argmin(axis=1)):
+        gain = float(leaf_error - errors[v, j])
+        # The margin keeps round-off from deciding between equal splits.
+        if gain > best_gain + 1e-9 * leaf_error:
+            best_gain, right_rows = gain, rows[order[v, n_left[v, j] :]]
+    return best_gain, right_rows
 
 
-def initial_responsibilities(
-    name: str, X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator
-) -> Array:
-    """Responsibilities (K, n) by a named initializer."""
-    if name in OTHERS:
-        return OTHERS[name](X, Y, weight, n_experts, rng)
-    labels = PARTITIONS[name](X, Y, weight, n_experts, rng)
-    return (np.arange(n_experts)[:, None] == labels).astype(float)
+def _ridge_errors(moments: Array, n_columns: int) -> tuple[Array, Array]:
+    """Squared errors of ridge regressions, summed over targets, and coefficients (..., d, m).
+
+    Moments (..., d + m, d + m) are weighted products of the columns and targets.
+    """
+    gram, cross = moments[..., :n_columns, :n_columns], moments[..., :n_columns, n_columns:]
+    squares = np.trace(moments[..., n_columns:, n_columns:], axis1=-2, axis2=-1)
+    scale = np.trace(gram, axis1=-2, axis2=-1)[..., None, None] / n_columns
+    ridge = (RELATIVE_RIDGE * scale + 1e-12) * np.eye(n_columns)
+    coef = np.linalg.solve(gram + ridge, cross)
+    gain = (coef * (2.0 * cross - gram @ coef)).sum(axis=(-2, -1))
+    return np.maximum(squares - gain, 0.0), coef
 
 
-# Kinds of starts in the order in which "auto" takes them, and those of experts that are estimators,
-# which need partitions.
-MIXED = ("kmeans", "elemental", "perturbed", "few_rows", "labels", "random")
-OF_ESTIMATORS = ("kmeans", "tree", "random")
+class StartJob(NamedTuple):
+    """One of several starts."""
+
+    init_name: str
+    is_first: bool
+    is_repeated: bool  # whether an earlier start has the same initializer
+    seed: Any
 
 
-def init_schedule(init: str, n_experts: int, n_init: int, *, partitions: bool) -> list[str]:
-    """Name of the initializer of each start; "auto" alternates, with the best ones first."""
-    if init in INITIALIZERS:
-        return [init] * n_init
-    kinds = [*(OF_ESTIMATORS if partitions else MIXED)]
-    kinds.insert(1 if n_experts > 8 else 0, "linear_tree")
-    first, others = kinds[:2], kinds[2:]
-    cycle = [*others, *(MIXED if not partitions else kinds)]
-    return [*first, *(cycle[i % len(cycle)] for i in range(n_init - 2))][:n_init]
+def start_jobs(
+    init: str, n_experts: int, seeds: Sequence[Any], *, partitions: bool, known: bool = False
+) -> list[StartJob]:
+    """The starts of a named initialisation, one for each seed.
+
+    "auto" alternates, with the best kinds first. If the experts of some rows are known, it begins
+    with a start from these rows.
+    """
+    names = [init] * len(seeds)
+    if init not in INITIALIZERS:
+        kinds = [*(OF_ESTIMATORS if partitions else MIXED)]
+        kinds.insert(1 if n_experts > 8 else 0, "linear_tree")
+        cycle = [*kinds[2:], *(kinds if partitions else MIXED)]
+        later = [cycle[i % len(cycle)] for i in range(len(seeds) - 2)]
+        names = [*[KNOWN][:known], *kinds[:2], *later][: len(seeds)]
+    return [
+        StartJob(name, i == 0, name in names[:i], seed)
+        for i, (name, seed) in enumerate(zip(names, seeds, strict=True))
+    ]
 
 
 # --- units ------------------------------------------------------------------------------------
@@ -482,7 +439,7 @@ def _unit_deviations(units: Units, design: Array, weight: Array, residual: Array
 
 def possible_experts(experts: Any, rows: Dataset) -> Array | None:
     """Experts that may have made each row (K, n), or unit (K, U), boolean; None for all."""
-    possible = experts.support(rows.y)
+    possible = None if experts.has_one_family else experts.support(rows.y)
     if possible is not None and rows.units is not None:
         possible = np.minimum.reduceat(possible, rows.units.starts, axis=1)
     if possible is None or rows.possible is None:

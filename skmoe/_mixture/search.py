@@ -23,7 +23,8 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from contextlib import nullcontext
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -31,26 +32,24 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.rows import Dataset, subset_units
 from skmoe._mixture.data import Data
-from skmoe._mixture.em import Objective, Run, em, threads
+from skmoe._mixture.em import Objective, Pace, Run, em, threads
 from skmoe._mixture.evidence import search_penalties
+from skmoe._mixture.fitted import spikes
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.newton import end_at_maximum
-from skmoe._mixture.partitions import LABEL_SMOOTHING, restricted, unit_features
-from skmoe._mixture.problem import Maximum, Monitor, Problem, blocks_of
+from skmoe._mixture.partitions import LABEL_SMOOTHING, start_jobs, unit_features
 from skmoe._mixture.starts import (
     N_ITER_FIRST_ROUND,
     SAME_LOG_LIKELIHOOD,
+    Problem,
     Started,
-    StartJob,
+    begun,
+    blocks_of,
     first_round_of_learners,
     first_rounds,
     in_known_numbers,
     runs_side_by_side,
-    start_jobs,
-    theta_of,
-    thetas_of,
 )
-from skmoe._mixture.weak_experts import spikes
 from skmoe._numerics.probability import is_collapsed, log_normalise
 from skmoe._numerics.typing import Array
 
@@ -100,6 +99,31 @@ N_FOLD_STARTS = 4
 N_FOLD_ITER = 30
 
 
+class Maximum(NamedTuple):
+    """A local maximum that runs to convergence have reached."""
+
+    lower_bound: float  # per row
+    n_times: int  # runs that have reached it
+    smallest_share: float  # of an expert among the rows
+    is_spurious: bool = False  # whether an expert fits a few rows nearly exactly
+
+
+class Monitor(Protocol):
+    """Observer of a run of EM."""
+
+    def start(self) -> None:
+        """Called before the first iteration."""
+
+    def __call__(self, n_iter: int, run: Run) -> bool:
+        """Called after each iteration; returning True stops the run."""
+
+    def on_sample(self, n_iter: int, run: Run) -> bool:
+        """Called after each iteration on a sample before the run; returning True stops both."""
+
+    def end(self, run: Run) -> None:
+        """Called after the last iteration."""
+
+
 class Found(NamedTuple):
     """The end of a fit, what its starts or searches have reached, and how they are counted."""
 
@@ -111,86 +135,85 @@ class Found(NamedTuple):
 
 
 def fit_starts(
-    problem: Problem, start_monitors: Sequence[Monitor], monitor: Monitor, n_jobs: int | None
+    problem: Problem,
+    start_monitors: Sequence[Monitor | None],
+    monitor: Monitor | None,
+    n_jobs: int | None,
 ) -> Found:
     """The run of the best start, and every start when it ended or was dropped.
 
     Starts are compared on the rows for the initialisation. Jobs run them in parallel, and then, as
     threads, the row blocks of the final run.
     """
-    on_all_rows = problem._replace(n_threads=effective_n_jobs(n_jobs))
-    if not isinstance(problem.init, str):
-        objective = problem.objective(problem.previous)
-        theta = problem.init
-        if theta.ndim == 2:
-            resp = problem.rows.row_responsibilities(theta)
-            resp = restricted(problem.mixture.experts, resp, problem.rows)
-            objective, theta = begun(objective, resp, problem.rows)
-        monitor.start()
-        run = _to_maximum(on_all_rows, objective, theta, (), monitor)
-        monitor.end(run)
-        return Found(run, [run])
-    uses_estimators = problem.mixture.experts.needs_all_rows
-    # Of starts side by side only the best few go on: processes would take longer to begin.
-    prefer = "threads" if problem.init != "search" else "processes"
-    # Experts that are estimators use the jobs for their own fits.
-    workers = Parallel(n_jobs=None if uses_estimators else n_jobs, prefer=prefer)
-    on_sample = problem.on_sample()
-    for start_monitor in start_monitors:
-        start_monitor.start()
-    maxima: list[tuple[Maximum, ...]] = []
-    if problem.init == "search" and not uses_estimators:
-        searches = zip(on_sample.seeds, start_monitors, strict=True)
-        runs, maxima = zip(*workers(delayed(_search)(on_sample, *own) for own in searches))
-        partitions = [b""] * len(runs)
+    rows, experts, found = problem.rows, problem.mixture.experts, None
+    if isinstance(problem.init, str):
+        on_sample = problem.on_sample()
+        found = _compared_starts(on_sample, start_monitors, n_jobs)
+        objective, theta = problem.objective(found.run.mixture), found.run.theta
+        # The previous iterations count if the rows are the same.
+        bounds = found.run.lower_bounds if rows is on_sample.rows else []
+        if not bounds and experts.needs_all_rows:
+            own = found.run.mixture.experts.without_training_state()
+            own = found.run.mixture.with_part("experts", own)
+            resp = own.responsibilities(theta[None], Data(rows))[0][:, 0]
+            objective, theta = begun(problem.objective(), resp, rows)
+        elif not bounds and rows.has_known:  # of which the sample may have had few
+            theta = in_known_numbers(objective, theta)
     else:
-        jobs = start_jobs(problem, problem.init, problem.seeds)
-        started = _successive_halving(on_sample, jobs, start_monitors, workers)
-        runs, partitions = [own.run for own in started], [own.partition for own in started]
-    for start_monitor, run in zip(start_monitors, runs, strict=True):
-        start_monitor.end(run)
-    found = _comparison(on_sample, runs, partitions, maxima)
-    monitor.start()
-    best = _continue_on_all_rows(on_all_rows, runs[found.kept], on_sample.rows, monitor)
-    monitor.end(best)
-    return found._replace(run=best)
+        objective, theta, bounds = problem.objective(problem.previous), problem.init, []
+        if theta.ndim == 2:
+            objective, theta = begun(objective, theta, rows)
+    if monitor:
+        monitor.start()
+    run = _to_maximum(problem, objective, theta, bounds, monitor, effective_n_jobs(n_jobs))
+    if monitor:
+        monitor.end(run)
+    return Found(run, [run]) if found is None else found._replace(run=run)
 
 
-def begun(objective: Objective, resp: Array, rows: Dataset) -> tuple[Objective, Array]:
-    """Objective and coefficients that begin at responsibilities of rows (K, n), or units (K, U)."""
-    experts = objective.mixture.experts
-    if experts.needs_all_rows:
-        started: tuple[Objective, Array] = experts.started(objective, resp)
-        return started
-    return objective, theta_of(objective, resp, rows)
-
-
-def _comparison(
-    problem: Problem, runs: Sequence[Run], partitions: Sequence[bytes], maxima: Any
+def _compared_starts(
+    problem: Problem, monitors: Sequence[Monitor | None], n_jobs: int | None
 ) -> Found:
-    """The start or search that is kept, the values that they have reached, and what was counted."""
+    """The start or search that is kept, the values that all have reached, and what was counted."""
+    is_search = problem.init == "search" and not problem.mixture.experts.needs_all_rows
+    # Experts that are estimators use the jobs for their own fits. Of starts side by side only the
+    # best few go on: processes would take longer to begin.
+    workers = Parallel(
+        n_jobs=None if problem.mixture.experts.needs_all_rows else n_jobs,
+        prefer="processes" if problem.init == "search" else "threads",
+    )
+    for monitor in monitors:
+        if monitor:
+            monitor.start()
+    if is_search:
+        searches = zip(problem.seeds, monitors, strict=True)
+        ends = workers(delayed(_search)(problem, *own) for own in searches)
+        runs = [run for run, _ in ends]
+    else:
+        started = _successive_halving(problem, monitors, workers)
+        runs = [own.run for own in started]
+    for monitor, run in zip(monitors, runs, strict=True):
+        if monitor:
+            monitor.end(run)
     kept = distinct_best(problem, runs, 1)[0]
-    found = Found(runs[kept], [*runs], kept=kept)
-    if maxima:
+    found = Found(runs[kept], runs, kept=kept)
+    if is_search:
         if len(runs) == 1:
-            return found._replace(maxima=maxima[0], counted=RUNS_OF_SEARCH)
+            return found._replace(maxima=ends[0][1], counted=RUNS_OF_SEARCH)
         return found._replace(maxima=maxima_of_runs(problem, runs), counted=COUNTED_SEARCHES)
     longest = max(len(run.lower_bounds) for run in runs)
-    pairs = list(zip(runs, partitions, strict=True))
-    ended = [pair for pair in pairs if pair[0].converged or len(pair[0].lower_bounds) == longest]
-    # Starts from equal partitions repeat each other, and count as one.
-    distinct = list({own or i: run for i, (run, own) in enumerate(ended)}.values())
-    tolerance = max(SAME_MAXIMUM, problem.tol * problem.rows_in_memory.weight.sum())
+    distinct: dict[bytes, Run] = {}
+    for run, resp in started:
+        if run.converged or len(run.lower_bounds) == longest:
+            # Starts from equal partitions, whatever the order of the experts, count as one.
+            rounded = np.round(resp, 5).astype(np.float32)
+            distinct[b"".join(sorted(row.tobytes() for row in rounded))] = run
+    tolerance = max(SAME_MAXIMUM, problem.tol * problem.rows.weight.sum())
     counted = "different starts"
     if any(not run.converged and len(run.lower_bounds) < longest for run in runs):
         counted += f" that converged or ran longest, of {len(runs)} in all"
-    maxima = maxima_of_runs(problem, distinct, tolerance)
+    maxima = maxima_of_runs(problem, [*distinct.values()], tolerance)
     return found._replace(maxima=maxima, counted=counted)
-
-
-def has_dispersion_at_bound(mixture: Mixture, theta: Array) -> bool:
-    """Whether an expert fits its rows exactly, so that the likelihood has no maximum there."""
-    return bool(mixture.experts.dispersion_at_bound(mixture.split(theta)[0]).any())
 
 
 def distinct_best(problem: Problem, runs: Sequence[Run], most: int) -> list[int]:
@@ -198,9 +221,11 @@ def distinct_best(problem: Problem, runs: Sequence[Run], most: int) -> list[int]
 
     Runs with a dispersion at its bound come last: their likelihood has no maximum.
     """
-    at_bound = [has_dispersion_at_bound(run.mixture, run.theta) for run in runs]
+    of_experts = [run.mixture.split(run.theta)[0] for run in runs]
+    pairs = zip(runs, of_experts, strict=True)
+    at_bound = [run.mixture.experts.dispersion_at_bound(own).any() for run, own in pairs]
     order = sorted(range(len(runs)), key=lambda i: (at_bound[i], -runs[i].lower_bound))
-    tol = SAME_LOG_LIKELIHOOD / problem.rows_in_memory.weight.sum()
+    tol = SAME_LOG_LIKELIHOOD / problem.rows.weight.sum()
     chosen: list[int] = []
     for i in order:
         gaps = [abs(runs[i].lower_bound - runs[j].lower_bound) for j in chosen]
@@ -216,10 +241,11 @@ def maxima_of_runs(
 
     Runs with a dispersion at its bound do not count, unless there are no others.
     """
-    rows = problem.rows_in_memory
-    total = float(rows.weight.sum())
+    rows, total = problem.rows, float(problem.rows.weight.sum())
     found: list[Maximum] = []
-    proper = [run for run in runs if not has_dispersion_at_bound(run.mixture, run.theta)]
+    of_experts = [run.mixture.split(run.theta)[0] for run in runs]
+    pairs = zip(runs, of_experts, strict=True)
+    proper = [r for r, own in pairs if not r.mixture.experts.dispersion_at_bound(own).any()]
     for run in sorted(proper or runs, key=lambda run: -run.lower_bound):
         if found and (found[-1].lower_bound - run.lower_bound) * total < tolerance:
             found[-1] = found[-1]._replace(n_times=found[-1].n_times + 1)
@@ -227,9 +253,8 @@ def maxima_of_runs(
             data = Data(rows, run.mixture.experts.dispersion_columns)
             share = run.mixture.responsibilities(run.theta[None], data)[0][:, 0] @ rows.unit_weight
             is_spurious = bool(spikes(run.mixture, run.theta, data, rows.n_rows).any())
-            is_spurious |= has_dispersion_at_bound(run.mixture, run.theta)
             smallest = float(share.min() / share.sum())
-            found.append(Maximum(run.lower_bound, 1, smallest, is_spurious))
+            found.append(Maximum(run.lower_bound, 1, smallest, is_spurious or not proper))
     return tuple(found)
 
 
@@ -237,63 +262,39 @@ def maxima_of_runs(
 
 
 def _successive_halving(
-    problem: Problem, jobs: Sequence[StartJob], monitors: Sequence[Monitor], workers: Parallel
+    problem: Problem, monitors: Sequence[Monitor | None], workers: Parallel
 ) -> list[Started]:
     """Run all starts, then the best of them with twice as many iterations, until two are left."""
-    uses_estimators = problem.mixture.experts.needs_all_rows
-    if uses_estimators:
+    mixture, init = problem.mixture, str(problem.init)
+    if mixture.experts.needs_all_rows:
+        is_known = problem.rows.possible is not None
+        jobs = start_jobs(init, mixture.n_experts, problem.seeds, partitions=True, known=is_known)
         first, pairs = delayed(first_round_of_learners), zip(jobs, monitors, strict=True)
         started = list(workers(first(problem, *pair) for pair in pairs))
     else:
-        started = first_rounds(problem, jobs)
+        started = first_rounds(problem, init, problem.seeds)
         for monitor, own in zip(monitors, started, strict=True):
-            monitor(len(own.run.lower_bounds), own.run)
-    n_iter = N_ITER_FIRST_ROUND[uses_estimators]
+            if monitor:
+                monitor(len(own.run.lower_bounds), own.run)
+    n_iter = N_ITER_FIRST_ROUND[mixture.experts.needs_all_rows]
     n_candidates, n_for_each = len(started), N_STARTS_PER_CANDIDATE
     while n_candidates > 2:
         n_iter, n_candidates = 2 * n_iter, max(-(-n_candidates // n_for_each), 2)
         n_for_each = 2
         chosen = distinct_best(problem, [own.run for own in started], n_candidates)
-        next_round = delayed(_next_round)
-        longer = workers(next_round(problem, started[i].run, n_iter, monitors[i]) for i in chosen)
-        for i, run in zip(chosen, longer, strict=True):
+        longer = []
+        for i in chosen:
+            run = started[i].run
+            most = min(n_iter, problem.max_iter - len(run.lower_bounds))
+            objective, pace = problem.objective(run.mixture), Pace(n_fresh=1)
+            longer.append(delayed(em)(objective, run, most, problem.tol, monitors[i], pace))
+        for i, run in zip(chosen, workers(longer), strict=True):
             started[i] = started[i]._replace(run=run)
     return started
 
 
-def _next_round(problem: Problem, run: Run, n_iter: int, monitor: Monitor) -> Run:
-    """Continue a run by a number of iterations."""
-    if run.converged or not _has_iterations_left(problem, run):
-        return run
-    n_iter = min(n_iter, problem.max_iter - len(run.lower_bounds))
-    objective = problem.objective(run.mixture)
-    bounds = run.lower_bounds
-    return em(objective, run.theta, n_iter, problem.tol, monitor, lower_bounds=bounds)
-
-
-def _has_iterations_left(problem: Problem, run: Run) -> bool:
-    return not run.failed and len(run.lower_bounds) < problem.max_iter
-
-
-def _continue_on_all_rows(problem: Problem, run: Run, rows: Dataset, monitor: Monitor) -> Run:
-    """Continue a run on some rows to convergence on all rows."""
-    objective, theta = problem.objective(run.mixture), run.theta
-    if problem.rows is not rows:
-        if problem.mixture.experts.needs_all_rows:
-            data = Data(problem.rows)
-            own = run.mixture.with_part("experts", run.mixture.experts.without_training_state())
-            resp = own.responsibilities(theta[None], data)[0][:, 0]
-            objective, theta = begun(problem.objective(), resp, problem.rows)
-        elif problem.rows.has_known:  # of which the sample may have had few
-            theta = in_known_numbers(objective, theta)
-        return _to_maximum(problem, objective, theta, (), monitor)
-    has_ended = run.converged and not problem.penalties
-    if has_ended or not _has_iterations_left(problem, run):
-        if problem.penalties and run.converged:  # their search has not begun
-            run = run._replace(converged=False)
-        return _end(problem, objective, run, monitor)
-    # The rows are the same, so that the previous iterations count.
-    return _to_maximum(problem, objective, theta, run.lower_bounds, monitor)
+# Smallest number of coefficients for which threads are used.
+MIN_SIZE_FOR_THREADS = 200
 
 
 def _to_maximum(
@@ -301,36 +302,30 @@ def _to_maximum(
     objective: Objective,
     theta: Array,
     lower_bounds: Sequence[float],
-    monitor: Monitor,
+    monitor: Monitor | None,
+    n_threads: int = 1,
 ) -> Run:
     """EM to convergence, with penalties that are found on the way, and the end at a maximum."""
-    with threads(objective.blocks, _n_threads(problem)) as map_blocks:
+    n_iter, experts = problem.max_iter - len(lower_bounds), problem.mixture.experts
+    if problem.mixture.size < MIN_SIZE_FOR_THREADS or experts.needs_all_rows:
+        n_threads = 1
+    in_threads = threads(objective.blocks, n_threads) if n_threads > 1 else nullcontext()
+    with in_threads as map_blocks:
         objective = objective._replace(map_blocks=map_blocks)
-        if problem.penalties:
+        if problem.penalties and n_iter > 0:
             run = _with_evidence(problem, objective, theta, lower_bounds, monitor)
         else:
-            n_iter = problem.max_iter - len(lower_bounds)
-            tol = problem.tol
-            run = em(objective, theta, n_iter, tol, monitor, lower_bounds=lower_bounds)
-        return run if run.stopped else _end(problem, objective, run, monitor)
-
-
-# Smallest number of coefficients for which threads are used.
-MIN_SIZE_FOR_THREADS = 200
-
-
-def _n_threads(problem: Problem) -> int:
-    is_small = problem.mixture.size < MIN_SIZE_FOR_THREADS
-    return 1 if is_small or problem.mixture.experts.needs_all_rows else problem.n_threads
-
-
-def _end(problem: Problem, objective: Objective, run: Run, monitor: Monitor) -> Run:
-    """The run after collapsed experts were re-initialised, at the maximum of the likelihood."""
-    objective = objective._replace(mixture=run.mixture)
-    run = _with_reinitialized_experts(problem, objective, run, monitor)
-    if not problem.ends_at_maximum:
-        return run
-    return end_at_maximum(objective, run, problem.max_iter, problem.tol, monitor)
+            run = em(objective, Run(theta, [*lower_bounds]), n_iter, problem.tol, monitor)
+            # The search of penalties has not begun.
+            run = run._replace(converged=run.converged and not problem.penalties)
+        if run.stopped:
+            return run
+        objective = objective._replace(mixture=run.mixture)
+        if run.mixture.experts.can_collapse:
+            run = _with_reinitialized_experts(problem, objective, run, monitor)
+        if not problem.ends_at_maximum:
+            return run
+        return end_at_maximum(objective, run, problem.max_iter, problem.tol, monitor)
 
 
 # --- penalties that are found -----------------------------------------------------------------
@@ -341,7 +336,7 @@ def _with_evidence(
     objective: Objective,
     theta: Array,
     lower_bounds: Sequence[float],
-    monitor: Monitor,
+    monitor: Monitor | None,
 ) -> Run:
     """EM to convergence with penalties that are found on the way.
 
@@ -357,11 +352,13 @@ def _with_evidence(
     if is_small and not is_continued and not problem.mixture.experts.needs_all_rows:
         blocks = blocks_of(problem.mixture, _with_own_weight(sample))
         of_sample = objective._replace(blocks=blocks, map_blocks=None, n_rows=sample.n_rows)
-        run = search_penalties(of_sample, *arguments, theta, limits, monitor.on_sample)
+        run = search_penalties(
+            of_sample, *arguments, Run(theta, []), limits, monitor and monitor.on_sample
+        )
         objective, theta = objective._replace(mixture=run.mixture), run.theta
         if run.stopped:  # the lower bound is that of all rows
             return em(objective, theta, 0, problem.tol)._replace(stopped=True)
-    run = search_penalties(objective, *arguments, theta, limits, monitor, lower_bounds)
+    run = search_penalties(objective, *arguments, Run(theta, [*lower_bounds]), limits, monitor)
     in_memory = isinstance(problem.rows, Dataset) and not is_small
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
     if in_memory and is_common and problem.mixture.experts.can_separate:
@@ -383,7 +380,7 @@ def _with_own_weight(sample: Dataset) -> Dataset:
 
 
 def _compared_with_default(
-    problem: Problem, objective: Objective, first: Array, run: Run, monitor: Monitor
+    problem: Problem, objective: Objective, first: Array, run: Run, monitor: Monitor | None
 ) -> Run:
     """The run, or one with the default penalties if rows left out are more probable with them.
 
@@ -394,10 +391,9 @@ def _compared_with_default(
         return run
     if _gain_on_rows_left_out(problem, run.mixture) >= 0.0:
         return run
-    n_done = run.n_earlier + len(run.lower_bounds)
-    default = objective._replace(mixture=problem.mixture)
-    other = em(default, first, problem.max_iter - n_done, problem.tol, monitor)
-    other = other._replace(n_earlier=n_done)
+    default, n_done = objective._replace(mixture=problem.mixture), run.n_iter
+    n_left = problem.max_iter - n_done
+    other = em(default, Run(first, [], n_earlier=n_done), n_left, problem.tol, monitor)
     return other if other.converged else run._replace(stopped=other.stopped)
 
 
@@ -408,12 +404,13 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
     and the more so the smaller its penalties are.
     """
     init_data, gain = problem.on_sample().init_data, 0.0
-    jobs = start_jobs(problem, "auto", np.random.SeedSequence(0).spawn(N_FOLD_STARTS))
+    seeds = np.random.SeedSequence(0).spawn(N_FOLD_STARTS)
     fold = np.random.default_rng(0).permutation(len(init_data.rows.gate_weight)) % N_FOLDS
     for i in range(N_FOLDS):
         others, left_out = (init_data.part(np.flatnonzero(own)) for own in (fold != i, fold == i))
         own = problem._replace(rows=others.rows, init_data=others)
-        best = max((s.run for s in first_rounds(own, jobs)), key=lambda run: run.lower_bound)
+        starts = first_rounds(own, "auto", seeds)
+        best = max((start.run for start in starts), key=lambda run: run.lower_bound)
         data = Data(left_out.rows, mixture.experts.dispersion_columns)
         for one, sign in ((mixture, 1.0), (problem.mixture, -1.0)):
             run = em(own.objective(one), best.theta, N_FOLD_ITER, problem.tol)
@@ -426,15 +423,13 @@ def _gain_on_rows_left_out(problem: Problem, mixture: Mixture) -> float:
 
 
 def _with_reinitialized_experts(
-    problem: Problem, objective: Objective, run: Run, monitor: Monitor
+    problem: Problem, objective: Objective, run: Run, monitor: Monitor | None
 ) -> Run:
     """The run, or a better one after collapsed experts were re-initialised.
 
     They start on the rows with the lowest likelihood, and EM runs again.
     """
     mixture, rows = objective.mixture, problem.rows_in_memory
-    if not mixture.experts.can_collapse:
-        return run
     for _ in range(MAX_REINITIALIZATIONS):
         if run.failed:
             break
@@ -451,13 +446,14 @@ def _with_reinitialized_experts(
         resp[:, worst] *= 1.0 - LABEL_SMOOTHING
         for i, k in enumerate(collapsed):
             resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
-        resp = restricted(mixture.experts, rows.row_responsibilities(resp), rows)
-        begin, theta = begun(objective._replace(blocks=blocks), resp, rows)
-        again = objective._replace(mixture=begin.mixture)
-        candidate = em(again, theta, problem.max_iter, problem.tol, monitor)
+        started, theta = begun(objective._replace(blocks=blocks), resp, rows)
+        again = objective._replace(mixture=started.mixture)
+        n_left, n_earlier = problem.max_iter - run.n_earlier, run.n_earlier
+        start = Run(theta, [], n_earlier=n_earlier)
+        candidate = em(again, start, n_left, problem.tol, monitor)
         if candidate.lower_bound <= run.lower_bound:
             break
-        run = candidate._replace(n_earlier=run.n_earlier)
+        run = candidate
     return run
 
 
@@ -465,21 +461,21 @@ def _with_reinitialized_experts(
 
 
 def _search(
-    problem: Problem, seed: np.random.SeedSequence, monitor: Monitor
+    problem: Problem, seed: np.random.SeedSequence, monitor: Monitor | None
 ) -> tuple[Run, tuple[Maximum, ...]]:
     """The best run of a search, and the maxima of its runs to convergence."""
     *seeds, swap_seed = seed.spawn(N_SCREENED + 1)
-    objective, rows = problem.objective(), problem.rows
-    runs = [own.run for own in first_rounds(problem, start_jobs(problem, "auto", seeds))]
+    objective = problem.objective()
+    runs = [own.run for own in first_rounds(problem, "auto", seeds)]
     longer = _best_thetas(problem, runs, N_LONGER)
-    runs = runs_side_by_side(objective, rows, longer, N_ITER_LONGER)
+    runs = runs_side_by_side(objective, longer, N_ITER_LONGER)
     chosen = _best_thetas(problem, runs, N_TO_CONVERGENCE)
     runs = _to_convergence(problem, objective, chosen, [], monitor)
     best, rng, n_empty_rounds = runs[0], np.random.default_rng(swap_seed), 0
     can_swap = problem.mixture.n_experts > 1
     while can_swap and n_empty_rounds < N_EMPTY_ROUNDS and not runs[-1].stopped:
-        swapped = _swapped(problem, objective, best.theta, rng)
-        candidates = runs_side_by_side(objective, rows, swapped, N_ITER_SWAPPED)
+        swapped = _swapped(problem, best.theta, rng)
+        candidates = runs_side_by_side(objective, swapped, N_ITER_SWAPPED)
         candidates = _at_no_maximum(problem, candidates, runs)
         chosen = _best_thetas(problem, candidates, N_SWAPPED_TO_CONVERGENCE) if candidates else []
         runs = _to_convergence(problem, objective, chosen, runs, monitor)
@@ -500,7 +496,7 @@ def _to_convergence(
     objective: Objective,
     starts: Sequence[Array],
     earlier: Sequence[Run],
-    monitor: Monitor,
+    monitor: Monitor | None,
 ) -> list[Run]:
     """Earlier runs, and those from starts, one after the other, which end at a maximum.
 
@@ -510,25 +506,22 @@ def _to_convergence(
     for theta in starts:
         run = em(objective, theta, problem.max_iter, problem.tol)
         run, n_done = end_at_maximum(objective, run, problem.max_iter, problem.tol), len(runs) + 1
-        runs.append(run._replace(stopped=n_done <= problem.max_iter and monitor(n_done, run)))
+        stops = monitor is not None and n_done <= problem.max_iter and monitor(n_done, run)
+        runs.append(run._replace(stopped=stops))
         if runs[-1].stopped:
             break
     return runs
 
 
-def _at_no_maximum(
-    problem: Problem, candidates: Sequence[Run], runs: Sequence[Run]
-) -> list[Run]:
+def _at_no_maximum(problem: Problem, candidates: Sequence[Run], runs: Sequence[Run]) -> list[Run]:
     """The candidates whose lower bound is not that of a maximum which runs have reached."""
     tolerance = SAME_MAXIMUM / problem.rows.weight.sum()
     known = np.array([run.lower_bound for run in runs])
     return [run for run in candidates if (abs(known - run.lower_bound) > tolerance).all()]
 
 
-def _swapped(
-    problem: Problem, objective: Objective, best: Array, rng: np.random.Generator
-) -> list[Array]:
-    """Coefficients after the swap of a random expert of a mixture, one for each candidate."""
+def _swapped(problem: Problem, best: Array, rng: np.random.Generator) -> list[tuple[Array, Array]]:
+    """Responsibilities after the swap of a random expert of a mixture, for each candidate."""
     mixture, init_data = problem.mixture, problem.init_data
     data = Data(init_data.rows, mixture.experts.dispersion_columns)
     joint = mixture.log_joint(best[None], data)[:, 0]
@@ -536,10 +529,9 @@ def _swapped(
     order = np.argsort(-(log_normalise(joint)[0] @ init_data.rows.unit_weight), kind="stable")
     X = init_data.X if init_data.rows.units is None else unit_features(init_data)[0]
     numbers = [k for k in order if k in mixture.experts.with_predictor]
-    swaps = [
+    return [
         _swap(init_data.rows, X, joint, (rng.choice(numbers), order), rng) for _ in range(N_SWAPS)
     ]
-    return thetas_of(objective, init_data.rows, swaps)
 
 
 def _swap(

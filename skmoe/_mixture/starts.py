@@ -1,4 +1,4 @@
-"""Starts of EM: responsibilities of each start, and its first iterations.
+"""The problem of a fit, and the first iterations of EM from each start.
 
 Labels of some rows [1]_ number the experts, and a start from regressions on these rows is often
 next to the best maximum.
@@ -11,32 +11,34 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from skmoe._data.rows import Dataset
+from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._mixture.data import Data
-from skmoe._mixture.em import Objective, Run, aitken_gap, em, fitted_to, side_by_side
+from skmoe._mixture.em import RTOL, Objective, Run, aitken_gap, em, fitted_to, side_by_side
+from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.partitions import (
-    INITIALIZERS,
+    KNOWN,
     InitData,
-    init_schedule,
+    StartJob,
     initial_responsibilities,
-    random_partition,
     restricted,
     smoothed,
+    start_jobs,
     unit_features,
 )
-from skmoe._mixture.problem import Problem, blocks_of
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.typing import Array
 
-# Name of the start from the rows of which something is known.
-KNOWN = "known"
+# Number of rows on which starts are compared: per coefficient, and minimum.
+ROWS_PER_COEFFICIENT = 15
+MIN_ROWS_OF_STARTS = 2_000
 
 # Random number, relative to the weight of the rows, that orders cells where nothing is known.
 TIE_BREAK = 1e-9
@@ -60,115 +62,145 @@ SAME_LOG_LIKELIHOOD = 1e-3
 MAX_NUMBERS = 400_000
 
 
-class StartJob(NamedTuple):
-    """One of several starts."""
+class Source:
+    """Blocks of rows that are read again in each pass."""
 
-    init_name: str
-    is_first: bool
-    is_repeated: bool  # whether an earlier start has the same initializer
-    seed: np.random.SeedSequence
+    def __init__(self, source: Any, dispersion_columns: tuple[int, ...]) -> None:
+        self._source, self._columns = source, dispersion_columns
+
+    def __iter__(self) -> Iterator[Data]:
+        return (Data(rows, self._columns) for rows in self._source)
+
+    def map_blocks(self, of_block: Any, _: Any) -> Any:
+        """Results of a function of each block, or of sums where the blocks are."""
+        own = partial(_of_rows, of_block, self._columns)
+        return getattr(self._source, "map_blocks", map)(own, self._source)
+
+
+def _of_rows(of_block: Any, columns: tuple[int, ...], rows: Dataset) -> Any:
+    return of_block(Data(rows, columns))
+
+
+def blocks_of(mixture: Mixture, rows: Any) -> Any:
+    """Rows in memory as blocks, or a source of blocks."""
+    columns = mixture.experts.dispersion_columns
+    if not isinstance(rows, Dataset):
+        return Source(rows, columns)
+    return [Data(block, columns) for block in split_into_blocks(rows)]
+
+
+class Problem(NamedTuple):
+    """Mixture, data, initial values and settings of a fit."""
+
+    mixture: Mixture
+    rows: Any  # a Dataset, or a source of blocks
+    init_data: InitData
+    # Named initialisation, responsibilities of rows (K, n) or units (K, U), or coefficients (D,).
+    init: str | Array
+    seeds: list[np.random.SeedSequence]  # one for each start of a named initialisation
+    max_iter: int
+    tol: float
+    previous: Mixture | None = None  # of a warm start that goes on to search penalties
+    penalties: Sequence[Penalty] = ()  # that are found by the evidence
+    ends_at_maximum: bool = True  # by Newton's steps, after EM
+
+    @property
+    def rows_in_memory(self) -> Dataset:
+        """All rows, or those of the initialisation if they are in row blocks."""
+        return self.rows if isinstance(self.rows, Dataset) else self.init_data.rows
+
+    @property
+    def n_rows_of_starts(self) -> int:
+        """About the number of rows on which starts are compared."""
+        rows = self.init_data.rows
+        if self.mixture.experts.needs_all_rows:
+            return rows.n_rows
+        n_columns = rows.gate_design.shape[1] + rows.expert_design.shape[1]
+        wanted = ROWS_PER_COEFFICIENT * self.mixture.n_experts * n_columns
+        return min(rows.n_rows, max(wanted, MIN_ROWS_OF_STARTS))
+
+    def on_sample(self) -> Problem:
+        """The problem on the rows on which starts are compared."""
+        init_data, size = self.init_data, self.n_rows_of_starts
+        if size < init_data.rows.n_rows:
+            init_data = init_data.sample(size, np.random.default_rng(self.seeds[0].spawn(1)[0]))
+        return self._replace(rows=init_data.rows, init_data=init_data)
+
+    def objective(self, mixture: Mixture | None = None) -> Objective:
+        """The penalised log-likelihood of the rows, with another mixture if given."""
+        mixture, rows = mixture or self.mixture, self.rows
+        dtype = str(rows.gate_design.dtype) if isinstance(rows, Dataset) else "float64"
+        return Objective(mixture, blocks_of(mixture, rows), rtol=RTOL[dtype], n_rows=rows.n_rows)
 
 
 class Started(NamedTuple):
-    """The first iterations of a start, and the partition from which it came."""
+    """The first iterations of a start, and the responsibilities (K, n) from which it came."""
 
     run: Run
-    partition: bytes
+    resp: Array
 
 
-def start_jobs(
-    problem: Problem, init: str, seeds: Sequence[np.random.SeedSequence]
-) -> list[StartJob]:
-    """The starts of a named initialisation, one for each seed.
-
-    If the experts of some rows are known, the first start of a mixture of kinds is from these rows.
-    """
-    experts = problem.mixture.experts
-    n_experts = problem.mixture.n_experts
-    names = init_schedule(init, n_experts, len(seeds), partitions=experts.needs_all_rows)
-    is_known = problem.init_data.rows.possible is not None
-    if is_known and init not in INITIALIZERS and len(experts.with_predictor) == n_experts:
-        names = [KNOWN, *names[:-1]]
-    return [
-        StartJob(name, i == 0, name in names[:i], seed)
-        for i, (name, seed) in enumerate(zip(names, seeds, strict=True))
-    ]
-
-
-def first_rounds(problem: Problem, jobs: Sequence[StartJob]) -> list[Started]:
+def first_rounds(problem: Problem, init: str, seeds: Sequence[Any]) -> list[Started]:
     """A few iterations of EM from each start of parametric experts, side by side."""
     mixture, rows = problem.mixture, problem.init_data.rows
-    responsibilities = [_responsibilities_of_start(problem, job) for job in jobs]
-    partitions = [_partition(of_experts) for of_experts, _ in responsibilities]
-    objective = problem.objective(blocks=blocks_of(mixture, rows))
-    thetas = thetas_of(objective, rows, responsibilities)
+    known = rows.possible is not None
+    is_known = known and len(mixture.experts.with_predictor) == mixture.n_experts
+    jobs = start_jobs(init, mixture.n_experts, seeds, partitions=False, known=is_known)
+    resps = [start_responsibilities(problem, job) for job in jobs]
+    objective = problem.objective()
     # One expert needs no comparison of starts.
     n_iter = 1 if mixture.n_experts == 1 else N_ITER_FIRST_ROUND[False]
-    runs = runs_side_by_side(objective, rows, thetas, min(n_iter, problem.max_iter))
-    if rows.possible is not None:
+    runs = runs_side_by_side(objective, resps, min(n_iter, problem.max_iter))
+    if known:
         runs = [_with_known_numbers(objective, run) for run in runs]
     return [
-        Started(run._replace(converged=aitken_gap(run.lower_bounds) < problem.tol), partition)
-        for run, partition in zip(runs, partitions, strict=True)
+        Started(run._replace(converged=aitken_gap(run.lower_bounds) < problem.tol), resp)
+        for run, (resp, _) in zip(runs, resps, strict=True)
     ]
 
 
-def runs_side_by_side(
-    objective: Objective, rows: Dataset, thetas: Sequence[Array], n_iter: int
-) -> list[Run]:
-    """Runs of a number of iterations from each vector."""
-
-    def run(batch: Sequence[Array]) -> list[Run]:
-        found, bounds = side_by_side(objective, np.stack(batch), n_iter)
-        pairs = zip(found, bounds, strict=True)
-        return [Run(theta, own, mixture=objective.mixture) for theta, own in pairs]
-
-    return _in_batches(run, thetas, objective.mixture, rows)
+def first_round_of_learners(problem: Problem, job: StartJob, observer: Any) -> Started:
+    """A few iterations of EM from a start whose cells are smoothed, for experts with all rows."""
+    resp = start_responsibilities(problem, job)[1]
+    objective, theta = problem.mixture.experts.started(problem.objective(), resp)
+    n_iter = min(N_ITER_FIRST_ROUND[True], problem.max_iter)
+    return Started(em(objective, theta, n_iter, problem.tol, observer), resp)
 
 
-def thetas_of(
-    objective: Objective, rows: Dataset, resps: Sequence[tuple[Array, Array]]
-) -> list[Array]:
-    """Coefficients of starts, by steps to their responsibilities.
+def runs_side_by_side(objective: Objective, starts: Sequence[Any], n_iter: int) -> list[Run]:
+    """Runs of a number of iterations from vectors (D,), or from responsibilities.
 
-    Each start has responsibilities of experts for the rows, (K, n), which may sum to less than one:
-    the other rows do not count. Those for the gate are (K, n), or (K, U) of units.
+    These are of experts for the rows, (K, n), which may sum to less than one: the other rows do not
+    count. Those for the gate are (K, n), or (K, U) of units. As many starts as fit into memory
+    together are side by side.
     """
-    first = objective.mixture.first_theta()
+    mixture = objective.mixture
+    size = MAX_NUMBERS // max(mixture.n_experts * objective.n_rows, mixture.size)
+    runs: list[Run] = []
+    while len(runs) < len(starts):
+        batch = starts[len(runs) : len(runs) + max(size, 1)]
+        if isinstance(batch[0], tuple):
+            of_experts, of_gate = (np.stack(own, axis=1) for own in zip(*batch, strict=True))
+            thetas = np.repeat(mixture.start[None], len(batch), axis=0)
+            thetas = fitted_to(objective, thetas, of_experts, of_gate, N_START_STEPS)
+        else:
+            thetas = np.stack(batch)
+        ends = zip(*side_by_side(objective, thetas, n_iter), strict=True)
+        runs += [Run(theta, bounds, mixture=mixture) for theta, bounds in ends]
+    return runs
 
-    def fitted(batch: Sequence[tuple[Array, Array]]) -> list[Array]:
-        of_experts, of_gate = (np.stack(own, axis=1) for own in zip(*batch, strict=True))
-        theta = np.repeat(first[None], len(batch), axis=0)
-        return [*fitted_to(objective, theta, of_experts, of_gate, N_START_STEPS)]
 
-    return _in_batches(fitted, resps, objective.mixture, rows)
-
-
-def theta_of(objective: Objective, resp: Array, rows: Dataset) -> Array:
-    """Coefficients (D,) for given responsibilities of rows (K, n) or units (K, U)."""
+def begun(objective: Objective, resp: Array, rows: Dataset) -> tuple[Objective, Array]:
+    """Objective and coefficients that begin at responsibilities of rows (K, n), or units (K, U)."""
+    experts = objective.mixture.experts
+    if not experts.has_one_family or rows.possible is not None:
+        resp = restricted(experts, rows.row_responsibilities(resp), rows)
+    if experts.needs_all_rows:
+        started: tuple[Objective, Array] = experts.started(objective, resp)
+        return started
     of_experts = rows.row_responsibilities(resp)[:, None]
-    theta = objective.mixture.first_theta()[None]
-    return fitted_to(objective, theta, of_experts, resp[:, None], N_GIVEN_STEPS)[0]
-
-
-def _in_batches(
-    function: Callable[[Sequence[Any]], list[Any]],
-    starts: Sequence[Any],
-    mixture: Mixture,
-    rows: Dataset,
-) -> list[Any]:
-    """Results of a function of several starts, in groups that fit into memory together."""
-    longest = max(rows.n_rows, rows.gate_design.shape[1], rows.expert_design.shape[1])
-    size = max(MAX_NUMBERS // (mixture.n_experts * longest), 1)
-    results: list[Any] = []
-    for i in range(0, len(starts), size):
-        results += function(starts[i : i + size])
-    return results
-
-
-def _partition(resp: Array) -> bytes:
-    """The responsibilities (K, n) of a start, to single precision, whatever its experts' order."""
-    return b"".join(sorted(row.tobytes() for row in np.round(resp, 5).astype(np.float32)))
+    theta = objective.mixture.start[None]
+    return objective, fitted_to(objective, theta, of_experts, resp[:, None], N_GIVEN_STEPS)[0]
 
 
 # --- known experts ----------------------------------------------------------------------------
@@ -192,8 +224,10 @@ def start_from_known(
     others = np.flatnonzero(~shares.any(axis=0))
     without = np.flatnonzero(~shares.any(axis=1))
     if len(without) and len(others):
-        cells = random_partition(X[others], Y[:, others], weight[others], len(without), rng)
-        shares[without[cells], others] = 1.0
+        of_others = X[others], Y[:, others], weight[others]
+        shares[np.ix_(without, others)] = initial_responsibilities(
+            "random", *of_others, len(without), rng
+        )
     return shares
 
 
@@ -253,58 +287,56 @@ def _with_known_numbers(objective: Objective, run: Run) -> Run:
 # --- responsibilities -------------------------------------------------------------------------
 
 
-def _responsibilities_of_start(problem: Problem, job: StartJob) -> tuple[Array, Array]:
+def start_responsibilities(problem: Problem, job: StartJob) -> tuple[Array, Array]:
     """Responsibilities of experts for rows, (K, n), and for the gate, (K, n) or (K, U).
 
     Rows that the start leaves to no expert count together as one for the experts, and have equal
-    probabilities for the gate.
-    """
-    rows, experts = problem.init_data.rows, problem.mixture.experts
-    resp, rng = _initial(problem, job)
-    left = 1.0 - resp.sum(axis=0)
-    weight = rows.row_responsibilities((1.0 - left + left / len(left))[None])
-    resp = _of_experts(problem, job, resp + left / len(resp), rng)
-    resp = restricted(experts, resp, rows)
-    return rows.row_responsibilities(resp) * weight, resp
-
-
-def _initial(problem: Problem, job: StartJob) -> tuple[Array, np.random.Generator]:
-    """Responsibilities of the initial cells for rows or units, and the generator of the start.
-
-    If the experts of some rows are known, the cells are in the order of the experts.
+    probabilities for the gate. If the experts of some rows are known, the cells are in the order of
+    the experts.
     """
     rng, experts = np.random.default_rng(job.seed), problem.mixture.experts
     rows, X, Y, _ = problem.init_data
-    weight = rows.weight
+    weight, owners = rows.weight, experts.with_predictor
     if rows.units is not None:
         X, Y, weight = unit_features(problem.init_data)
     if job.init_name == KNOWN:
-        return start_from_known(problem.init_data, X, Y, weight, rng), rng
-    if job.is_repeated:  # a Bayesian bootstrap, so that a partition differs from the one before
-        weight = weight * rng.exponential(size=len(weight))
-    owners = experts.with_predictor
-    n_cells = max(len(owners), 1)
-    cells = initial_responsibilities(job.init_name, X, Y, weight, n_cells, rng)
-    if rows.possible is not None and len(owners) == n_cells:
-        tie_rng = None if job.is_first else rng
-        cells = in_matching_order(cells, known_shares(rows.possible)[owners], weight, tie_rng)
-    return cells, rng
+        resp = start_from_known(problem.init_data, X, Y, weight, rng)
+    else:
+        if job.is_repeated:  # a Bayesian bootstrap, so that a partition differs from the one before
+            weight = weight * rng.exponential(size=len(weight))
+        n_cells = max(len(owners), 1)
+        resp = initial_responsibilities(job.init_name, X, Y, weight, n_cells, rng)
+        if rows.possible is not None and len(owners) == n_cells:
+            tie_rng = None if job.is_first else rng
+            resp = in_matching_order(resp, known_shares(rows.possible)[owners], weight, tie_rng)
+    left = 1.0 - resp.sum(axis=0)
+    counted = 1.0 - left + left / len(left)
+    resp = smoothed(resp) if experts.needs_all_rows else resp + left / len(resp)
+    if not (experts.has_one_family and experts.are_exchangeable) or rows.possible is not None:
+        resp = _of_different_experts(problem, job, resp, rng)
+    if rows.units is None:
+        return resp * counted, resp
+    return rows.units.repeat(resp * counted), resp
 
 
-def _of_experts(problem: Problem, job: StartJob, resp: Array, rng: np.random.Generator) -> Array:
-    """Responsibilities of the experts for rows, (K, n), from those of cells for rows or units."""
+def _of_different_experts(
+    problem: Problem, job: StartJob, resp: Array, rng: np.random.Generator
+) -> Array:
+    """Responsibilities of the experts, from those of cells, for rows (K, n) or units (K, U)."""
     rows, experts = problem.init_data.rows, problem.mixture.experts
     resp = rows.row_responsibilities(resp)
-    order_rng = None if job.is_first or rows.possible is not None else rng
-    resp = experts.initial_responsibilities(resp, rows.y, order_rng)
-    if rows.possible is not None or experts.are_exchangeable:
-        return resp
-    numbers = np.array(experts.with_predictor)
-    order = (
-        rng.permutation(len(numbers)) if job.is_repeated else _best_order(problem, resp, numbers)
-    )
-    resp[numbers] = resp[numbers[order]]
-    return resp
+    if not experts.has_one_family:
+        order_rng = None if job.is_first or rows.possible is not None else rng
+        resp = experts.initial_responsibilities(resp, rows.y, order_rng)
+    if rows.possible is None and not experts.are_exchangeable:
+        numbers = np.array(experts.with_predictor)
+        order = (
+            rng.permutation(len(numbers))
+            if job.is_repeated
+            else _best_order(problem, resp, numbers)
+        )
+        resp[numbers] = resp[numbers[order]]
+    return restricted(experts, resp, rows)
 
 
 def _best_order(problem: Problem, resp: Array, numbers: Array) -> Array:
@@ -314,7 +346,7 @@ def _best_order(problem: Problem, resp: Array, numbers: Array) -> Array:
     log-likelihoods of the cells.
     """
     rows, mixture = problem.init_data.rows, problem.mixture
-    objective = problem.objective(blocks=blocks_of(mixture, rows))
+    objective = problem.objective()
     index, moved = np.arange(len(numbers)), resp.copy()
     gains = np.empty((len(numbers), len(numbers)))
     of_gate = np.ones(resp.shape) / len(resp)
@@ -323,7 +355,7 @@ def _best_order(problem: Problem, resp: Array, numbers: Array) -> Array:
     for shift in range(len(numbers)):
         cells = (index + shift) % len(numbers)
         moved[numbers] = resp[numbers[cells]]
-        theta = mixture.first_theta()[None]
+        theta = mixture.start[None]
         theta = fitted_to(objective, theta, moved[:, None], of_gate[:, None], 1)
         logs = [mixture.at(theta, data).logs[:, 0] for data in objective.blocks]
         weighted = moved * rows.weight
@@ -331,14 +363,3 @@ def _best_order(problem: Problem, resp: Array, numbers: Array) -> Array:
         gains[index, cells] = of_experts[numbers]
     order: Array = linear_sum_assignment(-gains)[1]
     return order
-
-
-def first_round_of_learners(problem: Problem, job: StartJob, observer: Any) -> Started:
-    """A few iterations of EM from a start whose cells are smoothed, for experts with all rows."""
-    rows, experts = problem.init_data.rows, problem.mixture.experts
-    resp, rng = _initial(problem, job)
-    resp = restricted(experts, _of_experts(problem, job, smoothed(resp), rng), rows)
-    objective, theta = experts.started(problem.objective(), resp)
-    n_iter = min(N_ITER_FIRST_ROUND[True], problem.max_iter)
-    run = em(objective, theta, n_iter, problem.tol, observer)
-    return Started(run, _partition(resp))

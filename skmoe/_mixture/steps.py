@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.curvature import ImplicitCurvature, Inverse, invert
 from skmoe._mixture.data import CONSTANT
-from skmoe._mixture.groups import Group
+from skmoe._mixture.groups import Group, ImplicitCurvature, Inverse, invert
 from skmoe._numerics.signed_steps import signed_step
 from skmoe._numerics.typing import TINY, Array
 
@@ -19,12 +18,17 @@ MAX_DISPERSION_STEP = 2.0
 MIN_SCALE_FACTOR = 1e-6
 
 
-def inverses_of(mixture: Any, theta: Array, curvature: Any) -> list[Inverse]:
-    """Inverses of the penalised curvatures of the groups.
+class Curvatures(NamedTuple):
+    """Curvatures of the groups, their penalised inverses, and those of users' parts."""
 
-    Where experts share coefficients, theirs are one matrix, and come first.
-    """
-    prior, found = mixture.prior, []
+    matrices: Any
+    inverses: list[Inverse]  # of experts that share coefficients one matrix, the first
+    own: list[Any]
+
+
+def inverted(mixture: Any, theta: Array, total: Any) -> Curvatures:
+    """The curvatures of sums over rows, with the inverses that steps need."""
+    prior, found, curvature = mixture.prior, [], total.curvature
     # That of a scale at the mode of its prior.
     diagonal = np.broadcast_to(prior.absolute(theta) + 0.5 * prior.strength, theta.shape)
     pairs = list(zip(mixture.groups, curvature, strict=True))
@@ -42,15 +46,19 @@ def inverses_of(mixture: Any, theta: Array, curvature: Any) -> list[Inverse]:
         pairs = [pair for pair in pairs if pair[0] is mixture.gate_group]
     for group, matrices in pairs:
         found.append(invert(matrices, np.moveaxis(diagonal[:, group.coordinates], 0, 1)))
-    return found
+    own = [
+        part.invert(theta[:, where], sums.curvature)
+        for (part, where), sums in zip(mixture.own, total.own, strict=True)
+    ]
+    return Curvatures(curvature, found, own)
 
 
-def direction(mixture: Any, theta: Array, total: Any, curvature: Any) -> Array:
+def direction(mixture: Any, theta: Array, total: Any, curvature: Curvatures) -> Array:
     """A step of Fisher scoring (S, D) from coefficients (S, D), which leads upward.
 
-    `curvature` has matrices and inverses, which may be those of earlier coefficients.
+    The curvatures may be those of earlier coefficients.
     """
-    matrices, inverses = curvature
+    matrices, inverses, of_users = curvature
     gradient = total.gradient - mixture.prior.derivatives(theta)[0]
     change, groups = np.zeros_like(theta), list(mixture.groups)
     if mixture.is_tied:
@@ -71,7 +79,7 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Any) -> Array:
         step = inverse.solve(own)
         if mixture.has_signs:
             step = _with_signs(mixture, step, inverse, own, group.coordinates, theta)
-        of_group = curvature[0][mixture.groups.index(group)]
+        of_group = matrices[mixture.groups.index(group)]
         if inverse.inverse is not None and has_own_scale(group, inverse.matrix):
             _set_scale(step, own, group, inverse, of_group)
         else:
@@ -85,6 +93,8 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Any) -> Array:
         ]
         longest = np.max([length.max(axis=0) for length in lengths], axis=0)
         change[:, : mixture.experts.size] /= longest[:, None]
+    for (part, where), sums, of_part in zip(mixture.own, total.own, of_users, strict=True):
+        change[:, where] = part.direction(theta[:, where], sums, of_part)
     return change
 
 
@@ -158,7 +168,7 @@ def _lengths(change: Array, group: Group, curvature: Any, *, only_means: bool = 
         else:
             square = np.einsum("psi,psij,psj->ps", of_means, curvature, of_means)
             rows = curvature[..., means.stop - 1, means.stop - 1]
-        root = np.sqrt(np.maximum(square, 0.0) / np.maximum(rows, TINY))
+        root = np.sqrt(np.maximum(square, 0.0)) / np.sqrt(np.maximum(rows, TINY))
         lengths = np.maximum(lengths, root / family.max_step)
     if means.stop < change.shape[-1] and not only_means:
         longest = np.abs(change[..., means.stop :]).max(axis=-1)

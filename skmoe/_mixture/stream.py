@@ -15,19 +15,22 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skmoe._mixture.groups import Group
 from skmoe._mixture.mixture import EStep, Mixture
-from skmoe._mixture.steps import MAX_DISPERSION_STEP, has_own_scale
+from skmoe._mixture.steps import MAX_DISPERSION_STEP, direction, has_own_scale, inverted
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array
 
 # Steps for each batch, which is expanded anew at the coefficients that each of them reaches.
-N_STEPS = 3
+N_STEPS_PER_BATCH = 3
+
+# Part of the curvature of a gate with equal probabilities that is added to that of each batch. Where
+# a gate is certain its own curvature vanishes, and new rows would move it at once.
+INERTIA = 0.01
 
 
 class Stream(NamedTuple):
@@ -52,12 +55,13 @@ def started(stream: Stream, mixture: Mixture, blocks: Any) -> Stream:
 def learned(stream: Stream, mixture: Mixture, blocks: Any, decay: float) -> Stream:
     """A stream after another batch; `decay` is what remains of the weight of earlier rows."""
     theta, kept, fit, total = stream.theta[None], stream.sums, stream.fit, None
+    log_likelihood = None
     kept = None if kept is None else _scaled(kept, decay)
-    for _ in range(N_STEPS):
+    for _ in range(N_STEPS_PER_BATCH):
         batch = mixture.e_step(theta, blocks, curvature=True)
-        if total is not None:  # the log density of rows is that before they are used
-            batch = batch._replace(log_likelihood=log_likelihood)
-        log_likelihood = batch.log_likelihood
+        # The log density of rows is that before they are used.
+        log_likelihood = batch.log_likelihood if log_likelihood is None else log_likelihood
+        batch = batch._replace(log_likelihood=log_likelihood)
         batch = at_zero(mixture, theta, batch)
         total = batch if kept is None else add_fields(kept, batch)
         whole = total if fit is None else _with_fit(mixture, total, fit[0], decay * fit[1])
@@ -73,7 +77,7 @@ def learned(stream: Stream, mixture: Mixture, blocks: Any, decay: float) -> Stre
 def _ahead(mixture: Mixture, theta: Array, total: EStep) -> Array:
     """Coefficients (1, D) after a step to the maximum of the sums."""
     total = at(mixture, theta, total)
-    change = mixture.direction(theta, total, mixture.invert(theta, total))
+    change = direction(mixture, theta, total, inverted(mixture, theta, total))
     scales = np.unique(mixture.experts.scale_index)
     scales = scales[scales >= 0]
     change[:, scales] = change[:, scales].clip(-MAX_DISPERSION_STEP, MAX_DISPERSION_STEP)
@@ -108,7 +112,11 @@ def at_zero(mixture: Mixture, theta: Array, total: EStep) -> EStep:
     Gradients are those at zero. Of an expert with a scale, gradient and curvature are those for a
     scale of one, and the gradient of its log is the sum of squares at zero.
     """
-    return _moved(mixture, theta, total, _group_at_zero)
+    curvature, n_experts = total.gate.curvature, mixture.n_experts
+    added = INERTIA * total.gate.total.sum() / n_experts
+    curvature = tuple(matrix + added * np.eye(matrix.shape[-1]) for matrix in curvature)
+    gate = total.gate._replace(curvature=curvature)
+    return _moved(mixture, theta, total._replace(gate=gate), _group_at_zero)
 
 
 def at(mixture: Mixture, theta: Array, total: EStep) -> EStep:

@@ -8,14 +8,10 @@ in microarray experiments", Statistical Applications in Genetics and Molecular B
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import digamma, gammaln, polygamma
 
-from skmoe._numerics.typing import TINY, Array
+from skmoe._numerics.typing import Array
 
 # Standard deviations of the log strength and the log scale of the prior of dispersions about their
 # defaults, and the range of the strength, in rows.
@@ -24,140 +20,73 @@ LOG_SCALE_STD = 1.0
 MIN_STRENGTH = 1.0
 MAX_STRENGTH = 1e4
 
-# Tolerances of the search, and the largest number of Newton steps after it. Near the maximum, the
-# log evidence has too few digits to be compared, and its gradient has not.
-TOLERANCES = {"ftol": 1e-12, "gtol": 1e-8}
-MAX_NEWTON_STEPS = 10
+# Range of the logs of scales about their defaults.
+SCALE_RANGE = -30.0, 5.0
+
+# Longest step of the logs, the length of a step that ends the search, and most steps.
+MAX_STEP = 3.0
+MIN_NEWTON_STEP = 1e-10
+MAX_STEPS = 100
+
+# Near the maximum the log evidence has too few digits to tell whether a step increases it.
+ROUND_OFF_OF_EVIDENCE = 1e-13
 
 
-class Derivatives(NamedTuple):
-    """Log evidence of the logs of strength and scales, its gradient (d,) and Hessian (d, d)."""
-
-    value: float
-    gradient: Array
-    hessian: Array
-
-
-def dispersion_prior(
-    squares: Array, weight: Array, defaults: tuple[float, Array]
-) -> tuple[float, Array]:
-    """Strength and scales (m,) of the inverse-gamma prior of variances, across experts.
+def dispersion_prior(squares: Array, weight: Array, center: Array) -> Array:
+    """Logs of strength and scales (1 + m,) of the prior of variances with the largest evidence.
 
     `squares` (K, m) are sums of squared residuals, and `weight` (K, m) their degrees of freedom.
-    The sums have a scaled F distribution given strength and scale, whose prior is log-normal about
-    the defaults.
+    `center` are the logs of the defaults. Newton's steps stay within bounds. They lead upward also
+    where the log evidence is not concave, and are halved where they would lower it.
     """
-    center = _log_prior(*defaults)
-
-    def evidence(logs: Array) -> Derivatives:
-        return log_evidence_of_prior(logs, squares, weight, center)
-
-    def objective(logs: Array) -> tuple[float, Array]:
-        value, gradient, _ = evidence(logs)
-        return -value, -gradient
-
-    bounds = [(np.log(MIN_STRENGTH), np.log(MAX_STRENGTH))]
-    bounds += [(value - 30.0, value + 5.0) for value in center[1:]]
-    low, high = np.transpose(bounds)
-    start = np.clip(center, low, high)
-    found = minimize(
-        objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=TOLERANCES
-    ).x
-    found = _after_newton_steps(evidence, found, low, high)
-    return float(np.exp(found[0])), np.exp(found[1:])
-
-
-def dispersion_gain(
-    before: tuple[float, Array],
-    after: tuple[float, Array],
-    squares: Array,
-    weight: Array,
-    defaults: tuple[float, Array],
-) -> float:
-    """Gain of log evidence by another prior of variances, with the data of `dispersion_prior`."""
-    center = _log_prior(*defaults)
-    old, new = (
-        log_evidence_of_prior(_log_prior(*prior), squares, weight, center).value
-        for prior in (before, after)
-    )
-    return new - old
-
-
-def log_evidence_of_prior(logs: Array, squares: Array, weight: Array, center: Array) -> Derivatives:
-    """Log evidence of the logs of strength and scales, (1 + m,), up to a constant."""
-    nu, scales = np.exp(logs[0]), np.exp(logs[1:])
-    half, prior = 0.5 * (weight + nu), nu * scales
-    share = prior / (prior + squares)  # of the prior in a scale
-    value = gammaln(half) - gammaln(0.5 * nu) + 0.5 * nu * np.log(prior)
-    value = value - half * np.log(prior + squares)
-    slope = digamma(half) - digamma(0.5 * nu) - np.log1p(squares / prior)
-    of_scale = 0.5 * (nu * (1.0 - share) - weight * share)  # derivative by a log scale
-    precision = _prior_precision(len(scales))
-    moved = logs - center
-    gradient = np.r_[(0.5 * nu * slope + of_scale).sum(), of_scale.sum(axis=0)]
-    return Derivatives(
-        float(value.sum() - 0.5 * (precision * np.square(moved)).sum()),
-        gradient - precision * moved,
-        _hessian(nu, half, share, slope) - np.diag(precision),
-    )
-
-
-def dispersion_volume(
-    prior: tuple[float, Array], weight: Array, defaults: tuple[float, Array]
-) -> float:
-    """Log evidence of variances less the log of their posterior at its mode, up to a constant.
-
-    `weight` (K, m) are the rows of each variance. The prior of strength and scales is counted.
-    """
-    logs = _log_prior(*prior)
-    strength, scales = np.exp(logs[0]), np.exp(logs[1:])
-    half = 0.5 * (weight + strength)
-    volume = gammaln(half) - half * np.log(half) + half - gammaln(0.5 * strength)
-    volume = volume + 0.5 * strength * np.log(0.5 * strength * scales)
-    moved = logs - _log_prior(*defaults)
-    of_prior = 0.5 * (_prior_precision(len(scales)) * np.square(moved)).sum()
-    return float(volume.sum() - of_prior)
-
-
-def _prior_precision(n_scales: int) -> Array:
-    """Precisions of the log strength and the log scales about their defaults, (1 + m,)."""
-    return np.r_[LOG_STRENGTH_STD**-2, np.full(n_scales, LOG_SCALE_STD**-2)]
-
-
-def _hessian(nu: float, half: Array, share: Array, slope: Array) -> Array:
-    """Second derivatives of the log density of the sums by the logs of strength and scales."""
-    of_scales = -half * share * (1.0 - share)
-    mixed = 0.5 * nu * (1.0 - share) + of_scales
-    curvature = polygamma(1, half) - polygamma(1, 0.5 * nu)
-    of_strength = 0.5 * nu * (slope + 0.5 * nu * curvature + 1.0 - share) + mixed
-    hessian = np.diag(np.r_[of_strength.sum(), of_scales.sum(axis=0)])
-    hessian[0, 1:] = hessian[1:, 0] = mixed.sum(axis=0)
-    return hessian
-
-
-def _after_newton_steps(
-    evidence: Callable[[Array], Derivatives], logs: Array, low: Array, high: Array
-) -> Array:
-    """Logs after Newton steps within their bounds, as long as these make the gradient smaller."""
-    at = evidence(logs)
-    for _ in range(MAX_NEWTON_STEPS):
-        free = _is_free(logs, at.gradient, low, high)
-        step = np.zeros_like(logs)
-        step[free] = np.linalg.solve(at.hessian[np.ix_(free, free)], at.gradient[free])
-        after = np.clip(logs - step, low, high)
-        new = evidence(after)
-        still_free = _is_free(after, new.gradient, low, high)
-        if not np.linalg.norm(new.gradient[still_free]) < np.linalg.norm(at.gradient[free]):
+    low, high = center[:, None].T + np.transpose([SCALE_RANGE])
+    low[0], high[0] = np.log([MIN_STRENGTH, MAX_STRENGTH])
+    logs, reached, step = np.clip(center, low, high), -np.inf, np.zeros(len(center))
+    for _ in range(MAX_STEPS):
+        ahead = np.clip(logs + step, low, high)
+        value, gradient, hessian = log_evidence_of_prior(ahead, squares, weight, center)
+        if value < reached - ROUND_OFF_OF_EVIDENCE * (1.0 + abs(reached)):
+            step = 0.5 * step
+            continue
+        logs, reached, outward = ahead, value, gradient
+        for _ in range(2):  # without the logs that gradient or step would lead beyond a bound
+            free = ~(((logs <= low) & (outward < 0.0)) | ((logs >= high) & (outward > 0.0)))
+            curvature, vectors = np.linalg.eigh(hessian[np.ix_(free, free)])
+            step = np.zeros(len(center))
+            step[free] = vectors @ (vectors.T @ gradient[free] / np.abs(curvature))
+            outward = np.where(free, step, gradient)
+        step = np.clip(step, -MAX_STEP, MAX_STEP)
+        if np.abs(step).max() < MIN_NEWTON_STEP:
             break
-        logs, at = after, new
     return logs
 
 
-def _is_free(logs: Array, gradient: Array, low: Array, high: Array) -> Array:
-    """Which logs are not held by a bound."""
-    return ~(((logs <= low) & (gradient < 0.0)) | ((logs >= high) & (gradient > 0.0)))
+def log_evidence_of_prior(
+    logs: Array, squares: Array, weight: Array, center: Array
+) -> tuple[float, Array, Array]:
+    """Log evidence of the logs of strength and scales, (1 + m,), its gradient and its Hessian.
 
-
-def _log_prior(strength: float, scale: Array) -> Array:
-    """Logs of strength and scales, (1 + m,)."""
-    return np.log([max(strength, MIN_STRENGTH), *np.maximum(scale, TINY)])
+    The sums of squares have a scaled F distribution given strength and scale, whose prior is
+    log-normal about the defaults. What depends on squares or weights alone is left out, so that the
+    log evidence less the log posterior of the variances at their modes, -(half) (log mode + 1), is
+    the value at squares with modes of 1 / e.
+    """
+    nu, scales = np.exp(logs[0]), np.exp(logs[1:])
+    half, prior = 0.5 * (weight + nu), nu * scales
+    total = prior + squares
+    share = prior / total  # of the prior in a scale
+    value = gammaln(half) - gammaln(0.5 * nu) + 0.5 * nu * np.log(0.5 * prior)
+    value = value - half * np.log(0.5 * total)
+    of_scale = 0.5 * (nu * (1.0 - share) - weight * share)  # derivative by a log scale
+    slope = digamma(half) - digamma(0.5 * nu) - np.log1p(squares / prior)
+    curvature = polygamma(1, half) - polygamma(1, 0.5 * nu)
+    twice = -half * share * (1.0 - share)  # second derivatives: by a log scale, mixed, by log nu
+    mixed = 0.5 * nu * (1.0 - share) + twice
+    of_strength = 0.5 * nu * (slope + 0.5 * nu * curvature + 1.0 - share) + mixed
+    precision = np.append(LOG_STRENGTH_STD**-2, np.full(len(scales), LOG_SCALE_STD**-2))
+    moved = logs - center
+    gradient = np.append((0.5 * nu * slope + of_scale).sum(), of_scale.sum(axis=0))
+    hessian = np.diag(np.append(of_strength.sum(), twice.sum(axis=0)) - precision)
+    hessian[0, 1:] = hessian[1:, 0] = mixed.sum(axis=0)
+    log_prior = -0.5 * (precision * np.square(moved)).sum()
+    return float(value.sum() + log_prior), gradient - precision * moved, hessian

@@ -13,19 +13,10 @@ models", Proceedings of AISTATS.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from skmoe._numerics.linalg import (
-    PIVOT_TOL,
-    ImplicitGram,
-    cholesky,
-    cholesky_solve,
-    ridge_diagonal,
-)
-from skmoe._numerics.multinomial import SoftmaxHessian, contrast_hessian, to_contrasts
-from skmoe._numerics.signed_steps import equal_parts, holder_sums
 from skmoe._numerics.typing import TINY, Alpha, Array
 
 # Range of a penalty that is found, and the penalty of a feature that is dropped. A larger one would
@@ -65,14 +56,21 @@ class Slopes(NamedTuple):
     weight: Array | float = 1.0  # part of the penalty that each system has, (S, p)
 
     @property
+    def variances(self) -> Array:
+        """Diagonals (S, p) of the matrices, or what stands for them."""
+        if self.covariances.ndim == 2:
+            return self.covariances
+        return np.diagonal(self.covariances, axis1=1, axis2=2)
+
+    @property
     def n_varying(self) -> int:
         """Number of features that are not constant: those of others have no gradient."""
         return int(((self.gradient != 0.0) | (self.values != 0.0)).any(axis=0).sum())
 
-
-def slope_penalty(alpha: Alpha, coef: Array) -> float:
-    """Half of the penalties times the squared slopes of coefficients (..., d)."""
-    return 0.5 * float((np.square(coef[..., :-1]) * np.asarray(alpha)).sum())
+    @property
+    def log_prior_of_keeping(self) -> float:
+        """Gain of log evidence that a feature needs to be kept: gains by chance reach log(p)."""
+        return float(SPARSITY_FACTOR * np.log(max(self.n_varying, 2)))
 
 
 def is_dropped(alpha: Alpha) -> Array:
@@ -80,103 +78,10 @@ def is_dropped(alpha: Alpha) -> Array:
     return np.asarray(alpha) >= DROPPED
 
 
-def without_dropped(coef: Array, alpha: Alpha) -> Array:
-    """Coefficients (..., d) with zeros for dropped features."""
-    if not isinstance(alpha, tuple) or max(alpha, default=0.0) < DROPPED:
-        return coef
-    return np.where(np.append(is_dropped(alpha), False), 0.0, coef)
-
-
-# --- slopes of ridge regressions and of softmax models ----------------------------------------
-
-
-def ridge_slopes(hessians: Any, ridge: Array, coef: Array, gradient: Array) -> Slopes:
-    """Slopes of regressions with coefficients and gradients (K, m, d), for m outputs.
-
-    `hessians` without the penalty are (K, d, d), or with one for each output (K * m, d, d), or an
-    `ImplicitGram`. `ridge` (d,) is the diagonal of the penalty, and the precision of the prior in
-    the units of coefficients and gradients.
-    """
-    coef, gradient = (values.reshape(-1, values.shape[-1]) for values in (coef, gradient))
-    if isinstance(hessians, ImplicitGram):
-        covariances = 1.0 / np.maximum((hessians.diagonal() + ridge)[:, :-1], TINY)
-    else:
-        inverses = [_inverse(hessian + np.diag(ridge)) for hessian in hessians]
-        covariances = np.stack(inverses)[:, :-1, :-1]
-    covariances = np.repeat(covariances, len(coef) // len(covariances), axis=0)
-    return Slopes(coef[:, :-1], covariances, gradient[:, :-1])
-
-
-def joint_slopes(
-    covariances: Array,
-    gradient: Array,
-    coef: Array,
-    precision: Array,
-    ridge: Array,
-    holders: Array,
-) -> Slopes:
-    """Slopes of regressions (K, m) that share or lack coefficients, from the joint covariances.
-
-    The rows of several regressions determine a shared slope. Each has an equal part of it: of its
-    penalty, its gradient and its precision. A slope that one lacks has no weight, and the variance
-    of its prior. For shapes and units see `joint_covariances`.
-    """
-    share, root = equal_parts(holders)[:, None], np.sqrt(precision)
-    root, ridges = root[..., None], share * ridge
-    lacks = np.broadcast_to(holders[:, None] < 0, coef.shape)
-    scaled = covariances / np.sqrt(share[..., None] * share[..., None, :])
-    scaled = np.where(lacks[..., None], np.diag(1.0 / np.maximum(ridge, TINY)), scaled)
-    total = holder_sums(holders, precision[..., None] * (gradient - ridges * coef))
-    part = np.divide(share, root, where=root > 0.0, out=np.zeros(coef.shape))
-    values, gradient, weight = (
-        np.where(lacks, 0.0, numbers).reshape(-1, len(ridge))[:, :-1]
-        for numbers in (coef * root, part * total + ridges * coef * root, share)
-    )
-    return Slopes(values, scaled.reshape(-1, *scaled.shape[2:])[:, :-1, :-1], gradient, weight)
-
-
-def softmax_slopes(
-    hessian: Any, basis: Array, alpha: Alpha, coef: Array, gradient: Array
-) -> Slopes:
-    """Slopes of the contrasts of softmax models from their Hessians, as `softmax_hessian` has them.
-
-    Coefficients and gradient are (..., C, d), for several models or one.
-    """
-    n_columns = coef.shape[-1]
-    ridge = ridge_diagonal(alpha, n_columns)
-    if isinstance(hessian, SoftmaxHessian):
-        diagonal = (hessian.contrast_diagonal(basis) + ridge).reshape(-1, n_columns)
-        covariances = 1.0 / np.maximum(diagonal[:, :-1], TINY)
-    else:
-        penalty = np.diag(np.tile(ridge, basis.shape[1]))
-        n_contrasts, models = basis.shape[1], hessian.reshape(-1, *hessian.shape[-4:])
-        inverses = [_inverse(contrast_hessian(blocks, basis) + penalty) for blocks in models]
-        blocks = np.stack(inverses).reshape(-1, *(n_contrasts, n_columns) * 2)
-        covariances = np.einsum("kcicj->kcij", blocks).reshape(-1, n_columns, n_columns)
-        covariances = covariances[:, :-1, :-1]
-    shape = -1, n_columns
-    values = to_contrasts(coef, basis).reshape(shape)
-    contrast_gradient = (basis.T @ gradient).reshape(shape)
-    return Slopes(values[:, :-1], covariances, contrast_gradient[:, :-1])
-
-
-def _variances(covariances: Array) -> Array:
-    """Diagonals (S, p) of matrices, or what stands for them."""
-    return covariances if covariances.ndim == 2 else np.diagonal(covariances, axis1=1, axis2=2)
-
-
-def _inverse(matrix: Array) -> Array:
-    """Inverse of a symmetric positive semidefinite matrix, (d, d)."""
-    try:
-        factor = cholesky(matrix)
-    except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(matrix)
-        least = max(PIVOT_TOL**2 * values[-1], TINY)  # whose inverse is finite
-        return (vectors / np.maximum(values, least)) @ vectors.T
-    return cholesky_solve(factor, np.eye(len(matrix)))
-
-
-# --- the evidence -----------------------------------------------------------------------------
+def n_determined_slopes(alpha: Alpha, slopes: Slopes) -> Array:
+    """Number of slopes of each system that the data determine, rather than the penalty, (S,)."""
+    determined = np.maximum(1.0 - np.asarray(alpha) * slopes.weight * slopes.variances, 0.0)
+    return np.asarray((slopes.weight * determined).sum(axis=1))
 
 
 def common_penalty(alpha: float, slopes: Slopes, default: float) -> float:
@@ -186,57 +91,13 @@ def common_penalty(alpha: float, slopes: Slopes, default: float) -> float:
     enters as the mean of a gamma prior, times the number of features: what the features explain
     together does not grow with their number, so that many slopes are small.
     """
-    weight = np.broadcast_to(slopes.weight, slopes.values.shape)
-    n_determined = float(n_determined_slopes(alpha, slopes).sum())
-    squares = float((weight * np.square(slopes.values)).sum())
-    prior = PRIOR_COEFFICIENTS
+    n_determined = n_determined_slopes(alpha, slopes).sum() + PRIOR_COEFFICIENTS
     expected = max(default, MIN_PENALTY) * max(slopes.n_varying, 1)
-    found = (n_determined + prior) / (squares + prior / expected)
-    return float(np.clip(found, MIN_PENALTY, MAX_PENALTY))
+    squares = (slopes.weight * np.square(slopes.values)).sum() + PRIOR_COEFFICIENTS / expected
+    return float(np.clip(n_determined / squares, MIN_PENALTY, MAX_PENALTY))
 
 
-def evidence_gain(before: Alpha, after: Alpha, slopes: Slopes) -> float:
-    """Gain of log evidence by another penalty, as if it were that of each slope alone.
-
-    Where there is one penalty for each feature the prior of keeping a feature is counted.
-    """
-    weight = np.broadcast_to(slopes.weight, slopes.values.shape)
-    precision = np.asarray(before, dtype=float) * weight
-    mean, variance = _modes(precision, slopes), _variances(slopes.covariances)
-    sparsity, quality = np.maximum(1.0 / variance - precision, TINY), mean / variance
-    new = _log_evidence(np.asarray(after) * weight, sparsity, quality, weight)
-    gain = (new - _log_evidence(precision, sparsity, quality, weight)).sum()
-    if isinstance(after, tuple):
-        n_dropped = is_dropped(after).sum() - (is_dropped(before) & np.full(len(after), True)).sum()
-        gain += n_dropped * _log_prior_of_keeping(slopes.n_varying)
-    return float(gain)
-
-
-def posterior_volume(alpha: Alpha, slopes: Slopes) -> float:
-    """Log evidence of the slopes less the log of their posterior at its mode, up to a constant.
-
-    It is the log volume of the posterior over that of the prior [MacKay]. Where there is one
-    penalty for each feature the prior of keeping a feature is counted.
-    """
-    n_systems, n_features = slopes.values.shape
-    covariances = slopes.covariances
-    if covariances.ndim == 2:
-        volume = np.log(np.maximum(covariances, TINY)).sum()
-    else:
-        volume = np.linalg.slogdet(covariances)[1].sum()
-    penalties = np.broadcast_to(np.asarray(alpha, dtype=float), (n_features,))
-    volume = 0.5 * float(volume + n_systems * np.log(np.maximum(penalties, TINY)).sum())
-    if isinstance(alpha, tuple):
-        volume -= int((~is_dropped(alpha)).sum()) * _log_prior_of_keeping(slopes.n_varying)
-    return volume
-
-
-def _log_prior_of_keeping(n_features: int) -> float:
-    """Gain of log evidence that a feature needs to be kept: gains by chance reach log(p)."""
-    return float(SPARSITY_FACTOR * np.log(max(n_features, 2)))
-
-
-def _log_evidence(
+def log_evidence(
     penalty: Array, sparsity: Array, quality: Array, weight: Array | float = 1.0
 ) -> Array:
     """Log evidence of the penalty of one slope, over that of a slope of zero [Tipping and Faul].
@@ -248,19 +109,35 @@ def _log_evidence(
     return np.asarray(0.5 * (of_prior + np.square(quality) / total))
 
 
-def _modes(precision: Array, slopes: Slopes) -> Array:
-    """Slopes (S, p) at their modes, which one Newton step reaches."""
-    step = slopes.gradient - precision * slopes.values
-    independent = slopes.covariances.ndim == 2
-    move = "si,si->si" if independent else "sij,sj->si"
-    return np.asarray(slopes.values + np.einsum(move, slopes.covariances, step))
+def evidence_of_penalty(before: Alpha, after: Alpha, slopes: Slopes) -> tuple[float, float]:
+    """Gain of log evidence by another penalty, and the log evidence of the former one.
 
-
-def n_determined_slopes(alpha: Alpha, slopes: Slopes) -> Array:
-    """Number of slopes of each system that the data determine, rather than the penalty, (S,)."""
-    variances = _variances(slopes.covariances)
-    determined = np.maximum(1.0 - np.asarray(alpha) * slopes.weight * variances, 0.0)
-    return np.asarray((slopes.weight * determined).sum(axis=1))
+    The gain is as if the penalty were that of each slope alone, at its mode, which one Newton step
+    reaches. From the log evidence the log of the posterior at its mode is taken away: it is the log
+    volume of the posterior over that of the prior [MacKay], up to a constant. Where there is one
+    penalty for each feature the prior of keeping a feature is counted.
+    """
+    values, covariances, gradient, weight = slopes
+    variances, independent = slopes.variances, covariances.ndim == 2
+    old, new = (np.broadcast_to(alpha, values.shape[1:]) for alpha in (before, after))
+    precision = weight * old
+    step = np.einsum(
+        "si,si->si" if independent else "sij,sj->si", covariances, gradient - precision * values
+    )
+    sparsity = np.maximum(1.0 / variances - precision, TINY)
+    quality = (values + step) / variances
+    gain = log_evidence(weight * new, sparsity, quality, weight)
+    gain = (gain - log_evidence(precision, sparsity, quality, weight)).sum()
+    volumes = (
+        np.log(np.maximum(variances, TINY)).sum(axis=1)
+        if independent
+        else np.linalg.slogdet(covariances)[1]
+    )
+    volume = 0.5 * (volumes + np.log(np.maximum(old, TINY)).sum()).sum()
+    if isinstance(after, tuple):
+        kept = [(~is_dropped(alpha)).sum() * slopes.log_prior_of_keeping for alpha in (old, new)]
+        gain, volume = gain + kept[0] - kept[1], volume - kept[0]
+    return float(gain), float(volume)
 
 
 def feature_penalties(alpha: Alpha, slopes: Slopes) -> tuple[float, ...]:
@@ -272,18 +149,21 @@ def feature_penalties(alpha: Alpha, slopes: Slopes) -> tuple[float, ...]:
     p gains reaches log(p) by chance.
     """
     current = np.array(np.broadcast_to(np.asarray(alpha, dtype=float), slopes.values.shape[-1:]))
-    mean, covariances = _modes(current, slopes), slopes.covariances
+    covariances, independent = slopes.covariances, slopes.covariances.ndim == 2
+    step = slopes.gradient - current * slopes.values
+    mean = slopes.values + np.einsum(
+        "si,si->si" if independent else "sij,sj->si", covariances, step
+    )
     columns = np.arange(len(current))
     for _ in range(MAX_STEPS_PER_FEATURE * len(current)):
-        variances = _variances(covariances)
+        variances = slopes._replace(covariances=covariances).variances
         sparsity, quality = np.maximum(1.0 / variances - current, TINY), mean / variances
         # Log evidence of each penalty of the grid, and last of the current one, over that of
         # dropping the feature, (G + 1, p).
         kept = current < DROPPED
         grid = np.tile(PENALTY_GRID[:, None], len(current))
         grid = np.vstack([grid, np.where(kept, current, MAX_PENALTY)])[:, None]
-        gains = _log_evidence(grid, sparsity, quality).sum(axis=1)
-        gains -= _log_prior_of_keeping(slopes.n_varying)
+        gains = log_evidence(grid, sparsity, quality).sum(axis=1) - slopes.log_prior_of_keeping
         gains[-1] = np.where(kept, gains[-1], 0.0)
         best = gains[:-1].argmax(axis=0)
         largest = gains[best, columns]
@@ -293,7 +173,6 @@ def feature_penalties(alpha: Alpha, slopes: Slopes) -> tuple[float, ...]:
             break
         wanted = PENALTY_GRID[best[j]] if largest[j] > 0.0 else DROPPED
         # Another penalty of one feature changes the inverse by rank one.
-        independent = covariances.ndim == 2
         column = (
             covariances[:, :, j] if not independent else np.where(columns == j, covariances, 0.0)
         )

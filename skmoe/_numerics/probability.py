@@ -126,28 +126,6 @@ def log_softmax(logits: Array, axis: int = 0) -> Array:
     return shifted
 
 
-# With more classes the second exponential, of the log probabilities, is replaced by a division.
-FEW_CLASSES = 8
-
-
-def softmax_of_classes(logits: Array, y: Array) -> tuple[Array, Array]:
-    """Log probabilities (K, n) of class codes y (n,), and the probabilities of all classes.
-
-    `logits` (K, C, n) are overwritten.
-    """
-    rows = np.arange(len(y))
-    if logits.shape[1] <= FEW_CLASSES:
-        log_probs = log_softmax(logits, axis=1)
-        return log_probs[:, y, rows], exp_of_logs(log_probs)
-    log_prob = np.empty((len(logits), len(y)))
-    for own, log_prob_of_y in zip(logits, log_prob, strict=True):  # the arrays of one fit in cache
-        own -= own.max(axis=0)
-        log_prob_of_y[:] = own[y, rows]
-        np.exp(own, out=own)
-        total = own.sum(axis=0)
-        own /= total
-        log_prob_of_y -= np.log(total)
-    return log_prob, logits
 
 
 def normalised_top_k(log_probs: Array, top_k: int | None) -> Array:

@@ -13,6 +13,8 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.special import gammainc, gammaincc, gammaln, xlogy
 
@@ -50,22 +52,27 @@ def stirling_correction(x: Array) -> Array:
     return (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse / 1680))) / x
 
 
-def cdf_real(count: Array, mean: Array) -> Array:
-    """Probability up to a count, continued to real numbers by the incomplete gamma function."""
-    count, mean = np.broadcast_arrays(count, mean)
-    answer = np.array(gammaincc(count + 1.0, mean))
-    far = _is_far_above(count, mean)
-    answer[far] = -np.expm1(_log_above(count[far], mean[far]))
+def _function_of_tail(
+    of_shape: Callable[..., Array], of_logs: Callable[[Array], Array]
+) -> Callable[[Array, Array], Array]:
+    """A function of counts from one of shape and mean, and far above the mean from logs."""
+
+    def answer(count: Array, mean: Array) -> Array:
+        count, mean = np.broadcast_arrays(count, mean)
+        found = np.array(of_shape(count + 1.0, mean))
+        # The tail of a small mean is where counts are many times the mean.
+        far = (count + 1.0 - mean > FAR * np.sqrt(count + 1.0)) | (count > 4.0 * mean)
+        found[far] = of_logs(_log_above(count[far], mean[far]))
+        return found
+
     return answer
 
 
-def sf_real(count: Array, mean: Array) -> Array:
-    """Probability above a count, continued to real numbers by the incomplete gamma function."""
-    count, mean = np.broadcast_arrays(count, mean)
-    answer = np.array(gammainc(count + 1.0, mean))
-    far = _is_far_above(count, mean)
-    answer[far] = np.exp(_log_above(count[far], mean[far]))
-    return answer
+# Probabilities up to a count and above it, and the log of the latter, continued to real numbers by
+# the incomplete gamma function.
+cdf_real = _function_of_tail(gammaincc, lambda logs: -np.expm1(logs))
+sf_real = _function_of_tail(gammainc, np.exp)
+log_sf_real = _function_of_tail(lambda *at: log_probability(gammainc(*at)), np.asarray)
 
 
 def log_cdf_real(count: Array, mean: Array) -> Array:
@@ -76,20 +83,6 @@ def log_cdf_real(count: Array, mean: Array) -> Array:
     far = (mean - count > FAR * np.sqrt(mean)) & (mean > FAR**2)
     logs[far] = _log_below(count[far], mean[far])
     return logs
-
-
-def log_sf_real(count: Array, mean: Array) -> Array:
-    """Log probability above a count, continued to real numbers."""
-    count, mean = np.broadcast_arrays(count, mean)
-    logs = log_probability(gammainc(count + 1.0, mean))
-    far = _is_far_above(count, mean)
-    logs[far] = _log_above(count[far], mean[far])
-    return logs
-
-
-def _is_far_above(count: Array, mean: Array) -> Array:
-    # The tail of a small mean is where counts are many times the mean.
-    return (count + 1.0 - mean > FAR * np.sqrt(count + 1.0)) | (count > 4.0 * mean)
 
 
 def _log_above(count: Array, mean: Array) -> Array:

@@ -25,9 +25,9 @@ from skmoe.distributions._searches import Component, take, weighted_sum
 # Probabilities in both tails between whose quantiles sums are split; the last one is left out.
 LEVELS = (1e-3, 1e-6, 1e-10, 1e-15)
 
-# The most counts that are summed one by one, and the numbers that one sum of many rows holds.
+# The most counts that are summed one by one, and the numbers that one sum or integral holds.
 FEW_COUNTS = 192
-SUM_SIZE = 2_000_000
+SIZE = 2_000_000
 
 # Ratio of counts at the ends of a panel, for probabilities that have a power law near zero.
 PANEL_GROWTH = 4.0
@@ -44,12 +44,12 @@ def half_mean_difference(components: Sequence[Component]) -> Array:
         high = family.upper_quantile(LEVELS[-1], *parameters)
         last = np.maximum(last, np.where(weight > 0.0, 1.5 * high + 40.0, 0.0))
     total, few = np.zeros(last.shape), last < FEW_COUNTS
-    for chosen, sum_of, size in ((few, _sum_counts, FEW_COUNTS), (~few, _sum_panels, None)):
+    size = 64 * SUM_ORDER * len(components)
+    for chosen, sum_of, step in ((few, _sum_counts, FEW_COUNTS), (~few, _sum_panels, size)):
         rows = np.flatnonzero(chosen)
-        step = max(SUM_SIZE // (size or 64 * SUM_ORDER * len(components)), 1)
-        for start in range(0, len(rows), step):
-            some = rows[start : start + step]
-            total[some] = sum_of(take(components, some), last[some])
+        for some in np.array_split(rows, len(rows) * step // SIZE + 1):
+            if len(some):
+                total[some] = sum_of(take(components, some), last[some])
     return total
 
 
@@ -88,9 +88,6 @@ def _sum_panels(components: Sequence[Component], last: Array) -> Array:
 # Probabilities of the tails between whose quantiles the integral is split. What is left out beyond
 # the last of them is of the order of its square.
 EDGE_LEVELS = (0.5, 0.25, 0.08, 0.015, 1e-3, 1e-5, 1e-7, 1e-10)
-
-# Numbers that an integral of some rows holds.
-SIZE = 2_000_000
 
 
 def mean_score(components: Sequence[Component], points: Array) -> Array:
@@ -165,9 +162,8 @@ def _by_rows(
     """An integral of blocks of rows, of which each panel holds `size` numbers of a component."""
     total = np.zeros(edges.shape[1])
     n_components = sum(map(len, groups))
-    step = max(SIZE // (len(edges) * size * n_components), 1)
-    for start in range(0, len(total), step):
-        rows = np.arange(start, min(start + step, len(total)))
+    n_blocks = len(total) * len(edges) * size * n_components // SIZE + 1
+    for rows in np.array_split(np.arange(len(total)), n_blocks):
         total[rows] = integral(edges[:, rows], *(take(group, rows) for group in groups))
     return total
 

@@ -7,15 +7,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from skmoe._mixture.experts import Experts
 from skmoe._data.censored_targets import has_bounds, is_exact, point_values
 from skmoe._data.checks import check_choice, check_flag, check_real
+from skmoe._mixture.experts import Experts
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import without_outliers
 from skmoe._numerics.typing import TINY, Alpha, Array
 from skmoe.families import Family, LogNormal, Normal
 from skmoe.families._categorical import Categorical
-from skmoe.families._censored import obstacle, of_target
+from skmoe.families._censored import of_target
 from skmoe.families._joint_normal import JointNormal
 from skmoe.protocols._experts import Part
 
@@ -100,66 +100,71 @@ class LinearExperts(Part):
             names = " and ".join(family.name for family in self.families)
             check_choice("expert.families", names, JOINT_FAMILIES)
 
-    # --- facts ---
+    # Facts of the families: the common link of those with a linear predictor, "" if they differ,
+    # values with positive probability, and whether the noise of several outputs is correlated.
+    link: ClassVar[str] = ""
+    atoms: ClassVar[list[float]] = []
+    is_joint: ClassVar[bool] = False
+    # Whether y is standardised; point masses stay where they are. Whether predictors may have an
+    # offset, y may be censored, and a family has a scale, whose prior has a strength.
+    standardizes_target: ClassVar[bool] = False
+    takes_offset: ClassVar[bool] = False
+    takes_bounds: ClassVar[bool] = False
+    has_scale: ClassVar[bool] = False
+    # What must be given if not all rows are in memory; "" for nothing.
+    option_for_parts: ClassVar[str] = ""
 
-    @property
-    def is_joint(self) -> bool:
-        """Whether the noise of several outputs is correlated."""
-        return self.covariance_type == "full"
+    def __post_init__(self) -> None:
+        """Sets the facts of the families."""
+        families = [f for f in self.families if isinstance(f, Family)]  # others are refused later
+        regression = [family for family in families if family.link]
+        links = {family.link for family in regression}
+        link = links.pop() if len(links) == 1 else ""
+        atoms = [atom for family in families for atom in family.atoms]
+        standard = bool(regression) and all(f.standardizes_target for f in regression)
+        is_joint = self.covariance_type == "full"
+        vars(self).update(
+            link=link,
+            atoms=atoms,
+            is_joint=is_joint,
+            standardizes_target=standard and not atoms,
+            takes_offset=link == "log",
+            takes_bounds=all(family.takes_bounds for family in families) and not is_joint,
+            has_scale=any(family.has_scale for family in families),
+            option_for_parts=next((f.option_for_parts for f in families if f.option_for_parts), ""),
+        )
 
-    @property
-    def link(self) -> str:
-        """The link of all experts with a linear predictor; "" if they differ."""
-        links = {family.link for family in self.families if family.link}
-        return links.pop() if len(links) == 1 else ""
-
-    @property
-    def atoms(self) -> list[float]:
-        """Values with positive probability under some expert."""
-        return [atom for family in self.families for atom in family.atoms]
-
-    @property
-    def standardizes_target(self) -> bool:
-        """Whether y is standardised; point masses stay where they are."""
-        kinds = {family.standardizes_target for family in self.families if family.link}
-        return kinds == {True} and not self.atoms
-
-    @property
-    def takes_offset(self) -> bool:
-        """Whether all linear predictors are those of a log link."""
-        return self.link == "log"
-
-    @property
-    def takes_bounds(self) -> bool:
-        """Whether y may be censored: all families have the probabilities of intervals."""
-        return all(family.takes_bounds for family in self.families) and not self.is_joint
-
-    @property
-    def has_scale(self) -> bool:
-        """Whether a family has a scale, whose prior has a strength."""
-        return any(family.has_scale for family in self.families)
+    # --- the target ---
 
     @property
     def support(self) -> str:
         """Values that are possible under any family."""
         return " or ".join(dict.fromkeys(family.support for family in self.families))
 
-    @property
-    def option_for_parts(self) -> str:
-        """An example with what must be given if not all rows are in memory; "" for nothing."""
-        return next(filter(None, (family.option_for_parts for family in self.families)), "")
-
-    # --- the target ---
-
     def obstacle(self, y: Array) -> str:
         """What a family needs and outputs (m, n) in its support do not have; "" for nothing."""
-        return next(filter(None, (obstacle(family, y) for family in self.families)), "")
+        censored = has_bounds(y)
+        values = y["upper"] if censored else y
+        for family in self.families:
+            if censored and not family.takes_bounds:
+                return "numbers, not bounds of them"
+            if len(y) > family.max_outputs:
+                return "one output"
+            if np.inf in family.atoms and not np.isposinf(values).any():
+                return "right-censored times (skmoe.data)"
+            if family.max_values < np.inf:
+                n_values = len(getattr(family, "values", ()) or np.unique(values))
+                if not 2 <= n_values <= family.max_values:
+                    return f"2 to {family.max_values} different values of y, not {n_values}"
+        return ""
 
     def in_support(self, y: Array) -> Array:
         """Whether all outputs of a row are possible under any one of the families, (n,)."""
-        families = [of_target(family, y) for family in self.families]
+        families, censored = self.families, has_bounds(y)
+        if censored:
+            families = tuple(of_target(family, y) for family in families)
         possible = np.any([family.in_support(y).all(axis=0) for family in families], axis=0)
-        if has_bounds(y) and any(family.link for family in families):
+        if censored and any(family.link for family in families):
             # Also of an interval that contains an atom.
             regression = [family.in_support(y).all(axis=0) for family in families if family.link]
             possible &= np.any(regression, axis=0) | is_exact(y).all(axis=0)
@@ -168,9 +173,7 @@ class LinearExperts(Part):
     def working_target(self, y: Array) -> Array:
         """That of the first family with a linear predictor, without outliers if these occur."""
         regression = [family for family in self.families if family.link] or list(self.families)
-        return self._without_outliers(regression[0].working_target(y))
-
-    def _without_outliers(self, target: Array) -> Array:
+        target = regression[0].working_target(y)
         expected = any(family.has_outliers for family in self.families)
         return without_outliers(target) if expected else target
 
@@ -229,7 +232,9 @@ class LinearExperts(Part):
             return np.zeros(len(family.roles)), 1.0
         y, weight, offset = y[rows], weight[rows], offset[rows]
         relative = y * np.exp(-offset) if family.link == "log" else y - offset
-        target = self._without_outliers(family.working_target(relative[None]))[0]
+        target = family.working_target(relative[None])[0]
+        if any(own.has_outliers for own in self.families):
+            target = without_outliers(target[None])[0]
         deviation = target - np.average(target, weights=weight)
         variance = float(np.average(np.square(deviation), weights=weight))
         start = np.array(family.start(relative, weight))

@@ -11,8 +11,8 @@ from scipy.optimize import minimize
 from skmoe._data.scaling import Standardization
 from skmoe._numerics.probability import summed_over_experts, without_outliers
 from skmoe._numerics.typing import TINY, Array
+from skmoe.experts._linear import LinearExperts
 from skmoe.families import Family, Normal
-from skmoe.families._censored import obstacle
 
 # Means of exactly zero under a log link, as of trees on counts, are raised to this fraction of the
 # mean of y.
@@ -79,7 +79,7 @@ class MeanFamily:
 
     def obstacle(self, y: Array) -> str:
         """What the family needs and outputs (m, n) do not have; "" for nothing."""
-        return obstacle(self.family, y)
+        return LinearExperts((self.family,)).obstacle(y)
 
     def in_support(self, y: Array) -> Array:
         """Whether all outputs of a row are possible, boolean of shape (n,)."""

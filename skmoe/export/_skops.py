@@ -23,12 +23,11 @@ from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._inference.maxima import Maxima
 from skmoe._mixture.experts import Experts, Gate
 from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.groups import Block, Group
 from skmoe._mixture.joint_prior import JointPrior
 from skmoe._mixture.learners import LearnedExperts
-from skmoe._mixture.groups import Block, Group
-from skmoe._mixture.mixture import EStep, Mixture
+from skmoe._mixture.mixture import EStep, Mixture, Prior
 from skmoe._mixture.own import OwnExperts, OwnGate
-from skmoe._mixture.prior import Prior
 from skmoe._mixture.stream import Stream
 from skmoe.experts._cross_fitted import CrossFittedExperts, EstimatorParams
 from skmoe.experts._mean_family import MeanFamily

@@ -86,6 +86,12 @@ class Family(ABC):
     is_location_scale: ClassVar[bool] = False
     # Largest absolute value of the linear predictor, for which the mean and its sums stay finite.
     max_predictor: ClassVar[float] = np.inf
+    # An example with what must be given if not all rows are in memory; "" for nothing.
+    option_for_parts: Any = ""
+    # Unit of the first dispersion parameter, in units of y: a number, or one for each output. Log
+    # dispersions have no unit: initial values, bounds and priors are the same for all units of y.
+    # A family whose dispersion has one takes it from the outputs in `fitted_to`.
+    dispersion_unit: Any = 1.0
     # Largest root mean square change of the linear predictors in one Newton step.
     max_step: ClassVar[float] = np.inf
 
@@ -97,23 +103,9 @@ class Family(ABC):
         return "finite numbers"
 
     @property
-    def option_for_parts(self) -> str:
-        """An example with what must be given if not all rows are in memory; "" for nothing."""
-        return ""
-
-    @property
     def dispersions(self) -> tuple[Dispersion, ...]:
         """Names of the dispersion parameters, whose logs are the predictors after the first."""
         return ()
-
-    @property
-    def dispersion_unit(self) -> Any:
-        """Unit of the first dispersion parameter, in units of y: a number, or one for each output.
-
-        Log dispersions have no unit: initial values, bounds and priors are the same for all units
-        of y. A family whose dispersion has one takes it from the outputs in `fitted_to`.
-        """
-        return 1.0
 
     @property
     def has_dispersion(self) -> bool:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy import linalg
 
-from skmoe._numerics.multinomial import helmert_contrasts
 from skmoe._numerics.probability import LOG_TINY
 from skmoe._numerics.typing import Array
 from skmoe.families._base import Curvature, Family
@@ -51,28 +50,28 @@ class Categorical(Family):
     is_count: ClassVar[bool] = True
     takes_bounds: ClassVar[bool] = False
     max_outputs: ClassVar[float] = 1
+    roles: ClassVar[tuple[str, ...]] = ()
+    contrasts: ClassVar[Array]
+    pairs: ClassVar[list[tuple[int, int]]]
+    products: ClassVar[Array]
 
     n_classes: int = 2
     role: str = "mean"
 
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """The role of all predictors."""
-        return (self.role,) * (self.n_classes - 1)
-
-    @cached_property
-    def contrasts(self) -> Array:
-        """Logits of the classes by the predictors, (C, C - 1)."""
-        if self.n_classes == 1:
-            return np.zeros((1, 0))
-        return helmert_contrasts(self.n_classes, binary=self.role == "mean")
-
-    @cached_property
-    def _products(self) -> tuple[list[tuple[int, int]], Array]:
-        """Pairs of predictors, and products of their contrasts, (T (T + 1) / 2, C)."""
-        first, second = np.triu_indices(self.n_classes - 1)
-        products = self.contrasts[:, first] * self.contrasts[:, second]
-        return list(zip(first.tolist(), second.tolist(), strict=True)), products.T
+    def __post_init__(self) -> None:
+        """Sets the contrasts, and their products by pairs of predictors."""
+        size, is_difference = self.n_classes, self.n_classes == 2 and self.role == "mean"
+        # Columns that span the logits summing to zero. As they are orthonormal, a ridge penalty on
+        # the predictors' coefficients is that on the symmetric ones.
+        contrasts = linalg.helmert(size).T if size > 1 else np.zeros((1, 0))
+        contrasts = np.array([[-0.5], [0.5]]) if is_difference else contrasts
+        first, second = np.triu_indices(size - 1)
+        vars(self).update(
+            roles=(self.role,) * (size - 1),
+            contrasts=contrasts,  # logits of the classes by the predictors, (C, C - 1)
+            pairs=list(zip(first.tolist(), second.tolist(), strict=True)),
+            products=(contrasts[:, first] * contrasts[:, second]).T,  # (T (T + 1) / 2, C)
+        )
 
     def in_support(self, y: Array) -> Array:
         """Codes of classes."""
@@ -96,7 +95,8 @@ class Categorical(Family):
         """Log probabilities of the classes, (C, ..., n)."""
         if self.n_classes == 1:
             return np.zeros((1, 1))
-        logits = _contract(self.contrasts, _stacked(eta))
+        eta = eta if isinstance(eta, np.ndarray) else np.stack(np.broadcast_arrays(*eta))
+        logits = np.tensordot(self.contrasts, eta, 1)
         logits -= logits.max(axis=0)
         exponentials = np.maximum(logits, LOG_TINY)
         np.exp(exponentials, out=exponentials)
@@ -105,18 +105,15 @@ class Categorical(Family):
 
     def contrasted(self, values: Array) -> Array:
         """Derivatives (T, ..., n) by the predictors, of those (C, ..., n) by the logits."""
-        return _contract(self.contrasts.T, values)
+        return np.tensordot(self.contrasts.T, values, 1)
 
-    def covariance(self, probs: Array) -> Curvature:
-        """Curvature {(t, u): (..., n)} at probabilities (C, ..., n)."""
-        return self._covariance(probs, self.contrasted(probs))
-
-    def _covariance(self, probs: Array, mean: Array) -> Curvature:
-        pairs, products = self._products
-        found = _contract(products, probs)
-        for own, (t, u) in zip(found, pairs, strict=True):
+    def covariance(self, probs: Array, mean: Array | None = None) -> Curvature:
+        """Curvature {(t, u): (..., n)} at probabilities (C, ..., n), contrasted in `mean`."""
+        mean = self.contrasted(probs) if mean is None else mean
+        found = np.tensordot(self.products, probs, 1)
+        for own, (t, u) in zip(found, self.pairs, strict=True):
             own -= mean[t] * mean[u]
-        return dict(zip(pairs, found, strict=True))
+        return dict(zip(self.pairs, found, strict=True))
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information, which is the observed one."""
@@ -127,7 +124,7 @@ class Categorical(Family):
         probs = np.exp(logs, out=logs)
         mean = self.contrasted(probs)
         yield self.contrasted(memberships) - mean
-        yield self._covariance(probs, mean)
+        yield self.covariance(probs, mean)
 
     def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
         """Minus the information."""
@@ -154,12 +151,3 @@ class Categorical(Family):
     def components(self, eta: Sequence[Array]) -> Array:
         """A distribution of classes is its probabilities."""
         return self.mean(eta)
-
-
-def _stacked(eta: Sequence[Array]) -> Array:
-    return eta if isinstance(eta, np.ndarray) else np.stack(np.broadcast_arrays(*eta))
-
-
-def _contract(matrix: Array, values: Array) -> Array:
-    """Product of a matrix (a, b) and values (b, ..., n)."""
-    return (matrix @ values.reshape(len(values), -1)).reshape(len(matrix), *values.shape[1:])

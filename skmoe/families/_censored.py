@@ -31,22 +31,6 @@ def of_target(family: Family, y: Array) -> Family:
     return Censored(family) if has_bounds(y) else family
 
 
-def obstacle(family: Family, y: Array) -> str:
-    """What a family needs and outputs (m, n) in its support do not have; "" for nothing."""
-    if has_bounds(y) and not family.takes_bounds:
-        return "numbers, not bounds of them"
-    values = y["upper"] if has_bounds(y) else y
-    if len(y) > family.max_outputs:
-        return "one output"
-    if np.inf in family.atoms and not np.isposinf(values).any():
-        return "right-censored times (skmoe.data)"
-    if family.max_values < np.inf:
-        n_values = len(getattr(family, "values", ()) or np.unique(values))
-        if not 2 <= n_values <= family.max_values:
-            return f"2 to {family.max_values} different values of y, not {n_values}"
-    return ""
-
-
 def has_atom_of_others(family: Family, y: Array, families: Iterable[Family]) -> Array:
     """Where a value has its probability from other families, and a density does not count.
 
@@ -189,6 +173,7 @@ FACTS = (
     *("flat_margin", "has_outliers", "is_count", "exposure_power", "larger_variance"),
     *("takes_bounds", "is_location", "is_location_scale", "max_predictor", "max_step", "support"),
     *(
+        "output_fields",
         "option_for_parts",
         "dispersions",
         "dispersion_unit",

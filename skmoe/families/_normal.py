@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from skmoe._numerics.probability import LOG_2PI
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import LogNormalComponents, NormalComponents
 from skmoe.families._base import Curvature, Family, Positive, as_outputs, log_variance_of
 from skmoe.protocols import Dispersion, Measure
@@ -31,7 +31,9 @@ class LocationScale(Family):
 
     def start(self, y: Array, weight: Array) -> Array:
         """Mean and log variance."""
-        return np.array([np.average(y, weights=weight), log_variance_of(y, weight)])
+        mean = np.average(y, weights=weight)
+        variance = np.average(np.square(y - mean), weights=weight)
+        return np.array([mean, np.log(variance) if variance > TINY else 0.0])
 
     def mean(self, eta: Sequence[Array]) -> Array:
         """The linear predictor."""
@@ -70,14 +72,28 @@ class Normal(LocationScale):
         Dispersion("log(noise variance)", "noise_variance_", name="noise variance"),
     )
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_VARIANCE_BOUNDS,)
+    roles: ClassVar[tuple[str, ...]] = ("mean", "dispersion")
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
-        """Expected information."""
-        return normal_derivatives(y, eta)
+        """Log density, first derivatives and expected information."""
+        scale = np.exp(-0.5 * eta[1])
+        deviation = y - eta[0]
+        deviation *= scale
+        square = deviation * deviation
+        logs = -0.5 * square
+        logs -= 0.5 * (eta[1] + LOG_2PI)
+        yield logs
+        deviation *= scale
+        square -= 1.0
+        square *= 0.5
+        yield deviation, square
+        yield {(0, 0): np.square(scale), (1, 1): 0.5}
 
     def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
         """By mean and log variance."""
-        return normal_second(y, eta)
+        precision, residual = np.exp(-eta[1]), y - eta[0]
+        cross = -precision * residual
+        return {(0, 0): -precision, (0, 1): cross, (1, 1): 0.5 * residual * cross}
 
     def components(self, eta: Sequence[Array]) -> NormalComponents:
         """The normal distribution."""
@@ -85,27 +101,7 @@ class Normal(LocationScale):
         return NormalComponents.single(mean, np.exp(0.5 * log_variance))
 
 
-def normal_derivatives(y: Array, eta: Sequence[Array]) -> Iterator[Any]:
-    """Log density, first derivatives and expected information by mean and log variance."""
-    scale = np.exp(-0.5 * eta[1])
-    deviation = y - eta[0]
-    deviation *= scale
-    square = deviation * deviation
-    logs = -0.5 * square
-    logs -= 0.5 * (eta[1] + LOG_2PI)
-    yield logs
-    deviation *= scale
-    square -= 1.0
-    square *= 0.5
-    yield deviation, square
-    yield {(0, 0): np.square(scale), (1, 1): 0.5}
-
-
-def normal_second(y: Array, eta: Sequence[Array]) -> Curvature:
-    """Second derivatives of the log density by mean and log variance."""
-    precision, residual = np.exp(-eta[1]), y - eta[0]
-    cross = -precision * residual
-    return {(0, 0): -precision, (0, 1): cross, (1, 1): 0.5 * residual * cross}
+OF_LOGS = Normal()
 
 
 @dataclass(frozen=True)
@@ -149,7 +145,7 @@ class LogNormal(Positive):
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Those of the logarithm."""
         log_y = np.log(y)
-        terms = normal_derivatives(log_y, eta)
+        terms = OF_LOGS.derivatives(log_y, eta)
         logs = next(terms)
         logs -= log_y
         yield logs
@@ -157,7 +153,7 @@ class LogNormal(Positive):
 
     def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
         """Those of the logarithm."""
-        return normal_second(np.log(y), eta)
+        return OF_LOGS.second(np.log(y), eta)
 
     def mean(self, eta: Sequence[Array]) -> Array:
         """Exponential of the linear predictor and half the variance."""

@@ -185,10 +185,6 @@ class Ordinal(Family):
         moved = [-np.exp(step) * sum(slopes[1 + j :]) for j, step in enumerate(eta[1:])]
         return [sum(slopes), *moved]
 
-    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
-        """There is no formula."""
-        raise NotImplementedError("the mean of ordered values has no inverse")
-
     def components(self, eta: Sequence[Array]) -> OrdinalComponents:
         """The distribution over the values."""
         eta = as_outputs(eta)

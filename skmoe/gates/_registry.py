@@ -7,5 +7,4 @@ from typing import Any
 from skmoe.gates._constant import ConstantGate
 from skmoe.gates._softmax import SoftmaxGate
 
-
 GATES: dict[str, Any] = {"softmax": SoftmaxGate, "constant": ConstantGate}

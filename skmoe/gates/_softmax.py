@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from skmoe._mixture.experts import Gate
 from skmoe._data.checks import check_real, check_transformer
+from skmoe._mixture.experts import Gate
 from skmoe._numerics.typing import Alpha
 from skmoe.families._categorical import Categorical
 from skmoe.protocols._experts import Part
@@ -71,13 +71,9 @@ class SoftmaxGate(Part):
         """Whether `gate_alpha` of the estimator decides by default."""
         return self.alpha is None
 
-    @property
-    def slope_alpha(self) -> Alpha:
-        """The penalty on the slopes, the default if there is none."""
-        return DEFAULT_GATE_ALPHA if self.alpha is None else self.alpha
-
     depends_on_features: ClassVar[bool] = True
 
     def gate_of(self, n_experts: int, n_columns: int) -> Gate:
         """The gate of a fit with columns of a design matrix."""
-        return Gate(Categorical(n_experts, "gate"), n_columns, self.slope_alpha)
+        alpha = DEFAULT_GATE_ALPHA if self.alpha is None else self.alpha
+        return Gate(Categorical(n_experts, "gate"), n_columns, alpha)

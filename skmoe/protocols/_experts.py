@@ -21,17 +21,14 @@ class Part(ABC):  # noqa: B024
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Any:
         """An instance with those of the estimator's `options` that the dataclass has as fields."""
-        return cls(**cls._known(options))
+        known = {field.name for field in fields(cls)} if is_dataclass(cls) else set()
+        return cls(**{name: value for name, value in options.items() if name in known})
 
     def with_options(self, options: Mapping[str, Any]) -> Any:
         """The part with those of `options` that the dataclass has as fields."""
-        known = self._known(options)
+        names = {field.name for field in fields(self)} if is_dataclass(self) else set()
+        known = {name: value for name, value in options.items() if name in names}
         return replace(self, **known) if known else self  # type: ignore[type-var]
-
-    @classmethod
-    def _known(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        known: set[str] = {field.name for field in fields(cls)} if is_dataclass(cls) else set()
-        return {name: value for name, value in options.items() if name in known}
 
     def check_options(self) -> None:  # noqa: B027
         """Raise ValueError if a hyper-parameter is invalid. Default: all are valid.

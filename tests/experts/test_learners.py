@@ -111,7 +111,7 @@ def test_a_run_goes_on_where_it_was_stopped():
     whole = em(objective, theta, 6, 0.0)
     half = em(objective, theta, 3, 0.0)
     ahead = objective._replace(mixture=half.mixture)
-    rest = em(ahead, half.theta, 3, 0.0, lower_bounds=half.lower_bounds)
+    rest = em(ahead, half, 3, 0.0)
     assert_allclose(rest.lower_bounds, whole.lower_bounds, rtol=1e-10)
     assert_array_equal(objective.mixture.experts.params.last_resp.shape, (2, N_ROWS))
 
@@ -143,8 +143,8 @@ def test_a_prior_of_the_scales_is_a_penalty_of_the_experts():
     experts = objective.mixture.experts
     assert experts.penalties == {"dispersion_prior": 2.0, "noise_variance": (0.5,)}
     strong = experts.with_penalties({"dispersion_prior": 1e6})
-    sums = objective.at(theta[None]).total.experts
-    variance = np.exp(strong.refitted(sums).params.log_variance[:, 0, 0])
+    sums = objective.at(theta[None]).total
+    variance = np.exp(strong.refitted(sums.own[0]).params.log_variance[:, 0, 0])
     target = experts.own.mean_family.target_variance[0]
     assert_allclose(variance, 0.5 * target, rtol=1e-2)
     scale, weight = experts.scales(theta, sums)

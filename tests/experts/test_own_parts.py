@@ -254,7 +254,7 @@ def start(mixture, blocks, n_steps=5):
         np.stack([share, 1 - share])[:, None]
         for share in map(np.concatenate, zip(*shares, strict=True))
     )
-    theta = mixture.first_theta()[None]
+    theta = mixture.start[None]
     return fitted_to(Objective(mixture, blocks), theta, of_experts, of_gate, n_steps)[0]
 
 

@@ -1,241 +1,105 @@
-"""Every registered gate: probabilities, ascent, stationary points, derivatives, order and units."""
+"""Gates: probabilities, coefficients, order, penalties, and where steps lead."""
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
-from skmoe.gates import SoftmaxGate
-from skmoe.protocols import (
-    Gate,
-    SupportsEvidence,
-    SupportsGateInference,
-    SupportsReordering,
-    SupportsStreaming,
-    has_capability,
-)
-from support.parts import DESIGN, GATE_CASES, N_COLUMNS, N_EXPERTS, RESP, differences, somewhere
+from skmoe import MixtureOfExpertsRegressor
+from skmoe._mixture.em import fitted_to
+from skmoe.gates import GATES, ConstantGate, SoftmaxGate
+from support.fits import fit_quietly
+from support.mixtures import in_units, linear
+from support.tables import two_regimes
+
+KINDS = {name: GATES[name]() for name in ("softmax", "constant")}
+EVERY = pytest.mark.parametrize("name", KINDS)
 
 
-def gates_with(*capabilities):
-    names = [
-        name
-        for name, gate in GATE_CASES.items()
-        if all(has_capability(gate, capability) for capability in capabilities)
-    ]
-    return pytest.mark.parametrize("name", names)
+def gate_at(own, theta=None):
+    """Log probabilities (K, n) at coefficients, by default those of the case."""
+    [data] = own.blocks()
+    theta = own.theta if theta is None else theta
+    logs = own.mixture.log_gate(theta[None], data)[:, 0]
+    return np.broadcast_to(logs, (len(logs), len(own.rows.gate_weight)))
 
 
-of_all = gates_with()
+@EVERY
+@pytest.mark.parametrize("n_experts", [1, 2, 5])
+def test_probabilities_sum_to_one_and_start_equal(name, n_experts):
+    own = linear("normal", gate=KINDS[name], n_experts=n_experts)
+    assert_allclose(np.exp(gate_at(own)).sum(axis=0), 1.0)
+    start = gate_at(own, own.mixture.start)
+    assert_allclose(np.exp(start), 1.0 / n_experts)
 
 
-def objective(gate, params):
-    return (RESP * gate.log_prob(params, DESIGN)).sum() - gate.penalty(params)
-
-
-def step_of(gate, params, step):
-    log_prob = gate.log_prob(params, DESIGN)
-    factor = gate.factorize(gate.hessian(params, DESIGN, RESP, log_prob))
-    return gate.m_step(gate.statistics(params, DESIGN, RESP, log_prob), factor, params, step)
-
-
-@of_all
-def test_probabilities_sum_to_one_and_start_equal(name):
-    gate = GATE_CASES[name]
-    assert isinstance(gate, Gate)
-    assert_allclose(np.exp(gate.log_prob(somewhere(gate), DESIGN)).sum(axis=0), 1.0)
-    for n_experts in (1, 2, 5):
-        start = gate.init_params(n_experts, N_COLUMNS)
-        expected = np.full((n_experts, len(DESIGN)), 1.0 / n_experts)
-        assert_allclose(np.exp(gate.log_prob(start, DESIGN)), expected)
-        assert not gate.coefficients(start, N_COLUMNS)[:, :-1].any()
-
-
-@of_all
+@EVERY
 def test_coefficients_give_the_probabilities(name):
     """As logits, which are log probabilities where the features do not matter."""
-    gate = GATE_CASES[name]
-    params = somewhere(gate)
-    coef = gate.coefficients(params, N_COLUMNS)
-    assert coef.shape == (N_EXPERTS, N_COLUMNS)
-    logits = coef @ DESIGN.T
-    assert_allclose(logits - logsumexp(logits, axis=0), gate.log_prob(params, DESIGN), atol=1e-10)
+    own = linear("normal", gate=KINDS[name])
+    gate, design = own.mixture.gate, own.rows.gate_design
+    coef = gate.coefficients(own.mixture.split(own.theta)[1], design.shape[1])
+    logits = coef @ design.T
+    assert_allclose(logits - logsumexp(logits, axis=0), gate_at(own), atol=1e-10)
     assert gate.depends_on_features == coef[:, :-1].any()
     if not gate.depends_on_features:
         assert_allclose(np.exp(coef[:, -1]).sum(), 1.0)
-        assert np.ptp(gate.log_prob(params, DESIGN), axis=1).max() == 0.0
 
 
-@of_all
-def test_steps_do_not_lower_the_objective(name):
-    gate = GATE_CASES[name]
-    for seed in range(5):
-        params = somewhere(gate, seed)
-        before = objective(gate, params)
-        for step in (0.01, 0.1):
-            assert objective(gate, step_of(gate, params, step)) >= before - 1e-9
-
-
-@of_all
-def test_steps_converge_to_a_stationary_point(name):
-    gate = GATE_CASES[name]
-    params = gate.init_params(N_EXPERTS, N_COLUMNS)
-    for _ in range(12):
-        params = step_of(gate, params, 1.0)
-    (field,), (values,) = params._fields, params
-
-    def at(flat):
-        return objective(gate, gate.project(params._replace(**{field: flat.reshape(values.shape)})))
-
-    assert_allclose(differences(at, values.ravel()), 0.0, atol=1e-3)
-
-
-def test_steps_of_a_softmax_gate_lead_to_the_regression_of_scikit_learn():
-    """Of the index of the expert, with the responsibilities as weights of repeated rows."""
-    gate = SoftmaxGate(alpha=0.7)
-    params = gate.init_params(N_EXPERTS, N_COLUMNS)
-    for _ in range(12):
-        params = step_of(gate, params, 1.0)
-    features = np.tile(DESIGN[:, :-1], (N_EXPERTS, 1))
-    single = LogisticRegression(C=1.0 / 0.7, tol=1e-10, max_iter=1000)
-    index = np.repeat(np.arange(N_EXPERTS), len(DESIGN))
-    single.fit(features, index, sample_weight=RESP.ravel())
-    probability = np.exp(gate.log_prob(params, DESIGN))
-    assert_allclose(probability, single.predict_proba(DESIGN[:, :-1]).T, atol=1e-5)
-
-
-@of_all
-def test_sums_add_up_over_blocks(name):
-    gate = GATE_CASES[name]
-    params = somewhere(gate)
-    log_prob = gate.log_prob(params, DESIGN)
-
-    def of_rows(method, rows):
-        return getattr(gate, method)(params, DESIGN[rows], RESP[:, rows], log_prob[:, rows])
-
-    blocks = slice(0, 15), slice(15, None)
-    whole = of_rows("statistics", slice(None))
-    for total, *parts in zip(whole, *(of_rows("statistics", rows) for rows in blocks), strict=True):
-        assert_allclose(total, sum(parts), atol=1e-10)
-    hessian = of_rows("hessian", slice(None))
-    if hessian is not None:
-        parts = [of_rows("hessian", rows) for rows in blocks]
-        assert_allclose(hessian, sum(parts), rtol=1e-5, atol=1e-4)
-
-
-@gates_with(SupportsReordering)
+@EVERY
 def test_reordered_experts_have_their_probabilities(name):
-    gate = GATE_CASES[name]
-    params, order = somewhere(gate), np.array([2, 0, 1])
-    moved = gate.reorder(params, order)
-    expected = gate.log_prob(params, DESIGN)[order]
-    assert_allclose(gate.log_prob(moved, DESIGN), expected, rtol=1e-12)
-    assert_allclose(gate.penalty(moved), gate.penalty(params), rtol=1e-9, atol=1e-12)
-    for found, expected in zip(gate.reorder(moved, np.argsort(order)), params, strict=True):
-        assert_array_equal(found, expected)
+    own = linear("normal", gate=KINDS[name])
+    order = np.array([2, 0, 1])
+    theta = own.mixture.reordered(own.theta, order)
+    assert_allclose(gate_at(own, theta), gate_at(own)[order], atol=1e-12)
 
 
-@gates_with(SupportsGateInference)
-def test_scores_information_and_penalty_equal_differences(name):
-    gate = GATE_CASES[name]
-    params, weight = somewhere(gate), RESP[0]
-    (field,), (values,) = params._fields, params
-    curvature = gate.penalty_hessian(params, N_COLUMNS)
-    # Coordinates are contrasts of logits, which add up to zero over the experts.
-    basis = gate.contrast_matrix(params)
-    basis = basis - basis.mean(axis=0)
-    start = np.zeros(len(curvature))
-
-    def at(change):
-        change = basis @ change.reshape(basis.shape[1], -1)
-        return gate.project(params._replace(**{field: values + change.reshape(values.shape)}))
-
-    def scores(k, change):
-        moved = at(change)
-        return gate.score_rows(moved, k, DESIGN, gate.log_prob(moved, DESIGN))
-
-    for k in range(N_EXPERTS):
-        expected = differences(lambda c, k=k: gate.log_prob(at(c), DESIGN)[k], start)
-        assert_allclose(scores(k, start), expected, atol=1e-8)
-    information = gate.information(params, DESIGN, weight, gate.log_prob(params, DESIGN))
-    expected = -differences(lambda change: scores(0, change) @ weight, start)
-    assert_allclose(information, expected, atol=1e-6)
-    slopes = [
-        differences(lambda c: gate.penalty(at(c)), unit) for unit in 1e-2 * np.eye(len(start))
-    ]
-    slopes = np.array(slopes) - differences(lambda c: gate.penalty(at(c)), start)
-    assert_allclose(curvature, slopes / 1e-2, atol=1e-5)
-    assert gate.n_parameters(params) == len(curvature)
+def after_steps(own, resp, n_steps):
+    of_experts = own.rows.row_responsibilities(resp)
+    start = own.mixture.start[None]
+    return fitted_to(own.objective, start, of_experts[:, None], resp[:, None], n_steps)[0]
 
 
-@gates_with(SupportsGateInference)
-def test_scores_under_any_probabilities_have_mean_zero_and_the_information_as_variance(name):
-    gate, weight = GATE_CASES[name], RESP[1]
-    params, probs = somewhere(gate), RESP / RESP.sum(axis=0)
-    log_prob = np.log(probs)
-    scores = np.stack([gate.score_rows(params, k, DESIGN, log_prob) for k in range(N_EXPERTS)])
-    assert_allclose(np.einsum("kn,kpn->pn", probs, scores), 0.0, atol=1e-12)
-    variance = np.einsum("kn,kpn,kqn->pq", probs * weight, scores, scores)
-    assert_allclose(gate.information(params, DESIGN, weight, log_prob), variance, rtol=1e-9)
+@pytest.mark.parametrize("with_units", [False, True])
+def test_steps_lead_to_the_regression_of_scikit_learn(with_units):
+    """Of the index of the expert, with the responsibilities as weights of repeated rows."""
+    own = linear("normal", gate=SoftmaxGate(alpha=0.7))
+    own = in_units(own) if with_units else own
+    design, weight = own.rows.gate_design, own.rows.gate_weight
+    resp = np.random.default_rng(0).dirichlet(np.ones(3), size=len(weight)).T
+    regression = LogisticRegression(C=1.0 / 0.7, tol=1e-10, max_iter=10_000)
+    labels = np.repeat(np.arange(3), len(weight))
+    features = np.tile(design[:, :-1], (3, 1))
+    regression.fit(features, labels, sample_weight=(resp * weight).ravel())
+    found = gate_at(own, after_steps(own, resp, 15))
+    assert_allclose(found, regression.predict_log_proba(design[:, :-1]).T, atol=1e-5)
 
 
-@gates_with(SupportsEvidence)
-def test_penalised_slopes_are_those_of_the_penalty(name):
-    gate = GATE_CASES[name]
-    params = somewhere(gate)
-    log_prob = gate.log_prob(params, DESIGN)
-    slopes = gate.penalised_slopes(
-        params,
-        gate.statistics(params, DESIGN, RESP, log_prob),
-        gate.hessian(params, DESIGN, RESP, log_prob),
-    )["alpha"]
-    penalty = 0.5 * gate.alpha * (slopes.weight * np.square(slopes.values)).sum()
-    assert_allclose(penalty, gate.penalty(params))
-    assert slopes.covariances.shape == (*slopes.values.shape, N_COLUMNS - 1)
+def test_one_step_of_constant_probabilities_leads_to_the_mean_responsibilities():
+    own = linear("normal", gate=ConstantGate())
+    resp = np.random.default_rng(0).dirichlet(np.ones(3), size=own.rows.n_rows).T
+    found = gate_at(own, after_steps(own, resp, 1))
+    mean = np.average(resp, axis=1, weights=own.rows.weight)
+    assert_allclose(np.exp(found), np.repeat(mean[:, None], own.rows.n_rows, axis=1))
 
 
-@gates_with(SupportsStreaming)
-def test_surrogate_has_the_sums_of_the_rows_in_any_units(name):
-    gate = GATE_CASES[name]
-    params, weight = somewhere(gate), RESP.sum(axis=0)
-    x_map = np.diag([0.5, 3.0, 1.5, 1.0])
-    x_map[:-1, -1] = [0.4, -1.0, 0.2]
-    design, log_prob = DESIGN @ x_map.T, gate.log_prob(params, DESIGN)
-    moved = gate.rescale_params(params, x_map, None)
-    assert_allclose(gate.log_prob(moved, design), log_prob, atol=1e-10)
-    statistics = gate.statistics(params, DESIGN, RESP, log_prob)
-    hessian = gate.hessian(params, DESIGN, RESP, log_prob)
-    surrogate = gate.surrogate(statistics, hessian, params, DESIGN, weight)
-    rescaled = gate.rescale_surrogate(*surrogate, x_map, None)
-    expected = gate.statistics(moved, design, RESP, log_prob)
-    for found, wanted in (
-        (gate.surrogate_statistics(*surrogate, params), statistics),
-        (gate.surrogate_statistics(*rescaled, moved), expected),
-    ):
-        for one, other in zip(found, wanted, strict=True):
-            assert_allclose(one, other, rtol=1e-5, atol=1e-4)
-    # A surrogate of rows with twice the weight is twice the surrogate.
-    if hessian is not None:
-        twice = type(statistics)(*(2.0 * values for values in statistics))
-        doubled = gate.surrogate(twice, 2.0 * hessian, params, DESIGN, 2.0 * weight)
-        assert_allclose(doubled[1], 2.0 * surrogate[1], rtol=1e-6, atol=1e-8)
-        assert_allclose(doubled[0], 2.0 * np.array(surrogate[0]), rtol=1e-6, atol=1e-8)
-    size, most = gate.streaming_size(N_EXPERTS, N_COLUMNS)
-    stored = 0 if hessian is None else len(gate.penalty_hessian(params, N_COLUMNS))
-    assert size == stored
-    assert size < most or not size
-
-
-@pytest.mark.parametrize("alpha", [0.0, 0.25, 7.0, None])
+@pytest.mark.parametrize("alpha", [None, 5.0])
 def test_penalty_of_a_softmax_gate_is_the_given_one_or_one(alpha):
-    """Half of it times the squared slopes; intercepts have none."""
-    gate, used = SoftmaxGate(alpha), 1.0 if alpha is None else alpha
-    assert gate.penalties == {"alpha": used}
-    assert gate.has_open_penalty == (alpha is None)
-    start = gate.init_params(3, 4)
-    coef = np.random.default_rng(0).normal(size=(3, 4))
-    coef -= coef.mean(axis=0)
-    params = start._replace(coef=coef)
-    assert_allclose(gate.penalty(params), 0.5 * used * np.square(coef[:, :-1]).sum())
-    assert_array_equal(np.diag(gate.penalty_hessian(params, 4)), [used, used, used, 0.0] * 2)
+    own = linear("normal", gate=SoftmaxGate(alpha=alpha))
+    assert own.mixture.gate.penalties == {"alpha": 1.0 if alpha is None else alpha}
+    assert SoftmaxGate(alpha=alpha).has_open_penalty == (alpha is None)
+    assert not linear("normal", gate=ConstantGate()).mixture.gate.penalties
+
+
+def test_a_gate_of_an_estimator_has_the_penalty_of_its_symmetric_coefficients():
+    X, y = two_regimes(200)
+    options = {"gate_alpha": 2.0, "alpha": 1.0, "dispersion_prior": 0.0, "n_init": 1}
+    moe = MixtureOfExpertsRegressor(2, **options, tol=1e-10, max_iter=1000, random_state=0)
+    fit_quietly(moe, X, y)
+    assert_allclose(moe.gate_coef_.sum(axis=0), 0.0, atol=1e-10)
+    features = (X - X.mean(axis=0)) / X.std(axis=0)
+    resp = moe.responsibilities(X, y)
+    residual = resp - moe.predict_gate(X)
+    slopes = moe.gate_coef_ * X.std(axis=0)
+    assert_allclose(residual.T @ features, 2.0 * slopes, atol=1e-3)

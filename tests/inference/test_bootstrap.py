@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._inference.bootstrap import Refit, match_experts
-from skmoe.experts import LinearExperts
 from skmoe.protocols import SupportsDistribution
+from support.heteroscedastic import HeteroscedasticExperts
 from support.refusals import assert_refused, refusal
 from support.tables import crossing_lines, flipping_classes, panel
 
@@ -187,7 +187,7 @@ def test_experts_are_matched_by_the_largest_overlap(seed):
     assert_array_equal(matched["b"], values["b"][list(best)])
 
 
-class NoDistribution(LinearExperts):
+class NoDistribution(HeteroscedasticExperts):
     """Experts from which no target can be drawn."""
 
     components = None

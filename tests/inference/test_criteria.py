@@ -9,7 +9,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.tree import DecisionTreeClassifier
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.experts import LinearExperts
 from support.expert_kinds import KINDS, n_dispersions
 from support.fits import (
     ALL_CASES,
@@ -22,6 +21,7 @@ from support.fits import (
     regressor,
     short_fit,
 )
+from support.heteroscedastic import HeteroscedasticExperts
 from support.refusals import assert_refused, refusal
 
 WEIGHT = np.random.default_rng(0).uniform(0.5, 3.0, size=len(X))
@@ -110,7 +110,7 @@ def test_models_whose_rows_have_one_class_are_constants(expert, n_free):
     assert moe.n_parameters_ == n_free
 
 
-class OneMore(LinearExperts):
+class OneMore(HeteroscedasticExperts):
     """Experts with one parameter more than they have."""
 
     def n_parameters(self, params):
@@ -120,7 +120,7 @@ class OneMore(LinearExperts):
 def test_parameters_of_experts_of_your_own_are_counted():
     plain, other = (
         MixtureOfExpertsRegressor(2, expert=kind(), n_init=1, max_iter=2, random_state=0)
-        for kind in (LinearExperts, OneMore)
+        for kind in (HeteroscedasticExperts, OneMore)
     )
     for moe in (plain, other):
         fit_quietly(moe, X, Y)
@@ -128,7 +128,7 @@ def test_parameters_of_experts_of_your_own_are_counted():
     assert_allclose(other.aic(X, Y) - plain.aic(X, Y), 2.0)
 
 
-class Uncounted(LinearExperts):
+class Uncounted(HeteroscedasticExperts):
     """Experts that do not say how many parameters they have."""
 
     def n_parameters(self, params):

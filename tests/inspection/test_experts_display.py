@@ -12,7 +12,6 @@ from matplotlib.collections import PathCollection
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.experts import EXPERTS, LinearExperts
 from skmoe.inspection import ExpertsDisplay, RegimesDisplay, TrajectoriesDisplay, export_text
 from support.displays import (
     CASES,
@@ -25,6 +24,7 @@ from support.displays import (
     texts,
 )
 from support.fits import fit_quietly
+from support.heteroscedastic import HeteroscedasticExperts
 from support.refusals import assert_refused, refusal
 from support.tables import flipping_classes, two_regimes
 
@@ -213,16 +213,15 @@ def test_targets_have_their_own_names(y, target, name):
 
 
 @dataclass(frozen=True)
-class UnnamedDensity(LinearExperts):
-    """Linear experts without a predictive distribution."""
+class UnnamedDensity(HeteroscedasticExperts):
+    """Experts without a predictive distribution."""
 
     components = None
 
 
-def test_experts_without_distribution_have_no_band(monkeypatch):
-    monkeypatch.setitem(EXPERTS, "unnamed", {"regressor": UnnamedDensity})
+def test_experts_without_distribution_have_no_band():
     X, y = two_regimes(60)
-    moe = fit_quietly(regressor(expert="unnamed"), X, y)
+    moe = fit_quietly(regressor(expert=UnnamedDensity()), X, y)
     message = refusal(ExpertsDisplay.from_estimator, moe, X, y, 0)
     assert "UnnamedDensity" in message
     assert "coverage=None" in message

@@ -1,65 +1,23 @@
-"""The loop of EM: it never falls, ends at a maximum, and says so when it cannot."""
+"""EM: it never falls, ends at a maximum, and says so when it cannot."""
 
-import threading
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp
 from scipy.stats import norm
+from sklearn.linear_model import Ridge
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._mixture.em import aitken_gap, squarem_step
-from skmoe.experts import LinearExperts, LogisticExperts
-from skmoe.gates import ConstantGate, SoftmaxGate
-from support.em import (
-    dataset,
-    e_step_block,
-    flat,
-    mixture,
-    run,
-    soft_labels,
-    start_from,
-)
+from skmoe._mixture.em import Pace, aitken_gap, em, fitted_to, squarem_step, threads
+from skmoe.families import Normal
 from support.fits import ALL_CASES, fit_quietly, fitted_case
-from support.tables import crossing_lines, flipping_classes, two_regimes
-
-MODELS = {
-    "normal, softmax gate": mixture(SoftmaxGate()),
-    "normal, no penalty": mixture(SoftmaxGate(alpha=0.0), LinearExperts(0.0, True, 0.0)),
-    "normal, constant gate": mixture(ConstantGate()),
-    "classes, softmax gate": mixture(SoftmaxGate(), LogisticExperts(n_classes=3)),
-    "classes, constant gate": mixture(ConstantGate(), LogisticExperts(n_classes=3)),
-    "balance": mixture(SoftmaxGate(), balance=0.5),
-    "routing": mixture(SoftmaxGate(), n_experts=3, top_k=2),
-}
-
-
-def problem(name, n_rows=240):
-    """A model, rows that fit it, and parameters from a partition that is not the best."""
-    model = MODELS[name] if isinstance(name, str) else name
-    rng = np.random.default_rng(0)
-    if isinstance(model.experts, LogisticExperts):
-        X, y = flipping_classes(n_rows, n_classes=3)
-    else:
-        X, y = two_regimes(n_rows)
-        y = ((y - y.mean()) / y.std())[None]
-    rows = dataset(X, y, rng.uniform(0.5, 2.0, size=n_rows))
-    labels = np.digitize(X[:, 1], [0.0] if model.n_experts == 2 else [-0.5, 0.5])
-    return model, rows, start_from(model, rows, soft_labels(labels, model.n_experts))
-
+from support.mixtures import case, linear, started, with_designs
+from support.tables import crossing_lines, two_regimes
 
 # --- the lower bound ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("n_plain_iter", [3, 10**6], ids=["extrapolated", "plain"])
-@pytest.mark.parametrize("name", MODELS)
-def test_lower_bound_never_falls(name, n_plain_iter):
-    given = problem(name, n_rows=150)
-    found = run(*given, n_plain_iter=n_plain_iter, block_rows=100, max_iter=60)
-    assert not found.line_search_failed
-    assert min(np.diff(found.lower_bounds)) > -1e-10
 
 
 @pytest.mark.parametrize("case", ALL_CASES)
@@ -91,24 +49,32 @@ def test_iterations_with_other_penalties_have_no_comparable_lower_bounds():
     assert min(np.diff(moe.lower_bounds_)) > -1e-10
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_lower_bound_is_the_penalised_log_likelihood_per_row(name):
-    model, rows, params = problem(name)
-    found = run(model, rows, params, max_iter=7, tol=0.0, block_rows=100)
-    log_gate = model.gate.log_prob(found.params.gate, rows.gate_design)
-    joint = log_gate + model.experts.log_prob(found.params.experts, rows.expert_design, rows.y)
-    if model.top_k:  # only the most probable experts of each row take part
-        joint = np.sort(joint, axis=0)[-model.top_k :]
-    total = rows.weight @ logsumexp(joint, axis=0)
-    usage = np.exp(log_gate) @ rows.weight / rows.weight.sum()
-    total += model.balance * rows.weight.sum() * np.log(usage).mean()
-    total -= model.gate.penalty(found.params.gate) + model.experts.penalty(found.params.experts)
-    assert_allclose(found.lower_bounds[-1], total / rows.weight.sum(), rtol=1e-10)
-    start = run(model, rows, params, max_iter=0)
-    assert len(start.lower_bounds) == 1
-    assert not start.converged
-    assert_array_equal(flat(start.params), flat(params))
-    assert start.lower_bound < found.lower_bound
+@pytest.mark.parametrize("name", ["normal", "units", "known units", "routing", "balance"])
+def test_the_bound_is_the_penalised_log_likelihood_per_row(name):
+    """By gate, experts and sharing alone."""
+    own = case(name)
+    mixture, rows, theta = own.mixture, own.rows, own.theta[None]
+    [data] = own.blocks()
+    at = mixture.at(theta, data)
+    joint = np.broadcast_to(at.log_gate[:, 0], (mixture.n_experts, len(rows.gate_weight))).copy()
+    usage = np.exp(joint) @ rows.gate_weight / rows.gate_weight.sum()
+    if rows.units is None:
+        joint += at.logs[:, 0]
+    else:  # rows with a weight are powers of densities, in a unit with another one
+        unit = np.repeat(np.arange(len(rows.gate_weight)), rows.units.sizes)
+        for row, own_unit in enumerate(unit):
+            power = rows.weight[row] / rows.units.weight[own_unit]
+            joint[:, own_unit] += power * at.logs[:, 0, row]
+    if rows.possible is not None:
+        joint[~rows.possible] = -np.inf
+    if mixture.top_k:  # only the most probable experts of each row take part
+        joint = np.sort(joint, axis=0)[-mixture.top_k :]
+    total = rows.gate_weight @ logsumexp(joint, axis=0) - mixture.penalty(theta)[0]
+    total += mixture.balance * rows.gate_weight.sum() * np.log(usage).mean()
+    assert_allclose(own.objective.lower_bound(theta), total / rows.weight.sum(), rtol=1e-10)
+    if mixture.top_k is None:
+        resp = np.exp(joint - logsumexp(joint, axis=0))
+        assert_allclose(mixture.responsibilities(theta, data)[0][:, 0], resp, atol=1e-12)
 
 
 @pytest.mark.parametrize("dispersion", ["shared", "per_expert"])
@@ -170,42 +136,41 @@ def test_constant_gate_of_a_balanced_fit_has_pseudo_rows_of_each_expert():
 # --- extrapolation and stopping -----------------------------------------------------------------
 
 
+def run(own, n_iter=1000, tol=1e-9, observer=None, **pace):
+    return em(own.objective, started(own), n_iter, tol, observer, Pace(**pace))
+
+
 def test_extrapolation_reaches_the_same_maximum_in_fewer_iterations():
-    given = problem(mixture(ConstantGate(), LinearExperts(alpha=1e-8)))
-    plain, fast = (run(*given, n_plain_iter=n, tol=1e-9, max_iter=2000) for n in (10**6, 3))
+    plain, fast = (run(case("normal"), n_plain=n) for n in (10**6, 3))
     assert_allclose(fast.lower_bound, plain.lower_bound, atol=1e-7)
     assert len(fast.lower_bounds) < len(plain.lower_bounds)
 
 
 def test_first_iterations_are_not_extrapolated():
-    given = problem("normal, softmax gate")
-    plain = run(*given, n_plain_iter=10**6, max_iter=12, tol=0.0).lower_bounds
-    for n_plain_iter in (0, 4):
-        found = run(*given, n_plain_iter=n_plain_iter, max_iter=12, tol=0.0).lower_bounds
-        assert found[: n_plain_iter + 1] == plain[: n_plain_iter + 1]
-        assert found[n_plain_iter + 1] != plain[n_plain_iter + 1]
+    own = case("normal")
+    plain = run(own, 12, 0.0, n_plain=10**6).lower_bounds
+    for n_plain in (1, 4):
+        found = run(own, 12, 0.0, n_plain=n_plain).lower_bounds
+        assert found[: n_plain + 1] == plain[: n_plain + 1]
+        assert found[n_plain + 1] != plain[n_plain + 1]
 
 
 def test_squarem_step_is_that_of_varadhan_and_roland():
     """Scheme S3 of a linear map is exact in one dimension, and no shorter than two iterations."""
     limit, rate = 3.0, 0.9
-    path = [[np.array([limit + rate**t])] for t in range(3)]
-    (found,), step = squarem_step(*path, 1e6)
+    path = [np.array([limit + rate**t]) for t in range(3)]
+    found, step = squarem_step(*path, 1e6)
     assert_allclose(found, limit, atol=1e-10)
     assert_allclose(step, 1.0 / (1.0 - rate))
-    rng = np.random.default_rng(0)
-    start, first, second = ([rng.normal(size=3), rng.normal(size=(2, 2))] for _ in range(3))
-    r = [b - a for a, b in zip(start, first, strict=True)]
-    v = [c - 2 * b + a for a, b, c in zip(start, first, second, strict=True)]
-    ratio = np.sqrt(sum((x**2).sum() for x in r) / sum((x**2).sum() for x in v))
+    start, first, second = np.random.default_rng(0).normal(size=(3, 7))
+    r, v = first - start, second - 2 * first + start
     for longest in (1.0, 16.0):
-        step = min(max(ratio, 1.0), longest)
+        step = min(max(np.linalg.norm(r) / np.linalg.norm(v), 1.0), longest)
         found, used = squarem_step(start, first, second, longest)
         assert_allclose(used, step)
-        for a, x, w, values in zip(start, r, v, found, strict=True):
-            assert_allclose(values, a + 2 * step * x + step**2 * w)
-    turning = [[np.array([value])] for value in (0.0, 1.0, -1.0)]
-    assert squarem_step(*turning, 16.0) == ([-1.0], 1.0)
+        assert_allclose(found, start + 2 * step * r + step**2 * v)
+    turning = [np.array([value]) for value in (0.0, 1.0, -1.0)]
+    assert squarem_step(*turning, 16.0) == (-1.0, 1.0)
 
 
 def test_remaining_gain_is_the_estimate_of_aitken():
@@ -216,12 +181,6 @@ def test_remaining_gain_is_the_estimate_of_aitken():
     assert_allclose(aitken_gap(fast), fast[-1] - fast[-7])  # at least the last gain
     assert aitken_gap(bounds[:5]) == np.inf  # too short to tell
     assert aitken_gap([*range(30)]) == np.inf  # no sign of an end
-    gains = np.array([3.0, 2.0, 0.5, 0.4, 0.1])
-    for stride in (1, 2):
-        bounds = np.cumsum(gains)
-        last, gain = bounds[-1] - bounds[-1 - stride], bounds[-1 - stride] - bounds[-1 - 2 * stride]
-        expected = max(last**2 / (gain - last), last)
-        assert_allclose(aitken_gap(list(bounds), 1e-11, stride), expected)
 
 
 @pytest.mark.parametrize("level", [-1000.0, 0.0, 1000.0])
@@ -237,113 +196,87 @@ def test_a_gain_of_two_iterations_within_round_off_is_none(level):
 
 @pytest.mark.parametrize("tol", [1e-3, 1e-5])
 def test_a_converged_run_is_within_its_tolerance_of_the_maximum(tol):
-    given = problem("normal, softmax gate")
-    found, best = run(*given, tol=tol), run(*given, tol=1e-10, max_iter=2000)
+    found, best = run(case("normal"), tol=tol), run(case("normal"), 5000, 1e-11)
     assert found.converged
     assert 0.0 <= best.lower_bound - found.lower_bound < 3 * tol
 
 
 def test_single_precision_converges():
     """What is taken for round-off of the bound is that of the design."""
-    X, y = two_regimes(200)
-    rows = dataset(X, ((y - y.mean()) / y.std())[None])
-    design = rows.gate_design.astype(np.float32)
-    rows = rows._replace(gate_design=design, expert_design=design)
-    model = mixture()
-    params = start_from(model, rows, soft_labels(X[:, 1] > 0))
-    assert run(model, rows, params, tol=1e-9).converged
+    own = with_designs(linear("normal"), lambda design: design.astype(np.float32))
+    objective = own.objective._replace(rtol=1e-8)
+    found = em(objective, started(own), 2000, 1e-9)
+    assert found.converged
+    double = run(case("normal"))
+    assert_allclose(found.lower_bound, double.lower_bound, atol=1e-6)
 
 
-# --- the line search ----------------------------------------------------------------------------
+# --- steps to given responsibilities ------------------------------------------------------------
+
+
+def test_steps_to_responsibilities_lead_to_ridge_and_logistic_regressions():
+    own = linear("normal", n_experts=2, alpha=3.0, dispersion_prior=0.0)
+    rows, mixture = own.rows, own.mixture
+    resp = np.random.default_rng(0).dirichlet([1.0, 1.0], size=rows.n_rows).T
+    theta = mixture.start[None]
+    found = fitted_to(own.objective, theta, resp[:, None], resp[:, None], 30)[0]
+    of_experts, of_gate = mixture.split(found)
+    design, weighted = rows.expert_design, resp * rows.weight
+    for k, values in enumerate(of_experts.reshape(2, -1)):
+        ridge = Ridge(3.0).fit(design[:, :-1], rows.y[0], sample_weight=weighted[k])
+        assert_allclose(values[:-1], [*ridge.coef_, ridge.intercept_], rtol=1e-6, atol=1e-8)
+        squares = weighted[k] @ (rows.y[0] - ridge.predict(design[:, :-1])) ** 2
+        squares += 3.0 * (ridge.coef_**2).sum()
+        assert_allclose(np.exp(values[-1]), squares / weighted[k].sum())
+
+    def loss(values):  # of the contrast of two experts
+        log_gate = log_softmax(np.outer(mixture.gate.family.contrasts[:, 0], design @ values), 0)
+        return -(weighted * log_gate).sum() + 0.5 * 0.9 * (values[:-1] ** 2).sum()
+
+    best = minimize(loss, np.zeros(design.shape[1]), method="BFGS", options={"gtol": 1e-8}).x
+    assert_allclose(of_gate, best, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gamma", "inverse_gaussian", "zero, gamma, lognormal", "units"])
+def test_steps_to_responsibilities_never_lower_the_expected_log_likelihood(name):
+    own = case(name)
+    mixture, rows = own.mixture, own.rows
+    resp = np.random.default_rng(1).dirichlet(np.ones(3), size=len(rows.gate_weight)).T
+    of_experts = rows.row_responsibilities(resp)
+    of_experts = of_experts * mixture.experts.support(rows.y)
+    given = of_experts[:, None], resp[:, None]
+    [data] = own.blocks()
+    theta, values = mixture.start[None], []
+    for n_steps in range(6):
+        at = fitted_to(own.objective, theta, *given, n_steps)
+        total = mixture.e_step_block(at, data, curvature=False, given=given).log_likelihood
+        values.append((total - mixture.penalty(at))[0])
+    assert (np.diff(values) >= -1e-9).all()
+    assert values[-1] > values[0]
+
+
+# --- the line search, observers, threads and continuation ---------------------------------------
 
 
 @dataclass(frozen=True)
-class Reckless(SoftmaxGate):
-    """A gate whose steps are too long by a factor."""
+class Wrong(Normal):
+    """A family with scores of the wrong sign: no step leads upward."""
 
-    length: float = 60.0
-
-    def m_step(self, statistics, factor, params, step):
-        return super().m_step(statistics, factor, params, self.length * step)
-
-
-@dataclass(frozen=True)
-class Sinking(LinearExperts):
-    """Experts whose M-step lowers the likelihood, whatever its length."""
-
-    def m_step(self, statistics, factor, params, step):
-        return params._replace(log_dispersion=params.log_dispersion + 0.5)
+    def derivatives(self, y, eta):
+        terms = super().derivatives(y, eta)
+        yield next(terms)
+        yield [-score for score in next(terms)]
+        yield next(terms)
 
 
-@pytest.mark.parametrize("length", [60.0, 1e6])
-def test_a_step_that_is_too_long_is_shortened(length):
-    """To nothing in the end, where only the experts move."""
-    model, rows, _ = problem("normal, softmax gate")
-    params = start_from(model, rows, soft_labels(rows.gate_design[:, 1] > 0))
-    found = run(mixture(Reckless(length=length)), rows, params, n_plain_iter=10**6, max_iter=30)
-    assert not found.line_search_failed
-    assert min(np.diff(found.lower_bounds)) > -1e-10
-    assert found.lower_bounds[-1] > found.lower_bounds[0]
-
-
-def test_experts_that_lower_the_likelihood_end_the_run():
-    model, rows, params = problem("normal, constant gate")
-    found = run(mixture(ConstantGate(), Sinking()), rows, params)
-    assert found.line_search_failed
-    assert not found.converged
-    before = run(model, rows, params, max_iter=0)
-    assert found.lower_bounds == before.lower_bounds
-    assert_array_equal(flat(found.params), flat(params))
-
-
-@dataclass(frozen=True)
-class Floored(LinearExperts):
-    """Experts whose variances must not be evaluated below 0.02."""
-
-    alpha: float = 1e-6
-    variance_floor: tuple = (0.02,)
-    dispersion_prior: float = 0.0
-
-    def log_prob(self, params, design, y):
-        assert params.log_dispersion.min() >= np.log(0.02) - 1e-12
-        return super().log_prob(params, design, y)
-
-
-def test_extrapolated_parameters_are_valid():
-    """The variance of a regime without noise falls fast towards its floor."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(120, 1))
-    y = np.where(X[:, 0] > 0, 2.0 * X[:, 0], -X[:, 0] + 0.3 * rng.normal(size=120))
-    rows, model = dataset(X, y[None]), mixture(experts=Floored())
-    params = start_from(model, rows, soft_labels(X[:, 0] > 0, certainty=0.9), 1)
-    found = run(model, rows, params, n_plain_iter=0, tol=1e-10)
-    assert_allclose(np.exp(found.params.experts.log_dispersion).min(), 0.02)
-
-
-class CountingGate(SoftmaxGate):
-    """A gate that counts its Hessians."""
-
-    def hessian(self, params, design, resp, log_prob):
-        self.counts.append(1)
-        return super().hessian(params, design, resp, log_prob)
-
-
-def test_curvatures_are_kept_for_several_iterations_after_the_first():
-    _, rows, params = problem("normal, softmax gate")
-    n_hessians, counted = [], []
-    gate = CountingGate()
-    object.__setattr__(gate, "counts", counted)
-
-    def observe(n_iter, state):
-        n_hessians.append(len(counted))
-        return False
-
-    run(mixture(gate), rows, params, n_plain_iter=10**6, max_iter=20, tol=0.0, observe=observe)
-    assert n_hessians[:3] == [2, 3, 4]  # one of the start
-    assert n_hessians[-1] - n_hessians[2] <= 3
-
-
-# --- observers, threads, blocks and continuation ------------------------------------------------
+def test_steps_that_lower_the_likelihood_end_the_run():
+    own = linear("normal")
+    start = started(own)
+    for group in own.mixture.groups[:1]:
+        group.family = Wrong()
+    found = em(own.objective, start, 50, 1e-9)
+    assert_array_equal(found.theta, start)
+    assert set(found.lower_bounds) == {own.objective.lower_bound(start[None])}
 
 
 def test_an_observer_can_end_a_run():
@@ -353,73 +286,39 @@ def test_an_observer_can_end_a_run():
         heard.append((n_iter, len(state.lower_bounds)))
         return n_iter == 4
 
-    found = run(*problem("normal, softmax gate"), observe=observe)
+    found = run(case("normal"), observer=observe)
     assert heard == [(1, 1), (2, 2), (3, 3), (4, 4)]
     assert found.stopped
     assert not found.converged
 
 
-class Witness(LinearExperts):
-    """Experts that write down the threads by which they are evaluated."""
-
-    def log_prob(self, params, design, y):
-        self.threads.add(threading.get_ident())
-        return super().log_prob(params, design, y)
-
-
-@pytest.mark.parametrize(("n_features", "uses_threads"), [(2, False), (63, True)])
-def test_threads_change_no_bit(n_features, uses_threads):
-    """They are used where coefficients are many, and not to read streams."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(200, n_features))
-    y = np.where(X[:, 0] > 0, X[:, 1], -X[:, 1]) + 0.1 * rng.normal(size=200)
-    experts = Witness(alpha=1.0)
-    object.__setattr__(experts, "threads", set())
-    rows, model = dataset(X, y[None]), mixture(experts=experts)
-    params = start_from(model, rows, soft_labels(X[:, 1] > 0))
-    options = {"max_iter": 8, "tol": 0.0, "n_plain_iter": 2, "block_rows": 50}
-    alone = run(model, rows, params, **options)
-    assert experts.threads == {threading.get_ident()}
-    together = run(model, rows, params, n_threads=3, **options)
-    assert (len(experts.threads) > 1) == uses_threads
+def test_threads_change_no_bit():
+    own = case("normal")
+    blocks = own.blocks(10)
+    alone = em(own.objective._replace(blocks=blocks), own.theta, 8, 0.0)
+    with threads(blocks, 3) as map_blocks:
+        assert map_blocks is not None
+        objective = own.objective._replace(blocks=blocks, map_blocks=map_blocks)
+        together = em(objective, own.theta, 8, 0.0)
     assert alone.lower_bounds == together.lower_bounds
-    assert_array_equal(flat(alone.params), flat(together.params))
+    assert_array_equal(alone.theta, together.theta)
+    with threads(blocks, 1) as map_blocks:
+        assert map_blocks is None
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_blocks_of_rows_change_a_run_by_round_off(name):
-    given = problem(name)
-    whole, parts = (run(*given, block_rows=n, tol=0.0, max_iter=6) for n in (10**6, 37))
-    # Some curvatures have single precision, which the length of a step inherits.
-    assert_allclose(parts.lower_bounds, whole.lower_bounds, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["normal, softmax gate", "classes, softmax gate", "balance"])
-def test_a_run_that_goes_on_ends_at_the_same_maximum(name):
-    given = problem(name)
-    whole = run(*given, max_iter=2000, tol=1e-11)
+def test_a_run_that_goes_on_ends_at_the_same_maximum():
+    own = case("normal")
+    whole = run(own, 2000, 1e-11)
     for n_first in (1, 4, 11):
-        first = run(*given, max_iter=n_first, tol=0.0)
-        rest = run(*given, previous=first.continuation, max_iter=2000, tol=1e-11)
-        assert rest.lower_bounds[:n_first] == first.lower_bounds
+        first = run(own, n_first, 0.0)
+        bounds = first.lower_bounds
+        rest = em(own.objective, first._replace(lower_bounds=bounds), 2000, 1e-11)
+        assert rest.lower_bounds[:n_first] == bounds
         assert min(np.diff(rest.lower_bounds)) > -1e-10
         assert_allclose(rest.lower_bound, whole.lower_bound, atol=1e-8)
-
-
-def test_a_run_that_has_converged_makes_no_further_iteration():
-    given = problem("normal, softmax gate")
-    first = run(*given, tol=1e-4)
-    again = run(*given, tol=1e-4, previous=first.continuation)
-    assert first.converged
+    again = em(own.objective, whole, 10, 1e-11)
     assert again.converged
-    assert again.lower_bounds == first.lower_bounds
-    stricter = run(*given, tol=1e-10, previous=first.continuation)
-    assert len(stricter.lower_bounds) > len(first.lower_bounds)
-
-
-def test_e_step_of_the_parameters_has_the_bound_of_the_run():
-    model, rows, params = problem("normal, softmax gate")
-    found = run(model, rows, params, max_iter=3, tol=0.0)
-    total = e_step_block(model, found.params, False, rows).log_likelihood
-    total -= model.gate.penalty(found.params.gate) + model.experts.penalty(found.params.experts)
-    assert_allclose(found.lower_bound, total / rows.weight.sum(), rtol=1e-12)
+    assert again.lower_bounds == whole.lower_bounds
+    none = em(own.objective, own.theta, 0, 1e-11)
+    assert_array_equal(none.theta, own.theta)
+    assert not none.converged

@@ -57,12 +57,8 @@ def test_vectors_side_by_side_are_those_of_each(name):
     for i, theta in enumerate(thetas):
         alone = own.objective.at(theta[None])
         assert_allclose(state.lower_bound[i], alone.lower_bound[0], rtol=1e-12)
-        assert_allclose(
-            mixture.direction(thetas, state.total, state.curvature)[i],
-            mixture.direction(theta[None], alone.total, alone.curvature)[0],
-            rtol=1e-7,
-            atol=1e-9,
-        )
+        ahead, of_one = own.objective.ahead(state), own.objective.ahead(alone)
+        assert_allclose(ahead[i], of_one[0], rtol=1e-7, atol=1e-9)
         resp = mixture.responsibilities(thetas, blocks[0])[0][:, i]
         assert_allclose(resp, mixture.responsibilities(theta[None], blocks[0])[0][:, 0], atol=1e-12)
 
@@ -93,10 +89,9 @@ def test_gradient_is_that_of_differences(name):
     expected = gradient(lambda at: log_likelihood(mixture, at, blocks), theta, directions)
     assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     state = own.objective.at(theta[None])
-    change = mixture.direction(theta[None], state.total, state.curvature)[0]
-    assert mixture.reduced(mixture.bounded((theta + 1e-3 * change)[None])[0] - theta).any()
-    ahead = mixture.bounded((theta + 1e-3 * change)[None])[0] - theta
-    slope = (found * ahead[mixture.first]).sum()
+    change = (own.objective.ahead(state, 1e-3)[0] - theta)[mixture.first]
+    assert change.any()
+    slope = (found * change).sum()
     assert slope > -1e-12, "a step leads downward"
 
 
@@ -147,10 +142,7 @@ def test_information_by_scores_of_rows_is_the_same(name):
 def _gradients_of_clusters(mixture, theta, rows, clusters):
     for number in range(clusters.max() + 1):
         index = np.flatnonzero(clusters == number)
-        if rows.units is None:
-            own = taken(rows, index, rows.weight[index])
-        else:
-            own = taken(rows, index)
+        own = taken(rows, index)
         yield _total_gradient(mixture, theta, blocks_of(mixture, own))
 
 

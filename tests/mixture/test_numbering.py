@@ -1,7 +1,6 @@
 """Experts are numbered by their shares of the rows, and keep the numbers that users have seen."""
 
 import pickle
-from functools import cache
 
 import numpy as np
 import pytest
@@ -9,12 +8,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
-from skmoe._estimators.fitting.numbering import order_by_share
+from skmoe._estimators.fitting.attributes import order_by_share
 from skmoe.data import RowBlocks
-from skmoe.experts import LinearExperts
-from skmoe.gates import SoftmaxGate
-from support.em import Params, mixture
 from support.fits import CASES, X, Y, fit_quietly, fitted, fitted_case, regressor
+from support.mixtures import linear
 from support.tables import steps, two_regimes
 
 # Shares that differ by less than this are equal.
@@ -65,17 +62,17 @@ def test_mirror_images_are_numbered_by_their_parameters():
 
 
 def test_equal_shares_are_ordered_by_the_values_that_differ_most():
-    model = mixture(n_experts=4)
-    params = model.experts.init_params(4, 2)
-    coef = np.array([[[1e-9, 1.0]], [[-1e-9, 3.0]], [[2e-9, 2.0]], [[0.0, 9.0]]])
-    params = Params(model.gate.init_params(4, 2), params._replace(coef=coef))
+    mixture = linear("normal", n_experts=4).mixture
+    of_experts = np.zeros((4, mixture.experts.size // 4))
+    of_experts[:, :2] = [[1e-9, 1.0], [-1e-9, 3.0], [2e-9, 2.0], [0.0, 9.0]]
+    theta = np.concatenate([of_experts.ravel(), np.zeros(mixture.gate.size)])
     equal = 0.3 * np.array([1.0, 1.0 + 0.5 * SHARE_RTOL, 1.0 - 0.5 * SHARE_RTOL])
     for share, order in (
         ([*equal, 0.1], [1, 2, 0, 3]),
         ([0.2, 0.3, 0.4, 0.1], [2, 1, 0, 3]),
         ([0.0] * 4, [3, 1, 2, 0]),
     ):
-        assert order_by_share(model, params, np.array(share)).tolist() == order
+        assert order_by_share(mixture, theta, np.array(share)).tolist() == order
 
 
 def test_rows_in_blocks_give_the_same_numbers():
@@ -105,39 +102,6 @@ def test_initial_responsibilities_keep_their_order():
     moe = regressor(n_experts=2, init=init).fit(X, Y)
     assert moe.weights_[0] < 0.4
     assert moe.apply(X)[side].mean() < 0.1
-
-
-class UnorderedGate(SoftmaxGate):
-    """A gate that does not tell how its parameters are reordered."""
-
-    reorder = None
-
-
-class UnorderedExperts(LinearExperts):
-    """Experts that do not tell how their parameters are reordered."""
-
-    reorder = None
-
-
-@cache
-def from_random_start(seed, **options):
-    """A fit that tests read only."""
-    options = {"n_init": 1, "init": "random", "random_state": seed} | options
-    return regressor(**options).fit(X, Y)
-
-
-@pytest.mark.parametrize(
-    "options", [{"gate": UnorderedGate()}, {"expert": UnorderedExperts(alpha=0.1)}], ids=str
-)
-def test_parts_that_cannot_be_reordered_keep_the_numbers_of_their_start(options):
-    orders = set()
-    for seed in range(4):
-        ordered = from_random_start(seed)
-        kept = clone(ordered).set_params(**options).fit(X, Y)
-        orders.add(tuple(np.argsort(-kept.weights_)))
-        assert_allclose(np.sort(kept.weights_)[::-1], ordered.weights_, rtol=1e-6)
-        assert_allclose(kept.predict(X), ordered.predict(X), rtol=1e-6, atol=1e-8)
-    assert len(orders) > 1
 
 
 # --- the order of the fit that is continued -----------------------------------------------------

@@ -1,5 +1,7 @@
 """Responsibilities from which EM starts, by tables of features X, targets (m, n), weights."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -8,15 +10,19 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import adjusted_rand_score
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe._mixture.initialization import (
+from skmoe._data.rows import Dataset
+from skmoe._data.units import make_units
+from skmoe._mixture.em import Run
+from skmoe._mixture.partitions import (
     INITIALIZERS,
-    init_schedule,
     initial_responsibilities,
     make_init_data,
+    start_jobs,
     unit_features,
 )
-from support.em import dataset, design_of
+from skmoe._mixture.search import distinct_best
 from support.fits import fit_quietly
+from support.mixtures import case
 from support.tables import crossing_lines, two_regimes
 
 NAMES = sorted(INITIALIZERS)
@@ -32,6 +38,20 @@ def table(n_features=2, n_outputs=1, seed=0, n_rows=120):
     Y = side * X[:, 0] + 0.2 * rng.normal(size=(n_outputs, n_rows))
     Y[1:] += np.abs(X[:, -1])
     return X, Y, rng.uniform(0.2, 3.0, size=n_rows)
+
+
+def design_of(X):
+    """Features and a last column of ones."""
+    return np.column_stack([X, np.ones(len(X))])
+
+
+def dataset(X, Y, weight=None, sizes=None):
+    """Rows as EM sees them; sizes of units of contiguous rows."""
+    design, weight = design_of(X), np.ones(len(X)) if weight is None else weight
+    if sizes is None:
+        return Dataset(design, design, Y, weight)
+    units = make_units(np.repeat(np.arange(len(sizes)), sizes))
+    return Dataset(design[units.starts], design, Y, weight, units)
 
 
 def responsibilities(name, X, Y, weight, n_experts, seed=0):
@@ -105,19 +125,28 @@ def test_rows_of_vanishing_weight_are_not_seen(name):
     assert len(np.unique(alone)) == 2
 
 
+def names_of(init, n_experts, n_init, *, partitions=False, known=False):
+    jobs = start_jobs(init, n_experts, range(n_init), partitions=partitions, known=known)
+    return [job.init_name for job in jobs]
+
+
 def test_kinds_of_starts_take_turns():
     """Those of experts that are estimators are partitions."""
     others = ["elemental", "perturbed", "few_rows", "labels", "random"]
     mixed = ["linear_tree", "kmeans", *others]
     assert sorted([*mixed, "tree"]) == NAMES
-    assert init_schedule("auto", 8, 13, partitions=False) == [*mixed, "kmeans", *others]
-    assert init_schedule("auto", 9, 3, partitions=False) == ["kmeans", "linear_tree", "elemental"]
+    assert names_of("auto", 8, 13) == [*mixed, "kmeans", *others]
+    assert names_of("auto", 9, 3) == ["kmeans", "linear_tree", "elemental"]
+    assert names_of("auto", 2, 3, known=True) == ["known", *mixed[:2]]
     of_estimators = ["linear_tree", "kmeans", "tree", "random"]
     assert sorted(of_estimators) == sorted(PARTITIONS)
-    assert init_schedule("auto", 8, 5, partitions=True) == [*of_estimators, "linear_tree"]
-    assert init_schedule("auto", 9, 1, partitions=True) == ["kmeans"]
+    assert names_of("auto", 8, 5, partitions=True) == [*of_estimators, "linear_tree"]
+    assert names_of("auto", 9, 1, partitions=True) == ["kmeans"]
     for init in NAMES:
-        assert init_schedule(init, 9, 2, partitions=False) == [init, init]
+        assert names_of(init, 9, 2) == [init, init]
+    jobs = start_jobs("auto", 2, range(9), partitions=False)
+    assert [job.seed for job in jobs if job.is_repeated] == [7, 8]
+    assert [job.seed for job in jobs if job.is_first] == [0]
 
 
 @pytest.mark.parametrize("init", NAMES)
@@ -441,15 +470,18 @@ def test_the_best_starts_go_on_with_twice_the_iterations_until_two_are_left(n_in
 
 def test_of_starts_at_the_same_point_one_goes_on():
     """So that the others have tried another maximum, if there is one."""
-    X, y = crossing_lines(150)
-    moe = MixtureOfExpertsRegressor(2, n_init=8, init="perturbed", tol=0.0, random_state=1)
-    moe = fit_quietly(moe.set_params(alpha=0.1, gate_alpha=1.0, max_iter=60), X, y)
-    first = np.array([trace[14] for trace in moe.start_traces_])
-    goes_on = np.array([len(trace) > 15 for trace in moe.start_traces_])
-    gaps = 150 * np.abs(first[:, None] - first)[np.triu_indices(8, 1)]
-    assert gaps.min() < 1e-3
-    assert goes_on.sum() == 2
-    assert 150 * np.ptp(first[goes_on]) > 1e-3
+    own = case("normal")
+    mixture, problem = own.mixture, SimpleNamespace(rows=own.rows)
+    floor = own.theta.copy()
+    floor[mixture.experts.scale_index[0]] = mixture.lower[mixture.experts.scale_index[0]]
+    unit = 1.0 / own.rows.weight.sum()  # one unit of the log-likelihood
+    ends = [(own.theta, -3.0), (own.theta, -1.0), (own.theta, -1.0 - 1e-4 * unit)]
+    ends += [(own.theta, -1.0 - 1e-2 * unit), (floor, 5.0), (own.theta, -np.inf)]
+    runs = [Run(theta, [bound], mixture=mixture) for theta, bound in ends]
+    assert distinct_best(problem, runs, 2) == [1, 3]
+    # Where a dispersion is at its bound there is no maximum.
+    assert distinct_best(problem, runs, 9) == [1, 3, 0, 4]
+    assert distinct_best(problem, runs[5:], 1) == [0]
 
 
 def test_starts_of_estimators_have_fewer_iterations_in_the_first_round():

@@ -5,8 +5,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe._numerics import evidence
-from skmoe._numerics.linalg import ImplicitGram
-from skmoe._numerics.multinomial import SoftmaxHessian, helmert_contrasts, softmax_hessian
 
 
 def log_evidence(alphas, hessians, targets):
@@ -188,37 +186,31 @@ def test_variances_of_independent_slopes_are_diagonal_matrices(seed, kind):
         assert_allclose(function(penalty, one), function(penalty, other))
 
 
-@pytest.mark.parametrize("part", ["experts", "gate"])
-def test_no_matrix_is_formed_where_the_fit_forms_none(part):
-    """Memory is linear in the number of columns."""
+@pytest.mark.parametrize("default", [0.0, 1e-9, 1.0, 50.0])
+def test_one_penalty_is_the_number_of_determined_slopes_over_their_squares(default):
     rng = np.random.default_rng(0)
-    design = np.column_stack([rng.normal(size=(50, 7)), np.ones(50)])
-    weight = rng.uniform(size=(2, 50))
-    if part == "experts":
-        implicit = ImplicitGram(((design, weight),))
-        formed = np.einsum("kn,ni,nj->kij", weight, design, design)
-        coef, gradient = rng.normal(size=(2, 2, 1, 8))
-        ridge = np.append(np.full(7, 0.3), 0.0)
-        found, full = (
-            evidence.ridge_slopes(hessian, ridge, coef, gradient) for hessian in (implicit, formed)
-        )
-        for k in range(2):
-            expected = np.linalg.inv(formed[k] + np.diag(ridge))[:-1, :-1]
-            assert_allclose(full.covariances[k], expected)
-    else:
-        probs, basis = weight / weight.sum(axis=0), helmert_contrasts(2)
-        implicit = SoftmaxHessian(((design, np.ones(50), probs),))
-        formed = softmax_hessian(design, np.ones(50), probs)
-        coef, gradient = rng.normal(size=(2, 2, 8))
-        found, full = (
-            evidence.softmax_slopes(hessian, basis, 0.3, coef, gradient)
-            for hessian in (implicit, formed)
-        )
-    assert found.covariances.shape == found.values.shape
-    assert full.covariances.shape == (*full.values.shape, 7)
-    assert_array_equal(found.values, full.values)
-    assert_array_equal(found.gradient, full.gradient)
-    # The inverse of the diagonal is at most the diagonal of the inverse.
-    diagonal = np.diagonal(full.covariances, axis1=1, axis2=2)
-    assert (found.covariances <= diagonal).all()
-    assert_allclose(found.covariances, diagonal, rtol=0.5)
+    values, gradient = rng.normal(size=(2, 3)), np.zeros((2, 3))
+    root = rng.normal(size=(2, 3, 3))
+    covariances = 0.01 * np.einsum("sij,skj->sik", root, root)
+    for weight in (1.0, 0.5, np.array([[1.0, 0.5, 0.0]] * 2)):
+        slopes = evidence.Slopes(values, covariances, gradient, weight)
+        variances = np.array([np.diag(covariance) for covariance in covariances])
+        share = np.broadcast_to(weight, (2, 3))
+        determined = share * np.maximum(1.0 - 2.0 * share * variances, 0.0)
+        assert_allclose(evidence.n_determined_slopes(2.0, slopes), determined.sum(axis=1))
+        rows, least = evidence.PRIOR_COEFFICIENTS, evidence.MIN_PENALTY
+        squares = (share * values**2).sum() + rows / (3 * max(default, least))
+        expected = (determined.sum() + rows) / squares
+        assert_allclose(evidence.common_penalty(2.0, slopes, default), expected)
+    tiny, huge = (
+        evidence.Slopes(0.0 * values, covariances, gradient),
+        evidence.Slopes(1e9 * values, covariances, gradient),
+    )
+    assert evidence.common_penalty(2.0, tiny, 1e9) == evidence.MAX_PENALTY
+    assert evidence.common_penalty(2.0, huge, 1.0) == evidence.MIN_PENALTY
+    assert len(evidence.feature_penalties(2.0, slopes)) == 3
+
+
+def test_features_of_large_penalties_are_dropped():
+    dropped = evidence.DROPPED
+    assert evidence.is_dropped((1.0, dropped, 0.5 * dropped)).tolist() == [False, True, False]

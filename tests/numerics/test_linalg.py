@@ -1,23 +1,20 @@
-"""Products with designs, Gram matrices, ridge systems and conjugate gradients, against sums."""
+"""Products with designs, sums over blocks and conjugate gradients."""
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
-from sklearn.linear_model import Ridge
 
 from skmoe._numerics.linalg import (
     conjugate_gradients,
-    factorize_ridge,
-    gram_product,
     linear_predictor,
-    ridge_diagonal,
-    ridge_newton_step,
+    squared,
+    sum_over_blocks,
     weighted_column_sums,
-    weighted_gram,
-    weighted_grams,
+    weighted_products,
 )
 
 
@@ -41,66 +38,54 @@ def test_products_with_a_design_are_plain_sums(make):
     assert_allclose(linear_predictor(coef, design), np.einsum("kcd,nd->kcn", coef, DESIGN))
     sums = np.einsum("kcn,nd->kcd", weights, DESIGN)
     assert_allclose(weighted_column_sums(weights, design), sums)
-    assert_allclose(weighted_gram(design, WEIGHT), (DESIGN.T * WEIGHT) @ DESIGN)
 
 
-# Rows, columns and zeros of designs, numbers of weights and shares of their zeros, each of which
-# is computed in another way.
-GRAMS = {
-    "one by one": (60, 4, 0.3, 2, 0.0),
-    "all pairs of columns": (60, 4, 0.3, 7, 0.4),
-    "half of the rows": (60, 4, 0.3, 1, 0.7),
-    "symmetric products": (200, 75, 0.3, 2, 0.0),
-    "rows without weight left out": (200, 75, 0.3, 3, 0.95),
-    "a weight without rows": (60, 9, 0.3, 20, 1.0),
-    "few entries": (200, 30, 0.98, 2, 0.0),
-    "many entries": (200, 30, 0.5, 2, 0.4),
-}
+MAKERS = {"array": np.asarray, "sparse": sparse.csr_array, "ones": lambda design: None}
 
 
-@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
-@pytest.mark.parametrize("case", GRAMS)
-def test_gram_matrices_are_plain_sums_whatever_way_they_are_computed(case, make):
-    n_rows, n_columns, zeros, n_weights, zero_weights = GRAMS[case]
+@pytest.mark.parametrize("first", MAKERS)
+@pytest.mark.parametrize("second", [*MAKERS, "same"])
+@pytest.mark.parametrize("zero_weights", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize(
+    ("n_columns", "n_weights", "zeros"), [(4, 1, 0.9), (4, 9, 0.3), (75, 3, 0.5)]
+)
+def test_products_of_columns_are_plain_sums(
+    n_columns, n_weights, zeros, zero_weights, first, second
+):
     rng = np.random.default_rng(0)
-    design = design_of(n_rows, n_columns, zeros)
-    weights = rng.uniform(0.1, 3.0, size=(n_weights, n_rows))
+    design, other = design_of(200, n_columns, zeros), design_of(200, 3, zeros)
+    weights = rng.uniform(0.1, 3.0, size=(n_weights, 200))
     weights[rng.uniform(size=weights.shape) < zero_weights] = 0.0
-    weights[0, :2] = 1.0
-    expected = np.einsum("kn,nd,ne->kde", weights, design, design, optimize=True)
-    found = weighted_grams(make(design), weights)
-    assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
-    assert_allclose(weighted_gram(make(design), weights[0]), expected[0], rtol=1e-9, atol=1e-10)
-    coef = rng.normal(size=(n_weights, 3, n_columns))
-    products = np.einsum("kde,kme->kmd", expected, coef)
-    assert_allclose(gram_product(found, coef), products, rtol=1e-9, atol=1e-9)
-    system = factorize_ridge(found, ridge_diagonal(2.0, n_columns))
-    assert_allclose(system.weight, expected[:, -1, -1])
+    weights[0, 0] = -1.0 if zero_weights else 1.0
+    one = MAKERS[first](design)
+    two = one if second == "same" else MAKERS[second](other)
+    left = np.ones((200, 1)) if first == "ones" else design
+    right = other if second != "same" else left
+    right = np.ones((200, 1)) if second == "ones" else right
+    expected = np.einsum("kn,nd,ne->kde", weights, left, right, optimize=True)
+    assert_allclose(weighted_products(one, two, weights), expected, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
-def test_matrices_too_large_to_be_formed_multiply_like_those_that_are(make):
-    """Also as a sum over blocks of rows."""
-    rng = np.random.default_rng(0)
-    design = design_of(12, 1003)
-    weights = rng.uniform(0.1, 2.0, size=(2, 12))
-    first, second = (
-        weighted_grams(make(design[rows]), weights[:, rows]) for rows in (slice(5), slice(5, None))
-    )
-    found = first + second
-    coef = rng.normal(size=(2, 3, 1003))
-    predictor = np.einsum("kme,ne->kmn", coef, design) * weights[:, None]
-    product = np.einsum("kmn,nd->kmd", predictor, design)
-    assert_allclose(gram_product(found, coef), product, rtol=1e-9, atol=1e-9)
-    assert found.shape == (2, 1003, 1003)
-    assert_allclose(found.diagonal(), weights @ design**2)
-    system = factorize_ridge(found, ridge_diagonal(1.0, 1003))
-    assert_allclose(system.weight, weights.sum(axis=1))
-    # Truncated steps increase the objective g @ x - x @ A @ x / 2.
-    gradient = rng.normal(size=(2, 1, 1003))
-    step = ridge_newton_step(system, gradient)
-    curvature = gram_product(found, step) + system.ridge * step
-    assert ((gradient * step).sum(axis=-1) > 0.5 * (step * curvature).sum(axis=-1)).all()
+def test_squares_are_those_of_elements():
+    columns = np.random.default_rng(0).normal(size=(4, 7))
+    assert_allclose(squared(sparse.csr_array(columns)).toarray(), squared(columns))
+
+
+class Sums(NamedTuple):
+    """Sums that add up over blocks."""
+
+    total: float
+    matrices: tuple
+
+
+def test_sums_over_blocks_add_all_fields():
+    found = sum_over_blocks(lambda n: Sums(n, (np.full(2, n), None)), [1.0, 2.0, 4.0])
+    assert isinstance(found, Sums)
+    assert found.total == 7.0
+    assert found.matrices[0].tolist() == [7.0, 7.0]
+    assert found.matrices[1] is None
+    own = sum_over_blocks(float, [1, 2], map_blocks=lambda function, blocks: [function(5)])
+    assert own == 5.0
 
 
 def test_products_with_designs_in_single_precision_are_in_double():
@@ -110,29 +95,11 @@ def test_products_with_designs_in_single_precision_are_in_double():
     for product, operand in (
         (linear_predictor, coef),
         (weighted_column_sums, weights),
-        (lambda weights, design: weighted_grams(design, weights), weights),
+        (lambda weights, design: weighted_products(design, design, weights), weights),
     ):
         found = product(operand, design)
         assert found.dtype == np.float64
         assert_allclose(found, product(operand, DESIGN), rtol=1e-4, atol=1e-4)
-
-
-def test_newton_step_from_zero_is_ridge():
-    y = np.random.default_rng(0).normal(size=(2, 60))
-    system = factorize_ridge(weighted_gram(DESIGN, WEIGHT)[None], ridge_diagonal(3.0, 4))
-    coef = ridge_newton_step(system, ((y * WEIGHT) @ DESIGN)[None])[0]
-    model = Ridge(alpha=3.0).fit(DESIGN[:, :-1], y.T, sample_weight=WEIGHT)
-    assert_allclose(coef[:, :-1], model.coef_, rtol=1e-8)
-    assert_allclose(coef[:, -1], model.intercept_, rtol=1e-8)
-
-
-def test_newton_step_of_a_singular_system_is_the_smallest():
-    design = np.column_stack([DESIGN[:, :1], DESIGN[:, :1], np.ones(60)])
-    y = 4.0 * design[:, :1].T + 1.0
-    system = factorize_ridge(np.stack([design.T @ design, np.zeros((3, 3))]), np.zeros(3))
-    changes = ridge_newton_step(system, np.stack([y @ design, np.zeros((1, 3))]))
-    assert_allclose(changes[0], [[2.0, 2.0, 1.0]], rtol=1e-6)
-    assert_allclose(changes[1], 0.0)
 
 
 def test_conjugate_gradients_solve_each_system_and_are_never_worse_than_zero():

@@ -57,7 +57,7 @@ def blocks_of(mixture, rows, size=None):
     return [Data(block, columns) for block in split_into_blocks(rows, size)]
 
 
-def _rows(y, design=None, n_rows=N_ROWS, **fields):
+def rows_of(y, design=None, n_rows=N_ROWS, **fields):
     rng = np.random.default_rng(0)
     if design is None:
         X = rng.normal(size=(n_rows, N_FEATURES))
@@ -80,8 +80,16 @@ def _target(names, n_outputs, censored, n_rows=N_ROWS):
 
 
 def linear(
-    *names, n_outputs=1, censored=False, own=None, gate=None, rows=None, n_experts=N_EXPERTS,
-    alpha=0.7, mixture=None, **options,
+    *names,
+    n_outputs=1,
+    censored=False,
+    own=None,
+    gate=None,
+    rows=None,
+    n_experts=N_EXPERTS,
+    alpha=0.7,
+    mixture=None,
+    **options,
 ):
     """A case of linear experts of one family, or of one for each expert."""
     y = _target(names, n_outputs, censored)
@@ -91,7 +99,7 @@ def linear(
         **{"dispersion_prior": 4.0, "dispersion_alpha": 1.7} | options,
     )
     estimates = {"noise_variance": (0.8, 1.3, 1.0)[: len(y)], "variance_floor": (1e-6,) * len(y)}
-    return _case(experts, _rows(y, **rows or {}), estimates, own, gate, n_experts, mixture)
+    return _case(experts, rows_of(y, **rows or {}), estimates, own, gate, n_experts, mixture)
 
 
 def classes(n_classes, own=None, gate=None, rows=None, n_experts=N_EXPERTS, mixture=None):
@@ -99,7 +107,7 @@ def classes(n_classes, own=None, gate=None, rows=None, n_experts=N_EXPERTS, mixt
     y = np.random.default_rng(n_classes).integers(0, n_classes, size=N_ROWS)
     estimates = {"n_classes": n_classes}
     experts = LogisticExperts(0.7)
-    return _case(experts, _rows(y, **rows or {}), estimates, own, gate, n_experts, mixture)
+    return _case(experts, rows_of(y, **rows or {}), estimates, own, gate, n_experts, mixture)
 
 
 def _case(experts, rows, estimates, own, gate, n_experts, options):
@@ -107,7 +115,7 @@ def _case(experts, rows, estimates, own, gate, n_experts, options):
     of_fit = experts.experts_of(rows, scaling, n_experts, estimates, own or {})
     gate = (gate or SoftmaxGate(0.9)).gate_of(n_experts, rows.gate_design.shape[1])
     mixture = Mixture(of_fit, gate, **options or {})
-    theta = mixture.first_theta()
+    theta = mixture.start
     theta = theta + 0.3 * np.random.default_rng(2).normal(size=len(theta))
     return Case(mixture, rows, mixture.projected(theta))
 
@@ -149,6 +157,7 @@ def with_designs(case, change):
 
 def sparse_case(case):
     """The same with a third of the features, in sparse designs."""
+
     def third(design):
         kept = np.random.default_rng(5).random(design.shape) < 0.4
         kept[:, -1] = True
@@ -209,6 +218,17 @@ def _cases():
     yield "routing", lambda: linear("normal", mixture={"top_k": 2})
 
 
+class Units:
+    """A preprocessor that has changed no units."""
+
+    def __init__(self, n_outputs):
+        self.target_scaling = no_scaling(n_outputs)
+
+    @staticmethod
+    def expert_coefficients(values):
+        return values[..., :-1], values[..., -1]
+
+
 CASES = dict(_cases())
 
 
@@ -241,10 +261,8 @@ def started(case, n_steps=3):
     if rows.possible is not None:
         resp = resp * rows.possible / (resp * rows.possible).sum(axis=0)
     of_experts = rows.row_responsibilities(resp)
-    support = mixture.experts.support(rows.y)
-    if support is not None:
-        of_experts = of_experts * support
-    theta = mixture.first_theta()[None]
+    of_experts = of_experts * mixture.experts.support(rows.y)
+    theta = mixture.start[None]
     objective = case.objective
     return fitted_to(objective, theta, of_experts[:, None], resp[:, None], n_steps)[0]
 

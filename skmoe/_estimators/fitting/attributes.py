@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skmoe._data.rows import is_dask
 from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
 from skmoe._estimators.fitting.problem import FitProblem
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.rows.warm_start import TrainingState
-from skmoe._inference.criteria import n_parameters
-from skmoe._inference.labels import describe_spikes, printable_name
+from skmoe._estimators.rows.warm_start import CrossFitCache, TrainingState
+from skmoe._inference.labels import describe_spikes, feature_labels, printable_name
 from skmoe._inference.maxima import Maxima
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Run, aitken_gap
-from skmoe._mixture.fitted import FittedMixture, Usage
-from skmoe._mixture.problem import Problem
+from skmoe._mixture.fitted import FittedMixture, Usage, n_needed_experts, spikes
+from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.search import COUNTED_SEARCHES, Found
-from skmoe._mixture.weak_experts import n_needed_experts, spikes
+from skmoe._mixture.starts import Problem
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
@@ -34,51 +34,51 @@ from skmoe.exceptions import (
 
 
 def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
-    """Attributes of gate and experts in original units, and the fitted mixture."""
+    """Attributes of gate and experts in original units, and the fitted mixture.
+
+    Penalties are numbers, or arrays with one for each feature. That of a gate without slopes, as of
+    one expert, is NaN.
+    """
     mixture, theta, preprocessor = fitted
     of_experts, of_gate = mixture.split(theta)
-    extra = preprocessor.extra_features
-    attributes = {"_fitted": fitted, "base_": None if extra is None else extra.base}
+    extra, n_columns = preprocessor.extra_features, len(preprocessor.feature_scaling.scale)
+    attributes = {
+        "_fitted": fitted,
+        "base_": None if extra is None else extra.base,
+        "gate_alpha_": np.nan,
+    }
     if preprocessor.feature_range is not None:
         attributes["feature_range_"] = preprocessor.feature_range
-    coef = mixture.gate.coefficients(of_gate, preprocessor.n_gate_columns)
+    gate_columns = preprocessor.gate_columns
+    n_gate_columns = 1 + (n_columns if gate_columns is None else len(gate_columns))
+    coef = mixture.gate.coefficients(of_gate, n_gate_columns)
     if coef is not None:
-        slopes, intercepts = preprocessor.gate_coefficients(coef)
+        slopes, intercepts = preprocessor.raw_coefficients(coef, gate_columns)
+        slopes = slopes if extra is None else slopes[:, gate_columns]
         attributes |= {"gate_coef_": slopes, "gate_intercept_": intercepts}
     if mixture.experts.link:
         attributes["link_"] = mixture.experts.link
-    attributes |= _penalties(fitted)
-    n_params = n_parameters(fitted)
+    for prefix, part in ("gate_", mixture.gate), ("", mixture.experts):
+        for name, value in part.penalties.items():
+            if name not in HIDDEN_PENALTIES:
+                if isinstance(value, tuple):
+                    values = np.where(is_dropped(value), np.inf, np.array(value))
+                    value = preprocessor.feature_values(values, of_gate=part is mixture.gate)
+                attributes[f"{prefix}{name}_"] = value
+    n_params = float(
+        mixture.experts.n_parameters(of_experts) + mixture.gate.n_parameters(of_gate)
+    )
     attributes["n_parameters_"] = int(n_params) if n_params.is_integer() else n_params
     return attributes | mixture.experts.attributes(of_experts, preprocessor)
 
 
-# Penalties that tables and attributes have; others belong to the search for them.
-SHOWN_PENALTIES = ("alpha", "dispersion_alpha", "dispersion_prior")
-
-
-def _penalties(fitted: FittedMixture) -> dict[str, Any]:
-    """Penalties of gate and experts: numbers, or arrays with one for each feature.
-
-    That of a gate without slopes, as of one expert, is NaN.
-    """
-    mixture, _, preprocessor = fitted
-    found: dict[str, Any] = {"gate_alpha_": np.nan}
-    for prefix, part, by_feature in (
-        ("gate_", mixture.gate, preprocessor.gate_feature_values),
-        ("", mixture.experts, preprocessor.expert_feature_values),
-    ):
-        for name, value in part.penalties.items():
-            if name in SHOWN_PENALTIES:
-                if isinstance(value, tuple):
-                    value = by_feature(np.where(is_dropped(value), np.inf, np.array(value)))
-                found[f"{prefix}{name}_"] = value
-    return found
+# Of the penalties of a part, what belongs to the prior of its scales and is no attribute.
+HIDDEN_PENALTIES = ("noise_variance", "predictor_squares")
 
 
 def attributes_of_run(problem: FitProblem, run: Run) -> dict[str, Any]:
     """Attributes of a run of EM."""
-    lower_bounds = np.array(run.lower_bounds) + problem.log_jacobian
+    lower_bounds = np.array(run.lower_bounds) - problem.preprocessor.log_jacobian
     return (
         problem.attributes
         | attributes_of_mixture(problem.make_fitted(run.theta, run.mixture))
@@ -88,7 +88,7 @@ def attributes_of_run(problem: FitProblem, run: Run) -> dict[str, Any]:
             ),
             "lower_bound_": lower_bounds[-1],
             "lower_bounds_": lower_bounds,
-            "n_iter_": run.n_earlier + len(lower_bounds),
+            "n_iter_": run.n_iter,
             "converged_": run.converged,
         }
     )
@@ -98,33 +98,32 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
     """Attributes at the end of a fit."""
     run, attributes = found.run, attributes_of_run(problem, found.run)
     total_weight = float(usage.responsibility_mass.sum())
+    log_jacobian = problem.preprocessor.log_jacobian
     lower_bounds, n_times, shares, are_spurious = (
         zip(*found.maxima, strict=True) if found.maxima else ((), (), (), ())
     )
-    values = tuple(total_weight * (bound + problem.log_jacobian) for bound in lower_bounds)
-    state = attributes["_training_state"]
+    values = tuple(total_weight * (bound - log_jacobian) for bound in lower_bounds)
     degenerate = degenerate_experts(problem.em_problem, run)
-    attributes["_training_state"] = state._replace(
-        total_weight=total_weight, spikes=tuple(np.flatnonzero(degenerate).tolist())
+    cache = None
+    if problem.cache_key is not None:  # for the next warm start
+        fold = problem.em_problem.rows.expert_design.fold
+        cache = CrossFitCache(problem.cache_key, fold, run.mixture.experts, run.theta)
+    attributes["_training_state"] = attributes["_training_state"]._replace(
+        cross_fit_cache=cache,
+        total_weight=total_weight,
+        spikes=tuple(np.flatnonzero(degenerate).tolist()),
     )
     if found.maxima:  # the first is that of the fit
         share = float(usage.responsibility_mass.min() / total_weight)
         shares, are_spurious = (share, *shares[1:]), (bool(degenerate.any()), *are_spurious[1:])
     # Of the starts, each when it ended or was dropped.
-    traces = [np.array(start.lower_bounds) + problem.log_jacobian for start in found.starts]
-    attributes |= {
+    traces = [np.array(start.lower_bounds) - log_jacobian for start in found.starts]
+    return attributes | {
         "n_experts_": run.mixture.n_experts,
         "maxima_": Maxima(values, n_times, shares, found.counted, found.kept, are_spurious),
         "start_lower_bounds_": np.array([trace[-1] for trace in traces]),
         "start_converged_": np.array([start.converged for start in found.starts]),
         "start_traces_": traces,
-    }
-    return attributes | attributes_of_usage(usage)
-
-
-def attributes_of_usage(usage: Usage) -> dict[str, Any]:
-    """Attributes of the usage of the experts in the rows of a fit or batch."""
-    return {
         "weights_": usage.mean_gate_prob,
         "gate_overlap_": usage.gate_overlap,
         "load_": usage.load,
@@ -143,7 +142,72 @@ def degenerate_experts(problem: Problem, run: Run) -> Array:
     return found if at_bound.all() else np.asarray(found | at_bound)
 
 
+# --- the order of the experts -----------------------------------------------------------------
+
+# Shares that differ by less than this fraction are equal: they are if regimes are mirror images of
+# each other. Fits from different starts stop at shares that differ by a hundredth of it.
+SHARE_RTOL = 1e-3
+
+
+def order_by_share(mixture: Mixture, theta: Array, share: Array) -> Array:
+    """Indices (K,) of the experts, the largest share of the rows first.
+
+    So the numbers do not depend on the start. Experts of equal share are ordered by their
+    coefficients.
+    """
+    order, first = np.argsort(-share, kind="stable"), 0
+    while first < len(order):
+        smallest = (1.0 - SHARE_RTOL) * share[order[first]]
+        last = first + int(np.count_nonzero(share[order[first:]] >= smallest))
+        if last > first + 1:
+            equal = mixture.experts.by_expert(mixture.split(theta)[0])[order[first:last]]
+            # The values in which the experts differ most decide, which are not those of round-off.
+            by_spread = np.argsort(-np.ptp(equal, axis=0), kind="stable")
+            ranked = np.lexsort(-equal[:, by_spread].T[::-1])
+            order[first:last] = order[first:last][ranked]
+        first = last
+    return order
+
+
 # --- warnings ---------------------------------------------------------------------------------
+
+
+def warn_of_fit(
+    estimator: Any,
+    params: FitParameters,
+    problem: Problem,
+    run: Run,
+    responsibility_mass: Array,
+    offset: Any = None,
+) -> None:
+    """Warn of what a fit has found."""
+    fitted, experts, maxima = estimator._fitted, run.mixture.experts, estimator.maxima_
+    if run.failed or (not run.converged and run.n_iter >= estimator.max_iter):
+        warn_convergence(run, estimator.max_iter, problem)
+    spurious = estimator._training_state.spikes
+    if spurious:
+        warn_degenerate(fitted, spurious, estimator.expert_names_)
+    if maxima.runs == COUNTED_SEARCHES:
+        warn_maxima(maxima)
+    if is_collapsed(responsibility_mass).any():
+        # The same text for all fits, so that Python can show it once.
+        warn_user(
+            "Experts have collapsed: others explain nearly all of their rows better. Use fewer "
+            "experts (n_experts), a larger gate_alpha, or more starts (n_init). The summary for "
+            "the rows of the fit names them: summary(X, y).",
+            CollapsedExpertsWarning,
+        )
+    if params.estimators:
+        warn_special_losses(params)
+        worse = np.flatnonzero(experts.is_worse_than_mean(problem.rows.y)).tolist()
+        warn_worse_than_mean([estimator.expert_names_[k] for k in worse])
+    if hasattr(estimator, "expert_covariance_"):
+        warn_singular_covariances(fitted)
+    if offset is not None and not is_dask(offset):
+        warn_offset(offset)
+    if experts.signs:
+        names_in = getattr(estimator, "feature_names_in_", None)
+        warn_gate_of_signs(fitted, feature_labels(names_in, estimator.n_features_in_))
 
 
 def warn_offset(offset: Any) -> None:
@@ -169,7 +233,7 @@ def warn_convergence(run: Run, max_iter: int, problem: Problem | None = None) ->
             "can cause it: check that `m_step` does not decrease their part of the objective.",
             ConvergenceWarning,
         )
-    elif not run.converged and run.n_earlier + len(run.lower_bounds) >= max_iter:
+    elif not run.converged and run.n_iter >= max_iter:
         gap = aitken_gap(run.lower_bounds)
         estimate = "the remaining gain per row cannot be estimated"
         if 0.0 < gap < np.inf:  # a power of ten: texts repeat, and Python can show them once
@@ -204,18 +268,6 @@ def warn_maxima(maxima: Maxima) -> None:
         warn_user(
             f"{maxima} There may be a better one: raise n_init, or use fewer experts.",
             UnreplicatedMaximumWarning,
-        )
-
-
-def warn_collapsed(responsibility_mass: Array) -> None:
-    """Warn if experts have lost their rows."""
-    if is_collapsed(responsibility_mass).any():
-        # The same text for all fits, so that Python can show it once.
-        warn_user(
-            "Experts have collapsed: others explain nearly all of their rows better. Use fewer "
-            "experts (n_experts), a larger gate_alpha, or more starts (n_init). The summary for "
-            "the rows of the fit names them: summary(X, y).",
-            CollapsedExpertsWarning,
         )
 
 

@@ -103,7 +103,7 @@ class FitMonitor:
     label : str
         Name of the run in printed lines.
     attributes : callable
-        Returns the fitted attributes of the current result.
+        Returns the fitted attributes of the current run.
     log_jacobian : float
         Added to the lower bound, for its value in the units of y.
     verbose : int
@@ -124,39 +124,39 @@ class FitMonitor:
         """Start the task of the run."""
         self.task.start()
 
-    def __call__(self, n_iter: int, result: Run) -> bool:
+    def __call__(self, n_iter: int, run: Run) -> bool:
         """Report an iteration; returns whether a callback stops the run."""
-        return self._report(n_iter, result, "iteration", self.label)
+        return self._report(n_iter, run, "iteration", self.label)
 
-    def on_sample(self, n_iter: int, result: Run) -> bool:
+    def on_sample(self, n_iter: int, run: Run) -> bool:
         """Report an iteration of the search of penalties on a sample, before those of the run.
 
         Returns whether a callback stops search and run.
         """
         label = f"{self.label}, search on the sample"
-        return self._report(n_iter, result, "iteration on the sample", label)
+        return self._report(n_iter, run, "iteration on the sample", label)
 
-    def _report(self, n_iter: int, result: Run, name: str, label: str) -> bool:
+    def _report(self, n_iter: int, run: Run, name: str, label: str) -> bool:
         """Print an iteration, and start and end its task; returns whether a callback stops."""
         if self.verbose > 1:
-            if penalties_differ(result.mixture, self.last or self.of_starts):
+            if penalties_differ(run.mixture, self.last or self.of_starts):
                 print(f"  {label}: penalties changed; values before and after cannot be compared")
-            self.last = result.mixture or self.last
-            print(f"  {label}: {n_iter:>5d} {result.lower_bound + self.log_jacobian:>16.8f}")
-        return self.task.subtask(name).start().end(lambda: self.attributes(result))
+            self.last = run.mixture or self.last
+            print(f"  {label}: {n_iter:>5d} {run.lower_bound + self.log_jacobian:>16.8f}")
+        return self.task.subtask(name).start().end(lambda: self.attributes(run))
 
-    def end(self, result: Run) -> None:
+    def end(self, run: Run) -> None:
         """End the task of the run."""
         if self.verbose > 0:
-            lower_bound = result.lower_bound + self.log_jacobian
-            state = ", converged" if result.converged else ""
-            if penalties_differ(result.mixture, self.of_starts):
+            lower_bound = run.lower_bound + self.log_jacobian
+            state = ", converged" if run.converged else ""
+            if penalties_differ(run.mixture, self.of_starts):
                 state += "; penalties changed, so that it cannot be compared with the starts"
             print(
                 f"{self.label}: lower bound {lower_bound:.8f}, "
-                f"{result.n_earlier + len(result.lower_bounds)} iterations{state}"
+                f"{run.n_iter} iterations{state}"
             )
-        self.task.end(lambda: self.attributes(result))
+        self.task.end(lambda: self.attributes(run))
 
 
 def penalties_differ(model: Mixture | None, other: Mixture | None) -> bool:
@@ -180,7 +180,7 @@ def make_monitors(
             task.subtask(label.split()[0], max_subtasks, task_id),
             label,
             attributes,
-            problem.log_jacobian,
+            -problem.preprocessor.log_jacobian,
             verbose,
             of_starts=problem.em_problem.mixture,
         )

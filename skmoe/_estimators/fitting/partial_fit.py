@@ -15,8 +15,7 @@ from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.row_checks import check_two_classes
 from skmoe._data.rows import Rows, concat
 from skmoe._data.scaling import CONSTANT_RTOL, fit_feature_range
-from skmoe._estimators.fitting.attributes import attributes_of_mixture, attributes_of_usage
-from skmoe._estimators.fitting.monitor import NO_TASK, FitMonitor
+from skmoe._estimators.fitting.attributes import attributes_of_mixture
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.parameters.conflicts import (
     ESTIMATORS,
@@ -41,11 +40,11 @@ from skmoe._estimators.rows.training_data import (
 from skmoe._estimators.rows.units_and_known_experts import check_known_experts, validate_units
 from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._inference.maxima import Maxima
-from skmoe._mixture.curvature import MAX_DENSE
 from skmoe._mixture.fitted import FittedMixture, expert_usage
+from skmoe._mixture.groups import MAX_DENSE
 from skmoe._mixture.mixture import Mixture
-from skmoe._mixture.problem import blocks_of
 from skmoe._mixture.search import fit_starts
+from skmoe._mixture.starts import blocks_of
 from skmoe._mixture.stream import Stream, learned, started
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
@@ -124,7 +123,7 @@ def fit_batch(
         decay = 0.5 ** (float(batch.weight.sum()) / decay_of)
         fitted, stream = _next(estimator._fitted, stream, batch, decay)
         if stream.rows is not None:
-            fitted, stream = _begun_anew(estimator, params, fitted, stream, attributes)
+            fitted, stream = _started_again(estimator, params, fitted, stream, attributes)
     if stream.rows is not None:
         weight = float(stream.rows.weight.sum())
         if weight >= min(N_KEPT_ROWS, decay_of) or stream.rows.n_rows >= N_KEPT_ROWS:
@@ -166,8 +165,9 @@ def _check_continued(estimator: Any) -> None:
 
 def _check_widths(mixture: Mixture) -> None:
     """The matrices of gate and experts must be small enough to be formed."""
-    for part, name in ((mixture.gate, "gate_features"), (mixture.experts, "expert_features")):
-        size = max((group.coordinates.shape[1] for group in part.groups), default=0)
+    for group in mixture.groups:
+        name = "gate_features" if group is mixture.gate_group else "expert_features"
+        size = group.coordinates.shape[1]
         if size > MAX_DENSE:
             raise ValueError(
                 f"partial_fit keeps matrices of {size} columns, more than {MAX_DENSE}. Choose "
@@ -249,9 +249,7 @@ def _start(
     problem = build_problem(estimator, params, data, data.options)
     em_problem = problem.em_problem
     _check_widths(em_problem.mixture)
-    monitor = FitMonitor(NO_TASK, "start", lambda run: {}, problem.log_jacobian, 0)
-    monitors = [monitor] * len(em_problem.seeds)
-    run = fit_starts(em_problem, monitors, monitor, estimator.n_jobs).run
+    run = fit_starts(em_problem, [None] * len(em_problem.seeds), None, estimator.n_jobs).run
     theta, mixture = run.theta, run.mixture
     if like is not None and rows.possible is None and mixture.can_reorder:
         # Square roots, because the product of two responsibilities is weighted.
@@ -266,7 +264,7 @@ def _start(
     return problem.make_fitted(theta, mixture), stream, problem.attributes
 
 
-def _begun_anew(
+def _started_again(
     estimator: Any,
     params: FitParameters,
     fitted: FittedMixture,
@@ -288,7 +286,7 @@ def _begun_anew(
         signs=experts.signs,
         options=FitOptions(classes=attributes.get("classes_")),
     )
-    found, anew, _ = _start(estimator, params, data, rows, fitted)
+    found, again, _ = _start(estimator, params, data, rows, fitted)
     stream = stream._replace(weight_at_start=weight)
     of_rows = 1.0 if rows.unit is not None else rows.weight
     gain = (of_rows * (found.log_density(rows) - fitted.log_density(rows))).sum()
@@ -298,9 +296,9 @@ def _begun_anew(
     assert stream.sums is not None
     change = found.preprocessor.log_jacobian - preprocessor.log_jacobian
     total = stream.sums.log_likelihood + stream.sums.weight * change
-    total = total * (anew.sums.weight / stream.sums.weight)
-    sums = anew.sums._replace(log_likelihood=total)
-    return found, anew._replace(sums=sums, n_batches=stream.n_batches)
+    total = total * (again.sums.weight / stream.sums.weight)
+    sums = again.sums._replace(log_likelihood=total)
+    return found, again._replace(sums=sums, n_batches=stream.n_batches)
 
 
 # --- attributes -------------------------------------------------------------------------------
@@ -323,8 +321,11 @@ def _attributes(fitted: FittedMixture, stream: Stream, batch: Rows) -> dict[str,
     blocks = blocks_of(mixture, preprocessor.transform_units(batch))
     assert stream.sums is not None
     bound = float(stream.sums.log_likelihood[0] / stream.sums.weight) - preprocessor.log_jacobian
-    of_mixture = attributes_of_mixture(fitted)
-    return of_mixture | attributes_of_usage(expert_usage(mixture, theta, blocks)) | {
+    usage = expert_usage(mixture, theta, blocks)
+    return attributes_of_mixture(fitted) | {
+        "weights_": usage.mean_gate_prob,
+        "gate_overlap_": usage.gate_overlap,
+        "load_": usage.load,
         "lower_bound_": bound,
         "lower_bounds_": np.array([bound]),
         "start_lower_bounds_": np.array([bound]),

@@ -6,6 +6,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
+from sklearn.utils import check_random_state
 
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import has_bounds
@@ -28,7 +30,7 @@ from skmoe._data.scaling import (
 from skmoe._data.sklearn_adapter import with_standardised_target
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.parameters.tasks import TrainingTarget, identity_scaling
+from skmoe._estimators.parameters.tasks import Regression, TrainingTarget, identity_scaling
 from skmoe._estimators.rows.target_values import check_support
 from skmoe._estimators.rows.training_data import (
     MAX_INIT_ROWS,
@@ -37,7 +39,7 @@ from skmoe._estimators.rows.training_data import (
     TrainingData,
     chosen_rows,
     make_init_rows,
-    merge_duplicates,
+    merge_copies,
     present_rows,
     rows_in_blocks,
     validate_offset,
@@ -65,10 +67,13 @@ from skmoe._mixture.learners import LearnedExperts
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.partitions import InitData
-from skmoe._mixture.problem import Problem
+from skmoe._mixture.starts import Problem
+from skmoe._numerics.typing import Array
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import resolve_estimators
-from skmoe.protocols import Experts
+
+# Seeds are drawn below this number.
+MAX_SEED = np.iinfo(np.int32).max
 
 
 class FitProblem(NamedTuple):
@@ -82,11 +87,6 @@ class FitProblem(NamedTuple):
     stacked_experts: Any = None
     penalties: tuple[Penalty, ...] = ()
 
-    @property
-    def log_jacobian(self) -> float:
-        """Lower bound for y minus lower bound for the standardised target."""
-        return -self.preprocessor.log_jacobian
-
     def make_fitted(self, theta: Array, mixture: Mixture | None = None) -> FittedMixture:
         """The fitted mixture with given coefficients, and optionally another mixture."""
         mixture = mixture or self.em_problem.mixture
@@ -95,13 +95,6 @@ class FitProblem(NamedTuple):
         if mixture.experts.needs_all_rows:
             mixture = mixture.with_part("experts", mixture.experts.without_training_state())
         return FittedMixture(mixture, theta, self.preprocessor)
-
-    def make_cache(self, theta: Array, mixture: Mixture) -> CrossFitCache | None:
-        """The cache for the next warm start; None without `cache_key`."""
-        if self.cache_key is None:
-            return None
-        fold = self.em_problem.rows.expert_design.fold
-        return CrossFitCache(self.cache_key, fold, mixture.experts, theta)
 
 
 def build_problem(
@@ -123,7 +116,7 @@ def build_problem(
     data, extra_features = present_rows(params, given._replace(options=options)), None
     if options.previous is not None:
         data = _continue(data, options.previous)
-    data = merge_duplicates(params, data)
+    data = merge_copies(params, data)
     if params.base is not None or params.gate.transformer is not None:
         data, extra_features = add_extra_features(params, data)
     return _assemble(params, data, extra_features)
@@ -152,8 +145,9 @@ def _build_from_blocks(
     if summary.target_scaling is not None and not has_units:
         identity = identity_scaling(len(summary.target_scaling.center))
         summary = summary._replace(target_scaling=identity)
-    scaling = keeping_sparse(summary.feature_scaling, data.X, data.dispersion_features)
-    summary = summary._replace(feature_scaling=scaling)
+    if sparse.issparse(data.X):
+        scaling = keeping_sparse(summary.feature_scaling, data.dispersion_features)
+        summary = summary._replace(feature_scaling=scaling)
     n_units = {} if summary.n_units is None else {"n_units_": summary.n_units}
     n_known = {"n_known_": summary.n_known} if summary.n_known else {}
     attributes = data.attributes | n_units | n_known
@@ -161,7 +155,7 @@ def _build_from_blocks(
     data = data._replace(first_pass=summary, attributes=attributes, options=options)
     if options.previous is not None:
         data = _continue(data, options.previous)
-    problem = _assemble(params, merge_duplicates(params, data), None)
+    problem = _assemble(params, merge_copies(params, data), None)
     rows = make_block_source(blocks, checker, problem.preprocessor, summary)
     return problem._replace(em_problem=problem.em_problem._replace(rows=rows))
 
@@ -194,8 +188,7 @@ def add_extra_features(
             classes,
             numeric_names(data.attributes.get("feature_names_in_"), data.encoder, n_features),
             "log" if params.family is not None and params.family.takes_offset else "identity",
-            data.copy_of,
-            params.seed(),
+            int(check_random_state(params.random_state).randint(MAX_SEED)),
         ),
     )
     if prediction is not None and extra_features.link == "log":
@@ -223,8 +216,9 @@ def _assemble(
     else:
         feature_range = fit_feature_range(data.rows.X, data.encoder)
         if previous is None:
-            found = fit_standardization(data.X, data.rows.weight)
-            feature_scaling = keeping_sparse(found, data.X, data.dispersion_features)
+            feature_scaling = fit_standardization(data.X, data.rows.weight)
+            if sparse.issparse(data.X):
+                feature_scaling = keeping_sparse(feature_scaling, data.dispersion_features)
     if previous is not None:
         feature_scaling = previous.fitted.preprocessor.feature_scaling
     preprocessor = Preprocessor(
@@ -237,15 +231,16 @@ def _assemble(
         extra_features=extra_features,
         feature_range=feature_range,
     )
-    *seeds, fit_seed = np.random.SeedSequence(params.seed()).spawn(params.n_init + 1)
+    seed = int(check_random_state(params.random_state).randint(MAX_SEED))
+    *seeds, fit_seed = np.random.SeedSequence(seed).spawn(params.n_init + 1)
     key, cache, raw_features, init_design = None, None, None, None
     if params.uses_estimators:
         key = cache_key(params, data, target) if params.warm_start else None
         cache = cached_fit(previous, key)
         raw_features = select_raw_features(data.rows, data.columns["mean"])
         codes = target.y if params.task.is_classification else None
-        to_split = RowsToSplit(data.rows.n_rows, codes, raw_features.groups, data.copy_of)
-        fold_seed = int(fit_seed.generate_state(1)[0] % np.iinfo(np.int32).max)
+        to_split = RowsToSplit(data.rows.n_rows, codes, raw_features.groups)
+        fold_seed = int(fit_seed.generate_state(1)[0] % MAX_SEED)
         raw_features = params.assign_folds(raw_features, to_split, params.cross_fit, fold_seed)
         if cache is not None:
             raw_features = raw_features._replace(fold=cache.fold)
@@ -255,15 +250,16 @@ def _assemble(
     if unit is not None:
         rows = preprocessor.group_by_unit(rows, unit)
         _, first = np.unique(unit, return_index=True)
-        init = init[:, first] if np.ndim(init) == 2 else init
+        init = init[:, first] if not isinstance(init, str) and init.ndim == 2 else init
         if blocks is not None and blocks.sample_factor != 1.0:
             rows = subset_units(rows, np.arange(len(first)), blocks.sample_factor)
-    init_data = make_init_rows(params, data, target, rows, init_design)
+    init_data = make_init_rows(params, target, rows, init_design)
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
     if rows.units is not None or rows.possible is not None:
         check_rows_are_possible(params, experts, rows)
-    gate = make_gate(params.gate, params.n_experts, rows.gate_design.shape[1])
-    mixture = Mixture(experts, gate, top_k=params.top_k, balance=params.balance)
+    gate, of_gate = params.gate, (params.n_experts, rows.gate_design.shape[1])
+    own_gate = gate.gate_of(*of_gate) if hasattr(gate, "gate_of") else OwnGate(gate, *of_gate)
+    mixture = Mixture(experts, own_gate, top_k=params.top_k, balance=params.balance)
     em_problem = Problem(
         *(mixture, rows, init_data, init, seeds, params.max_iter, params.tol),
         penalties=tuple(penalty for penalty in params.penalties if penalty.search),
@@ -274,13 +270,6 @@ def _assemble(
     attributes = data.attributes | {"n_experts_": params.n_experts}
     of_fit = em_problem, preprocessor, attributes, key
     return FitProblem(*of_fit, penalties=params.penalties)
-
-
-def make_gate(gate: Any, n_experts: int, n_columns: int) -> Any:
-    """The gate of a mixture, for a design matrix of some columns."""
-    if hasattr(gate, "gate_of"):
-        return gate.gate_of(n_experts, n_columns)
-    return OwnGate(gate, n_experts, n_columns)
 
 
 def _warm_start(
@@ -368,10 +357,12 @@ def _make_experts(
         routes=routes,
         n_jobs=params.n_jobs,
     )
-    if not params.task.is_classification:
+    if isinstance(params.task, Regression):
         names = ("noise_variance", "variance_floor")
-        of_task = params.task.family_options()
-        of_task |= params.task.estimates(init_data, names, noise_variance)
+        of_task = {
+            "shared_dispersion": params.task.shared_dispersion,
+            "dispersion_prior": params.task.dispersion_prior,
+        } | params.task.estimates(init_data, names, noise_variance)
         exposure = None if raw_features.offset is None else np.exp(raw_features.offset)
         mean_family = params.mean_family or MeanFamily()
         options["mean_family"] = mean_family.fitted_to(rows.y, rows.weight, of_task, exposure)

@@ -9,7 +9,7 @@ from sklearn.base import ClassifierMixin
 
 from skmoe._data.row_checks import class_weights
 from skmoe._estimators.methods.new_rows import NewRowsMixin, score_of_prediction, supports_dask
-from skmoe._estimators.parameters.tasks import Classification, validate_labels
+from skmoe._estimators.parameters.tasks import validate_labels
 from skmoe._numerics.typing import TINY, Array
 
 
@@ -149,6 +149,3 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
     def _response_names(self) -> list[str]:
         labels = [str(label) for label in self.classes_]
         return labels[1:] if len(labels) == 2 else labels  # log odds of the second of two
-
-    def _make_task(self) -> Classification:
-        return Classification(class_weight=self.class_weight)

@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_choice, check_integer, is_integer, shown
 from skmoe._data.row_checks import check_columns, check_metadata, check_signs, check_weights
-from skmoe._data.rows import Dataset, Rows
+from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import attributes_of_mixture
 from skmoe._estimators.parameters.parameters import options_of_number
@@ -46,10 +46,8 @@ from skmoe._inference.coefficients import (
 from skmoe._inference.criteria import doubtful_frequencies, missing_for_inference, require
 from skmoe._inference.results import Inference
 from skmoe._inference.standard_errors import (
-    is_same_lower_bound,
     observed_inference,
 )
-from skmoe._mixture.em import Objective
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
@@ -140,6 +138,10 @@ COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
 # Relative difference of the sums of the same weights that is attributed to round-off.
 SAME_WEIGHT_RTOL = 1e-6
 
+# Relative difference of the lower bounds per row of the same rows that is attributed to round-off,
+# also of features in single precision.
+SAME_ROWS_RTOL = 1e-5
+
 
 class InferenceOptions(NamedTuple):
     """Parameters of `inference` besides the data."""
@@ -176,7 +178,9 @@ def check_gate_reference(reference: Any, n_experts: int) -> None:
 
 def warn_weights(method: str, rows: Rows, options: InferenceOptions) -> None:
     """Warn of weights that are hardly frequencies, except in the sandwich of clusters."""
-    reason = "" if options.cluster is not None else doubtful_frequencies(rows)
+    if options.cluster is not None or (rows.weight == 1.0).all():
+        return
+    reason = doubtful_frequencies(rows)
     if reason:
         labels = "np.arange(len(y))" if rows.unit is None else "units"
         warn_user(
@@ -221,24 +225,25 @@ def validate_clusters(options: InferenceOptions, given: Rows, rows: Rows) -> Arr
 
 
 def infer_coefficients(
-    estimator: Any, given: Rows, rows: Rows, options: InferenceOptions
+    estimator: Any, given: Rows, rows: RowsOfFit, options: InferenceOptions
 ) -> Inference:
     """Inference for checked options and rows of the fit, as given and validated.
 
     That by the information is at the estimates of the fit.
     """
-    clusters = validate_clusters(options, given, rows)
+    clusters = None
+    if options.cluster is not None:
+        clusters = validate_clusters(options, given, rows.validated)
     fitted, responses = estimator._fitted, estimator._response_names()
     in_units, reference = estimator._in_units(fitted), options.gate_reference
     blocks = list_blocks(in_units, responses, estimator._labels(), reference)
     if options.method == "bootstrap":
-        return _infer_by_bootstrap(estimator, rows, options, blocks)
-    dataset = dataset_in_fit(estimator, rows)
+        return _infer_by_bootstrap(estimator, rows.validated, options, blocks)
     coefficients = make_coefficients(blocks, vars(estimator), reference)
     inference, indefinite = observed_inference(
-        fitted, dataset, blocks, coefficients, options.method == "sandwich", clusters
+        fitted, rows.data, blocks, coefficients, options.method == "sandwich", clusters
     )
-    if not is_stream(estimator) and not has_fit_rows(estimator, dataset):
+    if rows.difference:
         inference.max_shift = np.nan  # the maximum is that of other rows
     if indefinite:
         warn_user(
@@ -270,43 +275,35 @@ def _infer_by_bootstrap(
 # --- the rows of the fit ----------------------------------------------------------------------
 
 
-def dataset_in_fit(estimator: Any, rows: Rows) -> Dataset:
-    """Validated rows as the fit sees them, in double precision."""
-    weight = estimator._effective_weight(rows.y, rows.weight)
-    rows = rows._replace(X=rows.X.astype(np.float64), weight=weight)
-    return estimator._fitted.preprocessor.transform_units(rows)
+class RowsOfFit(NamedTuple):
+    """Rows of a fit, as they are given for its inference."""
+
+    validated: Rows
+    data: Any  # as the mixture sees them, in double precision; None with estimators or a base
+    difference: str  # from those of the fit; "" if there is none, or if it is not known
 
 
-def is_stream(estimator: Any) -> bool:
-    """Whether the last batch of `partial_fit`, and not `fit`, has set the fitted attributes."""
-    return estimator._training_state.stream is not None
-
-
-def has_fit_rows(estimator: Any, rows: Dataset) -> bool:
-    """Whether the lower bound of the rows is that of the fit."""
-    fitted = estimator._fitted
-    bound = Objective(fitted.mixture, [fitted.data(rows)]).lower_bound(fitted.theta[None])
-    return is_same_lower_bound(bound - fitted.preprocessor.log_jacobian, estimator.lower_bound_)
-
-
-def describe_other_rows(estimator: Any, rows: Rows) -> str:
-    """How rows differ from those of the fit; empty if they do not, or if that is not known."""
-    if is_stream(estimator):
-        return ""
-    mixture, _, preprocessor = estimator._fitted
-    total = float(estimator._effective_weight(rows.y, rows.weight).sum())
-    fitted = float(np.sum(estimator.load_)) / (mixture.top_k or 1)
-    if abs(total - fitted) > SAME_WEIGHT_RTOL * fitted:
-        return (
-            f"Other rows than those of the fit: their weight is {total:g}, in the fit {fitted:g}."
-        )
-    # The lower bound of estimators and of a base is that of predictions of other folds.
-    extra = preprocessor.extra_features
+def rows_of_fit(estimator: Any, rows: Rows) -> RowsOfFit:
+    """Validated rows, and whether they are those of the fit."""
+    fitted, weight = estimator._fitted, estimator._effective_weight(rows.y, rows.weight)
+    extra = fitted.preprocessor.extra_features
     has_base = extra is not None and extra.base is not None
-    is_other_bound = mixture.experts.needs_all_rows or has_base
-    if is_other_bound or has_fit_rows(estimator, dataset_in_fit(estimator, rows)):
-        return ""
-    return "Other rows than those of the fit: they have another lower bound."
+    is_stream = estimator._training_state.stream is not None
+    # The lower bound of estimators and of a base is that of predictions of other folds.
+    data, other = None, ""
+    if not (fitted.mixture.experts.needs_all_rows or has_base):
+        seen = rows._replace(X=rows.X.astype(np.float64), weight=weight)
+        data = fitted.data(fitted.preprocessor.transform_units(seen))
+        bound, known = estimator.lower_bound_, fitted.lower_bound(data)
+        if not is_stream and abs(known - bound) > SAME_ROWS_RTOL * (1.0 + abs(bound)):
+            other = "Other rows than those of the fit: they have another lower bound."
+    total = float(np.sum(estimator.load_)) / (fitted.mixture.top_k or 1)
+    if not is_stream and abs(weight.sum() - total) > SAME_WEIGHT_RTOL * total:
+        other = (
+            f"Other rows than those of the fit: their weight is {weight.sum():g}, in the fit "
+            f"{total:g}."
+        )
+    return RowsOfFit(rows, data, other)
 
 
 def _delta_method(estimator: Any, inference: Inference) -> DeltaMethod:

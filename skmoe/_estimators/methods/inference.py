@@ -13,14 +13,13 @@ from skmoe._estimators.methods.coefficient_inference import (
     InferenceOptions,
     check_gate_reference,
     check_inference_options,
-    describe_other_rows,
     infer_coefficients,
+    rows_of_fit,
     warn_weights,
 )
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin
 from skmoe._estimators.methods.new_rows import NewRowsMixin, supports_dask
 from skmoe._inference.coefficients import (
-    has_coefficients,
     list_blocks,
     make_coefficients,
 )
@@ -28,7 +27,6 @@ from skmoe._inference.criteria import (
     FitStatistics,
     check_n_parameters_known,
     describe_overdispersion,
-    describe_weights,
     fit_statistics,
     missing_for_inference,
 )
@@ -197,7 +195,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
         rows = self._validate_rows_of_fit("inference", given)
         warn_weights("inference", rows, options)
-        return infer_coefficients(self, given, rows, options)
+        return infer_coefficients(self, given, rows_of_fit(self, rows), options)
 
     def _labels(self) -> Labels:
         names = getattr(self, "feature_names_in_", None)
@@ -303,6 +301,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             fitted,
             vars(self),
             labels,
+            [own.block for k in range(self.n_experts_) for own in fitted.mixture.experts.shown(k)],
             level=level,
             gate_reference=gate_reference,
             obstacle=missing_for_inference(fitted),
@@ -310,20 +309,23 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         if X is not None:
             given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
             rows = self._validate_rows_of_fit("summary", given)
-            families = getattr(self, "families_", ())
+            of_fit, families = rows_of_fit(self, rows), getattr(self, "families_", ())
             found = found._replace(
                 statistics=fit_statistics(fitted, rows),
-                weights=describe_weights(rows),
-                other_rows=describe_other_rows(self, rows),
-                overdispersion=describe_overdispersion(fitted, rows, families),
+                has_weights=not (rows.weight == 1.0).all(),
+                other_rows=of_fit.difference,
             )
+            if any(family.larger_variance for family in families):
+                overdispersion = describe_overdispersion(fitted, rows, families)
+                found = found._replace(overdispersion=overdispersion)
             if inference or not found.obstacle:
                 options = InferenceOptions(gate_reference=gate_reference, **inference)
                 check_inference_options(self, options)
                 warn_weights("summary", rows, options)
-                result = infer_coefficients(self, given, rows, options)
+                result = infer_coefficients(self, given, of_fit, options)
                 found = found._replace(inference=result)
-        if has_coefficients(fitted):
+        has_blocks = found.blocks or hasattr(self, "expert_coef_")
+        if has_blocks and hasattr(self, "gate_coef_") and not fitted.mixture.experts.needs_all_rows:
             in_units, responses = self._in_units(fitted), self._response_names()
             blocks = list_blocks(in_units, responses, labels, gate_reference)
             coefficients = make_coefficients(blocks, vars(self), gate_reference)

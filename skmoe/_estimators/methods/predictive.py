@@ -8,19 +8,16 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from skmoe._data.censored_targets import bounds_of, has_bounds, point_values
-from skmoe._data.checks import check_choice, check_integer
+from skmoe._data.checks import check_integer
 from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
 from skmoe._estimators.methods.new_rows import NewRowsMixin, score_of_prediction, supports_dask
-from skmoe._estimators.parameters.penalty_parameters import check_penalties
-from skmoe._estimators.parameters.tasks import Regression, validate_outputs
+from skmoe._estimators.parameters.tasks import validate_outputs
 from skmoe._inference.criteria import require
 from skmoe._numerics.event_times import concordance
 from skmoe._numerics.typing import Array
 from skmoe.distributions import PredictiveDistribution, check_coverage
 from skmoe.protocols import SupportsDistribution
-
-DISPERSIONS = ("per_expert", "shared")
 
 
 class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
@@ -28,14 +25,10 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
 
     _single_output: bool
     dispersion: str
+    _multi_output = True
 
     # Default of `alpha` without and with a base model.
     _default_alphas = 0.1, 10.0
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
 
     @supports_dask
     def predict(self, X: Any, *, offset: Any = None, gate_proba: Any = None) -> Array:
@@ -315,8 +308,3 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
 
     def _response_names(self) -> list[str]:
         return [f"y{j}" for j in range(self._n_outputs)]
-
-    def _make_task(self) -> Regression:
-        check_choice("dispersion", self.dispersion, DISPERSIONS)
-        prior = check_penalties(self, self._default_alphas)["dispersion_prior"].value
-        return Regression(shared_dispersion=self.dispersion == "shared", dispersion_prior=prior)

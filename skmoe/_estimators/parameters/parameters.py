@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 
 from skmoe._data.checks import (
     check_choice,
@@ -21,19 +23,24 @@ from skmoe._estimators.parameters.conflicts import check_conflicts, chosen_optio
 from skmoe._estimators.parameters.part_parameters import (
     check_estimator,
     check_length,
+    check_penalties,
+    decided_penalties,
     name_of_density,
     resolve_experts,
     resolve_families,
     resolve_gate,
 )
-from skmoe._estimators.parameters.penalty_parameters import check_penalties, decided_penalties
 from skmoe._estimators.parameters.slopes import is_for_each_expert
-from skmoe._estimators.parameters.tasks import Task
+from skmoe._estimators.parameters.tasks import Classification, Regression, Task
 from skmoe._mixture.evidence import Penalty
+from skmoe._mixture.partitions import INITIALIZERS
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
 from skmoe.experts._cross_fitted import CrossFittedExperts
+from skmoe.experts._linear import LinearExperts, LogisticExperts
 from skmoe.experts._mean_family import MeanFamily
+from skmoe.families import Family, Normal
+from skmoe.gates._softmax import SoftmaxGate
 from skmoe.protocols import Experts, Gate
 
 # Largest number of pseudo-rows for each row: their sum over the rows is finite.
@@ -46,6 +53,12 @@ N_COSTLY_STARTS = 4
 
 # Largest number of starts, each of which has a seed, a callback task and a trace.
 MAX_N_INIT = 10_000
+
+# Names of initialisations.
+INITS = ["auto", "search", *INITIALIZERS]
+
+# The family of the default.
+NORMAL: tuple[Family, ...] = (Normal(),)
 
 # Noise of several outputs: independent given the expert, or with a covariance matrix.
 COVARIANCES_OF_OUTPUTS = ("diag", "full")
@@ -97,21 +110,17 @@ class FitParameters(NamedTuple):
     init: Any = "auto"
     balance: float = 0.0
     warm_start: bool = False
+    # Whether the experts are estimators of scikit-learn.
+    uses_estimators: bool = True
+    # What defines the values of y that are possible; None for normal noise of estimators.
+    density: Experts | MeanFamily | None = None
+    # Whether no parameter is an option in the table of conflicts.
+    is_plain: bool = False
     # The parameter that `expert` was given by, for messages.
     expert_parameter: str = "expert"
     # Of experts that are estimators: their folds, and their class.
     assign_folds: FoldAssignment = assign_folds
     estimator_experts: type[CrossFittedExperts] = CrossFittedExperts
-
-    @property
-    def uses_estimators(self) -> bool:
-        """Whether the experts are scikit-learn estimators."""
-        return self.family is None
-
-    @property
-    def density(self) -> Experts | MeanFamily | None:
-        """What defines the values of y that are possible; None for normal noise of estimators."""
-        return self.mean_family if self.family is None else self.family
 
     @property
     def family_name(self) -> str:
@@ -123,91 +132,140 @@ class FitParameters(NamedTuple):
         """Whether the experts are fitted to a standardised target."""
         return self.family is not None and self.family.standardizes_target
 
-    def seed(self) -> int:
-        """A seed drawn from `random_state`; a given generator is advanced by each call."""
-        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+# Parameters with simple rules: the default, which costs no check, and what validates others.
+RULES: tuple[tuple[str, Any, Callable[[str, Any], Any]], ...] = (
+    ("warm_start", False, check_flag),
+    ("covariance_type", "diag", partial(check_choice, choices=COVARIANCES_OF_OUTPUTS)),
+    ("dispersion", "per_expert", partial(check_choice, choices=("per_expert", "shared"))),
+    ("init", "auto", lambda name, value: check_init_name(value)),
+    ("cross_fit", "auto", lambda name, value: check_cross_fit(value)),
+    ("balance", 0.0, partial(check_real, most=MAX_BALANCE)),
+    ("verbose", 0, lambda name, value: check_verbose(value)),
+    ("random_state", None, lambda name, value: check_random_state(value)),
+    ("max_iter", 300, partial(check_integer, least=1)),
+    ("tol", 1e-4, check_real),
+    ("top_k", None, partial(check_integer, least=1)),
+    ("n_jobs", None, lambda name, value: check_n_jobs(value)),
+)
+
+# Values of parameters that are none of the options in the table of conflicts.
+NO_OPTIONS = {
+    **{"expert": "linear", "gate": "softmax", "family": "normal", "init": "auto"},
+    **{"dispersion": "per_expert", "covariance_type": "diag", "warm_start": False},
+    **dict.fromkeys(("base", "alpha", "top_k", "monotonic_cst", "class_weight"), None),
+    **dict.fromkeys(("expert_features", "shared_features", "dispersion_features"), None),
+}
 
 
-def validate_parameters(
-    estimator: Any, task: Task, default_alphas: tuple[float, float]
-) -> FitParameters:
+def validate_parameters(estimator: Any, default_alphas: tuple[float, float]) -> FitParameters:
     """Validate the constructor parameters.
 
     `default_alphas` are the default values of `alpha` without and with a base model.
     """
-    n_experts = check_integer("n_experts", estimator.n_experts, least=1)
+    n_experts, expert = estimator.n_experts, estimator.expert
+    if type(n_experts) is not int or n_experts < 1:
+        n_experts = check_integer("n_experts", n_experts, least=1)
     penalties = check_penalties(estimator, default_alphas)
-    alpha = penalties["alpha"].value
-    warm_start = check_flag("warm_start", estimator.warm_start)
-    of_experts = [penalty for penalty in penalties.values() if penalty.part == "experts"]
-    options = {penalty.fields[0]: penalty.value for penalty in of_experts} | task.family_options()
-    if hasattr(estimator, "covariance_type"):
-        options["covariance_type"] = check_choice(
-            "covariance_type", estimator.covariance_type, COVARIANCES_OF_OUTPUTS
-        )
-    shared_features = getattr(estimator, "shared_features", None)
-    dispersion_features = getattr(estimator, "dispersion_features", None)
-    families = resolve_families(getattr(estimator, "family", "normal"), n_experts)
-    check_conflicts(chosen_options(estimator, families))
-    is_for_each = is_for_each_expert(estimator.expert_features)
-    if is_for_each:
-        check_length("expert_features", estimator.expert_features, n_experts)
-    own_slopes = shared_features is None and not is_for_each
-    family, estimators, mean_family = resolve_experts(
-        estimator.expert,
-        families,
-        n_experts,
-        task,
-        options,
-        is_plain=own_slopes and dispersion_features is None,
+    option, families = getattr(estimator, "family", "normal"), NORMAL
+    if not (isinstance(option, str) and option == "normal"):
+        families = resolve_families(option, n_experts)
+    given = [(getattr(estimator, name, default), default) for name, default in NO_OPTIONS.items()]
+    is_plain = all(
+        value is default or (isinstance(value, str) and value == default)
+        for value, default in given
     )
-    n_init = check_n_init(estimator, n_experts, uses_estimators=bool(estimators))
-    cross_fit = check_cross_fit(estimator.cross_fit)
+    if not is_plain:
+        check_conflicts(chosen_options(estimator, families))
+        if is_for_each_expert(estimator.expert_features):
+            check_length("expert_features", estimator.expert_features, n_experts)
+    shared = shared_parameters(estimator, n_experts, penalties)
+    task, alpha = shared["task"], penalties["alpha"].value
+    experts: Any = None
+    estimators, mean_family = None, None
+    if isinstance(expert, str) and expert == "linear":
+        experts = LogisticExperts(alpha)
+        if not task.is_classification:
+            experts = LinearExperts(
+                families,
+                alpha,
+                task.shared_dispersion,
+                task.dispersion_prior,
+                penalties["dispersion_alpha"].value,
+                estimator.covariance_type,
+            )
+    else:
+        options = {p.fields[0]: p.value for p in penalties.values() if p.part == "experts"}
+        if not task.is_classification:
+            options["shared_dispersion"] = task.shared_dispersion
+            options["covariance_type"] = estimator.covariance_type
+        experts, estimators, mean_family = resolve_experts(
+            expert, families, n_experts, task, options
+        )
     if estimator.base is not None:
         check_estimator("base", estimator.base, task.name)
+    n_init = estimator.n_init
+    if not isinstance(n_init, str):
+        n_init = check_integer("n_init", n_init, least=1, most=MAX_N_INIT)
+    elif n_init != "auto":
+        check_choice("n_init", n_init, ["auto"])
+    elif estimators is not None:
+        n_init = N_COSTLY_STARTS if n_experts > 1 else 1
+    else:
+        is_search = isinstance(estimator.init, str) and estimator.init == "search"
+        n_init = 1 if is_search or n_experts == 1 else N_STARTS
     return FitParameters(
-        **shared_parameters(estimator, n_experts, penalties, family),
-        task=task,
-        expert=estimator.expert,
-        family=family,
+        **shared,
+        penalties=decided_penalties(penalties, estimator, n_experts, experts),
+        expert=expert,
+        family=experts,
+        density=mean_family if experts is None else experts,
+        uses_estimators=experts is None,
         estimators=estimators,
         mean_family=mean_family,
         base=estimator.base,
         alpha=alpha,
-        shared_features=shared_features,
-        dispersion_features=dispersion_features,
+        shared_features=estimator.shared_features,
+        dispersion_features=getattr(estimator, "dispersion_features", None),
         monotonic_cst=estimator.monotonic_cst,
         n_init=n_init,
-        init=estimator.init,
-        cross_fit=cross_fit,
-        balance=check_real("balance", estimator.balance, most=MAX_BALANCE),
-        warm_start=warm_start,
+        is_plain=is_plain,
     )
 
 
 def shared_parameters(
-    estimator: Any, n_experts: int, penalties: dict[str, Penalty], family: Experts | None
+    estimator: Any, n_experts: int, penalties: dict[str, Penalty]
 ) -> dict[str, Any]:
-    """The validated parameters that mixtures and stacks have in common."""
-    check_verbose(estimator.verbose)
-    check_random_state(estimator.random_state)
-    top_k = estimator.top_k
-    if top_k is not None and check_integer("top_k", top_k, least=1) > n_experts:
+    """The validated parameters that mixtures and stacks have in common, by a table of rules."""
+    values = {}
+    for name, default, rule in RULES:
+        value = values[name] = getattr(estimator, name, default)
+        if value is not default and (type(value) is not type(default) or value != default):
+            values[name] = rule(name, value)
+    if values["top_k"] is not None and values["top_k"] > n_experts:
         raise ValueError(
-            f"top_k must not exceed n_experts={n_experts}; got {top_k}. Use None for all experts."
+            f"top_k must not exceed n_experts={n_experts}; got {estimator.top_k}. Use None for "
+            "all experts."
         )
-    return {
+    if isinstance(estimator, ClassifierMixin):
+        task: Task = Classification(estimator.class_weight)
+    else:
+        is_shared = estimator.dispersion == "shared"
+        task = Regression(is_shared, penalties["dispersion_prior"].value)
+    gate, gate_alpha = estimator.gate, penalties["gate_alpha"]
+    if isinstance(gate, str) and gate == "softmax" and n_experts > 1:
+        gate = SoftmaxGate(gate_alpha.value)
+    else:
+        gate = resolve_gate(gate, gate_alpha, n_experts)
+    names = "cross_fit", "balance", "init", "warm_start", "max_iter", "tol", "top_k", "n_jobs"
+    return {name: values[name] for name in names} | {
+        "task": task,
         "n_experts": n_experts,
         "family_option": getattr(estimator, "family", "normal"),
-        "gate": resolve_gate(estimator.gate, penalties["gate_alpha"], n_experts),
-        "penalties": decided_penalties(penalties, estimator, n_experts, family),
+        "gate": gate,
         "gate_features": estimator.gate_features,
         "expert_features": estimator.expert_features,
-        "max_iter": check_integer("max_iter", estimator.max_iter, least=1),
-        "tol": check_real("tol", estimator.tol),
-        "top_k": None if top_k is None else int(top_k),
         "random_state": estimator.random_state,
-        "n_jobs": check_n_jobs(estimator.n_jobs),
     }
 
 
@@ -223,30 +281,20 @@ def check_verbose(value: Any) -> int:
     return check_integer("verbose", int(value) if isinstance(value, bool) else value, least=0)
 
 
-def check_n_init(estimator: Any, n_experts: int, *, uses_estimators: bool) -> int:
-    """Validate the number of starts, or of searches with init="search"."""
-    value = estimator.n_init
-    if not isinstance(value, str):
-        return check_integer("n_init", value, least=1, most=MAX_N_INIT)
-    check_choice("n_init", value, ["auto"])
-    if n_experts == 1:
-        return 1
-    if isinstance(estimator.init, str) and estimator.init == "search" and not uses_estimators:
-        return 1
-    return N_COSTLY_STARTS if uses_estimators else N_STARTS
+def check_init_name(init: Any) -> Any:
+    """Validate the name of an initialisation; responsibilities are validated with the rows."""
+    return check_choice("init", init, INITS) if isinstance(init, str) else init
 
 
-def check_init(init: Any, names: Sequence[str], n_rows: int, n_experts: int) -> str | Array:
-    """Validate the name of an initialisation, or responsibilities (n, K) that sum to one."""
-    if isinstance(init, str):
-        return check_choice("init", init, ["auto", *names])
+def check_init(init: Any, n_rows: int, n_experts: int) -> Array:
+    """Validate initial responsibilities (n, K) that sum to one."""
     try:
         resp = np.array(init, dtype=np.float64)
     except (TypeError, ValueError):
         resp = np.empty(0)
     if resp.ndim == 0 or resp.size == 0:
         raise ValueError(
-            f"init must be one of {sorted(['auto', *names])} or an array of responsibilities of "
+            f"init must be one of {sorted(INITS)} or an array of responsibilities of "
             f"shape (n_samples, n_experts); got {init!r}."
         )
     check_probabilities("init as an array", resp, n_rows, n_experts)

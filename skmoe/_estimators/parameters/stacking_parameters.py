@@ -20,11 +20,11 @@ from skmoe._data.sklearn_adapter import (
 from skmoe._estimators.parameters.parameters import FitParameters, shared_parameters
 from skmoe._estimators.parameters.part_parameters import (
     check_list_entry,
+    check_penalties,
+    decided_penalties,
     measure_of_families,
     resolve_families,
 )
-from skmoe._estimators.parameters.penalty_parameters import check_penalties
-from skmoe._estimators.parameters.tasks import Task
 from skmoe._numerics.typing import Array
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._stacking import StackedModels
@@ -42,7 +42,7 @@ MIN_ROWS = 5.0
 
 
 def validate_stacking_parameters(
-    stack: Any, models: Sequence[Any], task: Task, default_alphas: tuple[float, float]
+    stack: Any, models: Sequence[Any], default_alphas: tuple[float, float]
 ) -> FitParameters:
     """Validate the parameters of a stack of some models.
 
@@ -53,24 +53,26 @@ def validate_stacking_parameters(
             "estimators must have at least two entries, between which the gate chooses; got "
             f"{len(models)}. Add another model, or use the model by itself."
         )
+    penalties = check_penalties(stack, default_alphas)
+    shared = shared_parameters(stack, len(models), penalties)
+    task = shared["task"]
     for k, model in enumerate(models):
         check_list_entry(f"estimators[{k}]", model, task.name, weighted=False)
     option = getattr(stack, "family", "normal")
     mean_family = _resolve_family(option, models)
     if not task.is_classification:
         _check_same_measure(models, Normal() if mean_family is None else mean_family.family)
-    penalties = check_penalties(stack, default_alphas)
     return FitParameters(
-        **shared_parameters(stack, len(models), penalties, None),
-        task=task,
+        **shared | {"cross_fit": _check_cv(stack.cv)},
+        penalties=decided_penalties(penalties, stack, len(models), None),
         expert=list(models),
         expert_parameter="estimators",
         estimators=list(models),
         mean_family=mean_family,
+        density=mean_family,
         estimator_experts=StackedModels,
         alpha=default_alphas[0],
         n_init=N_SEEDS_OF_STARTS,
-        cross_fit=_check_cv(stack.cv),
         assign_folds=assign_folds_of_stack,
     )
 

@@ -5,7 +5,7 @@ The scale of the variance prior, and lower bounds of the noise variances, are es
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
@@ -40,6 +40,13 @@ MAX_NOISE_ROWS = 2000
 # Penalty on the slopes of a ridge regression, which makes it unique.
 NOISE_RIDGE = 1e-3
 
+# How scikit-learn validates X.
+OF_FEATURES: dict[str, Any] = {
+    "accept_sparse": "csr",
+    "dtype": [np.float64, np.float32],
+    "ensure_min_samples": 2,
+}
+
 # Lower bound of the noise variance of a standardised output.
 RELATIVE_FLOOR = 1e-6
 
@@ -54,8 +61,9 @@ def estimate_noise_variance(X: Array, Y: Array, weight: Array, units: Array | No
     Rows with the same number in `units` are in one fold.
 
     It is the smaller of the out-of-fold mean squared errors of a ridge regression and of a
-    regression tree, since the regression function can be smooth or piecewise constant. The rows are
-    in the order of `unique_weighted_rows`, so that the folds do not depend on the user's order.
+    regression tree, since the regression function can be smooth or piecewise constant. Both are
+    without the checks of scikit-learn. The rows are those of `distinct_rows`, so that the folds do
+    not depend on the user's order.
     """
     rng = np.random.default_rng(0)
     sample = rng.permutation(len(weight))[:MAX_NOISE_ROWS]
@@ -67,59 +75,26 @@ def estimate_noise_variance(X: Array, Y: Array, weight: Array, units: Array | No
     fold = np.arange(len(sample)) % N_NOISE_FOLDS
     if units is not None:
         fold = np.unique(units[sample], return_inverse=True)[1].ravel() % N_NOISE_FOLDS
-    errors = [_out_of_fold_error(model, X, Y, weight, fold) for model in (_by_ridge, _by_tree)]
-    # The noise variance is at most the marginal variance, which is one.
-    return np.minimum(np.minimum(*errors), 1.0)
-
-
-def _by_ridge(X: Array, Y: Array, weight: Array, new_X: Array) -> Array:
-    """Predictions (n, m) of a ridge regression, of scikit-learn but without its checks."""
-    center, level = np.average(X, axis=0, weights=weight), np.average(Y, axis=0, weights=weight)
-    root = np.sqrt(weight)[:, None]
-    design, target = root * (X - center), root * (Y - level)
-    if len(design) < design.shape[1]:
-        gram = design @ design.T + NOISE_RIDGE * np.eye(len(design))
-        coef = design.T @ np.linalg.solve(gram, target)
-    else:
-        gram = design.T @ design + NOISE_RIDGE * np.eye(design.shape[1])
-        coef = np.linalg.solve(gram, design.T @ target)
-    return level + (new_X - center) @ coef
-
-
-def _by_tree(X: Array, Y: Array, weight: Array, new_X: Array) -> Array:
-    """Predictions (n, m) of a regression tree, without the checks of scikit-learn."""
-    tree = DecisionTreeRegressor(min_samples_leaf=3, random_state=0)
-    X, new_X = (np.ascontiguousarray(rows, dtype=np.float32) for rows in (X, new_X))
-    tree.fit(X, Y, sample_weight=weight, check_input=False)
-    return tree.predict(new_X, check_input=False).reshape(len(new_X), -1)
-
-
-def _out_of_fold_error(
-    model: Callable[..., Array], X: Array, Y: Array, weight: Array, fold: Array
-) -> Array:
-    """Out-of-fold weighted mean squared error of each output, (m,)."""
-    squares = np.zeros(len(Y))
+    squares, single = np.zeros((2, len(Y))), X.astype(np.float32)
     for held_out in np.unique(fold):
         train, test = fold != held_out, fold == held_out
-        predicted = model(X[train], Y[:, train].T, weight[train], X[test])
-        squares += np.square(Y[:, test] - predicted.T) @ weight[test]
-    return squares / weight.sum()
-
-
-def variance_floor(Y: Array) -> Array:
-    """Lower bound of the noise variance of each standardised output of distinct rows, (m,).
-
-    With rounded outputs the likelihood can be inflated by near-zero variance on one grid value. So
-    if there are at most half as many values as rows, the lower bound is the variance of the
-    rounding error for a grid with the median gap between values.
-    """
-    floors = np.full(len(Y), RELATIVE_FLOOR)
-    for output, y in enumerate(Y):
-        values = np.unique(y)
-        if 1 < len(values) <= len(y) / 2:
-            rounding = np.median(np.diff(values)) ** 2 / 12.0
-            floors[output] = np.clip(rounding, RELATIVE_FLOOR, MAX_ROUNDING_FLOOR)
-    return floors
+        rows, outputs, row_weight = X[train], Y[:, train].T, weight[train]
+        center = np.average(rows, axis=0, weights=row_weight)
+        level, root = np.average(outputs, axis=0, weights=row_weight), np.sqrt(row_weight)[:, None]
+        design, target = root * (rows - center), root * (outputs - level)
+        ridge = NOISE_RIDGE * np.eye(min(design.shape))
+        if len(design) < design.shape[1]:
+            coef = design.T @ np.linalg.solve(design @ design.T + ridge, target)
+        else:
+            coef = np.linalg.solve(design.T @ design + ridge, design.T @ target)
+        tree = DecisionTreeRegressor(min_samples_leaf=3, random_state=0)
+        tree.fit(single[train], outputs, sample_weight=row_weight, check_input=False)
+        by_tree = tree.predict(single[test], check_input=False)
+        predicted = level + (X[test] - center) @ coef, by_tree.reshape(len(by_tree), -1)
+        for total, values in zip(squares, predicted, strict=True):
+            total += np.square(Y[:, test] - values.T) @ weight[test]
+    # The noise variance is at most the marginal variance, which is one.
+    return np.minimum((squares / weight.sum()).min(axis=0), 1.0)
 
 
 class TrainingTarget(NamedTuple):
@@ -152,8 +127,15 @@ class Regression:
         bounds = checked_bounds(y) if has_bounds(y) else None
         y = y if bounds is None else point_values(bounds)
         check_target(y, self.is_classification)
-        options = {"multi_output": True, "y_numeric": True}
-        X, y = _validate_X_y(validation_copy, X, y, ensure_all_finite, **options)
+        X, y = validate_data(
+            validation_copy,
+            X,
+            y,
+            ensure_all_finite=ensure_all_finite,
+            multi_output=True,
+            y_numeric=True,
+            **OF_FEATURES,
+        )
         y = y.astype(np.float64)
         check_target_size(y, whole=True)
         return X, y if bounds is None else bounds, {"_single_output": y.ndim == 1}
@@ -173,7 +155,7 @@ class Regression:
         censored = has_bounds(targets)
         outputs = point_values(targets) if censored else targets
         if scaling is None:
-            scaling = _standardization(outputs, weight)
+            scaling = fit_standardization(outputs, weight, of_constant=1.0)
         standard = np.ascontiguousarray(((outputs - scaling.center) / scaling.scale).T)
         is_standard = experts is not None and experts.standardizes_target
         # Censored rows have probabilities, which do not depend on the units of y.
@@ -199,13 +181,6 @@ class Regression:
         """The task, whose rows have no classes."""
         return self
 
-    def family_options(self) -> dict[str, Any]:
-        """Whether experts share the noise variance, and the strength of its prior."""
-        return {
-            "shared_dispersion": self.shared_dispersion,
-            "dispersion_prior": self.dispersion_prior,
-        }
-
     def estimates(
         self, init_data: InitData, names: Sequence[str], noise_variance: Array | None
     ) -> dict[str, Any]:
@@ -213,30 +188,36 @@ class Regression:
 
         They are the noise variance of the standardised outputs, unless it is given, its lower
         bound, and the mean of the outputs.
+
+        With rounded outputs the likelihood can be inflated by near-zero variance on one grid value.
+        So if there are at most half as many values as rows, the lower bound is the variance of the
+        rounding error for a grid with the median gap between values.
         """
         estimates: dict[str, Any] = {}
         if "noise_variance" in names:
-            noise = self._noise_variance(init_data, noise_variance)
+            noise = noise_variance
+            if noise is None and self.dispersion_prior == 0.0:  # not needed without a prior
+                noise = np.ones(len(init_data.Y))
+            elif noise is None:
+                rows = init_data.rows
+                units = None if rows.units is None else rows.units.codes
+                noise = init_data.for_outputs(
+                    estimate_noise_variance(init_data.X, init_data.Y, rows.weight, units)
+                )
             estimates["noise_variance"] = tuple(noise.tolist())
         if "variance_floor" in names:
-            floor = init_data.for_outputs(variance_floor(init_data.Y))
-            estimates["variance_floor"] = tuple(floor.tolist())
+            floors = np.full(len(init_data.Y), RELATIVE_FLOOR)
+            for output, y in enumerate(init_data.Y):
+                values = np.unique(y)
+                if 1 < len(values) <= len(y) / 2:
+                    rounding = np.median(np.diff(values)) ** 2 / 12.0
+                    floors[output] = np.clip(rounding, RELATIVE_FLOOR, MAX_ROUNDING_FLOOR)
+            estimates["variance_floor"] = tuple(init_data.for_outputs(floors).tolist())
         if "target_mean" in names:
             _, offset = split_offset(init_data.rows.expert_design)
             mean = _mean_at_zero_offset(init_data.rows.y, offset, init_data.rows.weight)
             estimates["target_mean"] = tuple(mean.tolist())
         return estimates
-
-    def _noise_variance(self, init_data: InitData, known: Array | None) -> Array:
-        """Scale of the prior of the noise variances, (m,); without a prior it is not needed."""
-        if known is not None:
-            return known
-        if self.dispersion_prior == 0.0:
-            return np.ones(len(init_data.Y))
-        rows = init_data.rows
-        units = None if rows.units is None else rows.units.codes
-        estimate = estimate_noise_variance(init_data.X, init_data.Y, rows.weight, units)
-        return init_data.for_outputs(estimate)
 
 
 @dataclass(frozen=True)
@@ -253,7 +234,9 @@ class Classification:
     ) -> tuple[Any, Array, dict[str, Any]]:
         """X as numbers, y as class codes."""
         check_target(y, self.is_classification)
-        X, y = _validate_X_y(validation_copy, X, y, ensure_all_finite)
+        X, y = validate_data(
+            validation_copy, X, y, ensure_all_finite=ensure_all_finite, **OF_FEATURES
+        )
         check_classification_targets(y)
         labels, codes = np.unique(y, return_inverse=True)
         return X, codes, {"classes_": labels}
@@ -280,10 +263,6 @@ class Classification:
         """The task with other weights of the classes; None where rows have them already."""
         return replace(self, class_weight=class_weight)
 
-    def family_options(self) -> dict[str, Any]:
-        """No options."""
-        return {}
-
     def estimates(
         self, init_data: InitData, names: Sequence[str], noise_variance: Array | None
     ) -> dict[str, Any]:
@@ -293,22 +272,6 @@ class Classification:
 
 # The differences between the two estimators.
 Task: TypeAlias = Regression | Classification
-
-
-def _validate_X_y(
-    validation_copy: Any, X: Any, y: Any, ensure_all_finite: bool | str, **options: Any
-) -> tuple[Any, Array]:
-    """X as numbers, and y with a value for each row."""
-    return validate_data(
-        validation_copy,
-        X,
-        y,
-        accept_sparse="csr",
-        dtype=[np.float64, np.float32],
-        ensure_all_finite=ensure_all_finite,
-        ensure_min_samples=2,
-        **options,
-    )
 
 
 def _mean_at_zero_offset(y: Array, offset: Array | float, weight: Array) -> Array:
@@ -332,14 +295,8 @@ def _relative_target(y: Array, offset: Array, weight: Array) -> Array:
 
 def _standardised(values: Array, weight: Array) -> Array:
     """Rows (m, n) of weighted mean zero and variance one."""
-    center, scale = _standardization(values.T, weight)
+    center, scale = fit_standardization(values.T, weight, of_constant=1.0)
     return (values - center[:, None]) / scale[:, None]
-
-
-def _standardization(outputs: Array, weight: Array) -> Standardization:
-    """Means and standard deviations of outputs (n, m); those of constants have a scale of one."""
-    center, scale = fit_standardization(outputs, weight)
-    return Standardization(center, np.where(np.isfinite(scale), scale, 1.0))
 
 
 def identity_scaling(n_outputs: int) -> Standardization:

@@ -26,13 +26,6 @@ from skmoe._data.censored_targets import (
     point_values,
     values_if_exact,
 )
-from skmoe._data.distinct_rows import (
-    CanonicalForm,
-    canonical_form,
-    sorted_rows,
-    unique_weighted_rows,
-    unique_weighted_rows_of_units,
-)
 from skmoe._data.encoding import (
     Encoder,
     category_codes,
@@ -54,7 +47,16 @@ from skmoe._data.row_checks import (
     check_weights,
     class_codes,
 )
-from skmoe._data.rows import SAMPLE_SEED, Dataset, Rows, is_dask, subset, subset_units
+from skmoe._data.rows import (
+    SAMPLE_SEED,
+    Dataset,
+    Rows,
+    distinct_rows,
+    is_dask,
+    subset,
+    subset_units,
+)
+from skmoe._data.units import encode_units, unit_runs
 from skmoe._estimators.parameters.conflicts import (
     BLOCKS,
     CENSORED,
@@ -80,11 +82,10 @@ from skmoe._estimators.rows.units_and_known_experts import (
     validate_units_of_fit,
 )
 from skmoe._estimators.rows.warm_start import PreviousFit
-from skmoe._mixture.partitions import INITIALIZERS, InitData, make_init_data, sample_of
+from skmoe._mixture.partitions import InitData, make_init_data, sample_of
 from skmoe._numerics.typing import Array, Design
 
-# Maximum number of rows for the initialisation. Data sets with no more distinct rows are reduced to
-# these.
+# Maximum number of rows for the initialisation.
 MAX_INIT_ROWS = 20_000
 
 # Number of rows for the initialisation on larger data sets: per coefficient, and minimum.
@@ -121,9 +122,6 @@ class TrainingData(NamedTuple):
     routes: tuple[dict[str, str], ...] = ()  # of each given expert, arguments of fit and metadata
     options: FitOptions = NO_OPTIONS
     first_pass: FirstPass | None = None  # over the row blocks from which the rows are drawn
-    # Indices and weights of the distinct rows, if the rows are not reduced to them.
-    distinct: tuple[Array, Array] | None = None
-    copy_of: Array | None = None  # number of the distinct row of each row, if copies are kept
 
     @property
     def dispersion_features(self) -> list[int]:
@@ -205,7 +203,10 @@ def validate_training_data(
 
     `names` are feature names, for X without names.
     """
-    check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
+    is_plain = params.is_plain and isinstance(given.X, np.ndarray) and not has_bounds(given.y)
+    others = given.group, given.possible, given.offset
+    if not is_plain or given.metadata or any(values is not None for values in others):
+        check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
     if has_bounds(given.y):
         given = given._replace(y=values_if_exact(given.y))
     validation_copy = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
@@ -216,20 +217,33 @@ def validate_training_data(
     if given.offset is not None:
         offset = validate_offset(params, given.offset, len(y), 1 if y.ndim == 1 else y.shape[1])
         offset = offset if np.any(offset) else None  # the same fit, bit for bit
-    check_support(params, y, weight)
+    if not params.is_plain or has_bounds(y):  # otherwise all numbers are possible
+        check_support(params, y, weight)
     if has_bounds(y):
         check_some_known(y, weight)
     n_features = validation_copy.n_features_in_
     names = getattr(validation_copy, "feature_names_in_", names)
-    gate_columns = check_columns("gate_features", params.gate_features, n_features, names)
+    gate_columns = None
+    if params.gate_features is not None:
+        gate_columns = check_columns("gate_features", params.gate_features, n_features, names)
     # Experts without features have means, or counts, that do not depend on them: latent classes.
-    columns, slopes, of_dispersion = expert_columns(params, n_features, names)
+    columns: Array | None = None
+    slopes: tuple[tuple[int, ...], ...] = ()
+    of_dispersion: tuple[int, ...] = ()
+    of_features = params.expert_features, params.shared_features, params.dispersion_features
+    if any(features is not None for features in of_features):
+        columns, slopes, of_dispersion = expert_columns(params, n_features, names)
     signs: tuple[int, ...] = ()
     if params.monotonic_cst is not None:
         signs = check_signs(params.monotonic_cst, columns, n_features, names)
-    init = check_init(params.init, ["search", *INITIALIZERS], len(y), params.n_experts)
-    metadata = check_metadata({"groups": given.group, **given.metadata}, len(y))
-    unit = validate_units_of_fit(params, given.unit, weight)
+    init = params.init
+    if not isinstance(init, str):
+        init = check_init(init, len(y), params.n_experts)
+    metadata, unit = {}, None
+    if given.group is not None or given.metadata:
+        metadata = check_metadata({"groups": given.group, **given.metadata}, len(y))
+    if given.unit is not None:
+        unit = validate_units_of_fit(params, given.unit, weight)
     attributes["n_features_in_"] = n_features
     if names is not None:
         attributes["feature_names_in_"] = names
@@ -276,7 +290,8 @@ def _validate_X_y(
     validation_copy: Any, params: FitParameters, X: Any, y: Any
 ) -> tuple[Any, Array, dict[str, Any]]:
     """Validated X and y; data frames for experts that are estimators are not converted."""
-    finite = "allow-nan" if accepts_missing(params.expert) and not sparse.issparse(X) else True
+    allow_nan = params.family is None and not sparse.issparse(X) and accepts_missing(params.expert)
+    finite = "allow-nan" if allow_nan else True
     if params.uses_estimators and is_frame(X):
         X = validate_data(validation_copy, X, skip_check_array=True)
         dummy_X = np.zeros((X.shape[0], 1))
@@ -377,122 +392,77 @@ def _can_be_divided(given: Rows) -> bool:
 # --- distinct rows ----------------------------------------------------------------------------
 
 
-def merge_duplicates(params: FitParameters, data: TrainingData) -> TrainingData:
-    """Find the distinct rows, and reduce the data set to them if there are not too many.
+def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
+    """The distinct rows, with their total weights and in the order of `distinct_rows`.
 
-    Data sets with initial responsibilities or metadata are not reduced. For folds, in which copies
-    of a row must not be divided, all rows are distinct or have the number of their distinct row.
-    The order does not depend on that of the user; the rows of a unit are put together.
+    So copies of a row are in one fold, and starts do not depend on the order of the rows. The rows
+    of a unit, which have numbers then, follow each other.
     """
-    has_folds = params.uses_estimators or params.base is not None
-    can_merge = isinstance(params.init, str) and not data.rows.metadata
+    order, first = distinct_rows_of(params, data)
+    data = data.select(order[first], np.add.reduceat(data.rows.weight[order], first))
     if data.rows.unit is not None:
-        index, weight, codes = sort_by_unit(params, data, merge=can_merge)
-        data = data.select(index, weight)
-        data = data._replace(rows=data.rows._replace(unit=codes))
-    elif has_folds and not can_merge:
-        keys, form = _row_keys(params, data)
-        order, first = sorted_rows(data.X, keys, data.rows.weight, form)
-        check_enough_rows(params.n_experts, len(first))
-        data = data.select(order)
-        weight = np.add.reduceat(data.rows.weight, first)
-        copy_of = np.repeat(np.arange(len(first)), np.diff(first, append=len(order)))
-        return data._replace(distinct=(first, weight), copy_of=copy_of)
-    else:
-        index, weight = distinct_rows(params, data)
-        check_enough_rows(params.n_experts, len(index))
-        # A warm start keeps the rows of the fit that it continues.
-        if not can_merge or (len(index) > MAX_INIT_ROWS and not has_folds):
-            return data._replace(distinct=(index, weight))
-        data = data.select(index, weight)
-    n_rows = data.rows.n_rows
-    few = MAX_INIT_ROWS if params.uses_estimators else MIN_INIT_ROWS
-    # Of many rows a sample serves for starts.
-    return data if n_rows <= few else data._replace(distinct=(np.arange(n_rows), data.rows.weight))
+        return data._replace(rows=data.rows._replace(unit=unit_runs(data.rows.unit)))
+    check_enough_rows(params.n_experts, data.rows.n_rows)
+    return data
 
 
-def distinct_rows(params: FitParameters, data: TrainingData) -> tuple[Array, Array]:
-    """Indices of the distinct rows, and their total weights.
+def distinct_rows_of(params: FitParameters, data: TrainingData) -> tuple[Array, Array]:
+    """What `distinct_rows` finds in the rows of a fit.
 
-    Their order does not depend on the order of the rows. Rows of different groups or
-    offsets, or of which different things are known, are different.
+    Rows with other groups, offsets, metadata or initial responsibilities, or of which other things
+    are known, are different.
     """
-    keys, form = _row_keys(params, data)
-    return unique_weighted_rows(data.X, keys, data.rows.weight, form)
-
-
-def sort_by_unit(
-    params: FitParameters, data: TrainingData, *, merge: bool
-) -> tuple[Array, Array, Array]:
-    """Indices, total weights and unit numbers of the distinct rows, unit after unit.
-
-    Their order depends on values only. Without `merge` equal rows of a unit stay apart.
-    """
-    keys, form = _row_keys(params, data)
-    return unique_weighted_rows_of_units(
-        data.X, keys, data.rows.weight, data.rows.unit, form, merge=merge
-    )
-
-
-def _row_keys(params: FitParameters, data: TrainingData) -> tuple[Array, CanonicalForm]:
-    """What distinguishes rows besides their features, and the canonical form of the data."""
-    rows = data.rows
-    censored = has_bounds(rows.y)
-    outputs = (point_values(rows.y) if censored else rows.y).reshape(rows.n_rows, -1)
-    keys = [outputs]
-    if rows.group is not None:
-        keys.append(np.unique(rows.group, return_inverse=True)[1])
-    if rows.offset is not None:
-        keys.append(rows.offset)
+    rows, y = data.rows, data.rows.y
+    others = [] if rows.group is None else _codes(rows.group)
+    others += [] if rows.offset is None else [*np.atleast_2d(rows.offset.T)]
     if data.encoder is not None:  # infrequent categories are merged in data.X
-        keys.append(category_codes(data.encoder, rows.X))
-    if params.task.is_classification:
-        indicators = (np.arange(outputs.max() + 1)[:, None] == rows.y).astype(np.float64)
-        form = canonical_form(data.X, indicators, rows.weight, signed=False)
-        keys[0] = np.argsort(form.outputs)[rows.y][:, None]
-        form = form._replace(outputs=np.arange(1), signs=np.ones(1))
-    else:
-        form = canonical_form(data.X, outputs.T, rows.weight, signed=True)
-    keys += interval_keys(rows.y, form) if censored else []
-    if rows.possible is not None:  # other numbers of the experts do not change the order
-        keys.append(rows.possible)
-        form = form._replace(n_ties=rows.possible.shape[1])
-    return np.column_stack(keys), form
+        others += [*category_codes(data.encoder, rows.X).T]
+    if has_bounds(y):
+        others += interval_keys(y)
+        y = point_values(y)
+    ties = [] if rows.possible is None else [*rows.possible.T]
+    for values in rows.metadata.values():
+        ties += _codes(values)
+    if not isinstance(data.init, str) and data.init.ndim == 2:  # one vector is coefficients
+        ties += [*data.init]
+    codes = None if rows.unit is None else encode_units(rows.unit)[1]
+    return distinct_rows(data.X, y, rows.weight, others, ties, codes)
+
+
+def _codes(values: Array) -> list[Array]:
+    """Numbers (n,) of the values of each column; of those that have no order, all are different."""
+    columns = values.reshape(len(values), -1).T
+    try:
+        return [np.unique(column, return_inverse=True)[1] for column in columns]
+    except TypeError:
+        return [np.arange(len(values))]
 
 
 # --- the rows for the initialisation ----------------------------------------------------------
 
 
 def make_init_rows(
-    params: FitParameters,
-    data: TrainingData,
-    target: TrainingTarget,
-    rows: Dataset,
-    init_design: Design | None,
+    params: FitParameters, target: TrainingTarget, rows: Dataset, init_design: Design | None
 ) -> InitData:
-    """Rows for the initialisation: all rows, or a sample of the distinct rows."""
-    rng = np.random.default_rng(SAMPLE_SEED)
-    signed = not params.task.is_classification
-    if data.distinct is None:
-        return make_init_data(rows, target.init_targets, init_design, signed=signed)
-    index, weight = data.distinct
-    size = MAX_INIT_ROWS
+    """Rows for the initialisation: all rows, or a sample of many."""
+    signed, targets, size = not params.task.is_classification, target.init_targets, MAX_INIT_ROWS
     if init_design is None:  # estimators have no coefficients
-        n_columns = rows.gate_design.shape[1]
-        n_columns += len(target.init_targets) * rows.expert_design.shape[1]
+        n_columns = rows.gate_design.shape[1] + len(targets) * rows.expert_design.shape[1]
         wanted = int(INIT_ROWS_PER_COEFFICIENT * params.n_experts * n_columns)
         size = min(max(wanted, MIN_INIT_ROWS), MAX_INIT_ROWS)
+    if rows.n_rows <= size:
+        return make_init_data(rows, targets, init_design, signed=signed)
+    index = kept = sample_of(rows, size, np.random.default_rng(SAMPLE_SEED))
+    # Penalties must have the same weight relative to the sample as to all rows.
     if rows.units is None:
-        sampled = sample_of(rows, size, rng, index)
-        index, weight = index[sampled], weight[sampled]
-        # Penalties must have the same weight relative to the sample as to all rows.
-        sample = subset(rows, index, weight * (rows.weight.sum() / weight.sum()))
+        sample = subset(
+            rows, kept, rows.weight[kept] * (rows.weight.sum() / rows.weight[kept].sum())
+        )
     else:
-        kept = sample_of(rows, size, rng)
         index = rows.units.rows_of(kept)
         sample = subset_units(rows, kept, rows.weight.sum() / rows.weight[index].sum())
     design = None if init_design is None else init_design[index]
-    return make_init_data(sample, target.init_targets[:, index], design, signed=signed)
+    return make_init_data(sample, targets[:, index], design, signed=signed)
 
 
 def make_router(estimator: Any) -> MetadataRouter:

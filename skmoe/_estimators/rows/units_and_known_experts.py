@@ -28,10 +28,8 @@ def validate_units(units: Any, n_rows: int) -> Array:
     return check_metadata({"units": units}, n_rows)["units"]
 
 
-def validate_units_of_fit(params: FitParameters, units: Any, weight: Array) -> Array | None:
-    """Labels of the units of the rows of a fit, which must be several; None without units."""
-    if units is None:
-        return None
+def validate_units_of_fit(params: FitParameters, units: Any, weight: Array) -> Array:
+    """Labels of the units of the rows of a fit, which must be several."""
     labels = validate_units(units, len(weight))
     present = np.unique(labels[weight > 0.0])
     if len(present) < 2:

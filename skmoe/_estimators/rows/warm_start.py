@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import joblib
-import numpy as np
 from scipy import sparse
 
 from skmoe._data.censored_targets import has_bounds
@@ -59,15 +58,6 @@ def previous_fit(estimator: Any) -> PreviousFit | None:
     classes, names = (getattr(estimator, name, None) for name in ("classes_", "_expert_names"))
     fitted, state = estimator._fitted, estimator._training_state
     return PreviousFit(fitted, state, classes, names, bool(estimator.converged_))
-
-
-def fitted_attributes(estimator: Any) -> dict[str, Any]:
-    """The fitted attributes of an estimator: the public ones, and its private state."""
-    return {
-        name: value
-        for name, value in vars(estimator).items()
-        if name in PRIVATE_ATTRIBUTES or (name.endswith("_") and name[0] != "_")
-    }
 
 
 def cache_key(params: FitParameters, data: Any, target: Any) -> str | None:

@@ -5,9 +5,8 @@ until experts collapse. Each fit starts from the previous one, with the experts 
 likelihood split in two. Fits with held-out rows start from the fit to all rows: otherwise their
 local maxima, which differ by chance, would be compared.
 
-Like fits, trials use the distinct rows with their total weights, in an order that does not depend
-on that of the rows. So weights are numbers of rows. Copies of a row are in one fold, unless all
-columns are discrete: then rows agree by chance.
+Like fits, trials use the distinct rows with their total weights. So weights are numbers of rows.
+Copies of a row are in one fold, unless all columns are discrete: then rows agree by chance.
 
 The number is a property of the table: folds, sample and starts of the trials do not depend on
 `random_state`. Held-out rows are those of several partitions, so that no single one decides.
@@ -43,9 +42,8 @@ from skmoe._estimators.parameters.parameters import (
 from skmoe._estimators.parameters.part_parameters import holds_out_rows, uses_groups
 from skmoe._estimators.rows.training_data import (
     TrainingData,
-    distinct_rows,
+    distinct_rows_of,
     present_rows,
-    sort_by_unit,
     validate_training_data,
     with_class_weights,
 )
@@ -373,7 +371,7 @@ def _n_distinct(params: FitParameters, data: TrainingData) -> int:
     """Number of distinct rows, or of units."""
     if data.rows.unit is not None:
         return len(np.unique(data.rows.unit))
-    return len(distinct_rows(params, present_rows(params, data))[0])
+    return len(distinct_rows_of(params, present_rows(params, data))[1])
 
 
 def _distinct_rows(
@@ -381,7 +379,7 @@ def _distinct_rows(
 ) -> tuple[FitParameters, TrainingData]:
     """Parameters of a fit of the fewest experts, and the distinct rows with their total weights.
 
-    Rows are different if their groups are; rows with metadata are not merged, as in fits.
+    Rows are different if their groups are.
     """
     fewest = copy.copy(estimator).set_params(**options_of_number(estimator, n_experts))
     params = fewest._validate_parameters()
@@ -393,15 +391,13 @@ def _distinct_rows(
     # Trials have the weights of their rows and classes.
     data = with_class_weights(params.task, data)
     params = params._replace(task=params.task.with_class_weight(None))
-    present, merge = present_rows(params, data), not data.rows.metadata
+    present = present_rows(params, data)
     data = data._replace(rows=data.rows._replace(unit=present.rows.unit))
+    order, first = distinct_rows_of(params, present)
+    index, weight = order[first], np.add.reduceat(present.rows.weight[order], first)
     if present.rows.unit is not None:
-        index, weight, _ = sort_by_unit(params, present, merge=merge)
         return params, data.select(index, weight)
-    if not merge:
-        return params, data
-    index, weight = distinct_rows(params, present)
-    count = distinct_rows(params, present._replace(rows=present.rows._replace(weight=count)))[1]
+    count = np.add.reduceat(count[order], first)
     n_copies = _n_separate_copies(present.select(index), count)
     index, weight = np.repeat(index, n_copies), np.repeat(weight / n_copies, n_copies)
     return params, data.select(index, weight)

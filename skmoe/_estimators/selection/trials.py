@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._estimators.fitting.monitor import NO_TASK, FitTask
-from skmoe._estimators.rows.warm_start import fitted_attributes
 from skmoe._numerics.typing import Array
 
 # Number of trials after the best one that end the search.
@@ -70,7 +69,9 @@ class Trials:
         selection.end(self._attributes)
 
     def _attributes(self) -> dict[str, Any]:
-        return fitted_attributes(self.fitter.fitted)
+        fitted = self.fitter.fitted
+        params = fitted.get_params(deep=False)
+        return {name: value for name, value in vars(fitted).items() if name not in params}
 
     def add(self, number: int, score: float) -> None:
         """Add a trial, and print it with its time."""

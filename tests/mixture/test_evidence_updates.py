@@ -1,0 +1,225 @@
+"""Updates of penalties: slopes with their posterior, and the evidence of other penalties."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
+
+from skmoe._data.rows import Dataset
+from skmoe._mixture.em import Objective
+from skmoe._mixture.evidence import Penalty, penalised_slopes, updated_penalties
+from skmoe._mixture.mixture import Mixture
+from skmoe._numerics import dispersion_prior as prior
+from skmoe._numerics.evidence import DROPPED, SPARSITY_FACTOR
+from skmoe.experts import LinearExperts
+from skmoe.gates import ConstantGate
+from support.families import no_scaling
+from support.mixtures import CASES, blocks_of, case, gradient, linear, log_likelihood
+
+# --- slopes -------------------------------------------------------------------------------------
+
+
+def slopes_of(own, part):
+    state = own.objective.at(own.theta[None])
+    mixture = own.mixture
+    inverses = state.curvature.inverses
+    part = getattr(mixture, part)
+    return penalised_slopes(mixture, part, own.theta, state.total, inverses), state
+
+
+@pytest.mark.parametrize("part", ["experts", "gate"])
+@pytest.mark.parametrize("name", CASES)
+def test_slopes_are_those_of_penalty_and_likelihood(name, part):
+    own = case(name)
+    mixture, theta = own.mixture, own.theta
+    found, _ = slopes_of(own, part)
+    blocks = getattr(mixture, part).blocks
+    shift = mixture.experts.size if part == "gate" else 0
+    for field, (values, covariances, gradients, weight) in found.items():
+        alpha = {"alpha": 0.9 if part == "gate" else 0.7, "dispersion_alpha": 1.7}[field]
+        roles = ("dispersion",) if field == "dispersion_alpha" else ("mean", "gate")
+        along = np.zeros(mixture.size)
+        for block in (block for block in blocks if block.role in roles):
+            index = shift + np.r_[block.where][:-1]
+            along[index] = theta[index]
+        without = mixture.penalty(theta[None]) - mixture.penalty((theta - along)[None])
+        if not any(family.couples_outputs for family in mixture.experts.families):
+            penalty = 0.5 * alpha * (weight * np.square(values)).sum()
+            assert_allclose(penalty, without[0], atol=1e-12)
+            # Along the slopes the log-likelihood changes as the gradient has it.
+            [expected] = gradient(
+                lambda at, without=mixture.penalty: (
+                    log_likelihood(mixture, at, own.blocks()) + without(at)
+                ),
+                theta,
+                along[None],
+            )
+            assert_allclose((gradients * values).sum(), expected, rtol=1e-5, atol=1e-5)
+        assert covariances.shape == (*values.shape, values.shape[1])
+        assert (np.linalg.eigvalsh(covariances) > 0.0).all()
+
+
+def test_covariances_are_those_of_the_curvature_and_the_prior():
+    own = case("normal")
+    found, state = slopes_of(own, "experts")
+    matrices = state.total.curvature[0][:, 0]
+    for k, covariance in enumerate(found["alpha"].covariances):
+        variance = np.exp(own.theta[own.mixture.experts.scale_index[k, 0]])
+        penalised = matrices[k, :4, :4] * variance + np.diag([0.7, 0.7, 0.7, 0.0])
+        assert_allclose(covariance, np.linalg.inv(penalised)[:3, :3], rtol=1e-8)
+    of_gate, _ = slopes_of(own, "gate")
+    matrix = state.total.curvature[1][0, 0] + np.diag([0.9, 0.9, 0.9, 0.0] * 2)
+    inverse = np.linalg.inv(matrix)
+    for t, covariance in enumerate(of_gate["alpha"].covariances):
+        assert_allclose(covariance, inverse[4 * t : 4 * t + 3, 4 * t : 4 * t + 3], rtol=1e-8)
+
+
+@pytest.mark.parametrize("family", ["normal", "poisson", "negative_binomial"])
+def test_covariances_of_shared_slopes_are_those_of_the_joint_posterior(family):
+    own = linear(family, own={"slopes": ((0,), (0,), (0,))})
+    (values, covariances, _, weight), state = slopes_of(own, "experts")[0]["alpha"], None
+    mixture, theta = own.mixture, own.theta
+    state = own.objective.at(theta[None])
+    n, width = len(values), 4
+    index = own.mixture.experts.scale_index[:, 0]
+    unit = np.where(index < 0, 1.0, np.exp(-theta[index]))
+    places = [[0, *range(1 + 3 * k, 4 + 3 * k)] for k in range(n)]
+    total = np.zeros((1 + 3 * n, 1 + 3 * n))
+    for k, (place, matrix) in enumerate(zip(places, state.total.curvature[0][:, 0], strict=True)):
+        ridge = unit[k] * np.diag([0.7 / n, 0.7, 0.7, 0.0])
+        total[np.ix_(place, place)] += matrix[:width, :width] + ridge
+    inverse, scale = np.linalg.inv(total), np.array([np.sqrt(n), 1.0, 1.0])
+    for k, place in enumerate(places):
+        expected = unit[k] * inverse[np.ix_(place, place)][:-1, :-1] * np.outer(scale, scale)
+        assert_allclose(covariances[k], expected, rtol=1e-6)
+    assert_allclose(weight.sum(axis=0), [1.0, n, n])
+    assert mixture.is_tied
+
+
+def test_scales_are_relative_to_the_variance_of_the_working_target():
+    for name in ("gamma", "normal", "joint", "poisson, negative_binomial, poisson"):
+        own = case(name)
+        experts, theta = own.mixture.experts, own.theta
+        total = own.mixture.e_step(theta[None], own.blocks(), curvature=False)
+        scale, rows = experts.scales(theta, total)
+        has_scale = experts.scale_index >= 0
+        expected = np.exp(theta[experts.scale_index]) / experts.unit_variance
+        assert_allclose(scale, np.where(has_scale, expected, np.nan))
+        resp = own.mixture.responsibilities(theta[None], own.blocks()[0])[0][:, 0]
+        assert_allclose(rows[:, 0], resp @ own.rows.weight)
+
+
+# --- updates ------------------------------------------------------------------------------------
+
+
+@cache
+def regression():
+    """Centred features and target of one regression."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(40, 3))
+    features = (features - features.mean(axis=0)) / features.std(axis=0)
+    y = features @ [0.5, 0.0, 0.1] + 0.8 * rng.normal(size=40)
+    return features, y - y.mean()
+
+
+def mixture_of(alpha, **options):
+    """One regression with given penalties."""
+    features, y = regression()
+    design = np.asfortranarray(np.column_stack([features, np.ones(40)]))
+    rows = Dataset(design, design, y[None], np.ones(40))
+    estimates = {"noise_variance": (0.8,), "variance_floor": (1e-6,)}
+    experts = LinearExperts(alpha=alpha, dispersion_prior=0.0, **options)
+    experts = experts.experts_of(rows, no_scaling(), 1, estimates, {})
+    return Mixture(experts, ConstantGate().gate_of(1, 4)), rows
+
+
+def state_at(mixture, rows, variance, n_times=1):
+    """The state at the penalised maximum for a given variance."""
+    features, y = regression()
+    alphas = np.broadcast_to(mixture.experts.penalties["alpha"], 3)
+    slopes = np.linalg.solve(features.T @ features + np.diag(alphas), features.T @ y)
+    theta = np.array([*slopes, 0.0, np.log(variance)])
+    return Objective(mixture, n_times * blocks_of(mixture, rows)).at(theta[None])
+
+
+def log_marginal(alphas, variance):
+    """Log density of the target, without the slopes, whose prior variance is variance / alpha."""
+    features, y = regression()
+    covariance = variance * (np.eye(40) + features / alphas @ features.T)
+    return stats.multivariate_normal.logpdf(y, np.zeros(40), covariance)
+
+
+def of_slopes(kind):
+    return [Penalty("experts", ("alpha",), 0.1, kind)]
+
+
+@pytest.mark.parametrize("kind", ["auto", "ard"])
+def test_the_evidence_of_an_update_is_that_of_a_regression_without_its_slopes(kind):
+    """Up to a constant; of penalties of each feature the prior of keeping them is counted."""
+    found, expected = [], []
+    for alpha in (0.5, 4.0):
+        mixture, rows = mixture_of(alpha)
+        update = updated_penalties(of_slopes(kind), mixture, mixture, state_at(mixture, rows, 0.6))
+        found.append(40 * update.log_evidence)
+        expected.append(log_marginal(np.full(3, alpha), 0.6))
+        best = update.mixture.experts.penalties["alpha"]
+        gain = log_marginal(np.broadcast_to(best, 3), 0.6) - expected[-1]
+        if kind == "auto":  # the gain is that of each slope alone; features are nearly independent
+            assert_allclose(40 * update.gain, gain, atol=0.1)
+            assert_allclose(update.factor, max(best / alpha, alpha / best))
+        else:
+            assert update.before.experts.penalties["alpha"] == (alpha,) * 3
+            kept = np.array(best) < DROPPED
+            assert kept[0]
+            assert not kept[1]
+            of_prior = SPARSITY_FACTOR * np.log(3) * (~kept).sum()
+            assert_allclose(40 * update.gain, gain + of_prior, atol=0.4)
+    assert_allclose(np.diff(found), np.diff(expected), rtol=1e-6)
+
+
+def test_the_evidence_is_per_row():
+    mixture, rows = mixture_of(0.5)
+    penalties = of_slopes("auto")
+    heavy = rows._replace(weight=np.full(40, 2.0))
+    twice = updated_penalties(penalties, mixture, mixture, state_at(mixture, rows, 0.6, 2))
+    found = updated_penalties(penalties, mixture, mixture, state_at(mixture, heavy, 0.6))
+    assert_allclose(found[2:], twice[2:], rtol=1e-9)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_prior_of_dispersions_is_found_from_residuals_and_their_freedom(shared):
+    own = linear("normal", n_outputs=2, shared_dispersion=shared, gate=ConstantGate())
+    mixture, rows = own.mixture, own.rows
+    theta = mixture.start  # of experts that are alike
+    state = own.objective.at(theta[None])
+    default = mixture.with_part(
+        "experts",
+        mixture.experts.with_penalties({"dispersion_prior": 9.0, "noise_variance": (0.1, 0.2)}),
+    )
+    of_scales = Penalty("experts", ("dispersion_prior", "noise_variance"), 10.0, "auto")
+    update = updated_penalties([of_scales], default, mixture, state)
+    design, weight = rows.expert_design, rows.weight / 3
+    ridge = np.diag([0.7, 0.7, 0.7, 0.0])
+    gram = design.T @ (weight[:, None] * design)
+    n_slopes = np.trace(np.linalg.solve(gram + ridge, gram)) - 1.0  # the intercept is free
+    unit = mixture.experts.unit_variance
+    total = weight.sum()
+    variance = np.exp(theta[mixture.experts.scale_index]) / unit
+    # A scale is the mode (squares + strength * center) / (rows + strength).
+    center = np.array([0.8, 1.3])
+    squares, freedom = (total + 4.0) * variance - 4.0 * center, np.full((3, 2), total - n_slopes)
+    if shared:
+        squares = ((3 * total + 4.0) * variance - 4.0 * center)[:1]
+        freedom = freedom.sum(axis=0, keepdims=True)
+    defaults = 9.0, np.array([0.1, 0.2])
+    strength, scale = prior.dispersion_prior(np.maximum(squares, 0.0), freedom, defaults)
+    found = update.mixture.experts.penalties
+    assert_allclose(found["dispersion_prior"], strength, rtol=1e-6)
+    # Of new rows, whose residuals are larger, but for those of one model of all rows.
+    noise = np.array(found["noise_variance"])
+    assert (noise >= scale - 1e-9).all()
+    assert (noise <= np.maximum(scale, defaults[1]) + 1e-9).all()
+    assert found["alpha"] == 0.7
+    assert_array_equal(update.before.experts.penalties["noise_variance"], (0.8, 1.3))

@@ -107,7 +107,8 @@ class Experts(DescribedExperts, LinearPart):
         self.unit_variance, self.n_outputs = unit_variance, unit_variance.shape[1]
         self.n_columns, self.slopes, self.signs = n_columns, slopes, signs
         self.shared_dispersion = shared_dispersion
-        self.has_one_family = all(family == families[0] for family in families)
+        # Whether each expert can have made each row, and begins with a cell of a partition.
+        self.has_one_family = all(f == families[0] and MEAN in f.roles for f in families)
         self.are_exchangeable = not slopes or are_exchangeable(slopes)
         self.can_reorder = self.are_exchangeable and self.has_one_family
         self.with_predictor = [k for k, f in enumerate(families) if MEAN in f.roles]

@@ -321,7 +321,8 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
     expert = estimator.expert
     for entry in expert if isinstance(expert, list | tuple) else [expert]:
         is_name = isinstance(entry, str)
-        if isinstance(entry, Experts) or (not is_name and has_density(entry)):
+        is_part = isinstance(entry, Experts) or hasattr(entry, "experts_of")
+        if is_part or (not is_name and has_density(entry)):
             chosen[OWN_DENSITY] = Choice("expert", entry)
         elif not (is_name and entry == "linear"):
             chosen[ESTIMATORS] = Choice("expert", expert)

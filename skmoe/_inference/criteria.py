@@ -217,7 +217,13 @@ def missing_capability(part: Any, capability: type, what: str) -> str:
 
 def require(part: Any, capability: type, what: str) -> None:
     """Raise ValueError if a part of a user lacks a capability that the method `what` needs."""
-    message = "" if part.is_linear else missing_capability(part.own, capability, what)
+    if not part.is_linear:
+        require_of_user(part.own, capability, what)
+
+
+def require_of_user(own: Any, capability: type, what: str) -> None:
+    """Raise ValueError if experts or a gate of a user lack a capability."""
+    message = missing_capability(own, capability, what)
     if message:
         raise ValueError(message)
 

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import entr
 
-from skmoe._data.censored_targets import has_bounds, point_values
-from skmoe._data.rows import Rows, by_output
+from skmoe._data.censored_targets import point_values
+from skmoe._data.rows import Rows, by_output, has_bounds
 from skmoe._data.sklearn_adapter import count_parameters, typical_model
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.probability import log_normalise

@@ -35,16 +35,14 @@ from skmoe._mixture.data import DISPERSION, GATE_ROLE, MEAN
 from skmoe._mixture.em import N_PLAIN_ITER, Objective, Observer, Pace, Run, State, em
 from skmoe._mixture.groups import inverse_of
 from skmoe._mixture.mixture import Mixture
-from skmoe._numerics.dispersion_prior import (
-    MIN_STRENGTH,
-    dispersion_prior,
-    log_evidence_of_prior,
-)
 from skmoe._numerics.evidence import (
+    MIN_STRENGTH,
     Slopes,
     common_penalty,
+    dispersion_prior,
     evidence_of_penalty,
     feature_penalties,
+    log_evidence_of_prior,
     n_determined_slopes,
 )
 from skmoe._numerics.probability import summed_over_experts

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmoe._mixture.em import MAX_DISPERSION_STEP, direction, has_own_scale, inverted
 from skmoe._mixture.groups import Group
 from skmoe._mixture.mixture import EStep, Mixture
-from skmoe._mixture.steps import MAX_DISPERSION_STEP, direction, has_own_scale, inverted
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array
 

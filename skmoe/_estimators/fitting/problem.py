@@ -10,7 +10,6 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.censored_targets import has_bounds
 from skmoe._data.encoding import numeric_names
 from skmoe._data.extra_features import (
     ExtraFeatureOptions,
@@ -20,7 +19,7 @@ from skmoe._data.extra_features import (
 from skmoe._data.first_pass import BlockChecker, first_pass, make_block_source
 from skmoe._data.folds import RowsToSplit
 from skmoe._data.preprocessing import Preprocessor
-from skmoe._data.rows import Dataset, Rows, select_raw_features, subset_units
+from skmoe._data.rows import Dataset, Rows, has_bounds, select_raw_features, subset_units
 from skmoe._data.scaling import (
     design_matrix,
     fit_feature_range,

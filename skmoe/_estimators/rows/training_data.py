@@ -20,7 +20,6 @@ from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import (
     check_some_known,
     checked_bounds,
-    has_bounds,
     interval_keys,
     known_weight,
     point_values,
@@ -52,6 +51,7 @@ from skmoe._data.rows import (
     Dataset,
     Rows,
     distinct_rows,
+    has_bounds,
     is_dask,
     subset,
     subset_units,

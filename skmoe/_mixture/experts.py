@@ -17,6 +17,7 @@ from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._components import take_rows
 from skmoe.families._base import of_output
+from skmoe.families._censored import of_target
 
 # Least part of a scale that is noise.
 MIN_NOISE_SHARE = 0.1
@@ -292,7 +293,7 @@ class Experts(DescribedExperts, LinearPart):
         """Rows that each expert can have made, boolean (K, n)."""
         found = []
         for family in self.families:
-            possible = family.in_support(y)
+            possible = of_target(family, y).in_support(y)
             others = [atom for atom in self.atoms if atom not in family.atoms]
             if family.is_continuous and others:  # the density does not count there
                 possible = possible & ~at_values(y, others)

@@ -141,8 +141,8 @@ def row_derivatives(
     for group, etas, terms in at.terms:
         if not group.roles:
             continue
-        y, beyond = data.target(group.family, group.output, mixture.experts.atoms)
-        scores, second = next(terms), group.family.second(y, etas)
+        family, y, beyond = data.target(group.family, group.output, mixture.experts.atoms)
+        scores, second = next(terms), family.second(y, etas)
         if group.limits is not None:
             scores, second = group.within_limits(etas, scores, second)
         shape = len(group.parts), 1, data.rows.n_rows

@@ -190,9 +190,9 @@ class Mixture:
             logs = evaluation.logs if part is self.experts else logs
         groups = self.experts.groups
         for group in groups:
-            y, beyond = data.target(group.family, group.output, self.experts.atoms)
+            family, y, beyond = data.target(group.family, group.output, self.experts.atoms)
             etas = group.predictors(theta, data)
-            derivatives = iter(group.family.derivatives(y, etas))
+            derivatives = iter(family.derivatives(y, etas))
             found = next(derivatives)
             found = found if beyond is None else np.where(beyond, -np.inf, found)
             shape = (len(group.parts), len(theta), data.rows.n_rows)

@@ -48,8 +48,7 @@ from skmoe._mixture.starts import blocks_of
 from skmoe._mixture.stream import Stream, learned, started
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.experts._linear import LinearExperts, LogisticExperts
-from skmoe.protocols import Gate
+from skmoe.protocols import Experts, Gate
 
 # The rows of the first batches are kept up to this weight or number, and a start is found anew on
 # them whenever their weight has doubled. It is kept if it gains so much log-likelihood on them.
@@ -67,7 +66,7 @@ def supports_partial_fit(estimator: Any) -> bool:
     """Whether `partial_fit` is available; an AttributeError names the reason if it is not."""
     chosen = {STREAM: STREAM} | chosen_options(estimator)
     family = family_of(estimator.expert, "classifier" if is_classifier(estimator) else "regressor")
-    if not isinstance(family, LinearExperts | LogisticExperts):
+    if family is None or isinstance(family, Experts):
         option = ESTIMATORS if family is None else OWN_EXPERTS
         chosen[option] = Choice("expert", estimator.expert)
     message = conflict_of(chosen)

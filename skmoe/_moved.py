@@ -18,6 +18,23 @@ MOVED = {
 }
 
 
+def earlier_names(module: str, values: dict[str, tuple[str, Any]]) -> Callable[[str], Any]:
+    """The function `__getattr__` of a module with earlier names: new texts and values."""
+
+    def earlier(name: str) -> Any:
+        if name not in values:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        new, value = values[name]
+        warnings.warn(
+            f"{module}.{name} is now {new}; the old name will go in 0.5.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return value
+
+    return earlier
+
+
 def names_of_new(module: str) -> Callable[[str], Any]:
     """The function `__getattr__` of a module that has moved."""
 

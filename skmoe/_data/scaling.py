@@ -30,9 +30,7 @@ def composed(first: Standardization, second: Standardization) -> Standardization
     return Standardization(first.center + first.scale * second.center, first.scale * second.scale)
 
 
-def fit_standardization(
-    X: Design, weight: Array, of_constant: float = np.inf
-) -> Standardization:
+def fit_standardization(X: Design, weight: Array, of_constant: float = np.inf) -> Standardization:
     """Weighted mean and standard deviation of each column, without overflow or cancellation.
 
     The mean of a constant column is exactly its value. With the round-off of a mean its deviations

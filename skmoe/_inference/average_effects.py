@@ -29,6 +29,7 @@ from skmoe._inference.labels import Labels, printable_line, printable_name
 from skmoe._inference.results import Inference, columns_of_table, table_lines
 from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.information import gate_scores
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import TINY, Array
 
@@ -320,11 +321,11 @@ def _gate_derivatives(
     fitted: FittedMixture, block: Block, probabilities: Sequence[Array]
 ) -> list[Array]:
     """Derivatives (R, K, n) of the probabilities of the experts at both ends."""
-    gate, (_, theta) = fitted.mixture.gate, fitted.mixture.split(fitted.theta)
-    found = []
+    (mixture, theta, _), found = fitted, []
     for data, probability in zip(block.rows, probabilities, strict=True):
-        scores = [gate.reduced(gate.scores(theta, k, data).T).T for k in range(len(probability))]
-        found.append(np.stack(scores, axis=1) * probability)
+        scores = gate_scores(mixture, theta, mixture.log_gate(theta[None], data), data)
+        by_coordinates = [mixture.gate.reduced(own.T).T for own in scores]
+        found.append(np.stack(by_coordinates, axis=1) * probability)
     return found
 
 

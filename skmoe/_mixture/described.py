@@ -164,7 +164,8 @@ class DescribedExperts(DescribedPart):
         if any(family.couples_outputs for family in self.families):
             found["expert_covariance_"] = self._covariances(theta, unit)
         if self.signs:
-            is_held = ((theta == self.lower) | (theta == self.upper)).astype(float)
+            is_held = (theta == self.lower) | (theta == self.upper)
+            is_held = (is_held & (self.free >= 0)).astype(float)  # absent slopes are zero as well
             held = units.expert_coefficients(self._vectors(is_held))[0] != 0.0
             found["slopes_at_bound_"] = held.reshape(found["expert_coef_"].shape)
         is_normal = all(family == Normal() for family in self.families)
@@ -250,7 +251,7 @@ class DescribedExperts(DescribedPart):
         n_vectors = self.n_outputs if contrasts is None else len(contrasts)
         found = np.full((self.n_experts, n_vectors), np.inf)
         for k, group, family, eta in self.of_experts(theta, data, range(self.n_experts)):
-            y, _ = data.target(family, group.output)
+            family, y, _ = data.target(family, group.output)
             n_means = group.roles.count(MEAN)
             *_, information = family.derivatives(y, eta) if n_means else [{}]
             matrix = np.zeros((n_means, n_means))

@@ -59,26 +59,6 @@ def are_exchangeable(slopes: Sequence[Sequence[int]]) -> bool:
     return bool((is_own | (numbers == numbers[:1]).all(axis=0)).all())
 
 
-def holder_sums(holders: Array, values: Array) -> Array:
-    """Sums of values (K, ..., d) over the regressions that share a coefficient, for each of them.
-
-    Coefficients that a regression lacks are counted as its own.
-    """
-    own, columns = np.arange(len(holders))[:, None], np.arange(holders.shape[1])
-    index = np.where(holders < 0, own, holders), columns
-    by_column = np.moveaxis(values, -1, 1)  # (K, d, ...)
-    sums = np.zeros(by_column.shape)
-    np.add.at(sums, index, by_column)
-    return np.moveaxis(sums[index], 1, -1)
-
-
-def equal_parts(holders: Array) -> Array:
-    """Part that each regression has in a coefficient, (K, d): one unless it is shared."""
-    if (holders == np.arange(len(holders))[:, None]).all():
-        return np.broadcast_to(1.0, holders.shape)  # no memory for each of many columns
-    return 1.0 / holder_sums(holders, np.ones(holders.shape))
-
-
 # Gradients of coefficients in units of their curvature, relative to the largest one, that lead away
 # from a bound by no more than round-off.
 GRADIENT_RTOL = 1e-12

@@ -1,6 +1,18 @@
 """Families of experts: the conditional density of y given the features of a row."""
 
+from functools import partial
+
+from skmoe._moved import earlier_names
 from skmoe.experts._linear import LinearExperts, LogisticExperts
 from skmoe.experts._registry import EXPERTS
 
 __all__ = ["EXPERTS", "LinearExperts", "LogisticExperts"]
+
+_joint = partial(LinearExperts, covariance_type="full")
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "GeneralizedLinearExperts": ("LinearExperts", LinearExperts),
+        "JointNormalExperts": ('LinearExperts(covariance_type="full")', _joint),
+    },
+)

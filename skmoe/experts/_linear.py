@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from skmoe._data.censored_targets import has_bounds, is_exact, point_values
+from skmoe._data.censored_targets import is_exact, point_values
 from skmoe._data.checks import check_choice, check_flag, check_real
+from skmoe._data.rows import has_bounds
 from skmoe._mixture.experts import Experts
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import without_outliers
@@ -17,14 +18,13 @@ from skmoe.families import Family, LogNormal, Normal
 from skmoe.families._categorical import Categorical
 from skmoe.families._censored import of_target
 from skmoe.families._joint_normal import JointNormal
-from skmoe.protocols._experts import Part
 
 # Families with a multivariate distribution of several outputs, alone or of their logarithms.
 JOINT_FAMILIES = (Normal.name, LogNormal.name)
 
 
 @dataclass(frozen=True)
-class LinearExperts(Part):
+class LinearExperts:
     r"""Experts with a linear predictor and a family of conditional distributions of y [1]_.
 
     The conditional distribution of y under expert k is that of its family, with the linear
@@ -96,15 +96,12 @@ class LinearExperts(Part):
         check_real("expert.dispersion_alpha", self.dispersion_alpha)
         for family in self.families:
             family.check_options()
-        if self.is_joint:
+        if self.covariance_type == "full":
             names = " and ".join(family.name for family in self.families)
             check_choice("expert.families", names, JOINT_FAMILIES)
 
-    # Facts of the families: the common link of those with a linear predictor, "" if they differ,
-    # values with positive probability, and whether the noise of several outputs is correlated.
+    # The common link of the families with a linear predictor, "" if they differ.
     link: ClassVar[str] = ""
-    atoms: ClassVar[list[float]] = []
-    is_joint: ClassVar[bool] = False
     # Whether y is standardised; point masses stay where they are. Whether predictors may have an
     # offset, y may be censored, and a family has a scale, whose prior has a strength.
     standardizes_target: ClassVar[bool] = False
@@ -125,8 +122,6 @@ class LinearExperts(Part):
         is_joint = self.covariance_type == "full"
         vars(self).update(
             link=link,
-            atoms=atoms,
-            is_joint=is_joint,
             standardizes_target=standard and not atoms,
             takes_offset=link == "log",
             takes_bounds=all(family.takes_bounds for family in families) and not is_joint,
@@ -180,31 +175,38 @@ class LinearExperts(Part):
     # --- the experts of a fit ---
 
     def experts_of(
-        self, rows: Any, scaling: Any, n_experts: int, estimates: dict[str, Any], own: dict[str, Any]
+        self,
+        rows: Any,
+        scaling: Any,
+        n_experts: int,
+        estimates: dict[str, Any],
+        own: dict[str, Any],
     ) -> Experts:
         """The experts for rows of a fit.
 
         `scaling` has `center` and `scale`, by which y has been standardised. `estimates` are the
         noise variance and its floor for each output, and `own` options of slopes and dispersions.
         """
-        values = point_values(rows.y)
+        values = point_values(rows.y) if has_bounds(rows.y) else rows.y
         n_outputs, weight = len(values), rows.weight
         matrix, offset = split_offset(rows.expert_design)
         offset = np.broadcast_to(offset, values.shape)
         families = [family.fitted_to(values, weight, scaling) for family in self.families]
+        has_outliers = any(family.has_outliers for family in self.families)
         summaries = [
-            [self._summary(family, *row, weight) for row in zip(values, offset, strict=True)]
+            [
+                _summary(family, *row, weight, has_outliers)
+                for row in zip(values, offset, strict=True)
+            ]
             for family in families
         ]
-        if self.is_joint and n_outputs > 1:
+        if self.covariance_type == "full" and n_outputs > 1:
             joint = JointNormal(n_outputs, of_logs=families[0].name == LogNormal.name)
             starts = [[_joint_start(joint, [start for start, _ in summaries[0]])]]
             families, variances = [joint], [[variance for _, variance in summaries[0]]]
         else:
             starts = [[start for start, _ in of_family] for of_family in summaries]
             variances = [[variance for _, variance in of_family] for of_family in summaries]
-        if has_bounds(rows.y):
-            families = [of_target(family, rows.y) for family in families]
         index = [k % len(families) for k in range(n_experts)]
         penalties: dict[str, Any] = {"alpha": self.alpha}
         if own.get("dispersion_columns"):
@@ -223,24 +225,25 @@ class LinearExperts(Part):
             **own,
         )
 
-    def _summary(
-        self, family: Family, y: Array, offset: Array, weight: Array
-    ) -> tuple[Array, float]:
-        """Predictors without features, and variance of the working target, of one output."""
-        rows = family.in_support(y)
-        if not family.link or not rows.any():
-            return np.zeros(len(family.roles)), 1.0
-        y, weight, offset = y[rows], weight[rows], offset[rows]
-        relative = y * np.exp(-offset) if family.link == "log" else y - offset
-        target = family.working_target(relative[None])[0]
-        if any(own.has_outliers for own in self.families):
-            target = without_outliers(target[None])[0]
-        deviation = target - np.average(target, weights=weight)
-        variance = float(np.average(np.square(deviation), weights=weight))
-        start = np.array(family.start(relative, weight))
-        if family.has_scale and variance > TINY:
-            start[1] = np.log(variance)
-        return start, variance if variance > TINY else 1.0
+
+def _summary(
+    family: Family, y: Array, offset: Array, weight: Array, has_outliers: bool
+) -> tuple[Array, float]:
+    """Predictors without features, and variance of the working target, of one output."""
+    rows = family.in_support(y)
+    if not family.link or not rows.any():
+        return np.zeros(len(family.roles)), 1.0
+    y, weight, offset = y[rows], weight[rows], offset[rows]
+    relative = y * np.exp(-offset) if family.link == "log" else y - offset
+    target = family.working_target(relative[None])[0]
+    if has_outliers:
+        target = without_outliers(target[None])[0]
+    deviation = target - np.average(target, weights=weight)
+    variance = float(np.average(np.square(deviation), weights=weight))
+    start = np.array(family.start(relative, weight))
+    if family.has_scale and variance > TINY:
+        start[1] = np.log(variance)
+    return start, variance if variance > TINY else 1.0
 
 
 def _joint_start(family: JointNormal, starts: list[Array]) -> Array:
@@ -251,7 +254,7 @@ def _joint_start(family: JointNormal, starts: list[Array]) -> Array:
 
 
 @dataclass(frozen=True)
-class LogisticExperts(Part):
+class LogisticExperts:
     """Multinomial logistic regressions, y being class codes 0 to C - 1.
 
     The penalty is that of scikit-learn's `LogisticRegression` with `C=1/alpha` on standardised
@@ -295,7 +298,12 @@ class LogisticExperts(Part):
         check_real("expert.alpha", self.alpha)
 
     def experts_of(
-        self, rows: Any, scaling: Any, n_experts: int, estimates: dict[str, Any], own: dict[str, Any]
+        self,
+        rows: Any,
+        scaling: Any,
+        n_experts: int,
+        estimates: dict[str, Any],
+        own: dict[str, Any],
     ) -> Experts:
         """The experts for rows of a fit, whose classes are among the `estimates`."""
         family = Categorical(estimates["n_classes"])

@@ -26,7 +26,6 @@ from skmoe.protocols._capabilities import SupportsEvidence as SupportsEvidence
 from skmoe.protocols._capabilities import SupportsGateInference as SupportsGateInference
 from skmoe.protocols._capabilities import SupportsInference as SupportsInference
 from skmoe.protocols._capabilities import SupportsReordering as SupportsReordering
-from skmoe.protocols._capabilities import SupportsStreaming as SupportsStreaming
 from skmoe.protocols._capabilities import has_capability as has_capability
 from skmoe.protocols._capabilities import missing_methods as missing_methods
 from skmoe.protocols._capabilities import permute_experts as permute_experts

@@ -52,36 +52,6 @@ class SupportsGateInference(Protocol):
         """Matrix (K, Q) from the Q coefficient vectors of the coordinates to those of experts."""
 
 
-class SupportsStreaming(Protocol):
-    """Families and gates that `partial_fit` can train, by a quadratic surrogate that adds up.
-
-    `x_map` (d, d) maps the old standardised design rows to the new ones, and `y_map` (with `slope`
-    and `shift` for each output; None where y is not standardised) the old target to the new one.
-    """
-
-    def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
-        """Columns of the matrices that the surrogate keeps, and the most that are allowed."""
-
-    def surrogate(
-        self, statistics: Any, hessian: Any, params: Any, design: Design, weight: Array
-    ) -> tuple[Any, Any]:
-        """Statistics at coefficients of zero, and the Hessian, of a quadratic surrogate."""
-
-    def surrogate_statistics(self, statistics: Any, hessian: Any, params: Any) -> Any:
-        """Statistics of the surrogate at given parameters."""
-
-    def rescale(self, y_map: Any) -> Any:
-        """The part for a rescaled target."""
-
-    def rescale_params(self, params: Any, x_map: Array, y_map: Any) -> Any:
-        """Parameters that make the same predictions for rescaled rows."""
-
-    def rescale_surrogate(
-        self, statistics: Any, hessian: Any, x_map: Array, y_map: Any
-    ) -> tuple[Any, Any]:
-        """Statistics and Hessian of rescaled rows."""
-
-
 class SupportsEvidence(Protocol):
     """Families and gates whose penalties can be found by maximising the evidence.
 

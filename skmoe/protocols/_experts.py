@@ -18,15 +18,9 @@ from skmoe.protocols._capabilities import SupportsReordering
 class Part(ABC):  # noqa: B024
     """What families and gates have in common."""
 
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Any:
-        """An instance with those of the estimator's `options` that the dataclass has as fields."""
-        known = {field.name for field in fields(cls)} if is_dataclass(cls) else set()
-        return cls(**{name: value for name, value in options.items() if name in known})
-
     def with_options(self, options: Mapping[str, Any]) -> Any:
         """The part with those of `options` that the dataclass has as fields."""
-        names = {field.name for field in fields(self)} if is_dataclass(self) else set()
+        names: set[str] = {field.name for field in fields(self)} if is_dataclass(self) else set()
         known = {name: value for name, value in options.items() if name in names}
         return replace(self, **known) if known else self  # type: ignore[type-var]
 

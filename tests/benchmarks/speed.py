@@ -33,6 +33,9 @@ from sklearn.utils.validation import validate_data
 from tables import load_tables
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from skmoe._mixture.initialization import INITIALIZERS, smoothed
+from skmoe._mixture.model import MixtureModel, Params
+
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
@@ -42,14 +45,12 @@ from skmoe._mixture.em import (
     EMStart,
     evaluate,
     hessian_refresh_interval,
+    m_step,
     params_from_responsibilities,
     run_em,
 )
-from skmoe._mixture.initialization import INITIALIZERS, smoothed
-from skmoe._mixture.model import MixtureModel, Params
-from skmoe._mixture.steps import m_step
 from skmoe._numerics import multinomial
-from skmoe.experts import GeneralizedLinearExperts, LinearExperts, LogisticExperts
+from skmoe.experts import LinearExperts, LogisticExperts
 from skmoe.families import FAMILIES
 from skmoe.gates import SoftmaxGate
 from skmoe.protocols import Experts
@@ -174,7 +175,7 @@ def families(options):
     cases = {"linear": (LinearExperts(), predictor + rng.normal(size=n))}
     for name, family in FAMILIES.items():
         if family.link and name != "normal":
-            experts = GeneralizedLinearExperts((example(name),))
+            experts = LinearExperts((example(name),))
             y = draw(name, predictor, rng)
             cases[name] = experts.fitted_to(design, y[None], np.ones(n), scaling), y
     linear = None

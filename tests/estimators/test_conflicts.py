@@ -1,6 +1,7 @@
 """Options that do not go together: the page lists the pairs that the estimators refuse."""
 
 import runpy
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from skmoe.data import RowBlocks, right_censored
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
 from skmoe.model_selection import likelihood_ratio_test, n_experts_test
+from skmoe.protocols import Gate
 from support.fits import fit_quietly
 from support.heteroscedastic import HeteroscedasticExperts
 from support.pages import ROOT
@@ -23,11 +25,27 @@ COUNTS, CLASSES = np.round(np.abs(Y)), (Y > 0).astype(int)
 GROUPS = np.arange(40) // 4
 BLOCKS = RowBlocks.from_arrays(X, Y)
 
+NoParams = namedtuple("NoParams", "zeros")
 
-class GateOfOneFit(SoftmaxGate):
-    """A gate without statistics that could be averaged over batches."""
 
-    streaming_size = None
+class UniformGate(Gate):
+    """A gate of a user: equal probabilities, without parameters."""
+
+    def init_params(self, n_experts, n_columns):
+        return NoParams(np.zeros(n_experts))
+
+    def log_prob(self, params, design):
+        n_experts = len(params.zeros)
+        return np.full((n_experts, design.shape[0]), -np.log(n_experts))
+
+    def statistics(self, params, design, resp, log_prob):
+        return None
+
+    def m_step(self, statistics, factor, params, step):
+        return params
+
+    def n_parameters(self, params):
+        return 0.0
 
 
 def regressor(**options):
@@ -43,8 +61,8 @@ def classifier(**options):
 PARAMETERS = {
     "top_k": {"top_k": 1},
     "estimators as experts": {"expert": "tree"},
-    "experts without methods for streams": {"expert": HeteroscedasticExperts()},
-    "a gate without methods for streams": {"gate": GateOfOneFit()},
+    "experts of your own": {"expert": HeteroscedasticExperts()},
+    "a gate of your own": {"gate": UniformGate()},
     "a base": {"base": Ridge()},
     "a transformer in the gate": {"gate": SoftmaxGate(transformer=StandardScaler())},
     "a family that depends on all values of y": {"family": "uniform"},

@@ -9,9 +9,9 @@ from scipy.special import expit
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.distributions import predictive_distribution
+from skmoe.experts import LinearExperts
 from skmoe.families import Ordinal
 from skmoe.families._base import score
-from skmoe.families._censored import obstacle
 from support.families import FITTED_FAMILIES, N_ROWS, no_scaling
 from support.fits import fit_quietly
 
@@ -76,8 +76,9 @@ def test_scores_of_separated_experts_are_those_of_their_attributes():
 def test_two_to_thirty_values_of_one_output(n_values, is_possible):
     y = np.arange(n_values, dtype=float)[None]
     for family in (Ordinal(), Ordinal(tuple(y[0]))):
-        assert (obstacle(family, y) == "") == is_possible
-        assert obstacle(family, np.concatenate([y, y])) == "one output"
+        experts = LinearExperts((family,))
+        assert (experts.obstacle(y) == "") == is_possible
+        assert experts.obstacle(np.concatenate([y, y])) == "one output"
 
 
 def test_given_values_stay_whatever_the_rows_have():

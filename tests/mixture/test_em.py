@@ -136,21 +136,21 @@ def test_constant_gate_of_a_balanced_fit_has_pseudo_rows_of_each_expert():
 # --- extrapolation and stopping -----------------------------------------------------------------
 
 
-def run(own, n_iter=1000, tol=1e-9, observer=None, **pace):
-    return em(own.objective, started(own), n_iter, tol, observer, Pace(**pace))
+def run(own, n_iter=1000, tol=1e-9, **options):
+    return em(own.objective, started(own), n_iter, tol, **options)
 
 
 def test_extrapolation_reaches_the_same_maximum_in_fewer_iterations():
-    plain, fast = (run(case("normal"), n_plain=n) for n in (10**6, 3))
+    plain, fast = (run(case("normal"), pace=Pace(n)) for n in (10**6, 3))
     assert_allclose(fast.lower_bound, plain.lower_bound, atol=1e-7)
     assert len(fast.lower_bounds) < len(plain.lower_bounds)
 
 
 def test_first_iterations_are_not_extrapolated():
     own = case("normal")
-    plain = run(own, 12, 0.0, n_plain=10**6).lower_bounds
+    plain = run(own, 12, 0.0, pace=Pace(10**6)).lower_bounds
     for n_plain in (1, 4):
-        found = run(own, 12, 0.0, n_plain=n_plain).lower_bounds
+        found = run(own, 12, 0.0, pace=Pace(n_plain)).lower_bounds
         assert found[: n_plain + 1] == plain[: n_plain + 1]
         assert found[n_plain + 1] != plain[n_plain + 1]
 

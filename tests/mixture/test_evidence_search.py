@@ -16,7 +16,7 @@ from skmoe._mixture.evidence import (
     search_penalties,
     updated_penalties,
 )
-from skmoe._mixture.newton import end_at_maximum
+from skmoe._mixture.information import end_at_maximum
 from support.mixtures import case, started
 from support.tables import two_regimes
 
@@ -35,7 +35,7 @@ def evidence(own, mixture, theta):
     """Log evidence per row at the maximum for the penalties of a mixture."""
     objective = Objective(mixture, own.blocks(), n_rows=own.rows.n_rows)
     state = objective.at(theta[None])
-    return updated_penalties(BOTH, own.mixture, mixture, state)
+    return updated_penalties(BOTH, own.mixture, state)
 
 
 @pytest.mark.parametrize("name", ["normal", "gamma", "poisson", "4 classes", "units"])

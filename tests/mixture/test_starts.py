@@ -463,7 +463,10 @@ def test_the_best_starts_go_on_with_twice_the_iterations_until_two_are_left(n_in
         running = [trace for trace in moe.start_traces_ if len(trace) >= n_iter]
         dropped = [trace[-1] for trace in running if len(trace) == n_iter]
         kept = [trace[n_iter - 1] for trace in running if len(trace) > n_iter]
-        assert min(kept) >= max(dropped)
+        # Those at the point of another one do not.
+        others = [own for own in dropped if np.abs(np.subtract(kept, own)).min() > 1e-3 / len(y)]
+        assert len(others) >= len(dropped) - 1
+        assert min(kept) >= max(others)
     assert_array_equal(moe.start_lower_bounds_, [trace[-1] for trace in moe.start_traces_])
     assert moe.n_iter_ == 110
 

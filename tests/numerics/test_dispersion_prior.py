@@ -5,7 +5,18 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from skmoe._numerics import dispersion_prior as prior
+from skmoe._numerics import evidence as prior
+
+
+def logs_of(strength, scales):
+    """Logs of strength and scales, (1 + m,)."""
+    return np.log([max(strength, prior.MIN_STRENGTH), *scales])
+
+
+def prior_of(squares, weight, strength, scales):
+    """Strength and scales of the prior that is found, from defaults."""
+    strength, *found = np.exp(prior.dispersion_prior(squares, weight, logs_of(strength, scales)))
+    return strength, np.array(found)
 
 
 @pytest.mark.parametrize("ratio", [1.0, 100.0])
@@ -13,7 +24,7 @@ def test_the_prior_is_strong_where_dispersions_are_alike(ratio):
     rng = np.random.default_rng(0)
     variances = 0.1 * np.geomspace(1.0, ratio, 12)[:, None]
     squares = variances * rng.chisquare(40, size=(12, 1))
-    strength, scale = prior.dispersion_prior(squares, np.full((12, 1), 40.0), (10.0, np.ones(1)))
+    strength, scale = prior_of(squares, np.full((12, 1), 40.0), 10.0, [1.0])
     if ratio == 1.0:
         assert strength > 20.0
         assert_allclose(scale, 0.1, rtol=0.2)
@@ -33,8 +44,7 @@ def test_no_other_prior_is_more_probable(strength):
     rng = np.random.default_rng(0)
     rows, center = rng.uniform(5.0, 60.0, size=(6, 2)), np.array([0.5, 2.0])
     squares = rows * 0.8 * rng.chisquare(8, size=(6, 2)) / 8
-    defaults = strength, center
-    found = prior.dispersion_prior(squares, rows, defaults)
+    found = prior_of(squares, rows, strength, center)
 
     def objective(logs):
         nu, scale = np.exp(logs[0]), np.exp(logs[1:])
@@ -47,13 +57,20 @@ def test_no_other_prior_is_more_probable(strength):
     for change in 0.02 * np.vstack([np.eye(3), -np.eye(3)]):
         assert objective(logs + change) < objective(logs)
     expected = objective(logs) - objective(np.log([7.0, *center]))
-    assert_allclose(prior.dispersion_gain((7.0, center), found, squares, rows, defaults), expected)
+
+    def log_evidence(other, squares):
+        return prior.log_evidence_of_prior(
+            logs_of(*other), squares, rows, logs_of(strength, center)
+        )
+
+    gain = log_evidence(found, squares)[0] - log_evidence((7.0, center), squares)[0]
+    assert_allclose(gain, expected)
     # The posterior of the variances at its mode, and its volume, are the evidence.
-    volumes = [
-        prior.dispersion_volume(other, rows, defaults)
-        - log_posterior_of_modes(other, squares, rows)
-        for other in ((7.0, center), found)
-    ]
+    volumes = []
+    for other in ((7.0, center), found):
+        nu, scales = other
+        volume = log_evidence(other, (rows + nu) / np.e - nu * scales)[0]
+        volumes.append(volume - log_posterior_of_modes(other, squares, rows))
     assert_allclose(volumes[1] - volumes[0], expected)
 
 
@@ -78,18 +95,17 @@ def test_derivatives_of_the_log_evidence(ratio, strength):
 
     for j, change in enumerate(1e-5 * np.eye(3)):
         after, before = at(logs + change), at(logs - change)
-        gradient, hessian = at(logs).gradient[j], at(logs).hessian[j]
-        assert_allclose((after.value - before.value) / 2e-5, gradient, rtol=1e-6, atol=1e-5)
-        assert_allclose((after.gradient - before.gradient) / 2e-5, hessian, rtol=1e-6, atol=1e-6)
+        gradient, hessian = at(logs)[1][j], at(logs)[2][j]
+        assert_allclose((after[0] - before[0]) / 2e-5, gradient, rtol=1e-6, atol=1e-5)
+        assert_allclose((after[1] - before[1]) / 2e-5, hessian, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("ratio", "strength"), CASES)
 def test_the_gradient_is_zero_or_points_out_of_bounds(ratio, strength):
     squares, weight = dispersions_of_experts(ratio)
-    found = prior.dispersion_prior(squares, weight, (strength, np.array([0.5, 2.0])))
-    logs = np.log([found[0], *found[1]])
-    center = np.log([max(strength, prior.MIN_STRENGTH), 0.5, 2.0])
-    gradient = prior.log_evidence_of_prior(logs, squares, weight, center).gradient
+    found = prior_of(squares, weight, strength, [0.5, 2.0])
+    center = logs_of(strength, [0.5, 2.0])
+    gradient = prior.log_evidence_of_prior(logs_of(*found), squares, weight, center)[1]
     size = 0.5 * weight.sum()  # of the terms of the derivatives by scales
     assert_allclose(gradient[1:], 0.0, atol=1e-6 * size)
     if found[0] == pytest.approx(prior.MIN_STRENGTH, rel=1e-12):
@@ -104,12 +120,11 @@ def test_the_gradient_is_zero_or_points_out_of_bounds(ratio, strength):
 def test_the_order_of_experts_and_outputs_does_not_matter(ratio, strength):
     squares, weight = dispersions_of_experts(ratio)
     scale = np.array([0.5, 2.0])
-    found = prior.dispersion_prior(squares, weight, (strength, scale))
+    found = prior_of(squares, weight, strength, scale)
     order = np.random.default_rng(1).permutation(len(squares))
-    other = prior.dispersion_prior(squares[order], weight[order], (strength, scale))
+    other = prior_of(squares[order], weight[order], strength, scale)
     assert_allclose(other[0], found[0], rtol=1e-8)
     assert_allclose(other[1], found[1], rtol=1e-8)
-    mirrored = strength, scale[::-1]
-    swapped = prior.dispersion_prior(squares[:, ::-1], weight[:, ::-1], mirrored)
+    swapped = prior_of(squares[:, ::-1], weight[:, ::-1], strength, scale[::-1])
     assert_allclose(swapped[0], found[0], rtol=1e-8)
     assert_allclose(swapped[1][::-1], found[1], rtol=1e-8)

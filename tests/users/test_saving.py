@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.experts import GeneralizedLinearExperts
+from skmoe.experts import LinearExperts
 from skmoe.export import trusted_types
 from skmoe.gates import GATES, SoftmaxGate
 from skmoe.recipes import mixture_of
@@ -46,7 +46,7 @@ CASES = {
     "constant target": (regressor(), X, np.ones(80)),
     "start": (regressor(init=np.full((80, 2), 0.5)), X, Y),
     "family by its class": (
-        regressor(expert=GeneralizedLinearExperts(alpha=0.5)),
+        regressor(expert=LinearExperts(alpha=0.5)),
         X,
         np.floor(np.abs(3 * Y)),
     ),

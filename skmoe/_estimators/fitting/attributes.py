@@ -65,9 +65,7 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
                     values = np.where(is_dropped(value), np.inf, np.array(value))
                     value = preprocessor.feature_values(values, of_gate=part is mixture.gate)
                 attributes[f"{prefix}{name}_"] = value
-    n_params = float(
-        mixture.experts.n_parameters(of_experts) + mixture.gate.n_parameters(of_gate)
-    )
+    n_params = float(mixture.experts.n_parameters(of_experts) + mixture.gate.n_parameters(of_gate))
     attributes["n_parameters_"] = int(n_params) if n_params.is_integer() else n_params
     return attributes | mixture.experts.attributes(of_experts, preprocessor)
 
@@ -103,11 +101,18 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
         zip(*found.maxima, strict=True) if found.maxima else ((), (), (), ())
     )
     values = tuple(total_weight * (bound - log_jacobian) for bound in lower_bounds)
-    degenerate = degenerate_experts(problem.em_problem, run)
+    experts, em_problem = run.mixture.experts, problem.em_problem
+    # Experts that fit a few rows nearly exactly, or all of theirs. If all dispersions are at their
+    # bound, y is a function of X, and nothing is wrong.
+    at_bound = experts.dispersion_at_bound(run.mixture.split(run.theta)[0])
+    degenerate = np.array(at_bound & (not at_bound.all()))
+    if not experts.needs_all_rows:
+        data = Data(em_problem.rows_in_memory, experts.dispersion_columns)
+        degenerate |= spikes(run.mixture, run.theta, data, em_problem.rows.n_rows)
     cache = None
     if problem.cache_key is not None:  # for the next warm start
-        fold = problem.em_problem.rows.expert_design.fold
-        cache = CrossFitCache(problem.cache_key, fold, run.mixture.experts, run.theta)
+        fold = em_problem.rows.expert_design.fold
+        cache = CrossFitCache(problem.cache_key, fold, experts, run.theta)
     attributes["_training_state"] = attributes["_training_state"]._replace(
         cross_fit_cache=cache,
         total_weight=total_weight,
@@ -128,18 +133,6 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
         "gate_overlap_": usage.gate_overlap,
         "load_": usage.load,
     }
-
-
-def degenerate_experts(problem: Problem, run: Run) -> Array:
-    """Experts that fit a few rows nearly exactly, or all of theirs: boolean of shape (K,)."""
-    mixture = run.mixture
-    at_bound = mixture.experts.dispersion_at_bound(mixture.split(run.theta)[0])
-    found = np.zeros(mixture.n_experts, dtype=bool)
-    if not mixture.experts.needs_all_rows:
-        data = Data(problem.rows_in_memory, mixture.experts.dispersion_columns)
-        found = spikes(mixture, run.theta, data, problem.rows.n_rows)
-    # If all dispersions are at their bound, y is a function of X, and nothing is wrong.
-    return found if at_bound.all() else np.asarray(found | at_bound)
 
 
 # --- the order of the experts -----------------------------------------------------------------
@@ -200,26 +193,39 @@ def warn_of_fit(
     if params.estimators:
         warn_special_losses(params)
         worse = np.flatnonzero(experts.is_worse_than_mean(problem.rows.y)).tolist()
-        warn_worse_than_mean([estimator.expert_names_[k] for k in worse])
-    if hasattr(estimator, "expert_covariance_"):
-        warn_singular_covariances(fitted)
+        if worse:
+            named = ", ".join(printable_name(estimator.expert_names_[k]) for k in worse)
+            warn_user(
+                f"Some experts predict held-out rows much worse than the mean of y: {named}. Scale "
+                "the features, or y by TransformedTargetRegressor, or give the estimator other "
+                "options, such as more iterations.",
+                ConvergenceWarning,
+            )
+    if hasattr(estimator, "expert_covariance_") and _dispersions_at_bound(fitted).all():
+        warn_user(
+            "The covariance matrices of all experts are at their floor, where correlations mean "
+            "nothing: an output is constant, or a linear function of X or of the others. Leave "
+            'such outputs out of y, or use covariance_type="diag".',
+            DegenerateExpertWarning,
+        )
     if offset is not None and not is_dask(offset):
-        warn_offset(offset)
+        values = np.asarray(offset, dtype=np.float64)
+        if values.size and 0.0 < values.min() < values.max() <= 1.0:
+            warn_user(
+                f"The offset is between {values.min():.3g} and {values.max():.3g}, as exposures of "
+                "at most one year are. It must be their logarithm: if they are exposures, pass "
+                "offset=np.log(exposure).",
+                OptionWarning,
+            )
     if experts.signs:
         names_in = getattr(estimator, "feature_names_in_", None)
         warn_gate_of_signs(fitted, feature_labels(names_in, estimator.n_features_in_))
 
 
-def warn_offset(offset: Any) -> None:
-    """Warn of an offset that has the values of exposures of parts of a year."""
-    values = np.asarray(offset, dtype=np.float64)
-    if values.size and 0.0 < values.min() < values.max() <= 1.0:
-        warn_user(
-            f"The offset is between {values.min():.3g} and {values.max():.3g}, as exposures of at "
-            "most one year are. It must be their logarithm: if they are exposures, pass "
-            "offset=np.log(exposure).",
-            OptionWarning,
-        )
+def _dispersions_at_bound(fitted: FittedMixture) -> Array:
+    return np.asarray(
+        fitted.mixture.experts.dispersion_at_bound(fitted.mixture.split(fitted.theta)[0])
+    )
 
 
 def warn_convergence(run: Run, max_iter: int, problem: Problem | None = None) -> None:
@@ -243,23 +249,19 @@ def warn_convergence(run: Run, max_iter: int, problem: Problem | None = None) ->
             "Increase max_iter, or make the problem easier with fewer experts or larger penalties "
             "(alpha, gate_alpha). Fits of estimators as experts end earlier with a larger tol."
         )
-        n_needed = 0 if problem is None else _n_needed_experts(run, problem)
-        if n_needed and problem is not None and n_needed < problem.mixture.n_experts:
-            remedy = (
-                f"The rows do not tell {problem.mixture.n_experts} experts apart: {n_needed} would "
-                "fit nearly as well, and more iterations change little. Use fewer experts; "
-                'n_experts="auto" finds their number.'
-            )
+        if problem is not None:
+            data = Data(problem.rows_in_memory, run.mixture.experts.dispersion_columns)
+            n_needed, number = n_needed_experts(run.mixture, run.theta, data), run.mixture.n_experts
+            if 0 < n_needed < number:
+                remedy = (
+                    f"The rows do not tell {number} experts apart: {n_needed} would fit nearly as "
+                    "well, and more iterations change little. Use fewer experts; "
+                    'n_experts="auto" finds their number.'
+                )
         warn_user(
             f"EM did not converge in max_iter={max_iter} iterations: {estimate}. {remedy}",
             ConvergenceWarning,
         )
-
-
-def _n_needed_experts(run: Run, problem: Problem) -> int:
-    """Experts without those that others can replace."""
-    data = Data(problem.rows_in_memory, run.mixture.experts.dispersion_columns)
-    return n_needed_experts(run.mixture, run.theta, data)
 
 
 def warn_maxima(maxima: Maxima) -> None:
@@ -268,18 +270,6 @@ def warn_maxima(maxima: Maxima) -> None:
         warn_user(
             f"{maxima} There may be a better one: raise n_init, or use fewer experts.",
             UnreplicatedMaximumWarning,
-        )
-
-
-def warn_worse_than_mean(names: Sequence[str]) -> None:
-    """Warn of experts that predict rows that they have not seen worse than the mean of y."""
-    if names:
-        named = ", ".join(map(printable_name, names))
-        warn_user(
-            f"Some experts predict held-out rows much worse than the mean of y: {named}. Scale the "
-            "features, or y by TransformedTargetRegressor, or give the estimator other options, "
-            "such as more iterations.",
-            ConvergenceWarning,
         )
 
 
@@ -321,7 +311,7 @@ def warn_degenerate(fitted: FittedMixture, spurious: Sequence[int], names: Seque
 
     If all have a dispersion at its bound, y is a function of X, and nothing is wrong.
     """
-    at_bound = fitted.mixture.experts.dispersion_at_bound(fitted.mixture.split(fitted.theta)[0])
+    at_bound = _dispersions_at_bound(fitted)
     if at_bound.any() and not at_bound.all():
         named = ", ".join(printable_name(names[k]) for k in np.flatnonzero(at_bound).tolist())
         warn_user(
@@ -333,15 +323,3 @@ def warn_degenerate(fitted: FittedMixture, spurious: Sequence[int], names: Seque
     others = [names[k] for k in spurious if not at_bound[k]]
     if others:
         warn_user(describe_spikes(others), DegenerateExpertWarning)
-
-
-def warn_singular_covariances(fitted: FittedMixture) -> None:
-    """Warn if the covariance matrices of all experts are singular, but for their floor."""
-    of_experts = fitted.mixture.split(fitted.theta)[0]
-    if fitted.mixture.experts.dispersion_at_bound(of_experts).all():
-        warn_user(
-            "The covariance matrices of all experts are at their floor, where correlations mean "
-            "nothing: an output is constant, or a linear function of X or of the others. Leave "
-            'such outputs out of y, or use covariance_type="diag".',
-            DegenerateExpertWarning,
-        )

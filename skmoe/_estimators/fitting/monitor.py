@@ -16,20 +16,6 @@ from skmoe._mixture.em import Run
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.search import MAX_REINITIALIZATIONS
 
-
-class NullCallbackContext:
-    """Context of a task without callbacks."""
-
-    def subcontext(self, **kwargs: Any) -> NullCallbackContext:
-        return self
-
-    def call_on_fit_task_begin(self, **kwargs: Any) -> NullCallbackContext:
-        return self
-
-    def call_on_fit_task_end(self, **kwargs: Any) -> bool:
-        return False
-
-
 try:
     from sklearn.callback import CallbackSupportMixin as CallbackSupportMixin
     from sklearn.callback import with_callbacks as with_callbacks
@@ -37,9 +23,6 @@ except ImportError:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Replacement without `set_callbacks`."""
-
-        def _init_callback_context(self, **kwargs: Any) -> NullCallbackContext:
-            return NullCallbackContext()
 
     def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
         """The method itself: there are no callbacks to tear down."""
@@ -53,8 +36,8 @@ class FitTask(NamedTuple):
     ----------
     estimator : estimator
         The estimator that is fitted.
-    context : CallbackContext
-        Context of the task.
+    context : CallbackContext or None
+        Context of the task; None if no callback follows the fit.
     data : dict
         `X`, `y` and `metadata` of the fit.
     """
@@ -65,7 +48,8 @@ class FitTask(NamedTuple):
 
     def start(self) -> FitTask:
         """Call the hooks for the start of the task."""
-        self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+        if self.context is not None:
+            self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
         return self
 
     def end(self, attributes: Callable[[], dict[str, Any]]) -> bool:
@@ -73,6 +57,8 @@ class FitTask(NamedTuple):
 
         `attributes` returns the fitted attributes of this moment.
         """
+        if self.context is None:
+            return False
         stops = self.context.call_on_fit_task_end(
             estimator=self.estimator, reconstruction_attributes=attributes, **self.data
         )
@@ -82,6 +68,8 @@ class FitTask(NamedTuple):
         self, name: str, max_subtasks: int | None = 0, task_id: int | None = None
     ) -> FitTask:
         """A task that is a part of this one."""
+        if self.context is None:
+            return self
         context = self.context.subcontext(
             task_name=name, task_id=task_id, max_subtasks=max_subtasks
         )
@@ -89,7 +77,7 @@ class FitTask(NamedTuple):
 
 
 # The task of a fit that no callback follows.
-NO_TASK = FitTask(None, NullCallbackContext(), {})
+NO_TASK = FitTask(None, None, {})
 
 
 @dataclass(eq=False)
@@ -152,10 +140,7 @@ class FitMonitor:
             state = ", converged" if run.converged else ""
             if penalties_differ(run.mixture, self.of_starts):
                 state += "; penalties changed, so that it cannot be compared with the starts"
-            print(
-                f"{self.label}: lower bound {lower_bound:.8f}, "
-                f"{run.n_iter} iterations{state}"
-            )
+            print(f"{self.label}: lower bound {lower_bound:.8f}, {run.n_iter} iterations{state}")
         self.task.end(lambda: self.attributes(run))
 
 

@@ -33,7 +33,7 @@ class ExpertNamesMixin:
         """Names of the experts: those of `set_expert_names`, or "expert 0" and so on."""
         check_is_fitted(self)
         names = getattr(self, "_expert_names", None)
-        return default_expert_names(self._fitted.mixture.n_experts) if names is None else list(names)
+        return list(names or default_expert_names(self._fitted.mixture.n_experts))
 
     @property
     def expert_kinds_(self: Any) -> list[str]:

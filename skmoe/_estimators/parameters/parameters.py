@@ -16,6 +16,7 @@ from skmoe._data.checks import (
     check_n_jobs,
     check_real,
     is_integer,
+    shown,
 )
 from skmoe._data.folds import RowsToSplit, assign_folds
 from skmoe._data.rows import RawFeatures
@@ -23,8 +24,6 @@ from skmoe._estimators.parameters.conflicts import check_conflicts, chosen_optio
 from skmoe._estimators.parameters.part_parameters import (
     check_estimator,
     check_length,
-    check_penalties,
-    decided_penalties,
     name_of_density,
     resolve_experts,
     resolve_families,
@@ -40,8 +39,9 @@ from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._linear import LinearExperts, LogisticExperts
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.families import Family, Normal
-from skmoe.gates._softmax import SoftmaxGate
-from skmoe.protocols import Experts, Gate
+from skmoe.gates._registry import GATES
+from skmoe.gates._softmax import DEFAULT_GATE_ALPHA, SoftmaxGate
+from skmoe.protocols import Experts, Gate, SupportsDispersionEvidence, SupportsEvidence
 
 # Largest number of pseudo-rows for each row: their sum over the rows is finite.
 MAX_BALANCE = 1e100
@@ -67,13 +67,18 @@ COVARIANCES_OF_OUTPUTS = ("diag", "full")
 INIT_SUM_TOL = 1e-6
 
 
-def check_cross_fit(value: Any) -> int | str | bool:
+def _check_cross_fit(_: str, value: Any) -> int | str | bool:
     """Validate a number of folds, "auto" or False."""
     if value is False or (isinstance(value, str) and value == "auto"):
         return value
     if is_integer(value) and int(value) >= 2:
         return int(value)
     raise ValueError(f'cross_fit must be "auto", False or an integer of at least 2; got {value!r}.')
+
+
+def _check_init_name(name: str, init: Any) -> Any:
+    """Validate the name of an initialisation; responsibilities are validated with the rows."""
+    return check_choice(name, init, INITS) if isinstance(init, str) else init
 
 
 # Adds folds to the features of experts that are estimators, given rows, `cross_fit` and a seed.
@@ -138,8 +143,8 @@ RULES: tuple[tuple[str, Any, Callable[[str, Any], Any]], ...] = (
     ("warm_start", False, check_flag),
     ("covariance_type", "diag", partial(check_choice, choices=COVARIANCES_OF_OUTPUTS)),
     ("dispersion", "per_expert", partial(check_choice, choices=("per_expert", "shared"))),
-    ("init", "auto", lambda name, value: check_init_name(value)),
-    ("cross_fit", "auto", lambda name, value: check_cross_fit(value)),
+    ("init", "auto", _check_init_name),
+    ("cross_fit", "auto", _check_cross_fit),
     ("balance", 0.0, partial(check_real, most=MAX_BALANCE)),
     ("verbose", 0, lambda name, value: check_verbose(value)),
     ("random_state", None, lambda name, value: check_random_state(value)),
@@ -150,7 +155,7 @@ RULES: tuple[tuple[str, Any, Callable[[str, Any], Any]], ...] = (
 )
 
 # Values of parameters that are none of the options in the table of conflicts.
-NO_OPTIONS = {
+WITHOUT_CONFLICT = {
     **{"expert": "linear", "gate": "softmax", "family": "normal", "init": "auto"},
     **{"dispersion": "per_expert", "covariance_type": "diag", "warm_start": False},
     **dict.fromkeys(("base", "alpha", "top_k", "monotonic_cst", "class_weight"), None),
@@ -170,7 +175,9 @@ def validate_parameters(estimator: Any, default_alphas: tuple[float, float]) -> 
     option, families = getattr(estimator, "family", "normal"), NORMAL
     if not (isinstance(option, str) and option == "normal"):
         families = resolve_families(option, n_experts)
-    given = [(getattr(estimator, name, default), default) for name, default in NO_OPTIONS.items()]
+    given = [
+        (getattr(estimator, name, default), default) for name, default in WITHOUT_CONFLICT.items()
+    ]
     is_plain = all(
         value is default or (isinstance(value, str) and value == default)
         for value, default in given
@@ -199,8 +206,14 @@ def validate_parameters(estimator: Any, default_alphas: tuple[float, float]) -> 
         if not task.is_classification:
             options["shared_dispersion"] = task.shared_dispersion
             options["covariance_type"] = estimator.covariance_type
+        dispersion_features = getattr(estimator, "dispersion_features", None)
+        has_plain_slopes = (
+            estimator.shared_features is None
+            and dispersion_features is None
+            and not is_for_each_expert(estimator.expert_features)
+        )
         experts, estimators, mean_family = resolve_experts(
-            expert, families, n_experts, task, options
+            expert, families, n_experts, task, options, is_plain=has_plain_slopes
         )
     if estimator.base is not None:
         check_estimator("base", estimator.base, task.name)
@@ -269,6 +282,123 @@ def shared_parameters(
     }
 
 
+# --- penalties: given numbers, or found by the evidence ---------------------------------------
+
+# Kinds of search: for one number, and for one number for each feature.
+SEARCHES = ("auto", "ard")
+
+# Search of a penalty that is not given: "auto", or none if gate or experts have no need of it.
+DEFAULT_SEARCH = "default"
+
+
+class PenaltyParameter(NamedTuple):
+    """A parameter of estimators that is a penalty."""
+
+    part: str  # gate or experts
+    fields: tuple[str, ...]  # of the part, that have the penalty
+    default: float | None  # where a search starts, and near which it stays; None: the estimator's
+    searches: tuple[str, ...]
+    capability: type  # what a search needs
+
+
+# In the order in which a fit stores the searches.
+PENALTIES = {
+    "gate_alpha": PenaltyParameter(
+        "gate", ("alpha",), DEFAULT_GATE_ALPHA, SEARCHES, SupportsEvidence
+    ),
+    "alpha": PenaltyParameter(
+        "experts", ("alpha", "predictor_squares"), None, SEARCHES, SupportsEvidence
+    ),
+    "dispersion_alpha": PenaltyParameter(
+        "experts", ("dispersion_alpha",), 1.0, SEARCHES[:1], SupportsEvidence
+    ),
+    "dispersion_prior": PenaltyParameter(
+        "experts",
+        ("dispersion_prior", "noise_variance"),
+        10.0,
+        SEARCHES[:1],
+        SupportsDispersionEvidence,
+    ),
+}
+
+
+def check_penalties(estimator: Any, default_alphas: tuple[float, float]) -> dict[str, Penalty]:
+    """Penalties by parameter: None for the default, the name of a search, or a number from zero.
+
+    `default_alphas` are those of `alpha` without and with a base. Which penalties are found depends
+    on gate and experts, by `decided_penalties`.
+    """
+    alpha = default_alphas[getattr(estimator, "base", None) is not None]
+    penalties = {}
+    for name, (part, fields, default, searches, _) in PENALTIES.items():
+        value = getattr(estimator, name, 0.0)  # a classifier has no dispersions
+        number = alpha if default is None else default
+        search = DEFAULT_SEARCH if value is None else ""
+        if isinstance(value, str):
+            search = value
+            if value not in searches:
+                names = " or ".join(f'"{one}"' for one in searches)
+                raise ValueError(
+                    f"{name} must be {names}, or a number of at least 0; got {shown(value)}."
+                )
+        elif value is not None:
+            number = check_real(name, value)
+        penalties[name] = Penalty(part, fields, number, search)
+    return penalties
+
+
+def decided_penalties(
+    penalties: dict[str, Penalty], estimator: Any, n_experts: int, family: Experts | None
+) -> tuple[Penalty, ...]:
+    """The penalties with the searches that are made; ValueError if one is not possible.
+
+    `family` are its parametric experts, and its gate is valid; a single expert has no gate. Experts
+    that are objects have a penalty of their own, and so have gates with a number, unless the search
+    is explicit. By default there is a search with parametric experts that have no base.
+    """
+    is_named = isinstance(estimator.gate, str)
+    gate = GATES.get(estimator.gate) if is_named else estimator.gate
+    is_open = is_named or estimator.gate.has_open_penalty
+    of_mixture, expert = hasattr(estimator, "expert"), getattr(estimator, "expert", None)
+    entries = expert if isinstance(expert, list | tuple) else [expert]
+    experts = family if all(isinstance(entry, str) for entry in entries) else None
+    without_base = experts is not None and estimator.base is None
+    decided = []
+    has_dispersion_slopes = getattr(estimator, "dispersion_features", None) is not None
+    for name, penalty in penalties.items():
+        if name == "dispersion_alpha" and not has_dispersion_slopes:
+            continue
+        search, is_gate = penalty.search, penalty.part == "gate"
+        capability = PENALTIES[name].capability
+        part: Any = gate if is_gate else experts
+        if name == "dispersion_prior" and of_mixture and family is None:
+            part = CrossFittedExperts  # estimators, around whose means there is a family
+        is_own = part is None or part is CrossFittedExperts or isinstance(part, Experts | Gate)
+        if not is_own:
+            # Counts have no scale that could have a prior.
+            of_scale = name == "dispersion_prior"
+            can_search = bool(part.has_scale) if of_scale else hasattr(part, "alpha")
+        else:
+            can_search = part is CrossFittedExperts  # with a family about their means
+        if search == DEFAULT_SEARCH:
+            search = "auto" if can_search and without_base and (is_open or not is_gate) else ""
+        elif search and not can_search and name == "dispersion_prior" and of_mixture:
+            search = ""  # experts of one's own have their own prior, if any
+        elif search and not can_search:
+            what, example = ("gate", "softmax") if is_gate else ("expert", "linear")
+            parameter, value = ("gate", estimator.gate) if is_gate else estimator._expert_parameter
+            raise ValueError(
+                f'{name}="{search}" needs {what}s with a penalty that can be found (see '
+                f'skmoe.protocols.{capability.__name__}), such as {what}="{example}"; got '
+                f"{parameter}={value!r}. Leave {name} at its default."
+            )
+        decided.append(penalty._replace(search="" if is_gate and n_experts == 1 else search))
+    return tuple(decided)
+
+
+# --- parameters by themselves -----------------------------------------------------------------
+
+
 def options_of_number(estimator: Any, number: int) -> dict[str, Any]:
     """Parameters of an estimator in a fit of one of the numbers of experts that are compared."""
     top_k = estimator.top_k
@@ -279,11 +409,6 @@ def options_of_number(estimator: Any, number: int) -> dict[str, Any]:
 def check_verbose(value: Any) -> int:
     """Validate a verbosity level; booleans count as 0 and 1."""
     return check_integer("verbose", int(value) if isinstance(value, bool) else value, least=0)
-
-
-def check_init_name(init: Any) -> Any:
-    """Validate the name of an initialisation; responsibilities are validated with the rows."""
-    return check_choice("init", init, INITS) if isinstance(init, str) else init
 
 
 def check_init(init: Any, n_rows: int, n_experts: int) -> Array:

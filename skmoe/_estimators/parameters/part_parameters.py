@@ -1,14 +1,15 @@
-"""Validation of the parameters `expert`, `gate` and `base`, and of the penalties."""
+"""Validation of the parameters `expert`, `gate` and `base`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
-from skmoe._data.checks import check_instance, check_real, shown
+from skmoe._data.checks import check_instance
 from skmoe._data.sklearn_adapter import (
     LOSSES,
     final_estimator,
@@ -19,24 +20,21 @@ from skmoe._data.sklearn_adapter import (
 from skmoe._estimators.parameters.conflicts import (
     NO_LOG_LINK,
     OFFSET,
+    PARAMETRIC,
     check_conflicts,
     selects_number,
 )
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._mixture.evidence import Penalty
-from skmoe.experts._cross_fitted import CrossFittedExperts
-from skmoe.experts._linear import LinearExperts, LogisticExperts
+from skmoe.experts._linear import LinearExperts
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
 from skmoe.experts._registry import EXPERTS
 from skmoe.families import FAMILIES, Family, Normal
 from skmoe.gates._constant import ConstantGate
 from skmoe.gates._registry import GATES
-from skmoe.gates._softmax import DEFAULT_GATE_ALPHA, SoftmaxGate
-from skmoe.protocols import Experts, Gate, SupportsDispersionEvidence, SupportsEvidence
-
-# Experts that are not estimators.
-PARAMETRIC = (LinearExperts, LogisticExperts, Experts)
+from skmoe.gates._softmax import SoftmaxGate
+from skmoe.protocols import Experts, Gate
 
 
 def resolve_experts(
@@ -45,25 +43,31 @@ def resolve_experts(
     n_experts: int,
     task: Task,
     options: Mapping[str, Any],
+    *,
+    is_plain: bool,
 ) -> tuple[Experts | None, list[Any] | None, MeanFamily | None]:
     """Parametric experts with their hyper-parameters, or names or estimators and their family.
 
     There is one name or estimator for each expert, or a single one for all of them. Their family
-    is None for normal noise.
+    is None for normal noise. Those in a list of "linear" are estimators, which take data frames, if
+    they are plain: each has all slopes for itself, and a dispersion that is the same for all rows.
     """
     is_list = isinstance(expert, list | tuple)
     entries = expert if is_list else [expert]
     check_length("expert", expert, n_experts)
     first, is_normal = entries[0], families == (Normal(),)
-    is_linear = all(entry == "linear" for entry in entries if isinstance(entry, str))
-    is_linear = is_linear and all(isinstance(entry, str) for entry in entries)
-    if is_linear and not task.is_classification:
-        experts = LinearExperts.from_options({**options, "families": families})
+    is_plain = is_list and is_plain and is_normal and options.get("covariance_type") != "full"
+    is_linear = all(isinstance(entry, str) and entry == "linear" for entry in entries)
+    if is_linear and not is_plain and not task.is_classification:
+        experts = from_options(LinearExperts, {**options, "families": families})
         experts.check_options()
         return experts, None, None
     mean_family = None if is_normal else MeanFamily(families[0])
     of_one_kind = is_family(first) and not _is_estimator_name(first)
-    if not is_list or (of_one_kind and all(_same(first, entry) for entry in entries)):
+    of_one_kind = of_one_kind and all(
+        type(entry) is type(first) and bool(entry == first) for entry in entries
+    )
+    if not is_list or of_one_kind:
         family = resolve_family(first, task.name, options)
         if family is not None:
             return family, None, None
@@ -150,7 +154,7 @@ def resolve_family(expert: Any, task: str, options: Mapping[str, Any]) -> Expert
             f'expert="{expert}" is a family for a {" or ".join(EXPERTS[expert])}; this is a '
             f"{task}. Use one of {_expert_names(task)}, or an estimator."
         )
-    return _check_blocks(EXPERTS[expert][task].from_options(options))
+    return _check_blocks(from_options(EXPERTS[expert][task], options))
 
 
 def _check_blocks(experts: Any) -> Any:
@@ -179,6 +183,12 @@ def family_of(expert: Any, task: str) -> Any:
     return EXPERTS.get(expert, {}).get(task) if isinstance(expert, str) else None
 
 
+def from_options(kind: Any, options: Mapping[str, Any]) -> Any:
+    """Experts or gate with those of the options that the dataclass has as fields."""
+    known = {field.name for field in fields(kind)}
+    return kind(**{name: value for name, value in options.items() if name in known})
+
+
 def needs_all_rows(expert: Any, task: str) -> bool:
     """Whether the experts need all rows in memory."""
     family = family_of(expert, task)
@@ -202,10 +212,6 @@ def uses_groups(estimator: Any) -> bool:
 
 def _is_estimator_name(expert: Any) -> bool:
     return isinstance(expert, str) and expert in NAMED_ESTIMATORS
-
-
-def _same(one: Any, other: Any) -> bool:
-    return type(one) is type(other) and bool(one == other)
 
 
 def _expert_names(task: str | None = None) -> list[str]:
@@ -300,7 +306,7 @@ def resolve_gate(gate: Any, penalty: Penalty, n_experts: int) -> Any:
     A number that is given replaces that of an object, from which a search starts otherwise.
     """
     if isinstance(gate, str) and gate in GATES:
-        resolved = GATES[gate].from_options({"alpha": penalty.value})
+        resolved = from_options(GATES[gate], {"alpha": penalty.value})
     elif isinstance(gate, Gate | SoftmaxGate | ConstantGate):
         gate.check_options()
         keeps_own = penalty.search and not gate.has_open_penalty
@@ -312,116 +318,3 @@ def resolve_gate(gate: Any, penalty: Penalty, n_experts: int) -> Any:
             f"skmoe.protocols.Gate, from which it derives; got {gate!r}."
         )
     return ConstantGate() if n_experts == 1 else resolved
-
-
-# --- penalties: given numbers, or found by the evidence ---
-
-# Kinds of search: for one number, and for one number for each feature.
-SEARCHES = ("auto", "ard")
-
-# Search of a penalty that is not given: "auto", or none if gate or experts have no need of it.
-DEFAULT_SEARCH = "default"
-
-
-class PenaltyParameter(NamedTuple):
-    """A parameter of estimators that is a penalty."""
-
-    part: str  # gate or experts
-    fields: tuple[str, ...]  # of the part, that have the penalty
-    default: float | None  # where a search starts, and near which it stays; None: the estimator's
-    searches: tuple[str, ...]
-    capability: type  # what a search needs
-
-
-# In the order in which a fit stores the searches.
-PENALTIES = {
-    "gate_alpha": PenaltyParameter(
-        "gate", ("alpha",), DEFAULT_GATE_ALPHA, SEARCHES, SupportsEvidence
-    ),
-    "alpha": PenaltyParameter(
-        "experts", ("alpha", "predictor_squares"), None, SEARCHES, SupportsEvidence
-    ),
-    "dispersion_alpha": PenaltyParameter(
-        "experts", ("dispersion_alpha",), 1.0, SEARCHES[:1], SupportsEvidence
-    ),
-    "dispersion_prior": PenaltyParameter(
-        "experts",
-        ("dispersion_prior", "noise_variance"),
-        10.0,
-        SEARCHES[:1],
-        SupportsDispersionEvidence,
-    ),
-}
-
-
-def check_penalties(estimator: Any, default_alphas: tuple[float, float]) -> dict[str, Penalty]:
-    """Penalties by parameter: None for the default, the name of a search, or a number from zero.
-
-    `default_alphas` are those of `alpha` without and with a base. Which penalties are found depends
-    on gate and experts, by `decided_penalties`.
-    """
-    alpha = default_alphas[getattr(estimator, "base", None) is not None]
-    penalties = {}
-    for name, (part, fields, default, searches, _) in PENALTIES.items():
-        value = getattr(estimator, name, 0.0)  # a classifier has no dispersions
-        number = alpha if default is None else default
-        search = DEFAULT_SEARCH if value is None else ""
-        if isinstance(value, str):
-            search = value
-            if value not in searches:
-                names = " or ".join(f'"{one}"' for one in searches)
-                raise ValueError(
-                    f"{name} must be {names}, or a number of at least 0; got {shown(value)}."
-                )
-        elif value is not None:
-            number = check_real(name, value)
-        penalties[name] = Penalty(part, fields, number, search)
-    return penalties
-
-
-def decided_penalties(
-    penalties: dict[str, Penalty], estimator: Any, n_experts: int, family: Experts | None
-) -> tuple[Penalty, ...]:
-    """The penalties with the searches that are made; ValueError if one is not possible.
-
-    `family` are its parametric experts, and its gate is valid; a single expert has no gate. Experts
-    that are objects have a penalty of their own, and so have gates with a number, unless the search
-    is explicit. By default there is a search with parametric experts that have no base.
-    """
-    is_named = isinstance(estimator.gate, str)
-    gate = GATES.get(estimator.gate) if is_named else estimator.gate
-    is_open = is_named or estimator.gate.has_open_penalty
-    of_mixture, expert = hasattr(estimator, "expert"), getattr(estimator, "expert", None)
-    entries = expert if isinstance(expert, list | tuple) else [expert]
-    experts = family if all(isinstance(entry, str) for entry in entries) else None
-    without_base = experts is not None and estimator.base is None
-    decided = []
-    has_dispersion_slopes = getattr(estimator, "dispersion_features", None) is not None
-    for name, penalty in penalties.items():
-        if name == "dispersion_alpha" and not has_dispersion_slopes:
-            continue
-        search, is_gate = penalty.search, penalty.part == "gate"
-        capability = PENALTIES[name].capability
-        part: Any = gate if is_gate else experts
-        if name == "dispersion_prior" and of_mixture and family is None:
-            part = CrossFittedExperts  # estimators, around whose means there is a family
-        if hasattr(part, "experts_of") or hasattr(part, "gate_of"):
-            # Counts have no scale that could have a prior.
-            of_scale = name == "dispersion_prior"
-            can_search = bool(part.has_scale) if of_scale else hasattr(part, "alpha")
-        else:
-            can_search = part is CrossFittedExperts  # with a family about their means
-        if search == DEFAULT_SEARCH:
-            search = "auto" if can_search and without_base and (is_open or not is_gate) else ""
-        elif search and not can_search and name == "dispersion_prior" and of_mixture:
-            search = ""  # experts of one's own have their own prior, if any
-        elif search and not can_search:
-            what, example = ("gate", "softmax") if is_gate else ("expert", "linear")
-            parameter, value = ("gate", gate) if is_gate else estimator._expert_parameter
-            raise ValueError(
-                f'{name}="{search}" needs {what}s with a penalty that can be found (see '
-                f'skmoe.protocols.{capability.__name__}), such as {what}="{example}"; got '
-                f"{parameter}={value!r}. Leave {name} at its default."
-            )
-        decided.append(penalty._replace(search="" if is_gate and n_experts == 1 else search))
-    return tuple(decided)

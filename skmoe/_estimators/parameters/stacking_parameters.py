@@ -17,11 +17,14 @@ from skmoe._data.sklearn_adapter import (
     has_predict_dist,
     takes_weights,
 )
-from skmoe._estimators.parameters.parameters import FitParameters, shared_parameters
-from skmoe._estimators.parameters.part_parameters import (
-    check_list_entry,
+from skmoe._estimators.parameters.parameters import (
+    FitParameters,
     check_penalties,
     decided_penalties,
+    shared_parameters,
+)
+from skmoe._estimators.parameters.part_parameters import (
+    check_list_entry,
     measure_of_families,
     resolve_families,
 )

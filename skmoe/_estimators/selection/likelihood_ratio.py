@@ -28,8 +28,8 @@ from skmoe._estimators.parameters.conflicts import (
     check_conflicts,
     chosen_options,
 )
-from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.parameters.part_parameters import check_penalties, resolve_families
+from skmoe._estimators.parameters.parameters import FitParameters, check_penalties
+from skmoe._estimators.parameters.part_parameters import resolve_families
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.n_experts import (
     IncrementalFitter,

@@ -30,6 +30,7 @@ from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.probability import log_normalise
 from skmoe._numerics.typing import Array
 from skmoe.protocols import (
+    Part,
     SupportsDistribution,
     SupportsGateInference,
     SupportsInference,
@@ -216,14 +217,12 @@ def missing_capability(part: Any, capability: type, what: str) -> str:
 
 
 def require(part: Any, capability: type, what: str) -> None:
-    """Raise ValueError if a part of a user lacks a capability that the method `what` needs."""
-    if not part.is_linear:
-        require_of_user(part.own, capability, what)
+    """Raise ValueError if a part of a user lacks a capability that the method `what` needs.
 
-
-def require_of_user(own: Any, capability: type, what: str) -> None:
-    """Raise ValueError if experts or a gate of a user lack a capability."""
-    message = missing_capability(own, capability, what)
+    Linear parts have all of them. A part is one of a mixture, or what the user gave.
+    """
+    own = getattr(part, "own", part)
+    message = missing_capability(own, capability, what) if isinstance(own, Part) else ""
     if message:
         raise ValueError(message)
 

@@ -23,7 +23,7 @@ from skmoe._estimators.parameters.parameters import check_verbose, options_of_nu
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest
 from skmoe._inference.bootstrap import SequentialRule, draw_sequentially
-from skmoe._inference.criteria import require_of_user
+from skmoe._inference.criteria import require
 from skmoe._inference.n_experts_table import NExpertsTable
 from skmoe._inference.wald import NExpertsTest
 from skmoe.distributions._checks import check_random_state
@@ -231,7 +231,7 @@ def _validate_estimator(estimator: Any, n_experts: Any, given: Rows) -> Any:
         params = tested.set_params(**options)._validate_parameters()
         check_conflicts({TEST: TEST} | chosen_rows(params, given))
         if isinstance(params.family, Experts):
-            require_of_user(params.family, SupportsDistribution, TEST)
+            require(params.family, SupportsDistribution, TEST)
     return tested
 
 

@@ -48,7 +48,8 @@ from skmoe._mixture.starts import blocks_of
 from skmoe._mixture.stream import Stream, learned, started
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.protocols import Experts, Gate
+from skmoe.experts._linear import LinearExperts, LogisticExperts
+from skmoe.protocols import Gate
 
 # The rows of the first batches are kept up to this weight or number, and a start is found anew on
 # them whenever their weight has doubled. It is kept if it gains so much log-likelihood on them.
@@ -66,7 +67,8 @@ def supports_partial_fit(estimator: Any) -> bool:
     """Whether `partial_fit` is available; an AttributeError names the reason if it is not."""
     chosen = {STREAM: STREAM} | chosen_options(estimator)
     family = family_of(estimator.expert, "classifier" if is_classifier(estimator) else "regressor")
-    if family is None or isinstance(family, Experts):
+    kind = family if isinstance(family, type) else type(family)
+    if not issubclass(kind, LinearExperts | LogisticExperts):
         option = ESTIMATORS if family is None else OWN_EXPERTS
         chosen[option] = Choice("expert", estimator.expert)
     message = conflict_of(chosen)

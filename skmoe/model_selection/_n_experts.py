@@ -23,7 +23,7 @@ from skmoe._estimators.parameters.parameters import check_verbose, options_of_nu
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest
 from skmoe._inference.bootstrap import SequentialRule, draw_sequentially
-from skmoe._inference.criteria import require
+from skmoe._inference.criteria import missing_capability
 from skmoe._inference.n_experts_table import NExpertsTable
 from skmoe._inference.wald import NExpertsTest
 from skmoe.distributions._checks import check_random_state
@@ -230,8 +230,11 @@ def _validate_estimator(estimator: Any, n_experts: Any, given: Rows) -> Any:
         options = options_of_number(tested, number)
         params = tested.set_params(**options)._validate_parameters()
         check_conflicts({TEST: TEST} | chosen_rows(params, given))
-        if not is_classifier(estimator):
-            require(params.family, SupportsDistribution, TEST)
+        # Of linear experts all have one.
+        if not is_classifier(estimator) and not hasattr(params.family, "experts_of"):
+            message = missing_capability(params.family, SupportsDistribution, TEST)
+            if message:
+                raise ValueError(message)
     return tested
 
 

@@ -290,13 +290,16 @@ class Pace(NamedTuple):
     n_fresh: int = N_FRESH_ITER
 
 
+DEFAULT_PACE = Pace()
+
+
 def em(
     objective: Objective,
     start: Array | Run,
     n_iter: int,
     tol: float,
     observer: Observer | None = None,
-    pace: Pace = Pace(),
+    pace: Pace = DEFAULT_PACE,
 ) -> Run:
     """Run EM from a vector (D,), or continue a run, with extrapolations [1]_.
 

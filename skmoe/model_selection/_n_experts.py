@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.checks import check_integer, check_n_jobs, shown
@@ -23,13 +23,13 @@ from skmoe._estimators.parameters.parameters import check_verbose, options_of_nu
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest
 from skmoe._inference.bootstrap import SequentialRule, draw_sequentially
-from skmoe._inference.criteria import missing_capability
+from skmoe._inference.criteria import require
 from skmoe._inference.n_experts_table import NExpertsTable
 from skmoe._inference.wald import NExpertsTest
 from skmoe.distributions._checks import check_random_state
 from skmoe.exceptions import NumberOfExpertsWarning, warn_user
 from skmoe.model_selection._pipelines import check_is_mixture, with_mixture, without_steps
-from skmoe.protocols import SupportsDistribution
+from skmoe.protocols import Experts, SupportsDistribution
 
 # Fraction of failed searches among the bootstrap samples from which a warning is given. Under
 # penalties some are to be expected.
@@ -230,11 +230,8 @@ def _validate_estimator(estimator: Any, n_experts: Any, given: Rows) -> Any:
         options = options_of_number(tested, number)
         params = tested.set_params(**options)._validate_parameters()
         check_conflicts({TEST: TEST} | chosen_rows(params, given))
-        # Of linear experts all have one.
-        if not is_classifier(estimator) and not hasattr(params.family, "experts_of"):
-            message = missing_capability(params.family, SupportsDistribution, TEST)
-            if message:
-                raise ValueError(message)
+        if isinstance(params.family, Experts):
+            require(params.family, SupportsDistribution, TEST)
     return tested
 
 

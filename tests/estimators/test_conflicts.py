@@ -1,6 +1,7 @@
 """Options that do not go together: the page lists the pairs that the estimators refuse."""
 
 import runpy
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from skmoe.data import RowBlocks, right_censored
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
 from skmoe.model_selection import likelihood_ratio_test, n_experts_test
+from skmoe.protocols import Gate
 from support.fits import fit_quietly
 from support.heteroscedastic import HeteroscedasticExperts
 from support.pages import ROOT
@@ -22,6 +24,8 @@ X, Y = two_regimes(n_rows=40)
 COUNTS, CLASSES = np.round(np.abs(Y)), (Y > 0).astype(int)
 GROUPS = np.arange(40) // 4
 BLOCKS = RowBlocks.from_arrays(X, Y)
+
+NoParams = namedtuple("NoParams", "zeros")
 
 
 class UniformGate(Gate):
@@ -40,6 +44,9 @@ class UniformGate(Gate):
     def m_step(self, statistics, factor, params, step):
         return params
 
+    def n_parameters(self, params):
+        return 0.0
+
 
 def regressor(**options):
     defaults = {"n_experts": 2, "n_init": 1, "max_iter": 2, "random_state": 0}
@@ -54,8 +61,8 @@ def classifier(**options):
 PARAMETERS = {
     "top_k": {"top_k": 1},
     "estimators as experts": {"expert": "tree"},
-    "experts without methods for streams": {"expert": HeteroscedasticExperts()},
-    "a gate without methods for streams": {"gate": GateOfOneFit()},
+    "experts of your own": {"expert": HeteroscedasticExperts()},
+    "a gate of your own": {"gate": UniformGate()},
     "a base": {"base": Ridge()},
     "a transformer in the gate": {"gate": SoftmaxGate(transformer=StandardScaler())},
     "a family that depends on all values of y": {"family": "uniform"},

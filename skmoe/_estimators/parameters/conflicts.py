@@ -13,9 +13,12 @@ import numpy as np
 from skmoe._data.checks import shown
 from skmoe._data.sklearn_adapter import has_density
 from skmoe._estimators.parameters.slopes import is_for_each_expert
-from skmoe.experts._linear import JOINT_FAMILIES
+from skmoe.experts._linear import JOINT_FAMILIES, LinearExperts, LogisticExperts
 from skmoe.families import Family, Normal
 from skmoe.protocols import Experts
+
+# Experts that are not estimators.
+PARAMETRIC = (LinearExperts, LogisticExperts, Experts)
 
 BLOCKS, STREAM = "blocks of rows", "partial_fit"
 OWN_EXPERTS, OWN_GATE = "experts of your own", "a gate of your own"
@@ -321,7 +324,7 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
     expert = estimator.expert
     for entry in expert if isinstance(expert, list | tuple) else [expert]:
         is_name = isinstance(entry, str)
-        if isinstance(entry, Experts) or (not is_name and has_density(entry)):
+        if isinstance(entry, PARAMETRIC) or (not is_name and has_density(entry)):
             chosen[OWN_DENSITY] = Choice("expert", entry)
         elif not (is_name and entry == "linear"):
             chosen[ESTIMATORS] = Choice("expert", expert)

@@ -373,7 +373,8 @@ def decided_penalties(
         part: Any = gate if is_gate else experts
         if name == "dispersion_prior" and of_mixture and family is None:
             part = CrossFittedExperts  # estimators, around whose means there is a family
-        if hasattr(part, "experts_of") or hasattr(part, "gate_of"):
+        is_own = part is None or part is CrossFittedExperts or isinstance(part, Experts | Gate)
+        if not is_own:
             # Counts have no scale that could have a prior.
             of_scale = name == "dispersion_prior"
             can_search = bool(part.has_scale) if of_scale else hasattr(part, "alpha")

@@ -190,7 +190,7 @@ def validate_parameters(estimator: Any, default_alphas: tuple[float, float]) -> 
     task, alpha = shared["task"], penalties["alpha"].value
     experts: Any = None
     estimators, mean_family = None, None
-    if isinstance(expert, str) and expert == "linear":
+    if isinstance(expert, str) and expert == WITHOUT_CONFLICT["expert"]:
         experts = LogisticExperts(alpha)
         if not task.is_classification:
             experts = LinearExperts(

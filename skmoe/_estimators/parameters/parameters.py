@@ -266,7 +266,7 @@ def shared_parameters(
         is_shared = estimator.dispersion == "shared"
         task = Regression(is_shared, penalties["dispersion_prior"].value)
     gate, gate_alpha = estimator.gate, penalties["gate_alpha"]
-    if isinstance(gate, str) and gate == "softmax" and n_experts > 1:
+    if isinstance(gate, str) and gate == WITHOUT_CONFLICT["gate"] and n_experts > 1:
         gate = SoftmaxGate(gate_alpha.value)
     else:
         gate = resolve_gate(gate, gate_alpha, n_experts)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from skmoe._numerics.signed_steps import OWN_SLOPES, are_exchangeable, is_held, slope_holders
 from skmoe._numerics.typing import Array, Design
 from skmoe.protocols._blocks import Block, LinearPredictor
-from skmoe.protocols._capabilities import SupportsReordering
 
 
 class Part(ABC):  # noqa: B024
@@ -60,32 +58,21 @@ class Experts(Part):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from skmoe.experts import LinearExperts
-    >>> family = LinearExperts()
-    >>> params = family.init_params(n_experts=2, n_columns=3)
-    >>> family.log_prob(params, np.ones((4, 3)), np.zeros((1, 4))).shape
-    (2, 4)
+    >>> from skmoe.protocols import Experts
+    >>> sorted(Experts.__abstractmethods__)
+    ['init_params', 'log_prob', 'm_step', 'mean', 'n_parameters', 'statistics']
     """
 
     # Whether y holds class codes of shape (n,), so that the family serves the classifier.
     is_classifier: ClassVar[bool] = False
-    # Whether the family needs all rows at once: its design is a `RawFeatures`, its statistics are
-    # the rows themselves, `m_step` is called once for given responsibilities, and its parameters
-    # are not extrapolated.
-    needs_all_rows: ClassVar[bool] = False
     # Whether an expert without rows has collapsed, and is re-initialised; False where the densities
     # are given, so that an expert that explains no row is one that is not needed.
     can_collapse: ClassVar[bool] = True
     # Whether `coef_` describes the mean of y, so that `explain` reports the slopes of the mean;
     # False for classes, whose coefficients are those of log odds.
     explains_mean: ClassVar[bool] = True
-    # Fields of the parameters without coefficients, such as fitted estimators.
+    # Fields of the parameters that no block describes.
     other_params: ClassVar[tuple[str, ...]] = ()
-    # A field of families whose experts may share slopes, or lack some. For each expert it has a
-    # number for each column of the design matrix but the last: equal numbers in a column are one
-    # slope, and -1 is none. () where each expert has all slopes for itself.
-    slopes: tuple[tuple[int, ...], ...] = ()
 
     # --- facts, which a class may give as class variables ---
 
@@ -94,7 +81,7 @@ class Experts(Part):
         """Whether the design may have an offset, which is added to every linear predictor.
 
         Only for a log link. A design with an offset has the attributes `matrix` and `offset`, and
-        one without is an array. A `RawFeatures` has it as `offset`.
+        one without is an array.
         """
         return False
 
@@ -145,11 +132,6 @@ class Experts(Part):
         """
         return ()
 
-    @property
-    def shares_parameters(self) -> bool:
-        """Whether experts share parameters, so that those of several fits are fitted apart."""
-        return False
-
     # --- required ---
 
     @abstractmethod
@@ -170,9 +152,9 @@ class Experts(Part):
 
     @abstractmethod
     def m_step(self, statistics: Any, factor: Any, params: Any, step: float) -> Any:
-        """New parameters. A small `step` must not decrease the expected log-likelihood.
+        """New parameters, towards which the expected log-likelihood must not decrease.
 
-        `step` in [0, 1] scales iterative steps; closed-form solutions may ignore it.
+        `step` is one. EM goes a part of the way where all of it would lower the bound.
         """
 
     @abstractmethod
@@ -183,14 +165,6 @@ class Experts(Part):
         """
 
     # --- defaults ---
-
-    def limitation(self, capability: type) -> str:
-        """The reason why this instance lacks a capability whose methods it has; "" if it has it.
-
-        Default: experts that have slopes of their own keep their order.
-        """
-        is_kept = capability is SupportsReordering and not are_exchangeable(self.slopes)
-        return OWN_SLOPES if is_kept else ""
 
     def at(self, params: Any, design: Design, y: Array) -> Any:
         """The family for one E-step at these rows and parameters; it may keep what it has computed.
@@ -216,11 +190,6 @@ class Experts(Part):
         return self.with_options({name: options[name] for name in self.estimated_options})
 
     @property
-    def estimates(self) -> dict[str, Any]:
-        """The current values of the `estimated_options`."""
-        return {name: getattr(self, name) for name in self.estimated_options}
-
-    @property
     def option_for_parts(self) -> str:
         """An example with what must be given if not all rows are in memory; "" for nothing."""
         return ""
@@ -242,13 +211,6 @@ class Experts(Part):
         """
         return {}
 
-    def mean_derivative_by_dispersion(self, params: Any, design: Design) -> Array | None:
-        """Derivative of the mean by the predictor of the log dispersion, (K, m, n).
-
-        Default: None, for means that do not depend on it.
-        """
-        return None
-
     def mean_derivative(self, params: Any, design: Design) -> Array | None:
         """Derivative of the mean of each expert by its linear predictor, (K, m, n).
 
@@ -260,13 +222,6 @@ class Experts(Part):
         """Experts whose dispersion is at its bound, boolean of shape (K,)."""
         return np.zeros(len(params[0]), dtype=bool)
 
-    def is_worse_than_mean(self, params: Any, y: Array) -> Array:
-        """Experts that predict held-out rows worse than a constant, (K,). Default: unknown, (0,).
-
-        `params` are those of the last iteration of the fit to y (m, n).
-        """
-        return np.zeros(0, dtype=bool)
-
     def log_scales(self, params: Any, design: Design) -> Array | None:
         """Logs of the dispersions at which densities are unbounded as they go to zero.
 
@@ -275,10 +230,6 @@ class Experts(Part):
         """
         return None
 
-    def blocks_of(self, k: int) -> tuple[Block | None, ...]:
-        """For each of the blocks that of expert k; None where it has none. Default: all."""
-        return self.blocks
-
     def working_target(self, y: Array) -> Array:
         """Outputs (m, n) on a scale on which they are about linear in the features.
 
@@ -286,47 +237,12 @@ class Experts(Part):
         """
         return y
 
-    def with_bounds(self) -> Any:
-        """The family for censored y. Default: the same."""
-        return self
-
     def fitted_to(self, design: Design, y: Array, weight: Array, scaling: Any) -> Any:
         """The family with what depends on the rows of the fit. Default: nothing does."""
         return self
 
-    def n_cells(self, n_experts: int) -> int:
-        """Number of cells of the initial partition of the rows. Default: one for each expert."""
-        return n_experts
-
-    def initial_responsibilities(
-        self, labels: Array, n_experts: int, y: Array, rng: np.random.Generator | None
-    ) -> Array:
-        """Responsibilities (K, n) from those of the cells of the initial partition."""
-        return labels
-
-    def restrict(self, resp: Array, y: Array) -> Array:
-        """Responsibilities (K, n) that are zero where y is outside the support of an expert.
-
-        Default: they are returned as they are, since all experts have the same support.
-        """
-        return resp
-
-    def slope_holders(self, n_experts: int, n_columns: int) -> Array:
-        """The expert that has each coefficient of the predictor of the mean, (K, d).
-
-        It is the first of those that share a slope, and -1 where an expert has none. Default: the
-        holders of `slopes`.
-        """
-        return slope_holders(self.slopes, np.ones(n_experts, dtype=bool), n_columns)
-
-    def coordinate_holders(self, params: Any) -> Array:
-        """The expert that has each coordinate of inference, (K, P), as `slope_holders` has them."""
-        hessians = self.penalty_hessian(params)  # type: ignore[attr-defined]
-        shape = len(hessians), len(hessians[0])
-        return np.broadcast_to(np.arange(shape[0])[:, None], shape)
-
     def moved(self, params: Any, change: Array) -> Any:
-        """The parameters after a change (K, P) of the coordinates of inference.
+        """The parameters after a change (K, P) of the coordinates of inference, which is linear.
 
         Default: the coordinates of a block are those of its field of the parameters.
         """
@@ -348,61 +264,24 @@ class Experts(Part):
         return params._replace(**fields)
 
     def at_bound(self, params: Any) -> Array:
-        """Coordinates at a bound, which inference takes as known, (K, P).
+        """Coordinates at a bound, which inference takes as known; they can be broadcast to (K, P).
 
-        Default: those that their signs hold at zero.
+        Default: none.
         """
-        return is_held(*self.signed_coordinates(params))
-
-    @property
-    def signs(self) -> tuple[int, ...]:
-        """Signs of the slopes, 1 or -1, or 0 for any; () if no slope has a sign. Default: ()."""
-        return ()
-
-    def signed_coordinates(self, params: Any) -> tuple[Array, Array]:
-        """Coordinates of inference, and the signs they must have, 0 for any, both (K, P).
-
-        Those that are zero and have a sign are at a bound. Default: zeros.
-        """
-        none = np.zeros(self.coordinate_holders(params).shape)
-        return none, none
-
-    def drop_training_state(self, params: Any) -> Any:
-        """Parameters without what belongs to the rows of the fit. Default: nothing does."""
-        return params
-
-    def in_order(self, order: Array) -> Any:
-        """The family with what each expert has of its own in another order. Default: nothing."""
-        return self
-
-    def concatenate(self, params: Sequence[Any]) -> tuple[Any, Any]:
-        """Family and parameters of the experts of several fits side by side."""
-        columns = zip(*params, strict=True)
-        return self, type(params[0])(*(np.concatenate(values) for values in columns))
-
-    def split(self, params: Any, n_fits: int) -> list[tuple[Any, Any]]:
-        """Family and parameters of each of several fits that `concatenate` has put side by side."""
-        columns = [np.split(values, n_fits) for values in params]
-        return [(self, type(params)(*values)) for values in zip(*columns, strict=True)]
-
-    @classmethod
-    def example_target(cls, rng: np.random.Generator, n_rows: int) -> Array:
-        """A target as the family sees it, for the tests that all registered families must pass."""
-        return rng.normal(size=(1, n_rows))
+        return np.zeros((1, 1), dtype=bool)
 
 
-class ChoiceModel(Part):
-    """The probability of each expert given the features: what a fitted mixture needs of a gate.
+class Gate(Part):
+    """The probability of each expert given the features: a model whose target is the expert.
 
-    See "Write your own expert" in the documentation.
+    An object of a subclass is a value of the parameter `gate`. See "Write your own expert" in the
+    documentation.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from skmoe.gates import ConstantGate
-    >>> gate = ConstantGate()
-    >>> gate.n_parameters(gate.init_params(n_experts=3, n_columns=2))
-    2
+    >>> from skmoe.protocols import Gate
+    >>> sorted(Gate.__abstractmethods__)
+    ['init_params', 'log_prob', 'm_step', 'n_parameters', 'statistics']
     """
 
     # Fitted transformer of the columns that the gate sees, if it has one.
@@ -413,7 +292,7 @@ class ChoiceModel(Part):
         """Log probability of each expert, of shape (K, n)."""
 
     @abstractmethod
-    def n_parameters(self, params: Any) -> int:
+    def n_parameters(self, params: Any) -> float:
         """Number of free parameters; slopes that are zero for all experts are none."""
 
     def coefficients(self, params: Any, n_columns: int) -> Array | None:
@@ -428,24 +307,6 @@ class ChoiceModel(Part):
     def depends_on_features(self) -> bool:
         """Whether the probabilities differ between rows."""
         return True
-
-
-class Gate(ChoiceModel):
-    """A gate that can be fitted: a model whose target is the index of the expert.
-
-    An object of a subclass is a value of the parameter `gate`. See "Write your own expert" in the
-    documentation.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe.gates import SoftmaxGate
-    >>> gate = SoftmaxGate()
-    >>> params = gate.init_params(n_experts=2, n_columns=3)
-    >>> np.exp(gate.log_prob(params, np.ones((1, 3))))
-    array([[0.5],
-           [0.5]])
-    """
 
     @property
     def has_open_penalty(self) -> bool:
@@ -462,7 +323,7 @@ class Gate(ChoiceModel):
 
     @abstractmethod
     def m_step(self, statistics: Any, factor: Any, params: Any, step: float) -> Any:
-        """New parameters. A small `step` must not decrease the expected log-likelihood."""
+        """New parameters, towards which the expected log-likelihood must not decrease."""
 
     def hessian(self, params: Any, design: Design, resp: Array, log_prob: Array) -> Any:
         """Negative Hessian of the expected log-likelihood, summed over the rows.
@@ -472,7 +333,7 @@ class Gate(ChoiceModel):
         return None
 
     def moved(self, params: Any, change: Array) -> Any:
-        """The parameters after a change (P,) of the coordinates of inference.
+        """The parameters after a change (P,) of the coordinates of inference, which is linear.
 
         Default: None, for a gate without them, so that EM ends the fit.
         """

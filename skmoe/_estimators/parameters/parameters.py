@@ -43,7 +43,7 @@ from skmoe.experts._mean_family import MeanFamily
 from skmoe.families import Family, Normal
 from skmoe.gates._registry import GATES
 from skmoe.gates._softmax import DEFAULT_GATE_ALPHA, SoftmaxGate
-from skmoe.protocols import Experts, Gate, SupportsDispersionEvidence, SupportsEvidence
+from skmoe.protocols import Experts, Gate
 
 # Largest number of pseudo-rows for each row: their sum over the rows is finite.
 MAX_BALANCE = 1e100
@@ -300,26 +300,15 @@ class PenaltyParameter(NamedTuple):
     fields: tuple[str, ...]  # of the part, that have the penalty
     default: float | None  # where a search starts, and near which it stays; None: the estimator's
     searches: tuple[str, ...]
-    capability: type  # what a search needs
 
 
 # In the order in which a fit stores the searches.
 PENALTIES = {
-    "gate_alpha": PenaltyParameter(
-        "gate", ("alpha",), DEFAULT_GATE_ALPHA, SEARCHES, SupportsEvidence
-    ),
-    "alpha": PenaltyParameter(
-        "experts", ("alpha", "predictor_squares"), None, SEARCHES, SupportsEvidence
-    ),
-    "dispersion_alpha": PenaltyParameter(
-        "experts", ("dispersion_alpha",), 1.0, SEARCHES[:1], SupportsEvidence
-    ),
+    "gate_alpha": PenaltyParameter("gate", ("alpha",), DEFAULT_GATE_ALPHA, SEARCHES),
+    "alpha": PenaltyParameter("experts", ("alpha", "predictor_squares"), None, SEARCHES),
+    "dispersion_alpha": PenaltyParameter("experts", ("dispersion_alpha",), 1.0, SEARCHES[:1]),
     "dispersion_prior": PenaltyParameter(
-        "experts",
-        ("dispersion_prior", "noise_variance"),
-        10.0,
-        SEARCHES[:1],
-        SupportsDispersionEvidence,
+        "experts", ("dispersion_prior", "noise_variance"), 10.0, SEARCHES[:1]
     ),
 }
 
@@ -332,7 +321,7 @@ def check_penalties(estimator: Any, default_alphas: tuple[float, float]) -> dict
     """
     alpha = default_alphas[getattr(estimator, "base", None) is not None]
     penalties = {}
-    for name, (part, fields, default, searches, _) in PENALTIES.items():
+    for name, (part, fields, default, searches) in PENALTIES.items():
         value = getattr(estimator, name, 0.0)  # a classifier has no dispersions
         number = alpha if default is None else default
         search = DEFAULT_SEARCH if value is None else ""
@@ -371,7 +360,6 @@ def decided_penalties(
         if name == "dispersion_alpha" and not has_dispersion_slopes:
             continue
         search, is_gate = penalty.search, penalty.part == "gate"
-        capability = PENALTIES[name].capability
         part: Any = gate if is_gate else experts
         if name == "dispersion_prior" and of_mixture and family is None:
             part = CrossFittedExperts  # estimators, around whose means there is a family
@@ -390,9 +378,8 @@ def decided_penalties(
             what, example = ("gate", "softmax") if is_gate else ("expert", "linear")
             parameter, value = ("gate", estimator.gate) if is_gate else estimator._expert_parameter
             raise ValueError(
-                f'{name}="{search}" needs {what}s with a penalty that can be found (see '
-                f'skmoe.protocols.{capability.__name__}), such as {what}="{example}"; got '
-                f"{parameter}={value!r}. Leave {name} at its default."
+                f'{name}="{search}" needs {what}s with a penalty that can be found, such as '
+                f'{what}="{example}"; got {parameter}={value!r}. Leave {name} at its default.'
             )
         decided.append(penalty._replace(search="" if is_gate and n_experts == 1 else search))
     return tuple(decided)

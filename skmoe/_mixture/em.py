@@ -175,7 +175,9 @@ def _of_constant_gate(mixture: Any, theta: Array, total: Any) -> Array:
     # The gradient has the differences of observed and expected counts.
     gradient = total.gradient[:, mixture.experts.size :]
     counts = total.gate_counts * proba + contrasts @ gradient.T
-    return np.asarray((contrasts.T @ np.log(np.maximum(counts, TINY))).T - own)
+    logs = np.log(np.maximum(counts, TINY))
+    # Equal counts have equal probabilities without round-off, so that ties are ties.
+    return np.asarray((contrasts.T @ (logs - logs.max(axis=0))).T - own)
 
 
 def _set_scale(
@@ -308,13 +310,16 @@ class Pace(NamedTuple):
     n_fresh: int = N_FRESH_ITER
 
 
+DEFAULT_PACE = Pace()
+
+
 def em(
     objective: Objective,
     start: Array | Run,
     n_iter: int,
     tol: float,
     observer: Observer | None = None,
-    pace: Pace = Pace(),
+    pace: Pace = DEFAULT_PACE,
 ) -> Run:
     """Run EM from a vector (D,), or continue a run, with extrapolations [1]_.
 
@@ -378,10 +383,14 @@ def iterations(objective: Objective, theta: Array, pace: Pace) -> Iterator[State
 
 
 def line_search(objective: Objective, state: State, refresh: int) -> State | None:
-    """The longest of halved steps that does not lower the bound; None if there is none."""
+    """The longest of halved steps that does not lower the bound; None if there is none.
+
+    A step of length zero hides nothing but round-off, and M-steps of users that lead downward.
+    """
     bound = state.lower_bound[0]
     least = bound - objective.rtol * (1.0 + abs(bound))
-    for attempt in range(MAX_HALVINGS):
+    is_of_user = any(part.size for part, _ in objective.mixture.own)
+    for attempt in range(MAX_HALVINGS - is_of_user):
         step = 0.5**attempt if attempt < MAX_HALVINGS - 1 else 0.0
         theta = objective.ahead(state, step)
         trial = objective.at(theta, state if state.age + 1 < refresh else None)

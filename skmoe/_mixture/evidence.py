@@ -33,7 +33,6 @@ import numpy as np
 
 from skmoe._mixture.data import DISPERSION, GATE_ROLE, MEAN
 from skmoe._mixture.em import N_PLAIN_ITER, Objective, Observer, Pace, Run, State, em
-from skmoe._mixture.groups import inverse_of
 from skmoe._mixture.mixture import Mixture
 from skmoe._numerics.evidence import (
     MIN_STRENGTH,
@@ -45,6 +44,7 @@ from skmoe._numerics.evidence import (
     log_evidence_of_prior,
     n_determined_slopes,
 )
+from skmoe._numerics.linalg import inverse_of
 from skmoe._numerics.probability import summed_over_experts
 from skmoe._numerics.typing import TINY, Array
 
@@ -97,9 +97,9 @@ def search_penalties(
 ) -> Run:
     """EM in stages between which the penalties are updated; `limits` are `max_iter` and `tol`.
 
-    The search goes on from a run, and begins at the penalties of the objective, and stays near those of the default
-    mixture. All stages together, with the iterations of the start, make at most `max_iter`
-    iterations. It ends early if a run is stopped. A search that can drop features ends at penalties
+    The search goes on from a run. It begins at the penalties of the objective, and stays near those
+    of the default mixture. All stages together, with the iterations of the start, make at most
+    `max_iter` iterations. It ends early if a run is stopped. A search that can drop features ends at penalties
     that it has left if their evidence was clearly higher: the evidence can fall if needed ones are
     dropped.
     """
@@ -194,8 +194,8 @@ def updated_penalties(penalties: Sequence[Penalty], default: Mixture, state: Sta
     fields = {field for penalty in penalties for field in penalty.fields}
     of_scales = fields & {"dispersion_prior", "predictor_squares"}
     if of_scales and "noise_variance" in mixture.experts.penalties:
-        changes, *evidence = _update_of_scales(fields, default.experts, state, slopes)
-        gain, log_evidence = gain + evidence[0], log_evidence + evidence[1]
+        changes, *of_changes = _update_of_scales(fields, default.experts, state, slopes)
+        gain, log_evidence = gain + of_changes[0], log_evidence + of_changes[1]
         found["experts"] |= changes
     largest = 0.0
     for name, changes in found.items():
@@ -261,11 +261,11 @@ def _update_of_scales(
     new = dispersion_prior(squares, freedom, center)
     scales = _scales_of_new_rows(np.exp(new[1:]), n_used / rows.sum(axis=0), np.array(prior[1:]))
     new[1:] = np.log(np.maximum(scales, TINY))
-    gain = np.subtract(
-        *(log_evidence_of_prior(logs, squares, freedom, center)[0] for logs in (new, old))
+    gain, of_old = (
+        float(log_evidence_of_prior(logs, squares, freedom, center)[0]) for logs in (new, old)
     )
     found |= {"dispersion_prior": float(np.exp(new[0])), "noise_variance": tuple(scales.tolist())}
-    return found, float(gain), log_evidence
+    return found, gain - of_old, log_evidence
 
 
 def _scales_of_new_rows(scale: Array, used: Array, of_one_model: Array) -> Array:

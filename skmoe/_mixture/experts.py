@@ -17,6 +17,7 @@ from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._components import take_rows
 from skmoe.families._base import of_output
+from skmoe.families._censored import of_target
 
 # Least part of a scale that is noise.
 MIN_NOISE_SHARE = 0.1
@@ -107,7 +108,8 @@ class Experts(DescribedExperts, LinearPart):
         self.unit_variance, self.n_outputs = unit_variance, unit_variance.shape[1]
         self.n_columns, self.slopes, self.signs = n_columns, slopes, signs
         self.shared_dispersion = shared_dispersion
-        self.has_one_family = all(family == families[0] for family in families)
+        # Whether each expert can have made each row, and begins with a cell of a partition.
+        self.has_one_family = all(f == families[0] and MEAN in f.roles for f in families)
         self.are_exchangeable = not slopes or are_exchangeable(slopes)
         self.can_reorder = self.are_exchangeable and self.has_one_family
         self.with_predictor = [k for k, f in enumerate(families) if MEAN in f.roles]
@@ -120,7 +122,8 @@ class Experts(DescribedExperts, LinearPart):
         self.dispersion_columns = dispersion_columns if varies else ()
         widths = {MEAN: n_columns, CONSTANT: 1, DISPERSION: 1 + len(self.dispersion_columns)}
         self.blocks: list[Block] = []
-        self.size, of_groups = 0, {}
+        self.size = 0
+        of_groups: dict[tuple[int, int | None], list[tuple[int, list[Block]]]] = {}
         for k, family in enumerate(families):
             for output in [None] if family.couples_outputs else range(self.n_outputs):
                 own = []
@@ -194,9 +197,9 @@ class Experts(DescribedExperts, LinearPart):
                     index[block.where.start + column] = held if holder >= 0 else -1
         if self.shared_dispersion:
             others = [block for block in self.blocks if block.role != MEAN]
-            first = {(b.output, b.predictor): b.where for b in others if b.part == 0}
+            of_first = {(b.output, b.predictor): b.where for b in others if b.part == 0}
             for block in others:
-                index[block.where] = np.r_[first[block.output, block.predictor]]
+                index[block.where] = np.r_[of_first[block.output, block.predictor]]
         used, first = np.unique(index, return_index=True)
         self.first, used = first[used >= 0], used[used >= 0]
         self.free = np.where(index < 0, -1, np.searchsorted(used, index))
@@ -296,7 +299,7 @@ class Experts(DescribedExperts, LinearPart):
         """Rows that each expert can have made, boolean (K, n)."""
         found = []
         for family in self.families:
-            possible = family.in_support(y)
+            possible = of_target(family, y).in_support(y)
             others = [atom for atom in self.atoms if atom not in family.atoms]
             if family.is_continuous and others:  # the density does not count there
                 possible = possible & ~at_values(y, others)
@@ -362,7 +365,7 @@ class Experts(DescribedExperts, LinearPart):
         return np.diagonal(added, axis1=1, axis2=2) if added.ndim == 3 else added
 
     def noise_shares(self, theta: Array, total: EStep) -> Array:
-        """Part of each scale that is not the variance of predictors, (K, m); one without a scale."""
+        """Part of each scale that is no variance of predictors, (K, m); one without a scale."""
         added = self._added_squares
         if not added.any():
             return np.ones(self.unit_variance.shape)

@@ -80,7 +80,7 @@ class Prior(NamedTuple):
 
     def hessian(self, theta: Array) -> Array:
         """Hessian of the penalty at one vector, (D, D)."""
-        gradient, diagonal = self.derivatives(theta)
+        diagonal = self.derivatives(theta)[1]
         hessian = np.diag(diagonal)
         with_scale = np.flatnonzero(self.scale >= 0)
         cross = -self.absolute(theta)[with_scale] * theta[with_scale]
@@ -97,8 +97,9 @@ def flat(size: int) -> Prior:
 
 def joined(first: Prior, second: Prior) -> Prior:
     """The prior of two vectors, one after the other; the second one is normal."""
-    arrays = [np.concatenate(pair) for pair in zip(first[:5], second[:5], strict=True)]
-    return type(first)(*arrays, first.is_normal and second.is_normal, first.joint)
+    arrays: Any = [np.concatenate(pair) for pair in zip(first[:5], second[:5], strict=True)]
+    is_normal = first.is_normal and second.is_normal
+    return type(first)._make([*arrays, is_normal, first.joint])
 
 
 class EStep(NamedTuple):
@@ -161,7 +162,8 @@ class Mixture:
                 for block in gate.blocks
             ]
             self.gate_group = Group(gate.family, np.zeros(1, dtype=int), None, [after])
-        self.groups = [*experts.groups, *([self.gate_group] if self.gate_group else [])]
+        of_gate = [self.gate_group] if self.gate_group else []
+        self.groups: list[Group] = [*experts.groups, *of_gate]
         slices = slice(0, split), slice(split, self.size)
         self.own = [pair for pair in zip(parts, slices, strict=True) if not pair[0].is_linear]
         # Coefficients without slopes.
@@ -188,9 +190,9 @@ class Mixture:
             logs = evaluation.logs if part is self.experts else logs
         groups = self.experts.groups
         for group in groups:
-            y, beyond = data.target(group.family, group.output, self.experts.atoms)
+            family, y, beyond = data.target(group.family, group.output, self.experts.atoms)
             etas = group.predictors(theta, data)
-            derivatives = iter(group.family.derivatives(y, etas))
+            derivatives = iter(family.derivatives(y, etas))
             found = next(derivatives)
             found = found if beyond is None else np.where(beyond, -np.inf, found)
             shape = (len(group.parts), len(theta), data.rows.n_rows)

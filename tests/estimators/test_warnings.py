@@ -28,8 +28,8 @@ from skmoe._numerics.probability import is_collapsed
 from skmoe.data import RowBlocks
 from skmoe.exceptions import CollapsedExpertsWarning
 from skmoe.families import Ordinal, Uniform
-from skmoe.gates import ConstantGate
 from support.fits import CLASSES, UNITS, X, Y, classifier, fit_quietly, regressor
+from support.own_gates import WorseGate
 from support.stacks import stack_of
 
 SHORT = {"n_init": 1, "max_iter": 2, "random_state": 0, "alpha": 0.1, "gate_alpha": 1.0}
@@ -79,14 +79,6 @@ def test_one_iteration_has_no_estimate_of_the_gain():
     assert "cannot be estimated" in found[0]
 
 
-class WorseGate(ConstantGate):
-    """A gate whose M-step gives nearly all rows to the expert that had the fewest."""
-
-    def m_step(self, statistics, factor, params, step):
-        first = params.log_prior[0] < params.log_prior[1]
-        return type(params)(np.log([0.999, 0.001] if first else [0.001, 0.999]))
-
-
 def test_a_step_that_lowers_the_bound_is_told():
     moe = regressor(n_experts=2, n_init=1, gate=WorseGate())
     found = texts(moe.fit, X, Y, part="no step increases")
@@ -123,7 +115,7 @@ def collapsed_note(moe):
 
 def test_a_cross_validation_warns_once_of_collapsed_experts():
     """Of each category, whatever experts and gains its fits have; a second one warns again."""
-    moe = regressor(n_experts=5, n_init=1, max_iter=2)
+    moe = regressor(n_experts=7, n_init=1, max_iter=2)
     folds = [(np.arange(20), np.arange(20, 40))]
     search = GridSearchCV(moe, {"gate_alpha": [0.01, 0.02], "n_experts": [4, 5]}, cv=folds)
     with warnings.catch_warnings(record=True) as caught:

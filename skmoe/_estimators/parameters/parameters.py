@@ -190,7 +190,7 @@ def validate_parameters(estimator: Any, default_alphas: tuple[float, float]) -> 
     task, alpha = shared["task"], penalties["alpha"].value
     experts: Any = None
     estimators, mean_family = None, None
-    if isinstance(expert, str) and expert == "linear":
+    if isinstance(expert, str) and expert == WITHOUT_CONFLICT["expert"]:
         experts = LogisticExperts(alpha)
         if not task.is_classification:
             experts = LinearExperts(
@@ -266,7 +266,7 @@ def shared_parameters(
         is_shared = estimator.dispersion == "shared"
         task = Regression(is_shared, penalties["dispersion_prior"].value)
     gate, gate_alpha = estimator.gate, penalties["gate_alpha"]
-    if isinstance(gate, str) and gate == "softmax" and n_experts > 1:
+    if isinstance(gate, str) and gate == WITHOUT_CONFLICT["gate"] and n_experts > 1:
         gate = SoftmaxGate(gate_alpha.value)
     else:
         gate = resolve_gate(gate, gate_alpha, n_experts)
@@ -373,7 +373,8 @@ def decided_penalties(
         part: Any = gate if is_gate else experts
         if name == "dispersion_prior" and of_mixture and family is None:
             part = CrossFittedExperts  # estimators, around whose means there is a family
-        if hasattr(part, "experts_of") or hasattr(part, "gate_of"):
+        is_own = part is None or part is CrossFittedExperts or isinstance(part, Experts | Gate)
+        if not is_own:
             # Counts have no scale that could have a prior.
             of_scale = name == "dispersion_prior"
             can_search = bool(part.has_scale) if of_scale else hasattr(part, "alpha")

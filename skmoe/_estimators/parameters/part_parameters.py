@@ -20,12 +20,13 @@ from skmoe._data.sklearn_adapter import (
 from skmoe._estimators.parameters.conflicts import (
     NO_LOG_LINK,
     OFFSET,
+    PARAMETRIC,
     check_conflicts,
     selects_number,
 )
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._mixture.evidence import Penalty
-from skmoe.experts._linear import LinearExperts, LogisticExperts
+from skmoe.experts._linear import LinearExperts
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
 from skmoe.experts._registry import EXPERTS
@@ -34,9 +35,6 @@ from skmoe.gates._constant import ConstantGate
 from skmoe.gates._registry import GATES
 from skmoe.gates._softmax import SoftmaxGate
 from skmoe.protocols import Experts, Gate
-
-# Experts that are not estimators.
-PARAMETRIC = (LinearExperts, LogisticExperts, Experts)
 
 
 def resolve_experts(

@@ -19,6 +19,7 @@ import numpy as np
 
 from skmoe._mixture.data import CONSTANT
 from skmoe._mixture.groups import Group, ImplicitCurvature, Inverse, invert
+from skmoe._mixture.joint_prior import set_covariance
 from skmoe._mixture.mixture import EStep, Mixture
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.signed_steps import signed_step
@@ -83,12 +84,27 @@ def inverted(mixture: Any, theta: Array, total: Any) -> Curvatures:
         found.append(invert(matrix[None], mixture.reduced(of_prior)[None, :, :n_own]))
         pairs = [pair for pair in pairs if pair[0] is mixture.gate_group]
     for group, matrices in pairs:
+        if prior.joint and group is not mixture.gate_group:
+            found.append(_inverted_joint(prior, theta, group, matrices, diagonal))
+            continue
         found.append(invert(matrices, np.moveaxis(diagonal[:, group.coordinates], 0, 1)))
     own = [
         part.invert(theta[:, where], sums.curvature)
         for (part, where), sums in zip(mixture.own, total.own, strict=True)
     ]
     return Curvatures(curvature, found, own)
+
+
+def _inverted_joint(
+    prior: Any, theta: Array, group: Group, matrices: Any, diagonal: Array
+) -> Inverse:
+    """Those of outputs whose slopes are not independent in the prior."""
+    own = np.moveaxis(diagonal[:, group.coordinates], 0, 1)
+    if isinstance(matrices, ImplicitCurvature):
+        return invert(matrices, own)
+    matrices, means = matrices.copy(), group.means
+    matrices[..., means, means] += np.moveaxis(prior.of_means(theta), 0, 1)
+    return invert(matrices, np.where(np.arange(own.shape[-1]) < means.stop, 0.0, own))
 
 
 def direction(mixture: Any, theta: Array, total: Any, curvature: Curvatures) -> Array:
@@ -120,6 +136,8 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Curvatures) -> 
         of_group = matrices[mixture.groups.index(group)]
         if inverse.inverse is not None and has_own_scale(group, inverse.matrix):
             _set_scale(step, own, group, inverse, of_group)
+        elif group.family.couples_outputs:
+            set_covariance(step, own, theta, mixture.prior, total.counts)
         else:
             step = step / _lengths(step, group, of_group)[..., None]
         change[:, group.coordinates] = np.moveaxis(step, 0, 1)

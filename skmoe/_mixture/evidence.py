@@ -240,6 +240,9 @@ def _update_of_scales(
         # a new row is S / (n - g), by generalised cross-validation [3]_.
         freedom = np.maximum(1.0 - (determined + 1.0) / np.maximum(rows, TINY), MIN_FREEDOM)
         found["predictor_squares"] = np.nan_to_num(squares * (1.0 / freedom - 1.0))
+        if experts.prior.joint:
+            theta = state.theta[0, : experts.size]
+            found["predictor_squares"] = experts.prior.products(theta, found["predictor_squares"])
     if "dispersion_prior" not in fields:
         return found, 0.0, 0.0
     has_scale = ~np.isnan(squares).any(axis=1)
@@ -310,6 +313,8 @@ def penalised_slopes(state: State) -> dict[tuple[str, str], Slopes]:
         has_scale = experts.scale_index >= 0
         shares = experts.noise_shares(theta[: experts.size], total)
         noise[experts.scale_index[has_scale]] = shares[has_scale]
+    if prior.joint:
+        theta, gradient = prior.independent(theta, gradient, noise)
     found: dict[tuple[str, str], list[tuple[Array, ...]]] = {}
     for group, inverse in zip(mixture.groups, inverses, strict=True):
         name = "gate" if group is mixture.gate_group else "experts"

@@ -221,7 +221,7 @@ class Experts(DescribedExperts, LinearPart):
         has_scale = self.scale_index >= 0
         if has_scale.any():
             rows, noise = penalties["dispersion_prior"], np.array(penalties["noise_variance"])
-            of_noise = rows * noise + np.array(penalties.get("predictor_squares", 0.0))
+            of_noise = rows * noise + self._added_squares
             of_noise = np.broadcast_to(of_noise, has_scale.shape) * self.unit_variance
             if self.shared_dispersion:  # a shared scale has one prior
                 has_scale[1:] = False
@@ -231,7 +231,13 @@ class Experts(DescribedExperts, LinearPart):
             precision = precision / np.maximum(np.bincount(self.free + 1)[self.free + 1], 1)
         self.prior = Prior.of(precision, scale, strength, squares)
         if any(family.couples_outputs for family in self.families):
-            self.prior = JointPrior.of_groups(self.prior, self.groups)
+            products, std = np.array(penalties.get("predictor_squares", 0.0)), np.sqrt(self.unit_variance)
+            products = products * std[:, :, None] * std[:, None]
+            if self.shared_dispersion:
+                products[1:] = 0.0
+            index = np.arange(self.n_outputs)
+            products[:, index, index] = squares[self.scale_index]
+            self.prior = JointPrior.of_group(self.prior, self.groups[0], products)
 
     # --- predictions ---
 
@@ -347,12 +353,20 @@ class Experts(DescribedExperts, LinearPart):
         has_scale = self.scale_index >= 0
         if not has_scale.any():
             return np.zeros(self.n_experts, dtype=bool)
+        if self.prior.joint:
+            return self.prior.at_floor(theta, self.lower)
         at_bound = theta[self.scale_index] <= self.lower[self.scale_index]
         return np.asarray((at_bound & has_scale).any(axis=1))
 
+    @property
+    def _added_squares(self) -> Array:
+        """Squares that the uncertainty of slopes adds to those of residuals, (K, m) or a number."""
+        added = np.array(self.penalties.get("predictor_squares", 0.0))
+        return np.diagonal(added, axis1=1, axis2=2) if added.ndim == 3 else added
+
     def noise_shares(self, theta: Array, total: EStep) -> Array:
         """Part of each scale that is no variance of predictors, (K, m); one without a scale."""
-        added = np.array(self.penalties.get("predictor_squares", 0.0))
+        added = self._added_squares
         if not added.any():
             return np.ones(self.unit_variance.shape)
         squares = np.broadcast_to(added, self.unit_variance.shape) * self.unit_variance

@@ -59,7 +59,7 @@ class Experts(Part):
     Examples
     --------
     >>> from skmoe.protocols import Experts
-    >>> sorted(Experts.__abstractmethods__)
+    >>> sorted(Experts.__abstractmethods__)  # what a subclass must have
     ['init_params', 'log_prob', 'm_step', 'mean', 'n_parameters', 'statistics']
     """
 
@@ -264,15 +264,12 @@ class Experts(Part):
         return params._replace(**fields)
 
     def at_bound(self, params: Any) -> Array:
-        """Coordinates at a bound, which inference takes as known; they can be broadcast to (K, P).
-
-        Default: none.
-        """
+        """Coordinates at a bound, which inference takes as known, (K, P). Default: none."""
         return np.zeros((1, 1), dtype=bool)
 
 
 class Gate(Part):
-    """The probability of each expert given the features: a model whose target is the expert.
+    """A gate that can be fitted: a model whose target is the index of the expert.
 
     An object of a subclass is a value of the parameter `gate`. See "Write your own expert" in the
     documentation.
@@ -280,20 +277,37 @@ class Gate(Part):
     Examples
     --------
     >>> from skmoe.protocols import Gate
-    >>> sorted(Gate.__abstractmethods__)
+    >>> sorted(Gate.__abstractmethods__)  # what a subclass must have
     ['init_params', 'log_prob', 'm_step', 'n_parameters', 'statistics']
     """
 
     # Fitted transformer of the columns that the gate sees, if it has one.
     transformer: Any = None
 
+    @property
+    def has_open_penalty(self) -> bool:
+        """Whether the default of `gate_alpha` decides on the penalty. Default: the gate's own."""
+        return False
+
+    @abstractmethod
+    def init_params(self, n_experts: int, n_columns: int) -> Any:
+        """Parameters that give every expert the same probability."""
+
     @abstractmethod
     def log_prob(self, params: Any, design: Design) -> Array:
         """Log probability of each expert, of shape (K, n)."""
 
     @abstractmethod
-    def n_parameters(self, params: Any) -> float:
+    def n_parameters(self, params: Any) -> int:
         """Number of free parameters; slopes that are zero for all experts are none."""
+
+    @abstractmethod
+    def statistics(self, params: Any, design: Design, resp: Array, log_prob: Array) -> Any:
+        """Sums over the rows that `m_step` needs; `log_prob` (K, n) is the gate's own."""
+
+    @abstractmethod
+    def m_step(self, statistics: Any, factor: Any, params: Any, step: float) -> Any:
+        """New parameters, towards which the expected log-likelihood must not decrease."""
 
     def coefficients(self, params: Any, n_columns: int) -> Array | None:
         """Coefficients of the logits, (K, d), the intercept last; None if they are not linear.
@@ -307,23 +321,6 @@ class Gate(Part):
     def depends_on_features(self) -> bool:
         """Whether the probabilities differ between rows."""
         return True
-
-    @property
-    def has_open_penalty(self) -> bool:
-        """Whether the default of `gate_alpha` decides on the penalty. Default: the gate's own."""
-        return False
-
-    @abstractmethod
-    def init_params(self, n_experts: int, n_columns: int) -> Any:
-        """Parameters that give every expert the same probability."""
-
-    @abstractmethod
-    def statistics(self, params: Any, design: Design, resp: Array, log_prob: Array) -> Any:
-        """Sums over the rows that `m_step` needs; `log_prob` (K, n) is the gate's own."""
-
-    @abstractmethod
-    def m_step(self, statistics: Any, factor: Any, params: Any, step: float) -> Any:
-        """New parameters, towards which the expected log-likelihood must not decrease."""
 
     def hessian(self, params: Any, design: Design, resp: Array, log_prob: Array) -> Any:
         """Negative Hessian of the expected log-likelihood, summed over the rows.

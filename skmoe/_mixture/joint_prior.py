@@ -1,7 +1,8 @@
 """The conjugate prior of several outputs whose noise is multivariate normal, and their step of EM.
 
 The slopes of a feature are normal with the covariance matrix of the noise over the penalty, and
-that matrix is inverse Wishart [1]_. Arrays have the shape (..., P, m, m) for P experts and m outputs.
+that matrix is inverse Wishart [1]_. Arrays have the shape (..., P, m, m) for P experts and m
+outputs.
 
 References
 ----------

@@ -251,7 +251,7 @@ class DescribedExperts(DescribedPart):
         n_vectors = self.n_outputs if contrasts is None else len(contrasts)
         found = np.full((self.n_experts, n_vectors), np.inf)
         for k, group, family, eta in self.of_experts(theta, data, range(self.n_experts)):
-            y, _ = data.target(family, group.output)
+            family, y, _ = data.target(family, group.output)
             n_means = group.roles.count(MEAN)
             *_, information = family.derivatives(y, eta) if n_means else [{}]
             matrix = np.zeros((n_means, n_means))

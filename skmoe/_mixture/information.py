@@ -77,7 +77,7 @@ def observed_information(
 class Entry(NamedTuple):
     """A predictor of an expert or of the gate in a block of rows."""
 
-    index: Array  # of its coefficients
+    where: Array  # its coefficients
     design: Any  # None for a constant
     slope: Array  # its derivative times the responsibility, (n,)
 
@@ -113,8 +113,8 @@ def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
         center = np.asarray(family.contrasted(resp))
         residual = family.contrasted(resp - np.broadcast_to(proba, resp.shape))
         missing, of_prior = family.covariance(resp), family.covariance(proba)
-        for t, index in enumerate(gate.index):
-            entries.append(Entry(index[0], data.designs.get(gate.roles[t]), residual[t]))
+        for t, of_predictor in enumerate(gate.index):
+            entries.append(Entry(of_predictor[0], data.designs.get(gate.roles[t]), residual[t]))
             for a in range(n_own):
                 weights[a, n_own + t] = slopes[a] * (family.contrasts[owners[a], t] - center[t])
         for (t, u), value in missing.items():
@@ -123,7 +123,7 @@ def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
     gradient, hessian = np.zeros(size), np.zeros((size, size))
     for entry in entries:
         weighted = entry.slope * weight
-        gradient[entry.index] += (
+        gradient[entry.where] += (
             weighted.sum() if entry.design is None else entry.design.T @ weighted
         )
     _add_products(entries, {key: value * weight for key, value in weights.items()}, hessian)
@@ -141,8 +141,8 @@ def row_derivatives(
     for group, etas, terms in at.terms:
         if not group.roles:
             continue
-        y, beyond = data.target(group.family, group.output, mixture.experts.atoms)
-        scores, second = next(terms), group.family.second(y, etas)
+        family, y, beyond = data.target(group.family, group.output, mixture.experts.atoms)
+        scores, second = next(terms), family.second(y, etas)
         if group.limits is not None:
             scores, second = group.within_limits(etas, scores, second)
         shape = len(group.parts), 1, data.rows.n_rows
@@ -166,7 +166,7 @@ def _add_products(
         first, second = (entries[i].design for i in pairs[0])
         stacked = np.stack([weights[pair] for pair in pairs])
         for (a, b), found in zip(pairs, weighted_products(first, second, stacked), strict=True):
-            rows, columns = entries[a].index, entries[b].index
+            rows, columns = entries[a].where, entries[b].where
             hessian[rows[:, None], columns] += found
             if a != b:
                 hessian[columns[:, None], rows] += found.T
@@ -196,15 +196,15 @@ def _of_units(
     hessian[split:, split:] += gate_hessian(mixture, theta, at, data, weight)
     weighted = mean * weight
     hessian -= weighted @ mean.T
-    scores = None
+    products = None
     if clusters is not None:
         *codes, largest = clusters
         shape, columns = (largest + 1, len(codes)), np.arange(len(codes))
-        scores = sparse.csr_array((weight, (codes, columns)), shape) @ mean.T
+        products = sparse.csr_array((weight, (codes, columns)), shape) @ mean.T
     elif with_scores:
-        scores = weighted @ mean.T
+        products = weighted @ mean.T
     gradient = mean @ weight
-    return hessian, gradient, scores, data.sharing.to_rows(resp) @ data.rows.weight
+    return hessian, gradient, products, data.sharing.to_rows(resp) @ data.rows.weight
 
 
 def _expert_derivatives(
@@ -216,23 +216,23 @@ def _expert_derivatives(
     """
     experts, weight = mixture.experts, data.sharing.to_rows(resp) * data.rows.weight
     if not experts.is_linear:
-        own, found = mixture.split(theta)[0], []
+        of_experts, of_own = mixture.split(theta)[0], []
         for k in range(mixture.n_experts):
-            index, hessian = experts.hessian(own, k, data, weight[k])
-            scores = np.where(weight[k] > 0.0, experts.scores(own, k, data), 0.0)
-            found.append((index, scores, hessian))
-        return found
+            coordinates, matrix = experts.hessian(of_experts, k, data, weight[k])
+            gradients = np.where(weight[k] > 0.0, experts.scores(of_experts, k, data), 0.0)
+            of_own.append((coordinates, gradients, matrix))
+        return of_own
     parts: list[list[tuple[Array, Array, Array]]] = [[] for _ in range(mixture.n_experts)]
-    for k, index, roles, scores, second in row_derivatives(mixture, at, data):
+    for k, coordinates, roles, scores, second in row_derivatives(mixture, at, data):
         columns = [_columns(data.designs.get(role), data.rows.n_rows) for role in roles]
-        ends = np.cumsum([0, *map(len, index)])
+        ends = np.cumsum([0, *map(len, coordinates)])
         hessian = np.zeros((ends[-1], ends[-1]))
         for (t, u), value in second.items():
-            found = (columns[t] * (weight[k] * value)) @ columns[u].T
-            hessian[ends[t] : ends[t + 1], ends[u] : ends[u + 1]] = found
-            hessian[ends[u] : ends[u + 1], ends[t] : ends[t + 1]] = found.T
+            block = (columns[t] * (weight[k] * value)) @ columns[u].T
+            hessian[ends[t] : ends[t + 1], ends[u] : ends[u + 1]] = block
+            hessian[ends[u] : ends[u + 1], ends[t] : ends[t + 1]] = block.T
         rows = [np.where(weight[k] > 0.0, s, 0.0) * c for s, c in zip(scores, columns, strict=True)]
-        parts[k].append((np.concatenate(index), np.concatenate(rows), hessian))
+        parts[k].append((np.concatenate(coordinates), np.concatenate(rows), hessian))
     none = np.zeros(0, dtype=int), np.zeros((0, data.rows.n_rows)), np.zeros((0, 0))
     joined = [list(zip(*own, strict=True)) if own else [[n] for n in none] for own in parts]
     return [

@@ -74,7 +74,7 @@ class Slopes(NamedTuple):
         return float(SPARSITY_FACTOR * np.log(max(self.n_varying, 2)))
 
 
-def is_dropped(alpha: Alpha) -> Array:
+def is_dropped(alpha: Alpha | Array) -> Array:
     """Which features have been dropped, boolean of shape (p,); of shape () for one penalty."""
     return np.asarray(alpha) >= DROPPED
 

@@ -207,8 +207,6 @@ class LinearExperts:
         else:
             starts = [[start for start, _ in of_family] for of_family in summaries]
             variances = [[variance for _, variance in of_family] for of_family in summaries]
-        if has_bounds(rows.y):
-            families = [of_target(family, rows.y) for family in families]
         index = [k % len(families) for k in range(n_experts)]
         penalties: dict[str, Any] = {"alpha": self.alpha}
         if own.get("dispersion_columns"):

@@ -36,7 +36,6 @@ from skmoe.experts._registry import EXPERTS
 from skmoe.experts._stacking import NoParams, StackedModels
 from skmoe.families import FAMILIES
 from skmoe.families._categorical import Categorical
-from skmoe.families._censored import Censored
 from skmoe.families._joint_normal import JointNormal
 from skmoe.gates._registry import GATES
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
@@ -46,7 +45,7 @@ __all__ = ["trusted_types"]
 # Types of values that fitted mixtures contain.
 TYPES = (
     *(FittedMixture, Mixture, Experts, Gate, Block, Group, Prior, JointPrior),
-    *(OwnExperts, OwnGate, LearnedExperts, Categorical, Censored, JointNormal),
+    *(OwnExperts, OwnGate, LearnedExperts, Categorical, JointNormal),
     *(Preprocessor, Standardization, TrainingState, Maxima, Rows),
     *(Stream, EStep),
     *(MixtureOfExpertsClassifier, MixtureOfExpertsRegressor),

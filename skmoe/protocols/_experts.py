@@ -18,7 +18,7 @@ class Part(ABC):  # noqa: B024
 
     def with_options(self, options: Mapping[str, Any]) -> Any:
         """The part with those of `options` that the dataclass has as fields."""
-        names = {field.name for field in fields(self)} if is_dataclass(self) else set()
+        names: set[str] = {field.name for field in fields(self)} if is_dataclass(self) else set()
         known = {name: value for name, value in options.items() if name in names}
         return replace(self, **known) if known else self  # type: ignore[type-var]
 

@@ -70,6 +70,7 @@ from skmoe._mixture.starts import Problem
 from skmoe._numerics.typing import Array
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import resolve_estimators
+from skmoe.protocols import Experts, Gate
 
 # Seeds are drawn below this number.
 MAX_SEED = np.iinfo(np.int32).max
@@ -257,7 +258,7 @@ def _assemble(
     if rows.units is not None or rows.possible is not None:
         check_rows_are_possible(params, experts, rows)
     gate, of_gate = params.gate, (params.n_experts, rows.gate_design.shape[1])
-    own_gate = gate.gate_of(*of_gate) if hasattr(gate, "gate_of") else OwnGate(gate, *of_gate)
+    own_gate = OwnGate(gate, *of_gate) if isinstance(gate, Gate) else gate.gate_of(*of_gate)
     mixture = Mixture(experts, own_gate, top_k=params.top_k, balance=params.balance)
     em_problem = Problem(
         *(mixture, rows, init_data, init, seeds, params.max_iter, params.tol),
@@ -287,6 +288,8 @@ def _warm_start(
     new = [penalty for penalty, search in searches if penalty.search != search]
     known = tuple(penalty for penalty in problem.penalties if penalty not in new)
     mixture = problem.mixture
+    if cache is not None:  # what the experts have learned goes with the penalties that were found
+        mixture = mixture.with_part("experts", cache.experts)
     for name in ("gate", "experts"):
         part, found = getattr(mixture, name), getattr(fitted.mixture, name).penalties
         fields = [field for p in known if p.part == name for field in p.fields if field in found]
@@ -323,7 +326,7 @@ def _make_experts(
     n_classes = len(data.attributes.get("classes_", ()))
     if data.signs and n_classes > 2:
         check_conflicts({SIGNS: SIGNS, "more than two classes": f"{n_classes} classes"})
-    if hasattr(family, "experts_of"):
+    if family is not None and not isinstance(family, Experts):
         names = ("noise_variance", "variance_floor") if family.has_scale else ("n_classes",)
         estimates = params.task.estimates(init_data, names, noise_variance)
         own = {"slopes": data.slopes, "signs": data.signs}

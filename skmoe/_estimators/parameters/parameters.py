@@ -22,6 +22,8 @@ from skmoe._data.folds import RowsToSplit, assign_folds
 from skmoe._data.rows import RawFeatures
 from skmoe._estimators.parameters.conflicts import check_conflicts, chosen_options
 from skmoe._estimators.parameters.part_parameters import (
+    DEFAULT_EXPERT,
+    DEFAULT_GATE,
     check_estimator,
     check_length,
     name_of_density,
@@ -156,7 +158,7 @@ RULES: tuple[tuple[str, Any, Callable[[str, Any], Any]], ...] = (
 
 # Values of parameters that are none of the options in the table of conflicts.
 WITHOUT_CONFLICT = {
-    **{"expert": "linear", "gate": "softmax", "family": "normal", "init": "auto"},
+    **{"expert": DEFAULT_EXPERT, "gate": DEFAULT_GATE, "family": "normal", "init": "auto"},
     **{"dispersion": "per_expert", "covariance_type": "diag", "warm_start": False},
     **dict.fromkeys(("base", "alpha", "top_k", "monotonic_cst", "class_weight"), None),
     **dict.fromkeys(("expert_features", "shared_features", "dispersion_features"), None),
@@ -190,7 +192,7 @@ def validate_parameters(estimator: Any, default_alphas: tuple[float, float]) -> 
     task, alpha = shared["task"], penalties["alpha"].value
     experts: Any = None
     estimators, mean_family = None, None
-    if isinstance(expert, str) and expert == "linear":
+    if isinstance(expert, str) and expert == DEFAULT_EXPERT:
         experts = LogisticExperts(alpha)
         if not task.is_classification:
             experts = LinearExperts(
@@ -266,7 +268,7 @@ def shared_parameters(
         is_shared = estimator.dispersion == "shared"
         task = Regression(is_shared, penalties["dispersion_prior"].value)
     gate, gate_alpha = estimator.gate, penalties["gate_alpha"]
-    if isinstance(gate, str) and gate == "softmax" and n_experts > 1:
+    if isinstance(gate, str) and gate == DEFAULT_GATE and n_experts > 1:
         gate = SoftmaxGate(gate_alpha.value)
     else:
         gate = resolve_gate(gate, gate_alpha, n_experts)
@@ -361,7 +363,8 @@ def decided_penalties(
         part: Any = gate if is_gate else experts
         if name == "dispersion_prior" and of_mixture and family is None:
             part = CrossFittedExperts  # estimators, around whose means there is a family
-        if hasattr(part, "experts_of") or hasattr(part, "gate_of"):
+        is_own = part is None or part is CrossFittedExperts or isinstance(part, Experts | Gate)
+        if not is_own:
             # Counts have no scale that could have a prior.
             of_scale = name == "dispersion_prior"
             can_search = bool(part.has_scale) if of_scale else hasattr(part, "alpha")

@@ -131,11 +131,13 @@ class TrainingData(NamedTuple):
 
     def select(self, index: Array, weight: Array | None = None) -> TrainingData:
         """Data of the rows at an index, with other weights if given."""
-        rows = self.rows.take(index)
+        rows, init = self.rows.take(index), self.init
+        if isinstance(init, np.ndarray) and init.ndim == 2:
+            init = init[:, index]
         return self._replace(
             rows=rows if weight is None else rows._replace(weight=weight),
             X=rows.X if self.X is self.rows.X else self.X[index],
-            init=self.init[:, index] if np.ndim(self.init) == 2 else self.init,
+            init=init,
         )
 
 

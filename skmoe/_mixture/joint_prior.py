@@ -1,7 +1,7 @@
 """The conjugate prior of several outputs whose noise is multivariate normal, and their step of EM.
 
-The slopes of a feature are normal with the covariance matrix of the noise over the penalty, and that
-matrix is inverse Wishart [1]_. Arrays have the shape (..., P, m, m) for P experts and m outputs.
+The slopes of a feature are normal with the covariance matrix of the noise over the penalty, and
+that matrix is inverse Wishart [1]_. Arrays have the shape (..., P, m, m) for P experts and m outputs.
 
 References
 ----------
@@ -11,7 +11,7 @@ References
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from skmoe._numerics.typing import Array
 BOUND_RTOL = 1e-6
 
 # Smallest factor of a variance in one step, as of the scale of one output.
-MIN_SCALE_FACTOR = 1e-6
+MIN_EIGENVALUE = 1e-6
 
 
 class Outputs(NamedTuple):
@@ -49,7 +49,8 @@ class Outputs(NamedTuple):
         n_outputs = group.family.n_outputs
         means = np.stack(group.index[:n_outputs], axis=1)
         others = np.concatenate(group.index[n_outputs:], axis=1)
-        return cls(means, *np.split(others, [n_outputs], axis=1), squares[group.parts])
+        log_variance, fisher_z = np.split(others, [n_outputs], axis=1)
+        return cls(means, log_variance, fisher_z, squares[group.parts])
 
     def covariance(self, theta: Array) -> Array:
         """Covariance matrices at coefficients (..., D)."""
@@ -114,7 +115,10 @@ class JointPrior(Prior):
     def of_means(self, theta: Array) -> Array:
         """Curvatures of the penalty by the means of all outputs, (S, P, m d, m d)."""
         precision, ridge = self.joint.precision(theta), self.precision[self.joint.means[:, 0]]
-        blocks = precision[..., :, None, :, None] * (ridge[..., None] * np.eye(ridge.shape[-1]))[:, None, :, None]
+        blocks = (
+            precision[..., :, None, :, None]
+            * (ridge[..., None] * np.eye(ridge.shape[-1]))[:, None, :, None]
+        )
         size = self.joint.means[0].size
         return np.asarray(blocks.reshape(*precision.shape[:-2], size, size))
 
@@ -206,7 +210,7 @@ def set_covariance(
     change = covariance @ (2.0 * by_covariance @ covariance - moved)
     rows = np.maximum(counts + prior.strength[joint.log_variance[:, :1]], 1e-300)
     change = 0.5 * (change + np.swapaxes(change, -1, -2)) / rows[..., None, None]
-    found = with_least_eigenvalue(covariance + change, MIN_SCALE_FACTOR * variance)
+    found = with_least_eigenvalue(covariance + change, MIN_EIGENVALUE * variance)
     log_variance, fisher_z = covariance_coordinates(found)
     step[..., n_means : n_means + n_outputs] = log_variance
     step[..., n_means + n_outputs :] = fisher_z

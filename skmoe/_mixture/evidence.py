@@ -99,9 +99,9 @@ def search_penalties(
 
     The search goes on from a run. It begins at the penalties of the objective, and stays near those
     of the default mixture. All stages together, with the iterations of the start, make at most
-    `max_iter` iterations. It ends early if a run is stopped. A search that can drop features ends at penalties
-    that it has left if their evidence was clearly higher: the evidence can fall if needed ones are
-    dropped.
+    `max_iter` iterations. It ends early if a run is stopped. A search that can drop features ends
+    at penalties that it has left if their evidence was clearly higher: the evidence can fall if
+    needed ones are dropped.
     """
     max_iter, tol = limits
     theta, n_done, search_round, n_runs = start.theta, start.n_iter, 0, 0

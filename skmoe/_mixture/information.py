@@ -354,8 +354,9 @@ def end_at_maximum(
     if has_derivatives and n_rows * float(size) ** 2 > MAX_MULTIPLICATIONS:
         return run
     if size > MAX_COEFFICIENTS or not has_derivatives:
-        n_left = max(max_iter - run.n_iter, 0)
-        return _more(objective, run, n_left, min(tol, MAX_GAP / n_rows), observer)
+        return _until_nothing_is_gained(
+            objective, run, max_iter, min(tol, MAX_GAP / n_rows), observer
+        )
     while run.converged or run.n_iter < max_iter:
         run = _newton_steps(objective, run, max_iter, observer)
         n_left = max_iter - run.n_iter
@@ -375,6 +376,26 @@ def _more(
 ) -> Run:
     """More iterations of EM, which are extrapolated from the first one on."""
     return em(objective, run, n_iter, tol, observer, Pace(n_plain=0))
+
+
+def _until_nothing_is_gained(
+    objective: Objective, run: Run, max_iter: int, tol: float, observer: Observer | None
+) -> Run:
+    """EM until a run that begins again gains no more than the tolerance.
+
+    The gain of an extrapolation, beside those of the iterations after it, looks as if the
+    log-likelihood were close to its limit.
+    """
+    run = _more(objective, run, max(max_iter - run.n_iter, 0), tol, observer)
+    while run.converged and not run.stopped and run.n_iter < max_iter:
+        begun = run._replace(lower_bounds=[], n_earlier=run.n_iter)
+        again = _more(objective, begun, max_iter - run.n_iter, tol, observer)
+        gain = again.lower_bound - run.lower_bound
+        bounds = [*run.lower_bounds, *again.lower_bounds]
+        run = again._replace(lower_bounds=bounds, n_earlier=run.n_earlier)
+        if gain <= tol:
+            return run._replace(converged=not run.stopped, failed=False)
+    return run
 
 
 def _newton_steps(objective: Objective, run: Run, max_iter: int, observer: Observer | None) -> Run:

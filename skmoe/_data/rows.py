@@ -348,24 +348,6 @@ class Dataset(NamedTuple):
         """Whether something is known of the experts of some rows."""
         return self.possible is not None
 
-    def sum_over_units(self, values: Array) -> Array:
-        """Log densities of rows or their gradients, (..., n), summed for each unit, (..., U).
-
-        The weight of a row in its unit is the power of its density.
-        """
-        if self.units is None:
-            return values
-        return self.units.sum_rows(values * self.weight) / self.units.weight
-
-    def of_possible(self, joint: Array) -> Array:
-        """Log joint densities (..., K, n) or (..., K, U), minus infinity for impossible experts.
-
-        The first axis may have the experts of several starts, one start after the other.
-        """
-        assert self.possible is not None
-        starts = joint.reshape(-1, *self.possible.shape)
-        return np.where(self.possible, starts, -np.inf).reshape(joint.shape)
-
     def row_responsibilities(self, resp: Array) -> Array:
         """Responsibilities (K, U) of units for each of their rows, (K, n)."""
         return resp if self.units is None else self.units.repeat(resp)

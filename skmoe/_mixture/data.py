@@ -78,7 +78,7 @@ class Data:
         if key not in self._targets:
             y = self.rows.y
             y = y if output is None or y.ndim == 1 else y[output]
-            family = of_target(family, y)
+            family = of_target(family, y) if y.dtype.names else family
             possible = family.in_support(y)
             if atoms and family.is_continuous:
                 others = [atom for atom in atoms if atom not in family.atoms]

@@ -19,6 +19,7 @@ import numpy as np
 
 from skmoe._mixture.data import CONSTANT
 from skmoe._mixture.groups import Group, ImplicitCurvature, Inverse, invert
+from skmoe._mixture.joint_prior import set_covariance
 from skmoe._mixture.mixture import EStep, Mixture
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.signed_steps import signed_step
@@ -83,12 +84,27 @@ def inverted(mixture: Any, theta: Array, total: Any) -> Curvatures:
         found.append(invert(matrix[None], mixture.reduced(of_prior)[None, :, :n_own]))
         pairs = [pair for pair in pairs if pair[0] is mixture.gate_group]
     for group, matrices in pairs:
+        if prior.joint and group is not mixture.gate_group:
+            found.append(_inverted_joint(prior, theta, group, matrices, diagonal))
+            continue
         found.append(invert(matrices, np.moveaxis(diagonal[:, group.coordinates], 0, 1)))
     own = [
         part.invert(theta[:, where], sums.curvature)
         for (part, where), sums in zip(mixture.own, total.own, strict=True)
     ]
     return Curvatures(curvature, found, own)
+
+
+def _inverted_joint(
+    prior: Any, theta: Array, group: Group, matrices: Any, diagonal: Array
+) -> Inverse:
+    """Those of outputs whose slopes are not independent in the prior."""
+    own = np.moveaxis(diagonal[:, group.coordinates], 0, 1)
+    if isinstance(matrices, ImplicitCurvature):
+        return invert(matrices, own)
+    matrices, means = matrices.copy(), group.means
+    matrices[..., means, means] += np.moveaxis(prior.of_means(theta), 0, 1)
+    return invert(matrices, np.where(np.arange(own.shape[-1]) < means.stop, 0.0, own))
 
 
 def direction(mixture: Any, theta: Array, total: Any, curvature: Curvatures) -> Array:
@@ -120,6 +136,8 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Curvatures) -> 
         of_group = matrices[mixture.groups.index(group)]
         if inverse.inverse is not None and has_own_scale(group, inverse.matrix):
             _set_scale(step, own, group, inverse, of_group)
+        elif group.family.couples_outputs:
+            set_covariance(step, own, theta, mixture.prior, total.counts)
         else:
             if inverse.inverse is not None:
                 _hold_dispersions(step, group, inverse.inverse)
@@ -159,7 +177,9 @@ def _of_constant_gate(mixture: Any, theta: Array, total: Any) -> Array:
     # The gradient has the differences of observed and expected counts.
     gradient = total.gradient[:, mixture.experts.size :]
     counts = total.gate_counts * proba + contrasts @ gradient.T
-    return np.asarray((contrasts.T @ np.log(np.maximum(counts, TINY))).T - own)
+    logs = np.log(np.maximum(counts, TINY))
+    # Equal counts have equal probabilities without round-off, so that ties are ties.
+    return np.asarray((contrasts.T @ (logs - logs.max(axis=0))).T - own)
 
 
 def _set_scale(
@@ -254,6 +274,7 @@ class Run(NamedTuple):
     stopped: bool = False  # by an observer
     mixture: Any = None  # with the penalties of the run
     n_earlier: int = 0  # iterations with other penalties
+    total: Any = None  # sums over the rows where a run begins, with curvatures, if they are known
 
     @property
     def n_iter(self) -> int:
@@ -275,12 +296,16 @@ class Objective(NamedTuple):
     rtol: float = RTOL["float64"]
     n_rows: int = 0
 
-    def at(self, theta: Array, known: State | None = None) -> State:
-        """The state at vectors (S, D), with the curvature of another one if that is given."""
+    def at(self, theta: Array, known: State | None = None, total: EStep | None = None) -> State:
+        """The state at vectors (S, D), with the curvature of another one if that is given.
+
+        Sums over rows with curvatures, which do not depend on penalties, may be known.
+        """
         mixture = self.mixture
-        total = mixture.e_step(
-            theta, self.blocks, curvature=known is None, map_blocks=self.map_blocks
-        )
+        if total is None:
+            total = mixture.e_step(
+                theta, self.blocks, curvature=known is None, map_blocks=self.map_blocks
+            )
         bound = (total.log_likelihood - mixture.penalty(theta)) / total.weight
         if known is not None:
             return State(theta, bound, total, known.curvature, known.age + 1, mixture)
@@ -342,7 +367,7 @@ def em(
     if mixture.experts.needs_all_rows:
         states = mixture.experts.iterations(objective, theta)
     else:
-        states = iterations(objective, theta, pace)
+        states = iterations(objective, begun, pace)
     for state in states:
         theta, mixture = state.theta[0], state.mixture
         bounds.append(float(state.lower_bound[0]))
@@ -356,9 +381,10 @@ def em(
     return Run(theta, bounds, failed=True, mixture=mixture, n_earlier=n_earlier)
 
 
-def iterations(objective: Objective, theta: Array, pace: Pace) -> Iterator[State]:
+def iterations(objective: Objective, begun: Run, pace: Pace) -> Iterator[State]:
     """The states of EM; they end when no step keeps the lower bound from falling."""
-    state, longest, n_cycles = objective.at(theta[None]), INITIAL_STEP_MAX, 0
+    state = objective.at(begun.theta[None], total=begun.total)
+    longest, n_cycles = INITIAL_STEP_MAX, 0
     while True:
         before = state.theta
         refresh = 1 if n_cycles < pace.n_fresh else REFRESH
@@ -382,10 +408,14 @@ def iterations(objective: Objective, theta: Array, pace: Pace) -> Iterator[State
 
 
 def line_search(objective: Objective, state: State, refresh: int) -> State | None:
-    """The longest of halved steps that does not lower the bound; None if there is none."""
+    """The longest of halved steps that does not lower the bound; None if there is none.
+
+    A step of length zero hides nothing but round-off, and M-steps of users that lead downward.
+    """
     bound = state.lower_bound[0]
     least = bound - objective.rtol * (1.0 + abs(bound))
-    for attempt in range(MAX_HALVINGS):
+    is_of_user = any(part.size for part, _ in objective.mixture.own)
+    for attempt in range(MAX_HALVINGS - is_of_user):
         step = 0.5**attempt if attempt < MAX_HALVINGS - 1 else 0.0
         theta = objective.ahead(state, step)
         trial = objective.at(theta, state if state.age + 1 < refresh else None)

@@ -67,7 +67,8 @@ def supports_partial_fit(estimator: Any) -> bool:
     """Whether `partial_fit` is available; an AttributeError names the reason if it is not."""
     chosen = {STREAM: STREAM} | chosen_options(estimator)
     family = family_of(estimator.expert, "classifier" if is_classifier(estimator) else "regressor")
-    if not isinstance(family, LinearExperts | LogisticExperts):
+    kind = family if isinstance(family, type) else type(family)
+    if not issubclass(kind, LinearExperts | LogisticExperts):
         option = ESTIMATORS if family is None else OWN_EXPERTS
         chosen[option] = Choice("expert", estimator.expert)
     message = conflict_of(chosen)

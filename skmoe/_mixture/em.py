@@ -221,7 +221,7 @@ def _hold_dispersions(step: Array, group: Group, covariances: Array) -> None:
 
 
 def has_own_scale(group: Group, matrix: Array) -> bool:
-    """Whether the last predictor is the log of a scale, of which the means tell nothing."""
+    """Whether the last predictor is the log of a scale, which the means do not determine."""
     if not group.family.has_scale or group.roles[group.means.stop > 0 :] != (CONSTANT,):
         return False
     own = group.slices[-1].start
@@ -408,7 +408,7 @@ def iterations(objective: Objective, begun: Run, pace: Pace) -> Iterator[State]:
 
 
 def line_search(objective: Objective, state: State, refresh: int) -> State | None:
-    """The longest of halved steps that does not lower the bound; None if there is none.
+    """The longest of halved steps that does not lower the lower bound; None if there is none.
 
     A step of length zero hides nothing but round-off, and M-steps of users that lead downward.
     """

@@ -1,9 +1,9 @@
 """Observed information, and Newton's steps with it from where EM has stopped to the maximum.
 
-The Hessian of a row in its predictors is sum_k r_k (H_k + g_k g_k') - g g', with responsibilities
-r_k, Hessian H_k and gradient g_k of the log joint density of expert k, and the mean g of the
-gradients [1]_. Where each row has its own expert it is one weight for each row and pair of
-predictors.
+The Hessian of a row in its predictors is sum_k r_k (H_k + g_k g_k') - g g' [1]_. Here r_k are the
+responsibilities, H_k and g_k are Hessian and gradient of the log joint density of expert k, and g
+is the mean of the gradients. Where each row has its own expert it is one weight for each row and
+pair of predictors.
 
 EM is slow where regimes overlap: a small gain in an iteration does not mean that the maximum is
 near. Newton's method takes a few steps there [2]_. The length of its step, in standard errors, is

@@ -21,6 +21,7 @@ from skmoe.inspection import NExpertsTest
 from skmoe.model_selection import n_experts_test
 from support.expert_kinds import KINDS_OF_FITS, draw, options_of
 from support.fits import FIXED
+from support.heteroscedastic import HeteroscedasticExperts
 from support.refusals import assert_refused, refusal
 from support.tables import crossing_lines, flipping_classes
 
@@ -233,7 +234,7 @@ def test_an_expert_without_rows_is_not_a_further_expert():
     assert result.statistic > 1.0
 
 
-class Worse(LinearExperts):
+class Worse(HeteroscedasticExperts):
     """Experts whose densities are smaller, the more of them there are."""
 
     def log_prob(self, params, design, y):

@@ -16,7 +16,6 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
-from skmoe.experts import LinearExperts
 from skmoe.inspection import NExpertsTest
 from skmoe.model_selection import n_experts_test
 from support.expert_kinds import KINDS_OF_FITS, draw, options_of
@@ -318,7 +317,7 @@ REFUSED_ARGUMENTS = [
 
 @pytest.mark.parametrize(("options", "name", "words"), REFUSED_ARGUMENTS)
 def test_arguments_are_refused_before_any_fit(options, name, words):
-    class NoFits(LinearExperts):
+    class NoFits(HeteroscedasticExperts):
         """Experts that cannot be fitted."""
 
         def m_step(self, *given):

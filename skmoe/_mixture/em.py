@@ -139,6 +139,8 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Curvatures) -> 
         elif group.family.couples_outputs:
             set_covariance(step, own, theta, mixture.prior, total.counts)
         else:
+            if inverse.inverse is not None:
+                _hold_dispersions(step, group, inverse.inverse)
             step = step / _lengths(step, group, of_group)[..., None]
         change[:, group.coordinates] = np.moveaxis(step, 0, 1)
     if mixture.is_tied:
@@ -199,6 +201,23 @@ def _set_scale(
     relative = np.maximum(1.0 + (slope - gain) / rows, MIN_SCALE_FACTOR)
     step[..., means] *= part[..., None]
     step[..., own] = np.log(relative)
+
+
+def _hold_dispersions(step: Array, group: Group, covariances: Array) -> None:
+    """Log dispersions in steps (P, S, q) change by `MAX_DISPERSION_STEP` at most.
+
+    The other coefficients have the best step beside these. A whole step that is shortened would
+    hold them too: the threshold of a class without rows can go on for ever.
+    """
+    first = group.means.stop
+    if first == 0:
+        return
+    beyond = np.abs(step[..., first:]) > MAX_DISPERSION_STEP
+    for p, s in zip(*np.nonzero(beyond.any(axis=-1)), strict=True):
+        held, own = first + np.flatnonzero(beyond[p, s]), step[p, s]
+        excess = own[held] - np.sign(own[held]) * MAX_DISPERSION_STEP
+        covariance = covariances[p, s][:, held]
+        own -= covariance @ np.linalg.lstsq(covariance[held], excess)[0]
 
 
 def has_own_scale(group: Group, matrix: Array) -> bool:

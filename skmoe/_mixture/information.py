@@ -379,6 +379,26 @@ def _more(
     return em(objective, run, n_iter, tol, observer, Pace(n_plain=0))
 
 
+def _until_nothing_is_gained(
+    objective: Objective, run: Run, max_iter: int, tol: float, observer: Observer | None
+) -> Run:
+    """EM until a run that begins again gains no more than the tolerance.
+
+    The gain of an extrapolation, beside those of the iterations after it, looks as if the
+    log-likelihood were close to its limit.
+    """
+    run = _more(objective, run, max(max_iter - run.n_iter, 0), tol, observer)
+    while run.converged and not run.stopped and run.n_iter < max_iter:
+        begun = run._replace(lower_bounds=[], n_earlier=run.n_iter)
+        again = _more(objective, begun, max_iter - run.n_iter, tol, observer)
+        gain = again.lower_bound - run.lower_bound
+        bounds = [*run.lower_bounds, *again.lower_bounds]
+        run = again._replace(lower_bounds=bounds, n_earlier=run.n_earlier)
+        if gain <= tol:
+            return run._replace(converged=not run.stopped, failed=False)
+    return run
+
+
 def _newton_steps(objective: Objective, run: Run, max_iter: int, observer: Observer | None) -> Run:
     """Newton's steps that increase the lower bound, and whether the run has converged then."""
     converged = False

@@ -231,7 +231,8 @@ class Experts(DescribedExperts, LinearPart):
             precision = precision / np.maximum(np.bincount(self.free + 1)[self.free + 1], 1)
         self.prior = Prior.of(precision, scale, strength, squares)
         if any(family.couples_outputs for family in self.families):
-            products, std = np.array(penalties.get("predictor_squares", 0.0)), np.sqrt(self.unit_variance)
+            std = np.sqrt(self.unit_variance)
+            products = np.array(penalties.get("predictor_squares", 0.0))
             products = products * std[:, :, None] * std[:, None]
             if self.shared_dispersion:
                 products[1:] = 0.0

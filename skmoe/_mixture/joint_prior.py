@@ -1,7 +1,7 @@
 """The conjugate prior of several outputs whose noise is multivariate normal, and their step of EM.
 
-The slopes of a feature are normal with the covariance matrix of the noise over the penalty, and that
-matrix is inverse Wishart [1]_. Arrays have the shape (..., P, m, m) for P experts and m outputs.
+The slopes of a feature are normal with the covariance matrix of the noise over the penalty, and
+that matrix is inverse Wishart [1]_. Arrays are (..., P, m, m) for P experts and m outputs.
 
 References
 ----------
@@ -11,7 +11,7 @@ References
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from skmoe._numerics.covariances import (
     whitening,
     with_least_eigenvalue,
 )
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
 
 # Relative distance of the smallest eigenvalue from its bound up to which it is there.
 BOUND_RTOL = 1e-6
@@ -114,7 +114,8 @@ class JointPrior(Prior):
     def of_means(self, theta: Array) -> Array:
         """Curvatures of the penalty by the means of all outputs, (S, P, m d, m d)."""
         precision, ridge = self.joint.precision(theta), self.precision[self.joint.means[:, 0]]
-        blocks = precision[..., :, None, :, None] * (ridge[..., None] * np.eye(ridge.shape[-1]))[:, None, :, None]
+        diagonal = ridge[..., None] * np.eye(ridge.shape[-1])
+        blocks = precision[..., :, None, :, None] * diagonal[:, None, :, None]
         size = self.joint.means[0].size
         return np.asarray(blocks.reshape(*precision.shape[:-2], size, size))
 
@@ -204,8 +205,10 @@ def set_covariance(
         step[..., :n_means].reshape(shape), -1, -2
     )
     change = covariance @ (2.0 * by_covariance @ covariance - moved)
-    rows = np.maximum(counts + prior.strength[joint.log_variance[:, :1]], 1e-300)
+    rows = np.maximum(counts + prior.strength[joint.log_variance[:, :1]], TINY)
     change = 0.5 * (change + np.swapaxes(change, -1, -2)) / rows[..., None, None]
+    # Steps of the means can fail where the search goes on with other vectors.
+    change = np.where(np.isfinite(change).all(axis=(-2, -1), keepdims=True), change, 0.0)
     found = with_least_eigenvalue(covariance + change, MIN_SCALE_FACTOR * variance)
     log_variance, fisher_z = covariance_coordinates(found)
     step[..., n_means : n_means + n_outputs] = log_variance

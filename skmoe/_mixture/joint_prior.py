@@ -23,6 +23,7 @@ from skmoe._numerics.covariances import (
     covariance_derivatives,
     covariance_matrix,
     least_eigenvalue,
+    pairs_of,
     whitening,
     with_least_eigenvalue,
 )
@@ -105,7 +106,7 @@ class JointPrior(Prior):
         by_covariance = 0.5 * (strength * precision - precision @ products @ precision)
         gradient[..., joint.means] = precision @ (coef * ridge)
         covariance = joint.covariance(theta)
-        first, second = np.triu_indices(covariance.shape[-1], 1)
+        first, second = pairs_of(covariance.shape[-1])
         gradient[..., joint.log_variance] = (by_covariance * covariance).sum(axis=-1)
         by_z = 2.0 * by_covariance[..., first, second]
         gradient[..., joint.fisher_z] = by_z * _slopes_by_z(theta, joint)
@@ -192,7 +193,7 @@ def set_covariance(
     n_means, shape = joint.means[0].size, (*step.shape[:2], *joint.means.shape[1:])
     by_scale, by_z = np.split(gradient[..., n_means:], [n_outputs], axis=-1)
     covariance = np.moveaxis(joint.covariance(theta), 0, 1)
-    first, second = np.triu_indices(n_outputs, 1)
+    first, second = pairs_of(n_outputs)
     slopes = np.moveaxis(_slopes_by_z(theta, joint), 0, 1)
     by_covariance = np.zeros_like(covariance)
     by_covariance[..., first, second] = 0.5 * by_z / slopes
@@ -219,7 +220,7 @@ def set_covariance(
 
 def _slopes_by_z(theta: Array, joint: Outputs) -> Array:
     """Derivatives of the covariances of pairs of outputs by Fisher's z."""
-    first, second = np.triu_indices(joint.log_variance.shape[1], 1)
+    first, second = pairs_of(joint.log_variance.shape[1])
     std = np.exp(0.5 * theta[..., joint.log_variance])
     slopes = std[..., first] * std[..., second]
     return np.asarray(slopes * (1.0 - np.square(np.tanh(theta[..., joint.fisher_z]))))

@@ -255,6 +255,7 @@ class Run(NamedTuple):
     stopped: bool = False  # by an observer
     mixture: Any = None  # with the penalties of the run
     n_earlier: int = 0  # iterations with other penalties
+    total: Any = None  # sums over the rows where a run begins, with curvatures, if they are known
 
     @property
     def n_iter(self) -> int:
@@ -276,12 +277,16 @@ class Objective(NamedTuple):
     rtol: float = RTOL["float64"]
     n_rows: int = 0
 
-    def at(self, theta: Array, known: State | None = None) -> State:
-        """The state at vectors (S, D), with the curvature of another one if that is given."""
+    def at(self, theta: Array, known: State | None = None, total: EStep | None = None) -> State:
+        """The state at vectors (S, D), with the curvature of another one if that is given.
+
+        Sums over rows with curvatures, which do not depend on penalties, may be known.
+        """
         mixture = self.mixture
-        total = mixture.e_step(
-            theta, self.blocks, curvature=known is None, map_blocks=self.map_blocks
-        )
+        if total is None:
+            total = mixture.e_step(
+                theta, self.blocks, curvature=known is None, map_blocks=self.map_blocks
+            )
         bound = (total.log_likelihood - mixture.penalty(theta)) / total.weight
         if known is not None:
             return State(theta, bound, total, known.curvature, known.age + 1, mixture)
@@ -343,7 +348,7 @@ def em(
     if mixture.experts.needs_all_rows:
         states = mixture.experts.iterations(objective, theta)
     else:
-        states = iterations(objective, theta, pace)
+        states = iterations(objective, begun, pace)
     for state in states:
         theta, mixture = state.theta[0], state.mixture
         bounds.append(float(state.lower_bound[0]))
@@ -357,9 +362,10 @@ def em(
     return Run(theta, bounds, failed=True, mixture=mixture, n_earlier=n_earlier)
 
 
-def iterations(objective: Objective, theta: Array, pace: Pace) -> Iterator[State]:
+def iterations(objective: Objective, begun: Run, pace: Pace) -> Iterator[State]:
     """The states of EM; they end when no step keeps the lower bound from falling."""
-    state, longest, n_cycles = objective.at(theta[None]), INITIAL_STEP_MAX, 0
+    state = objective.at(begun.theta[None], total=begun.total)
+    longest, n_cycles = INITIAL_STEP_MAX, 0
     while True:
         before = state.theta
         refresh = 1 if n_cycles < pace.n_fresh else REFRESH

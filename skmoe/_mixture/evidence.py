@@ -102,12 +102,13 @@ def search_penalties(
 
     The search goes on from a run. It begins at the penalties of the objective, and stays near those
     of the default mixture. All stages together, with the iterations of the start, make at most
-    `max_iter` iterations. It ends early if a run is stopped. A search that can drop features ends at penalties
-    that it has left if their evidence was clearly higher: the evidence can fall if needed ones are
-    dropped.
+    `max_iter` iterations. It ends early if a run is stopped. A search that can drop features ends
+    at penalties that it has left if their evidence was clearly higher: the evidence can fall if
+    needed ones are dropped.
     """
     max_iter, tol = limits
     theta, n_done, search_round, n_runs = start.theta, start.n_iter, 0, 0
+    total = None
     # Mixture, coefficients and log evidence per row of the penalties with the highest so far.
     best: tuple[Mixture, Array, float] | None = None
     drops_features = any(penalty.search == "ard" for penalty in penalties)
@@ -121,7 +122,7 @@ def search_penalties(
             n_iter = min(n_iter, ITERATIONS_BETWEEN_UPDATES[search_round])
         # Iterations before an update are not extrapolated.
         own_tol, n_plain = (tol, N_PLAIN_ITER) if is_final else (0.0, n_iter)
-        begun = Run(theta, [], n_earlier=n_done)
+        begun = Run(theta, [], n_earlier=n_done, total=total)
         run = em(objective, begun, n_iter, own_tol, observer, Pace(n_plain, n_fresh=0))
         n_done += len(run.lower_bounds)
         if run.stopped or run.failed or n_done >= max_iter:
@@ -130,13 +131,15 @@ def search_penalties(
         if is_last and best is None:
             return run
         objective = objective._replace(mixture=run.mixture)
-        update = updated_penalties(penalties, default, objective.at(run.theta[None]))
+        state = objective.at(run.theta[None])
+        update = updated_penalties(penalties, default, state)
         least_factor = FINAL_FACTOR if is_final else SETTLED_FACTOR
         settled = update.factor < least_factor or abs(update.gain) < tol
         if is_last or (is_final and settled):
             if best is None or best[2] < update.log_evidence + MIN_LOSS:
                 return run
             objective, theta, best = objective._replace(mixture=best[0]), best[1], None
+            total = None
             n_runs = MAX_FINAL_RUNS - 1
             continue
         if drops_features and (best is None or update.log_evidence > best[2]):
@@ -145,6 +148,8 @@ def search_penalties(
         search_round = FINAL_ROUND if settled or is_final else search_round + 1
         objective = objective._replace(mixture=update.mixture)
         theta = update.mixture.bounded(run.theta[None])[0]
+        is_same = not objective.mixture.own and np.array_equal(theta, run.theta)
+        total = state.total if is_same else None
 
 
 def _with_penalties_of_features(mixture: Mixture, penalties: Sequence[Penalty]) -> Mixture:

@@ -33,7 +33,7 @@ from skmoe._numerics.typing import TINY, Array
 BOUND_RTOL = 1e-6
 
 # Smallest factor of a variance in one step, as of the scale of one output.
-MIN_SCALE_FACTOR = 1e-6
+MIN_EIGENVALUE = 1e-6
 
 
 class Outputs(NamedTuple):
@@ -50,7 +50,8 @@ class Outputs(NamedTuple):
         n_outputs = group.family.n_outputs
         means = np.stack(group.index[:n_outputs], axis=1)
         others = np.concatenate(group.index[n_outputs:], axis=1)
-        return cls(means, *np.split(others, [n_outputs], axis=1), squares[group.parts])
+        log_variance, fisher_z = np.split(others, [n_outputs], axis=1)
+        return cls(means, log_variance, fisher_z, squares[group.parts])
 
     def covariance(self, theta: Array) -> Array:
         """Covariance matrices at coefficients (..., D)."""
@@ -210,7 +211,7 @@ def set_covariance(
     change = 0.5 * (change + np.swapaxes(change, -1, -2)) / rows[..., None, None]
     # Steps of the means can fail where the search goes on with other vectors.
     change = np.where(np.isfinite(change).all(axis=(-2, -1), keepdims=True), change, 0.0)
-    found = with_least_eigenvalue(covariance + change, MIN_SCALE_FACTOR * variance)
+    found = with_least_eigenvalue(covariance + change, MIN_EIGENVALUE * variance)
     log_variance, fisher_z = covariance_coordinates(found)
     step[..., n_means : n_means + n_outputs] = log_variance
     step[..., n_means + n_outputs :] = fisher_z

@@ -29,7 +29,7 @@ from skmoe.data import RowBlocks
 from skmoe.exceptions import CollapsedExpertsWarning
 from skmoe.families import Ordinal, Uniform
 from support.fits import CLASSES, UNITS, X, Y, classifier, fit_quietly, regressor
-from support.own_gates import WorseGate
+from support.own_gates import PriorGate, WorseGate
 from support.stacks import stack_of
 
 SHORT = {"n_init": 1, "max_iter": 2, "random_state": 0, "alpha": 0.1, "gate_alpha": 1.0}
@@ -54,7 +54,7 @@ def texts(action, *data, part="", **given):
 
 def test_the_remaining_gain_is_estimated_from_the_last_ones():
     options = {"tol": 1e-12, "warm_start": True, "dispersion_prior": 10.0}
-    moe = regressor(n_experts=2, n_init=1, max_iter=15, **options)
+    moe = regressor(n_experts=3, gate=PriorGate(), n_init=1, max_iter=15, **options)
     ((category, text, _),) = warnings_of(moe.fit, X, Y)
     assert category is ConvergenceWarning
     assert "max_iter=15 iterations" in text

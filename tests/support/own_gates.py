@@ -38,10 +38,11 @@ class FixedGate(PriorGate):
 
 
 class WorseGate(PriorGate):
-    """A gate whose M-step goes on to favour the first expert."""
+    """A gate whose M-step gives nearly all rows to the expert that had the fewest."""
 
     def m_step(self, statistics, factor, params, step):
-        return Logits(params.logits + 50.0 * np.eye(len(params.logits))[0])
+        fewest = np.arange(len(params.logits)) == params.logits.argmin()
+        return Logits(np.where(fewest, 7.0, 0.0))
 
 
 class BrokenGate(PriorGate):

@@ -288,6 +288,8 @@ def _warm_start(
     new = [penalty for penalty, search in searches if penalty.search != search]
     known = tuple(penalty for penalty in problem.penalties if penalty not in new)
     mixture = problem.mixture
+    if cache is not None:  # what the experts have learned goes with the penalties that were found
+        mixture = mixture.with_part("experts", cache.experts)
     for name in ("gate", "experts"):
         part, found = getattr(mixture, name), getattr(fitted.mixture, name).penalties
         fields = [field for p in known if p.part == name for field in p.fields if field in found]

@@ -36,6 +36,9 @@ from skmoe.gates._registry import GATES
 from skmoe.gates._softmax import SoftmaxGate
 from skmoe.protocols import Experts, Gate
 
+# What the estimators take without being asked.
+DEFAULT_EXPERT, DEFAULT_GATE = "linear", "softmax"
+
 
 def resolve_experts(
     expert: Any,
@@ -57,7 +60,7 @@ def resolve_experts(
     check_length("expert", expert, n_experts)
     first, is_normal = entries[0], families == (Normal(),)
     is_plain = is_list and is_plain and is_normal and options.get("covariance_type") != "full"
-    is_linear = all(isinstance(entry, str) and entry == "linear" for entry in entries)
+    is_linear = all(isinstance(entry, str) and entry in EXPERTS for entry in entries)
     if is_linear and not is_plain and not task.is_classification:
         experts = from_options(LinearExperts, {**options, "families": families})
         experts.check_options()
@@ -120,7 +123,7 @@ def measure_of_families(families: Iterable[Family]) -> str:
 def name_of_density(expert: Any, family: Any) -> str:
     """The parameter that chooses the conditional distribution of y, for messages."""
     first = expert[0] if isinstance(expert, list | tuple) and expert else expert
-    own = is_family(first) and first != "linear"
+    own = is_family(first) and first != DEFAULT_EXPERT
     name, value = ("expert", expert) if own else ("family", family)
     return f'{name}="{value}"' if isinstance(value, str) else f"{name}={value!r}"
 

@@ -114,7 +114,7 @@ class TrainingData(NamedTuple):
     init: str | Array  # named initialisation, responsibilities (K, n), or parameters
     attributes: dict[str, Any]  # fitted attributes
     columns: dict[str, Array | None]  # of X, by their role: "gate" and "mean"; None for all
-    slopes: tuple[tuple[int, ...], ...]  # as `Experts.slopes` has them
+    slopes: tuple[tuple[int, ...], ...]  # as `slope_holders` takes them
     # Columns of the design matrix of the experts on which dispersions depend.
     dispersion_columns: tuple[int, ...] = ()
     signs: tuple[int, ...] = ()  # of the slopes of the columns of the experts; () for any

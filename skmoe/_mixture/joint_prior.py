@@ -128,14 +128,9 @@ class JointPrior(Prior):
         for p, means in enumerate(joint.means):
             own = np.concatenate([means.ravel(), joint.log_variance[p], joint.fisher_z[p]])
             matrix = np.diag(ridge[p, 0])
-            hessian[own[:, None], own] = _information(
-                theta[joint.log_variance[p]],
-                theta[joint.fisher_z[p]],
-                self.strength[joint.log_variance[p, 0]],
-                matrix,
-                -coef[p] @ matrix,
-                products[p],
-            )
+            of_covariance = theta[joint.log_variance[p]], theta[joint.fisher_z[p]]
+            sums = self.strength[joint.log_variance[p, 0]], matrix, -coef[p] @ matrix, products[p]
+            hessian[own[:, None], own] = _information(*of_covariance, *sums)
         return hessian
 
     # --- covariance matrices that are not singular ---
@@ -228,12 +223,7 @@ def _slopes_by_z(theta: Array, joint: Outputs) -> Array:
 
 
 def _information(
-    log_variance: Array,
-    fisher_z: Array,
-    weight: float,
-    gram: Array,
-    cross: Array,
-    products: Array,
+    log_variance: Array, fisher_z: Array, weight: float, gram: Array, cross: Array, products: Array
 ) -> Array:
     """Negative Hessian of a normal log-likelihood in coefficients and covariance, (P, P).
 

@@ -202,7 +202,7 @@ def _set_scale(
 
 
 def has_own_scale(group: Group, matrix: Array) -> bool:
-    """Whether the last predictor is the log of a scale, of which the means tell nothing."""
+    """Whether the last predictor is the log of a scale that has no information about the means."""
     if not group.family.has_scale or group.roles[group.means.stop > 0 :] != (CONSTANT,):
         return False
     own = group.slices[-1].start
@@ -389,7 +389,7 @@ def iterations(objective: Objective, begun: Run, pace: Pace) -> Iterator[State]:
 
 
 def line_search(objective: Objective, state: State, refresh: int) -> State | None:
-    """The longest of halved steps that does not lower the bound; None if there is none.
+    """The longest of halved steps that does not lower the lower bound; None if there is none.
 
     A step of length zero hides nothing but round-off, and M-steps of users that lead downward.
     """

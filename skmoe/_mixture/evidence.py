@@ -10,8 +10,8 @@ of classes: their curvature vanishes. There the penalties that were found are co
 ones by the densities of rows that are left out.
 
 The curvature is that of the expected log-likelihood of the complete data, as in the variational
-treatment of mixtures of experts [2]_: the evidence is that of the rows divided among the experts by
-their responsibilities.
+treatment of mixtures of experts [2]_. So the evidence is that of the rows divided among the experts
+by their responsibilities.
 
 References
 ----------

@@ -1,8 +1,8 @@
 """Observed information, and Newton's steps with it from where EM has stopped to the maximum.
 
-The Hessian of a row in its predictors is sum_k r_k (H_k + g_k g_k') - g g', with responsibilities
-r_k, Hessian H_k and gradient g_k of the log joint density of expert k, and the mean g of the
-gradients [1]_. Where each row has its own expert it is one weight for each row and pair of
+The Hessian of a row in its predictors is sum_k r_k (H_k + g_k g_k') - g g' [1]_. H_k and g_k are
+Hessian and gradient of the log joint density of expert k, r_k is its responsibility, and g is the
+mean of the gradients. Where each row has its own expert it is one weight for each row and pair of
 predictors.
 
 EM is slow where regimes overlap: a small gain in an iteration does not mean that the maximum is
@@ -310,6 +310,8 @@ LOWER_BOUND_ROUND_OFF = 1e-15  # of lower bounds per row, relative
 
 # A quadratic log-likelihood that is lower by this than its maximum is MAX_SHIFT away.
 MAX_GAP = 0.5 * MAX_SHIFT**2
+# Estimates of the gap by EM are rough.
+GAP_MARGIN = 2.0
 
 # The squared shift of a step, times this, is more than what Newton's method leaves after it.
 CURVATURE = 100.0
@@ -355,7 +357,7 @@ def end_at_maximum(
         return run
     if size > MAX_COEFFICIENTS or not has_derivatives:
         n_left = max(max_iter - run.n_iter, 0)
-        return _more(objective, run, n_left, min(tol, MAX_GAP / n_rows), observer)
+        return _more(objective, run, n_left, min(tol, MAX_GAP / (GAP_MARGIN * n_rows)), observer)
     while run.converged or run.n_iter < max_iter:
         run = _newton_steps(objective, run, max_iter, observer)
         n_left = max_iter - run.n_iter

@@ -1,8 +1,8 @@
 """Streams: steps to the maximum of decayed sums of expansions, one of each batch [1]_ [2]_.
 
 The log-likelihood of a batch is replaced by that of the complete data, whose expected value is
-expanded at the coefficients: to second order, but for the logs of scales and for constant
-probabilities of the experts, of which the sums are those of the statistics. Expansions are summed
+expanded at the coefficients to second order. For the logs of scales, and for constant probabilities
+of the experts, the sums are those of the statistics. Expansions are summed
 over batches, and the sums of earlier batches decay.
 
 References

@@ -255,7 +255,7 @@ def test_candidates_are_tried_in_increasing_order(candidates):
 
 def test_candidates_of_auto_have_its_scores():
     """One by one the fits are the same; a gap is filled by fits that split each expert once."""
-    X, y = steps(4, n_rows=200)
+    X, y = steps(4, n_rows=240)
     auto, same = (fit_quietly(regressor(how), X, y) for how in ("auto", range(1, 9)))
     tried = auto.n_experts_tried_
     assert_array_equal(same.n_experts_tried_, tried[tried < 9])

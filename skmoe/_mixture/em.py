@@ -22,7 +22,7 @@ from skmoe._mixture.groups import Group, ImplicitCurvature, Inverse, invert
 from skmoe._mixture.joint_prior import set_covariance
 from skmoe._mixture.mixture import EStep, Mixture
 from skmoe._numerics.linalg import add_fields
-from skmoe._numerics.signed_steps import signed_step
+from skmoe._numerics.signed_steps import signed_step, step_within
 from skmoe._numerics.typing import TINY, Array
 
 # First iterations with curvatures of their own, and iterations for which others are used later.
@@ -140,6 +140,8 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Curvatures) -> 
             set_covariance(step, own, theta, mixture.prior, total.counts)
         else:
             step = step / _lengths(step, group, of_group)[..., None]
+        if group.limits is not None and inverse.inverse is not None:
+            _keep_within_rows(step, inverse.inverse, *group.room_of_rows(theta))
         change[:, group.coordinates] = np.moveaxis(step, 0, 1)
     if mixture.is_tied:
         lengths = [
@@ -165,6 +167,12 @@ def _with_signs(
         matrix = inverse.matrix[m, s]
         step[m, s] = signed_step(matrix, gradient[m, s], own[m, s], signs[m])
     return step
+
+
+def _keep_within_rows(step: Array, inverse: Array, normals: Array, room: Array) -> None:
+    """Bounds steps (P, S, q) such that log dispersions of rows stay within their room."""
+    for at in zip(*np.nonzero((step @ normals.T > room).any(axis=-1)), strict=True):
+        step[at] = step_within(step[at], inverse[at], normals, room[at])
 
 
 def _of_constant_gate(mixture: Any, theta: Array, total: Any) -> Array:

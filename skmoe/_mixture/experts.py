@@ -180,7 +180,7 @@ class Experts(DescribedExperts, LinearPart):
         for group in self.groups if self.dispersion_columns else ():
             if DISPERSION in group.roles:
                 last = group.index[group.roles.index(DISPERSION)][:, -1]
-                group.limits = Limits(self.lower[last], self.upper[last], outermost)
+                group.set_limits(Limits(self.lower[last], self.upper[last], outermost))
 
     def _set_shared(self, slopes: Any) -> None:
         """Sets the coordinate of each coefficient among those that are estimated."""

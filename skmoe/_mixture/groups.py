@@ -201,6 +201,10 @@ class Group:
         self.of_runs = [np.stack([self.index[t] for t in own]) for _, own in self.runs]
         self.limits: Limits | None = None
 
+    def set_limits(self, limits: Limits) -> None:
+        """Sets where log dispersions lie that depend on features."""
+        self.limits = limits
+
     def predictors(self, theta: Array, data: Data) -> list[Array]:
         """The T predictors at coefficients (S, D)."""
         etas: list[Array] = []
@@ -234,7 +238,7 @@ class Group:
         )
 
     def room_of_rows(self, theta: Array) -> tuple[Array, Array]:
-        """Linear bounds `normals @ step <= room` of steps, (B, q) and (P, S, B), as of the excess."""
+        """Normals (B, q) and room (P, S, B) of bounds `normals @ step <= room` of steps."""
         assert self.limits is not None
         t, limits = self.roles.index(DISPERSION), self.limits
         rows = np.append(limits.rows, np.ones((len(limits.rows), 1)), axis=1)

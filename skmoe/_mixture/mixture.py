@@ -23,7 +23,6 @@ from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import normalised_top_k
 from skmoe._numerics.typing import TINY, Array
 
-
 # Part of the room of a log dispersion from which on it is at a bound, up to round-off.
 NEXT_TO_ONE = 1.0 - 1e-9
 
@@ -278,7 +277,7 @@ class Mixture:
             log_prior, added = balance_prior(self.balance, at.log_gate, sharing.gate_weight, own)
             log_likelihood, target = log_likelihood + log_prior, target + added
         gradient, found = np.zeros_like(theta), []
-        for group, etas, derivatives in at.terms:
+        for group, _, derivatives in at.terms:
             own = weight if len(at.terms) == 1 else weight[group.parts]
             if not group.roles:
                 found.append(np.zeros((*own.shape[:2], 0, 0)))
@@ -358,8 +357,8 @@ class Mixture:
             for index in (joint.log_variance, joint.fisher_z):
                 found[index] |= at_floor[:, None]
         for group in self.limited:
-            index = group.index[group.roles.index(DISPERSION)]
-            found[index] |= (group.excess_of_rows(theta[None]).max(axis=0)[0] >= NEXT_TO_ONE)[:, None]
+            excess = group.excess_of_rows(theta[None]).max(axis=(0, 1))
+            found[group.index[group.roles.index(DISPERSION)][excess >= NEXT_TO_ONE]] = True
         for part, where in self.own:
             found[where] = part.at_bound(theta[where])
         return np.asarray(found)

@@ -143,8 +143,6 @@ def row_derivatives(
             continue
         family, y, beyond = data.target(group.family, group.output, mixture.experts.atoms)
         scores, second = next(terms), family.second(y, etas)
-        if group.limits is not None:
-            scores, second = group.within_limits(etas, scores, second)
         shape = len(group.parts), 1, data.rows.n_rows
         for p, k in enumerate(group.parts.tolist()):
             own = [np.broadcast_to(v, shape)[p, 0] for v in scores]

@@ -58,7 +58,7 @@ FEATURES = {
         "experts/_stacking.py",
     ],
     "numbers of experts": ["_estimators/selection/"],
-    "streams": ["_mixture/online.py", "_estimators/fitting/partial_fit.py"],
+    "streams": ["_mixture/stream.py", "_estimators/fitting/partial_fit.py"],
     "warm starts": ["_estimators/rows/warm_start.py"],
     "metadata": ["_estimators/rows/training_data.py:make_routes"],
     "joint outputs": ["_numerics/covariances.py"],

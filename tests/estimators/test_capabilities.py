@@ -113,7 +113,9 @@ def test_the_number_of_experts_of_a_stream_stays():
         message = refusal(moe.set_params(n_experts=other).partial_fit, X, Y)
         assert_refused(message, "n_experts", "stay 2", other, "clone")
     moe = fit_quietly(regressor(expert="tree"), X, Y).set_params(expert="linear")
-    assert_refused(refusal(moe.partial_fit, X, Y), "partial_fit continues", "linear experts", "clone")
+    assert_refused(
+        refusal(moe.partial_fit, X, Y), "partial_fit continues", "linear experts", "clone"
+    )
 
 
 @pytest.mark.parametrize("half_life", [0, 0.0, -5, "long", [1.0], np.nan, np.inf])

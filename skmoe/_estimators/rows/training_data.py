@@ -158,7 +158,7 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
         chosen["experts without probabilities of intervals"] = params.family_name
     expert = Choice(params.expert_parameter, params.expert)
     estimators = params.estimators or []
-    if family is None or family.needs_all_rows:
+    if family is None:
         chosen[ESTIMATORS] = expert
     if family is not None and params.base is None:
         chosen["parametric experts without a base"] = expert

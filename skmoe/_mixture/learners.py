@@ -1,7 +1,7 @@
 """Experts that need all rows, such as estimators, as a part of a mixture.
 
 What they have learned is a value of the part, and not in the vector of coefficients. They are
-fitted again in each iteration of EM, and the gate takes a step that does not lower the bound.
+fitted again in each iteration of EM, and the gate takes a step that does not lower the objective.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class LearnedExperts:
 
     @staticmethod
     def iterations(objective: Objective, theta: Array) -> Iterator[State]:
-        """The states of EM; they end when no step of the gate keeps the bound from falling."""
+        """The states of EM; they end when each step of the gate lowers the objective."""
         state = objective.at(theta[None])
         while True:
             mixture = state.mixture

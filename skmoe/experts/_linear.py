@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy import sparse
 
 from skmoe._data.censored_targets import is_exact, point_values
 from skmoe._data.checks import check_choice, check_flag, check_real
 from skmoe._data.rows import has_bounds
 from skmoe._mixture.experts import Experts
+from skmoe._mixture.groups import outermost_rows
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import without_outliers
 from skmoe._numerics.typing import TINY, Alpha, Array
@@ -210,6 +212,9 @@ class LinearExperts:
         penalties: dict[str, Any] = {"alpha": self.alpha}
         if own.get("dispersion_columns"):
             penalties["dispersion_alpha"] = self.dispersion_alpha
+            columns = matrix[:, list(own["dispersion_columns"])]
+            columns = columns.toarray() if sparse.issparse(columns) else columns
+            own = own | {"outermost_rows": outermost_rows(columns)}
         penalties["dispersion_prior"] = self.dispersion_prior
         if self.has_scale:
             penalties["noise_variance"] = estimates["noise_variance"]

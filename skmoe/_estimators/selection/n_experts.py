@@ -263,8 +263,8 @@ class IncrementalFitter:
         if self.fitted is None:
             self.fitted = self._fit(self.data, number)
             return self.fitted
-        while number > 2 * self.fitted.n_experts_:  # an expert is split in two, and not in more
-            self.fit(2 * self.fitted.n_experts_)
+        while number > next_number(self.fitted.n_experts_):  # a gap between candidates
+            self.fit(next_number(self.fitted.n_experts_))
         init = self.split_responsibilities(number)
         # The estimate of the noise variance takes time, and is the same for all numbers.
         self.fitted = self._fit(self.data, number, init, noise_variance=self.noise_variance)

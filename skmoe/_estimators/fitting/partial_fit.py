@@ -280,7 +280,7 @@ def _started_again(
     # The log densities of the batches are kept, in units of the new standardisation.
     sums = again.sums
     assert stream.sums is not None
-    assert again.sums is not None
+    assert sums is not None
     change = found.preprocessor.log_jacobian - fitted.preprocessor.log_jacobian
     total = stream.sums.log_likelihood + stream.sums.weight * change
     total = total * (sums.weight / stream.sums.weight)

@@ -243,7 +243,7 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
 
 
 # All options of the table.
-OPTIONS = {option for options in CONFLICTS for option in options}
+OPTIONS_IN_CONFLICTS = {option for options in CONFLICTS for option in options}
 
 
 def selects_number(n_experts: Any) -> bool:
@@ -303,7 +303,7 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
     for name, value in given.items():
         words = f'{name}="{value}"' if isinstance(value, str) else name
         words = f"{name}={value}" if isinstance(value, bool | np.bool_) else words
-        chosen |= {option: Choice(name, value) for option in OPTIONS & {name, words}}
+        chosen |= {option: Choice(name, value) for option in OPTIONS_IN_CONFLICTS & {name, words}}
     for words, name, is_option in OF_VALUES:
         if name in given and is_option(given[name]):
             chosen[words] = Choice(name, given[name])

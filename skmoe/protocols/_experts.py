@@ -154,7 +154,7 @@ class Experts(Part):
     def m_step(self, statistics: Any, factor: Any, params: Any, step: float) -> Any:
         """New parameters, towards which the expected log-likelihood must not decrease.
 
-        `step` is one. EM goes a part of the way where all of it would lower the bound.
+        `step` is one. EM goes a part of the way where all of it would lower the lower bound.
         """
 
     @abstractmethod

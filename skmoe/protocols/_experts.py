@@ -298,7 +298,7 @@ class Gate(Part):
         """Log probability of each expert, of shape (K, n)."""
 
     @abstractmethod
-    def n_parameters(self, params: Any) -> int:
+    def n_parameters(self, params: Any) -> float:
         """Number of free parameters; slopes that are zero for all experts are none."""
 
     @abstractmethod

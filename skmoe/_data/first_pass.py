@@ -161,10 +161,6 @@ def check_block_kind(index: int, kind: tuple, first: tuple) -> None:
         )
 
 
-# Moments of the rows of several blocks, which all have their own weight.
-_merge_moments = partial(merge_moments, decay=1.0)
-
-
 class FirstPass(NamedTuple):
     """Results of the first pass."""
 
@@ -309,7 +305,7 @@ def _merge_statistics(
     if len(one.keys) == n_sample:  # larger keys cannot enter the sample
         other = _select_sample(other, np.flatnonzero(other.keys < one.keys[-1]))
     in_both = {
-        label: _merge_moments(moments, other.features[label])
+        label: merge_moments(moments, other.features[label])
         for label, moments in one.features.items()
         if label in other.features
     }
@@ -317,7 +313,7 @@ def _merge_statistics(
         one.n_rows + other.n_rows,
         one.features | other.features | in_both,
         merge_feature_ranges(one.feature_range, other.feature_range),
-        merge_optional(_merge_moments, one.outputs, other.outputs),
+        merge_optional(merge_moments, one.outputs, other.outputs),
         concat([one.sample, other.sample]),
         np.concatenate([one.keys, other.keys]),
         merge_optional(np.union1d, one.unit_labels, other.unit_labels),
@@ -343,7 +339,7 @@ def _weighted_features(features: dict[Any, Moments], weights: dict[Any, float] |
         for label, part in features.items()
     ]
     present = [part for part in parts if part.weight > 0.0]
-    return reduce(_merge_moments, present)
+    return reduce(merge_moments, present)
 
 
 def merge_optional(merge: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:

@@ -130,9 +130,9 @@ def compute_moments(X: Design, weight: Array) -> Moments:
     return Moments(float(weight.sum()), mean, np.where(np.isfinite(std), std, 0.0))
 
 
-def merge_moments(old: Moments, new: Moments, decay: float) -> Moments:
-    """Moments of old and new rows; the weight of the old ones is multiplied by `decay`."""
-    total = decay * old.weight + new.weight
+def merge_moments(old: Moments, new: Moments) -> Moments:
+    """Moments of the rows of both."""
+    total = old.weight + new.weight
     fraction, change = new.weight / total, new.mean - old.mean
     mean = old.mean + fraction * change
     within = np.hypot(np.sqrt(1.0 - fraction) * old.std, np.sqrt(fraction) * new.std)

@@ -257,15 +257,16 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     ) -> Self:
         """Learn from a batch of a stream by online EM.
 
-        The first batch needs at least `n_experts` rows. The mixture is initialised on it, and again
-        whenever the number of rows has doubled, until there are 4000 (or `half_life`) rows. Rows
+        The first batch needs at least `n_experts` rows. The mixture is fitted to it, and again to
+        all rows whenever their number has doubled, until there are 4000 (or `half_life`) rows. Rows
         are stored until then. After `fit`, learning continues from the fit, which has the weight of
         its rows. The parameters are those of the first call.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features of the batch. They are standardised by their running moments.
+            Features of the batch. They are standardised as in the rows that are stored, or in the
+            fit.
         y : array-like of shape (n_samples,)
             Labels.
         classes : array-like of shape (n_classes,), default=None

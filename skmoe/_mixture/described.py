@@ -12,6 +12,7 @@ from skmoe._numerics.covariances import covariance_matrix
 from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.families import Normal
+from skmoe.families._categorical import Categorical
 from skmoe.protocols import Block, Correlation, Dispersion, LinearPredictor
 
 # Attributes of the logs of dispersions that depend on features.
@@ -284,8 +285,8 @@ def contrasts_of(family: Any) -> Array | None:
 
     The predictor of two classes is their log odds, which is shown.
     """
-    contrasts = getattr(family, "contrasts", None)
-    return None if contrasts is None or len(contrasts) == 2 else contrasts
+    is_shown = not isinstance(family, Categorical) or family.n_classes == 2
+    return None if is_shown else family.contrasts
 
 
 def _coordinates(blocks: Sequence[Any]) -> Array:

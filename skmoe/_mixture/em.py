@@ -141,6 +141,8 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Curvatures) -> 
         else:
             if group.means.stop < step.shape[-1]:
                 _hold_at_bounds(step, group, inverse, mixture, theta)
+                if inverse.inverse is not None:
+                    _hold_dispersions(step, group, inverse.inverse)
             step = step / _lengths(step, group, of_group)[..., None]
         if group.limits is not None and inverse.inverse is not None:
             _keep_within_rows(step, inverse.inverse, *group.room_of_rows(theta))
@@ -231,8 +233,25 @@ def _set_scale(
     step[..., own] = np.log(relative)
 
 
+def _hold_dispersions(step: Array, group: Group, covariances: Array) -> None:
+    """Log dispersions in steps (P, S, q) change by `MAX_DISPERSION_STEP` at most.
+
+    The other coefficients have the best step beside these. A whole step that is shortened would
+    hold them too: the threshold of a class without rows can go on for ever.
+    """
+    first = group.means.stop
+    if first == 0:
+        return
+    beyond = np.abs(step[..., first:]) > MAX_DISPERSION_STEP
+    for p, s in zip(*np.nonzero(beyond.any(axis=-1)), strict=True):
+        held, own = first + np.flatnonzero(beyond[p, s]), step[p, s]
+        excess = own[held] - np.sign(own[held]) * MAX_DISPERSION_STEP
+        covariance = covariances[p, s][:, held]
+        own -= covariance @ np.linalg.lstsq(covariance[held], excess)[0]
+
+
 def has_own_scale(group: Group, matrix: Array) -> bool:
-    """Whether the last predictor is the log of a scale, of which the means tell nothing."""
+    """Whether the last predictor is the log of a scale, which is independent of the means."""
     if not group.family.has_scale or group.roles[group.means.stop > 0 :] != (CONSTANT,):
         return False
     own = group.slices[-1].start
@@ -419,7 +438,7 @@ def iterations(objective: Objective, begun: Run, pace: Pace) -> Iterator[State]:
 
 
 def line_search(objective: Objective, state: State, refresh: int) -> State | None:
-    """The longest of halved steps that does not lower the bound; None if there is none.
+    """The longest of halved steps after which the lower bound is no less; None if there is none.
 
     A step of length zero hides nothing but round-off, and M-steps of users that lead downward.
     """

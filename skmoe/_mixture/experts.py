@@ -116,7 +116,7 @@ class Experts(DescribedExperts, LinearPart):
         self.is_classifier, self.takes_offset = links == {"softmax"}, links == {"log"}
         self.link = "logit" if self.is_classifier else links.pop() if len(links) == 1 else ""
         self.explains_mean = not self.is_classifier and np.inf not in self.atoms
-        self.can_separate = all(f.is_count or f.link == "softmax" for f in families)
+        self.can_separate = all(f.is_count for f in families)
         varies = dispersion_columns and any(DISPERSION in family.roles for family in families)
         self.dispersion_columns = dispersion_columns if varies else ()
         widths = {MEAN: n_columns, CONSTANT: 1, DISPERSION: 1 + len(self.dispersion_columns)}
@@ -207,6 +207,9 @@ class Experts(DescribedExperts, LinearPart):
     def set_penalties(self, penalties: dict[str, Any]) -> None:
         """Sets the prior that penalties are."""
         self.penalties = penalties
+        # Squares that the uncertainty of slopes adds to those of residuals, (K, m) or a number.
+        added = np.array(penalties.get("predictor_squares", 0.0))
+        self.added_squares = np.diagonal(added, axis1=1, axis2=2) if added.ndim == 3 else added
         precision, strength, squares = np.zeros((3, self.size))
         scale, owners = np.full(self.size, -1), iter(self.slope_owners.T.tolist())
         for block in self.blocks:
@@ -219,7 +222,7 @@ class Experts(DescribedExperts, LinearPart):
         has_scale = self.scale_index >= 0
         if has_scale.any():
             rows, noise = penalties["dispersion_prior"], np.array(penalties["noise_variance"])
-            of_noise = rows * noise + self._added_squares
+            of_noise = rows * noise + self.added_squares
             of_noise = np.broadcast_to(of_noise, has_scale.shape) * self.unit_variance
             if self.shared_dispersion:  # a shared scale has one prior
                 has_scale[1:] = False
@@ -229,8 +232,8 @@ class Experts(DescribedExperts, LinearPart):
             precision = precision / np.maximum(np.bincount(self.free + 1)[self.free + 1], 1)
         self.prior = Prior.of(precision, scale, strength, squares)
         if any(family.couples_outputs for family in self.families):
-            products, std = np.array(penalties.get("predictor_squares", 0.0)), np.sqrt(self.unit_variance)
-            products = products * std[:, :, None] * std[:, None]
+            std = np.sqrt(self.unit_variance)
+            products = added * std[:, :, None] * std[:, None]
             if self.shared_dispersion:
                 products[1:] = 0.0
             index = np.arange(self.n_outputs)
@@ -356,15 +359,9 @@ class Experts(DescribedExperts, LinearPart):
         at_bound = theta[self.scale_index] <= self.lower[self.scale_index]
         return np.asarray((at_bound & has_scale).any(axis=1))
 
-    @property
-    def _added_squares(self) -> Array:
-        """Squares that the uncertainty of slopes adds to those of residuals, (K, m) or a number."""
-        added = np.array(self.penalties.get("predictor_squares", 0.0))
-        return np.diagonal(added, axis1=1, axis2=2) if added.ndim == 3 else added
-
     def noise_shares(self, theta: Array, total: EStep) -> Array:
         """Part of each scale that is no variance of predictors, (K, m); one without a scale."""
-        added = self._added_squares
+        added = self.added_squares
         if not added.any():
             return np.ones(self.unit_variance.shape)
         squares = np.broadcast_to(added, self.unit_variance.shape) * self.unit_variance

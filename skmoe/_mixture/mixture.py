@@ -156,7 +156,7 @@ class Mixture:
         self.is_plain = experts.is_linear and gate.is_linear and len(self.first) == self.size
         self.signs = np.where(self.lower == 0.0, 1.0, np.where(self.upper == 0.0, -1.0, 0.0))
         self.has_signs = bool(self.signs.any())
-        self.prior = joined(experts.prior, gate.prior)
+        self.prior: Any = joined(experts.prior, gate.prior)
         self.drops = bool(self.prior.dropped.any())
         self.gate_group = None
         if gate.is_linear and gate.blocks:

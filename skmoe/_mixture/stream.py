@@ -1,9 +1,9 @@
 """Streams: steps to the maximum of decayed sums of expansions, one of each batch [1]_ [2]_.
 
 The log-likelihood of a batch is replaced by that of the complete data, whose expected value is
-expanded at the coefficients: to second order, but for the logs of scales and for constant
-probabilities of the experts, of which the sums are those of the statistics. Expansions are summed
-over batches, and the sums of earlier batches decay.
+expanded to second order at the coefficients. For the logs of scales, and for constant probabilities
+of the experts, the sums are those of the statistics. Expansions are summed over batches, and the
+sums of earlier batches decay.
 
 References
 ----------
@@ -28,8 +28,8 @@ from skmoe._numerics.typing import Array
 # Steps for each batch, which is expanded anew at the coefficients that each of them reaches.
 N_STEPS_PER_BATCH = 3
 
-# Part of the curvature of a gate with equal probabilities that is added to that of each batch.
-# Where a gate is certain its own curvature vanishes, and new rows would move it at once.
+# Part of the curvature of equal probabilities that is added to that of a gate in each batch. Where
+# a gate is certain its own curvature vanishes, and new rows would move it at once.
 INERTIA = 0.01
 
 
@@ -40,8 +40,8 @@ class Stream(NamedTuple):
     sums: EStep | None = None  # of all batches: their gradients are those at zero
     n_batches: int = 0
     # Coefficients and weight of a fit that the stream continues, while it has fewer rows.
-    fit: tuple[Any, float] | None = None
-    rows: Any = None  # of the first batches, until there are enough
+    fit: tuple[Array, float] | None = None
+    data: Any = None  # rows of the first batches, until there are enough
     weight_at_start: float = 0.0  # of these rows, when the stream has last started
 
 
@@ -130,10 +130,11 @@ def _moved(mixture: Mixture, theta: Array, total: EStep, move: Any) -> EStep:
     for group, matrix in zip(mixture.groups, total.curvature, strict=True):
         index = group.coordinates[:, None]
         values, before = theta[0, index], total.gradient[0, index]
-        if group is not None and group is mixture.gate_group and mixture.gate.is_constant:
+        if mixture.gate.is_constant and group is mixture.gate_group:
             # The gradient is that of counts, of which the expected ones are exact.
-            proba = group.family.mean(list(values[0, 0, :, None, None]))
-            slope = group.family.contrasted(total.gate_counts[0] * proba).reshape(before.shape)
+            gate: Any = mixture.gate.family
+            proba = gate.mean(list(values[0, 0, :, None, None]))
+            slope = gate.contrasted(total.gate_counts[0] * proba).reshape(before.shape)
             after = before + slope if move is _group_at_zero else before - slope
         else:
             after, matrix = move(group, values, before, matrix)

@@ -81,7 +81,6 @@ class LinearExperts:
     """
 
     is_classifier: ClassVar[bool] = False
-    needs_all_rows: ClassVar[bool] = False
 
     families: tuple[Family, ...] = (Normal(),)
     alpha: Alpha = 1.0
@@ -284,7 +283,6 @@ class LogisticExperts:
     """
 
     is_classifier: ClassVar[bool] = True
-    needs_all_rows: ClassVar[bool] = False
     link: ClassVar[str] = "logit"
     support: ClassVar[str] = "class labels"
     standardizes_target: ClassVar[bool] = False

@@ -19,6 +19,7 @@ from skmoe._data.weighted_steps import UnitPipeline, WeightedImputer, WeightedPi
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
+from skmoe._estimators.rows.training_data import FitOptions, TrainingData
 from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._inference.maxima import Maxima
 from skmoe._mixture.experts import Experts, Gate
@@ -47,7 +48,7 @@ TYPES = (
     *(FittedMixture, Mixture, Experts, Gate, Block, Group, Prior, JointPrior),
     *(OwnExperts, OwnGate, LearnedExperts, Categorical, JointNormal),
     *(Preprocessor, Standardization, TrainingState, Maxima, Rows),
-    *(Stream, EStep),
+    *(Stream, TrainingData, FitOptions, EStep),
     *(MixtureOfExpertsClassifier, MixtureOfExpertsRegressor),
     *(GatedStackingClassifier, GatedStackingRegressor, EstimatorParams, NoParams),
     *(CrossFittedExperts, Encoder, ExtraFeatures, MeanFamily),

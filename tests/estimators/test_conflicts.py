@@ -24,6 +24,7 @@ COUNTS, CLASSES = np.round(np.abs(Y)), (Y > 0).astype(int)
 GROUPS = np.arange(40) // 4
 BLOCKS = RowBlocks.from_arrays(X, Y)
 
+
 def regressor(**options):
     defaults = {"n_experts": 2, "n_init": 1, "max_iter": 2, "random_state": 0}
     return MixtureOfExpertsRegressor(**defaults | options)

@@ -112,25 +112,26 @@ def fit_batch(
     if state is None:
         data = validate_training_data(estimator, params, given)
         data = present_rows(params, data._replace(options=FitOptions(classes=classes)))
-        batch = data.rows
+        batch = _in_double_precision(data.rows)
         if not params.task.is_classification:
             batch = batch._replace(y=batch.y.reshape(batch.n_rows, -1))
-        batch = _in_double_precision(batch)
-        fitted, stream, attributes = _start(estimator, params, data, batch)
+        fitted, stream = _start(estimator, params, data._replace(rows=batch, X=batch.X))
+        attributes = data.attributes | {"n_experts_": params.n_experts}
         searches = tuple(penalty.search for penalty in params.penalties)
     else:
         _check_continued(estimator)
         batch, searches = _validate_batch(estimator, params, given), state.penalty_searches
         attributes = _attributes_of_rows(vars(estimator), given, batch)
-        stream = state.stream or Stream(estimator._fitted.theta, fit=(None, state.total_weight))
+        theta = estimator._fitted.theta
+        stream = state.stream or Stream(theta, fit=(theta, state.total_weight))
         decay = 0.5 ** (float(batch.weight.sum()) / decay_of)
         fitted, stream = _next(estimator._fitted, stream, batch, decay)
-        if stream.rows is not None:
-            fitted, stream = _started_again(estimator, params, fitted, stream, attributes)
-    if stream.rows is not None:
-        weight = float(stream.rows.weight.sum())
-        if weight >= min(N_KEPT_ROWS, decay_of) or stream.rows.n_rows >= N_KEPT_ROWS:
-            stream = stream._replace(rows=None)
+        if stream.data is not None:
+            fitted, stream = _started_again(estimator, params, fitted, stream)
+    if stream.data is not None:
+        rows = stream.data.rows
+        if rows.weight.sum() >= min(N_KEPT_ROWS, decay_of) or rows.n_rows >= N_KEPT_ROWS:
+            stream = stream._replace(data=None)
     state = TrainingState(stream=stream, penalty_searches=searches)
     attributes = attributes | {"_training_state": state} | _attributes(fitted, stream, batch)
     estimator._set_fitted_attributes(attributes)
@@ -205,16 +206,16 @@ def _next(
     fitted: FittedMixture, stream: Stream, batch: Rows, decay: float
 ) -> tuple[FittedMixture, Stream]:
     """Mixture and stream after a batch, in the standardisation of the first rows."""
-    mixture, theta, preprocessor = fitted
+    mixture, _, preprocessor = fitted
     _check_widths(mixture)
     preprocessor = preprocessor.extend_range(fit_feature_range(batch.X))
     preprocessor = _with_late_columns(preprocessor, batch.X)
     blocks = blocks_of(mixture, preprocessor.transform_units(batch))
-    if stream.fit is not None and stream.fit[0] is None:
-        stream = stream._replace(fit=(theta, stream.fit[1]))
     stream = learned(stream, mixture, blocks, decay)
-    if stream.rows is not None:
-        stream = stream._replace(rows=concat([stream.rows, batch]))
+    if stream.data is not None:
+        rows = concat([stream.data.rows, batch])
+        init = stream.data.init if isinstance(stream.data.init, str) else "auto"
+        stream = stream._replace(data=stream.data._replace(rows=rows, X=rows.X, init=init))
     return FittedMixture(mixture, stream.theta, preprocessor), stream
 
 
@@ -238,17 +239,13 @@ def _with_late_columns(preprocessor: Preprocessor, X: Any) -> Preprocessor:
 
 
 def _start(
-    estimator: Any,
-    params: FitParameters,
-    data: TrainingData,
-    rows: Rows,
-    like: FittedMixture | None = None,
-) -> tuple[FittedMixture, Stream, dict[str, Any]]:
-    """Mixture, stream and attributes from a fit of rows, whose weights contain those of classes.
+    estimator: Any, params: FitParameters, data: TrainingData, like: FittedMixture | None = None
+) -> tuple[FittedMixture, Stream]:
+    """Mixture and stream from a fit of rows, whose weights contain those of classes.
 
     The experts are numbered to match those of another mixture, if given.
     """
-    params = params._replace(task=params.task.with_class_weight(None))
+    params, rows = params._replace(task=params.task.with_class_weight(None)), data.rows
     problem = build_problem(estimator, params, data, data.options)
     em_problem = problem.em_problem
     _check_widths(em_problem.mixture)
@@ -262,44 +259,29 @@ def _start(
         _, order = linear_sum_assignment(previous @ resp.T, maximize=True)
         theta = mixture.reordered(theta, order)
         mixture = mixture.with_part("experts", mixture.experts.in_order(order))
-    stream = Stream(theta, rows=rows, weight_at_start=float(rows.weight.sum()))
+    stream = Stream(theta, data=data, weight_at_start=float(rows.weight.sum()))
     stream = started(stream, mixture, blocks_of(mixture, em_problem.rows))
-    return problem.make_fitted(theta, mixture), stream, problem.attributes
+    return problem.make_fitted(theta, mixture), stream
 
 
 def _started_again(
-    estimator: Any,
-    params: FitParameters,
-    fitted: FittedMixture,
-    stream: Stream,
-    attributes: dict[str, Any],
+    estimator: Any, params: FitParameters, fitted: FittedMixture, stream: Stream
 ) -> tuple[FittedMixture, Stream]:
     """Mixture and stream from a fit of all rows that are kept, if it is clearly better."""
-    rows, preprocessor, experts = stream.rows, fitted.preprocessor, fitted.mixture.experts
+    rows = stream.data.rows
     weight = float(rows.weight.sum())
     if weight < min(2.0 * stream.weight_at_start, N_KEPT_ROWS):
         return fitted, stream
-    data = TrainingData(
-        rows,
-        rows.X,
-        params.init if isinstance(params.init, str) else "auto",
-        attributes,
-        {"gate": preprocessor.gate_columns, "mean": preprocessor.expert_columns},
-        experts.slopes,
-        signs=experts.signs,
-        options=FitOptions(classes=attributes.get("classes_")),
-    )
-    found, again, _ = _start(estimator, params, data, rows, fitted)
-    stream = stream._replace(weight_at_start=weight)
+    found, again = _start(estimator, params, stream.data, fitted)
     of_rows = 1.0 if rows.unit is not None else rows.weight
     gain = (of_rows * (found.log_density(rows) - fitted.log_density(rows))).sum()
     if gain < MIN_GAIN:
-        return fitted, stream
+        return fitted, stream._replace(weight_at_start=weight)
     # The log densities of the batches are kept, in units of the new standardisation.
     sums = again.sums
     assert stream.sums is not None
     assert sums is not None
-    change = found.preprocessor.log_jacobian - preprocessor.log_jacobian
+    change = found.preprocessor.log_jacobian - fitted.preprocessor.log_jacobian
     total = stream.sums.log_likelihood + stream.sums.weight * change
     total = total * (sums.weight / stream.sums.weight)
     sums = sums._replace(log_likelihood=total)

@@ -244,10 +244,7 @@ def _summary(
         target = without_outliers(target[None])[0]
     deviation = target - np.average(target, weights=weight)
     variance = float(np.average(np.square(deviation), weights=weight))
-    start = np.array(family.start(relative, weight))
-    if family.has_scale and variance > TINY:
-        start[1] = np.log(variance)
-    return start, variance if variance > TINY else 1.0
+    return np.array(family.start(relative, weight)), variance if variance > TINY else 1.0
 
 
 def _joint_start(family: JointNormal, starts: list[Array]) -> Array:

@@ -208,9 +208,9 @@ class MeanFamily:
 
         bounds = list(zip(self.low[output], self.high[output], strict=True))
         found, low = [start], np.array(self.low[output])
-        for begin in (start, np.array(self.start[output])):
+        for first in (start, np.array(self.start[output])):
             ahead = minimize(
-                loss, begin, jac="3-point", bounds=bounds, method="L-BFGS-B", options=OPTIONS
+                loss, first, jac="3-point", bounds=bounds, method="L-BFGS-B", options=OPTIONS
             ).x
             # From where the likelihood is nearly constant no slope leads elsewhere.
             is_flat = ahead < low + self.family.flat_margin

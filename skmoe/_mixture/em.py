@@ -247,7 +247,7 @@ def _hold_dispersions(step: Array, group: Group, covariances: Array) -> None:
         held, own = first + np.flatnonzero(beyond[p, s]), step[p, s]
         excess = own[held] - np.sign(own[held]) * MAX_DISPERSION_STEP
         covariance = covariances[p, s][:, held]
-        own -= covariance @ np.linalg.lstsq(covariance[held], excess)[0]
+        own -= covariance @ np.linalg.lstsq(covariance[held], excess, rcond=None)[0]
 
 
 def has_own_scale(group: Group, matrix: Array) -> bool:

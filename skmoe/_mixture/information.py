@@ -308,8 +308,6 @@ LOWER_BOUND_ROUND_OFF = 1e-15  # of lower bounds per row, relative
 
 # A quadratic log-likelihood that is lower by this than its maximum is MAX_SHIFT away.
 MAX_GAP = 0.5 * MAX_SHIFT**2
-# Estimates of the gap by EM are rough.
-GAP_MARGIN = 2.0
 
 # The squared shift of a step, times this, is more than what Newton's method leaves after it.
 CURVATURE = 100.0
@@ -354,8 +352,9 @@ def end_at_maximum(
     if has_derivatives and n_rows * float(size) ** 2 > MAX_MULTIPLICATIONS:
         return run
     if size > MAX_COEFFICIENTS or not has_derivatives:
-        n_left = max(max_iter - run.n_iter, 0)
-        return _more(objective, run, n_left, min(tol, MAX_GAP / (GAP_MARGIN * n_rows)), observer)
+        return _until_nothing_is_gained(
+            objective, run, max_iter, min(tol, MAX_GAP / n_rows), observer
+        )
     while run.converged or run.n_iter < max_iter:
         run = _newton_steps(objective, run, max_iter, observer)
         n_left = max_iter - run.n_iter

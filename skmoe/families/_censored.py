@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from inspect import isfunction
 from itertools import combinations
 from operator import attrgetter
 from typing import Any
@@ -168,31 +169,9 @@ class Censored(Family):
         return self.family.components(eta)
 
 
-FACTS = (
-    *(
-        "name",
-        "link",
-        "standardizes_target",
-        "max_outputs",
-        "max_values",
-        "has_scale",
-        "is_continuous",
-        "atoms",
-    ),
-    *("flat_margin", "has_outliers", "is_count", "exposure_power", "larger_variance"),
-    *("takes_bounds", "is_location", "is_location_scale", "max_predictor", "max_step", "support"),
-    *(
-        "output_fields",
-        "option_for_parts",
-        "dispersions",
-        "dispersion_unit",
-        "has_dispersion",
-        "roles",
-        "log_dispersion_bounds",
-    ),
-    *("log_dispersion_bounds_of_means", "takes_mean", "measures", "equation"),
-)
-for fact in FACTS:
+# All that is no method.
+FACTS = [name for name, value in vars(Family).items() if name[0] != "_" and not isfunction(value)]
+for fact in ("name", *FACTS):
     setattr(Censored, fact, property(attrgetter(f"family.{fact}")))
 
 

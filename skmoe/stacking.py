@@ -46,6 +46,7 @@ from skmoe._numerics.probability import underflow_to_zero
 from skmoe.experts._cross_fitted import AllRows, EstimatorParams
 from skmoe.experts._stacking import GivenDensities, StackedModels
 from skmoe.gates._constant import ConstantGate
+from skmoe.protocols import Gate
 
 __all__ = ["GatedStackingClassifier", "GatedStackingRegressor"]
 
@@ -281,7 +282,7 @@ def _for_target(problem: FitProblem, gate: Any, names: Names) -> tuple[FitProble
         )
     own = replace(stacked.of_models(kept), values=values)
     of_gate = len(kept), rows.gate_design.shape[1]
-    own_gate = gate.gate_of(*of_gate) if hasattr(gate, "gate_of") else OwnGate(gate, *of_gate)
+    own_gate = OwnGate(gate, *of_gate) if isinstance(gate, Gate) else gate.gate_of(*of_gate)
     mixture = Mixture(LearnedExperts(own, len(kept)), own_gate, top_k=mixture.top_k)
     problem = problem._replace(em_problem=em_problem._replace(mixture=mixture))
     return problem, tuple(names[k] for k in kept)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skmoe._data.checks import shown
+from skmoe._data.rows import has_bounds
 from skmoe._numerics.typing import Array
 
 # An entry of a target: equal bounds of an exact value, infinite ones where an interval is open.
@@ -160,11 +161,6 @@ def _bounds(lower: ArrayLike, upper: ArrayLike) -> Array:
 
 
 # --- checks -----------------------------------------------------------------------------------
-
-
-def has_bounds(y: Any) -> bool:
-    """Whether a target is a structured array, which holds bounds or events."""
-    return getattr(getattr(y, "dtype", None), "names", None) is not None
 
 
 def checked_bounds(y: Array) -> Array:

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from skmoe._data.blocks import ENTRIES, DaskBlocks, RowBlocks
-from skmoe._data.censored_targets import has_bounds, known_weight, point_values
+from skmoe._data.censored_targets import known_weight, point_values
 from skmoe._data.checks import shown
 from skmoe._data.feature_checks import explain_features
 from skmoe._data.preprocessing import Preprocessor
@@ -28,7 +28,7 @@ from skmoe._data.row_checks import (
     class_codes,
     class_weights,
 )
-from skmoe._data.rows import SAMPLE_SEED, Dataset, Rows, concat, split_into_blocks
+from skmoe._data.rows import SAMPLE_SEED, Dataset, Rows, concat, has_bounds, split_into_blocks
 from skmoe._data.scaling import (
     Moments,
     Standardization,

@@ -10,10 +10,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.censored_targets import has_bounds, is_exact, map_target
+from skmoe._data.censored_targets import is_exact, map_target
 from skmoe._data.encoding import Encoder, encode, origin_columns
 from skmoe._data.extra_features import ExtraFeatures, append_columns, predict_base
-from skmoe._data.rows import Dataset, RawFeatures, Rows, by_output, select_raw_features, subset
+from skmoe._data.rows import (
+    Dataset,
+    RawFeatures,
+    Rows,
+    by_output,
+    has_bounds,
+    select_raw_features,
+    subset,
+)
 from skmoe._data.scaling import (
     BLOCK_ROWS,
     Standardization,

@@ -10,12 +10,13 @@ from scipy import sparse
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_array
 
-from skmoe._data.censored_targets import checked_bounds, has_bounds, point_values
+from skmoe._data.censored_targets import checked_bounds, point_values
 from skmoe._data.checks import shown
 from skmoe._data.encoding import (
     MISSING_STRINGS,
     is_category,
 )
+from skmoe._data.rows import has_bounds
 from skmoe._numerics.typing import Array
 
 # Largest absolute offset: its exponential is finite.

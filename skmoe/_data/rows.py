@@ -16,7 +16,7 @@ from skmoe._data.scaling import (
     safe_range,
 )
 from skmoe._data.units import Units, encode_units, join_groups
-from skmoe._numerics.linalg import split_offset, with_offset
+from skmoe._numerics.linalg import OffsetDesign
 from skmoe._numerics.typing import Array, Design
 
 # Number of rows of a block, from BLOCK_ROWS to MAX_BLOCK_ROWS, so that a dense design matrix has at
@@ -143,6 +143,11 @@ def _with_units_apart(tables: Sequence[Rows]) -> Sequence[Rows]:
         n_units = int(unit.max(initial=n_units - 1)) + 1
         numbered.append(rows._replace(unit=unit))
     return numbered
+
+
+def has_bounds(y: Any) -> bool:
+    """Whether a target is a structured array, which holds bounds or events."""
+    return getattr(getattr(y, "dtype", None), "names", None) is not None
 
 
 # --- one row for equal ones, in an order of values ------------------------------------------------
@@ -343,24 +348,6 @@ class Dataset(NamedTuple):
         """Whether something is known of the experts of some rows."""
         return self.possible is not None
 
-    def sum_over_units(self, values: Array) -> Array:
-        """Log densities of rows or their gradients, (..., n), summed for each unit, (..., U).
-
-        The weight of a row in its unit is the power of its density.
-        """
-        if self.units is None:
-            return values
-        return self.units.sum_rows(values * self.weight) / self.units.weight
-
-    def of_possible(self, joint: Array) -> Array:
-        """Log joint densities (..., K, n) or (..., K, U), minus infinity for impossible experts.
-
-        The first axis may have the experts of several starts, one start after the other.
-        """
-        assert self.possible is not None
-        starts = joint.reshape(-1, *self.possible.shape)
-        return np.where(self.possible, starts, -np.inf).reshape(joint.shape)
-
     def row_responsibilities(self, resp: Array) -> Array:
         """Responsibilities (K, U) of units for each of their rows, (K, n)."""
         return resp if self.units is None else self.units.repeat(resp)
@@ -387,13 +374,16 @@ def _take(
     units: Units | None,
 ) -> Dataset:
     """Rows of the gate's design and rows of the experts' design at two indices."""
-    gate_design, (matrix, offset) = rows.gate_design[gate_index], split_offset(rows.expert_design)
-    if isinstance(matrix, RawFeatures):
-        expert_design: Any = matrix.take(index)
+    gate_design, design = rows.gate_design[gate_index], rows.expert_design
+    expert_design: Any
+    if isinstance(design, RawFeatures):
+        expert_design = design.take(index)
+    elif design is rows.gate_design:
+        expert_design = gate_design
+    elif isinstance(design, OffsetDesign) and design.matrix is rows.gate_design:
+        expert_design = OffsetDesign(gate_design, design.offset[..., index])
     else:
-        expert_design = gate_design if matrix is rows.gate_design else matrix[index]
-        offset = offset[..., index] if isinstance(offset, np.ndarray) else offset
-        expert_design = with_offset(expert_design, offset)
+        expert_design = design[index]
     possible = None if rows.possible is None else rows.possible[:, gate_index]
     return Dataset(gate_design, expert_design, rows.y[..., index], weight, units, possible)
 

@@ -45,6 +45,7 @@ from skmoe._mixture.fitted import FittedMixture, expert_usage
 from skmoe._mixture.search import fit_starts
 from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.typing import Array
+from skmoe.experts._registry import EXPERTS
 
 
 class BaseMixture(
@@ -72,8 +73,8 @@ class BaseMixture(
         tags.input_tags.sparse = True
         tags.target_tags.multi_output = self._multi_output
         expert = getattr(self, "expert", None)  # a stack has several
-        is_linear = isinstance(expert, str) and expert == "linear"
-        tags.input_tags.allow_nan = not is_linear and accepts_missing(self._expert_parameter[1])
+        has_name = isinstance(expert, str) and expert in EXPERTS  # these take no missing values
+        tags.input_tags.allow_nan = not has_name and accepts_missing(self._expert_parameter[1])
         return tags
 
     # --- differences between the estimators ---

@@ -23,13 +23,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import entr
 
-from skmoe._data.censored_targets import has_bounds, point_values
-from skmoe._data.rows import Rows, by_output
+from skmoe._data.censored_targets import point_values
+from skmoe._data.rows import Rows, by_output, has_bounds
 from skmoe._data.sklearn_adapter import count_parameters, typical_model
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.probability import log_normalise
 from skmoe._numerics.typing import Array
 from skmoe.protocols import (
+    Part,
     SupportsDistribution,
     SupportsGateInference,
     SupportsInference,
@@ -216,8 +217,12 @@ def missing_capability(part: Any, capability: type, what: str) -> str:
 
 
 def require(part: Any, capability: type, what: str) -> None:
-    """Raise ValueError if a part of a user lacks a capability that the method `what` needs."""
-    message = "" if part.is_linear else missing_capability(part.own, capability, what)
+    """Raise ValueError if a part of a user lacks a capability that the method `what` needs.
+
+    Linear parts have all of them. A part is one of a mixture, or what the user gave.
+    """
+    own = getattr(part, "own", part)
+    message = missing_capability(own, capability, what) if isinstance(own, Part) else ""
     if message:
         raise ValueError(message)
 

@@ -22,7 +22,7 @@ from skmoe._inference.coefficients import (
 from skmoe._inference.results import Inference
 from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.newton import EIGENVALUE_TOL, newton_step
+from skmoe._mixture.information import EIGENVALUE_TOL, newton_step
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
 

@@ -34,7 +34,7 @@ from skmoe._inference.results import (
     Summary,
 )
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.newton import MAX_SHIFT
+from skmoe._mixture.information import MAX_SHIFT
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Block, LinearPredictor

@@ -12,6 +12,7 @@ from skmoe._numerics.covariances import covariance_matrix
 from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.families import Normal
+from skmoe.families._categorical import Categorical
 from skmoe.protocols import Block, Correlation, Dispersion, LinearPredictor
 
 # Attributes of the logs of dispersions that depend on features.
@@ -164,7 +165,8 @@ class DescribedExperts(DescribedPart):
         if any(family.couples_outputs for family in self.families):
             found["expert_covariance_"] = self._covariances(theta, unit)
         if self.signs:
-            is_held = ((theta == self.lower) | (theta == self.upper)).astype(float)
+            is_held = (theta == self.lower) | (theta == self.upper)
+            is_held = (is_held & (self.free >= 0)).astype(float)  # absent slopes are zero as well
             held = units.expert_coefficients(self._vectors(is_held))[0] != 0.0
             found["slopes_at_bound_"] = held.reshape(found["expert_coef_"].shape)
         is_normal = all(family == Normal() for family in self.families)
@@ -250,7 +252,7 @@ class DescribedExperts(DescribedPart):
         n_vectors = self.n_outputs if contrasts is None else len(contrasts)
         found = np.full((self.n_experts, n_vectors), np.inf)
         for k, group, family, eta in self.of_experts(theta, data, range(self.n_experts)):
-            y, _ = data.target(family, group.output)
+            family, y, _ = data.target(family, group.output)
             n_means = group.roles.count(MEAN)
             *_, information = family.derivatives(y, eta) if n_means else [{}]
             matrix = np.zeros((n_means, n_means))
@@ -283,8 +285,8 @@ def contrasts_of(family: Any) -> Array | None:
 
     The predictor of two classes is their log odds, which is shown.
     """
-    contrasts = getattr(family, "contrasts", None)
-    return None if contrasts is None or len(contrasts) == 2 else contrasts
+    is_shown = not isinstance(family, Categorical) or family.n_classes == 2
+    return None if is_shown else family.contrasts
 
 
 def _coordinates(blocks: Sequence[Any]) -> Array:

@@ -33,20 +33,18 @@ import numpy as np
 
 from skmoe._mixture.data import DISPERSION, GATE_ROLE, MEAN
 from skmoe._mixture.em import N_PLAIN_ITER, Objective, Observer, Pace, Run, State, em
-from skmoe._mixture.groups import inverse_of
 from skmoe._mixture.mixture import Mixture
-from skmoe._numerics.dispersion_prior import (
-    MIN_STRENGTH,
-    dispersion_prior,
-    log_evidence_of_prior,
-)
 from skmoe._numerics.evidence import (
+    MIN_STRENGTH,
     Slopes,
     common_penalty,
+    dispersion_prior,
     evidence_of_penalty,
     feature_penalties,
+    log_evidence_of_prior,
     n_determined_slopes,
 )
+from skmoe._numerics.linalg import inverse_of
 from skmoe._numerics.probability import summed_over_experts
 from skmoe._numerics.typing import TINY, Array
 
@@ -99,14 +97,15 @@ def search_penalties(
 ) -> Run:
     """EM in stages between which the penalties are updated; `limits` are `max_iter` and `tol`.
 
-    The search goes on from a run, and begins at the penalties of the objective, and stays near those of the default
-    mixture. All stages together, with the iterations of the start, make at most `max_iter`
-    iterations. It ends early if a run is stopped. A search that can drop features ends at penalties
-    that it has left if their evidence was clearly higher: the evidence can fall if needed ones are
-    dropped.
+    The search goes on from a run. It begins at the penalties of the objective, and stays near those
+    of the default mixture. All stages together, with the iterations of the start, make at most
+    `max_iter` iterations. It ends early if a run is stopped. A search that can drop features ends
+    at penalties that it has left if their evidence was clearly higher: the evidence can fall if
+    needed ones are dropped.
     """
     max_iter, tol = limits
     theta, n_done, search_round, n_runs = start.theta, start.n_iter, 0, 0
+    total = None
     # Mixture, coefficients and log evidence per row of the penalties with the highest so far.
     best: tuple[Mixture, Array, float] | None = None
     drops_features = any(penalty.search == "ard" for penalty in penalties)
@@ -120,7 +119,7 @@ def search_penalties(
             n_iter = min(n_iter, ITERATIONS_BETWEEN_UPDATES[search_round])
         # Iterations before an update are not extrapolated.
         own_tol, n_plain = (tol, N_PLAIN_ITER) if is_final else (0.0, n_iter)
-        begun = Run(theta, [], n_earlier=n_done)
+        begun = Run(theta, [], n_earlier=n_done, total=total)
         run = em(objective, begun, n_iter, own_tol, observer, Pace(n_plain, n_fresh=0))
         n_done += len(run.lower_bounds)
         if run.stopped or run.failed or n_done >= max_iter:
@@ -129,13 +128,15 @@ def search_penalties(
         if is_last and best is None:
             return run
         objective = objective._replace(mixture=run.mixture)
-        update = updated_penalties(penalties, default, objective.at(run.theta[None]))
+        state = objective.at(run.theta[None])
+        update = updated_penalties(penalties, default, state)
         least_factor = FINAL_FACTOR if is_final else SETTLED_FACTOR
         settled = update.factor < least_factor or abs(update.gain) < tol
         if is_last or (is_final and settled):
             if best is None or best[2] < update.log_evidence + MIN_LOSS:
                 return run
             objective, theta, best = objective._replace(mixture=best[0]), best[1], None
+            total = None
             n_runs = MAX_FINAL_RUNS - 1
             continue
         if drops_features and (best is None or update.log_evidence > best[2]):
@@ -144,6 +145,8 @@ def search_penalties(
         search_round = FINAL_ROUND if settled or is_final else search_round + 1
         objective = objective._replace(mixture=update.mixture)
         theta = update.mixture.bounded(run.theta[None])[0]
+        is_same = not objective.mixture.own and np.array_equal(theta, run.theta)
+        total = state.total if is_same else None
 
 
 def _with_penalties_of_features(mixture: Mixture, penalties: Sequence[Penalty]) -> Mixture:
@@ -196,8 +199,8 @@ def updated_penalties(penalties: Sequence[Penalty], default: Mixture, state: Sta
     fields = {field for penalty in penalties for field in penalty.fields}
     of_scales = fields & {"dispersion_prior", "predictor_squares"}
     if of_scales and "noise_variance" in mixture.experts.penalties:
-        changes, *evidence = _update_of_scales(fields, default.experts, state, slopes)
-        gain, log_evidence = gain + evidence[0], log_evidence + evidence[1]
+        changes, *of_changes = _update_of_scales(fields, default.experts, state, slopes)
+        gain, log_evidence = gain + of_changes[0], log_evidence + of_changes[1]
         found["experts"] |= changes
     largest = 0.0
     for name, changes in found.items():
@@ -237,6 +240,9 @@ def _update_of_scales(
         # a new row is S / (n - g), by generalised cross-validation [3]_.
         freedom = np.maximum(1.0 - (determined + 1.0) / np.maximum(rows, TINY), MIN_FREEDOM)
         found["predictor_squares"] = np.nan_to_num(squares * (1.0 / freedom - 1.0))
+        if experts.prior.joint:
+            theta = state.theta[0, : experts.size]
+            found["predictor_squares"] = experts.prior.products(theta, found["predictor_squares"])
     if "dispersion_prior" not in fields:
         return found, 0.0, 0.0
     has_scale = ~np.isnan(squares).any(axis=1)
@@ -260,11 +266,11 @@ def _update_of_scales(
     new = dispersion_prior(squares, freedom, center)
     scales = _scales_of_new_rows(np.exp(new[1:]), n_used / rows.sum(axis=0), np.array(prior[1:]))
     new[1:] = np.log(np.maximum(scales, TINY))
-    gain = np.subtract(
-        *(log_evidence_of_prior(logs, squares, freedom, center)[0] for logs in (new, old))
+    gain, of_old = (
+        float(log_evidence_of_prior(logs, squares, freedom, center)[0]) for logs in (new, old)
     )
     found |= {"dispersion_prior": float(np.exp(new[0])), "noise_variance": tuple(scales.tolist())}
-    return found, float(gain), log_evidence
+    return found, gain - of_old, log_evidence
 
 
 def _scales_of_new_rows(scale: Array, used: Array, of_one_model: Array) -> Array:
@@ -307,6 +313,8 @@ def penalised_slopes(state: State) -> dict[tuple[str, str], Slopes]:
         has_scale = experts.scale_index >= 0
         shares = experts.noise_shares(theta[: experts.size], total)
         noise[experts.scale_index[has_scale]] = shares[has_scale]
+    if prior.joint:
+        theta, gradient = prior.independent(theta, gradient, noise)
     found: dict[tuple[str, str], list[tuple[Array, ...]]] = {}
     for group, inverse in zip(mixture.groups, inverses, strict=True):
         name = "gate" if group is mixture.gate_group else "experts"

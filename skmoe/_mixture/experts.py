@@ -17,6 +17,7 @@ from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._components import take_rows
 from skmoe.families._base import of_output
+from skmoe.families._censored import of_target
 
 # Least part of a scale that is noise.
 MIN_NOISE_SHARE = 0.1
@@ -103,7 +104,7 @@ class Experts(DescribedExperts, LinearPart):
     ) -> None:
         families = list(families)
         self.families, self.n_experts = families, len(families)
-        self.atoms = frozenset(atom for family in families for atom in family.atoms)
+        self.atoms = tuple(sorted({atom for family in families for atom in family.atoms}))
         self.unit_variance, self.n_outputs = unit_variance, unit_variance.shape[1]
         self.n_columns, self.slopes, self.signs = n_columns, slopes, signs
         self.shared_dispersion = shared_dispersion
@@ -116,12 +117,13 @@ class Experts(DescribedExperts, LinearPart):
         self.is_classifier, self.takes_offset = links == {"softmax"}, links == {"log"}
         self.link = "logit" if self.is_classifier else links.pop() if len(links) == 1 else ""
         self.explains_mean = not self.is_classifier and np.inf not in self.atoms
-        self.can_separate = all(f.is_count or f.link == "softmax" for f in families)
+        self.can_separate = all(f.is_count for f in families)
         varies = dispersion_columns and any(DISPERSION in family.roles for family in families)
         self.dispersion_columns = dispersion_columns if varies else ()
         widths = {MEAN: n_columns, CONSTANT: 1, DISPERSION: 1 + len(self.dispersion_columns)}
         self.blocks: list[Block] = []
-        self.size, of_groups = 0, {}
+        self.size = 0
+        of_groups: dict[tuple[int, int | None], list[tuple[int, list[Block]]]] = {}
         for k, family in enumerate(families):
             for output in [None] if family.couples_outputs else range(self.n_outputs):
                 own = []
@@ -195,9 +197,9 @@ class Experts(DescribedExperts, LinearPart):
                     index[block.where.start + column] = held if holder >= 0 else -1
         if self.shared_dispersion:
             others = [block for block in self.blocks if block.role != MEAN]
-            first = {(b.output, b.predictor): b.where for b in others if b.part == 0}
+            of_first = {(b.output, b.predictor): b.where for b in others if b.part == 0}
             for block in others:
-                index[block.where] = np.r_[first[block.output, block.predictor]]
+                index[block.where] = np.r_[of_first[block.output, block.predictor]]
         used, first = np.unique(index, return_index=True)
         self.first, used = first[used >= 0], used[used >= 0]
         self.free = np.where(index < 0, -1, np.searchsorted(used, index))
@@ -207,6 +209,9 @@ class Experts(DescribedExperts, LinearPart):
     def set_penalties(self, penalties: dict[str, Any]) -> None:
         """Sets the prior that penalties are."""
         self.penalties = penalties
+        # Squares that the uncertainty of slopes adds to those of residuals, (K, m) or a number.
+        added = np.array(penalties.get("predictor_squares", 0.0))
+        self.added_squares = np.diagonal(added, axis1=1, axis2=2) if added.ndim == 3 else added
         precision, strength, squares = np.zeros((3, self.size))
         scale, owners = np.full(self.size, -1), iter(self.slope_owners.T.tolist())
         for block in self.blocks:
@@ -219,7 +224,7 @@ class Experts(DescribedExperts, LinearPart):
         has_scale = self.scale_index >= 0
         if has_scale.any():
             rows, noise = penalties["dispersion_prior"], np.array(penalties["noise_variance"])
-            of_noise = rows * noise + np.array(penalties.get("predictor_squares", 0.0))
+            of_noise = rows * noise + self.added_squares
             of_noise = np.broadcast_to(of_noise, has_scale.shape) * self.unit_variance
             if self.shared_dispersion:  # a shared scale has one prior
                 has_scale[1:] = False
@@ -229,7 +234,13 @@ class Experts(DescribedExperts, LinearPart):
             precision = precision / np.maximum(np.bincount(self.free + 1)[self.free + 1], 1)
         self.prior = Prior.of(precision, scale, strength, squares)
         if any(family.couples_outputs for family in self.families):
-            self.prior = JointPrior.of_groups(self.prior, self.groups)
+            std = np.sqrt(self.unit_variance)
+            products = added * std[:, :, None] * std[:, None]
+            if self.shared_dispersion:
+                products[1:] = 0.0
+            index = np.arange(self.n_outputs)
+            products[:, index, index] = squares[self.scale_index]
+            self.prior = JointPrior.of_group(self.prior, self.groups[0], products)
 
     # --- predictions ---
 
@@ -291,8 +302,8 @@ class Experts(DescribedExperts, LinearPart):
         """Rows that each expert can have made, boolean (K, n)."""
         found = []
         for family in self.families:
-            possible = family.in_support(y)
-            others = sorted(self.atoms - set(family.atoms))
+            possible = of_target(family, y).in_support(y)
+            others = [atom for atom in self.atoms if atom not in family.atoms]
             if family.is_continuous and others:  # the density does not count there
                 possible = possible & ~at_values(y, others)
             found.append(possible if possible.ndim == 1 else possible.all(axis=0))
@@ -345,12 +356,14 @@ class Experts(DescribedExperts, LinearPart):
         has_scale = self.scale_index >= 0
         if not has_scale.any():
             return np.zeros(self.n_experts, dtype=bool)
+        if self.prior.joint:
+            return self.prior.at_floor(theta, self.lower)
         at_bound = theta[self.scale_index] <= self.lower[self.scale_index]
         return np.asarray((at_bound & has_scale).any(axis=1))
 
     def noise_shares(self, theta: Array, total: EStep) -> Array:
-        """Part of each scale that is not the variance of predictors, (K, m); one without a scale."""
-        added = np.array(self.penalties.get("predictor_squares", 0.0))
+        """Part of each scale that is no variance of predictors, (K, m); one without a scale."""
+        added = self.added_squares
         if not added.any():
             return np.ones(self.unit_variance.shape)
         squares = np.broadcast_to(added, self.unit_variance.shape) * self.unit_variance

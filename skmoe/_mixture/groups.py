@@ -207,8 +207,8 @@ class Group:
                 sums = np.stack([scores[t].sum(-1, keepdims=True) for t in chosen])
             else:
                 own = [scores[t] for t in chosen]
-                own = own[0][None] if len(own) == 1 else np.stack(own)
-                sums = weighted_column_sums(own, data.designs[role])
+                stacked = own[0][None] if len(own) == 1 else np.stack(own)
+                sums = weighted_column_sums(stacked, data.designs[role])
             gradient[:, index] = np.moveaxis(sums, 2, 0)
 
     def curvature(self, information: Any, weight: Array, data: Data, dense: bool) -> Any:

@@ -1,13 +1,20 @@
-"""Observed information of the log-likelihood of a mixture, and its gradient [1]_.
+"""Observed information, and Newton's steps with it from where EM has stopped to the maximum.
 
 The Hessian of a row in its predictors is sum_k r_k (H_k + g_k g_k') - g g', with responsibilities
 r_k, Hessian H_k and gradient g_k of the log joint density of expert k, and the mean g of the
-gradients. Where each row has its own expert it is one weight for each row and pair of predictors.
+gradients [1]_. Where each row has its own expert it is one weight for each row and pair of
+predictors.
+
+EM is slow where regimes overlap: a small gain in an iteration does not mean that the maximum is
+near. Newton's method takes a few steps there [2]_. The length of its step, in standard errors, is
+the distance of the estimates from the maximum.
 
 References
 ----------
 .. [1] T. A. Louis (1982), "Finding the observed information matrix when using the EM algorithm",
    Journal of the Royal Statistical Society B 44, 226-233.
+.. [2] M. Jamshidian and R. I. Jennrich (1997), "Acceleration of the EM algorithm by using
+   quasi-Newton methods", Journal of the Royal Statistical Society B 59, 569-587.
 """
 
 from __future__ import annotations
@@ -22,8 +29,10 @@ from scipy import sparse
 from scipy.linalg import block_diag
 
 from skmoe._mixture.data import Data
+from skmoe._mixture.em import Objective, Observer, Pace, Run, em
 from skmoe._mixture.mixture import At, Mixture
 from skmoe._numerics.linalg import add_fields, sum_over_blocks, weighted_products
+from skmoe._numerics.signed_steps import signed_step
 from skmoe._numerics.typing import TINY, Array
 
 
@@ -68,7 +77,7 @@ def observed_information(
 class Entry(NamedTuple):
     """A predictor of an expert or of the gate in a block of rows."""
 
-    index: Array  # of its coefficients
+    where: Array  # its coefficients
     design: Any  # None for a constant
     slope: Array  # its derivative times the responsibility, (n,)
 
@@ -104,8 +113,8 @@ def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
         center = np.asarray(family.contrasted(resp))
         residual = family.contrasted(resp - np.broadcast_to(proba, resp.shape))
         missing, of_prior = family.covariance(resp), family.covariance(proba)
-        for t, index in enumerate(gate.index):
-            entries.append(Entry(index[0], data.designs.get(gate.roles[t]), residual[t]))
+        for t, of_predictor in enumerate(gate.index):
+            entries.append(Entry(of_predictor[0], data.designs.get(gate.roles[t]), residual[t]))
             for a in range(n_own):
                 weights[a, n_own + t] = slopes[a] * (family.contrasts[owners[a], t] - center[t])
         for (t, u), value in missing.items():
@@ -114,7 +123,7 @@ def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
     gradient, hessian = np.zeros(size), np.zeros((size, size))
     for entry in entries:
         weighted = entry.slope * weight
-        gradient[entry.index] += (
+        gradient[entry.where] += (
             weighted.sum() if entry.design is None else entry.design.T @ weighted
         )
     _add_products(entries, {key: value * weight for key, value in weights.items()}, hessian)
@@ -132,8 +141,8 @@ def row_derivatives(
     for group, etas, terms in at.terms:
         if not group.roles:
             continue
-        y, beyond = data.target(group.family, group.output, mixture.experts.atoms)
-        scores, second = next(terms), group.family.second(y, etas)
+        family, y, beyond = data.target(group.family, group.output, mixture.experts.atoms)
+        scores, second = next(terms), family.second(y, etas)
         if group.limits is not None:
             scores, second = group.within_limits(etas, scores, second)
         shape = len(group.parts), 1, data.rows.n_rows
@@ -157,7 +166,7 @@ def _add_products(
         first, second = (entries[i].design for i in pairs[0])
         stacked = np.stack([weights[pair] for pair in pairs])
         for (a, b), found in zip(pairs, weighted_products(first, second, stacked), strict=True):
-            rows, columns = entries[a].index, entries[b].index
+            rows, columns = entries[a].where, entries[b].where
             hessian[rows[:, None], columns] += found
             if a != b:
                 hessian[columns[:, None], rows] += found.T
@@ -187,15 +196,15 @@ def _of_units(
     hessian[split:, split:] += gate_hessian(mixture, theta, at, data, weight)
     weighted = mean * weight
     hessian -= weighted @ mean.T
-    scores = None
+    products = None
     if clusters is not None:
         *codes, largest = clusters
         shape, columns = (largest + 1, len(codes)), np.arange(len(codes))
-        scores = sparse.csr_array((weight, (codes, columns)), shape) @ mean.T
+        products = sparse.csr_array((weight, (codes, columns)), shape) @ mean.T
     elif with_scores:
-        scores = weighted @ mean.T
+        products = weighted @ mean.T
     gradient = mean @ weight
-    return hessian, gradient, scores, data.sharing.to_rows(resp) @ data.rows.weight
+    return hessian, gradient, products, data.sharing.to_rows(resp) @ data.rows.weight
 
 
 def _expert_derivatives(
@@ -207,23 +216,23 @@ def _expert_derivatives(
     """
     experts, weight = mixture.experts, data.sharing.to_rows(resp) * data.rows.weight
     if not experts.is_linear:
-        own, found = mixture.split(theta)[0], []
+        of_experts, of_own = mixture.split(theta)[0], []
         for k in range(mixture.n_experts):
-            index, hessian = experts.hessian(own, k, data, weight[k])
-            scores = np.where(weight[k] > 0.0, experts.scores(own, k, data), 0.0)
-            found.append((index, scores, hessian))
-        return found
+            coordinates, matrix = experts.hessian(of_experts, k, data, weight[k])
+            gradients = np.where(weight[k] > 0.0, experts.scores(of_experts, k, data), 0.0)
+            of_own.append((coordinates, gradients, matrix))
+        return of_own
     parts: list[list[tuple[Array, Array, Array]]] = [[] for _ in range(mixture.n_experts)]
-    for k, index, roles, scores, second in row_derivatives(mixture, at, data):
+    for k, coordinates, roles, scores, second in row_derivatives(mixture, at, data):
         columns = [_columns(data.designs.get(role), data.rows.n_rows) for role in roles]
-        ends = np.cumsum([0, *map(len, index)])
+        ends = np.cumsum([0, *map(len, coordinates)])
         hessian = np.zeros((ends[-1], ends[-1]))
         for (t, u), value in second.items():
-            found = (columns[t] * (weight[k] * value)) @ columns[u].T
-            hessian[ends[t] : ends[t + 1], ends[u] : ends[u + 1]] = found
-            hessian[ends[u] : ends[u + 1], ends[t] : ends[t + 1]] = found.T
+            block = (columns[t] * (weight[k] * value)) @ columns[u].T
+            hessian[ends[t] : ends[t + 1], ends[u] : ends[u + 1]] = block
+            hessian[ends[u] : ends[u + 1], ends[t] : ends[t + 1]] = block.T
         rows = [np.where(weight[k] > 0.0, s, 0.0) * c for s, c in zip(scores, columns, strict=True)]
-        parts[k].append((np.concatenate(index), np.concatenate(rows), hessian))
+        parts[k].append((np.concatenate(coordinates), np.concatenate(rows), hessian))
     none = np.zeros(0, dtype=int), np.zeros((0, data.rows.n_rows)), np.zeros((0, 0))
     joined = [list(zip(*own, strict=True)) if own else [[n] for n in none] for own in parts]
     return [
@@ -291,3 +300,154 @@ def _with_balance(mixture: Mixture, theta: Array, blocks: Any, found: Informatio
     observed[split:, split:] += factor * (information + slopes.T @ slopes)
     gradient[split:] += factor * slopes.sum(axis=0)
     return found._replace(observed=observed, gradient=gradient)
+
+
+# Estimates are at the maximum if Newton's step is at most this long, in standard errors. Steps go
+# on until they change no digit that is printed, or the lower bound by no more than round-off.
+MAX_SHIFT = 0.01
+NEGLIGIBLE_SHIFT = 1e-6
+LOWER_BOUND_ROUND_OFF = 1e-15  # of lower bounds per row, relative
+
+# A quadratic log-likelihood that is lower by this than its maximum is MAX_SHIFT away.
+MAX_GAP = 0.5 * MAX_SHIFT**2
+
+# The squared shift of a step, times this, is more than what Newton's method leaves after it.
+CURVATURE = 100.0
+
+# Most steps in a row, shortest fraction of a step, and iterations of EM before the next attempt.
+MAX_STEPS_IN_A_ROW = 10
+MIN_FRACTION = 1.0 / 64.0
+EM_ITERATIONS_BETWEEN = 25
+
+# Most coefficients, and multiplications for an information matrix, of fits with Newton steps.
+MAX_COEFFICIENTS = 600
+MAX_MULTIPLICATIONS = 1e11
+
+# Directions in which the scaled information is below this fraction of its largest eigenvalue, and
+# coefficients with less information than this for each row, stay as they are.
+EIGENVALUE_TOL = 1e-10
+
+
+class NewtonStep(NamedTuple):
+    """A step towards the maximum."""
+
+    change: Array  # of the coefficients, (D,)
+    shift: float  # its length in standard errors, an upper bound of that of each estimate
+    information: Information
+
+
+def end_at_maximum(
+    objective: Objective, run: Run, max_iter: int, tol: float, observer: Observer | None = None
+) -> Run:
+    """Continue a run that EM has ended to the maximum, by Newton's method.
+
+    Where Newton's steps do not lead upward, some iterations of EM come before the next attempt.
+    Models without second derivatives, or with too many coefficients, go on with EM until the gain
+    that it predicts is that of `MAX_SHIFT`. Estimators as experts, which have no standard errors,
+    and tables of so many rows that an information matrix takes too long, end where EM has ended.
+    """
+    mixture = objective.mixture
+    if run.failed or mixture.experts.needs_all_rows:
+        return run
+    size, n_rows = mixture.size, objective.n_rows
+    has_derivatives = mixture.experts.has_derivatives and mixture.gate.has_derivatives
+    if has_derivatives and n_rows * float(size) ** 2 > MAX_MULTIPLICATIONS:
+        return run
+    if size > MAX_COEFFICIENTS or not has_derivatives:
+        n_left = max(max_iter - run.n_iter, 0)
+        return _more(objective, run, n_left, min(tol, MAX_GAP / n_rows), observer)
+    while run.converged or run.n_iter < max_iter:
+        run = _newton_steps(objective, run, max_iter, observer)
+        n_left = max_iter - run.n_iter
+        if run.converged or run.stopped or n_left <= 0:
+            return run
+        before = run.lower_bound
+        run = _more(objective, run, min(EM_ITERATIONS_BETWEEN, n_left), 0.0, observer)
+        if run.stopped:
+            return run._replace(converged=False)
+        if run.lower_bound - before <= objective.rtol * (1.0 + abs(before)):
+            return run._replace(converged=True)  # no step leads upward
+    return run
+
+
+def _more(
+    objective: Objective, run: Run, n_iter: int, tol: float, observer: Observer | None
+) -> Run:
+    """More iterations of EM, which are extrapolated from the first one on."""
+    return em(objective, run, n_iter, tol, observer, Pace(n_plain=0))
+
+
+def _newton_steps(objective: Objective, run: Run, max_iter: int, observer: Observer | None) -> Run:
+    """Newton's steps that increase the lower bound, and whether the run has converged then."""
+    converged = False
+    for _ in range(MAX_STEPS_IN_A_ROW):
+        step = newton_step(objective.mixture, run.theta, objective.blocks)
+        converged = step.shift <= MAX_SHIFT
+        round_off = LOWER_BOUND_ROUND_OFF * (1.0 + abs(run.lower_bound))
+        negligible = np.sqrt(2.0 * round_off * step.information.expert_weight.sum())
+        negligible = np.clip(negligible, NEGLIGIBLE_SHIFT, MAX_SHIFT)
+        if step.shift <= negligible or run.n_iter >= max_iter:
+            break
+        ahead, fraction = _line_search(objective, run, step)
+        if ahead is None:
+            break
+        run = ahead
+        stopped = observer is not None and observer(run.n_iter, run)
+        if stopped:
+            return run._replace(stopped=True, converged=converged)
+        # Where a whole step is short, what it leaves is shorter than its square.
+        if fraction == 1.0 and CURVATURE * step.shift**2 <= negligible:
+            converged = True
+            break
+    return run._replace(converged=converged)
+
+
+def _line_search(objective: Objective, run: Run, step: NewtonStep) -> tuple[Run | None, float]:
+    """The run after the longest of halved steps that increases the lower bound, if there is one."""
+    fraction, mixture = 1.0, objective.mixture
+    while fraction >= MIN_FRACTION:
+        theta = mixture.bounded((run.theta + fraction * step.change)[None])
+        reached = objective.lower_bound(theta)
+        if reached > run.lower_bound:
+            return run._replace(theta=theta[0], lower_bounds=[*run.lower_bounds, reached]), fraction
+        fraction /= 2.0
+    return None, 0.0
+
+
+def newton_step(mixture: Mixture, theta: Array, blocks: Any, *scores: Any) -> NewtonStep:
+    """Newton's step from coefficients (D,), which leads upward also where there is no maximum.
+
+    `scores` are the arguments of `observed_information` for those of rows or clusters.
+    """
+    information = observed_information(mixture, theta, blocks, *scores)
+    gradient = information.gradient - mixture.penalty_gradient(theta)
+    # Those whose gradient leads to the side of their sign are released.
+    inward = mixture.signs * gradient > 0.0
+    fixed = mixture.at_bound(theta) & ~inward | mixture.prior.dropped
+    # Slopes of constant features are zero, and remain so.
+    fixed |= (gradient == 0.0) & (np.count_nonzero(information.observed, axis=0) < 2)
+    observed, slope, first = information.observed, gradient, mixture.first
+    if not mixture.is_plain:
+        observed, slope = mixture.reduced_matrix(observed), mixture.reduced(slope)
+    kept = ~fixed[first]
+    change = np.zeros(len(first))
+    if not kept.any():
+        return NewtonStep(np.zeros(mixture.size), 0.0, information)
+    observed, slope = observed[np.ix_(kept, kept)], slope[kept]
+    least = max(EIGENVALUE_TOL * information.expert_weight.sum(), TINY)
+    unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(observed)), least))
+    eigenvalues, vectors = np.linalg.eigh(observed * unit[:, None] * unit)
+    size = np.abs(eigenvalues)
+    known = size > EIGENVALUE_TOL * size.max()
+    along = vectors[:, known].T @ (slope * unit)
+    change[kept] = unit * (vectors[:, known] @ (along / size[known]))
+    shift = float(np.sqrt((np.square(along) / size[known]).sum()))
+    signs, values = mixture.signs[first], theta[first]
+    if mixture.has_signs and (signs * (values + change) < 0.0).any():
+        known_vectors = vectors[:, known] / unit[:, None]
+        matrix = (known_vectors * size[known]) @ known_vectors.T
+        slope = known_vectors @ along
+        change[kept] = signed_step(matrix, slope, values[kept], signs[kept])
+        shift = float(np.sqrt(max(change[kept] @ slope, 0.0)))
+    change = change if mixture.is_plain else mixture.expanded(change)
+    return NewtonStep(change, shift, information)

@@ -1,8 +1,7 @@
-"""The conjugate prior of several outputs whose noise is multivariate normal.
+"""The conjugate prior of several outputs whose noise is multivariate normal, and their step of EM.
 
-The slopes of a feature are normal with the covariance matrix of the noise over the penalty, and that
-matrix is inverse Wishart [1]_. The log density of the prior is that of a few rows more: one for the
-slopes of each feature, and one for each output.
+The slopes of a feature are normal with the covariance matrix of the noise over the penalty, and
+that matrix is inverse Wishart [1]_. Arrays have the shape (..., P, m, m) for P experts and m outputs.
 
 References
 ----------
@@ -12,124 +11,241 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from skmoe._mixture.groups import Group
 from skmoe._mixture.mixture import Prior
-from skmoe._numerics.probability import LOG_2PI
+from skmoe._numerics.covariances import (
+    correlation_matrix,
+    covariance_coordinates,
+    covariance_derivatives,
+    covariance_matrix,
+    least_eigenvalue,
+    whitening,
+    with_least_eigenvalue,
+)
 from skmoe._numerics.typing import Array
-from skmoe.families._joint_normal import JointNormal
+
+# Relative distance of the smallest eigenvalue from its bound up to which it is there.
+BOUND_RTOL = 1e-6
+
+# Smallest factor of a variance in one step, as of the scale of one output.
+MIN_EIGENVALUE = 1e-6
+
+
+class Outputs(NamedTuple):
+    """Coordinates of the coefficients of P experts with m outputs, and their prior."""
+
+    means: Array  # with the intercept, (P, m, d)
+    log_variance: Array  # (P, m)
+    fisher_z: Array  # of pairs of outputs, (P, m (m - 1) / 2)
+    squares: Array  # scale matrix of the prior, (P, m, m)
+
+    @classmethod
+    def of_group(cls, group: Group, squares: Array) -> Outputs:
+        """Those of a group."""
+        n_outputs = group.family.n_outputs
+        means = np.stack(group.index[:n_outputs], axis=1)
+        others = np.concatenate(group.index[n_outputs:], axis=1)
+        log_variance, fisher_z = np.split(others, [n_outputs], axis=1)
+        return cls(means, log_variance, fisher_z, squares[group.parts])
+
+    def covariance(self, theta: Array) -> Array:
+        """Covariance matrices at coefficients (..., D)."""
+        return covariance_matrix(theta[..., self.log_variance], theta[..., self.fisher_z])
+
+    def whitening(self, theta: Array) -> tuple[Array, Array]:
+        """Square roots of the precisions at coefficients (..., D), and log determinants."""
+        return whitening(theta[..., self.log_variance], theta[..., self.fisher_z])
+
+    def precision(self, theta: Array) -> Array:
+        """Precisions at coefficients (..., D)."""
+        matrix = self.whitening(theta)[0]
+        return np.asarray(matrix @ np.swapaxes(matrix, -1, -2))
 
 
 class JointPrior(Prior):
-    """A prior whose precisions are relative to the covariance matrix of the outputs of an expert."""
+    """A prior whose precisions are relative to the covariance matrix of the outputs of an expert.
+
+    The experts are one group, of which `joint` are the outputs.
+    """
 
     @classmethod
-    def of_groups(cls, prior: Prior, groups: Sequence[Group]) -> JointPrior:
-        """The prior with these precisions, strengths and squares."""
-        return cls(*prior[:6], groups)
+    def of_group(cls, prior: Prior, group: Group, squares: Array) -> JointPrior:
+        """The prior with these precisions and strengths, and scale matrices (K, m, m)."""
+        return cls._make([*prior[:6], Outputs.of_group(group, squares)])
 
     @property
     def rest(self) -> Prior:
-        """The prior of coefficients in no group, such as those of the gate."""
-        own = np.concatenate([group.coordinates.ravel() for group in self.groups])
-        precision = self.precision.copy()
-        precision[own] = 0.0
-        none = np.zeros(len(precision))
+        """The prior of other coefficients, such as those of the gate."""
+        precision, none = self.precision.copy(), np.zeros(len(self.precision))
+        precision[self.joint.means] = 0.0
         return Prior.of(precision, np.full(len(precision), -1), none, none)
 
-    def _rows(self, theta: Array) -> Iterator[tuple[Any, Array, Any, Array, Array, Array]]:
-        """Family, coordinates and predictors of each expert, with outputs and weights of rows.
-
-        `theta` is one vector. The coordinates of the means are those of each row, (m, r).
-        """
-        for group in self.groups:
-            n_outputs = group.family.n_outputs
-            for p in range(len(group.parts)):
-                means = np.stack([index[p] for index in group.index[:n_outputs]])
-                others = np.concatenate([index[p] for index in group.index[n_outputs:]])
-                slopes, scales = means[:, :-1], others[:n_outputs]
-                weight = np.append(self.precision[slopes[0]], np.repeat(1.0, n_outputs))
-                # Squares of the prior of each output, as a row with this output alone.
-                alone = np.diag(np.sqrt(self.squares[scales]))
-                eta = np.hstack([theta[slopes], alone])
-                predictors = [*eta, *theta[others][:, None]]
-                yield JointNormal(n_outputs), slopes, predictors, weight, others, scales
+    def _sums(self, theta: Array) -> tuple[Array, Array, Array]:
+        """Coefficients of the means, their precisions, and products of residuals of the prior."""
+        coef, ridge = theta[..., self.joint.means], self.precision[self.joint.means]
+        return coef, ridge, self.joint.squares + (coef * ridge) @ np.swapaxes(coef, -1, -2)
 
     def penalty(self, theta: Array) -> Array:
         """Negative log density up to a constant, (...)."""
-        of_groups = np.array([self._penalty(own) for own in np.atleast_2d(theta)])
-        return self.rest.penalty(theta) + of_groups.reshape(theta.shape[:-1])
-
-    def _penalty(self, theta: Array) -> float:
-        total = 0.0
-        for family, _, eta, weight, others, scales in self._rows(theta):
-            logs = family.log_prob(np.zeros((len(scales), len(weight))), eta)
-            at_zero = family.log_prob(np.zeros((len(scales), 1)), _at_zero(eta))
-            log_root = float(at_zero[0]) + 0.5 * len(scales) * LOG_2PI
-            total -= float(weight @ (logs - at_zero)) + self.strength[scales[0]] * log_root
-        return total
+        matrix, log_det = self.joint.whitening(theta)
+        strength = self.strength[self.joint.log_variance[:, 0]]
+        squares = (matrix * (self._sums(theta)[2] @ matrix)).sum(axis=(-1, -2))
+        return self.rest.penalty(theta) + 0.5 * (squares + strength * log_det).sum(axis=-1)
 
     def derivatives(self, theta: Array) -> tuple[Array, Array]:
         """Gradient of the penalty, and the diagonal of its curvature, both (..., D)."""
-        vectors = np.atleast_2d(theta)
-        gradient = np.stack([self._gradient(own) for own in vectors]).reshape(theta.shape)
-        gradient += self.rest.derivatives(theta)[0]
-        return gradient, np.broadcast_to(self.absolute(theta), theta.shape)
+        gradient, diagonal = self.rest.derivatives(theta)
+        gradient, joint = gradient.copy(), self.joint
+        coef, ridge, products = self._sums(theta)
+        precision = joint.precision(theta)
+        strength = self.strength[joint.log_variance[:, :1], None]
+        by_covariance = 0.5 * (strength * precision - precision @ products @ precision)
+        gradient[..., joint.means] = precision @ (coef * ridge)
+        covariance = joint.covariance(theta)
+        first, second = np.triu_indices(covariance.shape[-1], 1)
+        gradient[..., joint.log_variance] = (by_covariance * covariance).sum(axis=-1)
+        by_z = 2.0 * by_covariance[..., first, second]
+        gradient[..., joint.fisher_z] = by_z * _slopes_by_z(theta, joint)
+        return gradient, np.where(diagonal > 0.0, diagonal, self.absolute(theta))
 
-    def _gradient(self, theta: Array) -> Array:
-        gradient = np.zeros(len(theta))
-        for family, slopes, eta, weight, others, scales in self._rows(theta):
-            n_outputs, strength = len(scales), self.strength[scales[0]]
-            y = np.zeros((n_outputs, len(weight)))
-            first = np.stack(np.broadcast_arrays(*_scores(family, y, eta)))
-            at_zero = np.stack(np.broadcast_arrays(*_scores(family, y[:, :1], _at_zero(eta))))
-            n_slopes = slopes.shape[1]
-            gradient[slopes] -= (first * weight)[:n_outputs, :n_slopes]
-            of_others = ((first - at_zero) * weight).sum(axis=1) + strength * at_zero[:, 0]
-            gradient[others] -= of_others[n_outputs:]
-        return gradient
+    def of_means(self, theta: Array) -> Array:
+        """Curvatures of the penalty by the means of all outputs, (S, P, m d, m d)."""
+        precision, ridge = self.joint.precision(theta), self.precision[self.joint.means[:, 0]]
+        blocks = (
+            precision[..., :, None, :, None]
+            * (ridge[..., None] * np.eye(ridge.shape[-1]))[:, None, :, None]
+        )
+        size = self.joint.means[0].size
+        return np.asarray(blocks.reshape(*precision.shape[:-2], size, size))
 
     def hessian(self, theta: Array) -> Array:
         """Hessian of the penalty at one vector, (D, D)."""
-        hessian = self.rest.hessian(theta)
-        for family, slopes, eta, weight, others, scales in self._rows(theta):
-            n_outputs, strength = len(scales), self.strength[scales[0]]
-            n_slopes = slopes.shape[1]
-            y = np.zeros((n_outputs, len(weight)))
-            second = family.second(y, eta)
-            at_zero = family.second(y[:, :1], _at_zero(eta))
-            for (t, u), values in second.items():
-                own = np.broadcast_to(values, len(weight))
-                if u < n_outputs or t < n_outputs:
-                    rows = slopes[t]
-                    columns = (
-                        slopes[u] if u < n_outputs else np.full(n_slopes, others[u - n_outputs])
-                    )
-                    found = -(own * weight)[:n_slopes]
-                    np.add.at(hessian, (rows, columns), found)
-                    if t != u:
-                        np.add.at(hessian, (columns, rows), found)
-                    continue
-                zero = float(np.ravel(at_zero.get((t, u), np.zeros(1)))[0])
-                value = -((own - zero) @ weight + strength * zero)
-                i, j = others[t - n_outputs], others[u - n_outputs]
-                hessian[i, j] += value
-                if i != j:
-                    hessian[j, i] += value
+        hessian, joint = self.rest.hessian(theta), self.joint
+        coef, ridge, products = self._sums(theta)
+        for p, means in enumerate(joint.means):
+            own = np.concatenate([means.ravel(), joint.log_variance[p], joint.fisher_z[p]])
+            matrix = np.diag(ridge[p, 0])
+            hessian[own[:, None], own] = _information(
+                theta[joint.log_variance[p]],
+                theta[joint.fisher_z[p]],
+                self.strength[joint.log_variance[p, 0]],
+                matrix,
+                -coef[p] @ matrix,
+                products[p],
+            )
         return hessian
 
+    # --- covariance matrices that are not singular ---
 
-def _at_zero(eta: Any) -> list[Array]:
-    """Predictors with means of zero."""
-    return [np.zeros(1) if len(own) > 1 else own for own in eta]
+    def raised(self, theta: Array, lower: Array) -> Array:
+        """Coefficients (S, D) whose covariance matrices have no eigenvalue below its bound."""
+        joint, floor = self.joint, np.exp(lower[self.joint.log_variance])
+        own = np.where(np.isfinite(theta).all(axis=-1, keepdims=True), theta, 0.0)
+        covariance = joint.covariance(own)
+        s, p = np.nonzero(least_eigenvalue(covariance, floor) < 1.0)
+        if len(s):
+            raised = covariance_coordinates(with_least_eigenvalue(covariance[s, p], floor[p]))
+            theta[s[:, None], joint.log_variance[p]] = raised[0]
+            theta[s[:, None], joint.fisher_z[p]] = raised[1]
+        return theta
+
+    def at_floor(self, theta: Array, lower: Array) -> Array:
+        """Experts with a combination of outputs of the smallest variance, boolean of shape (P,)."""
+        floor = np.exp(lower[self.joint.log_variance])
+        return least_eigenvalue(self.joint.covariance(theta), floor) <= 1.0 + BOUND_RTOL
+
+    # --- penalties that are found ---
+
+    def products(self, theta: Array, squares: Array) -> Array:
+        """Products of outputs with given squares (K, m) and the correlations of the noise."""
+        correlation = correlation_matrix(theta[self.joint.fisher_z], squares.shape[1])
+        root = np.sqrt(squares)
+        return np.asarray(root[:, :, None] * correlation * root[:, None])
+
+    def independent(self, theta: Array, gradient: Array, noise: Array) -> tuple[Array, Array]:
+        """Coefficients and gradient (D,) of outputs that are transformed to independent ones.
+
+        Their variances stay. `noise` is the part of each scale that is noise, (D,).
+        """
+        joint, theta, gradient = self.joint, theta.copy(), gradient.copy()
+        log_variance = theta[joint.log_variance]
+        std = np.exp(0.5 * log_variance) * np.sqrt(noise[joint.log_variance])
+        root = whitening(np.zeros_like(log_variance), theta[joint.fisher_z])[0]
+        matrix = std[:, :, None] * np.swapaxes(root, -1, -2) / std[:, None]
+        covariance = joint.covariance(theta)
+        by_mean = matrix @ covariance @ gradient[joint.means]
+        gradient[joint.means] = np.exp(-log_variance)[..., None] * by_mean
+        theta[joint.means] = matrix @ theta[joint.means]
+        return theta, gradient
 
 
-def _scores(family: Any, y: Array, eta: Any) -> Any:
-    """First derivatives (T) of the log density."""
-    terms = family.derivatives(y, eta)
-    next(terms)
-    return next(terms)
+def set_covariance(
+    step: Array, gradient: Array, theta: Array, prior: JointPrior, counts: Array
+) -> None:
+    """Covariances in steps (P, S, q) are set to their maximum after those of the means.
+
+    This is Fisher scoring by the entries of the covariances, and so the whole step to their maximum
+    given the responsibilities (P, S) `counts`.
+    """
+    joint, n_outputs = prior.joint, prior.joint.log_variance.shape[1]
+    n_means, shape = joint.means[0].size, (*step.shape[:2], *joint.means.shape[1:])
+    by_scale, by_z = np.split(gradient[..., n_means:], [n_outputs], axis=-1)
+    covariance = np.moveaxis(joint.covariance(theta), 0, 1)
+    first, second = np.triu_indices(n_outputs, 1)
+    slopes = np.moveaxis(_slopes_by_z(theta, joint), 0, 1)
+    by_covariance = np.zeros_like(covariance)
+    by_covariance[..., first, second] = 0.5 * by_z / slopes
+    by_covariance += np.swapaxes(by_covariance, -1, -2)
+    index = np.arange(n_outputs)
+    variance = covariance[..., index, index]
+    others = (by_covariance * covariance).sum(axis=-1)
+    by_covariance[..., index, index] = (by_scale - others) / variance
+    moved = gradient[..., :n_means].reshape(shape) @ np.swapaxes(
+        step[..., :n_means].reshape(shape), -1, -2
+    )
+    change = covariance @ (2.0 * by_covariance @ covariance - moved)
+    rows = np.maximum(counts + prior.strength[joint.log_variance[:, :1]], 1e-300)
+    change = 0.5 * (change + np.swapaxes(change, -1, -2)) / rows[..., None, None]
+    found = with_least_eigenvalue(covariance + change, MIN_EIGENVALUE * variance)
+    log_variance, fisher_z = covariance_coordinates(found)
+    step[..., n_means : n_means + n_outputs] = log_variance
+    step[..., n_means + n_outputs :] = fisher_z
+    own = np.concatenate([joint.log_variance, joint.fisher_z], axis=1)
+    step[..., n_means:] -= np.moveaxis(theta[:, own], 0, 1)
+
+
+def _slopes_by_z(theta: Array, joint: Outputs) -> Array:
+    """Derivatives of the covariances of pairs of outputs by Fisher's z."""
+    first, second = np.triu_indices(joint.log_variance.shape[1], 1)
+    std = np.exp(0.5 * theta[..., joint.log_variance])
+    slopes = std[..., first] * std[..., second]
+    return np.asarray(slopes * (1.0 - np.square(np.tanh(theta[..., joint.fisher_z]))))
+
+
+def _information(
+    log_variance: Array,
+    fisher_z: Array,
+    weight: float,
+    gram: Array,
+    cross: Array,
+    products: Array,
+) -> Array:
+    """Negative Hessian of a normal log-likelihood in coefficients and covariance, (P, P).
+
+    The sums over the rows are their weight, the Gram matrix (d, d), products of residuals and
+    features (m, d), and of residuals (m, m).
+    """
+    matrix = whitening(log_variance, fisher_z)[0]
+    precision = matrix @ matrix.T
+    scaled = precision @ products @ precision
+    gradient, hessian = covariance_derivatives(log_variance, fisher_z)
+    by_precision = precision @ gradient
+    of_slopes = np.kron(precision, gram)
+    mixed = (by_precision @ precision @ cross).reshape(len(gradient), -1)
+    second = np.einsum("tuij,ij->tu", hessian, weight * precision - scaled)
+    product = np.einsum("tij,ujk,ki->tu", gradient, by_precision, 2.0 * scaled - weight * precision)
+    return np.block([[of_slopes, mixed.T], [mixed, 0.5 * (second + product)]])

@@ -67,7 +67,7 @@ class LearnedExperts:
     lower = upper = np.zeros(0)
     free = first = np.zeros(0, dtype=int)
     prior, groups, start, flat = flat(0), (), np.zeros(0), 0.0
-    atoms: frozenset[float] = frozenset()
+    atoms: tuple[float, ...] = ()
 
     def __init__(self, own: Experts, n_experts: int, params: Any = None) -> None:
         self.own, self.n_experts = own, n_experts

@@ -37,7 +37,7 @@ class Prior(NamedTuple):
     squares: Array  # of log scales: sum of squares of the prior, (D,)
     dropped: Array  # coefficients that are zero, since their features have been dropped, (D,)
     is_normal: bool  # whether no precision is relative, as for counts and classes
-    groups: Any = ()  # of outputs whose noise is joint
+    joint: Any = None  # the outputs whose noise is joint
 
     @classmethod
     def of(cls, precision: Array, scale: Array, strength: Array, squares: Array) -> Prior:
@@ -80,7 +80,7 @@ class Prior(NamedTuple):
 
     def hessian(self, theta: Array) -> Array:
         """Hessian of the penalty at one vector, (D, D)."""
-        gradient, diagonal = self.derivatives(theta)
+        diagonal = self.derivatives(theta)[1]
         hessian = np.diag(diagonal)
         with_scale = np.flatnonzero(self.scale >= 0)
         cross = -self.absolute(theta)[with_scale] * theta[with_scale]
@@ -97,8 +97,9 @@ def flat(size: int) -> Prior:
 
 def joined(first: Prior, second: Prior) -> Prior:
     """The prior of two vectors, one after the other; the second one is normal."""
-    arrays = [np.concatenate(pair) for pair in zip(first[:5], second[:5], strict=True)]
-    return type(first)(*arrays, first.is_normal and second.is_normal, first.groups)
+    arrays: Any = [np.concatenate(pair) for pair in zip(first[:5], second[:5], strict=True)]
+    is_normal = first.is_normal and second.is_normal
+    return type(first)._make([*arrays, is_normal, first.joint])
 
 
 class EStep(NamedTuple):
@@ -152,7 +153,7 @@ class Mixture:
         self.is_plain = experts.is_linear and gate.is_linear and len(self.first) == self.size
         self.signs = np.where(self.lower == 0.0, 1.0, np.where(self.upper == 0.0, -1.0, 0.0))
         self.has_signs = bool(self.signs.any())
-        self.prior = joined(experts.prior, gate.prior)
+        self.prior: Any = joined(experts.prior, gate.prior)
         self.drops = bool(self.prior.dropped.any())
         self.gate_group = None
         if gate.is_linear and gate.blocks:
@@ -161,7 +162,8 @@ class Mixture:
                 for block in gate.blocks
             ]
             self.gate_group = Group(gate.family, np.zeros(1, dtype=int), None, [after])
-        self.groups = [*experts.groups, *([self.gate_group] if self.gate_group else [])]
+        of_gate = [self.gate_group] if self.gate_group else []
+        self.groups: list[Group] = [*experts.groups, *of_gate]
         slices = slice(0, split), slice(split, self.size)
         self.own = [pair for pair in zip(parts, slices, strict=True) if not pair[0].is_linear]
         # Coefficients without slopes.
@@ -188,9 +190,9 @@ class Mixture:
             logs = evaluation.logs if part is self.experts else logs
         groups = self.experts.groups
         for group in groups:
-            y, beyond = data.target(group.family, group.output, self.experts.atoms)
+            family, y, beyond = data.target(group.family, group.output, self.experts.atoms)
             etas = group.predictors(theta, data)
-            derivatives = iter(group.family.derivatives(y, etas))
+            derivatives = iter(family.derivatives(y, etas))
             found = next(derivatives)
             found = found if beyond is None else np.where(beyond, -np.inf, found)
             shape = (len(group.parts), len(theta), data.rows.n_rows)
@@ -337,6 +339,8 @@ class Mixture:
         theta = np.clip(theta, self.lower, self.upper)
         if self.drops:
             theta = np.where(self.prior.dropped, 0.0, theta)
+        if self.prior.joint:
+            theta = self.prior.raised(theta, self.lower)
         for part, where in self.own:
             theta[:, where] = part.bounded(theta[:, where])
         return theta
@@ -344,6 +348,10 @@ class Mixture:
     def at_bound(self, theta: Array) -> Array:
         """Coefficients at a bound, or so near that the likelihood is constant, boolean (D,)."""
         found = (theta <= self.lower + self.flat) | (theta >= self.upper)
+        if self.prior.joint:
+            joint, at_floor = self.prior.joint, self.prior.at_floor(theta, self.lower)
+            for index in (joint.log_variance, joint.fisher_z):
+                found[index] |= at_floor[:, None]
         for part, where in self.own:
             found[where] = part.at_bound(theta[where])
         return np.asarray(found)

@@ -35,8 +35,8 @@ from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, Pace, Run, em, threads
 from skmoe._mixture.evidence import search_penalties
 from skmoe._mixture.fitted import spikes
+from skmoe._mixture.information import end_at_maximum
 from skmoe._mixture.mixture import Mixture
-from skmoe._mixture.newton import end_at_maximum
 from skmoe._mixture.partitions import LABEL_SMOOTHING, start_jobs, unit_features
 from skmoe._mixture.starts import (
     N_ITER_FIRST_ROUND,

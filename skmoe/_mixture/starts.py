@@ -304,7 +304,7 @@ def start_responsibilities(problem: Problem, job: StartJob) -> tuple[Array, Arra
     else:
         if job.is_repeated:  # a Bayesian bootstrap, so that a partition differs from the one before
             weight = weight * rng.exponential(size=len(weight))
-        n_cells = max(len(owners), 1)
+        n_cells = len(owners) or experts.n_experts
         resp = initial_responsibilities(job.init_name, X, Y, weight, n_cells, rng)
         if rows.possible is not None and len(owners) == n_cells:
             tie_rng = None if job.is_first else rng

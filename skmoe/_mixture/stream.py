@@ -19,17 +19,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmoe._mixture.em import MAX_DISPERSION_STEP, direction, has_own_scale, inverted
 from skmoe._mixture.groups import Group
 from skmoe._mixture.mixture import EStep, Mixture
-from skmoe._mixture.steps import MAX_DISPERSION_STEP, direction, has_own_scale, inverted
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array
 
 # Steps for each batch, which is expanded anew at the coefficients that each of them reaches.
 N_STEPS_PER_BATCH = 3
 
-# Part of the curvature of equal probabilities that is added to that of a gate in each batch. Where
-# a gate is certain its own curvature vanishes, and new rows would move it at once.
+# Part of the curvature of a gate with equal probabilities that is added to that of each batch.
+# Where a gate is certain its own curvature vanishes, and new rows would move it at once.
 INERTIA = 0.01
 
 

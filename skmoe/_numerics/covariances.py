@@ -46,3 +46,44 @@ def whitening(log_variance: Array, fisher_z: Array) -> tuple[Array, Array]:
     values = np.maximum(values, 1.0 - MAX_CORRELATION)
     matrix = np.exp(-0.5 * log_variance)[..., None] * vectors / np.sqrt(values)[..., None, :]
     return matrix, log_variance.sum(axis=-1) + np.log(values).sum(axis=-1)
+
+
+def with_least_eigenvalue(covariance: Array, floor: Array) -> Array:
+    """The nearest covariances, in likelihood, that exceed the diagonal `floor` (..., m).
+
+    The variance of no linear combination is smaller than under independent variables with the
+    variances `floor`.
+    """
+    std = np.sqrt(floor)
+    scale = std[..., :, None] * std[..., None, :]
+    values, vectors = np.linalg.eigh(covariance / scale)
+    raised = np.maximum(values, 1.0)
+    return scale * np.einsum("...ij,...j,...kj->...ik", vectors, raised, vectors)
+
+
+def least_eigenvalue(covariance: Array, floor: Array) -> Array:
+    """Smallest eigenvalue (...) of covariances in units of the variances `floor` (..., m)."""
+    std = np.sqrt(floor)
+    return np.linalg.eigvalsh(covariance / (std[..., :, None] * std[..., None, :]))[..., 0]
+
+
+def covariance_derivatives(log_variance: Array, fisher_z: Array) -> tuple[Array, Array]:
+    """First (T, m, m) and second (T, T, m, m) derivatives of a covariance by its T coordinates."""
+    covariance, n_variables = covariance_matrix(log_variance, fisher_z), len(log_variance)
+    first, second = np.triu_indices(n_variables, 1)
+    size = n_variables + len(first)
+    unit = np.eye(n_variables)
+    share = 0.5 * (unit[:, :, None] + unit[:, None, :])  # of a log variance in each entry
+    gradient, hessian = (
+        np.zeros((size, *covariance.shape)),
+        np.zeros((size, size, *covariance.shape)),
+    )
+    gradient[:n_variables] = share * covariance
+    for number, (i, j) in enumerate(zip(first, second, strict=True), start=n_variables):
+        correlation = np.tanh(fisher_z[number - n_variables])
+        by_z = np.exp(0.5 * (log_variance[i] + log_variance[j])) * (1.0 - correlation**2)
+        gradient[number, [i, j], [j, i]] = by_z
+        hessian[number, number, [i, j], [j, i]] = -2.0 * correlation * by_z
+    hessian[:n_variables] = share[:, None] * gradient
+    hessian[:, :n_variables] = share * gradient[:, None]
+    return gradient, hessian

@@ -126,8 +126,6 @@ def log_softmax(logits: Array, axis: int = 0) -> Array:
     return shifted
 
 
-
-
 def normalised_top_k(log_probs: Array, top_k: int | None) -> Array:
     """Log probabilities (K, n) of the `top_k` most probable components of each row, normalised."""
     if top_k is None:

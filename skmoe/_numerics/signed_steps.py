@@ -24,9 +24,6 @@ import numpy as np
 from skmoe._numerics.linalg import inverse_of
 from skmoe._numerics.typing import Array
 
-# Why experts keep their order.
-OWN_SLOPES = "its experts have slopes of their own, in the order of the user"
-
 
 def slope_holders(slopes: Sequence[Sequence[int]], has_slopes: Array, n_columns: int) -> Array:
     """Holders (K, d) of the coefficients of K experts, the last of which is the intercept.

@@ -262,7 +262,7 @@ class CrossFittedExperts(Experts):
         family = self.mean_family.family
         if family != Normal():  # which experts with a choice of families have
             fitted["families_"] = [family] * len(params.models)
-        found = dispersion_values(family, np.moveaxis(params.log_variance, -1, 0))
+        found = dispersion_values(family, [*np.moveaxis(params.log_variance, -1, 0)])
         for dispersion, value in zip(family.dispersions, found, strict=True):
             fitted[dispersion.attribute] = value[:, 0] if value.shape[1] == 1 else value
         return fitted
@@ -485,7 +485,7 @@ class CrossFittedExperts(Experts):
         return (resp * log_prob).sum(axis=1) - penalties
 
     def _log_variance(self, predictions: Array, y: Array, resp: Array, start: Array) -> Array:
-        """Log dispersions of greatest penalised likelihood, (K, m, T - 1); NaN if not of a family."""
+        """Log dispersions of greatest penalised likelihood, (K, m, T - 1); NaN if of no family."""
         if self.classes is not None:
             return start
         others, found = ~self._has_density(), np.full(start.shape, np.nan)

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from skmoe._data.censored_targets import has_bounds, is_exact, point_values
+from skmoe._data.censored_targets import is_exact, point_values
 from skmoe._data.checks import check_choice, check_flag, check_real
+from skmoe._data.rows import has_bounds
 from skmoe._mixture.experts import Experts
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import without_outliers
@@ -174,7 +175,12 @@ class LinearExperts:
     # --- the experts of a fit ---
 
     def experts_of(
-        self, rows: Any, scaling: Any, n_experts: int, estimates: dict[str, Any], own: dict[str, Any]
+        self,
+        rows: Any,
+        scaling: Any,
+        n_experts: int,
+        estimates: dict[str, Any],
+        own: dict[str, Any],
     ) -> Experts:
         """The experts for rows of a fit.
 
@@ -188,7 +194,10 @@ class LinearExperts:
         families = [family.fitted_to(values, weight, scaling) for family in self.families]
         has_outliers = any(family.has_outliers for family in self.families)
         summaries = [
-            [_summary(family, *row, weight, has_outliers) for row in zip(values, offset, strict=True)]
+            [
+                _summary(family, *row, weight, has_outliers)
+                for row in zip(values, offset, strict=True)
+            ]
             for family in families
         ]
         if self.covariance_type == "full" and n_outputs > 1:
@@ -198,8 +207,6 @@ class LinearExperts:
         else:
             starts = [[start for start, _ in of_family] for of_family in summaries]
             variances = [[variance for _, variance in of_family] for of_family in summaries]
-        if has_bounds(rows.y):
-            families = [of_target(family, rows.y) for family in families]
         index = [k % len(families) for k in range(n_experts)]
         penalties: dict[str, Any] = {"alpha": self.alpha}
         if own.get("dispersion_columns"):
@@ -291,7 +298,12 @@ class LogisticExperts:
         check_real("expert.alpha", self.alpha)
 
     def experts_of(
-        self, rows: Any, scaling: Any, n_experts: int, estimates: dict[str, Any], own: dict[str, Any]
+        self,
+        rows: Any,
+        scaling: Any,
+        n_experts: int,
+        estimates: dict[str, Any],
+        own: dict[str, Any],
     ) -> Experts:
         """The experts for rows of a fit, whose classes are among the `estimates`."""
         family = Categorical(estimates["n_classes"])

@@ -21,7 +21,6 @@ from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_skl2onnx
 from skmoe.families import Normal
-from skmoe.protocols import Gate
 
 # Key of the names of the experts in the metadata of a model.
 NAMES_KEY = "skmoe.expert_names"
@@ -168,7 +167,7 @@ def _check_convertible(moe: Any) -> None:
     wanted = "neither base nor a gate with a transformer; apply a base beside it"
     if moe.base_ is not None:
         raise _unsupported(wanted, "base", "one")
-    if isinstance(moe.gate, Gate) and moe.gate.transformer is not None:
+    if getattr(moe.gate, "transformer", None) is not None:
         raise _unsupported(wanted, "gate.transformer", "one")
     if not hasattr(moe, "gate_coef_"):
         wanted = 'a gate with coefficients, gate="softmax" or gate="constant"'

@@ -25,7 +25,7 @@ from skmoe._inference.maxima import Maxima
 from skmoe._mixture.experts import Experts, Gate
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.groups import Block, Group
-from skmoe._mixture.joint_prior import JointPrior
+from skmoe._mixture.joint_prior import JointPrior, Outputs
 from skmoe._mixture.learners import LearnedExperts
 from skmoe._mixture.mixture import EStep, Mixture, Prior
 from skmoe._mixture.own import OwnExperts, OwnGate
@@ -37,7 +37,6 @@ from skmoe.experts._registry import EXPERTS
 from skmoe.experts._stacking import NoParams, StackedModels
 from skmoe.families import FAMILIES
 from skmoe.families._categorical import Categorical
-from skmoe.families._censored import Censored
 from skmoe.families._joint_normal import JointNormal
 from skmoe.gates._registry import GATES
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
@@ -46,8 +45,8 @@ __all__ = ["trusted_types"]
 
 # Types of values that fitted mixtures contain.
 TYPES = (
-    *(FittedMixture, Mixture, Experts, Gate, Block, Group, Prior, JointPrior),
-    *(OwnExperts, OwnGate, LearnedExperts, Categorical, Censored, JointNormal),
+    *(FittedMixture, Mixture, Experts, Gate, Block, Group, Prior, JointPrior, Outputs),
+    *(OwnExperts, OwnGate, LearnedExperts, Categorical, JointNormal),
     *(Preprocessor, Standardization, TrainingState, Maxima, Rows),
     *(Stream, TrainingData, FitOptions, EStep),
     *(MixtureOfExpertsClassifier, MixtureOfExpertsRegressor),

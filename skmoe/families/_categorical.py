@@ -95,8 +95,9 @@ class Categorical(Family):
         """Log probabilities of the classes, (C, ..., n)."""
         if self.n_classes == 1:
             return np.zeros((1, 1))
-        eta = eta if isinstance(eta, np.ndarray) else np.stack(np.broadcast_arrays(*eta))
-        logits = np.tensordot(self.contrasts, eta, 1)
+        is_one = isinstance(eta, np.ndarray)  # array, of which the axis of predictors comes first
+        stacked = np.asarray(eta) if is_one else np.stack(np.broadcast_arrays(*eta))
+        logits = np.tensordot(self.contrasts, stacked, 1)
         logits -= logits.max(axis=0)
         exponentials = np.maximum(logits, LOG_TINY)
         np.exp(exponentials, out=exponentials)

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.censored_targets import BOUNDS, has_bounds, is_exact, point_values
+from skmoe._data.censored_targets import BOUNDS, is_exact, point_values
+from skmoe._data.rows import has_bounds
 from skmoe._numerics.typing import Array
 from skmoe.families._base import Curvature, Family, absolute, score
 

@@ -9,8 +9,9 @@ import numpy as np
 from scipy.stats import binom
 from sklearn.base import is_classifier
 
-from skmoe._data.censored_targets import checked_bounds, has_bounds
+from skmoe._data.censored_targets import checked_bounds
 from skmoe._data.checks import check_choice, check_integer
+from skmoe._data.rows import has_bounds
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import CountMixtureDistribution

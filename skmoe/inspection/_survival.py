@@ -10,8 +10,9 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 
-from skmoe._data.censored_targets import has_bounds, times_and_events
+from skmoe._data.censored_targets import times_and_events
 from skmoe._data.checks import check_level
+from skmoe._data.rows import has_bounds
 from skmoe._inference.labels import default_expert_names, format_percent
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import Array

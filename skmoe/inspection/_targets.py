@@ -9,9 +9,9 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 from sklearn.base import is_classifier
 
-from skmoe._data.censored_targets import check_numbers_of, has_bounds, point_values
+from skmoe._data.censored_targets import check_numbers_of, point_values
 from skmoe._data.checks import check_integer
-from skmoe._data.rows import Rows, index_rows
+from skmoe._data.rows import Rows, has_bounds, index_rows
 from skmoe._data.units import encode_units
 from skmoe._numerics.typing import Array
 from skmoe.distributions import CountMixtureDistribution

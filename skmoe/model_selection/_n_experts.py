@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.checks import check_integer, check_n_jobs, shown
@@ -29,7 +29,7 @@ from skmoe._inference.wald import NExpertsTest
 from skmoe.distributions._checks import check_random_state
 from skmoe.exceptions import NumberOfExpertsWarning, warn_user
 from skmoe.model_selection._pipelines import check_is_mixture, with_mixture, without_steps
-from skmoe.protocols import SupportsDistribution
+from skmoe.protocols import Experts, SupportsDistribution
 
 # Fraction of failed searches among the bootstrap samples from which a warning is given. Under
 # penalties some are to be expected.
@@ -230,7 +230,7 @@ def _validate_estimator(estimator: Any, n_experts: Any, given: Rows) -> Any:
         options = options_of_number(tested, number)
         params = tested.set_params(**options)._validate_parameters()
         check_conflicts({TEST: TEST} | chosen_rows(params, given))
-        if not is_classifier(estimator):
+        if isinstance(params.family, Experts):
             require(params.family, SupportsDistribution, TEST)
     return tested
 

@@ -15,21 +15,15 @@ has a capability if it has all methods of that protocol. Methods of the estimato
 name what is missing.
 """
 
-from skmoe._numerics.evidence import Slopes as Slopes
-from skmoe._numerics.linalg import split_offset as split_offset
 from skmoe.protocols._blocks import Block as Block
 from skmoe.protocols._blocks import Correlation as Correlation
 from skmoe.protocols._blocks import Dispersion, LinearPredictor, Measure
-from skmoe.protocols._capabilities import SupportsDispersionEvidence as SupportsDispersionEvidence
 from skmoe.protocols._capabilities import SupportsDistribution as SupportsDistribution
-from skmoe.protocols._capabilities import SupportsEvidence as SupportsEvidence
 from skmoe.protocols._capabilities import SupportsGateInference as SupportsGateInference
 from skmoe.protocols._capabilities import SupportsInference as SupportsInference
 from skmoe.protocols._capabilities import SupportsReordering as SupportsReordering
 from skmoe.protocols._capabilities import has_capability as has_capability
 from skmoe.protocols._capabilities import missing_methods as missing_methods
-from skmoe.protocols._capabilities import permute_experts as permute_experts
-from skmoe.protocols._experts import ChoiceModel as ChoiceModel
 from skmoe.protocols._experts import Experts, Gate
 from skmoe.protocols._experts import Part as Part
 

@@ -126,11 +126,6 @@ class LinearPredictor:
         return not self.parameter
 
     @property
-    def has_reference(self) -> bool:
-        """Whether coefficients are logits, of which differences from a reference are log odds."""
-        return self.link == MULTINOMIAL
-
-    @property
     def label(self) -> str:
         """The predictor in tables: the parameter, under its link; "" for the mean."""
         has_name = self.parameter and self.link in RATIOS

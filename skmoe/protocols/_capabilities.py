@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from skmoe._numerics.evidence import Slopes
 from skmoe._numerics.typing import Array, Design
 
 
@@ -52,70 +51,11 @@ class SupportsGateInference(Protocol):
         """Matrix (K, Q) from the Q coefficient vectors of the coordinates to those of experts."""
 
 
-class SupportsEvidence(Protocol):
-    """Families and gates whose penalties can be found by maximising the evidence.
-
-    They are dataclasses with a field `alpha`: a number, or a tuple with one for each feature.
-    Coefficients of another block can have a penalty in a field of its own.
-    """
-
-    def penalised_slopes(self, params: Any, statistics: Any, hessian: Any) -> dict[str, Slopes]:
-        """The slopes at the parameters, with their posterior covariances and gradients.
-
-        The keys are the fields with their penalties.
-        """
-
-
-class SupportsDispersionEvidence(Protocol):
-    """Families with fields `dispersion_prior` and `noise_variance`, which can be found as well."""
-
-    def scales(self, params: Any, statistics: Any) -> tuple[Array, Array]:
-        """Scales in units of `noise_variance`, and the rows of each, both (K, m).
-
-        The scale of an expert without one is nan.
-        """
-
-
 class SupportsReordering(Protocol):
     """Families and gates whose experts can be numbered in any order: all are treated alike."""
 
     def reorder(self, params: Any, order: Array) -> Any:
-        """The parameters with the experts `order` (K,), in this order.
-
-        `permute_experts` does it for named tuples of arrays whose first axis counts the experts.
-        """
-
-
-def permute_experts(params: Any, order: Array) -> Any:
-    """A named tuple of arrays whose first axis counts the experts, with these in another order.
-
-    Parameters
-    ----------
-    params : named tuple of arrays
-        Parameters of a family or gate.
-    order : ndarray of shape (n_experts,)
-        Indices of the experts in their new order.
-
-    Returns
-    -------
-    params : named tuple of arrays
-        The arrays, indexed by the order.
-
-    See Also
-    --------
-    SupportsReordering : The capability that needs it.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe.experts import LinearExperts
-    >>> from skmoe.protocols import permute_experts
-    >>> params = LinearExperts().init_params(n_experts=2, n_columns=3)
-    >>> params = params._replace(log_dispersion=np.array([[[1.0]], [[2.0]]]))
-    >>> permute_experts(params, np.array([1, 0])).log_dispersion.ravel()
-    array([2., 1.])
-    """
-    return type(params)(*(values[order] for values in params))
+        """The parameters with the experts `order` (K,), in this order."""
 
 
 def missing_methods(part: Any, capability: type) -> list[str]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from skmoe._numerics.signed_steps import OWN_SLOPES, are_exchangeable, is_held, slope_holders
 from skmoe._numerics.typing import Array, Design
 from skmoe.protocols._blocks import Block, LinearPredictor
-from skmoe.protocols._capabilities import SupportsReordering
 
 
 class Part(ABC):  # noqa: B024
@@ -20,7 +18,7 @@ class Part(ABC):  # noqa: B024
 
     def with_options(self, options: Mapping[str, Any]) -> Any:
         """The part with those of `options` that the dataclass has as fields."""
-        names = {field.name for field in fields(self)} if is_dataclass(self) else set()
+        names: set[str] = {field.name for field in fields(self)} if is_dataclass(self) else set()
         known = {name: value for name, value in options.items() if name in names}
         return replace(self, **known) if known else self  # type: ignore[type-var]
 
@@ -60,12 +58,9 @@ class Experts(Part):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from skmoe.experts import LinearExperts
-    >>> family = LinearExperts()
-    >>> params = family.init_params(n_experts=2, n_columns=3)
-    >>> family.log_prob(params, np.ones((4, 3)), np.zeros((1, 4))).shape
-    (2, 4)
+    >>> from skmoe.protocols import Experts
+    >>> sorted(Experts.__abstractmethods__)  # what a subclass must have
+    ['init_params', 'log_prob', 'm_step', 'mean', 'n_parameters', 'statistics']
     """
 
     # Whether y holds class codes of shape (n,), so that the family serves the classifier.
@@ -82,10 +77,6 @@ class Experts(Part):
     explains_mean: ClassVar[bool] = True
     # Fields of the parameters without coefficients, such as fitted estimators.
     other_params: ClassVar[tuple[str, ...]] = ()
-    # A field of families whose experts may share slopes, or lack some. For each expert it has a
-    # number for each column of the design matrix but the last: equal numbers in a column are one
-    # slope, and -1 is none. () where each expert has all slopes for itself.
-    slopes: tuple[tuple[int, ...], ...] = ()
 
     # --- facts, which a class may give as class variables ---
 
@@ -145,11 +136,6 @@ class Experts(Part):
         """
         return ()
 
-    @property
-    def shares_parameters(self) -> bool:
-        """Whether experts share parameters, so that those of several fits are fitted apart."""
-        return False
-
     # --- required ---
 
     @abstractmethod
@@ -184,14 +170,6 @@ class Experts(Part):
 
     # --- defaults ---
 
-    def limitation(self, capability: type) -> str:
-        """The reason why this instance lacks a capability whose methods it has; "" if it has it.
-
-        Default: experts that have slopes of their own keep their order.
-        """
-        is_kept = capability is SupportsReordering and not are_exchangeable(self.slopes)
-        return OWN_SLOPES if is_kept else ""
-
     def at(self, params: Any, design: Design, y: Array) -> Any:
         """The family for one E-step at these rows and parameters; it may keep what it has computed.
 
@@ -216,11 +194,6 @@ class Experts(Part):
         return self.with_options({name: options[name] for name in self.estimated_options})
 
     @property
-    def estimates(self) -> dict[str, Any]:
-        """The current values of the `estimated_options`."""
-        return {name: getattr(self, name) for name in self.estimated_options}
-
-    @property
     def option_for_parts(self) -> str:
         """An example with what must be given if not all rows are in memory; "" for nothing."""
         return ""
@@ -241,13 +214,6 @@ class Experts(Part):
         blocks name the attributes of the coefficients, such as `expert_coef_`.
         """
         return {}
-
-    def mean_derivative_by_dispersion(self, params: Any, design: Design) -> Array | None:
-        """Derivative of the mean by the predictor of the log dispersion, (K, m, n).
-
-        Default: None, for means that do not depend on it.
-        """
-        return None
 
     def mean_derivative(self, params: Any, design: Design) -> Array | None:
         """Derivative of the mean of each expert by its linear predictor, (K, m, n).
@@ -275,10 +241,6 @@ class Experts(Part):
         """
         return None
 
-    def blocks_of(self, k: int) -> tuple[Block | None, ...]:
-        """For each of the blocks that of expert k; None where it has none. Default: all."""
-        return self.blocks
-
     def working_target(self, y: Array) -> Array:
         """Outputs (m, n) on a scale on which they are about linear in the features.
 
@@ -286,44 +248,9 @@ class Experts(Part):
         """
         return y
 
-    def with_bounds(self) -> Any:
-        """The family for censored y. Default: the same."""
-        return self
-
     def fitted_to(self, design: Design, y: Array, weight: Array, scaling: Any) -> Any:
         """The family with what depends on the rows of the fit. Default: nothing does."""
         return self
-
-    def n_cells(self, n_experts: int) -> int:
-        """Number of cells of the initial partition of the rows. Default: one for each expert."""
-        return n_experts
-
-    def initial_responsibilities(
-        self, labels: Array, n_experts: int, y: Array, rng: np.random.Generator | None
-    ) -> Array:
-        """Responsibilities (K, n) from those of the cells of the initial partition."""
-        return labels
-
-    def restrict(self, resp: Array, y: Array) -> Array:
-        """Responsibilities (K, n) that are zero where y is outside the support of an expert.
-
-        Default: they are returned as they are, since all experts have the same support.
-        """
-        return resp
-
-    def slope_holders(self, n_experts: int, n_columns: int) -> Array:
-        """The expert that has each coefficient of the predictor of the mean, (K, d).
-
-        It is the first of those that share a slope, and -1 where an expert has none. Default: the
-        holders of `slopes`.
-        """
-        return slope_holders(self.slopes, np.ones(n_experts, dtype=bool), n_columns)
-
-    def coordinate_holders(self, params: Any) -> Array:
-        """The expert that has each coordinate of inference, (K, P), as `slope_holders` has them."""
-        hessians = self.penalty_hessian(params)  # type: ignore[attr-defined]
-        shape = len(hessians), len(hessians[0])
-        return np.broadcast_to(np.arange(shape[0])[:, None], shape)
 
     def moved(self, params: Any, change: Array) -> Any:
         """The parameters after a change (K, P) of the coordinates of inference.
@@ -348,65 +275,38 @@ class Experts(Part):
         return params._replace(**fields)
 
     def at_bound(self, params: Any) -> Array:
-        """Coordinates at a bound, which inference takes as known, (K, P).
-
-        Default: those that their signs hold at zero.
-        """
-        return is_held(*self.signed_coordinates(params))
-
-    @property
-    def signs(self) -> tuple[int, ...]:
-        """Signs of the slopes, 1 or -1, or 0 for any; () if no slope has a sign. Default: ()."""
-        return ()
-
-    def signed_coordinates(self, params: Any) -> tuple[Array, Array]:
-        """Coordinates of inference, and the signs they must have, 0 for any, both (K, P).
-
-        Those that are zero and have a sign are at a bound. Default: zeros.
-        """
-        none = np.zeros(self.coordinate_holders(params).shape)
-        return none, none
+        """Coordinates at a bound, which inference takes as known, (K, P). Default: none."""
+        return np.zeros((1, 1), dtype=bool)
 
     def drop_training_state(self, params: Any) -> Any:
         """Parameters without what belongs to the rows of the fit. Default: nothing does."""
         return params
 
-    def in_order(self, order: Array) -> Any:
-        """The family with what each expert has of its own in another order. Default: nothing."""
-        return self
 
-    def concatenate(self, params: Sequence[Any]) -> tuple[Any, Any]:
-        """Family and parameters of the experts of several fits side by side."""
-        columns = zip(*params, strict=True)
-        return self, type(params[0])(*(np.concatenate(values) for values in columns))
+class Gate(Part):
+    """A gate that can be fitted: a model whose target is the index of the expert.
 
-    def split(self, params: Any, n_fits: int) -> list[tuple[Any, Any]]:
-        """Family and parameters of each of several fits that `concatenate` has put side by side."""
-        columns = [np.split(values, n_fits) for values in params]
-        return [(self, type(params)(*values)) for values in zip(*columns, strict=True)]
-
-    @classmethod
-    def example_target(cls, rng: np.random.Generator, n_rows: int) -> Array:
-        """A target as the family sees it, for the tests that all registered families must pass."""
-        return rng.normal(size=(1, n_rows))
-
-
-class ChoiceModel(Part):
-    """The probability of each expert given the features: what a fitted mixture needs of a gate.
-
-    See "Write your own expert" in the documentation.
+    An object of a subclass is a value of the parameter `gate`. See "Write your own expert" in the
+    documentation.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from skmoe.gates import ConstantGate
-    >>> gate = ConstantGate()
-    >>> gate.n_parameters(gate.init_params(n_experts=3, n_columns=2))
-    2
+    >>> from skmoe.protocols import Gate
+    >>> sorted(Gate.__abstractmethods__)  # what a subclass must have
+    ['init_params', 'log_prob', 'm_step', 'n_parameters', 'statistics']
     """
 
     # Fitted transformer of the columns that the gate sees, if it has one.
     transformer: Any = None
+
+    @property
+    def has_open_penalty(self) -> bool:
+        """Whether the default of `gate_alpha` decides on the penalty. Default: the gate's own."""
+        return False
+
+    @abstractmethod
+    def init_params(self, n_experts: int, n_columns: int) -> Any:
+        """Parameters that give every expert the same probability."""
 
     @abstractmethod
     def log_prob(self, params: Any, design: Design) -> Array:
@@ -415,6 +315,14 @@ class ChoiceModel(Part):
     @abstractmethod
     def n_parameters(self, params: Any) -> int:
         """Number of free parameters; slopes that are zero for all experts are none."""
+
+    @abstractmethod
+    def statistics(self, params: Any, design: Design, resp: Array, log_prob: Array) -> Any:
+        """Sums over the rows that `m_step` needs; `log_prob` (K, n) is the gate's own."""
+
+    @abstractmethod
+    def m_step(self, statistics: Any, factor: Any, params: Any, step: float) -> Any:
+        """New parameters. A small `step` must not decrease the expected log-likelihood."""
 
     def coefficients(self, params: Any, n_columns: int) -> Array | None:
         """Coefficients of the logits, (K, d), the intercept last; None if they are not linear.
@@ -428,41 +336,6 @@ class ChoiceModel(Part):
     def depends_on_features(self) -> bool:
         """Whether the probabilities differ between rows."""
         return True
-
-
-class Gate(ChoiceModel):
-    """A gate that can be fitted: a model whose target is the index of the expert.
-
-    An object of a subclass is a value of the parameter `gate`. See "Write your own expert" in the
-    documentation.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe.gates import SoftmaxGate
-    >>> gate = SoftmaxGate()
-    >>> params = gate.init_params(n_experts=2, n_columns=3)
-    >>> np.exp(gate.log_prob(params, np.ones((1, 3))))
-    array([[0.5],
-           [0.5]])
-    """
-
-    @property
-    def has_open_penalty(self) -> bool:
-        """Whether the default of `gate_alpha` decides on the penalty. Default: the gate's own."""
-        return False
-
-    @abstractmethod
-    def init_params(self, n_experts: int, n_columns: int) -> Any:
-        """Parameters that give every expert the same probability."""
-
-    @abstractmethod
-    def statistics(self, params: Any, design: Design, resp: Array, log_prob: Array) -> Any:
-        """Sums over the rows that `m_step` needs; `log_prob` (K, n) is the gate's own."""
-
-    @abstractmethod
-    def m_step(self, statistics: Any, factor: Any, params: Any, step: float) -> Any:
-        """New parameters. A small `step` must not decrease the expected log-likelihood."""
 
     def hessian(self, params: Any, design: Design, resp: Array, log_prob: Array) -> Any:
         """Negative Hessian of the expected log-likelihood, summed over the rows.

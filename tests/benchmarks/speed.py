@@ -45,10 +45,10 @@ from skmoe._mixture.em import (
     EMStart,
     evaluate,
     hessian_refresh_interval,
+    m_step,
     params_from_responsibilities,
     run_em,
 )
-from skmoe._mixture.steps import m_step
 from skmoe._numerics import multinomial
 from skmoe.experts import LinearExperts, LogisticExperts
 from skmoe.families import FAMILIES

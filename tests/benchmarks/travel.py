@@ -18,8 +18,7 @@ from speed import simulate
 
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.scaling import design_matrix, fit_standardization
-from skmoe._mixture.em import params_from_responsibilities
-from skmoe._mixture.steps import e_step
+from skmoe._mixture.em import e_step, params_from_responsibilities
 from skmoe._numerics.linalg import add_fields
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate

@@ -12,8 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.exceptions import CollapsedExpertsWarning
-from skmoe.experts import LinearExperts
 from skmoe.gates import ConstantGate
+from support.heteroscedastic import HeteroscedasticExperts
 from support.tables import crossing_lines, two_regimes
 
 RNG = np.random.default_rng(0)
@@ -207,9 +207,9 @@ def test_no_convergence_is_told_with_its_remedy():
 
 
 def test_experts_whose_m_step_lowers_the_bound_are_told():
-    class Sinking(LinearExperts):
+    class Sinking(HeteroscedasticExperts):
         def m_step(self, statistics, factor, params, step):
-            return params._replace(log_dispersion=params.log_dispersion + 0.5)
+            return params._replace(log_variance_coef=params.log_variance_coef + 0.5)
 
     X, y = two_regimes(n_rows=60)
     with pytest.warns(ConvergenceWarning, match="no step increases the lower bound"):

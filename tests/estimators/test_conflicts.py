@@ -1,7 +1,6 @@
 """Options that do not go together: the page lists the pairs that the estimators refuse."""
 
 import runpy
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -14,9 +13,9 @@ from skmoe.data import RowBlocks, right_censored
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
 from skmoe.model_selection import likelihood_ratio_test, n_experts_test
-from skmoe.protocols import Gate
 from support.fits import fit_quietly
 from support.heteroscedastic import HeteroscedasticExperts
+from support.own_gates import FixedGate
 from support.pages import ROOT
 from support.tables import two_regimes
 
@@ -24,29 +23,6 @@ X, Y = two_regimes(n_rows=40)
 COUNTS, CLASSES = np.round(np.abs(Y)), (Y > 0).astype(int)
 GROUPS = np.arange(40) // 4
 BLOCKS = RowBlocks.from_arrays(X, Y)
-
-
-class Shares(NamedTuple):
-    logs: np.ndarray
-
-
-class OwnGate(Gate):
-    """A gate of a user: the same probabilities for all rows."""
-
-    def init_params(self, n_experts, n_columns):
-        return Shares(np.full((1, n_experts), -np.log(n_experts)))
-
-    def log_prob(self, params, design):
-        return np.repeat(params.logs.T, design.shape[0], axis=1)
-
-    def statistics(self, params, design, resp, log_prob):
-        return Shares(resp.sum(axis=1)[None])
-
-    def m_step(self, statistics, factor, params, step):
-        return Shares(np.log(statistics.logs / statistics.logs.sum()))
-
-    def n_parameters(self, params):
-        return params.logs.size - 1
 
 
 def regressor(**options):
@@ -63,7 +39,7 @@ PARAMETERS = {
     "top_k": {"top_k": 1},
     "estimators as experts": {"expert": "tree"},
     "experts of your own": {"expert": HeteroscedasticExperts()},
-    "a gate of your own": {"gate": OwnGate()},
+    "a gate of your own": {"gate": FixedGate()},
     "a base": {"base": Ridge()},
     "a transformer in the gate": {"gate": SoftmaxGate(transformer=StandardScaler())},
     "a family that depends on all values of y": {"family": "uniform"},

@@ -146,6 +146,7 @@ def test_a_summary_notes_other_rows_and_weights():
     assert note in str(moe.summary(X[150:], Y[150:], sample_weight=weight))
 
 
+@pytest.mark.filterwarnings("ignore:The observed information is indefinite")  # of other rows
 @pytest.mark.parametrize(
     ("moe", "y"),
     [

@@ -109,7 +109,7 @@ def test_default_penalties_are_those_of_the_docstring(make, base, y):
 @pytest.mark.parametrize(
     ("options", "name", "words"),
     [
-        ({"expert": "tree", "alpha": "auto"}, "alpha=", ["expert", "SupportsEvidence", "'tree'"]),
+        ({"expert": "tree", "alpha": "auto"}, "alpha=", ["expert", 'expert="linear"', "'tree'"]),
         ({"expert": OBJECT, "alpha": "ard"}, "alpha=", ["expert", 'expert="linear"']),
         ({"gate": "constant", "gate_alpha": "auto"}, "gate_alpha=", ["gate", 'gate="softmax"']),
         ({"gate": ConstantGate(), "gate_alpha": "ard"}, "gate_alpha=", ["gate", "default"]),

@@ -8,8 +8,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.experts import EXPERTS, LinearExperts
 from support.fits import fit_quietly
+from support.heteroscedastic import HeteroscedasticExperts
 from support.refusals import assert_refused, refusal
 from support.tables import crossing_lines, two_regimes
 
@@ -91,13 +91,9 @@ def test_intervals_cover_held_out_rows():
 
 
 def test_experts_without_a_distribution_are_named():
-    class Odd(LinearExperts):
+    class Odd(HeteroscedasticExperts):
         components = None
 
-    EXPERTS["odd"] = {"regressor": Odd}
-    try:
-        moe = fit_quietly(MixtureOfExpertsRegressor(**SMALL | {"expert": "odd"}), X, Y)
-    finally:
-        del EXPERTS["odd"]
+    moe = fit_quietly(MixtureOfExpertsRegressor(**SMALL | {"expert": Odd()}), X, Y)
     message = refusal(moe.predict_interval, X)
     assert_refused(message, "predict_interval", "Odd", "components", "score_samples")

@@ -13,8 +13,8 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
-from skmoe.gates import ConstantGate
 from support.fits import fit_quietly
+from support.own_gates import BrokenGate
 from support.refusals import assert_fit_refused, assert_refused, refusal
 from support.stacks import stack_of
 from support.tables import two_regimes
@@ -401,13 +401,6 @@ def test_new_targets_have_the_outputs_of_the_fit():
         assert_refused(refusal(moe.score_samples, X, text), "y", "numbers", "'many'")
     numbers = np.array([str(value) for value in Y])
     assert_array_equal(moe.score_samples(X, numbers), moe.score_samples(X, Y))
-
-
-class BrokenGate(ConstantGate):
-    """A gate whose M-step fails."""
-
-    def m_step(self, *given, **options):
-        raise RuntimeError("broken gate")
 
 
 @pytest.mark.parametrize(("make", "y"), BOTH)

@@ -28,8 +28,8 @@ from skmoe._numerics.probability import is_collapsed
 from skmoe.data import RowBlocks
 from skmoe.exceptions import CollapsedExpertsWarning
 from skmoe.families import Ordinal, Uniform
-from skmoe.gates import ConstantGate
 from support.fits import CLASSES, UNITS, X, Y, classifier, fit_quietly, regressor
+from support.own_gates import PriorGate, WorseGate
 from support.stacks import stack_of
 
 SHORT = {"n_init": 1, "max_iter": 2, "random_state": 0, "alpha": 0.1, "gate_alpha": 1.0}
@@ -54,7 +54,7 @@ def texts(action, *data, part="", **given):
 
 def test_the_remaining_gain_is_estimated_from_the_last_ones():
     options = {"tol": 1e-12, "warm_start": True, "dispersion_prior": 10.0}
-    moe = regressor(n_experts=2, n_init=1, max_iter=15, **options)
+    moe = regressor(n_experts=3, gate=PriorGate(), n_init=1, max_iter=15, **options)
     ((category, text, _),) = warnings_of(moe.fit, X, Y)
     assert category is ConvergenceWarning
     assert "max_iter=15 iterations" in text
@@ -77,14 +77,6 @@ def test_one_iteration_has_no_estimate_of_the_gain():
     found = texts(regressor(n_experts=2, n_init=1, max_iter=1, tol=tol).fit, X, Y)
     assert len(found) == 1
     assert "cannot be estimated" in found[0]
-
-
-class WorseGate(ConstantGate):
-    """A gate whose M-step gives nearly all rows to the expert that had the fewest."""
-
-    def m_step(self, statistics, factor, params, step):
-        first = params.log_prior[0] < params.log_prior[1]
-        return type(params)(np.log([0.999, 0.001] if first else [0.001, 0.999]))
 
 
 def test_a_step_that_lowers_the_bound_is_told():
@@ -123,7 +115,7 @@ def collapsed_note(moe):
 
 def test_a_cross_validation_warns_once_of_collapsed_experts():
     """Of each category, whatever experts and gains its fits have; a second one warns again."""
-    moe = regressor(n_experts=5, n_init=1, max_iter=2)
+    moe = regressor(n_experts=7, n_init=1, max_iter=2)
     folds = [(np.arange(20), np.arange(20, 40))]
     search = GridSearchCV(moe, {"gate_alpha": [0.01, 0.02], "n_experts": [4, 5]}, cv=folds)
     with warnings.catch_warnings(record=True) as caught:

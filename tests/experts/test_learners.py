@@ -13,9 +13,9 @@ from skmoe._data.units import make_units
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, em
 from skmoe._mixture.experts import Gate
+from skmoe._mixture.information import end_at_maximum
 from skmoe._mixture.learners import LearnedExperts
 from skmoe._mixture.mixture import Mixture
-from skmoe._mixture.newton import end_at_maximum
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.families import Gamma, StudentT

@@ -16,9 +16,8 @@ from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, em, fitted_to, side_by_side
 from skmoe._mixture.experts import Experts as LinearExperts
 from skmoe._mixture.experts import Gate as LinearGate
-from skmoe._mixture.information import observed_information
+from skmoe._mixture.information import end_at_maximum, observed_information
 from skmoe._mixture.mixture import Mixture
-from skmoe._mixture.newton import end_at_maximum
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe.distributions import predictive_distribution
 from skmoe.experts import EXPERTS

@@ -9,7 +9,7 @@ from sklearn.linear_model import GammaRegressor, PoissonRegressor
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import right_censored
 from skmoe.experts import LinearExperts
-from skmoe.families import FAMILIES, Ordinal, StudentT, Uniform
+from skmoe.families import FAMILIES, Ordinal, Poisson, StudentT, Uniform
 from skmoe.inspection import export_text
 from support.expert_kinds import draw, options_of
 from support.fits import fit_quietly
@@ -181,9 +181,9 @@ def test_experts_object_keeps_its_own_penalty():
     found = [
         fit_quietly(MixtureOfExpertsRegressor(2, **FIXED | given | {"max_iter": 3}), X, y)
         for given in (
-            {"expert": LinearExperts(alpha=0.1)},
+            {"expert": LinearExperts((Poisson(),), alpha=0.1)},
             {"family": "poisson"},
-            {"expert": LinearExperts(alpha=1e5), "alpha": None},
+            {"expert": LinearExperts((Poisson(),), alpha=1e5), "alpha": None},
         )
     ]
     assert_allclose(found[0].expert_coef_, found[1].expert_coef_, rtol=1e-12)

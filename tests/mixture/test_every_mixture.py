@@ -5,8 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe._mixture.em import em, side_by_side
-from skmoe._mixture.information import observed_information
-from skmoe._mixture.newton import end_at_maximum
+from skmoe._mixture.information import end_at_maximum, observed_information
 from support.mixtures import (
     CASES,
     blocks_of,

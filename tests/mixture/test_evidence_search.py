@@ -16,7 +16,7 @@ from skmoe._mixture.evidence import (
     search_penalties,
     updated_penalties,
 )
-from skmoe._mixture.newton import end_at_maximum
+from skmoe._mixture.information import end_at_maximum
 from support.mixtures import case, started
 from support.tables import two_regimes
 

@@ -11,7 +11,7 @@ from skmoe._data.rows import Dataset
 from skmoe._mixture.em import Objective
 from skmoe._mixture.evidence import Penalty, penalised_slopes, updated_penalties
 from skmoe._mixture.mixture import Mixture
-from skmoe._numerics import dispersion_prior as prior
+from skmoe._numerics import evidence as prior
 from skmoe._numerics.evidence import DROPPED, SPARSITY_FACTOR
 from skmoe.experts import LinearExperts
 from skmoe.gates import ConstantGate

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from skmoe._numerics import dispersion_prior as prior
+from skmoe._numerics import evidence as prior
 
 
 def logs_of(strength, scales):

@@ -1,19 +1,10 @@
 """Defaults of the base classes of experts and gates, from which users derive their own."""
 
-from typing import NamedTuple
-
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 from skmoe.protocols import Experts, Gate
-
-
-class Means(NamedTuple):
-    """Parameters of experts."""
-
-    mean: np.ndarray
-    scale: np.ndarray
 
 
 def with_defaults(kind, **methods):
@@ -39,14 +30,3 @@ def test_the_mean_of_one_expert_is_that_among_all():
 def test_experts_estimate_nothing_before_the_fit():
     own = with_defaults(Experts)
     assert own.with_estimates({"noise_variance": (1.0,)}) is own
-    assert own.estimates == {}
-
-
-def test_the_experts_of_one_start_are_side_by_side_alone():
-    own, params = with_defaults(Experts), Means(np.arange(6.0).reshape(2, 3), np.ones(2))
-    same, joined = own.concatenate([params])
-    assert same is own
-    assert isinstance(joined, Means)
-    for values, expected in zip(joined, params, strict=True):
-        assert_array_equal(values, expected)
-    assert own.example_target(np.random.default_rng(0), 5).shape == (1, 5)

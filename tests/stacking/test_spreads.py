@@ -12,13 +12,13 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.tree import DecisionTreeClassifier
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe._data.scaling import Standardization
 from skmoe._inference.labels import format_number
 from skmoe.distributions import MixtureDistribution, predictive_distribution
 from skmoe.families import FAMILIES
 from skmoe.inspection import export_text
 from skmoe.stacking import GatedStackingClassifier
 from support.expert_kinds import draw, example
+from support.families import no_scaling
 from support.stacks import KnownMean, stack_of
 
 # Spreads have steps of ten per cent in a range about one, and a prior of a few rows.
@@ -118,8 +118,8 @@ class TooWide(RegressorMixin, BaseEstimator):
         self.shift = shift
 
     def fit(self, X, y, sample_weight=None):
-        weight, units = np.ones(len(y)), Standardization(np.zeros(1), np.ones(1))
-        self.family_ = example(self.name).fitted_to(y[None], weight, units)
+        weight = np.ones(len(y))
+        self.family_ = example(self.name).fitted_to(y[None], weight, no_scaling())
         n_dispersions = len(self.family_.dispersions)
         thresholds = self.family_.start(y, weight)[1 + n_dispersions :]
         self.others_ = [*np.log([1.0, 20.0, 1.0][:n_dispersions]), *thresholds]

@@ -275,12 +275,11 @@ FIXED = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "random_state": 0}
 def test_score_of_the_example_is_the_derivative_of_its_density(family):
     rng, step = np.random.default_rng(0), 1e-6
     y, predictor = family().example_target(rng, 50), 0.5 * rng.normal(size=(2, 1, 50))
-    up, down = (family().log_prob(y, predictor + sign * step, []) for sign in (1, -1))
-    score = family().predictor_score(y, predictor, [])
+    up, down = (family().log_prob(y, [predictor + sign * step]) for sign in (1, -1))
+    logs, (score,), _ = family().derivatives(y, [predictor])
     assert_allclose(score, (up - down) / (2 * step), rtol=1e-6, atol=1e-7)
-    logs = family().log_prob(y, predictor, [])
     assert_allclose(logs, stats.expon(scale=np.exp(predictor)).logpdf(y))
-    assert_allclose(logs, Gamma().log_prob(y, predictor, [0.0]))
+    assert_allclose(logs, Gamma().log_prob(y, [predictor, np.zeros(1)]))
 
 
 def test_family_of_the_example_has_all_that_registered_families_have(family):

@@ -51,7 +51,7 @@ def test_single_precision_says_the_same(make):
 
 
 def test_a_table_in_single_precision_is_not_copied_into_double():
-    rows = np.random.default_rng(0).normal(size=(5000, 10)).astype(np.float32)
+    rows = np.random.default_rng(0).normal(size=(40_000, 10)).astype(np.float32)
     y, peaks = rows[:, 0].astype(float), []
     for table in (rows, rows.astype(float)):
         tracemalloc.start()

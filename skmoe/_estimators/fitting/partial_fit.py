@@ -48,6 +48,8 @@ from skmoe._mixture.starts import blocks_of
 from skmoe._mixture.stream import Stream, learned, started
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
+from skmoe.experts._linear import LinearExperts, LogisticExperts
+from skmoe.protocols import Gate
 
 # The rows of the first batches are kept up to this weight or number, and a start is found anew on
 # them whenever their weight has doubled. It is kept if it gains so much log-likelihood on them.
@@ -65,7 +67,8 @@ def supports_partial_fit(estimator: Any) -> bool:
     """Whether `partial_fit` is available; an AttributeError names the reason if it is not."""
     chosen = {STREAM: STREAM} | chosen_options(estimator)
     family = family_of(estimator.expert, "classifier" if is_classifier(estimator) else "regressor")
-    if not hasattr(family, "experts_of"):
+    kind = family if isinstance(family, type) else type(family)
+    if not issubclass(kind, LinearExperts | LogisticExperts):
         option = ESTIMATORS if family is None else OWN_EXPERTS
         chosen[option] = Choice("expert", estimator.expert)
     message = conflict_of(chosen)
@@ -102,7 +105,7 @@ def fit_batch(
     decay_of = _half_life(half_life)
     params = estimator._validate_parameters()
     chosen = {STREAM: STREAM} | chosen_rows(params, given)
-    if not hasattr(params.gate, "gate_of"):
+    if isinstance(params.gate, Gate):
         chosen[OWN_GATE] = Choice("gate", params.gate)
     check_conflicts(chosen)
     state = getattr(estimator, "_training_state", None)
@@ -166,7 +169,7 @@ def _check_continued(estimator: Any) -> None:
 
 def _check_widths(mixture: Mixture) -> None:
     """The matrices of gate and experts must be small enough to be formed."""
-    for group in reversed(mixture.groups):
+    for group in reversed(mixture.groups):  # the gate is the last one
         name = "gate_features" if group is mixture.gate_group else "expert_features"
         size = group.coordinates.shape[1]
         if size > MAX_DENSE:
@@ -275,12 +278,13 @@ def _started_again(
     if gain < MIN_GAIN:
         return fitted, stream._replace(weight_at_start=weight)
     # The log densities of the batches are kept, in units of the new standardisation.
+    sums = again.sums
     assert stream.sums is not None
-    assert again.sums is not None
+    assert sums is not None
     change = found.preprocessor.log_jacobian - fitted.preprocessor.log_jacobian
     total = stream.sums.log_likelihood + stream.sums.weight * change
-    total = total * (again.sums.weight / stream.sums.weight)
-    sums = again.sums._replace(log_likelihood=total)
+    total = total * (sums.weight / stream.sums.weight)
+    sums = sums._replace(log_likelihood=total)
     return found, again._replace(sums=sums, n_batches=stream.n_batches)
 
 

@@ -10,7 +10,6 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.censored_targets import has_bounds
 from skmoe._data.encoding import numeric_names
 from skmoe._data.extra_features import (
     ExtraFeatureOptions,
@@ -20,7 +19,7 @@ from skmoe._data.extra_features import (
 from skmoe._data.first_pass import BlockChecker, first_pass, make_block_source
 from skmoe._data.folds import RowsToSplit
 from skmoe._data.preprocessing import Preprocessor
-from skmoe._data.rows import Dataset, Rows, select_raw_features, subset_units
+from skmoe._data.rows import Dataset, Rows, has_bounds, select_raw_features, subset_units
 from skmoe._data.scaling import (
     design_matrix,
     fit_feature_range,
@@ -71,6 +70,7 @@ from skmoe._mixture.starts import Problem
 from skmoe._numerics.typing import Array
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import resolve_estimators
+from skmoe.protocols import Experts, Gate
 
 # Seeds are drawn below this number.
 MAX_SEED = np.iinfo(np.int32).max
@@ -258,7 +258,7 @@ def _assemble(
     if rows.units is not None or rows.possible is not None:
         check_rows_are_possible(params, experts, rows)
     gate, of_gate = params.gate, (params.n_experts, rows.gate_design.shape[1])
-    own_gate = gate.gate_of(*of_gate) if hasattr(gate, "gate_of") else OwnGate(gate, *of_gate)
+    own_gate = OwnGate(gate, *of_gate) if isinstance(gate, Gate) else gate.gate_of(*of_gate)
     mixture = Mixture(experts, own_gate, top_k=params.top_k, balance=params.balance)
     em_problem = Problem(
         *(mixture, rows, init_data, init, seeds, params.max_iter, params.tol),
@@ -288,6 +288,8 @@ def _warm_start(
     new = [penalty for penalty, search in searches if penalty.search != search]
     known = tuple(penalty for penalty in problem.penalties if penalty not in new)
     mixture = problem.mixture
+    if cache is not None:  # what the experts have learned goes with the penalties that were found
+        mixture = mixture.with_part("experts", cache.experts)
     for name in ("gate", "experts"):
         part, found = getattr(mixture, name), getattr(fitted.mixture, name).penalties
         fields = [field for p in known if p.part == name for field in p.fields if field in found]
@@ -324,7 +326,7 @@ def _make_experts(
     n_classes = len(data.attributes.get("classes_", ()))
     if data.signs and n_classes > 2:
         check_conflicts({SIGNS: SIGNS, "more than two classes": f"{n_classes} classes"})
-    if hasattr(family, "experts_of"):
+    if family is not None and not isinstance(family, Experts):
         names = ("noise_variance", "variance_floor") if family.has_scale else ("n_classes",)
         estimates = params.task.estimates(init_data, names, noise_variance)
         own = {"slopes": data.slopes, "signs": data.signs}

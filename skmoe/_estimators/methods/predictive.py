@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 
-from skmoe._data.censored_targets import bounds_of, has_bounds, point_values
+from skmoe._data.censored_targets import bounds_of, point_values
 from skmoe._data.checks import check_integer
 from skmoe._data.row_checks import check_weights
-from skmoe._data.rows import Rows
+from skmoe._data.rows import Rows, has_bounds
 from skmoe._estimators.methods.new_rows import NewRowsMixin, score_of_prediction, supports_dask
 from skmoe._estimators.parameters.tasks import validate_outputs
 from skmoe._inference.criteria import require

@@ -13,9 +13,14 @@ import numpy as np
 from skmoe._data.checks import shown
 from skmoe._data.sklearn_adapter import has_density
 from skmoe._estimators.parameters.slopes import is_for_each_expert
-from skmoe.experts._linear import JOINT_FAMILIES
+from skmoe.experts._linear import JOINT_FAMILIES, LinearExperts, LogisticExperts
+from skmoe.experts._registry import EXPERTS
 from skmoe.families import Family, Normal
-from skmoe.protocols import Experts
+from skmoe.gates._softmax import SoftmaxGate
+from skmoe.protocols import Experts, Gate
+
+# Experts that are not estimators.
+PARAMETRIC = (LinearExperts, LogisticExperts, Experts)
 
 BLOCKS, STREAM = "blocks of rows", "partial_fit"
 OWN_EXPERTS, OWN_GATE = "experts of your own", "a gate of your own"
@@ -302,9 +307,9 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
             chosen[words] = chosen[name]
     if not isinstance(given.get("init", "auto"), str):
         chosen[INIT] = INIT
-    transformer = getattr(estimator.gate, "transformer", None)
-    if transformer is not None:
-        chosen[TRANSFORMER] = Choice("gate.transformer", transformer)
+    gate = estimator.gate
+    if isinstance(gate, Gate | SoftmaxGate) and gate.transformer is not None:
+        chosen[TRANSFORMER] = Choice("gate.transformer", gate.transformer)
     if not families:
         return chosen
     if tuple(families) != (Normal(),):
@@ -321,9 +326,8 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
     expert = estimator.expert
     for entry in expert if isinstance(expert, list | tuple) else [expert]:
         is_name = isinstance(entry, str)
-        is_part = isinstance(entry, Experts) or hasattr(entry, "experts_of")
-        if is_part or (not is_name and has_density(entry)):
+        if isinstance(entry, PARAMETRIC) or (not is_name and has_density(entry)):
             chosen[OWN_DENSITY] = Choice("expert", entry)
-        elif not (is_name and entry == "linear"):
+        elif not (is_name and entry in EXPERTS):
             chosen[ESTIMATORS] = Choice("expert", expert)
     return chosen

@@ -22,6 +22,8 @@ from skmoe._data.folds import RowsToSplit, assign_folds
 from skmoe._data.rows import RawFeatures
 from skmoe._estimators.parameters.conflicts import check_conflicts, chosen_options
 from skmoe._estimators.parameters.part_parameters import (
+    DEFAULT_EXPERT,
+    DEFAULT_GATE,
     check_estimator,
     check_length,
     name_of_density,
@@ -41,7 +43,7 @@ from skmoe.experts._mean_family import MeanFamily
 from skmoe.families import Family, Normal
 from skmoe.gates._registry import GATES
 from skmoe.gates._softmax import DEFAULT_GATE_ALPHA, SoftmaxGate
-from skmoe.protocols import Experts, Gate, SupportsDispersionEvidence, SupportsEvidence
+from skmoe.protocols import Experts, Gate
 
 # Largest number of pseudo-rows for each row: their sum over the rows is finite.
 MAX_BALANCE = 1e100
@@ -156,7 +158,7 @@ RULES: tuple[tuple[str, Any, Callable[[str, Any], Any]], ...] = (
 
 # Values of parameters that are none of the options in the table of conflicts.
 WITHOUT_CONFLICT = {
-    **{"expert": "linear", "gate": "softmax", "family": "normal", "init": "auto"},
+    **{"expert": DEFAULT_EXPERT, "gate": DEFAULT_GATE, "family": "normal", "init": "auto"},
     **{"dispersion": "per_expert", "covariance_type": "diag", "warm_start": False},
     **dict.fromkeys(("base", "alpha", "top_k", "monotonic_cst", "class_weight"), None),
     **dict.fromkeys(("expert_features", "shared_features", "dispersion_features"), None),
@@ -190,7 +192,7 @@ def validate_parameters(estimator: Any, default_alphas: tuple[float, float]) -> 
     task, alpha = shared["task"], penalties["alpha"].value
     experts: Any = None
     estimators, mean_family = None, None
-    if isinstance(expert, str) and expert == "linear":
+    if isinstance(expert, str) and expert == DEFAULT_EXPERT:
         experts = LogisticExperts(alpha)
         if not task.is_classification:
             experts = LinearExperts(
@@ -206,8 +208,14 @@ def validate_parameters(estimator: Any, default_alphas: tuple[float, float]) -> 
         if not task.is_classification:
             options["shared_dispersion"] = task.shared_dispersion
             options["covariance_type"] = estimator.covariance_type
+        dispersion_features = getattr(estimator, "dispersion_features", None)
+        has_plain_slopes = (
+            estimator.shared_features is None
+            and dispersion_features is None
+            and not is_for_each_expert(estimator.expert_features)
+        )
         experts, estimators, mean_family = resolve_experts(
-            expert, families, n_experts, task, options
+            expert, families, n_experts, task, options, is_plain=has_plain_slopes
         )
     if estimator.base is not None:
         check_estimator("base", estimator.base, task.name)
@@ -260,7 +268,7 @@ def shared_parameters(
         is_shared = estimator.dispersion == "shared"
         task = Regression(is_shared, penalties["dispersion_prior"].value)
     gate, gate_alpha = estimator.gate, penalties["gate_alpha"]
-    if isinstance(gate, str) and gate == "softmax" and n_experts > 1:
+    if isinstance(gate, str) and gate == DEFAULT_GATE and n_experts > 1:
         gate = SoftmaxGate(gate_alpha.value)
     else:
         gate = resolve_gate(gate, gate_alpha, n_experts)
@@ -292,26 +300,15 @@ class PenaltyParameter(NamedTuple):
     fields: tuple[str, ...]  # of the part, that have the penalty
     default: float | None  # where a search starts, and near which it stays; None: the estimator's
     searches: tuple[str, ...]
-    capability: type  # what a search needs
 
 
 # In the order in which a fit stores the searches.
 PENALTIES = {
-    "gate_alpha": PenaltyParameter(
-        "gate", ("alpha",), DEFAULT_GATE_ALPHA, SEARCHES, SupportsEvidence
-    ),
-    "alpha": PenaltyParameter(
-        "experts", ("alpha", "predictor_squares"), None, SEARCHES, SupportsEvidence
-    ),
-    "dispersion_alpha": PenaltyParameter(
-        "experts", ("dispersion_alpha",), 1.0, SEARCHES[:1], SupportsEvidence
-    ),
+    "gate_alpha": PenaltyParameter("gate", ("alpha",), DEFAULT_GATE_ALPHA, SEARCHES),
+    "alpha": PenaltyParameter("experts", ("alpha", "predictor_squares"), None, SEARCHES),
+    "dispersion_alpha": PenaltyParameter("experts", ("dispersion_alpha",), 1.0, SEARCHES[:1]),
     "dispersion_prior": PenaltyParameter(
-        "experts",
-        ("dispersion_prior", "noise_variance"),
-        10.0,
-        SEARCHES[:1],
-        SupportsDispersionEvidence,
+        "experts", ("dispersion_prior", "noise_variance"), 10.0, SEARCHES[:1]
     ),
 }
 
@@ -324,7 +321,7 @@ def check_penalties(estimator: Any, default_alphas: tuple[float, float]) -> dict
     """
     alpha = default_alphas[getattr(estimator, "base", None) is not None]
     penalties = {}
-    for name, (part, fields, default, searches, _) in PENALTIES.items():
+    for name, (part, fields, default, searches) in PENALTIES.items():
         value = getattr(estimator, name, 0.0)  # a classifier has no dispersions
         number = alpha if default is None else default
         search = DEFAULT_SEARCH if value is None else ""
@@ -363,11 +360,11 @@ def decided_penalties(
         if name == "dispersion_alpha" and not has_dispersion_slopes:
             continue
         search, is_gate = penalty.search, penalty.part == "gate"
-        capability = PENALTIES[name].capability
         part: Any = gate if is_gate else experts
         if name == "dispersion_prior" and of_mixture and family is None:
             part = CrossFittedExperts  # estimators, around whose means there is a family
-        if hasattr(part, "experts_of") or hasattr(part, "gate_of"):
+        is_own = part is None or part is CrossFittedExperts or isinstance(part, Experts | Gate)
+        if not is_own:
             # Counts have no scale that could have a prior.
             of_scale = name == "dispersion_prior"
             can_search = bool(part.has_scale) if of_scale else hasattr(part, "alpha")
@@ -381,9 +378,8 @@ def decided_penalties(
             what, example = ("gate", "softmax") if is_gate else ("expert", "linear")
             parameter, value = ("gate", estimator.gate) if is_gate else estimator._expert_parameter
             raise ValueError(
-                f'{name}="{search}" needs {what}s with a penalty that can be found (see '
-                f'skmoe.protocols.{capability.__name__}), such as {what}="{example}"; got '
-                f"{parameter}={value!r}. Leave {name} at its default."
+                f'{name}="{search}" needs {what}s with a penalty that can be found, such as '
+                f'{what}="{example}"; got {parameter}={value!r}. Leave {name} at its default.'
             )
         decided.append(penalty._replace(search="" if is_gate and n_experts == 1 else search))
     return tuple(decided)

@@ -20,12 +20,13 @@ from skmoe._data.sklearn_adapter import (
 from skmoe._estimators.parameters.conflicts import (
     NO_LOG_LINK,
     OFFSET,
+    PARAMETRIC,
     check_conflicts,
     selects_number,
 )
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._mixture.evidence import Penalty
-from skmoe.experts._linear import LinearExperts, LogisticExperts
+from skmoe.experts._linear import LinearExperts
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
 from skmoe.experts._registry import EXPERTS
@@ -35,8 +36,8 @@ from skmoe.gates._registry import GATES
 from skmoe.gates._softmax import SoftmaxGate
 from skmoe.protocols import Experts, Gate
 
-# Experts that are not estimators.
-PARAMETRIC = (LinearExperts, LogisticExperts, Experts)
+# What the estimators take without being asked.
+DEFAULT_EXPERT, DEFAULT_GATE = "linear", "softmax"
 
 
 def resolve_experts(
@@ -45,19 +46,22 @@ def resolve_experts(
     n_experts: int,
     task: Task,
     options: Mapping[str, Any],
+    *,
+    is_plain: bool,
 ) -> tuple[Experts | None, list[Any] | None, MeanFamily | None]:
     """Parametric experts with their hyper-parameters, or names or estimators and their family.
 
     There is one name or estimator for each expert, or a single one for all of them. Their family
-    is None for normal noise.
+    is None for normal noise. Those in a list of "linear" are estimators, which take data frames, if
+    they are plain: each has all slopes for itself, and a dispersion that is the same for all rows.
     """
     is_list = isinstance(expert, list | tuple)
     entries = expert if is_list else [expert]
     check_length("expert", expert, n_experts)
     first, is_normal = entries[0], families == (Normal(),)
-    is_linear = all(entry == "linear" for entry in entries if isinstance(entry, str))
-    is_linear = is_linear and all(isinstance(entry, str) for entry in entries)
-    if is_linear and not task.is_classification:
+    is_plain = is_list and is_plain and is_normal and options.get("covariance_type") != "full"
+    is_linear = all(isinstance(entry, str) and entry in EXPERTS for entry in entries)
+    if is_linear and not is_plain and not task.is_classification:
         experts = from_options(LinearExperts, {**options, "families": families})
         experts.check_options()
         return experts, None, None
@@ -119,7 +123,7 @@ def measure_of_families(families: Iterable[Family]) -> str:
 def name_of_density(expert: Any, family: Any) -> str:
     """The parameter that chooses the conditional distribution of y, for messages."""
     first = expert[0] if isinstance(expert, list | tuple) and expert else expert
-    own = is_family(first) and first != "linear"
+    own = is_family(first) and first != DEFAULT_EXPERT
     name, value = ("expert", expert) if own else ("family", family)
     return f'{name}="{value}"' if isinstance(value, str) else f"{name}={value!r}"
 

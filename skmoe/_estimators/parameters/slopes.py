@@ -23,7 +23,7 @@ def expert_columns(
 ) -> tuple[Array | None, tuple[tuple[int, ...], ...], tuple[int, ...]]:
     """Columns of X in the design matrix of the experts, slopes, and columns of the dispersions.
 
-    The columns of X are None for all. Slopes are numbers, as `Experts.slopes` has them: ()
+    The columns of X are None for all. Slopes are numbers, as `slope_holders` takes them: ()
     where each expert has its own slope of each column.
     """
     n_experts, features = params.n_experts, (n_features, names)

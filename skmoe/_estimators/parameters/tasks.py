@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
-from skmoe._data.censored_targets import checked_bounds, has_bounds, point_values, values_if_exact
+from skmoe._data.censored_targets import checked_bounds, point_values, values_if_exact
 from skmoe._data.row_checks import (
     check_outputs,
     check_same_outputs,
@@ -24,7 +24,7 @@ from skmoe._data.row_checks import (
     class_codes,
     class_weights,
 )
-from skmoe._data.rows import Rows, by_output
+from skmoe._data.rows import Rows, by_output, has_bounds
 from skmoe._data.scaling import Standardization, fit_standardization
 from skmoe._mixture.partitions import InitData
 from skmoe._numerics.linalg import split_offset

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.censored_targets import has_bounds, point_values, shown_target
+from skmoe._data.censored_targets import point_values, shown_target
+from skmoe._data.rows import has_bounds
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._numerics.typing import Array
 

@@ -20,7 +20,6 @@ from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import (
     check_some_known,
     checked_bounds,
-    has_bounds,
     interval_keys,
     known_weight,
     point_values,
@@ -52,6 +51,7 @@ from skmoe._data.rows import (
     Dataset,
     Rows,
     distinct_rows,
+    has_bounds,
     is_dask,
     subset,
     subset_units,
@@ -114,7 +114,7 @@ class TrainingData(NamedTuple):
     init: str | Array  # named initialisation, responsibilities (K, n), or parameters
     attributes: dict[str, Any]  # fitted attributes
     columns: dict[str, Array | None]  # of X, by their role: "gate" and "mean"; None for all
-    slopes: tuple[tuple[int, ...], ...]  # as `Experts.slopes` has them
+    slopes: tuple[tuple[int, ...], ...]  # as `slope_holders` takes them
     # Columns of the design matrix of the experts on which dispersions depend.
     dispersion_columns: tuple[int, ...] = ()
     signs: tuple[int, ...] = ()  # of the slopes of the columns of the experts; () for any
@@ -131,11 +131,13 @@ class TrainingData(NamedTuple):
 
     def select(self, index: Array, weight: Array | None = None) -> TrainingData:
         """Data of the rows at an index, with other weights if given."""
-        rows = self.rows.take(index)
+        rows, init = self.rows.take(index), self.init
+        if isinstance(init, np.ndarray) and init.ndim == 2:
+            init = init[:, index]
         return self._replace(
             rows=rows if weight is None else rows._replace(weight=weight),
             X=rows.X if self.X is self.rows.X else self.X[index],
-            init=self.init[:, index] if np.ndim(self.init) == 2 else self.init,
+            init=init,
         )
 
 

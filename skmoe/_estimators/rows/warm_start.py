@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import joblib
 from scipy import sparse
 
-from skmoe._data.censored_targets import has_bounds
 from skmoe._data.row_checks import check_same_outputs, check_two_classes
+from skmoe._data.rows import has_bounds
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.mixture import Mixture

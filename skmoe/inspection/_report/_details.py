@@ -21,10 +21,9 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
-from skmoe._data.censored_targets import has_bounds
 from skmoe._data.encoding import encode, make_encoder
 from skmoe._data.row_checks import check_weights
-from skmoe._data.rows import Rows
+from skmoe._data.rows import Rows, has_bounds
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._inference.labels import (

@@ -20,14 +20,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.censored_targets import (
-    bounds_of,
-    check_numbers_of,
-    has_bounds,
-    times_and_events,
-)
+from skmoe._data.censored_targets import bounds_of, check_numbers_of, times_and_events
 from skmoe._data.checks import check_integer
-from skmoe._data.rows import Rows, index_rows
+from skmoe._data.rows import Rows, has_bounds, index_rows
 from skmoe._inference.labels import counted_noun, printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
 from skmoe.distributions import check_coverage

@@ -335,10 +335,12 @@ def known_weight(y: Array, weight: Array) -> Array:
     return np.where(known.any(axis=tuple(range(1, known.ndim))), weight, 0.0)
 
 
-def interval_keys(y: Array) -> list[Array]:
-    """Arrays (n,), beside `point_values`, in which rows with different intervals differ."""
+def interval_keys(y: Array) -> tuple[Array, Array]:
+    """Widths of intervals (m, n), -1 without bounds and 0 with one, and the sides that are open.
+
+    Sides alone depend on the signs of the outputs, which must not change the order of rows.
+    """
     lower, upper = (np.atleast_2d(y[name].T) for name in ("lower", "upper"))
     is_open = np.isneginf(lower), np.isposinf(upper)
     width = np.where(is_open[0] | is_open[1], 0.0, upper - lower)
-    side = is_open[1].astype(float) - is_open[0]
-    return [*np.where(is_open[0] & is_open[1], -1.0, width), *side]
+    return np.where(is_open[0] & is_open[1], -1.0, width), is_open[1].astype(float) - is_open[0]

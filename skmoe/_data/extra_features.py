@@ -14,7 +14,6 @@ from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
 from skmoe._data.folds import (
-    RowsToSplit,
     check_several_folds,
     feasible_folds,
     n_folds_of_base,
@@ -135,8 +134,7 @@ def _fit_base(base: Any, rows: Rows, options: ExtraFeatureOptions) -> tuple[Any,
         X = index_rows(rows.X, index)
         return fit_estimator(base, seed, X, target[index], weight[index], metadata)
 
-    split = RowsToSplit(rows.n_rows, codes, group)
-    fold = feasible_folds(split, n_folds_of_base(rows.n_rows), seed)
+    fold = feasible_folds(n_folds_of_base(rows.n_rows), codes, group, rows.n_rows, seed)
     check_several_folds("base", fold, group)
     oof_prediction = cross_val_predict_base(fit, rows.X, fold, classes, options.link)
     return fit(np.arange(rows.n_rows)), oof_prediction

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
@@ -25,14 +24,6 @@ MAX_ROWS_OF_BASE_WITH_MORE_FOLDS = 20_000
 N_FOLDS_OF_BASE_OF_MANY_ROWS = 2
 
 
-class RowsToSplit(NamedTuple):
-    """What the folds of rows depend on, besides a seed."""
-
-    n_rows: int
-    codes: Array | None = None  # class codes (n,), by which folds are stratified
-    groups: Array | None = None  # labels (n,) of groups that are not divided
-
-
 def make_folds(n_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int) -> Array:
     """Fold of each of n rows, (n,): stratified by class codes, with groups in one fold."""
     if groups is not None and codes is None:
@@ -48,13 +39,14 @@ def make_folds(n_folds: int, codes: Array | None, groups: Array | None, n: int, 
     return fold
 
 
-def feasible_folds(rows: RowsToSplit, max_folds: int, seed: int) -> Array:
+def feasible_folds(
+    max_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int
+) -> Array:
     """Fold of each row, (n,), with as many folds as rows and groups permit.
 
     The folds are stratified unless a class has fewer rows than there are folds. With a single row
     or group all rows are in fold 0.
     """
-    n, codes, groups = rows
     n_folds = min(max_folds, n if groups is None else len(np.unique(groups)))
     if n_folds < 2:
         return np.zeros(n, dtype=int)
@@ -90,43 +82,48 @@ def check_several_folds(name: str, fold: Array, groups: Array | None, remedy: st
 
 
 def assign_folds(
-    features: RawFeatures, rows: RowsToSplit, cross_fit: int | str | bool, seed: int
+    features: RawFeatures, codes: Array | None, cross_fit: int | str | bool, seed: int
 ) -> RawFeatures:
     """Features with the fold of each row, if the value of `cross_fit` needs folds."""
     if cross_fit is False:
         return features
     if cross_fit != "auto":
-        fold = _given_number_of_folds(rows, int(cross_fit), seed, "cross_fit", '"auto"')
-        return features._replace(fold=fold)
-    fold = feasible_folds(rows, N_CROSS_FIT_FOLDS, seed)
-    if rows.groups is not None:
-        check_several_folds('cross_fit="auto"', fold, rows.groups)
+        given = "cross_fit", int(cross_fit), '"auto"'
+        return features._replace(fold=_given_number_of_folds(features, codes, seed, given))
+    n_rows, groups = features.shape[0], features.groups
+    fold = feasible_folds(N_CROSS_FIT_FOLDS, codes, groups, n_rows, seed)
+    if groups is not None:
+        check_several_folds('cross_fit="auto"', fold, groups)
     return features._replace(fold=fold) if fold.any() else features
 
 
 def assign_folds_of_stack(
-    features: RawFeatures, rows: RowsToSplit, cv: int | None, seed: int
+    features: RawFeatures, codes: Array | None, cv: int | None, seed: int
 ) -> RawFeatures:
     """Features with the fold of each row for models that are stacked.
 
     Of many rows one part is held out, once. The others are in folds with negative numbers.
     """
     if cv is not None:
-        return features._replace(fold=_given_number_of_folds(rows, cv, seed, "cv", "None"))
-    is_large = rows.n_rows > MAX_ROWS_OF_STACK_WITH_FOLDS
-    fold = feasible_folds(rows, N_PARTS_OF_LARGE_STACK if is_large else N_CROSS_FIT_FOLDS, seed)
-    check_several_folds("cv", fold, rows.groups, "Give more rows.")
+        given = "cv", cv, "None"
+        return features._replace(fold=_given_number_of_folds(features, codes, seed, given))
+    n_rows, groups = features.shape[0], features.groups
+    is_large = n_rows > MAX_ROWS_OF_STACK_WITH_FOLDS
+    n_folds = N_PARTS_OF_LARGE_STACK if is_large else N_CROSS_FIT_FOLDS
+    fold = feasible_folds(n_folds, codes, groups, n_rows, seed)
+    check_several_folds("cv", fold, groups, "Give more rows.")
     return features._replace(fold=-fold if is_large else fold)
 
 
 def _given_number_of_folds(
-    rows: RowsToSplit, n_folds: int, seed: int, parameter: str, default: str
+    features: RawFeatures, codes: Array | None, seed: int, given: tuple[str, int, str]
 ) -> Array:
     """Fold of each row, (n,), of not more folds than rows, groups, or rows of a class.
 
-    `parameter` gives their number, and has the value `default` for as many as are possible.
+    Given are the parameter of their number, the number, and the value of the parameter for as many
+    as are possible.
     """
-    n_rows, codes, groups = rows
+    n_rows, groups, (parameter, n_folds, default) = features.shape[0], features.groups, given
     found = {"rows": n_rows}
     if groups is not None:
         found["groups"] = len(np.unique(groups))

@@ -22,7 +22,7 @@ from skmoe._mixture.groups import Group, ImplicitCurvature, Inverse, invert
 from skmoe._mixture.joint_prior import set_covariance
 from skmoe._mixture.mixture import EStep, Mixture
 from skmoe._numerics.linalg import add_fields
-from skmoe._numerics.signed_steps import signed_step
+from skmoe._numerics.signed_steps import signed_step, step_within
 from skmoe._numerics.typing import TINY, Array
 
 # First iterations with curvatures of their own, and iterations for which others are used later.
@@ -139,7 +139,13 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Curvatures) -> 
         elif group.family.couples_outputs:
             set_covariance(step, own, theta, mixture.prior, total.counts)
         else:
+            if group.means.stop < step.shape[-1]:
+                _hold_at_bounds(step, group, inverse, mixture, theta)
+                if inverse.inverse is not None:
+                    _hold_dispersions(step, group, inverse.inverse)
             step = step / _lengths(step, group, of_group)[..., None]
+        if group.limits is not None and inverse.inverse is not None:
+            _keep_within_rows(step, inverse.inverse, *group.room_of_rows(theta))
         change[:, group.coordinates] = np.moveaxis(step, 0, 1)
     if mixture.is_tied:
         lengths = [
@@ -165,6 +171,32 @@ def _with_signs(
         matrix = inverse.matrix[m, s]
         step[m, s] = signed_step(matrix, gradient[m, s], own[m, s], signs[m])
     return step
+
+
+def _hold_at_bounds(
+    step: Array, group: Group, inverse: Inverse, mixture: Mixture, theta: Array
+) -> None:
+    """Steps (P, S, q) are those where log dispersions that would leave their bounds stay there.
+
+    Otherwise the length that is left to the others would depend on how far these lead beyond.
+    """
+    of_others = slice(group.means.stop, None)
+    index = group.coordinates[:, of_others]
+    own, ahead = np.moveaxis(theta[:, index], 0, 1), step[..., of_others]
+    beyond = (own <= mixture.lower[index][:, None]) & (ahead < 0.0)
+    beyond |= (own >= mixture.upper[index][:, None]) & (ahead > 0.0)
+    for at in zip(*np.nonzero(beyond.any(axis=-1)), strict=True):
+        held = group.means.stop + np.flatnonzero(beyond[at])
+        if inverse.inverse is not None:
+            columns = inverse.inverse[at][:, held]
+            step[at] -= columns @ np.linalg.solve(columns[held], step[at][held])
+        step[at][held] = 0.0
+
+
+def _keep_within_rows(step: Array, inverse: Array, normals: Array, room: Array) -> None:
+    """Bounds steps (P, S, q) such that log dispersions of rows stay within their room."""
+    for at in zip(*np.nonzero((step @ normals.T > room).any(axis=-1)), strict=True):
+        step[at] = step_within(step[at], inverse[at], normals, room[at])
 
 
 def _of_constant_gate(mixture: Any, theta: Array, total: Any) -> Array:
@@ -201,8 +233,25 @@ def _set_scale(
     step[..., own] = np.log(relative)
 
 
+def _hold_dispersions(step: Array, group: Group, covariances: Array) -> None:
+    """Log dispersions in steps (P, S, q) change by `MAX_DISPERSION_STEP` at most.
+
+    The other coefficients have the best step beside these. A whole step that is shortened would
+    hold them too: the threshold of a class without rows can go on for ever.
+    """
+    first = group.means.stop
+    if first == 0:
+        return
+    beyond = np.abs(step[..., first:]) > MAX_DISPERSION_STEP
+    for p, s in zip(*np.nonzero(beyond.any(axis=-1)), strict=True):
+        held, own = first + np.flatnonzero(beyond[p, s]), step[p, s]
+        excess = own[held] - np.sign(own[held]) * MAX_DISPERSION_STEP
+        covariance = covariances[p, s][:, held]
+        own -= covariance @ np.linalg.lstsq(covariance[held], excess)[0]
+
+
 def has_own_scale(group: Group, matrix: Array) -> bool:
-    """Whether the last predictor is the log of a scale, of which the means tell nothing."""
+    """Whether the last predictor is the log of a scale, which is independent of the means."""
     if not group.family.has_scale or group.roles[group.means.stop > 0 :] != (CONSTANT,):
         return False
     own = group.slices[-1].start
@@ -389,7 +438,7 @@ def iterations(objective: Objective, begun: Run, pace: Pace) -> Iterator[State]:
 
 
 def line_search(objective: Objective, state: State, refresh: int) -> State | None:
-    """The longest of halved steps that does not lower the bound; None if there is none.
+    """The longest of halved steps after which the lower bound is no less; None if there is none.
 
     A step of length zero hides nothing but round-off, and M-steps of users that lead downward.
     """

@@ -10,7 +10,7 @@ of classes: their curvature vanishes. There the penalties that were found are co
 ones by the densities of rows that are left out.
 
 The curvature is that of the expected log-likelihood of the complete data, as in the variational
-treatment of mixtures of experts [2]_: the evidence is that of the rows divided among the experts by
+treatment of mixtures of experts [2]_. The evidence is that of the rows divided among the experts by
 their responsibilities.
 
 References
@@ -63,6 +63,9 @@ MAX_USED_SHARE = 0.8
 
 # Least degrees of freedom of the residuals of an expert, as a fraction of its rows.
 MIN_FREEDOM = 0.1
+
+# Least scale of a prior, as that of a constant output, by which squares can be divided.
+MIN_SCALE = 1e-150
 
 # Log evidence per row by which other penalties must be better for a return to them. Smaller
 # differences are within the errors of Laplace's approximation where experts have few rows.
@@ -255,7 +258,7 @@ def _update_of_scales(
     if own is not None:
         n_used = n_used + (determined + 1.0).sum(axis=0)
     prior = default.penalties["dispersion_prior"], *default.penalties["noise_variance"]
-    least = np.append(MIN_STRENGTH, np.full(len(prior) - 1, TINY))
+    least = np.append(MIN_STRENGTH, np.full(len(prior) - 1, MIN_SCALE))
     old, center = np.log(np.maximum([before, prior], least))
     # The log posterior of the variances at their modes is zero where these are 1 / e.
     squares_of_unit = (rows + np.exp(old[0])) / np.e - np.exp(old[0] + old[1:])
@@ -265,7 +268,7 @@ def _update_of_scales(
     freedom = np.maximum(rows - determined, MIN_FREEDOM * rows)
     new = dispersion_prior(squares, freedom, center)
     scales = _scales_of_new_rows(np.exp(new[1:]), n_used / rows.sum(axis=0), np.array(prior[1:]))
-    new[1:] = np.log(np.maximum(scales, TINY))
+    new[1:] = np.log(np.maximum(scales, MIN_SCALE))
     gain, of_old = (
         float(log_evidence_of_prior(logs, squares, freedom, center)[0]) for logs in (new, old)
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data, at_values
 from skmoe._mixture.described import DescribedExperts, DescribedGate
-from skmoe._mixture.groups import OF_GATE, Block, Group
+from skmoe._mixture.groups import OF_GATE, Block, Group, Limits
 from skmoe._mixture.joint_prior import JointPrior
 from skmoe._mixture.mixture import EStep, Prior
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
@@ -27,10 +27,6 @@ MIN_NOISE_SHARE = 0.1
 # point mass, and of a distribution over all values.
 INITIAL_SHARE_OF_ATOM = 0.5
 OTHER_INITIAL_SHARE = 0.05
-
-
-# How far beyond the bounds at the means of the features log dispersions of rows can lie.
-MARGINS_OF_ROWS = np.log([1e3, 5.0])
 
 
 class LinearPart:
@@ -84,6 +80,8 @@ class Experts(DescribedExperts, LinearPart):
         `alpha`, and with scales `dispersion_prior`, `noise_variance` and more.
     slopes, signs, dispersion_columns : tuples
         Which slopes are shared or absent, their signs, and columns of the log dispersions.
+    outermost_rows : ndarray of shape (R, e)
+        Rows of the latter columns between which the log dispersions are bounded.
     shared_dispersion : bool
         Whether all experts have the same dispersions.
     """
@@ -100,6 +98,7 @@ class Experts(DescribedExperts, LinearPart):
         slopes: tuple[tuple[int, ...], ...] = (),
         signs: tuple[int, ...] = (),
         dispersion_columns: tuple[int, ...] = (),
+        outermost_rows: Any = None,
         shared_dispersion: bool = False,
     ) -> None:
         families = list(families)
@@ -149,10 +148,10 @@ class Experts(DescribedExperts, LinearPart):
         self.free = self.first = np.arange(self.size)
         if slopes or shared_dispersion:
             self._set_shared(slopes)
-        self._set_bounds(variance_floor, starts)
+        self._set_bounds(variance_floor, starts, outermost_rows)
         self.set_penalties(penalties)
 
-    def _set_bounds(self, floor: Array, starts: Any) -> None:
+    def _set_bounds(self, floor: Array, starts: Any, outermost: Any) -> None:
         """Sets where coefficients begin and end, and where the log scales are."""
         self.lower, self.upper = np.repeat([[-np.inf], [np.inf]], self.size, axis=1)
         self.flat, self.start = np.zeros((2, self.size))
@@ -180,9 +179,8 @@ class Experts(DescribedExperts, LinearPart):
         self.slope_owners = np.array(owners, dtype=int).reshape(-1, 2).T
         for group in self.groups if self.dispersion_columns else ():
             if DISPERSION in group.roles:
-                last = group.index[group.roles.index(DISPERSION)][:, -1, None, None]
-                below, above = MARGINS_OF_ROWS
-                group.set_limits(self.lower[last] - below, self.upper[last] + above)
+                last = group.index[group.roles.index(DISPERSION)][:, -1]
+                group.set_limits(Limits(self.lower[last], self.upper[last], outermost))
 
     def _set_shared(self, slopes: Any) -> None:
         """Sets the coordinate of each coefficient among those that are estimated."""

@@ -1,4 +1,4 @@
-"""The fitted mixture: what it says of new rows, and how it uses its experts."""
+"""The fitted mixture: its predictions for new rows, and how it uses its experts."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import combinations, groupby, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,6 +125,43 @@ def _sums(weighted: Array, design: Any) -> Array:
     return weighted_column_sums(weighted, design)
 
 
+# How far beyond the bounds at the means of the features log dispersions of rows can lie: of those
+# of a fit, and of new ones.
+MARGINS_OF_ROWS = np.log([1e3, 5.0])
+MARGINS_OF_NEW_ROWS = np.log([1e6, 10.0])
+
+# Most columns of which the outermost rows are also those of sums and differences of two columns.
+MAX_PAIRED_COLUMNS = 20
+
+
+class Limits(NamedTuple):
+    """Where log dispersions lie that depend on features."""
+
+    low: Array  # at the means of the features, (P,)
+    high: Array
+    rows: Array  # outermost rows of the fit, (R, e)
+
+    @property
+    def of_new_rows(self) -> tuple[Array, Array]:
+        """Smallest and largest log dispersions, (P, 1, 1), up to which numbers stay finite."""
+        below, above = MARGINS_OF_NEW_ROWS
+        return self.low[:, None, None] - below, self.high[:, None, None] + above
+
+
+def outermost_rows(columns: Array) -> Array:
+    """Rows (R, e) of columns (n, e) that are the furthest in some directions.
+
+    The directions are those of all columns, and of the sums and differences of two columns.
+    """
+    found = [columns.argmin(axis=0), columns.argmax(axis=0)]
+    for i, j in combinations(range(columns.shape[1]), 2):
+        if columns.shape[1] > MAX_PAIRED_COLUMNS:
+            break
+        for sums in (columns[:, i] + columns[:, j], columns[:, i] - columns[:, j]):
+            found.append(np.array([sums.argmin(), sums.argmax()]))
+    return np.asarray(np.unique(columns[np.concatenate(found)], axis=0))
+
+
 # Number of the gate among the parts.
 OF_GATE = -1
 
@@ -162,12 +199,11 @@ class Group:
         runs = groupby(range(len(self.roles)), key=self.roles.__getitem__)
         self.runs = [(role, list(own)) for role, own in runs]
         self.of_runs = [np.stack([self.index[t] for t in own]) for _, own in self.runs]
-        # Smallest and largest log dispersion of a row, (P, 1, 1), if they depend on features.
-        self.limits: tuple[Array, Array] | None = None
+        self.limits: Limits | None = None
 
-    def set_limits(self, low: Array, high: Array) -> None:
-        """Sets the smallest and the largest log dispersion of a row, (P, 1, 1)."""
-        self.limits = low, high
+    def set_limits(self, limits: Limits) -> None:
+        """Sets where log dispersions lie that depend on features."""
+        self.limits = limits
 
     def predictors(self, theta: Array, data: Data) -> list[Array]:
         """The T predictors at coefficients (S, D)."""
@@ -182,21 +218,47 @@ class Group:
         if bound < np.inf:
             etas[0] = np.clip(etas[0], -bound, bound)
         if self.limits is not None:
-            t = self.roles.index(DISPERSION)
-            etas[t] = np.clip(etas[t], *self.limits)
+            t, (low, high) = self.roles.index(DISPERSION), self.limits.of_new_rows
+            etas[t] = np.clip(etas[t], low, high)
         return etas
 
-    def within_limits(
-        self, etas: Sequence[Array], scores: Sequence[Any], information: Any
-    ) -> tuple[list[Any], Any]:
-        """Derivatives of which those by log dispersions are zero beyond the limits of rows."""
+    def excess_of_rows(self, theta: Array) -> Array:
+        """Largest changes of log dispersions below and above, in parts of their room, (2, S, P).
+
+        Changes are from the means of the features to the outermost rows of the fit.
+        """
         assert self.limits is not None
-        scores, t = list(scores), self.roles.index(DISPERSION)
-        inside = (etas[t] > self.limits[0]) & (etas[t] < self.limits[1])
-        scores[t] = scores[t] * inside
-        if information is not None:
-            information = {k: v * inside if t in k else v for k, v in information.items()}
-        return scores, information
+        own, limits = theta[:, self.index[self.roles.index(DISPERSION)]], self.limits
+        change, level = own[..., :-1] @ limits.rows.T, own[..., -1]
+        return np.stack(
+            [
+                change.min(axis=-1) / (limits.low - level - MARGINS_OF_ROWS[0]),
+                change.max(axis=-1) / (limits.high - level + MARGINS_OF_ROWS[1]),
+            ]
+        )
+
+    def room_of_rows(self, theta: Array) -> tuple[Array, Array]:
+        """Normals (B, q) and room (P, S, B) of bounds `normals @ step <= room` of steps."""
+        assert self.limits is not None
+        t, limits = self.roles.index(DISPERSION), self.limits
+        rows = np.append(limits.rows, np.ones((len(limits.rows), 1)), axis=1)
+        logs = np.moveaxis(theta[:, self.index[t]], 0, 1) @ rows.T
+        below, above = MARGINS_OF_ROWS
+        room = [
+            logs - limits.low[:, None, None] + below,
+            limits.high[:, None, None] + above - logs,
+        ]
+        normals = np.zeros((2 * len(rows), self.coordinates.shape[1]))
+        normals[:, self.slices[t]] = np.vstack([-rows, rows])
+        return normals, np.maximum(np.concatenate(room, axis=-1), 0.0)
+
+    def within_limits(self, theta: Array) -> Array:
+        """Coefficients (S, D) with slopes so short that log dispersions are not out of bounds."""
+        slopes = self.index[self.roles.index(DISPERSION)][:, :-1]
+        shortened = theta.copy()
+        longest = np.maximum(self.excess_of_rows(theta).max(axis=0), 1.0)
+        shortened[:, slopes] /= longest[..., None]
+        return shortened
 
     # --- sums over rows ---
 

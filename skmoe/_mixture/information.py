@@ -1,9 +1,9 @@
 """Observed information, and Newton's steps with it from where EM has stopped to the maximum.
 
-The Hessian of a row in its predictors is sum_k r_k (H_k + g_k g_k') - g g', with responsibilities
-r_k, Hessian H_k and gradient g_k of the log joint density of expert k, and the mean g of the
-gradients [1]_. Where each row has its own expert it is one weight for each row and pair of
-predictors.
+The Hessian of a row in its predictors is sum_k r_k (H_k + g_k g_k') - g g' [1]_. Here r_k
+are responsibilities, H_k and g_k Hessian and gradient of the log joint density of expert k, and g
+is the mean of the gradients. Where each row has its own expert it is one weight for each row and
+pair of predictors.
 
 EM is slow where regimes overlap: a small gain in an iteration does not mean that the maximum is
 near. Newton's method takes a few steps there [2]_. The length of its step, in standard errors, is
@@ -143,8 +143,6 @@ def row_derivatives(
             continue
         family, y, beyond = data.target(group.family, group.output, mixture.experts.atoms)
         scores, second = next(terms), family.second(y, etas)
-        if group.limits is not None:
-            scores, second = group.within_limits(etas, scores, second)
         shape = len(group.parts), 1, data.rows.n_rows
         for p, k in enumerate(group.parts.tolist()):
             own = [np.broadcast_to(v, shape)[p, 0] for v in scores]
@@ -310,6 +308,8 @@ LOWER_BOUND_ROUND_OFF = 1e-15  # of lower bounds per row, relative
 
 # A quadratic log-likelihood that is lower by this than its maximum is MAX_SHIFT away.
 MAX_GAP = 0.5 * MAX_SHIFT**2
+# Estimates of the gap by EM are rough.
+GAP_MARGIN = 2.0
 
 # The squared shift of a step, times this, is more than what Newton's method leaves after it.
 CURVATURE = 100.0
@@ -355,7 +355,7 @@ def end_at_maximum(
         return run
     if size > MAX_COEFFICIENTS or not has_derivatives:
         n_left = max(max_iter - run.n_iter, 0)
-        return _more(objective, run, n_left, min(tol, MAX_GAP / n_rows), observer)
+        return _more(objective, run, n_left, min(tol, MAX_GAP / (GAP_MARGIN * n_rows)), observer)
     while run.converged or run.n_iter < max_iter:
         run = _newton_steps(objective, run, max_iter, observer)
         n_left = max_iter - run.n_iter
@@ -375,6 +375,26 @@ def _more(
 ) -> Run:
     """More iterations of EM, which are extrapolated from the first one on."""
     return em(objective, run, n_iter, tol, observer, Pace(n_plain=0))
+
+
+def _until_nothing_is_gained(
+    objective: Objective, run: Run, max_iter: int, tol: float, observer: Observer | None
+) -> Run:
+    """EM until a run that begins again gains no more than the tolerance.
+
+    The gain of an extrapolation, beside those of the iterations after it, looks as if the
+    log-likelihood were close to its limit.
+    """
+    run = _more(objective, run, max(max_iter - run.n_iter, 0), tol, observer)
+    while run.converged and not run.stopped and run.n_iter < max_iter:
+        begun = run._replace(lower_bounds=[], n_earlier=run.n_iter)
+        again = _more(objective, begun, max_iter - run.n_iter, tol, observer)
+        gain = again.lower_bound - run.lower_bound
+        bounds = [*run.lower_bounds, *again.lower_bounds]
+        run = again._replace(lower_bounds=bounds, n_earlier=run.n_earlier)
+        if gain <= tol:
+            return run._replace(converged=not run.stopped, failed=False)
+    return run
 
 
 def _newton_steps(objective: Objective, run: Run, max_iter: int, observer: Observer | None) -> Run:

@@ -1,7 +1,7 @@
 """The conjugate prior of several outputs whose noise is multivariate normal, and their step of EM.
 
 The slopes of a feature are normal with the covariance matrix of the noise over the penalty, and
-that matrix is inverse Wishart [1]_. Arrays have the shape (..., P, m, m) for P experts and m outputs.
+that matrix is inverse Wishart [1]_. Arrays are (..., P, m, m) for P experts and m outputs.
 
 References
 ----------
@@ -23,10 +23,11 @@ from skmoe._numerics.covariances import (
     covariance_derivatives,
     covariance_matrix,
     least_eigenvalue,
+    pairs_of,
     whitening,
     with_least_eigenvalue,
 )
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
 
 # Relative distance of the smallest eigenvalue from its bound up to which it is there.
 BOUND_RTOL = 1e-6
@@ -106,7 +107,7 @@ class JointPrior(Prior):
         by_covariance = 0.5 * (strength * precision - precision @ products @ precision)
         gradient[..., joint.means] = precision @ (coef * ridge)
         covariance = joint.covariance(theta)
-        first, second = np.triu_indices(covariance.shape[-1], 1)
+        first, second = pairs_of(covariance.shape[-1])
         gradient[..., joint.log_variance] = (by_covariance * covariance).sum(axis=-1)
         by_z = 2.0 * by_covariance[..., first, second]
         gradient[..., joint.fisher_z] = by_z * _slopes_by_z(theta, joint)
@@ -115,10 +116,8 @@ class JointPrior(Prior):
     def of_means(self, theta: Array) -> Array:
         """Curvatures of the penalty by the means of all outputs, (S, P, m d, m d)."""
         precision, ridge = self.joint.precision(theta), self.precision[self.joint.means[:, 0]]
-        blocks = (
-            precision[..., :, None, :, None]
-            * (ridge[..., None] * np.eye(ridge.shape[-1]))[:, None, :, None]
-        )
+        diagonal = ridge[..., None] * np.eye(ridge.shape[-1])
+        blocks = precision[..., :, None, :, None] * diagonal[:, None, :, None]
         size = self.joint.means[0].size
         return np.asarray(blocks.reshape(*precision.shape[:-2], size, size))
 
@@ -129,14 +128,9 @@ class JointPrior(Prior):
         for p, means in enumerate(joint.means):
             own = np.concatenate([means.ravel(), joint.log_variance[p], joint.fisher_z[p]])
             matrix = np.diag(ridge[p, 0])
-            hessian[own[:, None], own] = _information(
-                theta[joint.log_variance[p]],
-                theta[joint.fisher_z[p]],
-                self.strength[joint.log_variance[p, 0]],
-                matrix,
-                -coef[p] @ matrix,
-                products[p],
-            )
+            of_covariance = theta[joint.log_variance[p]], theta[joint.fisher_z[p]]
+            sums = self.strength[joint.log_variance[p, 0]], matrix, -coef[p] @ matrix, products[p]
+            hessian[own[:, None], own] = _information(*of_covariance, *sums)
         return hessian
 
     # --- covariance matrices that are not singular ---
@@ -195,7 +189,7 @@ def set_covariance(
     n_means, shape = joint.means[0].size, (*step.shape[:2], *joint.means.shape[1:])
     by_scale, by_z = np.split(gradient[..., n_means:], [n_outputs], axis=-1)
     covariance = np.moveaxis(joint.covariance(theta), 0, 1)
-    first, second = np.triu_indices(n_outputs, 1)
+    first, second = pairs_of(n_outputs)
     slopes = np.moveaxis(_slopes_by_z(theta, joint), 0, 1)
     by_covariance = np.zeros_like(covariance)
     by_covariance[..., first, second] = 0.5 * by_z / slopes
@@ -208,8 +202,10 @@ def set_covariance(
         step[..., :n_means].reshape(shape), -1, -2
     )
     change = covariance @ (2.0 * by_covariance @ covariance - moved)
-    rows = np.maximum(counts + prior.strength[joint.log_variance[:, :1]], 1e-300)
+    rows = np.maximum(counts + prior.strength[joint.log_variance[:, :1]], TINY)
     change = 0.5 * (change + np.swapaxes(change, -1, -2)) / rows[..., None, None]
+    # Steps of the means can fail where the search goes on with other vectors.
+    change = np.where(np.isfinite(change).all(axis=(-2, -1), keepdims=True), change, 0.0)
     found = with_least_eigenvalue(covariance + change, MIN_EIGENVALUE * variance)
     log_variance, fisher_z = covariance_coordinates(found)
     step[..., n_means : n_means + n_outputs] = log_variance
@@ -220,19 +216,14 @@ def set_covariance(
 
 def _slopes_by_z(theta: Array, joint: Outputs) -> Array:
     """Derivatives of the covariances of pairs of outputs by Fisher's z."""
-    first, second = np.triu_indices(joint.log_variance.shape[1], 1)
+    first, second = pairs_of(joint.log_variance.shape[1])
     std = np.exp(0.5 * theta[..., joint.log_variance])
     slopes = std[..., first] * std[..., second]
     return np.asarray(slopes * (1.0 - np.square(np.tanh(theta[..., joint.fisher_z]))))
 
 
 def _information(
-    log_variance: Array,
-    fisher_z: Array,
-    weight: float,
-    gram: Array,
-    cross: Array,
-    products: Array,
+    log_variance: Array, fisher_z: Array, weight: float, gram: Array, cross: Array, products: Array
 ) -> Array:
     """Negative Hessian of a normal log-likelihood in coefficients and covariance, (P, P).
 

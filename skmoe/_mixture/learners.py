@@ -1,7 +1,7 @@
 """Experts that need all rows, such as estimators, as a part of a mixture.
 
 What they have learned is a value of the part, and not in the vector of coefficients. They are
-fitted again in each iteration of EM, and the gate takes a step that does not lower the bound.
+fitted again in each iteration of EM, and the gate takes a step that does not lower the objective.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, State, fitted_to, line_search
 from skmoe._mixture.mixture import flat
 from skmoe._numerics.typing import Array
-from skmoe.protocols import Block, Experts, SupportsReordering, has_capability
+from skmoe.protocols import Block, SupportsReordering, has_capability
 
 # Steps of the gate from the responsibilities of a start.
 N_GATE_STEPS = 5
@@ -49,8 +49,8 @@ class LearnedExperts:
 
     Parameters
     ----------
-    own : Experts
-        Experts with `needs_all_rows`.
+    own : CrossFittedExperts
+        Estimators, whose statistics are the rows and whose M-step fits them.
     n_experts : int
         Number of experts.
     params : object, default=None
@@ -69,7 +69,7 @@ class LearnedExperts:
     prior, groups, start, flat = flat(0), (), np.zeros(0), 0.0
     atoms: tuple[float, ...] = ()
 
-    def __init__(self, own: Experts, n_experts: int, params: Any = None) -> None:
+    def __init__(self, own: Any, n_experts: int, params: Any = None) -> None:
         self.own, self.n_experts = own, n_experts
         self.params = own.init_params(n_experts, 0) if params is None else params
 
@@ -93,7 +93,7 @@ class LearnedExperts:
 
     @staticmethod
     def iterations(objective: Objective, theta: Array) -> Iterator[State]:
-        """The states of EM; they end when no step of the gate keeps the bound from falling."""
+        """The states of EM; they end when each step of the gate lowers the objective."""
         state = objective.at(theta[None])
         while True:
             mixture = state.mixture
@@ -129,8 +129,7 @@ class LearnedExperts:
 
     def components(self, theta: Array, k: int, data: Data) -> Any:
         """The distribution of one expert."""
-        own: Any = self.own
-        return own.components(self.params, k, data.rows.expert_design)
+        return self.own.components(self.params, k, data.rows.expert_design)
 
     # --- a vector of no coefficients ---
 
@@ -194,8 +193,7 @@ class LearnedExperts:
 
     def in_order(self, order: Array) -> LearnedExperts:
         """The experts in another order."""
-        own: Any = self.own
-        return LearnedExperts(own, self.n_experts, own.reorder(self.params, order))
+        return LearnedExperts(self.own, self.n_experts, self.own.reorder(self.params, order))
 
     # --- what tables show ---
 
@@ -262,11 +260,9 @@ class LearnedExperts:
     @property
     def shared_dispersion(self) -> bool:
         """Whether all experts share their dispersions."""
-        own: Any = self.own
-        return bool(own.shared_dispersion)
+        return bool(self.own.shared_dispersion)
 
     def scales(self, theta: Array, total: Any) -> tuple[Array, Array]:
         """Scales in units of `noise_variance`, and the rows of each, (K, m); nan without one."""
-        own: Any = self.own
-        found: tuple[Array, Array] = own.scales(self.params, total.own[0].statistics)
+        found: tuple[Array, Array] = self.own.scales(self.params, total.own[0].statistics)
         return found

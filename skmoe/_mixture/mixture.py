@@ -16,12 +16,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.data import Data
+from skmoe._mixture.data import DISPERSION, Data
 from skmoe._mixture.groups import Group
 from skmoe._numerics.evidence import DROPPED
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import normalised_top_k
 from skmoe._numerics.typing import TINY, Array
+
+# Part of the room of a log dispersion from which on it is at a bound, up to round-off.
+NEXT_TO_ONE = 1.0 - 1e-9
 
 
 class Prior(NamedTuple):
@@ -162,6 +165,7 @@ class Mixture:
                 for block in gate.blocks
             ]
             self.gate_group = Group(gate.family, np.zeros(1, dtype=int), None, [after])
+        self.limited = [g for g in experts.groups if g.limits] if experts.is_linear else []
         of_gate = [self.gate_group] if self.gate_group else []
         self.groups: list[Group] = [*experts.groups, *of_gate]
         slices = slice(0, split), slice(split, self.size)
@@ -273,14 +277,12 @@ class Mixture:
             log_prior, added = balance_prior(self.balance, at.log_gate, sharing.gate_weight, own)
             log_likelihood, target = log_likelihood + log_prior, target + added
         gradient, found = np.zeros_like(theta), []
-        for group, etas, derivatives in at.terms:
+        for group, _, derivatives in at.terms:
             own = weight if len(at.terms) == 1 else weight[group.parts]
             if not group.roles:
                 found.append(np.zeros((*own.shape[:2], 0, 0)))
                 continue
             scores, information = next(derivatives), next(derivatives) if curvature else None
-            if group.limits is not None:
-                scores, information = group.within_limits(etas, scores, information)
             group.add_gradient([own * score for score in scores], data, gradient)
             if curvature:
                 dense = self.is_tied or self.has_signs
@@ -341,6 +343,8 @@ class Mixture:
             theta = np.where(self.prior.dropped, 0.0, theta)
         if self.prior.joint:
             theta = self.prior.raised(theta, self.lower)
+        for group in self.limited:
+            theta = group.within_limits(theta)
         for part, where in self.own:
             theta[:, where] = part.bounded(theta[:, where])
         return theta
@@ -352,6 +356,9 @@ class Mixture:
             joint, at_floor = self.prior.joint, self.prior.at_floor(theta, self.lower)
             for index in (joint.log_variance, joint.fisher_z):
                 found[index] |= at_floor[:, None]
+        for group in self.limited:
+            excess = group.excess_of_rows(theta[None]).max(axis=(0, 1))
+            found[group.index[group.roles.index(DISPERSION)][excess >= NEXT_TO_ONE]] = True
         for part, where in self.own:
             found[where] = part.at_bound(theta[where])
         return np.asarray(found)

@@ -1,4 +1,4 @@
-"""Experts and gates of users as parts of a mixture, see "Write your own expert".
+"""Experts and gates of users in a mixture, see "Write your own expert" in the documentation.
 
 Their coefficients are the arrays of their parameters, one after the other. Inference and Newton's
 method are in coordinates of which these are linear functions: `jacobian` leads from one to the

@@ -1,9 +1,9 @@
 """Streams: steps to the maximum of decayed sums of expansions, one of each batch [1]_ [2]_.
 
 The log-likelihood of a batch is replaced by that of the complete data, whose expected value is
-expanded at the coefficients: to second order, but for the logs of scales and for constant
-probabilities of the experts, of which the sums are those of the statistics. Expansions are summed
-over batches, and the sums of earlier batches decay.
+expanded to second order at the coefficients. For the logs of scales, and for constant probabilities
+of the experts, the sums are those of the statistics. Expansions are summed over batches, and the
+sums of earlier batches decay.
 
 References
 ----------
@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.em import MAX_DISPERSION_STEP, direction, has_own_scale, inverted
+from skmoe._mixture.data import CONSTANT, MEAN
+from skmoe._mixture.em import MAX_DISPERSION_STEP, direction, inverted
 from skmoe._mixture.groups import Group
 from skmoe._mixture.mixture import EStep, Mixture
 from skmoe._numerics.linalg import add_fields
@@ -28,9 +29,13 @@ from skmoe._numerics.typing import Array
 # Steps for each batch, which is expanded anew at the coefficients that each of them reaches.
 N_STEPS_PER_BATCH = 3
 
-# Part of the curvature of a gate with equal probabilities that is added to that of each batch.
-# Where a gate is certain its own curvature vanishes, and new rows would move it at once.
+# Part of the curvature of equal probabilities that is added to that of a gate in each batch. Where
+# a gate is certain its own curvature vanishes, and new rows would move it at once.
 INERTIA = 0.01
+
+# Largest gradient of a log dispersion, besides that of the longest step: a sum would keep those of
+# rows that are far from all experts.
+MAX_DISPERSION_SCORE = 10.0
 
 
 class Stream(NamedTuple):
@@ -145,35 +150,55 @@ def _moved(mixture: Mixture, theta: Array, total: EStep, move: Any) -> EStep:
 
 def _group_at_zero(group: Group, theta: Array, gradient: Array, matrix: Array) -> Any:
     """Gradient (P, 1, q) and curvature of a group in the form that adds up."""
+    means, others = group.means, slice(group.means.stop, None)
+    if group.family.has_scale:
+        matrix = matrix.copy()
+        matrix[..., means, others] = matrix[..., others, means] = 0.0
+    information = np.diagonal(matrix, axis1=-2, axis2=-1)[..., others]
+    own = _own_scale(group)
+    if own is None:
+        limit = MAX_DISPERSION_STEP * information + MAX_DISPERSION_SCORE
+        gradient = gradient.copy()
+        gradient[..., others] = gradient[..., others].clip(-limit, limit)
     total = gradient + (matrix @ theta[..., None])[..., 0]
-    if not has_own_scale(group, matrix):
+    if not group.family.has_scale:
         return total, matrix
-    means, own, scale = _scale_of(group, theta)
-    moments = (theta[..., means] * (gradient + total)[..., means]).sum(axis=-1)
-    total[..., own] = 2.0 * (gradient[..., own] + matrix[..., own, own]) + moments
-    return total * scale, _rescaled(matrix, means, scale)
+    scale = _scale_of(group, theta)
+    if own is not None:
+        moments = (theta[..., means] * (gradient + total)[..., means]).sum(axis=-1)
+        total[..., own] = scale[..., 0] * (
+            2.0 * (gradient[..., own] + information[..., 0]) + moments
+        )
+    total[..., means] *= scale
+    matrix[..., means, means] *= scale[..., None]
+    return total, matrix
 
 
 def _group_at(group: Group, theta: Array, total: Array, matrix: Array) -> Any:
     """Gradient (P, 1, q) and curvature of a group at coefficients."""
-    if not has_own_scale(group, matrix):
-        return total - (matrix @ theta[..., None])[..., 0], matrix
-    means, own, scale = _scale_of(group, theta)
-    total, matrix = total / scale, _rescaled(matrix, means, 1.0 / scale)
+    means, own, scale = group.means, _own_scale(group), _scale_of(group, theta)
+    total, matrix = total.copy(), matrix.copy()
+    total[..., means] /= scale
+    matrix[..., means, means] /= scale[..., None]
     gradient = total - (matrix @ theta[..., None])[..., 0]
-    moments = (theta[..., means] * (gradient + total)[..., means]).sum(axis=-1)
-    gradient[..., own] = 0.5 * (total[..., own] - moments) - matrix[..., own, own]
+    if own is not None:
+        moments = (theta[..., means] * (gradient + total)[..., means]).sum(axis=-1)
+        squares = total[..., own] / scale[..., 0]
+        gradient[..., own] = 0.5 * (squares - moments) - matrix[..., own, own]
     return gradient, matrix
 
 
-def _scale_of(group: Group, theta: Array) -> tuple[slice, int, Array]:
-    """Coordinates of the means and of the log scale in a group, and the scales (P, 1, 1)."""
-    own = group.slices[-1].start
-    return group.means, own, np.exp(theta[..., own : own + 1])
+def _own_scale(group: Group) -> int | None:
+    """Coordinate of the log scale in a group, if it is the only dispersion."""
+    is_only = group.family.has_scale and group.roles[-1] == CONSTANT
+    return group.means.stop if is_only and group.roles.count(CONSTANT) == 1 else None
 
 
-def _rescaled(matrix: Array, means: slice, factor: Array) -> Array:
-    """Curvatures whose part of the means is multiplied by a factor for each expert."""
-    matrix = matrix.copy()
-    matrix[..., means, means] *= factor[..., None]
-    return matrix
+def _scale_of(group: Group, theta: Array) -> Array:
+    """Scales (P, 1, 1) of the experts of a group, geometric means over joint outputs."""
+    if not group.family.has_scale:
+        return np.ones((*theta.shape[:2], 1))
+    n_means = group.roles.count(MEAN)
+    n_scales = n_means if group.family.couples_outputs else 1
+    logs = [group.slices[t].stop - 1 for t in range(n_means, n_means + n_scales)]
+    return np.asarray(np.exp(theta[..., logs].mean(axis=-1, keepdims=True)))

@@ -6,6 +6,8 @@ coordinates do not depend on the units of the variables, except for constants.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from skmoe._numerics.typing import TINY, Array
@@ -14,12 +16,18 @@ from skmoe._numerics.typing import TINY, Array
 MAX_CORRELATION = 1.0 - 1e-12
 
 
+@lru_cache(maxsize=32)
+def pairs_of(n_variables: int) -> tuple[Array, Array]:
+    """First and second variable of each pair, (P,)."""
+    return np.triu_indices(n_variables, 1)
+
+
 def correlation_matrix(fisher_z: Array, n_variables: int) -> Array:
     """Correlation matrices (..., m, m) from Fisher's z (..., P)."""
     matrix = np.broadcast_to(
         np.eye(n_variables), (*fisher_z.shape[:-1], *(n_variables,) * 2)
     ).copy()
-    first, second = np.triu_indices(n_variables, 1)
+    first, second = pairs_of(n_variables)
     matrix[..., first, second] = matrix[..., second, first] = np.tanh(fisher_z)
     return matrix
 
@@ -34,7 +42,7 @@ def covariance_matrix(log_variance: Array, fisher_z: Array) -> Array:
 def covariance_coordinates(covariance: Array) -> tuple[Array, Array]:
     """Log variances (..., m) and Fisher's z (..., P) of covariance matrices (..., m, m)."""
     variance = np.maximum(np.diagonal(covariance, axis1=-2, axis2=-1), TINY)
-    first, second = np.triu_indices(variance.shape[-1], 1)
+    first, second = pairs_of(variance.shape[-1])
     scale = np.sqrt(variance[..., first]) * np.sqrt(variance[..., second])
     correlation = np.clip(covariance[..., first, second] / scale, -MAX_CORRELATION, MAX_CORRELATION)
     return np.log(variance), np.arctanh(correlation)
@@ -70,7 +78,7 @@ def least_eigenvalue(covariance: Array, floor: Array) -> Array:
 def covariance_derivatives(log_variance: Array, fisher_z: Array) -> tuple[Array, Array]:
     """First (T, m, m) and second (T, T, m, m) derivatives of a covariance by its T coordinates."""
     covariance, n_variables = covariance_matrix(log_variance, fisher_z), len(log_variance)
-    first, second = np.triu_indices(n_variables, 1)
+    first, second = pairs_of(n_variables)
     size = n_variables + len(first)
     unit = np.eye(n_variables)
     share = 0.5 * (unit[:, :, None] + unit[:, None, :])  # of a log variance in each entry

@@ -247,9 +247,9 @@ def log_evidence_of_prior(
     """Log evidence of the logs of strength and scales, (1 + m,), its gradient and its Hessian.
 
     The sums of squares have a scaled F distribution given strength and scale, whose prior is
-    log-normal about the defaults. What depends on squares or weights alone is left out, so that the
-    log evidence less the log posterior of the variances at their modes, -(half) (log mode + 1), is
-    the value at squares with modes of 1 / e.
+    log-normal about the defaults. What depends on squares or weights alone is left out. So the log
+    evidence less the log posterior of the variances at their modes, -(half) (log mode + 1), is the
+    value at squares with modes of 1 / e.
     """
     nu, scales = np.exp(logs[0]), np.exp(logs[1:])
     half, prior = 0.5 * (weight + nu), nu * scales

@@ -97,3 +97,25 @@ def signed_step(matrix: Array, gradient: Array, coef: Array, signs: Array) -> Ar
             break
         held[inward.argmax()] = False
     return np.where(held, -coef, step * unit)
+
+
+def step_within(step: Array, inverse: Array, normals: Array, room: Array) -> Array:
+    """A Newton step (T,) within linear bounds, `normals @ step <= room`, of room that is positive.
+
+    It goes up to the first bound, and from there to the maximum along this bound, and so on.
+    `inverse` (T, T) is that of the curvature. The quadratic model never falls on this way.
+    """
+    total, active = np.zeros(len(step)), np.zeros(len(room), dtype=bool)
+    while not active.all():
+        ahead = np.where(active, 0.0, normals @ step)
+        fraction = np.divide(room, ahead, where=ahead > 0.0, out=np.full(len(room), np.inf))
+        first = int(fraction.argmin())
+        part = min(float(fraction[first]), 1.0)
+        total, room = total + part * step, np.maximum(room - part * ahead, 0.0)
+        if part == 1.0:
+            break
+        active[first] = True
+        held, rest = normals[active], (1.0 - part) * step
+        system = np.linalg.pinv(held @ inverse @ held.T)
+        step = rest - inverse @ held.T @ (system @ (held @ rest))
+    return total

@@ -156,7 +156,6 @@ class CrossFittedExperts(Experts):
         Number of parallel fits.
     """
 
-    needs_all_rows: ClassVar[bool] = True
     standardizes_target: ClassVar[bool] = False
     n_fits_to_all_rows: ClassVar[int] = 0  # of each estimator, besides those without each fold
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy import sparse
 
 from skmoe._data.censored_targets import is_exact, point_values
 from skmoe._data.checks import check_choice, check_flag, check_real
 from skmoe._data.rows import has_bounds
 from skmoe._mixture.experts import Experts
+from skmoe._mixture.groups import outermost_rows
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import without_outliers
 from skmoe._numerics.typing import TINY, Alpha, Array
@@ -79,7 +81,6 @@ class LinearExperts:
     """
 
     is_classifier: ClassVar[bool] = False
-    needs_all_rows: ClassVar[bool] = False
 
     families: tuple[Family, ...] = (Normal(),)
     alpha: Alpha = 1.0
@@ -211,6 +212,9 @@ class LinearExperts:
         penalties: dict[str, Any] = {"alpha": self.alpha}
         if own.get("dispersion_columns"):
             penalties["dispersion_alpha"] = self.dispersion_alpha
+            columns = matrix[:, list(own["dispersion_columns"])]
+            columns = columns.toarray() if sparse.issparse(columns) else columns
+            own = own | {"outermost_rows": outermost_rows(columns)}
         penalties["dispersion_prior"] = self.dispersion_prior
         if self.has_scale:
             penalties["noise_variance"] = estimates["noise_variance"]
@@ -240,10 +244,7 @@ def _summary(
         target = without_outliers(target[None])[0]
     deviation = target - np.average(target, weights=weight)
     variance = float(np.average(np.square(deviation), weights=weight))
-    start = np.array(family.start(relative, weight))
-    if family.has_scale and variance > TINY:
-        start[1] = np.log(variance)
-    return start, variance if variance > TINY else 1.0
+    return np.array(family.start(relative, weight)), variance if variance > TINY else 1.0
 
 
 def _joint_start(family: JointNormal, starts: list[Array]) -> Array:
@@ -282,7 +283,6 @@ class LogisticExperts:
     """
 
     is_classifier: ClassVar[bool] = True
-    needs_all_rows: ClassVar[bool] = False
     link: ClassVar[str] = "logit"
     support: ClassVar[str] = "class labels"
     standardizes_target: ClassVar[bool] = False

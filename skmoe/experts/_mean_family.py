@@ -188,12 +188,13 @@ class MeanFamily:
         found, n_experts = start.copy(), len(start)
         for own in [slice(None)] if self.shared else [slice(k, k + 1) for k in range(n_experts)]:
             for output in range(len(y)):
-                rows = mean[own, output], y[output][None], resp[own]
+                of_output = mean[own, output]
+                rows = of_output, np.broadcast_to(y[output], of_output.shape), resp[own]
                 found[own, output] = self._maximum(output, rows, start[own][0, output])
         return found
 
     def _maximum(self, output: int, rows: tuple[Array, Array, Array], start: Array) -> Array:
-        """Log dispersions (T - 1,) of one output, for means (K, n), y (1, n) and weights (K, n)."""
+        """Log dispersions (T - 1,) of one output, for means, y and weights (K, n)."""
         mean, y, resp = rows
         rows_of_prior, n_rows = self.prior, max(float(resp.sum()), 1.0)
         log_scale = np.log(self.prior_scale[output])
@@ -206,10 +207,17 @@ class MeanFamily:
             return value / n_rows
 
         bounds = list(zip(self.low[output], self.high[output], strict=True))
-        found = minimize(
-            loss, start, jac="3-point", bounds=bounds, method="L-BFGS-B", options=OPTIONS
-        )
-        return np.asarray(found.x if found.fun <= loss(start) else start)
+        found, low = [start], np.array(self.low[output])
+        for first in (start, np.array(self.start[output])):
+            ahead = minimize(
+                loss, first, jac="3-point", bounds=bounds, method="L-BFGS-B", options=OPTIONS
+            ).x
+            # From where the likelihood is nearly constant no slope leads elsewhere.
+            is_flat = ahead < low + self.family.flat_margin
+            found += [ahead, np.where(is_flat, low, ahead)]
+            if not is_flat.any():
+                break
+        return np.asarray(min(found, key=loss))
 
     def _normal_scale(self, mean: Array, y: Array, resp: Array) -> Array:
         """The same in closed form for the log variances of normal noise."""

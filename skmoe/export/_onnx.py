@@ -167,7 +167,7 @@ def _check_convertible(moe: Any) -> None:
     wanted = "neither base nor a gate with a transformer; apply a base beside it"
     if moe.base_ is not None:
         raise _unsupported(wanted, "base", "one")
-    if getattr(moe.gate, "transformer", None) is not None:
+    if not isinstance(moe.gate, str) and moe.gate.transformer is not None:
         raise _unsupported(wanted, "gate.transformer", "one")
     if not hasattr(moe, "gate_coef_"):
         wanted = 'a gate with coefficients, gate="softmax" or gate="constant"'

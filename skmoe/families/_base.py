@@ -293,8 +293,6 @@ def absolute(second: Curvature, n_predictors: int) -> Curvature:
 
 def of_output(family: Any, output: int) -> Any:
     """The family of one of several outputs, with what its fields have for this one."""
-    if hasattr(family, "family"):  # of the values of a censored target
-        return replace(family, family=of_output(family.family, output))
     fields = {name: getattr(family, name) for name in family.output_fields}
     own = {name: values[output : output + 1] for name, values in fields.items() if len(values) > 1}
     return replace(family, **own) if own else family

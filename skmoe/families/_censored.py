@@ -12,7 +12,7 @@ import numpy as np
 
 from skmoe._data.censored_targets import BOUNDS, is_exact, point_values
 from skmoe._data.rows import has_bounds
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
 from skmoe.families._base import Curvature, Family, absolute, score
 
 # Width of an interval, relative to the smaller tail beside it, below which its probability is the
@@ -130,8 +130,16 @@ class Censored(Family):
         yield _replaced(next(terms), of_rows.log_prob, y, rows)
         first = zip(next(terms), of_rows.gradient, strict=True)
         yield [_replaced(values, own, y, rows) for values, own in first]
-        information = absolute(of_rows.hessian, len(eta)) if eta else {}
-        yield _replaced_all(next(terms), information, y, rows)
+        information = next(terms)
+        if not eta:
+            yield information
+            return
+        # The mean in units of what one value tells of it, so that units of y have no influence.
+        known = np.atleast_1d(np.maximum(information[0, 0], TINY))
+        root = np.sqrt(_at([known], rows)[0])
+        hessian = _multiplied(of_rows.hessian, 1.0 / root)
+        of_intervals = _multiplied(absolute(hessian, len(eta)), root)
+        yield _replaced_all(information, of_intervals, y, rows)
 
     def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
         """Those of values and of intervals."""
@@ -213,6 +221,11 @@ def _replaced(values: Any, found: Any, y: Array, rows: Array) -> Array:
 def _replaced_all(values: Curvature, found: Curvature, y: Array, rows: Array) -> Curvature:
     zero, keys = np.zeros(1), sorted(values.keys() | found.keys())
     return {key: _replaced(values.get(key, zero), found.get(key, zero), y, rows) for key in keys}
+
+
+def _multiplied(second: Curvature, factor: Array) -> Curvature:
+    """Second derivatives in other units of the first predictor."""
+    return {(t, u): v * factor ** ((t == 0) + (u == 0)) for (t, u), v in second.items()}
 
 
 class Intervals:

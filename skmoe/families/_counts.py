@@ -141,15 +141,14 @@ class NegativeBinomial(_CountFamily):
         """
         size, mean = np.exp(-eta[1]), np.exp(eta[0])
         total, odds = size + mean, np.log1p(mean / size)
-        logs = _at_counts(gammaln, y, size) - gammaln(size)
-        logs -= _at_counts(gammaln, y, np.ones(1))
-        logs += y * (eta[0] + eta[1])
+        logs = y * (eta[0] + eta[1])  # of the shape of y and predictors together
         logs -= (y + size) * odds
+        logs += _at_counts(gammaln, y, size) - gammaln(size)
+        logs -= _at_counts(gammaln, y, np.ones(1))
         yield logs
         residual = y - mean
         residual /= total
-        by_size = _at_counts(digamma, y, size) - digamma(size)
-        by_size -= odds
+        by_size = _at_counts(digamma, y, size) - digamma(size) - odds
         by_size -= residual
         yield residual * size, -size * by_size
         second = _by_size_twice(y, size, mean, total, residual)

@@ -65,17 +65,13 @@ class Experts(Part):
 
     # Whether y holds class codes of shape (n,), so that the family serves the classifier.
     is_classifier: ClassVar[bool] = False
-    # Whether the family needs all rows at once: its design is a `RawFeatures`, its statistics are
-    # the rows themselves, `m_step` is called once for given responsibilities, and its parameters
-    # are not extrapolated.
-    needs_all_rows: ClassVar[bool] = False
     # Whether an expert without rows has collapsed, and is re-initialised; False where the densities
     # are given, so that an expert that explains no row is one that is not needed.
     can_collapse: ClassVar[bool] = True
     # Whether `coef_` describes the mean of y, so that `explain` reports the slopes of the mean;
     # False for classes, whose coefficients are those of log odds.
     explains_mean: ClassVar[bool] = True
-    # Fields of the parameters without coefficients, such as fitted estimators.
+    # Fields of the parameters that no block describes.
     other_params: ClassVar[tuple[str, ...]] = ()
 
     # --- facts, which a class may give as class variables ---
@@ -85,7 +81,7 @@ class Experts(Part):
         """Whether the design may have an offset, which is added to every linear predictor.
 
         Only for a log link. A design with an offset has the attributes `matrix` and `offset`, and
-        one without is an array. A `RawFeatures` has it as `offset`.
+        one without is an array.
         """
         return False
 
@@ -156,9 +152,9 @@ class Experts(Part):
 
     @abstractmethod
     def m_step(self, statistics: Any, factor: Any, params: Any, step: float) -> Any:
-        """New parameters. A small `step` must not decrease the expected log-likelihood.
+        """New parameters, towards which the expected log-likelihood must not decrease.
 
-        `step` in [0, 1] scales iterative steps; closed-form solutions may ignore it.
+        `step` is one. EM goes a part of the way where all of it would lower the lower bound.
         """
 
     @abstractmethod
@@ -226,13 +222,6 @@ class Experts(Part):
         """Experts whose dispersion is at its bound, boolean of shape (K,)."""
         return np.zeros(len(params[0]), dtype=bool)
 
-    def is_worse_than_mean(self, params: Any, y: Array) -> Array:
-        """Experts that predict held-out rows worse than a constant, (K,). Default: unknown, (0,).
-
-        `params` are those of the last iteration of the fit to y (m, n).
-        """
-        return np.zeros(0, dtype=bool)
-
     def log_scales(self, params: Any, design: Design) -> Array | None:
         """Logs of the dispersions at which densities are unbounded as they go to zero.
 
@@ -253,7 +242,7 @@ class Experts(Part):
         return self
 
     def moved(self, params: Any, change: Array) -> Any:
-        """The parameters after a change (K, P) of the coordinates of inference.
+        """The parameters after a change (K, P) of the coordinates of inference, which is linear.
 
         Default: the coordinates of a block are those of its field of the parameters.
         """
@@ -277,10 +266,6 @@ class Experts(Part):
     def at_bound(self, params: Any) -> Array:
         """Coordinates at a bound, which inference takes as known, (K, P). Default: none."""
         return np.zeros((1, 1), dtype=bool)
-
-    def drop_training_state(self, params: Any) -> Any:
-        """Parameters without what belongs to the rows of the fit. Default: nothing does."""
-        return params
 
 
 class Gate(Part):
@@ -313,7 +298,7 @@ class Gate(Part):
         """Log probability of each expert, of shape (K, n)."""
 
     @abstractmethod
-    def n_parameters(self, params: Any) -> int:
+    def n_parameters(self, params: Any) -> float:
         """Number of free parameters; slopes that are zero for all experts are none."""
 
     @abstractmethod
@@ -322,7 +307,7 @@ class Gate(Part):
 
     @abstractmethod
     def m_step(self, statistics: Any, factor: Any, params: Any, step: float) -> Any:
-        """New parameters. A small `step` must not decrease the expected log-likelihood."""
+        """New parameters, towards which the expected log-likelihood must not decrease."""
 
     def coefficients(self, params: Any, n_columns: int) -> Array | None:
         """Coefficients of the logits, (K, d), the intercept last; None if they are not linear.
@@ -345,7 +330,7 @@ class Gate(Part):
         return None
 
     def moved(self, params: Any, change: Array) -> Any:
-        """The parameters after a change (P,) of the coordinates of inference.
+        """The parameters after a change (P,) of the coordinates of inference, which is linear.
 
         Default: None, for a gate without them, so that EM ends the fit.
         """

@@ -50,6 +50,9 @@ FEATURES = {
     "dispersion on features": [
         "_mixture/groups.py:Group.set_limits",
         "_mixture/groups.py:Group.within_limits",
+        "_mixture/groups.py:Group.excess_of_rows",
+        "_mixture/groups.py:Group.room_of_rows",
+        "_mixture/groups.py:outermost_rows",
     ],
     "routing": ["_numerics/probability.py:keep_top_k", "_numerics/probability.py:normalised_top_k"],
     "estimators as experts": [

@@ -4,18 +4,23 @@ Times are of the processor (of all threads), the smallest of a few runs, unless 
 otherwise. Set OPENBLAS_NUM_THREADS=1 on a busy machine: threads of BLAS that wait for a core count.
 
 Usage: python tests/benchmarks/speed.py [--only NAME ...] [--data DIR] [--quick]
+       python tests/benchmarks/speed.py --against REV [--kinds KIND ...]
+
+With `--against` it compares fits with those of another revision, and fails if one is slower by more
+than 15 per cent.
 """
 
 # Loop variables are used at once, within the round that they belong to.
 # ruff: noqa: B023
 
 import argparse
+import os
 import resource
+import subprocess
 import sys
+import tempfile
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
 from itertools import product
 from pathlib import Path
 
@@ -30,34 +35,25 @@ from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.validation import validate_data
-from tables import load_tables
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from skmoe._mixture.initialization import INITIALIZERS, smoothed
-from skmoe._mixture.model import MixtureModel, Params
-
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
-from skmoe._mixture import em
-from skmoe._mixture.em import (
-    EMOptions,
-    EMStart,
-    evaluate,
-    hessian_refresh_interval,
-    m_step,
-    params_from_responsibilities,
-    run_em,
-)
-from skmoe._numerics import multinomial
-from skmoe.experts import LinearExperts, LogisticExperts
-from skmoe.families import FAMILIES
-from skmoe.gates import SoftmaxGate
-from skmoe.protocols import Experts
 from skmoe.recipes import strong_classifier, strong_regressor
-from support.expert_kinds import draw, example
 
-PRODUCT_ROWS = 8192
+ROOT = Path(__file__).parents[2]
+
+# Kinds of fits that are compared with those of another revision, and the largest ratio of one.
+AGAINST = (
+    "500 x 10",
+    "20,000 x 10",
+    "200,000 x 20, eight experts",
+    "poisson",
+    "gamma",
+    "classes",
+    "search",
+    "memory map of a million rows",
+)
+MAX_RATIO = 1.15
 
 
 def simulate(n_rows, n_features, n_experts, seed=0):
@@ -101,153 +97,6 @@ def say(**columns):
 
 
 # --- sections ---------------------------------------------------------------------------------
-
-
-def products(design, resp, gate, coef):
-    """The products that an iteration cannot do without."""
-    n_experts, d = coef.shape
-    grams, cross = np.zeros((n_experts, d, d)), np.zeros((n_experts, d))
-    for begin in range(0, len(design), PRODUCT_ROWS):
-        block = slice(begin, begin + PRODUCT_ROWS)
-        X, R = design[block], resp[:, block]
-        X @ gate.T
-        X @ coef.T
-        for k in range(n_experts):
-            root = X * np.sqrt(R[k])[:, None]
-            grams[k] += root.T @ root
-        cross += R @ X
-    return grams, cross
-
-
-def iteration(options):
-    """One iteration of EM against its bare products; goals 2, 2 and 2.5."""
-    for n, d, n_experts in [(200_000, 21, 8), (200_000, 51, 8), (1_000_000, 11, 4)]:
-        n //= 10 if options.quick else 1
-        rng = np.random.default_rng(0)
-        scale = Standardization(np.zeros(d - 1), np.ones(d - 1))
-        design = design_matrix(rng.normal(size=(n, d - 1)), scale, None)
-        rows = Dataset(design, design, rng.normal(size=(1, n)), np.ones(n))
-        blocks, parts = (
-            split_into_blocks(rows),
-            MixtureModel(SoftmaxGate(), LinearExperts(), n_experts),
-        )
-        gate, coef = rng.normal(size=(2, n_experts, d))
-        params = Params(
-            parts.gate.init_params(n_experts, d)._replace(coef=0.3 * gate),
-            parts.experts.init_params(n_experts, d)._replace(coef=0.1 * coef[:, None]),
-        )
-        known, by_rows = evaluate(parts, blocks, params), np.ascontiguousarray(design)
-        resp = rng.dirichlet(np.ones(n_experts), size=n).T.copy()
-        for clock in (time.process_time, time.perf_counter):
-            _, bare = timed(lambda: products(by_rows, resp, gate, coef), 5, clock)
-            _, seen = timed(lambda: evaluate(parts, blocks, params, known), 5, clock)
-            _, curved = timed(lambda: evaluate(parts, blocks, params), 3, clock)
-            _, solved = timed(lambda: m_step(parts, known, 1.0), 3, clock)
-            life = hessian_refresh_interval(n_experts)
-            mean = ((life - 1) * seen + curved) / life + solved
-            with ThreadPoolExecutor(2) as pool:
-                _, shared = timed(
-                    lambda: evaluate(parts, blocks, params, known, pool.map), 5, clock
-                )
-            say(
-                clock="processor" if clock is time.process_time else "wall",
-                n=n,
-                d=d,
-                K=n_experts,
-                products=bare,
-                sweep=seen,
-                with_curvature=curved,
-                solve=solved,
-                two_threads=shared,
-                ratio_sweep=seen / bare,
-                ratio_mean=mean / bare,
-                ratio_two_threads=shared / bare,
-            )
-
-
-def families(options):
-    """An iteration of each family beside that of linear experts; goal 2.5 for counts."""
-    n, p, n_experts = 200_000 // (10 if options.quick else 1), 20, 8
-    rng = np.random.default_rng(0)
-    design = np.asfortranarray(np.column_stack([rng.normal(size=(n, p)), np.ones(n)]))
-    predictor, life = 0.5 + 0.2 * design[:, :3].sum(axis=1), hessian_refresh_interval(n_experts)
-    scaling = Standardization(np.zeros(1), np.ones(1))
-    cases = {"linear": (LinearExperts(), predictor + rng.normal(size=n))}
-    for name, family in FAMILIES.items():
-        if family.link and name != "normal":
-            experts = LinearExperts((example(name),))
-            y = draw(name, predictor, rng)
-            cases[name] = experts.fitted_to(design, y[None], np.ones(n), scaling), y
-    linear = None
-    for name, (experts, y) in cases.items():
-        model = MixtureModel(SoftmaxGate(), experts, n_experts)
-        blocks = split_into_blocks(Dataset(design, design, y[None], np.ones(n)))
-        start = experts.init_params(n_experts, p + 1)
-        start = start._replace(coef=start.coef + 0.1 * rng.normal(size=start.coef.shape))
-        params = Params(model.gate.init_params(n_experts, p + 1), start)
-        known, first = timed(lambda: evaluate(model, blocks, params), 3)
-        _, seen = timed(lambda: evaluate(model, blocks, params, known), 5)
-        mean = ((life - 1) * seen + first) / life
-        linear = linear or mean
-        say(family=name, n=n, d=p + 1, K=n_experts, seconds=mean, ratio=mean / linear)
-
-
-def problems(options):
-    """Tables of real data, if there are any, and simulated ones to make ten."""
-    found = (
-        [(name, X, y) for name, X, y, _ in load_tables(options.data, "regression")]
-        if (options.data)
-        else []
-    )
-    found = [(name, X[:5000], y[:5000]) for name, X, y in found if len(y) > 1000][:7]
-    for seed in range(10 - len(found)):
-        X, y, _ = simulate(5000, 5 + 5 * seed, 4 + 2 * seed, seed)
-        found.append((f"simulated {seed}", X, y))
-    return found[:3] if options.quick else found
-
-
-def iterations(options):
-    """Time to 1e-4 nats per row below the end, of plain EM over accelerated; goal 3 on 7 of 10."""
-    ratios = []
-    for name, X, y in problems(options):
-        scale = fit_standardization(X, np.ones(len(X)))
-        design = design_matrix(X, scale, None)
-        target = ((y - y.mean()) / y.std())[None]
-        rows = Dataset(design, design, target, np.ones(len(y)))
-        parts = MixtureModel(SoftmaxGate(), LinearExperts(alpha=0.1, noise_variance=(0.1,)), 8)
-        labels = INITIALIZERS["kmeans"](
-            design[:, :-1], target, rows.weight, 8, np.random.default_rng(0)
-        )
-        params = params_from_responsibilities(parts, rows, smoothed(np.eye(8)[:, labels]), 5)
-        runs = {}
-        for kind, n_plain, life in [("plain", 10**9, 1), ("fast", 5, None)]:
-            kept, clocks = em.hessian_refresh_interval, []
-            em.hessian_refresh_interval = (lambda n: life) if life else kept
-            try:
-                run = run_em(
-                    parts,
-                    split_into_blocks(rows),
-                    EMStart(params),
-                    EMOptions(options.most, 1e-7, n_plain),
-                    lambda i, run: clocks.append(time.process_time()),
-                )
-            finally:
-                em.hessian_refresh_interval = kept
-            runs[kind] = run.lower_bounds, np.array(clocks) - clocks[0]
-        goal = min(bounds[-1] for bounds, _ in runs.values()) - 1e-4
-        at = {kind: int(np.argmax(np.array(b) >= goal)) for kind, (b, _) in runs.items()}
-        took = {kind: runs[kind][1][i] for kind, i in at.items()}
-        ratios.append(took["plain"] / max(took["fast"], 1e-9))
-        say(
-            problem=name.replace(" ", "_"),
-            plain_iterations=at["plain"],
-            fast_iterations=at["fast"],
-            plain=took["plain"],
-            fast=took["fast"],
-            ratio=ratios[-1],
-            fast_ends_higher_by=runs["fast"][0][-1] - runs["plain"][0][-1],
-        )
-    say(problems=len(ratios), at_least_3=sum(ratio >= 3 for ratio in ratios))
 
 
 def by_iteration(estimator, *data):
@@ -355,38 +204,24 @@ def clusters(n_rows, n_classes, n_features=16, seed=0):
     return np.round(np.clip(7.5 + 2.0 * X, 0.0, 15.0)), y
 
 
-@contextmanager
-def exact_hessians():
-    """Every pair of classes in the Hessians, and probabilities computed for each use of them."""
-    few, at = multinomial.FEW_CLASSES, LogisticExperts.at
-    multinomial.FEW_CLASSES, LogisticExperts.at = 10**9, Experts.at
-    try:
-        yield
-    finally:
-        multinomial.FEW_CLASSES, LogisticExperts.at = few, at
-
-
 def classes(options):
-    """Fits of few and many classes beside K of LogisticRegression, and exact Hessians; goal 15."""
+    """Fits of few and many classes beside K of LogisticRegression; goal 15."""
     n = 1000 if options.quick else 5000
     for n_classes in (3, 10, 26):
         X, y = clusters(2 * n, n_classes)
         X = StandardScaler().fit(X[:n]).transform(X)
         moe, logistic = MixtureOfExpertsClassifier(4, random_state=0), LogisticRegression()
-        for way, setting in [("default", nullcontext), ("exact", exact_hessians)]:
-            _, base = timed(lambda: [clone(logistic).fit(X[:n], y[:n]) for _ in range(4)], 3)
-            with setting():
-                ours, seconds = timed(lambda: clone(moe).fit(X[:n], y[:n]), 2)
-            say(
-                classes=n_classes,
-                way=way,
-                logistic=base,
-                fit=seconds,
-                iterations=ours.n_iter_,
-                ratio=seconds / base,
-                bound=f"{ours.lower_bound_:.5f}",
-                log_loss=f"{log_loss(y[n:], ours.predict_proba(X[n:])):.5f}",
-            )
+        _, base = timed(lambda: [clone(logistic).fit(X[:n], y[:n]) for _ in range(4)], 3)
+        ours, seconds = timed(lambda: clone(moe).fit(X[:n], y[:n]), 2)
+        say(
+            classes=n_classes,
+            logistic=base,
+            fit=seconds,
+            iterations=ours.n_iter_,
+            ratio=seconds / base,
+            bound=f"{ours.lower_bound_:.5f}",
+            log_loss=f"{log_loss(y[n:], ours.predict_proba(X[n:])):.5f}",
+        )
 
 
 def wide(options):
@@ -421,40 +256,6 @@ def wide(options):
             X_MB=size,
             extra_MB=peak() - before,
         )
-
-
-def experts(options):
-    """Seconds per iteration by number of experts, with and without routing to two."""
-    n = 10_000 if options.quick else 50_000
-    rng = np.random.default_rng(0)
-    design = design_matrix(
-        rng.normal(size=(n, 10)), Standardization(np.zeros(10), np.ones(10)), None
-    )
-    rows = Dataset(design, design, rng.normal(size=(1, n)), np.ones(n))
-    blocks, first = split_into_blocks(rows), {}
-    for n_experts in (2, 4, 8, 16, 32, 64):
-        gate, coef = rng.normal(size=(2, n_experts, 11))
-        for top_k in (None, 2):
-            parts = MixtureModel(SoftmaxGate(), LinearExperts(), n_experts, top_k)
-            params = Params(
-                parts.gate.init_params(n_experts, 11)._replace(coef=gate),
-                parts.experts.init_params(n_experts, 11)._replace(coef=coef[:, None]),
-            )
-            known, curved = timed(lambda: evaluate(parts, blocks, params), 2)
-            _, seen = timed(lambda: evaluate(parts, blocks, params, known), 3)
-            _, solved = timed(lambda: m_step(parts, known, 1.0), 2)
-            life = hessian_refresh_interval(n_experts)
-            mean = ((life - 1) * seen + curved) / life + solved
-            base = first.setdefault(top_k, mean / 2)
-            say(
-                K=n_experts,
-                top_k=top_k,
-                sweep=seen,
-                with_curvature=curved,
-                solve=solved,
-                iteration=mean,
-                ratio_to_linear=mean / (n_experts * base),
-            )
 
 
 def prediction(options):
@@ -560,19 +361,96 @@ def recipes(options):
     print_table("of 10 features", columns, rows)
 
 
+# --- another revision -------------------------------------------------------------------------
+
+
+def work_of(kind, folder):
+    """A fit of one kind, as a function."""
+    n_rows, n_features, n_experts = {
+        "500 x 10": (500, 10, 4),
+        "gamma": (5000, 5, 3),
+        "search": (1000, 5, 3),
+        "200,000 x 20, eight experts": (200_000, 20, 8),
+        "memory map of a million rows": (1_000_000, 10, 4),
+    }.get(kind, (20_000, 10, 4))
+    X, y, labels = simulate(n_rows, n_features, n_experts)
+    options, estimator = {}, MixtureOfExpertsRegressor
+    rng = np.random.default_rng(1)
+    if kind == "poisson":
+        options, y = {"family": "poisson"}, rng.poisson(np.exp(np.clip(0.5 * y, -3.0, 3.0)))
+    elif kind == "gamma":
+        options, y = {"family": "gamma"}, rng.gamma(4.0, np.exp(0.3 * y) / 4.0)
+    elif kind == "classes":
+        estimator, y = MixtureOfExpertsClassifier, labels
+    elif kind == "search":
+        options = {"init": "search"}
+    elif kind.startswith("memory"):
+        np.save(folder / "X.npy", X)
+        X = np.load(folder / "X.npy", mmap_mode="r")
+    moe = estimator(n_experts, random_state=0, **options)
+    return lambda: clone(moe).fit(X, y)
+
+
+def one_fit(kind):
+    """Seconds, memory and lower bound of a fit, printed for the process that compares."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = work_of(kind, Path(folder))
+        before = peak()
+        moe, seconds = timed(work, 3 if kind in ("500 x 10", "gamma") else 1)
+    print(seconds, peak() - before, moe.lower_bound_)
+
+
+def against(revision, kinds):
+    """Fits beside those of another revision, in alternating runs of one thread."""
+    ratios = {}
+    with tempfile.TemporaryDirectory() as folder:
+        other = Path(folder) / "other"
+        subprocess.run(
+            ["git", "worktree", "add", "--detach", other, revision],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+        )
+        try:
+            for kind in kinds:
+                found = {ROOT: [], other: []}
+                for _ in range(3):
+                    for root, runs in found.items():
+                        variables = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+                        command = [sys.executable, __file__, "--one-fit", kind]
+                        output = subprocess.run(
+                            command, env=variables, check=True, capture_output=True, text=True
+                        ).stdout
+                        runs.append([float(number) for number in output.split()])
+                ours, theirs = (np.min(runs, axis=0) for runs in found.values())
+                ratios[kind] = ours[0] / theirs[0]
+                say(
+                    kind=kind.replace(" ", "_"),
+                    seconds=ours[0],
+                    other=theirs[0],
+                    ratio=ratios[kind],
+                    memory=ours[1],
+                    other_memory=theirs[1],
+                    bound=f"{ours[2]:.4f}",
+                    other_bound=f"{theirs[2]:.4f}",
+                )
+        finally:
+            subprocess.run(["git", "worktree", "remove", "--force", other], cwd=ROOT, check=True)
+    say(geometric_mean=float(np.exp(np.mean(np.log([*ratios.values()])))))
+    slower = [kind for kind, ratio in ratios.items() if ratio > MAX_RATIO]
+    if slower:
+        sys.exit(f"Slower than {revision} by more than {MAX_RATIO - 1.0:.0%}: {', '.join(slower)}")
+
+
 SECTIONS = {
     section.__name__: section
     for section in (
-        iteration,
-        iterations,
-        families,
         fits,
         small,
         million,
         classifier,
         classes,
         wide,
-        experts,
         prediction,
         trees,
         single,
@@ -587,8 +465,16 @@ def main():
     parser.add_argument("--only", nargs="*", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--data", type=Path, help="folder of tables")
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
-    parser.add_argument("--most", type=int, default=400, help="iterations of the climbs compared")
+    parser.add_argument("--against", metavar="REV", help="compare fits with a revision, and fail")
+    parser.add_argument("--kinds", nargs="*", choices=AGAINST, default=AGAINST)
+    parser.add_argument("--one-fit", choices=AGAINST, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.one_fit:
+        one_fit(options.one_fit)
+        return
+    if options.against:
+        against(options.against, options.kinds)
+        return
     for name in options.only:
         print(f"{name}: {SECTIONS[name].__doc__}", flush=True)
         SECTIONS[name](options)

@@ -19,6 +19,7 @@ from skmoe.families import FAMILIES, Gamma, Normal, Poisson, StudentT
 from skmoe.gates import GATES, ConstantGate, SoftmaxGate
 from support.expert_kinds import OF_VALUES, example
 from support.fits import fit_quietly
+from support.own_gates import PriorGate
 from support.recording_estimators import Log, RecordingRegressor
 from support.refusals import assert_fit_refused, assert_refused, refusal
 from support.tables import two_regimes
@@ -306,7 +307,7 @@ def test_initial_responsibilities_sum_to_one_within_round_off():
 
 
 @dataclass(frozen=True)
-class GateWithPenalty(ConstantGate):
+class GateWithPenalty(PriorGate):
     """A gate of a user, which has a penalty of its own."""
 
     alpha: float = 3.0

@@ -69,7 +69,7 @@ def test_one_expert_is_the_estimator_of_rates(name):
     moe = mixture(name, 1, cross_fit=False, dispersion_prior=0.0)
     fit_quietly(moe, X, y, offset=offset)
     exposure = np.exp(offset)
-    weight = FAMILIES[name]().rate_weight(exposure)
+    weight = exposure ** FAMILIES[name]().exposure_power
     single = clone(TREE).fit(X, y / exposure, sample_weight=weight)
     assert_allclose(moe.predict(X), single.predict(X), rtol=1e-9)
     assert_allclose(moe.predict(X, offset=offset), exposure * single.predict(X), rtol=1e-9)

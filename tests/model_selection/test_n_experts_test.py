@@ -16,11 +16,11 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
-from skmoe.experts import LinearExperts
 from skmoe.inspection import NExpertsTest
 from skmoe.model_selection import n_experts_test
 from support.expert_kinds import KINDS_OF_FITS, draw, options_of
 from support.fits import FIXED
+from support.heteroscedastic import HeteroscedasticExperts
 from support.refusals import assert_refused, refusal
 from support.tables import crossing_lines, flipping_classes
 
@@ -233,7 +233,7 @@ def test_an_expert_without_rows_is_not_a_further_expert():
     assert result.statistic > 1.0
 
 
-class Worse(LinearExperts):
+class Worse(HeteroscedasticExperts):
     """Experts whose densities are smaller, the more of them there are."""
 
     def log_prob(self, params, design, y):
@@ -317,7 +317,7 @@ REFUSED_ARGUMENTS = [
 
 @pytest.mark.parametrize(("options", "name", "words"), REFUSED_ARGUMENTS)
 def test_arguments_are_refused_before_any_fit(options, name, words):
-    class NoFits(LinearExperts):
+    class NoFits(HeteroscedasticExperts):
         """Experts that cannot be fitted."""
 
         def m_step(self, *given):

@@ -17,7 +17,6 @@ from skmoe._data.extra_features import (
     fit_extra_features,
 )
 from skmoe._data.first_pass import BlockChecker, first_pass, make_block_source
-from skmoe._data.folds import RowsToSplit
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows, has_bounds, select_raw_features, subset_units
 from skmoe._data.scaling import (
@@ -108,7 +107,8 @@ def build_problem(
     The estimator is not changed.
     """
     if isinstance(given, Rows):
-        given = rows_in_blocks(estimator, params, given)
+        if type(given.X) is not np.ndarray:
+            given = rows_in_blocks(estimator, params, given)
         if isinstance(given.X, RowBlocks):
             check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
             return _build_from_blocks(estimator, params, given.X, options)
@@ -239,9 +239,8 @@ def _assemble(
         cache = cached_fit(previous, key)
         raw_features = select_raw_features(data.rows, data.columns["mean"])
         codes = target.y if params.task.is_classification else None
-        to_split = RowsToSplit(data.rows.n_rows, codes, raw_features.groups)
         fold_seed = int(fit_seed.generate_state(1)[0] % MAX_SEED)
-        raw_features = params.assign_folds(raw_features, to_split, params.cross_fit, fold_seed)
+        raw_features = params.assign_folds(raw_features, codes, params.cross_fit, fold_seed)
         if cache is not None:
             raw_features = raw_features._replace(fold=cache.fold)
         init_design = design_matrix(data.X, feature_scaling, None)

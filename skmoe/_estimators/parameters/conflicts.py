@@ -242,6 +242,10 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
 }
 
 
+# All options of the table.
+OPTIONS_IN_CONFLICTS = {option for options in CONFLICTS for option in options}
+
+
 def selects_number(n_experts: Any) -> bool:
     """Whether the fit selects the number of experts: by a criterion, or among candidates."""
     return isinstance(n_experts, Iterable) and getattr(n_experts, "shape", None) != ()
@@ -297,14 +301,12 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
     chosen: dict[str, Any] = {}
     given = {name: value for name, value in vars(estimator).items() if value is not None}
     for name, value in given.items():
-        chosen[name] = Choice(name, value)
-        if isinstance(value, str | int | np.bool_):
-            value = value.item() if isinstance(value, np.bool_) else value
-            written = f'"{value}"' if isinstance(value, str) else shown(value)
-            chosen[f"{name}={written}"] = chosen[name]
+        words = f'{name}="{value}"' if isinstance(value, str) else name
+        words = f"{name}={value}" if isinstance(value, bool | np.bool_) else words
+        chosen |= {option: Choice(name, value) for option in OPTIONS_IN_CONFLICTS & {name, words}}
     for words, name, is_option in OF_VALUES:
         if name in given and is_option(given[name]):
-            chosen[words] = chosen[name]
+            chosen[words] = Choice(name, given[name])
     if not isinstance(given.get("init", "auto"), str):
         chosen[INIT] = INIT
     gate = estimator.gate

@@ -18,7 +18,7 @@ from skmoe._data.checks import (
     is_integer,
     shown,
 )
-from skmoe._data.folds import RowsToSplit, assign_folds
+from skmoe._data.folds import assign_folds
 from skmoe._data.rows import RawFeatures
 from skmoe._estimators.parameters.conflicts import check_conflicts, chosen_options
 from skmoe._estimators.parameters.part_parameters import (
@@ -83,8 +83,9 @@ def _check_init_name(name: str, init: Any) -> Any:
     return check_choice(name, init, INITS) if isinstance(init, str) else init
 
 
-# Adds folds to the features of experts that are estimators, given rows, `cross_fit` and a seed.
-FoldAssignment = Callable[[RawFeatures, RowsToSplit, Any, int], RawFeatures]
+# Adds folds to the features of experts that are estimators, given class codes, `cross_fit` and a
+# seed.
+FoldAssignment = Callable[[RawFeatures, Array | None, Any, int], RawFeatures]
 
 
 class FitParameters(NamedTuple):

@@ -194,8 +194,7 @@ def from_options(kind: Any, options: Mapping[str, Any]) -> Any:
 
 def needs_all_rows(expert: Any, task: str) -> bool:
     """Whether the experts need all rows in memory."""
-    family = family_of(expert, task)
-    return family is None or bool(family.needs_all_rows)
+    return family_of(expert, task) is None
 
 
 def is_family(expert: Any) -> bool:

@@ -11,15 +11,13 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from sklearn.tree import DecisionTreeRegressor
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d
 
-from skmoe._data.censored_targets import checked_bounds, point_values, values_if_exact
+from skmoe._data.censored_targets import point_values, values_if_exact
 from skmoe._data.row_checks import (
     check_outputs,
     check_same_outputs,
     check_target,
-    check_target_size,
     check_two_classes,
     class_codes,
     class_weights,
@@ -39,13 +37,6 @@ MAX_NOISE_ROWS = 2000
 
 # Penalty on the slopes of a ridge regression, which makes it unique.
 NOISE_RIDGE = 1e-3
-
-# How scikit-learn validates X.
-OF_FEATURES: dict[str, Any] = {
-    "accept_sparse": "csr",
-    "dtype": [np.float64, np.float32],
-    "ensure_min_samples": 2,
-}
 
 # Lower bound of the noise variance of a standardised output.
 RELATIVE_FLOOR = 1e-6
@@ -115,30 +106,6 @@ class Regression:
 
     shared_dispersion: bool
     dispersion_prior: float
-
-    def validate(
-        self, validation_copy: Any, X: Any, y: Any, ensure_all_finite: bool | str
-    ) -> tuple[Any, Array, dict[str, Any]]:
-        """Validated X and y (numbers), and fitted attributes.
-
-        `validation_copy` is a copy of the estimator, which receives `n_features_in_` and
-        `feature_names_in_` from `validate_data`.
-        """
-        bounds = checked_bounds(y) if has_bounds(y) else None
-        y = y if bounds is None else point_values(bounds)
-        check_target(y, self.is_classification)
-        X, y = validate_data(
-            validation_copy,
-            X,
-            y,
-            ensure_all_finite=ensure_all_finite,
-            multi_output=True,
-            y_numeric=True,
-            **OF_FEATURES,
-        )
-        y = y.astype(np.float64)
-        check_target_size(y, whole=True)
-        return X, y if bounds is None else bounds, {"_single_output": y.ndim == 1}
 
     def make_target(
         self,
@@ -228,18 +195,6 @@ class Classification:
     is_classification: ClassVar[bool] = True
 
     class_weight: Any
-
-    def validate(
-        self, validation_copy: Any, X: Any, y: Any, ensure_all_finite: bool | str
-    ) -> tuple[Any, Array, dict[str, Any]]:
-        """X as numbers, y as class codes."""
-        check_target(y, self.is_classification)
-        X, y = validate_data(
-            validation_copy, X, y, ensure_all_finite=ensure_all_finite, **OF_FEATURES
-        )
-        check_classification_targets(y)
-        labels, codes = np.unique(y, return_inverse=True)
-        return X, codes, {"classes_": labels}
 
     def make_target(
         self,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy import sparse
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from skmoe._data.blocks import RowBlocks
@@ -43,6 +45,8 @@ from skmoe._data.row_checks import (
     check_metadata,
     check_offset,
     check_signs,
+    check_target,
+    check_target_size,
     check_weights,
     class_codes,
 )
@@ -158,7 +162,7 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
         chosen["experts without probabilities of intervals"] = params.family_name
     expert = Choice(params.expert_parameter, params.expert)
     estimators = params.estimators or []
-    if family is None or family.needs_all_rows:
+    if family is None:
         chosen[ESTIMATORS] = expert
     if family is not None and params.base is None:
         chosen["parametric experts without a base"] = expert
@@ -214,7 +218,8 @@ def validate_training_data(
     validation_copy = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
     X, y, attributes = _validate_X_y(validation_copy, params, given.X, given.y)
     check_enough_rows(params.n_experts, len(y), "rows")
-    weight, offset = check_weights(given.weight, len(y)), None
+    weight = np.ones(len(y)) if given.weight is None else check_weights(given.weight, len(y))
+    offset = None
     weight = known_weight(y, weight) if has_bounds(y) else weight
     if given.offset is not None:
         offset = validate_offset(params, given.offset, len(y), 1 if y.ndim == 1 else y.shape[1])
@@ -291,17 +296,41 @@ def validate_offset(
 def _validate_X_y(
     validation_copy: Any, params: FitParameters, X: Any, y: Any
 ) -> tuple[Any, Array, dict[str, Any]]:
-    """Validated X and y; data frames for experts that are estimators are not converted."""
-    allow_nan = params.family is None and not sparse.issparse(X) and accepts_missing(params.expert)
-    finite = "allow-nan" if allow_nan else True
-    if params.uses_estimators and is_frame(X):
-        X = validate_data(validation_copy, X, skip_check_array=True)
-        dummy_X = np.zeros((X.shape[0], 1))
-        _, y, attributes = params.task.validate(copy.copy(validation_copy), dummy_X, y, finite)
-        return X, y, attributes
-    with explain_features(X):
-        X, y, attributes = params.task.validate(validation_copy, X, y, finite)
-    return as_csr(X), y, attributes
+    """Validated X, and y as numbers, bounds or class codes, with the attributes of its kind.
+
+    Data frames for experts that are estimators are not converted. What is wrong with arrays of
+    numbers is looked for after an error.
+    """
+    of_classes, bounds, frame = params.task.is_classification, None, None
+    if has_bounds(y) and not of_classes:
+        bounds = checked_bounds(y)
+        y = point_values(bounds)
+    if type(y) is not np.ndarray or y.ndim > 1 or y.dtype.kind not in "fiub":
+        check_target(y, of_classes)
+    options: dict[str, Any] = {} if of_classes else {"multi_output": True, "y_numeric": True}
+    if params.uses_estimators:
+        if not sparse.issparse(X) and accepts_missing(params.expert):
+            options["ensure_all_finite"] = "allow-nan"
+        if is_frame(X):
+            frame = validate_data(validation_copy, X, skip_check_array=True)
+            X, validation_copy = np.zeros((frame.shape[0], 1)), copy.copy(validation_copy)
+    is_plain = type(X) is np.ndarray and X.dtype.kind in "fiub"
+    options |= {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_min_samples": 2}
+    try:
+        with nullcontext() if is_plain else explain_features(X):
+            X, y = validate_data(validation_copy, X, y, **options)
+    except ValueError:
+        check_target(y, of_classes)
+        with explain_features(X) if is_plain else nullcontext():
+            raise
+    X = frame if frame is not None else as_csr(X) if sparse.issparse(X) else X
+    if of_classes:
+        check_classification_targets(y)
+        labels, codes = np.unique(y, return_inverse=True)
+        return X, codes, {"classes_": labels}
+    y = y.astype(np.float64)
+    check_target_size(y, whole=True)
+    return X, y if bounds is None else bounds, {"_single_output": y.ndim == 1}
 
 
 def with_classes(data: TrainingData, classes: Array) -> TrainingData:
@@ -415,29 +444,21 @@ def distinct_rows_of(params: FitParameters, data: TrainingData) -> tuple[Array, 
     are known, are different.
     """
     rows, y = data.rows, data.rows.y
-    others = [] if rows.group is None else _codes(rows.group)
+    others = [] if rows.group is None else [np.unique(rows.group, return_inverse=True)[1]]
     others += [] if rows.offset is None else [*np.atleast_2d(rows.offset.T)]
     if data.encoder is not None:  # infrequent categories are merged in data.X
         others += [*category_codes(data.encoder, rows.X).T]
-    if has_bounds(y):
-        others += interval_keys(y)
-        y = point_values(y)
     ties = [] if rows.possible is None else [*rows.possible.T]
+    if has_bounds(y):
+        widths, sides = interval_keys(y)
+        others, ties, y = [*others, *widths], [*ties, *sides], point_values(y)
     for values in rows.metadata.values():
-        ties += _codes(values)
+        labels = [repr(value) for value in values.tolist()]  # of any kind
+        ties.append(np.unique(labels, return_inverse=True)[1])
     if not isinstance(data.init, str) and data.init.ndim == 2:  # one vector is coefficients
         ties += [*data.init]
     codes = None if rows.unit is None else encode_units(rows.unit)[1]
     return distinct_rows(data.X, y, rows.weight, others, ties, codes)
-
-
-def _codes(values: Array) -> list[Array]:
-    """Numbers (n,) of the values of each column; of those that have no order, all are different."""
-    columns = values.reshape(len(values), -1).T
-    try:
-        return [np.unique(column, return_inverse=True)[1] for column in columns]
-    except TypeError:
-        return [np.arange(len(values))]
 
 
 # --- the rows for the initialisation ----------------------------------------------------------

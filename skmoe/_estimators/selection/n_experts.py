@@ -25,7 +25,7 @@ from sklearn.base import is_classifier
 
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.checks import check_integer, is_integer, shown
-from skmoe._data.folds import RowsToSplit, check_several_folds, feasible_folds
+from skmoe._data.folds import check_several_folds, feasible_folds
 from skmoe._data.row_checks import check_metadata, class_codes
 from skmoe._data.rows import Rows, is_dask
 from skmoe._estimators.fitting.monitor import NO_TASK, FitTask
@@ -263,8 +263,8 @@ class IncrementalFitter:
         if self.fitted is None:
             self.fitted = self._fit(self.data, number)
             return self.fitted
-        while number > 2 * self.fitted.n_experts_:  # an expert is split in two, and not in more
-            self.fit(2 * self.fitted.n_experts_)
+        while number > next_number(self.fitted.n_experts_):  # a gap between candidates
+            self.fit(next_number(self.fitted.n_experts_))
         init = self.split_responsibilities(number)
         # The estimate of the noise variance takes time, and is the same for all numbers.
         self.fitted = self._fit(self.data, number, init, noise_variance=self.noise_variance)
@@ -482,7 +482,7 @@ def _partition(rows: Rows, codes: Array | None, seed: int) -> Array:
         # Groups of equal size are assigned in the order of their labels, which is random here.
         labels, groups = np.unique(groups, return_inverse=True)
         groups = np.random.default_rng(seed).permutation(len(labels))[groups]
-    fold = feasible_folds(RowsToSplit(rows.n_rows, codes, groups), N_SELECTION_FOLDS, seed)
+    fold = feasible_folds(N_SELECTION_FOLDS, codes, groups, rows.n_rows, seed)
     remedy = "Give n_experts as an integer, or give more rows."
     check_several_folds("n_experts selected by held-out rows", fold, groups, remedy)
     return fold

@@ -127,8 +127,8 @@ def _sums(weighted: Array, design: Any) -> Array:
 
 # How far beyond the bounds at the means of the features log dispersions of rows can lie: of those
 # of a fit, and of new ones.
-MARGINS_OF_ROWS = np.log([1e3, 5.0])
-MARGINS_OF_NEW_ROWS = np.log([1e6, 10.0])
+MARGINS_OF_ROWS = np.log([1e6, 5.0])
+MARGINS_OF_NEW_ROWS = np.log([1e9, 10.0])
 
 # Most columns of which the outermost rows are also those of sums and differences of two columns.
 MAX_PAIRED_COLUMNS = 20

@@ -114,8 +114,9 @@ def _scaled(sums: Any, factor: float) -> Any:
 def at_zero(mixture: Mixture, theta: Array, total: EStep) -> EStep:
     """Sums at coefficients (1, D) in the form that adds up over batches.
 
-    Gradients are those at zero. Of an expert with a scale, gradient and curvature are those for a
-    scale of one, and the gradient of its log is the sum of squares at zero.
+    Gradients are those at zero. Of the means of an expert with a scale, gradient and curvature are
+    those for a scale of one. Where it has no other dispersion, the gradient of the log of the scale
+    is the sum of squares at zero.
     """
     if mixture.gate_group is not None:
         added = INERTIA * float(total.gate_counts[0]) / mixture.n_experts

@@ -24,7 +24,7 @@ from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._inference.maxima import Maxima
 from skmoe._mixture.experts import Experts, Gate
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.groups import Block, Group
+from skmoe._mixture.groups import Block, Group, Limits
 from skmoe._mixture.joint_prior import JointPrior, Outputs
 from skmoe._mixture.learners import LearnedExperts
 from skmoe._mixture.mixture import EStep, Mixture, Prior
@@ -45,7 +45,7 @@ __all__ = ["trusted_types"]
 
 # Types of values that fitted mixtures contain.
 TYPES = (
-    *(FittedMixture, Mixture, Experts, Gate, Block, Group, Prior, JointPrior, Outputs),
+    *(FittedMixture, Mixture, Experts, Gate, Block, Group, Limits, Prior, JointPrior, Outputs),
     *(OwnExperts, OwnGate, LearnedExperts, Categorical, JointNormal),
     *(Preprocessor, Standardization, TrainingState, Maxima, Rows),
     *(Stream, TrainingData, FitOptions, EStep),

@@ -134,14 +134,12 @@ def test_arrays_stay_after_they_are_given(name):
 
 @pytest.mark.parametrize("name", ["uniform", "inverse_gaussian", "gamma"])
 def test_an_output_has_what_the_fit_of_several_outputs_found(name):
-    """Also of a censored target."""
     rng, family = np.random.default_rng(0), FAMILIES[name]()
     y = np.vstack([scale * family.example_target(rng, N_ROWS) for scale in (1.0, 30.0, 0.1)])
     together = family.fitted_to(y, np.ones(N_ROWS), no_scaling(3))
     for output in range(3):
         alone = family.fitted_to(y[[output]], np.ones(N_ROWS), no_scaling())
         assert of_output(together, output) == alone
-        assert of_output(Censored(together), output) == Censored(alone)
 
 
 @of_every

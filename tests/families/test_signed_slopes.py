@@ -40,7 +40,8 @@ def along(column):
 @pytest.mark.parametrize("name", WITH_PREDICTOR)
 def test_predictions_are_monotonic_where_the_gate_does_not_see_the_feature(name, sign):
     X, y = table(name)
-    options = {**GIVEN, "gate_features": [0], "monotonic_cst": [0, sign, 0]} | options_of(name)
+    options = {**GIVEN, "n_init": 6, "gate_features": [0], "monotonic_cst": [0, sign, 0]}
+    options |= options_of(name)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         moe = MixtureOfExpertsRegressor(2, **options).fit(X, y)

@@ -22,6 +22,7 @@ import numpy as np
 from skmoe._mixture.data import CONSTANT, MEAN
 from skmoe._mixture.em import MAX_DISPERSION_STEP, direction, inverted
 from skmoe._mixture.groups import Group
+from skmoe._mixture.joint_prior import Outputs
 from skmoe._mixture.mixture import EStep, Mixture
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array
@@ -123,16 +124,17 @@ def at_zero(mixture: Mixture, theta: Array, total: EStep) -> EStep:
         *others, matrix = total.curvature
         matrix = matrix + added * np.eye(matrix.shape[-1])
         total = total._replace(curvature=(*others, matrix))
-    return _moved(mixture, theta, total, _group_at_zero)
+    return _moved(mixture, theta, total, to_zero=True)
 
 
 def at(mixture: Mixture, theta: Array, total: EStep) -> EStep:
     """Sums at coefficients (1, D) from those in the form that adds up."""
-    return _moved(mixture, theta, total, _group_at)
+    return _moved(mixture, theta, total, to_zero=False)
 
 
-def _moved(mixture: Mixture, theta: Array, total: EStep, move: Any) -> EStep:
+def _moved(mixture: Mixture, theta: Array, total: EStep, *, to_zero: bool) -> EStep:
     gradient, matrices = np.zeros_like(total.gradient), []
+    move, move_joint = (_at_zero, _joint_at_zero) if to_zero else (_at, _joint_at)
     for group, matrix in zip(mixture.groups, total.curvature, strict=True):
         index = group.coordinates[:, None]
         values, before = theta[0, index], total.gradient[0, index]
@@ -141,7 +143,10 @@ def _moved(mixture: Mixture, theta: Array, total: EStep, move: Any) -> EStep:
             gate: Any = mixture.gate.family
             proba = gate.mean(list(values[0, 0, :, None, None]))
             slope = gate.contrasted(total.gate_counts[0] * proba).reshape(before.shape)
-            after = before + slope if move is _group_at_zero else before - slope
+            after = before + slope if to_zero else before - slope
+        elif group.family.couples_outputs:
+            joint, rows = mixture.prior.joint, total.counts[group.parts]
+            after, matrix = move_joint(joint, theta, before, matrix, rows)
         else:
             after, matrix = move(group, values, before, matrix)
         gradient[0, index] = after
@@ -149,7 +154,7 @@ def _moved(mixture: Mixture, theta: Array, total: EStep, move: Any) -> EStep:
     return total._replace(gradient=gradient, curvature=tuple(matrices))
 
 
-def _group_at_zero(group: Group, theta: Array, gradient: Array, matrix: Array) -> Any:
+def _at_zero(group: Group, theta: Array, gradient: Array, matrix: Array) -> Any:
     """Gradient (P, 1, q) and curvature of a group in the form that adds up."""
     means, others = group.means, slice(group.means.stop, None)
     if group.family.has_scale:
@@ -159,8 +164,9 @@ def _group_at_zero(group: Group, theta: Array, gradient: Array, matrix: Array) -
     own = _own_scale(group)
     if own is None:
         limit = MAX_DISPERSION_STEP * information + MAX_DISPERSION_SCORE
+        length = (np.abs(gradient[..., others]) / limit).max(axis=-1, initial=1.0, keepdims=True)
         gradient = gradient.copy()
-        gradient[..., others] = gradient[..., others].clip(-limit, limit)
+        gradient[..., others] /= length
     total = gradient + (matrix @ theta[..., None])[..., 0]
     if not group.family.has_scale:
         return total, matrix
@@ -175,7 +181,7 @@ def _group_at_zero(group: Group, theta: Array, gradient: Array, matrix: Array) -
     return total, matrix
 
 
-def _group_at(group: Group, theta: Array, total: Array, matrix: Array) -> Any:
+def _at(group: Group, theta: Array, total: Array, matrix: Array) -> Any:
     """Gradient (P, 1, q) and curvature of a group at coefficients."""
     means, own, scale = group.means, _own_scale(group), _scale_of(group, theta)
     total, matrix = total.copy(), matrix.copy()
@@ -189,6 +195,65 @@ def _group_at(group: Group, theta: Array, total: Array, matrix: Array) -> Any:
     return gradient, matrix
 
 
+def _joint_at_zero(
+    joint: Outputs, theta: Array, gradient: Array, matrix: Array, rows: Array
+) -> Any:
+    """Sums of joint outputs in the form that adds up: all that their step needs.
+
+    In the place of the gradient are products of outputs and features, and of outputs; in that of
+    the curvature are those of features. `rows` (P, 1) are weights.
+    """
+    covariance, coef = joint.covariance(theta)[0], theta[0, joint.means]
+    n_means, n_columns = joint.means[0].size, coef.shape[-1]
+    by_mean = gradient[:, 0, :n_means].reshape(coef.shape)
+    by_covariance = joint.by_covariance(theta, np.moveaxis(gradient[..., n_means:], 0, 1))[0]
+    gram = matrix[:, 0, :n_columns, :n_columns] / joint.precision(theta)[0][:, :1, :1]
+    with_features = covariance @ by_mean
+    products = rows[..., None] * covariance + 2.0 * covariance @ by_covariance @ covariance
+    products += _symmetric(coef, with_features + 0.5 * coef @ gram)
+    total, sums = np.zeros_like(gradient), np.zeros_like(matrix)
+    total[:, 0, :n_means] = (with_features + coef @ gram).reshape(len(coef), -1)
+    total[:, 0, n_means:] = _entries(products)
+    sums[:, 0, :n_columns, :n_columns] = gram
+    return total, sums
+
+
+def _joint_at(joint: Outputs, theta: Array, total: Array, sums: Array, rows: Array) -> Any:
+    """Gradient (P, 1, q) and curvature of joint outputs at coefficients."""
+    covariance, precision = joint.covariance(theta)[0], joint.precision(theta)[0]
+    coef, n_means = theta[0, joint.means], joint.means[0].size
+    n_outputs, n_columns = coef.shape[1:]
+    gram = sums[:, 0, :n_columns, :n_columns]
+    with_features = total[:, 0, :n_means].reshape(coef.shape) - coef @ gram
+    products, (first, second) = np.zeros_like(covariance), np.triu_indices(n_outputs, 1)
+    index, entries = np.arange(n_outputs), total[:, 0, n_means:]
+    products[:, index, index] = entries[:, :n_outputs]
+    products[:, first, second] = products[:, second, first] = entries[:, n_outputs:]
+    products -= _symmetric(coef, with_features + 0.5 * coef @ gram)
+    by_covariance = 0.5 * (precision @ products @ precision - rows[..., None] * precision)
+    gradient, matrix = np.zeros_like(total), np.zeros_like(sums)
+    gradient[:, 0, :n_means] = (precision @ with_features).reshape(len(coef), -1)
+    gradient[:, 0, n_means:] = joint.by_coordinates(theta, by_covariance[None])[0]
+    of_means = precision[:, :, None, :, None] * gram[:, None, :, None]
+    matrix[:, 0, :n_means, :n_means] = of_means.reshape(len(coef), n_means, n_means)
+    others = np.arange(n_means, total.shape[-1])
+    matrix[:, 0, others, others] = 0.5 * rows
+    return gradient, matrix
+
+
+def _symmetric(left: Array, right: Array) -> Array:
+    """Products (P, m, m) of two matrices (P, m, d), and their transposes."""
+    product = left @ np.swapaxes(right, -1, -2)
+    return np.asarray(product + np.swapaxes(product, -1, -2))
+
+
+def _entries(matrices: Array) -> Array:
+    """Entries (P, m (m + 1) / 2) of symmetric matrices, those of the diagonal first."""
+    first, second = np.triu_indices(matrices.shape[-1], 1)
+    diagonal = np.diagonal(matrices, axis1=-2, axis2=-1)
+    return np.concatenate([diagonal, matrices[..., first, second]], axis=-1)
+
+
 def _own_scale(group: Group) -> int | None:
     """Coordinate of the log scale in a group, if it is the only dispersion."""
     is_only = group.family.has_scale and group.roles[-1] == CONSTANT
@@ -196,10 +261,8 @@ def _own_scale(group: Group) -> int | None:
 
 
 def _scale_of(group: Group, theta: Array) -> Array:
-    """Scales (P, 1, 1) of the experts of a group, geometric means over joint outputs."""
+    """Scales (P, 1, 1) of the experts of a group; one where there is none."""
     if not group.family.has_scale:
         return np.ones((*theta.shape[:2], 1))
-    n_means = group.roles.count(MEAN)
-    n_scales = n_means if group.family.couples_outputs else 1
-    logs = [group.slices[t].stop - 1 for t in range(n_means, n_means + n_scales)]
-    return np.asarray(np.exp(theta[..., logs].mean(axis=-1, keepdims=True)))
+    own = group.slices[group.roles.count(MEAN)].stop - 1
+    return np.exp(theta[..., own : own + 1])

@@ -113,7 +113,7 @@ class StudentT(LocationScale):
         return df, scaled, square
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
-        """Expected information [1]_."""
+        """Expected information."""
         df, scaled, square = self._at(y, eta)
         log_ratio = np.log1p(square / df)
         constant = gammaln(0.5 * (df + 1.0)) - gammaln(0.5 * df) - 0.5 * np.log(np.pi * df)

@@ -22,7 +22,6 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 from markdown import print_table
 from sklearn.base import clone
-from skmoe._mixture.initialization import INITIALIZERS
 from tables import data_parser, load_tables
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
@@ -30,6 +29,7 @@ from skmoe._data.rows import Rows
 from skmoe._estimators.rows.training_data import validate_training_data
 from skmoe._estimators.selection.n_experts import IncrementalFitter
 from skmoe._estimators.selection.trials import n_experts_grid
+from skmoe._mixture.partitions import INITIALIZERS
 
 ESTIMATORS = {
     "regression": MixtureOfExpertsRegressor,

@@ -84,9 +84,9 @@ def _ahead(mixture: Mixture, theta: Array, total: EStep) -> Array:
     """Coefficients (1, D) after a step to the maximum of the sums."""
     total = at(mixture, theta, total)
     change = direction(mixture, theta, total, inverted(mixture, theta, total))
-    scales = np.unique(mixture.experts.scale_index)
-    scales = scales[scales >= 0]
-    change[:, scales] = change[:, scales].clip(-MAX_DISPERSION_STEP, MAX_DISPERSION_STEP)
+    if mixture.is_tied:  # the steps of other scales are whole ones to their maximum
+        scales = mixture.experts.scale_index[mixture.experts.scale_index >= 0]
+        change[:, scales] = change[:, scales].clip(-MAX_DISPERSION_STEP, MAX_DISPERSION_STEP)
     return mixture.bounded(theta + change)
 
 

@@ -66,6 +66,30 @@ class Outputs(NamedTuple):
         matrix = self.whitening(theta)[0]
         return np.asarray(matrix @ np.swapaxes(matrix, -1, -2))
 
+    def by_covariance(self, theta: Array, gradient: Array) -> Array:
+        """Gradients by the entries of the covariances, (..., P, m, m), from those by coordinates.
+
+        These are (..., P, m (m + 1) / 2), and the coefficients (..., D).
+        """
+        covariance = self.covariance(theta)
+        n_outputs = covariance.shape[-1]
+        by_scale, by_z = np.split(gradient, [n_outputs], axis=-1)
+        first, second = pairs_of(n_outputs)
+        found = np.zeros_like(covariance)
+        found[..., first, second] = 0.5 * by_z / _slopes_by_z(theta, self)
+        found += np.swapaxes(found, -1, -2)
+        index = np.arange(n_outputs)
+        others = (found * covariance).sum(axis=-1)
+        found[..., index, index] = (by_scale - others) / covariance[..., index, index]
+        return found
+
+    def by_coordinates(self, theta: Array, gradient: Array) -> Array:
+        """Gradients by the coordinates, from those by the entries of the covariances."""
+        covariance = self.covariance(theta)
+        first, second = pairs_of(covariance.shape[-1])
+        by_z = 2.0 * gradient[..., first, second] * _slopes_by_z(theta, self)
+        return np.concatenate([(gradient * covariance).sum(axis=-1), by_z], axis=-1)
+
 
 class JointPrior(Prior):
     """A prior whose precisions are relative to the covariance matrix of the outputs of an expert.
@@ -106,11 +130,8 @@ class JointPrior(Prior):
         strength = self.strength[joint.log_variance[:, :1], None]
         by_covariance = 0.5 * (strength * precision - precision @ products @ precision)
         gradient[..., joint.means] = precision @ (coef * ridge)
-        covariance = joint.covariance(theta)
-        first, second = pairs_of(covariance.shape[-1])
-        gradient[..., joint.log_variance] = (by_covariance * covariance).sum(axis=-1)
-        by_z = 2.0 * by_covariance[..., first, second]
-        gradient[..., joint.fisher_z] = by_z * _slopes_by_z(theta, joint)
+        others = np.concatenate([joint.log_variance, joint.fisher_z], axis=-1)
+        gradient[..., others] = joint.by_coordinates(theta, by_covariance)
         return gradient, np.where(diagonal > 0.0, diagonal, self.absolute(theta))
 
     def of_means(self, theta: Array) -> Array:
@@ -187,17 +208,10 @@ def set_covariance(
     """
     joint, n_outputs = prior.joint, prior.joint.log_variance.shape[1]
     n_means, shape = joint.means[0].size, (*step.shape[:2], *joint.means.shape[1:])
-    by_scale, by_z = np.split(gradient[..., n_means:], [n_outputs], axis=-1)
     covariance = np.moveaxis(joint.covariance(theta), 0, 1)
-    first, second = pairs_of(n_outputs)
-    slopes = np.moveaxis(_slopes_by_z(theta, joint), 0, 1)
-    by_covariance = np.zeros_like(covariance)
-    by_covariance[..., first, second] = 0.5 * by_z / slopes
-    by_covariance += np.swapaxes(by_covariance, -1, -2)
-    index = np.arange(n_outputs)
+    by_covariance = joint.by_covariance(theta, np.moveaxis(gradient[..., n_means:], 0, 1))
+    by_covariance, index = np.moveaxis(by_covariance, 0, 1), np.arange(n_outputs)
     variance = covariance[..., index, index]
-    others = (by_covariance * covariance).sum(axis=-1)
-    by_covariance[..., index, index] = (by_scale - others) / variance
     moved = gradient[..., :n_means].reshape(shape) @ np.swapaxes(
         step[..., :n_means].reshape(shape), -1, -2
     )

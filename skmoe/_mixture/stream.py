@@ -19,8 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.em import MAX_DISPERSION_STEP, direction, has_own_scale, inverted
+from skmoe._mixture.data import CONSTANT, MEAN
+from skmoe._mixture.em import MAX_DISPERSION_STEP, direction, inverted
 from skmoe._mixture.groups import Group
+from skmoe._mixture.joint_prior import Outputs
 from skmoe._mixture.mixture import EStep, Mixture
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array
@@ -31,6 +33,10 @@ N_STEPS_PER_BATCH = 3
 # Part of the curvature of equal probabilities that is added to that of a gate in each batch. Where
 # a gate is certain its own curvature vanishes, and new rows would move it at once.
 INERTIA = 0.01
+
+# Largest gradient of a log dispersion, besides that of the longest step: a sum would keep those of
+# rows that are far from all experts.
+MAX_DISPERSION_SCORE = 10.0
 
 
 class Stream(NamedTuple):
@@ -78,9 +84,9 @@ def _ahead(mixture: Mixture, theta: Array, total: EStep) -> Array:
     """Coefficients (1, D) after a step to the maximum of the sums."""
     total = at(mixture, theta, total)
     change = direction(mixture, theta, total, inverted(mixture, theta, total))
-    scales = np.unique(mixture.experts.scale_index)
-    scales = scales[scales >= 0]
-    change[:, scales] = change[:, scales].clip(-MAX_DISPERSION_STEP, MAX_DISPERSION_STEP)
+    if mixture.is_tied:  # the steps of other scales are whole ones to their maximum
+        scales = mixture.experts.scale_index[mixture.experts.scale_index >= 0]
+        change[:, scales] = change[:, scales].clip(-MAX_DISPERSION_STEP, MAX_DISPERSION_STEP)
     return mixture.bounded(theta + change)
 
 
@@ -109,24 +115,26 @@ def _scaled(sums: Any, factor: float) -> Any:
 def at_zero(mixture: Mixture, theta: Array, total: EStep) -> EStep:
     """Sums at coefficients (1, D) in the form that adds up over batches.
 
-    Gradients are those at zero. Of an expert with a scale, gradient and curvature are those for a
-    scale of one, and the gradient of its log is the sum of squares at zero.
+    Gradients are those at zero. Of the means of an expert with a scale, gradient and curvature are
+    those for a scale of one. Where it has no other dispersion, the gradient of the log of the scale
+    is the sum of squares at zero.
     """
     if mixture.gate_group is not None:
         added = INERTIA * float(total.gate_counts[0]) / mixture.n_experts
         *others, matrix = total.curvature
         matrix = matrix + added * np.eye(matrix.shape[-1])
         total = total._replace(curvature=(*others, matrix))
-    return _moved(mixture, theta, total, _group_at_zero)
+    return _moved(mixture, theta, total, to_zero=True)
 
 
 def at(mixture: Mixture, theta: Array, total: EStep) -> EStep:
     """Sums at coefficients (1, D) from those in the form that adds up."""
-    return _moved(mixture, theta, total, _group_at)
+    return _moved(mixture, theta, total, to_zero=False)
 
 
-def _moved(mixture: Mixture, theta: Array, total: EStep, move: Any) -> EStep:
+def _moved(mixture: Mixture, theta: Array, total: EStep, *, to_zero: bool) -> EStep:
     gradient, matrices = np.zeros_like(total.gradient), []
+    move, move_joint = (_at_zero, _joint_at_zero) if to_zero else (_at, _joint_at)
     for group, matrix in zip(mixture.groups, total.curvature, strict=True):
         index = group.coordinates[:, None]
         values, before = theta[0, index], total.gradient[0, index]
@@ -135,7 +143,10 @@ def _moved(mixture: Mixture, theta: Array, total: EStep, move: Any) -> EStep:
             gate: Any = mixture.gate.family
             proba = gate.mean(list(values[0, 0, :, None, None]))
             slope = gate.contrasted(total.gate_counts[0] * proba).reshape(before.shape)
-            after = before + slope if move is _group_at_zero else before - slope
+            after = before + slope if to_zero else before - slope
+        elif group.family.couples_outputs:
+            joint, rows = mixture.prior.joint, total.counts[group.parts]
+            after, matrix = move_joint(joint, theta, before, matrix, rows)
         else:
             after, matrix = move(group, values, before, matrix)
         gradient[0, index] = after
@@ -143,37 +154,115 @@ def _moved(mixture: Mixture, theta: Array, total: EStep, move: Any) -> EStep:
     return total._replace(gradient=gradient, curvature=tuple(matrices))
 
 
-def _group_at_zero(group: Group, theta: Array, gradient: Array, matrix: Array) -> Any:
+def _at_zero(group: Group, theta: Array, gradient: Array, matrix: Array) -> Any:
     """Gradient (P, 1, q) and curvature of a group in the form that adds up."""
+    means, others = group.means, slice(group.means.stop, None)
+    if group.family.has_scale:
+        matrix = matrix.copy()
+        matrix[..., means, others] = matrix[..., others, means] = 0.0
+    information = np.diagonal(matrix, axis1=-2, axis2=-1)[..., others]
+    own = _own_scale(group)
+    if own is None:
+        limit = MAX_DISPERSION_STEP * information + MAX_DISPERSION_SCORE
+        length = (np.abs(gradient[..., others]) / limit).max(axis=-1, initial=1.0, keepdims=True)
+        gradient = gradient.copy()
+        gradient[..., others] /= length
     total = gradient + (matrix @ theta[..., None])[..., 0]
-    if not has_own_scale(group, matrix):
+    if not group.family.has_scale:
         return total, matrix
-    means, own, scale = _scale_of(group, theta)
-    moments = (theta[..., means] * (gradient + total)[..., means]).sum(axis=-1)
-    total[..., own] = 2.0 * (gradient[..., own] + matrix[..., own, own]) + moments
-    return total * scale, _rescaled(matrix, means, scale)
+    scale = _scale_of(group, theta)
+    if own is not None:
+        moments = (theta[..., means] * (gradient + total)[..., means]).sum(axis=-1)
+        total[..., own] = scale[..., 0] * (
+            2.0 * (gradient[..., own] + information[..., 0]) + moments
+        )
+    total[..., means] *= scale
+    matrix[..., means, means] *= scale[..., None]
+    return total, matrix
 
 
-def _group_at(group: Group, theta: Array, total: Array, matrix: Array) -> Any:
+def _at(group: Group, theta: Array, total: Array, matrix: Array) -> Any:
     """Gradient (P, 1, q) and curvature of a group at coefficients."""
-    if not has_own_scale(group, matrix):
-        return total - (matrix @ theta[..., None])[..., 0], matrix
-    means, own, scale = _scale_of(group, theta)
-    total, matrix = total / scale, _rescaled(matrix, means, 1.0 / scale)
+    means, own, scale = group.means, _own_scale(group), _scale_of(group, theta)
+    total, matrix = total.copy(), matrix.copy()
+    total[..., means] /= scale
+    matrix[..., means, means] /= scale[..., None]
     gradient = total - (matrix @ theta[..., None])[..., 0]
-    moments = (theta[..., means] * (gradient + total)[..., means]).sum(axis=-1)
-    gradient[..., own] = 0.5 * (total[..., own] - moments) - matrix[..., own, own]
+    if own is not None:
+        moments = (theta[..., means] * (gradient + total)[..., means]).sum(axis=-1)
+        squares = total[..., own] / scale[..., 0]
+        gradient[..., own] = 0.5 * (squares - moments) - matrix[..., own, own]
     return gradient, matrix
 
 
-def _scale_of(group: Group, theta: Array) -> tuple[slice, int, Array]:
-    """Coordinates of the means and of the log scale in a group, and the scales (P, 1, 1)."""
-    own = group.slices[-1].start
-    return group.means, own, np.exp(theta[..., own : own + 1])
+def _joint_at_zero(
+    joint: Outputs, theta: Array, gradient: Array, matrix: Array, rows: Array
+) -> Any:
+    """Sums of joint outputs in the form that adds up: all that their step needs.
+
+    In the place of the gradient are products of outputs and features, and of outputs; in that of
+    the curvature are those of features. `rows` (P, 1) are weights.
+    """
+    covariance, coef = joint.covariance(theta)[0], theta[0, joint.means]
+    n_means, n_columns = joint.means[0].size, coef.shape[-1]
+    by_mean = gradient[:, 0, :n_means].reshape(coef.shape)
+    by_covariance = joint.by_covariance(theta, np.moveaxis(gradient[..., n_means:], 0, 1))[0]
+    gram = matrix[:, 0, :n_columns, :n_columns] / joint.precision(theta)[0][:, :1, :1]
+    with_features = covariance @ by_mean
+    products = rows[..., None] * covariance + 2.0 * covariance @ by_covariance @ covariance
+    products += _symmetric(coef, with_features + 0.5 * coef @ gram)
+    total, sums = np.zeros_like(gradient), np.zeros_like(matrix)
+    total[:, 0, :n_means] = (with_features + coef @ gram).reshape(len(coef), -1)
+    total[:, 0, n_means:] = _entries(products)
+    sums[:, 0, :n_columns, :n_columns] = gram
+    return total, sums
 
 
-def _rescaled(matrix: Array, means: slice, factor: Array) -> Array:
-    """Curvatures whose part of the means is multiplied by a factor for each expert."""
-    matrix = matrix.copy()
-    matrix[..., means, means] *= factor[..., None]
-    return matrix
+def _joint_at(joint: Outputs, theta: Array, total: Array, sums: Array, rows: Array) -> Any:
+    """Gradient (P, 1, q) and curvature of joint outputs at coefficients."""
+    covariance, precision = joint.covariance(theta)[0], joint.precision(theta)[0]
+    coef, n_means = theta[0, joint.means], joint.means[0].size
+    n_outputs, n_columns = coef.shape[1:]
+    gram = sums[:, 0, :n_columns, :n_columns]
+    with_features = total[:, 0, :n_means].reshape(coef.shape) - coef @ gram
+    products, (first, second) = np.zeros_like(covariance), np.triu_indices(n_outputs, 1)
+    index, entries = np.arange(n_outputs), total[:, 0, n_means:]
+    products[:, index, index] = entries[:, :n_outputs]
+    products[:, first, second] = products[:, second, first] = entries[:, n_outputs:]
+    products -= _symmetric(coef, with_features + 0.5 * coef @ gram)
+    by_covariance = 0.5 * (precision @ products @ precision - rows[..., None] * precision)
+    gradient, matrix = np.zeros_like(total), np.zeros_like(sums)
+    gradient[:, 0, :n_means] = (precision @ with_features).reshape(len(coef), -1)
+    gradient[:, 0, n_means:] = joint.by_coordinates(theta, by_covariance[None])[0]
+    of_means = precision[:, :, None, :, None] * gram[:, None, :, None]
+    matrix[:, 0, :n_means, :n_means] = of_means.reshape(len(coef), n_means, n_means)
+    others = np.arange(n_means, total.shape[-1])
+    matrix[:, 0, others, others] = 0.5 * rows
+    return gradient, matrix
+
+
+def _symmetric(left: Array, right: Array) -> Array:
+    """Products (P, m, m) of two matrices (P, m, d), and their transposes."""
+    product = left @ np.swapaxes(right, -1, -2)
+    return np.asarray(product + np.swapaxes(product, -1, -2))
+
+
+def _entries(matrices: Array) -> Array:
+    """Entries (P, m (m + 1) / 2) of symmetric matrices, those of the diagonal first."""
+    first, second = np.triu_indices(matrices.shape[-1], 1)
+    diagonal = np.diagonal(matrices, axis1=-2, axis2=-1)
+    return np.concatenate([diagonal, matrices[..., first, second]], axis=-1)
+
+
+def _own_scale(group: Group) -> int | None:
+    """Coordinate of the log scale in a group, if it is the only dispersion."""
+    is_only = group.family.has_scale and group.roles[-1] == CONSTANT
+    return group.means.stop if is_only and group.roles.count(CONSTANT) == 1 else None
+
+
+def _scale_of(group: Group, theta: Array) -> Array:
+    """Scales (P, 1, 1) of the experts of a group; one where there is none."""
+    if not group.family.has_scale:
+        return np.ones((*theta.shape[:2], 1))
+    own = group.slices[group.roles.count(MEAN)].stop - 1
+    return np.exp(theta[..., own : own + 1])

@@ -79,6 +79,41 @@ def test_streams_end_where_em_does(name, task):
     assert moe.n_iter_ == 4 * 3
 
 
+def regimes(name, n_rows, seed, factor=1.0):
+    """Three regimes with clear borders; a factor of y makes another stream."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, 4))
+    k = np.digitize(X[:, 0], [-0.5, 0.5])
+    slopes = np.array([[0.7, 0.0], [-0.7, 0.5], [1.4, -0.5]])[k]
+    predictor = np.array([0.0, 2.0, 1.0])[k] + (slopes * X[:, 1:3]).sum(axis=1)
+    if name == "classes":
+        return X, (rng.logistic(size=n_rows) < 3.0 * (predictor - 0.8)).astype(int)
+    if name == "outputs":
+        noise = rng.normal(size=(n_rows, 2)) @ [[0.3, 0.2], [0.0, 0.4]]
+        return X, factor * (np.column_stack([predictor, X[:, 1] - predictor]) + noise)
+    return X, factor * draw(name, predictor, rng, (0.3, 4.0))
+
+
+def of_regimes(name):
+    if name == "classes":
+        return MixtureOfExpertsClassifier(3, n_init=3, random_state=0)
+    options = {"covariance_type": "full"} if name == "outputs" else {"family": name}
+    return MixtureOfExpertsRegressor(3, n_init=3, random_state=0, **options)
+
+
+@pytest.mark.parametrize(
+    "name", ["normal", "poisson", "gamma", "weibull", "student_t", "outputs", "classes"]
+)
+def test_a_stream_predicts_new_rows_as_a_fit_of_all_rows(name):
+    (X, y), new = regimes(name, 10_000, 0), regimes(name, 4000, 1)
+    moe, given = of_regimes(name), {"classes": [0, 1]} if name == "classes" else {}
+    for batch in np.split(np.arange(10_000), 20):
+        moe.partial_fit(X[batch], y[batch], **given)
+    whole = fit_quietly(of_regimes(name), X, y)
+    gap = whole.score_samples(*new).mean() - moe.score_samples(*new).mean()
+    assert abs(gap) < 0.02
+
+
 OPTIONS = {
     "constant gate": {"gate": "constant"},
     "gate features": {"gate_features": [0], "expert_features": [1]},
@@ -178,6 +213,16 @@ def test_a_half_life_follows_a_stream_that_changes():
     # A half-life leaves 2**-5 of the old rows, where all rows have two old ones for a new one.
     assert_allclose(follows.expert_coef_, -1.0 + 2 * 2.0**-5, atol=0.1)
     assert kept.expert_coef_[0, 0] > 0.0
+
+
+@pytest.mark.parametrize("name", ["normal", "student_t", "gamma", "outputs"])
+def test_a_half_life_follows_the_scale_of_the_target(name):
+    """Rows that are far from all experts do not make dispersions explode."""
+    moe, new = of_regimes(name), regimes(name, 4000, 1, factor=3.0)
+    for seed, factor in enumerate([1.0] * 4 + [3.0] * 12, start=2):
+        moe.partial_fit(*regimes(name, 1000, seed, factor), half_life=1000)
+    whole = fit_quietly(of_regimes(name), *regimes(name, 6000, 0, factor=3.0))
+    assert moe.score_samples(*new).mean() > whole.score_samples(*new).mean() - 0.05
 
 
 # --- starts that are found anew -------------------------------------------------------------------

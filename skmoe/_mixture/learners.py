@@ -14,8 +14,8 @@ import numpy as np
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, State, fitted_to, line_search
 from skmoe._mixture.mixture import flat
+from skmoe._mixture.own import ExpertsOfObject
 from skmoe._numerics.typing import Array
-from skmoe.protocols import Block, SupportsReordering, has_capability
 
 # Steps of the gate from the responsibilities of a start.
 N_GATE_STEPS = 5
@@ -44,7 +44,7 @@ class LearnerEvaluation:
         return RowsToLearn(statistics, None, weight.sum(axis=-1))
 
 
-class LearnedExperts:
+class LearnedExperts(ExpertsOfObject):
     """Experts whose M-step fits them to all rows, with what they have learned.
 
     Parameters
@@ -61,8 +61,6 @@ class LearnedExperts:
     needs_all_rows = True
     has_derivatives = False
     can_separate = False
-    has_one_family = True  # whether all can have made the same rows
-    dispersion_columns: tuple[int, ...] = ()
     size = 0
     lower = upper = np.zeros(0)
     free = first = np.zeros(0, dtype=int)
@@ -116,10 +114,6 @@ class LearnedExperts:
         """Log densities for S vectors of no coefficients."""
         return LearnerEvaluation(self, len(theta), data)
 
-    def log_prob(self, theta: Array, data: Data) -> Array:
-        """Log densities (K, S, n) of rows."""
-        return self.evaluate(theta, data).logs
-
     def mean(self, theta: Array, data: Data, chosen: Sequence[int] | None = None) -> Array:
         """Means (K, m, n), or class probabilities (K, C, n), of all experts or of some."""
         design = data.rows.expert_design
@@ -164,28 +158,7 @@ class LearnedExperts:
         """The same, (..., 0)."""
         return values
 
-    def projected(self, theta: Array) -> Array:
-        """The same, (0,)."""
-        return theta
-
     # --- the experts ---
-
-    @property
-    def can_collapse(self) -> bool:
-        """Whether an expert without rows is to begin again."""
-        return self.own.can_collapse
-
-    @property
-    def with_predictor(self) -> list[int]:
-        """Experts that depend on the features: all."""
-        return list(range(self.n_experts))
-
-    @property
-    def can_reorder(self) -> bool:
-        """Whether the experts can have any order."""
-        return has_capability(self.own, SupportsReordering)
-
-    are_exchangeable = can_reorder
 
     def reordered(self, theta: Array, order: Array) -> Array:
         """The same, (0,)."""
@@ -197,24 +170,7 @@ class LearnedExperts:
 
     # --- what tables show ---
 
-    slopes: tuple[Any, ...] = ()
-    signs: tuple[int, ...] = ()
-    explains_mean = False
-
-    @property
-    def link(self) -> str:
-        """No link of a linear predictor."""
-        return str(self.own.link)
-
-    @property
-    def takes_offset(self) -> bool:
-        """Whether means are proportional to exposures."""
-        return bool(self.own.takes_offset)
-
-    @property
-    def all_blocks(self) -> tuple[Block, ...]:
-        """The dispersions."""
-        return tuple(self.own.blocks)
+    explains_mean: Any = False
 
     def shown(self, k: int) -> list[Any]:
         """No block of coefficients of the vector."""

@@ -152,10 +152,6 @@ class OwnPart(ABC):
         """The nearest valid coefficients (S, D)."""
         return np.stack([self.theta(self.own.project(self.params(vector))) for vector in theta])
 
-    def projected(self, theta: Array) -> Array:
-        """The nearest valid coefficients, (D,)."""
-        return self.bounded(theta[None])[0]
-
     def penalty(self, theta: Array) -> Array:
         """Negative log prior up to a constant, (S,)."""
         return np.array([float(self.own.penalty(self.params(vector))) for vector in theta])
@@ -225,21 +221,63 @@ class OwnPart(ABC):
         """Gradients (..., D) in the coordinates, (..., R)."""
         return np.asarray(values @ self.jacobian)
 
-    def reduced_matrix(self, matrix: Array) -> Array:
-        """The same for both axes of a matrix (D, D)."""
-        return self.reduced(self.reduced(matrix).T).T
-
     def expanded(self, values: Array) -> Array:
         """Changes (..., R) of the coordinates as such of the coefficients, (..., D)."""
         return np.asarray(values @ self.jacobian.T)
 
 
-class OwnExperts(OwnPart):
+class ExpertsOfObject:
+    """Experts that an object of `skmoe.protocols.Experts` describes."""
+
+    own: Any
+    n_experts: int
+    dispersion_columns: tuple[int, ...] = ()
+    has_one_family = True  # whether all can have made the same rows
+    slopes: tuple[Any, ...] = ()
+    signs: tuple[int, ...] = ()
+
+    @property
+    def can_reorder(self) -> bool:
+        """Whether the experts can have any order."""
+        return has_capability(self.own, SupportsReordering)
+
+    are_exchangeable = can_reorder
+
+    @property
+    def can_collapse(self) -> bool:
+        """Whether an expert without rows is to begin again."""
+        return bool(self.own.can_collapse)
+
+    @property
+    def with_predictor(self) -> list[int]:
+        """Experts that depend on the features: all."""
+        return list(range(self.n_experts))
+
+    @property
+    def link(self) -> str:
+        """Link of the linear predictor; "" without, or if many."""
+        return str(self.own.link)
+
+    @property
+    def takes_offset(self) -> bool:
+        """Whether linear predictors may have an offset."""
+        return bool(self.own.takes_offset)
+
+    @property
+    def explains_mean(self) -> bool:
+        """Whether coefficients are those of the mean."""
+        return bool(self.own.explains_mean)
+
+    @property
+    def all_blocks(self) -> tuple[Block, ...]:
+        """The blocks that each expert has."""
+        return tuple(self.own.blocks)
+
+
+class OwnExperts(ExpertsOfObject, OwnPart):
     """Experts of a user, an object of `skmoe.protocols.Experts`."""
 
-    dispersion_columns: tuple[int, ...] = ()
     shared_dispersion = False
-    has_one_family = True  # whether all can have made the same rows
     inference = SupportsInference
 
     def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
@@ -250,10 +288,6 @@ class OwnExperts(OwnPart):
     def evaluate(self, theta: Array, data: Data) -> OwnEvaluation:
         """Log densities at coefficients (S, D), and the sums that depend on them."""
         return OwnEvaluation(self, theta, (data.rows.expert_design, data.rows.y))
-
-    def log_prob(self, theta: Array, data: Data) -> Array:
-        """Log densities (K, S, n) of rows."""
-        return self.evaluate(theta, data).logs
 
     def mean(self, theta: Array, data: Data, chosen: Sequence[int] | None = None) -> Array:
         """Means (K, m, n), or class probabilities (K, C, n), of all experts or of some."""
@@ -275,29 +309,6 @@ class OwnExperts(OwnPart):
         return flags
 
     # --- what tables show ---
-
-    slopes: tuple[Any, ...] = ()
-    signs: tuple[int, ...] = ()
-
-    @property
-    def link(self) -> str:
-        """Link of the linear predictor; "" without, or if many."""
-        return str(self.own.link)
-
-    @property
-    def takes_offset(self) -> bool:
-        """Whether linear predictors may have an offset."""
-        return bool(self.own.takes_offset)
-
-    @property
-    def explains_mean(self) -> bool:
-        """Whether coefficients are those of the mean."""
-        return bool(self.own.explains_mean)
-
-    @property
-    def all_blocks(self) -> tuple[Block, ...]:
-        """The blocks that each expert has."""
-        return tuple(self.own.blocks)
 
     def shown(self, k: int) -> list[Shown]:
         """The blocks of one expert."""
@@ -339,11 +350,6 @@ class OwnExperts(OwnPart):
     # --- which experts can have made a row, and their scales ---
 
     @property
-    def can_collapse(self) -> bool:
-        """Whether an expert without rows is to begin again."""
-        return bool(self.own.can_collapse)
-
-    @property
     def can_separate(self) -> bool:
         """Whether coefficients can be infinite for finite data."""
         return bool(self.own.can_separate)
@@ -356,16 +362,6 @@ class OwnExperts(OwnPart):
     def in_order(self, order: Array) -> OwnExperts:
         """The experts with what each of them has of its own in another order: the same."""
         return self
-
-    @property
-    def with_predictor(self) -> list[int]:
-        """Experts that depend on the features: all."""
-        return list(range(self.n_experts))
-
-    @property
-    def are_exchangeable(self) -> bool:
-        """Whether all experts are treated alike."""
-        return self.can_reorder
 
     def log_scales(self, theta: Array, data: Data) -> Array | None:
         """Logs of the scales at rows, which can be broadcast to (K, m, n); None without any."""

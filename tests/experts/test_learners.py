@@ -130,11 +130,11 @@ def test_new_rows_have_the_average_of_the_models_of_the_folds():
     assert_allclose(experts.mean(np.zeros(0), data, [1]), mean[1:])
     # Those of the rows of the fit are closer to them than the predictions of models without them.
     inside, outside = (
-        own.log_prob(np.zeros((1, 0)), data) for own in (experts, run.mixture.experts)
+        own.evaluate(np.zeros((1, 0)), data).logs for own in (experts, run.mixture.experts)
     )
     assert (first * inside[0, 0]).sum() > (first * outside[0, 0]).sum()
     swapped = run.mixture.experts.in_order(np.array([1, 0]))
-    assert_allclose(swapped.log_prob(np.zeros((1, 0)), data), outside[::-1])
+    assert_allclose(swapped.evaluate(np.zeros((1, 0)), data).logs, outside[::-1])
 
 
 def test_a_prior_of_the_scales_is_a_penalty_of_the_experts():

@@ -197,9 +197,14 @@ def distinct_rows(
     keys = [*ties, *targets, key]
     if codes is not None:
         keys += [codes, np.bincount(codes, weight * key)[codes]]
-    order = np.lexsort([weight, *keys])  # weights of copies are added in one order
-    is_new = np.any([values[order[1:]] != values[order[:-1]] for values in keys], axis=0)
-    return order, np.flatnonzero(np.append(True, is_new))
+    while True:
+        order = np.lexsort([weight, *keys])  # weights of copies are added in one order
+        is_new = np.any([values[order[1:]] != values[order[:-1]] for values in keys], axis=0)
+        same = np.flatnonzero(~is_new)
+        if not (len(same) and (X[order[same + 1]] != X[order[same]]).sum()):
+            return order, np.flatnonzero(np.append(True, is_new))
+        # Differences that are tiny beside the range of a column are lost in its projection.
+        keys = [*(X.toarray() if sparse.issparse(X) else X).T, *keys]
 
 
 def _projection(X: Design, direction: Array) -> Array:
@@ -210,7 +215,10 @@ def _projection(X: Design, direction: Array) -> Array:
     if sparse.issparse(X):
         return np.asarray(X @ (direction / scale))
     # A matrix product may add the columns of equal rows in different orders; this sum does not.
-    return ((X - low) / scale * direction).sum(axis=1)
+    total = np.zeros(len(X))
+    for column, least, factor in zip(X.T, low, direction / scale, strict=True):
+        total += (column - least) * factor
+    return total
 
 
 class CanonicalForm(NamedTuple):
@@ -234,17 +242,19 @@ def canonical_form(X: Design, Y: Array, weight: Array, *, signed: bool) -> Canon
     share = weight / weight.sum()
     scaling = fit_standardization(X, weight)
     scaling = keeping_sparse(scaling, ()) if sparse.issparse(X) else scaling
-    Z = design_matrix(X, scaling, None)[:, :-1]
     center, scale = fit_standardization(Y.T, weight)
     targets = (Y - center[:, None]) / scale[:, None]
-    squares = Z.power(2) if sparse.issparse(Z) else np.square(Z)
-    means, second = Z.T @ share, squares.T @ share
-    third = (squares.multiply(Z) if sparse.issparse(Z) else squares * Z).T @ share
+    weights, sums = np.vstack([share, targets * share]).T, np.zeros((3, X.shape[1], 1 + len(Y)))
+    for start in range(0, len(share), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        Z = design_matrix(X[rows], scaling, None)[:, :-1]
+        sums += [power.T @ weights[rows] for power in (Z, Z * Z, Z * Z * Z)]
+    means, second, third = sums[..., 0]
     moments = (
         third - 3.0 * means * second + 2.0 * means**3,  # skewness
         np.square(targets) * targets @ share,
-        (Z.T @ (targets * share).T).T,
-        (squares.T @ (targets * share).T).T - 2.0 * means * (Z.T @ (targets * share).T).T,
+        sums[0, :, 1:].T,
+        (sums[1] - 2.0 * means[:, None] * sums[0])[:, 1:].T,
     )
     skewness, skewness_of_y, correlations, with_squares = (
         np.round(values, MOMENT_DECIMALS) for values in moments

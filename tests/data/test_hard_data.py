@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.exceptions import CollapsedExpertsWarning
@@ -235,3 +236,14 @@ def test_fits_of_wide_sparse_tables_are_sound():
     X = sparse.csr_array(sparse.random(60, 200, density=0.05, random_state=0, format="csr"))
     y = X @ np.random.default_rng(0).normal(size=200)
     assert_sound_fit(MixtureOfExpertsRegressor(2, n_init=1, max_iter=5, alpha=1.0), X, y)
+
+
+def test_rows_that_differ_only_far_below_the_range_of_a_column_are_not_copies():
+    """A code of missing values such as 1e20 leaves one tree what it is alone."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 3, size=(300, 2)).astype(float)
+    y = (X.sum(axis=1) + rng.integers(0, 2, size=300) > 2).astype(float)
+    X[0, 0] = 1e20
+    tree = DecisionTreeRegressor(random_state=0)
+    moe = MixtureOfExpertsRegressor(1, expert=tree, cross_fit=False, random_state=0).fit(X, y)
+    assert_allclose(moe.predict(X), clone(tree).fit(X, y).predict(X))

@@ -13,11 +13,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from skmoe._data.folds import (
-    check_several_folds,
-    feasible_folds,
-    n_folds_of_base,
-)
+from skmoe._data.folds import check_several_folds, feasible_folds, n_folds_of_base
 from skmoe._data.rows import Rows, index_rows
 from skmoe._data.sklearn_adapter import check_finite, fit_estimator, groups_of_folds
 from skmoe._numerics.typing import Array, Design

@@ -12,10 +12,7 @@ from sklearn.utils.validation import check_array
 
 from skmoe._data.censored_targets import checked_bounds, point_values
 from skmoe._data.checks import shown
-from skmoe._data.encoding import (
-    MISSING_STRINGS,
-    is_category,
-)
+from skmoe._data.encoding import MISSING_STRINGS, is_category
 from skmoe._data.rows import has_bounds
 from skmoe._numerics.typing import Array
 

@@ -14,12 +14,7 @@ from scipy.special import ndtr, ndtri
 
 from skmoe._data.checks import check_level
 from skmoe._inference.coefficients import GATE, Coefficients, Term
-from skmoe._inference.labels import (
-    format_number,
-    power_of_ten,
-    printable_line,
-    printable_name,
-)
+from skmoe._inference.labels import format_number, power_of_ten, printable_line, printable_name
 from skmoe._inference.wald import WaldTest, chosen_terms, wald_test
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas

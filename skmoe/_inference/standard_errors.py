@@ -14,11 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from skmoe._data.rows import Dataset
-from skmoe._inference.coefficients import (
-    Coefficients,
-    ListedBlock,
-    coefficient_derivatives,
-)
+from skmoe._inference.coefficients import Coefficients, ListedBlock, coefficient_derivatives
 from skmoe._inference.results import Inference
 from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture

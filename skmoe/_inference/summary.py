@@ -8,11 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.sklearn_adapter import is_constant, named_estimator, typical_model
-from skmoe._inference.coefficients import (
-    Coefficients,
-    average_log_odds,
-    gate_column_index,
-)
+from skmoe._inference.coefficients import Coefficients, average_log_odds, gate_column_index
 from skmoe._inference.criteria import FitStatistics
 from skmoe._inference.explanation import indicator_columns
 from skmoe._inference.labels import (
@@ -26,13 +22,7 @@ from skmoe._inference.labels import (
     link_equation,
     printable_name,
 )
-from skmoe._inference.results import (
-    DEPENDENT,
-    FOOTNOTES,
-    ExpertSummary,
-    Inference,
-    Summary,
-)
+from skmoe._inference.results import DEPENDENT, FOOTNOTES, ExpertSummary, Inference, Summary
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import MAX_SHIFT
 from skmoe._numerics.probability import is_collapsed

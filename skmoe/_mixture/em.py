@@ -140,9 +140,7 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Curvatures) -> 
             set_covariance(step, own, theta, mixture.prior, total.counts)
         else:
             if group.means.stop < step.shape[-1]:
-                _hold_at_bounds(step, group, inverse, mixture, theta)
-                if inverse.inverse is not None:
-                    _hold_dispersions(step, group, inverse.inverse)
+                _hold_dispersions(step, group, inverse, mixture, theta)
             step = step / _lengths(step, group, of_group)[..., None]
         if group.limits is not None and inverse.inverse is not None:
             _keep_within_rows(step, inverse.inverse, *group.room_of_rows(theta))
@@ -173,24 +171,29 @@ def _with_signs(
     return step
 
 
-def _hold_at_bounds(
+def _hold_dispersions(
     step: Array, group: Group, inverse: Inverse, mixture: Mixture, theta: Array
 ) -> None:
-    """Steps (P, S, q) are those where log dispersions that would leave their bounds stay there.
+    """Log dispersions in steps (P, S, q) stay at their bounds, and move by no more than a maximum.
 
-    Otherwise the length that is left to the others would depend on how far these lead beyond.
+    The other coefficients have the best step beside these. If the whole step were shortened, what
+    is left to them would depend on how far the dispersions lead: the threshold of a class without
+    rows can go on for ever.
     """
-    of_others = slice(group.means.stop, None)
-    index = group.coordinates[:, of_others]
-    own, ahead = np.moveaxis(theta[:, index], 0, 1), step[..., of_others]
-    beyond = (own <= mixture.lower[index][:, None]) & (ahead < 0.0)
-    beyond |= (own >= mixture.upper[index][:, None]) & (ahead > 0.0)
-    for at in zip(*np.nonzero(beyond.any(axis=-1)), strict=True):
-        held = group.means.stop + np.flatnonzero(beyond[at])
+    first = group.means.stop
+    index = group.coordinates[:, first:]
+    own, wanted = np.moveaxis(theta[:, index], 0, 1), step[..., first:]
+    held = wanted.clip(-MAX_DISPERSION_STEP, MAX_DISPERSION_STEP)
+    held[(own <= mixture.lower[index][:, None]) & (wanted < 0.0)] = 0.0
+    held[(own >= mixture.upper[index][:, None]) & (wanted > 0.0)] = 0.0
+    for at in zip(*np.nonzero((held != wanted).any(axis=-1)), strict=True):
+        [changed] = np.nonzero(held[at] != wanted[at])
+        values, changed = held[at][changed], first + changed
         if inverse.inverse is not None:
-            columns = inverse.inverse[at][:, held]
-            step[at] -= columns @ np.linalg.solve(columns[held], step[at][held])
-        step[at][held] = 0.0
+            columns = inverse.inverse[at][:, changed]
+            excess = step[at][changed] - values
+            step[at] -= columns @ np.linalg.lstsq(columns[changed], excess, rcond=None)[0]
+        step[at][changed] = values
 
 
 def _keep_within_rows(step: Array, inverse: Array, normals: Array, room: Array) -> None:
@@ -231,23 +234,6 @@ def _set_scale(
     relative = np.maximum(1.0 + (slope - gain) / rows, MIN_SCALE_FACTOR)
     step[..., means] *= part[..., None]
     step[..., own] = np.log(relative)
-
-
-def _hold_dispersions(step: Array, group: Group, covariances: Array) -> None:
-    """Log dispersions in steps (P, S, q) change by `MAX_DISPERSION_STEP` at most.
-
-    The other coefficients have the best step beside these. A whole step that is shortened would
-    hold them too: the threshold of a class without rows can go on for ever.
-    """
-    first = group.means.stop
-    if first == 0:
-        return
-    beyond = np.abs(step[..., first:]) > MAX_DISPERSION_STEP
-    for p, s in zip(*np.nonzero(beyond.any(axis=-1)), strict=True):
-        held, own = first + np.flatnonzero(beyond[p, s]), step[p, s]
-        excess = own[held] - np.sign(own[held]) * MAX_DISPERSION_STEP
-        covariance = covariances[p, s][:, held]
-        own -= covariance @ np.linalg.lstsq(covariance[held], excess, rcond=None)[0]
 
 
 def has_own_scale(group: Group, matrix: Array) -> bool:

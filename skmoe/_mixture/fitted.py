@@ -21,11 +21,7 @@ from skmoe._numerics.probability import (
     underflow_to_zero,
 )
 from skmoe._numerics.typing import Array
-from skmoe.distributions import (
-    PredictiveDistribution,
-    concatenate_rows,
-    predictive_distribution,
-)
+from skmoe.distributions import PredictiveDistribution, concatenate_rows, predictive_distribution
 from skmoe.distributions._components import expand_rows
 
 

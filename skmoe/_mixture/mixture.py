@@ -365,14 +365,10 @@ class Mixture:
 
     def reduced(self, values: Array) -> Array:
         """Sums of values (..., D) over coefficients that are equal, (..., R)."""
-        total = np.zeros((*values.shape[:-1], len(self.first)))
-        n_own, split = len(self.experts.first), self.experts.size
-        for part, of_part, where in (
-            (self.experts, slice(0, n_own), slice(0, split)),
-            (self.gate, slice(n_own, None), slice(split, None)),
-        ):
-            total[..., of_part] = part.reduced(values[..., where])
-        return total
+        of_experts, of_gate = self.split(values)
+        return np.concatenate(
+            [self.experts.reduced(of_experts), self.gate.reduced(of_gate)], axis=-1
+        )
 
     def reduced_matrix(self, matrix: Array) -> Array:
         """The same for both axes of matrices (..., D, D)."""

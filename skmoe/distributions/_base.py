@@ -13,12 +13,7 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
 from skmoe.distributions._components import Block, draw_outputs, joint_log_density
 from skmoe.distributions._scores import integrated_variance, mean_score
-from skmoe.distributions._searches import (
-    Component,
-    highest_points,
-    log_weighted_sum,
-    weighted_sum,
-)
+from skmoe.distributions._searches import Component, highest_points, log_weighted_sum, weighted_sum
 from skmoe.exceptions import OptionWarning, warn_user
 
 

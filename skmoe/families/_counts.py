@@ -12,13 +12,7 @@ from scipy.special import digamma, gammaln
 from skmoe._numerics.gamma_functions import trigamma
 from skmoe._numerics.typing import Array
 from skmoe.distributions import NegativeBinomialComponents, PoissonComponents
-from skmoe.families._base import (
-    LOG_DISPERSION_BOUNDS,
-    Curvature,
-    LogLink,
-    as_outputs,
-    log_mean_of,
-)
+from skmoe.families._base import LOG_DISPERSION_BOUNDS, Curvature, LogLink, as_outputs, log_mean_of
 from skmoe.protocols import Dispersion, Measure
 
 

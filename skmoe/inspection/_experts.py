@@ -17,12 +17,7 @@ from skmoe._inference.labels import default_expert_names
 from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
 from skmoe.inspection._checks import check_panels, check_table, drawn_with_names
-from skmoe.inspection._grid import (
-    ROWS_MARGIN,
-    feature_axis,
-    height_limits,
-    make_grid,
-)
+from skmoe.inspection._grid import ROWS_MARGIN, feature_axis, height_limits, make_grid
 from skmoe.inspection._segment_tables import expert_effects, leading_feature
 from skmoe.inspection._style import (
     LIGHT_GREY,

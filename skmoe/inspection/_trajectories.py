@@ -47,12 +47,7 @@ from skmoe.inspection._style import (
     merged,
     with_panels,
 )
-from skmoe.inspection._targets import (
-    ObservedRows,
-    confidence_bands,
-    observed_rows,
-    one_target,
-)
+from skmoe.inspection._targets import ObservedRows, confidence_bands, observed_rows, one_target
 
 # Opacity of units and rows, above which mean courses are seen.
 UNIT_OPACITY = 0.3

@@ -13,12 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.checks import check_integer, check_n_jobs, shown
 from skmoe._data.rows import Rows
-from skmoe._estimators.parameters.conflicts import (
-    SELECTION,
-    TEST,
-    check_conflicts,
-    chosen_options,
-)
+from skmoe._estimators.parameters.conflicts import SELECTION, TEST, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import check_verbose, options_of_number
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest

@@ -9,12 +9,7 @@ import joblib
 from skmoe._data.checks import shown
 from skmoe._estimators.selection.likelihood_ratio import likelihood_ratio
 from skmoe._inference.n_experts_table import NestedModelsTest
-from skmoe.model_selection._pipelines import (
-    check_is_mixture,
-    steps_of,
-    with_mixture,
-    without_steps,
-)
+from skmoe.model_selection._pipelines import check_is_mixture, steps_of, with_mixture, without_steps
 
 
 def likelihood_ratio_test(

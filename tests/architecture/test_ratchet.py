@@ -166,7 +166,7 @@ def bounds():
     return json.loads(FILE.read_text("utf-8"))
 
 
-def compare(name, value, bound):
+def assert_not_risen(name, value, bound):
     assert value <= bound, (
         f"{name}: {value}, and it was {bound}. Lower another part of the same number, or use the "
         f"seat that was there. If the rise has been decided, edit {FILE.name}."
@@ -181,7 +181,7 @@ def test_the_file_has_all_numbers():
 @pytest.mark.parametrize("name", bounds()["numbers"])
 def test_numbers_only_fall(name):
     if name in numbers():
-        compare(name, numbers()[name], bounds()["numbers"][name])
+        assert_not_risen(name, numbers()[name], bounds()["numbers"][name])
 
 
 @pytest.mark.parametrize("name", FEATURES)

@@ -450,7 +450,7 @@ def flat(values):
     return [value if np.isfinite(value) else str(value) for value in numbers]
 
 
-def compare(found, expected, rtol=RTOL, loglik_rtol=LOGLIK_RTOL):
+def assert_values(found, expected, rtol=RTOL, loglik_rtol=LOGLIK_RTOL):
     assert found.keys() == expected.keys()
     for name in set(expected) - {"coefficients", "attributes", "predictions"}:
         assert_close(name, found[name], expected[name], loglik_rtol, 1.0)
@@ -492,12 +492,12 @@ def test_all_kinds_have_a_case():
 
 @pytest.mark.parametrize("name", CASES)
 def test_fits_have_the_values_of_the_file(name):
-    compare(values_of(CASES[name]), golden()[name], **tolerances_of(name))
+    assert_values(values_of(CASES[name]), golden()[name], **tolerances_of(name))
 
 
 @pytest.mark.parametrize("name", IN_BLOCKS)
 def test_fits_to_blocks_have_the_values_of_the_file(name):
-    compare(values_of(CASES[name], fit_to_blocks), golden()[name])
+    assert_values(values_of(CASES[name], fit_to_blocks), golden()[name])
 
 
 def tolerances_of(name):

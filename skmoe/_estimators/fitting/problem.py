@@ -11,11 +11,7 @@ from sklearn.utils import check_random_state
 
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.encoding import numeric_names
-from skmoe._data.extra_features import (
-    ExtraFeatureOptions,
-    ExtraFeatures,
-    fit_extra_features,
-)
+from skmoe._data.extra_features import ExtraFeatureOptions, ExtraFeatures, fit_extra_features
 from skmoe._data.first_pass import BlockChecker, first_pass, make_block_source
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows, has_bounds, select_raw_features, subset_units

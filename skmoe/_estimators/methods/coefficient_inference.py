@@ -45,9 +45,7 @@ from skmoe._inference.coefficients import (
 )
 from skmoe._inference.criteria import doubtful_frequencies, missing_for_inference, require
 from skmoe._inference.results import Inference
-from skmoe._inference.standard_errors import (
-    observed_inference,
-)
+from skmoe._inference.standard_errors import observed_inference
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state

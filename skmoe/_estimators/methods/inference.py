@@ -19,10 +19,7 @@ from skmoe._estimators.methods.coefficient_inference import (
 )
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin
 from skmoe._estimators.methods.new_rows import NewRowsMixin, supports_dask
-from skmoe._inference.coefficients import (
-    list_blocks,
-    make_coefficients,
-)
+from skmoe._inference.coefficients import list_blocks, make_coefficients
 from skmoe._inference.criteria import (
     FitStatistics,
     check_n_parameters_known,

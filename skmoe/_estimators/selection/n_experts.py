@@ -35,10 +35,7 @@ from skmoe._estimators.parameters.conflicts import (
     check_conflicts,
     chosen_options,
 )
-from skmoe._estimators.parameters.parameters import (
-    FitParameters,
-    options_of_number,
-)
+from skmoe._estimators.parameters.parameters import FitParameters, options_of_number
 from skmoe._estimators.parameters.part_parameters import holds_out_rows, uses_groups
 from skmoe._estimators.rows.training_data import (
     TrainingData,

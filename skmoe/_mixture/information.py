@@ -334,6 +334,18 @@ class NewtonStep(NamedTuple):
     information: Information
 
 
+def has_derivatives(mixture: Mixture) -> bool:
+    """Whether experts and gate have second derivatives."""
+    return bool(mixture.experts.has_derivatives and mixture.gate.has_derivatives)
+
+
+def has_newton_steps(objective: Objective) -> bool:
+    """Whether Newton's steps end a fit."""
+    mixture, size = objective.mixture, objective.mixture.size
+    is_small = objective.n_rows * float(size) ** 2 <= MAX_MULTIPLICATIONS
+    return has_derivatives(mixture) and size <= MAX_COEFFICIENTS and is_small
+
+
 def end_at_maximum(
     objective: Objective, run: Run, max_iter: int, tol: float, observer: Observer | None = None
 ) -> Run:
@@ -348,10 +360,9 @@ def end_at_maximum(
     if run.failed or mixture.experts.needs_all_rows:
         return run
     size, n_rows = mixture.size, objective.n_rows
-    has_derivatives = mixture.experts.has_derivatives and mixture.gate.has_derivatives
-    if has_derivatives and n_rows * float(size) ** 2 > MAX_MULTIPLICATIONS:
+    if has_derivatives(mixture) and n_rows * float(size) ** 2 > MAX_MULTIPLICATIONS:
         return run
-    if size > MAX_COEFFICIENTS or not has_derivatives:
+    if not has_newton_steps(objective):
         return _until_nothing_is_gained(
             objective, run, max_iter, min(tol, MAX_GAP / n_rows), observer
         )

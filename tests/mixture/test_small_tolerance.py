@@ -1,0 +1,32 @@
+"""Fits with a small tolerance: Newton's steps, and not EM, lead there."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from skmoe import MixtureOfExpertsRegressor
+
+
+def visits(seed):
+    """Counts of two kinds of people and of those who never come: a flat likelihood."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(800, 3))
+    kind = rng.choice(3, p=[0.5, 0.3, 0.2], size=800)
+    mean = np.exp(np.select([kind == 1, kind == 2], [0.3 * X[:, 0], 1.0 + 0.4 * X[:, 1]], -np.inf))
+    return X, rng.poisson(mean * rng.gamma(2.0, 0.5, size=800))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_small_tolerance_ends_at_the_maximum(seed):
+    """EM alone would need more than the default number of iterations."""
+    X, y = visits(seed)
+    family = ["zero", "negative_binomial", "negative_binomial"]
+    moe = MixtureOfExpertsRegressor(3, family=family, tol=1e-10, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        moe.fit(X, y)
+    assert moe.converged_
+    default = MixtureOfExpertsRegressor(3, family=family, random_state=0).fit(X, y)
+    assert moe.lower_bound_ >= default.lower_bound_ - 1e-6

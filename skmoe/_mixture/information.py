@@ -334,16 +334,12 @@ class NewtonStep(NamedTuple):
     information: Information
 
 
-def has_derivatives(mixture: Mixture) -> bool:
-    """Whether experts and gate have second derivatives."""
-    return bool(mixture.experts.has_derivatives and mixture.gate.has_derivatives)
-
-
 def has_newton_steps(objective: Objective) -> bool:
-    """Whether Newton's steps end a fit."""
+    """Whether Newton's steps can end a fit."""
     mixture, size = objective.mixture, objective.mixture.size
-    is_small = objective.n_rows * float(size) ** 2 <= MAX_MULTIPLICATIONS
-    return has_derivatives(mixture) and size <= MAX_COEFFICIENTS and is_small
+    is_short = objective.n_rows * float(size) ** 2 <= MAX_MULTIPLICATIONS
+    has_derivatives = mixture.experts.has_derivatives and mixture.gate.has_derivatives
+    return size <= MAX_COEFFICIENTS and is_short and has_derivatives
 
 
 def end_at_maximum(
@@ -359,10 +355,11 @@ def end_at_maximum(
     mixture = objective.mixture
     if run.failed or mixture.experts.needs_all_rows:
         return run
-    size, n_rows = mixture.size, objective.n_rows
-    if has_derivatives(mixture) and n_rows * float(size) ** 2 > MAX_MULTIPLICATIONS:
-        return run
     if not has_newton_steps(objective):
+        has_derivatives = mixture.experts.has_derivatives and mixture.gate.has_derivatives
+        n_rows = objective.n_rows
+        if has_derivatives and n_rows * float(mixture.size) ** 2 > MAX_MULTIPLICATIONS:
+            return run
         return _until_nothing_is_gained(
             objective, run, max_iter, min(tol, MAX_GAP / n_rows), observer
         )

@@ -293,8 +293,8 @@ def _successive_halving(
     return started
 
 
-# Newton's steps take over from EM at this gain per row where the tolerance is smaller, as they reach
-# any tolerance in a few steps. With a tolerance of zero EM makes all iterations.
+# Newton's steps take over from EM at this gain per row where the tolerance is smaller, as they
+# reach any tolerance in a few steps. With a tolerance of zero EM makes all iterations.
 NEWTON_TOL = 1e-4
 
 # Smallest number of coefficients for which threads are used.
@@ -313,9 +313,9 @@ def _to_maximum(
     n_iter, experts = problem.max_iter - len(lower_bounds), problem.mixture.experts
     if problem.mixture.size < MIN_SIZE_FOR_THREADS or experts.needs_all_rows:
         n_threads = 1
-    if 0.0 < problem.tol < NEWTON_TOL and problem.ends_at_maximum:
-        if not experts.needs_all_rows and has_newton_steps(objective):
-            problem = problem._replace(tol=NEWTON_TOL)
+    has_small_tol = 0.0 < problem.tol < NEWTON_TOL and problem.ends_at_maximum
+    if has_small_tol and not experts.needs_all_rows and has_newton_steps(objective):
+        problem = problem._replace(tol=NEWTON_TOL)
     in_threads = threads(objective.blocks, n_threads) if n_threads > 1 else nullcontext()
     with in_threads as map_blocks:
         objective = objective._replace(map_blocks=map_blocks)

@@ -20,7 +20,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.tree import DecisionTreeRegressor
 
-from skmoe._data.rows import Dataset, canonical_form, subset, subset_units
+from skmoe._data.preprocessing import canonical_form
+from skmoe._data.rows import Dataset, subset, subset_units
 from skmoe._data.units import Units
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import weighted_quantiles

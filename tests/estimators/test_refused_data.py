@@ -166,7 +166,7 @@ def test_the_name_of_a_column_is_not_its_labels(name):
         (with_cell(np.nan), None, ["column 1", "NaN", 'expert="tree"']),
         (with_cell(np.inf), None, ["infinity"]),
         (X[:, 0], None, ["Expected 2D array"]),
-        (X[:40], None, ["inconsistent numbers of samples"]),
+        (X[:40], None, ["the same number of rows", "40 and 60"]),
         (X, np.zeros(N_ROWS), ["all weights are zero"]),
         (X, np.ones((N_ROWS, 1)), ["sample_weight must have one entry", str(N_ROWS)]),
     ],

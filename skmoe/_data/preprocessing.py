@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from skmoe._data.censored_targets import is_exact, map_target
 from skmoe._data.encoding import Encoder, encode, is_new_to_encoder, numeric_values, origin_columns
@@ -22,7 +23,6 @@ from skmoe._data.rows import (
     by_output,
     has_bounds,
     select_raw_features,
-    subset,
 )
 from skmoe._data.units import make_units, reduce_to_units
 from skmoe._numerics.linalg import OffsetDesign
@@ -97,7 +97,7 @@ class Preprocessor(NamedTuple):
                 expert_design = design_matrix(X, self.feature_scaling, self.expert_columns)
             if rows.offset is not None:
                 expert_design = OffsetDesign(expert_design, by_output(rows.offset))
-        possible = by_output(rows.possible)
+        possible = None if rows.possible is None else by_output(rows.possible)
         return Dataset(gate_design, expert_design, target, rows.weight, possible=possible)
 
     # --- units ---
@@ -108,7 +108,7 @@ class Preprocessor(NamedTuple):
         if rows.unit is None:
             return dataset
         order = np.argsort(rows.unit, kind="stable")
-        return self.group_by_unit(subset(dataset, order), rows.unit[order])
+        return self.group_by_unit(dataset.take(order), rows.unit[order])
 
     def group_by_unit(self, rows: Dataset, codes: Array) -> Dataset:
         """Data set of units, whose codes 0, 1, ... are in ascending order.
@@ -274,16 +274,10 @@ def fit_standardization(X: Design, weight: Array, of_constant: float = np.inf) -
         high, low = high.toarray().ravel(), low.toarray().ravel()
     mean = np.where(high == low, high, (X.T @ weight) / total)
     if sparse.issparse(X):
-        row_weight = np.repeat(weight, np.diff(X.indptr))
-        deviation = X.data - mean[X.indices]
-        unit = safe_range(np.maximum(abs(X).max(axis=0).toarray().ravel(), np.abs(mean)))
-        deviation /= unit[X.indices]
-        squares = np.bincount(X.indices, row_weight * deviation**2, minlength=X.shape[1])
-        stored = np.bincount(X.indices, row_weight, minlength=X.shape[1])
-        # Without zeros the two sums of weights differ by round-off, which is no variance.
-        has_zeros = np.bincount(X.indices, minlength=X.shape[1]) < X.shape[0]
-        zeros = np.where(has_zeros, total - stored, 0.0)
-        variance = (squares + zeros * (mean / unit) ** 2) / total
+        unit = np.maximum(np.abs(high), np.abs(low)).astype(np.float64)
+        unit = np.where(unit > 0.0, unit, 1.0)
+        scaled = sparse.csr_array((X.data / unit[X.indices], X.indices, X.indptr), shape=X.shape)
+        _, variance = mean_variance_axis(scaled, axis=0, weights=weight)
     else:
         deviation = X - mean
         unit = np.maximum(deviation.max(axis=0), -deviation.min(axis=0))
@@ -306,11 +300,6 @@ def keeping_sparse(scaling: Standardization, centred: Sequence[int]) -> Standard
     for column in centred:
         center[column] = scaling.center[column]
     return scaling._replace(center=center)
-
-
-def safe_range(values: Array) -> Array:
-    """Non-negative values as divisors, with one in place of zero."""
-    return np.where(values > 0.0, values, 1.0)
 
 
 def design_matrix(X: Design, scaling: Standardization, columns: Array | None) -> Design:
@@ -340,9 +329,6 @@ def design_matrix(X: Design, scaling: Standardization, columns: Array | None) ->
         block_columns /= scale[:, None]
     design[:, -1] = 1.0
     return design
-
-
-# --- moments that can be merged over blocks of rows -----------------------------------------------
 
 
 # --- ranges of the features -----------------------------------------------------------------------
@@ -471,7 +457,8 @@ def _projection(X: Design, direction: Array) -> Array:
     """A projection (n,) of columns in units of their ranges, bit for bit equal for equal rows."""
     ends = X.min(axis=0), X.max(axis=0)
     low, high = (end.toarray().ravel() for end in ends) if sparse.issparse(X) else ends
-    low, scale = low.astype(np.float64), safe_range(high.astype(np.float64) - low)
+    low, spread = low.astype(np.float64), high.astype(np.float64) - low
+    scale = np.where(spread > 0.0, spread, 1.0)
     if sparse.issparse(X):
         return np.asarray(X @ (direction / scale))
     # A matrix product may add the columns of equal rows in different orders; this sum does not.

@@ -240,40 +240,27 @@ class Dataset(NamedTuple):
         """Responsibilities (K, U) of units for each of their rows, (K, n)."""
         return resp if self.units is None else self.units.repeat(resp)
 
+    def rows_of(self, kept: Array | slice) -> Any:
+        """Indices of the rows at an index, or of the units at a sorted one if there are any."""
+        return kept if self.units is None else self.units.rows_of(kept)
 
-def subset(rows: Dataset, index: Array | slice, weight: Array | None = None) -> Dataset:
-    """The rows at an index, with other weights if given; of data without units."""
-    return _take(rows, index, index, rows.weight[index] if weight is None else weight, None)
-
-
-def subset_units(rows: Dataset, kept: Array | slice, factor: float = 1.0) -> Dataset:
-    """The units at sorted indices, or of a slice, with weights multiplied by a factor."""
-    assert rows.units is not None
-    units = rows.units.take(kept, factor * rows.units.weight[kept])
-    index = rows.units.rows_of(kept)
-    return _take(rows, kept, index, factor * rows.weight[index], units)
-
-
-def _take(
-    rows: Dataset,
-    gate_index: Array | slice,
-    index: Array | slice,
-    weight: Array,
-    units: Units | None,
-) -> Dataset:
-    """Rows of the gate's design and rows of the experts' design at two indices."""
-    gate_design, design = rows.gate_design[gate_index], rows.expert_design
-    expert_design: Any
-    if isinstance(design, RawFeatures):
-        expert_design = design.take(index)
-    elif design is rows.gate_design:
-        expert_design = gate_design
-    elif isinstance(design, OffsetDesign) and design.matrix is rows.gate_design:
-        expert_design = OffsetDesign(gate_design, design.offset[..., index])
-    else:
-        expert_design = design[index]
-    possible = None if rows.possible is None else rows.possible[:, gate_index]
-    return Dataset(gate_design, expert_design, rows.y[..., index], weight, units, possible)
+    def take(self, kept: Array | slice, factor: float = 1.0) -> Dataset:
+        """The rows at an index, or the units at a sorted one, with weights times a factor."""
+        index, units, design = self.rows_of(kept), self.units, self.expert_design
+        gate_design, expert_design = self.gate_design[kept], design
+        if isinstance(design, RawFeatures):
+            expert_design = design.take(index)
+        elif design is self.gate_design:
+            expert_design = gate_design
+        elif isinstance(design, OffsetDesign) and design.matrix is self.gate_design:
+            expert_design = OffsetDesign(gate_design, design.offset[..., index])
+        else:
+            expert_design = design[index]
+        if units is not None:
+            units = units.take(kept, factor * units.weight[kept])
+        possible = None if self.possible is None else self.possible[:, kept]
+        weight = factor * self.weight[index]
+        return Dataset(gate_design, expert_design, self.y[..., index], weight, units, possible)
 
 
 def split_into_blocks(rows: Any, size: int | None = None) -> Any:
@@ -296,8 +283,8 @@ def split_into_blocks(rows: Any, size: int | None = None) -> Any:
         n_blocks = max(round(n_rows / wanted), 1)
         size = max(-(-n_rows // n_blocks), 1)
     if rows.units is not None:
-        return [subset_units(rows, slice(*ends)) for ends in _unit_ends(rows.units, size)]
-    return [subset(rows, slice(start, start + size)) for start in range(0, n_rows, size)]
+        return [rows.take(slice(*ends)) for ends in _unit_ends(rows.units, size)]
+    return [rows.take(slice(start, start + size)) for start in range(0, n_rows, size)]
 
 
 def _unit_ends(units: Units, size: int) -> list[tuple[int, int]]:

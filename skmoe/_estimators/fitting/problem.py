@@ -27,8 +27,6 @@ from skmoe._data.rows import (
     Rows,
     has_bounds,
     select_raw_features,
-    subset,
-    subset_units,
 )
 from skmoe._data.sklearn_adapter import with_standardised_target
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
@@ -243,7 +241,7 @@ def _assemble(
         _, first = np.unique(unit, return_index=True)
         init = init[:, first] if not isinstance(init, str) and init.ndim == 2 else init
         if blocks is not None and blocks.sample_factor != 1.0:
-            rows = subset_units(rows, np.arange(len(first)), blocks.sample_factor)
+            rows = rows.take(np.arange(len(first)), blocks.sample_factor)
     init_data = _make_init_data(params, target, rows, init_design)
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
     if rows.units is not None or rows.possible is not None:
@@ -274,15 +272,10 @@ def _make_init_data(
         size = min(max(wanted, MIN_INIT_ROWS), MAX_INIT_ROWS)
     if rows.n_rows <= size:
         return make_init_data(rows, targets, init_design, signed=signed)
-    index = kept = sample_of(rows, size, np.random.default_rng(SAMPLE_SEED))
+    kept = sample_of(rows, size, np.random.default_rng(SAMPLE_SEED))
+    index = rows.rows_of(kept)
     # Penalties must have the same weight relative to the sample as to all rows.
-    if rows.units is None:
-        sample = subset(
-            rows, kept, rows.weight[kept] * (rows.weight.sum() / rows.weight[kept].sum())
-        )
-    else:
-        index = rows.units.rows_of(kept)
-        sample = subset_units(rows, kept, rows.weight.sum() / rows.weight[index].sum())
+    sample = rows.take(kept, rows.weight.sum() / rows.weight[index].sum())
     design = None if init_design is None else init_design[index]
     return make_init_data(sample, targets[:, index], design, signed=signed)
 

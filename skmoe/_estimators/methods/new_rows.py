@@ -15,7 +15,7 @@ from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.blocks import align_chunks, zip_chunks
+from skmoe._data.blocks import align_chunks, chunk_sizes, zip_chunks
 from skmoe._data.encoding import encode, numeric_names
 from skmoe._data.row_checks import RowRules, check_target, checked_rows
 from skmoe._data.rows import Rows, is_dask
@@ -100,37 +100,21 @@ def _map_chunks(
         of_row["y"] = estimator.predict(few_rows)
     example = getattr(estimator, name)(few_rows, **of_row, **options)
     empty = np.empty((0, *example.shape[1:]), dtype=example.dtype)
-    predict_chunk = partial(_predict_chunk, name, list(by_row), options, empty)
     # As a task of its own, the estimator is sent to each worker once.
     fitted = dask.delayed(_without_training_state(estimator), pure=False)
+    of_chunk = dask.delayed(partial(_of_chunk, name, list(by_row), options, empty), pure=False)
     X, *others = align_chunks({"X": X} | by_row)
-    new_axes = dict(enumerate(example.shape[1:], start=3))
-    if hasattr(X, "chunks") and all(hasattr(other, "chunks") for other in others):
-        indexed = [(X, (0, 1)), *((other, (0, 2)[: other.ndim]) for other in others)]
-        return array.blockwise(
-            predict_chunk,
-            (0, *new_axes),
-            *(argument for pair in [(fitted, None), *indexed] for argument in pair),
-            new_axes=new_axes,
-            dtype=example.dtype,
-            concatenate=True,
-            align_arrays=False,
-            meta=np.empty((0,) * example.ndim, dtype=example.dtype),
-        )
-    shape = (np.nan, *example.shape[1:])
-    predict_chunk = dask.delayed(predict_chunk, pure=False)
-    chunks = [predict_chunk(fitted, *chunk) for chunk in zip_chunks([X, *others])]
-    return array.concatenate(
-        [array.from_delayed(chunk, shape, dtype=example.dtype) for chunk in chunks]
-    )
+    chunks = zip_chunks([X, *others])
+    sizes = chunk_sizes(X) or [np.nan] * len(chunks)
+    parts = [
+        array.from_delayed(of_chunk(fitted, *chunk), (size, *empty.shape[1:]), meta=empty)
+        for chunk, size in zip(chunks, sizes, strict=True)
+    ]
+    return array.concatenate(parts)
 
 
-def _predict_chunk(
-    name: str,
-    by_row: list[str],
-    options: dict[str, Any],
-    empty: Array,
-    *chunk: Any,
+def _of_chunk(
+    name: str, by_row: list[str], options: dict[str, Any], empty: Array, *chunk: Any
 ) -> Any:
     """Result of a method for a chunk; `empty` for a chunk without rows, as filters leave them.
 

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from skmoe._data.folds import is_held_out
-from skmoe._data.rows import Dataset, Rows, subset, subset_units
+from skmoe._data.rows import Dataset, Rows
 from skmoe._data.sklearn_adapter import experts_of, final_estimator
 from skmoe._estimators.base import BaseMixture
 from skmoe._estimators.fitting.attributes import (
@@ -333,9 +333,8 @@ def _with_predictions(rows: Dataset, params: EstimatorParams) -> tuple[Dataset, 
         return rows, params
     factor = rows.weight.sum() / rows.weight[index].sum()
     if rows.units is not None:
-        units = np.unique(rows.units.codes[index])
-        return subset_units(rows, units, factor), params.of_rows(index)
-    return subset(rows, index, factor * rows.weight[index]), params.of_rows(index)
+        return rows.take(np.unique(rows.units.codes[index]), factor), params.of_rows(index)
+    return rows.take(index, factor), params.of_rows(index)
 
 
 def _pooled(stacked: StackedModels, params: EstimatorParams, rows: Dataset) -> EstimatorParams:

@@ -39,7 +39,7 @@ def align_chunks(collections: dict[str, Any]) -> list[Any]:
 
 def _rechunk_like(X: Any, name: str, values: Any) -> Any:
     """Values of the rows of X, with the chunks of X."""
-    sizes = _chunk_sizes(X)
+    sizes = chunk_sizes(X)
     if not is_dask(values):
         if sizes is None:
             raise ValueError(
@@ -52,7 +52,7 @@ def _rechunk_like(X: Any, name: str, values: Any) -> Any:
         _check_n_rows(name, sum(sizes), len(values))
         array = import_module("dask.array")
         return array.from_array(values, chunks=(sizes, *values.shape[1:]))
-    own_sizes = _chunk_sizes(values)
+    own_sizes = chunk_sizes(values)
     if sizes is not None and own_sizes is not None:
         _check_n_rows(name, sum(sizes), sum(own_sizes))
         return values if own_sizes == sizes else values.rechunk({0: sizes})
@@ -72,7 +72,7 @@ def _rechunk_like(X: Any, name: str, values: Any) -> Any:
     return values
 
 
-def _chunk_sizes(values: Any) -> tuple[int, ...] | None:
+def chunk_sizes(values: Any) -> tuple[int, ...] | None:
     """Number of rows of each chunk of an array; None if unknown, as for data frames."""
     chunks = getattr(values, "chunks", None)
     return None if chunks is None or np.isnan(chunks[0]).any() else chunks[0]

@@ -197,14 +197,6 @@ def checked_bounds(y: Array) -> Array:
     return bounds
 
 
-def values_if_exact(y: Any) -> Any:
-    """Numbers in place of bounds, if all values are known, so that fits are those of numbers."""
-    if not has_bounds(y):
-        return y
-    bounds = checked_bounds(y)
-    return point_values(bounds) if is_exact(bounds).all() else bounds
-
-
 def check_numbers_of(use: str, y: Any) -> None:
     """Raise ValueError for a censored target, where a use needs numbers."""
     if has_bounds(y):

@@ -5,11 +5,13 @@ Error messages name the parameter, the rule, the value, and a remedy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+from skmoe._numerics.typing import Array
 
 # Number of characters of a value that a message shows.
 MAX_SHOWN = 100
@@ -112,3 +114,105 @@ def check_flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{name} must be True or False; got {value!r}.")
     return bool(value)
+
+
+def check_columns(
+    name: str,
+    value: Any,
+    n_features: int,
+    feature_names: Array | None,
+    allow_empty: bool = False,
+) -> Array | None:
+    """Indices of columns given as names, indices, a slice or a mask; None stands for all."""
+    if value is None:
+        return None
+    if isinstance(value, slice):
+        value = np.arange(n_features)[value]
+    try:
+        chosen = np.atleast_1d(np.asarray(value))
+    except ValueError:  # nested lists of different lengths
+        raise ValueError(
+            f"{name} must be a flat list of column names or indices, or a boolean mask; got "
+            f"{shown(value)}. Leave the inner brackets out."
+        ) from None
+    if chosen.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional; got shape {chosen.shape}.")
+    if chosen.size == 0:
+        if allow_empty:
+            return np.zeros(0, dtype=np.intp)
+        raise ValueError(f"{name} must not be empty; use None for all features.")
+    if chosen.dtype.kind in "UOT" and all(isinstance(entry, str) for entry in chosen):
+        columns = _named_columns(name, chosen, feature_names)
+    elif chosen.dtype.kind == "b":
+        if len(chosen) != n_features:
+            raise ValueError(
+                f"{name} as a mask must have one entry for each of the {n_features} features; "
+                f"got {len(chosen)}."
+            )
+        columns = np.flatnonzero(chosen)
+        if len(columns) == 0 and not allow_empty:
+            raise ValueError(f"{name} must not be empty; its mask chooses no feature.")
+    elif chosen.dtype.kind in "iu":
+        outside = chosen[(chosen < -n_features) | (chosen >= n_features)]
+        if len(outside):
+            raise ValueError(
+                f"{name} must hold column indices of X, from 0 to {n_features - 1}; "
+                f"got {outside[0]}."
+            )
+        columns = chosen % n_features
+    else:
+        raise ValueError(
+            f"{name} must be None, column names, column indices or a boolean mask; got "
+            f"{shown(value)}."
+        )
+    if len(np.unique(columns)) < len(columns):
+        raise ValueError(f"{name} must not name a feature twice; got {shown(value)}.")
+    return columns.astype(np.intp)
+
+
+def _named_columns(name: str, chosen: Array, feature_names: Array | None) -> Array:
+    if feature_names is None:
+        raise ValueError(
+            f"{name} holds column names, but X has none. Pass X as a data frame whose column "
+            f"names are all strings, or give indices: {name}=[0] for the column that reports call "
+            "x0."
+        )
+    position = {feature: i for i, feature in enumerate(feature_names)}
+    unknown = [str(entry) for entry in chosen if entry not in position]
+    if unknown:
+        raise ValueError(
+            f"{name} must name columns of X; {unknown[0]!r} is not one of {list(feature_names)}."
+        )
+    return np.array([position[entry] for entry in chosen])
+
+
+def check_signs(
+    monotonic_cst: Any, expert_columns: Array | None, n_features: int, names: Array | None
+) -> tuple[int, ...]:
+    """Signs of the slopes of the experts' columns, given for all features or by name.
+
+    There are none, (), if all are 0.
+    """
+    rule = "monotonic_cst must hold 1 (increasing), -1 (decreasing) or 0 (any)"
+    if isinstance(monotonic_cst, Mapping):
+        columns = check_columns("monotonic_cst", list(monotonic_cst), n_features, names, True)
+        given, values = list(monotonic_cst.values()), np.zeros(n_features, dtype=object)
+        values[columns] = given
+    else:
+        values = np.asarray(monotonic_cst, dtype=object)
+        if values.shape != (n_features,):
+            raise ValueError(
+                f"{rule} for each of the {n_features} features; got {shown(monotonic_cst)}. Give "
+                "all of them, or a dict with the names of some."
+            )
+    wrong = [v for v in values if isinstance(v, bool | np.bool_ | str) or v not in (-1, 0, 1)]
+    if wrong:
+        raise ValueError(f"{rule}; got {shown(wrong[0])}.")
+    used = np.arange(n_features) if expert_columns is None else expert_columns
+    without_slope = np.setdiff1d(np.flatnonzero(values), used)
+    if len(without_slope):
+        raise ValueError(
+            "monotonic_cst must have 0 for features that are not among the expert_features; column "
+            f"{without_slope[0]} has {values[without_slope[0]]}."
+        )
+    return tuple(int(values[j]) for j in used) if values.any() else ()

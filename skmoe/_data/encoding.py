@@ -218,12 +218,3 @@ def as_strings(X: Any, j: int) -> Array:
     """A column as strings, with None for missing values."""
     strings = [str(value) for value in np.asarray(column_of(X, j), dtype=object)]
     return np.array([None if text in MISSING_STRINGS else text for text in strings], dtype=object)
-
-
-def check_frame(encoder: Encoder) -> None:
-    """New rows that are an array are valid only without categorical columns in the fit."""
-    if encoder.categorical_columns:
-        raise ValueError(
-            "X must be a data frame with the columns of the fit, of which those at positions "
-            f"{encoder.categorical_columns} hold categories; got an array. Pass a data frame."
-        )

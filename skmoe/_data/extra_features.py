@@ -5,7 +5,7 @@ Both models are fitted here, and their outputs are appended to the features as c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,120 +27,83 @@ class ExtraFeatures(NamedTuple):
 
     n_features: int  # without extra features
     classes: Array | None  # of the base model
-    transformer: Any | None
-    transformer_columns: Array | None  # input features of the transformer; None for all
-    base: Any | None
-    names: list[str]  # of the extra features
+    transformer: Any | None = None
+    transformer_columns: Array | None = None  # input features of the transformer; None for all
+    base: Any | None = None
+    names: tuple[str, ...] | list[str] = ()  # of the extra features
     n_base_columns: int = 0  # of them, predictions of the base model, which come last
     link: str = "identity"  # on whose scale the base model's predictions enter
 
+    # --- fit ---
 
-class ExtraFeatureOptions(NamedTuple):
-    """What the fits of the base model and of the gate transformer depend on, besides rows."""
+    def with_transformer(
+        self, transformer: Any, rows: Rows, X: Design, names: list[str]
+    ) -> ExtraFeatures:
+        """The same with the gate transformer, fitted to numeric features with these names."""
+        columns = self.transformer_columns
+        X = X if columns is None else X[:, columns]
+        takes_weight = has_fit_parameter(transformer, "sample_weight")
+        weight = {"sample_weight": rows.weight} if takes_weight else {}
+        fitted = clone(transformer).fit(X, rows.y, **weight)
+        transformed = fitted.transform(X)
+        check_transformed(transformer, transformed, X.shape[0])
+        input_names = names if columns is None else [names[j] for j in columns]
+        try:
+            found = [str(name) for name in fitted.get_feature_names_out(input_names)]
+        except (AttributeError, ValueError):  # transformers need not support feature names
+            found = [f"gate{j}" for j in range(transformed.shape[1])]
+        return self._replace(transformer=fitted, names=found)
 
-    columns: Mapping[str, Array | None]  # of gate ("gate") and experts ("mean"); None for all
-    classes: Array | None
-    names: list[str]  # of the numeric features
-    link: str  # of the experts
-    seed: int
+    def with_base(self, base: Any, rows: Rows, seed: int) -> tuple[ExtraFeatures, Array]:
+        """The same with the base model, and its out-of-fold predictions (n, m) or (n, C).
 
+        The features of the rows are in the form in which the base model is fitted to them.
+        """
+        classes, weight, group = self.classes, rows.weight, rows.fold_group
+        codes = None if classes is None else rows.y
+        target = rows.y if classes is None else classes[rows.y]
+        if rows.offset is not None:
+            # It is fitted to y per unit of exposure, which is more exact for more exposure.
+            exposure = np.exp(rows.offset)
+            target, weight = (target.T / exposure).T, weight * exposure
 
-# --- fit --------------------------------------------------------------------------------------
+        def fit(index: Array) -> Any:
+            metadata = groups_of_folds(base, None if group is None else group[index])
+            X = index_rows(rows.X, index)
+            return fit_estimator(base, seed, X, target[index], weight[index], metadata)
 
+        fold = feasible_folds(n_folds_of_base(rows.n_rows), codes, group, rows.n_rows, seed)
+        check_several_folds("base", fold, group)
+        tests = [np.flatnonzero(fold == j) for j in range(int(fold.max()) + 1)]
+        parts = []
+        for test in tests:
+            fitted = fit(np.setdiff1d(np.arange(rows.n_rows), test))
+            parts.append(predict_base(fitted, index_rows(rows.X, test), classes, self.link))
+        predictions = np.concatenate(parts)[np.argsort(np.concatenate(tests))]
+        n_columns = predictions.shape[1]
+        names = ["base"] if n_columns == 1 else [f"base_{j}" for j in range(n_columns)]
+        names = names if classes is None else [f"base_{label}" for label in classes]
+        fitted = fit(np.arange(rows.n_rows))
+        names = [*self.names, *names]
+        return self._replace(base=fitted, names=names, n_base_columns=n_columns), predictions
 
-def fit_extra_features(
-    base: Any, transformer: Any, rows: Rows, X: Design, options: ExtraFeatureOptions
-) -> tuple[Design, Array | None, dict[str, Array | None], ExtraFeatures]:
-    """Fit the base model and the gate transformer, either of which may be None.
-
-    Returned are the features with the extra ones, out-of-fold predictions of the base model, (n, m)
-    or (n, C), and the columns of gate and experts.
-
-    The features of the rows are in the form in which the base model is fitted to them; X are the
-    numeric ones, in which the transformer is.
-    """
-    n_features, classes = X.shape[1], options.classes
-    gate_columns, expert_columns = options.columns["gate"], options.columns["mean"]
-    names: list[str] = []
-    fitted_transformer = fitted_base = oof_prediction = None
-    if transformer is not None:
-        fitted_transformer, names = _fit_transformer(transformer, rows, X, options)
-    if base is not None:
-        fitted_base, oof_prediction = _fit_base(base, rows, options)
-    extra_features = ExtraFeatures(
-        n_features,
-        classes,
-        fitted_transformer,
-        gate_columns,
-        fitted_base,
-        names,
-        link=options.link,
-    )
-    X = append_columns(extra_features, X, oof_prediction)
-    n_transformed = len(names)
-    if fitted_transformer is not None:
-        gate = n_features + np.arange(n_transformed)
-    else:
-        gate = np.arange(n_features) if gate_columns is None else np.asarray(gate_columns)
-    experts = np.arange(n_features) if expert_columns is None else np.asarray(expert_columns)
-    if oof_prediction is not None:
-        n_base = oof_prediction.shape[1]
-        base_columns = n_features + n_transformed + np.arange(n_base)
-        base_names = _base_names(classes, n_base)
-        extra_features = extra_features._replace(names=[*names, *base_names], n_base_columns=n_base)
-        gate = np.append(gate, base_columns)
+    def columns_of(
+        self, given: Mapping[str, Array | None], of_estimators: bool
+    ) -> dict[str, Array | None]:
+        """Columns of gate ("gate") and experts ("mean") among all features; None for all."""
+        first = self.n_features + len(self.names) - self.n_base_columns
+        base_columns, every = first + np.arange(self.n_base_columns), np.arange(self.n_features)
+        gate, experts = (every if own is None else own for own in (given["gate"], given["mean"]))
+        if self.transformer is not None:
+            gate = np.arange(self.n_features, first)
         # A regressor base is an offset of the mean; the log probabilities of a classifier base are
         # features of the experts.
-        experts = experts if classes is None else np.append(experts, base_columns)
-    columns = {"gate": gate, "mean": experts}
-    return X, oof_prediction, columns, extra_features
-
-
-def _fit_transformer(
-    transformer: Any, rows: Rows, X: Design, options: ExtraFeatureOptions
-) -> tuple[Any, list[str]]:
-    """The fitted gate transformer, and the names of its output columns."""
-    columns = options.columns["gate"]
-    X = X if columns is None else X[:, columns]
-    takes_weight = has_fit_parameter(transformer, "sample_weight")
-    weight = {"sample_weight": rows.weight} if takes_weight else {}
-    fitted = clone(transformer).fit(X, rows.y, **weight)
-    transformed = fitted.transform(X)
-    check_transformed(transformer, transformed, X.shape[0])
-    input_names = options.names if columns is None else [options.names[j] for j in columns]
-    try:
-        names = [str(name) for name in fitted.get_feature_names_out(input_names)]
-    except (AttributeError, ValueError):  # transformers need not support feature names
-        names = [f"gate{j}" for j in range(transformed.shape[1])]
-    return fitted, names
-
-
-def _fit_base(base: Any, rows: Rows, options: ExtraFeatureOptions) -> tuple[Any, Array]:
-    """The base model fitted to all rows, and its out-of-fold predictions (n, m)."""
-    classes, seed = options.classes, options.seed
-    target = rows.y if classes is None else classes[rows.y]
-    codes, weight, group = None if classes is None else rows.y, rows.weight, rows.fold_group
-    if rows.offset is not None:
-        # The base model is fitted to y per unit of exposure, which is more exact for more exposure.
-        exposure = np.exp(rows.offset)
-        target, weight = (target.T / exposure).T, weight * exposure
-
-    def fit(index: Array) -> Any:
-        metadata = groups_of_folds(base, None if group is None else group[index])
-        X = index_rows(rows.X, index)
-        return fit_estimator(base, seed, X, target[index], weight[index], metadata)
-
-    fold = feasible_folds(n_folds_of_base(rows.n_rows), codes, group, rows.n_rows, seed)
-    check_several_folds("base", fold, group)
-    oof_prediction = cross_val_predict_base(fit, rows.X, fold, classes, options.link)
-    return fit(np.arange(rows.n_rows)), oof_prediction
-
-
-def _base_names(classes: Array | None, n_columns: int) -> list[str]:
-    """Names of the columns of the base model's predictions."""
-    if classes is not None:
-        return [f"base_{label}" for label in classes]
-    return ["base"] if n_columns == 1 else [f"base_{j}" for j in range(n_columns)]
+        if self.classes is not None:
+            experts = np.append(experts, base_columns)
+        return {
+            "gate": np.append(gate, base_columns),
+            "mean": given["mean"] if of_estimators else experts,
+        }
 
 
 # --- predictions ------------------------------------------------------------------------------
@@ -174,24 +137,6 @@ def predict_base(base: Any, X: Any, classes: Array | None, link: str = "identity
     probs[:, columns] = np.maximum(base.predict_proba(X), MIN_BASE_PROBABILITY)
     check_finite("base", probs)
     return np.log(probs / probs.sum(axis=1, keepdims=True))
-
-
-def cross_val_predict_base(
-    fit: Callable[[Array], Any], X: Any, fold: Array, classes: Array | None, link: str
-) -> Array:
-    """Out-of-fold predictions of the base model on its training rows, (n, m).
-
-    `fit` returns the base model fitted to the rows at an array of indices.
-    """
-    predictions = []
-    for j in range(int(fold.max()) + 1):
-        test = np.flatnonzero(fold == j)
-        fitted = fit(np.flatnonzero(fold != j))
-        predictions.append((test, predict_base(fitted, index_rows(X, test), classes, link)))
-    oof_prediction = np.empty((len(fold), predictions[0][1].shape[1]))
-    for test, prediction in predictions:
-        oof_prediction[test] = prediction
-    return oof_prediction
 
 
 # --- validation -------------------------------------------------------------------------------

@@ -5,29 +5,24 @@ It is the same for the fit, predictions, row blocks, Dask and streams.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from skmoe._data.censored_targets import is_exact, map_target
-from skmoe._data.encoding import Encoder, encode, origin_columns
+from skmoe._data.encoding import Encoder, encode, is_new_to_encoder, numeric_values, origin_columns
 from skmoe._data.extra_features import ExtraFeatures, append_columns, predict_base
 from skmoe._data.rows import (
+    BLOCK_ROWS,
     Dataset,
     RawFeatures,
     Rows,
     by_output,
     has_bounds,
     select_raw_features,
-    subset,
-)
-from skmoe._data.scaling import (
-    BLOCK_ROWS,
-    Standardization,
-    composed,
-    design_matrix,
-    merge_feature_ranges,
 )
 from skmoe._data.units import make_units, reduce_to_units
 from skmoe._numerics.linalg import OffsetDesign
@@ -102,7 +97,7 @@ class Preprocessor(NamedTuple):
                 expert_design = design_matrix(X, self.feature_scaling, self.expert_columns)
             if rows.offset is not None:
                 expert_design = OffsetDesign(expert_design, by_output(rows.offset))
-        possible = by_output(rows.possible)
+        possible = None if rows.possible is None else by_output(rows.possible)
         return Dataset(gate_design, expert_design, target, rows.weight, possible=possible)
 
     # --- units ---
@@ -113,7 +108,7 @@ class Preprocessor(NamedTuple):
         if rows.unit is None:
             return dataset
         order = np.argsort(rows.unit, kind="stable")
-        return self.group_by_unit(subset(dataset, order), rows.unit[order])
+        return self.group_by_unit(dataset.take(order), rows.unit[order])
 
     def group_by_unit(self, rows: Dataset, codes: Array) -> Dataset:
         """Data set of units, whose codes 0, 1, ... are in ascending order.
@@ -250,3 +245,279 @@ class Preprocessor(NamedTuple):
         spread = np.full(len(self.feature_scaling.scale), np.nan)
         spread[slice(None) if columns is None else columns] = values
         return spread if of_gate else spread[: self.n_features]
+
+
+# Standard deviation, relative to mean or range, up to which a column is constant (round-off).
+CONSTANT_RTOL = 1e-13
+
+
+class Standardization(NamedTuple):
+    """Standardisation of columns: (x - center) / scale."""
+
+    center: Array
+    scale: Array  # infinite for a constant column, whose standardised values are zero
+
+
+def composed(first: Standardization, second: Standardization) -> Standardization:
+    """Two standardisations as one, by which the second is applied to the result of the first."""
+    return Standardization(first.center + first.scale * second.center, first.scale * second.scale)
+
+
+def fit_standardization(X: Design, weight: Array, of_constant: float = np.inf) -> Standardization:
+    """Weighted mean and standard deviation of each column, without overflow or cancellation.
+
+    The mean of a constant column is exactly its value. With the round-off of a mean its deviations
+    would have a scale, by which new rows with other values would be divided.
+    """
+    total, high, low = weight.sum(), X.max(axis=0), X.min(axis=0)
+    if sparse.issparse(X):
+        high, low = high.toarray().ravel(), low.toarray().ravel()
+    mean = np.where(high == low, high, (X.T @ weight) / total)
+    if sparse.issparse(X):
+        unit = np.maximum(np.abs(high), np.abs(low)).astype(np.float64)
+        unit = np.where(unit > 0.0, unit, 1.0)
+        scaled = sparse.csr_array((X.data / unit[X.indices], X.indices, X.indptr), shape=X.shape)
+        _, variance = mean_variance_axis(scaled, axis=0, weights=weight)
+    else:
+        deviation = X - mean
+        unit = np.maximum(deviation.max(axis=0), -deviation.min(axis=0))
+        unit = np.where(unit > 0.0, unit, 1.0)
+        deviation /= unit
+        variance = np.square(deviation, out=deviation).T @ weight / total
+    std = np.sqrt(np.maximum(variance, 0.0)) * unit
+    # Also where values differ in rows of negligible weight only, which would be scaled to infinity.
+    constant = std <= CONSTANT_RTOL * np.maximum(np.abs(mean), unit)
+    return Standardization(mean, np.where(constant, of_constant, std))
+
+
+def keeping_sparse(scaling: Standardization, centred: Sequence[int]) -> Standardization:
+    """The standardisation of sparse columns, which are not centred, so that they stay sparse.
+
+    Those with the indices `centred`, a few, are: penalties and bounds of their coefficients are at
+    the means of the columns.
+    """
+    center = np.zeros_like(scaling.center)
+    for column in centred:
+        center[column] = scaling.center[column]
+    return scaling._replace(center=center)
+
+
+def design_matrix(X: Design, scaling: Standardization, columns: Array | None) -> Design:
+    """Standardised columns of X (None for all) and a last column of ones."""
+    center, scale = scaling
+    if columns is not None:
+        X, center, scale = X[:, columns], center[columns], scale[columns]
+    n_rows, n_columns = X.shape
+    is_centred = np.flatnonzero(center)
+    if sparse.issparse(X) and 2 * len(is_centred) > n_columns:  # the fit had dense rows
+        X = X.astype(np.float64).toarray()
+    if sparse.issparse(X):
+        scaled = sparse.csr_array(X, dtype=np.float64, copy=True)
+        if len(is_centred):
+            at = np.repeat(np.arange(n_rows), len(is_centred)), np.tile(is_centred, n_rows)
+            shift = np.tile(center[is_centred], n_rows)
+            scaled = scaled - sparse.csr_array((shift, at), scaled.shape)
+        scaled.data /= scale[scaled.indices]
+        ones = np.ones((n_rows, 1))
+        return sparse.csr_array(sparse.hstack([scaled, ones], format="csr"))
+    design = np.empty((n_rows, n_columns + 1), dtype=X.dtype, order="F")
+    for start in range(0, n_rows, BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        block_columns = design.T[:-1, block]
+        block_columns[...] = X[block].T
+        block_columns -= center[:, None]
+        block_columns /= scale[:, None]
+    design[:, -1] = 1.0
+    return design
+
+
+# --- ranges of the features -----------------------------------------------------------------------
+
+
+# Distance beyond a bound, relative to the largest absolute value of the feature, that is round-off:
+# rows of a fit may return in single precision, or from other sums of a transformer.
+RANGE_RTOL = float(np.finfo(np.float32).eps)
+
+
+def fit_feature_range(X: Any, encoder: Encoder | None = None) -> Array:
+    """Smallest and largest value of each column of X, (2, p).
+
+    Missing values do not count. Both are NaN for categories, and for columns without values.
+    """
+    if sparse.issparse(X):
+        bounds = [extreme.toarray().ravel() for extreme in (X.min(axis=0), X.max(axis=0))]
+        return np.array(bounds, dtype=np.float64)
+    columns: Any = slice(None)
+    found = np.full((2, X.shape[1]), np.nan)
+    if encoder is not None:
+        columns, X = encoder.numeric_columns, numeric_values(encoder, X)
+    found[:, columns] = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
+    return found + 0.0  # without the sign of zero, which depends on the order of the rows
+
+
+def merge_feature_ranges(one: Array, other: Array) -> Array:
+    """Ranges of the features in two sets of rows together."""
+    return np.stack([np.fmin(one[0], other[0]), np.fmax(one[1], other[1])])
+
+
+def is_outside_ranges(
+    X: Any, feature_range: Array, used: Array, encoder: Encoder | None = None
+) -> Array:
+    """Whether a used feature of each row, (n,), lies outside of its range.
+
+    So does a category, or a missing value, of a feature that had none of it.
+    """
+    tolerance = RANGE_RTOL * np.abs(feature_range).max(axis=0)
+    low = np.where(used, feature_range[0] - tolerance, -np.inf)
+    high = np.where(used, feature_range[1] + tolerance, np.inf)
+    if sparse.issparse(X):
+        return _is_sparse_outside(X, low, high)
+    new = np.zeros(X.shape, dtype=bool)
+    columns: Any = slice(None)
+    values = X
+    if encoder is not None:
+        new = is_new_to_encoder(encoder, X)
+        columns, values = encoder.numeric_columns, numeric_values(encoder, X)
+    # Numbers are new in a column that had none, whose range is NaN.
+    inside = np.isnan(values) | ((values >= low[columns]) & (values <= high[columns]))
+    new[:, columns] |= ~inside
+    return np.asarray(new[:, used].any(axis=1))
+
+
+def _is_sparse_outside(X: Any, low: Array, high: Array) -> Array:
+    """Whether an entry of each row of a CSR array, stored or zero, is outside of its bounds."""
+    n_rows = X.shape[0]
+    row = np.repeat(np.arange(n_rows), np.diff(X.indptr))
+    stored = (X.data < low[X.indices]) | (X.data > high[X.indices])
+    zero_is_outside = (low > 0.0) | (high < 0.0)
+    n_stored = np.bincount(row, zero_is_outside[X.indices], minlength=n_rows)
+    n_outside = np.bincount(row, stored, minlength=n_rows)
+    return np.asarray((n_outside > 0.0) | (n_stored < zero_is_outside.sum()))
+
+
+# Decimals of moments that are compared: round-off must not decide the order.
+MOMENT_DECIMALS = 6
+
+
+def distinct_rows(
+    X: Design,
+    y: Array,
+    weight: Array,
+    others: Sequence[Array] = (),
+    ties: Sequence[Array] = (),
+    codes: Array | None = None,
+) -> tuple[Array, Array]:
+    """Indices of the rows in an order of values (n,), and positions of the first copies in it.
+
+    Starts and folds draw rows in this order, one for each distinct row with the total weight of its
+    copies. So a fit depends neither on the order of the rows, of columns and outputs, nor on signs,
+    nor on whether a row occurs twice or has weight two.
+
+    Parameters
+    ----------
+    X : array or CSR array of shape (n, p)
+    y : array of shape (n,) or (n, m)
+        Outputs, or class codes as integers.
+    weight : array of shape (n,)
+    others : sequence of arrays of shape (n,)
+        What else distinguishes rows.
+    ties : sequence of arrays of shape (n,)
+        The same, but these do not change the order of rows that differ otherwise.
+    codes : array of int of shape (n,), optional
+        Unit of each row. The rows of a unit follow each other.
+    """
+    targets = np.atleast_2d(y.T)
+    if y.dtype.kind == "i":
+        indicators = (np.arange(y.max() + 1)[:, None] == y).astype(np.float64)
+        form = canonical_form(X, indicators, weight, signed=False)
+        table, signs = [np.argsort(form.outputs)[y], *others], np.ones(1)
+    else:
+        form = canonical_form(X, targets, weight, signed=True)
+        table, signs = [*targets[form.outputs], *others], form.signs[form.outputs]
+    direction = np.empty(X.shape[1])
+    direction[form.columns] = np.random.default_rng(0).standard_normal(X.shape[1])
+    of_table = np.random.default_rng(1).standard_normal(len(table))
+    of_table[: len(signs)] *= signs
+    key = _projection(X, direction * form.column_signs)
+    key += _projection(np.column_stack(table), of_table)
+    keys = [*ties, *targets, key]
+    if codes is not None:
+        keys += [codes, np.bincount(codes, weight * key)[codes]]
+    while True:
+        order = np.lexsort([weight, *keys])  # weights of copies are added in one order
+        is_new = np.any([values[order[1:]] != values[order[:-1]] for values in keys], axis=0)
+        same = np.flatnonzero(~is_new)
+        if not (len(same) and (X[order[same + 1]] != X[order[same]]).sum()):
+            return order, np.flatnonzero(np.append(True, is_new))
+        # Differences that are tiny beside the range of a column are lost in its projection.
+        keys = [*(X.toarray() if sparse.issparse(X) else X).T, *keys]
+
+
+def _projection(X: Design, direction: Array) -> Array:
+    """A projection (n,) of columns in units of their ranges, bit for bit equal for equal rows."""
+    ends = X.min(axis=0), X.max(axis=0)
+    low, high = (end.toarray().ravel() for end in ends) if sparse.issparse(X) else ends
+    low, spread = low.astype(np.float64), high.astype(np.float64) - low
+    scale = np.where(spread > 0.0, spread, 1.0)
+    if sparse.issparse(X):
+        return np.asarray(X @ (direction / scale))
+    # A matrix product may add the columns of equal rows in different orders; this sum does not.
+    total = np.zeros(len(X))
+    for column, least, factor in zip(X.T, low, direction / scale, strict=True):
+        total += (column - least) * factor
+    return total
+
+
+class CanonicalForm(NamedTuple):
+    """An order and signs of columns and outputs that depend on values only."""
+
+    columns: Array  # indices of the columns, (p,)
+    column_signs: Array  # in the given order, (p,)
+    outputs: Array  # indices of the outputs, (m,)
+    signs: Array  # of the outputs in the given order, (m,)
+
+
+def canonical_form(X: Design, Y: Array, weight: Array, *, signed: bool) -> CanonicalForm:
+    """Canonical form of features (n, p) and targets (m, n).
+
+    Starts draw directions and cut from below: in this form they depend neither on the order of
+    columns and outputs nor on their signs. Columns are sorted by their correlations with the
+    targets, constant ones last, and have a negative skewness; outputs have a positive one. With
+    `signed=False`, for indicators of classes, targets keep their signs, and frequent ones are
+    first.
+    """
+    share = weight / weight.sum()
+    scaling = fit_standardization(X, weight)
+    scaling = keeping_sparse(scaling, ()) if sparse.issparse(X) else scaling
+    center, scale = fit_standardization(Y.T, weight)
+    targets = (Y - center[:, None]) / scale[:, None]
+    weights, sums = np.vstack([share, targets * share]).T, np.zeros((3, X.shape[1], 1 + len(Y)))
+    for start in range(0, len(share), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        Z = design_matrix(X[rows], scaling, None)[:, :-1]
+        sums += [power.T @ weights[rows] for power in (Z, Z * Z, Z * Z * Z)]
+    means, second, third = sums[..., 0]
+    moments = (
+        third - 3.0 * means * second + 2.0 * means**3,  # skewness
+        np.square(targets) * targets @ share,
+        sums[0, :, 1:].T,
+        (sums[1] - 2.0 * means[:, None] * sums[0])[:, 1:].T,
+    )
+    skewness, skewness_of_y, correlations, with_squares = (
+        np.round(values, MOMENT_DECIMALS) for values in moments
+    )
+    strength = np.round(np.abs(correlations).sum(axis=0), MOMENT_DECIMALS)
+    columns = np.lexsort((np.abs(skewness), strength, second - means**2 < 0.5))
+    column_signs, signs = -np.sign(skewness), np.ones(len(Y))
+    by_columns = (correlations * column_signs)[:, columns]
+    if signed:
+        outputs = np.lexsort((np.abs(correlations).sum(axis=1), np.abs(skewness_of_y)))
+        signs = np.sign(skewness_of_y)
+        signs = np.where(signs, signs, np.where(by_columns.sum(axis=1) < 0.0, -1.0, 1.0))
+    else:
+        rarity = -np.round(Y @ share, MOMENT_DECIMALS)
+        keys = np.column_stack([rarity, with_squares[:, columns], by_columns])
+        outputs = np.lexsort(keys.T[::-1])
+    of_outputs = signs @ correlations if signed else correlations[outputs[0]]
+    column_signs = np.where(column_signs, column_signs, np.where(of_outputs < 0.0, -1.0, 1.0))
+    return CanonicalForm(columns, column_signs, outputs, signs)

@@ -1,120 +1,423 @@
-"""Validation of rows: features, targets, weights, offsets, labels, and choices of columns."""
+"""One list of checks of rows: of those of a fit, of one of its blocks, and of new rows.
+
+Errors name the argument, the rule, the value or the column, and a remedy.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.validation import check_array
+from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
-from skmoe._data.censored_targets import checked_bounds, point_values
+from skmoe._data.censored_targets import checked_bounds, is_exact, known_weight, point_values
 from skmoe._data.checks import shown
-from skmoe._data.encoding import MISSING_STRINGS, is_category
-from skmoe._data.rows import has_bounds
+from skmoe._data.encoding import (
+    MISSING_STRINGS,
+    Encoder,
+    column_of,
+    is_category,
+    is_frame,
+    numeric_values,
+)
+from skmoe._data.rows import Rows, has_bounds
+from skmoe._data.units import check_known_experts
 from skmoe._numerics.typing import Array
 
 # Largest absolute offset: its exponential is finite.
 MAX_OFFSET = 500.0
 # Largest total of the weights: sums of weighted squares of standardised values stay finite.
 MAX_TOTAL_WEIGHT = 1e140
+# Largest absolute value of an output, and smallest of the largest values of an output: variances,
+# which are squares, stay finite and positive.
+MAX_TARGET = 1e140
+MIN_TARGET = 1e-140
+
+# Parts of messages of scikit-learn, NumPy and pandas on features that are no finite numbers.
+CONVERSION_ERRORS = ("X contains", "convert", "dtype", "DType", "float()", "promote")
 
 
-# --- what belongs to rows -------------------------------------------------------------------------
+class RowRules(NamedTuple):
+    """What rows must be, besides what holds for all rows."""
+
+    owner: Any  # estimator that has, or receives, the number and the names of the features
+    of_classes: bool
+    n_experts: int
+    is_first: bool = False  # whether the owner receives them: there was no fit before
+    is_block: bool = False  # of a fit, so that weights may all be zero
+    takes_frames: bool = False  # for experts that are estimators
+    allow_nan: bool = False
+    encoder: Encoder | None = None  # that a fit has found
+    n_outputs: int | None = None  # of the fit
+    classes: Array | None = None  # of the fit
 
 
-def check_weights(sample_weight: Any, n_rows: int) -> Array:
-    """Row weights (n,): finite, non-negative, not all zero; None stands for weights of one."""
-    weight = check_block_weights(sample_weight, n_rows)
-    if not (weight > 0).any():
+def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
+    """The rows, of which each argument is checked and converted: nothing below asks again.
+
+    Without a target y is None. Offsets that are all zero, and known experts that are all unknown,
+    are None too. Labels are encoded if the classes are known.
+    """
+    X, n_outputs = checked_features(given.X, rules), rules.n_outputs or 1
+    y, offset, unit, possible = None, None, None, None
+    n_rows = X.shape[0]
+    weight = np.ones(n_rows)
+    if given.weight is not None:
+        weight = check_weights(given.weight, n_rows, may_be_zero=rules.is_block)
+    if has_target:
+        y = checked_target(given.y, rules, n_rows)
+        n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        if has_bounds(y):
+            weight = known_weight(y, weight)
+            y = point_values(y) if not rules.is_block and is_exact(y).all() else y
+    if given.offset is not None:
+        offset = check_offset(given.offset, n_rows, n_outputs)
+        offset = offset if np.any(offset) else None
+    if given.unit is not None:
+        unit = check_metadata({"units": given.unit}, n_rows)["units"]
+    if given.possible is not None:
+        known = check_metadata({"known_experts": given.possible}, n_rows)["known_experts"]
+        possible = check_known_experts(known, rules.n_experts, weight, unit)
+    metadata: dict[str, Array] = {}
+    if given.group is not None or given.metadata:
+        metadata = check_metadata({"groups": given.group, **given.metadata}, n_rows)
+    return Rows(X, y, weight, offset, unit, metadata.pop("groups", None), metadata, possible)
+
+
+# --- features -------------------------------------------------------------------------------------
+
+
+def checked_features(X: Any, rules: RowRules) -> Any:
+    """Features as an array, a CSR array, or a data frame for experts that take these.
+
+    Errors of scikit-learn are replaced by those that name the column and a remedy.
+    """
+    encoder, is_first = rules.encoder, rules.is_first
+    if rules.takes_frames and is_frame(X):
+        X = validate_data(rules.owner, X, reset=is_first, skip_check_array=True)
+        if encoder is not None:
+            check_numbers(X, encoder)
+        return X
+    if encoder is not None and encoder.is_frame and encoder.categorical_columns:
         raise ValueError(
-            "sample_weight must not be zero for every row: all weights are zero. "
-            "Give at least some rows a positive weight."
+            "X must be a data frame with the columns of the fit, of which those at positions "
+            f"{encoder.categorical_columns} hold categories; got an array. Pass a data frame."
         )
-    return weight
-
-
-def check_block_weights(sample_weight: Any, n_rows: int) -> Array:
-    """Row weights (n,) of some of the rows, which may all be zero."""
-    if sample_weight is None:
-        return np.ones(n_rows)
-    weight = _weight_array(sample_weight)
-    if weight.ndim == 0:
-        weight = np.full(n_rows, float(weight))
-    if weight.shape != (n_rows,):
-        raise ValueError(
-            f"sample_weight must have one entry for each of the {n_rows} rows of X, in one "
-            f"dimension; got shape {weight.shape}."
-        )
-    if not np.isfinite(weight).all():
-        raise ValueError("sample_weight must be finite; it contains NaN or infinity: remove them.")
-    if (weight < 0).any():
-        raise ValueError(
-            f"sample_weight must not be negative; its smallest entry is {weight.min():g}. "
-            "Drop rows instead of giving them negative weight."
-        )
-    check_total_weight("sample_weight", weight)
-    return weight
-
-
-def check_offset(offset: Any, n_rows: int, n_outputs: int) -> Array | None:
-    """Offsets of the linear predictors, (n,) or (n, m): finite numbers; None stands for none."""
-    if offset is None:
-        return None
+    if type(X) is not np.ndarray or X.dtype.kind not in "fiub":
+        _check_types(X)
+    is_dense = not sparse.issparse(X)
     try:
-        values = np.array(offset, dtype=np.float64)
+        X = validate_data(
+            rules.owner,
+            X,
+            reset=is_first,
+            accept_sparse="csr",
+            dtype=np.float64 if rules.is_block else [np.float64, np.float32],
+            ensure_all_finite="allow-nan" if rules.allow_nan and is_dense else True,
+            ensure_min_samples=0 if rules.is_block else 1 + is_first,
+        )
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"offset must be an array of numbers; got {type(offset).__name__}. For exposures pass "
-            "np.log(exposure)."
-        ) from error
-    if values.shape not in ((n_rows,), (n_rows, n_outputs)):
-        raise ValueError(
-            f"offset must have shape (n_samples,) or (n_samples, n_outputs), here {(n_rows,)} or "
-            f"{(n_rows, n_outputs)}; got shape {values.shape}. Give one number for each row of X."
-        )
-    finite = np.isfinite(values)
-    if not finite.all():
-        row, value = int(np.argwhere(~finite)[0, 0]), values[~finite][0]
-        raise ValueError(
-            f"offset must hold finite numbers; row {row} holds {value:g}. An offset is the "
-            "logarithm of an exposure, which must be positive: remove rows without exposure."
-        )
-    largest = float(np.abs(values).max(initial=0.0))
-    if largest > MAX_OFFSET:
-        raise ValueError(
-            f"offset must lie between -{MAX_OFFSET:g} and {MAX_OFFSET:g}, as logarithms of "
-            f"exposures do; its largest absolute value is {largest:g}. Pass np.log(exposure)."
-        )
-    return values.ravel() if n_outputs == 1 else values
+        message = _message(X, str(error))
+        if not message:
+            raise
+        raise ValueError(message) from None
+    if is_dense:
+        return X
+    return as_csr(X) if encoder is None else X.toarray()
 
 
-def _weight_array(sample_weight: Any) -> Array:
-    """Weights as floating-point numbers."""
+def _check_types(X: Any) -> None:
+    """X must have no types that a conversion would misread: durations, categories, fields."""
+    check_not_structured("X", X)
+    if X is None:
+        raise ValueError(
+            "X must hold a row of features for each value of y; got None. For experts without "
+            'features pass a column of ones, with expert_features=[] and gate="constant".'
+        )
+    has_types = (hasattr(X, "dtype") or hasattr(X, "dtypes")) and np.ndim(X) == 2
+    dtypes = getattr(X, "dtypes", [getattr(X, "dtype", None)]) if has_types else []
+    # Units of durations would be counted, and categories such as "10" taken as amounts.
+    if any(getattr(dtype, "kind", None) in ("m", "M") or is_category(dtype) for dtype in dtypes):
+        raise ValueError(_message(X, ""))
+
+
+def add_feature_note(error: Exception, X: Any) -> None:
+    """Add a note on the column of X that is the reason of an error, if there is one."""
+    known = any(part in str(error) for part in CONVERSION_ERRORS)
+    message = _message(X, str(error)) if known else ""
+    if message:
+        error.add_note(message)
+
+
+def check_numbers(X: Any, encoder: Encoder) -> None:
+    """X must not contain infinity, and missing numbers only if all experts accept them."""
+    values = numeric_values(encoder, X)
+    for is_bad, describe in ((np.isinf, _infinite), (np.isnan, _missing)):
+        columns = np.flatnonzero(is_bad(values).any(axis=0))
+        if len(columns) and not (encoder.allow_nan and describe is _missing):
+            raise ValueError(describe(_column_name(X, encoder.numeric_columns[columns[0]])))
+
+
+def _message(X: Any, error: str) -> str:
+    """Message for an error of scikit-learn or NumPy; empty if no column is its reason."""
+    if "X contains NaN" in error:
+        return _of_first_column(X, np.isnan, _missing)
+    if "X contains infinity" in error:
+        return _of_first_column(X, np.isinf, _infinite)
+    if "feature" in error or sparse.issparse(X) or len(np.shape(X)) != 2:
+        return ""
+    X = X if hasattr(X, "columns") else np.asarray(X)
+    for j in range(X.shape[1]):
+        values = np.asarray(column_of(X, j))
+        if values.dtype.kind in "mM":
+            return (
+                f"X must hold numbers; {_column_name(X, j)} holds {values.dtype}. Convert it, such "
+                "as to days since a date, or to month and weekday."
+            )
+        found, remedy = first_text(values) if values.dtype.kind in "OUST" else None, ""
+        text = None if found is None else shown(found)
+        if text is None and is_category(getattr(column_of(X, j), "dtype", None)):
+            text = f"the category {shown(values.tolist()[0])}"
+            remedy = " If they are amounts, convert them by astype(float)."
+        if text is not None:
+            return (
+                f"X must hold numbers; {_column_name(X, j)} holds {text}. Encode categories "
+                'in a pipeline by OneHotEncoder(drop="first"), or pass a data frame and use '
+                'experts that accept categories, which take longer: expert="tree", n_init=1.'
+                f"{remedy}"
+            )
+    return ""
+
+
+def _of_first_column(X: Any, is_bad: Any, describe: Any) -> str:
+    """Description of the first column with a value for which `is_bad` is true."""
+    if sparse.issparse(X):
+        columns = sparse.coo_array(X).col[is_bad(sparse.coo_array(X).data)]
+        return describe(f"column {columns.min()}") if len(columns) else ""
+    X = X if hasattr(X, "columns") else np.asarray(X)
+    for j in range(X.shape[1]):
+        if is_bad(as_numbers(np.asarray(column_of(X, j)))).any():
+            return str(describe(_column_name(X, j)))
+    return ""
+
+
+def _column_name(X: Any, j: int) -> str:
+    """A column in a message: its name, or its index."""
+    return f"column {X.columns[j]!r}" if hasattr(X, "columns") else f"column {j}"
+
+
+def _missing(column: str) -> str:
+    return (
+        f"X must have no missing values unless every expert accepts them; {column} of X contains "
+        "NaN. Impute it in a pipeline by SimpleImputer(add_indicator=True), or use experts that "
+        'accept missing values, which take longer: expert="tree", n_init=1.'
+    )
+
+
+def _infinite(column: str) -> str:
+    return (
+        f"X must be finite; {column} of X contains infinity, or a value too large for its type. "
+        "Replace it by a finite value."
+    )
+
+
+def as_csr(X: Any) -> Any:
+    """Sparse input as a CSR array with sorted indices and no duplicates.
+
+    Indices are 32-bit integers where they can be: trees accept no others.
+    """
+    X = sparse.csr_array(X)
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    if X.indices.dtype != np.int32 and max(X.nnz, *X.shape) <= np.iinfo(np.int32).max:
+        indices, indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)
+        X = sparse.csr_array((X.data, indices, indptr), shape=X.shape)
+    return X
+
+
+def check_not_structured(name: str, values: Any) -> None:
+    """A structured array has fields in the place of columns."""
+    fields = getattr(getattr(values, "dtype", None), "names", None)
+    if fields:
+        raise ValueError(
+            f"{name} must be an array of numbers; got a structured array with the fields "
+            f"{', '.join(fields)}. Convert it by numpy.lib.recfunctions.structured_to_unstructured."
+        )
+
+
+def first_text(values: Array) -> Any:
+    """The first text that is no number, nor stands for a missing value; None if there is none."""
+    for value in values:
+        if isinstance(value, str | bytes) and value not in MISSING_STRINGS:
+            try:
+                float(value)
+            except ValueError:
+                return value.item() if isinstance(value, np.generic) else value
+    return None
+
+
+def as_numbers(values: Array) -> Array:
+    """Values as floating-point numbers; zeros for what is none."""
     try:
-        given = np.asarray(sample_weight)
-        # A conversion would drop imaginary parts, and count the time units of dates.
-        if given.dtype.kind not in "biufO":
-            raise TypeError
-        return np.array(given, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        kind = type(sample_weight).__name__
-        if isinstance(sample_weight, np.ndarray):
-            kind = f"an array of {sample_weight.dtype}"
-        raise ValueError(
-            f"sample_weight must be an array of numbers; got {kind}. Pass one number for each row."
-        ) from None
+        return values.astype(np.float64)
+    except (TypeError, ValueError):  # `pandas.NA` has no conversion
+        missing = [value is None or str(value) in ("nan", "<NA>") for value in values]
+        return np.where(missing, np.nan, 0.0)
 
 
-def check_total_weight(name: str, weight: Array) -> None:
-    """The sum of the weights, and sums of weighted squares, must be finite."""
-    largest = float(weight.max(initial=0.0))
-    if largest * len(weight) > MAX_TOTAL_WEIGHT:
+# --- targets --------------------------------------------------------------------------------------
+
+
+def checked_target(y: Any, rules: RowRules, n_rows: int) -> Array:
+    """Labels or their codes (n,), outputs (n,) or (n, m), or bounds of them.
+
+    What is wrong with an array of numbers is asked after an error.
+    """
+    of_classes, is_censored = rules.of_classes, has_bounds(y)
+    is_plain = type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "fiub"
+    if of_classes or not (is_plain or is_censored):
+        check_target(y, of_classes)
+    if of_classes:
+        values = np.asarray(column_or_1d(y, warn=True))
+    elif is_censored:
+        values = checked_bounds(y)
+    else:
+        options = {"ensure_2d": False, "ensure_min_samples": 0}
+        try:
+            values = check_array(y, dtype=np.float64, input_name="y", **options)
+        except ValueError:
+            check_target(y, of_classes)
+            raise
+    if values.shape[:1] != (n_rows,):
+        found = len(values) if values.ndim else "one number"
+        raise ValueError(f"X and y must have the same number of rows; got {n_rows} and {found}.")
+    if of_classes:
+        return values if rules.classes is None else class_codes(values, rules.classes)
+    check_size(values, whole=rules.is_first and not rules.is_block)
+    if rules.n_outputs is not None:
+        values = values[:, None] if values.ndim == 1 else values
+        check_same_outputs(values.shape[1], rules.n_outputs)
+    return values
+
+
+def check_target(y: Any, is_classification: bool) -> None:
+    """A target must be dense; outputs must be numbers, labels of one kind."""
+    if y is None:
         raise ValueError(
-            f"{name} must give weights with a sum of at most {MAX_TOTAL_WEIGHT:g}; the largest "
-            f"weight of {len(weight)} rows is {largest:g}. Divide the weights by their mean."
+            "y must hold a value for each row of X: the estimator requires y to be passed, but the "
+            "target y is None. Pass it after X."
+        )
+    if sparse.issparse(y):
+        raise ValueError(
+            f"y must be a dense array; got a {type(y).__name__}. Pass y.toarray().ravel()."
+        )
+    if is_classification and has_bounds(y):
+        raise ValueError(
+            "y must hold labels of classes, which cannot be censored; got a structured array with "
+            f"the fields {', '.join(y.dtype.names)}. Use MixtureOfExpertsRegressor for times."
+        )
+    check_not_structured("y", y)
+    given = np.asarray(y)
+    if is_classification and given.dtype.kind == "O" and given.ndim == 1:
+        check_labels("y", given)
+        return
+    if not is_classification:
+        _check_kind(y, given)
+    values = given.ravel() if given.dtype.kind in "fO" else np.zeros(given.size)
+    missing = np.argwhere(np.isnan(as_numbers(values)).reshape(given.shape))
+    if len(missing) and given.ndim > 0:
+        raise ValueError(
+            f"y must have no missing values; y contains NaN in row {missing[0][0]}. Drop such rows "
+            "from X, y and all other arguments: kept = ~np.isnan(y). If values are missing at "
+            "random, the likelihood of the other rows is the right one."
+        )
+
+
+def _check_kind(y: Any, given: Array) -> None:
+    """Outputs must be no dates, pairs, categories or texts."""
+    if given.dtype.kind in "mM":
+        raise ValueError(
+            f"y must hold numbers; got {given.dtype}. Convert it, such as to days since a date."
+        )
+    if given.ndim > 0 and len(given):
+        # Pairs of bounds, or of a time and an event, are no numbers of two outputs.
+        row: Any = (y if isinstance(y, list | tuple) else given)[0]
+        is_pair = given.ndim == 1 and isinstance(row, tuple | list | np.void)
+        if given.ndim == 2:
+            is_pair = len({isinstance(value, bool | np.bool_) for value in row}) == 2
+            is_open = given.dtype.kind == "f" and given.shape[1] == 2 and np.isposinf(given).any()
+            is_pair |= bool(is_open)
+        if is_pair:
+            raise ValueError(
+                "y must hold one number for each row and output; got pairs, such as "
+                f"({', '.join(str(value) for value in row)}). Use skmoe.data for bounds, or for "
+                "times and events; or convert truth values and infinity for several outputs."
+            )
+    if given.dtype.kind not in "OUS":
+        return
+    text, first = first_text(given.ravel()), given.ravel()[0]
+    if is_category(getattr(y, "dtype", None)) and (text is not None or isinstance(first, str)):
+        codes = "y.cat.codes" if hasattr(y, "cat") else "y.codes"
+        raise ValueError(
+            f"y must hold numbers; got the category {shown(first)}. For ordered categories pass "
+            f'{codes}, with family="ordinal". For others use MixtureOfExpertsClassifier.'
+        )
+    if text is not None:
+        raise ValueError(
+            f"y must hold numbers; got {shown(text)}. For labels use MixtureOfExpertsClassifier."
+        )
+
+
+def check_size(y: Array, *, whole: bool) -> None:
+    """Outputs (n,) or (n, m) must have representable squares.
+
+    `whole` is False for a part of the rows, in which all values may be close to zero.
+    """
+    largest = np.abs(point_values(y) if has_bounds(y) else y).max(axis=0, initial=0.0)
+    if (largest > MAX_TARGET).any():
+        raise ValueError(
+            f"y must hold numbers of at most {MAX_TARGET:g} in absolute value, whose squares are "
+            f"finite; got {largest.max():g}. Divide y by a constant."
+        )
+    tiny = (largest > 0.0) & (largest < MIN_TARGET)
+    if whole and tiny.any():
+        raise ValueError(
+            f"y must hold numbers larger than {MIN_TARGET:g} in absolute value, whose squares are "
+            f"positive; the largest is {largest[tiny].max():g}. Multiply y by a constant."
+        )
+
+
+def check_same_outputs(n_outputs: int, n_before: int) -> None:
+    """The number of outputs must be that of the fit."""
+    if n_outputs != n_before:
+        raise ValueError(f"y must have the {n_before} output(s) seen in fit; got {n_outputs}.")
+
+
+# --- classes --------------------------------------------------------------------------------------
+
+
+def class_codes(y: Array, classes: Array) -> Array:
+    """Codes of labels; they must be among the classes of the fit."""
+    codes = np.searchsorted(classes, y)
+    codes = np.minimum(codes, len(classes) - 1)
+    unknown = classes[codes] != y
+    if unknown.any():
+        raise ValueError(
+            f"y must hold classes seen in fit, {classes.tolist()}; got {y[unknown].tolist()[0]!r}."
+        )
+    return codes
+
+
+def check_two_classes(classes: Array) -> None:
+    """There must be at least two classes."""
+    if len(classes) < 2:
+        raise ValueError(
+            f"y must have at least two classes with positive weight; got one class: "
+            f"{classes.tolist()}. A classifier needs rows of two classes or more."
         )
 
 
@@ -150,170 +453,87 @@ def class_weights(class_weight: Any, classes: Array, codes: Array, weight: Array
     return weight
 
 
-def check_columns(
-    name: str,
-    value: Any,
-    n_features: int,
-    feature_names: Array | None,
-    allow_empty: bool = False,
-) -> Array | None:
-    """Indices of columns given as names, indices, a slice or a mask; None stands for all."""
-    if value is None:
-        return None
-    if isinstance(value, slice):
-        value = np.arange(n_features)[value]
+# --- weights, offsets and labels ------------------------------------------------------------------
+
+
+def check_weights(sample_weight: Any, n_rows: int, *, may_be_zero: bool = False) -> Array:
+    """Row weights (n,): finite, non-negative, not all zero; None stands for weights of one."""
+    if sample_weight is None:
+        return np.ones(n_rows)
     try:
-        chosen = np.atleast_1d(np.asarray(value))
-    except ValueError:  # nested lists of different lengths
+        given = np.asarray(sample_weight)
+        # A conversion would drop imaginary parts, and count the time units of dates.
+        if given.dtype.kind not in "biufO":
+            raise TypeError
+        weight = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        kind = type(sample_weight).__name__
+        if isinstance(sample_weight, np.ndarray):
+            kind = f"an array of {sample_weight.dtype}"
         raise ValueError(
-            f"{name} must be a flat list of column names or indices, or a boolean mask; got "
-            f"{shown(value)}. Leave the inner brackets out."
+            f"sample_weight must be an array of numbers; got {kind}. Pass one number for each row."
         ) from None
-    if chosen.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional; got shape {chosen.shape}.")
-    if chosen.size == 0:
-        if allow_empty:
-            return np.zeros(0, dtype=np.intp)
-        raise ValueError(f"{name} must not be empty; use None for all features.")
-    if chosen.dtype.kind in "UOT" and all(isinstance(entry, str) for entry in chosen):
-        columns = _named_columns(name, chosen, feature_names)
-    elif chosen.dtype.kind == "b":
-        if len(chosen) != n_features:
-            raise ValueError(
-                f"{name} as a mask must have one entry for each of the {n_features} features; "
-                f"got {len(chosen)}."
-            )
-        columns = np.flatnonzero(chosen)
-        if len(columns) == 0 and not allow_empty:
-            raise ValueError(f"{name} must not be empty; its mask chooses no feature.")
-    elif chosen.dtype.kind in "iu":
-        outside = chosen[(chosen < -n_features) | (chosen >= n_features)]
-        if len(outside):
-            raise ValueError(
-                f"{name} must hold column indices of X, from 0 to {n_features - 1}; "
-                f"got {outside[0]}."
-            )
-        columns = chosen % n_features
-    else:
+    if weight.ndim == 0:
+        weight = np.full(n_rows, float(weight))
+    if weight.shape != (n_rows,):
         raise ValueError(
-            f"{name} must be None, column names, column indices or a boolean mask; got "
-            f"{shown(value)}."
+            f"sample_weight must have one entry for each of the {n_rows} rows of X, in one "
+            f"dimension; got shape {weight.shape}."
         )
-    if len(np.unique(columns)) < len(columns):
-        raise ValueError(f"{name} must not name a feature twice; got {shown(value)}.")
-    return columns.astype(np.intp)
-
-
-def _named_columns(name: str, chosen: Array, feature_names: Array | None) -> Array:
-    if feature_names is None:
+    if not np.isfinite(weight).all():
+        raise ValueError("sample_weight must be finite; it contains NaN or infinity: remove them.")
+    if (weight < 0).any():
         raise ValueError(
-            f"{name} holds column names, but X has none. Pass X as a data frame whose column "
-            f"names are all strings, or give indices: {name}=[0] for the column that reports call "
-            "x0."
+            f"sample_weight must not be negative; its smallest entry is {weight.min():g}. "
+            "Drop rows instead of giving them negative weight."
         )
-    position = {feature: i for i, feature in enumerate(feature_names)}
-    unknown = [str(entry) for entry in chosen if entry not in position]
-    if unknown:
+    check_total_weight("sample_weight", weight)
+    if not (may_be_zero or (weight > 0).any()):
         raise ValueError(
-            f"{name} must name columns of X; {unknown[0]!r} is not one of {list(feature_names)}."
+            "sample_weight must not be zero for every row: all weights are zero. "
+            "Give at least some rows a positive weight."
         )
-    return np.array([position[entry] for entry in chosen])
+    return weight
 
 
-def check_signs(
-    monotonic_cst: Any, expert_columns: Array | None, n_features: int, names: Array | None
-) -> tuple[int, ...]:
-    """Signs of the slopes of the experts' columns, given for all features or by name.
-
-    There are none, (), if all are 0.
-    """
-    rule = "monotonic_cst must hold 1 (increasing), -1 (decreasing) or 0 (any)"
-    if isinstance(monotonic_cst, Mapping):
-        columns = check_columns("monotonic_cst", list(monotonic_cst), n_features, names, True)
-        given, values = list(monotonic_cst.values()), np.zeros(n_features, dtype=object)
-        values[columns] = given
-    else:
-        values = np.asarray(monotonic_cst, dtype=object)
-        if values.shape != (n_features,):
-            raise ValueError(
-                f"{rule} for each of the {n_features} features; got {shown(monotonic_cst)}. Give "
-                "all of them, or a dict with the names of some."
-            )
-    wrong = [v for v in values if isinstance(v, bool | np.bool_ | str) or v not in (-1, 0, 1)]
-    if wrong:
-        raise ValueError(f"{rule}; got {shown(wrong[0])}.")
-    used = np.arange(n_features) if expert_columns is None else expert_columns
-    without_slope = np.setdiff1d(np.flatnonzero(values), used)
-    if len(without_slope):
+def check_total_weight(name: str, weight: Array) -> None:
+    """The sum of the weights, and sums of weighted squares, must be finite."""
+    largest = float(weight.max(initial=0.0))
+    if largest * len(weight) > MAX_TOTAL_WEIGHT:
         raise ValueError(
-            "monotonic_cst must have 0 for features that are not among the expert_features; column "
-            f"{without_slope[0]} has {values[without_slope[0]]}."
-        )
-    return tuple(int(values[j]) for j in used) if values.any() else ()
-
-
-def check_enough_rows(
-    n_experts: int, n_rows: int, rows: str = "distinct rows with positive weight"
-) -> None:
-    """There must not be more experts than rows."""
-    if n_experts > n_rows:
-        raise ValueError(
-            f"n_experts must not exceed the number of {rows}, {n_rows} (n_samples = {n_rows}); got "
-            f"{shown(n_experts)}. Use fewer experts or more data."
+            f"{name} must give weights with a sum of at most {MAX_TOTAL_WEIGHT:g}; the largest "
+            f"weight of {len(weight)} rows is {largest:g}. Divide the weights by their mean."
         )
 
 
-def check_two_classes(classes: Array) -> None:
-    """There must be at least two classes."""
-    if len(classes) < 2:
+def check_offset(offset: Any, n_rows: int, n_outputs: int) -> Array:
+    """Offsets of the linear predictors, (n,) or (n, m): finite numbers."""
+    try:
+        values = np.array(offset, dtype=np.float64)
+    except (TypeError, ValueError) as error:
         raise ValueError(
-            f"y must have at least two classes with positive weight; got one class: "
-            f"{classes.tolist()}. A classifier needs rows of two classes or more."
-        )
-
-
-def class_codes(y: Array, classes: Array) -> Array:
-    """Codes of labels; they must be among the classes of the fit."""
-    codes = np.searchsorted(classes, y)
-    codes = np.minimum(codes, len(classes) - 1)
-    unknown = classes[codes] != y
-    if unknown.any():
+            f"offset must be an array of numbers; got {type(offset).__name__}. For exposures pass "
+            "np.log(exposure)."
+        ) from error
+    if values.shape not in ((n_rows,), (n_rows, n_outputs)):
         raise ValueError(
-            f"y must hold classes seen in fit, {classes.tolist()}; got {y[unknown].tolist()[0]!r}."
+            f"offset must have shape (n_samples,) or (n_samples, n_outputs), here {(n_rows,)} or "
+            f"{(n_rows, n_outputs)}; got shape {values.shape}. Give one number for each row of X."
         )
-    return codes
-
-
-def as_csr(X: Any) -> Any:
-    """Sparse input as a CSR array with sorted indices and no duplicates; dense input as is.
-
-    Indices are 32-bit integers where they can be: trees accept no others.
-    """
-    if not sparse.issparse(X):
-        return X
-    X = sparse.csr_array(X)
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    if X.indices.dtype != np.int32 and max(X.nnz, *X.shape) <= np.iinfo(np.int32).max:
-        indices, indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)
-        X = sparse.csr_array((X.data, indices, indptr), shape=X.shape)
-    return X
-
-
-def check_same_length(X: Any, y: Array) -> Array:
-    """X and y must have the same number of rows."""
-    if X.shape[0] != len(y):
+    finite = np.isfinite(values)
+    if not finite.all():
+        row, value = int(np.argwhere(~finite)[0, 0]), values[~finite][0]
         raise ValueError(
-            f"X and y must have the same number of rows; got {X.shape[0]} and {len(y)}."
+            f"offset must hold finite numbers; row {row} holds {value:g}. An offset is the "
+            "logarithm of an exposure, which must be positive: remove rows without exposure."
         )
-    return y
-
-
-def check_same_outputs(n_outputs: int, n_before: int) -> None:
-    """The number of outputs must be that of the fit."""
-    if n_outputs != n_before:
-        raise ValueError(f"y must have the {n_before} output(s) seen in fit; got {n_outputs}.")
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest > MAX_OFFSET:
+        raise ValueError(
+            f"offset must lie between -{MAX_OFFSET:g} and {MAX_OFFSET:g}, as logarithms of "
+            f"exposures do; its largest absolute value is {largest:g}. Pass np.log(exposure)."
+        )
+    return values.ravel() if n_outputs == 1 else values
 
 
 def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]:
@@ -331,133 +551,9 @@ def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]
                 f"{name} must have one entry for each of the {n_rows} rows of X; got shape "
                 f"{values.shape}."
             )
-    for name in ("groups", "units", "cluster"):
-        if name in arrays:
-            check_labels(name, arrays[name])
+        if name in ("groups", "units", "cluster"):
+            check_labels(name, values)
     return arrays
-
-
-# --- targets and labels ---------------------------------------------------------------------------
-
-
-# Largest absolute value of an output, and smallest of the largest values of an output: variances,
-# which are squares, stay finite and positive.
-MAX_TARGET = 1e140
-MIN_TARGET = 1e-140
-
-
-def check_target(y: Any, is_classification: bool) -> None:
-    """A target must be dense; outputs must be numbers, labels of one kind."""
-    if sparse.issparse(y):
-        raise ValueError(
-            f"y must be a dense array; got a {type(y).__name__}. Pass y.toarray().ravel()."
-        )
-    if is_classification and has_bounds(y):
-        raise ValueError(
-            "y must hold labels of classes, which cannot be censored; got a structured array with "
-            f"the fields {', '.join(y.dtype.names)}. Use MixtureOfExpertsRegressor for times."
-        )
-    check_not_structured("y", y)
-    if y is None or hasattr(y, "__sklearn_tags__"):
-        return
-    given = np.asarray(y)
-    if is_classification:
-        if given.dtype.kind == "O" and given.ndim == 1:
-            check_labels("y", given)
-        else:
-            _check_not_missing(given)
-        return
-    if given.dtype.kind in "mM":
-        raise ValueError(
-            f"y must hold numbers; got {given.dtype}. Convert it, such as to days since a date."
-        )
-    _check_no_pairs(y, given)
-    if given.dtype.kind in "OUS":
-        text = first_text(given.ravel())
-        dtype = getattr(y, "dtype", None)
-        if is_category(dtype) and (text is not None or isinstance(given.ravel()[0], str)):
-            codes = "y.cat.codes" if hasattr(y, "cat") else "y.codes"
-            raise ValueError(
-                f"y must hold numbers; got the category {shown(given.ravel()[0])}. For ordered "
-                f'categories pass {codes}, with family="ordinal". For others use '
-                "MixtureOfExpertsClassifier."
-            )
-        if text is not None:
-            raise ValueError(
-                f"y must hold numbers; got {shown(text)}. For labels use "
-                "MixtureOfExpertsClassifier."
-            )
-    _check_not_missing(given)
-
-
-def _check_not_missing(given: Array) -> None:
-    """No target may be missing."""
-    values = given.ravel() if given.dtype.kind in "fO" else np.zeros(given.size)
-    missing = np.argwhere(np.isnan(as_numbers(values)).reshape(given.shape))
-    if len(missing) and given.ndim > 0:
-        raise ValueError(
-            f"y must have no missing values; y contains NaN in row {missing[0][0]}. Drop such rows "
-            "from X, y and all other arguments: kept = ~np.isnan(y). If values are missing at "
-            "random, the likelihood of the other rows is the right one."
-        )
-
-
-def _check_no_pairs(y: Any, given: Array) -> None:
-    """Pairs of bounds, or of a time and an event, are no numbers of two outputs."""
-    if given.ndim == 0 or not len(given):
-        return
-    row: Any = (y if isinstance(y, list | tuple) else given)[0]
-    is_pair = given.ndim == 1 and isinstance(row, tuple | list | np.void)
-    if given.ndim == 2:
-        is_pair = len({isinstance(value, bool | np.bool_) for value in row}) == 2
-        is_open = given.dtype.kind == "f" and given.shape[1] == 2 and np.isposinf(given).any()
-        is_pair |= bool(is_open)
-    if is_pair:
-        raise ValueError(
-            "y must hold one number for each row and output; got pairs, such as "
-            f"({', '.join(str(value) for value in row)}). Use skmoe.data for bounds, or for "
-            "times and events; or convert truth values and infinity for several outputs."
-        )
-
-
-def check_outputs(y: Any, **options: Any) -> Array:
-    """Numeric outputs of some of the rows, (n,) or (n, m), or bounds of them."""
-    if has_bounds(y):
-        y = checked_bounds(y)
-    else:
-        check_target(y, is_classification=False)
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", **options)
-    check_target_size(point_values(y), whole=False)
-    return y
-
-
-def check_not_structured(name: str, values: Any) -> None:
-    """A structured array has fields in the place of columns."""
-    fields = getattr(getattr(values, "dtype", None), "names", None)
-    if fields:
-        raise ValueError(
-            f"{name} must be an array of numbers; got a structured array with the fields "
-            f"{', '.join(fields)}. Convert it by numpy.lib.recfunctions.structured_to_unstructured."
-        )
-
-
-def check_target_size(y: Array, *, whole: bool) -> None:
-    """Outputs (n,) or (n, m) must have representable squares.
-
-    `whole` is False for a part of the rows, in which all values may be close to zero.
-    """
-    largest = np.abs(y).max(axis=0, initial=0.0)
-    if (largest > MAX_TARGET).any():
-        raise ValueError(
-            f"y must hold numbers of at most {MAX_TARGET:g} in absolute value, whose squares are "
-            f"finite; got {largest.max():g}. Divide y by a constant."
-        )
-    tiny = (largest > 0.0) & (largest < MIN_TARGET)
-    if whole and tiny.any():
-        raise ValueError(
-            f"y must hold numbers larger than {MIN_TARGET:g} in absolute value, whose squares are "
-            f"positive; the largest is {largest[tiny].max():g}. Multiply y by a constant."
-        )
 
 
 def check_labels(name: str, labels: Array) -> None:
@@ -480,23 +576,3 @@ def check_labels(name: str, labels: Array) -> None:
             f"got {shown(list(distinct.values())[:5])}. Drop rows without a label, and convert the "
             "others."
         )
-
-
-def first_text(values: Array) -> Any:
-    """The first text that is no number, nor stands for a missing value; None if there is none."""
-    for value in values:
-        if isinstance(value, str | bytes) and value not in MISSING_STRINGS:
-            try:
-                float(value)
-            except ValueError:
-                return value.item() if isinstance(value, np.generic) else value
-    return None
-
-
-def as_numbers(values: Array) -> Array:
-    """Values as floating-point numbers; zeros for what is none."""
-    try:
-        return values.astype(np.float64)
-    except (TypeError, ValueError):  # `pandas.NA` has no conversion
-        missing = [value is None or str(value) in ("nan", "<NA>") for value in values]
-        return np.where(missing, np.nan, 0.0)

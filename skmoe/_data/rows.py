@@ -8,16 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmoe._data.scaling import (
-    BLOCK_ROWS,
-    design_matrix,
-    fit_standardization,
-    keeping_sparse,
-    safe_range,
-)
 from skmoe._data.units import Units, encode_units, join_groups
 from skmoe._numerics.linalg import OffsetDesign
 from skmoe._numerics.typing import Array, Design
+
+# Number of rows for which a block of a design matrix and its products fit into the cache.
+BLOCK_ROWS = 2048
 
 # Number of rows of a block, from BLOCK_ROWS to MAX_BLOCK_ROWS, so that a dense design matrix has at
 # most about BLOCK_ELEMENTS elements. Sparse blocks are larger: their operations have more overhead.
@@ -28,9 +24,6 @@ SPARSE_BLOCK_ROWS = 16_384
 # Seed of samples of the rows, the same for all fits: the scale of the prior of dispersions depends
 # on the sample, and lower bounds of two fits can be compared only with one prior.
 SAMPLE_SEED = 0
-
-# Decimals of moments that are compared: round-off must not decide the order.
-MOMENT_DECIMALS = 6
 
 
 # Arguments of `fit` with an entry for each row, besides X, y and groups, by their fields.
@@ -105,6 +98,14 @@ class Rows(NamedTuple):
         kept = np.flatnonzero(self.weight > 0.0)
         return self if len(kept) == len(self.weight) else self.take(kept)
 
+    def of_n_experts(self, number: int) -> Rows:
+        """Rows whose possible experts are of a larger number; the others are of unknown rows."""
+        if self.possible is None:
+            return self
+        n_others = number - self.possible.shape[1]
+        others = np.tile(self.possible.all(axis=1)[:, None], n_others)
+        return self._replace(possible=np.hstack([self.possible, others]))
+
 
 # Values of rows that lack a field which other rows have.
 ABSENT = {"weight": 1.0, "offset": 0.0, "possible": True}
@@ -151,129 +152,6 @@ def has_bounds(y: Any) -> bool:
 
 
 # --- one row for equal ones, in an order of values ------------------------------------------------
-
-
-def distinct_rows(
-    X: Design,
-    y: Array,
-    weight: Array,
-    others: Sequence[Array] = (),
-    ties: Sequence[Array] = (),
-    codes: Array | None = None,
-) -> tuple[Array, Array]:
-    """Indices of the rows in an order of values (n,), and positions of the first copies in it.
-
-    Starts and folds draw rows in this order, one for each distinct row with the total weight of its
-    copies. So a fit depends neither on the order of the rows, of columns and outputs, nor on signs,
-    nor on whether a row occurs twice or has weight two.
-
-    Parameters
-    ----------
-    X : array or CSR array of shape (n, p)
-    y : array of shape (n,) or (n, m)
-        Outputs, or class codes as integers.
-    weight : array of shape (n,)
-    others : sequence of arrays of shape (n,)
-        What else distinguishes rows.
-    ties : sequence of arrays of shape (n,)
-        The same, but these do not change the order of rows that differ otherwise.
-    codes : array of int of shape (n,), optional
-        Unit of each row. The rows of a unit follow each other.
-    """
-    targets = np.atleast_2d(y.T)
-    if y.dtype.kind == "i":
-        indicators = (np.arange(y.max() + 1)[:, None] == y).astype(np.float64)
-        form = canonical_form(X, indicators, weight, signed=False)
-        table, signs = [np.argsort(form.outputs)[y], *others], np.ones(1)
-    else:
-        form = canonical_form(X, targets, weight, signed=True)
-        table, signs = [*targets[form.outputs], *others], form.signs[form.outputs]
-    direction = np.empty(X.shape[1])
-    direction[form.columns] = np.random.default_rng(0).standard_normal(X.shape[1])
-    of_table = np.random.default_rng(1).standard_normal(len(table))
-    of_table[: len(signs)] *= signs
-    key = _projection(X, direction * form.column_signs)
-    key += _projection(np.column_stack(table), of_table)
-    keys = [*ties, *targets, key]
-    if codes is not None:
-        keys += [codes, np.bincount(codes, weight * key)[codes]]
-    while True:
-        order = np.lexsort([weight, *keys])  # weights of copies are added in one order
-        is_new = np.any([values[order[1:]] != values[order[:-1]] for values in keys], axis=0)
-        same = np.flatnonzero(~is_new)
-        if not (len(same) and (X[order[same + 1]] != X[order[same]]).sum()):
-            return order, np.flatnonzero(np.append(True, is_new))
-        # Differences that are tiny beside the range of a column are lost in its projection.
-        keys = [*(X.toarray() if sparse.issparse(X) else X).T, *keys]
-
-
-def _projection(X: Design, direction: Array) -> Array:
-    """A projection (n,) of columns in units of their ranges, bit for bit equal for equal rows."""
-    ends = X.min(axis=0), X.max(axis=0)
-    low, high = (end.toarray().ravel() for end in ends) if sparse.issparse(X) else ends
-    low, scale = low.astype(np.float64), safe_range(high.astype(np.float64) - low)
-    if sparse.issparse(X):
-        return np.asarray(X @ (direction / scale))
-    # A matrix product may add the columns of equal rows in different orders; this sum does not.
-    total = np.zeros(len(X))
-    for column, least, factor in zip(X.T, low, direction / scale, strict=True):
-        total += (column - least) * factor
-    return total
-
-
-class CanonicalForm(NamedTuple):
-    """An order and signs of columns and outputs that depend on values only."""
-
-    columns: Array  # indices of the columns, (p,)
-    column_signs: Array  # in the given order, (p,)
-    outputs: Array  # indices of the outputs, (m,)
-    signs: Array  # of the outputs in the given order, (m,)
-
-
-def canonical_form(X: Design, Y: Array, weight: Array, *, signed: bool) -> CanonicalForm:
-    """Canonical form of features (n, p) and targets (m, n).
-
-    Starts draw directions and cut from below: in this form they depend neither on the order of
-    columns and outputs nor on their signs. Columns are sorted by their correlations with the
-    targets, constant ones last, and have a negative skewness; outputs have a positive one. With
-    `signed=False`, for indicators of classes, targets keep their signs, and frequent ones are
-    first.
-    """
-    share = weight / weight.sum()
-    scaling = fit_standardization(X, weight)
-    scaling = keeping_sparse(scaling, ()) if sparse.issparse(X) else scaling
-    center, scale = fit_standardization(Y.T, weight)
-    targets = (Y - center[:, None]) / scale[:, None]
-    weights, sums = np.vstack([share, targets * share]).T, np.zeros((3, X.shape[1], 1 + len(Y)))
-    for start in range(0, len(share), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        Z = design_matrix(X[rows], scaling, None)[:, :-1]
-        sums += [power.T @ weights[rows] for power in (Z, Z * Z, Z * Z * Z)]
-    means, second, third = sums[..., 0]
-    moments = (
-        third - 3.0 * means * second + 2.0 * means**3,  # skewness
-        np.square(targets) * targets @ share,
-        sums[0, :, 1:].T,
-        (sums[1] - 2.0 * means[:, None] * sums[0])[:, 1:].T,
-    )
-    skewness, skewness_of_y, correlations, with_squares = (
-        np.round(values, MOMENT_DECIMALS) for values in moments
-    )
-    strength = np.round(np.abs(correlations).sum(axis=0), MOMENT_DECIMALS)
-    columns = np.lexsort((np.abs(skewness), strength, second - means**2 < 0.5))
-    column_signs, signs = -np.sign(skewness), np.ones(len(Y))
-    by_columns = (correlations * column_signs)[:, columns]
-    if signed:
-        outputs = np.lexsort((np.abs(correlations).sum(axis=1), np.abs(skewness_of_y)))
-        signs = np.sign(skewness_of_y)
-        signs = np.where(signs, signs, np.where(by_columns.sum(axis=1) < 0.0, -1.0, 1.0))
-    else:
-        rarity = -np.round(Y @ share, MOMENT_DECIMALS)
-        keys = np.column_stack([rarity, with_squares[:, columns], by_columns])
-        outputs = np.lexsort(keys.T[::-1])
-    of_outputs = signs @ correlations if signed else correlations[outputs[0]]
-    column_signs = np.where(column_signs, column_signs, np.where(of_outputs < 0.0, -1.0, 1.0))
-    return CanonicalForm(columns, column_signs, outputs, signs)
 
 
 class RawFeatures(NamedTuple):
@@ -362,40 +240,27 @@ class Dataset(NamedTuple):
         """Responsibilities (K, U) of units for each of their rows, (K, n)."""
         return resp if self.units is None else self.units.repeat(resp)
 
+    def rows_of(self, kept: Array | slice) -> Any:
+        """Indices of the rows at an index, or of the units at a sorted one if there are any."""
+        return kept if self.units is None else self.units.rows_of(kept)
 
-def subset(rows: Dataset, index: Array | slice, weight: Array | None = None) -> Dataset:
-    """The rows at an index, with other weights if given; of data without units."""
-    return _take(rows, index, index, rows.weight[index] if weight is None else weight, None)
-
-
-def subset_units(rows: Dataset, kept: Array | slice, factor: float = 1.0) -> Dataset:
-    """The units at sorted indices, or of a slice, with weights multiplied by a factor."""
-    assert rows.units is not None
-    units = rows.units.take(kept, factor * rows.units.weight[kept])
-    index = rows.units.rows_of(kept)
-    return _take(rows, kept, index, factor * rows.weight[index], units)
-
-
-def _take(
-    rows: Dataset,
-    gate_index: Array | slice,
-    index: Array | slice,
-    weight: Array,
-    units: Units | None,
-) -> Dataset:
-    """Rows of the gate's design and rows of the experts' design at two indices."""
-    gate_design, design = rows.gate_design[gate_index], rows.expert_design
-    expert_design: Any
-    if isinstance(design, RawFeatures):
-        expert_design = design.take(index)
-    elif design is rows.gate_design:
-        expert_design = gate_design
-    elif isinstance(design, OffsetDesign) and design.matrix is rows.gate_design:
-        expert_design = OffsetDesign(gate_design, design.offset[..., index])
-    else:
-        expert_design = design[index]
-    possible = None if rows.possible is None else rows.possible[:, gate_index]
-    return Dataset(gate_design, expert_design, rows.y[..., index], weight, units, possible)
+    def take(self, kept: Array | slice, factor: float = 1.0) -> Dataset:
+        """The rows at an index, or the units at a sorted one, with weights times a factor."""
+        index, units, design = self.rows_of(kept), self.units, self.expert_design
+        gate_design, expert_design = self.gate_design[kept], design
+        if isinstance(design, RawFeatures):
+            expert_design = design.take(index)
+        elif design is self.gate_design:
+            expert_design = gate_design
+        elif isinstance(design, OffsetDesign) and design.matrix is self.gate_design:
+            expert_design = OffsetDesign(gate_design, design.offset[..., index])
+        else:
+            expert_design = design[index]
+        if units is not None:
+            units = units.take(kept, factor * units.weight[kept])
+        possible = None if self.possible is None else self.possible[:, kept]
+        weight = factor * self.weight[index]
+        return Dataset(gate_design, expert_design, self.y[..., index], weight, units, possible)
 
 
 def split_into_blocks(rows: Any, size: int | None = None) -> Any:
@@ -418,8 +283,8 @@ def split_into_blocks(rows: Any, size: int | None = None) -> Any:
         n_blocks = max(round(n_rows / wanted), 1)
         size = max(-(-n_rows // n_blocks), 1)
     if rows.units is not None:
-        return [subset_units(rows, slice(*ends)) for ends in _unit_ends(rows.units, size)]
-    return [subset(rows, slice(start, start + size)) for start in range(0, n_rows, size)]
+        return [rows.take(slice(*ends)) for ends in _unit_ends(rows.units, size)]
+    return [rows.take(slice(start, start + size)) for start in range(0, n_rows, size)]
 
 
 def _unit_ends(units: Units, size: int) -> list[tuple[int, int]]:

@@ -1,6 +1,7 @@
 """Units: customers, patients or products whose rows have one latent expert in common.
 
-The rows of a unit are contiguous in a data set, and the gate sees one row for each unit.
+The rows of a unit are contiguous in a data set, and the gate sees one row for each unit. Experts
+that are known of some rows are those of their units.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from skmoe._data.checks import shown
 from skmoe._numerics.typing import Array, Design
+
+# Entry of a row of which nothing is known, as in semi-supervised learning with scikit-learn.
+UNKNOWN = -1
 
 
 class Units(NamedTuple):
@@ -111,3 +116,90 @@ def join_groups(groups: Array | None, units: Array | None) -> Array | None:
     size = n_groups + n_units
     _, component = connected_components(sparse.csr_array(edges, shape=(size, size)))
     return component[group]
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+def check_gate_columns(X: Design, units: Array, columns: Array | None, names: list[str]) -> None:
+    """The features of the gate must be constant within each unit.
+
+    Named is the unit whose row comes first among the rows that differ.
+    """
+    _, first, codes = np.unique(units, return_index=True, return_inverse=True)
+    for column in np.arange(X.shape[1]) if columns is None else columns:
+        values = X[:, [column]].toarray() if sparse.issparse(X) else X[:, column]
+        values = np.asarray(values).ravel()
+        varies = values != values[first][codes.ravel()]
+        if varies.any():
+            raise ValueError(
+                f"gate_features must be constant within each unit, since a unit has one regime; "
+                f"column {names[column]!r} varies in unit {shown(units[varies.argmax()])}. "
+                "Choose gate_features that are constant, give it one value in each unit, such as "
+                f"df.groupby(unit)[{names[column]!r}].transform('mean'), or use gate=\"constant\"."
+            )
+
+
+def check_init_of_units(init: Array, units: Array, tolerance: float) -> None:
+    """Initial responsibilities (n, K) must be those of the unit in all of its rows."""
+    _, first, codes = np.unique(units, return_index=True, return_inverse=True)
+    differs = np.abs(init - init[first][codes.ravel()]).max(axis=1) > tolerance
+    if differs.any():
+        row = int(differs.argmax())
+        raise ValueError(
+            f"init as an array must have the same responsibilities in all rows of a unit; row "
+            f"{row} differs from the first row of unit {shown(units[row])}. Average them over the "
+            "rows of each unit."
+        )
+
+
+def check_known_experts(
+    known: Array, n_experts: int, weight: Array, units: Array | None
+) -> Array | None:
+    """Experts that may have generated each row, boolean (n, K); None if nothing is known.
+
+    All rows of a unit have what is known of any of them. Rows of weight zero are absent.
+    """
+    if known.dtype.kind in "iu" and known.ndim == 1:
+        outside = (known < UNKNOWN) | (known >= n_experts)
+        if outside.any():
+            row = int(outside.argmax())
+            raise ValueError(
+                f"known_experts must be numbers of experts, from 0 to {n_experts - 1}, or -1 where "
+                f"the expert is unknown; row {row} has {int(known[row])}. Number the experts from "
+                "0, or increase n_experts."
+            )
+        known = (known[:, None] == np.arange(n_experts)) | (known == UNKNOWN)[:, None]
+    elif known.dtype != bool or known.shape != (len(weight), n_experts):
+        raise ValueError(
+            "known_experts must have integers of shape (n_samples,), -1 where the expert is "
+            f"unknown, or booleans of shape {(len(weight), n_experts)}, one for each row and "
+            f"expert; got {known.dtype} of shape {known.shape}. Replace missing values by -1 "
+            "and convert numbers by astype(int)."
+        )
+    possible = known | (weight == 0.0)[:, None]
+    without = ~possible.any(axis=1)
+    if without.any():
+        raise ValueError(
+            "known_experts must leave each row at least one expert; row "
+            f"{int(without.argmax())} has none. Set its entries to True if its expert is unknown."
+        )
+    if units is not None:
+        labels, codes = encode_units(units)
+        of_units = np.stack([np.bincount(codes, ~column) == 0 for column in possible.T], axis=1)
+        without = ~of_units.any(axis=1)
+        if without.any():
+            raise ValueError(
+                "known_experts must agree within each unit, whose rows have one expert; those of "
+                f"unit {shown(labels[without.argmax()])} have none in common. Correct them, or set "
+                "all but one to -1."
+            )
+        possible = of_units[codes]
+    return None if possible.all() else possible
+
+
+def n_known_experts(known: Any) -> int:
+    """Smallest number of experts that has all those of `known_experts`, at least one."""
+    values = np.asarray(UNKNOWN if known is None else known)
+    is_number = values.dtype.kind in "iu" and values.ndim == 1
+    return max(int(values.max(initial=UNKNOWN)) + 1, 1) if is_number else 1

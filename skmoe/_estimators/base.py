@@ -12,9 +12,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.encoding import encoded_names
+from skmoe._data.preprocessing import is_outside_ranges
 from skmoe._data.rows import Rows
-from skmoe._data.scaling import is_outside_ranges
-from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import attributes_of_fit, order_by_share, warn_of_fit
 from skmoe._estimators.fitting.monitor import (
     NO_TASK,
@@ -23,12 +22,11 @@ from skmoe._estimators.fitting.monitor import (
     make_monitors,
     with_callbacks,
 )
-from skmoe._estimators.fitting.problem import build_problem
+from skmoe._estimators.fitting.problem import PRIVATE_ATTRIBUTES, build_problem, previous_fit
 from skmoe._estimators.methods.expert_names import ExpertsReprMixin
 from skmoe._estimators.methods.inference import ReportingMixin
 from skmoe._estimators.methods.input_steps import InputSteps
-from skmoe._estimators.methods.new_rows import supports_dask
-from skmoe._estimators.methods.observed_rows import ObservedRowsMixin
+from skmoe._estimators.methods.new_rows import ObservedRowsMixin, supports_dask
 from skmoe._estimators.parameters.conflicts import selects_number
 from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
 from skmoe._estimators.parameters.part_parameters import (
@@ -36,9 +34,12 @@ from skmoe._estimators.parameters.part_parameters import (
     holds_out_rows,
     uses_groups,
 )
-from skmoe._estimators.rows.training_data import FitOptions, TrainingData, make_router
-from skmoe._estimators.rows.units_and_known_experts import validate_units
-from skmoe._estimators.rows.warm_start import PRIVATE_ATTRIBUTES, TrainingState, previous_fit
+from skmoe._estimators.rows.training_data import (
+    FitOptions,
+    TrainingData,
+    TrainingState,
+    make_router,
+)
 from skmoe._estimators.selection.n_experts import with_selected_n_experts
 from skmoe._inference.labels import feature_labels
 from skmoe._mixture.fitted import FittedMixture, expert_usage
@@ -179,13 +180,11 @@ class BaseMixture(
         --------
         responsibilities : The probabilities given features and target.
         """
-        X = self._validate_X(X)
+        rows = self._checked(Rows(X, unit=units))
         if units is None:
-            return np.exp(self._fitted.log_gate(X)).T
-        units = validate_units(units, X.shape[0])
-        self._check_gate_columns(X, units)
-        codes = encode_units(units)[1]
-        return np.exp(self._fitted.log_gate_of_units(Rows(X, unit=codes))).T[codes]
+            return np.exp(self._fitted.log_gate(rows.X)).T
+        codes = rows.unit_codes
+        return np.exp(self._fitted.log_gate_of_units(rows._replace(unit=codes))).T[codes]
 
     @supports_dask
     def apply(self, X: Any) -> Array:
@@ -248,7 +247,7 @@ class BaseMixture(
         >>> moe.is_outside_range([[0.0], [10.0]])
         array([False,  True])
         """
-        X = self._validate_X(X)
+        X = self._checked(Rows(X)).X
         mixture, _, preprocessor = self._fitted
         if preprocessor.feature_range is None:
             raise ValueError(

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.preprocessing import Preprocessor
-from skmoe._data.scaling import Standardization
+from skmoe._data.preprocessing import Preprocessor, Standardization
 from skmoe._inference.labels import Labels
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import TINY, Array

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.preprocessing import Preprocessor
-from skmoe._data.rows import Dataset, Rows, subset
+from skmoe._data.rows import Dataset, Rows
 from skmoe._mixture.data import Data
 from skmoe._mixture.mixture import Mixture, balance_prior
 from skmoe._numerics.linalg import sum_over_blocks
@@ -161,7 +161,7 @@ class FittedMixture(NamedTuple):
         for k, prob in enumerate(gate_prob):
             routed = np.flatnonzero(prob)
             if len(routed):
-                own = self.data(subset(data.rows, routed))
+                own = self.data(data.rows.take(routed))
                 of_expert = self.mixture.experts.mean(self._of_experts(), own, [k])[0]
                 if isinstance(mean, float):
                     mean = np.zeros((len(of_expert), len(prob)))
@@ -179,7 +179,7 @@ class FittedMixture(NamedTuple):
                 # Experts without rows are evaluated on one, for the number of components.
                 routed = np.flatnonzero(np.exp(log_prob))
                 routed = routed if len(routed) else np.arange(1)
-                own = self.data(subset(data.rows, routed))
+                own = self.data(data.rows.take(routed))
             component = self.mixture.experts.components(self._of_experts(), k, own)
             component = expand_rows(component, routed, n_rows)
             components.append(component.rescale(*scaling).shift(added))

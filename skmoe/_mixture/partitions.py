@@ -20,7 +20,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.tree import DecisionTreeRegressor
 
-from skmoe._data.rows import Dataset, canonical_form, subset, subset_units
+from skmoe._data.preprocessing import canonical_form
+from skmoe._data.rows import Dataset
 from skmoe._data.units import Units
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import weighted_quantiles
@@ -74,17 +75,12 @@ class InitData(NamedTuple):
         if rows.n_rows <= size:
             return self
         kept = sample_of(rows, size, rng)
-        index = kept if rows.units is None else rows.units.rows_of(kept)
-        return self.part(kept, rows.weight.sum() / rows.weight[index].sum())
+        return self.part(kept, rows.weight.sum() / rows.weight[rows.rows_of(kept)].sum())
 
     def part(self, kept: Array, factor: float = 1.0) -> InitData:
         """The data of some rows or units, whose weights are multiplied by a factor."""
-        rows, index = self.rows, kept
-        if rows.units is None:
-            of_kept = subset(rows, kept, factor * rows.weight[kept])
-        else:
-            of_kept, index = subset_units(rows, kept, factor), rows.units.rows_of(kept)
-        return self._replace(rows=of_kept, X=self.X[index], Y=self.Y[:, index])
+        rows, index = self.rows.take(kept, factor), self.rows.rows_of(kept)
+        return self._replace(rows=rows, X=self.X[index], Y=self.Y[:, index])
 
     def for_outputs(self, values: Array) -> Array:
         """Values for each output in the order of the data set, from those in the canonical one."""

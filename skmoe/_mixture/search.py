@@ -30,7 +30,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.rows import Dataset, subset_units
+from skmoe._data.rows import Dataset
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, Pace, Run, em, threads
 from skmoe._mixture.evidence import search_penalties
@@ -382,7 +382,7 @@ def _with_own_weight(sample: Dataset) -> Dataset:
     weight = sample.weight
     factor = min(float(weight.sum() / np.square(weight).sum()), 1.0)
     if sample.units is not None:
-        return subset_units(sample, np.arange(len(sample.units.starts)), factor)
+        return sample.take(np.arange(len(sample.units.starts)), factor)
     return sample._replace(weight=factor * weight)
 
 

@@ -21,8 +21,8 @@ from joblib import effective_n_jobs
 from scipy.special import logsumexp
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.feature_checks import add_feature_note
 from skmoe._data.folds import cross_fit_splits, name_of_rows
+from skmoe._data.row_checks import add_feature_note
 from skmoe._data.rows import RawFeatures, index_rows
 from skmoe._data.sklearn_adapter import (
     check_means,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from skmoe._data.scaling import Standardization
+from skmoe._data.preprocessing import Standardization
 from skmoe._numerics.probability import summed_over_experts, without_outliers
 from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._linear import LinearExperts

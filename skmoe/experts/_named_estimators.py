@@ -13,7 +13,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe._data.encoding import MAX_CATEGORIES, category_column, numeric_column
-from skmoe._data.weighted_steps import WeightedImputer, WeightedPipeline
+from skmoe._data.steps import WeightedImputer, WeightedPipeline
 from skmoe._numerics.typing import Array
 
 # Estimators by name and type of the mixture.

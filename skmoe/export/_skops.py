@@ -11,16 +11,19 @@ from typing import Any
 
 from skmoe._data.encoding import Encoder
 from skmoe._data.extra_features import ExtraFeatures
-from skmoe._data.preprocessing import Preprocessor
+from skmoe._data.preprocessing import Preprocessor, Standardization
 from skmoe._data.rows import Rows
-from skmoe._data.scaling import Standardization
-from skmoe._data.time_columns import TimePolynomial, categorical_columns
-from skmoe._data.weighted_steps import UnitPipeline, WeightedImputer, WeightedPipeline
+from skmoe._data.steps import (
+    TimePolynomial,
+    UnitPipeline,
+    WeightedImputer,
+    WeightedPipeline,
+    categorical_columns,
+)
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
-from skmoe._estimators.rows.training_data import FitOptions, TrainingData
-from skmoe._estimators.rows.warm_start import TrainingState
+from skmoe._estimators.rows.training_data import FitOptions, TrainingData, TrainingState
 from skmoe._inference.maxima import Maxima
 from skmoe._mixture.experts import Experts, Gate
 from skmoe._mixture.fitted import FittedMixture

@@ -14,8 +14,7 @@ from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_array
 
-from skmoe._data.checks import shown
-from skmoe._data.row_checks import check_columns
+from skmoe._data.checks import check_columns, shown
 from skmoe._data.rows import index_rows
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._estimators.methods.expert_names import check_expert_names

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skmoe._data.checks import shown
-from skmoe._data.weighted_steps import UnitPipeline
+from skmoe._data.steps import UnitPipeline
 from skmoe._estimators.base import BaseMixtureOfExperts
 
 

@@ -12,8 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from skmoe._data.checks import check_integer, is_integer, shown
-from skmoe._data.time_columns import TimePolynomial, categorical_columns
-from skmoe._data.weighted_steps import UnitPipeline
+from skmoe._data.steps import TimePolynomial, UnitPipeline, categorical_columns
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 
 # Penalties that hardly change estimates, so that criteria compare numbers of groups. Powers of the

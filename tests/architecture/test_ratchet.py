@@ -43,8 +43,7 @@ FEATURES = {
         "families/_censored.py",
     ],
     "units": ["_data/units.py", "_inference/unit_responsibilities.py"],
-    "units and known experts": ["_estimators/rows/units_and_known_experts.py"],
-    "blocks of rows": ["_data/blocks.py", "_data/first_pass.py"],
+    "blocks of rows": ["_data/blocks.py", "_estimators/rows/first_pass.py"],
     "signs and shared slopes": ["_numerics/signed_steps.py"],
     "slopes of some experts": ["_estimators/parameters/slopes.py"],
     "dispersion on features": [
@@ -68,7 +67,12 @@ FEATURES = {
     "many coefficients": ["_numerics/linalg.py:conjugate_gradients"],
     "numbers of experts": ["_estimators/selection/"],
     "streams": ["_mixture/stream.py", "_estimators/fitting/partial_fit.py"],
-    "warm starts": ["_estimators/rows/warm_start.py"],
+    "warm starts": [
+        "_estimators/fitting/problem.py:previous_fit",
+        "_estimators/fitting/problem.py:cache_key",
+        "_estimators/fitting/problem.py:_continue",
+        "_estimators/fitting/problem.py:_warm_start",
+    ],
     "metadata": ["_estimators/rows/training_data.py:make_routes"],
     "joint outputs": [
         "_numerics/covariances.py",

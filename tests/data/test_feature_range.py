@@ -48,101 +48,54 @@ def expected_range(X):
 # --- the ranges are those of the rows of positive weight, however they come --------------------
 
 
+SPLINES = SoftmaxGate(transformer=SplineTransformer(n_knots=3, degree=1))
+# Options of fits of arrays, and containers of the rows of others.
+WAYS = {
+    "memory": {},
+    "units": {"gate": "constant"},
+    "trees": {"expert": "tree", "cross_fit": False},
+    "base": {"base": LinearRegression()},
+    "transformer": {"gate": SPLINES},
+    "selected number": {"n_experts": "bic"},
+    "frame": lambda X: pd.DataFrame(X, columns=list("abc")),
+    "sparse": sparse.csc_array,
+}
+WAYS |= dict.fromkeys(("classes", "stack", "blocks", "sparse blocks", "dask", "stream"))
+
+
+def fitted(way, X, y, weight):
+    options = WAYS[way] if isinstance(WAYS[way], dict) else {}
+    moe, given, cut = short(**options), {"sample_weight": weight}, range(0, N, 13)
+    if way == "classes":
+        moe, y = MixtureOfExpertsClassifier(2, n_init=1, max_iter=2, random_state=0), y > 0
+    elif way == "stack":
+        moe = stack_of(LinearRegression(), "tree", cv=2, random_state=0)
+    elif way == "units":
+        given |= {"units": np.arange(N) // 4}
+    elif way == "stream":
+        for rows in (slice(0, 40), slice(40, None)):
+            moe.partial_fit(X[rows], y[rows], sample_weight=weight[rows])
+        return moe
+    elif way == "dask":
+        X, y, weight = (da.from_array(values, chunks=17) for values in (X.copy(), y, weight))
+        X, given = X.rechunk((17, P)), {"sample_weight": weight}
+    elif "blocks" in way:
+        make = sparse.csr_array if way == "sparse blocks" else np.asarray
+        rows = [(make(X[i : i + 13]), y[i : i + 13], weight[i : i + 13]) for i in cut]
+        return fit_quietly(moe, RowBlocks(lambda: iter(rows)))
+    elif callable(WAYS[way]):
+        X = WAYS[way](X)
+    return fit_quietly(moe, X, y, **given)
+
+
 def in_memory(X, y, weight):
-    return fit_quietly(short(), X, y, sample_weight=weight)
-
-
-def of_frame(X, y, weight):
-    return fit_quietly(short(), pd.DataFrame(X, columns=list("abc")), y, sample_weight=weight)
-
-
-def of_sparse(X, y, weight):
-    return fit_quietly(short(), sparse.csc_array(X), y, sample_weight=weight)
-
-
-def blocks_of(X, y, weight, make=np.asarray):
-    def blocks():
-        for start in range(0, N, 13):
-            rows = slice(start, start + 13)
-            yield make(X[rows]), y[rows], weight[rows]
-
-    return RowBlocks(blocks)
-
-
-def of_blocks(X, y, weight):
-    return fit_quietly(short(), blocks_of(X, y, weight))
-
-
-def of_sparse_blocks(X, y, weight):
-    return fit_quietly(short(), blocks_of(X, y, weight, make=sparse.csr_array))
-
-
-def of_dask(X, y, weight):
-    X, y, weight = (da.from_array(values, chunks=17) for values in (X.copy(), y, weight))
-    return fit_quietly(short(), X.rechunk((17, P)), y, sample_weight=weight)
-
-
-def of_stream(X, y, weight):
-    moe = short()
-    for start in range(0, N, 40):
-        rows = slice(start, start + 40)
-        moe.partial_fit(X[rows], y[rows], sample_weight=weight[rows])
-    return moe
-
-
-def of_units(X, y, weight):
-    return fit_quietly(short(gate="constant"), X, y, sample_weight=weight, units=np.arange(N) // 4)
-
-
-def of_trees(X, y, weight):
-    return fit_quietly(short(expert="tree", cross_fit=False), X, y, sample_weight=weight)
-
-
-def of_stacked_models(X, y, weight):
-    models = [LinearRegression(), "tree"]
-    return fit_quietly(stack_of(*models, cv=2, random_state=0), X, y, sample_weight=weight)
-
-
-def on_a_base(X, y, weight):
-    return fit_quietly(short(base=LinearRegression()), X, y, sample_weight=weight)
-
-
-def with_a_transformer(X, y, weight):
-    gate = SoftmaxGate(transformer=SplineTransformer(n_knots=3, degree=1))
-    return fit_quietly(short(gate=gate), X, y, sample_weight=weight)
-
-
-def of_classes(X, y, weight):
-    moe = MixtureOfExpertsClassifier(2, n_init=1, max_iter=2, random_state=0, tol=0.1)
-    return fit_quietly(moe, X, y > 0, sample_weight=weight)
-
-
-def selected(X, y, weight):
-    return fit_quietly(short(n_experts="bic"), X, y, sample_weight=weight)
-
-
-WAYS = [
-    in_memory,
-    of_frame,
-    of_sparse,
-    of_blocks,
-    of_sparse_blocks,
-    of_dask,
-    of_stream,
-    of_units,
-    of_trees,
-    of_stacked_models,
-    on_a_base,
-    with_a_transformer,
-    of_classes,
-    selected,
-]
+    return fitted("memory", X, y, weight)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_ranges_are_those_of_the_rows_of_positive_weight(way):
     X, y, weight = table()
-    moe = way(X, y, weight)
+    moe = fitted(way, X, y, weight)
     assert_array_equal(moe.feature_range_, expected_range(X[weight > 0.0]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of arrays for a fit of a frame
@@ -150,7 +103,7 @@ def test_ranges_are_those_of_the_rows_of_positive_weight(way):
         assert_array_equal(moe.is_outside_range(X[5:9]), [False, False, True, False])
 
 
-@pytest.mark.parametrize("way", [in_memory, of_blocks])
+@pytest.mark.parametrize("way", ["memory", "blocks"])
 def test_ranges_depend_on_the_rows_as_a_set(way):
     """Bit for bit: the sign of zero does not matter."""
     X, y, _ = table()
@@ -158,9 +111,9 @@ def test_ranges_depend_on_the_rows_as_a_set(way):
     X[::5, 1] = 0.0
     X[1::5, 1] = -0.0
     weight = np.ones(N)
-    once = way(X, y, weight).feature_range_
-    assert once.tobytes() == way(X[::-1], y[::-1], weight).feature_range_.tobytes()
-    doubled = way(X, y, 2 * weight).feature_range_
+    once = fitted(way, X, y, weight).feature_range_
+    assert once.tobytes() == fitted(way, X[::-1], y[::-1], weight).feature_range_.tobytes()
+    doubled = fitted(way, X, y, 2 * weight).feature_range_
     twice = fit_quietly(short(), np.vstack([X, X]), np.append(y, y)).feature_range_
     assert once.tobytes() == doubled.tobytes() == twice.tobytes()
 
@@ -203,14 +156,7 @@ def test_a_warm_start_has_the_ranges_of_its_own_rows():
         ({"gate_features": [1], "expert_features": []}, [False, True, False]),
         ({"gate": "constant", "expert_features": [1], "base": LinearRegression()}, [True] * 3),
         ({"expert": "tree", "gate_features": [0], "expert_features": [2]}, [True, False, True]),
-        (
-            {
-                "gate": SoftmaxGate(transformer=SplineTransformer(n_knots=3, degree=1)),
-                "gate_features": [2],
-                "expert_features": [0],
-            },
-            [True, False, True],
-        ),
+        ({"gate": SPLINES, "gate_features": [2], "expert_features": [0]}, [True, False, True]),
     ],
     ids=str,
 )

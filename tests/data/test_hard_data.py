@@ -1,6 +1,5 @@
 """Numerical trouble: the fit completes with finite numbers, and says what is wrong."""
 
-import re
 import warnings
 
 import numpy as np
@@ -8,13 +7,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.exceptions import CollapsedExpertsWarning
-from skmoe.gates import ConstantGate
-from support.heteroscedastic import HeteroscedasticExperts
 from support.tables import crossing_lines, two_regimes
 
 RNG = np.random.default_rng(0)
@@ -116,18 +111,6 @@ def test_years_give_the_same_fit_as_decades_since_1950():
     assert_allclose(np.sort(raw.expert_coef_ * 10, axis=0), slopes, atol=1e-5)
 
 
-def test_constant_columns_get_no_weight():
-    X = np.column_stack([BASE, np.full(N, 3.0)])
-    options = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "max_iter": 5, "random_state": 0}
-    moe = quietly_fitted(MixtureOfExpertsRegressor(2, **options), X, TARGET)
-    assert_array_equal(moe.expert_coef_[:, 3], 0.0)
-    assert_array_equal(moe.gate_coef_[:, 3], 0.0)
-    moved = X + np.array([0, 0, 0, 100])
-    assert_array_equal(moe.predict(X), moe.predict(moved))
-    same = quietly_fitted(MixtureOfExpertsRegressor(2, **options), BASE, TARGET)
-    assert_allclose(same.lower_bound_, moe.lower_bound_, atol=1e-8)
-
-
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 @pytest.mark.filterwarnings("ignore:.* sample_weight")
 def test_a_column_that_differs_in_rows_of_no_weight_is_constant(container):
@@ -172,49 +155,6 @@ def test_far_rows_have_finite_probabilities():
     assert np.isfinite(moe.predict(far)).all()
     assert_allclose(moe.predict_gate(far).sum(axis=1), 1.0)
     assert np.isfinite(moe.responsibilities(far, [1e12, -1e12])).all()
-
-
-def test_a_collapsed_expert_is_named():
-    X, y = crossing_lines()
-    resp = np.column_stack([(X[:, 0] > 0), (X[:, 0] <= 0), np.zeros(len(y))]).astype(float)
-    moe = MixtureOfExpertsRegressor(3, init=resp, alpha=0.1, gate_alpha=1.0)
-    with pytest.warns(CollapsedExpertsWarning, match=r"Experts have collapsed.*n_experts"):
-        moe.fit(X, y)
-    (note,) = [text for text in moe.summary(X, y).notes if "collapsed" in text]
-    assert re.search(r": expert 2 \(.* rows\).*n_experts", note)
-    assert all_finite(moe, X, y)
-    assert moe.weights_[2] < 1e-2
-
-
-def test_an_expert_on_a_spike_is_named():
-    rng = np.random.default_rng(1)
-    X = rng.normal(size=(200, 1))
-    y = np.where(np.arange(200) < 40, 1.0, X[:, 0] + rng.normal(size=200))
-    spike = (y == 1.0).astype(float)
-    moe = MixtureOfExpertsRegressor(
-        2, gate="constant", dispersion_prior=0.0, init=np.column_stack([spike, 1 - spike])
-    )
-    with pytest.warns(UserWarning, match=r"noise variance .* floor: expert 0\..*dispersion_prior"):
-        moe.fit(X, y)
-    assert all_finite(moe, X, y)
-
-
-def test_no_convergence_is_told_with_its_remedy():
-    X, y = two_regimes(n_rows=100)
-    with pytest.warns(ConvergenceWarning, match="max_iter=3 iterations: .* Increase max_iter"):
-        moe = MixtureOfExpertsRegressor(2, max_iter=3, random_state=0).fit(X, y)
-    assert moe.n_iter_ == 3
-    assert not moe.converged_
-
-
-def test_experts_whose_m_step_lowers_the_bound_are_told():
-    class Sinking(HeteroscedasticExperts):
-        def m_step(self, statistics, factor, params, step):
-            return params._replace(log_variance_coef=params.log_variance_coef + 0.5)
-
-    X, y = two_regimes(n_rows=60)
-    with pytest.warns(ConvergenceWarning, match="no step increases the lower bound"):
-        MixtureOfExpertsRegressor(2, expert=Sinking(), gate=ConstantGate(), n_init=1).fit(X, y)
 
 
 def test_ties_do_not_become_spikes():

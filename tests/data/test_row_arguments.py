@@ -1,6 +1,6 @@
-"""Weights, class weights and offsets in every form that users give; refusals of their values.
+"""Weights, class weights and offsets in every form that users give.
 
-Refusals that are the same on every path are in `tests/estimators/test_refused_data.py`.
+Refusals of their values are in `tests/estimators/test_refused_data.py`.
 """
 
 import numpy as np
@@ -10,7 +10,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from support.fits import fit_quietly
-from support.refusals import assert_fit_refused, assert_refused, refusal
 
 X = np.random.default_rng(0).normal(size=(30, 2))
 Y = np.random.default_rng(1).poisson(np.exp(X[:, 0])).astype(float)
@@ -46,23 +45,6 @@ def test_weights_of_the_user_stay_as_they_are():
     assert_array_equal(weight, COUNTS)
 
 
-@pytest.mark.parametrize(
-    ("weight", "words"),
-    [
-        ([1.0, -2.0, -1.0] * 10, ["must not be negative", "-2", "Drop rows"]),
-        ([1.0, np.inf, 1.0] * 10, ["must be finite", "remove"]),
-        ([[1.0]] * 30, ["one entry for each of the 30 rows", "(30, 1)"]),
-        ([], ["one entry for each of the 30 rows", "(0,)"]),
-        ([None, {}] * 15, ["must be an array of numbers", "list"]),
-        (np.arange(30).astype("m8[s]"), ["must be an array of numbers", "timedelta64"]),
-        ([0.0] * 30, ["must not be zero for every row", "positive"]),
-        ([1e150, *[0.0] * 29], ["at most 1e+140", "30 rows is 1e+150", "Divide"]),
-    ],
-)
-def test_weights_are_refused_by_their_values(weight, words):
-    assert_fit_refused(one_expert(), (X, Y), "sample_weight", *words, sample_weight=weight)
-
-
 @pytest.mark.parametrize("factors", [[0.5, 0.25, 2.0], [0.0, 0.5, 1.0], [3.0, 0.0, 0.0]])
 def test_class_weights_may_be_zero_but_not_all(factors):
     """The rows of a class without weight do not matter, and its label stays one of the classes."""
@@ -88,69 +70,11 @@ def test_balanced_classes_have_equal_total_weights(scale):
     assert_allclose(moe.predict_proba(X), same.predict_proba(X), atol=1e-6)
 
 
-@pytest.mark.parametrize("value", [-1e-9, np.nan, np.inf, "x", None])
-def test_class_weights_are_finite_numbers_of_at_least_zero(value):
-    for label in "ab":
-        moe = classifier(class_weight={"a": 1.0, "b": 1.0, "c": 1.0, label: value})
-        assert_fit_refused(moe, (X, LABELS), "class_weight must give finite", "['a', 'b', 'c']")
-
-
-@pytest.mark.parametrize(
-    ("class_weight", "name", "word"),
-    [
-        (dict.fromkeys("abc", 0), "class_weight must give finite", "not all zero"),
-        ({"z": 1.0}, "class_weight must give finite", "'z'"),
-        ("equal", "class_weight must be None", "balanced"),
-        ([1.0, 2.0, 3.0], "class_weight must be None", "[1.0, 2.0, 3.0]"),
-    ],
-)
-def test_class_weights_are_refused_by_their_values(class_weight, name, word):
-    assert_fit_refused(classifier(class_weight=class_weight), (X, LABELS), name, word)
-
-
-def test_products_of_weights_are_finite():
-    moe = classifier(class_weight={"a": 1e100})
-    given = {"sample_weight": np.full(30, 1e100)}
-    name = "sample_weight times class_weight must give weights"
-    assert_fit_refused(moe, (X, LABELS), name, "1e+140", **given)
-
-
 @pytest.mark.parametrize("make", [list, tuple, pd.Series, lambda v: v[:, None], np.float32])
 def test_offsets_are_numbers_in_any_container(make):
     offset = np.round(X[:, 1], 3).astype(np.float32).astype(float)
     expected = fit_quietly(one_expert(), X, Y, offset=offset).expert_coef_
     assert_allclose(fit_quietly(one_expert(), X, Y, offset=make(offset)).expert_coef_, expected)
-
-
-@pytest.mark.parametrize("value", [-500.0, 500.0])
-def test_offsets_lie_between_minus_500_and_500(value):
-    moe = fit_quietly(one_expert(), X, Y)
-    assert np.isfinite(moe.predict(X, offset=np.full(30, value))).all()
-    words = ["-500 and 500", f"{1.01 * abs(value):g}", "np.log(exposure)"]
-    assert_fit_refused(moe, (X, Y), "offset must lie", *words, offset=np.full(30, 1.01 * value))
-
-
-@pytest.mark.parametrize(
-    ("offset", "words"),
-    [
-        ([0.0, -np.inf, np.nan] * 10, ["finite numbers", "row 1 holds -inf", "logarithm"]),
-        (np.where(np.arange(30) == 2, np.nan, 0.0), ["row 2 holds nan"]),
-        (np.zeros((30, 3)), ["(30,) or (30, 1)", "(30, 3)"]),
-        (1.0, ["(30,) or (30, 1)", "()"]),
-        (["a", "b"] * 15, ["must be an array of numbers", "list", "np.log(exposure)"]),
-    ],
-)
-def test_offsets_are_refused_by_their_values(offset, words):
-    assert_fit_refused(one_expert(), (X, Y), "offset must", *words, offset=offset)
-
-
-@pytest.mark.parametrize(
-    ("y", "n_outputs"), [(np.column_stack([Y, Y]), 1), (np.column_stack([Y] * 3), 2)]
-)
-def test_targets_of_new_rows_have_the_outputs_of_the_fit(y, n_outputs):
-    moe = fit_quietly(one_expert(), X, Y if n_outputs == 1 else np.column_stack([Y, Y]))
-    message = refusal(moe.score_samples, X, y)
-    assert_refused(message, f"y must have the {n_outputs} output", f"got {y.shape[1]}")
 
 
 @pytest.mark.parametrize("make", [np.asarray, list, lambda y: y[:, None], pd.Series])

@@ -7,7 +7,6 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
 from properties.small_fits import N, plain_fit, statements, units_of
-from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import (
     CoefficientsDisplay,
     ResponsibilitiesDisplay,
@@ -28,7 +27,6 @@ from support.fits import (
     fitted_case,
     regressor,
 )
-from support.refusals import assert_fit_refused, assert_refused, refusal
 
 KNOWN_CASES = [case for case in OTHER_CASES if "known_experts" in OTHER_CASES[case][2]]
 # All fits to which experts can be known.
@@ -286,55 +284,6 @@ def test_what_is_known_is_missed_where_it_was_given():
     for method in (moe.aic, moe.bic, moe.icl, moe.summary, moe.inference):
         with pytest.warns(UserWarning, match="got no known_experts, unlike the fit"):
             method(X, Y)
-
-
-# --- refusals -----------------------------------------------------------------------------------
-
-COUNTS = np.arange(len(X)) % 4.0
-
-
-@pytest.mark.parametrize(
-    ("known", "words"),
-    [
-        (KNOWN[:-1], ["entry for each", (len(X) - 1,)]),
-        (KNOWN.astype(float), ["integers", "float64", "-1"]),
-        (KNOWN > 0, ["booleans", "bool"]),
-        (np.ones((len(X), 2), dtype=bool), [(len(X), 3), (len(X), 2)]),
-        (np.where(KNOWN == 2, 3, KNOWN), ["from 0 to 2", "has 3", "n_experts"]),
-        (np.where(KNOWN == 2, -2, KNOWN), ["-1", "has -2"]),
-        (np.arange(len(X))[:, None] > np.zeros(3), ["at least one expert", "row 0"]),
-        ("segment", ["segment", "frame"]),
-    ],
-)
-def test_invalid_known_experts_are_refused(known, words):
-    assert_fit_refused(regressor(), (X, Y), "known_experts", *words, known_experts=known)
-    message = refusal(fitted_case("known experts").score_samples, X, Y, known_experts=known)
-    assert_refused(message, "known_experts", *words)
-
-
-def test_routed_rows_have_no_known_experts():
-    message = refusal(fitted_case("routing").responsibilities, X, Y, known_experts=KNOWN)
-    assert_refused(message, "top_k=1 cannot be used with known_experts")
-
-
-def test_units_with_several_known_experts_are_refused():
-    labels = np.char.add("unit ", UNITS.astype(str))
-    known = np.where(np.arange(len(X)) == 5, 0, np.where(np.arange(len(X)) == 4, 1, -1))
-    moe = regressor(gate="constant")
-    words = "within each unit", "unit 2"
-    assert_fit_refused(moe, (X, Y), "known_experts", *words, units=labels, known_experts=known)
-
-
-def test_known_experts_that_cannot_have_generated_y_are_refused():
-    moe = MixtureOfExpertsRegressor(2, family=["zero", "poisson"])
-    known = np.where(COUNTS == 2.0, 0, -1)
-    words = "expert 0", "y is 2", "support"
-    assert_fit_refused(moe, (X, COUNTS), "known_experts", *words, known_experts=known)
-
-
-def test_a_number_of_experts_below_the_known_ones_is_refused():
-    moe = regressor(n_experts=[1, 2])
-    assert_fit_refused(moe, (X, Y), "n_experts=[1, 2]", "at least 3", known_experts=KNOWN)
 
 
 # --- displays -----------------------------------------------------------------------------------

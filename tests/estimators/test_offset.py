@@ -7,16 +7,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, stats
-from sklearn.base import clone
-from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LinearRegression, PoissonRegressor
+from sklearn.linear_model import PoissonRegressor
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import export_text
 from skmoe.metrics import log_density_scorer, make_interval_scorers, neg_crps_scorer
 from support.fits import fit_quietly
-from support.refusals import assert_fit_refused, assert_refused, refusal
 
 N = 600
 X = np.random.default_rng(0).uniform(-2, 2, size=(N, 2))
@@ -284,56 +282,3 @@ def test_a_base_and_an_offset_are_rates_per_exposure():
     assert np.corrcoef(np.log(both.base_.predict(X)), np.log(rates.predict(X)))[0, 1] > 0.99
     assert np.corrcoef(both.predict(X), RATE)[0, 1] > 0.95
     assert_allclose(both.predict(X, offset=OFFSET).mean(), Y.mean(), rtol=0.05)
-
-
-# --- refusals -----------------------------------------------------------------------------------
-
-
-def test_offsets_that_a_base_cannot_take_are_refused():
-    outputs, offsets = np.column_stack([Y, Y]), np.column_stack([OFFSET, OFFSET])
-    forest = RandomForestRegressor(3, random_state=0)
-    moe = mixture(base=forest)
-    assert_fit_refused(moe, (X, outputs), "base", "(n_samples,)", offset=offsets)
-    y = np.floor(np.maximum(X[:, 0], 0.0) * 5)
-    moe = mixture(base=LinearRegression())
-    assert_fit_refused(moe, (X, y), "base", "positive numbers", LinearRegression())
-
-
-@pytest.mark.parametrize(
-    ("offset", "words"),
-    [
-        (np.where(np.arange(N) == 3, -np.inf, OFFSET), ["finite", "row 3 holds -inf", "exposure"]),
-        (OFFSET[:-1], ["(n_samples,)", (N,), (N - 1,)]),
-        (np.full(N, 1000.0), ["between -500 and 500", "np.log(exposure)"]),
-    ],
-    ids=["no exposure", "length", "no logs"],
-)
-def test_invalid_offsets_of_new_rows_are_refused_by_name(offset, words):
-    moe = fitted()
-    for method, data in (
-        (moe.predict, (X,)),
-        (moe.score_samples, (X, Y)),
-        (clone(moe).partial_fit, (X, Y)),
-    ):
-        assert_refused(refusal(method, *data, offset=offset), "offset", *words)
-
-
-@pytest.mark.parametrize(
-    ("moe", "words"),
-    [
-        (MixtureOfExpertsRegressor(2), ["link 'identity'", "subtract it from y"]),
-        (MixtureOfExpertsRegressor(2, expert="tree"), ["no log link", "Choose such a family"]),
-        (MixtureOfExpertsClassifier(2), ["link 'logit'", "without offset"]),
-    ],
-    ids=["identity", "estimators", "classifier"],
-)
-def test_experts_without_a_log_link_refuse_an_offset(moe, words):
-    table, y, offset = X[:60], (Y[:60] > 3).astype(int), OFFSET[:60]
-    words = ["log link", *words]
-    moe = clone(moe).set_params(n_init=1, max_iter=3, random_state=0)
-    selected = clone(moe).set_params(n_experts="auto")
-    assert_fit_refused(selected, (table, y), "offset", *words, offset=offset)
-    fit_quietly(moe, table, y)
-    assert_refused(refusal(moe.score_samples, table, y, offset=offset), "offset", *words)
-    if hasattr(moe, "sample"):
-        assert_refused(refusal(moe.predict, table, offset=offset), "offset", *words)

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.linalg import helmert
 
-from skmoe._data.rows import Dataset, split_into_blocks, subset_units
+from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.units import make_units
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, em, fitted_to, side_by_side
@@ -407,6 +407,6 @@ def test_units_that_are_taken_twice_have_twice_the_information():
     mixture = Mixture(OwnExperts(Regression(), 2, 3), OwnGate(ReferenceGate(), 2, 3))
     theta = start(mixture, of_rows(rows))
     once = observed_information(mixture, theta, of_rows(rows))
-    doubled = subset_units(rows, slice(0, 50), 2.0)
+    doubled = rows.take(slice(0, 50), 2.0)
     twice = observed_information(mixture, theta, of_rows(doubled))
     assert_allclose(twice.gradient, 2 * once.gradient, rtol=1e-10, atol=1e-9)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmoe._data.rows import Dataset, split_into_blocks, subset, subset_units
+from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.units import make_units
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, fitted_to
@@ -240,9 +240,9 @@ def case(name):
 
 def taken(rows, index, weight=None):
     """Rows, or units, at an index, with other weights if given."""
-    if rows.units is None:
-        return subset(rows, index, weight)
-    return subset_units(rows, index, 1.0 if weight is None else weight)
+    if rows.units is None and weight is not None:
+        return rows.take(index)._replace(weight=weight)
+    return rows.take(index, 1.0 if weight is None else weight)
 
 
 def log_likelihood(mixture, theta, blocks):

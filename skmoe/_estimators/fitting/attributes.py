@@ -12,7 +12,7 @@ from skmoe._data.rows import is_dask
 from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
 from skmoe._estimators.fitting.problem import FitProblem
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.rows.warm_start import CrossFitCache, TrainingState
+from skmoe._estimators.rows.training_data import CrossFitCache, TrainingState
 from skmoe._inference.labels import describe_spikes, feature_labels, printable_name
 from skmoe._inference.maxima import Maxima
 from skmoe._mixture.data import Data

@@ -11,10 +11,9 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import shown
-from skmoe._data.preprocessing import Preprocessor
+from skmoe._data.preprocessing import CONSTANT_RTOL, Preprocessor, fit_feature_range
 from skmoe._data.row_checks import check_two_classes
 from skmoe._data.rows import Rows, concat
-from skmoe._data.scaling import CONSTANT_RTOL, fit_feature_range
 from skmoe._estimators.fitting.attributes import attributes_of_mixture
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.parameters.conflicts import (
@@ -29,16 +28,15 @@ from skmoe._estimators.parameters.conflicts import (
 )
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.part_parameters import family_of
-from skmoe._estimators.rows.target_values import check_support
 from skmoe._estimators.rows.training_data import (
     FitOptions,
     TrainingData,
+    TrainingState,
+    check_support,
     chosen_rows,
     present_rows,
     validate_training_data,
 )
-from skmoe._estimators.rows.units_and_known_experts import check_known_experts, validate_units
-from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._inference.maxima import Maxima
 from skmoe._mixture.fitted import FittedMixture, expert_usage
 from skmoe._mixture.groups import MAX_DENSE
@@ -184,15 +182,10 @@ def _check_widths(mixture: Mixture) -> None:
 
 def _validate_batch(estimator: Any, params: FitParameters, given: Rows) -> Rows:
     """Validated rows of positive weight of a later batch."""
-    rows = estimator._validate_rows(given.X, given.y, given.weight, given.offset)
-    classes, unit = getattr(estimator, "classes_", None), None
-    weight = params.task.row_weights(rows.y, classes, rows.weight)
+    rows = estimator._checked(given, has_target=True)
+    weight = params.task.row_weights(rows.y, getattr(estimator, "classes_", None), rows.weight)
     check_support(params, rows.y, weight)
-    if given.unit is not None:
-        unit = validate_units(given.unit, rows.n_rows)
-        estimator._check_gate_columns(rows.X, unit)
-    possible = check_known_experts(given.possible, params.n_experts, weight, unit)
-    return _in_double_precision(rows._replace(weight=weight, unit=unit, possible=possible))
+    return _in_double_precision(rows._replace(weight=weight))
 
 
 def _in_double_precision(rows: Rows) -> Rows:

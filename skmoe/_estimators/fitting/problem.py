@@ -1,58 +1,58 @@
-"""Build the EM problem (model, data, initial values) from an estimator and user data."""
+"""The EM problem of a fit: model, data and initial values, from an estimator and its rows."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from skmoe._data.blocks import RowBlocks
+from skmoe._data.blocks import DaskBlocks, RowBlocks
+from skmoe._data.censored_targets import point_values
 from skmoe._data.encoding import numeric_names
-from skmoe._data.extra_features import ExtraFeatureOptions, ExtraFeatures, fit_extra_features
-from skmoe._data.first_pass import BlockChecker, first_pass, make_block_source
-from skmoe._data.preprocessing import Preprocessor
-from skmoe._data.rows import Dataset, Rows, has_bounds, select_raw_features, subset_units
-from skmoe._data.scaling import (
+from skmoe._data.extra_features import ExtraFeatures, append_columns
+from skmoe._data.preprocessing import (
+    Preprocessor,
     design_matrix,
     fit_feature_range,
     fit_standardization,
     keeping_sparse,
 )
+from skmoe._data.row_checks import check_same_outputs, check_two_classes
+from skmoe._data.rows import (
+    SAMPLE_SEED,
+    Dataset,
+    Rows,
+    has_bounds,
+    select_raw_features,
+)
 from skmoe._data.sklearn_adapter import with_standardised_target
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.tasks import Regression, TrainingTarget, identity_scaling
-from skmoe._estimators.rows.target_values import check_support
-from skmoe._estimators.rows.training_data import (
+from skmoe._estimators.rows.first_pass import (
     MAX_INIT_ROWS,
+    BlockChecker,
+    BlockSource,
+    DaskBlockSource,
+    first_pass,
+    rows_in_blocks,
+)
+from skmoe._estimators.rows.training_data import (
     NO_OPTIONS,
+    CrossFitCache,
     FitOptions,
+    PreviousFit,
     TrainingData,
+    check_enough_rows,
     chosen_rows,
-    make_init_rows,
     merge_copies,
     present_rows,
-    rows_in_blocks,
-    validate_offset,
     validate_training_data,
     with_class_weights,
-    with_classes,
-)
-from skmoe._estimators.rows.units_and_known_experts import (
-    check_known_experts,
-    check_rows_are_possible,
-    check_units_of_block,
-)
-from skmoe._estimators.rows.warm_start import (
-    CrossFitCache,
-    PreviousFit,
-    cache_key,
-    cached_fit,
-    check_continued,
-    check_warm_start,
+    with_columns,
 )
 from skmoe._mixture.data import Data
 from skmoe._mixture.evidence import Penalty
@@ -60,12 +60,16 @@ from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.learners import LearnedExperts
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
-from skmoe._mixture.partitions import InitData
+from skmoe._mixture.partitions import InitData, make_init_data, possible_experts, sample_of
 from skmoe._mixture.starts import Problem
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import Array, Design
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import resolve_estimators
 from skmoe.protocols import Experts, Gate
+
+# Number of rows for the initialisation on larger data sets: per coefficient, and minimum.
+INIT_ROWS_PER_COEFFICIENT = 15
+MIN_INIT_ROWS = 5_000
 
 # Seeds are drawn below this number.
 MAX_SEED = np.iinfo(np.int32).max
@@ -98,10 +102,11 @@ def build_problem(
     given: Rows | TrainingData,
     options: FitOptions = NO_OPTIONS,
 ) -> FitProblem:
-    """The EM problem of rows, which are validated here unless they are training data already.
+    """The EM problem of rows, which are checked here unless they are training data already.
 
     The estimator is not changed.
     """
+    extra_features = None
     if isinstance(given, Rows):
         if type(given.X) is not np.ndarray:
             given = rows_in_blocks(estimator, params, given)
@@ -109,7 +114,7 @@ def build_problem(
             check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
             return _build_from_blocks(estimator, params, given.X, options)
         given = validate_training_data(estimator, params, given)
-    data, extra_features = present_rows(params, given._replace(options=options)), None
+    data = present_rows(params, given._replace(options=options))
     if options.previous is not None:
         data = _continue(data, options.previous)
     data = merge_copies(params, data)
@@ -122,37 +127,23 @@ def _build_from_blocks(
     estimator: Any, params: FitParameters, blocks: RowBlocks, options: FitOptions
 ) -> FitProblem:
     """EM problem for row blocks, with initialisation on a sample of the rows."""
-    task = params.task
-    checks = (
-        partial(check_support, params),
-        partial(validate_offset, params),
-        partial(check_units_of_block, params),
-        partial(check_known_experts, n_experts=params.n_experts),
-    )
-    checker = BlockChecker(task.is_classification, *checks)
-    summary = first_pass(blocks, checker, task.class_weight, MAX_INIT_ROWS)
-    data = validate_training_data(estimator, params, summary.sample, summary.names)
-    if summary.classes is not None:
-        data = with_classes(data, summary.classes)
-    else:  # the sample may hold values only, where the target of all rows has bounds
-        data = data._replace(rows=data.rows._replace(y=summary.sample.y))
-    data = with_class_weights(task.with_class_weight(summary.class_weights), data)
-    has_units = params.standardizes_target and not has_bounds(summary.sample.y)
-    if summary.target_scaling is not None and not has_units:
-        identity = identity_scaling(len(summary.target_scaling.center))
-        summary = summary._replace(target_scaling=identity)
+    checker = BlockChecker(params)
+    summary = first_pass(blocks, checker)
+    sample, scaling = summary.sample, summary.target_scaling
+    if scaling is not None and (has_bounds(sample.y) or not params.standardizes_target):
+        summary = summary._replace(target_scaling=identity_scaling(len(scaling.center)))
+    check_enough_rows(params.n_experts, sample.n_rows, "rows")
+    data = with_columns(estimator, params, sample, summary.attributes)
+    data = with_class_weights(params.task.with_class_weight(summary.class_weights), data)
     if sparse.issparse(data.X):
         scaling = keeping_sparse(summary.feature_scaling, data.dispersion_features)
         summary = summary._replace(feature_scaling=scaling)
-    n_units = {} if summary.n_units is None else {"n_units_": summary.n_units}
-    n_known = {"n_known_": summary.n_known} if summary.n_known else {}
-    attributes = data.attributes | n_units | n_known
-    attributes["_row_arguments"] = tuple(sorted(summary.row_arguments))
-    data = data._replace(first_pass=summary, attributes=attributes, options=options)
+    data = data._replace(first_pass=summary, options=options)
     if options.previous is not None:
         data = _continue(data, options.previous)
     problem = _assemble(params, merge_copies(params, data), None)
-    rows = make_block_source(blocks, checker, problem.preprocessor, summary)
+    source = DaskBlockSource if isinstance(blocks, DaskBlocks) else BlockSource
+    rows = source(blocks, checker, problem.preprocessor, summary)
     return problem._replace(em_problem=problem.em_problem._replace(rows=rows))
 
 
@@ -172,29 +163,31 @@ def add_extra_features(
     The outputs y of a regression are replaced by the residuals of the base model; under a log link
     the logs of its predictions are added to the offset instead.
     """
-    transformer, rows = params.gate.transformer, data.rows
-    classes, n_features = data.attributes.get("classes_"), data.attributes["n_features_in_"]
-    X, prediction, columns, extra_features = fit_extra_features(
-        params.base,
-        transformer,
-        rows if params.uses_estimators else rows._replace(X=data.X),
-        data.X,
-        ExtraFeatureOptions(
-            data.columns,
-            classes,
-            numeric_names(data.attributes.get("feature_names_in_"), data.encoder, n_features),
-            "log" if params.family is not None and params.family.takes_offset else "identity",
-            int(check_random_state(params.random_state).randint(MAX_SEED)),
-        ),
+    rows, X, attributes, prediction = data.rows, data.X, data.attributes, None
+    names = numeric_names(
+        attributes.get("feature_names_in_"), data.encoder, attributes["n_features_in_"]
     )
-    if prediction is not None and extra_features.link == "log":
-        offset = prediction + (0.0 if rows.offset is None else rows.offset[:, None])
-        rows = rows._replace(offset=offset)
-    elif prediction is not None and classes is None:
-        rows = rows._replace(y=rows.y - prediction.reshape(rows.y.shape))
-    if params.uses_estimators:
-        columns = columns | {"mean": data.columns["mean"]}
-    return data._replace(rows=rows, X=X, columns=columns), extra_features
+    is_log = params.family is not None and params.family.takes_offset
+    extra = ExtraFeatures(
+        X.shape[1],
+        attributes.get("classes_"),
+        transformer_columns=data.columns["gate"],
+        link="log" if is_log else "identity",
+    )
+    seed = int(check_random_state(params.random_state).randint(MAX_SEED))
+    if params.gate.transformer is not None:
+        extra = extra.with_transformer(params.gate.transformer, rows, X, names)
+    if params.base is not None:
+        of_base = rows if params.uses_estimators else rows._replace(X=X)
+        extra, prediction = extra.with_base(params.base, of_base, seed)
+        if is_log:
+            offset = prediction + (0.0 if rows.offset is None else rows.offset[:, None])
+            rows = rows._replace(offset=offset)
+        elif extra.classes is None:
+            rows = rows._replace(y=rows.y - prediction.reshape(rows.y.shape))
+    columns = extra.columns_of(data.columns, params.uses_estimators)
+    X = append_columns(extra, X, prediction)
+    return data._replace(rows=rows, X=X, columns=columns), extra
 
 
 def _assemble(
@@ -232,7 +225,8 @@ def _assemble(
     key, cache, raw_features, init_design = None, None, None, None
     if params.uses_estimators:
         key = cache_key(params, data, target) if params.warm_start else None
-        cache = cached_fit(previous, key)
+        cache = None if previous is None else previous.training_state.cross_fit_cache
+        cache = cache if key is not None and cache is not None and cache.key == key else None
         raw_features = select_raw_features(data.rows, data.columns["mean"])
         codes = target.y if params.task.is_classification else None
         fold_seed = int(fit_seed.generate_state(1)[0] % MAX_SEED)
@@ -247,8 +241,8 @@ def _assemble(
         _, first = np.unique(unit, return_index=True)
         init = init[:, first] if not isinstance(init, str) and init.ndim == 2 else init
         if blocks is not None and blocks.sample_factor != 1.0:
-            rows = subset_units(rows, np.arange(len(first)), blocks.sample_factor)
-    init_data = make_init_rows(params, target, rows, init_design)
+            rows = rows.take(np.arange(len(first)), blocks.sample_factor)
+    init_data = _make_init_data(params, target, rows, init_design)
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
     if rows.units is not None or rows.possible is not None:
         check_rows_are_possible(params, experts, rows)
@@ -267,44 +261,23 @@ def _assemble(
     return FitProblem(*of_fit, penalties=params.penalties)
 
 
-def _warm_start(
-    problem: Problem,
-    penalties: tuple[Penalty, ...],
-    previous: PreviousFit,
-    cache: CrossFitCache | None,
-) -> Problem:
-    """EM problem with the initial values of a previous fit.
-
-    Penalties that it has found are kept if it has converged, and else their search goes on.
-    """
-    fitted = previous.fitted
-    check_warm_start(fitted, problem.mixture)
-    searches = zip(penalties, previous.training_state.penalty_searches, strict=True)
-    new = [penalty for penalty, search in searches if penalty.search != search]
-    known = tuple(penalty for penalty in problem.penalties if penalty not in new)
-    mixture = problem.mixture
-    if cache is not None:  # what the experts have learned goes with the penalties that were found
-        mixture = mixture.with_part("experts", cache.experts)
-    for name in ("gate", "experts"):
-        part, found = getattr(mixture, name), getattr(fitted.mixture, name).penalties
-        fields = [field for p in known if p.part == name for field in p.fields if field in found]
-        mixture = mixture.with_part(
-            name, part.with_penalties({field: found[field] for field in fields})
-        )
-    if previous.converged:
-        others = tuple(penalty for penalty in new if penalty.search)
-        problem = problem._replace(mixture=mixture, penalties=others)
-    if problem.penalties:  # their search goes on from the penalties that were found
-        problem = problem._replace(previous=mixture)
-    if cache is not None:
-        mixture = problem.mixture.with_part("experts", cache.experts)
-        return problem._replace(mixture=mixture, init=cache.theta)
-    if problem.mixture.experts.needs_all_rows:
-        mixture = problem.mixture.with_part("experts", fitted.mixture.experts)
-        resp = mixture.responsibilities(fitted.theta[None], Data(problem.rows))[0]
-        return problem._replace(init=resp[:, 0])
-    # Where other slopes or signs are chosen now, the fit begins at the nearest coefficients.
-    return problem._replace(init=problem.mixture.projected(fitted.theta))
+def _make_init_data(
+    params: FitParameters, target: TrainingTarget, rows: Dataset, init_design: Design | None
+) -> InitData:
+    """Rows for the initialisation: all rows, or a sample of many."""
+    signed, targets, size = not params.task.is_classification, target.init_targets, MAX_INIT_ROWS
+    if init_design is None:  # estimators have no coefficients
+        n_columns = rows.gate_design.shape[1] + len(targets) * rows.expert_design.shape[1]
+        wanted = int(INIT_ROWS_PER_COEFFICIENT * params.n_experts * n_columns)
+        size = min(max(wanted, MIN_INIT_ROWS), MAX_INIT_ROWS)
+    if rows.n_rows <= size:
+        return make_init_data(rows, targets, init_design, signed=signed)
+    kept = sample_of(rows, size, np.random.default_rng(SAMPLE_SEED))
+    index = rows.rows_of(kept)
+    # Penalties must have the same weight relative to the sample as to all rows.
+    sample = rows.take(kept, rows.weight.sum() / rows.weight[index].sum())
+    design = None if init_design is None else init_design[index]
+    return make_init_data(sample, targets[:, index], design, signed=signed)
 
 
 def _make_experts(
@@ -366,3 +339,136 @@ def _make_experts(
         if mean_family.link == "identity":
             options["estimators"] = tuple(map(with_standardised_target, resolved))
     return LearnedExperts(params.estimator_experts(**options), params.n_experts)
+
+
+def check_rows_are_possible(params: FitParameters, experts: Experts, rows: Dataset) -> None:
+    """Some expert must be possible for all rows of a unit, and for a row of which one is known."""
+    possible = possible_experts(experts, rows)
+    if possible is None or possible.any(axis=0).all():
+        return
+    impossible = ~possible.any(axis=0)
+    first = int(impossible.argmax())
+    codes = np.arange(rows.n_rows) if rows.units is None else rows.units.codes
+    of_unit = np.unique(point_values(rows.y)[0, codes == first])
+    values = ", ".join(f"{value:g}" for value in of_unit[:4])
+    alone = possible_experts(experts, rows._replace(possible=None))
+    if rows.possible is not None and (alone is None or alone[:, first].any()):
+        named = ", ".join(str(k) for k in np.flatnonzero(rows.possible[:, first]))
+        raise ValueError(
+            f"known_experts must be experts that can have generated y; rows whose y is {values} "
+            f"are of expert {named}, but these values are outside the support of its family. "
+            "Correct known_experts, or set them to -1."
+        )
+    raise ValueError(
+        f"units must have rows that are all possible under one expert; those of a unit whose y "
+        f"has the values {values} are not for {params.family_name}. Use a family of all these "
+        'values, such as family="negative_binomial" for counts with zeros, or no units.'
+    )
+
+
+# --- warm starts ------------------------------------------------------------------------------
+
+
+# Private fitted attributes, which not every fit has.
+PRIVATE_ATTRIBUTES = (
+    *("_fitted", "_training_state", "_single_output"),
+    *("_expert_names", "_row_arguments"),
+)
+
+
+def previous_fit(estimator: Any) -> PreviousFit | None:
+    """The previous fit of an estimator, which a warm start continues, if there is one."""
+    if not hasattr(estimator, "_fitted"):
+        return None
+    classes, names = (getattr(estimator, name, None) for name in ("classes_", "_expert_names"))
+    fitted, state = estimator._fitted, estimator._training_state
+    return PreviousFit(fitted, state, classes, names, bool(estimator.converged_))
+
+
+def cache_key(params: FitParameters, data: Any, target: Any) -> str | None:
+    """Digest of everything that determines the out-of-fold predictions of the experts."""
+    X, rows = data.X, data.rows
+    # Sparse matrices also remember which of their properties were looked up.
+    features = (X.shape, X.data, X.indices, X.indptr) if sparse.issparse(X) else X
+    try:
+        of_experts = params.estimators, params.cross_fit, params.mean_family
+        return joblib.hash(
+            (*rows._replace(X=features, y=target.y), data.columns["mean"], *of_experts)
+        )
+    except Exception:  # experts that cannot be pickled cannot be compared
+        return None
+
+
+def check_continued(data: Any, previous: PreviousFit) -> None:
+    """Features and target of a warm start must be of the kind of those of the previous fit."""
+    before, y, reason = previous.fitted.preprocessor, data.rows.y, ""
+    scaling, classes = before.target_scaling, data.attributes.get("classes_")
+    if data.X.shape[1] != before.n_features:
+        reason = f"with {before.n_features} features; X has {data.X.shape[1]}"
+    elif scaling is not None:
+        # The target of a fit to censored y is in its own units.
+        if has_bounds(y) and not ((scaling.center == 0.0) & (scaling.scale == 1.0)).all():
+            reason = "to values of y, and y is censored"
+        check_same_outputs(1 if y.ndim == 1 else y.shape[1], len(scaling.center))
+    elif previous.classes is not None:
+        check_two_classes(classes)
+        if classes.tolist() != previous.classes.tolist():  # numbers and texts may be compared
+            reason = f"with classes {previous.classes.tolist()}; y has {classes.tolist()}"
+    if reason:
+        raise ValueError(
+            f"warm_start=True continues a fit {reason}. Set warm_start=False to start again."
+        )
+
+
+def check_warm_start(previous: FittedMixture, mixture: Mixture) -> None:
+    """The coefficients of the previous fit must be those of this fit."""
+    before, now = previous.mixture, mixture
+    for name in ("experts", "gate"):
+        one, other = getattr(before, name), getattr(now, name)
+        sizes = one.size, other.size
+        if type(one) is not type(other) or sizes[0] != sizes[1]:
+            raise ValueError(
+                f"warm_start=True continues a fit whose {name} had parameters of shapes "
+                f"{sizes[0]}; n_experts={now.n_experts} and the data want {sizes[1]}. "
+                "Set warm_start=False to start again."
+            )
+
+
+def _warm_start(
+    problem: Problem,
+    penalties: tuple[Penalty, ...],
+    previous: PreviousFit,
+    cache: CrossFitCache | None,
+) -> Problem:
+    """EM problem with the initial values of a previous fit.
+
+    Penalties that it has found are kept if it has converged, and else their search goes on.
+    """
+    fitted = previous.fitted
+    check_warm_start(fitted, problem.mixture)
+    searches = zip(penalties, previous.training_state.penalty_searches, strict=True)
+    new = [penalty for penalty, search in searches if penalty.search != search]
+    known = tuple(penalty for penalty in problem.penalties if penalty not in new)
+    mixture = problem.mixture
+    if cache is not None:  # what the experts have learned goes with the penalties that were found
+        mixture = mixture.with_part("experts", cache.experts)
+    for name in ("gate", "experts"):
+        part, found = getattr(mixture, name), getattr(fitted.mixture, name).penalties
+        fields = [field for p in known if p.part == name for field in p.fields if field in found]
+        mixture = mixture.with_part(
+            name, part.with_penalties({field: found[field] for field in fields})
+        )
+    if previous.converged:
+        others = tuple(penalty for penalty in new if penalty.search)
+        problem = problem._replace(mixture=mixture, penalties=others)
+    if problem.penalties:  # their search goes on from the penalties that were found
+        problem = problem._replace(previous=mixture)
+    if cache is not None:
+        mixture = problem.mixture.with_part("experts", cache.experts)
+        return problem._replace(mixture=mixture, init=cache.theta)
+    if problem.mixture.experts.needs_all_rows:
+        mixture = problem.mixture.with_part("experts", fitted.mixture.experts)
+        resp = mixture.responsibilities(fitted.theta[None], Data(problem.rows))[0]
+        return problem._replace(init=resp[:, 0])
+    # Where other slopes or signs are chosen now, the fit begins at the nearest coefficients.
+    return problem._replace(init=problem.mixture.projected(fitted.theta))

@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 
 from skmoe._data.row_checks import class_weights
+from skmoe._data.rows import Rows
 from skmoe._estimators.methods.new_rows import NewRowsMixin, score_of_prediction, supports_dask
-from skmoe._estimators.parameters.tasks import validate_labels
 from skmoe._numerics.typing import TINY, Array
 
 
@@ -81,7 +81,7 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         probs : ndarray of shape (n_samples, n_classes)
             Probabilities in the order of `classes_`.
         """
-        X = self._validate_X(X)
+        X = self._checked(Rows(X)).X
         gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])
         return self._fitted.predict(X, gate_prob=gate_prob).T
 
@@ -118,7 +118,7 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
         probs : ndarray of shape (n_samples, n_experts, n_classes)
             Probabilities in the order of `classes_`.
         """
-        X = self._validate_X(X)
+        X = self._checked(Rows(X)).X
         return self._fitted.predict_experts(X).transpose(2, 0, 1)
 
     def score(self, X: Any, y: Any, *, sample_weight: Any = None) -> float:
@@ -139,9 +139,6 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
             From 0 to 1; weighted by `sample_weight`, if given.
         """
         return score_of_prediction(self, self.predict(X), y, sample_weight)
-
-    def _validate_target(self, y: Any) -> Array:
-        return validate_labels(y, self.classes_)
 
     def _effective_weight(self, target: Array, weight: Array) -> Array:
         return class_weights(self.class_weight, self.classes_, target, weight)

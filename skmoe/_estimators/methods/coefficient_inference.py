@@ -16,8 +16,15 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.censored_targets import check_numbers_of
-from skmoe._data.checks import check_choice, check_integer, is_integer, shown
-from skmoe._data.row_checks import check_columns, check_metadata, check_signs, check_weights
+from skmoe._data.checks import (
+    check_choice,
+    check_columns,
+    check_integer,
+    check_signs,
+    is_integer,
+    shown,
+)
+from skmoe._data.row_checks import check_metadata, check_weights
 from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import attributes_of_mixture
@@ -331,8 +338,7 @@ def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
     if missing_for_inference(estimator._fitted):
         return None
     delta = _delta_method(estimator, estimator.inference(rows.X, rows.y, **rows.arguments))
-    X, offset = estimator._validate_X_offset(X, None)
-    at = Rows(X, None, np.ones(X.shape[0]), offset)
+    at = estimator._checked(Rows(X))
     return standard_errors_of_means(estimator._fitted, at, len(estimator._response_names()), delta)
 
 
@@ -353,8 +359,8 @@ def infer_average_effects(
 
     def validated() -> Iterator[Change]:
         for name, low, high, width in changes:
-            ends = [estimator._validate_X_offset(end, rows.offset) for end in (low, high)]
-            at_low, at_high = (Rows(X, None, rows.weight, added) for X, added in ends)
+            ends = (Rows(X, None, rows.weight, rows.offset) for X in (low, high))
+            at_low, at_high = map(estimator._checked, ends)
             yield Change(name, at_low, at_high, width)
 
     return average_effects_of(fitted, validated(), responses, labels, on_gate, delta)

@@ -565,16 +565,18 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
     def _indicator_effects(self, X: Any, offset: Any = None) -> Array:
         """Changes of `predict` from zero to one in columns of indicators, for each feature."""
         columns = indicator_columns(self._fitted, self.feature_range_)
-        X, offset = self._validate_X_offset(X, offset)
-        return self._squeeze_outputs(indicator_effects(self._fitted, X, offset, columns))
+        rows = self._checked(Rows(X, offset=offset))
+        effects = indicator_effects(self._fitted, rows.X, rows.offset, columns)
+        return self._squeeze_outputs(effects)
 
     @supports_dask
     def _base_predictions(self, X: Any) -> Array:
         """Predictions of the base model, of the shape of `predict` or `predict_proba`."""
-        return self._squeeze_outputs(base_predictions(self._fitted, self._validate_X(X)))
+        return self._squeeze_outputs(base_predictions(self._fitted, self._checked(Rows(X)).X))
 
     @supports_dask
     def _mean_derivative(self, X: Any, offset: Any = None) -> Array:
         """Derivatives of the means by the linear predictors, (n, B, K) or (n, B, K, m)."""
-        derivative = mean_derivatives(self._fitted, *self._validate_X_offset(X, offset))
+        rows = self._checked(Rows(X, offset=offset))
+        derivative = mean_derivatives(self._fitted, rows.X, rows.offset)
         return self._squeeze_outputs(derivative.transpose(3, 0, 1, 2))

@@ -16,8 +16,8 @@ from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.scaling import Standardization, composed
-from skmoe._data.sklearn_adapter import split_pipeline, transform_by
+from skmoe._data.preprocessing import Standardization, composed
+from skmoe._data.sklearn_adapter import split_pipeline
 from skmoe._estimators.fitting.attributes import attributes_of_mixture
 from skmoe._mixture.fitted import FittedMixture
 
@@ -86,10 +86,6 @@ class InputSteps(NamedTuple):
     steps: Sequence[Any]
     mixture: Any  # that was fitted to the output of the steps
     scaling: Standardization | None  # of columns, by the last steps; None if they do not scale
-
-    def validate_X(self, X: Any) -> Any:
-        """Features of new rows, transformed and validated."""
-        return self.mixture._validate_X(transform_by(self.steps, X))
 
     def in_units(self, fitted: FittedMixture) -> FittedMixture:
         """A mixture of the output whose coefficients are those of the columns before scaling."""

@@ -8,37 +8,26 @@ from collections.abc import Callable
 from functools import partial, wraps
 from importlib import import_module
 from inspect import signature
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.blocks import align_chunks, zip_chunks
-from skmoe._data.censored_targets import known_weight
-from skmoe._data.encoding import check_frame, encode, is_frame, numeric_names
-from skmoe._data.feature_checks import check_numbers, explain_features
-from skmoe._data.row_checks import (
-    as_csr,
-    check_offset,
-    check_same_length,
-    check_target,
-    check_weights,
-)
+from skmoe._data.blocks import align_chunks, chunk_sizes, zip_chunks
+from skmoe._data.encoding import encode, numeric_names
+from skmoe._data.row_checks import RowRules, check_target, checked_rows
 from skmoe._data.rows import Rows, is_dask
-from skmoe._data.units import encode_units
+from skmoe._data.sklearn_adapter import transform_by
+from skmoe._data.units import check_gate_columns, encode_units
+from skmoe._estimators.methods.expert_names import ExpertNamesMixin
 from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.parameters.conflicts import KNOWN_EXPERTS, Choice, check_conflicts
 from skmoe._estimators.parameters.parameters import check_probabilities
 from skmoe._estimators.parameters.part_parameters import check_takes_offset
-from skmoe._estimators.rows.units_and_known_experts import (
-    check_gate_columns,
-    check_known_experts,
-    validate_units,
-)
-from skmoe._estimators.rows.warm_start import TrainingState
+from skmoe._estimators.rows.training_data import TrainingState
+from skmoe._inference.unit_responsibilities import UnitResponsibilities
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_dask
@@ -111,37 +100,21 @@ def _map_chunks(
         of_row["y"] = estimator.predict(few_rows)
     example = getattr(estimator, name)(few_rows, **of_row, **options)
     empty = np.empty((0, *example.shape[1:]), dtype=example.dtype)
-    predict_chunk = partial(_predict_chunk, name, list(by_row), options, empty)
     # As a task of its own, the estimator is sent to each worker once.
     fitted = dask.delayed(_without_training_state(estimator), pure=False)
+    of_chunk = dask.delayed(partial(_of_chunk, name, list(by_row), options, empty), pure=False)
     X, *others = align_chunks({"X": X} | by_row)
-    new_axes = dict(enumerate(example.shape[1:], start=3))
-    if hasattr(X, "chunks") and all(hasattr(other, "chunks") for other in others):
-        indexed = [(X, (0, 1)), *((other, (0, 2)[: other.ndim]) for other in others)]
-        return array.blockwise(
-            predict_chunk,
-            (0, *new_axes),
-            *(argument for pair in [(fitted, None), *indexed] for argument in pair),
-            new_axes=new_axes,
-            dtype=example.dtype,
-            concatenate=True,
-            align_arrays=False,
-            meta=np.empty((0,) * example.ndim, dtype=example.dtype),
-        )
-    shape = (np.nan, *example.shape[1:])
-    predict_chunk = dask.delayed(predict_chunk, pure=False)
-    chunks = [predict_chunk(fitted, *chunk) for chunk in zip_chunks([X, *others])]
-    return array.concatenate(
-        [array.from_delayed(chunk, shape, dtype=example.dtype) for chunk in chunks]
-    )
+    chunks = zip_chunks([X, *others])
+    sizes = chunk_sizes(X) or [np.nan] * len(chunks)
+    parts = [
+        array.from_delayed(of_chunk(fitted, *chunk), (size, *empty.shape[1:]), meta=empty)
+        for chunk, size in zip(chunks, sizes, strict=True)
+    ]
+    return array.concatenate(parts)
 
 
-def _predict_chunk(
-    name: str,
-    by_row: list[str],
-    options: dict[str, Any],
-    empty: Array,
-    *chunk: Any,
+def _of_chunk(
+    name: str, by_row: list[str], options: dict[str, Any], empty: Array, *chunk: Any
 ) -> Any:
     """Result of a method for a chunk; `empty` for a chunk without rows, as filters leave them.
 
@@ -170,7 +143,7 @@ def _without_training_state(estimator: Any) -> Any:
 
 
 class NewRowsMixin:
-    """Features, targets, weights and offsets in the form in which a fitted mixture takes them."""
+    """New rows in the form in which a fitted mixture takes them."""
 
     _fitted: FittedMixture
     _row_arguments: tuple[str, ...] = ()  # of the fit, by the names in ASSUMED
@@ -182,108 +155,81 @@ class NewRowsMixin:
     def _expert_parameter(self) -> tuple[str, Any]:
         """Name of the parameter that chooses the experts, and the experts: one, or a list."""
 
-    @abstractmethod
-    def _validate_target(self, y: Any) -> Array:
-        """The target of new rows: outputs (n, m), or class codes (n,)."""
-
     def _check_mean(self) -> None:
         """Raise ValueError if the mean is not finite."""
 
-    def _validate_X(self, X: Any) -> Any:
-        """Validated features of new rows: an array, a CSR array, or a data frame."""
+    def _checked(self, given: Rows, has_target: bool = False) -> Rows:
+        """New rows, checked; their target are outputs (n, m), or class codes (n,)."""
         check_is_fitted(self)
+        owner: Any = self
         if self._input is not None:
-            return self._input.validate_X(X)
-        encoder = self._fitted.preprocessor.encoder
-        if encoder is not None and encoder.is_frame:
-            if is_frame(X):
-                X = validate_data(self, X, reset=False, skip_check_array=True)
-                check_numbers(X, encoder)
-                return X
-            check_frame(encoder)
-        allow_nan = encoder is not None and encoder.allow_nan and not sparse.issparse(X)
-        with explain_features(X):
-            X = validate_data(
-                self,
-                X,
-                reset=False,
-                accept_sparse="csr",
-                dtype=[np.float64, np.float32],
-                ensure_all_finite="allow-nan" if allow_nan else True,
-            )
-        X = as_csr(X)
-        return X.toarray() if encoder is not None and sparse.issparse(X) else X
-
-    def _validate_offset(self, offset: Any, n_rows: int) -> Array | None:
-        """Offset of the linear predictors of new rows, (n,) or (n, m), or None."""
-        scaling = self._fitted.preprocessor.target_scaling
-        if offset is not None:
-            check_takes_offset(*self._expert_parameter, self._fitted.mixture.experts)
-        return check_offset(offset, n_rows, 1 if scaling is None else len(scaling.center))
-
-    def _validate_X_offset(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
-        """Validated features and offset of new rows."""
-        X = self._validate_X(X)
-        return X, self._validate_offset(offset, X.shape[0])
-
-    def _validate_rows(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> Rows:
-        """Validated new rows with their target."""
-        X, offset = self._validate_X_offset(X, offset)
-        y = check_same_length(X, self._validate_target(y))
-        weight = check_weights(sample_weight, X.shape[0])
-        return Rows(X, y, known_weight(y, weight), offset)
-
-    def _validate_unit_rows(self, method: str, given: Rows) -> tuple[Rows, Array | None]:
-        """Validated new rows with their target, and the labels of their units.
-
-        Of rows with units those of weight zero are dropped.
-        """
-        self._warn_of_missing(method, given, "offset", "units")
-        rows = self._validate_rows(given.X, given.y, given.weight, given.offset)
-        units = None if given.unit is None else validate_units(given.unit, rows.n_rows)
-        model = self._fitted.mixture
+            owner = self._input.mixture
+            given = given._replace(X=transform_by(self._input.steps, given.X))
+        model, _, preprocessor = self._fitted
+        if given.offset is not None:
+            check_takes_offset(*self._expert_parameter, model.experts)
         if given.possible is not None and model.top_k is not None:
             check_conflicts({"top_k": Choice("top_k", model.top_k), KNOWN_EXPERTS: KNOWN_EXPERTS})
-        possible = check_known_experts(given.possible, model.n_experts, rows.weight, units)
-        rows = rows._replace(possible=possible)
-        if units is None:
+        encoder, scaling = preprocessor.encoder, preprocessor.target_scaling
+        rules = RowRules(
+            owner,
+            scaling is None,
+            model.n_experts,
+            takes_frames=encoder is not None and encoder.is_frame,
+            allow_nan=encoder is not None and encoder.allow_nan,
+            encoder=encoder,
+            n_outputs=None if scaling is None else len(scaling.center),
+            classes=getattr(self, "classes_", None),
+        )
+        rows = checked_rows(given, rules, has_target)
+        if rows.unit is not None and model.gate.depends_on_features:
+            self._check_gate_columns(rows)
+        return rows
+
+    def _check_gate_columns(self, rows: Rows) -> None:
+        """The gate's features must be constant within each unit."""
+        preprocessor = self._fitted.preprocessor
+        encoder, extra = preprocessor.encoder, preprocessor.extra_features
+        X = rows.X if encoder is None else encode(encoder, rows.X)
+        columns = preprocessor.gate_columns
+        if extra is not None and extra.transformer is not None:
+            columns = extra.transformer_columns
+        elif extra is not None and columns is not None:
+            columns = columns[columns < extra.n_features]
+        given = getattr(self, "feature_names_in_", None)
+        names = numeric_names(given, encoder, self.n_features_in_)
+        check_gate_columns(X, rows.unit, columns, names)
+
+    def _checked_units(self, method: str, given: Rows, *others: str) -> tuple[Rows, Array | None]:
+        """New rows with their target, and the labels of their units.
+
+        Of rows with units those of weight zero are dropped. There is a warning for an offset or
+        units, and other arguments named, that the fit had and the new rows lack.
+        """
+        self._warn_of_missing(method, given, "offset", "units", *others)
+        rows = self._checked(given, has_target=True)
+        if rows.unit is None:
             return rows, None
-        self._check_gate_columns(rows.X, units)
-        rows = rows._replace(unit=units).of_positive_weight()
+        rows = rows.of_positive_weight()
         labels, codes = encode_units(rows.unit)
         return rows._replace(unit=codes), labels
 
     def _warn_of_missing(self, method: str, given: Rows, *names: str) -> None:
         """A warning for each of these arguments that the fit had and the new rows lack."""
         check_is_fitted(self)
-        data = "X" if given.y is None else "X, y"
-        for name in sorted({*names} & {*self._row_arguments} - {*given.arguments}):
-            warn_user(
-                f"{method} got no {name}, unlike the fit: {ASSUMED[name]}. "
-                f"Pass it: {method}({data}, {name}=...).",
-                FitMismatchWarning,
-            )
+        for name in self._row_arguments:
+            if name in names and name not in given.arguments:
+                data = "X" if given.y is None else "X, y"
+                warn_user(
+                    f"{method} got no {name}, unlike the fit: {ASSUMED[name]}. "
+                    f"Pass it: {method}({data}, {name}=...).",
+                    FitMismatchWarning,
+                )
 
     def _validate_rows_of_fit(self, method: str, given: Rows) -> Rows:
-        """The rows of the fit, validated, without those of weight zero."""
-        rows, _ = self._validate_unit_rows(method, given)
-        self._warn_of_missing(method, given, "sample_weight", "known_experts")
+        """The rows of the fit, checked, without those of weight zero."""
+        rows, _ = self._checked_units(method, given, "sample_weight", "known_experts")
         return rows.of_positive_weight()
-
-    def _check_gate_columns(self, X: Any, units: Array) -> None:
-        """The gate's features must be constant within each unit."""
-        model, _, preprocessor = self._fitted
-        if not model.gate.depends_on_features:
-            return
-        names = getattr(self, "feature_names_in_", None)
-        encoder, extra = preprocessor.encoder, preprocessor.extra_features
-        X = X if encoder is None else encode(encoder, X)
-        columns = preprocessor.gate_columns
-        if extra is not None and extra.transformer is not None:
-            columns = extra.transformer_columns
-        elif extra is not None and columns is not None:
-            columns = columns[columns < extra.n_features]
-        check_gate_columns(X, units, columns, numeric_names(names, encoder, self.n_features_in_))
 
     def _validate_gate_proba(self, gate_proba: Any, n_rows: int) -> Array | None:
         """Given probabilities of the experts, (K, n); None for those of the gate."""
@@ -292,3 +238,164 @@ class NewRowsMixin:
         proba = np.asarray(gate_proba, dtype=np.float64)
         check_probabilities("gate_proba", proba, n_rows, self._fitted.mixture.n_experts)
         return (proba / proba.sum(axis=1, keepdims=True)).T
+
+
+class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
+    """What a fitted mixture computes from observed targets."""
+
+    predict: Any
+
+    @overload
+    def responsibilities(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        offset: Any = None,
+        units: None = None,
+        sample_weight: Any = None,
+        known_experts: Any = None,
+    ) -> Array: ...
+
+    @overload
+    def responsibilities(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        offset: Any = None,
+        units: Any,
+        sample_weight: Any = None,
+        known_experts: Any = None,
+    ) -> UnitResponsibilities: ...
+
+    @supports_dask
+    def responsibilities(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        offset: Any = None,
+        units: Any = None,
+        sample_weight: Any = None,
+        known_experts: Any = None,
+    ) -> Any:
+        """Probability that each expert generated each observed row, or each unit.
+
+        It is the gate probability times the density of y under the expert, divided by the sum over
+        the experts. Responsibilities of training rows are optimistic for flexible experts, and with
+        a `base`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`; None if each row is a unit of its own.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in their units, the powers of their densities. Without units they
+            make no difference.
+        known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+            Experts of rows for which they are known, as in `fit`.
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n_samples, n_experts) or UnitResponsibilities
+            Probabilities, which sum to one over the experts; of units a table by their labels.
+
+        Warns
+        -----
+        FitMismatchWarning
+            If units or an offset were given to `fit`, but not here.
+
+        See Also
+        --------
+        predict_gate : The probabilities given the features only.
+        skmoe.inspection.ResponsibilitiesDisplay : Usage of the experts as a picture.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-3, 3, 200)[:, None]
+        >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, np.abs(X[:, 0]))
+        >>> bool(moe.responsibilities([[-2.0]], [2.0]).max() > 0.99)
+        True
+        """
+        observed = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+        rows, labels = self._checked_units("responsibilities", observed)
+        resp = self._fitted.responsibilities(rows).T
+        if labels is None:
+            return resp
+        return UnitResponsibilities(labels, resp, self.expert_names_)
+
+    @supports_dask
+    def score_samples(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        offset: Any = None,
+        units: Any = None,
+        sample_weight: Any = None,
+        known_experts: Any = None,
+    ) -> Array:
+        """Log density of the observed target, or its log probability for classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Observed target. None, which scikit-learn's checks of estimators use, scores the
+            mixture's own prediction, and warns.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`; None if each row is a unit of its own.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in their units, the powers of their densities. Without units they
+            make no difference.
+        known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+            Experts of rows for which they are known, as in `fit`.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,) or (n_units,)
+            Natural logarithm of the predictive density of each row, in the units of y; of units
+            that of all rows of each unit, in ascending order of the labels.
+
+        Warns
+        -----
+        FitMismatchWarning
+            If y is None, or if units or an offset were given to `fit`, but not here.
+
+        See Also
+        --------
+        skmoe.metrics.log_density_scorer : The mean of these, for cross-validation.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-3, 3, 200)[:, None]
+        >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, np.abs(X[:, 0]))
+        >>> likely, unlikely = moe.score_samples([[-2.0], [-2.0]], [2.0, 5.0])
+        >>> bool(likely > unlikely)
+        True
+        """
+        if y is None:
+            warn_user(
+                "score_samples without y is the log density of the mixture's own prediction, not "
+                "of observations. Pass the observed target: score_samples(X, y).",
+                FitMismatchWarning,
+            )
+            given = {} if offset is None else {"offset": offset}
+            y = self.predict(X, **given)
+        observed = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+        rows, _ = self._checked_units("score_samples", observed)
+        return self._fitted.log_density(rows)

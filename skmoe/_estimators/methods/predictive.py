@@ -9,10 +9,8 @@ from sklearn.base import RegressorMixin
 
 from skmoe._data.censored_targets import bounds_of, point_values
 from skmoe._data.checks import check_integer
-from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows, has_bounds
 from skmoe._estimators.methods.new_rows import NewRowsMixin, score_of_prediction, supports_dask
-from skmoe._estimators.parameters.tasks import validate_outputs
 from skmoe._inference.criteria import require
 from skmoe._numerics.event_times import concordance
 from skmoe._numerics.typing import Array
@@ -54,10 +52,10 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         ValueError
             If an expert never has the event (`family="never"`), since the mean is infinite.
         """
-        X, offset = self._validate_X_offset(X, offset)
+        rows = self._checked(Rows(X, offset=offset))
         self._check_mean()
-        gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])
-        return self._squeeze_outputs(self._fitted.predict(X, offset, gate_prob).T)
+        gate_prob = self._validate_gate_proba(gate_proba, rows.n_rows)
+        return self._squeeze_outputs(self._fitted.predict(rows.X, rows.offset, gate_prob).T)
 
     @supports_dask
     def predict_experts(self, X: Any, *, offset: Any = None) -> Array:
@@ -75,8 +73,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         means : ndarray of shape (n_samples, n_experts) or (n_samples, n_experts, n_outputs)
             Predicted means, in the units of y.
         """
-        X, offset = self._validate_X_offset(X, offset)
-        return self._squeeze_outputs(self._fitted.predict_experts(X, offset).transpose(2, 0, 1))
+        rows = self._checked(Rows(X, offset=offset))
+        means = self._fitted.predict_experts(rows.X, rows.offset)
+        return self._squeeze_outputs(means.transpose(2, 0, 1))
 
     def score(self, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None) -> float:
         """Coefficient of determination of the predicted means; of censored y the concordance.
@@ -102,14 +101,13 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
             index, from 0 to 1; 0.5 is the score of a constant.
         """
         if has_bounds(y):
-            outputs = validate_outputs(y, self._n_outputs)
-            return self._concordance(X, bounds_of(outputs), sample_weight, offset)
+            rows = self._checked(Rows(X, y, sample_weight, offset), has_target=True)
+            return self._concordance(X, bounds_of(rows.y), rows.weight, offset)
         self._warn_of_missing("score", Rows(X, y, offset=offset), "offset")
         return score_of_prediction(self, self.predict(X, offset=offset), y, sample_weight)
 
-    def _concordance(self, X: Any, bounds: Array, sample_weight: Any, offset: Any) -> float:
+    def _concordance(self, X: Any, bounds: Array, weight: Array, offset: Any) -> float:
         """Mean over the outputs of the concordance of restricted means with bounds (n, m)."""
-        weight = check_weights(sample_weight, len(bounds))
         last = point_values(bounds[weight > 0.0]).max(axis=0)
         horizon = self._squeeze_outputs(np.broadcast_to(last, bounds.shape))
         distribution = self._distribution("score", X, offset, None)
@@ -293,12 +291,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
     ) -> PredictiveDistribution:
         self._warn_of_missing(method, Rows(X, offset=offset), "offset")
         require(self._fitted.mixture.experts, SupportsDistribution, method)
-        X, offset = self._validate_X_offset(X, offset)
-        gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])
-        return self._fitted.distribution(X, offset, self._single_output, gate_prob)
-
-    def _validate_target(self, y: Any) -> Array:
-        return validate_outputs(y, self._n_outputs)
+        rows = self._checked(Rows(X, offset=offset))
+        gate_prob = self._validate_gate_proba(gate_proba, rows.n_rows)
+        return self._fitted.distribution(rows.X, rows.offset, self._single_output, gate_prob)
 
     @property
     def _n_outputs(self) -> int:

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.checks import is_integer, shown
-from skmoe._data.row_checks import check_columns
+from skmoe._data.checks import check_columns, is_integer, shown
 from skmoe._numerics.typing import Array
 
 

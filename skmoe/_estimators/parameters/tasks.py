@@ -11,19 +11,14 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from sklearn.tree import DecisionTreeRegressor
-from sklearn.utils.validation import column_or_1d
 
-from skmoe._data.censored_targets import point_values, values_if_exact
+from skmoe._data.censored_targets import point_values
+from skmoe._data.preprocessing import Standardization, fit_standardization
 from skmoe._data.row_checks import (
-    check_outputs,
-    check_same_outputs,
-    check_target,
     check_two_classes,
-    class_codes,
     class_weights,
 )
 from skmoe._data.rows import Rows, by_output, has_bounds
-from skmoe._data.scaling import Standardization, fit_standardization
 from skmoe._mixture.partitions import InitData
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.typing import Array
@@ -257,20 +252,3 @@ def _standardised(values: Array, weight: Array) -> Array:
 def identity_scaling(n_outputs: int) -> Standardization:
     """The identity map, for families that model y in its original units."""
     return Standardization(np.zeros(n_outputs), np.ones(n_outputs))
-
-
-# --- targets of new rows ----------------------------------------------------------------------
-
-
-def validate_outputs(y: Any, n_outputs: int) -> Array:
-    """Numeric outputs of new rows, (n, m), or bounds of them."""
-    y = check_outputs(values_if_exact(y))
-    outputs = y[:, None] if y.ndim == 1 else y
-    check_same_outputs(outputs.shape[1], n_outputs)
-    return outputs
-
-
-def validate_labels(y: Any, classes: Array) -> Array:
-    """Class codes of new rows, (n,)."""
-    check_target(y, is_classification=True)
-    return class_codes(column_or_1d(y), classes)

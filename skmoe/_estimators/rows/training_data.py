@@ -1,4 +1,4 @@
-"""The rows of a fit: validated, in blocks if they are many, distinct, and a sample for starts.
+"""The rows of a fit: checked, distinct, and with what its parameters make of their columns.
 
 Metadata of `fit` are routed to the experts.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,17 +15,16 @@ from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
 
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import (
     check_some_known,
     checked_bounds,
     interval_keys,
-    known_weight,
     point_values,
-    values_if_exact,
+    shown_target,
 )
+from skmoe._data.checks import check_columns, check_signs, shown
 from skmoe._data.encoding import (
     Encoder,
     category_codes,
@@ -36,31 +34,15 @@ from skmoe._data.encoding import (
     make_encoder,
     numeric_names,
 )
-from skmoe._data.feature_checks import check_numbers, explain_features
-from skmoe._data.first_pass import FirstPass
+from skmoe._data.preprocessing import distinct_rows
 from skmoe._data.row_checks import (
-    as_csr,
-    check_columns,
-    check_enough_rows,
-    check_metadata,
-    check_offset,
-    check_signs,
-    check_target,
-    check_target_size,
-    check_weights,
+    RowRules,
+    check_numbers,
+    checked_rows,
     class_codes,
 )
-from skmoe._data.rows import (
-    SAMPLE_SEED,
-    Dataset,
-    Rows,
-    distinct_rows,
-    has_bounds,
-    is_dask,
-    subset,
-    subset_units,
-)
-from skmoe._data.units import encode_units, unit_runs
+from skmoe._data.rows import Rows, has_bounds, is_dask
+from skmoe._data.units import check_gate_columns, check_init_of_units, encode_units, unit_runs
 from skmoe._estimators.parameters.conflicts import (
     BLOCKS,
     CENSORED,
@@ -69,29 +51,46 @@ from skmoe._estimators.parameters.conflicts import (
     Choice,
     check_conflicts,
     chosen_options,
-    conflict_of,
 )
-from skmoe._estimators.parameters.parameters import FitParameters, check_init
+from skmoe._estimators.parameters.parameters import INIT_SUM_TOL, FitParameters, check_init
 from skmoe._estimators.parameters.part_parameters import accepts_missing, check_takes_offset
 from skmoe._estimators.parameters.slopes import expert_columns
-from skmoe._estimators.parameters.tasks import Task, TrainingTarget
-from skmoe._estimators.rows.target_values import check_support
-from skmoe._estimators.rows.units_and_known_experts import (
-    check_gate_columns,
-    check_init_of_units,
-    check_known_experts,
-    validate_units_of_fit,
-)
-from skmoe._estimators.rows.warm_start import PreviousFit
-from skmoe._mixture.partitions import InitData, make_init_data, sample_of
+from skmoe._estimators.parameters.tasks import Task
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array, Design
 
-# Maximum number of rows for the initialisation.
-MAX_INIT_ROWS = 20_000
+# Codes of a status: no event or event.
+STATUS_CODES = [0.0, 1.0], [1.0, 2.0]
 
-# Number of rows for the initialisation on larger data sets: per coefficient, and minimum.
-INIT_ROWS_PER_COEFFICIENT = 15
-MIN_INIT_ROWS = 5_000
+
+class CrossFitCache(NamedTuple):
+    """Out-of-fold predictions of a fit, reused by a warm start on the same data."""
+
+    key: str | None  # digest of data and experts
+    fold: Array | None
+    experts: Any  # with out-of-fold predictions
+    theta: Array
+
+
+class TrainingState(NamedTuple):
+    """State that is continued by a warm start or `partial_fit`; unused in predictions."""
+
+    cross_fit_cache: CrossFitCache | None = None
+    stream: Any = None  # Stream of `partial_fit`
+    # Searches by which the penalties were found, in the order of `PENALTIES`.
+    penalty_searches: tuple[str, ...] = ("", "", "")
+    total_weight: float = 0.0  # of the rows of a fit
+    spikes: tuple[int, ...] = ()  # experts that fit a few rows nearly exactly
+
+
+class PreviousFit(NamedTuple):
+    """The fit that a warm start continues."""
+
+    fitted: FittedMixture
+    training_state: TrainingState
+    classes: Array | None
+    expert_names: tuple[str, ...] | None  # that the user gave
+    converged: bool
 
 
 class FitOptions(NamedTuple):
@@ -122,7 +121,7 @@ class TrainingData(NamedTuple):
     encoder: Encoder | None = None
     routes: tuple[dict[str, str], ...] = ()  # of each given expert, arguments of fit and metadata
     options: FitOptions = NO_OPTIONS
-    first_pass: FirstPass | None = None  # over the row blocks from which the rows are drawn
+    first_pass: Any = None  # over the row blocks from which the rows are drawn
 
     @property
     def dispersion_features(self) -> list[int]:
@@ -142,7 +141,7 @@ class TrainingData(NamedTuple):
         )
 
 
-# --- validation -------------------------------------------------------------------------------
+# --- checks -----------------------------------------------------------------------------------
 
 
 def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
@@ -186,6 +185,8 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
         chosen["metadata"] = ", ".join(metadata)
     if given.group is not None:
         chosen["groups"] = "groups"
+    if np.ndim(given.offset) > 1 and np.shape(given.offset)[1] > 1:
+        chosen["an offset of each output"] = f"offset of shape {np.shape(given.offset)}"
     if given.possible is not None:
         chosen[KNOWN_EXPERTS] = KNOWN_EXPERTS
     if is_dask(given.X) or isinstance(given.X, RowBlocks):
@@ -199,41 +200,62 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
     return chosen
 
 
-def validate_training_data(
-    estimator: Any, params: FitParameters, given: Rows, names: Array | None = None
-) -> TrainingData:
-    """Validate the arguments of `fit`, without changing the estimator.
-
-    `names` are feature names, for X without names.
-    """
+def validate_training_data(estimator: Any, params: FitParameters, given: Rows) -> TrainingData:
+    """Check the arguments of `fit`, without changing the estimator."""
     is_plain = params.is_plain and isinstance(given.X, np.ndarray) and not has_bounds(given.y)
     others = given.group, given.possible, given.offset
     if not is_plain or given.metadata or any(values is not None for values in others):
         check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
-    if has_bounds(given.y):
-        given = given._replace(y=values_if_exact(given.y))
-    validation_copy = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
-    X, y, attributes = _validate_X_y(validation_copy, params, given.X, given.y)
-    check_enough_rows(params.n_experts, len(y), "rows")
-    weight = np.ones(len(y)) if given.weight is None else check_weights(given.weight, len(y))
-    offset = None
-    weight = known_weight(y, weight) if has_bounds(y) else weight
     if given.offset is not None:
-        offset = validate_offset(params, given.offset, len(y), 1 if y.ndim == 1 else y.shape[1])
-        offset = offset if np.any(offset) else None  # the same fit, bit for bit
-    if not params.is_plain or has_bounds(y):  # otherwise all numbers are possible
-        check_support(params, y, weight)
-    if has_bounds(y):
-        check_some_known(y, weight)
-    n_features = validation_copy.n_features_in_
-    names = getattr(validation_copy, "feature_names_in_", names)
-    gate_columns = None
-    if params.gate_features is not None:
-        gate_columns = check_columns("gate_features", params.gate_features, n_features, names)
-    # Experts without features have means, or counts, that do not depend on them: latent classes.
+        check_takes_offset(params.expert_parameter, params.expert, params.density)
+    owner = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
+    rules = RowRules(owner, params.task.is_classification, params.n_experts, is_first=True)
+    if params.uses_estimators:
+        rules = rules._replace(takes_frames=True, allow_nan=accepts_missing(params.expert))
+    rows = checked_rows(given, rules)
+    check_enough_rows(params.n_experts, rows.n_rows, "rows")
+    attributes: dict[str, Any] = {"n_features_in_": owner.n_features_in_}
+    if hasattr(owner, "feature_names_in_"):
+        attributes["feature_names_in_"] = owner.feature_names_in_
+    if params.task.is_classification:
+        check_classification_targets(rows.y)
+        attributes["classes_"], codes = np.unique(rows.y, return_inverse=True)
+        rows = rows._replace(y=codes)
+    else:
+        attributes["_single_output"] = rows.y.ndim == 1
+        if not params.is_plain or has_bounds(rows.y):  # otherwise all numbers are possible
+            check_support(params, rows.y, rows.weight)
+        if has_bounds(rows.y):
+            check_some_known(rows.y, rows.weight)
+    if rows.unit is not None:
+        present = np.unique(rows.unit[rows.weight > 0.0])
+        attributes["n_units_"] = len(present)
+        if len(present) < 2:
+            raise ValueError(
+                "units must have at least two distinct labels with rows of positive weight; got "
+                f"one, {shown(present[0])}. Leave units out if each row is a unit of its own."
+            )
+        of_units = "units with rows of positive weight"
+        check_enough_rows(params.n_experts, len(present), of_units)
+    if rows.possible is not None and rows.n_known:
+        attributes["n_known_"] = rows.n_known
+    effective = given.effective_arguments(rows) if given.arguments else ()
+    attributes["_row_arguments"] = tuple(sorted(effective))
+    return with_columns(estimator, params, rows, attributes)
+
+
+def with_columns(
+    estimator: Any, params: FitParameters, rows: Rows, attributes: dict[str, Any]
+) -> TrainingData:
+    """Checked rows with the columns that parts of the mixture use, and initial values."""
+    n_features, names = attributes["n_features_in_"], attributes.get("feature_names_in_")
+    gate_columns: Array | None = None
     columns: Array | None = None
     slopes: tuple[tuple[int, ...], ...] = ()
     of_dispersion: tuple[int, ...] = ()
+    if params.gate_features is not None:
+        gate_columns = check_columns("gate_features", params.gate_features, n_features, names)
+    # Experts without features have means, or counts, that do not depend on them: latent classes.
     of_features = params.expert_features, params.shared_features, params.dispersion_features
     if any(features is not None for features in of_features):
         columns, slopes, of_dispersion = expert_columns(params, n_features, names)
@@ -242,99 +264,100 @@ def validate_training_data(
         signs = check_signs(params.monotonic_cst, columns, n_features, names)
     init = params.init
     if not isinstance(init, str):
-        init = check_init(init, len(y), params.n_experts)
-    metadata, unit = {}, None
-    if given.group is not None or given.metadata:
-        metadata = check_metadata({"groups": given.group, **given.metadata}, len(y))
-    if given.unit is not None:
-        unit = validate_units_of_fit(params, given.unit, weight)
-    attributes["n_features_in_"] = n_features
-    if names is not None:
-        attributes["feature_names_in_"] = names
-    if unit is not None:
-        attributes["n_units_"] = len(np.unique(unit[weight > 0.0]))
-        check_init_of_units(init, unit)
-    rows = Rows(X, y, weight, offset, unit, metadata.pop("groups", None), metadata)
-    if given.possible is not None:
-        possible = check_known_experts(given.possible, params.n_experts, weight, unit)
-        rows = rows._replace(possible=possible)
-        attributes |= {"n_known_": rows.n_known} if rows.n_known else {}
-    attributes["_row_arguments"] = tuple(sorted(given.effective_arguments(rows)))
+        init = check_init(init, rows.n_rows, params.n_experts)
+        if rows.unit is not None:
+            check_init_of_units(init, rows.unit, INIT_SUM_TOL)
+        init = init.T
     return TrainingData(
-        rows,
-        X,
-        init if isinstance(init, str) else init.T,
-        attributes,
-        {"gate": gate_columns, "mean": columns},
-        slopes,
-        of_dispersion,
-        signs,
-        routes=make_routes(estimator, metadata) if params.uses_estimators else (),
+        *(rows, rows.X, init, attributes, {"gate": gate_columns, "mean": columns}),
+        *(slopes, of_dispersion, signs),
+        routes=make_routes(estimator, rows.metadata) if params.uses_estimators else (),
     )
 
 
-def validate_offset(
-    params: FitParameters, offset: Any, n_rows: int, n_outputs: int
-) -> Array | None:
-    """Offset of the linear predictors, (n,) or (n, m), which the family must take, or None."""
-    if offset is not None:
-        check_takes_offset(params.expert_parameter, params.expert, params.density)
-    values = check_offset(offset, n_rows, n_outputs)
-    if values is not None and values.ndim > 1:
-        chosen: dict[str, Any] = {"an offset of each output": f"offset of shape {values.shape}"}
-        if params.uses_estimators:
-            chosen[ESTIMATORS] = Choice(params.expert_parameter, params.expert)
-        if params.base is not None:
-            chosen["a base"] = Choice("base", params.base)
-        check_conflicts(chosen)
-    return values
+def check_support(params: FitParameters, y: Array, weight: Array) -> None:
+    """Targets of positive weight must be in the support of the family."""
+    family = params.density
+    if family is None or params.task.is_classification:
+        return
+    if not has_bounds(y):
+        _check_no_status(params.family_name, family, y)
+    obstacle = family.obstacle(np.atleast_2d(y.T))
+    if obstacle:
+        raise ValueError(
+            f"{params.family_name} needs {obstacle}. Use another family, such as "
+            'family="normal", or several mixtures for several outputs.'
+        )
+    outside = np.flatnonzero(~family.in_support(np.atleast_2d(y.T)) & (weight > 0.0))
+    if len(outside):
+        row = int(outside[0])
+        values = np.atleast_1d(point_values(y)[row])
+        first = "Correct"
+        if family.takes_offset and family.in_support(np.round(values)[:, None]).all():
+            first = f"{_counts_for_rates(point_values(y), weight)} Otherwise correct"
+        raise ValueError(
+            f"y must hold {family.support} for {params.family_name}; row {row} holds "
+            f"{shown_target(y[row])}. {first} the target, or use "
+            f"{_family_for(values, params.uses_estimators)}."
+        )
 
 
-def _validate_X_y(
-    validation_copy: Any, params: FitParameters, X: Any, y: Any
-) -> tuple[Any, Array, dict[str, Any]]:
-    """Validated X, and y as numbers, bounds or class codes, with the attributes of its kind.
+def _check_no_status(named: str, family: Any, y: Array) -> None:
+    """Two outputs of a family of times must not be times and codes of their events."""
+    is_of_times = np.array_equal(family.in_support(np.array([[-1.0, 2.5]])), [False, True])
+    if y.ndim != 2 or y.shape[1] != 2 or not is_of_times:
+        return
+    values = [np.unique(column).tolist() for column in y.T]
+    for time, status in ((0, 1), (1, 0)):
+        codes = values[status]
+        if codes in STATUS_CODES and len(values[time]) > 2:
+            raise ValueError(
+                f"y must hold times for {named}; its column {status} holds only {codes[0]:g} and "
+                f"{codes[1]:g}, like the status of censored times. If it is one, pass "
+                f"right_censored(y[:, {time}], y[:, {status}] == {codes[1]:g}) as y; the function "
+                "is in skmoe.data."
+            )
 
-    Data frames for experts that are estimators are not converted. What is wrong with arrays of
-    numbers is looked for after an error.
+
+def _counts_for_rates(y: Array, weight: Array) -> str:
+    """What to pass in the place of rates, of which the weights may be the exposures."""
+    counts = y * (weight if y.ndim == 1 else weight[:, None])
+    if np.allclose(counts, np.round(counts), rtol=0.0, atol=1e-6):
+        return (
+            "If y holds rates and sample_weight their exposures, pass the counts, "
+            "y * sample_weight, with offset=np.log(sample_weight) and without sample_weight."
+        )
+    return (
+        "If y holds rates, such as claims per year, pass the counts, with offset=np.log(exposure)."
+    )
+
+
+def _family_for(values: Array, of_estimators: bool) -> str:
+    """Families in whose support some values are, in words; estimators have one in common."""
+    if (values < 0.0).any():
+        return 'a family for all numbers, such as family="normal" or "student_t"'
+    if (values != np.floor(values)).any():
+        return 'a family for positive numbers, such as family="gamma" or "lognormal"'
+    if of_estimators:
+        return 'a family with zeros, such as family="normal", or "poisson" for counts'
+    return 'families with point masses, such as family=["zero", "gamma"] or ["beta", "one"]'
+
+
+# --- the rows that a fit uses -------------------------------------------------------------------
+
+
+def _with_encoder(params: FitParameters, data: TrainingData) -> TrainingData:
+    """Data with an encoder of the gate's features, if experts accept features that are no numbers.
+
+    Its categories are those of the rows.
     """
-    of_classes, bounds, frame = params.task.is_classification, None, None
-    if has_bounds(y) and not of_classes:
-        bounds = checked_bounds(y)
-        y = point_values(bounds)
-    if type(y) is not np.ndarray or y.ndim > 1 or y.dtype.kind not in "fiub":
-        check_target(y, of_classes)
-    options: dict[str, Any] = {} if of_classes else {"multi_output": True, "y_numeric": True}
-    if params.uses_estimators:
-        if not sparse.issparse(X) and accepts_missing(params.expert):
-            options["ensure_all_finite"] = "allow-nan"
-        if is_frame(X):
-            frame = validate_data(validation_copy, X, skip_check_array=True)
-            X, validation_copy = np.zeros((frame.shape[0], 1)), copy.copy(validation_copy)
-    is_plain = type(X) is np.ndarray and X.dtype.kind in "fiub"
-    options |= {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_min_samples": 2}
-    try:
-        with nullcontext() if is_plain else explain_features(X):
-            X, y = validate_data(validation_copy, X, y, **options)
-    except ValueError:
-        check_target(y, of_classes)
-        with explain_features(X) if is_plain else nullcontext():
-            raise
-    X = frame if frame is not None else as_csr(X) if sparse.issparse(X) else X
-    if of_classes:
-        check_classification_targets(y)
-        labels, codes = np.unique(y, return_inverse=True)
-        return X, codes, {"classes_": labels}
-    y = y.astype(np.float64)
-    check_target_size(y, whole=True)
-    return X, y if bounds is None else bounds, {"_single_output": y.ndim == 1}
-
-
-def with_classes(data: TrainingData, classes: Array) -> TrainingData:
-    """Data with the labels encoded by a given list of classes."""
-    codes = class_codes(data.attributes["classes_"][data.rows.y], classes)
-    attributes = data.attributes | {"classes_": classes}
-    return data._replace(rows=data.rows._replace(y=codes), attributes=attributes)
+    X, allow_nan = data.rows.X, accepts_missing(params.expert)
+    if not is_frame(X) and (sparse.issparse(X) or not allow_nan):
+        return data
+    encoder = make_encoder(X, data.rows.weight, allow_nan)
+    check_numbers(X, encoder)
+    columns = data.columns | {"gate": encoded_columns(encoder, data.columns["gate"])}
+    return data._replace(X=encode(encoder, X), encoder=encoder, columns=columns)
 
 
 def with_class_weights(task: Task, data: TrainingData) -> TrainingData:
@@ -353,12 +376,13 @@ def present_rows(params: FitParameters, data: TrainingData) -> TrainingData:
     From here on the weights contain those of the classes.
     Units of one row of weight one are none.
     """
-    classes = data.options.classes
     kept = np.flatnonzero(data.rows.weight > 0.0)
     data = data if len(kept) == data.rows.n_rows else data.select(kept)
-    if "classes_" in data.attributes:
-        of_rows = data.attributes["classes_"][np.unique(data.rows.y)]
-        data = with_classes(data, of_rows if classes is None else classes)
+    if params.task.is_classification:
+        classes, labels = data.options.classes, data.attributes["classes_"]
+        classes = labels[np.unique(data.rows.y)] if classes is None else classes
+        rows = data.rows._replace(y=class_codes(labels[data.rows.y], classes))
+        data = data._replace(rows=rows, attributes=data.attributes | {"classes_": classes})
         data = with_class_weights(params.task, data)
     data = _with_encoder(params, data) if params.uses_estimators else data
     unit, names = data.rows.unit, data.attributes.get("feature_names_in_")
@@ -370,54 +394,6 @@ def present_rows(params: FitParameters, data: TrainingData) -> TrainingData:
     if (data.rows.weight == 1.0).all() and len(np.unique(unit)) == data.rows.n_rows:
         return data._replace(rows=data.rows._replace(unit=None))
     return data
-
-
-def _with_encoder(params: FitParameters, data: TrainingData) -> TrainingData:
-    """Data with an encoder of the gate's features, if experts accept features that are no numbers.
-
-    Its categories are those of the rows.
-    """
-    X, allow_nan = data.rows.X, accepts_missing(params.expert)
-    if not is_frame(X) and (sparse.issparse(X) or not allow_nan):
-        return data
-    encoder = make_encoder(X, data.rows.weight, allow_nan)
-    check_numbers(X, encoder)
-    columns = data.columns | {"gate": encoded_columns(encoder, data.columns["gate"])}
-    return data._replace(X=encode(encoder, X), encoder=encoder, columns=columns)
-
-
-# --- blocks -----------------------------------------------------------------------------------
-
-
-def rows_in_blocks(estimator: Any, params: FitParameters, given: Rows) -> Rows:
-    """Large memory maps and Dask collections as row blocks; other rows as they are."""
-    blocks: Any
-    if is_dask(given.X):
-        blocks = RowBlocks.from_dask(given.X, given.y, **given.arguments)
-    elif isinstance(given.X, np.memmap) and _can_be_divided(given):
-        chosen = chosen_options(estimator) | chosen_rows(params, given) | {BLOCKS: BLOCKS}
-        if conflict_of(chosen):
-            return given
-        blocks = RowBlocks.from_arrays(given.X, given.y, **given.arguments)
-    else:
-        return given
-    return Rows(blocks, group=given.group, metadata=given.metadata)
-
-
-def _can_be_divided(given: Rows) -> bool:
-    """Whether rows are many, in arrays, and those of a unit are next to each other."""
-    arrays = (given.y, given.weight, given.offset, given.possible)
-    if len(given.X) <= MAX_INIT_ROWS or given.y is None:
-        return False
-    if any(values is not None and np.ndim(values) == 0 for values in arrays):
-        return False
-    if given.unit is None:
-        return True
-    units = np.asarray(given.unit)
-    return int((units[1:] != units[:-1]).sum()) + 1 == len(np.unique(units))
-
-
-# --- distinct rows ----------------------------------------------------------------------------
 
 
 def merge_copies(params: FitParameters, data: TrainingData) -> TrainingData:
@@ -458,31 +434,7 @@ def distinct_rows_of(params: FitParameters, data: TrainingData) -> tuple[Array, 
     return distinct_rows(data.X, y, rows.weight, others, ties, codes)
 
 
-# --- the rows for the initialisation ----------------------------------------------------------
-
-
-def make_init_rows(
-    params: FitParameters, target: TrainingTarget, rows: Dataset, init_design: Design | None
-) -> InitData:
-    """Rows for the initialisation: all rows, or a sample of many."""
-    signed, targets, size = not params.task.is_classification, target.init_targets, MAX_INIT_ROWS
-    if init_design is None:  # estimators have no coefficients
-        n_columns = rows.gate_design.shape[1] + len(targets) * rows.expert_design.shape[1]
-        wanted = int(INIT_ROWS_PER_COEFFICIENT * params.n_experts * n_columns)
-        size = min(max(wanted, MIN_INIT_ROWS), MAX_INIT_ROWS)
-    if rows.n_rows <= size:
-        return make_init_data(rows, targets, init_design, signed=signed)
-    index = kept = sample_of(rows, size, np.random.default_rng(SAMPLE_SEED))
-    # Penalties must have the same weight relative to the sample as to all rows.
-    if rows.units is None:
-        sample = subset(
-            rows, kept, rows.weight[kept] * (rows.weight.sum() / rows.weight[kept].sum())
-        )
-    else:
-        index = rows.units.rows_of(kept)
-        sample = subset_units(rows, kept, rows.weight.sum() / rows.weight[index].sum())
-    design = None if init_design is None else init_design[index]
-    return make_init_data(sample, targets[:, index], design, signed=signed)
+# --- metadata -----------------------------------------------------------------------------------
 
 
 def make_router(estimator: Any) -> MetadataRouter:
@@ -529,3 +481,14 @@ def _flatten_pipeline_routing(expert: Any, arguments: dict[str, str]) -> dict[st
         for method in ("fit", "fit_transform")
         for argument, name in steps.get(step, {}).get(method, {}).items()
     }
+
+
+def check_enough_rows(
+    n_experts: int, n_rows: int, rows: str = "distinct rows with positive weight"
+) -> None:
+    """There must not be more experts than rows."""
+    if n_experts > n_rows:
+        raise ValueError(
+            f"n_experts must not exceed the number of {rows}, {n_rows} (n_samples = {n_rows}); got "
+            f"{shown(n_experts)}. Use fewer experts or more data."
+        )

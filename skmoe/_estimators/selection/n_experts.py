@@ -28,6 +28,7 @@ from skmoe._data.checks import check_integer, is_integer, shown
 from skmoe._data.folds import check_several_folds, feasible_folds
 from skmoe._data.row_checks import check_metadata, class_codes
 from skmoe._data.rows import Rows, is_dask
+from skmoe._data.units import n_known_experts
 from skmoe._estimators.fitting.monitor import NO_TASK, FitTask
 from skmoe._estimators.parameters.conflicts import (
     BLOCKS,
@@ -44,7 +45,6 @@ from skmoe._estimators.rows.training_data import (
     validate_training_data,
     with_class_weights,
 )
-from skmoe._estimators.rows.units_and_known_experts import n_known_experts, with_n_experts
 from skmoe._estimators.selection.trials import (
     SelectionResult,
     Trials,
@@ -239,7 +239,7 @@ def rows_for(fitted: Any, data: TrainingData) -> Rows:
 
     Their possible experts are those of the fit.
     """
-    rows = with_n_experts(data.rows, fitted.n_experts_)
+    rows = data.rows.of_n_experts(fitted.n_experts_)
     if is_classifier(fitted):
         labels = data.attributes["classes_"][rows.y]
         rows = rows._replace(y=class_codes(labels, fitted.classes_))
@@ -343,7 +343,7 @@ class IncrementalFitter:
         trial = type(estimator)(**estimator.get_params(deep=False) | changed)
         if not uses_groups(estimator):
             data = data._replace(rows=data.rows._replace(group=None))
-        data = data._replace(rows=with_n_experts(data.rows, number))
+        data = data._replace(rows=data.rows.of_n_experts(number))
         data = data if init is None else data._replace(init=init.T)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

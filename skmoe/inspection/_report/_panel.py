@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 
+from skmoe._data.preprocessing import RANGE_RTOL
 from skmoe._data.rows import Rows
-from skmoe._data.scaling import RANGE_RTOL
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_bokeh

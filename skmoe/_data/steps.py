@@ -1,17 +1,20 @@
-"""Columns of time, in its own unit and with names that can be read, and categories beside them."""
+"""TODO."""
 
 from __future__ import annotations
 
 from typing import Any, Self
 
 import numpy as np
+from scipy import sparse
+from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import validate_data
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
 
 from skmoe._data.checks import check_integer
 from skmoe._data.encoding import column_of, holds_numbers
-from skmoe._data.feature_checks import explain_features
-from skmoe._data.row_checks import first_text
+from skmoe._data.row_checks import RowRules, checked_features, first_text
 from skmoe._numerics.typing import Array
 
 # Times are counted from one of them if all are farther from zero than this multiple of their range:
@@ -67,8 +70,8 @@ class TimePolynomial(TransformerMixin, BaseEstimator):
 
     def _validate(self, X: Any, *, reset: bool) -> Array:
         """The times (n, 1) as numbers."""
-        with explain_features(X):
-            return np.asarray(validate_data(self, X, reset=reset, dtype=np.float64))
+        rules = RowRules(self, of_classes=False, n_experts=1, is_first=reset)
+        return np.asarray(checked_features(X, rules), dtype=np.float64)
 
 
 def _difference(name: str, time: float) -> str:
@@ -92,3 +95,58 @@ def categorical_columns(X: Any) -> list[int]:
     values = np.asarray(X)
     is_text = values.dtype.kind in "OUS"
     return [j for j in range(X.shape[1]) if is_text and first_text(values[:, j]) is not None]
+
+
+class WeightedImputer(SimpleImputer):
+    """Imputation by the weighted mean of the values of a column that are not missing."""
+
+    statistics_: Any
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> WeightedImputer:
+        """Find the means; sparse features have no missing values."""
+        super().fit(X, y)
+        if sample_weight is not None and not sparse.issparse(X):
+            values = np.ma.masked_invalid(np.asarray(X, dtype=float))
+            average: Any = np.ma.average(values, axis=0, weights=sample_weight)
+            means = average.filled(np.nan)
+            self.statistics_ = np.where(np.isnan(means), self.statistics_, means)
+        return self
+
+
+class WeightedPipeline(Pipeline):
+    """A pipeline whose steps before the last one use the weights of the last one as well."""
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> WeightedPipeline:
+        """Fit the steps; of those before the last one those that take weights get them."""
+        *before, (last, _) = self.steps
+        weight = params.get(f"{last}__sample_weight")
+        if weight is not None:
+            taking = [name for name, step in before if has_fit_parameter(step, "sample_weight")]
+            params |= {f"{name}__sample_weight": weight for name in taking}
+        return super().fit(X, y, **params)
+
+
+class UnitPipeline(Pipeline):
+    """A pipeline that ends in a mixture of units, whose labels its `fit` takes and needs."""
+
+    def fit(self, X: Any, y: Any = None, *, units: Any = None, **params: Any) -> UnitPipeline:
+        """Fit the steps, the last one with the units, which may be given as `mixture__units`."""
+        last, estimator = self.steps[-1]
+        if not hasattr(estimator, "predict"):  # the steps before the mixture, by `pipeline[:-1]`
+            super().fit(X, y, **params)
+            return self
+        of_last = f"{last}__units"
+        units = params.pop(of_last, units)
+        self.check_units(units)
+        name = "units" if get_config()["enable_metadata_routing"] else of_last
+        return super().fit(X, y, **params, **{name: units})
+
+    def check_units(self, units: Any) -> None:
+        """Units must be given."""
+        if units is None:
+            raise ValueError(
+                "units must be the labels of the persons, or other units, of the rows, since all "
+                'rows of a unit follow one course; got None. Pass units=table["person"], or in a '
+                f'search {self.steps[-1][0]}__units=table["person"]. If each row is a unit of its '
+                "own, use MixtureOfExpertsRegressor."
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from time import perf_counter
 from typing import Any, Self, cast
@@ -32,7 +32,7 @@ from skmoe._estimators.parameters.stacking_parameters import (
     check_stacked_rows,
     few_values,
     models_of_values,
-    validate_stacking_parameters,
+    validate_stack,
 )
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, em
@@ -45,7 +45,7 @@ from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe.experts._cross_fitted import AllRows, EstimatorParams
 from skmoe.experts._stacking import GivenDensities, StackedModels
-from skmoe.gates._constant import ConstantGate
+from skmoe.gates import ConstantGate
 from skmoe.protocols import Gate
 
 __all__ = ["GatedStackingClassifier", "GatedStackingRegressor"]
@@ -63,12 +63,14 @@ class _GatedStacking(BaseMixture):
 
     estimators: Any
     _: KW_ONLY
+    family: Any = "normal"
     gate: Any = "softmax"
     gate_alpha: float | str | None = None
     gate_features: Any = None
-    expert_features: Any = None
+    dispersion: str = "per_expert"
+    dispersion_prior: float = 1.0
     cv: int | None = None
-    top_k: int | None = None
+    class_weight: Any = None
     max_iter: int = 300
     tol: float = 1e-4
     random_state: Any = None
@@ -155,7 +157,7 @@ class _GatedStacking(BaseMixture):
 
     def _validate_parameters(self) -> FitParameters:
         models = list(self._experts_by_name().values())
-        return validate_stacking_parameters(self, models, self._default_alphas)
+        return validate_stack(self, models)
 
     # --- fit ---
 
@@ -471,10 +473,7 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
     ((442, 2), ['ridge', 'trees'])
     """
 
-    _: KW_ONLY
-    family: Any = "normal"
-    dispersion: str = "per_expert"
-    dispersion_prior: float = 1.0
+    class_weight: None = field(default=None, init=False)
 
 
 @dataclass(eq=False, repr=False)
@@ -546,5 +545,6 @@ class GatedStackingClassifier(MixtureClassifierMixin, _GatedStacking):
     True
     """
 
-    _: KW_ONLY
-    class_weight: Any = None
+    family: str = field(default="normal", init=False)
+    dispersion: str = field(default="per_expert", init=False)
+    dispersion_prior: float = field(default=0.0, init=False)

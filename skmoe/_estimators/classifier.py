@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from sklearn.utils.metaestimators import available_if
@@ -240,8 +240,11 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     array(['same', 'different'], dtype='<U9')
     """
 
-    _: KW_ONLY
-    class_weight: Any = None
+    family: str = field(default="normal", init=False)
+    dispersion_features: None = field(default=None, init=False)
+    dispersion: str = field(default="per_expert", init=False)
+    covariance_type: str = field(default="diag", init=False)
+    dispersion_prior: float = field(default=0.0, init=False)
 
     @available_if(supports_partial_fit)
     def partial_fit(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from sklearn.utils.metaestimators import available_if
@@ -297,13 +297,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     array([-1., -1.])
     """
 
-    _: KW_ONLY
-    family: Any = "normal"
-    dispersion: str = "per_expert"
-    dispersion_features: Any = None
-    dispersion_alpha: float | str | None = None
-    covariance_type: str = "diag"
-    dispersion_prior: float | str = "auto"
+    class_weight: None = field(default=None, init=False)
 
     @available_if(supports_partial_fit)
     def partial_fit(

@@ -21,7 +21,16 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._inference.labels import format_number
 from skmoe.inspection import export_mermaid, export_text
 from support.expert_kinds import GENERALIZED
-from support.fits import ALL_CASES, DISTINCT_CASES, UNITS, X, fit_quietly, regressor, short_fit
+from support.fits import (
+    ALL_CASES,
+    DISTINCT_CASES,
+    UNITS,
+    X,
+    fit_quietly,
+    is_routed,
+    regressor,
+    short_fit,
+)
 from support.refusals import assert_refused, refusal
 from support.tables import two_regimes
 
@@ -53,7 +62,7 @@ def summarised(case):
 def has_inference(moe):
     """Whether there is a likelihood of coefficients: all experts see all rows."""
     parametric = not hasattr(moe, "experts_")
-    return parametric and moe.top_k is None and moe.base is None
+    return parametric and not is_routed(moe) and moe.base is None
 
 
 # --- facts, experts and notes -----------------------------------------------------------------

@@ -32,7 +32,7 @@ from skmoe._data.units import encode_units
 from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.parameters.conflicts import KNOWN_EXPERTS, Choice, check_conflicts
 from skmoe._estimators.parameters.parameters import check_probabilities
-from skmoe._estimators.parameters.part_parameters import check_takes_offset
+from skmoe._estimators.parameters.parts import check_takes_offset
 from skmoe._estimators.rows.units_and_known_experts import (
     check_gate_columns,
     check_known_experts,

@@ -72,8 +72,11 @@ from skmoe._estimators.parameters.conflicts import (
     conflict_of,
 )
 from skmoe._estimators.parameters.parameters import FitParameters, check_init
-from skmoe._estimators.parameters.part_parameters import accepts_missing, check_takes_offset
-from skmoe._estimators.parameters.slopes import expert_columns
+from skmoe._estimators.parameters.parts import (
+    accepts_missing,
+    check_takes_offset,
+    expert_columns,
+)
 from skmoe._estimators.parameters.tasks import Task, TrainingTarget
 from skmoe._estimators.rows.target_values import check_support
 from skmoe._estimators.rows.units_and_known_experts import (

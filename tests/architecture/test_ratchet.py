@@ -46,7 +46,7 @@ FEATURES = {
     "units and known experts": ["_estimators/rows/units_and_known_experts.py"],
     "blocks of rows": ["_data/blocks.py", "_data/first_pass.py"],
     "signs and shared slopes": ["_numerics/signed_steps.py"],
-    "slopes of some experts": ["_estimators/parameters/slopes.py"],
+    "slopes of some experts": ["_estimators/parameters/parts.py:expert_columns"],
     "dispersion on features": [
         "_mixture/groups.py:Group.set_limits",
         "_mixture/groups.py:Group.within_limits",

@@ -11,7 +11,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import SoftmaxGate
-from support.fits import fit_quietly
+from support.fits import fit_quietly, loads
 from support.tables import crossing_lines, flipping_classes, steps, two_regimes
 
 
@@ -39,7 +39,7 @@ def test_top_k_sends_each_row_to_few_experts(task, expert):
     mean = np.einsum("nk,nk...->n...", gate, moe.predict_experts(X))
     assert_allclose(moe.predict(X) if task == "regressor" else moe.predict_proba(X), mean)
     assert ((moe.responsibilities(X, y) > 0).sum(axis=1) <= 2).all()
-    assert_array_equal(moe.load_, (gate > 0).sum(axis=0))
+    assert_array_equal(loads(moe), (gate > 0).sum(axis=0))
     assert_allclose(moe.weights_, gate.mean(axis=0))
     one = fit_quietly(clone(moe).set_params(gate=SoftmaxGate(top_k=1)), X, y)
     assert_array_equal(one.predict_gate(X).max(axis=1), 1.0)

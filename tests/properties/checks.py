@@ -195,7 +195,6 @@ def numbers_are_finite(case, moe):
         "gate_coef_",
         "gate_intercept_",
         "weights_",
-        "load_",
     ):
         assert np.isfinite(getattr(moe, name, 0.0)).all(), name
     if case.family is not None and hasattr(moe, "noise_variance_"):

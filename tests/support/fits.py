@@ -66,6 +66,16 @@ def is_routed(moe):
     return isinstance(moe.gate, SoftmaxGate) and moe.gate.top_k is not None
 
 
+def ends_of_starts(moe):
+    """Lower bound of each start when it was dropped or selected."""
+    return np.array([trace[-1] for trace in moe.start_traces_])
+
+
+def loads(moe):
+    """Weight of the rows that are routed to each expert."""
+    return np.array([expert.load for expert in moe.summary().experts])
+
+
 def target_of(name):
     return draw(name, 0.5 * PREDICTOR, np.random.default_rng(1), (0.05, 5.0))
 

@@ -310,11 +310,10 @@ def _attributes(fitted: FittedMixture, stream: Stream, batch: Rows) -> dict[str,
     usage = expert_usage(mixture, theta, blocks)
     return attributes_of_mixture(fitted) | {
         "weights_": usage.mean_gate_prob,
-        "gate_overlap_": usage.gate_overlap,
-        "load_": usage.load,
+        "_gate_overlap": usage.gate_overlap,
+        "_load": usage.load,
         "lower_bound_": bound,
         "lower_bounds_": np.array([bound]),
-        "start_lower_bounds_": np.array([bound]),
         "start_converged_": np.array([False]),
         "start_traces_": [np.array([bound])],
         "maxima_": Maxima(),

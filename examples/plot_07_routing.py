@@ -9,10 +9,12 @@ What does that change in the gate, in the load of the experts and in the fit?
 from importlib.resources import files
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.gates import SoftmaxGate
 from skmoe.inspection import ExpertsDisplay, GateDisplay
 
 # sphinx_gallery_thumbnail_number = 2
@@ -31,17 +33,18 @@ X, X_new, y, y_new = train_test_split(X, y, test_size=0.5, random_state=0)
 
 # %%
 # The same mixture of six, with all experts for each row, with two and with one. Fewer experts for
-# each row cost some density. A load is the number of rows of an expert: one of six is not needed.
+# each row cost some density. The numbers of weeks are those of each
+# expert, the most probable one there: one of six is not needed.
 
 models = {}
 for top_k in (None, 2, 1):
-    moe = MixtureOfExpertsRegressor(6, gate_alpha=0.1, top_k=top_k, random_state=0).fit(X, y)
+    moe = MixtureOfExpertsRegressor(6, gate=SoftmaxGate(0.1, top_k=top_k), random_state=0).fit(X, y)
     models["dense" if top_k is None else f"top_k={top_k}"] = moe
     n_routed = (moe.predict_gate(X_new) > 0).sum(axis=1).mean()
     print(
         f"top_k={top_k!s:<5} experts per row {n_routed:.1f}   "
         f"log density of new weeks {moe.score_samples(X_new, y_new).mean():+.3f}   "
-        f"load {moe.load_.astype(int)}"
+        f"weeks {np.bincount(moe.apply(X), minlength=6)}"
     )
 
 # %%

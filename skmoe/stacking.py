@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from time import perf_counter
 from typing import Any, Self, cast
@@ -32,7 +32,7 @@ from skmoe._estimators.parameters.stacking_parameters import (
     check_stacked_rows,
     few_values,
     models_of_values,
-    validate_stacking_parameters,
+    validate_stack,
 )
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, em
@@ -45,7 +45,7 @@ from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe.experts._cross_fitted import AllRows, EstimatorParams
 from skmoe.experts._stacking import GivenDensities, StackedModels
-from skmoe.gates._constant import ConstantGate
+from skmoe.gates import ConstantGate
 from skmoe.protocols import Gate
 
 __all__ = ["GatedStackingClassifier", "GatedStackingRegressor"]
@@ -63,12 +63,14 @@ class _GatedStacking(BaseMixture):
 
     estimators: Any
     _: KW_ONLY
+    family: Any = "normal"
     gate: Any = "softmax"
     gate_alpha: float | str | None = None
     gate_features: Any = None
-    expert_features: Any = None
+    dispersion: str = "per_expert"
+    dispersion_prior: float = 1.0
     cv: int | None = None
-    top_k: int | None = None
+    class_weight: Any = None
     max_iter: int = 300
     tol: float = 1e-4
     random_state: Any = None
@@ -155,7 +157,7 @@ class _GatedStacking(BaseMixture):
 
     def _validate_parameters(self) -> FitParameters:
         models = list(self._experts_by_name().values())
-        return validate_stacking_parameters(self, models, self._default_alphas)
+        return validate_stack(self, models)
 
     # --- fit ---
 
@@ -371,21 +373,29 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
         Mixtures with `family="ordinal"` join others if one output has at most 30 values, and at
         least five rows for each: all models then predict probabilities of these values, continuous
         ones those of the cells between them. For other y ordinal mixtures are left out.
+    family : str or Family, default="normal"
+        Conditional distribution of y around the predictions of models without a distribution of
+        their own, such as "student_t" or "poisson": see `MixtureOfExpertsRegressor`.
     gate : {"softmax", "constant"} or gate object, default="softmax"
         Probability of each model given the features. "constant" gives all rows the same
-        probabilities. An object derives from `skmoe.protocols.Gate`.
+        probabilities. Objects of `skmoe.gates` have options, such as `SoftmaxGate(top_k=2)` for two
+        models in each row. One of your own derives from `skmoe.protocols.Gate`.
     gate_alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of the gate, for standardised features. Try "auto", which maximises
         the evidence, or 10 to 100. "ard" finds a penalty for each feature. None is 1, or the number
         in a gate object.
-    gate_features, expert_features : array-like, default=None
-        Columns that the gate and the models use, such as `["age", "income"]`: names, indices or a
-        boolean mask; None for all.
+    gate_features : array-like, default=None
+        Columns that the gate uses, such as `["age", "income"]`: names, indices or a boolean mask;
+        None for all. Models see all columns; a pipeline may choose some.
+    dispersion : {"per_expert", "shared"}, default="per_expert"
+        Whether each model has dispersion parameters of its own, such as its noise variance.
+    dispersion_prior : float, default=1.0
+        Strength, in rows, of the inverse-gamma prior on each noise variance or other dispersion,
+        whose scale is the error of one regression. Residuals of rows left out need little of it. 0
+        is maximum likelihood.
     cv : int or None, default=None
         Number of folds, without each of which every model is fitted once. None for 5; of
         more than 5000 rows one third is held out, once.
-    top_k : int, default=None
-        Largest number of models with a positive weight for a row; None for all.
     max_iter : int, default=300
         Largest number of EM iterations of the gate. Raise it if `fit` gives a `ConvergenceWarning`.
     tol : float, default=1e-4
@@ -398,15 +408,6 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
         same.
     verbose : int, default=0
         0 prints nothing, 1 a line for each model, 2 a line for each iteration.
-    family : str or Family, default="normal"
-        Conditional distribution of y around the predictions of models without a distribution of
-        their own, such as "student_t" or "poisson": see `MixtureOfExpertsRegressor`.
-    dispersion : {"per_expert", "shared"}, default="per_expert"
-        Whether each model has dispersion parameters of its own, such as its noise variance.
-    dispersion_prior : float, default=1.0
-        Strength, in rows, of the inverse-gamma prior on each noise variance or other dispersion,
-        whose scale is the error of one regression. Residuals of rows left out need little of it. 0
-        is maximum likelihood.
 
     Attributes
     ----------
@@ -418,10 +419,8 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
         Number of models.
     expert_names_, expert_kinds_ : list of str of length n_experts
         Names of the models, or those of `set_expert_names`; their classes, or their families.
-    gate_overlap_ : ndarray of shape (n_experts, n_experts)
-        Mean products of the weights of two models: see `MixtureOfExpertsRegressor`.
-    weights_, load_ : ndarray of shape (n_experts,)
-        Mean gate probability of each model, and weight of the rows that are routed to it.
+    weights_ : ndarray of shape (n_experts,)
+        Mean gate probability of each model.
     spread_ : ndarray of shape (n_experts,)
         Factors by which the distributions of models are narrowed (below 1) or widened (above 1)
         around their means, so that the mixture fits. 1 without a change.
@@ -435,7 +434,7 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
     lower_bound_ : float
         Penalised out-of-fold log-likelihood per row, which EM maximises: compare it with that of
         other lists of models on the same rows.
-    lower_bounds_, start_lower_bounds_, start_converged_, start_traces_ : ndarray or list
+    lower_bounds_, start_converged_, start_traces_ : ndarray or list
         The same after each iteration, and by start, of which there is one.
     maxima_ : Maxima
         What several starts have reached: nothing, for the single start of a stack.
@@ -470,10 +469,7 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
     ((442, 2), ['ridge', 'trees'])
     """
 
-    _: KW_ONLY
-    family: Any = "normal"
-    dispersion: str = "per_expert"
-    dispersion_prior: float = 1.0
+    class_weight: None = field(default=None, init=False)
 
 
 @dataclass(eq=False, repr=False)
@@ -490,14 +486,14 @@ class GatedStackingClassifier(MixtureClassifierMixin, _GatedStacking):
         Names and classifiers with `predict_proba`, at least two. The names "linear" and "tree", in
         the place of an estimator, stand for a logistic regression and a tree; "drop" leaves a model
         out.
-    gate, gate_alpha, gate_features, expert_features, cv, top_k : object
-        See `GatedStackingRegressor`.
-    max_iter, tol, random_state, n_jobs, verbose : object
+    gate, gate_alpha, gate_features, cv : object
         See `GatedStackingRegressor`.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, such as `{"yes": 5.0}`, which multiply those of the rows. "balanced"
         weighs classes inversely to their weighted frequency; predicted probabilities are then those
         of equally frequent classes. None weighs all classes by 1.
+    max_iter, tol, random_state, n_jobs, verbose : object
+        See `GatedStackingRegressor`.
 
     Attributes
     ----------
@@ -507,12 +503,11 @@ class GatedStackingClassifier(MixtureClassifierMixin, _GatedStacking):
         Temperatures of the probabilities of the models, so that the mixture fits: their logs are
         divided by it, and they are normalised again [2]_. Probabilities are more certain below 1,
         less certain above 1, and as the model gives them at 1.
-    named_estimators_, experts_, n_experts_, expert_names_, expert_kinds_, weights_, load_,
-    gate_overlap_
+    named_estimators_, experts_, n_experts_, expert_names_, expert_kinds_, weights_
         Models and their weights: see `GatedStackingRegressor`.
     gate_coef_, gate_intercept_, gate_feature_names_, gate_alpha_
         Coefficients of the gate: see `GatedStackingRegressor`.
-    lower_bound_, lower_bounds_, start_lower_bounds_, start_converged_, start_traces_, n_iter_
+    lower_bound_, lower_bounds_, start_converged_, start_traces_, n_iter_
         Progress of EM: see `GatedStackingRegressor`.
     converged_ : bool
         Whether EM converged.
@@ -545,5 +540,6 @@ class GatedStackingClassifier(MixtureClassifierMixin, _GatedStacking):
     True
     """
 
-    _: KW_ONLY
-    class_weight: Any = None
+    family: str = field(default="normal", init=False)
+    dispersion: str = field(default="per_expert", init=False)
+    dispersion_prior: float = field(default=0.0, init=False)

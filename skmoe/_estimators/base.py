@@ -29,11 +29,7 @@ from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.methods.new_rows import ObservedRowsMixin, supports_dask
 from skmoe._estimators.parameters.conflicts import selects_number
 from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
-from skmoe._estimators.parameters.part_parameters import (
-    accepts_missing,
-    holds_out_rows,
-    uses_groups,
-)
+from skmoe._estimators.parameters.parts import accepts_missing, holds_out_rows, uses_groups
 from skmoe._estimators.rows.training_data import (
     FitOptions,
     TrainingData,
@@ -262,9 +258,11 @@ class BaseMixture(
 class BaseMixtureOfExperts(BaseMixture):
     """Base class of the mixtures, whose experts are fitted together with the gate."""
 
+    # All parameters in their order; a kind of estimator fixes those that it does not have.
     n_experts: int | str | Iterable[int] = 4
     _: KW_ONLY
     expert: Any = "linear"
+    family: Any = "normal"
     gate: Any = "softmax"
     base: Any = None
     alpha: float | str | None = None
@@ -272,10 +270,13 @@ class BaseMixtureOfExperts(BaseMixture):
     gate_features: Any = None
     expert_features: Any = None
     shared_features: Any = None
+    dispersion_features: Any = None
     monotonic_cst: Any = None
+    dispersion: str = "per_expert"
+    covariance_type: str = "diag"
+    dispersion_prior: float | str = "auto"
     cross_fit: int | str | bool = "auto"
-    top_k: int | None = None
-    balance: float = 0.0
+    class_weight: Any = None
     init: Any = "auto"
     n_init: int | str = "auto"
     max_iter: int = 300
@@ -300,7 +301,7 @@ class BaseMixtureOfExperts(BaseMixture):
         return holds_out_rows(self.n_experts) or uses_groups(self)
 
     def _validate_parameters(self) -> FitParameters:
-        return validate_parameters(self, self._default_alphas)
+        return validate_parameters(self)
 
     def fit(
         self,

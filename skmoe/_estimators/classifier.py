@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from sklearn.utils.metaestimators import available_if
@@ -38,7 +38,9 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         estimators are cross-fitted. Families are objects of `skmoe.protocols.Experts`.
     gate : {"softmax", "constant"} or gate object, default="softmax"
         Probability of each expert given the features. "constant" gives all rows the same
-        probabilities. An object derives from `skmoe.protocols.Gate`.
+        probabilities. Objects of `skmoe.gates` have options, such as `SoftmaxGate(top_k=2)` for two
+        experts in each row, or `balance=0.05` for even shares. One of your own derives from
+        `skmoe.protocols.Gate`.
     base : classifier or None, default=None
         A model to build on, such as boosted trees, with `predict_proba`, that accepts
         `sample_weight`. Its out-of-fold log probabilities are additional features of experts and
@@ -68,13 +70,10 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         Folds of experts that are estimators, for responsibilities from out-of-fold predictions.
         With "auto" there are 5. False uses predictions of training rows, for experts that cannot
         overfit.
-    top_k : int, default=None
-        Largest number of experts with a positive weight for a row, in training and in prediction;
-        None for all. It may exceed a number of experts that is selected by the fit.
-    balance : float, default=0.0
-        Strength of load balancing: `balance` times the mean log of the experts' shares, which are
-        means of the gate's probabilities over rows (or units), is added to the log-likelihood per
-        row. 0 is off; try 0.01 to 0.1 if experts lose their rows.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, such as `{"yes": 5.0}`, which multiply those of the rows. "balanced"
+        weighs classes inversely to their weighted frequency; predicted probabilities are then those
+        of equally frequent classes. None weighs all classes by 1.
     init : str or array-like, default="auto"
         Starts of EM. The default mixes kinds. Partitions are the leaves of a "linear_tree" or of a
         "tree", cells of "kmeans" on features and classes, "random" cuts, and random "labels". With
@@ -107,10 +106,6 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     verbose : int, default=0
         0 prints nothing, 1 a line for each start, 2 also a line for each iteration, of which the
         first 15 of all starts are one.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, such as `{"yes": 5.0}`, which multiply those of the rows. "balanced"
-        weighs classes inversely to their weighted frequency; predicted probabilities are then those
-        of equally frequent classes. None weighs all classes by 1.
 
     Attributes
     ----------
@@ -164,19 +159,12 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     weights_ : ndarray of shape (n_experts,)
         Mean gate probability of each expert over the rows, or units, of the fit. In descending
         order, of an average in each start, unless a list, `init` or `known_experts` gives another.
-    gate_overlap_ : ndarray of shape (n_experts, n_experts)
-        Mean products of the gate probabilities of two experts over these rows. The others compete
-        with an expert in proportion to its row, by which `summary` averages log odds.
-    load_ : ndarray of shape (n_experts,)
-        Weight of the rows that are routed to each expert: each row to the `top_k` most probable
-        experts, or without `top_k` to the most probable one.
     lower_bound_ : float
         Penalised log-likelihood per row, which EM maximises.
     lower_bounds_ : ndarray of shape (n_iterations,)
         The same after each iteration of the kept start with the final penalties. It never falls.
-    start_lower_bounds_, start_converged_ : ndarray of shape (n_starts,)
-        Lower bound of each start when it was dropped or selected, and whether EM had converged:
-        compare only such starts. Given responsibilities and warm starts have one.
+    start_converged_ : ndarray of shape (n_starts,)
+        Whether EM had converged when each start was dropped or selected.
     start_traces_ : list of ndarray
         Lower bound of each start after each of its iterations; with more than 20 000 distinct rows
         on the sample of rows that serves for the initialisation.
@@ -240,8 +228,11 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     array(['same', 'different'], dtype='<U9')
     """
 
-    _: KW_ONLY
-    class_weight: Any = None
+    family: str = field(default="normal", init=False)
+    dispersion_features: None = field(default=None, init=False)
+    dispersion: str = field(default="per_expert", init=False)
+    covariance_type: str = field(default="diag", init=False)
+    dispersion_prior: float = field(default=0.0, init=False)
 
     @available_if(supports_partial_fit)
     def partial_fit(
@@ -285,8 +276,8 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         Returns
         -------
         self : estimator
-            The estimator. `weights_` and `load_` are of the rows of this batch, `n_iter_` counts
-            batches, and `lower_bound_` is the mean log density of rows before they were used.
+            The estimator. `weights_` are of the rows of this batch, `n_iter_` counts batches, and
+            `lower_bound_` is the mean log density of rows before they were used.
 
         Raises
         ------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from sklearn.utils.metaestimators import available_if
@@ -36,9 +36,22 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         (needs more rows), or any scikit-learn regressor that accepts `sample_weight`. One for all
         experts, or a list with one for each. Experts that are estimators are cross-fitted. An
         object of `skmoe.protocols.Experts` has its own density, penalties and dispersion options.
+    family : str, Family or list, default="normal"
+        Conditional distribution of y under an expert. For any numbers: "normal", or "student_t" if
+        there are outliers. For positive numbers: "lognormal", "gamma" or "inverse_gaussian", and
+        "weibull" or "exponential" for times. For amounts that are often 0: "tweedie". For shares
+        between 0 and 1: "beta". For counts: "poisson" or "negative_binomial". For ratings:
+        "ordinal". Further: "zero" and "one" (the values 0 and 1), "uniform" (any value in the range
+        of y), "never" (no event, of censored times). An object of `skmoe.families` has options,
+        such as `StudentT(df=4)`. A list has a family for each expert, such as `["zero", "poisson"]`
+        for excess zeros. Counts and positive numbers have a log link. Experts that are estimators
+        predict the mean of y; they need one family for all, not "beta", "ordinal", "zero", "one",
+        "never" or "uniform".
     gate : {"softmax", "constant"} or gate object, default="softmax"
         Probability of each expert given the features. "constant" gives all rows the same
-        probabilities: a mixture of regressions. An object derives from `skmoe.protocols.Gate`.
+        probabilities: a mixture of regressions. Objects of `skmoe.gates` have options, such as
+        `SoftmaxGate(top_k=2)` for two experts in each row, or `balance=0.05` for even shares. One
+        of your own derives from `skmoe.protocols.Gate`.
     base : regressor or None, default=None
         A model to build on, such as boosted trees, that accepts `sample_weight`. The mixture models
         its out-of-fold residuals, and the gate also uses its predictions. Predictions and
@@ -48,8 +61,9 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of each linear predictor, for standardised features, as in `Ridge`;
         intercepts are free. Try 0.01 to 100; raise it if experts overfit. "auto" maximises the
-        evidence. "ard" finds a penalty for each feature, and drops features that no expert needs
-        [3]_ [4]_. None is "auto", or 10 on a `base`. Experts that are objects have their own.
+        evidence, for the slopes of log dispersions by a number of their own. "ard" finds a penalty
+        for each feature of the means, and drops features that no expert needs [3]_ [4]_. None is
+        "auto", or 10 on a `base`. Experts that are objects have their own.
     gate_alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of the gate, for standardised features. Try 0.1 to 100; raise it if
         the gate follows noise. "auto" and "ard" as for `alpha`. None is "auto", or 1 on a `base` or
@@ -63,21 +77,33 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         dict has the numbers of the experts that share a slope, such as `{"price": [0, 1]}`, or a
         mask of the experts. See
         "Effects that are zero or equal".
+    dispersion_features : array-like, default=None
+        Columns on which the dispersion of each expert depends, such as its noise variance; None
+        for the same dispersion in all rows. The log of the dispersion is a linear predictor, whose
+        slopes are bounded: dispersions of rows of the fit are neither zero nor infinite. In new
+        rows far outside of these, dispersions end at bounds where numbers are finite. See "Noise
+        that depends on features".
     monotonic_cst : array-like of int of shape (n_features,) or dict of str to int, default=None
         Signs of the slopes in all experts: 1 for increasing features, -1 for decreasing ones, 0 for
         others; or the signs by feature name. Features of the gate should have none. See "Effects
         of a known sign".
+    dispersion : {"per_expert", "shared"}, default="per_expert"
+        Whether each expert has dispersion parameters of its own, such as its noise variance.
+    covariance_type : {"diag", "full"}, default="diag"
+        Noise of several outputs, given the expert: independent, or with a full covariance matrix,
+        as in `GaussianMixture`. "full" needs `family="normal"`, or "lognormal" for correlated
+        logarithms. `dispersion="shared"` then shares the matrix. See "Several outputs".
+    dispersion_prior : float or "auto", default="auto"
+        Strength, in rows, of the inverse-gamma prior on each noise variance, or other dispersion;
+        counts and ratings have none. Covariance matrices have an inverse-Wishart prior, which draws
+        correlations to zero. By "auto" the evidence determines strength and scale, from the
+        dispersions of all experts: see "Penalties". With a number the scale is the error of one
+        regression, far above the noise of clearly separate regimes: try 1 to 100. 0 is maximum
+        likelihood, in which an expert can collapse on a few rows.
     cross_fit : {"auto", False} or int, default="auto"
         Folds of experts that are estimators, for responsibilities and noise variances from
         out-of-fold predictions. With "auto" there are 5. False uses predictions of training rows,
         for experts that cannot overfit.
-    top_k : int, default=None
-        Largest number of experts with a positive weight for a row, in training and in prediction;
-        None for all. It may exceed a number of experts that is selected by the fit.
-    balance : float, default=0.0
-        Strength of load balancing: `balance` times the mean log of the experts' shares, which are
-        means of the gate's probabilities over rows (or units), is added to the log-likelihood per
-        row. 0 is off; try 0.01 to 0.1 if experts lose their rows.
     init : str or array-like, default="auto"
         Starts of EM. The default mixes kinds. Partitions are the leaves of a "linear_tree" or of a
         "tree", cells of "kmeans" on features and target, "random" cuts, and random "labels". With
@@ -109,39 +135,6 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     verbose : int, default=0
         0 prints nothing, 1 a line for each start, 2 also a line for each iteration, of which the
         first 15 of all starts are one.
-    family : str, Family or list, default="normal"
-        Conditional distribution of y under an expert. For any numbers: "normal", or "student_t" if
-        there are outliers. For positive numbers: "lognormal", "gamma" or "inverse_gaussian", and
-        "weibull" or "exponential" for times. For amounts that are often 0: "tweedie". For shares
-        between 0 and 1: "beta". For counts: "poisson" or "negative_binomial". For ratings:
-        "ordinal". Further: "zero" and "one" (the values 0 and 1), "uniform" (any value in the range
-        of y), "never" (no event, of censored times). An object of `skmoe.families` has options,
-        such as `StudentT(df=4)`. A list has a family for each expert, such as `["zero", "poisson"]`
-        for excess zeros. Counts and positive numbers have a log link. Experts that are estimators
-        predict the mean of y; they need one family for all, not "beta", "ordinal", "zero", "one",
-        "never" or "uniform".
-    dispersion : {"per_expert", "shared"}, default="per_expert"
-        Whether each expert has dispersion parameters of its own, such as its noise variance.
-    dispersion_features : array-like, default=None
-        Columns on which the dispersion of each expert depends, such as its noise variance; None
-        for the same dispersion in all rows. The log of the dispersion is a linear predictor, whose
-        slopes are bounded: dispersions of rows of the fit are neither zero nor infinite. In new
-        rows far outside of these, dispersions end at bounds where numbers are finite. See "Noise
-        that depends on features".
-    dispersion_alpha : float, "auto" or None, default=None
-        L2 penalty on the slopes of log dispersions, for standardised features. Try 0.1 to 100.
-        "auto", which is None, maximises the evidence; on a `base` None is 1.
-    covariance_type : {"diag", "full"}, default="diag"
-        Noise of several outputs, given the expert: independent, or with a full covariance matrix,
-        as in `GaussianMixture`. "full" needs `family="normal"`, or "lognormal" for correlated
-        logarithms. `dispersion="shared"` then shares the matrix. See "Several outputs".
-    dispersion_prior : float or "auto", default="auto"
-        Strength, in rows, of the inverse-gamma prior on each noise variance, or other dispersion;
-        counts and ratings have none. Covariance matrices have an inverse-Wishart prior, which draws
-        correlations to zero. By "auto" the evidence determines strength and scale, from the
-        dispersions of all experts: see "Penalties". With a number the scale is the error of one
-        regression, far above the noise of clearly separate regimes: try 1 to 100. 0 is maximum
-        likelihood, in which an expert can collapse on a few rows.
 
     Attributes
     ----------
@@ -217,19 +210,12 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     weights_ : ndarray of shape (n_experts,)
         Mean gate probability of each expert over the rows, or units, of the fit. In descending
         order, of an average in each start, unless a list, `init` or `known_experts` gives another.
-    gate_overlap_ : ndarray of shape (n_experts, n_experts)
-        Mean products of the gate probabilities of two experts over these rows. The others compete
-        with an expert in proportion to its row, by which `summary` averages log odds.
-    load_ : ndarray of shape (n_experts,)
-        Weight of the rows that are routed to each expert: each row to the `top_k` most probable
-        experts, or without `top_k` to the most probable one.
     lower_bound_ : float
         Penalised log-likelihood per row, which EM maximises.
     lower_bounds_ : ndarray of shape (n_iterations,)
         The same after each iteration of the kept start with the final penalties. It never falls.
-    start_lower_bounds_, start_converged_ : ndarray of shape (n_starts,)
-        Lower bound of each start when it was dropped or selected, and whether EM had converged:
-        compare only such starts. Given responsibilities and warm starts have one.
+    start_converged_ : ndarray of shape (n_starts,)
+        Whether EM had converged when each start was dropped or selected.
     start_traces_ : list of ndarray
         Lower bound of each start after each of its iterations, at most on 20 000 distinct rows.
     maxima_ : Maxima
@@ -297,13 +283,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     array([-1., -1.])
     """
 
-    _: KW_ONLY
-    family: Any = "normal"
-    dispersion: str = "per_expert"
-    dispersion_features: Any = None
-    dispersion_alpha: float | str | None = None
-    covariance_type: str = "diag"
-    dispersion_prior: float | str = "auto"
+    class_weight: None = field(default=None, init=False)
 
     @available_if(supports_partial_fit)
     def partial_fit(
@@ -346,8 +326,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Returns
         -------
         self : estimator
-            The estimator. `weights_` and `load_` are of the rows of this batch, `n_iter_` counts
-            batches, and `lower_bound_` is the mean log density of rows before they were used.
+            The estimator. `weights_` are of the rows of this batch, `n_iter_` counts batches, and
+            `lower_bound_` is the mean log density of rows before they were used.
 
         Raises
         ------

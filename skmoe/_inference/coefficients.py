@@ -290,10 +290,8 @@ def average_log_odds(slopes: Array, attributes: Mapping[str, Any]) -> Array:
     proportion to E[g_k g_l], and the average has the sign of the change. It is the log odds of two
     experts.
     """
-    weights = attributes["weights_"]
-    # A fit of an earlier release has no products: the experts count by their shares.
-    overlap = attributes.get("gate_overlap_", np.outer(weights, weights))
-    compete = np.where(np.eye(len(weights), dtype=bool), 0.0, np.maximum(overlap, TINY))
+    overlap = np.maximum(attributes["_gate_overlap"], TINY)
+    compete = np.where(np.eye(len(overlap), dtype=bool), 0.0, overlap)
     compete /= compete.sum(axis=1, keepdims=True)
     found: Array = slopes - compete @ slopes
     return found

@@ -108,7 +108,7 @@ def describe_spikes(names: Sequence[str]) -> str:
         f"{SPURIOUS}: {named} fit{'s' * one} a few rows nearly exactly, with a dispersion far "
         f"below that of the others, and {'is no regime' if one else 'are no regimes'}. "
         f"{'Its' if one else 'Their'} coefficients and standard errors mean nothing. Use a larger "
-        "dispersion_prior (with dispersion_features also a larger dispersion_alpha), fewer experts "
+        "dispersion_prior (with dispersion_features also a larger alpha), fewer experts "
         '(n_experts), or dispersion="shared".'
     )
 

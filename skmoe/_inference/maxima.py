@@ -43,7 +43,7 @@ class Maxima(NamedTuple):
         one), "different starts", or those "that converged or ran longest" where others were
         dropped.
     kept : int
-        Index, in `start_lower_bounds_`, of the start or search that went on to the fit: the best of
+        Index, in `start_traces_`, of the start or search that went on to the fit: the best of
         those without a noise variance at its floor.
     is_spurious : tuple of bool
         Whether an expert fits a few rows nearly exactly there, with a dispersion far below that of

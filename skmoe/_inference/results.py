@@ -362,7 +362,8 @@ class ExpertSummary:
     rows : float
         Effective rows: the sum of its responsibilities. NaN without the data.
     load : float
-        Rows routed to it, as in `load_`.
+        Weight of the rows that are routed to it: each row to the `top_k` most probable experts, or
+        without `top_k` to the most probable one.
     noise : ndarray of shape (n_outputs,) or None
         Standard deviations of the noise.
     importances : list of (str, float)

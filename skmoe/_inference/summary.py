@@ -91,7 +91,7 @@ def _facts(found: Findings) -> dict[str, str]:
     """Facts about the fit, its penalties, and its statistics."""
     attributes, statistics = found.attributes, found.statistics
     converged = "converged" if attributes["converged_"] else "not converged"
-    starts, maxima = attributes["start_lower_bounds_"], attributes["maxima_"]
+    starts, maxima = attributes["start_traces_"], attributes["maxima_"]
     facts = {
         "experts": f"{len(found.labels.experts)}",
         "features": f"{attributes['n_features_in_']}",
@@ -146,7 +146,7 @@ def _notes(found: Findings) -> list[str]:
     attributes, inference, coefficients = found.attributes, found.inference, found.coefficients
     notes = [f"{_kind_of_estimates(found)}, in the units of the data."]
     maxima = attributes["maxima_"]
-    is_compared = maxima.n_times and len(attributes["start_lower_bounds_"]) + maxima.n_runs > 2
+    is_compared = maxima.n_times and len(attributes["start_traces_"]) + maxima.n_runs > 2
     notes += [str(maxima)] if is_compared else []
     ties = attributes.get("n_experts_ties_", ())
     notes += [describe_ties(ties)] if len(ties) > 1 else []
@@ -271,7 +271,7 @@ def _summarize_expert(
         kind,
         float(attributes["weights_"][k]),
         np.nan if statistics is None else float(statistics.expert_weight[k]),
-        float(attributes["load_"][k]),
+        float(attributes["_load"][k]),
         None if np.isnan(variance).all() else np.sqrt(np.atleast_1d(variance)),
         largest,
         gate_effects,

@@ -21,6 +21,7 @@ from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_skl2onnx
 from skmoe.families import Normal
+from skmoe.gates import gate_object
 
 # Key of the names of the experts in the metadata of a model.
 NAMES_KEY = "skmoe.expert_names"
@@ -287,7 +288,8 @@ def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
     assert parts.means is not None
     features = _centred_features(graph, parts, operator)
     of_experts = _means(graph, parts, parts.means, features)
-    above = _mixture_mean(graph, parts, features, of_experts, moe.top_k)
+    top_k = gate_object(moe.gate).top_k
+    above = _mixture_mean(graph, parts, features, of_experts, top_k)
     mean = graph("Add", above, parts.means.reference[None], output_names=operator.outputs[:1])
     mean.add_to(scope, container)
 
@@ -297,7 +299,8 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     parts = _linear_parts(moe)
     features = _centred_features(graph, parts, operator)
     logits = _linear_predictor(graph, parts, features, parts.coef, parts.intercept)
-    mean = _mixture_mean(graph, parts, features, graph("Softmax", logits, axis=2), moe.top_k)
+    proba, top_k = graph("Softmax", logits, axis=2), gate_object(moe.gate).top_k
+    mean = _mixture_mean(graph, parts, features, proba, top_k)
     probs = graph("Identity", mean, output_names=operator.outputs[1:2])
     best = graph("ArgMax", mean, axis=1, keepdims=0)
     labels = _class_labels(scope, moe)

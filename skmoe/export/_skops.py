@@ -41,7 +41,7 @@ from skmoe.experts._stacking import NoParams, StackedModels
 from skmoe.families import FAMILIES
 from skmoe.families._categorical import Categorical
 from skmoe.families._joint_normal import JointNormal
-from skmoe.gates._registry import GATES
+from skmoe.gates import GATES
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
 __all__ = ["trusted_types"]

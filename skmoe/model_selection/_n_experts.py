@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skmoe._data.checks import check_integer, check_n_jobs, shown
 from skmoe._data.rows import Rows
 from skmoe._estimators.parameters.conflicts import SELECTION, TEST, check_conflicts, chosen_options
-from skmoe._estimators.parameters.parameters import check_verbose, options_of_number
+from skmoe._estimators.parameters.parameters import check_verbose
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest
 from skmoe._inference.bootstrap import SequentialRule, draw_sequentially
@@ -171,7 +171,7 @@ def n_experts_test(
     check_integer("n_bootstrap", n_bootstrap, least=1)
     if n_exceedances is not None:
         check_integer("n_exceedances", n_exceedances, least=1)
-    n_jobs, verbose = check_n_jobs(n_jobs), check_verbose(verbose)
+    n_jobs, verbose = check_n_jobs(n_jobs), check_verbose("verbose", verbose)
     generator = check_random_state(random_state)
     data = _validate_rows(tested, given)
     test = LikelihoodRatioTest(tested, tested.n_experts, data.rows.n_rows)
@@ -222,7 +222,7 @@ def _validate_estimator(estimator: Any, n_experts: Any, given: Rows) -> Any:
     fewer = check_integer("n_experts", number, least=1)
     tested = clone(estimator)
     for number in (fewer + 1, fewer):
-        options = options_of_number(tested, number)
+        options = {"n_experts": number}
         params = tested.set_params(**options)._validate_parameters()
         check_conflicts({TEST: TEST} | chosen_rows(params, given))
         if isinstance(params.family, Experts):
@@ -388,7 +388,7 @@ def n_experts_table(
     check_is_mixture("estimator", estimator)
     X, estimator, pipeline = without_steps(estimator, X, y, units)
     tabulated = _validate_tabulated(estimator, init)
-    verbose = check_verbose(verbose)
+    verbose = check_verbose("verbose", verbose)
     listed = list(n_experts) if isinstance(n_experts, Iterable) else []
     if not listed or isinstance(n_experts, str):
         raise ValueError(
@@ -421,10 +421,9 @@ def n_experts_table(
 
 def _fit_with_number(tabulated: Any, number: int, X: Any, y: Any, given: dict[str, Any]) -> Any:
     """The fit of a number of experts, whose warnings name it."""
-    options = options_of_number(tabulated, number)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fitted = clone(tabulated).set_params(**options).fit(X, y, **given)
+        fitted = clone(tabulated).set_params(n_experts=number).fit(X, y, **given)
     for warning in caught:
         text = f"With n_experts={number}: {warning.message}"
         warn_user(text, warning.category)
@@ -444,11 +443,5 @@ def _validate_tabulated(estimator: Any, init: Any) -> Any:
     chosen = chosen_options(tabulated).items()
     counted = {option: words for option, words in chosen if option not in unused}
     check_conflicts({TEST: "n_experts_table"} | counted)
-    params = tabulated.set_params(**options_of_number(tabulated, 1))._validate_parameters()
-    if params.family is None:
-        raise ValueError(
-            "n_experts_table needs experts whose parameters can be counted; got "
-            f'expert={shown(estimator.expert)}. Use expert="linear", or choose the number by '
-            'held-out rows: n_experts="auto".'
-        )
-    return tabulated.set_params(top_k=estimator.top_k)
+    tabulated.set_params(n_experts=1)._validate_parameters()
+    return tabulated

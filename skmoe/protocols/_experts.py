@@ -283,6 +283,9 @@ class Gate(Part):
 
     # Fitted transformer of the columns that the gate sees, if it has one.
     transformer: Any = None
+    # Largest number of experts of a row, and strength of load balancing: see `SoftmaxGate`.
+    top_k: int | None = None
+    balance: float = 0.0
 
     @property
     def has_open_penalty(self) -> bool:

@@ -45,7 +45,7 @@ FEATURES = {
     "units": ["_data/units.py", "_inference/unit_responsibilities.py"],
     "blocks of rows": ["_data/blocks.py", "_estimators/rows/first_pass.py"],
     "signs and shared slopes": ["_numerics/signed_steps.py"],
-    "slopes of some experts": ["_estimators/parameters/slopes.py"],
+    "slopes of some experts": ["_estimators/parameters/parts.py:expert_columns"],
     "dispersion on features": [
         "_mixture/groups.py:Group.set_limits",
         "_mixture/groups.py:Group.within_limits",

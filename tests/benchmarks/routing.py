@@ -12,6 +12,7 @@ from sklearn.datasets import make_friedman1
 from sklearn.ensemble import RandomForestRegressor
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.gates import SoftmaxGate
 
 N_EXPERTS = 16
 
@@ -37,7 +38,7 @@ def main():
             N_EXPERTS,
             expert=CountingForest(20, random_state=0),
             cross_fit=False,
-            top_k=top_k,
+            gate=SoftmaxGate(top_k=top_k),
             n_init=1,
             max_iter=5,
             random_state=0,

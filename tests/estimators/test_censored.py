@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks, interval_censored, left_censored, right_censored
 from skmoe.families import FAMILIES
+from skmoe.gates import SoftmaxGate
 from skmoe.inspection import (
     CoefficientsDisplay,
     PredictionDisplay,
@@ -360,7 +361,7 @@ OPTIONS_OF_FITS = {
     "found penalties": {"alpha": "auto", "gate_alpha": "auto", "dispersion_prior": "auto"},
     "a penalty for each feature": {"alpha": "ard"},
     "search": {"init": "search", "max_iter": 60},
-    "top_k": {"top_k": 1},
+    "top_k": {"gate": SoftmaxGate(top_k=1)},
     "selected number": {"n_experts": "bic"},
     "shared slopes": {"shared_features": [1]},
     "signs": {"monotonic_cst": [0, 1]},

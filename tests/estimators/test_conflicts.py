@@ -36,7 +36,7 @@ def classifier(**options):
 
 # Options of the page, as parameters of an estimator.
 PARAMETERS = {
-    "top_k": {"top_k": 1},
+    "top_k": {"gate": SoftmaxGate(top_k=1)},
     "estimators as experts": {"expert": "tree"},
     "experts of your own": {"expert": HeteroscedasticExperts()},
     "a gate of your own": {"gate": FixedGate()},

@@ -151,7 +151,7 @@ def test_a_summary_notes_other_rows_and_weights():
     ("moe", "y"),
     [
         (regressor(n_experts=2, expert=DecisionTreeRegressor(max_depth=2), max_iter=3), Y),
-        (regressor(n_experts=3, top_k=2), Y),
+        (regressor(n_experts=3, gate=SoftmaxGate(top_k=2)), Y),
         (classifier(n_experts=2, class_weight="balanced"), CLASSES),
     ],
     ids=["trees", "routing", "weighted classes"],

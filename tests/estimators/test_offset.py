@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import PoissonRegressor
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_text
 from skmoe.metrics import log_density_scorer, make_interval_scorers, neg_crps_scorer
 from support.fits import fit_quietly
@@ -136,7 +137,7 @@ def test_first_iteration_is_one_of_rates():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"top_k": 1}],
+    [{}, {"gate": SoftmaxGate(top_k=1)}],
     ids=["mixture", "routed"],
 )
 def test_means_are_rates_times_exposure(options):

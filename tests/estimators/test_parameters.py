@@ -57,11 +57,9 @@ PARAMETERS = {
     ),
     "n_init": ([1, 2], [0, 10_001, None, *NO_INTEGERS]),
     "max_iter": ([1, 3], [0, -1, None, "many", *NO_INTEGERS]),
-    "top_k": ([None, 1, 4], [0, 5, *NO_INTEGERS]),
     "verbose": ([0, False], [-1, None, *NO_NUMBERS, 1.0, 1.5]),
     "n_jobs": ([None, 1], [0, "all", *NO_INTEGERS]),
     "tol": ([0, 0.0, 1.0, 1e300], [None, 10**400, *NO_REALS]),
-    "balance": ([0, 0.0, 2.5, 1e100], [None, 1.001e100, *NO_REALS]),
     "alpha": ([*PENALTIES, "ard"], ["found", Fraction(-1, 3), 10**400, *NO_REALS]),
     "gate_alpha": ([*PENALTIES, "ard"], ["found", *NO_REALS]),
     "dispersion_prior": (PENALTIES, ["ard", "found", *NO_REALS]),
@@ -85,7 +83,6 @@ PARAMETERS = {
         [[3], ["age"], {"age": [0, 1]}, *({0: sharing} for sharing in NO_SHARING)],
     ),
     "dispersion_features": ([None, [0], [False, True, False]], [[3], [], ["age"]]),
-    "dispersion_alpha": (PENALTIES, ["ard", "found", *NO_REALS]),
     "monotonic_cst": (
         [None, [1, 0, -1], np.array([0, 1, 0])],
         [[1], [1, 0, 2], [1, 0, 0.5], [1, 0, "1"], [True, False, False], 1, {"age": 1}],
@@ -168,6 +165,23 @@ def test_integers_of_numpy_and_fractions_are_numbers():
         assert_array_equal(fits[0].predict(X), fits[1].predict(X))
 
 
+@pytest.mark.parametrize("kind", [SoftmaxGate, ConstantGate])
+@pytest.mark.parametrize(
+    ("name", "accepted", "refused"),
+    [
+        ("top_k", [None, 1, 4, 5], [0, *NO_INTEGERS]),
+        ("balance", [0, 0.0, 2.5, 1e100], [None, 1.001e100, *NO_REALS]),
+    ],
+)
+def test_options_of_a_gate_have_bounds(kind, name, accepted, refused):
+    for value in accepted:
+        moe = MixtureOfExpertsRegressor(4, gate=kind(**{name: value}), **SHORT)
+        assert np.isfinite(fit_quietly(moe, X, Y).predict_gate(X)).all()
+    for value in refused:
+        moe = MixtureOfExpertsRegressor(4, gate=kind(**{name: value}), **SHORT)
+        assert_fit_refused(moe, (X, Y), f"gate.{name}")
+
+
 # --- parameters with each other and with the data ---------------------------------------------
 
 NORMAL, LABELS = LinearExperts(alpha=3.0), LogisticExperts(alpha=3.0)
@@ -176,7 +190,6 @@ NORMAL, LABELS = LinearExperts(alpha=3.0), LogisticExperts(alpha=3.0)
 REFUSED = [
     ({"n_experts": N_ROWS + 1}, "n_experts", "number of rows", N_ROWS),
     ({"n_experts": 10**5000}, "n_experts", "fewer experts"),
-    ({"top_k": 3}, "top_k", "n_experts=2", "got 3", "None"),
     ({"expert": ["tree"]}, "expert as a list", "n_experts=2", "got 1"),
     ({"expert": ["tree", NORMAL]}, "expert[1]", "LinearExperts", "same family"),
     ({"expert": [NORMAL, LinearExperts(alpha=4.0)]}, "expert[0]", "LinearExperts"),
@@ -430,8 +443,8 @@ def test_a_number_of_experts_is_selected_from_enough_rows(criterion):
 
 def test_top_k_may_exceed_a_selected_number_of_experts():
     for top_k in (1, 5):
-        moe = MixtureOfExpertsRegressor("bic", top_k=top_k, alpha=0.1, gate_alpha=1.0, **SHORT)
+        gate = SoftmaxGate(1.0, top_k=top_k)
+        moe = MixtureOfExpertsRegressor("bic", gate=gate, alpha=0.1, **SHORT)
         fit_quietly(moe, X[:30], Y[:30])
-        assert (moe.n_experts, moe.top_k) == ("bic", top_k)
         assert ((moe.predict_gate(X) > 0.0).sum(axis=1) <= top_k).all()
         assert moe.n_experts_ in moe.n_experts_tried_

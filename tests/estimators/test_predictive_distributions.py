@@ -8,6 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
 from support.heteroscedastic import HeteroscedasticExperts
 from support.refusals import assert_refused, refusal
@@ -20,8 +21,8 @@ CASES = {
     "linear": {},
     "shared": {"dispersion": "shared"},
     "constant gate": {"gate": "constant"},
-    "routed": {"top_k": 1, "n_experts": 3},
-    "routed trees": {"expert": "tree", "top_k": 1, "n_experts": 3},
+    "routed": {"gate": SoftmaxGate(top_k=1), "n_experts": 3},
+    "routed trees": {"expert": "tree", "gate": SoftmaxGate(top_k=1), "n_experts": 3},
     "mixed": {"expert": ["linear", "tree"]},
     "nested in a pipeline": {
         "expert": make_pipeline(

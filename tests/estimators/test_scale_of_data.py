@@ -7,6 +7,7 @@ from scipy import sparse
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
+from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
 
 OPTIONS = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "max_iter": 30, "random_state": 0}
@@ -22,7 +23,7 @@ def regressor(n_experts=2, **options):
 @pytest.mark.parametrize("distance", [1e8, 1e100])
 @pytest.mark.parametrize("top_k", [None, 2])
 def test_responsibilities_of_rows_far_from_all_experts_sum_to_one(distance, top_k):
-    moe = fit_quietly(regressor(3, dispersion="shared", top_k=top_k), X, Y)
+    moe = fit_quietly(regressor(3, dispersion="shared", gate=SoftmaxGate(top_k=top_k)), X, Y)
     resp = moe.responsibilities(X, np.full(100, distance))
     assert_allclose(resp.sum(axis=1), 1.0)
 

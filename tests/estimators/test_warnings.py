@@ -28,6 +28,7 @@ from skmoe._numerics.probability import is_collapsed
 from skmoe.data import RowBlocks
 from skmoe.exceptions import CollapsedExpertsWarning
 from skmoe.families import Ordinal, Uniform
+from skmoe.gates import SoftmaxGate
 from support.fits import CLASSES, UNITS, X, Y, classifier, fit_quietly, regressor
 from support.own_gates import PriorGate, WorseGate
 from support.stacks import stack_of
@@ -310,7 +311,7 @@ POINTS = {
 }
 FEW = {"n_experts": 2, "n_init": 1, "max_iter": 5}
 STRICT = [
-    (regressor(**FEW | {"n_experts": 3}, top_k=2), "numbers"),
+    (regressor(**FEW | {"n_experts": 3}, gate=SoftmaxGate(top_k=2)), "numbers"),
     (MixtureOfExpertsRegressor(3, n_init=1, max_iter=5, random_state=0), "outputs"),
     (regressor(**FEW, expert=LinearRegression()), "numbers"),
     *(

@@ -14,6 +14,7 @@ from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
 from skmoe.distributions import MixtureDistribution, predictive_distribution
 from skmoe.exceptions import DegenerateExpertWarning
+from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_text
 from skmoe.metrics import neg_energy_score_scorer
 from support.fits import fit_quietly
@@ -144,7 +145,7 @@ def test_row_blocks_and_streams_have_the_same_covariances():
 # --- predictive distributions ---
 
 
-@pytest.mark.parametrize("options", [{}, {"top_k": 1}])
+@pytest.mark.parametrize("options", [{}, {"gate": SoftmaxGate(top_k=1)}])
 @pytest.mark.parametrize("family", ["normal", "lognormal"])
 def test_joint_density_is_that_of_the_scores(family, options):
     X, Y = two_regimes(300)

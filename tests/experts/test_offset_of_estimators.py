@@ -14,6 +14,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES
+from skmoe.gates import SoftmaxGate
 from skmoe.metrics import log_density_scorer
 from support.expert_kinds import DISTRIBUTIONS, draw, example, predictor_of_mean
 from support.fits import fit_quietly
@@ -237,7 +238,7 @@ def test_predictions_are_those_of_the_exposure(name):
 
 def test_routed_predictions():
     X, y, offset = table("gamma")
-    moe = fit_quietly(mixture("gamma", max_iter=4, top_k=1), X, y, offset=offset)
+    moe = fit_quietly(mixture("gamma", max_iter=4, gate=SoftmaxGate(top_k=1)), X, y, offset=offset)
     assert_allclose(moe.predict(X, offset=offset), np.exp(offset) * moe.predict(X))
     assert_allclose(moe.predict_dist(X, offset=offset).mean, moe.predict(X, offset=offset))
 

@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
+from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
 
 N_ROWS = 120
@@ -80,7 +81,7 @@ PATHS = {
     "linear": of_rows(),
     "shared variance": of_rows(dispersion="shared"),
     "constant gate": of_rows(gate="constant"),
-    "routed": of_rows(top_k=1),
+    "routed": of_rows(gate=SoftmaxGate(top_k=1)),
     "base": of_rows(base=Ridge()),
     "blocks": in_blocks,
     "dask": from_dask,

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
 from skmoe.families import FAMILIES
+from skmoe.gates import SoftmaxGate
 from support.expert_kinds import draw, example, options_of
 from support.fits import FIXED, fit_quietly
 
@@ -125,7 +126,7 @@ def selected_number(row, tmp_path):
 
 def routing(row, tmp_path):
     X, y = table(row)
-    moe = fit_quietly(mixture(row, top_k=1, balance=0.05), X, y)
+    moe = fit_quietly(mixture(row, gate=SoftmaxGate(top_k=1, balance=0.05)), X, y)
     assert_allclose(moe.predict_dist(X).mean, moe.predict(X), rtol=1e-9, atol=1e-9)
 
 

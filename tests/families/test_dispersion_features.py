@@ -44,7 +44,7 @@ def test_density_of_each_row_is_that_of_the_attributes(name, alpha):
     X = rng.normal(size=(100, 2)) * [1.0, 10.0]
     noise = np.exp(2.0 * X[:, 0] - 1.0) * rng.normal(size=100)
     y = target_of(name, np.where(X[:, 0] > 0.0, 2.0, -2.0) + 0.1 * X[:, 1] + noise)
-    options = {"dispersion_features": [0, 1], "dispersion_alpha": alpha, "random_state": 0}
+    options = {"dispersion_features": [0, 1], "alpha": alpha, "random_state": 0}
     moe = MixtureOfExpertsRegressor(2, family=name, n_init=1, **options)
     fit_quietly(moe, X, y)
     assert moe.converged_
@@ -150,7 +150,7 @@ def test_slopes_of_a_mean_that_depends_on_the_dispersion_are_derivatives():
 def test_outputs_have_the_standard_errors_of_separate_fits():
     """One expert, whose outputs have nothing in common."""
     features, y = two_noises(300)
-    options = {"alpha": 0.1, "dispersion_alpha": 0.1, "dispersion_prior": 0.0, "tol": 1e-10}
+    options = {"alpha": 0.1, "dispersion_prior": 0.0, "tol": 1e-10}
     moe = MixtureOfExpertsRegressor(1, dispersion_features=[0, 1], **options)
     both = np.column_stack([y, features[:, 1] * (y + 3.0)])
     together = moe.fit(features, both).inference(features, both)

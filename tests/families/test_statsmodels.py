@@ -159,7 +159,7 @@ def test_beta_with_a_precision_that_depends_on_features():
     rng = np.random.default_rng(1)
     y = rng.beta(mean * precision, (1.0 - mean) * precision)
     fit = maximum(lambda: BetaModel(y, DESIGN, exog_precision=DESIGN[:, [0, 2]]), method="newton")
-    moe = mixture("beta", dispersion_features=[1], dispersion_alpha=0.0).fit(X, y)
+    moe = mixture("beta", dispersion_features=[1]).fit(X, y)
     assert_allclose(moe.score_samples(X, y).sum(), fit.llf, rtol=1e-9)
     result = moe.inference(X, y)
     assert_allclose(result.estimates, np.append(fit.params[:3], -fit.params[3:]), rtol=1e-5)

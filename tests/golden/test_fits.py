@@ -29,9 +29,10 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks, interval_censored, left_censored, right_censored
 from skmoe.experts import EXPERTS
 from skmoe.families import FAMILIES, StudentT
-from skmoe.gates import GATES
+from skmoe.gates import GATES, SoftmaxGate
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 from support.expert_kinds import GENERALIZED, draw, example, n_dispersions
+from support.fits import is_routed
 
 FILE = Path(__file__).with_name("fits.json")
 COMMAND = "python tests/golden/test_fits.py"
@@ -252,13 +253,13 @@ CASES |= {
 
 # --- dispersions and several outputs ---
 
-NOISY = {"dispersion_features": [1], "dispersion_alpha": 0.8}
+NOISY = {"dispersion_features": [1], "alpha": 0.8}
 WITH_DISPERSION = [name for name in GENERALIZED if n_dispersions(name) and name != "ordinal"]
 CASES |= {f"dispersion on features, {n}": of_family(n, **NOISY) for n in WITH_DISPERSION}
 CASES |= {
     "dispersion on features": Case(regressor(**NOISY), X, Y),
     "dispersion on other features": Case(
-        regressor(dispersion_features=[0], dispersion_alpha=3.0, expert_features=[1]), X, Y
+        regressor(dispersion_features=[0], alpha=3.0, expert_features=[1]), X, Y
     ),
     "dispersion on features, shared": of_family("gamma", dispersion="shared", **NOISY),
     "dispersion on features, list": of_list("student_t", "normal", y=Y, **NOISY),
@@ -304,8 +305,8 @@ CASES |= {
     ),
     "prior of covariances": Case(regressor(dispersion_prior=6.0, covariance_type="full"), X, JOINT),
     "prior of dispersions on features": Case(regressor(dispersion_prior=6.0, **NOISY), X, Y),
-    "balance": Case(regressor(3, balance=0.5), X, Y_OF_THREE),
-    "balance, classes": Case(classifier(balance=0.5), X, CLASSES),
+    "balance": Case(regressor(3, gate=SoftmaxGate(balance=0.5)), X, Y_OF_THREE),
+    "balance, classes": Case(classifier(gate=SoftmaxGate(balance=0.5)), X, CLASSES),
 }
 CASES |= {
     f"prior of dispersions, {name}": of_family(name, dispersion_prior=6.0)
@@ -319,7 +320,7 @@ CASES |= {
     "weights of classes": Case(
         classifier(class_weight={"no": 2.0, "perhaps": 1.0, "yes": 0.5}), X, THREE_CLASSES
     ),
-    "routing": Case(regressor(3, top_k=2), X, Y_OF_THREE),
+    "routing": Case(regressor(3, gate=SoftmaxGate(top_k=2)), X, Y_OF_THREE),
     "base": Case(regressor(base=Ridge()), X, Y),
     "base, poisson": of_family("poisson", base=DecisionTreeRegressor(max_depth=2)),
     "estimators": Case(regressor(expert=Ridge(1.0)), X, Y),
@@ -370,7 +371,7 @@ CASES |= {
         gate_features=[0],
         shared_features=[0],
         dispersion_prior=2.0,
-        balance=0.1,
+        gate=SoftmaxGate(balance=0.1),
         **NOISY,
     ),
 }
@@ -421,7 +422,7 @@ def values_of(case, fit=fit_to_rows):
 
 def coefficients_of(moe, case):
     """Estimate and standard error of each term, where there are any."""
-    if not hasattr(moe, "expert_coef_") or moe.base is not None or moe.top_k is not None:
+    if not hasattr(moe, "expert_coef_") or moe.base is not None or is_routed(moe):
         return {}
     inference = moe.inference(case.X, case.y, **case.given or {}, **case.inference or {})
     columns = flat(inference.estimates), flat(inference.standard_errors)

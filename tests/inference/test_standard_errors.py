@@ -13,7 +13,7 @@ from scipy import linalg
 from scipy.special import log_softmax
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.gates import GATES
+from skmoe.gates import GATES, SoftmaxGate
 from support.expert_kinds import (
     GENERALIZED,
     KINDS,
@@ -223,7 +223,7 @@ def cases():
     yield "linear", "regressor", "softmax", {"sizes": {"n_outputs": 2}}
     yield "linear", "regressor", "softmax", {"dispersion": "shared", "sizes": {"n_outputs": 2}}
     yield "linear", "regressor", "constant", {"dispersion": "shared"}
-    yield "linear", "regressor", "softmax", {"prior": 40.0, "balance": 0.5}
+    yield "linear", "regressor", SoftmaxGate(balance=0.5), {"prior": 40.0}
     yield "gamma", "regressor", "softmax", {"dispersion": "shared"}
     yield "linear", "classifier", "softmax", {"sizes": {"n_classes": 3}}
     yield "linear", "regressor", "softmax", {"in_units": True}

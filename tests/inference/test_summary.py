@@ -4,7 +4,6 @@ import html
 import re
 import sys
 import warnings
-from copy import copy
 from functools import cache
 
 import numpy as np
@@ -21,7 +20,17 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._inference.labels import format_number
 from skmoe.inspection import export_mermaid, export_text
 from support.expert_kinds import GENERALIZED
-from support.fits import ALL_CASES, DISTINCT_CASES, UNITS, X, fit_quietly, regressor, short_fit
+from support.fits import (
+    ALL_CASES,
+    DISTINCT_CASES,
+    UNITS,
+    X,
+    ends_of_starts,
+    fit_quietly,
+    is_routed,
+    regressor,
+    short_fit,
+)
 from support.refusals import assert_refused, refusal
 from support.tables import two_regimes
 
@@ -53,7 +62,7 @@ def summarised(case):
 def has_inference(moe):
     """Whether there is a likelihood of coefficients: all experts see all rows."""
     parametric = not hasattr(moe, "experts_")
-    return parametric and moe.top_k is None and moe.base is None
+    return parametric and not is_routed(moe) and moe.base is None
 
 
 # --- facts, experts and notes -----------------------------------------------------------------
@@ -63,7 +72,7 @@ def has_inference(moe):
 def test_facts_are_what_the_methods_return(case):
     moe, y, given, summary = summarised(case)
     facts = summary.facts
-    n_starts = len(moe.start_lower_bounds_)
+    n_starts = len(ends_of_starts(moe))
     assert facts["experts"] == f"{moe.n_experts_}"
     assert facts["features"] == "2"
     state = "converged" if moe.converged_ else "not converged"
@@ -100,7 +109,7 @@ def test_facts_are_what_the_methods_return(case):
     for name, value in numbers.items():
         assert float(facts[name]) == pytest.approx(value, rel=1e-3, abs=1e-5), name
     for k, expert in enumerate(summary.experts):
-        assert_allclose([expert.share, expert.load], [moe.weights_[k], moe.load_[k]])
+        assert_allclose(expert.share, moe.weights_[k])
         if "units" not in given:
             assert_allclose(expert.rows, weight @ resp[:, k])
         own = of_units * (resp.argmax(axis=1) == k)
@@ -483,7 +492,9 @@ def test_notebooks_show_each_expert(case):
         assert float(shown[names[2]].rstrip(" %")) == pytest.approx(100 * moe.weights_[k], abs=0.51)
         (width,) = re.findall(r"width:([\d.e-]+)%", row)
         assert float(width) == pytest.approx(100 * moe.weights_[k], abs=0.1)
-        assert float(shown["rows routed to it"]) == pytest.approx(moe.load_[k], rel=1e-5)
+        assert float(shown["rows routed to it"]) == pytest.approx(
+            moe.summary().experts[k].load, rel=1e-5
+        )
         if noise is not None:
             values = [float(value) for value in shown["noise (std. deviation)"].split(",")]
             assert_allclose(values, np.sqrt(np.atleast_1d(noise[k])), rtol=0.006)
@@ -603,16 +614,3 @@ def test_frames_of_experts_have_only_what_the_fit_has():
     frame = summarised("two experts")[3].to_frame("experts")
     assert {"rows", "mean_probability"} <= set(frame)
     assert frame.notna().all(axis=None)
-
-
-def test_experts_of_an_earlier_release_compete_by_their_shares():
-    """Whether an expert is more likely for a high feature is then that of another average."""
-    moe = copy(short_fit("linear-regressor"))
-    del moe.gate_overlap_
-    others = moe.weights_ * (1.0 - np.eye(3))
-    log_odds = moe.gate_coef_ - others @ moe.gate_coef_ / others.sum(axis=1, keepdims=True)
-    effects = log_odds * X.std(axis=0)
-    for expert, own in zip(moe.summary().experts, effects, strict=True):
-        j = int(np.abs(own).argmax())
-        word = "high" if own[j] > 0 else "low"
-        assert expert.gate_description.startswith(f"more likely for {word} x{j}")

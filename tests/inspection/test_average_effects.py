@@ -11,7 +11,7 @@ import statsmodels.api as sm
 from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.special import softmax
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
 from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
@@ -32,6 +32,7 @@ from support.fits import (
     Y,
     fit_quietly,
     fitted_case,
+    is_routed,
     regressor,
     short_fit,
 )
@@ -265,9 +266,10 @@ LINES = {
     case: (moe, *given)
     for case, (moe, *given) in ALL_CASES.items()
     if getattr(moe, "expert", "") == "linear"
-    and not hasattr(moe, "class_weight")
+    and is_regressor(moe)
     and moe.family in ("normal", "student_t")
-    and (moe.base, moe.top_k) == (None, None)
+    and moe.base is None
+    and not is_routed(moe)
     and case != "a feature that is dropped"  # of another table
 }
 LINES["features of their own"] = regressor(expert_features=[[0], [0, 1], [1]]), Y, {}

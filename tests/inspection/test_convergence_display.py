@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import ConvergenceDisplay
 from support.displays import expert_colour, texts
-from support.fits import fit_quietly
+from support.fits import ends_of_starts, fit_quietly
 from support.tables import crossing_lines
 
 
@@ -19,9 +19,9 @@ def test_every_start_of_a_fit_is_drawn():
     for line, trace in zip(display.start_lines_, moe.start_traces_, strict=True):
         assert_array_equal(line.get_ydata(), trace)
     done, kept = moe.start_converged_, np.arange(3) == display.kept
-    assert_array_equal(display.start_ends_.get_ydata(), moe.start_lower_bounds_[done])
-    assert_array_equal(display.dropped_ends_.get_ydata(), moe.start_lower_bounds_[~done & ~kept])
-    assert_array_equal(display.kept_end_.get_ydata(), [moe.start_lower_bounds_.max()])
+    assert_array_equal(display.start_ends_.get_ydata(), ends_of_starts(moe)[done])
+    assert_array_equal(display.dropped_ends_.get_ydata(), ends_of_starts(moe)[~done & ~kept])
+    assert_array_equal(display.kept_end_.get_ydata(), [ends_of_starts(moe).max()])
     low, high = display.ax_.get_ylim()
     ends = [trace[-1] for trace in moe.start_traces_]
     assert low < min(ends) <= max(ends) < high
@@ -38,7 +38,7 @@ def test_lower_bounds_at_other_penalties_are_not_compared(found):
     shown = display.line_.get_ydata()
     assert_array_equal(shown, kept if found else moe.lower_bounds_)
     assert_array_equal(shown[: len(kept)], kept)
-    assert kept[-1] == moe.start_lower_bounds_.max()
+    assert kept[-1] == ends_of_starts(moe).max()
 
 
 def test_the_kept_start_is_that_of_the_fit_also_if_another_one_has_no_maximum():
@@ -54,7 +54,7 @@ def test_the_kept_start_is_that_of_the_fit_also_if_another_one_has_no_maximum():
     kept = moe.start_traces_[display.kept]
     assert_array_equal(moe.lower_bounds_[: len(kept)], kept)
     assert_array_equal(display.line_.get_ydata(), moe.lower_bounds_)
-    assert kept[-1] < moe.start_lower_bounds_.max() - 0.1
+    assert kept[-1] < ends_of_starts(moe).max() - 0.1
 
 
 @pytest.mark.parametrize("kept", [None, 1])

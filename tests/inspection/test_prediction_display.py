@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import integrate, sparse
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.gates import SoftmaxGate
 from skmoe.inspection import PredictionDisplay
 from support.displays import CASES, NAMES, expert_colour, texts
 from support.expert_kinds import OF_VALUES, example, options_of
@@ -89,7 +90,9 @@ def test_contributions_add_up_to_the_prediction(case, n_steps):
     assert_allclose(display.base_value + change_of(display), display.prediction)
 
 
-@pytest.mark.parametrize("options", [{"top_k": 1}, {"top_k": 2}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"gate": SoftmaxGate(top_k=1)}, {"gate": SoftmaxGate(top_k=2)}], ids=str
+)
 def test_contributions_add_up_with_routed_experts(options):
     X, y = two_regimes(100)
     moe = fit_quietly(regressor(3, **{"n_init": 2, "max_iter": 4} | options), X, y)

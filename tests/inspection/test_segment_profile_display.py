@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.gates import SoftmaxGate
 from skmoe.inspection import SegmentProfileDisplay
 from support.displays import expert_colour, new_axes, texts
 from support.fits import fit_quietly
@@ -303,7 +304,7 @@ def test_categories_are_indicators_in_alphabetical_order(make):
 
 @pytest.mark.parametrize(
     ("options", "n_panels", "has_gate"),
-    [({"top_k": 1}, 3, True), ({"gate": "constant"}, 2, False)],
+    [({"gate": SoftmaxGate(top_k=1)}, 3, True), ({"gate": "constant"}, 2, False)],
     ids=str,
 )
 def test_mixtures_without_standard_errors_or_slopes_of_the_gate(

@@ -13,6 +13,7 @@ from sklearn.linear_model import Ridge
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._mixture.em import Pace, aitken_gap, em, fitted_to, squarem_step, threads
 from skmoe.families import Normal
+from skmoe.gates import ConstantGate, SoftmaxGate
 from support.fits import ALL_CASES, fit_quietly, fitted_case
 from support.mixtures import case, linear, started, with_designs
 from support.tables import crossing_lines, two_regimes
@@ -81,7 +82,12 @@ def test_the_bound_is_the_penalised_log_likelihood_per_row(name):
 def test_lower_bound_of_a_regressor_counts_each_prior_once(dispersion):
     X, y = two_regimes(120, 2)
     weight = np.random.default_rng(0).uniform(0.5, 2.0, size=120)
-    given = {"dispersion": dispersion, "alpha": 3.0, "gate_alpha": 2.0, "balance": 0.3}
+    given = {
+        "dispersion": dispersion,
+        "alpha": 3.0,
+        "gate_alpha": 2.0,
+        "gate": SoftmaxGate(balance=0.3),
+    }
     given |= {"tol": 1e-12, "max_iter": 2000, "n_init": 1, "random_state": 0}
     fits = {
         prior: fit_quietly(
@@ -127,7 +133,7 @@ def test_constant_gate_of_a_balanced_fit_has_pseudo_rows_of_each_expert():
     X, y = two_regimes(150)
     given = {"alpha": 0.1, "n_init": 1, "tol": 1e-12, "max_iter": 5000, "random_state": 0}
     for balance in (0.0, 0.5):
-        moe = MixtureOfExpertsRegressor(2, gate="constant", balance=balance, **given)
+        moe = MixtureOfExpertsRegressor(2, gate=ConstantGate(balance=balance), **given)
         resp = fit_quietly(moe, X, y).responsibilities(X, y).mean(axis=0)
         expected = (resp + balance / 2) / (1 + balance)
         assert_allclose(moe.predict_gate(X[:1])[0], expected, atol=1e-4)

@@ -14,7 +14,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.fitting.attributes import warn_maxima
 from skmoe.families import Normal
 from skmoe.inspection import Maxima
-from support.fits import FIXED, FIXED_OF_CLASSES, fit_quietly, fixed_penalties
+from support.fits import FIXED, FIXED_OF_CLASSES, ends_of_starts, fit_quietly, fixed_penalties
 from support.tables import flipping_classes, two_regimes
 
 
@@ -33,7 +33,7 @@ def raced():
 
 def best_traces(moe):
     """Traces of the starts that end at the greatest lower bound, of which any may go on."""
-    bounds = moe.start_lower_bounds_
+    bounds = ends_of_starts(moe)
     return [
         trace
         for trace, bound in zip(moe.start_traces_, bounds, strict=True)
@@ -44,7 +44,7 @@ def best_traces(moe):
 def test_dropped_starts_are_marked():
     moe = raced()
     assert moe.start_converged_.dtype == bool
-    assert len(moe.start_converged_) == len(moe.start_lower_bounds_) == len(moe.start_traces_) == 6
+    assert len(moe.start_converged_) == len(ends_of_starts(moe)) == len(moe.start_traces_) == 6
     for is_converged, trace in zip(moe.start_converged_, moe.start_traces_, strict=True):
         assert is_converged or len(trace) in (15, 45, 105)
     assert sum(len(trace) == 15 for trace in moe.start_traces_) >= 3
@@ -55,7 +55,7 @@ def test_the_best_start_goes_on_to_its_end():
     moe = raced()
     traces, bounds = best_traces(moe), moe.lower_bounds_
     assert any(np.array_equal(bounds[: len(trace)], trace) for trace in traces)
-    assert moe.lower_bound_ >= moe.start_lower_bounds_.max()
+    assert moe.lower_bound_ >= ends_of_starts(moe).max()
     assert moe.converged_
 
 
@@ -64,7 +64,7 @@ def test_given_responsibilities_are_the_only_start():
     resp = np.column_stack([X[:, 0] > 0, X[:, 0] <= 0]).astype(float)
     given = MixtureOfExpertsRegressor(2, init=resp, n_init=3, **FIXED).fit(X, y)
     plain = MixtureOfExpertsRegressor(2, init=resp, **FIXED).fit(X, y)
-    assert given.start_converged_.shape == given.start_lower_bounds_.shape == (1,)
+    assert given.start_converged_.shape == ends_of_starts(given).shape == (1,)
     assert_array_equal(given.expert_coef_, plain.expert_coef_)
 
 
@@ -101,7 +101,7 @@ def test_values_of_starts_are_counted():
     X, y = noisy()
     moe = MixtureOfExpertsRegressor(3, n_init=2, init="random", random_state=0, **FIXED)
     fit_quietly(moe, X, y)
-    values, counts = values_and_counts(len(y) * moe.start_lower_bounds_)
+    values, counts = values_and_counts(len(y) * ends_of_starts(moe))
     assert len(values) > 1
     maxima = moe.maxima_
     assert_allclose(maxima.penalised_log_likelihoods, values)
@@ -126,7 +126,7 @@ def test_dropped_starts_do_not_count():
     ended = moe.start_converged_ | (length == length.max())
     assert moe.maxima_.n_runs == ended.sum() < 6
     assert_allclose(
-        moe.maxima_.penalised_log_likelihoods[0], 120 * moe.start_lower_bounds_[ended].max()
+        moe.maxima_.penalised_log_likelihoods[0], 120 * ends_of_starts(moe)[ended].max()
     )
     assert "that converged or ran longest, of 6 in all" in str(moe.maxima_)
 
@@ -157,7 +157,7 @@ def test_one_search_counts_its_runs_and_several_count_themselves():
     assert_allclose(maxima.penalised_log_likelihoods[0], 30 * moe.lower_bound_)
     moe, data = searched(2)
     maxima = fit_quietly(moe, *data).maxima_
-    values, counts = values_and_counts(30 * moe.start_lower_bounds_)
+    values, counts = values_and_counts(30 * ends_of_starts(moe))
     assert (maxima.runs, list(maxima.n_times)) == ("searches", counts)
     assert_allclose(maxima.penalised_log_likelihoods, values)
 
@@ -187,7 +187,7 @@ def test_starts_from_the_same_partition_count_once():
     y = 5.0 * cluster + np.random.default_rng(1).normal(scale=0.1, size=40)
     moe = MixtureOfExpertsRegressor(2, init="kmeans", n_init=6, random_state=0, **FIXED)
     maxima = fit_quietly(moe, X, y).maxima_
-    assert len(moe.start_lower_bounds_) == 6
+    assert len(ends_of_starts(moe)) == 6
     assert maxima.n_times == (1,)
 
 
@@ -227,7 +227,7 @@ def test_jobs_do_not_matter(make):
     moe = make(2, random_state=0, n_init=3, max_iter=30, **fixed_penalties(make))
     with parallel_config(backend="threading"):
         alone, together = (fit_quietly(clone(moe).set_params(n_jobs=n), X, y) for n in (1, 2))
-    assert_array_equal(alone.start_lower_bounds_, together.start_lower_bounds_)
+    assert_array_equal(ends_of_starts(alone), ends_of_starts(together))
     assert_array_equal(alone.predict_gate(X), together.predict_gate(X))
 
 
@@ -248,8 +248,8 @@ def test_the_jobs_of_starts_side_by_side_are_threads():
 def test_seeds_repeat_and_generators_move_on():
     X, y = noisy()
     moe = MixtureOfExpertsRegressor(3, init="random", random_state=7, n_init=2, **FIXED)
-    fits = [fit_quietly(clone(moe), X, y).start_lower_bounds_ for _ in range(2)]
+    fits = [ends_of_starts(fit_quietly(clone(moe), X, y)) for _ in range(2)]
     assert_array_equal(*fits)
     moe.set_params(random_state=np.random.RandomState(0))
-    first = fit_quietly(moe, X, y).start_lower_bounds_
-    assert not np.array_equal(first, fit_quietly(moe, X, y).start_lower_bounds_)
+    first = ends_of_starts(fit_quietly(moe, X, y))
+    assert not np.array_equal(first, ends_of_starts(fit_quietly(moe, X, y)))

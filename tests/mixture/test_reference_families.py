@@ -130,7 +130,6 @@ def described(model):
         dispersion_features=[features.index(name) for name in of_dispersion] or None,
         monotonic_cst=signs_of(structure, features),
         dispersion_prior=0.0,
-        dispersion_alpha=1e-9,
         alpha=1e-9,
         gate_alpha=1e-9,
         init="search" if model["name"] in SEARCHED else "auto",

@@ -10,7 +10,8 @@ from sklearn.datasets import load_diabetes
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from support.fits import fit_quietly
+from skmoe.gates import SoftmaxGate
+from support.fits import fit_quietly, loads
 from support.tables import crossing_lines, flipping_classes, steps, two_regimes
 
 
@@ -21,7 +22,15 @@ def test_top_k_sends_each_row_to_few_experts(task, expert):
         make, (X, y) = MixtureOfExpertsRegressor, steps(120)
     else:
         make, (X, y) = MixtureOfExpertsClassifier, flipping_classes(120, 3)
-    moe = make(4, expert=expert, top_k=2, n_init=1, cross_fit=2, max_iter=6, random_state=0)
+    moe = make(
+        4,
+        expert=expert,
+        gate=SoftmaxGate(top_k=2),
+        n_init=1,
+        cross_fit=2,
+        max_iter=6,
+        random_state=0,
+    )
     fit_quietly(moe, X, y)
     assert np.diff(moe.lower_bounds_).min(initial=0.0) > -1e-10
     gate = moe.predict_gate(X)
@@ -30,12 +39,14 @@ def test_top_k_sends_each_row_to_few_experts(task, expert):
     mean = np.einsum("nk,nk...->n...", gate, moe.predict_experts(X))
     assert_allclose(moe.predict(X) if task == "regressor" else moe.predict_proba(X), mean)
     assert ((moe.responsibilities(X, y) > 0).sum(axis=1) <= 2).all()
-    assert_array_equal(moe.load_, (gate > 0).sum(axis=0))
+    assert_array_equal(loads(moe), (gate > 0).sum(axis=0))
     assert_allclose(moe.weights_, gate.mean(axis=0))
-    one = fit_quietly(clone(moe).set_params(top_k=1), X, y)
+    one = fit_quietly(clone(moe).set_params(gate=SoftmaxGate(top_k=1)), X, y)
     assert_array_equal(one.predict_gate(X).max(axis=1), 1.0)
     assert set(np.unique(one.responsibilities(X, y))) == {0.0, 1.0}
-    dense, plain = (fit_quietly(clone(moe).set_params(top_k=k), X, y) for k in (4, None))
+    dense, plain = (
+        fit_quietly(clone(moe).set_params(gate=SoftmaxGate(top_k=k)), X, y) for k in (4, None)
+    )
     assert_allclose(dense.predict_gate(X), plain.predict_gate(X), atol=1e-6)
 
 
@@ -45,7 +56,7 @@ def test_a_routed_fit_that_has_converged_is_at_a_maximum(top_k):
     X, y = crossing_lines(150)
     options = {"alpha": 0.1, "gate_alpha": 1.0, "max_iter": 500, "random_state": 0, "tol": 1e-3}
     options |= {"n_init": 2}
-    moe = fit_quietly(MixtureOfExpertsRegressor(3, top_k=top_k, **options), X, y)
+    moe = fit_quietly(MixtureOfExpertsRegressor(3, gate=SoftmaxGate(top_k=top_k), **options), X, y)
     assert moe.converged_
     bound = moe.lower_bound_
     fit_quietly(moe.set_params(warm_start=True, tol=0.0), X, y)
@@ -65,7 +76,7 @@ class Counting(DecisionTreeRegressor):
 def test_routed_predictions_ask_experts_about_their_own_rows_only():
     X, y = steps(100)
     moe = MixtureOfExpertsRegressor(
-        6, expert=Counting(), top_k=2, n_init=1, max_iter=2, random_state=0
+        6, expert=Counting(), gate=SoftmaxGate(top_k=2), n_init=1, max_iter=2, random_state=0
     )
     fit_quietly(moe, X, y)
     Counting.asked = 0
@@ -85,7 +96,7 @@ def test_balance_gives_a_starved_expert_rows_and_costs_likelihood():
     plain = fit_quietly(MixtureOfExpertsRegressor(3, **options), X, y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        even = MixtureOfExpertsRegressor(3, balance=0.5, **options).fit(X, y)
+        even = MixtureOfExpertsRegressor(3, gate=SoftmaxGate(balance=0.5), **options).fit(X, y)
     assert even.weights_.min() > 0.1 > plain.weights_.min()
     assert np.diff(even.lower_bounds_).min() > -1e-10
     likelihood = [moe.score_samples(X, y).sum() for moe in (plain, even)]
@@ -96,7 +107,11 @@ def test_balance_gives_a_starved_expert_rows_and_costs_likelihood():
 def test_balance_makes_shares_more_even_without_flattening_the_gate(k):
     X, y = load_diabetes(return_X_y=True)
     fits = [
-        fit_quietly(MixtureOfExpertsRegressor(k, balance=b, n_init=6, random_state=0), X, y)
+        fit_quietly(
+            MixtureOfExpertsRegressor(k, gate=SoftmaxGate(balance=b), n_init=6, random_state=0),
+            X,
+            y,
+        )
         for b in (0.0, 0.05)
     ]
     spread = [moe.weights_.std() / moe.weights_.mean() for moe in fits]
@@ -107,7 +122,7 @@ def test_balance_makes_shares_more_even_without_flattening_the_gate(k):
 def test_balanced_bound_has_the_logs_of_the_mean_probabilities_of_the_experts():
     X, y = two_regimes(150)
     options = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0, "random_state": 0}
-    moe = MixtureOfExpertsRegressor(2, balance=0.3, **options).fit(X, y)
+    moe = MixtureOfExpertsRegressor(2, gate=SoftmaxGate(balance=0.3), **options).fit(X, y)
     log_prior = 0.3 * np.log(moe.predict_gate(X).mean(axis=0)).mean()
     expected = moe.score_samples(X, y).mean() + log_prior
     assert_allclose(moe.lower_bound_, expected, atol=1e-8)

@@ -17,7 +17,7 @@ from sklearn.metrics import adjusted_rand_score
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
 from skmoe.inspection import UnitResponsibilities
-from support.fits import FIXED, fit_quietly, fixed_penalties
+from support.fits import FIXED, fit_quietly, fixed_penalties, loads
 from support.recording_estimators import Log, RecordingRegressor
 from support.refusals import assert_fit_refused, assert_refused, refusal
 from support.tables import panel, panel_of
@@ -270,7 +270,7 @@ def test_loads_and_effective_rows_count_the_rows_of_units():
     moe = regressor(max_iter=5)
     fit_quietly(moe, X, Y, sample_weight=weight, units=UNITS)
     gate = moe.predict_gate(X)
-    assert_allclose(moe.load_, np.bincount(gate.argmax(axis=1), weight, minlength=3))
+    assert_allclose(loads(moe), np.bincount(gate.argmax(axis=1), weight, minlength=3))
     resp = moe.responsibilities(X, Y, sample_weight=weight, units=UNITS).proba[UNITS]
     rows = [expert.rows for expert in moe.summary(X, Y, sample_weight=weight, units=UNITS).experts]
     assert_allclose(rows, weight @ resp)

@@ -23,6 +23,7 @@ from skmoe._estimators.selection.trials import (
     select_by_holdout,
 )
 from skmoe.data import RowBlocks
+from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
 from support.recording_estimators import Log, RecordingClassifier, RecordingRegressor
 from support.refusals import assert_fit_refused
@@ -313,7 +314,7 @@ def test_users_paths():
     listed.set_params(n_experts=2).fit(X, y)
     assert not hasattr(listed, "n_experts_tried_")
     # At most the chosen number of experts for a row.
-    routed = fit_quietly(clone(moe).set_params(n_experts="bic", top_k=3), X, y)
+    routed = fit_quietly(clone(moe).set_params(n_experts="bic", gate=SoftmaxGate(top_k=3)), X, y)
     assert routed.n_experts_ == 2
     read = pickle.loads(pickle.dumps(fitted("auto", 1)))
     for name in ("n_experts_tried_", "n_experts_scores_", "n_experts_score_errors_"):
@@ -440,8 +441,8 @@ REFUSED = [
     ({"warm_start": True}, 100, "n_experts", ("previous number",)),
     ({}, 15, "n_experts", ("at least 20 rows", "weights", "15")),
     ({"alpha": -1.0}, 100, "alpha", ("finite",)),
-    ({"top_k": 2.5}, 100, "top_k", ("integer", 2.5)),
-    ({"top_k": 0}, 100, "top_k", ("at least 1", 0)),
+    ({"gate": SoftmaxGate(top_k=2.5)}, 100, "gate.top_k", ("integer", 2.5)),
+    ({"gate": SoftmaxGate(top_k=0)}, 100, "gate.top_k", ("at least 1", 0)),
     ({"family": ["zero", "gamma"]}, 100, "n_experts", ("several lists", "bic")),
 ]
 

@@ -16,6 +16,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
+from skmoe.gates import SoftmaxGate
 from skmoe.inspection import NExpertsTest
 from skmoe.model_selection import n_experts_test
 from support.expert_kinds import KINDS_OF_FITS, draw, options_of
@@ -287,7 +288,11 @@ REFUSED_ESTIMATORS = [
     (regressor(expert=["linear"]), "n_experts_test", ("expert=['linear']", "one value")),
     (regressor(family=["normal"]), "n_experts_test", ("family=['normal']", "one value")),
     (regressor(base=LinearRegression()), "n_experts_test", ("LinearRegression", "base=None")),
-    (regressor(top_k=1), "n_experts_test", ("top_k=1", "top_k=None")),
+    (
+        regressor(gate=SoftmaxGate(top_k=1)),
+        "n_experts_test",
+        ("gate=SoftmaxGate(top_k=1)", "top_k=None"),
+    ),
     (regressor(init=np.ones((40, 1))), "n_experts_test", ("init as an array", "named init")),
     (MixtureOfExpertsClassifier(1, class_weight="balanced"), "n_experts_test", ("class_weight",)),
     (make_pipeline(StandardScaler(), LinearRegression()), "estimator", ("Linear", "pipeline that")),

@@ -12,8 +12,10 @@ from scipy.linalg import LinAlgWarning
 from sklearn.base import clone
 
 from properties.random_cases import DENSE, FRAMES, SPARSE, Draw, make_case
+from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_mermaid, export_text
 from skmoe.protocols import SupportsDistribution, missing_methods
+from support.fits import is_routed
 
 # Warnings that the documentation names.
 DOCUMENTED = (
@@ -193,7 +195,6 @@ def numbers_are_finite(case, moe):
         "gate_coef_",
         "gate_intercept_",
         "weights_",
-        "load_",
     ):
         assert np.isfinite(getattr(moe, name, 0.0)).all(), name
     if case.family is not None and hasattr(moe, "noise_variance_"):
@@ -223,8 +224,8 @@ def probabilities_sum_to_one(case, moe):
         assert (values >= 0).all()
         # Estimators return probabilities in the precision of the features.
         assert_allclose(values.sum(axis=1), 1.0, rtol=1e-6 if single else 1e-9)
-    if case.estimator.top_k is not None:
-        assert (gate > 0).sum(axis=1).max() <= case.estimator.top_k
+    if is_routed(case.estimator):
+        assert (gate > 0).sum(axis=1).max() <= case.estimator.gate.top_k
 
 
 # --- properties of some fits ----------------------------------------------------------------------
@@ -340,8 +341,8 @@ BAD_PARAMETERS = [
     ("gate_alpha", np.inf),
     ("gate_features", [99]),
     ("expert_features", ["nobody"]),
-    ("top_k", 0),
-    ("balance", -1.0),
+    ("gate", SoftmaxGate(top_k=0)),
+    ("gate", SoftmaxGate(balance=-1.0)),
     ("init", "best"),
     ("init", np.ones((2, 2))),
     ("n_init", 0),

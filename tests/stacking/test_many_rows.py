@@ -13,7 +13,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.stacking import GatedStackingClassifier
-from support.fits import fit_quietly
+from support.fits import fit_quietly, loads
 from support.stacks import stack_of
 from support.tables import crossing_lines
 
@@ -86,7 +86,7 @@ def test_groups_are_not_divided_and_rows_held_out_stand_for_all(labels):
     fit_quietly(moe, X, Y, sample_weight=WEIGHT, **{labels: group})
     seen = np.isin(X[:, 0], FITS[0])
     assert_array_equal(np.bincount(group, weights=seen) % 5, 0.0)
-    assert_allclose(moe.load_.sum(), WEIGHT.sum())
+    assert_allclose(loads(moe).sum(), WEIGHT.sum())
 
 
 @pytest.mark.parametrize(("n_groups", "n_fits"), [(2, 2), (3, 3), (4, 3)])
@@ -102,7 +102,7 @@ def test_classifiers_are_fitted_to_two_thirds_and_to_all_rows():
     estimators = RecordingBayes(), LogisticRegression()
     moe = fit_quietly(stack(*estimators, kind=GatedStackingClassifier), X, CLASSES)
     assert [len(rows) for rows in FITS] == [pytest.approx(2 * len(X) / 3, abs=2), len(X)]
-    assert_allclose(moe.load_.sum(), len(X))
+    assert_allclose(loads(moe).sum(), len(X))
 
 
 def test_folds_can_be_given_and_few_rows_have_more():
@@ -136,4 +136,4 @@ def test_the_penalty_of_the_gate_is_found():
     moe = stack(Ridge(), LinearRegression(), gate="softmax", gate_alpha="auto")
     fit_quietly(moe, X, Y)
     assert moe.gate_alpha_ > 0.0
-    assert_allclose(moe.load_.sum(), len(Y))
+    assert_allclose(loads(moe).sum(), len(Y))

@@ -24,6 +24,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.distributions import CountMixtureDistribution, MixtureDistribution
+from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_mermaid, export_text
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 from support.fits import fit_quietly
@@ -314,7 +315,7 @@ def test_models_with_a_density_have_no_dispersion_of_the_family():
 
 
 def test_top_k_routes_to_models_of_any_density():
-    moe = fitted(stack(RightOnOneSide(), SMALL, Ridge(), top_k=1, cv=2), X, Y)
+    moe = fitted(stack(RightOnOneSide(), SMALL, Ridge(), gate=SoftmaxGate(top_k=1), cv=2), X, Y)
     routed = moe.apply(X)
     means = np.stack([model.predict(X) for (model,) in moe.experts_])
     expected = means[routed, np.arange(len(X))]

@@ -15,6 +15,7 @@ from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
 from skmoe.experts import LinearExperts
 from skmoe.families import Ordinal, Poisson
+from skmoe.gates import SoftmaxGate
 from skmoe.model_selection import n_experts_test
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 from support.fits import fit_quietly
@@ -80,7 +81,7 @@ STUDENT = regressor(n_experts=1, family="student_t")
         (named([Ridge(), 3]), "estimators[1]", ["must be one of", 3]),
         (named([Ridge(), Ridge]), "estimators[1]", ["instance", "Ridge"]),
         (named([LINEAR, STUDENT, "x"]), "estimators[2]", ["must be one of", "x"]),
-        (named([Ridge(), LinearExperts()]), "estimators[1]", ["must be one of", "the family"]),
+        (named([Ridge(), LinearExperts()]), "estimators[1]", ["must be one of", "LinearExperts"]),
     ],
     ids=str,
 )
@@ -100,7 +101,7 @@ def test_estimators_are_a_list_of_models_with_names(estimators, name, words):
         ({"family": "cauchy"}, "family", ["must be one of", "'cauchy'"]),
         ({"gate_alpha": "auto", "gate": "constant"}, "gate_alpha", ["can be found", "constant"]),
         ({"gate": "wide"}, "gate", ["softmax", "'wide'"]),
-        ({"top_k": 3}, "top_k", ["n_experts=2", "got 3"]),
+        ({"gate": SoftmaxGate(top_k=0)}, "gate.top_k", ["at least 1", "got 0"]),
         ({"dispersion": "none"}, "dispersion", ["shared", "'none'"]),
         ({"dispersion_prior": "auto"}, "dispersion_prior", ["auto"]),
         ({"max_iter": 0}, "max_iter", ["0"]),

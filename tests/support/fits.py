@@ -2,13 +2,14 @@
 
 import warnings
 from functools import cache
+from inspect import isclass, signature
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.linear_model import LinearRegression, Ridge
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.gates import GATES
+from skmoe.gates import GATES, SoftmaxGate
 from support.expert_kinds import KINDS, KINDS_OF_FITS, draw, options_of
 from support.stacks import stack_of
 
@@ -43,7 +44,8 @@ BASE = {"n_experts": 3, "random_state": 0, "max_iter": 60}
 
 def fixed_penalties(mixture):
     """Those that a mixture, or its class, has."""
-    return {name: value for name, value in FIXED.items() if hasattr(mixture, name)}
+    parameters = signature(mixture if isclass(mixture) else type(mixture)).parameters
+    return {name: value for name, value in FIXED.items() if name in parameters}
 
 
 def regressor(**options):
@@ -57,6 +59,21 @@ def classifier(**options):
 def _mixture(make, options):
     """From one start, if no other number is given."""
     return make(**BASE | fixed_penalties(make) | {"n_init": 1} | options)
+
+
+def is_routed(moe):
+    """Whether not every expert sees every row."""
+    return isinstance(moe.gate, SoftmaxGate) and moe.gate.top_k is not None
+
+
+def ends_of_starts(moe):
+    """Lower bound of each start when it was dropped or selected."""
+    return np.array([trace[-1] for trace in moe.start_traces_])
+
+
+def loads(moe):
+    """Weight of the rows that are routed to each expert."""
+    return np.array([expert.load for expert in moe.summary().experts])
 
 
 def target_of(name):
@@ -84,8 +101,8 @@ CASES |= {
         np.exp(JOINT[:, :2]),
         {},
     ),
-    "routing": (regressor(top_k=1), Y, {}),
-    "balance": (regressor(balance=1.0), Y, {}),
+    "routing": (regressor(gate=SoftmaxGate(top_k=1)), Y, {}),
+    "balance": (regressor(gate=SoftmaxGate(balance=1.0)), Y, {}),
     "shared noise": (regressor(dispersion="shared"), Y, {}),
     "shared slopes": (regressor(family="student_t", shared_features=[0]), Y, {}),
     "signs": (regressor(monotonic_cst=[-1, 1]), Y, {}),
@@ -96,14 +113,14 @@ CASES |= {
     ),
     "signs of classes": (classifier(monotonic_cst=[1, -1]), CLASSES, {}),
     "signs and found penalties": (regressor(alpha="auto", monotonic_cst=[-1, 1]), Y, {}),
-    "dispersion features": (regressor(dispersion_features=[1], dispersion_alpha=1.0), Y, {}),
+    "dispersion features": (regressor(dispersion_features=[1], alpha=1.0), Y, {}),
     "dispersion features of times": (
         regressor(family="weibull", dispersion_features=[0, 1], n_experts=2),
         target_of("weibull"),
         {},
     ),
     "dispersion of another feature": (
-        regressor(expert_features=[1], dispersion_features=[0], dispersion_alpha=1.0),
+        regressor(expert_features=[1], dispersion_features=[0], alpha=1.0),
         Y,
         {},
     ),

@@ -18,6 +18,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
 from support.recording_estimators import Log, RecordingRegressor
 from support.refusals import assert_fit_refused, assert_refused, refusal
@@ -128,7 +129,7 @@ def test_weight_is_a_number_of_rows_for_base_and_mixture():
 
 @pytest.mark.parametrize(
     "options",
-    [{"expert": "tree"}, {"n_experts": "bic"}, {"top_k": 1}],
+    [{"expert": "tree"}, {"n_experts": "bic"}, {"gate": SoftmaxGate(top_k=1)}],
     ids=str,
 )
 def test_distribution_and_pickle_with_a_base(options):

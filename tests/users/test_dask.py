@@ -17,7 +17,7 @@ from sklearn.base import clone
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.blocks import DaskBlocks
 from skmoe.data import RowBlocks
-from support.fits import FIXED, FIXED_OF_CLASSES, fit_quietly
+from support.fits import FIXED, FIXED_OF_CLASSES, fit_quietly, loads
 from support.tables import flipping_classes, two_regimes
 
 dask = pytest.importorskip("dask")
@@ -93,7 +93,7 @@ def test_only_sums_and_the_first_chunk_reach_the_client(client):
     blocks = ChunksThatStayOnWorkers(RowBlocks.from_dask(*chunks_of(X, Y)).blocks)
     moe = fit_quietly(clone(MOE), blocks)
     assert blocks.n_sums > moe.n_iter_ + 2  # the first pass, a first sweep, the use of experts
-    assert_allclose(moe.load_.sum(), len(Y))
+    assert_allclose(loads(moe).sum(), len(Y))
     expected = fit_quietly(clone(MOE), blocks_of(X, Y)).lower_bounds_
     assert_allclose(moe.lower_bounds_, expected, atol=1e-8)
 

@@ -40,7 +40,7 @@ def test_each_expert_has_a_row(n_experts):
             assert row[:2] == [f"expert {k}", "linear"]
             assert row[2].endswith(f"{100 * moe.weights_[k]:.0f} %")
             assert f"width:{100 * moe.weights_[k]:.1f}%" in page
-            assert row[3] == f"{moe.load_[k]:.6g}"
+            assert row[3] == f"{moe.summary().experts[k].load:.6g}"
             assert row[4] == f"{np.sqrt(moe.noise_variance_[k]):.3g}"
 
 

@@ -15,7 +15,7 @@ from sklearn.preprocessing import SplineTransformer, StandardScaler
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.export import register_converters, to_onnx
 from skmoe.families import FAMILIES, StudentT
-from skmoe.gates import SoftmaxGate
+from skmoe.gates import ConstantGate, SoftmaxGate
 from support.expert_kinds import GENERALIZED
 from support.fits import CLASSES, fit_quietly, fitted_case, short_fit
 from support.fits import X as TABLE
@@ -36,15 +36,15 @@ REGRESSORS = {
     "outputs": ({}, OUTPUTS),
     "columns": ({"gate_features": [0], "expert_features": [2, 1]}, Y),
     "constant": ({"gate": "constant"}, Y),
-    "routing": ({"n_experts": 4, "top_k": 2}, Y),
-    "routing of outputs": ({"n_experts": 3, "top_k": 1}, OUTPUTS),
+    "routing": ({"n_experts": 4, "gate": SoftmaxGate(top_k=2)}, Y),
+    "routing of outputs": ({"n_experts": 3, "gate": SoftmaxGate(top_k=1)}, OUTPUTS),
 }
 CLASSIFIERS = {
     "two": ({}, CODES % 2),
     "strings": ({}, LABELS),
     "objects": ({}, LABELS.astype(object)),
     "truth values": ({}, CODES > 0),
-    "routing": ({"n_experts": 4, "top_k": 1}, CODES),
+    "routing": ({"n_experts": 4, "gate": SoftmaxGate(top_k=1)}, CODES),
 }
 
 
@@ -224,7 +224,7 @@ def test_ties_in_the_routing_go_to_the_first():
     regime = np.arange(120) % 2
     y = 100.0 * regime + (-1.0) ** regime * X[:, 1]
     options = {"dispersion_prior": 0.0, "alpha": 0.0, "init": np.eye(2)[regime], "max_iter": 5}
-    moe = fit_quietly(regressor(n_experts=2, gate="constant", top_k=1, **options), X, y)
+    moe = fit_quietly(regressor(n_experts=2, gate=ConstantGate(top_k=1), **options), X, y)
     assert np.ptp(moe.gate_intercept_) == 0.0
     assert np.ptp(moe.expert_intercept_) > 50.0
     assert_array_equal(moe.apply(X), 0)

@@ -223,7 +223,7 @@ def test_lists_of_families_are_computed(browser, any_page, name):
     "options",
     [
         {"gate": "constant"},
-        {"top_k": 2},
+        {"gate": SoftmaxGate(top_k=2)},
         {"gate_features": [0], "expert_features": [1, 2], "n_experts": 2},
         {"shared_features": [1]},
         {"expert_features": []},

@@ -26,7 +26,7 @@ from skmoe._estimators.parameters.tasks import estimate_noise_variance
 from skmoe.data import RowBlocks
 from skmoe.exceptions import FitMismatchWarning, WeightsWarning
 from skmoe.gates import SoftmaxGate
-from support.fits import fit_quietly
+from support.fits import fit_quietly, loads
 from support.recording_estimators import (
     Log,
     RecordingClassifier,
@@ -377,7 +377,7 @@ def test_shares_loads_and_effective_rows_are_weighted():
     y, moe = target("numbers"), weighted_pair()
     gate = moe.predict_gate(X)
     assert_allclose(moe.weights_, weight @ gate / weight.sum())
-    assert_allclose(moe.load_, np.bincount(gate.argmax(axis=1), weight, minlength=2))
+    assert_allclose(loads(moe), np.bincount(gate.argmax(axis=1), weight, minlength=2))
     joint = joint_log_density(moe, X, y)
     resp = np.exp(joint - np.logaddexp.reduce(joint, axis=1)[:, None])
     rows = [expert.rows for expert in moe.summary(X, y, sample_weight=weight).experts]

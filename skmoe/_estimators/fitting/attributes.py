@@ -126,12 +126,11 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
     return attributes | {
         "n_experts_": run.mixture.n_experts,
         "maxima_": Maxima(values, n_times, shares, found.counted, found.kept, are_spurious),
-        "start_lower_bounds_": np.array([trace[-1] for trace in traces]),
         "start_converged_": np.array([start.converged for start in found.starts]),
         "start_traces_": traces,
         "weights_": usage.mean_gate_prob,
-        "gate_overlap_": usage.gate_overlap,
-        "load_": usage.load,
+        "_gate_overlap": usage.gate_overlap,
+        "_load": usage.load,
     }
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
-from sklearn.base import is_classifier
 
 from skmoe._data.checks import shown
 from skmoe._data.preprocessing import CONSTANT_RTOL, Preprocessor, fit_feature_range
@@ -27,7 +26,7 @@ from skmoe._estimators.parameters.conflicts import (
     conflict_of,
 )
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.parameters.part_parameters import family_of
+from skmoe._estimators.parameters.parts import is_parametric
 from skmoe._estimators.rows.training_data import (
     FitOptions,
     TrainingData,
@@ -46,8 +45,7 @@ from skmoe._mixture.starts import blocks_of
 from skmoe._mixture.stream import Stream, learned, started
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.experts._linear import LinearExperts, LogisticExperts
-from skmoe.protocols import Gate
+from skmoe.protocols import Experts, Gate
 
 # The rows of the first batches are kept up to this weight or number, and a start is found anew on
 # them whenever their weight has doubled. It is kept if it gains so much log-likelihood on them.
@@ -64,11 +62,10 @@ KEPT_ATTRIBUTES = (
 def supports_partial_fit(estimator: Any) -> bool:
     """Whether `partial_fit` is available; an AttributeError names the reason if it is not."""
     chosen = {STREAM: STREAM} | chosen_options(estimator)
-    family = family_of(estimator.expert, "classifier" if is_classifier(estimator) else "regressor")
-    kind = family if isinstance(family, type) else type(family)
-    if not issubclass(kind, LinearExperts | LogisticExperts):
-        option = ESTIMATORS if family is None else OWN_EXPERTS
-        chosen[option] = Choice("expert", estimator.expert)
+    if isinstance(estimator.expert, Experts):
+        chosen[OWN_EXPERTS] = Choice("expert", estimator.expert)
+    elif not is_parametric(estimator.expert):
+        chosen[ESTIMATORS] = Choice("expert", estimator.expert)
     message = conflict_of(chosen)
     if message:
         raise AttributeError(message)
@@ -105,6 +102,8 @@ def fit_batch(
     chosen = {STREAM: STREAM} | chosen_rows(params, given)
     if isinstance(params.gate, Gate):
         chosen[OWN_GATE] = Choice("gate", params.gate)
+    if isinstance(params.family, Experts):
+        chosen[OWN_EXPERTS] = Choice("expert", params.expert)
     check_conflicts(chosen)
     state = getattr(estimator, "_training_state", None)
     if state is None:
@@ -304,11 +303,10 @@ def _attributes(fitted: FittedMixture, stream: Stream, batch: Rows) -> dict[str,
     usage = expert_usage(mixture, theta, blocks)
     return attributes_of_mixture(fitted) | {
         "weights_": usage.mean_gate_prob,
-        "gate_overlap_": usage.gate_overlap,
-        "load_": usage.load,
+        "_gate_overlap": usage.gate_overlap,
+        "_load": usage.load,
         "lower_bound_": bound,
         "lower_bounds_": np.array([bound]),
-        "start_lower_bounds_": np.array([bound]),
         "start_converged_": np.array([False]),
         "start_traces_": [np.array([bound])],
         "maxima_": Maxima(),

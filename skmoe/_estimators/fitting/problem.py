@@ -248,7 +248,7 @@ def _assemble(
         check_rows_are_possible(params, experts, rows)
     gate, of_gate = params.gate, (params.n_experts, rows.gate_design.shape[1])
     own_gate = OwnGate(gate, *of_gate) if isinstance(gate, Gate) else gate.gate_of(*of_gate)
-    mixture = Mixture(experts, own_gate, top_k=params.top_k, balance=params.balance)
+    mixture = Mixture(experts, own_gate, top_k=gate.top_k, balance=gate.balance)
     em_problem = Problem(
         *(mixture, rows, init_data, init, seeds, params.max_iter, params.tol),
         penalties=tuple(penalty for penalty in params.penalties if penalty.search),
@@ -372,7 +372,7 @@ def check_rows_are_possible(params: FitParameters, experts: Experts, rows: Datas
 # Private fitted attributes, which not every fit has.
 PRIVATE_ATTRIBUTES = (
     *("_fitted", "_training_state", "_single_output"),
-    *("_expert_names", "_row_arguments"),
+    *("_expert_names", "_row_arguments", "_load", "_gate_overlap"),
 )
 
 

@@ -28,7 +28,6 @@ from skmoe._data.row_checks import check_metadata, check_weights
 from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import attributes_of_mixture
-from skmoe._estimators.parameters.parameters import options_of_number
 from skmoe._inference.average_effects import (
     AverageEffects,
     Change,
@@ -75,7 +74,7 @@ def refit(
     model = _without_feature_names(estimator)
     drawn = draw_known_experts(model, drawn, rng)
     target = draw_target(model, drawn, rng)
-    model.set_params(**options_of_number(model, model.n_experts_))
+    model.set_params(n_experts=model.n_experts_)
     model.set_params(warm_start=True, n_init=1, verbose=0, n_jobs=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -302,7 +301,7 @@ def rows_of_fit(estimator: Any, rows: Rows) -> RowsOfFit:
         bound, known = estimator.lower_bound_, fitted.lower_bound(data)
         if not is_stream and abs(known - bound) > SAME_ROWS_RTOL * (1.0 + abs(bound)):
             other = "Other rows than those of the fit: they have another lower bound."
-    total = float(np.sum(estimator.load_)) / (fitted.mixture.top_k or 1)
+    total = estimator._training_state.total_weight
     if not is_stream and abs(weight.sum() - total) > SAME_WEIGHT_RTOL * total:
         other = (
             f"Other rows than those of the fit: their weight is {weight.sum():g}, in the fit "

@@ -170,7 +170,7 @@ def experts_table(estimator: Any) -> str:
             escape(printable_name(name)),
             escape(kind),
             BAR.format(width=100 * weight) + escape(format_percent(weight)),
-            f"{estimator.load_[k]:.6g}",
+            f"{estimator._load[k]:.6g}",
         ]
         for column in columns:
             cells.append(", ".join(map(format_number, dispersions[k].get(column, []))))

@@ -25,7 +25,7 @@ from skmoe._estimators.methods.expert_names import ExpertNamesMixin
 from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.parameters.conflicts import KNOWN_EXPERTS, Choice, check_conflicts
 from skmoe._estimators.parameters.parameters import check_probabilities
-from skmoe._estimators.parameters.part_parameters import check_takes_offset
+from skmoe._estimators.parameters.parts import check_takes_offset
 from skmoe._estimators.rows.training_data import TrainingState
 from skmoe._inference.unit_responsibilities import UnitResponsibilities
 from skmoe._mixture.fitted import FittedMixture

@@ -5,22 +5,23 @@ The documentation prints the table. An option is named by the words that it has 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skmoe._data.checks import shown
 from skmoe._data.sklearn_adapter import has_density
-from skmoe._estimators.parameters.slopes import is_for_each_expert
 from skmoe.experts._linear import JOINT_FAMILIES, LinearExperts, LogisticExperts
 from skmoe.experts._registry import EXPERTS
 from skmoe.families import Family, Normal
-from skmoe.gates._softmax import SoftmaxGate
-from skmoe.protocols import Experts, Gate
+from skmoe.protocols import Experts
 
 # Experts that are not estimators.
 PARAMETRIC = (LinearExperts, LogisticExperts, Experts)
+
+# The families of the default.
+NORMAL: tuple[Family, ...] = (Normal(),)
 
 BLOCKS, STREAM = "blocks of rows", "partial_fit"
 OWN_EXPERTS, OWN_GATE = "experts of your own", "a gate of your own"
@@ -48,6 +49,10 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
     (TEST, "class_weight"): (
         "weighted classes have no likelihood from which targets can be drawn",
         "Use class_weight=None.",
+    ),
+    (SELECTION, TEST, LIST): (
+        "a list has an entry for each of a given number of experts",
+        "Give one value for all experts, or fit several lists and compare their bic.",
     ),
     (TEST, NESTED, ESTIMATORS): (
         "no fit of estimators maximises a likelihood",
@@ -120,10 +125,6 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
     ("an argument with a value for each row", BLOCKS): (
         "the blocks of a RowBlocks hold it",
         "Leave it at None, and yield it with (X, y) from the factory.",
-    ),
-    (SELECTION, TEST, LIST): (
-        "a list has an entry for each of a given number of experts",
-        "Give one value for all experts, or fit several lists and compare their bic.",
     ),
     (SELECTION, WARM_START): (
         "a warm start continues with the previous number",
@@ -242,8 +243,7 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
 }
 
 
-# All options of the table.
-OPTIONS_IN_CONFLICTS = {option for options in CONFLICTS for option in options}
+# --- the options of a fit ---------------------------------------------------------------------
 
 
 def selects_number(n_experts: Any) -> bool:
@@ -251,15 +251,69 @@ def selects_number(n_experts: Any) -> bool:
     return isinstance(n_experts, Iterable) and getattr(n_experts, "shape", None) != ()
 
 
-# Options that are values of a parameter, besides `parameter` for any and `parameter=value`.
-OF_VALUES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+def is_for_each_expert(features: Any) -> bool:
+    """Whether `expert_features` has a list of columns for each expert."""
+    kinds = list | tuple | np.ndarray
+    return isinstance(features, list | tuple) and any(isinstance(own, kinds) for own in features)
+
+
+def listed(value: Any) -> list[Any]:
+    """The entries of a value that is one for all experts, or a list with one for each."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _is(name: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and value == name
+
+
+def _has_density(expert: Any) -> bool:
+    return isinstance(expert, PARAMETRIC) or (not isinstance(expert, str) and has_density(expert))
+
+
+def _is_estimator(expert: Any) -> bool:
+    return not _has_density(expert) and not (isinstance(expert, str) and expert in EXPERTS)
+
+
+# The options that are values of a parameter, and whether a value is the option. The families of a
+# list, or of all experts, are values of "families".
+OPTIONS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     (SELECTION, "n_experts", selects_number),
-    ("a base", "base", lambda value: True),
-    (LIST, "family", lambda value: isinstance(value, list | tuple)),
-    (LIST, "expert", lambda value: isinstance(value, list | tuple)),
+    (LIST, "expert", _is_list),
+    (OWN_DENSITY, "expert", lambda expert: any(map(_has_density, listed(expert)))),
+    (ESTIMATORS, "expert", lambda expert: any(map(_is_estimator, listed(expert)))),
+    (LIST, "family", _is_list),
+    (FAMILY, "families", lambda families: families != NORMAL),
+    (NOT_NORMAL, "families", lambda families: any(f.name not in JOINT_FAMILIES for f in families)),
+    (FAMILIES, "families", lambda families: len(families) > 1),
+    ("families without a dispersion", "families", lambda f: not any(o.has_dispersion for o in f)),
+    ("a family without a mean", "families", lambda families: not families[0].takes_mean),
+    ("top_k", "gate.top_k", _is_given),
+    (TRANSFORMER, "gate.transformer", _is_given),
+    ("a base", "base", _is_given),
+    ('alpha="ard"', "alpha", _is("ard")),
     (SLOPES, "expert_features", is_for_each_expert),
-    (SLOPES, "shared_features", lambda value: isinstance(value, Mapping)),
+    ("shared_features", "shared_features", _is_given),
+    (SLOPES, "shared_features", lambda features: isinstance(features, Mapping)),
+    ("dispersion_features", "dispersion_features", _is_given),
+    (SIGNS, "monotonic_cst", _is_given),
+    ('dispersion="shared"', "dispersion", _is("shared")),
+    (FULL, "covariance_type", _is("full")),
+    ("class_weight", "class_weight", _is_given),
+    ('class_weight="balanced"', "class_weight", _is("balanced")),
+    (INIT, "init", lambda init: not isinstance(init, str)),
+    (WARM_START, "warm_start", bool),
 )
+
+# The parameters of an estimator that can be such an option.
+PARAMETERS_OF_OPTIONS = {parameter.split(".")[0] for _, parameter, _ in OPTIONS} - {"n_experts"}
 
 
 class Choice(NamedTuple):
@@ -270,6 +324,24 @@ class Choice(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name}={shown(self.value)}"
+
+
+def chosen_options(estimator: Any, families: tuple[Family, ...] = ()) -> dict[str, Any]:
+    """The options that the parameters of an estimator are, as messages show them.
+
+    `families` are the valid families of its experts, if they are known.
+    """
+    chosen: dict[str, Any] = {}
+    for option, parameter, is_option in OPTIONS:
+        value, shown_as = estimator, parameter
+        for name in parameter.split("."):
+            value = getattr(value, name, None)
+        if parameter == "families":
+            value, shown_as = families or None, "family"
+        if value is not None and is_option(value):
+            shown_value = estimator.family if parameter == "families" else value
+            chosen[option] = Choice(shown_as, shown_value)
+    return chosen
 
 
 def conflict_of(chosen: Mapping[str, Any]) -> str:
@@ -288,48 +360,3 @@ def check_conflicts(chosen: Mapping[str, Any]) -> None:
     message = conflict_of(chosen)
     if message:
         raise ValueError(message)
-
-
-# --- the options of a fit ---------------------------------------------------------------------
-
-
-def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str, Any]:
-    """The options of the table that the parameters of an estimator are, as messages show them.
-
-    `families` are the valid families of its experts, if they are known.
-    """
-    chosen: dict[str, Any] = {}
-    given = {name: value for name, value in vars(estimator).items() if value is not None}
-    for name, value in given.items():
-        words = f'{name}="{value}"' if isinstance(value, str) else name
-        words = f"{name}={value}" if isinstance(value, bool | np.bool_) else words
-        chosen |= {option: Choice(name, value) for option in OPTIONS_IN_CONFLICTS & {name, words}}
-    for words, name, is_option in OF_VALUES:
-        if name in given and is_option(given[name]):
-            chosen[words] = Choice(name, given[name])
-    if not isinstance(given.get("init", "auto"), str):
-        chosen[INIT] = INIT
-    gate = estimator.gate
-    if isinstance(gate, Gate | SoftmaxGate) and gate.transformer is not None:
-        chosen[TRANSFORMER] = Choice("gate.transformer", gate.transformer)
-    if not families:
-        return chosen
-    if tuple(families) != (Normal(),):
-        option = Choice("family", estimator.family)
-        chosen[FAMILY] = option
-        if any(family.name not in JOINT_FAMILIES for family in families):
-            chosen[NOT_NORMAL] = option
-        if len(families) > 1:
-            chosen[FAMILIES] = option
-        if not any(family.has_dispersion for family in families):
-            chosen["families without a dispersion"] = option
-        if not families[0].takes_mean:
-            chosen["a family without a mean"] = option
-    expert = estimator.expert
-    for entry in expert if isinstance(expert, list | tuple) else [expert]:
-        is_name = isinstance(entry, str)
-        if isinstance(entry, PARAMETRIC) or (not is_name and has_density(entry)):
-            chosen[OWN_DENSITY] = Choice("expert", entry)
-        elif not (is_name and entry in EXPERTS):
-            chosen[ESTIMATORS] = Choice("expert", expert)
-    return chosen

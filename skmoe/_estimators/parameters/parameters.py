@@ -1,8 +1,9 @@
-"""Validation of the constructor parameters."""
+"""Validation of the constructor parameters: one rule for each, and the parts that they choose."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,33 +21,37 @@ from skmoe._data.checks import (
 )
 from skmoe._data.folds import assign_folds
 from skmoe._data.rows import RawFeatures
-from skmoe._estimators.parameters.conflicts import check_conflicts, chosen_options
-from skmoe._estimators.parameters.part_parameters import (
-    DEFAULT_EXPERT,
-    DEFAULT_GATE,
+from skmoe._estimators.parameters.conflicts import (
+    NORMAL,
+    PARAMETERS_OF_OPTIONS,
+    check_conflicts,
+    chosen_options,
+    is_for_each_expert,
+    listed,
+)
+from skmoe._estimators.parameters.parts import (
     check_estimator,
     check_length,
     name_of_density,
+    named_experts,
     resolve_experts,
     resolve_families,
     resolve_gate,
 )
-from skmoe._estimators.parameters.slopes import is_for_each_expert
 from skmoe._estimators.parameters.tasks import Classification, Regression, Task
 from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.partitions import INITIALIZERS
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
 from skmoe.experts._cross_fitted import CrossFittedExperts
-from skmoe.experts._linear import LinearExperts, LogisticExperts
 from skmoe.experts._mean_family import MeanFamily
-from skmoe.families import Family, Normal
-from skmoe.gates._registry import GATES
-from skmoe.gates._softmax import DEFAULT_GATE_ALPHA, SoftmaxGate
-from skmoe.protocols import Experts, Gate
+from skmoe.experts._registry import EXPERTS
+from skmoe.families import Family
+from skmoe.gates import DEFAULT_GATE_ALPHA, SoftmaxGate
+from skmoe.protocols import Experts
 
-# Largest number of pseudo-rows for each row: their sum over the rows is finite.
-MAX_BALANCE = 1e100
+# What the estimators take without being asked.
+DEFAULT_EXPERT, DEFAULT_GATE = "linear", "softmax"
 
 # Default number of starts that run side by side, and of costly ones: of estimators as experts, or
 # all of them to convergence.
@@ -59,14 +64,10 @@ MAX_N_INIT = 10_000
 # Names of initialisations.
 INITS = ["auto", "search", *INITIALIZERS]
 
-# The family of the default.
-NORMAL: tuple[Family, ...] = (Normal(),)
-
-# Noise of several outputs: independent given the expert, or with a covariance matrix.
-COVARIANCES_OF_OUTPUTS = ("diag", "full")
-
 # Tolerance on the sums of given initial responsibilities.
 INIT_SUM_TOL = 1e-6
+
+# --- parameters by themselves -----------------------------------------------------------------
 
 
 def _check_cross_fit(_: str, value: Any) -> int | str | bool:
@@ -78,10 +79,68 @@ def _check_cross_fit(_: str, value: Any) -> int | str | bool:
     raise ValueError(f'cross_fit must be "auto", False or an integer of at least 2; got {value!r}.')
 
 
+def _check_cv(_: str, value: Any) -> int | None:
+    """Validate the number of folds of a stack, or None."""
+    if value is None or (is_integer(value) and int(value) >= 2):
+        return None if value is None else int(value)
+    raise ValueError(
+        f"cv must be None or the number of folds, an integer of at least 2; got {value!r}. Models "
+        "are weighed by densities of rows that they have not seen: in-sample densities would "
+        "favour those that fit their training rows most closely."
+    )
+
+
 def _check_init_name(name: str, init: Any) -> Any:
     """Validate the name of an initialisation; responsibilities are validated with the rows."""
     return check_choice(name, init, INITS) if isinstance(init, str) else init
 
+
+def _check_n_init(name: str, value: Any) -> int | str:
+    """Validate a number of starts, or "auto"."""
+    if isinstance(value, str):
+        return check_choice(name, value, ["auto"])
+    return check_integer(name, value, least=1, most=MAX_N_INIT)
+
+
+def _check_penalty(name: str, value: Any, searches: Sequence[str]) -> float | str | None:
+    """Validate a penalty: a number, the name of a search for it, or None for the default."""
+    if isinstance(value, str) and value not in searches:
+        names = " or ".join(f'"{one}"' for one in searches)
+        raise ValueError(f"{name} must be {names}, or a number of at least 0; got {shown(value)}.")
+    return value if value is None or isinstance(value, str) else check_real(name, value)
+
+
+def _check_seed(_: str, value: Any) -> Any:
+    """Validate a source of randomness, which stays as it is given."""
+    check_random_state(value)
+    return value
+
+
+def check_verbose(name: str, value: Any) -> int:
+    """Validate a verbosity level; booleans count as 0 and 1."""
+    return check_integer(name, int(value) if isinstance(value, bool) else value, least=0)
+
+
+# What validates the values of a parameter other than its default, which costs no check. Parameters
+# that are not here are validated with the parts that they choose, or with the rows.
+RULES: dict[str, Callable[[str, Any], Any]] = {
+    "n_experts": partial(check_integer, least=1),
+    "alpha": partial(_check_penalty, searches=("auto", "ard")),
+    "gate_alpha": partial(_check_penalty, searches=("auto", "ard")),
+    "dispersion": partial(check_choice, choices=("per_expert", "shared")),
+    "covariance_type": partial(check_choice, choices=("diag", "full")),
+    "dispersion_prior": partial(_check_penalty, searches=("auto",)),
+    "cross_fit": _check_cross_fit,
+    "cv": _check_cv,
+    "init": _check_init_name,
+    "n_init": _check_n_init,
+    "max_iter": partial(check_integer, least=1),
+    "tol": check_real,
+    "warm_start": check_flag,
+    "random_state": _check_seed,
+    "n_jobs": lambda name, value: check_n_jobs(value),
+    "verbose": check_verbose,
+}
 
 # Adds folds to the features of experts that are estimators, given class codes, `cross_fit` and a
 # seed.
@@ -89,7 +148,7 @@ FoldAssignment = Callable[[RawFeatures, Array | None, Any, int], RawFeatures]
 
 
 class FitParameters(NamedTuple):
-    """Validated constructor parameters."""
+    """Validated constructor parameters, and the parts of the mixture that they choose."""
 
     task: Task
     n_experts: int
@@ -97,33 +156,32 @@ class FitParameters(NamedTuple):
     family_option: Any  # as given
     # Without parametric experts, names or estimators: one for all experts, or one for each.
     estimators: list[Any] | None
+    family: Any  # parametric experts, before estimates from the data; None for estimators
     mean_family: MeanFamily | None  # of estimators; None for normal noise
-    gate: Gate
-    alpha: float
+    gate: Any
     penalties: tuple[Penalty, ...]
+    alpha: float
     gate_features: Any
-    expert_features: Any
     n_init: int
     max_iter: int
     tol: float
-    cross_fit: int | str | bool | None
-    top_k: int | None
     random_state: Any
     n_jobs: int | None
-    family: Experts | None = None  # parametric experts, before estimates from the data
+    # Whether the experts are estimators of scikit-learn.
+    uses_estimators: bool
+    # What defines the values of y that are possible; None for normal noise of estimators.
+    density: Any
+    # Whether no parameter is an option in the table of conflicts.
+    is_plain: bool
+    # What a stack does not choose.
+    expert_features: Any = None
     base: Any = None
     shared_features: Any = None
     dispersion_features: Any = None
     monotonic_cst: Any = None
+    cross_fit: int | str | bool | None = None
     init: Any = "auto"
-    balance: float = 0.0
     warm_start: bool = False
-    # Whether the experts are estimators of scikit-learn.
-    uses_estimators: bool = True
-    # What defines the values of y that are possible; None for normal noise of estimators.
-    density: Experts | MeanFamily | None = None
-    # Whether no parameter is an option in the table of conflicts.
-    is_plain: bool = False
     # The parameter that `expert` was given by, for messages.
     expert_parameter: str = "expert"
     # Of experts that are estimators: their folds, and their class.
@@ -141,264 +199,172 @@ class FitParameters(NamedTuple):
         return self.family is not None and self.family.standardizes_target
 
 
-# Parameters with simple rules: the default, which costs no check, and what validates others.
-RULES: tuple[tuple[str, Any, Callable[[str, Any], Any]], ...] = (
-    ("warm_start", False, check_flag),
-    ("covariance_type", "diag", partial(check_choice, choices=COVARIANCES_OF_OUTPUTS)),
-    ("dispersion", "per_expert", partial(check_choice, choices=("per_expert", "shared"))),
-    ("init", "auto", _check_init_name),
-    ("cross_fit", "auto", _check_cross_fit),
-    ("balance", 0.0, partial(check_real, most=MAX_BALANCE)),
-    ("verbose", 0, lambda name, value: check_verbose(value)),
-    ("random_state", None, lambda name, value: check_random_state(value)),
-    ("max_iter", 300, partial(check_integer, least=1)),
-    ("tol", 1e-4, check_real),
-    ("top_k", None, partial(check_integer, least=1)),
-    ("n_jobs", None, lambda name, value: check_n_jobs(value)),
-)
+def validate_parameters(estimator: Any, models: list[Any] | None = None) -> FitParameters:
+    """Validate the constructor parameters, and resolve the parts that they choose.
 
-# Values of parameters that are none of the options in the table of conflicts.
-WITHOUT_CONFLICT = {
-    **{"expert": DEFAULT_EXPERT, "gate": DEFAULT_GATE, "family": "normal", "init": "auto"},
-    **{"dispersion": "per_expert", "covariance_type": "diag", "warm_start": False},
-    **dict.fromkeys(("base", "alpha", "top_k", "monotonic_cst", "class_weight"), None),
-    **dict.fromkeys(("expert_features", "shared_features", "dispersion_features"), None),
-}
-
-
-def validate_parameters(estimator: Any, default_alphas: tuple[float, float]) -> FitParameters:
-    """Validate the constructor parameters.
-
-    `default_alphas` are the default values of `alpha` without and with a base model.
+    `models` are those of a stack, in the place of experts.
     """
-    n_experts, expert = estimator.n_experts, estimator.expert
-    if type(n_experts) is not int or n_experts < 1:
-        n_experts = check_integer("n_experts", n_experts, least=1)
-    penalties = check_penalties(estimator, default_alphas)
-    option, families = getattr(estimator, "family", "normal"), NORMAL
+    values, is_plain = _checked_values(estimator)
+    n_experts = values["n_experts"] if models is None else len(models)
+    families, option = NORMAL, values["family"]
     if not (isinstance(option, str) and option == "normal"):
         families = resolve_families(option, n_experts)
-    given = [
-        (getattr(estimator, name, default), default) for name, default in WITHOUT_CONFLICT.items()
-    ]
-    is_plain = all(
-        value is default or (isinstance(value, str) and value == default)
-        for value, default in given
-    )
-    if not is_plain:
+    if not is_plain and models is None:
         check_conflicts(chosen_options(estimator, families))
-        if is_for_each_expert(estimator.expert_features):
-            check_length("expert_features", estimator.expert_features, n_experts)
-    shared = shared_parameters(estimator, n_experts, penalties)
-    task, alpha = shared["task"], penalties["alpha"].value
+        check_length("expert", values["expert"], n_experts)
+        if is_for_each_expert(values["expert_features"]):
+            check_length("expert_features", values["expert_features"], n_experts)
+    numbers = _penalty_numbers(values, estimator._default_alphas)
+    task: Task = Classification(values["class_weight"])
+    if not isinstance(estimator, ClassifierMixin):
+        task = Regression(values["dispersion"] == "shared", numbers["dispersion_prior"])
     experts: Any = None
-    estimators, mean_family = None, None
-    if isinstance(expert, str) and expert == DEFAULT_EXPERT:
-        experts = LogisticExperts(alpha)
-        if not task.is_classification:
-            experts = LinearExperts(
-                families,
-                alpha,
-                task.shared_dispersion,
-                task.dispersion_prior,
-                penalties["dispersion_alpha"].value,
-                estimator.covariance_type,
-            )
-    else:
-        options = {p.fields[0]: p.value for p in penalties.values() if p.part == "experts"}
-        if not task.is_classification:
-            options["shared_dispersion"] = task.shared_dispersion
-            options["covariance_type"] = estimator.covariance_type
-        dispersion_features = getattr(estimator, "dispersion_features", None)
-        has_plain_slopes = (
-            estimator.shared_features is None
-            and dispersion_features is None
-            and not is_for_each_expert(estimator.expert_features)
+    estimators, expert = models, values.get("expert", models)
+    is_named = isinstance(expert, str) and expert in EXPERTS
+    is_named = is_named or (models is None and _is_linear_list(values, families))
+    if is_named:
+        options = numbers | {"families": families, "covariance_type": values["covariance_type"]}
+        options |= {"shared_dispersion": values["dispersion"] == "shared"}
+        experts = named_experts(
+            expert if isinstance(expert, str) else DEFAULT_EXPERT, task.name, options
         )
-        experts, estimators, mean_family = resolve_experts(
-            expert, families, n_experts, task, options, is_plain=has_plain_slopes
-        )
-    if estimator.base is not None:
-        check_estimator("base", estimator.base, task.name)
-    n_init = estimator.n_init
-    if not isinstance(n_init, str):
-        n_init = check_integer("n_init", n_init, least=1, most=MAX_N_INIT)
-    elif n_init != "auto":
-        check_choice("n_init", n_init, ["auto"])
-    elif estimators is not None:
-        n_init = N_COSTLY_STARTS if n_experts > 1 else 1
-    else:
-        is_search = isinstance(estimator.init, str) and estimator.init == "search"
-        n_init = 1 if is_search or n_experts == 1 else N_STARTS
-    return FitParameters(
-        **shared,
-        penalties=decided_penalties(penalties, estimator, n_experts, experts),
-        expert=expert,
-        family=experts,
-        density=mean_family if experts is None else experts,
-        uses_estimators=experts is None,
-        estimators=estimators,
-        mean_family=mean_family,
-        base=estimator.base,
-        alpha=alpha,
-        shared_features=estimator.shared_features,
-        dispersion_features=getattr(estimator, "dispersion_features", None),
-        monotonic_cst=estimator.monotonic_cst,
-        n_init=n_init,
-        is_plain=is_plain,
-    )
-
-
-def shared_parameters(
-    estimator: Any, n_experts: int, penalties: dict[str, Penalty]
-) -> dict[str, Any]:
-    """The validated parameters that mixtures and stacks have in common, by a table of rules."""
-    values = {}
-    for name, default, rule in RULES:
-        value = values[name] = getattr(estimator, name, default)
-        if value is not default and (type(value) is not type(default) or value != default):
-            values[name] = rule(name, value)
-    if values["top_k"] is not None and values["top_k"] > n_experts:
-        raise ValueError(
-            f"top_k must not exceed n_experts={n_experts}; got {estimator.top_k}. Use None for "
-            "all experts."
-        )
-    if isinstance(estimator, ClassifierMixin):
-        task: Task = Classification(estimator.class_weight)
-    else:
-        is_shared = estimator.dispersion == "shared"
-        task = Regression(is_shared, penalties["dispersion_prior"].value)
-    gate, gate_alpha = estimator.gate, penalties["gate_alpha"]
+    elif models is None:
+        experts, estimators = resolve_experts(expert, task.name)
+    if values.get("base") is not None:
+        check_estimator("base", values["base"], task.name)
+    mean_family = None if experts is not None or families == NORMAL else MeanFamily(families[0])
+    # A stack has one start; the seeds of its models are those after the seeds of a mixture.
+    n_init = values.get("n_init", N_COSTLY_STARTS)
+    if n_init == "auto":
+        n_init = N_STARTS if estimators is None else N_COSTLY_STARTS
+        is_search = isinstance(values["init"], str) and values["init"] == "search"
+        if n_experts == 1 or (is_search and estimators is None):
+            n_init = 1
+    gate = values["gate"]
     if isinstance(gate, str) and gate == DEFAULT_GATE and n_experts > 1:
-        gate = SoftmaxGate(gate_alpha.value)
+        gate = SoftmaxGate(numbers["gate_alpha"])
     else:
-        gate = resolve_gate(gate, gate_alpha, n_experts)
-    names = "cross_fit", "balance", "init", "warm_start", "max_iter", "tol", "top_k", "n_jobs"
-    return {name: values[name] for name in names} | {
+        gate = resolve_gate(gate, values["gate_alpha"], n_experts)
+    is_linear = is_named and not isinstance(experts, Experts)
+    has_prior = experts.has_scale if is_linear else experts is None
+    resolved = {
         "task": task,
         "n_experts": n_experts,
-        "family_option": getattr(estimator, "family", "normal"),
+        "expert": expert,
+        "family_option": option,
+        "estimators": estimators,
+        "family": experts,
+        "mean_family": mean_family,
+        "density": mean_family if experts is None else experts,
         "gate": gate,
-        "gate_features": estimator.gate_features,
-        "expert_features": estimator.expert_features,
-        "random_state": estimator.random_state,
+        "penalties": _penalties(values, numbers, gate, is_linear, has_prior),
+        "alpha": numbers["alpha"],
+        "n_init": n_init,
+        "uses_estimators": experts is None,
+        "is_plain": is_plain,
     }
+    given = {name: values[name] for name in FitParameters._fields if name in values}
+    return FitParameters(**given | resolved)
+
+
+def _checked_values(estimator: Any) -> tuple[dict[str, Any], bool]:
+    """The parameters by name, each validated by its rule, and whether none is an option.
+
+    Options are those of the table of conflicts.
+    """
+    values, is_plain = {}, True
+    for field in fields(estimator):
+        name, default, value = field.name, field.default, getattr(estimator, field.name)
+        if value is not default and (type(value) is not type(default) or value != default):
+            is_plain &= name not in PARAMETERS_OF_OPTIONS
+            value = RULES[name](name, value) if name in RULES else value
+        values[name] = value
+    return values, is_plain
+
+
+def _is_linear_list(values: dict[str, Any], families: tuple[Family, ...]) -> bool:
+    """Whether the experts are a list of "linear" that needs linear experts.
+
+    Otherwise these are estimators, which take data frames: each has all slopes for itself, and a
+    dispersion that is the same for all rows.
+    """
+    expert = values["expert"]
+    is_name = [isinstance(entry, str) and entry == DEFAULT_EXPERT for entry in listed(expert)]
+    if not isinstance(expert, list | tuple) or not all(is_name):
+        return False
+    needs = values["covariance_type"] != "diag" or is_for_each_expert(values["expert_features"])
+    given = values["shared_features"], values["dispersion_features"]
+    return needs or families != NORMAL or any(features is not None for features in given)
 
 
 # --- penalties: given numbers, or found by the evidence ---------------------------------------
 
-# Kinds of search: for one number, and for one number for each feature.
-SEARCHES = ("auto", "ard")
-
-# Search of a penalty that is not given: "auto", or none if gate or experts have no need of it.
-DEFAULT_SEARCH = "default"
-
-
-class PenaltyParameter(NamedTuple):
-    """A parameter of estimators that is a penalty."""
-
-    part: str  # gate or experts
-    fields: tuple[str, ...]  # of the part, that have the penalty
-    default: float | None  # where a search starts, and near which it stays; None: the estimator's
-    searches: tuple[str, ...]
-
-
-# In the order in which a fit stores the searches.
-PENALTIES = {
-    "gate_alpha": PenaltyParameter("gate", ("alpha",), DEFAULT_GATE_ALPHA, SEARCHES),
-    "alpha": PenaltyParameter("experts", ("alpha", "predictor_squares"), None, SEARCHES),
-    "dispersion_alpha": PenaltyParameter("experts", ("dispersion_alpha",), 1.0, SEARCHES[:1]),
-    "dispersion_prior": PenaltyParameter(
-        "experts", ("dispersion_prior", "noise_variance"), 10.0, SEARCHES[:1]
-    ),
+# Penalties in the order in which a fit stores the searches: gate or experts, their fields that have
+# the penalty, and where a search starts, and near which it stays; None is a default of `alpha`.
+PENALTIES: dict[str, tuple[str, tuple[str, ...], float | None]] = {
+    "gate_alpha": ("gate", ("alpha",), DEFAULT_GATE_ALPHA),
+    "alpha": ("experts", ("alpha", "predictor_squares"), None),
+    "dispersion_alpha": ("experts", ("dispersion_alpha",), 1.0),
+    "dispersion_prior": ("experts", ("dispersion_prior", "noise_variance"), 10.0),
 }
 
+# The parameter of a penalty that has not its own: `alpha` is that of all slopes of the experts.
+PARAMETER_OF = {"dispersion_alpha": "alpha"}
 
-def check_penalties(estimator: Any, default_alphas: tuple[float, float]) -> dict[str, Penalty]:
-    """Penalties by parameter: None for the default, the name of a search, or a number from zero.
 
-    `default_alphas` are those of `alpha` without and with a base. Which penalties are found depends
-    on gate and experts, by `decided_penalties`.
+def _penalty_numbers(values: dict[str, Any], alphas: tuple[float, float]) -> dict[str, float]:
+    """The number of each penalty: that which is given, or else where a search starts.
+
+    `alphas` are the default values of `alpha` without and with a base model.
     """
-    alpha = default_alphas[getattr(estimator, "base", None) is not None]
-    penalties = {}
-    for name, (part, fields, default, searches) in PENALTIES.items():
-        value = getattr(estimator, name, 0.0)  # a classifier has no dispersions
-        number = alpha if default is None else default
-        search = DEFAULT_SEARCH if value is None else ""
-        if isinstance(value, str):
-            search = value
-            if value not in searches:
-                names = " or ".join(f'"{one}"' for one in searches)
-                raise ValueError(
-                    f"{name} must be {names}, or a number of at least 0; got {shown(value)}."
-                )
-        elif value is not None:
-            number = check_real(name, value)
-        penalties[name] = Penalty(part, fields, number, search)
-    return penalties
+    on_base = values.get("base") is not None
+    numbers = {}
+    for name, (_, _, start) in PENALTIES.items():
+        given = values.get(PARAMETER_OF.get(name, name))
+        default = alphas[on_base] if start is None or (on_base and name in PARAMETER_OF) else start
+        numbers[name] = default if given is None or isinstance(given, str) else given
+    return numbers
 
 
-def decided_penalties(
-    penalties: dict[str, Penalty], estimator: Any, n_experts: int, family: Experts | None
+def _penalties(
+    values: dict[str, Any], numbers: dict[str, float], gate: Any, is_linear: bool, has_prior: bool
 ) -> tuple[Penalty, ...]:
-    """The penalties with the searches that are made; ValueError if one is not possible.
+    """The penalties, with the searches that are made; ValueError if one is not possible.
 
-    `family` are its parametric experts, and its gate is valid; a single expert has no gate. Experts
-    that are objects have a penalty of their own, and so have gates with a number, unless the search
-    is explicit. By default there is a search with parametric experts that have no base.
+    Experts that are objects have a penalty of their own, and so have gates with a number, unless
+    the search is explicit. By default there is a search with linear experts that have no base.
     """
-    is_named = isinstance(estimator.gate, str)
-    gate = GATES.get(estimator.gate) if is_named else estimator.gate
-    is_open = is_named or estimator.gate.has_open_penalty
-    of_mixture, expert = hasattr(estimator, "expert"), getattr(estimator, "expert", None)
-    entries = expert if isinstance(expert, list | tuple) else [expert]
-    experts = family if all(isinstance(entry, str) for entry in entries) else None
-    without_base = experts is not None and estimator.base is None
-    decided = []
-    has_dispersion_slopes = getattr(estimator, "dispersion_features", None) is not None
-    for name, penalty in penalties.items():
-        if name == "dispersion_alpha" and not has_dispersion_slopes:
+    by_default = is_linear and values["base"] is None
+    own_gate = not isinstance(values["gate"], str) and not values["gate"].has_open_penalty
+    possible = {"gate_alpha": isinstance(gate, SoftmaxGate), "dispersion_prior": has_prior}
+    penalties = []
+    for name, (part, own_fields, _) in PENALTIES.items():
+        if name == "dispersion_alpha" and values.get("dispersion_features") is None:
             continue
-        search, is_gate = penalty.search, penalty.part == "gate"
-        part: Any = gate if is_gate else experts
-        if name == "dispersion_prior" and of_mixture and family is None:
-            part = CrossFittedExperts  # estimators, around whose means there is a family
-        is_own = part is None or part is CrossFittedExperts or isinstance(part, Experts | Gate)
-        if not is_own:
-            # Counts have no scale that could have a prior.
-            of_scale = name == "dispersion_prior"
-            can_search = bool(part.has_scale) if of_scale else hasattr(part, "alpha")
-        else:
-            can_search = part is CrossFittedExperts  # with a family about their means
-        if search == DEFAULT_SEARCH:
-            search = "auto" if can_search and without_base and (is_open or not is_gate) else ""
-        elif search and not can_search and name == "dispersion_prior" and of_mixture:
-            search = ""  # experts of one's own have their own prior, if any
-        elif search and not can_search:
-            what, example = ("gate", "softmax") if is_gate else ("expert", "linear")
-            parameter, value = ("gate", estimator.gate) if is_gate else estimator._expert_parameter
-            raise ValueError(
-                f'{name}="{search}" needs {what}s with a penalty that can be found, such as '
-                f'{what}="{example}"; got {parameter}={value!r}. Leave {name} at its default.'
+        parameter, can_search = PARAMETER_OF.get(name, name), possible.get(name, is_linear)
+        search = values.get(parameter, 0.0)
+        if search is None:
+            search = (
+                "auto" if by_default and can_search and (part != "gate" or not own_gate) else ""
             )
-        decided.append(penalty._replace(search="" if is_gate and n_experts == 1 else search))
-    return tuple(decided)
+        elif not isinstance(search, str) or (part == "gate" and values.get("n_experts") == 1):
+            search = ""
+        elif not can_search and name == "dispersion_prior" and "expert" in values:
+            search = ""  # experts of one's own have their own prior, if any
+        elif not can_search:
+            what, example = ("gate", "softmax") if part == "gate" else ("expert", "linear")
+            raise ValueError(
+                f'{parameter}="{search}" needs {what}s with a penalty that can be found, such as '
+                f'{what}="{example}"; got {what}={values.get(what)!r}. Leave {parameter} at its '
+                "default."
+            )
+        if name == "dispersion_alpha" and search:
+            search = "auto"
+        penalties.append(Penalty(part, own_fields, numbers[name], search))
+    return tuple(penalties)
 
 
-# --- parameters by themselves -----------------------------------------------------------------
-
-
-def options_of_number(estimator: Any, number: int) -> dict[str, Any]:
-    """Parameters of an estimator in a fit of one of the numbers of experts that are compared."""
-    top_k = estimator.top_k
-    top_k = None if top_k is None else min(check_integer("top_k", top_k, least=1), number)
-    return {"n_experts": number, "top_k": top_k}
-
-
-def check_verbose(value: Any) -> int:
-    """Validate a verbosity level; booleans count as 0 and 1."""
-    return check_integer("verbose", int(value) if isinstance(value, bool) else value, least=0)
+# --- probabilities of the experts -------------------------------------------------------------
 
 
 def check_init(init: Any, n_rows: int, n_experts: int) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.checks import is_integer
+from skmoe._data.checks import check_real
 from skmoe._data.folds import assign_folds_of_stack
 from skmoe._data.rows import Dataset
 from skmoe._data.sklearn_adapter import (
@@ -17,25 +17,13 @@ from skmoe._data.sklearn_adapter import (
     has_predict_dist,
     takes_weights,
 )
-from skmoe._estimators.parameters.parameters import (
-    FitParameters,
-    check_penalties,
-    decided_penalties,
-    shared_parameters,
-)
-from skmoe._estimators.parameters.part_parameters import (
-    check_list_entry,
-    measure_of_families,
-    resolve_families,
-)
+from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
+from skmoe._estimators.parameters.parts import check_estimator, resolve_families
 from skmoe._numerics.typing import Array
 from skmoe.experts._mean_family import MeanFamily
+from skmoe.experts._named_estimators import NAMED_ESTIMATORS
 from skmoe.experts._stacking import StackedModels
 from skmoe.families import Family, Normal, Ordinal
-
-# The gate has one start. The seeds of folds and models are those after the seeds of the starts of a
-# mixture, of which there are by default so many.
-N_SEEDS_OF_STARTS = 4
 
 # Largest number of rows after rows are repeated by their weights.
 MAX_REPEATED_ROWS = 10_000_000
@@ -44,77 +32,63 @@ MAX_REPEATED_ROWS = 10_000_000
 MIN_ROWS = 5.0
 
 
-def validate_stacking_parameters(
-    stack: Any, models: Sequence[Any], default_alphas: tuple[float, float]
-) -> FitParameters:
-    """Validate the parameters of a stack of some models.
-
-    The first of the default values of `alpha` is that of the model "linear".
-    """
+def validate_stack(stack: Any, models: list[Any]) -> FitParameters:
+    """Validate the parameters of a stack of some models."""
     if len(models) < 2:
         raise ValueError(
             "estimators must have at least two entries, between which the gate chooses; got "
             f"{len(models)}. Add another model, or use the model by itself."
         )
-    penalties = check_penalties(stack, default_alphas)
-    shared = shared_parameters(stack, len(models), penalties)
-    task = shared["task"]
+    if isinstance(stack.family, list | tuple):
+        raise ValueError(
+            f"family must be one family, which models without a density of their own have in "
+            f"common; got {stack.family!r}. Put a mixture with these families into estimators."
+        )
+    check_real("dispersion_prior", stack.dispersion_prior)
+    params = validate_parameters(stack, models)
     for k, model in enumerate(models):
-        check_list_entry(f"estimators[{k}]", model, task.name, weighted=False)
-    option = getattr(stack, "family", "normal")
-    mean_family = _resolve_family(option, models)
-    if not task.is_classification:
-        _check_same_measure(models, Normal() if mean_family is None else mean_family.family)
-    return FitParameters(
-        **shared | {"cross_fit": _check_cv(stack.cv)},
-        penalties=decided_penalties(penalties, stack, len(models), None),
-        expert=list(models),
+        check_estimator(f"estimators[{k}]", model, params.task.name, NAMED_ESTIMATORS, False)
+    if not params.task.is_classification:
+        _check_family(params.mean_family, stack.family, models)
+    return params._replace(
         expert_parameter="estimators",
-        estimators=list(models),
-        mean_family=mean_family,
-        density=mean_family,
         estimator_experts=StackedModels,
-        alpha=default_alphas[0],
-        n_init=N_SEEDS_OF_STARTS,
+        cross_fit=stack.cv,
         assign_folds=assign_folds_of_stack,
     )
 
 
-def _check_cv(value: Any) -> int | None:
-    """Validate a number of folds, or None."""
-    if value is None or (is_integer(value) and int(value) >= 2):
-        return None if value is None else int(value)
-    raise ValueError(
-        f"cv must be None or the number of folds, an integer of at least 2; got {value!r}. Models "
-        "are weighed by densities of rows that they have not seen: in-sample densities would "
-        "favour those that fit their training rows most closely."
-    )
-
-
-def _resolve_family(option: Any, models: Iterable[Any]) -> MeanFamily | None:
-    """The family of models without a density of their own; None for normal noise."""
-    if isinstance(option, list | tuple):
-        raise ValueError(
-            f"family must be one family, which models without a density of their own have in "
-            f"common; got {option!r}. Put a mixture with these families into estimators."
-        )
-    families = resolve_families(option, 1)
-    if families == (Normal(),):
-        return None
+def _check_family(mean_family: MeanFamily | None, option: Any, models: Sequence[Any]) -> None:
+    """The family is that of some models, and their densities can be compared."""
+    if mean_family is None:
+        _check_same_measure(models, Normal())
+        return
     if all(not isinstance(model, str) and has_density(model) for model in models):
         raise ValueError(
             f"family={option!r} is that of models without a density of their own, of which "
             "there is none in estimators. Leave family out."
         )
-    if not families[0].takes_mean:
+    if not mean_family.family.takes_mean:
         raise ValueError(
             f"family must have a mean, which models predict; got {option!r}. Choose a family that "
             'has, such as "gamma", or put a mixture with this family into estimators.'
         )
-    return MeanFamily(families[0])
+    _check_same_measure(models, mean_family.family)
 
 
 # --- measures ---------------------------------------------------------------------------------
+
+
+def _measure_of_families(families: Iterable[Family]) -> str:
+    """What distributions have: densities, or probabilities, or both, in words."""
+    families = tuple(families)
+    atoms = sorted({atom for family in families for atom in family.atoms})
+    if not any(family.is_continuous for family in families):
+        return "probabilities of values"
+    if not atoms:
+        return "a density"
+    values = ", ".join(f"{atom:g}" for atom in atoms)
+    return f"a density and the probability of {values}"
 
 
 def _check_same_measure(models: Sequence[Any], family: Family) -> None:
@@ -122,10 +96,10 @@ def _check_same_measure(models: Sequence[Any], family: Family) -> None:
 
     Models of given values, such as ratings, join others for y with few values.
     """
-    kinds = [measure_of_families(_families(model, family)) for model in models]
+    kinds = [_measure_of_families(_families(model, family)) for model in models]
     join = models_of_values(models)
     others = [k for k in range(len(models)) if not join[k]]
-    if any(join) and kinds and all(kinds[k] == measure_of_families([Normal()]) for k in others):
+    if any(join) and kinds and all(kinds[k] == _measure_of_families([Normal()]) for k in others):
         kinds = [kinds[others[0]] if others else kinds[0]] * len(models)
         for k in others:
             if has_density(models[k]) and not has_predict_dist(models[k]):

@@ -38,7 +38,7 @@ from skmoe._data.rows import (
 from skmoe._data.units import check_gate_columns, encode_units, unit_runs
 from skmoe._estimators.parameters.conflicts import BLOCKS, chosen_options, conflict_of
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.parameters.part_parameters import check_takes_offset
+from skmoe._estimators.parameters.parts import check_takes_offset
 from skmoe._estimators.rows.training_data import check_support, chosen_rows
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array, Design

@@ -53,8 +53,11 @@ from skmoe._estimators.parameters.conflicts import (
     chosen_options,
 )
 from skmoe._estimators.parameters.parameters import INIT_SUM_TOL, FitParameters, check_init
-from skmoe._estimators.parameters.part_parameters import accepts_missing, check_takes_offset
-from skmoe._estimators.parameters.slopes import expert_columns
+from skmoe._estimators.parameters.parts import (
+    accepts_missing,
+    check_takes_offset,
+    expert_columns,
+)
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array, Design

@@ -28,8 +28,8 @@ from skmoe._estimators.parameters.conflicts import (
     check_conflicts,
     chosen_options,
 )
-from skmoe._estimators.parameters.parameters import FitParameters, check_penalties
-from skmoe._estimators.parameters.part_parameters import resolve_families
+from skmoe._estimators.parameters.parameters import FitParameters
+from skmoe._estimators.parameters.parts import resolve_families
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.n_experts import (
     IncrementalFitter,
@@ -81,8 +81,12 @@ class LikelihoodRatioTest:
         tol = min(estimator.tol, MAX_MISSING_LIKELIHOOD / n_rows)
         changed = {"warm_start": False, "verbose": 0, "n_jobs": 1, "tol": tol}
         # The fits of a likelihood ratio have the same penalties.
-        given = check_penalties(estimator, estimator._default_alphas)
-        penalties = {name: penalty.value for name, penalty in given.items() if penalty.search}
+        more = clone(estimator).set_params(n_experts=n_experts + 1)._validate_parameters()
+        penalties = {
+            "gate_alpha" if found.part == "gate" else found.fields[0]: found.value
+            for found in more.penalties
+            if found.search and found.fields != ("dispersion_alpha",)
+        }
         self.options = estimator.get_params(deep=False) | changed | penalties
         self.tolerance = tol * n_rows
 
@@ -165,8 +169,6 @@ class LikelihoodRatioTest:
 # What nested models have in common: the rest is of their structure, of the fit, or refused.
 SAME = ("expert", "family", "class_weight")
 
-SLOPE_PENALTIES = {"alpha", "gate_alpha", "dispersion_alpha"}
-
 # Penalties of maximum likelihood, which keep matrices regular.
 NO_PENALTY = 1e-9
 
@@ -243,11 +245,11 @@ def _with_maximum_likelihood(estimator: Any, X: Any) -> Any:
     check_conflicts({NESTED: NESTED} | chosen_options(estimator))
     families = resolve_families(getattr(estimator, "family", "normal"), estimator.n_experts)
     check_conflicts({NESTED: NESTED} | chosen_options(estimator, families))
-    names = {*estimator.get_params(deep=False)}
-    penalties = dict.fromkeys(SLOPE_PENALTIES & names, NO_PENALTY)
-    if "dispersion_prior" in names:
+    penalties = {"alpha": NO_PENALTY, "gate_alpha": NO_PENALTY}
+    if "dispersion_prior" in estimator.get_params(deep=False):
         penalties["dispersion_prior"] = 0.0
-    model = clone(estimator).set_params(**penalties, balance=0.0, warm_start=False)
+    gate = estimator._validate_parameters().gate.with_options({"balance": 0.0})
+    model = clone(estimator).set_params(**penalties, gate=gate, warm_start=False)
     check_conflicts({NESTED: NESTED} | chosen_rows(model._validate_parameters(), Rows(X)))
     return model
 

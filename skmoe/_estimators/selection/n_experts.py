@@ -24,7 +24,7 @@ from scipy import sparse
 from sklearn.base import is_classifier
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.checks import check_integer, is_integer, shown
+from skmoe._data.checks import is_integer, shown
 from skmoe._data.folds import check_several_folds, feasible_folds
 from skmoe._data.row_checks import check_metadata, class_codes
 from skmoe._data.rows import Rows, is_dask
@@ -36,8 +36,8 @@ from skmoe._estimators.parameters.conflicts import (
     check_conflicts,
     chosen_options,
 )
-from skmoe._estimators.parameters.parameters import FitParameters, options_of_number
-from skmoe._estimators.parameters.part_parameters import holds_out_rows, uses_groups
+from skmoe._estimators.parameters.parameters import FitParameters
+from skmoe._estimators.parameters.parts import holds_out_rows, uses_groups
 from skmoe._estimators.rows.training_data import (
     TrainingData,
     distinct_rows_of,
@@ -105,7 +105,7 @@ def with_selected_n_experts(
             "repeated rows of a person as units or groups, or add larger candidates to n_experts.",
             NumberOfExpertsWarning,
         )
-    fixed = copy.copy(estimator).set_params(**options_of_number(estimator, found.n_experts))
+    fixed = copy.copy(estimator).set_params(n_experts=found.n_experts)
     selected = {"n_experts_tried_": found.tried, "n_experts_scores_": found.scores}
     if found.errors is not None and found.ties is not None:
         selected |= {"n_experts_score_errors_": found.errors, "n_experts_ties_": found.ties}
@@ -129,8 +129,6 @@ def select_n_experts(estimator: Any, given: Rows, task: FitTask = NO_TASK) -> Se
     if np.ndim(given.possible) == 2:
         chosen[KNOWN_AS_BOOLEANS] = KNOWN_AS_BOOLEANS
     check_conflicts(chosen)
-    if estimator.top_k is not None:  # trials have at most this many experts for a row
-        check_integer("top_k", estimator.top_k, least=1)
     least = n_known_experts(given.possible)
     numbers: Iterable[int] = n_experts_grid(least)
     if candidates is not None:
@@ -338,7 +336,7 @@ class IncrementalFitter:
             "random_state": self.seed,
             "verbose": 0,
         }
-        changed |= options_of_number(estimator, number) | options
+        changed |= {"n_experts": number} | options
         changed |= {"class_weight": None} if is_classifier(estimator) else {}
         trial = type(estimator)(**estimator.get_params(deep=False) | changed)
         if not uses_groups(estimator):
@@ -378,7 +376,7 @@ def _distinct_rows(
 
     Rows are different if their groups are.
     """
-    fewest = copy.copy(estimator).set_params(**options_of_number(estimator, n_experts))
+    fewest = copy.copy(estimator).set_params(n_experts=n_experts)
     params = fewest._validate_parameters()
     data = validate_training_data(fewest, params, without_unused_groups(estimator, given))
     rows = data.rows

@@ -18,6 +18,7 @@ from sklearn.base import is_classifier
 
 from skmoe._numerics.probability import keep_top_k, log_softmax
 from skmoe._numerics.typing import Array
+from skmoe.gates import gate_object
 from skmoe.inspection._grid import is_numeric, make_grid, numeric_values
 from skmoe.inspection._report._inputs import Feature, Inputs
 from skmoe.inspection._targets import one_target
@@ -111,7 +112,8 @@ def find_formulas(
         if found is None:
             return None
         experts.append(shown.as_lists() | found)
-    return {"gate": shown_gate.as_lists() | {"top_k": estimator.top_k}, "experts": experts}
+    top_k = gate_object(estimator.gate).top_k
+    return {"gate": shown_gate.as_lists() | {"top_k": top_k}, "experts": experts}
 
 
 def _compared_rows(inputs: Inputs, features: Sequence[Feature]) -> Rows | None:
@@ -174,7 +176,7 @@ def _is_gate(estimator: Any, predictor: Predictor, rows: Rows) -> bool:
     """Whether the gate is a softmax of the features."""
     if predictor.slopes.shape[1] != rows.values.shape[1]:
         return False
-    logits = keep_top_k(log_softmax(predictor.at(rows.values)), estimator.top_k)
+    logits = keep_top_k(log_softmax(predictor.at(rows.values)), gate_object(estimator.gate).top_k)
     return _agrees(np.exp(log_softmax(logits)).T, estimator.predict_gate(rows.table))
 
 

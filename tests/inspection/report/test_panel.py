@@ -149,8 +149,8 @@ def test_formulas_are_those_of_the_mixture(name, task):
     "options",
     [
         {"gate": "constant"},
-        {"n_experts": 3, "top_k": 2},
-        {"top_k": 1},
+        {"n_experts": 3, "gate": SoftmaxGate(top_k=2)},
+        {"gate": SoftmaxGate(top_k=1)},
         {"n_experts": 1},
         {"gate_features": [0], "expert_features": [1, 2]},
         {"gate": SoftmaxGate(alpha=3.0)},

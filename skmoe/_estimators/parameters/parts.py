@@ -1,0 +1,340 @@
+"""The parts of a mixture that parameters choose: experts, families, gate, base, and slopes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier, is_regressor
+
+from skmoe._data.checks import check_instance, is_integer, shown
+from skmoe._data.row_checks import check_columns
+from skmoe._data.sklearn_adapter import (
+    LOSSES,
+    final_estimator,
+    may_accept_missing_values,
+    scores_without_weights,
+    takes_weights,
+)
+from skmoe._estimators.parameters.conflicts import (
+    NO_LOG_LINK,
+    OFFSET,
+    PARAMETRIC,
+    check_conflicts,
+    is_for_each_expert,
+    listed,
+    selects_number,
+)
+from skmoe._numerics.typing import Array
+from skmoe.experts._mean_family import MeanFamily
+from skmoe.experts._named_estimators import NAMED_ESTIMATORS
+from skmoe.experts._registry import EXPERTS
+from skmoe.families import FAMILIES, Family
+from skmoe.gates import GATES, ConstantGate, SoftmaxGate, gate_object
+from skmoe.protocols import Experts, Gate
+
+
+def check_length(name: str, value: Any, n_experts: int) -> None:
+    """A list must have one entry for each expert."""
+    if isinstance(value, list | tuple) and len(value) != n_experts:
+        raise ValueError(
+            f"{name} as a list must have one entry for each expert; got {len(value)} for "
+            f"n_experts={n_experts}, whose default is 4. Pass n_experts={len(value)}, or a list of "
+            f"{n_experts}."
+        )
+
+
+# --- families ---------------------------------------------------------------------------------
+
+
+def resolve_families(value: Any, n_experts: int) -> tuple[Family, ...]:
+    """The conditional distribution of all experts, or of each if they differ."""
+    check_length("family", value, n_experts)
+    families = tuple(map(_family, listed(value)))
+    # Densities cannot be compared with probabilities, except for those of atoms such as zero.
+    continuous = [family for family in families if family.is_continuous]
+    discrete = [family for family in families if not family.is_continuous and not family.atoms]
+    if continuous and discrete:
+        raise ValueError(
+            "family must be a list of distributions whose densities can be compared; "
+            f'"{discrete[0].name}" has probabilities of values, and "{continuous[0].name}" has a '
+            'density. Use families of one kind, to which "zero" and "one" may be added.'
+        )
+    return families[:1] if all(family == families[0] for family in families) else families
+
+
+def name_of_density(expert: Any, family: Any) -> str:
+    """The parameter that chooses the conditional distribution of y, for messages."""
+    is_own = isinstance(next(iter(listed(expert)), None), PARAMETRIC)
+    name, value = ("expert", expert) if is_own else ("family", family)
+    return f'{name}="{value}"' if isinstance(value, str) else f"{name}={value!r}"
+
+
+def _family(value: Any) -> Family:
+    if isinstance(value, Family):
+        value.check_options()
+        return value
+    if isinstance(value, str) and value in FAMILIES:
+        return FAMILIES[value]()
+    raise ValueError(
+        f"family must be one of {sorted(FAMILIES)}, an object of skmoe.families such as "
+        f"StudentT(df=4), or a list with one of these for each expert; got {value!r}."
+    )
+
+
+# --- experts ----------------------------------------------------------------------------------
+
+
+def is_parametric(expert: Any) -> bool:
+    """Whether a value is an object of parametric experts or the name of some."""
+    return isinstance(expert, PARAMETRIC) or (isinstance(expert, str) and expert in EXPERTS)
+
+
+def named_experts(name: str, task: str, options: Mapping[str, Any]) -> Any:
+    """Parametric experts of a name, with those of the options that they have as fields."""
+    if task not in EXPERTS[name]:
+        raise ValueError(
+            f'expert="{name}" is a family for a {" or ".join(EXPERTS[name])}; this is a {task}. '
+            f"Use one of {sorted(NAMED_ESTIMATORS)}, or an estimator."
+        )
+    kind = EXPERTS[name][task]
+    known = {field.name: options[field.name] for field in fields(kind) if field.name in options}
+    experts = kind(**known)
+    if isinstance(experts, Experts):
+        _check_blocks(experts)
+    return experts
+
+
+def resolve_experts(expert: Any, task: str) -> tuple[Any, list[Any] | None]:
+    """Parametric experts that are an object, or names and estimators.
+
+    There is one name or estimator for each expert, or a single one for all of them.
+    """
+    first, *others = entries = listed(expert)
+    if isinstance(first, PARAMETRIC) and all(
+        type(entry) is type(first) and bool(entry == first) for entry in others
+    ):
+        if first.is_classifier != (task == "classifier"):
+            raise ValueError(
+                f"expert must be a family for a {task}; got {first!r}, which models "
+                f"{first.support}."
+            )
+        first.check_options()
+        if isinstance(first, Experts):
+            _check_blocks(first)
+        return first, None
+    is_list = isinstance(expert, list | tuple)
+    for k, entry in enumerate(entries):
+        name, names = ("expert", {*NAMED_ESTIMATORS, *EXPERTS})
+        if is_list:
+            name, names = f"expert[{k}]", {*NAMED_ESTIMATORS}
+        check_estimator(name, entry, task, names)
+    return None, entries
+
+
+def _check_blocks(experts: Experts) -> None:
+    """All fields of the parameters must be in blocks, or be declared as others."""
+    fields = experts.init_params(1, 1)._asdict()
+    declared = [*(block.params for block in experts.blocks), *experts.other_params]
+    unknown = [name for name in declared if name not in fields]
+    missing = [name for name in fields if name not in declared and np.size(fields[name])]
+    if missing or unknown:
+        reason = f"{missing[0]!r} is in none" if missing else f"there is no field {unknown[0]!r}"
+        raise ValueError(
+            f"expert must declare each field of its parameters in `blocks`, so that tables and "
+            f"standard errors have it, or in `other_params`; of {type(experts).__name__} {reason}. "
+            "Add a LinearPredictor or Dispersion of skmoe.protocols to `blocks`, or the name to "
+            "`other_params` if the field holds no coefficients."
+        )
+
+
+def holds_out_rows(n_experts: Any) -> bool:
+    """Whether the number of experts is selected by held-out rows: "auto", or candidates."""
+    return selects_number(n_experts) and (not isinstance(n_experts, str) or n_experts == "auto")
+
+
+def uses_groups(estimator: Any) -> bool:
+    """Whether the fit uses `groups` (cross-fitted experts or a base model)."""
+    return estimator.base is not None or not is_parametric(estimator.expert)
+
+
+def check_estimator(
+    name: str, estimator: Any, task: str, names: Collection[str] = (), weighted: bool = True
+) -> None:
+    """An estimator must be of the task, and take weights if it must; or it is one of some names."""
+    if isinstance(estimator, str) and estimator in names:
+        return
+    check_instance(name, estimator)
+    if not (hasattr(estimator, "fit") and _offers(estimator, "predict")):
+        remedy = LOSSES.get(estimator, "") if isinstance(estimator, str) else ""
+        if isinstance(estimator, PARAMETRIC):
+            remedy = "Use the same family for all experts."
+        rule = f"one of {sorted(names)}, a scikit-learn estimator or a list of these"
+        rule = rule if names else "None or a scikit-learn estimator"
+        raise ValueError(f"{name} must be {rule}; got {estimator!r}. {remedy}".rstrip())
+    kind = is_regressor if task == "regressor" else is_classifier
+    rule = "accept sample_weight in fit, which carries the responsibilities"
+    if not kind(estimator):
+        rule, remedy = f"be a {task}, as the mixture is", f"Use the {task} of the same kind."
+    elif weighted and not takes_weights(estimator):
+        remedy = "Choose an estimator that does."
+    elif weighted and scores_without_weights(estimator):
+        rule += "; the scores of a search do not use it"
+        remedy = (
+            'Search over the mixture instead, as in GridSearchCV(mixture, {"expert": [...]}), or '
+            "give the estimator alone."
+        )
+    elif task == "classifier" and not _offers(estimator, "predict_proba"):
+        rule = "have predict_proba"
+        remedy = "Choose a classifier that has, or wrap it in CalibratedClassifierCV."
+    else:
+        return
+    raise ValueError(f"{name} must {rule}; got {estimator!r}. {remedy}")
+
+
+def _offers(estimator: Any, method: str) -> bool:
+    """Whether a fitted estimator, or the last one of pipelines and searches, has a method.
+
+    A stack of scikit-learn has the methods of its final estimator, which is None for the default.
+    """
+    final = final_estimator(estimator)
+    is_stack = getattr(final, "final_estimator", final) is None
+    return hasattr(type(final) if is_stack else final, method)
+
+
+def check_takes_offset(parameter: str, expert: Any, density: Experts | MeanFamily | None) -> None:
+    """An offset needs experts with a log link, under which it is the log of an exposure."""
+    if density is None or not density.takes_offset:
+        link = "" if density is None else density.link
+        has = f"the link {link!r}" if link else "no log link"
+        check_conflicts({OFFSET: "offset", NO_LOG_LINK: f"{parameter}={expert!r}, which has {has}"})
+
+
+def accepts_missing(expert: Any) -> bool:
+    """Whether all experts may accept missing values; False for invalid values of `expert`."""
+    entries = listed(expert)
+    for entry in entries:
+        if isinstance(entry, str):
+            is_list = isinstance(expert, list | tuple)
+            accepted = entry in NAMED_ESTIMATORS and (is_list or entry not in EXPERTS)
+        elif isinstance(entry, PARAMETRIC):
+            accepted = False
+        else:
+            try:
+                accepted = may_accept_missing_values(entry)
+            except Exception:  # not an estimator: an error is raised by `resolve_experts`
+                accepted = False
+        if not accepted:
+            return False
+    return bool(entries)
+
+
+# --- gate -------------------------------------------------------------------------------------
+
+
+def resolve_gate(gate: Any, alpha: float | str | None, n_experts: int) -> Any:
+    """The gate of a registered name or object; a single expert needs no other than constant.
+
+    A number for `alpha` replaces that of an object. Routing to all experts is none.
+    """
+    resolved = gate_object(gate)
+    if not isinstance(resolved, Gate | SoftmaxGate | ConstantGate):
+        check_instance("gate", gate)
+        raise ValueError(
+            f"gate must be one of {sorted(GATES)} or an object with the methods of "
+            f"skmoe.protocols.Gate, from which it derives; got {gate!r}."
+        )
+    if resolved is gate:
+        gate.check_options()
+    if n_experts == 1:
+        return ConstantGate()
+    options: dict[str, Any] = {} if alpha is None or isinstance(alpha, str) else {"alpha": alpha}
+    if resolved.top_k is not None and resolved.top_k >= n_experts:
+        options["top_k"] = None
+    return resolved.with_options(options)
+
+
+# --- slopes -----------------------------------------------------------------------------------
+
+
+def expert_columns(
+    params: Any, n_features: int, names: Array | None
+) -> tuple[Array | None, tuple[tuple[int, ...], ...], tuple[int, ...]]:
+    """Columns of X in the design matrix of the experts, slopes, and columns of the dispersions.
+
+    The columns of X are None for all. Slopes are numbers, as `slope_holders` takes them: ()
+    where each expert has its own slope of each column.
+    """
+    n_experts, features = params.n_experts, (n_features, names)
+    given, may_be_empty = params.expert_features, not params.uses_estimators
+    if is_for_each_expert(given):
+        of_experts = [
+            _all_or(
+                check_columns(f"expert_features[{k}]", own, *features, may_be_empty), n_features
+            )
+            for k, own in enumerate(given)
+        ]
+        columns: Array | None = np.unique(np.concatenate(of_experts)).astype(np.intp)
+    else:
+        columns = check_columns("expert_features", given, *features, may_be_empty)
+        of_experts = [_all_or(columns, n_features)] * n_experts
+    given = check_columns("dispersion_features", params.dispersion_features, *features)
+    of_dispersion = np.zeros(0, dtype=np.intp) if given is None else given
+    if columns is not None and len(of_dispersion):
+        columns = np.union1d(columns, of_dispersion)
+    of_slopes, numbers = _all_or(columns, n_features), np.arange(n_experts)
+    slopes = np.where([np.isin(of_slopes, own) for own in of_experts], numbers[:, None], -1)
+    shared = params.shared_features
+    shared = {} if shared is None else _sharing_experts(shared, n_experts, features)
+    for column, sharing in shared.items():
+        of_column = of_slopes == column
+        has_slope = np.any(slopes[:, of_column] >= 0, axis=1)
+        if not has_slope.any() or not has_slope[sharing].all():
+            lacking = [k for k in sharing if not has_slope[k]]
+            of_expert = f" of expert {lacking[0]}" if has_slope.any() else ""
+            raise ValueError(
+                f"shared_features must be among the expert_features{of_expert}; column {column} is "
+                "not. Add it to expert_features, or leave it out of shared_features."
+            )
+        sharing = sharing or np.flatnonzero(has_slope).tolist()
+        slopes[np.ix_(sharing, of_column)] = min(sharing)
+    own_slopes = (slopes == numbers[:, None]).all()
+    return (
+        columns,
+        () if own_slopes else tuple(tuple(row) for row in slopes.tolist()),
+        tuple(np.flatnonzero(np.isin(of_slopes, of_dispersion)).tolist()),
+    )
+
+
+def _all_or(columns: Array | None, n_features: int) -> Array:
+    return np.arange(n_features) if columns is None else columns
+
+
+def _sharing_experts(
+    shared_features: Any, n_experts: int, features: tuple[int, Array | None]
+) -> dict[int, list[int]]:
+    """The experts that share the slope of each column; an empty list for all that have it."""
+    if not isinstance(shared_features, Mapping):
+        columns = check_columns("shared_features", shared_features, *features)
+        return {} if columns is None else {int(column): [] for column in columns}
+    columns = check_columns("shared_features", list(shared_features), *features)
+    assert columns is not None
+    of_columns = zip(columns.tolist(), shared_features.values(), strict=True)
+    return {column: _check_numbers(sharing, n_experts) for column, sharing in of_columns}
+
+
+def _check_numbers(sharing: Any, n_experts: int) -> list[int]:
+    """Validate the numbers of experts that share a slope."""
+    numbers = list(sharing) if isinstance(sharing, Sequence | np.ndarray) else []
+    if len(numbers) == n_experts and all(isinstance(k, bool | np.bool_) for k in numbers):
+        numbers = np.flatnonzero(numbers).tolist()
+    is_valid = all(is_integer(k) and int(k) in range(n_experts) for k in numbers)
+    if not is_valid or not 2 <= len(set(numbers)) == len(numbers):
+        raise ValueError(
+            "shared_features as a dict must have the numbers of at least two experts for each "
+            f"feature, from 0 to {n_experts - 1}, or True and False for each expert; got "
+            f"{shown(sharing)}. Use a list of features for slopes that all experts share."
+        )
+    return [int(k) for k in numbers]

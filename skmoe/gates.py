@@ -1,0 +1,157 @@
+"""Gates: the probability of each expert given the features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from skmoe._data.checks import check_integer, check_real, check_transformer
+from skmoe._mixture.experts import Gate
+from skmoe._numerics.typing import Alpha
+from skmoe.families._categorical import Categorical
+from skmoe.protocols._experts import Part
+
+__all__ = ["GATES", "ConstantGate", "SoftmaxGate"]
+
+# Penalty on the slopes of a gate that has none of its own.
+DEFAULT_GATE_ALPHA = 1.0
+
+# Largest number of pseudo-rows for each row: their sum over the rows is finite.
+MAX_BALANCE = 1e100
+
+
+class _ParametricGate(Part):
+    """What both gates have in common: which experts a row has, and how even their shares are."""
+
+    top_k: int | None
+    balance: float
+
+    def check_options(self) -> None:
+        """Validate the number of experts of a row, and the balance of their shares."""
+        if self.top_k is not None:
+            check_integer("gate.top_k", self.top_k, least=1)
+        check_real("gate.balance", self.balance, most=MAX_BALANCE)
+
+
+@dataclass(frozen=True)
+class ConstantGate(_ParametricGate):
+    """The same probabilities for all rows: a mixture of regressions [1]_.
+
+    Use it, as `gate="constant"`, where regimes overlap in the features and only y separates them.
+    There is no penalty. See "Choosing and trusting a fit" in the user guide.
+
+    Parameters
+    ----------
+    top_k, balance : object
+        See `SoftmaxGate`.
+
+    See Also
+    --------
+    SoftmaxGate : Probabilities that depend on the features.
+
+    References
+    ----------
+    .. [1] R. E. Quandt and J. B. Ramsey (1978), "Estimating mixtures of normal distributions and
+       switching regressions", Journal of the American Statistical Association 73, 730-738.
+
+    Examples
+    --------
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.gates import ConstantGate
+    >>> MixtureOfExpertsRegressor(gate=ConstantGate(balance=0.05)).gate
+    ConstantGate(top_k=None, balance=0.05)
+    """
+
+    top_k: int | None = None
+    balance: float = 0.0
+
+    depends_on_features: ClassVar[bool] = False
+    has_open_penalty: ClassVar[bool] = False
+    transformer: ClassVar[Any] = None
+
+    def gate_of(self, n_experts: int, n_columns: int) -> Gate:
+        """The gate of a fit."""
+        return Gate(Categorical(n_experts, "gate"), 0)
+
+
+@dataclass(frozen=True)
+class SoftmaxGate(_ParametricGate):
+    """Multinomial logit of the expert on the features.
+
+    Fitted by one Newton step per iteration of EM, as a multinomial logit whose targets are the
+    responsibilities [1]_, with the full Hessian: treating the classes as independent does not
+    converge [2]_. If the Hessian is too large to be formed, the step is computed by conjugate
+    gradients.
+
+    Parameters
+    ----------
+    alpha : float or None, default=None
+        L2 penalty on the slopes for standardised features: `alpha / 2` times the sum of their
+        squares is subtracted from the log-likelihood. Intercepts are not penalised. Try 0.1 to 100;
+        raise it if the gate follows noise. With None `gate_alpha` of the estimator decides, which
+        finds the penalty from the data by default; outside of an estimator None is 1. A number of
+        `gate_alpha`, "auto" and "ard" replace a number that is given here.
+    transformer : transformer or None, default=None
+        Transformer of the gate's features (`gate_features`), such as `SplineTransformer()` for
+        curved borders between the experts. It is fitted with the mixture; its output columns are
+        named in `gate_feature_names_`. None for linear borders. See "Nonlinear borders" in the user
+        guide.
+    top_k : int or None, default=None
+        Largest number of experts with a positive weight for a row, in training and in prediction.
+        None is all of them, and so is a number that is not below that of the experts.
+    balance : float, default=0.0
+        Strength of load balancing: `balance` times the mean log of the experts' shares, which are
+        means of the gate's probabilities over rows (or units), is added to the log-likelihood per
+        row. 0 is off; try 0.01 to 0.1 if experts lose their rows.
+
+    See Also
+    --------
+    ConstantGate : The same probabilities for all rows.
+
+    References
+    ----------
+    .. [1] M. I. Jordan and R. A. Jacobs (1994), "Hierarchical mixtures of experts and the EM
+       algorithm", Neural Computation 6, 181-214.
+    .. [2] K. Chen, L. Xu and H. Chi (1999), "Improved learning algorithms for mixture of experts
+       in multiclass classification", Neural Networks 12, 1229-1252.
+
+    Examples
+    --------
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.gates import SoftmaxGate
+    >>> MixtureOfExpertsRegressor(8, gate=SoftmaxGate(alpha=10.0, top_k=2)).gate
+    SoftmaxGate(alpha=10.0, transformer=None, top_k=2, balance=0.0)
+    """
+
+    alpha: Alpha | None = None
+    transformer: Any = None
+    top_k: int | None = None
+    balance: float = 0.0
+
+    def check_options(self) -> None:
+        """Validate penalty, transformer, and the options of both gates."""
+        super().check_options()
+        if self.alpha is not None:
+            check_real("gate.alpha", self.alpha)
+        check_transformer("gate.transformer", self.transformer)
+
+    @property
+    def has_open_penalty(self) -> bool:
+        """Whether `gate_alpha` of the estimator decides by default."""
+        return self.alpha is None
+
+    depends_on_features: ClassVar[bool] = True
+
+    def gate_of(self, n_experts: int, n_columns: int) -> Gate:
+        """The gate of a fit with columns of a design matrix."""
+        alpha = DEFAULT_GATE_ALPHA if self.alpha is None else self.alpha
+        return Gate(Categorical(n_experts, "gate"), n_columns, alpha)
+
+
+# Gates by the names of the parameter `gate`.
+GATES: dict[str, Any] = {"softmax": SoftmaxGate, "constant": ConstantGate}
+
+
+def gate_object(gate: Any) -> Any:
+    """The gate of a name, with its defaults, or the object that is given."""
+    return GATES[gate]() if isinstance(gate, str) and gate in GATES else gate

@@ -39,7 +39,7 @@ from skmoe._estimators.rows.training_data import (
 )
 from skmoe._estimators.rows.units_and_known_experts import check_known_experts, validate_units
 from skmoe._estimators.rows.warm_start import TrainingState
-from skmoe._inference.maxima import Maxima
+from skmoe._inference.results import Maxima
 from skmoe._mixture.fitted import FittedMixture, expert_usage
 from skmoe._mixture.groups import MAX_DENSE
 from skmoe._mixture.mixture import Mixture

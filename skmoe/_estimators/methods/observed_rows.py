@@ -7,7 +7,7 @@ from typing import Any, overload
 from skmoe._data.rows import Rows
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin
 from skmoe._estimators.methods.new_rows import NewRowsMixin, supports_dask
-from skmoe._inference.unit_responsibilities import UnitResponsibilities
+from skmoe._inference.results import UnitResponsibilities
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning, warn_user
 

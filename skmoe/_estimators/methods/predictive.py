@@ -13,7 +13,7 @@ from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows, has_bounds
 from skmoe._estimators.methods.new_rows import NewRowsMixin, score_of_prediction, supports_dask
 from skmoe._estimators.parameters.tasks import validate_outputs
-from skmoe._inference.criteria import require
+from skmoe._inference.comparisons import require
 from skmoe._numerics.event_times import concordance
 from skmoe._numerics.typing import Array
 from skmoe.distributions import PredictiveDistribution, check_coverage

@@ -24,6 +24,7 @@ from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import EIGENVALUE_TOL, newton_step
 from skmoe._numerics.linalg import split_offset
+from skmoe._numerics.signed_steps import slope_holders
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Block, Measure
 from skmoe.protocols._blocks import MULTINOMIAL, ODDS_RATIO
@@ -202,13 +203,13 @@ def _blocks_of_experts(
     columns = columns[columns < units.n_features]
     unit = np.ones(len(responses)) if units.target_scaling is None else units.target_scaling.scale
     shown = [(k, *own) for k in range(n_experts) for own in experts.shown(k)]
-    main = {k: (block, where) for k, block, where in shown if block.is_main}
-    # Coordinates of the first vector of the means of each expert, (K, W); negative without.
-    first = np.full((n_experts, 1 + len(columns)), -1)
-    for k, (block, where) in main.items():
-        n_vectors = len(responses) if block.contrasts is None else block.contrasts.shape[1]
-        *slopes, intercept = where.reshape(n_vectors, -1)[0]
-        first[k] = [intercept, *slopes[: len(columns)]]
+    main = {k: block for k, block, _ in shown if block.is_main}
+    # The first expert with the same coefficient of the mean, (K, W); negative for absent ones.
+    holders = np.tile(np.arange(n_experts)[:, None], 1 + len(columns))
+    if experts.slopes:
+        has_mean = np.isin(np.arange(n_experts), list(main))
+        holders = slope_holders(experts.slopes, has_mean, experts.n_columns)
+        holders = np.roll(holders, 1, axis=1)[:, : 1 + len(columns)]
     blocks = []
     for k, block, where in shown:
         own = columns
@@ -216,21 +217,19 @@ def _blocks_of_experts(
             own = columns[list(block.columns)]
         names = block.terms([INTERCEPT, *(labels.features[j] for j in own)])
         of_block = block.responses(responses)
-        # Which experts have each term.
-        holders = np.tile(np.arange(n_experts)[:, None] == k, len(names))
-        is_first = np.ones(len(names), dtype=bool)
+        has_term = np.tile(np.arange(n_experts)[:, None] == k, len(names))  # of the experts
         if block.is_main:
-            holders = first == first[k]
-            is_first = (first[k] >= 0) & (holders.argmax(axis=0) == k)
+            has_term = (holders == holders[k]) & (holders >= 0)
+        is_first = (has_term.argmax(axis=0) == k) & has_term[k]
         is_listed = np.tile(is_first, (len(of_block), 1))
-        n_holders, parts = holders.sum(axis=0), []
-        for number, has_term in zip(n_holders, holders.T, strict=True):
-            those = ", ".join(labels.experts[j] for j in np.flatnonzero(has_term))
+        n_holders, parts = has_term.sum(axis=0), []
+        for number, of_experts in zip(n_holders, has_term.T, strict=True):
+            those = ", ".join(labels.experts[j] for j in np.flatnonzero(of_experts))
             parts.append(ALL_EXPERTS if 1 < number == len(main) else those)
         has_one = np.arange(len(names)) >= (not block.is_dispersion)  # without intercepts
         measures = {}
         for measure in block.measures:  # of shared slopes those of all experts
-            of_all = not measure.by and all(measure in other.measures for other, _ in main.values())
+            of_all = not measure.by and all(measure in other.measures for other in main.values())
             measures[measure] = has_one & (of_all | (n_holders < 2))
         # Logits of classes are log odds against the first class.
         is_logit = block.is_main and block.link == MULTINOMIAL  # type: ignore[union-attr]
@@ -309,16 +308,26 @@ class Errors(NamedTuple):
     """What is known of the errors of the T coefficients, and of their R coordinates."""
 
     method: str
-    theta: Array  # the estimates, (D,)
-    coordinates: Array  # covariance of the coordinates, (R, R)
-    is_unknown: Array  # which of them the data do not determine, (R,)
     covariance: Array  # of the coefficients, (T, T)
     reasons: list[str]  # for which a coefficient has no error; "" if it has one
-    is_dependent: Array  # slopes of linearly dependent columns that the penalty determines, (T,)
-    max_shift: float = np.nan  # distance from the maximum in standard errors
-    is_indefinite: bool = False  # whether the estimates are at no maximum
     replicates: Array | None = None  # estimates (B, T) of refits
     refits: Sequence[Array] = ()  # their vectors (D,)
+    blocks: Sequence[Listed] = ()
+    theta: Any = None  # the estimates, (D,)
+    coordinates: Any = None  # covariance of the coordinates, (R, R)
+    is_unknown: Any = False  # which of them the data do not determine, (R,)
+    is_dependent: Any = False  # slopes of dependent columns that the penalty determines, (T,)
+    max_shift: float = np.nan  # distance from the maximum in standard errors
+    is_indefinite: bool = False  # whether the estimates are at no maximum
+
+    def coordinates_of(self, n_experts: int) -> Array:
+        """Coordinates (K, P) of each expert among all that are estimated; -1 for none."""
+        of_experts: list[list[int]] = [[] for _ in range(n_experts)]
+        for listed in self.blocks:
+            if listed.expert is not None:
+                of_experts[listed.expert] += listed.coordinates.tolist()
+        size = max(map(len, of_experts))
+        return np.array([own + [-1] * (size - len(own)) for own in of_experts])
 
     def delta_method(self, derivatives: Array) -> tuple[Array, list[str]]:
         """Covariance (E, E) of functions with derivatives (E, R), and why some have none."""
@@ -377,14 +386,15 @@ def observed_errors(
     is_dependent = (involved & invariant.any(axis=1)).any(axis=1) & np.concatenate(is_slope)
     return Errors(
         method,
-        theta,
-        matrix,
-        is_unknown,
         derivatives @ matrix @ derivatives.T,
         reasons.tolist(),
-        is_dependent & (reasons == ""),
-        step.shift,
-        is_indefinite,
+        blocks=coefficients.blocks,
+        theta=theta,
+        coordinates=matrix,
+        is_unknown=is_unknown,
+        is_dependent=is_dependent & (reasons == ""),
+        max_shift=step.shift,
+        is_indefinite=is_indefinite,
     )
 
 

@@ -385,30 +385,33 @@ class NExpertsTable(Result):
     ) -> None:
         self.estimators = list(estimators)
         self.n_experts = [int(fitted.n_experts_) for fitted in estimators]
-        names = "log_likelihood", "n_parameters", "entropy", "relative_entropy"
-        columns = {name: [getattr(own, name) for own in statistics] for name in names[:2]}
-        columns |= {name: [own.criteria[name] for own in statistics] for name in CRITERIA}
-        columns |= {name: [getattr(own, name) for own in statistics] for name in names[2:]}
-        own_odds = [of_fit.odds_of_correct_classification for of_fit in statistics]
-        of_own = [of_fit.probability_of_own for of_fit in statistics]
         self._maxima = [fitted.maxima_ for fitted in estimators]
-        columns |= {
-            "smallest_share": [float(of_fit.share.min()) for of_fit in statistics],
-            "mean_probability": [of_fit.assigned_probability for of_fit in statistics],
-            "smallest_probability": [float(np.nanmin(of_fit)) for of_fit in of_own],
-            "smallest_odds": [float(np.fmin.reduce(of_fit)) for of_fit in own_odds],
-            "n_reached": [sum(maxima.n_times[:1]) for maxima in self._maxima],
-            "n_runs": [maxima.n_runs for maxima in self._maxima],
-            "p_value": list(p_values),
-        }
-        self.columns: dict[str, Array] = {name: np.array(v) for name, v in columns.items()}
+        rows = []
+        for own, maxima, p_value in zip(statistics, self._maxima, p_values, strict=True):
+            rows.append(
+                {"log_likelihood": own.log_likelihood, "n_parameters": own.n_parameters}
+                | own.criteria
+                | {
+                    "entropy": own.entropy,
+                    "relative_entropy": own.relative_entropy,
+                    "smallest_share": own.share.min(),
+                    "mean_probability": own.assigned_probability,
+                    "smallest_probability": np.nanmin(own.probability_of_own),
+                    "smallest_odds": np.fmin.reduce(own.odds_of_correct_classification),
+                    "n_reached": sum(maxima.n_times[:1]),
+                    "n_runs": maxima.n_runs,
+                    "p_value": p_value,
+                }
+            )
+        self.columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
         self.experts: dict[str, list[Any]] = {
             "n_experts": [k for k in self.n_experts for _ in range(k)],
             "expert": [name for fitted in estimators for name in fitted.expert_names_],
-            "share": np.concatenate([of_fit.share for of_fit in statistics]).tolist(),
-            "mean_probability": np.concatenate(of_own).tolist(),
-            "odds_of_correct_classification": np.concatenate(own_odds).tolist(),
         }
+        names = {"share": "share", "mean_probability": "probability_of_own"}
+        for name in ("share", "mean_probability", "odds_of_correct_classification"):
+            parts = [getattr(own, names.get(name, name)) for own in statistics]
+            self.experts[name] = np.concatenate(parts).tolist()
 
     def best(self, criterion: str = "bic") -> int:
         """The number of experts with the smallest value of a criterion.

@@ -58,7 +58,6 @@ class Sums(NamedTuple):
     experts: Array  # change through each expert, (..., K, m)
     gate: Array  # change through the probability of each expert, (..., K, m)
     share: Array  # mean probability of each expert, (..., K)
-    probability: Array  # its change, (..., K)
 
 
 class Ends(NamedTuple):
@@ -67,17 +66,17 @@ class Ends(NamedTuple):
     rows: Sequence[Data]
     added: Sequence[Array | float]  # to the means, by a base model
     width: float
-    n_responses: int  # 0 for effects on the gate
+    n_responses: int | None  # None for effects on the gate
 
     def gate(self, fitted: FittedMixture) -> list[Array]:
         """Probabilities (K, n) of the experts."""
         return [np.exp(fitted.gate_logs(data)) for data in self.rows]
 
     def means(self, fitted: FittedMixture) -> list[Array]:
-        """Means (K, m, n) of the experts."""
-        if not self.n_responses:
-            n_rows = len(self.rows[0].rows.weight)
-            return [np.zeros((fitted.mixture.n_experts, 0, n_rows))] * 2
+        """Means (K, m, n) of the experts; for effects on the gate, of whether it is each expert."""
+        if self.n_responses is None:
+            is_expert = np.eye(fitted.mixture.n_experts)[..., None]
+            return [np.tile(is_expert, len(self.rows[0].rows.weight))] * 2
         pairs = zip(self.rows, self.added, strict=True)
         return [fitted.means(data)[:, -self.n_responses :] + added for data, added in pairs]
 
@@ -103,7 +102,6 @@ class Ends(NamedTuple):
             np.einsum("...kn,kmn->...km", weighted, (high - low) / self.width),
             np.einsum("...kn,kmn->...km", changed, 0.5 * (low + high)),
             weighted.sum(axis=-1),
-            changed.sum(axis=-1),
         )
 
     def sums_by_coordinates(self, fitted: FittedMixture, index: Array) -> Sums:
@@ -113,8 +111,8 @@ class Ends(NamedTuple):
         """
         (mixture, theta, _), n_of_gate = fitted, len(fitted.mixture.gate.first)
         gate, mean = self.gate(fitted), self.means(fitted)
-        size = len(mixture.first), len(index)
-        found = Sums(*np.zeros((2, *size, self.n_responses)), *np.zeros((2, *size)))
+        size = len(mixture.first), *mean[0].shape[:2]
+        found = Sums(np.zeros(size), np.zeros(size), np.zeros(size[:2]))
         if n_of_gate:
             of_ends = []
             for data, probability in zip(self.rows, gate, strict=True):
@@ -123,7 +121,7 @@ class Ends(NamedTuple):
                 of_ends.append(reduced * probability)
             for total, values in zip(found, self.sums(of_ends, mean), strict=True):
                 total[-n_of_gate:] += values
-        for own in index.T:
+        for own in [] if self.n_responses is None else index.T:
             of_experts = self.sums(gate, self.mean_derivatives(fitted, own))
             present = np.flatnonzero(own >= 0)
             found.experts[own[present], present] += of_experts.experts[present]
@@ -184,14 +182,13 @@ def average_effects_of(
     responses: Sequence[str],
     labels: Labels,
     on_gate: bool,
-    inference: Inference | None,
+    errors: Errors | None,
 ) -> AverageEffects:
     """Effects of changes on the responses, or on the probabilities of the experts."""
-    errors = None if inference is None else inference._errors
     refits = () if errors is None else errors.refits
     fits = [fitted._replace(theta=theta) for theta in (fitted.theta, *refits)]
     names, values, derivatives = [], [], []
-    n_responses = 0 if on_gate else len(responses)
+    n_responses = None if on_gate else len(responses)
     for change in changes:
         ends = map(fitted.preprocessor.transform_blocks, (change.low, change.high))
         blocks = [
@@ -205,8 +202,8 @@ def average_effects_of(
         ]
         names.append(change.name)
         values.append([_effects(of_fit, of_fit, on_gate) for of_fit in sums])
-        if inference is not None:
-            index = _coordinates_of_experts(inference, fitted.mixture.n_experts)
+        if errors is not None:
+            index = errors.coordinates_of(fitted.mixture.n_experts)
             by_coordinates = (block.sums_by_coordinates(fitted, index) for block in blocks)
             own = _effects(reduce(add_fields, by_coordinates), sums[0], on_gate)
             derivatives.append(np.moveaxis(own, 0, -1))
@@ -219,24 +216,21 @@ def average_effects_of(
         Term(part, response, name) for part in parts for response in changing for name in names
     ]
     estimates, *of_refits = np.stack(values, axis=-1).reshape(len(fits), -1)
-    none, no_reasons = np.zeros(len(terms), dtype=bool), [""] * len(terms)
-    unknown = np.full((len(terms), len(terms)), np.nan)
-    found = Errors("", fitted.theta, unknown, none, unknown, no_reasons, none)
-    if errors is not None:
-        of_terms = np.stack(derivatives, axis=-2).reshape(len(terms), -1)
-        covariance, reasons = errors.delta_method(of_terms)
-        method, replicates = f"delta method, {errors.method}", None
-        if of_refits:
-            covariance = np.atleast_2d(np.cov(of_refits, rowvar=False))
-            method, replicates = errors.method, np.array(of_refits)
-        found = found._replace(
-            method=method, covariance=covariance, reasons=reasons, replicates=replicates
-        )
-    return AverageEffects(Coefficients(terms, estimates, none), found)
+    coefficients = Coefficients(terms, estimates, np.zeros(len(terms), dtype=bool))
+    if errors is None:
+        unknown = np.full((len(terms), len(terms)), np.nan)
+        return AverageEffects(coefficients, Errors("", unknown, [""] * len(terms)))
+    of_terms = np.stack(derivatives, axis=-2).reshape(len(terms), -1)
+    covariance, reasons = errors.delta_method(of_terms)
+    found = Errors(f"delta method, {errors.method}", covariance, reasons)
+    if of_refits:
+        covariance = np.atleast_2d(np.cov(of_refits, rowvar=False))
+        found = Errors(errors.method, covariance, reasons, np.array(of_refits))
+    return AverageEffects(coefficients, found)
 
 
 def standard_errors_of_means(
-    fitted: FittedMixture, rows: Rows, n_responses: int, inference: Inference
+    fitted: FittedMixture, rows: Rows, n_responses: int, errors: Errors
 ) -> Array:
     """Standard errors (n, K, m) of the means of the experts; NaN if they are not determined."""
     (mixture, _, units), of_blocks = fitted, []
@@ -244,41 +238,30 @@ def standard_errors_of_means(
         ends = Ends([fitted.data(dataset)] * 2, [added] * 2, 1.0, n_responses)
         shape = mixture.n_experts, n_responses, dataset.n_rows
         derivatives = np.zeros((*shape, len(mixture.first)))
-        for index in _coordinates_of_experts(inference, mixture.n_experts).T:
+        for index in errors.coordinates_of(mixture.n_experts).T:
             by_coordinate = ends.mean_derivatives(fitted, index)[0]
             present = np.flatnonzero(index >= 0)
             derivatives[present, :, :, index[present]] = by_coordinate[present]
-        errors = np.empty(shape)
+        found = np.empty(shape)
         for k, response in np.ndindex(*shape[:2]):
-            covariance, reasons = inference._errors.delta_method(derivatives[k, response])
-            errors[k, response] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-            errors[k, response, np.array(reasons) != ""] = np.nan
-        of_blocks.append(errors)
+            covariance, reasons = errors.delta_method(derivatives[k, response])
+            found[k, response] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+            found[k, response, np.array(reasons) != ""] = np.nan
+        of_blocks.append(found)
     return np.moveaxis(np.concatenate(of_blocks, axis=2), 2, 0)
-
-
-def _coordinates_of_experts(inference: Inference, n_experts: int) -> Array:
-    """Coordinates (K, P) of each expert among all that are estimated; -1 for none."""
-    of_experts: list[list[int]] = [[] for _ in range(n_experts)]
-    for listed in inference._coefficients.blocks:
-        if listed.expert is not None:
-            of_experts[listed.expert] += listed.coordinates.tolist()
-    size = max(map(len, of_experts))
-    return np.array([own + [-1] * (size - len(own)) for own in of_experts])
 
 
 def _effects(sums: Sums, at: Sums, on_gate: bool) -> Array:
     """Effects (..., P, m) of a change, or derivatives of those at other sums."""
-    if on_gate:
-        return sums.probability[..., None, :]
-    of_all = (sums.experts + sums.gate).sum(axis=-2, keepdims=True)
-    if len(at.share) == 1:
+    of_gate = sums.gate.sum(axis=-2, keepdims=True)
+    of_all = sums.experts.sum(axis=-2, keepdims=True) + of_gate
+    if on_gate or len(at.share) == 1:
         return of_all
     share = np.maximum(at.share, TINY)[:, None]
     own = sums.experts / share
     if sums is not at:  # the derivative of a quotient
         own = own - sums.share[..., None] * at.experts / share**2
-    return np.concatenate([of_all, own, sums.gate.sum(axis=-2, keepdims=True)], axis=-2)
+    return np.concatenate([of_all, own, of_gate], axis=-2)
 
 
 # --- predictions of single rows ---------------------------------------------------------------

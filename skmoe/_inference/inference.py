@@ -94,8 +94,8 @@ class Inference(Result):
         self.has_ratio &= ~self.is_dispersion
         self.gate_reference = coefficients.gate_reference
         self.method, self.max_shift = errors.method, errors.max_shift
-        self.reasons, self.is_dependent = errors.reasons, errors.is_dependent
-        self.replicates = errors.replicates
+        self.reasons, self.replicates = errors.reasons, errors.replicates
+        self.is_dependent = errors.is_dependent & np.ones(len(self.terms), dtype=bool)
         self.full_covariance, self.covariance = errors.covariance, errors.covariance.copy()
         unknown = np.array(errors.reasons) != ""
         self.covariance[unknown] = self.covariance[:, unknown] = np.nan

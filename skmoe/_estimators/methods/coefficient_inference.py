@@ -236,17 +236,15 @@ def _bootstrap(
     scale[scale == 0.0] = 1.0
     inverse = np.linalg.pinv(derivatives / scale[:, None])
     changes = (replicates - coefficients.values) / scale @ inverse.T
-    none = np.zeros(len(coefficients.terms), dtype=bool)
     return Errors(
         f"parametric bootstrap, {len(replicates)} refits",
+        np.atleast_2d(np.cov(replicates, rowvar=False)),
+        [""] * len(coefficients.terms),
+        replicates,
+        theta + mixture.expanded(changes),
+        coefficients.blocks,
         theta,
         np.atleast_2d(np.cov(changes, rowvar=False)),
-        np.zeros(len(mixture.first), dtype=bool),
-        np.atleast_2d(np.cov(replicates, rowvar=False)),
-        [""] * len(none),
-        none,
-        replicates=replicates,
-        refits=theta + mixture.expanded(changes),
     )
 
 
@@ -309,7 +307,7 @@ def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
     inference = estimator.inference(rows.X, rows.y, **rows.arguments)
     X, offset = estimator._validate_X_offset(X, None)
     at, n_responses = Rows(X, None, np.ones(X.shape[0]), offset), len(estimator._response_names())
-    return standard_errors_of_means(estimator._fitted, at, n_responses, inference)
+    return standard_errors_of_means(estimator._fitted, at, n_responses, inference._errors)
 
 
 @underflow_to_zero
@@ -343,7 +341,8 @@ def infer_average_effects(
             at_low, at_high = (Rows(X, None, rows.weight, added) for X, added in ends)
             yield Change(name, at_low, at_high, width)
 
-    return average_effects_of(fitted, validated(), responses, labels, on_gate, inference)
+    errors = None if inference is None else inference._errors
+    return average_effects_of(fitted, validated(), responses, labels, on_gate, errors)
 
 
 def predicts_steps(estimator: Any) -> bool:

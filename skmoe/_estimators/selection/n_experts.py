@@ -80,6 +80,9 @@ MIN_SPLIT_RESPONSIBILITY = 0.01
 MIN_ROWS_TO_SPLIT = 20
 MIN_UNITS_TO_SPLIT = 4
 
+# Responsibility of all other rows, where the rows of an expert might lack a class.
+LEAST_RESPONSIBILITY = 1e-6
+
 # Seed of folds, sample and starts.
 SELECTION_SEED = 0
 
@@ -406,21 +409,16 @@ class IncrementalFitter:
         `resp` are the responsibilities of the expert that is replaced.
         """
         # The two experts have no known rows.
-        data = self.data._replace(rows=self.data.rows._replace(possible=None))
+        data, rows = self.data._replace(rows=self.data.rows._replace(possible=None)), self.data.rows
         part, index = data, np.flatnonzero(resp > MIN_SPLIT_RESPONSIBILITY)
-        if _can_split(part.rows.take(index)):
-            part = part.select(index, (part.rows.weight * resp)[index])
-        pair = self._fit(part, 2, **SPLIT_OPTIONS)
-        if not is_classifier(pair):
-            return responsibilities_of_rows(pair, data)[:, 1]
-        # Rows of classes that are not among the fitted rows are split by the gate alone.
-        rows, classes = data.rows, data.attributes["classes_"]
-        second = np.exp(pair._fitted.log_gate(rows.X))[1]
-        of_fitted_class = np.flatnonzero(np.isin(classes[rows.y], pair.classes_))
-        part = data.select(of_fitted_class)
-        second[of_fitted_class] = responsibilities_of_rows(pair, part)[:, 1]
-        codes = rows.unit_codes
-        return (np.bincount(codes, second) / np.bincount(codes))[codes]
+        few = rows.take(index)
+        n_units = np.inf if few.unit is None else len(np.unique(few.unit))
+        can_split = few.n_rows >= MIN_ROWS_TO_SPLIT and n_units >= MIN_UNITS_TO_SPLIT
+        if can_split and len(np.unique(few.y)) > 1:
+            if is_classifier(self.estimator):  # the fit has all classes
+                index, resp = np.arange(len(resp)), np.maximum(resp, LEAST_RESPONSIBILITY)
+            part = data.select(index, (rows.weight * resp)[index])
+        return responsibilities_of_rows(self._fit(part, 2, **SPLIT_OPTIONS), data)[:, 1]
 
     def _fit(
         self,
@@ -465,13 +463,6 @@ def responsibilities_of_rows(fitted: Any, data: TrainingData) -> Array:
     rows = rows_for(fitted, data)
     resp: Array = fitted._fitted.responsibilities(rows).T
     return resp[rows.unit_codes]
-
-
-def _can_split(rows: Rows) -> bool:
-    """Whether the rows are enough for a fit of two experts."""
-    if rows.unit is not None and len(np.unique(rows.unit)) < MIN_UNITS_TO_SPLIT:
-        return False
-    return rows.n_rows >= MIN_ROWS_TO_SPLIT and len(np.unique(rows.y)) > 1
 
 
 def _n_distinct(params: FitParameters, data: TrainingData) -> int:

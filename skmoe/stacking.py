@@ -23,9 +23,8 @@ from skmoe._estimators.fitting.attributes import (
 )
 from skmoe._estimators.fitting.monitor import FitTask, make_monitors, with_callbacks
 from skmoe._estimators.fitting.problem import FitProblem, build_problem
-from skmoe._estimators.methods.classification import MixtureClassifierMixin
 from skmoe._estimators.methods.expert_names import check_expert_names
-from skmoe._estimators.methods.predictive import MixtureRegressorMixin
+from skmoe._estimators.methods.predictive import MixtureClassifierMixin, MixtureRegressorMixin
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.stacking_parameters import (
     check_possible,

@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from skmoe._data.rows import Rows
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.fitting.partial_fit import classes_of_stream, fit_batch, supports_partial_fit
-from skmoe._estimators.methods.classification import MixtureClassifierMixin
+from skmoe._estimators.methods.predictive import MixtureClassifierMixin
 
 
 @dataclass(eq=False, repr=False)

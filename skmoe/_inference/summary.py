@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skmoe._data.sklearn_adapter import is_constant, named_estimator, typical_model
-from skmoe._inference.coefficients import Coefficients, average_log_odds, gate_column_index
-from skmoe._inference.criteria import FitStatistics
-from skmoe._inference.explanation import indicator_columns
+from skmoe._inference.coefficients import GATE, Coefficients, gate_columns
+from skmoe._inference.comparisons import FitStatistics
+from skmoe._inference.effects import indicator_columns
+from skmoe._inference.inference import (
+    N_TABLE_DIGITS,
+    Inference,
+    columns_of_table,
+    frame_of_terms,
+    names_of_ends,
+    table_lines,
+)
 from skmoe._inference.labels import (
     Labels,
     base_term,
@@ -20,14 +30,40 @@ from skmoe._inference.labels import (
     describe_ties,
     format_number,
     link_equation,
+    printable_line,
     printable_name,
 )
-from skmoe._inference.results import DEPENDENT, FOOTNOTES, ExpertSummary, Inference, Summary
+from skmoe._inference.results import WIDTH, frame_of
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import MAX_SHIFT
 from skmoe._numerics.probability import is_collapsed
-from skmoe._numerics.typing import Array
-from skmoe.protocols import Block, LinearPredictor
+from skmoe._numerics.typing import TINY, Array
+from skmoe.protocols import LinearPredictor
+
+# Why terms have no standard errors, and what to do about it.
+FOOTNOTES = {
+    "separated": "the features separate the experts, or the classes or counts of an expert, nearly "
+    "perfectly, or the expert has rows of one class, or fewer effective rows than coefficients. "
+    "Only the penalty keeps the estimate finite. Use larger penalties (alpha, gate_alpha) or fewer "
+    "features.",
+    "not determined": "the data do not determine the coefficient: the expert has too few rows, two "
+    "experts are equal, or features are linearly dependent. Where an expert has no rows of a "
+    "class, log odds of this class are not determined, nor log odds against it. Use fewer "
+    "experts or features, larger penalties (alpha, gate_alpha), or "
+    'OneHotEncoder(drop="first") for categories.',
+    "at its bound": "the slope is zero, as the rows lead to the other sign than monotonic_cst has; "
+    "or the dispersion is the smallest or largest that is allowed. At the smallest noise variance "
+    "an expert repeats the target of its rows: use a larger dispersion_prior or fewer experts. "
+    "Counts with the smallest dispersion are Poisson.",
+    "dropped": "the feature is not needed: its penalty, found by the evidence, is infinite.",
+    "fixed": "the feature is constant, and its coefficient zero. Leave it out.",
+}
+
+# How lines are broken.
+WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+
+# Slopes that are marked in tables, and what they are.
+DEPENDENT = "dependent"
 
 # Features named in the description of a gate, and their smallest effect relative to the largest.
 MAX_FEATURES_NAMED = 3
@@ -46,114 +82,351 @@ WEIGHTS = "Weights are frequencies: a row of weight 2 counts as two rows."
 MAX_IMPORTANCES = 5
 
 
+@dataclass(frozen=True, eq=False)
+class ExpertSummary:
+    """Summary of an expert, in the attribute `experts` of a `Summary`.
+
+    Attributes
+    ----------
+    name : str
+        Its name, as in `expert_names_`.
+    gate_description : str
+        The rows for which the gate chooses it.
+    kind : str
+        "linear", or the name of the estimator or of the family.
+    share : float
+        Mean probability by the gate, as in `weights_`.
+    rows : float
+        Effective rows: the sum of its responsibilities. NaN without the data.
+    load : float
+        Weight of the rows that are routed to it: each row to the `top_k` most probable experts, or
+        without `top_k` to the most probable one.
+    noise : ndarray of shape (n_outputs,) or None
+        Standard deviations of the noise.
+    importances : list of (str, float)
+        The most important features, of estimators that have `feature_importances_`.
+    gate_effects : list of (str, float)
+        For each column of the gate the log odds of the expert against the reference, for one
+        standard deviation of the column in the fit. Empty for a gate without slopes.
+    mean_probability : float
+        Mean of its responsibilities for the rows, or units, of which it has the largest (average
+        posterior probability). Near 1 if they clearly belong to it; NaN without the data.
+    dispersion_description : str
+        How its dispersion depends on features; "" if it does not.
+    """
+
+    name: str
+    gate_description: str
+    kind: str
+    share: float
+    rows: float
+    load: float
+    noise: Array | None
+    importances: list[tuple[str, float]]
+    gate_effects: list[tuple[str, float]]
+    mean_probability: float
+    dispersion_description: str = ""
+
+    def _columns(self) -> dict[str, Any]:
+        """Columns of a frame, with None for what the expert does not have."""
+        noise: list[float] = [] if self.noise is None else self.noise.tolist()
+        named = [f"noise sd of y{j}" for j in range(len(noise))] if len(noise) > 1 else ["noise sd"]
+        return {
+            "expert": self.name,
+            "kind": self.kind,
+            "share": self.share,
+            "rows": self.rows,
+            "mean_probability": self.mean_probability,
+            **dict(zip(named, noise, strict=False)),
+            **dict(self.importances),
+            "gate_description": self.gate_description,
+            "dispersion_description": self.dispersion_description or None,
+        }
+
+
+@dataclass(eq=False, repr=False)
+class Summary:
+    """Summary of a fitted mixture, to be printed or read by its attributes.
+
+    Returned by the method `summary`. See "A summary, line by line" in the user guide.
+
+    Attributes
+    ----------
+    title : str
+        The first line.
+    facts : dict of str to str
+        Facts about the whole fit, by name.
+    experts : list of ExpertSummary
+        Summary of each expert.
+    inference : Inference or None
+        Coefficients with standard errors, if the data were given.
+    level : float
+        Confidence of the intervals.
+    gate : str
+        What the coefficients of the gate are: log odds against the reference.
+    notes : list of str
+        How to read the numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> X = np.linspace(-3, 3, 200)[:, None]
+    >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, np.abs(X[:, 0]))
+    >>> [expert.kind for expert in moe.summary().experts]
+    ['linear', 'linear']
+    """
+
+    title: str
+    facts: dict[str, str]
+    experts: list[ExpertSummary]
+    inference: Inference | None
+    level: float
+    _coefficients: Coefficients | None
+    gate: str
+    notes: list[str]
+    _counted: str = "row"
+
+    def to_frame(self, what: str = "coefficients") -> Any:
+        """A pandas frame.
+
+        Parameters
+        ----------
+        what : {"coefficients", "experts"}, default="coefficients"
+            Rows of the frame: coefficients with their errors, or experts.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            One row for each term, as `Inference.to_frame` has it, or for each expert, indexed by
+            its name. Columns of experts are fields of `ExpertSummary`, standard deviations of the
+            noise and importances, as far as the fit has them.
+
+        Raises
+        ------
+        ValueError
+            If `what` is neither, or the experts have no coefficients.
+        ImportError
+            If pandas is not installed.
+        """
+        if what == "experts":
+            frame = frame_of(self, [expert._columns() for expert in self.experts])
+            return frame.set_index("expert").dropna(axis=1, how="all")
+        if what != "coefficients" or self._coefficients is None:
+            raise ValueError(
+                f'what must be "experts" or, for experts with coefficients, "coefficients"; got '
+                f"{what!r}."
+            )
+        if self.inference is not None:
+            return self.inference._frame_of(self, self.level)
+        return frame_of_terms(self, self._coefficients, self._estimates())
+
+    def __str__(self) -> str:
+        lines, widths = [], [WIDTH]
+        for expert in self.experts:
+            table = self._table(expert.name, with_dispersion=expert.noise is None)
+            widths += map(len, table[:1])
+            rows = "" if np.isnan(expert.rows) else f", {expert.rows:.5g} effective rows"
+            own = ""
+            if expert.noise is not None:
+                noise = ", ".join(format_number(sd, N_TABLE_DIGITS) for sd in expert.noise)
+                own = f", noise sd {noise}"
+            share = f"{100 * expert.share:.1f} % of the {self._counted}s"
+            lines += ["", f"{printable_name(expert.name)} ({expert.kind}): {share}{rows}{own}"]
+            for text in filter(None, (expert.gate_description, expert.dispersion_description)):
+                lines += wrap(f"  {text}", WIDTH, subsequent_indent="    ", **WHOLE_WORDS)
+            lines += table
+            lines += [f"  {name:<24}{format_number(v):>10}" for name, v in expert.importances]
+        terms = [] if self._coefficients is None else self._coefficients.terms
+        others = {GATE, *(expert.name for expert in self.experts)}
+        shared = dict.fromkeys(term.part for term in terms if term.part not in others)
+        headings = [*((f"Common to {part}", part) for part in shared), (f"Gate: {self.gate}", GATE)]
+        for heading, part in headings:
+            table = self._table(part)
+            widths += map(len, table[:1])
+            lines += ["", heading, *table] if table else []
+        rule = "=" * max(widths)
+        notes = [line for note in self.notes for line in wrap(note, WIDTH, **WHOLE_WORDS)]
+        cells = [f"{name:<22}{value:>20}" for name, value in self.facts.items()]
+        half = (len(cells) + 1) // 2
+        right = [*cells[half:], ""]
+        facts = [f"{a:<46}{b}".rstrip() for a, b in zip(cells[:half], right, strict=False)]
+        top = [rule, self.title, rule, *facts]
+        return "\n".join(map(printable_line, [*top, *lines, rule, *notes]))
+
+    __repr__ = __str__
+
+    def _estimates(self) -> dict[str, Array]:
+        """Estimates, and what their exponentials are, by name."""
+        assert self._coefficients is not None
+        values = self._coefficients.values
+        with np.errstate(over="ignore"):
+            ratios = {e.name: np.exp(e.logs(values)) for e in self._coefficients.exponentials}
+        return {"estimate": values} | ratios
+
+    def _table(self, part: str, with_dispersion: bool = True) -> list[str]:
+        """Lines of the tables of the coefficients of a part, without dispersions if so chosen."""
+        listed, inference = self._coefficients, self.inference
+        if listed is None:
+            return []
+        terms = listed.terms
+        is_shown = [with_dispersion or not is_one for is_one in listed.is_dispersion]
+        chosen = [i for i, term in enumerate(terms) if term.part == part and is_shown[i]]
+        if not chosen:
+            return []
+        if inference is None:
+            columns = self._estimates()
+            shown = {name: of for name, of in columns.items() if not np.isnan(of[chosen]).all()}
+            return table_lines(terms, shown, [""] * len(terms), chosen, shown.keys() - {"estimate"})
+        dependent = np.where(inference.is_dependent, DEPENDENT, "")
+        marks = [a or b for a, b in zip(inference.reasons, dependent, strict=True)]
+        lines = table_lines(terms, columns_of_table(inference, self.level), marks, chosen)
+        for name, values in inference._exponentials(self.level).items():
+            own = [i for i in chosen if not np.isnan(values[0, i])]
+            columns = dict(zip([name, *names_of_ends(self.level)], values, strict=True))
+            lines += table_lines(terms, columns, marks, own, columns) if own else []
+        return lines
+
+
 class Findings(NamedTuple):
     """What is known of a fit for its summary."""
 
-    mixture: FittedMixture
-    attributes: Mapping[str, Any]  # fitted attributes
+    fitted: FittedMixture
+    attributes: dict[str, Any]  # fitted attributes
     labels: Labels
-    blocks: list[Block]  # of the experts
+    gate_reference: int = 0
+    level: float = 0.95  # confidence of the intervals
     statistics: FitStatistics | None = None  # with the data of the fit
     coefficients: Coefficients | None = None
     inference: Inference | None = None
-    level: float = 0.95  # confidence of the intervals
-    gate_reference: int = 0
     obstacle: str = ""  # why there are no standard errors, if the data are given
     has_weights: bool = False  # whether some are not one
-    other_rows: str = ""  # how the data differ from those of the fit, if they do
-    overdispersion: str = ""  # of counts within experts, if there is any
+    remarks: Sequence[str] = ()  # on the data
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the fit is the best of several starts or searches."""
+        maxima, starts = self.attributes["maxima_"], self.attributes["start_traces_"]
+        return bool(maxima.n_times) and len(starts) + maxima.n_runs > 2
 
 
 def make_summary(found: Findings) -> Summary:
     """The summary of a fitted mixture."""
-    labels, slopes = found.labels, _gate_slopes(found)
-    n_experts = len(labels.experts)
-    described, effects = _gate_descriptions(found, slopes), _gate_effects(found, slopes)
-    scale = f"log odds against {printable_name(labels.experts[found.gate_reference])}"
+    attributes, labels, statistics = found.attributes, found.labels, found.statistics
+    n_experts, experts = len(labels.experts), []
+    for k, (description, effects) in enumerate(_gate(found)):
+        models = attributes["experts_"][k] if "experts_" in attributes else []
+        variance = attributes["noise_variance_"][k] if "noise_variance_" in attributes else np.nan
+        importances = [getattr(fitted, "feature_importances_", np.zeros(0)) for fitted in models]
+        largest: list[tuple[str, float]] = []
+        if models and all(len(values) == len(labels.features) for values in importances):
+            mean = np.mean(importances, axis=0)
+            order = np.argsort(-mean, kind="stable")[:MAX_IMPORTANCES]
+            largest = [
+                (f"importance of {labels.features[j]}", float(mean[j]))
+                for j in order
+                if mean[j] > 0
+            ]
+        varies = "expert_dispersion_coef_" in attributes
+        experts.append(
+            ExpertSummary(
+                labels.experts[k],
+                description,
+                _models_name(models) if models else labels.kinds[k],
+                float(attributes["weights_"][k]),
+                np.nan if statistics is None else float(statistics.expert_weight[k]),
+                float(attributes["_load"][k]),
+                None if np.isnan(variance).all() else np.sqrt(np.atleast_1d(variance)),
+                largest,
+                effects,
+                np.nan if statistics is None else float(statistics.probability_of_own[k]),
+                _dispersion_description(found, k) if varies else "",
+            )
+        )
+    # Name and values of the penalties of slopes, whose they are, and names of their features.
+    blocks = [own for k in range(n_experts) for own, _ in found.fitted.mixture.experts.shown(k)]
+    of_experts = dict.fromkeys(["alpha", *(b.penalty for b in blocks if b.penalty)])
+    wanted = [(name, "experts", labels.features) for name in of_experts]
+    if "gate_coef_" in attributes and n_experts > 1:
+        wanted.append(("gate_alpha", "gate", labels.gate_features))
+    penalties = [
+        (name, np.atleast_1d(attributes[f"{name}_"]), part, features)
+        for name, part, features in wanted
+        if attributes.get(f"{name}_") is not None
+    ]
+    named = [name for name, penalty, *_ in penalties if (penalty > 0.0).any()]
+    if attributes.get("dispersion_prior_", 0.0) and any(not block.is_main for block in blocks):
+        named.append("dispersion_prior")
+    kind = "Estimates" if "experts_" in attributes else "Maximum likelihood estimates"
+    kind = f"Penalised estimates ({', '.join(named)})" if named else kind
+    number = f"mixture of {n_experts} experts" if n_experts > 1 else "one expert, without a gate"
     return Summary(
-        f"{labels.estimator}: "
-        + (f"mixture of {n_experts} experts" if n_experts > 1 else "one expert, without a gate"),
-        _facts(found),
-        [_summarize_expert(found, k, described[k], effects[k]) for k in range(n_experts)],
+        f"{labels.estimator}: {number}",
+        _facts(found, penalties),
+        experts,
         found.inference,
         found.level,
         found.coefficients,
-        scale,
-        _notes(found),
-        counted_noun("n_units_" in found.attributes),
+        f"log odds against {printable_name(labels.experts[found.gate_reference])}",
+        [f"{kind}, in the units of the data.", *_notes(found, penalties)],
+        counted_noun("n_units_" in attributes),
     )
 
 
-# --- the fit ----------------------------------------------------------------------------------
-
-
-def _facts(found: Findings) -> dict[str, str]:
+def _facts(found: Findings, penalties: list[Any]) -> dict[str, str]:
     """Facts about the fit, its penalties, and its statistics."""
     attributes, statistics = found.attributes, found.statistics
+    n_experts = len(found.labels.experts)
     converged = "converged" if attributes["converged_"] else "not converged"
-    starts, maxima = attributes["start_traces_"], attributes["maxima_"]
     facts = {
-        "experts": f"{len(found.labels.experts)}",
+        "experts": f"{n_experts}",
         "features": f"{attributes['n_features_in_']}",
-        "gate": found.labels.gate if len(found.labels.experts) > 1 else "none",
+        "gate": found.labels.gate if n_experts > 1 else "none",
         "lower bound per row": format_number(attributes["lower_bound_"], 5),
         "iterations": f"{attributes['n_iter_']} ({converged})",
     }
-    for name, penalty, _, _ in _penalties(found):
+    for name, penalty, *_ in penalties:
         # The range of those of features that are not dropped.
         kept = np.sort(penalty[np.isfinite(penalty)])
         values = dict.fromkeys(f"{value:.3g}" for value in (*kept[:1], *kept[-1:]))
         if values or np.isposinf(penalty).any():
             facts[name] = " to ".join(values) or "all features dropped"
-    if maxima.n_times and len(starts) + maxima.n_runs > 2:
-        facts["best value reached by"] = maxima.reached
-    if "n_units_" in attributes and (statistics is None or statistics.n_units is None):
-        facts["units"] = f"{attributes['n_units_']}"
+    if found.is_compared:
+        facts["best value reached by"] = attributes["maxima_"].reached
+    of_fit, given = attributes.get("n_units_"), None if statistics is None else statistics.n_units
+    if of_fit is not None and given is None:
+        facts["units"] = f"{of_fit}"
     if statistics is None:
         return facts
     facts["rows"] = f"{statistics.n_rows:g}"
-    if statistics.n_units is not None:
-        facts["units"] = f"{statistics.n_units}"
+    if given is not None:
+        facts["units"] = f"{given}"
     if found.has_weights:
         facts["weights"] = "frequencies"
     facts["log-likelihood"] = format_number(statistics.log_likelihood, 6)
     # The likelihood of estimators for the rows of their fit is optimistic.
     if "experts_" not in attributes and np.isfinite(statistics.n_parameters):
-        facts |= {
-            "parameters": f"{statistics.n_parameters:g}",
-            "AIC": format_number(statistics.aic, 6),
-            "BIC": format_number(statistics.bic, 6),
-            "ICL": format_number(statistics.icl, 6),
-        }
+        facts["parameters"] = f"{statistics.n_parameters:g}"
+        for name in ("aic", "bic", "icl"):
+            facts[name.upper()] = format_number(statistics.criteria[name], 6)
     return facts | {"entropy": format_number(statistics.entropy, 4)}
 
 
-def _penalties(found: Findings) -> Iterator[tuple[str, Array, str, Sequence[str]]]:
-    """Name and values of the penalties of slopes, whose they are, and names of their features."""
-    labels = found.labels
-    of_experts = dict.fromkeys(["alpha", *(b.penalty for b in found.blocks if b.penalty)])
-    for name in [*of_experts, "gate_alpha"]:
-        of_gate = name == "gate_alpha"
-        penalty = found.attributes.get(f"{name}_")
-        has_gate = "gate_coef_" in found.attributes and len(found.labels.experts) > 1
-        if penalty is not None and (has_gate or not of_gate):
-            features = labels.gate_features if of_gate else labels.features
-            yield name, np.atleast_1d(penalty), "gate" if of_gate else "experts", features
-
-
-def _notes(found: Findings) -> list[str]:
+def _notes(found: Findings, penalties: list[Any]) -> list[str]:
     """How to read the numbers."""
     attributes, inference, coefficients = found.attributes, found.inference, found.coefficients
-    notes = [f"{_kind_of_estimates(found)}, in the units of the data."]
-    maxima = attributes["maxima_"]
-    is_compared = maxima.n_times and len(attributes["start_traces_"]) + maxima.n_runs > 2
-    notes += [str(maxima)] if is_compared else []
+    names, statistics = found.labels.experts, found.statistics
+    notes = [str(attributes["maxima_"])] if found.is_compared else []
     ties = attributes.get("n_experts_ties_", ())
     notes += [describe_ties(ties)] if len(ties) > 1 else []
     notes += [WEIGHTS] if found.has_weights else []
-    notes += [note for note in (found.other_rows, found.overdispersion) if note]
-    notes += _notes_on_number(found)
-    notes += _expert_notes(attributes, found.labels)
+    notes += filter(None, found.remarks)
+    # Experts that the rows do not need, and those of a spurious maximum.
+    if statistics is not None and len(names) > 1 and is_collapsed(statistics.expert_weight).any():
+        notes.append(describe_collapsed(statistics.expert_weight, names))
+    spikes = [names[k] for k in attributes["_training_state"].spikes]
+    notes += [describe_spikes(spikes)] if spikes else []
+    notes += _equations(found) if "expert_coef_" in attributes else []
     # What ratios are those of.
     notes += [
         f"{ratio.name.capitalize()}: one unit more of a feature multiplies {ratio.of} by it."
@@ -163,12 +436,11 @@ def _notes(found: Findings) -> list[str]:
     if inference is not None:
         notes.append(f"Standard errors: {inference.method}.")
         if inference.max_shift > MAX_SHIFT:
-            shift = f"{inference.max_shift:.2g} standard errors"
             is_stream = attributes["_training_state"].stream is not None
             remedy = "Repeat partial_fit, or use fit" if is_stream else "Raise max_iter"
             notes.append(
-                f"The fit has stopped before the maximum of the penalised likelihood: estimates "
-                f"are up to {shift} away from it. {remedy}."
+                "The fit has stopped before the maximum of the penalised likelihood: estimates "
+                f"are up to {inference.max_shift:.2g} standard errors away from it. {remedy}."
             )
         notes += [
             f"{name}: {text}" for name, text in FOOTNOTES.items() if name in inference.reasons
@@ -176,38 +448,15 @@ def _notes(found: Findings) -> list[str]:
         pairs = zip(inference.terms, inference.is_dependent, strict=True)
         columns = dict.fromkeys(printable_name(term.name) for term, marked in pairs if marked)
         notes += [f"{DEPENDENT}: {_describe_dependence(list(columns))}"] if columns else []
-    elif coefficients is not None and found.statistics is None:
+    elif coefficients is not None and statistics is None:
         call = "summary(X, y, units=units)" if "n_units_" in attributes else "summary(X, y)"
         notes.append(f"Give the data of the fit, {call}, for criteria and standard errors.")
     elif coefficients is not None:
         notes.append(f"No standard errors: {found.obstacle.partition(';')[0]}.")
-    for _, penalty, part, features in _penalties(found):
-        dropped = [
-            printable_name(features[j]) for j in np.flatnonzero(np.isposinf(penalty)).tolist()
-        ]
+    for _, penalty, part, features in penalties:
+        dropped = [printable_name(features[j]) for j in np.flatnonzero(np.isposinf(penalty))]
         notes += [f"Dropped by the {part}: {', '.join(dropped)}."] if dropped else []
     return notes
-
-
-def _notes_on_number(found: Findings) -> list[str]:
-    """Experts that the rows do not need, and those of a spurious maximum."""
-    notes, names, statistics = [], found.labels.experts, found.statistics
-    if statistics is not None and len(names) > 1 and is_collapsed(statistics.expert_weight).any():
-        notes.append(describe_collapsed(statistics.expert_weight, names))
-    spikes = [names[k] for k in found.attributes["_training_state"].spikes]
-    return notes + ([describe_spikes(spikes)] if spikes else [])
-
-
-def _kind_of_estimates(found: Findings) -> str:
-    """Whether the estimates are penalised, and by which penalties."""
-    attributes = found.attributes
-    named = [name for name, penalty, _, _ in _penalties(found) if (penalty > 0.0).any()]
-    has_dispersions = any(not block.is_main for block in found.blocks)
-    if has_dispersions and attributes.get("dispersion_prior_", 0.0):
-        named.append("dispersion_prior")
-    if named:
-        return f"Penalised estimates ({', '.join(named)})"
-    return "Estimates" if "experts_" in attributes else "Maximum likelihood estimates"
 
 
 def _describe_dependence(columns: list[str]) -> str:
@@ -223,67 +472,31 @@ def _describe_dependence(columns: list[str]) -> str:
     )
 
 
-def _expert_notes(attributes: Mapping[str, Any], labels: Labels) -> list[str]:
+def _equations(found: Findings) -> list[str]:
     """What the coefficients of the experts are, if not those of the mean of y."""
-    if "expert_coef_" not in attributes:
-        return []
+    attributes = found.attributes
     classes, link = attributes.get("classes_"), attributes.get("link_", "identity")
     has_base = attributes.get("base_") is not None
     predictor = f"{base_term(link)} + linear predictor" if has_base else "linear predictor"
     if "families_" in attributes:
-        families, names = attributes["families_"], {"response": "y", "predictor": predictor}
-        equations = [family.equation.format(**names) for family in families]
+        values = {"response": "y", "predictor": predictor}
+        equations = [family.equation.format(**values) for family in attributes["families_"]]
         if len(set(equations)) == 1:
             return [f"Experts: {equations[0]}."]
-        pairs = zip(labels.experts, equations, strict=True)
+        pairs = zip(found.labels.experts, equations, strict=True)
         return [f"{printable_name(name)}: {equation}." for name, equation in pairs]
     if classes is None:
-        if link == "identity" and not has_base:
-            return []
-        return [f"Experts: {link_equation(link, 'y', predictor)}."]
+        is_plain = link == "identity" and not has_base
+        return [] if is_plain else [f"Experts: {link_equation(link, 'y', predictor)}."]
     added = ", given the log probabilities of the base" if has_base else ""
-    if len(classes) == 2:
-        return [f"Experts: log odds of class {classes[1]} against class {classes[0]}{added}."]
-    return [f"Experts: log odds of the classes against class {classes[0]}{added}."]
-
-
-# --- the experts ------------------------------------------------------------------------------
-
-
-def _summarize_expert(
-    found: Findings, k: int, gate_description: str, gate_effects: list[tuple[str, float]]
-) -> ExpertSummary:
-    attributes, labels, statistics = found.attributes, found.labels, found.statistics
-    models = attributes["experts_"][k] if "experts_" in attributes else []
-    kind = _models_name(models) if models else labels.kinds[k]
-    variance = attributes["noise_variance_"][k] if "noise_variance_" in attributes else np.nan
-    importances = [getattr(fitted, "feature_importances_", np.zeros(0)) for fitted in models]
-    largest: list[tuple[str, float]] = []
-    if models and all(len(values) == len(labels.features) for values in importances):
-        mean = np.mean(importances, axis=0)
-        order = np.argsort(-mean, kind="stable")[:MAX_IMPORTANCES]
-        largest = [
-            (f"importance of {labels.features[j]}", float(mean[j])) for j in order if mean[j] > 0
-        ]
-    return ExpertSummary(
-        labels.experts[k],
-        gate_description,
-        kind,
-        float(attributes["weights_"][k]),
-        np.nan if statistics is None else float(statistics.expert_weight[k]),
-        float(attributes["_load"][k]),
-        None if np.isnan(variance).all() else np.sqrt(np.atleast_1d(variance)),
-        largest,
-        gate_effects,
-        np.nan if statistics is None else float(statistics.probability_of_own[k]),
-        _dispersion_description(found, k) if "expert_dispersion_coef_" in attributes else "",
-    )
+    of = f"class {classes[1]}" if len(classes) == 2 else "the classes"
+    return [f"Experts: log odds of {of} against class {classes[0]}{added}."]
 
 
 def _dispersion_description(found: Findings, k: int) -> str:
     """Factors of the dispersion of an expert of one output for its features, in words."""
-    scale = found.mixture.preprocessor.feature_scaling.scale
-    for block, _ in found.mixture.mixture.experts.shown(k):
+    scale = found.fitted.preprocessor.feature_scaling.scale
+    for block, _ in found.fitted.mixture.experts.shown(k):
         if not isinstance(block, LinearPredictor) or block.is_main or block.link != "log":
             continue
         slopes = found.attributes[block.coef][k]
@@ -314,44 +527,35 @@ def _models_name(models: Sequence[Any]) -> str:
     return f"{name}, average of {len(models)}" if len(models) > 1 else name
 
 
-# --- the gate ---------------------------------------------------------------------------------
+def _gate(found: Findings) -> list[tuple[str, list[tuple[str, float]]]]:
+    """For each expert the rows, or units, for which the gate chooses it, in words; and effects.
 
+    These are columns of the gate with the log odds against the reference for one deviation.
 
-def _gate_slopes(found: Findings) -> Array | None:
-    """Slopes (K, q) of the logits of the gate for standardised columns; None without any."""
-    (mixture, theta, preprocessor), gate = found.mixture, found.mixture.mixture.gate
-    coef = gate.coefficients(mixture.split(theta)[1], preprocessor.n_gate_columns)
-    if len(found.labels.experts) == 1 or coef is None or not gate.depends_on_features:
-        return None
-    return np.asarray(coef[:, :-1])
-
-
-def _gate_effects(found: Findings, slopes: Array | None) -> list[list[tuple[str, float]]]:
-    """For each expert, columns of the gate and log odds against the reference for one deviation."""
-    if slopes is None:
-        return [[] for _ in range(len(found.labels.experts))]
-    log_odds = slopes - slopes[found.gate_reference]
-    columns = gate_column_index(found.mixture.preprocessor)
-    names = [found.labels.gate_features[j] for j in columns]
-    return [list(zip(names, row, strict=True)) for row in log_odds.tolist()]
-
-
-def _gate_descriptions(found: Findings, slopes: Array | None) -> list[str]:
-    """The rows, or units, for which the gate chooses each expert, in words."""
-    n_experts, counted = len(found.labels.experts), counted_noun("n_units_" in found.attributes)
+    By the derivative of the softmax, a feature changes the mean probability of expert k by the sum
+    over the others of E[g_k g_l] (slope of k - slope of l). The others therefore count in
+    proportion to E[g_k g_l], and the average has the sign of the change.
+    """
+    (mixture, theta, units), attributes = found.fitted, found.attributes
+    n_experts, counted = mixture.n_experts, counted_noun("n_units_" in attributes)
     same = f"the same probability for every {counted}"
     if n_experts == 1:
-        return [f"used for every {counted}"]
-    if not found.mixture.mixture.gate.depends_on_features:
-        return [same] * n_experts
-    if slopes is None or not slopes.size:
+        return [(f"used for every {counted}", [])]
+    if not mixture.gate.depends_on_features:
+        return [(same, []) for _ in range(n_experts)]
+    coef = mixture.gate.coefficients(mixture.split(theta)[1], units.n_gate_columns)
+    columns = gate_columns(units)
+    if coef is None or not len(columns):
         unknown = "a probability that depends on the features, see predict_gate"
-        return [unknown] * n_experts
-    columns = gate_column_index(found.mixture.preprocessor)
+        return [(unknown, []) for _ in range(n_experts)]
+    slopes = coef[:, :-1]
     names = [found.labels.gate_features[j] for j in columns]
-    is_indicator = indicator_columns(found.mixture, found.attributes.get("feature_range_"))[columns]
+    is_indicator = indicator_columns(found.fitted, attributes.get("feature_range_"))[columns]
+    overlap = np.maximum(attributes["_gate_overlap"], TINY)
+    compete = np.where(np.eye(n_experts, dtype=bool), 0.0, overlap)
+    compete /= compete.sum(axis=1, keepdims=True)
     described = []
-    for effects in average_log_odds(slopes, found.attributes):
+    for effects, own in zip(slopes - compete @ slopes, slopes, strict=True):
         sizes = np.abs(effects)
         leading = np.argsort(-sizes, kind="stable")[:MAX_FEATURES_NAMED]
         groups = [
@@ -362,5 +566,7 @@ def _gate_descriptions(found: Findings, slopes: Array | None) -> list[str]:
             if sizes[i] > MIN_RELATIVE_EFFECT * sizes.max()
         ]
         is_small = sizes.max() < MIN_EFFECT
-        described.append(f"nearly {same}" if is_small else f"more likely for {', '.join(groups)}")
+        text = f"nearly {same}" if is_small else f"more likely for {', '.join(groups)}"
+        log_odds = (own - slopes[found.gate_reference]).tolist()
+        described.append((text, list(zip(names, log_odds, strict=True))))
     return described

@@ -24,7 +24,7 @@ from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._estimators.rows.training_data import FitOptions, TrainingData, TrainingState
-from skmoe._inference.maxima import Maxima
+from skmoe._inference.results import Maxima
 from skmoe._mixture.experts import Experts, Gate
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.groups import Block, Group, Limits

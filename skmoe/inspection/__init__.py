@@ -10,13 +10,11 @@ The classes of results, such as `Summary`, are what `summary`, `inference` and `
 estimators return, and the functions for the number of experts. No one constructs them.
 """
 
-from skmoe._inference.average_effects import AverageEffects
-from skmoe._inference.explanation import Explanation
-from skmoe._inference.maxima import Maxima
-from skmoe._inference.n_experts_table import NestedModelsTest, NExpertsTable
-from skmoe._inference.results import ExpertSummary, Inference, Summary
-from skmoe._inference.unit_responsibilities import UnitResponsibilities
-from skmoe._inference.wald import NExpertsTest
+from skmoe._inference.comparisons import NExpertsTable, NExpertsTest
+from skmoe._inference.effects import AverageEffects, Explanation
+from skmoe._inference.inference import Inference, NestedModelsTest
+from skmoe._inference.results import Maxima, UnitResponsibilities
+from skmoe._inference.summary import ExpertSummary, Summary
 from skmoe.inspection._calibration import CalibrationDisplay, RootogramDisplay
 from skmoe.inspection._coefficients import CoefficientsDisplay
 from skmoe.inspection._experts import ExpertsDisplay

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from skmoe._inference.labels import counted_noun, default_expert_names, printable_name
-from skmoe._inference.unit_responsibilities import UnitResponsibilities
+from skmoe._inference.results import UnitResponsibilities
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import check_names_of_experts, drawn_mixture

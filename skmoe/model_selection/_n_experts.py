@@ -16,14 +16,11 @@ from skmoe._data.rows import Rows
 from skmoe._estimators.parameters.conflicts import SELECTION, TEST, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import check_verbose
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
-from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest
-from skmoe._inference.bootstrap import SequentialRule, draw_sequentially
-from skmoe._inference.criteria import require
-from skmoe._inference.n_experts_table import NExpertsTable
-from skmoe._inference.wald import NExpertsTest
+from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatioTest, draw_sequentially
+from skmoe._inference.comparisons import NExpertsTable, NExpertsTest, require
 from skmoe.distributions._checks import check_random_state
 from skmoe.exceptions import NumberOfExpertsWarning, warn_user
-from skmoe.model_selection._pipelines import check_is_mixture, with_mixture, without_steps
+from skmoe.model_selection._nested import check_is_mixture, with_mixture, without_steps
 from skmoe.protocols import Experts, SupportsDistribution
 
 # Fraction of failed searches among the bootstrap samples from which a warning is given. Under
@@ -180,19 +177,13 @@ def n_experts_test(
     observed = test.ratio(null, data, seed)
     if not observed.converged:
         warn_user(
-            f"EM did not converge in max_iter={test.options['max_iter']} iterations on the data: "
+            f"EM did not converge in max_iter={tested.max_iter} iterations on the data: "
             "the statistics may be too small. Increase max_iter.",
             ConvergenceWarning,
         )
-    rule = SequentialRule(observed.statistic, n_exceedances)
-    replicates = draw_sequentially(
-        partial(test.replicate, null, data),
-        np.random.SeedSequence(seed).spawn(n_bootstrap),
-        rule,
-        n_jobs,
-        partial(_print_progress, n_bootstrap, observed.statistic) if verbose else None,
-    )
-    statistics = np.array([replicate.statistic for replicate in replicates])
+    seeds = np.random.SeedSequence(seed).spawn(n_bootstrap)
+    draw, jobs = partial(test.replicate, null, data), (n_jobs, verbose)
+    replicates, p_value = draw_sequentially(draw, seeds, n_exceedances, observed.statistic, jobs)
     n_failed = sum(replicate.is_failed for replicate in replicates)
     if n_failed > MAX_FAILED_FRACTION * len(replicates):
         warn_user(
@@ -205,8 +196,8 @@ def n_experts_test(
         test.n_experts,
         np.array(observed.log_likelihoods),
         observed.statistic,
-        rule.p_value(statistics),
-        statistics,
+        p_value,
+        np.array([replicate.statistic for replicate in replicates]),
         n_bootstrap,
         n_failed,
     )
@@ -244,13 +235,6 @@ def _validate_rows(tested: Any, given: Rows) -> TrainingData:
         )
     index = np.repeat(np.arange(len(weight)), counts)
     return data.select(index, np.ones(len(index)))
-
-
-def _print_progress(n_bootstrap: int, statistic: float, n_drawn: int, n_larger: int) -> None:
-    print(
-        f"{n_drawn} of at most {n_bootstrap} bootstrap samples: {n_larger} with a statistic of at "
-        f"least {statistic:.4g}"
-    )
 
 
 def n_experts_table(
@@ -413,7 +397,7 @@ def n_experts_table(
             p_value = n_experts_test(estimator, X, y, **given, **test).p_value
         p_values.append(p_value)
         if verbose:
-            print(f"{number} experts: BIC {statistics[-1].bic:.6g}. {fitted.maxima_}")
+            print(f"{number} experts: BIC {statistics[-1].criteria['bic']:.6g}. {fitted.maxima_}")
     table = NExpertsTable(fits, statistics, p_values)
     table.estimators = [with_mixture(pipeline, fitted) for fitted in fits]
     return table

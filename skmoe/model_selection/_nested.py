@@ -1,15 +1,18 @@
-"""The likelihood-ratio test of nested mixtures."""
+"""The likelihood-ratio test of nested mixtures, also of those at the end of pipelines."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import joblib
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 
 from skmoe._data.checks import shown
+from skmoe._data.steps import UnitPipeline
+from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.selection.likelihood_ratio import likelihood_ratio
-from skmoe._inference.n_experts_table import NestedModelsTest
-from skmoe.model_selection._pipelines import check_is_mixture, steps_of, with_mixture, without_steps
+from skmoe._inference.inference import NestedModelsTest
 
 
 def likelihood_ratio_test(
@@ -100,7 +103,10 @@ def likelihood_ratio_test(
     """
     for name, estimator in (("smaller", smaller), ("larger", larger)):
         check_is_mixture(name, estimator)
-    first, second = steps_of(smaller), steps_of(larger)
+    first, second = (
+        [clone(step, safe=False) for _, step in one.steps[:-1]] if isinstance(one, Pipeline) else []
+        for one in (smaller, larger)
+    )
     if joblib.hash(first) != joblib.hash(second):
         raise ValueError(
             f"larger must have the steps of smaller before its mixture, here {shown(first)}; got "
@@ -114,3 +120,41 @@ def likelihood_ratio_test(
     test = likelihood_ratio(smaller, larger, X, y, given)
     test.estimators = [with_mixture(pipeline, fitted) for fitted in test.estimators]
     return test
+
+
+# --- pipelines, whose steps before the mixture are fitted once -----------------------------------
+
+
+def check_is_mixture(name: str, estimator: Any) -> None:
+    """Raise TypeError for anything but a mixture of this package, or a pipeline with one."""
+    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    if not isinstance(last, BaseMixtureOfExperts):
+        remedy = "Pass an instance, or a pipeline that ends in one."
+        if hasattr(last, "estimators"):
+            remedy = "The number of models of a stack is that of its list."
+        raise TypeError(
+            f"{name} must be a MixtureOfExpertsRegressor or MixtureOfExpertsClassifier; got "
+            f"{shown(last)}. {remedy}"
+        )
+
+
+def without_steps(estimator: Any, X: Any, y: Any, units: Any) -> tuple[Any, Any, Pipeline | None]:
+    """Features that the steps of a pipeline transform, its mixture, and the fitted pipeline.
+
+    The pipeline is None for a mixture alone. One of courses of units needs these.
+    """
+    if isinstance(estimator, UnitPipeline):
+        estimator.check_units(units)
+    if not isinstance(estimator, Pipeline):
+        return X, estimator, None
+    pipeline: Pipeline = clone(estimator)
+    if len(pipeline.steps) > 1:
+        X = pipeline[:-1].fit_transform(X, y)
+    return X, pipeline.steps[-1][1], pipeline
+
+
+def with_mixture(pipeline: Pipeline | None, fitted: Any) -> Any:
+    """The pipeline with a fitted mixture at its end; the mixture itself for None."""
+    if pipeline is None:
+        return fitted
+    return type(pipeline)([*pipeline.steps[:-1], (pipeline.steps[-1][0], fitted)])

@@ -32,7 +32,7 @@ from tables import load_tables
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.selection import n_experts as selection
-from skmoe._estimators.selection.trials import PATIENCE
+from skmoe._estimators.selection.n_experts import PATIENCE
 
 FIXED = (1, 2, 4, 8, 16)
 HOW = ("auto", "bic", "icl", "aic")

@@ -27,8 +27,7 @@ from tables import data_parser, load_tables
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import Rows
 from skmoe._estimators.rows.training_data import validate_training_data
-from skmoe._estimators.selection.n_experts import IncrementalFitter
-from skmoe._estimators.selection.trials import n_experts_grid
+from skmoe._estimators.selection.n_experts import IncrementalFitter, n_experts_grid
 from skmoe._mixture.partitions import INITIALIZERS
 
 ESTIMATORS = {

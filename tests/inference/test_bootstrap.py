@@ -1,6 +1,5 @@
 """The parametric bootstrap: refits to targets that are drawn from the fit."""
 
-import itertools
 import warnings
 from functools import cache
 
@@ -11,7 +10,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._inference.bootstrap import Refit, match_experts
 from skmoe.protocols import SupportsDistribution
 from support.heteroscedastic import HeteroscedasticExperts
 from support.refusals import assert_refused, refusal
@@ -171,20 +169,6 @@ def test_targets_are_drawn_until_all_classes_are_there():
         found = moe.inference(X, y, method="bootstrap", n_bootstrap=12, random_state=0)
     assert found.replicates.shape == (12, len(found.terms))
     assert np.isfinite(found.replicates).all()
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_experts_are_matched_by_the_largest_overlap(seed):
-    rng = np.random.default_rng(seed)
-    ours, theirs = (rng.dirichlet(np.ones(4) * 0.3, size=30).T for _ in range(2))
-    values = {"a": np.arange(4), "b": rng.normal(size=(4, 2))}
-    best = max(
-        itertools.permutations(range(4)),
-        key=lambda order: sum(ours[k] @ theirs[j] for k, j in enumerate(order)),
-    )
-    matched = match_experts(Refit(values, theirs), ours)
-    assert_array_equal(matched["a"], best)
-    assert_array_equal(matched["b"], values["b"][list(best)])
 
 
 class NoDistribution(HeteroscedasticExperts):

@@ -16,12 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._estimators.selection.trials import (
-    Trials,
-    n_experts_grid,
-    select_by_criterion,
-    select_by_holdout,
-)
+from skmoe._estimators.selection.n_experts import Trials, n_experts_grid, select
 from skmoe.data import RowBlocks
 from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
@@ -61,7 +56,7 @@ def test_numbers_are_tried_one_by_one_and_then_in_steps_of_a_quarter():
 def test_searches_end_at_the_best_of_the_numbers_that_they_try(seed, maximum):
     scores = dict(enumerate(np.random.default_rng(seed).integers(0, 5, size=40).astype(float)))
     tried = tried_numbers(scores, maximum)
-    found = select_by_criterion(lambda number: -scores[number], Trials(maximum))
+    found = select(scores.get, Trials(n_experts_grid(), maximum))
     assert found.tried.tolist() == tried
     assert_array_equal(found.scores, [scores[k] for k in tried])
     assert found.n_experts == max(tried, key=lambda k: (scores[k], -k))
@@ -76,7 +71,7 @@ def test_the_smallest_number_within_two_standard_errors_of_the_best_is_chosen(se
     rng = np.random.default_rng(seed)
     counts = rng.integers(1, 4, size=25)
     table = rng.normal(size=(40, 25)) * 0.3 + np.minimum(np.arange(40), 5)[:, None] * 0.3
-    found = select_by_holdout(lambda number: table[number], counts.astype(float), Trials(9))
+    found = select(lambda number: table[number], Trials(n_experts_grid(), 9), counts.astype(float))
     repeated, chosen = np.repeat(table, counts, axis=1), 0
     for n_tried in range(1, len(found.tried) + 1):
         assert n_tried - 1 - chosen <= 2  # a third number that is not selected is not tried
@@ -99,15 +94,14 @@ def test_the_smallest_number_within_two_standard_errors_of_the_best_is_chosen(se
 def test_a_gain_of_three_units_of_log_likelihood_is_needed(n_rows, factor):
     """Also where all rows gain the same, so that there is no standard error."""
     gain = factor * MIN_TOTAL_GAIN / (8 * n_rows)
-    found = select_by_holdout(
-        lambda number: np.full(8, gain * (number == 2)), np.full(8, float(n_rows)), Trials(3)
-    )
+    trials, weight = Trials(n_experts_grid(), 3), np.full(8, float(n_rows))
+    found = select(lambda number: np.full(8, gain * (number == 2)), trials, weight)
     assert found.n_experts == (1 if factor < 1.0 else 2)
 
 
 def test_numbers_whose_experts_collapse_end_the_search():
     scores = {1: np.zeros(4), 2: np.ones(4)}  # None for three
-    found = select_by_holdout(scores.get, np.ones(4), Trials(9))
+    found = select(scores.get, Trials(n_experts_grid(), 9), np.ones(4))
     assert found.tried.tolist() == [1, 2]
     assert not found.is_rising
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import (
@@ -28,114 +29,20 @@ from skmoe._data.row_checks import check_metadata, check_weights
 from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import attributes_of_mixture
-from skmoe._inference.average_effects import (
+from skmoe._inference.coefficients import Coefficients, Errors, observed_errors
+from skmoe._inference.comparisons import doubtful_frequencies, missing_for_inference, require
+from skmoe._inference.effects import (
     AverageEffects,
     Change,
-    DeltaMethod,
     average_effects_of,
-    delta_method,
     standard_errors_of_means,
 )
-from skmoe._inference.bootstrap import (
-    Refit,
-    bootstrap_inference,
-    parametric_bootstrap,
-    repeat_by_weight,
-    sample_classes,
-)
-from skmoe._inference.coefficients import (
-    ListedBlock,
-    coefficient_values,
-    list_blocks,
-    make_coefficients,
-)
-from skmoe._inference.criteria import doubtful_frequencies, missing_for_inference, require
-from skmoe._inference.results import Inference
-from skmoe._inference.standard_errors import observed_inference
+from skmoe._inference.inference import Inference
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
 from skmoe.exceptions import WeightsWarning, warn_user
 from skmoe.protocols import SupportsDistribution
-
-
-def refit(
-    estimator: Any,
-    blocks: Sequence[ListedBlock],
-    rows: Rows,
-    drawn: Rows,
-    seed: np.random.SeedSequence,
-) -> Refit:
-    """A fit to a target drawn from the fitted mixture, which starts from the fitted parameters.
-
-    `rows` are those of the fit, validated; targets are drawn for them repeated by their weights.
-    """
-    rng = np.random.RandomState(np.random.MT19937(seed))
-    model = _without_feature_names(estimator)
-    drawn = draw_known_experts(model, drawn, rng)
-    target = draw_target(model, drawn, rng)
-    model.set_params(n_experts=model.n_experts_)
-    model.set_params(warm_start=True, n_init=1, verbose=0, n_jobs=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model._fit(drawn._replace(y=target))
-    fitted = attributes_of_mixture(estimator._in_units(model._fitted))
-    attributes = {name: fitted[name] for listed in blocks for name in listed.block.attribute_names}
-    return Refit(attributes, model._fitted.responsibilities(rows))
-
-
-def _without_feature_names(estimator: Any) -> Any:
-    """A copy for features that are an array, with column indices in the place of names."""
-    model = copy.copy(estimator if estimator._input is None else estimator._input.mixture)
-    names = vars(model).pop("feature_names_in_", None)
-    if names is not None:
-        columns: dict[str, Any] = {
-            name: check_columns(
-                name, getattr(model, name), model.n_features_in_, names, allow_empty=True
-            )
-            for name in model.get_params(deep=False)
-            if name.endswith("_features")
-        }
-        if model.monotonic_cst is not None:
-            signs = check_signs(model.monotonic_cst, None, model.n_features_in_, names)
-            columns["monotonic_cst"] = signs or None
-        model.set_params(**columns)
-    return model
-
-
-def draw_known_experts(model: Any, rows: Rows, rng: np.random.RandomState) -> Rows:
-    """Rows whose known experts are drawn from the gate, where one expert is possible."""
-    if rows.possible is None:
-        return rows
-    experts = _draw_experts(model, rows._replace(possible=None), rng)
-    is_known = rows.possible.sum(axis=1) == 1
-    drawn = np.eye(rows.possible.shape[1], dtype=bool)[experts]
-    return rows._replace(possible=np.where(is_known[:, None], drawn, rows.possible))
-
-
-def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
-    """A target for validated rows from the fitted mixture: those of a unit from one expert."""
-    fitted, gate_prob = model._fitted, None
-    if rows.unit is not None or rows.possible is not None:
-        gate_prob = np.eye(fitted.mixture.n_experts)[:, _draw_experts(model, rows, rng)]
-    if is_classifier(model):
-        probs = fitted.predict(rows.X, gate_prob=gate_prob).T
-        return model.classes_[sample_classes(probs, rng)]
-    distribution = fitted.distribution(rows.X, rows.offset, model._single_output, gate_prob)
-    return np.asarray(distribution.rvs(1, rng))[:, 0]
-
-
-def _draw_experts(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
-    """An expert (n,) for each row, among those that are possible; the same for rows of a unit."""
-    log_gate = model._fitted.log_gate_of_units(rows)
-    codes = np.arange(rows.n_rows) if rows.unit is None else rows.unit
-    prob = np.exp(log_gate)
-    if rows.possible is not None:
-        prob = prob * rows.possible.T[:, np.unique(codes, return_index=True)[1]]
-        prob /= prob.sum(axis=0)
-    levels = np.cumsum(prob, axis=0)[:-1]
-    return np.asarray((rng.uniform(size=levels.shape[1]) > levels).sum(axis=0)[codes])
-
 
 COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
 
@@ -145,6 +52,9 @@ SAME_WEIGHT_RTOL = 1e-6
 # Relative difference of the lower bounds per row of the same rows that is attributed to round-off,
 # also of features in single precision.
 SAME_ROWS_RTOL = 1e-5
+
+# Draws of a target until it has all classes.
+MAX_DRAWS = 100
 
 
 class InferenceOptions(NamedTuple):
@@ -180,29 +90,49 @@ def check_gate_reference(reference: Any, n_experts: int) -> None:
         )
 
 
-def warn_weights(method: str, rows: Rows, options: InferenceOptions) -> None:
-    """Warn of weights that are hardly frequencies, except in the sandwich of clusters."""
-    if options.cluster is not None or (rows.weight == 1.0).all():
-        return
-    reason = doubtful_frequencies(rows)
+def infer_coefficients(
+    estimator: Any, name: str, given: Rows, rows: RowsOfFit, options: InferenceOptions
+) -> Inference:
+    """Inference by the method `name`, for checked options and rows of the fit.
+
+    The rows are as given and validated. That by the information is at the estimates of the fit.
+    """
+    reason = doubtful_frequencies(rows.validated) if options.cluster is None else ""
     if reason:
-        labels = "np.arange(len(y))" if rows.unit is None else "units"
+        labels = "np.arange(len(y))" if rows.validated.unit is None else "units"
         warn_user(
-            f"{method} took sample_weight as frequencies, a weight of 2 as two rows; {reason}. If "
+            f"{name} took sample_weight as frequencies, a weight of 2 as two rows; {reason}. If "
             "they are sampling weights, or numbers of values of which y is the average, standard "
             "errors, p-values and criteria are wrong. For right standard errors pass "
             f'method="sandwich", cluster={labels}.',
             WeightsWarning,
         )
+    clusters = None
+    if options.cluster is not None:
+        clusters = _validate_clusters(options, given, rows.validated)
+    coefficients = estimator._coefficients(options.gate_reference)
+    if options.method == "bootstrap":
+        errors = _bootstrap(estimator, rows.validated, options, coefficients)
+        return Inference(coefficients, errors)
+    is_sandwich = options.method == "sandwich"
+    errors = observed_errors(estimator._fitted, rows.data, coefficients, is_sandwich, clusters)
+    if rows.difference:
+        errors = errors._replace(max_shift=np.nan)  # the maximum is that of other rows
+    if errors.is_indefinite:
+        warn_user(
+            "The observed information is indefinite: the estimates are not at a maximum of the "
+            "penalised likelihood of these rows. Give the rows and weights of the fit, use larger "
+            'penalties (alpha, gate_alpha), or method="bootstrap".',
+            ConvergenceWarning,
+        )
+    return Inference(coefficients, errors)
 
 
-def validate_clusters(options: InferenceOptions, given: Rows, rows: Rows) -> Array | None:
-    """Number of the cluster of each row or unit, for the sandwich; None without clusters.
+def _validate_clusters(options: InferenceOptions, given: Rows, rows: Rows) -> Array:
+    """Number of the cluster of each row or unit, for the sandwich.
 
     `rows` are those of positive weight, validated, of all that were given.
     """
-    if options.cluster is None:
-        return None
     if options.method != "sandwich":
         raise ValueError(
             f'cluster needs method="sandwich", whose scores are summed over the rows of a cluster; '
@@ -226,57 +156,6 @@ def validate_clusters(options: InferenceOptions, given: Rows, rows: Rows) -> Arr
             "cluster than the first row of its unit. Use coarser clusters."
         )
     return codes[first]
-
-
-def infer_coefficients(
-    estimator: Any, given: Rows, rows: RowsOfFit, options: InferenceOptions
-) -> Inference:
-    """Inference for checked options and rows of the fit, as given and validated.
-
-    That by the information is at the estimates of the fit.
-    """
-    clusters = None
-    if options.cluster is not None:
-        clusters = validate_clusters(options, given, rows.validated)
-    fitted, responses = estimator._fitted, estimator._response_names()
-    in_units, reference = estimator._in_units(fitted), options.gate_reference
-    blocks = list_blocks(in_units, responses, estimator._labels(), reference)
-    if options.method == "bootstrap":
-        return _infer_by_bootstrap(estimator, rows.validated, options, blocks)
-    coefficients = make_coefficients(blocks, vars(estimator), reference)
-    inference, indefinite = observed_inference(
-        fitted, rows.data, blocks, coefficients, options.method == "sandwich", clusters
-    )
-    if rows.difference:
-        inference.max_shift = np.nan  # the maximum is that of other rows
-    if indefinite:
-        warn_user(
-            "The observed information is indefinite: the estimates are not at a maximum of the "
-            "penalised likelihood of these rows. Give the rows and weights of the fit, use larger "
-            'penalties (alpha, gate_alpha), or method="bootstrap".',
-            ConvergenceWarning,
-        )
-    return inference
-
-
-def _infer_by_bootstrap(
-    estimator: Any, rows: Rows, options: InferenceOptions, blocks: Sequence[ListedBlock]
-) -> Inference:
-    check_numbers_of('method="bootstrap", which draws y,', rows.y)
-    seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
-    replicates = parametric_bootstrap(
-        partial(refit, estimator, blocks, rows, repeat_by_weight(rows)),
-        partial(coefficient_values, blocks),
-        estimator._fitted.responsibilities(rows),
-        np.random.SeedSequence(seed).spawn(options.n_bootstrap),
-        options.n_jobs,
-        int(options.verbose),
-    )
-    coefficients = make_coefficients(blocks, vars(estimator), options.gate_reference)
-    return bootstrap_inference(coefficients, replicates)
-
-
-# --- the rows of the fit ----------------------------------------------------------------------
 
 
 class RowsOfFit(NamedTuple):
@@ -310,22 +189,117 @@ def rows_of_fit(estimator: Any, rows: Rows) -> RowsOfFit:
     return RowsOfFit(rows, data, other)
 
 
-def _delta_method(estimator: Any, inference: Inference) -> DeltaMethod:
-    """The delta method for the coefficients of an estimator, whose inference it must be."""
-    reference = getattr(inference, "gate_reference", 0)
-    in_units, responses = estimator._in_units(estimator._fitted), estimator._response_names()
-    blocks = list_blocks(in_units, responses, estimator._labels(), reference)
-    own = make_coefficients(blocks, vars(estimator))
-    other = "" if getattr(inference, "terms", None) == own.terms else "terms"
-    if not other:
-        is_own = np.allclose(inference.estimates, own.values, rtol=1e-9, atol=0, equal_nan=True)
-        other = "" if is_own else "estimates"
-    if other:
-        raise ValueError(
-            "inference must be that of this mixture, with the same names of experts; got other "
-            f"{other}. Pass inference=moe.inference(X, y), with the data of the fit."
-        )
-    return delta_method(estimator._fitted, inference, blocks)
+# --- targets drawn from a fit -----------------------------------------------------------------
+
+
+def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
+    """A target for validated rows from the fitted mixture: those of a unit from one expert.
+
+    One of classes is drawn again until all are present.
+    """
+    fitted, gate_prob = model._fitted, None
+    if rows.unit is not None or rows.possible is not None:
+        gate_prob = np.eye(fitted.mixture.n_experts)[:, _draw_experts(model, rows, rng)]
+    if not is_classifier(model):
+        distribution = fitted.distribution(rows.X, rows.offset, model._single_output, gate_prob)
+        return np.asarray(distribution.rvs(1, rng))[:, 0]
+    levels = np.cumsum(fitted.predict(rows.X, gate_prob=gate_prob).T, axis=1)[:, :-1]
+    for _ in range(MAX_DRAWS):
+        codes = (rng.uniform(size=(len(levels), 1)) > levels).sum(axis=1)
+        if len(np.unique(codes)) == len(model.classes_):
+            break
+    return np.asarray(model.classes_[codes])
+
+
+def _draw_experts(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
+    """An expert (n,) for each row, among those that are possible; the same for rows of a unit."""
+    log_gate = model._fitted.log_gate_of_units(rows)
+    codes = np.arange(rows.n_rows) if rows.unit is None else rows.unit
+    prob = np.exp(log_gate)
+    if rows.possible is not None:
+        prob = prob * rows.possible.T[:, np.unique(codes, return_index=True)[1]]
+        prob /= prob.sum(axis=0)
+    levels = np.cumsum(prob, axis=0)[:-1]
+    return np.asarray((rng.uniform(size=levels.shape[1]) > levels).sum(axis=0)[codes])
+
+
+def _bootstrap(
+    estimator: Any, rows: Rows, options: InferenceOptions, coefficients: Coefficients
+) -> Errors:
+    """Errors by refits to targets that are drawn from the fit, with matched experts."""
+    check_numbers_of('method="bootstrap", which draws y,', rows.y)
+    seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
+    fitted, counts, drawn = estimator._fitted, rows.weight.astype(int), rows
+    if (counts == rows.weight).all():  # rows of integer weight are as many rows
+        drawn = rows.take(np.repeat(np.arange(rows.n_rows), counts))._replace(weight=None)
+    refits = Parallel(n_jobs=options.n_jobs, verbose=10 * int(options.verbose))(
+        delayed(_refit)(estimator, coefficients, rows, drawn, seed)
+        for seed in np.random.SeedSequence(seed).spawn(options.n_bootstrap)
+    )
+    (mixture, theta, _), replicates = fitted, np.stack(refits)
+    derivatives = coefficients.derivatives(len(mixture.first))
+    scale = np.abs(derivatives).max(axis=1)
+    scale[scale == 0.0] = 1.0
+    inverse = np.linalg.pinv(derivatives / scale[:, None])
+    changes = (replicates - coefficients.values) / scale @ inverse.T
+    return Errors(
+        f"parametric bootstrap, {len(replicates)} refits",
+        np.atleast_2d(np.cov(replicates, rowvar=False)),
+        [""] * len(coefficients.terms),
+        replicates,
+        theta + mixture.expanded(changes),
+        coefficients.blocks,
+        theta,
+        np.atleast_2d(np.cov(changes, rowvar=False)),
+    )
+
+
+def _refit(
+    estimator: Any,
+    coefficients: Coefficients,
+    rows: Rows,
+    drawn: Rows,
+    seed: np.random.SeedSequence,
+) -> Array:
+    """Coefficients (T,) of a fit to a drawn target, which starts from the fitted parameters.
+
+    The experts are matched by their responsibilities for the rows and the target of the fit.
+    """
+    rng = np.random.RandomState(np.random.MT19937(seed))
+    model = copy.copy(estimator if estimator._input is None else estimator._input.mixture)
+    # Features are an array, with column indices in the place of names.
+    names = vars(model).pop("feature_names_in_", None)
+    if names is not None:
+        n_features = model.n_features_in_
+        columns: dict[str, Any] = {
+            name: check_columns(name, value, n_features, names, allow_empty=True)
+            for name, value in model.get_params(deep=False).items()
+            if name.endswith("_features")
+        }
+        if model.monotonic_cst is not None:
+            signs = check_signs(model.monotonic_cst, None, n_features, names)
+            columns["monotonic_cst"] = signs or None
+        model.set_params(**columns)
+    if drawn.possible is not None:  # where one expert is possible, it is drawn from the gate
+        experts = _draw_experts(model, drawn._replace(possible=None), rng)
+        is_known = drawn.possible.sum(axis=1) == 1
+        own = np.eye(drawn.possible.shape[1], dtype=bool)[experts]
+        drawn = drawn._replace(possible=np.where(is_known[:, None], own, drawn.possible))
+    target = draw_target(model, drawn, rng)
+    before = estimator._fitted.responsibilities(rows)
+    model.set_params(n_experts=model.n_experts_)
+    model.set_params(warm_start=True, n_init=1, verbose=0, n_jobs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model._fit(drawn._replace(y=target))
+    overlap = before @ model._fitted.responsibilities(rows).T
+    order = linear_sum_assignment(overlap, maximize=True)[1]
+    found = attributes_of_mixture(estimator._in_units(model._fitted))
+    names = {name for listed in coefficients.blocks for name in listed.block.attribute_names}
+    return coefficients.of({name: found[name][order] for name in names})
+
+
+# --- effects ----------------------------------------------------------------------------------
 
 
 @underflow_to_zero
@@ -336,9 +310,9 @@ def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
     """
     if missing_for_inference(estimator._fitted):
         return None
-    delta = _delta_method(estimator, estimator.inference(rows.X, rows.y, **rows.arguments))
-    at = estimator._checked(Rows(X))
-    return standard_errors_of_means(estimator._fitted, at, len(estimator._response_names()), delta)
+    inference = estimator.inference(rows.X, rows.y, **rows.arguments)
+    at, n_responses = estimator._checked(Rows(X)), len(estimator._response_names())
+    return standard_errors_of_means(estimator._fitted, at, n_responses, inference._errors)
 
 
 @underflow_to_zero
@@ -351,10 +325,20 @@ def infer_average_effects(
 ) -> AverageEffects:
     """Average effects of changes: name, features at both ends, and width of each.
 
-    `rows` have weights of sum one, and an offset.
+    `rows` have weights of sum one, and an offset. The inference must be that of this mixture.
     """
     fitted, labels, responses = estimator._fitted, estimator._labels(), estimator._response_names()
-    delta = None if inference is None else _delta_method(estimator, inference)
+    if inference is not None:
+        own, other = estimator._coefficients(getattr(inference, "gate_reference", 0)), ""
+        if getattr(inference, "terms", None) != own.terms:
+            other = "terms"
+        elif not np.array_equal(inference._errors.theta, fitted.theta):
+            other = "estimates"
+        if other:
+            raise ValueError(
+                "inference must be that of this mixture, with the same names of experts; got other "
+                f"{other}. Pass inference=moe.inference(X, y), with the data of the fit."
+            )
 
     def validated() -> Iterator[Change]:
         for name, low, high, width in changes:
@@ -362,7 +346,8 @@ def infer_average_effects(
             at_low, at_high = map(estimator._checked, ends)
             yield Change(name, at_low, at_high, width)
 
-    return average_effects_of(fitted, validated(), responses, labels, on_gate, delta)
+    errors = None if inference is None else inference._errors
+    return average_effects_of(fitted, validated(), responses, labels, on_gate, errors)
 
 
 def predicts_steps(estimator: Any) -> bool:

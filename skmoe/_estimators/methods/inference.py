@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.checks import check_level
@@ -15,29 +14,26 @@ from skmoe._estimators.methods.coefficient_inference import (
     check_inference_options,
     infer_coefficients,
     rows_of_fit,
-    warn_weights,
 )
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin
 from skmoe._estimators.methods.new_rows import NewRowsMixin, supports_dask
-from skmoe._inference.coefficients import list_blocks, make_coefficients
-from skmoe._inference.criteria import (
+from skmoe._inference.coefficients import Coefficients, list_coefficients
+from skmoe._inference.comparisons import (
     FitStatistics,
     check_n_parameters_known,
     describe_overdispersion,
     fit_statistics,
     missing_for_inference,
 )
-from skmoe._inference.explanation import (
+from skmoe._inference.effects import (
     Explanation,
     base_predictions,
-    explain_predictions,
-    indicator_columns,
-    indicator_effects,
-    mean_derivatives,
+    feature_effects,
+    has_gate_effects,
 )
+from skmoe._inference.inference import Inference
 from skmoe._inference.labels import Labels, feature_labels, gate_name
-from skmoe._inference.results import Inference, Summary
-from skmoe._inference.summary import Findings, make_summary
+from skmoe._inference.summary import Findings, Summary, make_summary
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Block
@@ -190,9 +186,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         )
         check_inference_options(self, options)
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
-        rows = self._validate_rows_of_fit("inference", given)
-        warn_weights("inference", rows, options)
-        return infer_coefficients(self, given, rows_of_fit(self, rows), options)
+        rows = rows_of_fit(self, self._validate_rows_of_fit("inference", given))
+        return infer_coefficients(self, "inference", given, rows, options)
 
     def _labels(self) -> Labels:
         names = getattr(self, "feature_names_in_", None)
@@ -205,6 +200,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             list(self.gate_feature_names_),
             [str(label) for label in getattr(self, "classes_", ())],
         )
+
+    def _coefficients(self, gate_reference: int = 0) -> Coefficients:
+        fitted, responses = self._in_units(self._fitted), self._response_names()
+        return list_coefficients(fitted, vars(self), responses, self._labels(), gate_reference)
 
     # --- summary ---
 
@@ -293,40 +292,28 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                 "summary needs X and y, the data of the fit, for weights, offset, units, known "
                 "experts and parameters of inference."
             )
-        fitted, labels = self._fitted, self._labels()
-        found = Findings(
-            fitted,
-            vars(self),
-            labels,
-            [own.block for k in range(self.n_experts_) for own in fitted.mixture.experts.shown(k)],
-            level=level,
-            gate_reference=gate_reference,
-            obstacle=missing_for_inference(fitted),
-        )
+        fitted, obstacle = self._fitted, missing_for_inference(self._fitted)
+        found = Findings(fitted, vars(self), self._labels(), gate_reference, level)
         if X is not None:
             given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
             rows = self._validate_rows_of_fit("summary", given)
             of_fit, families = rows_of_fit(self, rows), getattr(self, "families_", ())
             found = found._replace(
                 statistics=fit_statistics(fitted, rows),
+                obstacle=obstacle,
                 has_weights=not (rows.weight == 1.0).all(),
-                other_rows=of_fit.difference,
+                remarks=(of_fit.difference, describe_overdispersion(fitted, rows, families)),
             )
-            if any(family.larger_variance for family in families):
-                overdispersion = describe_overdispersion(fitted, rows, families)
-                found = found._replace(overdispersion=overdispersion)
-            if inference or not found.obstacle:
+            if inference or not obstacle:
                 options = InferenceOptions(gate_reference=gate_reference, **inference)
                 check_inference_options(self, options)
-                warn_weights("summary", rows, options)
-                result = infer_coefficients(self, given, of_fit, options)
-                found = found._replace(inference=result)
-        has_blocks = found.blocks or hasattr(self, "expert_coef_")
-        if has_blocks and hasattr(self, "gate_coef_") and not fitted.mixture.experts.needs_all_rows:
-            in_units, responses = self._in_units(fitted), self._response_names()
-            blocks = list_blocks(in_units, responses, labels, gate_reference)
-            coefficients = make_coefficients(blocks, vars(self), gate_reference)
-            found = found._replace(coefficients=coefficients)
+                result = infer_coefficients(self, "summary", given, of_fit, options)
+                found = found._replace(inference=result, coefficients=result._coefficients)
+        experts = fitted.mixture.experts
+        has_blocks = hasattr(self, "expert_coef_") or self.coefficient_blocks_
+        has_gate = hasattr(self, "gate_coef_") and not experts.needs_all_rows
+        if found.coefficients is None and has_blocks and has_gate:
+            found = found._replace(coefficients=self._coefficients(gate_reference))
         return make_summary(found)
 
     # --- information criteria ---
@@ -377,8 +364,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
         Examples
         --------
-        >>> import numpy as np
-        >>> from skmoe import MixtureOfExpertsRegressor
+        >>>         >>> from skmoe import MixtureOfExpertsRegressor
         >>> X = np.linspace(-3, 3, 200)[:, None]
         >>> y = np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
         >>> one, two = (MixtureOfExpertsRegressor(k, random_state=0).fit(X, y) for k in (1, 2))
@@ -386,7 +372,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         True
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
-        return self._criteria("aic", given).aic
+        return self._criteria("aic", given).criteria["aic"]
 
     def bic(
         self,
@@ -431,7 +417,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             log density of held-out rows (`score_samples`) instead.
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
-        return self._criteria("bic", given).bic
+        return self._criteria("bic", given).criteria["bic"]
 
     def icl(
         self,
@@ -474,7 +460,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             log density of held-out rows (`score_samples`) instead.
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
-        return self._criteria("icl", given).icl
+        return self._criteria("icl", given).criteria["icl"]
 
     def _criteria(self, criterion: str, given: Rows) -> FitStatistics:
         """Criteria of rows with their target."""
@@ -524,8 +510,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
         Examples
         --------
-        >>> import numpy as np
-        >>> from skmoe import MixtureOfExpertsRegressor
+        >>>         >>> from skmoe import MixtureOfExpertsRegressor
         >>> X = np.linspace(-3, 3, 200)[:, None]
         >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, 1 - np.abs(X[:, 0]))
         >>> moe.explain([[-2.0], [2.0]])["slope"].round(1)
@@ -534,21 +519,12 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         """
         given = {} if offset is None else {"offset": offset}
         self._check_mean()
-        gate, means = self.predict_gate(X), self.predict_experts(X, **given)
-        arrays = {"gate": gate, "experts": means}
+        arrays = {"gate": self.predict_gate(X), "experts": self.predict_experts(X, **given)}
         if hasattr(self, "expert_coef_"):
-            experts = self._fitted.mixture.experts
-            nonlinear = experts.explains_mean and experts.link != "identity"
-            derivative = self._mean_derivative(X, **given) if nonlinear else None
-            arrays |= explain_predictions(self._fitted, vars(self), gate, means, derivative)
-            columns = indicator_columns(self._fitted, getattr(self, "feature_range_", None))
-            if experts.explains_mean and columns.any():
-                changes = self._indicator_effects(X, **given)
-                for i, name in enumerate(("slope", "gate_effect")):
-                    if name in arrays:
-                        arrays[name] = np.where(
-                            columns, np.moveaxis(changes[:, i], 1, -1), arrays[name]
-                        )
+            effects = self._feature_effects(X, **given)
+            arrays["slope"] = effects[:, 0]
+            if has_gate_effects(self._fitted, vars(self)):
+                arrays["gate_effect"] = effects[:, 1]
         extra = self._fitted.preprocessor.extra_features
         if extra is not None and extra.base is not None:
             arrays["base"] = self._base_predictions(X)
@@ -562,21 +538,13 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         )
 
     @supports_dask
-    def _indicator_effects(self, X: Any, offset: Any = None) -> Array:
-        """Changes of `predict` from zero to one in columns of indicators, for each feature."""
-        columns = indicator_columns(self._fitted, self.feature_range_)
+    def _feature_effects(self, X: Any, offset: Any = None) -> Array:
+        """Effects of the features through experts and gate, (n, 2, p) or (n, 2, m, p)."""
         rows = self._checked(Rows(X, offset=offset))
-        effects = indicator_effects(self._fitted, rows.X, rows.offset, columns)
-        return self._squeeze_outputs(effects)
+        effects = feature_effects(self._fitted, vars(self), rows.X, rows.offset)
+        return effects[:, :, 0] if vars(self)["expert_coef_"].ndim == 2 else effects
 
     @supports_dask
     def _base_predictions(self, X: Any) -> Array:
         """Predictions of the base model, of the shape of `predict` or `predict_proba`."""
         return self._squeeze_outputs(base_predictions(self._fitted, self._checked(Rows(X)).X))
-
-    @supports_dask
-    def _mean_derivative(self, X: Any, offset: Any = None) -> Array:
-        """Derivatives of the means by the linear predictors, (n, B, K) or (n, B, K, m)."""
-        rows = self._checked(Rows(X, offset=offset))
-        derivative = mean_derivatives(self._fitted, rows.X, rows.offset)
-        return self._squeeze_outputs(derivative.transpose(3, 0, 1, 2))

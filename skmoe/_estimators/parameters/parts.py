@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
-from skmoe._data.checks import check_instance, is_integer, shown
-from skmoe._data.row_checks import check_columns
+from skmoe._data.checks import check_columns, check_instance, is_integer, shown
 from skmoe._data.sklearn_adapter import (
     LOSSES,
     final_estimator,

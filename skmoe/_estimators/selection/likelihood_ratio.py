@@ -13,14 +13,16 @@ from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
+from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.checks import shown
 from skmoe._data.row_checks import class_codes
 from skmoe._data.rows import Rows
-from skmoe._estimators.fitting.problem import add_extra_features
+from skmoe._estimators.fitting.problem import add_extra_features, build_problem
 from skmoe._estimators.methods.coefficient_inference import draw_target
 from skmoe._estimators.parameters.conflicts import (
     NESTED,
@@ -33,22 +35,27 @@ from skmoe._estimators.parameters.parts import resolve_families
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.n_experts import (
     IncrementalFitter,
+    fit_quietly,
     responsibilities_of_rows,
     rows_for,
 )
-from skmoe._inference.bootstrap import Replicate
-from skmoe._inference.n_experts_table import NestedModelsTest
-from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
+from skmoe._inference.inference import NestedModelsTest
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import warn_user
+from skmoe.protocols import LinearPredictor
+
+# --- numbers of experts -----------------------------------------------------------------------
 
 # Log-likelihood that EM may leave to be gained, if `tol` times the number of rows is more. Smaller
 # differences of log-likelihoods count as none.
 MAX_MISSING_LIKELIHOOD = 0.02
 
-
 # Searches for K + 1 experts with at least the likelihood of K; the second has twice the starts.
 MAX_SEARCHES = 2
+
+# Replicates that a job is given at a time: with one, jobs wait for each other, and of many, more
+# are drawn in vain before the test stops.
+BATCHES_PER_JOB = 4
 
 
 class Candidate(NamedTuple):
@@ -76,8 +83,6 @@ class LikelihoodRatioTest:
     """
 
     def __init__(self, estimator: Any, n_experts: int, n_rows: int) -> None:
-        self.n_experts = n_experts
-        self.estimator_type = type(estimator)
         tol = min(estimator.tol, MAX_MISSING_LIKELIHOOD / n_rows)
         changed = {"warm_start": False, "verbose": 0, "n_jobs": 1, "tol": tol}
         # The fits of a likelihood ratio have the same penalties.
@@ -87,12 +92,12 @@ class LikelihoodRatioTest:
             for found in more.penalties
             if found.search and found.fields != ("dispersion_alpha",)
         }
-        self.options = estimator.get_params(deep=False) | changed | penalties
-        self.tolerance = tol * n_rows
+        self.n_experts, self.tolerance = n_experts, tol * n_rows
+        self.estimator = clone(estimator).set_params(**changed, **penalties)
 
     def fit_null(self, data: TrainingData, seed: int) -> Candidate:
         """K experts fitted to the data."""
-        return self._best_fit(data, self.n_experts, [self.options["init"]], seed)
+        return self._best_fit(data, self.n_experts, [self.estimator.init], seed)
 
     def ratio(self, null: Candidate, data: TrainingData, seed: int) -> LikelihoodRatio:
         """Likelihood ratio of the data, given the fit of K experts to them.
@@ -101,16 +106,15 @@ class LikelihoodRatioTest:
         their likelihood is smaller than that of K experts, a thorough search follows.
         """
         more = self.n_experts + 1
-        fitter = IncrementalFitter(self._estimator({}), data, seed)
+        fitter = IncrementalFitter(self.estimator, data, seed)
         fitter.fitted = null.estimator
-        noise = fitter.noise_variance
-        starts = [fitter.split_responsibilities(more), self.options["init"]]
-        best = self._best_fit(data, more, starts, seed, noise)
+        starts = [fitter.split_responsibilities(more), self.estimator.init]
+        best = self._best_fit(data, more, starts, seed, fitter.noise_variance)
         for search in range(1, MAX_SEARCHES):
             if best.log_likelihood >= null.log_likelihood - self.tolerance:
                 break
-            repeated = self._best_fit(data, more, ["search"], seed + search, noise)
-            best = max(best, repeated, key=attrgetter("log_likelihood"))
+            again = self._best_fit(data, more, ["search"], seed + search, fitter.noise_variance)
+            best = max(best, again, key=attrgetter("log_likelihood"))
         gain = best.log_likelihood - null.log_likelihood
         return LikelihoodRatio(
             (null.log_likelihood, best.log_likelihood),
@@ -121,11 +125,10 @@ class LikelihoodRatioTest:
 
     def replicate(
         self, null: Candidate, data: TrainingData, seed: np.random.SeedSequence
-    ) -> Replicate:
-        """The statistic of a target drawn from the fit of K experts."""
+    ) -> LikelihoodRatio:
+        """The ratio of a target drawn from the fit of K experts."""
         rng = np.random.RandomState(np.random.MT19937(seed))
-        rows = rows_for(null.estimator, data)
-        y = draw_target(null.estimator, rows, rng)
+        y = draw_target(null.estimator, rows_for(null.estimator, data), rng)
         if is_classifier(null.estimator):
             y = class_codes(y, data.attributes["classes_"])
         drawn = data._replace(rows=data.rows._replace(y=y))
@@ -134,37 +137,65 @@ class LikelihoodRatioTest:
         # the maximum is close to them. A warm start would keep the scale of the target of the first
         # fit, to which the penalties refer.
         init = responsibilities_of_rows(null.estimator, drawn)
-        refit = self._best_fit(drawn, self.n_experts, [init], 0)
-        ratio = self.ratio(refit, drawn, start_seed)
-        return Replicate(ratio.statistic, ratio.is_failed)
+        return self.ratio(self._best_fit(drawn, self.n_experts, [init], 0), drawn, start_seed)
 
     def _best_fit(
         self,
         data: TrainingData,
         n_experts: int,
-        starts: Sequence[str | Array],
+        starts: Sequence[Any],
         seed: int,
         noise_variance: Array | None = None,
     ) -> Candidate:
         """The fit with the largest likelihood among those from given starts."""
-        seeds = np.random.SeedSequence(seed).generate_state(len(starts))
-        fits = []
+        fits, seeds = [], np.random.SeedSequence(seed).generate_state(len(starts))
         for start, own_seed in zip(starts, seeds, strict=True):
             options = {"n_experts": n_experts, "init": start}
+            options["random_state"] = int(own_seed % np.iinfo(np.int32).max)
             if not isinstance(start, str) or start == "search":
                 options["n_init"] = 1
-            options["random_state"] = int(own_seed % np.iinfo(np.int32).max)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                started = data._replace(init=start if isinstance(start, str) else start.T)
-                fit = self._estimator(options)._fit(started, noise_variance=noise_variance)
+            fit = fit_quietly(self.estimator, options, data, noise_variance)
             log_likelihood = fit._fitted.log_density(rows_for(fit, data)).sum()
             fits.append(Candidate(fit, float(log_likelihood)))
         return max(fits, key=attrgetter("log_likelihood"))
 
-    def _estimator(self, options: dict[str, Any]) -> Any:
-        return self.estimator_type(**self.options | options)
 
+def draw_sequentially(
+    draw: Any, seeds: Sequence[Any], most: int | None, observed: float, jobs: tuple[Any, int]
+) -> tuple[list[LikelihoodRatio], float]:
+    """Replicates of the seeds in their order, and the p-value of the observed statistic.
+
+    They end at the one with which `most` of them are at least as large as that [1]_; None draws all
+    of them. `jobs` are their number, and whether progress is printed. The replicates do not depend
+    on the number: those that other jobs have drawn after the end are dropped.
+
+    References
+    ----------
+    .. [1] J. Besag and P. Clifford (1991), "Sequential Monte Carlo p-values", Biometrika 78,
+       301-304.
+    """
+    (n_jobs, verbose), n_workers, n_larger = jobs, effective_n_jobs(jobs[0]), 0
+    most = len(seeds) + 1 if most is None else most
+    drawn: list[LikelihoodRatio] = []
+    with Parallel(n_jobs=n_jobs) as workers:
+        while len(drawn) < len(seeds) and n_larger < most:
+            size = min(max(most - n_larger, n_workers), BATCHES_PER_JOB * n_workers)
+            batch = seeds[len(drawn) :][: 1 if n_workers == 1 else size]
+            drawn += workers(delayed(draw)(seed) for seed in batch)
+            counts = np.cumsum([ratio.statistic >= observed for ratio in drawn])
+            drawn = drawn[: 1 + int(np.searchsorted(counts, most))]
+            n_larger = int(counts[len(drawn) - 1])
+            if verbose:
+                print(
+                    f"{len(drawn)} of at most {len(seeds)} bootstrap samples: {n_larger} with a "
+                    f"statistic of at least {observed:.4g}"
+                )
+    if n_larger >= most:
+        return drawn, n_larger / len(drawn)
+    return drawn, (n_larger + 1) / (len(drawn) + 1)
+
+
+# --- nested models ----------------------------------------------------------------------------
 
 # What nested models have in common: the rest is of their structure, of the fit, or refused.
 SAME = ("expert", "family", "class_weight")
@@ -182,13 +213,11 @@ MAX_ORDERED = 4
 class Structure(NamedTuple):
     """What a mixture estimates."""
 
-    holders: Array  # of the slopes of each expert and feature, (K, p), as in `slope_holders`
+    # Expert, number of the response, parameter and feature of each coefficient, and its coordinate.
+    coordinates: dict[tuple[int, int, str, int | None], int]
     gate: set[int]  # features of the gate
     gate_kind: str  # of its class and options
     gate_columns: Array | None  # centred (n, q), where a gate has a transformer
-    of_dispersion: set[int]  # features of the dispersions
-    shares_dispersion: bool
-    has_covariances: bool
     is_ordered: bool  # whether experts have different slopes
 
 
@@ -196,13 +225,17 @@ def likelihood_ratio(
     smaller: Any, larger: Any, X: Any, y: Any, given: dict[str, Any]
 ) -> NestedModelsTest:
     """The test, for validated estimators and arguments of `fit` that are not None."""
+
+    def log_likelihood(fitted: Any) -> float:
+        return float(fitted.n_parameters_ - 0.5 * fitted.aic(X, y, **given))
+
     pair = [_with_maximum_likelihood(one, X) for one in (smaller, larger)]
     _check_same(*pair)
     transforms = any(TRANSFORMER in chosen_options(one) for one in pair)
     structures = [_structure(one, X, y, given, transforms) for one in pair]
     _check_nested(*structures)
     fits = [one.fit(X, y, **given) for one in pair]
-    reached = [_log_likelihood(one, X, y, given) for one in fits]
+    reached = [log_likelihood(one) for one in fits]
     # Each may have missed the maximum that corresponds to that of the other.
     free = structures[0].is_ordered and not structures[1].is_ordered
     free = free and "known_experts" not in given
@@ -217,7 +250,7 @@ def likelihood_ratio(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 other = clone(fits[target]).set_params(init=resp[:, order]).fit(X, y, **given)
-            found = _log_likelihood(other, X, y, given)
+            found = log_likelihood(other)
             if found > reached[target]:
                 fits[target], reached[target] = other, found
     ended = [fitted.converged_ for fitted in fits]
@@ -234,10 +267,6 @@ def likelihood_ratio(
             "Give the larger model further features, or free what the smaller one shares."
         )
     return test
-
-
-def _log_likelihood(fitted: Any, X: Any, y: Any, given: dict[str, Any]) -> float:
-    return float(fitted.n_parameters_ - 0.5 * fitted.aic(X, y, **given))
 
 
 def _with_maximum_likelihood(estimator: Any, X: Any) -> Any:
@@ -276,29 +305,34 @@ def _check_same(smaller: Any, larger: Any) -> None:
 
 
 def _structure(model: Any, X: Any, y: Any, given: dict[str, Any], transforms: bool) -> Structure:
-    """What a model estimates, by the validated parameters and columns."""
+    """What a model estimates, by the blocks of its mixture."""
     params = model._validate_parameters()
     weight, offset, units = map(given.get, ("sample_weight", "offset", "units"))
     rows = Rows(X, y, weight, offset, units, possible=given.get("known_experts"))
     data = validate_training_data(model, params, rows)
-    n_features, n_experts = data.attributes["n_features_in_"], params.n_experts
+    experts = build_problem(model, params, data).em_problem.mixture.experts
     columns, of_gate = (
-        np.arange(n_features) if chosen is None else np.asarray(chosen)
+        list(range(data.attributes["n_features_in_"])) if chosen is None else list(chosen)
         for chosen in (data.columns["mean"], data.columns["gate"])
     )
-    holders = np.full((n_experts, n_features), -1)
-    has_slopes = np.ones(n_experts, dtype=bool)
-    holders[:, columns] = slope_holders(data.slopes, has_slopes, len(columns) + 1)[:, :-1]
-    gate = set(of_gate.tolist()) if params.gate.depends_on_features else set()
+    coordinates: dict[tuple[int, int, str, int | None], int] = {}
+    no_feature: list[int | None] = [None]
+    for k in range(params.n_experts):
+        for block, where in experts.shown(k):
+            name, features = getattr(block, "name", ""), no_feature
+            if isinstance(block, LinearPredictor):
+                own = columns if block.columns is None else [columns[j] for j in block.columns]
+                name, features = block.parameter, [*own, None]
+            for v, vector in enumerate(where.reshape(-1, len(features))):
+                for feature, coordinate in zip(features, vector.tolist(), strict=True):
+                    if coordinate >= 0:
+                        coordinates[k, v, name, feature] = coordinate
     return Structure(
-        holders,
-        gate,
+        coordinates,
+        {int(j) for j in of_gate} if params.gate.depends_on_features else set(),
         joblib.hash(params.gate.with_options({"transformer": None})),
         _gate_columns(params, data) if transforms else None,
-        set(data.dispersion_features),
-        getattr(model, "dispersion", "per_expert") == "shared",
-        getattr(model, "covariance_type", "diag") == "full",
-        not are_exchangeable(data.slopes),
+        not experts.are_exchangeable,
     )
 
 
@@ -332,14 +366,16 @@ def _is_spanned(columns: Array, others: Array) -> bool:
 def _check_nested(smaller: Structure, larger: Structure) -> None:
     """What the larger model fixes must be fixed in the smaller one."""
     reasons = []
-    if (smaller.holders[larger.holders < 0] >= 0).any():
-        reasons.append("an expert of smaller has a feature that it lacks in larger")
-    numbers = np.arange(len(smaller.holders))[:, None]
-    shared = larger.holders >= 0
-    first = np.where(shared, larger.holders, numbers)
-    of_first = np.take_along_axis(smaller.holders, first, axis=0)
-    if (smaller.holders != of_first)[shared].any():
-        reasons.append("experts share a slope in larger, and not in smaller")
+    for _, _, name, feature in smaller.coordinates.keys() - larger.coordinates.keys():
+        of = f"the {name}" if name else "the mean"
+        on = f"depends on feature {feature}" if feature is not None else "is estimated"
+        reasons.append(f"{of} of an expert {on} in smaller only")
+    # Coefficients that are equal in larger are equal in smaller.
+    of_larger: dict[int, int | None] = {}
+    for key, coordinate in larger.coordinates.items():
+        own = smaller.coordinates.get(key)
+        if of_larger.setdefault(coordinate, own) != own:
+            reasons.append("experts share a slope or a dispersion in larger, and not in smaller")
     if smaller.gate_columns is None or larger.gate_columns is None:
         if not smaller.gate <= larger.gate:
             reasons.append("the gate of smaller has a feature that the gate of larger has not")
@@ -349,12 +385,6 @@ def _check_nested(smaller: Structure, larger: Structure) -> None:
         )
     if smaller.gate_kind != larger.gate_kind and smaller.gate:
         reasons.append("the gates are of different kinds")
-    if not smaller.of_dispersion <= larger.of_dispersion:
-        reasons.append("dispersions depend on a feature in smaller only")
-    if larger.shares_dispersion and not smaller.shares_dispersion:
-        reasons.append("experts share dispersions in larger only")
-    if smaller.has_covariances and not larger.has_covariances:
-        reasons.append("outputs are correlated in smaller only")
     if reasons:
         raise ValueError(
             f"larger must contain smaller; {reasons[0]}. Exchange the models, or compare them by "

@@ -15,9 +15,10 @@ The number is a property of the table: folds, sample and starts of the trials do
 from __future__ import annotations
 
 import copy
+import time
 import warnings
-from collections.abc import Collection, Iterable
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -45,15 +46,7 @@ from skmoe._estimators.rows.training_data import (
     validate_training_data,
     with_class_weights,
 )
-from skmoe._estimators.selection.trials import (
-    SelectionResult,
-    Trials,
-    n_experts_grid,
-    next_number,
-    select_by_criterion,
-    select_by_holdout,
-)
-from skmoe._inference.criteria import fit_statistics
+from skmoe._inference.comparisons import fit_statistics
 from skmoe._inference.labels import describe_ties
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
@@ -64,6 +57,15 @@ from skmoe.exceptions import NumberOfExpertsWarning, warn_user
 N_EXPERTS_CRITERIA = ("auto", "aic", "bic", "icl")
 MIN_ROWS_FOR_SELECTION = 20
 MIN_ROWS_PER_EXPERT = 10
+
+# Number of trials after the best one that end the search.
+PATIENCE = 2
+
+# Number of standard errors, and gain of the held-out log-likelihood in all, by which a larger
+# number must predict better: strong evidence (R. E. Kass and A. E. Raftery, 1995, "Bayes factors",
+# Journal of the American Statistical Association 90, 773-795).
+N_STANDARD_ERRORS = 2.0
+MIN_TOTAL_GAIN = 3.0
 
 # Tolerance and maximum number of iterations of the fits that split an expert. Trials have those of
 # the estimator: experts that have not converged would be compared by chance.
@@ -78,6 +80,9 @@ MIN_SPLIT_RESPONSIBILITY = 0.01
 MIN_ROWS_TO_SPLIT = 20
 MIN_UNITS_TO_SPLIT = 4
 
+# Responsibility of all other rows, where the rows of an expert might lack a class.
+LEAST_RESPONSIBILITY = 1e-6
+
 # Seed of folds, sample and starts.
 SELECTION_SEED = 0
 
@@ -91,6 +96,100 @@ MAX_PARTITIONS = 3
 # a sum of weights.
 MAX_COPIES = 20
 ROUND_OFF_OF_COUNTS = 1e-6
+
+
+class SelectionResult(NamedTuple):
+    """The selected number, the numbers tried, and their scores (higher is better).
+
+    `errors` are the standard errors of the differences from the best held-out score. `ties` are
+    the numbers that predict as well as the best one, from the selected one on. `is_rising` is
+    True if the largest number permitted is the best.
+    """
+
+    n_experts: int
+    tried: Array
+    scores: Array
+    errors: Array | None = None
+    ties: Array | None = None
+    is_rising: bool = False
+
+
+class Trials(NamedTuple):
+    """Numbers of experts to try in increasing order, and who follows the trials.
+
+    For callbacks they are the parts of the first task of a fit, with the attributes of the last
+    fit.
+    """
+
+    numbers: Iterable[int]
+    maximum: int
+    verbose: int = 0
+    task: FitTask = NO_TASK
+    attributes: Callable[[], dict[str, Any]] = dict
+
+
+def n_experts_grid(number: int = 1) -> Iterator[int]:
+    """Numbers to try, from a first one to 6, and then a geometric sequence 8, 10, 12, 15, ..."""
+    while True:
+        yield number
+        number = next_number(number)
+
+
+def next_number(number: int) -> int:
+    """The number that "auto" tries after another one."""
+    return max(number + 1, round(1.25 * number))
+
+
+def select(
+    score: Callable[[int], Any], trials: Trials, weight: Array | None = None
+) -> SelectionResult:
+    """The smallest number whose score is not clearly worse than the best one.
+
+    `score` returns a number, or held-out scores of rows with a weight. Of numbers the largest is
+    best. It returns None for a number whose experts collapse, if the one before it was tried. No
+    larger number is tried: the rows do not support it, and its score would differ by its penalties
+    only. After a gap between candidates such a number has the score of one in the gap.
+
+    Scores of rows are clearly worse if the difference exceeds two standard errors, of the mean of
+    the row-wise differences [1]_ or of those of units. It must also be MIN_TOTAL_GAIN in all: few
+    rows give no evidence for another expert, however equal their differences are.
+
+    References
+    ----------
+    .. [1] L. Breiman, J. Friedman, R. Olshen and C. Stone (1984), "Classification and Regression
+       Trees", Wadsworth, section 3.4.3.
+    """
+    tried: list[int] = []
+    scores: list[Array] = []
+    given = np.ones(1) if weight is None else weight
+    least_gain = 0.0 if weight is None else MIN_TOTAL_GAIN / given.sum()
+    selected, is_over = 0, False
+    selection = trials.task.subtask("selection", None, 0).start()
+    for number in trials.numbers:
+        if number > trials.maximum or len(tried) > selected + PATIENCE or is_over:
+            break
+        trial, since = selection.subtask("trial").start(), time.perf_counter()
+        found = score(number)
+        if found is None:
+            is_over = True
+        else:
+            tried.append(number)
+            scores.append(np.atleast_1d(found))
+            means = np.average(scores, axis=1, weights=given)
+            differences = scores[int(np.argmax(means))] - np.array(scores)
+            mean = np.average(differences, axis=1, weights=given)
+            squares = np.average((differences - mean[:, None]) ** 2, axis=1, weights=given)
+            errors = np.sqrt(squares / given.sum())
+            is_tied = mean <= np.maximum(N_STANDARD_ERRORS * errors, least_gain)
+            selected = int(np.argmax(is_tied))
+            if trials.verbose > 0:
+                named = f"{number} expert{'s' * (number > 1)}"
+                print(f"{named}: score {means[-1]:.5f}, {time.perf_counter() - since:.1f} s")
+        is_over |= trial.end(trials.attributes)
+    selection.end(trials.attributes)
+    is_rising = 0 < selected == len(tried) - 1 and not is_over
+    result = SelectionResult(tried[selected], np.array(tried), means, is_rising=is_rising)
+    return result if weight is None else result._replace(errors=errors, ties=result.tried[is_tied])
 
 
 def with_selected_n_experts(
@@ -150,19 +249,19 @@ def select_n_experts(estimator: Any, given: Rows, task: FitTask = NO_TASK) -> Se
     by_held_out_rows = holds_out_rows(estimator.n_experts)
     if by_held_out_rows:
         data = _sample(data, is_classifier(estimator))
+    fitter = IncrementalFitter(estimator, data)
     maximum = int(float(data.rows.weight.sum()) // MIN_ROWS_PER_EXPERT)
-    trials = Trials(maximum, int(estimator.verbose), numbers, task)
+    trials = Trials(numbers, maximum, int(estimator.verbose), task, fitter.attributes)
     if by_held_out_rows:
-        return _select_by_held_out_rows(estimator, params, data, trials)
-    trials.fitter = fitter = IncrementalFitter(estimator, data)
-    trials.maximum = max(min(maximum, _n_distinct(params, data)), least)
+        return _select_by_held_out_rows(fitter, params, trials)
 
     def criterion_of(number: int) -> float:
         fitted = fitter.fit(number)
         statistics = fit_statistics(fitted._fitted, rows_for(fitted, data))
-        return float(getattr(statistics, estimator.n_experts))
+        return -statistics.criteria[estimator.n_experts]
 
-    return select_by_criterion(criterion_of, trials)
+    maximum = max(min(maximum, _n_distinct(params, data)), least)
+    return select(criterion_of, trials._replace(maximum=maximum))
 
 
 def _check_candidates(n_experts: Any) -> list[int] | None:
@@ -193,18 +292,17 @@ def _words(estimator: Any) -> str:
 
 
 def _select_by_held_out_rows(
-    estimator: Any, params: FitParameters, data: TrainingData, trials: Trials
+    fitter: IncrementalFitter, params: FitParameters, trials: Trials
 ) -> SelectionResult:
     """Select the number whose fits predict held-out rows best."""
-    rows = data.rows
+    estimator, data, rows = fitter.estimator, fitter.data, fitter.data.rows
     n_partitions = min(max(1, MAX_SELECTION_ROWS // rows.n_rows), MAX_PARTITIONS)
     if uses_groups(estimator):  # fits of estimators take long
         n_partitions = 1
     held_out = _held_out(rows, is_classifier(estimator), n_partitions)
     fitted = [np.setdiff1d(np.arange(rows.n_rows), index) for index in held_out]
     n_distinct = (_n_distinct(params, data.select(index)) for index in fitted)
-    trials.maximum = max(min(trials.maximum, *n_distinct), params.n_experts)
-    trials.fitter = fitter = IncrementalFitter(estimator, data)
+    maximum, tried = max(min(trials.maximum, *n_distinct), params.n_experts), [0]
     tests = [data.select(index) for index in held_out]
     # Units, or rows, of each test.
     scored = [np.unique(rows.unit_codes[index]) for index in held_out]
@@ -220,8 +318,9 @@ def _select_by_held_out_rows(
             for part, index in zip(parts, fitted, strict=True)
         ]
         collapsed = 2 * sum(is_collapsed(mass).any() for mass in masses) > len(parts)
-        if collapsed and trials.tried and number <= next_number(trials.tried[-1]):
+        if collapsed and tried[-1] > 0 and number <= next_number(tried[-1]):
             return None
+        tried.append(number)
         log_densities = [
             part._fitted.log_density(rows_for(part, test))
             for part, test in zip(parts, tests, strict=True)
@@ -229,7 +328,7 @@ def _select_by_held_out_rows(
         total = np.bincount(np.concatenate(scored), np.concatenate(log_densities))
         return total[n_scores > 0] / n_scores[n_scores > 0]
 
-    return select_by_holdout(score, weight, trials)
+    return select(score, trials._replace(maximum=maximum), weight)
 
 
 def rows_for(fitted: Any, data: TrainingData) -> Rows:
@@ -274,6 +373,11 @@ class IncrementalFitter:
         data, number = self.data.select(index), resp.shape[1]
         return self._fit(data, number, resp, noise_variance=self.noise_variance)
 
+    def attributes(self) -> dict[str, Any]:
+        """Fitted attributes of the last fit."""
+        params = self.fitted.get_params(deep=False)
+        return {name: value for name, value in vars(self.fitted).items() if name not in params}
+
     @property
     def noise_variance(self) -> Array | None:
         """Noise variance of the standardised outputs that the last fit has estimated, and kept."""
@@ -303,21 +407,16 @@ class IncrementalFitter:
         `resp` are the responsibilities of the expert that is replaced.
         """
         # The two experts have no known rows.
-        data = self.data._replace(rows=self.data.rows._replace(possible=None))
+        data, rows = self.data._replace(rows=self.data.rows._replace(possible=None)), self.data.rows
         part, index = data, np.flatnonzero(resp > MIN_SPLIT_RESPONSIBILITY)
-        if _can_split(part.rows.take(index)):
-            part = part.select(index, (part.rows.weight * resp)[index])
-        pair = self._fit(part, 2, **SPLIT_OPTIONS)
-        if not is_classifier(pair):
-            return responsibilities_of_rows(pair, data)[:, 1]
-        # Rows of classes that are not among the fitted rows are split by the gate alone.
-        rows, classes = data.rows, data.attributes["classes_"]
-        second = np.exp(pair._fitted.log_gate(rows.X))[1]
-        of_fitted_class = np.flatnonzero(np.isin(classes[rows.y], pair.classes_))
-        part = data.select(of_fitted_class)
-        second[of_fitted_class] = responsibilities_of_rows(pair, part)[:, 1]
-        codes = rows.unit_codes
-        return (np.bincount(codes, second) / np.bincount(codes))[codes]
+        few = rows.take(index)
+        n_units = np.inf if few.unit is None else len(np.unique(few.unit))
+        can_split = few.n_rows >= MIN_ROWS_TO_SPLIT and n_units >= MIN_UNITS_TO_SPLIT
+        if can_split and len(np.unique(few.y)) > 1:
+            if is_classifier(self.estimator):  # the fit has all classes
+                index, resp = np.arange(len(resp)), np.maximum(resp, LEAST_RESPONSIBILITY)
+            part = data.select(index, (rows.weight * resp)[index])
+        return responsibilities_of_rows(self._fit(part, 2, **SPLIT_OPTIONS), data)[:, 1]
 
     def _fit(
         self,
@@ -330,22 +429,31 @@ class IncrementalFitter:
         estimator = self.estimator
         # Criteria are of the maximum; densities of held-out rows hardly differ from those there.
         at_maximum = not holds_out_rows(estimator.n_experts) and not options
-        changed = {
-            "n_init": 1,
-            "init": estimator.init if init is None else init,
-            "random_state": self.seed,
-            "verbose": 0,
-        }
+        changed: dict[str, Any] = {"n_init": 1, "random_state": self.seed, "verbose": 0}
+        changed |= {} if init is None else {"init": init}
         changed |= {"n_experts": number} | options
         changed |= {"class_weight": None} if is_classifier(estimator) else {}
-        trial = type(estimator)(**estimator.get_params(deep=False) | changed)
         if not uses_groups(estimator):
             data = data._replace(rows=data.rows._replace(group=None))
         data = data._replace(rows=data.rows.of_n_experts(number))
-        data = data if init is None else data._replace(init=init.T)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return trial._fit(data, noise_variance=noise_variance, ends_at_maximum=at_maximum)
+        return fit_quietly(estimator, changed, data, noise_variance, at_maximum)
+
+
+def fit_quietly(
+    estimator: Any,
+    changed: dict[str, Any],
+    data: TrainingData,
+    noise_variance: Array | None,
+    at_maximum: bool = True,
+) -> Any:
+    """A fit of an estimator with changed parameters to training data, without warnings."""
+    trial = type(estimator)(**estimator.get_params(deep=False) | changed)
+    init = changed.get("init")
+    if init is not None:
+        data = data._replace(init=init if isinstance(init, str) else init.T)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return trial._fit(data, noise_variance=noise_variance, ends_at_maximum=at_maximum)
 
 
 def responsibilities_of_rows(fitted: Any, data: TrainingData) -> Array:
@@ -353,13 +461,6 @@ def responsibilities_of_rows(fitted: Any, data: TrainingData) -> Array:
     rows = rows_for(fitted, data)
     resp: Array = fitted._fitted.responsibilities(rows).T
     return resp[rows.unit_codes]
-
-
-def _can_split(rows: Rows) -> bool:
-    """Whether the rows are enough for a fit of two experts."""
-    if rows.unit is not None and len(np.unique(rows.unit)) < MIN_UNITS_TO_SPLIT:
-        return False
-    return rows.n_rows >= MIN_ROWS_TO_SPLIT and len(np.unique(rows.y)) > 1
 
 
 def _n_distinct(params: FitParameters, data: TrainingData) -> int:
@@ -405,18 +506,13 @@ def _n_separate_copies(data: TrainingData, count: Array) -> Array:
     that agree by chance. Otherwise they are one row, which is given several times.
     """
     n_copies = np.clip(count + ROUND_OFF_OF_COUNTS, 1, MAX_COPIES).astype(int)
-    for j in range(data.X.shape[1]):
-        column = data.X[:, [j]]
-        n_copies[_is_unique(column.toarray() if sparse.issparse(column) else column)] = 1
-    for values in data.rows.y.reshape(len(count), -1).T:
-        n_copies[_is_unique(values)] = 1
+    X = data.X.tocsc() if sparse.issparse(data.X) else data.X
+    columns: list[Any] = [X[:, [j]] for j in range(X.shape[1])]
+    for values in (*columns, *data.rows.y.reshape(len(count), -1).T):
+        values = values.toarray() if sparse.issparse(values) else values
+        _, codes, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
+        n_copies[counts[codes] == 1] = 1
     return n_copies
-
-
-def _is_unique(values: Array) -> Array:
-    """Which values occur once."""
-    _, codes, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
-    return counts[codes] == 1
 
 
 def _strata(rows: Rows, by_class: bool) -> Array | None:
@@ -457,10 +553,17 @@ def _held_out(rows: Rows, by_class: bool, n_partitions: int) -> list[Array]:
         can_hold_out = np.bincount(unit, ~can_hold_out)[unit] == 0
         codes = codes if can_hold_out.all() else None
     held_out: list[Array] = []
-    for partition in range(n_partitions):
-        fold = _partition(rows, codes, SELECTION_SEED + partition)
-        held_out += [np.flatnonzero((fold == j) & can_hold_out) for j in range(fold.max() + 1)]
-    held_out = [index for index in held_out if len(index)]
+    for seed in range(SELECTION_SEED, SELECTION_SEED + n_partitions):
+        groups = rows.fold_group
+        if groups is not None:
+            # Groups of equal size are assigned in the order of their labels, which is random here.
+            labels, groups = np.unique(groups, return_inverse=True)
+            groups = np.random.default_rng(seed).permutation(len(labels))[groups]
+        fold = feasible_folds(N_SELECTION_FOLDS, codes, groups, rows.n_rows, seed)
+        remedy = "Give n_experts as an integer, or give more rows."
+        check_several_folds("n_experts selected by held-out rows", fold, groups, remedy)
+        parts = [np.flatnonzero((fold == j) & can_hold_out) for j in range(fold.max() + 1)]
+        held_out += [index for index in parts if len(index)]
     if not held_out:
         raise ValueError(
             "n_experts selected by held-out rows needs a class with at least "
@@ -468,16 +571,3 @@ def _held_out(rows: Rows, by_class: bool, n_partitions: int) -> list[Array]:
             'n_experts="bic", or an integer.'
         )
     return held_out
-
-
-def _partition(rows: Rows, codes: Array | None, seed: int) -> Array:
-    """Fold of each row, with groups and units in one fold, and stratified by class codes."""
-    groups = rows.fold_group
-    if groups is not None:
-        # Groups of equal size are assigned in the order of their labels, which is random here.
-        labels, groups = np.unique(groups, return_inverse=True)
-        groups = np.random.default_rng(seed).permutation(len(labels))[groups]
-    fold = feasible_folds(N_SELECTION_FOLDS, codes, groups, rows.n_rows, seed)
-    remedy = "Give n_experts as an integer, or give more rows."
-    check_several_folds("n_experts selected by held-out rows", fold, groups, remedy)
-    return fold

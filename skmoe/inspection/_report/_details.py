@@ -34,7 +34,7 @@ from skmoe._inference.labels import (
     format_number,
     printable_line,
 )
-from skmoe._inference.results import FOOTNOTES
+from skmoe._inference.summary import FOOTNOTES
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._calibration import CalibrationDisplay

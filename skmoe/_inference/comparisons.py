@@ -1,0 +1,489 @@
+"""Information criteria, how clearly rows belong to experts, and numbers of experts compared.
+
+What criteria, inference and distributions require of a mixture is checked before any work.
+
+References
+----------
+G. Schwarz (1978), "Estimating the dimension of a model", Annals of Statistics 6, 461-464. S. L.
+Sclove (1987), "Application of model-selection criteria to some problems in multivariate analysis",
+Psychometrika 52, 333-343. H. Bozdogan (1987), "Model selection and Akaike's information criterion:
+the general theory and its analytical extensions", Psychometrika 52, 345-370. J. D. Banfield and
+A. E. Raftery (1993), "Model-based Gaussian and non-Gaussian clustering", Biometrics 49, 803-821.
+G. Celeux and G. Soromenho (1996), "An entropy criterion for assessing the number of clusters in a
+mixture model", Journal of Classification 13, 195-212. D. S. Nagin (2005), "Group-based modeling of
+development", Harvard University Press. P. McCullagh and J. A. Nelder (1989), "Generalized Linear
+Models", 2nd edition, Chapman and Hall, chapter 6.2.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import entr
+
+from skmoe._data.censored_targets import point_values
+from skmoe._data.checks import check_choice
+from skmoe._data.rows import Rows, by_output, has_bounds
+from skmoe._data.sklearn_adapter import count_parameters, typical_model
+from skmoe._inference.inference import LEVEL
+from skmoe._inference.results import Result, frame_of
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._numerics.probability import log_normalise
+from skmoe._numerics.typing import Array
+from skmoe.protocols import (
+    Part,
+    SupportsDistribution,
+    SupportsGateInference,
+    SupportsInference,
+    has_capability,
+    missing_methods,
+)
+
+# Criteria of which the smallest is best.
+CRITERIA = ("aic", "bic", "sabic", "caic", "awe", "icl")
+
+
+class FitStatistics(NamedTuple):
+    """Log-likelihood, number of parameters and entropy of a mixture for weighted rows."""
+
+    log_likelihood: float
+    n_parameters: float
+    n_rows: float  # sum of the weights
+    entropy: float  # of the responsibilities of rows, or of units
+    expert_weight: Array  # responsibilities summed over the weighted rows, (K,)
+    n_units: int | None  # None for a unit of each row
+    n_independent: float  # rows, or units
+    share: Array  # of the rows, or units, by their responsibilities, (K,)
+    # Mean, over rows or units, of the responsibility of the expert that has the largest, and for
+    # each expert over those of which it has the largest, (K,); NaN for an expert without any.
+    assigned_probability: float
+    probability_of_own: Array
+
+    @property
+    def criteria(self) -> dict[str, float]:
+        """Values of `CRITERIA`: minus twice the log-likelihood, and what they add to it."""
+        log_n = float(np.log(self.n_independent))
+        adjusted = float(np.log((self.n_independent + 2.0) / 24.0))
+        per_parameter = 2.0, log_n, adjusted, log_n + 1.0, 3.0 + 2.0 * log_n, log_n
+        found = {
+            name: self.n_parameters * added - 2.0 * self.log_likelihood
+            for name, added in zip(CRITERIA, per_parameter, strict=True)
+        }
+        # Those of the classification likelihood.
+        return found | {name: found[name] + 2.0 * self.entropy for name in ("awe", "icl")}
+
+    @property
+    def relative_entropy(self) -> float:
+        """One minus the entropy relative to its largest value; NaN for one expert."""
+        largest = self.n_independent * np.log(len(self.share))
+        return float(1.0 - self.entropy / largest) if len(self.share) > 1 else np.nan
+
+    @property
+    def odds_of_correct_classification(self) -> Array:
+        """Odds of `probability_of_own` over those of the share, (K,) (Nagin 2005, chapter 5)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            odds, prior = (p / (1.0 - p) for p in (self.probability_of_own, self.share))
+            return np.asarray(odds / prior) if len(self.share) > 1 else np.full(1, np.nan)
+
+
+def fit_statistics(mixture: FittedMixture, rows: Rows) -> FitStatistics:
+    """Statistics for weighted rows."""
+    resp, log_density = log_normalise(mixture.log_joint(rows))
+    weight, row_weight = rows.weight, rows.weight
+    if rows.unit is not None:
+        weight = np.ones(len(log_density))
+        row_weight = np.bincount(rows.unit, rows.weight)
+    own = weight * (resp.argmax(axis=0) == np.arange(len(resp))[:, None])
+    with np.errstate(invalid="ignore"):
+        of_own = (resp * own).sum(axis=1) / own.sum(axis=1)
+    return FitStatistics(
+        float(log_density @ weight),
+        n_parameters(mixture),
+        float(rows.weight.sum()),
+        0.0 + float(entr(resp).sum(axis=0) @ weight),  # not -0.0 for one expert
+        resp @ row_weight,
+        None if rows.unit is None else len(log_density),
+        float(weight.sum()),
+        resp @ weight / weight.sum(),
+        float(resp.max(axis=0) @ weight / weight.sum()),
+        of_own,
+    )
+
+
+def n_parameters(fitted: FittedMixture) -> float:
+    """Number of free parameters of gate and experts; NaN if it cannot be counted."""
+    of_experts, of_gate = fitted.mixture.split(fitted.theta)
+    n_of_experts = fitted.mixture.experts.n_parameters(of_experts)
+    return float(n_of_experts + fitted.mixture.gate.n_parameters(of_gate))
+
+
+# Excess of the dispersion over one that is worth a sentence, and in standard errors.
+MIN_EXCESS = 0.1
+MIN_Z = 3.0
+
+
+def describe_overdispersion(mixture: FittedMixture, rows: Rows, families: Sequence[Any]) -> str:
+    """Sentence on families whose variance is their mean, if rows vary more; "" if not."""
+    concerned = [k for k, family in enumerate(families) if family.larger_variance]
+    if not concerned or has_bounds(rows.y):
+        return ""
+    resp = mixture.responsibilities(rows)[concerned]
+    resp = resp if rows.unit is None else resp[:, rows.unit]
+    mean = mixture.predict_experts(rows.X, rows.offset)[concerned]
+    y = np.atleast_2d(by_output(rows.y))
+    excess = (resp * ((y - mean) ** 2 / mean - 1.0).mean(axis=1)).sum(axis=0)
+    weight = resp.sum(axis=0) @ rows.weight
+    used_up = np.nan_to_num(n_parameters(mixture)) * len(concerned) / len(families)
+    dispersion = (1.0 + excess @ rows.weight / weight) / (1.0 - min(used_up / weight, 0.5))
+    error = np.sqrt(excess**2 @ rows.weight) / weight
+    if not dispersion - 1.0 > max(MIN_EXCESS, MIN_Z * error):
+        return ""
+    used = families[concerned[0]]
+    return (
+        f"Within experts the variance is {dispersion:.2g} times the mean (Pearson's chi-squared "
+        f'per degree of freedom), and 1 under family="{used.name}": try '
+        f'family="{used.larger_variance}".'
+    )
+
+
+# Mean weights beyond which rows of a continuous y are hardly so many equal rows.
+MAX_MEAN_FREQUENCY = 2.0
+
+
+def doubtful_frequencies(rows: Rows) -> str:
+    """Why weights are hardly the numbers of rows for which they are taken; "" if they may be."""
+    weight, total = rows.weight, float(rows.weight.sum())
+    if (weight != np.round(weight)).any():
+        return "they are not whole numbers"
+    y, n_rows = point_values(rows.y), len(weight)
+    is_continuous = (y != np.round(y)).any()
+    if is_continuous and not 1.0 / MAX_MEAN_FREQUENCY <= total / n_rows <= MAX_MEAN_FREQUENCY:
+        return f"their sum, {total:g}, is far from the number of rows, {n_rows}"
+    return ""
+
+
+# The covariance matrix of more coefficients than this takes too much memory and time.
+MAX_TERMS = 5000
+
+
+# What a missing capability is, and a remedy.
+REQUIREMENTS: dict[type, tuple[str, str]] = {
+    SupportsDistribution: ("a predictive distribution", "Use score_samples for log densities."),
+    SupportsInference: (
+        "experts with second derivatives by coefficients",
+        'Linear and logistic experts have them (expert="linear").',
+    ),
+    SupportsGateInference: (
+        "a gate with second derivatives by coefficients",
+        'The gates "softmax" and "constant" have them.',
+    ),
+}
+
+
+def missing_capability(part: Any, capability: type, what: str) -> str:
+    """Message for a family or gate that lacks a capability that `what` needs; "" if it has it."""
+    if has_capability(part, capability):
+        return ""
+    need, remedy = REQUIREMENTS.get(capability, (capability.__name__, ""))
+    name, methods = type(part).__name__, missing_methods(part, capability)
+    limitation = part.limitation(capability)
+    reason = f"{name} has no method{'s' * (len(methods) > 1)} {', '.join(methods)}"
+    if limitation:
+        reason = f"{name} has none: {limitation}"
+    message = f"{what} needs {need}; {reason} (see skmoe.protocols.{capability.__name__}). {remedy}"
+    return message.rstrip()
+
+
+def require(part: Any, capability: type, what: str) -> None:
+    """Raise ValueError if a part of a user lacks a capability that the method `what` needs.
+
+    Linear parts have all of them. A part is one of a mixture, or what the user gave.
+    """
+    own = getattr(part, "own", part)
+    message = missing_capability(own, capability, what) if isinstance(own, Part) else ""
+    if message:
+        raise ValueError(message)
+
+
+def missing_for_inference(fitted: FittedMixture) -> str:
+    """Message why a mixture has no standard errors; "" if it has."""
+    mixture, extra = fitted.mixture, fitted.preprocessor.extra_features
+    for part, capability in (
+        (mixture.experts, SupportsInference),
+        (mixture.gate, SupportsGateInference),
+    ):
+        if not part.has_derivatives:
+            return missing_capability(part.own, capability, "inference")
+    if mixture.top_k is not None:
+        return (
+            f"inference needs every expert to see every row; got top_k={mixture.top_k}. Fit with "
+            "top_k=None."
+        )
+    n_terms = n_parameters(fitted)
+    if n_terms > MAX_TERMS:
+        return (
+            "inference needs the covariance matrix of all coefficients, of which there may be at "
+            f"most {MAX_TERMS}; the fit has {n_terms:g}. Use fewer features (expert_features, "
+            "gate_features) or experts."
+        )
+    if extra is not None and extra.base is not None:
+        return (
+            f"inference needs a mixture without a base; got base={extra.base!r}, whose "
+            "out-of-fold predictions, to which the mixture was fitted, are not kept. Fit with "
+            "base=None."
+        )
+    return ""
+
+
+def check_n_parameters_known(
+    fitted: FittedMixture, criterion: str, models: Sequence[Sequence[Any]]
+) -> None:
+    """Raise ValueError if the parameters, such as those of fitted `models`, cannot be counted."""
+    if not np.isnan(n_parameters(fitted)):
+        return
+    uncounted = f"{type(fitted.mixture.experts.own).__name__} has"
+    for k, model in enumerate(map(typical_model, models)):
+        if np.isnan(count_parameters(model)):
+            uncounted = f"expert {k} ({type(model).__name__}) has"
+            break
+    raise ValueError(
+        f"{criterion} needs experts whose parameters can be counted; {uncounted} no such number. "
+        "Compare models by the log density of held-out rows (score_samples) instead."
+    )
+
+
+# --- numbers of experts -----------------------------------------------------------------------
+
+# The smallest p-value of B samples is 1 / (B + 1), up to round-off.
+SMALLEST_BOUND = 1.5
+
+
+@dataclass(eq=False)
+class NExpertsTest:
+    """Bootstrap likelihood-ratio test of K experts against K + 1.
+
+    Returned by `skmoe.model_selection.n_experts_test`; it is not constructed by hand. See "How many
+    experts" in the user guide.
+
+    Attributes
+    ----------
+    n_experts : int
+        Number of experts K of the null hypothesis.
+    statistic : float
+        Likelihood-ratio statistic of the data: twice the difference of the log-likelihoods. It is
+        not negative.
+    p_value : float
+        Probability of a statistic at least as large under K experts, estimated by the replicates,
+        in (0, 1].
+    replicates : ndarray of shape (n_replicates,)
+        Statistics of the bootstrap samples in their order, up to the one after which the test
+        stopped. None is negative.
+    log_likelihoods : ndarray of shape (2,)
+        Log-likelihoods of the data under the fits of K and of K + 1 experts, without penalties.
+    n_bootstrap : int
+        Largest number of bootstrap samples; there are fewer `replicates` if the test stopped early.
+    n_failed_searches : int
+        Number of bootstrap samples to which no fit of K + 1 experts had a larger likelihood than
+        that of K, after several searches. Their statistics count as 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.model_selection import n_experts_test
+    >>> X = np.linspace(-2, 2, 40)[:, None]
+    >>> moe = MixtureOfExpertsRegressor(n_experts=1, n_init=1)
+    >>> result = n_experts_test(moe, X, np.abs(X[:, 0]), n_bootstrap=1, random_state=0)
+    >>> result.n_experts, len(result.replicates)
+    (1, 1)
+    """
+
+    n_experts: int
+    log_likelihoods: Array
+    statistic: float
+    p_value: float
+    replicates: Array
+    n_bootstrap: int
+    n_failed_searches: int
+
+    def __repr__(self) -> str:
+        fewer, more = self.n_experts, self.n_experts + 1
+        n_drawn = len(self.replicates)
+        most = f" of at most {self.n_bootstrap}" if n_drawn < self.n_bootstrap else ""
+        samples = "sample" if n_drawn == self.n_bootstrap == 1 else "samples"
+        verb = "fit" if self.p_value <= LEVEL else "do not fit"
+        smallest = ""
+        if (self.n_bootstrap + 1) * self.p_value < SMALLEST_BOUND:
+            smallest = (
+                " This p-value is the smallest that so many samples can give: for a smaller one, "
+                "raise n_bootstrap."
+            )
+        return (
+            f"{more} experts against {fewer}: likelihood ratio statistic {self.statistic:.1f}, "
+            f"p = {self.p_value:.2g} ({n_drawn}{most} bootstrap {samples}). {more} experts {verb} "
+            f"significantly better than {fewer}, at the level of {100 * LEVEL:g} %."
+            f"{smallest}"
+        )
+
+
+# Columns of the two parts of the text, and their headings.
+OF_CRITERIA = {"log_likelihood": "log-lik.", "n_parameters": "par."} | {
+    name: name.upper() for name in CRITERIA
+}
+OF_SEPARATION = {
+    "relative_entropy": "entropy R2",
+    "smallest_share": "min. share",
+    "mean_probability": "mean prob.",
+    "smallest_probability": "min. prob.",
+    "smallest_odds": "min. odds",
+    "reached": "best reached",
+    "p_value": "p",
+}
+
+
+class NExpertsTable(Result):
+    """Fits of several numbers of experts, compared by criteria.
+
+    Returned by `skmoe.model_selection.n_experts_table`; it is not constructed by hand. See "How
+    many experts" in the user guide. Printed, it is a text in which the smallest value of each
+    criterion has a star.
+
+    Attributes
+    ----------
+    n_experts : list of int
+        Numbers of experts, in increasing order.
+    estimators : list of estimators
+        Fitted mixture of each number.
+    columns : dict of str to ndarray of shape (n_numbers,)
+        "log_likelihood", "n_parameters", "aic", "bic", "sabic", "caic", "awe", "icl", "entropy",
+        "relative_entropy", "smallest_share", "mean_probability", "smallest_probability",
+        "smallest_odds", "n_reached", "n_runs" and "p_value". `n_experts_table` explains them.
+    experts : dict of str to list
+        For each expert of each number: "n_experts", "expert" (its name), "share", and of the rows
+        or units that are assigned to it "mean_probability" and "odds_of_correct_classification".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.model_selection import n_experts_table
+    >>> X = np.linspace(-2, 2, 60)[:, None]
+    >>> y = np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
+    >>> table = n_experts_table(MixtureOfExpertsRegressor(random_state=0), X, y, [1, 2], init=None)
+    >>> table.best("bic")
+    2
+    """
+
+    def __init__(
+        self,
+        estimators: Sequence[Any],
+        statistics: Sequence[FitStatistics],
+        p_values: Sequence[float],
+    ) -> None:
+        self.estimators = list(estimators)
+        self.n_experts = [int(fitted.n_experts_) for fitted in estimators]
+        self._maxima = [fitted.maxima_ for fitted in estimators]
+        rows = []
+        for own, maxima, p_value in zip(statistics, self._maxima, p_values, strict=True):
+            rows.append(
+                {"log_likelihood": own.log_likelihood, "n_parameters": own.n_parameters}
+                | own.criteria
+                | {
+                    "entropy": own.entropy,
+                    "relative_entropy": own.relative_entropy,
+                    "smallest_share": own.share.min(),
+                    "mean_probability": own.assigned_probability,
+                    "smallest_probability": np.nanmin(own.probability_of_own),
+                    "smallest_odds": np.fmin.reduce(own.odds_of_correct_classification),
+                    "n_reached": sum(maxima.n_times[:1]),
+                    "n_runs": maxima.n_runs,
+                    "p_value": p_value,
+                }
+            )
+        self.columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        self.experts: dict[str, list[Any]] = {
+            "n_experts": [k for k in self.n_experts for _ in range(k)],
+            "expert": [name for fitted in estimators for name in fitted.expert_names_],
+        }
+        names = {"share": "share", "mean_probability": "probability_of_own"}
+        for name in ("share", "mean_probability", "odds_of_correct_classification"):
+            parts = [getattr(own, names.get(name, name)) for own in statistics]
+            self.experts[name] = np.concatenate(parts).tolist()
+
+    def best(self, criterion: str = "bic") -> int:
+        """The number of experts with the smallest value of a criterion.
+
+        Parameters
+        ----------
+        criterion : {"aic", "bic", "sabic", "caic", "awe", "icl"}, default="bic"
+            Name of the criterion.
+
+        Returns
+        -------
+        n_experts : int
+            The number; the smaller one of equal values.
+
+        Raises
+        ------
+        ValueError
+            If there is no such criterion.
+        """
+        check_choice("criterion", criterion, CRITERIA)
+        return self.n_experts[int(np.argmin(self.columns[criterion]))]
+
+    def to_frame(self, what: str = "numbers") -> Any:
+        """The table as a pandas frame.
+
+        Parameters
+        ----------
+        what : {"numbers", "experts"}, default="numbers"
+            Rows of the frame: numbers of experts, with the names of `columns`, or each expert of
+            each number, with those of `experts`.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Indexed by the number of experts, and by the expert.
+
+        Raises
+        ------
+        ValueError
+            If `what` is neither.
+        ImportError
+            If pandas is not installed.
+        """
+        check_choice("what", what, ("numbers", "experts"))
+        if what == "experts":
+            return frame_of(self, self.experts).set_index(["n_experts", "expert"])
+        return frame_of(self, self.columns, self.n_experts, "n_experts")
+
+    def __repr__(self) -> str:
+        cells = {}
+        for name in OF_CRITERIA:
+            digits = "g" if name == "n_parameters" else ".1f"
+            end = "" if name == "n_parameters" else " "
+            cells[name] = [f"{value:{digits}}{end}" for value in self.columns[name]]
+        for name in CRITERIA:
+            best = self.n_experts.index(self.best(name))
+            cells[name][best] = f"{cells[name][best].strip()}*"
+        for name in OF_SEPARATION.keys() & self.columns.keys():
+            values = self.columns[name]
+            cells[name] = ["" if np.isnan(value) else f"{value:.3f}" for value in values]
+        cells["reached"] = [maxima.reached for maxima in self._maxima]
+        lines: list[str] = []
+        for titles in (OF_CRITERIA, OF_SEPARATION):
+            columns = [["K", *map(str, self.n_experts)]]
+            columns += [
+                [title, *cells[name]]
+                for name, title in titles.items()
+                if name != "p_value" or not np.isnan(self.columns[name]).all()
+            ]
+            widths = [max(map(len, column)) for column in columns]
+            for row in zip(*columns, strict=True):
+                own = (f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+                lines.append("  ".join(own).rstrip())
+            lines += [""] if titles is OF_CRITERIA else []
+        return "\n".join([*lines, "* The smallest value of the criterion."])

@@ -1,0 +1,497 @@
+"""How predictions depend on the features: in single rows, and on average with standard errors.
+
+An average effect is that of a change of one feature from a low to a high value in all rows. Let g
+and mu be the probabilities and means of the experts at both ends. Through the experts the mean of y
+changes by the sum over them of mean(g) (mu_high - mu_low), and through the gate by that of (g_high
+- g_low) mean(mu). Standard errors are those of the delta method [1]_.
+
+References
+----------
+.. [1] G. W. Oehlert (1992), "A note on the delta method", The American Statistician 46, 27-29.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from scipy import sparse
+
+from skmoe._data.checks import check_choice
+from skmoe._data.extra_features import ExtraFeatures, predict_base
+from skmoe._data.rows import Rows
+from skmoe._inference.coefficients import GATE, Coefficients, Errors, Term
+from skmoe._inference.inference import Inference, columns_of_table, table_lines
+from skmoe._inference.labels import Labels, printable_line, printable_name
+from skmoe._inference.results import WIDTH, Result
+from skmoe._mixture.data import Data
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.information import gate_scores
+from skmoe._numerics.linalg import add_fields
+from skmoe._numerics.typing import TINY, Array
+from skmoe._optional import import_pandas
+
+# --- average effects --------------------------------------------------------------------------
+
+# Part of the effects of the whole mixture.
+MIXTURE = "mixture"
+
+# Changes of a coordinate of the experts, in the central differences of their means.
+COORDINATE_STEP = 1e-4
+
+
+class Change(NamedTuple):
+    """A change of one feature in all rows: validated rows at both ends, with weights of sum one."""
+
+    name: str
+    low: Rows
+    high: Rows
+    width: float  # of the change in units of the effect
+
+
+class Sums(NamedTuple):
+    """Weighted sums over the rows, for K experts and m responses, or derivatives of these."""
+
+    experts: Array  # change through each expert, (..., K, m)
+    gate: Array  # change through the probability of each expert, (..., K, m)
+    share: Array  # mean probability of each expert, (..., K)
+
+
+class Ends(NamedTuple):
+    """Some of the rows at both ends of a change."""
+
+    rows: Sequence[Data]
+    added: Sequence[Array | float]  # to the means, by a base model
+    width: float
+    n_responses: int | None  # None for effects on the gate
+
+    def gate(self, fitted: FittedMixture) -> list[Array]:
+        """Probabilities (K, n) of the experts."""
+        return [np.exp(fitted.gate_logs(data)) for data in self.rows]
+
+    def means(self, fitted: FittedMixture) -> list[Array]:
+        """Means (K, m, n) of the experts; for effects on the gate, of whether it is each expert."""
+        if self.n_responses is None:
+            is_expert = np.eye(fitted.mixture.n_experts)[..., None]
+            return [np.tile(is_expert, len(self.rows[0].rows.weight))] * 2
+        pairs = zip(self.rows, self.added, strict=True)
+        return [fitted.means(data)[:, -self.n_responses :] + added for data, added in pairs]
+
+    def mean_derivatives(self, fitted: FittedMixture, index: Array) -> list[Array]:
+        """Derivatives (K, m, n) of the mean of each expert by one of its coordinates.
+
+        `index` (K,) has that of each expert, which changes its own mean only; -1 for none.
+        """
+        step = np.zeros(len(fitted.mixture.first))
+        step[index[index >= 0]] = COORDINATE_STEP
+        step = fitted.mixture.expanded(step)
+        ahead, behind = (
+            self.means(fitted._replace(theta=fitted.theta + sign * step)) for sign in (1.0, -1.0)
+        )
+        return [(a - b) / (2.0 * COORDINATE_STEP) for a, b in zip(ahead, behind, strict=True)]
+
+    def sums(self, gate: Sequence[Array], mean: Sequence[Array]) -> Sums:
+        """Sums over the rows. Derivatives of the probabilities may have another axis."""
+        (low_gate, high_gate), (low, high), weight = gate, mean, self.rows[0].rows.weight
+        weighted = 0.5 * (low_gate + high_gate) * weight
+        changed = (high_gate - low_gate) * weight / self.width
+        return Sums(
+            np.einsum("...kn,kmn->...km", weighted, (high - low) / self.width),
+            np.einsum("...kn,kmn->...km", changed, 0.5 * (low + high)),
+            weighted.sum(axis=-1),
+        )
+
+    def sums_by_coordinates(self, fitted: FittedMixture, index: Array) -> Sums:
+        """Derivatives of the sums by the coordinates, which are the first axis.
+
+        `index` (K, P) has the coordinates of each expert.
+        """
+        (mixture, theta, _), n_of_gate = fitted, len(fitted.mixture.gate.first)
+        gate, mean = self.gate(fitted), self.means(fitted)
+        size = len(mixture.first), *mean[0].shape[:2]
+        found = Sums(np.zeros(size), np.zeros(size), np.zeros(size[:2]))
+        if n_of_gate:
+            of_ends = []
+            for data, probability in zip(self.rows, gate, strict=True):
+                scores = gate_scores(mixture, theta, mixture.log_gate(theta[None], data), data)
+                reduced = np.stack([mixture.gate.reduced(own.T).T for own in scores], axis=1)
+                of_ends.append(reduced * probability)
+            for total, values in zip(found, self.sums(of_ends, mean), strict=True):
+                total[-n_of_gate:] += values
+        for own in [] if self.n_responses is None else index.T:
+            of_experts = self.sums(gate, self.mean_derivatives(fitted, own))
+            present = np.flatnonzero(own >= 0)
+            found.experts[own[present], present] += of_experts.experts[present]
+            found.gate[own[present], present] += of_experts.gate[present]
+        return found
+
+
+class AverageEffects(Inference):
+    """Average effects of features on predictions, with standard errors.
+
+    Returned by `skmoe.inspection.average_effects`; it is not constructed by hand. See "Average
+    effects" in the user guide.
+
+    Attributes
+    ----------
+    terms : list of (part, response, name)
+        The part of the mixture, the output, class or expert that changes, and the feature. The part
+        is "mixture", the name of an expert, or "gate".
+    estimates : ndarray of shape (n_terms,)
+        Average effects.
+    covariance : ndarray of shape (n_terms, n_terms)
+        Their covariance; NaN without `inference`.
+    reasons : list of str of length n_terms
+        Why an effect has no standard error; empty if it has one.
+    method : str
+        Method of the covariance; empty without `inference`.
+    replicates : ndarray of shape (n_bootstrap, n_terms) or None
+        Effects in the refits of the bootstrap.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.inspection import average_effects
+    >>> X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
+    >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
+    >>> average_effects(moe, X, features=["bmi", "sex"]).terms[1]
+    Term(part='mixture', response='', name='sex: 1 to 2')
+    """
+
+    def __repr__(self) -> str:
+        columns = {"effect": self.estimates}
+        if self.method:
+            columns |= columns_of_table(self, 0.95)
+            columns.pop("estimate")
+        lines: list[str] = []
+        for part in dict.fromkeys(term.part for term in self.terms):
+            chosen = [i for i, term in enumerate(self.terms) if term.part == part]
+            lines.append(printable_name(part))
+            lines += table_lines(self.terms, columns, self.reasons, chosen)
+        lines += [f"Standard errors: {self.method}."] if self.method else []
+        return "\n".join(map(printable_line, lines))
+
+
+def average_effects_of(
+    fitted: FittedMixture,
+    changes: Iterable[Change],
+    responses: Sequence[str],
+    labels: Labels,
+    on_gate: bool,
+    errors: Errors | None,
+) -> AverageEffects:
+    """Effects of changes on the responses, or on the probabilities of the experts."""
+    refits = () if errors is None else errors.refits
+    fits = [fitted._replace(theta=theta) for theta in (fitted.theta, *refits)]
+    names, values, derivatives = [], [], []
+    n_responses = None if on_gate else len(responses)
+    for change in changes:
+        ends = map(fitted.preprocessor.transform_blocks, (change.low, change.high))
+        blocks = [
+            Ends([fitted.data(rows) for rows, _ in pair], [a for _, a in pair], *sizes)
+            for sizes in [(change.width, n_responses)]
+            for pair in zip(*ends, strict=True)
+        ]
+        sums = [
+            reduce(add_fields, (block.sums(block.gate(fit), block.means(fit)) for block in blocks))
+            for fit in fits
+        ]
+        names.append(change.name)
+        values.append([_effects(of_fit, of_fit, on_gate) for of_fit in sums])
+        if errors is not None:
+            index = errors.coordinates_of(fitted.mixture.n_experts)
+            by_coordinates = (block.sums_by_coordinates(fitted, index) for block in blocks)
+            own = _effects(reduce(add_fields, by_coordinates), sums[0], on_gate)
+            derivatives.append(np.moveaxis(own, 0, -1))
+    parts, changing = [MIXTURE], list(responses) if len(responses) > 1 else [""]
+    if on_gate:
+        parts, changing = [GATE], labels.experts
+    elif fitted.mixture.n_experts > 1:
+        parts = [MIXTURE, *labels.experts, GATE]
+    terms = [
+        Term(part, response, name) for part in parts for response in changing for name in names
+    ]
+    estimates, *of_refits = np.stack(values, axis=-1).reshape(len(fits), -1)
+    coefficients = Coefficients(terms, estimates, np.zeros(len(terms), dtype=bool))
+    if errors is None:
+        unknown = np.full((len(terms), len(terms)), np.nan)
+        return AverageEffects(coefficients, Errors("", unknown, [""] * len(terms)))
+    of_terms = np.stack(derivatives, axis=-2).reshape(len(terms), -1)
+    covariance, reasons = errors.delta_method(of_terms)
+    found = Errors(f"delta method, {errors.method}", covariance, reasons)
+    if of_refits:
+        covariance = np.atleast_2d(np.cov(of_refits, rowvar=False))
+        found = Errors(errors.method, covariance, reasons, np.array(of_refits))
+    return AverageEffects(coefficients, found)
+
+
+def standard_errors_of_means(
+    fitted: FittedMixture, rows: Rows, n_responses: int, errors: Errors
+) -> Array:
+    """Standard errors (n, K, m) of the means of the experts; NaN if they are not determined."""
+    (mixture, _, units), of_blocks = fitted, []
+    for dataset, added in units.transform_blocks(rows):
+        ends = Ends([fitted.data(dataset)] * 2, [added] * 2, 1.0, n_responses)
+        shape = mixture.n_experts, n_responses, dataset.n_rows
+        derivatives = np.zeros((*shape, len(mixture.first)))
+        for index in errors.coordinates_of(mixture.n_experts).T:
+            by_coordinate = ends.mean_derivatives(fitted, index)[0]
+            present = np.flatnonzero(index >= 0)
+            derivatives[present, :, :, index[present]] = by_coordinate[present]
+        found = np.empty(shape)
+        for k, response in np.ndindex(*shape[:2]):
+            covariance, reasons = errors.delta_method(derivatives[k, response])
+            found[k, response] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+            found[k, response, np.array(reasons) != ""] = np.nan
+        of_blocks.append(found)
+    return np.moveaxis(np.concatenate(of_blocks, axis=2), 2, 0)
+
+
+def _effects(sums: Sums, at: Sums, on_gate: bool) -> Array:
+    """Effects (..., P, m) of a change, or derivatives of those at other sums."""
+    of_gate = sums.gate.sum(axis=-2, keepdims=True)
+    of_all = sums.experts.sum(axis=-2, keepdims=True) + of_gate
+    if on_gate or len(at.share) == 1:
+        return of_all
+    share = np.maximum(at.share, TINY)[:, None]
+    own = sums.experts / share
+    if sums is not at:  # the derivative of a quotient
+        own = own - sums.share[..., None] * at.experts / share**2
+    return np.concatenate([of_all, own, of_gate], axis=-2)
+
+
+# --- predictions of single rows ---------------------------------------------------------------
+
+# Arrays of an explanation whose columns are experts; those of others are features.
+OF_EXPERTS = ("gate", "experts")
+
+# The array of the base model, whose columns are neither.
+BASE = "base"
+
+# Relative difference of moments, of features in single precision, that is round-off.
+MOMENT_RTOL = 1e-6
+
+# Least width of the names of the arrays.
+MIN_QUANTITY_WIDTH = 11
+
+
+class Explanation(Result, dict[str, Array]):
+    """Contributions of experts, gate and features to the predictions of rows.
+
+    Returned by the method `explain` of a fitted estimator; it is not constructed by hand. It is a
+    dict of arrays, which are attributes too. Which of the five there are depends on the mixture.
+    See "Predictions of single rows" in the user guide.
+
+    Attributes
+    ----------
+    gate : ndarray of shape (n_samples, n_experts)
+        Probabilities of the experts.
+    experts : ndarray of shape (n_samples, n_experts) or (n_samples, n_experts, n_responses)
+        Predictions of the experts.
+    slope : ndarray of shape (n_samples, n_features) or (n_samples, n_responses, n_features)
+        Derivatives of the means of the experts by the features, averaged with the gate. Of columns
+        of zeros and ones, the change from zero to one.
+    gate_effect : ndarray of the shape of `slope`
+        Derivatives, or changes, of the prediction by the features through the gate.
+    base : ndarray of shape (n_samples,) or (n_samples, n_responses)
+        Predictions of the base model, which `experts` contain and the derivatives leave out.
+    expert_names : list of str of length n_experts
+        Names of the experts.
+    feature_names : list of str of length n_features
+        Names of the features.
+    response_names : list of str of length n_responses
+        Names of the outputs, or of the classes.
+    index : pandas.Index or None
+        Labels of the rows, if they came in a pandas frame.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> X = pd.DataFrame({"depth": np.linspace(-3, 3, 200)})
+    >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, 1 - X.depth.abs())
+    >>> explanation = moe.explain(X)
+    >>> explanation
+    Explanation of 200 rows
+      gate         200 x 2  expert 0, expert 1
+      experts      200 x 2  expert 0, expert 1
+      slope        200 x 1  depth
+      gate_effect  200 x 1  depth
+    >>> explanation.to_frame("slope").loc[[0, 199]].round(1)
+    name  depth
+    0       1.0
+    199    -1.0
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, Array],
+        *,
+        expert_names: Sequence[str],
+        feature_names: Sequence[str],
+        response_names: Sequence[str],
+        index: Any = None,
+    ) -> None:
+        super().__init__(arrays)
+        self.expert_names = list(expert_names)
+        self.feature_names = list(feature_names)
+        self.response_names = list(response_names)
+        self.index = index
+
+    def __getattr__(self, name: str) -> Array:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"this explanation has no {name}; it has {list(self)}") from None
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self]
+
+    def to_frame(self, what: str | None = None) -> Any:
+        """A pandas frame with a row for each row that was explained.
+
+        Parameters
+        ----------
+        what : {"gate", "experts", "slope", "gate_effect", "base"}, default=None
+            The array to return, with the names of experts or features as columns. None returns all,
+            side by side.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            With the index of the rows, if they came in a pandas frame. Columns have several levels
+            if all arrays are returned, or if there are several outputs or classes.
+
+        Raises
+        ------
+        ValueError
+            If the explanation has no such array.
+        ImportError
+            If pandas is not installed.
+        """
+        pandas = import_pandas("Explanation.to_frame")
+        if what is not None:
+            check_choice("what", what, tuple(self))
+        labels, values = [], []
+        for quantity in list(self) if what is None else [what]:
+            own, responses = np.asarray(self[quantity]), [""]
+            if self._has_responses(quantity):
+                responses = self.response_names
+                # Responses come before the names of experts, too.
+                own = own.transpose(0, 2, 1) if quantity in OF_EXPERTS else own
+            labels += [(quantity, r, name) for r in responses for name in self._names(quantity)]
+            values.append(own.reshape(len(own), -1))
+        columns = pandas.MultiIndex.from_tuples(labels, names=["quantity", "response", "name"])
+        if not any(response for _, response, _ in labels):
+            columns = columns.droplevel("response")
+        columns = columns if what is None else columns.droplevel("quantity")
+        return pandas.DataFrame(np.hstack(values), index=self.index, columns=columns)
+
+    def _names(self, quantity: str) -> list[str]:
+        if quantity == BASE:
+            return [BASE]
+        return self.expert_names if quantity in OF_EXPERTS else self.feature_names
+
+    def _has_responses(self, quantity: str) -> bool:
+        """Whether an array has an axis of responses besides those of rows and names."""
+        return self[quantity].ndim == (2 if quantity == BASE else 3)
+
+    def __repr__(self) -> str:
+        lines = [f"Explanation of {self.gate.shape[0]} rows"]
+        shapes = [" x ".join(map(str, values.shape)) for values in self.values()]
+        width = max(map(len, shapes))
+        for quantity, shape in zip(self, shapes, strict=True):
+            axes = [self._names(quantity)]
+            if self._has_responses(quantity):
+                axes.insert(1 if quantity in OF_EXPERTS else 0, self.response_names)
+            named = "; ".join(", ".join(map(printable_name, names)) for names in axes)
+            line = f"  {quantity:<{MIN_QUANTITY_WIDTH}}  {shape:<{width}}  "
+            lines.append(line + textwrap.shorten(named, WIDTH - len(line), placeholder="..."))
+        return "\n".join(lines)
+
+
+def base_predictions(mixture: FittedMixture, X: Any) -> Array:
+    """Predictions of the base model (n, m) in units of y, or of class probabilities (n, C)."""
+    extra = cast(ExtraFeatures, mixture.preprocessor.extra_features)
+    prediction = predict_base(extra.base, X, extra.classes)
+    return prediction if extra.classes is None else np.exp(prediction)
+
+
+def indicator_columns(mixture: FittedMixture, feature_range: Array | None) -> Array:
+    """Which columns, (p,), held zeros and ones only in the rows of the fit.
+
+    Between two bounds such a column has the largest variance for its mean. The moments of sparse
+    columns, which are not centred, do not show it. With extra features there is none.
+    """
+    preprocessor = mixture.preprocessor
+    (center, scale), own = preprocessor.feature_scaling, preprocessor.feature_range
+    plain = preprocessor.extra_features is None and preprocessor.encoder is None
+    if own is None or feature_range is None or not plain:
+        return np.zeros(len(scale), dtype=bool)
+    is_extreme = np.isclose((own[1] - center) * (center - own[0]), scale**2, rtol=MOMENT_RTOL)
+    is_unit = np.isclose(feature_range, [[0.0], [1.0]], rtol=0.0, atol=MOMENT_RTOL).all(axis=0)
+    found: Array = is_extreme & is_unit
+    return found
+
+
+def has_gate_effects(fitted: FittedMixture, attributes: Mapping[str, Any]) -> bool:
+    """Whether predictions are means, and the columns of `gate_coef_` are the features."""
+    slopes = attributes.get("gate_coef_")
+    is_mean = fitted.mixture.experts.explains_mean and fitted.preprocessor.extra_features is None
+    return is_mean and slopes is not None and slopes.shape[1] == attributes["n_features_in_"]
+
+
+def feature_effects(
+    fitted: FittedMixture, attributes: Mapping[str, Any], X: Any, offset: Array | None
+) -> Array:
+    """Derivatives of predictions by the features, through the experts and the gate, (n, 2, m, p).
+
+    Of indicators they are the changes from zero to one, with the mean probabilities and the mean
+    predictions of both ends as weights, so that their sum is the whole change.
+    """
+    experts, units = fitted.mixture.experts, fitted.preprocessor
+    gate, means = np.exp(fitted.log_gate(X)), fitted.predict_experts(X, offset)
+    names = "expert_coef_", "expert_dispersion_coef_"
+    slopes = [np.nan_to_num(attributes[name]) for name in names if name in attributes]
+    slopes = [own.reshape(len(gate), -1, own.shape[-1]) for own in slopes]
+    # Derivatives by the linear predictor of the mean and, if it depends on that, of the log
+    # dispersion, (B, K, m, n).
+    by_predictor = [np.ones((*slopes[0].shape[:2], gate.shape[1]))]
+    if experts.explains_mean and experts.link != "identity":
+        theta, scaling = fitted.mixture.split(fitted.theta)[0], units.target_scaling
+        scale = np.ones(1) if scaling is None else scaling.scale
+        of_blocks = [
+            experts.mean_slopes(theta, fitted.data(block))
+            for block, _ in units.transform_blocks(Rows(X, offset=offset))
+        ]
+        by_predictor = list(scale[:, None] * np.concatenate(of_blocks, axis=-1))
+    of_experts: Any = sum(
+        np.einsum("kn,kmn,kmp->nmp", gate, by, own)
+        for by, own in zip(by_predictor, slopes, strict=False)
+    )
+    effects = np.stack([of_experts, np.zeros_like(of_experts)], axis=1)
+    if has_gate_effects(fitted, attributes):
+        slope = attributes["gate_coef_"]
+        relative = slope[:, None] - gate.T @ slope  # (K, n, p)
+        effects[:, 1] = np.einsum("kn,kmn,knp->nmp", gate, means, relative)
+    if not experts.explains_mean:
+        return effects
+    columns = indicator_columns(fitted, attributes.get("feature_range_"))
+    changed = X.toarray() if sparse.issparse(X) and columns.any() else X
+    for j in np.flatnonzero(columns):
+        ends = []
+        for value in cast(Array, units.feature_range)[:, j]:
+            rows = np.array(changed)
+            rows[:, j] = value
+            probability = np.exp(fitted.log_gate(rows))[:, None]
+            ends.append((probability, fitted.predict_experts(rows, offset)))
+        (low_gate, low), (high_gate, high) = ends
+        change = 0.5 * (low_gate + high_gate) * (high - low)
+        effects[:, 0, :, j] = change.sum(axis=0).T
+        effects[:, 1, :, j] = ((high_gate - low_gate) * 0.5 * (low + high)).sum(axis=0).T
+    return effects

@@ -1,0 +1,427 @@
+"""Coefficients with standard errors, the text of their tables, and chi-squared tests."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import chdtrc, ndtr, ndtri
+
+from skmoe._data.checks import check_level, shown
+from skmoe._inference.coefficients import Coefficients, Errors, Term
+from skmoe._inference.labels import format_number, power_of_ten, printable_name
+from skmoe._inference.results import Result, frame_of
+from skmoe._numerics.typing import Array
+
+# Least width of the names of terms.
+MIN_NAME_WIDTH = 20
+
+# Width of a number in a table, and its significant digits.
+COLUMN_WIDTH = 11
+N_TABLE_DIGITS = 4
+
+# Level of the sentences that tests print.
+LEVEL = 0.05
+
+# Eigenvalues of a correlation matrix below this fraction of the largest are round-off: dispersions
+# that experts share are equal, for example.
+EIGENVALUE_RTOL = 1e-9
+
+
+class Inference(Result):
+    """Coefficients of a mixture with standard errors.
+
+    Returned by the method `inference` of a fitted estimator. See "Reading a fit" in the user guide.
+    Terms without a standard error have NaN there, and a reason in `reasons`, which the notes of
+    `summary` explain.
+
+    Attributes
+    ----------
+    terms : list of (part, response, name)
+        Names of the coefficients: the part, an expert's name or "gate"; the output or class of the
+        expert, or the expert of the gate's log odds; the feature.
+    estimates : ndarray of shape (n_terms,)
+        Coefficients in the units of the data.
+    covariance : ndarray of shape (n_terms, n_terms)
+        Covariance of the estimates.
+    full_covariance : ndarray of shape (n_terms, n_terms)
+        The same with those of the terms that have a reason, as far as data and penalties determine
+        them: for functions of the coefficients, such as average effects.
+    gate_reference : int
+        Expert against which the coefficients of the gate are log odds, so that it has no terms.
+    reasons : list of str of length n_terms
+        Why a term has no standard error: "separated", "not determined", "at its bound", "dropped"
+        (`alpha="ard"`) or "fixed" (a constant feature); empty if it has one.
+    method : str
+        Method of the covariance.
+    replicates : ndarray of shape (n_bootstrap, n_terms) or None
+        Estimates of the bootstrap.
+    is_dispersion : ndarray of bool of shape (n_terms,)
+        Terms that are logs of dispersion parameters, such as noise variances: zero is no
+        hypothesis about them.
+    has_ratio : ndarray of bool of shape (n_terms,)
+        Slopes whose exponentials are ratios for one unit more of the feature, such as rate ratios
+        of counts and odds ratios of the gate.
+    is_dependent : ndarray of bool of shape (n_terms,)
+        Slopes of columns that are exactly linearly dependent, as indicators of all categories are,
+        which add up to one. The penalty makes such slopes deviations from their weighted mean, of
+        which the standard errors are. Only their differences do not depend on it.
+    max_shift : float
+        Distance of the estimates from the maximum of the penalised likelihood, in standard errors:
+        no coefficient is farther from its value there. A fit that has converged has at most 0.01.
+        NaN with "bootstrap", and for other rows than those of the fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> X = np.linspace(-3, 3, 200)[:, None]
+    >>> y = np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
+    >>> inference = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y).inference(X, y)
+    >>> inference.conf_int(0.95).shape == (len(inference.terms), 2)
+    True
+    """
+
+    def __init__(self, coefficients: Coefficients, errors: Errors) -> None:
+        self._coefficients, self._errors = coefficients, errors
+        self.terms: list[Term] = coefficients.terms
+        self.estimates = coefficients.values
+        self.is_dispersion = coefficients.is_dispersion
+        factors = [each.factor for each in coefficients.exponentials]
+        self.has_ratio = np.isfinite([*factors, np.full(len(self.terms), np.nan)]).any(axis=0)
+        self.has_ratio &= ~self.is_dispersion
+        self.gate_reference = coefficients.gate_reference
+        self.method, self.max_shift = errors.method, errors.max_shift
+        self.reasons, self.replicates = errors.reasons, errors.replicates
+        self.is_dependent = errors.is_dependent & np.ones(len(self.terms), dtype=bool)
+        self.full_covariance, self.covariance = errors.covariance, errors.covariance.copy()
+        unknown = np.array(errors.reasons) != ""
+        self.covariance[unknown] = self.covariance[:, unknown] = np.nan
+
+    @property
+    def standard_errors(self) -> Array:
+        """Standard errors, of shape (n_terms,)."""
+        return np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
+
+    @property
+    def z_values(self) -> Array:
+        """Estimates over standard errors; NaN for logs of dispersions."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.is_dispersion, np.nan, self.estimates / self.standard_errors)
+
+    @property
+    def p_values(self) -> Array:
+        """Two-sided p-values of coefficients of zero, by the normal approximation."""
+        return 2.0 * ndtr(-np.abs(self.z_values))
+
+    def conf_int(self, level: float = 0.95) -> Array:
+        """Confidence intervals.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Confidence, in (0, 1).
+
+        Returns
+        -------
+        intervals : ndarray of shape (n_terms, 2)
+            By the normal approximation, or of the bootstrap: quantiles reflected about the
+            estimate, which corrects the bias of penalties (Davison and Hinkley 1997, chapter 5).
+
+        Raises
+        ------
+        ValueError
+            If the level is outside (0, 1).
+        """
+        check_level(level)
+        return _intervals(self.estimates, self.standard_errors, self.replicates, level)
+
+    def _exponentials(self, level: float) -> dict[str, Array]:
+        """By name what exponentials of coefficients are, and the ends of intervals, (3, T)."""
+        found = {}
+        for each in self._coefficients.exponentials:
+            logs, errors = each.logs(self.estimates), each.errors(self.estimates, self.covariance)
+            replicates = None if self.replicates is None else each.logs(self.replicates)
+            ends = _intervals(logs, errors, replicates, level)
+            with np.errstate(over="ignore"):
+                found[each.name] = np.exp(np.vstack([logs, ends.T]))
+        return found
+
+    def wald_test(self, terms: Sequence[Sequence[str]], *, equal: bool = False) -> WaldTest:
+        """Test that several coefficients are zero, or that they are equal.
+
+        See "Tests of hypotheses" in the user guide.
+
+        Parameters
+        ----------
+        terms : list of (part, response, name)
+            Some of the `terms`, such as `("expert 0", "", "age")`.
+        equal : bool, default=False
+            Whether the hypothesis is that the coefficients are equal, instead of zero.
+
+        Returns
+        -------
+        result : object
+            Printed, it is a sentence. The attribute `statistic` is the quadratic form of the
+            coefficients, or of their differences, and the inverse of their covariance. `df` is the
+            number of those that do not depend on each other, and `p_value` the probability of a
+            statistic at least as large under the hypothesis, by the chi-squared distribution.
+
+        Raises
+        ------
+        ValueError
+            If a term does not occur or has no standard error, or if it is the log of a dispersion,
+            which may be equal to others but not zero.
+        """
+        chosen = _chosen_terms(self, terms, equal)
+        contrasts = np.eye(len(chosen))
+        if equal:
+            contrasts = contrasts[1:] - contrasts[:1]
+        covariance = contrasts @ self.covariance[np.ix_(chosen, chosen)] @ contrasts.T
+        unit = 1.0 / np.sqrt(np.maximum(np.diag(covariance), np.finfo(float).tiny))
+        # The covariance may be singular.
+        eigenvalues, vectors = np.linalg.eigh(covariance * unit[:, None] * unit)
+        kept = eigenvalues > EIGENVALUE_RTOL * eigenvalues[-1]
+        along = vectors[:, kept].T @ (contrasts @ self.estimates[chosen] * unit)
+        statistic, df = float((np.square(along) / eigenvalues[kept]).sum()), int(kept.sum())
+        return WaldTest(statistic, df, float(chdtrc(df, statistic)))
+
+    def to_frame(self, level: float = 0.95) -> Any:
+        """A pandas frame with a row for each term.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Confidence of the intervals, in (0, 1).
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Indexed by part, response and name. Columns such as "odds ratio", "odds ratio lower" and
+            "odds ratio upper" are exponentials of slopes and intervals, named for what they are:
+            see "Families" in the user guide. They are NaN for terms that are not such a ratio.
+            "reference" is the expert or class against which a term is log odds.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        return self._frame_of(self, level)
+
+    def _frame_of(self, result: Any, level: float) -> Any:
+        """The frame, for a result that an error of a missing pandas names."""
+        columns = self._columns(level, "standard error", "lower", "upper")
+        for name, values in self._exponentials(level).items():
+            ends = ("", " lower", " upper")
+            columns |= {f"{name}{end}": v for end, v in zip(ends, values, strict=True)}
+        return frame_of_terms(result, self._coefficients, columns).assign(reason=self.reasons)
+
+    def _columns(self, level: float, error: str, lower: str, upper: str) -> dict[str, Array]:
+        """Columns with the given names of the errors and of the ends of the intervals."""
+        ends = zip((lower, upper), self.conf_int(level).T, strict=True)
+        columns = {"estimate": self.estimates, error: self.standard_errors}
+        return columns | {"z": self.z_values, "p": self.p_values} | dict(ends)
+
+    def __repr__(self) -> str:
+        return f"<Inference on {len(self.terms)} terms: {self.method}>"
+
+
+def _intervals(estimates: Array, errors: Array, replicates: Array | None, level: float) -> Array:
+    """Confidence intervals (T, 2), by the errors or by the estimates of a bootstrap."""
+    tails = np.array([0.5 * (1.0 - level), 0.5 * (1.0 + level)])
+    if replicates is not None:
+        return np.asarray((2.0 * estimates - np.quantile(replicates, tails[::-1], axis=0)).T)
+    return np.asarray(estimates[:, None] + errors[:, None] * ndtri(tails))
+
+
+def frame_of_terms(result: Any, coefficients: Coefficients, columns: Mapping[str, Array]) -> Any:
+    """A pandas frame of numbers for each term, and of its reference if any term has one."""
+    frame = frame_of(result, columns, coefficients.terms, ["part", "response", "term"])
+    references = coefficients.references
+    return frame.assign(reference=references) if any(references) else frame
+
+
+# --- tables as text ---------------------------------------------------------------------------
+
+
+def columns_of_table(inference: Inference, level: float) -> dict[str, Array]:
+    """Columns of a table as text, by their headings."""
+    return inference._columns(level, "std. error", *names_of_ends(level))
+
+
+def names_of_ends(level: float) -> list[str]:
+    """Headings of the ends of intervals."""
+    tail = 50 * (1 - level)
+    return [f"{tail:g} %", f"{100 - tail:g} %"]
+
+
+def table_cell(value: float, column: str, is_ratio: bool) -> str:
+    """A number in a column of a table of coefficients, such as "p" or "z"."""
+    text = format_number(value, N_TABLE_DIGITS)
+    if np.isnan(value):
+        text = ""
+    elif column == "p":
+        text = "<0.0001" if value < 1e-4 else f"{value:.4f}"
+    elif column == "z":
+        text = f"{value:.2f}"
+    elif is_ratio and 0.0 < abs(value - 1.0) < 0.1:  # the digits of the difference from 1
+        decimals = N_TABLE_DIGITS - 2 - power_of_ten(value - 1.0)
+        text = f"{value:.{min(decimals, COLUMN_WIDTH - 4)}f}"
+    return f"{text:>{max(COLUMN_WIDTH, len(column) + 1)}}"
+
+
+def table_lines(
+    terms: Sequence[Term],
+    columns: Mapping[str, Array],
+    remarks: Sequence[str],
+    chosen: list[int],
+    ratios: Collection[str] = (),
+) -> list[str]:
+    """Lines of a table of chosen terms, with a line before those of each response."""
+    names = [printable_name(term.name) for term in terms]
+    response, width = "", max(MIN_NAME_WIDTH, *map(len, names))
+    headings = [f"{name:>{max(COLUMN_WIDTH, len(name) + 1)}}" for name in columns]
+    lines = [" " * (2 + width) + "".join(headings)]
+    for i in chosen:
+        if terms[i].response != response:
+            response = terms[i].response
+            lines.append(f"  {printable_name(response)}")
+        cells = "".join(table_cell(of[i], name, name in ratios) for name, of in columns.items())
+        lines.append(f"  {names[i]:<{width}}{cells}  {remarks[i]}".rstrip())
+    return lines
+
+
+# --- tests ------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class WaldTest:
+    """Wald's test of several coefficients, as `Inference.wald_test` describes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 1))
+    >>> y = np.where(rng.random(200) < 0.5, 3 + X[:, 0], X[:, 0]) + 0.3 * rng.normal(size=200)
+    >>> moe = MixtureOfExpertsRegressor(2, gate="constant", random_state=0).fit(X, y)
+    >>> terms = [("expert 0", "", "x0"), ("expert 1", "", "x0")]
+    >>> moe.inference(X, y).wald_test(terms, equal=True).df
+    1
+    """
+
+    statistic: float
+    df: int
+    p_value: float
+
+    def __repr__(self) -> str:
+        return describe_test("Wald", self, "The hypothesis is")
+
+
+def describe_test(name: str, test: Any, subject: str) -> str:
+    """The result of a chi-squared test, and whether its hypothesis is rejected."""
+    rejected = "rejected" if test.p_value < LEVEL else "not rejected"
+    return (
+        f"{name} statistic {test.statistic:.4g}, degrees of freedom {test.df}, p = "
+        f"{test.p_value:.3g}. {subject} {rejected} at the level of {100 * LEVEL:g} %."
+    )
+
+
+def _chosen_terms(inference: Any, terms: Sequence[Any], equal: bool) -> list[int]:
+    """Indices of terms with a covariance, which a test must have."""
+    known = [tuple(term) for term in inference.terms]
+    is_list = isinstance(terms, Iterable) and not isinstance(terms, str)
+    kinds = list | tuple | np.ndarray
+    given = [tuple(t) if isinstance(t, kinds) else t for t in terms] if is_list else []
+    unknown = [term for term in given if term not in known]
+    if not is_list or unknown or len(set(given)) < 1 + equal:
+        raise ValueError(
+            f"terms must be {'at least two' if equal else 'a list'} of the terms of `terms`, each "
+            f"with part, response and name, such as {known[0]}; got "
+            f"{shown(unknown[0] if unknown else terms)}. Pass some of inference.terms."
+        )
+    chosen = [known.index(term) for term in given]
+    for i in chosen:
+        reason = inference.reasons[i]
+        if not reason and inference.is_dispersion[i] and not equal:
+            reason = "the log of a dispersion or probability, for which zero is no hypothesis"
+        if reason:
+            raise ValueError(
+                "terms must have a standard error, and zero as a hypothesis; "
+                f"{tuple(inference.terms[i])} is {reason}. Leave it out."
+            )
+    return chosen
+
+
+class NestedModelsTest(Result):
+    """Likelihood-ratio test of a mixture against a larger one that contains it.
+
+    Returned by `skmoe.model_selection.likelihood_ratio_test`; it is not constructed by hand.
+    Printed, it is a sentence.
+
+    Attributes
+    ----------
+    statistic : float
+        Twice the difference of the log-likelihoods.
+    df : int
+        Difference of the numbers of parameters.
+    p_value : float
+        Probability of a statistic at least as large under the smaller model, by the chi-squared
+        distribution.
+    log_likelihoods : ndarray of shape (2,)
+        Largest log-likelihoods of the smaller and of the larger model.
+    n_parameters : ndarray of shape (2,)
+        Numbers of their parameters.
+    estimators : list of estimators
+        The fits of the smaller and of the larger model, by maximum likelihood.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.model_selection import likelihood_ratio_test
+    >>> X, y = load_iris(return_X_y=True)[0][:, [2]], load_iris().data[:, 1]
+    >>> options = {"dispersion": "shared", "random_state": 0}
+    >>> larger = MixtureOfExpertsRegressor(2, **options)
+    >>> smaller = MixtureOfExpertsRegressor(2, shared_features=[0], **options)
+    >>> likelihood_ratio_test(smaller, larger, X, y).df
+    1
+    """
+
+    def __init__(self, estimators: Sequence[Any], log_likelihoods: Sequence[float]) -> None:
+        self.estimators = list(estimators)
+        self.log_likelihoods = np.array(log_likelihoods)
+        self.n_parameters = np.array([fitted.n_parameters_ for fitted in estimators])
+        self.statistic = max(2.0 * float(np.diff(self.log_likelihoods)[0]), 0.0)
+        self.df = int(np.diff(self.n_parameters)[0])
+        self.p_value = float(chdtrc(self.df, self.statistic))
+
+    def to_frame(self) -> Any:
+        """A pandas frame with a row for each model.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            With the columns "log_likelihood", "n_parameters", "statistic", "df" and "p_value", the
+            last three of which the larger model has.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        columns = {
+            "log_likelihood": self.log_likelihoods,
+            "n_parameters": self.n_parameters,
+            "statistic": [np.nan, self.statistic],
+            "df": [np.nan, self.df],
+            "p_value": [np.nan, self.p_value],
+        }
+        return frame_of(self, columns, ["smaller", "larger"], "model")
+
+    def __repr__(self) -> str:
+        return describe_test("Likelihood-ratio", self, "The smaller model is")

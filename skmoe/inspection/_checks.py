@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from functools import cache
 from importlib import import_module
 from inspect import signature
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,15 +62,13 @@ def check_features(
 
     With `most` it is one feature, or up to two, that must be given.
     """
-    known: Any = feature_names
-    if feature_names is None:
-        known = getattr(estimator, "feature_names_in_", None)
+    known = (
+        getattr(estimator, "feature_names_in_", None) if feature_names is None else feature_names
+    )
     given = () if value is None else np.asarray(value, dtype=object).ravel()
-    if known is not None and all(isinstance(entry, str) for entry in given):
-        known = np.asarray(known, dtype=object)
-    else:
-        known = None
-    chosen = check_columns(name, value, estimator.n_features_in_, known)
+    is_named = known is not None and all(isinstance(entry, str) for entry in given)
+    names = np.asarray(known, dtype=object) if is_named else None
+    chosen = check_columns(name, value, estimator.n_features_in_, names)
     if most is not None and (chosen is None or len(chosen) > most):
         number = {1: "one feature", 2: "one feature or two"}[most]
         raise ValueError(
@@ -153,6 +150,12 @@ def check_target(estimator: Any, target: Any, X: Any) -> int:
     return int(target)
 
 
+def check_regressor(estimator: Any, remedy: str) -> None:
+    """What is drawn of numbers is not drawn of classes."""
+    if is_classifier(estimator):
+        raise TypeError(f"estimator must be a regressor; got {type(estimator).__name__}. {remedy}")
+
+
 # --- pipelines and searches --------------------------------------------------------------------
 
 
@@ -180,35 +183,37 @@ def find_mixture(estimator: Any, X: Any = None) -> Subject:
 
 
 def drawn_mixture(
-    display: Any, estimator: Any, X: Any = None, style: Collection[str] = ()
-) -> Subject:
-    """What a display draws; without matplotlib an ImportError before any work.
+    display: Any,
+    style: Collection[str],
+    estimator: Any,
+    X: Any = None,
+    feature_names: Sequence[str] | None = None,
+    expert_names: Sequence[str] | None = None,
+) -> tuple[Any, Any, str, list[str], list[str]]:
+    """What a display draws: a mixture, rows, a note, and printable names of features and experts.
 
-    `style` are keywords for its `plot`.
+    Without matplotlib there is an ImportError before any work. `style` are keywords for `plot`.
     """
     import_pyplot(f"{display.__name__}.from_estimator")
     check_style(display, style)
-    return find_mixture(estimator, X)
+    mixture, X, note = find_mixture(estimator, X)
+    labels = check_names(mixture, feature_names)
+    names = check_names_of_experts(mixture, expert_names)
+    return mixture, None if X is None else check_table(mixture, X), note, labels, names
 
 
 def check_style(display: Any, style: Collection[str]) -> None:
     """Keywords for the `plot` of a display must be known to it, or to matplotlib."""
-    known = [*parameters_of(display.from_estimator), *parameters_of(display.plot)[1:]]
-    takes_style = "kwargs" in parameters_of(display.plot)
-    unknown = [name for name in style if name not in known]
-    if takes_style:
-        unknown = [name for name in unknown if name not in style_keywords()]
+    known = {**signature(display.from_estimator).parameters, **signature(display.plot).parameters}
+    takes_style = "kwargs" in signature(display.plot).parameters
+    styles = style_keywords() if takes_style and style else frozenset()
+    unknown = [name for name in style if name not in known and name not in styles]
     if unknown:
-        names = ", ".join(dict.fromkeys(name for name in known if name != "kwargs"))
+        names = ", ".join(name for name in known if name not in ("self", "kwargs"))
         raise TypeError(
             f"{display.__name__}.from_estimator takes no keyword {unknown[0]!r}. It takes {names}"
             f"{' and style keywords of matplotlib, such as color' if takes_style else ''}."
         )
-
-
-def parameters_of(function: Any) -> list[str]:
-    """Names of the parameters of a function."""
-    return list(signature(function).parameters)
 
 
 @cache
@@ -218,23 +223,8 @@ def style_keywords() -> frozenset[str]:
     found = {"xerr", "yerr", "ecolor", "capsize", "error_kw", "log", "tick_label"}  # of bars
     patches = matplotlib.patches.Rectangle, matplotlib.patches.StepPatch
     for artist in (*patches, matplotlib.lines.Line2D, matplotlib.collections.QuadMesh):
-        inspector = matplotlib.artist.ArtistInspector(artist)
-        found |= {*inspector.get_setters(), *chain.from_iterable(inspector.aliasd.values())}
+        found |= {name[4:] for name in dir(artist) if name.startswith("set_")}
     axes = matplotlib.axes.Axes
     for draw in (axes.bar, axes.barh, axes.stairs, axes.plot, axes.imshow, axes.pcolormesh):
-        found |= {*parameters_of(draw)}
+        found |= {*signature(draw).parameters}
     return frozenset(found)
-
-
-def drawn_with_names(
-    display: type,
-    estimator: Any,
-    X: Any,
-    feature_names: Sequence[str] | None,
-    expert_names: Sequence[str] | None,
-    style: Collection[str] = (),
-) -> tuple[Any, Any, str, list[str], list[str]]:
-    """The fields of the same, and printable names of the features and of the experts."""
-    subject = drawn_mixture(display, estimator, X, style)
-    names = check_names(subject.mixture, feature_names)
-    return *subject, names, check_names_of_experts(subject.mixture, expert_names)

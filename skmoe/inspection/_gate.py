@@ -9,38 +9,16 @@ from typing import Any, Self
 import numpy as np
 
 from skmoe._data.checks import check_integer
-from skmoe._inference.labels import default_expert_names
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_panels, check_table, drawn_with_names
+from skmoe.inspection import _style as draw
+from skmoe.inspection._checks import check_panels, drawn_mixture
 from skmoe.inspection._grid import feature_axis, make_grid
 from skmoe.inspection._segment_tables import leading_feature
-from skmoe.inspection._style import (
-    DARK_GREY,
-    beside_marks,
-    colour,
-    curve_style,
-    draw_panels,
-    expert_handle,
-    expert_legend,
-    in_legend,
-    label_feature,
-    label_target,
-    merged,
-    rgb,
-    with_panels,
-)
 
 # Quantiles of the data that ticks on the axes mark.
 DECILES = np.arange(0.1, 1.0, 0.1)
 
-DECILE_MARKS = {"x": "|", "y": "_"}
-
-DECILE_STYLE: dict[str, Any] = {
-    "color": DARK_GREY,
-    "markersize": 8,
-    "markeredgewidth": 1.0,
-    "zorder": 3,
-}
+DECILE_STYLE: dict[str, Any] = {"color": draw.DARK_GREY, "markersize": 8, "linestyle": "none"}
 
 # Intensity of regions in which all experts are equally probable, and in which one is certain.
 MIN_INTENSITY, MAX_INTENSITY = 0.15, 0.85
@@ -50,7 +28,7 @@ GRID_RESOLUTION = {1: 200, 2: 100}
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class GateDisplay:
+class GateDisplay(draw.DisplayOfPanels, draw.StyledDisplay):
     """Probabilities of the gate over one feature or two.
 
     Over one feature each expert has a line, or marks where the feature has categories. Over two,
@@ -121,13 +99,9 @@ class GateDisplay:
     gate: Array
     deciles: Sequence[Array] | None = None
     categories: Sequence[str] | None = None
-    expert_names: Any = None
     feature_note: str = ""
-    panels: Sequence[GateDisplay] | None = None
 
-    def __post_init__(self) -> None:
-        if self.expert_names is None:
-            self.expert_names = default_expert_names(self.gate.shape[-1])
+    _by_expert = "gate"
 
     @classmethod
     def from_estimator(
@@ -185,17 +159,20 @@ class GateDisplay:
             features is not numeric. Also if there is not one name for each expert, or the
             resolution is not an integer of at least two.
         """
-        found = drawn_with_names(cls, estimator, X, feature_names, expert_names, kwargs)
+        found = drawn_mixture(cls, kwargs, estimator, X, feature_names, expert_names)
         estimator, X, note, labels, names = found
         if grid_resolution is not None:
             check_integer("grid_resolution", grid_resolution, least=2)
         chosen = check_panels("features", features, estimator, feature_names, most=2)
-        X = check_table(estimator, X)
-        panels = []
-        for columns in chosen or [[leading_feature(estimator, X)]]:
-            arrays = gate_over(estimator, X, columns, labels, grid_resolution)
-            panels.append(cls(**arrays, expert_names=names, feature_note=note))
-        return with_panels(panels).plot(ax=ax, **kwargs)
+        panels = [
+            cls(
+                **gate_over(estimator, X, columns, labels, grid_resolution),
+                expert_names=names,
+                feature_note=note,
+            )
+            for columns in chosen or [[leading_feature(estimator, X)]]
+        ]
+        return cls._of_panels(panels).plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the gate.
@@ -206,7 +183,7 @@ class GateDisplay:
             Axes to draw on; None for new ones. A grid takes one for each panel, or a single one
             that the panels replace.
         **kwargs : dict
-            Passed to matplotlib's `plot` for one feature, to `imshow` for two.
+            Passed to matplotlib's `plot` or, for two features, `imshow`.
 
         Returns
         -------
@@ -214,32 +191,42 @@ class GateDisplay:
             This display.
         """
         is_alike = [len(panel.values) == 1 for panel in self.panels or []]
-        return draw_panels(self, self._draw, kwargs, is_alike, ax)
+        return self._plot_panels(ax, is_alike, **kwargs)
 
-    def _draw(self, ax: Any, **kwargs: Any) -> None:
-        if len(self.values) == 1:
-            self._plot_lines(ax, kwargs)
-        else:
-            self._plot_regions(ax, kwargs)
-        self._mark_deciles(ax)
+    def _draw(self, ax: Any, **kwargs: Any) -> Any:
+        (ax,) = self._axes(ax)
+        handles = (self._draw_lines if len(self.values) == 1 else self._draw_regions)(ax, kwargs)
+        if self.deciles is not None:
+            from matplotlib.lines import Line2D
 
-    def _plot_lines(self, ax: Any, kwargs: dict[str, Any]) -> None:
+            handles.append(Line2D([], [], marker="|", label="deciles of the rows", **DECILE_STYLE))
+            transforms = ax.get_xaxis_transform(), ax.get_yaxis_transform()
+            for i, deciles in enumerate(self.deciles):
+                points = deciles, np.full_like(deciles, 0.02)  # near the axis
+                style = DECILE_STYLE | {"marker": "|_"[i], "transform": transforms[i]}
+                ax.plot(*points[:: 1 - 2 * i], zorder=3, **style)
+        self.legend_ = draw.expert_legend(ax, handles)
+        if len(self.values) == 2:
+            self.legend_.set_title("Most probable\n(pale: uncertain)")
+        return ax
+
+    def _draw_lines(self, ax: Any, kwargs: dict[str, Any]) -> list[Any]:
+        """Draw the probabilities over one feature; returns handles of a legend."""
         self.lines_: list[Any] = []
-        names = in_legend(self.expert_names)
+        names = draw.in_legend(self.expert_names)
         for k, (name, probability) in enumerate(zip(names, self.gate.T, strict=True)):
-            has_categories = self.categories is not None
-            style = curve_style(k, len(probability), is_category=has_categories) | {"label": name}
-            self.lines_ += ax.plot(self.values[0], probability, **merged(style, kwargs))
-        ax.set(ylabel="Gate probability", ylim=(-0.03, 1.03))
+            style = draw.curve_style(k, len(probability), is_category=self.categories is not None)
+            style = draw.merged(style | {"label": name}, kwargs)
+            self.lines_ += ax.plot(self.values[0], probability, **style)
+        ax.set(ylabel="Gate probability", ylim=(-0.03, 1.03), xlim=self.values[0][[0, -1]])
         if len(names) == 1:
-            style = {"ha": "center", "color": DARK_GREY, "transform": ax.transAxes}
+            style = {"ha": "center", "color": draw.DARK_GREY, "transform": ax.transAxes}
             ax.text(0.5, 0.5, "There is one expert: it predicts every row.", **style)
-        ax.set_xlim(self.values[0][[0, -1]])
-        label_feature(ax, self.feature_names[0], self.categories, self.feature_note)
-        handles = [expert_handle(k, name, **kwargs) for k, name in enumerate(names)]
-        self.legend_ = expert_legend(ax, handles + self._decile_handles())
+        draw.label_feature(ax, self.feature_names[0], self.categories, self.feature_note)
+        return [draw.expert_handle(k, name, **kwargs) for k, name in enumerate(names)]
 
-    def _plot_regions(self, ax: Any, kwargs: dict[str, Any]) -> None:
+    def _draw_regions(self, ax: Any, kwargs: dict[str, Any]) -> list[Any]:
+        """Draw the most probable experts over two features; returns handles of a legend."""
         from matplotlib.patches import Patch
         from matplotlib.patheffects import withStroke
 
@@ -247,10 +234,10 @@ class GateDisplay:
         extent = horizontal[0], horizontal[-1], vertical[0], vertical[-1]
         image: dict[str, Any] = {"origin": "lower", "extent": extent, "aspect": "auto"}
         image["interpolation"] = "nearest"
-        self.image_ = ax.imshow(region_colours(self.gate), **merged(image, kwargs))
-        label_feature(ax, self.feature_names[0], None, self.feature_note)
-        label_target(ax, self.feature_names[1])
-        shown = np.unique(self.gate.argmax(axis=2))
+        self.image_ = ax.imshow(region_colours(self.gate), **draw.merged(image, kwargs))
+        draw.label_feature(ax, self.feature_names[0], None, self.feature_note)
+        draw.label_target(ax, self.feature_names[1])
+        shown = np.unique(self.gate.argmax(axis=2)).tolist()
         for k in shown if len(shown) > 1 else []:
             margin = self.gate[..., k] - np.delete(self.gate, k, axis=2).max(axis=2)
             contour = {"levels": [0.0], "colors": "white", "linewidths": 1.5}
@@ -258,31 +245,13 @@ class GateDisplay:
         # A white outline keeps the labels legible on ticks and lines.
         style = {"path_effects": [withStroke(linewidth=3, foreground="white")], "zorder": 5}
         style |= {"ha": "center", "va": "center", "fontweight": "bold"}
-        on_axes = beside_marks(self.expert_names)
+        on_axes, names = draw.beside_marks(self.expert_names), draw.in_legend(self.expert_names)
+        centres = [region_centre(self.gate, k) for k in shown]
         self.labels_ = [
             ax.text(horizontal[i], vertical[j], on_axes[k], **style)
-            for k in shown
-            for j, i in [region_centre(self.gate, k)]
+            for k, (j, i) in zip(shown, centres, strict=True)
         ]
-        names = in_legend(self.expert_names)
-        handles = [Patch(color=colour(int(k)), label=names[k]) for k in shown]
-        self.legend_ = expert_legend(ax, handles + self._decile_handles())
-        self.legend_.set_title("Most probable\n(pale: uncertain)")
-
-    def _decile_handles(self) -> list[Any]:
-        from matplotlib.lines import Line2D
-
-        if self.deciles is None:
-            return []
-        label = "deciles of the rows"
-        return [Line2D([], [], marker="|", linestyle="none", label=label, **DECILE_STYLE)]
-
-    def _mark_deciles(self, ax: Any) -> None:
-        for axis, deciles in zip("xy", self.deciles or [], strict=False):
-            transform = ax.get_xaxis_transform() if axis == "x" else ax.get_yaxis_transform()
-            edge = np.full_like(deciles, 0.02)  # near the axis
-            points = (deciles, edge) if axis == "x" else (edge, deciles)
-            ax.plot(*points, DECILE_MARKS[axis], transform=transform, **DECILE_STYLE)
+        return [Patch(color=draw.colour(k), label=names[k]) for k in shown]
 
 
 def gate_over(
@@ -292,20 +261,19 @@ def gate_over(
     resolution = GRID_RESOLUTION[len(columns)] if resolution is None else resolution
     is_pair = len(columns) == 2
     axes = [feature_axis(X, j, labels[j], resolution, as_numbers=is_pair) for j in columns]
-    for axis in axes if is_pair else []:
-        if axis.categories is not None:
-            raise ValueError(
-                f"Features must hold numbers to be drawn in pairs; {labels[axis.column]!r} holds "
-                "categories. Choose another feature."
-            )
+    categories = [labels[axis.column] for axis in axes if axis.categories is not None]
+    if is_pair and categories:
+        raise ValueError(
+            f"Features must hold numbers to be drawn in pairs; {categories[0]!r} holds "
+            "categories. Choose another feature."
+        )
     points = np.meshgrid(*(axis.grid for axis in axes))
     rows = make_grid(X, columns, np.stack([values.ravel() for values in points], axis=1))
-    has_numbers = axes[0].categories is None
     return {
         "feature_names": [axis.name for axis in axes],
         "values": [axis.positions for axis in axes],
         "gate": estimator.predict_gate(rows).reshape(*points[0].shape, -1),
-        "deciles": [np.nanquantile(x.observed, DECILES) for x in axes] if has_numbers else None,
+        "deciles": None if categories else [np.nanquantile(x.observed, DECILES) for x in axes],
         "categories": axes[0].categories,
     }
 
@@ -313,14 +281,11 @@ def gate_over(
 def region_colours(gate: Array) -> Array:
     """Colours (n, n, 3) of the most probable expert, paler where it is less probable."""
     n_experts = gate.shape[-1]
-    best = gate.argmax(axis=-1)
-    if n_experts == 1:
-        certainty = np.ones(best.shape)
-    else:
-        certainty = (gate.max(axis=-1) - 1.0 / n_experts) / (1.0 - 1.0 / n_experts)
-    intensity = (MIN_INTENSITY + (MAX_INTENSITY - MIN_INTENSITY) * certainty)[..., None]
-    palette = np.array([rgb(k) for k in range(n_experts)])
-    return 1.0 - intensity * (1.0 - palette[best])
+    equal = 1.0 / n_experts if n_experts > 1 else 0.0
+    certainty = (gate.max(axis=-1, keepdims=True) - equal) / (1.0 - equal)
+    intensity = MIN_INTENSITY + (MAX_INTENSITY - MIN_INTENSITY) * certainty
+    palette = np.array([draw.rgb(k) for k in range(n_experts)])
+    return 1.0 - intensity * (1.0 - palette[gate.argmax(axis=-1)])
 
 
 def region_centre(gate: Array, expert: int) -> tuple[int, int]:

@@ -125,6 +125,10 @@ class FeatureAxis(NamedTuple):
         """Where the points of the grid are drawn, (n_points,)."""
         return self.grid if self.categories is None else np.arange(float(len(self.grid)))
 
+    def points(self, X: Any) -> Any:
+        """Rows of the type of X at the points of the grid, with the other features at medians."""
+        return make_grid(X, [self.column], self.grid[:, None])
+
 
 def feature_axis(
     X: Any, j: int, name: str, resolution: int, *, as_numbers: bool = False

@@ -8,29 +8,19 @@ from typing import Any, Self
 
 import numpy as np
 
-from skmoe._inference.labels import counted_noun, default_expert_names, printable_name
+from skmoe._inference.labels import counted_noun, printable_name
 from skmoe._inference.unit_responsibilities import UnitResponsibilities
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import check_names_of_experts, drawn_mixture
-from skmoe.inspection._style import (
-    DARK_GREY,
-    LIGHT_GREY,
-    TWO_PANELS_SIZE,
-    beside_marks,
-    colour,
-    label_categories,
-    legend_above,
-    merged,
-    panel_axes,
-)
+from skmoe.inspection import _style as draw
+from skmoe.inspection._checks import drawn_mixture
 
 # Width of a bar.
 BAR_WIDTH = 0.38
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ResponsibilitiesDisplay:
+class ResponsibilitiesDisplay(draw.DisplayOfExperts, draw.StyledDisplay):
     """Usage of the experts, rows assigned to them, and certainty of the assignment.
 
     Each row is assigned to the expert with the largest responsibility. Left: the mean
@@ -85,11 +75,8 @@ class ResponsibilitiesDisplay:
 
     responsibilities: Array
     of_units: bool = False
-    expert_names: Any = None
 
-    def __post_init__(self) -> None:
-        if self.expert_names is None:
-            self.expert_names = default_expert_names(self.responsibilities.shape[1])
+    _by_expert = "responsibilities"
 
     @property
     def usage(self) -> Array:
@@ -99,16 +86,13 @@ class ResponsibilitiesDisplay:
     @property
     def assigned_share(self) -> Array:
         """Fraction of the rows or units that are assigned to each expert."""
-        n_rows, n_experts = self.responsibilities.shape
-        assigned_expert = self.responsibilities.argmax(axis=1)
-        return np.bincount(assigned_expert, minlength=n_experts) / n_rows
+        return np.array([len(rows) for rows in self.certainty]) / len(self.responsibilities)
 
     @property
     def certainty(self) -> list[Array]:
         """Responsibilities of each expert for the rows or units that are assigned to it."""
         assigned_expert = self.responsibilities.argmax(axis=1)
-        largest = self.responsibilities.max(axis=1)
-        return [largest[assigned_expert == k] for k in range(self.responsibilities.shape[1])]
+        return [resp[assigned_expert == k] for k, resp in enumerate(self.responsibilities.T)]
 
     @classmethod
     def from_estimator(
@@ -145,7 +129,7 @@ class ResponsibilitiesDisplay:
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
-            Passed to `plot`.
+            Passed to matplotlib's `bar`.
 
         Returns
         -------
@@ -161,8 +145,8 @@ class ResponsibilitiesDisplay:
         ValueError
             If there is not one name for each expert.
         """
-        estimator, X, _ = drawn_mixture(cls, estimator, X, kwargs)
-        names = check_names_of_experts(estimator, expert_names)
+        found = drawn_mixture(cls, kwargs, estimator, X, None, expert_names)
+        estimator, X, *_, names = found
         by_row = {"units": units, "known_experts": known_experts}
         resp = estimator.responsibilities(X, y, offset=offset, **by_row)
         return cls.from_predictions(resp, expert_names=names, ax=ax, **kwargs)
@@ -188,7 +172,7 @@ class ResponsibilitiesDisplay:
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
-            Passed to `plot`.
+            Passed to matplotlib's `bar`.
 
         Returns
         -------
@@ -224,57 +208,41 @@ class ResponsibilitiesDisplay:
             )
         return cls(responsibilities=resp, of_units=of_units, expert_names=names).plot(ax, **kwargs)
 
-    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
-        """Draw usage, assigned rows or units, and certainty.
+    def _draw(self, ax: Any, **kwargs: Any) -> Any:
+        axes = self._axes(ax, 2, draw.TWO_PANELS_SIZE)
+        self._draw_shares(axes[0], kwargs)
+        self._draw_certainties(axes[1])
+        for cells in axes:
+            cells.set_xlabel("Expert")
+            draw.label_categories(cells, draw.beside_marks(self.expert_names))
+        return axes
 
-        Parameters
-        ----------
-        ax : matplotlib axes or array-like of two, default=None
-            Axes to draw on; a single one is replaced by two. None for new ones.
-        **kwargs : dict
-            Passed to matplotlib's `bar`.
-
-        Returns
-        -------
-        display : ResponsibilitiesDisplay
-            This display.
-        """
-        self.ax_ = panel_axes(ax, f"{type(self).__name__}.plot", 2, TWO_PANELS_SIZE)
-        self.figure_ = self.ax_[0].figure
-        self._plot_shares(self.ax_[0], kwargs)
-        self._plot_certainties(self.ax_[1])
-        for axes in self.ax_:
-            axes.set_xlabel("Expert")
-            label_categories(axes, beside_marks(self.expert_names))
-        return self
-
-    def _plot_shares(self, ax: Any, kwargs: dict[str, Any]) -> None:
+    def _draw_shares(self, ax: Any, kwargs: dict[str, Any]) -> None:
         from matplotlib.patches import Patch
 
         position = np.arange(len(self.usage))
-        colours = [colour(k) for k in range(len(position))]
+        colours = [draw.colour(k) for k in range(len(position))]
         full: dict[str, Any] = {"color": colours, "edgecolor": colours, "linewidth": 1.5}
-        hatched = full | {"color": "white", "hatch": "////"}
         left, right = position - BAR_WIDTH / 2, position + BAR_WIDTH / 2
-        self.usage_bars_ = ax.bar(left, self.usage, BAR_WIDTH, **merged(full, kwargs))
-        shares = right, self.assigned_share, BAR_WIDTH
-        self.assigned_bars_ = ax.bar(*shares, **merged(hatched, kwargs))
-        filled: dict[str, Any] = {"edgecolor": LIGHT_GREY, "facecolor": LIGHT_GREY}
-        empty = filled | {"facecolor": "white", "hatch": "////"}
-        usage = Patch(label="usage: mean responsibility", **filled)
-        legend_above(ax, [usage, Patch(label="assigned: largest responsibility", **empty)])
+        self.usage_bars_ = ax.bar(left, self.usage, BAR_WIDTH, **draw.merged(full, kwargs))
+        hatched = draw.merged(full | {"color": "white", "hatch": "////"}, kwargs)
+        self.assigned_bars_ = ax.bar(right, self.assigned_share, BAR_WIDTH, **hatched)
+        grey: dict[str, Any] = {"edgecolor": draw.LIGHT_GREY, "facecolor": draw.LIGHT_GREY}
+        usage = Patch(label="usage: mean responsibility", **grey)
+        grey |= {"facecolor": "white", "hatch": "////"}
+        draw.legend_above(ax, [usage, Patch(label="assigned: largest responsibility", **grey)])
         ax.set_ylabel(f"Share of the {counted_noun(self.of_units)}s")
 
-    def _plot_certainties(self, ax: Any) -> None:
-        filled = [k for k, rows in enumerate(self.certainty) if len(rows)]
+    def _draw_certainties(self, ax: Any) -> None:
+        certainty = {k: rows for k, rows in enumerate(self.certainty) if len(rows)}
         style: dict[str, Any] = {"medianprops": {"color": "black", "linewidth": 2}, "widths": 0.6}
         style |= {"whis": (5, 95), "showfliers": False, "patch_artist": True}
-        certainty = [self.certainty[k] for k in filled]
-        self.boxes_ = ax.boxplot(certainty, positions=filled, **style)["boxes"]
-        for k, box in zip(filled, self.boxes_, strict=True):
-            box.set_facecolor(colour(k))
-        style = {"color": DARK_GREY, "linestyle": "--", "linewidth": 1}
+        boxes = ax.boxplot(list(certainty.values()), positions=list(certainty), **style)
+        self.boxes_ = boxes["boxes"]
+        for k, box in zip(certainty, self.boxes_, strict=True):
+            box.set_facecolor(draw.colour(k))
         label = "all experts equally probable"
-        legend_above(ax, [ax.axhline(1.0 / len(self.usage), label=label, **style)])
+        line = ax.axhline(1.0 / len(self.usage), label=label, **draw.REFERENCE)
+        draw.legend_above(ax, [line])
         ax.set_ylabel(f"Responsibility for assigned {counted_noun(self.of_units)}s")
         ax.set_ylim(0.0, 1.03)

@@ -7,32 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 
 from skmoe._data.censored_targets import times_and_events
 from skmoe._data.checks import check_level
 from skmoe._data.rows import has_bounds
-from skmoe._inference.labels import default_expert_names, format_percent
+from skmoe._inference.labels import format_percent
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import (
-    check_names_of_experts,
-    check_table,
-    check_target,
-    drawn_mixture,
-)
-from skmoe.inspection._style import (
-    DARK_GREY,
-    LIGHT_GREY,
-    curve_style,
-    expert_handle,
-    expert_legend,
-    in_legend,
-    label_feature,
-    merged,
-    one_axes,
-)
+from skmoe.inspection import _style as draw
+from skmoe.inspection._checks import check_regressor, check_target, drawn_mixture
 from skmoe.inspection._targets import one_target, predicted_survival, target_name
 
 # Times at which predicted curves are computed.
@@ -40,7 +24,7 @@ N_TIMES = 100
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class SurvivalDisplay:
+class SurvivalDisplay(draw.DisplayOfExperts):
     """Predicted probabilities of no event until each time, over the Kaplan-Meier curve [1]_.
 
     The curve of an expert is the mean of its survival functions over the rows, weighted by the
@@ -117,11 +101,6 @@ class SurvivalDisplay:
     band: Array | None = None
     level: float | None = None
     time_name: str = "y"
-    expert_names: Any = None
-
-    def __post_init__(self) -> None:
-        if self.expert_names is None:
-            self.expert_names = default_expert_names(self.curves.shape[1])
 
     @classmethod
     def from_estimator(
@@ -179,15 +158,10 @@ class SurvivalDisplay:
             If y has other bounds than those of right-censored times, the output is missing or
             unknown, the level is not in (0, 1), or the experts have no predictive distribution.
         """
-        estimator, X, _ = drawn_mixture(cls, estimator, X, kwargs)
-        if is_classifier(estimator):
-            raise TypeError(
-                f"estimator must be a regressor; got {type(estimator).__name__}. For times use "
-                "MixtureOfExpertsRegressor."
-            )
+        found = drawn_mixture(cls, kwargs, estimator, X, None, expert_names)
+        estimator, X, *_, names = found
+        check_regressor(estimator, "For times use MixtureOfExpertsRegressor.")
         check_level(level, may_be_none=True)
-        names = check_names_of_experts(estimator, expert_names)
-        X = check_table(estimator, X)
         output = check_target(estimator, target, X)
         own = one_target(y, output, 1)
         time, event = times_and_events(cls.__name__, own)
@@ -198,6 +172,9 @@ class SurvivalDisplay:
         experts, mixture = predicted_survival(estimator, X, grid, output, offset, units)
         gate = estimator.predict_gate(X, units=units)
         weight = gate + np.finfo(float).tiny
+        band = None
+        if level is not None:
+            band = np.hstack([np.ones((2, 1)), table.survival_band(level)])
         return cls(
             times=grid,
             curves=np.einsum("nk,nkt->tk", weight / weight.sum(axis=0), experts),
@@ -205,9 +182,7 @@ class SurvivalDisplay:
             shares=gate.mean(axis=0),
             observed_times=np.append(start, table.times),
             observed=np.append(1.0, table.survival),
-            band=None
-            if level is None
-            else np.hstack([np.ones((2, 1)), table.survival_band(level)]),
+            band=band,
             level=level,
             time_name="Time" if has_bounds(y) else target_name(estimator, y, output),
             expert_names=names,
@@ -236,28 +211,28 @@ class SurvivalDisplay:
         display : SurvivalDisplay
             This display.
         """
-        ax = one_axes(ax, f"{type(self).__name__}.plot")
-        style: dict[str, Any] = {"color": LIGHT_GREY, "alpha": 0.35, "linewidth": 0}
-        style |= {"step": "post", "label": f"{100 * (self.level or 0.0):.3g} % interval"}
+        return self._plot(ax, line_kwargs=line_kwargs, band_kwargs=band_kwargs)
+
+    def _draw(self, ax: Any, **options: Any) -> Any:
+        (ax,) = self._axes(ax)
         self.band_ = None
         if self.band is not None:
-            self.band_ = ax.fill_between(
-                self.observed_times, *self.band, **merged(style, band_kwargs)
-            )
-        style = {"color": LIGHT_GREY, "linewidth": 4.0, "where": "post", "label": "Kaplan-Meier"}
-        (self.observed_line_,) = ax.step(self.observed_times, self.observed, **style)
-        style = {"color": DARK_GREY, "linewidth": 1.5, "label": "mixture"}
-        (self.mixture_line_,) = ax.plot(self.times, self.mixture, **style)
+            style = {"step": "post", "label": draw.interval_label(self.level or 0.0)}
+            style = draw.merged(style, options["band_kwargs"])
+            self.band_ = draw.draw_band(ax, self.observed_times, self.band, style)
+        style = {"color": draw.LIGHT_GREY, "label": "Kaplan-Meier", "where": "post"}
+        (self.observed_line_,) = ax.step(self.observed_times, self.observed, linewidth=4.0, **style)
+        style = {"color": draw.DARK_GREY, "label": "mixture"}
+        (self.mixture_line_,) = ax.plot(self.times, self.mixture, linewidth=1.5, **style)
         self.lines_, handles = [], [self.mixture_line_, self.observed_line_]
-        names = in_legend(self.expert_names)
+        names = draw.in_legend(self.expert_names)
         for k, (name, share) in enumerate(zip(names, self.shares, strict=True)):
+            style = draw.merged(draw.curve_style(k, len(self.times)), options["line_kwargs"])
+            self.lines_ += ax.plot(self.times, self.curves[:, k], **style)
             label = f"{name}\n{format_percent(share)} of the rows"
-            own = merged(curve_style(k, len(self.times)), line_kwargs)
-            self.lines_ += ax.plot(self.times, self.curves[:, k], **own)
-            handles.append(expert_handle(k, label))
+            handles.append(draw.expert_handle(k, label))
         handles += [] if self.band_ is None else [self.band_]
         ax.set(xlim=self.times[[0, -1]], ylim=(0.0, 1.01), ylabel="Probability of no event")
-        label_feature(ax, self.time_name, None, "")
-        self.legend_ = expert_legend(ax, handles)
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
+        draw.label_feature(ax, self.time_name, None, "")
+        self.legend_ = draw.expert_legend(ax, handles)
+        return ax

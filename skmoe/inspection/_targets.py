@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,18 +55,24 @@ def values_at(distribution: Any, method: Any, points: Array, index: int) -> Arra
     return one_target(method(np.broadcast_to(shaped, (1, len(points), *outputs))), index, 2)
 
 
+def expert_distributions(estimator: Any, rows: Any, offset: Any = None) -> Iterator[Any]:
+    """The predictive distributions of the rows under each expert."""
+    for certain in np.eye(estimator.n_experts_):
+        gate = np.tile(certain, (rows.shape[0], 1))
+        yield estimator.predict_dist(rows, offset=offset, gate_proba=gate)
+
+
 def predicted_survival(
     estimator: Any, rows: Any, times: Array, index: int, offset: Any = None, units: Any = None
 ) -> tuple[Array, Array]:
     """Probabilities of no event until times, of the experts (n, K, T) and the mixture (n, T)."""
-
-    def survival(**gate: Array) -> Array:
-        distribution = estimator.predict_dist(rows, offset=offset, **gate)
-        return values_at(distribution, distribution.sf, times, index)
-
-    gates = np.repeat(np.eye(estimator.n_experts_)[:, None], rows.shape[0], axis=1)
-    experts = np.stack([survival(gate_proba=gate) for gate in gates], axis=1)
-    return experts, survival(**gate_of_units(estimator, rows, units))
+    gate = gate_of_units(estimator, rows, units)
+    mixture = estimator.predict_dist(rows, offset=offset, **gate)
+    *experts, of_mixture = (
+        values_at(distribution, distribution.sf, times, index)
+        for distribution in (*expert_distributions(estimator, rows, offset), mixture)
+    )
+    return np.stack(experts, axis=1), of_mixture
 
 
 def observed_target(estimator: Any, y: Any, index: int, at_bounds: bool = False) -> Array:
@@ -109,20 +116,24 @@ def interval_band(
     return one_target(interval, index, 2)
 
 
+def links_of(estimator: Any) -> list[str]:
+    """Links of the means of the experts."""
+    other = "logit" if is_classifier(estimator) else "identity"
+    links = [family.link for family in getattr(estimator, "families_", ())]
+    return links or [other] * estimator.n_experts_
+
+
 def confidence_bands(
-    estimator: Any, points: Any, errors: Array, drawn: ObservedRows, coverage: float
+    drawn: ObservedRows, points: Any, errors: Array, coverage: float
 ) -> list[Array]:
     """Confidence intervals (n, 2) of the predictions of each expert, from standard errors of these.
 
     They are symmetric on the scale of the link; that of a logit if y is between 0 and 1.
     """
     width = norm.ppf(0.5 + 0.5 * coverage) * errors[..., drawn.target % errors.shape[2]]
-    mean = one_target(estimator.predict_experts(points), drawn.target, 2)
-    links = [family.link for family in getattr(estimator, "families_", ())]
-    links = links or ["logit" if is_classifier(estimator) else "identity"] * mean.shape[1]
-    is_share = drawn.observed.min() >= 0.0 and drawn.observed.max() <= 1.0
-    bands = []
-    for link, center, half in zip(links, mean.T[..., None], width.T[..., None], strict=True):
+    is_share, bands = drawn.observed.min() >= 0.0 and drawn.observed.max() <= 1.0, []
+    of_expert = links_of(drawn.estimator), drawn.by_experts(points).T[..., None], width.T[..., None]
+    for link, center, half in zip(*of_expert, strict=True):
         sides = half * [-1.0, 1.0]
         with np.errstate(all="ignore"):  # means at the bounds have no band
             if link == "log":
@@ -183,6 +194,7 @@ def responsibilities_of_rows(estimator: Any, rows: Rows) -> tuple[Array, Array]:
 class ObservedRows(NamedTuple):
     """Rows with their target and the responsibilities for them, and labels of units."""
 
+    estimator: Any
     table: Any
     target: int  # index of the class or output
     name: str
@@ -191,7 +203,7 @@ class ObservedRows(NamedTuple):
     shares: Array  # means of the responsibilities over rows or units, (K,)
     units: Any
     labels: Array | None  # of the units, each once
-    exposure: Array | None = None  # by which the observed values are divided
+    exposure: Array | None  # by which the observed values are divided; None without an offset
 
     @property
     def assigned_expert(self) -> Array:
@@ -210,42 +222,45 @@ class ObservedRows(NamedTuple):
             drawn = generator.choice(drawn, max_units, replace=False)
         return np.flatnonzero(has_value & np.isin(self.units, drawn))
 
-    @property
-    def name_of_residuals(self) -> str:
-        """Label of the vertical axis of partial residuals."""
-        return self.name + "\n(other features at medians)" * (self.table.shape[1] > 1)
+    def fields(self, shown: Array) -> dict[str, Any]:
+        """Fields of a display for the rows that are shown."""
+        given = {"units": self.units, "exposure": self.exposure}
+        given["assigned_expert"] = self.assigned_expert
+        return {name: None if value is None else value[shown] for name, value in given.items()}
 
-    def partial_residuals(self, estimator: Any, j: int) -> Array:
-        """Heights (n, K) of the rows with all features but one at reference values.
+    def by_experts(self, table: Any) -> Array:
+        """Predictions (n, K) of the experts for a table."""
+        return one_target(self.estimator.predict_experts(table), self.target, 2)
 
-        They are as far from the prediction of an expert there as y is from its own prediction:
-        by the same difference, or under a log link by the same ratio.
+    def heights(self, j: int, adjust: bool) -> tuple[str, Array]:
+        """Label of the vertical axis, and heights (n, K) of the rows over a feature.
+
+        If these are adjusted, all features but one are at reference values: they are as far from
+        the prediction of an expert there as y is from its own prediction, by the same difference,
+        or under a log link by the same ratio. Classes are not.
         """
-        reference, own = (
-            one_target(estimator.predict_experts(rows), self.target, 2)
-            for rows in (at_reference_values(self.table, j), self.table)
-        )
-        links = [family.link for family in getattr(estimator, "families_", ())]
-        is_log = np.array(links or [""] * own.shape[1]) == "log"
-        observed = self.observed[:, None]
+        observed, own = self.observed[:, None], self.by_experts(self.table)
+        if not adjust or is_classifier(self.estimator):
+            return self.name, np.broadcast_to(observed, own.shape)
+        reference = self.by_experts(at_reference_values(self.table, j))
+        is_log = np.array(links_of(self.estimator)) == "log"
         with np.errstate(all="ignore"):  # ratios of predictions that are zero are not drawn
-            return np.where(is_log, observed * (reference / own), observed + (reference - own))
+            heights = np.where(is_log, observed * (reference / own), observed + (reference - own))
+        return self.name + "\n(other features at medians)" * (self.table.shape[1] > 1), heights
 
 
 def observed_rows(
     estimator: Any, rows: Rows, target: Any, *, at_bounds: bool = False
 ) -> list[ObservedRows]:
     """The rows for each target, with y, or with 1 for the rows of a class and 0 for others."""
-    table, y, offset, units = rows.X, rows.y, rows.offset, rows.unit
-    indices = check_targets(estimator, target, table)
-    resp = responsibilities_of_rows(estimator, rows)
+    resp, units, found = responsibilities_of_rows(estimator, rows), rows.unit, []
     of_units = (None, None) if units is None else (np.asarray(units), encode_units(units)[0])
-    found = []
-    for index in indices:
-        name = target_name(estimator, y, index) + PER_EXPOSURE * (offset is not None)
+    for index in check_targets(estimator, target, rows.X):
+        name = target_name(estimator, rows.y, index) + PER_EXPOSURE * (rows.offset is not None)
         observed, exposure = observed_rates(estimator, rows, index, at_bounds)
-        drawn = ObservedRows(table, index, name, observed, *resp, *of_units)
-        found.append(drawn if offset is None else drawn._replace(exposure=exposure))
+        exposures = None if rows.offset is None else exposure
+        drawn = estimator, rows.X, index, name, observed, *resp, *of_units, exposures
+        found.append(ObservedRows(*drawn))
     return found
 
 

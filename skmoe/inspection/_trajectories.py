@@ -18,36 +18,16 @@ from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
+from skmoe.inspection import _style as draw
 from skmoe.inspection._checks import (
     check_features,
     check_names_of_experts,
     check_style,
     check_table,
 )
-from skmoe.inspection._experts import (
-    CLASS_LIMITS,
-    RowsOverFeature,
-    draw_rows,
-    draw_unit_lines,
-    point_area,
-)
-from skmoe.inspection._grid import feature_axis, height_limits, make_grid
-from skmoe.inspection._style import (
-    GRID_PANEL_SIZE,
-    MAX_GRID_COLUMNS,
-    colour,
-    count_beyond,
-    grid_axes,
-    head_expert,
-    in_first_column,
-    label_below,
-    label_feature,
-    label_target,
-    marker,
-    merged,
-    with_panels,
-)
-from skmoe.inspection._targets import ObservedRows, confidence_bands, observed_rows, one_target
+from skmoe.inspection._experts import RowsOverFeature, draw_rows_of, draw_unit_lines
+from skmoe.inspection._grid import FeatureAxis, feature_axis, height_limits
+from skmoe.inspection._targets import ObservedRows, confidence_bands, observed_rows
 
 # Opacity of units and rows, above which mean courses are seen.
 UNIT_OPACITY = 0.3
@@ -242,48 +222,41 @@ class TrajectoriesDisplay(RowsOverFeature):
         table = check_table(mixture, X)
         columns = getattr(table, "columns", getattr(estimator, "feature_names_in_", None))
         axis = feature_axis(table, j, feature_labels(columns, table.shape[1])[j], 200)
-        points = make_grid(table, [j], axis.grid[:, None])
+        points = axis.points(table)
         rows, has_value = Rows(table, y, None, offset, units), np.isfinite(axis.observed)
         errors = None if coverage is None else infer_means(mixture, points, rows)
         panels = []
         for drawn in observed_rows(mixture, rows, target, at_bounds=True):
             shown = drawn.shown(has_value, subsample, max_units, random_state)
-            times, means, ends = _means_over_time(axis.observed, has_value, drawn, rows)
-            is_inside = _is_between(axis.positions[:, None], ends)
-            curves = one_target(mixture.predict_experts(points), drawn.target, 2)
+            times, means, is_inside = _means_over_time(axis, has_value, drawn)
             bands = None
             if errors is not None and coverage is not None:
-                bands = [
-                    np.where(is_inside[:, [k]], band, np.nan)
-                    for k, band in enumerate(
-                        confidence_bands(mixture, points, errors, drawn, coverage)
-                    )
-                ]
+                of_experts = confidence_bands(drawn, points, errors, coverage)
+                pairs = zip(of_experts, is_inside.T[..., None], strict=True)
+                bands = [np.where(is_drawn, band, np.nan) for band, is_drawn in pairs]
             is_binary = bool(np.isin(drawn.observed, (0.0, 1.0)).all())
             is_named = is_classifier(mixture) or not is_binary
             panels.append(
                 cls(
+                    **drawn.fields(shown),
                     time_name=axis.name,
                     target_name=drawn.name if is_named else f"Share of {drawn.name} = 1",
                     grid=axis.positions,
-                    curves=np.where(is_inside, curves, np.nan),
+                    curves=np.where(is_inside, drawn.by_experts(points), np.nan),
                     bands=bands,
                     coverage=coverage,
                     mean_times=times,
-                    means=means,
+                    means=None if has_bounds(y) else means,
                     x=axis.observed[shown],
                     y=drawn.observed[shown],
-                    assigned_expert=drawn.assigned_expert[shown],
                     shares=drawn.shares,
-                    units=None if drawn.units is None else drawn.units[shown],
-                    exposure=None if drawn.exposure is None else drawn.exposure[shown],
                     n_units=None if drawn.labels is None else len(drawn.labels),
                     is_probability=is_binary,
                     categories=axis.categories,
                     expert_names=names,
                 )
             )
-        return with_panels(panels).plot(ax=ax, **kwargs)
+        return cls._of_panels(panels).plot(ax=ax, **kwargs)
 
     def plot(
         self,
@@ -309,35 +282,43 @@ class TrajectoriesDisplay(RowsOverFeature):
         display : TrajectoriesDisplay
             This display.
         """
-        blocks, n_experts = self.panels or [self], len(self.expert_names)
-        n_columns = -(-n_experts // -(-n_experts // MAX_GRID_COLUMNS))
-        size = GRID_PANEL_SIZE[0] * max(2 / n_columns, 1.0), GRID_PANEL_SIZE[1]
-        caller, n_panels = f"{type(self).__name__}.plot", n_experts * len(blocks)
-        self.ax_ = grid_axes(ax, caller, n_panels, n_columns, size)
-        self.figure_ = self.ax_[0].figure
+        return self._plot(ax, line_kwargs=line_kwargs, band_kwargs=band_kwargs)
+
+    def _draw(self, ax: Any, **options: Any) -> Any:
+        blocks, n_experts = self.panels or [self], len(self.shares)
+        n_columns = -(-n_experts // -(-n_experts // draw.MAX_GRID_COLUMNS))
+        size = draw.GRID_PANEL_SIZE[0] * max(2 / n_columns, 1.0), draw.GRID_PANEL_SIZE[1]
+        panels = self._grid_axes(ax, n_experts * len(blocks), n_columns, size)
         self.lines_: list[Any] = []
         self.bands_: list[Any] = []
         self.points_: list[Any] = []
         self.unit_lines_: list[Any] = []
-        for i, axes in enumerate(self.ax_):
+        for i, axes in enumerate(panels):
             block, k = blocks[i // n_experts], i % n_experts
-            self.unit_lines_.append(_draw_members(block, axes, k))
+            own = np.flatnonzero(block.assigned_expert == k)
+            members = draw_unit_lines(block, axes, own)
+            if members is None:
+                members = draw_rows_of(block, axes, own, {"alpha": UNIT_OPACITY}, 8)
+            members.set_alpha(UNIT_OPACITY)
+            self.unit_lines_.append(members)
+            self.lines_.append(_draw_course(block, axes, k, options["line_kwargs"]))
             if block.bands is not None:
-                style: dict[str, Any] = {"color": colour(k), "alpha": 0.3, "linewidth": 0}
-                style["zorder"] = 2.95  # above the white border of the course
-                band = axes.fill_between(
-                    block.grid, *block.bands[k].T, **merged(style, band_kwargs)
-                )
-                self.bands_.append(band)
-            self.lines_.append(_draw_course(block, axes, k, line_kwargs))
+                style = {"color": draw.colour(k), "zorder": 2.95}  # above the border of the course
+                style = draw.merged(style, options["band_kwargs"])
+                self.bands_.append(draw.draw_band(axes, block.grid, block.bands[k].T, style))
             if block.means is not None and block.mean_times is not None:
-                style = {"linestyle": "none", "marker": marker(k), "markerfacecolor": "white"}
-                style |= {"markeredgecolor": colour(k), "markersize": 5, "zorder": 3.5}
+                style = {"linestyle": "none", "marker": draw.marker(k), "markersize": 5}
+                style |= {"markeredgecolor": draw.colour(k), "markerfacecolor": "white"}
                 at = block.mean_times[:, k], block.means[:, k]
-                self.points_ += axes.plot(*at, **style)
-        for axes, is_first in zip(self.ax_, in_first_column(self.ax_), strict=True):
-            if not is_first:
+                self.points_ += axes.plot(*at, **style, zorder=3.5)
+            draw.count_beyond(axes, block.x[own], block.y[own])
+            if i % n_columns:
                 axes.set_ylabel("")
+        draw.label_below(panels, [self._caption()], is_own=ax is None)
+        return panels
+
+    def _caption(self) -> str:
+        """What lines, points and bands are."""
         notes = []
         if self.units is not None and not self.is_probability:
             n_shown = len(np.unique(self.units))
@@ -349,73 +330,55 @@ class TrajectoriesDisplay(RowsOverFeature):
             notes.append("Points: observed means, weighted by the responsibilities.")
         if self.coverage is not None and self.bands is not None:
             notes.append(f"Band: {100 * self.coverage:.3g} % confidence interval of the mean.")
-        label_below(self.ax_, [" ".join(notes)], is_own=ax is None)
-        return self
-
-
-def _means_over_time(
-    time: Array, has_value: Array, drawn: ObservedRows, rows: Rows
-) -> tuple[Array, Array | None, Array]:
-    """Mean times (T, K), means of y there (T, K) for each expert, and its first and last time.
-
-    Censored values have no means.
-    """
-    x, y, resp = time[has_value], drawn.observed[has_value], drawn.resp[has_value]
-    ends = np.stack([weighted_quantiles(x, weight, ENDS) for weight in resp.T], axis=1)
-    distinct, number = np.unique(x, return_inverse=True)
-    if len(distinct) > MAX_TIMES:
-        edges = np.unique(np.quantile(x, np.linspace(0.0, 1.0, N_INTERVALS + 1)[1:-1]))
-        number = np.searchsorted(edges, x, side="right")
-    member = np.eye(number.max() + 1)[number.ravel()].T
-    n_rows, weight = member @ resp, resp
-    if drawn.exposure is not None:  # means per unit of exposure
-        weight = resp * drawn.exposure[has_value, None]
-    with np.errstate(invalid="ignore"):
-        total = member @ weight
-        times = member @ (weight * x[:, None]) / total
-        means = member @ (weight * y[:, None]) / total
-    is_drawn = (n_rows >= MIN_ROWS) & _is_between(times, ends)
-    return times, None if has_bounds(rows.y) else np.where(is_drawn, means, np.nan), ends
-
-
-def _is_between(times: Array, ends: Array) -> Array:
-    """Whether times (n, K) or (n, 1) are between the first and the last of each expert, (2, K)."""
-    margin = 1e-9 * (ends[1] - ends[0])
-    return (times >= ends[0] - margin) & (times <= ends[1] + margin)
-
-
-def _draw_members(display: TrajectoriesDisplay, ax: Any, k: int) -> Any:
-    """Lines of the units of an expert, or its rows."""
-    own = np.flatnonzero(display.assigned_expert == k)
-    x, y = display.x[own], display.y[own]
-    if display.units is not None and not display.is_probability:
-        lines = draw_unit_lines(ax, x, y, display.units[own], [colour(k)] * len(own))
-        lines.set_alpha(UNIT_OPACITY)
-        return lines
-    kinds = {"is_category": display.categories is not None, "is_class": display.is_probability}
-    style = {"s": point_area(8, display.exposure, own), "alpha": UNIT_OPACITY}
-    style |= {"linewidths": 0, "c": [colour(k)] * len(own)}
-    return draw_rows(ax, x, y, style, None, **kinds)
+        return " ".join(notes)
 
 
 def _draw_course(
     display: TrajectoriesDisplay, ax: Any, k: int, kwargs: Mapping[str, Any] | None
 ) -> Any:
     """The mean course of an expert, the limits and names of its axes, and its heading."""
-    style = {"color": colour(k), "linewidth": 2.5, "zorder": 3}
+    style = {"color": draw.colour(k), "linewidth": 2.5, "zorder": 3}
     ax.plot(display.grid, display.curves[:, k], color="white", linewidth=5.0, zorder=2.9)
-    (line,) = ax.plot(display.grid, display.curves[:, k], **merged(style, kwargs))
+    (line,) = ax.plot(display.grid, display.curves[:, k], **draw.merged(style, kwargs))
     if display.categories is None:
         first, last = display.grid[[0, -1]]
         margin = X_MARGIN * (last - first)
         ax.set_xlim(first - margin, last + margin)
     curves = np.concatenate([np.ravel(values) for values in (display.curves, display.bands or [])])
     limits = height_limits(display.y, curves, display.exposure)
-    ax.set_ylim(CLASS_LIMITS if display.is_probability else limits)
-    own = display.assigned_expert == k
-    count_beyond(ax, display.x[own], display.y[own])
-    label_feature(ax, display.time_name, display.categories, "")
-    label_target(ax, display.target_name)
+    ax.set_ylim(draw.CLASS_LIMITS if display.is_probability else limits)
+    draw.label_feature(ax, display.time_name, display.categories, "")
+    draw.label_target(ax, display.target_name)
     of_units = display.units is not None
-    head_expert(ax, k, display.expert_names, display.shares, of_units=of_units)
+    draw.head_expert(ax, k, display.expert_names, display.shares, of_units=of_units)
     return line
+
+
+def _means_over_time(
+    axis: FeatureAxis, has_value: Array, drawn: ObservedRows
+) -> tuple[Array, Array, Array]:
+    """Mean times (T, K) and means of y there (T, K), and whether points of the grid are drawn.
+
+    An expert is drawn from its first to its last time. Where it has no more than a row, or is not
+    drawn, means are NaN.
+    """
+    x, y, resp = axis.observed[has_value], drawn.observed[has_value], drawn.resp[has_value]
+    ends = np.stack([weighted_quantiles(x, weight, ENDS) for weight in resp.T], axis=1)
+    margin = 1e-9 * (ends[1] - ends[0])
+
+    def is_inside(times: Array) -> Array:
+        return (times >= ends[0] - margin) & (times <= ends[1] + margin)
+
+    distinct, number = np.unique(x, return_inverse=True)
+    if len(distinct) > MAX_TIMES:
+        edges = np.unique(np.quantile(x, np.linspace(0.0, 1.0, N_INTERVALS + 1)[1:-1]))
+        number = np.searchsorted(edges, x, side="right")
+    member = np.eye(number.max() + 1)[number.ravel()].T
+    weight = resp  # means per unit of exposure are weighted by it
+    weight = weight if drawn.exposure is None else resp * drawn.exposure[has_value, None]
+    with np.errstate(invalid="ignore"):
+        total = member @ weight
+        times = member @ (weight * x[:, None]) / total
+        means = member @ (weight * y[:, None]) / total
+    is_drawn = (member @ resp >= MIN_ROWS) & is_inside(times)
+    return times, np.where(is_drawn, means, np.nan), is_inside(axis.positions[:, None])

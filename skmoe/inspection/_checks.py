@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import cache
-from importlib import import_module
+from difflib import get_close_matches
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -29,6 +28,9 @@ from skmoe._optional import import_pyplot
 
 # What the features are if a pipeline makes others of those that it is given.
 TRANSFORMED_NOTE = "features are those of the transformed table"
+
+# Keywords are slips of an argument if they are as similar, from 0 to 1.
+SIMILARITY = 0.8
 
 
 def check_names(estimator: Any, feature_names: Sequence[str] | None) -> list[str]:
@@ -203,28 +205,17 @@ def drawn_mixture(
 
 
 def check_style(display: Any, style: Collection[str]) -> None:
-    """Keywords for the `plot` of a display must be known to it, or to matplotlib."""
+    """Keywords for the `plot` of a display must be its own, or those of matplotlib's artists.
+
+    Those that resemble an argument are taken for it, so that a slip is seen before any work.
+    """
     known = {**signature(display.from_estimator).parameters, **signature(display.plot).parameters}
     takes_style = "kwargs" in signature(display.plot).parameters
-    styles = style_keywords() if takes_style and style else frozenset()
-    unknown = [name for name in style if name not in known and name not in styles]
-    if unknown:
-        names = ", ".join(name for name in known if name not in ("self", "kwargs"))
-        raise TypeError(
-            f"{display.__name__}.from_estimator takes no keyword {unknown[0]!r}. It takes {names}"
-            f"{' and style keywords of matplotlib, such as color' if takes_style else ''}."
-        )
-
-
-@cache
-def style_keywords() -> frozenset[str]:
-    """Keywords of what matplotlib draws: properties of artists, and arguments of its functions."""
-    matplotlib = import_module("matplotlib")
-    found = {"xerr", "yerr", "ecolor", "capsize", "error_kw", "log", "tick_label"}  # of bars
-    patches = matplotlib.patches.Rectangle, matplotlib.patches.StepPatch
-    for artist in (*patches, matplotlib.lines.Line2D, matplotlib.collections.QuadMesh):
-        found |= {name[4:] for name in dir(artist) if name.startswith("set_")}
-    axes = matplotlib.axes.Axes
-    for draw in (axes.bar, axes.barh, axes.stairs, axes.plot, axes.imshow, axes.pcolormesh):
-        found |= {*signature(draw).parameters}
-    return frozenset(found)
+    for name in style:
+        meant = get_close_matches(name, known, n=1, cutoff=SIMILARITY)
+        if name not in known and (meant or not takes_style):
+            names = ", ".join(name for name in known if name not in ("self", "kwargs"))
+            raise TypeError(
+                f"{display.__name__}.from_estimator takes no keyword {name!r}. It takes {names}"
+                f"{' and style keywords of matplotlib, such as color' if takes_style else ''}."
+            )

@@ -318,10 +318,8 @@ class CoefficientsDisplay(draw.StyledDisplay):
             limits = self._limits(alike, is_ratio)
             _draw_axis(cells, limits, is_ratio)
             cells.set_title(heading, fontsize=10, loc="left")
-            rows = labels if has_names else [""] * len(labels)
-            cells.set_yticks(range(len(rows)), rows, fontsize=9, color=draw.DARK_GREY)
-            cells.set_ylim(len(rows) - 0.5, -0.5)
-            for row in range(len(rows)):
+            draw.name_rows(cells, labels if has_names else [""] * len(labels))
+            for row in range(len(labels)):
                 cell = (i, row) if by_feature else (row, i)
                 self._draw_estimate(cells, row, cell, limits, kwargs)
         draw.label_below(axes, self._caption(), is_own=ax is None)
@@ -398,32 +396,19 @@ class CoefficientsDisplay(draw.StyledDisplay):
 
 def _draw_axis(ax: Any, limits: tuple[float, float], is_ratio: bool) -> None:
     """A horizontal axis of estimates; that of ratios is logarithmic, with plain numbers."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     ends = np.array(limits)
     if is_ratio:
         ends = np.exp(ends)
         ax.set_xscale("log")
-        few = MaxNLocator(N_TICKS)
-        is_wide = limits[1] - limits[0] >= np.log(MAX_PLAIN_RATIO)
-        ax.xaxis.set_major_locator(FixedLocator(_ticks_of_ratios(*ends)) if is_wide else few)
+        ratio = ends[1] / ends[0]
+        ticks = LogLocator(subs=(1.0, 3.0)[: 1 + (ratio < 100.0)], numticks=N_TICKS)
+        ax.xaxis.set_major_locator(ticks if ratio > MAX_PLAIN_RATIO else MaxNLocator(N_TICKS))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     else:
         ax.locator_params(axis="x", nbins=N_TICKS)
     ax.set_xlim(ends)
     ax.axvline(1.0 if is_ratio else 0.0, color=draw.LIGHT_GREY, linewidth=1, zorder=1)
-    ax.tick_params(axis="y", length=0)
     ax.tick_params(axis="x", labelsize=8)
-    ax.spines[["top", "right", "left"]].set_visible(False)
-
-
-def _ticks_of_ratios(low: float, high: float) -> list[float]:
-    """The finest of several series of round ratios of which few lie between the limits."""
-    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1.0)
-    for leading in ([1.0, 2.0, 5.0], [1.0, 3.0], [1.0]):
-        ticks = np.outer(10.0**decades, leading).ravel()
-        ticks = ticks[(ticks >= low) & (ticks <= high)]
-        if len(ticks) <= N_TICKS + 1:
-            break
-    return ticks[:: -(-len(ticks) // (N_TICKS + 1))].tolist()

@@ -214,9 +214,7 @@ class ImportanceDisplay(draw.StyledDisplay):
             at = rows + (i - 1) * PART_HEIGHT, values.mean(axis=1), PART_HEIGHT
             self.bars_[part] = ax.barh(*at, **own)
         ax.axvline(0.0, color=draw.DARK_GREY, linewidth=0.8)
-        ax.set_yticks(rows, names, fontsize=9)
-        ax.set_ylim(len(names) - 0.5, -0.5)
-        ax.tick_params(axis="y", length=0)
+        draw.name_rows(ax, names)
         lines = [f"Decrease of the log density per {counted_noun(self.of_units)}, permuted"]
         if self.n_columns is not None:
             lines.append(f"{len(names)} of {self.n_columns} features: the most important ones")

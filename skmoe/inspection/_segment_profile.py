@@ -33,15 +33,14 @@ MIN_GATE_RANGE = 0.25
 # Width of panels side by side, at most: others stand below each other.
 MAX_PANELS_WIDTH = 11.0
 
-# Widths of a cell with a number, with an interval, and with one in two lines, least widths of
-# panels with these, and space at the left of the names of the features, in inches.
-CELL_WIDTH, INTERVAL_WIDTH, NARROW_INTERVAL_WIDTH = 0.64, 1.0, 0.68
-MIN_PANEL_WIDTH, MIN_INTERVAL_PANEL_WIDTH, MARGIN = 2.1, 2.7, 0.5
+# Least widths of a cell, of panels with numbers and with intervals, and space at the left of the
+# names of the features, in inches; size of small print, relative to that of names.
+CELL_WIDTH, MIN_PANEL_WIDTH, MIN_INTERVAL_PANEL_WIDTH, MARGIN = 0.64, 2.1, 2.7, 0.5
+SMALL_PRINT = 0.65
 
-# Heights of a row of numbers, of one with intervals in one line or two, of a line of the name of a
-# name or heading, and of the space around panels, in inches.
-ROW_HEIGHT, INTERVAL_HEIGHT, NARROW_INTERVAL_HEIGHT = 0.36, 0.46, 0.56
-LINE_HEIGHT, FRAME_HEIGHT = 0.17, 0.82
+# Heights of a row of numbers, of one with intervals, of a line of a name or heading, and of the
+# space around panels, in inches.
+ROW_HEIGHT, INTERVAL_HEIGHT, LINE_HEIGHT, FRAME_HEIGHT = 0.36, 0.46, 0.17, 0.82
 
 # Characters in each inch of a line of the heading of the coefficients.
 HEADING_CHARACTERS_PER_INCH = 13.0
@@ -49,14 +48,14 @@ HEADING_CHARACTERS_PER_INCH = 13.0
 # Characters in a line of the name of a feature.
 FEATURE_NAME_WIDTH = 28
 
+# Coefficients up to this one need no power of ten.
+MAX_PLAIN_NUMBER = 1e5
+
 # Cells darker than this have white numbers, on a scale from 0 to 1.
 DARK_LUMINANCE = 0.45
 
 # Weights of red, green and blue in the luminance of a colour.
 LUMINANCE_WEIGHTS = np.array([0.299, 0.587, 0.114])
-
-# Digits of the largest number of a table, and numbers between which it needs no power of ten.
-N_DIGITS, SMALLEST_PLAIN_NUMBER, MAX_PLAIN_NUMBER = 3, 0.01, 1e5
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -326,10 +325,7 @@ class SegmentProfileDisplay(draw.StyledDisplay):
         n_experts, step = len(self.expert_names), f"per {self.step} of the feature"
         width = max(cell_width * n_experts, MIN_PANEL_WIDTH)
         heading = "Mean minus that of all rows,\nin SDs of the feature"
-        numbers = np.vectorize(_number, otypes=[object])
-        panels = [
-            Panel(heading, self.profile, numbers(self.profile, 2, "+"), MIN_PROFILE_RANGE, width)
-        ]
+        panels = [Panel(heading, self.profile, _decimals(self.profile), MIN_PROFILE_RANGE, width)]
         shape = -1, len(self.feature_names), n_experts
         tables: Any = [] if self.coefficients is None else np.reshape(self.coefficients, shape)
         intervals: Any = [None] * len(tables)
@@ -340,31 +336,49 @@ class SegmentProfileDisplay(draw.StyledDisplay):
             panels.append(self._panel_of_coefficients(name, table, interval, width))
         if self.gate_effects is not None:
             heading = f"Gate: log odds against\nthe first expert\n{step}"
-            effects = self.gate_effects, numbers(self.gate_effects, 2, "+"), MIN_GATE_RANGE
-            panels.append(Panel(heading, *effects, width))
+            numbers = _decimals(self.gate_effects)
+            panels.append(Panel(heading, self.gate_effects, numbers, MIN_GATE_RANGE, width))
         return panels
 
     def _panel_of_coefficients(
         self, name: str, table: Array, interval: Array | None, width: float
     ) -> Panel:
-        """The coefficients of one target; too many experts have intervals in two lines."""
-        n_experts, least, level, height = table.shape[1], self.coefficient_range, "", ROW_HEIGHT
+        """The coefficients of one target."""
+        n_experts, level, height = table.shape[1], "", ROW_HEIGHT
         is_ratio = np.zeros(n_experts, bool) if self.is_ratio is None else self.is_ratio
-        numbers, small_print, power = coefficient_texts(table, interval, is_ratio, least)
-        if small_print is not None and self.level is not None:
-            level, cell, height = (
-                f", {draw.interval_label(self.level)}s",
-                INTERVAL_WIDTH,
-                INTERVAL_HEIGHT,
-            )
-            if cell * n_experts > MAX_PANELS_WIDTH:
-                small_print = np.char.replace(small_print.astype(str), ", ", ",\n")
-                cell, height = NARROW_INTERVAL_WIDTH, NARROW_INTERVAL_HEIGHT
-            width = max(cell * n_experts, width, MIN_INTERVAL_PANEL_WIDTH)
-        name += "" if power == 1.0 else f", in {power:g}"
+        largest = np.nanmax(np.abs(table[:, ~is_ratio]), initial=self.coefficient_range)
+        power = 1.0
+        if largest > 0.0 and not 0.01 <= largest < MAX_PLAIN_NUMBER:
+            power = float(10.0 ** (3.0 * np.floor(np.log10(largest) / 3.0)))
+            name = f"{name}, in {power:g}"
+        values = [table[..., None]] if interval is None else [table[..., None], interval]
+        with np.errstate(over="ignore"):
+            values = [np.where(is_ratio[:, None], np.exp(v), v / power) for v in values]
+        numbers, small_print = np.full((2, *table.shape), "", dtype=object)
+        for i, k in np.ndindex(table.shape):
+            (number,), *ends = (v[i, k].tolist() for v in values)
+            mark = RATIO_SIGN if is_ratio[k] and not np.isnan(number) else ""
+            numbers[i, k] = mark + draw.short_number(number, "" if is_ratio[k] else "+")
+            if ends and not np.isnan(ends).any():
+                small_print[i, k] = f"[{', '.join(map(draw.short_number, ends[0]))}]"
+        cell = draw.text_width([*numbers.ravel()]) + 0.1
+        if interval is not None and self.level is not None:
+            level, height = f", {draw.interval_label(self.level)}s", INTERVAL_HEIGHT
+            cell = max(cell, SMALL_PRINT * draw.text_width([*small_print.ravel()]) + 0.1)
+            width = max(width, MIN_INTERVAL_PANEL_WIDTH)
+        width = max(cell * n_experts, width)
         heading = draw.wrapped(name, int(HEADING_CHARACTERS_PER_INCH * width))
         heading = f"{heading}\nper {self.step} of the feature{level}"
-        return Panel(heading, table, numbers, least, width, height, small_print)
+        return Panel(heading, table, numbers, self.coefficient_range, width, height, small_print)
+
+
+def _decimals(values: Array) -> Array:
+    """Numbers with their signs and two decimals, as text; a dash for NaN."""
+    texts = np.full(values.shape, draw.NO_NUMBER, dtype=object)
+    for cell in np.argwhere(~np.isnan(values)):
+        value = values[*cell].round(2)
+        texts[*cell] = f"{value:+.2f}" if value else "0.00"
+    return texts
 
 
 def _stacked(values: list[Any]) -> Any:
@@ -436,45 +450,3 @@ class Panel(NamedTuple):
             at = (k, i + 0.02, "bottom") if below else (k, i, "center")
             texts[i, k] = ax.text(*at[:2], self.numbers[i, k], va=at[2], fontsize=9, **style)
         return texts
-
-
-def coefficient_texts(
-    coefficients: Array, intervals: Array | None, is_ratio: Array, least_range: float
-) -> tuple[Array, Array | None, float]:
-    """Coefficients (F, K) and intervals as text, and the power of ten that they are in.
-
-    It makes numbers short if the largest is very large or small, and the largest has three digits.
-    Coefficients of experts that are logs of ratios are ratios, such as 1.25 after a sign of
-    multiplication. There is a dash for NaN, and nothing for an interval with NaN.
-    """
-    plain = coefficients[:, ~is_ratio]
-    largest = np.max(np.abs(plain[np.isfinite(plain)]), initial=least_range)
-    power, n_decimals = 1.0, N_DIGITS - 1
-    if largest > 0.0:
-        if not SMALLEST_PLAIN_NUMBER <= largest < MAX_PLAIN_NUMBER:
-            power = float(10.0 ** (3.0 * np.floor(np.log10(largest) / 3.0)))
-        n_decimals = int(np.clip(N_DIGITS - 1 - np.floor(np.log10(largest / power)), 0, 8))
-
-    def text(value: float, k: int, sign: str = "") -> str:
-        if not is_ratio[k] or np.isnan(value):
-            return _number(value / power, n_decimals, sign)
-        with np.errstate(over="ignore"):
-            ratio = np.exp(value)
-        digits = f"{ratio:.2f}" if 0.1 <= ratio < 10.0 else f"{ratio:.3g}"
-        return RATIO_SIGN * bool(sign) + digits
-
-    numbers, small_print = np.full((2, *coefficients.shape), "", dtype=object)
-    for i, k in np.ndindex(coefficients.shape):
-        numbers[i, k] = text(float(coefficients[i, k]), k, "+")
-        if intervals is not None and not np.isnan(intervals[i, k]).any():
-            small_print[i, k] = f"[{', '.join(text(end, k) for end in intervals[i, k].tolist())}]"
-    return numbers, None if intervals is None else small_print, power
-
-
-def _number(value: float, n_decimals: int, sign: str = "") -> str:
-    if np.isnan(value):
-        return draw.NO_NUMBER
-    if abs(value) >= MAX_PLAIN_NUMBER:
-        return f"{value:{sign}.2g}"
-    text = f"{value:{sign}.{n_decimals}f}"
-    return text if float(text) != 0.0 else text.lstrip("+-")

@@ -289,6 +289,21 @@ def label_categories(ax: Any, categories: Sequence[str]) -> None:
     ax.set_xlim(-0.6, len(categories) - 0.4)
 
 
+def name_rows(ax: Any, names: Sequence[str]) -> None:
+    """Names at the left of the rows of a picture, the first on top."""
+    ax.set_yticks(range(len(names)), names, fontsize=9, color=DARK_GREY)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+
+
+def short_number(value: float, sign: str = "") -> str:
+    """A number of three digits, or an integer of up to six; a dash for NaN."""
+    if np.isnan(value):
+        return NO_NUMBER
+    return f"{value:{sign}.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:{sign}.3g}"
+
+
 # --- bands and rows ----------------------------------------------------------------------------
 
 
@@ -396,26 +411,14 @@ def wrapped(name: str, width: int) -> str:
 
 
 def shortened(names: Sequence[str], width: int) -> list[str]:
-    """Names in one line of at most `width` characters each; different ones remain different."""
-    texts = [_beginning_and_end(name, width) for name in names]
-    for text in {text for text in texts if texts.count(text) > 1}:
-        alike = [i for i, other in enumerate(texts) if other == text]
-        ends = min(names[i] for i in alike), max(names[i] for i in alike)
-        n_common = next(
-            (j for j, pair in enumerate(zip(*ends, strict=False)) if len({*pair}) > 1), 0
-        )
-        for i in alike:
-            rest = names[i][max(n_common - width // 3, 0) :]
-            if len(rest) < len(names[i]):
-                texts[i] = "..." + _beginning_and_end(rest, width - 3)
+    """Names in one line of at most `width` characters; those that are alike then get a number."""
+    n_last, texts = width // 3, []
+    for i, name in enumerate(names):
+        text = name
+        if len(name) > width:
+            text = f"{name[: width - 3 - n_last].rstrip()}...{name[-n_last:].lstrip()}"
+        texts.append(f"{text[: width - 4]} ({i})" if text in texts and name != text else text)
     return texts
-
-
-def _beginning_and_end(name: str, width: int) -> str:
-    if len(name) <= width:
-        return name
-    n_last = max(width // 3, 0)
-    return f"{name[: width - 3 - n_last].rstrip()}...{name[len(name) - n_last :].lstrip()}"
 
 
 def text_width(texts: Sequence[str]) -> float:

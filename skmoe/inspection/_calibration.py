@@ -12,11 +12,15 @@ from skmoe._data.censored_targets import checked_bounds
 from skmoe._data.checks import check_choice, check_integer
 from skmoe._data.rows import has_bounds
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_pyplot
 from skmoe.distributions import CountMixtureDistribution
 from skmoe.inspection import _style as draw
-from skmoe.inspection._checks import check_regressor, check_target, drawn_mixture
-from skmoe.inspection._targets import gate_of_units, one_target
+from skmoe.inspection._subject import (
+    check_regressor,
+    check_target,
+    drawn_mixture,
+    gate_of_units,
+    one_target,
+)
 
 # Nominal coverages that are compared with the observed ones.
 NOMINAL_COVERAGES = np.linspace(0.05, 0.95, 19)
@@ -215,7 +219,6 @@ class CalibrationDisplay(draw.Display):
             If `pit` is not one-dimensional or is outside the range from 0 to 1, `pit_left` has
             another shape or exceeds it, or `n_bins` is not an integer of at least two.
         """
-        import_pyplot(f"{cls.__name__}.from_predictions")
         pit = np.asarray(pit, dtype=np.float64)
         if pit.ndim != 1 or len(pit) == 0:
             raise ValueError(
@@ -465,7 +468,6 @@ class RootogramDisplay(draw.Display):
             If y does not hold counts, or `expected` no non-negative numbers, or the style is
             unknown.
         """
-        import_pyplot(f"{cls.__name__}.from_predictions")
         given, expected = expected, np.asarray(expected, dtype=np.float64)
         if expected.ndim != 1 or len(expected) == 0 or not (expected >= 0.0).all():
             raise ValueError(

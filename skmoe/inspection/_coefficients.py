@@ -11,7 +11,6 @@ import numpy as np
 from skmoe._data.checks import check_choice, check_flag, check_integer, check_level
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
-from skmoe.inspection._checks import check_features, drawn_mixture
 from skmoe.inspection._segment_tables import (
     coefficient_tables,
     coefficient_targets,
@@ -19,6 +18,7 @@ from skmoe.inspection._segment_tables import (
     dropped_features,
     positive_rows,
 )
+from skmoe.inspection._subject import check_features, drawn_mixture
 
 # Panels of a figure side by side.
 MAX_FOREST_COLUMNS = {"feature": 3, "expert": 4}

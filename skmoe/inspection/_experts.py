@@ -16,10 +16,16 @@ from skmoe._data.units import encode_units
 from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
-from skmoe.inspection._checks import check_panels, drawn_mixture
 from skmoe.inspection._grid import ROWS_MARGIN, feature_axis, height_limits
 from skmoe.inspection._segment_tables import expert_effects, leading_feature
-from skmoe.inspection._targets import interval_band, observed_rows, predicted_mean, unit_exposure
+from skmoe.inspection._subject import (
+    check_panels,
+    drawn_mixture,
+    interval_band,
+    observed_rows,
+    predicted_mean,
+    unit_exposure,
+)
 
 # Opacity of a curve where the probability of the expert is zero.
 MIN_OPACITY = 0.06

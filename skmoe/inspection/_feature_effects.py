@@ -23,9 +23,15 @@ from skmoe.distributions._checks import check_random_state
 from skmoe.families._censored import has_atom_of_others
 from skmoe.inspection import _grid as grid
 from skmoe.inspection import _style as draw
-from skmoe.inspection._checks import check_features, check_table, drawn_mixture, find_mixture
 from skmoe.inspection._segment_tables import deviation, positive_rows
-from skmoe.inspection._targets import expert_distributions, row_weights
+from skmoe.inspection._subject import (
+    check_features,
+    check_table,
+    drawn_mixture,
+    expert_distributions,
+    find_mixture,
+    row_weights,
+)
 
 # Parts in which a feature is permuted.
 PARTS = ("gate", "experts", "both")

@@ -15,11 +15,13 @@ from skmoe._inference.labels import format_percent
 from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
-from skmoe.inspection._checks import check_rows, check_target, drawn_mixture
 from skmoe.inspection._grid import values_of
-from skmoe.inspection._targets import (
+from skmoe.inspection._subject import (
     MIN_GATE_SHOWN,
+    check_rows,
+    check_target,
     class_density,
+    drawn_mixture,
     interval_band,
     observed_target,
     row_contributions,

@@ -13,12 +13,11 @@ from skmoe._data.checks import check_flag
 from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
-from skmoe.inspection._checks import check_features, drawn_mixture
 from skmoe.inspection._experts import CATEGORY_WIDTH
-from skmoe.inspection._gate import GateDisplay, gate_over
-from skmoe.inspection._grid import feature_axis, height_limits, rows_to_show
+from skmoe.inspection._grid import feature_axis, height_limits
+from skmoe.inspection._probabilities import GateDisplay, gate_over
 from skmoe.inspection._segment_tables import expert_effects, leading_feature
-from skmoe.inspection._targets import observed_rows
+from skmoe.inspection._subject import check_features, drawn_mixture, observed_rows
 
 # Panels side by side, at most, their size, the width of the name of y at their left, and the height
 # of the gate above them, in inches.
@@ -236,7 +235,8 @@ class RegimesDisplay(draw.DisplayOfPanels):
             panels = [axes[j] for j in columns]
             # All rows that can be drawn in every panel, so that the panels show the same rows.
             finite = [np.isfinite(axis.observed) for axis in axes.values()]
-            shown = rows_to_show(np.all(finite, axis=0), subsample, random_state)
+            has_value, of_rows = np.all(finite, axis=0), rows._replace(labels=None)
+            shown = of_rows.shown(has_value, subsample, None, random_state)
             curves = {j: rows.by_experts(axis.points(X)) for j, axis in axes.items()}
             heights = {j: rows.heights(j, adjust) for j in axes}
             displays.append(

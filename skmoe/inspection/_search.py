@@ -9,9 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_pyplot
 from skmoe.inspection import _style as draw
-from skmoe.inspection._checks import drawn_mixture
+from skmoe.inspection._subject import drawn_mixture
 
 # Height of the vertical axis in units of the range of the late lower bounds; the steep first
 # iterations would otherwise determine it.
@@ -304,7 +303,6 @@ class NumberOfExpertsDisplay(draw.StyledDisplay):
         ValueError
             If there is no such criterion.
         """
-        import_pyplot(f"{cls.__name__}.from_table")
         display = cls(
             chosen=table.best(criterion),
             tried=table.n_experts,

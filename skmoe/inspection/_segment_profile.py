@@ -12,7 +12,6 @@ from skmoe._data.checks import check_flag, check_integer, check_level
 from skmoe._inference.labels import counted_noun, format_percent
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
-from skmoe.inspection._checks import check_features, drawn_mixture
 from skmoe.inspection._segment_tables import (
     RATIO_SIGN,
     coefficient_tables,
@@ -21,7 +20,7 @@ from skmoe.inspection._segment_tables import (
     positive_rows,
     profile_columns,
 )
-from skmoe.inspection._targets import responsibilities_of_rows
+from skmoe.inspection._subject import check_features, drawn_mixture, responsibilities_of_rows
 
 # Differences up to this number of standard deviations are pale in every picture: experts whose rows
 # hardly differ must not look different.

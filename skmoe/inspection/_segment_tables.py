@@ -16,7 +16,6 @@ from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning
-from skmoe.inspection._checks import check_table, check_targets, names_of_fit
 from skmoe.inspection._grid import (
     column_stds,
     feature_axis,
@@ -26,7 +25,15 @@ from skmoe.inspection._grid import (
     numeric_values,
     values_of,
 )
-from skmoe.inspection._targets import observed_target, one_target, row_weights, target_name
+from skmoe.inspection._subject import (
+    check_table,
+    check_targets,
+    names_of_fit,
+    observed_target,
+    one_target,
+    row_weights,
+    target_name,
+)
 from skmoe.protocols import LinearPredictor
 
 # Before a ratio.

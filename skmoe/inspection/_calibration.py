@@ -18,7 +18,6 @@ from skmoe.inspection._subject import (
     check_regressor,
     check_target,
     drawn_mixture,
-    gate_of_units,
     one_target,
 )
 
@@ -179,8 +178,8 @@ class CalibrationDisplay(draw.Display):
         estimator, X, *_ = drawn_mixture(cls, kwargs, estimator, X)
         check_regressor(estimator, "For classes use sklearn.calibration.CalibrationDisplay.")
         output = check_target(estimator, target, X)
-        gate = gate_of_units(estimator, X, units)
-        distribution = estimator.predict_dist(X, offset=offset, **gate)
+        gate = estimator.predict_gate(X, units=units)
+        distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
         bounds: Any = checked_bounds(y) if has_bounds(y) else {"lower": y, "upper": y}
         pit = one_target(distribution.cdf(bounds["upper"]), output, 1)
         left = one_target(distribution.cdf_left(bounds["lower"]), output, 1)
@@ -420,8 +419,8 @@ class RootogramDisplay(draw.Display):
         estimator, X, *_ = drawn_mixture(cls, kwargs, estimator, X)
         distribution = None
         if hasattr(estimator, "predict_dist"):
-            gate = gate_of_units(estimator, X, units)
-            distribution = estimator.predict_dist(X, offset=offset, **gate)
+            gate = estimator.predict_gate(X, units=units)
+            distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
         if not isinstance(distribution, CountMixtureDistribution):
             raise ValueError(
                 "RootogramDisplay needs experts that are all families of counts; got family="

@@ -9,11 +9,11 @@ from typing import Any, Self
 import numpy as np
 
 from skmoe._data.checks import check_choice, check_flag, check_integer, check_level
+from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection._segment_tables import (
     coefficient_tables,
-    coefficient_targets,
     column_deviations,
     dropped_features,
     positive_rows,
@@ -227,10 +227,9 @@ class CoefficientsDisplay(draw.StyledDisplay):
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)
         check_level(level, may_be_none=True)
-        rows = positive_rows(estimator, X, y, sample_weight, offset, units, known_experts)
-        indices = coefficient_targets(estimator, target, rows.X)
-        tables = coefficient_tables(estimator, rows, indices, level)
-        table = tables[0]
+        rows = positive_rows(Rows(X, y, sample_weight, offset, units, possible=known_experts))
+        tables = coefficient_tables(estimator, rows, target, level)
+        table, n_targets = tables[0], sum(each.block.is_main for each in tables)
         has_predictor = np.isfinite(table.estimates).any(axis=0)
         is_mixed = len(set(table.is_ratio[has_predictor].tolist())) > 1
         if by is None:
@@ -247,13 +246,13 @@ class CoefficientsDisplay(draw.StyledDisplay):
         estimates = np.concatenate([each.estimates for each in tables])
         chosen = [i * len(labels) + j for i in range(len(tables)) for j in chosen]
         dropped = np.append(dropped, np.zeros(len(estimates) - len(labels), dtype=bool))
-        labels = [label for each in tables for label in each.block.terms(labels)]
-        predictors = [table.name, *(each.block.label for each in tables[1:])]
-        if len(indices) > 1:  # each class has log odds, and no expert another linear predictor
+        marks, predictors = [""] * len(tables), [table.name, *(t.block.label for t in tables[1:])]
+        if n_targets > 1:  # each class has log odds, and no expert another linear predictor
             reference, *classes = estimator.classes_
-            of_class = np.repeat([f" (class {label})" for label in classes], len(scale))
-            labels = [f"{label}{name}" for label, name in zip(labels, of_class, strict=True)]
+            marks = [f" (class {label})" for label in classes]
             predictors = [f"Odds ratio of the class against class {reference}"]
+        of_tables = zip(tables, marks, strict=True)
+        labels = [label + mark for t, mark in of_tables for label in t.block.terms(labels)]
         scale = np.tile(scale, len(tables))[:, None]
         n_used, shown = None, np.array(chosen)
         if features is None:

@@ -16,16 +16,9 @@ from skmoe._data.units import encode_units
 from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
+from skmoe.inspection import _subject as subject
 from skmoe.inspection._grid import ROWS_MARGIN, feature_axis, height_limits
 from skmoe.inspection._segment_tables import expert_effects, leading_feature
-from skmoe.inspection._subject import (
-    check_panels,
-    drawn_mixture,
-    interval_band,
-    observed_rows,
-    predicted_mean,
-    unit_exposure,
-)
 
 # Opacity of a curve where the probability of the expert is zero.
 MIN_OPACITY = 0.06
@@ -270,21 +263,23 @@ class ExpertsDisplay(RowsOverFeature):
             between 0 and 1, or if the experts have no predictive distribution for a band (use
             `coverage=None`). Also if a number of points, rows or units is not at least two.
         """
-        found = drawn_mixture(cls, kwargs, estimator, X, feature_names, expert_names)
+        found = subject.drawn_mixture(cls, kwargs, estimator, X, feature_names, expert_names)
         estimator, X, note, labels, names = found
-        chosen = check_panels("features", features, estimator, feature_names, most=1)
+        chosen = subject.check_panels("features", features, estimator, feature_names, most=1)
         check_integer("grid_resolution", grid_resolution, least=2)
         check_flag("adjust", adjust)
         coverage = None if coverage is None else check_coverage(coverage)
-        targets = observed_rows(estimator, Rows(X, y, None, offset, units), target)
+        targets = subject.observed_rows(estimator, Rows(X, y, None, offset, units), target)
         is_class = is_classifier(estimator)
         if not chosen:
             effects = [expert_effects(estimator, X, rows.target) for rows in targets]
             chosen = [[leading_feature(estimator, X, np.hstack(effects))]]
+        at_exposure_one = None if offset is None else np.zeros(np.shape(offset)[1:])
         panels = []
         for rows, (j,) in product(targets, chosen):
-            axis, index = feature_axis(X, j, labels[j], grid_resolution), rows.target
+            axis = feature_axis(X, j, labels[j], grid_resolution)
             points = axis.points(X)
+            of_grid = estimator, points, rows.target
             has_value = np.isfinite(axis.observed)
             shown = rows.shown(has_value, subsample, max_units, random_state)
             name, heights = rows.heights(j, adjust)
@@ -296,8 +291,8 @@ class ExpertsDisplay(RowsOverFeature):
                     grid=axis.positions,
                     curves=rows.by_experts(points),
                     gate=estimator.predict_gate(points),
-                    mean=predicted_mean(estimator, points, index),
-                    band=interval_band(estimator, points, index, coverage, unit_exposure(offset)),
+                    mean=subject.predicted_mean(*of_grid),
+                    band=subject.interval_band(*of_grid, coverage, at_exposure_one),
                     coverage=None if is_class else coverage,
                     x=axis.observed[shown],
                     y=heights[shown, rows.assigned_expert[shown]],

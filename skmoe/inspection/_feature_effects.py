@@ -23,15 +23,8 @@ from skmoe.distributions._checks import check_random_state
 from skmoe.families._censored import has_atom_of_others
 from skmoe.inspection import _grid as grid
 from skmoe.inspection import _style as draw
+from skmoe.inspection import _subject as subject
 from skmoe.inspection._segment_tables import deviation, positive_rows
-from skmoe.inspection._subject import (
-    check_features,
-    check_table,
-    drawn_mixture,
-    expert_distributions,
-    find_mixture,
-    row_weights,
-)
 
 # Parts in which a feature is permuted.
 PARTS = ("gate", "experts", "both")
@@ -181,7 +174,9 @@ class ImportanceDisplay(draw.StyledDisplay):
             If a feature is unknown, a number is not a positive integer, or the experts have no
             predictive distribution.
         """
-        estimator, X, note, labels, _ = drawn_mixture(cls, kwargs, estimator, X, feature_names)
+        estimator, X, note, labels, _ = subject.drawn_mixture(
+            cls, kwargs, estimator, X, feature_names
+        )
         check_integer("max_features", max_features, least=1)
         found = permutation_importance_by_part(
             estimator,
@@ -321,10 +316,10 @@ def permutation_importance_by_part(
     >>> [found[part].importances_mean.shape for part in ("gate", "experts", "both")]
     [(2,), (2,), (2,)]
     """
-    estimator, X, _ = find_mixture(estimator, X)
+    estimator, X, _ = subject.find_mixture(estimator, X)
     n_repeats = check_integer("n_repeats", n_repeats, least=1)
-    chosen = check_features("features", features, estimator, feature_names)
-    rows = positive_rows(estimator, X, y, sample_weight, offset, units)
+    chosen = subject.check_features("features", features, estimator, feature_names)
+    rows = positive_rows(Rows(subject.check_table(estimator, X), y, sample_weight, offset, units))
     table, y = rows.X, rows.y
     by_unit = {} if rows.unit is None else {"units": rows.unit}
     estimator.score_samples(table, y, offset=rows.offset, **by_unit)  # checks what is given
@@ -360,7 +355,7 @@ def _permutation(table: Any, j: int, rows: Rows, generator: Any) -> Array:
 
 def _mean_score(gate: Array, log_density: Array, rows: Rows) -> float:
     """Mean over rows, or over units, of the log of sum_k gate_k density_k."""
-    weight = row_weights(rows)
+    weight = subject.row_weights(rows)
     if rows.unit is not None:
         first, codes = np.unique(rows.unit_codes, return_index=True)[1], rows.unit_codes
         total = np.zeros((len(first), gate.shape[1]))
@@ -383,7 +378,7 @@ def log_densities(estimator: Any, X: Any, y: Any, offset: Any) -> Array:
     target = np.asarray(y, dtype=np.float64)
     families = getattr(estimator, "families_", None)
     by_expert = []
-    for k, distribution in enumerate(expert_distributions(estimator, X, offset)):
+    for k, distribution in enumerate(subject.expert_distributions(estimator, X, offset)):
         log_density = distribution.logpdf(target)
         if families is not None:  # a density has no atoms, which are those of other experts
             log_density[has_atom_of_others(families[k], target, families)] = -np.inf
@@ -488,7 +483,7 @@ def average_effects(
     if step is None:
         step = STEP_OF_ESTIMATORS if predicts_steps(mixture) else DERIVATIVE_STEP
     step = check_real("step", step, least=MIN_STEP)
-    rows = Rows(check_table(mixture, X), None, None, offset)
+    rows = Rows(subject.check_table(mixture, X), None, None, offset)
     if what == "prediction":
         try:
             mixture.predict(index_rows(rows.X, [0]))

@@ -22,23 +22,9 @@ from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
+from skmoe.inspection import _subject as subject
 from skmoe.inspection._experts import RowsOverFeature, draw_rows_of, draw_unit_lines
 from skmoe.inspection._grid import FeatureAxis, feature_axis, height_limits
-from skmoe.inspection._subject import (
-    ObservedRows,
-    check_features,
-    check_names_of_experts,
-    check_regressor,
-    check_style,
-    check_table,
-    check_target,
-    confidence_bands,
-    drawn_mixture,
-    observed_rows,
-    one_target,
-    predicted_survival,
-    target_name,
-)
 
 # Opacity of units and rows, above which mean courses are seen.
 UNIT_OPACITY = 0.3
@@ -223,26 +209,26 @@ class TrajectoriesDisplay(RowsOverFeature):
             between 0 and 1, or if a number of rows or units is not at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_style(cls, kwargs)
+        subject.check_style(cls, kwargs)
         mixture = mixture_of(estimator)
-        names = check_names_of_experts(mixture, expert_names)
+        names = subject.check_names_of_experts(mixture, expert_names)
         coverage = None if coverage is None else check_coverage(coverage)
-        (j,) = check_features("time", time, estimator, None, most=1)
+        (j,) = subject.check_features("time", time, estimator, None, most=1)
         if max_units is not None:
             check_integer("max_units", max_units, least=2)
-        table = check_table(mixture, X)
+        table = subject.check_table(mixture, X)
         columns = getattr(table, "columns", getattr(estimator, "feature_names_in_", None))
         axis = feature_axis(table, j, feature_labels(columns, table.shape[1])[j], 200)
         points = axis.points(table)
         rows, has_value = Rows(table, y, None, offset, units), np.isfinite(axis.observed)
         errors = None if coverage is None else infer_means(mixture, points, rows)
         panels = []
-        for drawn in observed_rows(mixture, rows, target, at_bounds=True):
+        for drawn in subject.observed_rows(mixture, rows, target, at_bounds=True):
             shown = drawn.shown(has_value, subsample, max_units, random_state)
             times, means, is_inside = _means_over_time(axis, has_value, drawn)
             bands = None
             if errors is not None and coverage is not None:
-                of_experts = confidence_bands(drawn, points, errors, coverage)
+                of_experts = subject.confidence_bands(drawn, points, errors, coverage)
                 pairs = zip(of_experts, is_inside.T[..., None], strict=True)
                 bands = [np.where(is_drawn, band, np.nan) for band, is_drawn in pairs]
             is_binary = bool(np.isin(drawn.observed, (0.0, 1.0)).all())
@@ -366,7 +352,7 @@ def _draw_course(
 
 
 def _means_over_time(
-    axis: FeatureAxis, has_value: Array, drawn: ObservedRows
+    axis: FeatureAxis, has_value: Array, drawn: subject.ObservedRows
 ) -> tuple[Array, Array, Array]:
     """Mean times (T, K) and means of y there (T, K), and whether points of the grid are drawn.
 
@@ -534,18 +520,18 @@ class SurvivalDisplay(draw.DisplayOfExperts):
             If y has other bounds than those of right-censored times, the output is missing or
             unknown, the level is not in (0, 1), or the experts have no predictive distribution.
         """
-        found = drawn_mixture(cls, kwargs, estimator, X, None, expert_names)
+        found = subject.drawn_mixture(cls, kwargs, estimator, X, None, expert_names)
         estimator, X, *_, names = found
-        check_regressor(estimator, "For times use MixtureOfExpertsRegressor.")
+        subject.check_regressor(estimator, "For times use MixtureOfExpertsRegressor.")
         check_level(level, may_be_none=True)
-        output = check_target(estimator, target, X)
-        own = one_target(y, output, 1)
+        output = subject.check_target(estimator, target, X)
+        own = subject.one_target(y, output, 1)
         time, event = times_and_events(cls.__name__, own)
         check_consistent_length(X, time)
         table = EventTable.of(time, event, np.ones(len(time)))
         start = min(time.min(), 0.0)
         grid = np.linspace(start, time.max(), N_TIMES)
-        experts, mixture = predicted_survival(estimator, X, grid, output, offset, units)
+        experts, mixture = subject.predicted_survival(estimator, X, grid, output, offset, units)
         gate = estimator.predict_gate(X, units=units)
         weight = gate + np.finfo(float).tiny
         band = None
@@ -560,7 +546,7 @@ class SurvivalDisplay(draw.DisplayOfExperts):
             observed=np.append(1.0, table.survival),
             band=band,
             level=level,
-            time_name="Time" if has_bounds(y) else target_name(estimator, y, output),
+            time_name="Time" if has_bounds(y) else subject.target_name(estimator, y, output),
             expert_names=names,
         ).plot(ax=ax, **kwargs)
 

@@ -15,19 +15,8 @@ from skmoe._inference.labels import format_percent
 from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
+from skmoe.inspection import _subject as subject
 from skmoe.inspection._grid import values_of
-from skmoe.inspection._subject import (
-    MIN_GATE_SHOWN,
-    check_rows,
-    check_target,
-    class_density,
-    drawn_mixture,
-    interval_band,
-    observed_target,
-    row_contributions,
-    row_density,
-    target_name,
-)
 
 # Widths of the panels, height of a row of the waterfall and of its frame, and least height, in
 # inches.
@@ -251,32 +240,32 @@ class PredictionDisplay(draw.Display):
             another length than X. Also if the experts have no predictive distribution, if the
             coverage is not between 0 and 1, or if a number is not an integer in its range.
         """
-        found = drawn_mixture(cls, (), estimator, X, feature_names, expert_names)
+        found = subject.drawn_mixture(cls, (), estimator, X, feature_names, expert_names)
         estimator, X, note, labels, names = found
         is_class = is_classifier(estimator)
         check_flag("explain", explain)
         coverage = None if coverage is None else check_coverage(coverage)
         max_features = check_integer("max_features", max_features, least=1)
         n_steps = check_integer("n_steps", n_steps, least=1)
-        table = X if y is None else check_rows("y", estimator, X, y)
+        table = X if y is None else subject.check_rows("y", estimator, X, y)
         row = check_integer("row", row, least=0, most=table.shape[0] - 1)
         one_row = index_rows(table, np.array([row]))
         if is_class and target is None:
             target = estimator.classes_[int(estimator.predict_proba(one_row).argmax())]
-        index = check_target(estimator, target, table)
+        index = subject.check_target(estimator, target, table)
         if units is not None:
             estimator.predict_gate(table, units=units)  # raises for other lengths and labels
         given = None if offset is None else np.asarray(offset, dtype=np.float64)[row]
         at_row = estimator, table, row, index, given
-        interval = interval_band(estimator, one_row, index, coverage, given)
+        interval = subject.interval_band(estimator, one_row, index, coverage, given)
         observed: float | None = None
         if y is not None and is_class:
             matching = np.flatnonzero(estimator.classes_ == np.asarray(y).ravel()[row])
             observed = int(matching[0]) if len(matching) else None
         elif y is not None:
-            observed = float(observed_target(estimator, y, index)[row])
-        contributions = row_contributions(*at_row, n_steps)
-        fields: dict[str, Any] = (class_density if is_class else row_density)(*at_row)
+            observed = float(subject.observed_target(estimator, y, index)[row])
+        contributions = subject.row_contributions(*at_row, n_steps)
+        fields: dict[str, Any] = subject.row_density(*at_row)
         if explain:
             values = [values_of(one_row, j)[0] for j in range(len(labels))]
             texts = [draw.short_number(v) if isinstance(v, float) else v for v in values]
@@ -291,7 +280,7 @@ class PredictionDisplay(draw.Display):
             **fields,
             prediction=contributions.prediction,
             expert_names=names,
-            target_name=target_name(estimator, y, index),
+            target_name=subject.target_name(estimator, y, index),
             interval=None if interval is None else interval[0],
             coverage=coverage,
             observed=observed,
@@ -354,7 +343,7 @@ class PredictionDisplay(draw.Display):
         else:
             points = self.values if is_discrete else self.grid
             curves = self.probability if is_discrete else self.density
-            for k in np.flatnonzero(self.gate >= MIN_GATE_SHOWN).tolist():
+            for k in np.flatnonzero(self.gate >= subject.MIN_GATE_SHOWN).tolist():
                 style: dict[str, Any] = {"color": draw.colour(k), "alpha": HUMP_OPACITY}
                 ax.fill_between(points, 0.0, curves[:, k], linewidth=0, **style)
                 style = {"color": draw.colour(k), "linestyle": draw.dash(k), "linewidth": 1.8}
@@ -382,7 +371,7 @@ class PredictionDisplay(draw.Display):
         """Bars of the experts, each from the end of the others."""
         artists: list[Any] = [None] * probability.shape[1]
         end = np.zeros(len(at))
-        for k in np.flatnonzero(self.gate >= MIN_GATE_SHOWN).tolist():
+        for k in np.flatnonzero(self.gate >= subject.MIN_GATE_SHOWN).tolist():
             style = {"color": draw.colour(k), "hatch": draw.hatch(k), "edgecolor": "white"}
             artists[k] = bar(
                 at, probability[:, k], width, linewidth=0.6, **{start: end}, **style, **options
@@ -422,7 +411,7 @@ class PredictionDisplay(draw.Display):
         from matplotlib.colors import to_rgba
         from matplotlib.patches import Patch
 
-        counted = np.flatnonzero(self.gate >= MIN_GATE_SHOWN)
+        counted = np.flatnonzero(self.gate >= subject.MIN_GATE_SHOWN)
         named = counted[np.argsort(-self.gate[counted], kind="stable")][:MAX_NAMED_EXPERTS]
         handles: list[Any] = []
         names = draw.shortened(self.expert_names, LEGEND_LABEL_WIDTH)

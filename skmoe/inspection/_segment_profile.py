@@ -9,13 +9,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from skmoe._data.checks import check_flag, check_integer, check_level
+from skmoe._data.rows import Rows
 from skmoe._inference.labels import counted_noun, format_percent
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection._segment_tables import (
     RATIO_SIGN,
     coefficient_tables,
-    coefficient_targets,
     gate_slopes,
     positive_rows,
     profile_columns,
@@ -244,14 +244,13 @@ class SegmentProfileDisplay(draw.StyledDisplay):
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)
         check_level(level, may_be_none=True)
-        rows = positive_rows(estimator, X, y, sample_weight, offset, units, known_experts)
-        has_coef = hasattr(estimator, "expert_coef_")
-        indices = coefficient_targets(estimator, target, rows.X) if has_coef else []
+        rows = positive_rows(Rows(X, y, sample_weight, offset, units, possible=known_experts))
         resp, shares = responsibilities_of_rows(estimator, rows)
         columns = profile_columns(rows, resp, chosen)
         step = np.array([[column.deviation if standardize else 1.0] for column in columns])
         slopes, of_feature = gate_slopes(estimator, columns), [column.feature for column in columns]
-        tables = coefficient_tables(estimator, rows, indices, level)[: len(indices)]
+        tables = coefficient_tables(estimator, rows, target, level)
+        tables = [table for table in tables if table.block.is_main]
         least = tables[0].negligible if tables and standardize else 0.0
         # Tables of the panels, with the value of the strongest colour at least.
         profile = np.array([column.difference for column in columns])

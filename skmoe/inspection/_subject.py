@@ -72,9 +72,8 @@ def check_features(
 
     With `most` it is one feature, or up to two, that must be given.
     """
-    known = (
-        getattr(estimator, "feature_names_in_", None) if feature_names is None else feature_names
-    )
+    of_fit = getattr(estimator, "feature_names_in_", None)
+    known = of_fit if feature_names is None else feature_names
     given = () if value is None else np.asarray(value, dtype=object).ravel()
     is_named = known is not None and all(isinstance(entry, str) for entry in given)
     names = np.asarray(known, dtype=object) if is_named else None
@@ -275,8 +274,8 @@ def predicted_survival(
     estimator: Any, rows: Any, times: Array, index: int, offset: Any = None, units: Any = None
 ) -> tuple[Array, Array]:
     """Probabilities of no event until times, of the experts (n, K, T) and the mixture (n, T)."""
-    gate = gate_of_units(estimator, rows, units)
-    mixture = estimator.predict_dist(rows, offset=offset, **gate)
+    gate = estimator.predict_gate(rows, units=units)
+    mixture = estimator.predict_dist(rows, offset=offset, gate_proba=gate)
     *experts, of_mixture = (
         values_at(distribution, distribution.sf, times, index)
         for distribution in (*expert_distributions(estimator, rows, offset), mixture)
@@ -305,11 +304,7 @@ def predicted_mean(estimator: Any, rows: Any, index: int, **given: Any) -> Array
 
 
 def interval_band(
-    estimator: Any,
-    rows: Any,
-    index: int,
-    coverage: float | None,
-    offset: Array | None = None,
+    estimator: Any, rows: Any, index: int, coverage: float | None, offset: Array | None = None
 ) -> Array | None:
     """Predictive intervals (n, 2) of a regressor; None without coverage or for classes.
 
@@ -354,11 +349,6 @@ def confidence_bands(
     return bands
 
 
-def unit_exposure(offset: Any) -> Array | None:
-    """The offset, of all rows, of predictions per unit of exposure; None if rows have none."""
-    return None if offset is None else np.zeros(np.shape(offset)[1:])
-
-
 def observed_rates(
     estimator: Any, rows: Rows, index: int, at_bounds: bool = False
 ) -> tuple[Array, Array]:
@@ -368,11 +358,6 @@ def observed_rates(
         return values, np.ones(len(values))
     exposure = np.exp(one_target(rows.offset, index, 1))
     return values / exposure, exposure
-
-
-def gate_of_units(estimator: Any, X: Any, units: Any) -> dict[str, Array]:
-    """The gate's probabilities for rows of units, as an argument; none for rows without units."""
-    return {} if units is None else {"gate_proba": estimator.predict_gate(X, units=units)}
 
 
 def target_name(estimator: Any, y: Any, index: int) -> str:
@@ -480,11 +465,19 @@ def observed_rows(
 def row_density(
     estimator: Any, X: Any, row: int, target: int, offset: Array | None
 ) -> dict[str, Array]:
-    """The distribution of an output for a row, as a sum over experts: fields of the display."""
-    n_experts = estimator.n_experts_
-    repeated = index_rows(X, np.full(n_experts, row))
-    given = None if offset is None else np.repeat(offset[None], n_experts, axis=0)
+    """The distribution of an output for a row, as a sum over experts: fields of the display.
+
+    They are the gate (K,), values (A,) with their probabilities (A, K), and a grid with densities;
+    those of a classifier are the classes.
+    """
     gate = estimator.predict_gate(index_rows(X, np.array([row])))[0]
+    n_experts = len(gate)
+    repeated = index_rows(X, np.full(n_experts, row))
+    found = {"gate": gate, "grid": np.empty(0), "density": np.empty((0, n_experts))}
+    if is_classifier(estimator):
+        of_classes = np.diagonal(estimator.predict_experts(repeated)) * gate
+        return found | {"values": np.arange(len(of_classes)), "probability": of_classes}
+    given = None if offset is None else np.repeat(offset[None], n_experts, axis=0)
     experts, mixture = (
         estimator.predict_dist(repeated, offset=given, gate_proba=proba)
         for proba in (np.eye(n_experts), np.tile(gate, (n_experts, 1)))
@@ -500,31 +493,13 @@ def row_density(
         points = np.unique(np.round(np.linspace(low, high, int(min(high - low, MAX_COUNTS)) + 1)))
     steps = (at(experts.cdf, points) - at(experts.cdf_left, points)) * gate
     has_step = steps.sum(axis=1) > MIN_STEP
-    values, probability = points[has_step], steps[has_step]
+    found |= {"values": points[has_step], "probability": steps[has_step]}
     if has_step.all():
-        return discrete_density(gate, values, probability)
+        return found
     even = np.linspace(low, high, N_EVEN_POINTS)
     grid = np.unique(np.concatenate([even, points[~has_step]]))
-    grid = grid[(grid >= low) & (grid <= high) & ~np.isin(grid, values)]
-    density = {"grid": grid, "density": at(experts.pdf, grid) * gate}
-    return discrete_density(gate, values, probability) | density
-
-
-def discrete_density(gate: Array, values: Array, probability: Array) -> dict[str, Array]:
-    """Gate probabilities (K,), and values (A,) with their probabilities (A, K); no densities."""
-    none = {"grid": np.empty(0), "density": np.empty((0, len(gate)))}
-    return {"gate": gate, "values": values, "probability": probability} | none
-
-
-def class_density(
-    estimator: Any, X: Any, row: int, target: int, offset: Array | None
-) -> dict[str, Array]:
-    """The probabilities of the classes for a row, as a sum over experts."""
-    one_row = index_rows(X, np.array([row]))
-    gate, experts = estimator.predict_gate(one_row)[0], estimator.predict_experts(one_row)[0]
-    probability = (gate[:, None] * experts).T
-    classes = np.arange(len(probability), dtype=float)
-    return discrete_density(gate, classes, probability)
+    grid = grid[(grid >= low) & (grid <= high) & ~np.isin(grid, found["values"])]
+    return found | {"grid": grid, "density": at(experts.pdf, grid) * gate}
 
 
 # --- by features -------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ from skmoe.inspection._subject import (
     check_names,
     check_names_of_experts,
     check_rows,
+    check_table,
     check_targets,
     find_mixture,
     responsibilities_of_rows,
@@ -193,7 +194,8 @@ def export_html(
     named = target_name(view, y, index) if not classes else getattr(y, "name", None)
     named = named if horizon is None else "time"
     name = printable_name(named if isinstance(named, str) and named else "the class")
-    rows = positive_rows(view, subject.X, y, sample_weight, offset, units, known_experts)
+    table = check_table(view, subject.X)
+    rows = positive_rows(Rows(table, y, sample_weight, offset, units, possible=known_experts))
     resp, shares = responsibilities_of_rows(view, rows)
     inputs = make_inputs(estimator, X, row, None if subject.note else names.features)
     if offset is not None:

@@ -23,16 +23,14 @@ from skmoe.inspection._feature_effects import (
     average_effects,
     permutation_importance_by_part,
 )
-from skmoe.inspection._gate import GateDisplay
+from skmoe.inspection._over_time import SurvivalDisplay, TrajectoriesDisplay
 from skmoe.inspection._prediction import PredictionDisplay
+from skmoe.inspection._probabilities import GateDisplay, ResponsibilitiesDisplay
 from skmoe.inspection._regimes import RegimesDisplay
 from skmoe.inspection._report import export_html
-from skmoe.inspection._responsibilities import ResponsibilitiesDisplay
 from skmoe.inspection._search import ConvergenceDisplay, NumberOfExpertsDisplay
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
-from skmoe.inspection._survival import SurvivalDisplay
 from skmoe.inspection._text import export_mermaid, export_text
-from skmoe.inspection._trajectories import TrajectoriesDisplay
 
 __all__ = [
     "AverageEffects",

@@ -7,35 +7,25 @@ from typing import Any, Self
 
 import numpy as np
 from scipy.stats import binom
-from sklearn.base import is_classifier
 
 from skmoe._data.censored_targets import checked_bounds
 from skmoe._data.checks import check_choice, check_integer
 from skmoe._data.rows import has_bounds
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_pyplot
 from skmoe.distributions import CountMixtureDistribution
-from skmoe.inspection._checks import check_table, check_target, drawn_mixture
-from skmoe.inspection._style import (
-    DARK_GREY,
-    LIGHT_GREY,
-    TWO_PANELS_SIZE,
-    colour,
-    legend_above,
-    merged,
-    one_axes,
-    panel_axes,
+from skmoe.inspection import _style as draw
+from skmoe.inspection._subject import (
+    check_regressor,
+    check_target,
+    drawn_mixture,
+    one_target,
 )
-from skmoe.inspection._targets import gate_of_units
 
 # Nominal coverages that are compared with the observed ones.
 NOMINAL_COVERAGES = np.linspace(0.05, 0.95, 19)
 
 # Probability of the grey bands, at each point, under calibrated distributions.
 BAND_PROBABILITY = 0.95
-
-# How bands are drawn.
-BAND_STYLE: dict[str, Any] = {"color": LIGHT_GREY, "alpha": 0.35, "linewidth": 0}
 
 STYLES = ("hanging", "standing", "suspended")
 
@@ -47,7 +37,7 @@ WARNING_LIMIT = 1.0
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class CalibrationDisplay:
+class CalibrationDisplay(draw.Display):
     """Calibration of predictive distributions.
 
     Left: the probability integral transform, which is the predictive distribution function at the
@@ -123,11 +113,15 @@ class CalibrationDisplay:
     @property
     def coverage(self) -> Array:
         """Fraction of the rows inside the central intervals."""
+        inside = 2.0 * np.abs(self.pit[:, None] - 0.5) <= NOMINAL_COVERAGES
+        share = self._shares_between(0.5 - 0.5 * NOMINAL_COVERAGES, 0.5 + 0.5 * NOMINAL_COVERAGES)
+        return np.where((self.pit > self.pit_left)[:, None], share, inside).mean(axis=0)
+
+    def _shares_between(self, low: Array, high: Array) -> Array:
+        """Share of each step (n, B) that lies between some bounds; zeros for rows without one."""
         left, right = self.pit_left[:, None], self.pit[:, None]
-        inside = 2.0 * np.abs(right - 0.5) <= NOMINAL_COVERAGES
-        bounds = 0.5 * (1.0 - NOMINAL_COVERAGES), 0.5 * (1.0 + NOMINAL_COVERAGES)
-        share = _share_of_step(left, right, *bounds)
-        return np.where(right > left, share, inside).mean(axis=0)
+        overlap = np.minimum(right, high) - np.maximum(left, low)
+        return np.maximum(overlap, 0.0) / np.where(right > left, right - left, 1.0)
 
     @classmethod
     def from_estimator(
@@ -181,19 +175,14 @@ class CalibrationDisplay:
             If the output is missing or unknown, `n_bins` is not an integer of at least two, or the
             experts have no predictive distribution.
         """
-        estimator, X, _ = drawn_mixture(cls, estimator, X, kwargs)
-        if is_classifier(estimator):
-            raise TypeError(
-                f"estimator must be a regressor; got {type(estimator).__name__}. For classes use "
-                "sklearn.calibration.CalibrationDisplay."
-            )
-        output = check_target(estimator, target, check_table(estimator, X))
-        gate = gate_of_units(estimator, X, units)
-        distribution = estimator.predict_dist(X, offset=offset, **gate)
+        estimator, X, *_ = drawn_mixture(cls, kwargs, estimator, X)
+        check_regressor(estimator, "For classes use sklearn.calibration.CalibrationDisplay.")
+        output = check_target(estimator, target, X)
+        gate = estimator.predict_gate(X, units=units)
+        distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
         bounds: Any = checked_bounds(y) if has_bounds(y) else {"lower": y, "upper": y}
-        pit = np.asarray(distribution.cdf(bounds["upper"]))
-        left = np.asarray(distribution.cdf_left(bounds["lower"]))
-        pit, left = (values if values.ndim == 1 else values[:, output] for values in (pit, left))
+        pit = one_target(distribution.cdf(bounds["upper"]), output, 1)
+        left = one_target(distribution.cdf_left(bounds["lower"]), output, 1)
         return cls.from_predictions(pit, pit_left=left, n_bins=n_bins, ax=ax, **kwargs)
 
     @classmethod
@@ -229,7 +218,6 @@ class CalibrationDisplay:
             If `pit` is not one-dimensional or is outside the range from 0 to 1, `pit_left` has
             another shape or exceeds it, or `n_bins` is not an integer of at least two.
         """
-        import_pyplot(f"{cls.__name__}.from_predictions")
         pit = np.asarray(pit, dtype=np.float64)
         if pit.ndim != 1 or len(pit) == 0:
             raise ValueError(
@@ -270,58 +258,43 @@ class CalibrationDisplay:
         display : CalibrationDisplay
             This display.
         """
-        n_bins = check_integer("n_bins", n_bins, least=2)
-        self.ax_ = panel_axes(ax, f"{type(self).__name__}.plot", 2, TWO_PANELS_SIZE)
-        self.figure_ = self.ax_[0].figure
-        self.bands_: list[Any] = []
-        self._plot_histogram(self.ax_[0], n_bins, kwargs)
-        self._plot_coverage(self.ax_[1])
-        return self
+        return self._plot(ax, n_bins=n_bins, style=kwargs)
 
-    def _plot_histogram(self, ax: Any, n_bins: int, kwargs: dict[str, Any]) -> None:
-        steps = self.pit > self.pit_left
-        at_points, edges = np.histogram(self.pit[~steps], n_bins, (0.0, 1.0))
-        left, right = self.pit_left[steps, None], self.pit[steps, None]
-        count = at_points + _share_of_step(left, right, edges[:-1], edges[1:]).sum(axis=0)
-        n_rows = len(self.pit)
-        self.density = count * n_bins / n_rows
-        low, high = (bound * n_bins / n_rows for bound in _binomial_band(n_rows, 1.0 / n_bins))
-        self.bands_.append(ax.axhspan(low, high, **BAND_STYLE))
-        style = {"color": colour(0), "linewidth": 2}
-        self.stairs_ = ax.stairs(self.density, edges, **merged(style, kwargs))
-        ax.axhline(1.0, color=DARK_GREY, linestyle="--", linewidth=1)
-        ax.set(xlabel="Distribution function\nat the observed y", ylabel="Density of rows")
-        ax.set(xlim=(0, 1), ylim=(0, None))
-
-    def _plot_coverage(self, ax: Any) -> None:
-        n_rows = len(self.pit)
-        low, high = (bound / n_rows for bound in _binomial_band(n_rows, NOMINAL_COVERAGES))
+    def _draw(self, ax: Any, **options: Any) -> Any:
+        n_bins, n_rows = check_integer("n_bins", options["n_bins"], least=2), len(self.pit)
+        axes = self._axes(ax, 2, draw.TWO_PANELS_SIZE)
+        left, right = axes
+        in_bins, edges = np.histogram(self.pit[self.pit <= self.pit_left], n_bins, (0.0, 1.0))
+        in_bins = in_bins + self._shares_between(edges[:-1], edges[1:]).sum(axis=0)
+        self.density = in_bins * n_bins / n_rows
+        ends = n_bins * _binomial_band(n_rows, np.array([1.0 / n_bins])).ravel()
+        bands = [left.axhspan(*ends, **draw.BAND)]
+        style = {"color": draw.colour(0), "linewidth": 2}
+        self.stairs_ = left.stairs(self.density, edges, **draw.merged(style, options["style"]))
+        left.axhline(1.0, **draw.REFERENCE)
+        left.set(xlabel="Distribution function\nat the observed y", ylabel="Density of rows")
+        left.set(xlim=(0, 1), ylim=(0, None))
+        ends = _binomial_band(n_rows, NOMINAL_COVERAGES)
         label = f"{100 * BAND_PROBABILITY:g} % range\nif calibrated"
-        band = ax.fill_between(NOMINAL_COVERAGES, low, high, label=label, **BAND_STYLE)
-        self.bands_.append(band)
-        ax.plot([0, 1], [0, 1], color=DARK_GREY, linestyle="--", linewidth=1)
-        style = {"color": colour(0), "markersize": 4, "label": "observed"}
-        (self.line_,) = ax.plot(NOMINAL_COVERAGES, self.coverage, "o-", **style)
-        ax.set(xlabel="Nominal coverage\nof the interval", ylabel="Share of the rows inside")
-        ax.set(xlim=(0, 1), ylim=(0, 1))
+        self.bands_ = [*bands, draw.draw_band(right, NOMINAL_COVERAGES, ends, {"label": label})]
+        right.plot([0, 1], [0, 1], **draw.REFERENCE)
+        style = {"color": draw.colour(0), "markersize": 4, "label": "observed"}
+        (self.line_,) = right.plot(NOMINAL_COVERAGES, self.coverage, "o-", **style)
+        right.set(xlabel="Nominal coverage\nof the interval", ylabel="Share of the rows inside")
+        right.set(xlim=(0, 1), ylim=(0, 1))
         handles = [self.line_, self.bands_[-1]]  # a corner is free on one side of the curve
-        ax.legend(handles=handles, loc="best", frameon=False, fontsize=8, borderpad=0.2)
+        right.legend(handles=handles, loc="best", frameon=False, fontsize=8, borderpad=0.2)
+        return axes
 
 
-def _share_of_step(left: Array, right: Array, low: Array, high: Array) -> Array:
-    """Share of the steps from left to right that lies between low and high."""
-    overlap = np.minimum(right, high) - np.maximum(left, low)
-    return np.maximum(overlap, 0.0) / np.where(right > left, right - left, 1.0)
-
-
-def _binomial_band(n_rows: int, probability: Any) -> tuple[Any, Any]:
-    """Central range, of probability `BAND_PROBABILITY`, of binomial counts of the rows."""
+def _binomial_band(n_rows: int, probability: Array) -> Array:
+    """Ends (2, B) of the central range, of `BAND_PROBABILITY`, of shares of the rows."""
     tail = (1.0 - BAND_PROBABILITY) / 2.0
-    return binom.ppf(tail, n_rows, probability), binom.ppf(1.0 - tail, n_rows, probability)
+    return binom.ppf([[tail], [1.0 - tail]], n_rows, probability) / n_rows
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class RootogramDisplay:
+class RootogramDisplay(draw.Display):
     """Rootogram: observed and expected frequencies of counts [1]_.
 
     The square root of the number of rows with each count is a bar, that of the expected number a
@@ -443,26 +416,23 @@ class RootogramDisplay:
             If the mixture has no distribution of counts, y does not hold one for each row, the
             output is missing or unknown, or an option is invalid.
         """
-        estimator, X, _ = drawn_mixture(cls, estimator, X, kwargs)
-        table = check_table(estimator, X)
+        estimator, X, *_ = drawn_mixture(cls, kwargs, estimator, X)
         distribution = None
         if hasattr(estimator, "predict_dist"):
-            gate = gate_of_units(estimator, X, units)
-            distribution = estimator.predict_dist(X, offset=offset, **gate)
+            gate = estimator.predict_gate(X, units=units)
+            distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
         if not isinstance(distribution, CountMixtureDistribution):
             raise ValueError(
                 "RootogramDisplay needs experts that are all families of counts; got family="
                 f'{getattr(estimator, "family", None)!r}. Use family="poisson" or '
                 '"negative_binomial", or CalibrationDisplay for other distributions.'
             )
-        output = check_target(estimator, target, table)
+        output = check_target(estimator, target, X)
         y = _counts(y, len(distribution), output)
         if max_count is None:
             max_count = min(int(y.max()), MAX_COUNT)
-        expected = []
-        for count in range(check_integer("max_count", max_count, least=0) + 1):
-            probability = distribution.pmf(count)
-            expected.append(probability.reshape(len(y), -1)[:, output].sum())
+        counts = np.arange(check_integer("max_count", max_count, least=0) + 1)
+        expected = [one_target(distribution.pmf(count), output, 1).sum() for count in counts]
         return cls.from_predictions(y, np.array(expected), style=style, ax=ax, **kwargs)
 
     @classmethod
@@ -497,7 +467,6 @@ class RootogramDisplay:
             If y does not hold counts, or `expected` no non-negative numbers, or the style is
             unknown.
         """
-        import_pyplot(f"{cls.__name__}.from_predictions")
         given, expected = expected, np.asarray(expected, dtype=np.float64)
         if expected.ndim != 1 or len(expected) == 0 or not (expected >= 0.0).all():
             raise ValueError(
@@ -525,30 +494,30 @@ class RootogramDisplay:
         display : RootogramDisplay
             This display.
         """
-        check_choice("style", style, STYLES)
-        caller = f"{type(self).__name__}.plot"
-        ax = one_axes(ax, caller)
+        return self._plot(ax, form=check_choice("style", style, STYLES), style=kwargs)
+
+    def _draw(self, ax: Any, **options: Any) -> Any:
+        (ax,) = self._axes(ax)
         zeros = np.zeros(len(self.counts))
         line, root = np.sqrt(self.expected), np.sqrt(self.observed)
         level, bottom, height, centre = {
             "hanging": (line, self.deviation, root, zeros),
             "standing": (line, zeros, root, line),
             "suspended": (zeros, zeros, self.deviation, zeros),
-        }[style]
-        band = {"color": LIGHT_GREY, "alpha": 0.35, "linewidth": 0}
-        band["label"] = "two standard deviations, about"
+        }[options["form"]]
         ends = centre - WARNING_LIMIT, centre + WARNING_LIMIT
-        self.band_ = ax.fill_between(self.counts, *ends, **band)
-        defaults = {"color": colour(5), "width": 0.8, "label": "observed"}
-        self.bars_ = ax.bar(self.counts, height, bottom=bottom, **merged(defaults, kwargs))
-        ax.axhline(0.0, color=DARK_GREY, linewidth=1)
-        points = {"color": colour(3), "markersize": 4, "label": "expected"}
-        (self.line_,) = ax.plot(self.counts, level, "o-", **points)
+        label = "two standard deviations, about"
+        self.band_ = draw.draw_band(ax, self.counts, ends, {"label": label})
+        style = {"color": draw.colour(5), "width": 0.8, "label": "observed"}
+        style = draw.merged(style, options["style"])
+        self.bars_ = ax.bar(self.counts, height, bottom=bottom, **style)
+        ax.axhline(0.0, color=draw.DARK_GREY, linewidth=1)
+        style = {"color": draw.colour(3), "markersize": 4, "label": "expected"}
+        (self.line_,) = ax.plot(self.counts, level, "o-", **style)
         ax.set(xlabel="Count", ylabel="Square root of the number of rows")
-        ax.xaxis.set_major_locator(import_pyplot(caller).MaxNLocator("auto", integer=True))
-        legend_above(ax, [self.bars_, self.line_, self.band_])
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        draw.legend_above(ax, [self.bars_, self.line_, self.band_])
+        return ax
 
 
 def _counts(y: Any, n_rows: int | None = None, output: int = 0) -> Array:

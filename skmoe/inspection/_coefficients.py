@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
 from skmoe._data.checks import check_choice, check_flag, check_integer, check_level
+from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_features, drawn_with_names
+from skmoe.inspection import _style as draw
 from skmoe.inspection._segment_tables import (
     coefficient_tables,
-    coefficient_targets,
     column_deviations,
     dropped_features,
     positive_rows,
 )
-from skmoe.inspection._style import (
-    DARK_GREY,
-    LIGHT_GREY,
-    colour,
-    grid_axes,
-    in_first_column,
-    label_below,
-    marker,
-    merged,
-    shortened,
-    text_width,
-    wrapped,
-)
+from skmoe.inspection._subject import check_features, drawn_mixture
 
 # Panels of a figure side by side.
 MAX_FOREST_COLUMNS = {"feature": 3, "expert": 4}
@@ -59,7 +47,7 @@ N_TICKS, MAX_PLAIN_RATIO = 4, 6.0
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class CoefficientsDisplay:
+class CoefficientsDisplay(draw.StyledDisplay):
     """Forest plot of the coefficients: what the features do, under each expert.
 
     Points are coefficients, and lines confidence intervals, where `inference` is possible. A
@@ -134,8 +122,8 @@ class CoefficientsDisplay:
     expert_names: Sequence[str]
     coefficients: Array
     intervals: Array | None = None
-    is_ratio: Array | None = None
-    dropped: Array | None = None
+    is_ratio: Any = None
+    dropped: Any = None
     by: str = "feature"
     coefficient_name: str = "Coefficient"
     level: float | None = None
@@ -208,7 +196,7 @@ class CoefficientsDisplay:
             Axes to draw on: a single one, which the panels replace, or one for each panel. None for
             new ones.
         **kwargs : dict
-            Passed to `plot`.
+            Passed to matplotlib's `plot` for points and intervals, such as `color`.
 
         Returns
         -------
@@ -226,7 +214,7 @@ class CoefficientsDisplay:
             unknown, or if there is not one name for each feature or expert. Also if the level is
             not between 0 and 1, or `max_features` is not a positive integer.
         """
-        found = drawn_with_names(cls, estimator, X, feature_names, expert_names, kwargs)
+        found = drawn_mixture(cls, kwargs, estimator, X, feature_names, expert_names)
         estimator, X, note, labels, names = found
         if not hasattr(estimator, "expert_coef_"):
             expert = getattr(estimator, "expert", None)
@@ -239,10 +227,9 @@ class CoefficientsDisplay:
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)
         check_level(level, may_be_none=True)
-        rows = positive_rows(estimator, X, y, sample_weight, offset, units, known_experts)
-        indices = coefficient_targets(estimator, target, rows.X)
-        tables = coefficient_tables(estimator, rows, indices, level)
-        table = tables[0]
+        rows = positive_rows(Rows(X, y, sample_weight, offset, units, possible=known_experts))
+        tables = coefficient_tables(estimator, rows, target, level)
+        table, n_targets = tables[0], sum(each.block.is_main for each in tables)
         has_predictor = np.isfinite(table.estimates).any(axis=0)
         is_mixed = len(set(table.is_ratio[has_predictor].tolist())) > 1
         if by is None:
@@ -259,21 +246,21 @@ class CoefficientsDisplay:
         estimates = np.concatenate([each.estimates for each in tables])
         chosen = [i * len(labels) + j for i in range(len(tables)) for j in chosen]
         dropped = np.append(dropped, np.zeros(len(estimates) - len(labels), dtype=bool))
-        labels = [label for each in tables for label in each.block.terms(labels)]
-        predictors = [table.name, *(each.block.label for each in tables[1:])]
-        if len(indices) > 1:  # each class has log odds, and no expert another linear predictor
+        marks, predictors = [""] * len(tables), [table.name, *(t.block.label for t in tables[1:])]
+        if n_targets > 1:  # each class has log odds, and no expert another linear predictor
             reference, *classes = estimator.classes_
-            of_class = np.repeat([f" (class {label})" for label in classes], len(scale))
-            labels = [f"{label}{name}" for label, name in zip(labels, of_class, strict=True)]
+            marks = [f" (class {label})" for label in classes]
             predictors = [f"Odds ratio of the class against class {reference}"]
-        scale = np.tile(scale, len(tables))
-        used = np.isfinite(estimates).any(axis=1) | dropped
-        n_used = int(used.sum())
-        shown = np.array(chosen)
+        of_tables = zip(tables, marks, strict=True)
+        labels = [label + mark for t, mark in of_tables for label in t.block.terms(labels)]
+        scale = np.tile(scale, len(tables))[:, None]
+        n_used, shown = None, np.array(chosen)
         if features is None:
-            size = np.abs(np.nan_to_num(estimates)).max(axis=1) * scale
+            size = np.abs(np.nan_to_num(estimates * scale)).max(axis=1)
+            used = np.isfinite(estimates).any(axis=1) | dropped
             order = np.argsort(np.where(dropped, np.inf, -size), kind="stable")
             shown = order[used[order]][:max_features]
+            n_used = int(used.sum()) if len(shown) < used.sum() else None
         if not len(shown):
             raise ValueError(
                 "CoefficientsDisplay needs experts with slopes; these have intercepts only. Use "
@@ -281,117 +268,118 @@ class CoefficientsDisplay:
             )
         intervals = None
         if table.intervals is not None:
-            intervals = np.concatenate([each.intervals for each in tables])
-            intervals = intervals[shown] * scale[shown, None, None]
+            intervals = np.concatenate([each.intervals for each in tables]) * scale[..., None]
         display = cls(
             feature_names=[labels[j] for j in shown],
             expert_names=names,
-            coefficients=estimates[shown] * scale[shown, None],
-            intervals=intervals,
+            coefficients=(estimates * scale)[shown],
+            intervals=None if intervals is None else intervals[shown],
             is_ratio=table.is_ratio,
             dropped=dropped[shown],
             by=by,
             coefficient_name=", and on ".join(predictors),
             level=level,
             step="SD" if standardize else "unit",
-            n_columns=n_used if features is None and len(shown) < n_used else None,
+            n_columns=n_used,
             feature_note=note,
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
-        """Draw the coefficients.
+    def __post_init__(self) -> None:
+        if self.is_ratio is None:
+            self.is_ratio = np.zeros(len(self.expert_names), dtype=bool)
+        if self.dropped is None:
+            self.dropped = np.zeros(len(self.feature_names), dtype=bool)
 
-        Parameters
-        ----------
-        ax : matplotlib axes or array-like of axes, default=None
-            Axes to draw on: a single one, which the panels replace, or one for each panel. None for
-            new ones.
-        **kwargs : dict
-            Passed to matplotlib's `plot` for points and intervals, such as `color`.
-
-        Returns
-        -------
-        display : CoefficientsDisplay
-            This display.
-        """
-        panels = self._panels()
-        names = {label for panel in panels for label in panel.labels}
-        columns = MAX_FOREST_COLUMNS[self.by]
-        width = FOREST_WIDTH + text_width(list(names)) / min(columns, len(panels))
-        n_more_lines = max(panel.heading.count("\n") for panel in panels)
-        height = FOREST_FRAME_HEIGHT + FOREST_ROW_HEIGHT * (len(panels[0].labels) + n_more_lines)
-        axes = grid_axes(ax, f"{type(self).__name__}.plot", len(panels), columns, (width, height))
-        shape = self.coefficients.shape
+    def _draw(self, ax: Any, **kwargs: Any) -> Any:
+        by_feature, shape = self.by == "feature", self.coefficients.shape
+        labels, names = draw.shortened(self.expert_names, ROW_NAME_WIDTH), self.feature_names
+        panels = [i for i in range(shape[0]) if self.dropped.all() or not self.dropped[i]]
+        if not by_feature:
+            labels, names = draw.shortened(names, ROW_NAME_WIDTH), self.expert_names
+            marks = [" (dropped)" * bool(is_dropped) for is_dropped in self.dropped]
+            labels = [label + mark for label, mark in zip(labels, marks, strict=True)]
+            panels = list(range(shape[1]))
+        headings = [draw.wrapped(names[i], PANEL_NAME_WIDTH) for i in panels]
+        columns, n_more_lines = MAX_FOREST_COLUMNS[self.by], max(h.count("\n") for h in headings)
+        width = FOREST_WIDTH + draw.text_width(labels) / min(columns, len(panels))
+        height = FOREST_FRAME_HEIGHT + FOREST_ROW_HEIGHT * (len(labels) + n_more_lines)
+        axes = self._grid_axes(ax, len(panels), columns, (width, height))
         self.points_, self.lines_ = np.full(shape, None), np.full(shape, None)
-        for cells, panel in zip(axes, panels, strict=True):
-            alike = [other for other in panels if other.is_ratio == panel.is_ratio]
-            shared = self.by == "expert" or self.step == "SD"
-            limits = axis_limits(alike if shared else [panel])
-            drawn = draw_forest(cells, panel, limits, kwargs)
-            self.points_[panel.cells], self.lines_[panel.cells] = drawn
-        for cells, is_first in zip(axes, in_first_column(axes), strict=True):
-            if not is_first:
-                cells.set_yticklabels([])
-        label_below(axes, self._caption(), is_own=ax is None)
-        self.ax_, self.figure_ = axes, axes[0].figure
-        return self
+        is_first = draw.in_first_column(axes)
+        for i, cells, heading, has_names in zip(panels, axes, headings, is_first, strict=True):
+            own: Any = np.index_exp[i, :] if by_feature else np.index_exp[:, i]
+            is_ratio, alike = bool(self.is_ratio[own[1]].any()), own
+            if not by_feature:
+                alike = np.index_exp[:, self.is_ratio == is_ratio]
+            elif self.step == "SD":
+                alike = np.index_exp[:, :]
+            limits = self._limits(alike, is_ratio)
+            _draw_axis(cells, limits, is_ratio)
+            cells.set_title(heading, fontsize=10, loc="left")
+            draw.name_rows(cells, labels if has_names else [""] * len(labels))
+            for row in range(len(labels)):
+                cell = (i, row) if by_feature else (row, i)
+                self._draw_estimate(cells, row, cell, limits, kwargs)
+        draw.label_below(axes, self._caption(), is_own=ax is None)
+        return axes
 
-    def _panels(self) -> list[ForestPanel]:
-        """Panels of the experts, or of the features that are not dropped, if there are any."""
-        shape = self.coefficients.shape
-        dropped = np.broadcast_to(self._dropped[:, None], shape)
-        is_ratio = np.broadcast_to(False if self.is_ratio is None else self.is_ratio, shape)
-        experts = np.broadcast_to(np.arange(shape[1]), shape)
-        none = np.full((*shape, 2), np.nan)
-        intervals, hollow = none if self.intervals is None else self.intervals, self._is_hollow
-        if self.by == "feature":
-            names, labels = self.feature_names, self.expert_names
-            cells: list[Any] = [(i, slice(None)) for i in range(shape[0])]
-        else:
-            names, labels = self.expert_names, self.feature_names
-            cells = [(slice(None), k) for k in range(shape[1])]
-        labels = shortened(labels, ROW_NAME_WIDTH)
-        if self.by == "expert":
-            rows = zip(labels, self._dropped, strict=True)
-            labels = [f"{label} (dropped)" if is_dropped else label for label, is_dropped in rows]
-        return [
-            ForestPanel(
-                wrapped(name, PANEL_NAME_WIDTH),
-                labels,
-                own,
-                experts[own],
-                self.coefficients[own],
-                intervals[own],
-                hollow[own],
-                dropped[own],
-                bool(is_ratio[own].any()),
-            )
-            for name, own in zip(names, cells, strict=True)
-            if dropped.all() or not dropped[own].all()
-        ]
+    def _limits(self, cells: Any, is_ratio: bool) -> tuple[float, float]:
+        """Limits of an axis of some cells, which contains zero; of ratios of their logs."""
+        values = np.append(self.coefficients[cells], 0.0)
+        values = values[np.isfinite(values)]
+        if self.intervals is not None:
+            bounds = self.intervals[cells].reshape(-1, 2)
+            bounds = bounds[np.isfinite(bounds).all(axis=1)]
+            ends = np.abs(bounds).max(axis=1, initial=0.0)
+            typical = np.quantile(ends, 0.5, method="lower") if len(ends) else 0.0
+            reach = MAX_REACH * max(np.abs(values).max(), typical)
+            values = np.append(values, np.clip(bounds, -reach, reach))
+        if is_ratio:
+            values = np.clip(values, -MAX_LOG_RATIO, MAX_LOG_RATIO)
+        low, high = float(values.min()), float(values.max())
+        margin = AXIS_MARGIN * (high - low) or 1.0
+        return low - margin, high + margin
 
-    @property
-    def _is_hollow(self) -> Array:
-        """Whether there is an estimate without interval, though others have intervals."""
-        if self.intervals is None:
-            return np.zeros(self.coefficients.shape, dtype=bool)
-        return np.isfinite(self.coefficients) & ~np.isfinite(self.intervals).all(axis=2)
-
-    @property
-    def _dropped(self) -> Array:
-        none = np.zeros(len(self.feature_names), dtype=bool)
-        return none if self.dropped is None else np.asarray(self.dropped)
+    def _draw_estimate(
+        self, ax: Any, row: int, cell: Any, limits: tuple[float, float], kwargs: dict[str, Any]
+    ) -> None:
+        """Draw the point of an expert and a feature, and the line of its interval."""
+        estimate, k = self.coefficients[cell], cell[1]
+        scale = np.exp if ax.get_xscale() == "log" else np.asarray
+        style: dict[str, Any] = {"color": draw.colour(k), "marker": draw.marker(k), "zorder": 3}
+        style |= {"markersize": 6, "linestyle": "none"}
+        if self.dropped[cell[0]]:
+            style |= {"marker": "x", "color": draw.LIGHT_GREY}
+            (self.points_[cell],) = ax.plot([scale(0.0)], [row], **style)
+            return
+        if not np.isfinite(estimate):
+            return
+        interval = np.full(2, np.nan) if self.intervals is None else self.intervals[cell]
+        if np.isfinite(interval).all():
+            line = {"color": draw.colour(k), "linewidth": 2.0, "zorder": 2}
+            line = draw.merged(line, kwargs) | {"marker": "", "linestyle": "-"}
+            ends = scale(np.clip(interval, *limits))
+            (self.lines_[cell],) = ax.plot(ends, [row, row], **line)
+            for end, bound, arrow in zip(ends, interval, "<>", strict=True):
+                if not limits[0] <= bound <= limits[1]:  # cut
+                    arrow_style = {"marker": arrow, "markersize": 5, "clip_on": False}
+                    ax.plot([end], [row], **line | arrow_style | {"linestyle": "none"})
+        elif self.intervals is not None:
+            style["markerfacecolor"] = "white"
+        point = scale(np.clip(estimate, *limits))
+        (self.points_[cell],) = ax.plot([point], [row], **draw.merged(style, kwargs))
 
     def _caption(self) -> list[str]:
         """What is drawn: the name of the axis, and sentences about it."""
         notes = [f"{self.coefficient_name}, per {self.step} of the feature"]
         if self.intervals is not None and self.level is not None:
-            without = " Hollow: no interval." if self._is_hollow.any() else ""
-            held = self._is_hollow & (self.coefficients == 0.0)
-            without += " On the vertical line: slopes at their bound." if held.any() else ""
-            notes.append(f"Lines: {100 * self.level:.3g} % intervals.{without}")
-        dropped = [self.feature_names[i] for i in np.flatnonzero(self._dropped).tolist()]
+            is_hollow = np.isfinite(self.coefficients) & ~np.isfinite(self.intervals).all(axis=2)
+            without = " Hollow: no interval." if is_hollow.any() else ""
+            if (is_hollow & (self.coefficients == 0.0)).any():
+                without += " On the vertical line: slopes at their bound."
+            notes.append(f"Lines: {draw.interval_label(self.level)}s.{without}")
+        dropped = [self.feature_names[i] for i in np.flatnonzero(self.dropped).tolist()]
         if dropped and self.by == "expert":
             notes.append("Crosses: dropped features.")
         elif dropped:
@@ -405,103 +393,21 @@ class CoefficientsDisplay:
         return notes
 
 
-# --- forest plots ------------------------------------------------------------------------------
+def _draw_axis(ax: Any, limits: tuple[float, float], is_ratio: bool) -> None:
+    """A horizontal axis of estimates; that of ratios is logarithmic, with plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-
-class ForestPanel(NamedTuple):
-    """Rows of estimates (R,) that share an axis."""
-
-    heading: str
-    labels: list[str]
-    cells: Any  # index of the rows in the table of features and experts
-    experts: Array  # the expert of each row, for its colour
-    estimates: Array  # logs of ratios if these are ratios; NaN for rows without an estimate
-    intervals: Array  # (R, 2); NaN for rows without one
-    hollow: Array  # boolean: the interval of the row is not known
-    dropped: Array  # boolean: the feature of the row is dropped
-    is_ratio: bool
-
-
-def axis_limits(panels: Sequence[ForestPanel]) -> tuple[float, float]:
-    """Limits of an axis of several panels, which contains zero; of ratios of their logs."""
-    values = np.concatenate([np.zeros(1), *(panel.estimates for panel in panels)])
-    values = values[np.isfinite(values)]
-    bounds = np.concatenate([panel.intervals for panel in panels])
-    bounds = bounds[np.isfinite(bounds).all(axis=1)]
-    if len(bounds):
-        typical = np.quantile(np.abs(bounds).max(axis=1), 0.5, method="lower")
-        reach = MAX_REACH * max(np.abs(values).max(), float(typical))
-        values = np.concatenate([values, np.clip(bounds.ravel(), -reach, reach)])
-    if panels[0].is_ratio:
-        values = np.clip(values, -MAX_LOG_RATIO, MAX_LOG_RATIO)
-    low, high = float(values.min()), float(values.max())
-    margin = AXIS_MARGIN * (high - low) or 1.0
-    return low - margin, high + margin
-
-
-def draw_forest(
-    ax: Any, panel: ForestPanel, limits: tuple[float, float], kwargs: Mapping[str, Any] | None
-) -> tuple[list[Any], list[Any]]:
-    """Draw the rows; returns a point and the line of an interval for each, or None."""
-    n_rows = len(panel.labels)
-    scale = np.exp if panel.is_ratio else np.asarray
-    if panel.is_ratio:
-        _scale_of_ratios(ax, limits)
+    ends = np.array(limits)
+    if is_ratio:
+        ends = np.exp(ends)
+        ax.set_xscale("log")
+        ratio = ends[1] / ends[0]
+        ticks = LogLocator(subs=(1.0, 3.0)[: 1 + (ratio < 100.0)], numticks=N_TICKS)
+        ax.xaxis.set_major_locator(ticks if ratio > MAX_PLAIN_RATIO else MaxNLocator(N_TICKS))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     else:
         ax.locator_params(axis="x", nbins=N_TICKS)
-    ax.set(xlim=tuple(scale(np.array(limits))), ylim=(n_rows - 0.5, -0.5))
-    ax.axvline(scale(0.0), color=LIGHT_GREY, linewidth=1, zorder=1)
-    points: list[Any] = [None] * n_rows
-    lines: list[Any] = [None] * n_rows
-    style: dict[str, Any]
-    for i, (estimate, k) in enumerate(zip(panel.estimates, panel.experts, strict=True)):
-        if panel.dropped[i]:
-            style = {"marker": "x", "color": LIGHT_GREY, "linestyle": "none", "markersize": 6}
-            (points[i],) = ax.plot([scale(0.0)], [i], **style)
-            continue
-        if not np.isfinite(estimate):
-            continue
-        interval = panel.intervals[i]
-        if np.isfinite(interval).all():
-            style = merged({"color": colour(k), "linewidth": 2.0, "zorder": 2}, kwargs)
-            style |= {"marker": "", "linestyle": "-"}
-            ends = scale(np.clip(interval, *limits))
-            (lines[i],) = ax.plot(ends, [i, i], **style)
-            for end, bound, arrow in zip(ends, interval, "<>", strict=True):
-                if not limits[0] <= bound <= limits[1]:  # cut
-                    style |= {"marker": arrow, "markersize": 5, "clip_on": False}
-                    ax.plot([end], [i], **style | {"linestyle": "none"})
-        style = {"color": colour(k), "marker": marker(k), "markersize": 6, "linestyle": "none"}
-        style |= {"zorder": 3} | ({"markerfacecolor": "white"} if panel.hollow[i] else {})
-        point = [scale(np.clip(estimate, *limits))], [i]
-        (points[i],) = ax.plot(*point, **merged(style, kwargs))
-    ax.set_yticks(range(n_rows), panel.labels, fontsize=9, color=DARK_GREY)
-    ax.set_title(panel.heading, fontsize=10, loc="left")
-    ax.tick_params(axis="y", length=0)
+    ax.set_xlim(ends)
+    ax.axvline(1.0 if is_ratio else 0.0, color=draw.LIGHT_GREY, linewidth=1, zorder=1)
     ax.tick_params(axis="x", labelsize=8)
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    return points, lines
-
-
-def _scale_of_ratios(ax: Any, limits: tuple[float, float]) -> None:
-    """A logarithmic axis whose ticks are plain numbers."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
-
-    ax.set_xscale("log")
-    if limits[1] - limits[0] < np.log(MAX_PLAIN_RATIO):
-        ax.xaxis.set_major_locator(MaxNLocator(N_TICKS))
-    else:
-        ax.xaxis.set_major_locator(FixedLocator(_ticks_of_ratios(*np.exp(limits)).tolist()))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _ticks_of_ratios(low: float, high: float) -> Array:
-    """The finest of several series of round ratios of which few lie between the limits."""
-    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1.0)
-    for leading in ([1.0, 2.0, 5.0], [1.0, 3.0], [1.0]):
-        ticks = np.outer(10.0**decades, leading).ravel()
-        ticks = ticks[(ticks >= low) & (ticks <= high)]
-        if len(ticks) <= N_TICKS + 1:
-            return ticks
-    return ticks[:: -(-len(ticks) // N_TICKS)]

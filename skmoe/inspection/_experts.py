@@ -13,35 +13,12 @@ from sklearn.base import is_classifier
 from skmoe._data.checks import check_flag, check_integer
 from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
-from skmoe._inference.labels import default_expert_names
 from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
-from skmoe.inspection._checks import check_panels, check_table, drawn_with_names
-from skmoe.inspection._grid import ROWS_MARGIN, feature_axis, height_limits, make_grid
+from skmoe.inspection import _style as draw
+from skmoe.inspection import _subject as subject
+from skmoe.inspection._grid import ROWS_MARGIN, feature_axis, height_limits
 from skmoe.inspection._segment_tables import expert_effects, leading_feature
-from skmoe.inspection._style import (
-    LIGHT_GREY,
-    colour,
-    count_beyond,
-    draw_panels,
-    expert_handle,
-    expert_legend,
-    in_legend,
-    label_feature,
-    label_target,
-    marked_points,
-    marker,
-    merged,
-    rgb,
-    with_panels,
-)
-from skmoe.inspection._targets import (
-    interval_band,
-    observed_rows,
-    one_target,
-    predicted_mean,
-    unit_exposure,
-)
 
 # Opacity of a curve where the probability of the expert is zero.
 MIN_OPACITY = 0.06
@@ -49,15 +26,12 @@ MIN_OPACITY = 0.06
 # The vertical axis shows the curves where experts have at least this probability.
 MIN_PROBABILITY_SHOWN = 0.05
 
-# Heights at which rows of other classes and of the class are drawn.
-CLASS_MARK_HEIGHTS, CLASS_LIMITS = np.array([-0.05, 1.05]), (-0.1, 1.1)
-
-# Half the width of what is drawn at a category, and of the range in which its rows lie.
-CATEGORY_WIDTH, JITTER_WIDTH = 0.36, 0.25
+# Half the width of what is drawn at a category.
+CATEGORY_WIDTH = 0.36
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class RowsOverFeature:
+class RowsOverFeature(draw.DisplayOfPanels):
     """Predictions of the experts over a feature, and rows of the data."""
 
     target_name: str
@@ -71,12 +45,34 @@ class RowsOverFeature:
     units: Array | None = None
     exposure: Array | None = None
     categories: Sequence[str] | None = None
-    expert_names: Any = None
-    panels: Sequence[Self] | None = None
 
-    def __post_init__(self) -> None:
-        if self.expert_names is None:
-            self.expert_names = default_expert_names(self.curves.shape[1])
+
+def draw_rows_of(
+    display: RowsOverFeature, ax: Any, rows: Any, kwargs: Mapping[str, Any], area: float
+) -> Any:
+    """Draw some of the rows in the colours of their experts."""
+    style = {"s": draw.point_area(area, display.exposure, rows), "linewidths": 0}
+    style["c"] = [draw.colour(k) for k in display.assigned_expert[rows]]
+    kinds = {"is_category": display.categories is not None, "is_class": display.is_probability}
+    return draw.draw_rows(ax, display.x[rows], display.y[rows], style, kwargs, **kinds)
+
+
+def draw_unit_lines(display: RowsOverFeature, ax: Any, rows: Any = slice(None)) -> Any:
+    """A line through the rows of each unit, in the order of the feature; None without units.
+
+    Classes have none, which would be up and down.
+    """
+    if display.units is None or display.is_probability:
+        return None
+    from matplotlib.collections import LineCollection
+
+    x, units = display.x[rows], encode_units(display.units)[1][rows]
+    order = np.lexsort((x, units))
+    ends = np.flatnonzero(np.diff(units[order])) + 1
+    lines: Any = np.split(np.column_stack([x, display.y[rows]])[order], ends)
+    experts = display.assigned_expert[rows][order[np.append(0, ends)]] if len(order) else []
+    colours = [draw.colour(k) for k in experts]
+    return ax.add_collection(LineCollection(lines, colors=colours, linewidths=0.7, alpha=0.5))
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -267,52 +263,46 @@ class ExpertsDisplay(RowsOverFeature):
             between 0 and 1, or if the experts have no predictive distribution for a band (use
             `coverage=None`). Also if a number of points, rows or units is not at least two.
         """
-        found = drawn_with_names(cls, estimator, X, feature_names, expert_names, kwargs)
+        found = subject.drawn_mixture(cls, kwargs, estimator, X, feature_names, expert_names)
         estimator, X, note, labels, names = found
-        chosen = check_panels("features", features, estimator, feature_names, most=1)
+        chosen = subject.check_panels("features", features, estimator, feature_names, most=1)
         check_integer("grid_resolution", grid_resolution, least=2)
         check_flag("adjust", adjust)
         coverage = None if coverage is None else check_coverage(coverage)
-        table = check_table(estimator, X)
-        targets = observed_rows(estimator, Rows(table, y, None, offset, units), target)
+        targets = subject.observed_rows(estimator, Rows(X, y, None, offset, units), target)
         is_class = is_classifier(estimator)
         if not chosen:
-            effects = [expert_effects(estimator, table, rows.target) for rows in targets]
-            chosen = [[leading_feature(estimator, table, np.hstack(effects))]]
+            effects = [expert_effects(estimator, X, rows.target) for rows in targets]
+            chosen = [[leading_feature(estimator, X, np.hstack(effects))]]
+        at_exposure_one = None if offset is None else np.zeros(np.shape(offset)[1:])
         panels = []
         for rows, (j,) in product(targets, chosen):
-            assigned_expert, index = rows.assigned_expert, rows.target
-            axis = feature_axis(table, j, labels[j], grid_resolution)
-            points = make_grid(table, [j], axis.grid[:, None])
-            height, name = rows.observed, rows.name
-            if adjust and not is_class:
-                residuals = rows.partial_residuals(estimator, j)
-                height = residuals[np.arange(len(residuals)), assigned_expert]
-                name = rows.name_of_residuals
+            axis = feature_axis(X, j, labels[j], grid_resolution)
+            points = axis.points(X)
+            of_grid = estimator, points, rows.target
             has_value = np.isfinite(axis.observed)
             shown = rows.shown(has_value, subsample, max_units, random_state)
+            name, heights = rows.heights(j, adjust)
             panels.append(
                 cls(
+                    **rows.fields(shown),
                     feature_name=axis.name,
                     target_name=name,
                     grid=axis.positions,
-                    curves=one_target(estimator.predict_experts(points), index, 2),
+                    curves=rows.by_experts(points),
                     gate=estimator.predict_gate(points),
-                    mean=predicted_mean(estimator, points, index),
-                    band=interval_band(estimator, points, index, coverage, unit_exposure(offset)),
+                    mean=subject.predicted_mean(*of_grid),
+                    band=subject.interval_band(*of_grid, coverage, at_exposure_one),
                     coverage=None if is_class else coverage,
                     x=axis.observed[shown],
-                    y=height[shown],
-                    assigned_expert=assigned_expert[shown],
+                    y=heights[shown, rows.assigned_expert[shown]],
                     is_probability=is_class,
-                    units=None if rows.units is None else rows.units[shown],
-                    exposure=None if rows.exposure is None else rows.exposure[shown],
                     categories=axis.categories,
                     expert_names=names,
                     feature_note=note,
                 )
             )
-        return with_panels(panels).plot(ax=ax, **kwargs)
+        return cls._of_panels(panels).plot(ax=ax, **kwargs)
 
     def plot(
         self,
@@ -343,31 +333,32 @@ class ExpertsDisplay(RowsOverFeature):
         """
         options = {"line_kwargs": line_kwargs, "scatter_kwargs": scatter_kwargs}
         options["band_kwargs"] = band_kwargs
-        is_alike = [True] * len(self.panels or [])
-        return draw_panels(self, self._draw, options, is_alike, ax)
+        return self._plot_panels(ax, [True] * len(self.panels or []), **options)
 
-    def _draw(self, ax: Any, **options: Any) -> None:
+    def _draw(self, ax: Any, **options: Any) -> Any:
+        (ax,) = self._axes(ax)
         self.band_ = None
         if self.band is not None and self.coverage is not None:
-            self.band_ = self._plot_band(ax, self.band, self.coverage, options["band_kwargs"])
-        self.unit_lines_ = None
-        if self.units is not None and not self.is_probability:  # classes would be up and down
-            colours = [colour(k) for k in self.assigned_expert]
-            self.unit_lines_ = draw_unit_lines(ax, self.x, self.y, self.units, colours)
-        size = point_area(12 if self.units is None else 6, self.exposure)
-        style: dict[str, Any] = {"s": size, "alpha": 0.45}
-        style |= {"linewidths": 0, "c": [colour(k) for k in self.assigned_expert]}
-        is_category = self.categories is not None
-        kinds = {"is_category": is_category, "is_class": self.is_probability}
-        self.scatter_ = draw_rows(ax, self.x, self.y, style, options["scatter_kwargs"], **kinds)
-        self.curves_ = self._plot_curves(ax, options["line_kwargs"])
+            style = {"label": draw.interval_label(self.coverage), "zorder": 1}
+            box = None if self.categories is None else CATEGORY_WIDTH
+            band = self.grid, self.band.T, draw.merged(style, options["band_kwargs"])
+            self.band_ = draw.draw_band(ax, *band, box)
+        self.unit_lines_ = draw_unit_lines(self, ax)
+        area, scatter = 12 if self.units is None else 6, {"alpha": 0.45}
+        scatter |= dict(options["scatter_kwargs"] or {})
+        self.scatter_ = draw_rows_of(self, ax, slice(None), scatter, area)
+        self.curves_ = [
+            self._draw_curve(ax, k, options["line_kwargs"]) for k in range(self.gate.shape[1])
+        ]
         style = {"color": "black", "linewidth": 1.2, "label": "mixture", "zorder": 4}
-        style |= {"linestyle": "none", "marker": "_", "markersize": 14} if is_category else {}
+        if self.categories is not None:
+            style |= {"linestyle": "none", "marker": "_", "markersize": 14}
         (self.line_,) = ax.plot(self.grid, self.mean, **{"linestyle": "--", **style})
         self._set_limits(ax)
-        label_target(ax, self.target_name)
-        label_feature(ax, self.feature_name, self.categories, self.feature_note)
-        self._plot_legend(ax)
+        draw.label_target(ax, self.target_name)
+        draw.label_feature(ax, self.feature_name, self.categories, self.feature_note)
+        self._draw_legend(ax)
+        return ax
 
     def _set_limits(self, ax: Any) -> None:
         """Axes over the grid, and over typical rows and the curves of probable experts there."""
@@ -380,107 +371,53 @@ class ExpertsDisplay(RowsOverFeature):
         curves = np.concatenate([np.ravel(values) for values in (visible, self.mean, band)])
         exposure = None if self.exposure is None else self.exposure[inside]
         limits = height_limits(self.y[inside], curves, exposure)
-        ax.set_ylim(CLASS_LIMITS if self.is_probability else limits)
-        count_beyond(ax, self.x, self.y)
+        ax.set_ylim(draw.CLASS_LIMITS if self.is_probability else limits)
+        draw.count_beyond(ax, self.x, self.y)
 
-    def _plot_band(
-        self, ax: Any, band: Array, coverage: float, kwargs: Mapping[str, Any] | None
-    ) -> Any:
-        """Intervals along the curve of the mixture, or a box for each category."""
-        style: dict[str, Any] = {"color": LIGHT_GREY, "alpha": 0.25, "linewidth": 0}
-        style = merged(style | {"label": f"{100 * coverage:.3g} % interval"}, kwargs)
-        if self.categories is None:
-            return ax.fill_between(self.grid, *band.T, **style)
-        # Outlines of the boxes, with gaps between them.
-        sides = np.array([-1.0, -1.0, 1.0, 1.0]) * CATEGORY_WIDTH
-        x = (self.grid[:, None] + sides).ravel()
-        filled = np.tile([False, True, True, False], len(self.grid))
-        return ax.fill_between(x, *np.repeat(band.T, 4, axis=1), where=filled, **style)
+    def _draw_curve(self, ax: Any, k: int, kwargs: Mapping[str, Any] | None) -> Any:
+        """A collection of lines of an expert, with the probability of the gate as opacity.
 
-    def _plot_curves(self, ax: Any, kwargs: Mapping[str, Any] | None) -> list[Any]:
-        """A collection of lines for each expert, with the probability of the gate as opacity.
-
-        Markers along the curves distinguish experts without colours. A category has a line.
+        Line collections have no dashes that run on, so that markers tell experts apart.
         """
         from matplotlib.collections import LineCollection
 
-        collections = []
-        for k, (curve, probability) in enumerate(zip(self.curves.T, self.gate.T, strict=True)):
-            points = np.column_stack([self.grid, curve])
-            if self.categories is None:
-                segments: Any = np.stack([points[:-1], points[1:]], axis=1)
-                shown = (probability[1:] + probability[:-1]) / 2.0
-                marks = np.array(marked_points(len(points), k))
-            else:
-                side = np.array([CATEGORY_WIDTH, 0.0])
-                segments = np.stack([points - side, points + side], axis=1)
-                shown, marks = probability, np.arange(len(points))
-            style: dict[str, Any] = {"colors": _with_opacity(k, shown), "linewidths": 3.0}
-            style |= {"zorder": 3, "capstyle": "butt"}
-            lines = LineCollection(segments, **{**style, **(kwargs or {})})
-            collections.append(ax.add_collection(lines))
-            marks = marks[probability[marks] >= MIN_PROBABILITY_SHOWN]
-            fill = _with_opacity(k, probability[marks])
-            edge = np.column_stack([np.ones((len(marks), 3)), fill[:, 3]])
-            style = {"c": fill, "edgecolors": edge, "linewidths": 0.6, "marker": marker(k), "s": 42}
-            ax.scatter(*points[marks].T, **style, zorder=3.5)
-        return collections
+        points, shown = np.column_stack([self.grid, self.curves[:, k]]), self.gate[:, k]
+        segments: Any = np.stack([points[:-1], points[1:]], axis=1)
+        opacity, marks = (shown[1:] + shown[:-1]) / 2.0, draw.marked_points(len(points), k)
+        if self.categories is not None:
+            side = np.array([CATEGORY_WIDTH, 0.0])
+            segments = np.stack([points - side, points + side], axis=1)
+            opacity, marks = shown, list(range(len(points)))
+        style: dict[str, Any] = {"colors": _with_opacity(k, opacity), "linewidths": 3.0}
+        style |= {"zorder": 3, "capstyle": "butt", **(kwargs or {})}
+        lines = ax.add_collection(LineCollection(segments, **style))
+        marks = [i for i in marks if shown[i] >= MIN_PROBABILITY_SHOWN]
+        fill = _with_opacity(k, shown[marks])
+        edge = np.column_stack([np.ones((len(marks), 3)), fill[:, 3]])
+        style = {"c": fill, "edgecolors": edge, "linewidths": 0.6, "marker": draw.marker(k)}
+        ax.scatter(*points[marks].T, s=42, zorder=3.5, **style)
+        return lines
 
-    def _plot_legend(self, ax: Any) -> None:
+    def _draw_legend(self, ax: Any) -> None:
         from matplotlib.lines import Line2D
 
         handles = [
-            expert_handle(k, name, linestyle="-", linewidth=3)
-            for k, name in enumerate(in_legend(self.expert_names))
+            draw.expert_handle(k, name, linestyle="-", linewidth=3)
+            for k, name in enumerate(draw.in_legend(self.expert_names))
         ]
         handles += [self.line_] + ([] if self.band_ is None else [self.band_])
         rows = "rows, by expert" if self.units is None else "rows, by the\nexpert of the unit"
-        style: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": LIGHT_GREY}
+        style: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": draw.LIGHT_GREY}
         if self.unit_lines_ is not None:
             style |= {"markersize": 3, "linestyle": "-", "linewidth": 0.7}
         if self.is_probability:
             rows, style["marker"] = f"{rows}\n(of the class: top)", "|"
         handles.append(Line2D([], [], label=rows, **style))
-        self.legend_ = expert_legend(ax, handles)
+        self.legend_ = draw.expert_legend(ax, handles)
         self.legend_.set_title("Opacity: gate\nprobability")
-
-
-def draw_unit_lines(ax: Any, x: Array, y: Array, units: Array, colours: Sequence[str]) -> Any:
-    """A line through the rows of each unit, in the order of the feature."""
-    from matplotlib.collections import LineCollection
-
-    order = np.lexsort((x, encode_units(units)[1]))
-    ends = np.flatnonzero(units[order][1:] != units[order][:-1]) + 1
-    lines: Any = np.split(np.column_stack([x, y])[order], ends)
-    of_lines = [colours[rows[0]] for rows in np.split(order, ends)] if len(order) else []
-    return ax.add_collection(LineCollection(lines, colors=of_lines, linewidths=0.7, alpha=0.5))
-
-
-def point_area(area: float, exposure: Array | None, drawn: Any = slice(None)) -> Any:
-    """Areas of the points that are drawn, which are proportional to exposures if there are any."""
-    return area if exposure is None else area * exposure[drawn] / exposure.mean()
-
-
-def draw_rows(
-    ax: Any,
-    x: Array,
-    y: Array,
-    style: dict[str, Any],
-    kwargs: Mapping[str, Any] | None,
-    *,
-    is_category: bool,
-    is_class: bool,
-) -> Any:
-    """Draw rows: those of a category side by side, those of a class or others as marks at ends."""
-    if is_category:
-        x = x + np.random.default_rng(0).uniform(-JITTER_WIDTH, JITTER_WIDTH, len(x))
-    if is_class:
-        y = CLASS_MARK_HEIGHTS[y.astype(int)]
-        style = style | {"marker": "|", "s": 40, "linewidths": 1.0}
-    return ax.scatter(x, y, **merged(style, kwargs))
 
 
 def _with_opacity(k: int, probability: Array) -> Array:
     """The colour of an expert, (n, 4), as opaque as its probability."""
     opacity = MIN_OPACITY + (1.0 - MIN_OPACITY) * probability
-    return np.column_stack([np.tile(rgb(k), (len(opacity), 1)), opacity])
+    return np.column_stack([np.tile(draw.rgb(k), (len(opacity), 1)), opacity])

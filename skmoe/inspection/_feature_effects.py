@@ -21,48 +21,20 @@ from skmoe._inference.labels import counted_noun, feature_labels
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
 from skmoe.families._censored import has_atom_of_others
-from skmoe.inspection._checks import (
-    check_features,
-    check_names,
-    check_table,
-    drawn_mixture,
-    find_mixture,
-)
-from skmoe.inspection._grid import (
-    column_at,
-    is_numeric,
-    levels_of,
-    numeric_values,
-    values_of,
-    with_column,
-)
+from skmoe.inspection import _grid as grid
+from skmoe.inspection import _style as draw
+from skmoe.inspection import _subject as subject
 from skmoe.inspection._segment_tables import deviation, positive_rows
-from skmoe.inspection._style import (
-    DARK_GREY,
-    LIGHT_GREY,
-    legend_above,
-    merged,
-    panel_axes,
-    shortened,
-    text_width,
-)
-from skmoe.inspection._targets import row_weights
 
 # Parts in which a feature is permuted.
 PARTS = ("gate", "experts", "both")
 
-# Rows of one predictive distribution, with those of several experts one after another.
-ROWS_AT_ONCE = 50_000
-
 # How the bars of each part are filled: as in the waterfall of a prediction, the gate is hatched.
 PART_STYLES: dict[str, dict[str, Any]] = {
-    "both": {"facecolor": DARK_GREY, "edgecolor": DARK_GREY},
-    "experts": {"facecolor": LIGHT_GREY, "edgecolor": DARK_GREY},
-    "gate": {"facecolor": "white", "edgecolor": DARK_GREY, "hatch": "////"},
+    "both": {"facecolor": draw.DARK_GREY, "label": "both"},
+    "experts": {"facecolor": draw.LIGHT_GREY, "label": "in the experts only"},
+    "gate": {"facecolor": "white", "hatch": "////", "label": "in the gate only"},
 }
-
-# Names of the parts in the legend.
-PART_NAMES = {"both": "both", "experts": "in the experts only", "gate": "in the gate only"}
 
 # Height of a bar, of which there are three, as a fraction of a row.
 PART_HEIGHT = 0.27
@@ -82,7 +54,7 @@ MIN_STEP = 1e-6
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ImportanceDisplay:
+class ImportanceDisplay(draw.StyledDisplay):
     """Permutation importance of the features: what each does for the gate and for the experts.
 
     Bars are decreases of the mean log density of y when a feature is permuted: in the whole
@@ -185,7 +157,7 @@ class ImportanceDisplay:
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
         **kwargs : dict
-            Passed to `plot`.
+            Passed to matplotlib's `barh`.
 
         Returns
         -------
@@ -202,8 +174,9 @@ class ImportanceDisplay:
             If a feature is unknown, a number is not a positive integer, or the experts have no
             predictive distribution.
         """
-        estimator, X, note = drawn_mixture(cls, estimator, X, kwargs)
-        labels = check_names(estimator, feature_names)
+        estimator, X, note, labels, _ = subject.drawn_mixture(
+            cls, kwargs, estimator, X, feature_names
+        )
         check_integer("max_features", max_features, least=1)
         found = permutation_importance_by_part(
             estimator,
@@ -221,55 +194,35 @@ class ImportanceDisplay:
         n_chosen = len(found.features)
         display = cls(
             feature_names=[labels[j] for j in found.features[order]],
-            both=found.both.importances[order],
-            experts=found.experts.importances[order],
-            gate=found.gate.importances[order],
+            **{part: found[part].importances[order] for part in PARTS},
             n_columns=n_chosen if len(order) < n_chosen else None,
             feature_note=note,
             of_units=units is not None,
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
-        """Draw the importances.
-
-        Parameters
-        ----------
-        ax : matplotlib axes, default=None
-            Axes to draw on; None for new ones.
-        **kwargs : dict
-            Passed to matplotlib's `barh`.
-
-        Returns
-        -------
-        display : ImportanceDisplay
-            This display.
-        """
-        names = shortened(self.feature_names, IMPORTANCE_NAME_WIDTH)
+    def _draw(self, ax: Any, **kwargs: Any) -> Any:
+        names = draw.shortened(self.feature_names, IMPORTANCE_NAME_WIDTH)
         height = IMPORTANCE_FRAME + IMPORTANCE_ROW_HEIGHT * len(names)
-        size = IMPORTANCE_WIDTH + text_width(names), height
-        (ax,) = panel_axes(ax, f"{type(self).__name__}.plot", 1, size)
+        (ax,) = self._axes(ax, 1, (IMPORTANCE_WIDTH + draw.text_width(names), height))
         rows = np.arange(len(names))
-        importances = {"gate": self.gate, "experts": self.experts, "both": self.both}
         self.bars_: dict[str, Any] = {}
         for i, (part, style) in enumerate(PART_STYLES.items()):
-            mean, std = importances[part].mean(axis=1), importances[part].std(axis=1)
-            error = {"ecolor": DARK_GREY, "elinewidth": 1.0, "capsize": 2}
-            own = {"label": PART_NAMES[part], "linewidth": 0.8, "xerr": std, "error_kw": error}
-            bars = rows + (i - 1) * PART_HEIGHT, mean, PART_HEIGHT
-            self.bars_[part] = ax.barh(*bars, **merged(style | own, kwargs))
-        ax.axvline(0.0, color=DARK_GREY, linewidth=0.8)
-        ax.set_yticks(rows, names, fontsize=9)
-        ax.set_ylim(len(names) - 0.5, -0.5)
-        ax.tick_params(axis="y", length=0)
+            values = {"gate": self.gate, "experts": self.experts, "both": self.both}[part]
+            error = {"ecolor": draw.DARK_GREY, "elinewidth": 1.0, "capsize": 2}
+            own = {"edgecolor": draw.DARK_GREY, "linewidth": 0.8, "error_kw": error}
+            own = draw.merged(style | own | {"xerr": values.std(axis=1)}, kwargs)
+            at = rows + (i - 1) * PART_HEIGHT, values.mean(axis=1), PART_HEIGHT
+            self.bars_[part] = ax.barh(*at, **own)
+        ax.axvline(0.0, color=draw.DARK_GREY, linewidth=0.8)
+        draw.name_rows(ax, names)
         lines = [f"Decrease of the log density per {counted_noun(self.of_units)}, permuted"]
         if self.n_columns is not None:
             lines.append(f"{len(names)} of {self.n_columns} features: the most important ones")
         lines += [self.feature_note] if self.feature_note else []
         ax.set_xlabel("\n".join(lines))
-        legend_above(ax, [self.bars_[part] for part in PART_STYLES], ncols=len(PARTS), fontsize=8)
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
+        draw.legend_above(ax, list(self.bars_.values()), ncols=len(PARTS), fontsize=8)
+        return ax
 
 
 def permutation_importance_by_part(
@@ -363,10 +316,10 @@ def permutation_importance_by_part(
     >>> [found[part].importances_mean.shape for part in ("gate", "experts", "both")]
     [(2,), (2,), (2,)]
     """
-    estimator, X, _ = find_mixture(estimator, X)
+    estimator, X, _ = subject.find_mixture(estimator, X)
     n_repeats = check_integer("n_repeats", n_repeats, least=1)
-    chosen = check_features("features", features, estimator, feature_names)
-    rows = positive_rows(estimator, X, y, sample_weight, offset, units)
+    chosen = subject.check_features("features", features, estimator, feature_names)
+    rows = positive_rows(Rows(subject.check_table(estimator, X), y, sample_weight, offset, units))
     table, y = rows.X, rows.y
     by_unit = {} if rows.unit is None else {"units": rows.unit}
     estimator.score_samples(table, y, offset=rows.offset, **by_unit)  # checks what is given
@@ -378,7 +331,7 @@ def permutation_importance_by_part(
     for i, j in enumerate(chosen):
         for repeat in range(n_repeats):
             order = _permutation(table, j, rows, generator)
-            permuted = with_column(table, j, column_at(table, j, order))
+            permuted = grid.with_column(table, j, grid.column_at(table, j, order))
             other_gate = estimator.predict_gate(permuted, **by_unit)
             other_density = log_densities(estimator, permuted, y, rows.offset)
             pairs = (other_gate, log_density), (gate, other_density), (other_gate, other_density)
@@ -394,7 +347,7 @@ def permutation_importance_by_part(
 def _permutation(table: Any, j: int, rows: Rows, generator: Any) -> Array:
     """Units in random order; rows, if a column varies within units."""
     first, codes = np.unique(rows.unit_codes, return_index=True)[1], rows.unit_codes
-    column = values_of(table, j).astype(str)  # missing values are equal
+    column = grid.values_of(table, j).astype(str)  # missing values are equal
     if (column == column[first[codes]]).all():
         return first[generator.permutation(len(first))][codes]
     return generator.permutation(len(codes))
@@ -402,7 +355,7 @@ def _permutation(table: Any, j: int, rows: Rows, generator: Any) -> Array:
 
 def _mean_score(gate: Array, log_density: Array, rows: Rows) -> float:
     """Mean over rows, or over units, of the log of sum_k gate_k density_k."""
-    weight = row_weights(rows)
+    weight = subject.row_weights(rows)
     if rows.unit is not None:
         first, codes = np.unique(rows.unit_codes, return_index=True)[1], rows.unit_codes
         total = np.zeros((len(first), gate.shape[1]))
@@ -423,30 +376,14 @@ def log_densities(estimator: Any, X: Any, y: Any, offset: Any) -> Array:
             return np.log(probability)
     check_numbers_of("the importance of the gate and the experts", y)
     target = np.asarray(y, dtype=np.float64)
-    n_rows, n_experts = X.shape[0], estimator.n_experts_
-    at_once = max(1, min(n_experts, ROWS_AT_ONCE // n_rows))
-    parts = []
-    for start in range(0, n_experts, at_once):
-        experts = np.arange(start, min(start + at_once, n_experts))
-        index = np.tile(np.arange(n_rows), len(experts))
-        certain = np.eye(n_experts)[np.repeat(experts, n_rows)]
-        given = None if offset is None else index_rows(np.asarray(offset), index)
-        dist = estimator.predict_dist(index_rows(X, index), offset=given, gate_proba=certain)
-        log_density = dist.logpdf(index_rows(target, index))
-        log_density[_atoms_of_others(estimator, experts, target)] = -np.inf
-        parts.append(log_density.reshape(len(experts), n_rows, -1).sum(axis=2))
-    return np.concatenate(parts).T
-
-
-def _atoms_of_others(estimator: Any, experts: Array, target: Array) -> Array:
-    """Where experts with a density have atoms of other experts as their target, one after another.
-
-    A value with a probability has it from the experts that give one: densities do not count there.
-    """
     families = getattr(estimator, "families_", None)
-    if families is None:
-        return np.zeros((len(experts) * len(target), *target.shape[1:]), dtype=bool)
-    return np.concatenate([has_atom_of_others(families[k], target, families) for k in experts])
+    by_expert = []
+    for k, distribution in enumerate(subject.expert_distributions(estimator, X, offset)):
+        log_density = distribution.logpdf(target)
+        if families is not None:  # a density has no atoms, which are those of other experts
+            log_density[has_atom_of_others(families[k], target, families)] = -np.inf
+        by_expert.append(log_density.reshape(len(target), -1).sum(axis=1))
+    return np.stack(by_expert, axis=1)
 
 
 def average_effects(
@@ -546,7 +483,7 @@ def average_effects(
     if step is None:
         step = STEP_OF_ESTIMATORS if predicts_steps(mixture) else DERIVATIVE_STEP
     step = check_real("step", step, least=MIN_STEP)
-    rows = Rows(check_table(mixture, X), None, None, offset)
+    rows = Rows(subject.check_table(mixture, X), None, None, offset)
     if what == "prediction":
         try:
             mixture.predict(index_rows(rows.X, [0]))
@@ -573,28 +510,27 @@ def _changes(
 ) -> Iterator[tuple[str, Any, Any, float]]:
     """Name, tables at both ends, and width of each change."""
     for j, name in features:
-        levels = levels_of(rows.X, j)
+        levels = grid.levels_of(rows.X, j)
         if len(levels.values) < 2:
             raise ValueError(
                 f"features must vary in X; {name!r} does not. Choose others by features=, or pass "
                 "more rows."
             )
         is_discrete = len(levels.values) == 2 if discrete is None else j in discrete
-        if is_discrete or not is_numeric(rows.X, j):
-            (first, low), *others = [
-                (level, with_column(rows.X, j, column_at(rows.X, j, np.full(rows.n_rows, row))))
-                for level, row in zip(levels.texts, levels.rows, strict=True)
-            ]
-            for level, high in others:
-                yield f"{name}: {first} to {level}", low, high, 1.0
+        if is_discrete or not grid.is_numeric(rows.X, j):
+            low, *others = (
+                grid.with_column(rows.X, j, grid.column_at(rows.X, j, np.full(rows.n_rows, row)))
+                for row in levels.rows
+            )
+            for level, high in zip(levels.texts[1:], others, strict=True):
+                yield f"{name}: {levels.texts[0]} to {level}", low, high, 1.0
         else:
-            values = numeric_values(rows.X, j)
+            values = grid.numeric_values(rows.X, j)
             known = np.isfinite(values)
-            spread = deviation(values[known], rows.weight[known])
-            width = step * spread
+            width = step * deviation(values[known], rows.weight[known])
             # Both ends are between values that occur: beyond these, steps of a pipeline may be
             # constant, as splines are by default.
             first, last = values[known].min(), values[known].max()
             start = np.clip(values - 0.5 * width, first, np.maximum(first, last - width))
-            low, high = (with_column(rows.X, j, ends) for ends in (start, start + width))
+            low, high = (grid.with_column(rows.X, j, ends) for ends in (start, start + width))
             yield name, low, high, step if per_sd else width

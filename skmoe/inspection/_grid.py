@@ -8,12 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmoe._data.checks import check_integer
 from skmoe._data.encoding import as_strings, column_of, holds_numbers, numeric_column
 from skmoe._inference.labels import format_percent
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
-from skmoe.distributions._checks import check_random_state
 
 # The most frequent categories that are drawn.
 MAX_DRAWN_CATEGORIES = 12
@@ -124,6 +122,10 @@ class FeatureAxis(NamedTuple):
     def positions(self) -> Array:
         """Where the points of the grid are drawn, (n_points,)."""
         return self.grid if self.categories is None else np.arange(float(len(self.grid)))
+
+    def points(self, X: Any) -> Any:
+        """Rows of the type of X at the points of the grid, with the other features at medians."""
+        return make_grid(X, [self.column], self.grid[:, None])
 
 
 def feature_axis(
@@ -273,15 +275,3 @@ def reference_value(X: Any, j: int) -> float:
     names = [str(value) for value in column_of(X, j)]
     _, first, count = np.unique(names, return_index=True, return_counts=True)
     return float(first[np.argmax(count)])
-
-
-# --- rows that are shown ----------------------------------------------------------------------
-
-
-def rows_to_show(finite: Array, subsample: int | None, random_state: Any) -> Array:
-    """Indices of the rows to show, among those with a value of the feature."""
-    rows = np.flatnonzero(finite)
-    if subsample is None or len(rows) <= check_integer("subsample", subsample, least=2):
-        return rows
-    chosen = check_random_state(random_state).choice(rows, subsample, replace=False)
-    return np.sort(chosen)

@@ -14,30 +14,9 @@ from skmoe._data.rows import index_rows
 from skmoe._inference.labels import format_percent
 from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
-from skmoe.inspection._checks import check_rows, check_table, check_target, drawn_with_names
+from skmoe.inspection import _style as draw
+from skmoe.inspection import _subject as subject
 from skmoe.inspection._grid import values_of
-from skmoe.inspection._style import (
-    DARK_GREY,
-    LIGHT_GREY,
-    colour,
-    dash,
-    hatch,
-    label_feature,
-    legend_above,
-    one_axes,
-    panel_axes,
-    shortened,
-    text_width,
-)
-from skmoe.inspection._targets import (
-    MIN_GATE_SHOWN,
-    class_density,
-    interval_band,
-    observed_target,
-    row_contributions,
-    row_density,
-    target_name,
-)
 
 # Widths of the panels, height of a row of the waterfall and of its frame, and least height, in
 # inches.
@@ -73,6 +52,10 @@ INCREASE, DECREASE, GATE_HATCH = "#B2182B", "#2166AC", "////"
 # fraction of the largest one share a bar.
 REMAINDER_RTOL, SMALL_CONTRIBUTION = 1e-9, 0.01
 
+# Numbers beside bars.
+SMALL_PRINT: dict[str, Any] = {"fontsize": 8, "textcoords": "offset points"}
+SMALL_PRINT["color"] = draw.DARK_GREY
+
 # Ticks of the waterfall, at most: its numbers may be long.
 N_TICKS = 4
 
@@ -81,7 +64,7 @@ HALF_BAR = 0.36
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class PredictionDisplay:
+class PredictionDisplay(draw.Display):
     """One prediction: its distribution as a mixture of experts, and contributions of the features.
 
     Left: for a regressor the predictive density, and below it the density under each expert times
@@ -257,47 +240,51 @@ class PredictionDisplay:
             another length than X. Also if the experts have no predictive distribution, if the
             coverage is not between 0 and 1, or if a number is not an integer in its range.
         """
-        found = drawn_with_names(cls, estimator, X, feature_names, expert_names)
+        found = subject.drawn_mixture(cls, (), estimator, X, feature_names, expert_names)
         estimator, X, note, labels, names = found
+        is_class = is_classifier(estimator)
         check_flag("explain", explain)
         coverage = None if coverage is None else check_coverage(coverage)
         max_features = check_integer("max_features", max_features, least=1)
         n_steps = check_integer("n_steps", n_steps, least=1)
-        table = check_table(estimator, X) if y is None else check_rows("y", estimator, X, y)
+        table = X if y is None else subject.check_rows("y", estimator, X, y)
         row = check_integer("row", row, least=0, most=table.shape[0] - 1)
         one_row = index_rows(table, np.array([row]))
-        if is_classifier(estimator) and target is None:
+        if is_class and target is None:
             target = estimator.classes_[int(estimator.predict_proba(one_row).argmax())]
-        index = check_target(estimator, target, table)
+        index = subject.check_target(estimator, target, table)
         if units is not None:
             estimator.predict_gate(table, units=units)  # raises for other lengths and labels
         given = None if offset is None else np.asarray(offset, dtype=np.float64)[row]
-        find_density = class_density if is_classifier(estimator) else row_density
-        parts = find_density(estimator, table, row, index, given)
-        contributions = row_contributions(estimator, table, row, index, given, n_steps)
-        interval = interval_band(estimator, one_row, index, coverage, given)
+        at_row = estimator, table, row, index, given
+        interval = subject.interval_band(estimator, one_row, index, coverage, given)
         observed: float | None = None
-        if y is not None and is_classifier(estimator):
+        if y is not None and is_class:
             matching = np.flatnonzero(estimator.classes_ == np.asarray(y).ravel()[row])
             observed = int(matching[0]) if len(matching) else None
         elif y is not None:
-            observed = float(observed_target(estimator, y, index)[row])
-        values = [values_of(one_row, j)[0] for j in range(len(labels))]
-        values = [short_number(value) if isinstance(value, float) else value for value in values]
-        pairs = zip(shortened(labels, WATERFALL_NAME_WIDTH), values, strict=True)
+            observed = float(subject.observed_target(estimator, y, index)[row])
+        contributions = subject.row_contributions(*at_row, n_steps)
+        fields: dict[str, Any] = subject.row_density(*at_row)
+        if explain:
+            values = [values_of(one_row, j)[0] for j in range(len(labels))]
+            texts = [draw.short_number(v) if isinstance(v, float) else v for v in values]
+            pairs = zip(draw.shortened(labels, WATERFALL_NAME_WIDTH), texts, strict=True)
+            fields |= {
+                "base_value": contributions.base_value,
+                "gate_contributions": contributions.gate,
+                "expert_contributions": contributions.experts,
+                "feature_labels": [f"{label} = {text}" for label, text in pairs],
+            }
         display = cls(
-            **parts,
+            **fields,
             prediction=contributions.prediction,
             expert_names=names,
-            target_name=target_name(estimator, y, index),
+            target_name=subject.target_name(estimator, y, index),
             interval=None if interval is None else interval[0],
             coverage=coverage,
             observed=observed,
-            classes=estimator.classes_ if is_classifier(estimator) else None,
-            base_value=contributions.base_value if explain else None,
-            gate_contributions=contributions.gate if explain else None,
-            expert_contributions=contributions.experts if explain else None,
-            feature_labels=[f"{label} = {value}" for label, value in pairs] if explain else None,
+            classes=estimator.classes_ if is_class else None,
         )
         return display.plot(ax=ax, max_features=max_features, note=note)
 
@@ -319,49 +306,47 @@ class PredictionDisplay:
         display : PredictionDisplay
             This display.
         """
-        caller = f"{type(self).__name__}.plot"
+        return self._plot(ax, max_features=max_features, note=note)
+
+    def _draw(self, ax: Any, **options: Any) -> Any:
         self.bars_: list[Any] = []
-        bars = self._waterfall(max_features)
+        self.experts_: list[Any] = [None] * len(self.expert_names)
+        bars = self._waterfall(options["max_features"])
         if bars is None:
-            self.ax_ = np.array([one_axes(ax, caller)], dtype=object)
+            axes = self._axes(ax)
         else:
-            margin = text_width([bar.label for bar in bars] + ["mean row: 1.00e+10"])
+            margin = draw.text_width([bar.label for bar in bars] + ["mean row: 1.00e+10"])
             widths = [DISTRIBUTION_WIDTH, WATERFALL_WIDTH + margin]
             height = max(MIN_HEIGHT, WATERFALL_ROW_HEIGHT * (len(bars) + 2) + WATERFALL_FRAME)
-            self.ax_ = panel_axes(ax, caller, 2, (sum(widths), height), width_ratios=widths)
-            self._draw_waterfall(self.ax_[1], bars)
-            label_feature(self.ax_[1], self.target_name, None, note)
-        self.experts_: list[Any] = [None] * len(self.expert_names)
+            axes = self._axes(ax, 2, (sum(widths), height), width_ratios=widths)
+            self._draw_waterfall(axes[1], bars)
+            draw.label_feature(axes[1], self.target_name, None, options["note"])
         if self.classes is None:
-            self._draw_distribution(self.ax_[0])
+            self._draw_distribution(axes[0])
         else:
-            self._draw_classes(self.ax_[0], self.classes)
-        self.figure_ = self.ax_[0].figure
-        return self
+            self._draw_classes(axes[0], self.classes)
+        return axes
 
     def _draw_distribution(self, ax: Any) -> None:
         """Densities, or bars, of the experts, with interval, mean and observed value."""
-        counted = np.flatnonzero(self.gate >= MIN_GATE_SHOWN)
         is_discrete = not len(self.grid)
         has_bars = is_discrete and len(self.values) <= MAX_BARS
-        steps = np.diff(self.values)
-        step = float(steps.min()) if len(steps) else 1.0
+        step = float(np.diff(self.values).min(initial=np.inf)) if len(self.values) > 1 else 1.0
         above: list[Any] = []
         if self.interval is not None and self.coverage is not None:
-            half = 0.5 * step if is_discrete else 0.0
-            style: dict[str, Any] = {"color": LIGHT_GREY, "alpha": 0.25, "linewidth": 0}
-            style["label"] = f"{100 * self.coverage:.3g} % interval"
-            above.append(ax.axvspan(self.interval[0] - half, self.interval[1] + half, **style))
+            ends = self.interval + 0.5 * step * is_discrete * np.array([-1.0, 1.0])
+            label = draw.interval_label(self.coverage)
+            above.append(ax.axvspan(*ends, **draw.BAND, label=label))
         if has_bars:
             bars = self.values, self.probability, BAR_FRACTION * step
             self.experts_ = self._draw_bars(ax.bar, "bottom", *bars)
         else:
             points = self.values if is_discrete else self.grid
             curves = self.probability if is_discrete else self.density
-            for k in counted.tolist():
-                style = {"color": colour(k), "alpha": HUMP_OPACITY, "linewidth": 0}
-                ax.fill_between(points, 0.0, curves[:, k], **style)
-                style = {"color": colour(k), "linestyle": dash(k), "linewidth": 1.8}
+            for k in np.flatnonzero(self.gate >= subject.MIN_GATE_SHOWN).tolist():
+                style: dict[str, Any] = {"color": draw.colour(k), "alpha": HUMP_OPACITY}
+                ax.fill_between(points, 0.0, curves[:, k], linewidth=0, **style)
+                style = {"color": draw.colour(k), "linestyle": draw.dash(k), "linewidth": 1.8}
                 (self.experts_[k],) = ax.plot(points, curves[:, k], **style)
             style = {"color": "black", "linewidth": 1.2, "label": "mixture"}
             above += ax.plot(points, curves.sum(axis=1), **style)
@@ -372,22 +357,25 @@ class PredictionDisplay:
         marks = ("prediction", self.prediction, ":"), ("observed", self.observed, "--")
         for name, value, dashes in marks:
             if value is not None:
-                style = {"color": DARK_GREY, "linestyle": dashes, "linewidth": 1.8}
-                label = f"{name}: {short_number(value)}"
-                above.append(ax.axvline(value, label=label, **style))
-        label_feature(ax, self.target_name, None, "")
+                style = {"color": draw.DARK_GREY, "linestyle": dashes, "linewidth": 1.8}
+                above.append(
+                    ax.axvline(value, label=f"{name}: {draw.short_number(value)}", **style)
+                )
+        draw.label_feature(ax, self.target_name, None, "")
         ax.set_ylabel("Probability" if is_discrete else "Density")
         self._name_experts(ax, above, with_lines=not has_bars)
 
     def _draw_bars(
-        self, draw: Any, start: str, at: Array, probability: Array, width: float, **options: Any
+        self, bar: Any, start: str, at: Array, probability: Array, width: float, **options: Any
     ) -> list[Any]:
         """Bars of the experts, each from the end of the others."""
         artists: list[Any] = [None] * probability.shape[1]
         end = np.zeros(len(at))
-        for k in np.flatnonzero(self.gate >= MIN_GATE_SHOWN).tolist():
-            style = {"color": colour(k), "hatch": hatch(k), "edgecolor": "white", "linewidth": 0.6}
-            artists[k] = draw(at, probability[:, k], width, **{start: end}, **style, **options)
+        for k in np.flatnonzero(self.gate >= subject.MIN_GATE_SHOWN).tolist():
+            style = {"color": draw.colour(k), "hatch": draw.hatch(k), "edgecolor": "white"}
+            artists[k] = bar(
+                at, probability[:, k], width, linewidth=0.6, **{start: end}, **style, **options
+            )
             end = end + probability[:, k]
         return artists
 
@@ -399,27 +387,22 @@ class PredictionDisplay:
         to_heights = ax.get_xaxis_transform()
         self._draw_bars(ax.bar, "bottom", *bars, transform=to_heights)
         ax.set_xlim(low, high)
-        style = {"textcoords": "offset points", "fontsize": 8, "color": DARK_GREY}
         # Above the curves, which end below the headroom.
         for value, total in zip(self.values, self.probability.sum(axis=1), strict=True):
-            text = f"{format_percent(total)} at {short_number(value)}"
-            point = value, 1.0 / HEADROOM
-            ax.annotate(text, point, xycoords=to_heights, xytext=(6, 2), **style)
+            text, point = f"{format_percent(total)} at {draw.short_number(value)}", 1.0 / HEADROOM
+            ax.annotate(text, (value, point), xycoords=to_heights, xytext=(6, 2), **SMALL_PRINT)
 
     def _draw_classes(self, ax: Any, classes: Sequence[Any]) -> None:
         """Probabilities of the classes as bars of the experts, the most probable on top."""
         total = self.probability.sum(axis=1)
         order = np.argsort(-total, kind="stable")[:MAX_CLASSES]
-        rows = np.arange(len(order))
-        bars = rows, self.probability[order], BAR_FRACTION
+        bars = np.arange(len(order)), self.probability[order], BAR_FRACTION
         self.experts_ = self._draw_bars(ax.barh, "left", *bars)
-        names = shortened([str(classes[c]) for c in order], LEGEND_LABEL_WIDTH)
+        names = draw.shortened([str(classes[c]) for c in order], LEGEND_LABEL_WIDTH)
         marks = ["\n(observed)" * (c == self.observed) for c in order.tolist()]
-        labels = [name + mark for name, mark in zip(names, marks, strict=True)]
-        ax.set_yticks(rows, labels)
-        style = {"fontsize": 8, "va": "center", "color": DARK_GREY, "textcoords": "offset points"}
-        for i, c in enumerate(order):
-            ax.annotate(format_percent(total[c]), (total[c], i), xytext=(4, 0), **style)
+        ax.set_yticks(bars[0], [name + mark for name, mark in zip(names, marks, strict=True)])
+        for i, end in enumerate(total[order]):
+            ax.annotate(format_percent(end), (end, i), xytext=(4, 0), va="center", **SMALL_PRINT)
         ax.set(xlim=(0.0, 1.12), ylim=(len(order) - 0.5, -0.5), xlabel="Probability")
         self._name_experts(ax, [], with_lines=False)
 
@@ -428,21 +411,21 @@ class PredictionDisplay:
         from matplotlib.colors import to_rgba
         from matplotlib.patches import Patch
 
-        counted = np.flatnonzero(self.gate >= MIN_GATE_SHOWN)
+        counted = np.flatnonzero(self.gate >= subject.MIN_GATE_SHOWN)
         named = counted[np.argsort(-self.gate[counted], kind="stable")][:MAX_NAMED_EXPERTS]
         handles: list[Any] = []
-        names = shortened(self.expert_names, LEGEND_LABEL_WIDTH)
+        names = draw.shortened(self.expert_names, LEGEND_LABEL_WIDTH)
         for k in np.sort(named).tolist():
-            style: dict[str, Any] = {"facecolor": colour(k), "edgecolor": "white"}
-            style["hatch"] = hatch(k)
+            style: dict[str, Any] = {"facecolor": draw.colour(k), "edgecolor": "white"}
+            style["hatch"] = draw.hatch(k)
             if with_lines:
-                style = {"facecolor": to_rgba(colour(k), HUMP_OPACITY), "edgecolor": colour(k)}
-                style |= {"linestyle": dash(k), "linewidth": 1.8}
+                style = {"facecolor": to_rgba(draw.colour(k), HUMP_OPACITY), "linewidth": 1.8}
+                style |= {"linestyle": draw.dash(k), "edgecolor": draw.colour(k)}
             handles.append(Patch(label=f"{names[k]}: {format_percent(self.gate[k])}", **style))
         n_left = len(counted) - len(named)
         if n_left:
             handles.append(Patch(facecolor="none", label=f"and {n_left} more experts"))
-        legend_above(ax, [*handles, *others], ncols=2, fontsize=8)
+        draw.legend_above(ax, [*handles, *others], ncols=2, fontsize=8)
 
     def _waterfall(self, max_features: int) -> list[Bar] | None:
         """The largest contributions, the sum of the others, and a remainder if there is one.
@@ -454,8 +437,7 @@ class PredictionDisplay:
             return None
         labels = self.feature_labels or [f"x{j}" for j in range(len(gate))]
         size = np.abs(gate) + np.abs(experts)
-        order = np.argsort(-size, kind="stable")
-        n_used = int(np.count_nonzero(size))
+        order, n_used = np.argsort(-size, kind="stable"), int(np.count_nonzero(size))
         n_large = int(np.count_nonzero(size > SMALL_CONTRIBUTION * size.max()))
         n_shown = n_used
         if n_used > min(max_features, n_large + 1):
@@ -477,39 +459,34 @@ class PredictionDisplay:
         start = 0.0 if self.base_value is None else self.base_value
         changes = np.array([(bar.experts, bar.gate) for bar in bars]).reshape(-1, 2)
         ends = start + np.append(0.0, changes.cumsum())
-        n_rows = len(bars) + 2
-        heights = np.arange(n_rows)
-        drawn = []
+        rows, drawn = np.arange(len(bars) + 2), []
         for i, pattern in enumerate(("", GATE_HATCH)):
             tones = np.where(changes[:, i] > 0.0, INCREASE, DECREASE).tolist()
             fill: dict[str, Any] = {"color": "white" if pattern else tones, "edgecolor": tones}
             fill |= {"hatch": pattern, "zorder": 2, "left": ends[i:-1:2]}
-            drawn.append(
-                ax.barh(heights[1:-1] + (i - 0.5) * HALF_BAR, changes[:, i], HALF_BAR, **fill)
-            )
+            at = rows[1:-1] + (i - 0.5) * HALF_BAR, changes[:, i], HALF_BAR
+            drawn.append(ax.barh(*at, **fill))
         self.bars_ = list(zip(*drawn, strict=True))
-        text: dict[str, Any] = {"fontsize": 8, "va": "center", "color": DARK_GREY}
-        text |= {"textcoords": "offset points", "xytext": (4, 0)}
         for i, change in enumerate(changes.sum(axis=1).tolist()):
-            right = ends[2 * i : 2 * i + 3].max()
-            ax.annotate(short_number(change, "+"), (right, i + 1), **text)
-        links = np.tile(ends[::2], (2, 1)), np.stack([heights[:-1], heights[1:]])
-        ax.plot(*links, color=LIGHT_GREY, linewidth=1, zorder=1)
-        total = {"color": DARK_GREY, "marker": "D", "linestyle": "none", "markersize": 6}
-        ax.plot(ends[None, [0, -1]], heights[None, [0, -1]], **total)
-        labels = [f"mean row: {short_number(start)}", *(bar.label for bar in bars)]
-        labels.append(f"this row: {short_number(self.prediction)}")
-        ax.set_yticks(range(n_rows), labels, fontsize=9)
+            point = ends[2 * i : 2 * i + 3].max(), i + 1
+            ax.annotate(
+                draw.short_number(change, "+"), point, xytext=(4, 0), va="center", **SMALL_PRINT
+            )
+        links = np.tile(ends[::2], (2, 1)), np.stack([rows[:-1], rows[1:]])
+        ax.plot(*links, color=draw.LIGHT_GREY, linewidth=1, zorder=1)
+        total = {"color": draw.DARK_GREY, "marker": "D", "linestyle": "none", "markersize": 6}
+        ax.plot(ends[None, [0, -1]], rows[None, [0, -1]], **total)
+        labels = [f"mean row: {draw.short_number(start)}", *(bar.label for bar in bars)]
+        labels.append(f"this row: {draw.short_number(self.prediction)}")
+        draw.name_rows(ax, labels)
         margin = 0.18 * np.ptp(ends) or 1.0
-        ax.set(xlim=(ends.min() - margin / 3, ends.max() + margin), ylim=(n_rows - 0.5, -0.5))
-        ax.spines[["top", "right", "left"]].set_visible(False)
-        ax.tick_params(axis="y", length=0)
+        ax.set_xlim(ends.min() - margin / 3, ends.max() + margin)
         ax.locator_params(axis="x", nbins=N_TICKS)
-        handles = [Patch(color=DARK_GREY, label="through the experts")]
-        if any(bar.gate for bar in bars):
-            hatched: dict[str, Any] = {"facecolor": "white", "edgecolor": DARK_GREY}
+        handles = [Patch(color=draw.DARK_GREY, label="through the experts")]
+        if changes[:, 1].any():
+            hatched: dict[str, Any] = {"facecolor": "white", "edgecolor": draw.DARK_GREY}
             handles.append(Patch(**hatched, hatch=GATE_HATCH, label="through the gate"))
-        legend_above(ax, handles, fontsize=8)
+        draw.legend_above(ax, handles, fontsize=8)
 
 
 class Bar(NamedTuple):
@@ -518,10 +495,3 @@ class Bar(NamedTuple):
     label: str
     experts: float
     gate: float
-
-
-def short_number(value: float, sign: str = "") -> str:
-    """A number of three digits, or an integer of up to six."""
-    if 1e3 <= abs(value) < 1e6:
-        return f"{value:{sign}.0f}"
-    return f"{value:{sign}.3g}"

@@ -12,24 +12,12 @@ from sklearn.base import is_classifier
 from skmoe._data.checks import check_flag
 from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_features, check_table, drawn_with_names
-from skmoe.inspection._experts import CATEGORY_WIDTH, CLASS_LIMITS, draw_rows, point_area
-from skmoe.inspection._gate import GateDisplay, gate_over
-from skmoe.inspection._grid import feature_axis, height_limits, make_grid, rows_to_show
+from skmoe.inspection import _style as draw
+from skmoe.inspection._experts import CATEGORY_WIDTH
+from skmoe.inspection._grid import feature_axis, height_limits
+from skmoe.inspection._probabilities import GateDisplay, gate_over
 from skmoe.inspection._segment_tables import expert_effects, leading_feature
-from skmoe.inspection._style import (
-    colour,
-    count_beyond,
-    curve_style,
-    grid_cells,
-    head_expert,
-    in_first_column,
-    label_feature,
-    label_target,
-    rgb,
-    with_panels,
-)
-from skmoe.inspection._targets import observed_rows, one_target
+from skmoe.inspection._subject import check_features, drawn_mixture, observed_rows
 
 # Panels side by side, at most, their size, the width of the name of y at their left, and the height
 # of the gate above them, in inches.
@@ -43,7 +31,7 @@ OUTSIDE_OPACITY = 0.3
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class RegimesDisplay:
+class RegimesDisplay(draw.DisplayOfPanels):
     """Regimes at a glance: where the gate chooses each expert, and what it does there.
 
     Above, the probabilities of the gate over the feature on which it depends most. Below, a panel
@@ -133,7 +121,6 @@ class RegimesDisplay:
     """
 
     gate: GateDisplay | None
-    expert_names: Sequence[str]
     shares: Array
     feature_names: Sequence[str]
     grids: Sequence[Array]
@@ -147,7 +134,8 @@ class RegimesDisplay:
     categories: Sequence[Any] | None = None
     of_units: bool = False
     exposure: Array | None = None
-    panels: Sequence[RegimesDisplay] | None = None
+
+    _by_expert = "responsibilities"
 
     @classmethod
     def from_estimator(
@@ -223,39 +211,34 @@ class RegimesDisplay:
             If a feature, the class or the output is missing or unknown, or there is not one name
             for each expert.
         """
-        found = drawn_with_names(cls, estimator, X, feature_names, expert_names, kwargs)
+        found = drawn_mixture(cls, kwargs, estimator, X, feature_names, expert_names)
         estimator, X, note, labels, names = found
         of_gate, of_experts = (
             None if value is None else check_features(name, value, estimator, feature_names, 1)[0]
             for name, value in (("gate_feature", gate_feature), ("features", features))
         )
         check_flag("adjust", adjust)
-        table = check_table(estimator, X)
-        targets = observed_rows(estimator, Rows(table, y, None, offset, units), target)
-        column = leading_feature(estimator, table) if of_gate is None else of_gate
+        targets = observed_rows(estimator, Rows(X, y, None, offset, units), target)
+        column = leading_feature(estimator, X) if of_gate is None else of_gate
         gate = None
         if len(names) > 1:
-            arrays = gate_over(estimator, table, [column], labels, None)
+            arrays = gate_over(estimator, X, [column], labels, None)
             gate = GateDisplay(**arrays, expert_names=names, feature_note=note)
-        adjusted = adjust and not is_classifier(estimator)
         displays = []
         for rows in targets:
             columns: list[Any] = [of_experts] * len(names)
             if of_experts is None:  # the feature with the largest effect on each, if there is any
-                effects = expert_effects(estimator, table, rows.target)
+                effects = expert_effects(estimator, X, rows.target)
                 effects = np.broadcast_to(effects, (len(effects), len(names)))
                 columns = [int(effect.argmax()) if effect.any() else column for effect in effects.T]
-            axes = {j: feature_axis(table, j, labels[j], 200) for j in dict.fromkeys(columns)}
+            axes = {j: feature_axis(X, j, labels[j], 200) for j in dict.fromkeys(columns)}
             panels = [axes[j] for j in columns]
             # All rows that can be drawn in every panel, so that the panels show the same rows.
             finite = [np.isfinite(axis.observed) for axis in axes.values()]
-            shown = rows_to_show(np.all(finite, axis=0), subsample, random_state)
-            curves, heights = {}, {}
-            for j, axis in axes.items():
-                points = make_grid(table, [j], axis.grid[:, None])
-                curves[j] = one_target(estimator.predict_experts(points), rows.target, 2)
-                observed = np.tile(rows.observed[:, None], len(names))
-                heights[j] = rows.partial_residuals(estimator, j) if adjusted else observed
+            has_value, of_rows = np.all(finite, axis=0), rows._replace(labels=None)
+            shown = of_rows.shown(has_value, subsample, None, random_state)
+            curves = {j: rows.by_experts(axis.points(X)) for j, axis in axes.items()}
+            heights = {j: rows.heights(j, adjust) for j in axes}
             displays.append(
                 cls(
                     gate=gate,
@@ -265,16 +248,16 @@ class RegimesDisplay:
                     grids=[axis.positions for axis in panels],
                     curves=[curves[j][:, k] for k, j in enumerate(columns)],
                     x=[axis.observed[shown] for axis in panels],
-                    y=[heights[j][shown, k] for k, j in enumerate(columns)],
+                    y=[heights[j][1][shown, k] for k, j in enumerate(columns)],
                     responsibilities=rows.resp[shown],
-                    target_name=rows.name_of_residuals if adjusted else rows.name,
+                    target_name=heights[columns[0]][0],
                     is_probability=is_classifier(estimator),
                     categories=[axis.categories for axis in panels],
                     of_units=units is not None,
                     exposure=None if rows.exposure is None else rows.exposure[shown],
                 )
             )
-        return with_panels(displays).plot(ax=ax, **kwargs)
+        return cls._of_panels(displays).plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, *, scatter_kwargs: Mapping[str, Any] | None = None) -> Self:
         """Draw gate and experts.
@@ -291,110 +274,94 @@ class RegimesDisplay:
         display : RegimesDisplay
             This display.
         """
-        blocks = [self] if self.panels is None else self.panels
-        n_experts = len(self.expert_names)
+        return self._plot(ax, scatter_kwargs=scatter_kwargs)
+
+    def _draw(self, ax: Any, **options: Any) -> Any:
+        blocks, n_experts, with_gate = (
+            self.panels or [self],
+            len(self.shares),
+            self.gate is not None,
+        )
         n_rows = -(-n_experts // MAX_REGIME_COLUMNS)
         n_columns = -(-n_experts // n_rows)
-        with_gate = self.gate is not None
         heights = [GATE_HEIGHT] * with_gate + [REGIME_SIZE[1]] * (n_rows * len(blocks))
         size = TARGET_NAME_WIDTH + REGIME_SIZE[0] * max(n_columns, 2), sum(heights)
         shape = {"nrows": len(heights), "ncols": n_columns, "height_ratios": heights}
-        self.figure_, cells = grid_cells(ax, f"{type(self).__name__}.plot", size, **shape)
-        above: list[Any] = []
+        figure, cells = self._cells(ax, 1, size, **shape)
+        axes: list[Any] = []
         if self.gate is not None:
-            above = [self.figure_.add_subplot(cells[0, :])]
-            self.gate.plot(above[0])
+            axes.append(figure.add_subplot(cells[0, :]))
+            self.gate.plot(axes[0])
             self.gate.legend_.remove()  # the headings of the panels are the legend
         drawn: list[Any] = []
         for i, block in enumerate(blocks):
-            cell_of = [divmod(j, n_columns) for j in range(n_experts)]
-            cell_of = [(with_gate + i * n_rows + row, column) for row, column in cell_of]
-            panels = [self.figure_.add_subplot(cells[cell]) for cell in cell_of]
-            drawn += draw_experts(block, panels, scatter_kwargs)
-        by_expert, self.lines_, self.scatters_ = (list(each) for each in zip(*drawn, strict=True))
-        self.ax_ = np.array([*above, *by_expert], dtype=object)
-        return self
+            order = range(n_experts) if block.order is None else block.order
+            limits = _limits_of_heights(block)
+            by_expert: list[Any] = [None] * n_experts
+            for position, k in enumerate(order):
+                row, column = divmod(position, n_columns)
+                panel = figure.add_subplot(cells[with_gate + i * n_rows + row, column])
+                by_expert[k] = panel, *_draw_expert(block, panel, k, options["scatter_kwargs"])
+                panel.set_ylim(limits)
+                is_own = block.responsibilities.argmax(axis=1) == k
+                draw.count_beyond(panel, block.x[k][is_own], block.y[k][is_own])
+                if column:
+                    panel.set_yticklabels([])
+                else:
+                    draw.label_target(panel, block.target_name)
+            drawn += by_expert
+        panels, self.lines_, self.scatters_ = (list(each) for each in zip(*drawn, strict=True))
+        return np.array([*axes, *panels], dtype=object)
 
 
-# --- panels of the experts ---------------------------------------------------------------------
-
-
-def draw_experts(
-    display: RegimesDisplay, panels: list[Any], scatter_kwargs: Mapping[str, Any] | None
-) -> list[tuple[Any, Any, Any]]:
-    """Draw the experts of one target; returns the axes, the line and the rows of each."""
-    order = range(len(panels)) if display.order is None else display.order
-    in_panels = sorted(zip(order, panels, in_first_column(panels), strict=True))
-    limits, drawn = limits_of_heights(display), []
-    for k, ax, is_first in in_panels:
-        scatter = draw_expert_rows(display, ax, k, scatter_kwargs)
-        drawn.append((ax, draw_expert(display, ax, k), scatter))
-        ax.set_ylim(limits)
-        is_own = display.responsibilities.argmax(axis=1) == k
-        count_beyond(ax, display.x[k][is_own], display.y[k][is_own])
-        if is_first:
-            label_target(ax, display.target_name)
-        else:
-            ax.set_yticklabels([])
-    return drawn
-
-
-def draw_expert_rows(
+def _draw_expert(
     display: RegimesDisplay, ax: Any, k: int, kwargs: Mapping[str, Any] | None
-) -> Any:
-    """The rows in the colour of the expert, as opaque as its responsibility."""
-    resp = display.responsibilities[:, k]
+) -> tuple[Any, Any]:
+    """The prediction of an expert, pale beyond its rows, and rows as its responsibility."""
+    grid, curve, resp = display.grids[k], display.curves[k], display.responsibilities[:, k]
+    categories = None if display.categories is None else display.categories[k]
+    kinds = {"is_category": categories is not None, "is_class": display.is_probability}
     shown = np.flatnonzero(resp >= MIN_RESPONSIBILITY_SHOWN)
-    fill = np.tile(rgb(k), (len(shown), 1))
+    fill = np.tile(draw.rgb(k), (len(shown), 1))
     style: dict[str, Any] = {"c": np.column_stack([fill, MAX_ROW_OPACITY * resp[shown]])}
-    style |= {"s": point_area(12, display.exposure, shown), "linewidths": 0}
-    is_category = categories_of_panel(display, k) is not None
-    kinds = {"is_category": is_category, "is_class": display.is_probability}
-    return draw_rows(ax, display.x[k][shown], display.y[k][shown], style, kwargs, **kinds)
-
-
-def draw_expert(display: RegimesDisplay, ax: Any, k: int) -> Any:
-    """The prediction of an expert, pale beyond its rows, and its heading."""
-    grid, curve = display.grids[k], display.curves[k]
-    categories = categories_of_panel(display, k)
-    style = curve_style(k, len(grid), is_category=categories is not None) | {"zorder": 3}
-    whole = {"color": colour(k), "linewidth": 2.5, "zorder": 3}
+    style |= {"s": draw.point_area(12, display.exposure, shown), "linewidths": 0}
+    rows = draw.draw_rows(ax, display.x[k][shown], display.y[k][shown], style, kwargs, **kinds)
+    style = draw.curve_style(k, len(grid), is_category=categories is not None) | {"zorder": 3}
+    whole = {"color": draw.colour(k), "linewidth": 2.5, "zorder": 3}
     if categories is None:
         ax.plot(grid, curve, **whole, alpha=OUTSIDE_OPACITY)
-        curve = np.where(is_over_rows(display, k), curve, np.nan)
+        curve = np.where(_is_over_rows(display, k), curve, np.nan)
         style |= {"linestyle": "-", "linewidth": 2.5}
         ax.set_xlim(grid[[0, -1]])
     else:
         ax.hlines(curve, grid - CATEGORY_WIDTH, grid + CATEGORY_WIDTH, **whole)
     (line,) = ax.plot(grid, curve, **style)
-    label_feature(ax, display.feature_names[k], categories, "")
-    head_expert(ax, k, display.expert_names, display.shares, of_units=display.of_units)
-    return line
+    draw.label_feature(ax, display.feature_names[k], categories, "")
+    draw.head_expert(ax, k, display.expert_names, display.shares, of_units=display.of_units)
+    return line, rows
 
 
-def limits_of_heights(display: RegimesDisplay) -> tuple[float, float]:
+def _limits_of_heights(display: RegimesDisplay) -> tuple[float, float]:
     """Limits of the vertical axes: those of the rows that count, and of lines over them."""
     if display.is_probability:
-        return CLASS_LIMITS
-    rows, exposures, lines = [np.zeros(0)], [np.zeros(0)], []
+        return draw.CLASS_LIMITS
+    rows, exposures, lines = [], [], []
+    exposure = (
+        np.ones(len(display.responsibilities)) if display.exposure is None else display.exposure
+    )
     for k, (x, y) in enumerate(zip(display.x, display.y, strict=True)):
-        ends = display.grids[k][[0, -1]]
-        counted = (display.responsibilities[:, k] > 0.5) & (x >= ends[0]) & (x <= ends[1])
+        first, last = display.grids[k][[0, -1]]
+        counted = (display.responsibilities[:, k] > 0.5) & (x >= first) & (x <= last)
         rows.append(y[counted])
-        exposures += [] if display.exposure is None else [display.exposure[counted]]
-        lines.append(display.curves[k][is_over_rows(display, k)])
-    exposure = None if display.exposure is None else np.concatenate(exposures)
-    return height_limits(np.concatenate(rows), np.concatenate(lines), exposure)
+        exposures.append(exposure[counted])
+        lines.append(display.curves[k][_is_over_rows(display, k)])
+    weight = None if display.exposure is None else np.concatenate(exposures)
+    return height_limits(np.concatenate(rows), np.concatenate(lines), weight)
 
 
-def is_over_rows(display: RegimesDisplay, k: int) -> Array:
+def _is_over_rows(display: RegimesDisplay, k: int) -> Array:
     """Whether points of a line are between rows that belong to the expert, if it has any."""
-    own = display.x[k][display.responsibilities.argmax(axis=1) == k]
     grid = display.grids[k]
-    low, high = (own.min(), own.max()) if len(own) else grid[[0, -1]]
-    return (grid >= low) & (grid <= high)
-
-
-def categories_of_panel(display: RegimesDisplay, k: int) -> Sequence[str] | None:
-    """Labels of the categories of the feature of an expert, if it has any."""
-    return None if display.categories is None else display.categories[k]
+    own = display.x[k][display.responsibilities.argmax(axis=1) == k]
+    own = own if len(own) else grid
+    return (grid >= own.min()) & (grid <= own.max())

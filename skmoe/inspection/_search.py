@@ -9,9 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import drawn_mixture
-from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, merged, one_axes
+from skmoe.inspection import _style as draw
+from skmoe.inspection._subject import drawn_mixture
 
 # Height of the vertical axis in units of the range of the late lower bounds; the steep first
 # iterations would otherwise determine it.
@@ -22,7 +21,7 @@ N_STEEP_ITER = 3
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ConvergenceDisplay:
+class ConvergenceDisplay(draw.StyledDisplay):
     """Lower bounds of EM after each iteration, for every start.
 
     The thick line is the start that was kept, which went on to the fit, and each other start is a
@@ -97,7 +96,7 @@ class ConvergenceDisplay:
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
         **kwargs : dict
-            Passed to `plot`.
+            Passed to matplotlib's `plot` for the thick line.
 
         Returns
         -------
@@ -111,81 +110,65 @@ class ConvergenceDisplay:
         TypeError
             If the estimator does not end in a mixture of experts.
         """
-        estimator = drawn_mixture(cls, estimator, style=kwargs).mixture
-        traces, converged = estimator.start_traces_, estimator.start_converged_
-        lower_bounds, kept = estimator.lower_bounds_, estimator.maxima_.kept
+        estimator = drawn_mixture(cls, kwargs, estimator)[0]
+        traces, kept = estimator.start_traces_, estimator.maxima_.kept
+        lower_bounds = estimator.lower_bounds_
         if not np.array_equal(lower_bounds[: len(traces[kept])], traces[kept]):
             lower_bounds = traces[kept]  # the fit went on with other penalties, or other rows
         display = cls(
-            lower_bounds=lower_bounds, start_traces=traces, start_converged=converged, kept=kept
+            lower_bounds=lower_bounds,
+            start_traces=traces,
+            start_converged=estimator.start_converged_,
+            kept=kept,
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
-        """Draw the lower bounds.
-
-        Parameters
-        ----------
-        ax : matplotlib axes, default=None
-            Axes to draw on; None for new ones.
-        **kwargs : dict
-            Passed to matplotlib's `plot` for the thick line.
-
-        Returns
-        -------
-        display : ConvergenceDisplay
-            This display.
-        """
-        ax = one_axes(ax, f"{type(self).__name__}.plot")
+    def _draw(self, ax: Any, **kwargs: Any) -> Any:
+        (ax,) = self._axes(ax)
+        traces, n_starts = [*self.start_traces, self.lower_bounds], len(self.start_traces)
         self.start_lines_: list[Any] = []
-        for trace in self.start_traces:
-            iterations = np.arange(1, len(trace) + 1)
-            self.start_lines_ += ax.plot(iterations, trace, color=LIGHT_GREY, linewidth=1.2)
-        ends = np.array([(len(trace), trace[-1]) for trace in self.start_traces])
-        converged = np.ones(len(ends), dtype=bool)
-        if self.start_converged is not None:
-            converged = np.asarray(self.start_converged, dtype=bool)
-        is_kept = np.arange(len(ends)) == (-1 if self.kept is None else self.kept)
-        dropped = ~converged & ~is_kept
-        style = {"color": colour(0), "linewidth": 2.5, "label": "kept start"}
-        iterations = np.arange(1, len(self.lower_bounds) + 1)
-        (self.line_,) = ax.plot(iterations, self.lower_bounds, **merged(style, kwargs))
-        marks = {"marker": "o", "linestyle": "none", "color": DARK_GREY, "markersize": 5}
-        (self.start_ends_,) = ax.plot(*ends[converged].T, **marks, label="converged")
-        (self.dropped_ends_,) = ax.plot(
-            *ends[dropped].T, **marks, fillstyle="none", label="dropped before"
+        for trace in traces[:-1]:
+            thin = {"color": draw.LIGHT_GREY, "linewidth": 1.2}
+            self.start_lines_ += ax.plot(np.arange(1, len(trace) + 1), trace, **thin)
+        self.start_lines_[0].set_label("starts")
+        style = draw.merged(
+            {"color": draw.colour(0), "linewidth": 2.5, "label": "kept start"}, kwargs
         )
-        marks |= {"marker": "D", "color": colour(0), "markersize": 8}
-        (self.kept_end_,) = ax.plot(*ends[is_kept].T, **marks, label="chosen here")
+        (self.line_,) = ax.plot(np.arange(1, len(traces[-1]) + 1), traces[-1], **style)
+        ends = np.array([(len(trace), trace[-1]) for trace in traces[:-1]])
+        has_converged = np.broadcast_to(
+            True if self.start_converged is None else self.start_converged, n_starts
+        )
+        is_kept = np.arange(n_starts) == (-1 if self.kept is None else self.kept)
+        marks = {"marker": "o", "linestyle": "none", "color": draw.DARK_GREY, "markersize": 5}
+        kept = marks | {"marker": "D", "color": draw.colour(0), "markersize": 8}
+        self.start_ends_, self.dropped_ends_, self.kept_end_ = drawn = [
+            ax.plot(*ends[chosen].T, label=label, **style)[0]
+            for label, chosen, style in (
+                ("converged", has_converged, marks),
+                ("dropped before", ~has_converged & ~is_kept, marks | {"fillstyle": "none"}),
+                ("chosen here", is_kept, kept),
+            )
+        ]
         ax.set(xlabel="Iteration of EM", ylabel="Penalised log-likelihood per row")
         ax.xaxis.get_major_locator().set_params(integer=True)
-        self._limit_y_axis(ax)
-        starts = self.start_lines_[0]
-        starts.set_label("starts")
-        shown = [self.line_, starts]
-        shown += [self.kept_end_] if is_kept.any() else []
-        shown += [self.start_ends_] if converged.any() else []
-        shown += [self.dropped_ends_] if dropped.any() else []
-        self.legend_ = ax.legend(handles=shown, loc="lower right")
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
-
-    def _limit_y_axis(self, ax: Any) -> None:
-        """Leave the lower bounds of the first, steep iterations out of the vertical axis."""
-        traces = [self.lower_bounds, *self.start_traces]
-        lower_bounds = np.concatenate(traces)
+        # The first, steep iterations are left out of the vertical axis.
         late = np.concatenate([trace[N_STEEP_ITER:] for trace in traces])
-        if not len(late):
-            return
-        top, lowest = lower_bounds.max(), min(late.min(), *(trace[-1] for trace in traces))
-        bottom = max(lower_bounds.min(), top - Y_RANGE_FACTOR * (top - lowest))
-        margin = 0.05 * (top - bottom)
-        if margin > 0.0:
-            ax.set_ylim(bottom - margin, top + margin)
+        if len(late):
+            values = np.concatenate(traces)
+            top, lowest = values.max(), min(late.min(), *(trace[-1] for trace in traces))
+            bottom = max(values.min(), top - Y_RANGE_FACTOR * (top - lowest))
+            margin = 0.05 * (top - bottom)
+            if margin > 0.0:
+                ax.set_ylim(bottom - margin, top + margin)
+        handles = [self.line_, self.start_lines_[0], drawn[2], *drawn[:2]]
+        shown = [handle for handle in handles if len(handle.get_xdata())]
+        self.legend_ = ax.legend(handles=shown, loc="lower right")
+        return ax
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class NumberOfExpertsDisplay:
+class NumberOfExpertsDisplay(draw.StyledDisplay):
     """Scores of the numbers of experts that a fit tried, and the number that it selected.
 
     Error bars are standard errors of the differences from the best score, the dashed line. The
@@ -257,7 +240,7 @@ class NumberOfExpertsDisplay:
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
         **kwargs : dict
-            Passed to `plot`.
+            Passed to matplotlib's `plot` for the scores.
 
         Returns
         -------
@@ -273,7 +256,7 @@ class NumberOfExpertsDisplay:
         ValueError
             If its number of experts was given.
         """
-        estimator = drawn_mixture(cls, estimator, style=kwargs).mixture
+        estimator = drawn_mixture(cls, kwargs, estimator)[0]
         if not hasattr(estimator, "n_experts_tried_"):
             number = getattr(estimator, "n_experts", estimator.n_experts_)
             raise ValueError(
@@ -306,7 +289,7 @@ class NumberOfExpertsDisplay:
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
         **kwargs : dict
-            Passed to `plot`.
+            Passed to matplotlib's `plot` for the scores.
 
         Returns
         -------
@@ -320,7 +303,6 @@ class NumberOfExpertsDisplay:
         ValueError
             If there is no such criterion.
         """
-        import_pyplot(f"{cls.__name__}.from_table")
         display = cls(
             chosen=table.best(criterion),
             tried=table.n_experts,
@@ -329,38 +311,22 @@ class NumberOfExpertsDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
-        """Draw the scores.
-
-        Parameters
-        ----------
-        ax : matplotlib axes, default=None
-            Axes to draw on; None for new ones.
-        **kwargs : dict
-            Passed to matplotlib's `plot` for the scores.
-
-        Returns
-        -------
-        display : NumberOfExpertsDisplay
-            This display.
-        """
-        ax = one_axes(ax, f"{type(self).__name__}.plot")
-        style = {"color": colour(0), "marker": "o", "linewidth": 2.0, "label": "tried"}
-        (self.line_,) = ax.plot(self.tried, self.scores, **merged(style, kwargs))
+    def _draw(self, ax: Any, **kwargs: Any) -> Any:
+        (ax,) = self._axes(ax)
+        style = {"color": draw.colour(0), "marker": "o", "linewidth": 2.0, "label": "tried"}
+        (self.line_,) = ax.plot(self.tried, self.scores, **draw.merged(style, kwargs))
         self.error_bars_: Any = None
         if self.errors is not None:
-            bars = {"fmt": "none", "ecolor": DARK_GREY, "elinewidth": 1.2, "capsize": 3}
+            bars = {"fmt": "none", "ecolor": draw.DARK_GREY, "elinewidth": 1.2, "capsize": 3}
             bars["label"] = "standard error of the difference"
             self.error_bars_ = ax.errorbar(self.tried, self.scores, yerr=self.errors, **bars)
-            best = {"color": LIGHT_GREY, "linestyle": "--", "linewidth": 1.2, "zorder": 1}
+            best = draw.REFERENCE | {"color": draw.LIGHT_GREY, "zorder": 1}
             ax.axhline(max(self.scores), label="best score", **best)
         score = self.scores[list(self.tried).index(self.chosen)]
-        mark: dict[str, Any] = {"markersize": 13, "markeredgewidth": 2.0}
-        mark |= {"markerfacecolor": "none", "markeredgecolor": DARK_GREY}
-        label = f"chosen: {self.chosen}"
-        (self.mark_,) = ax.plot([self.chosen], [score], "o", label=label, **mark)
+        mark = {"markersize": 13, "markeredgewidth": 2.0, "label": f"chosen: {self.chosen}"}
+        mark |= {"markerfacecolor": "none", "markeredgecolor": draw.DARK_GREY}
+        (self.mark_,) = ax.plot([self.chosen], [score], "o", **mark)
         ax.set(xlabel="Number of experts", ylabel=self.score_name)
         ax.xaxis.get_major_locator().set_params(integer=True)
         self.legend_ = ax.legend(loc="lower right")
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
+        return ax

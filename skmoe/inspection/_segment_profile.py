@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from skmoe._data.checks import check_flag, check_integer, check_level
+from skmoe._data.rows import Rows
 from skmoe._inference.labels import counted_noun, format_percent
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_features, drawn_with_names
+from skmoe.inspection import _style as draw
 from skmoe.inspection._segment_tables import (
     RATIO_SIGN,
     coefficient_tables,
-    coefficient_targets,
     gate_slopes,
     positive_rows,
     profile_columns,
 )
-from skmoe.inspection._style import (
-    DARK_GREY,
-    EXPERT_NAME_WIDTH,
-    LIGHT_GREY,
-    NO_NUMBER,
-    colour,
-    in_first_column,
-    merged,
-    panel_axes,
-    text_width,
-    wrapped,
-)
-from skmoe.inspection._targets import responsibilities_of_rows
+from skmoe.inspection._subject import check_features, drawn_mixture, responsibilities_of_rows
 
 # Differences up to this number of standard deviations are pale in every picture: experts whose rows
 # hardly differ must not look different.
@@ -44,15 +32,14 @@ MIN_GATE_RANGE = 0.25
 # Width of panels side by side, at most: others stand below each other.
 MAX_PANELS_WIDTH = 11.0
 
-# Widths of a cell with a number, with an interval, and with one in two lines, least widths of
-# panels with these, and space at the left of the names of the features, in inches.
-CELL_WIDTH, INTERVAL_WIDTH, NARROW_INTERVAL_WIDTH = 0.64, 1.0, 0.68
-MIN_PANEL_WIDTH, MIN_INTERVAL_PANEL_WIDTH, MARGIN = 2.1, 2.7, 0.5
+# Least widths of a cell, of panels with numbers and with intervals, and space at the left of the
+# names of the features, in inches; size of small print, relative to that of names.
+CELL_WIDTH, MIN_PANEL_WIDTH, MIN_INTERVAL_PANEL_WIDTH, MARGIN = 0.64, 2.1, 2.7, 0.5
+SMALL_PRINT = 0.65
 
-# Heights of a row of numbers, of one with intervals in one line or two, of a line of the name of a
-# name or heading, and of the space around panels, in inches.
-ROW_HEIGHT, INTERVAL_HEIGHT, NARROW_INTERVAL_HEIGHT = 0.36, 0.46, 0.56
-LINE_HEIGHT, FRAME_HEIGHT = 0.17, 0.82
+# Heights of a row of numbers, of one with intervals, of a line of a name or heading, and of the
+# space around panels, in inches.
+ROW_HEIGHT, INTERVAL_HEIGHT, LINE_HEIGHT, FRAME_HEIGHT = 0.36, 0.46, 0.17, 0.82
 
 # Characters in each inch of a line of the heading of the coefficients.
 HEADING_CHARACTERS_PER_INCH = 13.0
@@ -60,18 +47,18 @@ HEADING_CHARACTERS_PER_INCH = 13.0
 # Characters in a line of the name of a feature.
 FEATURE_NAME_WIDTH = 28
 
+# Coefficients up to this one need no power of ten.
+MAX_PLAIN_NUMBER = 1e5
+
 # Cells darker than this have white numbers, on a scale from 0 to 1.
 DARK_LUMINANCE = 0.45
 
 # Weights of red, green and blue in the luminance of a colour.
 LUMINANCE_WEIGHTS = np.array([0.299, 0.587, 0.114])
 
-# Digits of the largest number of a table, and numbers between which it needs no power of ten.
-N_DIGITS, SMALLEST_PLAIN_NUMBER, MAX_PLAIN_NUMBER = 3, 0.01, 1e5
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class SegmentProfileDisplay:
+class SegmentProfileDisplay(draw.StyledDisplay):
     """Heat maps of experts and features: which rows each expert describes, by which coefficients.
 
     One column for each expert, with its share of the rows, and one row for each feature. The panels
@@ -233,7 +220,7 @@ class SegmentProfileDisplay:
             Axes to draw on: a single one, which the panels replace, or one for each panel. None for
             new ones.
         **kwargs : dict
-            Passed to `plot`.
+            Passed to matplotlib's `pcolormesh`, such as `cmap`.
 
         Returns
         -------
@@ -251,50 +238,47 @@ class SegmentProfileDisplay:
             for each feature or expert. Also if the level is not between 0 and 1, or `max_features`
             is not a positive integer.
         """
-        found = drawn_with_names(cls, estimator, X, feature_names, expert_names, kwargs)
+        found = drawn_mixture(cls, kwargs, estimator, X, feature_names, expert_names)
         estimator, X, note, labels, names = found
         chosen = check_features("features", features, estimator, feature_names)
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)
         check_level(level, may_be_none=True)
-        rows = positive_rows(estimator, X, y, sample_weight, offset, units, known_experts)
-        has_coef = hasattr(estimator, "expert_coef_")
-        indices = coefficient_targets(estimator, target, rows.X) if has_coef else []
+        rows = positive_rows(Rows(X, y, sample_weight, offset, units, possible=known_experts))
         resp, shares = responsibilities_of_rows(estimator, rows)
         columns = profile_columns(rows, resp, chosen)
         step = np.array([[column.deviation if standardize else 1.0] for column in columns])
+        slopes, of_feature = gate_slopes(estimator, columns), [column.feature for column in columns]
+        tables = coefficient_tables(estimator, rows, target, level)
+        tables = [table for table in tables if table.block.is_main]
+        least = tables[0].negligible if tables and standardize else 0.0
+        # Tables of the panels, with the value of the strongest colour at least.
         profile = np.array([column.difference for column in columns])
-        slopes = gate_slopes(estimator, columns)
-        gate_effects = None if slopes is None else slopes * step
-        tables = coefficient_tables(estimator, rows, indices, level)[: len(indices)]
-        of_feature = [column.feature for column in columns]
         coefficients = [table.estimates[of_feature] * step for table in tables]
         intervals = [
             table.intervals[of_feature] * step[:, :, None]
             for table in tables
             if table.intervals is not None
         ]
-        least = tables[0].negligible if tables and standardize else 0.0
+        panels = [(profile, MIN_PROFILE_RANGE), *((table, least) for table in coefficients)]
+        panels += [] if slopes is None else [(slopes * step, MIN_GATE_RANGE)]
         shown = np.arange(len(columns))
         if features is None:  # relative to the largest of its panel, so that all panels count alike
-            panels = (
-                (profile, MIN_PROFILE_RANGE),
-                *((coefficient, least) for coefficient in coefficients),
-                (gate_effects, MIN_GATE_RANGE),
-            )
-            sizes = [(np.abs(np.nan_to_num(t)).max(axis=1), r) for t, r in panels if t is not None]
-            score = np.max([size / (max(size.max(), r) or 1.0) for size, r in sizes], axis=0)
+            sizes = [(np.abs(np.nan_to_num(table)).max(axis=1), low) for table, low in panels]
+            score = np.max([size / (max(size.max(), low) or 1.0) for size, low in sizes], axis=0)
             shown = np.sort(np.argsort(-score, kind="stable")[:max_features])
         display = cls(
             feature_names=[columns[i].name(labels) for i in shown],
             expert_names=names,
             shares=shares,
             profile=profile[shown],
-            coefficients=stacked([coefficient[shown] for coefficient in coefficients]),
-            intervals=stacked([interval[shown] for interval in intervals]),
+            coefficients=_stacked([table[shown] for table in coefficients]),
+            intervals=_stacked([interval[shown] for interval in intervals]),
             is_ratio=tables[0].is_ratio if tables else None,
-            gate_effects=None if gate_effects is None else gate_effects[shown],
-            coefficient_name=stacked([table.name for table in tables]) if tables else "Coefficient",
+            gate_effects=None if slopes is None else panels[-1][0][shown],
+            coefficient_name=_stacked([table.name for table in tables])
+            if tables
+            else "Coefficient",
             coefficient_range=least,
             level=level,
             step="SD" if standardize else "unit",
@@ -304,106 +288,108 @@ class SegmentProfileDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
-        """Draw the panels.
-
-        Parameters
-        ----------
-        ax : matplotlib axes or array-like of axes, default=None
-            Axes to draw on: a single one, which the panels replace, or one for each panel. None for
-            new ones.
-        **kwargs : dict
-            Passed to matplotlib's `pcolormesh`, such as `cmap`.
-
-        Returns
-        -------
-        display : SegmentProfileDisplay
-            This display.
-        """
-        features = [wrapped(name, FEATURE_NAME_WIDTH) for name in self.feature_names]
+    def _draw(self, ax: Any, **kwargs: Any) -> Any:
+        features = [draw.wrapped(name, FEATURE_NAME_WIDTH) for name in self.feature_names]
         experts = [
-            f"{wrapped(name, EXPERT_NAME_WIDTH)}\n{format_percent(share)}"
+            f"{draw.wrapped(name, draw.EXPERT_NAME_WIDTH)}\n{format_percent(share)}"
             for name, share in zip(self.expert_names, self.shares, strict=True)
         ]
-        panels = self._panels(max(CELL_WIDTH, text_width(experts) + 0.05))
-        widths, n_rows = arrange([panel.width for panel in panels])
-        row_height = ROW_HEIGHT
-        if self.intervals is not None:
-            row_height = NARROW_INTERVAL_HEIGHT if self._is_narrow else INTERVAL_HEIGHT
-        row_height = max(row_height, LINE_HEIGHT * most_lines(features))
-        n_lines = most_lines(experts) + most_lines([panel.heading for panel in panels])
-        height = FRAME_HEIGHT + LINE_HEIGHT * n_lines + row_height * len(self.feature_names)
-        size = sum(widths) + text_width(features) + MARGIN, height * n_rows
-        caller, shape = f"{type(self).__name__}.plot", {"nrows": n_rows, "ncols": len(widths)}
-        axes = panel_axes(ax, caller, len(panels), size, **shape, width_ratios=widths)
-        drawn = [draw_panel(*pair, experts, kwargs) for pair in zip(axes, panels, strict=True)]
-        self.meshes_ = [mesh for mesh, _ in drawn]
-        self.texts_ = [texts for _, texts in drawn]
-        is_first = in_first_column(axes)
+        panels = self._panels(max(CELL_WIDTH, draw.text_width(experts) + 0.05))
+        widths, n_rows = _arrange([panel.width for panel in panels])
+        row_height = max(panel.row_height for panel in panels)
+        row_height = max(row_height, LINE_HEIGHT * _most_lines(features))
+        n_lines = _most_lines(experts) + _most_lines([panel.heading for panel in panels])
+        height = FRAME_HEIGHT + LINE_HEIGHT * n_lines + row_height * len(features)
+        size = sum(widths) + draw.text_width(features) + MARGIN, height * n_rows
+        shape = {"nrows": n_rows, "ncols": len(widths), "width_ratios": widths}
+        axes = self._axes(ax, len(panels), size, **shape)
+        self.meshes_, self.texts_ = [], []
+        for cells, panel in zip(axes, panels, strict=True):
+            self.meshes_.append(panel.draw_cells(cells, experts, kwargs))
+            self.texts_.append(panel.draw_numbers(cells, self.meshes_[-1]))
+        is_first = draw.in_first_column(axes)
         for cells, has_names in zip(axes, is_first, strict=True):
             names = features if has_names else [""] * len(features)
-            cells.set_yticks(range(len(features)), names, fontsize=9, color=DARK_GREY)
+            cells.set_yticks(range(len(features)), names, fontsize=9, color=draw.DARK_GREY)
         note = f"%: share of the {counted_noun(self.of_units)}s"
         if self.n_columns is not None:
             chosen = f"{len(features)} of {self.n_columns} features"
             note += f"\n{chosen}:\nthose with the largest effects"
         note += f"\n{self.feature_note}" if self.feature_note else ""
         axes[is_first][-1].set_xlabel(note, fontsize=8, loc="left")
-        self.ax_, self.figure_ = axes, axes[0].figure
-        return self
-
-    @property
-    def _is_narrow(self) -> bool:
-        """Whether there are too many experts for intervals in one line."""
-        return INTERVAL_WIDTH * len(self.expert_names) > MAX_PANELS_WIDTH
+        return axes
 
     def _panels(self, cell_width: float) -> list[Panel]:
         n_experts, step = len(self.expert_names), f"per {self.step} of the feature"
         width = max(cell_width * n_experts, MIN_PANEL_WIDTH)
         heading = "Mean minus that of all rows,\nin SDs of the feature"
-        numbers = signed_numbers(self.profile, 2)
-        panels = [Panel(heading, self.profile, numbers, None, MIN_PROFILE_RANGE, width)]
-        if self.coefficients is not None:
-            is_ratio = np.zeros(n_experts, bool) if self.is_ratio is None else self.is_ratio
-            least = self.coefficient_range
-            shape = -1, len(self.feature_names), n_experts
-            tables = np.reshape(self.coefficients, shape)
-            intervals: Any = [None] * len(tables)
-            if self.intervals is not None:
-                intervals = np.reshape(self.intervals, (*shape, 2))
-            names = np.ravel(self.coefficient_name)
-            for name, table, interval in zip(names, tables, intervals, strict=True):
-                numbers, small_print, power = coefficient_texts(table, interval, is_ratio, least)
-                of_power = "" if power == 1.0 else f", in {power:g}"
-                of_level, own_width = "", width
-                if small_print is not None and self.level is not None:
-                    of_level = f", {100 * self.level:.3g} % intervals"
-                    own_width = INTERVAL_WIDTH * n_experts
-                    if self._is_narrow:
-                        own_width = NARROW_INTERVAL_WIDTH * n_experts
-                        small_print = np.char.replace(small_print.astype(str), ", ", ",\n")
-                    own_width = max(own_width, width, MIN_INTERVAL_PANEL_WIDTH)
-                n_characters = int(HEADING_CHARACTERS_PER_INCH * own_width)
-                heading = f"{wrapped(f'{name}{of_power}', n_characters)}\n{step}{of_level}"
-                panels.append(Panel(heading, table, numbers, small_print, least, own_width))
+        panels = [Panel(heading, self.profile, _decimals(self.profile), MIN_PROFILE_RANGE, width)]
+        shape = -1, len(self.feature_names), n_experts
+        tables: Any = [] if self.coefficients is None else np.reshape(self.coefficients, shape)
+        intervals: Any = [None] * len(tables)
+        if self.intervals is not None:
+            intervals = np.reshape(self.intervals, (*shape, 2))
+        named = zip(np.ravel(self.coefficient_name), tables, intervals, strict=False)
+        for name, table, interval in named:
+            panels.append(self._panel_of_coefficients(name, table, interval, width))
         if self.gate_effects is not None:
-            numbers = signed_numbers(self.gate_effects, 2)
             heading = f"Gate: log odds against\nthe first expert\n{step}"
-            panels.append(Panel(heading, self.gate_effects, numbers, None, MIN_GATE_RANGE, width))
+            numbers = _decimals(self.gate_effects)
+            panels.append(Panel(heading, self.gate_effects, numbers, MIN_GATE_RANGE, width))
         return panels
 
+    def _panel_of_coefficients(
+        self, name: str, table: Array, interval: Array | None, width: float
+    ) -> Panel:
+        """The coefficients of one target."""
+        n_experts, level, height = table.shape[1], "", ROW_HEIGHT
+        is_ratio = np.zeros(n_experts, bool) if self.is_ratio is None else self.is_ratio
+        largest = np.nanmax(np.abs(table[:, ~is_ratio]), initial=self.coefficient_range)
+        power = 1.0
+        if largest > 0.0 and not 0.01 <= largest < MAX_PLAIN_NUMBER:
+            power = float(10.0 ** (3.0 * np.floor(np.log10(largest) / 3.0)))
+            name = f"{name}, in {power:g}"
+        values = [table[..., None]] if interval is None else [table[..., None], interval]
+        with np.errstate(over="ignore"):
+            values = [np.where(is_ratio[:, None], np.exp(v), v / power) for v in values]
+        numbers, small_print = np.full((2, *table.shape), "", dtype=object)
+        for i, k in np.ndindex(table.shape):
+            (number,), *ends = (v[i, k].tolist() for v in values)
+            mark = RATIO_SIGN if is_ratio[k] and not np.isnan(number) else ""
+            numbers[i, k] = mark + draw.short_number(number, "" if is_ratio[k] else "+")
+            if ends and not np.isnan(ends).any():
+                small_print[i, k] = f"[{', '.join(map(draw.short_number, ends[0]))}]"
+        cell = draw.text_width([*numbers.ravel()]) + 0.1
+        if interval is not None and self.level is not None:
+            level, height = f", {draw.interval_label(self.level)}s", INTERVAL_HEIGHT
+            cell = max(cell, SMALL_PRINT * draw.text_width([*small_print.ravel()]) + 0.1)
+            width = max(width, MIN_INTERVAL_PANEL_WIDTH)
+        width = max(cell * n_experts, width)
+        heading = draw.wrapped(name, int(HEADING_CHARACTERS_PER_INCH * width))
+        heading = f"{heading}\nper {self.step} of the feature{level}"
+        return Panel(heading, table, numbers, self.coefficient_range, width, height, small_print)
 
-def stacked(values: list[Any]) -> Any:
+
+def _decimals(values: Array) -> Array:
+    """Numbers with their signs and two decimals, as text; a dash for NaN."""
+    texts = np.full(values.shape, draw.NO_NUMBER, dtype=object)
+    for cell in np.argwhere(~np.isnan(values)):
+        value = values[*cell].round(2)
+        texts[*cell] = f"{value:+.2f}" if value else "0.00"
+    return texts
+
+
+def _stacked(values: list[Any]) -> Any:
     """One value for each class: None for none, itself for a single one."""
     return (values[0] if values else None) if len(values) < 2 else np.array(values)
 
 
-def most_lines(texts: Sequence[str]) -> int:
+def _most_lines(texts: Sequence[str]) -> int:
     """Lines of the text that has the most of them."""
     return 1 + max(text.count("\n") for text in texts)
 
 
-def arrange(widths: Sequence[float]) -> tuple[list[float], int]:
+def _arrange(widths: Sequence[float]) -> tuple[list[float], int]:
     """Widths of the columns, and number of rows, of panels that are not too wide side by side."""
     for n_rows in range(1, len(widths) + 1):
         n_columns = -(-len(widths) // n_rows)
@@ -422,93 +408,43 @@ class Panel(NamedTuple):
     heading: str
     values: Array  # for the colours, NaN for cells without a number
     numbers: Array  # what is written, (F, K)
-    small_print: Array | None  # what is written below, (F, K)
     least_range: float  # value with the strongest colour, at least
     width: float  # in inches
+    row_height: float = ROW_HEIGHT
+    small_print: Array | None = None  # what is written below the numbers, (F, K)
 
+    def draw_cells(self, ax: Any, names: Sequence[str], kwargs: dict[str, Any]) -> Any:
+        """Draw cells below the names of the experts."""
+        n_rows, n_experts = self.values.shape
+        largest = np.max(np.abs(self.values[np.isfinite(self.values)]), initial=self.least_range)
+        style = {"cmap": "RdBu_r", "edgecolor": "white", "linewidth": 1.5}
+        style |= {"vmin": -(largest or 1.0), "vmax": largest or 1.0}
+        edges = np.arange(n_experts + 1) - 0.5, np.arange(n_rows + 1) - 0.5
+        cells = np.ma.masked_invalid(self.values)
+        mesh = ax.pcolormesh(*edges, cells, **draw.merged(style, kwargs))
+        ax.set(xlim=(-0.5, n_experts - 0.5), ylim=(n_rows - 0.5, -0.5))
+        ax.set_title(self.heading, fontsize=10, loc="left")
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+        ax.set_xticks(range(len(names)), names, fontsize=9)
+        bar = {"linewidth": 3, "solid_capstyle": "butt", "clip_on": False}
+        bar["transform"] = ax.get_xaxis_transform()  # heights relative to the axes
+        for k in range(len(names)):
+            ax.plot([k - 0.46, k + 0.46], [1.0, 1.0], color=draw.colour(k), **bar)
+        return mesh
 
-def draw_panel(
-    ax: Any, panel: Panel, names: Sequence[str], kwargs: Mapping[str, Any] | None
-) -> tuple[Any, Array]:
-    """Draw cells and numbers below the names of the experts; returns cells and texts (F, K)."""
-    n_rows, n_experts = panel.values.shape
-    largest = np.max(np.abs(panel.values[np.isfinite(panel.values)]), initial=panel.least_range)
-    style = {"cmap": "RdBu_r", "edgecolor": "white", "linewidth": 1.5}
-    edges = np.arange(n_experts + 1) - 0.5, np.arange(n_rows + 1) - 0.5
-    cells = np.ma.masked_invalid(panel.values)
-    limits = {"vmin": -(largest or 1.0), "vmax": largest or 1.0}
-    mesh = ax.pcolormesh(*edges, cells, **merged(style | limits, kwargs))
-    texts = np.empty(panel.values.shape, dtype=object)
-    for i, k in np.ndindex(panel.values.shape):
-        texts[i, k] = _draw_number(ax, mesh, panel, i, k)
-    ax.set(xlim=(-0.5, n_experts - 0.5), ylim=(n_rows - 0.5, -0.5))
-    ax.set_title(panel.heading, fontsize=10, loc="left")
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
-    ax.set_xticks(range(len(names)), names, fontsize=9)
-    transform = ax.get_xaxis_transform()  # heights relative to the axes
-    for k in range(len(names)):
-        bar = {"color": colour(k), "linewidth": 3, "solid_capstyle": "butt", "clip_on": False}
-        ax.plot([k - 0.46, k + 0.46], [1.0, 1.0], transform=transform, **bar)
-    return mesh, texts
-
-
-def _draw_number(ax: Any, mesh: Any, panel: Panel, i: int, k: int) -> Any:
-    value = panel.values[i, k]
-    ink = LIGHT_GREY
-    if np.isfinite(value):
-        cell = np.array(mesh.cmap(mesh.norm(value))[:3])
-        ink = "white" if cell @ LUMINANCE_WEIGHTS < DARK_LUMINANCE else "black"
-    centred: dict[str, Any] = {"ha": "center", "color": ink}
-    if panel.small_print is None or not panel.small_print[i, k]:
-        return ax.text(k, i, panel.numbers[i, k], va="center", fontsize=9, **centred)
-    ax.text(k, i + 0.07, panel.small_print[i, k], va="top", fontsize=6.5, **centred)
-    return ax.text(k, i + 0.02, panel.numbers[i, k], va="bottom", fontsize=9, **centred)
-
-
-def signed_numbers(values: Array, n_decimals: int) -> Array:
-    """Numbers with their signs, as text; a dash for NaN."""
-    texts = [_number(value, n_decimals, "+") for value in values.ravel()]
-    return np.array(texts, dtype=object).reshape(values.shape)
-
-
-def coefficient_texts(
-    coefficients: Array, intervals: Array | None, is_ratio: Array, least_range: float
-) -> tuple[Array, Array | None, float]:
-    """Coefficients (F, K) and intervals as text, and the power of ten that they are in.
-
-    It makes numbers short if the largest is very large or small, and the largest has three digits.
-    Coefficients of experts that are logs of ratios are ratios, such as 1.25 after a sign of
-    multiplication. There is a dash for NaN, and nothing for an interval with NaN.
-    """
-    plain = coefficients[:, ~is_ratio]
-    largest = np.max(np.abs(plain[np.isfinite(plain)]), initial=least_range)
-    power, n_decimals = 1.0, N_DIGITS - 1
-    if largest > 0.0:
-        if not SMALLEST_PLAIN_NUMBER <= largest < MAX_PLAIN_NUMBER:
-            power = float(10.0 ** (3.0 * np.floor(np.log10(largest) / 3.0)))
-        n_decimals = int(np.clip(N_DIGITS - 1 - np.floor(np.log10(largest / power)), 0, 8))
-
-    def text(value: float, k: int, sign: str = "") -> str:
-        if not is_ratio[k] or np.isnan(value):
-            return _number(value / power, n_decimals, sign)
-        with np.errstate(over="ignore"):
-            ratio = np.exp(value)
-        digits = f"{ratio:.2f}" if 0.1 <= ratio < 10.0 else f"{ratio:.3g}"
-        return RATIO_SIGN * bool(sign) + digits
-
-    numbers, small_print = np.full((2, *coefficients.shape), "", dtype=object)
-    for i, k in np.ndindex(coefficients.shape):
-        numbers[i, k] = text(float(coefficients[i, k]), k, "+")
-        if intervals is not None and not np.isnan(intervals[i, k]).any():
-            small_print[i, k] = f"[{', '.join(text(end, k) for end in intervals[i, k].tolist())}]"
-    return numbers, None if intervals is None else small_print, power
-
-
-def _number(value: float, n_decimals: int, sign: str = "") -> str:
-    if np.isnan(value):
-        return NO_NUMBER
-    if abs(value) >= MAX_PLAIN_NUMBER:
-        return f"{value:{sign}.2g}"
-    text = f"{value:{sign}.{n_decimals}f}"
-    return text if float(text) != 0.0 else text.lstrip("+-")
+    def draw_numbers(self, ax: Any, mesh: Any) -> Array:
+        """Write the numbers and what is below them; returns the texts (F, K)."""
+        texts = np.empty(self.values.shape, dtype=object)
+        for (i, k), value in np.ndenumerate(self.values):
+            ink = draw.LIGHT_GREY
+            if np.isfinite(value):
+                luminance = np.array(mesh.cmap(mesh.norm(value))[:3]) @ LUMINANCE_WEIGHTS
+                ink = "white" if luminance < DARK_LUMINANCE else "black"
+            style: dict[str, Any] = {"ha": "center", "color": ink}
+            below = "" if self.small_print is None else self.small_print[i, k]
+            if below:
+                ax.text(k, i + 0.07, below, va="top", fontsize=6.5, **style)
+            at = (k, i + 0.02, "bottom") if below else (k, i, "center")
+            texts[i, k] = ax.text(*at[:2], self.numbers[i, k], va=at[2], fontsize=9, **style)
+        return texts

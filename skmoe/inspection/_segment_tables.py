@@ -16,7 +16,6 @@ from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning
-from skmoe.inspection._checks import check_table, check_targets, names_of_fit
 from skmoe.inspection._grid import (
     column_stds,
     feature_axis,
@@ -26,7 +25,14 @@ from skmoe.inspection._grid import (
     numeric_values,
     values_of,
 )
-from skmoe.inspection._targets import observed_target, one_target, row_weights, target_name
+from skmoe.inspection._subject import (
+    check_targets,
+    names_of_fit,
+    observed_target,
+    one_target,
+    row_weights,
+    target_name,
+)
 from skmoe.protocols import LinearPredictor
 
 # Before a ratio.
@@ -65,22 +71,13 @@ class CoefficientTable(NamedTuple):
     negligible: float  # size of a small effect of one standard deviation of a feature
 
 
-def positive_rows(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    sample_weight: Any,
-    offset: Any,
-    units: Any = None,
-    known_experts: Any = None,
-) -> Rows:
+def positive_rows(rows: Rows) -> Rows:
     """The rows of positive weight: rows of weight zero are absent."""
-    rows = Rows(check_table(estimator, X), y, None, offset, units, possible=known_experts)
-    if sample_weight is None:
+    if rows.weight is None:
         return rows
-    rows = rows._replace(weight=check_weights(sample_weight, rows.n_rows))
+    rows = rows._replace(weight=check_weights(rows.weight, rows.n_rows))
     if (rows.weight == 0.0).any():
-        check_consistent_length(rows.weight, y, offset, units, known_experts)
+        check_consistent_length(rows.weight, rows.y, rows.offset, rows.unit, rows.possible)
     return rows.of_positive_weight()
 
 
@@ -131,28 +128,24 @@ def column_deviations(rows: Rows) -> Array:
 # --- the experts ------------------------------------------------------------------------------
 
 
-def coefficient_targets(estimator: Any, target: Any, X: Any) -> list[int]:
-    """Indices of an output, or of classes whose log odds are drawn: of all classes but the first.
-
-    The first class is that against which the others have log odds.
-    """
-    indices = check_targets(estimator, target, X)
-    return indices[1:] if len(indices) > 1 else indices
-
-
 def coefficient_tables(
-    estimator: Any, rows: Rows, indices: Sequence[int], level: float | None
+    estimator: Any, rows: Rows, target: Any, level: float | None
 ) -> list[CoefficientTable]:
     """Coefficients of an output or of classes, with intervals if there are standard errors.
 
-    The first tables are those of the mean of y, or of what stands in its place.
+    The first tables are those of the mean of y, or of what stands in its place. Of several classes
+    all but the first have one, since that is the class against which they have log odds. There are
+    none without linear predictors.
     """
+    if not hasattr(estimator, "expert_coef_"):
+        return []
+    indices = check_targets(estimator, target, rows.X)
     result = None if level is None else _inference_or_none(estimator, rows)
     blocks = [b for b in estimator.coefficient_blocks_ if isinstance(b, LinearPredictor)]
     blocks.sort(key=lambda block: not block.is_main)
     return [
         _coefficient_table(estimator, block, rows, index, result, level)
-        for block, index in product(blocks, indices)
+        for block, index in product(blocks, indices[len(indices) > 1 :])
     ]
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -65,83 +66,137 @@ NO_NUMBER = "\N{EN DASH}"
 # Width of a figure with one panel that is for its legend, in inches.
 LEGEND_WIDTH = 1.7
 
+# Bands, and lines and axes that are a reference.
+BAND: dict[str, Any] = {"color": LIGHT_GREY, "alpha": 0.3, "linewidth": 0}
+REFERENCE: dict[str, Any] = {"color": DARK_GREY, "linestyle": "--", "linewidth": 1}
+
+# Heights at which rows of other classes and of the class are drawn, and limits of the axis.
+CLASS_MARK_HEIGHTS, CLASS_LIMITS = np.array([-0.05, 1.05]), (-0.1, 1.1)
+
+# Half the width of the range in which rows of a category lie.
+JITTER_WIDTH = 0.25
+
 # Rows of a legend in each inch of the axes that it stands beside; others are in further columns.
 LEGEND_ROWS_PER_INCH = 4.35
 
 
-def one_axes(ax: Any, caller: str) -> Any:
-    """The axes given, or new ones."""
-    plt = import_pyplot(caller)
-    return plt.subplots(layout="constrained")[1] if ax is None else _single(ax)
+@dataclass(kw_only=True, eq=False, repr=False)
+class Display:
+    """A picture: fields are what is drawn, and attributes with a last underscore its artists."""
+
+    def _plot(self, ax: Any, **options: Any) -> Self:
+        """Draw on axes of the user or new ones, and keep those that were drawn on."""
+        self.ax_: Any = self._draw(ax, **options)
+        self.figure_ = np.ravel(self.ax_)[0].figure
+        return self
+
+    def _draw(self, ax: Any, **options: Any) -> Any:
+        raise NotImplementedError
+
+    def _axes(
+        self, ax: Any, n_panels: int = 1, size: tuple[float, float] | None = None, **grid: Any
+    ) -> Array:
+        """Axes (n_panels,): those given, new ones, or some that replace a single one of the user.
+
+        `size` in inches is that of a new figure, and `grid` are options of its grid.
+        """
+        given = np.ravel(np.asarray(ax, dtype=object))
+        if ax is not None and len(given) == n_panels:
+            return given
+        figure, cells = self._cells(ax, n_panels, size, **{"nrows": 1, "ncols": n_panels, **grid})
+        return np.array([figure.add_subplot(cells[i]) for i in range(n_panels)], dtype=object)
+
+    def _grid_axes(
+        self, ax: Any, n_panels: int, max_columns: int, size: tuple[float, float]
+    ) -> Array:
+        """The same in rows of at most `max_columns` panels of a size in inches."""
+        n_rows = -(-n_panels // max_columns)
+        n_columns = -(-n_panels // n_rows)  # rows of about the same length
+        whole = size[0] * n_columns, size[1] * n_rows
+        return self._axes(ax, n_panels, whole, nrows=n_rows, ncols=n_columns)
+
+    def _cells(
+        self, ax: Any, n_panels: int, size: tuple[float, float] | None, **grid: Any
+    ) -> tuple[Any, Any]:
+        """A figure and cells in it: of a new one, or in place of one of the user's axes."""
+        plt = import_pyplot(f"{type(self).__name__}.plot")
+        if ax is None:
+            figure = plt.figure(figsize=size, layout="constrained")
+            return figure, figure.add_gridspec(**grid)
+        given = np.ravel(np.asarray(ax, dtype=object))
+        if len(given) != 1:
+            or_more = f", or one for each of the {n_panels} panels" if n_panels > 1 else ""
+            raise ValueError(
+                f"ax must be one matplotlib axes{or_more}; got {len(given)}. Pass None for new "
+                "ones."
+            )
+        given[0].set_axis_off()
+        return given[0].figure, given[0].get_subplotspec().subgridspec(**grid)
 
 
-def panel_axes(
-    ax: Any, caller: str, n_panels: int, size: tuple[float, float], **options: Any
-) -> Array:
-    """Axes (n_panels,): those given, new ones, or some that replace a single one of the user.
+class StyledDisplay(Display):
+    """A display of one kind of artist, whose style are the keywords of `plot`."""
 
-    `size` is that of a new figure, in inches. `options` are those of its grid of cells; without
-    a number of columns the panels are side by side.
-    """
-    given = np.ravel(np.asarray(ax, dtype=object))
-    if ax is not None and len(given) == n_panels:
-        return given
-    one = ax if ax is None else _single(ax, f", or one for each of the {n_panels} panels")
-    figure, cells = grid_cells(one, caller, size, **{"nrows": 1, "ncols": n_panels, **options})
-    return np.array([figure.add_subplot(cells[i]) for i in range(n_panels)], dtype=object)
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
+        """Draw the picture.
 
+        Parameters
+        ----------
+        ax : matplotlib axes or array-like of axes, default=None
+            Axes to draw on: a single one, which several panels replace, or one for each panel. None
+            for new ones.
+        **kwargs : dict
+            Passed to the function of matplotlib that `from_estimator` names, such as `color`.
 
-def grid_axes(
-    ax: Any, caller: str, n_panels: int, max_columns: int, size: tuple[float, float]
-) -> Array:
-    """The same in rows of at most `max_columns` panels of a size in inches."""
-    n_rows = -(-n_panels // max_columns)
-    n_columns = -(-n_panels // n_rows)  # rows of about the same length
-    whole = size[0] * n_columns, size[1] * n_rows
-    return panel_axes(ax, caller, n_panels, whole, nrows=n_rows, ncols=n_columns)
+        Returns
+        -------
+        display : object
+            This display.
+        """
+        return self._plot(ax, **kwargs)
 
 
-def grid_cells(ax: Any, caller: str, size: tuple[float, float], **options: Any) -> tuple[Any, Any]:
-    """A figure and cells in it: of a new one of a size, or in place of one of the user's axes."""
-    plt = import_pyplot(caller)
-    if ax is None:
-        figure = plt.figure(figsize=size, layout="constrained")
-        return figure, figure.add_gridspec(**options)
-    replaced = _single(ax)
-    replaced.set_axis_off()
-    return replaced.figure, replaced.get_subplotspec().subgridspec(**options)
+@dataclass(kw_only=True, eq=False, repr=False)
+class DisplayOfExperts(Display):
+    """A display with names of the experts."""
+
+    expert_names: Any = None
+
+    # The field whose last axis are the experts.
+    _by_expert: ClassVar[str] = "curves"
+
+    def __post_init__(self) -> None:
+        if self.expert_names is None:
+            self.expert_names = default_expert_names(vars(self)[self._by_expert].shape[-1])
 
 
-def _single(ax: Any, or_more: str = "") -> Any:
-    given = np.ravel(np.asarray(ax, dtype=object))
-    if len(given) != 1:
-        raise ValueError(
-            f"ax must be one matplotlib axes{or_more}; got {len(given)}. Pass None for new ones."
-        )
-    return given[0]
+@dataclass(kw_only=True, eq=False, repr=False)
+class DisplayOfPanels(DisplayOfExperts):
+    """A display that may have others of its kind as its panels."""
 
+    panels: Any = None
 
-def draw_panels(
-    display: Any,
-    draw: Callable[..., None],
-    options: Mapping[str, Any],
-    is_alike: Sequence[bool],
-    ax: Any,
-) -> Any:
-    """Draw the panels of a display in a grid of axes, or by `draw` itself; returns the display."""
-    caller, panels = f"{type(display).__name__}.plot", display.panels
-    if panels:
-        axes = grid_axes(ax, caller, len(panels), MAX_GRID_COLUMNS, GRID_PANEL_SIZE)
-        for panel, cells in zip(panels, axes, strict=True):
-            panel.plot(cells, **options)
-        _share_names(axes, [p.legend_ for p, alike in zip(panels, is_alike, strict=True) if alike])
-    else:
-        axes = np.array([one_axes(ax, caller)])
-        draw(axes[0], **options)
-    if ax is None:
-        make_room_for_legends(axes, 0.0 if panels else LEGEND_WIDTH)
-    display.ax_, display.figure_ = axes if panels else axes[0], axes[0].figure
-    return display
+    @classmethod
+    def _of_panels(cls, panels: Sequence[Self]) -> Self:
+        """The first of several displays, with all of them as its panels, or the only one."""
+        display = copy(panels[0])
+        display.panels = panels if len(panels) > 1 else None
+        return display
+
+    def _plot_panels(self, ax: Any, is_alike: Sequence[bool], **options: Any) -> Self:
+        """Draw the panels in a grid of axes, or the picture if there are none."""
+        if self.panels:
+            axes = self._grid_axes(ax, len(self.panels), MAX_GRID_COLUMNS, GRID_PANEL_SIZE)
+            for panel, cells in zip(self.panels, axes, strict=True):
+                panel.plot(cells, **options)
+            legends = zip(self.panels, is_alike, strict=True)
+            _share_names(axes, [panel.legend_ for panel, alike in legends if alike])
+            self.ax_, self.figure_ = axes, axes[0].figure
+        else:
+            self._plot(ax, **options)
+        if ax is None:
+            _make_room_for_legends(np.ravel(self.ax_), 0.0 if self.panels else LEGEND_WIDTH)
+        return self
 
 
 def _share_names(axes: Array, legends: Sequence[Any]) -> None:
@@ -158,14 +213,7 @@ def _share_names(axes: Array, legends: Sequence[Any]) -> None:
             axes[i].set_ylabel("")
 
 
-def with_panels(panels: Sequence[Any]) -> Any:
-    """The first of several displays, with all of them as its panels, or the only one."""
-    display = copy(panels[0])
-    display.panels = panels if len(panels) > 1 else None
-    return display
-
-
-def make_room_for_legends(axes: Array, included: float) -> None:
+def _make_room_for_legends(axes: Array, included: float) -> None:
     """Widen a figure whose axes have a width, in inches, of which some is for their legends."""
     widths: dict[int, float] = {}
     for cells in axes[[cells.get_legend() is not None for cells in axes]]:
@@ -241,6 +289,68 @@ def label_categories(ax: Any, categories: Sequence[str]) -> None:
     ax.set_xlim(-0.6, len(categories) - 0.4)
 
 
+def name_rows(ax: Any, names: Sequence[str]) -> None:
+    """Names at the left of the rows of a picture, the first on top."""
+    ax.set_yticks(range(len(names)), names, fontsize=9, color=DARK_GREY)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+
+
+def short_number(value: float, sign: str = "") -> str:
+    """A number of three digits, or an integer of up to six; a dash for NaN."""
+    if np.isnan(value):
+        return NO_NUMBER
+    return f"{value:{sign}.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:{sign}.3g}"
+
+
+# --- bands and rows ----------------------------------------------------------------------------
+
+
+def interval_label(probability: float) -> str:
+    """What intervals are called in legends."""
+    return f"{100 * probability:.3g} % interval"
+
+
+def draw_band(
+    ax: Any, x: Array, ends: Any, given: Mapping[str, Any], box: float | None = None
+) -> Any:
+    """Draw a grey band between two curves, or boxes of half a width around points."""
+    style = merged(BAND, given)
+    if box is None:
+        return ax.fill_between(x, *ends, **style)
+    corners = (x[:, None] + np.array([-box, -box, box, box])).ravel()
+    filled = np.tile([False, True, True, False], len(x))  # with gaps between the boxes
+    return ax.fill_between(corners, *np.repeat(ends, 4, axis=1), where=filled, **style)
+
+
+def point_area(area: float, exposure: Array | None, drawn: Any) -> Any:
+    """Areas of the points that are drawn, which are proportional to exposures if there are any."""
+    return area if exposure is None else area * exposure[drawn] / exposure.mean()
+
+
+def draw_rows(
+    ax: Any,
+    x: Array,
+    y: Array,
+    style: dict[str, Any],
+    kwargs: Mapping[str, Any] | None,
+    *,
+    is_category: bool,
+    is_class: bool,
+) -> Any:
+    """Draw rows: those of a category side by side, those of a class or others as marks at ends."""
+    if is_category:
+        x = x + np.random.default_rng(0).uniform(-JITTER_WIDTH, JITTER_WIDTH, len(x))
+    if is_class:
+        y = CLASS_MARK_HEIGHTS[y.astype(int)]
+        style = style | {"marker": "|", "s": 40, "linewidths": 1.0}
+    return ax.scatter(x, y, **merged(style, kwargs))
+
+
+# --- experts and names -------------------------------------------------------------------------
+
+
 def colour(k: int) -> str:
     """Colour of an expert."""
     return COLOURS[k % len(COLOURS)]
@@ -301,26 +411,14 @@ def wrapped(name: str, width: int) -> str:
 
 
 def shortened(names: Sequence[str], width: int) -> list[str]:
-    """Names in one line of at most `width` characters each; different ones remain different."""
-    texts = [_beginning_and_end(name, width) for name in names]
-    for text in {text for text in texts if texts.count(text) > 1}:
-        alike = [i for i, other in enumerate(texts) if other == text]
-        ends = min(names[i] for i in alike), max(names[i] for i in alike)
-        n_common = next(
-            (j for j, pair in enumerate(zip(*ends, strict=False)) if len({*pair}) > 1), 0
-        )
-        for i in alike:
-            rest = names[i][max(n_common - width // 3, 0) :]
-            if len(rest) < len(names[i]):
-                texts[i] = "..." + _beginning_and_end(rest, width - 3)
+    """Names in one line of at most `width` characters; those that are alike then get a number."""
+    n_last, texts = width // 3, []
+    for i, name in enumerate(names):
+        text = name
+        if len(name) > width:
+            text = f"{name[: width - 3 - n_last].rstrip()}...{name[-n_last:].lstrip()}"
+        texts.append(f"{text[: width - 4]} ({i})" if text in texts and name != text else text)
     return texts
-
-
-def _beginning_and_end(name: str, width: int) -> str:
-    if len(name) <= width:
-        return name
-    n_last = max(width // 3, 0)
-    return f"{name[: width - 3 - n_last].rstrip()}...{name[len(name) - n_last :].lstrip()}"
 
 
 def text_width(texts: Sequence[str]) -> float:

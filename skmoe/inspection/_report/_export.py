@@ -26,13 +26,6 @@ from skmoe._data.rows import Rows, has_bounds, index_rows
 from skmoe._inference.labels import counted_noun, printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.inspection._checks import (
-    check_names,
-    check_names_of_experts,
-    check_rows,
-    check_targets,
-    find_mixture,
-)
 from skmoe.inspection._report._details import (
     Names,
     check_held_out,
@@ -45,7 +38,17 @@ from skmoe.inspection._report._groups import make_cards
 from skmoe.inspection._report._inputs import make_inputs
 from skmoe.inspection._report._panel import PanelOptions, make_charts, make_panel
 from skmoe.inspection._segment_tables import positive_rows
-from skmoe.inspection._targets import PER_EXPOSURE, responsibilities_of_rows, target_name
+from skmoe.inspection._subject import (
+    PER_EXPOSURE,
+    check_names,
+    check_names_of_experts,
+    check_rows,
+    check_table,
+    check_targets,
+    find_mixture,
+    responsibilities_of_rows,
+    target_name,
+)
 
 # Packages whose versions are on the page.
 PACKAGES = ("NumPy", "SciPy", "scikit-learn", "matplotlib", "Bokeh")
@@ -191,7 +194,8 @@ def export_html(
     named = target_name(view, y, index) if not classes else getattr(y, "name", None)
     named = named if horizon is None else "time"
     name = printable_name(named if isinstance(named, str) and named else "the class")
-    rows = positive_rows(view, subject.X, y, sample_weight, offset, units, known_experts)
+    table = check_table(view, subject.X)
+    rows = positive_rows(Rows(table, y, sample_weight, offset, units, possible=known_experts))
     resp, shares = responsibilities_of_rows(view, rows)
     inputs = make_inputs(estimator, X, row, None if subject.note else names.features)
     if offset is not None:

@@ -21,7 +21,7 @@ from skmoe._numerics.typing import Array
 from skmoe.gates import gate_object
 from skmoe.inspection._grid import is_numeric, make_grid, numeric_values
 from skmoe.inspection._report._inputs import Feature, Inputs
-from skmoe.inspection._targets import one_target
+from skmoe.inspection._subject import one_target
 
 # Largest difference of a formula and the mixture, relative to the largest value, and the rows on
 # which both are compared.

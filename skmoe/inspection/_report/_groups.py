@@ -21,7 +21,7 @@ from skmoe.inspection._report._inputs import Feature, Inputs
 from skmoe.inspection._report._panel import PanelOptions
 from skmoe.inspection._segment_tables import profile_columns
 from skmoe.inspection._style import colour
-from skmoe.inspection._targets import observed_rates, observed_target, row_weights
+from skmoe.inspection._subject import observed_rates, observed_target, row_weights
 
 # Lines of each list of a card, and classes or categories in a line.
 MAX_LINES, MAX_NAMED = 4, 3

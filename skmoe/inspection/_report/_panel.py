@@ -17,7 +17,7 @@ from skmoe._optional import import_bokeh
 from skmoe.inspection._report._formulas import find_formulas
 from skmoe.inspection._report._inputs import Feature, Inputs
 from skmoe.inspection._style import LIGHT_GREY, colour
-from skmoe.inspection._targets import (
+from skmoe.inspection._subject import (
     observed_rates,
     one_target,
     predicted_mean,

@@ -1,0 +1,600 @@
+"""Displays over time: mean courses of units in groups, and probabilities of no event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils import check_consistent_length
+
+from skmoe._data.censored_targets import times_and_events
+from skmoe._data.checks import check_integer, check_level
+from skmoe._data.rows import Rows, has_bounds
+from skmoe._estimators.methods.coefficient_inference import infer_means
+from skmoe._estimators.methods.input_steps import mixture_of
+from skmoe._inference.labels import feature_labels, format_percent
+from skmoe._numerics.event_times import EventTable
+from skmoe._numerics.probability import weighted_quantiles
+from skmoe._numerics.typing import Array
+from skmoe._optional import import_pyplot
+from skmoe.distributions import check_coverage
+from skmoe.inspection import _style as draw
+from skmoe.inspection import _subject as subject
+from skmoe.inspection._experts import RowsOverFeature, draw_rows_of, draw_unit_lines
+from skmoe.inspection._grid import FeatureAxis, feature_axis, height_limits
+
+# Opacity of units and rows, above which mean courses are seen.
+UNIT_OPACITY = 0.3
+
+# Margin of the axis of time, as a fraction, in which points at its ends are seen.
+X_MARGIN = 0.02
+
+# Quantiles of the times of an expert between which its course is drawn.
+ENDS = np.array([0.01, 0.99])
+
+# Observed means are at each time, if there are no more, and otherwise in this many intervals. They
+# are of at least this many rows.
+MAX_TIMES, N_INTERVALS, MIN_ROWS = 20, 12, 1.0
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class TrajectoriesDisplay(RowsOverFeature):
+    """Mean course of each expert over time, with the units that belong to it.
+
+    There is a panel for each expert, a group of trajectories. The thick curve is its prediction
+    with the other features at their medians, from the first to the last hundredth of the times of
+    its rows. The band is a confidence interval of this mean, by the delta method from `inference`.
+    Points are means of the observed y, weighted by the responsibilities: at each time, or if there
+    are many times in intervals with about as many rows. The thin lines are units that are assigned
+    to the expert, since it has their largest responsibility; rows without units are points. Above a
+    panel is its mean responsibility, the share of the group.
+
+    Of classes, and of a y of 0 and 1, the courses are shares; marks at the top are rows of the
+    class, or of 1, and those at the bottom the others. Censored values are drawn at their bounds,
+    without means. See "Trajectories for a paper" in the user guide.
+
+    Parameters
+    ----------
+    target_name : str
+        Label of the axis of y.
+    grid : ndarray of shape (n_points,)
+        Values of time; positions of categories.
+    curves : ndarray of shape (n_points, n_experts)
+        Predictions of each expert, in the units of y, or its probabilities of the class. NaN beyond
+        the times of its rows.
+    coverage : float or None
+        Nominal coverage of the bands.
+    x, y : ndarray of shape (n_shown,)
+        The rows shown; for classes y is 1 for the class and 0 for the others.
+    assigned_expert : ndarray of shape (n_shown,)
+        The expert with the largest responsibility for each of them, or for its unit.
+    is_probability : bool, default=False
+        Whether the curves are probabilities of a class, or y is 0 or 1.
+    units : ndarray of shape (n_shown,), default=None
+        Labels of the units of the rows shown; None for rows without units.
+    exposure : ndarray of shape (n_shown,), default=None
+        Exposures of the rows shown, per unit of which y is given; None without an offset.
+    categories : list of str of length n_points, default=None
+        Labels of times that are categories.
+    expert_names : list of str of length n_experts, default=None
+        Names of the experts; None for "expert 0" and so on.
+    panels : list of TrajectoriesDisplay, default=None
+        The displays of several classes; None for one.
+    time_name : str
+        Label of the axis of time.
+    bands : list of ndarray of shape (n_points, 2), or None
+        Confidence intervals of the mean of each expert.
+    mean_times, means : ndarray of shape (n_times, n_experts), or None
+        Mean times, and means of the observed y there, weighted by the responsibilities of each
+        expert; NaN where it has no rows. None for censored y.
+    shares : ndarray of shape (n_experts,)
+        Mean responsibilities.
+    n_units : int, default=None
+        Number of units, of which some are shown; None for rows without units.
+
+    Attributes
+    ----------
+    ax_ : ndarray of matplotlib axes of shape (n_experts,)
+        Axes of the plot; of several classes one after another.
+    figure_ : matplotlib figure
+        Figure of the plot.
+    lines_ : list of matplotlib lines
+        The mean courses.
+    bands_ : list of matplotlib collections
+        The confidence intervals.
+    points_ : list of matplotlib lines
+        The means of the observed y.
+    unit_lines_ : list of matplotlib collections
+        Lines of the units of each panel, or its rows.
+
+    See Also
+    --------
+    skmoe.recipes.trajectories : A mixture of courses over time.
+    ExpertsDisplay : The experts over any feature, in one panel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.inspection import TrajectoriesDisplay
+    >>> from skmoe.recipes import trajectories
+    >>> unit, year = np.repeat(np.arange(40), 5), np.tile(np.arange(5.0), 40)
+    >>> y = np.where(unit % 3, year, 4.0 - year) + np.random.default_rng(0).normal(size=200)
+    >>> X = year[:, None]
+    >>> groups = trajectories(2, time=0, degree=1, random_state=0).fit(X, y, units=unit)
+    >>> TrajectoriesDisplay.from_estimator(groups, X, y, units=unit).curves[[0, -1]].round(0)
+    array([[0., 4.],
+           [4., 0.]])
+    """
+
+    time_name: str
+    bands: Sequence[Array] | None
+    mean_times: Array | None
+    means: Array | None
+    shares: Array
+    n_units: int | None = None
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        time: Any = 0,
+        units: Any = None,
+        target: Any = None,
+        coverage: float | None = 0.95,
+        max_units: int | None = 200,
+        subsample: int | None = 1000,
+        random_state: Any = None,
+        expert_names: Sequence[str] | None = None,
+        offset: Any = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw the courses of a fitted mixture.
+
+        Parameters
+        ----------
+        estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
+            Fitted mixture, or a pipeline or search that ends in one, such as `trajectories`.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to show, as the pipeline takes them.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+        time : int or str, default=0
+            The feature along the horizontal axis, by index or name.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`; None for rows.
+        target : class label or int, default=None
+            The class whose probability is drawn, or the index of the output, which is needed for
+            several outputs. None is `classes_[1]` of two classes, and panels for each of more.
+        coverage : float, default=0.95
+            Nominal coverage of the confidence intervals. None for no band; experts without
+            standard errors, such as trees, have none.
+        max_units : int, default=200
+            Largest number of units to show, with all of their rows; None for all. More are drawn at
+            random: without `random_state` the same ones each time.
+        subsample : int, default=1000
+            Largest number of rows to show, drawn at random; None for all. Not used with `units`.
+        random_state : int, RandomState instance or None, default=None
+            Source of randomness of the rows or units shown.
+        expert_names : list of str of length n_experts, default=None
+            Names of the experts; None for those of the model, `expert_names_`.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors of the rows, as in `fit`. Their y is drawn per unit of
+            exposure, as are the curves.
+        ax : matplotlib axes or array-like of axes, default=None
+            Axes to draw on, one for each panel, or a single one that the panels replace. None for
+            new ones.
+        **kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        display : TrajectoriesDisplay
+            The display.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If the estimator does not end in a mixture of experts.
+        ValueError
+            If the time, the class or the output is missing or unknown, if the coverage is not
+            between 0 and 1, or if a number of rows or units is not at least two.
+        """
+        import_pyplot(f"{cls.__name__}.from_estimator")
+        subject.check_style(cls, kwargs)
+        mixture = mixture_of(estimator)
+        names = subject.check_names_of_experts(mixture, expert_names)
+        coverage = None if coverage is None else check_coverage(coverage)
+        (j,) = subject.check_features("time", time, estimator, None, most=1)
+        if max_units is not None:
+            check_integer("max_units", max_units, least=2)
+        table = subject.check_table(mixture, X)
+        columns = getattr(table, "columns", getattr(estimator, "feature_names_in_", None))
+        axis = feature_axis(table, j, feature_labels(columns, table.shape[1])[j], 200)
+        points = axis.points(table)
+        rows, has_value = Rows(table, y, None, offset, units), np.isfinite(axis.observed)
+        errors = None if coverage is None else infer_means(mixture, points, rows)
+        panels = []
+        for drawn in subject.observed_rows(mixture, rows, target, at_bounds=True):
+            shown = drawn.shown(has_value, subsample, max_units, random_state)
+            times, means, is_inside = _means_over_time(axis, has_value, drawn)
+            bands = None
+            if errors is not None and coverage is not None:
+                of_experts = subject.confidence_bands(drawn, points, errors, coverage)
+                pairs = zip(of_experts, is_inside.T[..., None], strict=True)
+                bands = [np.where(is_drawn, band, np.nan) for band, is_drawn in pairs]
+            is_binary = bool(np.isin(drawn.observed, (0.0, 1.0)).all())
+            is_named = is_classifier(mixture) or not is_binary
+            panels.append(
+                cls(
+                    **drawn.fields(shown),
+                    time_name=axis.name,
+                    target_name=drawn.name if is_named else f"Share of {drawn.name} = 1",
+                    grid=axis.positions,
+                    curves=np.where(is_inside, drawn.by_experts(points), np.nan),
+                    bands=bands,
+                    coverage=coverage,
+                    mean_times=times,
+                    means=None if has_bounds(y) else means,
+                    x=axis.observed[shown],
+                    y=drawn.observed[shown],
+                    shares=drawn.shares,
+                    n_units=None if drawn.labels is None else len(drawn.labels),
+                    is_probability=is_binary,
+                    categories=axis.categories,
+                    expert_names=names,
+                )
+            )
+        return cls._of_panels(panels).plot(ax=ax, **kwargs)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        line_kwargs: Mapping[str, Any] | None = None,
+        band_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw the courses.
+
+        Parameters
+        ----------
+        ax : matplotlib axes or array-like of axes, default=None
+            Axes to draw on, one for each panel, or a single one that the panels replace. None for
+            new ones.
+        line_kwargs : dict, default=None
+            Passed to matplotlib's `plot`, for the mean courses.
+        band_kwargs : dict, default=None
+            Passed to matplotlib's `fill_between`, for the bands.
+
+        Returns
+        -------
+        display : TrajectoriesDisplay
+            This display.
+        """
+        return self._plot(ax, line_kwargs=line_kwargs, band_kwargs=band_kwargs)
+
+    def _draw(self, ax: Any, **options: Any) -> Any:
+        blocks, n_experts = self.panels or [self], len(self.shares)
+        n_columns = -(-n_experts // -(-n_experts // draw.MAX_GRID_COLUMNS))
+        size = draw.GRID_PANEL_SIZE[0] * max(2 / n_columns, 1.0), draw.GRID_PANEL_SIZE[1]
+        panels = self._grid_axes(ax, n_experts * len(blocks), n_columns, size)
+        self.lines_: list[Any] = []
+        self.bands_: list[Any] = []
+        self.points_: list[Any] = []
+        self.unit_lines_: list[Any] = []
+        for i, axes in enumerate(panels):
+            block, k = blocks[i // n_experts], i % n_experts
+            own = np.flatnonzero(block.assigned_expert == k)
+            members = draw_unit_lines(block, axes, own)
+            if members is None:
+                members = draw_rows_of(block, axes, own, {"alpha": UNIT_OPACITY}, 8)
+            members.set_alpha(UNIT_OPACITY)
+            self.unit_lines_.append(members)
+            self.lines_.append(_draw_course(block, axes, k, options["line_kwargs"]))
+            if block.bands is not None:
+                style = {"color": draw.colour(k), "zorder": 2.95}  # above the border of the course
+                style = draw.merged(style, options["band_kwargs"])
+                self.bands_.append(draw.draw_band(axes, block.grid, block.bands[k].T, style))
+            if block.means is not None and block.mean_times is not None:
+                style = {"linestyle": "none", "marker": draw.marker(k), "markersize": 5}
+                style |= {"markeredgecolor": draw.colour(k), "markerfacecolor": "white"}
+                at = block.mean_times[:, k], block.means[:, k]
+                self.points_ += axes.plot(*at, **style, zorder=3.5)
+            draw.count_beyond(axes, block.x[own], block.y[own])
+            if i % n_columns:
+                axes.set_ylabel("")
+        draw.label_below(panels, [self._caption()], is_own=ax is None)
+        return panels
+
+    def _caption(self) -> str:
+        """What lines, points and bands are."""
+        notes = []
+        if self.units is not None and not self.is_probability:
+            n_shown = len(np.unique(self.units))
+            some = f", {n_shown} of {self.n_units} in all" if n_shown < (self.n_units or 0) else ""
+            notes.append(f"Thin lines: units of the expert{some}.")
+        if self.means is None:
+            notes.append("Censored values are at their bounds.")
+        else:
+            notes.append("Points: observed means, weighted by the responsibilities.")
+        if self.coverage is not None and self.bands is not None:
+            notes.append(f"Band: {100 * self.coverage:.3g} % confidence interval of the mean.")
+        return " ".join(notes)
+
+
+def _draw_course(
+    display: TrajectoriesDisplay, ax: Any, k: int, kwargs: Mapping[str, Any] | None
+) -> Any:
+    """The mean course of an expert, the limits and names of its axes, and its heading."""
+    style = {"color": draw.colour(k), "linewidth": 2.5, "zorder": 3}
+    ax.plot(display.grid, display.curves[:, k], color="white", linewidth=5.0, zorder=2.9)
+    (line,) = ax.plot(display.grid, display.curves[:, k], **draw.merged(style, kwargs))
+    if display.categories is None:
+        first, last = display.grid[[0, -1]]
+        margin = X_MARGIN * (last - first)
+        ax.set_xlim(first - margin, last + margin)
+    curves = np.concatenate([np.ravel(values) for values in (display.curves, display.bands or [])])
+    limits = height_limits(display.y, curves, display.exposure)
+    ax.set_ylim(draw.CLASS_LIMITS if display.is_probability else limits)
+    draw.label_feature(ax, display.time_name, display.categories, "")
+    draw.label_target(ax, display.target_name)
+    of_units = display.units is not None
+    draw.head_expert(ax, k, display.expert_names, display.shares, of_units=of_units)
+    return line
+
+
+def _means_over_time(
+    axis: FeatureAxis, has_value: Array, drawn: subject.ObservedRows
+) -> tuple[Array, Array, Array]:
+    """Mean times (T, K) and means of y there (T, K), and whether points of the grid are drawn.
+
+    An expert is drawn from its first to its last time. Where it has no more than a row, or is not
+    drawn, means are NaN.
+    """
+    x, y, resp = axis.observed[has_value], drawn.observed[has_value], drawn.resp[has_value]
+    ends = np.stack([weighted_quantiles(x, weight, ENDS) for weight in resp.T], axis=1)
+    margin = 1e-9 * (ends[1] - ends[0])
+
+    def is_inside(times: Array) -> Array:
+        return (times >= ends[0] - margin) & (times <= ends[1] + margin)
+
+    distinct, number = np.unique(x, return_inverse=True)
+    if len(distinct) > MAX_TIMES:
+        edges = np.unique(np.quantile(x, np.linspace(0.0, 1.0, N_INTERVALS + 1)[1:-1]))
+        number = np.searchsorted(edges, x, side="right")
+    member = np.eye(number.max() + 1)[number.ravel()].T
+    weight = resp  # means per unit of exposure are weighted by it
+    weight = weight if drawn.exposure is None else resp * drawn.exposure[has_value, None]
+    with np.errstate(invalid="ignore"):
+        total = member @ weight
+        times = member @ (weight * x[:, None]) / total
+        means = member @ (weight * y[:, None]) / total
+    is_drawn = (member @ resp >= MIN_ROWS) & is_inside(times)
+    return times, np.where(is_drawn, means, np.nan), is_inside(axis.positions[:, None])
+
+
+# Times at which predicted curves are computed.
+N_TIMES = 100
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class SurvivalDisplay(draw.DisplayOfExperts):
+    """Predicted probabilities of no event until each time, over the Kaplan-Meier curve [1]_.
+
+    The curve of an expert is the mean of its survival functions over the rows, weighted by the
+    gate, whose mean is the share in the legend. These curves, with their shares, add up to that of
+    the mixture. Of a calibrated mixture it is close to the Kaplan-Meier curve of the rows. The band
+    has intervals for each time, by Greenwood's variance. Rows of the fit give an optimistic result.
+
+    Parameters
+    ----------
+    times : ndarray of shape (n_times,)
+        Times of the predicted curves.
+    curves : ndarray of shape (n_times, n_experts)
+        Mean survival functions of the experts.
+    mixture : ndarray of shape (n_times,)
+        Mean survival function of the mixture.
+    shares : ndarray of shape (n_experts,)
+        Mean probabilities of the gate.
+    observed_times, observed : ndarray of shape (n_steps,)
+        Times at which the Kaplan-Meier curve can fall, and its values from there on.
+    band : ndarray of shape (2, n_steps), default=None
+        Intervals for `observed`.
+    level : float, default=None
+        Confidence of the intervals.
+    time_name : str, default="y"
+        Label of the horizontal axis.
+    expert_names : list of str of length n_experts, default=None
+        Names of the experts; None for "expert 0" and so on.
+
+    Attributes
+    ----------
+    ax_ : matplotlib axes
+        Axes of the plot.
+    figure_ : matplotlib figure
+        Figure of the plot.
+    lines_ : list of matplotlib lines
+        Curves of the experts.
+    mixture_line_, observed_line_ : matplotlib lines
+        Curve of the mixture, and Kaplan-Meier curve.
+    band_ : matplotlib collection or None
+        The intervals.
+    legend_ : matplotlib legend
+        The legend.
+
+    See Also
+    --------
+    CalibrationDisplay : The distribution function at the times of the rows.
+    skmoe.metrics.make_survival_scorers : Scores of predicted times.
+
+    References
+    ----------
+    .. [1] J. D. Kalbfleisch and R. L. Prentice (2002), "The Statistical Analysis of Failure Time
+       Data", 2nd edition, Wiley, chapter 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.data import right_censored
+    >>> from skmoe.inspection import SurvivalDisplay
+    >>> time = np.random.default_rng(0).weibull(2, size=200)
+    >>> X, y = np.zeros((200, 1)), right_censored(np.minimum(time, 1), time < 1)
+    >>> moe = MixtureOfExpertsRegressor(1, family="weibull").fit(X, y)
+    >>> display = SurvivalDisplay.from_estimator(moe, X, y)
+    >>> bool(abs(display.mixture[-1] - display.observed[-1]) < 0.05)
+    True
+    """
+
+    times: Array
+    curves: Array
+    mixture: Array
+    shares: Array
+    observed_times: Array
+    observed: Array
+    band: Array | None = None
+    level: float | None = None
+    time_name: str = "y"
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        target: int | None = None,
+        level: float | None = 0.95,
+        expert_names: Sequence[str] | None = None,
+        offset: Any = None,
+        units: Any = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw the curves of a fitted mixture for regression.
+
+        Parameters
+        ----------
+        estimator : MixtureOfExpertsRegressor
+            Fitted mixture, or a pipeline or search that ends in one.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features, preferably of rows that were not used in the fit.
+        y : structured array of shape (n_samples,) or (n_samples, n_outputs)
+            Times and events, of `skmoe.data.right_censored`; or times of events.
+        target : int, default=None
+            Index of the output, if there are several.
+        level : float, default=0.95
+            Confidence of the intervals for the Kaplan-Meier curve; None for no band.
+        expert_names : list of str of length n_experts, default=None
+            Names of the experts; None for those of the model, `expert_names_`.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors of the rows, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`, to whose gate the rows belong; None for rows.
+            The band is that of independent rows.
+        ax : matplotlib axes, default=None
+            Axes to draw on; None for new ones.
+        **kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        display : SurvivalDisplay
+            The display.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If the estimator does not end in a mixture of experts for regression.
+        ValueError
+            If y has other bounds than those of right-censored times, the output is missing or
+            unknown, the level is not in (0, 1), or the experts have no predictive distribution.
+        """
+        found = subject.drawn_mixture(cls, kwargs, estimator, X, None, expert_names)
+        estimator, X, *_, names = found
+        subject.check_regressor(estimator, "For times use MixtureOfExpertsRegressor.")
+        check_level(level, may_be_none=True)
+        output = subject.check_target(estimator, target, X)
+        own = subject.one_target(y, output, 1)
+        time, event = times_and_events(cls.__name__, own)
+        check_consistent_length(X, time)
+        table = EventTable.of(time, event, np.ones(len(time)))
+        start = min(time.min(), 0.0)
+        grid = np.linspace(start, time.max(), N_TIMES)
+        experts, mixture = subject.predicted_survival(estimator, X, grid, output, offset, units)
+        gate = estimator.predict_gate(X, units=units)
+        weight = gate + np.finfo(float).tiny
+        band = None
+        if level is not None:
+            band = np.hstack([np.ones((2, 1)), table.survival_band(level)])
+        return cls(
+            times=grid,
+            curves=np.einsum("nk,nkt->tk", weight / weight.sum(axis=0), experts),
+            mixture=mixture.mean(axis=0),
+            shares=gate.mean(axis=0),
+            observed_times=np.append(start, table.times),
+            observed=np.append(1.0, table.survival),
+            band=band,
+            level=level,
+            time_name="Time" if has_bounds(y) else subject.target_name(estimator, y, output),
+            expert_names=names,
+        ).plot(ax=ax, **kwargs)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        line_kwargs: Mapping[str, Any] | None = None,
+        band_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, default=None
+            Axes to draw on; None for new ones.
+        line_kwargs : dict, default=None
+            Passed to matplotlib's `plot`, for the curves of the experts.
+        band_kwargs : dict, default=None
+            Passed to matplotlib's `fill_between`, for the band.
+
+        Returns
+        -------
+        display : SurvivalDisplay
+            This display.
+        """
+        return self._plot(ax, line_kwargs=line_kwargs, band_kwargs=band_kwargs)
+
+    def _draw(self, ax: Any, **options: Any) -> Any:
+        (ax,) = self._axes(ax)
+        self.band_ = None
+        if self.band is not None:
+            style = {"step": "post", "label": draw.interval_label(self.level or 0.0)}
+            style = draw.merged(style, options["band_kwargs"])
+            self.band_ = draw.draw_band(ax, self.observed_times, self.band, style)
+        style = {"color": draw.LIGHT_GREY, "label": "Kaplan-Meier", "where": "post"}
+        (self.observed_line_,) = ax.step(self.observed_times, self.observed, linewidth=4.0, **style)
+        style = {"color": draw.DARK_GREY, "label": "mixture"}
+        (self.mixture_line_,) = ax.plot(self.times, self.mixture, linewidth=1.5, **style)
+        self.lines_, handles = [], [self.mixture_line_, self.observed_line_]
+        names = draw.in_legend(self.expert_names)
+        for k, (name, share) in enumerate(zip(names, self.shares, strict=True)):
+            style = draw.merged(draw.curve_style(k, len(self.times)), options["line_kwargs"])
+            self.lines_ += ax.plot(self.times, self.curves[:, k], **style)
+            label = f"{name}\n{format_percent(share)} of the rows"
+            handles.append(draw.expert_handle(k, label))
+        handles += [] if self.band_ is None else [self.band_]
+        ax.set(xlim=self.times[[0, -1]], ylim=(0.0, 1.01), ylabel="Probability of no event")
+        draw.label_feature(ax, self.time_name, None, "")
+        self.legend_ = draw.expert_legend(ax, handles)
+        return ax

@@ -1,0 +1,551 @@
+"""What is drawn or described: a mixture, rows that it takes, their target, and predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from difflib import get_close_matches
+from inspect import signature
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+from scipy.special import expit, logit
+from scipy.stats import norm
+from sklearn.base import is_classifier
+from sklearn.utils.validation import check_array
+
+from skmoe._data.censored_targets import check_numbers_of, point_values
+from skmoe._data.checks import check_columns, check_integer, shown
+from skmoe._data.rows import Rows, has_bounds, index_rows
+from skmoe._data.sklearn_adapter import transform_by
+from skmoe._data.units import encode_units
+from skmoe._estimators.methods.expert_names import check_expert_names
+from skmoe._estimators.methods.input_steps import (
+    find_steps,
+    names_of_output,
+    split_at_scalers,
+    with_input,
+)
+from skmoe._inference.labels import feature_labels, printable_name
+from skmoe._numerics.typing import Array
+from skmoe._optional import import_pyplot
+from skmoe.distributions import CountMixtureDistribution
+from skmoe.distributions._checks import check_random_state
+from skmoe.inspection._grid import at_reference_values, path_rows
+
+# What the features are if a pipeline makes others of those that it is given.
+TRANSFORMED_NOTE = "features are those of the transformed table"
+
+# Keywords are slips of an argument if they are as similar, from 0 to 1.
+SIMILARITY = 0.8
+
+
+def check_names(estimator: Any, feature_names: Sequence[str] | None) -> list[str]:
+    """Printable names of the features: those given, one for each, or those of the fit."""
+    if isinstance(feature_names, str):
+        raise ValueError(f"feature_names must be a list of names; got {shown(feature_names)}.")
+    n_features = estimator.n_features_in_
+    names = names_of_fit(estimator) if feature_names is None else list(feature_names)
+    if len(names) != n_features:
+        raise ValueError(
+            f"feature_names must have one name for each of the {n_features} features seen in fit; "
+            f"got {len(names)}. To pass rows to an export, use X=X."
+        )
+    return [printable_name(str(name)) for name in names]
+
+
+def names_of_fit(estimator: Any) -> list[str]:
+    """Names of the features in the fit."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return feature_labels(names, estimator.n_features_in_)
+
+
+def check_features(
+    name: str,
+    value: Any,
+    estimator: Any,
+    feature_names: Sequence[str] | None,
+    most: int | None = None,
+) -> list[int]:
+    """Indices of features, given by names, indices or a mask; all for None.
+
+    With `most` it is one feature, or up to two, that must be given.
+    """
+    of_fit = getattr(estimator, "feature_names_in_", None)
+    known = of_fit if feature_names is None else feature_names
+    given = () if value is None else np.asarray(value, dtype=object).ravel()
+    is_named = known is not None and all(isinstance(entry, str) for entry in given)
+    names = np.asarray(known, dtype=object) if is_named else None
+    chosen = check_columns(name, value, estimator.n_features_in_, names)
+    if most is not None and (chosen is None or len(chosen) > most):
+        number = {1: "one feature", 2: "one feature or two"}[most]
+        raise ValueError(
+            f"{name} must be {number}, by name or index; got {shown(value)}. "
+            f"Draw {'each' if most == 1 else 'two'} at a time."
+        )
+    return list(range(estimator.n_features_in_)) if chosen is None else [int(j) for j in chosen]
+
+
+def check_panels(
+    name: str, value: Any, estimator: Any, feature_names: Sequence[str] | None, most: int
+) -> list[list[int]]:
+    """Indices of the features of each panel: a list has one entry for each; none for None."""
+    if value is None:
+        return []
+    if isinstance(value, list) and not value:
+        raise ValueError(f"{name} must not be empty. Pass None for the strongest feature.")
+    panels = value if isinstance(value, list) else [value]
+    return [check_features(name, each, estimator, feature_names, most) for each in panels]
+
+
+def check_names_of_experts(estimator: Any, names: Any) -> list[str]:
+    """Names of the experts: those given, one for each, or those of the model."""
+    if names is None:
+        names = estimator.expert_names_
+    checked = check_expert_names("expert_names", names, estimator.n_experts_)
+    return [printable_name(name) for name in checked]
+
+
+def check_table(estimator: Any, X: Any) -> Any:
+    """Rows for the estimator: a data frame as it is, a CSC array, or an array of numbers."""
+    if not hasattr(X, "columns"):
+        X = check_array(X, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False)
+    estimator.predict_gate(index_rows(X, [0]))  # raises for other columns or names
+    return sparse.csc_array(X) if sparse.issparse(X) else X
+
+
+def check_rows(name: str, estimator: Any, X: Any, y: Any) -> Any:
+    """Rows that the estimator takes, with a target for each."""
+    table = check_table(estimator, X)
+    n_targets = len(np.asarray(y)) if np.ndim(y) else 0
+    if n_targets != table.shape[0]:
+        raise ValueError(
+            f"{name} must have a value for each of the {table.shape[0]} rows; got {n_targets}. "
+            "Pass the target of these rows."
+        )
+    return table
+
+
+def check_targets(estimator: Any, target: Any, X: Any) -> list[int]:
+    """Index of a class or an output; for None those of all classes, if there are three or more."""
+    n_classes = len(estimator.classes_) if is_classifier(estimator) else 0
+    if target is None and n_classes > 2:
+        return list(range(n_classes))
+    return [check_target(estimator, target, X)]
+
+
+def check_target(estimator: Any, target: Any, X: Any) -> int:
+    """Index of a class, given by its label, or of an output."""
+    if is_classifier(estimator):
+        classes = estimator.classes_.tolist()
+        if target is None and len(classes) == 2:
+            return 1
+        if target not in classes:
+            raise ValueError(
+                f"target must be one of the classes seen in fit, {classes}; got {shown(target)}. "
+                f"Pass the class to draw, such as target={classes[0]!r}."
+            )
+        return int(classes.index(target))
+    n_outputs = estimator.predict_experts(index_rows(X, [0])).size // estimator.n_experts_
+    if target is None and n_outputs == 1:
+        return 0
+    is_integer = isinstance(target, (int, np.integer)) and not isinstance(target, bool)
+    if not is_integer or not 0 <= target < n_outputs:
+        raise ValueError(
+            f"target must be the index of an output, from 0 to {n_outputs - 1}; got "
+            f"{shown(target)}. Pass the output to draw, such as target=0."
+        )
+    return int(target)
+
+
+def check_regressor(estimator: Any, remedy: str) -> None:
+    """What is drawn of numbers is not drawn of classes."""
+    if is_classifier(estimator):
+        raise TypeError(f"estimator must be a regressor; got {type(estimator).__name__}. {remedy}")
+
+
+# --- pipelines and searches --------------------------------------------------------------------
+
+
+class Subject(NamedTuple):
+    """What is drawn or described: a mixture, and rows that it takes."""
+
+    mixture: Any
+    X: Any
+    note: str = ""  # what the features are, if they are not those of the rows that were given
+
+
+def find_mixture(estimator: Any, X: Any = None) -> Subject:
+    """The mixture in which pipelines and searches end, and rows that it takes.
+
+    Where the last steps scale columns, the mixture is one of the columns before them, in their
+    units and with their names. Other steps are applied to the rows, and the features are those of
+    the transformed table.
+    """
+    steps, mixture = find_steps(estimator)
+    others, scalers = split_at_scalers(steps)
+    view = with_input(mixture, scalers, names_of_output(steps, mixture.n_features_in_))
+    if not others:
+        return Subject(view, X)
+    return Subject(view, None if X is None else transform_by(others, X), TRANSFORMED_NOTE)
+
+
+def drawn_mixture(
+    display: Any,
+    style: Collection[str],
+    estimator: Any,
+    X: Any = None,
+    feature_names: Sequence[str] | None = None,
+    expert_names: Sequence[str] | None = None,
+) -> tuple[Any, Any, str, list[str], list[str]]:
+    """What a display draws: a mixture, rows, a note, and printable names of features and experts.
+
+    Without matplotlib there is an ImportError before any work. `style` are keywords for `plot`.
+    """
+    import_pyplot(f"{display.__name__}.from_estimator")
+    check_style(display, style)
+    mixture, X, note = find_mixture(estimator, X)
+    labels = check_names(mixture, feature_names)
+    names = check_names_of_experts(mixture, expert_names)
+    return mixture, None if X is None else check_table(mixture, X), note, labels, names
+
+
+def check_style(display: Any, style: Collection[str]) -> None:
+    """Keywords for the `plot` of a display must be its own, or those of matplotlib's artists.
+
+    Those that resemble an argument are taken for it, so that a slip is seen before any work.
+    """
+    known = {**signature(display.from_estimator).parameters, **signature(display.plot).parameters}
+    takes_style = "kwargs" in signature(display.plot).parameters
+    for name in style:
+        meant = get_close_matches(name, known, n=1, cutoff=SIMILARITY)
+        if name not in known and (meant or not takes_style):
+            names = ", ".join(name for name in known if name not in ("self", "kwargs"))
+            raise TypeError(
+                f"{display.__name__}.from_estimator takes no keyword {name!r}. It takes {names}"
+                f"{' and style keywords of matplotlib, such as color' if takes_style else ''}."
+            )
+
+
+# Quantiles that are the points of the grid, of each expert that counts. The range of the picture is
+# that between the second and the last but one: outside the first and last a narrow hump is flat.
+PROBABILITIES = np.concatenate(
+    [[1e-6, 0.001, 0.003], np.linspace(0.01, 0.99, 99), [0.997, 0.999, 1.0 - 1e-6]]
+)
+
+# Experts of a smaller probability have no points of their own.
+MIN_GATE_SHOWN = 0.002
+
+# After the name of a target that is divided by the exposure of its row.
+PER_EXPOSURE = " per unit of exposure"
+
+# Equidistant points of the grid, and probability of a value that is a step of the distribution.
+N_EVEN_POINTS, MIN_STEP = 200, 1e-6
+
+# Counts that are drawn, at most, among those between the ends.
+MAX_COUNTS = 400
+
+# Numbers in the rows of a path, for which its steps are reduced, and the fewest steps.
+MAX_ENTRIES, MIN_STEPS = 20_000_000, 10
+
+
+def one_target(values: Any, index: int, axis: int) -> Array:
+    """Values of one output or class, from an array with an axis for them if there are several."""
+    values = np.asarray(values)
+    return np.take(values, index, axis=axis) if values.ndim > axis else values
+
+
+def values_at(distribution: Any, method: Any, points: Array, index: int) -> Array:
+    """Values (n, len(points)) of a method of a distribution, at the same points for all outputs."""
+    outputs = distribution.mean.shape[1:]
+    shaped = points.reshape(1, -1, *(1 for _ in outputs))
+    return one_target(method(np.broadcast_to(shaped, (1, len(points), *outputs))), index, 2)
+
+
+def expert_distributions(estimator: Any, rows: Any, offset: Any = None) -> Iterator[Any]:
+    """The predictive distributions of the rows under each expert."""
+    for certain in np.eye(estimator.n_experts_):
+        gate = np.tile(certain, (rows.shape[0], 1))
+        yield estimator.predict_dist(rows, offset=offset, gate_proba=gate)
+
+
+def predicted_survival(
+    estimator: Any, rows: Any, times: Array, index: int, offset: Any = None, units: Any = None
+) -> tuple[Array, Array]:
+    """Probabilities of no event until times, of the experts (n, K, T) and the mixture (n, T)."""
+    gate = estimator.predict_gate(rows, units=units)
+    mixture = estimator.predict_dist(rows, offset=offset, gate_proba=gate)
+    *experts, of_mixture = (
+        values_at(distribution, distribution.sf, times, index)
+        for distribution in (*expert_distributions(estimator, rows, offset), mixture)
+    )
+    return np.stack(experts, axis=1), of_mixture
+
+
+def observed_target(estimator: Any, y: Any, index: int, at_bounds: bool = False) -> Array:
+    """Observed values (n,); of a class 1 for its rows and 0 for the others.
+
+    Censored values are refused, or `at_bounds`.
+    """
+    if is_classifier(estimator):
+        return (np.asarray(y).ravel() == estimator.classes_[index]).astype(float)
+    if at_bounds and has_bounds(y):
+        return one_target(point_values(y), index, 1)
+    check_numbers_of("the picture", y)
+    return one_target(np.asarray(y, dtype=np.float64), index, 1)
+
+
+def predicted_mean(estimator: Any, rows: Any, index: int, **given: Any) -> Array:
+    """Prediction (n,) of the mixture: its mean, or its probability of the class."""
+    if is_classifier(estimator):
+        return estimator.predict_proba(rows)[:, index]
+    return one_target(estimator.predict(rows, **given), index, 1)
+
+
+def interval_band(
+    estimator: Any, rows: Any, index: int, coverage: float | None, offset: Array | None = None
+) -> Array | None:
+    """Predictive intervals (n, 2) of a regressor; None without coverage or for classes.
+
+    `offset` is that of all rows.
+    """
+    if coverage is None or is_classifier(estimator):
+        return None
+    try:
+        given = None if offset is None else np.repeat(offset[None], rows.shape[0], axis=0)
+        interval = estimator.predict_interval(rows, coverage, offset=given)
+    except ValueError as error:
+        raise ValueError(f"{error} Or draw no band, with coverage=None.") from error
+    return one_target(interval, index, 2)
+
+
+def links_of(estimator: Any) -> list[str]:
+    """Links of the means of the experts."""
+    other = "logit" if is_classifier(estimator) else "identity"
+    links = [family.link for family in getattr(estimator, "families_", ())]
+    return links or [other] * estimator.n_experts_
+
+
+def confidence_bands(
+    drawn: ObservedRows, points: Any, errors: Array, coverage: float
+) -> list[Array]:
+    """Confidence intervals (n, 2) of the predictions of each expert, from standard errors of these.
+
+    They are symmetric on the scale of the link; that of a logit if y is between 0 and 1.
+    """
+    width = norm.ppf(0.5 + 0.5 * coverage) * errors[..., drawn.target % errors.shape[2]]
+    is_share, bands = drawn.observed.min() >= 0.0 and drawn.observed.max() <= 1.0, []
+    of_expert = links_of(drawn.estimator), drawn.by_experts(points).T[..., None], width.T[..., None]
+    for link, center, half in zip(*of_expert, strict=True):
+        sides = half * [-1.0, 1.0]
+        with np.errstate(all="ignore"):  # means at the bounds have no band
+            if link == "log":
+                bands.append(center * np.exp(sides / center))
+            elif link == "logit" and is_share:
+                bands.append(expit(logit(center) + sides / (center * (1.0 - center))))
+            else:
+                bands.append(center + sides)
+    return bands
+
+
+def observed_rates(
+    estimator: Any, rows: Rows, index: int, at_bounds: bool = False
+) -> tuple[Array, Array]:
+    """Observed values (n,) per unit of exposure, and exposures; without an offset these are one."""
+    values = observed_target(estimator, rows.y, index, at_bounds)
+    if rows.offset is None:
+        return values, np.ones(len(values))
+    exposure = np.exp(one_target(rows.offset, index, 1))
+    return values / exposure, exposure
+
+
+def target_name(estimator: Any, y: Any, index: int) -> str:
+    """Label of the vertical axis: the name of y if it has one."""
+    if is_classifier(estimator):
+        return f"Probability of class {estimator.classes_[index]}"
+    if hasattr(y, "columns"):
+        return str(y.columns[index])
+    if isinstance(getattr(y, "name", None), str) and y.name:
+        return str(y.name)
+    return f"y{index}" if np.ndim(y) == 2 and np.shape(y)[1] > 1 else "y"
+
+
+def row_weights(rows: Rows) -> Array:
+    """Weights of the rows, (n,)."""
+    return np.ones(rows.n_rows) if rows.weight is None else rows.weight
+
+
+def responsibilities_of_rows(estimator: Any, rows: Rows) -> tuple[Array, Array]:
+    """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,)."""
+    resp = estimator.responsibilities(rows.X, rows.y, **rows.arguments)
+    if rows.unit is not None:
+        return resp.rows(rows.unit), resp.proba.mean(axis=0)
+    weight = row_weights(rows)
+    return resp, weight @ resp / weight.sum()
+
+
+class ObservedRows(NamedTuple):
+    """Rows with their target and the responsibilities for them, and labels of units."""
+
+    estimator: Any
+    table: Any
+    target: int  # index of the class or output
+    name: str
+    observed: Array
+    resp: Array  # (n, K), those of its unit for each row
+    shares: Array  # means of the responsibilities over rows or units, (K,)
+    units: Any
+    labels: Array | None  # of the units, each once
+    exposure: Array | None  # by which the observed values are divided; None without an offset
+
+    @property
+    def assigned_expert(self) -> Array:
+        """The expert with the largest responsibility, (n,)."""
+        return self.resp.argmax(axis=1)
+
+    def shown(
+        self, has_value: Array, subsample: int | None, max_units: int | None, random_state: Any
+    ) -> Array:
+        """Indices of the rows to show, of those with a value: some rows, or those of some units."""
+        name, most, drawn = "subsample", subsample, np.flatnonzero(has_value)
+        if self.labels is not None:
+            name, most, drawn = "max_units", max_units, self.labels
+            random_state = 0 if random_state is None else random_state
+        if most is not None and len(drawn) > check_integer(name, most, least=2):
+            drawn = check_random_state(random_state).choice(drawn, most, replace=False)
+        is_drawn = np.isin(np.arange(len(has_value)) if self.labels is None else self.units, drawn)
+        return np.flatnonzero(has_value & is_drawn)
+
+    def fields(self, shown: Array) -> dict[str, Any]:
+        """Fields of a display for the rows that are shown."""
+        given = {"units": self.units, "exposure": self.exposure}
+        given["assigned_expert"] = self.assigned_expert
+        return {name: None if value is None else value[shown] for name, value in given.items()}
+
+    def by_experts(self, table: Any) -> Array:
+        """Predictions (n, K) of the experts for a table."""
+        return one_target(self.estimator.predict_experts(table), self.target, 2)
+
+    def heights(self, j: int, adjust: bool) -> tuple[str, Array]:
+        """Label of the vertical axis, and heights (n, K) of the rows over a feature.
+
+        If these are adjusted, all features but one are at reference values: they are as far from
+        the prediction of an expert there as y is from its own prediction, by the same difference,
+        or under a log link by the same ratio. Classes are not.
+        """
+        observed, own = self.observed[:, None], self.by_experts(self.table)
+        if not adjust or is_classifier(self.estimator):
+            return self.name, np.broadcast_to(observed, own.shape)
+        reference = self.by_experts(at_reference_values(self.table, j))
+        is_log = np.array(links_of(self.estimator)) == "log"
+        with np.errstate(all="ignore"):  # ratios of predictions that are zero are not drawn
+            heights = np.where(is_log, observed * (reference / own), observed + (reference - own))
+        return self.name + "\n(other features at medians)" * (self.table.shape[1] > 1), heights
+
+
+def observed_rows(
+    estimator: Any, rows: Rows, target: Any, *, at_bounds: bool = False
+) -> list[ObservedRows]:
+    """The rows for each target, with y, or with 1 for the rows of a class and 0 for others."""
+    resp, units, found = responsibilities_of_rows(estimator, rows), rows.unit, []
+    of_units = (None, None) if units is None else (np.asarray(units), encode_units(units)[0])
+    for index in check_targets(estimator, target, rows.X):
+        name = target_name(estimator, rows.y, index) + PER_EXPOSURE * (rows.offset is not None)
+        observed, exposure = observed_rates(estimator, rows, index, at_bounds)
+        exposures = None if rows.offset is None else exposure
+        drawn = estimator, rows.X, index, name, observed, *resp, *of_units, exposures
+        found.append(ObservedRows(*drawn))
+    return found
+
+
+# --- by experts --------------------------------------------------------------------------------
+
+
+def row_density(
+    estimator: Any, X: Any, row: int, target: int, offset: Array | None
+) -> dict[str, Array]:
+    """The distribution of an output for a row, as a sum over experts: fields of the display.
+
+    They are the gate (K,), values (A,) with their probabilities (A, K), and a grid with densities;
+    those of a classifier are the classes.
+    """
+    gate = estimator.predict_gate(index_rows(X, np.array([row])))[0]
+    n_experts = len(gate)
+    repeated = index_rows(X, np.full(n_experts, row))
+    found = {"gate": gate, "grid": np.empty(0), "density": np.empty((0, n_experts))}
+    if is_classifier(estimator):
+        of_classes = np.diagonal(estimator.predict_experts(repeated)) * gate
+        return found | {"values": np.arange(len(of_classes)), "probability": of_classes}
+    given = None if offset is None else np.repeat(offset[None], n_experts, axis=0)
+    experts, mixture = (
+        estimator.predict_dist(repeated, offset=given, gate_proba=proba)
+        for proba in (np.eye(n_experts), np.tile(gate, (n_experts, 1)))
+    )
+
+    def at(method: Any, points: Array) -> Array:
+        return values_at(experts, method, points, target).T
+
+    low, high = one_target(mixture.ppf(PROBABILITIES[[1, -2]]), target, 2)[0]
+    quantiles = one_target(experts.ppf(PROBABILITIES), target, 2)
+    points = np.unique(quantiles[gate >= MIN_GATE_SHOWN])
+    if isinstance(mixture, CountMixtureDistribution):
+        points = np.unique(np.round(np.linspace(low, high, int(min(high - low, MAX_COUNTS)) + 1)))
+    steps = (at(experts.cdf, points) - at(experts.cdf_left, points)) * gate
+    has_step = steps.sum(axis=1) > MIN_STEP
+    found |= {"values": points[has_step], "probability": steps[has_step]}
+    if has_step.all():
+        return found
+    even = np.linspace(low, high, N_EVEN_POINTS)
+    grid = np.unique(np.concatenate([even, points[~has_step]]))
+    grid = grid[(grid >= low) & (grid <= high) & ~np.isin(grid, found["values"])]
+    return found | {"grid": grid, "density": at(experts.pdf, grid) * gate}
+
+
+# --- by features -------------------------------------------------------------------------------
+
+
+class Contributions(NamedTuple):
+    """What adds up to the prediction of a row, up to a remainder: base value, gate and experts."""
+
+    base_value: float  # prediction of the mean row
+    gate: Array  # of each feature through the gate, (p,)
+    experts: Array  # of each feature through the predictions of the experts, (p,)
+    prediction: float
+
+
+def row_contributions(
+    estimator: Any, X: Any, row: int, target: int, offset: Array | None, n_steps: int
+) -> Contributions:
+    """Contributions to the prediction of an output or class for a row, given its offset.
+
+    The straight path from the mean row to the row has `n_steps` steps. In each, features move one
+    after another: first in the gate, then in the experts, and on a second way in the opposite
+    order, of which the mean is taken. The changes of each way add up to the change of
+    sum_k gate_k(x) mean_k(x). For smooth functions they converge to integrated gradients.
+    """
+
+    def given(rows: Any) -> dict[str, Any]:
+        return {} if offset is None else {"offset": np.repeat(offset[None], rows.shape[0], axis=0)}
+
+    n_features = X.shape[1]
+    ends = path_rows(X, row, np.array([[0.0], [1.0]]) * np.ones(n_features))
+    base_value, prediction = predicted_mean(estimator, ends, target, **given(ends))
+    n_steps = int(np.clip(MAX_ENTRIES // (n_features * (n_features + 1)), MIN_STEPS, n_steps))
+    fraction = np.linspace(0.0, 1.0, n_steps + 1)
+    moved = np.tri(n_features + 1, n_features, -1, dtype=bool)  # row j: the first j have moved
+    through_gate, through_experts = np.zeros(n_features), np.zeros(n_features)
+    for backwards in (False, True):
+        order = moved[:, ::-1] if backwards else moved
+        # Fractions of the path, (S, p + 1, p): features that have moved are one step ahead.
+        ahead = np.where(order, fraction[1:, None, None], fraction[:-1, None, None])
+        rows = path_rows(X, row, ahead.reshape(-1, n_features))
+        shape = n_steps, n_features + 1, -1
+        mean = one_target(estimator.predict_experts(rows, **given(rows)), target, 2).reshape(shape)
+        gate = estimator.predict_gate(rows).reshape(shape)
+        # The gate moves before the experts, or backwards after them.
+        first, last = (-1, 0) if backwards else (0, -1)
+        of_gate = np.einsum("sjk,sk->j", np.diff(gate, axis=1), mean[:, first])
+        of_experts = np.einsum("sjk,sk->j", np.diff(mean, axis=1), gate[:, last])
+        through_gate += (of_gate[::-1] if backwards else of_gate) / 2.0
+        through_experts += (of_experts[::-1] if backwards else of_experts) / 2.0
+    return Contributions(float(base_value), through_gate, through_experts, float(prediction))

@@ -357,7 +357,7 @@ def test_displays_draw_what_is_known():
 
 
 def test_a_report_warns_if_what_is_known_is_missing(tmp_path):
-    pytest.importorskip("jinja2")
+    pytest.importorskip("bokeh")
     moe, path = fitted_case("known experts"), tmp_path / "report.html"
     for known in (KNOWN, None):
         export_html(moe, X, Y, path, known_experts=known, max_features=1)

@@ -25,7 +25,7 @@ from support.fits import fit_quietly
 from support.report_panels import panel_of
 from support.tables import flipping_classes, steps, two_regimes
 
-pytest.importorskip("jinja2", reason="the report needs jinja2")
+pytest.importorskip("bokeh", reason="the report needs bokeh")
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
 support = pytest.importorskip("selenium.webdriver.support.ui")
 
@@ -384,9 +384,8 @@ def test_controls_move_the_numbers(browser, any_page):
     assert_allclose(shown(), [moved, at_start, moved - at_start], atol=2e-3)
     gate = moe.predict_gate(row[None])[0]
     assert text(browser, "#expert-0 td") == f"{100 * gate[0]:.1f} %"
-    found = "[...document.querySelectorAll('#gate-chart .bar')].map((b) => b.width.baseVal.value)"
-    bars = np.array(browser.execute_script(f"return {found}"))
-    assert_allclose(bars / bars.sum(), gate, 1e-4)
+    source = "return Bokeh.documents.map((d) => d.get_model_by_name('gate')).find(Boolean).data.now"
+    assert_allclose(browser.execute_script(source), gate, RTOL)
     prediction = text(browser, "#prediction td")
     support.WebDriverWait(browser, 5).until(lambda b: f": {prediction}," in text(b, "#status"))
     browser.find_element("id", "reset").click()
@@ -605,7 +604,7 @@ def test_names_of_users_stay_text(browser, folder):
         assert browser.find_elements("css selector", selector) == []
     for j in range(len(EVIL)):
         move(browser, "along", j)
-    assert browser.execute_script("return document.scripts.length") == 2
+    assert browser.execute_script("return document.scripts.length") == 4
     assert errors(browser) == []
     # The wall behind the escaping: scripts that are not those of the page do not run.
     browser.execute_script(
@@ -635,23 +634,29 @@ def test_nothing_overflows(browser, any_page, width, scheme, tmp_path):
 
 
 CHART_COLOURS = """
-const style = (selector, name) =>
-  [...document.querySelectorAll(selector)].map((found) => getComputedStyle(found)[name]);
+const models = Bokeh.documents.flatMap((d) => d.roots().flatMap((root) => [...root.references()]));
+const inks = models.filter((model) => model.name === "ink");
+const axes = models.filter((model) => model.type.endsWith("Axis"));
+const figures = models.filter((model) => model.type === "Figure");
 return {
-  page: getComputedStyle(document.body).color,
-  inks: [...style(".chart .ink", "stroke"), ...style(".chart .mark", "fill")],
-  texts: style(".chart text", "fill"),
+  ink: getComputedStyle(document.documentElement).getPropertyValue("--ink").trim(),
+  inks: inks.map(({ glyph }) => glyph.line_color.value),
+  texts: axes.flatMap((axis) => [axis.axis_label_text_color, axis.major_label_text_color]),
+  papers: figures.flatMap((f) => [f.background_fill_color, f.border_fill_color]),
 };
 """
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_charts_have_the_colours_of_the_page(browser, any_page, scheme):
-    """Marks of the gate, three lines and the interval of the density, a line and a mark."""
+    """Marks of the gate, three lines, marks and the interval of the density, a line and a mark."""
     open_page(browser, any_page, scheme=scheme)
     found = browser.execute_script(CHART_COLOURS)
-    assert found["inks"] == [found["page"]] * 8
-    assert set(found["texts"]) == {found["page"]}
+    assert found["inks"] == [found["ink"]] * 8
+    assert found["texts"] == [found["ink"]] * 12
+    assert found["papers"] == [None] * 6
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert set(browser.execute_script(CHART_COLOURS)["inks"]) == {"#1a1a1a"}
 
 
 def test_every_control_and_picture_has_a_name(browser, any_page):

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import platform
+import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -24,7 +25,7 @@ from skmoe._data.checks import check_integer
 from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows, has_bounds, index_rows
 from skmoe._inference.labels import counted_noun, printable_name
-from skmoe._optional import import_jinja2, import_report_pyplot
+from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection._checks import (
     check_names,
@@ -41,15 +42,15 @@ from skmoe.inspection._report._details import (
 )
 from skmoe.inspection._report._groups import make_cards
 from skmoe.inspection._report._inputs import Subject, make_inputs
-from skmoe.inspection._report._panel import make_panel
+from skmoe.inspection._report._panel import make_charts, make_panel
 from skmoe.inspection._segment_tables import positive_rows
 from skmoe.inspection._targets import PER_EXPOSURE, responsibilities_of_rows, target_name
 
 # Packages whose versions are on the page.
-PACKAGES = ("NumPy", "SciPy", "scikit-learn", "matplotlib")
+PACKAGES = ("NumPy", "SciPy", "scikit-learn", "matplotlib", "Bokeh")
 
 # Scripts of the panel, in their order.
-SCRIPTS = ("model.js", "charts.js", "panel.js")
+SCRIPTS = ("model.js", "panel.js")
 
 
 def export_html(
@@ -132,7 +133,7 @@ def export_html(
     Raises
     ------
     ImportError
-        If Jinja2 or matplotlib is not installed, which the extra `report` has.
+        If Bokeh, Jinja2 or matplotlib is not installed, which the extra `report` has.
     TypeError
         If the estimator is not a mixture of experts, or `path` is not the name of a file.
     ValueError
@@ -166,7 +167,7 @@ def export_html(
     ...     path.read_text("utf-8")[:15]
     '<!DOCTYPE html>'
     """
-    for import_package in (import_report_pyplot, import_jinja2):
+    for import_package in (import_report_pyplot, import_bokeh, import_jinja2):
         import_package("export_html")
     own, X_own, note = find_mixture(estimator, X)
     known: list[Any] = []
@@ -228,6 +229,7 @@ def export_html(
         "pictures": profile_pictures(subject, targets),
         "survival": None if horizon is None else survival_picture(subject),
         "panel": panel,
+        "charts": make_charts(panel).items(),
         **describe_held_out(subject),
         "date": date.today().isoformat(),
         "versions": versions | {package: version(package.lower()) for package in PACKAGES},
@@ -311,14 +313,14 @@ def check_path(path: Any) -> Path:
 
 
 def render_page(context: Mapping[str, Any]) -> str:
-    """The page, in which every text of the context is escaped.
-
-    Its content security policy allows its script by a hash.
-    """
-    style, script = _read("page.css"), "\n".join(map(_read, SCRIPTS))
-    digest = hashlib.sha256(script.encode("utf-8")).digest()
-    script_hash = base64.b64encode(digest).decode("ascii")
-    return _template().render(**context, style=style, script=script, script_hash=script_hash)
+    """The page, in which every text of the context is escaped."""
+    scripts = [_library_script(), "\n".join(_read(name) for name in SCRIPTS)]
+    return _template().render(
+        **context,
+        style=_read("page.css"),
+        scripts=scripts,
+        script_hashes=[_hash(script) for script in scripts],
+    )
 
 
 @cache
@@ -327,12 +329,27 @@ def _template() -> Any:
     environment = import_jinja2("export_html").Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    # Bokeh reads objects in the order in which they are written.
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
     return environment.from_string(_read("page.html"))
 
 
 def _read(name: str) -> str:
     return (resources.files(__package__) / name).read_text("utf-8")
+
+
+def _library_script() -> str:
+    """The script of Bokeh, without the addresses from which it would load fonts and formulas."""
+    bokeh = import_bokeh("export_html")
+    given = bokeh.resources.Resources(
+        mode="inline", components=["bokeh"], minified=True, log_level="error"
+    )
+    return re.sub(r"https://cdn\.[^\"'`)]*", "", "\n".join(given.js_raw))
+
+
+def _hash(script: str) -> str:
+    """What a content security policy allows a script by."""
+    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
 
 
 def write_page(path: Path, page: str) -> None:

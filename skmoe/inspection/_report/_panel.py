@@ -1,8 +1,9 @@
-"""What the panel needs: controls, and formulas or predictions on slices."""
+"""What the panel needs: formulas, or predictions on slices, and charts of Bokeh to be filled."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from sklearn.base import is_classifier
 from skmoe._data.scaling import RANGE_RTOL
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
+from skmoe._optional import import_bokeh
 from skmoe.inspection._report._formulas import find_formulas
 from skmoe.inspection._report._inputs import Feature, Inputs, Subject
-from skmoe.inspection._style import colour
+from skmoe.inspection._style import LIGHT_GREY, colour
 from skmoe.inspection._targets import observed_rates, one_target, values_at
 
 # Points of a slice, and of a curve of a density.
@@ -27,6 +29,13 @@ SHOWN_QUANTILES = (0.01, 0.99)
 
 # Most counts whose probabilities are drawn one by one.
 MAX_COUNTS_DRAWN = 150
+
+# Heights of charts, of a bar, and of the axis below bars, in pixels.
+CHART_HEIGHT, BAR_HEIGHT, BARS_MARGIN = 270, 30, 40
+
+# Styles of areas, and of the lines of experts or classes.
+SHADE = {"color": LIGHT_GREY, "alpha": 0.3}
+LINES = {"xs": "xs", "ys": "ys", "color": "colour", "line_alpha": "opacity"}
 
 
 def make_panel(subject: Subject, inputs: Inputs, shown: Sequence[Feature]) -> dict[str, Any]:
@@ -49,7 +58,6 @@ def make_panel(subject: Subject, inputs: Inputs, shown: Sequence[Feature]) -> di
         "n_constant": len(inputs.labels) - len(inputs.features),
         "formulas": find_formulas(inputs, shown, subject.output, tail),
         "slices": None,
-        "has_density": not classes,
     }
     if panel["formulas"] is None:
         rows = [inputs.start[None]]
@@ -58,7 +66,6 @@ def make_panel(subject: Subject, inputs: Inputs, shown: Sequence[Feature]) -> di
             rows.append(inputs.along(feature, grid))
         found = [_predictions(subject, estimator, inputs.rows(codes), limits) for codes in rows]
         panel["start"], *panel["slices"] = found
-        panel["has_density"] = "interval" in panel["start"]
     return panel
 
 
@@ -152,3 +159,121 @@ def _rounded(values: Array) -> Any:
     flat = [float(f"{value:.10g}") for value in np.ravel(values)]
     finite: Any = [value if np.isfinite(value) else None for value in flat]
     return np.array(finite, dtype=object).reshape(np.shape(values)).tolist()
+
+
+# --- charts -----------------------------------------------------------------------------------
+
+
+class Charts:
+    """Figures, in which glyphs named "ink" have the colour of the text of the page."""
+
+    def __init__(self) -> None:
+        self.bokeh = import_bokeh("export_html")
+        self.figures: dict[str, Any] = {}
+
+    def items(self) -> dict[str, Any]:
+        """Figures as JSON, by the id of the element that they are in."""
+        embed = self.bokeh.embed
+        return {name: embed.json_item(figure) for name, figure in self.figures.items()}
+
+    def figure(self, name: str, x_label: str, y_label: str, **options: Any) -> Any:
+        """A figure without tools, on the paper of the page."""
+        figure = self.bokeh.plotting.figure(
+            sizing_mode="stretch_width",
+            min_border_right=14,
+            toolbar_location=None,
+            tools="",
+            background_fill_color=None,
+            border_fill_color=None,
+            outline_line_color=None,
+            **{"height": CHART_HEIGHT} | options,
+        )
+        for axis, label in ((figure.xaxis[0], x_label), (figure.yaxis[0], y_label)):
+            axis.axis_label = chart_label(label) or None
+            axis.axis_label_text_font_style = "normal"
+            axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
+            axis.minor_tick_line_color = None
+        self.figures[name] = figure
+        return figure
+
+    def source(self, name: str, columns: Mapping[str, Any]) -> Any:
+        """Data with a name, by which the page finds them."""
+        return self.bokeh.models.ColumnDataSource(dict(columns), name=name)
+
+    def draw(self, glyph: Any, source: str, **style: Any) -> None:
+        """A glyph of data whose name, and whose empty columns, are words of a text."""
+        name, *columns = source.split()
+        glyph(**style, source=self.source(name, {c: [] for c in columns}))
+
+
+def chart_label(text: str) -> str:
+    """Text of an axis, in which delimiters of formulas are apart: Bokeh would load a script."""
+    return re.sub(r"\$(?=\$)|\\(?=[\[(])", lambda found: f"{found[0]}\N{ZERO WIDTH SPACE}", text)
+
+
+def make_charts(panel: Mapping[str, Any]) -> Charts:
+    """The charts of a panel."""
+    charts = Charts()
+    if len(panel["experts"]) > 1:
+        _bars(charts, "gate", panel["experts"], panel["colours"])
+    if panel["classes"]:
+        _bars(charts, "classes", panel["classes"], panel["colours"])
+    elif panel["formulas"] or "interval" in panel["start"]:
+        _density(charts, panel)
+    _along(charts, panel)
+    return charts
+
+
+def _bars(charts: Charts, name: str, labels: list[str], colours: list[str]) -> None:
+    """Horizontal bars of probabilities, with marks of the starting row."""
+    # Names may repeat; the factors of an axis may not.
+    factors = [f"{chart_label(label)}{chr(0x200B) * i}" for i, label in enumerate(labels)]
+    height = BARS_MARGIN + BAR_HEIGHT * len(labels)
+    ranges = {"x_range": (0.0, 1.0), "y_range": factors[::-1]}
+    figure = charts.figure(f"{name}-chart", "", "", height=height, **ranges)
+    figure.ygrid.visible = False
+    zeros, shown = [0.0] * len(labels), colours[: len(labels)]
+    columns = {"name": factors, "colour": shown, "now": zeros, "start": zeros}
+    source = charts.source(name, columns)
+    figure.hbar(y="name", right="now", height=0.7, color="colour", source=source)
+    figure.scatter("start", "name", marker="diamond", size=11, name="ink", source=source)
+
+
+def _density(charts: Charts, panel: Mapping[str, Any]) -> None:
+    """The predictive density, with the experts below it, and its interval."""
+    is_density = panel["horizon"] is None
+    y_label = "Density or probability" if is_density else "Probability of no event"
+    figure = charts.figure("density-chart", panel["target"], y_label, **_y_range(panel))
+    figure.yaxis.formatter = charts.bokeh.models.BasicTickFormatter(power_limit_low=-5)
+    charts.draw(figure.varea, "interval-area x y", x="x", y1=0, y2="y", **SHADE)
+    charts.draw(figure.multi_line, "parts xs ys colour opacity", **LINES, line_width=2)
+    ink = {"line_width": 2, "name": "ink"}
+    for name, dash in (("total", "solid"), ("total-start", "dotted"), ("mean-line", "dashed")):
+        charts.draw(figure.line, f"{name} x y", x="x", y="y", line_dash=dash, **ink)
+    stems = {"x0": "x", "y0": 0, "x1": "x", "y1": "height", "line_alpha": "fill", "line_width": 5}
+    charts.draw(figure.segment, "atoms x height fill", **stems, color=colour(0))
+    diamonds = {"x": "x", "y": "height", "marker": "diamond", "size": 8, "name": "ink"}
+    charts.draw(figure.scatter, "atoms-start x height", **diamonds)
+    ends = {"x0": "x0", "y0": "y", "x1": "x1", "y1": "y", "line_width": 4, "name": "ink"}
+    charts.draw(figure.segment, "bounds x0 x1 y", **ends)
+
+
+def _y_range(panel: Mapping[str, Any]) -> dict[str, Any]:
+    """That of probabilities of no event; others follow the data."""
+    return {} if panel["horizon"] is None else {"y_range": (-0.02, 1.02)}
+
+
+def _along(charts: Charts, panel: Mapping[str, Any]) -> None:
+    """Predictions along one feature."""
+    y_label = "Probability of the class" if panel["classes"] else panel["target"]
+    if panel["horizon"] is not None:
+        y_label = "Probability of no event"
+    figure = charts.figure("along-chart", "", y_label, **_y_range(panel))
+    figure.xaxis.name = "along-axis"
+    figure.xaxis.ticker = charts.bokeh.models.FixedTicker(ticks=[])
+    charts.draw(figure.varea, "along-band x low high", x="x", y1="low", y2="high", **SHADE)
+    lines = "along-lines xs ys colour opacity"
+    charts.draw(figure.multi_line, lines, **LINES, line_width=2.5)
+    dashed = {"line_dash": "dashed", "line_width": 2, "name": "ink"}
+    charts.draw(figure.line, "along-mean x y", x="x", y="y", **dashed)
+    charts.draw(figure.scatter, "along-now x y", x="x", y="y", size=10, name="ink")

@@ -6,11 +6,14 @@ const mixture = new Mixture(panel);
 const features = panel.features;
 const groups = panel.experts.length > 1 ? panel.experts : []; // a single expert is no group
 const state = features.map((feature) => feature.start);
+const byId = (id) => document.getElementById(id);
 let along = 0; // the feature of the chart of a slice
 
 const N_CURVE_POINTS = 201;
 const MAX_COUNTS = 150;
 const HALF_STEP = 0.45; // of a category, along an axis
+const MAX_CHARACTERS = 50; // of all categories whose names are side by side
+const MAX_TURNED = 12; // of categories whose names are turned by less than a right angle
 
 function formatted(value) {
   if (value === null || value === undefined || Number.isNaN(value)) {
@@ -187,47 +190,65 @@ function announce(now, start) {
 
 // --- charts ------------------------------------------------------------------------------------
 
+function chartModel(name) {
+  for (const doc of Bokeh.documents) {
+    const found = doc.get_model_by_name(name);
+    if (found) {
+      return found;
+    }
+  }
+  return null;
+}
+
+function setData(name, data) {
+  const source = chartModel(name);
+  if (source) {
+    source.data = data;
+  }
+}
+
+function drawBars(name, now, start) {
+  const source = chartModel(name);
+  source.data = { ...source.data, now, start };
+}
+
 const opacityOf = (prob) => 0.15 + 0.85 * prob;
-const yLabel = isSurvival ? "Probability of no event" : panel.classes ? "Probability of the class" : panel.target;
-const DOTTED = { class: "ink", "stroke-dasharray": "2 4" };
-const DASHED = { class: "ink", "stroke-dasharray": "6 6" };
 
 function drawDensity(now, start) {
+  const colours = panel.colours;
   const none = { y: [], total: [], parts: [] };
-  const [curve, atStart] = [now.curve || none, start.curve || none];
-  const [atoms, atomsAtStart] = [now, start].map((at) => at.atoms || { y: [], mass: [] });
+  const curve = now.curve || none;
+  const atStart = start.curve || none;
+  const shown = curve.parts.map((_, k) => k).filter((k) => now.gate[k] > 0);
+  setData("total", { x: curve.y, y: curve.total });
+  setData("total-start", { x: atStart.y, y: atStart.total });
+  setData("parts", {
+    xs: shown.map(() => curve.y),
+    ys: shown.map((k) => curve.parts[k]),
+    colour: shown.map((k) => colours[k]),
+    opacity: shown.map((k) => (isSurvival ? opacityOf(now.gate[k]) : 1)),
+  });
+  if (isSurvival) {
+    setData("mean-line", { x: [panel.horizon, panel.horizon], y: [0, 1] });
+    return;
+  }
   const [low, high] = now.interval;
+  const inside = curve.y.map((_, i) => i).filter((i) => curve.y[i] >= low && curve.y[i] <= high);
+  setData("interval-area", { x: inside.map((i) => curve.y[i]), y: inside.map((i) => curve.total[i]) });
   const highest = Math.max(...curve.total, ...atStart.total, 0);
   // Beside a density the height of a probability is its share of the height of the chart.
   const unit = now.curve ? highest : 1;
-  const tallest = isSurvival ? 1 : Math.max(highest, ...atoms.mass.map((mass) => mass * unit));
-  const labels = { xLabel: panel.target, yLabel: isSurvival ? yLabel : "Density or probability" };
-  const center = isSurvival ? panel.horizon : now.mean;
-  const xs = [curve.y, atStart.y, atoms.y, atomsAtStart.y, isSurvival ? [] : now.interval, [center]];
-  const heights = isSurvival ? axisBetween(-0.02, 1.02) : axisOf([-0.03 * tallest, tallest]);
-  const chart = new Chart("density-chart", axisOf(...xs), heights, labels);
-  if (!isSurvival) {
-    const inside = curve.y.map((_, i) => i).filter((i) => curve.y[i] >= low && curve.y[i] <= high);
-    const of = (values) => inside.map((i) => values[i]);
-    chart.area(of(curve.y), of(curve.y).map(() => 0), of(curve.total));
-  }
-  curve.parts.forEach((part, k) => {
-    if (now.gate[k] > 0) {
-      const opacity = isSurvival ? opacityOf(now.gate[k]) : 1;
-      chart.line(curve.y, part, { stroke: panel.colours[k], opacity });
-    }
+  const atoms = now.atoms || { y: [], mass: [] };
+  const atomsAtStart = start.atoms || { y: [], mass: [] };
+  setData("atoms", {
+    x: atoms.y,
+    height: atoms.mass.map((mass) => mass * unit),
+    fill: atoms.y.map((y) => (y >= low && y <= high ? 0.9 : 0.35)),
   });
-  chart.line(curve.y, curve.total, { class: "ink total" });
-  chart.line(atStart.y, atStart.total, DOTTED);
-  atoms.y.forEach((y, i) => {
-    const opacity = y >= low && y <= high ? 0.9 : 0.35;
-    chart.column(y, atoms.mass[i] * unit, { stroke: panel.colours[0], opacity });
-  });
-  atomsAtStart.y.forEach((y, i) => chart.diamond(y, atomsAtStart.mass[i] * unit, 4));
-  chart.line([center, center], [0, tallest], DASHED);
-  if (!isSurvival) {
-    chart.line([low, high], [-0.03 * tallest, -0.03 * tallest], { class: "ink", "stroke-width": 4 });
-  }
+  setData("atoms-start", { x: atomsAtStart.y, height: atomsAtStart.mass.map((mass) => mass * unit) });
+  const tallest = Math.max(highest, ...atoms.mass.map((mass) => mass * unit), 0);
+  setData("mean-line", { x: [now.mean, now.mean], y: [0, tallest] });
+  setData("bounds", { x0: [low], x1: [high], y: [-0.03 * tallest] });
 }
 
 // Predictions along a feature, the others where they are now.
@@ -244,33 +265,46 @@ function predictAlong() {
   return { at, x: feature.choices ? at.map((_, i) => i) : at, found };
 }
 
+function niceTicks(low, high) {
+  const width = (high - low) / 5;
+  const power = 10 ** Math.floor(Math.log10(width));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= width);
+  const ticks = [];
+  for (let i = Math.ceil(low / step); i * step <= high; i += 1) {
+    ticks.push(Number((i * step).toPrecision(12)));
+  }
+  return ticks;
+}
+
 function drawAlong() {
   const { at, x, found } = predictAlong();
   const feature = features[along];
+  const axis = chartModel("along-axis");
+  axis.axis_label = chartLabel(feature.label);
+  axis.ticker.ticks = feature.choices ? x : niceTicks(x[0], x[x.length - 1]);
+  axis.major_label_overrides = new Map(
+    feature.choices ? at.map((value, i) => [i, chartLabel(String(value))]) : [],
+  );
+  const nCharacters = feature.choices ? feature.choices.join("").length : 0;
+  const turned = feature.choices && feature.choices.length > MAX_TURNED ? Math.PI / 2 : Math.PI / 4;
+  axis.major_label_orientation = nCharacters > MAX_CHARACTERS ? turned : "horizontal";
   const classes = panel.classes;
-  const shown = (classes || panel.experts).map((_, k) => found.map((f) => (classes ? f.mean : f.experts)[k]));
-  const means = classes ? [] : found.map(({ mean }) => mean);
-  const withBand = !classes && !isSurvival && found.every(({ interval }) => interval);
-  const [low, high] = [0, 1].map((end) => (withBand ? found.map((f) => f.interval[end]) : []));
+  const lines = classes ? classes.map((_, c) => found.map(({ mean }) => mean[c])) : [];
+  const shown = classes ? lines : panel.experts.map((_, k) => found.map(({ experts }) => experts[k]));
+  const opacity = classes ? shown.map(() => 1) : now.gate.map(opacityOf);
   // Of categories, values are steps.
-  const steps = (values) => (feature.is_category ? values.flatMap((value) => [value, value]) : values);
   const wide = feature.is_category ? x.flatMap((i) => [i - HALF_STEP, i + HALF_STEP]) : x;
-  const heights = isSurvival ? axisBetween(-0.02, 1.02) : axisOf(shown, means, low, high, [now.mean].flat());
-  const values = feature.choices ? axisOfNames(at) : axisOf(x);
-  const chart = new Chart("along-chart", values, heights, { xLabel: feature.label, yLabel });
-  if (withBand) {
-    chart.area(wide, steps(low), steps(high));
-  }
-  shown.forEach((line, k) => {
-    const opacity = classes ? 1 : opacityOf(now.gate[k]);
-    chart.line(wide, steps(line), { stroke: panel.colours[k], opacity, "stroke-width": 2.5 });
-  });
+  const steps = (values) => (feature.is_category ? values.flatMap((value) => [value, value]) : values);
+  setData("along-lines", { xs: shown.map(() => wide), ys: shown.map(steps), colour: panel.colours.slice(0, shown.length), opacity });
   const here = feature.choices ? at.indexOf(state[along]) : state[along];
-  chart.line(classes ? [] : wide, steps(means), DASHED);
-  for (const mean of [now.mean].flat()) {
-    if (here !== null && here !== -1 && Number.isFinite(mean)) {
-      chart.dot(here, mean);
-    }
+  if (!classes) {
+    setData("along-mean", { x: wide, y: steps(found.map(({ mean }) => mean)) });
+    const withBand = !isSurvival && found.every(({ interval }) => interval);
+    const ends = [0, 1].map((end) => (withBand ? steps(found.map((f) => f.interval[end])) : []));
+    setData("along-band", { x: withBand ? wide : [], low: ends[0], high: ends[1] });
+    setData("along-now", { x: [here], y: [now.mean] });
+  } else {
+    setData("along-now", { x: classes.map(() => here), y: now.mean });
   }
   fillAlongTable(at, found);
 }
@@ -289,6 +323,34 @@ function fillAlongTable(at, found) {
   fillBody(byId("along-body"), rows);
 }
 
+// Delimiters of formulas are taken apart: Bokeh would load a script.
+const chartLabel = (text) => text.replace(/\$(?=\$)|\\(?=[[(])/g, "$&\u200b");
+
+// --- colours of the charts ---------------------------------------------------------------------
+
+function recolour(isPrinted) {
+  const style = getComputedStyle(document.documentElement);
+  const ink = isPrinted ? "#1a1a1a" : style.getPropertyValue("--ink").trim();
+  const rule = isPrinted ? "#dddddd" : style.getPropertyValue("--rule").trim();
+  const models = Bokeh.documents.flatMap((doc) => doc.roots()).flatMap((root) => [...root.references()]);
+  for (const model of models) {
+    if (model.type.endsWith("Axis")) {
+      model.axis_label_text_color = ink;
+      model.major_label_text_color = ink;
+      model.axis_line_color = rule;
+      model.major_tick_line_color = rule;
+    } else if (model.type === "Grid") {
+      model.grid_line_color = rule;
+    } else if (model.name === "ink") {
+      for (const property of ["line_color", "fill_color"]) {
+        if (model.glyph[property] !== undefined) {
+          model.glyph[property] = { value: ink };
+        }
+      }
+    }
+  }
+}
+
 // --- controls ----------------------------------------------------------------------------------
 
 let start = evaluate(state);
@@ -300,21 +362,18 @@ function update() {
   fillTables(now, start);
   clearTimeout(announcement);
   announcement = setTimeout(() => announce(now, start), 250);
-  draw();
-}
-
-function draw() {
+  if (typeof Bokeh === "undefined" || !chartModel("along-lines")) {
+    return;
+  }
   if (groups.length) {
-    drawBars("gate-chart", groups, panel.colours, now.gate, start.gate);
+    drawBars("gate", now.gate, start.gate);
   }
   if (panel.classes) {
-    drawBars("classes-chart", panel.classes, panel.colours, now.mean, start.mean);
+    drawBars("classes", now.mean, start.mean);
   } else if (now.interval) {
     drawDensity(now, start);
   }
-  if (features.length) {
-    drawAlong();
-  }
+  drawAlong();
 }
 
 // Whether a number is beyond the range of the fit.
@@ -388,6 +447,20 @@ function bind(feature, j) {
   showControl(j);
 }
 
+async function drawCharts() {
+  const charts = JSON.parse(byId("charts-data").textContent);
+  for (const [id, item] of Object.entries(charts)) {
+    await Bokeh.embed.embed_item(item, id);
+  }
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  dark.addEventListener("change", () => recolour(false));
+  addEventListener("beforeprint", () => recolour(true));
+  addEventListener("afterprint", () => recolour(false));
+  recolour(false);
+  update();
+  document.documentElement.dataset.ready = "true";
+}
+
 features.forEach(bind);
 if (byId("horizon")) {
   byId("horizon").value = panel.horizon;
@@ -404,6 +477,5 @@ byId("along").addEventListener("change", (event) => {
   along = Number(event.target.value);
   update();
 });
-addEventListener("resize", draw);
 update();
-document.documentElement.dataset.ready = "true";
+drawCharts();

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
+from skmoe._inference.description import coefficients_of, linear_predictors
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_skl2onnx
 from skmoe.families import Normal
@@ -112,54 +113,20 @@ def register_converters() -> None:
     >>> model = skl2onnx.to_onnx(pipeline.fit(X, y), X[:1])
     """
     register = import_skl2onnx("register_converters").update_registered_converter
-    register(
-        MixtureOfExpertsRegressor,
-        "SkmoeMixtureOfExpertsRegressor",
-        _regressor_shape,
-        _convert_regressor,
-    )
-    register(
-        MixtureOfExpertsClassifier,
-        "SkmoeMixtureOfExpertsClassifier",
-        _classifier_shape,
-        _convert_classifier,
-        options={
-            "zipmap": [True, False, "columns"],
-            "output_class_labels": [False, True],
-            "nocl": [False, True],
-        },
-    )
+    choices = {"zipmap": [True, False, "columns"]}
+    choices |= {"output_class_labels": [False, True], "nocl": [False, True]}
+    for kind, *functions, options in (
+        (MixtureOfExpertsRegressor, _regressor_shape, _convert_regressor, None),
+        (MixtureOfExpertsClassifier, _classifier_shape, _convert_classifier, choices),
+    ):
+        register(kind, f"Skmoe{kind.__name__}", *functions, options=options)
 
 
 # --- what is converted ------------------------------------------------------------------------
 
 
-class LinearParts(NamedTuple):
-    """Gate and experts of a fitted mixture: coefficients, and the means that they make."""
-
-    gate_coef: Array  # (K, p), in the units of X as all are
-    gate_intercept: Array  # (K,)
-    coef: Array  # (K, m, p), or of each class (K, C, p)
-    intercept: Array  # (K, m) or (K, C)
-    center: Array  # (p,), means of the features
-    means: Means | None  # None for classes
-
-
-class Means(NamedTuple):
-    """The means of the experts: multiples of exponentials, predictors that are shifted, constants.
-
-    Those of an exponential are exp(start + predictor). Predictors are limited to the range that the
-    family allows.
-    """
-
-    links: Array  # (K, 1), "log", "identity" or ""
-    start: Array  # (K, m), the mean, or its logarithm, at a predictor of zero
-    bound: Array  # (K, 1), largest absolute value of the linear predictor
-    reference: Array  # (m,), which is added in the end, as it may be large
-
-
-def _check_convertible(moe: Any) -> None:
-    """Raise ValueError if there is no graph of the predictions."""
+def _coefficients(moe: Any) -> Array:
+    """Coefficients (K, V, 1 + p) of the experts; a ValueError if there is no graph of the mean."""
     check_is_fitted(moe)
     moe._check_is_whole("conversion to ONNX")
     if not isinstance(moe.expert, str) or not hasattr(moe, "expert_coef_"):
@@ -173,54 +140,11 @@ def _check_convertible(moe: Any) -> None:
     if not hasattr(moe, "gate_coef_"):
         wanted = 'a gate with coefficients, gate="softmax" or gate="constant"'
         raise _unsupported(wanted, "gate", moe.gate)
+    return coefficients_of(moe, linear_predictors(moe)[0])
 
 
 def _unsupported(wanted: str, name: str, value: Any, reason: str = "") -> ValueError:
     return ValueError(f"conversion to ONNX needs {wanted}; {name} is {value!r}{reason}.")
-
-
-def _linear_parts(moe: Any) -> LinearParts:
-    """Gate and experts of a fitted mixture, from its attributes."""
-    _check_convertible(moe)
-    n_experts, n_features = moe.gate_coef_.shape
-    ranges = getattr(moe, "feature_range_", np.zeros((2, n_features)))
-    # Those of experts without predictor are not numbers.
-    coef = np.nan_to_num(moe.expert_coef_).reshape(n_experts, -1, n_features)
-    intercept = np.nan_to_num(moe.expert_intercept_).reshape(n_experts, -1)
-    means = None
-    if not hasattr(moe, "classes_"):
-        means = _means_of(moe, coef, intercept, ranges)
-    elif len(moe.classes_) == 2:  # log odds of the second class
-        coef = np.concatenate([np.zeros_like(coef), coef], axis=1)
-        intercept = np.concatenate([np.zeros_like(intercept), intercept], axis=1)
-    # Single precision needs it; `feature_range_` does not tell where most of the rows are.
-    center = moe._fitted.preprocessor.feature_scaling.center
-    return LinearParts(moe.gate_coef_, moe.gate_intercept_, coef, intercept, center, means)
-
-
-def _means_of(moe: Any, coef: Array, intercept: Array, ranges: Array) -> Means:
-    """How the means of a regressor are found from its linear predictors.
-
-    Each expert is asked in the middle and at the ends of the ranges of the features.
-    """
-    families = getattr(moe, "families_", [Normal()] * len(coef))
-    links = np.array([[family.link] for family in families])
-    bound = np.array([[family.max_predictor] for family in families])
-    bound = np.where(links == "log", bound, np.inf)
-    rows = np.stack([ranges.mean(axis=0), *ranges])
-    with warnings.catch_warnings():  # of rows without names, or without an offset
-        warnings.simplefilter("ignore")
-        means = moe.predict_experts(rows).reshape(len(rows), *intercept.shape)
-    with np.errstate(all="ignore"):
-        predictors = np.clip(np.einsum("kmp,np->nkm", coef, rows) + intercept, -bound, bound)
-        starts = np.where(links == "log", np.log(means), means) - predictors
-        scale = np.where(links == "log", 1.0, 1.0 + np.abs(means).max(axis=0))
-        is_known = np.abs(starts - starts[0]).max(axis=0) <= 1e-6 * scale
-    if "logit" in links or not is_known.all():
-        reason = ": its mean is not an exponential or a linear function of the features"
-        raise _unsupported("another family", "family", moe.family, reason)
-    reference = moe.weights_ @ np.where((links == "identity").all(), means[0], 0.0)
-    return Means(links, starts[0], bound, reference)
 
 
 def _class_labels(scope: Any, moe: Any) -> Array:
@@ -234,14 +158,14 @@ def _class_labels(scope: Any, moe: Any) -> Array:
 
 
 def _regressor_shape(operator: Any) -> None:
-    n_outputs = _linear_parts(operator.raw_operator).intercept.shape[1]
+    n_outputs = _coefficients(operator.raw_operator).shape[1]
     shape = [operator.inputs[0].get_first_dimension(), n_outputs]
     operator.outputs[0].type = _float_type(operator)(shape)
 
 
 def _classifier_shape(operator: Any) -> None:
     types = import_module("skl2onnx.common.data_types")
-    _check_convertible(operator.raw_operator)
+    _coefficients(operator.raw_operator)
     classes = _class_labels(operator.scope_inst, operator.raw_operator)
     n_rows = operator.inputs[0].get_first_dimension()
     label_type = types.StringTensorType if classes.dtype.kind == "U" else types.Int64TensorType
@@ -265,11 +189,13 @@ ONNX_DOUBLE = 11
 
 
 class Graph(NamedTuple):
-    """Factory of the nodes of a graph."""
+    """Factory of the nodes of a graph, with a node of the centred features (n, p)."""
 
     ops: Any
     version: int
     dtype: Any
+    center: Array  # (p,), means of the features, which single precision needs
+    features: Any = None
 
     def __call__(self, name: str, *inputs: Any, **attributes: Any) -> Any:
         """A node of one operator; arrays of floating-point numbers get the type of the graph."""
@@ -281,26 +207,45 @@ class Graph(NamedTuple):
         ]
         return getattr(self.ops, f"Onnx{name}")(*converted, op_version=self.version, **attributes)
 
+    def reshape(self, node: Any, *shape: int) -> Any:
+        """Node of the same numbers for each row."""
+        return self("Reshape", node, np.array([-1, *shape], dtype=np.int64))
+
+    def linear(self, coefficients: Array) -> Any:
+        """Node of linear predictors (n, ...) for intercepts and slopes (..., 1 + p)."""
+        center = self.center.astype(self.dtype).astype(np.float64)  # as it is subtracted
+        vectors = coefficients.reshape(-1, coefficients.shape[-1])
+        intercepts, slopes = vectors[:, 0], vectors[:, 1:]
+        predictor = self("Gemm", self.features, slopes.T, intercepts + slopes @ center)
+        return self.reshape(predictor, *coefficients.shape[:-1])
+
+
+def _make_graph(operator: Any, container: Any) -> Graph:
+    """Factory of nodes in the precision of the input."""
+    types = import_module("skl2onnx.common.data_types")
+    ops = import_module("skl2onnx.algebra.onnx_ops")
+    is_double = _float_type(operator) is types.DoubleTensorType
+    # The ranges of the features do not show where most of the rows are.
+    center = operator.raw_operator._fitted.preprocessor.feature_scaling.center
+    graph = Graph(ops, container.target_opset, np.float64 if is_double else np.float32, center)
+    # A data frame has one input for each column.
+    to = ONNX_DOUBLE if is_double else ONNX_FLOAT
+    inputs = [graph("Cast", features, to=to) for features in operator.inputs]
+    return graph._replace(features=graph("Sub", graph("Concat", *inputs, axis=1), center[None]))
+
 
 def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
     graph, moe = _make_graph(operator, container), operator.raw_operator
-    parts = _linear_parts(moe)
-    assert parts.means is not None
-    features = _centred_features(graph, parts, operator)
-    of_experts = _means(graph, parts, parts.means, features)
-    top_k = gate_object(moe.gate).top_k
-    above = _mixture_mean(graph, parts, features, of_experts, top_k)
-    mean = graph("Add", above, parts.means.reference[None], output_names=operator.outputs[:1])
+    of_experts, reference = _means(graph, moe)
+    above = _mixture_mean(graph, moe, of_experts)
+    mean = graph("Add", above, reference[None], output_names=operator.outputs[:1])
     mean.add_to(scope, container)
 
 
 def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     graph, moe = _make_graph(operator, container), operator.raw_operator
-    parts = _linear_parts(moe)
-    features = _centred_features(graph, parts, operator)
-    logits = _linear_predictor(graph, parts, features, parts.coef, parts.intercept)
-    proba, top_k = graph("Softmax", logits, axis=2), gate_object(moe.gate).top_k
-    mean = _mixture_mean(graph, parts, features, proba, top_k)
+    of_experts = graph("Softmax", graph.linear(_coefficients(moe)), axis=2)
+    mean = _mixture_mean(graph, moe, of_experts)
     probs = graph("Identity", mean, output_names=operator.outputs[1:2])
     best = graph("ArgMax", mean, axis=1, keepdims=0)
     labels = _class_labels(scope, moe)
@@ -309,71 +254,58 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     probs.add_to(scope, container)
 
 
-def _make_graph(operator: Any, container: Any) -> Graph:
-    """Factory of nodes in the precision of the input."""
-    types = import_module("skl2onnx.common.data_types")
-    ops = import_module("skl2onnx.algebra.onnx_ops")
-    dtype = np.float64 if _float_type(operator) is types.DoubleTensorType else np.float32
-    return Graph(ops, container.target_opset, dtype)
+def _means(graph: Graph, moe: Any) -> tuple[Any, Array]:
+    """Node of the means (n, K, m) of experts above a reference (m,), which may be large, and it.
 
-
-def _centred_features(graph: Graph, parts: LinearParts, operator: Any) -> Any:
-    """Node of the features minus their centers, (n, p)."""
-    to = ONNX_DOUBLE if graph.dtype is np.float64 else ONNX_FLOAT
-    # A data frame has one input for each column.
-    inputs = [graph("Cast", features, to=to) for features in operator.inputs]
-    return graph("Sub", graph("Concat", *inputs, axis=1), parts.center[None])
-
-
-def _linear_predictor(
-    graph: Graph, parts: LinearParts, features: Any, coef: Array, intercept: Array
-) -> Any:
-    """Node of linear predictors (n, ...) of centred features, for coefficients (..., p)."""
-    center = parts.center.astype(graph.dtype).astype(np.float64)  # as it is subtracted
-    vectors = coef.reshape(-1, coef.shape[-1])
-    predictor = graph("Gemm", features, vectors.T, intercept.ravel() + vectors @ center)
-    return graph("Reshape", predictor, np.array([-1, *coef.shape[:-1]], dtype=np.int64))
-
-
-def _means(graph: Graph, parts: LinearParts, means: Means, features: Any) -> Any:
-    """Node of the means of the experts above the reference, (n, K, m)."""
-    links, start, bound, reference = means
-    is_log, is_linear, is_constant = (
-        np.broadcast_to(links == link, start.shape).astype(float)
-        for link in ("log", "identity", "")
-    )
-    intercept = parts.intercept + (1.0 - is_constant) * start - reference
-    predictor = _linear_predictor(graph, parts, features, parts.coef, intercept)
+    Means are exp(start + predictor), start + predictor, or start alone. For `start` each expert is
+    asked in the middle and at the ends of the ranges of the features. Predictors have the bounds of
+    the family.
+    """
+    coefficients = _coefficients(moe)
+    families = getattr(moe, "families_", [Normal()] * len(coefficients))
+    links = np.array([[family.link] for family in families])
+    is_log, is_linear, is_constant = (links == link for link in ("log", "identity", ""))
+    bound = np.where(is_log, [[family.max_predictor] for family in families], np.inf)
+    ranges = getattr(moe, "feature_range_", np.zeros((2, moe.n_features_in_)))
+    rows = np.stack([ranges.mean(axis=0), *ranges])
+    with warnings.catch_warnings():  # of rows without names, or without an offset
+        warnings.simplefilter("ignore")
+        means = moe.predict_experts(rows).reshape(len(rows), *coefficients.shape[:2])
+    with np.errstate(all="ignore"):
+        predictors = np.einsum("kmp,np->nkm", coefficients, np.insert(rows, 0, 1.0, axis=1))
+        starts = np.where(is_log, np.log(means), means) - np.clip(predictors, -bound, bound)
+        scale = np.where(is_log, 1.0, 1.0 + np.abs(means).max(axis=0))
+        is_known = np.abs(starts - starts[0]).max(axis=0) <= 1e-6 * scale
+    if "logit" in links or not is_known.all():
+        reason = ": its mean is not an exponential or a linear function of the features"
+        raise _unsupported("another family", "family", moe.family, reason)
+    start, reference = starts[0], moe.weights_ @ np.where(is_linear.all(), means[0], 0.0)
+    coefficients[..., 0] += np.where(is_constant, 0.0, start) - reference
+    predictor = graph.linear(coefficients)
     if is_linear.all():
-        return predictor
+        return predictor, reference
     predictor = graph("Min", graph("Max", predictor, start - bound), start + bound)
     if is_log.all():
-        return graph("Exp", predictor)
-    exponential = graph("Mul", graph("Exp", graph("Mul", predictor, is_log)), is_log)
-    linear = graph("Add", graph("Mul", predictor, is_linear), is_constant * start)
-    return graph("Add", exponential, linear)
+        return graph("Exp", predictor), reference
+    numbers = (np.broadcast_to(mask, start.shape).astype(float) for mask in (is_log, is_linear))
+    log, linear = numbers
+    exponential = graph("Mul", graph("Exp", graph("Mul", predictor, log)), log)
+    linear = graph("Add", graph("Mul", predictor, linear), is_constant * start)
+    return graph("Add", exponential, linear), reference
 
 
-def _mixture_mean(
-    graph: Graph, parts: LinearParts, features: Any, means: Any, top_k: int | None
-) -> Any:
+def _mixture_mean(graph: Graph, moe: Any, means: Any) -> Any:
     """Node of the means (n, m), or class probabilities (n, C), from those of the experts."""
-    logits = _linear_predictor(graph, parts, features, parts.gate_coef, parts.gate_intercept)
-    n_experts = len(parts.gate_coef)
-    if top_k is not None and top_k < n_experts:
-        logits = _keep_top_k(graph, logits, n_experts, top_k)
-    shape = np.array([-1, n_experts, 1], dtype=np.int64)
-    gate_prob = graph("Reshape", graph("Softmax", logits, axis=1), shape)
+    logits = graph.linear(np.column_stack([moe.gate_intercept_, moe.gate_coef_]))
+    top_k = gate_object(moe.gate).top_k
+    if top_k is not None and top_k < moe.n_experts_:
+        # Of ties the first is kept.
+        order = graph("TopK", logits, np.array([top_k], dtype=np.int64), axis=1)
+        chosen = graph("OneHot", order[1], np.array([moe.n_experts_]), np.array([0, 1]), axis=2)
+        kept = graph("ReduceSumApi11", chosen, axes=[1], keepdims=0)
+        logits = graph("Where", graph("Greater", kept, np.array([0])), logits, np.array([-np.inf]))
+    gate_prob = graph.reshape(graph("Softmax", logits, axis=1), moe.n_experts_, 1)
     # A mean that overflows, times a probability of zero, would not be a number.
     largest = np.array([np.finfo(graph.dtype).max])
     means = graph("Min", graph("Max", means, -largest), largest)
     return graph("ReduceSumApi11", graph("Mul", means, gate_prob), axes=[1], keepdims=0)
-
-
-def _keep_top_k(graph: Graph, logits: Any, n_experts: int, top_k: int) -> Any:
-    """Node of the logits with all but the largest at minus infinity; of ties the first is kept."""
-    order = graph("TopK", logits, np.array([top_k], dtype=np.int64), axis=1)
-    chosen = graph("OneHot", order[1], np.array([n_experts]), np.array([0, 1]), axis=2)
-    kept = graph("ReduceSumApi11", chosen, axes=[1], keepdims=0)
-    is_kept = graph("Greater", kept, np.array([0]))
-    return graph("Where", is_kept, logits, np.array([-np.inf]))

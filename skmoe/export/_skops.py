@@ -7,57 +7,32 @@ References
 
 from __future__ import annotations
 
+from importlib import import_module
+from pkgutil import walk_packages
 from typing import Any
 
-from skmoe._data.encoding import Encoder
-from skmoe._data.extra_features import ExtraFeatures
-from skmoe._data.preprocessing import Preprocessor, Standardization
-from skmoe._data.rows import Rows
-from skmoe._data.steps import (
-    TimePolynomial,
-    UnitPipeline,
-    WeightedImputer,
-    WeightedPipeline,
-    categorical_columns,
-)
-from skmoe._estimators.classifier import MixtureOfExpertsClassifier
-from skmoe._estimators.methods.input_steps import InputSteps
-from skmoe._estimators.regressor import MixtureOfExpertsRegressor
-from skmoe._estimators.rows.training_data import FitOptions, TrainingData, TrainingState
-from skmoe._inference.results import Maxima
-from skmoe._mixture.experts import Experts, Gate
-from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.groups import Block, Group, Limits
-from skmoe._mixture.joint_prior import JointPrior, Outputs
-from skmoe._mixture.learners import LearnedExperts
-from skmoe._mixture.mixture import EStep, Mixture, Prior
-from skmoe._mixture.own import OwnExperts, OwnGate
-from skmoe._mixture.stream import Stream
-from skmoe.experts._cross_fitted import CrossFittedExperts, EstimatorParams
-from skmoe.experts._mean_family import MeanFamily
+from skmoe._data.steps import categorical_columns
 from skmoe.experts._named_estimators import as_categories, as_floats
 from skmoe.experts._registry import EXPERTS
-from skmoe.experts._stacking import NoParams, StackedModels
 from skmoe.families import FAMILIES
-from skmoe.families._categorical import Categorical
-from skmoe.families._joint_normal import JointNormal
 from skmoe.gates import GATES
-from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
 __all__ = ["trusted_types"]
 
-# Types of values that fitted mixtures contain.
-TYPES = (
-    *(FittedMixture, Mixture, Experts, Gate, Block, Group, Limits, Prior, JointPrior, Outputs),
-    *(OwnExperts, OwnGate, LearnedExperts, Categorical, JointNormal),
-    *(Preprocessor, Standardization, TrainingState, Maxima, Rows),
-    *(Stream, TrainingData, FitOptions, EStep),
-    *(MixtureOfExpertsClassifier, MixtureOfExpertsRegressor),
-    *(GatedStackingClassifier, GatedStackingRegressor, EstimatorParams, NoParams),
-    *(CrossFittedExperts, Encoder, ExtraFeatures, MeanFamily),
-    *(InputSteps, StackedModels, WeightedImputer, WeightedPipeline, as_categories, as_floats),
-    *(TimePolynomial, UnitPipeline, categorical_columns),
-)
+# Packages whose classes fitted mixtures consist of, without modules that read files; and functions
+# that steps of pipelines call.
+PACKAGES_OF_FITS = {
+    "_data",
+    "_estimators",
+    "_inference",
+    "_mixture",
+    "experts",
+    "families",
+    "gates",
+}
+PACKAGES_OF_FITS |= {"recipes", "stacking"}
+READERS = {"skmoe._data.blocks", "skmoe._data.first_pass"}
+FUNCTIONS = (as_categories, as_floats, categorical_columns)
 
 
 def trusted_types() -> list[str]:
@@ -85,5 +60,9 @@ def trusted_types() -> list[str]:
     True
     """
     experts = [kind for row in EXPERTS.values() for kind in row.values()]
-    types: list[Any] = [*TYPES, *GATES.values(), *experts, *FAMILIES.values()]
+    types: list[Any] = [*FUNCTIONS, *GATES.values(), *experts, *FAMILIES.values()]
+    for module in walk_packages(import_module("skmoe").__path__, "skmoe."):
+        if module.name.split(".")[1] in PACKAGES_OF_FITS and module.name not in READERS:
+            values = vars(import_module(module.name)).values()
+            types += [v for v in values if isinstance(v, type) and v.__module__ == module.name]
     return sorted({f"{kind.__module__}.{kind.__qualname__}" for kind in types})

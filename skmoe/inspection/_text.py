@@ -12,15 +12,12 @@ from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer
 from skmoe._data.sklearn_adapter import final_estimator
+from skmoe._inference.description import ExpertDescription, describe_experts
 from skmoe._inference.labels import (
     N_DIGITS,
-    base_term,
     counted_noun,
     format_number,
-    format_percent,
     gate_name,
-    link_equation,
-    named_dispersions,
     printable_line,
     printable_name,
 )
@@ -28,7 +25,6 @@ from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import column_stds
 from skmoe.inspection._segment_tables import derived_gate_columns, gate_effects, gate_log_odds
 from skmoe.inspection._subject import check_names, check_table, find_mixture
-from skmoe.protocols import LinearPredictor
 
 # Relative difference from a linear function that is attributed to round-off.
 LINEARITY_RTOL = 1e-9
@@ -60,6 +56,20 @@ class TextFormat(NamedTuple):
         order = np.argsort(-sizes, kind="stable")
         return order[(sizes[order] > 0.0) & (sizes[order] >= negligible)][: self.max_features]
 
+    def omitted(self, slopes: Array, leading: Array) -> str:
+        """The number of slopes that are not written, as text."""
+        n_omitted = int(np.count_nonzero(slopes)) - len(leading)
+        return f", and {n_omitted} {'more' if len(leading) else 'near 0'}" if n_omitted > 0 else ""
+
+    def equation(self, text: str, coefficients: Array, least: float = 0.0) -> str:
+        """A text with the intercept and the largest terms, and the number of the others."""
+        terms, slopes = self.number(coefficients[0]), coefficients[1:]
+        leading = self.leading(slopes * self.spread, least)
+        for j in leading:
+            sign = "-" if slopes[j] < 0 else "+"
+            terms += f" {sign} {self.number(abs(slopes[j]))} {self.names[j]}"
+        return text.replace("{predictor}", terms) + self.omitted(slopes, leading)
+
 
 def export_text(
     estimator: Any,
@@ -68,7 +78,6 @@ def export_text(
     X: Any = None,
     max_features: int | None = 5,
     digits: int = N_DIGITS,
-    decimals: int | str = "deprecated",
 ) -> str:
     """Describe the gate and the experts of a fitted mixture in words.
 
@@ -97,8 +106,6 @@ def export_text(
         that round to nothing beside the largest one are counted, but not written.
     digits : int, default=3
         Significant digits of numbers. Digits before the decimal point are always written.
-    decimals : int
-        Deprecated since 0.3.0: use `digits`.
 
     Returns
     -------
@@ -138,15 +145,6 @@ def export_text(
     if max_features is None:
         max_features = n_features
     check_integer("max_features", max_features, least=1)
-    if decimals != "deprecated":
-        check_integer("decimals", decimals, least=0)
-        warnings.warn(
-            "decimals is deprecated, and will be removed in 0.4.0: use digits, the number of "
-            "significant digits.",
-            FutureWarning,
-            stacklevel=2,
-        )
-        digits = int(decimals) + 1
     check_integer("digits", digits, least=1)
     unit, spread = "unit", ranges(estimator)
     if X is not None:
@@ -155,12 +153,10 @@ def export_text(
     gate = f"{gate_name(estimator.gate)} gate" if n_experts > 1 else "no gate"
     title = f"{type(estimator).__name__}: {n_experts} expert" + "s" * (n_experts > 1)
     lines = [f"{title}, {gate}", *([note] if note else [])]
-    counted = counted_noun(hasattr(estimator, "n_units_"))
-    for k, kind in enumerate(estimator.expert_kinds_):
-        share = f"{format_percent(estimator.weights_[k])} of the {counted}s"
-        name = printable_name(estimator.expert_names_[k])
-        lines += ["", f"{name} ({kind}), {share}"]
-        described = gate_lines(estimator, k, text_format) + expert_lines(estimator, k, text_format)
+    for k, expert in enumerate(describe_experts(estimator)):
+        lines += ["", f"{expert.name} ({expert.kind}), {expert.share} of the {expert.counted}s"]
+        described = gate_lines(estimator, k, text_format)
+        described += expert_lines(estimator, k, expert, text_format)
         lines += [f"  {line}" for line in described]
     dropped = _dropped_lines(estimator, names)
     return "\n".join(map(printable_line, [*lines, "", *dropped] if dropped else lines))
@@ -174,9 +170,8 @@ def ranges(estimator: Any) -> Array:
 
 def _dropped_lines(estimator: Any, names: list[str]) -> list[str]:
     """Features that gate or experts have dropped, if penalties of single features were found."""
-    gate_names = [printable_name(str(name)) for name in estimator.gate_feature_names_]
-    if derived_gate_columns(estimator) is None:
-        gate_names = names
+    derived = derived_gate_columns(estimator)
+    gate_names = names if derived is None else list(map(printable_name, derived))
     lines = []
     for part, penalty, own in (
         ("experts", getattr(estimator, "alpha_", None), names),
@@ -212,96 +207,38 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     slopes = log_odds[k] if text_format.unit == "unit" else effects
     leading = text_format.leading(effects)
     terms = [f"{text_format.names[j]} {text_format.number(slopes[j], '+')}" for j in leading]
-    omitted = _n_omitted(slopes, leading)
     against = f"against {printable_name(estimator.expert_names_[0])}"
     effect = f"log odds {against} per {text_format.unit}"
-    return [f"gate: {effect}: {', '.join(terms) or 'none'}{omitted}"]
+    written = ", ".join(terms) or "none"
+    return [f"gate: {effect}: {written}{text_format.omitted(slopes, leading)}"]
 
 
 # --- the experts ------------------------------------------------------------------------------
 
 
-def expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
+def expert_lines(
+    estimator: Any, k: int, expert: ExpertDescription, text_format: TextFormat
+) -> list[str]:
     """Equations, or description of the models, and dispersions of an expert."""
     lines = []
     if hasattr(estimator, "experts_"):
         lines = _model_lines(estimator.experts_[k], text_format)
         lines += _regression_line(estimator, k, text_format)
-    for block in estimator.coefficient_blocks_:
-        if isinstance(block, LinearPredictor):
-            lines += _equations(estimator, block, k, text_format)
-            lines += _bound_lines(estimator, block, k, text_format)
-    for name, values in named_dispersions(estimator, k).items():
-        numbers = ", ".join(text_format.number(value) for value in values)
+    for equation in expert.equations:
+        lines.append(text_format.equation(*equation))
+    if len(expert.at_bound):
+        held = ", ".join(text_format.names[j] for j in expert.at_bound)
+        lines.append(f"at its bound of 0: {held}")
+    for name, values in expert.dispersions.items():
+        numbers = ", ".join(map(text_format.number, values))
         lines.append(f"{name}: {'standard deviation ' * (name == 'noise')}{numbers}")
-    spread = getattr(estimator, "spread_", None)
-    if spread is not None and spread[k] != 1.0:
-        lines.append(f"distribution: {text_format.number(spread[k])} times as wide as the model's")
-    temperature = getattr(estimator, "temperature_", None)
-    if temperature is not None and temperature[k] != 1.0:
-        lines.append(f"temperature of the probabilities: {text_format.number(temperature[k])}")
+    for factors, text in (
+        (getattr(estimator, "spread_", None), "distribution: {} times as wide as the model's"),
+        (getattr(estimator, "temperature_", None), "temperature of the probabilities: {}"),
+    ):
+        if factors is not None and factors[k] != 1.0:
+            lines.append(text.format(text_format.number(factors[k])))
     return lines
-
-
-def _equations(
-    estimator: Any, block: LinearPredictor, k: int, text_format: TextFormat
-) -> list[str]:
-    """One equation for each output, or for each class with a logit of the expert."""
-    slopes = np.atleast_2d(vars(estimator)[block.coef][k])
-    intercepts = np.atleast_1d(vars(estimator)[block.intercept][k])
-    scale, responses = "logit", ["y"] if len(slopes) == 1 else [f"y{i}" for i in range(len(slopes))]
-    if is_classifier(estimator):
-        scale, (reference, *others) = "log odds", estimator.classes_
-        responses = [f"class {label}" for label in others]
-        if len(others) > 1:
-            slopes, intercepts = slopes[1:] - slopes[:1], intercepts[1:] - intercepts[:1]
-            responses = [f"{response} against class {reference}" for response in responses]
-    base = ""  # what the equations of experts on a base model contain besides features
-    if estimator.base_ is not None:
-        is_class = is_classifier(estimator)
-        base = "terms of the base + " if is_class else f"{base_term(estimator.link_)} + "
-    family = estimator.families_[k] if hasattr(estimator, "families_") else None
-    link = block.link if not block.is_main else estimator.link_ if family is None else family.link
-    # Effects of less than a part of one are nothing on the scale of a log, and of less than that
-    # part of the noise on the scale of y.
-    least = np.ones(len(slopes))
-    if link == "identity":
-        noise = getattr(estimator, "noise_variance_", np.zeros(estimator.n_experts_))[k]
-        least = np.sqrt(np.nan_to_num(np.atleast_1d(noise)))
-    lines = []
-    for i, (response, intercept, row) in enumerate(zip(responses, intercepts, slopes, strict=True)):
-        predictor, omitted = _linear_predictor(intercept, row, text_format, least[i])
-        if not block.is_main:
-            equation = f"{block.label}{f' of {response}' * (len(slopes) > 1)} = {predictor}"
-        elif family is not None:
-            equation = family.equation.format(response=response, predictor=base + predictor)
-        else:
-            equation = link_equation(estimator.link_, response, base + predictor, scale)
-        lines.append(equation + omitted)
-    return lines
-
-
-def _bound_lines(
-    estimator: Any, block: LinearPredictor, k: int, text_format: TextFormat
-) -> list[str]:
-    """The features whose slopes are zero by their signs, if there are any."""
-    at_bound = getattr(estimator, "slopes_at_bound_", None)
-    if at_bound is None or not block.is_main:
-        return []
-    held = np.flatnonzero(np.atleast_2d(at_bound[k]).all(axis=0))
-    return [f"at its bound of 0: {', '.join(text_format.names[j] for j in held)}"] * (len(held) > 0)
-
-
-def _linear_predictor(
-    intercept: float, slopes: Array, text_format: TextFormat, least: float = 0.0
-) -> tuple[str, str]:
-    """The intercept and the largest terms, and the number of the others as text."""
-    terms = text_format.number(intercept)
-    leading = text_format.leading(slopes * text_format.spread, least)
-    for j in leading:
-        sign = "-" if slopes[j] < 0 else "+"
-        terms += f" {sign} {text_format.number(abs(slopes[j]))} {text_format.names[j]}"
-    return terms, _n_omitted(slopes, leading)
 
 
 def _regression_line(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
@@ -319,11 +256,11 @@ def _regression_line(estimator: Any, k: int, text_format: TextFormat) -> list[st
     except ValueError:  # categories
         return []
     intercept, slopes = means[0], means[1:-1] - means[0]
-    size = np.abs(means).max()
-    if means.ndim > 1 or abs(intercept + slopes @ probe - means[-1]) > LINEARITY_RTOL * size:
+    least = LINEARITY_RTOL * np.abs(means).max()
+    if means.ndim > 1 or abs(intercept + slopes @ probe - means[-1]) > least:
         return []
-    slopes = np.where(np.abs(slopes) > LINEARITY_RTOL * size, slopes, 0.0)
-    return ["y = " + "".join(_linear_predictor(intercept, slopes, text_format))]
+    slopes = np.where(np.abs(slopes) > least, slopes, 0.0)
+    return [text_format.equation("y = {predictor}", np.append(intercept, slopes))]
 
 
 def _model_lines(models: Sequence[Any], text_format: TextFormat) -> list[str]:
@@ -341,24 +278,15 @@ def _model_lines(models: Sequence[Any], text_format: TextFormat) -> list[str]:
     importances = [np.asarray(getattr(step, "feature_importances_", [])) for step in steps]
     if all(len(values) == len(text_format.names) for values in importances):
         mean = np.mean(importances, axis=0)
-        terms = [
-            f"{text_format.names[j]} {text_format.number(mean[j])}"
-            for j in text_format.leading(mean)
-        ]
-        if terms:
-            lines.append(f"feature importances: {', '.join(terms)}")
+        leading = text_format.leading(mean)
+        terms = [f"{text_format.names[j]} {text_format.number(mean[j])}" for j in leading]
+        lines += [f"feature importances: {', '.join(terms)}"] * bool(terms)
     return lines
 
 
 def _range(values: Sequence[int]) -> str:
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low} to {high}"
-
-
-def _n_omitted(slopes: Array, leading: Array) -> str:
-    """The number of slopes that are not written, as text."""
-    n_omitted = int(np.count_nonzero(slopes)) - len(leading)
-    return f", and {n_omitted} {'more' if len(leading) else 'near 0'}" if n_omitted > 0 else ""
 
 
 # --- the diagram ------------------------------------------------------------------------------
@@ -431,11 +359,11 @@ def export_mermaid(
         leading = np.argsort(-effects, kind="stable")[: min(max_features, (effects > 0.0).sum())]
         gate.append("largest effects: " + ", ".join(names[j] for j in leading))
     lines = ["flowchart LR", f"    input[{features}] --> gate{{{_label(*gate)}}}"]
-    for k, kind in enumerate(estimator.expert_kinds_):
-        described = [printable_name(estimator.expert_names_[k]), kind]
-        for term, values in named_dispersions(estimator, k).items():
+    for k, expert in enumerate(describe_experts(estimator)):
+        described = [expert.name, expert.kind]
+        for term, values in expert.dispersions.items():
             described.append(f"{term} " + ", ".join(map(format_number, values)))
-        share = _label(format_percent(estimator.weights_[k]))
+        share = _label(expert.share)
         lines.append(f"    gate -->|{share}| expert{k}[{_label(*described)}]")
     prediction = "probabilities of the classes" if is_classifier(estimator) else "mean of y"
     lines.append(f"    expert0 --> output([{_label(prediction)}])")

@@ -209,8 +209,6 @@ def test_numbers_are_short_and_the_largest_come_first():
     (line,) = lines_from(export_text(moe, max_features=None, digits=4), "y = ")
     assert re.findall(r"x\d", line)[:3] == ["x2", "x3", "x0"]
     assert re.findall(r"\d\.\d+", line)[:2] == ["1.000", "2.000"]
-    with pytest.warns(FutureWarning, match="use digits"):
-        assert export_text(moe, decimals=3) == export_text(moe, digits=4)
     assert export_text(moe, max_features=None) == export_text(moe, max_features=4)
     large = MixtureOfExpertsRegressor(1, alpha=1e-8).fit(table, 1e6 * (1.0 + table @ coef))
     (line,) = lines_from(export_text(large, max_features=1), "y = ")
@@ -286,7 +284,6 @@ def test_names_are_whole_and_printable():
         ({"feature_names": ["a"]}, "feature_names", "2"),
         ({"max_features": 0}, "max_features", "integer"),
         ({"digits": 0}, "digits", "integer"),
-        ({"decimals": -1}, "decimals", "integer"),
         ({"X": X[:, :1]}, "", "2 features"),
     ],
 )

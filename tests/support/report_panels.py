@@ -8,17 +8,17 @@ from typing import NamedTuple
 
 from skmoe._data.rows import Rows
 from skmoe.inspection import export_html
-from skmoe.inspection._report._inputs import make_inputs
-from skmoe.inspection._report._panel import PanelOptions, make_panel
+from skmoe.inspection._report._inputs import Subject, make_inputs
+from skmoe.inspection._report._panel import make_panel
 
 
 def panel_of(moe, X, y, *, row=None, labels=None, max_features=99, **options):
     """What the scripts of a page are given, without the page."""
     inputs = make_inputs(moe, X, row, labels)
     names = [f"expert {k}" for k in range(inputs.mixture.n_experts_)]
-    options = PanelOptions(names, "y", **{"output": 0, "coverage": 0.9} | options)
-    shown = inputs.strongest(inputs.varying_features(), max_features, options.predict)
-    return json.loads(json.dumps(make_panel(inputs, shown, Rows(inputs.X, y), options)))
+    subject = Subject(inputs.mixture, Rows(inputs.X, y), names, "y", **options)
+    shown = inputs.strongest(max_features, subject.predict)
+    return json.loads(json.dumps(make_panel(subject, inputs, shown)))
 
 
 class Table(NamedTuple):

@@ -6,13 +6,14 @@ import base64
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import is_classifier
+from sklearn.calibration import CalibrationDisplay as ClassCalibrationDisplay
 from sklearn.metrics import (
     accuracy_score,
     log_loss,
@@ -22,10 +23,10 @@ from sklearn.metrics import (
 )
 
 from skmoe._data.encoding import encode, make_encoder
-from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows, has_bounds
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
+from skmoe._inference.description import describe_experts
 from skmoe._inference.labels import (
     COLLAPSED,
     N_DIGITS,
@@ -41,12 +42,12 @@ from skmoe.inspection._calibration import CalibrationDisplay
 from skmoe.inspection._coefficients import CoefficientsDisplay
 from skmoe.inspection._grid import column_stds
 from skmoe.inspection._over_time import SurvivalDisplay
+from skmoe.inspection._report._inputs import Subject
 from skmoe.inspection._search import NumberOfExpertsDisplay
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
 from skmoe.inspection._segment_tables import dropped_features
 from skmoe.inspection._style import NO_NUMBER, colour
 from skmoe.inspection._subject import (
-    check_rows,
     observed_target,
     one_target,
     predicted_mean,
@@ -76,17 +77,24 @@ MAX_TERMS_NAMED = 4
 # Bins of the calibration of classes.
 N_BINS = 10
 
-
-# Names of scores, of which one has a coverage in per cent.
-LOG_DENSITY = "Mean log density"
-COVERAGE = "Coverage of {:g} % intervals"
+# Scores of means and of times, of which the second are those of `make_survival_scorers`, and names
+# of others, of which one is a coverage in per cent.
+R2 = "R\N{SUPERSCRIPT TWO}"
+OF_MEANS = {R2: r2_score, "RMSE": root_mean_squared_error, "MAE": mean_absolute_error}
+OF_TIMES = {
+    "Concordance": "concordance",
+    "Integrated Brier score": "neg_integrated_brier",
+    "Censored CRPS": "neg_censored_crps",
+    "Mean log density": "log_density",
+}
+LOG_DENSITY, COVERAGE = "Mean log density", "Coverage of {:g} % intervals"
 
 # What the scores mean.
 MEANINGS = {
     "Accuracy": "share of the rows whose most probable class is theirs",
     "Log loss": "mean of minus the log probability; smaller is better",
     "Brier score": "squared distance of probabilities from classes; smaller is better",
-    "R\N{SUPERSCRIPT TWO}": "share of the variance that the prediction explains",
+    R2: "share of the variance that the prediction explains",
     "RMSE": "root mean squared error, in the units of y",
     "MAE": "mean absolute error, in the units of y",
     "Concordance": "share of pairs of rows in the right order; 0.5 is that of a constant",
@@ -106,7 +114,7 @@ class Table(NamedTuple):
     """The numbers of a picture."""
 
     caption: str
-    head: list[str]
+    head: Sequence[str]
     rows: list[list[str]]
 
 
@@ -116,7 +124,7 @@ class Picture(NamedTuple):
     title: str
     source: str
     alternative: str
-    tables: list[Table]
+    tables: Sequence[Table] = ()
 
 
 @contextmanager
@@ -139,94 +147,12 @@ def as_source(figure: Any) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def draw(display_class: Any, *given: Any, **options: Any) -> tuple[Any, str]:
-    """A display of an estimator, and its figure as a source."""
+def draw(display_class: Any, estimator: Any, rows: Rows, **options: Any) -> tuple[Any, str]:
+    """A display of rows, and its figure as a source."""
+    given = () if rows.X is None else (rows.X, rows.y)
     with drawing():
-        display = display_class.from_estimator(*given, **options)
+        display = display_class.from_estimator(estimator, *given, **options)
         return display, as_source(display.figure_)
-
-
-class Names(NamedTuple):
-    """Names of what a mixture consists of."""
-
-    features: Sequence[str]
-    experts: Sequence[str]
-
-
-def profile_pictures(
-    estimator: Any, rows: Rows, targets: Sequence[Any], names: Names, max_features: int
-) -> list[Picture]:
-    """A picture of the experts and their coefficients, one for each class that is drawn.
-
-    One expert has no profile, but coefficients if it is linear.
-    """
-    has_coef = hasattr(estimator, "expert_coef_")
-    given = {"feature_names": names.features, "expert_names": names.experts} | rows.arguments
-    given |= {"max_features": max_features}
-    display: Any = SegmentProfileDisplay
-    if estimator.n_experts_ == 1:
-        # The expert has a slope, or had one before its feature was dropped.
-        if not has_coef or not (
-            np.any(estimator.expert_coef_) or dropped_features(estimator).any()
-        ):
-            return []
-        display = CoefficientsDisplay
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
-        return [
-            _picture(display, estimator, rows, given | {"target": target})
-            for target in (targets[len(targets) > 1 :] if has_coef else targets[:1])
-        ]
-
-
-def _picture(display_class: Any, estimator: Any, rows: Rows, options: dict[str, Any]) -> Picture:
-    """What a display draws, with its numbers as tables."""
-    display, source = draw(display_class, estimator, rows.X, rows.y, **options)
-    title = "Experts and features"
-    numbers: dict[str, Any] = {
-        "Mean minus that of all rows, in SDs": getattr(display, "profile", None)
-    }
-    if display.coefficients is not None and not np.isnan(display.coefficients).all():
-        title = f"{display.coefficient_name}, per {display.step}"
-        numbers[title] = display.coefficients
-        if display.intervals is not None:
-            for end, name in enumerate(("Lower", "Upper")):
-                caption = f"{name} ends of the {100 * display.level:g} % intervals"
-                numbers[caption] = display.intervals[..., end]
-        is_ratio = False if display.is_ratio is None else display.is_ratio
-        for caption, values in list(numbers.items())[1:]:
-            numbers[caption] = np.where(is_ratio, np.exp(values), values)
-    of_gate = f"Gate: log odds against the first expert, per {display.step}"
-    numbers[of_gate] = getattr(display, "gate_effects", None)
-    given = [(caption, values) for caption, values in numbers.items() if values is not None]
-    tables = [_table(caption, display, values) for caption, values in given]
-    alternative = f"{title}: features by experts. The tables below have the numbers."
-    return Picture(title, source, alternative, tables)
-
-
-def survival_picture(estimator: Any, rows: Rows, names: Names) -> Picture:
-    """Predicted probabilities of no event, over the Kaplan-Meier curve, with some as a table."""
-    options = {"offset": rows.offset, "expert_names": names.experts}
-    display, source = draw(SurvivalDisplay, estimator, rows.X, rows.y, **options)
-    shown = np.linspace(0, len(display.times) - 1, N_TIMES_WRITTEN).astype(int)
-    steps = np.searchsorted(display.observed_times, display.times[shown], "right") - 1
-    columns = [display.times[shown], display.observed[steps], display.mixture[shown]]
-    table = Table(
-        "Probabilities of no event",
-        ["Time", "Kaplan-Meier", "Mixture", *names.experts],
-        [[number(v) for v in row] for row in np.column_stack([*columns, display.curves[shown]])],
-    )
-    title = "Observed and predicted probabilities of no event"
-    alternative = f"{title}: the Kaplan-Meier curve, the mixture and the experts, by time."
-    return Picture(title, source, alternative, [table])
-
-
-def _table(caption: str, display: Any, values: Array) -> Table:
-    rows = [
-        [name, *(number(value) for value in row)]
-        for name, row in zip(display.feature_names, values, strict=True)
-    ]
-    return Table(caption, ["Feature", *display.expert_names], rows)
 
 
 def number(value: float, digits: int = N_DIGITS) -> str:
@@ -235,16 +161,85 @@ def number(value: float, digits: int = N_DIGITS) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
+def profile_pictures(subject: Subject, targets: Sequence[Any]) -> list[Picture]:
+    """A picture of the experts and their coefficients, one for each class that is drawn.
+
+    One expert has no profile, but coefficients if it is linear.
+    """
+    estimator: Any = subject.mixture
+    display: Any = SegmentProfileDisplay
+    has_coef = hasattr(estimator, "expert_coef_")
+    if estimator.n_experts_ == 1:
+        # The expert has a slope, or had one before its feature was dropped.
+        if not has_coef or not (
+            np.any(estimator.expert_coef_) or dropped_features(estimator).any()
+        ):
+            return []
+        display = CoefficientsDisplay
+    options = {"feature_names": subject.features, "expert_names": subject.experts}
+    options |= {"max_features": subject.max_features} | subject.rows.arguments
+    drawn = targets[len(targets) > 1 :] if has_coef else targets[:1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
+        return [
+            _profile(*draw(display, estimator, subject.rows, **options, target=each))
+            for each in drawn
+        ]
+
+
+def _profile(display: Any, source: str) -> Picture:
+    """What a display of experts and features draws, with its numbers as tables."""
+    title = "Experts and features"
+    numbers = {"Mean minus that of all rows, in SDs": getattr(display, "profile", None)}
+    if display.coefficients is not None and not np.isnan(display.coefficients).all():
+        title = f"{display.coefficient_name}, per {display.step}"
+        of_experts = {title: display.coefficients}
+        if display.intervals is not None:
+            for end, name in enumerate(("Lower", "Upper")):
+                caption = f"{name} ends of the {100 * display.level:g} % intervals"
+                of_experts[caption] = display.intervals[..., end]
+        is_ratio = False if display.is_ratio is None else display.is_ratio
+        for caption, values in of_experts.items():
+            numbers[caption] = np.where(is_ratio, np.exp(values), values)
+    of_gate = f"Gate: log odds against the first expert, per {display.step}"
+    numbers[of_gate] = getattr(display, "gate_effects", None)
+    tables = []
+    for caption, values in numbers.items():
+        if values is not None:
+            cells = zip(display.feature_names, values, strict=True)
+            rows = [[name, *map(number, own)] for name, own in cells]
+            tables.append(Table(caption, ["Feature", *display.expert_names], rows))
+    alternative = f"{title}: features by experts. The tables below have the numbers."
+    return Picture(title, source, alternative, tables)
+
+
+def survival_picture(subject: Subject) -> Picture:
+    """Predicted probabilities of no event, over the Kaplan-Meier curve, with some as a table."""
+    rows, experts = subject.held_out or subject.rows, subject.experts
+    options = {"offset": rows.offset, "expert_names": experts}
+    display, source = draw(SurvivalDisplay, subject.mixture, rows, **options)
+    shown = np.linspace(0, len(display.times) - 1, N_TIMES_WRITTEN).astype(int)
+    steps = np.searchsorted(display.observed_times, display.times[shown], "right") - 1
+    columns = [display.times[shown], display.observed[steps], display.mixture[shown]]
+    cells = np.column_stack([*columns, display.curves[shown]])
+    head = ["Time", "Kaplan-Meier", "Mixture", *experts]
+    table = Table("Probabilities of no event", head, [list(map(number, row)) for row in cells])
+    title = "Observed and predicted probabilities of no event"
+    alternative = f"{title}: the Kaplan-Meier curve, the mixture and the experts, by time."
+    return Picture(title, source, alternative, [table])
+
+
 # --- the fit ----------------------------------------------------------------------------------
 
 
-def describe_fit(estimator: Any, rows: Rows, resp: Array, names: Names) -> dict[str, Any]:
+def describe_fit(subject: Subject, resp: Array) -> dict[str, Any]:
     """Facts, equations and warnings of a fit, and how the number of experts was selected."""
+    estimator, rows = subject.mixture, subject.rows
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         summary = estimator.summary(rows.X, rows.y, **rows.arguments)
     found = [str(warning.message) for warning in raised]
-    collapsed = describe_collapsed(row_weights(rows) @ resp, names.experts)
+    collapsed = describe_collapsed(row_weights(rows) @ resp, subject.experts)
     found += [collapsed] if collapsed else []
     found += [note for note in summary.notes if note.startswith((OTHER_ROWS, SPURIOUS))]
     if not estimator.converged_:
@@ -255,261 +250,185 @@ def describe_fit(estimator: Any, rows: Rows, resp: Array, names: Names) -> dict[
         )
     # Those of the collapsed experts have the names of the page above.
     notes = [note for note in summary.notes if note not in found and not note.startswith(COLLAPSED)]
-    features, stds = list(names.features), column_stds(rows.X)
-    text_format = TextFormat(features, "standard deviation", stds, MAX_TERMS_WRITTEN)
+    spread = column_stds(rows.X)
+    style = TextFormat(list(subject.features), "standard deviation", spread, MAX_TERMS_WRITTEN)
+    equations = []
+    for k, expert in enumerate(describe_experts(estimator)):
+        lines = expert_lines(estimator, k, expert, style) + gate_lines(estimator, k, style)
+        equations.append((subject.experts[k], expert.kind, list(map(printable_line, lines))))
     return {
         "facts": summary.facts,
         "warnings": list(dict.fromkeys(found)),
         "notes": [" ".join(note.split()) for note in notes],
         "without_errors": _without_errors(summary.inference),
-        "equations": [
-            (names.experts[k], kind, _lines(estimator, k, text_format))
-            for k, kind in enumerate(estimator.expert_kinds_)
-        ],
+        "equations": equations,
         "selection": _selection(estimator),
     }
 
 
-def _lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
-    """Equations of an expert, and of its gate."""
-    lines = expert_lines(estimator, k, text_format) + gate_lines(estimator, k, text_format)
-    return [printable_line(line) for line in lines]
-
-
 def _without_errors(inference: Any) -> list[str]:
     """A sentence for each reason for which standard errors are missing."""
-    if inference is None:
-        return []
     terms_of: dict[str, list[str]] = {}
-    for term, reason in zip(inference.terms, inference.reasons, strict=True):
-        if reason and reason not in HARMLESS:
-            terms_of.setdefault(reason, []).append(f"{term.part}: {term.name}")
+    if inference is not None:
+        for term, reason in zip(inference.terms, inference.reasons, strict=True):
+            if reason and reason not in HARMLESS:
+                terms_of.setdefault(reason, []).append(f"{term.part}: {term.name}")
     found = []
     for reason, terms in terms_of.items():
-        listed = "; ".join(printable_line(term) for term in terms[:MAX_TERMS_NAMED])
+        listed = "; ".join(map(printable_line, terms[:MAX_TERMS_NAMED]))
         more = f" and {len(terms) - MAX_TERMS_NAMED} more" if len(terms) > MAX_TERMS_NAMED else ""
         explained = " ".join(FOOTNOTES[reason].split())
         found.append(f"Without standard errors, {reason} ({listed}{more}): {explained}")
     return found
 
 
-# --- selection --------------------------------------------------------------------------------
-
-
 def _selection(estimator: Any) -> dict[str, Any] | None:
     """How the number of experts was selected; None if it was given."""
     if not hasattr(estimator, "n_experts_tried_"):
         return None
-    display, source = draw(NumberOfExpertsDisplay, estimator)
+    display, source = draw(NumberOfExpertsDisplay, estimator, Rows(None))
     alternative = "Scores of the numbers of experts. The table has them."
+    scores = [f"{score:.5g}" if np.isfinite(score) else NO_NUMBER for score in display.scores]
     return {
         "chosen": display.chosen,
-        "picture": Picture("Numbers of experts", source, alternative, []),
+        "picture": Picture("Numbers of experts", source, alternative),
         "heading": re.sub("^-", "\N{MINUS SIGN}", display.score_name),
-        "rows": [
-            (int(n), f"{score:.5g}" if np.isfinite(score) else NO_NUMBER)
-            for n, score in zip(display.tried, display.scores, strict=True)
-        ],
+        "rows": list(zip(map(int, display.tried), scores, strict=True)),
     }
 
 
 # --- held-out rows ----------------------------------------------------------------------------
 
 
-def check_held_out(estimator: Any, given: Rows) -> Rows | None:
-    """Rows and targets that were held out; None if none are given."""
-    if (given.X is None) != (given.y is None):
-        missing = "X_held_out" if given.X is None else "y_held_out"
-        raise ValueError(
-            f"X_held_out and y_held_out must be given together; got no {missing}. "
-            "Pass both, or neither."
-        )
-    if given.X is None:
-        if given.weight is not None or given.offset is not None:
-            raise ValueError(
-                "sample_weight_held_out and offset_held_out belong to X_held_out and y_held_out; "
-                "got neither of these. Pass both, or none of the four."
-            )
-        return None
-    table = check_rows("y_held_out", estimator, given.X, given.y)
-    if is_classifier(estimator):
-        unknown = np.setdiff1d(np.asarray(given.y), estimator.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y_held_out must hold classes seen in fit, {estimator.classes_.tolist()}; got "
-                f"{unknown[0]!r}. Leave out rows of other classes."
-            )
-    given = given._replace(X=table)
-    if given.weight is None:
-        return given
-    weight = check_weights(given.weight, table.shape[0])
-    return given._replace(weight=weight).of_positive_weight()
-
-
-def describe_held_out(
-    estimator: Any, rows: Rows, held_out: Rows | None, index: int, coverage: float
-) -> dict[str, Any]:
+def describe_held_out(subject: Subject) -> dict[str, Any]:
     """Scores of the mixture and of simple models, and calibration, if rows were held out.
 
     The simple models are fitted to the rows of the report.
     """
+    held_out, estimator = subject.held_out, subject.mixture
     if held_out is None:
         return {"scores": None, "calibration": None, "n_held_out": 0}
-    models = [("this model", estimator, held_out), *_simple_models(estimator, rows, held_out)]
-    is_censored = has_bounds(held_out.y)
-    columns = [
-        _class_scores(model, given)
-        if is_classifier(estimator)
-        else _survival_scores(model, given)
-        if is_censored
-        else _regression_scores(model, given, index, coverage)
-        for _, model, given in models
-    ]
+    models = [("this model", estimator, held_out), *_simple_models(subject, held_out)]
+    columns = [_scores(model, given, subject) for _, model, given in models]
     # Densities of a list of families are of other measures, apart from those of times.
-    is_list = isinstance(getattr(estimator, "family", None), list)
-    unknown = [LOG_DENSITY] if is_list and not is_censored else []
-    for column in columns[1:]:
-        column |= dict.fromkeys(unknown, NO_NUMBER)
+    if isinstance(getattr(estimator, "family", None), list) and not has_bounds(held_out.y):
+        for column in columns[1:]:
+            column[LOG_DENSITY] = np.nan
     rows_of_table = [
-        (name.format(100 * coverage), [column[name] for column in columns], meaning)
+        (name.format(100 * subject.coverage), [_written(name, c[name]) for c in columns], meaning)
         for name, meaning in MEANINGS.items()
         if all(name in column for column in columns)
     ]
     return {
         "scores": {"models": [name for name, *_ in models], "rows": rows_of_table},
-        "calibration": _calibration(estimator, held_out, index),
+        "calibration": _calibration(estimator, held_out, subject.output),
         "n_held_out": len(held_out.y),
     }
 
 
-def _simple_models(estimator: Any, rows: Rows, held_out: Rows) -> list[tuple[str, Any, Rows]]:
+def _written(name: str, score: float) -> str:
+    return f"{100 * score:.1f} %" if name == COVERAGE else number(score, N_DIGITS + 1)
+
+
+def _simple_models(subject: Subject, held_out: Rows) -> list[tuple[str, Any, Rows]]:
     """One linear model, and one without features, with the rows that each of them takes.
 
     Categories are indicators for the linear one. A model that cannot be fitted is left out.
     """
+    estimator, rows = subject.mixture, subject.rows
     family = getattr(estimator, "family", None)
     if isinstance(family, list):
         events = [each for each in family if getattr(each, "name", each) != "never"]
         family = events[0] if has_bounds(rows.y) else None
     options = {} if family is None else {"family": family}
     make = MixtureOfExpertsClassifier if is_classifier(estimator) else MixtureOfExpertsRegressor
-    is_linear = estimator.n_experts_ == 1 and hasattr(estimator, "expert_coef_")
-    encoder = None if sparse.issparse(rows.X) else make_encoder(rows.X, row_weights(rows), False)
+    tables = {CONSTANT: [np.zeros((each.n_rows, 1)) for each in (rows, held_out)]}
+    if estimator.n_experts_ > 1 or not hasattr(estimator, "expert_coef_"):
+        own = [rows.X, held_out.X]
+        if not sparse.issparse(rows.X):
+            encoder = make_encoder(rows.X, row_weights(rows), False)
+            own = [encode(encoder, table) for table in own]
+        tables = {LINEAR: own} | tables
     found = []
-    for name in (CONSTANT,) if is_linear else (LINEAR, CONSTANT):
-        given, new = rows, held_out
-        if name == CONSTANT:
-            given, new = (each._replace(X=np.zeros((each.n_rows, 1))) for each in (rows, held_out))
-        elif encoder is not None:
-            given, new = (each._replace(X=encode(encoder, each.X)) for each in (rows, held_out))
-        model = make(1, random_state=0, **options)
+    for name, (table, new) in tables.items():
+        model, given = make(1, random_state=0, **options), {"sample_weight": rows.weight}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                model.fit(given.X, given.y, sample_weight=given.weight, offset=given.offset)
+                model.fit(table, rows.y, offset=rows.offset, **given)
             except (TypeError, ValueError):
                 continue
-        found.append((name, model, new))
+        found.append((name, model, held_out._replace(X=new)))
     return found
 
 
-def _score(value: float) -> str:
-    return number(value, N_DIGITS + 1)
-
-
-def _class_scores(estimator: Any, rows: Rows) -> dict[str, str]:
-    proba = estimator.predict_proba(rows.X)
-    weight, labels = rows.weight, estimator.classes_
-    y, predicted = np.asarray(rows.y), labels[proba.argmax(axis=1)]
-    brier = np.square(proba - (y[:, None] == labels)).sum(axis=1)
-    return {
-        "Accuracy": _score(accuracy_score(y, predicted, sample_weight=weight)),
-        "Log loss": _score(log_loss(y, proba, sample_weight=weight, labels=labels)),
-        "Brier score": _score(np.average(brier, weights=weight)),
-    }
-
-
-def _survival_scores(estimator: Any, rows: Rows) -> dict[str, str]:
-    """Scores of times of events."""
-    given = {"sample_weight": rows.weight, "offset": rows.offset}
-    found = {
-        name: scorer(estimator, rows.X, rows.y, **given)
-        for name, scorer in make_survival_scorers().items()
-    }
-    return {
-        "Concordance": _score(found["concordance"]),
-        "Integrated Brier score": _score(-found["neg_integrated_brier"]),
-        "Censored CRPS": _score(-found["neg_censored_crps"]),
-        LOG_DENSITY: _score(found["log_density"]),
-    }
-
-
-def _regression_scores(estimator: Any, rows: Rows, index: int, coverage: float) -> dict[str, str]:
-    """Scores of the mean, and of the distribution if there is one."""
-    given = {} if rows.offset is None else {"offset": rows.offset}
-    y, weight = observed_target(estimator, rows.y, index), rows.weight
+def _scores(estimator: Any, rows: Rows, subject: Subject) -> dict[str, float]:
+    """Scores by name: of classes, of times of events, or of the mean and of the distribution."""
+    weight, given = rows.weight, {} if rows.offset is None else {"offset": rows.offset}
+    if is_classifier(estimator):
+        proba, labels, y = estimator.predict_proba(rows.X), estimator.classes_, np.asarray(rows.y)
+        brier = np.square(proba - (y[:, None] == labels)).sum(axis=1)
+        predicted = labels[proba.argmax(axis=1)]
+        return {
+            "Accuracy": accuracy_score(y, predicted, sample_weight=weight),
+            "Log loss": log_loss(y, proba, sample_weight=weight, labels=labels),
+            "Brier score": np.average(brier, weights=weight),
+        }
+    if has_bounds(rows.y):
+        scorers = make_survival_scorers()
+        return {
+            name: scorers[key](estimator, rows.X, rows.y, sample_weight=weight, **given)
+            * (-1.0 if key.startswith("neg_") else 1.0)
+            for name, key in OF_TIMES.items()
+        }
+    y, index = observed_target(estimator, rows.y, subject.output), subject.output
     predicted = one_target(estimator.predict(rows.X, **given), index, 1)
-    scores = {
-        "R\N{SUPERSCRIPT TWO}": _score(r2_score(y, predicted, sample_weight=weight)),
-        "RMSE": _score(root_mean_squared_error(y, predicted, sample_weight=weight)),
-        "MAE": _score(mean_absolute_error(y, predicted, sample_weight=weight)),
-    }
+    scores = {name: of(y, predicted, sample_weight=weight) for name, of in OF_MEANS.items()}
     try:
         distribution = estimator.predict_dist(rows.X, offset=rows.offset)
     except (AttributeError, ValueError):
         return scores
     observed = np.asarray(rows.y, dtype=float)
-    log_density = one_target(distribution.logpdf(observed), index, 1)
-    crps = one_target(distribution.crps(observed), index, 1)
-    low, high = one_target(distribution.interval(coverage), index, 2).T
-    inside = np.average((low <= y) & (y <= high), weights=weight)
-    return scores | {
-        LOG_DENSITY: _score(np.average(log_density, weights=weight)),
-        "CRPS": _score(np.average(crps, weights=weight)),
-        COVERAGE: f"{100 * inside:.1f} %",
-        "Mean width of the intervals": _score(np.average(high - low, weights=weight)),
+    low, high = one_target(distribution.interval(subject.coverage), index, 2).T
+    of_rows = {
+        LOG_DENSITY: one_target(distribution.logpdf(observed), index, 1),
+        "CRPS": one_target(distribution.crps(observed), index, 1),
+        COVERAGE: (low <= y) & (y <= high),
+        "Mean width of the intervals": high - low,
     }
+    return scores | {name: np.average(v, weights=weight) for name, v in of_rows.items()}
 
 
 def _calibration(estimator: Any, rows: Rows, index: int) -> Picture | None:
     """Calibration on held-out rows; None for experts without a distribution."""
     if is_classifier(estimator):
         return _calibration_of_classes(estimator, rows)
+    options = {"offset": rows.offset, "target": index}
     try:
-        options = {"offset": rows.offset, "target": index}
-        display, source = draw(CalibrationDisplay, estimator, rows.X, rows.y, **options)
+        display, source = draw(CalibrationDisplay, estimator, rows, **options)
     except (AttributeError, ValueError):
         return None
-    coverage = zip(display.nominal, display.coverage, strict=True)
-    table = Table(
-        "Coverage of central intervals",
-        ["Nominal", "Observed"],
-        [[f"{100 * nominal:.0f} %", f"{100 * found:.1f} %"] for nominal, found in coverage],
-    )
+    pairs = zip(display.nominal, display.coverage, strict=True)
+    cells = [[f"{100 * nominal:.0f} %", f"{100 * found:.1f} %"] for nominal, found in pairs]
+    table = Table("Coverage of central intervals", ["Nominal", "Observed"], cells)
     alternative = "Histogram of probability integral transforms, and coverage of intervals."
     return Picture("Calibration", source, alternative, [table])
 
 
 def _calibration_of_classes(estimator: Any, rows: Rows) -> Picture:
-    from sklearn.calibration import CalibrationDisplay as ClassCalibrationDisplay
-
-    # Of two classes one has all information.
-    classes = estimator.classes_
-    drawn = [1] if len(classes) == 2 else range(len(classes))
-    tables = []
+    """Observed shares of classes by bins of their probabilities; one of two has all information."""
+    n_classes, tables = len(estimator.classes_), []
+    bins: Mapping[str, Any] = {"n_bins": N_BINS, "strategy": "quantile"}
     with drawing() as plt:
         figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
-        for index in drawn:
+        for index in [1] if n_classes == 2 else range(n_classes):
             observed = observed_target(estimator, rows.y, index)
-            proba = predicted_mean(estimator, rows.X, index)
-            name = str(classes[index])
+            proba, name = predicted_mean(estimator, rows.X, index), str(estimator.classes_[index])
             style = {"name": name, "color": colour(index), "ax": ax}
-            bins = {"n_bins": N_BINS, "strategy": "quantile"}
             display = ClassCalibrationDisplay.from_predictions(observed, proba, **bins, **style)
             pairs = zip(display.prob_pred, display.prob_true, strict=True)
-            cells = [[number(predicted), number(found)] for predicted, found in pairs]
-            head = ["Predicted probability", "Observed share"]
-            tables.append(Table(f"Calibration of {name}", head, cells))
+            cells, head = [list(map(number, pair)) for pair in pairs], ["Predicted probability"]
+            tables.append(Table(f"Calibration of {name}", [*head, "Observed share"], cells))
         ax.set(xlabel="Predicted probability of the class", ylabel="Observed share of the class")
         source = as_source(figure)
     alternative = "Observed shares of the classes against their predicted probabilities."

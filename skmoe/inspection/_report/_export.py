@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from datetime import date
 from functools import cache
@@ -22,21 +22,20 @@ from sklearn.base import is_classifier
 
 from skmoe._data.censored_targets import bounds_of, check_numbers_of, times_and_events
 from skmoe._data.checks import check_integer
+from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows, has_bounds, index_rows
 from skmoe._inference.labels import counted_noun, printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection._report._details import (
-    Names,
-    check_held_out,
     describe_fit,
     describe_held_out,
     profile_pictures,
     survival_picture,
 )
 from skmoe.inspection._report._groups import make_cards
-from skmoe.inspection._report._inputs import make_inputs
-from skmoe.inspection._report._panel import PanelOptions, make_charts, make_panel
+from skmoe.inspection._report._inputs import Subject, make_inputs
+from skmoe.inspection._report._panel import make_charts, make_panel
 from skmoe.inspection._segment_tables import positive_rows
 from skmoe.inspection._subject import (
     PER_EXPOSURE,
@@ -173,61 +172,83 @@ def export_html(
     """
     for import_package in (import_report_pyplot, import_bokeh, import_jinja2):
         import_package("export_html")
-    subject = find_mixture(estimator, X)
-    view = _with_one_inference(subject.mixture)
+    own, X_own, note = find_mixture(estimator, X)
+    known: list[Any] = []
+
+    def inference(*data: Any, **options: Any) -> Any:
+        """Standard errors, which are found once: the whole page is about the same rows."""
+        if not known:
+            known.append(own.inference(*data, **options))
+        return known[0]
+
+    view = _with(own, inference)
     y, y_held_out, horizon = _times(view, y, y_held_out)
-    names = Names(check_names(view, feature_names), check_names_of_experts(view, expert_names))
+    features, experts = check_names(view, feature_names), check_names_of_experts(view, expert_names)
     coverage = check_coverage(coverage)
     check_integer("max_features", max_features, least=1)
     file = check_path(path)
-    table = check_rows("y", view, subject.X, y)
+    table = check_rows("y", view, X_own, y)
     if row is not None:
         row = check_integer("row", row, least=0, most=table.shape[0] - 1)
-    held_out_X = None if X_held_out is None else find_mixture(estimator, X_held_out).X
-    held_out = check_held_out(
-        view, Rows(held_out_X, y_held_out, sample_weight_held_out, offset_held_out)
-    )
-    classes = view.classes_.tolist() if is_classifier(view) else None
-    indices = check_targets(view, target, table)
-    targets = [classes[i] for i in indices] if classes else indices
-    index = 0 if classes else targets[0]
-    named = target_name(view, y, index) if not classes else getattr(y, "name", None)
-    named = named if horizon is None else "time"
+    given = Rows(X_held_out, y_held_out, sample_weight_held_out, offset_held_out)
+    held_out = check_held_out(estimator, view, given)
+    targets: Sequence[Any] = check_targets(view, target, table)
+    index, named, has_offset = 0, getattr(y, "name", None), offset is not None
+    if is_classifier(view):
+        targets = view.classes_[targets].tolist()
+    else:
+        index = targets[0]
+        named = target_name(view, y, index) if horizon is None else "time"
     name = printable_name(named if isinstance(named, str) and named else "the class")
-    table = check_table(view, subject.X)
-    rows = positive_rows(Rows(table, y, sample_weight, offset, units, possible=known_experts))
+    own = check_table(view, X_own)
+    rows = positive_rows(Rows(own, y, sample_weight, offset, units, possible=known_experts))
     resp, shares = responsibilities_of_rows(view, rows)
-    inputs = make_inputs(estimator, X, row, None if subject.note else names.features)
-    if offset is not None:
-        inputs = inputs._replace(mixture=_per_unit_of_exposure(inputs.mixture))
-    shown_name = name + PER_EXPOSURE * (offset is not None and horizon is None)
-    options = PanelOptions(names.experts, shown_name, index, coverage, horizon)
-    shown = inputs.strongest(inputs.varying_features(), max_features, options.predict)
+    shown_name = name + PER_EXPOSURE * (has_offset and horizon is None)
+    subject = Subject(view, rows, experts, shown_name, index, coverage, horizon)
+    subject = subject._replace(features=features, max_features=max_features, held_out=held_out)
+
+    inputs = make_inputs(estimator, X, row, None if note else features)
+    if has_offset:  # distributions are those for an offset of 0, as predictions are
+        mixture = inputs.mixture
+
+        def predict_dist(X: Any, **given: Any) -> Any:
+            return mixture.predict_dist(X, offset=np.zeros(X.shape[0]), **given)
+
+        inputs = inputs._replace(mixture=_with(mixture, predict_dist))
+    shown = inputs.strongest(max_features, subject.predict)
     kept = slice(None) if sample_weight is None else np.flatnonzero(np.asarray(sample_weight) > 0)
-    own_rows = rows._replace(X=index_rows(inputs.X, kept))
-    panel = make_panel(inputs, shown, own_rows, options)
-    charts = make_charts(panel)
-    default_title = f"{'Mixture of experts' if len(names.experts) > 1 else 'Model'} for {name}"
+    of_user = subject._replace(rows=rows._replace(X=index_rows(inputs.X, kept)))
+    panel = make_panel(of_user, inputs, shown)
+    default_title = f"{'Mixture of experts' if len(experts) > 1 else 'Model'} for {name}"
+    versions = {"skmoe": import_module("skmoe").__version__, "Python": platform.python_version()}
     context = {
         "title": default_title if title is None else printable_name(str(title)),
         "row": row,
-        "has_offset": offset is not None,
+        "has_offset": has_offset,
         "n_rows": rows.n_rows,
         "counted": counted_noun(hasattr(view, "n_units_")),
-        "is_transformed": bool(subject.note),
-        "cards": make_cards(inputs, shown, own_rows, resp, shares, options),
-        **describe_fit(view, rows, resp, names),
-        "pictures": profile_pictures(view, rows, targets, names, max_features),
-        "survival": None if horizon is None else survival_picture(view, held_out or rows, names),
+        "is_transformed": bool(note),
+        "cards": make_cards(of_user, inputs, shown, resp, shares),
+        **describe_fit(subject, resp),
+        "pictures": profile_pictures(subject, targets),
+        "survival": None if horizon is None else survival_picture(subject),
         "panel": panel,
-        "charts": charts.items(),
-        **describe_held_out(view, rows, held_out, index, coverage),
-        **_describe_versions(),
+        "charts": make_charts(panel).items(),
+        **describe_held_out(subject),
+        "date": date.today().isoformat(),
+        "versions": versions | {package: version(package.lower()) for package in PACKAGES},
     }
     write_page(file, render_page(context))
 
 
-# --- parts of the page ------------------------------------------------------------------------
+# --- what is given ----------------------------------------------------------------------------
+
+
+def _with(estimator: Any, method: Callable[..., Any]) -> Any:
+    """A copy of a mixture with another method."""
+    view = copy(estimator)
+    setattr(view, method.__name__, method)
+    return view
 
 
 def _times(estimator: Any, *targets: Any) -> tuple[Any, Any, float | None]:
@@ -241,36 +262,34 @@ def _times(estimator: Any, *targets: Any) -> tuple[Any, Any, float | None]:
     return y, y_held_out, float(f"{np.median(times[0]):.3g}")
 
 
-def _with_one_inference(estimator: Any) -> Any:
-    """A copy that computes standard errors once: the whole page is about the same rows."""
-    results: list[Any] = []
-
-    def inference(*data: Any, **options: Any) -> Any:
-        if not results:
-            results.append(estimator.inference(*data, **options))
-        return results[0]
-
-    view = copy(estimator)
-    view.inference = inference
-    return view
-
-
-def _per_unit_of_exposure(estimator: Any) -> Any:
-    """A copy whose distributions are those for an offset of 0, as its predictions are."""
-
-    def predict_dist(X: Any, **given: Any) -> Any:
-        return estimator.predict_dist(X, offset=np.zeros(X.shape[0]), **given)
-
-    view = copy(estimator)
-    view.predict_dist = predict_dist
-    return view
-
-
-def _describe_versions() -> dict[str, Any]:
-    """When, and with what, the page was written."""
-    versions = {"skmoe": import_module("skmoe").__version__, "Python": platform.python_version()}
-    versions |= {name: version(name.lower()) for name in PACKAGES}
-    return {"date": date.today().isoformat(), "versions": versions}
+def check_held_out(estimator: Any, view: Any, given: Rows) -> Rows | None:
+    """Rows of positive weight that were held out, with targets; None if none are given."""
+    if (given.X is None) != (given.y is None):
+        missing = "X_held_out" if given.X is None else "y_held_out"
+        raise ValueError(
+            f"X_held_out and y_held_out must be given together; got no {missing}. "
+            "Pass both, or neither."
+        )
+    if given.X is None:
+        if given.weight is not None or given.offset is not None:
+            raise ValueError(
+                "sample_weight_held_out and offset_held_out belong to X_held_out and y_held_out; "
+                "got neither of these. Pass both, or none of the four."
+            )
+        return None
+    given = given._replace(
+        X=check_rows("y_held_out", view, find_mixture(estimator, given.X).X, given.y)
+    )
+    if is_classifier(view):
+        unknown = np.setdiff1d(np.asarray(given.y), view.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y_held_out must hold classes seen in fit, {view.classes_.tolist()}; got "
+                f"{unknown[0]!r}. Leave out rows of other classes."
+            )
+    if given.weight is None:
+        return given
+    return given._replace(weight=check_weights(given.weight, given.n_rows)).of_positive_weight()
 
 
 # --- the file ---------------------------------------------------------------------------------

@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.optimize.elementwise import find_root
 from scipy.special import ndtr, ndtri
 from sklearn.base import is_classifier
 
+from skmoe._inference.description import coefficients_of, linear_predictors
 from skmoe._numerics.probability import keep_top_k, log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.gates import gate_object
@@ -35,47 +37,17 @@ SCORE_STEP, LARGEST_SCORE, SCORES_BEYOND = 0.2, 3.0, 2.0
 # normal score.
 N_TABLE_ROWS, N_NEAR_ROWS, TABLE_TOL = (2, 11, 21, 41, 81, 161), 6, 3e-5
 
-# Bisections for the quantile of a count that is continued to real numbers, and its least log.
-N_BISECTIONS, LEAST_LOG = 60, -50.0
-
-
-class Predictor(NamedTuple):
-    """A linear predictor, or several."""
-
-    slopes: Array  # (..., p)
-    intercept: Array  # (...)
-
-    def at(self, values: Array) -> Array:
-        """Values (..., n) at rows (n, p)."""
-        return self.slopes @ values.T + np.asarray(self.intercept)[..., None]
-
-    def rows(self, levels: Array, center: Array) -> Array:
-        """Rows (n, p) at which one predictor has given values, nearest to a center (p,)."""
-        steps = (levels - self.slopes @ center - self.intercept)[:, None] * self.slopes
-        return center + steps / (self.slopes @ self.slopes or 1.0)
-
-    def of_inputs(self, way: Way) -> Predictor:
-        """The predictor of what is shown of the inputs."""
-        return Predictor(self.slopes @ way.slopes.T, self.intercept + self.slopes @ way.origin)
-
-    def as_lists(self) -> dict[str, Any]:
-        """Its numbers as lists."""
-        return {name: np.asarray(values).tolist() for name, values in self._asdict().items()}
-
-
-class Way(NamedTuple):
-    """From the shown features to those of the mixture: origin + encoded @ slopes."""
-
-    origin: Array  # (m,)
-    slopes: Array  # (d, m)
+# The least log of one more than a count that is continued to real numbers.
+LEAST_LOG = -50.0
 
 
 class Rows(NamedTuple):
-    """Rows on which formulas and the mixture are compared."""
+    """Rows on which formulas and the mixture are compared; numbers have a first column of ones."""
 
     table: Any  # as they reach the mixture
-    values: Array  # (n, m), the same as numbers
-    encoded: Array  # (n, d), the shown features
+    values: Array  # (n, 1 + m), the same as numbers
+    shown: Array  # (n, 1 + d), the shown features
+    way: Array  # (1 + d, 1 + m), from the shown features to those of the mixture
 
 
 def find_formulas(
@@ -88,36 +60,51 @@ def find_formulas(
     estimator = inputs.mixture
     if not hasattr(estimator, "expert_coef_") or not hasattr(estimator, "gate_coef_"):
         return None
-    rows, way = _compared_rows(inputs, features), _way(inputs, features)
-    if rows is None or way is None:
+    gate = np.column_stack([estimator.gate_intercept_, estimator.gate_coef_])
+    rows = _compared_rows(inputs, features)
+    if rows is None or gate.shape[1] != rows.values.shape[1]:
         return None
-    gate = Predictor(estimator.gate_coef_, estimator.gate_intercept_)
-    if not _is_gate(estimator, gate, rows):
+    experts = coefficients_of(estimator, linear_predictors(estimator)[0])
+    if not is_classifier(estimator):
+        experts = experts[:, [index]]
+    of_gate, of_experts = gate @ rows.values.T, experts @ rows.values.T
+    shown_gate, shown = gate @ rows.way.T, experts @ rows.way.T
+    if not (
+        _agrees(shown_gate @ rows.shown.T, of_gate) and _agrees(shown @ rows.shown.T, of_experts)
+    ):
         return None
-    shown_gate, experts = gate.of_inputs(way), []
-    is_linear = _agrees(shown_gate.at(rows.encoded), gate.at(rows.values))
-    for k in range(estimator.n_experts_):
-        predictor = _predictor(estimator, k, index)
-        shown = predictor.of_inputs(way)
-        is_linear &= _agrees(shown.at(rows.encoded), predictor.at(rows.values))
-        if not is_linear:
-            return None
-        if is_classifier(estimator):
-            probabilities = np.exp(log_softmax(predictor.at(rows.values))).T
-            wanted = estimator.predict_experts(rows.table)[:, k]
-            found: dict[str, Any] | None = {} if _agrees(probabilities, wanted) else None
-        else:
-            ends = _ends(shown, features)
-            found = _tabulate(Expert(estimator, k, index), predictor, rows, ends, tail)
-        if found is None:
-            return None
-        experts.append(shown.as_lists() | found)
     top_k = gate_object(estimator.gate).top_k
-    return {"gate": shown_gate.as_lists() | {"top_k": top_k}, "experts": experts}
+    log_probs = log_softmax(keep_top_k(log_softmax(of_gate), top_k))
+    if not _agrees(np.exp(log_probs), estimator.predict_gate(rows.table).T):
+        return None
+    if is_classifier(estimator):
+        probs = np.moveaxis(np.exp(log_softmax(of_experts, axis=1)), 2, 0)
+        if not _agrees(probs, estimator.predict_experts(rows.table)):
+            return None
+        found: list[Any] = [{}] * len(shown)
+    else:
+        shown = shown[:, 0]
+        found = [
+            _tabulate(Expert(estimator, k, index, own[0], rows), _ends(shown[k], features), tail)
+            for k, own in enumerate(experts)
+        ]
+    if None in found:
+        return None
+    return {
+        "gate": _as_lists(shown_gate) | {"top_k": top_k},
+        "experts": [_as_lists(own) | table for own, table in zip(shown, found, strict=True)],
+    }
+
+
+def _as_lists(coefficients: Array) -> dict[str, Any]:
+    return {"slopes": coefficients[..., 1:].tolist(), "intercept": coefficients[..., 0].tolist()}
 
 
 def _compared_rows(inputs: Inputs, features: Sequence[Feature]) -> Rows | None:
-    """The starting row with other values of the shown features; None if they are no numbers."""
+    """The starting row with other values of the shown features; None if they are no numbers.
+
+    The way starts at this row too, from which each feature is moved to its ends or choices.
+    """
     n_rows = inputs.X.shape[0]
     compared = np.linspace(0, n_rows - 1, min(N_COMPARED, n_rows)).astype(int)
     codes = np.tile(inputs.start, (len(compared), 1))
@@ -128,83 +115,68 @@ def _compared_rows(inputs: Inputs, features: Sequence[Feature]) -> Rows | None:
             values = numeric_values(inputs.X, feature.column)[compared]
             known = np.isfinite(values)
             codes[known, feature.column] = values[known]
-    table = inputs.rows(codes)
-    numbers, parts = as_numbers(table), [f.encoded(codes[:, f.column]) for f in features]
-    encoded = np.concatenate([np.empty((len(codes), 0)), *parts], axis=1)
-    return None if numbers is None else Rows(table, numbers, encoded)
-
-
-def _way(inputs: Inputs, features: Sequence[Feature]) -> Way | None:
-    """How the features of the mixture change with each that is shown, from the starting row."""
-    start = as_numbers(inputs.rows(inputs.start[None]))
-    if start is None:
+    moved = [inputs.along(feature, feature.codes) for feature in features]
+    table, numbers = inputs.rows(codes), as_numbers(inputs.rows(np.vstack([inputs.start, *moved])))
+    values = as_numbers(table)
+    if numbers is None or values is None:
         return None
-    origin, slopes = start[0], []
+    way, end = [numbers[0]], 1
     for feature in features:
-        found = as_numbers(inputs.rows(inputs.along(feature, feature.codes)))
-        if found is None:
-            return None
+        start, end = end, end + len(feature.codes)
         if feature.is_category:
-            slopes.append(found - start)
+            way.extend(numbers[start:end] - numbers[0])
         else:
-            change = (found[-1:] - found[:1]) / (feature.codes[-1] - feature.codes[0])
-            origin = origin - change[0] * inputs.start[feature.column]
-            slopes.append(change)
-    return Way(origin, np.concatenate([np.empty((0, len(origin))), *slopes]))
+            change = numbers[end - 1] - numbers[start]
+            way.append(change / (feature.codes[-1] - feature.codes[0]))
+            way[0] = way[0] - way[-1] * inputs.start[feature.column]
+    shown = [feature.encoded(codes[:, feature.column]) for feature in features]
+    return Rows(table, values, np.hstack([np.ones((len(codes), 1)), *shown]), np.array(way))
 
 
 def as_numbers(table: Any) -> Array | None:
-    """Rows as an array; None if they have other columns, or missing values."""
+    """Rows as an array after a column of ones; None if they are no numbers, or miss values."""
     if not all(is_numeric(table, j) for j in range(table.shape[1])):
         return None
     columns = [numeric_values(table, j) for j in range(table.shape[1])]
-    values = np.column_stack(columns).astype(float)
+    values = np.column_stack([np.ones(table.shape[0]), *columns]).astype(float)
     return values if np.isfinite(values).all() else None
 
 
-def _ends(predictor: Predictor, features: Sequence[Feature]) -> Array:
+def _ends(predictor: Array, features: Sequence[Feature]) -> Array:
     """Smallest and largest value of a predictor of the shown features, between their ends."""
-    ends, first = np.repeat(predictor.intercept, 2), 0
+    ends, first = np.repeat(predictor[0], 2), 1
     for feature in features:
-        products = feature.ends @ predictor.slopes[first : first + feature.ends.shape[1]]
+        products = feature.ends @ predictor[first : first + feature.ends.shape[1]]
         ends += [products.min(), products.max()]
         first += feature.ends.shape[1]
     return ends
 
 
-def _is_gate(estimator: Any, predictor: Predictor, rows: Rows) -> bool:
-    """Whether the gate is a softmax of the features."""
-    if predictor.slopes.shape[1] != rows.values.shape[1]:
-        return False
-    logits = keep_top_k(log_softmax(predictor.at(rows.values)), gate_object(estimator.gate).top_k)
-    return _agrees(np.exp(log_softmax(logits)).T, estimator.predict_gate(rows.table))
-
-
-def _predictor(estimator: Any, k: int, index: int) -> Predictor:
-    """The predictor of an expert: of an output, or of all classes."""
-    slopes = np.asarray(estimator.expert_coef_[k], dtype=float)
-    intercept = np.nan_to_num(np.asarray(estimator.expert_intercept_[k], dtype=float))
-    if not is_classifier(estimator):
-        return Predictor(np.atleast_2d(slopes)[index], np.atleast_1d(intercept)[index])
-    if slopes.ndim == 1:  # log odds of the second of two classes
-        return Predictor(np.stack([0.0 * slopes, slopes]), np.stack([0.0 * intercept, intercept]))
-    return Predictor(slopes, intercept)
-
-
 def _agrees(computed: Array, wanted: Array) -> bool:
-    largest = np.abs(wanted).max(initial=0.0)
-    return bool(np.abs(computed - wanted).max(initial=0.0) <= FORMULA_RTOL * (largest or 1.0))
+    """Whether values are equal, relative to the largest of each expert and output."""
+    largest = np.abs(wanted).max(axis=-1, initial=0.0)
+    error = np.abs(computed - wanted).max(axis=-1, initial=0.0)
+    return bool((error <= FORMULA_RTOL * np.where(largest > 0.0, largest, 1.0)).all())
 
 
 # --- distributions ----------------------------------------------------------------------------
 
 
 class Expert(NamedTuple):
-    """An output of an expert."""
+    """An output of an expert, and rows at which its predictor has given values."""
 
     estimator: Any
     k: int
     output: int
+    coefficients: Array  # (1 + m,)
+    rows: Rows
+
+    def at(self, levels: Array) -> Any:
+        """The rows with given values of the predictor that are nearest to the mean row."""
+        center, slopes = self.rows.values.mean(axis=0), self.coefficients[1:]
+        steps = (levels - self.coefficients @ center)[:, None] * slopes
+        values = center[1:] + steps / (slopes @ slopes or 1.0)
+        return make_grid(self.rows.table, range(len(slopes)), values)
 
     def mean(self, table: Any) -> Array:
         """Its mean at rows."""
@@ -227,33 +199,26 @@ class Expert(NamedTuple):
         return components[self.k] if len(components) == n_experts else None
 
 
-def _tabulate(
-    expert: Expert, predictor: Predictor, rows: Rows, ends: Array, tail: float
-) -> dict[str, Any] | None:
+def _tabulate(expert: Expert, ends: Array, tail: float) -> dict[str, Any] | None:
     """The distribution of an expert as a table over its predictor, between two ends and beyond.
 
     None if it depends on more than the predictor.
     """
-    center = rows.values.mean(axis=0)
-
-    def at(levels: Array) -> Any:
-        values = predictor.rows(levels, center)
-        return make_grid(rows.table, range(values.shape[1]), values)
-
-    given = expert.component(rows.table)
-    if given and any(np.isinf(values).all() for values in given[0].atoms(*given[1])):
-        return {"never": True}
-    nearest = expert.component(at(predictor.at(rows.values)))
-    if given is None or nearest is None or not all(map(_agrees, nearest[1], given[1])):
+    given = expert.component(expert.rows.table)
+    if given is None:
         return None
-    form = _form_of(given[0], given[1], tail)
-    if form is None:
+    functions, parameters = given
+    if any(np.isinf(values).all() for values in functions.atoms(*parameters)):
+        return {"never": True}
+    nearest = expert.component(expert.at(expert.rows.values @ expert.coefficients))
+    form = _form_of(functions, parameters, tail)
+    if form is None or not all(map(_agrees, nearest[1], parameters)):
         return None
     low, high = ends + 0.5 * (ends[1] - ends[0]) * np.array([-1.0, 1.0])
     if low == high:
-        return form.as_lists(low, 1.0, form.table(expert, at(ends[:1])))
+        return form.as_lists(low, 1.0, form.table(expert, expert.at(ends[:1])))
     for n_rows in N_TABLE_ROWS:
-        fine = form.table(expert, at(np.linspace(low, high, 2 * n_rows - 1)))
+        fine = form.table(expert, expert.at(np.linspace(low, high, 2 * n_rows - 1)))
         if not np.isfinite(fine).all():
             return None
         table, between = fine[::2], fine[1::2]
@@ -338,15 +303,14 @@ def _form_of(functions: Any, parameters: Sequence[Array], tail: float) -> Form |
 
 def _log_counts(functions: Any, scores: Array, parameters: Sequence[Array]) -> Array:
     """Logs of one more than the quantiles of counts, which are continued to real numbers."""
+
+    def excess(log_count: Array, above: Array, *own: Array) -> Array:
+        return above - functions.continued.sf(np.expm1(log_count), *own)
+
     above = ndtr(-scores)
-    low = np.full((len(parameters[0]), len(scores)), LEAST_LOG)
-    largest = functions.upper_quantile(above[-1], *parameters)
-    high = np.broadcast_to(np.log(10.0 + 3.0 * largest), low.shape)
-    for _ in range(N_BISECTIONS):
-        middle = 0.5 * (low + high)
-        is_below = functions.continued.sf(np.expm1(middle), *parameters) > above
-        low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
-    return 0.5 * (low + high)
+    high = np.log(10.0 + 3.0 * functions.upper_quantile(above[-1], *parameters))
+    found: Array = find_root(excess, (LEAST_LOG, high), args=(above, *parameters)).x
+    return found
 
 
 def _midpoints(table: Array) -> Array:

@@ -17,8 +17,7 @@ from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import numeric_values
 from skmoe.inspection._report._details import number
-from skmoe.inspection._report._inputs import Feature, Inputs
-from skmoe.inspection._report._panel import PanelOptions
+from skmoe.inspection._report._inputs import Feature, Inputs, Subject
 from skmoe.inspection._segment_tables import profile_columns
 from skmoe.inspection._style import colour
 from skmoe.inspection._subject import observed_rates, observed_target, row_weights
@@ -58,39 +57,29 @@ class Line(NamedTuple):
 
 
 def make_cards(
-    inputs: Inputs,
-    shown: Sequence[Feature],
-    rows: Rows,
-    resp: Array,
-    shares: Array,
-    options: PanelOptions,
+    subject: Subject, inputs: Inputs, shown: Sequence[Feature], resp: Array, shares: Array
 ) -> list[Card]:
-    """A card for each expert. `rows` are those of the user, with responsibilities (n, K)."""
-    counted = counted_noun(hasattr(inputs.mixture, "n_units_"))
+    """A card for each expert. The rows are those of the user, with responsibilities (n, K)."""
+    rows, counted = subject.rows, counted_noun(hasattr(inputs.mixture, "n_units_"))
     weight = row_weights(rows)[:, None] * resp
     members = _members(rows, inputs.labels, resp)
-    effects = [_effects(inputs, feature, rows, options.output) for feature in shown]
+    effects = [_effects(subject, inputs, feature) for feature in shown]
     return [
         Card(
             name,
             colour(k),
             f"{format_percent(shares[k])} of the {counted}s",
-            _target_lines(inputs.mixture, rows, weight[:, k], options),
+            _target_lines(subject, weight[:, k]),
             _largest(members[k], NEGLIGIBLE_DIFFERENCE),
             _largest([lines[k] for lines in effects], NEGLIGIBLE_EFFECT),
         )
-        for k, name in enumerate(options.expert_names)
+        for k, name in enumerate(subject.experts)
     ]
 
 
 def _largest(lines: Sequence[Line], least: float) -> list[str]:
     kept = sorted(lines, key=lambda line: -line.size)[:MAX_LINES]
     return [line.text for line in kept if line.size >= least]
-
-
-def signed(value: float) -> str:
-    """A number with its sign."""
-    return ("+" if value > 0.0 else "") + number(value)
 
 
 def plain(value: Any) -> str:
@@ -100,38 +89,31 @@ def plain(value: Any) -> str:
     return f"{value:.0f}" if float(value).is_integer() else number(value)
 
 
-def _ratio_text(ratio: float) -> str:
-    """A ratio as a change in per cent, or as a factor if it is large or tiny."""
-    if PERCENTAGES[0] <= ratio <= PERCENTAGES[1]:
-        return f"{100.0 * (ratio - 1.0):+.0f} %".replace("-", "\N{MINUS SIGN}")
-    return f"\N{MULTIPLICATION SIGN} {number(ratio)}"
-
-
 # --- y and the features of the rows -----------------------------------------------------------
 
 
-def _target_lines(estimator: Any, rows: Rows, weight: Array, options: PanelOptions) -> list[str]:
+def _target_lines(subject: Subject, weight: Array) -> list[str]:
     """Mean and range of y, per unit of exposure if there are offsets; or the frequent classes."""
+    estimator, rows = subject.mixture, subject.rows
     if is_classifier(estimator):
         labels = np.asarray(rows.y).ravel()
         shares = [weight @ (labels == label) / weight.sum() for label in estimator.classes_]
         order = np.argsort(-np.array(shares), kind="stable")[:MAX_NAMED]
         return [f"{estimator.classes_[c]}: {format_percent(shares[c])}" for c in order]
-    if options.horizon is not None:
+    if subject.horizon is not None:
         table = EventTable.of(*times_and_events("the report", rows.y), weight)
         median = float(np.append(table.times, np.inf)[np.sum(table.survival > 0.5)])
         text = number(median) if np.isfinite(median) else "not reached"
         return [
-            f"Median of {options.target_name} (Kaplan-Meier): {text}",
+            f"Median of {subject.target} (Kaplan-Meier): {text}",
             f"Rows with an event: {format_percent(table.events.sum() / weight.sum())}",
         ]
-    values, exposure = observed_rates(estimator, rows, options.output)
+    values, exposure = observed_rates(estimator, rows, subject.output)
     weight = weight * exposure
     low, high = weighted_quantiles(values, weight, np.array(RANGE))
-    mean = weight @ values / weight.sum()
     lowest, highest = (f"{100 * level:g}" for level in RANGE)
     return [
-        f"Mean of {options.target_name}: {number(mean)}",
+        f"Mean of {subject.target}: {number(weight @ values / weight.sum())}",
         f"Range ({lowest} to {highest} % of the rows): {plain(low)} to {plain(high)}",
     ]
 
@@ -155,21 +137,21 @@ def _members(rows: Rows, labels: Sequence[str], resp: Array) -> list[list[Line]]
 # --- what changes the predictions -------------------------------------------------------------
 
 
-def _effects(inputs: Inputs, feature: Feature, rows: Rows, target: int) -> list[Line]:
+def _effects(subject: Subject, inputs: Inputs, feature: Feature) -> list[Line]:
     """The effect of a feature on the prediction of each expert, from the starting row.
 
-    It is that of one standard deviation more, or between two values of a choice.
+    It is that of one standard deviation more, or between two values of a choice: the first and the
+    last of two, or those of the smallest and largest prediction.
     """
     codes, step = feature.codes, ""
     if not (feature.is_category or (feature.is_choice and len(codes) == 2)):
-        deviation = float(np.nanstd(numeric_values(rows.X, feature.column)))
+        deviation = float(np.nanstd(numeric_values(subject.rows.X, feature.column)))
         codes = inputs.start[feature.column] + np.array([0.0, deviation])
         step = f"per SD ({number(deviation)})"
     predicted = inputs.mixture.predict_experts(inputs.rows(inputs.along(feature, codes)))
     lines = []
     for k in range(inputs.mixture.n_experts_):
-        own = predicted[:, k].reshape(len(codes), -1)
-        scores, unit = _scores(inputs.mixture, own, rows, k, target)
+        scores, unit = _scores(subject, predicted[:, k].reshape(len(codes), -1), k)
         first, last = 0, len(scores) - 1
         if last > 1:
             of_largest = scores[:, np.ptp(scores, axis=0).argmax()]
@@ -177,33 +159,37 @@ def _effects(inputs: Inputs, feature: Feature, rows: Rows, target: int) -> list[
         with np.errstate(invalid="ignore"):  # infinite means of experts without events
             changes = scores[last] - scores[first]
         named = step or f"from {plain(feature.values[first])} to {plain(feature.values[last])}"
-        text = f"{feature.label}: {_changes_text(inputs.mixture, changes, unit)} {named}"
+        text = f"{feature.label}: {_changes_text(subject.mixture, changes, unit)} {named}"
         lines.append(Line(float(np.abs(changes).max() / (unit or 1.0)), text))
     return lines
 
 
-def _scores(
-    estimator: Any, predicted: Array, rows: Rows, k: int, target: int
-) -> tuple[Array, float | None]:
+def _scores(subject: Subject, predicted: Array, k: int) -> tuple[Array, float | None]:
     """Predictions (n, C) on the scale of their changes, and a large change; None for logs.
 
     Those of classes are log odds, and those under a log link logs.
     """
+    estimator = subject.mixture
     if is_classifier(estimator):
         scores = logit(np.clip(predicted, SMALLEST_PROBABILITY, 1.0 - SMALLEST_PROBABILITY))
         return (scores[:, 1:] if scores.shape[1] == 2 else scores), None
-    own = predicted[:, [target]]
-    families = getattr(estimator, "families_", None)
-    if families is not None and families[k].link == "log":
+    own = predicted[:, [subject.output]]
+    if hasattr(estimator, "families_") and estimator.families_[k].link == "log":
         return np.log(own), None
-    return own, float(np.std(observed_target(estimator, point_values(rows.y), target)))
+    y = point_values(subject.rows.y)
+    return own, float(np.std(observed_target(estimator, y, subject.output)))
 
 
 def _changes_text(estimator: Any, changes: Array, unit: float | None) -> str:
     """Changes of the mean in its units or in per cent, or of the odds of the classes."""
     if unit is not None:
-        return signed(changes[0])
-    ratios = [_ratio_text(ratio) for ratio in np.exp(changes)]
+        return ("+" if changes[0] > 0.0 else "") + number(changes[0])
+    ratios = []
+    for ratio in np.exp(changes):
+        text = f"\N{MULTIPLICATION SIGN} {number(ratio)}"
+        if PERCENTAGES[0] <= ratio <= PERCENTAGES[1]:
+            text = f"{100.0 * (ratio - 1.0):+.0f} %".replace("-", "\N{MINUS SIGN}")
+        ratios.append(text)
     if not is_classifier(estimator):
         return ratios[0]
     labels = estimator.classes_[-len(changes) :]

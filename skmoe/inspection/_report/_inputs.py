@@ -1,4 +1,4 @@
-"""The table that the user has, whose columns are moved in the panel, and its way to the mixture."""
+"""What a report is about, and the table of the user, whose columns are moved in the panel."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import is_classifier
 
-from skmoe._data.rows import index_rows
+from skmoe._data.rows import Rows, index_rows
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._estimators.methods.input_steps import find_steps
 from skmoe._inference.labels import feature_labels, printable_name
@@ -21,6 +22,7 @@ from skmoe.inspection._grid import (
     reference_value,
     values_of,
 )
+from skmoe.inspection._subject import one_target, predicted_mean, predicted_survival
 
 # A feature with up to this number of different values is a choice between them.
 MAX_CHOICES = 6
@@ -30,6 +32,35 @@ MAX_CATEGORIES_OFFERED = 60
 
 # Values at which the effects of all features are compared.
 N_PROBES = 5
+
+
+class Subject(NamedTuple):
+    """A mixture, its rows, and how both are described."""
+
+    mixture: Any
+    rows: Rows  # of positive weight
+    experts: Sequence[str]  # names
+    target: str  # name of y
+    output: int = 0  # its index
+    coverage: float = 0.9
+    horizon: float | None = None  # of the probabilities of no event; None for values of y
+    features: Sequence[str] = ()  # names
+    max_features: int = 12
+    held_out: Rows | None = None
+
+    def predict(self, mixture: Any, rows: Any) -> tuple[Array, Array]:
+        """Predictions of the experts (n, K, ...) and of the mixture (n, ...).
+
+        They are means, probabilities of classes, or those of no event until the horizon.
+        """
+        if self.horizon is not None:
+            times = np.array([self.horizon])
+            experts, whole = predicted_survival(mixture, rows, times, self.output)
+            return experts[..., 0], whole[:, 0]
+        experts = mixture.predict_experts(rows)
+        if is_classifier(mixture):
+            return experts, mixture.predict_proba(rows)
+        return one_target(experts, self.output, 2), predicted_mean(mixture, rows, self.output)
 
 
 class Feature(NamedTuple):
@@ -74,6 +105,7 @@ class Inputs(NamedTuple):
     steps: Sequence[Any]
     X: Any
     labels: Sequence[str]  # of the columns
+    features: Sequence[Feature]  # that vary in the rows
     start: Array  # codes, (p,)
 
     def rows(self, codes: Array) -> Any:
@@ -103,45 +135,34 @@ class Inputs(NamedTuple):
         except ValueError:  # the ranges are not known
             return False
 
-    def varying_features(self) -> list[Feature]:
-        """The features that vary in the rows."""
-        found = [describe_feature(self.X, j, label) for j, label in enumerate(self.labels)]
-        return [feature for feature in found if feature is not None]
-
-    def strongest(
-        self, features: Sequence[Feature], max_features: int, predict: Callable[..., Any]
-    ) -> list[Feature]:
+    def strongest(self, max_features: int, predict: Callable[..., Any]) -> list[Feature]:
         """The features that move the prediction, or the gate, most on the way through the start.
 
         `predict` is a function of mixture and rows. Columns that the steps leave out move nothing.
         """
-        if not self.steps and len(features) <= max_features:
-            return list(features)
-        effects = np.zeros((2, len(features)))
-        for i, feature in enumerate(features):
-            codes = np.append(self.start[feature.column], self._probes(feature))
+        if not self.steps and len(self.features) <= max_features:
+            return list(self.features)
+        effects = np.zeros((2, len(self.features)))
+        for i, feature in enumerate(self.features):
+            probes = feature.codes
+            if not feature.is_choice:
+                values = numeric_values(self.X, feature.column)
+                probes = np.nanquantile(values, np.linspace(0.05, 0.95, N_PROBES))
+            codes = np.append(self.start[feature.column], probes)
             rows = self.rows(self.along(feature, codes))
-            for kind, found in enumerate(
-                (predict(self.mixture, rows)[1], self.mixture.predict_gate(rows))
-            ):
-                effects[kind, i] = np.abs(found[1:] - found[0]).max()
-        largest = effects.max(axis=1, keepdims=True)
+            found = predict(self.mixture, rows)[1], self.mixture.predict_gate(rows)
+            effects[:, i] = [np.abs(values[1:] - values[0]).max() for values in found]
+        largest = effects.max(axis=1, keepdims=True, initial=0.0)
         relative = (effects / np.where(largest > 0.0, largest, 1.0)).max(axis=0)
         shown = np.sort(np.argsort(-relative, kind="stable")[:max_features])
-        return [features[i] for i in shown if relative[i] > 0.0]
-
-    def _probes(self, feature: Feature) -> Array:
-        if feature.is_choice:
-            return feature.codes
-        values = numeric_values(self.X, feature.column)
-        return np.nanquantile(values, np.linspace(0.05, 0.95, N_PROBES))
+        return [self.features[i] for i in shown if relative[i] > 0.0]
 
 
 def make_inputs(estimator: Any, X: Any, row: int | None, names: Sequence[str] | None) -> Inputs:
     """The table that the first step takes; what the steps make of it if it is no table.
 
     A table has columns of numbers or categories, and texts are none. `names` are those of its
-    columns, if they are known.
+    columns, if they are known. It starts with a row, or with medians and most frequent categories.
     """
     steps, mixture = find_steps(estimator)
     table = X if hasattr(X, "columns") or sparse.issparse(X) else np.asarray(X)
@@ -154,22 +175,18 @@ def make_inputs(estimator: Any, X: Any, row: int | None, names: Sequence[str] | 
     if names is None or len(names) != table.shape[1]:
         own = getattr(table, "columns", None)
         names = [printable_name(name) for name in feature_labels(own, table.shape[1])]
-    return Inputs(mixture, steps, table, names, starting_codes(table, row))
+    features = [describe_feature(table, j, label) for j, label in enumerate(names)]
+    start = np.array([_start(table, j, each, row) for j, each in enumerate(features)])
+    varying = [feature for feature in features if feature is not None]
+    return Inputs(mixture, steps, table, names, varying, start)
 
 
-def starting_codes(X: Any, row: int | None) -> Array:
-    """Codes (p,) of a row of X, or of medians and most frequent categories.
-
-    The median of integers is one of them.
-    """
-    codes = np.empty(X.shape[1])
-    for j in range(X.shape[1]):
-        if row is not None:
-            codes[j] = numeric_values(X, j)[row] if is_numeric(X, j) else row
-        else:
-            feature, code = describe_feature(X, j, ""), reference_value(X, j)
-            codes[j] = np.floor(code) if feature is not None and feature.is_integer else code
-    return codes
+def _start(X: Any, j: int, feature: Feature | None, row: int | None) -> float:
+    """Code of a column in the starting row; the median of integers is one of them."""
+    if row is not None:
+        return float(numeric_values(X, j)[row]) if is_numeric(X, j) else float(row)
+    code = reference_value(X, j)
+    return float(np.floor(code)) if feature is not None and feature.is_integer else code
 
 
 def describe_feature(X: Any, j: int, label: str) -> Feature | None:

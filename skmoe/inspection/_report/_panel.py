@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.preprocessing import RANGE_RTOL
-from skmoe._data.rows import Rows
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_bokeh
 from skmoe.inspection._report._formulas import find_formulas
-from skmoe.inspection._report._inputs import Feature, Inputs
+from skmoe.inspection._report._inputs import Feature, Inputs, Subject
 from skmoe.inspection._style import LIGHT_GREY, colour
-from skmoe.inspection._subject import (
-    observed_rates,
-    one_target,
-    predicted_mean,
-    predicted_survival,
-    values_at,
-)
+from skmoe.inspection._subject import observed_rates, one_target, values_at
 
 # Points of a slice, and of a curve of a density.
 N_SLICE_POINTS, N_CURVE_POINTS = 41, 121
@@ -40,61 +33,38 @@ MAX_COUNTS_DRAWN = 150
 # Heights of charts, of a bar, and of the axis below bars, in pixels.
 CHART_HEIGHT, BAR_HEIGHT, BARS_MARGIN = 270, 30, 40
 
-
-class PanelOptions(NamedTuple):
-    """Names and choices of the user, for the cards and the panel."""
-
-    expert_names: Sequence[str]
-    target_name: str
-    output: int  # its index
-    coverage: float
-    horizon: float | None = None  # of the probabilities of no event; None for values of y
-
-    def predict(self, estimator: Any, rows: Any) -> tuple[Array, Array]:
-        """Predictions of the experts (n, K, ...) and of the mixture (n, ...).
-
-        They are means, probabilities of classes, or those of no event until the horizon.
-        """
-        if self.horizon is not None:
-            times = np.array([self.horizon])
-            experts, mixture = predicted_survival(estimator, rows, times, self.output)
-            return experts[..., 0], mixture[:, 0]
-        experts = estimator.predict_experts(rows)
-        if is_classifier(estimator):
-            return experts, estimator.predict_proba(rows)
-        return one_target(experts, self.output, 2), predicted_mean(estimator, rows, self.output)
+# Styles of areas, and of the lines of experts or classes.
+SHADE = {"color": LIGHT_GREY, "alpha": 0.3}
+LINES = {"xs": "xs", "ys": "ys", "color": "colour", "line_alpha": "opacity"}
 
 
-def make_panel(
-    inputs: Inputs, shown: Sequence[Feature], rows: Rows, options: PanelOptions
-) -> dict[str, Any]:
+def make_panel(subject: Subject, inputs: Inputs, shown: Sequence[Feature]) -> dict[str, Any]:
     """Description of the panel for the features that are shown, which can be written as JSON."""
     estimator = inputs.mixture
-    tail = 0.5 * (1.0 - options.coverage)
     classes = [str(label) for label in estimator.classes_] if is_classifier(estimator) else None
-    n_colours = max(len(options.expert_names), len(classes or ()))
+    n_colours = max(len(subject.experts), len(classes or ()))
+    tail = 0.5 * (1.0 - subject.coverage)
+    limits = None if classes else _shown_range(subject)
     panel: dict[str, Any] = {
-        "target": options.target_name,
-        "experts": list(options.expert_names),
+        "target": subject.target,
+        "experts": list(subject.experts),
         "classes": classes,
         "colours": [colour(k) for k in range(n_colours)],
-        "coverage": options.coverage,
-        "horizon": options.horizon,
-        "shown_range": None if classes else _shown_range(estimator, rows, options),
+        "coverage": subject.coverage,
+        "horizon": subject.horizon,
+        "shown_range": limits,
         "features": [_controls(inputs, feature) for feature in shown],
         "n_features": len(inputs.labels),
-        "n_constant": len(inputs.labels) - len(inputs.varying_features()),
-        "formulas": find_formulas(inputs, shown, options.output, tail),
+        "n_constant": len(inputs.labels) - len(inputs.features),
+        "formulas": find_formulas(inputs, shown, subject.output, tail),
         "slices": None,
     }
     if panel["formulas"] is None:
-        found = []
-        for feature in [None, *shown]:
-            codes = inputs.start[None]
-            if feature is not None:
-                grid = feature.grid(inputs.start[feature.column], N_SLICE_POINTS)
-                codes = inputs.along(feature, grid)
-            found.append(_predictions(estimator, inputs.rows(codes), options, panel["shown_range"]))
+        rows = [inputs.start[None]]
+        for feature in shown:
+            grid = feature.grid(inputs.start[feature.column], N_SLICE_POINTS)
+            rows.append(inputs.along(feature, grid))
+        found = [_predictions(subject, estimator, inputs.rows(codes), limits) for codes in rows]
         panel["start"], *panel["slices"] = found
     return panel
 
@@ -121,12 +91,13 @@ def _step(width: float) -> float:
     return float(next(m * power for m in (1, 2, 5, 10) if m * power >= width / N_STEPS))
 
 
-def _shown_range(estimator: Any, rows: Rows, options: PanelOptions) -> list[float]:
+def _shown_range(subject: Subject) -> list[float]:
     """Values of y for the axis of the density, or of the probabilities of no event."""
-    if options.horizon is not None:
+    rows = subject.rows
+    if subject.horizon is not None:
         times = rows.y["lower"]
         return [min(float(times.min()), 0.0), float(times.max())]
-    values, exposure = observed_rates(estimator, rows, options.output)
+    values, exposure = observed_rates(subject.mixture, rows, subject.output)
     if rows.offset is None:
         low, high = np.quantile(values, SHOWN_QUANTILES)
     else:
@@ -140,10 +111,10 @@ def _shown_range(estimator: Any, rows: Rows, options: PanelOptions) -> list[floa
 
 
 def _predictions(
-    estimator: Any, rows: Any, options: PanelOptions, limits: Sequence[float] | None
+    subject: Subject, estimator: Any, rows: Any, limits: Sequence[float] | None
 ) -> dict[str, Any]:
     """Predictions for rows, as lists."""
-    experts, mean = options.predict(estimator, rows)
+    experts, mean = subject.predict(estimator, rows)
     found = {"gate": estimator.predict_gate(rows), "experts": experts, "mean": mean}
     if limits is not None:
         try:
@@ -151,44 +122,34 @@ def _predictions(
         except (AttributeError, ValueError):
             pass  # experts without a distribution
         else:
-            describe = _densities if options.horizon is None else _survival
-            found |= describe(distribution, options, limits)
+            interval = distribution.interval(subject.coverage)
+            found["interval"] = one_target(interval, subject.output, 2)
+            curve = np.linspace(limits[0], limits[1], N_CURVE_POINTS)
+            if subject.horizon is None:
+                last_count = max(float(found["interval"].max()), limits[1])
+                found |= _densities(distribution, subject.output, curve, last_count)
+            else:
+                found |= {"median": distribution.median, "curve": curve}
+                found["density"] = distribution.sf(curve[None])
     return {name: _rounded(values) for name, values in found.items()}
 
 
-def _survival(distribution: Any, options: PanelOptions, limits: Sequence[float]) -> dict[str, Any]:
-    """Intervals and medians of times, and probabilities of no event."""
-    curve = np.linspace(limits[0], limits[1], N_CURVE_POINTS)
-    return {
-        "interval": distribution.interval(options.coverage),
-        "median": distribution.median,
-        "curve": curve,
-        "density": distribution.sf(curve[None]),
-    }
-
-
-def _densities(
-    distribution: Any, options: PanelOptions, limits: Sequence[float]
-) -> dict[str, Array]:
-    """Intervals, probabilities of single values, and densities."""
-    interval = one_target(distribution.interval(options.coverage), options.output, 2)
+def _densities(distribution: Any, output: int, curve: Array, last_count: float) -> dict[str, Array]:
+    """Probabilities of single values, and densities."""
     components = distribution.as_components()
     blocks = [part.block() for part in getattr(components, "parts", (components,))]
-    last_count = min(max(float(interval.max()), limits[1]), MAX_COUNTS_DRAWN)
-    atoms = np.zeros(0)
+    atoms, found = np.zeros(0), {}
     for functions, parameters in blocks:
         if functions.counts:
-            atoms = np.union1d(atoms, np.arange(last_count + 1.0))
-        for values in functions.atoms(*(of[..., options.output] for of in parameters)):
+            atoms = np.union1d(atoms, np.arange(min(last_count, MAX_COUNTS_DRAWN) + 1.0))
+        for values in functions.atoms(*(of[..., output] for of in parameters)):
             atoms = np.union1d(atoms, values)
-
-    found = {"interval": interval}
     if len(atoms):
-        mass = values_at(distribution, distribution.pmf, atoms, options.output)
-        found |= {"atoms": atoms, "mass": mass}
+        mass = values_at(distribution, distribution.pmf, atoms, output)
+        found = {"atoms": atoms, "mass": mass}
     if not all(functions.discrete for functions, _ in blocks):
-        curve = np.setdiff1d(np.linspace(limits[0], limits[1], N_CURVE_POINTS), atoms)
-        density = values_at(distribution, distribution.pdf, curve, options.output)
+        curve = np.setdiff1d(curve, atoms)
+        density = values_at(distribution, distribution.pdf, curve, output)
         found |= {"curve": curve, "density": density}
     return found
 
@@ -198,6 +159,9 @@ def _rounded(values: Array) -> Any:
     flat = [float(f"{value:.10g}") for value in np.ravel(values)]
     finite: Any = [value if np.isfinite(value) else None for value in flat]
     return np.array(finite, dtype=object).reshape(np.shape(values)).tolist()
+
+
+# --- charts -----------------------------------------------------------------------------------
 
 
 class Charts:
@@ -211,11 +175,6 @@ class Charts:
         """Figures as JSON, by the id of the element that they are in."""
         embed = self.bokeh.embed
         return {name: embed.json_item(figure) for name, figure in self.figures.items()}
-
-    def source(self, name: str, *columns: str, given: Mapping[str, Any] | None = None) -> Any:
-        """A source of data with a name, empty or with given columns."""
-        data = {column: [] for column in columns} | dict(given or {})
-        return self.bokeh.models.ColumnDataSource(data, name=name)
 
     def figure(self, name: str, x_label: str, y_label: str, **options: Any) -> Any:
         """A figure without tools, on the paper of the page."""
@@ -236,6 +195,15 @@ class Charts:
             axis.minor_tick_line_color = None
         self.figures[name] = figure
         return figure
+
+    def source(self, name: str, columns: Mapping[str, Any]) -> Any:
+        """Data with a name, by which the page finds them."""
+        return self.bokeh.models.ColumnDataSource(dict(columns), name=name)
+
+    def draw(self, glyph: Any, source: str, **style: Any) -> None:
+        """A glyph of data whose name, and whose empty columns, are words of a text."""
+        name, *columns = source.split()
+        glyph(**style, source=self.source(name, {c: [] for c in columns}))
 
 
 def chart_label(text: str) -> str:
@@ -264,9 +232,9 @@ def _bars(charts: Charts, name: str, labels: list[str], colours: list[str]) -> N
     ranges = {"x_range": (0.0, 1.0), "y_range": factors[::-1]}
     figure = charts.figure(f"{name}-chart", "", "", height=height, **ranges)
     figure.ygrid.visible = False
-    zeros = [0.0] * len(labels)
-    given = {"name": factors, "colour": colours[: len(labels)], "now": zeros, "start": zeros}
-    source = charts.source(name, given=given)
+    zeros, shown = [0.0] * len(labels), colours[: len(labels)]
+    columns = {"name": factors, "colour": shown, "now": zeros, "start": zeros}
+    source = charts.source(name, columns)
     figure.hbar(y="name", right="now", height=0.7, color="colour", source=source)
     figure.scatter("start", "name", marker="diamond", size=11, name="ink", source=source)
 
@@ -277,23 +245,17 @@ def _density(charts: Charts, panel: Mapping[str, Any]) -> None:
     y_label = "Density or probability" if is_density else "Probability of no event"
     figure = charts.figure("density-chart", panel["target"], y_label, **_y_range(panel))
     figure.yaxis.formatter = charts.bokeh.models.BasicTickFormatter(power_limit_low=-5)
-    area = charts.source("interval-area", "x", "y")
-    figure.varea(x="x", y1=0, y2="y", color=LIGHT_GREY, alpha=0.3, source=area)
-    parts = charts.source("parts", "xs", "ys", "colour", "opacity")
-    style = {"color": "colour", "line_alpha": "opacity", "line_width": 2}
-    figure.multi_line("xs", "ys", source=parts, **style)
+    charts.draw(figure.varea, "interval-area x y", x="x", y1=0, y2="y", **SHADE)
+    charts.draw(figure.multi_line, "parts xs ys colour opacity", **LINES, line_width=2)
+    ink = {"line_width": 2, "name": "ink"}
     for name, dash in (("total", "solid"), ("total-start", "dotted"), ("mean-line", "dashed")):
-        source = charts.source(name, "x", "y")
-        figure.line("x", "y", line_width=2, line_dash=dash, name="ink", source=source)
-    atoms = charts.source("atoms", "x", "height", "fill")
-    stems = figure.segment(
-        "x", 0, "x", "height", line_width=5, line_alpha="fill", source=atoms, color=colour(0)
-    )
-    stems.glyph.line_color = colour(0)
-    at_start = charts.source("atoms-start", "x", "height")
-    figure.scatter("x", "height", marker="diamond", size=8, name="ink", source=at_start)
-    bounds = charts.source("bounds", "x0", "x1", "y")
-    figure.segment("x0", "y", "x1", "y", line_width=4, name="ink", source=bounds)
+        charts.draw(figure.line, f"{name} x y", x="x", y="y", line_dash=dash, **ink)
+    stems = {"x0": "x", "y0": 0, "x1": "x", "y1": "height", "line_alpha": "fill", "line_width": 5}
+    charts.draw(figure.segment, "atoms x height fill", **stems, color=colour(0))
+    diamonds = {"x": "x", "y": "height", "marker": "diamond", "size": 8, "name": "ink"}
+    charts.draw(figure.scatter, "atoms-start x height", **diamonds)
+    ends = {"x0": "x0", "y0": "y", "x1": "x1", "y1": "y", "line_width": 4, "name": "ink"}
+    charts.draw(figure.segment, "bounds x0 x1 y", **ends)
 
 
 def _y_range(panel: Mapping[str, Any]) -> dict[str, Any]:
@@ -309,13 +271,9 @@ def _along(charts: Charts, panel: Mapping[str, Any]) -> None:
     figure = charts.figure("along-chart", "", y_label, **_y_range(panel))
     figure.xaxis.name = "along-axis"
     figure.xaxis.ticker = charts.bokeh.models.FixedTicker(ticks=[])
-    band = charts.source("along-band", "x", "low", "high")
-    figure.varea(x="x", y1="low", y2="high", color=LIGHT_GREY, alpha=0.3, source=band)
-    lines = charts.source("along-lines", "xs", "ys", "colour", "opacity")
-    figure.multi_line(
-        "xs", "ys", color="colour", line_alpha="opacity", line_width=2.5, source=lines
-    )
-    mean = charts.source("along-mean", "x", "y")
-    figure.line("x", "y", line_dash="dashed", line_width=2, name="ink", source=mean)
-    here = charts.source("along-now", "x", "y")
-    figure.scatter("x", "y", size=10, name="ink", source=here)
+    charts.draw(figure.varea, "along-band x low high", x="x", y1="low", y2="high", **SHADE)
+    lines = "along-lines xs ys colour opacity"
+    charts.draw(figure.multi_line, lines, **LINES, line_width=2.5)
+    dashed = {"line_dash": "dashed", "line_width": 2, "name": "ink"}
+    charts.draw(figure.line, "along-mean x y", x="x", y="y", **dashed)
+    charts.draw(figure.scatter, "along-now x y", x="x", y="y", size=10, name="ink")

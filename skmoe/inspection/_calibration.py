@@ -14,7 +14,6 @@ from skmoe._data.checks import check_choice, check_integer
 from skmoe._data.rows import has_bounds
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.distributions import CountMixtureDistribution
 from skmoe.inspection._checks import check_table, check_target, drawn_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
@@ -449,7 +448,7 @@ class RootogramDisplay:
         if hasattr(estimator, "predict_dist"):
             gate = gate_of_units(estimator, X, units)
             distribution = estimator.predict_dist(X, offset=offset, **gate)
-        if not isinstance(distribution, CountMixtureDistribution):
+        if distribution is None or not distribution.is_count:
             raise ValueError(
                 "RootogramDisplay needs experts that are all families of counts; got family="
                 f'{getattr(estimator, "family", None)!r}. Use family="poisson" or '

@@ -14,7 +14,6 @@ from skmoe._data.checks import check_integer
 from skmoe._data.rows import Rows, has_bounds, index_rows
 from skmoe._data.units import encode_units
 from skmoe._numerics.typing import Array
-from skmoe.distributions import CountMixtureDistribution
 from skmoe.distributions._checks import check_random_state
 from skmoe.inspection._checks import check_targets
 from skmoe.inspection._grid import at_reference_values, path_rows, rows_to_show
@@ -271,7 +270,7 @@ def row_density(
     low, high = one_target(mixture.ppf(PROBABILITIES[[1, -2]]), target, 2)[0]
     quantiles = one_target(experts.ppf(PROBABILITIES), target, 2)
     points = np.unique(quantiles[gate >= MIN_GATE_SHOWN])
-    if isinstance(mixture, CountMixtureDistribution):
+    if mixture.is_count:
         points = np.unique(np.round(np.linspace(low, high, int(min(high - low, MAX_COUNTS)) + 1)))
     steps = (at(experts.cdf, points) - at(experts.cdf_left, points)) * gate
     has_step = steps.sum(axis=1) > MIN_STEP

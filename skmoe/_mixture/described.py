@@ -254,7 +254,8 @@ class DescribedExperts(DescribedPart):
         for k, group, family, eta in self.of_experts(theta, data, range(self.n_experts)):
             family, y, _ = data.target(family, group.output)
             n_means = group.roles.count(MEAN)
-            *_, information = family.derivatives(y, eta) if n_means else [{}]
+            terms: Any = family.derivatives(y, eta) if n_means else [0, 0, {}]
+            _, _, information, *_ = terms
             matrix = np.zeros((n_means, n_means))
             for (t, u), values in information.items():
                 if u < n_means:

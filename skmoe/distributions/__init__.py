@@ -3,21 +3,21 @@
 An expert family describes the distribution of y under one expert by components, such as
 `NormalComponents` or `PoissonComponents`. The components of all experts and the probabilities of
 the gate make the distribution of the mixture of experts, by `predictive_distribution`: a
-`MixtureDistribution` of normals, a `CountMixtureDistribution`, or of other families a
-`GeneralMixtureDistribution`. Components of a density of your own derive from `Components`.
+`PredictiveDistribution`, of normals a `MixtureDistribution`. Components of a density of your own
+derive from `Components`.
 """
 
+from skmoe._moved import earlier_names
 from skmoe.distributions._bounded import BetaComponents as BetaComponents
 from skmoe.distributions._bounded import UniformComponents as UniformComponents
 from skmoe.distributions._checks import check_coverage as check_coverage
-from skmoe.distributions._components import Components, JointComponents
+from skmoe.distributions._components import Components
+from skmoe.distributions._components import JointComponents as JointComponents
 from skmoe.distributions._components import concatenate_rows as concatenate_rows
 from skmoe.distributions._counts import NegativeBinomialComponents as NegativeBinomialComponents
 from skmoe.distributions._counts import PoissonComponents
 from skmoe.distributions._functions import ComponentFunctions
 from skmoe.distributions._mixtures import (
-    CountMixtureDistribution,
-    GeneralMixtureDistribution,
     MixtureDistribution,
     PredictiveDistribution,
     predictive_distribution,
@@ -30,20 +30,26 @@ from skmoe.distributions._positive import WeibullComponents as WeibullComponents
 from skmoe.distributions._student_t import StudentTComponents as StudentTComponents
 from skmoe.distributions._tweedie import PositiveTweedieComponents as PositiveTweedieComponents
 from skmoe.distributions._values import OrdinalComponents as OrdinalComponents
-from skmoe.distributions._values import PointMassComponents
+from skmoe.distributions._values import PointMassComponents as PointMassComponents
 
 # Those of the other families serve these families; they can be imported, too.
 __all__ = [
     "ComponentFunctions",
     "Components",
-    "CountMixtureDistribution",
     "GammaComponents",
-    "GeneralMixtureDistribution",
-    "JointComponents",
     "MixtureDistribution",
     "NormalComponents",
-    "PointMassComponents",
     "PoissonComponents",
     "PredictiveDistribution",
     "predictive_distribution",
 ]
+
+__getattr__ = earlier_names(
+    "skmoe.distributions",
+    {
+        "GeneralMixtureDistribution": (
+            "skmoe.distributions.PredictiveDistribution",
+            PredictiveDistribution,
+        )
+    },
+)

@@ -12,7 +12,7 @@ from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
 from skmoe.distributions._components import Block, draw_outputs, joint_log_density
-from skmoe.distributions._scores import integrated_variance, mean_score
+from skmoe.distributions._scores import tail_integrals
 from skmoe.distributions._searches import Component, highest_points, log_weighted_sum, weighted_sum
 from skmoe.exceptions import OptionWarning, warn_user
 
@@ -39,16 +39,24 @@ class RowMixtures:
             for k in range(parameters[0].shape[1]):
                 yield Component(family, next(weights), tuple(v[:, k, None] for v in parameters))
 
-    def _flat_components(self) -> list[Component]:
-        """Weight and parameters of each component with rows and outputs as one axis, (n * m,)."""
+    def _flat_components(self, n_values: int = 1) -> list[Component]:
+        """Weight and parameters of each component with rows, values and outputs as one axis."""
+        shape = len(self), n_values, self._n_outputs
         return [
             Component(
                 family,
-                np.repeat(weight.ravel(), self._n_outputs),
-                tuple(values.reshape(-1) for values in parameters),
+                np.broadcast_to(weight, shape).reshape(-1),
+                tuple(np.broadcast_to(values, shape).reshape(-1) for values in parameters),
             )
             for family, weight, parameters in self._components()
         ]
+
+    def _integrals(self, points: Array, power: int) -> Array:
+        """Integrals (2, n, q, m) of a power of both tails, up to points and from them on."""
+        shape = len(self), points.shape[1], self._n_outputs
+        finite = np.where(np.isfinite(points), points, 0.0)
+        flat = np.broadcast_to(finite, shape).reshape(-1)
+        return tail_integrals(self._flat_components(shape[1]), flat, power).reshape(2, *shape)
 
     def _squeeze(self, values: Array) -> Array:
         """Without the last axis, of the outputs, if there is a single one."""
@@ -333,8 +341,7 @@ class RowMixtures:
         return self._at_times(y, self._restricted_mean)
 
     def _restricted_mean(self, points: Array) -> Array:
-        parts, finite = self._components(), np.where(np.isinf(points), 0.0, points)
-        means = finite - sum(w * f.mean_shortfall(finite, *own) for f, w, own in parts)
+        means = points - self._integrals(points, 1)[0]
         mean = self.mean.reshape(len(self), 1, self._n_outputs)
         return np.where(np.isposinf(points), mean, np.where(np.isneginf(points), points, means))
 
@@ -425,20 +432,15 @@ class RowMixtures:
     # --- scores ---
 
     def _crps(self, points: Array) -> Array:
-        """Scores of observed values (n, 1, m)."""
-        with np.errstate(invalid="ignore"):  # of values that may be infinite
-            variance = integrated_variance(self._flat_components())
-            score = mean_score(list(self._components()), points)
-            score = score - variance.reshape(len(self), 1, self._n_outputs)
-        return np.where(np.isnan(score) & ~np.isnan(points), np.inf, np.maximum(score, 0.0))
+        """Scores of observed values (n, q, m)."""
+        return np.where(np.isfinite(points), self._integrals(points, 2).sum(axis=0), np.abs(points))
 
     def crps(self, y: ArrayLike) -> Array:
         """Continuous ranked probability score of observed values.
 
-        For mixtures of normals and for single components it has a closed form [1]_ [2]_. In other
-        mixtures it is the mean of the scores of the components, less the integral of the variance
-        of their distribution functions. Gauss-Legendre rules between quantiles of the components
-        compute this integral, to a relative 1e-8.
+        It is the integral of the squared difference of the distribution function to a step at y
+        [1]_. For mixtures of normals it has a closed form [2]_. Of other mixtures Gauss-Legendre
+        rules between quantiles of the components compute it, to a relative 1e-8.
 
         Parameters
         ----------
@@ -453,12 +455,12 @@ class RowMixtures:
 
         References
         ----------
-        .. [1] E. P. Grimit, T. Gneiting, V. J. Berrocal and N. A. Johnson (2006), "The continuous
+        .. [1] T. Gneiting and A. E. Raftery (2007), "Strictly proper scoring rules, prediction, and
+           estimation", Journal of the American Statistical Association 102, 359-378.
+        .. [2] E. P. Grimit, T. Gneiting, V. J. Berrocal and N. A. Johnson (2006), "The continuous
            ranked probability score for circular variables and its application to mesoscale
            forecast ensemble verification", Quarterly Journal of the Royal Meteorological Society
            132, 2925-2942.
-        .. [2] A. Jordan, F. Krüger and S. Lerch (2019), "Evaluating probabilistic forecasts with
-           scoringRules", Journal of Statistical Software 90 (12).
         """
         return self._at(y, self._crps)
 

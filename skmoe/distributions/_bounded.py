@@ -53,15 +53,6 @@ def _beta_mode(first: Array, second: Array) -> Array:
     return np.where(total > 0.0, above[0] / np.where(total > 0.0, total, 1.0), end)
 
 
-def _beta_crps(y: Array, first: Array, second: Array) -> Array:
-    """Score of one component: Jordan, Krüger and Lerch (2019)."""
-    mean = first / (first + second)
-    below, size_biased = _beta_cdf(y, first, second), _beta_cdf(y, first + 1.0, second)
-    spread = betaln(2.0 * first, 2.0 * second) - 2.0 * betaln(first, second)
-    score = y * (2.0 * below - 1.0) + mean * (1.0 - 2.0 * size_biased)
-    return score - 2.0 / (first + second) * np.exp(spread)
-
-
 BETA = ComponentFunctions(
     mean=lambda first, second: first / (first + second),
     variance=lambda first, second: (
@@ -75,7 +66,6 @@ BETA = ComponentFunctions(
     log_sf=_beta_log_sf,
     quantile=lambda q, first, second: betaincinv(first, second, q),
     upper_quantile=lambda q, first, second: 1.0 - betaincinv(second, first, q),
-    crps=_beta_crps,
     draw=lambda rng, first, second: rng.beta(first, second),
 )
 
@@ -140,13 +130,6 @@ def _uniform_sf(y: Array, low: Array, high: Array) -> Array:
     return np.clip((high - y) / (high - low), 0.0, 1.0)
 
 
-def _uniform_crps(y: Array, low: Array, high: Array) -> Array:
-    """Score of one component: Jordan, Krüger and Lerch (2019)."""
-    width, inside = high - low, np.clip(y, low, high)
-    below, above = (inside - low) / width, (high - inside) / width
-    return np.abs(y - inside) + width * (below**3 + above**3) / 3.0
-
-
 UNIFORM = ComponentFunctions(
     mean=lambda low, high: low + 0.5 * (high - low),
     variance=lambda low, high: np.square(high - low) / 12.0,
@@ -156,7 +139,6 @@ UNIFORM = ComponentFunctions(
     sf=_uniform_sf,
     quantile=lambda q, low, high: low + q * (high - low),
     upper_quantile=lambda q, low, high: high - q * (high - low),
-    crps=_uniform_crps,
     draw=lambda rng, low, high: low + (high - low) * rng.uniform(size=low.shape),
     bounds=lambda low, high: (low, high),
     location_scale=True,

@@ -8,14 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from scipy.special import gammainccinv, gammaincinv, i0e, i1e
+from scipy.special import gammainccinv, gammaincinv
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _negative_binomial, _poisson
 from skmoe.distributions._components import Components
 from skmoe.distributions._functions import ComponentFunctions
-from skmoe.distributions._scores import half_mean_difference
-from skmoe.distributions._searches import LARGEST, Component
+from skmoe.distributions._searches import LARGEST
 
 
 def _functions_of_counts(real: Any, **others: Any) -> ComponentFunctions:
@@ -49,14 +48,6 @@ def _functions_of_counts(real: Any, **others: Any) -> ComponentFunctions:
 
     cdf = at_counts(real.cdf_real, 0.0, 1.0)
 
-    def mean_distance(y: Array, mean: Array, *dispersion: Array) -> Array:
-        below = 2.0 * cdf(y, mean, *dispersion) - 1.0
-        count = np.where(np.isinf(y), 0.0, np.floor(y))
-        at = np.exp(log_pmf(count, mean, *dispersion))
-        if dispersion:
-            at = at * (1.0 + dispersion[0] * count)
-        return (y - mean) * below + 2.0 * mean * np.where(np.isinf(y), 0.0, at)
-
     return ComponentFunctions(
         discrete=True,
         counts=True,
@@ -69,39 +60,23 @@ def _functions_of_counts(real: Any, **others: Any) -> ComponentFunctions:
         sf=at_counts(real.sf_real, 1.0, 0.0),
         log_cdf=at_counts(real.log_cdf_real, -np.inf, 0.0),
         log_sf=at_counts(real.log_sf_real, 0.0, -np.inf),
-        mean_distance=mean_distance,
-        continued=SimpleNamespace(log_pdf=real.log_mass, sf=real.sf_real, discrete=False),
+        continued=SimpleNamespace(
+            log_pdf=real.log_mass, cdf=real.cdf_real, sf=real.sf_real, discrete=False
+        ),
         draw=real.draw,
         **others,
     )
 
 
-def _poisson_crps(y: Array, mean: Array) -> Array:
-    """Score of one component: Czado, Gneiting and Held (2009), in closed form."""
-    return POISSON.mean_distance(y, mean) - mean * (i0e(2.0 * mean) + i1e(2.0 * mean))
-
-
 POISSON = _functions_of_counts(
     _poisson,
     mode=np.floor,
-    crps=_poisson_crps,
-    mass_ratio=lambda count, mean: mean / count,
 )
-
-
-def _negative_binomial_crps(y: Array, mean: Array, dispersion: Array) -> Array:
-    """Score of one component; that of two independent counts is summed."""
-    mean, dispersion = np.broadcast_arrays(mean, dispersion)
-    flat = Component(NEGATIVE_BINOMIAL, np.ones(mean.size), (mean.ravel(), dispersion.ravel()))
-    half = half_mean_difference([flat]).reshape(mean.shape)
-    return NEGATIVE_BINOMIAL.mean_distance(y, mean, dispersion) - half
 
 
 NEGATIVE_BINOMIAL = _functions_of_counts(
     _negative_binomial,
     mode=_negative_binomial.mode,
-    crps=_negative_binomial_crps,
-    mass_ratio=_negative_binomial.mass_ratio,
 )
 
 

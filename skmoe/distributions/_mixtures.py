@@ -1,9 +1,8 @@
-"""Mixtures of components of every row: of any families, of counts and of normals."""
+"""Mixtures of components of every row, of any families, and those of normals."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from typing import Any, Self
 
 import numpy as np
@@ -19,17 +18,72 @@ from skmoe.distributions._components import (
     flatten_components,
     take_rows,
 )
-from skmoe.distributions._counts import NegativeBinomialComponents, PoissonComponents
 from skmoe.distributions._normal import NormalComponents
 from skmoe.distributions._searches import normal_quantiles, quantiles
-from skmoe.distributions._values import PointMassComponents
 
 # Difference of the sum of the weights of a row from one that counts as round-off.
 WEIGHT_TOL = 1e-5
 
 
-class ComponentMixtures(RowMixtures):
-    """Mixtures of the components of experts, and probabilities of the experts."""
+class PredictiveDistribution(RowMixtures):
+    """Mixtures of components of any families, one for each row and output.
+
+    Rows come first in every array that is returned. Several values for each row (quantiles, draws,
+    bounds of an interval) are the second axis. The outputs are the last axis, which is absent for a
+    single output. Each output is treated by itself. Counts are returned as floats.
+
+    Continuous and discrete components may be mixed, such as a point mass at zero and a gamma.
+    Densities are then with respect to the sum of Lebesgue measure and a unit mass at each value
+    that has a probability. At such a value `pdf` and `pmf` are this probability, and elsewhere
+    `pdf` is the density of the continuous components. See "Distributions and calibration" in the
+    user guide.
+
+    Parameters
+    ----------
+    components : sequence of components
+        Components of each of the K experts, such as `GammaComponents`, with rows as their last
+        axis.
+    gate_prob : array-like of shape (K, n_samples)
+        Probability of each expert.
+    single_output : bool, default=True
+        Whether the axis of the outputs is left out of what is returned.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_samples, n_components)
+        Probabilities of the components of all experts.
+    is_count : bool
+        Whether all components are distributions of counts.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, a weight is negative or the weights of a row do not sum to one.
+
+    See Also
+    --------
+    MixtureDistribution : Mixtures of normals.
+    predictive_distribution : The distribution of a mixture of experts.
+
+    Notes
+    -----
+    A component of Student's t has infinite variance up to 2 degrees of freedom, and no mean up to
+    1: then `var` is infinite, and `mean` and `var` are not a number. Its score `crps` is finite
+    above 1/2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import PoissonComponents, PredictiveDistribution
+    >>> part = PoissonComponents(np.full((2, 1), 0.5), mean=np.array([[[1.0]], [[9.0]]]))
+    >>> dist = PredictiveDistribution([part], [[1.0]])
+    >>> dist.mean, dist.var
+    (array([5.]), array([21.]))
+    >>> dist.pmf([[0, 1, 2]]).round(3)
+    array([[0.184, 0.184, 0.094]])
+    >>> dist.interval(0.8), dist.mode
+    (array([[ 0., 11.]]), array([1.]))
+    """
 
     def __init__(
         self, components: Sequence[Any], gate_prob: ArrayLike, single_output: bool = True
@@ -68,16 +122,29 @@ class ComponentMixtures(RowMixtures):
             raise ValueError("weights must not be negative, and those of a row must sum to one.")
         self.correlations = None if single_output else _correlations(self._parts)
 
+    @classmethod
+    def _of(cls, parts: Sequence[Any], gate_prob: Array, single_output: bool) -> Self:
+        """An object of this class, without its own constructor."""
+        made = cls.__new__(cls)
+        PredictiveDistribution.__init__(made, parts, gate_prob, single_output)
+        return made
+
+    @property
+    def is_count(self) -> bool:
+        """Whether all components are distributions of counts, or point masses at zero."""
+        return all(
+            family.counts or (family.discrete and not np.any(family.atoms(*parameters)))
+            for family, parameters in self._blocks
+        )
+
     # --- the rows ---
 
     def __getitem__(self, rows: Any) -> Self:
         """The distributions of chosen rows, of which there may be none; an integer chooses one."""
         if isinstance(rows, (int, np.integer)):
             rows = [range(len(self))[rows]]
-        taken = copy(self)
         parts, gate_prob = take_rows(self._parts, rows), self._gate_prob[:, rows]
-        ComponentMixtures.__init__(taken, parts, gate_prob, self._single)
-        return taken
+        return self._of(parts, gate_prob, self._single)
 
     def __repr__(self) -> str:
         n_rows, n_components = self.weights.shape
@@ -169,66 +236,6 @@ class ComponentMixtures(RowMixtures):
         check_coverage(coverage)
         return self.ppf([0.5 * (1.0 - coverage), 0.5 * (1.0 + coverage)])
 
-
-class GeneralMixtureDistribution(ComponentMixtures):
-    """Mixtures of components of any families, one for each row and output.
-
-    Rows come first in every array that is returned. Several values for each row (quantiles, draws,
-    bounds of an interval) are the second axis. The outputs are the last axis, which is absent for a
-    single output. Each output is treated by itself.
-
-    Continuous and discrete components may be mixed, such as a point mass at zero and a gamma.
-    Densities are then with respect to the sum of Lebesgue measure and a unit mass at each value
-    that has a probability. At such a value `pdf` and `pmf` are this probability, and elsewhere
-    `pdf` is the density of the continuous components. See "Distributions and calibration" in the
-    user guide.
-
-    Parameters
-    ----------
-    components : sequence of components
-        Components of each of the K experts, such as `GammaComponents`, with rows as their last
-        axis.
-    gate_prob : array-like of shape (K, n_samples)
-        Probability of each expert.
-    single_output : bool, default=True
-        Whether the axis of the outputs is left out of what is returned.
-
-    Attributes
-    ----------
-    weights : ndarray of shape (n_samples, n_components)
-        Probabilities of the components of all experts.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not match, a weight is negative or the weights of a row do not sum to one.
-
-    See Also
-    --------
-    MixtureDistribution : Mixtures of normals.
-    CountMixtureDistribution : Mixtures of distributions of counts.
-
-    Notes
-    -----
-    A component of Student's t has infinite variance up to 2 degrees of freedom, and no mean up to
-    1: then `var` is infinite, and `mean` and `var` are not a number. Its score `crps` is finite
-    above 1/2.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe.distributions import GammaComponents, GeneralMixtureDistribution
-    >>> from skmoe.distributions import PointMassComponents
-    >>> zero = PointMassComponents(weight=np.ones((1, 1)), value=np.zeros((1, 1, 1)))
-    >>> gamma = GammaComponents(np.ones((1, 1)), mean=np.full((1, 1, 1), 3.0),
-    ...                         shape=np.full((1, 1, 1), 2.0))
-    >>> dist = GeneralMixtureDistribution([zero, gamma], [[0.2], [0.8]])
-    >>> dist.mean, dist.pmf(0.0), dist.cdf_left(0.0)
-    (array([2.4]), array([0.2]), array([0.]))
-    >>> dist.ppf([0.1, 0.6]).round(3)
-    array([[0.   , 2.518]])
-    """
-
     def pmf(self, y: ArrayLike) -> Array:
         """Probability of the value y itself.
 
@@ -262,7 +269,7 @@ class GeneralMixtureDistribution(ComponentMixtures):
         return self._at(y, lambda points: self._log_density(points, discrete=True))
 
 
-class MixtureDistribution(ComponentMixtures):
+class MixtureDistribution(PredictiveDistribution):
     """Mixtures of normals, one for each row and output, that share their weights over outputs.
 
     Rows come first in every array. Several values for each row (quantiles, draws, bounds of an
@@ -293,8 +300,7 @@ class MixtureDistribution(ComponentMixtures):
 
     See Also
     --------
-    CountMixtureDistribution : Mixtures of distributions of counts.
-    GeneralMixtureDistribution : Mixtures of other families, and of several.
+    PredictiveDistribution : Mixtures of other families, and of several.
 
     Examples
     --------
@@ -313,28 +319,40 @@ class MixtureDistribution(ComponentMixtures):
         stds: ArrayLike,
         correlations: ArrayLike | None = None,
     ) -> None:
-        means, stds = np.asarray(means, dtype=float), np.asarray(stds, dtype=float)
-        part: Any = _components_of(NormalComponents, weights, means, stds=stds)
+        weights, means, stds = (np.asarray(own, dtype=float) for own in (weights, means, stds))
+        if weights.ndim != 2 or means.shape[:2] != weights.shape or means.ndim > 3:
+            raise ValueError(
+                "weights must have shape (n_samples, n_components), and means the same with "
+                f"n_outputs appended for several outputs; got {weights.shape} and {means.shape}."
+            )
+        if stds.shape != means.shape:
+            raise ValueError(f"stds must have the shape of means, {means.shape}; got {stds.shape}.")
         if not (stds > 0.0).all():
             raise ValueError(f"stds must be positive; got {stds[~(stds > 0.0)][0]}.")
+        parameters = (own.reshape(*weights.shape, -1).transpose(1, 2, 0) for own in (means, stds))
+        part: Any = NormalComponents(weights.T, *parameters)
         if correlations is not None:
             part = JointComponents(part, np.asarray(correlations, dtype=float))
         super().__init__([part], np.ones((1, len(means))), means.ndim == 2)
 
+    def _parameters(self) -> list[Array]:
+        """Means and standard deviations, (n, C, m)."""
+        parameters = (own for _, own in self._blocks)
+        return [np.concatenate(own, axis=1) for own in zip(*parameters, strict=True)]
+
     @property
     def means(self) -> Array:
         """Means of the components."""
-        return self._squeeze(self._blocks[0].parameters[0])
+        return self._squeeze(self._parameters()[0])
 
     @property
     def stds(self) -> Array:
         """Standard deviations of the components."""
-        return self._squeeze(self._blocks[0].parameters[1])
+        return self._squeeze(self._parameters()[1])
 
     def _quantiles(self, levels: Array) -> Array:
         means, stds = (
-            values.swapaxes(0, 1).reshape(values.shape[1], -1)
-            for values in self._blocks[0].parameters
+            values.swapaxes(0, 1).reshape(values.shape[1], -1) for values in self._parameters()
         )
         weights = np.repeat(self.weights.T, self._n_outputs, axis=1)
         return normal_quantiles(weights, means, stds, levels)
@@ -349,96 +367,6 @@ class MixtureDistribution(ComponentMixtures):
                 spread = np.hypot(std, other_std)
                 total = total - weight * other_weight * mean_distance(mean - other_mean, spread)
         return np.asarray(total)
-
-
-class CountMixtureDistribution(GeneralMixtureDistribution):
-    """Mixtures of distributions of counts, one for each row and output.
-
-    The components are negative binomials, of which Poissons are those without dispersion. Outputs
-    share the weights. See "Distributions and calibration" in the user guide.
-
-    Rows come first in every array. Several values for each row (quantiles, draws, bounds of an
-    interval) are the second axis. The outputs are the last axis, which is absent if the target has
-    one dimension. Each output is treated by itself. Counts are returned as floats.
-
-    Parameters
-    ----------
-    weights : array-like of shape (n_samples, n_components)
-        Probabilities of the components, which sum to one.
-    means : array-like of shape (n_samples, n_components) or (n_samples, n_components, n_outputs)
-        Means of the components, not negative. A component of mean 0 is the count 0: with it the
-        mixture is zero-inflated.
-    dispersions : array-like of the same shape as `means`, default=None
-        Dispersions of negative binomials, not negative; the variance of a component is
-        mean + dispersion * mean^2. None for Poissons.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not match, a weight is negative or the weights of a row do not sum to one,
-        or a mean or dispersion is negative or not finite.
-
-    See Also
-    --------
-    MixtureDistribution : Mixtures of normals.
-    GeneralMixtureDistribution : Mixtures of other families, and of several.
-
-    Examples
-    --------
-    >>> from skmoe.distributions import CountMixtureDistribution
-    >>> dist = CountMixtureDistribution([[0.5, 0.5]], [[1.0, 9.0]])
-    >>> dist.mean, dist.var
-    (array([5.]), array([21.]))
-    >>> dist.pmf([[0, 1, 2]]).round(3)
-    array([[0.184, 0.184, 0.094]])
-    >>> dist.interval(0.8), dist.mode
-    (array([[ 0., 11.]]), array([1.]))
-    """
-
-    def __init__(
-        self, weights: ArrayLike, means: ArrayLike, dispersions: ArrayLike | None = None
-    ) -> None:
-        given = {"means": means} | ({} if dispersions is None else {"dispersions": dispersions})
-        values = {name: np.asarray(own, dtype=float) for name, own in given.items()}
-        kind = PoissonComponents if dispersions is None else NegativeBinomialComponents
-        part = _components_of(kind, weights, **values)
-        for name, own in values.items():
-            refused = own[~((own >= 0.0) & np.isfinite(own))]
-            if refused.size:
-                raise ValueError(f"{name} must be finite and not negative; got {refused[0]}.")
-        super().__init__([part], np.ones((1, len(values["means"]))), values["means"].ndim == 2)
-
-    @property
-    def means(self) -> Array:
-        """Means of the components."""
-        return self._squeeze(self._blocks[0].parameters[0])
-
-    @property
-    def dispersions(self) -> Array | None:
-        """Dispersions of negative binomials; None for Poissons."""
-        dispersions = self._blocks[0].parameters[1:]
-        return self._squeeze(dispersions[0]) if dispersions else None
-
-
-def _components_of(kind: type[Any], weights: ArrayLike, means: Array, **others: Array) -> Any:
-    """Components of parameters (n, C) or (n, C, m), and weights (n, C)."""
-    weights = np.asarray(weights, dtype=float)
-    if weights.ndim != 2 or means.shape[:2] != weights.shape or means.ndim > 3:
-        raise ValueError(
-            "weights must have shape (n_samples, n_components), and means the same with n_outputs "
-            f"appended for several outputs; got {weights.shape} and {means.shape}."
-        )
-    for name, values in others.items():
-        if values.shape != means.shape:
-            raise ValueError(
-                f"{name} must have the shape of means, {means.shape}; got {values.shape}."
-            )
-    shape = *weights.shape, -1
-    parameters = (v.reshape(shape).transpose(1, 2, 0) for v in (means, *others.values()))
-    return kind(weights.T, *parameters)
-
-
-PredictiveDistribution = MixtureDistribution | CountMixtureDistribution | GeneralMixtureDistribution
 
 
 def predictive_distribution(
@@ -460,16 +388,14 @@ def predictive_distribution(
 
     Returns
     -------
-    distribution : MixtureDistribution, CountMixtureDistribution or GeneralMixtureDistribution
-        The first if all components are normal, the second if all are distributions of counts:
-        Poissons, negative binomials and point masses at zero. The weights are those of the
+    distribution : PredictiveDistribution
+        A `MixtureDistribution` if all components are normal. The weights are those of the
         components times those of their expert.
 
     See Also
     --------
     MixtureDistribution : Mixtures of normals.
-    CountMixtureDistribution : Mixtures of distributions of counts.
-    GeneralMixtureDistribution : Mixtures of other families, and of several.
+    PredictiveDistribution : Mixtures of other families, and of several.
 
     Examples
     --------
@@ -484,28 +410,10 @@ def predictive_distribution(
     array([3.])
     """
     parts, gate_prob = flatten_components(parts, gate_prob)
-    singles: list[Any] = [getattr(part, "marginal", part) for part in parts]
-    of_counts = PoissonComponents, NegativeBinomialComponents
-    if all(isinstance(part, NormalComponents) for part in singles):
-        make: type[Any] = MixtureDistribution
-    elif all(
-        isinstance(part, of_counts)
-        or (isinstance(part, PointMassComponents) and not part.value.any())
-        for part in parts
-    ):
-        make = CountMixtureDistribution
-        if any(isinstance(part, NegativeBinomialComponents) for part in parts):
-            singles = [part if len(part) == 3 else (*part, 0.0 * part[1]) for part in parts]
-    else:
-        return GeneralMixtureDistribution(parts, gate_prob, single_output)
-    shares = [prob * part[0] for prob, part in zip(gate_prob, singles, strict=True)]
-    merged = (np.concatenate(own) for own in zip(*(part[1:] for part in singles), strict=True))
-    arrays = [np.ascontiguousarray(values).transpose(2, 0, 1) for values in merged]
-    weights = np.concatenate(shares).T
-    if single_output:
-        return make(weights, *(values[..., 0] for values in arrays))
-    joint = [] if make is CountMixtureDistribution else [_correlations(parts)]
-    return make(weights, *arrays, *joint)
+    singles = [getattr(part, "marginal", part) for part in parts]
+    are_normal = parts and all(isinstance(part, NormalComponents) for part in singles)
+    kind = MixtureDistribution if are_normal else PredictiveDistribution
+    return kind._of(parts, gate_prob, single_output)
 
 
 def _correlations(parts: Sequence[Any]) -> Array | None:

@@ -125,11 +125,6 @@ def _log_tail(count: Array, mean: Array, dispersion: Array, below: bool) -> Arra
     return np.where(dispersion <= 1.0, logs, following)
 
 
-def mass_ratio(count: Array, mean: Array, dispersion: Array) -> Array:
-    """Probability of a positive count relative to that of the one before."""
-    return mean * (1.0 + dispersion * (count - 1.0)) / ((1.0 + dispersion * mean) * count)
-
-
 def mode(mean: Array, dispersion: Array) -> Array:
     """The most probable count."""
     return np.floor(mean * np.maximum(1.0 - dispersion, 0.0))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import namedtuple
 
 import numpy as np
-from scipy.special import ndtr
 
-from skmoe._numerics.probability import LOG_2PI, mean_distance
+from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
 from skmoe.distributions._components import Components
 from skmoe.distributions._functions import functions_of_normal
@@ -17,11 +16,6 @@ def _normal_log_pdf(y: Array, mean: Array, std: Array) -> Array:
     return -np.log(std) - 0.5 * (LOG_2PI + ((y - mean) / std) ** 2)
 
 
-def _normal_crps(y: Array, mean: Array, std: Array) -> Array:
-    """Score of one component: Gneiting and Raftery (2007)."""
-    return mean_distance(y - mean, std) - std / np.sqrt(np.pi)
-
-
 NORMAL = functions_of_normal(
     lambda y, mean, std: (y - mean) / std,
     lambda score, mean, std: mean + std * score,
@@ -29,7 +23,6 @@ NORMAL = functions_of_normal(
     variance=lambda mean, std: np.square(std),
     mode=lambda mean, std: mean,
     log_pdf=_normal_log_pdf,
-    crps=_normal_crps,
     location_scale=True,
 )
 
@@ -87,13 +80,6 @@ def _lognormal_variance(log_mean: Array, log_std: Array) -> Array:
         return np.exp(2.0 * log_mean + np.square(log_std)) * np.expm1(np.square(log_std))
 
 
-def _lognormal_crps(y: Array, log_mean: Array, log_std: Array) -> Array:
-    """Score of one component: Jordan, Krüger and Lerch (2019)."""
-    z = _lognormal_score(y, log_mean, log_std)
-    moment = ndtr(z - log_std) - ndtr(-log_std / np.sqrt(2.0))
-    return y * (2.0 * ndtr(z) - 1.0) - 2.0 * _lognormal_mean(log_mean, log_std) * moment
-
-
 LOGNORMAL = functions_of_normal(
     _lognormal_score,
     lambda score, log_mean, log_std: np.exp(log_mean + log_std * score),
@@ -101,7 +87,6 @@ LOGNORMAL = functions_of_normal(
     variance=_lognormal_variance,
     mode=lambda log_mean, log_std: np.exp(log_mean - np.square(log_std)),
     log_pdf=_lognormal_log_pdf,
-    crps=_lognormal_crps,
 )
 
 

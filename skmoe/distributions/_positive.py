@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 import numpy as np
-from scipy.special import betaln, erfcx, gamma, gammainc, gammainccinv, gammaincinv
+from scipy.special import erfcx, gamma, gammainccinv, gammaincinv
 
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
@@ -46,14 +46,6 @@ def _gamma_log_sf(y: Array, mean: Array, shape: Array) -> Array:
     return np.where(y <= 0.0, 0.0, np.where(np.isposinf(y), -np.inf, logs))
 
 
-def _gamma_crps(y: Array, mean: Array, shape: Array) -> Array:
-    """Score of one component: Jordan, Krüger and Lerch (2019)."""
-    scaled = _scaled(y, mean, shape)
-    below, size_biased = (_poisson.sf_real(count, scaled) for count in (shape - 1.0, shape))
-    score = y * (2.0 * below - 1.0) - mean * (2.0 * size_biased - 1.0)
-    return score - mean / shape * np.exp(-betaln(0.5, shape))
-
-
 GAMMA = ComponentFunctions(
     mean=lambda mean, shape: mean,
     variance=lambda mean, shape: np.square(mean) / shape,
@@ -65,7 +57,6 @@ GAMMA = ComponentFunctions(
     log_sf=_gamma_log_sf,
     quantile=lambda q, mean, shape: mean / shape * gammaincinv(shape, q),
     upper_quantile=lambda q, mean, shape: mean / shape * gammainccinv(shape, q),
-    crps=_gamma_crps,
     draw=lambda rng, mean, shape: mean / shape * rng.standard_gamma(shape),
 )
 
@@ -224,17 +215,6 @@ def _weibull_mode(scale: Array, shape: Array) -> Array:
     return scale * np.power(np.maximum(1.0 - 1.0 / shape, 0.0), 1.0 / shape)
 
 
-def _weibull_crps(y: Array, scale: Array, shape: Array) -> Array:
-    """Score of one component, E|Y - y| - E|Y - Y'| / 2, from partial means."""
-    inverse = 1.0 / shape
-    mean, power = scale * gamma(1.0 + inverse), _power(y, scale, shape)
-    upper = np.exp(-power)
-    distance = y * (1.0 - 2.0 * upper) + mean * (1.0 - 2.0 * gammainc(1.0 + inverse, power))
-    distance = np.where(y > 0.0, distance, mean - y)
-    score = distance - mean * -np.expm1(-inverse * np.log(2.0))
-    return np.where(np.isposinf(y), np.inf, score)
-
-
 WEIBULL = ComponentFunctions(
     mean=lambda scale, shape: scale * gamma(1.0 + 1.0 / shape),
     variance=_weibull_variance,
@@ -244,7 +224,6 @@ WEIBULL = ComponentFunctions(
     log_sf=lambda y, scale, shape: -_power(y, scale, shape),
     quantile=lambda q, scale, shape: scale * np.power(-np.log1p(-q), 1.0 / shape),
     upper_quantile=lambda q, scale, shape: scale * np.power(-np.log(q), 1.0 / shape),
-    crps=_weibull_crps,
     draw=lambda rng, scale, shape: scale * rng.weibull(shape),
 )
 

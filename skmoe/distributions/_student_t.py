@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from typing import Any
 
 import numpy as np
-from scipy.special import betaln, gammaln, ndtri, stdtr, stdtrit
+from scipy.special import gammaln, ndtri, stdtr, stdtrit
 
 from skmoe._numerics.incomplete_beta import log_beta_fraction
 from skmoe._numerics.probability import LOG_2PI
@@ -91,8 +90,8 @@ def _quantile(q: float, mean: Array, scale: Array, df: Array) -> Array:
     # Far in the tails, where stdtrit may fail, the power law of the tail.
     with np.errstate(over="ignore"):
         exponent = (_log_constant(df) + 0.5 * (df - 1.0) * np.log(df) - np.log(q)) / df
-        power = -np.exp(np.minimum(exponent, 690.0))
-    usable = np.isfinite(standard) & (standard < MEDIAN_TOL)
+        power = -np.exp(exponent)  # infinite where no number is as large
+    usable = np.isfinite(standard) & (standard < MEDIAN_TOL) & (power > -POWER_LAW)
     standard = np.where(usable, np.minimum(standard, 0.0), np.minimum(power, normal))
     return mean + scale * standard
 
@@ -107,29 +106,6 @@ def _variance(mean: Array, scale: Array, df: Array) -> Array:
     return np.where(df > 2.0, variance, np.where(df > 1.0, np.inf, np.nan))
 
 
-def crps(y: Array, mean: Array, scale: Array, df: Array) -> Array:
-    """Continuous ranked probability score of one component.
-
-    The closed form of Jordan, Krüger and Lerch (2019) has a removable singularity at df = 1, near
-    which it is interpolated, and holds by continuation down to df = 1/2, where it becomes infinite.
-    """
-    z, df = np.broadcast_arrays((y - mean) / scale, df)
-    near = np.abs(df - 1.0) < NEAR_ONE
-    answer = np.array(_crps_formula(z, np.where(near, 1.0 - NEAR_ONE, df)))
-    share = 0.5 + 0.5 * (df[near] - 1.0) / NEAR_ONE
-    answer[near] += share * (_crps_formula(z[near], 1.0 + NEAR_ONE) - answer[near])
-    return np.where((df > 0.5) & ~np.isinf(z), scale * answer, np.where(np.isnan(z), z, np.inf))
-
-
-def _crps_formula(z: Array, df: Any) -> Array:
-    existing = np.minimum(np.maximum(df, 0.6), NORMAL_DF)
-    with np.errstate(over="ignore", invalid="ignore"):
-        tail = 2.0 * np.exp(_log_density(z, existing) + _log_square(z, existing)) * existing
-    self_difference = np.log(existing) * 0.5 + betaln(0.5, existing - 0.5)
-    self_difference = 2.0 * np.exp(self_difference - 2.0 * betaln(0.5, 0.5 * existing))
-    return z * (_sf(-z, df) - _sf(z, df)) + (tail - self_difference) / (existing - 1.0)
-
-
 STUDENT_T = ComponentFunctions(
     mean=lambda mean, scale, df: np.where(df > 1.0, mean, np.nan),
     variance=_variance,
@@ -141,7 +117,6 @@ STUDENT_T = ComponentFunctions(
     log_sf=lambda y, mean, scale, df: _log_sf((y - mean) / scale, df),
     quantile=_quantile,
     upper_quantile=_upper_quantile,
-    crps=crps,
     draw=lambda rng, mean, scale, df: mean + scale * rng.standard_t(df),
     location_scale=True,
 )

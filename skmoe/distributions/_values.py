@@ -28,7 +28,6 @@ POINT_MASS = ComponentFunctions(
     sf=lambda y, value: _indicator(y < value, y),
     quantile=lambda q, value: value,
     upper_quantile=lambda q, value: value,
-    crps=lambda y, value: np.abs(y - value),
     draw=lambda rng, value: value,
     atoms=lambda value: (value,),
     discrete=True,
@@ -98,16 +97,6 @@ def _upper_quantile(values: Array, q: float, *probabilities: Array) -> Array:
     return values[len(values) - 1 - (above[:-1] <= q).sum(axis=0)]
 
 
-def _crps(values: Array, y: Array, *probabilities: Array) -> Array:
-    """Mean distance to y, less half of that between two draws, which is a sum over the gaps."""
-    terms = (np.abs(y - v) * p for v, p in zip(values, probabilities, strict=True))
-    score, below = np.asarray(sum(terms)), np.zeros(())
-    for gap, probability in zip(np.diff(values), probabilities, strict=False):
-        below = below + probability
-        score = score - gap * below * (1.0 - below)
-    return score
-
-
 def _draw(values: Array, rng: np.random.RandomState, *probabilities: Array) -> Array:
     below = np.cumsum(np.stack(probabilities), axis=0)
     drawn = rng.uniform(size=probabilities[0].shape) * below[-1]
@@ -127,7 +116,6 @@ def ordinal_family(values: Array) -> ComponentFunctions:
         sf=sf,
         quantile=partial(_quantile, values),
         upper_quantile=partial(_upper_quantile, values),
-        crps=partial(_crps, values),
         draw=partial(_draw, values),
         atoms=lambda *probabilities: tuple(
             np.full(probabilities[0].shape, value) for value in values

@@ -1,15 +1,10 @@
 """Families: conditional distributions of y given the linear predictor of an expert."""
 
 from skmoe.families._base import Family
-from skmoe.families._beta import Beta
 from skmoe.families._counts import NegativeBinomial, Poisson
-from skmoe.families._gamma import Gamma
-from skmoe.families._inverse_gaussian import InverseGaussian
-from skmoe.families._normal import LogNormal, Normal
-from skmoe.families._ordinal import Ordinal
-from skmoe.families._student_t import StudentT
-from skmoe.families._tweedie import Tweedie
-from skmoe.families._weibull import Exponential, Weibull
+from skmoe.families._logit import Beta, Ordinal
+from skmoe.families._normal import LogNormal, Normal, StudentT
+from skmoe.families._positive import Exponential, Gamma, InverseGaussian, Tweedie, Weibull
 from skmoe.families._without_predictor import Never, One, Uniform, Zero
 
 __all__ = [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod, update_abstractmethods
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
+from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -195,7 +197,8 @@ class Family(ABC):
 
         The parts are the log density, its T first derivatives by the predictors, and the
         information {(t, u): array} with t <= u, a positive semi-definite curvature of each row.
-        Default: from differences of `log_prob`, with the absolute curvature in each predictor.
+        The fourth part, which may be absent, are the second derivatives. Default: from differences
+        of `log_prob`, with the absolute curvature in each predictor.
         """
         logs = self.log_prob(y, eta)
         yield logs
@@ -206,8 +209,11 @@ class Family(ABC):
     def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
         """Second derivatives {(t, u): array}, t <= u, of the log density; zeros left out.
 
-        Default: differences of the first ones.
+        Default: the fourth part of `derivatives`, and without it differences of the first ones.
         """
+        found = next(islice(self.derivatives(y, eta), 3, None), None)
+        if found is not None:
+            return found  # type: ignore[no-any-return]
         slopes, _ = differences(lambda at: np.stack(score(self, y, at)), eta)
         return {
             (t, u): 0.5 * (slopes[t][u] + slopes[u][t])
@@ -246,23 +252,29 @@ def score(family: Family, y: Array, eta: Sequence[Array]) -> Sequence[Array]:
     return np.broadcast_arrays(*next(terms))
 
 
+def along(
+    function: Callable[[list[Array]], Array], eta: Sequence[Array], step: Sequence[Any], center: Any
+) -> tuple[Array, Array]:
+    """First and second derivative of a function along a step of the predictors, of four points.
+
+    They are in units of the step. `center` is the value at `eta`, which second derivatives need.
+    """
+    two, one, minus_one, minus_two = (
+        function([own + factor * change for own, change in zip(eta, step, strict=True)])
+        for factor in (2.0, 1.0, -1.0, -2.0)
+    )
+    first = (8.0 * (one - minus_one) - (two - minus_two)) / 12.0
+    return first, (16.0 * (one + minus_one) - (two + minus_two) - 30.0 * center) / 12.0
+
+
 def differences(
     function: Callable[[list[Array]], Array], eta: Sequence[Array], center: Any = 0.0
 ) -> tuple[list[Array], list[Array]]:
-    """First and second derivatives (T) of a function by each predictor, from four points each.
-
-    `center` is the value of the function at `eta`, which second derivatives need.
-    """
-    first, second, step = [], [], DIFFERENCE_STEP
-    for t, own in enumerate(eta):
-        two, one, minus_one, minus_two = (
-            function([*eta[:t], own + factor * step, *eta[t + 1 :]])
-            for factor in (2.0, 1.0, -1.0, -2.0)
-        )
-        first.append((8.0 * (one - minus_one) - (two - minus_two)) / (12.0 * step))
-        around = 16.0 * (one + minus_one) - (two + minus_two) - 30.0 * center
-        second.append(around / (12.0 * step**2))
-    return first, second
+    """First and second derivatives (T) of a function by each predictor."""
+    steps = DIFFERENCE_STEP * np.eye(len(eta))
+    pairs = [along(function, eta, step, center) for step in steps]
+    first = [own / DIFFERENCE_STEP for own, _ in pairs]
+    return first, [own / DIFFERENCE_STEP**2 for _, own in pairs]
 
 
 def absolute(second: Curvature, n_predictors: int) -> Curvature:
@@ -289,6 +301,13 @@ def absolute(second: Curvature, n_predictors: int) -> Curvature:
     values, vectors = np.linalg.eigh(matrix)
     matrix = (vectors * np.abs(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
     return {(t, u): matrix[..., t, u] for t in range(n_predictors) for u in range(t, n_predictors)}
+
+
+def of_others(kind: Any, source: str, names: Iterable[str]) -> None:
+    """Facts and methods of a class of families that are those of the family in a field."""
+    for name in names:
+        setattr(kind, name, property(attrgetter(f"{source}.{name}")))
+    update_abstractmethods(kind)
 
 
 def of_output(family: Any, output: int) -> Any:
@@ -330,14 +349,6 @@ class LogLink(Family):
     def mean(self, eta: Sequence[Array]) -> Array:
         """Exponential of the linear predictor."""
         return np.exp(eta[0])
-
-    def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
-        """The mean."""
-        return [np.exp(eta[0]), *[0.0] * len(self.dispersions)]
-
-    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
-        """Logarithm of the mean."""
-        return np.log(mean)
 
 
 class Positive(LogLink):

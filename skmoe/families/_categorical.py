@@ -125,23 +125,13 @@ class Categorical(Family):
         probs = np.exp(logs, out=logs)
         mean = self.contrasted(probs)
         yield self.contrasted(memberships) - mean
-        yield self.covariance(probs, mean)
-
-    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
-        """Minus the information."""
-        return {key: -value for key, value in self.covariance(self.mean(eta)).items()}
+        information = self.covariance(probs, mean)
+        yield information
+        yield {key: -values for key, values in information.items()}
 
     def mean(self, eta: Sequence[Array]) -> Array:
         """Probabilities of the classes, (C, ..., n)."""
         return np.exp(self.log_probs(eta))
-
-    def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
-        """Of all probabilities, (C, ..., n)."""
-        probs = self.mean(eta)
-        return [
-            probs * (column.reshape(-1, *[1] * (probs.ndim - 1)) - mean)
-            for column, mean in zip(self.contrasts.T, self.contrasted(probs), strict=True)
-        ]
 
     def location(self, mean: Array, eta: Sequence[Array]) -> Array:
         """Predictors (T, ...) of probabilities (C, ...), up to a factor of these."""

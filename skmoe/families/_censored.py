@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from inspect import isfunction
 from itertools import combinations
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from skmoe._data.censored_targets import BOUNDS, is_exact, point_values
 from skmoe._data.rows import has_bounds
 from skmoe._numerics.typing import TINY, Array
-from skmoe.families._base import Curvature, Family, absolute, score
+from skmoe.families._base import Curvature, Family, absolute, along, of_others, score
 
 # Width of an interval, relative to the smaller tail beside it, below which its probability is the
 # product of density and width: the difference of two distribution functions would cancel.
@@ -30,7 +29,7 @@ MAX_LOG_HAZARD = 300.0
 
 def of_target(family: Family, y: Array) -> Family:
     """The family as targets of this kind need it: with bounds, or of numbers."""
-    return Censored(family) if has_bounds(y) else family
+    return Censored(family) if has_bounds(y) else family  # type: ignore[abstract]
 
 
 def has_atom_of_others(family: Family, y: Array, families: Iterable[Family]) -> Array:
@@ -68,19 +67,11 @@ class Censored(Family):
 
     family: Family
 
-    def check_options(self) -> None:
-        """Those of the values."""
-        self.family.check_options()
-
     # --- the data of the fit, of which a value stands for each interval ---
 
     def fitted_to(self, y: Array, weight: Array, scaling: Any) -> Censored:
         """With the family that is fitted to one value of each interval."""
         return replace(self, family=self.family.fitted_to(point_values(y), weight, scaling))
-
-    def in_units(self, scaling: Any) -> Family:
-        """That of the values."""
-        return self.family.in_units(scaling)
 
     def in_support(self, y: Array) -> Array:
         """Whether the value, or both finite bounds, are possible or at the end of the support."""
@@ -122,84 +113,53 @@ class Censored(Family):
     # --- densities ---
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
-        """Expected information of values, absolute observed one of intervals."""
-        terms, rows = self.family.derivatives(_exact_values(y), eta), _intervals(y)
+        """Expected information of values, absolute observed one of intervals.
+
+        Intervals that are narrow count as their middle, at which the density is that of all.
+        """
+        known, middle = is_exact(y), point_values(y)
+        values = np.where(self.family.in_support(middle), middle, 1.0)
+        values = np.where(known, y["lower"], values)
+        terms, rows = self.family.derivatives(values, eta), np.flatnonzero(~known)
         if not len(rows):
             yield from terms
             return
-        of_rows = Intervals(self.family, y[rows], _at(eta, rows))
-        yield _replaced(next(terms), of_rows.log_prob, y, rows)
-        first = zip(next(terms), of_rows.gradient, strict=True)
-        yield [_replaced(values, own, y, rows) for values, own in first]
-        information = next(terms)
+        at_rows = [own if np.shape(own)[-1] == 1 else own[..., rows] for own in eta]
+        of_rows = _of_intervals(self.family, y[rows], values[rows], at_rows)
+        found, narrow = next(of_rows)
+
+        def replaced(of_values: Any, found: Any) -> Array:
+            """What is computed of all rows (..., n), replaced by what is found of intervals."""
+            shape = np.broadcast_shapes(np.shape(found)[:-1], np.shape(of_values)[:-1])
+            both = np.array(np.broadcast_to(of_values, (*shape, len(y))))
+            both[..., rows] = np.where(narrow, both[..., rows], found)
+            return both
+
+        def all_replaced(of_values: Curvature, found: Curvature) -> Curvature:
+            zero, keys = np.zeros(1), sorted(of_values.keys() | found.keys())
+            return {key: replaced(of_values.get(key, zero), found.get(key, zero)) for key in keys}
+
+        width = np.subtract(y["upper"], y["lower"], where=~known, out=np.ones(len(y)))
+        log_width = np.log(np.where(width < np.inf, width, 1.0))
+        yield replaced(next(terms) + log_width, found)
+        yield [replaced(*pair) for pair in zip(next(terms), next(of_rows), strict=True)]
+        information, hessian = next(terms), next(of_rows)
         if not eta:
             yield information
             return
         # The mean in units of what one value tells of it, so that units of y have no influence.
-        known = np.atleast_1d(np.maximum(information[0, 0], TINY))
-        root = np.sqrt(_at([known], rows)[0])
-        hessian = _multiplied(of_rows.hessian, 1.0 / root)
-        of_intervals = _multiplied(absolute(hessian, len(eta)), root)
-        yield _replaced_all(information, of_intervals, y, rows)
-
-    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
-        """Those of values and of intervals."""
-        of_values, rows = self.family.second(_exact_values(y), eta), _intervals(y)
-        if not len(rows):
-            return of_values
-        hessian = Intervals(self.family, y[rows], _at(eta, rows)).hessian
-        return _replaced_all(of_values, hessian, y, rows)
-
-    # --- moments ---
-
-    def mean(self, eta: Sequence[Array]) -> Array:
-        """That of the values."""
-        return self.family.mean(eta)
-
-    def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
-        """Those of the values."""
-        return self.family.mean_derivatives(eta)
-
-    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
-        """That of the values."""
-        return self.family.location(mean, eta)
-
-    def components(self, eta: Sequence[Array]) -> Any:
-        """Those of the values."""
-        return self.family.components(eta)
+        root = np.sqrt(np.maximum(information[0, 0], TINY))
+        root = np.broadcast_to(root, (*np.shape(root)[:-1], len(y)))[..., rows]
+        curvature = absolute(_multiplied(hessian, 1.0 / root), len(eta))
+        yield all_replaced(information, _multiplied(curvature, root))
+        second = next(terms, None)
+        yield all_replaced(self.family.second(values, eta) if second is None else second, hessian)
 
 
-# All that is no method.
+# All else is that of the values.
+METHODS = "check_options", "in_units", "mean", "mean_derivatives", "location", "components"
 FACTS = [name for name, value in vars(Family).items() if name[0] != "_" and not isfunction(value)]
-for fact in ("name", *FACTS):
-    setattr(Censored, fact, property(attrgetter(f"family.{fact}")))
-
-
-def _exact_values(y: Array) -> Array:
-    """Values of the exact entries, and one in place of intervals."""
-    return np.where(is_exact(y), y["lower"], 1.0)
-
-
-def _intervals(y: Array) -> Array:
-    """Rows of targets (n,) that are intervals."""
-    return np.flatnonzero(~is_exact(y))
-
-
-def _at(eta: Sequence[Array], rows: Array) -> list[Array]:
-    return [values if np.shape(values)[-1] == 1 else values[..., rows] for values in eta]
-
-
-def _replaced(values: Any, found: Any, y: Array, rows: Array) -> Array:
-    """What is computed of all rows (..., n), replaced by what is found of some of them."""
-    shape = np.broadcast_shapes(np.shape(found)[:-1], np.shape(values)[:-1])
-    replaced = np.array(np.broadcast_to(values, (*shape, len(y))))
-    replaced[..., rows] = found
-    return replaced
-
-
-def _replaced_all(values: Curvature, found: Curvature, y: Array, rows: Array) -> Curvature:
-    zero, keys = np.zeros(1), sorted(values.keys() | found.keys())
-    return {key: _replaced(values.get(key, zero), found.get(key, zero), y, rows) for key in keys}
+of_others(Censored, "family", ("name", *METHODS, *FACTS))
 
 
 def _multiplied(second: Curvature, factor: Array) -> Curvature:
@@ -207,162 +167,85 @@ def _multiplied(second: Curvature, factor: Array) -> Curvature:
     return {(t, u): v * factor ** ((t == 0) + (u == 0)) for (t, u), v in second.items()}
 
 
-class Intervals:
-    """Log probabilities of intervals y (n,) of a family, and their derivatives.
+def _log_probabilities(family: Family, y: Array, eta: Sequence[Array]) -> tuple[Array, Array]:
+    """Log probability of each interval, from the smaller tail, and which of them are narrow."""
+    part = family.components(eta)
+    shape = np.broadcast_shapes(y.shape, *map(np.shape, eta))
+    functions, parameters = part.functions, [values[0] for values in part[1:]]
+    lower, upper = y["lower"], y["upper"]
+    left = lower if family.is_continuous else np.nextafter(lower, -np.inf)
+    with np.errstate(all="ignore"):
+        above = functions.log_sf(left, *parameters).reshape(shape)
+        if np.isposinf(upper).all():
+            return above, np.zeros(shape, dtype=bool)
+        beyond = functions.log_sf(upper, *parameters).reshape(shape)
+        below = functions.log_cdf(upper, *parameters).reshape(shape)
+        before = functions.log_cdf(left, *parameters).reshape(shape)
+        inner = np.where(above <= below, above, below)
+        difference = np.where(above <= below, beyond, before) - inner
+        difference = np.where(inner > -np.inf, np.minimum(difference, 0.0), -np.inf)
+        logs = inner + np.log(-np.expm1(difference))
+    narrow = (difference > -NARROW) & (upper > lower) & family.in_support(point_values(y))
+    return logs, narrow & family.is_continuous
+
+
+def _of_intervals(family: Family, y: Array, values: Array, eta: list[Array]) -> Iterator[Any]:
+    """Log probabilities of intervals y (n,), and which are narrow; then their derivatives.
 
     A parameter that moves y by v changes the distribution function by minus v times the density.
     So the derivatives are those of densities at the bounds, relative to the probability of the
     interval. The first predictor moves y of a location family by one, and the second one that of
     a family of location and scale by half of its distance. Others are found by differences.
     """
+    log_prob, narrow = _log_probabilities(family, y, eta)
+    yield log_prob, narrow
+    n_own, possible = len(eta), log_prob > -np.inf
+    n_moving = min(family.is_location + family.is_location_scale, n_own)
+    gradient = [np.zeros(log_prob.shape) for _ in eta]
+    # Hazards at the bounds times the changes of y there, and the slopes of the density.
+    hazards: list[tuple[list[Array], Sequence[Array]]] = []
+    for bound, sign in ((y["lower"], 1.0), (y["upper"], -1.0)) if n_moving else ():
+        present = np.isfinite(bound) & family.in_support(bound)
+        if not present.any():
+            continue
+        value = np.where(present, bound, 1.0)
+        is_log = family.link == "log"
+        with np.errstate(divide="ignore", invalid="ignore"):
+            moved = np.log(value) if is_log else value
+            logs = family.log_prob(value, eta) + (moved if is_log else 0.0)
+            logs = np.minimum(logs - log_prob, MAX_LOG_HAZARD)
+        ratio = np.where(present & possible, sign * np.exp(logs), 0.0)
+        changes = [ratio]
+        if n_moving > 1:
+            changes.append(ratio * (0.5 * (moved - eta[0])))
+        for i, change in enumerate(changes):
+            gradient[i] += change
+        hazards.append((changes, score(family, value, eta)))
+    units = [np.full(1, STEP)] * n_own
+    if not n_moving and n_own:  # short where a linear predictor is known well from one row
+        _, _, information, *_ = family.derivatives(values, eta)
+        units[0] = STEP / np.sqrt(1.0 + information[0, 0])
 
-    def __init__(self, family: Family, y: Array, eta: list[Array]) -> None:
-        self.family, self.y, self.eta = family, y, eta
-        self.log_prob, self.narrow = self._probabilities(eta)
-        self.n_moving = min(family.is_location + family.is_location_scale, len(eta))
-
-    def _probabilities(self, eta: list[Array]) -> tuple[Array, Array]:
-        """Log probability of each interval, from the smaller tail, and whether it is narrow.
-
-        That of a narrow one, in which the density is constant, is from the density.
-        """
-        family, y = self.family, self.y
-        part = family.components(eta)
-        shape = np.broadcast_shapes(y.shape, *map(np.shape, eta))
-        functions, parameters = part.functions, [values[0] for values in part[1:]]
-        lower, upper = y["lower"], y["upper"]
-        left = lower if family.is_continuous else np.nextafter(lower, -np.inf)
-        is_open = np.isneginf(lower), np.isposinf(upper)
-        with np.errstate(all="ignore"):
-            above = np.where(is_open[0], 0.0, functions.log_sf(left, *parameters)).reshape(shape)
-            if is_open[1].all():
-                return above, np.zeros(shape, dtype=bool)
-            below, beyond, before = (
-                np.where(is_side_open, of_open, function(at, *parameters)).reshape(shape)
-                for is_side_open, of_open, function, at in (
-                    (is_open[1], 0.0, functions.log_cdf, upper),
-                    (is_open[1], -np.inf, functions.log_sf, upper),
-                    (is_open[0], -np.inf, functions.log_cdf, left),
-                )
-            )
-            inner = np.where(above <= below, above, below)
-            difference = np.where(above <= below, beyond, before) - inner
-            difference = np.where(inner > -np.inf, np.minimum(difference, 0.0), -np.inf)
-            logs = inner + np.log(-np.expm1(difference))
-        if not family.is_continuous:
-            return logs, np.zeros(shape, dtype=bool)
-        narrow = (difference > -NARROW) & (upper > lower)
-        narrow &= family.in_support(point_values(y))
-        if narrow.any():
-            width = np.where(narrow, upper - lower, 1.0)
-            density = family.log_prob(self._middles(narrow), eta)
-            logs = np.where(narrow, density + np.log(width), logs)
-        return logs, narrow
-
-    def _middles(self, narrow: Array) -> Array:
-        """Middles of the narrow intervals, and one in place of others."""
-        some = narrow.reshape(-1, len(self.y)).any(axis=0)
-        return np.where(some, point_values(self.y), 1.0)
-
-    @property
-    def gradient(self) -> list[Array]:
-        """First derivatives (T) by the predictors."""
-        family, y, eta = self.family, self.y, self.eta
-        gradient = [np.zeros(self.log_prob.shape) for _ in eta]
-        # Hazards at the bounds, the changes of y there, and the slopes of the density.
-        self.hazards: list[tuple[list[Array], Sequence[Array]]] = []
-        for bound, sign in ((y["lower"], 1.0), (y["upper"], -1.0)) if self.n_moving else ():
-            present = np.isfinite(bound) & family.in_support(bound)
-            if not present.any():
-                continue
-            value = np.where(present, bound, 1.0)
-            is_log = family.link == "log"
-            with np.errstate(divide="ignore", invalid="ignore"):
-                moved = np.log(value) if is_log else value
-                logs = family.log_prob(value, eta) + (moved if is_log else 0.0)
-                logs = np.minimum(logs - self.log_prob, MAX_LOG_HAZARD)
-            ratio = np.where(present & (self.log_prob > -np.inf), sign * np.exp(logs), 0.0)
-            changes = [ratio]
-            if self.n_moving > 1:
-                changes.append(ratio * (0.5 * (moved - eta[0])))
-            for i, change in enumerate(changes):
-                gradient[i] += change
-            self.hazards.append((changes, score(family, value, eta)))
-        self.bends: dict[int, Array] = {}
-        for i in range(self.n_moving, len(eta)):
-            gradient[i], self.bends[i] = self._differences(i)
-        if self.narrow.any():
-            middle = score(family, self._middles(self.narrow), eta)
-            gradient = [
-                np.where(self.narrow, own, values)
-                for own, values in zip(middle, gradient, strict=True)
-            ]
-        self._gradient = gradient
-        return gradient
-
-    @property
-    def hessian(self) -> Curvature:
-        """Second derivatives {(t, u): array}."""
-        if not hasattr(self, "_gradient"):
-            _ = self.gradient
-        gradient, n_own = self._gradient, len(self.eta)
-        hessian: Curvature = {
-            (i, j): -gradient[i] * gradient[j]
-            for i in range(self.n_moving)
-            for j in range(i, n_own)
-        }
-        for changes, slopes in self.hazards:
-            for i, change in enumerate(changes):
-                for j in range(i, n_own):
-                    hessian[i, j] += change * slopes[j]
-        hessian |= {(i, i): bend for i, bend in self.bends.items()}
-        for i, j in combinations(range(self.n_moving, n_own), 2):
-            hessian[i, j] = self._mixed_difference(i, j)
-        if self.narrow.any():
-            middle = self.family.second(self._middles(self.narrow), self.eta)
-            hessian = {
-                key: np.where(self.narrow, middle.get(key, 0.0), values)
-                for key, values in hessian.items()
-            }
-        return hessian
-
-    # --- differences ---
-
-    def _moved(self, changes: dict[int, Any]) -> Array:
-        """Log probabilities after changes of some predictors."""
-        eta = list(self.eta)
-        for i, change in changes.items():
-            eta[i] = eta[i] + change
-        return self._probabilities(eta)[0]
-
-    def _step(self, i: int) -> Any:
-        """Step of a difference: short where a linear predictor is known well from one row."""
-        if i:
-            return STEP
-        possible = self.family.in_support(point_values(self.y))
-        values = np.where(possible, point_values(self.y), 1.0)
-        *_, information = self.family.derivatives(values, self.eta)
-        return STEP / np.sqrt(1.0 + information[0, 0])
-
-    def _differences(self, i: int) -> tuple[Array, Array]:
-        """First and second derivative by one predictor, from differences of four points."""
-        step = self._step(i)
-        two, one, minus_one, minus_two = (
-            self._moved({i: factor * step}) for factor in (2.0, 1.0, -1.0, -2.0)
-        )
+    def bend(*moved: int) -> Array:
+        """First and second derivative along the steps of some predictors."""
+        step = [unit if t in moved else 0.0 for t, unit in enumerate(units)]
         with np.errstate(invalid="ignore"):
-            first = (8.0 * (one - minus_one) - (two - minus_two)) / (12.0 * step)
-            second = 16.0 * (one + minus_one) - (two + minus_two) - 30.0 * self.log_prob
-            second = second / (12.0 * np.square(step))
-        known = self.log_prob > -np.inf
-        return np.where(known, first, 0.0), np.where(known, second, 0.0)
+            pair = along(lambda at: _log_probabilities(family, y, at)[0], eta, step, log_prob)
+        return np.where(possible, pair, 0.0)
 
-    def _mixed_difference(self, i: int, j: int) -> Array:
-        """Second derivative by two predictors."""
-        one, other = self._step(i), self._step(j)
-        total = np.zeros(self.log_prob.shape)
-        with np.errstate(invalid="ignore"):
-            for sign, other_sign in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-                changes = {i: sign * one, j: other_sign * other}
-                total = total + sign * other_sign * self._moved(changes)
-        return np.where(self.log_prob > -np.inf, total / (4.0 * one * other), 0.0)
+    bends = {}
+    for i in range(n_moving, n_own):
+        first, bends[i] = bend(i)
+        gradient[i] = first / units[i]
+    yield gradient
+    hessian = {(i, j): -gradient[i] * gradient[j] for i in range(n_moving) for j in range(i, n_own)}
+    for changes, slopes in hazards:
+        for i, change in enumerate(changes):
+            for j in range(i, n_own):
+                hessian[i, j] += change * slopes[j]
+    for i, own in bends.items():
+        hessian[i, i] = own / np.square(units[i])
+    for i, j in combinations(bends, 2):
+        mixed = 0.5 * (bend(i, j)[1] - bends[i] - bends[j])
+        hessian[i, j] = mixed / (units[i] * units[j])
+    yield hessian

@@ -12,7 +12,7 @@ from scipy.special import digamma, gammaln
 from skmoe._numerics.gamma_functions import trigamma
 from skmoe._numerics.typing import Array
 from skmoe.distributions import NegativeBinomialComponents, PoissonComponents
-from skmoe.families._base import LOG_DISPERSION_BOUNDS, Curvature, LogLink, as_outputs, log_mean_of
+from skmoe.families._base import LOG_DISPERSION_BOUNDS, LogLink, as_outputs, log_mean_of
 from skmoe.protocols import Dispersion, Measure
 
 
@@ -82,10 +82,7 @@ class Poisson(_CountFamily):
         yield logs
         yield (y - mean,)
         yield {(0, 0): mean}
-
-    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
-        """Minus the mean."""
-        return {(0, 0): -np.exp(eta[0])}
+        yield {(0, 0): -mean}
 
     def components(self, eta: Sequence[Array]) -> PoissonComponents:
         """The Poisson distribution."""
@@ -145,24 +142,18 @@ class NegativeBinomial(_CountFamily):
         by_size = _at_counts(digamma, y, size) - digamma(size) - odds
         by_size -= residual
         yield residual * size, -size * by_size
-        second = _by_size_twice(y, size, mean, total, residual)
+        second = _at_counts(trigamma, y, size) - trigamma(size)
+        second += mean / (size * total)
+        second += residual / total
         second *= size
         second += by_size
         second *= size
-        second = np.minimum(np.abs(second, out=second), 0.5 * np.square(mean / total))
-        yield {(0, 0): mean * size / total, (1, 1): second}
-
-    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
-        """By linear predictor and log dispersion, minus the log size."""
-        size, mean = np.exp(-eta[1]), np.exp(eta[0])
-        total = size + mean
-        residual = (y - mean) / total
-        by_size = _at_counts(digamma, y, size) - digamma(size) - np.log1p(mean / size) - residual
-        twice = _by_size_twice(y, size, mean, total, residual)
-        return {
-            (0, 0): -mean * size * (y + size) / np.square(total),
-            (0, 1): -residual * mean * size / total,
-            (1, 1): size * (by_size + size * twice),
+        largest, information = 0.5 * np.square(mean / total), mean * size / total
+        yield {(0, 0): information, (1, 1): np.minimum(np.abs(second), largest)}
+        yield {
+            (0, 0): -information * (y + size) / total,
+            (0, 1): -information * residual,
+            (1, 1): second,
         }
 
     def components(self, eta: Sequence[Array]) -> NegativeBinomialComponents:
@@ -173,14 +164,6 @@ class NegativeBinomial(_CountFamily):
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Counts with a mean of 4 and a variance of 12."""
         return rng.negative_binomial(2.0, 1.0 / 3.0, size=(1, n_rows)).astype(np.float64)
-
-
-def _by_size_twice(y: Array, size: Array, mean: Array, total: Array, residual: Array) -> Array:
-    """Second derivative of the log probability by the size."""
-    second = _at_counts(trigamma, y, size) - trigamma(size)
-    second += mean / (size * total)
-    second += residual / total
-    return second
 
 
 def _at_counts(function: Callable[[Array], Array], y: Array, size: Array) -> Array:

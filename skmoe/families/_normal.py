@@ -1,4 +1,4 @@
-"""Normal and lognormal distributions."""
+"""Distributions on all numbers: normal and Student's t; and the lognormal one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.special import digamma, gammaln
 
-from skmoe._numerics.probability import LOG_2PI
+from skmoe._data.checks import check_real
+from skmoe._numerics.gamma_functions import trigamma
+from skmoe._numerics.probability import LOG_2PI, without_outliers
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions import LogNormalComponents, NormalComponents
-from skmoe.families._base import Curvature, Family, Positive, as_outputs, log_variance_of
+from skmoe.distributions import LogNormalComponents, NormalComponents, StudentTComponents
+from skmoe.families._base import Family, Positive, as_outputs, log_variance_of
 from skmoe.protocols import Dispersion, Measure
 
 # Bounds of the log variance of standardised or log values.
@@ -43,10 +46,6 @@ class LocationScale(Family):
         """One."""
         return [np.ones(np.shape(eta[0])), *[0.0] * len(self.dispersions)]
 
-    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
-        """The mean."""
-        return mean
-
 
 @dataclass(frozen=True)
 class Normal(LocationScale):
@@ -75,7 +74,7 @@ class Normal(LocationScale):
     roles: ClassVar[tuple[str, ...]] = ("mean", "dispersion")
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
-        """Log density, first derivatives and expected information."""
+        """Expected information."""
         scale = np.exp(-0.5 * eta[1])
         deviation = y - eta[0]
         deviation *= scale
@@ -87,13 +86,9 @@ class Normal(LocationScale):
         square -= 1.0
         square *= 0.5
         yield deviation, square
-        yield {(0, 0): np.square(scale), (1, 1): 0.5}
-
-    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
-        """By mean and log variance."""
-        precision, residual = np.exp(-eta[1]), y - eta[0]
-        cross = -precision * residual
-        return {(0, 0): -precision, (0, 1): cross, (1, 1): 0.5 * residual * cross}
+        precision = np.square(scale)
+        yield {(0, 0): precision, (1, 1): 0.5}
+        yield {(0, 0): -precision, (0, 1): -deviation, (1, 1): -square - 0.5}
 
     def components(self, eta: Sequence[Array]) -> NormalComponents:
         """The normal distribution."""
@@ -139,8 +134,7 @@ class LogNormal(Positive):
 
     def start(self, y: Array, weight: Array) -> Array:
         """Mean and log variance of the logarithms."""
-        log_y = np.log(y)
-        return np.array([np.average(log_y, weights=weight), log_variance_of(log_y, weight)])
+        return OF_LOGS.start(np.log(y), weight)
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Those of the logarithm."""
@@ -151,22 +145,9 @@ class LogNormal(Positive):
         yield logs
         yield from terms
 
-    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
-        """Those of the logarithm."""
-        return OF_LOGS.second(np.log(y), eta)
-
     def mean(self, eta: Sequence[Array]) -> Array:
         """Exponential of the linear predictor and half the variance."""
         return np.exp(eta[0] + 0.5 * np.exp(eta[1]))
-
-    def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
-        """The mean, and half the variance times it."""
-        mean = self.mean(eta)
-        return [mean, 0.5 * np.exp(eta[1]) * mean]
-
-    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
-        """The mean of the logarithm."""
-        return np.log(mean) - 0.5 * np.exp(eta[1])
 
     def components(self, eta: Sequence[Array]) -> LogNormalComponents:
         """The lognormal distribution."""
@@ -176,3 +157,145 @@ class LogNormal(Positive):
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Lognormal numbers."""
         return rng.lognormal(size=(1, n_rows))
+
+
+# Bounds of estimated degrees of freedom; the distribution is nearly normal at the upper one.
+DF_BOUNDS = (0.5, 1000.0)
+
+# Lower bound of those estimated for experts that predict the mean.
+MIN_DF_OF_MEANS = 1.1
+
+INITIAL_DF = 10.0
+
+# Smallest degrees of freedom that can be given.
+MIN_DF = 0.1
+
+
+@dataclass(frozen=True)
+class StudentT(LocationScale):
+    r"""Student's t distribution about the linear predictor, robust against outliers [1]_.
+
+    Use it, as `family="student_t"`, where a few rows are far from the others: see "Outliers" in the
+    user guide and in the gallery. The dispersion is the square of the scale, :math:`\sigma^2`. The
+    variance is :math:`\sigma^2 \nu / (\nu - 2)` for more than two degrees of freedom :math:`\nu`,
+    and infinite otherwise.
+
+    Parameters
+    ----------
+    df : float or None, default=None
+        Degrees of freedom :math:`\nu`, at least 0.1, typically 3 to 10; None estimates them for
+        each expert, between 0.5 and 1000. Around experts that are estimators they are at least 1.1,
+        since these predict the mean, which does not exist for one and less. Few degrees of freedom
+        are heavy tails; with 30 and more the distribution is nearly normal.
+
+    See Also
+    --------
+    Normal : Without heavy tails.
+    Uniform : An expert of its own for outliers.
+
+    References
+    ----------
+    .. [1] K. L. Lange, R. J. A. Little and J. M. G. Taylor (1989), "Robust statistical modeling
+       using the t distribution", Journal of the American Statistical Association 84, 881-896.
+
+    Examples
+    --------
+    >>> from skmoe.families import StudentT
+    >>> [dispersion.attribute for dispersion in StudentT().dispersions]
+    ['dispersion_', 'df_']
+    >>> [dispersion.attribute for dispersion in StudentT(df=4).dispersions]
+    ['dispersion_']
+    """
+
+    name: ClassVar[str] = "student_t"
+    has_outliers: ClassVar[bool] = True
+
+    df: float | None = None
+
+    def check_options(self) -> None:
+        """Degrees of freedom are positive."""
+        if self.df is not None:
+            check_real("df", self.df, least=MIN_DF)
+
+    @property
+    def dispersions(self) -> tuple[Dispersion, ...]:
+        """The square of the scale, and the degrees of freedom if they are estimated."""
+        scale = Dispersion("log(dispersion)", "dispersion_")
+        return (
+            (scale,)
+            if self.df is not None
+            else (scale, Dispersion("log(df)", "df_", name="degrees of freedom"))
+        )
+
+    @property
+    def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
+        """Bounds of the log square of the scale and of the log degrees of freedom."""
+        low, high = np.log(DF_BOUNDS)
+        return (LOG_VARIANCE_BOUNDS, (float(low), float(high)))[: len(self.dispersions)]
+
+    @property
+    def log_dispersion_bounds_of_means(self) -> tuple[tuple[float, float], ...]:
+        """The same; with one degree of freedom or less there is no mean."""
+        scale, *others = self.log_dispersion_bounds
+        return (scale, *((float(np.log(MIN_DF_OF_MEANS)), high) for _, high in others))
+
+    def start(self, y: Array, weight: Array) -> Array:
+        """Mean, half the variance without outliers, and ten degrees of freedom."""
+        log_scale = np.log(0.5) + log_variance_of(without_outliers(y), weight)
+        values = np.average(y, weights=weight), log_scale, np.log(INITIAL_DF)
+        return np.array(values[: len(self.roles)])
+
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information."""
+        df: Any = np.exp(eta[2]) if self.df is None else float(self.df)
+        precision, square = np.exp(-eta[1]), y - eta[0]
+        scaled = square * precision
+        square *= scaled
+        log_ratio = np.log1p(square / df)
+        constant = gammaln(0.5 * (df + 1.0)) - gammaln(0.5 * df) - 0.5 * np.log(np.pi * df)
+        logs = (-0.5 * (df + 1.0)) * log_ratio
+        logs += constant - 0.5 * eta[1]
+        yield logs
+        weight = (df + 1.0) / (df + square)
+        scaled *= weight
+        excess = weight * square
+        first = [scaled, 0.5 * (excess - 1.0)]
+        if self.df is None:
+            by_df = excess - 1.0
+            by_df -= df * log_ratio
+            by_df += df * (digamma(0.5 * (df + 1.0)) - digamma(0.5 * df))
+            by_df *= 0.5
+            first.append(by_df)
+        yield first
+        information = {
+            (0, 0): (df + 1.0) / (df + 3.0) * precision,
+            (1, 1): 0.5 * df / (df + 3.0),
+        }
+        if self.df is None:
+            bend = 0.25 * np.square(df) * (trigamma(0.5 * df) - trigamma(0.5 * (df + 1.0)))
+            rest = 0.5 * df * (df + 5.0) / ((df + 1.0) * (df + 3.0))
+            information[1, 2] = -df / ((df + 1.0) * (df + 3.0))
+            information[2, 2] = bend - rest
+        yield information
+        total = df + square
+        share = df / total
+        second = {
+            (0, 0): weight * (square / total - share) * precision,
+            (0, 1): -share * scaled,
+            (1, 1): -0.5 * share * excess,
+        }
+        if self.df is None:
+            of_df = share * (square - 1.0) / (df + 1.0)
+            second[0, 2], second[1, 2] = of_df * scaled, 0.5 * of_df * excess
+            second[2, 2] = by_df + 0.5 - bend + share * square - 0.5 * excess * (1.0 + share)
+        yield second
+
+    def components(self, eta: Sequence[Array]) -> StudentTComponents:
+        """The t distribution."""
+        location, log_scale, *log_df = as_outputs(eta)
+        df = np.exp(log_df[0]) if log_df else np.array(float(self.df or 0.0))
+        return StudentTComponents.single(location, np.exp(0.5 * log_scale), df)
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """Numbers with heavy tails."""
+        return rng.standard_t(4.0, size=(1, n_rows))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -11,7 +11,7 @@ import numpy as np
 from skmoe._numerics.typing import Array
 from skmoe.distributions import PointMassComponents, UniformComponents
 from skmoe.distributions._bounded import UNIFORM, is_in_range
-from skmoe.families._base import Curvature, Family
+from skmoe.families._base import Family
 
 # Round-off of a value that is standardised and returns to its units, relative to its size.
 MAX_ROUND_OFF = 8.0
@@ -25,16 +25,6 @@ class WithoutPredictor(Family):
     def start(self, y: Array, weight: Array) -> Array:
         """No numbers."""
         return np.zeros(0)
-
-    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
-        """None, after the density."""
-        yield self.log_prob(y, eta)
-        yield ()
-        yield {}
-
-    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
-        """None."""
-        return {}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from skmoe._data.censored_targets import checked_bounds
 from skmoe._data.checks import check_choice, check_integer
 from skmoe._data.rows import has_bounds
 from skmoe._numerics.typing import Array
-from skmoe.distributions import CountMixtureDistribution
 from skmoe.inspection import _style as draw
 from skmoe.inspection._subject import (
     check_regressor,
@@ -421,7 +420,7 @@ class RootogramDisplay(draw.Display):
         if hasattr(estimator, "predict_dist"):
             gate = estimator.predict_gate(X, units=units)
             distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
-        if not isinstance(distribution, CountMixtureDistribution):
+        if distribution is None or not distribution.is_count:
             raise ValueError(
                 "RootogramDisplay needs experts that are all families of counts; got family="
                 f'{getattr(estimator, "family", None)!r}. Use family="poisson" or '

@@ -29,7 +29,6 @@ from skmoe._estimators.methods.input_steps import (
 from skmoe._inference.labels import feature_labels, printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.distributions import CountMixtureDistribution
 from skmoe.distributions._checks import check_random_state
 from skmoe.inspection._grid import at_reference_values, path_rows
 
@@ -488,7 +487,7 @@ def row_density(
     low, high = one_target(mixture.ppf(PROBABILITIES[[1, -2]]), target, 2)[0]
     quantiles = one_target(experts.ppf(PROBABILITIES), target, 2)
     points = np.unique(quantiles[gate >= MIN_GATE_SHOWN])
-    if isinstance(mixture, CountMixtureDistribution):
+    if mixture.is_count:
         points = np.unique(np.round(np.linspace(low, high, int(min(high - low, MAX_COUNTS)) + 1)))
     steps = (at(experts.cdf, points) - at(experts.cdf_left, points)) * gate
     has_step = steps.sum(axis=1) > MIN_STEP

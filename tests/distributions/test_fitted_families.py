@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.distributions import GeneralMixtureDistribution
+from skmoe.distributions import PredictiveDistribution
 from skmoe.families import FAMILIES
 from support.components import (
     assert_crps_is_integral,
@@ -39,8 +39,8 @@ def target(name):
 def general(component):
     """The distribution of the rows of one component, which may be a mixture of several."""
     if hasattr(component, "parts"):
-        return GeneralMixtureDistribution(component.parts, component.gate_prob)
-    return GeneralMixtureDistribution([component], np.ones((1, component.weight.shape[1])))
+        return PredictiveDistribution(component.parts, component.gate_prob)
+    return PredictiveDistribution([component], np.ones((1, component.weight.shape[1])))
 
 
 @cache

@@ -9,11 +9,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from skmoe.distributions import (
-    CountMixtureDistribution,
-    GeneralMixtureDistribution,
     MixtureDistribution,
     OrdinalComponents,
     PointMassComponents,
+    PredictiveDistribution,
     predictive_distribution,
 )
 from skmoe.distributions._components import expand_rows
@@ -30,6 +29,7 @@ from support.components import (
     assert_moments_are_integrals,
     assert_quantiles_invert_cdf,
     components,
+    count_mixture,
     edges,
     expectation,
     experts,
@@ -83,7 +83,7 @@ def test_the_restricted_mean_without_a_limit_is_the_mean(names, n_outputs):
 def test_values_that_may_be_infinite_have_quantiles_and_a_restricted_mean():
     never = PointMassComponents(np.ones((1, 2)), np.full((1, 1, 2), np.inf))
     exponential = EXAMPLES["weibull"].kind(np.ones((1, 2)), *np.ones((2, 1, 1, 2)))
-    dist = GeneralMixtureDistribution([never, exponential], [[0.4, 0.0], [0.6, 1.0]])
+    dist = PredictiveDistribution([never, exponential], [[0.4, 0.0], [0.6, 1.0]])
     levels = np.array([0.3, 0.5, 0.7])
     assert_allclose(dist.ppf(levels)[0], [-np.log(0.5), -np.log(1.0 / 6.0), np.inf], rtol=1e-9)
     assert_allclose(dist.ppf(levels)[1], -np.log(1.0 - levels), rtol=1e-9)
@@ -143,59 +143,43 @@ def test_tails_add_up(names):
 
 
 @pytest.mark.parametrize(
-    ("names", "kind"),
+    ("names", "are_counts"),
     [
-        (("normal", "normal"), MixtureDistribution),
-        (("poisson", "poisson"), CountMixtureDistribution),
-        (("zero", "poisson"), CountMixtureDistribution),
-        (("negative_binomial", "zero", "poisson"), CountMixtureDistribution),
-        (("zero", "zero"), CountMixtureDistribution),
-        (("point_mass", "poisson"), GeneralMixtureDistribution),
-        (("student_t", "student_t"), GeneralMixtureDistribution),
-        (("normal", "uniform"), GeneralMixtureDistribution),
+        (("poisson", "poisson"), True),
+        (("zero", "poisson"), True),
+        (("negative_binomial", "zero", "poisson"), True),
+        (("zero", "zero"), True),
+        (("point_mass", "poisson"), False),
+        (("student_t", "student_t"), False),
+        (("normal", "normal"), False),
+        (("normal", "uniform"), False),
     ],
 )
-def test_components_choose_the_class_and_all_classes_agree(names, kind):
+def test_a_mixture_of_counts_says_so_and_that_of_normals_has_its_class(names, are_counts):
     dist = mixture(names, n_components=2, n_outputs=2, n_rows=2)
+    kind = MixtureDistribution if set(names) == {"normal"} else PredictiveDistribution
     assert type(dist) is kind
+    assert dist.is_count == are_counts
     assert repr(dist) == (f"<{kind.__name__} of 2 rows, {2 * len(names)} components, 2 outputs>")
-    if kind is GeneralMixtureDistribution:
-        return
-    general = mixture(names, n_components=2, n_outputs=2, n_rows=2, general=True)
-    y = general.rvs(random_state=0)
-    for method in ("logpdf", "cdf", "cdf_left", "sf", "logcdf", "logsf"):
-        assert_allclose(
-            getattr(dist, method)(y), getattr(general, method)(y), rtol=1e-7, atol=1e-12
-        )
-    one, general_one = dist[0], general[0]  # integrals take long
-    assert_allclose(one.crps(y[:1]), general_one.crps(y[:1]), rtol=1e-7, atol=1e-12)
-    for name in ("weights", "mean", "var", "std", "median"):
-        assert_allclose(getattr(dist, name), getattr(general, name), rtol=1e-8, atol=1e-8)
-    assert (general.logpdf(general.mode) <= general.logpdf(dist.mode) + 1e-9).all()
+
+
+def test_the_formulas_of_normals_agree_with_searches_and_integrals():
+    """Of normals in one class of components, and in a mixture with others of no weight."""
+    dist = mixture(("normal", "normal"), n_components=2, n_outputs=2)
+    parts = [*dist.as_components().parts, components("uniform", n_outputs=2)]
+    gate = np.vstack([dist.as_components().gate_prob, np.zeros(N_ROWS)])
+    general = PredictiveDistribution(parts, gate, False)
+    y = dist.rvs(random_state=0)
+    assert_allclose(dist.crps(y), general.crps(y), rtol=1e-8)
     assert_allclose(dist.ppf([0.01, 0.6]), general.ppf([0.01, 0.6]), rtol=1e-9, atol=1e-10)
-
-
-def test_counts_without_dispersion_beside_counts_with_dispersion_keep_their_own():
-    """In any order; a point mass that is not zero in some row is no count."""
-    dispersed, poisson, zero = (
-        components(n, 1, 2) for n in ("negative_binomial", "poisson", "zero")
-    )
-    gate = np.full((2, N_ROWS), 0.5)
-    for parts in ([dispersed, poisson], [poisson, dispersed]):
-        dist = predictive_distribution(parts, gate, False)
-        wanted = [p.dispersion if p is dispersed else np.zeros((1, 2, N_ROWS)) for p in parts]
-        assert_array_equal(dist.dispersions, np.concatenate(wanted).transpose(2, 0, 1))
-        assert_array_equal(dist.means, np.concatenate([p.mean for p in parts]).transpose(2, 0, 1))
-    assert predictive_distribution([poisson, zero], gate, False).dispersions is None
-    value = np.zeros((1, 2, N_ROWS))
-    value[..., 1] = 1.0
-    dist = predictive_distribution([zero._replace(value=value), dispersed], gate, False)
-    assert type(dist) is GeneralMixtureDistribution
+    weights = dist.weights
+    again = MixtureDistribution(weights, dist.means, dist.stds)
+    assert_array_equal(again.ppf(0.3), dist.ppf(0.3))
 
 
 def test_weights_are_products_of_those_of_gate_and_components():
     parts, gate = experts(("normal", "uniform"), n_components=2)
-    dist = GeneralMixtureDistribution(parts, gate)
+    dist = PredictiveDistribution(parts, gate)
     wanted = [gate[k] * w for k, part in enumerate(parts) for w in part.weight]
     assert_allclose(dist.weights, np.stack(wanted, axis=1), rtol=1e-15)
 
@@ -303,7 +287,7 @@ def test_quantiles_of_many_levels_are_one_search(name):
 
     part = components(name, n_components=2)
     kind = type("Counted", (type(part),), {"functions": replace(family, cdf=counted)})
-    dist = GeneralMixtureDistribution([kind(*part)], np.ones((1, part.weight.shape[1])))
+    dist = PredictiveDistribution([kind(*part)], np.ones((1, part.weight.shape[1])))
     counts = []
     for levels in ([0.01], np.linspace(0.01, 0.49, 49)):
         n_calls = 0
@@ -398,7 +382,7 @@ def test_outputs_of_a_draw_share_their_component(kind):
     dist = (
         MixtureDistribution([[0.5, 0.5]], means, np.ones((1, 2, 2)))
         if kind == "normals"
-        else CountMixtureDistribution([[0.5, 0.5]], means)
+        else count_mixture([[0.5, 0.5]], means)
     )
     draws = dist.rvs(400, random_state=0)[0]
     high = draws > 30
@@ -485,7 +469,7 @@ def test_a_probability_that_a_lower_atom_has_exactly_is_reached_there():
     for order in (1, -1):
         parts = [PointMassComponents(np.ones((1, 1)), value) for value in (three, one)][::order]
         for share in (0.25, 0.5, 0.75):
-            dist = GeneralMixtureDistribution(parts, np.array([[1.0 - share], [share]])[::order])
+            dist = PredictiveDistribution(parts, np.array([[1.0 - share], [share]])[::order])
             assert_array_equal(dist.ppf(share), 1.0)
             assert_array_equal(dist.ppf(share + 1e-9), 3.0)
 
@@ -495,7 +479,7 @@ def test_quantiles_of_ordered_values_at_their_cumulative_probabilities():
     eighths = np.array([[1, 3, 0, 4], [2, 2, 2, 2], [0, 4, 4, 0], [3, 1, 4, 0]]) / 8.0
     part = OrdinalComponents(np.ones((1, 4)), LEVELS, eighths.T[None, None])
     family, parameters = part.block()
-    dist = GeneralMixtureDistribution([part], np.ones((1, 4)))
+    dist = PredictiveDistribution([part], np.ones((1, 4)))
     up_to = np.cumsum(eighths, axis=1)
     for q in np.arange(1, 8) / 8.0:
         wanted = LEVELS[np.argmax(up_to >= q, axis=1)]
@@ -519,7 +503,7 @@ def test_density_of_a_gamma_at_zero_is_its_limit(shape, expected):
     part = EXAMPLES["gamma"].kind(
         np.ones((1, 1)), np.full((1, 1, 1), 2.0), np.full((1, 1, 1), shape)
     )
-    assert_array_equal(GeneralMixtureDistribution([part], np.ones((1, 1))).pdf([0.0]), [expected])
+    assert_array_equal(PredictiveDistribution([part], np.ones((1, 1))).pdf([0.0]), [expected])
 
 
 def test_infinite_scores_count_where_there_is_weight_only():
@@ -528,8 +512,8 @@ def test_infinite_scores_count_where_there_is_weight_only():
     gate = np.stack([np.ones(N_ROWS), np.zeros(N_ROWS)])
     gate[:, 0] = 0.5
     y = np.linspace(0.1, 3.0, N_ROWS)
-    alone = GeneralMixtureDistribution([part], np.ones((1, N_ROWS))).crps(y)
-    both = GeneralMixtureDistribution([part, infinite], gate).crps(y)
+    alone = PredictiveDistribution([part], np.ones((1, N_ROWS))).crps(y)
+    both = PredictiveDistribution([part, infinite], gate).crps(y)
     assert both[0] == np.inf
     assert_allclose(both[1:], alone[1:], rtol=1e-8)
 
@@ -567,17 +551,6 @@ PARAMETER_REFUSALS = {
     "std zero": (MixtureDistribution, ([[1.0]], [[0.0]], [[0.0]]), "stds", "positive"),
     "std nan": (MixtureDistribution, ([[1.0]], [[0.0]], [[np.nan]]), "stds", "positive"),
     "shape": (MixtureDistribution, ([[1.0]], [[0.0]], [1.0]), "stds", "shape", "(1,)"),
-    "mean": (CountMixtureDistribution, ([[1.0]], [[-2.0]]), "means", "not negative", "-2.0"),
-    "infinite": (CountMixtureDistribution, ([[1.0]], [[np.inf]]), "means", "finite", "inf"),
-    "no number": (CountMixtureDistribution, ([[1.0]], [[np.nan]]), "means", "finite", "nan"),
-    "dispersion": (
-        CountMixtureDistribution,
-        ([[1.0]], [[2.0]], [[-1.0]]),
-        "dispersions",
-        "not negative",
-        "-1.0",
-    ),
-    "dispersions": (CountMixtureDistribution, ([[1.0]], [[2.0]], [1.0]), "dispersions", "(1, 1)"),
 }
 METHOD_REFUSALS = {
     **{
@@ -595,15 +568,13 @@ METHOD_REFUSALS = {
 @pytest.mark.parametrize("case", COMPONENT_REFUSALS)
 def test_components_that_do_not_agree_are_refused(case):
     arguments, name, *words = COMPONENT_REFUSALS[case]
-    assert_refused(refusal(GeneralMixtureDistribution, *arguments), name, *words)
+    assert_refused(refusal(PredictiveDistribution, *arguments), name, *words)
 
 
-@pytest.mark.parametrize("make", [CountMixtureDistribution, MixtureDistribution])
 @pytest.mark.parametrize("case", ARRAY_REFUSALS)
-def test_arrays_that_do_not_agree_are_refused(case, make):
+def test_arrays_that_do_not_agree_are_refused(case):
     (weights, means), name, *words = ARRAY_REFUSALS[case]
-    spread = [means] if make is MixtureDistribution else []
-    assert_refused(refusal(make, weights, means, *spread), name, *words)
+    assert_refused(refusal(MixtureDistribution, weights, means, means), name, *words)
 
 
 @pytest.mark.parametrize("case", PARAMETER_REFUSALS)

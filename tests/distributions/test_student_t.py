@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal, assert_array_less
 from scipy import stats
 
-from skmoe.distributions import GeneralMixtureDistribution, StudentTComponents
+from skmoe.distributions import PredictiveDistribution, StudentTComponents
 
 DIGITS = 40
 
@@ -17,7 +17,7 @@ def student_t(df, mean=0.0, scale=1.0):
     """One distribution for each number of degrees of freedom."""
     df = np.atleast_1d(np.asarray(df, dtype=float))
     fields = (np.broadcast_to(v, (1, 1, len(df))) for v in (mean, scale, df))
-    return GeneralMixtureDistribution(
+    return PredictiveDistribution(
         [StudentTComponents(np.ones((1, len(df))), *fields)], [np.ones(len(df))]
     )
 

@@ -53,7 +53,7 @@ def difference(function, eta, t, step=1e-5):
 def first_of(case, eta=None):
     """First derivatives (T, ..., n)."""
     eta = case.eta if eta is None else eta
-    logs, first, _ = case.family.derivatives(case.y, eta)
+    logs, first, *_ = case.family.derivatives(case.y, eta)
     return np.array([np.broadcast_to(own, logs.shape) for own in first])
 
 
@@ -106,7 +106,7 @@ def test_facts_have_one_entry_for_each_predictor(name):
 def test_shapes_are_those_of_the_rows(name):
     for leading in ((), (2,), (2, 3)):
         case = case_of(name, leading=leading)
-        logs, first, information = case.family.derivatives(case.y, case.eta)
+        logs, first, information, *_ = case.family.derivatives(case.y, case.eta)
         shape = (*leading, N_ROWS) if case.eta else (N_ROWS,)
         assert logs.shape == shape
         assert len(first) == len(case.family.roles)
@@ -391,7 +391,7 @@ def test_information_of_joint_outputs_is_an_expectation(name):
     covariance = std[:, None] * family.components(case.eta).correlation[0] * std
     y = np.array(case.eta[:m]) + np.linalg.cholesky(covariance) @ z
     y = np.exp(y) if family.of_logs else y
-    *_, information = family.derivatives(y, case.eta)
+    _, _, information, *_ = family.derivatives(y, case.eta)
     for key, values in family.second(y, case.eta).items():
         found = np.mean(information.get(key, 0.0))
         assert_allclose(found, -np.mean(values), rtol=1e-8, atol=1e-8)
@@ -468,7 +468,7 @@ def test_information_is_positive_semi_definite_for_each_row(name):
         case = case_of(name, seed=seed, constants=False)
         if not case.eta:
             return
-        *_, information = case.family.derivatives(case.y, case.eta)
+        _, _, information, *_ = case.family.derivatives(case.y, case.eta)
         matrix = matrix_of(information, (2, N_ROWS), len(case.eta))
         scale = np.maximum(np.abs(matrix).max(axis=(-2, -1)), 1e-12)
         assert (np.linalg.eigvalsh(matrix)[..., 0] >= -1e-10 * scale).all()
@@ -543,7 +543,7 @@ def test_no_value_is_likeliest_beyond_the_bound_of_the_predictor(name):
     for theta in ([low for low, _ in bounds], [high for _, high in bounds]):
         constants = [np.full((2, 1), value) for value in theta]
         for sign in (1.0, -1.0):
-            _, (slope, *_), _ = family.derivatives(case.y, [sign * end, *constants])
+            _, (slope, *_), *_ = family.derivatives(case.y, [sign * end, *constants])
             assert (sign * slope < 1e-9).all()
 
 
@@ -610,7 +610,7 @@ def test_first_predictor_fits_the_weighted_rows(name):
         assert_allclose(mean, np.average(y, weights=weight))
     else:
         eta = [np.full(1, start), *[np.full(1, -0.3)] * len(family.dispersions)]
-        _, (slope, *_), _ = family.derivatives(y, eta)
+        _, (slope, *_), *_ = family.derivatives(y, eta)
         assert_allclose((slope * weight).sum(), 0.0, atol=1e-10)
 
 

@@ -14,7 +14,6 @@ from skmoe import distributions
 from skmoe.distributions import (
     BetaComponents,
     GammaComponents,
-    GeneralMixtureDistribution,
     InverseGaussianComponents,
     JointComponents,
     LogNormalComponents,
@@ -24,6 +23,7 @@ from skmoe.distributions import (
     PointMassComponents,
     PoissonComponents,
     PositiveTweedieComponents,
+    PredictiveDistribution,
     StudentTComponents,
     UniformComponents,
     WeibullComponents,
@@ -255,8 +255,19 @@ def experts(names, n_components=1, n_outputs=1, n_rows=N_ROWS):
 
 def mixture(names, n_components=1, n_outputs=1, n_rows=N_ROWS, general=False):
     """The distribution of one expert of each name; a general one, or of the class they choose."""
-    make = GeneralMixtureDistribution if general else predictive_distribution
+    make = PredictiveDistribution if general else predictive_distribution
     return make(*experts(names, n_components, n_outputs, n_rows), n_outputs == 1)
+
+
+def count_mixture(weights, means, dispersions=None):
+    """Mixtures of Poissons, or of negative binomials, with parameters (n, C) or (n, C, m)."""
+    kind = PoissonComponents if dispersions is None else NegativeBinomialComponents
+    weights, *fields = (
+        np.asarray(own, dtype=float) for own in (weights, means, dispersions) if own is not None
+    )
+    fields = (own.reshape(*weights.shape, -1).transpose(1, 2, 0) for own in fields)
+    part = kind(weights.T, *fields)
+    return PredictiveDistribution([part], np.ones((1, len(weights))), np.ndim(means) == 2)
 
 
 def single(name, n_rows=N_ROWS):

@@ -149,7 +149,7 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
 
         Returns
         -------
-        distribution : MixtureDistribution, CountMixtureDistribution or GeneralMixtureDistribution
+        distribution : PredictiveDistribution
             A mixture of normals, of distributions of counts, or of any families.
 
         Raises

@@ -1,4 +1,4 @@
-"""Cumulative logits for ratings, scores and other ordered values."""
+"""Distributions with a logit link: shares between 0 and 1, and ordered values."""
 
 from __future__ import annotations
 
@@ -9,12 +9,115 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import digamma, expit, gammaln, logit
 
+from skmoe._numerics.gamma_functions import trigamma
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions import OrdinalComponents
-from skmoe.families._base import Curvature, Family, as_outputs
+from skmoe.distributions import BetaComponents, OrdinalComponents
+from skmoe.families._base import (
+    LOG_DISPERSION_BOUNDS,
+    Curvature,
+    Family,
+    as_outputs,
+    log_variance_of,
+)
 from skmoe.protocols import Dispersion
+
+
+@dataclass(frozen=True)
+class Beta(Family):
+    r"""Beta distribution of shares and rates between 0 and 1 [1]_.
+
+    Use it as `family="beta"`. The mean is :math:`\mu = 1 / (1 + \exp(-\eta))`, and the variance
+    :math:`\mu (1 - \mu) \phi / (1 + \phi)`. The inverse of the dispersion :math:`\phi` is the
+    precision. If some shares are exactly 0 or 1, add experts for them:
+    `family=["zero", "beta", "one"]`.
+
+    See Also
+    --------
+    Ordinal : Ordered values.
+    One : The point mass at one.
+
+    References
+    ----------
+    .. [1] S. Ferrari and F. Cribari-Neto (2004), "Beta regression for modelling rates and
+       proportions", Journal of Applied Statistics 31, 799-815.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.families import Beta
+    >>> Beta().mean([np.zeros(1), np.zeros(1)])
+    array([0.5])
+    """
+
+    name: ClassVar[str] = "beta"
+    link: ClassVar[str] = "logit"
+    equation: ClassVar[str] = "logit of expected {response} = {predictor}"
+    support: ClassVar[str] = "numbers between 0 and 1"
+    has_scale: ClassVar[bool] = True
+    max_predictor: ClassVar[float] = 30.0
+    max_step: ClassVar[float] = 1.0
+    dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
+    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
+
+    def in_support(self, y: Array) -> Array:
+        """Numbers between 0 and 1."""
+        return (y > 0.0) & (y < 1.0)
+
+    def working_target(self, y: Array) -> Array:
+        """Twice the arc sine of the root, whose variance is about the dispersion."""
+        return 2.0 * np.arcsin(np.sqrt(np.clip(y, 0.0, 1.0)))
+
+    def start(self, y: Array, weight: Array) -> Array:
+        """Logit of the mean, and variance of the arc sines."""
+        mean = np.average(y, weights=weight)
+        return np.array([logit(mean), log_variance_of(self.working_target(y), weight)])
+
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information."""
+        inside = np.where(self.in_support(y), y, 0.5)  # one half stands for values at the ends
+        mean, rest, precision = expit(eta[0]), expit(-eta[0]), np.exp(-eta[1])
+        log_y, log_rest = np.log(inside), np.log1p(-inside)
+        shape, other = precision * mean, precision * rest
+        logs = gammaln(precision) - gammaln(shape) - gammaln(other)
+        yield logs + (shape - 1.0) * log_y + (other - 1.0) * log_rest
+        slope, by_mean, by_rest = shape * rest, log_y - digamma(shape), log_rest - digamma(other)
+        by_mean_only = slope * (by_mean - by_rest)
+        by_dispersion = -precision * (digamma(precision) + mean * by_mean + rest * by_rest)
+        yield by_mean_only, by_dispersion
+        one, two = trigamma(shape), trigamma(other)
+        of_precision = np.square(mean) * one + np.square(rest) * two - trigamma(precision)
+        information = {
+            (0, 0): np.square(slope) * (one + two),
+            (0, 1): -slope * (shape * one - other * two),
+            (1, 1): np.square(precision) * of_precision,
+        }
+        yield information
+        yield {
+            (0, 0): (rest - mean) * by_mean_only - information[0, 0],
+            (0, 1): -by_mean_only - information[0, 1],
+            (1, 1): -by_dispersion - information[1, 1],
+        }
+
+    def mean(self, eta: Sequence[Array]) -> Array:
+        """The logistic function of the linear predictor."""
+        return expit(eta[0])
+
+    def location(self, mean: Array, eta: Sequence[Array]) -> Array:
+        """Logit of the mean."""
+        return logit(mean)
+
+    def components(self, eta: Sequence[Array]) -> BetaComponents:
+        """The beta distribution."""
+        predictor, log_dispersion = as_outputs(eta)
+        precision = np.exp(-log_dispersion)
+        return BetaComponents.single(precision * expit(predictor), precision * expit(-predictor))
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """Beta numbers."""
+        return rng.beta(2.0, 3.0, size=(1, n_rows))
+
 
 # Bounds of the log differences of thresholds.
 LOG_STEP_BOUNDS = (-12.0, 5.0)
@@ -119,55 +222,52 @@ class Ordinal(Family):
             thresholds.append(thresholds[-1] + np.exp(log_step))
         return thresholds
 
-    def _code(self, y: Array) -> Array:
-        """Index of each value; of the nearest one below for other numbers."""
-        code = np.searchsorted(self.values, y, side="right") - 1
-        return np.clip(code, 0, len(self.values) - 1)
-
-    def _limits(self, y: Array, eta: Sequence[Array]) -> tuple[Array, Array, Array, Array]:
-        """Codes, logits of up to y and of less than y, and difference of these, at least tiny."""
-        code, inner = self._code(y), self._thresholds(eta)
-        ends = [np.full(1, -np.inf), *inner, np.full(1, np.inf)]
-        gaps = [np.maximum(high - low, MIN_GAP) for low, high in pairwise(ends)]
-        upper, lower, gap = (_at(values, code) for values in (ends[1:], ends[:-1], gaps))
-        return code, upper - eta[0], lower - eta[0], gap
-
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Observed information about the thresholds, which is positive semi-definite.
 
         That about their log differences is without the gradient, which vanishes at the maximum. The
         difference of logistic functions is without cancellation.
         """
-        code, upper, lower, gap = self._limits(y, eta)
-        above, below = _odds(upper, lower)
+        code = np.searchsorted(self.values, y, side="right") - 1  # the nearest value below
+        code = np.clip(code, 0, len(self.values) - 1)
+        ends = [np.full(1, -np.inf), *self._thresholds(eta), np.full(1, np.inf)]
+        gap = _at([np.maximum(high - low, MIN_GAP) for low, high in pairwise(ends)], code)
+        upper, lower = _at(ends[1:], code) - eta[0], _at(ends[:-1], code) - eta[0]
+        # Odds of more than the upper and of up to the lower limit. Exponentials are faster than
+        # logistic functions, each of which takes one.
+        above = np.exp(-np.maximum(upper, -MAX_EXPONENT))
+        below = np.exp(np.minimum(lower, MAX_EXPONENT))
         logs = np.log(-np.expm1(-gap)) - np.log1p(above + below + above * below)
         # Beyond the largest exponent the logs are linear.
         if max(-float(upper.min()), float(lower.max())) > MAX_EXPONENT:
             logs += np.minimum(upper + MAX_EXPONENT, 0.0)
             logs += np.minimum(MAX_EXPONENT - lower, 0.0)
         yield logs
-        not_upper, up_to_lower, beyond = above / (1.0 + above), below / (1.0 + below), _beyond(gap)
+        not_upper, up_to_lower = above / (1.0 + above), below / (1.0 + below)
+        with np.errstate(over="ignore"):  # of an infinite gap
+            beyond = 1.0 / np.expm1(gap)  # slope of the log of the difference by a far limit
         by_upper, by_lower = not_upper + beyond, up_to_lower + beyond
-        yield (
-            up_to_lower - not_upper,
-            *(
-                np.exp(step) * (by_upper * (code > j) - by_lower * (code > j + 1))
-                for j, step in enumerate(eta[1:])
-            ),
-        )
-        yield _information(code, not_upper, up_to_lower, beyond, eta)
-
-    def second(self, y: Array, eta: Sequence[Array]) -> Curvature:
-        """Minus the information, and the gradient by each log difference."""
-        code, upper, lower, gap = self._limits(y, eta)
-        not_upper, up_to_lower = (odds / (1.0 + odds) for odds in _odds(upper, lower))
-        beyond = _beyond(gap)
-        information = _information(code, not_upper, up_to_lower, beyond, eta)
+        steps = [np.exp(values) for values in eta[1:]]
+        by_steps = [
+            step * (by_upper * (code > j) - by_lower * (code > j + 1))
+            for j, step in enumerate(steps)
+        ]
+        yield [up_to_lower - not_upper, *by_steps]
+        of_upper, of_lower = not_upper * (1.0 - not_upper), up_to_lower * (1.0 - up_to_lower)
+        information: Curvature = {(0, 0): of_upper + of_lower}
+        for j, step in enumerate(steps):
+            # The lower limit moves with a step, or the upper one alone.
+            moved = of_upper * (code > j) + of_lower * (code > j + 1)
+            information[0, 1 + j] = -step * moved
+            for i in range(j):
+                information[1 + i, 1 + j] = steps[i] * step * moved
+            alone = beyond * (1.0 + beyond) * (code == j + 1)
+            information[1 + j, 1 + j] = np.square(step) * (moved + alone)
+        yield information
         second = {key: -values for key, values in information.items()}
-        for j, step in enumerate(eta[1:]):
-            slope = (not_upper + beyond) * (code > j) - (up_to_lower + beyond) * (code > j + 1)
-            second[1 + j, 1 + j] += np.exp(step) * slope
-        return second
+        for j, own in enumerate(by_steps, start=1):
+            second[j, j] = second[j, j] + own
+        yield second
 
     def mean(self, eta: Sequence[Array]) -> Array:
         """Mean of the values."""
@@ -175,15 +275,6 @@ class Ordinal(Family):
         for gap, threshold in zip(np.diff(self.values), self._thresholds(eta), strict=True):
             mean = mean + gap * expit(eta[0] - threshold)
         return mean
-
-    def mean_derivatives(self, eta: Sequence[Array]) -> list[Any]:
-        """By the linear predictor, and minus sums over the thresholds that move with a step."""
-        slopes = [
-            gap * expit(eta[0] - threshold) * expit(threshold - eta[0])
-            for gap, threshold in zip(np.diff(self.values), self._thresholds(eta), strict=True)
-        ]
-        moved = [-np.exp(step) * sum(slopes[1 + j :]) for j, step in enumerate(eta[1:])]
-        return [sum(slopes), *moved]
 
     def components(self, eta: Sequence[Array]) -> OrdinalComponents:
         """The distribution over the values."""
@@ -208,39 +299,6 @@ def _at(values: Sequence[Array], code: Array) -> Array:
         return np.take(np.concatenate(arrays, axis=-1), code, axis=-1)
     table = np.stack(arrays)
     return np.take_along_axis(table, np.broadcast_to(code, table.shape[1:])[None], axis=0)[0]
-
-
-def _odds(upper: Array, lower: Array) -> tuple[Array, Array]:
-    """Odds of more than the upper, and of up to the lower limit, at most e to `MAX_EXPONENT`.
-
-    Exponentials are faster than logistic functions, each of which takes one.
-    """
-    above = np.exp(-np.maximum(upper, -MAX_EXPONENT))
-    return above, np.exp(np.minimum(lower, MAX_EXPONENT))
-
-
-def _information(
-    code: Array, not_upper: Array, up_to_lower: Array, beyond: Array, eta: Sequence[Array]
-) -> Curvature:
-    """Curvature by the linear predictor and the differences of thresholds, in units of these."""
-    steps = [np.exp(values) for values in eta[1:]]
-    of_upper, of_lower = not_upper * (1.0 - not_upper), up_to_lower * (1.0 - up_to_lower)
-    information: Curvature = {(0, 0): of_upper + of_lower}
-    for j, step in enumerate(steps):
-        # The lower limit moves with a step, or the upper one alone.
-        moved = of_upper * (code > j) + of_lower * (code > j + 1)
-        information[0, 1 + j] = -step * moved
-        for i in range(j):
-            information[1 + i, 1 + j] = steps[i] * step * moved
-        alone = beyond * (1.0 + beyond) * (code == j + 1)
-        information[1 + j, 1 + j] = np.square(step) * (moved + alone)
-    return information
-
-
-def _beyond(gap: Array) -> Array:
-    """Derivative of the log of the difference of two logistic functions by a far limit."""
-    with np.errstate(over="ignore"):  # of an infinite gap
-        return 1.0 / np.expm1(gap)
 
 
 @lru_cache(maxsize=64)  # each iteration of EM needs them, many times

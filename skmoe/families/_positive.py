@@ -1,0 +1,432 @@
+"""Distributions of positive values with a log link, of which Tweedie ones may be zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy.special import digamma, gammaln
+
+from skmoe._data.checks import check_real
+from skmoe._numerics.gamma_functions import trigamma
+from skmoe._numerics.probability import LOG_2PI
+from skmoe._numerics.tweedie_series import log_sum, moments_of_index, shape_of_jumps
+from skmoe._numerics.typing import Array
+from skmoe.distributions import GammaComponents, InverseGaussianComponents, WeibullComponents
+from skmoe.distributions._components import NestedComponents
+from skmoe.distributions._tweedie import tweedie_components
+from skmoe.families._base import Positive, as_outputs, log_mean_of
+from skmoe.families._normal import LogNormal
+from skmoe.protocols import Dispersion, Measure
+
+
+@dataclass(frozen=True)
+class Gamma(Positive):
+    r"""Gamma distribution with mean :math:`\mu = \exp(\eta)` and variance :math:`\phi \mu^2` [1]_.
+
+    Use it, as `family="gamma"`, for positive values such as costs and times, whose standard
+    deviation is proportional to the mean. The dispersion :math:`\phi` is the inverse of the shape.
+    See "What do the claims of a person cost?" in the gallery.
+
+    See Also
+    --------
+    LogNormal : Positive values with a heavier tail.
+
+    References
+    ----------
+    .. [1] P. McCullagh and J. A. Nelder (1989), "Generalized Linear Models", 2nd edition, Chapman
+       and Hall, chapter 8.
+
+    Examples
+    --------
+    >>> from skmoe.families import Gamma
+    >>> Gamma().support
+    'positive numbers'
+    """
+
+    name: ClassVar[str] = "gamma"
+
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information."""
+        shape, log_y = np.exp(-eta[1]), np.log(y)
+        ratio = log_y - eta[0]
+        excess = np.expm1(ratio)
+        ratio -= excess  # log ratio - ratio + 1
+        logs = ratio * shape
+        logs -= shape * (1.0 + eta[1]) + gammaln(shape)
+        logs -= log_y
+        yield logs
+        excess *= shape
+        ratio -= eta[1] + digamma(shape)
+        ratio *= -shape
+        yield excess, ratio
+        of_shape = np.square(shape) * trigamma(shape) - shape
+        yield {(0, 0): shape, (1, 1): of_shape}
+        yield {(0, 0): -shape - excess, (0, 1): -excess, (1, 1): -of_shape - ratio}
+
+    def components(self, eta: Sequence[Array]) -> GammaComponents:
+        """The gamma distribution."""
+        predictor, log_dispersion = as_outputs(eta)
+        return GammaComponents.single(np.exp(predictor), np.exp(-log_dispersion))
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """Gamma numbers of shape 3."""
+        return rng.gamma(3.0, size=(1, n_rows))
+
+
+TIME_RATIO = Measure("time ratio", "times")
+
+# Logarithm of the ratio of y to its scale, to the power of the shape, beyond which this power is
+# linear in the logarithm: the products in derivatives are finite.
+LINEAR_FROM = 300.0
+
+# Information about the log of the root of the dispersion, and that and the linear predictor, of
+# standard noise.
+OF_SCALE = float(np.pi**2 / 6.0 + np.square(1.0 - np.euler_gamma))
+OF_BOTH = float(1.0 - np.euler_gamma)
+
+
+@dataclass(frozen=True)
+class Weibull(Positive):
+    r"""Weibull distribution of positive values, such as times to failure and wind speeds [1]_.
+
+    Use it as `family="weibull"`. The logarithm of y is :math:`\eta + \sqrt{\phi} W`, where W has
+    the distribution of the smallest extreme value: an accelerated failure time model. The scale of
+    y, below which 63 % of the values lie, is :math:`\exp(\eta)`; the shape is
+    :math:`1 / \sqrt{\phi}`. The mean is :math:`\exp(\eta) \Gamma(1 + \sqrt{\phi})`.
+
+    See Also
+    --------
+    Exponential : A shape of one.
+    Gamma : Another distribution of positive values, whose mean is the exponential.
+
+    References
+    ----------
+    .. [1] J. D. Kalbfleisch and R. L. Prentice (2002), "The Statistical Analysis of Failure Time
+       Data", 2nd edition, Wiley, chapter 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.families import Weibull
+    >>> Weibull().mean([np.log([2.0]), np.zeros(1)])
+    array([2.])
+    """
+
+    name: ClassVar[str] = "weibull"
+    # With the slope b of the log of times and the shape s, exp(-b s) multiplies the hazard.
+    measures: ClassVar[tuple[Measure, ...]] = (
+        TIME_RATIO,
+        Measure("hazard ratio", "the hazard", -1.0, "log(dispersion)", -0.5),
+    )
+    dispersions: ClassVar[tuple[Dispersion, ...]] = (
+        Dispersion("log(dispersion)", "dispersion_", measure=Measure("shape", factor=-0.5)),
+    )
+    equation: ClassVar[str] = "scale of {response} = exp({predictor})"
+    max_predictor: ClassVar[float] = 200.0
+    is_location_scale: ClassVar[bool] = True
+    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (
+        LogNormal.log_dispersion_bounds
+    )
+
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information, with that about both."""
+        precision, log_y = np.exp(-0.5 * eta[1]), np.log(y)
+        deviation = log_y - eta[0]
+        deviation *= precision
+        power = np.exp(np.minimum(deviation, LINEAR_FROM))
+        if deviation.max(initial=0.0) > LINEAR_FROM:
+            power *= 1.0 + np.maximum(deviation - LINEAR_FROM, 0.0)
+        logs = deviation - power
+        logs -= 0.5 * eta[1] + log_y
+        yield logs
+        power -= 1.0
+        product = deviation * power
+        yield precision * power, 0.5 * (product - 1.0)
+        yield {
+            (0, 0): np.square(precision),
+            (0, 1): 0.5 * OF_BOTH * precision,
+            (1, 1): 0.25 * OF_SCALE,
+        }
+        by_root = product + deviation + power
+        yield {
+            (0, 0): -(power + 1.0) * np.square(precision),
+            (0, 1): -0.5 * by_root * precision,
+            (1, 1): -0.25 * deviation * by_root,
+        }
+
+    def mean(self, eta: Sequence[Array]) -> Array:
+        """The scale times a gamma function."""
+        return np.exp(eta[0] + gammaln(1.0 + np.exp(0.5 * eta[1])))
+
+    def components(self, eta: Sequence[Array]) -> WeibullComponents:
+        """The Weibull distribution."""
+        predictor, log_dispersion = as_outputs(eta)
+        return WeibullComponents.single(np.exp(predictor), np.exp(-0.5 * log_dispersion))
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """Weibull numbers of shape 2."""
+        return rng.weibull(2.0, size=(1, n_rows))
+
+
+@dataclass(frozen=True)
+class Exponential(Positive):
+    r"""Exponential distribution with mean :math:`\exp(\eta)`, of times without ageing [1]_.
+
+    Use it as `family="exponential"`: the Weibull and the gamma distribution of shape one.
+
+    See Also
+    --------
+    Weibull : With a shape.
+    Gamma : With a shape, and the same mean.
+
+    References
+    ----------
+    .. [1] J. D. Kalbfleisch and R. L. Prentice (2002), "The Statistical Analysis of Failure Time
+       Data", 2nd edition, Wiley, chapter 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.families import Exponential
+    >>> Exponential().log_prob(np.array([3.0]), [np.zeros(1)])
+    array([-3.])
+    """
+
+    name: ClassVar[str] = "exponential"
+    measures: ClassVar[tuple[Measure, ...]] = (
+        TIME_RATIO,
+        Measure("hazard ratio", "the hazard", -1.0),
+    )
+    support: ClassVar[str] = "numbers from 0 on"
+    has_scale: ClassVar[bool] = False
+    dispersions: ClassVar[tuple[Dispersion, ...]] = ()
+    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = ()
+
+    def in_support(self, y: Array) -> Array:
+        """Numbers from 0 on."""
+        return y >= 0.0
+
+    def start(self, y: Array, weight: Array) -> Array:
+        """Logarithm of the mean."""
+        return np.array([log_mean_of(y, weight)])
+
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information of one."""
+        ratio = y * np.exp(-eta[0])
+        yield -eta[0] - ratio
+        yield (ratio - 1.0,)
+        yield {(0, 0): 1.0}
+        yield {(0, 0): -ratio}
+
+    def components(self, eta: Sequence[Array]) -> WeibullComponents:
+        """The Weibull distribution of shape one."""
+        return WeibullComponents.single(np.exp(as_outputs(eta)[0]), np.ones(()))
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """Exponential numbers."""
+        return rng.exponential(size=(1, n_rows))
+
+
+@dataclass(frozen=True)
+class PowerVariance(Positive):
+    """Exponential dispersion models whose variance is dispersion * mean^power, of positive means.
+
+    The dispersion has the unit of y to the power of 2 - power. Outputs are therefore seen in units
+    of their means, so that a fit does not depend on the units of y.
+    """
+
+    max_predictor: ClassVar[float] = 200.0
+    is_location: ClassVar[bool] = False
+
+    output_fields: ClassVar[tuple[str, ...]] = ("unit",)
+    # By keyword only, so that the option of a family comes first: Tweedie(1.7).
+    unit: tuple[float, ...] = field(default=(1.0,), kw_only=True)
+
+    # The power of the mean in the variance: a field, or the same for all objects of a class.
+    power: ClassVar[float]
+
+    @property
+    def exposure_power(self) -> float:  # type: ignore[override]
+        """That of the inverse variance of an output per unit of exposure."""
+        return 2.0 - self.power
+
+    def fitted_to(self, y: Array, weight: Array, scaling: Any) -> Self:
+        """The family with the means of the positive outputs, in units of which it sees them."""
+        positive = weight * (y > 0.0)
+        total = positive.sum(axis=1)
+        sums = (positive * np.maximum(y, 0.0)).sum(axis=1)
+        unit = np.divide(sums, total, out=np.ones(len(y)), where=total > 0.0)
+        return replace(self, unit=tuple(unit.tolist()))
+
+    @property
+    def _unit(self) -> Any:
+        """Unit of the output, or of each, (m, 1)."""
+        return self.unit[0] if len(self.unit) == 1 else np.array(self.unit)[:, None]
+
+    @property
+    def dispersion_unit(self) -> Array:
+        """Unit of y to the power of 2 - power, of each output."""
+        return np.power(self.unit, 2.0 - self.power)
+
+
+# Powers next to 1 are distributions on a grid, and those next to 2 have no zeros.
+MIN_POWER, MAX_POWER = 1.01, 1.99
+
+
+@dataclass(frozen=True)
+class Tweedie(PowerVariance):
+    r"""Tweedie distribution with mean :math:`\exp(\eta)` and variance :math:`\phi \mu^p` [1]_.
+
+    Use it, as `family="tweedie"`, for amounts that are zero in many rows and positive in others,
+    such as the cost of all claims of a policy or the rain of a day. It is the sum of a Poisson
+    number of gamma variables. The density is with respect to the sum of Lebesgue measure and the
+    point mass at zero. Amounts of one output only.
+
+    With `offset=np.log(exposure)` the variance of the amount is :math:`\phi (e \mu)^p`. Insurers
+    usually fit amounts per unit of exposure, with the exposure as weight, whose variance is
+    :math:`\phi \mu^p / e`: `fit(X, amount / exposure, sample_weight=exposure)`. The slopes of the
+    two differ. Standard errors of the second are those of `inference` with `method="sandwich"` and
+    a cluster for each row.
+
+    Parameters
+    ----------
+    power : float, default=1.5
+        Power :math:`p` of the variance function, from 1.01 to 1.99, typically 1.3 to 1.8. Compare
+        powers by held-out log density, as in `GridSearchCV(moe, {"family": [Tweedie(power=1.3),
+        Tweedie(power=1.7)]})`.
+    unit : tuple of float, default=(1.0,)
+        Mean of the output, in units of which the family sees it; set by the fit.
+
+    See Also
+    --------
+    Zero : A share of zeros with a gate of its own, as in `family=["zero", "gamma"]`.
+    sklearn.linear_model.TweedieRegressor : One such regression.
+
+    References
+    ----------
+    .. [1] P. K. Dunn and G. K. Smyth (2005), "Series evaluation of Tweedie exponential dispersion
+       model densities", Statistics and Computing 15, 267-280.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.families import Tweedie
+    >>> Tweedie().log_prob(np.zeros(1), [np.zeros(1), np.zeros(1)])
+    array([-2.])
+    """
+
+    name: ClassVar[str] = "tweedie"
+    takes_bounds: ClassVar[bool] = False
+    max_outputs: ClassVar[float] = 1
+    support: ClassVar[str] = "numbers from 0 on"
+    atoms: ClassVar[tuple[float, ...]] = (0.0,)
+
+    power: float = 1.5  # type: ignore[misc]
+
+    def check_options(self) -> None:
+        """The power is between 1 and 2."""
+        check_real("power", self.power, least=MIN_POWER, most=MAX_POWER)
+
+    def in_support(self, y: Array) -> Array:
+        """Numbers from 0 on."""
+        return y >= 0.0
+
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information about the mean, absolute observed one about the dispersion."""
+        power, unit, shape = self.power, self._unit, shape_of_jumps(self.power)
+        # The information about the linear predictor is that of the mean in units of the family.
+        mean, precision, positive = np.exp(eta[0]) / unit, np.exp(-eta[1]), y > 0.0
+        factor = np.power(mean, 1.0 - power) * precision
+        information = factor * mean
+        exponent = factor * (y / (unit * (1.0 - power)))
+        exponent -= information / (2.0 - power)
+        # The series at zeros is that at one, and is left out.
+        log_z = shape * (np.log(np.where(positive, y / unit, 1.0)) - np.log(power - 1.0))
+        log_z = log_z - np.log(2.0 - power) - (1.0 + shape) * eta[1]
+        series = log_sum(log_z, power) - np.log(np.where(positive, y, 1.0))
+        yield exponent + np.where(positive, series, 0.0)
+        index, variance = moments_of_index(log_z, power)
+        by_index = np.where(positive, 1.0 + shape, 0.0)
+        slope = factor * (y / unit) - information
+        yield slope, -by_index * index - exponent
+        bend = np.square(by_index) * variance + exponent
+        yield {(0, 0): information, (1, 1): np.abs(bend)}
+        yield {(0, 0): (1.0 - power) * slope - information, (0, 1): -slope, (1, 1): bend}
+
+    def components(self, eta: Sequence[Array]) -> NestedComponents:
+        """A point mass at zero and positive values."""
+        predictor, log_dispersion = as_outputs(eta)
+        mean, dispersion = np.broadcast_arrays(
+            np.exp(predictor), np.exp(log_dispersion) * self.dispersion_unit[:, None]
+        )
+        return tweedie_components(mean, dispersion, np.full(mean.shape, self.power))
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """Sums of gamma numbers, of which a third are zero."""
+        return np.asarray(
+            rng.gamma(1.0, size=(1, n_rows, 4))
+            * (rng.poisson(1.1, size=(1, n_rows))[..., None] > np.arange(4))
+        ).sum(axis=-1)
+
+
+@dataclass(frozen=True)
+class InverseGaussian(PowerVariance):
+    r"""Inverse Gaussian with mean :math:`\mu = \exp(\eta)` and variance :math:`\phi \mu^3` [1]_.
+
+    Use it, as `family="inverse_gaussian"`, for positive values whose standard deviation increases
+    faster than the mean, such as large claims and times to a first passage. The dispersion
+    :math:`\phi` has the unit 1/y.
+
+    Parameters
+    ----------
+    unit : tuple of float, default=(1.0,)
+        Mean of each output, in units of which the family sees it; set by the fit.
+
+    See Also
+    --------
+    Gamma : Positive values whose standard deviation is proportional to the mean.
+    LogNormal : Positive values with a heavier tail.
+
+    References
+    ----------
+    .. [1] P. McCullagh and J. A. Nelder (1989), "Generalized Linear Models", 2nd edition, Chapman
+       and Hall, chapter 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.families import InverseGaussian
+    >>> InverseGaussian().mean([np.log([2.0]), np.zeros(1)]).round(6)
+    array([2.])
+    """
+
+    name: ClassVar[str] = "inverse_gaussian"
+    power: ClassVar[float] = 3.0
+
+    def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
+        """Expected information."""
+        ratio, factor = y * np.exp(-eta[0]), self._unit / y * np.exp(-eta[1])
+        excess = ratio - 1.0
+        scaled = excess * factor
+        excess *= scaled
+        yield -0.5 * (excess + eta[1] + (LOG_2PI - np.log(self._unit) + 3.0 * np.log(y)))
+        scaled *= ratio
+        excess -= 1.0
+        excess *= 0.5
+        yield scaled, excess
+        yield {(0, 0): self._unit * np.exp(-eta[0] - eta[1]), (1, 1): 0.5}
+        ratio *= factor * ratio
+        yield {(0, 0): -ratio - scaled, (0, 1): -scaled, (1, 1): -excess - 0.5}
+
+    def components(self, eta: Sequence[Array]) -> InverseGaussianComponents:
+        """The inverse Gaussian distribution."""
+        predictor, log_dispersion = as_outputs(eta)
+        dispersion = np.exp(log_dispersion) * self.dispersion_unit[:, None]
+        return InverseGaussianComponents.single(np.exp(predictor), dispersion)
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """Values of dispersion one half."""
+        return rng.wald(2.0, 2.0, size=(1, n_rows))

@@ -26,15 +26,14 @@ from skmoe._mixture.experts import Experts, Gate
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.groups import Block, Group, Limits
 from skmoe._mixture.joint_prior import JointPrior, Outputs
-from skmoe._mixture.learners import LearnedExperts
 from skmoe._mixture.mixture import EStep, Mixture, Prior
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.stream import Stream
-from skmoe.experts._cross_fitted import CrossFittedExperts, EstimatorParams
-from skmoe.experts._mean_family import MeanFamily
+from skmoe.experts._cross_fitted import CrossFittedExperts, Fits, Learned
+from skmoe.experts._mean_family import GivenDensity, GivenMeans, MeanFamily
 from skmoe.experts._named_estimators import as_categories, as_floats
 from skmoe.experts._registry import EXPERTS
-from skmoe.experts._stacking import NoParams, StackedModels
+from skmoe.experts._stacking import StackedModels
 from skmoe.families import FAMILIES
 from skmoe.families._categorical import Categorical
 from skmoe.families._joint_normal import JointNormal
@@ -46,12 +45,12 @@ __all__ = ["trusted_types"]
 # Types of values that fitted mixtures contain.
 TYPES = (
     *(FittedMixture, Mixture, Experts, Gate, Block, Group, Limits, Prior, JointPrior, Outputs),
-    *(OwnExperts, OwnGate, LearnedExperts, Categorical, JointNormal),
+    *(OwnExperts, OwnGate, Categorical, JointNormal),
     *(Preprocessor, Standardization, TrainingState, Maxima, Rows),
     *(Stream, TrainingData, FitOptions, EStep),
     *(MixtureOfExpertsClassifier, MixtureOfExpertsRegressor),
-    *(GatedStackingClassifier, GatedStackingRegressor, EstimatorParams, NoParams),
-    *(CrossFittedExperts, Encoder, ExtraFeatures, MeanFamily),
+    *(GatedStackingClassifier, GatedStackingRegressor, Fits, Learned),
+    *(CrossFittedExperts, Encoder, ExtraFeatures, MeanFamily, GivenMeans, GivenDensity),
     *(InputSteps, StackedModels, WeightedImputer, WeightedPipeline, as_categories, as_floats),
     *(TimePolynomial, UnitPipeline, categorical_columns),
 )

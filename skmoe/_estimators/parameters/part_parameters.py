@@ -65,7 +65,7 @@ def resolve_experts(
         experts = from_options(LinearExperts, {**options, "families": families})
         experts.check_options()
         return experts, None, None
-    mean_family = None if is_normal else MeanFamily(families[0])
+    mean_family = None if is_normal else MeanFamily(families[:1])
     of_one_kind = is_family(first) and not _is_estimator_name(first)
     of_one_kind = of_one_kind and all(
         type(entry) is type(first) and bool(entry == first) for entry in entries

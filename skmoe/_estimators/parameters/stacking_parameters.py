@@ -111,7 +111,7 @@ def _resolve_family(option: Any, models: Iterable[Any]) -> MeanFamily | None:
             f"family must have a mean, which models predict; got {option!r}. Choose a family that "
             'has, such as "gamma", or put a mixture with this family into estimators.'
         )
-    return MeanFamily(families[0])
+    return MeanFamily(families[:1])
 
 
 # --- measures ---------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from time import perf_counter
 from typing import Any, Self, cast
@@ -34,24 +34,17 @@ from skmoe._estimators.parameters.stacking_parameters import (
     validate_stack,
 )
 from skmoe._mixture.data import Data
-from skmoe._mixture.em import Objective, em
 from skmoe._mixture.fitted import FittedMixture, expert_usage
-from skmoe._mixture.learners import LearnedExperts
 from skmoe._mixture.mixture import Mixture
-from skmoe._mixture.own import OwnExperts, OwnGate
+from skmoe._mixture.own import OwnGate
 from skmoe._mixture.search import fit_starts
 from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import underflow_to_zero
-from skmoe.experts._cross_fitted import AllRows, EstimatorParams
 from skmoe.experts._stacking import GivenDensities, StackedModels
 from skmoe.gates import ConstantGate
 from skmoe.protocols import Gate
 
 __all__ = ["GatedStackingClassifier", "GatedStackingRegressor"]
-
-# EM of the pool of densities: largest number of iterations, and gain per row where it stops.
-MAX_POOL_ITER = 30
-POOL_TOL = 1e-4
 
 Names = tuple[str, ...]
 
@@ -244,22 +237,22 @@ class _GatedStacking(BaseMixture):
         warn_special_losses(params)
         return self
 
-    def _fit_models(self, problem: FitProblem, task: FitTask) -> EstimatorParams:
+    def _fit_models(self, problem: FitProblem, task: FitTask) -> StackedModels:
         """The fitted models, with their out-of-fold densities."""
-        stacked, statistics = _stacked(problem)
-        params = stacked.without_models(statistics.resp.shape[1])
-        for k, estimator in enumerate(stacked.estimators):
+        em_problem = problem.em_problem
+        stacked, data = cast(StackedModels, em_problem.mixture.experts), Data(em_problem.rows)
+        for k, estimator in enumerate(stacked.fits.estimators):
             name = f"model {k}, {type(final_estimator(estimator)).__name__}"
             if self.verbose > 1:
                 print(f"  {name}: fits without each fold, and to all rows")
             subtask = task.subtask("model", task_id=k)
             subtask.start()
             start_time = perf_counter()
-            params = stacked.with_next_model(params, statistics)
+            stacked = stacked.with_next_model(data)
             if self.verbose > 0:
                 print(f"{name}: fitted in {perf_counter() - start_time:.1f} s")
-            subtask.end(partial(_attributes_of_models, problem, params))
-        return params
+            subtask.end(partial(_attributes_of_models, problem, stacked))
+        return stacked
 
 
 def _for_target(problem: FitProblem, gate: Any, names: Names) -> tuple[FitProblem, Names]:
@@ -269,9 +262,9 @@ def _for_target(problem: FitProblem, gate: Any, names: Names) -> tuple[FitProble
     """
     em_problem = problem.em_problem
     mixture, rows = em_problem.mixture, em_problem.rows
-    stacked = cast(StackedModels, mixture.experts.own)
-    join = np.array(models_of_values(stacked.estimators))
-    if stacked.classes is not None or join.all() or not join.any():
+    stacked = cast(StackedModels, mixture.experts)
+    join = np.array(models_of_values(stacked.fits.estimators))
+    if stacked.fits.classes is not None or join.all() or not join.any():
         return problem, names
     values = few_values(rows.y, rows.weight)
     kept = np.flatnonzero(~join | bool(values))
@@ -281,41 +274,34 @@ def _for_target(problem: FitProblem, gate: Any, names: Names) -> tuple[FitProble
             f"given values are left out; got {list(names)}, of which one is left, for "
             f"{len(np.unique(rows.y))} values of y. Add a model, or choose another family."
         )
-    own = replace(stacked.of_models(kept), values=values)
+    own = stacked.of_models(kept, values)
     of_gate = len(kept), rows.gate_design.shape[1]
     own_gate = OwnGate(gate, *of_gate) if isinstance(gate, Gate) else gate.gate_of(*of_gate)
-    mixture = Mixture(LearnedExperts(own, len(kept)), own_gate, top_k=mixture.top_k)
+    mixture = Mixture(own, own_gate, top_k=mixture.top_k)
     problem = problem._replace(em_problem=em_problem._replace(mixture=mixture))
     return problem, tuple(names[k] for k in kept)
 
 
-def _stacked(problem: FitProblem) -> tuple[StackedModels, AllRows]:
-    """The models of a stack, and the rows to which they are fitted."""
-    rows, experts = problem.em_problem.rows, problem.em_problem.mixture.experts
-    weight = np.broadcast_to(rows.weight, (experts.n_experts, len(rows.weight)))
-    return cast(StackedModels, experts.own), AllRows(rows.expert_design, rows.y, weight)
-
-
-def _attributes_of_models(problem: FitProblem, params: EstimatorParams) -> dict[str, Any]:
+def _attributes_of_models(problem: FitProblem, stacked: StackedModels) -> dict[str, Any]:
     """Attributes of a stack of the models that are fitted, with equal weights."""
-    stacked, _ = _stacked(problem)
-    mixture = _with_equal_weights(*stacked.fitted_part(params))
+    n_models = len(stacked.learned.models)
+    part = stacked.of_models(np.arange(n_models), stacked.values)
+    mixture = Mixture(part, ConstantGate().gate_of(n_models, 0))
     fitted = FittedMixture(mixture, mixture.start, problem.preprocessor)
-    return problem.attributes | attributes_of_mixture(fitted) | {"n_experts_": len(params.models)}
+    return problem.attributes | attributes_of_mixture(fitted) | {"n_experts_": n_models}
 
 
-def problem_of_gate(problem: FitProblem, params: EstimatorParams) -> FitProblem:
+def problem_of_gate(problem: FitProblem, stacked: StackedModels) -> FitProblem:
     """The problem of the gate, with the out-of-fold densities of models that have been fitted."""
-    em_problem, (stacked, statistics) = problem.em_problem, _stacked(problem)
-    rows, of_fit = _with_predictions(em_problem.rows, params)
-    check_possible(stacked.log_prob(of_fit, rows.expert_design, rows.y), rows.y)
-    of_fit = _pooled(stacked, of_fit, rows)
-    of_all_rows = stacked.of_all_rows(of_fit, stacked.scale_change(params, statistics))
-    log_density = stacked.log_prob(of_fit, rows.expert_design, rows.y)
-    n_models = len(log_density)
+    em_problem = problem.em_problem
+    rows, of_fit = _with_predictions(em_problem.rows, stacked)
+    data = Data(rows)
+    check_possible(of_fit.log_densities(data), rows.y)
+    of_fit = of_fit.pooled(data)
+    of_all_rows = of_fit.with_scales_changed(stacked.scale_changes(Data(em_problem.rows)))
+    log_density = of_fit.log_densities(data)
     rows = rows._replace(expert_design=np.ascontiguousarray(log_density.T))
-    given = OwnExperts(GivenDensities(), n_models, n_models)
-    mixture = em_problem.mixture.with_part("experts", given)
+    mixture = em_problem.mixture.with_part("experts", GivenDensities(len(log_density)))
     em_problem = em_problem._replace(
         mixture=mixture,
         rows=rows,
@@ -323,35 +309,18 @@ def problem_of_gate(problem: FitProblem, params: EstimatorParams) -> FitProblem:
         init=mixture.start,
         seeds=[],
     )
-    fitted = LearnedExperts(stacked, n_models, of_all_rows)
-    return problem._replace(em_problem=em_problem, stacked_experts=fitted)
+    return problem._replace(em_problem=em_problem, stacked_experts=of_all_rows)
 
 
-def _with_predictions(rows: Dataset, params: EstimatorParams) -> tuple[Dataset, EstimatorParams]:
+def _with_predictions(rows: Dataset, stacked: StackedModels) -> tuple[Dataset, StackedModels]:
     """The rows that have out-of-fold predictions, with the total weight of all rows."""
     index = np.flatnonzero(is_held_out(rows.expert_design))
     if len(index) == len(rows.weight):
-        return rows, params
+        return rows, stacked
     factor = rows.weight.sum() / rows.weight[index].sum()
     if rows.units is not None:
-        return rows.take(np.unique(rows.units.codes[index]), factor), params.of_rows(index)
-    return rows.take(index, factor), params.of_rows(index)
-
-
-def _pooled(stacked: StackedModels, params: EstimatorParams, rows: Dataset) -> EstimatorParams:
-    """Spreads and dispersions that maximise the likelihood of a mixture with constant weights."""
-    mixture = _with_equal_weights(stacked, params)
-    objective = Objective(mixture, [Data(rows)])
-    run = em(objective, mixture.start, MAX_POOL_ITER, POOL_TOL)
-    pooled: EstimatorParams = run.mixture.experts.params
-    return pooled
-
-
-def _with_equal_weights(stacked: StackedModels, params: EstimatorParams) -> Mixture:
-    """A mixture of models with constant weights."""
-    n_models = len(params.models)
-    gate = ConstantGate().gate_of(n_models, 0)
-    return Mixture(LearnedExperts(stacked, n_models, params), gate)
+        return rows.take(np.unique(rows.units.codes[index]), factor), stacked.of_rows_at(index)
+    return rows.take(index, factor), stacked.of_rows_at(index)
 
 
 @dataclass(eq=False, repr=False)

@@ -11,7 +11,6 @@ from skmoe._data.rows import Dataset
 from skmoe._numerics.linalg import split_offset
 from skmoe._numerics.probability import keep_top_k, log_normalise
 from skmoe._numerics.typing import Array
-from skmoe.families._censored import of_target
 
 # Roles of predictors: in which columns they are linear.
 GATE_ROLE, MEAN, DISPERSION, CONSTANT = "gate", "mean", "dispersion", "constant"
@@ -64,31 +63,8 @@ class Data:
             columns = columns.toarray(order="F") if sparse.issparse(columns) else columns
             self.designs[DISPERSION] = np.asfortranarray(columns)
         self.weight = float(rows.weight.sum())
-        self._targets: dict[Any, tuple[Any, Array, Array | None]] = {}
-
-    def target(
-        self, family: Any, output: int | None, atoms: tuple[float, ...] = ()
-    ) -> tuple[Any, Array, Array | None]:
-        """Family and outputs, and the rows outside its support, where one is in their place.
-
-        The family is that of bounds where outputs are censored, whatever those of the fit were.
-        At `atoms`, values with positive probability under others, a density does not count.
-        """
-        key = id(family), output
-        if key not in self._targets:
-            y = self.rows.y
-            y = y if output is None or y.ndim == 1 else y[output]
-            family = of_target(family, y) if y.dtype.names else family
-            possible = family.in_support(y)
-            if atoms and family.is_continuous:
-                others = [atom for atom in atoms if atom not in family.atoms]
-                possible = possible & ~at_values(y, others)
-            beyond = None
-            if not possible.all():
-                y = np.where(possible, y, np.ones((), y.dtype))
-                beyond = ~(possible if possible.ndim == 1 else possible.all(axis=0))
-            self._targets[key] = family, y, beyond
-        return self._targets[key]
+        # What experts read of y, for each family and output.
+        self.targets: dict[Any, Any] = {}
 
     def posterior(self, log_gate: Array, logs: Array, top_k: int | None) -> tuple[Array, Array]:
         """Responsibilities (K, S, U) and log densities (S, U) of what shares an expert."""

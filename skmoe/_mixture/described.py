@@ -93,6 +93,7 @@ class DescribedExperts(DescribedPart):
     slopes: Any
     signs: Any
     of_experts: Any
+    target: Any
     is_classifier: bool
     link: str
     slope_owners: Array  # expert and output of each vector of slopes of a mean
@@ -252,7 +253,7 @@ class DescribedExperts(DescribedPart):
         n_vectors = self.n_outputs if contrasts is None else len(contrasts)
         found = np.full((self.n_experts, n_vectors), np.inf)
         for k, group, family, eta in self.of_experts(theta, data, range(self.n_experts)):
-            family, y, _ = data.target(family, group.output)
+            family, y, _ = self.target(group, data)
             n_means = group.roles.count(MEAN)
             terms: Any = family.derivatives(y, eta) if n_means else [0, 0, {}]
             _, _, information, *_ = terms

@@ -122,6 +122,9 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Curvatures) -> 
         step = inverse.solve(own)
         if mixture.has_signs:
             step = _with_signs(mixture, step, inverse, own, index, theta)
+        slopes = [g.coordinates[:, g.means].ravel() for g in mixture.experts.groups]
+        dispersions = np.flatnonzero(~np.isin(index[0], np.concatenate(slopes)))
+        _hold_dispersions(step, index, dispersions, inverse, mixture, theta)
         reduced[:, :n_own] = step[0]
         change = mixture.expanded(reduced)
         groups = [group for group in groups if group is mixture.gate_group]
@@ -140,7 +143,8 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Curvatures) -> 
             set_covariance(step, own, theta, mixture.prior, total.counts)
         else:
             if group.means.stop < step.shape[-1]:
-                _hold_dispersions(step, group, inverse, mixture, theta)
+                dispersions = np.arange(group.means.stop, step.shape[-1])
+                _hold_dispersions(step, group.coordinates, dispersions, inverse, mixture, theta)
             step = step / _lengths(step, group, of_group)[..., None]
         if group.limits is not None and inverse.inverse is not None:
             _keep_within_rows(step, inverse.inverse, *group.room_of_rows(theta))
@@ -172,23 +176,21 @@ def _with_signs(
 
 
 def _hold_dispersions(
-    step: Array, group: Group, inverse: Inverse, mixture: Mixture, theta: Array
+    step: Array, index: Array, which: Array, inverse: Inverse, mixture: Mixture, theta: Array
 ) -> None:
     """Log dispersions in steps (P, S, q) stay at their bounds, and move by no more than a maximum.
 
-    The other coefficients have the best step beside these. If the whole step were shortened, what
-    is left to them would depend on how far the dispersions lead: the threshold of a class without
-    rows can go on for ever.
+    Their positions among the coordinates (P, q) are given. The other coefficients have the best
+    step beside these. If the whole step were shortened, what is left to them would depend on how
+    far the dispersions lead: the threshold of a class without rows can go on for ever.
     """
-    first = group.means.stop
-    index = group.coordinates[:, first:]
-    own, wanted = np.moveaxis(theta[:, index], 0, 1), step[..., first:]
+    own, wanted = np.moveaxis(theta[:, index[:, which]], 0, 1), step[..., which]
+    lower, upper = (bound[index[:, which]][:, None] for bound in (mixture.lower, mixture.upper))
     held = wanted.clip(-MAX_DISPERSION_STEP, MAX_DISPERSION_STEP)
-    held[(own <= mixture.lower[index][:, None]) & (wanted < 0.0)] = 0.0
-    held[(own >= mixture.upper[index][:, None]) & (wanted > 0.0)] = 0.0
+    held[((own <= lower) & (wanted < 0.0)) | ((own >= upper) & (wanted > 0.0))] = 0.0
     for at in zip(*np.nonzero((held != wanted).any(axis=-1)), strict=True):
         [changed] = np.nonzero(held[at] != wanted[at])
-        values, changed = held[at][changed], first + changed
+        values, changed = held[at][changed], which[changed]
         if inverse.inverse is not None:
             columns = inverse.inverse[at][:, changed]
             excess = step[at][changed] - values
@@ -251,9 +253,7 @@ def _lengths(change: Array, group: Group, curvature: Any, *, only_means: bool = 
     """
     means, family = group.means, group.family
     lengths = np.ones(change.shape[:2])
-    if means.stop == 0:
-        return lengths
-    if family.max_step < np.inf:
+    if means.stop > 0 and family.max_step < np.inf:
         of_means = np.zeros_like(change)
         of_means[..., means] = change[..., means]
         if isinstance(curvature, ImplicitCurvature):
@@ -430,8 +430,7 @@ def line_search(objective: Objective, state: State, refresh: int) -> State | Non
     """
     bound = state.lower_bound[0]
     least = bound - objective.rtol * (1.0 + abs(bound))
-    is_of_user = any(part.size for part, _ in objective.mixture.own)
-    for attempt in range(MAX_HALVINGS - is_of_user):
+    for attempt in range(MAX_HALVINGS - bool(objective.mixture.own)):
         step = 0.5**attempt if attempt < MAX_HALVINGS - 1 else 0.0
         theta = objective.ahead(state, step)
         trial = objective.at(theta, state if state.age + 1 < refresh else None)
@@ -478,7 +477,8 @@ def fitted_to(
 
     Those of the experts are of rows, (K, S, n), and those of the gate of rows or units, (K, S, U).
     A vector whose step would lower its expected log-likelihood goes half of the way. A step that
-    was halved does not count, but for a bound of all attempts.
+    was halved does not count, but for a bound of all attempts. Where a step gains nothing there are
+    no more.
     """
     mixture, blocks = objective.mixture, objective.blocks
     ends = np.cumsum([[d.rows.n_rows, len(d.sharing.gate_weight)] for d in blocks], axis=0)[:-1]
@@ -500,8 +500,9 @@ def fitted_to(
             total: EStep = reduce(add_fields, sums)
             reached = total.log_likelihood - mixture.penalty(trial)
             rises = reached >= best[active]  # False for NaN
+            settled = reached <= best[active] + RTOL["float64"] * np.abs(reached)
             accepted[active[rises]], best[active[rises]] = trial[rises], reached[rises]
-            n_made[active] += rises
+            n_made[active] = np.where(rises & settled, n_steps, n_made[active] + rises)
             if not goes_on:
                 break
             change = direction(mixture, trial, total, inverted(mixture, trial, total))

@@ -140,11 +140,10 @@ class Experts(DescribedExperts, LinearPart):
                 family = of_output(family, output)
             numbers, blocks = zip(*members, strict=True)
             self.groups.append(Group(family, np.array(numbers), output, blocks))
-        widths_of_blocks = [block.where.stop - block.where.start for block in self.blocks]
-        # Number of coefficients of each expert, (K,).
-        self.sizes = np.bincount(
-            [block.part for block in self.blocks], widths_of_blocks, self.n_experts
-        )
+        # The expert of each coefficient, and the number of those of each expert, (K,).
+        parts = np.array([block.part for block in self.blocks], dtype=int)
+        self.owners = np.repeat(parts, [b.where.stop - b.where.start for b in self.blocks])
+        self.sizes = np.bincount(self.owners, minlength=self.n_experts)
         self.free = self.first = np.arange(self.size)
         if slopes or shared_dispersion:
             self._set_shared(slopes)
@@ -195,7 +194,7 @@ class Experts(DescribedExperts, LinearPart):
                     index[block.where.start + column] = held if holder >= 0 else -1
         if self.shared_dispersion:
             others = [block for block in self.blocks if block.role != MEAN]
-            of_first = {(b.output, b.predictor): b.where for b in others if b.part == 0}
+            of_first = {(b.output, b.predictor): b.where for b in reversed(others)}
             for block in others:
                 index[block.where] = np.r_[of_first[block.output, block.predictor]]
         used, first = np.unique(index, return_index=True)
@@ -225,7 +224,7 @@ class Experts(DescribedExperts, LinearPart):
             of_noise = rows * noise + self.added_squares
             of_noise = np.broadcast_to(of_noise, has_scale.shape) * self.unit_variance
             if self.shared_dispersion:  # a shared scale has one prior
-                has_scale[1:] = False
+                has_scale[1 + has_scale.any(axis=1).argmax() :] = False
             strength[self.scale_index[has_scale]] = rows
             squares[self.scale_index[has_scale]] = of_noise[has_scale]
         if len(self.first) < self.size:
@@ -279,7 +278,34 @@ class Experts(DescribedExperts, LinearPart):
                 if k in numbers:
                     yield k, group, group.family, [eta[p, 0] for eta in etas]
 
-    # --- which experts can have made a row ---
+    # --- the target, and which experts can have made a row ---
+
+    def target(self, group: Group, data: Data) -> tuple[Any, Any, Array | None]:
+        """Family and outputs of a group, and the rows outside its support, where one is in place.
+
+        The family is that of bounds where outputs are censored, whatever those of the fit were. At
+        values with positive probability under other experts, a density does not count.
+        """
+        key = id(group.family), group.output
+        if key not in data.targets:
+            y = data.rows.y
+            y = y if group.output is None or y.ndim == 1 else y[group.output]
+            family = of_target(group.family, y) if y.dtype.names else group.family
+            possible, beyond = self.in_support(group.family, y), None
+            if not possible.all():
+                y = np.where(possible, y, np.ones((), y.dtype))
+                beyond = ~(possible if possible.ndim == 1 else possible.all(axis=0))
+            data.targets[key] = family, y, beyond
+        target: tuple[Any, Any, Array | None] = data.targets[key]
+        return target
+
+    def in_support(self, family: Any, y: Array) -> Array:
+        """Whether each output is possible under a family, and has no probability under others."""
+        possible = (of_target(family, y) if y.dtype.names else family).in_support(y)
+        if self.atoms and family.is_continuous:
+            others = [atom for atom in self.atoms if atom not in family.atoms]
+            possible = possible & ~at_values(y, others)
+        return np.asarray(possible)
 
     can_collapse = True
 
@@ -298,14 +324,8 @@ class Experts(DescribedExperts, LinearPart):
 
     def support(self, y: Array) -> Array:
         """Rows that each expert can have made, boolean (K, n)."""
-        found = []
-        for family in self.families:
-            possible = of_target(family, y).in_support(y)
-            others = [atom for atom in self.atoms if atom not in family.atoms]
-            if family.is_continuous and others:  # the density does not count there
-                possible = possible & ~at_values(y, others)
-            found.append(possible if possible.ndim == 1 else possible.all(axis=0))
-        return np.stack(found)
+        found = [self.in_support(family, y) for family in self.families]
+        return np.stack([own if own.ndim == 1 else own.all(axis=0) for own in found])
 
     def initial_responsibilities(
         self, cells: Array, y: Array, rng: np.random.Generator | None
@@ -379,7 +399,7 @@ class Experts(DescribedExperts, LinearPart):
 
         They are those of the noise, without the variances of the predictors; NaN without a scale.
         """
-        scale = np.exp(theta[self.scale_index]) * self.noise_shares(theta, total)
+        scale = np.exp(np.append(theta, 0.0)[self.scale_index]) * self.noise_shares(theta, total)
         scale = np.where(self.scale_index < 0, np.nan, scale / self.unit_variance)
         return scale, np.repeat(total.counts[:, :1], self.n_outputs, axis=1)
 

@@ -141,7 +141,7 @@ def row_derivatives(
     for group, etas, terms in at.terms:
         if not group.roles:
             continue
-        family, y, beyond = data.target(group.family, group.output, mixture.experts.atoms)
+        family, y, beyond = mixture.experts.target(group, data)
         scores, second = next(terms), family.second(y, etas)
         shape = len(group.parts), 1, data.rows.n_rows
         for p, k in enumerate(group.parts.tolist()):

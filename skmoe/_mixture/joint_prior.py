@@ -100,7 +100,7 @@ class JointPrior(Prior):
     @classmethod
     def of_group(cls, prior: Prior, group: Group, squares: Array) -> JointPrior:
         """The prior with these precisions and strengths, and scale matrices (K, m, m)."""
-        return cls._make([*prior[:6], Outputs.of_group(group, squares)])
+        return cls(*prior[:6], Outputs.of_group(group, squares))
 
     @property
     def rest(self) -> Prior:

@@ -41,6 +41,7 @@ class Prior(NamedTuple):
     dropped: Array  # coefficients that are zero, since their features have been dropped, (D,)
     is_normal: bool  # whether no precision is relative, as for counts and classes
     joint: Any = None  # the outputs whose noise is joint
+    constant: float = 0.0  # of the negative log density
 
     @classmethod
     def of(cls, precision: Array, scale: Array, strength: Array, squares: Array) -> Prior:
@@ -62,7 +63,7 @@ class Prior(NamedTuple):
             own = self.strength + self.squares != 0.0
             logs, strength = theta[..., own], self.strength[own]
             total = total + (self.squares[own] * np.exp(-logs) + strength * logs).sum(axis=-1)
-        return 0.5 * total
+        return 0.5 * total + self.constant
 
     def derivatives(self, theta: Array) -> tuple[Array, Array]:
         """Gradient of the penalty, and the diagonal of its Hessian, both (..., D)."""
@@ -102,7 +103,7 @@ def joined(first: Prior, second: Prior) -> Prior:
     """The prior of two vectors, one after the other; the second one is normal."""
     arrays: Any = [np.concatenate(pair) for pair in zip(first[:5], second[:5], strict=True)]
     is_normal = first.is_normal and second.is_normal
-    return type(first)._make([*arrays, is_normal, first.joint])
+    return type(first)._make([*arrays, is_normal, first.joint, first.constant])
 
 
 class EStep(NamedTuple):
@@ -194,7 +195,7 @@ class Mixture:
             logs = evaluation.logs if part is self.experts else logs
         groups = self.experts.groups
         for group in groups:
-            family, y, beyond = data.target(group.family, group.output, self.experts.atoms)
+            family, y, beyond = self.experts.target(group, data)
             etas = group.predictors(theta, data)
             derivatives = iter(family.derivatives(y, etas))
             found = next(derivatives)

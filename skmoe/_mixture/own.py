@@ -22,7 +22,6 @@ from skmoe._mixture.mixture import flat
 from skmoe._numerics.linalg import split_offset, with_offset
 from skmoe._numerics.typing import Array
 from skmoe.protocols import (
-    Block,
     LinearPredictor,
     SupportsGateInference,
     SupportsInference,
@@ -92,6 +91,8 @@ class OwnPart(ABC):
         self.prior = flat(self.size)
         self.groups: list[Any] = []
         self.start = self.theta(self.first_params)
+        self.can_reorder = has_capability(own, SupportsReordering)
+        self.penalties = dict(own.penalties)
         self.has_derivatives = has_capability(own, self.inference) and self._moves()
 
     @abstractmethod
@@ -112,19 +113,9 @@ class OwnPart(ABC):
         """Coefficients (D,) of parameters."""
         return np.concatenate([np.zeros(0), *(np.ravel(values) for values in params)])
 
-    @property
-    def can_reorder(self) -> bool:
-        """Whether the experts can have any order."""
-        return has_capability(self.own, SupportsReordering)
-
     def reordered(self, theta: Array, order: Array) -> Array:
         """Coefficients (D,) with the experts in another order."""
         return self.theta(self.own.reorder(self.params(theta), order))
-
-    @property
-    def penalties(self) -> dict[str, Any]:
-        """Penalties in use by name."""
-        return dict(self.own.penalties)
 
     def with_penalties(self, changes: dict[str, Any]) -> Self:
         """The same part with other penalties."""
@@ -226,59 +217,21 @@ class OwnPart(ABC):
         return np.asarray(values @ self.jacobian.T)
 
 
-class ExpertsOfObject:
-    """Experts that an object of `skmoe.protocols.Experts` describes."""
-
-    own: Any
-    n_experts: int
-    dispersion_columns: tuple[int, ...] = ()
-    has_one_family = True  # whether all can have made the same rows
-    slopes: tuple[Any, ...] = ()
-    signs: tuple[int, ...] = ()
-
-    @property
-    def can_reorder(self) -> bool:
-        """Whether the experts can have any order."""
-        return has_capability(self.own, SupportsReordering)
-
-    are_exchangeable = can_reorder
-
-    @property
-    def can_collapse(self) -> bool:
-        """Whether an expert without rows is to begin again."""
-        return bool(self.own.can_collapse)
-
-    @property
-    def with_predictor(self) -> list[int]:
-        """Experts that depend on the features: all."""
-        return list(range(self.n_experts))
-
-    @property
-    def link(self) -> str:
-        """Link of the linear predictor; "" without, or if many."""
-        return str(self.own.link)
-
-    @property
-    def takes_offset(self) -> bool:
-        """Whether linear predictors may have an offset."""
-        return bool(self.own.takes_offset)
-
-    @property
-    def explains_mean(self) -> bool:
-        """Whether coefficients are those of the mean."""
-        return bool(self.own.explains_mean)
-
-    @property
-    def all_blocks(self) -> tuple[Block, ...]:
-        """The blocks that each expert has."""
-        return tuple(self.own.blocks)
-
-
-class OwnExperts(ExpertsOfObject, OwnPart):
+class OwnExperts(OwnPart):
     """Experts of a user, an object of `skmoe.protocols.Experts`."""
 
+    has_one_family = True  # whether all can have made the same rows
     shared_dispersion = False
+    dispersion_columns = slopes = signs = atoms = ()
     inference = SupportsInference
+
+    def __init__(self, own: Any, n_experts: int, n_columns: int) -> None:
+        super().__init__(own, n_experts, n_columns)
+        self.are_exchangeable, self.with_predictor = self.can_reorder, list(range(n_experts))
+        self.can_collapse, self.can_separate = bool(own.can_collapse), bool(own.can_separate)
+        self.link, self.takes_offset = str(own.link), bool(own.takes_offset)
+        self.explains_mean, self.all_blocks = bool(own.explains_mean), tuple(own.blocks)
+        self.sizes = np.full(n_experts, self.size / n_experts)
 
     def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
         """The family at parameters and rows."""
@@ -349,16 +302,6 @@ class OwnExperts(ExpertsOfObject, OwnPart):
 
     # --- which experts can have made a row, and their scales ---
 
-    @property
-    def can_separate(self) -> bool:
-        """Whether coefficients can be infinite for finite data."""
-        return bool(self.own.can_separate)
-
-    @property
-    def sizes(self) -> Array:
-        """Number of coefficients of each expert, (K,)."""
-        return np.full(self.n_experts, self.size / self.n_experts)
-
     def in_order(self, order: Array) -> OwnExperts:
         """The experts with what each of them has of its own in another order: the same."""
         return self
@@ -426,6 +369,10 @@ class OwnGate(OwnPart):
 
     inference = SupportsGateInference
 
+    def __init__(self, own: Any, n_experts: int, n_columns: int) -> None:
+        super().__init__(own, n_experts, n_columns)
+        self.depends_on_features = bool(own.depends_on_features)
+
     def at(self, params: Any, arguments: tuple[Any, ...]) -> At:
         """The gate at parameters and rows."""
         logs = self.own.log_prob(params, *arguments)
@@ -438,11 +385,6 @@ class OwnGate(OwnPart):
     def log_prob(self, theta: Array, data: Data) -> Array:
         """Log probabilities (K, S, U) of the experts."""
         return self.evaluate(theta, data).logs
-
-    @property
-    def depends_on_features(self) -> bool:
-        """Whether probabilities differ between rows."""
-        return bool(self.own.depends_on_features)
 
     @property
     def shown(self) -> Shown:

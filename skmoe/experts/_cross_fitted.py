@@ -12,9 +12,9 @@ refit on all rows, at no extra fit (Barrow and Crone 2013, Crogging, IJCNN).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Iterator
+from copy import copy
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -22,8 +22,9 @@ from scipy.special import logsumexp
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.folds import cross_fit_splits, name_of_rows
+from skmoe._data.preprocessing import Standardization
 from skmoe._data.row_checks import add_feature_note
-from skmoe._data.rows import RawFeatures, index_rows
+from skmoe._data.rows import Dataset, RawFeatures, index_rows
 from skmoe._data.sklearn_adapter import (
     check_means,
     check_prediction,
@@ -38,13 +39,22 @@ from skmoe._data.sklearn_adapter import (
     typical_model,
     unchecked,
     validate_for_trees,
+    with_standardised_target,
 )
+from skmoe._mixture.data import Data
+from skmoe._mixture.em import Objective, State, fitted_to, line_search
+from skmoe._mixture.experts import Experts, Gate
+from skmoe._mixture.groups import Group
+from skmoe._mixture.mixture import Mixture
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._components import average_components
-from skmoe.experts._mean_family import MeanFamily
-from skmoe.families import Normal
-from skmoe.families._base import dispersion_values
-from skmoe.protocols import Block, Experts, SupportsDistribution, SupportsInference
+from skmoe.experts._linear import summaries
+from skmoe.experts._mean_family import GivenDensity, GivenMeans, MeanFamily
+from skmoe.families import Family, Normal
+from skmoe.families._base import of_output
+from skmoe.families._categorical import Categorical
+from skmoe.protocols import Block, SupportsDistribution, SupportsInference
+from skmoe.protocols._experts import Part
 
 # Rows with a smaller responsibility (relative to their weight) are left out of an expert's fit,
 # unless fewer than MIN_FIT_ROWS would remain.
@@ -61,66 +71,73 @@ REFIT_TOL = 1e-2
 SETTLED_FRACTION = 0.05
 REFIT_TOL_OF_WAITING = 0.05
 
-
 # Squared error in held-out rows, relative to that of the mean, from which an expert has not learned
 # anything. That of a deep tree is two where y is noise.
 MAX_RELATIVE_ERROR = 3.0
 
+# Means of exactly zero under a log link, as of trees on counts, are raised to this fraction of the
+# mean of y.
+RELATIVE_MEAN_FLOOR = 1e-3
 
-class EstimatorParams(NamedTuple):
-    """Fitted models of the folds, and their out-of-fold predictions for the training rows."""
-
-    models: tuple[tuple[Any, ...], ...]  # of each expert; their predictions are averaged
-    log_variance: Array  # (K, m); NaN for experts with their own density
-    # Means (K, m, n) or class probabilities (K, C, n); None after the fit.
-    oof_predictions: Any = None
-    oof_log_density: Any = None  # (K, n); zero for experts without their own density
-    # Responsibilities (K, n) at the last refit, accepted or not.
-    resp_at_last_fit: Array | None = None
-    last_resp: Array | None = None  # responsibilities (K, n) of the last M-step
-    waits: Array | None = None  # experts (K,) that are refitted only when all have settled
-    # Of densities of stacked models around their means, or temperatures of classes, (K,), and their
-    # out-of-fold log densities at each possible spread, (S, n) of each model; None after the fit.
-    spread: Array | None = None
-    at_spreads: Any = None
-
-    def of_rows(self, index: Array) -> EstimatorParams:
-        """Stacked models with their out-of-fold predictions of some rows."""
-        return self._replace(
-            oof_predictions=self.oof_predictions[..., index],
-            oof_log_density=self.oof_log_density[:, index],
-            at_spreads=tuple(of_model[:, index] for of_model in self.at_spreads),
-        )
-
-
-class AllRows(NamedTuple):
-    """The rows themselves, in place of sufficient statistics."""
-
-    features: RawFeatures
-    y: Array
-    resp: Array
+# Most steps of the dispersions after a refit, and of the gate from the responsibilities of a start.
+N_DISPERSION_STEPS = 30
+N_GATE_STEPS = 5
 
 
 class Fits(NamedTuple):
-    """Models of some experts, and their out-of-fold predictions."""
+    """The estimators of a mixture, not fitted, and how they are fitted."""
 
-    models: list[tuple[Any, ...]]
-    predictions: Array
-    log_density: Array
+    estimators: tuple[Any, ...]  # one for each expert
+    seeds: Array  # random states of the fits, (K, number of fits)
+    routes: tuple[dict[str, str], ...]  # arguments of each fit, and the names of their metadata
+    classes: Array | None = None  # labels whose codes are in y; None for regression
+    n_jobs: int | None = None
+
+    @property
+    def has_density(self) -> Array:
+        """Which experts have their own predictive density, (K,)."""
+        is_regression = self.classes is None
+        return np.array([is_regression and has_density(model) for model in self.estimators])
 
 
-def experts_to_refit(params: EstimatorParams, fit_resp: Array, resp: Array) -> list[int]:
-    """Experts whose responsibilities have changed since their last fit, `fit_resp` (K, n).
+class Learned(NamedTuple):
+    """Fitted models of the folds, and their out-of-fold predictions for the training rows."""
+
+    models: tuple[tuple[Any, ...], ...] = ()  # of each expert; their predictions are averaged
+    # Means (K, m, n) or class probabilities (K, C, n), and log densities (K, n) of experts with one
+    # of their own and of classes; None after the fit.
+    predictions: Any = None
+    logs: Any = None
+    # Responsibilities times weights (K, n) at the last refit, accepted or not, and now.
+    resp_at_last_fit: Any = None
+    last_resp: Any = None
+    waits: Any = None  # experts (K,) that are refitted only when all have settled
+    # Of densities of stacked models around their means, or temperatures of classes, (K,), and their
+    # out-of-fold log densities at each possible spread, (S, n) of each model; None after the fit.
+    spread: Any = None
+    at_spreads: Any = None
+
+
+class Outputs(NamedTuple):
+    """What the predictions of estimators are, for m outputs or C classes."""
+
+    family: Family  # of a regression
+    starts: list[Array]  # log dispersions of each output
+    variance: Array  # of the working target, (m,)
+    floor: Array  # smallest scale relative to it, (m,)
+    placeholder: Array  # predictions before the first fit, (m, 1) or (C, 1)
+
+
+def experts_to_refit(learned: Learned, resp: Array) -> list[int]:
+    """Experts whose responsibilities (K, n) have changed since their last fit.
 
     Those that wait are among them once the responsibilities of all have settled.
     """
-    change, mass = np.abs(resp - fit_resp).sum(axis=1), resp.sum(axis=1)
-    changed = change > REFIT_TOL * mass
-    if params.waits is not None and params.last_resp is not None:
-        last_change = np.abs(resp - params.last_resp).sum()
-        have_settled = last_change <= SETTLED_FRACTION * change.sum()
-        changed &= ~params.waits | (have_settled & (change > REFIT_TOL_OF_WAITING * mass))
-    return np.flatnonzero(changed).tolist()
+    change, mass = np.abs(resp - learned.resp_at_last_fit).sum(axis=1), resp.sum(axis=1)
+    last_change = np.abs(resp - learned.last_resp).sum()
+    have_settled = last_change <= SETTLED_FRACTION * change.sum()
+    may_go_on = ~learned.waits | (have_settled & (change > REFIT_TOL_OF_WAITING * mass))
+    return np.flatnonzero((change > REFIT_TOL * mass) & may_go_on).tolist()
 
 
 def rows_to_fit(rows: Array, resp: Array, k: int) -> Array:
@@ -129,155 +146,373 @@ def rows_to_fit(rows: Array, resp: Array, k: int) -> Array:
     return kept if len(kept) >= MIN_FIT_ROWS else rows
 
 
-# Log density of experts before their first fit, lower than that of any fit.
-UNFITTED_LOG_PROB = -1e100
+class Training(NamedTuple):
+    """The rows of a fit, and the responsibilities of the experts times the weights, (K, n)."""
+
+    features: RawFeatures
+    y: Array
+    resp: Array
 
 
-@dataclass(frozen=True)
+@Part.register
 class CrossFittedExperts(Experts):
     """Experts that are scikit-learn estimators, see the module docstring.
 
     Those of a regression predict the mean of y, around which it has the distribution of a family,
-    or have a density of their own.
-
-    Parameters
-    ----------
-    estimators : tuple of estimators
-        One for each expert, not fitted.
-    seeds : array of int of shape (n_experts, n_folds)
-        Random states of their fits.
-    routes : tuple of dict
-        For each expert, the arguments of its fit and the names of their metadata.
-    classes : array or None
-        Class labels, whose codes are in y; None for regression.
-    mean_family : MeanFamily
-        Distribution around the means of a regression, with the prior of its dispersions.
-    n_jobs : int or None
-        Number of parallel fits.
+    or have a density of their own. The coefficients are the log dispersions; what the estimators
+    have learned is a value of the part.
     """
 
-    standardizes_target: ClassVar[bool] = False
+    needs_all_rows = True
+    has_derivatives = False
     n_fits_to_all_rows: ClassVar[int] = 0  # of each estimator, besides those without each fold
 
-    estimators: tuple[Any, ...]
-    seeds: Array
-    routes: tuple[dict[str, str], ...]
-    classes: Array | None = None
-    mean_family: MeanFamily = MeanFamily()  # noqa: RUF009
-    n_jobs: int | None = None
+    def __init__(
+        self, fits: Fits, outputs: Outputs, penalties: dict[str, Any], shared: bool = False
+    ) -> None:
+        self.fits, self.outputs, self.learned = fits, outputs, Learned()
+        self.family, n_experts = outputs.family, len(fits.estimators)
+        given = fits.has_density if fits.classes is None else [True] * n_experts
+        super().__init__(
+            [GivenDensity() if own else GivenMeans(self.family) for own in given],
+            0,
+            np.tile(outputs.variance, (n_experts, 1)),
+            outputs.floor,
+            [outputs.starts] * n_experts,
+            penalties,
+            shared_dispersion=shared,
+        )
+        for group in self.groups:
+            if isinstance(group.family, GivenMeans):
+                group.family = GivenMeans(of_output(self.family, group.output or 0))
+        self.start = np.clip(self.start, self.lower, self.upper)
+        self.has_one_family = self.can_reorder = True
+        self.with_predictor = list(range(n_experts))
+        self.explains_mean, self.takes_offset = False, self.family.link == "log"
 
-    def init_params(self, n_experts: int, n_columns: int) -> EstimatorParams:
-        """Parameters without models; all experts have the same density."""
-        return EstimatorParams((), self.mean_family.initial(n_experts))
+    @classmethod
+    def of_rows(
+        cls, fits: Fits, rows: Dataset, options: MeanFamily, estimates: dict[str, Any]
+    ) -> Self:
+        """The experts for rows of a fit; `estimates` are the noise variance and its floor."""
+        if fits.classes is not None:
+            n_classes = len(fits.classes)
+            none = [np.zeros(0)], np.ones(1), np.ones(1)
+            return cls(fits, Outputs(options.family, *none, np.ones((n_classes, 1))), {})
+        y, weight, offset = rows.y, rows.weight, rows.expert_design.offset
+        units = Standardization(np.zeros(len(y)), np.ones(len(y)))
+        family = options.family.fitted_to(y, weight, units)
+        offset = 0.0 if offset is None else offset
+        found = summaries(family, y, offset, weight, family.has_outliers)
+        # Means before the first fit are those per unit of exposure.
+        mean = (y @ weight) / (np.broadcast_to(np.exp(offset), y.shape) @ weight)
+        mean = np.maximum(mean, TINY**0.5) if family.link == "log" else mean
+        starts, variance = [start[1:] for start, _ in found], np.array([own for _, own in found])
+        floor = np.array(estimates["variance_floor"])
+        outputs = Outputs(family, starts, variance, floor, mean[:, None])
+        strength = options.dispersion_prior if family.has_scale else 0.0
+        penalties = {"dispersion_prior": strength, "noise_variance": estimates["noise_variance"]}
+        if family.link == "identity":
+            fits = fits._replace(estimators=tuple(map(with_standardised_target, fits.estimators)))
+        return cls(fits, outputs, penalties, options.shared_dispersion)
+
+    def set_penalties(self, penalties: dict[str, Any]) -> None:
+        """Sets the prior, which does not depend on the units of y."""
+        super().set_penalties(penalties)
+        squares, strength = self.prior.squares, self.prior.strength
+        own = strength > 0.0
+        logs = np.log(np.maximum(squares[own], TINY) / strength[own])
+        self.prior = self.prior._replace(constant=-0.5 * float(strength[own] @ logs))
 
     @property
-    def takes_offset(self) -> bool:
-        """Whether means are proportional to exposures, which the family decides."""
-        return self.mean_family.takes_offset
+    def own(self) -> CrossFittedExperts:
+        """What has, or lacks, capabilities."""
+        return self
+
+    def with_learned(self, learned: Learned) -> Self:
+        """The same estimators, which have learned something else."""
+        other = copy(self)
+        other.learned = learned
+        return other
+
+    def without_training_state(self) -> Self:
+        """The experts without what belongs to the rows of the fit."""
+        return self.with_learned(Learned(self.learned.models, spread=self.learned.spread))
 
     # --- densities and predictions ---
 
-    def log_prob(self, params: EstimatorParams, features: RawFeatures, y: Array) -> Array:
-        """Log density or log probability of y under each expert, (K, n).
-
-        During a fit, the stored out-of-fold predictions are used.
-        """
-        if not params.models:
-            return np.full((len(params.log_variance), features.shape[0]), UNFITTED_LOG_PROB)
-        if params.oof_predictions is not None and params.oof_log_density is not None:
-            predictions, log_density = params.oof_predictions, params.oof_log_density
+    def target(self, group: Group, data: Data) -> tuple[Any, Any, None]:
+        """Values and their means, or log densities; those of training rows are out of fold."""
+        if self.learned.predictions is not None:
+            predictions, logs = self.learned.predictions, self.learned.logs
         else:
-            predictions = self.mean(params, features)
-            log_density = self._own_log_density(params, features, y)
-        return self._log_prob(predictions, log_density, params.log_variance, y)
+            key = "learned", id(self.learned)
+            if key not in data.targets:
+                data.targets[key] = self.predicted(data.rows)
+            predictions, logs = data.targets[key]
+        if isinstance(group.family, GivenDensity):  # of all outputs
+            return group.family, logs[group.parts, None] * (not group.output), None
+        means = predictions[group.parts, None, group.output]
+        return group.family, (data.rows.y[group.output], means), None
 
-    def _log_prob(
-        self, predictions: Array, log_density: Array, log_variance: Array, y: Array
-    ) -> Array:
-        if self.classes is not None:
-            return np.log(predictions[:, y, np.arange(len(y))])
-        others, found = ~self._has_density(), log_density.copy()
-        of_family = self.mean_family.log_prob(predictions[others], log_variance[others], y)
-        found[others] = of_family.sum(axis=1)
-        return found
+    def predicted(self, rows: Dataset) -> tuple[Array, Array]:
+        """Means (K, m, n), or class probabilities, and log densities (K, n) of new rows."""
+        features, y = rows.expert_design, rows.y
+        predictions = np.stack([self.mean_of(k, features) for k in range(self.n_experts)])
+        logs = np.zeros((self.n_experts, rows.n_rows))
+        for k, has_own in enumerate(self.fits.has_density):
+            if self.fits.classes is not None:
+                logs[k] = np.log(predictions[k][y, np.arange(len(y))])
+            elif has_own:
+                logs[k] = self.log_density_of(k, features, y)
+        return predictions, logs
 
-    def mean(self, params: EstimatorParams, features: RawFeatures) -> Array:
-        """Mean (K, m, n) or class probabilities (K, C, n), averaged over the models."""
-        return np.stack([self.mean_of(params, k, features) for k in range(len(params.models))])
+    def log_density_of(self, k: int, features: RawFeatures, y: Array) -> Array:
+        """Log density (n,) of an expert that has its own."""
+        models = self.learned.models[k]
+        logs = [predict_log_density(model, features.X, y) for model in models]
+        return np.asarray(logsumexp(logs, axis=0) - np.log(len(models)))
 
-    def mean_of(self, params: EstimatorParams, k: int, features: RawFeatures) -> Array:
+    def mean(self, theta: Array, data: Data, chosen: Any = None) -> Array:
+        """Means (K, m, n), or class probabilities (K, C, n), of all experts or of some."""
+        numbers = range(self.n_experts) if chosen is None else chosen
+        return np.stack([self.mean_of(k, data.rows.expert_design) for k in numbers])
+
+    def mean_of(self, k: int, features: RawFeatures) -> Array:
         """Mean under expert k, (m, n), or its class probabilities, (C, n)."""
-        of_models = [predict_expert(model, features.X, self.classes) for model in params.models[k]]
+        models, classes = self.learned.models[k], self.fits.classes
+        of_models = [predict_expert(model, features.X, classes) for model in models]
         return self._valid_means(k, np.mean(of_models, axis=0), features.offset)
 
     def _valid_means(self, k: int, prediction: Array, offset: Array | None) -> Array:
         """Means (m, n) of rows from predictions of expert k, per unit of exposure."""
-        family = self.mean_family
-        if self.classes is not None or self._has_density()[k]:
+        fits, family = self.fits, self.family
+        if fits.classes is not None or fits.has_density[k]:
             return prediction
         if family.link == "log":
-            check_means(k, self.estimators[k], family.family.name, prediction)
-        means = family.raise_zeros(prediction)
-        return means if offset is None else means * np.exp(offset)
+            check_means(k, fits.estimators[k], family.name, prediction)
+            floor = RELATIVE_MEAN_FLOOR * self.outputs.placeholder
+            prediction = np.where(prediction == 0.0, floor, prediction)
+        return prediction if offset is None else prediction * np.exp(offset)
 
-    def components(self, params: EstimatorParams, k: int, features: RawFeatures) -> Any:
+    def components(self, theta: Array, k: int, data: Data) -> Any:
         """Distribution of expert k around its mean, or its own, averaged over its models."""
-        if self._has_density()[k]:
-            of_models = [predict_components(model, features.X) for model in params.models[k]]
+        features = data.rows.expert_design
+        if self.fits.has_density[k]:
+            models = self.learned.models[k]
+            of_models = [predict_components(model, features.X) for model in models]
             return average_components(of_models, features.shape[0])
-        return self._around(self.mean_of(params, k, features), params.log_variance[k])
+        return self.around(theta, k, self.mean_of(k, features))
 
-    def _around(self, mean: Array, log_variance: Array) -> Any:
-        """Distribution around means (m, n) with the log dispersions (m, T - 1) of an expert."""
-        return self.mean_family.components(mean, log_variance)
+    def around(self, theta: Array, k: int, mean: Array) -> Any:
+        """Distribution around means (m, n) with the dispersions of expert k."""
+        others = theta[self.owners == k].reshape(len(mean), -1).T[..., None]
+        return GivenMeans(self.family).components([mean, *others])
 
-    def _own_log_density(self, params: EstimatorParams, features: RawFeatures, y: Array) -> Array:
-        """Log densities (K, n) of the experts with their own density; zero for the others."""
-        log_density = np.zeros((len(params.models), features.shape[0]))
-        for k in np.flatnonzero(self._has_density()):
-            logs = [predict_log_density(model, features.X, y) for model in params.models[k]]
-            log_density[k] = logsumexp(logs, axis=0) - np.log(len(logs))
-        return log_density
+    # --- fits ---
 
-    def _n_outputs(self) -> int:
-        """Number of predicted values for each row."""
-        return len(self.mean_family.start if self.classes is None else self.classes)
+    def started(self, objective: Objective, resp: Array) -> tuple[Objective, Array]:
+        """Objective and coefficients (D,) after a fit to responsibilities (K, n) or (K, U)."""
+        [data] = objective.blocks
+        of_rows = data.sharing.to_rows(resp)
+        first = self.with_learned(Learned())
+        experts, own = first.refitted(first.start, data, of_rows * data.rows.weight)
+        mixture = objective.mixture.with_part("experts", experts)
+        theta = np.append(own, mixture.start[len(own) :])[None]
+        objective = objective._replace(mixture=mixture)
+        given = of_rows[:, None], resp[:, None]
+        return objective, fitted_to(objective, theta, *given, N_GATE_STEPS)[0]
 
-    def _has_density(self) -> Array:
-        """Which experts have their own predictive density, (K,)."""
-        is_regression = self.classes is None
-        return np.array([is_regression and has_density(model) for model in self.estimators])
+    @staticmethod
+    def iterations(objective: Objective, theta: Array) -> Iterator[State]:
+        """The states of EM; they end when each step of the gate lowers the objective."""
+        [data], state = objective.blocks, objective.at(theta[None])
+        while True:
+            mixture, before = state.mixture, state.mixture.experts
+            resp = mixture.responsibilities(state.theta, data)[0][:, 0]
+            of_rows = data.sharing.to_rows(resp) * data.rows.weight
+            experts, own = before.refitted(state.theta[0, : before.size], data, of_rows)
+            mixture = mixture.with_part("experts", experts)
+            theta = state.theta.copy()
+            theta[0, : before.size] = own
+            # The dispersions have made their step.
+            gradient = state.total.gradient.copy()
+            gradient[:, : before.size] = mixture.prior.derivatives(theta)[0][:, : before.size]
+            total = state.total._replace(gradient=gradient)
+            ahead = objective._replace(mixture=mixture)
+            found = line_search(ahead, state._replace(theta=theta, total=total), refresh=1)
+            if found is None:
+                return
+            state = found
+            yield state
 
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """The dispersions of the family of a regression."""
-        return self.mean_family.family.dispersions if self.classes is None else ()
+    def refitted(self, theta: Array, data: Data, resp: Array) -> tuple[Self, Array]:
+        """The experts and their dispersions (D,), refitted where this increases the objective.
 
-    def attributes(self, params: EstimatorParams, units: Any) -> dict[str, Any]:
-        """`experts_`: the models of each expert; family and dispersions of a regression."""
-        fitted: dict[str, Any] = {"experts_": [list(models) for models in params.models]}
-        if self.classes is not None:
-            return fitted
-        family = self.mean_family.family
-        if family != Normal():  # which experts with a choice of families have
-            fitted["families_"] = [family] * len(params.models)
-        found = dispersion_values(family, [*np.moveaxis(params.log_variance, -1, 0)])
-        for dispersion, value in zip(family.dispersions, found, strict=True):
-            fitted[dispersion.attribute] = value[:, 0] if value.shape[1] == 1 else value
-        return fitted
+        Responsibilities (K, n) are multiplied by the weights. Dispersions have the greatest
+        penalised likelihood; those that all experts share have it after the refits.
+        """
+        training, before = Training(data.rows.expert_design, data.rows.y, resp), self.learned
+        if before.predictions is None:
+            before = self._before_the_first_fit(data.rows.n_rows)
+        to_refit = experts_to_refit(before, resp)
+        models, predictions, logs = self._refit(to_refit, training)
+        after = before._replace(predictions=before.predictions.copy(), logs=before.logs.copy())
+        after.predictions[to_refit], after.logs[to_refit] = predictions, logs
+        n_steps = 0 if self.shared_dispersion else N_DISPERSION_STEPS
+        (old, values), (new, new_values) = (
+            self.with_learned(own).with_best_dispersions(theta, data, resp, n_steps)
+            for own in (before, after)
+        )
+        # Refits in sample always fit the new responsibilities better, as an M-step does.
+        in_sample, waits = training.features.fold is None, before.waits.copy()
+        kept, all_models = np.zeros(self.n_experts, dtype=bool), [*before.models]
+        for k, own in zip(to_refit, models, strict=True):
+            improved = new_values[k] >= values[k]
+            waits[k] = not in_sample and not (all_models[k] and improved)
+            if not all_models[k] or improved:
+                kept[k], all_models[k] = True, own
+        after.predictions[~kept], after.logs[~kept] = before.predictions[~kept], before.logs[~kept]
+        last = before.resp_at_last_fit.copy()
+        last[to_refit] = resp[to_refit]
+        experts = self.with_learned(
+            after._replace(
+                models=tuple(all_models), resp_at_last_fit=last, last_resp=resp, waits=waits
+            )
+        )
+        theta = np.where(kept[self.owners], new, old)
+        if self.shared_dispersion:
+            theta = experts.with_best_dispersions(theta, data, resp, N_DISPERSION_STEPS)[0]
+        return experts, theta
 
-    def dispersion_at_bound(self, params: EstimatorParams) -> Array:
-        """Experts with a variance at its lower bound."""
-        return self.mean_family.at_floor(params.log_variance)
+    def _before_the_first_fit(self, n_rows: int) -> Learned:
+        """Placeholders, of which class probabilities have a finite logarithm."""
+        n_experts, start = self.n_experts, self.outputs.placeholder
+        means = np.tile(start, (n_experts, 1, n_rows))
+        none, no_fit = np.zeros((n_experts, n_rows)), np.full((n_experts, n_rows), -1.0)
+        waits = np.zeros(n_experts, dtype=bool)
+        return Learned(((),) * n_experts, means, none, no_fit, no_fit, waits)
 
-    def is_worse_than_mean(self, params: EstimatorParams, y: Array) -> Array:
+    def with_best_dispersions(
+        self, theta: Array, data: Data, resp: Array, n_steps: int
+    ) -> tuple[Array, Array]:
+        """Dispersions (D,) after steps to given responsibilities, and values of experts, (K,).
+
+        From where the likelihood is nearly constant no slope leads elsewhere: the search begins at
+        the start as well.
+        """
+        mixture = Mixture(self, Gate(Categorical(self.n_experts), 0))
+        thetas = np.stack([theta, self.start] if n_steps else [theta])
+        thetas = np.hstack([thetas, np.zeros((len(thetas), mixture.gate.size))])
+        if n_steps and len(theta):
+            weight = np.where(data.rows.weight > 0.0, data.rows.weight, 1.0)
+            of_rows = np.repeat((resp / weight)[:, None], len(thetas), axis=1)
+            of_gate = np.ones((*of_rows.shape[:2], len(data.sharing.gate_weight))) / self.n_experts
+            objective = Objective(mixture, [data])
+            thetas = fitted_to(objective, thetas, of_rows, of_gate, n_steps)
+        values = (resp[:, None] * mixture.at(thetas, data).logs).sum(axis=-1)
+        thetas = thetas[:, : self.size]
+        penalties = self.prior.squares * np.exp(-thetas) + self.prior.strength * thetas
+        np.subtract.at(values, self.owners, 0.5 * penalties.T)
+        compared = values.sum(axis=0, keepdims=True) if self.shared_dispersion else values
+        best = np.broadcast_to(compared.argmax(axis=1), self.n_experts)
+        found = thetas[best[self.owners], np.arange(self.size)]
+        return found, values[np.arange(self.n_experts), best]
+
+    def _refit(self, to_refit: list[int], training: Training) -> tuple[list[Any], Array, Array]:
+        """Fit some experts on all folds but one, for each fold, and predict the held-out rows."""
+        splits = list(cross_fit_splits(training.features))
+        features = validate_for_trees(self.fits.estimators, training.features)
+        training = training._replace(features=features)
+        tasks = [(k, j, training, *split) for k in to_refit for j, split in enumerate(splits)]
+        if effective_n_jobs(self.fits.n_jobs) == 1:  # the overhead of joblib exceeds small fits
+            results = [self.fit_fold(*task) for task in tasks]
+        else:
+            parallel = Parallel(n_jobs=self.fits.n_jobs)
+            results = parallel(delayed(self.fit_fold)(*task) for task in tasks)
+        before = self._before_the_first_fit(training.resp.shape[1])
+        predictions, logs = before.predictions[to_refit], before.logs[to_refit]
+        for i, (_, prediction, of_rows) in enumerate(results):
+            expert, fold = divmod(i, len(splits))
+            test = splits[fold][1]
+            predictions[expert][:, test], logs[expert, test] = prediction, of_rows
+        models = [model for model, _, _ in results]
+        size = len(splits)
+        return (
+            [tuple(models[i * size : (i + 1) * size]) for i in range(len(to_refit))],
+            predictions,
+            logs,
+        )
+
+    def fit_fold(
+        self, k: int, j: int, training: Training, train: Array, test: Array
+    ) -> tuple[Any, Array, Array]:
+        """Model of expert k without fold j, and its predictions and log density in that fold."""
+        try:
+            return self._fit_predict(k, j, training, train, test)
+        except Exception as error:
+            rows = name_of_rows(training.features, j, train)
+            error.add_note(f"This was expert {k}, {self.fits.estimators[k]!r}, {rows}.")
+            add_feature_note(error, training.features.X)
+            raise
+
+    def _fit_predict(
+        self, k: int, j: int, training: Training, train: Array, test: Array
+    ) -> tuple[Any, Array, Array]:
+        features, y, resp = training
+        model, classes = self._fit(k, j, training, rows_to_fit(train, resp, k)), self.fits.classes
+        X = index_rows(features.X, test)
+        prediction = predict_expert(model, X, classes, **unchecked(model, features))
+        check_prediction(prediction, len(self.outputs.placeholder), len(test))
+        offset = None if features.offset is None else features.offset[..., test]
+        prediction, logs = self._valid_means(k, prediction, offset), np.zeros(len(test))
+        if classes is not None:
+            logs = np.log(prediction[y[test], np.arange(len(test))])
+        elif self.fits.has_density[k]:
+            logs = predict_log_density(model, X, y[:, test])
+        return model, prediction, logs
+
+    def _fit(self, k: int, j: int, training: Training, rows: Array) -> Any:
+        (features, y, resp), fits = training, self.fits
+        target = y[:, rows].T if fits.classes is None else fits.classes[y[rows]]
+        if target.ndim == 2 and target.shape[1] == 1:
+            target = target[:, 0]
+        weight = np.maximum(resp[k, rows], TINY**0.5)
+        if features.offset is not None:  # per unit of exposure
+            exposure = np.exp(features.offset[..., rows])
+            target = (target.T / exposure).T
+            weight = np.maximum(weight * exposure**self.family.exposure_power, TINY**0.5)
+        metadata: dict[str, Any] = unchecked(fits.estimators[k], features)
+        for argument, name in fits.routes[k].items():
+            metadata[argument] = features.metadata[name][rows]
+        groups = None if features.groups is None else features.groups[rows]
+        metadata |= groups_of_folds(fits.estimators[k], groups)
+        X, seed = index_rows(features.X, rows), int(fits.seeds[k, j])
+        return fit_estimator(fits.estimators[k], seed, X, target, weight, metadata)
+
+    # --- the experts ---
+
+    def in_order(self, order: Array) -> Self:
+        """The experts in another order, after the fit or before it ends."""
+        models = tuple(self.learned.models[k] for k in order)
+        arrays = (values if values is None else values[order] for values in self.learned[1:7])
+        return self.with_learned(Learned(models, *arrays))
+
+    def by_expert(self, theta: Array) -> Array:
+        """Numbers that describe each expert, (K, V)."""
+        return np.hstack([np.zeros((self.n_experts, 1)), super().by_expert(theta)])
+
+    def log_scales(self, theta: Array, data: Data) -> Array | None:
+        """None, as scales of rows left out do not go to zero."""
+        return None
+
+    def is_worse_than_mean(self, y: Array) -> Array:
         """Experts whose squared error in held-out rows is several times that of their mean."""
-        is_worse = np.zeros(len(params.models), dtype=bool)
-        if self.classes is not None or params.oof_predictions is None or params.last_resp is None:
+        is_worse = np.zeros(self.n_experts, dtype=bool)
+        predictions, resp = self.learned.predictions, self.learned.last_resp
+        if self.fits.classes is not None or predictions is None or resp is None:
             return is_worse
-        for k, (prediction, weight) in enumerate(
-            zip(params.oof_predictions, params.last_resp, strict=True)
-        ):
+        for k, (prediction, weight) in enumerate(zip(predictions, resp, strict=True)):
             mean = y @ weight / max(weight.sum(), TINY)
             errors, deviations = (
                 np.square(y - values) @ weight for values in (prediction, mean[:, None])
@@ -285,226 +520,46 @@ class CrossFittedExperts(Experts):
             is_worse[k] = (errors > MAX_RELATIVE_ERROR * deviations).all() and deviations.all()
         return is_worse
 
+    # --- what tables show ---
+
+    def shown(self, k: int) -> list[Any]:
+        """No block of coefficients that have standard errors."""
+        return []
+
+    @property
+    def all_blocks(self) -> tuple[Block, ...]:
+        """The dispersions of the family of a regression."""
+        return self.family.dispersions if self.fits.classes is None else ()
+
+    def n_parameters(self, theta: Array) -> float:
+        """Number of parameters of the models and dispersions; NaN if it is unknown."""
+        counts = [count_parameters(typical_model(models)) for models in self.learned.models]
+        return sum(counts) + super().n_parameters(theta)
+
+    def attributes(self, theta: Array, units: Any) -> dict[str, Any]:
+        """`experts_`: the models of each expert; family and dispersions of a regression."""
+        fitted: dict[str, Any] = {"experts_": [list(models) for models in self.learned.models]}
+        if self.fits.classes is not None:
+            return fitted
+        if self.family != Normal():  # which experts with a choice of families have
+            fitted["families_"] = [self.family] * self.n_experts
+        unknown = np.full((self.n_experts, self.n_outputs), np.nan)
+        found = {dispersion.attribute: unknown for dispersion in self.family.dispersions}
+        found |= self._dispersions(theta, units, np.ones(self.n_outputs))
+        one = self.n_outputs == 1
+        return fitted | {name: values[:, 0] if one else values for name, values in found.items()}
+
     def limitation(self, capability: type) -> str:
         """Why there is no predictive distribution, and why there is no inference."""
         if capability is SupportsInference:
             return "experts that are estimators, such as trees, have no coefficients in common"
         if capability is SupportsDistribution:
-            if self.classes is not None:
+            if self.fits.classes is not None:
                 return "its target is a class"
-            for k, estimator in enumerate(self.estimators):
+            for k, estimator in enumerate(self.fits.estimators):
                 if has_density(estimator) and not has_predict_dist(estimator):
                     return (
                         f"expert {k} ({type(estimator).__name__}) has a density of its own and no "
                         "predictive distribution"
                     )
         return ""
-
-    # --- penalties that are found ---
-
-    @property
-    def shared_dispersion(self) -> bool:
-        """Whether all experts share their dispersions."""
-        return self.mean_family.shared
-
-    @property
-    def penalties(self) -> dict[str, Any]:
-        """Strength and scale of the prior of the scales, where there is one."""
-        if self.classes is not None:
-            return {}
-        family = self.mean_family
-        return {"dispersion_prior": family.prior, "noise_variance": family.noise_variance}
-
-    def with_options(self, options: Mapping[str, Any]) -> Any:
-        """The experts with other options, of which those of the prior are the family's."""
-        names = {"dispersion_prior": "prior", "noise_variance": "noise_variance"}
-        of_prior = {own: options[name] for name, own in names.items() if name in options}
-        experts = super().with_options(options)
-        return replace(experts, mean_family=replace(self.mean_family, **of_prior))
-
-    def scales(self, params: EstimatorParams, statistics: AllRows) -> tuple[Array, Array]:
-        """Scales in units of `noise_variance`, and the rows of each, (K, m); nan without one."""
-        shape = params.log_variance.shape[:2]
-        scale = np.full(shape, np.nan)
-        if self.classes is None and self.mean_family.family.has_scale:
-            scale = np.exp(params.log_variance[..., 0]) / self.mean_family.target_variance
-        return scale, np.broadcast_to(statistics.resp.sum(axis=1)[:, None], scale.shape)
-
-    # --- fits ---
-
-    def statistics(
-        self, params: EstimatorParams, features: RawFeatures, y: Array, resp: Array
-    ) -> AllRows:
-        """All rows."""
-        return AllRows(features, y, resp)
-
-    def m_step(
-        self, statistics: AllRows, factor: None, params: EstimatorParams, step: float
-    ) -> EstimatorParams:
-        """Refit experts whose responsibilities changed, unless this decreases the objective."""
-        _, y, resp = statistics
-        (models, predictions, log_density), fit_resp = self._copy_state(params, resp)
-        to_refit = experts_to_refit(params, fit_resp, resp)
-        waits = np.zeros(len(resp), dtype=bool) if params.waits is None else params.waits.copy()
-        # Refits in sample always fit the new responsibilities better, as an M-step does.
-        in_sample = statistics.features.fold is None
-        refits = self._refit(to_refit, statistics)
-        objective = self._objective(predictions, log_density, params.log_variance, y, resp)
-        fit_resp[to_refit] = resp[to_refit]
-        new_predictions, new_log_density = predictions.copy(), log_density.copy()
-        new_predictions[to_refit] = refits.predictions
-        new_log_density[to_refit] = refits.log_density
-        new_objective = self._objective(
-            new_predictions, new_log_density, params.log_variance, y, resp
-        )
-        for k, new_models in zip(to_refit, refits.models, strict=True):
-            improved = new_objective[k] >= objective[k]
-            waits[k] = not in_sample and not (models[k] and improved)
-            if not models[k] or improved:
-                models[k] = new_models
-                predictions[k], log_density[k] = new_predictions[k], new_log_density[k]
-        log_variance = self._log_variance(predictions, y, resp, params.log_variance)
-        return EstimatorParams(
-            tuple(models), log_variance, predictions, log_density, fit_resp, resp, waits
-        )
-
-    def _copy_state(self, params: EstimatorParams, resp: Array) -> tuple[Fits, Array]:
-        """Copies of models, predictions and responsibilities; placeholders before the first fit."""
-        stored = params.oof_predictions, params.oof_log_density, params.resp_at_last_fit
-        if all(values is not None for values in stored):
-            predictions, log_density, previous = (np.array(values) for values in stored)
-            return Fits(list(params.models), predictions, log_density), previous
-        n_experts, n_rows = resp.shape
-        predictions = np.zeros((n_experts, self._n_outputs(), n_rows)) + self._placeholder()
-        fits = Fits([()] * n_experts, predictions, np.zeros_like(resp))
-        return fits, np.full_like(resp, -1.0)
-
-    def _placeholder(self) -> Array | float:
-        """Predictions before the first fit: class probabilities have a finite logarithm."""
-        means = np.array(self.mean_family.target_mean)[:, None]
-        return self.mean_family.raise_zeros(means) if self.classes is None else 1.0
-
-    def _refit(self, to_refit: list[int], statistics: AllRows) -> Fits:
-        """Fit some experts on all folds but one, for each fold, and predict the held-out rows."""
-        splits = list(cross_fit_splits(statistics.features))
-        features = validate_for_trees(self.estimators, statistics.features)
-        statistics = statistics._replace(features=features)
-        folds = [(j, statistics, *split) for j, split in enumerate(splits)]
-        tasks = [(k, *fold) for k in to_refit for fold in folds]
-        if effective_n_jobs(self.n_jobs) == 1:  # the overhead of joblib exceeds small fits
-            results = [self._fit_predict_fold(*task) for task in tasks]
-        else:
-            results = Parallel(n_jobs=self.n_jobs)(
-                delayed(self._fit_predict_fold)(*task) for task in tasks
-            )
-        n_rows = statistics.resp.shape[1]
-        predictions = np.zeros((len(to_refit), self._n_outputs(), n_rows))
-        log_density = np.zeros((len(to_refit), n_rows))
-        models: list[tuple[Any, ...]] = []
-        for i in range(len(to_refit)):
-            of_expert = results[i * len(splits) : (i + 1) * len(splits)]
-            models.append(tuple(model for model, _, _ in of_expert))
-            for (_, prediction, logs), (_, test) in zip(of_expert, splits, strict=True):
-                predictions[i][:, test] = prediction
-                log_density[i, test] = logs
-        return Fits(models, predictions, log_density)
-
-    def _fit_predict_fold(
-        self, k: int, j: int, statistics: AllRows, train: Array, test: Array
-    ) -> tuple[Any, Array, Array]:
-        """Model of expert k without fold j, and its predictions and log density in that fold."""
-        try:
-            return self._fit_predict(k, j, statistics, train, test)
-        except Exception as error:
-            rows = name_of_rows(statistics.features, j, train)
-            error.add_note(f"This was expert {k}, {self.estimators[k]!r}, {rows}.")
-            add_feature_note(error, statistics.features.X)
-            raise
-
-    def _fit_predict(
-        self, k: int, j: int, statistics: AllRows, train: Array, test: Array
-    ) -> tuple[Any, Array, Array]:
-        features, y, resp = statistics
-        rows = rows_to_fit(train, resp, k)
-        model = self._fit(k, j, statistics, rows)
-        X = index_rows(features.X, test)
-        prediction = predict_expert(model, X, self.classes, **unchecked(model, features))
-        check_prediction(prediction, self._n_outputs(), len(test))
-        offset = None if features.offset is None else features.offset[..., test]
-        prediction = self._valid_means(k, prediction, offset)
-        if self._has_density()[k]:
-            return model, prediction, predict_log_density(model, X, y[:, test])
-        return model, prediction, np.zeros(len(test))
-
-    def _fit(self, k: int, j: int, statistics: AllRows, rows: Array) -> Any:
-        features, y, resp = statistics
-        target = y[:, rows].T if self.classes is None else self.classes[y[rows]]
-        if target.ndim == 2 and target.shape[1] == 1:
-            target = target[:, 0]
-        weight = np.maximum(resp[k, rows], TINY**0.5)
-        if features.offset is not None:
-            target, weight = self._per_exposure(target, weight, features.offset[..., rows])
-        metadata: dict[str, Any] = unchecked(self.estimators[k], features)
-        for argument, name in self.routes[k].items():
-            metadata[argument] = features.metadata[name][rows]
-        groups = None if features.groups is None else features.groups[rows]
-        metadata |= groups_of_folds(self.estimators[k], groups)
-        X, seed = index_rows(features.X, rows), int(self.seeds[k, j])
-        return fit_estimator(self.estimators[k], seed, X, target, weight, metadata)
-
-    def _per_exposure(self, target: Array, weight: Array, offset: Array) -> tuple[Array, Array]:
-        """Target (n,) or (n, m) per unit of exposure, and its weights."""
-        exposure = np.exp(offset)
-        scaled = weight * exposure**self.mean_family.family.exposure_power
-        return (target.T / exposure).T, np.maximum(scaled, TINY**0.5)
-
-    def drop_training_state(self, params: EstimatorParams) -> EstimatorParams:
-        """Parameters without the out-of-fold predictions of the training rows."""
-        return EstimatorParams(params.models, params.log_variance, spread=params.spread)
-
-    def reorder(self, params: EstimatorParams, order: Array) -> EstimatorParams:
-        """Parameters with the experts in another order."""
-        models = tuple(params.models[k] for k in order)
-        arrays = (None if values is None else values[order] for values in params[2:])
-        return EstimatorParams(models, params.log_variance[order], *arrays)
-
-    # --- the objective ---
-
-    def _objective(
-        self, predictions: Array, log_density: Array, log_variance: Array, y: Array, resp: Array
-    ) -> Array:
-        """Contribution of each expert to the penalised objective, (K,).
-
-        The variance is profiled out, unless all experts share it.
-        """
-        if not self.mean_family.shared:
-            log_variance = self._log_variance(predictions, y, resp, log_variance)
-        log_prob = self._log_prob(predictions, log_density, log_variance, y)
-        penalties = np.where(self._has_density(), 0.0, self._penalties(log_variance))
-        return (resp * log_prob).sum(axis=1) - penalties
-
-    def _log_variance(self, predictions: Array, y: Array, resp: Array, start: Array) -> Array:
-        """Log dispersions of greatest penalised likelihood, (K, m, T - 1); NaN if of no family."""
-        if self.classes is not None:
-            return start
-        others, found = ~self._has_density(), np.full(start.shape, np.nan)
-        of_others = predictions[others], y, resp[others], start[others]
-        found[others] = self.mean_family.maximise(*of_others)
-        return found
-
-    def _penalties(self, log_variance: Array) -> Array:
-        """Negative log prior of the dispersions of each expert, (K,)."""
-        return self.mean_family.penalties(log_variance).sum(axis=1)
-
-    def penalty(self, params: EstimatorParams) -> float:
-        """Negative log prior of the dispersions, up to a constant."""
-        penalties = self._penalties(params.log_variance)[~self._has_density()]
-        return float(penalties[: 1 if self.mean_family.shared else None].sum())
-
-    def n_parameters(self, params: EstimatorParams) -> float:
-        """Number of parameters of the models and variances; NaN if it is unknown."""
-        counts = [count_parameters(typical_model(models)) for models in params.models]
-        if self.classes is not None:
-            return sum(counts)
-        variances = params.log_variance[~self._has_density()]
-        return sum(counts) + (variances[:1] if self.mean_family.shared else variances).size

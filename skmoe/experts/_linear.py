@@ -24,6 +24,9 @@ from skmoe.families._joint_normal import JointNormal
 # Families with a multivariate distribution of several outputs, alone or of their logarithms.
 JOINT_FAMILIES = (Normal.name, LogNormal.name)
 
+# Standard deviations below this fraction of the largest absolute value are round-off.
+RELATIVE_ROUND_OFF = 1e-13
+
 
 @dataclass(frozen=True)
 class LinearExperts:
@@ -191,23 +194,16 @@ class LinearExperts:
         values = point_values(rows.y) if has_bounds(rows.y) else rows.y
         n_outputs, weight = len(values), rows.weight
         matrix, offset = split_offset(rows.expert_design)
-        offset = np.broadcast_to(offset, values.shape)
         families = [family.fitted_to(values, weight, scaling) for family in self.families]
         has_outliers = any(family.has_outliers for family in self.families)
-        summaries = [
-            [
-                _summary(family, *row, weight, has_outliers)
-                for row in zip(values, offset, strict=True)
-            ]
-            for family in families
-        ]
+        found = [summaries(own, values, offset, weight, has_outliers) for own in families]
         if self.covariance_type == "full" and n_outputs > 1:
             joint = JointNormal(n_outputs, of_logs=families[0].name == LogNormal.name)
-            starts = [[_joint_start(joint, [start for start, _ in summaries[0]])]]
-            families, variances = [joint], [[variance for _, variance in summaries[0]]]
+            starts = [[_joint_start(joint, [start for start, _ in found[0]])]]
+            families, variances = [joint], [[variance for _, variance in found[0]]]
         else:
-            starts = [[start for start, _ in of_family] for of_family in summaries]
-            variances = [[variance for _, variance in of_family] for of_family in summaries]
+            starts = [[start for start, _ in of_family] for of_family in found]
+            variances = [[variance for _, variance in of_family] for of_family in found]
         index = [k % len(families) for k in range(n_experts)]
         penalties: dict[str, Any] = {"alpha": self.alpha}
         if own.get("dispersion_columns"):
@@ -230,21 +226,28 @@ class LinearExperts:
         )
 
 
-def _summary(
-    family: Family, y: Array, offset: Array, weight: Array, has_outliers: bool
-) -> tuple[Array, float]:
-    """Predictors without features, and variance of the working target, of one output."""
-    rows = family.in_support(y)
-    if not family.link or not rows.any():
-        return np.zeros(len(family.roles)), 1.0
-    y, weight, offset = y[rows], weight[rows], offset[rows]
-    relative = y * np.exp(-offset) if family.link == "log" else y - offset
-    target = family.working_target(relative[None])[0]
-    if has_outliers:
-        target = without_outliers(target[None])[0]
-    deviation = target - np.average(target, weights=weight)
-    variance = float(np.average(np.square(deviation), weights=weight))
-    return np.array(family.start(relative, weight)), variance if variance > TINY else 1.0
+def summaries(
+    family: Family, values: Array, offset: Any, weight: Array, has_outliers: bool
+) -> list[tuple[Array, float]]:
+    """Predictors without features, and variance of the working target, of each output (n,)."""
+    found = []
+    for own, of_output in zip(values, np.broadcast_to(offset, values.shape), strict=True):
+        rows = family.in_support(own)
+        if not family.link or not rows.any():
+            found.append((np.zeros(len(family.roles)), 1.0))
+            continue
+        y, own_weight, own_offset = own[rows], weight[rows], of_output[rows]
+        relative = y * np.exp(-own_offset) if family.link == "log" else y - own_offset
+        target = family.working_target(relative[None])[0]
+        if has_outliers:
+            target = without_outliers(target[None])[0]
+        deviation = target - np.average(target, weights=own_weight)
+        variance = float(np.average(np.square(deviation), weights=own_weight))
+        # Round-off of a constant target is no variance.
+        round_off = np.square(RELATIVE_ROUND_OFF * np.abs(target).max()) + TINY
+        start = np.array(family.start(relative, own_weight))
+        found.append((start, variance if variance > round_off else 1.0))
+    return found
 
 
 def _joint_start(family: JointNormal, starts: list[Array]) -> Array:

@@ -37,15 +37,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from copy import copy
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.folds import cross_fit_splits, is_held_out, learning_curve_splits
-from skmoe._data.rows import RawFeatures, index_rows
+from skmoe._data.rows import Dataset, RawFeatures, index_rows
 from skmoe._data.sklearn_adapter import (
     has_predict_dist,
     predict_components,
@@ -53,14 +54,16 @@ from skmoe._data.sklearn_adapter import (
     predict_log_density,
     takes_weights,
 )
-from skmoe._numerics.probability import log_softmax
-from skmoe._numerics.typing import Array
-from skmoe.distributions import predictive_distribution
+from skmoe._mixture.data import Data
+from skmoe._mixture.experts import Experts
+from skmoe._mixture.groups import Group
+from skmoe._numerics.probability import log_probability, log_softmax
+from skmoe._numerics.typing import TINY, Array
+from skmoe.distributions import OrdinalComponents, predictive_distribution
 from skmoe.distributions._components import NestedComponents
 from skmoe.exceptions import CollapsedExpertsWarning
-from skmoe.experts._cross_fitted import AllRows, CrossFittedExperts, EstimatorParams
-from skmoe.experts._given_values import log_probabilities, on_values
-from skmoe.protocols import Experts
+from skmoe.experts._cross_fitted import N_DISPERSION_STEPS, CrossFittedExperts, Learned, Training
+from skmoe.experts._mean_family import GivenDensity
 
 # Spreads, and temperatures, that are compared, in steps of ten and twenty per cent; the first makes
 # no change.
@@ -73,21 +76,26 @@ SPREAD_PRIOR_ROWS = 10.0
 # Replaces a log density of minus infinity, which has no product with a responsibility of zero.
 LEAST_LOG_DENSITY = -1e100
 
+# Most iterations in which spreads are found with constant weights of the models, and the gain per
+# row below which they end.
+MAX_POOL_ITER = 30
+POOL_TOL = 1e-5
+
 # Weight of the rows below which a fit is too different from one of all rows.
 MIN_ROWS_OF_CURVE = 50.0
 
 # Largest exponent of the learning curve: errors that halve when the number of rows doubles. The
 # prior of an exponent of zero has the weight of so many held-out rows.
 MAX_ERROR_EXPONENT = 1.0
+OPTIONS = {"xatol": 1e-9}  # of log scales
 PRIOR_HELD_OUT_ROWS = 20.0
 
 
-@dataclass(frozen=True)
 class StackedModels(CrossFittedExperts):
     """Estimators that are fitted once to all rows, and once without each fold.
 
-    The M-step keeps the models, and finds spreads and dispersions of their out-of-fold densities.
-    The last column of `seeds` has the random states of the fits to all rows.
+    Spreads and dispersions are those of their out-of-fold densities; the dispersions are the
+    coefficients with which the part begins. The last seeds are those of the fits to all rows.
     """
 
     n_fits_to_all_rows: ClassVar[int] = 1
@@ -95,184 +103,233 @@ class StackedModels(CrossFittedExperts):
     # The values of y, sorted, if models predict their probabilities; empty for densities.
     values: tuple[float, ...] = ()
 
-    def of_models(self, kept: Array) -> Self:
-        """Some of the models, before the first fit."""
-        estimators, routes = (
-            tuple(given[k] for k in kept) for given in (self.estimators, self.routes)
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether models have probabilities of classes or of the values of y."""
+        return bool(self.values) or self.fits.classes is not None
+
+    def of_models(self, kept: Array, values: tuple[float, ...] = ()) -> Self:
+        """Some of the models, without training state."""
+        fits, learned = self.fits, self.learned
+        of_kept = (tuple(given[k] for k in kept) for given in (fits.estimators, fits.routes))
+        estimators, routes = of_kept
+        own = fits._replace(estimators=estimators, routes=routes, seeds=fits.seeds[kept])
+        part = type(self)(own, self.outputs, self.penalties, self.shared_dispersion)
+        part.values = values
+        if learned.models:
+            models = tuple(learned.models[k] for k in kept)
+            part.learned = Learned(models, spread=learned.spread[kept])
+            part.start = self.start[np.isin(self.owners, kept)]
+        return part
+
+    def of_rows_at(self, index: Array) -> Self:
+        """The models with their out-of-fold predictions of some rows."""
+        learned = self.learned
+        return self.with_learned(
+            learned._replace(
+                predictions=learned.predictions[..., index],
+                logs=learned.logs[:, index],
+                at_spreads=tuple(of_model[:, index] for of_model in learned.at_spreads),
+            )
         )
-        return replace(self, estimators=estimators, routes=routes, seeds=self.seeds[kept])
 
-    def without_models(self, n_rows: int) -> EstimatorParams:
-        """Parameters before the first fit, with placeholders of the out-of-fold predictions."""
-        n_models = len(self.estimators)
-        shape = n_models, self._n_outputs(), n_rows
-        return self.init_params(n_models, 0)._replace(
-            oof_predictions=np.zeros(shape) + self._placeholder(),
-            oof_log_density=np.zeros((n_models, n_rows)),
-            at_spreads=(),
-            spread=np.ones(n_models),
-        )
+    def with_start(self, theta: Array) -> Self:
+        """The models with other dispersions."""
+        other = copy(self)
+        other.start = theta
+        return other
 
-    def with_next_model(self, params: EstimatorParams, statistics: AllRows) -> EstimatorParams:
-        """Parameters with one more model, fitted to all rows, and with its out-of-fold predictions.
+    # --- fits ---
 
-        Noise variances, or dispersions, are those of greatest penalised likelihood for the
-        out-of-fold predictions, and spreads are one.
+    def with_next_model(self, data: Data) -> Self:
+        """One more model, fitted to all rows, with its out-of-fold predictions.
+
+        Dispersions are those of greatest penalised likelihood for the out-of-fold predictions, and
+        spreads are one.
         """
-        features, y, resp = statistics
-        k, n_models = len(params.models), len(self.estimators)
-        model, prediction, of_model = self._fit_expert(k, statistics)
-        predictions, log_density = params.oof_predictions.copy(), params.oof_log_density.copy()
-        predictions[k], log_density[k] = prediction, of_model[0]
+        rows, learned, n_models = data.rows, self.learned, self.n_experts
+        k = len(learned.models)
+        if not k:
+            ones, none = np.ones(n_models), self._before_the_first_fit(rows.n_rows)
+            learned = none._replace(models=(), spread=ones, at_spreads=())
+        resp = np.broadcast_to(rows.weight, (n_models, rows.n_rows))
+        model, prediction, of_model = self._fit_expert(
+            k, Training(rows.expert_design, rows.y, resp)
+        )
+        predictions, logs = learned.predictions.copy(), learned.logs.copy()
+        predictions[k], logs[k] = prediction, of_model[0]
+        models, at_spreads = (*learned.models, (model,)), [*learned.at_spreads, of_model]
+        learned = learned._replace(models=models, predictions=predictions, logs=logs)
         # Noise that is shared is not that of models without predictions yet.
-        resp = resp * is_held_out(features) * (np.arange(n_models) <= k)[:, None]
-        initial = self.init_params(n_models, 0).log_variance
-        log_variance = self._log_variance(predictions, y, resp, initial)
-        at_spreads = [*params.at_spreads, of_model]
+        resp = resp * is_held_out(rows.expert_design) * (np.arange(n_models) <= k)[:, None]
+        numeric = self.with_learned(learned)
+        numeric.values = ()
+        theta, _ = numeric.with_best_dispersions(self.start, data, resp, N_DISPERSION_STEPS)
         if self.values:
-            for j in np.flatnonzero(~self._has_density()[: k + 1]):
-                noise = self._around(predictions[j], log_variance[j])
-                at_spreads[j] = self._log_probabilities(noise, predictions[j], y)
-                log_density[j] = at_spreads[j][0]
-        return params._replace(
-            models=(*params.models, (model,)),
-            log_variance=log_variance,
-            oof_predictions=predictions,
-            oof_log_density=log_density,
-            at_spreads=tuple(np.maximum(logs, LEAST_LOG_DENSITY) for logs in at_spreads),
-        )
+            for j in np.flatnonzero(~self.fits.has_density[: k + 1]).tolist():
+                noise = self.around(theta, j, predictions[j])
+                at_spreads[j] = self._log_probabilities(noise, predictions[j], rows.y)
+                logs[j] = at_spreads[j][0]
+        of_models = tuple(np.maximum(own, LEAST_LOG_DENSITY) for own in at_spreads)
+        return self.with_learned(learned._replace(at_spreads=of_models)).with_start(theta)
 
-    def log_prob(self, params: EstimatorParams, features: RawFeatures, y: Array) -> Array:
-        """Log density or log probability of y under each expert, (K, n).
-
-        During a fit, probabilities are those at the spread of each model.
-        """
-        if params.at_spreads is None or not (self.values or self.classes is not None):
-            return super().log_prob(params, features, y)
-        return np.asarray(params.oof_log_density)
-
-    def m_step(
-        self, statistics: AllRows, factor: None, params: EstimatorParams, step: float
-    ) -> EstimatorParams:
-        """Spreads and dispersions that fit the responsibilities."""
-        _, y, resp = statistics
-        spreads = SPREADS if self.classes is None else TEMPERATURES
+    def pooled(self, data: Data) -> Self:
+        """Spreads and dispersions of greatest likelihood of a mixture with constant weights."""
+        experts, before = self, -np.inf
+        log_gate = np.full((self.n_experts, 1, 1), -np.log(self.n_experts))
+        of_models, weight = self.learned.at_spreads, data.sharing.gate_weight
+        spreads = SPREADS if self.fits.classes is None else TEMPERATURES
         penalties = SPREAD_PRIOR_ROWS * np.square(np.log(spreads))
-        # Of a model whose spread cannot be changed there is one log density.
-        best = [
-            int((of_model @ weight - penalties[: len(of_model)]).argmax())
-            for of_model, weight in zip(params.at_spreads, resp, strict=True)
-        ]
-        logs = [of_model[i] for of_model, i in zip(params.at_spreads, best, strict=True)]
-        params = params._replace(spread=spreads[best], oof_log_density=np.stack(logs))
-        if self.values:  # dispersions are those of y as a number, and spreads adapt them
-            return params
-        log_variance = self._log_variance(params.oof_predictions, y, resp, params.log_variance)
-        return params._replace(log_variance=log_variance)
+        for _ in range(MAX_POOL_ITER):
+            logs = experts.log_densities(data)[:, None]
+            resp, log_density = data.posterior(log_gate, logs, None)
+            bound = float(log_density[0] @ weight) - float(experts.prior.penalty(experts.start))
+            bound -= SPREAD_PRIOR_ROWS * np.square(np.log(experts.learned.spread)).sum()
+            if bound - before < POOL_TOL * data.weight:
+                break
+            before, of_rows = bound, data.sharing.to_rows(resp[:, 0]) * data.rows.weight
+            shares = resp[:, 0] @ weight
+            log_gate = np.log(np.maximum(shares / shares.sum(), TINY))[:, None, None]
+            # Of a model whose spread cannot be changed there is one log density.
+            best = [
+                int((of_model @ own - penalties[: len(of_model)]).argmax())
+                for of_model, own in zip(of_models, of_rows, strict=True)
+            ]
+            at_best = np.stack([of_model[i] for of_model, i in zip(of_models, best, strict=True)])
+            learned = experts.learned._replace(spread=spreads[best], logs=at_best)
+            experts = experts.with_learned(learned)
+            if not self.values:  # there spreads adapt the dispersions, which are those of numbers
+                theta, _ = experts.with_best_dispersions(
+                    experts.start, data, of_rows, N_DISPERSION_STEPS
+                )
+                experts = experts.with_start(theta)
+        return experts
 
-    def of_all_rows(self, params: EstimatorParams, scale_change: Array) -> EstimatorParams:
-        """Parameters with scales of models of all rows instead of models without each fold."""
-        log_variance, low = params.log_variance.copy(), np.array(self.mean_family.low)
-        if self.mean_family.family.has_scale:
-            log_variance[..., 0] = np.maximum(log_variance[..., 0] + scale_change, low[:, 0])
-        return params._replace(log_variance=log_variance)
+    def log_densities(self, data: Data) -> Array:
+        """Log densities or log probabilities of the models, (K, n)."""
+        if self.has_probabilities and self.learned.logs is not None:
+            return np.asarray(self.learned.logs)
+        logs = np.zeros((self.n_experts, data.rows.n_rows))
+        for group in self.groups:
+            family, y, _ = self.target(group, data)
+            etas = [self.start[index][:, None] for index in group.index]
+            logs[group.parts] += next(family.derivatives(y, etas))[:, 0]
+        return logs
 
-    def penalty(self, params: EstimatorParams) -> float:
-        """Negative log prior of variances and spreads, up to a constant."""
-        spread = 1.0 if params.spread is None else params.spread
-        of_spreads = SPREAD_PRIOR_ROWS * np.square(np.log(spread)).sum()
-        return super().penalty(params) + float(of_spreads)
-
-    def _fit_expert(self, k: int, statistics: AllRows) -> tuple[Any, Array, Array]:
+    def _fit_expert(self, k: int, training: Training) -> tuple[Any, Array, Array]:
         """Model of expert k for all rows, out-of-fold predictions (m, n) and log densities (S, n).
 
         Predictions of rows that are not held out are placeholders.
         """
-        rows = np.arange(statistics.resp.shape[1])
-        splits = list(cross_fit_splits(statistics.features))
-        results = Parallel(n_jobs=self.n_jobs)(
-            delayed(self._fit_fold)(k, j, statistics, train, test)
+        rows = np.arange(training.resp.shape[1])
+        splits = list(cross_fit_splits(training.features))
+        results = Parallel(n_jobs=self.fits.n_jobs)(
+            delayed(self._fit_part)(k, j, training, train, test)
             for j, (train, test) in enumerate([*splits, (rows, rows[:0])])
         )
-        predictions = np.zeros((self._n_outputs(), len(rows))) + self._placeholder()
-        log_density = np.zeros((len(results[0][2]), len(rows)))
-        for (_, test), (_, prediction, logs) in zip(splits, results, strict=False):
-            predictions[:, test], log_density[:, test] = prediction, logs
-        return results[-1][0], predictions, log_density
+        predictions = np.tile(self.outputs.placeholder, len(rows))
+        logs = np.zeros((len(results[0][2]), len(rows)))
+        for (_, test), (_, prediction, of_rows) in zip(splits, results, strict=False):
+            predictions[:, test], logs[:, test] = prediction, of_rows
+        return results[-1][0], predictions, logs
 
-    def _fit_fold(
-        self, k: int, j: int, statistics: AllRows, train: Array, test: Array
+    def _fit_part(
+        self, k: int, j: int, training: Training, train: Array, test: Array
     ) -> tuple[Any, Array, Array]:
         """Predictions of a fold, or the model if there are no rows to predict."""
         with warnings.catch_warnings():
             # A model that has more experts than its rows need is no worse for it: the gate weights
             # it by its out-of-fold densities, and its own experts are not read.
             warnings.simplefilter("ignore", CollapsedExpertsWarning)
-            model, prediction, logs = self._fit_predict_fold(k, j, statistics, train, test)
+            model, prediction, logs = self.fit_fold(k, j, training, train, test)
         return None if len(test) else model, prediction, logs
 
     def _fit_predict(
-        self, k: int, j: int, statistics: AllRows, train: Array, test: Array
+        self, k: int, j: int, training: Training, train: Array, test: Array
     ) -> tuple[Any, Array, Array]:
         """Model without fold j, its predictions in that fold, and log densities (S, n)."""
         if not len(test):
-            return self._fit(k, j, statistics, train), np.zeros((self._n_outputs(), 0)), np.zeros(0)
-        model, prediction, logs = super()._fit_predict(k, j, statistics, train, test)
-        log_density = logs[None]
-        if self.classes is not None:
-            of_class = statistics.y[test], np.arange(len(test))
-            log_density = np.log([_at_temperature(prediction, t)[of_class] for t in TEMPERATURES])
-        elif self.values and self._has_density()[k]:
-            components = predict_components(model, index_rows(statistics.features.X, test))
-            log_density = self._log_probabilities(components, prediction, statistics.y[:, test])
-        elif self._has_density()[k] and has_predict_dist(self.estimators[k]):
-            X, y = index_rows(statistics.features.X, test), statistics.y[:, test]
+            none = np.zeros((len(self.outputs.placeholder), 0))
+            return self._fit(k, j, training, train), none, np.zeros(0)
+        model, prediction, logs = super()._fit_predict(k, j, training, train, test)
+        at_spreads, has_density = logs[None], self.fits.has_density[k]
+        if self.fits.classes is not None:
+            of_class = training.y[test], np.arange(len(test))
+            at_spreads = np.log([_at_temperature(prediction, t)[of_class] for t in TEMPERATURES])
+        elif self.values and has_density:
+            components = predict_components(model, index_rows(training.features.X, test))
+            at_spreads = self._log_probabilities(components, prediction, training.y[:, test])
+        elif has_density and has_predict_dist(self.fits.estimators[k]):
+            X, y = index_rows(training.features.X, test), training.y[:, test]
             at_points = partial(predict_log_densities, model, X)
             # The families of the components are those of any row.
             if _is_location_scale(predict_components(model, index_rows(X, np.arange(1)))):
-                log_density = np.vstack([logs, *_at_spreads(at_points, y, prediction, SPREADS[1:])])
-        return model, prediction, log_density
+                at_spreads = np.vstack([logs, *_at_spreads(at_points, y, prediction, SPREADS[1:])])
+        return model, prediction, at_spreads
 
-    def scale_change(self, params: EstimatorParams, statistics: AllRows) -> Array:
-        """Change of log squared scales, (K, m), from models without fold 0 to those of all rows.
+    def with_scales_changed(self, change: Array) -> Self:
+        """The models with changes (D,) of their log scales."""
+        return self.with_start(np.maximum(self.start + change, self.lower))
 
-        It is that of the learning curve of each model, which one more fit to half of the rows
+    def scale_changes(self, data: Data) -> Array:
+        """Changes (D,) of log scales, from models without fold 0 to those of all rows.
+
+        They are those of the learning curve of each model, which one more fit to half of the rows
         without fold 0 gives. A model with its own density has its own scale, and no change.
         """
-        features, y, resp = statistics
-        change = np.zeros(params.log_variance.shape[:2])
-        has_scale = self.classes is None and self.mean_family.family.has_scale
-        without_density = np.flatnonzero(~self._has_density() & has_scale)
-        splits, weight = learning_curve_splits(features), resp[0]
-        if splits is None or not len(without_density):
+        training = Training(data.rows.expert_design, data.rows.y, data.rows.weight[None])
+        change, weight = np.zeros(self.size), data.rows.weight
+        has_scale = np.flatnonzero((self.scale_index >= 0).all(axis=1)).tolist()
+        splits = learning_curve_splits(training.features)
+        if splits is None or not has_scale:
             return change
         train, half, test = splits
         of_all, of_train, of_half = (weight[rows].sum() for rows in (slice(None), train, half))
         if of_half < MIN_ROWS_OF_CURVE:
             return change
-        means = Parallel(n_jobs=self.n_jobs)(
-            delayed(self._mean_of_fewer_rows)(k, statistics, half, test) for k in without_density
+        training = training._replace(resp=np.tile(weight, (self.n_experts, 1)))
+        means = Parallel(n_jobs=self.fits.n_jobs)(
+            delayed(self._mean_of_fewer_rows)(k, training, half, test) for k in has_scale
         )
-        for k, of_fewer in zip(without_density, means, strict=True):
+        n_held_out = weight[test].sum()
+        shrinkage = n_held_out / (n_held_out + PRIOR_HELD_OUT_ROWS)
+        for k, of_fewer in zip(has_scale, means, strict=True):
             if of_fewer is None:
                 continue
             fewer, more = (
-                self.mean_family.best_log_scale(
-                    mean, y[:, test], weight[test], params.log_variance[k]
-                )
-                for mean in (of_fewer, params.oof_predictions[k][:, test])
+                self._best_log_scales(k, mean, training.y[:, test], weight[test])
+                for mean in (of_fewer, self.learned.predictions[k][:, test])
             )
             exponent = 0.5 * (fewer - more) / np.log(of_train / of_half)
-            n_held_out = weight[test].sum()
-            shrinkage = n_held_out / (n_held_out + PRIOR_HELD_OUT_ROWS)
             exponent = shrinkage * np.clip(exponent, 0.0, MAX_ERROR_EXPONENT)
-            change[k] = -2.0 * exponent * np.log(of_all / of_train)
-        if self.mean_family.shared:
-            change[without_density] = change[without_density].mean(axis=0)
+            change[self.scale_index[k]] = -2.0 * exponent * np.log(of_all / of_train)
+        if self.shared_dispersion:
+            scales = self.scale_index[has_scale]
+            change[scales] = change[scales].mean(axis=0)
         return change
 
+    def _best_log_scales(self, k: int, mean: Array, y: Array, weight: Array) -> Array:
+        """Log scales (m,) of a model with the greatest likelihood for its means (m, n).
+
+        Its other log dispersions are given, and there is no prior.
+        """
+        found = []
+        for output, index in enumerate(self.scale_index[k].tolist()):
+            [group] = [g for g in self.groups if k in g.parts and g.output == output]
+            eta = self.start[group.coordinates[group.parts.tolist().index(k)]][:, None]
+
+            def loss(log_scale: float, group: Group = group, eta: Array = eta) -> float:
+                pair = y[group.output], mean[group.output]
+                logs = next(group.family.derivatives(pair, [np.array([log_scale]), *eta[1:]]))
+                return -float(logs @ weight)
+
+            bounds = self.lower[index], self.upper[index]
+            best = minimize_scalar(loss, bounds=bounds, method="bounded", options=OPTIONS)
+            found.append(best.x)
+        return np.array(found)
+
     def _mean_of_fewer_rows(
-        self, k: int, statistics: AllRows, train: Array, test: Array
+        self, k: int, training: Training, train: Array, test: Array
     ) -> Array | None:
         """Mean (m, n) of some rows under a model of few others; None if it needs more rows.
 
@@ -280,90 +337,81 @@ class StackedModels(CrossFittedExperts):
         is that of too few rows, or of values that none of them has. Others have another cause.
         """
         try:
-            return self._fit_fold(k, 0, statistics, train, test)[1]
+            return self._fit_part(k, 0, training, train, test)[1]
         except (ValueError, np.linalg.LinAlgError):
             return None
 
-    def _fit(self, k: int, j: int, statistics: AllRows, rows: Array) -> Any:
+    def _fit(self, k: int, j: int, training: Training, rows: Array) -> Any:
         """Model of expert k; rows are repeated for estimators that take no weights."""
-        if not takes_weights(self.estimators[k]):
-            rows = np.repeat(rows, statistics.resp[k, rows].astype(int))
-            statistics = statistics._replace(resp=np.ones_like(statistics.resp))
-        return super()._fit(k, j, statistics, rows)
+        if not takes_weights(self.fits.estimators[k]):
+            rows = np.repeat(rows, training.resp[k, rows].astype(int))
+            training = training._replace(resp=np.ones_like(training.resp))
+        return super()._fit(k, j, training, rows)
 
-    def fitted_part(self, params: EstimatorParams) -> tuple[StackedModels, EstimatorParams]:
-        """The models that are fitted, and their parameters without training state."""
-        n_models = len(params.models)
-        of_fitted = EstimatorParams(params.models, params.log_variance[:n_models])
-        return replace(self, estimators=self.estimators[:n_models]), of_fitted
+    # --- densities and predictions ---
 
-    def attributes(self, params: EstimatorParams, units: Any) -> dict[str, Any]:
+    def attributes(self, theta: Array, units: Any) -> dict[str, Any]:
         """Those of estimators, with spreads of a regression and temperatures of a classifier."""
-        found = super().attributes(params, units)
-        name = "spread_" if self.classes is None else "temperature_"
-        return found if params.spread is None else found | {name: params.spread}
+        name = "spread_" if self.fits.classes is None else "temperature_"
+        return super().attributes(theta, units) | {name: self.learned.spread}
 
-    def _log_prob(
-        self, predictions: Array, log_density: Array, log_variance: Array, y: Array
-    ) -> Array:
+    def target(self, group: Group, data: Data) -> tuple[Any, Any, None]:
+        """Values and their means, or log densities, which are all that given values have."""
+        family, target, _ = super().target(group, data)
+        if not self.values or not group.roles:
+            return family, target, None
+        logs = self.learned.logs if self.learned.logs is not None else self.predicted(data.rows)[1]
+        return GivenDensity(), logs[group.parts, None], None
+
+    def predicted(self, rows: Dataset) -> tuple[Array, Array]:
+        """Means or probabilities, and log densities or log probabilities of values, of new rows."""
+        if not self.values:
+            return super().predicted(rows)
+        of_models = [self._on_values(k, rows.expert_design) for k in range(self.n_experts)]
+        one = np.ones((1, rows.n_rows))
+        dists = [predictive_distribution([own], one, True) for own in of_models]
+        means = [np.array(self.values) @ own.probabilities[0] for own in of_models]
+        return np.stack(means), np.stack([dist.logpdf(rows.y[0]) for dist in dists])
+
+    def log_density_of(self, k: int, features: RawFeatures, y: Array) -> Array:
+        """Log density (n,) of a model that has its own."""
+        (model,), spread = self.learned.models[k], self.learned.spread[k]
+        if spread == 1.0:
+            return predict_log_density(model, features.X, y)
+        at_points = partial(predict_log_densities, model, features.X)
+        return _at_spreads(at_points, y, self.mean_of(k, features), [spread])[0]
+
+    def mean_of(self, k: int, features: RawFeatures) -> Array:
+        """Mean under expert k, (m, n), or its class probabilities, (C, n)."""
         if self.values:
-            return log_density
-        return super()._log_prob(predictions, log_density, log_variance, y)
+            return np.array(self.values) @ self._on_values(k, features).probabilities[0]
+        found, spread = super().mean_of(k, features), self.learned.spread[k]
+        is_changed = self.fits.classes is not None and spread != 1.0
+        return _at_temperature(found, spread) if is_changed else found
+
+    def components(self, theta: Array, k: int, data: Data) -> Any:
+        """Distribution of expert k around its mean, or its own distribution."""
+        features = data.rows.expert_design
+        return self._on_values(k, features) if self.values else self._components(k, features)
+
+    def _on_values(self, k: int, features: RawFeatures) -> OrdinalComponents:
+        return on_values(self._components(k, features), np.array(self.values), features.shape[0])
+
+    def _components(self, k: int, features: RawFeatures) -> Any:
+        """Distribution of expert k at its spread, whose values can be any."""
+        spread, has_density = self.learned.spread[k], self.fits.has_density[k]
+        own = predict_components(self.learned.models[k][0], features.X) if has_density else None
+        if own is not None and spread == 1.0:
+            return own
+        center = super().mean_of(k, features)
+        own = self.around(self.start, k, center) if own is None else own
+        scaled = own.rescale(np.zeros(len(center)), np.full(len(center), spread))
+        return scaled.shift((1.0 - spread) * center)
 
     def _log_probabilities(self, components: Any, center: Array, y: Array) -> Array:
         """Log probabilities (S, n) of values y at each spread that components can have."""
         spreads = SPREADS if _is_location_scale(components) else SPREADS[:1]
         return log_probabilities(components, np.array(self.values), y[0], center[0], spreads)
-
-    def _own_log_density(self, params: EstimatorParams, features: RawFeatures, y: Array) -> Array:
-        n_rows = features.shape[0]
-        log_density = np.zeros((len(params.models), n_rows))
-        if self.values:
-            for k in range(len(params.models)):
-                on_values = self.components(params, k, features)
-                dist = predictive_distribution([on_values], np.ones((1, n_rows)), True)
-                log_density[k] = dist.logpdf(y[0])
-            return log_density
-        changed = _changed_spreads(params)
-        for k in np.flatnonzero(self._has_density()).tolist():
-            (model,) = params.models[k]
-            if k not in changed:
-                log_density[k] = predict_log_density(model, features.X, y)
-                continue
-            at_points = partial(predict_log_densities, model, features.X)
-            center = self.mean_of(params, k, features)
-            (log_density[k],) = _at_spreads(at_points, y, center, [changed[k]])
-        return log_density
-
-    def mean_of(self, params: EstimatorParams, k: int, features: RawFeatures) -> Array:
-        """Mean under expert k, (m, n), or its class probabilities, (C, n)."""
-        if not self.values:
-            found = super().mean_of(params, k, features)
-            changed = {} if self.classes is None else _changed_spreads(params)
-            return _at_temperature(found, changed[k]) if k in changed else found
-        probabilities = self.components(params, k, features).probabilities[0]
-        return np.asarray(np.array(self.values) @ probabilities)
-
-    def components(self, params: EstimatorParams, k: int, features: RawFeatures) -> Any:
-        """Distribution of expert k around its mean, or its own distribution."""
-        found = self._spread_components(params, k, features)
-        if not self.values:
-            return found
-        return on_values(found, np.array(self.values), features.shape[0])
-
-    def _spread_components(self, params: EstimatorParams, k: int, features: RawFeatures) -> Any:
-        changed = _changed_spreads(params)
-        if self._has_density()[k]:
-            own = predict_components(params.models[k][0], features.X)
-            if k not in changed:
-                return own
-            center = super().mean_of(params, k, features)
-        else:
-            center = super().mean_of(params, k, features)
-            own = self._around(center, params.log_variance[k])
-        spread = changed.get(k, 1.0)
-        scaled = own.rescale(np.zeros(len(center)), np.full(len(center), spread))
-        return scaled.shift((1.0 - spread) * center)
 
 
 def _at_spreads(
@@ -393,20 +441,51 @@ def _is_location_scale(components: Any) -> bool:
     return bool(components.block().family.location_scale)
 
 
-def _changed_spreads(params: EstimatorParams) -> dict[int, float]:
-    """Numbers of the models whose spread is not one, and the spreads."""
-    spread = [] if params.spread is None else params.spread.tolist()
-    return {k: value for k, value in enumerate(spread) if value != 1.0}
+# --- probabilities of values ------------------------------------------------------------------
+
+# A value of y, of which there are few, has the probability of its cell, whose limits are half way
+# to the neighbouring values. The density of ratings is no measure of a model: a normal distribution
+# about one rating, of nearly no width, has any density there. A probability is at most one, so that
+# models can be compared.
 
 
-# --- the gate ---------------------------------------------------------------------------------
+def _inner_limits(values: Array) -> Array:
+    """Limits between the cells of sorted values."""
+    return 0.5 * (values[1:] + values[:-1])
 
 
-class NoParams(NamedTuple):
-    """Nothing is estimated, and nothing is summed over the rows."""
+def _distribution(components: Any, n_rows: int) -> Any:
+    return predictive_distribution([components], np.ones((1, n_rows)), single_output=True)
 
 
-@dataclass(frozen=True)
+def on_values(components: Any, values: Array, n_rows: int) -> OrdinalComponents:
+    """Components of one expert with the probabilities of the values alone."""
+    dist, limits = _distribution(components, n_rows), _inner_limits(values)[None]
+    below, above = dist.cdf(limits), dist.sf(limits)
+    zero, one = np.zeros((n_rows, 1)), np.ones((n_rows, 1))
+    from_below = np.diff(below, axis=1, prepend=zero, append=one)
+    # Small probabilities of large values are exact as differences of the probabilities above them.
+    from_above = -np.diff(above, axis=1, prepend=one, append=zero)
+    probabilities = np.maximum(from_below, from_above)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return OrdinalComponents(np.ones((1, n_rows)), values, probabilities.T[None, None])
+
+
+def log_probabilities(
+    components: Any, values: Array, y: Array, center: Array, spreads: Array
+) -> Array:
+    """Log probabilities (S, n) of values y (n,), at each of several spreads around a center."""
+    limits = np.concatenate([[-np.inf], _inner_limits(values), [np.inf]])
+    code = np.searchsorted(values, y)
+    center = center[:, None]
+    lower, upper = (
+        center + (limits[side][:, None] - center) / spreads for side in (code, code + 1)
+    )
+    dist = _distribution(components, len(y))
+    from_below, from_above = dist.cdf(upper) - dist.cdf(lower), dist.sf(lower) - dist.sf(upper)
+    return log_probability(np.maximum(from_below, from_above)).T
+
+
 class GivenDensities(Experts):
     """Experts whose log densities (n, K) are the design matrix itself: EM trains the gate alone.
 
@@ -414,28 +493,13 @@ class GivenDensities(Experts):
     penalty: it has one maximum in the probabilities of a constant gate.
     """
 
-    can_collapse: ClassVar[bool] = False
+    can_collapse = False
 
-    def init_params(self, n_experts: int, n_columns: int) -> NoParams:
-        """No parameters."""
-        return NoParams()
+    def __init__(self, n_models: int) -> None:
+        ones = np.ones((n_models, 1))
+        super().__init__([GivenDensity()] * n_models, 0, ones, ones[0], [[()]] * n_models, {})
+        self.has_one_family, self.with_predictor = True, list(range(n_models))
 
-    def log_prob(self, params: NoParams, design: Array, y: Array) -> Array:
-        """The given log densities, (K, n)."""
-        return design.T
-
-    def mean(self, params: NoParams, design: Array) -> Array:
-        """Unknown means (K, 1, n)."""
-        return np.full((design.shape[1], 1, design.shape[0]), np.nan)
-
-    def statistics(self, params: NoParams, design: Array, y: Array, resp: Array) -> NoParams:
-        """No statistics."""
-        return NoParams()
-
-    def m_step(self, statistics: NoParams, factor: None, params: NoParams, step: float) -> NoParams:
-        """No parameters."""
-        return NoParams()
-
-    def n_parameters(self, params: NoParams) -> float:
-        """None."""
-        return 0.0
+    def target(self, group: Group, data: Data) -> tuple[Any, Any, None]:
+        """The given log densities, (K, 1, n)."""
+        return group.family, data.rows.expert_design.T[group.parts, None], None

@@ -31,7 +31,7 @@ PACKAGES_OF_FITS = {
     "gates",
 }
 PACKAGES_OF_FITS |= {"recipes", "stacking"}
-READERS = {"skmoe._data.blocks", "skmoe._data.first_pass"}
+READERS = {"skmoe._data.blocks", "skmoe._estimators.rows.first_pass"}
 FUNCTIONS = (as_categories, as_floats, categorical_columns)
 
 

@@ -57,11 +57,9 @@ FEATURES = {
     "estimators as experts": [
         "_data/sklearn_adapter.py",
         "experts/_cross_fitted.py",
-        "experts/_given_values.py",
         "experts/_mean_family.py",
         "experts/_named_estimators.py",
         "experts/_stacking.py",
-        "_mixture/learners.py",
     ],
     "experts and gates of users": ["_mixture/own.py", "protocols/"],
     "many coefficients": ["_numerics/linalg.py:conjugate_gradients"],

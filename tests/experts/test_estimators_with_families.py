@@ -12,7 +12,10 @@ from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe._data.rows import Dataset, RawFeatures
+from skmoe._mixture.data import Data
 from skmoe.experts import LinearExperts
+from skmoe.experts._cross_fitted import CrossFittedExperts, Fits, Learned
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.families import FAMILIES
 from support.expert_kinds import DISTRIBUTIONS, draw, example, predictor_of_mean
@@ -228,14 +231,24 @@ def test_constant_targets_are_fitted(name, value):
 @pytest.mark.parametrize("name", ["normal", "student_t"])
 def test_a_row_of_next_to_no_weight_gives_a_constant_target_no_variance(name):
     """Round-off of the mean of the constant is no variance of its own."""
-    options = {"noise_variance": (0.1,), "variance_floor": (1e-6,)}
-    options |= {"shared_dispersion": False, "dispersion_prior": 1.0}
     y, weight = np.append(np.full(49, 0.1), 0.0)[None], np.append(np.ones(49), 1e-40)
-    with_row = MeanFamily(FAMILIES[name]()).fitted_to(y, weight, options)
-    without = MeanFamily(FAMILIES[name]()).fitted_to(y[:, :-1], weight[:-1], options)
-    assert_allclose(with_row.initial(1), without.initial(1))
-    theta = np.zeros_like(with_row.initial(1))
-    assert_allclose(with_row.penalties(theta), without.penalties(theta))
+    with_row = experts_of(name, y, weight)
+    without = experts_of(name, y[:, :-1], weight[:-1])
+    assert_allclose(with_row.start, without.start)
+    assert_allclose(with_row.lower, without.lower)
+    theta = np.zeros_like(with_row.start)
+    assert_allclose(with_row.prior.penalty(theta), without.prior.penalty(theta))
+
+
+def experts_of(name, y, weight, shared=False, prior=1.0):
+    """Two estimators around whose means there is a family."""
+    estimator = DecisionTreeRegressor()
+    fits = Fits((estimator,) * 2, np.zeros((2, 1), dtype=int), ({},) * 2)
+    features = RawFeatures(np.zeros((len(weight), 1)))
+    rows = Dataset(np.ones((len(weight), 1)), features, y, weight)
+    options = MeanFamily((example(name),), shared_dispersion=shared, dispersion_prior=prior)
+    estimates = {"noise_variance": (0.1,), "variance_floor": (1e-6,)}
+    return CrossFittedExperts.of_rows(fits, rows, options, estimates)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -245,24 +258,19 @@ def test_dispersions_maximise_the_penalised_likelihood_from_any_start(name, shar
     y = draw(name, 1.0 + rng.normal(size=200), rng, (0.2, 5.0))[None]
     mean = np.exp(1.0 + 0.3 * rng.normal(size=(2, 1, 200)))
     resp = rng.dirichlet([1.0, 1.0], size=200).T
-    options = {"noise_variance": (0.1,), "variance_floor": (1e-6,)}
-    options |= {"shared_dispersion": shared, "dispersion_prior": 40.0}
-    family = MeanFamily(example(name)).fitted_to(y, np.ones(200), options)
-
-    def value(theta):
-        logs = (resp[:, None] * family.log_prob(mean, theta, y)).sum(axis=(1, 2))
-        return logs.sum() - family.penalties(theta)[: 1 if shared else None].sum()
-
-    found = []
-    low, high = np.array(family.low), np.array(family.high)
+    experts = experts_of(name, y, np.ones(200), shared, 40.0)
+    experts = experts.with_learned(Learned((), mean, np.zeros((2, 200))))
+    rows = Dataset(np.ones((200, 1)), RawFeatures(np.zeros((200, 1))), y, np.ones(200))
+    data, found = Data(rows), []
     for fraction in (0.02, 0.5, 0.98):
-        start = np.broadcast_to(low + fraction * (high - low), (2, *low.shape))
-        theta = family.maximise(mean, y, resp, start)
-        found.append(value(theta))
-        assert found[-1] >= value(start)
-        for t in range(theta.shape[-1]):
+        start = experts.lower + fraction * (experts.upper - experts.lower)
+        best, value = experts.with_best_dispersions(start, data, resp, 200)
+        found.append(value.sum())
+        for t in range(len(start)):
             for sign in (1.0, -1.0):
-                moved = theta.copy()
-                moved[..., t] = np.clip(theta[..., t] + sign * 1e-3, low[:, t], high[:, t])
-                assert value(moved) <= value(theta) + 1e-9
+                moved = best.copy()
+                tied = experts.free == experts.free[t]
+                moved[tied] = np.clip(best + sign * 1e-3, experts.lower, experts.upper)[tied]
+                other = experts.with_best_dispersions(moved, data, resp, 0)[1]
+                assert other.sum() <= value.sum() + 1e-9
     assert_allclose(found, found[0], rtol=1e-8)

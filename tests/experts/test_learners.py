@@ -1,7 +1,5 @@
 """Experts that need all rows are a part of a mixture, whose fits are states of EM."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -14,20 +12,14 @@ from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, em
 from skmoe._mixture.experts import Gate
 from skmoe._mixture.information import end_at_maximum
-from skmoe._mixture.learners import LearnedExperts
 from skmoe._mixture.mixture import Mixture
-from skmoe.experts._cross_fitted import CrossFittedExperts
+from skmoe.experts._cross_fitted import CrossFittedExperts, Fits
 from skmoe.experts._mean_family import MeanFamily
-from skmoe.families import Gamma, StudentT
+from skmoe.families import Gamma, Normal, StudentT
 from skmoe.families._categorical import Categorical
 
 N_ROWS = 300
-OPTIONS = {
-    "noise_variance": (0.5,),
-    "variance_floor": (1e-6,),
-    "shared_dispersion": False,
-    "dispersion_prior": 2.0,
-}
+ESTIMATES = {"noise_variance": (0.5,), "variance_floor": (1e-6,)}
 
 
 def rows_of(n_folds=3, units=False, n_classes=0, positive=False):
@@ -49,14 +41,12 @@ def rows_of(n_folds=3, units=False, n_classes=0, positive=False):
     return of_rows._replace(units=own, gate_design=design[own.starts]), first[own.starts]
 
 
-def experts_of(rows, estimators, family=None, **options):
+def experts_of(rows, estimators, family=None, classes=None):
     n_folds = 1 if rows.expert_design.fold is None else rows.expert_design.fold.max() + 1
     seeds = np.zeros((len(estimators), n_folds), dtype=int)
-    if family is not None or "classes" not in options:
-        chosen = MeanFamily() if family is None else MeanFamily(family)
-        options["mean_family"] = chosen.fitted_to(rows.y, rows.weight, OPTIONS)
-    own = CrossFittedExperts(tuple(estimators), seeds, ({},) * len(estimators), **options)
-    return LearnedExperts(own, len(estimators))
+    fits = Fits(tuple(estimators), seeds, ({},) * len(estimators), classes)
+    options = MeanFamily((family or Normal(),), dispersion_prior=2.0)
+    return CrossFittedExperts.of_rows(fits, rows, options, ESTIMATES)
 
 
 def softmax_gate():
@@ -113,7 +103,7 @@ def test_a_run_goes_on_where_it_was_stopped():
     ahead = objective._replace(mixture=half.mixture)
     rest = em(ahead, half, 3, 0.0)
     assert_allclose(rest.lower_bounds, whole.lower_bounds, rtol=1e-10)
-    assert_array_equal(objective.mixture.experts.params.last_resp.shape, (2, N_ROWS))
+    assert_array_equal(objective.mixture.experts.learned.last_resp.shape, (2, N_ROWS))
 
 
 def test_new_rows_have_the_average_of_the_models_of_the_folds():
@@ -121,20 +111,23 @@ def test_new_rows_have_the_average_of_the_models_of_the_folds():
     objective, theta = begun(rows, first, TREES)
     run = em(objective, theta, 3, 0.0)
     experts = run.mixture.experts.without_training_state()
-    assert experts.params.oof_predictions is None
+    assert experts.learned.predictions is None
     data = Data(rows)
-    X = rows.expert_design.X
-    expected = [np.mean([model.predict(X) for model in own], axis=0) for own in experts.params[0]]
-    mean = experts.mean(np.zeros(0), data)
+    X, models = rows.expert_design.X, experts.learned.models
+    expected = [np.mean([model.predict(X) for model in own], axis=0) for own in models]
+    mean = experts.mean(run.theta[:2], data)
     assert_allclose(mean[:, 0], expected)
-    assert_allclose(experts.mean(np.zeros(0), data, [1]), mean[1:])
+    assert_allclose(experts.mean(run.theta[:2], data, [1]), mean[1:])
     # Those of the rows of the fit are closer to them than the predictions of models without them.
     inside, outside = (
-        own.evaluate(np.zeros((1, 0)), data).logs for own in (experts, run.mixture.experts)
+        run.mixture.with_part("experts", own).at(run.theta[None], data).logs
+        for own in (experts, run.mixture.experts)
     )
     assert (first * inside[0, 0]).sum() > (first * outside[0, 0]).sum()
-    swapped = run.mixture.experts.in_order(np.array([1, 0]))
-    assert_allclose(swapped.evaluate(np.zeros((1, 0)), data).logs, outside[::-1])
+    order = np.array([1, 0])
+    swapped = run.mixture.with_part("experts", run.mixture.experts.in_order(order))
+    theta = run.mixture.reordered(run.theta, order)
+    assert_allclose(swapped.at(theta[None], data).logs, outside[::-1])
 
 
 def test_a_prior_of_the_scales_is_a_penalty_of_the_experts():
@@ -143,43 +136,11 @@ def test_a_prior_of_the_scales_is_a_penalty_of_the_experts():
     experts = objective.mixture.experts
     assert experts.penalties == {"dispersion_prior": 2.0, "noise_variance": (0.5,)}
     strong = experts.with_penalties({"dispersion_prior": 1e6})
-    sums = objective.at(theta[None]).total
-    variance = np.exp(strong.refitted(sums.own[0]).params.log_variance[:, 0, 0])
-    target = experts.own.mean_family.target_variance[0]
-    assert_allclose(variance, 0.5 * target, rtol=1e-2)
-    scale, weight = experts.scales(theta, sums)
+    sums, [data] = objective.at(theta[None]).total, objective.blocks
+    resp = objective.mixture.responsibilities(theta[None], data)[0][:, 0] * rows.weight
+    target = experts.outputs.variance[0]
+    log_variance = strong.refitted(theta[:2], data, resp)[1]
+    assert_allclose(np.exp(log_variance), 0.5 * target, rtol=1e-2)
+    scale, weight = experts.scales(theta[:2], sums)
     assert_allclose(weight.sum(), rows.weight.sum())
-    assert_allclose(scale[:, 0] * target, np.exp(experts.params.log_variance[:, 0, 0]))
-
-
-@pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.parametrize("family", [StudentT(), StudentT(df=4.0), Gamma()], ids=str)
-def test_dispersions_around_given_means_have_no_slope(family, shared):
-    rng = np.random.default_rng(0)
-    mean = np.exp(0.3 * rng.normal(size=(2, 1, 200)))
-    y = mean[0] * rng.gamma(3.0, 1 / 3.0, size=(1, 200))
-    resp = rng.uniform(size=(2, 200))
-    options = OPTIONS | {"shared_dispersion": shared}
-    own = MeanFamily(family).fitted_to(y, np.ones(200), options)
-    found = own.maximise(mean, y, resp, own.initial(2))
-
-    def value(at):
-        logs = (resp[:, None] * own.log_prob(mean, at, y)).sum(axis=(1, 2))
-        penalties = own.penalties(at).sum(axis=1)
-        return logs.sum() - penalties[0] if shared else (logs - penalties).sum()
-
-    if shared:
-        assert_array_equal(found[0], found[1])
-    for t in range(found.shape[-1]):
-        step = np.zeros(found.shape)
-        step[..., t] = 1e-3
-        inside = (found + step < own.high).all() and (found - step > own.low).all()
-        up, center, down = value(found + step), value(found), value(found - step)
-        assert center >= down
-        if inside:
-            assert abs(up - down) / 2e-3 < 1e-3
-    bound = found[0, 0, 0] - 0.5
-    low = replace(own, high=((bound, *own.high[0][1:]),))
-    start = own.initial(2)
-    start[..., 0] = bound - 1.0
-    assert_allclose(low.maximise(mean, y, resp, start)[0, 0, 0], bound)
+    assert_allclose(scale[:, 0] * target, np.exp(theta[:2]))

@@ -6,9 +6,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from sklearn.base import BaseEstimator, RegressorMixin
 
-from skmoe._data.rows import RawFeatures
-from skmoe.experts._cross_fitted import CrossFittedExperts
-from skmoe.experts._mean_family import MeanFamily
+from skmoe._data.rows import Dataset, RawFeatures
+from skmoe._mixture.data import Data
+from skmoe.experts._cross_fitted import CrossFittedExperts, Fits, Outputs
+from skmoe.families import Normal
 
 N_ROWS, N_EXPERTS = 60, 3
 FOLD = np.arange(N_ROWS) % 3
@@ -111,22 +112,18 @@ def test_refits_are_kept_where_they_do_not_lower_the_objective(cross_fit, shared
     """A simulation of all turns has the same models, noise and densities."""
     y, values, all_resp = make_turns(12, n_outputs, seed)
     scripts, noise = [Script(own) for own in values], Noise(n_outputs, shared)
-    experts = CrossFittedExperts(
+    fits = Fits(
         tuple(Scripted(script) for script in scripts),
         np.zeros((N_EXPERTS, 3), dtype=int),
         ({},) * N_EXPERTS,
-        mean_family=MeanFamily(
-            shared=shared,
-            prior=noise.prior,
-            noise_variance=tuple(noise.scale),
-            target_mean=(0.0,) * n_outputs,
-            start=((0.0,),) * n_outputs,
-            low=tuple((np.log(floor),) for floor in noise.floor),
-            high=((np.inf,),) * n_outputs,
-        ),
     )
+    zeros, ones = np.zeros(n_outputs), np.ones(n_outputs)
+    outputs = Outputs(Normal(), [zeros[:1]] * n_outputs, ones, noise.floor, zeros[:, None])
+    penalties = {"dispersion_prior": noise.prior, "noise_variance": tuple(noise.scale)}
+    experts = CrossFittedExperts(fits, outputs, penalties, shared)
     features = RawFeatures(np.arange(N_ROWS)[:, None] * 1.0, FOLD if cross_fit else None)
-    params = experts.init_params(N_EXPERTS, 1)
+    data = Data(Dataset(np.ones((N_ROWS, 1)), features, y, np.ones(N_ROWS)))
+    theta = experts.start
     variance = np.ones((N_EXPERTS, n_outputs))
     model_turn = [None] * N_EXPERTS  # of the model of each expert
     at_fit = [np.full(N_ROWS, -1.0)] * N_EXPERTS
@@ -153,17 +150,17 @@ def test_refits_are_kept_where_they_do_not_lower_the_objective(cross_fit, shared
                 model_turn[k] = turn
         predictions = np.stack([values[k, model_turn[k]] for k in range(N_EXPERTS)])
         variance, last = noise.estimates(predictions, y, resp), resp
-        params = experts.m_step(experts.statistics(params, features, y, resp), None, params, 1.0)
-        assert_array_equal([models[0].turn_ for models in params.models], model_turn)
-        assert {len(models) for models in params.models} == {3 if cross_fit else 1}
-        logs = stats.norm.logpdf(y, predictions, np.sqrt(variance)[..., None]).sum(axis=1)
-        assert_allclose(experts.log_prob(params, features, y), logs)
+        experts, theta = experts.refitted(theta, data, resp)
+        models = experts.learned.models
+        assert_array_equal([own[0].turn_ for own in models], model_turn)
+        assert {len(own) for own in models} == {3 if cross_fit else 1}
+        assert_allclose(np.exp(theta[experts.scale_index]), variance, rtol=1e-6)
         ratio = variance / noise.scale
         penalties = 0.5 * noise.prior * (np.log(ratio) + 1.0 / ratio).sum(axis=1)
         expected = penalties[0] if shared else penalties.sum()
-        assert_allclose(experts.penalty(params), expected)
+        assert_allclose(experts.prior.penalty(theta), expected, rtol=1e-6)
         at_floor = (variance <= noise.floor).any(axis=1)
-        assert_array_equal(experts.dispersion_at_bound(params), at_floor)
+        assert_array_equal(experts.dispersion_at_bound(theta), at_floor)
     assert set(kept) == {True, False}
     # Each fit is on the rows of the other folds, with their responsibilities as weights.
     for k, script in enumerate(scripts):

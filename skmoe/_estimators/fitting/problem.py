@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import joblib
@@ -28,7 +29,6 @@ from skmoe._data.rows import (
     has_bounds,
     select_raw_features,
 )
-from skmoe._data.sklearn_adapter import with_standardised_target
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.tasks import Regression, TrainingTarget, identity_scaling
@@ -57,12 +57,12 @@ from skmoe._estimators.rows.training_data import (
 from skmoe._mixture.data import Data
 from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.learners import LearnedExperts
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.partitions import InitData, make_init_data, possible_experts, sample_of
 from skmoe._mixture.starts import Problem
 from skmoe._numerics.typing import Array, Design
+from skmoe.experts._cross_fitted import Fits
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import resolve_estimators
 from skmoe.protocols import Experts, Gate
@@ -91,6 +91,7 @@ class FitProblem(NamedTuple):
         mixture = mixture or self.em_problem.mixture
         if self.stacked_experts is not None:
             mixture = mixture.with_part("experts", self.stacked_experts)
+            theta = np.append(self.stacked_experts.start, theta)
         if mixture.experts.needs_all_rows:
             mixture = mixture.with_part("experts", mixture.experts.without_training_state())
         return FittedMixture(mixture, theta, self.preprocessor)
@@ -320,25 +321,14 @@ def _make_experts(
     resolved = resolve_estimators(
         estimators, params.task.name, params.alpha, raw_features.X, categories
     )
-    options: dict[str, Any] = dict(
-        estimators=resolved,
-        seeds=np.random.default_rng(seed).integers(2**31 - 1, size=shape),
-        classes=data.attributes.get("classes_"),
-        routes=routes,
-        n_jobs=params.n_jobs,
-    )
+    seeds = np.random.default_rng(seed).integers(2**31 - 1, size=shape)
+    fits = Fits(resolved, seeds, routes, data.attributes.get("classes_"), params.n_jobs)
+    mean_family, estimates = params.mean_family or MeanFamily(), {}
     if isinstance(params.task, Regression):
+        mean_family = replace(mean_family, **vars(params.task))
         names = ("noise_variance", "variance_floor")
-        of_task = {
-            "shared_dispersion": params.task.shared_dispersion,
-            "dispersion_prior": params.task.dispersion_prior,
-        } | params.task.estimates(init_data, names, noise_variance)
-        exposure = None if raw_features.offset is None else np.exp(raw_features.offset)
-        mean_family = params.mean_family or MeanFamily()
-        options["mean_family"] = mean_family.fitted_to(rows.y, rows.weight, of_task, exposure)
-        if mean_family.link == "identity":
-            options["estimators"] = tuple(map(with_standardised_target, resolved))
-    return LearnedExperts(params.estimator_experts(**options), params.n_experts)
+        estimates = params.task.estimates(init_data, names, noise_variance)
+    return params.estimator_experts.of_rows(fits, rows, mean_family, estimates)
 
 
 def check_rows_are_possible(params: FitParameters, experts: Experts, rows: Dataset) -> None:

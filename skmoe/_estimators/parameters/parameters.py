@@ -232,7 +232,7 @@ def validate_parameters(estimator: Any, models: list[Any] | None = None) -> FitP
         experts, estimators = resolve_experts(expert, task.name)
     if values.get("base") is not None:
         check_estimator("base", values["base"], task.name)
-    mean_family = None if experts is not None or families == NORMAL else MeanFamily(families[0])
+    mean_family = None if experts is not None or families == NORMAL else MeanFamily(families[:1])
     # A stack has one start; the seeds of its models are those after the seeds of a mixture.
     n_init = values.get("n_init", N_COSTLY_STARTS)
     if n_init == "auto":

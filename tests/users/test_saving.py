@@ -94,7 +94,7 @@ def by_skops(moe):
 WAYS = {"pickle": lambda moe: pickle.loads(pickle.dumps(moe)), "joblib": by_joblib}
 WAYS["skops"] = by_skops
 ROUND_TRIPS = [("pickle", case) for case in (*CASES, *SHARED)]
-# skops itself loses the False among the keys of a dict, and does not trust the trees of scikit-learn.
+# skops loses the False among the keys of a dict, and does not trust the trees of scikit-learn.
 LOST = ("flags", "categories")
 ROUND_TRIPS += [(way, case) for way in ("joblib", "skops") for case in CASES if case not in LOST]
 

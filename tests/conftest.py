@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import gc
+import os
 import sys
 
 import pytest
@@ -17,6 +18,21 @@ def one_thread():
     """Tables are tiny: threads that wait for each other would take most of the time."""
     with threadpool_limits(1):
         yield
+
+
+def seeds_of(text):
+    """Seeds of a number, of a list such as "0-9", or of "all"."""
+    first, _, last = ("0-99" if text == "all" else text).partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+GLOBAL_RANDOM_SEEDS = seeds_of(os.environ.get("SKMOE_TESTS_GLOBAL_RANDOM_SEED", "42"))
+
+
+@pytest.fixture(scope="session", params=GLOBAL_RANDOM_SEEDS)
+def global_random_seed(request):
+    """The seed of simulated data: what a test says of them holds for every seed."""
+    return request.param
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,8 @@ from support.sources import (
 
 # Private names outside `_numerics` that tests of the mathematics may import.
 MAX_PRIVATE_NAMES = 150
-LEFT_OUT = ("benchmarks/", "mutations/")
 
-TREES = SyntaxTrees(TESTS, LEFT_OUT)
+TREES = SyntaxTrees(TESTS, ("benchmarks/",))
 PATH = re.compile(r"skmoe(\.\w+)*\._[a-z]\w*(\.\w+)*")
 
 

@@ -165,7 +165,7 @@ def test_predictors_change_by_the_largest_step_at_most(name, is_shared):
     family, lengths = experts.families[0], []
     resp = mixture.responsibilities(theta[None], data)[0][:, 0] * own.rows.weight
     for k, group, _, etas in experts.of_experts(theta, data, range(3)):
-        *_, information = family.derivatives(experts.target(group, data)[1], etas)
+        _, _, information, *_ = family.derivatives(experts.target(group, data)[1], etas)
         weight = resp[k] * np.broadcast_to(information[0, 0], N_ROWS)
         moved = own.rows.expert_design @ change[group.index[0][k]]
         lengths.append(np.sqrt((weight * moved**2).sum() / max(weight.sum(), 1e-300)))

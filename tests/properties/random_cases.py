@@ -71,7 +71,7 @@ class Case:
     estimator: Any
     values: Any  # of the features, dense
     y: Any
-    weight: Any
+    given: dict  # further arguments of its fit
     container: str
     traits: tuple[str, ...]  # of the table
 
@@ -91,14 +91,23 @@ class Case:
             return EXPERTS.get(expert, {}).get(self.task)
         return expert if hasattr(expert, "in_support") else None
 
+    @property
+    def weight(self):
+        return self.given.get("sample_weight")
+
+    @property
+    def of_rows(self):
+        """Units and known experts, which methods take that see the target."""
+        return {name: v for name, v in self.given.items() if name != "sample_weight"}
+
     def take(self, rows):
         """The rows at some indices."""
-        weight = None if self.weight is None else self.weight[rows]
-        return replace(self, values=self.values[rows], y=self.y[rows], weight=weight)
+        given = {name: values[rows] for name, values in self.given.items()}
+        return replace(self, values=self.values[rows], y=self.y[rows], given=given)
 
     def __str__(self):
-        kind = "none" if self.weight is None else str(self.weight.dtype)
-        table = f"{self.values.shape}, y {self.y.shape}, {self.container}, weights {kind}"
+        given = {name: str(values.dtype) for name, values in self.given.items()}
+        table = f"{self.values.shape}, y {self.y.shape}, {self.container}, {given}"
         traits = ", ".join(self.traits) or "nothing special"
         text = f"{self.estimator!r}\n{table}: {traits}"
         return (
@@ -161,7 +170,10 @@ def make_case(seed):
         if covariance_type == "diag" and params.get("base") is None:
             y = with_bounds(Draw([seed, 4]), y)
     traits = (*traits, *traits_of_y)
-    return Case(seed, estimator, values, y, make_weight(draw, n_rows), container, traits)
+    given = make_weight(draw, n_rows)
+    if isinstance(n_experts, int):
+        given |= make_regimes(Draw([seed, 5]), estimator, n_rows)
+    return Case(seed, estimator, values, y, given, container, traits)
 
 
 # --- tables -------------------------------------------------------------------------------------
@@ -273,14 +285,27 @@ def supported(draw, expert, task, y):
 
 def make_weight(draw, n_rows):
     rng = draw.rng
-    kind = draw.usually("none", "counts", "zeros", "fractions", "powers", probability=0.5)
-    if kind == "none":
-        return None
-    if kind == "counts":
-        return rng.integers(1, 4, size=n_rows)
-    if kind == "zeros":
-        return rng.integers(0, 3, size=n_rows)
-    return rng.uniform(size=n_rows) if kind == "fractions" else 10.0 ** rng.uniform(-3, 3, n_rows)
+    kinds = {
+        "counts": lambda: rng.integers(1, 4, size=n_rows),
+        "zeros": lambda: rng.integers(0, 3, size=n_rows),
+        "fractions": lambda: rng.uniform(size=n_rows),
+        "powers": lambda: 10.0 ** rng.uniform(-3, 3, n_rows),
+    }
+    kind = draw.usually("none", *kinds, probability=0.5)
+    return {} if kind == "none" else {"sample_weight": kinds[kind]()}
+
+
+def make_regimes(draw, estimator, n_rows):
+    """Sometimes units whose rows have one expert, or known experts of some rows."""
+    kind = draw.usually("none", "units", "known_experts", probability=0.6)
+    if kind == "units":
+        estimator.set_params(gate="constant")
+        return {"units": draw.rng.integers(2 + n_rows // 3, size=n_rows)}
+    if kind == "known_experts":
+        is_known = draw.rng.uniform(size=n_rows) < draw.one(0.1, 0.5, 1.0)
+        experts = draw.rng.integers(estimator.n_experts, size=n_rows)
+        return {"known_experts": np.where(is_known, experts, -1)}
+    return {}
 
 
 # --- estimators ---------------------------------------------------------------------------------

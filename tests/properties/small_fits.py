@@ -1,64 +1,184 @@
-"""Short fits of every case of `support/fits.py` on its first rows, in another form of the table."""
+"""Short fits of every case of `support/fits.py`, and of some more, on few rows of a seed."""
 
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
+from sklearn.preprocessing import SplineTransformer
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from support.fits import ALL_CASES, FIXED, X, fit_quietly
+from skmoe.gates import SoftmaxGate
+from skmoe.stacking import GatedStackingClassifier
+from support.expert_kinds import KINDS
+from support.fits import X, cases_of, classifier, fit_quietly, regressor, tables
+from support.stacks import stack_of
 
 N = 60
-SHORT = {"max_iter": 8, "n_init": 1} | FIXED
+MAX_ITER = 8
+OF_ROWS = ("sample_weight", "units", "known_experts", "groups", "price")
 
 
-def short(case, **options):
-    """The estimator of a case, with few iterations from few starts."""
-    moe = clone(ALL_CASES[case][0])
-    params = moe.get_params(deep=False)
-    given = {name: value for name, value in SHORT.items() if name in params}
-    for name in FIXED.keys() & given.keys():
-        if params[name] not in FIXED.values():  # a search, or the default
-            given.pop(name)
-    given["max_iter"] = min(given["max_iter"], moe.max_iter)
-    return moe.set_params(**given | options)
+class Priced:
+    """Its fit takes metadata, with which equal rows are no copies."""
+
+    def fit(self, X, y, sample_weight=None, price=None):
+        return super().fit(X, y, sample_weight=sample_weight)
 
 
-def target(case, rows):
-    return ALL_CASES[case][1][rows]
+class PricedRidge(Priced, Ridge):
+    pass
 
 
-def arguments(case, rows, weight=None):
-    """Weights and units of rows."""
-    own = dict(ALL_CASES[case][2])
-    given = {name: values[rows] for name, values in own.items()}
-    if weight is not None:
-        given["sample_weight"] = weight * given.get("sample_weight", 1.0)
-    return given
+class PricedTree(Priced, DecisionTreeRegressor):
+    pass
 
 
-def fit_on(case, rows, weight=None, features=None, y=None, **options):
-    """A fit on rows, by index, with other weights, features or target if they are given."""
-    features = X if features is None else features
-    y = target(case, rows) if y is None else y[rows]
-    given = arguments(case, rows, weight)
-    return fit_quietly(short(case, **options), features[rows], y, **given)
+class PricedLogistic(Priced, LogisticRegression):
+    pass
+
+
+class PricedTreeClassifier(Priced, DecisionTreeClassifier):
+    pass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A mixture, its rows, and further arguments of its fit."""
+
+    moe: Any
+    X: Any
+    y: np.ndarray
+    given: dict
+
+    def take(self, rows):
+        """The problem of some rows."""
+        given = {name: values[rows] for name, values in self.given.items()}
+        moe, init = self.moe, getattr(self.moe, "init", None)
+        if isinstance(init, np.ndarray):
+            moe = clone(moe).set_params(init=init[rows])
+        return Problem(moe, self.X[rows], self.y[rows], given)
+
+    def with_(self, options=None, **values):
+        """The problem with other options of the mixture, features, target or arguments."""
+        given = self.given | {name: values.pop(name) for name in OF_ROWS if name in values}
+        moe = clone(self.moe).set_params(**options) if options else self.moe
+        return replace(self, moe=moe, given=given, **values)
+
+    @cached_property
+    def fit(self):
+        """Fitted, which tests read only."""
+        return fit_quietly(clone(self.moe), self.X, self.y, **self.given)
+
+    @property
+    def units(self):
+        """Units, for methods that take them."""
+        return {name: self.given[name] for name in ("units",) if name in self.given}
+
+
+def balanced_classes(seed):
+    """Two regimes, and three equally frequent classes; one column is symmetric."""
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([rng.permutation(np.repeat([-1.0, 1.0], N // 2)), rng.normal(size=N)])
+    score = np.where(X[:, 0] > 0.0, 2.0, -1.0) * X[:, 1] + 0.5 * rng.normal(size=N)
+    return np.argsort(np.argsort(score)) * 3 // N, {"X": X}
+
+
+def more_cases(seed):
+    """Units with experts of every kind, parts that are fitted to other rows, and classes."""
+    data = tables(seed)
+    y, classes, few = data.y, data.classes, {"max_iter": 2}
+    three, balanced = np.digitize(y, [-1.0, 0.5]), balanced_classes(seed)
+    units, price = np.arange(len(y)) % 20, data.X[:, 0]
+    resp = np.where(data.X[:N, :1] > 0.0, [0.9, 0.1], [0.2, 0.8])
+    kinds = cases_of(seed)[0]
+    shallow = {"max_depth": 2, "random_state": 0}
+    trees, logistics = DecisionTreeClassifier(**shallow), LogisticRegression()
+    priced = [PricedRidge(), PricedTree(**shallow)]
+    of_classes = [PricedLogistic(), PricedTreeClassifier(**shallow)]
+    stack = {"kind": GatedStackingClassifier, "random_state": 0}
+    cases = {
+        f"units, {name}-{task}": (
+            clone(kinds[f"{name}-{task}"][0]).set_params(gate="constant", n_experts=2),
+            kinds[f"{name}-{task}"][1],
+            {"units": units},
+        )
+        for name, task in KINDS
+    }
+    cases |= {
+        "held-out rows": (regressor(n_experts=[1, 2], **few), y, {}),
+        "held-out groups": (regressor(n_experts=[2, 1], **few), y, {"groups": np.arange(300) // 4}),
+        "priced stack": (stack_of(*priced, random_state=0), y, {"price": price}),
+        "priced stack of classes": (stack_of(*of_classes, **stack), classes, {"price": price}),
+        "priced experts": (regressor(n_experts=2, expert=priced, **few), y, {"price": price}),
+        "priced experts of classes": (
+            classifier(n_experts=2, expert=of_classes, **few),
+            classes,
+            {"price": price},
+        ),
+        "known responsibilities": (
+            regressor(n_experts=2, base=DecisionTreeRegressor(**shallow), init=resp, **few),
+            y,
+            {},
+        ),
+        "three classes": (classifier(n_experts=2), three, {}),
+        "three classes, gate of splines": (
+            classifier(n_experts=2, gate=SoftmaxGate(transformer=SplineTransformer())),
+            three,
+            {},
+        ),
+        "three classes, found penalties": (
+            classifier(n_experts=2, alpha="auto", gate_alpha="auto"),
+            three,
+            {},
+        ),
+        "three classes, selected number": (classifier(n_experts="bic", **few), three, {}),
+        "three classes, a base": (classifier(n_experts=2, base=GaussianNB()), three, {}),
+        "three classes, a base of trees": (classifier(n_experts=2, base=trees), three, {}),
+        "three classes, stack": (stack_of(logistics, trees, **stack), three, {}),
+        "balanced classes": (classifier(n_init=10), *balanced),
+        "balanced classes, trees": (classifier(n_experts=2, expert=trees, **few), *balanced),
+        "balanced classes, a list": (
+            classifier(n_experts=2, expert=[logistics, trees], **few),
+            *balanced,
+        ),
+    }
+    return cases
 
 
 @cache
+def all_cases(seed=0):
+    """Mixtures with targets and further arguments of all rows."""
+    cases, others = cases_of(seed)
+    return cases | others | more_cases(seed)
+
+
+@cache
+def problem(case, seed=0):
+    """The first rows of a case, with few iterations."""
+    moe, y, given = all_cases(seed)[case]
+    given = {name: values[:N] for name, values in given.items()}
+    moe = clone(moe).set_params(max_iter=min(MAX_ITER, moe.max_iter))
+    features = given.pop("X", tables(seed).X[:N])
+    return Problem(moe, features, y[:N], given)
+
+
 def plain_fit(case):
     """The fit of a case on its first rows, which tests read only."""
-    return fit_on(case, np.arange(N))
+    return problem(case).fit
+
+
+def units_of(case):
+    """Units of the first rows, for methods that take them."""
+    return problem(case).units
 
 
 def statements(moe, features=None, **given):
     """All that a mixture says of rows, with experts in their order."""
     features = X[:N] if features is None else features
-    mean = moe.predict_proba(features) if hasattr(moe, "predict_proba") else moe.predict(features)
+    mean = moe.predict_proba(features) if is_classifier(moe) else moe.predict(features)
     gate = moe.predict_gate(features, **given)
     return np.column_stack([np.reshape(mean, (len(mean), -1)), gate])
-
-
-def units_of(case):
-    """Units of the first rows, for methods that take them."""
-    given = arguments(case, np.arange(N))
-    return {"units": given["units"]} if "units" in given else {}

@@ -15,9 +15,10 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("seeds", chunks, ids=map(str, range(N_CHUNKS)))
 
 
-def test_random_fits_have_all_properties(seeds):
+def test_random_fits_have_all_properties(seeds, global_random_seed):
     failures, n_fitted = [], 0
     for seed in seeds:
+        seed += 10_000 * global_random_seed
         try:
             n_fitted += check(seed)
         except AssertionError as failure:
@@ -28,7 +29,7 @@ def test_random_fits_have_all_properties(seeds):
 
 def test_random_cases_have_every_registered_expert_and_gate():
     """All families and gates are among the cases, without which they would not be checked."""
-    moes = [make_case(seed).estimator for seed in range(300)]
+    moes = [make_case(seed).estimator for seed in range(400)]
     named = {moe.expert for moe in moes if isinstance(moe.expert, str)}
     assert set(EXPERTS) <= named
     assert {moe.gate for moe in moes if isinstance(moe.gate, str)} == set(GATES)

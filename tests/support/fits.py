@@ -3,6 +3,7 @@
 import warnings
 from functools import cache
 from inspect import isclass, signature
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
@@ -22,19 +23,40 @@ def fit_quietly(moe, *data, **options):
 
 
 N_ROWS = 300
-X = np.random.default_rng(0).normal(size=(N_ROWS, 2))
-# Three regimes with about 20, 50 and 30 % of the rows.
-PREDICTOR = np.select([X[:, 0] < -0.85, X[:, 0] < 0.5], [1 - X[:, 1], 2 * X[:, 1]], -1.0)
-Y = PREDICTOR + 0.2 * np.random.default_rng(1).normal(size=N_ROWS)
-# Outputs with dependent noise.
-JOINT = np.column_stack([Y, 2.0 * Y + X[:, 0], X[:, 0] - Y])
-JOINT += np.random.default_rng(2).normal(size=(N_ROWS, 3)) * [0.1, 0.2, 0.3]
-CLASSES = (PREDICTOR + 0.3 * np.random.default_rng(1).logistic(size=N_ROWS) > 0).astype(int)
 UNITS = np.arange(N_ROWS) // 2
-# The regimes of some rows, whose numbers are not those by share.
-REGIMES = np.select([X[:, 0] < -0.85, X[:, 0] < 0.5], [1, 2], 0)
-KNOWN = np.where(np.arange(N_ROWS) % 6 < 2, REGIMES, -1)
-KNOWN_OF_UNITS = np.where(UNITS % 6 < 2, REGIMES[::2][UNITS], -1)
+
+
+class Tables(NamedTuple):
+    """Features, and targets of three regimes with about 20, 50 and 30 % of the rows."""
+
+    seed: int
+    X: np.ndarray
+    predictor: np.ndarray
+    regimes: np.ndarray  # whose numbers are not those by share
+    y: np.ndarray
+    joint: np.ndarray  # outputs with dependent noise
+    classes: np.ndarray
+
+    def of_family(self, name):
+        """A target of a family of distributions."""
+        rng = np.random.default_rng(self.seed + 1)
+        return draw(name, 0.5 * self.predictor, rng, (0.05, 5.0))
+
+
+@cache
+def tables(seed=0):
+    X = np.random.default_rng(seed).normal(size=(N_ROWS, 2))
+    is_first, is_second = X[:, 0] < -0.85, X[:, 0] < 0.5
+    predictor = np.select([is_first, is_second], [1 - X[:, 1], 2 * X[:, 1]], -1.0)
+    y = predictor + 0.2 * np.random.default_rng(seed + 1).normal(size=N_ROWS)
+    joint = np.column_stack([y, 2.0 * y + X[:, 0], X[:, 0] - y])
+    joint += np.random.default_rng(seed + 2).normal(size=(N_ROWS, 3)) * [0.1, 0.2, 0.3]
+    noise = np.random.default_rng(seed + 1).logistic(size=N_ROWS)
+    regimes = np.select([is_first, is_second], [1, 2], 0)
+    return Tables(seed, X, predictor, regimes, y, joint, (predictor + 0.3 * noise > 0).astype(int))
+
+
+_, X, _, REGIMES, Y, _, CLASSES = tables()
 
 # Penalties of a regressor, so that none is sought, and optima are the same to the last digit.
 FIXED_OF_CLASSES = {"alpha": 0.1, "gate_alpha": 1.0}
@@ -77,100 +99,117 @@ def loads(moe):
 
 
 def target_of(name):
-    return draw(name, 0.5 * PREDICTOR, np.random.default_rng(1), (0.05, 5.0))
+    return tables().of_family(name)
 
 
-# A mixture, its target, and further arguments of its fit.
-CASES = {
-    f"{name}-{task}": (
-        (regressor if task == "regressor" else classifier)(**options_of(name)),
-        CLASSES if task == "classifier" else Y if name == "linear" else target_of(name),
-        {},
-    )
-    for name, task in KINDS
-}
-CASES |= {f"{name} gate": (regressor(gate=name), Y, {}) for name in GATES}
-CASES |= {
-    "trees": (regressor(expert="tree", max_iter=10), Y, {}),
-    "trees of classes": (classifier(expert="tree", max_iter=10), CLASSES, {}),
-    "gamma trees": (regressor(expert="tree", family="gamma", max_iter=5), np.exp(Y), {}),
-    "outputs": (regressor(), np.column_stack([Y, X[:, 0]]), {}),
-    "joint outputs": (regressor(covariance_type="full"), JOINT, {}),
-    "joint lognormal outputs": (
-        regressor(covariance_type="full", family="lognormal", dispersion="shared"),
-        np.exp(JOINT[:, :2]),
-        {},
-    ),
-    "routing": (regressor(gate=SoftmaxGate(top_k=1)), Y, {}),
-    "balance": (regressor(gate=SoftmaxGate(balance=1.0)), Y, {}),
-    "shared noise": (regressor(dispersion="shared"), Y, {}),
-    "shared slopes": (regressor(family="student_t", shared_features=[0]), Y, {}),
-    "signs": (regressor(monotonic_cst=[-1, 1]), Y, {}),
-    "signs of shared slopes": (
-        regressor(family="gamma", shared_features=[0], monotonic_cst=[-1, 1]),
-        target_of("gamma"),
-        {},
-    ),
-    "signs of classes": (classifier(monotonic_cst=[1, -1]), CLASSES, {}),
-    "signs and found penalties": (regressor(alpha="auto", monotonic_cst=[-1, 1]), Y, {}),
-    "dispersion features": (regressor(dispersion_features=[1], alpha=1.0), Y, {}),
-    "dispersion features of times": (
-        regressor(family="weibull", dispersion_features=[0, 1], n_experts=2),
-        target_of("weibull"),
-        {},
-    ),
-    "dispersion of another feature": (
-        regressor(expert_features=[1], dispersion_features=[0], alpha=1.0),
-        Y,
-        {},
-    ),
-    "found penalties": (regressor(alpha="auto", gate_alpha="ard"), Y, {}),
-    "two starts": (regressor(n_init=2), Y, {}),
-    "selected number": (regressor(n_experts="bic"), Y, {}),
-    "units": (regressor(gate="constant"), Y, {"units": UNITS}),
-    "weights": (regressor(), Y, {"sample_weight": np.where(X[:, 0] < -0.85, 5.0, 1.0)}),
-    "base": (regressor(base=Ridge()), Y, {}),
-}
+@cache
+def cases_of(seed=0):
+    """Mixtures, their targets, and further arguments of their fits, by name."""
+    data = tables(seed)
+    y, joint, classes = data.y, data.joint, data.classes
+    weight = np.where(data.X[:, 0] < -0.85, 5.0, 1.0)
+    known = np.where(np.arange(N_ROWS) % 6 < 2, data.regimes, -1)
+    known_of_units = np.where(UNITS % 6 < 2, data.regimes[::2][UNITS], -1)
+    cases = {
+        f"{name}-{task}": (
+            (regressor if task == "regressor" else classifier)(**options_of(name)),
+            classes if task == "classifier" else y if name == "linear" else data.of_family(name),
+            {},
+        )
+        for name, task in KINDS
+    }
+    cases |= {f"{name} gate": (regressor(gate=name), y, {}) for name in GATES}
+    cases |= {
+        "trees": (regressor(expert="tree", max_iter=10), y, {}),
+        "trees of classes": (classifier(expert="tree", max_iter=10), classes, {}),
+        "gamma trees": (regressor(expert="tree", family="gamma", max_iter=5), np.exp(y), {}),
+        "outputs": (regressor(), np.column_stack([y, data.X[:, 0]]), {}),
+        "joint outputs": (regressor(covariance_type="full"), joint, {}),
+        "joint lognormal outputs": (
+            regressor(covariance_type="full", family="lognormal", dispersion="shared"),
+            np.exp(joint[:, :2]),
+            {},
+        ),
+        "routing": (regressor(gate=SoftmaxGate(top_k=1)), y, {}),
+        "balance": (regressor(gate=SoftmaxGate(balance=1.0)), y, {}),
+        "shared noise": (regressor(dispersion="shared"), y, {}),
+        "shared slopes": (regressor(family="student_t", shared_features=[0]), y, {}),
+        "signs": (regressor(monotonic_cst=[-1, 1]), y, {}),
+        "signs of shared slopes": (
+            regressor(family="gamma", shared_features=[0], monotonic_cst=[-1, 1]),
+            data.of_family("gamma"),
+            {},
+        ),
+        "signs of classes": (classifier(monotonic_cst=[1, -1]), classes, {}),
+        "signs and found penalties": (regressor(alpha="auto", monotonic_cst=[-1, 1]), y, {}),
+        "dispersion features": (regressor(dispersion_features=[1], alpha=1.0), y, {}),
+        "dispersion features of times": (
+            regressor(family="weibull", dispersion_features=[0, 1], n_experts=2),
+            data.of_family("weibull"),
+            {},
+        ),
+        "dispersion of another feature": (
+            regressor(expert_features=[1], dispersion_features=[0], alpha=1.0),
+            y,
+            {},
+        ),
+        "found penalties": (regressor(alpha="auto", gate_alpha="ard"), y, {}),
+        "two starts": (regressor(n_init=2), y, {}),
+        "selected number": (regressor(n_experts="bic"), y, {}),
+        "units": (regressor(gate="constant"), y, {"units": UNITS}),
+        "weights": (regressor(), y, {"sample_weight": weight}),
+        "base": (regressor(base=Ridge()), y, {}),
+    }
+
+    # These number their experts in another order than by share.
+    others = {
+        "one expert": (regressor(n_experts=1), y, {}),
+        "two experts": (regressor(n_experts=2), y, {}),
+        "a list of estimators": (regressor(expert=["tree", "linear", Ridge()], max_iter=4), y, {}),
+        "slopes of some experts": (
+            regressor(expert_features=[[1], [0, 1], [1]], shared_features={1: [0, 2]}),
+            y,
+            {},
+        ),
+        "slopes of some experts of classes": (
+            classifier(expert_features=[[1], [0, 1], []], shared_features=[1]),
+            classes,
+            {},
+        ),
+        "a list of families": (regressor(family=["student_t", "normal", "uniform"]), y, {}),
+        "dispersion features of a list": (
+            regressor(family=["student_t", "normal", "normal"], dispersion_features=[0, 1]),
+            y,
+            {},
+        ),
+        "stacking": (
+            stack_of(LinearRegression(), Ridge(10.0), gate_alpha=1.0, random_state=0),
+            y,
+            {},
+        ),
+        "a feature that is dropped": (regressor(n_experts=1, alpha="ard"), data.X[:, 0], {}),
+        "known experts": (regressor(), y, {"known_experts": known}),
+        "known experts of classes": (classifier(), classes, {"known_experts": known}),
+        "known experts of trees": (
+            regressor(expert="tree", max_iter=4),
+            y,
+            {"known_experts": known},
+        ),
+        "known experts of units": (
+            regressor(gate="constant"),
+            y,
+            {"units": UNITS, "known_experts": known_of_units},
+        ),
+        "default penalties": (regressor(alpha=None, gate_alpha=None), y, {}),
+    }
+    return cases, others
 
 
-# These number their experts in another order than by share.
-OTHER_CASES = {
-    "one expert": (regressor(n_experts=1), Y, {}),
-    "two experts": (regressor(n_experts=2), Y, {}),
-    "a list of estimators": (regressor(expert=["tree", "linear", Ridge()], max_iter=4), Y, {}),
-    "slopes of some experts": (
-        regressor(expert_features=[[1], [0, 1], [1]], shared_features={1: [0, 2]}),
-        Y,
-        {},
-    ),
-    "slopes of some experts of classes": (
-        classifier(expert_features=[[1], [0, 1], []], shared_features=[1]),
-        CLASSES,
-        {},
-    ),
-    "a list of families": (regressor(family=["student_t", "normal", "uniform"]), Y, {}),
-    "dispersion features of a list": (
-        regressor(family=["student_t", "normal", "normal"], dispersion_features=[0, 1]),
-        Y,
-        {},
-    ),
-    "stacking": (
-        stack_of(LinearRegression(), Ridge(10.0), gate_alpha=1.0, random_state=0),
-        Y,
-        {},
-    ),
-    "a feature that is dropped": (regressor(n_experts=1, alpha="ard"), X[:, 0], {}),
-    "known experts": (regressor(), Y, {"known_experts": KNOWN}),
-    "known experts of classes": (classifier(), CLASSES, {"known_experts": KNOWN}),
-    "known experts of trees": (regressor(expert="tree", max_iter=4), Y, {"known_experts": KNOWN}),
-    "known experts of units": (
-        regressor(gate="constant"),
-        Y,
-        {"units": UNITS, "known_experts": KNOWN_OF_UNITS},
-    ),
-    "default penalties": (regressor(alpha=None, gate_alpha=None), Y, {}),
-}
+CASES, OTHER_CASES = cases_of()
 ALL_CASES = CASES | OTHER_CASES
+KNOWN, KNOWN_OF_UNITS = (
+    ALL_CASES[case][2]["known_experts"] for case in ("known experts", "known experts of units")
+)
 # Without the families whose fits go the same way as that of another.
 DISTINCT_CASES = [f"{name}-{task}" for name, task in KINDS_OF_FITS]
 DISTINCT_CASES += [case for case in ALL_CASES if case not in [f"{n}-{task}" for n, task in KINDS]]

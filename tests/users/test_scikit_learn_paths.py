@@ -1,82 +1,77 @@
 """What scikit-learn users do with an estimator: pipelines, searches, copies, routing, callbacks."""
 
-import pickle
-
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.ensemble import BaggingRegressor, StackingRegressor
 from sklearn.feature_selection import RFE, SelectFromModel
 from sklearn.inspection import partial_dependence, permutation_importance
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.fixes import parse_version
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, metrics
 from skmoe.gates import SoftmaxGate
+from skmoe.metrics import log_density_scorer
 from support.fits import fit_quietly
 from support.refusals import refusal
-from support.tables import flipping_classes, two_regimes
+from support.tables import flipping_classes, panel, two_regimes
 
-X, Y = two_regimes(n_rows=200)
-CLASS_X, CLASSES = flipping_classes(n_rows=200)
+VERSION = parse_version(sklearn.__version__)
 FIXED = {"n_init": 1, "alpha": 0.1, "gate_alpha": 1.0, "random_state": 0}
 REGRESSOR = MixtureOfExpertsRegressor(2, **FIXED)
 CLASSIFIER = MixtureOfExpertsClassifier(2, **FIXED)
-CASES = [
-    pytest.param(REGRESSOR, X, Y, id="regressor"),
-    pytest.param(CLASSIFIER, CLASS_X, CLASSES, id="classifier"),
-]
+X, Y = two_regimes(n_rows=200)
+CLASS_X, CLASSES = flipping_classes(n_rows=200)
+BOTH = pytest.mark.parametrize(
+    ("moe", "X", "y"),
+    [
+        pytest.param(REGRESSOR, X, Y, id="regressor"),
+        pytest.param(CLASSIFIER, CLASS_X, CLASSES, id="classifier"),
+    ],
+)
 
 
-def test_kinds_are_recognised():
-    assert is_regressor(REGRESSOR)
-    assert is_classifier(CLASSIFIER)
-
-
-@pytest.mark.parametrize(("moe", "features", "y"), CASES)
-def test_pipelines_and_grid_searches_find_the_regimes(moe, features, y):
+@BOTH
+def test_pipelines_and_grid_searches_find_the_regimes(moe, X, y):
+    assert (is_classifier if moe is CLASSIFIER else is_regressor)(moe)
     pipeline = make_pipeline(StandardScaler(), clone(moe))
     step = pipeline.steps[-1][0]
     grid = {f"{step}__n_experts": [1, 2], f"{step}__gate": ["softmax", SoftmaxGate(alpha=0.1)]}
-    search = GridSearchCV(pipeline, grid, cv=2).fit(features, y)
+    search = GridSearchCV(pipeline, grid, cv=2).fit(X, y)
     assert search.best_params_[f"{step}__n_experts"] == 2
-    assert search.score(features, y) > 0.6
+    assert search.score(X, y) > 0.6
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
-@pytest.mark.parametrize(("moe", "features", "y"), CASES)
-def test_cross_validation(moe, features, y):
-    assert cross_val_predict(moe, features, y, cv=2).shape == y.shape
-    assert cross_val_score(moe, features, y, cv=2).min() > 0.55
+@BOTH
+def test_cross_validation(moe, X, y):
+    assert cross_val_predict(moe, X, y, cv=2).shape == y.shape
+    assert cross_val_score(moe, X, y, cv=2).min() > 0.55
     if is_classifier(moe):
-        log_proba = cross_val_predict(moe, features, y, cv=2, method="predict_log_proba")
+        log_proba = cross_val_predict(moe, X, y, cv=2, method="predict_log_proba")
         assert_allclose(np.exp(log_proba).sum(axis=1), 1.0)
 
 
-@pytest.mark.parametrize(("moe", "features", "y"), CASES)
-def test_clones_and_copies_say_the_same(moe, features, y, tmp_path):
-    fitted = clone(moe).set_params(gate=SoftmaxGate(alpha=2.0)).fit(features, y)
-    joblib.dump(fitted, tmp_path / "moe.joblib")
-    copies = [pickle.loads(pickle.dumps(fitted)), joblib.load(tmp_path / "moe.joblib")]
-    for copy in [*copies, clone(fitted).fit(features, y)]:
-        assert copy.get_params() == fitted.get_params()
-        assert_array_equal(copy.predict_gate(features), fitted.predict_gate(features))
-
-
-def test_parameters_stay_as_they_were_given():
-    moe = clone(REGRESSOR).set_params(gate=SoftmaxGate(), gate_features=[0, 2])
+@BOTH
+def test_clones_say_the_same_and_parameters_stay_as_they_were_given(moe, X, y):
+    moe = clone(moe).set_params(gate=SoftmaxGate(alpha=2.0), gate_features=[0, 2])
     before = moe.get_params()
-    moe.fit(X, Y)
+    moe.fit(X, y)
     assert all(moe.get_params()[name] is value for name, value in before.items())
+    copy = clone(moe).fit(X, y)
+    assert copy.get_params() == moe.get_params()
+    assert_array_equal(copy.predict_gate(X), moe.predict_gate(X))
 
 
 def test_bagging_stacking_and_transformed_targets():
@@ -95,20 +90,6 @@ def test_calibration(method):
     assert_allclose(calibrated.predict_proba(CLASS_X).sum(axis=1), 1.0)
 
 
-def test_permutation_importance_and_partial_dependence():
-    """The third feature has no effect on the classes, and a large one on the target."""
-    moe = clone(CLASSIFIER).fit(CLASS_X, CLASSES)
-    importance = permutation_importance(moe, CLASS_X, CLASSES, n_repeats=3, random_state=0)
-    assert np.argmin(importance.importances_mean) == 2
-    assert partial_dependence(moe, CLASS_X, [0], grid_resolution=5)["average"].size == 5
-    frame = pd.DataFrame(X, columns=["a", "b", "c"])
-    moe = clone(REGRESSOR).fit(frame, Y)
-    importance = permutation_importance(moe, frame, Y, n_repeats=3, random_state=0)
-    assert importance.importances_mean.min() > 0.0
-    curve = partial_dependence(moe, frame, ["b"], grid_resolution=5)["average"][0]
-    assert curve[-1] > curve[0]
-
-
 def test_a_frame_with_categories_through_a_column_transformer():
     rng = np.random.default_rng(0)
     city = rng.choice(["bern", "rome", "oslo"], size=200)
@@ -121,12 +102,114 @@ def test_a_frame_with_categories_through_a_column_transformer():
     assert fit_quietly(model, frame, y + rng.normal(size=200)).score(frame, y) > 0.99
 
 
+# --- importance of features -------------------------------------------------------------------
+
+
+def test_importance_and_partial_dependence():
+    """The third feature has no effect on the classes."""
+    moe = clone(CLASSIFIER).fit(CLASS_X, CLASSES)
+    found = permutation_importance(moe, CLASS_X, CLASSES, n_repeats=3, random_state=0)
+    assert np.argmin(found.importances_mean) == 2
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    moe = clone(REGRESSOR).fit(frame, Y)
+    curve = partial_dependence(moe, frame, ["b"], grid_resolution=5)["average"][0]
+    assert curve.size == 5
+    assert curve[-1] > curve[0]
+
+
+@pytest.fixture(scope="module")
+def with_noise():
+    """Column 3 has no effect, and small units: its slopes are the largest."""
+    noise = 1e-4 * np.random.default_rng(0).normal(size=(200, 1))
+    table = np.hstack([X, noise])
+    return clone(REGRESSOR).set_params(alpha=1e-6).fit(table, Y), table
+
+
+def test_features_are_selected_by_effects_on_the_prediction(with_noise):
+    moe, table = with_noise
+
+    def importances(moe):
+        """Mean size of the effects of one standard deviation of each feature."""
+        effects = moe.explain(table)
+        return np.abs(effects.slope + effects.gate_effect).mean(axis=0) * table.std(axis=0)
+
+    assert importances(moe).argmin() == 3
+    assert not SelectFromModel(moe, prefit=True, importance_getter=importances).get_support()[3]
+    found = permutation_importance(moe, table, Y, scoring=log_density_scorer, random_state=0)
+    assert found.importances_mean.argmin() == 3
+
+
+def test_shap_values_of_predict_add_up_to_the_prediction(with_noise):
+    shap = pytest.importorskip("shap")
+    moe, table = with_noise
+    with pytest.raises(TypeError, match="not callable"):
+        shap.Explainer(moe, table[:50])
+    values = shap.Explainer(moe.predict, table[:50])(table[:5])
+    assert values.values.shape == (5, 4)
+    sums = values.values.sum(axis=1) + values.base_values
+    assert_allclose(sums, moe.predict(table[:5]), rtol=1e-6)
+
+
+@BOTH
+def test_selectors_of_features_take_no_mixture_for_a_linear_model(moe, X, y):
+    for selector in (SelectFromModel(moe), RFE(moe)):
+        with pytest.raises(ValueError, match="`coef_` or `feature_importances_`"):
+            make_pipeline(StandardScaler(), selector).fit(X, y)[-1].get_support()
+
+
+# --- pipelines whose first steps change nothing are their last step ---------------------------
+
+PIPELINES = {
+    "one step": make_pipeline,
+    "two steps": lambda last: make_pipeline("passthrough", last),
+}
+SCORERS = {name: getattr(metrics, name) for name in dir(metrics) if name.endswith("_scorer")}
+SCORERS |= metrics.make_interval_scorers(0.8) | metrics.make_survival_scorers()
+SHORT = {"max_iter": 2, "cross_fit": 2}
+SHORT_REGRESSOR, SHORT_CLASSIFIER = (
+    clone(moe).set_params(**SHORT) for moe in (REGRESSOR, CLASSIFIER)
+)
+
+
+@pytest.mark.parametrize(
+    ("moe", "part", "step", "pipeline"),
+    [
+        (SHORT_REGRESSOR, "expert", Ridge(), "one step"),
+        (SHORT_REGRESSOR, "expert", SHORT_REGRESSOR, "two steps"),
+        (SHORT_REGRESSOR, "base", SHORT_REGRESSOR, "one step"),
+        (SHORT_CLASSIFIER, "expert", LogisticRegression(), "two steps"),
+        (SHORT_CLASSIFIER, "expert", SHORT_CLASSIFIER, "one step"),
+        (SHORT_CLASSIFIER, "base", LogisticRegression(), "two steps"),
+    ],
+)
+def test_pipelines_as_parts_are_their_last_step(moe, part, step, pipeline):
+    X, y = (flipping_classes if is_classifier(moe) else two_regimes)(40)
+    plain = fit_quietly(clone(moe).set_params(**{part: step}), X, y)
+    piped = fit_quietly(clone(moe).set_params(**{part: PIPELINES[pipeline](step)}), X, y)
+    methods = ["predict", "predict_gate", "predict_experts"]
+    for method in methods + ["predict_interval"] * is_regressor(moe):
+        assert_allclose(getattr(piped, method)(X), getattr(plain, method)(X))
+    assert_allclose(piped.score_samples(X, y), plain.score_samples(X, y))
+    assert_allclose(piped.lower_bound_, plain.lower_bound_)
+    assert piped.n_parameters_ == plain.n_parameters_
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_scores_of_pipelines_are_those_of_their_last_step(name):
+    X, y = two_regimes(40)
+    score = SCORERS[name](fit_quietly(clone(SHORT_REGRESSOR), X, y), X, y)
+    assert np.isfinite(score)
+    for make in PIPELINES.values():
+        pipeline = fit_quietly(make(clone(SHORT_REGRESSOR)), X, y)
+        assert_allclose(SCORERS[name](pipeline, X, y), score)
+
+
 # --- metadata routing -------------------------------------------------------------------------
 
 
 def test_weights_are_routed_through_searches_and_pipelines():
     weight = np.random.default_rng(0).uniform(0.5, 2.0, size=len(Y))
-    with sklearn.config_context(enable_metadata_routing=True):
+    with config_context(enable_metadata_routing=True):
         moe = clone(REGRESSOR).set_fit_request(sample_weight=True)
         moe.set_score_request(sample_weight=True)
         search = GridSearchCV(moe, {"n_experts": [2]}, cv=2).fit(X, Y, sample_weight=weight)
@@ -138,82 +221,126 @@ def test_weights_are_routed_through_searches_and_pipelines():
     assert np.abs(routed.expert_coef_ - unweighted.expert_coef_).max() > 1e-4
 
 
+TREE = DecisionTreeRegressor(max_leaf_nodes=6, min_samples_leaf=10, random_state=0)
+
+
 @pytest.mark.parametrize(
-    ("expert", "names"),
+    ("options", "name", "values"),
     [
-        ("linear", set()),
-        (["linear", "tree"], set()),
-        (Ridge(), {"expert"}),
-        (["tree", Ridge()], {"expert_1"}),
+        ({}, "n_experts", [1, 2]),
+        ({"expert": TREE, "max_iter": 3}, "expert__max_leaf_nodes", [2, 6]),
     ],
+    ids=["linear", "tree"],
 )
-def test_named_experts_have_no_routing_of_their_own(expert, names):
-    router = MixtureOfExpertsRegressor(2, expert=expert).get_metadata_routing()
-    assert {name for name, _ in router} - {"$self_request"} == names
+def test_offsets_are_routed_through_searches_and_pipelines(options, name, values):
+    rng = np.random.default_rng(0)
+    X, offset = rng.uniform(-2, 2, size=(200, 2)), np.log(rng.uniform(0.05, 4.0, size=200))
+    y = rng.poisson(np.exp(offset + 0.5 + np.abs(X[:, 0])))
+    grid = {f"mixtureofexpertsregressor__{name}": values}
+    standard = StandardScaler().fit_transform(X)
+    moe = clone(REGRESSOR).set_params(family="poisson", **options)
+    # Older releases of scikit-learn pass no metadata to the score of the estimator itself.
+    passes = name == "n_experts" and parse_version("1.7") <= VERSION
+    with config_context(enable_metadata_routing=True):
+        routed = clone(moe).set_fit_request(offset=True).set_score_request(offset=True)
+        pipeline = make_pipeline(StandardScaler(), routed.set_predict_request(offset=True))
+        piped = fit_quietly(clone(pipeline), X, y, offset=offset)
+        alone = fit_quietly(clone(moe), standard, y, offset=offset)
+        assert_allclose(piped.predict(X, offset=offset), alone.predict(standard, offset=offset))
+        search, blind = (
+            GridSearchCV(pipeline, grid, cv=2, scoring=None if passes else log_density_scorer)
+            for _ in range(2)
+        )
+        fit_quietly(search, X, y, offset=offset)
+        assert search.best_params_ == {f"mixtureofexpertsregressor__{name}": values[-1]}
+        assert search.best_score_ > fit_quietly(blind, X, y).best_score_ + 0.1
 
 
-class Costly(Ridge):
-    """A ridge regression that keeps the metadata of its last fit."""
+def test_units_are_routed_through_searches_and_pipelines():
+    X, y, units, _ = panel(40, 5)
+    with config_context(enable_metadata_routing=True):
+        moe = clone(REGRESSOR).set_params(gate="constant")
+        moe.set_fit_request(units=True, groups=False)
+        grid = {"mixtureofexpertsregressor__n_experts": [1, 3]}
+        options = {"scoring": log_density_scorer, "cv": GroupKFold(2)}
+        search = GridSearchCV(make_pipeline(StandardScaler(), moe), grid, **options)
+        search.fit(X, y, units=units, groups=units)
+    *_, fitted = search.best_estimator_
+    assert (fitted.n_units_, fitted.n_experts_) == (40, 3)
+    rows = search.best_estimator_[:-1].transform(X)
+    score = log_density_scorer(search, X, y, units=units)
+    assert_allclose(score, fitted.score_samples(rows, y, units=units).mean())
+    weight = np.arange(len(y)) % 3
+    copies = np.repeat(np.arange(len(y)), weight)
+    assert_allclose(
+        log_density_scorer(search, X, y, sample_weight=weight, units=units),
+        log_density_scorer(search, X[copies], y[copies], units=units[copies]),
+    )
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        lambda units: pd.Series([f"customer {unit:02}" for unit in units], dtype="category"),
+        lambda units: np.array([f"customer {unit:02}" for unit in units]),
+        lambda units: pd.Timestamp("2020-01-01") + pd.to_timedelta(units, unit="D"),
+        lambda units: [int(unit) for unit in units],
+    ],
+    ids=["categories", "words", "dates", "list"],
+)
+def test_labels_of_units_of_any_kind(labels):
+    X, y, units, _ = panel(40, 4)
+    frame, moe = pd.DataFrame(X, columns=["a", "b"]), clone(REGRESSOR).set_params(gate="constant")
+    expected = clone(moe).fit(X, y, units=units).expert_coef_
+    assert_array_equal(clone(moe).fit(frame, y, units=labels(units)).expert_coef_, expected)
+
+
+class Noting(Ridge):
+    """A ridge regression that keeps the metadata, and a setting of the process, of its last fit."""
 
     def fit(self, X, y, sample_weight=None, cost=None):
         self.n_costs_ = 0 if cost is None else len(cost)
+        self.assumed_finite_ = sklearn.get_config()["assume_finite"]
         return super().fit(X, y, sample_weight)
 
 
 @pytest.mark.parametrize(
-    ("expert", "takes"),
+    ("expert", "names", "takes"),
     [
-        (Costly(), [True, True]),
-        (["tree", Costly()], [False, True]),
-        ([Costly(), "linear"], [True, False]),
+        ("linear", set(), []),
+        (["linear", "tree"], set(), [False, False]),
+        (Noting(), {"expert"}, [True, True]),
+        (["tree", Noting()], {"expert_1"}, [False, True]),
     ],
 )
-def test_metadata_go_to_experts_that_are_estimators(expert, takes):
-    moe = MixtureOfExpertsRegressor(2, expert=expert, max_iter=1, **FIXED)
-    fit_quietly(moe, X, Y, cost=np.ones(len(Y)))
-    found = [getattr(models[0], "n_costs_", 0) > 0 for models in moe.experts_]
-    assert found == takes
+def test_metadata_go_to_experts_that_are_estimators(expert, names, takes):
+    """Experts chosen by name have no routing of their own."""
+    moe = clone(REGRESSOR).set_params(expert=expert, max_iter=1)
+    router = moe.get_metadata_routing()
+    assert {name for name, _ in router} - {"$self_request"} == names
+    if any(takes):
+        fit_quietly(moe, X, Y, cost=np.ones(len(Y)))
+        assert [getattr(models[0], "n_costs_", 0) > 0 for models in moe.experts_] == takes
 
 
 # --- representations and global state ---------------------------------------------------------
 
 
-@pytest.mark.parametrize(("moe", "features", "y"), CASES)
-def test_html_names_parameters_and_explains_them(moe, features, y):
-    html = clone(moe).fit(features, y)._repr_html_()
-    assert type(moe).__name__ in html
+@BOTH
+def test_html_names_parameters_and_explains_them(moe, X, y):
+    html, name = clone(moe).fit(X, y)._repr_html_(), type(moe).__name__
+    assert name in html
     assert "n_experts" in html
-    if parse_version(sklearn.__version__) >= parse_version("1.8"):
+    if parse_version("1.8") <= VERSION:
         assert "Number of experts" in html  # the tooltip, from the docstring
-    name = type(moe).__name__
     assert repr(type(moe)(2, random_state=0)) == f"{name}(n_experts=2, random_state=0)"
-
-
-def test_callbacks_are_those_of_scikit_learn():
-    has_callbacks = parse_version(sklearn.__version__) >= parse_version("1.9")
-    assert hasattr(REGRESSOR, "set_callbacks") == has_callbacks
-
-
-@pytest.mark.parametrize("moe", [REGRESSOR, CLASSIFIER])
-def test_selectors_of_features_take_no_mixture_for_a_linear_model(moe):
-    y = CLASSES if is_classifier(moe) else Y
-    for selector in (SelectFromModel(moe), RFE(moe)):
-        with pytest.raises(ValueError, match="`coef_` or `feature_importances_`"):
-            make_pipeline(StandardScaler(), selector).fit(X, y)[-1].get_support()
-
-
-class Configured(Ridge):
-    """A ridge regression that keeps a setting of the process that fits it."""
-
-    def fit(self, X, y, sample_weight=None):
-        self.assumed_finite_ = sklearn.get_config()["assume_finite"]
-        return super().fit(X, y, sample_weight)
+    assert hasattr(moe, "set_callbacks") == (parse_version("1.9") <= VERSION)
 
 
 def test_global_configuration_reaches_workers():
     """Threads have a configuration of their own, as processes have."""
-    moe = MixtureOfExpertsRegressor(2, expert=Configured(), max_iter=1, n_jobs=2, **FIXED)
-    with sklearn.config_context(assume_finite=True), joblib.parallel_backend("threading"):
+    moe = clone(REGRESSOR).set_params(expert=Noting(), max_iter=1, n_jobs=2)
+    with config_context(assume_finite=True), joblib.parallel_backend("threading"):
         fit_quietly(moe, X[:60], Y[:60])
     assert all(model.assumed_finite_ for models in moe.experts_ for model in models)
 
@@ -221,6 +348,5 @@ def test_global_configuration_reaches_workers():
 def test_global_random_state_is_left_alone():
     np.random.seed(0)
     before = np.random.get_state()[1].copy()
-    moe = clone(REGRESSOR).set_params(init="random", random_state=1, max_iter=2)
-    fit_quietly(moe, X, Y)
+    fit_quietly(clone(REGRESSOR).set_params(init="random", random_state=1, max_iter=2), X, Y)
     assert_array_equal(np.random.get_state()[1], before)

@@ -1,0 +1,243 @@
+"""Frames with categories and missing values reach the experts as they are, the gate in numbers.
+
+Missing categories of any type are one level of the experts "linear" and "tree".
+"""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone, is_classifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.stacking import GatedStackingClassifier
+from support.fits import fit_quietly
+from support.refusals import assert_fit_refused, assert_refused, refusal
+from support.stacks import stack_of
+from support.tables import steps
+
+pytestmark = pytest.mark.filterwarnings("ignore:Experts have collapsed")
+
+X, Y = steps(n_rows=150)
+N_ROWS = 150
+
+
+def holed_frame(library=pd):
+    rng = np.random.default_rng(0)
+    city = rng.choice(["bern", "rome", "oslo"], size=N_ROWS)
+    size = rng.uniform(20, 200, size=N_ROWS)
+    y = np.where(city == "rome", 3.0 * size, 300.0 - size) + rng.normal(size=N_ROWS)
+    size[rng.uniform(size=N_ROWS) < 0.1] = np.nan
+    if library is pd:
+        return pd.DataFrame({"city": pd.Categorical(city), "size": size}), y
+    frame = pl.DataFrame({"city": city, "size": size})
+    return frame.with_columns(pl.col("city").cast(pl.Categorical)), y
+
+
+def short(expert, make=MixtureOfExpertsRegressor, n_experts=2, **options):
+    """A mixture that is fitted quickly."""
+    few = {"n_init": 1, "max_iter": 2, "gate_alpha": 1.0, "cross_fit": False, "random_state": 0}
+    return make(n_experts, expert=expert, **few | options)
+
+
+@pytest.mark.parametrize("task", ["regressor", "classifier"])
+def test_boosting_takes_categories_and_holes_as_they_are(task):
+    frame, y = holed_frame()
+    options = {"categorical_features": "from_dtype", "max_iter": 5}
+    options |= {"learning_rate": 0.4, "min_samples_leaf": 5}
+    moe = short(HistGradientBoostingRegressor(**options), gate_features=["city"])
+    if task == "classifier":
+        y = (y > np.median(y)).astype(int)
+        moe = short(HistGradientBoostingClassifier(**options), MixtureOfExpertsClassifier)
+    fit_quietly(moe, frame, y)
+    assert moe.score(frame, y) > 0.7
+    assert list(moe.experts_[0][0].feature_names_in_) == ["city", "size"]
+    new = frame.iloc[:5].copy()
+    new.loc[0, "size"] = np.nan
+    assert np.isfinite(moe.predict_gate(new)).all()
+    # The gate sees categories one-hot, and missing values imputed.
+    names = ["size", "missingindicator_size", "city_bern", "city_oslo", "city_rome"]
+    assert list(moe.gate_feature_names_) == names
+    if task == "regressor":
+        assert_array_equal(moe.gate_coef_[:, :2], 0.0)
+    assert np.abs(moe.gate_coef_[:, 2:]).min() > 0.0
+    with pytest.raises(ValueError, match="feature names should match"):
+        moe.predict(frame.rename(columns={"size": "area"}))
+
+
+def test_names_of_the_columns_that_the_gate_sees():
+    def names(moe, table):
+        return list(fit_quietly(moe, table, Y).gate_feature_names_)
+
+    plain, moe = short("linear"), short("tree")
+    assert not hasattr(plain, "gate_feature_names_")
+    assert names(plain, X) == ["x0", "x1", "x2"]
+    assert names(plain, pd.DataFrame(X, columns=["a", "b", "c"])) == ["a", "b", "c"]
+    few = pd.DataFrame({"code": ["a", None] * (N_ROWS // 2)})
+    assert names(moe, few) == ["code_a", "missingindicator_code"]
+    many = pd.DataFrame({"code": [*map(str, range(100)), None, *["7"] * (N_ROWS - 101)]})
+    assert {"code_7", "code_infrequent"} <= set(names(moe, many))
+    assert moe.gate_coef_.shape == (2, 50) == (2, len(moe.gate_feature_names_))
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_experts_chosen_by_name_take_frames(library):
+    frame, y = holed_frame(library)
+    moe = fit_quietly(short(["linear", "tree"]), frame, y)
+    assert moe.score(frame, y) > 0.4
+    # What a fit takes is settled by the fit.
+    expected = moe.predict(frame)
+    assert_array_equal(moe.set_params(expert=Ridge()).predict(frame), expected)
+    assert "positions [0] hold categories" in refusal(moe.predict, np.zeros((3, 2)))
+
+
+def test_holes_in_arrays_reach_trees():
+    holed = np.where(np.random.default_rng(0).uniform(size=X.shape) < 0.1, np.nan, X)
+    moe = fit_quietly(short("tree"), holed, Y)
+    assert moe.score(holed, Y) > 0.3
+    assert np.isfinite(moe.predict(np.full((1, 3), np.nan))).all()
+    with pytest.raises(ValueError, match="NaN"):
+        short(Ridge()).fit(holed, Y)
+    named = pd.DataFrame(holed, columns=["a", "b", "c"])
+    assert_fit_refused(short(Ridge()), (named, Y), "X", "column 'a'", "NaN")
+
+
+def test_infinity_in_frames_is_refused():
+    frame, y = holed_frame()
+    endless, moe = frame.assign(size=np.inf), short("tree")
+    assert_fit_refused(moe, (endless, y), "X", "column 'size'", "infinity")
+    message = refusal(fit_quietly(moe, frame, y).predict, endless)
+    assert_refused(message, "X", "column 'size'", "infinity")
+
+
+def test_rare_categories_stay_apart_for_experts():
+    """They share a column of the gate, and with the same target the rows look alike there."""
+    code = np.arange(300) % 150
+    frame = pd.DataFrame({"code": pd.Categorical([f"c{i}" for i in code])})
+    one_hot = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression(C=100.0))
+    moe = short(one_hot, MixtureOfExpertsClassifier)
+    assert fit_quietly(moe, frame, code % 2).score(frame, code % 2) == 1.0
+
+
+def test_named_trees_split_missing_numbers_beside_many_categories():
+    """A sparse table, as of many indicators, could have no missing values."""
+    rng = np.random.default_rng(0)
+    number = np.where(rng.uniform(size=90) < 0.3, np.nan, rng.normal(size=90))
+    frame = pd.DataFrame({"kind": [f"kind {i % 15}" for i in range(90)], "number": number})
+    y = np.isnan(number).astype(int)
+    moe = short("tree", MixtureOfExpertsClassifier, 1, gate_features=["kind"])
+    assert_array_equal(fit_quietly(moe, frame, y).predict(frame), y)
+
+
+# --- missing categories ---------------------------------------------------------------------------
+
+N = 40
+SIZE = np.random.default_rng(0).normal(size=N)
+CITY = np.random.default_rng(1).choice(["bern", "oslo", "rome"], size=N).astype(object)
+IS_MISSING = np.arange(N) % 5 == 0
+COST = np.where(CITY == "bern", SIZE, -SIZE) + 2.0 * IS_MISSING
+COST += 0.1 * np.random.default_rng(2).normal(size=N)
+
+MISSING = {"NaN": [np.nan], "NA": [pd.NA], "several": [None, np.nan, pd.NA, float("nan"), pd.NaT]}
+FEW = {"max_iter": 1, "cross_fit": 2}
+STACKING = {"max_iter": 1, "cv": 2, "gate_alpha": 1.0, "random_state": 0}
+KINDS = {
+    "list": short(["linear", "tree"], **FEW),
+    "tree": short("tree", **FEW),
+    "stacking": stack_of("linear", "tree", **STACKING),
+    "classes": short(["linear", "tree"], MixtureOfExpertsClassifier, **FEW),
+    "stacking of classes": stack_of("linear", "tree", kind=GatedStackingClassifier, **STACKING),
+}
+
+
+def frame_with(missing, dtype="object", is_missing=IS_MISSING):
+    values = CITY.copy()
+    values[is_missing] = np.resize(np.array(missing, dtype=object), is_missing.sum())
+    return pd.DataFrame({"size": SIZE, "city": pd.Series(values, dtype="object").astype(dtype)})
+
+
+def fitted(kind, table):
+    moe = clone(KINDS[kind])
+    return fit_quietly(moe, table, COST > 0.0 if is_classifier(moe) else COST)
+
+
+def predictions(moe, table):
+    """Of the rows of a fit, and of rows with a new category."""
+    dtype = "object" if table["city"].dtype == "category" else table["city"].dtype
+    new = table.assign(city=table["city"].astype(dtype).replace("bern", "paris"))
+    method = moe.predict_proba if is_classifier(moe) else moe.predict
+    return method(table), method(new)
+
+
+@cache
+def expected(kind):
+    """Predictions of a fit whose missing categories are None."""
+    return predictions(fitted(kind, frame_with([None])), frame_with([None]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "missing", "dtype"),
+    [
+        *(("list", missing, "object") for missing in ("NaN", "several")),
+        *(("list", "several", dtype) for dtype in ("category", "string")),
+        *((kind, "NA", "category") for kind in KINDS if kind != "list"),
+    ],
+)
+def test_missing_categories_of_any_type_are_one_level(kind, missing, dtype):
+    table = frame_with(MISSING[missing], dtype)
+    moe = fitted(kind, table)
+    for given in (table, frame_with([None])):
+        for found, same in zip(predictions(moe, given), expected(kind), strict=True):
+            assert_array_equal(found, same)
+
+
+@pytest.mark.parametrize("kind", ["list", "stacking"])
+def test_missing_categories_that_no_fit_has_seen_are_new_categories(kind):
+    moe = fitted(kind, frame_with([], "category", is_missing=np.zeros(N, dtype=bool)))
+    of_new = moe.predict(frame_with(["paris"]))
+    for missing, dtype in (("NaN", "category"), ("several", "object"), ("NA", "string")):
+        assert_array_equal(moe.predict(frame_with(MISSING[missing], dtype)), of_new)
+
+
+@pytest.mark.parametrize("dtype", [pl.String, pl.Categorical])
+def test_missing_categories_of_polars_are_those_of_pandas(dtype):
+    values = frame_with([None])["city"].tolist()
+    table = pl.DataFrame({"size": SIZE, "city": pl.Series(values, dtype=dtype)})
+    assert_array_equal(fitted("list", table).predict(table), expected("list")[0])
+
+
+def test_strings_that_look_missing_are_categories():
+    """An expert tells the word from a value that is missing."""
+    words = np.tile(np.array(["None", "nan", "", None, np.nan], dtype=object), 8)
+    table = pd.DataFrame({"size": SIZE, "word": pd.Series(words, dtype="object")})
+    y = np.tile([1.0, 2.0, 3.0, 7.0, 7.0], 8)
+    moe = short(["tree"], n_experts=1)
+    assert_allclose(fit_quietly(moe, table, y).predict(table), y, rtol=1e-12)
+
+
+def test_numbers_as_categories_remain_the_same_where_some_are_missing():
+    """The type of a column differs where the fit or the new rows have missing values."""
+    table = pd.DataFrame({"size": SIZE, "code": pd.Series(np.arange(N) % 3).astype("category")})
+    (model, *_), _ = fitted("list", table).experts_
+    new = table.assign(code=table["code"].astype(float).where(SIZE < 1.0).astype("category"))
+    assert_array_equal(model.predict(new)[SIZE < 1.0], model.predict(table)[SIZE < 1.0])
+
+
+@pytest.mark.parametrize(
+    ("library", "kind"), [("pandas", "stacking"), ("nullable", "list"), ("polars", "list")]
+)
+def test_missing_numbers_of_any_library_reach_named_experts(library, kind):
+    table = pd.DataFrame({"a": SIZE, "city": CITY, "n": np.arange(N) % 5})
+    missing = table.astype({"n": "Int64"} if library == "nullable" else {"n": float})
+    missing.loc[3, "n"] = pd.NA if library == "nullable" else np.nan
+    if library == "polars":
+        table, missing = pl.from_pandas(table), pl.from_pandas(missing)
+    assert np.isfinite(fitted(kind, missing).predict(missing)).all()
+    assert np.isfinite(fitted(kind, table).predict(missing)).all()

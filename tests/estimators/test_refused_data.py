@@ -362,7 +362,7 @@ METHODS = {
     ),
     "known": (LINEAR, "score_samples", (X, Y), {"known_experts": Y}, "known_experts", "integers"),
     "routed": (
-        {"top_k": 1}, "responsibilities", (X, Y), {"known_experts": KNOWN},
+        {"gate": SoftmaxGate(top_k=1)}, "responsibilities", (X, Y), {"known_experts": KNOWN},
         "top_k=1 cannot be used with known_experts",
     ),
     "only X": (LINEAR, "summary", (X,), {}, "", "both X and y"),
@@ -393,7 +393,10 @@ for level in (0.0, 1.0, 1.5, -0.1):
 
 @pytest.fixture(scope="module")
 def fitted():
-    kinds = [{"top_k": 1}, *({"family": name} for name in ("poisson", "student_t", "ordinal"))]
+    kinds = [
+        {"gate": SoftmaxGate(top_k=1)},
+        *({"family": name} for name in ("poisson", "student_t", "ordinal")),
+    ]
     found = {str(kind): fit_quietly(regressor(**kind), X, COUNTS) for kind in kinds}
     return found | {str(LINEAR): fit_quietly(regressor(), X, Y)}
 

@@ -61,7 +61,9 @@ def test_base_and_mixture_add_up():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"expert": "tree"}, {"n_experts": "bic"}, {"top_k": 1}], ids=str
+    "options",
+    [{}, {"expert": "tree"}, {"n_experts": "bic"}, {"gate": SoftmaxGate(top_k=1)}],
+    ids=str,
 )
 def test_distribution_and_pickle_with_a_base(options):
     X, y = waves(60)

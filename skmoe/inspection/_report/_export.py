@@ -200,8 +200,8 @@ def export_html(
         index = targets[0]
         named = target_name(view, y, index) if horizon is None else "time"
     name = printable_name(named if isinstance(named, str) and named else "the class")
-    own = check_table(view, X_own)
-    rows = positive_rows(Rows(own, y, sample_weight, offset, units, possible=known_experts))
+    X_own = check_table(view, X_own)
+    rows = positive_rows(Rows(X_own, y, sample_weight, offset, units, possible=known_experts))
     resp, shares = responsibilities_of_rows(view, rows)
     shown_name = name + PER_EXPOSURE * (has_offset and horizon is None)
     subject = Subject(view, rows, experts, shown_name, index, coverage, horizon)

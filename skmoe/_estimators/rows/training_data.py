@@ -56,7 +56,6 @@ from skmoe._estimators.parameters.parameters import INIT_SUM_TOL, FitParameters,
 from skmoe._estimators.parameters.part_parameters import accepts_missing, check_takes_offset
 from skmoe._estimators.parameters.slopes import expert_columns
 from skmoe._estimators.parameters.tasks import Task
-from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array, Design
 
 # Codes of a status: no event or event.
@@ -83,20 +82,10 @@ class TrainingState(NamedTuple):
     spikes: tuple[int, ...] = ()  # experts that fit a few rows nearly exactly
 
 
-class PreviousFit(NamedTuple):
-    """The fit that a warm start continues."""
-
-    fitted: FittedMixture
-    training_state: TrainingState
-    classes: Array | None
-    expert_names: tuple[str, ...] | None  # that the user gave
-    converged: bool
-
-
 class FitOptions(NamedTuple):
     """Options of a fit that are not arguments of `fit`."""
 
-    previous: PreviousFit | None = None  # that a warm start continues
+    previous: Any = None  # the fitted estimator that a warm start continues
     classes: Array | None = None  # all classes; some may have no rows
     noise_variance: Array | None = None  # of the standardised outputs, instead of an estimate
     ends_at_maximum: bool = True  # by Newton's steps, after EM

@@ -300,7 +300,8 @@ def checked_target(y: Any, rules: RowRules, n_rows: int) -> Array:
     check_size(values, whole=rules.is_first and not rules.is_block)
     if rules.n_outputs is not None:
         values = values[:, None] if values.ndim == 1 else values
-        check_same_outputs(values.shape[1], rules.n_outputs)
+        if values.shape[1] != rules.n_outputs:
+            check_same_outputs(values.shape[1], rules.n_outputs)
     return values
 
 

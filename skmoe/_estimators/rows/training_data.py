@@ -228,8 +228,10 @@ def validate_training_data(estimator: Any, params: FitParameters, given: Rows) -
         check_enough_rows(params.n_experts, len(present), of_units)
     if rows.possible is not None and rows.n_known:
         attributes["n_known_"] = rows.n_known
-    effective = given.effective_arguments(rows) if given.arguments else ()
-    attributes["_row_arguments"] = tuple(sorted(effective))
+    attributes["_row_arguments"] = ()
+    others = given.weight, given.offset, given.unit, given.possible
+    if any(values is not None for values in others):
+        attributes["_row_arguments"] = tuple(sorted(given.effective_arguments(rows)))
     return with_columns(estimator, params, rows, attributes)
 
 

@@ -229,8 +229,8 @@ def validate_training_data(estimator: Any, params: FitParameters, given: Rows) -
     if rows.possible is not None and rows.n_known:
         attributes["n_known_"] = rows.n_known
     attributes["_row_arguments"] = ()
-    others = given.weight, given.offset, given.unit, given.possible
-    if any(values is not None for values in others):
+    by_row = given.weight, given.offset, given.unit, given.possible
+    if any(values is not None for values in by_row):
         attributes["_row_arguments"] = tuple(sorted(given.effective_arguments(rows)))
     return with_columns(estimator, params, rows, attributes)
 

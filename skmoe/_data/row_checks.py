@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import assert_all_finite
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
@@ -283,6 +284,7 @@ def checked_target(y: Any, rules: RowRules, n_rows: int) -> Array:
         check_target(y, of_classes)
     if of_classes:
         values = np.asarray(column_or_1d(y, warn=True))
+        assert_all_finite(values, input_name="y")
     elif is_censored:
         values = checked_bounds(y)
     else:

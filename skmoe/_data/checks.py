@@ -131,18 +131,29 @@ def check_columns(
     try:
         chosen = np.atleast_1d(np.asarray(value))
     except ValueError:  # nested lists of different lengths
-        raise ValueError(
-            f"{name} must be a flat list of column names or indices, or a boolean mask; got "
-            f"{shown(value)}. Leave the inner brackets out."
-        ) from None
+        chosen = np.empty((0, 0))
     if chosen.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional; got shape {chosen.shape}.")
+        raise ValueError(
+            f"{name} must be a flat list of column names or indices, or a boolean mask, which is "
+            f"one-dimensional; got {shown(value)}. Leave the inner brackets out."
+        )
     if chosen.size == 0:
-        if allow_empty:
-            return np.zeros(0, dtype=np.intp)
-        raise ValueError(f"{name} must not be empty; use None for all features.")
-    if chosen.dtype.kind in "UOT" and all(isinstance(entry, str) for entry in chosen):
-        columns = _named_columns(name, chosen, feature_names)
+        columns = np.zeros(0, dtype=np.intp)
+    elif chosen.dtype.kind in "UOT" and all(isinstance(entry, str) for entry in chosen):
+        if feature_names is None:
+            raise ValueError(
+                f"{name} holds column names, but X has none. Pass X as a data frame whose column "
+                f"names are all strings, or give indices: {name}=[0] for the column that reports "
+                "call x0."
+            )
+        position = {feature: i for i, feature in enumerate(feature_names)}
+        unknown = [str(entry) for entry in chosen if entry not in position]
+        if unknown:
+            given = list(feature_names)
+            raise ValueError(
+                f"{name} must name columns of X; {unknown[0]!r} is not one of {given}."
+            )
+        columns = np.array([position[entry] for entry in chosen])
     elif chosen.dtype.kind == "b":
         if len(chosen) != n_features:
             raise ValueError(
@@ -150,8 +161,6 @@ def check_columns(
                 f"got {len(chosen)}."
             )
         columns = np.flatnonzero(chosen)
-        if len(columns) == 0 and not allow_empty:
-            raise ValueError(f"{name} must not be empty; its mask chooses no feature.")
     elif chosen.dtype.kind in "iu":
         outside = chosen[(chosen < -n_features) | (chosen >= n_features)]
         if len(outside):
@@ -165,25 +174,11 @@ def check_columns(
             f"{name} must be None, column names, column indices or a boolean mask; got "
             f"{shown(value)}."
         )
+    if len(columns) == 0 and not allow_empty:
+        raise ValueError(f"{name} must not be empty: no feature is chosen. Use None for all.")
     if len(np.unique(columns)) < len(columns):
         raise ValueError(f"{name} must not name a feature twice; got {shown(value)}.")
     return columns.astype(np.intp)
-
-
-def _named_columns(name: str, chosen: Array, feature_names: Array | None) -> Array:
-    if feature_names is None:
-        raise ValueError(
-            f"{name} holds column names, but X has none. Pass X as a data frame whose column "
-            f"names are all strings, or give indices: {name}=[0] for the column that reports call "
-            "x0."
-        )
-    position = {feature: i for i, feature in enumerate(feature_names)}
-    unknown = [str(entry) for entry in chosen if entry not in position]
-    if unknown:
-        raise ValueError(
-            f"{name} must name columns of X; {unknown[0]!r} is not one of {list(feature_names)}."
-        )
-    return np.array([position[entry] for entry in chosen])
 
 
 def check_signs(

@@ -132,10 +132,10 @@ class Preprocessor(NamedTuple):
         if self.target_scaling is None:
             return y
         center, scale = self.target_scaling
-        return map_target(
-            np.atleast_2d(by_output(y)),
-            lambda values: (values - offset - center[:, None]) / scale[:, None],
-        )
+        outputs = np.atleast_2d(by_output(y))
+        if not has_bounds(y):
+            return (outputs - offset - center[:, None]) / scale[:, None]
+        return map_target(outputs, lambda v: (v - offset - center[:, None]) / scale[:, None])
 
     def unstandardize_mean(self, mean: Array) -> Array:
         """Means (..., m, n) in the units of y; class probabilities as they are."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import assert_all_finite
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
@@ -283,6 +284,7 @@ def checked_target(y: Any, rules: RowRules, n_rows: int) -> Array:
         check_target(y, of_classes)
     if of_classes:
         values = np.asarray(column_or_1d(y, warn=True))
+        assert_all_finite(values, input_name="y")
     elif is_censored:
         values = checked_bounds(y)
     else:
@@ -300,7 +302,8 @@ def checked_target(y: Any, rules: RowRules, n_rows: int) -> Array:
     check_size(values, whole=rules.is_first and not rules.is_block)
     if rules.n_outputs is not None:
         values = values[:, None] if values.ndim == 1 else values
-        check_same_outputs(values.shape[1], rules.n_outputs)
+        if values.shape[1] != rules.n_outputs:
+            check_same_outputs(values.shape[1], rules.n_outputs)
     return values
 
 

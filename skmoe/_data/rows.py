@@ -89,7 +89,9 @@ class Rows(NamedTuple):
         fields: dict[str, Any] = {}
         for name in BY_ROW:
             values = getattr(self, name)
-            fields[name] = None if values is None else index_rows(values, index)
+            if values is not None:
+                is_array = isinstance(values, np.ndarray)
+                fields[name] = values[index] if is_array else index_rows(values, index)
         fields["metadata"] = {name: values[index] for name, values in self.metadata.items()}
         return Rows(**fields)
 
@@ -246,7 +248,8 @@ class Dataset(NamedTuple):
 
     def take(self, kept: Array | slice, factor: float = 1.0) -> Dataset:
         """The rows at an index, or the units at a sorted one, with weights times a factor."""
-        index, units, design = self.rows_of(kept), self.units, self.expert_design
+        units, design = self.units, self.expert_design
+        index: Any = kept if units is None else units.rows_of(kept)
         gate_design, expert_design = self.gate_design[kept], design
         if isinstance(design, RawFeatures):
             expert_design = design.take(index)

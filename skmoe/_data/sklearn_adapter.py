@@ -86,19 +86,7 @@ def _final(estimator: Any) -> list[Any]:
     return [final] if hasattr(final, "fit") else []
 
 
-def searched_estimator(estimator: Any) -> Any:
-    """The estimator of a search that refits it; other estimators as they are."""
-    is_refitted = isinstance(estimator, SEARCHES) and estimator.refit
-    return estimator.estimator if is_refitted else estimator
-
-
 # --- weights ----------------------------------------------------------------------------------
-
-
-def contains_estimators(estimator: Any) -> bool:
-    """Whether the arguments of fit are passed to other estimators of scikit-learn."""
-    kinds = (Pipeline, *COMMITTEES, *BAGGING, *PASS_ARGUMENTS, *NEED_WEIGHTS)
-    return isinstance(estimator, kinds)
 
 
 def weight_argument(estimator: Any) -> str | None:
@@ -156,20 +144,16 @@ def groups_argument(estimator: Any) -> str | None:
     if isinstance(estimator, Pipeline):
         return _argument_of_last_step(estimator, groups_argument)
     if isinstance(estimator, (SEARCHES, RFECV)):
-        return GROUPS if _divides_by_groups(estimator.cv) else None
+        if not hasattr(estimator.cv, "get_metadata_routing"):
+            return None
+        divides = estimator.cv.get_metadata_routing().split.requests.get(GROUPS)
+        return GROUPS if divides else None
     if isinstance(estimator, PASS_ARGUMENTS):
         parts = inner_estimators(estimator)
         return groups_argument(parts[0]) if parts else None
     # Mixtures refuse groups that they do not use.
     uses_groups = getattr(estimator, "_uses_groups", True)
     return GROUPS if uses_groups and has_fit_parameter(estimator, GROUPS) else None
-
-
-def _divides_by_groups(splitter: Any) -> bool:
-    """Whether a splitter of scikit-learn is one for groups."""
-    if not hasattr(splitter, "get_metadata_routing"):
-        return False
-    return bool(splitter.get_metadata_routing().split.requests.get(GROUPS))
 
 
 # --- missing values ---------------------------------------------------------------------------
@@ -237,32 +221,21 @@ def fit_estimator(
         return DummyClassifier().fit(np.zeros((len(y), 1)), y)
     model = _seeded_clone(estimator, seed)
     # Weights of one are not passed: some estimators take a slow path with any weights.
-    weights = {} if (weight == 1.0).all() else {_weight_argument(model, metadata): weight}
-    if _disables_routing(model, metadata):
-        with config_context(enable_metadata_routing=False):
-            return model.fit(X, y, **weights, **metadata)
-    return model.fit(X, y, **weights, **metadata)
-
-
-def _disables_routing(model: Any, metadata: dict[str, Any]) -> bool:
-    """Whether a fit is called without metadata routing, for any requests of inner estimators.
-
-    Metadata of a pipeline are routed to its steps before, and those of others by the fit itself.
-    """
-    given = set(metadata) - {GROUPS}
-    return isinstance(model, Pipeline) or (contains_estimators(model) and not given)
+    # Metadata of a pipeline are routed to its steps before, and those of others by the fit itself.
+    kinds = (*COMMITTEES, *BAGGING, *PASS_ARGUMENTS, *NEED_WEIGHTS)
+    alone = isinstance(model, Pipeline) or (isinstance(model, kinds) and not {*metadata} - {GROUPS})
+    routed = get_config()["enable_metadata_routing"] and not alone
+    weights = {}
+    if not (weight == 1.0).all():
+        weights = {WEIGHT if routed else weight_argument(model) or WEIGHT: weight}
+    with config_context(enable_metadata_routing=routed):
+        return model.fit(X, y, **weights, **metadata)
 
 
 def groups_of_folds(estimator: Any, groups: Array | None) -> dict[str, Array]:
     """Arguments of fit that keep the rows of a group on one side of folds inside an estimator."""
     argument = None if groups is None else groups_argument(estimator)
     return {} if argument is None or groups is None else {argument: groups}
-
-
-def _weight_argument(model: Any, metadata: dict[str, Any]) -> str:
-    """The argument of fit that carries the weights."""
-    routed = get_config()["enable_metadata_routing"] and not _disables_routing(model, metadata)
-    return WEIGHT if routed else weight_argument(model) or WEIGHT
 
 
 def validate_for_trees(estimators: Sequence[Any], features: RawFeatures) -> RawFeatures:
@@ -339,7 +312,9 @@ def split_pipeline(estimator: Any) -> tuple[list[Any], Any]:
     """Transformers of pipelines and searches, in their order, and the final estimator."""
     steps: list[Any] = []
     while True:
-        inner = getattr(estimator, "best_estimator_", searched_estimator(estimator))
+        is_search = isinstance(estimator, SEARCHES) and estimator.refit
+        inner = estimator.estimator if is_search else estimator
+        inner = getattr(estimator, "best_estimator_", inner)
         if isinstance(inner, Pipeline):
             *before, inner = [step for _, step in inner.steps]
             steps += [step for step in before if step is not None and not isinstance(step, str)]
@@ -405,11 +380,7 @@ def predict_expert(model: Any, X: Any, classes: Array | None, **options: bool) -
     check_probabilities(probs)
     if len(model.classes_) == len(classes) and has_density(model):
         return np.maximum(probs, TINY)  # mixtures of experts have bounded probabilities already
-    return _floor_probabilities(probs)
-
-
-def _floor_probabilities(probs: Array) -> Array:
-    """Class probabilities (C, n), mixed with the uniform distribution."""
+    # They are mixed with the uniform distribution.
     uniform = min(len(probs) * MIN_CLASS_PROBABILITY, MAX_UNIFORM_PROBABILITY)
     return (1.0 - uniform) * probs + uniform / len(probs)
 

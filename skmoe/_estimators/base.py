@@ -22,7 +22,7 @@ from skmoe._estimators.fitting.monitor import (
     make_monitors,
     with_callbacks,
 )
-from skmoe._estimators.fitting.problem import PRIVATE_ATTRIBUTES, build_problem, previous_fit
+from skmoe._estimators.fitting.problem import PRIVATE_ATTRIBUTES, build_problem
 from skmoe._estimators.methods.expert_names import ExpertsReprMixin
 from skmoe._estimators.methods.inference import ReportingMixin
 from skmoe._estimators.methods.input_steps import InputSteps
@@ -418,7 +418,7 @@ class BaseMixtureOfExperts(BaseMixture):
                 task = self._start_task(given, None)
                 fixed, given, selected = with_selected_n_experts(self, given, task)
             params = fixed._validate_parameters()
-            previous = previous_fit(self) if params.warm_start else None
+            previous = self if params.warm_start and hasattr(self, "_fitted") else None
             options = FitOptions(previous, None, noise_variance, ends_at_maximum)
             problem = build_problem(fixed, params, given, options)
             em_problem = problem.em_problem

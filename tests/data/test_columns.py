@@ -112,7 +112,7 @@ BAD_CHOICES = {
     "twice": ([0, 0], "twice", "[0, 0]"),
     "twice, from the end": ([0, -4], "twice", "[0, -4]"),
     "unknown name": (["a", "z"], "'z' is not one of", "['a', 'b', 'c', 'd']"),
-    "nested": ([[0, 1]], "one-dimensional", "(1, 2)"),
+    "nested": ([[0, 1]], "one-dimensional", "[[0, 1]]"),
     "ragged": ([[0], [1, 2]], "flat list", "inner brackets"),
     "numbers": ([0.5], "column names, column indices", "[0.5]"),
     "mixed": (np.array(["a", 1], dtype=object), "column names, column indices", "'a'"),

@@ -59,17 +59,6 @@ def test_class_weights_may_be_zero_but_not_all(factors):
         assert_allclose(same.predict_proba(X), probs, atol=1e-6)
 
 
-@pytest.mark.parametrize("scale", [1.0, 0.1])
-def test_balanced_classes_have_equal_total_weights(scale):
-    """Their sum is that of the weights, whose unit matters, beside the penalty, as for rows."""
-    weight = scale * (1.0 + COUNTS)
-    moe = fit_quietly(classifier(class_weight="balanced"), X, LABELS, sample_weight=weight)
-    totals = {label: weight[label == LABELS].sum() for label in "abc"}
-    factors = [weight.sum() / (3.0 * totals[label]) for label in LABELS]
-    same = fit_quietly(classifier(), X, LABELS, sample_weight=weight * factors)
-    assert_allclose(moe.predict_proba(X), same.predict_proba(X), atol=1e-6)
-
-
 @pytest.mark.parametrize("make", [list, tuple, pd.Series, lambda v: v[:, None], np.float32])
 def test_offsets_are_numbers_in_any_container(make):
     offset = np.round(X[:, 1], 3).astype(np.float32).astype(float)

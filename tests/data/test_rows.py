@@ -62,21 +62,6 @@ def test_targets_of_rows_without_weight_are_not_checked(way):
     assert_refused(message, "y must", "-1.5")
 
 
-@pytest.mark.parametrize("labels", [np.arange(60), np.arange(60)[::-1], None])
-@pytest.mark.parametrize("weight", [1.0, 2.0])
-def test_units_of_one_row_of_weight_one_are_rows(labels, weight):
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(60, 1))
-    y = np.abs(X[:, 0]) + 0.1 * rng.normal(size=60)
-    moe = MixtureOfExpertsRegressor(2, **SHORT)
-    plain = fit_quietly(MixtureOfExpertsRegressor(2, **SHORT), X, y)
-    fit_quietly(moe, X, y, sample_weight=np.full(60, weight), units=labels)
-    assert hasattr(moe, "n_units_") == (labels is not None)
-    is_same = np.allclose(moe.predict(X), plain.predict(X), rtol=1e-9)
-    # A unit of weight two has the square of its density.
-    assert is_same == (weight == 1.0)
-
-
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
 def test_the_gate_of_a_unit_sees_a_row_of_it(make):
     X, y, given = panel()

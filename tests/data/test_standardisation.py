@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor
 from support.fits import fit_quietly
 
 ALPHA = 25.0
@@ -61,38 +61,6 @@ def test_one_expert_is_ridge_regression_on_repeated_rows(container):
     assert_allclose(moe.predict(X), predicted, rtol=1e-8)
 
 
-def test_every_output_has_a_ridge_regression_of_its_own():
-    X, y, counts = table()
-    outputs = np.column_stack([y, 1e3 * X[:, 1] - 50.0 * y])
-    moe = one_expert().fit(X, outputs, sample_weight=counts)
-    for j in range(2):
-        slopes, predicted = ridge(X, outputs[:, j], counts)
-        assert_allclose(moe.expert_coef_[0, j], slopes, rtol=1e-7)
-        assert_allclose(moe.predict(X)[:, j], predicted, rtol=1e-7)
-
-
-@pytest.mark.parametrize("task", ["classes", "counts"])
-def test_generalised_linear_experts_have_the_same_penalty(task):
-    X, y, counts = table()
-    scaled = StandardScaler().fit(X, sample_weight=counts).transform(X)
-    options = {"alpha": ALPHA, "tol": 1e-13, "max_iter": 500, "n_init": 1}
-    if task == "classes":
-        labels = y > np.median(y)
-        moe = fit_quietly(MixtureOfExpertsClassifier(1, **options), X, labels, sample_weight=counts)
-        single = LogisticRegression(C=1 / ALPHA, tol=1e-10, max_iter=1000)
-        single.fit(scaled, labels, sample_weight=counts)
-        assert_allclose(moe.predict_proba(X), single.predict_proba(scaled), atol=1e-6)
-        return
-    y = np.random.default_rng(1).poisson(np.exp(0.2 * X[:, 0] + 0.5)).astype(float)
-    moe = fit_quietly(
-        MixtureOfExpertsRegressor(1, family="poisson", **options), X, y, sample_weight=counts
-    )
-    # scikit-learn penalises the mean deviance by alpha / 2.
-    single = PoissonRegressor(alpha=ALPHA / counts.sum(), tol=1e-10, max_iter=1000)
-    single.fit(scaled, y, sample_weight=counts)
-    assert_allclose(moe.predict(X), single.predict(scaled), rtol=1e-6)
-
-
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("scale", [1e-150, 1e150])
 def test_spreads_neither_overflow_nor_underflow(make, scale):
@@ -137,24 +105,6 @@ def test_targets_of_a_log_link_keep_their_units(family):
     moe = MixtureOfExpertsRegressor(1, family=family, **options)
     fit_quietly(moe, X, y, sample_weight=counts)
     assert_allclose(moe.predict(X), np.average(y, weights=counts), rtol=1e-5)
-
-
-def test_an_offset_is_a_logarithm_of_exposure():
-    """Under a strong penalty the rate is the total of counts for the total of exposures."""
-    X, _, counts = table()
-    rng = np.random.default_rng(1)
-    offset = rng.normal(size=100)
-    y = rng.poisson(np.exp(offset + 1.0)).astype(float)
-    moe = MixtureOfExpertsRegressor(
-        1, n_init=1, family="poisson", alpha=1e9, tol=1e-12, max_iter=200
-    )
-    fit_quietly(moe, X, y, sample_weight=counts, offset=offset)
-    rate = (counts @ y) / (counts @ np.exp(offset))
-    assert_allclose(moe.predict(X, offset=offset), rate * np.exp(offset), rtol=1e-5)
-    two = np.column_stack([y, y[::-1]]), np.column_stack([offset, offset[::-1]])
-    fit_quietly(moe, X, two[0], sample_weight=counts, offset=two[1])
-    rates = (counts @ two[0]) / (counts @ np.exp(two[1]))
-    assert_allclose(moe.predict(X, offset=two[1]), rates * np.exp(two[1]), rtol=1e-5)
 
 
 def test_a_number_is_the_weight_of_every_row():

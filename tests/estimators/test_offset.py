@@ -76,12 +76,6 @@ def test_equal_rows_of_different_exposure_are_different_rows():
     assert_allclose(moe.expert_intercept_[0], single.intercept_, atol=1e-6)
 
 
-def test_doubled_exposures_shift_intercepts():
-    doubled = mixture(tol=1e-6).fit(X, Y, offset=np.log(2.0 * EXPOSURE))
-    doubled.expert_intercept_ = doubled.expert_intercept_ + np.log(2.0)
-    assert_same_fit(doubled, fitted())
-
-
 def test_a_constant_offset_is_an_intercept():
     constant, options = np.full(N, 0.7), {"tol": 1e-11, "max_iter": 2000}
     with_offset = mixture(**options).fit(X, Y, offset=constant)
@@ -89,13 +83,6 @@ def test_a_constant_offset_is_an_intercept():
     assert_allclose(with_offset.predict(X, offset=constant), without.predict(X), rtol=1e-4)
     with_offset.expert_intercept_ = with_offset.expert_intercept_ + 0.7
     assert_same_fit(with_offset, without, atol=1e-4)
-
-
-def test_weight_two_equals_two_rows_in_any_order():
-    weight = np.random.default_rng(1).integers(0, 3, size=N)
-    rows = np.random.default_rng(2).permutation(np.repeat(np.arange(N), weight))
-    weighted = mixture().fit(X, Y, sample_weight=weight, offset=OFFSET)
-    assert_same_fit(mixture().fit(X[rows], Y[rows], offset=OFFSET[rows]), weighted)
 
 
 @pytest.mark.parametrize("convert", [sparse.csr_array, np.float32], ids=["sparse", "single"])
@@ -247,12 +234,6 @@ def test_numbers_of_experts_are_selected_with_the_offset(criterion):
     # Held-out rows have lower densities.
     tolerance = {"auto": {"atol": 0.15}, "bic": {"rtol": 0.01}}
     assert_allclose(moe.n_experts_scores_[1], expected[criterion], **tolerance[criterion])
-
-
-def test_a_warm_start_continues():
-    part = fit_quietly(mixture(max_iter=4, warm_start=True, tol=1e-10), X, Y, offset=OFFSET)
-    part.set_params(max_iter=500).fit(X, Y, offset=OFFSET)
-    assert_same_fit(part, fitted(1e-10), atol=1e-5)
 
 
 # --- base models --------------------------------------------------------------------------------

@@ -314,6 +314,7 @@ FITS = {
     "one class": (classifier(), ["no"] * 60, {}, "", "at least two classes", "no"),
     "one class of weight": (classifier(), CLASSES, {"sample_weight": CLASSES}, "", "one class"),
     "continuous": (classifier(), Y, {}, "", "continuous"),
+    "infinity": (classifier(), np.where(CLASSES, np.inf, 0.0), {}, "Input y contains infinity"),
     "two columns": (classifier(), np.column_stack([CLASSES, CLASSES]), {}, "y"),
     "sparse classes": (classifier(), sparse.csr_array(EYE), {}, "y", "dense array", "csr_array"),
     "products": (

@@ -44,7 +44,6 @@ from skmoe._estimators.rows.training_data import (
     NO_OPTIONS,
     CrossFitCache,
     FitOptions,
-    PreviousFit,
     TrainingData,
     check_enough_rows,
     chosen_rows,
@@ -148,14 +147,6 @@ def _build_from_blocks(
     return problem._replace(em_problem=problem.em_problem._replace(rows=rows))
 
 
-def _continue(data: TrainingData, previous: PreviousFit) -> TrainingData:
-    """Data of a warm start, with the parameters of the previous fit in the place of `init`."""
-    check_continued(data, previous)
-    names = previous.expert_names
-    attributes = data.attributes | ({} if names is None else {"_expert_names": names})
-    return data._replace(init=previous.fitted.theta, attributes=attributes)
-
-
 def add_extra_features(
     params: FitParameters, data: TrainingData
 ) -> tuple[TrainingData, ExtraFeatures]:
@@ -199,7 +190,7 @@ def _assemble(
     previous = options.previous
     target_scaling = None if blocks is None else blocks.target_scaling
     if previous is not None and params.standardizes_target:
-        target_scaling = previous.fitted.preprocessor.target_scaling
+        target_scaling = previous._fitted.preprocessor.target_scaling
     target = params.task.make_target(data.rows, params.density, classes, target_scaling)
     if blocks is not None:
         feature_scaling, feature_range = blocks.feature_scaling, blocks.feature_range
@@ -210,7 +201,7 @@ def _assemble(
             if sparse.issparse(data.X):
                 feature_scaling = keeping_sparse(feature_scaling, data.dispersion_features)
     if previous is not None:
-        feature_scaling = previous.fitted.preprocessor.feature_scaling
+        feature_scaling = previous._fitted.preprocessor.feature_scaling
     preprocessor = Preprocessor(
         feature_scaling,
         target.scaling,
@@ -226,7 +217,7 @@ def _assemble(
     key, cache, raw_features, init_design = None, None, None, None
     if params.uses_estimators:
         key = cache_key(params, data, target) if params.warm_start else None
-        cache = None if previous is None else previous.training_state.cross_fit_cache
+        cache = None if previous is None else previous._training_state.cross_fit_cache
         cache = cache if key is not None and cache is not None and cache.key == key else None
         raw_features = select_raw_features(data.rows, data.columns["mean"])
         codes = target.y if params.task.is_classification else None
@@ -366,15 +357,6 @@ PRIVATE_ATTRIBUTES = (
 )
 
 
-def previous_fit(estimator: Any) -> PreviousFit | None:
-    """The previous fit of an estimator, which a warm start continues, if there is one."""
-    if not hasattr(estimator, "_fitted"):
-        return None
-    classes, names = (getattr(estimator, name, None) for name in ("classes_", "_expert_names"))
-    fitted, state = estimator._fitted, estimator._training_state
-    return PreviousFit(fitted, state, classes, names, bool(estimator.converged_))
-
-
 def cache_key(params: FitParameters, data: Any, target: Any) -> str | None:
     """Digest of everything that determines the out-of-fold predictions of the experts."""
     X, rows = data.X, data.rows
@@ -389,9 +371,12 @@ def cache_key(params: FitParameters, data: Any, target: Any) -> str | None:
         return None
 
 
-def check_continued(data: Any, previous: PreviousFit) -> None:
-    """Features and target of a warm start must be of the kind of those of the previous fit."""
-    before, y, reason = previous.fitted.preprocessor, data.rows.y, ""
+def _continue(data: TrainingData, previous: Any) -> TrainingData:
+    """Data of a warm start, with the coefficients of the previous fit in the place of `init`.
+
+    Features and target must be of the kind of those of that fit.
+    """
+    before, y, reason = previous._fitted.preprocessor, data.rows.y, ""
     scaling, classes = before.target_scaling, data.attributes.get("classes_")
     if data.X.shape[1] != before.n_features:
         reason = f"with {before.n_features} features; X has {data.X.shape[1]}"
@@ -400,43 +385,39 @@ def check_continued(data: Any, previous: PreviousFit) -> None:
         if has_bounds(y) and not ((scaling.center == 0.0) & (scaling.scale == 1.0)).all():
             reason = "to values of y, and y is censored"
         check_same_outputs(1 if y.ndim == 1 else y.shape[1], len(scaling.center))
-    elif previous.classes is not None:
+    elif classes is not None:
         check_two_classes(classes)
-        if classes.tolist() != previous.classes.tolist():  # numbers and texts may be compared
-            reason = f"with classes {previous.classes.tolist()}; y has {classes.tolist()}"
+        seen = previous.classes_.tolist()
+        if classes.tolist() != seen:  # numbers and texts may be compared
+            reason = f"with classes {seen}; y has {classes.tolist()}"
     if reason:
         raise ValueError(
             f"warm_start=True continues a fit {reason}. Set warm_start=False to start again."
         )
-
-
-def check_warm_start(previous: FittedMixture, mixture: Mixture) -> None:
-    """The coefficients of the previous fit must be those of this fit."""
-    before, now = previous.mixture, mixture
-    for name in ("experts", "gate"):
-        one, other = getattr(before, name), getattr(now, name)
-        sizes = one.size, other.size
-        if type(one) is not type(other) or sizes[0] != sizes[1]:
-            raise ValueError(
-                f"warm_start=True continues a fit whose {name} had parameters of shapes "
-                f"{sizes[0]}; n_experts={now.n_experts} and the data want {sizes[1]}. "
-                "Set warm_start=False to start again."
-            )
+    names = {name: vars(previous)[name] for name in ("_expert_names",) if hasattr(previous, name)}
+    return data._replace(init=previous._fitted.theta, attributes=data.attributes | names)
 
 
 def _warm_start(
     problem: Problem,
     penalties: tuple[Penalty, ...],
-    previous: PreviousFit,
+    previous: Any,
     cache: CrossFitCache | None,
 ) -> Problem:
     """EM problem with the initial values of a previous fit.
 
     Penalties that it has found are kept if it has converged, and else their search goes on.
     """
-    fitted = previous.fitted
-    check_warm_start(fitted, problem.mixture)
-    searches = zip(penalties, previous.training_state.penalty_searches, strict=True)
+    fitted = previous._fitted
+    for name in ("experts", "gate"):
+        one, other = getattr(fitted.mixture, name), getattr(problem.mixture, name)
+        if type(one) is not type(other) or one.size != other.size:
+            raise ValueError(
+                f"warm_start=True continues a fit whose {name} had parameters of shapes "
+                f"{one.size}; n_experts={problem.mixture.n_experts} and the data want "
+                f"{other.size}. Set warm_start=False to start again."
+            )
+    searches = zip(penalties, previous._training_state.penalty_searches, strict=True)
     new = [penalty for penalty, search in searches if penalty.search != search]
     known = tuple(penalty for penalty in problem.penalties if penalty not in new)
     mixture = problem.mixture
@@ -448,7 +429,7 @@ def _warm_start(
         mixture = mixture.with_part(
             name, part.with_penalties({field: found[field] for field in fields})
         )
-    if previous.converged:
+    if previous.converged_:
         others = tuple(penalty for penalty in new if penalty.search)
         problem = problem._replace(mixture=mixture, penalties=others)
     if problem.penalties:  # their search goes on from the penalties that were found

@@ -191,11 +191,7 @@ class NewRowsMixin:
         preprocessor = self._fitted.preprocessor
         encoder, extra = preprocessor.encoder, preprocessor.extra_features
         X = rows.X if encoder is None else encode(encoder, rows.X)
-        columns = preprocessor.gate_columns
-        if extra is not None and extra.transformer is not None:
-            columns = extra.transformer_columns
-        elif extra is not None and columns is not None:
-            columns = columns[columns < extra.n_features]
+        columns = preprocessor.gate_columns if extra is None else extra.transformer_columns
         given = getattr(self, "feature_names_in_", None)
         names = numeric_names(given, encoder, self.n_features_in_)
         check_gate_columns(X, rows.unit, columns, names)

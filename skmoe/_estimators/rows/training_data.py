@@ -59,7 +59,6 @@ from skmoe._estimators.parameters.parts import (
     expert_columns,
 )
 from skmoe._estimators.parameters.tasks import Task
-from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array, Design
 
 # Codes of a status: no event or event.
@@ -86,20 +85,10 @@ class TrainingState(NamedTuple):
     spikes: tuple[int, ...] = ()  # experts that fit a few rows nearly exactly
 
 
-class PreviousFit(NamedTuple):
-    """The fit that a warm start continues."""
-
-    fitted: FittedMixture
-    training_state: TrainingState
-    classes: Array | None
-    expert_names: tuple[str, ...] | None  # that the user gave
-    converged: bool
-
-
 class FitOptions(NamedTuple):
     """Options of a fit that are not arguments of `fit`."""
 
-    previous: PreviousFit | None = None  # that a warm start continues
+    previous: Any = None  # the fitted estimator that a warm start continues
     classes: Array | None = None  # all classes; some may have no rows
     noise_variance: Array | None = None  # of the standardised outputs, instead of an estimate
     ends_at_maximum: bool = True  # by Newton's steps, after EM
@@ -242,8 +231,10 @@ def validate_training_data(estimator: Any, params: FitParameters, given: Rows) -
         check_enough_rows(params.n_experts, len(present), of_units)
     if rows.possible is not None and rows.n_known:
         attributes["n_known_"] = rows.n_known
-    effective = given.effective_arguments(rows) if given.arguments else ()
-    attributes["_row_arguments"] = tuple(sorted(effective))
+    attributes["_row_arguments"] = ()
+    by_row = given.weight, given.offset, given.unit, given.possible
+    if any(values is not None for values in by_row):
+        attributes["_row_arguments"] = tuple(sorted(given.effective_arguments(rows)))
     return with_columns(estimator, params, rows, attributes)
 
 

@@ -77,13 +77,13 @@ HIDDEN_PENALTIES = ("noise_variance", "predictor_squares")
 def attributes_of_run(problem: FitProblem, run: Run) -> dict[str, Any]:
     """Attributes of a run of EM."""
     lower_bounds = np.array(run.lower_bounds) - problem.preprocessor.log_jacobian
+    searches = tuple(penalty.search for penalty in problem.penalties)
+    fitted = attributes_of_mixture(problem.make_fitted(run.theta, run.mixture))
     return (
         problem.attributes
-        | attributes_of_mixture(problem.make_fitted(run.theta, run.mixture))
+        | fitted
         | {
-            "_training_state": TrainingState(
-                penalty_searches=tuple(penalty.search for penalty in problem.penalties),
-            ),
+            "_training_state": TrainingState(penalty_searches=searches),
             "lower_bound_": lower_bounds[-1],
             "lower_bounds_": lower_bounds,
             "n_iter_": run.n_iter,
@@ -94,14 +94,12 @@ def attributes_of_run(problem: FitProblem, run: Run) -> dict[str, Any]:
 
 def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[str, Any]:
     """Attributes at the end of a fit."""
-    run, attributes = found.run, attributes_of_run(problem, found.run)
-    total_weight = float(usage.responsibility_mass.sum())
-    log_jacobian = problem.preprocessor.log_jacobian
-    lower_bounds, n_times, shares, are_spurious = (
-        zip(*found.maxima, strict=True) if found.maxima else ((), (), (), ())
+    run, attributes, em_problem = (
+        found.run,
+        attributes_of_run(problem, found.run),
+        problem.em_problem,
     )
-    values = tuple(total_weight * (bound - log_jacobian) for bound in lower_bounds)
-    experts, em_problem = run.mixture.experts, problem.em_problem
+    experts, log_jacobian = run.mixture.experts, problem.preprocessor.log_jacobian
     # Experts that fit a few rows nearly exactly, or all of theirs. If all dispersions are at their
     # bound, y is a function of X, and nothing is wrong.
     at_bound = experts.dispersion_at_bound(run.mixture.split(run.theta)[0])
@@ -113,24 +111,29 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
     if problem.cache_key is not None:  # for the next warm start
         fold = em_problem.rows.expert_design.fold
         cache = CrossFitCache(problem.cache_key, fold, experts, run.theta)
+    total_weight = float(usage.responsibility_mass.sum())
     attributes["_training_state"] = attributes["_training_state"]._replace(
         cross_fit_cache=cache,
         total_weight=total_weight,
         spikes=tuple(np.flatnonzero(degenerate).tolist()),
     )
+    lower_bounds, n_times, shares, are_spurious = (
+        zip(*found.maxima, strict=True) if found.maxima else ((), (), (), ())
+    )
+    values = tuple(total_weight * (bound - log_jacobian) for bound in lower_bounds)
     if found.maxima:  # the first is that of the fit
         share = float(usage.responsibility_mass.min() / total_weight)
         shares, are_spurious = (share, *shares[1:]), (bool(degenerate.any()), *are_spurious[1:])
     # Of the starts, each when it ended or was dropped.
     traces = [np.array(start.lower_bounds) - log_jacobian for start in found.starts]
     return attributes | {
+        "weights_": usage.mean_gate_prob,
+        "_gate_overlap": usage.gate_overlap,
+        "_load": usage.load,
         "n_experts_": run.mixture.n_experts,
         "maxima_": Maxima(values, n_times, shares, found.counted, found.kept, are_spurious),
         "start_converged_": np.array([start.converged for start in found.starts]),
         "start_traces_": traces,
-        "weights_": usage.mean_gate_prob,
-        "_gate_overlap": usage.gate_overlap,
-        "_load": usage.load,
     }
 
 

@@ -289,6 +289,8 @@ class Choice(NamedTuple):
     value: Any
 
     def __str__(self) -> str:
+        if isinstance(self.value, np.ndarray):
+            return f"{self.name} as an array"
         return f"{self.name}={shown(self.value)}"
 
 

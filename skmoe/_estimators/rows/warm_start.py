@@ -17,7 +17,7 @@ from skmoe._numerics.typing import Array
 # Private fitted attributes, which not every fit has.
 PRIVATE_ATTRIBUTES = (
     *("_fitted", "_training_state", "_single_output"),
-    *("_expert_names", "_row_arguments", "_load", "_gate_overlap"),
+    *("_expert_names", "_row_arguments", "_load", "_gate_overlap", "_model_names"),
 )
 
 

@@ -265,8 +265,7 @@ class BaseMixture(
         Raises
         ------
         ValueError
-            If X is not as in `predict`, or if the estimator was saved by a release that did not
-            store the ranges.
+            If X is not as in `predict`.
 
         Notes
         -----
@@ -290,11 +289,7 @@ class BaseMixture(
         """
         X = self._validate_X(X)
         mixture, _, preprocessor = self._fitted
-        if preprocessor.feature_range is None:
-            raise ValueError(
-                "is_outside_range needs the ranges of the features, which are not in this "
-                "estimator: an earlier release saved it. Fit it again with this release."
-            )
+        assert preprocessor.feature_range is not None
         used = preprocessor.used_features(gate=mixture.gate.depends_on_features)
         return is_outside_ranges(X, preprocessor.feature_range, used, preprocessor.encoder)
 

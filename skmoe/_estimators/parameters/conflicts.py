@@ -16,7 +16,7 @@ from skmoe._data.sklearn_adapter import has_density
 from skmoe.experts._linear import JOINT_FAMILIES, LinearExperts, LogisticExperts
 from skmoe.experts._registry import EXPERTS
 from skmoe.families import Family, Normal
-from skmoe.protocols import Experts
+from skmoe.protocols import Experts, Gate
 
 # Experts that are not estimators.
 PARAMETRIC = (LinearExperts, LogisticExperts, Experts)
@@ -244,6 +244,11 @@ def _has_density(expert: Any) -> bool:
     return isinstance(expert, PARAMETRIC) or (not isinstance(expert, str) and has_density(expert))
 
 
+def _is_own(expert: Any) -> bool:
+    kinds = EXPERTS.get(expert, {}).values() if isinstance(expert, str) else [type(expert)]
+    return any(issubclass(kind, Experts) for kind in kinds)
+
+
 def _is_estimator(expert: Any) -> bool:
     return not _has_density(expert) and not (isinstance(expert, str) and expert in EXPERTS)
 
@@ -255,6 +260,8 @@ OPTIONS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     (LIST, "expert", _is_list),
     (OWN_DENSITY, "expert", lambda expert: any(map(_has_density, listed(expert)))),
     (ESTIMATORS, "expert", lambda expert: any(map(_is_estimator, listed(expert)))),
+    (OWN_EXPERTS, "expert", lambda expert: any(map(_is_own, listed(expert)))),
+    (OWN_GATE, "gate", lambda gate: isinstance(gate, Gate)),
     (LIST, "family", _is_list),
     (FAMILY, "families", lambda families: families != NORMAL),
     (NOT_NORMAL, "families", lambda families: any(f.name not in JOINT_FAMILIES for f in families)),

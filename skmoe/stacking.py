@@ -14,15 +14,9 @@ from skmoe._data.folds import is_held_out
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.sklearn_adapter import experts_of, final_estimator
 from skmoe._estimators.base import BaseMixture
-from skmoe._estimators.fitting.attributes import (
-    attributes_of_fit,
-    attributes_of_mixture,
-    warn_convergence,
-    warn_degenerate,
-    warn_special_losses,
-)
-from skmoe._estimators.fitting.monitor import FitTask, make_monitors, with_callbacks
-from skmoe._estimators.fitting.problem import FitProblem, build_problem
+from skmoe._estimators.fitting.attributes import attributes_of_mixture
+from skmoe._estimators.fitting.monitor import FitTask
+from skmoe._estimators.fitting.problem import FitProblem
 from skmoe._estimators.methods.expert_names import check_expert_names
 from skmoe._estimators.methods.predictive import MixtureClassifierMixin, MixtureRegressorMixin
 from skmoe._estimators.parameters.parameters import FitParameters
@@ -34,12 +28,9 @@ from skmoe._estimators.parameters.stacking_parameters import (
     validate_stack,
 )
 from skmoe._mixture.data import Data
-from skmoe._mixture.fitted import FittedMixture, expert_usage
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.own import OwnGate
-from skmoe._mixture.search import fit_starts
-from skmoe._mixture.starts import blocks_of
-from skmoe._numerics.probability import underflow_to_zero
 from skmoe.experts._stacking import GivenDensities, StackedModels
 from skmoe.gates import ConstantGate
 from skmoe.protocols import Gate
@@ -71,6 +62,8 @@ class _GatedStacking(BaseMixture):
 
     # Groups are kept in one fold, which `_data.nested_estimators` asks of inner estimators.
     _uses_groups = True
+    _has_models = True
+    warm_start = False
 
     # --- named models ---
 
@@ -210,49 +203,31 @@ class _GatedStacking(BaseMixture):
         """
         return self._fit(Rows(X, y, sample_weight, offset, units, groups, fit_params))
 
-    @with_callbacks
-    @underflow_to_zero
-    def _fit(self, given: Rows) -> Self:
-        params = self._validate_parameters()
-        problem = build_problem(self, params, given)
-        check_stacked_rows(params.expert, problem.em_problem.rows)
-        names = tuple(self._experts_by_name())
-        problem, names = _for_target(problem, params.gate, names)
-        self._check_is_whole("a fit")
-        task, n_models = self._start_task(given, len(names) + 1), len(names)
-        problem = problem_of_gate(problem, self._fit_models(problem, task))
-        (monitor,) = make_monitors(problem, task, ["EM"], int(self.verbose), first_id=n_models)
-        em_problem = problem.em_problem
-        found = fit_starts(em_problem, [], monitor, self.n_jobs)
-        run = found.run
-        blocks = blocks_of(run.mixture, em_problem.rows)
-        attributes = attributes_of_fit(problem, found, expert_usage(run.mixture, run.theta, blocks))
-        models = attributes["experts_"]
-        named = {name: fitted for name, (fitted,) in zip(names, models, strict=True)}
-        attributes |= {"_expert_names": names, "named_estimators_": Bunch(**named)}
-        self._set_fitted_attributes(attributes)
-        task.end(lambda: attributes)
-        warn_convergence(run, self.max_iter)
-        warn_degenerate(self._fitted, self._training_state.spikes, self.expert_names_)
-        warn_special_losses(params)
-        return self
+    @property
+    def named_estimators_(self: Any) -> Bunch:
+        """The models by name, fitted to all rows, without those that are left out."""
+        models = (fitted for (fitted,) in self.experts_)
+        return Bunch(**dict(zip(self._model_names, models, strict=True)))
 
-    def _fit_models(self, problem: FitProblem, task: FitTask) -> StackedModels:
-        """The fitted models, with their out-of-fold densities."""
+    def _with_models(
+        self, problem: FitProblem, params: FitParameters, task: FitTask
+    ) -> tuple[FitProblem, dict[str, Any]]:
+        """The problem of the gate, given the models that are fitted here, and their names."""
+        check_stacked_rows(params.expert, problem.em_problem.rows)
+        problem, names = _for_target(problem, params.gate, tuple(self._experts_by_name()))
         em_problem = problem.em_problem
         stacked, data = cast(StackedModels, em_problem.mixture.experts), Data(em_problem.rows)
         for k, estimator in enumerate(stacked.fits.estimators):
             name = f"model {k}, {type(final_estimator(estimator)).__name__}"
             if self.verbose > 1:
                 print(f"  {name}: fits without each fold, and to all rows")
-            subtask = task.subtask("model", task_id=k)
-            subtask.start()
+            subtask = task.subtask("model", task_id=k).start()
             start_time = perf_counter()
             stacked = stacked.with_next_model(data)
             if self.verbose > 0:
                 print(f"{name}: fitted in {perf_counter() - start_time:.1f} s")
             subtask.end(partial(_attributes_of_models, problem, stacked))
-        return stacked
+        return _problem_of_gate(problem, stacked), {"_expert_names": names, "_model_names": names}
 
 
 def _for_target(problem: FitProblem, gate: Any, names: Names) -> tuple[FitProblem, Names]:
@@ -291,7 +266,7 @@ def _attributes_of_models(problem: FitProblem, stacked: StackedModels) -> dict[s
     return problem.attributes | attributes_of_mixture(fitted) | {"n_experts_": n_models}
 
 
-def problem_of_gate(problem: FitProblem, stacked: StackedModels) -> FitProblem:
+def _problem_of_gate(problem: FitProblem, stacked: StackedModels) -> FitProblem:
     """The problem of the gate, with the out-of-fold densities of models that have been fitted."""
     em_problem = problem.em_problem
     rows, of_fit = _with_predictions(em_problem.rows, stacked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
@@ -62,6 +61,7 @@ class BaseMixture(
     _training_state: TrainingState
     _default_alphas: tuple[float, float]
     _multi_output = False  # whether y may have several columns
+    _has_models = False  # whether it is a stack, whose models are fitted before the gate
     # Steps of a pipeline, whose input this copy of its last step takes (`mixture_of`).
     _input: InputSteps | None = None
 
@@ -73,20 +73,6 @@ class BaseMixture(
         has_name = isinstance(expert, str) and expert in EXPERTS  # these take no missing values
         tags.input_tags.allow_nan = not has_name and accepts_missing(self._expert_parameter[1])
         return tags
-
-    # --- differences between the estimators ---
-
-    @abstractmethod
-    def _experts_by_name(self) -> dict[str, Any]:
-        """The experts by the names for the routing of metadata."""
-
-    @abstractmethod
-    def _response_names(self) -> list[str]:
-        """Names of the coefficient vectors of an expert: outputs, or classes."""
-
-    @abstractmethod
-    def _validate_parameters(self) -> FitParameters:
-        """The validated constructor parameters."""
 
     def _effective_weight(self, target: Array, weight: Array) -> Array:
         """Row weights of the fit: sample weights times class weights."""
@@ -114,6 +100,64 @@ class BaseMixture(
             if name not in PRIVATE_ATTRIBUTES and (name[-1] != "_" or name[0] == "_")
         }
         self.__dict__ = kept | attributes
+
+    @with_callbacks
+    def _fit(
+        self,
+        given: Any,
+        *,
+        noise_variance: Array | None = None,
+        ends_at_maximum: bool = True,
+    ) -> Any:
+        """`fit` of `Rows`, or of validated `TrainingData`."""
+        if self._input is not None:
+            self._check_is_whole("a fit")
+        fixed, task = self, NO_TASK
+        offset = given.offset if isinstance(given, Rows) else None
+        added: dict[str, Any] = {}  # attributes
+        with np.errstate(under="ignore"):
+            if not self._has_models and selects_number(self.n_experts):
+                task = self._start_task(given, None)
+                fixed, given, added = with_selected_n_experts(self, given, task)
+            params = fixed._validate_parameters()
+            previous = self if params.warm_start and hasattr(self, "_fitted") else None
+            options = FitOptions(previous, None, noise_variance, ends_at_maximum)
+            problem = build_problem(fixed, params, given, options)
+            n_fits = params.n_experts if self._has_models else len(problem.em_problem.seeds)
+            if task is NO_TASK and getattr(self, "_skl_callbacks", None):
+                task = self._start_task(given, n_fits + 1)
+            if self._has_models:
+                problem, added = self._with_models(problem, params, task)
+            em_problem = problem.em_problem
+            seeds = em_problem.seeds
+            monitors: list[Any] = [None] * (len(seeds) + 1)
+            if self.verbose or task is not NO_TASK:
+                n_rows, sample = em_problem.n_rows_of_starts, ""
+                if n_rows < em_problem.rows.n_rows:
+                    sample = f" (on a sample of {n_rows} rows)"
+                names = [*(f"start {i}{sample}" for i in range(len(seeds))), "EM"]
+                # After the fits of models, or the selection of the number of experts.
+                first_id = n_fits if self._has_models else bool(added)
+                monitors = make_monitors(problem, task, names, int(self.verbose), first_id)
+            *start_monitors, monitor = monitors
+            found = fit_starts(em_problem, start_monitors, monitor, self.n_jobs)
+            run, mixture = found.run, found.run.mixture
+            usage = expert_usage(mixture, run.theta, blocks_of(mixture, em_problem.rows))
+            # The order of the user is kept: of a previous fit, of a list of experts, of known
+            # experts, or of initial responsibilities.
+            is_list = params.estimators is not None and len(params.estimators) > 1
+            of_user = previous is not None or "n_known_" in problem.attributes or is_list
+            if not of_user and isinstance(params.init, str) and mixture.can_reorder:
+                order = order_by_share(mixture, run.theta, usage.mean_gate_prob)
+                theta, usage = mixture.reordered(run.theta, order), usage.take(order)
+                mixture = mixture.with_part("experts", mixture.experts.in_order(order))
+                run = run._replace(theta=theta, mixture=mixture)
+            attributes = attributes_of_fit(problem, found._replace(run=run), usage) | added
+            self._set_fitted_attributes(attributes)
+            if task is not NO_TASK:
+                task.end(lambda: attributes)
+            warn_of_fit(self, params, em_problem, run, usage.responsibility_mass, offset)
+        return self
 
     # --- the end of a pipeline ---
 
@@ -220,8 +264,7 @@ class BaseMixture(
         Raises
         ------
         ValueError
-            If X is not as in `predict`, or if the estimator was saved by a release that did not
-            store the ranges.
+            If X is not as in `predict`.
 
         Notes
         -----
@@ -245,11 +288,7 @@ class BaseMixture(
         """
         X = self._checked(Rows(X)).X
         mixture, _, preprocessor = self._fitted
-        if preprocessor.feature_range is None:
-            raise ValueError(
-                "is_outside_range needs the ranges of the features, which are not in this "
-                "estimator: an earlier release saved it. Fit it again with this release."
-            )
+        assert preprocessor.feature_range is not None
         used = preprocessor.used_features(gate=mixture.gate.depends_on_features)
         return is_outside_ranges(X, preprocessor.feature_range, used, preprocessor.encoder)
 
@@ -398,57 +437,3 @@ class BaseMixtureOfExperts(BaseMixture):
         """
         rows = Rows(X, y, sample_weight, offset, units, groups, fit_params, known_experts)
         return self._fit(rows)
-
-    @with_callbacks
-    def _fit(
-        self,
-        given: Any,
-        *,
-        noise_variance: Array | None = None,
-        ends_at_maximum: bool = True,
-    ) -> Any:
-        """`fit` of `Rows`, or of validated `TrainingData`."""
-        if self._input is not None:
-            self._check_is_whole("a fit")
-        fixed, task = self, NO_TASK
-        offset = given.offset if isinstance(given, Rows) else None
-        selected: dict[str, Any] = {}
-        with np.errstate(under="ignore"):
-            if not isinstance(self.n_experts, int) and selects_number(self.n_experts):
-                task = self._start_task(given, None)
-                fixed, given, selected = with_selected_n_experts(self, given, task)
-            params = fixed._validate_parameters()
-            previous = self if params.warm_start and hasattr(self, "_fitted") else None
-            options = FitOptions(previous, None, noise_variance, ends_at_maximum)
-            problem = build_problem(fixed, params, given, options)
-            em_problem = problem.em_problem
-            seeds = em_problem.seeds
-            if task is NO_TASK and getattr(self, "_skl_callbacks", None):
-                task = self._start_task(given, len(seeds) + 1)
-            monitors: list[Any] = [None] * (len(seeds) + 1)
-            if self.verbose or task is not NO_TASK:
-                n_rows, sample = em_problem.n_rows_of_starts, ""
-                if n_rows < em_problem.rows.n_rows:
-                    sample = f" (on a sample of {n_rows} rows)"
-                names = [*(f"start {i}{sample}" for i in range(len(seeds))), "EM"]
-                first_id = bool(selected)  # after the selection of the number of experts
-                monitors = make_monitors(problem, task, names, int(self.verbose), first_id)
-            *start_monitors, monitor = monitors
-            found = fit_starts(em_problem, start_monitors, monitor, self.n_jobs)
-            run, mixture = found.run, found.run.mixture
-            usage = expert_usage(mixture, run.theta, blocks_of(mixture, em_problem.rows))
-            # The order of the user is kept: of a previous fit, of a list of experts, of known
-            # experts, or of initial responsibilities.
-            is_list = params.estimators is not None and len(params.estimators) > 1
-            of_user = previous is not None or "n_known_" in problem.attributes or is_list
-            if not of_user and isinstance(params.init, str) and mixture.can_reorder:
-                order = order_by_share(mixture, run.theta, usage.mean_gate_prob)
-                theta, usage = mixture.reordered(run.theta, order), usage.take(order)
-                mixture = mixture.with_part("experts", mixture.experts.in_order(order))
-                run = run._replace(theta=theta, mixture=mixture)
-            attributes = attributes_of_fit(problem, found._replace(run=run), usage) | selected
-            self._set_fitted_attributes(attributes)
-            if task is not NO_TASK:
-                task.end(lambda: attributes)
-            warn_of_fit(self, params, em_problem, run, usage.responsibility_mass, offset)
-        return self

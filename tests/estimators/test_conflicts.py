@@ -1,6 +1,7 @@
 """Options that do not go together: the page lists the pairs that the estimators refuse."""
 
 import runpy
+from itertools import product
 
 import numpy as np
 import pytest
@@ -97,8 +98,8 @@ def rows_of_page():
     """Option, other option, reason and remedy of each pair of the page."""
     table = runpy.run_path(str(ROOT / "docs" / "_ext" / "conflicts.py"))["table"]()
     for line in table.replace("`", "").splitlines()[2:]:
-        options, other, reason, remedy = line.strip("| ").split(" | ")
-        for option in options.split("; "):
+        options, others, reason, remedy = line.strip("| ").split(" | ")
+        for option, other in product(options.split("; "), others.split("; ")):
             yield option, other, reason, remedy
 
 

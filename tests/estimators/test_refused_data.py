@@ -18,6 +18,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
+from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
 from support.own_gates import BrokenGate
 from support.refusals import assert_fit_refused, assert_refused, refusal

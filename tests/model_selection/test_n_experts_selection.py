@@ -430,14 +430,19 @@ def test_frames_with_categories_and_trees():
 
 REFUSED = [
     ({"n_experts": "many"}, 100, "n_experts", ("auto", "aic", "bic", "icl", "many")),
-    ({"expert": ["linear", "tree"]}, 100, "n_experts", ("a list has an entry", "expert=")),
-    ({"init": np.full((100, 2), 0.5)}, 100, "n_experts", ("responsibilities", "given number")),
+    ({"expert": ["linear", "tree"]}, 100, "n_experts", ("given number of experts", "expert=")),
+    (
+        {"init": np.full((100, 2), 0.5)},
+        100,
+        "n_experts",
+        ("given number of experts", "init as an array"),
+    ),
     ({"warm_start": True}, 100, "n_experts", ("previous number",)),
     ({}, 15, "n_experts", ("at least 20 rows", "weights", "15")),
     ({"alpha": -1.0}, 100, "alpha", ("finite",)),
     ({"gate": SoftmaxGate(top_k=2.5)}, 100, "gate.top_k", ("integer", 2.5)),
     ({"gate": SoftmaxGate(top_k=0)}, 100, "gate.top_k", ("at least 1", 0)),
-    ({"family": ["zero", "gamma"]}, 100, "n_experts", ("several lists", "bic")),
+    ({"family": ["zero", "gamma"]}, 100, "n_experts", ("fit several", "bic")),
 ]
 
 

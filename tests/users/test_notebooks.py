@@ -1,6 +1,7 @@
-"""Notebooks show a table of the experts below the diagram of scikit-learn."""
+"""Notebooks show the summary below the diagram of scikit-learn."""
 
 import re
+from html import unescape
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ import sklearn
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import export_mermaid
 from support.fits import fit_quietly
+from support.tables import two_regimes
 
 SHORT = {"random_state": 0, "n_init": 1, "max_iter": 10}
 
@@ -21,78 +23,61 @@ def page_of(estimator):
     return bundle["text/html"]
 
 
-def cells(page):
-    table = page[page.index('class="skmoe-experts"') :]
-    rows = re.findall("<tr>(.*?)</tr>", table)[1:]
-    return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows]
+def summary_in(page):
+    """The text below the diagram."""
+    below = page.partition("skmoe-experts")[2]
+    return unescape(below.partition("<pre>")[2].partition("</pre>")[0])
 
 
-RNG = np.random.default_rng(0)
-X = RNG.uniform(-1, 1, size=(150, 2))
-Y = RNG.gamma(3.0, np.exp(1 + X))
-NESTED = MixtureOfExpertsRegressor(2, n_init=1, max_iter=3)
-# A mixture, its target, and the attributes that are shown for each expert.
-CASES = {
-    "one expert": (MixtureOfExpertsRegressor(1), Y[:, 0], ["noise_variance_"]),
-    "two experts": (MixtureOfExpertsRegressor(2), Y[:, 0], ["noise_variance_"]),
-    "outputs": (MixtureOfExpertsRegressor(2), Y, ["noise_variance_"]),
-    "gamma": (MixtureOfExpertsRegressor(2, family="gamma"), Y, ["dispersion_"]),
-    "zeros": (
-        MixtureOfExpertsRegressor(2, family=["gamma", "zero"]),
-        Y[:, 0] * (np.arange(150) % 3 > 0),
-        ["dispersion_"],
-    ),
-    "two families": (
-        MixtureOfExpertsRegressor(2, family=["normal", "student_t"]),
-        Y[:, 0],
-        ["noise_variance_", "dispersion_", "df_"],
-    ),
-    "counts": (MixtureOfExpertsRegressor(2, family="poisson"), np.floor(Y), []),
-    "classes": (MixtureOfExpertsClassifier(2), X[:, 0] * Y[:, 0] > 0.5, []),
-    "estimators": (  # a mixture has a density of its own
-        MixtureOfExpertsRegressor(2, expert=["tree", NESTED]),
-        Y[:, 0],
-        ["noise_variance_"],
-    ),
-}
-WORDS = {"dispersion_": "dispersion", "df_": "degrees of freedom", "noise_variance_": "noise"}
+@pytest.mark.parametrize("n_experts", [1, 2])
+def test_fitted_mixtures_are_shown_with_their_summary(n_experts):
+    X, y = two_regimes(100)
+    moe = fit_quietly(MixtureOfExpertsRegressor(n_experts, **SHORT), X, y)
+    for page in (page_of(moe), moe._repr_html_()):
+        assert "sk-top-container" in page  # scikit-learn's own
+        assert f"{n_experts} expert{'s' * (n_experts > 1)}<" in page
+        assert summary_in(page) == str(moe.summary())
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_notebooks_and_diagrams_have_a_row_or_a_box_for_each_expert(case):
-    moe, y, columns = CASES[case]
-    fit_quietly(moe.set_params(**SHORT), X, y)
-    page, diagram, n_experts = page_of(moe), export_mermaid(moe), moe.n_experts
-    assert "sk-top-container" in page  # scikit-learn's own
-    assert f"{n_experts} expert{'s' * (n_experts > 1)}<" in page
-    for name in ("dispersion_", "df_"):
-        assert (f">{WORDS[name]}</th>" in page) == (name in columns)
-        assert (WORDS[name] in diagram) == (name in columns)
-    assert cells(page) == cells(moe._repr_html_())
-    assert len(cells(page)) == n_experts
-    for k, row in enumerate(cells(page)):
+@pytest.mark.parametrize(
+    ("family", "columns"),
+    [
+        ("gamma", ["dispersion_"]),
+        (["gamma", "zero"], ["dispersion_"]),
+        (["normal", "student_t"], ["noise_variance_", "dispersion_", "df_"]),
+        ("poisson", []),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_diagrams_show_dispersions(family, columns, n_outputs):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(150, 2))
+    y = rng.gamma(3.0, np.exp(1 + X)[:, :n_outputs])
+    if family == "poisson":
+        y = np.floor(y)
+    if "zero" in family:
+        y[::3] = 0.0
+    moe = MixtureOfExpertsRegressor(2, family=family, **SHORT)
+    fit_quietly(moe, X, y if n_outputs == 2 else y[:, 0])
+    words = {"dispersion_": "dispersion", "df_": "degrees of freedom"}
+    diagram = export_mermaid(moe)
+    for name, word in words.items():
+        assert (word in diagram) == (name in columns)
+    for k in range(2):
         [box] = [line for line in diagram.splitlines() if f'["expert {k}<br/>' in line]
-        assert row[0] == f"expert {k}"
-        if "expert" in case:
-            assert row[1] == "linear"
-        if case == "estimators":
-            assert row[1] == type(moe.experts_[k][0]).__name__
-        assert row[2].endswith(f"{100 * moe.weights_[k]:.0f} %")
-        assert f"width:{100 * moe.weights_[k]:.1f}%" in page
-        assert row[3] == f"{moe.summary().experts[k].load:.6g}"
-        assert len(row) == 4 + len(columns)
-        for name, cell in zip(columns, row[4:], strict=True):
+        for name in columns:
             values = np.atleast_1d(getattr(moe, name)[k])
             values = np.sqrt(values) if name == "noise_variance_" else values
-            assert (cell == "") == np.isnan(values).all()
-            if cell:
-                shown = [float(number) for number in cell.split(", ")]
+            found = re.search(f'<br/>{words.get(name, "noise")} ([^<"]*)', box)
+            assert (found is None) == np.isnan(values).all()
+            if found:
+                shown = [float(number) for number in found.group(1).split(", ")]
                 np.testing.assert_allclose(shown, values, rtol=5e-3)
-                assert f"<br/>{WORDS[name]} {cell}" in box
 
 
 def test_mixtures_are_shown_before_the_fit_and_inside_pipelines():
-    y = Y[:, 0]
+    X, y = two_regimes(50)
     assert "skmoe-experts" not in page_of(MixtureOfExpertsRegressor())
     pipeline = make_pipeline(StandardScaler(), MixtureOfExpertsRegressor(2, **SHORT))
     for estimator in (pipeline, fit_quietly(pipeline, X, y)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,13 +77,13 @@ HIDDEN_PENALTIES = ("noise_variance", "predictor_squares")
 def attributes_of_run(problem: FitProblem, run: Run) -> dict[str, Any]:
     """Attributes of a run of EM."""
     lower_bounds = np.array(run.lower_bounds) - problem.preprocessor.log_jacobian
+    searches = tuple(penalty.search for penalty in problem.penalties)
+    fitted = attributes_of_mixture(problem.make_fitted(run.theta, run.mixture))
     return (
         problem.attributes
-        | attributes_of_mixture(problem.make_fitted(run.theta, run.mixture))
+        | fitted
         | {
-            "_training_state": TrainingState(
-                penalty_searches=tuple(penalty.search for penalty in problem.penalties),
-            ),
+            "_training_state": TrainingState(penalty_searches=searches),
             "lower_bound_": lower_bounds[-1],
             "lower_bounds_": lower_bounds,
             "n_iter_": run.n_iter,
@@ -94,14 +94,12 @@ def attributes_of_run(problem: FitProblem, run: Run) -> dict[str, Any]:
 
 def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[str, Any]:
     """Attributes at the end of a fit."""
-    run, attributes = found.run, attributes_of_run(problem, found.run)
-    total_weight = float(usage.responsibility_mass.sum())
-    log_jacobian = problem.preprocessor.log_jacobian
-    lower_bounds, n_times, shares, are_spurious = (
-        zip(*found.maxima, strict=True) if found.maxima else ((), (), (), ())
+    run, attributes, em_problem = (
+        found.run,
+        attributes_of_run(problem, found.run),
+        problem.em_problem,
     )
-    values = tuple(total_weight * (bound - log_jacobian) for bound in lower_bounds)
-    experts, em_problem = run.mixture.experts, problem.em_problem
+    experts, log_jacobian = run.mixture.experts, problem.preprocessor.log_jacobian
     # Experts that fit a few rows nearly exactly, or all of theirs. If all dispersions are at their
     # bound, y is a function of X, and nothing is wrong.
     at_bound = experts.dispersion_at_bound(run.mixture.split(run.theta)[0])
@@ -113,24 +111,29 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
     if problem.cache_key is not None:  # for the next warm start
         fold = em_problem.rows.expert_design.fold
         cache = CrossFitCache(problem.cache_key, fold, experts, run.theta)
+    total_weight = float(usage.responsibility_mass.sum())
     attributes["_training_state"] = attributes["_training_state"]._replace(
         cross_fit_cache=cache,
         total_weight=total_weight,
         spikes=tuple(np.flatnonzero(degenerate).tolist()),
     )
+    lower_bounds, n_times, shares, are_spurious = (
+        zip(*found.maxima, strict=True) if found.maxima else ((), (), (), ())
+    )
+    values = tuple(total_weight * (bound - log_jacobian) for bound in lower_bounds)
     if found.maxima:  # the first is that of the fit
         share = float(usage.responsibility_mass.min() / total_weight)
         shares, are_spurious = (share, *shares[1:]), (bool(degenerate.any()), *are_spurious[1:])
     # Of the starts, each when it ended or was dropped.
     traces = [np.array(start.lower_bounds) - log_jacobian for start in found.starts]
     return attributes | {
+        "weights_": usage.mean_gate_prob,
+        "_gate_overlap": usage.gate_overlap,
+        "_load": usage.load,
         "n_experts_": run.mixture.n_experts,
         "maxima_": Maxima(values, n_times, shares, found.counted, found.kept, are_spurious),
         "start_converged_": np.array([start.converged for start in found.starts]),
         "start_traces_": traces,
-        "weights_": usage.mean_gate_prob,
-        "_gate_overlap": usage.gate_overlap,
-        "_load": usage.load,
     }
 
 
@@ -174,14 +177,16 @@ def warn_of_fit(
 ) -> None:
     """Warn of what a fit has found."""
     fitted, experts, maxima = estimator._fitted, run.mixture.experts, estimator.maxima_
+    # Models of a stack may have no rows.
+    of_mixture, names = params.expert_parameter == "expert", estimator.expert_names_
     if run.failed or (not run.converged and run.n_iter >= estimator.max_iter):
-        warn_convergence(run, estimator.max_iter, problem)
-    spurious = estimator._training_state.spikes
-    if spurious:
-        warn_degenerate(fitted, spurious, estimator.expert_names_)
+        _warn_convergence(run, estimator.max_iter, problem, of_mixture)
+    at_bound = fitted.mixture.experts.dispersion_at_bound(fitted.mixture.split(fitted.theta)[0])
+    if estimator._training_state.spikes:
+        _warn_degenerate(at_bound, estimator._training_state.spikes, names)
     if maxima.runs == COUNTED_SEARCHES:
         warn_maxima(maxima)
-    if is_collapsed(responsibility_mass).any():
+    if of_mixture and is_collapsed(responsibility_mass).any():
         # The same text for all fits, so that Python can show it once.
         warn_user(
             "Experts have collapsed: others explain nearly all of their rows better. Use fewer "
@@ -190,17 +195,17 @@ def warn_of_fit(
             CollapsedExpertsWarning,
         )
     if params.estimators:
-        warn_special_losses(params)
+        _warn_special_losses(params)
+    if params.estimators and of_mixture:
         worse = np.flatnonzero(experts.is_worse_than_mean(problem.rows.y)).tolist()
         if worse:
-            named = ", ".join(printable_name(estimator.expert_names_[k]) for k in worse)
             warn_user(
-                f"Some experts predict held-out rows much worse than the mean of y: {named}. Scale "
-                "the features, or y by TransformedTargetRegressor, or give the estimator other "
-                "options, such as more iterations.",
+                f"Some experts predict held-out rows much worse than the mean of y: "
+                f"{_named(worse, names)}. Scale the features, or y by TransformedTargetRegressor, "
+                "or give the estimator other options, such as more iterations.",
                 ConvergenceWarning,
             )
-    if hasattr(estimator, "expert_covariance_") and _dispersions_at_bound(fitted).all():
+    if hasattr(estimator, "expert_covariance_") and at_bound.all():
         warn_user(
             "The covariance matrices of all experts are at their floor, where correlations mean "
             "nothing: an output is constant, or a linear function of X or of the others. Leave "
@@ -218,49 +223,46 @@ def warn_of_fit(
             )
     if experts.signs:
         names_in = getattr(estimator, "feature_names_in_", None)
-        warn_gate_of_signs(fitted, feature_labels(names_in, estimator.n_features_in_))
+        _warn_gate_of_signs(fitted, feature_labels(names_in, estimator.n_features_in_))
 
 
-def _dispersions_at_bound(fitted: FittedMixture) -> Array:
-    return np.asarray(
-        fitted.mixture.experts.dispersion_at_bound(fitted.mixture.split(fitted.theta)[0])
-    )
+def _named(index: Iterable[int], names: Sequence[str]) -> str:
+    return ", ".join(printable_name(names[k]) for k in index)
 
 
-def warn_convergence(run: Run, max_iter: int, problem: Problem | None = None) -> None:
-    """Warn if EM has stopped before convergence.
-
-    With the problem of the fit, experts that are not needed are a reason.
-    """
+def _warn_convergence(run: Run, max_iter: int, problem: Problem, of_mixture: bool) -> None:
+    """Warn of EM that has stopped before convergence; experts that are not needed are a reason."""
     if run.failed:
         warn_user(
             "EM stopped, since no step increases the lower bound. Experts or a gate of your own "
             "can cause it: check that `m_step` does not decrease their part of the objective.",
             ConvergenceWarning,
         )
-    elif not run.converged and run.n_iter >= max_iter:
-        gap = aitken_gap(run.lower_bounds)
-        estimate = "the remaining gain per row cannot be estimated"
-        if 0.0 < gap < np.inf:  # a power of ten: texts repeat, and Python can show them once
-            power = f"{10.0 ** np.ceil(np.log10(gap)):.0e}"
-            estimate = f"the remaining gain is less than about {power} nats per row"
+        return
+    gap = aitken_gap(run.lower_bounds)
+    estimate = "the remaining gain per row cannot be estimated"
+    if 0.0 < gap < np.inf:  # a power of ten: texts repeat, and Python can show them once
+        power = f"{10.0 ** np.ceil(np.log10(gap)):.0e}"
+        estimate = f"the remaining gain is less than about {power} nats per row"
+    remedy = (
+        "Increase max_iter, or make the problem easier with fewer experts or larger penalties "
+        "(alpha, gate_alpha). Fits of estimators as experts end earlier with a larger tol."
+    )
+    data, number = (
+        Data(problem.rows_in_memory, run.mixture.experts.dispersion_columns),
+        run.mixture.n_experts,
+    )
+    n_needed = n_needed_experts(run.mixture, run.theta, data) if of_mixture else 0
+    if 0 < n_needed < number:
         remedy = (
-            "Increase max_iter, or make the problem easier with fewer experts or larger penalties "
-            "(alpha, gate_alpha). Fits of estimators as experts end earlier with a larger tol."
+            f"The rows do not tell {number} experts apart: {n_needed} would fit nearly as well, "
+            'and more iterations change little. Use fewer experts; n_experts="auto" finds their '
+            "number."
         )
-        if problem is not None:
-            data = Data(problem.rows_in_memory, run.mixture.experts.dispersion_columns)
-            n_needed, number = n_needed_experts(run.mixture, run.theta, data), run.mixture.n_experts
-            if 0 < n_needed < number:
-                remedy = (
-                    f"The rows do not tell {number} experts apart: {n_needed} would fit nearly as "
-                    "well, and more iterations change little. Use fewer experts; "
-                    'n_experts="auto" finds their number.'
-                )
-        warn_user(
-            f"EM did not converge in max_iter={max_iter} iterations: {estimate}. {remedy}",
-            ConvergenceWarning,
-        )
+    warn_user(
+        f"EM did not converge in max_iter={max_iter} iterations: {estimate}. {remedy}",
+        ConvergenceWarning,
+    )
 
 
 def warn_maxima(maxima: Maxima) -> None:
@@ -272,7 +274,7 @@ def warn_maxima(maxima: Maxima) -> None:
         )
 
 
-def warn_special_losses(params: FitParameters) -> None:
+def _warn_special_losses(params: FitParameters) -> None:
     """Warn of regressors whose loss is not that of the normal noise which the mixture adds."""
     if params.task.is_classification or params.mean_family:
         return
@@ -288,7 +290,7 @@ def warn_special_losses(params: FitParameters) -> None:
             return
 
 
-def warn_gate_of_signs(fitted: FittedMixture, names: Sequence[str]) -> None:
+def _warn_gate_of_signs(fitted: FittedMixture, names: Sequence[str]) -> None:
     """Warn if the gate uses features whose slopes have signs: predictions may be of another."""
     mixture, _, preprocessor = fitted
     columns = preprocessor.expert_columns
@@ -296,29 +298,26 @@ def warn_gate_of_signs(fitted: FittedMixture, names: Sequence[str]) -> None:
     signed = columns[np.flatnonzero(mixture.experts.signs)]
     seen = np.intersect1d(signed, preprocessor.features_of_gate)
     if mixture.gate.depends_on_features and len(seen):
-        named = ", ".join(printable_name(names[j]) for j in seen)
         warn_user(
-            f"The gate uses features with signs in monotonic_cst: {named}. Each expert is "
-            "monotonic in them, but the prediction need not be, as it also changes with the "
-            "probabilities of the experts. Leave them out of gate_features.",
+            f"The gate uses features with signs in monotonic_cst: {_named(seen, names)}. Each "
+            "expert is monotonic in them, but the prediction need not be, as it also changes with "
+            "the probabilities of the experts. Leave them out of gate_features.",
             OptionWarning,
         )
 
 
-def warn_degenerate(fitted: FittedMixture, spurious: Sequence[int], names: Sequence[str]) -> None:
+def _warn_degenerate(at_bound: Array, spikes: Sequence[int], names: Sequence[str]) -> None:
     """Warn of experts that fit a few rows nearly exactly, or have a dispersion at its bound.
 
     If all have a dispersion at its bound, y is a function of X, and nothing is wrong.
     """
-    at_bound = _dispersions_at_bound(fitted)
     if at_bound.any() and not at_bound.all():
-        named = ", ".join(printable_name(names[k]) for k in np.flatnonzero(at_bound).tolist())
         warn_user(
-            f"The noise variance of some experts is at its floor: {named}. They fit their rows "
-            "exactly. Increase dispersion_prior, use fewer experts (n_experts), or "
-            'dispersion="shared".',
+            "The noise variance of some experts is at its floor: "
+            f"{_named(np.flatnonzero(at_bound), names)}. They fit their rows exactly. Increase "
+            'dispersion_prior, use fewer experts (n_experts), or dispersion="shared".',
             DegenerateExpertWarning,
         )
-    others = [names[k] for k in spurious if not at_bound[k]]
+    others = [names[k] for k in spikes if not at_bound[k]]
     if others:
         warn_user(describe_spikes(others), DegenerateExpertWarning)

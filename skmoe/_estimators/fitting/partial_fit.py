@@ -17,8 +17,6 @@ from skmoe._estimators.fitting.attributes import attributes_of_mixture
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.parameters.conflicts import (
     ESTIMATORS,
-    OWN_EXPERTS,
-    OWN_GATE,
     STREAM,
     Choice,
     check_conflicts,
@@ -45,26 +43,17 @@ from skmoe._mixture.starts import blocks_of
 from skmoe._mixture.stream import Stream, learned, started
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.protocols import Experts, Gate
 
 # The rows of the first batches are kept up to this weight or number, and a start is found anew on
 # them whenever their weight has doubled. It is kept if it gains so much log-likelihood on them.
 N_KEPT_ROWS = 4000
 MIN_GAIN = 10.0
 
-# Fitted attributes that the first batch determines, and the names that the user gives.
-KEPT_ATTRIBUTES = (
-    *("n_features_in_", "n_experts_", "feature_names_in_", "classes_"),
-    *("_single_output", "_expert_names", "n_units_", "n_known_"),
-)
-
 
 def supports_partial_fit(estimator: Any) -> bool:
     """Whether `partial_fit` is available; an AttributeError names the reason if it is not."""
     chosen = {STREAM: STREAM} | chosen_options(estimator)
-    if isinstance(estimator.expert, Experts):
-        chosen[OWN_EXPERTS] = Choice("expert", estimator.expert)
-    elif not is_parametric(estimator.expert):
+    if not is_parametric(estimator.expert):
         chosen[ESTIMATORS] = Choice("expert", estimator.expert)
     message = conflict_of(chosen)
     if message:
@@ -99,12 +88,7 @@ def fit_batch(
     estimator._check_is_whole("partial_fit")
     decay_of = _half_life(half_life)
     params = estimator._validate_parameters()
-    chosen = {STREAM: STREAM} | chosen_rows(params, given)
-    if isinstance(params.gate, Gate):
-        chosen[OWN_GATE] = Choice("gate", params.gate)
-    if isinstance(params.family, Experts):
-        chosen[OWN_EXPERTS] = Choice("expert", params.expert)
-    check_conflicts(chosen)
+    check_conflicts({STREAM: STREAM} | chosen_rows(params, given))
     state = getattr(estimator, "_training_state", None)
     if state is None:
         data = validate_training_data(estimator, params, given)
@@ -118,7 +102,13 @@ def fit_batch(
     else:
         _check_continued(estimator)
         batch, searches = _validate_batch(estimator, params, given), state.penalty_searches
-        attributes = _attributes_of_rows(vars(estimator), given, batch)
+        attributes = vars(estimator).copy()
+        if batch.unit is not None:
+            attributes["n_units_"] = attributes.get("n_units_", 0) + int(batch.unit.max()) + 1
+        if batch.n_known:
+            attributes["n_known_"] = attributes.get("n_known_", 0) + batch.n_known
+        names = {*attributes["_row_arguments"], *given.effective_arguments(batch)}
+        attributes["_row_arguments"] = tuple(sorted(names))
         theta = estimator._fitted.theta
         stream = state.stream or Stream(theta, fit=(theta, state.total_weight))
         decay = 0.5 ** (float(batch.weight.sum()) / decay_of)
@@ -270,28 +260,15 @@ def _started_again(
     if gain < MIN_GAIN:
         return fitted, stream._replace(weight_at_start=weight)
     # The log densities of the batches are kept, in units of the new standardisation.
-    sums = again.sums
     assert stream.sums is not None
-    assert sums is not None
+    assert again.sums is not None
     change = found.preprocessor.log_jacobian - fitted.preprocessor.log_jacobian
-    total = stream.sums.log_likelihood + stream.sums.weight * change
-    total = total * (sums.weight / stream.sums.weight)
-    sums = sums._replace(log_likelihood=total)
+    mean = stream.sums.log_likelihood / stream.sums.weight + change
+    sums = again.sums._replace(log_likelihood=mean * again.sums.weight)
     return found, again._replace(sums=sums, n_batches=stream.n_batches)
 
 
 # --- attributes -------------------------------------------------------------------------------
-
-
-def _attributes_of_rows(previous: dict[str, Any], given: Rows, batch: Rows) -> dict[str, Any]:
-    """Attributes that the first batch has determined, or that count the rows of all batches."""
-    attributes = {name: previous[name] for name in KEPT_ATTRIBUTES if name in previous}
-    if batch.unit is not None:
-        attributes["n_units_"] = attributes.get("n_units_", 0) + int(batch.unit.max()) + 1
-    if batch.n_known:
-        attributes["n_known_"] = attributes.get("n_known_", 0) + batch.n_known
-    names = {*previous["_row_arguments"], *given.effective_arguments(batch)}
-    return attributes | {"_row_arguments": tuple(sorted(names))}
 
 
 def _attributes(fitted: FittedMixture, stream: Stream, batch: Rows) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Names of experts, which tables, texts and pictures print, and a table in HTML."""
+"""Names of experts, which tables, texts and pictures print, and what notebooks show."""
 
 from __future__ import annotations
 
@@ -11,14 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe._data.checks import shown
 from skmoe._data.sklearn_adapter import named_estimator
 from skmoe._inference.coefficients import ALL_EXPERTS, GATE
-from skmoe._inference.labels import (
-    counted_noun,
-    default_expert_names,
-    format_number,
-    format_percent,
-    named_dispersions,
-    printable_name,
-)
+from skmoe._inference.labels import default_expert_names, printable_name
 from skmoe._mixture.fitted import FittedMixture
 
 
@@ -119,69 +112,27 @@ def check_expert_names(parameter: str, names: Any, n_experts: int) -> list[str]:
     return [str(name) for name in listed]
 
 
-# Text and borders have the colours of the page, so that the table is legible on dark ones too.
-TABLE = (
-    '<details open class="skmoe-experts" style="margin:0.5em 0;font-size:0.9em">'
-    '<summary style="cursor:pointer">{n_experts}</summary>'
-    '<table style="border-collapse:collapse;margin-top:0.3em"><thead><tr>{head}</tr></thead>'
-    "<tbody>{rows}</tbody></table></details>"
-)
-
-CELL = '<{tag} style="text-align:{align};padding:0.15em 0.8em;white-space:nowrap">{content}</{tag}>'
-
-BAR = (
-    '<span style="display:inline-block;width:6em;margin-right:0.6em;border:1px solid currentColor">'
-    '<span style="display:block;width:{width:.1f}%;height:0.7em;background:#0072B2"></span></span>'
-)
-
-
 class ExpertsReprMixin:
-    """Hooks of notebooks that append the table of experts to the representation of scikit-learn."""
+    """Hooks of notebooks that append the summary to the representation of scikit-learn."""
 
     @property
     def _repr_html_(self) -> Callable[[], str]:
         inner = super()._repr_html_  # type: ignore[misc]  # absent unless scikit-learn draws diagrams
-        return lambda: inner() + experts_table(self)
+        return lambda: inner() + _summary_in_html(self)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
         bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
         if "text/html" in bundle:
-            bundle["text/html"] += experts_table(self)
+            bundle["text/html"] += _summary_in_html(self)
         return bundle
 
 
-def experts_table(estimator: Any) -> str:
-    """A table with a row for each expert; empty before the fit."""
+def _summary_in_html(estimator: Any) -> str:
+    """The text of the summary without rows; empty before the fit."""
     if not hasattr(estimator, "weights_"):
         return ""
-    n_experts = estimator.n_experts_
-    counted = counted_noun(hasattr(estimator, "n_units_"))
-    head = ["expert", "kind", f"share of the {counted}s", "rows routed to it"]
-    dispersions = [named_dispersions(estimator, k) for k in range(n_experts)]
-    columns = list(dict.fromkeys(column for named in dispersions for column in named))
-    columns.sort(key="noise".__ne__)  # it comes first
-    head += ["noise (std. deviation)" if name == "noise" else name for name in columns]
-    rows = []
-    for k, (name, kind) in enumerate(
-        zip(estimator.expert_names_, estimator.expert_kinds_, strict=True)
-    ):
-        weight = estimator.weights_[k]
-        cells = [
-            escape(printable_name(name)),
-            escape(kind),
-            BAR.format(width=100 * weight) + escape(format_percent(weight)),
-            f"{estimator._load[k]:.6g}",
-        ]
-        for column in columns:
-            cells.append(", ".join(map(format_number, dispersions[k].get(column, []))))
-        rows.append("<tr>" + _cells("td", cells) + "</tr>")
-    title = f"{n_experts} expert" + "s" * (n_experts > 1)
-    return TABLE.format(n_experts=title, head=_cells("th", head), rows="".join(rows))
-
-
-def _cells(tag: str, contents: list[str]) -> str:
-    aligned = ["left", "left", "left", *["right"] * (len(contents) - 3)]
-    return "".join(
-        CELL.format(tag=tag, align=align, content=content)
-        for align, content in zip(aligned, contents, strict=True)
+    title = f"{estimator.n_experts_} expert" + "s" * (estimator.n_experts_ > 1)
+    return (
+        f'<details open class="skmoe-experts"><summary style="cursor:pointer">{title}</summary>'
+        f"<pre>{escape(str(estimator.summary()))}</pre></details>"
     )

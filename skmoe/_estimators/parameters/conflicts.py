@@ -6,6 +6,7 @@ The documentation prints the table. An option is named by the words that it has 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from skmoe._data.sklearn_adapter import has_density
 from skmoe.experts._linear import JOINT_FAMILIES, LinearExperts, LogisticExperts
 from skmoe.experts._registry import EXPERTS
 from skmoe.families import Family, Normal
-from skmoe.protocols import Experts
+from skmoe.protocols import Experts, Gate
 
 # Experts that are not estimators.
 PARAMETRIC = (LinearExperts, LogisticExperts, Experts)
@@ -39,204 +40,169 @@ FULL, NOT_NORMAL = 'covariance_type="full"', 'a family other than "normal" and "
 TRANSFORMER = "a transformer in the gate"
 LIST, OWN_DENSITY = "a list as family or expert", "an expert with a density of its own"
 
-# What does not go together: each of some options with the last one, and reason and remedy. The
+# What does not go together: each of some options with each of others, and reason and remedy. The
 # first conflict is the one that is reported.
-CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
-    (TEST, NESTED, "top_k"): (
+CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[str, str]] = {
+    ((TEST, NESTED), ("top_k",)): (
         "routing to few experts does not maximise the likelihood",
         "Use top_k=None.",
     ),
-    (TEST, "class_weight"): (
+    ((TEST,), ("class_weight",)): (
         "weighted classes have no likelihood from which targets can be drawn",
         "Use class_weight=None.",
     ),
-    (SELECTION, TEST, LIST): (
-        "a list has an entry for each of a given number of experts",
-        "Give one value for all experts, or fit several lists and compare their bic.",
+    ((INIT, LIST, SLOPES), (SELECTION, TEST)): (
+        "each of a given number of experts has a part of it",
+        "Give what holds for any number, or fit several numbers and compare their bic.",
     ),
-    (TEST, NESTED, ESTIMATORS): (
-        "no fit of estimators maximises a likelihood",
-        'Use expert="linear", or choose the number by held-out rows: n_experts="auto".',
-    ),
-    (NESTED, OWN_DENSITY): (
-        "its penalties are its own, and both models are fitted without",
-        'Use expert="linear".',
-    ),
-    (NESTED, "a base"): (
-        "both models start from the same likelihood, which predictions of a base change",
-        "Use base=None.",
-    ),
-    (NESTED, SIGNS): (
-        "the statistic of slopes at a bound has no chi-squared distribution",
-        "Use monotonic_cst=None.",
-    ),
-    (NESTED, SELECTION): (
-        "two models with the same number of experts are compared",
-        "Pass an integer, such as n_experts=2.",
-    ),
-    (TEST, NESTED, BLOCKS): (
-        "targets are drawn, or responsibilities computed, for all rows in memory",
-        "Pass an array, or a sample of the rows.",
-    ),
-    (STREAM, 'class_weight="balanced"'): (
-        "these weights are not known before the end of the stream",
-        "Pass the weights of the classes as a dict.",
-    ),
-    (OWN_EXPERTS, OWN_GATE, STREAM): (
-        "a stream adds up sums in the coefficients of linear predictors",
-        'Use expert="linear" with gate="softmax" or "constant", or fit on a sample of the rows.',
-    ),
-    (STREAM, BLOCKS, ESTIMATORS): (
-        "estimators need all rows at once",
-        'Use expert="linear", or use fit on an array, of a sample of the rows if need be.',
-    ),
-    (STREAM, BLOCKS, TEST, "a base"): (
-        "a base needs all rows in memory, and no target can be drawn from it",
-        "Use base=None.",
-    ),
-    (STREAM, BLOCKS, TRANSFORMER): (
-        "transformers need all rows in memory",
-        "Use a gate without a transformer.",
-    ),
-    (STREAM, BLOCKS, "a family that depends on all values of y"): (
-        "it depends on all values of y, which are not known before the last row",
-        "Give them to the family.",
-    ),
-    (STREAM, BLOCKS, TEST, SELECTION): (
-        "the number is selected by several fits to rows in memory",
-        "Pass an integer, such as n_experts=2, selected on a sample if need be.",
-    ),
-    (BLOCKS, INIT): (
-        "responsibilities are those of rows in memory",
-        'Use a named init such as "auto".',
-    ),
-    ("top_k", KNOWN_EXPERTS): (
-        "the known expert of a row may not be among the most probable ones",
-        "Use top_k=None.",
-    ),
-    (SELECTION, KNOWN_AS_BOOLEANS): (
+    ((KNOWN_AS_BOOLEANS,), (SELECTION,)): (
         "booleans are of a given number of experts",
         "Give known_experts as integers, or n_experts as an integer.",
     ),
-    (SELECTION, TEST, INIT): (
-        "responsibilities are of a given number of experts",
-        'Use a named init such as "auto", or n_experts as an integer to fit.',
+    ((TEST, NESTED), (ESTIMATORS,)): (
+        "no fit of estimators maximises a likelihood",
+        'Use expert="linear", or choose the number by held-out rows: n_experts="auto".',
     ),
-    ("an argument with a value for each row", BLOCKS): (
+    ((NESTED,), (OWN_DENSITY,)): (
+        "its penalties are its own, and both models are fitted without",
+        'Use expert="linear".',
+    ),
+    ((NESTED, TEST, STREAM, BLOCKS, SIGNS, CENSORED), ("a base",)): (
+        "a base is fitted to numbers in memory, and its predictions are added to the model",
+        "Use base=None.",
+    ),
+    ((NESTED,), (SIGNS,)): (
+        "the statistic of slopes at a bound has no chi-squared distribution",
+        "Use monotonic_cst=None.",
+    ),
+    ((NESTED, TEST, STREAM, BLOCKS), (SELECTION,)): (
+        "the number is selected by several fits to rows in memory",
+        "Pass an integer, such as n_experts=2, selected on a sample if need be.",
+    ),
+    ((TEST, NESTED), (BLOCKS,)): (
+        "targets are drawn, or responsibilities computed, for all rows in memory",
+        "Pass an array, or a sample of the rows.",
+    ),
+    ((STREAM,), ('class_weight="balanced"',)): (
+        "these weights are not known before the end of the stream",
+        "Pass the weights of the classes as a dict.",
+    ),
+    ((OWN_EXPERTS, OWN_GATE), (STREAM,)): (
+        "a stream adds up sums in the coefficients of linear predictors",
+        'Use expert="linear" with gate="softmax" or "constant", or fit on a sample of the rows.',
+    ),
+    ((STREAM, BLOCKS), (ESTIMATORS,)): (
+        "estimators need all rows at once",
+        'Use expert="linear", or use fit on an array, of a sample of the rows if need be.',
+    ),
+    ((STREAM, BLOCKS), (TRANSFORMER,)): (
+        "transformers need all rows in memory",
+        "Use a gate without a transformer.",
+    ),
+    ((STREAM, BLOCKS), ("a family that depends on all values of y",)): (
+        "it depends on all values of y, which are not known before the last row",
+        "Give them to the family.",
+    ),
+    ((BLOCKS,), (INIT,)): (
+        "responsibilities are those of rows in memory",
+        'Use a named init such as "auto".',
+    ),
+    (("top_k",), (KNOWN_EXPERTS,)): (
+        "the known expert of a row may not be among the most probable ones",
+        "Use top_k=None.",
+    ),
+    (("an argument with a value for each row",), (BLOCKS,)): (
         "the blocks of a RowBlocks hold it",
         "Leave it at None, and yield it with (X, y) from the factory.",
     ),
-    (SELECTION, WARM_START): (
+    ((SELECTION,), (WARM_START,)): (
         "a warm start continues with the previous number",
         "Give n_experts as an integer, or use warm_start=False.",
     ),
-    ("shared_features", SLOPES, "dispersion_features", SIGNS, FAMILY, OWN_DENSITY): (
+    (("shared_features", SLOPES, "dispersion_features", SIGNS, FAMILY), (OWN_DENSITY,)): (
         "it has a density of its own",
         'Use expert="linear", or leave that parameter out.',
     ),
-    ("shared_features", SLOPES, ESTIMATORS): (
+    (("shared_features", SLOPES, "dispersion_features", SIGNS), (ESTIMATORS,)): (
         "only linear experts have slopes",
-        'Use expert="linear", or None or one list of columns.',
+        'Use expert="linear", or options of the estimator, such as '
+        "HistGradientBoostingRegressor(monotonic_cst=[1, 0]).",
     ),
-    (SELECTION, TEST, SLOPES): (
-        "these are features of a given number of experts",
-        "Give one list for all experts, or fit several numbers and compare their bic.",
-    ),
-    ("dispersion_features", ESTIMATORS): (
-        "the dispersion of estimators is the same for all rows",
-        'Use expert="linear", or dispersion_features=None.',
-    ),
-    ("dispersion_features", "families without a dispersion"): (
+    (("dispersion_features",), ("families without a dispersion",)): (
         "there is no dispersion that could depend on features",
         'Choose a family that has one, such as "negative_binomial" for counts.',
     ),
-    (STREAM, "dispersion_features"): (
+    ((STREAM,), ("dispersion_features",)): (
         "a stream has dispersions that are the same for all rows",
         "Use fit on an array or on blocks of rows, or dispersion_features=None.",
     ),
-    (SIGNS, ESTIMATORS): (
-        "each estimator has signs of its own",
-        "Give them to the estimator, as in "
-        'HistGradientBoostingRegressor(monotonic_cst=[1, 0]), or use expert="linear".',
-    ),
-    (SIGNS, "a base"): (
-        "predictions of the base are added, which has signs of its own",
-        "Use base=None.",
-    ),
-    (SIGNS, "more than two classes"): (
+    ((SIGNS,), ("more than two classes",)): (
         "signs are those of the log odds of two classes",
         "Use two classes, such as one against all others.",
     ),
-    ('alpha="ard"', "shared_features"): (
+    (('alpha="ard"',), ("shared_features",)): (
         '"ard" finds a penalty for each feature in each expert',
         'Use alpha="auto".',
     ),
-    ("shared_features", "dispersion_features", SIGNS, SLOPES, FULL): (
+    (("shared_features", "dispersion_features", SIGNS, SLOPES, CENSORED), (FULL,)): (
         "it needs outputs that are independent given the expert",
         'Use covariance_type="diag".',
     ),
-    (FAMILIES, NOT_NORMAL, ESTIMATORS, OWN_DENSITY, FULL): (
+    ((FAMILIES, NOT_NORMAL, ESTIMATORS, OWN_DENSITY), (FULL,)): (
         "the matrix is that of linear experts with normal noise, or normal logarithms",
         'Use covariance_type="diag", or expert="linear" and family="normal" or "lognormal".',
     ),
-    (FAMILIES, ESTIMATORS): (
-        "estimators have one family in common",
-        'Give that, or use expert="linear" for all experts.',
+    ((FAMILIES, "a family without a mean"), (ESTIMATORS,)): (
+        "estimators predict the mean of one family",
+        'Choose a family that has a mean, such as "gamma", or use expert="linear".',
     ),
-    ("a family without a mean", ESTIMATORS): (
-        "it has no mean that estimators could predict",
-        'Choose a family that has, such as "gamma", or use expert="linear".',
-    ),
-    ('dispersion="shared"', FAMILIES): (
+    (('dispersion="shared"',), (FAMILIES,)): (
         "a shared dispersion needs one family for all experts",
         'Use dispersion="per_expert".',
     ),
-    ("a base", "experts with neither an identity nor a log link"): (
-        "predictions of the base are added to a mean, or their logs to an offset",
-        "Use base=None.",
+    (
+        ("a base",),
+        (
+            "experts with neither an identity nor a log link",
+            "estimators as experts under a log link",
+        ),
+    ): (
+        "predictions of the base are added to means, or their logs to an offset",
+        'Use base=None, or expert="linear" with an identity or a log link.',
     ),
-    ("a base", "estimators as experts under a log link"): (
-        "predictions of the base are added to the means of estimators",
-        'Use base=None, or expert="linear".',
-    ),
-    (ESTIMATORS, CENSORED): (
+    ((ESTIMATORS,), (CENSORED,)): (
         "estimators are fitted to numbers, not to bounds of them",
         'Use expert="linear", with a family such as "weibull".',
     ),
-    ("a base", CENSORED): ("a base is fitted to numbers, not to bounds of them", "Use base=None."),
-    (FULL, CENSORED): (
-        "probabilities of several intervals together are not available",
-        'Use covariance_type="diag".',
-    ),
-    ("experts without probabilities of intervals", CENSORED): (
+    (("experts without probabilities of intervals",), (CENSORED,)): (
         "bounds of y need the distribution function of the family",
         'Choose one that has it, such as family="weibull", "lognormal" or "normal".',
     ),
-    (TEST, STREAM, CENSORED): (
+    ((TEST, STREAM), (CENSORED,)): (
         "it needs values, which are known of some rows only",
         "Use fit, and compare held-out log densities.",
     ),
-    (OFFSET, NO_LOG_LINK): (
+    ((OFFSET,), (NO_LOG_LINK,)): (
         'an offset needs experts with a log link, such as family="poisson"',
         "Choose such a family, subtract it from y under an identity link, or fit without offset.",
     ),
-    (ESTIMATORS, "a base", "an offset of each output"): (
+    ((ESTIMATORS, "a base"), ("an offset of each output",)): (
         "estimators take an offset of shape (n_samples,), the same for all outputs",
         'Use one fit for each output, or expert="linear" with base=None.',
     ),
-    ("units", "predictions of Dask collections"): (
+    (("units",), ("predictions of Dask collections",)): (
         "chunks may cut a unit",
         "Compute the rows of whole units first, or leave units out.",
     ),
-    ("groups", "parametric experts without a base"): (
+    (("groups",), ("parametric experts without a base",)): (
         "groups keep rows in one fold, and this fit has no folds",
         'Leave groups out, or use them with n_experts="auto", a base or estimators as experts.',
     ),
-    ("an exposure", "experts that are no estimators"): (
+    (("an exposure",), ("experts that are no estimators",)): (
         "a fit takes its logarithm",
         "Pass offset=np.log(exposure).",
     ),
-    ("metadata", "experts that are no estimators"): (
+    (("metadata",), ("experts that are no estimators",)): (
         "such experts take no metadata",
         "Leave metadata out, or use estimators as experts.",
     ),
@@ -278,6 +244,11 @@ def _has_density(expert: Any) -> bool:
     return isinstance(expert, PARAMETRIC) or (not isinstance(expert, str) and has_density(expert))
 
 
+def _is_own(expert: Any) -> bool:
+    kinds = EXPERTS.get(expert, {}).values() if isinstance(expert, str) else [type(expert)]
+    return any(issubclass(kind, Experts) for kind in kinds)
+
+
 def _is_estimator(expert: Any) -> bool:
     return not _has_density(expert) and not (isinstance(expert, str) and expert in EXPERTS)
 
@@ -289,6 +260,8 @@ OPTIONS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     (LIST, "expert", _is_list),
     (OWN_DENSITY, "expert", lambda expert: any(map(_has_density, listed(expert)))),
     (ESTIMATORS, "expert", lambda expert: any(map(_is_estimator, listed(expert)))),
+    (OWN_EXPERTS, "expert", lambda expert: any(map(_is_own, listed(expert)))),
+    (OWN_GATE, "gate", lambda gate: isinstance(gate, Gate)),
     (LIST, "family", _is_list),
     (FAMILY, "families", lambda families: families != NORMAL),
     (NOT_NORMAL, "families", lambda families: any(f.name not in JOINT_FAMILIES for f in families)),
@@ -323,6 +296,8 @@ class Choice(NamedTuple):
     value: Any
 
     def __str__(self) -> str:
+        if isinstance(self.value, np.ndarray):
+            return f"{self.name} as an array"
         return f"{self.name}={shown(self.value)}"
 
 
@@ -346,8 +321,8 @@ def chosen_options(estimator: Any, families: tuple[Family, ...] = ()) -> dict[st
 
 def conflict_of(chosen: Mapping[str, Any]) -> str:
     """The message on the first conflict among options, with how it shows them; "" for none."""
-    for (*options, other), (reason, remedy) in CONFLICTS.items():
-        for option in options:
+    for (options, others), (reason, remedy) in CONFLICTS.items():
+        for option, other in product(options, others):
             if option in chosen and other in chosen:
                 return (
                     f"{chosen[option]!s} cannot be used with {chosen[other]!s}: {reason}. {remedy}"

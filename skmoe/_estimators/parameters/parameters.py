@@ -30,10 +30,10 @@ from skmoe._estimators.parameters.conflicts import (
     listed,
 )
 from skmoe._estimators.parameters.parts import (
+    check_blocks,
     check_estimator,
     check_length,
     name_of_density,
-    named_experts,
     resolve_experts,
     resolve_families,
     resolve_gate,
@@ -110,12 +110,6 @@ def _check_penalty(name: str, value: Any, searches: Sequence[str]) -> float | st
     return value if value is None or isinstance(value, str) else check_real(name, value)
 
 
-def _check_seed(_: str, value: Any) -> Any:
-    """Validate a source of randomness, which stays as it is given."""
-    check_random_state(value)
-    return value
-
-
 def check_verbose(name: str, value: Any) -> int:
     """Validate a verbosity level; booleans count as 0 and 1."""
     return check_integer(name, int(value) if isinstance(value, bool) else value, least=0)
@@ -137,7 +131,7 @@ RULES: dict[str, Callable[[str, Any], Any]] = {
     "max_iter": partial(check_integer, least=1),
     "tol": check_real,
     "warm_start": check_flag,
-    "random_state": _check_seed,
+    "random_state": lambda name, value: check_random_state(value),
     "n_jobs": lambda name, value: check_n_jobs(value),
     "verbose": check_verbose,
 }
@@ -220,14 +214,16 @@ def validate_parameters(estimator: Any, models: list[Any] | None = None) -> FitP
         task = Regression(values["dispersion"] == "shared", numbers["dispersion_prior"])
     experts: Any = None
     estimators, expert = models, values.get("expert", models)
-    is_named = isinstance(expert, str) and expert in EXPERTS
+    is_named = isinstance(expert, str) and task.name in EXPERTS.get(expert, ())
     is_named = is_named or (models is None and _is_linear_list(values, families))
     if is_named:
+        kind = EXPERTS[expert if isinstance(expert, str) else DEFAULT_EXPERT][task.name]
         options = numbers | {"families": families, "covariance_type": values["covariance_type"]}
         options |= {"shared_dispersion": values["dispersion"] == "shared"}
-        experts = named_experts(
-            expert if isinstance(expert, str) else DEFAULT_EXPERT, task.name, options
-        )
+        own = {field.name for field in fields(kind)} & options.keys()
+        experts = kind(**{name: options[name] for name in own})
+        if isinstance(experts, Experts):
+            check_blocks(experts)
     elif models is None:
         experts, estimators = resolve_experts(expert, task.name)
     if values.get("base") is not None:
@@ -260,6 +256,7 @@ def validate_parameters(estimator: Any, models: list[Any] | None = None) -> FitP
         "penalties": _penalties(values, numbers, gate, is_linear, has_prior),
         "alpha": numbers["alpha"],
         "n_init": n_init,
+        "random_state": estimator.random_state,  # whose validated form is no seed
         "uses_estimators": experts is None,
         "is_plain": is_plain,
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -91,21 +90,6 @@ def is_parametric(expert: Any) -> bool:
     return isinstance(expert, PARAMETRIC) or (isinstance(expert, str) and expert in EXPERTS)
 
 
-def named_experts(name: str, task: str, options: Mapping[str, Any]) -> Any:
-    """Parametric experts of a name, with those of the options that they have as fields."""
-    if task not in EXPERTS[name]:
-        raise ValueError(
-            f'expert="{name}" is a family for a {" or ".join(EXPERTS[name])}; this is a {task}. '
-            f"Use one of {sorted(NAMED_ESTIMATORS)}, or an estimator."
-        )
-    kind = EXPERTS[name][task]
-    known = {field.name: options[field.name] for field in fields(kind) if field.name in options}
-    experts = kind(**known)
-    if isinstance(experts, Experts):
-        _check_blocks(experts)
-    return experts
-
-
 def resolve_experts(expert: Any, task: str) -> tuple[Any, list[Any] | None]:
     """Parametric experts that are an object, or names and estimators.
 
@@ -122,18 +106,19 @@ def resolve_experts(expert: Any, task: str) -> tuple[Any, list[Any] | None]:
             )
         first.check_options()
         if isinstance(first, Experts):
-            _check_blocks(first)
+            check_blocks(first)
         return first, None
     is_list = isinstance(expert, list | tuple)
     for k, entry in enumerate(entries):
-        name, names = ("expert", {*NAMED_ESTIMATORS, *EXPERTS})
+        of_task = [name for name, kinds in EXPERTS.items() if task in kinds]
+        name, names = ("expert", {*NAMED_ESTIMATORS, *of_task})
         if is_list:
             name, names = f"expert[{k}]", {*NAMED_ESTIMATORS}
         check_estimator(name, entry, task, names)
     return None, entries
 
 
-def _check_blocks(experts: Experts) -> None:
+def check_blocks(experts: Experts) -> None:
     """All fields of the parameters must be in blocks, or be declared as others."""
     fields = experts.init_params(1, 1)._asdict()
     declared = [*(block.params for block in experts.blocks), *experts.other_params]

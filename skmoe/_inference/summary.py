@@ -550,10 +550,8 @@ def _gate(found: Findings) -> list[tuple[str, list[tuple[str, float]]]]:
     slopes = coef[:, :-1]
     names = [found.labels.gate_features[j] for j in columns]
     is_indicator = indicator_columns(found.fitted, attributes.get("feature_range_"))[columns]
-    weights = attributes["weights_"]
-    # A fit of an earlier release has no products: the experts count by their shares.
-    overlap = attributes.get("gate_overlap_", np.outer(weights, weights))
-    compete = np.where(np.eye(n_experts, dtype=bool), 0.0, np.maximum(overlap, TINY))
+    compete = np.maximum(attributes["gate_overlap_"], TINY)
+    np.fill_diagonal(compete, 0.0)
     compete /= compete.sum(axis=1, keepdims=True)
     described = []
     for effects, own in zip(slopes - compete @ slopes, slopes, strict=True):

@@ -322,7 +322,7 @@ def infer_average_effects(
 
     `rows` have weights of sum one, and an offset. The inference must be that of this mixture.
     """
-    fitted, labels, responses = estimator._fitted, estimator._labels(), estimator._response_names()
+    fitted, labels = estimator._fitted, estimator._labels()
     if inference is not None:
         own, other = estimator._coefficients(getattr(inference, "gate_reference", 0)), ""
         if getattr(inference, "terms", None) != own.terms:
@@ -342,7 +342,7 @@ def infer_average_effects(
             yield Change(name, at_low, at_high, width)
 
     errors = None if inference is None else inference._errors
-    return average_effects_of(fitted, validated(), responses, labels, on_gate, errors)
+    return average_effects_of(fitted, validated(), labels, on_gate, errors)
 
 
 def predicts_steps(estimator: Any) -> bool:

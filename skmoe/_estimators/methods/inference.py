@@ -199,11 +199,12 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             feature_labels(names, self.n_features_in_),
             list(self.gate_feature_names_),
             [str(label) for label in getattr(self, "classes_", ())],
+            self._response_names(),
         )
 
     def _coefficients(self, gate_reference: int = 0) -> Coefficients:
-        fitted, responses = self._in_units(self._fitted), self._response_names()
-        return list_coefficients(fitted, vars(self), responses, self._labels(), gate_reference)
+        fitted = self._in_units(self._fitted)
+        return list_coefficients(fitted, vars(self), self._labels(), gate_reference)
 
     # --- summary ---
 
@@ -528,12 +529,12 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         extra = self._fitted.preprocessor.extra_features
         if extra is not None and extra.base is not None:
             arrays["base"] = self._base_predictions(X)
-        labels, classes = self._labels(), getattr(self, "classes_", None)
+        labels = self._labels()
         return Explanation(
             arrays,
             expert_names=labels.experts,
             feature_names=labels.features,
-            response_names=self._response_names() if classes is None else list(map(str, classes)),
+            response_names=labels.classes or labels.responses,
             index=X.index if hasattr(X, "iloc") and not is_dask(X) else None,
         )
 

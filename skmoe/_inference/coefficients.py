@@ -148,10 +148,6 @@ class Coefficients:
         """Derivatives (T, R) of the coefficients by the coordinates, which are constant."""
         return np.concatenate([listed.derivatives(size) for listed in self.blocks])
 
-    def of(self, attributes: Mapping[str, Any]) -> Array:
-        """The same coefficients (T,) of another fit, from its attributes."""
-        return np.concatenate([listed.values(attributes) for listed in self.blocks])
-
 
 def list_coefficients(
     fitted: FittedMixture, attributes: Mapping[str, Any], labels: Labels, gate_reference: int

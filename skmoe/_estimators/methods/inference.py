@@ -299,11 +299,14 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
             rows = self._validate_rows_of_fit("summary", given)
             of_fit, families = rows_of_fit(self, rows), getattr(self, "families_", ())
+            remarks = [of_fit.difference]
+            if families:
+                remarks.append(describe_overdispersion(fitted, rows, families))
             found = found._replace(
                 statistics=fit_statistics(fitted, rows),
                 obstacle=obstacle,
                 has_weights=not (rows.weight == 1.0).all(),
-                remarks=(of_fit.difference, describe_overdispersion(fitted, rows, families)),
+                remarks=remarks,
             )
             if inference or not obstacle:
                 options = InferenceOptions(gate_reference=gate_reference, **inference)

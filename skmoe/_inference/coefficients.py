@@ -97,7 +97,7 @@ class Listed(NamedTuple):
     is_listed: Array  # boolean, (V, W): a shared slope is listed once, one that is zero never
     measures: dict[Measure, Array]  # the terms that have each, boolean of shape (W,)
     columns: Array  # of the fitted slopes that are coefficients
-    unstandardize: Array  # from coefficients of standardised features to those of raw ones
+    scaling: tuple[Array, Array]  # centre and scale of the features of the slopes
     unit: Array  # units of y in which the fit measures each response, (V,)
     coordinates: Array  # among those that are estimated, -1 for absent ones
     can_separate: bool
@@ -121,7 +121,10 @@ class Listed(NamedTuple):
 
     def derivatives(self, size: int) -> Array:
         """Derivatives (t, R) of the listed coefficients by the coordinates, which are constant."""
-        of_block = self.block.derivatives(self.unstandardize, self.unit)
+        center, scale = self.scaling
+        slopes = np.hstack([np.diag(1.0 / scale), np.zeros((len(scale), 1))])
+        unstandardize = np.vstack([np.append(-center / scale, 1.0), slopes])
+        of_block = self.block.derivatives(unstandardize, self.unit)
         of_block = of_block.reshape(len(self.unit), -1, of_block.shape[1])
         is_present = self.coordinates >= 0
         found = np.zeros((int(self.is_listed.sum()), size))
@@ -145,20 +148,12 @@ class Coefficients:
         """Derivatives (T, R) of the coefficients by the coordinates, which are constant."""
         return np.concatenate([listed.derivatives(size) for listed in self.blocks])
 
-    def of(self, attributes: Mapping[str, Any]) -> Array:
-        """The same coefficients (T,) of another fit, from its attributes."""
-        return np.concatenate([listed.values(attributes) for listed in self.blocks])
-
 
 def list_coefficients(
-    fitted: FittedMixture,
-    attributes: Mapping[str, Any],
-    responses: Sequence[str],
-    labels: Labels,
-    gate_reference: int = 0,
+    fitted: FittedMixture, attributes: Mapping[str, Any], labels: Labels, gate_reference: int
 ) -> Coefficients:
     """The coefficients of each expert, and last those of the gate, from the fitted attributes."""
-    blocks = _blocks_of_experts(fitted, responses, labels)
+    blocks = _blocks_of_experts(fitted, labels)
     if len(labels.experts) > 1:
         blocks.append(_block_of_gate(fitted, labels, gate_reference))
     terms, values, references, is_dispersion = [], [], [], []
@@ -193,13 +188,13 @@ def list_coefficients(
     )
 
 
-def _blocks_of_experts(
-    fitted: FittedMixture, responses: Sequence[str], labels: Labels
-) -> list[Listed]:
+def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
     """The blocks of each expert: the predictors of its means, and its dispersions."""
+    responses = labels.responses
     experts, units, n_experts = fitted.mixture.experts, fitted.preprocessor, len(labels.experts)
     used = slice(None) if units.expert_columns is None else units.expert_columns
-    columns = np.arange(len(units.feature_scaling.scale))[used]
+    center, scale = units.feature_scaling
+    columns = np.arange(len(scale))[used]
     columns = columns[columns < units.n_features]
     unit = np.ones(len(responses)) if units.target_scaling is None else units.target_scaling.scale
     shown = [(k, *own) for k in range(n_experts) for own in experts.shown(k)]
@@ -247,7 +242,7 @@ def _blocks_of_experts(
                 is_listed,
                 measures,
                 own,
-                _unstandardize(units.feature_scaling, own),
+                (center[own], scale[own]),
                 unit if len(of_block) == len(unit) else np.ones(len(of_block)),
                 where,
                 block.is_main and experts.can_separate,
@@ -261,8 +256,8 @@ def _blocks_of_experts(
 def _block_of_gate(fitted: FittedMixture, labels: Labels, reference: int) -> Listed:
     """The block of the gate, whose responses are the experts."""
     units, gate, experts = fitted.preprocessor, fitted.mixture.gate, labels.experts
-    columns = gate_columns(units)
-    used = np.arange(len(units.feature_scaling.scale))
+    columns, (center, scale) = gate_columns(units), units.feature_scaling
+    used = np.arange(len(scale))
     used = used if units.gate_columns is None else used[units.gate_columns]
     if not gate.depends_on_features:
         columns = used = used[:0]
@@ -278,20 +273,13 @@ def _block_of_gate(fitted: FittedMixture, labels: Labels, reference: int) -> Lis
         np.tile(np.arange(len(experts))[:, None] != reference, len(names)),
         {ODDS_RATIO: np.arange(len(names)) > 0},
         columns,
-        _unstandardize(units.feature_scaling, used),
+        (center[used], scale[used]),
         np.ones(len(experts)),
         len(fitted.mixture.experts.first) + where,
         gate.depends_on_features,
         reference,
         experts[reference],
     )
-
-
-def _unstandardize(scaling: Any, columns: Array) -> Array:
-    """Matrix (1 + p, d) from standardised coefficients to intercept and slopes of raw features."""
-    center, scale = scaling.center[columns], scaling.scale[columns]
-    slopes = np.hstack([np.diag(1.0 / scale), np.zeros((len(columns), 1))])
-    return np.vstack([np.append(-center / scale, 1.0), slopes])
 
 
 def gate_columns(preprocessor: Any) -> Array:

@@ -179,7 +179,6 @@ class AverageEffects(Inference):
 def average_effects_of(
     fitted: FittedMixture,
     changes: Iterable[Change],
-    responses: Sequence[str],
     labels: Labels,
     on_gate: bool,
     errors: Errors | None,
@@ -188,6 +187,7 @@ def average_effects_of(
     refits = () if errors is None else errors.refits
     fits = [fitted._replace(theta=theta) for theta in (fitted.theta, *refits)]
     names, values, derivatives = [], [], []
+    responses = labels.responses
     n_responses = None if on_gate else len(responses)
     for change in changes:
         ends = map(fitted.preprocessor.transform_blocks, (change.low, change.high))

@@ -67,6 +67,7 @@ class Labels(NamedTuple):
     features: list[str]
     gate_features: list[str]  # columns of `gate_coef_`
     classes: list[str]  # of a classifier; empty for others
+    responses: list[str]  # of the coefficient vectors of an expert: outputs, or classes
 
 
 def feature_labels(feature_names: Sequence[str] | None, n_features: int) -> list[str]:

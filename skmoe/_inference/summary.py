@@ -302,12 +302,9 @@ class Findings(NamedTuple):
     obstacle: str = ""  # why there are no standard errors, if the data are given
     has_weights: bool = False  # whether some are not one
     remarks: Sequence[str] = ()  # on the data
-
-    @property
-    def is_compared(self) -> bool:
-        """Whether the fit is the best of several starts or searches."""
-        maxima, starts = self.attributes["maxima_"], self.attributes["start_traces_"]
-        return bool(maxima.n_times) and len(starts) + maxima.n_runs > 2
+    # Name and values of the penalties of slopes, whose they are, and names of their features.
+    penalties: Sequence[tuple[str, Array, str, list[str]]] = ()
+    maxima: Any = None  # if the fit is the best of several starts or searches
 
 
 def make_summary(found: Findings) -> Summary:
@@ -343,7 +340,6 @@ def make_summary(found: Findings) -> Summary:
                 _dispersion_description(found, k) if varies else "",
             )
         )
-    # Name and values of the penalties of slopes, whose they are, and names of their features.
     blocks = [own for k in range(n_experts) for own, _ in found.fitted.mixture.experts.shown(k)]
     of_experts = dict.fromkeys(["alpha", *(b.penalty for b in blocks if b.penalty)])
     wanted = [(name, "experts", labels.features) for name in of_experts]
@@ -354,6 +350,9 @@ def make_summary(found: Findings) -> Summary:
         for name, part, features in wanted
         if attributes.get(f"{name}_") is not None
     ]
+    maxima, starts = attributes["maxima_"], attributes["start_traces_"]
+    is_compared = maxima.n_times and len(starts) + maxima.n_runs > 2
+    found = found._replace(penalties=penalties, maxima=maxima if is_compared else None)
     named = [name for name, penalty, *_ in penalties if (penalty > 0.0).any()]
     if attributes.get("dispersion_prior_", 0.0) and any(not block.is_main for block in blocks):
         named.append("dispersion_prior")
@@ -362,18 +361,18 @@ def make_summary(found: Findings) -> Summary:
     number = f"mixture of {n_experts} experts" if n_experts > 1 else "one expert, without a gate"
     return Summary(
         f"{labels.estimator}: {number}",
-        _facts(found, penalties),
+        _facts(found),
         experts,
         found.inference,
         found.level,
         found.coefficients,
         f"log odds against {printable_name(labels.experts[found.gate_reference])}",
-        [f"{kind}, in the units of the data.", *_notes(found, penalties)],
+        [f"{kind}, in the units of the data.", *_notes(found)],
         counted_noun("n_units_" in attributes),
     )
 
 
-def _facts(found: Findings, penalties: list[Any]) -> dict[str, str]:
+def _facts(found: Findings) -> dict[str, str]:
     """Facts about the fit, its penalties, and its statistics."""
     attributes, statistics = found.attributes, found.statistics
     n_experts = len(found.labels.experts)
@@ -385,14 +384,14 @@ def _facts(found: Findings, penalties: list[Any]) -> dict[str, str]:
         "lower bound per row": format_number(attributes["lower_bound_"], 5),
         "iterations": f"{attributes['n_iter_']} ({converged})",
     }
-    for name, penalty, *_ in penalties:
+    for name, penalty, *_ in found.penalties:
         # The range of those of features that are not dropped.
         kept = np.sort(penalty[np.isfinite(penalty)])
         values = dict.fromkeys(f"{value:.3g}" for value in (*kept[:1], *kept[-1:]))
         if values or np.isposinf(penalty).any():
             facts[name] = " to ".join(values) or "all features dropped"
-    if found.is_compared:
-        facts["best value reached by"] = attributes["maxima_"].reached
+    if found.maxima is not None:
+        facts["best value reached by"] = found.maxima.reached
     of_fit, given = attributes.get("n_units_"), None if statistics is None else statistics.n_units
     if of_fit is not None and given is None:
         facts["units"] = f"{of_fit}"
@@ -412,11 +411,11 @@ def _facts(found: Findings, penalties: list[Any]) -> dict[str, str]:
     return facts | {"entropy": format_number(statistics.entropy, 4)}
 
 
-def _notes(found: Findings, penalties: list[Any]) -> list[str]:
+def _notes(found: Findings) -> list[str]:
     """How to read the numbers."""
     attributes, inference, coefficients = found.attributes, found.inference, found.coefficients
     names, statistics = found.labels.experts, found.statistics
-    notes = [str(attributes["maxima_"])] if found.is_compared else []
+    notes = [] if found.maxima is None else [str(found.maxima)]
     ties = attributes.get("n_experts_ties_", ())
     notes += [describe_ties(ties)] if len(ties) > 1 else []
     notes += [WEIGHTS] if found.has_weights else []
@@ -453,7 +452,7 @@ def _notes(found: Findings, penalties: list[Any]) -> list[str]:
         notes.append(f"Give the data of the fit, {call}, for criteria and standard errors.")
     elif coefficients is not None:
         notes.append(f"No standard errors: {found.obstacle.partition(';')[0]}.")
-    for _, penalty, part, features in penalties:
+    for _, penalty, part, features in found.penalties:
         dropped = [printable_name(features[j]) for j in np.flatnonzero(np.isposinf(penalty))]
         notes += [f"Dropped by the {part}: {', '.join(dropped)}."] if dropped else []
     return notes
@@ -551,8 +550,8 @@ def _gate(found: Findings) -> list[tuple[str, list[tuple[str, float]]]]:
     slopes = coef[:, :-1]
     names = [found.labels.gate_features[j] for j in columns]
     is_indicator = indicator_columns(found.fitted, attributes.get("feature_range_"))[columns]
-    overlap = np.maximum(attributes["_gate_overlap"], TINY)
-    compete = np.where(np.eye(n_experts, dtype=bool), 0.0, overlap)
+    compete = np.maximum(attributes["_gate_overlap"], TINY)
+    np.fill_diagonal(compete, 0.0)
     compete /= compete.sum(axis=1, keepdims=True)
     described = []
     for effects, own in zip(slopes - compete @ slopes, slopes, strict=True):

@@ -87,24 +87,6 @@ def test_the_seed_decides_and_the_number_of_jobs_does_not():
     assert moe.n_iter_ == before[1]
 
 
-def test_replicates_of_one_regression_have_its_distribution():
-    """Under known features estimates are normal with the covariance of least squares."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(30, 1))
-    y = 1.0 + 2.0 * X[:, 0] + rng.normal(size=30)
-    moe = MixtureOfExpertsRegressor(1, alpha=0.0, dispersion_prior=0.0).fit(X, y)
-    drawn = moe.inference(X, y, method="bootstrap", n_bootstrap=40, random_state=0)
-    design = np.column_stack([np.ones(30), X])
-    expected = np.linalg.inv(design.T @ design) * moe.noise_variance_[0]
-    errors = np.sqrt(np.diag(expected))
-    assert_allclose(
-        drawn.replicates[:, :2].mean(axis=0),
-        drawn.estimates[:2],
-        atol=4 * errors.max() / np.sqrt(40),
-    )
-    assert_allclose(drawn.standard_errors[:2], errors, rtol=0.45)
-
-
 @pytest.mark.filterwarnings("ignore:.* sample_weight")
 def test_weight_two_draws_two_rows():
     X, y = crossing_lines(n_rows=60)

@@ -48,14 +48,6 @@ def test_criteria_are_penalised_log_likelihoods(case):
     assert entropy > 0.0
 
 
-def test_one_expert_has_no_entropy():
-    moe = fit_quietly(classifier(n_experts=1), X, CLASSES)
-    log_likelihood = np.log(moe.predict_proba(X))[np.arange(len(X)), CLASSES].sum()
-    assert_allclose(moe.aic(X, CLASSES), 2 * 3 - 2 * log_likelihood)
-    assert_allclose(moe.icl(X, CLASSES), 3 * np.log(len(X)) - 2 * log_likelihood)
-    assert moe.icl(X, CLASSES) == moe.bic(X, CLASSES)
-
-
 # --- numbers of parameters --------------------------------------------------------------------
 
 
@@ -99,15 +91,20 @@ def test_slopes_of_constant_features_are_not_counted(make, y, gate, experts):
 
 
 @pytest.mark.parametrize(
-    ("expert", "n_free"), [(DecisionTreeClassifier(max_depth=2), 2 * 2), (LogisticRegression(), 2)]
+    ("expert", "n_free", "words"),
+    [
+        (DecisionTreeClassifier(max_depth=2), 2 * 2, "Classifier, 1.8 leaves, average of 5"),
+        (LogisticRegression(), 2, "LogisticRegression, average of 5"),
+    ],
 )
-def test_models_whose_rows_have_one_class_are_constants(expert, n_free):
+def test_models_whose_rows_have_one_class_are_constants(expert, n_free, words):
     """Some folds lack the second class; beside trees a constant counts as one leaf."""
     rows, y = np.arange(20.0)[:, None], np.arange(20) == 19
     moe = MixtureOfExpertsClassifier(1, expert=expert, random_state=0).fit(rows, y)
     kinds = {type(model).__name__ for model in moe.experts_[0]}
     assert kinds == {"DummyClassifier", type(expert).__name__}
     assert moe.n_parameters_ == n_free
+    assert f"{words})" in str(moe.summary())
 
 
 class OneMore(HeteroscedasticExperts):

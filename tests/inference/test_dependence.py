@@ -73,25 +73,6 @@ def test_differences_of_categories_in_the_gate_are_those_from_a_reference_catego
     assert marked == {"expert 0", "expert 1", "gate"}
 
 
-def test_errors_of_indicators_are_those_of_least_squares():
-    """With a reference category, by the formula of the textbook."""
-    moe = fit_quietly(regressor(n_experts=1, dispersion_prior=0.0, alpha=1e-6), ALL, Y)
-    design = np.column_stack([np.ones(len(Y)), WITHOUT_FIRST])
-    coef, residual, *_ = np.linalg.lstsq(design, Y, rcond=None)
-    covariance = residual[0] / len(Y) * np.linalg.inv(design.T @ design)
-    estimates, errors = differences(moe.inference(ALL, Y), "expert 0", "", ["x0", "x1", "x2"])
-    assert_allclose(estimates, coef[1:3], rtol=1e-4)
-    assert_allclose(errors, np.sqrt(np.diag(covariance))[1:3], rtol=1e-4)
-
-
-@pytest.mark.parametrize("method", ["sandwich", "bootstrap"])
-def test_methods_agree_on_dependent_columns(method):
-    moe = fit_quietly(regressor(n_experts=1), ALL, Y)
-    options = {"n_bootstrap": 60, "random_state": 0} if method == "bootstrap" else {}
-    observed, other = moe.inference(ALL, Y), moe.inference(ALL, Y, method=method, **options)
-    assert_allclose(other.standard_errors[:4], observed.standard_errors[:4], rtol=0.3)
-
-
 def test_a_summary_names_dependent_columns_and_the_remedy():
     moe = fit_quietly(regressor(n_experts=1), ALL, Y)
     text = " ".join(str(moe.summary(ALL, Y)).split())

@@ -1,8 +1,6 @@
 """Explanations: derivatives of predictions, as a dict of arrays with names."""
 
 import copy
-import pickle
-import sys
 
 import numpy as np
 import pandas as pd
@@ -186,16 +184,6 @@ def test_what_an_explanation_lacks_is_no_attribute():
     assert_refused(refusal(explanation.to_frame, "slope"), "what", "experts", "slope")
 
 
-@pytest.mark.parametrize(
-    "copied", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))]
-)
-def test_copies_and_pickles_keep_names(copied):
-    _, explanation = named("linear-regressor")
-    again = copied(explanation)
-    pd.testing.assert_frame_equal(again.to_frame(), explanation.to_frame())
-    assert repr(again) == repr(explanation)
-
-
 def test_the_text_has_shapes_and_names():
     _, explanation = named("outputs")
     assert repr(explanation).splitlines() == [
@@ -205,37 +193,6 @@ def test_the_text_has_shapes_and_names():
         "  slope        300 x 2 x 2  y0, y1; price, <i>age</i>",
         "  gate_effect  300 x 2 x 2  y0, y1; price, <i>age</i>",
     ]
-
-
-def test_the_text_is_short_and_shows_no_control_characters():
-    wide = pd.DataFrame(np.tile(X, 20)).rename(columns=lambda j: f"column\x1b number {j}")
-    text = repr(fit_quietly(regressor(max_iter=2), wide, Y).explain(wide))
-    assert max(map(len, text.splitlines())) <= 88
-    assert "\x1b" not in text
-    assert "..." in text
-
-
-@pytest.mark.parametrize("result", ["explanation", "inference", "units"])
-def test_notebooks_show_a_frame_or_without_pandas_the_text(result, monkeypatch):
-    moe, explanation = named("linear-regressor")
-    frame = pd.DataFrame(X, columns=NAMES)
-    if result == "units":
-        shown = moe.responsibilities(frame, Y, units=np.arange(len(Y)))
-    else:
-        shown = moe.inference(frame, Y) if result == "inference" else explanation
-    page = shown._repr_html_()
-    assert "<table" in page
-    assert "large &lt;b&gt;" in page
-    assert "<b>" not in page
-    assert "<i>" not in page
-    with pd.option_context("display.notebook_repr_html", False):
-        assert shown._repr_html_().startswith("<pre>")
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    page = shown._repr_html_()
-    assert page.startswith("<pre>")
-    assert page.count("&lt;") == repr(shown).count("<")
-    assert "<b>" not in page
-    assert_refused(refusal(shown.to_frame), type(shown).__name__, "pandas", "skmoe[frames]")
 
 
 def test_explanations_of_dask_arrays_have_frames():

@@ -16,7 +16,6 @@ from scipy.special import expit, log_softmax, softmax
 from sklearn import datasets
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LinearRegression
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from support.fits import (
@@ -127,21 +126,6 @@ def test_published_standard_errors(model):
             assert_allclose(errors[term], error, rtol=1e-3)
 
 
-def test_one_expert_is_a_linear_regression():
-    X, y = two_regimes(n_rows=100)
-    moe = MixtureOfExpertsRegressor(1, alpha=0.0, dispersion_prior=0.0).fit(X, y)
-    found = moe.inference(X, y)
-    design = np.column_stack([np.ones(100), X])
-    residual = y - LinearRegression().fit(X, y).predict(X)
-    bread = np.linalg.inv(design.T @ design)
-    assert_allclose(found.covariance[:4, :4], bread * np.mean(residual**2), rtol=1e-6, atol=1e-9)
-    names = ["(Intercept)", "x0", "x1", "x2", "log(noise variance)"]
-    assert [term.name for term in found.terms] == names  # nothing of a gate
-    white = bread @ (design.T * residual**2) @ design @ bread
-    robust = moe.inference(X, y, method="sandwich").covariance[:4, :4]
-    assert_allclose(robust, white, rtol=1e-5, atol=1e-9)
-
-
 def test_p_values_and_intervals_of_a_textbook():
     """y on x in {-1, 1} with errors of +-1: estimates 0 and 0.5, errors 1/4 and sqrt(2/16)."""
     X = np.repeat([-1.0, 1.0], 8)[:, None]
@@ -164,33 +148,6 @@ def test_p_values_and_intervals_of_a_textbook():
 
 
 # --- estimates at the maximum -----------------------------------------------------------------
-
-DEFAULTS = {
-    "diabetes": (MixtureOfExpertsRegressor(2, random_state=0), datasets.load_diabetes),
-    "iris": (MixtureOfExpertsClassifier(2, random_state=0), datasets.load_iris),
-}
-
-
-@pytest.mark.parametrize("name", DEFAULTS)
-def test_a_default_fit_has_the_errors_of_its_maximum(name):
-    """EM stops before the maximum; inference goes on to it, and leaves the fit as it was."""
-    moe, load = DEFAULTS[name]
-    X, y = load(return_X_y=True)
-    rows = slice(50, None) if name == "iris" else slice(None)
-    X, y = X[rows, :2], y[rows]
-    moe = clone(moe)
-    before = moe.fit(X, y).predict(X)
-    found = moe.inference(X, y)
-    assert_array_equal(moe.predict(X), before)
-    exact_fit = moe.set_params(warm_start=True, tol=1e-10, max_iter=5000).fit(X, y)
-    exact = exact_fit.inference(X, y)
-    assert found.reasons == exact.reasons
-    known = np.isfinite(exact.standard_errors)
-    assert known.any()
-    errors = exact.standard_errors[known]
-    assert_allclose(found.standard_errors[known], errors, rtol=2e-3)
-    assert (np.abs(found.estimates - exact.estimates)[known] < 0.011 * errors).all()
-    assert exact.max_shift < 0.01
 
 
 def test_estimates_are_those_of_the_fit_also_before_it_is_at_its_maximum():
@@ -282,25 +239,6 @@ def test_a_stream_has_errors_at_its_estimates_and_a_shift_of_the_rows_given():
 # --- rows that count --------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings(
-    "ignore:inference got no sample_weight:skmoe.exceptions.FitMismatchWarning"
-)
-@pytest.mark.parametrize("method", ["observed", "sandwich"])
-def test_weight_two_equals_two_rows(method):
-    moe, X, y = two_experts()
-    weight = np.random.default_rng(0).integers(1, 3, size=len(y))
-    moe = clone(moe).fit(X, y, sample_weight=weight)
-    found = moe.inference(X, y, sample_weight=weight, method=method)
-    rows = np.repeat(np.arange(len(y)), weight)
-    repeated = moe.inference(X[rows], y[rows], method=method)
-    if method == "sandwich":  # a weighted row counts as often
-        clusters = np.repeat(np.arange(len(y)), weight)
-        together = moe.inference(X[rows], y[rows], method=method, cluster=clusters)
-        alone = moe.inference(X, y, sample_weight=weight, method=method, cluster=np.arange(len(y)))
-        assert_allclose(together.covariance, alone.covariance, rtol=1e-6, atol=1e-9)
-    assert_allclose(found.covariance, repeated.covariance, rtol=1e-6, atol=1e-9)
-
-
 def test_class_weights_weigh_the_rows():
     X, y = flipping_classes(n_rows=200)
     weight = np.where(y == 0, 2.0, 1.0)
@@ -340,18 +278,6 @@ def test_clusters_of_rows_of_weight_zero_do_not_count(in_units):
     assert (
         whole.method == part.method == f"sandwich covariance, {len(set(clusters[kept]))} clusters"
     )
-
-
-def test_units_of_features_and_target_do_not_matter():
-    moe, X, y = two_experts()
-    scale, shift = np.array([1e-3, 1e3]), np.array([5.0, -2e4])
-    other = clone(moe).fit(X * scale + shift, 7.0 - 1e4 * y)
-    found = other.inference(X * scale + shift, 7.0 - 1e4 * y)
-    expected = moe.inference(X, y)
-    slopes = np.array([term.name[0] == "x" for term in expected.terms])
-    assert_allclose(np.abs(found.z_values[slopes]), np.abs(expected.z_values[slopes]), rtol=1e-5)
-    noise = expected.is_dispersion
-    assert_allclose(found.standard_errors[noise], expected.standard_errors[noise], rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["float32", "sparse"])
@@ -443,14 +369,6 @@ def test_terms_without_an_error_have_a_reason_and_a_remedy(make, lacks, reason, 
         assert re.search(rf"^  {re.escape(name)} .*  {reason}$", text, re.MULTILINE)
     assert words in " ".join(text.split())
     assert list(found.to_frame()["reason"]) == found.reasons
-
-
-def test_other_terms_have_the_errors_without_the_repeated_feature():
-    moe, X, y = repeated_feature()
-    alone = errors_by_term(moe.fit(X[:, :1], y).inference(X[:, :1], y))
-    both = errors_by_term(moe.fit(X, y).inference(X, y))
-    for name in ("(Intercept)", "log(noise variance)"):
-        assert_allclose(both["expert 0", "", name], alone["expert 0", "", name], rtol=1e-5)
 
 
 def test_errors_beside_a_dropped_feature_are_those_without_it():
@@ -609,18 +527,6 @@ def test_an_expert_of_numpy_may_be_the_reference():
     found = moe.inference(X, y, gate_reference=np.int64(1))
     assert {term.response for term in found.terms if term.part == "gate"} == {"expert 0"}
     assert np.isfinite(found.max_shift)
-
-
-@pytest.mark.parametrize("level", [0.0, 1.0, -0.5, 95, np.nan])
-def test_levels_are_probabilities(level):
-    moe, X, y = two_experts()
-    inference = moe.inference(X, y)
-    for call in (
-        inference.conf_int,
-        inference.to_frame,
-        lambda level: str(moe.summary(X, y, level=level)),
-    ):
-        assert_refused(refusal(call, level), "level", "(0, 1)", level)
 
 
 # What stands in the way of inference, and what to do.

@@ -1,6 +1,5 @@
 """Average effects of features: differences of predictions, and their standard errors."""
 
-import re
 from functools import cache
 
 import numpy as np
@@ -21,7 +20,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import right_censored
 from skmoe.inspection import average_effects
 from skmoe.recipes import mixture_of
@@ -221,27 +220,6 @@ def test_effects_are_not_divided_by_the_borders_of_splines(family, degree):
 # --- standard errors ------------------------------------------------------------------------------
 
 
-def by_statsmodels(name):
-    predictor, rng = 0.3 + TABLE @ [0.5, -0.4, 0.6], np.random.default_rng(2)
-    design = sm.add_constant(TABLE)
-    if name == "logit":
-        y = (predictor + rng.logistic(size=len(X)) > 0).astype(int)
-        return MixtureOfExpertsClassifier(1, alpha=0.0), y, sm.Logit(y, design)
-    y = rng.poisson(np.exp(predictor)).astype(float)
-    return MixtureOfExpertsRegressor(1, alpha=0.0, family="poisson"), y, sm.Poisson(y, design)
-
-
-@pytest.mark.parametrize("name", ["logit", "poisson"])
-def test_one_expert_has_the_margins_of_statsmodels(name):
-    moe, y, model = by_statsmodels(name)
-    fit_quietly(moe, TABLE, y)
-    found = average_effects(moe, TABLE, inference=moe.inference(TABLE, y))
-    expected = model.fit(disp=0).get_margeff(dummy=True)
-    assert_allclose(found.estimates, expected.margeff, rtol=1e-6)
-    assert_allclose(found.standard_errors, expected.margeff_se, rtol=1e-5)
-    assert_allclose(found.conf_int(), expected.conf_int(), rtol=1e-4, atol=1e-7)
-
-
 def test_a_mean_that_depends_on_the_dispersion_has_its_error():
     """The mean of the lognormal family is exp(linear predictor + variance / 2)."""
     y = np.exp(0.5 * Y)
@@ -384,16 +362,6 @@ def test_a_table_and_a_text_list_all_effects():
 
 
 # --- signs ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("case", ["linear-regressor", "linear-classifier", "poisson-regressor"])
-def test_the_summary_has_the_signs_of_average_effects_on_the_gate(case):
-    moe = fitted_case(case)
-    found = average_effects(moe, X, what="gate").estimates.reshape(moe.n_experts_, -1)
-    for expert, own in zip(moe.summary().experts, found, strict=True):
-        stated = re.findall(r"(high|low) x(\d)", expert.gate_description)
-        assert stated
-        assert all((word == "high") == (own[int(j)] > 0.0) for word, j in stated)
 
 
 # --- refusals -------------------------------------------------------------------------------------

@@ -5,8 +5,6 @@ Refits are to targets drawn from the fitted mixture. Average effects are those o
 
 from __future__ import annotations
 
-import copy
-import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -19,16 +17,13 @@ from sklearn.utils.parallel import Parallel, delayed
 from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import (
     check_choice,
-    check_columns,
     check_integer,
-    check_signs,
     is_integer,
     shown,
 )
 from skmoe._data.row_checks import check_metadata, check_weights
 from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
-from skmoe._estimators.fitting.attributes import attributes_of_mixture
 from skmoe._inference.coefficients import Coefficients, Errors, observed_errors
 from skmoe._inference.comparisons import doubtful_frequencies, missing_for_inference, require
 from skmoe._inference.effects import (
@@ -38,6 +33,10 @@ from skmoe._inference.effects import (
     standard_errors_of_means,
 )
 from skmoe._inference.inference import Inference
+from skmoe._mixture.em import Objective, em
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.information import end_at_maximum
+from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
@@ -195,11 +194,11 @@ def rows_of_fit(estimator: Any, rows: Rows) -> RowsOfFit:
 def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
     """A target for validated rows from the fitted mixture: those of a unit from one expert.
 
-    One of classes is drawn again until all are present.
+    Codes of classes are drawn again until all classes are present.
     """
     fitted, gate_prob = model._fitted, None
     if rows.unit is not None or rows.possible is not None:
-        gate_prob = np.eye(fitted.mixture.n_experts)[:, _draw_experts(model, rows, rng)]
+        gate_prob = np.eye(fitted.mixture.n_experts)[:, _draw_experts(fitted, rows, rng)]
     if not is_classifier(model):
         distribution = fitted.distribution(rows.X, rows.offset, model._single_output, gate_prob)
         return np.asarray(distribution.rvs(1, rng))[:, 0]
@@ -208,14 +207,13 @@ def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
         codes = (rng.uniform(size=(len(levels), 1)) > levels).sum(axis=1)
         if len(np.unique(codes)) == len(model.classes_):
             break
-    return np.asarray(model.classes_[codes])
+    return codes
 
 
-def _draw_experts(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
+def _draw_experts(fitted: FittedMixture, rows: Rows, rng: np.random.RandomState) -> Array:
     """An expert (n,) for each row, among those that are possible; the same for rows of a unit."""
-    log_gate = model._fitted.log_gate_of_units(rows)
     codes = np.arange(rows.n_rows) if rows.unit is None else rows.unit
-    prob = np.exp(log_gate)
+    prob = np.exp(fitted.log_gate_of_units(rows))
     if rows.possible is not None:
         prob = prob * rows.possible.T[:, np.unique(codes, return_index=True)[1]]
         prob /= prob.sum(axis=0)
@@ -229,74 +227,55 @@ def _bootstrap(
     """Errors by refits to targets that are drawn from the fit, with matched experts."""
     check_numbers_of('method="bootstrap", which draws y,', rows.y)
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
-    fitted, counts, drawn = estimator._fitted, rows.weight.astype(int), rows
+    counts, drawn = rows.weight.astype(int), rows
     if (counts == rows.weight).all():  # rows of integer weight are as many rows
         drawn = rows.take(np.repeat(np.arange(rows.n_rows), counts))._replace(weight=None)
     refits = Parallel(n_jobs=options.n_jobs, verbose=10 * int(options.verbose))(
-        delayed(_refit)(estimator, coefficients, rows, drawn, seed)
+        delayed(_refit)(estimator, rows, drawn, seed)
         for seed in np.random.SeedSequence(seed).spawn(options.n_bootstrap)
     )
-    (mixture, theta, _), replicates = fitted, np.stack(refits)
-    derivatives = coefficients.derivatives(len(mixture.first))
-    scale = np.abs(derivatives).max(axis=1)
-    scale[scale == 0.0] = 1.0
-    inverse = np.linalg.pinv(derivatives / scale[:, None])
-    changes = (replicates - coefficients.values) / scale @ inverse.T
+    mixture, theta, _ = estimator._fitted
+    size = len(mixture.first)
+    changes = np.array(refits) - theta
+    if not mixture.is_plain:  # those of the coordinates
+        changes = changes @ np.linalg.pinv(mixture.expanded(np.eye(size)))
+    replicates = coefficients.values + changes @ coefficients.derivatives(size).T
     return Errors(
-        f"parametric bootstrap, {len(replicates)} refits",
+        f"parametric bootstrap, {len(refits)} refits",
         np.atleast_2d(np.cov(replicates, rowvar=False)),
         [""] * len(coefficients.terms),
         replicates,
-        theta + mixture.expanded(changes),
+        refits,
         coefficients.blocks,
         theta,
         np.atleast_2d(np.cov(changes, rowvar=False)),
     )
 
 
-def _refit(
-    estimator: Any,
-    coefficients: Coefficients,
-    rows: Rows,
-    drawn: Rows,
-    seed: np.random.SeedSequence,
-) -> Array:
-    """Coefficients (T,) of a fit to a drawn target, which starts from the fitted parameters.
+def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence) -> Array:
+    """Coefficients (D,) of a fit of the same mixture to a drawn target, from those of the fit.
 
     The experts are matched by their responsibilities for the rows and the target of the fit.
     """
-    rng = np.random.RandomState(np.random.MT19937(seed))
-    model = copy.copy(estimator if estimator._input is None else estimator._input.mixture)
-    # Features are an array, with column indices in the place of names.
-    names = vars(model).pop("feature_names_in_", None)
-    if names is not None:
-        n_features = model.n_features_in_
-        columns: dict[str, Any] = {
-            name: check_columns(name, value, n_features, names, allow_empty=True)
-            for name, value in model.get_params(deep=False).items()
-            if name.endswith("_features")
-        }
-        if model.monotonic_cst is not None:
-            signs = check_signs(model.monotonic_cst, None, n_features, names)
-            columns["monotonic_cst"] = signs or None
-        model.set_params(**columns)
+    rng, fitted = np.random.RandomState(np.random.MT19937(seed)), estimator._fitted
     if drawn.possible is not None:  # where one expert is possible, it is drawn from the gate
-        experts = _draw_experts(model, drawn._replace(possible=None), rng)
+        experts = _draw_experts(fitted, drawn._replace(possible=None), rng)
         is_known = drawn.possible.sum(axis=1) == 1
         own = np.eye(drawn.possible.shape[1], dtype=bool)[experts]
         drawn = drawn._replace(possible=np.where(is_known[:, None], own, drawn.possible))
-    target = draw_target(model, drawn, rng)
-    before = estimator._fitted.responsibilities(rows)
-    model.set_params(n_experts=model.n_experts_)
-    model.set_params(warm_start=True, n_init=1, verbose=0, n_jobs=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model._fit(drawn._replace(y=target))
-    overlap = before @ model._fitted.responsibilities(rows).T
-    order = linear_sum_assignment(overlap, maximize=True)[1]
-    found = attributes_of_mixture(estimator._in_units(model._fitted))
-    names = {name for listed in coefficients.blocks for name in listed.block.attribute_names}
-    return coefficients.of({name: found[name][order] for name in names})
+    target = draw_target(estimator, drawn, rng)
+    target = target if is_classifier(estimator) else target.reshape(len(target), -1)
+    weight = np.ones(drawn.n_rows) if drawn.weight is None else drawn.weight
+    weight = estimator._effective_weight(target, weight)
+    dataset = fitted.preprocessor.transform_units(drawn._replace(y=target, weight=weight))
+    objective = Objective(fitted.mixture, blocks_of(fitted.mixture, dataset), n_rows=dataset.n_rows)
+    length = estimator.max_iter, estimator.tol
+    run = end_at_maximum(objective, em(objective, fitted.theta, *length), *length)
+    if not fitted.mixture.can_reorder:
+        return run.theta
+    refit = fitted._replace(theta=run.theta)
+    overlap = fitted.responsibilities(rows) @ refit.responsibilities(rows).T
+    return fitted.mixture.reordered(run.theta, linear_sum_assignment(overlap, maximize=True)[1])
 
 
 # --- effects ----------------------------------------------------------------------------------
@@ -327,7 +306,7 @@ def infer_average_effects(
 
     `rows` have weights of sum one, and an offset. The inference must be that of this mixture.
     """
-    fitted, labels, responses = estimator._fitted, estimator._labels(), estimator._response_names()
+    fitted, labels = estimator._fitted, estimator._labels()
     if inference is not None:
         own, other = estimator._coefficients(getattr(inference, "gate_reference", 0)), ""
         if getattr(inference, "terms", None) != own.terms:
@@ -347,7 +326,7 @@ def infer_average_effects(
             yield Change(name, at_low, at_high, width)
 
     errors = None if inference is None else inference._errors
-    return average_effects_of(fitted, validated(), responses, labels, on_gate, errors)
+    return average_effects_of(fitted, validated(), labels, on_gate, errors)
 
 
 def predicts_steps(estimator: Any) -> bool:

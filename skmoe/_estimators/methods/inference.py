@@ -199,11 +199,12 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             feature_labels(names, self.n_features_in_),
             list(self.gate_feature_names_),
             [str(label) for label in getattr(self, "classes_", ())],
+            self._response_names(),
         )
 
     def _coefficients(self, gate_reference: int = 0) -> Coefficients:
-        fitted, responses = self._in_units(self._fitted), self._response_names()
-        return list_coefficients(fitted, vars(self), responses, self._labels(), gate_reference)
+        fitted = self._in_units(self._fitted)
+        return list_coefficients(fitted, vars(self), self._labels(), gate_reference)
 
     # --- summary ---
 
@@ -298,11 +299,14 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
             rows = self._validate_rows_of_fit("summary", given)
             of_fit, families = rows_of_fit(self, rows), getattr(self, "families_", ())
+            remarks = [of_fit.difference]
+            if families:
+                remarks.append(describe_overdispersion(fitted, rows, families))
             found = found._replace(
                 statistics=fit_statistics(fitted, rows),
                 obstacle=obstacle,
                 has_weights=not (rows.weight == 1.0).all(),
-                remarks=(of_fit.difference, describe_overdispersion(fitted, rows, families)),
+                remarks=remarks,
             )
             if inference or not obstacle:
                 options = InferenceOptions(gate_reference=gate_reference, **inference)
@@ -528,12 +532,12 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         extra = self._fitted.preprocessor.extra_features
         if extra is not None and extra.base is not None:
             arrays["base"] = self._base_predictions(X)
-        labels, classes = self._labels(), getattr(self, "classes_", None)
+        labels = self._labels()
         return Explanation(
             arrays,
             expert_names=labels.experts,
             feature_names=labels.features,
-            response_names=self._response_names() if classes is None else list(map(str, classes)),
+            response_names=labels.classes or labels.responses,
             index=X.index if hasattr(X, "iloc") and not is_dask(X) else None,
         )
 

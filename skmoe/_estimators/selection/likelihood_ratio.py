@@ -15,12 +15,11 @@ import joblib
 import numpy as np
 from joblib import effective_n_jobs
 from scipy import sparse
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.checks import shown
-from skmoe._data.row_checks import class_codes
 from skmoe._data.rows import Rows
 from skmoe._estimators.fitting.problem import add_extra_features, build_problem
 from skmoe._estimators.methods.coefficient_inference import draw_target
@@ -129,8 +128,6 @@ class LikelihoodRatioTest:
         """The ratio of a target drawn from the fit of K experts."""
         rng = np.random.RandomState(np.random.MT19937(seed))
         y = draw_target(null.estimator, rows_for(null.estimator, data), rng)
-        if is_classifier(null.estimator):
-            y = class_codes(y, data.attributes["classes_"])
         drawn = data._replace(rows=data.rows._replace(y=y))
         start_seed = int(rng.randint(np.iinfo(np.int32).max - MAX_SEARCHES))
         # EM starts with the responsibilities under the parameters from which the target was drawn:

@@ -297,13 +297,6 @@ def name_rows(ax: Any, names: Sequence[str]) -> None:
     ax.spines[["top", "right", "left"]].set_visible(False)
 
 
-def short_number(value: float, sign: str = "") -> str:
-    """A number of three digits, or an integer of up to six; a dash for NaN."""
-    if np.isnan(value):
-        return NO_NUMBER
-    return f"{value:{sign}.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:{sign}.3g}"
-
-
 # --- bands and rows ----------------------------------------------------------------------------
 
 

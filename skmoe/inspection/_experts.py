@@ -53,8 +53,8 @@ def draw_rows_of(
     """Draw some of the rows in the colours of their experts."""
     style = {"s": draw.point_area(area, display.exposure, rows), "linewidths": 0}
     style["c"] = [draw.colour(k) for k in display.assigned_expert[rows]]
-    kinds = {"is_category": display.categories is not None, "is_class": display.is_probability}
-    return draw.draw_rows(ax, display.x[rows], display.y[rows], style, kwargs, **kinds)
+    kinds = display.categories is not None, display.is_probability
+    return draw.draw_rows(ax, display.x[rows], display.y[rows], style, kwargs, kinds)
 
 
 def draw_unit_lines(display: RowsOverFeature, ax: Any, rows: Any = slice(None)) -> Any:

@@ -87,17 +87,10 @@ def levels_of(X: Any, j: int) -> Levels:
     known = np.flatnonzero(is_known)
     found, first, counts = np.unique(values[known], return_index=True, return_counts=True)
     order = np.arange(len(found))
-    if own_order := _own_order(X, j):
-        order = np.argsort([own_order.index(level) for level in found])
+    of_pandas = None if is_numeric(X, j) else getattr(column_of(X, j), "cat", None)
+    if own := list(map(str, getattr(of_pandas, "categories", []))):
+        order = np.argsort([own.index(level) for level in found])
     return Levels(found[order].tolist(), known[first[order]], counts[order])
-
-
-def _own_order(X: Any, j: int) -> list[str]:
-    """Categories of a column of pandas in their order, as text; none of other columns."""
-    if is_numeric(X, j):
-        return []
-    categories = getattr(column_of(X, j), "cat", None)
-    return list(map(str, getattr(categories, "categories", [])))
 
 
 def column_stds(X: Any) -> Array:

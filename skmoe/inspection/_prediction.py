@@ -268,7 +268,7 @@ class PredictionDisplay(draw.Display):
         fields: dict[str, Any] = subject.row_density(*at_row)
         if explain:
             values = [values_of(one_row, j)[0] for j in range(len(labels))]
-            texts = [draw.short_number(v) if isinstance(v, float) else v for v in values]
+            texts = [short_number(v) if isinstance(v, float) else v for v in values]
             pairs = zip(draw.shortened(labels, WATERFALL_NAME_WIDTH), texts, strict=True)
             fields |= {
                 "base_value": contributions.base_value,
@@ -358,9 +358,7 @@ class PredictionDisplay(draw.Display):
         for name, value, dashes in marks:
             if value is not None:
                 style = {"color": draw.DARK_GREY, "linestyle": dashes, "linewidth": 1.8}
-                above.append(
-                    ax.axvline(value, label=f"{name}: {draw.short_number(value)}", **style)
-                )
+                above.append(ax.axvline(value, label=f"{name}: {short_number(value)}", **style))
         draw.label_feature(ax, self.target_name, None, "")
         ax.set_ylabel("Probability" if is_discrete else "Density")
         self._name_experts(ax, above, with_lines=not has_bars)
@@ -389,7 +387,7 @@ class PredictionDisplay(draw.Display):
         ax.set_xlim(low, high)
         # Above the curves, which end below the headroom.
         for value, total in zip(self.values, self.probability.sum(axis=1), strict=True):
-            text, point = f"{format_percent(total)} at {draw.short_number(value)}", 1.0 / HEADROOM
+            text, point = f"{format_percent(total)} at {short_number(value)}", 1.0 / HEADROOM
             ax.annotate(text, (value, point), xycoords=to_heights, xytext=(6, 2), **SMALL_PRINT)
 
     def _draw_classes(self, ax: Any, classes: Sequence[Any]) -> None:
@@ -469,15 +467,13 @@ class PredictionDisplay(draw.Display):
         self.bars_ = list(zip(*drawn, strict=True))
         for i, change in enumerate(changes.sum(axis=1).tolist()):
             point = ends[2 * i : 2 * i + 3].max(), i + 1
-            ax.annotate(
-                draw.short_number(change, "+"), point, xytext=(4, 0), va="center", **SMALL_PRINT
-            )
+            ax.annotate(short_number(change, "+"), point, xytext=(4, 0), va="center", **SMALL_PRINT)
         links = np.tile(ends[::2], (2, 1)), np.stack([rows[:-1], rows[1:]])
         ax.plot(*links, color=draw.LIGHT_GREY, linewidth=1, zorder=1)
         total = {"color": draw.DARK_GREY, "marker": "D", "linestyle": "none", "markersize": 6}
         ax.plot(ends[None, [0, -1]], rows[None, [0, -1]], **total)
-        labels = [f"mean row: {draw.short_number(start)}", *(bar.label for bar in bars)]
-        labels.append(f"this row: {draw.short_number(self.prediction)}")
+        labels = [f"mean row: {short_number(start)}", *(bar.label for bar in bars)]
+        labels.append(f"this row: {short_number(self.prediction)}")
         draw.name_rows(ax, labels)
         margin = 0.18 * np.ptp(ends) or 1.0
         ax.set_xlim(ends.min() - margin / 3, ends.max() + margin)
@@ -495,3 +491,8 @@ class Bar(NamedTuple):
     label: str
     experts: float
     gate: float
+
+
+def short_number(value: float, sign: str = "") -> str:
+    """A number of three digits, or an integer of up to six."""
+    return f"{value:{sign}.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:{sign}.3g}"

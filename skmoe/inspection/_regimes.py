@@ -320,12 +320,12 @@ def _draw_expert(
     """The prediction of an expert, pale beyond its rows, and rows as its responsibility."""
     grid, curve, resp = display.grids[k], display.curves[k], display.responsibilities[:, k]
     categories = None if display.categories is None else display.categories[k]
-    kinds = {"is_category": categories is not None, "is_class": display.is_probability}
+    kinds = categories is not None, display.is_probability
     shown = np.flatnonzero(resp >= MIN_RESPONSIBILITY_SHOWN)
     fill = np.tile(draw.rgb(k), (len(shown), 1))
     style: dict[str, Any] = {"c": np.column_stack([fill, MAX_ROW_OPACITY * resp[shown]])}
     style |= {"s": draw.point_area(12, display.exposure, shown), "linewidths": 0}
-    rows = draw.draw_rows(ax, display.x[k][shown], display.y[k][shown], style, kwargs, **kinds)
+    rows = draw.draw_rows(ax, display.x[k][shown], display.y[k][shown], style, kwargs, kinds)
     style = draw.curve_style(k, len(grid), is_category=categories is not None) | {"zorder": 3}
     whole = {"color": draw.colour(k), "linewidth": 2.5, "zorder": 3}
     if categories is None:

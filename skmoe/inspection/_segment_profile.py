@@ -10,7 +10,7 @@ import numpy as np
 
 from skmoe._data.checks import check_flag, check_integer, check_level
 from skmoe._data.rows import Rows
-from skmoe._inference.labels import counted_noun, format_percent
+from skmoe._inference.labels import counted_noun, format_number, format_percent
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection._segment_tables import (
@@ -344,7 +344,8 @@ class SegmentProfileDisplay(draw.StyledDisplay):
         """The coefficients of one target."""
         n_experts, level, height = table.shape[1], "", ROW_HEIGHT
         is_ratio = np.zeros(n_experts, bool) if self.is_ratio is None else self.is_ratio
-        largest = np.nanmax(np.abs(table[:, ~is_ratio]), initial=self.coefficient_range)
+        plain = table[np.isfinite(table) & ~is_ratio]
+        largest = np.max(np.abs(plain), initial=self.coefficient_range)
         power = 1.0
         if largest > 0.0 and not 0.01 <= largest < MAX_PLAIN_NUMBER:
             power = float(10.0 ** (3.0 * np.floor(np.log10(largest) / 3.0)))
@@ -353,12 +354,14 @@ class SegmentProfileDisplay(draw.StyledDisplay):
         with np.errstate(over="ignore"):
             values = [np.where(is_ratio[:, None], np.exp(v), v / power) for v in values]
         numbers, small_print = np.full((2, *table.shape), "", dtype=object)
+        numbers[:] = draw.NO_NUMBER
         for i, k in np.ndindex(table.shape):
             (number,), *ends = (v[i, k].tolist() for v in values)
-            mark = RATIO_SIGN if is_ratio[k] and not np.isnan(number) else ""
-            numbers[i, k] = mark + draw.short_number(number, "" if is_ratio[k] else "+")
+            if not np.isnan(number):
+                sign = "" if is_ratio[k] else "+"
+                numbers[i, k] = RATIO_SIGN * bool(is_ratio[k]) + format_number(number, sign=sign)
             if ends and not np.isnan(ends).any():
-                small_print[i, k] = f"[{', '.join(map(draw.short_number, ends[0]))}]"
+                small_print[i, k] = f"[{', '.join(map(format_number, ends[0]))}]"
         cell = draw.text_width([*numbers.ravel()]) + 0.1
         if interval is not None and self.level is not None:
             level, height = f", {draw.interval_label(self.level)}s", INTERVAL_HEIGHT
@@ -374,8 +377,8 @@ def _decimals(values: Array) -> Array:
     """Numbers with their signs and two decimals, as text; a dash for NaN."""
     texts = np.full(values.shape, draw.NO_NUMBER, dtype=object)
     for cell in np.argwhere(~np.isnan(values)):
-        value = values[*cell].round(2)
-        texts[*cell] = f"{value:+.2f}" if value else "0.00"
+        text = f"{values[*cell]:+.2f}"
+        texts[*cell] = text if float(text) else "0.00"
     return texts
 
 

@@ -228,18 +228,16 @@ def _locate_terms(
     response = list(dict.fromkeys(term.response for term in of_experts))[position]
     names = names_of_fit(estimator)
     found = {}
-    for k in range(estimator.n_experts_):
-        own = [(i, term) for i, term in enumerate(terms) if _concerns(term, estimator, k)]
-        index = {(term.response, term.name): i for i, term in own}
+    for k, expert in enumerate(estimator.expert_names_):
+        index = {
+            (term.response, term.name): i
+            for i, term in enumerate(terms)
+            if term.part == "all experts" or f", {expert}, " in f", {term.part}, "
+        }
         for j, name in enumerate(block.terms(names)):
             if (response, name) in index:
                 found[j, k] = index[response, name]
     return found
-
-
-def _concerns(term: Any, estimator: Any, k: int) -> bool:
-    """Whether a term is one of an expert, or is shared by it."""
-    return term.part == "all experts" or f", {estimator.expert_names_[k]}, " in f", {term.part}, "
 
 
 # --- the gate ---------------------------------------------------------------------------------

@@ -297,13 +297,6 @@ def name_rows(ax: Any, names: Sequence[str]) -> None:
     ax.spines[["top", "right", "left"]].set_visible(False)
 
 
-def short_number(value: float, sign: str = "") -> str:
-    """A number of three digits, or an integer of up to six; a dash for NaN."""
-    if np.isnan(value):
-        return NO_NUMBER
-    return f"{value:{sign}.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:{sign}.3g}"
-
-
 # --- bands and rows ----------------------------------------------------------------------------
 
 
@@ -330,16 +323,13 @@ def point_area(area: float, exposure: Array | None, drawn: Any) -> Any:
 
 
 def draw_rows(
-    ax: Any,
-    x: Array,
-    y: Array,
-    style: dict[str, Any],
-    kwargs: Mapping[str, Any] | None,
-    *,
-    is_category: bool,
-    is_class: bool,
+    ax: Any, x: Array, y: Array, style: dict[str, Any], kwargs: Any, kinds: tuple[bool, bool]
 ) -> Any:
-    """Draw rows: those of a category side by side, those of a class or others as marks at ends."""
+    """Draw rows: those of a category side by side, those of a class or others as marks at ends.
+
+    `kinds` are whether the feature has categories, and whether rows are those of a class or others.
+    """
+    is_category, is_class = kinds
     if is_category:
         x = x + np.random.default_rng(0).uniform(-JITTER_WIDTH, JITTER_WIDTH, len(x))
     if is_class:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -34,9 +35,6 @@ from skmoe.inspection._grid import at_reference_values, path_rows
 
 # What the features are if a pipeline makes others of those that it is given.
 TRANSFORMED_NOTE = "features are those of the transformed table"
-
-# Keywords are slips of an argument if they are as similar, from 0 to 1.
-SIMILARITY = 0.8
 
 
 def check_names(estimator: Any, feature_names: Sequence[str] | None) -> list[str]:
@@ -210,20 +208,30 @@ def drawn_mixture(
 
 
 def check_style(display: Any, style: Collection[str]) -> None:
-    """Keywords for the `plot` of a display must be its own, or those of matplotlib's artists.
-
-    Those that resemble an argument are taken for it, so that a slip is seen before any work.
-    """
+    """Keywords for the `plot` of a display must be known to it, or to matplotlib."""
     known = {**signature(display.from_estimator).parameters, **signature(display.plot).parameters}
     takes_style = "kwargs" in signature(display.plot).parameters
-    for name in style:
-        meant = get_close_matches(name, known, n=1, cutoff=SIMILARITY)
-        if name not in known and (meant or not takes_style):
-            names = ", ".join(name for name in known if name not in ("self", "kwargs"))
-            raise TypeError(
-                f"{display.__name__}.from_estimator takes no keyword {name!r}. It takes {names}"
-                f"{' and style keywords of matplotlib, such as color' if takes_style else ''}."
-            )
+    styles = style_keywords() if takes_style and style else frozenset()
+    unknown = [name for name in style if name not in known and name not in styles]
+    if unknown:
+        names = ", ".join(name for name in known if name not in ("self", "kwargs"))
+        raise TypeError(
+            f"{display.__name__}.from_estimator takes no keyword {unknown[0]!r}. It takes {names}"
+            f"{' and style keywords of matplotlib, such as color' if takes_style else ''}."
+        )
+
+
+@cache
+def style_keywords() -> frozenset[str]:
+    """Keywords of what matplotlib draws: properties of artists, and arguments of its functions."""
+    matplotlib = import_module("matplotlib")
+    artists = matplotlib.patches.Rectangle, matplotlib.patches.StepPatch, matplotlib.lines.Line2D
+    setters = {name for kind in (*artists, matplotlib.collections.QuadMesh) for name in dir(kind)}
+    axes = matplotlib.axes.Axes
+    for draw in (axes.bar, axes.barh, axes.stairs, axes.plot, axes.imshow, axes.pcolormesh):
+        setters |= {f"set_{name}" for name in signature(draw).parameters}
+    of_bars = {"xerr", "yerr", "ecolor", "capsize", "error_kw", "log", "tick_label"}
+    return frozenset(of_bars | {name[4:] for name in setters if name.startswith("set_")})
 
 
 # Quantiles that are the points of the grid, of each expert that counts. The range of the picture is

@@ -2,11 +2,8 @@
 
 import re
 import warnings
-from itertools import pairwise
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -108,6 +105,14 @@ def test_points_and_lines_are_those_of_inference(fitted, by, standardize):
     assert caption_of(display.figure_) == expected
 
 
+def test_shared_slopes_are_those_of_all_experts(fitted):
+    _, X, y = fitted
+    display = draw(fit_quietly(regressor(shared_features=[1]), X, y), X, y, features=[0, 1, 2])
+    assert_allclose(display.coefficients[1, 0], display.coefficients[1, 1])
+    assert_allclose(display.intervals[1, 0], display.intervals[1, 1])
+    assert np.isfinite(display.intervals).all()
+
+
 def test_coefficients_without_intervals_are_those_of_the_mixture(fitted):
     moe, X, y = fitted
     display = draw(moe, X, y, level=None, standardize=False, features=[0, 1, 2])
@@ -142,26 +147,6 @@ def test_intervals_count_weights_units_and_offsets(case):
     assert_allclose(display.coefficients, result.estimates[terms])
     assert_allclose(display.intervals, result.conf_int(0.8)[terms])
     assert not np.allclose(display.intervals, other.conf_int(0.8)[terms])
-
-
-def test_weight_two_equals_two_rows(fitted):
-    moe, X, y = fitted
-    weight = np.arange(len(y)) % 3
-    twice = np.repeat(np.arange(len(y)), weight)
-    weighted = draw(moe, X, y, sample_weight=weight.astype(float))
-    repeated = draw(moe, X[twice], y[twice])
-    assert_allclose(weighted.coefficients, repeated.coefficients, rtol=1e-7, atol=1e-9)
-    assert_allclose(weighted.intervals, repeated.intervals, rtol=1e-6, atol=1e-9)
-
-
-def test_one_of_several_outputs_is_drawn(fitted):
-    _, X, y = fitted
-    Y = np.column_stack([y, 5.0 - 2.0 * y + X[:, 1]])
-    moe = fit_quietly(regressor(), X, Y)
-    frame = pd.DataFrame(Y, columns=["speed", "force"])
-    display = draw(moe, X, frame, target=1, level=None, features=[0, 1, 2])
-    assert_allclose(display.coefficients, (moe.expert_coef_[:, 1] * X.std(axis=0)).T)
-    assert "Effect on force" in caption_of(display.figure_)
 
 
 # --- scales of the coefficients -------------------------------------------------------------------
@@ -200,16 +185,6 @@ def test_log_odds_of_two_classes_are_odds_ratios(target):
     own, other = (1, 0) if target is None else (0, 1)
     name = f"Odds ratio of class {own} against class {other}, per unit of the feature"
     assert caption_of(display.figure_).startswith(name)
-
-
-def test_several_classes_have_odds_ratios_against_the_first():
-    moe, X, y, _ = CASES["classes"]()
-    display = draw(moe, X, y, target="red", features=[0, 1, 2], level=None, standardize=False)
-    c, first = list(moe.classes_).index("red"), moe.classes_[0]
-    log_odds = moe.expert_coef_[:, c] - moe.expert_coef_[:, 0]
-    assert_allclose(positions(display.points_), np.exp(log_odds).T)
-    expected = f"Odds ratio of class red against class {first}, per unit of the feature"
-    assert caption_of(display.figure_) == expected
 
 
 def test_several_classes_have_coefficients_of_their_own():
@@ -274,12 +249,6 @@ def test_experts_need_slopes(fitted, options, words):
     _, X, y = fitted
     message = refusal(draw, fit_quietly(regressor(**options), X, y), X, y)
     assert_refused(message, "CoefficientsDisplay needs experts with", *words)
-
-
-@pytest.mark.parametrize("level", [0.0, 95, "0.9"])
-def test_the_level_is_checked(fitted, level):
-    message = refusal(draw, *fitted, level=level)
-    assert_refused(message, "level must be in (0, 1), or None for no intervals;", level, "0.95")
 
 
 # --- points, lines and axes -----------------------------------------------------------------------
@@ -378,13 +347,6 @@ def test_axes_hold_zero_the_estimates_and_typical_intervals(estimates, intervals
     assert_allclose(display.ax_[0].get_xlim(), (low - margin, high + margin))
 
 
-def test_panels_share_an_axis_that_holds_all_of_them():
-    display = given(step="SD").plot()
-    limits = {ax.get_xlim() for ax in display.ax_}
-    margin = MARGIN * 6.0
-    assert_allclose(list(limits), [(-2.0 - margin, 4.0 + margin)])
-
-
 @pytest.mark.parametrize(
     ("values", "is_ratio"),
     [([1e6, -1e6], True), ([1e6, -1e6], False), ([0.0, np.nan], True), ([np.nan, np.nan], False)],
@@ -415,19 +377,6 @@ def test_ticks_of_ratios_are_few_plain_round_numbers(ratio):
             assert set(leading.round(9)) <= {1.0, 2.0, 3.0, 5.0}
         else:  # equidistant, as of other numbers
             assert np.allclose(np.diff(ticks), np.diff(ticks)[0])
-
-
-def test_points_take_the_style_of_the_user():
-    display = one_panel([0.5, 0.1], [[-1.0, 1.0], [0.0, 0.2]])
-    display.plot(color="black", marker="x")
-    assert {point.get_color() for point in display.points_[:, 0]} == {"black"}
-    assert {point.get_marker() for point in display.points_[:, 0]} == {"x"}
-    for line in display.lines_[:, 0]:
-        assert (line.get_color(), line.get_linestyle()) == ("black", "-")
-        assert line.get_marker() in ("", "None")
-    plain = one_panel([0.5, 0.1])
-    filled = {point.get_markerfacecolor().lower() for point in plain.points_[:, 0]}
-    assert filled == {expert_colour(0)}
 
 
 # --- dropped features and captions ----------------------------------------------------------------
@@ -521,41 +470,3 @@ def test_captions_in_the_figure_of_a_user_stand_below_the_last_panel():
 
 
 # --- room for names -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("by", "n_experts"), [("feature", 3), ("expert", 2)])
-def test_names_and_captions_stay_inside_the_figure(by, n_experts):
-    names = [f"a very long name of feature {j} that goes on and on" for j in range(5)]
-    values = np.random.default_rng(0).normal(size=(5, n_experts))
-    display = CoefficientsDisplay(
-        feature_names=names,
-        expert_names=[f"expert {k}" for k in range(n_experts)],
-        coefficients=values,
-        by=by,
-        n_columns=14,
-    ).plot()
-    display.figure_.draw_without_rendering()
-    edges = display.figure_.bbox
-    found = [text for ax in display.ax_ for text in ax.findobj(plt.Text)]
-    named = [text for text in found if text.get_text().startswith(("a very", "...", "expert"))]
-    assert len(named) >= 5
-    for text in [*named, *display.figure_.texts]:
-        box = text.get_window_extent()
-        assert edges.x0 <= box.x0
-        assert box.x1 <= edges.x1
-    rows = [label.get_window_extent() for label in display.ax_[0].get_yticklabels()]
-    for upper, lower in pairwise(rows):
-        assert lower.y1 < upper.y0 + 2.0
-
-
-@pytest.mark.parametrize("n_experts", [1, 4])
-def test_headings_of_several_lines_have_room(n_experts):
-    names = ["a", "b", "number of previous hospital visits in the last twelve months"]
-    display = CoefficientsDisplay(
-        feature_names=names,
-        expert_names=[f"expert {k}" for k in range(n_experts)],
-        coefficients=np.ones((3, n_experts)),
-    ).plot()
-    display.figure_.draw_without_rendering()  # without a warning of the layout
-    heights = [ax.get_window_extent().height for ax in display.ax_]
-    assert min(heights) > 12.0 * n_experts

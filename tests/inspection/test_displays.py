@@ -40,6 +40,7 @@ from support.displays import (
     NAMES,
     REFUSED,
     all_texts,
+    assert_same_picture,
     case_of,
     colours_of,
     displays_with,
@@ -424,36 +425,6 @@ def test_properties_have_short_names():
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def numbers_of(display):
-    """What a display was made of, in one list of arrays and texts."""
-    found, stack = [], [display]
-    while stack:
-        value = stack.pop()
-        if type(value) in DISPLAYS.values():
-            parameters = signature(type(value).__init__).parameters
-            stack += [getattr(value, name) for name in parameters if name != "self"]
-        elif isinstance(value, list | tuple):
-            stack += value
-        elif isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-            found.append(value.astype(float))
-        elif isinstance(value, int | float):
-            found.append(np.array(float(value)))
-        else:
-            found.append(str(value))
-    return found
-
-
-def assert_same_picture(display, other):
-    pair = numbers_of(display), numbers_of(other)
-    assert len(pair[0]) == len(pair[1]) > 0
-    for one, second in zip(*pair, strict=True):
-        if isinstance(one, str):
-            assert one == second
-        else:  # the fits are converged to other last digits
-            size = np.abs(one[np.isfinite(one)]).max(initial=1e-9)
-            assert_allclose(one, second, rtol=1e-6, atol=1e-8 * size)
-
-
 def with_zeros(X):
     return np.where(np.abs(X) < 0.6 * X.std(axis=0), 0.0, X)
 
@@ -495,6 +466,82 @@ def test_tables_of_any_type_give_the_same_picture(name, make):
     if make in (odd_index, pl.DataFrame):
         moe, X = fitted_on_frame(case_of(name)), {f"x{j}": x for j, x in enumerate(X.T)}
     assert_same_picture(expected, draw(name, case_of(name), moe, make(X)))
+
+
+# --- rows, outputs and classes --------------------------------------------------------------------
+
+
+def drawn_of_rows(name, case, rows):
+    """The picture of some rows, with what belongs to them."""
+    _, X, y, given = CASES[case]()
+    own = {key: given[key][rows] for key in ("units", "offset") if key in given}
+    return draw(name, case, X=X[rows], y=y[rows], **own)
+
+
+@pytest.mark.parametrize("case", ["lines", "counts"])
+@pytest.mark.parametrize("name", displays_with("sample_weight"))
+def test_rows_of_weight_zero_are_absent(name, case):
+    kept = np.arange(len(CASES[case]()[2])) % 3 > 0
+    kept[:4] = False  # a unit without rows is no unit
+    found = draw(name, case, sample_weight=kept.astype(float))
+    assert_same_picture(found, drawn_of_rows(name, case, kept))
+    message = refusal(draw, name, case, sample_weight=kept.astype(float), units=[1, 2])
+    assert "inconsistent numbers of samples" in message
+
+
+@pytest.mark.parametrize("name", displays_with("standardize"))
+def test_weight_two_equals_two_rows(name):
+    weight = np.arange(len(CASES["lines"]()[2])) % 3
+    found = draw(name, "lines", sample_weight=weight.tolist())
+    repeated = drawn_of_rows(name, "lines", np.repeat(np.arange(len(weight)), weight))
+    assert_same_picture(found, repeated)
+
+
+@cache
+def with_outputs_exchanged():
+    moe, X, Y, _ = CASES["outputs"]()
+    return fit_quietly(clone(moe), X, Y[:, ::-1])
+
+
+@pytest.mark.parametrize("name", displays_with("target"))
+def test_one_of_several_outputs_is_drawn(name):
+    if (name, "outputs") not in DRAWN:
+        return
+    frame = pd.DataFrame(CASES["outputs"]()[2], columns=["speed", "force"])
+    found = draw(name, "outputs", y=frame, target=1)
+    exchanged = draw(
+        name, "outputs", with_outputs_exchanged(), y=frame[["force", "speed"]], target=0
+    )
+    assert_same_picture(found, exchanged, rtol=1e-4)
+    assert "speed" not in all_texts(found)
+
+
+@pytest.mark.parametrize("name", ["ExpertsDisplay", "RegimesDisplay", "TrajectoriesDisplay"])
+def test_each_class_has_the_picture_that_it_has_alone(name):
+    display = draw(name, "classes", target=None)
+    labels = CASES["classes"]()[0].classes_
+    for panel, label in zip(display.panels, labels, strict=True):
+        alone = draw(name, "classes", target=label)
+        assert alone.panels is None
+        assert_same_picture(panel, alone)
+    shown = [ax.get_ylabel().replace("\n", " ") for ax in display.ax_]
+    named = [text for text in shown if text.startswith("Probability")]
+    assert named == [f"Probability of class {label}" for label in labels]
+
+
+@pytest.mark.parametrize("name", displays_with("subsample"))
+def test_a_sample_of_the_rows_is_shown(name):
+    y, own = CASES["lines"]()[2], {"adjust": False} if "adjust" in parameters_of(name) else {}
+    shown = [
+        np.atleast_2d(draw(name, "lines", **own, subsample=most, random_state=seed).y)[0]
+        for most, seed in ((50, 0), (50, 0), (50, 1), (len(y), 0), (None, 0))
+    ]
+    assert len(shown[0]) == 50
+    assert_array_equal(shown[0], y[np.isin(y, shown[0])])
+    assert_array_equal(shown[0], shown[1])
+    assert set(shown[2]) != set(shown[0])
+    for every in shown[3:]:
+        assert_array_equal(every, y)
 
 
 # --- names, colours and words ---------------------------------------------------------------------

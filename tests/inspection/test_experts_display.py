@@ -16,7 +16,6 @@ from skmoe.inspection import ExpertsDisplay, RegimesDisplay, TrajectoriesDisplay
 from support.displays import (
     CASES,
     at_medians,
-    draw,
     expert_colour,
     expert_rgb,
     frame_at_references,
@@ -131,21 +130,6 @@ def test_probabilities_of_a_class_are_drawn_with_marks_above_and_below():
     assert display.ax_.get_ylabel() == "Probability of class red"
     assert texts(display.legend_)[-1] == "rows, by expert\n(of the class: top)"
     assert display.legend_.legend_handles[-1].get_marker() == "|"
-
-
-def test_several_classes_have_a_panel_each():
-    moe, X, y, _ = CASES["classes"]()
-    display = ExpertsDisplay.from_estimator(moe, X, y, [0, 1])
-    chosen = [(label, j) for label in moe.classes_ for j in (0, 1)]
-    assert len(display.ax_) == len(chosen)
-    for panel, ax, (label, j) in zip(display.panels, display.ax_, chosen, strict=True):
-        alone = ExpertsDisplay.from_estimator(moe, X, y, j, target=label)
-        assert_array_equal(panel.curves, alone.curves)
-        assert_array_equal(panel.y, y == label)
-        assert (panel.feature_name, panel.target_name) == (f"x{j}", f"Probability of class {label}")
-        assert ax.get_ylabel().replace("\n", " ") in ("", panel.target_name)
-    named = [ax.get_ylabel() for ax in display.ax_]
-    assert [bool(text) for text in named] == [True, False, True, True, True, False]
 
 
 def test_of_two_classes_the_second_is_drawn():
@@ -315,25 +299,6 @@ def test_adjusted_rows_are_residuals_about_their_expert(fitted):
     assert plain.ax_.get_ylabel() == "y"
 
 
-def test_a_sample_of_the_rows_is_shown(fitted):
-    moe, X, y = fitted
-    given = {"coverage": None, "subsample": 50, "adjust": False}
-    display = ExpertsDisplay.from_estimator(moe, X, y, 0, random_state=0, **given)
-    rows = np.flatnonzero(np.isin(X[:, 0], display.x))
-    assert len(rows) == 50
-    assert_array_equal(display.x, X[rows, 0])
-    assert_array_equal(display.y, y[rows])
-    best = moe.responsibilities(X, y).argmax(axis=1)
-    assert_array_equal(display.assigned_expert, best[rows])
-    again = ExpertsDisplay.from_estimator(moe, X, y, 0, random_state=0, **given)
-    assert_array_equal(again.x, display.x)
-    other = ExpertsDisplay.from_estimator(moe, X, y, 0, random_state=1, **given)
-    assert set(other.x) != set(display.x)
-    for every in (len(X), len(X) + 1, None):
-        whole = ExpertsDisplay.from_estimator(moe, X, y, 0, coverage=None, subsample=every)
-        assert_array_equal(whole.x, X[:, 0])
-
-
 def test_rows_without_the_feature_are_not_drawn(categorical):
     moe, frame, y = categorical
     display = ExpertsDisplay.from_estimator(
@@ -477,25 +442,6 @@ def test_rows_without_units_and_rows_of_classes_have_no_lines(customers):
     expected = moe.responsibilities(X, y > 0, units=units).rows(units).argmax(axis=1)
     assert_array_equal(display.assigned_expert, expected)
     assert display.unit_lines_ is None
-
-
-def test_rows_of_units_are_smaller_and_marks_of_classes_larger():
-    sizes = {
-        name: given_experts(**options).plot().scatter_.get_sizes()[0]
-        for name, options in {
-            "rows": {},
-            "units": {"units": np.array([4, 4, 7])},
-            "classes": {"is_probability": True},
-        }.items()
-    }
-    assert sizes["units"] < sizes["rows"] < sizes["classes"]
-
-
-def test_the_default_is_the_feature_on_which_the_gate_depends_most():
-    moe, X, _, _ = CASES["lines"]()
-    effect = np.ptp(moe.gate_coef_, axis=0) * X.std(axis=0)
-    found = draw("ExpertsDisplay", "lines")
-    assert found.feature_name == f"x{effect.argmax()}"
 
 
 @pytest.mark.parametrize("kind", ["linear", "tree"])

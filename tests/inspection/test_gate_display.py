@@ -11,13 +11,11 @@ from scipy import sparse
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import GateDisplay
 from support.displays import (
-    all_texts,
     at_medians,
     expert_colour,
     expert_lines,
     expert_rgb,
     frame_at_references,
-    new_axes,
     texts,
 )
 from support.fits import fit_quietly
@@ -265,16 +263,6 @@ def test_grids_have_rows_of_about_the_same_length(n_panels):
     assert_allclose(one, [3.6 + legend, 2.9], rtol=0.02)
 
 
-def test_axes_outside_of_a_grid_keep_their_names():
-    panel = GateDisplay(feature_names=["x"], values=[np.arange(2.0)], gate=np.ones((2, 1)))
-    figure = new_axes().figure
-    free = [figure.add_axes([0.1, 0.1, 0.3, 0.3]), figure.add_axes([0.6, 0.1, 0.3, 0.3])]
-    several = GateDisplay(
-        feature_names=["x"], values=panel.values, gate=panel.gate, panels=[panel] * 2
-    ).plot(free)
-    assert [ax.get_ylabel() for ax in several.ax_] == ["Gate probability"] * 2
-
-
 def test_the_default_is_the_feature_on_which_the_gate_depends_most(fitted):
     moe, frame = fitted
     effect = np.ptp(moe.gate_coef_, axis=0) * frame.to_numpy().std(axis=0)
@@ -314,19 +302,6 @@ def test_the_default_of_a_constant_gate_is_that_of_the_experts():
     y = np.where(rng.uniform(size=150) < 0.5, 1.0, -1.0) * X[:, 1] + 0.1 * rng.normal(size=150)
     moe = fit_quietly(regressor(gate="constant"), X, y)
     assert GateDisplay.from_estimator(moe, X).feature_names == ["x1"]
-
-
-def test_effects_are_those_of_the_log_odds():
-    X, y = two_regimes(100, n_features=2)
-    moe = fit_quietly(regressor(2, n_init=2), X, y)
-    display = GateDisplay.from_estimator(moe, X)
-    step = 1e-5
-    slopes = np.empty((moe.n_experts_, 2))
-    for j in range(2):
-        ends = X[[0, 0]] + [[-step], [step]] * np.eye(2)[j]
-        slopes[:, j] = np.diff(np.log(moe.predict_gate(ends)), axis=0)[0] / (2.0 * step)
-    effect = np.abs(slopes[0] - slopes[1]) * X.std(axis=0)
-    assert display.feature_names == [f"x{effect.argmax()}"]
 
 
 # --- references: medians, zeros and categories ----------------------------------------------------
@@ -488,26 +463,8 @@ def test_legends_have_as_few_columns_as_fit(n_experts):
     assert texts(legend) == [f"expert {k}" for k in range(n_experts)]
 
 
-def test_regions_say_what_pale_colours_are(fitted):
-    moe, frame = fitted
-    assert "pale: uncertain" in all_texts(GateDisplay.from_estimator(moe, frame, (0, 1)))
-
-
 @pytest.mark.parametrize("n_experts", [1, 2])
 def test_the_gate_of_one_expert_has_a_note(n_experts):
     gate = np.full((5, n_experts), 1.0 / n_experts)
     display = GateDisplay(feature_names=["x"], values=[np.arange(5.0)], gate=gate).plot()
     assert any("one expert" in text for text in texts(display.ax_.texts)) == (n_experts == 1)
-
-
-def test_a_figure_is_wide_enough_for_many_long_names():
-    names = [f"{k} a long name of a segment of households" for k in range(12)]
-    gate = np.full((5, 12), 1.0 / 12.0)
-    arrays = {"feature_names": ["x"], "values": [np.arange(5.0)], "gate": gate}
-    display = GateDisplay(**arrays, expert_names=names).plot()
-    display.figure_.draw_without_rendering()
-    assert display.legend_.get_window_extent().x1 < display.figure_.bbox.x1 + 1.0
-    assert display.ax_.get_window_extent().width > 0.3 * display.figure_.bbox.height
-    own = new_axes()
-    width = own.figure.get_figwidth()
-    assert GateDisplay(**arrays, expert_names=names).plot(own).figure_.get_figwidth() == width

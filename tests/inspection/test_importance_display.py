@@ -5,18 +5,18 @@ import pandas as pd
 import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse, stats
+from scipy import stats
 from sklearn.inspection import permutation_importance
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import ImportanceDisplay, permutation_importance_by_part
 from skmoe.metrics import log_density_scorer
-from support.displays import CASES, draw, texts
+from support.displays import CASES, texts
 from support.expert_kinds import OF_VALUES, example, options_of
 from support.expert_kinds import draw as draw_target
 from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
-from support.tables import flipping_classes, two_regimes
+from support.tables import two_regimes
 
 PARTS = ("gate", "experts", "both")
 
@@ -129,23 +129,6 @@ def test_scores_count_all_outputs_and_the_offset(counts):
     assert_allclose(found.score, moe.score_samples(X, y, offset=offset).mean(), rtol=1e-8)
 
 
-def test_many_rows_have_the_score_of_their_log_densities():
-    X, y = two_regimes(60_000, n_features=1)  # more than are done at once
-    moe = fit_quietly(regressor(max_iter=2), X[:200], y[:200])
-    found = permutation_importance_by_part(moe, X, y, n_repeats=1, random_state=0)
-    assert_allclose(found.score, moe.score_samples(X, y).mean(), rtol=1e-8)
-
-
-def test_rows_of_weight_zero_are_absent(fitted):
-    moe, X, y = fitted
-    more, weight = np.vstack([X, X[:3] + 1e3]), np.append(np.ones(len(y)), np.zeros(3))
-    given = permutation_importance_by_part(
-        moe, more, np.append(y, [1e9, -1e9, 0.0]), sample_weight=weight, random_state=0
-    )
-    absent = permutation_importance_by_part(moe, X, y, random_state=0)
-    assert_allclose(importances(given), importances(absent), rtol=1e-7, atol=1e-12)
-
-
 def test_weights_count_rows(fitted):
     moe, X, y = fitted
     weight = np.arange(len(y), dtype=float)
@@ -162,19 +145,6 @@ def test_seeds_and_chosen_features(fitted):
     some = permutation_importance_by_part(moe, X, y, features=[2, 0], random_state=0)
     assert_array_equal(some.features, [2, 0])
     assert some.gate.importances.shape == (2, 5)
-
-
-@pytest.mark.parametrize("make", [sparse.csr_array, pd.DataFrame, pl.DataFrame])
-def test_one_column_is_permuted_in_tables_of_any_type(fitted, make):
-    _, X, y = fitted
-    table = (
-        make(X) if make is sparse.csr_array else make({"a": X[:, 0], "b": X[:, 1], "c": X[:, 2]})
-    )
-    found = []
-    for rows in (X, table):
-        moe = fit_quietly(regressor(max_iter=5), rows, y)
-        found.append(permutation_importance_by_part(moe, rows, y, n_repeats=1, random_state=0))
-    assert_allclose(*map(importances, found), rtol=1e-6, atol=1e-9)
 
 
 def test_importances_of_units_are_those_of_their_densities():
@@ -271,24 +241,3 @@ def test_bars_are_means_with_deviations_one_part_above_the_other():
     assert "\n" not in plain.ax_.get_xlabel()
     assert texts(plain.ax_.get_legend()) == ["both", "in the experts only", "in the gate only"]
     assert plain.figure_.get_size_inches()[1] < display.figure_.get_size_inches()[1]
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda y: y[:7], "same number of rows"),
-        (lambda y: np.full(len(y), np.nan), "NaN"),
-    ],
-)
-def test_targets_must_be_those_of_the_rows(fitted, change, words):
-    moe, X, y = fitted
-    assert words in refusal(permutation_importance_by_part, moe, X, change(y))
-
-
-def test_importances_of_two_classes():
-    X, y = flipping_classes(80)
-    moe = MixtureOfExpertsClassifier(2, n_init=1, max_iter=5, random_state=0)
-    fit_quietly(moe, X, y)
-    found = permutation_importance_by_part(moe, X, y[:, None], n_repeats=1, random_state=0)
-    assert_allclose(found.score, moe.score_samples(X, y).mean())
-    assert draw("ImportanceDisplay", "classes").both.shape == (3, 2)

@@ -5,9 +5,8 @@ import pandas as pd
 import polars as pl
 import pytest
 from matplotlib import colors
-from matplotlib.patches import Rectangle
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import integrate, sparse
+from scipy import integrate
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.gates import SoftmaxGate
@@ -16,7 +15,6 @@ from support.displays import CASES, NAMES, expert_colour, texts
 from support.expert_kinds import OF_VALUES, example, options_of
 from support.expert_kinds import draw as draw_target
 from support.fits import fit_quietly
-from support.refusals import assert_refused, refusal
 from support.tables import two_regimes
 
 SHORT = {"random_state": 0, "n_init": 1, "max_iter": 15}
@@ -114,15 +112,6 @@ def test_rows_with_missing_values_and_categories_start_at_the_known_mean(make):
         assert_allclose(display.base_value, moe.predict(mean)[0])
         assert_allclose(display.base_value + change_of(display), display.prediction)
     assert display.feature_labels == [f"width = {width[7]:.3g}", "word = a"]
-
-
-def test_sparse_rows_start_at_the_mean_row():
-    X, y = two_regimes(60)
-    X = np.where(np.abs(X) < 0.5, 0.0, X)
-    moe = fit_quietly(regressor(max_iter=3), sparse.csr_array(X), y)
-    display = draw(moe, sparse.csr_array(X), row=9)
-    assert_allclose(display.base_value, moe.predict(X.mean(axis=0)[None])[0])
-    assert_allclose(display.base_value + change_of(display), moe.predict(X[[9]])[0])
 
 
 def test_features_that_a_part_does_not_use_contribute_nothing_through_it():
@@ -274,15 +263,6 @@ def test_bars_follow_each_other_from_the_base_value_to_the_prediction():
     assert ax.get_xlabel() == "weight"
 
 
-def test_the_gate_is_in_the_legend_only_if_it_does_something():
-    display = waterfall(1.0, [0.0, 0.0], [0.5, 0.0])
-    assert texts(display.ax_[1].get_legend()) == ["through the experts"]
-    flat = waterfall(1.0, [0.0, 0.0], [0.0, 0.0])
-    low, high = flat.ax_[1].get_xlim()
-    assert low < 1.0 < high
-    assert flat.bars_ == []
-
-
 def test_numbers_of_waterfalls_are_short():
     shown = {
         0.5: "0.5",
@@ -317,14 +297,6 @@ def test_a_waterfall_needs_all_of_its_numbers():
         display = given(**parts | {missing: None}).plot()
         assert len(display.ax_) == 1
         assert display.bars_ == []
-
-
-def test_figures_grow_with_the_number_of_bars():
-    heights = [
-        waterfall(1.0, [0.1] * 8, [1.0] * 8, max_features=n).figure_.get_size_inches()[1]
-        for n in (2, 8)
-    ]
-    assert heights[0] < heights[1]
 
 
 def test_bars_of_a_fit_have_the_values_of_their_features(fitted):
@@ -422,64 +394,6 @@ def test_narrow_humps_are_drawn_in_full():
     display = draw(moe, X, explain=False)
     area = integrate.trapezoid(display.density, display.grid, axis=0)
     assert_allclose(area, display.gate, atol=0.02)
-
-
-@pytest.mark.filterwarnings("ignore:.* got no offset")
-def test_counts_have_stacked_bars(counts):
-    moe, X, y, _ = counts
-    row = int(np.argmin(np.abs(X[:, 0])))
-    display = draw(moe, X, y, row=row, explain=False, coverage=None)
-    assert_array_equal(display.values, np.arange(display.values[0], display.values[-1] + 1))
-    pmf = moe.predict_dist(X[[row]]).pmf(display.values[None])[0]
-    assert_allclose(display.probability.sum(axis=1), pmf, atol=1e-9)
-    heights = np.array([[bar.get_height() for bar in bars] for bars in display.experts_])
-    assert_allclose(heights.T, display.probability)
-    assert_allclose([bar.get_y() for bar in display.experts_[1]], heights[0])
-    assert display.ax_[0].get_ylabel() == "Probability"
-
-
-def test_many_counts_are_lines():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(80, 1))
-    y = rng.poisson(1e4 * np.exp(0.1 * X[:, 0]))
-    moe = fit_quietly(regressor(1, family="poisson", max_iter=5), X, y)
-    display = draw(moe, X, y, explain=False)
-    assert 60 < len(display.values) <= 401
-    assert len(display.experts_[0].get_xdata()) == len(display.values)
-
-
-def test_ratings_have_bars_at_their_values():
-    X, y = two_regimes(80)
-    ratings = 10.0 * np.digitize(y, [-2.0, 1.0, 3.0])
-    moe = fit_quietly(regressor(family="ordinal"), X, ratings)
-    row = int(np.argmin(np.abs(X[:, 0])))
-    display = draw(moe, X, ratings, row=row, explain=False)
-    assert set(display.values) <= {0.0, 10.0, 20.0, 30.0}
-    pmf = moe.predict_dist(X[[row]]).pmf(display.values[None])[0]
-    assert_allclose(display.probability.sum(axis=1), pmf)
-    for bar, value in zip(display.experts_[0], display.values, strict=True):
-        assert_allclose([bar.get_x(), bar.get_width()], [value - 4.0, 8.0])
-
-
-@pytest.mark.parametrize("family", ["gamma", "normal"])
-def test_values_with_a_probability_have_a_bar_inside_the_axes(family):
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(200, 1))
-    y = np.where(rng.uniform(size=200) < 0.4, 0.0, 5.0 + np.exp(0.3 * X[:, 0]))
-    moe = fit_quietly(regressor(family=["zero", family], gate="constant"), X, y)
-    display = draw(moe, X, y, explain=False)
-    ax, gate = display.ax_[0], display.gate
-    assert_array_equal(display.values, [0.0])
-    assert_allclose(display.probability, [[gate[0], 0.0]], atol=1e-6)
-    assert_allclose(display.density[:, 0], 0.0)
-    assert texts(ax.texts) == [f"{100 * gate[0]:.0f} % at 0"]
-    low, high = ax.get_xlim()
-    bars = [bar for bar in ax.patches if isinstance(bar, Rectangle)]
-    bars = [bar for bar in bars if bar.get_width() < 0.1 * (high - low)]
-    assert_allclose(max(bar.get_height() for bar in bars), gate[0])
-    for bar in bars:
-        assert low <= bar.get_x() <= bar.get_x() + bar.get_width() <= high
-        assert_allclose(bar.get_x() + 0.5 * bar.get_width(), 0.0, atol=1e-12)
 
 
 def test_values_with_a_probability_stand_beside_a_density():
@@ -602,20 +516,6 @@ def test_bars_of_classes_add_up_to_their_probabilities(n_classes, observed):
     assert_allclose(numbers, total[order], atol=0.01)
 
 
-@pytest.mark.parametrize(
-    ("share", "labels"),
-    [
-        (0.0, ["wild: 100 %"]),
-        (0.003, ["calm: < 1 %", "wild: > 99 %"]),
-        (0.01, ["calm: 1 %", "wild: 99 %"]),
-    ],
-)
-def test_shares_of_almost_nothing_and_almost_all_are_not_rounded_to_these(share, labels):
-    display = given(gate=np.array([share, 1.0 - share])).plot()
-    found = texts(display.ax_[0].get_legend())
-    assert [label for label in found if label.startswith(("calm", "wild"))] == labels
-
-
 @pytest.mark.parametrize("n_experts", [6, 9])
 def test_legends_name_the_most_probable_experts(n_experts):
     gate = np.random.default_rng(n_experts).dirichlet(np.full(n_experts, 5.0))
@@ -631,42 +531,3 @@ def test_legends_name_the_most_probable_experts(n_experts):
     patches = legend.get_patches()[: len(ranked)]
     found = [colors.to_hex(patch.get_edgecolor()) for patch in patches]
     assert found == [expert_colour(k) for k in ranked]
-
-
-def test_one_of_several_outputs_is_drawn():
-    moe, X, y, _ = CASES["outputs"]()
-    display = draw(moe, X, pd.DataFrame(y, columns=["speed", "force"]), row=4, target=1)
-    assert_allclose(display.prediction, moe.predict(X[[4]])[0, 1])
-    assert display.observed == y[4, 1]
-    assert_allclose(display.interval, moe.predict_interval(X[[4]])[0, :, 1])
-    repeated = moe.predict_dist(X[[4] * len(display.grid)])
-    density = repeated.pdf(np.column_stack([display.grid] * 2))[:, 1]
-    assert_allclose(display.density.sum(axis=1), density, rtol=1e-6)
-    assert display.ax_[0].get_xlabel() == "force"
-
-
-def test_many_experts_and_features_fit_into_the_figure():
-    names = [f"a long name of expert number {k}" for k in range(12)]
-    rng = np.random.default_rng(0)
-    display = given(
-        gate=np.full(12, 1.0 / 12.0),
-        density=np.ones((20, 12)) / 12.0,
-        expert_names=names,
-        base_value=0.0,
-        gate_contributions=rng.normal(size=60),
-        expert_contributions=rng.normal(size=60),
-        feature_labels=[f"a long name of feature {j} = {j}" for j in range(60)],
-    ).plot(max_features=5)
-    display.figure_.draw_without_rendering()
-    assert len(display.bars_) == 6  # the last one is the remainder
-    assert bar_labels(display)[4] == "56 other features"
-    edges = display.figure_.bbox
-    for label in display.ax_[1].get_yticklabels():
-        assert label.get_window_extent().x0 >= edges.x0
-
-
-def test_a_target_has_a_value_for_each_row(fitted):
-    moe, X, _ = fitted
-    for wrong, n_found in (([], 0), (1.0, 0), (np.ones(7), 7)):
-        message = refusal(draw, moe, X, wrong)
-        assert_refused(message, "y must have a value for each of the 100 rows", f"got {n_found}")

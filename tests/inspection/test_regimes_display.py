@@ -5,7 +5,6 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import colors
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
@@ -17,7 +16,6 @@ from support.displays import (
     expert_lines,
     expert_rgb,
     frame_at_references,
-    new_axes,
     texts,
 )
 from support.fits import X, Y, fit_quietly, fitted_case
@@ -162,16 +160,6 @@ def test_one_expert_has_no_gate(fitted):
     assert len(display.ax_) == 1
 
 
-def test_a_sample_of_the_rows_is_shown(fitted):
-    moe, X, y = fitted
-    display = RegimesDisplay.from_estimator(moe, X, y, features=1, subsample=50, random_state=0)
-    rows = np.flatnonzero(np.isin(X[:, 1], display.x[0]))
-    assert len(rows) == 50
-    for k in range(3):
-        assert_array_equal(display.x[k], X[rows, 1])
-    assert_array_equal(display.responsibilities, moe.responsibilities(X, y)[rows])
-
-
 @pytest.mark.parametrize("target", [None, 0])
 def test_rows_of_classes_are_marks_above_and_below(target):
     X, y = flipping_classes(120)
@@ -190,29 +178,6 @@ def test_rows_of_classes_are_marks_above_and_below(target):
         assert low < heights.min()
         assert heights.max() < high
     assert display.target_name == f"Probability of class {c}"
-
-
-def test_several_classes_have_panels_one_after_another():
-    moe, X, y, _ = CASES["classes"]()
-    display = RegimesDisplay.from_estimator(moe, X, y)
-    labels = [f"Probability of class {label}" for label in moe.classes_]
-    assert [panel.target_name for panel in display.panels] == labels
-    assert len(display.ax_) == 1 + 3 * 2
-    for c, label in enumerate(moe.classes_):
-        alone = RegimesDisplay.from_estimator(moe, X, y, target=label)
-        assert alone.panels is None
-        for k in range(2):
-            ax, of_alone = display.ax_[1 + 2 * c + k], alone.ax_[1 + k]
-            line = display.lines_[2 * c + k]
-            assert line.axes is ax
-            assert_array_equal(line.get_xydata(), alone.lines_[k].get_xydata())
-            offsets = display.scatters_[2 * c + k].get_offsets()
-            assert_array_equal(offsets, alone.scatters_[k].get_offsets())
-            assert ax.get_xlabel() == of_alone.get_xlabel()
-            assert ax.get_ylabel().replace("\n", " ") == (labels[c] if k == 0 else "")
-            spec = ax.get_subplotspec()
-            assert (spec.rowspan.start, spec.colspan.start) == (1 + c, k)
-        assert_array_equal(display.panels[c].curves[0], alone.curves[0])
 
 
 def test_categories_are_drawn_with_their_rows_beside_them():
@@ -346,28 +311,3 @@ def test_panels_have_rows_of_about_the_same_length(n_experts, with_gate):
     assert_allclose(
         (width, height), (0.4 + 2.8 * max(n_columns, 2), 2.0 * with_gate + 2.5 * n_rows)
     )
-
-
-def test_panels_take_the_place_of_the_axes_of_a_user():
-    ax = new_axes()
-    display = given(np.full((3, 3), 1.0 / 3.0)).plot(ax)
-    assert display.figure_ is ax.figure
-    assert not ax.axison
-
-
-def test_long_names_of_experts_stay_inside_the_figure():
-    names = [f"a long name of segment number {k}" for k in range(5)]
-    display = given(np.full((3, 5), 0.2), expert_names=names).plot()
-    display.figure_.draw_without_rendering()
-    edges = display.figure_.bbox
-    for ax in display.ax_:
-        box = ax.get_legend().get_window_extent()
-        assert edges.x0 <= box.x0
-        assert box.x1 <= edges.x1 + 1.0
-
-
-def test_rows_take_the_style_of_the_user():
-    display = given(np.eye(2)).plot(scatter_kwargs={"c": "black", "s": 3})
-    for scatter in display.scatters_:
-        assert {colors.to_hex(ink) for ink in scatter.get_facecolors()} == {"#000000"}
-        assert_array_equal(scatter.get_sizes(), [3])

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import ResponsibilitiesDisplay
-from support.displays import CASES, expert_colour, new_axes, texts
+from support.displays import CASES, expert_colour, texts
 from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
 from support.tables import panel
@@ -131,19 +131,3 @@ def test_a_table_of_units_is_drawn_as_one(of_units):
     assert of_rows.ax_[0].get_ylabel() == "Share of the rows"
     table.proba[0] = 0.7
     assert "sum to 1" in refusal(ResponsibilitiesDisplay.from_predictions, table)
-
-
-def test_a_fit_with_units_is_drawn_by_rows_with_a_warning(of_units):
-    moe, X, y, _ = of_units
-    with pytest.warns(UserWarning, match="no units"):
-        display = ResponsibilitiesDisplay.from_estimator(moe, X, y)
-    assert display.ax_[0].get_ylabel() == "Share of the rows"
-
-
-def test_one_of_two_axes_alone_is_replaced():
-    left, right = new_axes(2)
-    display = ResponsibilitiesDisplay(responsibilities=np.eye(2)).plot([left])
-    assert len(display.ax_) == 2
-    assert (left.axison, right.axison) == (False, True)
-    new = ResponsibilitiesDisplay(responsibilities=np.eye(2)).plot()
-    assert [ax.get_subplotspec().colspan.start for ax in new.ax_] == [0, 1]

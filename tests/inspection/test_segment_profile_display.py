@@ -9,14 +9,12 @@ import polars as pl
 import pytest
 from matplotlib import colors
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import SoftmaxGate
-from skmoe.inspection import SegmentProfileDisplay
-from support.displays import expert_colour, new_axes, texts
+from skmoe.inspection import CoefficientsDisplay, SegmentProfileDisplay
+from support.displays import CASES, expert_colour, texts
 from support.fits import fit_quietly
-from support.refusals import refusal
 from support.tables import flipping_classes, two_regimes
 
 SCALES = np.array([1e-2, 1.0, 1e3])
@@ -101,19 +99,28 @@ def test_profiles_are_differences_of_weighted_means(fitted):
     assert display.feature_names == ["x0", "x1", "x2"]
 
 
-@pytest.mark.parametrize("standardize", [True, False])
-def test_coefficients_and_intervals_are_those_of_inference(fitted, standardize):
-    moe, X, y = fitted
-    display = draw(moe, X, y, level=0.8, standardize=standardize)
-    result = moe.inference(X, y)
-    scale = X.std(axis=0) if standardize else np.ones(3)
-    for k in range(2):
-        terms = [result.terms.index((f"expert {k}", "", f"x{j}")) for j in range(3)]
-        assert_allclose(display.coefficients[:, k], result.estimates[terms] * scale)
-        assert_allclose(display.intervals[:, k], result.conf_int(0.8)[terms] * scale[:, None])
-    assert "80 % intervals" in display.ax_[1].get_title(loc="left")
-    plain = draw(moe, X, y, level=None, standardize=standardize)
-    assert_allclose(plain.coefficients, (moe.expert_coef_ * scale).T)
+@pytest.mark.parametrize(
+    ("case", "options"),
+    [
+        ("lines", {}),
+        ("lines", {"standardize": False, "level": None}),
+        ("counts", {}),
+        ("outputs", {}),
+        ("classes", {"target": "blue"}),
+        ("classes", {"target": "red"}),
+    ],
+)
+def test_coefficients_are_those_of_the_forest_plot(case, options):
+    moe, X, y, given = CASES[case]()
+    options = given | options
+    display = draw(moe, X, y, features=[2, 0, 1], **options)
+    forest = CoefficientsDisplay.from_estimator(moe, X, y, features=[2, 0, 1], **options)
+    assert_array_equal(display.coefficients, forest.coefficients)
+    assert_array_equal(display.intervals, forest.intervals)
+    assert_array_equal(display.is_ratio, forest.is_ratio)
+    heading = display.ax_[1].get_title(loc="left").replace("\n", " ")
+    assert heading.startswith(forest.coefficient_name)
+    assert f"per {forest.step} of the feature" in heading
 
 
 def test_effects_of_the_gate_are_log_odds_and_those_of_the_summary(fitted):
@@ -134,35 +141,6 @@ def test_columns_without_a_slope_of_the_gate_have_no_effect(of_units):
     assert texts(display.texts_[2][0]) == [NO_NUMBER, NO_NUMBER]
 
 
-def test_weight_two_equals_two_rows(fitted):
-    moe, X, y = fitted
-    weight = np.arange(len(y)) % 3
-    twice = np.repeat(np.arange(len(y)), weight)
-    weighted = draw(moe, X, y, sample_weight=weight.astype(float))
-    repeated = draw(moe, X[twice], y[twice])
-    listed = draw(moe, X.tolist(), y.tolist(), sample_weight=weight.tolist())
-    for one, other, third in zip(*map(arrays, (weighted, repeated, listed)), strict=True):
-        assert_allclose(one, other, rtol=1e-6, atol=1e-9)
-        assert_allclose(one, third, rtol=1e-12)
-
-
-@pytest.mark.parametrize("make", [pd.DataFrame, sparse.csr_array])
-def test_rows_of_weight_zero_are_absent(make):
-    X, y = two_regimes(80, n_features=2)
-    y, offset = np.floor(np.abs(y)), np.linspace(-0.3, 0.3, 80)
-    columns = {"x0": X[:, 0], "x1": X[:, 1]}
-    table = make(columns) if make is pd.DataFrame else make(X)
-    moe = fit_quietly(regressor(family="poisson", max_iter=5), table, y, offset=offset)
-    kept = np.arange(80) % 3 > 0
-    weighted = draw(moe, table, y, sample_weight=kept.astype(float), offset=offset.tolist())
-    absent = draw(moe, table[kept], y[kept], offset=offset[kept])
-    for one, other in zip(arrays(weighted), arrays(absent), strict=True):
-        assert_allclose(one, other, rtol=1e-8, atol=1e-11)
-    for wrong in ({"y": y[1:]}, {"offset": offset[1:]}, {"units": np.arange(79)}):
-        data = {"y": y, "offset": offset, "units": None, "sample_weight": kept} | wrong
-        assert "inconsistent numbers of samples" in refusal(draw, moe, table, **data)
-
-
 def test_rows_have_the_responsibilities_of_their_unit(of_units):
     moe, X, y, units = of_units
     display = draw(moe, X, y, units=units)
@@ -174,30 +152,6 @@ def test_rows_have_the_responsibilities_of_their_unit(of_units):
     result = moe.inference(X, y, units=units)
     index = result.terms.index(("expert 1", "", "x0"))
     assert_allclose(display.intervals[0, 1], result.conf_int()[index] * X[:, 0].std())
-
-
-def test_a_row_of_weight_zero_is_absent_from_its_unit(of_units):
-    moe, X, y, units = of_units
-    kept = np.arange(len(y)) % 3 > 0
-    kept &= units != units[0]  # a unit without rows is no unit
-    series = pd.Series(units, index=np.arange(len(y)) + 7)
-    weighted = draw(moe, X, y, sample_weight=kept.astype(float), units=series)
-    absent = draw(moe, X[kept], y[kept], units=units[kept])
-    for one, other in zip(arrays(weighted), arrays(absent), strict=True):
-        assert_allclose(one, other, rtol=1e-8, atol=1e-11)
-
-
-def test_the_order_of_rows_and_columns_does_not_matter(of_units):
-    moe, X, y, units = of_units
-    order = np.random.default_rng(1).permutation(len(y))
-    first = draw(moe, X, y, units=units)
-    second = draw(moe, X[order], y[order], units=units[order])
-    for one, other in zip(arrays(first), arrays(second), strict=True):
-        assert_allclose(one, other, rtol=1e-6, atol=1e-9)
-    swapped = draw(moe, X, y, units=units, features=["x1", "x0"], feature_names=["x0", "x1"])
-    assert swapped.feature_names == ["x1", "x0"]
-    for one, other in zip(arrays(first)[1:], arrays(swapped)[1:], strict=True):
-        assert_array_equal(one, other[::-1])
 
 
 # --- mixtures of all kinds ------------------------------------------------------------------------
@@ -222,27 +176,6 @@ def test_a_log_link_is_shown_as_ratios():
     assert display.ax_[1].get_title(loc="left").startswith("Rate ratio of visits\n")
 
 
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_coefficients_are_those_of_the_log_odds_of_a_class(n_classes):
-    X, codes = flipping_classes(90, n_classes)
-    y = np.array(["red", "green", "blue"])[codes]
-    moe = fit_quietly(MixtureOfExpertsClassifier(2, **SHORT | {"max_iter": 10}), X, y)
-    classes, scale, result = moe.classes_.tolist(), X.std(axis=0), moe.inference(X, y)
-    for label in classes:
-        display = draw(moe, X, y, target=label)
-        sign = -1.0 if label == classes[0] else 1.0
-        other = classes[1] if label == classes[0] else classes[0]
-        response = max(label, classes[1], key=classes.index) if n_classes == 3 else ""
-        for k in range(2):
-            index = [result.terms.index((f"expert {k}", response, f"x{j}")) for j in range(3)]
-            assert_allclose(display.coefficients[:, k], sign * result.estimates[index] * scale)
-            bounds = np.sort(sign * result.conf_int()[index], axis=1)
-            assert_allclose(display.intervals[:, k], bounds * scale[:, None])
-        name = f"Odds ratio of class {label} against class {other}"
-        assert name in display.ax_[1].get_title(loc="left").replace("\n", " ")
-        assert display.is_ratio.all()
-
-
 def test_several_classes_have_a_panel_each():
     X, codes = flipping_classes(90, 3)
     y = np.array(["red", "green", "blue"])[codes]
@@ -256,25 +189,6 @@ def test_several_classes_have_a_panel_each():
         panels = display.ax_[1 + c], alone.ax_[1]
         assert panels[0].get_title(loc="left") == panels[1].get_title(loc="left")
         assert texts(panels[0].texts) == texts(panels[1].texts)
-
-
-def test_one_of_several_outputs_is_drawn(fitted):
-    _, X, y = fitted
-    Y = np.column_stack([y, 5.0 - 20.0 * y + X[:, 1]])
-    moe = fit_quietly(regressor(), X, Y)
-    display = draw(moe, X, Y, target=1, level=None)
-    assert_allclose(display.coefficients, (moe.expert_coef_[:, 1] * X.std(axis=0)).T)
-    assert "Effect on y1" in display.ax_[1].get_title(loc="left")
-    assert_allclose(display.coefficient_range, 0.1 * Y[:, 1].std())  # smaller ones are pale
-
-
-def test_shared_slopes_are_those_of_all_experts(fitted):
-    _, X, y = fitted
-    moe = fit_quietly(regressor(shared_features=[1]), X, y)
-    display = draw(moe, X, y)
-    assert_allclose(display.coefficients[1, 0], display.coefficients[1, 1])
-    assert_allclose(display.intervals[1, 0], display.intervals[1, 1])
-    assert np.isfinite(display.intervals).all()
 
 
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
@@ -317,13 +231,6 @@ def test_mixtures_without_standard_errors_or_slopes_of_the_gate(
     assert_allclose(display.coefficients, (moe.expert_coef_ * X.std(axis=0)).T)
     assert (display.gate_effects is not None) == has_gate
     assert len(display.ax_) == n_panels
-
-
-def test_one_expert_is_all_rows(fitted):
-    _, X, y = fitted
-    display = draw(regressor(1).fit(X, y), X, y, level=None)
-    assert_allclose(display.profile, 0.0, atol=1e-9)
-    assert display.gate_effects is None
 
 
 def test_experts_without_coefficients_need_no_target():
@@ -387,35 +294,23 @@ def test_each_table_has_a_panel_with_its_numbers(of_units, n_columns):
     assert [ax.get_xlabel() for ax in display.ax_] == [f"{note}\na note", "", ""]
     names = display.feature_names
     assert [texts(ax.get_yticklabels()) for ax in display.ax_] == [names, [""] * 3, [""] * 3]
+    shown = [[f"{value:+.2f}" for value in np.ravel(VALUES / scale)] for scale in (4.0, 10.0)]
+    shown.insert(1, ["+10.0", "-20.0", "+5.00", "+2.50", "+40.0", "+30.0"])
     tables = VALUES / 4.0, 1e7 * VALUES, VALUES / 10.0
-    formats = [f"{{:+.{n}f}}" for n in (2, 1, 2)]
-    for ax, mesh, cells, table, scale, form in zip(
-        display.ax_, display.meshes_, display.texts_, tables, (1.0, 1e-6, 1.0), formats, strict=True
+    for ax, mesh, cells, table, numbers in zip(
+        display.ax_, display.meshes_, display.texts_, tables, shown, strict=True
     ):
         assert texts(ax.get_xticklabels()) == ["calm\n30 %", "wild\n70 %"]
         assert_array_equal(mesh.get_array().reshape(3, 2), table)
-        assert texts(cells.ravel()) == [form.format(scale * value) for value in table.ravel()]
+        assert texts(cells.ravel()) == numbers
+        for k, bar in enumerate(ax.lines):
+            assert bar.get_color().lower() == expert_colour(k)
         for (i, k), text in np.ndenumerate(cells):
             assert text.get_position() == (k, i)
             assert text.get_horizontalalignment() == "center"
         assert ax.get_xlim() == (-0.5, 1.5)
         assert ax.get_ylim() == (2.5, -0.5)
         assert not any(spine.get_visible() for spine in ax.spines.values())
-
-
-def test_columns_have_bars_in_the_colours_of_their_experts():
-    for ax in given(coefficients=VALUES).ax_:
-        assert_array_equal(ax.get_xticks(), [0, 1])
-        tick = ax.xaxis.get_major_ticks()[0]
-        assert tick.label2.get_visible()  # above
-        assert not tick.label1.get_visible()
-        for k, bar in enumerate(ax.lines):
-            assert bar.get_color().lower() == expert_colour(k)
-            left, right = bar.get_xdata()
-            assert_allclose(left + right, 2.0 * k)
-            assert 0.8 < right - left < 1.0
-            assert_array_equal(bar.get_ydata(), 1.0)
-            assert bar.get_transform() is not ax.transData
 
 
 @pytest.mark.parametrize(
@@ -475,7 +370,8 @@ def test_small_print_of_a_cell_stands_below_its_number():
             continue
         printed = small[k + 10 * i]
         low, high = ENDS[i, k]
-        assert printed.get_text() == f"[{low:.2f}, {high:.2f}]"
+        found = [float(end) for end in printed.get_text().strip("[]").split(", ")]
+        assert_allclose(found, [low, high])
         assert i < y < printed.get_position()[1] < i + 0.5
         assert printed.get_fontsize() < number.get_fontsize()
         assert printed.get_color() == number.get_color()
@@ -510,61 +406,39 @@ def written(coefficients, intervals=None, **options):
 
 
 @pytest.mark.parametrize(
-    ("mantissa", "exponent"),
-    [(1.0, -12), (9.99, -9), (9.99, -3), (1.0, -2), (1.26, 0), (9.99, 4), (1.0, 5)],
-)
-def test_tables_of_any_size_have_short_numbers(mantissa, exponent):
-    values = np.array([[-mantissa, 0.5 * mantissa, 0.0]]) * 10.0**exponent
-    intervals = values[..., None] + 0.1 * np.abs(values)[..., None] * [-1.0, 1.0]
-    numbers, small, power = written(values, intervals)
-    assert [float(text) * power for text in numbers[:2]] == pytest.approx(values[0, :2], rel=0.02)
-    assert float(numbers[2]) == 0.0
-    assert numbers[2][0] not in "+-"
-    assert numbers[0].startswith("-")
-    assert numbers[1].startswith("+")
-    assert max(map(len, numbers)) <= 7
-    for text, ends in zip(small[:2], intervals[0], strict=False):
-        found = [float(end) * power for end in text.strip("[]").split(", ")]
-        assert_allclose(found, ends, rtol=0.02)
-    is_plain = 0.01 <= mantissa * 10.0**exponent < 1e5
-    assert (power == 1.0) == is_plain
-
-
-@pytest.mark.parametrize(
-    ("values", "options", "numbers"),
+    ("values", "options", "numbers", "power"),
     [
-        ([[0.0]], {}, ["0.00"]),
-        ([[126.0, 1.26]], {}, ["+126", "+1"]),  # three digits of the largest
-        ([[0.126, 1e-9]], {}, ["+0.126", "0.000"]),
-        ([[0.5]], {"coefficient_range": 20.0}, ["+0.5"]),  # or of the range
-        ([[np.nan, 2.0]], {}, [NO_NUMBER, "+2.00"]),
-        ([[99900.0, 2.0]], {}, ["+99900", "+2"]),
+        ([[0.0]], {}, ["0"], 1.0),
+        ([[126.0, 1.26]], {}, ["+126", "+1.26"], 1.0),
+        ([[np.nan, 2.0]], {}, [NO_NUMBER, "+2.00"], 1.0),
+        # Tables of very small or large numbers are in a power of ten.
+        ([[-1e-12, 5e-13]], {}, ["-1.00", "+0.500"], 1e-12),
+        ([[9.99e-3]], {}, ["+9.99"], 1e-3),
+        ([[0.01]], {}, ["+0.0100"], 1.0),
+        ([[0.001]], {"coefficient_range": 0.1}, ["+0.00100"], 1.0),
+        ([[99900.0, np.inf]], {}, ["+99900", "inf"], 1.0),
+        ([[1e5]], {}, ["+100"], 1e3),
+        # Ratios are not.
+        (np.log([[2.0, 0.11, 0.0999]]), {"is_ratio": np.ones(3, bool)},
+         [f"{RATIO}2.00", f"{RATIO}0.110", f"{RATIO}0.0999"], 1.0),
+        ([[1e4]], {"is_ratio": np.array([True])}, [f"{RATIO}inf"], 1.0),
+        ([[2e6, np.log(2.0)], [-1e6, np.log(0.5)]], {"is_ratio": np.array([False, True])},
+         ["+2.00", f"{RATIO}2.00", "-1.00", f"{RATIO}0.500"], 1e6),
     ],
-)
-def test_digits_are_those_of_the_largest_number(values, options, numbers):
-    assert written(values, **options)[0] == numbers
-
-
-def test_ratios_have_about_three_digits():
-    ratios = np.array([[2.0, 0.11, 11.0, 0.0999, 9.994]])
-    ends = np.log(ratios)[..., None] + np.log([0.5, 10.0])
-    numbers, small, power = written(np.log(ratios), ends, is_ratio=np.ones(5, dtype=bool))
-    assert numbers == [RATIO + text for text in ("2.00", "0.11", "11", "0.0999", "9.99")]
-    assert power == 1.0
-    assert small[0] == "[1.00, 20]"
-    assert small[3] == "[0.0499, 1.00]"
-    huge, _, _ = written([[1e4]], is_ratio=np.array([True]))
-    assert huge == [f"{RATIO}inf"]
-
-
-def test_only_numbers_that_are_no_ratios_are_in_a_power_of_ten():
-    table = np.array([[2e6, np.log(2.0)], [-1e6, np.log(0.5)]])
-    ends = table[..., None] + np.array([-0.5, 0.5])
-    numbers, small, power = written(table, ends, is_ratio=np.array([False, True]))
-    assert power == 1e6
-    assert numbers == ["+2.00", f"{RATIO}2.00", "-1.00", f"{RATIO}0.50"]
-    assert small[0] == "[2.00, 2.00]"
-    assert small[1] == f"[{2 * np.exp(-0.5):.2f}, {2 * np.exp(0.5):.2f}]"
+)  # fmt: skip
+def test_numbers_have_three_digits_and_their_intervals_too(values, options, numbers, power):
+    values = np.array(values, dtype=float)
+    found, small, of_table = written(values, values[..., None] + np.array([-1.0, 1.0]), **options)
+    assert (found, of_table) == (numbers, power)
+    is_ratio = np.broadcast_to(options.get("is_ratio", False), values.shape)
+    known = np.isfinite(values) & (values < 1e3) & (values > -1e3)
+    with np.errstate(over="ignore"):
+        ends = [np.where(is_ratio, np.exp(values + d), (values + d) / power) for d in (-1, 1)]
+    for text, low, high, is_known in zip(
+        small, *(end[~np.isnan(values)] for end in ends), known[~np.isnan(values)], strict=True
+    ):
+        if is_known:
+            assert_allclose([float(end) for end in text.strip("[]").split(", ")], [low, high], 0.01)
 
 
 # --- room for names -------------------------------------------------------------------------------
@@ -603,18 +477,3 @@ def test_numbers_stay_in_their_cells_and_names_in_the_figure(n_experts):
     rows = [label.get_window_extent() for label in display.ax_[0].get_yticklabels()]
     for upper, lower in pairwise(rows):
         assert lower.y1 < upper.y0
-
-
-def test_long_names_of_experts_are_wrapped():
-    display = given(expert_names=["calm", "a name of several words"])
-    expected = ["calm\n30 %", "a name of\nseveral\nwords\n70 %"]
-    assert texts(display.ax_[0].get_xticklabels()) == expected
-
-
-def test_panels_are_as_wide_as_they_ask():
-    display = given(coefficients=VALUES, intervals=ENDS, level=0.9)
-    widths = display.ax_[0].get_subplotspec().get_gridspec().get_width_ratios()
-    assert widths[1] > widths[0]  # intervals need more place
-    assert display.figure_.get_size_inches()[0] > sum(widths)
-    axes = new_axes(2)
-    assert_array_equal(display.plot(axes).ax_, axes)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import colors
 from matplotlib.text import Text
+from numpy.testing import assert_allclose
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, inspection
 from support.fits import fit_quietly
@@ -133,6 +134,40 @@ def drawn(name, case):
     names = NAMES[: CASES[case]()[0].n_experts_]
     given = {"expert_names": names, "max_features": 2, "level": 0.8}
     return draw(name, case, **{key: given[key] for key in given if key in parameters_of(name)})
+
+
+# --- equal pictures -----------------------------------------------------------------------------
+
+
+def numbers_of(display):
+    """What a display was made of, in one list of arrays and texts."""
+    found, stack = [], [display]
+    while stack:
+        value = stack.pop()
+        if type(value) in DISPLAYS.values():
+            parameters = signature(type(value).__init__).parameters
+            stack += [getattr(value, name) for name in parameters if name != "self"]
+        elif isinstance(value, list | tuple):
+            stack += value
+        elif isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            found.append(value.astype(float))
+        elif isinstance(value, int | float):
+            found.append(np.array(float(value)))
+        else:
+            found.append(str(value))
+    return found
+
+
+def assert_same_picture(display, other, rtol=1e-6):
+    """Both were made of the same arrays and texts."""
+    pair = numbers_of(display), numbers_of(other)
+    assert len(pair[0]) == len(pair[1]) > 0
+    for one, second in zip(*pair, strict=True):
+        if isinstance(one, str):
+            assert one == second
+        else:  # the fits are converged to other last digits
+            size = np.abs(one[np.isfinite(one)]).max(initial=1e-9)
+            assert_allclose(one, second, rtol=rtol, atol=1e-2 * rtol * size)
 
 
 # --- what is read off a picture -------------------------------------------------------------------

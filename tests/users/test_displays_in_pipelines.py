@@ -26,7 +26,6 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.inspection import (
-    CalibrationDisplay,
     CoefficientsDisplay,
     ConvergenceDisplay,
     ExpertsDisplay,
@@ -35,13 +34,18 @@ from skmoe.inspection import (
     NumberOfExpertsDisplay,
     PredictionDisplay,
     RegimesDisplay,
-    ResponsibilitiesDisplay,
-    RootogramDisplay,
     SegmentProfileDisplay,
     export_mermaid,
     export_text,
 )
-from support.displays import all_texts, at_medians
+from support.displays import (
+    DISPLAYS,
+    all_texts,
+    assert_same_picture,
+    at_medians,
+    displays_with,
+    parameters_of,
+)
 from support.fits import fit_quietly
 from support.tables import flipping_classes, two_regimes
 
@@ -138,39 +142,36 @@ def test_intervals_are_those_of_a_mixture_of_the_input(family):
     assert (size > 0.0).all()
 
 
-def test_pictures_and_texts_have_units_and_names_of_the_input(direct, scaled):
+@pytest.fixture(scope="module")
+def counts():
+    """A pipeline that scales columns, and a mixture of its input, of counts."""
     X, y = table()
-    gates = [GateDisplay.from_estimator(each, X, "height") for each in (scaled, direct)]
-    assert_allclose(gates[0].values, gates[1].values)
-    assert_allclose(gates[0].gate, gates[1].gate, atol=1e-5)
-    assert gates[0].ax_.get_xlabel() == "height"
-    experts = [ExpertsDisplay.from_estimator(each, X, y, "depth") for each in (scaled, direct)]
-    for name in ("grid", "curves", "band", "x", "y"):
-        assert_allclose(*(getattr(each, name) for each in experts), rtol=1e-4, atol=1e-4)
-    profiles = [
-        SegmentProfileDisplay.from_estimator(each, X, y, standardize=False)
-        for each in (scaled, direct)
-    ]
-    for name in ("profile", "coefficients", "intervals", "gate_effects"):
-        assert_allclose(*(getattr(each, name) for each in profiles), rtol=1e-3, atol=1e-5)
-    assert profiles[0].feature_names == NAMES
+    y = np.floor(np.abs(y))
+    steps = make_pipeline(StandardScaler(), mixture(family="poisson"))
+    return [fit_quietly(each, X, y) for each in (steps, mixture(family="poisson"))], X, y
+
+
+@pytest.mark.parametrize("name", displays_with("X"))
+def test_pictures_have_units_and_names_of_the_input(counts, name):
+    fits, X, y = counts
+    given = {"X": X, "y": y, "random_state": 0, "n_repeats": 2, "row": 3, "n_steps": 9}
+    given |= {"subsample": None, "standardize": False, "time": "depth", "gate_feature": "height"}
+    given = {key: given[key] for key in given if key in parameters_of(name)}
+    found, expected = (DISPLAYS[name].from_estimator(each, **given) for each in fits)
+    assert_same_picture(found, expected, rtol=1e-2)
+    assert NOTE not in all_texts(found)
+
+
+def test_texts_and_the_search_are_those_of_a_mixture_of_the_input(direct, scaled):
+    X, y = table()
     for export in (export_text, export_mermaid):
         for rows in (X, None):
             assert export(scaled, X=rows) == export(direct, X=rows)
     assert NOTE not in export_text(scaled)
-
-
-def test_predictions_and_importances_are_those_of_the_pipeline(scaled, direct):
-    X, y = table()
-    display = PredictionDisplay.from_estimator(scaled, X, y, row=3)
-    assert_allclose(display.prediction, scaled.predict(X.iloc[[3]])[0])
-    assert_allclose(display.base_value, scaled.predict(X.mean().to_frame().T)[0])
-    assert display.feature_labels[2] == f"height = {X['height'][3]:.0f}"
-    regimes = RegimesDisplay.from_estimator(scaled, X, y, features="height")
-    assert_allclose(regimes.grids[0][[0, -1]], [X["height"].min(), X["height"].max()])
-    given = {"random_state": 0, "n_repeats": 2}
-    both = [ImportanceDisplay.from_estimator(each, X, y, **given).both for each in (scaled, direct)]
-    assert_allclose(*both, rtol=1e-3, atol=1e-5)
+    assert ConvergenceDisplay.from_estimator(scaled).start_traces is scaled[-1].start_traces_
+    chosen = MixtureOfExpertsRegressor("bic", n_init=1, max_iter=2, random_state=0)
+    chosen = fit_quietly(make_pipeline(StandardScaler(), chosen), X, y)
+    assert NumberOfExpertsDisplay.from_estimator(chosen).chosen == chosen[-1].n_experts_
 
 
 def test_classes_of_pipelines():
@@ -201,25 +202,6 @@ def test_columns_that_the_gate_derives_keep_their_coefficients():
     assert set(found) == {name for name, slope in expected.items() if slope}
     for name, number in found.items():
         assert_allclose(float(number), expected[name], rtol=1e-5, atol=1e-7)
-
-
-def test_displays_of_rows_are_those_of_the_mixture():
-    X, y = table()
-    counts = np.floor(np.abs(y)).astype(int)
-    pipeline = make_pipeline(StandardScaler(), mixture(family="poisson", max_iter=2))
-    fit_quietly(pipeline, X, counts)
-    moe, Z = pipeline[-1], pipeline[0].transform(X)
-    for display, name in (
-        (CalibrationDisplay, "pit"),
-        (ResponsibilitiesDisplay, "responsibilities"),
-        (RootogramDisplay, "expected"),
-    ):
-        pair = [display.from_estimator(*given, counts) for given in ((pipeline, X), (moe, Z))]
-        assert_allclose(*(getattr(each, name) for each in pair))
-    assert ConvergenceDisplay.from_estimator(pipeline).lower_bounds is moe.lower_bounds_
-    chosen = MixtureOfExpertsRegressor("bic", n_init=1, max_iter=2, random_state=0)
-    chosen = fit_quietly(make_pipeline(StandardScaler(), chosen), X, y)
-    assert NumberOfExpertsDisplay.from_estimator(chosen).chosen == chosen[-1].n_experts_
 
 
 def test_searches_are_described_by_their_best_estimator(scaled):

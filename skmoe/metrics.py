@@ -282,46 +282,36 @@ def make_survival_scorers(max_time: float | None = None) -> dict[str, Scorer]:
         )
         return np.nan
 
-    @requests_metadata("offset")
-    def concordance_scorer(
-        estimator: Any, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None
-    ) -> float:
-        model, X = _mixture_and_rows(estimator, X, "predict_dist")
+    def concordance_of(model: Any, X: Any, y: Any, weight: Any, given: dict[str, Any]) -> float:
         y = followed_until(bounds_of(y), max_time)
-        score = float(model.score(X, y, sample_weight=sample_weight, **_given(offset)))
+        score = float(model.score(X, y, sample_weight=weight, **given))
         return undefined("concordance") if np.isnan(score) else score
 
-    @requests_metadata("offset")
-    def brier_scorer(
-        estimator: Any, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None
-    ) -> float:
+    def brier_of(model: Any, X: Any, y: Any, weight: Any, given: dict[str, Any]) -> float:
         time, event = times_and_events("the integrated Brier score", y)
-        known = time[event & (check_weights(sample_weight, len(time)) > 0.0)]
+        known = time[event & (check_weights(weight, len(time)) > 0.0)]
         first, last = known.min(initial=np.inf), known.max(initial=-np.inf)
         last = last if max_time is None else max_time
         if first > last:
             return undefined("neg_integrated_brier")
         grid = np.unique(np.linspace(first, last, 100))
-        survival = _distribution(estimator, X, offset).sf(grid[None])
-        return -integrated_brier_score(y, survival, grid, sample_weight=sample_weight)
+        survival = model.predict_dist(X, **given).sf(grid[None])
+        return -integrated_brier_score(y, survival, grid, sample_weight=weight)
 
-    @requests_metadata("offset")
-    def crps_scorer(
-        estimator: Any, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None
-    ) -> float:
-        known = point_values(bounds_of(y)[check_weights(sample_weight, len(y)) > 0.0])
+    def crps_of(model: Any, X: Any, y: Any, weight: Any, given: dict[str, Any]) -> float:
+        known = point_values(bounds_of(y)[check_weights(weight, len(y)) > 0.0])
         first, last = min(known.min(), 0.0), known.max() if max_time is None else max_time
         if first >= last:
             return undefined("neg_censored_crps")
         grid = np.linspace(first, last, 200)
-        survival = _distribution(estimator, X, offset).sf(grid[None])
-        return -censored_crps(y, survival, grid, sample_weight=sample_weight)
+        survival = model.predict_dist(X, **given).sf(grid[None])
+        return -censored_crps(y, survival, grid, sample_weight=weight)
 
     return {
         "log_density": log_density_scorer,
-        "concordance": concordance_scorer,
-        "neg_integrated_brier": brier_scorer,
-        "neg_censored_crps": crps_scorer,
+        "concordance": _scorer(concordance_of),
+        "neg_integrated_brier": _scorer(brier_of),
+        "neg_censored_crps": _scorer(crps_of),
     }
 
 
@@ -541,29 +531,39 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
     """
     check_coverage(coverage)
 
-    def scorer(of_interval: Callable[[Any, Any, Any], Any]) -> Scorer:
-        def score(
-            estimator: Any, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None
-        ) -> float:
+    def mean_of(of_interval: Callable[[Any, Any, Any], Any]) -> Scorer:
+        def score(model: Any, X: Any, y: Any, weight: Any, given: dict[str, Any]) -> float:
             check_numbers_of("the score", y)
-            interval = _distribution(estimator, X, offset).interval(coverage)
-            lower, upper = np.moveaxis(interval, 1, 0)
             y = np.asarray(y, dtype=float)
+            lower, upper = np.moveaxis(model.predict_dist(X, **given).interval(coverage), 1, 0)
             if y.shape != lower.shape:
                 raise ValueError(f"y must have shape {lower.shape}; got {y.shape}.")
-            return _mean(of_interval(lower, upper, y), sample_weight)
+            return _mean(of_interval(lower, upper, y), weight)
 
-        return requests_metadata("offset")(score)
+        return _scorer(score)
 
     def negative_score(lower: Any, upper: Any, y: Any) -> Any:
         distance = np.maximum(lower - y, 0.0) + np.maximum(y - upper, 0.0)
         return lower - upper - 2.0 / (1.0 - coverage) * distance
 
     return {
-        "coverage": scorer(lambda lower, upper, y: (lower <= y) & (y <= upper)),
-        "neg_width": scorer(lambda lower, upper, y: lower - upper),
-        "neg_interval_score": scorer(negative_score),
+        "coverage": mean_of(lambda lower, upper, y: (lower <= y) & (y <= upper)),
+        "neg_width": mean_of(lambda lower, upper, y: lower - upper),
+        "neg_interval_score": mean_of(negative_score),
     }
+
+
+def _scorer(score: Callable[..., float]) -> Scorer:
+    """A scorer from a function of a mixture, rows, y, weights, and the offset as an argument."""
+
+    @requests_metadata("offset")
+    def scorer(
+        estimator: Any, X: Any, y: Any, *, sample_weight: Any = None, offset: Any = None
+    ) -> float:
+        model, X = _mixture_and_rows(estimator, X, "predict_dist")
+        return score(model, X, y, sample_weight, _given(offset))
+
+    return scorer
 
 
 def _mean(values: Any, sample_weight: Any) -> float:

@@ -7,6 +7,7 @@ recipes with other models.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from sklearn.ensemble import (
@@ -31,19 +32,23 @@ from skmoe.recipes._sized import (
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
 
-class _Effort(NamedTuple):
-    """Sizes of the members: the largest that they may find."""
+class Effort(NamedTuple):
+    """Sizes of the members, the largest that they may find, and which members there are."""
 
     n_iterations: int  # of boosting
     n_components: int  # of kernels
     n_trees: int
     n_experts: int  # on the predictions of a base
+    regressors: str
+    classifiers: str
 
 
+REGRESSORS = "kernel_experts boosting_experts linear_experts trees ordinal_experts"
+CLASSIFIERS = "kernel drawn_columns few_interactions trees"
 EFFORTS = {
-    "fast": _Effort(n_iterations=60, n_components=200, n_trees=20, n_experts=3),
-    "balanced": _Effort(n_iterations=120, n_components=400, n_trees=60, n_experts=4),
-    "best": _Effort(n_iterations=500, n_components=1000, n_trees=200, n_experts=6),
+    "fast": Effort(60, 200, 20, 3, "kernel_experts boosting trees ordinal_experts", CLASSIFIERS),
+    "balanced": Effort(120, 400, 60, 4, REGRESSORS, f"{CLASSIFIERS} linear_experts"),
+    "best": Effort(500, 1000, 200, 6, REGRESSORS, f"{CLASSIFIERS} linear_experts boosting"),
 }
 
 # Boosting stops when its loss on this share of the rows has not decreased in some iterations.
@@ -63,11 +68,10 @@ DRAWN_COLUMNS = STOPPING | {
 }
 FEW_INTERACTIONS = DRAWN_COLUMNS | {"learning_rate": 0.1, "max_leaf_nodes": 3}
 
-# Tolerance of mixtures in stacks, whose weights matter more than the last digits of their fit.
-MODEL_TOL = 3e-3
-
-# Of the gate, whose iterations cost nothing beside the fits of the models.
-MAX_GATE_ITER = 3000
+# Of mixtures in stacks, whose weights matter more than the last digits of their fit; and of the
+# gate, whose iterations cost nothing beside the fits of the models.
+MIXTURE_OPTIONS: dict[str, Any] = {"n_init": 1, "tol": 3e-3}
+GATE_OPTIONS: dict[str, Any] = {"gate_alpha": "auto", "max_iter": 3000}
 
 
 def strong_regressor(
@@ -129,31 +133,22 @@ def strong_regressor(
     ['kernel_experts', 'boosting_experts', 'linear_experts', 'trees', 'ordinal_experts']
     """
     sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
-    mixture, limit = StackedMixtureRegressor, sizes.n_iterations
     kernel: Any = make_pipeline(KernelFeatures(sizes.n_components), Ridge())
     boosting: Any = RefittedBoostingRegressor(
-        HistGradientBoostingRegressor(max_iter=limit, **STOPPING)
+        HistGradientBoostingRegressor(max_iter=sizes.n_iterations, **STOPPING)
     )
-    on_base: dict[str, Any] = {"n_experts": sizes.n_experts, "n_init": 1, "tol": MODEL_TOL}
+    mixture = partial(StackedMixtureRegressor, **MIXTURE_OPTIONS)
     models: dict[str, Any] = {
-        "kernel_experts": make_pipeline(KernelMetric(), mixture(base=kernel, **on_base))
+        "kernel_experts": make_pipeline(KernelMetric(), mixture(sizes.n_experts, base=kernel)),
+        "boosting": boosting,
+        "boosting_experts": mixture(sizes.n_experts, base=boosting),
+        "linear_experts": mixture(8, alpha="ard", gate_alpha="ard"),
+        "trees": ExtraTreesRegressor(sizes.n_trees, min_samples_leaf=2),
+        "ordinal_experts": mixture(4, family="ordinal"),
     }
-    if effort == "fast":
-        models["boosting"] = boosting
-    else:
-        linear = mixture(8, alpha="ard", gate_alpha="ard", n_init=1, tol=MODEL_TOL)
-        models |= {"boosting_experts": mixture(base=boosting, **on_base), "linear_experts": linear}
-    models["trees"] = ExtraTreesRegressor(sizes.n_trees, min_samples_leaf=2)
-    models["ordinal_experts"] = mixture(4, family="ordinal", n_init=1, tol=MODEL_TOL)
-    return GatedStackingRegressor(
-        _of_all_columns(models),
-        family="student_t",
-        gate_alpha="auto",
-        max_iter=MAX_GATE_ITER,
-        random_state=random_state,
-        n_jobs=n_jobs,
-        verbose=verbose,
-    )
+    common: dict[str, Any] = {"random_state": random_state, "n_jobs": n_jobs, "verbose": verbose}
+    members = _members(models, sizes.regressors)
+    return GatedStackingRegressor(members, family="student_t", **GATE_OPTIONS, **common)
 
 
 def strong_classifier(
@@ -211,34 +206,33 @@ def strong_classifier(
     ['kernel', 'drawn_columns', 'few_interactions', 'trees', 'linear_experts']
     """
     sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
-    mixture, boosting = StackedMixtureClassifier, HistGradientBoostingClassifier
-    options: dict[str, Any] = {"alpha": "auto", "gate_alpha": "auto", "n_init": 1, "tol": MODEL_TOL}
-    limit, kernel = sizes.n_iterations, KernelFeatures(sizes.n_components, is_class=True)
+    kernel = KernelFeatures(sizes.n_components, is_class=True)
+
+    def boosting(factor: int, options: dict[str, Any]) -> RefittedBoostingClassifier:
+        n_iterations = factor * sizes.n_iterations
+        return RefittedBoostingClassifier(
+            HistGradientBoostingClassifier(max_iter=n_iterations, **options)
+        )
+
     models: dict[str, Any] = {
         "kernel": make_pipeline(
             KernelMetric(is_class=True), kernel, LogisticRegression(max_iter=1000)
         ),
-        "drawn_columns": RefittedBoostingClassifier(boosting(max_iter=2 * limit, **DRAWN_COLUMNS)),
-        "few_interactions": RefittedBoostingClassifier(
-            boosting(max_iter=3 * limit, **FEW_INTERACTIONS)
-        ),
+        "drawn_columns": boosting(2, DRAWN_COLUMNS),
+        "few_interactions": boosting(3, FEW_INTERACTIONS),
+        "boosting": boosting(1, STOPPING),
         "trees": ExtraTreesClassifier(sizes.n_trees, min_samples_leaf=2),
+        "linear_experts": StackedMixtureClassifier(
+            3, alpha="auto", gate_alpha="auto", **MIXTURE_OPTIONS
+        ),
     }
-    if effort != "fast":
-        models["linear_experts"] = mixture(3, **options)
-    if effort == "best":
-        models["boosting"] = RefittedBoostingClassifier(boosting(max_iter=limit, **STOPPING))
-    return GatedStackingClassifier(
-        _of_all_columns(models),
-        gate_alpha="auto",
-        max_iter=MAX_GATE_ITER,
-        random_state=random_state,
-        n_jobs=n_jobs,
-        verbose=verbose,
-    )
+    common: dict[str, Any] = {"random_state": random_state, "n_jobs": n_jobs, "verbose": verbose}
+    return GatedStackingClassifier(_members(models, sizes.classifiers), **GATE_OPTIONS, **common)
 
 
-def _of_all_columns(models: dict[str, Any]) -> list[tuple[str, Pipeline]]:
-    """Names, and models behind the encoding of categories and missing values."""
-    encoded = {name: [("columns", NumericColumns()), ("model", m)] for name, m in models.items()}
-    return [(name, Pipeline(steps)) for name, steps in encoded.items()]
+def _members(models: dict[str, Any], names: str) -> list[tuple[str, Pipeline]]:
+    """Some models by name, behind the encoding of categories and missing values."""
+    return [
+        (name, Pipeline([("columns", NumericColumns()), ("model", models[name])]))
+        for name in names.split()
+    ]

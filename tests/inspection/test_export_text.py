@@ -180,11 +180,6 @@ def test_shares_are_never_zero_or_all_unless_they_are(n_rows_of_first, shown):
     assert "100 %" in export_text(fitted_case("one expert"))
 
 
-def test_shares_are_of_units_where_there_are_any():
-    assert " of the units" in export_text(fitted_case("units"))
-    assert " of the rows" not in export_text(fitted_case("units"))
-
-
 def test_dispersions_are_listed_where_an_expert_has_them():
     text = export_text(fitted_case("a list of families"))
     moe = fitted_case("a list of families")

@@ -8,15 +8,12 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import right_censored
 from skmoe.families import FAMILIES, StudentT
-from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_html
 from skmoe.recipes import mixture_of
 from support.browsers import start_browser
@@ -36,18 +33,11 @@ VISIBLE = 5e-5
 FIXED = {"alpha": 0.1, "gate_alpha": 1.0}
 WIDTHS = (1400, 400)
 
-# Lists of families, and a family of the target; each that has no linear predictor is in one.
+# Lists of families, and a family of the target.
 LISTS = {
-    **{
-        name: ([name, "normal"], "normal")
-        for name in FAMILIES
-        if not FAMILIES[name].link and name != "never"
-    },
-    "zero and counts": (["zero", "poisson", "poisson"], "poisson"),
+    "values": (["one", "zero", "uniform", "normal"], "normal"),
     "zero and dispersed counts": (["zero", "negative_binomial"], "negative_binomial"),
-    "zero and positive values": (["zero", "gamma"], "gamma"),
     "zero and two kinds of positive values": (["zero", "lognormal", "gamma"], "gamma"),
-    "outliers": (["normal", "normal", "uniform"], "normal"),
     "heavy tails and outliers": ([StudentT(df=4), "normal"], "student_t"),
 }
 
@@ -213,57 +203,9 @@ def test_lists_of_families_are_computed(browser, any_page, name):
     y = draw(of_target, 0.5 + 0.8 * X[:, 1], rng)
     if "zero" in families:
         y[X[:, 0] > 0.5] = 0.0
-    moe = MixtureOfExpertsRegressor(
-        len(families), family=families, random_state=0, n_init=1, max_iter=20, **FIXED
-    )
+    options = {"family": families, "top_k": 2, "max_iter": 20, "n_init": 1, "random_state": 0}
+    moe = MixtureOfExpertsRegressor(len(families), **options, **FIXED)
     assert_computes_as(browser, any_page, fit_quietly(moe, X, y), X, y)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"gate": "constant"},
-        {"gate": SoftmaxGate(top_k=2)},
-        {"gate_features": [0], "expert_features": [1, 2], "n_experts": 2},
-        {"shared_features": [1]},
-        {"expert_features": []},
-        {"gate": SoftmaxGate(alpha=3.0)},
-        {"family": "poisson", "n_experts": 1},
-    ],
-    ids=str,
-)
-def test_options_of_the_mixture_are_computed(browser, any_page, options):
-    X, y = two_regimes(120)
-    y = np.round(np.abs(y)) if "family" in options else y
-    options = {"n_experts": 3, "n_init": 1, "random_state": 0, "max_iter": 20} | FIXED | options
-    moe = fit_quietly(MixtureOfExpertsRegressor(**options), X, y)
-    assert_computes_as(browser, any_page, moe, X, y)
-
-
-def test_an_output_of_several_is_computed(browser, any_page):
-    X, y = two_regimes(120)
-    moe = MixtureOfExpertsRegressor(2, random_state=0, n_init=1, **FIXED)
-    Y = np.column_stack([y, 2.0 - X[:, 1] + 0.1 * y])
-    assert_computes_as(browser, any_page, fit_quietly(moe, X, Y), X, Y, index=1)
-
-
-def test_two_classes_are_computed(browser, any_page):
-    X, y = flipping_classes(120)
-    moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1, **FIXED)
-    assert_computes_as(browser, any_page, fit_quietly(moe, X, y), X, y)
-
-
-def test_features_that_are_not_shown_stay_at_the_start(browser, any_page):
-    X, y = two_regimes(120, n_features=6)
-    moe = fit_quietly(MixtureOfExpertsRegressor(2, random_state=0, n_init=1, **FIXED), X, y)
-    panel = panel_of(moe, X, y, max_features=2, row=7)
-    assert len(panel["features"]) == 2
-    columns = [int(feature["label"][1:]) for feature in panel["features"]]
-    row = X[[7]].copy()
-    row[0, columns] = [0.3, -0.4]
-    [found] = compute(browser, any_page, panel, np.array([[0.3, -0.4]]))
-    assert_allclose(found["gate"], moe.predict_gate(row)[0], RTOL)
-    assert_allclose(found["mean"], moe.predict(row)[0], RTOL)
 
 
 # Targets from families, linear predictors and dispersions, and the unit of the target.
@@ -393,16 +335,6 @@ def test_controls_move_the_numbers(browser, any_page):
     assert errors(browser) == []
 
 
-def test_a_slider_moves_by_the_keyboard(browser, any_page):
-    open_page(browser, any_page)
-    slider = browser.find_element("id", "feature-0")
-    before = float(browser.find_element("id", "exact-0").get_property("value"))
-    slider.send_keys(webdriver.Keys.ARROW_RIGHT * 3)
-    after = float(browser.find_element("id", "exact-0").get_property("value"))
-    assert after > before
-    assert slider.get_attribute("aria-valuetext")
-
-
 def test_integers_move_by_one_and_values_outside_of_the_fit_are_marked(browser, folder):
     """The mean of an expert that grows like a power may leave its interval, which is explained."""
     rng = np.random.default_rng(0)
@@ -484,23 +416,12 @@ def test_the_time_of_the_panel_moves_its_probabilities(browser, folder):
 
 def slice_cases():
     X, y = steps(120)
-    positive = {"random_state": 0, "n_init": 1} | FIXED
-    trees = MixtureOfExpertsRegressor(2, expert="tree", cross_fit=2, **positive)
-    base = MixtureOfExpertsRegressor(2, base=LinearRegression(), **positive)
-    splines = SoftmaxGate(transformer=SplineTransformer(n_knots=3))
+    options = {"expert": "tree", "cross_fit": 2, "random_state": 0, "n_init": 1} | FIXED
+    counts = MixtureOfExpertsRegressor(2, family="poisson", **options)
     return {
-        "trees": (trees, X, y),
-        "base": (base, X, y),
-        "transformer of the gate": (MixtureOfExpertsRegressor(2, gate=splines, **positive), X, y),
-        "trees of classes": (
-            MixtureOfExpertsClassifier(2, expert="tree", cross_fit=2, **positive),
-            *flipping_classes(120, 3),
-        ),
-        "trees of counts": (
-            MixtureOfExpertsRegressor(2, expert="tree", cross_fit=2, family="poisson", **positive),
-            X,
-            np.round(np.abs(y)),
-        ),
+        "trees": (MixtureOfExpertsRegressor(2, **options), X, y),
+        "of classes": (MixtureOfExpertsClassifier(2, **options), *flipping_classes(120, 3)),
+        "of counts": (counts, X, np.round(np.abs(y))),
     }
 
 
@@ -547,30 +468,6 @@ def test_a_page_with_slices_moves_one_feature_at_a_time(browser, folder):
     row = np.array([state])
     assert_allclose(float(text(browser, "#prediction td")), moe.predict(row)[0], 1e-3)
     assert errors(browser) == []
-
-
-def test_categories_are_choices(browser, folder):
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame(
-        {
-            "size": rng.normal(size=120),
-            "city": pd.Categorical(rng.choice(["Rome", "Oslo", "<b>"], size=120)),
-        }
-    )
-    y = np.where(X["city"] == "Rome", X["size"], -X["size"]) + 0.1 * rng.normal(size=120)
-    trees = HistGradientBoostingRegressor(categorical_features="from_dtype", max_iter=2)
-    moe = MixtureOfExpertsRegressor(2, expert=trees, cross_fit=2, random_state=0, n_init=1, **FIXED)
-    fit_quietly(moe, X, y)
-    path = folder / "categories.html"
-    export_html(moe, X, y, path)
-    open_page(browser, path)
-    assert text(browser, "#feature-1 option") == "<b>"
-    move(browser, "feature-1", 2)
-    start = browser.execute_script("return features.map((f) => f.start)")
-    row = X[:1].assign(size=start[0])
-    row["city"] = pd.Categorical(["Rome"], categories=X["city"].cat.categories)
-    found = browser.execute_script("return evaluate(state)")
-    assert_allclose(found["mean"], moe.predict(row)[0], RTOL, ATOL)
 
 
 EVIL = [

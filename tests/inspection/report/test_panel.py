@@ -353,15 +353,6 @@ def test_steps_of_sliders_are_the_smallest_round_ones_that_are_few_enough(width)
     assert width / smaller > 200.0 * (1.0 - 1e-9)
 
 
-def test_integers_move_by_one():
-    """Their grid and their start are integers as well."""
-    counts = np.arange(80.0) % 40
-    panel = panel_of(plain_fit(), TABLES["array"](counts), counts)
-    (feature,) = panel["features"]
-    assert (feature["step"], feature["start"]) == (1.0, 19.0)
-    assert_array_equal(feature["grid"], np.unique(counts))
-
-
 @pytest.mark.parametrize(("name", "task"), KINDS[:2])
 def test_the_range_of_a_control_is_that_of_is_outside_range(name, task):
     """A feature that neither gate nor experts use has none."""

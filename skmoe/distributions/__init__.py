@@ -9,28 +9,27 @@ derive from `Components`.
 
 from skmoe._moved import earlier_names
 from skmoe.distributions._bounded import BetaComponents as BetaComponents
+from skmoe.distributions._bounded import OrdinalComponents as OrdinalComponents
+from skmoe.distributions._bounded import PointMassComponents as PointMassComponents
 from skmoe.distributions._bounded import UniformComponents as UniformComponents
 from skmoe.distributions._checks import check_coverage as check_coverage
-from skmoe.distributions._components import Components
+from skmoe.distributions._components import ComponentFunctions, Components
 from skmoe.distributions._components import JointComponents as JointComponents
 from skmoe.distributions._components import concatenate_rows as concatenate_rows
+from skmoe.distributions._continuous import LogNormalComponents as LogNormalComponents
+from skmoe.distributions._continuous import NormalComponents
+from skmoe.distributions._continuous import StudentTComponents as StudentTComponents
 from skmoe.distributions._counts import NegativeBinomialComponents as NegativeBinomialComponents
 from skmoe.distributions._counts import PoissonComponents
-from skmoe.distributions._functions import ComponentFunctions
 from skmoe.distributions._mixtures import (
     MixtureDistribution,
     PredictiveDistribution,
     predictive_distribution,
 )
-from skmoe.distributions._normal import LogNormalComponents as LogNormalComponents
-from skmoe.distributions._normal import NormalComponents
 from skmoe.distributions._positive import GammaComponents
 from skmoe.distributions._positive import InverseGaussianComponents as InverseGaussianComponents
+from skmoe.distributions._positive import PositiveTweedieComponents as PositiveTweedieComponents
 from skmoe.distributions._positive import WeibullComponents as WeibullComponents
-from skmoe.distributions._student_t import StudentTComponents as StudentTComponents
-from skmoe.distributions._tweedie import PositiveTweedieComponents as PositiveTweedieComponents
-from skmoe.distributions._values import OrdinalComponents as OrdinalComponents
-from skmoe.distributions._values import PointMassComponents as PointMassComponents
 
 # Those of the other families serve these families; they can be imported, too.
 __all__ = [

@@ -1,19 +1,133 @@
-"""Components that experts predict: weights and parameters of all rows, which are the last axis."""
+"""Components that experts predict, and the functions of their families.
+
+Weights and parameters are those of all rows, which are the last axis.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
+from scipy.special import log_ndtr, ndtr, ndtri
 
-from skmoe._numerics.probability import log_total
+from skmoe._numerics.probability import log_probability, log_total
 from skmoe._numerics.typing import Array
-from skmoe.distributions._functions import ComponentFunctions
-from skmoe.distributions._searches import Component
+from skmoe.distributions._searches import Component, search_mode, search_quantile
 
 # Fields of components that all rows share.
 SHARED_FIELDS = ("values", "correlation")
+
+
+# Functions of points, and what they are below and above the support.
+LIMITS = (
+    ("log_pdf", -np.inf, -np.inf),
+    ("cdf", 0.0, 1.0),
+    ("sf", 1.0, 0.0),
+    ("log_cdf", -np.inf, 0.0),
+    ("log_sf", 0.0, -np.inf),
+)
+
+
+def _limited(
+    function: Callable[..., Array],
+    support: tuple[float, float],
+    limits: Sequence[float],
+    y: Array,
+    *parameters: Array,
+) -> Array:
+    """A function of points in a support, and its limits at others; NaN stays so.
+
+    What is not a number at an end of the support is the limit.
+    """
+    (low, high), y = support, np.asarray(y, dtype=float)
+    possible = (y >= low) & (y <= high) & np.isfinite(y)
+    with np.errstate(all="ignore"):
+        found = function(np.where(possible, y, low + min(0.5 * (high - low), 1.0)), *parameters)
+    known = possible & ~(np.isnan(found) & ((y == low) | (y == high)))
+    limit = np.where(np.isnan(y), np.nan, np.where(y <= low, *limits))
+    return np.where(known, found, limit)
+
+
+@dataclass(frozen=True)
+class ComponentFunctions:
+    """The functions of a family of component distributions.
+
+    Points and parameters are arrays that broadcast against each other. `mean`, `variance`, `mode`
+    and `atoms` take the parameters only, `quantile` and `upper_quantile` a probability of at most
+    1/2 below and above the quantile, and `draw` a random state.
+
+    `log_pdf` is the log density of a continuous family and the log probability of a discrete one.
+    `support` is the range of possible values: outside of it no function is asked, and at infinity
+    none. `atoms` are the values of probability above zero, if there are finitely many, and `bounds`
+    the points where the density jumps. The atoms of a family with `counts` are all counts. In a
+    family with `location_scale`, a + b Y is of the family if Y is. `normal_score` is the increasing
+    function of points under which the distribution is standard normal, and `from_normal_score` its
+    inverse, for families with dependent outputs.
+
+    Of the probability of a tail and its log, one is enough. A continuous family needs no formulas
+    for quantiles and mode: where there are none, they are searched.
+    """
+
+    mean: Callable[..., Array]
+    variance: Callable[..., Array]
+    log_pdf: Callable[..., Array]
+    draw: Callable[..., Array]
+    cdf: Callable[..., Array] = None  # type: ignore[assignment]
+    sf: Callable[..., Array] = None  # type: ignore[assignment]
+    log_cdf: Callable[..., Array] = None  # type: ignore[assignment]
+    log_sf: Callable[..., Array] = None  # type: ignore[assignment]
+    mode: Callable[..., Array] = None  # type: ignore[assignment]
+    quantile: Callable[..., Array] = None  # type: ignore[assignment]
+    upper_quantile: Callable[..., Array] = None  # type: ignore[assignment]
+    atoms: Callable[..., tuple[Array, ...]] = lambda *parameters: ()
+    bounds: Callable[..., tuple[Array, ...]] = lambda *parameters: ()
+    normal_score: Callable[..., Array] = None  # type: ignore[assignment]
+    from_normal_score: Callable[..., Array] = None  # type: ignore[assignment]
+    support: tuple[float, float] = (-np.inf, np.inf)
+    discrete: bool = False
+    counts: bool = False
+    location_scale: bool = False
+    continued: Any = None  # of a family with `counts`, the functions continued to real numbers
+
+    def __post_init__(self) -> None:
+        defaults: dict[str, Callable[..., Array]] = {
+            "cdf": lambda *at: np.exp(self.log_cdf(*at)),
+            "sf": lambda *at: np.exp(self.log_sf(*at)),
+            "log_cdf": lambda *at: log_probability(self.cdf(*at)),
+            "log_sf": lambda *at: log_probability(self.sf(*at)),
+            "quantile": partial(search_quantile, self),
+            "upper_quantile": partial(search_quantile, self, upper=True),
+            "mode": partial(search_mode, self),
+        }
+        for name, default in defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, default)
+        if self.support == (-np.inf, np.inf):
+            return
+        for name, *limits in LIMITS:
+            limited = partial(_limited, getattr(self, name), self.support, limits)
+            object.__setattr__(self, name, limited)
+
+
+def functions_of_normal(
+    score: Callable[..., Array], inverse: Callable[..., Array], **others: Any
+) -> ComponentFunctions:
+    """A family of which an increasing function of y, the score, is standard normal."""
+    return ComponentFunctions(
+        cdf=lambda y, *own: ndtr(score(y, *own)),
+        sf=lambda y, *own: ndtr(-score(y, *own)),
+        log_cdf=lambda y, *own: log_ndtr(score(y, *own)),
+        log_sf=lambda y, *own: log_ndtr(-score(y, *own)),
+        quantile=lambda q, *own: inverse(ndtri(q), *own),
+        upper_quantile=lambda q, *own: inverse(-ndtri(q), *own),
+        draw=lambda rng, *own: inverse(rng.standard_normal(own[0].shape), *own),
+        normal_score=score,
+        from_normal_score=inverse,
+        **others,
+    )
 
 
 class Block(NamedTuple):

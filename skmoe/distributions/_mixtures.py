@@ -18,7 +18,7 @@ from skmoe.distributions._components import (
     flatten_components,
     take_rows,
 )
-from skmoe.distributions._normal import NormalComponents
+from skmoe.distributions._continuous import NormalComponents
 from skmoe.distributions._searches import normal_quantiles, quantiles
 
 # Difference of the sum of the weights of a row from one that counts as round-off.

@@ -1,60 +1,47 @@
-"""Distributions of positive values: gamma, inverse Gaussian and Weibull."""
+"""Distributions of positive values: gamma, inverse Gaussian, Weibull, and of Tweedie ones."""
 
 from __future__ import annotations
 
 from collections import namedtuple
+from functools import partial
 
 import numpy as np
-from scipy.special import erfcx, gamma, gammainccinv, gammaincinv
+from scipy.special import (
+    erfcx,
+    gamma,
+    gammainc,
+    gammaincc,
+    gammainccinv,
+    gammaincinv,
+    gammaln,
+    logsumexp,
+    xlogy,
+)
+from scipy.stats import poisson
 
-from skmoe._numerics.probability import LOG_2PI
+from skmoe._numerics.probability import LOG_2PI, LOG_NEGLIGIBLE
+from skmoe._numerics.special import indices, log_sum, shape_of_jumps
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _poisson
-from skmoe.distributions._components import Components
-from skmoe.distributions._functions import ComponentFunctions
-from skmoe.distributions._searches import LARGEST
+from skmoe.distributions._bounded import PointMassComponents
+from skmoe.distributions._components import ComponentFunctions, Components, NestedComponents
 
 # The probability that a gamma variable of a shape exceeds y is that of a Poisson count below the
-# shape, with the mean `_scaled(y)`. The functions of the Poisson are continued to all real counts.
-
-
-def _scaled(y: Array, mean: Array, shape: Array) -> Array:
-    """Y in units of the scale, zero where y is negative."""
-    return np.clip(y, 0.0, LARGEST) * (shape / mean)
-
-
-def _gamma_log_pdf(y: Array, mean: Array, shape: Array) -> Array:
-    logs = _poisson.log_mass(shape - 1.0, _scaled(y, mean, shape)) + np.log(shape / mean)
-    return np.where((y < 0.0) | np.isposinf(y), -np.inf, logs)
-
-
-def _gamma_cdf(y: Array, mean: Array, shape: Array) -> Array:
-    return _poisson.sf_real(shape - 1.0, _scaled(y, mean, shape))
-
-
-def _gamma_sf(y: Array, mean: Array, shape: Array) -> Array:
-    return _poisson.cdf_real(shape - 1.0, _scaled(y, mean, shape))
-
-
-def _gamma_log_cdf(y: Array, mean: Array, shape: Array) -> Array:
-    logs = _poisson.log_sf_real(shape - 1.0, _scaled(y, mean, shape))
-    return np.where(y <= 0.0, -np.inf, np.where(np.isposinf(y), 0.0, logs))
-
-
-def _gamma_log_sf(y: Array, mean: Array, shape: Array) -> Array:
-    logs = _poisson.log_cdf_real(shape - 1.0, _scaled(y, mean, shape))
-    return np.where(y <= 0.0, 0.0, np.where(np.isposinf(y), -np.inf, logs))
-
+# shape, with the mean y in units of the scale. The functions of the Poisson are continued to all
+# real counts.
 
 GAMMA = ComponentFunctions(
     mean=lambda mean, shape: mean,
     variance=lambda mean, shape: np.square(mean) / shape,
     mode=lambda mean, shape: mean * np.maximum(1.0 - 1.0 / shape, 0.0),
-    log_pdf=_gamma_log_pdf,
-    cdf=_gamma_cdf,
-    sf=_gamma_sf,
-    log_cdf=_gamma_log_cdf,
-    log_sf=_gamma_log_sf,
+    log_pdf=lambda y, mean, shape: (
+        _poisson.log_mass(shape - 1.0, y * (shape / mean)) + np.log(shape / mean)
+    ),
+    cdf=lambda y, mean, shape: _poisson.sf_real(shape - 1.0, y * (shape / mean)),
+    sf=lambda y, mean, shape: _poisson.cdf_real(shape - 1.0, y * (shape / mean)),
+    log_cdf=lambda y, mean, shape: _poisson.log_sf_real(shape - 1.0, y * (shape / mean)),
+    log_sf=lambda y, mean, shape: _poisson.log_cdf_real(shape - 1.0, y * (shape / mean)),
+    support=(0.0, np.inf),
     quantile=lambda q, mean, shape: mean / shape * gammaincinv(shape, q),
     upper_quantile=lambda q, mean, shape: mean / shape * gammainccinv(shape, q),
     draw=lambda rng, mean, shape: mean / shape * rng.standard_gamma(shape),
@@ -99,44 +86,19 @@ def _deviations(y: Array, mean: Array, dispersion: Array) -> tuple[Array, Array]
     return (y - mean) / scale, (y + mean) / scale
 
 
-def _inside(y: Array) -> tuple[Array, Array]:
-    """Points with one in place of those outside (0, inf), and which these are."""
-    inside = (y > 0.0) & (y < np.inf)
-    return np.where(inside, y, 1.0), inside
-
-
 def _inverse_gaussian_log_pdf(y: Array, mean: Array, dispersion: Array) -> Array:
-    positive, inside = _inside(y)
-    below, _ = _deviations(positive, mean, dispersion)
-    logs = -0.5 * (LOG_2PI + np.log(dispersion) + 3.0 * np.log(positive) + np.square(below))
-    return np.where(np.isnan(y), np.nan, np.where(inside, logs, -np.inf))
+    below, _ = _deviations(y, mean, dispersion)
+    return -0.5 * (LOG_2PI + np.log(dispersion) + 3.0 * np.log(y) + np.square(below))
 
 
-def _inverse_gaussian_log_tails(y: Array, mean: Array, dispersion: Array) -> tuple[Array, Array]:
-    """Log probabilities below and above positive y."""
+def _inverse_gaussian_log_tail(lower: bool, y: Array, mean: Array, dispersion: Array) -> Array:
+    """Log probability of one tail: the smaller one is computed, and the other one from it."""
     below, above = _deviations(y, mean, dispersion)
     root = np.sqrt(0.5)
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        second = erfcx(root * above)
-        # The smaller of both tails is computed, and the other one from it.
-        small = np.log(
-            0.5 * (erfcx(root * np.abs(below)) + np.where(below < 0.0, 1.0, -1.0) * second)
-        )
-        small = small - 0.5 * np.square(below)
-        large = np.log1p(-np.exp(np.minimum(small, 0.0)))
-    return np.where(below < 0.0, small, large), np.where(below < 0.0, large, small)
-
-
-def _inverse_gaussian_log_cdf(y: Array, mean: Array, dispersion: Array) -> Array:
-    positive, inside = _inside(y)
-    logs = np.where(inside, _inverse_gaussian_log_tails(positive, mean, dispersion)[0], -np.inf)
-    return np.where(np.isnan(y), np.nan, np.where(np.isposinf(y), 0.0, logs))
-
-
-def _inverse_gaussian_log_sf(y: Array, mean: Array, dispersion: Array) -> Array:
-    positive, inside = _inside(y)
-    logs = np.where(inside, _inverse_gaussian_log_tails(positive, mean, dispersion)[1], 0.0)
-    return np.where(np.isnan(y), np.nan, np.where(np.isposinf(y), -np.inf, logs))
+    other = np.where(below < 0.0, 1.0, -1.0) * erfcx(root * above)
+    small = np.log(0.5 * (erfcx(root * np.abs(below)) + other)) - 0.5 * np.square(below)
+    large = np.log1p(-np.exp(np.minimum(small, 0.0)))
+    return np.where((below < 0.0) == lower, small, large)
 
 
 def _inverse_gaussian_mode(mean: Array, dispersion: Array) -> Array:
@@ -149,8 +111,9 @@ INVERSE_GAUSSIAN = ComponentFunctions(
     variance=lambda mean, dispersion: dispersion * mean**3,
     mode=_inverse_gaussian_mode,
     log_pdf=_inverse_gaussian_log_pdf,
-    log_cdf=_inverse_gaussian_log_cdf,
-    log_sf=_inverse_gaussian_log_sf,
+    log_cdf=partial(_inverse_gaussian_log_tail, True),
+    log_sf=partial(_inverse_gaussian_log_tail, False),
+    support=(0.0, np.inf),
     draw=lambda rng, mean, dispersion: rng.wald(mean, 1.0 / dispersion),
 )
 
@@ -190,21 +153,9 @@ class InverseGaussianComponents(
     functions = INVERSE_GAUSSIAN
 
 
-def _power(y: Array, scale: Array, shape: Array) -> Array:
-    """Ratio of y to the scale, to the power of the shape: minus the log of the upper tail."""
-    with np.errstate(over="ignore"):
-        return np.power(np.maximum(y, 0.0) / scale, shape)
-
-
 def _weibull_log_pdf(y: Array, scale: Array, shape: Array) -> Array:
-    possible = (y >= 0.0) & (y < np.inf)
-    ratio = np.where(possible, y, scale) / scale
     # At zero the density is infinite, finite or zero for shapes below, at and above one.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.where(shape == 1.0, 0.0, (shape - 1.0) * np.log(ratio))
-    with np.errstate(over="ignore"):
-        logs = np.log(shape / scale) + logs - np.power(ratio, shape)
-    return np.where(np.isnan(y), np.nan, np.where(possible, logs, -np.inf))
+    return np.log(shape / scale) + xlogy(shape - 1.0, y / scale) - np.power(y / scale, shape)
 
 
 def _weibull_variance(scale: Array, shape: Array) -> Array:
@@ -220,8 +171,9 @@ WEIBULL = ComponentFunctions(
     variance=_weibull_variance,
     mode=_weibull_mode,
     log_pdf=_weibull_log_pdf,
-    cdf=lambda y, scale, shape: -np.expm1(-_power(y, scale, shape)),
-    log_sf=lambda y, scale, shape: -_power(y, scale, shape),
+    cdf=lambda y, scale, shape: -np.expm1(-np.power(y / scale, shape)),
+    log_sf=lambda y, scale, shape: -np.power(y / scale, shape),
+    support=(0.0, np.inf),
     quantile=lambda q, scale, shape: scale * np.power(-np.log1p(-q), 1.0 / shape),
     upper_quantile=lambda q, scale, shape: scale * np.power(-np.log(q), 1.0 / shape),
     draw=lambda rng, scale, shape: scale * rng.weibull(shape),
@@ -260,3 +212,156 @@ class WeibullComponents(namedtuple("_WeibullFields", "weight scale shape"), Comp
     """
 
     functions = WEIBULL
+
+
+# A value is the sum of a Poisson number of gamma variables. It is zero if there are none; the
+# distribution here is that of the values for which there is one at least.
+
+
+def expected_jumps(mean: Array, dispersion: Array, power: Array) -> Array:
+    """Mean of the Poisson number."""
+    return np.power(mean, 2.0 - power) / (dispersion * (2.0 - power))
+
+
+def log_density(y: Array, mean: Array, dispersion: Array, power: Array) -> Array:
+    """Log density of all values at positive ones, y."""
+    shape, log_y, log_dispersion = shape_of_jumps(power), np.log(y), np.log(dispersion)
+    log_z = shape * (log_y - np.log(power - 1.0)) - (1.0 + shape) * log_dispersion
+    log_z = np.asarray(log_z - np.log(2.0 - power))
+    total = np.empty(log_z.shape)
+    powers = np.broadcast_to(power, log_z.shape)
+    for value in np.unique(powers):
+        total[powers == value] = log_sum(log_z[powers == value], float(value))
+    exponent = y * np.power(mean, 1.0 - power) / (power - 1.0) * dispersion**-1.0
+    return total - exponent - expected_jumps(mean, dispersion, power) - log_y
+
+
+def _log_positive(mean: Array, dispersion: Array, power: Array) -> Array:
+    """Log probability of a positive value."""
+    return np.log(-np.expm1(-expected_jumps(mean, dispersion, power)))
+
+
+def _tweedie_log_pdf(y: Array, mean: Array, dispersion: Array, power: Array) -> Array:
+    logs = log_density(np.where(y > 0.0, y, 1.0), mean, dispersion, power)
+    return np.where(y > 0.0, logs - _log_positive(mean, dispersion, power), -np.inf)
+
+
+def _jumps(
+    lower: bool, y: Array, mean: Array, dispersion: Array, power: Array
+) -> tuple[Array, Array, Array]:
+    """Numbers of jumps (J, ...), the logs of their probabilities given one, and y in their unit.
+
+    Far in a tail the likely numbers are those of values next to y.
+    """
+    shape, number = shape_of_jumps(power), expected_jumps(mean, dispersion, power)
+    scale = dispersion * (power - 1.0) * np.power(mean, power - 1.0)
+    at = y / scale
+    nearest = np.minimum(mean, at * scale) if lower else np.maximum(mean, at * scale)
+    center = expected_jumps(nearest, dispersion, power)
+    density = 2.0 * np.sqrt(1.0 + np.max(shape, initial=0.0))
+    j, step = indices(center, np.sqrt(center), float(density))
+    logs = xlogy(j, number) - number - gammaln(j + 1.0) + np.log(step)
+    return j * shape, logs - _log_positive(mean, dispersion, power), at
+
+
+def _tweedie_tail(lower: bool, y: Array, *parameters: Array) -> Array:
+    """Probability of one tail at y, a sum over the numbers of jumps."""
+    y, *others = np.broadcast_arrays(y, *parameters)
+    shapes, logs, at = _jumps(lower, y, *others)
+    tail = (gammainc if lower else gammaincc)(shapes, at)
+    return np.minimum((np.exp(logs) * tail).sum(axis=0), 1.0)
+
+
+def _tweedie_log_tail(lower: bool, y: Array, *parameters: Array) -> Array:
+    """Log probability of one tail at y."""
+    y, *others = np.broadcast_arrays(y, *parameters)
+    logs = np.log(_tweedie_tail(lower, y, *others))
+    far = (logs < LOG_NEGLIGIBLE) & (y > 0.0)
+    if far.any():
+        shapes, log_prob, at = _jumps(lower, y[far], *(values[far] for values in others))
+        log_tail = _poisson.log_sf_real if lower else _poisson.log_cdf_real
+        log_prob = log_prob + log_tail(shapes - 1.0, np.broadcast_to(at, shapes.shape))
+        logs[far] = logsumexp(log_prob, axis=0)
+    return logs
+
+
+def _tweedie_mean(mean: Array, dispersion: Array, power: Array) -> Array:
+    return mean / -np.expm1(-expected_jumps(mean, dispersion, power))
+
+
+def _tweedie_variance(mean: Array, dispersion: Array, power: Array) -> Array:
+    square = dispersion * np.power(mean, power) + np.square(mean)
+    positive = -np.expm1(-expected_jumps(mean, dispersion, power))
+    return square / positive - np.square(mean / positive)
+
+
+def _tweedie_draw(
+    rng: np.random.RandomState, mean: Array, dispersion: Array, power: Array
+) -> Array:
+    number = expected_jumps(mean, dispersion, power)
+    none = np.exp(-number)
+    level = none + (1.0 - none) * rng.uniform(size=np.shape(number))
+    jumps = np.maximum(poisson.ppf(level, number), 1.0)
+    scale = dispersion * (power - 1.0) * np.power(mean, power - 1.0)
+    return scale * rng.standard_gamma(jumps * shape_of_jumps(power))
+
+
+POSITIVE_TWEEDIE = ComponentFunctions(
+    mean=_tweedie_mean,
+    variance=_tweedie_variance,
+    log_pdf=_tweedie_log_pdf,
+    cdf=partial(_tweedie_tail, True),
+    sf=partial(_tweedie_tail, False),
+    log_cdf=partial(_tweedie_log_tail, True),
+    log_sf=partial(_tweedie_log_tail, False),
+    draw=_tweedie_draw,
+    support=(0.0, np.inf),
+)
+
+
+class PositiveTweedieComponents(
+    namedtuple("_TweedieFields", "weight mean dispersion power"), Components
+):
+    """Positive values of Tweedie distributions that one expert predicts; rows are the last axis.
+
+    A Tweedie distribution is a mixture of a point mass at zero and of this one.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components, n_rows)
+        Probabilities of the components, which sum to one.
+    mean : ndarray of shape (n_components, n_outputs, n_rows)
+        Means of the whole distributions, zeros included.
+    dispersion : ndarray of shape (n_components, n_outputs, n_rows)
+        Dispersions; the variance of the whole distribution is dispersion * mean^power.
+    power : ndarray of shape (n_components, n_outputs, n_rows)
+        Powers between 1 and 2.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    References
+    ----------
+    P. K. Dunn and G. K. Smyth (2005), "Series evaluation of Tweedie exponential dispersion model
+    densities", Statistics and Computing 15, 267-280.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import PositiveTweedieComponents, predictive_distribution
+    >>> one = np.ones((1, 1, 2))
+    >>> parts = PositiveTweedieComponents(np.ones((1, 2)), one, one, 1.5 * one)
+    >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).mean.round(4)
+    array([1.1565, 1.1565])
+    """
+
+    functions = POSITIVE_TWEEDIE
+
+
+def tweedie_components(mean: Array, dispersion: Array, power: Array) -> NestedComponents:
+    """Point masses at zero and positive values, of parameters (m, n) of one output."""
+    zero = np.exp(-expected_jumps(mean, dispersion, power))
+    positive = PositiveTweedieComponents.single(mean, dispersion, power)
+    point = PointMassComponents.single(np.zeros(mean.shape))
+    return NestedComponents(np.concatenate([zero, 1.0 - zero]), (point, positive))

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import digamma, gammaln
 
-from skmoe._numerics.gamma_functions import trigamma
+from skmoe._numerics.special import trigamma
 from skmoe._numerics.typing import Array
 from skmoe.distributions import NegativeBinomialComponents, PoissonComponents
 from skmoe.families._base import LOG_DISPERSION_BOUNDS, LogLink, as_outputs, log_mean_of

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import digamma, expit, gammaln, logit
 
-from skmoe._numerics.gamma_functions import trigamma
+from skmoe._numerics.special import trigamma
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import BetaComponents, OrdinalComponents
 from skmoe.families._base import (

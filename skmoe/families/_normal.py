@@ -10,8 +10,8 @@ import numpy as np
 from scipy.special import digamma, gammaln
 
 from skmoe._data.checks import check_real
-from skmoe._numerics.gamma_functions import trigamma
 from skmoe._numerics.probability import LOG_2PI, without_outliers
+from skmoe._numerics.special import trigamma
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import LogNormalComponents, NormalComponents, StudentTComponents
 from skmoe.families._base import Family, Positive, as_outputs, log_variance_of

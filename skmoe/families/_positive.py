@@ -10,13 +10,12 @@ import numpy as np
 from scipy.special import digamma, gammaln
 
 from skmoe._data.checks import check_real
-from skmoe._numerics.gamma_functions import trigamma
 from skmoe._numerics.probability import LOG_2PI
-from skmoe._numerics.tweedie_series import log_sum, moments_of_index, shape_of_jumps
+from skmoe._numerics.special import log_sum, moments_of_index, shape_of_jumps, trigamma
 from skmoe._numerics.typing import Array
 from skmoe.distributions import GammaComponents, InverseGaussianComponents, WeibullComponents
 from skmoe.distributions._components import NestedComponents
-from skmoe.distributions._tweedie import tweedie_components
+from skmoe.distributions._positive import tweedie_components
 from skmoe.families._base import Positive, as_outputs, log_mean_of
 from skmoe.families._normal import LogNormal
 from skmoe.protocols import Dispersion, Measure

@@ -20,18 +20,9 @@ from skmoe.exceptions import OptionWarning
 from support.components import (
     EXAMPLES,
     LEVELS,
-    MIXTURES,
     N_ROWS,
-    assert_crps_is_integral,
-    assert_density_integrates_to_cdf,
-    assert_draws_follow_cdf,
-    assert_mode_is_highest,
-    assert_moments_are_integrals,
     assert_quantiles_invert_cdf,
     components,
-    count_mixture,
-    edges,
-    expectation,
     experts,
     mixture,
     of_rows,
@@ -47,37 +38,8 @@ CLASSES = {
     "counts": ("poisson", "negative_binomial"),
     "general": ("gamma", "point_mass", "zero"),
 }
-of_families = pytest.mark.parametrize("names", MIXTURES, ids=" ".join)
 of_classes = pytest.mark.parametrize("names", CLASSES.values(), ids=CLASSES)
 with_outputs = pytest.mark.parametrize("n_outputs", [1, 2])
-
-
-# --- against integrals and searches ---------------------------------------------------------------
-
-
-@of_families
-def test_density_integrates_to_cdf(names):
-    one = mixture(names)[1]
-    assert_density_integrates_to_cdf(one, one.rvs(random_state=0)[0])
-
-
-@of_families
-def test_restricted_means_and_hazards_are_those_of_the_distribution(names):
-    one = mixture(names, general=True)[1]
-    for y in one.rvs(4, random_state=0)[0]:
-        expected = expectation(one, lambda t, y=y: np.minimum(t, y), edges(one, y))
-        assert_allclose(one.restricted_mean(y), expected, rtol=1e-6, atol=1e-8)
-        until = one.sf(np.nextafter(y, -np.inf)) if one.pmf(y) > 0 else one.sf(y)
-        assert_allclose(one.hazard(y) * until, one.pdf(y), rtol=1e-9)
-        assert_allclose(one.cumulative_hazard(y), -one.logsf(y))
-
-
-@of_families
-@with_outputs
-def test_the_restricted_mean_without_a_limit_is_the_mean(names, n_outputs):
-    dist = mixture(names, n_outputs=n_outputs)
-    assert_allclose(dist.restricted_mean(np.inf), dist.mean)
-    assert (dist.restricted_mean(-np.inf) == -np.inf).all()
 
 
 def test_values_that_may_be_infinite_have_quantiles_and_a_restricted_mean():
@@ -93,53 +55,6 @@ def test_values_that_may_be_infinite_have_quantiles_and_a_restricted_mean():
     assert_allclose(dist.restricted_mean(2.0), [0.8 + 0.6 * area, area], rtol=1e-8)
     assert_array_equal(dist.restricted_mean(np.inf), dist.mean)
     assert_array_equal(np.isinf(dist.crps([1.0, 1.0])), [True, False])
-
-
-@of_families
-def test_moments_are_integrals(names):
-    assert_moments_are_integrals(mixture(names)[1])
-
-
-@of_families
-def test_crps_is_integral_of_squared_difference_to_a_step(names):
-    dist = mixture(names)
-    for i, q in enumerate((0.05, 0.7)):
-        assert_crps_is_integral(dist[i], dist.ppf(q)[i] + 0.3)
-
-
-@of_families
-def test_quantiles_of_both_tails_invert_cdf(names):
-    assert_quantiles_invert_cdf(mixture(names))
-
-
-@of_families
-def test_no_value_is_higher_than_the_mode(names):
-    if "gamma with infinite density" not in names:
-        # At the ends of a uniform distribution, the search is as fine as its quantiles.
-        atol = 1e-3 if "uniform" in names else 1e-9
-        assert_mode_is_highest(mixture(names), atol)
-
-
-@of_families
-def test_draws_follow_cdf(names):
-    assert_draws_follow_cdf(mixture(names))
-
-
-@of_families
-def test_tails_add_up(names):
-    """Also the logarithms, and the probability of a value itself."""
-    dist = mixture(names, n_components=2)
-    y = np.concatenate([dist.rvs(6, random_state=0), dist.mean[:, None]], axis=1)
-    assert_allclose(dist.cdf(y) + dist.sf(y), 1.0, rtol=1e-12)
-    with np.errstate(divide="ignore"):
-        for name in ("pdf", "cdf", "sf"):
-            logs = np.log(getattr(dist, name)(y))
-            # What a logarithm near zero has less of digits, its probability has not.
-            assert_allclose(getattr(dist, f"log{name}")(y), logs, rtol=1e-9, atol=1e-14)
-    mass = dist.cdf(y) - dist.cdf_left(y)
-    found = dist.pmf(y) if hasattr(dist, "pmf") else np.zeros_like(y)
-    assert_allclose(found, mass, atol=1e-13)
-    assert_array_equal(dist.pdf(y)[mass > 1e-9], found[mass > 1e-9])
 
 
 @pytest.mark.parametrize(
@@ -175,21 +90,6 @@ def test_the_formulas_of_normals_agree_with_searches_and_integrals():
     weights = dist.weights
     again = MixtureDistribution(weights, dist.means, dist.stds)
     assert_array_equal(again.ppf(0.3), dist.ppf(0.3))
-
-
-def test_weights_are_products_of_those_of_gate_and_components():
-    parts, gate = experts(("normal", "uniform"), n_components=2)
-    dist = PredictiveDistribution(parts, gate)
-    wanted = [gate[k] * w for k, part in enumerate(parts) for w in part.weight]
-    assert_allclose(dist.weights, np.stack(wanted, axis=1), rtol=1e-15)
-
-
-def test_arrays_of_another_memory_layout_give_the_same_bits():
-    parts, gate = experts(("normal",) * 3, n_components=2, n_outputs=2, n_rows=40)
-    turned = [type(part)(*(np.asfortranarray(v) for v in part)) for part in parts]
-    one, other = (predictive_distribution(given, gate, False) for given in (parts, turned))
-    assert_array_equal(one.mean, other.mean)
-    assert_array_equal(one.var, other.var)
 
 
 # --- values of y ----------------------------------------------------------------------------------
@@ -263,16 +163,6 @@ def test_increasing_times_are_for_one_row_each_with_a_warning(names):
             assert_array_equal(dist[:1].sf(times[:1]), dist[:1].sf(0.5))
             two_outputs = mixture(names, n_outputs=2)[:2]  # of which times are one value of both
             assert getattr(two_outputs, method)(times[:2]).shape == (2, 2)
-
-
-@pytest.mark.parametrize(
-    "names", [("normal", "normal"), ("gamma", "zero"), ("lognormal", "uniform"), ("poisson",)]
-)
-def test_many_quantiles_of_many_rows_are_those_of_each_level(names):
-    dist, levels = mixture(names, n_rows=3001), [0.3, 0.9, 0.01, 0.1, 0.45, 0.2]
-    several = dist.ppf(levels)
-    for j, level in enumerate(levels):
-        assert_array_equal(several[:, j], dist.ppf(level))
 
 
 @pytest.mark.parametrize("name", ["gamma", "inverse_gaussian", "negative_binomial"])
@@ -375,22 +265,6 @@ def test_draws_have_rows_first_and_repeat_with_their_seed(names):
     assert (error <= 4.5 * dist.std / np.sqrt(800) + 1e-12).all()
 
 
-@pytest.mark.parametrize("kind", ["normals", "counts"])
-def test_outputs_of_a_draw_share_their_component(kind):
-    """And are independent within it."""
-    means = [[[1.0, 1.0], [100.0, 100.0]]]
-    dist = (
-        MixtureDistribution([[0.5, 0.5]], means, np.ones((1, 2, 2)))
-        if kind == "normals"
-        else count_mixture([[0.5, 0.5]], means)
-    )
-    draws = dist.rvs(400, random_state=0)[0]
-    high = draws > 30
-    assert_array_equal(high[:, 0], high[:, 1])
-    assert 0.4 < high[:, 0].mean() < 0.6
-    assert abs(stats.spearmanr(*draws[high[:, 0]].T).statistic) < 0.3
-
-
 @pytest.mark.parametrize("absent", [0, 1, 2])
 def test_absent_components_are_never_drawn(absent):
     weights = np.full((1, 3), 0.5)
@@ -401,17 +275,6 @@ def test_absent_components_are_never_drawn(absent):
 
 
 # --- quantiles and modes of particular mixtures ---------------------------------------------------
-
-
-def test_quantiles_of_normals_far_apart():
-    dist = MixtureDistribution(
-        [[0.3, 0.7], [0.5, 0.5]], [[0.0, 1e6], [-1, 1]], np.full((2, 2), 1e-3)
-    )
-    q = np.array([0.1, 0.29, 0.31, 0.9])
-    found = dist.ppf(q)
-    assert_allclose(dist.cdf(found)[0], q, atol=1e-7)  # to the last bit of the values
-    assert_allclose(dist.cdf(found)[1], q, atol=1e-10)
-    assert (np.diff(found, axis=1) > 0).all()
 
 
 def test_quantiles_of_normals_of_all_scales_invert_cdf():
@@ -429,13 +292,6 @@ def test_median_of_a_symmetric_mixture_is_its_center(center, distance):
     means = center + distance * np.array([[-1.0, 1.0], [-1.0, 1.0]])
     dist = MixtureDistribution(np.full((2, 2), 0.5), means, [[1.0, 1.0], [0.1, 0.1]])
     assert_allclose(dist.median, center, rtol=1e-11)
-
-
-def test_mode_of_normals_that_merge_is_between_them():
-    merging = MixtureDistribution([[0.5, 0.5]], [[-1.0, 1.0]], [[1.0, 1.0]])
-    assert_allclose(merging.mode, 0, atol=1e-2)  # flat to fourth order
-    close = MixtureDistribution([[0.5, 0.5]], [[-0.4, 0.4]], [[1.0, 1.0]])
-    assert_allclose(close.mode, 0, atol=1e-6)
 
 
 def test_tails_of_normals_are_finite_and_exact():

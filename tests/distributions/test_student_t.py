@@ -113,11 +113,6 @@ def test_quantiles_of_tiny_probabilities_have_them():
         assert_allclose(dist.logsf(high), np.full((8, 1), np.log(q)), rtol=0.02)
 
 
-def test_medians_are_the_centres():
-    df = [0.1, 1.0, 3.0, 1e3, 1e9]
-    assert_allclose(student_t(df, 3.0, 2.0).median, 3.0, rtol=0.0, atol=1e-11)
-
-
 DF_NEAR_ONE = np.array([0.7, 0.9, 0.95, 1.0, 1.001, 1.08, 1.2, 3.0])
 
 
@@ -132,12 +127,6 @@ def test_crps_is_an_integral_near_and_far_from_one_degree_of_freedom(y):
     assert_allclose(found, (squares * x).sum(axis=0) * 0.01 + last, rtol=1e-7)
     alone = [student_t(df).crps([y])[0] for df in DF_NEAR_ONE]
     assert_allclose(found, alone, rtol=1e-12)
-
-
-def test_crps_is_continuous_where_interpolation_begins():
-    near = 1.0 + np.array([-0.1, 0.1]) + np.array([[-1e-9], [0.0], [1e-9]])
-    scores = student_t(near.ravel()).crps(np.ones(6)).reshape(3, 2)
-    assert_allclose(scores[1:] / scores[0], 1.0, rtol=1e-7)
 
 
 def test_moments_exist_above_a_number_of_degrees_of_freedom():

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.testing import assert_allclose
 from scipy.special import polygamma
 
-from skmoe._numerics.gamma_functions import trigamma
+from skmoe._numerics.special import trigamma
 
 
 def test_trigamma_is_that_of_scipy():

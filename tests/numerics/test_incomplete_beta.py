@@ -4,7 +4,7 @@ import numpy as np
 from numpy.testing import assert_allclose
 from scipy import special
 
-from skmoe._numerics.incomplete_beta import log_beta_fraction
+from skmoe._numerics.special import log_beta_fraction
 
 
 def test_incomplete_beta_function_equals_that_of_scipy():

@@ -253,10 +253,10 @@ def experts(names, n_components=1, n_outputs=1, n_rows=N_ROWS):
     return parts, rng.dirichlet(np.full(len(names), 3.0), size=n_rows).T
 
 
-def mixture(names, n_components=1, n_outputs=1, n_rows=N_ROWS, general=False):
-    """The distribution of one expert of each name; a general one, or of the class they choose."""
-    make = PredictiveDistribution if general else predictive_distribution
-    return make(*experts(names, n_components, n_outputs, n_rows), n_outputs == 1)
+def mixture(names, n_components=1, n_outputs=1, n_rows=N_ROWS):
+    """The distribution of one expert of each name."""
+    parts, gate = experts(names, n_components, n_outputs, n_rows)
+    return predictive_distribution(parts, gate, n_outputs == 1)
 
 
 def count_mixture(weights, means, dispersions=None):
@@ -272,7 +272,7 @@ def count_mixture(weights, means, dispersions=None):
 
 def single(name, n_rows=N_ROWS):
     """One component of a name, whose functions are those of its family alone."""
-    return mixture((name,), n_rows=n_rows, general=True)
+    return PredictiveDistribution(*experts((name,), n_rows=n_rows))
 
 
 def reference(name, n_rows=N_ROWS):
@@ -360,23 +360,45 @@ def expectation(one, function, at):
     return total + density
 
 
-def assert_density_integrates_to_cdf(one, y):
-    """Density and probabilities of one row are those of its distribution function at y."""
+def assert_moments_are_integrals(one):
+    """Probability up to a value, mean and variance of one row."""
+    y = one.rvs(random_state=0)[0]
     at = edges(one, y)
     assert_allclose(expectation(one, np.ones_like, at), 1.0, rtol=1e-8)
     below = expectation(one, np.ones_like, at[at <= y])
     assert_allclose(one.cdf(y), below, rtol=1e-7, atol=1e-12)
     assert_allclose(one.sf(y), 1.0 - below, rtol=1e-6, atol=1e-8)
-
-
-def assert_moments_are_integrals(one):
-    """Mean and variance of one row."""
-    at = edges(one)
     mean = expectation(one, lambda y: y, at)
     assert_allclose(one.mean, mean, rtol=1e-7, atol=1e-9)
     variance = expectation(one, lambda y: np.square(y - mean), at)
     assert_allclose(one.var, variance, rtol=1e-5, atol=1e-9)
     assert_allclose(one.std, np.sqrt(variance), rtol=1e-5, atol=1e-9)
+
+
+def assert_restricted_means_and_hazards(one):
+    """Means of the smaller of a value and y, and rates of events, of one row."""
+    for y in one.rvs(4, random_state=0)[0]:
+        expected = expectation(one, lambda t, y=y: np.minimum(t, y), edges(one, y))
+        assert_allclose(one.restricted_mean(y), expected, rtol=1e-6, atol=1e-8)
+        until = one.sf(np.nextafter(y, -np.inf)) if one.pmf(y) > 0 else one.sf(y)
+        assert_allclose(one.hazard(y) * until, one.pdf(y), rtol=1e-9)
+        assert_allclose(one.cumulative_hazard(y), -one.logsf(y))
+    assert_allclose(one.restricted_mean(np.inf), one.mean)
+    assert (one.restricted_mean(-np.inf) == -np.inf).all()
+
+
+def assert_tails_add_up(dist):
+    """Also the logarithms, and the probability of a value itself."""
+    y = np.concatenate([dist.rvs(6, random_state=0), dist.mean[:, None]], axis=1)
+    assert_allclose(dist.cdf(y) + dist.sf(y), 1.0, rtol=1e-12)
+    with np.errstate(divide="ignore"):
+        for name in ("pdf", "cdf", "sf"):
+            logs = np.log(getattr(dist, name)(y))
+            # What a logarithm near zero has less of digits, its probability has not.
+            assert_allclose(getattr(dist, f"log{name}")(y), logs, rtol=1e-9, atol=1e-14)
+    mass = dist.cdf(y) - dist.cdf_left(y)
+    assert_allclose(dist.pmf(y), mass, atol=1e-13)
+    assert_array_equal(dist.pdf(y)[mass > 1e-9], dist.pmf(y)[mass > 1e-9])
 
 
 def assert_crps_is_integral(one, y):

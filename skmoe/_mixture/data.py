@@ -66,6 +66,8 @@ class Data:
         self.weight = float(rows.weight.sum())
         # What experts read of y, for each family and output.
         self.targets: dict[Any, Any] = {}
+        # Products of the columns of its designs, if they are kept.
+        self.column_products: dict[int, Array] | None = None
         # Responsibilities of experts for rows (K, S, n), and for the gate (K, S, U).
         self.given: Any = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,16 @@ class Data:
         self.weight = float(rows.weight.sum())
         # What experts read of y, for each family and output.
         self.targets: dict[Any, Any] = {}
+        # Products of the columns of its designs, if they are kept.
+        self.column_products: dict[int, Array] | None = None
+        # Responsibilities of experts for rows (K, S, n), and for the gate (K, S, U).
+        self.given: Any = None
+
+    def with_given(self, given: Any) -> Data:
+        """The same rows with given responsibilities."""
+        other = copy(self)
+        other.given = given
+        return other
 
     def posterior(self, log_gate: Array, logs: Array, top_k: int | None) -> tuple[Array, Array]:
         """Responsibilities (K, S, U) and log densities (S, U) of what shares an expert."""

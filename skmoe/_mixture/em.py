@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +20,6 @@ from skmoe._mixture.data import CONSTANT
 from skmoe._mixture.groups import Group, ImplicitCurvature, Inverse, invert
 from skmoe._mixture.joint_prior import set_covariance
 from skmoe._mixture.mixture import EStep, Mixture
-from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.signed_steps import signed_step, step_within
 from skmoe._numerics.typing import TINY, Array
 
@@ -34,9 +32,6 @@ N_PLAIN_ITER = 5
 
 # Attempts to find a step that does not lower the bound; the last one has the length zero.
 MAX_HALVINGS = 12
-
-# Most attempts for each of the steps to given responsibilities.
-ATTEMPTS_PER_STEP = 3
 
 # Tolerance of comparisons of lower bounds, in units of one plus their size, by the precision of the
 # features.
@@ -442,11 +437,12 @@ def line_search(objective: Objective, state: State, refresh: int) -> State | Non
 
 
 def side_by_side(
-    objective: Objective, thetas: Array, n_iter: int
+    objective: Objective, thetas: Array, n_iter: int, n_fresh: int = N_FRESH_ITER
 ) -> tuple[Array, list[list[float]]]:
     """Vectors (S, D) and lower bounds of each after a number of iterations, without extrapolation.
 
-    One whose step would lower its bound goes half of the way in the next iteration.
+    One whose step would lower its bound goes half of the way in the next iteration. The first
+    iterations have curvatures of their own.
     """
     accepted, trial = thetas, thetas
     best = np.full(len(thetas), -np.inf)
@@ -454,14 +450,16 @@ def side_by_side(
     state: State | None = None
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         for iteration in range(n_iter + 1):
-            fresh = iteration < N_FRESH_ITER or iteration % REFRESH == 0
+            fresh = iteration < n_fresh or iteration % REFRESH == 0
             state = objective.at(trial, None if fresh else state)
-            rises = state.lower_bound >= best  # False for NaN
+            reached = state.lower_bound
+            rises = reached >= best  # False for NaN
+            is_settled = (rises & (reached <= best + objective.rtol * np.abs(reached))).all()
             accepted = np.where(rises[:, None], trial, accepted)
-            best = np.where(rises, state.lower_bound, best)
+            best = np.where(rises, reached, best)
             for own in np.flatnonzero(rises):
                 history[own].append(float(best[own]))
-            if iteration == n_iter:
+            if iteration == n_iter or is_settled:
                 break
             ahead = objective.ahead(state)
             ahead = np.where(np.isfinite(ahead).all(axis=1, keepdims=True), ahead, accepted)
@@ -476,42 +474,16 @@ def fitted_to(
     """Vectors (S, D) after steps to given responsibilities.
 
     Those of the experts are of rows, (K, S, n), and those of the gate of rows or units, (K, S, U).
-    A vector whose step would lower its expected log-likelihood goes half of the way. A step that
-    was halved does not count, but for a bound of all attempts. Where a step gains nothing there are
-    no more.
     """
-    mixture, blocks = objective.mixture, objective.blocks
-    ends = np.cumsum([[d.rows.n_rows, len(d.sharing.gate_weight)] for d in blocks], axis=0)[:-1]
-    given = zip(
-        np.split(of_experts, ends[:, 0], axis=2), np.split(of_gate, ends[:, 1], axis=2), strict=True
+    blocks = list(objective.blocks)
+    sizes = np.cumsum([[d.rows.n_rows, len(d.sharing.gate_weight)] for d in blocks], axis=0).T
+    given = (
+        np.split(own, ends[:-1], axis=2)
+        for own, ends in zip((of_experts, of_gate), sizes, strict=True)
     )
-    pairs = list(zip(blocks, given, strict=True))
-    accepted, trial, best = theta.copy(), theta, np.full(len(theta), -np.inf)
-    active, n_made = np.arange(len(theta)), np.full(len(theta), -1)
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        for attempt in range(ATTEMPTS_PER_STEP * n_steps, -1, -1):
-            goes_on = attempt > 0 and bool((n_made[active] < n_steps - 1).any())
-            sums = [
-                mixture.e_step_block(
-                    trial, d, curvature=goes_on, given=(own[0][:, active], own[1][:, active])
-                )
-                for d, own in pairs
-            ]
-            total: EStep = reduce(add_fields, sums)
-            reached = total.log_likelihood - mixture.penalty(trial)
-            rises = reached >= best[active]  # False for NaN
-            settled = reached <= best[active] + RTOL["float64"] * np.abs(reached)
-            accepted[active[rises]], best[active[rises]] = trial[rises], reached[rises]
-            n_made[active] = np.where(rises & settled, n_steps, n_made[active] + rises)
-            if not goes_on:
-                break
-            change = direction(mixture, trial, total, inverted(mixture, trial, total))
-            ahead, own = mixture.bounded(trial + change), accepted[active]
-            trial = np.where(rises[:, None], ahead, 0.5 * (own + trial))
-            left = n_made[active] < n_steps
-            trial = np.where(np.isfinite(trial), trial, own)[left]
-            active = active[left]
-    return accepted
+    blocks = [data.with_given(pair) for data, *pair in zip(blocks, *given, strict=True)]
+    to_given = objective._replace(blocks=blocks, map_blocks=None)
+    return side_by_side(to_given, theta, n_steps, n_fresh=n_steps)[0]
 
 
 @contextmanager

@@ -290,7 +290,8 @@ class Group:
         for roles, pairs in by_designs.items():
             first, second = (data.designs.get(role) for role in roles)
             stacked = np.stack([np.broadcast_to(weighted[pair], weight.shape) for pair in pairs])
-            found = weighted_products(first, second, stacked.reshape(-1, weight.shape[-1]))
+            flat = stacked.reshape(-1, weight.shape[-1])
+            found = weighted_products(first, second, flat, data.column_products)
             shape = *stacked.shape[:3], *found.shape[1:]
             for (t, u), own in zip(pairs, found.reshape(shape), strict=True):
                 rows, columns = self.slices[t], self.slices[u]

@@ -249,31 +249,25 @@ class Mixture:
         return total
 
     def e_step_block(
-        self,
-        theta: Array,
-        data: Data,
-        *,
-        curvature: bool,
-        given: tuple[Array, Array] | None = None,
-        usage: Array | None = None,
+        self, theta: Array, data: Data, *, curvature: bool, usage: Array | None = None
     ) -> EStep:
         """Sums over a block of rows.
 
-        With given responsibilities, of experts for rows (K, S, n) and for the gate (K, S, U), the
-        log-likelihood is the expected one of the complete data.
+        With given responsibilities the log-likelihood is the expected one of the complete data.
         """
         at, sharing = self.at(theta, data), data.sharing
-        if given is None:
+        if data.given is None:
             resp, log_density = data.posterior(at.log_gate, at.logs, self.top_k)
             log_likelihood = log_density @ sharing.gate_weight
             target = resp * sharing.gate_weight
             weight = target if data.rows.units is None else sharing.to_rows(resp) * sharing.weight
         else:
-            weight, target = given[0] * sharing.weight, given[1] * sharing.gate_weight
+            of_rows, of_gate = data.given
+            weight, target = of_rows * sharing.weight, of_gate * sharing.gate_weight
             # Rows outside the support of an expert have log density minus infinity.
             log_likelihood = (weight * np.where(weight > 0.0, at.logs, 0.0)).sum(axis=(0, 2))
             log_likelihood += (target * np.where(target > 0.0, at.log_gate, 0.0)).sum(axis=(0, 2))
-        if self.balance and given is None:
+        if self.balance and data.given is None:
             own = self.usage(theta, [data]) if usage is None else usage
             log_prior, added = balance_prior(self.balance, at.log_gate, sharing.gate_weight, own)
             log_likelihood, target = log_likelihood + log_prior, target + added

@@ -58,6 +58,9 @@ N_GIVEN_STEPS = 10
 # point.
 SAME_LOG_LIKELIHOOD = 1e-3
 
+# Twice the largest number of products of columns of a design that are kept for all iterations.
+MAX_KEPT_PRODUCTS = 8_000_000
+
 # Largest number of log densities (starts, experts, rows), and of coefficients, in memory.
 MAX_NUMBERS = 400_000
 
@@ -86,7 +89,11 @@ def blocks_of(mixture: Mixture, rows: Any) -> Any:
     columns = mixture.experts.dispersion_columns
     if not isinstance(rows, Dataset):
         return Source(rows, columns)
-    return [Data(block, columns) for block in split_into_blocks(rows)]
+    blocks = [Data(block, columns) for block in split_into_blocks(rows)]
+    if rows.n_rows * (rows.gate_design.shape[1] + 1) ** 2 <= MAX_KEPT_PRODUCTS:
+        for data in blocks:
+            data.column_products = {}
+    return blocks
 
 
 class Problem(NamedTuple):

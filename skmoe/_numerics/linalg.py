@@ -60,10 +60,13 @@ def weighted_column_sums(weights: Array, design: Design) -> Array:
     return sums.reshape(*weights.shape[:-1], design.shape[1])
 
 
-def weighted_products(first: Any, second: Any, weights: Array) -> Array:
+def weighted_products(
+    first: Any, second: Any, weights: Array, kept: dict[int, Array] | None = None
+) -> Array:
     """Sums over rows of products of the columns of two designs, with weights (m, n): (m, d, e).
 
-    A design that is None is a column of ones.
+    A design that is None is a column of ones. Products of the columns of a design can be kept for
+    other weights.
     """
     if first is None and second is None:
         return np.asarray(weights.sum(axis=1)[:, None, None])
@@ -78,17 +81,21 @@ def weighted_products(first: Any, second: Any, weights: Array) -> Array:
     if is_same and not sparse.issparse(first) and 2 * len(weights) > n_columns:
         # With many weights a single product with all pairwise column products is faster.
         a, b = np.triu_indices(n_columns)
-        columns, start = np.empty((len(a), len(first)), first.dtype), 0
-        for i, column in enumerate(first.T):
-            end = start + n_columns - i
-            np.multiply(first.T[i:], column, out=columns[start:end])
-            start = end
+        columns = None if kept is None else kept.get(id(first))
+        if columns is None:
+            columns, start = np.empty((len(a), len(first)), first.dtype), 0
+            for i, column in enumerate(first.T):
+                end = start + n_columns - i
+                np.multiply(first.T[i:], column, out=columns[start:end])
+                start = end
+            if kept is not None:
+                kept[id(first)] = columns
         products[:, a, b] = products[:, b, a] = weights @ columns.T
         return products
     for product, weight in zip(products, weights, strict=True):
-        left, right, kept = first, second, np.flatnonzero(weight)
-        if 2 * len(kept) < len(weight):
-            left, right, weight = first[kept], second[kept], weight[kept]
+        left, right, used = first, second, np.flatnonzero(weight)
+        if 2 * len(used) < len(weight):
+            left, right, weight = first[used], second[used], weight[used]
         if sparse.issparse(left):
             scaled = left.copy()
             scaled.data *= np.repeat(weight, np.diff(left.indptr))

@@ -116,6 +116,5 @@ class GivenDensity(Family):
         """It is unknown."""
         return np.full(1, np.nan)
 
-    def components(self, eta: Sequence[Array]) -> Any:
+    def components(self, eta: Sequence[Array]) -> None:
         """They are unknown."""
-        raise NotImplementedError

@@ -1,6 +1,6 @@
 """Mixtures with rows and coefficients, one for each way in which they can differ."""
 
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,12 +11,15 @@ from skmoe._data.units import make_units
 from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective, fitted_to
 from skmoe._mixture.mixture import Mixture
+from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._numerics.linalg import with_offset
 from skmoe.data import interval_censored
 from skmoe.experts import LinearExperts, LogisticExperts
 from skmoe.gates import ConstantGate, SoftmaxGate
 from support.expert_kinds import GENERALIZED, example
 from support.families import no_scaling
+from support.heteroscedastic import HeteroscedasticExperts
+from support.own_parts import Logits, ReferenceGate, Regression
 
 N_ROWS, N_EXPERTS, N_FEATURES = 60, 3, 3
 
@@ -218,6 +221,43 @@ def _cases():
     yield "routing", lambda: linear("normal", mixture={"top_k": 2})
 
 
+# Experts of users, with their numbers of classes.
+OWN_EXPERTS = {
+    "regression": (Regression(), 0),
+    "second predictor": (HeteroscedasticExperts(), 0),
+    "classes": (Logits(), 3),
+}
+
+
+def with_own_gate(case, gate):
+    """The same with a gate of a user, at other coefficients."""
+    experts, rows = case.mixture.experts, case.rows
+    mixture = Mixture(experts, OwnGate(gate, experts.n_experts, rows.gate_design.shape[1]))
+    change = np.random.default_rng(2).normal(size=len(mixture.first))
+    theta = mixture.start + 0.3 * mixture.expanded(change)
+    theta[: experts.size] = case.theta[: experts.size]
+    return Case(mixture, rows, theta)
+
+
+def own_experts(family, n_classes, gate=None):
+    """A case of experts of a user."""
+    given = classes(n_classes) if n_classes else linear("normal")
+    experts = OwnExperts(family, N_EXPERTS, N_FEATURES + 1)
+    mixture = given.mixture.with_part("experts", experts)
+    change = np.random.default_rng(2).normal(size=len(mixture.first))
+    case = Case(mixture, given.rows, mixture.start + 0.3 * mixture.expanded(change))
+    return case if gate is None else with_own_gate(case, gate)
+
+
+def _cases_of_users():
+    for name, (family, n_classes) in OWN_EXPERTS.items():
+        of_case = partial(own_experts, family, n_classes)
+        yield f"own {name}", of_case
+        yield f"own {name}, own gate", partial(of_case, ReferenceGate())
+        yield f"own {name}, own gate, units", lambda c=of_case: in_units(c(ReferenceGate()))
+    yield "own gate", lambda: with_own_gate(linear("gamma"), ReferenceGate())
+
+
 class Units:
     """A preprocessor that has changed no units."""
 
@@ -230,12 +270,13 @@ class Units:
 
 
 CASES = dict(_cases())
+OF_USERS = dict(_cases_of_users())
 
 
 @cache
 def case(name):
     """A case by its name, which tests read only."""
-    return CASES[name]()
+    return (CASES | OF_USERS)[name]()
 
 
 def taken(rows, index, weight=None):
@@ -261,7 +302,8 @@ def started(case, n_steps=3):
     if rows.possible is not None:
         resp = resp * rows.possible / (resp * rows.possible).sum(axis=0)
     of_experts = rows.row_responsibilities(resp)
-    of_experts = of_experts * mixture.experts.support(rows.y)
+    if not mixture.own:
+        of_experts = of_experts * mixture.experts.support(rows.y)
     theta = mixture.start[None]
     objective = case.objective
     return fitted_to(objective, theta, of_experts[:, None], resp[:, None], n_steps)[0]

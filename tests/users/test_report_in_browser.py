@@ -14,6 +14,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import right_censored
 from skmoe.families import FAMILIES, StudentT
+from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_html
 from skmoe.recipes import mixture_of
 from support.browsers import start_browser
@@ -203,7 +204,13 @@ def test_lists_of_families_are_computed(browser, any_page, name):
     y = draw(of_target, 0.5 + 0.8 * X[:, 1], rng)
     if "zero" in families:
         y[X[:, 0] > 0.5] = 0.0
-    options = {"family": families, "top_k": 2, "max_iter": 20, "n_init": 1, "random_state": 0}
+    options = {
+        "family": families,
+        "gate": SoftmaxGate(top_k=2),
+        "max_iter": 20,
+        "n_init": 1,
+        "random_state": 0,
+    }
     moe = MixtureOfExpertsRegressor(len(families), **options, **FIXED)
     assert_computes_as(browser, any_page, fit_quietly(moe, X, y), X, y)
 

@@ -3,10 +3,11 @@
 import textwrap
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 from scipy import sparse
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.preprocessing import MaxAbsScaler
@@ -33,29 +34,21 @@ def read_only(values):
 
 
 def frame_of(library, values):
-    """A data frame, or the array where the library is missing."""
-    try:
-        module = import_module(library)
-    except ImportError:
-        return values
-    return module.DataFrame({f"c{j}": column.copy() for j, column in enumerate(values.T)})
+    return library.DataFrame({f"c{j}": column.copy() for j, column in enumerate(values.T)})
 
 
-DENSE = {
+CONTAINERS = {
     "array": np.ascontiguousarray,
     "Fortran order": np.asfortranarray,
     "read-only": read_only,
     "list": np.ndarray.tolist,
-    "pandas": partial(frame_of, "pandas"),
-    "polars": partial(frame_of, "polars"),
-}
-OTHERS = {
+    "pandas": partial(frame_of, pd),
+    "polars": partial(frame_of, pl),
     "float32": lambda values: values.astype(np.float32),
     "csr_array": sparse.csr_array,
     "csc_matrix": sparse.csc_matrix,
     "coo_array": sparse.coo_array,
 }
-CONTAINERS = DENSE | OTHERS
 FRAMES = ("pandas", "polars")
 SPARSE = ("csr_array", "csc_matrix", "coo_array")
 

@@ -34,29 +34,19 @@ MOE = MixtureOfExpertsRegressor(2, **SHORT, **FIXED)
 def client():
     """Workers are forked from a process that has imported the package once for all of them."""
     distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
         distributed.utils.get_mp_context()  # sets modules of its own, the first time
         multiprocessing.set_forkserver_preload(["distributed", "pandas", "skmoe"])
-        yield from clients(distributed)
-
-
-def clients(distributed):
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with (
-        distributed.LocalCluster(**options, processes=True) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
+        with (
+            distributed.LocalCluster(**options, processes=True) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            yield client
 
 
 def chunks_of(*values, size=40):
     return [da.from_array(v, chunks=(size, *v.shape[1:])) for v in values]
-
-
-def blocks_of(*values, size=40):
-    return RowBlocks(
-        lambda: (tuple(v[i : i + size] for v in values) for i in range(0, len(values[0]), size))
-    )
 
 
 class ChunksThatStayOnWorkers(DaskBlocks):
@@ -81,7 +71,8 @@ def test_fits_on_workers_equal_those_of_row_blocks(client):
     weight = np.random.default_rng(0).integers(0, 3, size=120).astype(float)
     features, classes = flipping_classes(n_rows=120, n_classes=3)
     moe = MixtureOfExpertsClassifier(2, **SHORT, **FIXED_OF_CLASSES)
-    chunks, blocks = chunks_of(features, classes, weight), blocks_of(features, classes, weight)
+    chunks = chunks_of(features, classes, weight)
+    blocks = RowBlocks.from_arrays(features, classes, sample_weight=weight)
     on_workers = fit_quietly(clone(moe), *chunks[:2], sample_weight=chunks[2])
     expected = fit_quietly(moe, blocks)
     assert_allclose(on_workers.lower_bounds_, expected.lower_bounds_, atol=1e-8)
@@ -94,7 +85,7 @@ def test_only_sums_and_the_first_chunk_reach_the_client(client):
     moe = fit_quietly(clone(MOE), blocks)
     assert blocks.n_sums > moe.n_iter_ + 2  # the first pass, a first sweep, the use of experts
     assert_allclose(loads(moe).sum(), len(Y))
-    expected = fit_quietly(clone(MOE), blocks_of(X, Y)).lower_bounds_
+    expected = fit_quietly(clone(MOE), RowBlocks.from_arrays(X, Y)).lower_bounds_
     assert_allclose(moe.lower_bounds_, expected, atol=1e-8)
 
 
@@ -105,7 +96,7 @@ def test_a_killed_worker_loses_nothing(client):
     long = clone(MOE).set_params(max_iter=5)
     moe = fit_quietly(clone(long), blocks)
     assert set(client.run(os.getpid).values()) != set(workers.values())
-    expected = fit_quietly(long, blocks_of(X, Y)).lower_bounds_
+    expected = fit_quietly(long, RowBlocks.from_arrays(X, Y)).lower_bounds_
     assert_allclose(moe.lower_bounds_, expected, atol=1e-8)
 
 

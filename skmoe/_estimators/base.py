@@ -115,7 +115,8 @@ class BaseMixture(
         fixed, task = self, NO_TASK
         offset = given.offset if isinstance(given, Rows) else None
         added: dict[str, Any] = {}  # attributes
-        with np.errstate(under="ignore"):
+        # Steps that lead too far are taken back.
+        with np.errstate(under="ignore", over="ignore", invalid="ignore"):
             if not self._has_models and selects_number(self.n_experts):
                 task = self._start_task(given, None)
                 fixed, given, added = with_selected_n_experts(self, given, task)

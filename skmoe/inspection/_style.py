@@ -267,8 +267,8 @@ def axis_name_width(ax: Any, side: int) -> int:
 
 def inches_of(ax: Any, side: int) -> float:
     """Width (0) or height (1) of axes, about, before the layout of the figure."""
-    box = ax.get_position()
-    return float(ax.figure.get_size_inches()[side] * (box.width, box.height)[side])
+    pixels = ax.bbox.width, ax.bbox.height
+    return float(pixels[side] / ax.figure.dpi)  # of subfigures, too
 
 
 def label_target(ax: Any, name: str) -> None:

@@ -138,7 +138,7 @@ def test_entries_that_are_stored_twice_add_up(dtype):
     assert twice.indices.dtype == dtype
 
 
-# --- features that are constant in the rows of a fit -----------------------------------------------
+# --- features that are constant in the rows of a fit ------------------------------------------
 
 # Values whose sums are not exact, and some whose round-off is far from any data.
 VALUES = [-3.0122e-8, 0.1, 1.0 / 3.0, -1e10 / 7.0, 1e-300]

@@ -39,17 +39,11 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "columns") and hasattr(X, "dtypes")
 
 
-def frame_columns(X: Any) -> list[Any]:
-    """Columns of a data frame."""
-    return [column_of(X, j) for j in range(X.shape[1])]
-
-
 def make_encoder(X: Any, weight: Array, allow_nan: bool) -> Encoder:
     """Fit medians and levels on the rows of positive weight."""
     kept = np.flatnonzero(weight > 0.0)
-    is_numeric = [holds_numbers(column) for column in frame_columns(X)]
-    numeric = [j for j, numeric in enumerate(is_numeric) if numeric]
-    categorical = [j for j, numeric in enumerate(is_numeric) if not numeric]
+    numeric = [j for j in range(X.shape[1]) if holds_numbers(column_of(X, j))]
+    categorical = [j for j in range(X.shape[1]) if j not in numeric]
     columns = [numeric_column(X, j)[kept] for j in numeric]
     levels, infrequent = [], []
     for j in categorical:
@@ -205,13 +199,11 @@ def numeric_column(X: Any, j: int) -> Array:
 
 def category_column(X: Any, j: int) -> Array:
     """A column of categories as objects, with None for missing values of any kind."""
-    values = np.asarray(column_of(X, j), dtype=object)
-    kept = [None if _is_missing(value) else value for value in values]
-    return np.fromiter(kept, dtype=object, count=len(kept))
-
-
-def _is_missing(value: Any) -> bool:
-    return not isinstance(value, str) and str(value) in MISSING_STRINGS
+    values = np.array(column_of(X, j), dtype=object)
+    for i, value in enumerate(values):
+        if not isinstance(value, str) and str(value) in MISSING_STRINGS:
+            values[i] = None
+    return values
 
 
 def as_strings(X: Any, j: int) -> Array:

@@ -79,7 +79,8 @@ class Preprocessor(NamedTuple):
         in_one_call = self.uses_raw_features or self.extra_features is not None
         size = rows.n_rows if in_one_call else BLOCK_ROWS
         for start in range(0, rows.n_rows, size):
-            yield self.transform(rows.take(slice(start, start + size)))
+            block = slice(start, start + size)
+            yield self.transform(rows if size >= rows.n_rows else rows.take(block))
 
     def assemble(
         self, X: Design, target: Array, rows: Rows, raw_features: RawFeatures | None = None

@@ -41,6 +41,22 @@ MIN_TARGET = 1e-140
 CONVERSION_ERRORS = ("X contains", "convert", "dtype", "DType", "float()", "promote")
 
 
+# Which numbers are bad features, by their names there, and messages on their column.
+BAD_NUMBERS: dict[str, tuple[Any, str]] = {
+    "NaN": (
+        np.isnan,
+        "X must have no missing values unless every expert accepts them; {} of X contains NaN. "
+        "Impute it in a pipeline by SimpleImputer(add_indicator=True), or use experts that accept "
+        'missing values, which take longer: expert="tree", n_init=1.',
+    ),
+    "infinity": (
+        np.isinf,
+        "X must be finite; {} of X contains infinity, or a value too large for its type. Replace "
+        "it by a finite value.",
+    ),
+}
+
+
 class RowRules(NamedTuple):
     """What rows must be, besides what holds for all rows."""
 
@@ -156,73 +172,49 @@ def add_feature_note(error: Exception, X: Any) -> None:
 def check_numbers(X: Any, encoder: Encoder) -> None:
     """X must not contain infinity, and missing numbers only if all experts accept them."""
     values = numeric_values(encoder, X)
-    for is_bad, describe in ((np.isinf, _infinite), (np.isnan, _missing)):
+    for is_bad, message in (BAD_NUMBERS["infinity"], BAD_NUMBERS["NaN"]):
         columns = np.flatnonzero(is_bad(values).any(axis=0))
-        if len(columns) and not (encoder.allow_nan and describe is _missing):
-            raise ValueError(describe(_column_name(X, encoder.numeric_columns[columns[0]])))
+        if len(columns) and not (encoder.allow_nan and is_bad is np.isnan):
+            raise ValueError(message.format(_column_name(X, encoder.numeric_columns[columns[0]])))
 
 
 def _message(X: Any, error: str) -> str:
     """Message for an error of scikit-learn or NumPy; empty if no column is its reason."""
-    if "X contains NaN" in error:
-        return _of_first_column(X, np.isnan, _missing)
-    if "X contains infinity" in error:
-        return _of_first_column(X, np.isinf, _infinite)
-    if "feature" in error or sparse.issparse(X) or len(np.shape(X)) != 2:
+    bad = next((bad for name, bad in BAD_NUMBERS.items() if f"X contains {name}" in error), None)
+    if bad is not None and sparse.issparse(X):
+        columns = sparse.coo_array(X).col[bad[0](sparse.coo_array(X).data)]
+        return bad[1].format(f"column {columns.min()}") if len(columns) else ""
+    if sparse.issparse(X) or len(np.shape(X)) != 2 or (bad is None and "feature" in error):
         return ""
     X = X if hasattr(X, "columns") else np.asarray(X)
     for j in range(X.shape[1]):
-        values = np.asarray(column_of(X, j))
+        name, values, remedy = _column_name(X, j), np.asarray(column_of(X, j)), ""
+        if bad is not None:
+            if bad[0](as_numbers(values)).any():
+                return bad[1].format(name)
+            continue
         if values.dtype.kind in "mM":
             return (
-                f"X must hold numbers; {_column_name(X, j)} holds {values.dtype}. Convert it, such "
-                "as to days since a date, or to month and weekday."
+                f"X must hold numbers; {name} holds {values.dtype}. Convert it, such as to days "
+                "since a date, or to month and weekday."
             )
-        found, remedy = first_text(values) if values.dtype.kind in "OUST" else None, ""
+        found = first_text(values) if values.dtype.kind in "OUST" else None
         text = None if found is None else shown(found)
         if text is None and is_category(getattr(column_of(X, j), "dtype", None)):
             text = f"the category {shown(values.tolist()[0])}"
             remedy = " If they are amounts, convert them by astype(float)."
         if text is not None:
             return (
-                f"X must hold numbers; {_column_name(X, j)} holds {text}. Encode categories "
-                'in a pipeline by OneHotEncoder(drop="first"), or pass a data frame and use '
-                'experts that accept categories, which take longer: expert="tree", n_init=1.'
-                f"{remedy}"
+                f"X must hold numbers; {name} holds {text}. Encode categories in a pipeline by "
+                'OneHotEncoder(drop="first"), or pass a data frame and use experts that accept '
+                f'categories, which take longer: expert="tree", n_init=1.{remedy}'
             )
-    return ""
-
-
-def _of_first_column(X: Any, is_bad: Any, describe: Any) -> str:
-    """Description of the first column with a value for which `is_bad` is true."""
-    if sparse.issparse(X):
-        columns = sparse.coo_array(X).col[is_bad(sparse.coo_array(X).data)]
-        return describe(f"column {columns.min()}") if len(columns) else ""
-    X = X if hasattr(X, "columns") else np.asarray(X)
-    for j in range(X.shape[1]):
-        if is_bad(as_numbers(np.asarray(column_of(X, j)))).any():
-            return str(describe(_column_name(X, j)))
     return ""
 
 
 def _column_name(X: Any, j: int) -> str:
     """A column in a message: its name, or its index."""
     return f"column {X.columns[j]!r}" if hasattr(X, "columns") else f"column {j}"
-
-
-def _missing(column: str) -> str:
-    return (
-        f"X must have no missing values unless every expert accepts them; {column} of X contains "
-        "NaN. Impute it in a pipeline by SimpleImputer(add_indicator=True), or use experts that "
-        'accept missing values, which take longer: expert="tree", n_init=1.'
-    )
-
-
-def _infinite(column: str) -> str:
-    return (
-        f"X must be finite; {column} of X contains infinity, or a value too large for its type. "
-        "Replace it by a finite value."
-    )
 
 
 def as_csr(X: Any) -> Any:

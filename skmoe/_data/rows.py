@@ -62,9 +62,8 @@ class Rows(NamedTuple):
 
     def effective_arguments(self, checked: Rows) -> set[str]:
         """Names of the arguments without which the checked rows would be others."""
-        neutral = {name: ABSENT.get(field) for field, name in ARGUMENTS.items()}
-        pairs = checked.arguments.items()
-        return {n for n, values in pairs if n in self.arguments and np.any(values != neutral[n])}
+        kept = {name for name in self.arguments if name in checked.arguments}
+        return kept - ({"sample_weight"} if (checked.weight == 1.0).all() else set())
 
     @property
     def unit_codes(self) -> Array:

@@ -187,13 +187,6 @@ LOSSES = {
     "quantile": "For quantiles use experts of the mean, and predict_quantile.",
 }
 
-LOSS_OF_CLASS = {
-    "PoissonRegressor": "poisson",
-    "GammaRegressor": "gamma",
-    "TweedieRegressor": "tweedie",
-    "QuantileRegressor": "quantile",
-}
-
 
 # Regressors whose steps, tolerances or penalties are for a target of the order of one.
 OF_STANDARDISED_TARGETS = {
@@ -326,9 +319,9 @@ def split_pipeline(estimator: Any) -> tuple[list[Any], Any]:
 def special_loss(estimator: Any) -> str:
     """The loss of a regressor that is not that of normal noise: a key of `LOSSES`, or ""."""
     final = final_estimator(estimator)
-    name = type(final).__name__
-    if name in LOSS_OF_CLASS:
-        return LOSS_OF_CLASS[name]
+    name = type(final).__name__.removesuffix("Regressor").lower()
+    if name in LOSSES:
+        return name
     options = final.get_params(deep=False) if hasattr(final, "get_params") else {}
     for option in ("loss", "objective", "criterion"):
         value = options.get(option)

@@ -13,7 +13,8 @@ from scipy import sparse
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from skmoe import MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.data import RowBlocks
 from support.fits import fit_quietly
 
 ALPHA = 25.0
@@ -135,3 +136,55 @@ def test_entries_that_are_stored_twice_add_up(dtype):
         assert_allclose(fit_quietly(moe, twice, y).predict(twice), expected)
     assert twice.nnz == 2 * whole.nnz
     assert twice.indices.dtype == dtype
+
+
+# --- features that are constant in the rows of a fit ------------------------------------------
+
+# Values whose sums are not exact, and some whose round-off is far from any data.
+VALUES = [-3.0122e-8, 0.1, 1.0 / 3.0, -1e10 / 7.0, 1e-300]
+SHORT = {"n_init": 1, "tol": 1e-2, "max_iter": 4, "random_state": 0}
+
+
+def with_a_constant(value, n_rows=2000):
+    """Three features, of which the second one is constant, a target, and weights."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, 3))
+    X[:, 1] = value
+    y = np.where(X[:, 0] > 0.0, X[:, 2], -X[:, 2]) + 0.1 * rng.normal(size=n_rows)
+    return X, y, rng.uniform(0.1, 3.0, size=n_rows)
+
+
+def blocks(X, y):
+    return RowBlocks(lambda: ((X[i : i + 700], y[i : i + 700]) for i in range(0, len(X), 700)))
+
+
+FITS = {
+    "memory": lambda moe, X, y, weight: fit_quietly(moe, X, y, sample_weight=weight),
+    "single precision": lambda moe, X, y, weight: fit_quietly(
+        moe, X.astype(np.float32), y, sample_weight=weight
+    ),
+    "sparse": lambda moe, X, y, weight: fit_quietly(
+        moe, sparse.csr_array(X), y, sample_weight=weight
+    ),
+    "blocks": lambda moe, X, y, weight: fit_quietly(moe, blocks(X, y)),
+    "stream": lambda moe, X, y, weight: moe.partial_fit(
+        X[:900], y[:900], **({"classes": [False, True]} if y.dtype == bool else {})
+    ).partial_fit(X[900:], y[900:]),
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("memory", value) for value in VALUES] + [(path, 0.1) for path in FITS if path != "memory"],
+)
+@pytest.mark.parametrize("of_classes", [False, True])
+def test_predictions_do_not_depend_on_features_that_were_constant(path, value, of_classes):
+    """The round-off of a mean must not become a standard deviation."""
+    X, y, weight = with_a_constant(value)
+    moe = (MixtureOfExpertsClassifier if of_classes else MixtureOfExpertsRegressor)(2, **SHORT)
+    FITS[path](moe, X, y > 0.0 if of_classes else y, weight)
+    new = X[:20].copy()
+    new[:, 1] += 1e3
+    predict = getattr(moe, "predict_proba", moe.predict)
+    assert_array_equal(predict(new), predict(X[:20]))
+    assert_array_equal(moe.predict_gate(new), moe.predict_gate(X[:20]))

@@ -279,13 +279,6 @@ def overlapping(n_rows, seed=0):
     return X, y, regime
 
 
-def test_what_is_known_is_missed_where_it_was_given():
-    moe = fitted_case("known experts")
-    for method in (moe.aic, moe.bic, moe.icl, moe.summary, moe.inference):
-        with pytest.warns(UserWarning, match="got no known_experts, unlike the fit"):
-            method(X, Y)
-
-
 # --- displays -----------------------------------------------------------------------------------
 
 

@@ -116,7 +116,7 @@ def build_problem(
         given = validate_training_data(estimator, params, given)
     data = present_rows(params, given._replace(options=options))
     if options.previous is not None:
-        data = _continue(data, options.previous)
+        data = _continue(params, data)
     data = merge_copies(params, data)
     if params.base is not None or params.gate.transformer is not None:
         data, extra_features = add_extra_features(params, data)
@@ -129,18 +129,21 @@ def _build_from_blocks(
     """EM problem for row blocks, with initialisation on a sample of the rows."""
     checker = BlockChecker(params)
     summary = first_pass(blocks, checker)
-    sample, scaling = summary.sample, summary.target_scaling
-    if scaling is not None and (has_bounds(sample.y) or not params.standardizes_target):
-        summary = summary._replace(target_scaling=identity_scaling(len(scaling.center)))
+    sample, target_scaling = summary.sample, summary.target_scaling
+    if target_scaling is not None and (has_bounds(sample.y) or not params.standardizes_target):
+        target_scaling = identity_scaling(len(target_scaling.center))
     check_enough_rows(params.n_experts, sample.n_rows, "rows")
     data = with_columns(estimator, params, sample, summary.attributes)
     data = with_class_weights(params.task.with_class_weight(summary.class_weights), data)
-    if sparse.issparse(data.X):
-        scaling = keeping_sparse(summary.feature_scaling, data.dispersion_features)
-        summary = summary._replace(feature_scaling=scaling)
-    data = data._replace(first_pass=summary, options=options)
+    data = data._replace(
+        options=options,
+        feature_scaling=summary.feature_scaling,
+        feature_range=summary.feature_range,
+        target_scaling=target_scaling,
+        unit_factor=summary.sample_factor,
+    )
     if options.previous is not None:
-        data = _continue(data, options.previous)
+        data = _continue(params, data)
     problem = _assemble(params, merge_copies(params, data), None)
     source = DaskBlockSource if isinstance(blocks, DaskBlocks) else BlockSource
     rows = source(blocks, checker, problem.preprocessor, summary)
@@ -186,22 +189,15 @@ def _assemble(
     params: FitParameters, data: TrainingData, extra_features: ExtraFeatures | None
 ) -> FitProblem:
     """Standardise the data and assemble model, data set and initial values."""
-    blocks, classes, options = data.first_pass, data.attributes.get("classes_"), data.options
-    previous = options.previous
-    target_scaling = None if blocks is None else blocks.target_scaling
-    if previous is not None and params.standardizes_target:
-        target_scaling = previous._fitted.preprocessor.target_scaling
-    target = params.task.make_target(data.rows, params.density, classes, target_scaling)
-    if blocks is not None:
-        feature_scaling, feature_range = blocks.feature_scaling, blocks.feature_range
-    else:
+    classes, previous = data.attributes.get("classes_"), data.options.previous
+    target = params.task.make_target(data.rows, params.density, classes, data.target_scaling)
+    feature_scaling, feature_range = data.feature_scaling, data.feature_range
+    if feature_range is None:
         feature_range = fit_feature_range(data.rows.X, data.encoder)
-        if previous is None:
-            feature_scaling = fit_standardization(data.X, data.rows.weight)
-            if sparse.issparse(data.X):
-                feature_scaling = keeping_sparse(feature_scaling, data.dispersion_features)
-    if previous is not None:
-        feature_scaling = previous._fitted.preprocessor.feature_scaling
+    if feature_scaling is None:
+        feature_scaling = fit_standardization(data.X, data.rows.weight)
+    if sparse.issparse(data.X) and previous is None:
+        feature_scaling = keeping_sparse(feature_scaling, data.dispersion_features)
     preprocessor = Preprocessor(
         feature_scaling,
         target.scaling,
@@ -232,8 +228,8 @@ def _assemble(
         rows = preprocessor.group_by_unit(rows, unit)
         _, first = np.unique(unit, return_index=True)
         init = init[:, first] if not isinstance(init, str) and init.ndim == 2 else init
-        if blocks is not None and blocks.sample_factor != 1.0:
-            rows = rows.take(np.arange(len(first)), blocks.sample_factor)
+        if data.unit_factor != 1.0:
+            rows = rows.take(np.arange(len(first)), data.unit_factor)
     init_data = _make_init_data(params, target, rows, init_design)
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
     if rows.units is not None or rows.possible is not None:
@@ -244,7 +240,7 @@ def _assemble(
     em_problem = Problem(
         *(mixture, rows, init_data, init, seeds, params.max_iter, params.tol),
         penalties=tuple(penalty for penalty in params.penalties if penalty.search),
-        ends_at_maximum=options.ends_at_maximum,
+        ends_at_maximum=data.options.ends_at_maximum,
     )
     if previous is not None:
         em_problem = _warm_start(em_problem, params.penalties, previous, cache)
@@ -371,12 +367,13 @@ def cache_key(params: FitParameters, data: Any, target: Any) -> str | None:
         return None
 
 
-def _continue(data: TrainingData, previous: Any) -> TrainingData:
-    """Data of a warm start, with the coefficients of the previous fit in the place of `init`.
+def _continue(params: FitParameters, data: TrainingData) -> TrainingData:
+    """Data of a warm start, with coefficients and scaling of the previous fit.
 
     Features and target must be of the kind of those of that fit.
     """
-    before, y, reason = previous._fitted.preprocessor, data.rows.y, ""
+    previous, y, reason = data.options.previous, data.rows.y, ""
+    before = previous._fitted.preprocessor
     scaling, classes = before.target_scaling, data.attributes.get("classes_")
     if data.X.shape[1] != before.n_features:
         reason = f"with {before.n_features} features; X has {data.X.shape[1]}"
@@ -395,7 +392,12 @@ def _continue(data: TrainingData, previous: Any) -> TrainingData:
             f"warm_start=True continues a fit {reason}. Set warm_start=False to start again."
         )
     names = {name: vars(previous)[name] for name in ("_expert_names",) if hasattr(previous, name)}
-    return data._replace(init=previous._fitted.theta, attributes=data.attributes | names)
+    return data._replace(
+        init=previous._fitted.theta,
+        attributes=data.attributes | names,
+        feature_scaling=before.feature_scaling,
+        target_scaling=scaling if params.standardizes_target else data.target_scaling,
+    )
 
 
 def _warm_start(

@@ -6,7 +6,7 @@ Blocks are checked against the first one, and are read again in each pass of EM.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import Any, NamedTuple
 
@@ -78,16 +78,14 @@ def _can_be_divided(given: Rows) -> bool:
 # --- checks -----------------------------------------------------------------------------------
 
 
-class BlockColumns(BaseEstimator):
-    """Receives `n_features_in_` and `feature_names_in_` of the first block from scikit-learn."""
+@dataclass(eq=False, repr=False)
+class BlockChecker(BaseEstimator):
+    """Checks blocks, of which columns, dtype and shapes must be those of the first block.
 
-
-@dataclass(eq=False)
-class BlockChecker:
-    """Checks blocks, of which columns, dtype and shapes must be those of the first block."""
+    It receives `n_features_in_` and `feature_names_in_` of that block from scikit-learn.
+    """
 
     params: FitParameters
-    columns: BlockColumns = field(default_factory=BlockColumns)
     # dtype of X, and shapes of a row of y and of the offset, if there is one
     kind: tuple[str, tuple, tuple | None] | None = None
     classes: Array | None = None  # that the first pass has found
@@ -95,7 +93,7 @@ class BlockChecker:
     @property
     def feature_names(self) -> Array | None:
         """Names of the features, if the first block has any."""
-        return getattr(self.columns, "feature_names_in_", None)
+        return getattr(self, "feature_names_in_", None)
 
     def __call__(self, index: int, block: Any) -> Rows:
         """Checked rows of a block; labels are encoded after the first pass."""
@@ -125,7 +123,7 @@ class BlockChecker:
         if given.offset is not None:
             check_takes_offset(params.expert_parameter, params.expert, params.density)
         rules = RowRules(
-            *(self.columns, params.task.is_classification, params.n_experts),
+            *(self, params.task.is_classification, params.n_experts),
             *(is_first, True),
             classes=self.classes,
         )
@@ -246,7 +244,6 @@ class FirstPass(NamedTuple):
     feature_range: Array
     target_scaling: Standardization | None
     class_weights: dict[Any, float] | None
-    classes: Array | None
     sample_factor: float  # by which the units of the sample stand for all units
     attributes: dict[str, Any]  # fitted attributes
 
@@ -270,8 +267,8 @@ def first_pass(blocks: RowBlocks, checker: BlockChecker) -> FirstPass:
             f"RowBlocks must give some rows of positive weight; got {found.n_rows if found else 0} "
             "rows, none of positive weight. Return a new iterator from the factory at each call."
         )
-    sample, labels, classes, weights = found.sample, found.unit_labels, None, None
-    attributes: dict[str, Any] = {"n_features_in_": checker.columns.n_features_in_}
+    sample, labels, weights = found.sample, found.unit_labels, None
+    attributes: dict[str, Any] = {"n_features_in_": checker.n_features_in_}
     if checker.feature_names is not None:
         attributes["feature_names_in_"] = checker.feature_names
     # Penalties must have the same weight relative to the sample as to all rows.
@@ -304,7 +301,6 @@ def first_pass(blocks: RowBlocks, checker: BlockChecker) -> FirstPass:
         found.feature_range,
         None if found.outputs is None else output_scale(found.outputs),
         weights,
-        classes,
         factor,
         attributes,
     )
@@ -453,7 +449,7 @@ class BlockSource:
 
     def rows(self, index: int, block: Any) -> tuple[Dataset, int]:
         """Data set of the rows of positive weight in a block, and the number of all its rows."""
-        rows, classes = self.checker(index, block), self.first_pass.classes
+        rows, classes = self.checker(index, block), self.checker.classes
         n_rows = rows.n_rows
         if classes is not None:
             of_classes = self.first_pass.class_weights

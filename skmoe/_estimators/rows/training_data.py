@@ -34,7 +34,7 @@ from skmoe._data.encoding import (
     make_encoder,
     numeric_names,
 )
-from skmoe._data.preprocessing import distinct_rows
+from skmoe._data.preprocessing import Standardization, distinct_rows
 from skmoe._data.row_checks import (
     RowRules,
     check_numbers,
@@ -113,7 +113,11 @@ class TrainingData(NamedTuple):
     encoder: Encoder | None = None
     routes: tuple[dict[str, str], ...] = ()  # of each given expert, arguments of fit and metadata
     options: FitOptions = NO_OPTIONS
-    first_pass: Any = None  # over the row blocks from which the rows are drawn
+    # Of all rows, where these are a sample of row blocks; None if they are found in the rows.
+    feature_scaling: Standardization | None = None
+    feature_range: Array | None = None
+    target_scaling: Standardization | None = None
+    unit_factor: float = 1.0  # by which the units of a sample stand for all units
 
     @property
     def dispersion_features(self) -> list[int]:

@@ -63,7 +63,7 @@ class Likelihood:
         X, y, self.weight = rows
         self.X, self.y = np.column_stack([np.ones(len(X)), X]), y
         self.K, self.prior, self.in_units = moe.n_experts_, prior, in_units
-        self.balance = moe.balance
+        self.balance = getattr(moe.gate, "balance", 0.0)
         mean = np.average(X, axis=0, weights=self.weight)
         self.scale = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=self.weight))
         self.alpha, self.gate_alpha = moe.alpha_, np.nan_to_num(moe.gate_alpha_)

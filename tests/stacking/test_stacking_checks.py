@@ -92,8 +92,8 @@ def test_estimators_are_a_list_of_models_with_names(estimators, name, words):
 @pytest.mark.parametrize(
     ("options", "name", "words"),
     [
-        ({"cv": False}, "cv", ["in-sample densities", False, "None"]),
-        ({"cv": "oob"}, "cv", ["the number of folds", "oob"]),
+        ({"cv": False}, "cv", ["at least 2", False]),
+        ({"cv": "oob"}, "cv", ["an integer", "oob"]),
         ({"cv": 61}, "cv=61", ["rows, 60", "at most 60", "cv=None"]),
         ({"cv": 1}, "cv", ["got 1"]),
         ({"family": ["normal", "student_t"]}, "family", ["one family", "in common"]),

@@ -16,7 +16,6 @@ from skmoe._data.checks import (
     check_integer,
     check_n_jobs,
     check_real,
-    is_integer,
     shown,
 )
 from skmoe._data.folds import assign_folds
@@ -70,44 +69,26 @@ INIT_SUM_TOL = 1e-6
 # --- parameters by themselves -----------------------------------------------------------------
 
 
-def _check_cross_fit(_: str, value: Any) -> int | str | bool:
-    """Validate a number of folds, "auto" or False."""
-    if value is False or (isinstance(value, str) and value == "auto"):
-        return value
-    if is_integer(value) and int(value) >= 2:
-        return int(value)
-    raise ValueError(f'cross_fit must be "auto", False or an integer of at least 2; got {value!r}.')
+def _check_name_or(
+    name: str,
+    value: Any,
+    names: Sequence[str],
+    other: str,
+    rule: Callable[[str, Any], Any] = lambda _, value: value,
+) -> Any:
+    """Validate one of some names, or what another rule accepts."""
+    if isinstance(value, str) and value not in names:
+        of_names = ", ".join(f'"{one}"' for one in names)
+        raise ValueError(f"{name} must be {of_names} or {other}; got {shown(value)}.")
+    return value if isinstance(value, str) else rule(name, value)
 
 
-def _check_cv(_: str, value: Any) -> int | None:
-    """Validate the number of folds of a stack, or None."""
-    if value is None or (is_integer(value) and int(value) >= 2):
-        return None if value is None else int(value)
-    raise ValueError(
-        f"cv must be None or the number of folds, an integer of at least 2; got {value!r}. Models "
-        "are weighed by densities of rows that they have not seen: in-sample densities would "
-        "favour those that fit their training rows most closely."
-    )
+def _check_penalty(name: str, value: Any) -> float | None:
+    return None if value is None else check_real(name, value)
 
 
-def _check_init_name(name: str, init: Any) -> Any:
-    """Validate the name of an initialisation; responsibilities are validated with the rows."""
-    return check_choice(name, init, INITS) if isinstance(init, str) else init
-
-
-def _check_n_init(name: str, value: Any) -> int | str:
-    """Validate a number of starts, or "auto"."""
-    if isinstance(value, str):
-        return check_choice(name, value, ["auto"])
-    return check_integer(name, value, least=1, most=MAX_N_INIT)
-
-
-def _check_penalty(name: str, value: Any, searches: Sequence[str]) -> float | str | None:
-    """Validate a penalty: a number, the name of a search for it, or None for the default."""
-    if isinstance(value, str) and value not in searches:
-        names = " or ".join(f'"{one}"' for one in searches)
-        raise ValueError(f"{name} must be {names}, or a number of at least 0; got {shown(value)}.")
-    return value if value is None or isinstance(value, str) else check_real(name, value)
+def _check_folds(name: str, value: Any) -> int | bool:
+    return False if value is False else check_integer(name, value, least=2)
 
 
 def check_verbose(name: str, value: Any) -> int:
@@ -117,17 +98,25 @@ def check_verbose(name: str, value: Any) -> int:
 
 # What validates the values of a parameter other than its default, which costs no check. Parameters
 # that are not here are validated with the parts that they choose, or with the rows.
+A_NUMBER: dict[str, Any] = {"other": "a number of at least 0", "rule": _check_penalty}
 RULES: dict[str, Callable[[str, Any], Any]] = {
     "n_experts": partial(check_integer, least=1),
-    "alpha": partial(_check_penalty, searches=("auto", "ard")),
-    "gate_alpha": partial(_check_penalty, searches=("auto", "ard")),
+    "alpha": partial(_check_name_or, names=("auto", "ard"), **A_NUMBER),
+    "gate_alpha": partial(_check_name_or, names=("auto", "ard"), **A_NUMBER),
     "dispersion": partial(check_choice, choices=("per_expert", "shared")),
     "covariance_type": partial(check_choice, choices=("diag", "full")),
-    "dispersion_prior": partial(_check_penalty, searches=("auto",)),
-    "cross_fit": _check_cross_fit,
-    "cv": _check_cv,
-    "init": _check_init_name,
-    "n_init": _check_n_init,
+    "dispersion_prior": partial(_check_name_or, names=("auto",), **A_NUMBER),
+    "cross_fit": partial(
+        _check_name_or, names=("auto",), other="False or a number of folds", rule=_check_folds
+    ),
+    "cv": partial(check_integer, least=2),
+    "init": partial(_check_name_or, names=INITS, other="an array of responsibilities"),
+    "n_init": partial(
+        _check_name_or,
+        names=("auto",),
+        other="an integer",
+        rule=partial(check_integer, least=1, most=MAX_N_INIT),
+    ),
     "max_iter": partial(check_integer, least=1),
     "tol": check_real,
     "warm_start": check_flag,

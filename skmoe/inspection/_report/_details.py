@@ -382,7 +382,7 @@ def _simple_models(estimator: Any, rows: Rows, held_out: Rows) -> list[tuple[str
 
     Categories are indicators for the linear one. A model that cannot be fitted is left out.
     """
-    family = getattr(estimator, "family", None)
+    family = None if is_classifier(estimator) else getattr(estimator, "family", None)
     if isinstance(family, list):
         events = [each for each in family if getattr(each, "name", each) != "never"]
         family = events[0] if has_bounds(rows.y) else None

@@ -262,49 +262,42 @@ def expert_columns(
     The columns of X are None for all. Slopes are numbers, as `slope_holders` takes them: ()
     where each expert has its own slope of each column.
     """
-    n_experts, features = params.n_experts, (n_features, names)
-    given, may_be_empty = params.expert_features, not params.uses_estimators
-    if is_for_each_expert(given):
-        of_experts = [
-            _all_or(
-                check_columns(f"expert_features[{k}]", own, *features, may_be_empty), n_features
-            )
-            for k, own in enumerate(given)
-        ]
-        columns: Array | None = np.unique(np.concatenate(of_experts)).astype(np.intp)
-    else:
-        columns = check_columns("expert_features", given, *features, may_be_empty)
-        of_experts = [_all_or(columns, n_features)] * n_experts
-    given = check_columns("dispersion_features", params.dispersion_features, *features)
-    of_dispersion = np.zeros(0, dtype=np.intp) if given is None else given
-    if columns is not None and len(of_dispersion):
+    n_experts, features, given = params.n_experts, (n_features, names), params.expert_features
+    for_each, may_be_empty = is_for_each_expert(given), not params.uses_estimators
+    has_slope = np.zeros((n_experts, n_features), dtype=bool)
+    columns: Array | None = None
+    for k, own in enumerate(given if for_each else [given]):
+        name = f"expert_features[{k}]" if for_each else "expert_features"
+        columns = check_columns(name, own, *features, may_be_empty)
+        has_slope[k if for_each else slice(None), slice(None) if columns is None else columns] = (
+            True
+        )
+    if for_each:
+        columns = np.flatnonzero(has_slope.any(axis=0))
+    of_dispersion = check_columns("dispersion_features", params.dispersion_features, *features)
+    if columns is not None and of_dispersion is not None:
         columns = np.union1d(columns, of_dispersion)
-    of_slopes, numbers = _all_or(columns, n_features), np.arange(n_experts)
-    slopes = np.where([np.isin(of_slopes, own) for own in of_experts], numbers[:, None], -1)
-    shared = params.shared_features
-    shared = {} if shared is None else _sharing_experts(shared, n_experts, features)
-    for column, sharing in shared.items():
-        of_column = of_slopes == column
-        has_slope = np.any(slopes[:, of_column] >= 0, axis=1)
-        if not has_slope.any() or not has_slope[sharing].all():
-            lacking = [k for k in sharing if not has_slope[k]]
-            of_expert = f" of expert {lacking[0]}" if has_slope.any() else ""
+    of_slopes = np.arange(n_features) if columns is None else columns
+    numbers = np.arange(n_experts)
+    slopes = np.where(has_slope[:, of_slopes], numbers[:, None], -1)
+    for column, sharing in _sharing_experts(params.shared_features, n_experts, features).items():
+        lacking = [k for k in sharing or numbers if not has_slope[k, column]]
+        if len(lacking) == n_experts or (sharing and lacking):
+            of_expert = f" of expert {lacking[0]}" if len(lacking) < n_experts else ""
             raise ValueError(
                 f"shared_features must be among the expert_features{of_expert}; column {column} is "
                 "not. Add it to expert_features, or leave it out of shared_features."
             )
-        sharing = sharing or np.flatnonzero(has_slope).tolist()
-        slopes[np.ix_(sharing, of_column)] = min(sharing)
+        sharing = sharing or np.flatnonzero(has_slope[:, column]).tolist()
+        slopes[np.ix_(sharing, of_slopes == column)] = min(sharing)
     own_slopes = (slopes == numbers[:, None]).all()
     return (
         columns,
         () if own_slopes else tuple(tuple(row) for row in slopes.tolist()),
-        tuple(np.flatnonzero(np.isin(of_slopes, of_dispersion)).tolist()),
+        ()
+        if of_dispersion is None
+        else tuple(np.flatnonzero(np.isin(of_slopes, of_dispersion)).tolist()),
     )
-
-
-def _all_or(columns: Array | None, n_features: int) -> Array:
-    return np.arange(n_features) if columns is None else columns
 
 
 def _sharing_experts(

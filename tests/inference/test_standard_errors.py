@@ -67,7 +67,7 @@ class Likelihood:
         mean = np.average(X, axis=0, weights=self.weight)
         self.scale = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=self.weight))
         self.alpha, self.gate_alpha = moe.alpha_, np.nan_to_num(moe.gate_alpha_)
-        self.has_slopes = moe.gate == "softmax"
+        self.has_slopes = moe.gate != "constant"
         self.shared = getattr(moe, "dispersion", "") == "shared"
         self.C = len(moe.classes_) if hasattr(moe, "classes_") else 0
         self.family = None if self.C else family

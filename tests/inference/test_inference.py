@@ -549,7 +549,7 @@ def test_each_coefficient_is_a_term_once(case):
     shared = {term.name for term in terms if ", " in term.part or term.part == "all experts"}
     assert shared == {f"x{j}" for j in getattr(moe, "shared_features", None) or []}
     n_gate = sum(term.part == "gate" for term in terms)
-    has_slopes = moe.gate == "softmax"
+    has_slopes = moe.gate != "constant"
     assert n_gate == (moe.n_experts_ - 1) * (1 + 2 * has_slopes)
 
 

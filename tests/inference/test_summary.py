@@ -461,7 +461,7 @@ def test_a_slope_shared_with_an_expert_without_slopes_is_that_of_its_own():
         assert_allclose(error, plain.loc[("expert 0", "", term), "standard error"], rtol=1e-3)
 
 
-# --- notebooks, terminals and refusals --------------------------------------------------------
+# --- terminals and refusals -------------------------------------------------------------------
 
 
 HOSTILE = ["red\x1b[31m", "back\x08wards\u202e", "two\n\tlines"]

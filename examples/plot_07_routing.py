@@ -34,7 +34,7 @@ X, X_new, y, y_new = train_test_split(X, y, test_size=0.5, random_state=0)
 # %%
 # The same mixture of six, with all experts for each row, with two and with one. Fewer experts for
 # each row cost some density. The numbers of weeks are those of each
-# expert, the most probable one there: one of six is not needed.
+# expert, the most probable one there: not all six are needed.
 
 models = {}
 for top_k in (None, 2, 1):

@@ -20,33 +20,31 @@ MOVED = {
 
 def earlier_names(module: str, values: dict[str, tuple[str, Any]]) -> Callable[[str], Any]:
     """The function `__getattr__` of a module with earlier names: new texts and values."""
-
-    def earlier(name: str) -> Any:
-        if name not in values:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        new, value = values[name]
-        warnings.warn(
-            f"{module}.{name} is now {new}; the old name will go in 0.5.",
-            FutureWarning,
-            stacklevel=2,
-        )
-        return value
-
-    return earlier
+    return _with_warning(module, values.get)
 
 
 def names_of_new(module: str) -> Callable[[str], Any]:
     """The function `__getattr__` of a module that has moved."""
 
-    def moved(name: str) -> Any:
+    def find(name: str) -> tuple[str, Any] | None:
         new = import_module(MOVED[module])
-        if name not in new.__all__:
+        return (f"{new.__name__}.{name}", getattr(new, name)) if name in new.__all__ else None
+
+    return _with_warning(module, find)
+
+
+def _with_warning(
+    module: str, find: Callable[[str], tuple[str, Any] | None]
+) -> Callable[[str], Any]:
+    def earlier(name: str) -> Any:
+        found = find(name)
+        if found is None:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         warnings.warn(
-            f"{module}.{name} is now {new.__name__}.{name}; the old name will go in 0.5.",
+            f"{module}.{name} is now {found[0]}; the old name will go in 0.5.",
             FutureWarning,
             stacklevel=2,
         )
-        return getattr(new, name)
+        return found[1]
 
-    return moved
+    return earlier

@@ -10,7 +10,8 @@ from typing import Any, Self, cast
 import numpy as np
 from sklearn.utils import Bunch
 
-from skmoe._data.folds import is_held_out
+from skmoe._data.checks import check_real
+from skmoe._data.folds import assign_folds_of_stack, is_held_out
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.sklearn_adapter import experts_of, final_estimator
 from skmoe._estimators.base import BaseMixture
@@ -19,18 +20,20 @@ from skmoe._estimators.fitting.monitor import FitTask
 from skmoe._estimators.fitting.problem import FitProblem
 from skmoe._estimators.methods.expert_names import check_expert_names
 from skmoe._estimators.methods.predictive import MixtureClassifierMixin, MixtureRegressorMixin
-from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.parameters.stacking_parameters import (
+from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
+from skmoe._estimators.parameters.parts import (
+    check_estimator,
+    check_family_of_models,
     check_possible,
     check_stacked_rows,
     few_values,
     models_of_values,
-    validate_stack,
 )
 from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.own import OwnGate
+from skmoe.experts._named_estimators import NAMED_ESTIMATORS
 from skmoe.experts._stacking import GivenDensities, StackedModels
 from skmoe.gates import ConstantGate
 from skmoe.protocols import Gate
@@ -142,7 +145,28 @@ class _GatedStacking(BaseMixture):
 
     def _validate_parameters(self) -> FitParameters:
         models = list(self._experts_by_name().values())
-        return validate_stack(self, models)
+        if len(models) < 2:
+            raise ValueError(
+                "estimators must have at least two entries, between which the gate chooses; got "
+                f"{len(models)}. Add another model, or use the model by itself."
+            )
+        if isinstance(self.family, list | tuple):
+            raise ValueError(
+                f"family must be one family, which models without a density of their own have in "
+                f"common; got {self.family!r}. Put a mixture with these families into estimators."
+            )
+        check_real("dispersion_prior", self.dispersion_prior)
+        params = validate_parameters(self, models)
+        for k, model in enumerate(models):
+            check_estimator(f"estimators[{k}]", model, params.task.name, NAMED_ESTIMATORS, False)
+        if not params.task.is_classification:
+            check_family_of_models(params.mean_family, self.family, models)
+        return params._replace(
+            expert_parameter="estimators",
+            estimator_experts=StackedModels,
+            cross_fit=self.cv,
+            assign_folds=assign_folds_of_stack,
+        )
 
     # --- fit ---
 

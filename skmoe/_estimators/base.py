@@ -117,7 +117,8 @@ class BaseMixture(
         added: dict[str, Any] = {}  # attributes
         # Steps that lead too far are taken back.
         with np.errstate(under="ignore", over="ignore", invalid="ignore"):
-            if not self._has_models and selects_number(self.n_experts):
+            number = 1 if self._has_models else self.n_experts
+            if not isinstance(number, int) and selects_number(number):
                 task = self._start_task(given, None)
                 fixed, given, added = with_selected_n_experts(self, given, task)
             params = fixed._validate_parameters()

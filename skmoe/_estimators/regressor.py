@@ -61,8 +61,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of each linear predictor, for standardised features, as in `Ridge`;
         intercepts are free. Try 0.01 to 100; raise it if experts overfit. "auto" maximises the
-        evidence, for the slopes of log dispersions by a number of their own. "ard" finds a penalty
-        for each feature of the means, and drops features that no expert needs [3]_ [4]_. None is
+        evidence; slopes of log dispersions then have a number of their own. With "ard" each feature
+        of the means has a penalty, and features that no expert needs are dropped [3]_ [4]_. None is
         "auto", or 10 on a `base`. Experts that are objects have their own.
     gate_alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of the gate, for standardised features. Try 0.1 to 100; raise it if

@@ -105,6 +105,14 @@ def test_every_parameter_has_a_row(make):
     assert set(inspect.signature(make).parameters) <= set(PARAMETERS)
 
 
+def test_parameters_of_both_are_in_the_order_in_which_they_are_tuned():
+    regressor, classifier = (list(inspect.signature(make).parameters) for make in BOTH)
+    assert regressor[:4] == ["n_experts", "expert", "family", "gate"]
+    assert [name for name in regressor if name in classifier] == [
+        name for name in classifier if name != "class_weight"
+    ]
+
+
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_accepted_values_give_a_fit(name):
     make = BOTH[name == "class_weight"]

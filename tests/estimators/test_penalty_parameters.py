@@ -87,6 +87,30 @@ def test_penalties_of_classifiers_are_found_alike(options, gate, slopes):
 
 
 @pytest.mark.parametrize(
+    ("options", "slopes", "dispersions"),
+    [
+        ({}, "auto", "auto"),
+        ({"alpha": 2.0}, 2.0, 2.0),
+        ({"alpha": "ard"}, "ard", "auto"),
+        ({"base": Ridge()}, 10.0, 10.0),
+    ],
+)
+def test_slopes_of_dispersions_have_the_given_number_or_find_their_own(
+    options, slopes, dispersions
+):
+    moe = MixtureOfExpertsRegressor(**OPTIONS | options, dispersion_features=[1])
+    fit_quietly(moe, X[ROWS], Y[ROWS])
+    for value, kind, start in (
+        (moe.alpha_, slopes, 0.1),
+        (moe.dispersion_alpha_, dispersions, 1.0),
+    ):
+        is_kind = isinstance(kind, str)
+        assert kind_of(value, start if is_kind else kind) == (kind if is_kind else "given")
+    if not options:
+        assert moe.dispersion_alpha_ != moe.alpha_
+
+
+@pytest.mark.parametrize(
     ("make", "base", "y"),
     [
         (MixtureOfExpertsRegressor, Ridge(), Y),

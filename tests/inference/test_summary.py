@@ -1,6 +1,5 @@
 """Summaries show what the other methods of a mixture return, for fits of every kind."""
 
-import html
 import re
 import warnings
 from functools import cache
@@ -433,43 +432,7 @@ def test_a_slope_shared_with_an_expert_without_slopes_is_that_of_its_own():
         assert_allclose(error, plain.loc[("expert 0", "", term), "standard error"], rtol=1e-3)
 
 
-# --- notebooks, terminals and refusals --------------------------------------------------------
-
-
-def cells_of(row, tag):
-    cells = re.findall(rf"<{tag}.*?</{tag}>", row, flags=re.DOTALL)
-    return [html.unescape(re.sub("<.*?>", "", cell)) for cell in cells]
-
-
-@pytest.mark.parametrize(
-    "case", ["linear-regressor", "outputs", "units", "trees", "poisson-regressor"]
-)
-def test_notebooks_show_each_expert(case):
-    """Its name, share, rows and dispersions, if it has any."""
-    moe = short_fit(case)
-    table = moe._repr_html_().split("<table")[-1]
-    head, *rows = re.findall(r"<tr>(.*?)</tr>", table, flags=re.DOTALL)
-    names = cells_of(head, "th")
-    counted = "units" if hasattr(moe, "n_units_") else "rows"
-    assert names[:4] == ["expert", "kind", f"share of the {counted}", "rows routed to it"]
-    noise = getattr(moe, "noise_variance_", None)
-    assert ("noise (std. deviation)" in names) == (noise is not None)
-    assert len(rows) == moe.n_experts_
-    for k, row in enumerate(rows):
-        shown = dict(zip(names, cells_of(row, "td"), strict=True))
-        assert shown["expert"] == moe.expert_names_[k]
-        if case == "trees":
-            assert shown["kind"] == type(moe.experts_[k][0]).__name__
-        assert float(shown[names[2]].rstrip(" %")) == pytest.approx(100 * moe.weights_[k], abs=0.51)
-        (width,) = re.findall(r"width:([\d.e-]+)%", row)
-        assert float(width) == pytest.approx(100 * moe.weights_[k], abs=0.1)
-        assert float(shown["rows routed to it"]) == pytest.approx(
-            moe.summary().experts[k].load, rel=1e-5
-        )
-        if noise is not None:
-            values = [float(value) for value in shown["noise (std. deviation)"].split(",")]
-            assert_allclose(values, np.sqrt(np.atleast_1d(noise[k])), rtol=0.006)
-    assert "rows routed to it" not in ALL_CASES[case][0]._repr_html_()  # before the fit
+# --- terminals and refusals -------------------------------------------------------------------
 
 
 HOSTILE = ["red\x1b[31m", "back\x08wards\u202e", "two\n\tlines"]

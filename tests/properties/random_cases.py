@@ -322,15 +322,14 @@ def make_expert(draw, task, n_experts):
     return [draw.one("tree", "linear", tree) for _ in range(n_experts)], False
 
 
-def make_gate(draw, n_experts):
+def make_gate(draw):
     name = draw.one(*GATES)
     if draw.chance(0.7):
         return name
     gate = GATES[name]()
     if "transformer" in {field.name for field in fields(gate)} and draw.chance(0.3):
         gate = replace(gate, transformer=MaxAbsScaler())
-    top_k = draw.usually(None, 1, 2, n_experts if isinstance(n_experts, int) else 3)
-    return replace(gate, top_k=top_k, balance=draw.usually(0.0, 0.01, 1.0, 100.0))
+    return gate
 
 
 def make_columns(draw, n_columns, allow_empty):
@@ -357,9 +356,11 @@ def make_parameters(draw, task, n_experts, parametric, shape):
     n_rows, n_columns = shape
     is_number = isinstance(n_experts, int)
     params = {
-        "gate": draw.usually("softmax", make_gate(draw, n_experts)),
+        "gate": draw.usually("softmax", make_gate(draw)),
         "alpha": draw.usually(None, 0.0, 1e-12, 1e-3, 1.0, 1e6, 1e12),
         "gate_alpha": draw.usually(1.0, 0.0, 1e-12, 1e-3, 1e6, 1e12),
+        "top_k": draw.usually(None, 1, n_experts if is_number else 2, probability=0.85),
+        "balance": draw.usually(0.0, 0.01, 1.0, 100.0, probability=0.9),
         "gate_features": make_columns(draw, n_columns, False),
         "expert_features": make_columns(draw, n_columns, parametric),
         "init": draw.usually("auto", *INITIALIZATIONS),
@@ -368,6 +369,10 @@ def make_parameters(draw, task, n_experts, parametric, shape):
         "tol": draw.usually(1e-4, 0.0, 1e-9, 0.1),
         "cross_fit": draw.usually("auto", 2, False),
     }
+    options = {name: params.pop(name) for name in ("top_k", "balance")}
+    if options != {"top_k": None, "balance": 0.0}:
+        gate = params["gate"]
+        params["gate"] = replace(GATES[gate]() if isinstance(gate, str) else gate, **options)
     if params["init"] == "random" and is_number and draw.chance(0.3):
         params["init"] = draw.rng.dirichlet(np.ones(n_experts), size=n_rows)
     if not parametric:

@@ -178,12 +178,12 @@ def warn_of_fit(
     """Warn of what a fit has found."""
     fitted, experts, maxima = estimator._fitted, run.mixture.experts, estimator.maxima_
     # Models of a stack may have no rows.
-    of_mixture, names = params.expert_parameter == "expert", estimator.expert_names_
+    of_mixture = params.expert_parameter == "expert"
     if run.failed or (not run.converged and run.n_iter >= estimator.max_iter):
         _warn_convergence(run, estimator.max_iter, problem, of_mixture)
     at_bound = fitted.mixture.experts.dispersion_at_bound(fitted.mixture.split(fitted.theta)[0])
     if estimator._training_state.spikes:
-        _warn_degenerate(at_bound, estimator._training_state.spikes, names)
+        _warn_degenerate(at_bound, estimator._training_state.spikes, estimator.expert_names_)
     if maxima.runs == COUNTED_SEARCHES:
         warn_maxima(maxima)
     if of_mixture and is_collapsed(responsibility_mass).any():
@@ -200,9 +200,10 @@ def warn_of_fit(
         worse = np.flatnonzero(experts.is_worse_than_mean(problem.rows.y)).tolist()
         if worse:
             warn_user(
-                f"Some experts predict held-out rows much worse than the mean of y: "
-                f"{_named(worse, names)}. Scale the features, or y by TransformedTargetRegressor, "
-                "or give the estimator other options, such as more iterations.",
+                "Some experts predict held-out rows much worse than the mean of y: "
+                f"{_named(worse, estimator.expert_names_)}. Scale the features, or y by "
+                "TransformedTargetRegressor, or give the estimator other options, such as more "
+                "iterations.",
                 ConvergenceWarning,
             )
     if hasattr(estimator, "expert_covariance_") and at_bound.all():

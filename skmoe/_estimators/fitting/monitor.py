@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 from skmoe._estimators.fitting.attributes import attributes_of_run
@@ -90,22 +89,17 @@ class FitMonitor:
         Task of the run.
     label : str
         Name of the run in printed lines.
-    attributes : callable
-        Returns the fitted attributes of the current run.
-    log_jacobian : float
-        Added to the lower bound, for its value in the units of y.
+    problem : FitProblem
+        Problem of the fit, whose mixture has the penalties of the starts.
     verbose : int
         1 prints a line for each run, 2 also one for each iteration.
     """
 
     task: FitTask
     label: str
-    attributes: Callable[[Run], dict[str, Any]]
-    log_jacobian: float
+    problem: FitProblem
     verbose: int
-    # With the penalties of the starts, and of the last iteration: lower bounds at other penalties
-    # cannot be compared.
-    of_starts: Mixture | None = None
+    # With the penalties of the last iteration: lower bounds at other penalties cannot be compared.
     last: Mixture | None = None
 
     def start(self) -> None:
@@ -127,26 +121,33 @@ class FitMonitor:
     def _report(self, n_iter: int, run: Run, name: str, label: str) -> bool:
         """Print an iteration, and start and end its task; returns whether a callback stops."""
         if self.verbose > 1:
-            if penalties_differ(run.mixture, self.last or self.of_starts):
+            if penalties_differ(run.mixture, self.last or self.problem.em_problem.mixture):
                 print(f"  {label}: penalties changed; values before and after cannot be compared")
             self.last = run.mixture or self.last
-            print(f"  {label}: {n_iter:>5d} {run.lower_bound + self.log_jacobian:>16.8f}")
-        return self.task.subtask(name).start().end(lambda: self.attributes(run))
+            print(f"  {label}: {n_iter:>5d} {self._in_units(run):>16.8f}")
+        return self._end(self.task.subtask(name).start(), run)
 
     def end(self, run: Run) -> None:
         """End the task of the run."""
         if self.verbose > 0:
-            lower_bound = run.lower_bound + self.log_jacobian
             state = ", converged" if run.converged else ""
-            if penalties_differ(run.mixture, self.of_starts):
+            if penalties_differ(run.mixture, self.problem.em_problem.mixture):
                 state += "; penalties changed, so that it cannot be compared with the starts"
-            print(f"{self.label}: lower bound {lower_bound:.8f}, {run.n_iter} iterations{state}")
-        self.task.end(lambda: self.attributes(run))
+            bound = f"lower bound {self._in_units(run):.8f}, {run.n_iter} iterations"
+            print(f"{self.label}: {bound}{state}")
+        self._end(self.task, run)
+
+    def _in_units(self, run: Run) -> float:
+        """The lower bound of a run in the units of y."""
+        return run.lower_bound - self.problem.preprocessor.log_jacobian
+
+    def _end(self, task: FitTask, run: Run) -> bool:
+        return task.end(lambda: attributes_of_run(self.problem, run))
 
 
-def penalties_differ(model: Mixture | None, other: Mixture | None) -> bool:
-    """Whether two models, if both are known, have other penalties."""
-    if model is None or other is None:
+def penalties_differ(model: Mixture | None, other: Mixture) -> bool:
+    """Whether two models, if the first is known, have other penalties."""
+    if model is None:
         return False
     pairs = ((model.gate, other.gate), (model.experts, other.experts))
     return any(one.penalties != two.penalties for one, two in pairs)
@@ -158,16 +159,8 @@ def make_monitors(
     """Monitors of runs of EM with given labels, whose tasks are numbered from `first_id`."""
     # Iterations on the rows for the initialisation, of a search of penalties there, on all
     # rows, and of re-initialisations.
-    max_subtasks = (3 + MAX_REINITIALIZATIONS) * problem.em_problem.max_iter
-    attributes = partial(attributes_of_run, problem)
+    most = (3 + MAX_REINITIALIZATIONS) * problem.em_problem.max_iter
     return [
-        FitMonitor(
-            task.subtask(label.split()[0], max_subtasks, task_id),
-            label,
-            attributes,
-            -problem.preprocessor.log_jacobian,
-            verbose,
-            of_starts=problem.em_problem.mixture,
-        )
+        FitMonitor(task.subtask(label.split()[0], most, task_id), label, problem, verbose)
         for task_id, label in enumerate(labels, first_id)
     ]

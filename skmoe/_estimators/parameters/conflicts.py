@@ -51,7 +51,7 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[str, str]] = {
         "weighted classes have no likelihood from which targets can be drawn",
         "Use class_weight=None.",
     ),
-    ((INIT, LIST, SLOPES), (SELECTION, TEST)): (
+    ((SELECTION, TEST), (INIT, LIST, SLOPES)): (
         "each of a given number of experts has a part of it",
         "Give what holds for any number, or fit several numbers and compare their bic.",
     ),

@@ -16,7 +16,6 @@ from skmoe._data.checks import (
     check_integer,
     check_n_jobs,
     check_real,
-    is_integer,
     shown,
 )
 from skmoe._data.folds import assign_folds
@@ -24,6 +23,7 @@ from skmoe._data.rows import RawFeatures
 from skmoe._estimators.parameters.conflicts import (
     NORMAL,
     PARAMETERS_OF_OPTIONS,
+    PARAMETRIC,
     check_conflicts,
     chosen_options,
     is_for_each_expert,
@@ -70,44 +70,26 @@ INIT_SUM_TOL = 1e-6
 # --- parameters by themselves -----------------------------------------------------------------
 
 
-def _check_cross_fit(_: str, value: Any) -> int | str | bool:
-    """Validate a number of folds, "auto" or False."""
-    if value is False or (isinstance(value, str) and value == "auto"):
-        return value
-    if is_integer(value) and int(value) >= 2:
-        return int(value)
-    raise ValueError(f'cross_fit must be "auto", False or an integer of at least 2; got {value!r}.')
+def _check_name_or(
+    name: str,
+    value: Any,
+    names: Sequence[str],
+    other: str,
+    rule: Callable[[str, Any], Any] = lambda _, value: value,
+) -> Any:
+    """Validate one of some names, or what another rule accepts."""
+    if isinstance(value, str) and value not in names:
+        of_names = ", ".join(f'"{one}"' for one in names)
+        raise ValueError(f"{name} must be {of_names} or {other}; got {shown(value)}.")
+    return value if isinstance(value, str) else rule(name, value)
 
 
-def _check_cv(_: str, value: Any) -> int | None:
-    """Validate the number of folds of a stack, or None."""
-    if value is None or (is_integer(value) and int(value) >= 2):
-        return None if value is None else int(value)
-    raise ValueError(
-        f"cv must be None or the number of folds, an integer of at least 2; got {value!r}. Models "
-        "are weighed by densities of rows that they have not seen: in-sample densities would "
-        "favour those that fit their training rows most closely."
-    )
+def _check_penalty(name: str, value: Any) -> float | None:
+    return None if value is None else check_real(name, value)
 
 
-def _check_init_name(name: str, init: Any) -> Any:
-    """Validate the name of an initialisation; responsibilities are validated with the rows."""
-    return check_choice(name, init, INITS) if isinstance(init, str) else init
-
-
-def _check_n_init(name: str, value: Any) -> int | str:
-    """Validate a number of starts, or "auto"."""
-    if isinstance(value, str):
-        return check_choice(name, value, ["auto"])
-    return check_integer(name, value, least=1, most=MAX_N_INIT)
-
-
-def _check_penalty(name: str, value: Any, searches: Sequence[str]) -> float | str | None:
-    """Validate a penalty: a number, the name of a search for it, or None for the default."""
-    if isinstance(value, str) and value not in searches:
-        names = " or ".join(f'"{one}"' for one in searches)
-        raise ValueError(f"{name} must be {names}, or a number of at least 0; got {shown(value)}.")
-    return value if value is None or isinstance(value, str) else check_real(name, value)
+def _check_folds(name: str, value: Any) -> int | bool:
+    return False if value is False else check_integer(name, value, least=2)
 
 
 def check_verbose(name: str, value: Any) -> int:
@@ -117,17 +99,25 @@ def check_verbose(name: str, value: Any) -> int:
 
 # What validates the values of a parameter other than its default, which costs no check. Parameters
 # that are not here are validated with the parts that they choose, or with the rows.
+A_NUMBER: dict[str, Any] = {"other": "a number of at least 0", "rule": _check_penalty}
 RULES: dict[str, Callable[[str, Any], Any]] = {
     "n_experts": partial(check_integer, least=1),
-    "alpha": partial(_check_penalty, searches=("auto", "ard")),
-    "gate_alpha": partial(_check_penalty, searches=("auto", "ard")),
+    "alpha": partial(_check_name_or, names=("auto", "ard"), **A_NUMBER),
+    "gate_alpha": partial(_check_name_or, names=("auto", "ard"), **A_NUMBER),
     "dispersion": partial(check_choice, choices=("per_expert", "shared")),
     "covariance_type": partial(check_choice, choices=("diag", "full")),
-    "dispersion_prior": partial(_check_penalty, searches=("auto",)),
-    "cross_fit": _check_cross_fit,
-    "cv": _check_cv,
-    "init": _check_init_name,
-    "n_init": _check_n_init,
+    "dispersion_prior": partial(_check_name_or, names=("auto",), **A_NUMBER),
+    "cross_fit": partial(
+        _check_name_or, names=("auto",), other="False or a number of folds", rule=_check_folds
+    ),
+    "cv": partial(check_integer, least=2),
+    "init": partial(_check_name_or, names=INITS, other="an array of responsibilities"),
+    "n_init": partial(
+        _check_name_or,
+        names=("auto",),
+        other="an integer",
+        rule=partial(check_integer, least=1, most=MAX_N_INIT),
+    ),
     "max_iter": partial(check_integer, least=1),
     "tol": check_real,
     "warm_start": check_flag,
@@ -208,26 +198,35 @@ def validate_parameters(estimator: Any, models: list[Any] | None = None) -> FitP
         check_length("expert", values["expert"], n_experts)
         if is_for_each_expert(values["expert_features"]):
             check_length("expert_features", values["expert_features"], n_experts)
-    numbers = _penalty_numbers(values, estimator._default_alphas)
-    task: Task = Classification(values["class_weight"])
-    if not isinstance(estimator, ClassifierMixin):
-        task = Regression(values["dispersion"] == "shared", numbers["dispersion_prior"])
-    experts: Any = None
-    estimators, expert = models, values.get("expert", models)
-    is_named = isinstance(expert, str) and task.name in EXPERTS.get(expert, ())
-    is_named = is_named or (models is None and _is_linear_list(values, families))
-    if is_named:
-        kind = EXPERTS[expert if isinstance(expert, str) else DEFAULT_EXPERT][task.name]
+    gate, expert = values["gate"], values.get("expert", models)
+    has_default_gate = isinstance(gate, str) and gate == DEFAULT_GATE and n_experts > 1
+    if not has_default_gate:
+        gate = resolve_gate(gate, values["gate_alpha"], n_experts)
+    kinds = EXPERTS.get(expert, {}) if isinstance(expert, str) else {}
+    if isinstance(values.get("expert"), list | tuple) and _is_linear_list(values, families):
+        kinds = EXPERTS[DEFAULT_EXPERT]
+    task_name = "classifier" if isinstance(estimator, ClassifierMixin) else "regressor"
+    kind = kinds.get(task_name)
+    penalties = _penalties(values, estimator._default_alphas, gate, kind, families)
+    numbers = {name: penalty.value for name, penalty in penalties.items()}
+    if has_default_gate:
+        gate = SoftmaxGate(numbers["gate_alpha"])
+    is_shared = values["dispersion"] == "shared"
+    task: Task = Regression(is_shared, numbers["dispersion_prior"])
+    if task_name == "classifier":
+        task = Classification(values["class_weight"])
+    experts, estimators = None, models
+    if kind is not None:
         options = numbers | {"families": families, "covariance_type": values["covariance_type"]}
-        options |= {"shared_dispersion": values["dispersion"] == "shared"}
+        options |= {"shared_dispersion": is_shared}
         own = {field.name for field in fields(kind)} & options.keys()
         experts = kind(**{name: options[name] for name in own})
         if isinstance(experts, Experts):
             check_blocks(experts)
     elif models is None:
-        experts, estimators = resolve_experts(expert, task.name)
+        experts, estimators = resolve_experts(expert, task_name)
     if values.get("base") is not None:
-        check_estimator("base", values["base"], task.name)
+        check_estimator("base", values["base"], task_name)
     mean_family = None if experts is not None or families == NORMAL else MeanFamily(families[:1])
     # A stack has one start; the seeds of its models are those after the seeds of a mixture.
     n_init = values.get("n_init", N_COSTLY_STARTS)
@@ -236,13 +235,8 @@ def validate_parameters(estimator: Any, models: list[Any] | None = None) -> FitP
         is_search = isinstance(values["init"], str) and values["init"] == "search"
         if n_experts == 1 or (is_search and estimators is None):
             n_init = 1
-    gate = values["gate"]
-    if isinstance(gate, str) and gate == DEFAULT_GATE and n_experts > 1:
-        gate = SoftmaxGate(numbers["gate_alpha"])
-    else:
-        gate = resolve_gate(gate, values["gate_alpha"], n_experts)
-    is_linear = is_named and not isinstance(experts, Experts)
-    has_prior = experts.has_scale if is_linear else experts is None
+    if values.get("dispersion_features") is None:
+        del penalties["dispersion_alpha"]
     resolved = {
         "task": task,
         "n_experts": n_experts,
@@ -253,7 +247,7 @@ def validate_parameters(estimator: Any, models: list[Any] | None = None) -> FitP
         "mean_family": mean_family,
         "density": mean_family if experts is None else experts,
         "gate": gate,
-        "penalties": _penalties(values, numbers, gate, is_linear, has_prior),
+        "penalties": tuple(penalties.values()),
         "alpha": numbers["alpha"],
         "n_init": n_init,
         "random_state": estimator.random_state,  # whose validated form is no seed
@@ -287,7 +281,7 @@ def _is_linear_list(values: dict[str, Any], families: tuple[Family, ...]) -> boo
     """
     expert = values["expert"]
     is_name = [isinstance(entry, str) and entry == DEFAULT_EXPERT for entry in listed(expert)]
-    if not isinstance(expert, list | tuple) or not all(is_name):
+    if not all(is_name):
         return False
     needs = values["covariance_type"] != "diag" or is_for_each_expert(values["expert_features"])
     given = values["shared_features"], values["dispersion_features"]
@@ -305,60 +299,55 @@ PENALTIES: dict[str, tuple[str, tuple[str, ...], float | None]] = {
     "dispersion_prior": ("experts", ("dispersion_prior", "noise_variance"), 10.0),
 }
 
-# The parameter of a penalty that has not its own: `alpha` is that of all slopes of the experts.
-PARAMETER_OF = {"dispersion_alpha": "alpha"}
-
-
-def _penalty_numbers(values: dict[str, Any], alphas: tuple[float, float]) -> dict[str, float]:
-    """The number of each penalty: that which is given, or else where a search starts.
-
-    `alphas` are the default values of `alpha` without and with a base model.
-    """
-    on_base = values.get("base") is not None
-    numbers = {}
-    for name, (_, _, start) in PENALTIES.items():
-        given = values.get(PARAMETER_OF.get(name, name))
-        default = alphas[on_base] if start is None or (on_base and name in PARAMETER_OF) else start
-        numbers[name] = default if given is None or isinstance(given, str) else given
-    return numbers
-
 
 def _penalties(
-    values: dict[str, Any], numbers: dict[str, float], gate: Any, is_linear: bool, has_prior: bool
-) -> tuple[Penalty, ...]:
+    values: dict[str, Any],
+    alphas: tuple[float, float],
+    gate: Any,
+    kind: Any,
+    families: tuple[Family, ...],
+) -> dict[str, Penalty]:
     """The penalties, with the searches that are made; ValueError if one is not possible.
 
+    The number is that which is given, or else where a search starts. `alphas` are the default
+    values of `alpha` without and with a base model, and `kind` is that of experts with a name.
     Experts that are objects have a penalty of their own, and so have gates with a number, unless
     the search is explicit. By default there is a search with linear experts that have no base.
     """
-    by_default = is_linear and values["base"] is None
-    own_gate = not isinstance(values["gate"], str) and not values["gate"].has_open_penalty
-    possible = {"gate_alpha": isinstance(gate, SoftmaxGate), "dispersion_prior": has_prior}
-    penalties = []
-    for name, (part, own_fields, _) in PENALTIES.items():
-        if name == "dispersion_alpha" and values.get("dispersion_features") is None:
-            continue
-        parameter, can_search = PARAMETER_OF.get(name, name), possible.get(name, is_linear)
-        search = values.get(parameter, 0.0)
-        if search is None:
-            search = (
-                "auto" if by_default and can_search and (part != "gate" or not own_gate) else ""
-            )
-        elif not isinstance(search, str) or (part == "gate" and values.get("n_experts") == 1):
-            search = ""
-        elif not can_search and name == "dispersion_prior" and "expert" in values:
-            search = ""  # experts of one's own have their own prior, if any
-        elif not can_search:
+    on_base = values.get("base") is not None
+    is_linear = kind is not None and not issubclass(kind, Experts)
+    has_prior = is_linear and any(family.has_scale for family in families)
+    of_mixture = "expert" in values
+    if kind is None and of_mixture:  # of estimators, which have a family in common
+        has_prior = not isinstance(listed(values["expert"])[0], PARAMETRIC)
+    keeps_own = not isinstance(values["gate"], str) and not values["gate"].has_open_penalty
+    possible = {"gate_alpha": isinstance(gate, str | SoftmaxGate), "dispersion_prior": has_prior}
+    penalties = {}
+    for name, (part, own_fields, start) in PENALTIES.items():
+        # `alpha` is that of all slopes of the experts.
+        of_dispersions, can_search = name == "dispersion_alpha", possible.get(name, is_linear)
+        parameter = "alpha" if of_dispersions else name
+        given, search = values.get(parameter, 0.0), ""
+        if given is None and is_linear and can_search and not on_base:
+            search = "" if part == "gate" and keeps_own else "auto"
+        elif isinstance(given, str) and can_search:
+            search = "auto" if of_dispersions else given
+        elif isinstance(given, str) and not (
+            # Experts of one's own have their own prior, if any, and a single one has no gate.
+            (name == "dispersion_prior" and of_mixture)
+            or (part == "gate" and values.get("n_experts") == 1)
+        ):
             what, example = ("gate", "softmax") if part == "gate" else ("expert", "linear")
             raise ValueError(
-                f'{parameter}="{search}" needs {what}s with a penalty that can be found, such as '
+                f'{parameter}="{given}" needs {what}s with a penalty that can be found, such as '
                 f'{what}="{example}"; got {what}={values.get(what)!r}. Leave {parameter} at its '
                 "default."
             )
-        if name == "dispersion_alpha" and search:
-            search = "auto"
-        penalties.append(Penalty(part, own_fields, numbers[name], search))
-    return tuple(penalties)
+        number = given
+        if given is None or isinstance(given, str):
+            number = alphas[on_base] if start is None or (of_dispersions and on_base) else start
+        penalties[name] = Penalty(part, own_fields, number, search)
+    return penalties
 
 
 # --- probabilities of the experts -------------------------------------------------------------

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
 from skmoe._data.checks import check_columns, check_instance, is_integer, shown
+from skmoe._data.rows import Dataset
 from skmoe._data.sklearn_adapter import (
     LOSSES,
+    experts_of,
     final_estimator,
+    has_density,
+    has_predict_dist,
     may_accept_missing_values,
     scores_without_weights,
     takes_weights,
@@ -29,9 +33,15 @@ from skmoe._numerics.typing import Array
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
 from skmoe.experts._registry import EXPERTS
-from skmoe.families import FAMILIES, Family
+from skmoe.families import FAMILIES, Family, Normal, Ordinal
 from skmoe.gates import GATES, ConstantGate, SoftmaxGate, gate_object
 from skmoe.protocols import Experts, Gate
+
+# Largest number of rows after rows are repeated by their weights.
+MAX_REPEATED_ROWS = 10_000_000
+
+# Mean weight of the rows of a value of y, from which on values are counted as few.
+MIN_ROWS = 5.0
 
 
 def check_length(name: str, value: Any, n_experts: int) -> None:
@@ -251,49 +261,42 @@ def expert_columns(
     The columns of X are None for all. Slopes are numbers, as `slope_holders` takes them: ()
     where each expert has its own slope of each column.
     """
-    n_experts, features = params.n_experts, (n_features, names)
-    given, may_be_empty = params.expert_features, not params.uses_estimators
-    if is_for_each_expert(given):
-        of_experts = [
-            _all_or(
-                check_columns(f"expert_features[{k}]", own, *features, may_be_empty), n_features
-            )
-            for k, own in enumerate(given)
-        ]
-        columns: Array | None = np.unique(np.concatenate(of_experts)).astype(np.intp)
-    else:
-        columns = check_columns("expert_features", given, *features, may_be_empty)
-        of_experts = [_all_or(columns, n_features)] * n_experts
-    given = check_columns("dispersion_features", params.dispersion_features, *features)
-    of_dispersion = np.zeros(0, dtype=np.intp) if given is None else given
-    if columns is not None and len(of_dispersion):
+    n_experts, features, given = params.n_experts, (n_features, names), params.expert_features
+    for_each, may_be_empty = is_for_each_expert(given), not params.uses_estimators
+    has_slope = np.zeros((n_experts, n_features), dtype=bool)
+    columns: Array | None = None
+    for k, own in enumerate(given if for_each else [given]):
+        name = f"expert_features[{k}]" if for_each else "expert_features"
+        columns = check_columns(name, own, *features, may_be_empty)
+        has_slope[k if for_each else slice(None), slice(None) if columns is None else columns] = (
+            True
+        )
+    if for_each:
+        columns = np.flatnonzero(has_slope.any(axis=0))
+    of_dispersion = check_columns("dispersion_features", params.dispersion_features, *features)
+    if columns is not None and of_dispersion is not None:
         columns = np.union1d(columns, of_dispersion)
-    of_slopes, numbers = _all_or(columns, n_features), np.arange(n_experts)
-    slopes = np.where([np.isin(of_slopes, own) for own in of_experts], numbers[:, None], -1)
-    shared = params.shared_features
-    shared = {} if shared is None else _sharing_experts(shared, n_experts, features)
-    for column, sharing in shared.items():
-        of_column = of_slopes == column
-        has_slope = np.any(slopes[:, of_column] >= 0, axis=1)
-        if not has_slope.any() or not has_slope[sharing].all():
-            lacking = [k for k in sharing if not has_slope[k]]
-            of_expert = f" of expert {lacking[0]}" if has_slope.any() else ""
+    of_slopes = np.arange(n_features) if columns is None else columns
+    numbers = np.arange(n_experts)
+    slopes = np.where(has_slope[:, of_slopes], numbers[:, None], -1)
+    for column, sharing in _sharing_experts(params.shared_features, n_experts, features).items():
+        lacking = [k for k in sharing or numbers if not has_slope[k, column]]
+        if len(lacking) == n_experts or (sharing and lacking):
+            of_expert = f" of expert {lacking[0]}" if len(lacking) < n_experts else ""
             raise ValueError(
                 f"shared_features must be among the expert_features{of_expert}; column {column} is "
                 "not. Add it to expert_features, or leave it out of shared_features."
             )
-        sharing = sharing or np.flatnonzero(has_slope).tolist()
-        slopes[np.ix_(sharing, of_column)] = min(sharing)
+        sharing = sharing or np.flatnonzero(has_slope[:, column]).tolist()
+        slopes[np.ix_(sharing, of_slopes == column)] = min(sharing)
     own_slopes = (slopes == numbers[:, None]).all()
     return (
         columns,
         () if own_slopes else tuple(tuple(row) for row in slopes.tolist()),
-        tuple(np.flatnonzero(np.isin(of_slopes, of_dispersion)).tolist()),
+        ()
+        if of_dispersion is None
+        else tuple(np.flatnonzero(np.isin(of_slopes, of_dispersion)).tolist()),
     )
-
-
-def _all_or(columns: Array | None, n_features: int) -> Array:
-    return np.arange(n_features) if columns is None else columns
 
 
 def _sharing_experts(
@@ -322,3 +325,142 @@ def _check_numbers(sharing: Any, n_experts: int) -> list[int]:
             f"{shown(sharing)}. Use a list of features for slopes that all experts share."
         )
     return [int(k) for k in numbers]
+
+
+# --- models of a stack ------------------------------------------------------------------------
+
+
+def check_family_of_models(
+    mean_family: MeanFamily | None, option: Any, models: Sequence[Any]
+) -> None:
+    """The family is that of some models, and their densities can be compared."""
+    if mean_family is None:
+        _check_same_measure(models, Normal())
+        return
+    if all(not isinstance(model, str) and has_density(model) for model in models):
+        raise ValueError(
+            f"family={option!r} is that of models without a density of their own, of which "
+            "there is none in estimators. Leave family out."
+        )
+    if not mean_family.family.takes_mean:
+        raise ValueError(
+            f"family must have a mean, which models predict; got {option!r}. Choose a family that "
+            'has, such as "gamma", or put a mixture with this family into estimators.'
+        )
+    _check_same_measure(models, mean_family.family)
+
+
+def _measure_of_families(families: Iterable[Family]) -> str:
+    """What distributions have: densities, or probabilities, or both, in words."""
+    families = tuple(families)
+    atoms = sorted({atom for family in families for atom in family.atoms})
+    if not any(family.is_continuous for family in families):
+        return "probabilities of values"
+    if not atoms:
+        return "a density"
+    values = ", ".join(f"{atom:g}" for atom in atoms)
+    return f"a density and the probability of {values}"
+
+
+def _check_same_measure(models: Sequence[Any], family: Family) -> None:
+    """The densities of all models must be with respect to the same measure.
+
+    Models of given values, such as ratings, join others for y with few values.
+    """
+    kinds = [_measure_of_families(_families(model, family)) for model in models]
+    join = models_of_values(models)
+    others = [k for k in range(len(models)) if not join[k]]
+    if any(join) and kinds and all(kinds[k] == _measure_of_families([Normal()]) for k in others):
+        kinds = [kinds[others[0]] if others else kinds[0]] * len(models)
+        for k in others:
+            if has_density(models[k]) and not has_predict_dist(models[k]):
+                raise ValueError(
+                    f"estimators[{k}], {models[k]!r}, must have a predictive distribution "
+                    "(predict_dist), whose probabilities of the values of y are compared with "
+                    "those of an ordinal family. Leave it or the ordinal family out."
+                )
+    for k, kind in enumerate(kinds):
+        if kind != kinds[0]:
+            raise ValueError(
+                "estimators must be models whose densities can be compared; estimators[0], "
+                f"{models[0]!r}, predicts {kinds[0]}, and estimators[{k}], {models[k]!r}, "
+                f"{kind}. Give all models families of one kind."
+            )
+
+
+def _families(model: Any, family: Family) -> tuple[Family, ...]:
+    """The families of a model, or of the first of its own experts that has a density.
+
+    Models without a density of their own have the given family.
+    """
+    if isinstance(model, str) or not has_density(model):
+        return (family,)
+    final = final_estimator(model)
+    # A nested mixture has the measure of its own experts, if these have densities.
+    own = [e for e in experts_of(final) if not isinstance(e, str) and has_density(e)]
+    if own:
+        return _families(own[0], Normal())
+    option = getattr(final, "family", "normal")
+    n_families = len(option) if isinstance(option, list | tuple) else 1
+    return resolve_families(option, n_families)
+
+
+def models_of_values(models: Iterable[Any]) -> list[bool]:
+    """Whether each model predicts the probabilities of given values, such as ratings."""
+    families = [_families(model, Normal()) for model in models]
+    return [
+        not any(one.is_continuous or one.is_count or one.atoms for one in of_model)
+        for of_model in families
+    ]
+
+
+def few_values(y: Array, weight: Array) -> tuple[float, ...]:
+    """The values of one output (m, n), if they are few; none otherwise."""
+    values = np.unique(y)
+    few = len(y) == 1 and len(values) <= Ordinal.max_values
+    return tuple(values.tolist()) if few and weight.sum() >= MIN_ROWS * len(values) else ()
+
+
+# --- the rows ---------------------------------------------------------------------------------
+
+
+def check_stacked_rows(models: Sequence[Any], rows: Dataset) -> None:
+    """Models have enough rows, and take an offset and weights that are no whole numbers."""
+    offset, weight, fold = rows.expert_design.offset, rows.weight, rows.expert_design.fold
+    n_fitted = len(weight) - int(np.bincount(fold[fold >= 0]).max())
+    repeatable = (weight == np.round(weight)).all() and weight.sum() <= MAX_REPEATED_ROWS
+    for k, model in enumerate(models):
+        if isinstance(model, str):
+            continue
+        n_experts = getattr(final_estimator(model), "n_experts", None)
+        if isinstance(n_experts, int | np.integer) and n_experts > n_fitted:
+            raise ValueError(
+                f"estimators[{k}], a mixture of {n_experts} experts, needs as many rows; without a "
+                f"fold there are {n_fitted}. Give more rows, or choose a model with fewer experts."
+            )
+        reason = "takes no sample_weight" if not takes_weights(model) else ""
+        if not repeatable and reason:
+            raise ValueError(
+                f"estimators[{k}] takes no sample_weight, so that rows are repeated for it, and "
+                f"their weights must be whole numbers of at most {MAX_REPEATED_ROWS} in total; got "
+                f"{model!r} with weights such as {weight.min():g}, which come from sample_weight "
+                "or class_weight. Choose an estimator that takes weights, or fit without them."
+            )
+        reason = "has a density of its own" if has_density(model) else reason
+        if offset is not None and reason:
+            raise ValueError(
+                f"offset needs models that are fitted to y per unit of exposure; estimators[{k}], "
+                f"{model!r}, {reason}. Leave it out of estimators, or fit without offset."
+            )
+
+
+def check_possible(log_density: Array, y: Array) -> None:
+    """Some model must have a positive out-of-fold density at each target."""
+    impossible = np.flatnonzero(np.isneginf(log_density.max(axis=0)))
+    if len(impossible):
+        values = ", ".join(f"{value:g}" for value in np.atleast_1d(y[..., impossible[0]]))
+        raise ValueError(
+            f"y must be possible under some model that was fitted without its row; y = {values} is "
+            "not. Use fewer folds, or a model with a density everywhere; for ordered values name "
+            "all of them, as in family=Ordinal(values=(1.0, 2.0, 3.0))."
+        )

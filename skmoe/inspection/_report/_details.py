@@ -336,7 +336,7 @@ def _simple_models(subject: Subject, held_out: Rows) -> list[tuple[str, Any, Row
     Categories are indicators for the linear one. A model that cannot be fitted is left out.
     """
     estimator, rows = subject.mixture, subject.rows
-    family = getattr(estimator, "family", None)
+    family = None if is_classifier(estimator) else getattr(estimator, "family", None)
     if isinstance(family, list):
         events = [each for each in family if getattr(each, "name", each) != "never"]
         family = events[0] if has_bounds(rows.y) else None

@@ -24,7 +24,7 @@ from skmoe._data.checks import check_choice
 from skmoe._data.extra_features import ExtraFeatures, predict_base
 from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import GATE, Coefficients, Errors, Term
-from skmoe._inference.inference import Inference, columns_of_table, table_lines
+from skmoe._inference.inference import Inference, columns_of, names_of_ends, table_lines
 from skmoe._inference.labels import Labels, printable_line, printable_name
 from skmoe._inference.results import WIDTH, Result
 from skmoe._mixture.data import Data
@@ -165,7 +165,7 @@ class AverageEffects(Inference):
     def __repr__(self) -> str:
         columns = {"effect": self.estimates}
         if self.method:
-            columns |= columns_of_table(self, 0.95)
+            columns |= columns_of(self, 0.95, "std. error", *names_of_ends(0.95))
             columns.pop("estimate")
         lines: list[str] = []
         for part in dict.fromkeys(term.part for term in self.terms):

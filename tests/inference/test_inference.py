@@ -1,10 +1,8 @@
-"""Inference: published standard errors, rows that count, terms without errors, and refusals."""
+"""Inference: intervals of a textbook, rows that count, terms without errors, and refusals."""
 
-import json
 import re
 import warnings
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +10,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, stats
-from scipy.special import expit, log_softmax, softmax
+from scipy.special import softmax
 from sklearn import datasets
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -50,80 +48,6 @@ def reasons_by_term(inference):
 
 
 # --- published standard errors ----------------------------------------------------------------
-
-
-def published():
-    text = (Path(__file__).parents[1] / "reference" / "mle.json").read_text(encoding="utf-8")
-    return [model for model in json.loads(text)["models"] if model["kind"] == "mle"]
-
-
-def reference_table(model):
-    """Features by name, as the reference scales them, and the target."""
-    data = model["data"]
-    if data["inline"]:
-        columns = {name: np.array(values, dtype=float) for name, values in data["columns"].items()}
-        return columns, columns[model["target"]]
-    is_diabetes = "diabetes" in data["loader"]
-    options = {"scaled": False} if is_diabetes else {}
-    load = datasets.load_diabetes if is_diabetes else datasets.load_breast_cancer
-    bunch = load(as_frame=True, **options)
-    columns = {name: bunch.data[name].to_numpy(dtype=float) for name in data["columns"]}
-    columns = {name: (v - v.mean()) / v.std() for name, v in columns.items()}
-    return columns, bunch.target.to_numpy()
-
-
-def published_responsibilities(model, columns, y):
-    """Probabilities of the experts given the target, at the published estimates."""
-
-    def predictor(coef):
-        return coef["intercept"] + sum(
-            value * columns[name] for name, value in coef.items() if name != "intercept"
-        )
-
-    logits = np.zeros((len(y), len(model["experts"])))
-    for label, coef in model["gate"]["coef"].items():
-        logits[:, int(label)] = predictor(coef)
-    joint = log_softmax(logits, axis=1)
-    for k, expert in enumerate(model["experts"]):
-        mean = predictor(expert["coef"])
-        if "sigma" in expert:
-            joint[:, k] += stats.norm.logpdf(y, mean, expert["sigma"])
-        else:
-            joint[:, k] += stats.bernoulli.logpmf(y, expit(mean))
-    return softmax(joint, axis=1)
-
-
-@pytest.mark.parametrize("model", published(), ids=lambda model: model["name"])
-def test_published_standard_errors(model):
-    columns, y = reference_table(model)
-    structure = model["model"]
-    used = list(dict.fromkeys(structure["expert_features"] + structure["gate_features"]))
-    frame = pd.DataFrame({name: columns[name] for name in used})
-    options = {"alpha": 1e-10, "gate_alpha": 1e-10, "tol": 1e-12, "max_iter": 2000}
-    options |= {name: structure[name] for name in ("expert_features", "gate_features")}
-    options |= {"init": published_responsibilities(model, columns, y)}
-    if structure["family"] == "gaussian":
-        dispersion = structure["variance"].replace("-", "_")
-        options |= {"dispersion": dispersion, "dispersion_prior": 0.0}
-        moe = MixtureOfExpertsRegressor(2, **options)
-    else:
-        moe = MixtureOfExpertsClassifier(2, **options)
-    moe.fit(frame, y)
-    found = moe.inference(frame, y, gate_reference=0)
-    errors, estimates = errors_by_term(found), dict(zip(found.terms, found.estimates, strict=True))
-    names = {"intercept": "(Intercept)"}
-    for k, expert in enumerate(model["experts"]):
-        for name, error in expert["coef_se"].items():
-            term = f"expert {k}", "", names.get(name, name)
-            assert_allclose(errors[term], error, rtol=1e-3)
-            assert_allclose(estimates[term], expert["coef"][name], atol=1e-2 * error)
-        if "log_sigma_se" in expert:  # half of that of the log variance
-            error = errors[f"expert {k}", "", "log(noise variance)"] / 2
-            assert_allclose(error, expert["log_sigma_se"], rtol=1e-3)
-    for label, of_logit in model["gate"]["coef_se"].items():
-        for name, error in of_logit.items():
-            term = "gate", f"expert {label}", names.get(name, name)
-            assert_allclose(errors[term], error, rtol=1e-3)
 
 
 def test_p_values_and_intervals_of_a_textbook():

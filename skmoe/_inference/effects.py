@@ -43,15 +43,6 @@ MIXTURE = "mixture"
 COORDINATE_STEP = 1e-4
 
 
-class Change(NamedTuple):
-    """A change of one feature in all rows: validated rows at both ends, with weights of sum one."""
-
-    name: str
-    low: Rows
-    high: Rows
-    width: float  # of the change in units of the effect
-
-
 class Sums(NamedTuple):
     """Weighted sums over the rows, for K experts and m responses, or derivatives of these."""
 
@@ -178,29 +169,33 @@ class AverageEffects(Inference):
 
 def average_effects_of(
     fitted: FittedMixture,
-    changes: Iterable[Change],
+    changes: Iterable[tuple[str, Rows, Rows, float]],
     labels: Labels,
     on_gate: bool,
     errors: Errors | None,
 ) -> AverageEffects:
-    """Effects of changes on the responses, or on the probabilities of the experts."""
+    """Effects of changes on the responses, or on the probabilities of the experts.
+
+    A change has a name, validated rows at both ends, with weights of sum one, and its width in
+    units of the effect.
+    """
     refits = () if errors is None else errors.refits
     fits = [fitted._replace(theta=theta) for theta in (fitted.theta, *refits)]
     names, values, derivatives = [], [], []
     responses = labels.responses
     n_responses = None if on_gate else len(responses)
-    for change in changes:
-        ends = map(fitted.preprocessor.transform_blocks, (change.low, change.high))
+    for name, low, high, width in changes:
+        ends = map(fitted.preprocessor.transform_blocks, (low, high))
         blocks = [
             Ends([fitted.data(rows) for rows, _ in pair], [a for _, a in pair], *sizes)
-            for sizes in [(change.width, n_responses)]
+            for sizes in [(width, n_responses)]
             for pair in zip(*ends, strict=True)
         ]
         sums = [
             reduce(add_fields, (block.sums(block.gate(fit), block.means(fit)) for block in blocks))
             for fit in fits
         ]
-        names.append(change.name)
+        names.append(name)
         values.append([_effects(of_fit, of_fit, on_gate) for of_fit in sums])
         if errors is not None:
             index = errors.coordinates_of(fitted.mixture.n_experts)

@@ -16,16 +16,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from support.fits import (
-    ALL_CASES,
-    UNITS,
-    X,
-    Y,
-    fit_quietly,
-    fitted,
-    fitted_case,
-    short_fit,
-)
+from support.fits import ALL_CASES, UNITS, X, Y, fit_quietly, fitted, fitted_case, short_fit
 from support.refusals import assert_refused, refusal
 from support.tables import crossing_lines, flipping_classes, two_regimes
 
@@ -41,13 +32,6 @@ def two_experts():
 
 def errors_by_term(inference):
     return dict(zip(inference.terms, inference.standard_errors, strict=True))
-
-
-def reasons_by_term(inference):
-    return dict(zip(inference.terms, inference.reasons, strict=True))
-
-
-# --- published standard errors ----------------------------------------------------------------
 
 
 def test_p_values_and_intervals_of_a_textbook():

@@ -5,7 +5,7 @@ Refits are to targets drawn from the fitted mixture. Average effects are those o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,12 +21,7 @@ from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
 from skmoe._inference.coefficients import Coefficients, Errors, observed_errors
 from skmoe._inference.comparisons import doubtful_frequencies, missing_for_inference, require
-from skmoe._inference.effects import (
-    AverageEffects,
-    Change,
-    average_effects_of,
-    standard_errors_of_means,
-)
+from skmoe._inference.effects import AverageEffects, average_effects_of, standard_errors_of_means
 from skmoe._inference.inference import Inference
 from skmoe._mixture.em import Objective, em
 from skmoe._mixture.fitted import FittedMixture
@@ -315,14 +310,13 @@ def infer_average_effects(
                 f"{other}. Pass inference=moe.inference(X, y), with the data of the fit."
             )
 
-    def validated() -> Iterator[Change]:
-        for name, low, high, width in changes:
-            ends = [estimator._validate_X_offset(end, rows.offset) for end in (low, high)]
-            at_low, at_high = (Rows(X, None, rows.weight, added) for X, added in ends)
-            yield Change(name, at_low, at_high, width)
+    def validated(X: Any) -> Rows:
+        X, offset = estimator._validate_X_offset(X, rows.offset)
+        return Rows(X, None, rows.weight, offset)
 
     errors = None if inference is None else inference._errors
-    return average_effects_of(fitted, validated(), labels, on_gate, errors)
+    ends = ((name, validated(low), validated(high), width) for name, low, high, width in changes)
+    return average_effects_of(fitted, ends, labels, on_gate, errors)
 
 
 def predicts_steps(estimator: Any) -> bool:

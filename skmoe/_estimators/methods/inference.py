@@ -368,7 +368,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
         Examples
         --------
-        >>>         >>> from skmoe import MixtureOfExpertsRegressor
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
         >>> X = np.linspace(-3, 3, 200)[:, None]
         >>> y = np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
         >>> one, two = (MixtureOfExpertsRegressor(k, random_state=0).fit(X, y) for k in (1, 2))
@@ -514,7 +515,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
         Examples
         --------
-        >>>         >>> from skmoe import MixtureOfExpertsRegressor
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
         >>> X = np.linspace(-3, 3, 200)[:, None]
         >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, 1 - np.abs(X[:, 0]))
         >>> moe.explain([[-2.0], [2.0]])["slope"].round(1)

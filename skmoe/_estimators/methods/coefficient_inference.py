@@ -257,7 +257,8 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
     target = target if is_classifier(estimator) else estimator._validate_target(target)
     weight = np.ones(drawn.n_rows) if drawn.weight is None else drawn.weight
     weight = estimator._effective_weight(target, weight)
-    dataset = fitted.preprocessor.transform_units(drawn._replace(y=target, weight=weight))
+    drawn = drawn._replace(X=drawn.X.astype(np.float64), y=target, weight=weight)
+    dataset = fitted.preprocessor.transform_units(drawn)
     objective = Objective(fitted.mixture, blocks_of(fitted.mixture, dataset), n_rows=dataset.n_rows)
     length = estimator.max_iter, estimator.tol
     run = end_at_maximum(objective, em(objective, fitted.theta, *length), *length)

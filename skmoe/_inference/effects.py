@@ -24,7 +24,7 @@ from skmoe._data.checks import check_choice
 from skmoe._data.extra_features import ExtraFeatures, predict_base
 from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import GATE, Coefficients, Errors, Term
-from skmoe._inference.inference import Inference, columns_of_table, table_lines
+from skmoe._inference.inference import Inference, columns_of, names_of_ends, table_lines
 from skmoe._inference.labels import Labels, printable_line, printable_name
 from skmoe._inference.results import WIDTH, Result
 from skmoe._mixture.data import Data
@@ -41,15 +41,6 @@ MIXTURE = "mixture"
 
 # Changes of a coordinate of the experts, in the central differences of their means.
 COORDINATE_STEP = 1e-4
-
-
-class Change(NamedTuple):
-    """A change of one feature in all rows: validated rows at both ends, with weights of sum one."""
-
-    name: str
-    low: Rows
-    high: Rows
-    width: float  # of the change in units of the effect
 
 
 class Sums(NamedTuple):
@@ -165,7 +156,7 @@ class AverageEffects(Inference):
     def __repr__(self) -> str:
         columns = {"effect": self.estimates}
         if self.method:
-            columns |= columns_of_table(self, 0.95)
+            columns |= columns_of(self, 0.95, "std. error", *names_of_ends(0.95))
             columns.pop("estimate")
         lines: list[str] = []
         for part in dict.fromkeys(term.part for term in self.terms):
@@ -178,29 +169,33 @@ class AverageEffects(Inference):
 
 def average_effects_of(
     fitted: FittedMixture,
-    changes: Iterable[Change],
+    changes: Iterable[tuple[str, Rows, Rows, float]],
     labels: Labels,
     on_gate: bool,
     errors: Errors | None,
 ) -> AverageEffects:
-    """Effects of changes on the responses, or on the probabilities of the experts."""
+    """Effects of changes on the responses, or on the probabilities of the experts.
+
+    A change has a name, validated rows at both ends, with weights of sum one, and its width in
+    units of the effect.
+    """
     refits = () if errors is None else errors.refits
     fits = [fitted._replace(theta=theta) for theta in (fitted.theta, *refits)]
     names, values, derivatives = [], [], []
     responses = labels.responses
     n_responses = None if on_gate else len(responses)
-    for change in changes:
-        ends = map(fitted.preprocessor.transform_blocks, (change.low, change.high))
+    for name, low, high, width in changes:
+        ends = map(fitted.preprocessor.transform_blocks, (low, high))
         blocks = [
             Ends([fitted.data(rows) for rows, _ in pair], [a for _, a in pair], *sizes)
-            for sizes in [(change.width, n_responses)]
+            for sizes in [(width, n_responses)]
             for pair in zip(*ends, strict=True)
         ]
         sums = [
             reduce(add_fields, (block.sums(block.gate(fit), block.means(fit)) for block in blocks))
             for fit in fits
         ]
-        names.append(change.name)
+        names.append(name)
         values.append([_effects(of_fit, of_fit, on_gate) for of_fit in sums])
         if errors is not None:
             index = errors.coordinates_of(fitted.mixture.n_experts)

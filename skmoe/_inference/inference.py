@@ -213,17 +213,11 @@ class Inference(Result):
 
     def _frame_of(self, result: Any, level: float) -> Any:
         """The frame, for a result that an error of a missing pandas names."""
-        columns = self._columns(level, "standard error", "lower", "upper")
+        columns = columns_of(self, level, "standard error", "lower", "upper")
         for name, values in self._exponentials(level).items():
             ends = ("", " lower", " upper")
             columns |= {f"{name}{end}": v for end, v in zip(ends, values, strict=True)}
         return frame_of_terms(result, self._coefficients, columns).assign(reason=self.reasons)
-
-    def _columns(self, level: float, error: str, lower: str, upper: str) -> dict[str, Array]:
-        """Columns with the given names of the errors and of the ends of the intervals."""
-        ends = zip((lower, upper), self.conf_int(level).T, strict=True)
-        columns = {"estimate": self.estimates, error: self.standard_errors}
-        return columns | {"z": self.z_values, "p": self.p_values} | dict(ends)
 
     def __repr__(self) -> str:
         return f"<Inference on {len(self.terms)} terms: {self.method}>"
@@ -247,9 +241,11 @@ def frame_of_terms(result: Any, coefficients: Coefficients, columns: Mapping[str
 # --- tables as text ---------------------------------------------------------------------------
 
 
-def columns_of_table(inference: Inference, level: float) -> dict[str, Array]:
-    """Columns of a table as text, by their headings."""
-    return inference._columns(level, "std. error", *names_of_ends(level))
+def columns_of(inference: Inference, level: float, error: str, *names: str) -> dict[str, Array]:
+    """Columns of a table, with the given names of the errors and of the ends of the intervals."""
+    columns = {"estimate": inference.estimates, error: inference.standard_errors}
+    columns |= {"z": inference.z_values, "p": inference.p_values}
+    return columns | dict(zip(names, inference.conf_int(level).T, strict=True))
 
 
 def names_of_ends(level: float) -> list[str]:

@@ -16,7 +16,7 @@ from skmoe._inference.effects import indicator_columns
 from skmoe._inference.inference import (
     N_TABLE_DIGITS,
     Inference,
-    columns_of_table,
+    columns_of,
     frame_of_terms,
     names_of_ends,
     table_lines,
@@ -280,10 +280,12 @@ class Summary:
             return table_lines(terms, shown, [""] * len(terms), chosen, shown.keys() - {"estimate"})
         dependent = np.where(inference.is_dependent, DEPENDENT, "")
         marks = [a or b for a, b in zip(inference.reasons, dependent, strict=True)]
-        lines = table_lines(terms, columns_of_table(inference, self.level), marks, chosen)
+        ends = names_of_ends(self.level)
+        columns = columns_of(inference, self.level, "std. error", *ends)
+        lines = table_lines(terms, columns, marks, chosen)
         for name, values in inference._exponentials(self.level).items():
             own = [i for i in chosen if not np.isnan(values[0, i])]
-            columns = dict(zip([name, *names_of_ends(self.level)], values, strict=True))
+            columns = dict(zip([name, *ends], values, strict=True))
             lines += table_lines(terms, columns, marks, own, columns) if own else []
         return lines
 

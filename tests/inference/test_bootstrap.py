@@ -10,7 +10,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.inspection import average_effects
 from skmoe.protocols import SupportsDistribution
+from support.fits import fit_quietly
 from support.heteroscedastic import HeteroscedasticExperts
 from support.refusals import assert_refused, refusal
 from support.tables import crossing_lines, flipping_classes, panel
@@ -58,6 +60,30 @@ def test_the_bootstrap_agrees_with_the_information(make):
     assert 0.6 < np.median(ratio) < 1.5
     assert 0.3 < np.nanmin(ratio) < np.nanmax(ratio) < 2.5
     assert_array_equal(drawn.reasons, [""] * len(drawn.terms))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shared_features": [0]},
+        {"expert": HeteroscedasticExperts(), "tol": 1e-6},
+        {"family": "inverse_gaussian", "dispersion": "shared"},
+        {"alpha": "ard"},
+    ],
+    ids=lambda options: str([*options]),
+)
+def test_coefficients_of_every_form_are_drawn(options):
+    """Those that are shared, of objects, in other units, or dropped."""
+    X, y = crossing_lines(n_rows=120)
+    X, y = np.column_stack([X, X[::-1, 0] ** 2]), np.exp(0.3 * y)
+    moe = fit_quietly(MixtureOfExpertsRegressor(2, **OPTIONS | options), X, y)
+    drawn = moe.inference(X, y, method="bootstrap", n_bootstrap=12, random_state=0)
+    errors = moe.inference(X, y).standard_errors
+    is_known = np.isfinite(errors)
+    assert 0.6 < np.median(drawn.standard_errors[is_known] / errors[is_known]) < 1.7
+    effects = average_effects(moe, X, inference=drawn)
+    assert effects.replicates.shape == (12, len(effects.terms))
+    assert np.isfinite(effects.standard_errors).all()
 
 
 def test_covariance_and_reflected_intervals_are_those_of_the_replicates():

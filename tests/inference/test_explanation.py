@@ -170,12 +170,6 @@ def test_the_frame_has_every_number_at_its_names(case, quantities):
                 assert_array_equal(frame[response, name], cell)
 
 
-def test_rows_of_an_array_have_numbers():
-    frame = short_fit("linear-regressor").explain(ROWS).to_frame()
-    assert frame.index.tolist() == list(range(len(ROWS)))
-    assert frame["slope"].columns.tolist() == ["x0", "x1"]
-
-
 def test_what_an_explanation_lacks_is_no_attribute():
     explanation = short_fit("trees").explain(ROWS)
     assert not hasattr(explanation, "slope")

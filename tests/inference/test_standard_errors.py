@@ -14,14 +14,7 @@ from scipy.special import log_softmax
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import GATES, SoftmaxGate
-from support.expert_kinds import (
-    GENERALIZED,
-    KINDS,
-    draw,
-    example,
-    log_density,
-    options_of,
-)
+from support.expert_kinds import GENERALIZED, KINDS, draw, example, log_density, options_of
 
 
 def table(family, task, n_regimes=2, n_outputs=1, n_classes=2):

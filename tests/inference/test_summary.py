@@ -233,14 +233,11 @@ def test_summaries_without_the_data_have_estimates_only():
     assert_refused(refusal(moe.summary, method="sandwich"), "summary", "needs X and y")
 
 
-def test_frames_are_those_of_inference():
+def test_frames_and_texts_have_the_method_and_the_level_that_are_chosen():
     moe, y, _, _ = summarised("two experts")
     summary = moe.summary(X, y, level=0.5, method="sandwich")
     expected = moe.inference(X, y, method="sandwich").to_frame(0.5)
     pd.testing.assert_frame_equal(summary.to_frame(), expected)
-    experts = summary.to_frame("experts")
-    assert_allclose(experts["share"], moe.weights_)
-    assert experts.index.tolist() == list(moe.expert_names_)
     text = str(summary)
     assert "sandwich covariance" in text
     assert "25 %" in text
@@ -256,15 +253,9 @@ def test_the_reference_of_the_gate_is_not_listed():
         assert ("gate", "expert 1") not in summary.to_frame().index.droplevel("term")
     three = short_fit("linear-regressor")
     assert "Gate: log odds against expert 0\n" in str(three.summary())
-    summary = three.summary(gate_reference=1)
-    frame = summary.to_frame().loc["gate"]
-    assert set(frame.index.get_level_values("response")) == {"expert 0", "expert 2"}
-    for k, expert in enumerate(summary.experts):
+    for k, expert in enumerate(three.summary(gate_reference=1).experts):
         slopes = three.gate_coef_[k] - three.gate_coef_[1]
         assert_allclose([value for _, value in expert.gate_effects], slopes * X.std(axis=0))
-        if k != 1:
-            assert_allclose(frame.loc[f"expert {k}"].loc[["x0", "x1"], "estimate"], slopes)
-            assert (frame.loc[f"expert {k}", "reference"] == "expert 1").all()
     alone = fit_quietly(regressor(n_experts=1), X, ALL_CASES["linear-regressor"][1])
     assert "Gate" not in str(alone.summary())
     message = refusal(moe.summary, gate_reference=2)

@@ -162,28 +162,6 @@ def test_the_selected_number_has_no_collapsed_experts():
     assert moe.weights_.min() * len(y) > 2.0
 
 
-def test_rows_of_no_weight_are_absent_and_weight_two_equals_two_rows():
-    X, y = steps(2, n_rows=25)
-    weight = np.random.default_rng(0).integers(0, 3, size=25)
-    rows = np.repeat(np.arange(25), weight)
-    moe = regressor([1, 2])
-    weighted = fit_quietly(clone(moe), X, y, sample_weight=weight)
-    repeated = fit_quietly(clone(moe), X[rows], y[rows])
-    assert_allclose(weighted.n_experts_scores_, repeated.n_experts_scores_, rtol=1e-6)
-    assert weighted.n_experts_ == repeated.n_experts_
-
-
-def test_class_weights_weigh_the_rows():
-    X, y = flipping_classes(n_rows=25)
-    weighed, plain = (
-        MixtureOfExpertsClassifier("bic", class_weight=weight, **QUICK)
-        for weight in ({0: 3, 1: 1}, None)
-    )
-    fit_quietly(weighed, X, y)
-    fit_quietly(plain, X, y, sample_weight=np.where(y == 0, 3.0, 1.0))
-    assert_allclose(weighed.n_experts_scores_, plain.n_experts_scores_, rtol=1e-6)
-
-
 def test_each_trial_prints_its_score_and_time(capsys):
     moe = fit_quietly(regressor([1, 2], verbose=1, max_iter=30), *steps(2, n_rows=40))
     lines = capsys.readouterr().out.splitlines()

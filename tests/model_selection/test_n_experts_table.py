@@ -87,16 +87,6 @@ def test_units_count_once():
         assert_criteria(table, k, log_likelihood, resp, 30)
 
 
-def test_weights_count_rows():
-    X, y = crossing_lines(60)
-    weight = 1.0 + np.arange(60) % 2
-    index = np.repeat(np.arange(60), weight.astype(int))
-    weighted = quiet_table(regressor(), X, y, [1, 2], sample_weight=weight)
-    repeated = quiet_table(regressor(), X[index], y[index], [1, 2])
-    for name, values in weighted.columns.items():
-        assert_allclose(values, repeated.columns[name], rtol=1e-6, err_msg=name)
-
-
 def test_steps_of_a_pipeline_are_fitted_once():
     X, y = crossing_lines(60)
     pipeline = make_pipeline(StandardScaler(), regressor())

@@ -5,7 +5,7 @@ Refits are to targets drawn from the fitted mixture. Average effects are those o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,12 +26,7 @@ from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
 from skmoe._inference.coefficients import Coefficients, Errors, observed_errors
 from skmoe._inference.comparisons import doubtful_frequencies, missing_for_inference, require
-from skmoe._inference.effects import (
-    AverageEffects,
-    Change,
-    average_effects_of,
-    standard_errors_of_means,
-)
+from skmoe._inference.effects import AverageEffects, average_effects_of, standard_errors_of_means
 from skmoe._inference.inference import Inference
 from skmoe._mixture.em import Objective, em
 from skmoe._mixture.fitted import FittedMixture
@@ -267,7 +262,8 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
     target = target if is_classifier(estimator) else target.reshape(len(target), -1)
     weight = np.ones(drawn.n_rows) if drawn.weight is None else drawn.weight
     weight = estimator._effective_weight(target, weight)
-    dataset = fitted.preprocessor.transform_units(drawn._replace(y=target, weight=weight))
+    drawn = drawn._replace(X=drawn.X.astype(np.float64), y=target, weight=weight)
+    dataset = fitted.preprocessor.transform_units(drawn)
     objective = Objective(fitted.mixture, blocks_of(fitted.mixture, dataset), n_rows=dataset.n_rows)
     length = estimator.max_iter, estimator.tol
     run = end_at_maximum(objective, em(objective, fitted.theta, *length), *length)
@@ -319,14 +315,13 @@ def infer_average_effects(
                 f"{other}. Pass inference=moe.inference(X, y), with the data of the fit."
             )
 
-    def validated() -> Iterator[Change]:
-        for name, low, high, width in changes:
-            ends = (Rows(X, None, rows.weight, rows.offset) for X in (low, high))
-            at_low, at_high = map(estimator._checked, ends)
-            yield Change(name, at_low, at_high, width)
+    def validated(X: Any) -> Rows:
+        checked: Rows = estimator._checked(Rows(X, None, rows.weight, rows.offset))
+        return checked
 
     errors = None if inference is None else inference._errors
-    return average_effects_of(fitted, validated(), labels, on_gate, errors)
+    ends = ((name, validated(low), validated(high), width) for name, low, high, width in changes)
+    return average_effects_of(fitted, ends, labels, on_gate, errors)
 
 
 def predicts_steps(estimator: Any) -> bool:

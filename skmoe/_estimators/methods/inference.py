@@ -89,8 +89,9 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
           zero it is maximum likelihood.
         - "sandwich" puts the outer product of the scores of the rows between two of these inverses.
           It is valid under a misspecified model [2]_.
-        - "bootstrap" draws targets from the fitted mixture, refits from the fitted parameters and
-          matches the experts [3]_. It is slower, and does not need a large number of rows.
+        - "bootstrap" draws targets from the fitted mixture, refits it from its parameters under the
+          same penalties and matches the experts [3]_. It is slower, and does not need a large
+          number of rows.
 
         The estimates are those of the fit. Given other rows, the first two methods invert the
         information of these rows there. Slopes of linearly dependent columns, such as indicators of
@@ -140,10 +141,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         Raises
         ------
         ValueError
-            If the mixture has no standard errors: experts that are estimators, an average of
-            starts, a base model, or `top_k`. Experts and gates of your own need `SupportsInference`
-            and `SupportsGateInference` of `skmoe.protocols`. Also if the bootstrap cannot draw
-            targets, or a parameter is invalid.
+            If the mixture has no standard errors: experts that are estimators, a base model, or
+            `top_k`. Experts and gates of your own need `SupportsInference` and
+            `SupportsGateInference` of `skmoe.protocols`. Also if the bootstrap cannot draw targets,
+            or a parameter is invalid.
 
         Warns
         -----
@@ -368,7 +369,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
         Examples
         --------
-        >>>         >>> from skmoe import MixtureOfExpertsRegressor
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
         >>> X = np.linspace(-3, 3, 200)[:, None]
         >>> y = np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
         >>> one, two = (MixtureOfExpertsRegressor(k, random_state=0).fit(X, y) for k in (1, 2))
@@ -514,7 +516,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
 
         Examples
         --------
-        >>>         >>> from skmoe import MixtureOfExpertsRegressor
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
         >>> X = np.linspace(-3, 3, 200)[:, None]
         >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, 1 - np.abs(X[:, 0]))
         >>> moe.explain([[-2.0], [2.0]])["slope"].round(1)

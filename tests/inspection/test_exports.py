@@ -192,17 +192,6 @@ def test_dropped_features_are_named():
     assert "dropped" not in export_text(fitted_case("linear-regressor"))
 
 
-def test_slopes_of_the_gate_are_log_odds_against_the_first_expert():
-    moe = fitted_case("linear-regressor")
-    lines = [line for line in export_text(moe, digits=9).splitlines() if "gate:" in line]
-    expected = moe.gate_coef_ - moe.gate_coef_[0]
-    for k, (line, row) in enumerate(zip(lines, expected, strict=True)):
-        assert ("reference" in line) == (k == 0)
-        for j in (0, 1) if k else ():
-            assert "against expert 0 per" in line
-            assert number_after(line, f"x{j}") == pytest.approx(row[j], abs=2e-6)
-
-
 # --- diagrams -------------------------------------------------------------------------------------
 
 

@@ -17,8 +17,13 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._grid import ROWS_MARGIN, feature_axis, height_limits
-from skmoe.inspection._segment_tables import expert_effects, leading_feature
+from skmoe.inspection._grid import (
+    ROWS_MARGIN,
+    expert_effects,
+    feature_axis,
+    height_limits,
+    leading_feature,
+)
 
 # Opacity of a curve where the probability of the expert is zero.
 MIN_OPACITY = 0.06

@@ -13,11 +13,12 @@ from scipy import sparse
 from scipy.special import expit, logit
 from scipy.stats import norm
 from sklearn.base import is_classifier
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_array
 
 from skmoe._data.censored_targets import check_numbers_of, point_values
 from skmoe._data.checks import check_integer, shown
-from skmoe._data.row_checks import check_columns
+from skmoe._data.row_checks import check_columns, check_weights
 from skmoe._data.rows import Rows, has_bounds, index_rows
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.units import encode_units
@@ -28,12 +29,12 @@ from skmoe._estimators.methods.input_steps import (
     split_at_scalers,
     with_input,
 )
-from skmoe._inference.labels import feature_labels, printable_name
+from skmoe._inference.labels import printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import CountMixtureDistribution
 from skmoe.distributions._checks import check_random_state
-from skmoe.inspection._grid import at_reference_values, path_rows
+from skmoe.inspection._grid import at_reference_values, names_of_fit, one_target, path_rows
 
 # What the features are if a pipeline makes others of those that it is given.
 TRANSFORMED_NOTE = "features are those of the transformed table"
@@ -51,12 +52,6 @@ def check_names(estimator: Any, feature_names: Sequence[str] | None) -> list[str
             f"got {len(names)}. To pass rows to an export, use X=X."
         )
     return [printable_name(str(name)) for name in names]
-
-
-def names_of_fit(estimator: Any) -> list[str]:
-    """Names of the features in the fit."""
-    names = getattr(estimator, "feature_names_in_", None)
-    return feature_labels(names, estimator.n_features_in_)
 
 
 def check_features(
@@ -256,12 +251,6 @@ MAX_COUNTS = 400
 
 # Numbers in the rows of a path, for which its steps are reduced, and the fewest steps.
 MAX_ENTRIES, MIN_STEPS = 20_000_000, 10
-
-
-def one_target(values: Any, index: int, axis: int) -> Array:
-    """Values of one output or class, from an array with an axis for them if there are several."""
-    values = np.asarray(values)
-    return np.take(values, index, axis=axis) if values.ndim > axis else values
 
 
 def values_at(distribution: Any, method: Any, points: Array, index: int) -> Array:
@@ -558,3 +547,22 @@ def row_contributions(
         through_gate += (of_gate[::-1] if backwards else of_gate) / 2.0
         through_experts += (of_experts[::-1] if backwards else of_experts) / 2.0
     return Contributions(float(base_value), through_gate, through_experts, float(prediction))
+
+
+# --- rows with weights ----------------------------------------------------------------------------
+
+
+def positive_rows(rows: Rows) -> Rows:
+    """The rows of positive weight: rows of weight zero are absent."""
+    if rows.weight is None:
+        return rows
+    rows = rows._replace(weight=check_weights(rows.weight, rows.n_rows))
+    if (rows.weight == 0.0).any():
+        check_consistent_length(rows.weight, rows.y, rows.offset, rows.unit, rows.possible)
+    return rows.of_positive_weight()
+
+
+def deviation(values: Array, weight: Array) -> float:
+    """Standard deviation of weighted values."""
+    centred = values - weight @ values / weight.sum()
+    return float(np.sqrt(weight @ centred**2 / weight.sum()))

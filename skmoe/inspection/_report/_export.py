@@ -37,7 +37,6 @@ from skmoe.inspection._report._details import (
 from skmoe.inspection._report._groups import make_cards
 from skmoe.inspection._report._inputs import make_inputs
 from skmoe.inspection._report._panel import PanelOptions, make_charts, make_panel
-from skmoe.inspection._segment_tables import positive_rows
 from skmoe.inspection._subject import (
     PER_EXPOSURE,
     check_names,
@@ -46,6 +45,7 @@ from skmoe.inspection._subject import (
     check_table,
     check_targets,
     find_mixture,
+    positive_rows,
     responsibilities_of_rows,
     target_name,
 )

@@ -280,7 +280,7 @@ class ExpertsDisplay(RowsOverFeature):
             effects = [expert_effects(estimator, X, rows.target) for rows in targets]
             chosen = [[leading_feature(estimator, X, np.hstack(effects))]]
         at_exposure_one = None if offset is None else np.zeros(np.shape(offset)[1:])
-        panels = []
+        panels, each = [], np.arange(X.shape[0])
         for rows, (j,) in product(targets, chosen):
             axis = feature_axis(X, j, labels[j], grid_resolution)
             points = axis.points(X)
@@ -290,19 +290,14 @@ class ExpertsDisplay(RowsOverFeature):
             name, heights = rows.heights(j, adjust)
             panels.append(
                 cls(
-                    **rows.fields(shown),
+                    **rows.over(axis, shown, heights[each, rows.assigned_expert]),
                     feature_name=axis.name,
                     target_name=name,
-                    grid=axis.positions,
-                    curves=rows.by_experts(points),
                     gate=estimator.predict_gate(points),
                     mean=subject.predicted_mean(*of_grid),
                     band=subject.interval_band(*of_grid, coverage, at_exposure_one),
                     coverage=None if is_class else coverage,
-                    x=axis.observed[shown],
-                    y=heights[shown, rows.assigned_expert[shown]],
                     is_probability=is_class,
-                    categories=axis.categories,
                     expert_names=names,
                     feature_note=note,
                 )

@@ -34,7 +34,13 @@ from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import CountMixtureDistribution
 from skmoe.distributions._checks import check_random_state
-from skmoe.inspection._grid import at_reference_values, names_of_fit, one_target, path_rows
+from skmoe.inspection._grid import (
+    FeatureAxis,
+    at_reference_values,
+    names_of_fit,
+    one_target,
+    path_rows,
+)
 
 # What the features are if a pipeline makes others of those that it is given.
 TRANSFORMED_NOTE = "features are those of the transformed table"
@@ -414,11 +420,15 @@ class ObservedRows(NamedTuple):
         is_drawn = np.isin(np.arange(len(has_value)) if self.labels is None else self.units, drawn)
         return np.flatnonzero(has_value & is_drawn)
 
-    def fields(self, shown: Array) -> dict[str, Any]:
-        """Fields of a display for the rows that are shown."""
-        given = {"units": self.units, "exposure": self.exposure}
-        given["assigned_expert"] = self.assigned_expert
-        return {name: None if value is None else value[shown] for name, value in given.items()}
+    def over(self, axis: FeatureAxis, shown: Array, heights: Array) -> dict[str, Any]:
+        """Fields of a display over a feature, with the rows that are shown at some heights (n,)."""
+        of_rows: dict[str, Any] = {"x": axis.observed, "y": heights}
+        of_rows["assigned_expert"] = self.assigned_expert
+        of_rows |= {"units": self.units, "exposure": self.exposure}
+        found = {"grid": axis.positions, "categories": axis.categories}
+        found["curves"] = self.by_experts(axis.points(self.table))
+        given = of_rows.items()
+        return found | {name: None if v is None else v[shown] for name, v in given}
 
     def by_experts(self, table: Any) -> Array:
         """Predictions (n, K) of the experts for a table."""

@@ -377,7 +377,7 @@ class ExpertsDisplay(RowsOverFeature):
     def _draw_curve(self, ax: Any, k: int, kwargs: Mapping[str, Any] | None) -> Any:
         """A collection of lines of an expert, with the probability of the gate as opacity.
 
-        Line collections have no dashes that run on, so that markers tell experts apart.
+        Line collections have no dashes that run on, so that experts differ by their markers.
         """
         from matplotlib.collections import LineCollection
 

@@ -437,9 +437,9 @@ class ObservedRows(NamedTuple):
     def heights(self, j: int, adjust: bool) -> tuple[str, Array]:
         """Label of the vertical axis, and heights (n, K) of the rows over a feature.
 
-        If these are adjusted, all features but one are at reference values: they are as far from
-        the prediction of an expert there as y is from its own prediction, by the same difference,
-        or under a log link by the same ratio. Classes are not.
+        If these are adjusted, all features but one are at reference values. They are as far from
+        the prediction of an expert there as y is from its own prediction: by the same difference,
+        or under a log link by the same ratio. Those of classes are not adjusted.
         """
         observed, own = self.observed[:, None], self.by_experts(self.table)
         if not adjust or is_classifier(self.estimator):

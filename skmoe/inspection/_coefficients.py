@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from itertools import product
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from sklearn.base import is_classifier
 
+from skmoe._data.censored_targets import bounds_of, point_values
 from skmoe._data.checks import check_choice, check_flag, check_integer, check_level
 from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
+from skmoe.exceptions import FitMismatchWarning
 from skmoe.inspection import _style as draw
-from skmoe.inspection._segment_tables import (
-    coefficient_tables,
-    column_deviations,
-    dropped_features,
+from skmoe.inspection._grid import names_of_fit, numeric_values
+from skmoe.inspection._subject import (
+    check_features,
+    check_targets,
+    deviation,
+    drawn_mixture,
+    observed_target,
     positive_rows,
+    row_weights,
+    target_name,
 )
-from skmoe.inspection._subject import check_features, drawn_mixture
+from skmoe.protocols import LinearPredictor
+
+# Before a ratio.
+RATIO_SIGN = "\N{MULTIPLICATION SIGN}"
+
+# Small effects, on a log scale or in standard deviations of y.
+SMALL_EFFECT = 0.1
 
 # Panels of a figure side by side.
 MAX_FOREST_COLUMNS = {"feature": 3, "expert": 4}
@@ -411,3 +427,135 @@ def _draw_axis(ax: Any, limits: tuple[float, float], is_ratio: bool) -> None:
     ax.set_xlim(ends)
     ax.axvline(1.0 if is_ratio else 0.0, color=draw.LIGHT_GREY, linewidth=1, zorder=1)
     ax.tick_params(axis="x", labelsize=8)
+
+
+# --- tables of a fit ------------------------------------------------------------------------------
+
+
+class CoefficientTable(NamedTuple):
+    """Coefficients (p, K) of a linear predictor of the experts, NaN where they have none."""
+
+    block: LinearPredictor
+    estimates: Array
+    intervals: Array | None  # (p, K, 2)
+    is_ratio: Array  # whether they are logs of ratios, (K,)
+    name: str  # what they are effects on
+    negligible: float  # size of a small effect of one standard deviation of a feature
+
+
+def coefficient_tables(
+    estimator: Any, rows: Rows, target: Any, level: float | None
+) -> list[CoefficientTable]:
+    """Coefficients of an output or of classes, with intervals if there are standard errors.
+
+    The first tables are those of the mean of y, or of what stands in its place. Of several classes
+    all but the first have one, since that is the class against which they have log odds. There are
+    none without linear predictors.
+    """
+    if not hasattr(estimator, "expert_coef_"):
+        return []
+    indices = check_targets(estimator, target, rows.X)
+    result = None if level is None else _inference_or_none(estimator, rows)
+    blocks = [b for b in estimator.coefficient_blocks_ if isinstance(b, LinearPredictor)]
+    blocks.sort(key=lambda block: not block.is_main)
+    return [
+        _coefficient_table(estimator, block, rows, index, result, level)
+        for block, index in product(blocks, indices[len(indices) > 1 :])
+    ]
+
+
+def _coefficient_table(
+    estimator: Any, block: LinearPredictor, rows: Rows, index: int, result: Any, level: float | None
+) -> CoefficientTable:
+    """Coefficients of one linear predictor, with intervals of the given inference."""
+    coef = np.array(vars(estimator)[block.coef])
+    n_experts, n_features = len(coef), coef.shape[-1]
+    coef = coef.reshape(n_experts, -1, n_features)
+    sign, position = 1.0, index if coef.shape[1] > 1 else 0
+    families = getattr(estimator, "families_", ()) if block.is_main else ()
+    is_ratio = np.array([bool(family.measures) for family in families] or [False] * n_experts)
+    if block.is_main and is_classifier(estimator):
+        # Those of classes are log odds against the first one, and of that against the second.
+        sign, is_ratio = 1.0 if index else -1.0, ~is_ratio
+        coef = coef[:, 1:] - coef[:, :1] if coef.shape[1] > 1 else coef
+        position = max(index - 1, 0)
+    estimates = sign * coef[:, position].T
+    # Features without a coefficient, and experts without linear predictor, have zeros.
+    has_predictor = np.array([family.link != "" for family in families] or [True] * n_experts)
+    estimates[:, ~has_predictor] = np.nan
+    estimates[~coef.any(axis=(0, 1))] = np.nan
+    intervals = None
+    if result is not None:
+        intervals = np.full((n_features, n_experts, 2), np.nan)
+        of_terms = np.sort(sign * result.conf_int(level), axis=1)
+        for cell, term in _locate_terms(estimator, block, result.terms, position).items():
+            is_held = result.reasons[term] == "at its bound" and has_predictor[cell[1]]
+            if is_held or not np.isnan(estimates[cell]):
+                estimates[cell] = sign * result.estimates[term]
+                intervals[cell] = of_terms[term]
+    name = _coefficient_name(estimator, rows.y, index)
+    negligible = SMALL_EFFECT
+    if not is_classifier(estimator) and not is_ratio.any():
+        negligible *= deviation(
+            observed_target(estimator, point_values(bounds_of(rows.y)), index), row_weights(rows)
+        )
+    return CoefficientTable(block, estimates, intervals, is_ratio, name, negligible)
+
+
+def column_deviations(rows: Rows) -> Array:
+    """Standard deviation of each column of numbers, (p,), over weighted rows."""
+    columns = [numeric_values(rows.X, j) for j in range(rows.X.shape[1])]
+    return np.array([deviation(values, row_weights(rows)) for values in columns])
+
+
+def dropped_features(estimator: Any) -> Array:
+    """Features, (p,), that the experts have dropped by infinite penalties."""
+    penalty = getattr(estimator, "alpha_", None)
+    if isinstance(penalty, np.ndarray):
+        return np.isposinf(penalty)
+    return np.zeros(estimator.n_features_in_, dtype=bool)
+
+
+def _coefficient_name(estimator: Any, y: Any, index: int) -> str:
+    """What the coefficients are effects on."""
+    if is_classifier(estimator):
+        own, other = estimator.classes_[[index, 0 if index else 1]]
+        return f"Odds ratio of class {own} against class {other}"
+    name = target_name(estimator, y, index)
+    families = [family for family in getattr(estimator, "families_", ()) if family.link]
+    ratios = {family.measures[0].name if family.measures else "" for family in families}
+    if len(ratios) == 1 and "" not in ratios:
+        return f"{ratios.pop().capitalize()} of {name}"
+    return f"Effect on {name}" + (f", ratios: {RATIO_SIGN}" if ratios - {""} else "")
+
+
+def _inference_or_none(estimator: Any, rows: Rows) -> Any:
+    """Standard errors; None for mixtures that have none, such as those with a base model."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitMismatchWarning)
+        try:
+            return estimator.inference(rows.X, rows.y, **rows.arguments)
+        except ValueError:
+            return None
+
+
+def _locate_terms(
+    estimator: Any, block: LinearPredictor, terms: Sequence[Any], position: int
+) -> dict[Any, int]:
+    """Index of the term of each feature and expert, for the output or class at a position."""
+    of_experts = [term for term in terms if term.part != "gate"]
+    if not of_experts:  # no expert has a linear predictor
+        return {}
+    response = list(dict.fromkeys(term.response for term in of_experts))[position]
+    names = names_of_fit(estimator)
+    found = {}
+    for k, expert in enumerate(estimator.expert_names_):
+        index = {
+            (term.response, term.name): i
+            for i, term in enumerate(terms)
+            if term.part == "all experts" or f", {expert}, " in f", {term.part}, "
+        }
+        for j, name in enumerate(block.terms(names)):
+            if (response, name) in index:
+                found[j, k] = index[response, name]
+    return found

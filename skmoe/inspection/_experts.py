@@ -17,8 +17,13 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._grid import ROWS_MARGIN, feature_axis, height_limits
-from skmoe.inspection._segment_tables import expert_effects, leading_feature
+from skmoe.inspection._grid import (
+    ROWS_MARGIN,
+    expert_effects,
+    feature_axis,
+    height_limits,
+    leading_feature,
+)
 
 # Opacity of a curve where the probability of the expert is zero.
 MIN_OPACITY = 0.06
@@ -275,7 +280,7 @@ class ExpertsDisplay(RowsOverFeature):
             effects = [expert_effects(estimator, X, rows.target) for rows in targets]
             chosen = [[leading_feature(estimator, X, np.hstack(effects))]]
         at_exposure_one = None if offset is None else np.zeros(np.shape(offset)[1:])
-        panels = []
+        panels, each = [], np.arange(X.shape[0])
         for rows, (j,) in product(targets, chosen):
             axis = feature_axis(X, j, labels[j], grid_resolution)
             points = axis.points(X)
@@ -285,19 +290,14 @@ class ExpertsDisplay(RowsOverFeature):
             name, heights = rows.heights(j, adjust)
             panels.append(
                 cls(
-                    **rows.fields(shown),
+                    **rows.over(axis, shown, heights[each, rows.assigned_expert]),
                     feature_name=axis.name,
                     target_name=name,
-                    grid=axis.positions,
-                    curves=rows.by_experts(points),
                     gate=estimator.predict_gate(points),
                     mean=subject.predicted_mean(*of_grid),
                     band=subject.interval_band(*of_grid, coverage, at_exposure_one),
                     coverage=None if is_class else coverage,
-                    x=axis.observed[shown],
-                    y=heights[shown, rows.assigned_expert[shown]],
                     is_probability=is_class,
-                    categories=axis.categories,
                     expert_names=names,
                     feature_note=note,
                 )
@@ -377,7 +377,7 @@ class ExpertsDisplay(RowsOverFeature):
     def _draw_curve(self, ax: Any, k: int, kwargs: Mapping[str, Any] | None) -> Any:
         """A collection of lines of an expert, with the probability of the gate as opacity.
 
-        Line collections have no dashes that run on, so that markers tell experts apart.
+        Line collections have no dashes that run on, so that experts differ by their markers.
         """
         from matplotlib.collections import LineCollection
 

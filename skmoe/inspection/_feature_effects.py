@@ -24,7 +24,6 @@ from skmoe.families._censored import has_atom_of_others
 from skmoe.inspection import _grid as grid
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._segment_tables import deviation, positive_rows
 
 # Parts in which a feature is permuted.
 PARTS = ("gate", "experts", "both")
@@ -319,7 +318,9 @@ def permutation_importance_by_part(
     estimator, X, _ = subject.find_mixture(estimator, X)
     n_repeats = check_integer("n_repeats", n_repeats, least=1)
     chosen = subject.check_features("features", features, estimator, feature_names)
-    rows = positive_rows(Rows(subject.check_table(estimator, X), y, sample_weight, offset, units))
+    rows = subject.positive_rows(
+        Rows(subject.check_table(estimator, X), y, sample_weight, offset, units)
+    )
     table, y = rows.X, rows.y
     by_unit = {} if rows.unit is None else {"units": rows.unit}
     estimator.score_samples(table, y, offset=rows.offset, **by_unit)  # checks what is given
@@ -527,7 +528,7 @@ def _changes(
         else:
             values = grid.numeric_values(rows.X, j)
             known = np.isfinite(values)
-            width = step * deviation(values[known], rows.weight[known])
+            width = step * subject.deviation(values[known], rows.weight[known])
             # Both ends are between values that occur: beyond these, steps of a pipeline may be
             # constant, as splines are by default.
             first, last = values[known].min(), values[known].max()

@@ -226,6 +226,8 @@ class TrajectoriesDisplay(RowsOverFeature):
         for drawn in subject.observed_rows(mixture, rows, target, at_bounds=True):
             shown = drawn.shown(has_value, subsample, max_units, random_state)
             times, means, is_inside = _means_over_time(axis, has_value, drawn)
+            fields = drawn.over(axis, shown, drawn.observed)
+            fields["curves"] = np.where(is_inside, fields["curves"], np.nan)
             bands = None
             if errors is not None and coverage is not None:
                 of_experts = subject.confidence_bands(drawn, points, errors, coverage)
@@ -235,21 +237,16 @@ class TrajectoriesDisplay(RowsOverFeature):
             is_named = is_classifier(mixture) or not is_binary
             panels.append(
                 cls(
-                    **drawn.fields(shown),
+                    **fields,
                     time_name=axis.name,
                     target_name=drawn.name if is_named else f"Share of {drawn.name} = 1",
-                    grid=axis.positions,
-                    curves=np.where(is_inside, drawn.by_experts(points), np.nan),
                     bands=bands,
                     coverage=coverage,
                     mean_times=times,
                     means=None if has_bounds(y) else means,
-                    x=axis.observed[shown],
-                    y=drawn.observed[shown],
                     shares=drawn.shares,
                     n_units=None if drawn.labels is None else len(drawn.labels),
                     is_probability=is_binary,
-                    categories=axis.categories,
                     expert_names=names,
                 )
             )

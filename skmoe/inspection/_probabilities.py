@@ -13,8 +13,7 @@ from skmoe._inference.labels import counted_noun, printable_name
 from skmoe._inference.results import UnitResponsibilities
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
-from skmoe.inspection._grid import feature_axis, make_grid
-from skmoe.inspection._segment_tables import leading_feature
+from skmoe.inspection._grid import feature_axis, leading_feature, make_grid
 from skmoe.inspection._subject import check_panels, drawn_mixture
 
 # Quantiles of the data that ticks on the axes mark.

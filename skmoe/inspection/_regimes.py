@@ -14,9 +14,8 @@ from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection._experts import CATEGORY_WIDTH
-from skmoe.inspection._grid import feature_axis, height_limits
+from skmoe.inspection._grid import expert_effects, feature_axis, height_limits, leading_feature
 from skmoe.inspection._probabilities import GateDisplay, gate_over
-from skmoe.inspection._segment_tables import expert_effects, leading_feature
 from skmoe.inspection._subject import check_features, drawn_mixture, observed_rows
 
 # Panels side by side, at most, their size, the width of the name of y at their left, and the height

@@ -13,14 +13,16 @@ from skmoe._data.rows import Rows
 from skmoe._inference.labels import counted_noun, format_number, format_percent
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
-from skmoe.inspection._segment_tables import (
-    RATIO_SIGN,
-    coefficient_tables,
-    gate_slopes,
+from skmoe.inspection._coefficients import RATIO_SIGN, coefficient_tables
+from skmoe.inspection._grid import gate_log_odds, is_numeric, levels_of, names_of_fit, values_of
+from skmoe.inspection._subject import (
+    check_features,
+    deviation,
+    drawn_mixture,
     positive_rows,
-    profile_columns,
+    responsibilities_of_rows,
+    row_weights,
 )
-from skmoe.inspection._subject import check_features, drawn_mixture, responsibilities_of_rows
 
 # Differences up to this number of standard deviations are pale in every picture: experts whose rows
 # hardly differ must not look different.
@@ -451,3 +453,68 @@ class Panel(NamedTuple):
             at = (k, i + 0.02, "bottom") if below else (k, i, "center")
             texts[i, k] = ax.text(*at[:2], self.numbers[i, k], va=at[2], fontsize=9, **style)
         return texts
+
+
+# --- tables of a fit ------------------------------------------------------------------------------
+
+
+class Column(NamedTuple):
+    """A feature, or a category of one, which is 1 in its rows and 0 in the others."""
+
+    feature: int
+    category: str  # "" for a feature of numbers
+    is_share: bool  # whether it consists of zeros and ones
+    mean: float  # over the rows
+    difference: Array  # of the experts' means from that of all rows, in deviations, (K,)
+    deviation: float  # standard deviation over the rows; 0 for a constant column
+
+    def name(self, features: Sequence[str]) -> str:
+        """Its name, by those of the features."""
+        return features[self.feature] + (f"_{self.category}" if self.category else "")
+
+
+def profile_columns(
+    rows: Rows, resp: Array, features: Sequence[int], absent: float = 0.0
+) -> list[Column]:
+    """Features of numbers, and indicators of the categories of others, `absent` where missing."""
+    columns = []
+    for j in features:
+        values = values_of(rows.X, j)
+        by_category = {"": values}
+        if not is_numeric(rows.X, j):
+            missing = np.array([absent if value is None else 0.0 for value in values])
+            by_category = {name: (values == name) + missing for name in levels_of(rows.X, j).values}
+        columns += [_column(j, name, of, rows, resp) for name, of in by_category.items()]
+    return columns
+
+
+def _column(j: int, category: str, values: Array, rows: Rows, resp: Array) -> Column:
+    """Missing values are left out. The mean of an expert without rows is NaN."""
+    known = np.isfinite(values)
+    values, weight, resp = values[known], row_weights(rows)[known], resp[known]
+    of_expert, is_share = weight @ resp, bool(np.isin(values, (0.0, 1.0)).all())
+    if len(values) == 0 or values.min() == values.max():
+        none = np.where(of_expert > 0.0, 0.0, np.nan)
+        return Column(j, category, is_share, np.nan, none, 0.0)
+    mean, scale = weight @ values / weight.sum(), deviation(values, weight)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        difference = (weight * (values - mean)) @ resp / of_expert / scale
+    return Column(j, category, is_share, mean, difference, scale)
+
+
+def gate_slopes(estimator: Any, columns: Sequence[Column]) -> Array | None:
+    """Log odds (F, K) of each expert against the first for one unit more of each column.
+
+    NaN for columns that the gate does not use; None if it uses none of them.
+    """
+    log_odds = gate_log_odds(estimator)
+    if log_odds is None:
+        return None
+    position = {str(name): j for j, name in enumerate(estimator.gate_feature_names_)}
+    slopes = np.full((len(columns), len(log_odds)), np.nan)
+    names = names_of_fit(estimator)
+    for i, column in enumerate(columns):
+        j = position.get(column.name(names))
+        if j is not None and log_odds[:, j].any():
+            slopes[i] = log_odds[:, j]
+    return None if np.isnan(slopes).all() else slopes

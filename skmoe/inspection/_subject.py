@@ -13,10 +13,12 @@ from scipy import sparse
 from scipy.special import expit, logit
 from scipy.stats import norm
 from sklearn.base import is_classifier
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_array
 
 from skmoe._data.censored_targets import check_numbers_of, point_values
 from skmoe._data.checks import check_columns, check_integer, shown
+from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows, has_bounds, index_rows
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._data.units import encode_units
@@ -27,11 +29,17 @@ from skmoe._estimators.methods.input_steps import (
     split_at_scalers,
     with_input,
 )
-from skmoe._inference.labels import feature_labels, printable_name
+from skmoe._inference.labels import printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions._checks import check_random_state
-from skmoe.inspection._grid import at_reference_values, path_rows
+from skmoe.inspection._grid import (
+    FeatureAxis,
+    at_reference_values,
+    names_of_fit,
+    one_target,
+    path_rows,
+)
 
 # What the features are if a pipeline makes others of those that it is given.
 TRANSFORMED_NOTE = "features are those of the transformed table"
@@ -49,12 +57,6 @@ def check_names(estimator: Any, feature_names: Sequence[str] | None) -> list[str
             f"got {len(names)}. To pass rows to an export, use X=X."
         )
     return [printable_name(str(name)) for name in names]
-
-
-def names_of_fit(estimator: Any) -> list[str]:
-    """Names of the features in the fit."""
-    names = getattr(estimator, "feature_names_in_", None)
-    return feature_labels(names, estimator.n_features_in_)
 
 
 def check_features(
@@ -256,12 +258,6 @@ MAX_COUNTS = 400
 MAX_ENTRIES, MIN_STEPS = 20_000_000, 10
 
 
-def one_target(values: Any, index: int, axis: int) -> Array:
-    """Values of one output or class, from an array with an axis for them if there are several."""
-    values = np.asarray(values)
-    return np.take(values, index, axis=axis) if values.ndim > axis else values
-
-
 def values_at(distribution: Any, method: Any, points: Array, index: int) -> Array:
     """Values (n, len(points)) of a method of a distribution, at the same points for all outputs."""
     outputs = distribution.mean.shape[1:]
@@ -423,11 +419,15 @@ class ObservedRows(NamedTuple):
         is_drawn = np.isin(np.arange(len(has_value)) if self.labels is None else self.units, drawn)
         return np.flatnonzero(has_value & is_drawn)
 
-    def fields(self, shown: Array) -> dict[str, Any]:
-        """Fields of a display for the rows that are shown."""
-        given = {"units": self.units, "exposure": self.exposure}
-        given["assigned_expert"] = self.assigned_expert
-        return {name: None if value is None else value[shown] for name, value in given.items()}
+    def over(self, axis: FeatureAxis, shown: Array, heights: Array) -> dict[str, Any]:
+        """Fields of a display over a feature, with the rows that are shown at some heights (n,)."""
+        of_rows: dict[str, Any] = {"x": axis.observed, "y": heights}
+        of_rows["assigned_expert"] = self.assigned_expert
+        of_rows |= {"units": self.units, "exposure": self.exposure}
+        found = {"grid": axis.positions, "categories": axis.categories}
+        found["curves"] = self.by_experts(axis.points(self.table))
+        given = of_rows.items()
+        return found | {name: None if v is None else v[shown] for name, v in given}
 
     def by_experts(self, table: Any) -> Array:
         """Predictions (n, K) of the experts for a table."""
@@ -436,9 +436,9 @@ class ObservedRows(NamedTuple):
     def heights(self, j: int, adjust: bool) -> tuple[str, Array]:
         """Label of the vertical axis, and heights (n, K) of the rows over a feature.
 
-        If these are adjusted, all features but one are at reference values: they are as far from
-        the prediction of an expert there as y is from its own prediction, by the same difference,
-        or under a log link by the same ratio. Classes are not.
+        If these are adjusted, all features but one are at reference values. They are as far from
+        the prediction of an expert there as y is from its own prediction: by the same difference,
+        or under a log link by the same ratio. Those of classes are not adjusted.
         """
         observed, own = self.observed[:, None], self.by_experts(self.table)
         if not adjust or is_classifier(self.estimator):
@@ -556,3 +556,22 @@ def row_contributions(
         through_gate += (of_gate[::-1] if backwards else of_gate) / 2.0
         through_experts += (of_experts[::-1] if backwards else of_experts) / 2.0
     return Contributions(float(base_value), through_gate, through_experts, float(prediction))
+
+
+# --- rows with weights ----------------------------------------------------------------------------
+
+
+def positive_rows(rows: Rows) -> Rows:
+    """The rows of positive weight: rows of weight zero are absent."""
+    if rows.weight is None:
+        return rows
+    rows = rows._replace(weight=check_weights(rows.weight, rows.n_rows))
+    if (rows.weight == 0.0).any():
+        check_consistent_length(rows.weight, rows.y, rows.offset, rows.unit, rows.possible)
+    return rows.of_positive_weight()
+
+
+def deviation(values: Array, weight: Array) -> float:
+    """Standard deviation of weighted values."""
+    centred = values - weight @ values / weight.sum()
+    return float(np.sqrt(weight @ centred**2 / weight.sum()))

@@ -22,8 +22,7 @@ from skmoe._inference.labels import (
     printable_name,
 )
 from skmoe._numerics.typing import Array
-from skmoe.inspection._grid import column_stds
-from skmoe.inspection._segment_tables import derived_gate_columns, gate_effects, gate_log_odds
+from skmoe.inspection._grid import column_stds, derived_gate_columns, gate_effects, gate_log_odds
 from skmoe.inspection._subject import check_names, check_table, find_mixture
 
 # Relative difference from a linear function that is attributed to round-off.

@@ -41,13 +41,6 @@ def fitted():
 
 
 @pytest.fixture(scope="module")
-def outputs():
-    X, y = two_regimes(150)
-    Y = np.column_stack([y, 3.0 * y + X[:, 1]])
-    return fit_quietly(regressor(), X, Y), X, Y
-
-
-@pytest.fixture(scope="module")
 def categorical():
     X, y = two_regimes(100)
     frame = pd.DataFrame(X[:, :2], columns=["depth", "width"])
@@ -99,17 +92,13 @@ def test_curves_are_predictions_with_the_other_features_at_medians(fitted):
     assert texts(display.legend_) == expected
 
 
-def test_one_of_several_outputs_is_drawn(outputs):
-    moe, X, Y = outputs
+def test_one_of_several_outputs_is_drawn():
+    moe, X, Y, _ = CASES["outputs"]()
     display = ExpertsDisplay.from_estimator(moe, X, Y, 0, target=1)
     rows = at_medians(X, 0, display.grid)
     assert_allclose(display.curves, moe.predict_experts(rows)[:, :, 1])
     assert_allclose(display.mean, moe.predict(rows)[:, 1])
     assert_allclose(display.band, moe.predict_interval(rows, 0.9)[:, :, 1])
-    each = np.arange(len(X))
-    residual = Y[:, 1] - moe.predict_experts(X)[each, display.assigned_expert, 1]
-    at_own = moe.predict_experts(at_medians(X, 0, X[:, 0]))
-    assert_allclose(display.y, at_own[each, display.assigned_expert, 1] + residual)
     assert display.ax_.get_ylabel() == "y1\n(other features at medians)"
 
 
@@ -268,35 +257,29 @@ def test_bands_are_drawn_if_they_and_their_coverage_are_known(coverage, has_band
     assert ("80 % interval" in texts(display.legend_)) == is_drawn
     if is_drawn:
         vertices = display.band_.get_paths()[0].vertices
-        for point, bounds in zip(grid, band, strict=True):
-            at = vertices[vertices[:, 0] == point, 1]
-            assert_allclose([at.min(), at.max()], bounds)
+        at = [vertices[vertices[:, 0] == point, 1] for point in grid]
+        assert_allclose([(ends.min(), ends.max()) for ends in at], band)
     assert display.line_.get_linestyle() == "--"
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("height", "weight")
 
 
-# --- rows -----------------------------------------------------------------------------------------
-
-
-def test_rows_have_the_colour_of_their_expert(fitted):
-    moe, X, y = fitted
-    display = ExpertsDisplay.from_estimator(moe, X, y, 0, coverage=None)
-    ink = display.scatter_.get_facecolors()[:, :3]
-    assert_allclose(ink, np.array([expert_rgb(k) for k in display.assigned_expert]))
-    assert len(set(display.assigned_expert)) == 2
-
-
-def test_adjusted_rows_are_residuals_about_their_expert(fitted):
+def test_rows_are_residuals_about_their_expert_in_its_colour(fitted):
     moe, X, y = fitted
     display = ExpertsDisplay.from_estimator(moe, X, y, 0, coverage=None)
     each = np.arange(len(X))
     residual = y - moe.predict_experts(X)[each, display.assigned_expert]
     curve = moe.predict_experts(at_medians(X, 0, X[:, 0]))[each, display.assigned_expert]
     assert_allclose(display.y, curve + residual)
-    assert "other features at medians" in display.ax_.get_ylabel()
+    ink = display.scatter_.get_facecolors()[:, :3]
+    assert_allclose(ink, np.array([expert_rgb(k) for k in display.assigned_expert]))
+    assert len(set(display.assigned_expert)) == 2
     plain = ExpertsDisplay.from_estimator(moe, X, y, 0, coverage=None, adjust=False)
     assert_array_equal(plain.y, y)
-    assert plain.ax_.get_ylabel() == "y"
+    labels = [each.ax_.get_ylabel() for each in (display, plain)]
+    assert labels == ["y\n(other features at medians)", "y"]
+
+
+# --- rows -----------------------------------------------------------------------------------------
 
 
 def test_rows_without_the_feature_are_not_drawn(categorical):

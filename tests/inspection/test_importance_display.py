@@ -211,12 +211,10 @@ def test_the_largest_importances_of_both_parts_are_drawn_first(counts):
 
 def test_bars_are_means_with_deviations_one_part_above_the_other():
     rng = np.random.default_rng(0)
-    parts = {name: rng.normal(size=(3, 4)) for name in PARTS}
-    display = ImportanceDisplay(
-        feature_names=["a" * 40, "weight", "age"], **parts, n_columns=7, feature_note="a note"
-    ).plot()
-    centres = {}
-    for name, bars in display.bars_.items():
+    parts, centres = {name: rng.normal(size=(3, 4)) for name in PARTS}, {}
+    names = ["a" * 40, "weight", "age"]
+    display = ImportanceDisplay(feature_names=names, **parts, n_columns=7, feature_note="a note")
+    for name, bars in display.plot().bars_.items():
         mean = parts[name].mean(axis=1)
         assert_allclose([bar.get_width() for bar in bars], mean)
         centres[name] = np.array([bar.get_y() + bar.get_height() / 2 for bar in bars])
@@ -229,15 +227,7 @@ def test_bars_are_means_with_deviations_one_part_above_the_other():
     assert_allclose(centres["gate"] - centres["experts"], 0.27)
     assert display.bars_["gate"][0].get_hatch()
     assert display.ax_.get_ylim() == (2.5, -0.5)
-    upright = [line for line in display.ax_.lines if list(line.get_ydata()) == [0, 1]]
-    assert [list(line.get_xdata()) for line in upright] == [[0.0, 0.0]]
-    first, *others = texts(display.ax_.get_yticklabels())
-    assert others == ["weight", "age"]
-    assert len(first) == 30
+    assert texts(display.ax_.get_yticklabels())[1:] == names[1:]
     label = display.ax_.get_xlabel().split("\n")
     assert label[1:] == ["3 of 7 features: the most important ones", "a note"]
-    plain = ImportanceDisplay(feature_names=["a"], **{name: parts[name][:1] for name in PARTS})
-    plain.plot()
-    assert "\n" not in plain.ax_.get_xlabel()
-    assert texts(plain.ax_.get_legend()) == ["both", "in the experts only", "in the gate only"]
-    assert plain.figure_.get_size_inches()[1] < display.figure_.get_size_inches()[1]
+    assert texts(display.ax_.get_legend()) == ["both", "in the experts only", "in the gate only"]

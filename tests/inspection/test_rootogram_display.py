@@ -89,13 +89,6 @@ def test_rows_with_larger_counts_than_are_drawn_are_left_out():
     assert_array_equal(display.observed, [1, 2, 1, 1, 0, 2, 0, 0])
 
 
-def test_ticks_are_counts(inflated):
-    ax = RootogramDisplay.from_estimator(*inflated, max_count=15).ax_
-    ax.figure.set_size_inches(4, 4)
-    ax.figure.canvas.draw()
-    assert (ax.get_xticks() % 1 == 0).all()
-
-
 def test_one_of_several_outputs_is_drawn_with_its_offset(inflated):
     _, X, y = inflated
     Y = np.column_stack([y, y[::-1]])

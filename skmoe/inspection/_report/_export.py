@@ -36,7 +36,6 @@ from skmoe.inspection._report._details import (
 from skmoe.inspection._report._groups import make_cards
 from skmoe.inspection._report._inputs import Subject, make_inputs
 from skmoe.inspection._report._panel import make_charts, make_panel
-from skmoe.inspection._segment_tables import positive_rows
 from skmoe.inspection._subject import (
     PER_EXPOSURE,
     check_names,
@@ -45,6 +44,7 @@ from skmoe.inspection._subject import (
     check_table,
     check_targets,
     find_mixture,
+    positive_rows,
     responsibilities_of_rows,
     target_name,
 )

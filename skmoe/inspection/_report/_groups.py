@@ -18,7 +18,7 @@ from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import numeric_values
 from skmoe.inspection._report._details import number
 from skmoe.inspection._report._inputs import Feature, Inputs, Subject
-from skmoe.inspection._segment_tables import profile_columns
+from skmoe.inspection._segment_profile import profile_columns
 from skmoe.inspection._style import colour
 from skmoe.inspection._subject import observed_rates, observed_target, row_weights
 

@@ -415,20 +415,6 @@ def test_faults_of_files_are_found(tmp_path, check, body, faulty):
     assert found == ([f"index.html: {faulty}"] if faulty else [])
 
 
-def test_styles_from_another_host_are_found(tmp_path):
-    one_page(tmp_path, "")
-    (tmp_path / "a.css").write_text('@import "https://x.org/a.css"; p {background: url(b.png)}')
-    pages = pages_of(tmp_path)
-    assert list(loaded_from_elsewhere(tmp_path, pages)) == ["a.css: https://x.org/a.css"]
-
-
-def test_links_that_are_not_encrypted_are_found(tmp_path):
-    one_page(tmp_path, '<a href="http://x.org">x</a><a href="https://y.org">y</a>')
-    pages = pages_of(tmp_path)
-    assert links_elsewhere(pages) == ["http://x.org", "https://y.org"]
-    assert list(links_without_protection(pages)) == ["http://x.org"]
-
-
 LONG = '<div style="width:2000px;height:9px">'
 BOX = '<div style="overflow-x:auto">'
 BAR = "<style>div::-webkit-scrollbar{height:9px} div::-webkit-scrollbar-thumb{color:red}</style>"
@@ -451,13 +437,6 @@ def test_faults_of_width_are_found(browser, tmp_path, body, width, is_faulty):
     viewport = '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
     path = one_page(tmp_path, viewport + body)
     assert bool(faults_of_width(browser, path, width)) == is_faulty
-
-
-def test_a_second_row_of_the_header_is_found(browser, tmp_path):
-    item = '<div class="navbar-item">item</div>'
-    open_page(browser, one_page(tmp_path, f"<header>{item}{item}</header>"), WIDE)
-    first, second = look(browser, HEADER_ROWS)
-    assert second - first > 10
 
 
 def test_requests_to_other_hosts_are_found(browser, tmp_path):

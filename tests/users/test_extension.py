@@ -20,10 +20,10 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
 from skmoe.export import to_onnx
 from skmoe.families import FAMILIES, Gamma
-from skmoe.gates import GATES
 from skmoe.inspection import CoefficientsDisplay, export_text
-from skmoe.protocols import Experts, Gate, LinearPredictor
+from skmoe.protocols import Experts, LinearPredictor
 from support.heteroscedastic import HeteroscedasticExperts
+from support.own_gates import PriorGate
 from support.refusals import assert_fit_refused, assert_refused, refusal
 
 
@@ -82,38 +82,6 @@ class ExponentialExperts(Experts):
         raise AssertionError("not part of the protocol")
 
 
-class Pie(NamedTuple):
-    """Logits of the slices in one row, (1, K)."""
-
-    slices: np.ndarray
-
-
-@dataclass(frozen=True)
-class PieGate(Gate):
-    """The same probabilities for all rows, with a weak Dirichlet prior of strength `alpha`."""
-
-    alpha: float = 1.0
-
-    def init_params(self, n_experts, n_columns):
-        return Pie(np.zeros((1, n_experts)))
-
-    def log_prob(self, params, design):
-        logits = params.slices[0] - np.logaddexp.reduce(params.slices[0])
-        return np.repeat(logits[:, None], design.shape[0], axis=1)
-
-    def statistics(self, params, design, resp, log_prob):
-        return Pie(resp.sum(axis=1)[None])
-
-    def m_step(self, statistics, factor, params, step):
-        return Pie(np.log(statistics.slices + self.alpha))
-
-    def penalty(self, params):
-        return -self.alpha * float((self.log_prob(params, np.ones((1, 1)))).sum())
-
-    def n_parameters(self, params):
-        return params.slices.shape[1] - 1
-
-
 X = np.random.default_rng(0).normal(size=(200, 2))
 Y = np.where(X[:, 0] > 0, 10.0, 0.5) * np.random.default_rng(1).exponential(size=200)
 
@@ -125,10 +93,10 @@ def mixture(**options):
 
 @pytest.fixture(scope="module")
 def fitted():
-    return mixture(gate=PieGate()).fit(X, Y)
+    return mixture(gate=PriorGate()).fit(X, Y)
 
 
-@pytest.mark.parametrize("gate", ["softmax", PieGate()], ids=["softmax", "own gate"])
+@pytest.mark.parametrize("gate", ["softmax", PriorGate()], ids=["softmax", "own gate"])
 def test_minimal_parts_fit_and_predict(gate):
     moe = mixture(gate=gate).fit(X, Y)
     assert min(np.diff(moe.lower_bounds_)) > -1e-9
@@ -145,7 +113,7 @@ def test_minimal_parts_fit_and_predict(gate):
 def test_minimal_parts_have_a_summary_and_an_explanation(fitted):
     text = str(fitted.summary(X, Y))
     assert "ExponentialExperts" in text
-    assert "PieGate" in text
+    assert "PriorGate" in text
     assert fitted.explain(X).experts.shape == (200, 2)
     for name in ("expert_coef_", "link_", "gate_coef_"):
         assert not hasattr(fitted, name)
@@ -153,14 +121,14 @@ def test_minimal_parts_have_a_summary_and_an_explanation(fitted):
 
 def test_weight_is_a_number_of_rows_for_parts_of_your_own():
     weight = np.random.default_rng(1).integers(1, 4, size=200)
-    weighted = mixture(gate=PieGate()).fit(X, Y, sample_weight=weight)
-    repeated = mixture(gate=PieGate()).fit(np.repeat(X, weight, axis=0), np.repeat(Y, weight))
+    weighted = mixture(gate=PriorGate()).fit(X, Y, sample_weight=weight)
+    repeated = mixture(gate=PriorGate()).fit(np.repeat(X, weight, axis=0), np.repeat(Y, weight))
     assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-6)
 
 
 def test_row_blocks_and_warm_starts_of_parts_of_your_own(fitted):
     blocks = RowBlocks(lambda: ((X[i : i + 90], Y[i : i + 90]) for i in range(0, 200, 90)))
-    in_blocks = mixture(gate=PieGate()).fit(blocks)
+    in_blocks = mixture(gate=PriorGate()).fit(blocks)
     assert_allclose(in_blocks.lower_bound_, fitted.lower_bound_, atol=1e-3)
     again = clone(fitted).set_params(warm_start=True).fit(X, Y).fit(X, Y)
     assert_allclose(again.lower_bound_, fitted.lower_bound_, atol=1e-3)
@@ -169,16 +137,6 @@ def test_row_blocks_and_warm_starts_of_parts_of_your_own(fitted):
 
 def test_number_of_experts_of_your_own_is_selected():
     assert mixture().set_params(n_experts="auto").fit(X, Y).n_experts_ >= 2
-
-
-def test_names_of_registered_gates_get_the_options_of_the_estimator(monkeypatch):
-    monkeypatch.setitem(GATES, "pie", PieGate)
-    strong, weak = (mixture(gate="pie", gate_alpha=alpha).fit(X, Y) for alpha in (50.0, 1e-3))
-    assert abs(strong.weights_[0] - 0.5) < abs(weak.weights_[0] - 0.5)
-
-
-def test_parts_receive_the_options_that_are_their_fields():
-    assert PieGate().with_options({"alpha": 3.0, "other": 1}) == PieGate(alpha=3.0)
 
 
 def test_target_outside_the_support_is_refused_with_its_row():
@@ -205,13 +163,13 @@ def test_what_experts_cannot_do_is_refused_by_name(method, needed, missing):
 
 
 def test_what_a_gate_cannot_do_is_refused_by_name():
-    moe = MixtureOfExpertsRegressor(2, gate=PieGate(), alpha=0.1, n_init=1, random_state=0)
+    moe = MixtureOfExpertsRegressor(2, gate=PriorGate(), alpha=0.1, n_init=1, random_state=0)
     moe.fit(X, Y)
-    assert_refused(refusal(moe.inference, X, Y), "inference needs", "PieGate", "score_rows")
-    assert "PieGate" in refusal(to_onnx, moe, X[:1])
+    assert_refused(refusal(moe.inference, X, Y), "inference needs", "PriorGate", "score_rows")
+    assert "PriorGate" in refusal(to_onnx, moe, X[:1])
     with pytest.raises(AttributeError) as caught:
         moe.partial_fit(X, Y)
-    assert "PieGate" in str(caught.value.__cause__)
+    assert "PriorGate" in str(caught.value.__cause__)
 
 
 def test_streams_and_bases_are_refused_by_name():

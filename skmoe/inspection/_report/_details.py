@@ -12,15 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn import metrics
 from sklearn.base import is_classifier
 from sklearn.calibration import CalibrationDisplay as ClassCalibrationDisplay
-from sklearn.metrics import (
-    accuracy_score,
-    log_loss,
-    mean_absolute_error,
-    r2_score,
-    root_mean_squared_error,
-)
 
 from skmoe._data.encoding import encode, make_encoder
 from skmoe._data.rows import Rows, has_bounds
@@ -78,15 +72,19 @@ N_BINS = 10
 
 # Scores of means and of times, of which the second are those of `make_survival_scorers`, and names
 # of others, of which one is a coverage in per cent.
-R2 = "R\N{SUPERSCRIPT TWO}"
-OF_MEANS = {R2: r2_score, "RMSE": root_mean_squared_error, "MAE": mean_absolute_error}
+R2, LOG_DENSITY = "R\N{SUPERSCRIPT TWO}", "Mean log density"
+COVERAGE = "Coverage of {:g} % intervals"
+OF_MEANS = {
+    R2: metrics.r2_score,
+    "RMSE": metrics.root_mean_squared_error,
+    "MAE": metrics.mean_absolute_error,
+}
 OF_TIMES = {
     "Concordance": "concordance",
     "Integrated Brier score": "neg_integrated_brier",
     "Censored CRPS": "neg_censored_crps",
-    "Mean log density": "log_density",
+    LOG_DENSITY: "log_density",
 }
-LOG_DENSITY, COVERAGE = "Mean log density", "Coverage of {:g} % intervals"
 
 # What the scores mean.
 MEANINGS = {
@@ -369,8 +367,8 @@ def _scores(estimator: Any, rows: Rows, subject: Subject) -> dict[str, float]:
         brier = np.square(proba - (y[:, None] == labels)).sum(axis=1)
         predicted = labels[proba.argmax(axis=1)]
         return {
-            "Accuracy": accuracy_score(y, predicted, sample_weight=weight),
-            "Log loss": log_loss(y, proba, sample_weight=weight, labels=labels),
+            "Accuracy": metrics.accuracy_score(y, predicted, sample_weight=weight),
+            "Log loss": metrics.log_loss(y, proba, sample_weight=weight, labels=labels),
             "Brier score": np.average(brier, weights=weight),
         }
     if has_bounds(rows.y):

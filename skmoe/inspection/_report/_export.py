@@ -22,7 +22,6 @@ from sklearn.base import is_classifier
 
 from skmoe._data.censored_targets import bounds_of, check_numbers_of, times_and_events
 from skmoe._data.checks import check_integer
-from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows, has_bounds, index_rows
 from skmoe._inference.labels import counted_noun, printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
@@ -190,8 +189,8 @@ def export_html(
     table = check_rows("y", view, X_own, y)
     if row is not None:
         row = check_integer("row", row, least=0, most=table.shape[0] - 1)
-    given = Rows(X_held_out, y_held_out, sample_weight_held_out, offset_held_out)
-    held_out = check_held_out(estimator, view, given)
+    given = X_held_out, y_held_out, sample_weight_held_out, offset_held_out
+    held_out = check_held_out(estimator, view, *given)
     targets: Sequence[Any] = check_targets(view, target, table)
     index, named, has_offset = 0, getattr(y, "name", None), offset is not None
     if is_classifier(view):
@@ -204,8 +203,8 @@ def export_html(
     rows = positive_rows(Rows(X_own, y, sample_weight, offset, units, possible=known_experts))
     resp, shares = responsibilities_of_rows(view, rows)
     shown_name = name + PER_EXPOSURE * (has_offset and horizon is None)
-    subject = Subject(view, rows, experts, shown_name, index, coverage, horizon)
-    subject = subject._replace(features=features, max_features=max_features, held_out=held_out)
+    subject = Subject(view, rows, experts, shown_name, index, coverage, horizon, features)
+    subject = subject._replace(max_features=max_features, held_out=held_out)
 
     inputs = make_inputs(estimator, X, row, None if note else features)
     if has_offset:  # distributions are those for an offset of 0, as predictions are
@@ -262,34 +261,29 @@ def _times(estimator: Any, *targets: Any) -> tuple[Any, Any, float | None]:
     return y, y_held_out, float(f"{np.median(times[0]):.3g}")
 
 
-def check_held_out(estimator: Any, view: Any, given: Rows) -> Rows | None:
+def check_held_out(
+    estimator: Any, view: Any, X: Any, y: Any, sample_weight: Any, offset: Any
+) -> Rows | None:
     """Rows of positive weight that were held out, with targets; None if none are given."""
-    if (given.X is None) != (given.y is None):
-        missing = "X_held_out" if given.X is None else "y_held_out"
-        raise ValueError(
-            f"X_held_out and y_held_out must be given together; got no {missing}. "
-            "Pass both, or neither."
-        )
-    if given.X is None:
-        if given.weight is not None or given.offset is not None:
-            raise ValueError(
-                "sample_weight_held_out and offset_held_out belong to X_held_out and y_held_out; "
-                "got neither of these. Pass both, or none of the four."
-            )
+    given = {"X_held_out": X, "y_held_out": y, "sample_weight_held_out": sample_weight}
+    missing = [name for name, values in given.items() if values is None]
+    if len(missing) == 3 and offset is None:
         return None
-    given = given._replace(
-        X=check_rows("y_held_out", view, find_mixture(estimator, given.X).X, given.y)
-    )
+    if X is None or y is None:
+        raise ValueError(
+            "X_held_out and y_held_out must be given together, and sample_weight_held_out and "
+            f"offset_held_out belong to them; got no {missing[0]}. Pass both, or none of the four."
+        )
+    X = find_mixture(estimator, X).X
+    check_rows("y_held_out", view, X, y)
     if is_classifier(view):
-        unknown = np.setdiff1d(np.asarray(given.y), view.classes_)
+        unknown = np.setdiff1d(np.asarray(y), view.classes_)
         if len(unknown):
             raise ValueError(
                 f"y_held_out must hold classes seen in fit, {view.classes_.tolist()}; got "
                 f"{unknown[0]!r}. Leave out rows of other classes."
             )
-    if given.weight is None:
-        return given
-    return given._replace(weight=check_weights(given.weight, given.n_rows)).of_positive_weight()
+    return positive_rows(view, X, y, sample_weight, offset)
 
 
 # --- the file ---------------------------------------------------------------------------------
@@ -317,14 +311,14 @@ def check_path(path: Any) -> Path:
 
 
 def render_page(context: Mapping[str, Any]) -> str:
-    """The page, in which every text of the context is escaped."""
-    scripts = [_library_script(), "\n".join(_read(name) for name in SCRIPTS)]
-    return _template().render(
-        **context,
-        style=_read("page.css"),
-        scripts=scripts,
-        script_hashes=[_hash(script) for script in scripts],
-    )
+    """The page, in which every text of the context is escaped, and only its scripts may run."""
+    scripts = [_library_script(), "\n".join(map(_read, SCRIPTS))]
+    hashes = [
+        base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+        for script in scripts
+    ]
+    style = _read("page.css")
+    return _template().render(**context, style=style, scripts=scripts, script_hashes=hashes)
 
 
 @cache
@@ -349,11 +343,6 @@ def _library_script() -> str:
         mode="inline", components=["bokeh"], minified=True, log_level="error"
     )
     return re.sub(r"https://cdn\.[^\"'`)]*", "", "\n".join(given.js_raw))
-
-
-def _hash(script: str) -> str:
-    """What a content security policy allows a script by."""
-    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
 
 
 def write_page(path: Path, page: str) -> None:

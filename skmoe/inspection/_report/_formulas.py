@@ -33,9 +33,8 @@ FORMULA_RTOL, N_COMPARED = 1e-8, 200
 # or this score, and go on somewhat, where densities are small.
 SCORE_STEP, LARGEST_SCORE, SCORES_BEYOND = 0.2, 3.0, 2.0
 
-# Rows of a table, more and more until polynomials of the nearest ones are right to a part of a
-# normal score.
-N_TABLE_ROWS, N_NEAR_ROWS, TABLE_TOL = (2, 11, 21, 41, 81, 161), 6, 3e-5
+# Rows of a table. Polynomials of the nearest ones are right to a small part of a normal score.
+N_TABLE_ROWS = 161
 
 # The least log of one more than a count that is continued to real numbers.
 LEAST_LOG = -50.0
@@ -215,18 +214,11 @@ def _tabulate(expert: Expert, ends: Array, tail: float) -> dict[str, Any] | None
     if form is None or not all(map(_agrees, nearest[1], parameters)):
         return None
     low, high = ends + 0.5 * (ends[1] - ends[0]) * np.array([-1.0, 1.0])
-    if low == high:
-        return form.as_lists(low, 1.0, form.table(expert, expert.at(ends[:1])))
-    for n_rows in N_TABLE_ROWS:
-        fine = form.table(expert, expert.at(np.linspace(low, high, 2 * n_rows - 1)))
-        if not np.isfinite(fine).all():
-            return None
-        table, between = fine[::2], fine[1::2]
-        if form.error(_midpoints(table), between) < TABLE_TOL:
-            break
-    if not form.units(table).all():  # quantiles that round to a bound
+    n_rows = N_TABLE_ROWS if high > low else 1
+    table = form.table(expert, expert.at(np.linspace(low, high, n_rows)))
+    if not np.isfinite(table).all():
         return None
-    return form.as_lists(low, (high - low) / (n_rows - 1), table)
+    return form.as_lists(low, (high - low) / max(n_rows - 1, 1) or 1.0, table)
 
 
 class Form(NamedTuple):
@@ -253,29 +245,19 @@ class Form(NamedTuple):
             found = np.hstack([mean, lower, upper])
             return found if self.lower is None else np.log(found)
 
-    def units(self, table: Array) -> Array:
-        """What makes a normal score of one; a part of a score where tables are small."""
-        if self.values:
-            return np.full(table.shape, 0.01)
-        gaps = np.gradient(table[:, 1:], SCORE_STEP, axis=1)
-        return np.column_stack([np.median(gaps, axis=1), gaps])
+    def as_lists(self, start: float, step: float, table: Array) -> dict[str, Any] | None:
+        """The table, in short numbers, with what its reader needs.
 
-    def error(self, found: Array, wanted: Array) -> float:
-        """Largest difference of rows of tables, in these units; not a number if one is zero."""
-        n_beyond = 0 if self.values else round(SCORES_BEYOND / SCORE_STEP)
-        checked = [0, *range(1 + n_beyond, wanted.shape[1] - n_beyond)]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            differences = np.abs(found - wanted) / self.units(wanted)
-        return float(np.max(differences[:, checked]))
-
-    def as_lists(self, start: float, step: float, table: Array) -> dict[str, Any]:
-        """The table, in short numbers, with what its reader needs."""
-        digits = max(6 - int(np.floor(np.log10(np.min(self.units(table))))), 0)
+        None if quantiles round to a bound.
+        """
+        unit = 0.01 if self.values else np.diff(table[:, 1:]).min() / SCORE_STEP
+        if not unit > 0.0:
+            return None
+        digits = max(6 - int(np.floor(np.log10(unit))), 0)
         return {
             "start": float(start),
             "step": float(step),
             "table": np.round(table, digits).tolist(),
-            "near_rows": N_NEAR_ROWS,
             "values": self.values,
             "lower": self.lower,
             "counts": self.is_count,
@@ -311,16 +293,3 @@ def _log_counts(functions: Any, scores: Array, parameters: Sequence[Array]) -> A
     high = np.log(10.0 + 3.0 * functions.upper_quantile(above[-1], *parameters))
     found: Array = find_root(excess, (LEAST_LOG, high), args=(above, *parameters)).x
     return found
-
-
-def _midpoints(table: Array) -> Array:
-    """What the page computes half-way between the rows: polynomials of the nearest rows."""
-    n_near = min(len(table), N_NEAR_ROWS)
-    near = np.arange(n_near)
-    found = []
-    for i in range(len(table) - 1):
-        first = min(max(i + 1 - n_near // 2, 0), len(table) - n_near)
-        t = i + 0.5 - first
-        weights = [np.prod([(t - b) / (a - b) for b in near if b != a]) for a in near]
-        found.append(weights @ table[first : first + n_near])
-    return np.stack(found)

@@ -36,13 +36,14 @@ function normalCdf(z) {
 }
 
 const N_BISECTIONS = 40;
+const N_NEAR_ROWS = 6;
 
 // A row of a table at a position between its rows, by polynomials of the nearest rows. Beyond its
 // ends the mean goes on, and the other columns as the one in the middle.
-function rowAt(table, position, nNear) {
+function rowAt(table, position) {
   const last = table.length - 1;
   const inside = Math.min(Math.max(position, 0), last);
-  const n = Math.min(table.length, nNear);
+  const n = Math.min(table.length, N_NEAR_ROWS);
   const first = Math.min(Math.max(Math.floor(inside) + 1 - (n >> 1), 0), last + 1 - n);
   const near = table.slice(first, first + n);
   const weights = near.map((_, i) =>
@@ -67,7 +68,7 @@ class Component {
     }
     const predictor = table.intercept + dot(table.slopes, x);
     const position = (predictor - table.start) / table.step;
-    const [mean, ...columns] = rowAt(table.table, position, table.near_rows);
+    const [mean, ...columns] = rowAt(table.table, position);
     const { values, lower, counts } = table;
     Object.assign(this, { table, k, weight, columns, values, lower, counts });
     this.mean = lower === null ? mean : Math.exp(mean);

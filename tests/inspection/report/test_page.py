@@ -779,8 +779,8 @@ REFUSED = [
     ({"y_held_out": ONES}, "X_held_out and y_held_out", "no X_held_out"),
     ({"X_held_out": np.ones((3, 3)), "y_held_out": ONES}, "", "3 features"),
     ({"X_held_out": np.ones((3, 2)), "y_held_out": np.ones(4)}, "y_held_out", "3 rows; got 4"),
-    ({"sample_weight_held_out": ONES}, "sample_weight_held_out", "belong to X_held_out"),
-    ({"offset_held_out": ONES}, "sample_weight_held_out", "belong to X_held_out"),
+    ({"sample_weight_held_out": ONES}, "X_held_out and y_held_out", "no X_held_out"),
+    ({"offset_held_out": ONES}, "X_held_out and y_held_out", "no X_held_out"),
     (
         {"X_held_out": np.ones((3, 2)), "y_held_out": ONES, "sample_weight_held_out": ONES[:2]},
         "sample_weight",

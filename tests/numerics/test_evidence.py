@@ -113,15 +113,6 @@ def test_gain_of_another_penalty_of_one_feature(j, value):
     assert_allclose(gain, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_gains_of_equal_penalties():
-    hessians, targets = systems(4)
-    one = np.full(5, 2.0)
-    slopes = slopes_at(one, hessians, targets)
-    assert gain_of(tuple(OTHERS), tuple(OTHERS), slopes) == 0.0
-    found = gain_of(2.0, tuple(OTHERS), slopes)
-    assert_allclose(found, gain_of(tuple(one), tuple(OTHERS), slopes))
-
-
 def test_the_gain_does_not_need_slopes_at_their_mode():
     hessians, targets = systems(5)
     at_mode = slopes_at(np.full(5, 2.0), hessians, targets)
@@ -169,12 +160,6 @@ def test_volume_and_penalised_likelihood_are_the_evidence():
     dropped = np.where(np.arange(5) == 2, evidence.DROPPED, OTHERS)
     gain = found(dropped, tuple(dropped)) - found(one, tuple(one))
     assert_allclose(gain, expected(dropped) + prior, rtol=1e-6)
-
-
-def test_features_vary_if_they_have_a_gradient_or_a_slope():
-    values = np.array([[0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
-    gradient = np.array([[0.0, 0.0, 0.0, 0.0], [0.0, 3.0, 0.0, 0.0]])
-    assert evidence.Slopes(values, np.ones((2, 4)), gradient).n_varying == 2
 
 
 @pytest.mark.parametrize("kind", ["auto", "ard"])

@@ -377,75 +377,52 @@ def test_infinite_scores_count_where_there_is_weight_only():
 # --- refusals -------------------------------------------------------------------------------------
 
 PART, TWO_OUTPUTS = components("gamma"), components("gamma", n_outputs=2)
-GATE, HALVES = np.ones((1, N_ROWS)), np.full((2, N_ROWS), 0.5)
-COMPONENT_REFUSALS = {
-    "no expert": (([], GATE[:0]), "gate_prob", "shape", "for 0"),
-    "one axis": (([PART], GATE[0]), "gate_prob", "shape"),
-    "another number": (([PART], HALVES), "gate_prob", "shape", "for 1"),
-    "weights of one axis": (
-        ([PART, PART._replace(weight=PART.weight[0])], HALVES),
-        "weights",
-        "n_components, n_samples",
+FLAT = PART._replace(weight=PART.weight[0])
+GATE, HALVES, ONE = np.ones((1, N_ROWS)), np.full((2, N_ROWS), 0.5), np.ones((2, 1))
+EACH_CLASS = [mixture(names) for names in CLASSES.values()]
+SHAPES = "n_components, n_samples"
+
+
+def of_normals(weights, means, stds=None):
+    return MixtureDistribution(weights, means, means if stds is None else stds)
+
+
+# What is called with which arguments, and words of the message: the parameter first.
+REFUSALS = [
+    (PredictiveDistribution, ([], GATE[:0]), "gate_prob", "shape", "for 0"),
+    (PredictiveDistribution, ([PART], GATE[0]), "gate_prob", "shape"),
+    (PredictiveDistribution, ([PART], HALVES), "gate_prob", "shape", "for 1"),
+    (PredictiveDistribution, ([PART, FLAT], HALVES), "weights", SHAPES),
+    (PredictiveDistribution, ([components("normal", n_rows=4), PART], HALVES), "weights", "(1, 4)"),
+    (PredictiveDistribution, ([PART], 0.5 * GATE), "weights", "sum to one"),
+    (PredictiveDistribution, ([PART, TWO_OUTPUTS], HALVES, False), "components", "same number"),
+    (PredictiveDistribution, ([TWO_OUTPUTS], GATE), "components", "one if single_output", "[2]"),
+    (of_normals, (np.ones(2), ONE), "weights", "shape", "(2,)", "(2, 1)"),
+    (of_normals, (ONE, np.ones((2, 2))), "weights", "shape", "(2, 2)"),
+    (of_normals, (ONE, np.ones((3, 1))), "weights", "shape", "(3, 1)"),
+    (of_normals, (ONE, np.ones((2, 1, 1, 1))), "weights", "shape"),
+    (of_normals, ([[1.5, -0.5]], [[1, 1]]), "weights", "not be negative"),
+    (of_normals, ([[0.6, 0.5]], [[1, 1]]), "weights", "sum to one"),
+    (of_normals, ([[np.nan, 1.0]], [[1, 1]]), "weights", "sum to one"),
+    (of_normals, ([[1.0]], [[0.0]], [[0.0]]), "stds", "positive"),
+    (of_normals, ([[1.0]], [[0.0]], [[np.nan]]), "stds", "positive"),
+    (of_normals, ([[1.0]], [[0.0]], [1.0]), "stds", "shape", "(1,)"),
+    *(
+        (getattr(dist, method), (value,), *words, value)
+        for dist in EACH_CLASS
+        for method, values, *words in (
+            ("interval", (0.0, 1.0, 90, "wide", -0.1), "coverage", "(0, 1)", "0.9"),
+            ("ppf", (0.0, 1.0, [0.5, 1.5], [[0.5]], [], "half"), "q ", "(0, 1)"),
+            ("rvs", (0, 1.5, "many"), "size", "at least 1"),
+        )
+        for value in values
     ),
-    "other rows": (([components("normal", n_rows=4), PART], HALVES), "weights", "(1, 4)"),
-    "sum": (([PART], 0.5 * GATE), "weights", "sum to one"),
-    "outputs": (([PART, TWO_OUTPUTS], HALVES, False), "components", "same number of outputs"),
-    "single output": (([TWO_OUTPUTS], GATE), "components", "one if single_output", "[2]"),
-}
-ONE_OF_EACH_CLASS = [mixture(names) for names in CLASSES.values()]
-ONE = np.ones((2, 1))
-ARRAY_REFUSALS = {
-    "one axis": ((np.ones(2), ONE), "weights", "shape", "(2,)", "(2, 1)"),
-    "another number": ((ONE, np.ones((2, 2))), "weights", "shape", "(2, 2)"),
-    "other rows": ((ONE, np.ones((3, 1))), "weights", "shape", "(3, 1)"),
-    "four axes": ((ONE, np.ones((2, 1, 1, 1))), "weights", "shape"),
-    "negative": (([[1.5, -0.5]], [[1, 1]]), "weights", "not be negative"),
-    "sum": (([[0.6, 0.5]], [[1, 1]]), "weights", "sum to one"),
-    "no number": (([[np.nan, 1.0]], [[1, 1]]), "weights", "sum to one"),
-}
-PARAMETER_REFUSALS = {
-    "std zero": (MixtureDistribution, ([[1.0]], [[0.0]], [[0.0]]), "stds", "positive"),
-    "std nan": (MixtureDistribution, ([[1.0]], [[0.0]], [[np.nan]]), "stds", "positive"),
-    "shape": (MixtureDistribution, ([[1.0]], [[0.0]], [1.0]), "stds", "shape", "(1,)"),
-}
-METHOD_REFUSALS = {
-    **{
-        f"coverage {value}": ("interval", value, "coverage", "(0, 1)", value, "0.9")
-        for value in (0.0, 1.0, 90, "wide", -0.1)
-    },
-    **{
-        f"q {value}": ("ppf", value, "q ", "(0, 1)", value)
-        for value in (0.0, 1.0, [0.5, 1.5], [[0.5]], [], "half")
-    },
-    **{f"size {value}": ("rvs", value, "size", "at least 1", value) for value in (0, 1.5, "many")},
-}
+    (EACH_CLASS[0].rvs, (2, "x"), "random_state", "integer", "x", "random_state=0"),
+]
 
 
-@pytest.mark.parametrize("case", COMPONENT_REFUSALS)
-def test_components_that_do_not_agree_are_refused(case):
-    arguments, name, *words = COMPONENT_REFUSALS[case]
-    assert_refused(refusal(PredictiveDistribution, *arguments), name, *words)
-
-
-@pytest.mark.parametrize("case", ARRAY_REFUSALS)
-def test_arrays_that_do_not_agree_are_refused(case):
-    (weights, means), name, *words = ARRAY_REFUSALS[case]
-    assert_refused(refusal(MixtureDistribution, weights, means, means), name, *words)
-
-
-@pytest.mark.parametrize("case", PARAMETER_REFUSALS)
-def test_parameters_out_of_range_are_refused(case):
-    make, arguments, name, *words = PARAMETER_REFUSALS[case]
-    assert_refused(refusal(make, *arguments), name, *words)
-
-
-@pytest.mark.parametrize("case", METHOD_REFUSALS)
-def test_arguments_of_methods_out_of_range_are_refused(case):
-    method, value, name, *words = METHOD_REFUSALS[case]
-    for dist in ONE_OF_EACH_CLASS:
-        assert_refused(refusal(getattr(dist, method), value), name, *words)
-
-
-def test_a_random_state_that_is_none_is_refused():
-    message = refusal(mixture(("normal",)).rvs, 2, random_state="x")
-    assert_refused(message, "random_state", "integer", "x", "random_state=0")
+@pytest.mark.parametrize(
+    ("call", "arguments", "name", "words"), [(*r[:3], r[3:]) for r in REFUSALS]
+)
+def test_arguments_out_of_range_are_refused(call, arguments, name, words):
+    assert_refused(refusal(call, *arguments), name, *words)

@@ -47,9 +47,9 @@ MODERATE_SIZE = 1e3
 # Probabilities below it have lost digits, or are zero.
 UNDERFLOW = 1e-290
 
-# Standard deviations from the mean beyond which tails of the Poisson are continued fractions:
-# `scipy.special.gammainc` ends its series too early there.
-FAR = 4.0
+# Means of Poissons, and standard deviations above them, from which on tails are continued
+# fractions: `scipy.special.gammainc` ends its series too early there.
+LARGE_MEAN, FAR = 1e5, 4.0
 
 # Largest mean of drawn counts that are Poisson; above it the normal distribution has their digits.
 MAX_MEAN_OF_COUNTS = 1e15
@@ -99,9 +99,10 @@ def tail(lower: bool, count: Array, mean: Array, dispersion: Array | None = None
     if dispersion is None:
         count, mean = np.broadcast_arrays(count, mean)
         found = np.array((gammaincc if lower else gammainc)(count + 1.0, mean))
-        far = _is_far_above(count, mean)
-        logs = _log_fraction(False, count[far], mean[far])
-        found[far] = -np.expm1(logs) if lower else np.exp(logs)
+        far = (mean > LARGE_MEAN) & (count + 1.0 - mean > FAR * np.sqrt(mean))
+        if far.any():
+            logs = _log_fraction(False, count[far], mean[far])
+            found[far] = -np.expm1(logs) if lower else np.exp(logs)
         return found
     size = 1.0 / np.maximum(dispersion, LEAST_DISPERSION)
     scaled = mean / size
@@ -119,22 +120,12 @@ def log_tail(lower: bool, count: Array, mean: Array, *dispersion: Array) -> Arra
     """Log probability up to a count, or above it, continued to real numbers."""
     found = tail(lower, count, mean, *dispersion)
     logs = log_probability(found)
-    count, mean, *dispersion = np.broadcast_arrays(count, mean, *dispersion)  # type: ignore[assignment]
-    if dispersion:
-        rows = (found < UNDERFLOW) & (mean > (count if lower else 0.0))
-    elif lower:
-        # The fraction converges slowly for small means, of which no count is far below.
-        rows = (mean - count > FAR * np.sqrt(mean)) & (mean > FAR**2)
-    else:
-        rows = _is_far_above(count, mean)
-    own = (values[rows] for values in dispersion)
-    logs[rows] = _log_fraction(lower, count[rows], mean[rows], *own)
+    count, mean, *others = np.broadcast_arrays(count, mean, *dispersion)
+    rows = (found < UNDERFLOW) & (mean > (count if lower else 0.0))
+    if rows.any():
+        own = (values[rows] for values in others)
+        logs[rows] = _log_fraction(lower, count[rows], mean[rows], *own)
     return logs
-
-
-def _is_far_above(count: Array, mean: Array) -> Array:
-    """The tail of a small mean is where counts are many times the mean."""
-    return (count + 1.0 - mean > FAR * np.sqrt(count + 1.0)) | (count > 4.0 * mean)
 
 
 def _log_fraction(lower: bool, count: Array, mean: Array, dispersion: Any = 0.0) -> Array:

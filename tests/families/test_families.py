@@ -11,9 +11,8 @@ from scipy import integrate, stats
 from scipy.special import log_softmax
 
 from skmoe.distributions import predictive_distribution
-from skmoe.families import FAMILIES, Family, InverseGaussian, Tweedie
+from skmoe.families import FAMILIES, Family, InverseGaussian, Tweedie, Uniform
 from skmoe.families._base import absolute, dispersion_values, of_output
-from skmoe.families._categorical import Categorical
 from skmoe.families._censored import Censored
 from support.expert_kinds import DISTRIBUTIONS, example, log_density
 from support.families import (
@@ -248,11 +247,6 @@ def test_probabilities_of_classes_are_a_softmax(name):
     codes = np.zeros(3, dtype=int)
     far = [np.array([-900.0, 0.0, 900.0])] * (n - 1)
     assert np.isfinite(family.log_prob(codes, far)).all()
-
-
-def test_two_classes_have_their_log_odds():
-    odds = np.array([0.3, 4.0])
-    assert_allclose(Categorical(2).mean([np.log(odds)])[1], odds / (1.0 + odds))
 
 
 @pytest.mark.parametrize("name", OF_OUTPUTS)
@@ -615,8 +609,11 @@ def test_working_target_is_the_logarithm_under_a_log_link(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("family", "text"),
     {
+        Uniform(): "y is uniform over its range",
+        Uniform((0.0,), (2.5,)): "y is uniform from 0 to 2.5",
+        Uniform((0.0, 1.0), (2.5, 3.0)): "y is uniform over its range",
         "normal": "y = x",
         "student_t": "y = x",
         "lognormal": "median y = exp(x)",
@@ -633,8 +630,9 @@ def test_working_target_is_the_logarithm_under_a_log_link(name):
         "beta": "logit of expected y = x",
     }.items(),
 )
-def test_equation_says_what_the_predictor_is(name, text):
-    assert example(name).equation.format(response="y", predictor="x") == text
+def test_equation_says_what_the_predictor_is(family, text):
+    family = example(family) if isinstance(family, str) else family
+    assert family.equation.format(response="y", predictor="x") == text
 
 
 @pytest.mark.parametrize("name", [n for n in FAMILIES if FAMILIES[n].link == "log"])

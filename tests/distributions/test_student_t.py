@@ -116,5 +116,6 @@ def test_moments_exist_above_a_number_of_degrees_of_freedom():
     assert_array_equal(np.isinf(dist.var), (df > 1.0) & (df <= 2.0))
     assert_allclose(dist.var[5:], 4.0 * df[5:] / (df[5:] - 2.0))
     assert_allclose(dist.mean[2:], 1.0)
+    assert_array_equal(np.isinf(dist.restricted_mean(1.0)), df <= 1.0)
     assert_array_equal(student_t(0.5).crps([1.0]), np.inf)
     assert_allclose(student_t(1.0).ppf([0.25, 0.75]), [[-1.0, 1.0]])

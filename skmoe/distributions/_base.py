@@ -341,8 +341,9 @@ class RowMixtures:
         return self._at_times(y, self._restricted_mean)
 
     def _restricted_mean(self, points: Array) -> Array:
-        means = points - self._integrals(points, 1)[0]
         mean = self.mean.reshape(len(self), 1, self._n_outputs)
+        # Without a mean the integral of the lower tail is infinite.
+        means = np.where(np.isnan(mean), -np.inf, points - self._integrals(points, 1)[0])
         return np.where(np.isposinf(points), mean, np.where(np.isneginf(points), points, means))
 
     def _logsf(self, points: Array) -> Array:
@@ -440,7 +441,8 @@ class RowMixtures:
 
         It is the integral of the squared difference of the distribution function to a step at y
         [1]_. For mixtures of normals it has a closed form [2]_. Of other mixtures Gauss-Legendre
-        rules between quantiles of the components compute it, to a relative 1e-8.
+        rules between quantiles of the components compute it, to a relative 1e-7. Where counts above
+        64 are mixed with densities it is exact to about 1e-5.
 
         Parameters
         ----------

@@ -159,7 +159,7 @@ class Components:
 
     Examples
     --------
-    Exponential distributions, whose quantiles, modes and scores are searched:
+    Exponential distributions, whose quantiles and modes are searched:
 
     >>> from collections import namedtuple
     >>> import numpy as np
@@ -168,9 +168,10 @@ class Components:
     ...     functions = ComponentFunctions(
     ...         mean=lambda mean: mean,
     ...         variance=lambda mean: mean**2,
-    ...         log_pdf=lambda y, mean: np.where(y < 0, -np.inf, -y / mean - np.log(mean)),
-    ...         log_cdf=lambda y, mean: np.log(-np.expm1(-np.maximum(y, 1e-300) / mean)),
-    ...         log_sf=lambda y, mean: -np.maximum(y, 0) / mean,
+    ...         log_pdf=lambda y, mean: -y / mean - np.log(mean),
+    ...         log_cdf=lambda y, mean: np.log(-np.expm1(-y / mean)),
+    ...         log_sf=lambda y, mean: -y / mean,
+    ...         support=(0.0, np.inf),
     ...         draw=lambda rng, mean: mean * rng.standard_exponential(mean.shape),
     ...     )
     >>> part = Exponential.single(np.array([[1.0, 2.0]]))

@@ -1,7 +1,8 @@
-"""Distributions of counts: Poisson and negative binomial.
+"""Distributions of counts: negative binomials, of which Poissons are those without dispersion.
 
-The variance of the latter is mean + dispersion * mean^2. It is accurate from dispersion 0, the
-Poisson, on: no formula takes differences of terms of the order of 1 / dispersion.
+The variance is mean + dispersion * mean^2. No formula takes differences of terms of the order of
+1 / dispersion, or of the mean: tails are accurate for means from the smallest positive numbers to
+1e8 and beyond.
 
 References
 ----------
@@ -12,18 +13,26 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from scipy.special import betainc, betaincc, gammainccinv, gammaincinv, gammaln, xlogy
+from scipy.special import (
+    betainc,
+    betaincc,
+    gammainc,
+    gammaincc,
+    gammainccinv,
+    gammaincinv,
+    gammaln,
+    xlogy,
+)
 
 from skmoe._numerics.probability import LOG_2PI, log_probability
 from skmoe._numerics.special import log_beta_fraction
 from skmoe._numerics.typing import Array
-from skmoe.distributions import _poisson
 from skmoe.distributions._components import ComponentFunctions, Components
-from skmoe.distributions._poisson import STIRLING, stirling_correction
 from skmoe.distributions._searches import LARGEST
 
 # Dispersion times mean up to which the distribution is the Poisson to the last bit.
@@ -38,8 +47,18 @@ MODERATE_SIZE = 1e3
 # Probabilities below it have lost digits, or are zero.
 UNDERFLOW = 1e-290
 
+# Means of Poissons, and standard deviations above them, from which on tails are continued
+# fractions: `scipy.special.gammainc` ends its series too early there.
+LARGE_MEAN, FAR = 1e5, 4.0
 
-def log_mass(count: Array, mean: Array, dispersion: Array) -> Array:
+# Largest mean of drawn counts that are Poisson; above it the normal distribution has their digits.
+MAX_MEAN_OF_COUNTS = 1e15
+
+# From this count on Stirling's series is exact to the last bits.
+STIRLING = 16.0
+
+
+def log_mass(count: Array, mean: Array, dispersion: Any = 0.0) -> Array:
     """Log probability of a count, continued to real numbers.
 
     The saddle-point form of the binomial [1]_ of size 1 / dispersion + count.
@@ -67,130 +86,121 @@ def _rate(x: Array, total: Array) -> Array:
 
 def _stirling_error(x: Array) -> Array:
     """Log of Gamma(x + 1) without the leading terms of Stirling's series."""
-    series = stirling_correction(np.maximum(x, STIRLING))
+    large = np.maximum(x, STIRLING)
+    inverse = np.square(1.0 / large)
+    series = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse / 1680))) / large
     small = np.clip(x, np.finfo(float).tiny, STIRLING)
     exact = gammaln(small + 1.0) - (small + 0.5) * np.log(small) + small - 0.5 * LOG_2PI
     return np.where(x >= STIRLING, series, exact)
 
 
-def cdf_real(count: Array, mean: Array, dispersion: Array) -> Array:
-    """Probability up to a count, continued to real numbers by the incomplete beta function."""
+def tail(lower: bool, count: Array, mean: Array, dispersion: Array | None = None) -> Array:
+    """Probability up to a count, or above it, continued to real numbers."""
+    if dispersion is None:
+        count, mean = np.broadcast_arrays(count, mean)
+        found = np.array((gammaincc if lower else gammainc)(count + 1.0, mean))
+        far = (mean > LARGE_MEAN) & (count + 1.0 - mean > FAR * np.sqrt(mean))
+        if far.any():
+            logs = _log_fraction(False, count[far], mean[far])
+            found[far] = -np.expm1(logs) if lower else np.exp(logs)
+        return found
     size = 1.0 / np.maximum(dispersion, LEAST_DISPERSION)
     scaled = mean / size
-    # For a moderate size its first argument does not amplify the round-off of the last one.
-    below = np.where(
-        size <= MODERATE_SIZE,
-        betainc(size, count + 1.0, 1.0 / (1.0 + scaled)),
-        betaincc(count + 1.0, size, scaled / (1.0 + scaled)),
-    )
-    return np.where(scaled <= NO_DISPERSION, _poisson.cdf_real(count, mean), below)
+    ratio = scaled / (1.0 + scaled)
+    if lower:
+        # For a moderate size its first argument does not amplify the round-off of the last one.
+        direct = betainc(size, count + 1.0, 1.0 / (1.0 + scaled))
+        found = np.where(size <= MODERATE_SIZE, direct, betaincc(count + 1.0, size, ratio))
+    else:
+        found = betainc(count + 1.0, size, ratio)
+    return np.where(scaled <= NO_DISPERSION, tail(lower, count, mean), found)
 
 
-def sf_real(count: Array, mean: Array, dispersion: Array) -> Array:
-    """Probability above a count, continued to real numbers by the incomplete beta function."""
-    size = 1.0 / np.maximum(dispersion, LEAST_DISPERSION)
-    scaled = mean / size
-    above = betainc(count + 1.0, size, scaled / (1.0 + scaled))
-    return np.where(scaled <= NO_DISPERSION, _poisson.sf_real(count, mean), above)
-
-
-def log_cdf_real(count: Array, mean: Array, dispersion: Array) -> Array:
-    """Log probability up to a count, continued to real numbers."""
-    count, mean, dispersion = np.broadcast_arrays(count, mean, dispersion)
-    answer = cdf_real(count, mean, dispersion)
-    logs = log_probability(answer)
-    rows = (answer < UNDERFLOW) & (mean > count)
-    logs[rows] = _log_tail(count[rows], mean[rows], dispersion[rows], below=True)
+def log_tail(lower: bool, count: Array, mean: Array, *dispersion: Array) -> Array:
+    """Log probability up to a count, or above it, continued to real numbers."""
+    found = tail(lower, count, mean, *dispersion)
+    logs = log_probability(found)
+    count, mean, *others = np.broadcast_arrays(count, mean, *dispersion)
+    rows = (found < UNDERFLOW) & (mean > (count if lower else 0.0))
+    if rows.any():
+        own = (values[rows] for values in others)
+        logs[rows] = _log_fraction(lower, count[rows], mean[rows], *own)
     return logs
 
 
-def log_sf_real(count: Array, mean: Array, dispersion: Array) -> Array:
-    """Log probability above a count, continued to real numbers."""
-    count, mean, dispersion = np.broadcast_arrays(count, mean, dispersion)
-    answer = sf_real(count, mean, dispersion)
-    logs = log_probability(answer)
-    rows = (answer < UNDERFLOW) & (mean > 0.0)
-    logs[rows] = _log_tail(count[rows], mean[rows], dispersion[rows], below=False)
-    return logs
-
-
-def _log_tail(count: Array, mean: Array, dispersion: Array, below: bool) -> Array:
+def _log_fraction(lower: bool, count: Array, mean: Array, dispersion: Any = 0.0) -> Array:
     """Log probability up to a count far below the mean, or above one far above it."""
-    dispersion = np.maximum(dispersion, LEAST_DISPERSION)
-    size, scaled = 1.0 / dispersion, 1.0 + dispersion * mean
-    mass = log_mass(count, mean, dispersion)
-    factor = np.log(mean) + np.log1p(dispersion * count) - np.log(scaled)
-    if below:
-        excess = (mean - count - 1.0) / scaled
-        return mass + factor + log_beta_fraction(size, count + 1.0, 1.0 / scaled, excess)
-    excess = (count + 1.0 - mean) / scaled
-    ratio = dispersion * mean / scaled
-    logs = mass + factor + log_beta_fraction(count + 1.0, size, ratio, excess)
+    tiny = np.maximum(dispersion, LEAST_DISPERSION) * np.ones_like(mean)
+    size, scaled, after = 1.0 / tiny, 1.0 + tiny * mean, count + 1.0
+    following = log_mass(after, mean, dispersion)
+    if lower:
+        excess = (mean - after) / scaled
+        return following + np.log(after) + log_beta_fraction(size, after, 1.0 / scaled, excess)
+    excess = (after - mean) / scaled
+    logs = np.log(after) + log_beta_fraction(after, size, tiny * mean / scaled, excess)
     # For large dispersions the sum of the probabilities above is nearly a geometric series.
-    following = log_mass(count + 1.0, mean, dispersion) + np.log(scaled)
-    following += np.log1p((size - 1.0) * dispersion * mean / (count + 2.0))
-    return np.where(dispersion <= 1.0, logs, following)
+    series = np.log(scaled) + np.log1p((size - 1.0) * tiny * mean / (after + 1.0))
+    return following + np.where(tiny <= 1.0, logs, series)
 
 
-def draw(rng: np.random.RandomState, mean: Array, dispersion: Array) -> Array:
-    """Random counts: Poissons whose means have gamma distributions."""
-    dispersed = dispersion * mean > NO_DISPERSION
-    size = 1.0 / np.where(dispersed, dispersion, 1.0)
-    means = np.where(dispersed, rng.gamma(size, mean / size), mean)
-    return _poisson.draw(rng, means)
+def draw(rng: np.random.RandomState, mean: Array, *dispersion: Array) -> Array:
+    """Random counts: Poissons, whose means have gamma distributions where there is a dispersion."""
+    if dispersion:
+        dispersed = dispersion[0] * mean > NO_DISPERSION
+        size = 1.0 / np.where(dispersed, dispersion[0], 1.0)
+        mean = np.where(dispersed, rng.gamma(size, mean / size), mean)
+    is_large = mean > MAX_MEAN_OF_COUNTS
+    drawn = np.asarray(rng.poisson(np.where(is_large, 0.0, mean)), dtype=float)
+    if is_large.any():
+        noise = rng.standard_normal(np.shape(mean))
+        drawn = np.where(is_large, np.round(mean + np.sqrt(mean) * noise), drawn)
+    return drawn
 
 
-def _functions_of_counts(real: Any, **others: Any) -> ComponentFunctions:
-    """A family of counts, from its functions of real numbers."""
-
-    def log_pmf(y: Array, *parameters: Array) -> Array:
-        return np.where(np.floor(y) == y, real.log_mass(np.floor(y), *parameters), -np.inf)
-
-    def at_counts(function: Callable[..., Array]) -> Callable[..., Array]:
-        return lambda y, *own: function(np.minimum(np.floor(y), LARGEST), *own)
-
-    def variance(mean: Array, *dispersion: Array) -> Array:
-        return mean * (1.0 + sum(dispersion) * mean)
-
-    def gamma_quantile(of_tail: Any, q: float, mean: Array, *dispersion: Array) -> Array:
-        """That of the gamma distribution with the same moments."""
-        of_y = variance(mean, *dispersion)
-        scale = of_y / np.maximum(mean, 1e-300)
-        shape = mean**2 / np.maximum(of_y, 1e-300)
-        return scale * of_tail(np.maximum(shape, 1e-300), q)
-
-    return ComponentFunctions(
-        discrete=True,
-        counts=True,
-        mean=lambda mean, *_: mean,
-        variance=variance,
-        quantile=lambda q, *own: np.floor(gamma_quantile(gammaincinv, q, *own)),
-        upper_quantile=lambda q, *own: np.ceil(gamma_quantile(gammainccinv, q, *own)),
-        log_pdf=log_pmf,
-        cdf=at_counts(real.cdf_real),
-        sf=at_counts(real.sf_real),
-        log_cdf=at_counts(real.log_cdf_real),
-        log_sf=at_counts(real.log_sf_real),
-        support=(0.0, np.inf),
-        continued=SimpleNamespace(
-            log_pdf=real.log_mass, cdf=real.cdf_real, sf=real.sf_real, discrete=False
-        ),
-        draw=real.draw,
-        **others,
-    )
+def _at_counts(function: Callable[..., Array]) -> Callable[..., Array]:
+    """The function at whole numbers, of points between them at the one below."""
+    return lambda y, *own: function(np.minimum(np.floor(y), LARGEST), *own)
 
 
-POISSON = _functions_of_counts(_poisson, mode=np.floor)
-NEGATIVE_BINOMIAL = _functions_of_counts(
-    SimpleNamespace(
-        log_mass=log_mass,
-        cdf_real=cdf_real,
-        sf_real=sf_real,
-        log_cdf_real=log_cdf_real,
-        log_sf_real=log_sf_real,
-        draw=draw,
+def _log_pmf(y: Array, *parameters: Array) -> Array:
+    return np.where(np.floor(y) == y, log_mass(np.minimum(y, LARGEST), *parameters), -np.inf)
+
+
+def _variance(mean: Array, *dispersion: Array) -> Array:
+    return mean * (1.0 + sum(dispersion) * mean)
+
+
+def _mode(mean: Array, *dispersion: Array) -> Array:
+    return np.floor(mean * np.maximum(1.0 - sum(dispersion), 0.0))
+
+
+def _gamma_quantile(of_tail: Any, q: float, mean: Array, *dispersion: Array) -> Array:
+    """That of the gamma distribution with the same moments."""
+    of_y = _variance(mean, *dispersion)
+    scale = of_y / np.maximum(mean, 1e-300)
+    shape = mean**2 / np.maximum(of_y, 1e-300)
+    return scale * of_tail(np.maximum(shape, 1e-300), q)
+
+
+# Of Poissons, and with dispersions of negative binomials.
+COUNTS = ComponentFunctions(
+    discrete=True,
+    counts=True,
+    mean=lambda mean, *_: mean,
+    variance=_variance,
+    mode=_mode,
+    quantile=lambda q, *own: np.floor(_gamma_quantile(gammaincinv, q, *own)),
+    upper_quantile=lambda q, *own: np.ceil(_gamma_quantile(gammainccinv, q, *own)),
+    log_pdf=_log_pmf,
+    cdf=_at_counts(partial(tail, True)),
+    sf=_at_counts(partial(tail, False)),
+    log_cdf=_at_counts(partial(log_tail, True)),
+    log_sf=_at_counts(partial(log_tail, False)),
+    support=(0.0, np.inf),
+    continued=SimpleNamespace(
+        log_pdf=log_mass, cdf=partial(tail, True), sf=partial(tail, False), discrete=False
     ),
-    mode=lambda mean, dispersion: np.floor(mean * np.maximum(1.0 - dispersion, 0.0)),
+    draw=draw,
 )
 
 
@@ -217,7 +227,7 @@ class PoissonComponents(namedtuple("_PoissonFields", "weight mean"), Components)
     array([3., 3.])
     """
 
-    functions = POISSON
+    functions = COUNTS
 
 
 class NegativeBinomialComponents(
@@ -249,4 +259,4 @@ class NegativeBinomialComponents(
     array([12., 12.])
     """
 
-    functions = NEGATIVE_BINOMIAL
+    functions = COUNTS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.special import (
@@ -22,25 +23,33 @@ from scipy.stats import poisson
 from skmoe._numerics.probability import LOG_2PI, LOG_NEGLIGIBLE
 from skmoe._numerics.special import indices, log_sum, shape_of_jumps
 from skmoe._numerics.typing import Array
-from skmoe.distributions import _poisson
 from skmoe.distributions._bounded import PointMassComponents
 from skmoe.distributions._components import ComponentFunctions, Components, NestedComponents
+from skmoe.distributions._counts import log_mass, log_tail, tail
 
 # The probability that a gamma variable of a shape exceeds y is that of a Poisson count below the
 # shape, with the mean y in units of the scale. The functions of the Poisson are continued to all
 # real counts.
 
+
+def _gamma_tail(of_counts: Any, lower: bool, y: Array, mean: Array, shape: Array) -> Array:
+    return np.asarray(of_counts(lower, shape - 1.0, y * (shape / mean)))
+
+
+def _gamma_log_pdf(y: Array, mean: Array, shape: Array) -> Array:
+    logs = log_mass(shape, y * (shape / mean)) + np.log(shape) - np.log(y)
+    return np.where(y > 0.0, logs, xlogy(shape - 1.0, y) + np.log(shape / mean))
+
+
 GAMMA = ComponentFunctions(
     mean=lambda mean, shape: mean,
     variance=lambda mean, shape: np.square(mean) / shape,
     mode=lambda mean, shape: mean * np.maximum(1.0 - 1.0 / shape, 0.0),
-    log_pdf=lambda y, mean, shape: (
-        _poisson.log_mass(shape - 1.0, y * (shape / mean)) + np.log(shape / mean)
-    ),
-    cdf=lambda y, mean, shape: _poisson.sf_real(shape - 1.0, y * (shape / mean)),
-    sf=lambda y, mean, shape: _poisson.cdf_real(shape - 1.0, y * (shape / mean)),
-    log_cdf=lambda y, mean, shape: _poisson.log_sf_real(shape - 1.0, y * (shape / mean)),
-    log_sf=lambda y, mean, shape: _poisson.log_cdf_real(shape - 1.0, y * (shape / mean)),
+    log_pdf=_gamma_log_pdf,
+    cdf=partial(_gamma_tail, tail, False),
+    sf=partial(_gamma_tail, tail, True),
+    log_cdf=partial(_gamma_tail, log_tail, False),
+    log_sf=partial(_gamma_tail, log_tail, True),
     support=(0.0, np.inf),
     quantile=lambda q, mean, shape: mean / shape * gammaincinv(shape, q),
     upper_quantile=lambda q, mean, shape: mean / shape * gammainccinv(shape, q),
@@ -268,8 +277,8 @@ def _tweedie_tail(lower: bool, y: Array, *parameters: Array) -> Array:
     """Probability of one tail at y, a sum over the numbers of jumps."""
     y, *others = np.broadcast_arrays(y, *parameters)
     shapes, logs, at = _jumps(lower, y, *others)
-    tail = (gammainc if lower else gammaincc)(shapes, at)
-    return np.minimum((np.exp(logs) * tail).sum(axis=0), 1.0)
+    of_jumps = (gammainc if lower else gammaincc)(shapes, at)
+    return np.minimum((np.exp(logs) * of_jumps).sum(axis=0), 1.0)
 
 
 def _tweedie_log_tail(lower: bool, y: Array, *parameters: Array) -> Array:
@@ -279,8 +288,7 @@ def _tweedie_log_tail(lower: bool, y: Array, *parameters: Array) -> Array:
     far = (logs < LOG_NEGLIGIBLE) & (y > 0.0)
     if far.any():
         shapes, log_prob, at = _jumps(lower, y[far], *(values[far] for values in others))
-        log_tail = _poisson.log_sf_real if lower else _poisson.log_cdf_real
-        log_prob = log_prob + log_tail(shapes - 1.0, np.broadcast_to(at, shapes.shape))
+        log_prob = log_prob + log_tail(not lower, shapes - 1.0, at)
         logs[far] = logsumexp(log_prob, axis=0)
     return logs
 

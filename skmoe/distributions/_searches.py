@@ -228,6 +228,15 @@ def _quantiles(components: Sequence[Component], level: Array, lower: bool) -> Ar
         probability = np.maximum(weighted_sum(take(components, rows), tail, points), TINY)
         return np.log(probability / level[rows]) * (1.0 if lower else -1.0)
 
+    def without(points: Array, rows: Array) -> None:
+        """Leaves brackets in which a point is not inside, unless it is the quantile."""
+        reached = is_reached(points, rows)
+        low[rows[~reached]] = points[~reached]
+        points, rows = points[reached], rows[reached]
+        is_below = is_reached(points, rows, left=True)
+        found[rows[~is_below]] = points[~is_below]
+        high[rows[is_below]] = np.nextafter(points[is_below], -np.inf)
+
     found, rows = np.full(level.shape, np.nan), np.arange(len(level))
     atoms = [
         part.if_present([atom])[0]
@@ -241,24 +250,14 @@ def _quantiles(components: Sequence[Component], level: Array, lower: bool) -> Ar
     low[rows], high[rows] = bracket_root(
         side, low[rows], high[rows], factor=BRACKET_GROWTH, args=(rows,)
     ).bracket
-    for atom in atoms:  # the bracket is left without atoms inside
+    for atom in atoms:
         rows = np.flatnonzero((atom > low) & (atom <= high) & np.isnan(found))
-        if len(rows):
-            reached, below = (is_reached(atom[rows], rows, left=left) for left in (False, True))
-            found[rows[reached & ~below]] = atom[rows[reached & ~below]]
-            high[rows[reached]], low[rows[~reached]] = atom[rows[reached]], atom[rows[~reached]]
+        without(atom[rows], rows)
     counts = [part.weight > 0.0 for part in components if part.family.counts]
-    if counts:  # and without counts inside
-        rows = np.flatnonzero(np.any(counts, axis=0) & np.isnan(found))
-        first, last = np.floor(np.maximum(low[rows], -1.0)), np.ceil(high[rows])
-        while (open_ := np.flatnonzero(last - first > 1.0)).size:
-            middle = np.floor(0.5 * (first[open_] + last[open_]))
-            reached = is_reached(middle, rows[open_])
-            last[open_[reached]], first[open_[~reached]] = middle[reached], middle[~reached]
-        exact = is_reached(last, rows) & ~is_reached(last, rows, left=True) & (last >= 0.0)
-        found[rows[exact]] = last[exact]
-        low[rows] = np.where(first >= 0.0, np.maximum(low[rows], first), low[rows])
-        high[rows] = np.minimum(high[rows], np.where(last >= 0.0, last, np.inf))
+    has_counts = np.any(counts, axis=0) & np.isnan(found)
+    while (rows := np.flatnonzero(has_counts & np.isnan(found) & (np.floor(high) > low))).size:
+        middle = np.ceil(0.5 * (low[rows] + high[rows]))
+        without(np.minimum(middle, np.floor(high[rows])), rows)
     rows = np.flatnonzero(np.isnan(found))
     if len(rows):
         found[rows] = _root(excess, low[rows], high[rows], (rows,), fatol=QUANTILE_TOL)

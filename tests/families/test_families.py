@@ -11,9 +11,8 @@ from scipy import integrate, stats
 from scipy.special import log_softmax
 
 from skmoe.distributions import predictive_distribution
-from skmoe.families import FAMILIES, Family, InverseGaussian, Tweedie
+from skmoe.families import FAMILIES, Family, InverseGaussian, Tweedie, Uniform
 from skmoe.families._base import absolute, dispersion_values, of_output
-from skmoe.families._categorical import Categorical
 from skmoe.families._censored import Censored
 from support.expert_kinds import DISTRIBUTIONS, example, log_density
 from support.families import (
@@ -109,6 +108,7 @@ def test_shapes_are_those_of_the_rows(name):
         logs, first, information, *_ = case.family.derivatives(case.y, case.eta)
         shape = (*leading, N_ROWS) if case.eta else (N_ROWS,)
         assert logs.shape == shape
+        assert_allclose(case.family.log_prob(case.y, case.eta), logs, rtol=1e-12)
         assert len(first) == len(case.family.roles)
         assert all(own.shape == shape for own in first)
         for values in (*information.values(), *case.family.second(case.y, case.eta).values()):
@@ -140,13 +140,6 @@ def test_an_output_has_what_the_fit_of_several_outputs_found(name):
     for output in range(3):
         alone = family.fitted_to(y[[output]], np.ones(N_ROWS), no_scaling())
         assert of_output(together, output) == alone
-
-
-@of_every
-def test_log_prob_is_the_first_term(name):
-    case = case_of(name)
-    first = next(case.family.derivatives(case.y, case.eta))
-    assert_allclose(case.family.log_prob(case.y, case.eta), first, rtol=1e-12)
 
 
 def entries(curvature, n_predictors):
@@ -256,11 +249,6 @@ def test_probabilities_of_classes_are_a_softmax(name):
     assert np.isfinite(family.log_prob(codes, far)).all()
 
 
-def test_two_classes_have_their_log_odds():
-    odds = np.array([0.3, 4.0])
-    assert_allclose(Categorical(2).mean([np.log(odds)])[1], odds / (1.0 + odds))
-
-
 @pytest.mark.parametrize("name", OF_OUTPUTS)
 def test_density_of_joint_outputs_equals_that_of_scipy(name):
     case = case_of(name, leading=())
@@ -348,16 +336,6 @@ def one_row(family):
     return [np.array([0.4]), *(np.array([0.9 * i - 0.3]) for i in range(len(family.dispersions)))][
         : len(family.roles)
     ]
-
-
-@of_all
-def test_density_integrates_to_one_and_has_the_mean(name):
-    family = FITTED_FAMILIES[name]
-    eta = one_row(family)
-    assert_allclose(expectation(family, np.ones_like, eta), 1.0, rtol=1e-7)
-    if family.name != "student_t":  # whose tails are too heavy for the quadrature
-        mean = expectation(family, lambda y: y, eta)
-        assert_allclose(mean, family.mean(eta).item(), rtol=1e-6)
 
 
 @of_predictors
@@ -490,13 +468,6 @@ def test_absolute_curvature_has_the_absolute_eigenvalues(size):
 
 
 @of_all
-def test_examples_are_in_the_support_and_have_a_density(name):
-    case = case_of(name)
-    assert case.family.in_support(case.y).all()
-    assert np.isfinite(case.family.log_prob(case.y, case.eta)).all()
-
-
-@of_all
 def test_density_is_finite_exactly_in_the_support(name):
     """Values outside are not asked for."""
     family = FITTED_FAMILIES[name]
@@ -551,12 +522,15 @@ def test_no_value_is_likeliest_beyond_the_bound_of_the_predictor(name):
 
 
 @registered
-def test_examples_are_in_the_support_before_and_after_the_fit(name):
+def test_examples_are_in_the_support_and_have_a_density(name):
+    """Before and after the fit."""
     y = example(name).example_target(np.random.default_rng(3), N_ROWS)
     assert y.shape == (1, N_ROWS)
     fitted = example(name).fitted_to(y, np.ones(N_ROWS), no_scaling())
     assert example(name).in_support(y).all()
     assert fitted.in_support(y).all()
+    case = case_of(name)
+    assert np.isfinite(case.family.log_prob(case.y, case.eta)).all()
 
 
 @of_every
@@ -635,8 +609,11 @@ def test_working_target_is_the_logarithm_under_a_log_link(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("family", "text"),
     {
+        Uniform(): "y is uniform over its range",
+        Uniform((0.0,), (2.5,)): "y is uniform from 0 to 2.5",
+        Uniform((0.0, 1.0), (2.5, 3.0)): "y is uniform over its range",
         "normal": "y = x",
         "student_t": "y = x",
         "lognormal": "median y = exp(x)",
@@ -653,8 +630,9 @@ def test_working_target_is_the_logarithm_under_a_log_link(name):
         "beta": "logit of expected y = x",
     }.items(),
 )
-def test_equation_says_what_the_predictor_is(name, text):
-    assert example(name).equation.format(response="y", predictor="x") == text
+def test_equation_says_what_the_predictor_is(family, text):
+    family = example(family) if isinstance(family, str) else family
+    assert family.equation.format(response="y", predictor="x") == text
 
 
 @pytest.mark.parametrize("name", [n for n in FAMILIES if FAMILIES[n].link == "log"])

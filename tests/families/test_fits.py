@@ -1,15 +1,16 @@
-"""Mixtures of each family: regimes, single regressions, lower bounds and supports."""
+"""Mixtures of each family: regimes, lower bounds and supports; lists, and shared slopes."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy import stats
 from sklearn.linear_model import GammaRegressor, PoissonRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import right_censored
 from skmoe.experts import LinearExperts
-from skmoe.families import FAMILIES, Ordinal, Poisson, StudentT, Uniform
+from skmoe.families import FAMILIES, Gamma, Ordinal, Poisson, StudentT, Uniform
 from skmoe.inspection import export_text
 from support.expert_kinds import draw, options_of
 from support.fits import fit_quietly
@@ -28,12 +29,6 @@ def two_slopes(name, n_rows, seed=0):
 
 def mixture(n_experts, family, **options):
     return MixtureOfExpertsRegressor(n_experts, family=family, **FIXED | options)
-
-
-def test_every_family_has_a_way_to_draw_its_target():
-    for name in NAMES:
-        _, y = two_slopes(name, 20)
-        assert FAMILIES[name]().in_support(y).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -112,41 +107,6 @@ def test_one_lognormal_expert_is_least_squares_of_the_logarithm(spread):
 
 
 # --- counts ---
-
-
-@pytest.fixture(scope="module")
-def counts():
-    X, y = two_slopes("poisson", 300)
-    return mixture(2, "poisson", max_iter=200).fit(X, y), X, y
-
-
-def test_counts_have_a_mixture_of_poisson_distributions(counts):
-    moe, X, y = counts
-    X, y = X[:40], y[:40]
-    gate, means = moe.predict_gate(X), moe.predict_experts(X)
-    numbers = np.arange(200)
-    pmf = (gate[..., None] * stats.poisson.pmf(numbers, means[..., None])).sum(axis=1)
-    dist = moe.predict_dist(X)
-    assert_allclose(dist.pmf(np.tile(numbers, (40, 1))), pmf, atol=1e-12)
-    assert_allclose(dist.mean, moe.predict(X))
-    assert_allclose(dist.logpmf(y), moe.score_samples(X, y))
-    assert_allclose(dist.crps(y), np.square(pmf.cumsum(1) - (numbers >= y[:, None])).sum(1))
-    low, high = moe.predict_interval(X, coverage=0.9).T
-    for bound, level in ((low, 0.05), (high, 0.95)):
-        # The least count that is reached with this probability.
-        up_to = pmf.cumsum(axis=1)
-        assert_allclose(bound, (up_to < level).sum(axis=1))
-
-
-@pytest.mark.parametrize("gate", ["softmax", "constant"])
-def test_explanation_is_the_derivative_of_the_prediction_under_a_log_link(gate):
-    X, y = two_slopes("poisson", 150)
-    moe = fit_quietly(mixture(2, "poisson", gate=gate, max_iter=20), X, y)
-    explanation, step = moe.explain(X[:20]), 1e-5
-    for j, unit in enumerate(np.eye(2)):
-        up, down = (moe.predict(X[:20] + sign * step * unit) for sign in (1, -1))
-        found = explanation.slope[:, j] + explanation.gate_effect[:, j]
-        assert_allclose(found, (up - down) / (2 * step), rtol=1e-5, atol=1e-6)
 
 
 def test_counts_that_are_all_zero_or_very_large():
@@ -250,8 +210,8 @@ def test_invalid_families_are_refused(options, name, words):
     assert_fit_refused(moe, (X, COSTS), name, *words)
 
 
-def test_rows_outside_every_support_are_impossible(counts):
-    moe, X, _ = counts
+def test_rows_outside_every_support_are_impossible():
+    moe = fit_quietly(mixture(2, "poisson", max_iter=5), *two_slopes("poisson", 80))
     assert np.isneginf(moe.score_samples(X[:2], [0.5, -1.0])).all()
     assert_allclose(moe.responsibilities(X[:2], [0.5, -1.0]), 0.5)
 
@@ -277,3 +237,162 @@ def test_slopes_of_many_features_can_be_shared():
     moe = mixture(2, "student_t", shared_features=[0], max_iter=1)
     slopes = fit_quietly(moe, X, y).expert_coef_
     assert slopes[0, 0] == slopes[1, 0] != 0.0
+
+
+# --- lists of families ---
+
+
+def test_zero_inflated_counts_are_recovered():
+    """The gate finds the share of rows that are always zero."""
+    rng = np.random.default_rng(1)
+    X = rng.uniform(-2, 2, size=(3000, 2))
+    y = draw("poisson", 1.0 + 0.7 * X[:, 0], rng)
+    y = np.where(rng.uniform(size=len(y)) < 1 / (1 + np.exp(1 + X[:, 1])), 0.0, y)
+    moe = mixture(2, ["zero", "poisson"]).fit(X, y)
+    assert_allclose(moe.expert_coef_[1], [0.7, 0.0], atol=0.05)
+    share = moe.predict_gate([[2.0, 0.0], [-2.0, 0.0], [2.0, 1.0]])[:, 0]
+    assert_allclose(share, 1 / (1 + np.exp([1.0, 1.0, 2.0])), atol=0.06)
+    # The point mass has no coefficients, and explains zeros only.
+    assert np.isnan(moe.expert_intercept_[0])
+    assert not moe.expert_coef_[0].any()
+    assert moe.n_parameters_ == 3 + 3
+    assert not moe.predict_experts(X)[:, 0].any()
+    resp = moe.responsibilities(X, y)
+    assert not resp[y > 0, 0].any()
+    assert (resp[y == 0, 0] > 0.0).all()
+
+
+@pytest.mark.parametrize(
+    ("n_experts", "family"), [(2, "student_t"), (3, ["normal", "normal", "uniform"])], ids=str
+)
+def test_outliers_do_not_hide_the_regimes(n_experts, family):
+    X, y = two_slopes("normal", 600)
+    rng = np.random.default_rng(2)
+    gross = rng.uniform(size=len(y)) < 0.05
+    y = np.where(gross, rng.uniform(-60, 60, size=len(y)), y)
+    error, error_of_normal = (
+        np.abs(moe.fit(X, y).predict(X[~gross]) - 1.0 - np.abs(X[~gross, 0])).mean()
+        for moe in (mixture(n_experts, family, n_init=3), mixture(2, "normal", n_init=3))
+    )
+    assert error < 0.35
+    assert error_of_normal > 2 * error
+
+
+def test_order_of_a_list_does_not_matter_where_the_data_choose():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, size=(1500, 1))
+    right = X[:, 0] > 0
+    y = np.where(right, rng.gamma(2.0, 3.0, size=1500), rng.lognormal(1.0, 1.0, size=1500))
+    order = ["gamma", "lognormal"]
+    moe, swapped = (mixture(2, family, n_init=3).fit(X, y) for family in (order, order[::-1]))
+    assert moe.predict_gate([[1.5]])[0, 0] > 0.8
+    assert_allclose(moe.lower_bound_, swapped.lower_bound_, atol=2e-3)
+
+
+def test_normal_expert_beside_another_family_is_a_linear_expert():
+    X, y = two_slopes("normal", 100)
+    plain = mixture(1, "normal", tol=1e-12, dispersion_prior=0.0).fit(X, y)
+    start = np.column_stack([np.ones(100), np.zeros(100)])
+    beside = mixture(2, ["normal", "student_t"], init=start, tol=1e-12, dispersion_prior=0.0)
+    fit_quietly(beside.set_params(gate="constant", max_iter=1), X, y)
+    assert_allclose(beside.expert_coef_[0], plain.expert_coef_[0], rtol=1e-2, atol=1e-2)
+    assert_allclose(beside.noise_variance_[0], plain.noise_variance_[0], rtol=0.1)
+
+
+@pytest.mark.parametrize("family", ["normal", "student_t", "gamma", "lognormal"])
+def test_density_beside_a_point_mass_is_that_of_the_distribution(family):
+    X, y = two_slopes(family, 100)
+    y[::4] = 0.0
+    moe = fit_quietly(mixture(2, ["zero", family]), X, y)
+    assert_allclose(moe.predict_dist(X).logpdf(y), moe.score_samples(X, y), rtol=1e-9)
+    assert_allclose(moe.responsibilities(X, y)[y == 0.0, 0], 1.0, rtol=1e-12)
+
+
+@dataclass(frozen=True)
+class StrictGamma(Gamma):
+    """Derivatives are asked for at positive numbers only."""
+
+    def derivatives(self, y, eta):
+        assert (y > 0.0).all()
+        return super().derivatives(y, eta)
+
+    def second(self, y, eta):
+        assert (y > 0.0).all()
+        return super().second(y, eta)
+
+
+def test_derivatives_are_not_asked_for_outside_the_support():
+    X, y = two_slopes("gamma", 100)
+    y[::4] = 0.0
+    strict, plain = (
+        fit_quietly(mixture(2, ["zero", family], max_iter=5, tol=0.0), X, y)
+        for family in (StrictGamma(), "gamma")
+    )
+    assert_allclose(strict.expert_coef_, plain.expert_coef_)
+    assert np.isfinite(strict.inference(X, y).standard_errors).all()
+
+
+def test_expert_without_possible_rows_has_a_predictor_of_zero():
+    X, y = two_slopes("gamma", 100)
+    with pytest.warns(UserWarning, match="collapsed"):
+        moe = mixture(2, ["normal", "gamma"]).fit(X, -y)
+    assert_allclose([moe.expert_intercept_[1], *moe.expert_coef_[1]], 0.0, atol=1e-12)
+    assert_allclose(moe.predict_gate(X)[:, 0], 1.0, atol=1e-2)
+
+
+# --- shared slopes ---
+
+
+def test_shared_slope_is_one_parameter_that_is_listed_once():
+    X, y = two_slopes("poisson", 200)
+    free, moe = (
+        MixtureOfExpertsRegressor(2, family="poisson", shared_features=features, **FIXED).fit(X, y)
+        for features in (None, [1])
+    )
+    assert moe.expert_coef_[0, 1] == moe.expert_coef_[1, 1]
+    assert moe.expert_coef_[0, 0] != moe.expert_coef_[1, 0]
+    assert moe.n_parameters_ == free.n_parameters_ - 1
+    before, after = str(moe.summary(X, y)).split("\nCommon to all experts\n")
+    shared, gate = after.split("\nGate: ")
+    # Once with its estimate, and once as a ratio.
+    assert [part.count("\n  x1 ") for part in (before, shared, gate)] == [0, 2, 2]
+    assert "\n  x0 " not in shared
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if FAMILIES[name].link])
+def test_single_expert_shares_its_slopes_with_nobody(name):
+    X, y = two_slopes(name, 100)
+    options = FIXED | options_of(name) | {"tol": 1e-12, "max_iter": 1000, "alpha": 2.0}
+    one, shared = (
+        fit_quietly(MixtureOfExpertsRegressor(1, shared_features=features, **options), X, y)
+        for features in (None, [0, 1])
+    )
+    assert_allclose(shared.expert_coef_, one.expert_coef_, rtol=1e-5, atol=1e-7)
+    assert_allclose(shared.lower_bound_, one.lower_bound_, rtol=1e-8)
+
+
+def test_likelihood_ratio_of_true_shared_slopes_is_small():
+    """Twice the loss is a chi-squared variable of two degrees of freedom."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(1000, 2))
+    level = np.where(rng.uniform(size=1000) < 0.5, 0.0, 2.0)
+    y = draw("gamma", level + X @ [0.5, -0.3], rng, (0.05,))
+    options = FIXED | {"gate": "constant", "alpha": 0.0, "tol": 1e-9, "n_init": 3}
+    free, shared = (
+        MixtureOfExpertsRegressor(2, family="gamma", shared_features=features, **options).fit(X, y)
+        for features in (None, [0, 1])
+    )
+    gain = 2 * len(y) * (free.score_samples(X, y).mean() - shared.score_samples(X, y).mean())
+    assert 0.0 < gain < 15.0
+    assert_allclose(shared.expert_coef_[0], [0.5, -0.3], atol=0.05)
+
+
+def test_the_experts_of_a_shared_slope_may_be_a_mask():
+    X, y = two_slopes("normal", 60)
+    options = {"n_experts": 3, "max_iter": 20} | FIXED
+    found, expected = (
+        fit_quietly(MixtureOfExpertsRegressor(shared_features={0: sharing}, **options), X, y)
+        for sharing in ([True, False, True], [0, 2])
+    )
+    assert_allclose(found.expert_coef_, expected.expert_coef_)
+    assert found.expert_coef_[0, 0] == found.expert_coef_[2, 0] != found.expert_coef_[1, 0]

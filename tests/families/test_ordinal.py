@@ -1,49 +1,16 @@
 """Cumulative logits: sums over the values, extreme predictors, and which values are possible."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.special import expit
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.distributions import predictive_distribution
 from skmoe.experts import LinearExperts
 from skmoe.families import Ordinal
 from skmoe.families._base import score
-from support.families import FITTED_FAMILIES, N_ROWS, no_scaling
+from support.families import no_scaling
 from support.fits import fit_quietly
-
-VALUES = {name: f for name, f in FITTED_FAMILIES.items() if f.name == "ordinal"}
-
-
-@pytest.mark.parametrize("family", VALUES.values(), ids=VALUES)
-def test_probabilities_of_the_values_are_differences_of_logistic_functions(family):
-    rng = np.random.default_rng(0)
-    predictor = rng.normal(size=N_ROWS)
-    dispersion = [rng.normal(size=1) for _ in family.dispersions]
-    eta = [predictor, *dispersion]
-    values = np.array(family.values)
-    assert len(dispersion) == len(values) - 2
-    thresholds = np.cumsum([0.0, *(np.exp(theta).item() for theta in dispersion)])
-    up_to = 1.0 / (1.0 + np.exp(predictor - thresholds[:, None]))
-    probability = np.diff(np.vstack([np.zeros(N_ROWS), up_to, np.ones(N_ROWS)]), axis=0)
-
-    def at(value, function):
-        return function(np.full(N_ROWS, value), eta)
-
-    logs = np.array([at(value, family.log_prob) for value in values])
-    assert_allclose(np.exp(logs), probability, rtol=1e-8, atol=1e-12)
-    # The mean changes with the predictor by the covariance of value and score.
-    slopes = np.array([at(value, partial(score, family))[0] for value in values])
-    slope = values @ (probability * slopes)
-    assert_allclose(family.mean(eta), values @ probability)
-    assert_allclose(family.mean_derivatives(eta)[0], slope, atol=1e-12)
-    part = family.components(eta)
-    dist = predictive_distribution([part], np.ones((1, N_ROWS)), single_output=True)
-    for value, expected in zip(values, probability, strict=True):
-        assert_allclose(dist.pmf(np.full(N_ROWS, value)), expected, atol=1e-12)
 
 
 def test_extreme_predictors_have_finite_log_probabilities():

@@ -12,7 +12,7 @@ from skmoe.families import FAMILIES
 from skmoe.inspection import CoefficientsDisplay, export_text
 from support.displays import caption_of
 from support.expert_kinds import draw, options_of
-from support.fits import CLASSES, FIXED, FIXED_OF_CLASSES, X, Y, fit_quietly, fixed_penalties
+from support.fits import FIXED, FIXED_OF_CLASSES, X, Y, fit_quietly, fixed_penalties
 
 SHORT = {"n_init": 2, "random_state": 0}
 GIVEN = FIXED | SHORT
@@ -191,11 +191,3 @@ def test_a_gate_that_uses_the_feature_is_reported(options, seen):
     messages = [str(w.message) for w in caught if "monotonic_cst" in str(w.message)]
     assert len(messages) == bool(seen)
     assert all(f"monotonic_cst: {seen}. " in message for message in messages)
-
-
-def test_zeros_are_a_fit_without_signs():
-    for make, y in ((MixtureOfExpertsRegressor, Y), (MixtureOfExpertsClassifier, CLASSES)):
-        options = fixed_penalties(make) | SHORT
-        first = fit_quietly(make(2, **options), X, y)
-        second = fit_quietly(make(2, monotonic_cst=[0, 0], **options), X, y)
-        assert_array_equal(second.lower_bounds_, first.lower_bounds_)

@@ -53,18 +53,6 @@ def test_constant_output_has_a_density_of_one():
     assert_allclose(dist.ppf(0.25), 3.25)
 
 
-@pytest.mark.parametrize(
-    ("family", "text"),
-    [
-        (Uniform(), "y is uniform over its range"),
-        (Uniform((0.0,), (2.5,)), "y is uniform from 0 to 2.5"),
-        (Uniform((0.0, 1.0), (2.5, 3.0)), "y is uniform over its range"),
-    ],
-)
-def test_equation_names_the_ends_of_one_output(family, text):
-    assert family.equation.format(response="y", predictor="x") == text
-
-
 OPTIONS = {"n_init": 1, "max_iter": 3, "random_state": 0}
 
 

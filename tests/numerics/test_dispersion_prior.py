@@ -19,19 +19,6 @@ def prior_of(squares, weight, strength, scales):
     return strength, np.array(found)
 
 
-@pytest.mark.parametrize("ratio", [1.0, 100.0])
-def test_the_prior_is_strong_where_dispersions_are_alike(ratio):
-    rng = np.random.default_rng(0)
-    variances = 0.1 * np.geomspace(1.0, ratio, 12)[:, None]
-    squares = variances * rng.chisquare(40, size=(12, 1))
-    strength, scale = prior_of(squares, np.full((12, 1), 40.0), 10.0, [1.0])
-    if ratio == 1.0:
-        assert strength > 20.0
-        assert_allclose(scale, 0.1, rtol=0.2)
-    else:
-        assert strength < 5.0
-
-
 def log_posterior_of_modes(found, squares, rows):
     """Log posterior of the variances at their modes, without its constant."""
     strength, scales = found
@@ -114,17 +101,3 @@ def test_the_gradient_is_zero_or_points_out_of_bounds(ratio, strength):
         assert gradient[0] > 0.0
     else:
         assert abs(gradient[0]) < 1e-6 * size
-
-
-@pytest.mark.parametrize(("ratio", "strength"), [(1.0, 10.0), (100.0, 0.2)])
-def test_the_order_of_experts_and_outputs_does_not_matter(ratio, strength):
-    squares, weight = dispersions_of_experts(ratio)
-    scale = np.array([0.5, 2.0])
-    found = prior_of(squares, weight, strength, scale)
-    order = np.random.default_rng(1).permutation(len(squares))
-    other = prior_of(squares[order], weight[order], strength, scale)
-    assert_allclose(other[0], found[0], rtol=1e-8)
-    assert_allclose(other[1], found[1], rtol=1e-8)
-    swapped = prior_of(squares[:, ::-1], weight[:, ::-1], strength, scale[::-1])
-    assert_allclose(swapped[0], found[0], rtol=1e-8)
-    assert_allclose(swapped[1][::-1], found[1], rtol=1e-8)

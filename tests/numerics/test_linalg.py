@@ -5,16 +5,19 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skmoe._numerics.linalg import (
+    OffsetDesign,
     conjugate_gradients,
     linear_predictor,
+    split_offset,
     squared,
     sum_over_blocks,
     weighted_column_sums,
     weighted_products,
+    with_offset,
 )
 
 
@@ -135,3 +138,29 @@ def test_conjugate_gradients_leave_coordinates_without_curvature_at_zero():
     assert found[5] == 0.0
     flat = conjugate_gradients(np.zeros_like, np.full(6, 1e10), np.ones(6), axes=(-1,), tol=1e-10)
     assert (flat == 0.0).all()
+
+
+@pytest.mark.parametrize("as_matrix", [np.asfortranarray, sparse.csr_array])
+@pytest.mark.parametrize("shape", [(7,), (2, 7)])
+def test_rows_of_a_design_keep_their_offset(as_matrix, shape):
+    rng = np.random.default_rng(0)
+    matrix, offset = as_matrix(rng.normal(size=(7, 3))), rng.normal(size=shape)
+    design = OffsetDesign(matrix, offset)
+    assert design.shape == (7, 3)
+    for index in (slice(2, 5), np.array([6, 0]), np.arange(7) > 3):
+        rows, own = split_offset(design[index])
+        assert_array_equal(own, offset[..., index])
+        assert abs(rows - matrix[index]).max() == 0.0
+
+
+def test_designs_without_offset_stay_what_they_are():
+    matrix = np.ones((3, 2))
+    assert with_offset(matrix, None) is matrix
+    assert split_offset(matrix) == (matrix, 0.0)
+
+
+def test_matrix_and_offset_come_back():
+    matrix, offset = np.ones((3, 2)), np.arange(3.0)
+    parts = split_offset(with_offset(matrix, offset))
+    assert parts[0] is matrix
+    assert parts[1] is offset

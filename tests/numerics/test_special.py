@@ -1,10 +1,16 @@
-"""Tails of the beta function."""
+"""Functions that scipy has slower, or with fewer digits, against those of scipy."""
 
 import numpy as np
 from numpy.testing import assert_allclose
 from scipy import special
 
-from skmoe._numerics.special import log_beta_fraction
+from skmoe._numerics.special import log_beta_fraction, trigamma
+
+
+def test_trigamma_is_that_of_scipy():
+    x = np.exp(np.random.default_rng(0).uniform(-40.0, 40.0, size=(2, 5000)))
+    assert_allclose(trigamma(x), special.polygamma(1, x), rtol=2e-14)
+    assert_allclose(trigamma(np.array(2.0)), special.polygamma(1, 2.0))
 
 
 def test_incomplete_beta_function_equals_that_of_scipy():

@@ -47,6 +47,12 @@ class LinearPart:
         other.set_penalties(self.penalties | changes)
         return other
 
+    def changed(self, **values: Any) -> Any:
+        """The same part with other attributes."""
+        other = copy(self)
+        vars(other).update(values)
+        return other
+
     def reduced(self, values: Array) -> Array:
         """Sums of values (..., D) over coefficients that are equal, (..., R)."""
         total, present = np.zeros((len(self.first), *values.shape[:-1])), self.free >= 0

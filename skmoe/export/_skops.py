@@ -30,9 +30,9 @@ from skmoe._mixture.mixture import EStep, Mixture, Prior
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.stream import Stream
 from skmoe.experts._cross_fitted import CrossFittedExperts, Fits, Learned
+from skmoe.experts._linear import EXPERTS
 from skmoe.experts._mean_family import GivenDensity, GivenMeans, MeanFamily
 from skmoe.experts._named_estimators import as_categories, as_floats
-from skmoe.experts._registry import EXPERTS
 from skmoe.experts._stacking import StackedModels
 from skmoe.families import FAMILIES
 from skmoe.families._categorical import Categorical

@@ -26,10 +26,9 @@ from skmoe._estimators.parameters.conflicts import (
 )
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._mixture.evidence import Penalty
-from skmoe.experts._linear import LinearExperts
+from skmoe.experts._linear import EXPERTS, LinearExperts
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
-from skmoe.experts._registry import EXPERTS
 from skmoe.families import FAMILIES, Family, Normal
 from skmoe.gates._constant import ConstantGate
 from skmoe.gates._registry import GATES

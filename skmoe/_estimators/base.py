@@ -41,7 +41,7 @@ from skmoe._mixture.fitted import FittedMixture, expert_usage
 from skmoe._mixture.search import fit_starts
 from skmoe._mixture.starts import blocks_of
 from skmoe._numerics.typing import Array
-from skmoe.experts._registry import EXPERTS
+from skmoe.experts._linear import EXPERTS
 
 
 class BaseMixture(

@@ -53,7 +53,9 @@ class OfUnits:
 class Data:
     """A block of rows, with what is computed from it once."""
 
-    def __init__(self, rows: Dataset, dispersion_columns: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, rows: Dataset, dispersion_columns: tuple[int, ...] = (), *, keeps: bool = False
+    ) -> None:
         self.rows = rows
         self.sharing: Any = EachRow(rows) if rows.units is None else OfUnits(rows)
         matrix, offset = split_offset(rows.expert_design)
@@ -67,14 +69,14 @@ class Data:
         # What experts read of y, for each family and output.
         self.targets: dict[Any, Any] = {}
         # Products of the columns of its designs, if they are kept.
-        self.column_products: dict[int, Array] | None = None
+        self.column_products: dict[int, Array] | None = {} if keeps else None
         # Responsibilities of experts for rows (K, S, n), and for the gate (K, S, U).
         self.given: Any = None
 
     def with_given(self, given: Any) -> Data:
         """The same rows with given responsibilities."""
         other = copy(self)
-        other.given = given
+        vars(other).update(given=given)
         return other
 
     def posterior(self, log_gate: Array, logs: Array, top_k: int | None) -> tuple[Array, Array]:

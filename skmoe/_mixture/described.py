@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,16 +30,45 @@ class Shown(NamedTuple):
     where: Array
 
 
-class DescribedPart:
+class LinearPart:
     """What gate and experts with linear predictors have in common."""
 
+    is_linear = True
+    has_derivatives = True
+    needs_all_rows = False
     blocks: Any
     size: int
-    first: Array
     free: Array
+    first: Array
     lower: Array
     upper: Array
     prior: Any
+    penalties: dict[str, Any]
+    set_penalties: Any
+
+    def with_penalties(self, changes: dict[str, Any]) -> Any:
+        """The same part with other penalties."""
+        other = copy(self)
+        other.set_penalties(self.penalties | changes)
+        return other
+
+    def changed(self, **values: Any) -> Any:
+        """The same part with other attributes."""
+        other = copy(self)
+        vars(other).update(values)
+        return other
+
+    def reduced(self, values: Array) -> Array:
+        """Sums of values (..., D) over coefficients that are equal, (..., R)."""
+        total, present = np.zeros((len(self.first), *values.shape[:-1])), self.free >= 0
+        np.add.at(total, self.free[present], np.moveaxis(values, -1, 0)[present])
+        return np.moveaxis(total, 0, -1)
+
+    def expanded(self, values: Array) -> Array:
+        """Values (..., R) of estimated coefficients for all, zero for absent ones, (..., D)."""
+        if len(self.first) == self.size:
+            return values
+        return np.where(self.free < 0, 0.0, values[..., self.free])
 
     def n_parameters(self, theta: Array) -> float:
         """Number of coefficients that are estimated; those that are shared count once.
@@ -59,7 +89,7 @@ class DescribedPart:
         return float(is_counted.sum())
 
 
-class DescribedGate(DescribedPart):
+class DescribedGate(LinearPart):
     """What a softmax gate shows."""
 
     family: Any
@@ -82,7 +112,7 @@ class DescribedGate(DescribedPart):
         return np.asarray(contrasts @ vectors)
 
 
-class DescribedExperts(DescribedPart):
+class DescribedExperts(LinearPart):
     """What experts with linear predictors show."""
 
     families: Sequence[Any]

@@ -132,7 +132,10 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Curvatures) -> 
         if mixture.has_signs:
             step = _with_signs(mixture, step, inverse, own, group.coordinates, theta)
         of_group = matrices[mixture.groups.index(group)]
-        if inverse.inverse is not None and has_own_scale(group, inverse.matrix):
+        # Whether the last predictor is the log of a scale, which is independent of the means.
+        is_last = group.family.has_scale and group.roles[group.means.stop > 0 :] == (CONSTANT,)
+        last = group.slices[-1].start if is_last and inverse.inverse is not None else -1
+        if last >= 0 and not np.any(inverse.matrix[..., last, :last]):
             _set_scale(step, own, group, inverse, of_group)
         elif group.family.couples_outputs:
             set_covariance(step, own, theta, mixture.prior, total.counts)
@@ -231,14 +234,6 @@ def _set_scale(
     relative = np.maximum(1.0 + (slope - gain) / rows, MIN_SCALE_FACTOR)
     step[..., means] *= part[..., None]
     step[..., own] = np.log(relative)
-
-
-def has_own_scale(group: Group, matrix: Array) -> bool:
-    """Whether the last predictor is the log of a scale, which is independent of the means."""
-    if not group.family.has_scale or group.roles[group.means.stop > 0 :] != (CONSTANT,):
-        return False
-    own = group.slices[-1].start
-    return not np.any(matrix[..., own, :own])
 
 
 def _lengths(change: Array, group: Group, curvature: Any, *, only_means: bool = False) -> Array:

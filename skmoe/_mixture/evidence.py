@@ -267,28 +267,22 @@ def _update_of_scales(
         return found, 0.0, log_evidence
     freedom = np.maximum(rows - determined, MIN_FREEDOM * rows)
     new = dispersion_prior(squares, freedom, center)
-    scales = _scales_of_new_rows(np.exp(new[1:]), n_used / rows.sum(axis=0), np.array(prior[1:]))
+    # With p coefficients for n rows, residuals of new rows are (n + p) / (n - p) times those of the
+    # fit, by Akaike's final prediction error [4]_. They are at most those of one model of all rows,
+    # which are known from rows left out. The smaller they are beside these, the less of the
+    # difference is explained by experts that choose rows which suit them, and the less is added. So
+    # the residuals of clearly separate regimes stay as they are.
+    scale, of_one_model = np.exp(new[1:]), np.array(prior[1:])
+    share = np.minimum(n_used / rows.sum(axis=0), MAX_USED_SHARE)
+    factor = (1.0 + share) / (1.0 - share)
+    scales = scale * factor ** np.minimum(scale * factor / np.maximum(of_one_model, TINY), 1.0)
+    scales = np.maximum(np.minimum(scales, of_one_model), scale)
     new[1:] = np.log(np.maximum(scales, MIN_SCALE))
     gain, of_old = (
         float(log_evidence_of_prior(logs, squares, freedom, center)[0]) for logs in (new, old)
     )
     found |= {"dispersion_prior": float(np.exp(new[0])), "noise_variance": tuple(scales.tolist())}
     return found, gain - of_old, log_evidence
-
-
-def _scales_of_new_rows(scale: Array, used: Array, of_one_model: Array) -> Array:
-    """Scales of the prior, (m,), that residuals of new rows would give.
-
-    With p coefficients for n rows, residuals of new rows are (n + p) / (n - p) times those of the
-    fit, by Akaike's final prediction error [4]_; `used` is p / n. They are at most those of one
-    model of all rows, which are known from rows left out. The smaller they are beside these, the
-    less of the difference is explained by experts that choose rows which suit them, and the less is
-    added. So the residuals of clearly separate regimes stay as they are.
-    """
-    share = np.minimum(used, MAX_USED_SHARE)
-    factor = (1.0 + share) / (1.0 - share)
-    of_new_rows = scale * factor ** np.minimum(scale * factor / np.maximum(of_one_model, TINY), 1.0)
-    return np.maximum(np.minimum(of_new_rows, of_one_model), scale)
 
 
 # --- slopes -----------------------------------------------------------------------------------

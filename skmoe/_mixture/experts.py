@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import copy
 from typing import Any
 
 import numpy as np
@@ -29,38 +28,7 @@ INITIAL_SHARE_OF_ATOM = 0.5
 OTHER_INITIAL_SHARE = 0.05
 
 
-class LinearPart:
-    """What experts and gate with linear predictors have in common."""
-
-    is_linear = True
-    has_derivatives = True
-    needs_all_rows = False
-    size: int
-    free: Array
-    first: Array
-    penalties: dict[str, Any]
-    set_penalties: Any
-
-    def with_penalties(self, changes: dict[str, Any]) -> Any:
-        """The same part with other penalties."""
-        other = copy(self)
-        other.set_penalties(self.penalties | changes)
-        return other
-
-    def reduced(self, values: Array) -> Array:
-        """Sums of values (..., D) over coefficients that are equal, (..., R)."""
-        total, present = np.zeros((len(self.first), *values.shape[:-1])), self.free >= 0
-        np.add.at(total, self.free[present], np.moveaxis(values, -1, 0)[present])
-        return np.moveaxis(total, 0, -1)
-
-    def expanded(self, values: Array) -> Array:
-        """Values (..., R) of estimated coefficients for all, zero for absent ones, (..., D)."""
-        if len(self.first) == self.size:
-            return values
-        return np.where(self.free < 0, 0.0, values[..., self.free])
-
-
-class Experts(DescribedExperts, LinearPart):
+class Experts(DescribedExperts):
     """Experts whose families have linear predictors.
 
     Parameters
@@ -404,7 +372,7 @@ class Experts(DescribedExperts, LinearPart):
         return scale, np.repeat(total.counts[:, :1], self.n_outputs, axis=1)
 
 
-class Gate(DescribedGate, LinearPart):
+class Gate(DescribedGate):
     """A softmax gate: the categorical family, whose target are responsibilities."""
 
     def __init__(self, family: Any, n_columns: int, alpha: Any = 0.0) -> None:

@@ -126,7 +126,17 @@ def _of_block(mixture: Mixture, theta: Array, data: Data) -> tuple[Any, ...]:
         gradient[entry.where] += (
             weighted.sum() if entry.design is None else entry.design.T @ weighted
         )
-    _add_products(entries, {key: value * weight for key, value in weights.items()}, hessian)
+    by_designs: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for a, b in weights:
+        by_designs.setdefault((id(entries[a].design), id(entries[b].design)), []).append((a, b))
+    for pairs in by_designs.values():
+        first, second = (entries[i].design for i in pairs[0])
+        stacked = np.stack([weights[pair] for pair in pairs]) * weight
+        for (a, b), found in zip(pairs, weighted_products(first, second, stacked), strict=True):
+            rows, columns = entries[a].where, entries[b].where
+            hessian[rows[:, None], columns] += found
+            if a != b:
+                hessian[columns[:, None], rows] += found.T
     return hessian, gradient, None, resp @ weight
 
 
@@ -151,23 +161,6 @@ def row_derivatives(
                 own = [np.where(beyond, 0.0, values) for values in own]
                 pairs = {key: np.where(beyond, 0.0, v) for key, v in pairs.items()}
             yield k, [index[p] for index in group.index], group.roles, own, pairs
-
-
-def _add_products(
-    entries: list[Entry], weights: dict[tuple[int, int], Array], hessian: Array
-) -> None:
-    """Adds the sums of weighted products of the columns of pairs of predictors."""
-    by_designs: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for a, b in weights:
-        by_designs.setdefault((id(entries[a].design), id(entries[b].design)), []).append((a, b))
-    for pairs in by_designs.values():
-        first, second = (entries[i].design for i in pairs[0])
-        stacked = np.stack([weights[pair] for pair in pairs])
-        for (a, b), found in zip(pairs, weighted_products(first, second, stacked), strict=True):
-            rows, columns = entries[a].where, entries[b].where
-            hessian[rows[:, None], columns] += found
-            if a != b:
-                hessian[columns[:, None], rows] += found.T
 
 
 def _of_units(
@@ -415,10 +408,14 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int, observer: Obser
         negligible = np.clip(negligible, NEGLIGIBLE_SHIFT, MAX_SHIFT)
         if step.shift <= negligible or run.n_iter >= max_iter:
             break
-        ahead, fraction = _line_search(objective, run, step)
-        if ahead is None:
+        fraction, reached = 2.0, -np.inf  # the longest of halved steps that increases the bound
+        while not reached > run.lower_bound and fraction > MIN_FRACTION:
+            fraction /= 2.0
+            theta = objective.mixture.bounded((run.theta + fraction * step.change)[None])
+            reached = objective.lower_bound(theta)
+        if not reached > run.lower_bound:
             break
-        run = ahead
+        run = run._replace(theta=theta[0], lower_bounds=[*run.lower_bounds, reached])
         stopped = observer is not None and observer(run.n_iter, run)
         if stopped:
             return run._replace(stopped=True, converged=converged)
@@ -427,18 +424,6 @@ def _newton_steps(objective: Objective, run: Run, max_iter: int, observer: Obser
             converged = True
             break
     return run._replace(converged=converged)
-
-
-def _line_search(objective: Objective, run: Run, step: NewtonStep) -> tuple[Run | None, float]:
-    """The run after the longest of halved steps that increases the lower bound, if there is one."""
-    fraction, mixture = 1.0, objective.mixture
-    while fraction >= MIN_FRACTION:
-        theta = mixture.bounded((run.theta + fraction * step.change)[None])
-        reached = objective.lower_bound(theta)
-        if reached > run.lower_bound:
-            return run._replace(theta=theta[0], lower_bounds=[*run.lower_bounds, reached]), fraction
-        fraction /= 2.0
-    return None, 0.0
 
 
 def newton_step(mixture: Mixture, theta: Array, blocks: Any, *scores: Any) -> NewtonStep:

@@ -99,13 +99,6 @@ def flat(size: int) -> Prior:
     return Prior.of(none, np.full(size, -1), none, none)
 
 
-def joined(first: Prior, second: Prior) -> Prior:
-    """The prior of two vectors, one after the other; the second one is normal."""
-    arrays: Any = [np.concatenate(pair) for pair in zip(first[:5], second[:5], strict=True)]
-    is_normal = first.is_normal and second.is_normal
-    return type(first)._make([*arrays, is_normal, first.joint, first.constant])
-
-
 class EStep(NamedTuple):
     """Sums over rows at S vectors; they add up over blocks, wherever these are stored."""
 
@@ -157,7 +150,11 @@ class Mixture:
         self.is_plain = experts.is_linear and gate.is_linear and len(self.first) == self.size
         self.signs = np.where(self.lower == 0.0, 1.0, np.where(self.upper == 0.0, -1.0, 0.0))
         self.has_signs = bool(self.signs.any())
-        self.prior: Any = joined(experts.prior, gate.prior)
+        first, second = experts.prior, gate.prior  # the latter is normal
+        arrays: Any = [np.concatenate(pair) for pair in zip(first[:5], second[:5], strict=True)]
+        is_normal = first.is_normal and second.is_normal
+        rest = is_normal, first.joint, first.constant
+        self.prior: Any = type(first)._make([*arrays, *rest])
         self.drops = bool(self.prior.dropped.any())
         self.gate_group = None
         if gate.is_linear and gate.blocks:

@@ -37,7 +37,7 @@ from skmoe._mixture.evidence import search_penalties
 from skmoe._mixture.fitted import spikes
 from skmoe._mixture.information import end_at_maximum, has_newton_steps
 from skmoe._mixture.mixture import Mixture
-from skmoe._mixture.partitions import LABEL_SMOOTHING, start_jobs, unit_features
+from skmoe._mixture.partitions import LABEL_SMOOTHING, unit_features
 from skmoe._mixture.starts import (
     N_ITER_FIRST_ROUND,
     SAME_LOG_LIKELIHOOD,
@@ -45,7 +45,6 @@ from skmoe._mixture.starts import (
     Started,
     begun,
     blocks_of,
-    first_round_of_learners,
     first_rounds,
     in_known_numbers,
     runs_side_by_side,
@@ -266,16 +265,7 @@ def _successive_halving(
 ) -> list[Started]:
     """Run all starts, then the best of them with twice as many iterations, until two are left."""
     mixture, init = problem.mixture, str(problem.init)
-    if mixture.experts.needs_all_rows:
-        is_known = problem.rows.possible is not None
-        jobs = start_jobs(init, mixture.n_experts, problem.seeds, partitions=True, known=is_known)
-        first, pairs = delayed(first_round_of_learners), zip(jobs, monitors, strict=True)
-        started = list(workers(first(problem, *pair) for pair in pairs))
-    else:
-        started = first_rounds(problem, init, problem.seeds)
-        for monitor, own in zip(monitors, started, strict=True):
-            if monitor:
-                monitor(len(own.run.lower_bounds), own.run)
+    started = first_rounds(problem, init, problem.seeds, monitors, workers)
     n_iter = N_ITER_FIRST_ROUND[mixture.experts.needs_all_rows]
     n_candidates, n_for_each = len(started), N_STARTS_PER_CANDIDATE
     while n_candidates > 2:
@@ -474,57 +464,48 @@ def _search(
     *seeds, swap_seed = seed.spawn(N_SCREENED + 1)
     objective = problem.objective()
     runs = [own.run for own in first_rounds(problem, "auto", seeds)]
-    longer = _best_thetas(problem, runs, N_LONGER)
+    longer = [runs[i].theta for i in distinct_best(problem, runs, N_LONGER)]
     runs = runs_side_by_side(objective, longer, N_ITER_LONGER)
-    chosen = _best_thetas(problem, runs, N_TO_CONVERGENCE)
-    runs = _to_convergence(problem, objective, chosen, [], monitor)
+    runs = _to_convergence(problem, objective, runs, N_TO_CONVERGENCE, monitor)
     best, rng, n_empty_rounds = runs[0], np.random.default_rng(swap_seed), 0
-    can_swap = problem.mixture.n_experts > 1
+    can_swap, total = problem.mixture.n_experts > 1, problem.rows.weight.sum()
     while can_swap and n_empty_rounds < N_EMPTY_ROUNDS and not runs[-1].stopped:
         swapped = _swapped(problem, best.theta, rng)
         candidates = runs_side_by_side(objective, swapped, N_ITER_SWAPPED)
-        candidates = _at_no_maximum(problem, candidates, runs)
-        chosen = _best_thetas(problem, candidates, N_SWAPPED_TO_CONVERGENCE) if candidates else []
-        runs = _to_convergence(problem, objective, chosen, runs, monitor)
+        # Those at a maximum that runs have reached go nowhere.
+        known, tolerance = np.array([run.lower_bound for run in runs]), SAME_MAXIMUM / total
+        candidates = [run for run in candidates if (abs(known - run.lower_bound) > tolerance).all()]
+        most = N_SWAPPED_TO_CONVERGENCE
+        runs += _to_convergence(problem, objective, candidates, most, monitor, len(runs))
         better = runs[distinct_best(problem, runs, 1)[0]]
-        gain = abs(better.lower_bound - best.lower_bound) * problem.rows.weight.sum()
+        gain = abs(better.lower_bound - best.lower_bound) * total
         n_empty_rounds = n_empty_rounds + 1 if gain < SAME_MAXIMUM else 0
         best = better
     return best, maxima_of_runs(problem, runs)
 
 
-def _best_thetas(problem: Problem, runs: Sequence[Run], most: int) -> list[Array]:
-    """Coefficients of the best runs, without those that are at the same point."""
-    return [runs[i].theta for i in distinct_best(problem, runs, most)]
-
-
 def _to_convergence(
     problem: Problem,
     objective: Objective,
-    starts: Sequence[Array],
-    earlier: Sequence[Run],
+    candidates: Sequence[Run],
+    most: int,
     monitor: Monitor | None,
+    n_earlier: int = 0,
 ) -> list[Run]:
-    """Earlier runs, and those from starts, one after the other, which end at a maximum.
+    """Runs from the best distinct candidates, one after the other, which end at a maximum.
 
     For the monitor each run is one iteration of the search.
     """
-    runs = list(earlier)
-    for theta in starts:
-        run = em(objective, theta, problem.max_iter, problem.tol)
-        run, n_done = end_at_maximum(objective, run, problem.max_iter, problem.tol), len(runs) + 1
+    runs: list[Run] = []
+    for i in distinct_best(problem, candidates, most):
+        run = em(objective, candidates[i].theta, problem.max_iter, problem.tol)
+        run = end_at_maximum(objective, run, problem.max_iter, problem.tol)
+        n_done = n_earlier + len(runs) + 1
         stops = monitor is not None and n_done <= problem.max_iter and monitor(n_done, run)
         runs.append(run._replace(stopped=stops))
-        if runs[-1].stopped:
+        if stops:
             break
     return runs
-
-
-def _at_no_maximum(problem: Problem, candidates: Sequence[Run], runs: Sequence[Run]) -> list[Run]:
-    """The candidates whose lower bound is not that of a maximum which runs have reached."""
-    tolerance = SAME_MAXIMUM / problem.rows.weight.sum()
-    known = np.array([run.lower_bound for run in runs])
-    return [run for run in candidates if (abs(known - run.lower_bound) > tolerance).all()]
 
 
 def _swapped(problem: Problem, best: Array, rng: np.random.Generator) -> list[tuple[Array, Array]]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from sklearn.utils.parallel import delayed
 
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._mixture.data import Data
@@ -89,11 +90,8 @@ def blocks_of(mixture: Mixture, rows: Any) -> Any:
     columns = mixture.experts.dispersion_columns
     if not isinstance(rows, Dataset):
         return Source(rows, columns)
-    blocks = [Data(block, columns) for block in split_into_blocks(rows)]
-    if rows.n_rows * (rows.gate_design.shape[1] + 1) ** 2 <= MAX_KEPT_PRODUCTS:
-        for data in blocks:
-            data.column_products = {}
-    return blocks
+    keeps = rows.n_rows * (rows.gate_design.shape[1] + 1) ** 2 <= MAX_KEPT_PRODUCTS
+    return [Data(block, columns, keeps=keeps) for block in split_into_blocks(rows)]
 
 
 class Problem(NamedTuple):
@@ -147,12 +145,21 @@ class Started(NamedTuple):
     resp: Array
 
 
-def first_rounds(problem: Problem, init: str, seeds: Sequence[Any]) -> list[Started]:
-    """A few iterations of EM from each start of parametric experts, side by side."""
+def first_rounds(
+    problem: Problem,
+    init: str,
+    seeds: Sequence[Any],
+    observers: Sequence[Any] = (),
+    workers: Any = None,
+) -> list[Started]:
+    """A few iterations of EM from each start, of parametric experts side by side."""
     mixture, rows = problem.mixture, problem.init_data.rows
-    known = rows.possible is not None
+    known, by_itself = rows.possible is not None, mixture.experts.needs_all_rows
     is_known = known and len(mixture.experts.with_predictor) == mixture.n_experts
-    jobs = start_jobs(init, mixture.n_experts, seeds, partitions=False, known=is_known)
+    jobs = start_jobs(init, mixture.n_experts, seeds, partitions=by_itself, known=is_known)
+    if by_itself:
+        pairs = zip(jobs, observers, strict=True)
+        return list(workers(delayed(_first_round_of_learners)(problem, *pair) for pair in pairs))
     resps = [start_responsibilities(problem, job) for job in jobs]
     objective = problem.objective()
     # One expert needs no comparison of starts.
@@ -160,13 +167,16 @@ def first_rounds(problem: Problem, init: str, seeds: Sequence[Any]) -> list[Star
     runs = runs_side_by_side(objective, resps, min(n_iter, problem.max_iter))
     if known:
         runs = [_with_known_numbers(objective, run) for run in runs]
+    for observer, run in zip(observers, runs, strict=False):
+        if observer:
+            observer(len(run.lower_bounds), run)
     return [
         Started(run._replace(converged=aitken_gap(run.lower_bounds) < problem.tol), resp)
         for run, (resp, _) in zip(runs, resps, strict=True)
     ]
 
 
-def first_round_of_learners(problem: Problem, job: StartJob, observer: Any) -> Started:
+def _first_round_of_learners(problem: Problem, job: StartJob, observer: Any) -> Started:
     """A few iterations of EM from a start whose cells are smoothed, for experts with all rows."""
     resp = start_responsibilities(problem, job)[1]
     objective, theta = problem.mixture.experts.started(problem.objective(), resp)

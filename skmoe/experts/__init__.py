@@ -3,8 +3,7 @@
 from functools import partial
 
 from skmoe._moved import earlier_names
-from skmoe.experts._linear import LinearExperts, LogisticExperts
-from skmoe.experts._registry import EXPERTS
+from skmoe.experts._linear import EXPERTS, LinearExperts, LogisticExperts
 
 __all__ = ["EXPERTS", "LinearExperts", "LogisticExperts"]
 

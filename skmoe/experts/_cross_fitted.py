@@ -13,7 +13,6 @@ refit on all rows, at no extra fit (Barrow and Crone 2013, Crogging, IJCNN).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import copy
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -184,7 +183,8 @@ class CrossFittedExperts(Experts):
         )
         for group in self.groups:
             if isinstance(group.family, GivenMeans):
-                group.family = GivenMeans(of_output(self.family, group.output or 0))
+                family = GivenMeans(of_output(self.family, group.output or 0))
+                vars(group).update(family=family)
         self.start = np.clip(self.start, self.lower, self.upper)
         self.has_one_family = self.can_reorder = True
         self.with_predictor = list(range(n_experts))
@@ -229,15 +229,9 @@ class CrossFittedExperts(Experts):
         """What has, or lacks, capabilities."""
         return self
 
-    def with_learned(self, learned: Learned) -> Self:
-        """The same estimators, which have learned something else."""
-        other = copy(self)
-        other.learned = learned
-        return other
-
-    def without_training_state(self) -> Self:
+    def without_training_state(self) -> Any:
         """The experts without what belongs to the rows of the fit."""
-        return self.with_learned(Learned(self.learned.models, spread=self.learned.spread))
+        return self.changed(learned=Learned(self.learned.models, spread=self.learned.spread))
 
     # --- densities and predictions ---
 
@@ -315,7 +309,7 @@ class CrossFittedExperts(Experts):
         """Objective and coefficients (D,) after a fit to responsibilities (K, n) or (K, U)."""
         [data] = objective.blocks
         of_rows = data.sharing.to_rows(resp)
-        first = self.with_learned(Learned())
+        first = self.changed(learned=Learned())
         experts, own = first.refitted(first.start, data, of_rows * data.rows.weight)
         mixture = objective.mixture.with_part("experts", experts)
         theta = np.append(own, mixture.start[len(own) :])[None]
@@ -361,7 +355,7 @@ class CrossFittedExperts(Experts):
         after.predictions[to_refit], after.logs[to_refit] = predictions, logs
         n_steps = 0 if self.shared_dispersion else N_DISPERSION_STEPS
         (old, values), (new, new_values) = (
-            self.with_learned(own).with_best_dispersions(theta, data, resp, n_steps)
+            self.changed(learned=own).with_best_dispersions(theta, data, resp, n_steps)
             for own in (before, after)
         )
         # Refits in sample always fit the new responsibilities better, as an M-step does.
@@ -375,8 +369,8 @@ class CrossFittedExperts(Experts):
         after.predictions[~kept], after.logs[~kept] = before.predictions[~kept], before.logs[~kept]
         last = before.resp_at_last_fit.copy()
         last[to_refit] = resp[to_refit]
-        experts = self.with_learned(
-            after._replace(
+        experts = self.changed(
+            learned=after._replace(
                 models=tuple(all_models), resp_at_last_fit=last, last_resp=resp, waits=waits
             )
         )
@@ -432,17 +426,12 @@ class CrossFittedExperts(Experts):
             results = parallel(delayed(self.fit_fold)(*task) for task in tasks)
         before = self._before_the_first_fit(training.resp.shape[1])
         predictions, logs = before.predictions[to_refit], before.logs[to_refit]
-        for i, (_, prediction, of_rows) in enumerate(results):
+        models: list[Any] = [()] * len(to_refit)
+        for i, (model, prediction, of_rows) in enumerate(results):
             expert, fold = divmod(i, len(splits))
-            test = splits[fold][1]
+            test, models[expert] = splits[fold][1], (*models[expert], model)
             predictions[expert][:, test], logs[expert, test] = prediction, of_rows
-        models = [model for model, _, _ in results]
-        size = len(splits)
-        return (
-            [tuple(models[i * size : (i + 1) * size]) for i in range(len(to_refit))],
-            predictions,
-            logs,
-        )
+        return models, predictions, logs
 
     def fit_fold(
         self, k: int, j: int, training: Training, train: Array, test: Array
@@ -492,11 +481,11 @@ class CrossFittedExperts(Experts):
 
     # --- the experts ---
 
-    def in_order(self, order: Array) -> Self:
+    def in_order(self, order: Array) -> Any:
         """The experts in another order, after the fit or before it ends."""
         models = tuple(self.learned.models[k] for k in order)
         arrays = (values if values is None else values[order] for values in self.learned[1:7])
-        return self.with_learned(Learned(models, *arrays))
+        return self.changed(learned=Learned(models, *arrays))
 
     def by_expert(self, theta: Array) -> Array:
         """Numbers that describe each expert, (K, V)."""

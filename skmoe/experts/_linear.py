@@ -320,3 +320,9 @@ class LogisticExperts:
             {"alpha": self.alpha},
             **own,
         )
+
+
+# Experts by name and task. New ones are a module with their class, and a row here.
+EXPERTS: dict[str, dict[str, Any]] = {
+    "linear": {"regressor": LinearExperts, "classifier": LogisticExperts},
+}

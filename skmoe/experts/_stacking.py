@@ -37,9 +37,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from copy import copy
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -108,40 +107,35 @@ class StackedModels(CrossFittedExperts):
         """Whether models have probabilities of classes or of the values of y."""
         return bool(self.values) or self.fits.classes is not None
 
-    def of_models(self, kept: Array, values: tuple[float, ...] = ()) -> Self:
+    def of_models(self, kept: Array, values: tuple[float, ...] = ()) -> Any:
         """Some of the models, without training state."""
         fits, learned = self.fits, self.learned
-        of_kept = (tuple(given[k] for k in kept) for given in (fits.estimators, fits.routes))
-        estimators, routes = of_kept
+        estimators, routes = (
+            tuple(given[k] for k in kept) for given in (fits.estimators, fits.routes)
+        )
         own = fits._replace(estimators=estimators, routes=routes, seeds=fits.seeds[kept])
         part = type(self)(own, self.outputs, self.penalties, self.shared_dispersion)
-        part.values = values
-        if learned.models:
-            models = tuple(learned.models[k] for k in kept)
-            part.learned = Learned(models, spread=learned.spread[kept])
-            part.start = self.start[np.isin(self.owners, kept)]
-        return part
+        if not learned.models:
+            return part.changed(values=values)
+        models = tuple(learned.models[k] for k in kept)
+        of_kept = Learned(models, spread=learned.spread[kept])
+        start = self.start[np.isin(self.owners, kept)]
+        return part.changed(values=values, learned=of_kept, start=start)
 
-    def of_rows_at(self, index: Array) -> Self:
+    def of_rows_at(self, index: Array) -> Any:
         """The models with their out-of-fold predictions of some rows."""
         learned = self.learned
-        return self.with_learned(
-            learned._replace(
+        return self.changed(
+            learned=learned._replace(
                 predictions=learned.predictions[..., index],
                 logs=learned.logs[:, index],
                 at_spreads=tuple(of_model[:, index] for of_model in learned.at_spreads),
             )
         )
 
-    def with_start(self, theta: Array) -> Self:
-        """The models with other dispersions."""
-        other = copy(self)
-        other.start = theta
-        return other
-
     # --- fits ---
 
-    def with_next_model(self, data: Data) -> Self:
+    def with_next_model(self, data: Data) -> Any:
         """One more model, fitted to all rows, with its out-of-fold predictions.
 
         Dispersions are those of greatest penalised likelihood for the out-of-fold predictions, and
@@ -162,8 +156,7 @@ class StackedModels(CrossFittedExperts):
         learned = learned._replace(models=models, predictions=predictions, logs=logs)
         # Noise that is shared is not that of models without predictions yet.
         resp = resp * is_held_out(rows.expert_design) * (np.arange(n_models) <= k)[:, None]
-        numeric = self.with_learned(learned)
-        numeric.values = ()
+        numeric = self.changed(learned=learned, values=())
         theta, _ = numeric.with_best_dispersions(self.start, data, resp, N_DISPERSION_STEPS)
         if self.values:
             for j in np.flatnonzero(~self.fits.has_density[: k + 1]).tolist():
@@ -171,9 +164,9 @@ class StackedModels(CrossFittedExperts):
                 at_spreads[j] = self._log_probabilities(noise, predictions[j], rows.y)
                 logs[j] = at_spreads[j][0]
         of_models = tuple(np.maximum(own, LEAST_LOG_DENSITY) for own in at_spreads)
-        return self.with_learned(learned._replace(at_spreads=of_models)).with_start(theta)
+        return self.changed(learned=learned._replace(at_spreads=of_models)).changed(start=theta)
 
-    def pooled(self, data: Data) -> Self:
+    def pooled(self, data: Data) -> Any:
         """Spreads and dispersions of greatest likelihood of a mixture with constant weights."""
         experts, before = self, -np.inf
         log_gate = np.full((self.n_experts, 1, 1), -np.log(self.n_experts))
@@ -197,12 +190,12 @@ class StackedModels(CrossFittedExperts):
             ]
             at_best = np.stack([of_model[i] for of_model, i in zip(of_models, best, strict=True)])
             learned = experts.learned._replace(spread=spreads[best], logs=at_best)
-            experts = experts.with_learned(learned)
+            experts = experts.changed(learned=learned)
             if not self.values:  # there spreads adapt the dispersions, which are those of numbers
                 theta, _ = experts.with_best_dispersions(
                     experts.start, data, of_rows, N_DISPERSION_STEPS
                 )
-                experts = experts.with_start(theta)
+                experts = experts.changed(start=theta)
         return experts
 
     def log_densities(self, data: Data) -> Array:
@@ -267,9 +260,9 @@ class StackedModels(CrossFittedExperts):
                 at_spreads = np.vstack([logs, *_at_spreads(at_points, y, prediction, SPREADS[1:])])
         return model, prediction, at_spreads
 
-    def with_scales_changed(self, change: Array) -> Self:
+    def with_scales_changed(self, change: Array) -> Any:
         """The models with changes (D,) of their log scales."""
-        return self.with_start(np.maximum(self.start + change, self.lower))
+        return self.changed(start=np.maximum(self.start + change, self.lower))
 
     def scale_changes(self, data: Data) -> Array:
         """Changes (D,) of log scales, from models without fold 0 to those of all rows.

@@ -12,8 +12,8 @@ from pkgutil import walk_packages
 from typing import Any
 
 from skmoe._data.steps import categorical_columns
+from skmoe.experts._linear import EXPERTS
 from skmoe.experts._named_estimators import as_categories, as_floats
-from skmoe.experts._registry import EXPERTS
 from skmoe.families import FAMILIES
 from skmoe.gates import GATES
 

@@ -301,7 +301,7 @@ def test_dispersions_maximise_the_penalised_likelihood_from_any_start(name, shar
     mean = np.exp(1.0 + 0.3 * rng.normal(size=(2, 1, 200)))
     resp = rng.dirichlet([1.0, 1.0], size=200).T
     experts = experts_of(name, y, np.ones(200), shared, 40.0)
-    experts = experts.with_learned(Learned((), mean, np.zeros((2, 200))))
+    experts = experts.changed(learned=Learned((), mean, np.zeros((2, 200))))
     rows = Dataset(np.ones((200, 1)), RawFeatures(np.zeros((200, 1))), y, np.ones(200))
     data, found = Data(rows), []
     for fraction in (0.02, 0.5, 0.98):

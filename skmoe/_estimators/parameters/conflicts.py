@@ -13,8 +13,7 @@ import numpy as np
 
 from skmoe._data.checks import shown
 from skmoe._data.sklearn_adapter import has_density
-from skmoe.experts._linear import JOINT_FAMILIES, LinearExperts, LogisticExperts
-from skmoe.experts._registry import EXPERTS
+from skmoe.experts._linear import EXPERTS, JOINT_FAMILIES, LinearExperts, LogisticExperts
 from skmoe.families import Family, Normal
 from skmoe.protocols import Experts, Gate
 

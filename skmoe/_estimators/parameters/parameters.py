@@ -44,8 +44,8 @@ from skmoe._mixture.partitions import INITIALIZERS
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
 from skmoe.experts._cross_fitted import CrossFittedExperts
+from skmoe.experts._linear import EXPERTS
 from skmoe.experts._mean_family import MeanFamily
-from skmoe.experts._registry import EXPERTS
 from skmoe.families import Family
 from skmoe.gates import DEFAULT_GATE_ALPHA, SoftmaxGate
 from skmoe.protocols import Experts

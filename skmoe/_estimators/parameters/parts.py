@@ -30,9 +30,9 @@ from skmoe._estimators.parameters.conflicts import (
     selects_number,
 )
 from skmoe._numerics.typing import Array
+from skmoe.experts._linear import EXPERTS
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
-from skmoe.experts._registry import EXPERTS
 from skmoe.families import FAMILIES, Family, Normal, Ordinal
 from skmoe.gates import GATES, ConstantGate, SoftmaxGate, gate_object
 from skmoe.protocols import Experts, Gate

@@ -283,7 +283,7 @@ def check_held_out(
                 f"y_held_out must hold classes seen in fit, {view.classes_.tolist()}; got "
                 f"{unknown[0]!r}. Leave out rows of other classes."
             )
-    return positive_rows(view, X, y, sample_weight, offset)
+    return positive_rows(Rows(check_table(view, X), y, sample_weight, offset))
 
 
 # --- the file ---------------------------------------------------------------------------------

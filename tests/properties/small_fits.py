@@ -11,6 +11,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import SplineTransformer
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from skmoe.data import interval_censored, right_censored
 from skmoe.gates import SoftmaxGate
 from skmoe.stacking import GatedStackingClassifier
 from support.expert_kinds import KINDS
@@ -19,7 +20,7 @@ from support.stacks import stack_of
 
 N = 60
 MAX_ITER = 8
-OF_ROWS = ("sample_weight", "units", "known_experts", "groups", "price")
+OF_ROWS = ("sample_weight", "offset", "units", "known_experts", "groups", "price")
 
 
 class Priced:
@@ -92,6 +93,7 @@ def more_cases(seed):
     data = tables(seed)
     y, classes, few = data.y, data.classes, {"max_iter": 2}
     three, balanced = np.digitize(y, [-1.0, 0.5]), balanced_classes(seed)
+    counts, times, ends = data.of_family("poisson"), data.of_family("weibull"), data.X[:, 1] < 0.5
     units, price = np.arange(len(y)) % 20, data.X[:, 0]
     resp = np.where(data.X[:N, :1] > 0.0, [0.9, 0.1], [0.2, 0.8])
     kinds = cases_of(seed)[0]
@@ -122,6 +124,18 @@ def more_cases(seed):
         "known responsibilities": (
             regressor(n_experts=2, base=DecisionTreeRegressor(**shallow), init=resp, **few),
             y,
+            {},
+        ),
+        "offset": (regressor(family="poisson"), counts, {"offset": 0.5 * price}),
+        "offset of trees": (
+            regressor(expert="tree", family="poisson", **few),
+            counts,
+            {"offset": 0.5 * price},
+        ),
+        "censored": (regressor(family="weibull"), right_censored(times, ends), {}),
+        "censored, shared noise": (
+            regressor(dispersion="shared"),
+            interval_censored(y - 0.5 * ~ends, y),
             {},
         ),
         "three classes": (classifier(n_experts=2), three, {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -136,7 +137,7 @@ def _build_from_blocks(
         data = with_classes(data, summary.classes)
     else:  # the sample may hold values only, where the target of all rows has bounds
         data = data._replace(rows=data.rows._replace(y=summary.sample.y))
-    data = with_class_weights(task.with_class_weight(summary.class_weights), data)
+    data = with_class_weights(replace(task, class_weight=summary.class_weights), data)
     has_units = params.standardizes_target and not has_bounds(summary.sample.y)
     if summary.target_scaling is not None and not has_units:
         identity = identity_scaling(len(summary.target_scaling.center))

@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -385,7 +386,7 @@ def _distinct_rows(
     count = data.rows.weight
     # Trials have the weights of their rows and classes.
     data = with_class_weights(params.task, data)
-    params = params._replace(task=params.task.with_class_weight(None))
+    params = params._replace(task=replace(params.task, class_weight=None))
     present = present_rows(params, data)
     data = data._replace(rows=data.rows._replace(unit=present.rows.unit))
     order, first = distinct_rows_of(params, present)

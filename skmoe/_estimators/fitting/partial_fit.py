@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -227,7 +228,7 @@ def _start(
 
     The experts are numbered to match those of another mixture, if given.
     """
-    params, rows = params._replace(task=params.task.with_class_weight(None)), data.rows
+    params, rows = params._replace(task=replace(params.task, class_weight=None)), data.rows
     problem = build_problem(estimator, params, data, data.options)
     em_problem = problem.em_problem
     _check_widths(em_problem.mixture)

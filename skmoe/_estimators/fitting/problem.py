@@ -134,7 +134,7 @@ def _build_from_blocks(
         target_scaling = identity_scaling(len(target_scaling.center))
     check_enough_rows(params.n_experts, sample.n_rows, "rows")
     data = with_columns(estimator, params, sample, summary.attributes)
-    data = with_class_weights(params.task.with_class_weight(summary.class_weights), data)
+    data = with_class_weights(replace(params.task, class_weight=summary.class_weights), data)
     data = data._replace(
         options=options,
         feature_scaling=summary.feature_scaling,

@@ -6,8 +6,8 @@ The scale of the variance prior, and lower bounds of the noise variances, are es
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from sklearn.tree import DecisionTreeRegressor
@@ -97,10 +97,10 @@ class Regression:
 
     name: ClassVar[str] = "regressor"
     is_classification: ClassVar[bool] = False
-    class_weight: ClassVar[None] = None
 
     shared_dispersion: bool
     dispersion_prior: float
+    class_weight: Any = None  # rows have no classes
 
     def make_target(
         self,
@@ -138,10 +138,6 @@ class Regression:
     def row_weights(self, y: Array, classes: Array | None, weight: Array) -> Array:
         """Weights of the rows."""
         return weight
-
-    def with_class_weight(self, class_weight: Any) -> Self:
-        """The task, whose rows have no classes."""
-        return self
 
     def estimates(
         self, init_data: InitData, names: Sequence[str], noise_variance: Array | None
@@ -189,7 +185,7 @@ class Classification:
     name: ClassVar[str] = "classifier"
     is_classification: ClassVar[bool] = True
 
-    class_weight: Any
+    class_weight: Any  # None where the weights of rows contain it already
 
     def make_target(
         self,
@@ -208,10 +204,6 @@ class Classification:
         """Weights of the rows times those of their classes."""
         assert classes is not None
         return class_weights(self.class_weight, classes, y, weight)
-
-    def with_class_weight(self, class_weight: Any) -> Self:
-        """The task with other weights of the classes; None where rows have them already."""
-        return replace(self, class_weight=class_weight)
 
     def estimates(
         self, init_data: InitData, names: Sequence[str], noise_variance: Array | None

@@ -18,6 +18,7 @@ import copy
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -486,7 +487,7 @@ def _distinct_rows(
     count = data.rows.weight
     # Trials have the weights of their rows and classes.
     data = with_class_weights(params.task, data)
-    params = params._replace(task=params.task.with_class_weight(None))
+    params = params._replace(task=replace(params.task, class_weight=None))
     present = present_rows(params, data)
     data = data._replace(rows=data.rows._replace(unit=present.rows.unit))
     order, first = distinct_rows_of(params, present)

@@ -58,35 +58,40 @@ def test_statistic_is_that_of_the_maxima():
     assert frame["p_value"].iloc[1] == result.p_value
 
 
-# What the smaller model has, what the larger one has in its place, and the degrees of freedom.
+# What the smaller model has, what the larger one has in its place, the degrees of freedom, and why
+# they are not nested if they are exchanged.
+SLOPE, SHARED = "the mean of an expert depends on feature", "experts share a slope or a dispersion"
 PAIRS = {
-    "features of an expert": ({"expert_features": [[0], [0, 1]]}, {"expert_features": [0, 1]}, 1),
-    "features of experts": ({"expert_features": [0]}, {}, 4),
-    "lists": ({"expert_features": [[0], [1]]}, {"expert_features": [[0, 2], [0, 1]]}, 2),
-    "shared by all": ({"shared_features": [2]}, {}, 1),
+    "features of an expert": ({"expert_features": [[0], [0, 1, 2]]}, {}, 2, f"{SLOPE} 1"),
+    "features of experts": ({"expert_features": [0]}, {}, 4, f"{SLOPE} 1"),
+    "lists": ({"expert_features": [[0], [1]]}, {"expert_features": [[0], [0, 1]]}, 1, f"{SLOPE} 0"),
+    "shared by all": ({"shared_features": [2]}, {}, 1, SHARED),
     "shared by some": (
         {"n_experts": 3, "shared_features": [2], "dispersion": "shared"},
         {"n_experts": 3, "shared_features": {2: [0, 1]}, "dispersion": "shared"},
         1,
+        SHARED,
     ),
-    "gate": ({"gate": "constant"}, {}, 3),
-    "features of the gate": ({"gate_features": [1]}, {"gate_features": [0, 1]}, 1),
-    "dispersion": ({"dispersion": "shared"}, {}, 1),
-    "dispersion features": ({}, {"dispersion_features": [0]}, 2),
+    "gate": ({"gate": "constant"}, {}, 3, "the gate of smaller has a feature"),
+    "features of the gate": ({"gate_features": [1]}, {}, 2, "the gate of smaller has a feature"),
+    "dispersion": ({"dispersion": "shared"}, {}, 1, SHARED),
+    "dispersion features": ({}, {"dispersion_features": [0]}, 2, "the noise variance of an expert"),
+    "outputs": ({}, {"covariance_type": "full"}, 2, "the correlation of an expert is estimated"),
 }
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_what_a_model_fixes_is_counted_and_costs_likelihood(name):
-    of_smaller, of_larger, df = PAIRS[name]
+    of_smaller, of_larger, df, reason = PAIRS[name]
     smaller, larger = regressor(**of_smaller), regressor(**of_larger)
-    result = likelihood_ratio_test(smaller, larger, X, Y)
+    y = np.column_stack([Y, Y[::-1]]) if name == "outputs" else Y
+    result = likelihood_ratio_test(smaller, larger, X, y)
     assert result.df == df
     assert result.statistic >= 0.0
     for fitted in result.estimators:
         assert fitted.converged_
-    message = refusal(likelihood_ratio_test, larger, smaller, X, Y)
-    assert "contain smaller" in message
+    message = refusal(likelihood_ratio_test, larger, smaller, X, y)
+    assert_refused(message, "larger must contain smaller", reason, "bic")
     assert not hasattr(smaller, "n_parameters_")  # the estimators are not fitted
 
 

@@ -363,7 +363,9 @@ def _is_spanned(columns: Array, others: Array) -> bool:
 def _check_nested(smaller: Structure, larger: Structure) -> None:
     """What the larger model fixes must be fixed in the smaller one."""
     reasons = []
-    for _, _, name, feature in smaller.coordinates.keys() - larger.coordinates.keys():
+    for _, _, name, feature in (
+        key for key in smaller.coordinates if key not in larger.coordinates
+    ):
         of = f"the {name}" if name else "the mean"
         on = f"depends on feature {feature}" if feature is not None else "is estimated"
         reasons.append(f"{of} of an expert {on} in smaller only")

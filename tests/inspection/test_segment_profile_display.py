@@ -66,11 +66,6 @@ def profile_by_hand(values, resp, weight=None):
     return np.array(rows)
 
 
-def arrays(display):
-    names = ("shares", "profile", "coefficients", "intervals", "gate_effects")
-    return [getattr(display, name) for name in names if getattr(display, name) is not None]
-
-
 VALUES = np.array([[1.0, -2.0], [0.5, 0.25], [4.0, 3.0]])
 ENDS = np.stack([VALUES - 0.5, VALUES + 1.0], axis=-1)
 

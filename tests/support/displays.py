@@ -213,10 +213,6 @@ def expert_rgb(k):
     return np.array(colors.to_rgb(expert_colour(k)))
 
 
-def expert_marker(k):
-    return expert_lines(12)[k].get_marker()
-
-
 def at_medians(X, column, values):
     """Rows at the medians of X but for one column."""
     rows = np.tile(np.median(X, axis=0), (len(values), 1))

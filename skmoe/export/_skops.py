@@ -29,7 +29,7 @@ from skmoe._mixture.joint_prior import JointPrior, Outputs
 from skmoe._mixture.mixture import EStep, Mixture, Prior
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe._mixture.stream import Stream
-from skmoe.experts._cross_fitted import CrossFittedExperts, Fits, Learned
+from skmoe.experts._cross_fitted import CrossFittedExperts, FirstValues, Fits, Learned
 from skmoe.experts._linear import EXPERTS
 from skmoe.experts._mean_family import GivenDensity, GivenMeans, MeanFamily
 from skmoe.experts._named_estimators import as_categories, as_floats
@@ -49,7 +49,7 @@ TYPES = (
     *(Preprocessor, Standardization, TrainingState, Maxima, Rows),
     *(Stream, TrainingData, FitOptions, EStep),
     *(MixtureOfExpertsClassifier, MixtureOfExpertsRegressor),
-    *(GatedStackingClassifier, GatedStackingRegressor, Fits, Learned),
+    *(GatedStackingClassifier, GatedStackingRegressor, Fits, FirstValues, Learned),
     *(CrossFittedExperts, Encoder, ExtraFeatures, MeanFamily, GivenMeans, GivenDensity),
     *(InputSteps, StackedModels, WeightedImputer, WeightedPipeline, as_categories, as_floats),
     *(TimePolynomial, UnitPipeline, categorical_columns),

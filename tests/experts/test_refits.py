@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from skmoe._data.rows import Dataset, RawFeatures
 from skmoe._mixture.data import Data
-from skmoe.experts._cross_fitted import CrossFittedExperts, Fits, FirstValues
+from skmoe.experts._cross_fitted import CrossFittedExperts, FirstValues, Fits
 from skmoe.families import Normal
 
 N_ROWS, N_EXPERTS = 60, 3

@@ -33,6 +33,9 @@ N_PLAIN_ITER = 5
 # Attempts to find a step that does not lower the bound; the last one has the length zero.
 MAX_HALVINGS = 12
 
+# Most attempts for each of the steps to given responsibilities.
+ATTEMPTS_PER_STEP = 3
+
 # Tolerance of comparisons of lower bounds, in units of one plus their size, by the precision of the
 # features.
 RTOL = {"float64": 1e-11, "float32": 1e-8}
@@ -432,20 +435,20 @@ def line_search(objective: Objective, state: State, refresh: int) -> State | Non
 
 
 def side_by_side(
-    objective: Objective, thetas: Array, n_iter: int, n_fresh: int = N_FRESH_ITER
+    objective: Objective, thetas: Array, n_iter: int, n_attempts: int = 0
 ) -> tuple[Array, list[list[float]]]:
     """Vectors (S, D) and lower bounds of each after a number of iterations, without extrapolation.
 
-    One whose step would lower its bound goes half of the way in the next iteration. The first
-    iterations have curvatures of their own.
+    One whose step would lower its bound goes half of the way in the next iteration. With a number
+    of attempts only steps that were not halved count, and all have curvatures of their own.
     """
     accepted, trial = thetas, thetas
     best = np.full(len(thetas), -np.inf)
     history: list[list[float]] = [[] for _ in thetas]
     state: State | None = None
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        for iteration in range(n_iter + 1):
-            fresh = iteration < n_fresh or iteration % REFRESH == 0
+        for iteration in range((n_attempts or n_iter) + 1):
+            fresh = n_attempts > 0 or iteration < N_FRESH_ITER or iteration % REFRESH == 0
             state = objective.at(trial, None if fresh else state)
             reached = state.lower_bound
             rises = reached >= best  # False for NaN
@@ -454,12 +457,13 @@ def side_by_side(
             best = np.where(rises, reached, best)
             for own in np.flatnonzero(rises):
                 history[own].append(float(best[own]))
-            if iteration == n_iter or is_settled:
+            ended = np.array([len(own) > n_iter for own in history])
+            if iteration == (n_attempts or n_iter) or is_settled or ended.all():
                 break
             ahead = objective.ahead(state)
             ahead = np.where(np.isfinite(ahead).all(axis=1, keepdims=True), ahead, accepted)
             trial = np.where(rises[:, None], ahead, 0.5 * (accepted + trial))
-            trial = np.where(np.isfinite(trial), trial, accepted)
+            trial = np.where(np.isfinite(trial) & ~ended[:, None], trial, accepted)
     return accepted, [own[1:] or own or [-np.inf] for own in history]
 
 
@@ -478,7 +482,7 @@ def fitted_to(
     )
     blocks = [data.with_given(pair) for data, *pair in zip(blocks, *given, strict=True)]
     to_given = objective._replace(blocks=blocks, map_blocks=None)
-    return side_by_side(to_given, theta, n_steps, n_fresh=n_steps)[0]
+    return side_by_side(to_given, theta, n_steps, ATTEMPTS_PER_STEP * n_steps)[0]
 
 
 @contextmanager

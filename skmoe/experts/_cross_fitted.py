@@ -117,7 +117,7 @@ class Learned(NamedTuple):
     at_spreads: Any = None
 
 
-class Outputs(NamedTuple):
+class FirstValues(NamedTuple):
     """What the predictions of estimators are, for m outputs or C classes."""
 
     family: Family  # of a regression
@@ -167,7 +167,7 @@ class CrossFittedExperts(Experts):
     n_fits_to_all_rows: ClassVar[int] = 0  # of each estimator, besides those without each fold
 
     def __init__(
-        self, fits: Fits, outputs: Outputs, penalties: dict[str, Any], shared: bool = False
+        self, fits: Fits, outputs: FirstValues, penalties: dict[str, Any], shared: bool = False
     ) -> None:
         self.fits, self.outputs, self.learned = fits, outputs, Learned()
         self.family, n_experts = outputs.family, len(fits.estimators)
@@ -198,7 +198,7 @@ class CrossFittedExperts(Experts):
         if fits.classes is not None:
             n_classes = len(fits.classes)
             none = [np.zeros(0)], np.ones(1), np.ones(1)
-            return cls(fits, Outputs(options.family, *none, np.ones((n_classes, 1))), {})
+            return cls(fits, FirstValues(options.family, *none, np.ones((n_classes, 1))), {})
         y, weight, offset = rows.y, rows.weight, rows.expert_design.offset
         units = Standardization(np.zeros(len(y)), np.ones(len(y)))
         family = options.family.fitted_to(y, weight, units)
@@ -209,7 +209,7 @@ class CrossFittedExperts(Experts):
         mean = np.maximum(mean, TINY**0.5) if family.link == "log" else mean
         starts, variance = [start[1:] for start, _ in found], np.array([own for _, own in found])
         floor = np.array(estimates["variance_floor"])
-        outputs = Outputs(family, starts, variance, floor, mean[:, None])
+        outputs = FirstValues(family, starts, variance, floor, mean[:, None])
         strength = options.dispersion_prior if family.has_scale else 0.0
         penalties = {"dispersion_prior": strength, "noise_variance": estimates["noise_variance"]}
         if family.link == "identity":

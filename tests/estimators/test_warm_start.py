@@ -164,7 +164,7 @@ WIDER = np.column_stack([X, X[:, 1]])
         ({}, {"family": "student_t"}, ["experts"]),
         ({}, {"expert": "tree"}, ["experts"]),
         ({"expert": "tree"}, {"expert": "linear"}, ["experts"]),
-        ({"expert": "tree"}, {"n_experts": 3}, ["gate"]),
+        ({"expert": "tree"}, {"n_experts": 3}, ["n_experts=3"]),
         ({}, {"gate_features": [1]}, ["gate"]),
         ({}, {"expert_features": [1]}, ["experts"]),
     ],

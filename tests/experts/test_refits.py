@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from skmoe._data.rows import Dataset, RawFeatures
 from skmoe._mixture.data import Data
-from skmoe.experts._cross_fitted import CrossFittedExperts, Fits, Outputs
+from skmoe.experts._cross_fitted import CrossFittedExperts, FirstValues, Fits
 from skmoe.families import Normal
 
 N_ROWS, N_EXPERTS = 60, 3
@@ -118,7 +118,7 @@ def test_refits_are_kept_where_they_do_not_lower_the_objective(cross_fit, shared
         ({},) * N_EXPERTS,
     )
     zeros, ones = np.zeros(n_outputs), np.ones(n_outputs)
-    outputs = Outputs(Normal(), [zeros[:1]] * n_outputs, ones, noise.floor, zeros[:, None])
+    outputs = FirstValues(Normal(), [zeros[:1]] * n_outputs, ones, noise.floor, zeros[:, None])
     penalties = {"dispersion_prior": noise.prior, "noise_variance": tuple(noise.scale)}
     experts = CrossFittedExperts(fits, outputs, penalties, shared)
     features = RawFeatures(np.arange(N_ROWS)[:, None] * 1.0, FOLD if cross_fit else None)

@@ -143,7 +143,7 @@ def _check_continued(estimator: Any) -> None:
     """What `partial_fit` continues has the same number of experts, and parts for streams."""
     mixture = estimator._fitted.mixture
     for part in (mixture.gate, mixture.experts):
-        if not part.is_linear:
+        if not part.is_linear or part.needs_all_rows:
             raise ValueError(
                 "partial_fit continues fits of linear experts with a softmax or constant gate; "
                 f"the fit has {type(part).__name__}. Use a clone, or fit."

@@ -20,6 +20,7 @@ from skmoe.experts import LinearExperts
 from skmoe.experts._cross_fitted import CrossFittedExperts, Fits, Learned
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.families import FAMILIES
+from skmoe.gates import SoftmaxGate
 from skmoe.metrics import log_density_scorer
 from support.expert_kinds import DISTRIBUTIONS, draw, example, predictor_of_mean
 from support.fits import fit_quietly
@@ -409,7 +410,7 @@ def test_several_outputs_have_one_exposure():
 def test_routed_predictions():
     X, y, given = table("gamma")
     offset = given["offset"]
-    moe = fit_quietly(mixture("gamma", max_iter=4, top_k=1), X, y, offset=offset)
+    moe = fit_quietly(mixture("gamma", max_iter=4, gate=SoftmaxGate(top_k=1)), X, y, offset=offset)
     assert_allclose(moe.predict(X, offset=offset), np.exp(offset) * moe.predict(X))
     assert_allclose(moe.predict_dist(X, offset=offset).mean, moe.predict(X, offset=offset))
 

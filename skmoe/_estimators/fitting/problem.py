@@ -312,7 +312,11 @@ def _make_experts(
     fits = Fits(resolved, seeds, routes, data.attributes.get("classes_"), params.n_jobs)
     mean_family, estimates = params.mean_family or MeanFamily(), {}
     if isinstance(params.task, Regression):
-        mean_family = replace(mean_family, **vars(params.task))
+        mean_family = replace(
+            mean_family,
+            shared_dispersion=params.task.shared_dispersion,
+            dispersion_prior=params.task.dispersion_prior,
+        )
         names = ("noise_variance", "variance_floor")
         estimates = params.task.estimates(init_data, names, noise_variance)
     return params.estimator_experts.of_rows(fits, rows, mean_family, estimates)

@@ -327,7 +327,7 @@ def _penalties(
         # `alpha` is that of all slopes of the experts.
         of_dispersions, can_search = name == "dispersion_alpha", possible.get(name, is_linear)
         parameter = "alpha" if of_dispersions else name
-        given, search = values.get(parameter, 0.0), ""
+        given, search = values.get(parameter), ""
         if given is None and is_linear and can_search and not on_base:
             search = "" if part == "gate" and keeps_own else "auto"
         elif isinstance(given, str) and can_search:

@@ -40,7 +40,7 @@ from skmoe.inspection._report._details import (
     survival_picture,
 )
 from skmoe.inspection._report._groups import make_cards
-from skmoe.inspection._report._inputs import Subject, make_inputs
+from skmoe.inspection._report._inputs import Report, make_inputs
 from skmoe.inspection._report._panel import make_charts, make_panel
 from skmoe.inspection._segment_tables import positive_rows
 from skmoe.inspection._targets import PER_EXPOSURE, responsibilities_of_rows, target_name
@@ -199,8 +199,8 @@ def export_html(
     rows = positive_rows(view, X_own, y, sample_weight, offset, units, known_experts)
     resp, shares = responsibilities_of_rows(view, rows)
     shown_name = name + PER_EXPOSURE * (has_offset and horizon is None)
-    subject = Subject(view, rows, experts, shown_name, index, coverage, horizon, features)
-    subject = subject._replace(max_features=max_features, held_out=held_out)
+    report = Report(view, rows, experts, shown_name, index, coverage, horizon, features)
+    report = report._replace(max_features=max_features, held_out=held_out)
 
     inputs = make_inputs(estimator, X, row, None if note else features)
     if has_offset:  # distributions are those for an offset of 0, as predictions are
@@ -210,9 +210,9 @@ def export_html(
             return mixture.predict_dist(X, offset=np.zeros(X.shape[0]), **given)
 
         inputs = inputs._replace(mixture=_with(mixture, predict_dist))
-    shown = inputs.strongest(max_features, subject.predict)
+    shown = inputs.strongest(max_features, report.predict)
     kept = slice(None) if sample_weight is None else np.flatnonzero(np.asarray(sample_weight) > 0)
-    of_user = subject._replace(rows=rows._replace(X=index_rows(inputs.X, kept)))
+    of_user = report._replace(rows=rows._replace(X=index_rows(inputs.X, kept)))
     panel = make_panel(of_user, inputs, shown)
     default_title = f"{'Mixture of experts' if len(experts) > 1 else 'Model'} for {name}"
     versions = {"skmoe": import_module("skmoe").__version__, "Python": platform.python_version()}
@@ -224,12 +224,12 @@ def export_html(
         "counted": counted_noun(hasattr(view, "n_units_")),
         "is_transformed": bool(note),
         "cards": make_cards(of_user, inputs, shown, resp, shares),
-        **describe_fit(subject, resp),
-        "pictures": profile_pictures(subject, targets),
-        "survival": None if horizon is None else survival_picture(subject),
+        **describe_fit(report, resp),
+        "pictures": profile_pictures(report, targets),
+        "survival": None if horizon is None else survival_picture(report),
         "panel": panel,
         "charts": make_charts(panel).items(),
-        **describe_held_out(subject),
+        **describe_held_out(report),
         "date": date.today().isoformat(),
         "versions": versions | {package: version(package.lower()) for package in PACKAGES},
     }

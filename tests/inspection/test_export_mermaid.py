@@ -10,7 +10,6 @@ from sklearn.preprocessing import PolynomialFeatures
 from skmoe._inference.labels import format_number
 from skmoe.inspection import export_mermaid
 from support.fits import X, Y, fit_quietly, fitted_case, regressor
-from support.refusals import assert_refused, refusal
 
 
 @pytest.mark.parametrize(
@@ -76,9 +75,3 @@ def test_diagrams_of_pipelines_say_whose_features_they_are():
     pipeline = make_pipeline(PolynomialFeatures(2, include_bias=False), regressor(max_iter=3))
     fit_quietly(pipeline, X, Y)
     assert '"5 features<br/>' in export_mermaid(pipeline)
-
-
-def test_arguments_are_refused_by_name():
-    moe = fitted_case("two experts")
-    assert_refused(refusal(export_mermaid, moe, ["a"]), "feature_names", "2")
-    assert_refused(refusal(export_mermaid, moe, max_features=0), "max_features", "integer")

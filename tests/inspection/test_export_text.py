@@ -27,7 +27,6 @@ from support.fits import (
     short_fit,
     target_of,
 )
-from support.refusals import assert_refused, refusal
 
 
 def value_of(equation, row):
@@ -271,19 +270,6 @@ def test_names_are_whole_and_printable():
         assert "\x1b" not in text
         assert "…" not in text
     assert "a +" in export_text(fitted_case("two experts"), ["a", "b"]).replace("a -", "a +")
-
-
-@pytest.mark.parametrize(
-    ("given", "name", "word"),
-    [
-        ({"feature_names": ["a"]}, "feature_names", "2"),
-        ({"max_features": 0}, "max_features", "integer"),
-        ({"digits": 0}, "digits", "integer"),
-        ({"X": X[:, :1]}, "", "2 features"),
-    ],
-)
-def test_arguments_are_refused_by_name(given, name, word):
-    assert_refused(refusal(export_text, fitted_case("two experts"), **given), name, word)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

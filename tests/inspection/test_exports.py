@@ -237,7 +237,21 @@ def test_only_fitted_mixtures_are_described(export):
     assert_refused(message, "estimator must be a mixture of experts", "got Ridge")
 
 
-@pytest.mark.parametrize("export", EXPORTS)
-@pytest.mark.parametrize(("names", "words"), [("abc", "list of names"), (X[:5], "X=X")])
-def test_names_of_features_are_a_list(fitted, export, names, words):
-    assert_refused(refusal(export, fitted[0], names), "feature_names", words)
+REFUSED = [
+    ({"feature_names": "abc"}, "feature_names", "list of names"),
+    ({"feature_names": X[:5]}, "feature_names", "X=X"),
+    ({"feature_names": ["a"]}, "feature_names", "3"),
+    ({"max_features": 0}, "max_features", "integer"),
+    ({"X": X[:, :1]}, "", "3 features"),
+]
+
+
+@pytest.mark.parametrize(
+    ("export", "given", "name", "words"),
+    [
+        *((export, *refused) for export in EXPORTS for refused in REFUSED),
+        (export_text, {"digits": 0}, "digits", "integer"),
+    ],
+)
+def test_arguments_are_refused_by_name(fitted, export, given, name, words):
+    assert_refused(refusal(export, fitted[0], **given), name, words)

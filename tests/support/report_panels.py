@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from skmoe._data.rows import Rows
 from skmoe.inspection import export_html
-from skmoe.inspection._report._inputs import Subject, make_inputs
+from skmoe.inspection._report._inputs import Report, make_inputs
 from skmoe.inspection._report._panel import make_panel
 
 
@@ -16,9 +16,9 @@ def panel_of(moe, X, y, *, row=None, labels=None, max_features=99, **options):
     """What the scripts of a page are given, without the page."""
     inputs = make_inputs(moe, X, row, labels)
     names = [f"expert {k}" for k in range(inputs.mixture.n_experts_)]
-    subject = Subject(inputs.mixture, Rows(inputs.X, y), names, "y", **options)
-    shown = inputs.strongest(max_features, subject.predict)
-    return json.loads(json.dumps(make_panel(subject, inputs, shown)))
+    report = Report(inputs.mixture, Rows(inputs.X, y), names, "y", **options)
+    shown = inputs.strongest(max_features, report.predict)
+    return json.loads(json.dumps(make_panel(report, inputs, shown)))
 
 
 class Table(NamedTuple):

@@ -1,5 +1,357 @@
-"""The report: one page about a fitted mixture, with a panel that predicts."""
+"""export_html: a fitted mixture as one page that opens without a network."""
 
-from skmoe.inspection._report._export import export_html
+from __future__ import annotations
 
-__all__ = ["export_html"]
+import base64
+import hashlib
+import os
+import platform
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from datetime import date
+from functools import cache
+from importlib import import_module, resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from skmoe._data.censored_targets import bounds_of, check_numbers_of, times_and_events
+from skmoe._data.checks import check_integer
+from skmoe._data.rows import Rows, has_bounds, index_rows
+from skmoe._inference.labels import counted_noun, printable_name
+from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
+from skmoe.distributions import check_coverage
+from skmoe.inspection._report._details import (
+    describe_fit,
+    describe_held_out,
+    profile_pictures,
+    survival_picture,
+)
+from skmoe.inspection._report._groups import make_cards
+from skmoe.inspection._report._inputs import Report, make_inputs
+from skmoe.inspection._report._panel import make_charts, make_panel
+from skmoe.inspection._subject import (
+    PER_EXPOSURE,
+    check_names,
+    check_names_of_experts,
+    check_rows,
+    check_table,
+    check_targets,
+    find_mixture,
+    positive_rows,
+    responsibilities_of_rows,
+    target_name,
+)
+
+# Packages whose versions are on the page.
+PACKAGES = ("NumPy", "SciPy", "scikit-learn", "matplotlib", "Bokeh")
+
+# Scripts of the panel, in their order.
+SCRIPTS = ("model.js", "panel.js")
+
+
+def export_html(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    path: str | os.PathLike[str],
+    *,
+    X_held_out: Any = None,
+    y_held_out: Any = None,
+    sample_weight: Any = None,
+    sample_weight_held_out: Any = None,
+    offset: Any = None,
+    offset_held_out: Any = None,
+    units: Any = None,
+    known_experts: Any = None,
+    target: Any = None,
+    row: int | None = None,
+    coverage: float = 0.9,
+    max_features: int = 12,
+    title: str | None = None,
+    feature_names: Sequence[str] | None = None,
+    expert_names: Sequence[str] | None = None,
+) -> None:
+    """Write a report about a fitted mixture: one page that opens without a network.
+
+    The page has a card for each expert, with the mean of y, who its rows are, and what changes its
+    prediction. Scores on held-out rows stand beside those of simpler models. Details of the fit
+    follow a panel: equations, coefficients, calibration, and how the number was selected.
+
+    In its panel the features are moved, and experts, prediction and predictive distribution follow.
+    The features are the columns of the input of a pipeline. The page computes predictions itself if
+    they are formulas: a softmax of the features as gate, and experts with linear predictors, also
+    behind steps that encode categories or scale columns. Of other mixtures, such as those of trees,
+    with a base model, or with a transformer at the gate, it shows predictions on slices, along one
+    feature at a time through the starting row. Of censored times the panel shows probabilities of
+    no event until each time. See "A report" in the user guide.
+
+    Parameters
+    ----------
+    estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
+        Fitted mixture, or a pipeline or search that ends in one.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Features; those of the fit for standard errors and warnings.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Observed target; times may be right-censored (`skmoe.data.right_censored`).
+    path : str or path-like
+        File to write. An existing one is replaced, once the whole page is written.
+    X_held_out : {array-like, sparse matrix} of shape (n_held_out, n_features), default=None
+        Rows that were not used in the fit, for scores and calibration; None for neither.
+    y_held_out : array-like of shape (n_held_out,) or (n_held_out, n_outputs), default=None
+        Their target.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, as in `fit`.
+    sample_weight_held_out : array-like of shape (n_held_out,), default=None
+        Weights of the held-out rows in scores; the calibration counts rows.
+    offset, offset_held_out : array-like, default=None
+        Offsets of the linear predictors, as in `fit`; None for 0. Those of the panel are 0.
+    units : array-like of shape (n_samples,), default=None
+        Units of the rows, as in `fit`; None for rows.
+    known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+        Known experts of the rows, as in `fit`.
+    target : class label or int, default=None
+        The class whose coefficients are drawn, or the index of the output that is described. None
+        for the second of two classes, all of several, or the only output.
+    row : int, default=None
+        Index of the row of X with which the panel starts; None for the median of each number and
+        the most frequent of each category.
+    coverage : float, default=0.9
+        Probability of predictive intervals, in (0, 1).
+    max_features : int, default=12
+        Largest number of features in the panel and in pictures: those with the largest effects.
+    title : str, default=None
+        Title of the page; None for the name of the estimator and the target.
+    feature_names : list of str of length n_features, default=None
+        Names of the features of the mixture; None for those seen in fit, or x0, x1 and so on.
+    expert_names : list of str of length n_experts, default=None
+        Names of the experts; None for those of the model, `expert_names_`.
+
+    Raises
+    ------
+    ImportError
+        If Bokeh, Jinja2 or matplotlib is not installed, which the extra `report` has.
+    TypeError
+        If the estimator is not a mixture of experts, or `path` is not the name of a file.
+    ValueError
+        If rows have other columns than those of the fit, targets another length, only one of
+        `X_held_out` and `y_held_out` is given, or a parameter is outside its range.
+    OSError
+        If the folder of `path` does not exist, or the file cannot be written.
+
+    See Also
+    --------
+    export_text : The gate and the experts as text.
+    SegmentProfileDisplay : The picture of the experts and features.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.inspection import export_html
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.uniform(-3, 3, size=(200, 1))
+    >>> y = 1 - np.abs(X[:, 0]) + 0.1 * rng.normal(size=200)
+    >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X[:150], y[:150])
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "report.html"
+    ...     export_html(
+    ...         moe, X[:150], y[:150], path, X_held_out=X[150:], y_held_out=y[150:],
+    ...         feature_names=["depth"],
+    ...     )
+    ...     path.read_text("utf-8")[:15]
+    '<!DOCTYPE html>'
+    """
+    for import_package in (import_report_pyplot, import_bokeh, import_jinja2):
+        import_package("export_html")
+    own, X_own, note = find_mixture(estimator, X)
+    known: list[Any] = []
+
+    def inference(*data: Any, **options: Any) -> Any:
+        """Standard errors, which are found once: the whole page is about the same rows."""
+        if not known:
+            known.append(own.inference(*data, **options))
+        return known[0]
+
+    view = _with(own, inference)
+    y, y_held_out, horizon = _times(view, y, y_held_out)
+    features, experts = check_names(view, feature_names), check_names_of_experts(view, expert_names)
+    coverage = check_coverage(coverage)
+    check_integer("max_features", max_features, least=1)
+    file = check_path(path)
+    table = check_rows("y", view, X_own, y)
+    if row is not None:
+        row = check_integer("row", row, least=0, most=table.shape[0] - 1)
+    given = X_held_out, y_held_out, sample_weight_held_out, offset_held_out
+    held_out = check_held_out(estimator, view, *given)
+    targets: Sequence[Any] = check_targets(view, target, table)
+    index, named, has_offset = 0, getattr(y, "name", None), offset is not None
+    if is_classifier(view):
+        targets = view.classes_[targets].tolist()
+    else:
+        index = targets[0]
+        named = target_name(view, y, index) if horizon is None else "time"
+    name = printable_name(named if isinstance(named, str) and named else "the class")
+    X_own = check_table(view, X_own)
+    rows = positive_rows(Rows(X_own, y, sample_weight, offset, units, possible=known_experts))
+    resp, shares = responsibilities_of_rows(view, rows)
+    shown_name = name + PER_EXPOSURE * (has_offset and horizon is None)
+    report = Report(view, rows, experts, shown_name, index, coverage, horizon, features)
+    report = report._replace(max_features=max_features, held_out=held_out)
+
+    inputs = make_inputs(estimator, X, row, None if note else features)
+    if has_offset:  # distributions are those for an offset of 0, as predictions are
+        mixture = inputs.mixture
+
+        def predict_dist(X: Any, **given: Any) -> Any:
+            return mixture.predict_dist(X, offset=np.zeros(X.shape[0]), **given)
+
+        inputs = inputs._replace(mixture=_with(mixture, predict_dist))
+    shown = inputs.strongest(max_features, report.predict)
+    kept = slice(None) if sample_weight is None else np.flatnonzero(np.asarray(sample_weight) > 0)
+    of_user = report._replace(rows=rows._replace(X=index_rows(inputs.X, kept)))
+    panel = make_panel(of_user, inputs, shown)
+    default_title = f"{'Mixture of experts' if len(experts) > 1 else 'Model'} for {name}"
+    versions = {"skmoe": import_module("skmoe").__version__, "Python": platform.python_version()}
+    context = {
+        "title": default_title if title is None else printable_name(str(title)),
+        "row": row,
+        "has_offset": has_offset,
+        "n_rows": rows.n_rows,
+        "counted": counted_noun(hasattr(view, "n_units_")),
+        "is_transformed": bool(note),
+        "cards": make_cards(of_user, inputs, shown, resp, shares),
+        **describe_fit(report, resp),
+        "pictures": profile_pictures(report, targets),
+        "survival": None if horizon is None else survival_picture(report),
+        "panel": panel,
+        "charts": make_charts(panel).items(),
+        **describe_held_out(report),
+        "date": date.today().isoformat(),
+        "versions": versions | {package: version(package.lower()) for package in PACKAGES},
+    }
+    write_page(file, render_page(context))
+
+
+# --- what is given ----------------------------------------------------------------------------
+
+
+def _with(estimator: Any, method: Callable[..., Any]) -> Any:
+    """A copy of a mixture with another method."""
+    view = copy(estimator)
+    setattr(view, method.__name__, method)
+    return view
+
+
+def _times(estimator: Any, *targets: Any) -> tuple[Any, Any, float | None]:
+    """Targets, times as bounds, and the time at which the panel starts; None without times."""
+    if not any(map(has_bounds, targets)):
+        return *targets, None
+    if is_classifier(estimator):
+        check_numbers_of("the report of a classifier", next(filter(has_bounds, targets)))
+    y, y_held_out = (None if values is None else bounds_of(values) for values in targets)
+    times = [times_and_events("the report", own)[0] for own in (y, y_held_out) if own is not None]
+    return y, y_held_out, float(f"{np.median(times[0]):.3g}")
+
+
+def check_held_out(
+    estimator: Any, view: Any, X: Any, y: Any, sample_weight: Any, offset: Any
+) -> Rows | None:
+    """Rows of positive weight that were held out, with targets; None if none are given."""
+    given = {"X_held_out": X, "y_held_out": y, "sample_weight_held_out": sample_weight}
+    missing = [name for name, values in given.items() if values is None]
+    if len(missing) == 3 and offset is None:
+        return None
+    if X is None or y is None:
+        raise ValueError(
+            "X_held_out and y_held_out must be given together, and sample_weight_held_out and "
+            f"offset_held_out belong to them; got no {missing[0]}. Pass both, or none of the four."
+        )
+    X = find_mixture(estimator, X).X
+    check_rows("y_held_out", view, X, y)
+    if is_classifier(view):
+        unknown = np.setdiff1d(np.asarray(y), view.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y_held_out must hold classes seen in fit, {view.classes_.tolist()}; got "
+                f"{unknown[0]!r}. Leave out rows of other classes."
+            )
+    return positive_rows(Rows(check_table(view, X), y, sample_weight, offset))
+
+
+# --- the file ---------------------------------------------------------------------------------
+
+
+def check_path(path: Any) -> Path:
+    """A path in a folder that exists and can be written."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(
+            f"path must be the name of a file; got {type(path).__name__}. The call is "
+            "export_html(estimator, X, y, path)."
+        )
+    file = Path(path)
+    if file.is_dir():
+        raise IsADirectoryError(f"path must be a file; got the folder {str(file)!r}.")
+    if not file.parent.is_dir():
+        raise FileNotFoundError(
+            f"The folder of path must exist; got {str(file)!r}. Make {str(file.parent)!r} first."
+        )
+    if not os.access(file.parent, os.W_OK):
+        raise PermissionError(
+            f"The folder of path must be writable; got {str(file)!r}. Choose another folder."
+        )
+    return file
+
+
+def render_page(context: Mapping[str, Any]) -> str:
+    """The page, in which every text of the context is escaped, and only its scripts may run."""
+    scripts = [_library_script(), "\n".join(map(_read, SCRIPTS))]
+    hashes = [
+        base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+        for script in scripts
+    ]
+    style = _read("page.css")
+    return _template().render(**context, style=style, scripts=scripts, script_hashes=hashes)
+
+
+@cache
+def _template() -> Any:
+    """The template of the page, which takes longer to compile than to fill in."""
+    environment = import_jinja2("export_html").Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    # Bokeh reads objects in the order in which they are written.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
+    return environment.from_string(_read("page.html"))
+
+
+def _read(name: str) -> str:
+    return (resources.files(__package__) / name).read_text("utf-8")
+
+
+def _library_script() -> str:
+    """The script of Bokeh, without the addresses from which it would load fonts and formulas."""
+    bokeh = import_bokeh("export_html")
+    given = bokeh.resources.Resources(
+        mode="inline", components=["bokeh"], minified=True, log_level="error"
+    )
+    return re.sub(r"https://cdn\.[^\"'`)]*", "", "\n".join(given.js_raw))
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write the page, or nothing: a reader gets the previous file or the whole new one."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(page)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

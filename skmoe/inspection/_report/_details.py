@@ -36,7 +36,7 @@ from skmoe.inspection._calibration import CalibrationDisplay
 from skmoe.inspection._coefficients import CoefficientsDisplay, dropped_features
 from skmoe.inspection._grid import column_stds
 from skmoe.inspection._over_time import SurvivalDisplay
-from skmoe.inspection._report._inputs import Subject
+from skmoe.inspection._report._inputs import Report
 from skmoe.inspection._search import NumberOfExpertsDisplay
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
 from skmoe.inspection._style import NO_NUMBER, colour
@@ -158,12 +158,12 @@ def number(value: float, digits: int = N_DIGITS) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def profile_pictures(subject: Subject, targets: Sequence[Any]) -> list[Picture]:
+def profile_pictures(report: Report, targets: Sequence[Any]) -> list[Picture]:
     """A picture of the experts and their coefficients, one for each class that is drawn.
 
     One expert has no profile, but coefficients if it is linear.
     """
-    estimator: Any = subject.mixture
+    estimator: Any = report.mixture
     display: Any = SegmentProfileDisplay
     has_coef = hasattr(estimator, "expert_coef_")
     if estimator.n_experts_ == 1:
@@ -173,13 +173,13 @@ def profile_pictures(subject: Subject, targets: Sequence[Any]) -> list[Picture]:
         ):
             return []
         display = CoefficientsDisplay
-    options = {"feature_names": subject.features, "expert_names": subject.experts}
-    options |= {"max_features": subject.max_features} | subject.rows.arguments
+    options = {"feature_names": report.features, "expert_names": report.experts}
+    options |= {"max_features": report.max_features} | report.rows.arguments
     drawn = targets[len(targets) > 1 :] if has_coef else targets[:1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
         return [
-            _profile(*draw(display, estimator, subject.rows, **options, target=each))
+            _profile(*draw(display, estimator, report.rows, **options, target=each))
             for each in drawn
         ]
 
@@ -210,11 +210,11 @@ def _profile(display: Any, source: str) -> Picture:
     return Picture(title, source, alternative, tables)
 
 
-def survival_picture(subject: Subject) -> Picture:
+def survival_picture(report: Report) -> Picture:
     """Predicted probabilities of no event, over the Kaplan-Meier curve, with some as a table."""
-    rows, experts = subject.held_out or subject.rows, subject.experts
+    rows, experts = report.held_out or report.rows, report.experts
     options = {"offset": rows.offset, "expert_names": experts}
-    display, source = draw(SurvivalDisplay, subject.mixture, rows, **options)
+    display, source = draw(SurvivalDisplay, report.mixture, rows, **options)
     shown = np.linspace(0, len(display.times) - 1, N_TIMES_WRITTEN).astype(int)
     steps = np.searchsorted(display.observed_times, display.times[shown], "right") - 1
     columns = [display.times[shown], display.observed[steps], display.mixture[shown]]
@@ -229,14 +229,14 @@ def survival_picture(subject: Subject) -> Picture:
 # --- the fit ----------------------------------------------------------------------------------
 
 
-def describe_fit(subject: Subject, resp: Array) -> dict[str, Any]:
+def describe_fit(report: Report, resp: Array) -> dict[str, Any]:
     """Facts, equations and warnings of a fit, and how the number of experts was selected."""
-    estimator, rows = subject.mixture, subject.rows
+    estimator, rows = report.mixture, report.rows
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         summary = estimator.summary(rows.X, rows.y, **rows.arguments)
     found = [str(warning.message) for warning in raised]
-    collapsed = describe_collapsed(row_weights(rows) @ resp, subject.experts)
+    collapsed = describe_collapsed(row_weights(rows) @ resp, report.experts)
     found += [collapsed] if collapsed else []
     found += [note for note in summary.notes if note.startswith((OTHER_ROWS, SPURIOUS))]
     if not estimator.converged_:
@@ -248,11 +248,11 @@ def describe_fit(subject: Subject, resp: Array) -> dict[str, Any]:
     # Those of the collapsed experts have the names of the page above.
     notes = [note for note in summary.notes if note not in found and not note.startswith(COLLAPSED)]
     spread = column_stds(rows.X)
-    style = TextFormat(list(subject.features), "standard deviation", spread, MAX_TERMS_WRITTEN)
+    style = TextFormat(list(report.features), "standard deviation", spread, MAX_TERMS_WRITTEN)
     equations = []
     for k, expert in enumerate(describe_experts(estimator)):
         lines = expert_lines(estimator, k, expert, style) + gate_lines(estimator, k, style)
-        equations.append((subject.experts[k], expert.kind, list(map(printable_line, lines))))
+        equations.append((report.experts[k], expert.kind, list(map(printable_line, lines))))
     return {
         "facts": summary.facts,
         "warnings": list(dict.fromkeys(found)),
@@ -297,28 +297,28 @@ def _selection(estimator: Any) -> dict[str, Any] | None:
 # --- held-out rows ----------------------------------------------------------------------------
 
 
-def describe_held_out(subject: Subject) -> dict[str, Any]:
+def describe_held_out(report: Report) -> dict[str, Any]:
     """Scores of the mixture and of simple models, and calibration, if rows were held out.
 
     The simple models are fitted to the rows of the report.
     """
-    held_out, estimator = subject.held_out, subject.mixture
+    held_out, estimator = report.held_out, report.mixture
     if held_out is None:
         return {"scores": None, "calibration": None, "n_held_out": 0}
-    models = [("this model", estimator, held_out), *_simple_models(subject, held_out)]
-    columns = [_scores(model, given, subject) for _, model, given in models]
+    models = [("this model", estimator, held_out), *_simple_models(report, held_out)]
+    columns = [_scores(model, given, report) for _, model, given in models]
     # Densities of a list of families are of other measures, apart from those of times.
     if isinstance(getattr(estimator, "family", None), list) and not has_bounds(held_out.y):
         for column in columns[1:]:
             column[LOG_DENSITY] = np.nan
     rows_of_table = [
-        (name.format(100 * subject.coverage), [_written(name, c[name]) for c in columns], meaning)
+        (name.format(100 * report.coverage), [_written(name, c[name]) for c in columns], meaning)
         for name, meaning in MEANINGS.items()
         if all(name in column for column in columns)
     ]
     return {
         "scores": {"models": [name for name, *_ in models], "rows": rows_of_table},
-        "calibration": _calibration(estimator, held_out, subject.output),
+        "calibration": _calibration(estimator, held_out, report.output),
         "n_held_out": len(held_out.y),
     }
 
@@ -327,12 +327,12 @@ def _written(name: str, score: float) -> str:
     return f"{100 * score:.1f} %" if name == COVERAGE else number(score, N_DIGITS + 1)
 
 
-def _simple_models(subject: Subject, held_out: Rows) -> list[tuple[str, Any, Rows]]:
+def _simple_models(report: Report, held_out: Rows) -> list[tuple[str, Any, Rows]]:
     """One linear model, and one without features, with the rows that each of them takes.
 
     Categories are indicators for the linear one. A model that cannot be fitted is left out.
     """
-    estimator, rows = subject.mixture, subject.rows
+    estimator, rows = report.mixture, report.rows
     family = None if is_classifier(estimator) else getattr(estimator, "family", None)
     if isinstance(family, list):
         events = [each for each in family if getattr(each, "name", each) != "never"]
@@ -359,7 +359,7 @@ def _simple_models(subject: Subject, held_out: Rows) -> list[tuple[str, Any, Row
     return found
 
 
-def _scores(estimator: Any, rows: Rows, subject: Subject) -> dict[str, float]:
+def _scores(estimator: Any, rows: Rows, report: Report) -> dict[str, float]:
     """Scores by name: of classes, of times of events, or of the mean and of the distribution."""
     weight, given = rows.weight, {} if rows.offset is None else {"offset": rows.offset}
     if is_classifier(estimator):
@@ -378,7 +378,7 @@ def _scores(estimator: Any, rows: Rows, subject: Subject) -> dict[str, float]:
             * (-1.0 if key.startswith("neg_") else 1.0)
             for name, key in OF_TIMES.items()
         }
-    y, index = observed_target(estimator, rows.y, subject.output), subject.output
+    y, index = observed_target(estimator, rows.y, report.output), report.output
     predicted = one_target(estimator.predict(rows.X, **given), index, 1)
     scores = {name: of(y, predicted, sample_weight=weight) for name, of in OF_MEANS.items()}
     try:
@@ -386,7 +386,7 @@ def _scores(estimator: Any, rows: Rows, subject: Subject) -> dict[str, float]:
     except (AttributeError, ValueError):
         return scores
     observed = np.asarray(rows.y, dtype=float)
-    low, high = one_target(distribution.interval(subject.coverage), index, 2).T
+    low, high = one_target(distribution.interval(report.coverage), index, 2).T
     of_rows = {
         LOG_DENSITY: one_target(distribution.logpdf(observed), index, 1),
         "CRPS": one_target(distribution.crps(observed), index, 1),

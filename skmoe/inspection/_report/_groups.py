@@ -17,7 +17,7 @@ from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import numeric_values
 from skmoe.inspection._report._details import number
-from skmoe.inspection._report._inputs import Feature, Inputs, Subject
+from skmoe.inspection._report._inputs import Feature, Inputs, Report
 from skmoe.inspection._segment_profile import profile_columns
 from skmoe.inspection._style import colour
 from skmoe.inspection._subject import observed_rates, observed_target, row_weights
@@ -57,23 +57,23 @@ class Line(NamedTuple):
 
 
 def make_cards(
-    subject: Subject, inputs: Inputs, shown: Sequence[Feature], resp: Array, shares: Array
+    report: Report, inputs: Inputs, shown: Sequence[Feature], resp: Array, shares: Array
 ) -> list[Card]:
     """A card for each expert. The rows are those of the user, with responsibilities (n, K)."""
-    rows, counted = subject.rows, counted_noun(hasattr(inputs.mixture, "n_units_"))
+    rows, counted = report.rows, counted_noun(hasattr(inputs.mixture, "n_units_"))
     weight = row_weights(rows)[:, None] * resp
     members = _members(rows, inputs.labels, resp)
-    effects = [_effects(subject, inputs, feature) for feature in shown]
+    effects = [_effects(report, inputs, feature) for feature in shown]
     return [
         Card(
             name,
             colour(k),
             f"{format_percent(shares[k])} of the {counted}s",
-            _target_lines(subject, weight[:, k]),
+            _target_lines(report, weight[:, k]),
             _largest(members[k], NEGLIGIBLE_DIFFERENCE),
             _largest([lines[k] for lines in effects], NEGLIGIBLE_EFFECT),
         )
-        for k, name in enumerate(subject.experts)
+        for k, name in enumerate(report.experts)
     ]
 
 
@@ -92,28 +92,28 @@ def plain(value: Any) -> str:
 # --- y and the features of the rows -----------------------------------------------------------
 
 
-def _target_lines(subject: Subject, weight: Array) -> list[str]:
+def _target_lines(report: Report, weight: Array) -> list[str]:
     """Mean and range of y, per unit of exposure if there are offsets; or the frequent classes."""
-    estimator, rows = subject.mixture, subject.rows
+    estimator, rows = report.mixture, report.rows
     if is_classifier(estimator):
         labels = np.asarray(rows.y).ravel()
         shares = [weight @ (labels == label) / weight.sum() for label in estimator.classes_]
         order = np.argsort(-np.array(shares), kind="stable")[:MAX_NAMED]
         return [f"{estimator.classes_[c]}: {format_percent(shares[c])}" for c in order]
-    if subject.horizon is not None:
+    if report.horizon is not None:
         table = EventTable.of(*times_and_events("the report", rows.y), weight)
         median = float(np.append(table.times, np.inf)[np.sum(table.survival > 0.5)])
         text = number(median) if np.isfinite(median) else "not reached"
         return [
-            f"Median of {subject.target} (Kaplan-Meier): {text}",
+            f"Median of {report.target} (Kaplan-Meier): {text}",
             f"Rows with an event: {format_percent(table.events.sum() / weight.sum())}",
         ]
-    values, exposure = observed_rates(estimator, rows, subject.output)
+    values, exposure = observed_rates(estimator, rows, report.output)
     weight = weight * exposure
     low, high = weighted_quantiles(values, weight, np.array(RANGE))
     lowest, highest = (f"{100 * level:g}" for level in RANGE)
     return [
-        f"Mean of {subject.target}: {number(weight @ values / weight.sum())}",
+        f"Mean of {report.target}: {number(weight @ values / weight.sum())}",
         f"Range ({lowest} to {highest} % of the rows): {plain(low)} to {plain(high)}",
     ]
 
@@ -137,7 +137,7 @@ def _members(rows: Rows, labels: Sequence[str], resp: Array) -> list[list[Line]]
 # --- what changes the predictions -------------------------------------------------------------
 
 
-def _effects(subject: Subject, inputs: Inputs, feature: Feature) -> list[Line]:
+def _effects(report: Report, inputs: Inputs, feature: Feature) -> list[Line]:
     """The effect of a feature on the prediction of each expert, from the starting row.
 
     It is that of one standard deviation more, or between two values of a choice: the first and the
@@ -145,13 +145,13 @@ def _effects(subject: Subject, inputs: Inputs, feature: Feature) -> list[Line]:
     """
     codes, step = feature.codes, ""
     if not (feature.is_category or (feature.is_choice and len(codes) == 2)):
-        deviation = float(np.nanstd(numeric_values(subject.rows.X, feature.column)))
+        deviation = float(np.nanstd(numeric_values(report.rows.X, feature.column)))
         codes = inputs.start[feature.column] + np.array([0.0, deviation])
         step = f"per SD ({number(deviation)})"
     predicted = inputs.mixture.predict_experts(inputs.rows(inputs.along(feature, codes)))
     lines = []
     for k in range(inputs.mixture.n_experts_):
-        scores, unit = _scores(subject, predicted[:, k].reshape(len(codes), -1), k)
+        scores, unit = _scores(report, predicted[:, k].reshape(len(codes), -1), k)
         first, last = 0, len(scores) - 1
         if last > 1:
             of_largest = scores[:, np.ptp(scores, axis=0).argmax()]
@@ -159,25 +159,25 @@ def _effects(subject: Subject, inputs: Inputs, feature: Feature) -> list[Line]:
         with np.errstate(invalid="ignore"):  # infinite means of experts without events
             changes = scores[last] - scores[first]
         named = step or f"from {plain(feature.values[first])} to {plain(feature.values[last])}"
-        text = f"{feature.label}: {_changes_text(subject.mixture, changes, unit)} {named}"
+        text = f"{feature.label}: {_changes_text(report.mixture, changes, unit)} {named}"
         lines.append(Line(float(np.abs(changes).max() / (unit or 1.0)), text))
     return lines
 
 
-def _scores(subject: Subject, predicted: Array, k: int) -> tuple[Array, float | None]:
+def _scores(report: Report, predicted: Array, k: int) -> tuple[Array, float | None]:
     """Predictions (n, C) on the scale of their changes, and a large change; None for logs.
 
     Those of classes are log odds, and those under a log link logs.
     """
-    estimator = subject.mixture
+    estimator = report.mixture
     if is_classifier(estimator):
         scores = logit(np.clip(predicted, SMALLEST_PROBABILITY, 1.0 - SMALLEST_PROBABILITY))
         return (scores[:, 1:] if scores.shape[1] == 2 else scores), None
-    own = predicted[:, [subject.output]]
+    own = predicted[:, [report.output]]
     if hasattr(estimator, "families_") and estimator.families_[k].link == "log":
         return np.log(own), None
-    y = point_values(subject.rows.y)
-    return own, float(np.std(observed_target(estimator, y, subject.output)))
+    y = point_values(report.rows.y)
+    return own, float(np.std(observed_target(estimator, y, report.output)))
 
 
 def _changes_text(estimator: Any, changes: Array, unit: float | None) -> str:

@@ -34,7 +34,7 @@ MAX_CATEGORIES_OFFERED = 60
 N_PROBES = 5
 
 
-class Subject(NamedTuple):
+class Report(NamedTuple):
     """A mixture, its rows, and how both are described."""
 
     mixture: Any

@@ -14,7 +14,7 @@ from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_bokeh
 from skmoe.inspection._report._formulas import find_formulas
-from skmoe.inspection._report._inputs import Feature, Inputs, Subject
+from skmoe.inspection._report._inputs import Feature, Inputs, Report
 from skmoe.inspection._style import LIGHT_GREY, colour
 from skmoe.inspection._subject import observed_rates, one_target, values_at
 
@@ -38,25 +38,25 @@ SHADE = {"color": LIGHT_GREY, "alpha": 0.3}
 LINES = {"xs": "xs", "ys": "ys", "color": "colour", "line_alpha": "opacity"}
 
 
-def make_panel(subject: Subject, inputs: Inputs, shown: Sequence[Feature]) -> dict[str, Any]:
+def make_panel(report: Report, inputs: Inputs, shown: Sequence[Feature]) -> dict[str, Any]:
     """Description of the panel for the features that are shown, which can be written as JSON."""
     estimator = inputs.mixture
     classes = [str(label) for label in estimator.classes_] if is_classifier(estimator) else None
-    n_colours = max(len(subject.experts), len(classes or ()))
-    tail = 0.5 * (1.0 - subject.coverage)
-    limits = None if classes else _shown_range(subject)
+    n_colours = max(len(report.experts), len(classes or ()))
+    tail = 0.5 * (1.0 - report.coverage)
+    limits = None if classes else _shown_range(report)
     panel: dict[str, Any] = {
-        "target": subject.target,
-        "experts": list(subject.experts),
+        "target": report.target,
+        "experts": list(report.experts),
         "classes": classes,
         "colours": [colour(k) for k in range(n_colours)],
-        "coverage": subject.coverage,
-        "horizon": subject.horizon,
+        "coverage": report.coverage,
+        "horizon": report.horizon,
         "shown_range": limits,
         "features": [_controls(inputs, feature) for feature in shown],
         "n_features": len(inputs.labels),
         "n_constant": len(inputs.labels) - len(inputs.features),
-        "formulas": find_formulas(inputs, shown, subject.output, tail),
+        "formulas": find_formulas(inputs, shown, report.output, tail),
         "slices": None,
     }
     if panel["formulas"] is None:
@@ -64,7 +64,7 @@ def make_panel(subject: Subject, inputs: Inputs, shown: Sequence[Feature]) -> di
         for feature in shown:
             grid = feature.grid(inputs.start[feature.column], N_SLICE_POINTS)
             rows.append(inputs.along(feature, grid))
-        found = [_predictions(subject, estimator, inputs.rows(codes), limits) for codes in rows]
+        found = [_predictions(report, estimator, inputs.rows(codes), limits) for codes in rows]
         panel["start"], *panel["slices"] = found
     return panel
 
@@ -91,13 +91,13 @@ def _step(width: float) -> float:
     return float(next(m * power for m in (1, 2, 5, 10) if m * power >= width / N_STEPS))
 
 
-def _shown_range(subject: Subject) -> list[float]:
+def _shown_range(report: Report) -> list[float]:
     """Values of y for the axis of the density, or of the probabilities of no event."""
-    rows = subject.rows
-    if subject.horizon is not None:
+    rows = report.rows
+    if report.horizon is not None:
         times = rows.y["lower"]
         return [min(float(times.min()), 0.0), float(times.max())]
-    values, exposure = observed_rates(subject.mixture, rows, subject.output)
+    values, exposure = observed_rates(report.mixture, rows, report.output)
     if rows.offset is None:
         low, high = np.quantile(values, SHOWN_QUANTILES)
     else:
@@ -111,10 +111,10 @@ def _shown_range(subject: Subject) -> list[float]:
 
 
 def _predictions(
-    subject: Subject, estimator: Any, rows: Any, limits: Sequence[float] | None
+    report: Report, estimator: Any, rows: Any, limits: Sequence[float] | None
 ) -> dict[str, Any]:
     """Predictions for rows, as lists."""
-    experts, mean = subject.predict(estimator, rows)
+    experts, mean = report.predict(estimator, rows)
     found = {"gate": estimator.predict_gate(rows), "experts": experts, "mean": mean}
     if limits is not None:
         try:
@@ -122,12 +122,12 @@ def _predictions(
         except (AttributeError, ValueError):
             pass  # experts without a distribution
         else:
-            interval = distribution.interval(subject.coverage)
-            found["interval"] = one_target(interval, subject.output, 2)
+            interval = distribution.interval(report.coverage)
+            found["interval"] = one_target(interval, report.output, 2)
             curve = np.linspace(limits[0], limits[1], N_CURVE_POINTS)
-            if subject.horizon is None:
+            if report.horizon is None:
                 last_count = max(float(found["interval"].max()), limits[1])
-                found |= _densities(distribution, subject.output, curve, last_count)
+                found |= _densities(distribution, report.output, curve, last_count)
             else:
                 found |= {"median": distribution.median, "curve": curve}
                 found["density"] = distribution.sf(curve[None])

@@ -39,8 +39,9 @@ ARGUMENTS += ("partial_fit",)
 # Shares of experts that differ by less, relative to the larger, may be in any order.
 SHARE_RTOL = 1e-3
 
-# How far a lower bound may fall by round-off, for one iteration and per row.
-ROUND_OFF = 1e-8
+# How far a lower bound may fall by round-off, for one iteration and per row, also of sums of
+# features in single precision.
+ROUND_OFF, ROUND_OFF_OF_SINGLE = 1e-8, 1e-7
 
 
 class RefusedError(Exception):
@@ -156,10 +157,11 @@ def equivalent_fit(one, other, X):
 
 
 def bounds_never_fall(case, moe):
+    round_off = ROUND_OFF_OF_SINGLE if case.container == "float32" else ROUND_OFF
     for trace in (moe.lower_bounds_, *moe.start_traces_):
         assert np.isfinite(trace).all()
         falls = -np.diff(trace, prepend=trace[:1]) / np.maximum(np.abs(trace), 1.0)
-        assert falls.max() <= ROUND_OFF, f"the lower bound falls by {falls.max():g}"
+        assert falls.max() <= round_off, f"the lower bound falls by {falls.max():g}"
     assert moe.lower_bound_ == moe.lower_bounds_[-1]
     assert moe.n_iter_ <= case.estimator.max_iter
 

@@ -343,7 +343,7 @@ def _penalties(
                 f'{what}="{example}"; got {what}={values.get(what)!r}. Leave {parameter} at its '
                 "default."
             )
-        number = given
+        number: Any = given
         if given is None or isinstance(given, str):
             number = alphas[on_base] if start is None or (of_dispersions and on_base) else start
         penalties[name] = Penalty(part, own_fields, number, search)

@@ -124,7 +124,7 @@ def test_probabilities_of_a_class_are_drawn_with_marks_above_and_below():
 def test_of_two_classes_the_second_is_drawn():
     X, y = flipping_classes(80)
     moe = fit_quietly(MixtureOfExpertsClassifier(2, **SHORT), X, y)
-    display = ExpertsDisplay.from_estimator(moe, X, y[:, None], 1)
+    display = ExpertsDisplay.from_estimator(moe, X, y, 1)
     assert_allclose(display.mean, moe.predict_proba(at_medians(X, 1, display.grid))[:, 1])
     assert_array_equal(display.y, y)
 

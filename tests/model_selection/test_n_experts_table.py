@@ -176,7 +176,7 @@ def test_progress_is_printed(capsys):
     [
         (make_pipeline(StandardScaler(), Ridge()), [1], ["estimator", "Ridge"]),
         (regressor(expert=Ridge()), [1], ["n_experts_table", "Ridge", '"linear"']),
-        (regressor(family=["normal", "gamma"]), [2], ["n_experts_table", "family", "list"]),
+        (regressor(family=["normal", "gamma"]), [2], ["n_experts_table", "family", "given number"]),
         (regressor(), [], ["n_experts", "range(1, 7)"]),
         (regressor(), [0], ["n_experts", "0"]),
         (regressor(), ["two"], ["n_experts", "two"]),

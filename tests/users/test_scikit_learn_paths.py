@@ -163,7 +163,7 @@ PIPELINES = {
     "one step": make_pipeline,
     "two steps": lambda last: make_pipeline("passthrough", last),
 }
-SCORERS = {name: getattr(metrics, name) for name in dir(metrics) if name.endswith("_scorer")}
+SCORERS = {name: getattr(metrics, name) for name in metrics.__all__ if name.endswith("_scorer")}
 SCORERS |= metrics.make_interval_scorers(0.8) | metrics.make_survival_scorers()
 SHORT = {"max_iter": 2, "cross_fit": 2}
 SHORT_REGRESSOR, SHORT_CLASSIFIER = (

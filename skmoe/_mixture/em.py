@@ -440,7 +440,8 @@ def side_by_side(
     """Vectors (S, D) and lower bounds of each after a number of iterations, without extrapolation.
 
     One whose step would lower its bound goes half of the way in the next iteration. With a number
-    of attempts only steps that were not halved count, and all have curvatures of their own.
+    of attempts only steps that were not halved count, all have curvatures of their own, and one
+    that gains nothing is the last.
     """
     accepted, trial = thetas, thetas
     best = np.full(len(thetas), -np.inf)
@@ -452,13 +453,14 @@ def side_by_side(
             state = objective.at(trial, None if fresh else state)
             reached = state.lower_bound
             rises = reached >= best  # False for NaN
-            is_settled = (rises & (reached <= best + objective.rtol * np.abs(reached))).all()
+            gains_nothing = rises & (reached <= best + objective.rtol * np.abs(reached))
             accepted = np.where(rises[:, None], trial, accepted)
             best = np.where(rises, reached, best)
             for own in np.flatnonzero(rises):
                 history[own].append(float(best[own]))
             ended = np.array([len(own) > n_iter for own in history])
-            if iteration == (n_attempts or n_iter) or is_settled or ended.all():
+            ended |= (n_attempts > 0) & gains_nothing
+            if iteration == (n_attempts or n_iter) or ended.all():
                 break
             ahead = objective.ahead(state)
             ahead = np.where(np.isfinite(ahead).all(axis=1, keepdims=True), ahead, accepted)

@@ -128,9 +128,6 @@ LOG_UNDERFLOW = -650.0
 # Round-off of a median of the standard distribution.
 MEDIAN_TOL = 1e-12
 
-# Half the width of the interval around one degree of freedom in which the score is interpolated.
-NEAR_ONE = 1e-5
-
 
 def _log_constant(df: Array) -> Array:
     """Log density of the standard distribution at zero."""

@@ -7,6 +7,7 @@ from skmoe.families._normal import LogNormal, Normal, StudentT
 from skmoe.families._positive import Exponential, Gamma, InverseGaussian, Tweedie, Weibull
 from skmoe.families._without_predictor import Never, One, Uniform, Zero
 
+# Point masses have no options: their names in the parameter `family` are enough.
 __all__ = [
     "FAMILIES",
     "Beta",
@@ -16,16 +17,13 @@ __all__ = [
     "InverseGaussian",
     "LogNormal",
     "NegativeBinomial",
-    "Never",
     "Normal",
-    "One",
     "Ordinal",
     "Poisson",
     "StudentT",
     "Tweedie",
     "Uniform",
     "Weibull",
-    "Zero",
 ]
 
 # Families by the name in the parameter `family`.

@@ -317,12 +317,6 @@ def of_output(family: Any, output: int) -> Any:
     return replace(family, **own) if own else family
 
 
-def dispersion_values(family: Family, log_dispersion: Sequence[Array]) -> list[Array]:
-    """The dispersion parameters in units of y, from their logs, each a number or (..., m)."""
-    units = [family.dispersion_unit, *[1.0] * len(log_dispersion)]
-    return [np.exp(values) * unit for values, unit in zip(log_dispersion, units, strict=False)]
-
-
 def as_outputs(eta: Sequence[Array]) -> list[Array]:
     """Predictors (m, n), from those of one output, (n,), or of several."""
     return [np.atleast_2d(values) for values in eta]

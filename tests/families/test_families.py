@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 
 from skmoe.distributions import predictive_distribution
 from skmoe.families import FAMILIES, Family, InverseGaussian, Tweedie, Uniform
-from skmoe.families._base import absolute, dispersion_values, of_output
+from skmoe.families._base import absolute, of_output
 from skmoe.families._censored import Censored
 from support.expert_kinds import DISTRIBUTIONS, example, log_density
 from support.families import (
@@ -38,6 +38,12 @@ with_finite_mean = pytest.mark.parametrize("name", [n for n in EVERY_FAMILY if "
 
 # Entries of the information that are no expectation of minus the second derivative.
 NOT_EXPECTED = {"negative_binomial": {(1, 1)}, "tweedie": {(1, 1)}}
+
+
+def dispersion_values(family, log_dispersion):
+    """The dispersion parameters in units of y, from their logs, each a number or (..., m)."""
+    units = [family.dispersion_unit, *[1.0] * len(log_dispersion)]
+    return [np.exp(values) * unit for values, unit in zip(log_dispersion, units, strict=False)]
 
 
 def difference(function, eta, t, step=1e-5):

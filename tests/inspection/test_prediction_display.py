@@ -315,7 +315,7 @@ def test_densities_of_experts_add_up_to_their_probabilities(family):
     dist = moe.predict_dist(X[[row]])
     if family not in EDGES:
         assert_allclose(display.density.sum(axis=1), dist.pdf(grid[None])[0], 1e-8, 1e-12)
-    if is_discrete and hasattr(dist, "pmf"):
+    if is_discrete and dist.is_count:
         steps = dist.pmf(values[None])[0]
         assert_allclose(display.probability.sum(axis=1), steps, 1e-6, 1e-9)
 

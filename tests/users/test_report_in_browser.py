@@ -452,7 +452,7 @@ def test_other_mixtures_have_slices(browser, any_page, name):
     for key, values in wanted.items():
         assert_allclose(np.array([row[key] for row in found]), values, RTOL, ATOL, err_msg=key)
     if not is_class:
-        which = "atoms" if hasattr(moe.predict_dist(rows), "pmf") else "curve"
+        which = "atoms" if moe.predict_dist(rows).is_count else "curve"
         y_values = np.array(found[0][which]["y"])
         key = "mass" if which == "atoms" else "total"
         densities = np.array([row[which][key] for row in found])

@@ -104,6 +104,10 @@ class ExpertsDisplay(RowsOverFeature):
 
     Parameters
     ----------
+    expert_names : list of str of length n_experts, default=None
+        Names of the experts; None for "expert 0" and so on.
+    panels : list of ExpertsDisplay, default=None
+        The displays of a grid; None for one panel.
     target_name : str
         Label of the axis of y.
     grid : ndarray of shape (n_points,)
@@ -125,10 +129,6 @@ class ExpertsDisplay(RowsOverFeature):
         rows without an offset.
     categories : list of str of length n_points, default=None
         Labels of the categories of the feature, if it has any.
-    expert_names : list of str of length n_experts, default=None
-        Names of the experts; None for "expert 0" and so on.
-    panels : list of ExpertsDisplay, default=None
-        The displays of a grid; None for one panel.
     feature_name : str
         Label of the axis of the feature.
     gate : ndarray of shape (n_points, n_experts)

@@ -58,6 +58,10 @@ class TrajectoriesDisplay(RowsOverFeature):
 
     Parameters
     ----------
+    expert_names : list of str of length n_experts, default=None
+        Names of the experts; None for "expert 0" and so on.
+    panels : list of TrajectoriesDisplay, default=None
+        The displays of several classes; None for one.
     target_name : str
         Label of the axis of y.
     grid : ndarray of shape (n_points,)
@@ -79,10 +83,6 @@ class TrajectoriesDisplay(RowsOverFeature):
         Exposures of the rows shown, per unit of which y is given; None without an offset.
     categories : list of str of length n_points, default=None
         Labels of times that are categories.
-    expert_names : list of str of length n_experts, default=None
-        Names of the experts; None for "expert 0" and so on.
-    panels : list of TrajectoriesDisplay, default=None
-        The displays of several classes; None for one.
     time_name : str
         Label of the axis of time.
     bands : list of ndarray of shape (n_points, 2), or None
@@ -393,6 +393,8 @@ class SurvivalDisplay(draw.DisplayOfExperts):
 
     Parameters
     ----------
+    expert_names : list of str of length n_experts, default=None
+        Names of the experts; None for "expert 0" and so on.
     times : ndarray of shape (n_times,)
         Times of the predicted curves.
     curves : ndarray of shape (n_times, n_experts)
@@ -409,8 +411,6 @@ class SurvivalDisplay(draw.DisplayOfExperts):
         Confidence of the intervals.
     time_name : str, default="y"
         Label of the horizontal axis.
-    expert_names : list of str of length n_experts, default=None
-        Names of the experts; None for "expert 0" and so on.
 
     Attributes
     ----------

@@ -43,6 +43,10 @@ class GateDisplay(draw.DisplayOfPanels, draw.StyledDisplay):
 
     Parameters
     ----------
+    expert_names : list of str of length n_experts, default=None
+        Names of the experts; None for "expert 0" and so on.
+    panels : list of GateDisplay, default=None
+        The displays of a grid; None for one panel.
     feature_names : list of str
         Names of the one or two features drawn.
     values : list of ndarray of shape (n_points,)
@@ -53,12 +57,8 @@ class GateDisplay(draw.DisplayOfPanels, draw.StyledDisplay):
         Deciles of each feature in the data.
     categories : list of str of length n_points, default=None
         Labels of the categories of the feature, if it has any.
-    expert_names : list of str of length n_experts, default=None
-        Names of the experts; None for "expert 0" and so on.
     feature_note : str, default=""
         What the features are, if they are not those of the input of a pipeline.
-    panels : list of GateDisplay, default=None
-        The displays of a grid; None for one panel.
 
     Attributes
     ----------
@@ -317,12 +317,12 @@ class ResponsibilitiesDisplay(draw.DisplayOfExperts, draw.StyledDisplay):
 
     Parameters
     ----------
+    expert_names : list of str of length n_experts, default=None
+        Names of the experts; None for their numbers.
     responsibilities : ndarray of shape (n_samples, n_experts) or (n_units, n_experts)
         Probability that each expert generated each row, or each unit.
     of_units : bool, default=False
         Whether they are of units.
-    expert_names : list of str of length n_experts, default=None
-        Names of the experts; None for their numbers.
 
     Attributes
     ----------

@@ -52,10 +52,12 @@ class RegimesDisplay(draw.DisplayOfPanels):
 
     Parameters
     ----------
-    gate : GateDisplay or None
-        The gate over one feature; None for one expert.
     expert_names : list of str of length n_experts
         Names of the experts.
+    panels : list of RegimesDisplay, default=None
+        The displays of several classes; None for one target.
+    gate : GateDisplay or None
+        The gate over one feature; None for one expert.
     shares : ndarray of shape (n_experts,)
         Mean responsibility of each expert.
     feature_names : list of str of length n_experts
@@ -81,8 +83,6 @@ class RegimesDisplay(draw.DisplayOfPanels):
     exposure : ndarray of shape (n_shown,), default=None
         Exposures of the rows, to which the areas of the points are proportional. None for rows
         without an offset.
-    panels : list of RegimesDisplay, default=None
-        The displays of several classes; None for one target.
 
     Attributes
     ----------

@@ -239,18 +239,22 @@ SMALL_RATIO = 0.01
 REPLACEABLE_LOSS = 0.05
 
 
-def spikes(mixture: Mixture, theta: Array, data: Data, n_rows: int) -> Array:
+def spikes(mixture: Mixture, theta: Array, data: Data, n_rows: int, total: Array) -> Array:
     """Experts that fit a few rows nearly exactly, boolean of shape (K,).
 
     There the likelihood has a spurious maximum, or none: it rises without bound where a dispersion
     goes to zero at as many rows as the expert has coefficients [1]_. The rows may be a sample of
-    `n_rows` in all.
+    `n_rows` in all, among which experts have the sums of responsibilities `total` (K,).
 
     References
     ----------
     .. [1] G. McLachlan and D. Peel (2000), "Finite Mixture Models", Wiley, section 3.10.
     """
     n_experts, experts = mixture.n_experts, mixture.experts
+    few = ROWS_PER_COEFFICIENT_OF_SPIKE * experts.sizes + MORE_ROWS
+    # At the least, all rows of an expert have the largest weight.
+    if (total >= few * data.rows.weight.max()).all():
+        return np.zeros(n_experts, dtype=bool)
     log_scale = experts.log_scales(mixture.split(theta)[0], data)
     if n_experts == 1 or log_scale is None:
         return np.zeros(n_experts, dtype=bool)
@@ -259,7 +263,6 @@ def spikes(mixture: Mixture, theta: Array, data: Data, n_rows: int) -> Array:
     mass, squares = resp.sum(axis=1), np.square(resp).sum(axis=1)
     size = n_rows / data.rows.n_rows * np.square(mass) / np.where(squares > 0.0, squares, 1.0)
     found = np.zeros(n_experts, dtype=bool)
-    few = ROWS_PER_COEFFICIENT_OF_SPIKE * experts.sizes + MORE_ROWS
     for k in np.flatnonzero(size < few):
         if mass[k] == 0.0:
             continue

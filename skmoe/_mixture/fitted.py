@@ -239,12 +239,12 @@ SMALL_RATIO = 0.01
 REPLACEABLE_LOSS = 0.05
 
 
-def spikes(mixture: Mixture, theta: Array, data: Data, n_rows: int, total: Array) -> Array:
+def spikes(mixture: Mixture, theta: Array, data: Data, total: Array) -> Array:
     """Experts that fit a few rows nearly exactly, boolean of shape (K,).
 
     There the likelihood has a spurious maximum, or none: it rises without bound where a dispersion
     goes to zero at as many rows as the expert has coefficients [1]_. The rows may be a sample of
-    `n_rows` in all, among which experts have the sums of responsibilities `total` (K,).
+    those for which the responsibilities of the experts have the sums `total` (K,).
 
     References
     ----------
@@ -253,19 +253,16 @@ def spikes(mixture: Mixture, theta: Array, data: Data, n_rows: int, total: Array
     n_experts, experts = mixture.n_experts, mixture.experts
     few = ROWS_PER_COEFFICIENT_OF_SPIKE * experts.sizes + MORE_ROWS
     # At the least, all rows of an expert have the largest weight.
-    if (total >= few * data.rows.weight.max()).all():
-        return np.zeros(n_experts, dtype=bool)
-    log_scale = experts.log_scales(mixture.split(theta)[0], data)
-    if n_experts == 1 or log_scale is None:
+    is_large = n_experts == 1 or (total >= few * data.rows.weight.max()).all()
+    log_scale = None if is_large else experts.log_scales(mixture.split(theta)[0], data)
+    if log_scale is None:
         return np.zeros(n_experts, dtype=bool)
     resp = mixture.responsibilities(theta[None], data)[0][:, 0]
     resp = data.sharing.to_rows(resp) * data.rows.weight
     mass, squares = resp.sum(axis=1), np.square(resp).sum(axis=1)
-    size = n_rows / data.rows.n_rows * np.square(mass) / np.where(squares > 0.0, squares, 1.0)
+    size = total.sum() / mass.sum() * np.square(mass) / np.where(squares > 0.0, squares, 1.0)
     found = np.zeros(n_experts, dtype=bool)
-    for k in np.flatnonzero(size < few):
-        if mass[k] == 0.0:
-            continue
+    for k in np.flatnonzero((size < few) & (mass > 0.0)):
         # On the rows of expert k, of each expert and output, (K, m).
         at_own = (log_scale * (resp[k] / mass[k])).sum(axis=-1)
         of_others = np.where(np.isnan(at_own[:, :1]).any(axis=1), 0.0, mass)

@@ -251,7 +251,7 @@ def maxima_of_runs(
         else:
             data = Data(rows, run.mixture.experts.dispersion_columns)
             share = run.mixture.responsibilities(run.theta[None], data)[0][:, 0] @ rows.unit_weight
-            is_spurious = bool(spikes(run.mixture, run.theta, data, rows.n_rows, share).any())
+            is_spurious = bool(spikes(run.mixture, run.theta, data, share).any())
             smallest = float(share.min() / share.sum())
             found.append(Maximum(run.lower_bound, 1, smallest, is_spurious or not proper))
     return tuple(found)

@@ -106,8 +106,7 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
     degenerate = np.array(at_bound & (not at_bound.all()))
     if not experts.needs_all_rows:
         data = Data(em_problem.rows_in_memory, experts.dispersion_columns)
-        n_rows, mass = em_problem.rows.n_rows, usage.responsibility_mass
-        degenerate |= spikes(run.mixture, run.theta, data, n_rows, mass)
+        degenerate |= spikes(run.mixture, run.theta, data, usage.responsibility_mass)
     cache = None
     if problem.cache_key is not None:  # for the next warm start
         fold = em_problem.rows.expert_design.fold

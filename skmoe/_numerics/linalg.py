@@ -66,14 +66,14 @@ def weighted_products(
     """Sums over rows of products of the columns of two designs, with weights (m, n): (m, d, e).
 
     A design that is None is a column of ones. Products of the columns of a design can be kept for
-    other weights.
+    other weights, by its identity, as long as the design lives.
     """
     if first is None and second is None:
         return np.asarray(weights.sum(axis=1)[:, None, None])
     if first is None or second is None:
         sums = weighted_column_sums(weights, second if first is None else first)
         return sums[:, None, :] if first is None else sums[..., None]
-    is_same, n_columns = first is second, first.shape[1]
+    is_same, n_columns, key = first is second, first.shape[1], id(first)
     if sparse.issparse(first) and first.nnz > MAX_SPARSE_DENSITY * first.shape[0] * n_columns:
         first = first.toarray(order="F")
         second = first if is_same else second
@@ -81,7 +81,7 @@ def weighted_products(
     if is_same and not sparse.issparse(first) and 2 * len(weights) > n_columns:
         # With many weights a single product with all pairwise column products is faster.
         a, b = np.triu_indices(n_columns)
-        columns = None if kept is None else kept.get(id(first))
+        columns = None if kept is None else kept.get(key)
         if columns is None:
             columns, start = np.empty((len(a), len(first)), first.dtype), 0
             for i, column in enumerate(first.T):
@@ -89,7 +89,7 @@ def weighted_products(
                 np.multiply(first.T[i:], column, out=columns[start:end])
                 start = end
             if kept is not None:
-                kept[id(first)] = columns
+                kept[key] = columns
         products[:, a, b] = products[:, b, a] = weights @ columns.T
         return products
     for product, weight in zip(products, weights, strict=True):

@@ -164,3 +164,14 @@ def test_matrix_and_offset_come_back():
     parts = split_offset(with_offset(matrix, offset))
     assert parts[0] is matrix
     assert parts[1] is offset
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_kept_products_are_those_of_their_own_design(seed):
+    """Of sparse designs that are nearly dense, the dense copies live for one call only."""
+    rng, kept = np.random.default_rng(seed), {}
+    designs = [sparse.csr_array(rng.normal(size=(40, 3))) for _ in range(6)]
+    for design in [*designs, *designs]:
+        weights, dense = rng.normal(size=(4, 40)), design.toarray()
+        expected = np.einsum("mn,nd,ne->mde", weights, dense, dense)
+        assert_allclose(weighted_products(design, design, weights, kept), expected, atol=1e-12)

@@ -219,8 +219,8 @@ def missing_for_inference(fitted: FittedMixture) -> str:
             return missing_capability(part.own, capability, "inference")
     if mixture.top_k is not None:
         return (
-            f"inference needs every expert to see every row; got top_k={mixture.top_k}. Fit with "
-            "top_k=None."
+            f"inference needs every expert to see every row; got gate.top_k={mixture.top_k}. "
+            "Fit with a gate without top_k."
         )
     n_terms = n_parameters(fitted)
     if n_terms > MAX_TERMS:

@@ -242,8 +242,9 @@ class CrossFittedExperts(Experts):
         else:
             key = "learned", id(self.learned)
             if key not in data.targets:
-                data.targets[key] = self.predicted(data.rows)
-            predictions, logs = data.targets[key]
+                # What has been learned stays alive, by which the predictions are found.
+                data.targets[key] = self.learned, *self.predicted(data.rows)
+            _, predictions, logs = data.targets[key]
         if isinstance(group.family, GivenDensity):  # of all outputs
             return group.family, logs[group.parts, None] * (not group.output), None
         means = predictions[group.parts, None, group.output]

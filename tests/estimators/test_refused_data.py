@@ -462,8 +462,14 @@ def test_a_mixture_without_features_takes_a_column_of_ones():
 def test_categories_are_amounts_or_go_to_trees():
     for values in OF_CATEGORIES.values():
         table = with_column(pd.Categorical(values))
-        fit_quietly(regressor(1), table.assign(extra=table["extra"].astype(float)), Y)
-        fit_quietly(regressor(1, expert="tree"), table, Y)
+        amounts = table.assign(extra=np.asarray(values, dtype=float))
+        of_amounts = table.assign(extra=table["extra"].astype(float))
+        moe = fit_quietly(regressor(1), of_amounts, Y)
+        expected = fit_quietly(regressor(1), amounts, Y).predict(amounts)
+        assert_allclose(moe.predict(of_amounts), expected)
+        trees = fit_quietly(regressor(1, expert="tree"), table, Y)
+        assert np.isfinite(trees.predict(table)).all()
+        assert_allclose(trees.predict(table.iloc[::-1]), trees.predict(table)[::-1])
 
 
 @pytest.mark.parametrize(("make", "y"), BOTH)

@@ -400,7 +400,7 @@ def test_an_expert_of_numpy_may_be_the_reference():
 
 # What stands in the way of inference, and what to do.
 OBSTACLES = {
-    "routing": ("inference", "top_k=1", "top_k=None"),
+    "routing": ("inference", "gate.top_k=1", "a gate without top_k"),
     "base": ("inference", "base=Ridge(", "base=None"),
     "trees": ("inference", "experts with second derivatives", 'expert="linear"'),
 }

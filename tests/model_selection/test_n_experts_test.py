@@ -282,7 +282,7 @@ REFUSED_ESTIMATORS = [
     (
         regressor(gate=SoftmaxGate(top_k=1)),
         "n_experts_test",
-        ("top_k=1", "top_k=None"),
+        ("top_k=1", "a gate without top_k"),
     ),
     (regressor(init=np.ones((40, 1))), "n_experts_test", ("init as an array", "any number")),
     (MixtureOfExpertsClassifier(1, class_weight="balanced"), "n_experts_test", ("class_weight",)),

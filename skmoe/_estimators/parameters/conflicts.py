@@ -44,7 +44,7 @@ LIST, OWN_DENSITY = "a list as family or expert", "an expert with a density of i
 CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[str, str]] = {
     ((TEST, NESTED), ("top_k",)): (
         "routing to few experts does not maximise the likelihood",
-        "Use top_k=None.",
+        "Use a gate without top_k.",
     ),
     ((TEST,), ("class_weight",)): (
         "weighted classes have no likelihood from which targets can be drawn",
@@ -108,7 +108,7 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[str, str]] = {
     ),
     (("top_k",), (KNOWN_EXPERTS,)): (
         "the known expert of a row may not be among the most probable ones",
-        "Use top_k=None.",
+        "Use a gate without top_k.",
     ),
     (("an argument with a value for each row",), (BLOCKS,)): (
         "the blocks of a RowBlocks hold it",

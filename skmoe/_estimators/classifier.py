@@ -91,8 +91,10 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         Raise it if `fit` gives a `ConvergenceWarning`.
     tol : float, default=1e-4
         EM stops when the penalised log-likelihood per row (in nats) still to be gained, by Aitken's
-        estimate, is below `tol`. Newton steps then lead to the maximum, unless the experts are
-        estimators or the mixture is large: try 1e-3 for speed there, 1e-6 for accuracy.
+        estimate, is below `tol`. Newton steps then lead to the maximum; for these EM stops at 1e-4
+        if `tol` is smaller, but not at 0, with which it makes all iterations. They are left out if
+        the experts are estimators or the mixture is large: try 1e-3 for speed there, 1e-6 for
+        accuracy.
     warm_start : bool, default=False
         Whether a fit begins at the parameters of the previous one, for at most `max_iter`
         iterations, instead of at new starts. Penalties that were found are kept if that fit has

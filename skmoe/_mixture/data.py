@@ -72,11 +72,13 @@ class Data:
         self.column_products: dict[int, Array] | None = {} if keeps else None
         # Responsibilities of experts for rows (K, S, n), and for the gate (K, S, U).
         self.given: Any = None
+        # Which rows or units count in the sums of each vector, (S, U); None for all of them.
+        self.counted: Any = None
 
-    def with_given(self, given: Any) -> Data:
-        """The same rows with given responsibilities."""
+    def replace(self, **values: Any) -> Data:
+        """The same rows with given responsibilities, or of which some are counted."""
         other = copy(self)
-        vars(other).update(given=given)
+        vars(other).update(values)
         return other
 
     def posterior(self, log_gate: Array, logs: Array, top_k: int | None) -> tuple[Array, Array]:

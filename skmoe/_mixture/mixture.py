@@ -255,6 +255,8 @@ class Mixture:
         at, sharing = self.at(theta, data), data.sharing
         if data.given is None:
             resp, log_density = data.posterior(at.log_gate, at.logs, self.top_k)
+            if data.counted is not None:
+                resp, log_density = resp * data.counted, log_density * data.counted
             log_likelihood = log_density @ sharing.gate_weight
             target = resp * sharing.gate_weight
             weight = target if data.rows.units is None else sharing.to_rows(resp) * sharing.weight

@@ -356,7 +356,7 @@ def _with_evidence(
         if run.stopped:  # the lower bound is that of all rows
             return em(objective, theta, 0, problem.tol)._replace(stopped=True)
     run = search_penalties(objective, *arguments, Run(theta, [*lower_bounds]), limits, monitor)
-    in_memory = isinstance(problem.rows, Dataset) and not is_small
+    in_memory = isinstance(problem.rows, Dataset) and not is_small and problem.ends_at_maximum
     is_common = all(penalty.search == "auto" for penalty in problem.penalties)
     if in_memory and is_common and problem.mixture.experts.can_separate:
         return _compared_with_default(problem, objective, first, run, monitor)

@@ -84,6 +84,9 @@ MIN_UNITS_TO_SPLIT = 4
 # Responsibility of all other rows, where the rows of an expert might lack a class.
 LEAST_RESPONSIBILITY = 1e-6
 
+# Iterations of fits without the rows of a fold, from the fit to all rows.
+N_ITER_WITHOUT_ROWS = int(__import__("os").environ.get("NI","20"))
+
 # Seed of folds, sample and starts.
 SELECTION_SEED = 0
 
@@ -301,34 +304,27 @@ def _select_by_held_out_rows(
     if uses_groups(estimator):  # fits of estimators take long
         n_partitions = 1
     held_out = _held_out(rows, is_classifier(estimator), n_partitions)
-    fitted = [np.setdiff1d(np.arange(rows.n_rows), index) for index in held_out]
+    fitted = (np.setdiff1d(np.arange(rows.n_rows), index) for index in held_out)
     n_distinct = (_n_distinct(params, data.select(index)) for index in fitted)
     maximum, tried = max(min(trials.maximum, *n_distinct), params.n_experts), [0]
-    tests = [data.select(index) for index in held_out]
-    # Units, or rows, of each test.
-    scored = [np.unique(rows.unit_codes[index]) for index in held_out]
-    n_scores = np.bincount(np.concatenate(scored))
+    # Whether each unit, or row, is left out of each fit.
+    left_out = np.zeros((len(held_out), rows.unit_codes.max() + 1), dtype=bool)
+    for own, index in zip(left_out, held_out, strict=True):
+        own[rows.unit_codes[index]] = True
+    n_scores = left_out.sum(axis=0)
     weight = rows.weight if rows.unit is None else np.ones(len(n_scores))
-    weight = weight[: len(n_scores)][n_scores > 0]
 
     def score(number: int) -> Array | None:
         fitter.fit(number)
-        parts = [fitter.fit_to(index) for index in fitted]
-        masses = [
-            part.weights_ * rows.weight[index].sum()
-            for part, index in zip(parts, fitted, strict=True)
-        ]
-        collapsed = 2 * sum(is_collapsed(mass).any() for mass in masses) > len(parts)
+        log_density, masses = fitter.without_rows(left_out)
+        collapsed = 2 * sum(is_collapsed(mass).any() for mass in masses.T) > len(held_out)
         if collapsed and tried[-1] > 0 and number <= next_number(tried[-1]):
             return None
         tried.append(number)
-        log_densities = [
-            part._fitted.log_density(rows_for(part, test))
-            for part, test in zip(parts, tests, strict=True)
-        ]
-        total = np.bincount(np.concatenate(scored), np.concatenate(log_densities))
+        total = np.where(left_out, log_density, 0.0).sum(axis=0)
         return total[n_scores > 0] / n_scores[n_scores > 0]
 
+    weight = weight[n_scores > 0]
     return select(score, trials._replace(maximum=maximum), weight)
 
 
@@ -365,14 +361,29 @@ class IncrementalFitter:
         self.fitted = self._fit(self.data, number, init, noise_variance=self.noise_variance)
         return self.fitted
 
-    def fit_to(self, index: Array) -> Any:
-        """Fit to the rows at an index, started from the experts of the last fit.
+    def without_rows(self, left_out: Array) -> tuple[Array, Array]:
+        """Log densities (S, U) of rows or units, and sums (K, S) of responsibilities.
 
-        Such fits are near the same maximum, so that their scores can be compared.
+        They are those of fits that leave some out, (S, U), and are started from the last fit: near
+        the same maximum, so that their scores can be compared. Their penalties are its own.
         """
-        resp = responsibilities_of_rows(self.fitted, self.data)[index]
-        data, number = self.data.select(index), resp.shape[1]
-        return self._fit(data, number, resp, noise_variance=self.noise_variance)
+        if self.fitted._fitted.mixture.experts.needs_all_rows:
+            return self._without_rows_of_estimators(left_out)
+        rows, n_iter = rows_for(self.fitted, self.data), N_ITER_WITHOUT_ROWS
+        return self.fitted._fitted.without_rows(rows, left_out, n_iter)
+
+    def _without_rows_of_estimators(self, left_out: Array) -> tuple[Array, Array]:
+        """The same of fits whose experts are fitted again."""
+        resp, codes = responsibilities_of_rows(self.fitted, self.data), self.data.rows.unit_codes
+        log_density, masses = np.zeros(left_out.shape), np.zeros((resp.shape[1], len(left_out)))
+        for s, own in enumerate(left_out):
+            kept, test = np.flatnonzero(~own[codes]), np.flatnonzero(own[codes])
+            data, number = self.data.select(kept), resp.shape[1]
+            part = self._fit(data, number, resp[kept], noise_variance=self.noise_variance)
+            found = part._fitted.log_density(rows_for(part, self.data.select(test)))
+            log_density[s, np.unique(codes[test])] = found
+            masses[:, s] = part.weights_ * data.rows.weight.sum()
+        return log_density, masses
 
     def attributes(self) -> dict[str, Any]:
         """Fitted attributes of the last fit."""
@@ -381,10 +392,9 @@ class IncrementalFitter:
 
     @property
     def noise_variance(self) -> Array | None:
-        """Noise variance of the standardised outputs that the last fit has estimated, and kept."""
-        is_found = getattr(self.estimator, "dispersion_prior", None) == "auto"
-        estimate = self.fitted._fitted.mixture.experts.penalties.get("noise_variance")
-        return None if is_found or estimate is None else np.array(estimate)
+        """Noise variance of the standardised outputs that the first fit has estimated."""
+        estimate = self.fitted._training_state.noise_variance
+        return None if estimate is None else np.array(estimate)
 
     def split_responsibilities(self, number: int) -> Array:
         """Responsibilities (n, `number`) of the last fit, with experts split in two."""

@@ -72,7 +72,7 @@ class Data:
         self.column_products: dict[int, Array] | None = {} if keeps else None
         # Responsibilities of experts for rows (K, S, n), and for the gate (K, S, U).
         self.given: Any = None
-        # Which rows or units count in the sums of each vector, (S, U); None for all of them.
+        # Parts of the rows or units in the sums of each vector, (S, U); None for all of each.
         self.counted: Any = None
 
     def replace(self, **values: Any) -> Data:

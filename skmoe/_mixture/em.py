@@ -442,9 +442,9 @@ def side_by_side(
 ) -> tuple[Array, list[list[float]]]:
     """Vectors (S, D) and lower bounds of each after a number of iterations, without extrapolation.
 
-    Steps may be longer by a factor. One whose step would lower its bound goes half of the way in the next iteration. With a number
-    of attempts only steps that were not halved count, all have curvatures of their own, and one
-    that gains nothing is the last.
+    Steps may be longer by a factor. One whose step would lower its bound goes half of the way in
+    the next iteration. With a number of attempts only steps that were not halved count, all have
+    curvatures of their own, and one that gains nothing is the last.
     """
     accepted, trial = thetas, thetas
     best = np.full(len(thetas), -np.inf)
@@ -495,8 +495,8 @@ def without_rows(
 ) -> tuple[Array, Array]:
     """Log densities (S, U), and sums (K, S) of the responsibilities of the rows that are counted.
 
-    They are those after some iterations from a vector (D,), each of which leaves other rows, or
-    units, out, (S, U). Longer steps than those of EM lead there in half of the iterations [1]_.
+    They are those after some iterations from a vector (D,), each of which leaves other parts of
+    rows, or units, out, (S, U). Longer steps than those of EM need half of the iterations [1]_.
 
     References
     ----------
@@ -505,7 +505,7 @@ def without_rows(
     """
     thetas, blocks = np.repeat(theta[None], len(left_out), axis=0), list(objective.blocks)
     ends = np.cumsum([len(data.sharing.gate_weight) for data in blocks])
-    counted = np.split(~left_out, ends[:-1], axis=1)
+    counted = np.split(1.0 - left_out, ends[:-1], axis=1)
     blocks = [data.replace(counted=own) for data, own in zip(blocks, counted, strict=True)]
     thetas = side_by_side(objective._replace(blocks=blocks), thetas, n_iter, step=OVERRELAXED)[0]
     found = [objective.mixture.responsibilities(thetas, data) for data in blocks]

@@ -10,7 +10,6 @@ import numpy as np
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows
 from skmoe._mixture.data import Data
-from skmoe._mixture.em import Objective, without_rows
 from skmoe._mixture.mixture import Mixture, balance_prior
 from skmoe._numerics.linalg import sum_over_blocks
 from skmoe._numerics.probability import (
@@ -104,25 +103,6 @@ class FittedMixture(NamedTuple):
             concatenate_rows(parts) for parts in zip(*(c for _, c in blocks), strict=True)
         ]
         return predictive_distribution(components, weights, single_output)
-
-    @underflow_to_zero
-    def without_rows(self, rows: Rows, left_out: Array, n_iter: int) -> tuple[Array, Array]:
-        """Log densities (S, U), and sums (K, S) of responsibilities, where rows are left out.
-
-        Each of S fits leaves others of the rows or units out, (S, U), and begins at this one.
-        """
-        if rows.unit is None:
-            blocks = [block for block, _ in self.preprocessor.transform_blocks(rows)]
-        else:
-            blocks = [self.preprocessor.transform_units(rows)]
-        objective = Objective(self.mixture, [self.data(block) for block in blocks])
-        log_density, masses = without_rows(objective, self.theta, left_out, n_iter)
-        jacobian = [
-            data.sharing.total(np.broadcast_to(self.preprocessor.log_jacobian_of(y), len(weight)))
-            for data in objective.blocks
-            for y, weight in [(data.rows.y, data.rows.weight)]
-        ]
-        return log_density - np.concatenate(jacobian), masses
 
     def lower_bound(self, data: Data) -> float:
         """Penalised log-likelihood per row in the units of y, which EM maximises."""

@@ -55,6 +55,14 @@ N_ITER_FIRST_ROUND = {False: 15, True: 4}
 N_START_STEPS = 4
 N_GIVEN_STEPS = 10
 
+# Kinds of partitions by which an expert is split in two, the least responsibility of rows that are
+# divided then, if there are enough of them, and the quantile of the log density relative to which
+# the shortfall of a row is measured.
+N_SPLITS = 4
+MIN_SPLIT_RESPONSIBILITY = 0.01
+MIN_ROWS_TO_SPLIT = 20
+REFERENCE_QUANTILE = 0.9
+
 # Difference of lower bounds, in units of the log-likelihood, below which two runs are at the same
 # point.
 SAME_LOG_LIKELIHOOD = 1e-3
@@ -218,6 +226,62 @@ def begun(objective: Objective, resp: Array, rows: Dataset) -> tuple[Objective, 
     of_experts = rows.row_responsibilities(resp)[:, None]
     theta = objective.mixture.start[None]
     return objective, fitted_to(objective, theta, of_experts, resp[:, None], N_GIVEN_STEPS)[0]
+
+
+# --- one more expert --------------------------------------------------------------------------
+
+
+def with_split_experts(problem: Problem, run: Run) -> Problem:
+    """The problem that begins at a run with fewer experts, of which the worst are split in two.
+
+    Several kinds of partitions of their rows are compared, as starts are; estimators, which are
+    costly, begin at the first one.
+    """
+    if problem.mixture.experts.needs_all_rows:
+        return problem._replace(init=_split_responsibilities(problem, run)[0][1])
+    on_sample = problem.on_sample()
+    starts = _split_responsibilities(on_sample, run)
+    runs = runs_side_by_side(on_sample.objective(), starts, N_ITER_FIRST_ROUND[False])
+    return problem._replace(init=max(runs, key=lambda run: run.lower_bound).theta)
+
+
+def _split_responsibilities(problem: Problem, run: Run) -> list[tuple[Array, Array]]:
+    """Responsibilities for experts and gate, as of starts, with the experts of a run split in two.
+
+    Those whose rows have the lowest densities are split, beside that of a dense row.
+    """
+    init_data, mixture = problem.init_data, run.mixture
+    rows, X, Y, _ = init_data
+    weight, sizes = rows.weight, np.ones(rows.n_rows)
+    if rows.units is not None:
+        (X, Y, weight), sizes = unit_features(init_data), rows.units.sizes
+    if mixture.experts.needs_all_rows:
+        mixture = mixture.with_part("experts", mixture.experts.without_training_state())
+    data = Data(rows, mixture.experts.dispersion_columns)
+    found, log_density = mixture.responsibilities(run.theta[None], data)
+    resp, log_density = found[:, 0], log_density[0] / sizes
+    shortfall = np.maximum(np.quantile(log_density, REFERENCE_QUANTILE) - log_density, 0.0)
+    n_new = problem.mixture.n_experts - mixture.n_experts  # not more than there are experts
+    to_split = np.argsort(-(resp @ (rows.unit_weight * shortfall)), kind="stable")[:n_new]
+    starts = []
+    for job in start_jobs("auto", 2, np.random.SeedSequence(0).spawn(N_SPLITS), partitions=False):
+        rng, of_gate, counted = np.random.default_rng(job.seed), [*resp], np.ones(resp.shape[1])
+        for k in to_split:
+            own = np.flatnonzero(resp[k] > MIN_SPLIT_RESPONSIBILITY)
+            own = own if len(own) >= MIN_ROWS_TO_SPLIT else np.arange(len(weight))
+            cells = initial_responsibilities(
+                job.init_name, X[own], Y[:, own], (weight * resp[k])[own], 2, rng
+            )
+            left, share = 1.0 - cells.sum(axis=0), np.full(len(weight), 0.5)
+            counted[own] -= resp[k, own] * left
+            share[own] = cells[0] + 0.5 * left
+            of_gate[k] = resp[k] * share
+            of_gate.append(resp[k] * (1.0 - share))
+        stacked = np.stack(of_gate)
+        if rows.possible is not None:
+            stacked = restricted(problem.mixture.experts, rows.row_responsibilities(stacked), rows)
+        starts.append((rows.row_responsibilities(stacked * counted), stacked))
+    return starts
 
 
 # --- known experts ----------------------------------------------------------------------------

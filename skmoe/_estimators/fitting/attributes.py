@@ -116,7 +116,6 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
         cross_fit_cache=cache,
         total_weight=total_weight,
         spikes=tuple(np.flatnonzero(degenerate).tolist()),
-        noise_variance=em_problem.mixture.experts.penalties.get("noise_variance"),
     )
     lower_bounds, n_times, shares, are_spurious = (
         zip(*found.maxima, strict=True) if found.maxima else ((), (), (), ())

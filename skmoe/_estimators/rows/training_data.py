@@ -83,7 +83,6 @@ class TrainingState(NamedTuple):
     penalty_searches: tuple[str, ...] = ("", "", "")
     total_weight: float = 0.0  # of the rows of a fit
     spikes: tuple[int, ...] = ()  # experts that fit a few rows nearly exactly
-    noise_variance: tuple[float, ...] | None = None  # of one model, of the standardised outputs
 
 
 class FitOptions(NamedTuple):

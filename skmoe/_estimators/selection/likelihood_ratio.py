@@ -8,7 +8,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from itertools import permutations
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import joblib
@@ -32,12 +31,7 @@ from skmoe._estimators.parameters.conflicts import (
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.parts import resolve_families
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
-from skmoe._estimators.selection.n_experts import (
-    IncrementalFitter,
-    fit_quietly,
-    responsibilities_of_rows,
-    rows_for,
-)
+from skmoe._estimators.selection.trials import Trial, fit_trial
 from skmoe._inference.inference import NestedModelsTest
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import warn_user
@@ -55,13 +49,6 @@ MAX_SEARCHES = 2
 # Replicates that a job is given at a time: with one, jobs wait for each other, and of many, more
 # are drawn in vain before the test stops.
 BATCHES_PER_JOB = 4
-
-
-class Candidate(NamedTuple):
-    """A fit and its log-likelihood, without penalties."""
-
-    estimator: Any
-    log_likelihood: float
 
 
 class LikelihoodRatio(NamedTuple):
@@ -94,47 +81,47 @@ class LikelihoodRatioTest:
         self.n_experts, self.tolerance = n_experts, tol * n_rows
         self.estimator = clone(estimator).set_params(**changed, **penalties)
 
-    def fit_null(self, data: TrainingData, seed: int) -> Candidate:
+    def fit_null(self, data: TrainingData, seed: int) -> Trial:
         """K experts fitted to the data."""
         return self._best_fit(data, self.n_experts, [self.estimator.init], seed)
 
-    def ratio(self, null: Candidate, data: TrainingData, seed: int) -> LikelihoodRatio:
+    def ratio(self, null: Trial, data: TrainingData, seed: int) -> LikelihoodRatio:
         """Likelihood ratio of the data, given the fit of K experts to them.
 
         K + 1 experts start from the K experts with one of them split in two, and as in any fit. If
         their likelihood is smaller than that of K experts, a thorough search follows.
         """
-        more = self.n_experts + 1
-        fitter = IncrementalFitter(self.estimator, data, seed)
-        fitter.fitted = null.estimator
-        starts = [fitter.split_responsibilities(more), self.estimator.init]
-        best = self._best_fit(data, more, starts, seed, fitter.noise_variance)
+        more, noise = self.n_experts + 1, null.noise_variance
+        best = self._best_fit(data, more, [null, self.estimator.init], seed, noise)
         for search in range(1, MAX_SEARCHES):
-            if best.log_likelihood >= null.log_likelihood - self.tolerance:
+            if best.log_likelihood() >= null.log_likelihood() - self.tolerance:
                 break
-            again = self._best_fit(data, more, ["search"], seed + search, fitter.noise_variance)
-            best = max(best, again, key=attrgetter("log_likelihood"))
-        gain = best.log_likelihood - null.log_likelihood
+            again = self._best_fit(data, more, ["search"], seed + search, noise)
+            best = max(best, again, key=Trial.log_likelihood)
+        pair = null.log_likelihood(), best.log_likelihood()
+        gain = pair[1] - pair[0]
         return LikelihoodRatio(
-            (null.log_likelihood, best.log_likelihood),
+            pair,
             statistic=2.0 * gain if gain > self.tolerance else 0.0,
             is_failed=gain < -self.tolerance,
-            converged=bool(null.estimator.converged_ and best.estimator.converged_),
+            converged=null.run.converged and best.run.converged,
         )
 
     def replicate(
-        self, null: Candidate, data: TrainingData, seed: np.random.SeedSequence
+        self, null: Trial, data: TrainingData, seed: np.random.SeedSequence
     ) -> LikelihoodRatio:
         """The ratio of a target drawn from the fit of K experts."""
         rng = np.random.RandomState(np.random.MT19937(seed))
-        y = draw_target(null.estimator, rows_for(null.estimator, data), rng)
-        drawn = data._replace(rows=data.rows._replace(y=y))
+        rows = data.rows.of_n_experts(self.n_experts)
+        rows = rows if rows.unit is None else rows._replace(unit=rows.unit_codes)
+        drawn = rows._replace(y=draw_target(null.fitted_estimator(), rows, rng))
         start_seed = int(rng.randint(np.iinfo(np.int32).max - MAX_SEARCHES))
         # EM starts with the responsibilities under the parameters from which the target was drawn:
         # the maximum is close to them. A warm start would keep the scale of the target of the first
         # fit, to which the penalties refer.
-        init = responsibilities_of_rows(null.estimator, drawn)
-        return self.ratio(self._best_fit(drawn, self.n_experts, [init], 0), drawn, start_seed)
+        init = null.fitted.responsibilities(drawn)[:, rows.unit_codes]
+        data = data._replace(rows=data.rows._replace(y=drawn.y))
+        return self.ratio(self._best_fit(data, self.n_experts, [init], 0), data, start_seed)
 
     def _best_fit(
         self,
@@ -143,18 +130,18 @@ class LikelihoodRatioTest:
         starts: Sequence[Any],
         seed: int,
         noise_variance: Array | None = None,
-    ) -> Candidate:
+    ) -> Trial:
         """The fit with the largest likelihood among those from given starts."""
         fits, seeds = [], np.random.SeedSequence(seed).generate_state(len(starts))
         for start, own_seed in zip(starts, seeds, strict=True):
-            options = {"n_experts": n_experts, "init": start}
-            options["random_state"] = int(own_seed % np.iinfo(np.int32).max)
-            if not isinstance(start, str) or start == "search":
+            seed = int(own_seed % np.iinfo(np.int32).max)
+            options = {"n_experts": n_experts, "random_state": seed}
+            if isinstance(start, str) and start == "search":
                 options["n_init"] = 1
-            fit = fit_quietly(self.estimator, options, data, noise_variance)
-            log_likelihood = fit._fitted.log_density(rows_for(fit, data)).sum()
-            fits.append(Candidate(fit, float(log_likelihood)))
-        return max(fits, key=attrgetter("log_likelihood"))
+            fits.append(
+                fit_trial(self.estimator, data, start, options, noise_variance=noise_variance)
+            )
+        return max(fits, key=Trial.log_likelihood)
 
 
 def draw_sequentially(

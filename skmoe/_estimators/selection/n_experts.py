@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import copy
 import time
-import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +26,7 @@ from sklearn.base import is_classifier
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.checks import is_integer, shown
 from skmoe._data.folds import check_several_folds, feasible_folds
-from skmoe._data.row_checks import check_metadata, class_codes
+from skmoe._data.row_checks import check_metadata
 from skmoe._data.rows import Rows, is_dask
 from skmoe._data.units import n_known_experts
 from skmoe._estimators.fitting.monitor import NO_TASK, FitTask
@@ -42,11 +40,11 @@ from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.parts import holds_out_rows, uses_groups
 from skmoe._estimators.rows.training_data import (
     TrainingData,
-    distinct_rows_of,
+    merge_copies,
     present_rows,
     validate_training_data,
-    with_class_weights,
 )
+from skmoe._estimators.selection.trials import Trial, fit_trial
 from skmoe._inference.comparisons import fit_statistics
 from skmoe._inference.labels import describe_ties
 from skmoe._numerics.probability import is_collapsed
@@ -67,25 +65,6 @@ PATIENCE = 2
 # Journal of the American Statistical Association 90, 773-795).
 N_STANDARD_ERRORS = 2.0
 MIN_TOTAL_GAIN = 3.0
-
-# Tolerance and maximum number of iterations of the fits that split an expert. Trials have those of
-# the estimator: experts that have not converged would be compared by chance.
-SPLIT_OPTIONS: dict[str, Any] = {"tol": 1e-3, "max_iter": 10}
-
-# Quantile of the log density relative to which the shortfall of a row is measured.
-REFERENCE_QUANTILE = 0.9
-
-# An expert is split by a fit to the rows with at least this responsibility, or to all rows if there
-# are fewer than MIN_ROWS_TO_SPLIT of them, or fewer than MIN_UNITS_TO_SPLIT units.
-MIN_SPLIT_RESPONSIBILITY = 0.01
-MIN_ROWS_TO_SPLIT = 20
-MIN_UNITS_TO_SPLIT = 4
-
-# Responsibility of all other rows, where the rows of an expert might lack a class.
-LEAST_RESPONSIBILITY = 1e-6
-
-# Iterations of fits without the rows of a fold, from the fit to all rows.
-N_ITER_WITHOUT_ROWS = int(__import__("os").environ.get("NI","20"))
 
 # Seed of folds, sample and starts.
 SELECTION_SEED = 0
@@ -200,7 +179,7 @@ def with_selected_n_experts(
     estimator: Any, given: Any, task: FitTask
 ) -> tuple[Any, Any, dict[str, Any]]:
     """Estimator and rows of the fit with a selected number, and attributes of the selection."""
-    found = select_n_experts(estimator, given, task)
+    data, found = select_n_experts(estimator, given, task)
     if found.is_rising:
         warn_user(
             f"{_words(estimator)} selected {found.n_experts} experts, the largest number that it "
@@ -214,17 +193,21 @@ def with_selected_n_experts(
         selected |= {"n_experts_score_errors_": found.errors, "n_experts_ties_": found.ties}
         if estimator.verbose and len(found.ties) > 1:
             print(describe_ties(found.ties.tolist()))
-    return fixed, without_unused_groups(estimator, given), selected
+    if isinstance(given.X, np.memmap):  # of which the fit reads blocks
+        return fixed, _without_unused_groups(estimator, given), selected
+    return fixed, data._replace(rows=data.rows.of_n_experts(found.n_experts)), selected
 
 
-def without_unused_groups(estimator: Any, given: Rows) -> Rows:
+def _without_unused_groups(estimator: Any, given: Rows) -> Rows:
     """Rows without groups if only the selection of the number of experts uses them."""
     only_selection = holds_out_rows(estimator.n_experts) and not uses_groups(estimator)
     return given._replace(group=None) if only_selection else given
 
 
-def select_n_experts(estimator: Any, given: Rows, task: FitTask = NO_TASK) -> SelectionResult:
-    """Select the number of experts by a criterion, or among candidates."""
+def select_n_experts(
+    estimator: Any, given: Rows, task: FitTask = NO_TASK
+) -> tuple[TrainingData, SelectionResult]:
+    """The validated rows, and the number of experts by a criterion, or among candidates."""
     candidates = _check_candidates(estimator.n_experts)
     chosen = chosen_options(estimator)
     if isinstance(given.X, RowBlocks) or is_dask(given.X):
@@ -242,7 +225,10 @@ def select_n_experts(estimator: Any, given: Rows, task: FitTask = NO_TASK) -> Se
                 f"the numbers 0 to {least - 1}. Add larger ones."
             )
         least = numbers[0]
-    params, data = _distinct_rows(estimator, given, least)
+    fewest = copy.copy(estimator).set_params(n_experts=least)
+    params = fewest._validate_parameters()
+    validated = validate_training_data(fewest, params, _without_unused_groups(estimator, given))
+    data = _distinct_rows(params, validated, given.group)
     n_rows = float(data.rows.weight.sum())
     if n_rows < MIN_ROWS_FOR_SELECTION:
         raise ValueError(
@@ -250,22 +236,28 @@ def select_n_experts(estimator: Any, given: Rows, task: FitTask = NO_TASK) -> Se
             f"their weights; got {n_rows:g}. Give n_experts as an integer, or, if the weights are "
             "relative, weights with a mean of one."
         )
-    by_held_out_rows = holds_out_rows(estimator.n_experts)
+    by_held_out_rows, by_class = holds_out_rows(estimator.n_experts), is_classifier(estimator)
     if by_held_out_rows:
-        data = _sample(data, is_classifier(estimator))
-    fitter = IncrementalFitter(estimator, data)
-    maximum = int(float(data.rows.weight.sum()) // MIN_ROWS_PER_EXPERT)
-    trials = Trials(numbers, maximum, int(estimator.verbose), task, fitter.attributes)
+        data = _sample(data, by_class)
+    growth = Growth(estimator, data, at_maximum=not by_held_out_rows)
+    trials = Trials(numbers, 0, int(estimator.verbose), task, growth.attributes)
+    n_possible = int(float(data.rows.weight.sum()) // MIN_ROWS_PER_EXPERT)
     if by_held_out_rows:
-        return _select_by_held_out_rows(fitter, params, trials)
+        n_partitions = min(max(1, MAX_SELECTION_ROWS // data.rows.n_rows), MAX_PARTITIONS)
+        if uses_groups(estimator):  # fits of estimators take long
+            n_partitions = 1
+        left_out = _left_out(data, by_class, n_partitions)
+        n_distinct = int((left_out < 1.0).sum(axis=1).min())
+        trials = trials._replace(maximum=max(min(n_possible, n_distinct), least))
+        return validated, _select_by_held_out_rows(growth, left_out, trials)
 
     def criterion_of(number: int) -> float:
-        fitted = fitter.fit(number)
-        statistics = fit_statistics(fitted._fitted, rows_for(fitted, data))
-        return -statistics.criteria[estimator.n_experts]
+        trial = growth.fit(number)
+        return -fit_statistics(trial.fitted, trial.rows).criteria[estimator.n_experts]
 
-    maximum = max(min(maximum, _n_distinct(params, data)), least)
-    return select(criterion_of, trials._replace(maximum=maximum))
+    n_distinct = len(np.unique(data.rows.unit_codes))
+    trials = trials._replace(maximum=max(min(n_possible, n_distinct), least))
+    return validated, select(criterion_of, trials)
 
 
 def _check_candidates(n_experts: Any) -> list[int] | None:
@@ -295,227 +287,70 @@ def _words(estimator: Any) -> str:
     return f'n_experts="{value}"' if isinstance(value, str) else f"n_experts={shown(value)}"
 
 
-def _select_by_held_out_rows(
-    fitter: IncrementalFitter, params: FitParameters, trials: Trials
-) -> SelectionResult:
-    """Select the number whose fits predict held-out rows best."""
-    estimator, data, rows = fitter.estimator, fitter.data, fitter.data.rows
-    n_partitions = min(max(1, MAX_SELECTION_ROWS // rows.n_rows), MAX_PARTITIONS)
-    if uses_groups(estimator):  # fits of estimators take long
-        n_partitions = 1
-    held_out = _held_out(rows, is_classifier(estimator), n_partitions)
-    fitted = (np.setdiff1d(np.arange(rows.n_rows), index) for index in held_out)
-    n_distinct = (_n_distinct(params, data.select(index)) for index in fitted)
-    maximum, tried = max(min(trials.maximum, *n_distinct), params.n_experts), [0]
-    # Whether each unit, or row, is left out of each fit.
-    left_out = np.zeros((len(held_out), rows.unit_codes.max() + 1), dtype=bool)
-    for own, index in zip(left_out, held_out, strict=True):
-        own[rows.unit_codes[index]] = True
-    n_scores = left_out.sum(axis=0)
-    weight = rows.weight if rows.unit is None else np.ones(len(n_scores))
+class Growth:
+    """Fits with an increasing number of experts, each started from the previous one."""
 
-    def score(number: int) -> Array | None:
-        fitter.fit(number)
-        log_density, masses = fitter.without_rows(left_out)
-        collapsed = 2 * sum(is_collapsed(mass).any() for mass in masses.T) > len(held_out)
-        if collapsed and tried[-1] > 0 and number <= next_number(tried[-1]):
-            return None
-        tried.append(number)
-        total = np.where(left_out, log_density, 0.0).sum(axis=0)
-        return total[n_scores > 0] / n_scores[n_scores > 0]
-
-    weight = weight[n_scores > 0]
-    return select(score, trials._replace(maximum=maximum), weight)
-
-
-def rows_for(fitted: Any, data: TrainingData) -> Rows:
-    """Validated rows with the class codes of a fit to some of them, and numbers of their units.
-
-    Their possible experts are those of the fit.
-    """
-    rows = data.rows.of_n_experts(fitted.n_experts_)
-    if is_classifier(fitted):
-        labels = data.attributes["classes_"][rows.y]
-        rows = rows._replace(y=class_codes(labels, fitted.classes_))
-    return rows if rows.unit is None else rows._replace(unit=rows.unit_codes)
-
-
-class IncrementalFitter:
-    """Fits with an increasing number of experts, each started from the previous fit."""
-
-    def __init__(self, estimator: Any, data: TrainingData, seed: int = SELECTION_SEED) -> None:
+    def __init__(self, estimator: Any, data: TrainingData, *, at_maximum: bool) -> None:
         self.estimator = estimator
         self.data = data
-        self.seed = seed
-        self.fitted: Any = None  # the last fit
+        # Criteria are of the maximum; densities of held-out rows hardly differ from those there.
+        self.at_maximum = at_maximum
+        self.last: Trial | None = None
 
-    def fit(self, number: int) -> Any:
+    def fit(self, number: int) -> Trial:
         """Fit with a number of experts, which must be larger than that of the previous fit."""
-        if self.fitted is None:
-            self.fitted = self._fit(self.data, number)
-            return self.fitted
-        while number > next_number(self.fitted.n_experts_):  # a gap between candidates
-            self.fit(next_number(self.fitted.n_experts_))
-        init = self.split_responsibilities(number)
-        # The estimate of the noise variance takes time, and is the same for all numbers.
-        self.fitted = self._fit(self.data, number, init, noise_variance=self.noise_variance)
-        return self.fitted
-
-    def without_rows(self, left_out: Array) -> tuple[Array, Array]:
-        """Log densities (S, U) of rows or units, and sums (K, S) of responsibilities.
-
-        They are those of fits that leave some out, (S, U), and are started from the last fit: near
-        the same maximum, so that their scores can be compared. Their penalties are its own.
-        """
-        if self.fitted._fitted.mixture.experts.needs_all_rows:
-            return self._without_rows_of_estimators(left_out)
-        rows, n_iter = rows_for(self.fitted, self.data), N_ITER_WITHOUT_ROWS
-        return self.fitted._fitted.without_rows(rows, left_out, n_iter)
-
-    def _without_rows_of_estimators(self, left_out: Array) -> tuple[Array, Array]:
-        """The same of fits whose experts are fitted again."""
-        resp, codes = responsibilities_of_rows(self.fitted, self.data), self.data.rows.unit_codes
-        log_density, masses = np.zeros(left_out.shape), np.zeros((resp.shape[1], len(left_out)))
-        for s, own in enumerate(left_out):
-            kept, test = np.flatnonzero(~own[codes]), np.flatnonzero(own[codes])
-            data, number = self.data.select(kept), resp.shape[1]
-            part = self._fit(data, number, resp[kept], noise_variance=self.noise_variance)
-            found = part._fitted.log_density(rows_for(part, self.data.select(test)))
-            log_density[s, np.unique(codes[test])] = found
-            masses[:, s] = part.weights_ * data.rows.weight.sum()
-        return log_density, masses
+        while self.last is not None and number > next_number(self.last.n_experts):
+            self.fit(next_number(self.last.n_experts))  # in a gap between candidates
+        options = {"n_init": 1, "random_state": SELECTION_SEED, "n_experts": number}
+        start, noise = self.estimator.init, None
+        if self.last is not None:
+            start, noise = self.last, self.last.noise_variance
+        self.last = fit_trial(
+            *(self.estimator, self.data, start, options),
+            noise_variance=noise,
+            at_maximum=self.at_maximum,
+        )
+        return self.last
 
     def attributes(self) -> dict[str, Any]:
         """Fitted attributes of the last fit."""
-        params = self.fitted.get_params(deep=False)
-        return {name: value for name, value in vars(self.fitted).items() if name not in params}
-
-    @property
-    def noise_variance(self) -> Array | None:
-        """Noise variance of the standardised outputs that the first fit has estimated."""
-        estimate = self.fitted._training_state.noise_variance
-        return None if estimate is None else np.array(estimate)
-
-    def split_responsibilities(self, number: int) -> Array:
-        """Responsibilities (n, `number`) of the last fit, with experts split in two."""
-        rows = rows_for(self.fitted, self.data)
-        resp, codes = responsibilities_of_rows(self.fitted, self.data), rows.unit_codes
-        log_density = (self.fitted._fitted.log_density(rows) / np.bincount(codes))[codes]
-        shortfall = np.maximum(np.quantile(log_density, REFERENCE_QUANTILE) - log_density, 0.0)
-        n_new = number - resp.shape[1]  # not more than there are experts
-        to_split = np.argsort(-(rows.weight * shortfall) @ resp, kind="stable")[:n_new]
-        columns = [resp]
-        for k in to_split:
-            fraction = self._split(resp[:, k])
-            columns.append(resp[:, [k]] * fraction[:, None])
-            resp[:, k] *= 1.0 - fraction
-        init = np.hstack(columns)
-        return init / init.sum(axis=1, keepdims=True)
-
-    def _split(self, resp: Array) -> Array:
-        """Responsibilities (n,) of the second expert, when an expert is replaced by two.
-
-        `resp` are the responsibilities of the expert that is replaced.
-        """
-        # The two experts have no known rows.
-        data, rows = self.data._replace(rows=self.data.rows._replace(possible=None)), self.data.rows
-        part, index = data, np.flatnonzero(resp > MIN_SPLIT_RESPONSIBILITY)
-        few = rows.take(index)
-        n_units = np.inf if few.unit is None else len(np.unique(few.unit))
-        can_split = few.n_rows >= MIN_ROWS_TO_SPLIT and n_units >= MIN_UNITS_TO_SPLIT
-        if can_split and len(np.unique(few.y)) > 1:
-            if is_classifier(self.estimator):  # the fit has all classes
-                index, resp = np.arange(len(resp)), np.maximum(resp, LEAST_RESPONSIBILITY)
-            part = data.select(index, (rows.weight * resp)[index])
-        return responsibilities_of_rows(self._fit(part, 2, **SPLIT_OPTIONS), data)[:, 1]
-
-    def _fit(
-        self,
-        data: TrainingData,
-        number: int,
-        init: Array | None = None,
-        noise_variance: Array | None = None,
-        **options: Any,
-    ) -> Any:
-        estimator = self.estimator
-        # Criteria are of the maximum; densities of held-out rows hardly differ from those there.
-        at_maximum = not holds_out_rows(estimator.n_experts) and not options
-        changed: dict[str, Any] = {"n_init": 1, "random_state": self.seed, "verbose": 0}
-        changed |= {} if init is None else {"init": init}
-        changed |= {"n_experts": number} | options
-        changed |= {"class_weight": None} if is_classifier(estimator) else {}
-        if not uses_groups(estimator):
-            data = data._replace(rows=data.rows._replace(group=None))
-        data = data._replace(rows=data.rows.of_n_experts(number))
-        return fit_quietly(estimator, changed, data, noise_variance, at_maximum)
+        return {} if self.last is None else self.last.attributes()
 
 
-def fit_quietly(
-    estimator: Any,
-    changed: dict[str, Any],
-    data: TrainingData,
-    noise_variance: Array | None,
-    at_maximum: bool = True,
-) -> Any:
-    """A fit of an estimator with changed parameters to training data, without warnings."""
-    trial = type(estimator)(**estimator.get_params(deep=False) | changed)
-    init = changed.get("init")
-    if init is not None:
-        data = data._replace(init=init if isinstance(init, str) else init.T)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return trial._fit(data, noise_variance=noise_variance, ends_at_maximum=at_maximum)
+def _select_by_held_out_rows(growth: Growth, left_out: Array, trials: Trials) -> SelectionResult:
+    """Select the number whose fits predict best the rows, or units, of which parts are left out."""
+    rows, total, tried = growth.data.rows, left_out.sum(axis=0), [0]
+    weight = rows.weight if rows.unit is None else np.ones(len(total))
+
+    def score(number: int) -> Array | None:
+        log_density, masses = growth.fit(number).without_rows(left_out)
+        collapsed = 2 * sum(is_collapsed(mass).any() for mass in masses.T) > len(left_out)
+        if collapsed and tried[-1] > 0 and number <= next_number(tried[-1]):
+            return None
+        tried.append(number)
+        of_rows = np.where(left_out > 0.0, left_out * log_density, 0.0).sum(axis=0)
+        return of_rows[total > 0.0] / total[total > 0.0]
+
+    return select(score, trials, weight[total > 0.0])
 
 
-def responsibilities_of_rows(fitted: Any, data: TrainingData) -> Array:
-    """Responsibilities (n, K) of the rows, those of its unit for each."""
-    rows = rows_for(fitted, data)
-    resp: Array = fitted._fitted.responsibilities(rows).T
-    return resp[rows.unit_codes]
-
-
-def _n_distinct(params: FitParameters, data: TrainingData) -> int:
-    """Number of distinct rows, or of units."""
-    if data.rows.unit is not None:
-        return len(np.unique(data.rows.unit))
-    return len(distinct_rows_of(params, present_rows(params, data))[1])
-
-
-def _distinct_rows(
-    estimator: Any, given: Rows, n_experts: int
-) -> tuple[FitParameters, TrainingData]:
-    """Parameters of a fit of the fewest experts, and the distinct rows with their total weights.
+def _distinct_rows(params: FitParameters, data: TrainingData, group: Any) -> TrainingData:
+    """The distinct rows, with their total weights, which contain those of the classes.
 
     Rows are different if their groups are.
     """
-    fewest = copy.copy(estimator).set_params(n_experts=n_experts)
-    params = fewest._validate_parameters()
-    data = validate_training_data(fewest, params, without_unused_groups(estimator, given))
-    rows = data.rows
-    group = check_metadata({"groups": given.group}, rows.n_rows).get("groups")
-    data = data._replace(rows=rows._replace(group=group)).select(np.flatnonzero(rows.weight > 0.0))
-    count = data.rows.weight
-    # Trials have the weights of their rows and classes.
-    data = with_class_weights(params.task, data)
-    params = params._replace(task=replace(params.task, class_weight=None))
-    present = present_rows(params, data)
-    data = data._replace(rows=data.rows._replace(unit=present.rows.unit))
-    order, first = distinct_rows_of(params, present)
-    index, weight = order[first], np.add.reduceat(present.rows.weight[order], first)
-    if present.rows.unit is not None:
-        return params, data.select(index, weight)
-    count = np.add.reduceat(count[order], first)
-    n_copies = _n_separate_copies(present.select(index), count)
-    index, weight = np.repeat(index, n_copies), np.repeat(weight / n_copies, n_copies)
-    return params, data.select(index, weight)
+    group = check_metadata({"groups": group}, data.rows.n_rows).get("groups")
+    data = data._replace(rows=data.rows._replace(group=group))
+    return merge_copies(params, present_rows(params, data))
 
 
-def _n_separate_copies(data: TrainingData, count: Array) -> Array:
+def _n_separate_copies(data: TrainingData) -> Array:
     """Number of copies of each distinct row, (n,), that are held out apart from each other.
 
     Where all values of a row occur in other rows, as in tables of categories, its copies are rows
     that agree by chance. Otherwise they are one row, which is given several times.
     """
+    count = data.rows.weight
     n_copies = np.clip(count + ROUND_OFF_OF_COUNTS, 1, MAX_COPIES).astype(int)
     X = data.X.tocsc() if sparse.issparse(data.X) else data.X
     columns: list[Any] = [X[:, [j]] for j in range(X.shape[1])]
@@ -544,41 +379,47 @@ def _sample(data: TrainingData, by_class: bool) -> TrainingData:
     rows = data.rows
     if rows.n_rows <= MAX_SELECTION_ROWS:
         return data
-    codes = rows.unit_codes
+    codes, strata = rows.unit_codes, _strata(rows, by_class)
     order = np.random.default_rng(SELECTION_SEED).permutation(codes.max() + 1)
+    if strata is not None:  # these come first
+        first = codes[np.unique(strata, return_index=True)[1]]
+        order = order[np.argsort(~np.isin(order, first), kind="stable")]
     kept = order[: len(order) * MAX_SELECTION_ROWS // rows.n_rows]
-    strata = _strata(rows, by_class)
-    if strata is not None:
-        kept = np.append(kept, codes[np.unique(strata, return_index=True)[1]])
     return data.select(np.flatnonzero(np.isin(codes, kept)))
 
 
-def _held_out(rows: Rows, by_class: bool, n_partitions: int) -> list[Array]:
-    """Indices of the held-out rows of each fit."""
-    codes, unit = _strata(rows, by_class), rows.unit_codes
-    can_hold_out = np.ones(rows.n_rows, dtype=bool)
+def _left_out(data: TrainingData, by_class: bool, n_partitions: int) -> Array:
+    """The part of each row or unit that each fit leaves out, (S, U): of copies it may be some."""
+    rows = data.rows
+    n_copies = np.ones(rows.n_rows, dtype=int)
+    n_copies = _n_separate_copies(data) if rows.unit is None else n_copies
+    index = np.repeat(np.arange(rows.n_rows), n_copies)
+    codes, unit, groups = _strata(rows, by_class), rows.unit_codes, rows.fold_group
+    can_hold_out = np.ones(len(index), dtype=bool)
     if codes is not None:
+        codes = codes[index]
         counts = np.bincount(codes)
         # Rows of classes, or known experts, with fewer rows than folds are in all fits.
         can_hold_out = counts[codes] >= N_SELECTION_FOLDS
-        can_hold_out = np.bincount(unit, ~can_hold_out)[unit] == 0
+        can_hold_out = np.bincount(unit[index], ~can_hold_out)[unit[index]] == 0
         codes = codes if can_hold_out.all() else None
-    held_out: list[Array] = []
-    for seed in range(SELECTION_SEED, SELECTION_SEED + n_partitions):
-        groups = rows.fold_group
-        if groups is not None:
-            # Groups of equal size are assigned in the order of their labels, which is random here.
-            labels, groups = np.unique(groups, return_inverse=True)
-            groups = np.random.default_rng(seed).permutation(len(labels))[groups]
-        fold = feasible_folds(N_SELECTION_FOLDS, codes, groups, rows.n_rows, seed)
-        remedy = "Give n_experts as an integer, or give more rows."
-        check_several_folds("n_experts selected by held-out rows", fold, groups, remedy)
-        parts = [np.flatnonzero((fold == j) & can_hold_out) for j in range(fold.max() + 1)]
-        held_out += [index for index in parts if len(index)]
-    if not held_out:
+    if not can_hold_out.any():
         raise ValueError(
             "n_experts selected by held-out rows needs a class with at least "
             f"{N_SELECTION_FOLDS} distinct rows; got at most {counts.max()} for each class. Use "
             'n_experts="bic", or an integer.'
         )
-    return held_out
+    parts, sizes = [], np.bincount(unit, n_copies)
+    for seed in range(SELECTION_SEED, SELECTION_SEED + n_partitions):
+        if groups is not None:
+            # Groups of equal size are assigned in the order of their labels, which is random here.
+            labels, groups = np.unique(groups, return_inverse=True)
+            groups = np.random.default_rng(seed).permutation(len(labels))[groups]
+        of_copies = None if groups is None else groups[index]
+        fold = feasible_folds(N_SELECTION_FOLDS, codes, of_copies, len(index), seed)
+        remedy = "Give n_experts as an integer, or give more rows."
+        check_several_folds("n_experts selected by held-out rows", fold, of_copies, remedy)
+        for j in range(fold.max() + 1):
+            own = (fold == j) & can_hold_out
+            parts.append(np.bincount(unit[index], own) / sizes)
+    return np.array([part for part in parts if part.any()])

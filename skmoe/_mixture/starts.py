@@ -55,6 +55,9 @@ N_ITER_FIRST_ROUND = {False: 15, True: 4}
 N_START_STEPS = 4
 N_GIVEN_STEPS = 10
 
+# Starts like those of a fit with which splits of an expert are compared.
+N_OTHER_STARTS = 2
+
 # Kinds of partitions by which an expert is split in two, the least responsibility of rows that are
 # divided then, if there are enough of them, and the quantile of the log density relative to which
 # the shortfall of a row is measured.
@@ -234,13 +237,16 @@ def begun(objective: Objective, resp: Array, rows: Dataset) -> tuple[Objective, 
 def with_split_experts(problem: Problem, run: Run) -> Problem:
     """The problem that begins at a run with fewer experts, of which the worst are split in two.
 
-    Several kinds of partitions of their rows are compared, as starts are; estimators, which are
-    costly, begin at the first one.
+    Several kinds of partitions of their rows are compared, beside starts like those of a fit.
+    Estimators, which are costly, begin at the first one.
     """
     if problem.mixture.experts.needs_all_rows:
         return problem._replace(init=_split_responsibilities(problem, run)[0][1])
     on_sample = problem.on_sample()
     starts = _split_responsibilities(on_sample, run)
+    seeds = np.random.SeedSequence(0).spawn(N_OTHER_STARTS)
+    jobs = start_jobs("auto", problem.mixture.n_experts, seeds, partitions=False)
+    starts += [start_responsibilities(on_sample, job) for job in jobs]
     runs = runs_side_by_side(on_sample.objective(), starts, N_ITER_FIRST_ROUND[False])
     return problem._replace(init=max(runs, key=lambda run: run.lower_bound).theta)
 

@@ -247,8 +247,12 @@ def with_split_experts(problem: Problem, run: Run) -> Problem:
     seeds = np.random.SeedSequence(0).spawn(N_OTHER_STARTS)
     jobs = start_jobs("auto", problem.mixture.n_experts, seeds, partitions=False)
     starts += [start_responsibilities(on_sample, job) for job in jobs]
-    runs = runs_side_by_side(on_sample.objective(), starts, N_ITER_FIRST_ROUND[False])
-    return problem._replace(init=max(runs, key=lambda run: run.lower_bound).theta)
+    objective = on_sample.objective()
+    runs = runs_side_by_side(objective, starts, N_ITER_FIRST_ROUND[False])
+    # Under penalties the lower bound may be largest where an expert has no rows.
+    weight, penalty = on_sample.rows.weight.sum(), objective.mixture.penalty
+    best = max(runs, key=lambda run: run.lower_bound + float(penalty(run.theta[None])[0]) / weight)
+    return problem._replace(init=best.theta)
 
 
 def _split_responsibilities(problem: Problem, run: Run) -> list[tuple[Array, Array]]:
@@ -263,7 +267,10 @@ def _split_responsibilities(problem: Problem, run: Run) -> list[tuple[Array, Arr
         (X, Y, weight), sizes = unit_features(init_data), rows.units.sizes
     if mixture.experts.needs_all_rows:
         mixture = mixture.with_part("experts", mixture.experts.without_training_state())
-    data = Data(rows, mixture.experts.dispersion_columns)
+    of_run = rows
+    if rows.possible is not None:
+        of_run = rows._replace(possible=rows.possible[: mixture.n_experts])
+    data = Data(of_run, mixture.experts.dispersion_columns)
     found, log_density = mixture.responsibilities(run.theta[None], data)
     resp, log_density = found[:, 0], log_density[0] / sizes
     shortfall = np.maximum(np.quantile(log_density, REFERENCE_QUANTILE) - log_density, 0.0)

@@ -442,3 +442,25 @@ def test_each_expert_of_a_search_has_ten_rows(n_rows, most):
     X, y = steps(4, n_rows=n_rows)
     moe = fit_quietly(regressor("bic", alpha=1e-3, gate_alpha=1e-3), X, 100.0 * y)
     assert moe.n_experts_tried_.max() <= most
+
+
+@pytest.mark.parametrize("with_units", [False, True])
+def test_scores_are_log_densities_of_rows_that_the_fits_do_not_know(with_units):
+    """Those of one expert are near those of a cross-validation, and not those of its own rows."""
+    rng = np.random.default_rng(0)
+    X, units = rng.normal(size=(90, 15)), np.repeat(np.arange(45), 2) if with_units else None
+    y = X[:, 0] + rng.normal(size=90)
+    given = {} if units is None else {"units": units}
+    moe = regressor([1, 2], gate="constant", max_iter=30)
+    scores = fit_quietly(moe, X, y, **given).n_experts_scores_
+    one, held_out = regressor(1), []
+    for seed in range(5):
+        groups = np.arange(90) if units is None else units
+        fold = (np.random.default_rng(seed).permutation(90) % 3)[groups]
+        for j in range(3):
+            train, test = fold != j, fold == j
+            fitted_to_others = clone(one).fit(X[train], y[train])
+            held_out.append(fitted_to_others.score_samples(X[test], y[test]).sum())
+    expected = np.sum(held_out) / 5 / len(np.unique(groups))
+    of_own_rows = one.fit(X, y).score_samples(X, y).sum() / len(np.unique(groups))
+    assert abs(scores[0] - expected) < 0.5 * (of_own_rows - expected)

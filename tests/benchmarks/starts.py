@@ -27,7 +27,7 @@ from tables import data_parser, load_tables
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import Rows
 from skmoe._estimators.rows.training_data import validate_training_data
-from skmoe._estimators.selection.n_experts import IncrementalFitter, n_experts_grid
+from skmoe._estimators.selection.n_experts import Growth, n_experts_grid
 from skmoe._mixture.partitions import INITIALIZERS
 
 ESTIMATORS = {
@@ -54,12 +54,11 @@ def annealed(estimator, X, y):
 def grown(estimator, X, y):
     """Responsibilities of a mixture that has grown from one expert."""
     data = validate_training_data(estimator, estimator._validate_parameters(), Rows(X, y))
-    growth = IncrementalFitter(estimator, data, estimator.random_state)
-    most = estimator.n_experts
+    growth, most = Growth(estimator, data, at_maximum=False), estimator.n_experts
     for number in n_experts_grid():
-        model = growth.fit(min(number, most))
+        trial = growth.fit(min(number, most))
         if number >= most:
-            return model.responsibilities(X, y)
+            return trial.fitted_estimator().responsibilities(X, y)
 
 
 def score(job):

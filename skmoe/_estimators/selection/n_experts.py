@@ -36,7 +36,6 @@ from skmoe._estimators.parameters.conflicts import (
     check_conflicts,
     chosen_options,
 )
-from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.parts import holds_out_rows, uses_groups
 from skmoe._estimators.rows.training_data import (
     TrainingData,
@@ -194,14 +193,8 @@ def with_selected_n_experts(
         if estimator.verbose and len(found.ties) > 1:
             print(describe_ties(found.ties.tolist()))
     if isinstance(given.X, np.memmap):  # of which the fit reads blocks
-        return fixed, _without_unused_groups(estimator, given), selected
+        return fixed, given._replace(group=data.rows.group), selected
     return fixed, data._replace(rows=data.rows.of_n_experts(found.n_experts)), selected
-
-
-def _without_unused_groups(estimator: Any, given: Rows) -> Rows:
-    """Rows without groups if only the selection of the number of experts uses them."""
-    only_selection = holds_out_rows(estimator.n_experts) and not uses_groups(estimator)
-    return given._replace(group=None) if only_selection else given
 
 
 def select_n_experts(
@@ -227,8 +220,14 @@ def select_n_experts(
         least = numbers[0]
     fewest = copy.copy(estimator).set_params(n_experts=least)
     params = fewest._validate_parameters()
-    validated = validate_training_data(fewest, params, _without_unused_groups(estimator, given))
-    data = _distinct_rows(params, validated, given.group)
+    by_held_out_rows, by_class = holds_out_rows(estimator.n_experts), is_classifier(estimator)
+    uses = uses_groups(estimator)
+    used = given if uses or not by_held_out_rows else given._replace(group=None)
+    validated = validate_training_data(fewest, params, used)
+    group = check_metadata({"groups": given.group}, validated.rows.n_rows).get("groups")
+    # Rows are different if their groups are. From here on weights contain those of the classes.
+    data = validated._replace(rows=validated.rows._replace(group=group))
+    data = merge_copies(params, present_rows(params, data))
     n_rows = float(data.rows.weight.sum())
     if n_rows < MIN_ROWS_FOR_SELECTION:
         raise ValueError(
@@ -236,7 +235,6 @@ def select_n_experts(
             f"their weights; got {n_rows:g}. Give n_experts as an integer, or, if the weights are "
             "relative, weights with a mean of one."
         )
-    by_held_out_rows, by_class = holds_out_rows(estimator.n_experts), is_classifier(estimator)
     if by_held_out_rows:
         data = _sample(data, by_class)
     growth = Growth(estimator, data, at_maximum=not by_held_out_rows)
@@ -244,8 +242,7 @@ def select_n_experts(
     n_possible = int(float(data.rows.weight.sum()) // MIN_ROWS_PER_EXPERT)
     if by_held_out_rows:
         n_partitions = min(max(1, MAX_SELECTION_ROWS // data.rows.n_rows), MAX_PARTITIONS)
-        if uses_groups(estimator):  # fits of estimators take long
-            n_partitions = 1
+        n_partitions = 1 if uses else n_partitions  # fits of estimators take long
         left_out = _left_out(data, by_class, n_partitions)
         n_distinct = int((left_out < 1.0).sum(axis=1).min())
         trials = trials._replace(maximum=max(min(n_possible, n_distinct), least))
@@ -332,16 +329,6 @@ def _select_by_held_out_rows(growth: Growth, left_out: Array, trials: Trials) ->
         return of_rows[total > 0.0] / total[total > 0.0]
 
     return select(score, trials, weight[total > 0.0])
-
-
-def _distinct_rows(params: FitParameters, data: TrainingData, group: Any) -> TrainingData:
-    """The distinct rows, with their total weights, which contain those of the classes.
-
-    Rows are different if their groups are.
-    """
-    group = check_metadata({"groups": group}, data.rows.n_rows).get("groups")
-    data = data._replace(rows=data.rows._replace(group=group))
-    return merge_copies(params, present_rows(params, data))
 
 
 def _n_separate_copies(data: TrainingData) -> Array:

@@ -12,7 +12,7 @@ from skmoe._data.rows import is_dask
 from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
 from skmoe._estimators.fitting.problem import FitProblem
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.rows.training_data import CrossFitCache, TrainingState
+from skmoe._estimators.rows.training_data import TrainingState
 from skmoe._inference.labels import describe_spikes, feature_labels, printable_name
 from skmoe._inference.results import Maxima
 from skmoe._mixture.data import Data
@@ -107,13 +107,8 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
     if not experts.needs_all_rows:
         data = Data(em_problem.rows_in_memory, experts.dispersion_columns)
         degenerate |= spikes(run.mixture, run.theta, data, usage.responsibility_mass)
-    cache = None
-    if problem.cache_key is not None:  # for the next warm start
-        fold = em_problem.rows.expert_design.fold
-        cache = CrossFitCache(problem.cache_key, fold, experts, run.theta)
     total_weight = float(usage.responsibility_mass.sum())
     attributes["_training_state"] = attributes["_training_state"]._replace(
-        cross_fit_cache=cache,
         total_weight=total_weight,
         spikes=tuple(np.flatnonzero(degenerate).tolist()),
     )

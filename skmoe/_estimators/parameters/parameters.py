@@ -38,7 +38,7 @@ from skmoe._estimators.parameters.parts import (
     resolve_families,
     resolve_gate,
 )
-from skmoe._estimators.parameters.tasks import Classification, Regression, Task
+from skmoe._estimators.parameters.tasks import Task
 from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.partitions import INITIALIZERS
 from skmoe._numerics.typing import Array
@@ -212,9 +212,10 @@ def validate_parameters(estimator: Any, models: list[Any] | None = None) -> FitP
     if has_default_gate:
         gate = SoftmaxGate(numbers["gate_alpha"])
     is_shared = values["dispersion"] == "shared"
-    task: Task = Regression(is_shared, numbers["dispersion_prior"])
-    if task_name == "classifier":
-        task = Classification(values["class_weight"])
+    task = Task(
+        *(task_name == "classifier", values["class_weight"]),
+        *(is_shared, numbers["dispersion_prior"]),
+    )
     experts, estimators = None, models
     if kind is not None:
         options = numbers | {"families": families, "covariance_type": values["covariance_type"]}

@@ -66,12 +66,15 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
     ),
     (
         (BLOCKS, STREAM),
-        (ESTIMATORS, BASE, TRANSFORMER, SELECTION, "a family that depends on all values of y"),
+        (
+            *(ESTIMATORS, BASE, TRANSFORMER, SELECTION, INIT),
+            "a family that depends on all values of y",
+        ),
     ): (
         "this needs all rows in memory at once. "
         "Leave it out, or use fit on an array, of a sample of the rows if need be."
     ),
-    ((INIT, TEST, NESTED), (BLOCKS,)): (
+    ((TEST, NESTED), (BLOCKS,)): (
         "this needs all rows in memory at once. Use an array, of a sample of the rows if need be."
     ),
     ((STREAM,), ('class_weight="balanced"', DISPERSIONS, CENSORED)): (

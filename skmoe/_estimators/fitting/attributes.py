@@ -35,6 +35,9 @@ from skmoe.exceptions import (
 # Of the penalties of a part, what belongs to the prior of its scales and is no attribute.
 HIDDEN_PENALTIES = ("noise_variance", "predictor_squares")
 
+# Attributes of how the rows use the experts.
+OF_USAGE = ("weights_", "_gate_overlap", "_load")
+
 
 def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     """Attributes of gate and experts in original units, and the fitted mixture.
@@ -66,12 +69,6 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     n_params = float(mixture.experts.n_parameters(of_experts) + mixture.gate.n_parameters(of_gate))
     attributes["n_parameters_"] = int(n_params) if n_params.is_integer() else n_params
     return attributes | mixture.experts.attributes(of_experts, preprocessor)
-
-
-def attributes_of_usage(usage: Usage) -> dict[str, Any]:
-    """Attributes of how the rows use the experts."""
-    names = ("weights_", "_gate_overlap", "_load")
-    return dict(zip(names, usage[:3], strict=True))
 
 
 def attributes_of_run(problem: FitProblem, run: Run) -> dict[str, Any]:
@@ -119,7 +116,7 @@ def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[s
     traces = [np.array(start.lower_bounds) - log_jacobian for start in found.starts]
     return (
         attributes
-        | attributes_of_usage(usage)
+        | dict(zip(OF_USAGE, usage, strict=False))
         | {
             "_training_state": state,
             "n_experts_": run.mixture.n_experts,
@@ -184,8 +181,8 @@ def warn_of_fit(
         )
     others = [k for k in estimator._training_state.spikes if not at_bound[k]]
     if others:
-        names = [estimator.expert_names_[k] for k in others]
-        warn_user(describe_spikes(names), DegenerateExpertWarning)
+        spikes_of_fit = [estimator.expert_names_[k] for k in others]
+        warn_user(describe_spikes(spikes_of_fit), DegenerateExpertWarning)
     if estimator.maxima_.runs == COUNTED_SEARCHES:
         warn_maxima(estimator.maxima_)
     if of_mixture and is_collapsed(responsibility_mass).any():
@@ -197,7 +194,7 @@ def warn_of_fit(
             CollapsedExpertsWarning,
         )
     if params.uses_estimators:
-        names = estimator.expert_names_ if of_mixture else ()
+        names = estimator.expert_names_ if of_mixture else []
         _warn_of_estimators(params, problem.rows, experts, names)
     if hasattr(estimator, "expert_covariance_") and at_bound.all():
         warn_user(

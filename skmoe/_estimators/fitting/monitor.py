@@ -5,7 +5,7 @@ For older releases there is a replacement without effect.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -140,12 +140,16 @@ class FitMonitor:
 
 
 def make_monitors(
-    problem: FitProblem, task: FitTask, labels: Sequence[str], verbose: int, first_id: int = 0
+    problem: FitProblem, task: FitTask, verbose: int, first_id: int = 0
 ) -> list[FitMonitor]:
-    """Monitors of runs of EM with given labels, whose tasks are numbered from `first_id`."""
+    """Monitors of the starts and of the run after them, whose tasks are numbered."""
+    em_problem, sample = problem.em_problem, ""
+    if em_problem.n_rows_of_starts < em_problem.rows.n_rows:
+        sample = f" (on a sample of {em_problem.n_rows_of_starts} rows)"
+    labels = [*(f"start {i}{sample}" for i in range(len(em_problem.seeds))), "EM"]
     # Iterations on the rows for the initialisation, of a search of penalties there, on all
     # rows, and of re-initialisations.
-    most = (3 + MAX_REINITIALIZATIONS) * problem.em_problem.max_iter
+    most = (3 + MAX_REINITIALIZATIONS) * em_problem.max_iter
     return [
         FitMonitor(task.subtask(label.split()[0], most, task_id), label, problem, verbose)
         for task_id, label in enumerate(labels, first_id)

@@ -12,7 +12,7 @@ from skmoe._data.checks import check_real
 from skmoe._data.preprocessing import fit_feature_range
 from skmoe._data.row_checks import check_two_classes
 from skmoe._data.rows import Rows, concat
-from skmoe._estimators.fitting.attributes import attributes_of_mixture, attributes_of_usage
+from skmoe._estimators.fitting.attributes import OF_USAGE, attributes_of_mixture
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.parameters.conflicts import (
     ESTIMATORS,
@@ -228,7 +228,7 @@ def _attributes(fitted: FittedMixture, stream: Stream, batch: Rows) -> dict[str,
     usage = expert_usage(mixture, theta, blocks)
     return {
         **attributes_of_mixture(fitted),
-        **attributes_of_usage(usage),
+        **dict(zip(OF_USAGE, usage, strict=False)),
         "lower_bound_": bound,
         "lower_bounds_": np.array([bound]),
         "start_converged_": np.array([False]),

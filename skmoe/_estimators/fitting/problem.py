@@ -20,7 +20,6 @@ from skmoe._data.preprocessing import (
     fit_standardization,
     keeping_sparse,
 )
-from skmoe._data.row_checks import check_same_outputs, check_two_classes
 from skmoe._data.rows import (
     SAMPLE_SEED,
     Dataset,
@@ -278,13 +277,11 @@ def _make_experts(
     n_experts, n_classes = params.n_experts, len(data.attributes.get("classes_", ()))
     if data.signs and n_classes > 2:
         check_conflicts({SIGNS: SIGNS, "more than two classes": f"{n_classes} classes"})
-    names = (
-        ("n_classes",) if params.task.is_classification else ("noise_variance", "variance_floor")
-    )
+    names: tuple[str, ...] = ("n_classes",)
     if isinstance(family, Experts):
         names = family.estimated_options
-    elif family is not None and not family.has_scale:
-        names = ("n_classes",)
+    elif not params.task.is_classification and (family is None or family.has_scale):
+        names = ("noise_variance", "variance_floor")
     found = estimates(names, init_data, params.task.dispersion_prior, data.options.noise_variance)
     if isinstance(family, Experts):
         family = family.with_estimates(found)
@@ -322,23 +319,18 @@ def check_rows_are_possible(params: FitParameters, experts: Experts, rows: Datas
     possible = possible_experts(experts, rows)
     if possible is None or possible.any(axis=0).all():
         return
-    impossible = ~possible.any(axis=0)
-    first = int(impossible.argmax())
+    first = int((~possible.any(axis=0)).argmax())
     codes = np.arange(rows.n_rows) if rows.units is None else rows.units.codes
-    of_unit = np.unique(point_values(rows.y)[0, codes == first])
-    values = ", ".join(f"{value:g}" for value in of_unit[:4])
-    alone = possible_experts(experts, rows._replace(possible=None))
-    if rows.possible is not None and (alone is None or alone[:, first].any()):
-        named = ", ".join(str(k) for k in np.flatnonzero(rows.possible[:, first]))
-        raise ValueError(
-            f"known_experts must be experts that can have generated y; rows whose y is {values} "
-            f"are of expert {named}, but these values are outside the support of its family. "
-            "Correct known_experts, or set them to -1."
-        )
+    values = np.unique(point_values(rows.y)[0, codes == first])[:4]
+    shown = ", ".join(f"{value:g}" for value in values)
+    named, what = np.arange(params.n_experts), "units"
+    if rows.possible is not None and not rows.possible[:, first].all():
+        named, what = np.flatnonzero(rows.possible[:, first]), "known_experts"
     raise ValueError(
-        f"units must have rows that are all possible under one expert; those of a unit whose y "
-        f"has the values {values} are not for {params.family_name}. Use a family of all these "
-        'values, such as family="negative_binomial" for counts with zeros, or no units.'
+        f"{what} must have rows that are all possible under one expert; those with the values of y "
+        f"{shown} are not, of expert {', '.join(map(str, named))} with {params.family_name}. "
+        f"Correct {what}, or use a family of all these values, such as "
+        'family="negative_binomial" for counts with zeros.'
     )
 
 
@@ -357,30 +349,31 @@ def _continue(params: FitParameters, data: TrainingData) -> TrainingData:
 
     Features and target must be of the kind of those of that fit.
     """
-    previous, y, reason = data.options.previous, data.rows.y, ""
-    before = previous._fitted.preprocessor
-    scaling, classes = before.target_scaling, data.attributes.get("classes_")
-    if data.X.shape[1] != before.n_features:
-        reason = f"with {before.n_features} features; X has {data.X.shape[1]}"
-    elif scaling is not None:
+    previous, y, before = data.options.previous, data.rows.y, data.options.previous._fitted
+    scaling, classes = before.preprocessor.target_scaling, data.attributes.get("classes_")
+    was = f"{before.preprocessor.n_features} features"
+    now = f"{data.X.shape[1]} features"
+    if classes is not None:
+        was, now = (
+            f"{was} and classes {previous.classes_.tolist()}",
+            f"{now} and classes {classes.tolist()}",
+        )
+    else:
+        n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        was, now = f"{was} and {len(scaling.center)} outputs", f"{now} and {n_outputs} outputs"
         # The target of a fit to censored y is in its own units.
-        if has_bounds(y) and not ((scaling.center == 0.0) & (scaling.scale == 1.0)).all():
-            reason = "to values of y, and y is censored"
-        check_same_outputs(1 if y.ndim == 1 else y.shape[1], len(scaling.center))
-    elif classes is not None:
-        check_two_classes(classes)
-        seen = previous.classes_.tolist()
-        if classes.tolist() != seen:  # numbers and texts may be compared
-            reason = f"with classes {seen}; y has {classes.tolist()}"
-    if reason:
+        is_raw = ((scaling.center == 0.0) & (scaling.scale == 1.0)).all()
+        now = f"{now} of censored y" if has_bounds(y) and not is_raw else now
+    if was != now:
         raise ValueError(
-            f"warm_start=True continues a fit {reason}. Set warm_start=False to start again."
+            f"warm_start=True continues a fit with {was}; the data have {now}. Set "
+            "warm_start=False to start again."
         )
     names = {name: vars(previous)[name] for name in ("_expert_names",) if hasattr(previous, name)}
     return data._replace(
-        init=previous._fitted.theta,
+        init=before.theta,
         attributes=data.attributes | names,
-        feature_scaling=before.feature_scaling,
+        feature_scaling=before.preprocessor.feature_scaling,
         target_scaling=scaling if params.standardizes_target else data.target_scaling,
     )
 

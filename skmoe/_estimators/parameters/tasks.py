@@ -156,7 +156,8 @@ def estimates(
     So if there are at most half as many values as rows, the lower bound is the variance of the
     rounding error for a grid with the median gap between values.
     """
-    rows, found = init_data.rows, {}
+    rows = init_data.rows
+    found: dict[str, Any] = {}
     if "n_classes" in names:
         found["n_classes"] = len(init_data.Y)
     if "noise_variance" in names:

@@ -14,9 +14,9 @@ CODE = re.compile(r'(?<![\w`])(?:\w+=(?:"\w+"|\w+)|"\w+"|\w*_\w+|RowBlocks|dict|
 
 def table():
     """The table in Markdown, in the order of the check."""
-    rows = ["| option | with | reason | remedy |", "|---|---|---|---|"]
-    for sides, texts in CONFLICTS.items():
-        cells = [CODE.sub(r"`\g<0>`", text) for text in (*map("; ".join, sides), *texts)]
+    rows = ["| option | with | reason and remedy |", "|---|---|---|"]
+    for sides, reason in CONFLICTS.items():
+        cells = [CODE.sub(r"`\g<0>`", text) for text in (*map("; ".join, sides), reason)]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
@@ -80,10 +80,11 @@ class BaseMixture(
 
     # --- fit ---
 
+    # A stack has other parameters.
+    _validate_parameters: Callable[..., FitParameters] = validate_parameters
+
     def _start_task(self, given: Rows | TrainingData, n_subtasks: int | None) -> FitTask:
-        """The task of the whole fit, which has started; that without effect without callbacks."""
-        if not getattr(self, "_skl_callbacks", None):
-            return NO_TASK
+        """The task of the whole fit, which has started."""
         context = self._init_callback_context(max_subtasks=n_subtasks, sequential_subtasks=False)
         rows = given if isinstance(given, Rows) else given.rows
         data = {"X": rows.X, "y": rows.y, "metadata": rows.arguments or None}
@@ -115,32 +116,28 @@ class BaseMixture(
         fixed, task = self, NO_TASK
         offset = given.offset if isinstance(given, Rows) else None
         added: dict[str, Any] = {}  # attributes
+        has_callbacks = bool(getattr(self, "_skl_callbacks", None))
         # Steps that lead too far are taken back.
         with np.errstate(under="ignore", over="ignore", invalid="ignore"):
             number = 1 if self._has_models else self.n_experts
             if not isinstance(number, int) and selects_number(number):
-                task = self._start_task(given, None)
+                task = self._start_task(given, None) if has_callbacks else task
                 fixed, given, added = with_selected_n_experts(self, given, task)
             params = fixed._validate_parameters()
             previous = self if params.warm_start and hasattr(self, "_fitted") else None
             options = FitOptions(previous, None, noise_variance, ends_at_maximum)
             problem = build_problem(fixed, params, given, options)
-            n_fits = params.n_experts if self._has_models else len(problem.em_problem.seeds)
-            if task is NO_TASK and getattr(self, "_skl_callbacks", None):
+            n_fits = params.n_experts if self._has_models else params.n_init
+            if task is NO_TASK and has_callbacks:
                 task = self._start_task(given, n_fits + 1)
             if self._has_models:
                 problem, added = self._with_models(problem, params, task)
             em_problem = problem.em_problem
-            seeds = em_problem.seeds
-            monitors: list[Any] = [None] * (len(seeds) + 1)
-            if self.verbose or task is not NO_TASK:
-                n_rows, sample = em_problem.n_rows_of_starts, ""
-                if n_rows < em_problem.rows.n_rows:
-                    sample = f" (on a sample of {n_rows} rows)"
-                names = [*(f"start {i}{sample}" for i in range(len(seeds))), "EM"]
+            monitors: list[Any] = [None] * (len(em_problem.seeds) + 1)
+            if self.verbose or has_callbacks:
                 # After the fits of models, or the selection of the number of experts.
                 first_id = n_fits if self._has_models else bool(added)
-                monitors = make_monitors(problem, task, names, int(self.verbose), first_id)
+                monitors = make_monitors(problem, task, int(self.verbose), first_id)
             *start_monitors, monitor = monitors
             found = fit_starts(em_problem, start_monitors, monitor, self.n_jobs)
             run, mixture = found.run, found.run.mixture
@@ -156,7 +153,7 @@ class BaseMixture(
                 run = run._replace(theta=theta, mixture=mixture)
             attributes = attributes_of_fit(problem, found._replace(run=run), usage) | added
             self._set_fitted_attributes(attributes)
-            if task is not NO_TASK:
+            if has_callbacks:
                 task.end(lambda: attributes)
             warn_of_fit(self, params, em_problem, run, usage.responsibility_mass, offset)
         return self
@@ -340,9 +337,6 @@ class BaseMixtureOfExperts(BaseMixture):
     def _uses_groups(self) -> bool:
         """Whether `fit` takes groups, which `_data.nested_estimators` asks of inner estimators."""
         return holds_out_rows(self.n_experts) or uses_groups(self)
-
-    def _validate_parameters(self) -> FitParameters:
-        return validate_parameters(self)
 
     def fit(
         self,

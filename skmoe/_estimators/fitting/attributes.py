@@ -12,7 +12,7 @@ from skmoe._data.rows import is_dask
 from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
 from skmoe._estimators.fitting.problem import FitProblem
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.rows.training_data import CrossFitCache, TrainingState
+from skmoe._estimators.rows.training_data import TrainingState
 from skmoe._inference.labels import describe_spikes, feature_labels, printable_name
 from skmoe._inference.results import Maxima
 from skmoe._mixture.data import Data
@@ -32,6 +32,12 @@ from skmoe.exceptions import (
     warn_user,
 )
 
+# Of the penalties of a part, what belongs to the prior of its scales and is no attribute.
+HIDDEN_PENALTIES = ("noise_variance", "predictor_squares")
+
+# Attributes of how the rows use the experts.
+OF_USAGE = ("weights_", "_gate_overlap", "_load")
+
 
 def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     """Attributes of gate and experts in original units, and the fitted mixture.
@@ -41,17 +47,12 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     """
     mixture, theta, preprocessor = fitted
     of_experts, of_gate = mixture.split(theta)
-    extra, n_columns = preprocessor.extra_features, len(preprocessor.feature_scaling.scale)
-    attributes = {
-        "_fitted": fitted,
-        "base_": None if extra is None else extra.base,
-        "gate_alpha_": np.nan,
-    }
+    extra, gate_columns = preprocessor.extra_features, preprocessor.gate_columns
+    attributes = {"_fitted": fitted, "base_": extra and extra.base, "gate_alpha_": np.nan}
     if preprocessor.feature_range is not None:
         attributes["feature_range_"] = preprocessor.feature_range
-    gate_columns = preprocessor.gate_columns
-    n_gate_columns = 1 + (n_columns if gate_columns is None else len(gate_columns))
-    coef = mixture.gate.coefficients(of_gate, n_gate_columns)
+    n_columns = len(preprocessor.feature_scaling.scale if gate_columns is None else gate_columns)
+    coef = mixture.gate.coefficients(of_gate, n_columns + 1)
     if coef is not None:
         slopes, intercepts = preprocessor.raw_coefficients(coef, gate_columns)
         slopes = slopes if extra is None else slopes[:, gate_columns]
@@ -70,71 +71,60 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     return attributes | mixture.experts.attributes(of_experts, preprocessor)
 
 
-# Of the penalties of a part, what belongs to the prior of its scales and is no attribute.
-HIDDEN_PENALTIES = ("noise_variance", "predictor_squares")
-
-
 def attributes_of_run(problem: FitProblem, run: Run) -> dict[str, Any]:
     """Attributes of a run of EM."""
     lower_bounds = np.array(run.lower_bounds) - problem.preprocessor.log_jacobian
-    searches = tuple(penalty.search for penalty in problem.penalties)
     fitted = attributes_of_mixture(problem.make_fitted(run.theta, run.mixture))
-    return (
-        problem.attributes
-        | fitted
-        | {
-            "_training_state": TrainingState(penalty_searches=searches),
-            "lower_bound_": lower_bounds[-1],
-            "lower_bounds_": lower_bounds,
-            "n_iter_": run.n_iter,
-            "converged_": run.converged,
-        }
-    )
+    return {
+        **problem.attributes,
+        **fitted,
+        "_training_state": TrainingState(
+            penalty_searches=tuple(penalty.search for penalty in problem.penalties)
+        ),
+        "lower_bound_": lower_bounds[-1],
+        "lower_bounds_": lower_bounds,
+        "n_iter_": run.n_iter,
+        "converged_": run.converged,
+    }
 
 
 def attributes_of_fit(problem: FitProblem, found: Found, usage: Usage) -> dict[str, Any]:
     """Attributes at the end of a fit."""
-    run, attributes, em_problem = (
-        found.run,
-        attributes_of_run(problem, found.run),
-        problem.em_problem,
-    )
+    run, mass = found.run, usage.responsibility_mass
+    attributes = attributes_of_run(problem, run)
     experts, log_jacobian = run.mixture.experts, problem.preprocessor.log_jacobian
     # Experts that fit a few rows nearly exactly, or all of theirs. If all dispersions are at their
     # bound, y is a function of X, and nothing is wrong.
     at_bound = experts.dispersion_at_bound(run.mixture.split(run.theta)[0])
     degenerate = np.array(at_bound & (not at_bound.all()))
     if not experts.needs_all_rows:
-        data = Data(em_problem.rows_in_memory, experts.dispersion_columns)
-        degenerate |= spikes(run.mixture, run.theta, data, usage.responsibility_mass)
-    cache = None
-    if problem.cache_key is not None:  # for the next warm start
-        fold = em_problem.rows.expert_design.fold
-        cache = CrossFitCache(problem.cache_key, fold, experts, run.theta)
-    total_weight = float(usage.responsibility_mass.sum())
-    attributes["_training_state"] = attributes["_training_state"]._replace(
-        cross_fit_cache=cache,
-        total_weight=total_weight,
-        spikes=tuple(np.flatnonzero(degenerate).tolist()),
+        data = Data(problem.em_problem.rows_in_memory, experts.dispersion_columns)
+        degenerate |= spikes(run.mixture, run.theta, data, mass)
+    total_weight = float(mass.sum())
+    state = attributes["_training_state"]._replace(
+        total_weight=total_weight, spikes=tuple(np.flatnonzero(degenerate).tolist())
     )
-    lower_bounds, n_times, shares, are_spurious = (
-        zip(*found.maxima, strict=True) if found.maxima else ((), (), (), ())
-    )
-    values = tuple(total_weight * (bound - log_jacobian) for bound in lower_bounds)
+    maxima = Maxima()
     if found.maxima:  # the first is that of the fit
-        share = float(usage.responsibility_mass.min() / total_weight)
-        shares, are_spurious = (share, *shares[1:]), (bool(degenerate.any()), *are_spurious[1:])
+        first = found.maxima[0]._replace(
+            smallest_share=float(mass.min() / total_weight), is_spurious=bool(degenerate.any())
+        )
+        bounds, n_times, *others = zip(first, *found.maxima[1:], strict=True)
+        values = tuple(total_weight * (bound - log_jacobian) for bound in bounds)
+        maxima = Maxima(values, n_times, others[0], found.counted, found.kept, others[1])
     # Of the starts, each when it ended or was dropped.
     traces = [np.array(start.lower_bounds) - log_jacobian for start in found.starts]
-    return attributes | {
-        "weights_": usage.mean_gate_prob,
-        "_gate_overlap": usage.gate_overlap,
-        "_load": usage.load,
-        "n_experts_": run.mixture.n_experts,
-        "maxima_": Maxima(values, n_times, shares, found.counted, found.kept, are_spurious),
-        "start_converged_": np.array([start.converged for start in found.starts]),
-        "start_traces_": traces,
-    }
+    return (
+        attributes
+        | dict(zip(OF_USAGE, usage, strict=False))
+        | {
+            "_training_state": state,
+            "n_experts_": run.mixture.n_experts,
+            "maxima_": maxima,
+            "start_converged_": np.array([start.converged for start in found.starts]),
+            "start_traces_": traces,
+        }
+    )
 
 
 # --- the order of the experts -----------------------------------------------------------------
@@ -176,16 +166,25 @@ def warn_of_fit(
     offset: Any = None,
 ) -> None:
     """Warn of what a fit has found."""
-    fitted, experts, maxima = estimator._fitted, run.mixture.experts, estimator.maxima_
+    experts = run.mixture.experts
     # Models of a stack may have no rows.
     of_mixture = params.expert_parameter == "expert"
     if run.failed or (not run.converged and run.n_iter >= estimator.max_iter):
-        _warn_convergence(run, estimator.max_iter, problem, of_mixture)
-    at_bound = fitted.mixture.experts.dispersion_at_bound(fitted.mixture.split(fitted.theta)[0])
-    if estimator._training_state.spikes:
-        _warn_degenerate(at_bound, estimator._training_state.spikes, estimator.expert_names_)
-    if maxima.runs == COUNTED_SEARCHES:
-        warn_maxima(maxima)
+        warn_user(_advice(run, estimator.max_iter, problem, of_mixture), ConvergenceWarning)
+    at_bound = experts.dispersion_at_bound(run.mixture.split(run.theta)[0])
+    if at_bound.any() and not at_bound.all():
+        named = _named(np.flatnonzero(at_bound), estimator.expert_names_)
+        warn_user(
+            f"The noise variance of some experts is at its floor: {named}. They fit their rows "
+            'exactly. Increase dispersion_prior, use fewer experts, or dispersion="shared".',
+            DegenerateExpertWarning,
+        )
+    others = [k for k in estimator._training_state.spikes if not at_bound[k]]
+    if others:
+        spikes_of_fit = [estimator.expert_names_[k] for k in others]
+        warn_user(describe_spikes(spikes_of_fit), DegenerateExpertWarning)
+    if estimator.maxima_.runs == COUNTED_SEARCHES:
+        warn_maxima(estimator.maxima_)
     if of_mixture and is_collapsed(responsibility_mass).any():
         # The same text for all fits, so that Python can show it once.
         warn_user(
@@ -194,18 +193,9 @@ def warn_of_fit(
             "the rows of the fit names them: summary(X, y).",
             CollapsedExpertsWarning,
         )
-    if params.estimators:
-        _warn_special_losses(params)
-    if params.estimators and of_mixture:
-        worse = np.flatnonzero(experts.is_worse_than_mean(problem.rows.y)).tolist()
-        if worse:
-            warn_user(
-                "Some experts predict held-out rows much worse than the mean of y: "
-                f"{_named(worse, estimator.expert_names_)}. Scale the features, or y by "
-                "TransformedTargetRegressor, or give the estimator other options, such as more "
-                "iterations.",
-                ConvergenceWarning,
-            )
+    if params.uses_estimators:
+        names = estimator.expert_names_ if of_mixture else []
+        _warn_of_estimators(params, problem.rows, experts, names)
     if hasattr(estimator, "expert_covariance_") and at_bound.all():
         warn_user(
             "The covariance matrices of all experts are at their floor, where correlations mean "
@@ -222,48 +212,52 @@ def warn_of_fit(
                 "offset=np.log(exposure).",
                 OptionWarning,
             )
-    if experts.signs:
-        names_in = getattr(estimator, "feature_names_in_", None)
-        _warn_gate_of_signs(fitted, feature_labels(names_in, estimator.n_features_in_))
+    preprocessor = estimator._fitted.preprocessor
+    if experts.signs and run.mixture.gate.depends_on_features:
+        columns = preprocessor.expert_columns
+        columns = np.arange(preprocessor.n_features) if columns is None else columns
+        signed = columns[np.flatnonzero(experts.signs)]
+        seen = np.intersect1d(signed, preprocessor.features_of_gate)
+        if len(seen):
+            labels = getattr(estimator, "feature_names_in_", None)
+            named = _named(seen, feature_labels(labels, estimator.n_features_in_))
+            warn_user(
+                f"The gate uses features with signs in monotonic_cst: {named}. Each expert is "
+                "monotonic in them, but the prediction need not be, as it also changes with the "
+                "probabilities of the experts. Leave them out of gate_features.",
+                OptionWarning,
+            )
 
 
 def _named(index: Iterable[int], names: Sequence[str]) -> str:
     return ", ".join(printable_name(names[k]) for k in index)
 
 
-def _warn_convergence(run: Run, max_iter: int, problem: Problem, of_mixture: bool) -> None:
-    """Warn of EM that has stopped before convergence; experts that are not needed are a reason."""
+def _advice(run: Run, max_iter: int, problem: Problem, of_mixture: bool) -> str:
+    """On EM that has stopped before convergence; experts that are not needed are a reason."""
     if run.failed:
-        warn_user(
+        return (
             "EM stopped, since no step increases the lower bound. Experts or a gate of your own "
-            "can cause it: check that `m_step` does not decrease their part of the objective.",
-            ConvergenceWarning,
+            "can cause it: check that `m_step` does not decrease their part of the objective."
         )
-        return
-    gap = aitken_gap(run.lower_bounds)
+    gap, n_experts = aitken_gap(run.lower_bounds), run.mixture.n_experts
     estimate = "the remaining gain per row cannot be estimated"
     if 0.0 < gap < np.inf:  # a power of ten: texts repeat, and Python can show them once
         power = f"{10.0 ** np.ceil(np.log10(gap)):.0e}"
         estimate = f"the remaining gain is less than about {power} nats per row"
+    data = Data(problem.rows_in_memory, run.mixture.experts.dispersion_columns)
+    n_needed = n_needed_experts(run.mixture, run.theta, data) if of_mixture else n_experts
     remedy = (
         "Increase max_iter, or make the problem easier with fewer experts or larger penalties "
         "(alpha, gate_alpha). Fits of estimators as experts end earlier with a larger tol."
     )
-    data, number = (
-        Data(problem.rows_in_memory, run.mixture.experts.dispersion_columns),
-        run.mixture.n_experts,
-    )
-    n_needed = n_needed_experts(run.mixture, run.theta, data) if of_mixture else 0
-    if 0 < n_needed < number:
+    if n_needed < n_experts:
         remedy = (
-            f"The rows do not tell {number} experts apart: {n_needed} would fit nearly as well, "
+            f"The rows do not tell {n_experts} experts apart: {n_needed} would fit nearly as well, "
             'and more iterations change little. Use fewer experts; n_experts="auto" finds their '
             "number."
         )
-    warn_user(
-        f"EM did not converge in max_iter={max_iter} iterations: {estimate}. {remedy}",
-        ConvergenceWarning,
-    )
+    return f"EM did not converge in max_iter={max_iter} iterations: {estimate}. {remedy}"
 
 
 def warn_maxima(maxima: Maxima) -> None:
@@ -275,50 +269,26 @@ def warn_maxima(maxima: Maxima) -> None:
         )
 
 
-def _warn_special_losses(params: FitParameters) -> None:
-    """Warn of regressors whose loss is not that of the normal noise which the mixture adds."""
-    if params.task.is_classification or params.mean_family:
-        return
+def _warn_of_estimators(
+    params: FitParameters, rows: Any, experts: Any, names: Sequence[str]
+) -> None:
+    """Warn of losses other than that of normal noise, and of useless experts with names."""
+    of_noise = not params.task.is_classification and params.mean_family is None
     for estimator in params.estimators or ():
-        loss = special_loss(estimator)
-        if loss and not has_density(estimator):
+        loss = special_loss(estimator) if of_noise and not has_density(estimator) else None
+        if loss:
             warn_user(
                 f"expert={estimator!r} has a {loss} loss, but the mixture gives it normal noise: "
                 "densities, intervals and responsibilities are those of normal noise. "
                 f"{LOSSES[loss]}",
                 OptionWarning,
             )
-            return
-
-
-def _warn_gate_of_signs(fitted: FittedMixture, names: Sequence[str]) -> None:
-    """Warn if the gate uses features whose slopes have signs: predictions may be of another."""
-    mixture, _, preprocessor = fitted
-    columns = preprocessor.expert_columns
-    columns = np.arange(preprocessor.n_features) if columns is None else columns
-    signed = columns[np.flatnonzero(mixture.experts.signs)]
-    seen = np.intersect1d(signed, preprocessor.features_of_gate)
-    if mixture.gate.depends_on_features and len(seen):
+            break
+    worse = np.flatnonzero(experts.is_worse_than_mean(rows.y)) if names else ()
+    if len(worse):
         warn_user(
-            f"The gate uses features with signs in monotonic_cst: {_named(seen, names)}. Each "
-            "expert is monotonic in them, but the prediction need not be, as it also changes with "
-            "the probabilities of the experts. Leave them out of gate_features.",
-            OptionWarning,
+            "Some experts predict held-out rows much worse than the mean of y: "
+            f"{_named(worse, names)}. Scale the features, or y by TransformedTargetRegressor, or "
+            "give the estimator other options, such as more iterations.",
+            ConvergenceWarning,
         )
-
-
-def _warn_degenerate(at_bound: Array, spikes: Sequence[int], names: Sequence[str]) -> None:
-    """Warn of experts that fit a few rows nearly exactly, or have a dispersion at its bound.
-
-    If all have a dispersion at its bound, y is a function of X, and nothing is wrong.
-    """
-    if at_bound.any() and not at_bound.all():
-        warn_user(
-            "The noise variance of some experts is at its floor: "
-            f"{_named(np.flatnonzero(at_bound), names)}. They fit their rows exactly. Increase "
-            'dispersion_prior, use fewer experts (n_experts), or dispersion="shared".',
-            DegenerateExpertWarning,
-        )
-    others = [names[k] for k in spikes if not at_bound[k]]
-    if others:
-        warn_user(describe_spikes(others), DegenerateExpertWarning)

@@ -5,14 +5,13 @@ For older releases there is a replacement without effect.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from skmoe._estimators.fitting.attributes import attributes_of_run
 from skmoe._estimators.fitting.problem import FitProblem
 from skmoe._mixture.em import Run
-from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.search import MAX_REINITIALIZATIONS
 
 try:
@@ -99,39 +98,34 @@ class FitMonitor:
     label: str
     problem: FitProblem
     verbose: int
-    # With the penalties of the last iteration: lower bounds at other penalties cannot be compared.
-    last: Mixture | None = None
 
     def start(self) -> None:
         """Start the task of the run."""
         self.task.start()
 
-    def __call__(self, n_iter: int, run: Run) -> bool:
+    def __call__(self, n_iter: int, run: Run, where: str = "") -> bool:
         """Report an iteration; returns whether a callback stops the run."""
-        return self._report(n_iter, run, "iteration", self.label)
+        if self.verbose > 1:
+            label = f"{self.label}, search{where}" if where else self.label
+            print(f"  {label}: {n_iter:>5d} {self._in_units(run):>16.8f}")
+        return self._end(self.task.subtask(f"iteration{where}").start(), run)
 
     def on_sample(self, n_iter: int, run: Run) -> bool:
         """Report an iteration of the search of penalties on a sample, before those of the run.
 
         Returns whether a callback stops search and run.
         """
-        label = f"{self.label}, search on the sample"
-        return self._report(n_iter, run, "iteration on the sample", label)
-
-    def _report(self, n_iter: int, run: Run, name: str, label: str) -> bool:
-        """Print an iteration, and start and end its task; returns whether a callback stops."""
-        if self.verbose > 1:
-            if penalties_differ(run.mixture, self.last or self.problem.em_problem.mixture):
-                print(f"  {label}: penalties changed; values before and after cannot be compared")
-            self.last = run.mixture or self.last
-            print(f"  {label}: {n_iter:>5d} {self._in_units(run):>16.8f}")
-        return self._end(self.task.subtask(name).start(), run)
+        return self(n_iter, run, " on the sample")
 
     def end(self, run: Run) -> None:
         """End the task of the run."""
         if self.verbose > 0:
-            state = ", converged" if run.converged else ""
-            if penalties_differ(run.mixture, self.problem.em_problem.mixture):
+            state, mixture = ", converged" if run.converged else "", self.problem.em_problem.mixture
+            parts = ("gate", "experts") if run.mixture else ()
+            if any(
+                getattr(run.mixture, name).penalties != getattr(mixture, name).penalties
+                for name in parts
+            ):
                 state += "; penalties changed, so that it cannot be compared with the starts"
             bound = f"lower bound {self._in_units(run):.8f}, {run.n_iter} iterations"
             print(f"{self.label}: {bound}{state}")
@@ -145,21 +139,17 @@ class FitMonitor:
         return task.end(lambda: attributes_of_run(self.problem, run))
 
 
-def penalties_differ(model: Mixture | None, other: Mixture) -> bool:
-    """Whether two models, if the first is known, have other penalties."""
-    if model is None:
-        return False
-    pairs = ((model.gate, other.gate), (model.experts, other.experts))
-    return any(one.penalties != two.penalties for one, two in pairs)
-
-
 def make_monitors(
-    problem: FitProblem, task: FitTask, labels: Sequence[str], verbose: int, first_id: int = 0
+    problem: FitProblem, task: FitTask, verbose: int, first_id: int = 0
 ) -> list[FitMonitor]:
-    """Monitors of runs of EM with given labels, whose tasks are numbered from `first_id`."""
+    """Monitors of the starts and of the run after them, whose tasks are numbered."""
+    em_problem, sample = problem.em_problem, ""
+    if em_problem.n_rows_of_starts < em_problem.rows.n_rows:
+        sample = f" (on a sample of {em_problem.n_rows_of_starts} rows)"
+    labels = [*(f"start {i}{sample}" for i in range(len(em_problem.seeds))), "EM"]
     # Iterations on the rows for the initialisation, of a search of penalties there, on all
     # rows, and of re-initialisations.
-    most = (3 + MAX_REINITIALIZATIONS) * problem.em_problem.max_iter
+    most = (3 + MAX_REINITIALIZATIONS) * em_problem.max_iter
     return [
         FitMonitor(task.subtask(label.split()[0], most, task_id), label, problem, verbose)
         for task_id, label in enumerate(labels, first_id)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
-from skmoe._data.checks import shown
-from skmoe._data.preprocessing import CONSTANT_RTOL, Preprocessor, fit_feature_range
+from skmoe._data.checks import check_real
+from skmoe._data.preprocessing import fit_feature_range
 from skmoe._data.row_checks import check_two_classes
 from skmoe._data.rows import Rows, concat
-from skmoe._estimators.fitting.attributes import attributes_of_mixture
+from skmoe._estimators.fitting.attributes import OF_USAGE, attributes_of_mixture
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.parameters.conflicts import (
     ESTIMATORS,
@@ -46,9 +44,8 @@ from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 
 # The rows of the first batches are kept up to this weight or number, and a start is found anew on
-# them whenever their weight has doubled. It is kept if it gains so much log-likelihood on them.
+# them whenever their weight has doubled.
 N_KEPT_ROWS = 4000
-MIN_GAIN = 10.0
 
 
 def supports_partial_fit(estimator: Any) -> bool:
@@ -87,7 +84,7 @@ def fit_batch(
 ) -> Any:
     """The estimator, which has learned from a batch by `partial_fit`."""
     estimator._check_is_whole("partial_fit")
-    decay_of = _half_life(half_life)
+    decay_of = np.inf if half_life is None else check_real("half_life", half_life, least=1.0)
     params = estimator._validate_parameters()
     check_conflicts({STREAM: STREAM} | chosen_rows(params, given))
     state = getattr(estimator, "_training_state", None)
@@ -110,12 +107,10 @@ def fit_batch(
             attributes["n_known_"] = attributes.get("n_known_", 0) + batch.n_known
         names = {*attributes["_row_arguments"], *given.effective_arguments(batch)}
         attributes["_row_arguments"] = tuple(sorted(names))
-        theta = estimator._fitted.theta
-        stream = state.stream or Stream(theta, fit=(theta, state.total_weight))
+        fitted = estimator._fitted
+        stream = state.stream or Stream(fitted.theta, fit=(fitted.theta, state.total_weight))
         decay = 0.5 ** (float(batch.weight.sum()) / decay_of)
-        fitted, stream = _next(estimator._fitted, stream, batch, decay)
-        if stream.data is not None:
-            fitted, stream = _started_again(estimator, params, fitted, stream)
+        fitted, stream = _next(estimator, params, stream, batch, decay)
     if stream.data is not None:
         rows = stream.data.rows
         if rows.weight.sum() >= min(N_KEPT_ROWS, decay_of) or rows.n_rows >= N_KEPT_ROWS:
@@ -126,31 +121,18 @@ def fit_batch(
     return estimator
 
 
-def _half_life(value: Any) -> float:
-    """Number of rows after which the weight of previous rows is halved; None is infinity."""
-    if value is None:
-        return np.inf
-    is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-    if not is_number or not 0.0 < value <= np.finfo(float).max:
-        raise ValueError(
-            f"half_life must be None or a positive number of rows; got {shown(value)}. Pass a "
-            "number of rows such as half_life=1000, or None to keep all."
-        )
-    return float(value)
-
-
 def _check_continued(estimator: Any) -> None:
     """What `partial_fit` continues has the same number of experts, and parts for streams."""
-    mixture = estimator._fitted.mixture
+    mixture, number = estimator._fitted.mixture, estimator.n_experts_
     for part in (mixture.gate, mixture.experts):
         if not part.is_linear or part.needs_all_rows:
             raise ValueError(
                 "partial_fit continues fits of linear experts with a softmax or constant gate; "
                 f"the fit has {type(part).__name__}. Use a clone, or fit."
             )
-    if estimator.n_experts != estimator.n_experts_:
+    if estimator.n_experts != number:
         raise ValueError(
-            f"n_experts must stay {estimator.n_experts_} in later calls of partial_fit; got "
+            f"n_experts must stay {number} in later calls of partial_fit; got "
             f"{estimator.n_experts}. Start again with a clone to change it."
         )
 
@@ -186,39 +168,26 @@ def _in_double_precision(rows: Rows) -> Rows:
 
 
 def _next(
-    fitted: FittedMixture, stream: Stream, batch: Rows, decay: float
+    estimator: Any, params: FitParameters, stream: Stream, batch: Rows, decay: float
 ) -> tuple[FittedMixture, Stream]:
-    """Mixture and stream after a batch, in the standardisation of the first rows."""
-    mixture, _, preprocessor = fitted
+    """Mixture and stream after a batch, in the standardisation of the first rows.
+
+    They begin anew with all rows that are kept, once their weight has doubled.
+    """
+    mixture, _, preprocessor = estimator._fitted
     _check_widths(mixture)
     preprocessor = preprocessor.extend_range(fit_feature_range(batch.X))
-    preprocessor = _with_late_columns(preprocessor, batch.X)
     blocks = blocks_of(mixture, preprocessor.transform_units(batch))
     stream = learned(stream, mixture, blocks, decay)
-    if stream.data is not None:
-        rows = concat([stream.data.rows, batch])
-        init = stream.data.init if isinstance(stream.data.init, str) else "auto"
-        stream = stream._replace(data=stream.data._replace(rows=rows, X=rows.X, init=init))
-    return FittedMixture(mixture, stream.theta, preprocessor), stream
-
-
-def _with_late_columns(preprocessor: Preprocessor, X: Any) -> Preprocessor:
-    """Columns that were constant so far have the scale of their first other values."""
-    center, scale = preprocessor.feature_scaling
-    constant = np.flatnonzero(~np.isfinite(scale[: X.shape[1]]))
-    if not len(constant):
-        return preprocessor
-    values = X[:, constant]
-    values = values.toarray() if sparse.issparse(values) else values
-    size = np.abs(values - center[constant]).max(axis=0)
-    scale = scale.copy()
-    is_new = size > CONSTANT_RTOL * np.abs(center[constant])
-    scale[constant] = np.where(is_new, size, np.inf)
-    scaling = preprocessor.feature_scaling._replace(scale=scale)
-    return preprocessor._replace(feature_scaling=scaling)
-
-
-# --- starts -----------------------------------------------------------------------------------
+    fitted = FittedMixture(mixture, stream.theta, preprocessor)
+    if stream.data is None:
+        return fitted, stream
+    rows = concat([stream.data.rows, batch])
+    data = stream.data._replace(rows=rows, X=rows.X)
+    if rows.weight.sum() < min(2.0 * stream.weight_at_start, N_KEPT_ROWS):
+        return fitted, stream._replace(data=data)
+    fitted, again = _start(estimator, params, data, fitted)
+    return fitted, again._replace(n_batches=stream.n_batches)
 
 
 def _start(
@@ -247,28 +216,6 @@ def _start(
     return problem.make_fitted(theta, mixture), stream
 
 
-def _started_again(
-    estimator: Any, params: FitParameters, fitted: FittedMixture, stream: Stream
-) -> tuple[FittedMixture, Stream]:
-    """Mixture and stream from a fit of all rows that are kept, if it is clearly better."""
-    rows = stream.data.rows
-    weight = float(rows.weight.sum())
-    if weight < min(2.0 * stream.weight_at_start, N_KEPT_ROWS):
-        return fitted, stream
-    found, again = _start(estimator, params, stream.data, fitted)
-    of_rows = 1.0 if rows.unit is not None else rows.weight
-    gain = (of_rows * (found.log_density(rows) - fitted.log_density(rows))).sum()
-    if gain < MIN_GAIN:
-        return fitted, stream._replace(weight_at_start=weight)
-    # The log densities of the batches are kept, in units of the new standardisation.
-    assert stream.sums is not None
-    assert again.sums is not None
-    change = found.preprocessor.log_jacobian - fitted.preprocessor.log_jacobian
-    mean = stream.sums.log_likelihood / stream.sums.weight + change
-    sums = again.sums._replace(log_likelihood=mean * again.sums.weight)
-    return found, again._replace(sums=sums, n_batches=stream.n_batches)
-
-
 # --- attributes -------------------------------------------------------------------------------
 
 
@@ -279,10 +226,9 @@ def _attributes(fitted: FittedMixture, stream: Stream, batch: Rows) -> dict[str,
     assert stream.sums is not None
     bound = float(stream.sums.log_likelihood[0] / stream.sums.weight) - preprocessor.log_jacobian
     usage = expert_usage(mixture, theta, blocks)
-    return attributes_of_mixture(fitted) | {
-        "weights_": usage.mean_gate_prob,
-        "_gate_overlap": usage.gate_overlap,
-        "_load": usage.load,
+    return {
+        **attributes_of_mixture(fitted),
+        **dict(zip(OF_USAGE, usage, strict=False)),
         "lower_bound_": bound,
         "lower_bounds_": np.array([bound]),
         "start_converged_": np.array([False]),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
@@ -21,7 +20,6 @@ from skmoe._data.preprocessing import (
     fit_standardization,
     keeping_sparse,
 )
-from skmoe._data.row_checks import check_same_outputs, check_two_classes
 from skmoe._data.rows import (
     SAMPLE_SEED,
     Dataset,
@@ -31,7 +29,12 @@ from skmoe._data.rows import (
 )
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.parameters.tasks import Regression, TrainingTarget, identity_scaling
+from skmoe._estimators.parameters.tasks import (
+    TrainingTarget,
+    estimates,
+    identity_scaling,
+    make_target,
+)
 from skmoe._estimators.rows.first_pass import (
     MAX_INIT_ROWS,
     BlockChecker,
@@ -42,7 +45,6 @@ from skmoe._estimators.rows.first_pass import (
 )
 from skmoe._estimators.rows.training_data import (
     NO_OPTIONS,
-    CrossFitCache,
     FitOptions,
     TrainingData,
     check_enough_rows,
@@ -80,7 +82,6 @@ class FitProblem(NamedTuple):
     em_problem: Problem
     preprocessor: Preprocessor
     attributes: dict[str, Any]  # fitted attributes that do not depend on EM
-    cache_key: str | None  # of the out-of-fold predictions; None without warm start
     # Experts of new rows, where those of the EM problem are given densities.
     stacked_experts: Any = None
     penalties: tuple[Penalty, ...] = ()
@@ -104,29 +105,35 @@ def build_problem(
 ) -> FitProblem:
     """The EM problem of rows, which are checked here unless they are training data already.
 
-    The estimator is not changed.
+    The estimator is not changed. Row blocks have an initialisation on a sample of the rows.
     """
-    extra_features = None
-    if isinstance(given, Rows):
-        if type(given.X) is not np.ndarray:
-            given = rows_in_blocks(estimator, params, given)
-        if isinstance(given.X, RowBlocks):
-            check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
-            return _build_from_blocks(estimator, params, given.X, options)
-        given = validate_training_data(estimator, params, given)
-    data = present_rows(params, given._replace(options=options))
+    extra_features, source = None, None
+    if isinstance(given, Rows) and type(given.X) is not np.ndarray:
+        given = rows_in_blocks(estimator, params, given)
+    if isinstance(given, Rows) and isinstance(given.X, RowBlocks):
+        check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
+        data, source = _sample_of_blocks(estimator, params, given.X)
+        data = data._replace(options=options)
+    else:
+        if isinstance(given, Rows):
+            given = validate_training_data(estimator, params, given)
+        data = present_rows(params, given._replace(options=options))
     if options.previous is not None:
         data = _continue(params, data)
     data = merge_copies(params, data)
     if params.base is not None or params.gate.transformer is not None:
         data, extra_features = add_extra_features(params, data)
-    return _assemble(params, data, extra_features)
+    problem = _assemble(params, data, extra_features)
+    if source is None:
+        return problem
+    rows = source(problem.preprocessor)
+    return problem._replace(em_problem=problem.em_problem._replace(rows=rows))
 
 
-def _build_from_blocks(
-    estimator: Any, params: FitParameters, blocks: RowBlocks, options: FitOptions
-) -> FitProblem:
-    """EM problem for row blocks, with initialisation on a sample of the rows."""
+def _sample_of_blocks(
+    estimator: Any, params: FitParameters, blocks: RowBlocks
+) -> tuple[TrainingData, Any]:
+    """A sample of the rows of row blocks, and the rows as a function of the preprocessor."""
     checker = BlockChecker(params)
     summary = first_pass(blocks, checker)
     sample, target_scaling = summary.sample, summary.target_scaling
@@ -136,18 +143,13 @@ def _build_from_blocks(
     data = with_columns(estimator, params, sample, summary.attributes)
     data = with_class_weights(replace(params.task, class_weight=summary.class_weights), data)
     data = data._replace(
-        options=options,
         feature_scaling=summary.feature_scaling,
         feature_range=summary.feature_range,
         target_scaling=target_scaling,
         unit_factor=summary.sample_factor,
     )
-    if options.previous is not None:
-        data = _continue(params, data)
-    problem = _assemble(params, merge_copies(params, data), None)
     source = DaskBlockSource if isinstance(blocks, DaskBlocks) else BlockSource
-    rows = source(blocks, checker, problem.preprocessor, summary)
-    return problem._replace(em_problem=problem.em_problem._replace(rows=rows))
+    return data, lambda preprocessor: source(blocks, checker, preprocessor, summary)
 
 
 def add_extra_features(
@@ -190,7 +192,7 @@ def _assemble(
 ) -> FitProblem:
     """Standardise the data and assemble model, data set and initial values."""
     classes, previous = data.attributes.get("classes_"), data.options.previous
-    target = params.task.make_target(data.rows, params.density, classes, data.target_scaling)
+    target = make_target(data.rows, params.density, classes, data.target_scaling)
     feature_scaling, feature_range = data.feature_scaling, data.feature_range
     if feature_range is None:
         feature_range = fit_feature_range(data.rows.X, data.encoder)
@@ -210,17 +212,12 @@ def _assemble(
     )
     seed = int(check_random_state(params.random_state).randint(MAX_SEED))
     *seeds, fit_seed = np.random.SeedSequence(seed).spawn(params.n_init + 1)
-    key, cache, raw_features, init_design = None, None, None, None
+    raw_features, init_design = None, None
     if params.uses_estimators:
-        key = cache_key(params, data, target) if params.warm_start else None
-        cache = None if previous is None else previous._training_state.cross_fit_cache
-        cache = cache if key is not None and cache is not None and cache.key == key else None
         raw_features = select_raw_features(data.rows, data.columns["mean"])
         codes = target.y if params.task.is_classification else None
         fold_seed = int(fit_seed.generate_state(1)[0] % MAX_SEED)
         raw_features = params.assign_folds(raw_features, codes, params.cross_fit, fold_seed)
-        if cache is not None:
-            raw_features = raw_features._replace(fold=cache.fold)
         init_design = design_matrix(data.X, feature_scaling, None)
     rows = preprocessor.assemble(data.X, target.y, data.rows, raw_features)
     init, unit = data.init, data.rows.unit
@@ -243,10 +240,9 @@ def _assemble(
         ends_at_maximum=data.options.ends_at_maximum,
     )
     if previous is not None:
-        em_problem = _warm_start(em_problem, params.penalties, previous, cache)
+        em_problem = _warm_start(em_problem, params.penalties, previous)
     attributes = data.attributes | {"n_experts_": params.n_experts}
-    of_fit = em_problem, preprocessor, attributes, key
-    return FitProblem(*of_fit, penalties=params.penalties)
+    return FitProblem(em_problem, preprocessor, attributes, penalties=params.penalties)
 
 
 def _make_init_data(
@@ -277,49 +273,45 @@ def _make_experts(
     seed: np.random.SeedSequence,
 ) -> Any:
     """The family with options estimated from the data, or cross-fitted estimators."""
-    noise_variance = data.options.noise_variance
     family: Any = params.family
-    n_classes = len(data.attributes.get("classes_", ()))
+    n_experts, n_classes = params.n_experts, len(data.attributes.get("classes_", ()))
     if data.signs and n_classes > 2:
         check_conflicts({SIGNS: SIGNS, "more than two classes": f"{n_classes} classes"})
-    if family is not None and not isinstance(family, Experts):
-        names = ("noise_variance", "variance_floor") if family.has_scale else ("n_classes",)
-        estimates = params.task.estimates(init_data, names, noise_variance)
+    names: tuple[str, ...] = ("n_classes",)
+    if isinstance(family, Experts):
+        names = family.estimated_options
+    elif not params.task.is_classification and (family is None or family.has_scale):
+        names = ("noise_variance", "variance_floor")
+    found = estimates(names, init_data, params.task.dispersion_prior, data.options.noise_variance)
+    if isinstance(family, Experts):
+        family = family.with_estimates(found)
+        family = family.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
+        return OwnExperts(family, n_experts, rows.expert_design.shape[1])
+    if family is not None:
         own = {"slopes": data.slopes, "signs": data.signs}
         own["dispersion_columns"] = data.dispersion_columns
         own = {option: values for option, values in own.items() if values}
-        return family.experts_of(rows, target.scaling, params.n_experts, estimates, own)
-    if family is not None:
-        estimates = params.task.estimates(init_data, family.estimated_options, noise_variance)
-        family = family.with_estimates(estimates)
-        family = family.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
-        return OwnExperts(family, params.n_experts, rows.expert_design.shape[1])
+        return family.experts_of(rows, target.scaling, n_experts, found, own)
     assert params.estimators is not None
-    estimators, routes = params.estimators, data.routes
-    if len(estimators) == 1:
-        estimators, routes = estimators * params.n_experts, routes * params.n_experts
-    raw_features = rows.expert_design
+    copies = n_experts // len(params.estimators)  # of a single one
+    raw_features, columns = rows.expert_design, data.columns["mean"]
     categories = [] if data.encoder is None else data.encoder.categorical_columns
-    columns = data.columns["mean"]
     if columns is not None:
         categories = [i for i, j in enumerate(columns) if j in categories]
     n_folds = 1 if raw_features.fold is None else int(raw_features.fold.max()) + 1
-    shape = params.n_experts, n_folds + params.estimator_experts.n_fits_to_all_rows
+    shape = n_experts, n_folds + params.estimator_experts.n_fits_to_all_rows
     resolved = resolve_estimators(
-        estimators, params.task.name, params.alpha, raw_features.X, categories
+        params.estimators * copies, params.task.name, params.alpha, raw_features.X, categories
     )
     seeds = np.random.default_rng(seed).integers(2**31 - 1, size=shape)
-    fits = Fits(resolved, seeds, routes, data.attributes.get("classes_"), params.n_jobs)
-    mean_family, estimates = params.mean_family or MeanFamily(), {}
-    if isinstance(params.task, Regression):
-        mean_family = replace(
-            mean_family,
-            shared_dispersion=params.task.shared_dispersion,
-            dispersion_prior=params.task.dispersion_prior,
-        )
-        names = ("noise_variance", "variance_floor")
-        estimates = params.task.estimates(init_data, names, noise_variance)
-    return params.estimator_experts.of_rows(fits, rows, mean_family, estimates)
+    classes = data.attributes.get("classes_")
+    fits = Fits(resolved, seeds, data.routes * copies, classes, params.n_jobs)
+    mean_family = replace(
+        params.mean_family or MeanFamily(),
+        shared_dispersion=params.task.shared_dispersion,
+        dispersion_prior=params.task.dispersion_prior,
+    )
+    return params.estimator_experts.of_rows(fits, rows, mean_family, found)
 
 
 def check_rows_are_possible(params: FitParameters, experts: Experts, rows: Dataset) -> None:
@@ -327,23 +319,18 @@ def check_rows_are_possible(params: FitParameters, experts: Experts, rows: Datas
     possible = possible_experts(experts, rows)
     if possible is None or possible.any(axis=0).all():
         return
-    impossible = ~possible.any(axis=0)
-    first = int(impossible.argmax())
+    first = int((~possible.any(axis=0)).argmax())
     codes = np.arange(rows.n_rows) if rows.units is None else rows.units.codes
-    of_unit = np.unique(point_values(rows.y)[0, codes == first])
-    values = ", ".join(f"{value:g}" for value in of_unit[:4])
-    alone = possible_experts(experts, rows._replace(possible=None))
-    if rows.possible is not None and (alone is None or alone[:, first].any()):
-        named = ", ".join(str(k) for k in np.flatnonzero(rows.possible[:, first]))
-        raise ValueError(
-            f"known_experts must be experts that can have generated y; rows whose y is {values} "
-            f"are of expert {named}, but these values are outside the support of its family. "
-            "Correct known_experts, or set them to -1."
-        )
+    values = np.unique(point_values(rows.y)[0, codes == first])[:4]
+    shown = ", ".join(f"{value:g}" for value in values)
+    named, what = np.arange(params.n_experts), "units"
+    if rows.possible is not None and not rows.possible[:, first].all():
+        named, what = np.flatnonzero(rows.possible[:, first]), "known_experts"
     raise ValueError(
-        f"units must have rows that are all possible under one expert; those of a unit whose y "
-        f"has the values {values} are not for {params.family_name}. Use a family of all these "
-        'values, such as family="negative_binomial" for counts with zeros, or no units.'
+        f"{what} must have rows that are all possible under one expert; those with the values of y "
+        f"{shown} are not, of expert {', '.join(map(str, named))} with {params.family_name}. "
+        f"Correct {what}, or use a family of all these values, such as "
+        'family="negative_binomial" for counts with zeros.'
     )
 
 
@@ -357,95 +344,71 @@ PRIVATE_ATTRIBUTES = (
 )
 
 
-def cache_key(params: FitParameters, data: Any, target: Any) -> str | None:
-    """Digest of everything that determines the out-of-fold predictions of the experts."""
-    X, rows = data.X, data.rows
-    # Sparse matrices also remember which of their properties were looked up.
-    features = (X.shape, X.data, X.indices, X.indptr) if sparse.issparse(X) else X
-    try:
-        of_experts = params.estimators, params.cross_fit, params.mean_family
-        return joblib.hash(
-            (*rows._replace(X=features, y=target.y), data.columns["mean"], *of_experts)
-        )
-    except Exception:  # experts that cannot be pickled cannot be compared
-        return None
-
-
 def _continue(params: FitParameters, data: TrainingData) -> TrainingData:
     """Data of a warm start, with coefficients and scaling of the previous fit.
 
     Features and target must be of the kind of those of that fit.
     """
-    previous, y, reason = data.options.previous, data.rows.y, ""
-    before = previous._fitted.preprocessor
-    scaling, classes = before.target_scaling, data.attributes.get("classes_")
-    if data.X.shape[1] != before.n_features:
-        reason = f"with {before.n_features} features; X has {data.X.shape[1]}"
-    elif scaling is not None:
+    previous, y, before = data.options.previous, data.rows.y, data.options.previous._fitted
+    scaling, classes = before.preprocessor.target_scaling, data.attributes.get("classes_")
+    was = f"{before.preprocessor.n_features} features"
+    now = f"{data.X.shape[1]} features"
+    if classes is not None:
+        was, now = (
+            f"{was} and classes {previous.classes_.tolist()}",
+            f"{now} and classes {classes.tolist()}",
+        )
+    else:
+        n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        was, now = f"{was} and {len(scaling.center)} outputs", f"{now} and {n_outputs} outputs"
         # The target of a fit to censored y is in its own units.
-        if has_bounds(y) and not ((scaling.center == 0.0) & (scaling.scale == 1.0)).all():
-            reason = "to values of y, and y is censored"
-        check_same_outputs(1 if y.ndim == 1 else y.shape[1], len(scaling.center))
-    elif classes is not None:
-        check_two_classes(classes)
-        seen = previous.classes_.tolist()
-        if classes.tolist() != seen:  # numbers and texts may be compared
-            reason = f"with classes {seen}; y has {classes.tolist()}"
-    if reason:
+        is_raw = ((scaling.center == 0.0) & (scaling.scale == 1.0)).all()
+        now = f"{now} of censored y" if has_bounds(y) and not is_raw else now
+    if was != now:
         raise ValueError(
-            f"warm_start=True continues a fit {reason}. Set warm_start=False to start again."
+            f"warm_start=True continues a fit with {was}; the data have {now}. Set "
+            "warm_start=False to start again."
         )
     names = {name: vars(previous)[name] for name in ("_expert_names",) if hasattr(previous, name)}
     return data._replace(
-        init=previous._fitted.theta,
+        init=before.theta,
         attributes=data.attributes | names,
-        feature_scaling=before.feature_scaling,
+        feature_scaling=before.preprocessor.feature_scaling,
         target_scaling=scaling if params.standardizes_target else data.target_scaling,
     )
 
 
-def _warm_start(
-    problem: Problem,
-    penalties: tuple[Penalty, ...],
-    previous: Any,
-    cache: CrossFitCache | None,
-) -> Problem:
+def _warm_start(problem: Problem, penalties: tuple[Penalty, ...], previous: Any) -> Problem:
     """EM problem with the initial values of a previous fit.
 
     Penalties that it has found are kept if it has converged, and else their search goes on.
     """
-    fitted = previous._fitted
+    theta, mixture = previous._fitted.theta, problem.mixture
     for name in ("experts", "gate"):
-        one, other = getattr(fitted.mixture, name), getattr(problem.mixture, name)
+        one, other = getattr(previous._fitted.mixture, name), getattr(mixture, name)
         if type(one) is not type(other) or one.size != other.size:
             raise ValueError(
                 f"warm_start=True continues a fit whose {name} had parameters of shapes "
-                f"{one.size}; n_experts={problem.mixture.n_experts} and the data want "
-                f"{other.size}. Set warm_start=False to start again."
+                f"{one.size}; n_experts={mixture.n_experts} and the data want {other.size}. Set "
+                "warm_start=False to start again."
             )
-    searches = zip(penalties, previous._training_state.penalty_searches, strict=True)
-    new = [penalty for penalty, search in searches if penalty.search != search]
-    known = tuple(penalty for penalty in problem.penalties if penalty not in new)
-    mixture = problem.mixture
-    if cache is not None:  # what the experts have learned goes with the penalties that were found
-        mixture = mixture.with_part("experts", cache.experts)
-    for name in ("gate", "experts"):
-        part, found = getattr(mixture, name), getattr(fitted.mixture, name).penalties
-        fields = [field for p in known if p.part == name for field in p.fields if field in found]
-        mixture = mixture.with_part(
-            name, part.with_penalties({field: found[field] for field in fields})
-        )
+    others = []
+    searches = previous._training_state.penalty_searches
+    for penalty, search in zip(penalties, searches, strict=True):
+        if penalty.search != search:
+            others.append(penalty)
+        elif search:
+            found = getattr(previous._fitted.mixture, penalty.part).penalties
+            kept = {field: found[field] for field in penalty.fields if field in found}
+            part = getattr(mixture, penalty.part).with_penalties(kept)
+            mixture = mixture.with_part(penalty.part, part)
     if previous.converged_:
-        others = tuple(penalty for penalty in new if penalty.search)
-        problem = problem._replace(mixture=mixture, penalties=others)
+        searched = tuple(penalty for penalty in others if penalty.search)
+        problem = problem._replace(mixture=mixture, penalties=searched)
     if problem.penalties:  # their search goes on from the penalties that were found
         problem = problem._replace(previous=mixture)
-    if cache is not None:
-        mixture = problem.mixture.with_part("experts", cache.experts)
-        return problem._replace(mixture=mixture, init=cache.theta)
     if problem.mixture.experts.needs_all_rows:
-        mixture = problem.mixture.with_part("experts", fitted.mixture.experts)
-        resp = mixture.responsibilities(fitted.theta[None], Data(problem.rows))[0]
+        resp = previous._fitted.mixture.responsibilities(theta[None], Data(problem.rows))[0]
         return problem._replace(init=resp[:, 0])
     # Where other slopes or signs are chosen now, the fit begins at the nearest coefficients.
-    return problem._replace(init=problem.mixture.projected(fitted.theta))
+    return problem._replace(init=problem.mixture.projected(theta))

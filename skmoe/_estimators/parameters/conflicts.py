@@ -24,186 +24,141 @@ PARAMETRIC = (LinearExperts, LogisticExperts, Experts)
 NORMAL: tuple[Family, ...] = (Normal(),)
 
 BLOCKS, STREAM = "blocks of rows", "partial_fit"
-OWN_EXPERTS, OWN_GATE = "experts of your own", "a gate of your own"
-TEST = "n_experts_test"
-NESTED = "likelihood_ratio_test"
+TEST, NESTED = "n_experts_test", "likelihood_ratio_test"
 SELECTION = "n_experts that the fit selects"
-ESTIMATORS, INIT = "estimators as experts", "init as an array"
+ESTIMATORS, INIT, BASE = "estimators as experts", "init as an array", "a base"
+OWN_EXPERTS, OWN_DENSITY = "experts of your own", "an expert with a density of its own"
 KNOWN_EXPERTS, KNOWN_AS_BOOLEANS = "known_experts", "known_experts as booleans"
-CENSORED = "censored y"
-OFFSET, NO_LOG_LINK = "an offset", "experts with another link than log, or none"
-FAMILY = 'a family other than "normal"'
+CENSORED, OFFSET = "censored y", "an offset"
+NO_LOG_LINK = "experts with another link than log, or none"
+FAMILY, FAMILIES = 'a family other than "normal"', "a list of different families"
+NOT_NORMAL = 'a family other than "normal" and "lognormal"'
 SIGNS, SLOPES = "monotonic_cst", "features of some experts"
-FAMILIES, WARM_START = "a list of different families", "warm_start=True"
-FULL, NOT_NORMAL = 'covariance_type="full"', 'a family other than "normal" and "lognormal"'
-TRANSFORMER = "a transformer in the gate"
-LIST, OWN_DENSITY = "a list as family or expert", "an expert with a density of its own"
+SHARED, DISPERSIONS = "shared_features", "dispersion_features"
+FULL = 'covariance_type="full"'
+TRANSFORMER, LIST = "a transformer in the gate", "a list as family or expert"
 
-# What does not go together: each of some options with each of others, and reason and remedy. The
+# What does not go together: each of some options with each of others, and why, and what to use. The
 # first conflict is the one that is reported.
-CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[str, str]] = {
-    ((TEST, NESTED), ("top_k",)): (
-        "routing to few experts does not maximise the likelihood",
-        "Use a gate without top_k.",
+CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
+    ((TEST, NESTED), ("top_k", ESTIMATORS, BASE)): (
+        "such a fit does not maximise the likelihood. "
+        'Leave it out, or choose the number by held-out rows: n_experts="auto".'
     ),
-    ((TEST,), ("class_weight",)): (
-        "weighted classes have no likelihood from which targets can be drawn",
-        "Use class_weight=None.",
+    ((NESTED,), (OWN_DENSITY, SIGNS)): (
+        "its statistic is chi-squared for linear experts without penalties and signs. "
+        'Use expert="linear" and monotonic_cst=None.'
+    ),
+    ((TEST,), ("class_weight", CENSORED)): (
+        "targets are drawn, which have values, and classes of equal weight. "
+        "Leave it out, or compare held-out log densities."
     ),
     ((SELECTION, TEST), (INIT, LIST, SLOPES)): (
-        "each of a given number of experts has a part of it",
-        "Give what holds for any number, or fit several numbers and compare their bic.",
+        "each of a given number of experts has a part of it. "
+        "Give what holds for any number, or fit several numbers and compare their bic."
     ),
-    ((KNOWN_AS_BOOLEANS,), (SELECTION,)): (
-        "booleans are of a given number of experts",
-        "Give known_experts as integers, or n_experts as an integer.",
+    ((KNOWN_AS_BOOLEANS, "warm_start=True"), (SELECTION,)): (
+        "this belongs to a given number of experts. "
+        "Give n_experts as an integer, or known_experts as integers and warm_start=False."
     ),
-    ((TEST, NESTED), (ESTIMATORS,)): (
-        "no fit of estimators maximises a likelihood",
-        'Use expert="linear", or choose the number by held-out rows: n_experts="auto".',
-    ),
-    ((NESTED,), (OWN_DENSITY,)): (
-        "its penalties are its own, and both models are fitted without",
-        'Use expert="linear".',
-    ),
-    ((NESTED, TEST, STREAM, BLOCKS, SIGNS, CENSORED), ("a base",)): (
-        "a base is fitted to numbers in memory, and its predictions are added to the model",
-        "Use base=None.",
-    ),
-    ((NESTED,), (SIGNS,)): (
-        "the statistic of slopes at a bound has no chi-squared distribution",
-        "Use monotonic_cst=None.",
-    ),
-    ((NESTED, TEST, STREAM, BLOCKS), (SELECTION,)): (
-        "the number is selected by several fits to rows in memory",
-        "Pass an integer, such as n_experts=2, selected on a sample if need be.",
-    ),
-    ((TEST, NESTED), (BLOCKS,)): (
-        "targets are drawn, or responsibilities computed, for all rows in memory",
-        "Pass an array, or a sample of the rows.",
-    ),
-    ((STREAM,), ('class_weight="balanced"',)): (
-        "these weights are not known before the end of the stream",
-        "Pass the weights of the classes as a dict.",
-    ),
-    ((OWN_EXPERTS, OWN_GATE), (STREAM,)): (
-        "a stream adds up sums in the coefficients of linear predictors",
-        'Use expert="linear" with gate="softmax" or "constant", or fit on a sample of the rows.',
-    ),
-    ((STREAM, BLOCKS), (ESTIMATORS,)): (
-        "estimators need all rows at once",
-        'Use expert="linear", or use fit on an array, of a sample of the rows if need be.',
-    ),
-    ((STREAM, BLOCKS), (TRANSFORMER,)): (
-        "transformers need all rows in memory",
-        "Use a gate without a transformer.",
-    ),
-    ((STREAM, BLOCKS), ("a family that depends on all values of y",)): (
-        "it depends on all values of y, which are not known before the last row",
-        "Give them to the family.",
-    ),
-    ((BLOCKS,), (INIT,)): (
-        "responsibilities are those of rows in memory",
-        'Use a named init such as "auto".',
-    ),
-    (("top_k",), (KNOWN_EXPERTS,)): (
-        "the known expert of a row may not be among the most probable ones",
-        "Use a gate without top_k.",
-    ),
-    (("an argument with a value for each row",), (BLOCKS,)): (
-        "the blocks of a RowBlocks hold it",
-        "Leave it at None, and yield it with (X, y) from the factory.",
-    ),
-    ((SELECTION,), (WARM_START,)): (
-        "a warm start continues with the previous number",
-        "Give n_experts as an integer, or use warm_start=False.",
-    ),
-    (("shared_features", SLOPES, "dispersion_features", SIGNS, FAMILY), (OWN_DENSITY,)): (
-        "it has a density of its own",
-        'Use expert="linear", or leave that parameter out.',
-    ),
-    (("shared_features", SLOPES, "dispersion_features", SIGNS), (ESTIMATORS,)): (
-        "only linear experts have slopes",
-        'Use expert="linear", or options of the estimator, such as '
-        "HistGradientBoostingRegressor(monotonic_cst=[1, 0]).",
-    ),
-    (("dispersion_features",), ("families without a dispersion",)): (
-        "there is no dispersion that could depend on features",
-        'Choose a family that has one, such as "negative_binomial" for counts.',
-    ),
-    ((STREAM,), ("dispersion_features",)): (
-        "a stream has dispersions that are the same for all rows",
-        "Use fit on an array or on blocks of rows, or dispersion_features=None.",
-    ),
-    ((SIGNS,), ("more than two classes",)): (
-        "signs are those of the log odds of two classes",
-        "Use two classes, such as one against all others.",
-    ),
-    (('alpha="ard"',), ("shared_features",)): (
-        '"ard" finds a penalty for each feature in each expert',
-        'Use alpha="auto".',
-    ),
-    (("shared_features", "dispersion_features", SIGNS, SLOPES, CENSORED), (FULL,)): (
-        "it needs outputs that are independent given the expert",
-        'Use covariance_type="diag".',
-    ),
-    ((FAMILIES, NOT_NORMAL, ESTIMATORS, OWN_DENSITY), (FULL,)): (
-        "the matrix is that of linear experts with normal noise, or normal logarithms",
-        'Use covariance_type="diag", or expert="linear" and family="normal" or "lognormal".',
-    ),
-    ((FAMILIES, "a family without a mean"), (ESTIMATORS,)): (
-        "estimators predict the mean of one family",
-        'Choose a family that has a mean, such as "gamma", or use expert="linear".',
-    ),
-    (('dispersion="shared"',), (FAMILIES,)): (
-        "a shared dispersion needs one family for all experts",
-        'Use dispersion="per_expert".',
+    ((NESTED, TEST), (SELECTION,)): (
+        "the number is part of the hypothesis. Pass an integer, such as n_experts=2."
     ),
     (
-        ("a base",),
+        (BLOCKS, STREAM),
         (
-            "experts with neither an identity nor a log link",
+            *(ESTIMATORS, BASE, TRANSFORMER, SELECTION, INIT),
+            "a family that depends on all values of y",
+        ),
+    ): (
+        "this needs all rows in memory at once. "
+        "Leave it out, or use fit on an array, of a sample of the rows if need be."
+    ),
+    ((TEST, NESTED), (BLOCKS,)): (
+        "this needs all rows in memory at once. Use an array, of a sample of the rows if need be."
+    ),
+    ((STREAM,), ('class_weight="balanced"', DISPERSIONS, CENSORED)): (
+        "a stream adds up sums of values with given weights and the same dispersion. "
+        "Use fit, or give the weights of the classes as a dict."
+    ),
+    ((STREAM,), (OWN_EXPERTS, "a gate of your own")): (
+        "a stream adds up sums in the coefficients of linear predictors. "
+        'Use expert="linear" with gate="softmax" or "constant", or fit on a sample of the rows.'
+    ),
+    (("an argument with a value for each row",), (BLOCKS,)): (
+        "the blocks of a RowBlocks hold it. "
+        "Leave it at None, and yield it with (X, y) from the factory."
+    ),
+    (("top_k",), (KNOWN_EXPERTS,)): (
+        "the known expert of a row may not be among the most probable ones. "
+        "Use a gate without top_k."
+    ),
+    ((SHARED, SLOPES, DISPERSIONS, SIGNS, FAMILY), (OWN_DENSITY,)): (
+        'it has a density of its own. Use expert="linear", or leave that parameter out.'
+    ),
+    ((SHARED, SLOPES, DISPERSIONS, SIGNS), (ESTIMATORS,)): (
+        'only linear experts have slopes. Use expert="linear", or options of the estimator, such '
+        "as HistGradientBoostingRegressor(monotonic_cst=[1, 0])."
+    ),
+    ((ESTIMATORS,), (FAMILIES, "a family without a mean", CENSORED)): (
+        'estimators predict the mean of one family of values. Use expert="linear", or one family '
+        'that has a mean, such as "gamma".'
+    ),
+    ((SHARED, DISPERSIONS, SIGNS, SLOPES, CENSORED), (FULL,)): (
+        'it needs outputs that are independent given the expert. Use covariance_type="diag".'
+    ),
+    ((FAMILIES, NOT_NORMAL, ESTIMATORS, OWN_DENSITY), (FULL,)): (
+        "the matrix is that of linear experts with normal noise, or normal logarithms. "
+        'Use covariance_type="diag", or expert="linear" and family="normal" or "lognormal".'
+    ),
+    ((DISPERSIONS,), ("families without a dispersion",)): (
+        "there is no dispersion that could depend on features. "
+        'Choose a family that has one, such as "negative_binomial" for counts.'
+    ),
+    (('dispersion="shared"',), (FAMILIES,)): (
+        'a shared dispersion needs one family for all experts. Use dispersion="per_expert".'
+    ),
+    ((SIGNS,), ("more than two classes",)): (
+        "signs are those of the log odds of two classes. "
+        "Use two classes, such as one against all others."
+    ),
+    (('alpha="ard"',), (SHARED,)): (
+        '"ard" finds a penalty for each feature in each expert. Use alpha="auto".'
+    ),
+    (
+        (BASE,),
+        (
+            *("experts with neither an identity nor a log link", SIGNS, CENSORED),
             "estimators as experts under a log link",
         ),
     ): (
-        "predictions of the base are added to means, or their logs to an offset",
-        'Use base=None, or expert="linear" with an identity or a log link.',
-    ),
-    ((ESTIMATORS,), (CENSORED,)): (
-        "estimators are fitted to numbers, not to bounds of them",
-        'Use expert="linear", with a family such as "weibull".',
+        "predictions of the base are added to means of numbers, or their logs to an offset. "
+        'Use base=None, or expert="linear" with an identity or a log link.'
     ),
     (("experts without probabilities of intervals",), (CENSORED,)): (
-        "bounds of y need the distribution function of the family",
-        'Choose one that has it, such as family="weibull", "lognormal" or "normal".',
-    ),
-    ((TEST, STREAM), (CENSORED,)): (
-        "it needs values, which are known of some rows only",
-        "Use fit, and compare held-out log densities.",
+        "bounds of y need the distribution function of the family. "
+        'Choose one that has it, such as family="weibull", "lognormal" or "normal".'
     ),
     ((OFFSET,), (NO_LOG_LINK,)): (
-        'an offset needs experts with a log link, such as family="poisson"',
-        "Choose such a family, subtract it from y under an identity link, or fit without offset.",
+        'an offset needs experts with a log link, such as family="poisson". '
+        "Choose such a family, subtract it from y under an identity link, or fit without offset."
     ),
-    ((ESTIMATORS, "a base"), ("an offset of each output",)): (
-        "estimators take an offset of shape (n_samples,), the same for all outputs",
-        'Use one fit for each output, or expert="linear" with base=None.',
+    ((ESTIMATORS, BASE), ("an offset of each output",)): (
+        "estimators take an offset of shape (n_samples,), the same for all outputs. "
+        'Use one fit for each output, or expert="linear" with base=None.'
     ),
     (("units",), ("predictions of Dask collections",)): (
-        "chunks may cut a unit",
-        "Compute the rows of whole units first, or leave units out.",
+        "chunks may cut a unit. Compute the rows of whole units first, or leave units out."
     ),
     (("groups",), ("parametric experts without a base",)): (
-        "groups keep rows in one fold, and this fit has no folds",
-        'Leave groups out, or use them with n_experts="auto", a base or estimators as experts.',
+        "groups keep rows in one fold, and this fit has no folds. "
+        'Leave groups out, or use them with n_experts="auto", a base or estimators as experts.'
     ),
     (("an exposure",), ("experts that are no estimators",)): (
-        "a fit takes its logarithm",
-        "Pass offset=np.log(exposure).",
+        "a fit takes its logarithm. Pass offset=np.log(exposure)."
     ),
     (("metadata",), ("experts that are no estimators",)): (
-        "such experts take no metadata",
-        "Leave metadata out, or use estimators as experts.",
+        "such experts take no metadata. Leave metadata out, or use estimators as experts."
     ),
 }
 
@@ -231,16 +186,12 @@ def _is_given(value: Any) -> bool:
     return value is not None
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
-
-
 def _is(name: str) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, str) and value == name
 
 
 def _has_density(expert: Any) -> bool:
-    return isinstance(expert, PARAMETRIC) or (not isinstance(expert, str) and has_density(expert))
+    return not isinstance(expert, str) and (isinstance(expert, PARAMETRIC) or has_density(expert))
 
 
 def _is_own(expert: Any) -> bool:
@@ -252,16 +203,20 @@ def _is_estimator(expert: Any) -> bool:
     return not _has_density(expert) and not (isinstance(expert, str) and expert in EXPERTS)
 
 
+def _any_expert(is_kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda expert: any(map(is_kind, listed(expert)))
+
+
 # The options that are values of a parameter, and whether a value is the option. The families of a
 # list, or of all experts, are values of "families".
 OPTIONS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     (SELECTION, "n_experts", selects_number),
-    (LIST, "expert", _is_list),
-    (OWN_DENSITY, "expert", lambda expert: any(map(_has_density, listed(expert)))),
-    (ESTIMATORS, "expert", lambda expert: any(map(_is_estimator, listed(expert)))),
-    (OWN_EXPERTS, "expert", lambda expert: any(map(_is_own, listed(expert)))),
-    (OWN_GATE, "gate", lambda gate: isinstance(gate, Gate)),
-    (LIST, "family", _is_list),
+    (LIST, "expert", lambda expert: isinstance(expert, list | tuple)),
+    (OWN_DENSITY, "expert", _any_expert(_has_density)),
+    (ESTIMATORS, "expert", _any_expert(_is_estimator)),
+    (OWN_EXPERTS, "expert", _any_expert(_is_own)),
+    ("a gate of your own", "gate", lambda gate: isinstance(gate, Gate)),
+    (LIST, "family", lambda family: isinstance(family, list | tuple)),
     (FAMILY, "families", lambda families: families != NORMAL),
     (NOT_NORMAL, "families", lambda families: any(f.name not in JOINT_FAMILIES for f in families)),
     (FAMILIES, "families", lambda families: len(families) > 1),
@@ -269,19 +224,19 @@ OPTIONS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("a family without a mean", "families", lambda families: not families[0].takes_mean),
     ("top_k", "gate.top_k", _is_given),
     (TRANSFORMER, "gate.transformer", _is_given),
-    ("a base", "base", _is_given),
+    (BASE, "base", _is_given),
     ('alpha="ard"', "alpha", _is("ard")),
     (SLOPES, "expert_features", is_for_each_expert),
-    ("shared_features", "shared_features", _is_given),
+    (SHARED, "shared_features", _is_given),
     (SLOPES, "shared_features", lambda features: isinstance(features, Mapping)),
-    ("dispersion_features", "dispersion_features", _is_given),
+    (DISPERSIONS, "dispersion_features", _is_given),
     (SIGNS, "monotonic_cst", _is_given),
     ('dispersion="shared"', "dispersion", _is("shared")),
     (FULL, "covariance_type", _is("full")),
     ("class_weight", "class_weight", _is_given),
     ('class_weight="balanced"', "class_weight", _is("balanced")),
     (INIT, "init", lambda init: not isinstance(init, str)),
-    (WARM_START, "warm_start", bool),
+    ("warm_start=True", "warm_start", bool),
 )
 
 # The parameters of an estimator that can be such an option.
@@ -307,25 +262,23 @@ def chosen_options(estimator: Any, families: tuple[Family, ...] = ()) -> dict[st
     """
     chosen: dict[str, Any] = {}
     for option, parameter, is_option in OPTIONS:
-        value, shown_as = estimator, parameter
-        for name in parameter.split("."):
-            value = getattr(value, name, None)
         if parameter == "families":
-            value, shown_as = families or None, "family"
+            value, choice = families or None, Choice("family", getattr(estimator, "family", None))
+        else:
+            part, _, name = parameter.rpartition(".")
+            value = getattr(getattr(estimator, part, None) if part else estimator, name, None)
+            choice = Choice(parameter, value)
         if value is not None and is_option(value):
-            shown_value = estimator.family if parameter == "families" else value
-            chosen[option] = Choice(shown_as, shown_value)
+            chosen[option] = choice
     return chosen
 
 
 def conflict_of(chosen: Mapping[str, Any]) -> str:
     """The message on the first conflict among options, with how it shows them; "" for none."""
-    for (options, others), (reason, remedy) in CONFLICTS.items():
+    for (options, others), reason in CONFLICTS.items():
         for option, other in product(options, others):
             if option in chosen and other in chosen:
-                return (
-                    f"{chosen[option]!s} cannot be used with {chosen[other]!s}: {reason}. {remedy}"
-                )
+                return f"{chosen[option]!s} cannot be used with {chosen[other]!s}: {reason}"
     return ""
 
 

@@ -38,7 +38,7 @@ from skmoe._estimators.parameters.parts import (
     resolve_families,
     resolve_gate,
 )
-from skmoe._estimators.parameters.tasks import Classification, Regression, Task
+from skmoe._estimators.parameters.tasks import Task
 from skmoe._mixture.evidence import Penalty
 from skmoe._mixture.partitions import INITIALIZERS
 from skmoe._numerics.typing import Array
@@ -202,23 +202,21 @@ def validate_parameters(estimator: Any, models: list[Any] | None = None) -> FitP
     has_default_gate = isinstance(gate, str) and gate == DEFAULT_GATE and n_experts > 1
     if not has_default_gate:
         gate = resolve_gate(gate, values["gate_alpha"], n_experts)
+    is_classification = isinstance(estimator, ClassifierMixin)
+    task_name = "classifier" if is_classification else "regressor"
     kinds = EXPERTS.get(expert, {}) if isinstance(expert, str) else {}
-    if isinstance(values.get("expert"), list | tuple) and _is_linear_list(values, families):
+    if models is None and not isinstance(expert, str) and _is_linear_list(values, families):
         kinds = EXPERTS[DEFAULT_EXPERT]
-    task_name = "classifier" if isinstance(estimator, ClassifierMixin) else "regressor"
     kind = kinds.get(task_name)
     penalties = _penalties(values, estimator._default_alphas, gate, kind, families)
     numbers = {name: penalty.value for name, penalty in penalties.items()}
     if has_default_gate:
         gate = SoftmaxGate(numbers["gate_alpha"])
-    is_shared = values["dispersion"] == "shared"
-    task: Task = Regression(is_shared, numbers["dispersion_prior"])
-    if task_name == "classifier":
-        task = Classification(values["class_weight"])
+    is_shared, prior = values["dispersion"] == "shared", numbers["dispersion_prior"]
+    task = Task(is_classification, values["class_weight"], is_shared, prior)
     experts, estimators = None, models
     if kind is not None:
-        options = numbers | {"families": families, "covariance_type": values["covariance_type"]}
-        options |= {"shared_dispersion": is_shared}
+        options = values | numbers | {"families": families, "shared_dispersion": is_shared}
         own = {field.name for field in fields(kind)} & options.keys()
         experts = kind(**{name: options[name] for name in own})
         if isinstance(experts, Experts):
@@ -279,9 +277,8 @@ def _is_linear_list(values: dict[str, Any], families: tuple[Family, ...]) -> boo
     Otherwise these are estimators, which take data frames: each has all slopes for itself, and a
     dispersion that is the same for all rows.
     """
-    expert = values["expert"]
-    is_name = [isinstance(entry, str) and entry == DEFAULT_EXPERT for entry in listed(expert)]
-    if not all(is_name):
+    entries = listed(values["expert"])
+    if not all(isinstance(entry, str) and entry == DEFAULT_EXPERT for entry in entries):
         return False
     needs = values["covariance_type"] != "diag" or is_for_each_expert(values["expert_features"])
     given = values["shared_features"], values["dispersion_features"]
@@ -290,13 +287,17 @@ def _is_linear_list(values: dict[str, Any], families: tuple[Family, ...]) -> boo
 
 # --- penalties: given numbers, or found by the evidence ---------------------------------------
 
-# Penalties in the order in which a fit stores the searches: gate or experts, their fields that have
-# the penalty, and where a search starts, and near which it stays; None is a default of `alpha`.
-PENALTIES: dict[str, tuple[str, tuple[str, ...], float | None]] = {
-    "gate_alpha": ("gate", ("alpha",), DEFAULT_GATE_ALPHA),
-    "alpha": ("experts", ("alpha", "predictor_squares"), None),
-    "dispersion_alpha": ("experts", ("dispersion_alpha",), 1.0),
-    "dispersion_prior": ("experts", ("dispersion_prior", "noise_variance"), 10.0),
+# Penalties in the order in which a fit stores the searches: their parameter, gate or experts, the
+# fields of these that have the penalty, and where a search starts, and near which it stays; None is
+# a default of `alpha`, which is the parameter of all slopes of the experts.
+PENALTIES: dict[str, tuple[str, str, tuple[str, ...], float | None]] = {
+    "gate_alpha": ("gate_alpha", "gate", ("alpha",), DEFAULT_GATE_ALPHA),
+    "alpha": ("alpha", "experts", ("alpha", "predictor_squares"), None),
+    "dispersion_alpha": ("alpha", "experts", ("dispersion_alpha",), 1.0),
+    "dispersion_prior": (
+        *("dispersion_prior", "experts"),
+        *(("dispersion_prior", "noise_variance"), 10.0),
+    ),
 }
 
 
@@ -323,15 +324,12 @@ def _penalties(
     keeps_own = not isinstance(values["gate"], str) and not values["gate"].has_open_penalty
     possible = {"gate_alpha": isinstance(gate, str | SoftmaxGate), "dispersion_prior": has_prior}
     penalties = {}
-    for name, (part, own_fields, start) in PENALTIES.items():
-        # `alpha` is that of all slopes of the experts.
-        of_dispersions, can_search = name == "dispersion_alpha", possible.get(name, is_linear)
-        parameter = "alpha" if of_dispersions else name
-        given, search = values.get(parameter), ""
+    for name, (parameter, part, own_fields, start) in PENALTIES.items():
+        given, search, can_search = values.get(parameter), "", possible.get(name, is_linear)
         if given is None and is_linear and can_search and not on_base:
             search = "" if part == "gate" and keeps_own else "auto"
         elif isinstance(given, str) and can_search:
-            search = "auto" if of_dispersions else given
+            search = given if name == parameter else "auto"
         elif isinstance(given, str) and not (
             # Experts of one's own have their own prior, if any, and a single one has no gate.
             (name == "dispersion_prior" and of_mixture)
@@ -345,7 +343,8 @@ def _penalties(
             )
         number: Any = given
         if given is None or isinstance(given, str):
-            number = alphas[on_base] if start is None or (of_dispersions and on_base) else start
+            of_alpha = start is None or (on_base and name != parameter)
+            number = alphas[on_base] if of_alpha else start
         penalties[name] = Penalty(part, own_fields, number, search)
     return penalties
 
@@ -359,12 +358,7 @@ def check_init(init: Any, n_rows: int, n_experts: int) -> Array:
         resp = np.array(init, dtype=np.float64)
     except (TypeError, ValueError):
         resp = np.empty(0)
-    if resp.ndim == 0 or resp.size == 0:
-        raise ValueError(
-            f"init must be one of {sorted(INITS)} or an array of responsibilities of "
-            f"shape (n_samples, n_experts); got {init!r}."
-        )
-    check_probabilities("init as an array", resp, n_rows, n_experts)
+    check_probabilities("init as an array of responsibilities", resp, n_rows, n_experts)
     return resp
 
 

@@ -208,21 +208,15 @@ def check_takes_offset(parameter: str, expert: Any, density: Experts | MeanFamil
 
 def accepts_missing(expert: Any) -> bool:
     """Whether all experts may accept missing values; False for invalid values of `expert`."""
-    entries = listed(expert)
-    for entry in entries:
+    is_list = isinstance(expert, list | tuple)
+
+    def accepts(entry: Any) -> bool:
         if isinstance(entry, str):
-            is_list = isinstance(expert, list | tuple)
-            accepted = entry in NAMED_ESTIMATORS and (is_list or entry not in EXPERTS)
-        elif isinstance(entry, PARAMETRIC):
-            accepted = False
-        else:
-            try:
-                accepted = may_accept_missing_values(entry)
-            except Exception:  # not an estimator: an error is raised by `resolve_experts`
-                accepted = False
-        if not accepted:
-            return False
-    return bool(entries)
+            return entry in NAMED_ESTIMATORS and (is_list or entry not in EXPERTS)
+        is_estimator = hasattr(entry, "get_params") and not isinstance(entry, type)
+        return is_estimator and may_accept_missing_values(entry)
+
+    return expert not in ([], ()) and all(map(accepts, listed(expert)))
 
 
 # --- gate -------------------------------------------------------------------------------------
@@ -261,70 +255,65 @@ def expert_columns(
     The columns of X are None for all. Slopes are numbers, as `slope_holders` takes them: ()
     where each expert has its own slope of each column.
     """
-    n_experts, features, given = params.n_experts, (n_features, names), params.expert_features
+    features, given = (n_features, names), params.expert_features
     for_each, may_be_empty = is_for_each_expert(given), not params.uses_estimators
-    has_slope = np.zeros((n_experts, n_features), dtype=bool)
+    has_slope = np.zeros((params.n_experts, n_features), dtype=bool)
     columns: Array | None = None
     for k, own in enumerate(given if for_each else [given]):
         name = f"expert_features[{k}]" if for_each else "expert_features"
         columns = check_columns(name, own, *features, may_be_empty)
-        has_slope[k if for_each else slice(None), slice(None) if columns is None else columns] = (
-            True
-        )
+        of_experts = k if for_each else slice(None)
+        has_slope[of_experts, slice(None) if columns is None else columns] = True
     if for_each:
         columns = np.flatnonzero(has_slope.any(axis=0))
     of_dispersion = check_columns("dispersion_features", params.dispersion_features, *features)
     if columns is not None and of_dispersion is not None:
         columns = np.union1d(columns, of_dispersion)
-    of_slopes = np.arange(n_features) if columns is None else columns
-    numbers = np.arange(n_experts)
-    slopes = np.where(has_slope[:, of_slopes], numbers[:, None], -1)
-    for column, sharing in _sharing_experts(params.shared_features, n_experts, features).items():
-        lacking = [k for k in sharing or numbers if not has_slope[k, column]]
-        if len(lacking) == n_experts or (sharing and lacking):
-            of_expert = f" of expert {lacking[0]}" if len(lacking) < n_experts else ""
+    numbers = np.arange(params.n_experts)[:, None]
+    slopes = np.where(has_slope, numbers, -1)
+    for column, sharing in _sharing_experts(params, features).items():
+        lacking = [k for k in sharing if not has_slope[k, column]]
+        own_sharing = [k for k in sharing if has_slope[k, column]]
+        is_for_all = not isinstance(params.shared_features, Mapping)
+        if not own_sharing or (lacking and not is_for_all):
+            of_expert = f" of expert {lacking[0]}" if has_slope[:, column].any() else ""
             raise ValueError(
                 f"shared_features must be among the expert_features{of_expert}; column {column} is "
                 "not. Add it to expert_features, or leave it out of shared_features."
             )
-        sharing = sharing or np.flatnonzero(has_slope[:, column]).tolist()
-        slopes[np.ix_(sharing, of_slopes == column)] = min(sharing)
-    own_slopes = (slopes == numbers[:, None]).all()
+        slopes[own_sharing, column] = min(own_sharing)
+    slopes = slopes if columns is None else slopes[:, columns]
+    of_slopes = np.arange(n_features) if columns is None else columns
+    is_of_dispersion = np.isin(of_slopes, () if of_dispersion is None else of_dispersion)
     return (
         columns,
-        () if own_slopes else tuple(tuple(row) for row in slopes.tolist()),
-        ()
-        if of_dispersion is None
-        else tuple(np.flatnonzero(np.isin(of_slopes, of_dispersion)).tolist()),
+        () if (slopes == numbers).all() else tuple(map(tuple, slopes.tolist())),
+        tuple(np.flatnonzero(is_of_dispersion).tolist()),
     )
 
 
-def _sharing_experts(
-    shared_features: Any, n_experts: int, features: tuple[int, Array | None]
-) -> dict[int, list[int]]:
-    """The experts that share the slope of each column; an empty list for all that have it."""
-    if not isinstance(shared_features, Mapping):
-        columns = check_columns("shared_features", shared_features, *features)
-        return {} if columns is None else {int(column): [] for column in columns}
-    columns = check_columns("shared_features", list(shared_features), *features)
+def _sharing_experts(params: Any, features: tuple[int, Array | None]) -> dict[int, list[int]]:
+    """The numbers of the experts that may share the slope of each column."""
+    shared, n_experts = params.shared_features, params.n_experts
+    if not isinstance(shared, Mapping):
+        columns = check_columns("shared_features", shared, *features)
+        return {} if columns is None else {int(j): [*range(n_experts)] for j in columns}
+    columns = check_columns("shared_features", list(shared), *features)
     assert columns is not None
-    of_columns = zip(columns.tolist(), shared_features.values(), strict=True)
-    return {column: _check_numbers(sharing, n_experts) for column, sharing in of_columns}
-
-
-def _check_numbers(sharing: Any, n_experts: int) -> list[int]:
-    """Validate the numbers of experts that share a slope."""
-    numbers = list(sharing) if isinstance(sharing, Sequence | np.ndarray) else []
-    if len(numbers) == n_experts and all(isinstance(k, bool | np.bool_) for k in numbers):
-        numbers = np.flatnonzero(numbers).tolist()
-    is_valid = all(is_integer(k) and int(k) in range(n_experts) for k in numbers)
-    if not is_valid or not 2 <= len(set(numbers)) == len(numbers):
-        raise ValueError(
-            "shared_features as a dict must have the numbers of at least two experts for each "
-            f"feature, from 0 to {n_experts - 1}, or True and False for each expert; got "
-            f"{shown(sharing)}. Use a list of features for slopes that all experts share."
-        )
-    return [int(k) for k in numbers]
+    found = {}
+    for column, sharing in zip(columns.tolist(), shared.values(), strict=True):
+        numbers = list(sharing) if isinstance(sharing, Sequence | np.ndarray) else []
+        if len(numbers) == n_experts and all(isinstance(k, bool | np.bool_) for k in numbers):
+            numbers = np.flatnonzero(numbers).tolist()
+        is_valid = all(is_integer(k) and int(k) in range(n_experts) for k in numbers)
+        if not is_valid or not 2 <= len(set(numbers)) == len(numbers):
+            raise ValueError(
+                "shared_features as a dict must have the numbers of at least two experts for each "
+                f"feature, from 0 to {n_experts - 1}, or True and False for each expert; got "
+                f"{shown(sharing)}. Use a list of features for slopes that all experts share."
+            )
+        found[column] = [int(k) for k in numbers]
+    return found
 
 
 # --- models of a stack ------------------------------------------------------------------------

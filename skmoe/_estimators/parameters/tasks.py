@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe._data.censored_targets import point_values
 from skmoe._data.preprocessing import Standardization, fit_standardization
-from skmoe._data.row_checks import (
-    check_two_classes,
-    class_weights,
-)
+from skmoe._data.row_checks import check_two_classes, class_weights
 from skmoe._data.rows import Rows, by_output, has_bounds
 from skmoe._mixture.partitions import InitData
 from skmoe._numerics.linalg import split_offset
@@ -92,128 +89,97 @@ class TrainingTarget(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Regression:
-    """Regression: one or several numeric outputs."""
+class Task:
+    """Regression, of one or several numeric outputs, or classification of one label for each row.
 
-    name: ClassVar[str] = "regressor"
-    is_classification: ClassVar[bool] = False
+    Classes have weights, which are None where those of the rows contain them already.
+    """
 
-    shared_dispersion: bool
-    dispersion_prior: float
-    class_weight: Any = None  # rows have no classes
+    is_classification: bool
+    class_weight: Any = None
+    shared_dispersion: bool = False
+    dispersion_prior: float = 0.0
 
-    def make_target(
-        self,
-        rows: Rows,
-        experts: Experts | MeanFamily | None,
-        classes: Array | None,
-        scaling: Standardization | None,
-    ) -> TrainingTarget:
-        """Outputs (m, n), by a known standardisation, if there is one.
-
-        Parametric experts decide whether y is standardised; it is not for estimators (None).
-        """
-        targets, weight = rows.y.reshape(rows.n_rows, -1), rows.weight
-        censored = has_bounds(targets)
-        outputs = point_values(targets) if censored else targets
-        if scaling is None:
-            scaling = fit_standardization(outputs, weight, of_constant=1.0)
-        standard = np.ascontiguousarray(((outputs - scaling.center) / scaling.scale).T)
-        is_standard = experts is not None and experts.standardizes_target
-        # Censored rows have probabilities, which do not depend on the units of y.
-        if experts is not None and is_standard and not censored:
-            working = experts.working_target(standard)
-            if working is not standard:
-                working = _standardised(working, weight)
-            return TrainingTarget(standard, working, scaling)
-        identity = identity_scaling(outputs.shape[1])
-        y, values = np.ascontiguousarray(targets.T), np.ascontiguousarray(outputs.T)
-        if rows.offset is not None:
-            relative = _relative_target(values, by_output(rows.offset), weight)
-            standard = _standardised(relative, weight)
-        elif experts is not None:
-            standard = _standardised(experts.working_target(values), weight)
-        return TrainingTarget(y, standard, identity)
-
-    def row_weights(self, y: Array, classes: Array | None, weight: Array) -> Array:
-        """Weights of the rows."""
-        return weight
-
-    def estimates(
-        self, init_data: InitData, names: Sequence[str], noise_variance: Array | None
-    ) -> dict[str, Any]:
-        """Options of a family that are estimated from the data, see `Experts.estimated_options`.
-
-        They are the noise variance of the standardised outputs, unless it is given, its lower
-        bound, and the mean of the outputs.
-
-        With rounded outputs the likelihood can be inflated by near-zero variance on one grid value.
-        So if there are at most half as many values as rows, the lower bound is the variance of the
-        rounding error for a grid with the median gap between values.
-        """
-        estimates: dict[str, Any] = {}
-        if "noise_variance" in names:
-            noise = noise_variance
-            if noise is None and self.dispersion_prior == 0.0:  # not needed without a prior
-                noise = np.ones(len(init_data.Y))
-            elif noise is None:
-                rows = init_data.rows
-                units = None if rows.units is None else rows.units.codes
-                noise = init_data.for_outputs(
-                    estimate_noise_variance(init_data.X, init_data.Y, rows.weight, units)
-                )
-            estimates["noise_variance"] = tuple(noise.tolist())
-        if "variance_floor" in names:
-            floors = np.full(len(init_data.Y), RELATIVE_FLOOR)
-            for output, y in enumerate(init_data.Y):
-                values = np.unique(y)
-                if 1 < len(values) <= len(y) / 2:
-                    rounding = np.median(np.diff(values)) ** 2 / 12.0
-                    floors[output] = np.clip(rounding, RELATIVE_FLOOR, MAX_ROUNDING_FLOOR)
-            estimates["variance_floor"] = tuple(init_data.for_outputs(floors).tolist())
-        if "target_mean" in names:
-            _, offset = split_offset(init_data.rows.expert_design)
-            mean = _mean_at_zero_offset(init_data.rows.y, offset, init_data.rows.weight)
-            estimates["target_mean"] = tuple(mean.tolist())
-        return estimates
-
-
-@dataclass(frozen=True)
-class Classification:
-    """Classification: one label for each row."""
-
-    name: ClassVar[str] = "classifier"
-    is_classification: ClassVar[bool] = True
-
-    class_weight: Any  # None where the weights of rows contain it already
-
-    def make_target(
-        self,
-        rows: Rows,
-        experts: Experts | MeanFamily | None,
-        classes: Array | None,
-        scaling: Standardization | None,
-    ) -> TrainingTarget:
-        """Class codes (n,)."""
-        assert classes is not None
-        check_two_classes(classes)
-        indicators = (np.arange(len(classes))[:, None] == rows.y).astype(np.float64)
-        return TrainingTarget(rows.y, indicators, None)
+    @property
+    def name(self) -> str:
+        """That of scikit-learn's estimators."""
+        return "classifier" if self.is_classification else "regressor"
 
     def row_weights(self, y: Array, classes: Array | None, weight: Array) -> Array:
         """Weights of the rows times those of their classes."""
-        assert classes is not None
-        return class_weights(self.class_weight, classes, y, weight)
-
-    def estimates(
-        self, init_data: InitData, names: Sequence[str], noise_variance: Array | None
-    ) -> dict[str, Any]:
-        """The number of classes; they have no noise."""
-        return {"n_classes": len(init_data.Y)} if "n_classes" in names else {}
+        return weight if classes is None else class_weights(self.class_weight, classes, y, weight)
 
 
-# The differences between the two estimators.
-Task: TypeAlias = Regression | Classification
+def make_target(
+    rows: Rows,
+    experts: Experts | MeanFamily | None,
+    classes: Array | None,
+    scaling: Standardization | None,
+) -> TrainingTarget:
+    """Class codes, or outputs (m, n) by a known standardisation, if there is one.
+
+    Parametric experts decide whether y is standardised; it is not for estimators (None).
+    """
+    if classes is not None:
+        check_two_classes(classes)
+        indicators = (np.arange(len(classes))[:, None] == rows.y).astype(np.float64)
+        return TrainingTarget(rows.y, indicators, None)
+    targets, weight = rows.y.reshape(rows.n_rows, -1), rows.weight
+    censored = has_bounds(targets)
+    outputs = point_values(targets) if censored else targets
+    if scaling is None:
+        scaling = fit_standardization(outputs, weight, of_constant=1.0)
+    standard = np.ascontiguousarray(((outputs - scaling.center) / scaling.scale).T)
+    # Censored rows have probabilities, which do not depend on the units of y.
+    if experts is not None and experts.standardizes_target and not censored:
+        working = experts.working_target(standard)
+        if working is not standard:
+            working = _standardised(working, weight)
+        return TrainingTarget(standard, working, scaling)
+    y, values = np.ascontiguousarray(targets.T), np.ascontiguousarray(outputs.T)
+    if rows.offset is not None:
+        standard = _standardised(_relative_target(values, by_output(rows.offset), weight), weight)
+    elif experts is not None:
+        standard = _standardised(experts.working_target(values), weight)
+    return TrainingTarget(y, standard, identity_scaling(outputs.shape[1]))
+
+
+def estimates(
+    names: Sequence[str], init_data: InitData, dispersion_prior: float, noise: Array | None
+) -> dict[str, Any]:
+    """Options of experts that are estimated from the data, see `Experts.estimated_options`.
+
+    They are the number of classes, the noise variance of the standardised outputs, unless it is
+    given, its lower bound, and the mean of the outputs.
+
+    With rounded outputs the likelihood can be inflated by near-zero variance on one grid value.
+    So if there are at most half as many values as rows, the lower bound is the variance of the
+    rounding error for a grid with the median gap between values.
+    """
+    rows = init_data.rows
+    found: dict[str, Any] = {}
+    if "n_classes" in names:
+        found["n_classes"] = len(init_data.Y)
+    if "noise_variance" in names:
+        if noise is None and dispersion_prior == 0.0:  # not needed without a prior
+            noise = np.ones(len(init_data.Y))
+        elif noise is None:
+            units = None if rows.units is None else rows.units.codes
+            noise = estimate_noise_variance(init_data.X, init_data.Y, rows.weight, units)
+            noise = init_data.for_outputs(noise)
+        found["noise_variance"] = tuple(noise.tolist())
+    if "variance_floor" in names:
+        floors = np.full(len(init_data.Y), RELATIVE_FLOOR)
+        for output, y in enumerate(init_data.Y):
+            values = np.unique(y)
+            if 1 < len(values) <= len(y) / 2:
+                rounding = np.median(np.diff(values)) ** 2 / 12.0
+                floors[output] = np.clip(rounding, RELATIVE_FLOOR, MAX_ROUNDING_FLOOR)
+        found["variance_floor"] = tuple(init_data.for_outputs(floors).tolist())
+    if "target_mean" in names:
+        mean = _mean_at_zero_offset(rows.y, split_offset(rows.expert_design)[1], rows.weight)
+        found["target_mean"] = tuple(mean.tolist())
+    return found
 
 
 def _mean_at_zero_offset(y: Array, offset: Array | float, weight: Array) -> Array:

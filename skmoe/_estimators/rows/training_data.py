@@ -65,19 +65,9 @@ from skmoe._numerics.typing import Array, Design
 STATUS_CODES = [0.0, 1.0], [1.0, 2.0]
 
 
-class CrossFitCache(NamedTuple):
-    """Out-of-fold predictions of a fit, reused by a warm start on the same data."""
-
-    key: str | None  # digest of data and experts
-    fold: Array | None
-    experts: Any  # with out-of-fold predictions
-    theta: Array
-
-
 class TrainingState(NamedTuple):
     """State that is continued by a warm start or `partial_fit`; unused in predictions."""
 
-    cross_fit_cache: CrossFitCache | None = None
     stream: Any = None  # Stream of `partial_fit`
     # Searches by which the penalties were found, in the order of `PENALTIES`.
     penalty_searches: tuple[str, ...] = ("", "", "")

@@ -317,10 +317,6 @@ def test_chunks_without_rows_are_skipped_in_fits():
 # --- refusals -------------------------------------------------------------------------------------
 
 
-def shifted(values):
-    return dd.from_pandas(pd.Series(values, index=np.arange(N) + 1), npartitions=3)
-
-
 MISALIGNED = {
     "memory": (unknown_of, np.asarray, "y must be a Dask collection", "ndarray", "compute_chunk"),
     "memory and frame": (frame_of, np.asarray, "y must be a Dask collection", "lengths=True"),
@@ -338,7 +334,6 @@ MISALIGNED = {
         "3 and 2",
         "like X",
     ),
-    "divisions": (frame_of, shifted, "X and y must have the same partitions", "repartition("),
     "rows of arrays": (
         array_of,
         lambda y: array_of(y[1:]),
@@ -354,12 +349,6 @@ def test_collections_that_cannot_be_aligned_are_refused(case):
     make_X, make, name, *words = MISALIGNED[case]
     assert_fit_refused(clone(regressor()), (make_X(X), make(Y)), name, *words)
     assert_refused(refusal(regressor().score_samples, make_X(X), make(Y)), name, *words)
-
-
-def test_unknown_divisions_are_not_compared():
-    moe = MixtureOfExpertsRegressor(1, n_init=1).fit(frame_of(X), shifted(Y).clear_divisions())
-    whole = MixtureOfExpertsRegressor(1, n_init=1).fit(X, Y)
-    assert_allclose(moe.predict(X), whole.predict(X), rtol=1e-6)
 
 
 def test_bad_chunks_are_refused_by_their_number():

@@ -86,16 +86,12 @@ def by_arrays_in_blocks(moe, rows, folder):
     return moe.fit(RowBlocks.from_arrays(rows.X, rows.y, **rows.given))
 
 
-def by_npy(moe, rows, folder):
-    paths = {}
-    for name, values in {"X": rows.X, "y": rows.y, **rows.given}.items():
-        paths[name] = [folder / f"{name}{i}.npy" for i in range(3)]
-        for path, part in zip(paths[name], np.split(values, [42, 84]), strict=True):
-            np.save(path, part)
-    blocks = RowBlocks.from_npy(**paths)
-    assert [len(block[1]) for block in blocks] == [42, 42, 36]
-    assert len(next(iter(RowBlocks.from_npy(paths["X"], paths["y"])))) == 2
-    return moe.fit(blocks)
+def by_files(moe, rows, folder):
+    paths = [folder / "X.npy", folder / "y.npy"]
+    for path, values in zip(paths, (rows.X, rows.y), strict=True):
+        np.save(path, values)
+    others = [rows.given.get(name) for name in ARGUMENTS]
+    return moe.fit(RowBlocks(lambda: [(*map(np.load, paths), *others)]))
 
 
 def by_parquet(moe, rows, folder):
@@ -138,7 +134,7 @@ def memory_map(folder, X):
     return np.load(folder / "X.npy", mmap_mode="r")
 
 
-WAYS = [by_arrays, by_blocks, by_arrays_in_blocks, by_npy, by_parquet, by_memory_map, by_dask]
+WAYS = [by_arrays, by_blocks, by_arrays_in_blocks, by_files, by_parquet, by_memory_map, by_dask]
 WAYS += [by_warm_start, by_stream]
 
 

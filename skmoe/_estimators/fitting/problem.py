@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from skmoe._data.blocks import DaskBlocks, RowBlocks
+from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import point_values
 from skmoe._data.encoding import numeric_names
 from skmoe._data.extra_features import ExtraFeatures, append_columns
@@ -31,27 +31,17 @@ from skmoe._data.rows import (
 )
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.parameters.tasks import Regression, TrainingTarget, identity_scaling
-from skmoe._estimators.rows.first_pass import (
-    MAX_INIT_ROWS,
-    BlockChecker,
-    BlockSource,
-    DaskBlockSource,
-    first_pass,
-    rows_in_blocks,
-)
+from skmoe._estimators.parameters.tasks import Regression, TrainingTarget
+from skmoe._estimators.rows.first_pass import MAX_INIT_ROWS, first_pass, rows_in_blocks
 from skmoe._estimators.rows.training_data import (
     NO_OPTIONS,
     CrossFitCache,
     FitOptions,
     TrainingData,
-    check_enough_rows,
     chosen_rows,
     merge_copies,
     present_rows,
     validate_training_data,
-    with_class_weights,
-    with_columns,
 )
 from skmoe._mixture.data import Data
 from skmoe._mixture.evidence import Penalty
@@ -127,27 +117,13 @@ def _build_from_blocks(
     estimator: Any, params: FitParameters, blocks: RowBlocks, options: FitOptions
 ) -> FitProblem:
     """EM problem for row blocks, with initialisation on a sample of the rows."""
-    checker = BlockChecker(params)
-    summary = first_pass(blocks, checker)
-    sample, target_scaling = summary.sample, summary.target_scaling
-    if target_scaling is not None and (has_bounds(sample.y) or not params.standardizes_target):
-        target_scaling = identity_scaling(len(target_scaling.center))
-    check_enough_rows(params.n_experts, sample.n_rows, "rows")
-    data = with_columns(estimator, params, sample, summary.attributes)
-    data = with_class_weights(replace(params.task, class_weight=summary.class_weights), data)
-    data = data._replace(
-        options=options,
-        feature_scaling=summary.feature_scaling,
-        feature_range=summary.feature_range,
-        target_scaling=target_scaling,
-        unit_factor=summary.sample_factor,
-    )
+    data, source = first_pass(estimator, params, blocks)
+    data = data._replace(options=options)
     if options.previous is not None:
         data = _continue(params, data)
     problem = _assemble(params, merge_copies(params, data), None)
-    source = DaskBlockSource if isinstance(blocks, DaskBlocks) else BlockSource
-    rows = source(blocks, checker, problem.preprocessor, summary)
-    return problem._replace(em_problem=problem.em_problem._replace(rows=rows))
+    source.preprocessor = problem.preprocessor
+    return problem._replace(em_problem=problem.em_problem._replace(rows=source))
 
 
 def add_extra_features(

@@ -33,7 +33,7 @@ class EncodedFeature(NamedTuple):
     value: Any = None
 
     def of(self, values: Array) -> Array:
-        """The feature, from numbers or strings in the column."""
+        """The feature, from numbers or categories in the column."""
         if self.kind == NUMBER:
             return np.where(np.isnan(values), self.value, values)
         if self.kind == MISSING:
@@ -62,9 +62,9 @@ class Encoder(NamedTuple):
     allow_nan: bool  # whether every expert accepts missing numbers
 
     def values(self, X: Any) -> dict[int, Array]:
-        """The columns of X as numbers, with NaN, or as strings, with None for missing values."""
+        """The columns of X as numbers, with NaN, or as categories, with None for missing values."""
         numbers = {j: numeric_column(X, j) for j in self.numeric_columns}
-        return numbers | {j: as_strings(X, j) for j in self.categorical_columns}
+        return numbers | {j: category_column(X, j) for j in self.categorical_columns}
 
 
 def is_frame(X: Any) -> bool:
@@ -142,22 +142,22 @@ def numeric_values(encoder: Encoder, X: Any) -> Array:
 def category_codes(encoder: Encoder, X: Any) -> Array:
     """Integer codes of the categories of X, infrequent ones included, (n, q)."""
     codes = [
-        np.unique(as_strings(X, j).astype(str), return_inverse=True)[1]
+        np.unique([repr(value) for value in category_column(X, j)], return_inverse=True)[1]
         for j in encoder.categorical_columns
     ]
     return np.column_stack(codes) if codes else np.empty((X.shape[0], 0))
 
 
-def _ranked_levels(strings: Array, weight: Array) -> list[str | None]:
+def _ranked_levels(values: Array, weight: Array) -> list[Any]:
     """Levels in the order of decreasing total weight."""
-    total: dict[str | None, float] = {}
-    for level, w in zip(strings, weight, strict=True):
+    total: dict[Any, float] = {}
+    for level, w in zip(values, weight, strict=True):
         total[level] = total.get(level, 0.0) + w
     return sorted(total, key=lambda level: (-total[level], _level_sort_key(level)))
 
 
-def _level_sort_key(level: str | None) -> tuple[bool, str]:
-    return level is None, level or ""
+def _level_sort_key(level: Any) -> tuple[bool, str]:
+    return level is None, str(level)
 
 
 def _median(column: Array, weight: Array) -> float:
@@ -196,7 +196,16 @@ def numeric_column(X: Any, j: int) -> Array:
     return column.cast(float).to_numpy()
 
 
+def category_column(X: Any, j: int) -> Array:
+    """A column of categories as objects, with None for missing values of any kind."""
+    values = np.array(column_of(X, j), dtype=object)
+    for i, value in enumerate(values):
+        if not isinstance(value, str) and str(value) in MISSING_STRINGS:
+            values[i] = None
+    return values
+
+
 def as_strings(X: Any, j: int) -> Array:
     """A column as strings, with None for missing values."""
-    strings = [str(value) for value in np.asarray(column_of(X, j), dtype=object)]
-    return np.array([None if text in MISSING_STRINGS else text for text in strings], dtype=object)
+    values = category_column(X, j)
+    return np.array([value if value is None else str(value) for value in values], dtype=object)

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skmoe._data.encoding import MAX_CATEGORIES, as_strings, numeric_column
+from skmoe._data.encoding import MAX_CATEGORIES, category_column, numeric_column
 from skmoe._data.steps import WeightedImputer, WeightedPipeline
 from skmoe._numerics.typing import Array
 
@@ -32,8 +32,8 @@ def as_floats(X: Any) -> Array:
 
 
 def as_categories(X: Any) -> Array:
-    """Columns of categories as an array of strings, with None for missing values of any kind."""
-    return np.column_stack([as_strings(X, j) for j in range(X.shape[1])])
+    """Columns of categories as an array of objects, with None for missing values of any kind."""
+    return np.column_stack([category_column(X, j) for j in range(X.shape[1])])
 
 
 def resolve_estimators(

@@ -276,7 +276,10 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
         values = np.atleast_1d(point_values(y)[row])
         remedy = "Correct the target"
         if family.takes_offset and family.in_support(np.round(values)[:, None]).all():
-            remedy = "If y holds rates, pass the counts, with offset=np.log(exposure)"
+            remedy = (
+                "If y holds rates, such as claims per year, pass the counts, with "
+                "offset=np.log(exposure) and without the exposure as sample_weight"
+            )
         raise ValueError(
             f"y must hold {family.support} for {params.family_name}; row {row} holds "
             f"{shown_target(y[row])}. {remedy}, or use another family, such as "

@@ -126,17 +126,12 @@ def _flags(name: str, values: ArrayLike, of: Array) -> Array:
             f"{name} must have an entry for each value, here shape {of.shape}; got {given.shape}. "
             "Pass True or False for each row."
         )
-    try:
-        flags = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):  # of texts and missing values
-        is_number = [isinstance(value, Real | np.bool_) for value in given.ravel()]
-        flags = np.where(is_number, 0.0, np.nan).reshape(given.shape)
+    remedy = "Pass True and False, or 1 and 0. Compare a code with that of the event."
+    flags = numbers(name, values, remedy)
     is_wrong = ~np.isin(flags, (0.0, 1.0))
     if is_wrong.any():
-        raise ValueError(
-            f"{name} must hold True and False, or 1 and 0; got {shown(given[is_wrong][0])}. "
-            "Compare a code with that of the event."
-        )
+        found = shown(given[is_wrong][0])
+        raise ValueError(f"{name} must hold True and False, or 1 and 0; got {found}. {remedy}")
     return flags == 1.0
 
 

@@ -73,10 +73,11 @@ def numbers(name: str, values: Any, remedy: str = "Convert it.") -> Array:
             raise TypeError
         return np.array(given, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        found = np.ravel(np.asarray(values, dtype=object))[:1].tolist()
+        entries = np.ravel(np.asarray(values, dtype=object)).tolist()
+        found = next((entry for entry in entries if not isinstance(entry, Real)), values)
         kind = getattr(values, "dtype", type(values).__name__)
         raise ValueError(
-            f"{name} must hold numbers; got {shown(found)[1:-1]} ({kind}). {remedy}"
+            f"{name} must hold numbers; got {shown(found)} ({kind}). {remedy}"
         ) from None
 
 

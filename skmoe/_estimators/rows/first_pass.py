@@ -131,16 +131,14 @@ class BlockSource(BaseEstimator):
         of_target = *np.shape(given.y)[1:], *["bounds"] * has_bounds(given.y)
         kind = _dtypes(given.X), of_target, shape
         first = self.kind = kind if self.kind is None else self.kind
-        if kind[2] != first[2]:
-            raise ValueError(
-                f"block {index} must have an offset like the first, of rows of shape {first[2]}; "
-                f"got {kind[2]}. Yield an offset with every block, zeros where there is none, or "
-                "with none."
-            )
         if kind != first:
+            like, found = (
+                f"X of dtype {dtype}, rows of y of shape {of_y}, and of offset of shape {offset}"
+                for dtype, of_y, offset in (first, kind)
+            )
             raise ValueError(
-                f"block {index} must be like the first: X of dtype {first[0]} and rows of y of "
-                f"shape {first[1]}; got {kind[0]} and {kind[1]}. Convert the blocks in the factory."
+                f"block {index} must be like the first, with {like}; got {found}. Convert the "
+                "blocks in the factory, and yield an offset of zeros where there is none."
             )
         rules = RowRules(self, params.task.is_classification, params.n_experts, is_first, True)
         try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from importlib import import_module
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -14,27 +14,21 @@ from skmoe._data.rows import is_dask
 from skmoe._optional import import_dask, import_parquet
 
 
-def zip_chunks(collections: list[Any]) -> list[tuple[Any, ...]]:
-    """For each chunk of rows, the delayed values of all collections."""
-    chunks = []
-    for values in collections:
-        has_columns = hasattr(values, "chunks") and values.ndim > 1
-        whole_rows = values.rechunk({1: -1}) if has_columns else values
-        chunks.append(np.ravel(whole_rows.to_delayed()).tolist())
-    return list(zip(*chunks, strict=True))
-
-
-def align_chunks(collections: dict[str, Any]) -> list[Any]:
-    """X, and the other collections with the same chunks of rows.
+def chunks_of(collections: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each chunk of the rows of X, the delayed values of all collections.
 
     Raises
     ------
     ValueError
         If the numbers of rows or chunks differ, or sizes of chunks that are needed are unknown.
     """
-    X = collections["X"]
-    others = {name: values for name, values in collections.items() if name != "X"}
-    return [X, *(_rechunk_like(X, name, values) for name, values in others.items())]
+    X, parts = collections["X"], []
+    for name, given in collections.items():
+        values = given if name == "X" else _rechunk_like(X, name, given)
+        if hasattr(values, "chunks") and values.ndim > 1:
+            values = values.rechunk({1: -1})
+        parts.append(np.ravel(values.to_delayed()).tolist())
+    return [dict(zip(collections, chunk, strict=True)) for chunk in zip(*parts, strict=True)]
 
 
 def _rechunk_like(X: Any, name: str, values: Any) -> Any:
@@ -48,26 +42,21 @@ def _rechunk_like(X: Any, name: str, values: Any) -> Any:
                 f"(X.to_dask_array(lengths=True), X.compute_chunk_sizes()), or give {name} as a "
                 "Dask collection."
             )
-        values = np.asarray(values)
-        _check_n_rows(name, sum(sizes), len(values))
-        array = import_module("dask.array")
-        return array.from_array(values, chunks=(sizes, *values.shape[1:]))
+        values = import_module("dask.array").from_array(np.asarray(values))
     own_sizes = chunk_sizes(values)
     if sizes is not None and own_sizes is not None:
-        _check_n_rows(name, sum(sizes), sum(own_sizes))
-        return values if own_sizes == sizes else values.rechunk({0: sizes})
-    n_chunks = _n_chunks(X), _n_chunks(values)
+        if sum(sizes) != sum(own_sizes):
+            raise ValueError(
+                f"X and {name} must have the same number of rows; got {sum(sizes)} and "
+                f"{sum(own_sizes)}."
+            )
+        return values.rechunk({0: sizes})
+    n_chunks = [getattr(each, "numblocks", [each.npartitions])[0] for each in (X, values)]
     if n_chunks[0] != n_chunks[1]:
         raise ValueError(
             f"X and {name} must have as many chunks or partitions; got {n_chunks[0]} and "
             f"{n_chunks[1]}, of unknown sizes. Call compute_chunk_sizes() on the arrays, whose "
             f"chunks are then aligned, or repartition {name} like X."
-        )
-    divisions = [getattr(collection, "divisions", (None,)) for collection in (X, values)]
-    if None not in [*divisions[0], *divisions[1]] and divisions[0] != divisions[1]:
-        raise ValueError(
-            f"X and {name} must have the same partitions; got divisions {divisions[0]} and "
-            f"{divisions[1]}. Use {name}.repartition(divisions=X.divisions)."
         )
     return values
 
@@ -78,25 +67,11 @@ def chunk_sizes(values: Any) -> tuple[int, ...] | None:
     return None if chunks is None or np.isnan(chunks[0]).any() else chunks[0]
 
 
-def _n_chunks(values: Any) -> int:
-    return int(values.numblocks[0] if hasattr(values, "numblocks") else values.npartitions)
-
-
-def _check_n_rows(name: str, n_rows_of_x: int, n_rows: int) -> None:
-    if n_rows != n_rows_of_x:
-        raise ValueError(
-            f"X and {name} must have the same number of rows; got {n_rows_of_x} and {n_rows}."
-        )
-
-
 # Entries of a block, of which all but X and y may be None.
 ENTRIES = ("X", "y", "sample_weight", "offset", "units", "known_experts")
 
 # Bytes of the features of a block, where arrays are split into blocks.
 BLOCK_BYTES = 2**24
-
-# Rows that are searched at a time for the end of a unit.
-UNIT_ROWS = 1024
 
 
 class RowBlocks:
@@ -104,8 +79,8 @@ class RowBlocks:
 
     A fit reads the blocks once in each iteration of EM, with one block in memory at a time: its
     memory does not depend on the number of rows. Blocks of 10 000 to 100 000 rows are a good size.
-    The methods `from_arrays`, `from_npy`, `from_parquet` and `from_dask` make blocks of other
-    sources. See "Larger than memory" in the user guide.
+    The methods `from_arrays`, `from_parquet` and `from_dask` make blocks of other sources.
+    See "Larger than memory" in the user guide.
 
     Parameters
     ----------
@@ -115,8 +90,6 @@ class RowBlocks:
         which all but X and y may be None. All passes must give the same rows, and all blocks must
         have the same columns and dtype, and all an offset or none. The rows of a unit must be next
         to each other in one block.
-    classes : array-like of shape (n_classes,), default=None
-        All labels of a classifier. None collects them in the first pass.
 
     Examples
     --------
@@ -132,9 +105,8 @@ class RowBlocks:
     array([0.5, 0.5])
     """
 
-    def __init__(self, factory: Callable[[], Iterable[tuple[Any, ...]]], classes: Any = None):
+    def __init__(self, factory: Callable[[], Iterable[tuple[Any, ...]]]):
         self.factory = factory
-        self.classes = classes
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return iter(self.factory())
@@ -146,7 +118,6 @@ class RowBlocks:
         y: Any,
         *,
         sample_weight: Any = None,
-        classes: Any = None,
         offset: Any = None,
         units: Any = None,
         known_experts: Any = None,
@@ -161,8 +132,6 @@ class RowBlocks:
             Target.
         sample_weight : array of shape (n_samples,), default=None
             Weights of the rows.
-        classes : array-like of shape (n_classes,), default=None
-            All labels of a classifier. None collects them in the first pass.
         offset : array of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offsets of the linear predictors of the experts, as in `fit`.
         units : array of shape (n_samples,), default=None
@@ -193,52 +162,20 @@ class RowBlocks:
                 "X must be an array that is read when it is sliced, such as a memory map; got "
                 f"{type(X).__name__}. Pass it to fit as it is, or yield its parts in RowBlocks."
             )
-        arrays = [X, y, sample_weight, offset, units, known_experts]
-        return cls(lambda: _slices(lambda: arrays), classes)
-
-    @classmethod
-    def from_npy(
-        cls,
-        X: Sequence[Any],
-        y: Sequence[Any],
-        *,
-        sample_weight: Sequence[Any] | None = None,
-        classes: Any = None,
-        offset: Sequence[Any] | None = None,
-        units: Sequence[Any] | None = None,
-        known_experts: Sequence[Any] | None = None,
-    ) -> Self:
-        """Blocks of `.npy` files, which are not loaded: one block is in memory at a time.
-
-        Parameters
-        ----------
-        X, y : list of paths
-            Files of features, and the same number of files of the target.
-        sample_weight : list of paths, default=None
-            Files of weights.
-        classes : array-like of shape (n_classes,), default=None
-            All labels of a classifier. None collects them in the first pass.
-        offset : list of paths, default=None
-            Files of offsets of the linear predictors of the experts.
-        units : list of paths, default=None
-            Files of the units of the rows. No unit may be in two files.
-        known_experts : list of paths, default=None
-            Files of the experts of rows for which they are known.
-
-        Returns
-        -------
-        blocks : RowBlocks
-            Blocks of about 16 megabytes, each from one file.
-        """
-        missing = [None] * len(X)
-        optional = sample_weight, offset, units, known_experts
-        files = [X, y, *(missing if paths is None else paths for paths in optional)]
-
-        def factory() -> Iterator[tuple[Any, ...]]:
-            for paths in zip(*files, strict=True):
-                yield from _slices(partial(_open_memmaps, paths))
-
-        return cls(factory, classes)
+        arrays = X, y, sample_weight, offset, units, known_experts
+        for name, values in zip(ENTRIES, arrays, strict=True):
+            if values is not None and len(values) != len(X):
+                raise ValueError(
+                    f"{name} must have one value for each row of X; got {len(values)} for "
+                    f"{len(X)} rows. Pass arrays of the same rows."
+                )
+        slices = _slices(X, units)
+        return cls(
+            lambda: (
+                _block([None if values is None else np.array(values[rows]) for values in arrays])
+                for rows in slices
+            ),
+        )
 
     @classmethod
     def from_parquet(
@@ -247,7 +184,6 @@ class RowBlocks:
         target: str | list[str],
         *,
         sample_weight: str | None = None,
-        classes: Any = None,
         offset: str | list[str] | None = None,
         units: str | None = None,
         known_experts: str | list[str] | None = None,
@@ -263,8 +199,6 @@ class RowBlocks:
             Column or columns of the target.
         sample_weight : str, default=None
             Column of the weights.
-        classes : array-like of shape (n_classes,), default=None
-            All labels of a classifier. None collects them in the first pass.
         offset : str or list of str, default=None
             Column of the offset of the linear predictors of the experts, or one for each output.
         units : str, default=None
@@ -294,7 +228,7 @@ class RowBlocks:
                         others = [None if names is None else frame[names] for names in columns]
                         yield _block([frame.drop(columns=no_features), *others])
 
-        return cls(factory, classes)
+        return cls(factory)
 
     @classmethod
     def from_dask(
@@ -303,7 +237,6 @@ class RowBlocks:
         y: Any,
         *,
         sample_weight: Any = None,
-        classes: Any = None,
         offset: Any = None,
         units: Any = None,
         known_experts: Any = None,
@@ -323,8 +256,6 @@ class RowBlocks:
             or partitions of X.
         sample_weight : dask array or series, or array of shape (n_samples,), default=None
             Weights of the rows.
-        classes : array-like of shape (n_classes,), default=None
-            All labels of a classifier. None collects them in the first pass.
         offset : dask collection or array, default=None
             Offsets of the linear predictors of the experts, as in `fit`.
         units : dask array or series, or array of shape (n_samples,), default=None
@@ -346,10 +277,10 @@ class RowBlocks:
         dask = import_dask("RowBlocks.from_dask")
         entries = X, y, sample_weight, offset, units, known_experts
         named = zip(ENTRIES, entries, strict=True)
-        collections = {name: values for name, values in named if values is not None}
-        as_block = dask.delayed(partial(_block_of, list(collections)))
-        blocks = [as_block(*values) for values in zip_chunks(align_chunks(collections))]
-        return DaskBlocks(list(dask.persist(*blocks)) if _has_client() else blocks, classes)
+        chunks = chunks_of({name: values for name, values in named if values is not None})
+        as_block = dask.delayed(_block)
+        blocks = [as_block([chunk.get(name) for name in ENTRIES]) for chunk in chunks]
+        return DaskBlocks(list(dask.persist(*blocks)) if _has_client() else blocks)
 
 
 class DaskBlocks(RowBlocks):
@@ -361,8 +292,6 @@ class DaskBlocks(RowBlocks):
     ----------
     blocks : list of delayed
         The blocks.
-    classes : array-like of shape (n_classes,), default=None
-        All labels of a classifier. None collects them in the first pass.
 
     See Also
     --------
@@ -378,8 +307,8 @@ class DaskBlocks(RowBlocks):
     [(3, 2)]
     """
 
-    def __init__(self, blocks: list[Any], classes: Any = None):
-        super().__init__(lambda: (block.compute() for block in blocks), classes)
+    def __init__(self, blocks: list[Any]):
+        super().__init__(lambda: (block.compute() for block in blocks))
         self.blocks = blocks
 
     def first(self) -> tuple[Any, ...]:
@@ -417,52 +346,20 @@ def _has_client() -> bool:
     return True
 
 
-def _block_of(names: list[str], *values: Any) -> tuple[Any, ...]:
-    """A block of the values of named entries."""
-    given = dict(zip(names, values, strict=True))
-    return _block([given.get(name) for name in ENTRIES])
-
-
 def _block(values: Sequence[Any]) -> tuple[Any, ...]:
     """The shortest tuple that holds what is not None."""
     given = [i for i, value in enumerate(values) if value is not None]
     return tuple(values[: given[-1] + 1])
 
 
-def _open_memmaps(paths: Sequence[Any]) -> list[Any]:
-    return [None if path is None else np.load(path, mmap_mode="r") for path in paths]
-
-
-def _slices(arrays: Callable[[], list[Any]]) -> Iterator[tuple[Any, ...]]:
-    """Copies of slices of arrays, of which some may be None.
-
-    `arrays` is called again for each block: pages of a memory map count as memory until it is
-    closed.
-    """
-    X, *others = arrays()
-    for name, values in zip(ENTRIES[1:], others, strict=True):
-        if values is not None and len(values) != len(X):
-            raise ValueError(
-                f"{name} must have one value for each row of X; got {len(values)} for {len(X)} "
-                "rows. Pass arrays of the same rows."
-            )
-    row_bytes = max(1, X.dtype.itemsize * int(np.prod(X.shape[1:])))
-    n_rows, size = X.shape[0], max(1, BLOCK_BYTES // row_bytes)
-    del X, others
-    start = 0
-    while start < n_rows:
-        block = slice(start, _end_of_unit(arrays()[4], start + size))
-        yield _block([None if values is None else np.array(values[block]) for values in arrays()])
-        start = block.stop
-
-
-def _end_of_unit(units: Any, end: int) -> int:
-    """The end of a slice, moved to the end of the unit of its last row."""
-    if units is None or end >= len(units):
-        return end
-    while end < len(units):
-        same = np.asarray(units[end : end + UNIT_ROWS]) == units[end - 1]
-        end += int(same.argmin()) if not same.all() else len(same)
-        if not same.all():
-            break
-    return end
+def _slices(X: Any, units: Any) -> list[slice]:
+    """Slices of about `BLOCK_BYTES` of features, which end where a unit ends."""
+    n_rows, row_bytes = X.shape[0], X.dtype.itemsize * int(np.prod(X.shape[1:]))
+    size = max(1, BLOCK_BYTES // max(1, row_bytes))
+    ends = np.arange(size, n_rows, size)
+    if units is not None:
+        labels = np.asarray(units)
+        starts = np.flatnonzero(labels[1:] != labels[:-1]) + 1  # of all units but the first
+        following = np.unique(np.searchsorted(starts, ends))
+        ends = starts[following[following < len(starts)]]
+    return [slice(*pair) for pair in pairwise([0, *ends.tolist(), n_rows])]

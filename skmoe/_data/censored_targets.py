@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skmoe._data.checks import shown
+from skmoe._data.checks import numbers, shown
 from skmoe._data.rows import has_bounds
 from skmoe._numerics.typing import Array
 
@@ -111,20 +111,11 @@ def interval_censored(lower: ArrayLike, upper: ArrayLike) -> Array:
 
 
 def _numbers(name: str, values: ArrayLike) -> Array:
-    kind = np.asarray(values).dtype
-    if kind.kind == "m":  # a conversion to numbers would count in the unit of the array
-        return np.asarray(values) / np.timedelta64(1, "D")
-    if kind.kind == "M":
-        raise ValueError(
-            f"{name} must hold times since a start; got dates ({kind}). Subtract the start: "
-            f"{name} - start has durations, which are counted in days."
-        )
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"{name} must hold numbers; got {shown(np.ravel(np.asarray(values))[0])}. Convert it."
-        ) from None
+    given = np.asarray(values)
+    if given.dtype.kind == "m":  # a conversion to numbers would count in the unit of the array
+        return given / np.timedelta64(1, "D")
+    remedy = f"Convert it. Dates become times since a start by {name} - start, counted in days."
+    return numbers(name, values, remedy)
 
 
 def _flags(name: str, values: ArrayLike, of: Array) -> Array:
@@ -135,17 +126,12 @@ def _flags(name: str, values: ArrayLike, of: Array) -> Array:
             f"{name} must have an entry for each value, here shape {of.shape}; got {given.shape}. "
             "Pass True or False for each row."
         )
-    try:
-        flags = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):  # of texts and missing values
-        is_number = [isinstance(value, Real | np.bool_) for value in given.ravel()]
-        flags = np.where(is_number, 0.0, np.nan).reshape(given.shape)
+    remedy = "Pass True and False, or 1 and 0. Compare a code with that of the event."
+    flags = numbers(name, values, remedy)
     is_wrong = ~np.isin(flags, (0.0, 1.0))
     if is_wrong.any():
-        raise ValueError(
-            f"{name} must hold True and False, or 1 and 0; got {shown(given[is_wrong][0])}. "
-            "Compare a code with that of the event."
-        )
+        found = shown(given[is_wrong][0])
+        raise ValueError(f"{name} must hold True and False, or 1 and 0; got {found}. {remedy}")
     return flags == 1.0
 
 

@@ -64,6 +64,23 @@ def check_real(name: str, value: Any, least: float = 0.0, most: float = np.inf) 
     return number
 
 
+def numbers(name: str, values: Any, remedy: str = "Convert it.") -> Array:
+    """Values as an array of numbers, which no texts, dates or complex numbers are."""
+    try:
+        given = np.asarray(values)
+        # A conversion would drop imaginary parts, and count the time units of dates.
+        if given.dtype.kind in "cmM":
+            raise TypeError
+        return np.array(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        entries = np.ravel(np.asarray(values, dtype=object)).tolist()
+        found = next((entry for entry in entries if not isinstance(entry, Real)), values)
+        kind = getattr(values, "dtype", type(values).__name__)
+        raise ValueError(
+            f"{name} must hold numbers; got {shown(found)} ({kind}). {remedy}"
+        ) from None
+
+
 def check_level(level: Any, may_be_none: bool = False) -> None:
     """The level of confidence must be in (0, 1), or may be None for no intervals."""
     is_number = isinstance(level, Real) and not isinstance(level, bool | np.bool_)

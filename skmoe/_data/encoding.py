@@ -6,7 +6,6 @@ one-hot encoded. Medians and levels use the sample weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,17 +20,51 @@ MISSING_STRINGS = ("nan", "None", "<NA>", "NaT")
 MAX_CATEGORIES = 50
 
 
+# Kinds of encoded features.
+NUMBER, MISSING, LEVEL, INFREQUENT = "number", "missing", "level", "infrequent"
+
+
+class EncodedFeature(NamedTuple):
+    """A numeric feature that is made from a column of X."""
+
+    column: int
+    kind: str
+    # The median of numbers, a level (None is a missing category), or those that are not infrequent.
+    value: Any = None
+
+    def of(self, values: Array) -> Array:
+        """The feature, from numbers or categories in the column."""
+        if self.kind == NUMBER:
+            return np.where(np.isnan(values), self.value, values)
+        if self.kind == MISSING:
+            return np.isnan(values)
+        if self.kind == LEVEL:
+            return np.asarray(values == self.value)
+        return ~np.any([values == level for level in self.value], axis=0)
+
+    def name(self, column: str) -> str:
+        """Name of the feature, in the style of scikit-learn's encoders."""
+        if self.kind == NUMBER:
+            return column
+        if self.kind == INFREQUENT:
+            return f"{column}_infrequent"
+        is_missing = self.kind == MISSING or self.value is None
+        return f"missingindicator_{column}" if is_missing else f"{column}_{self.value}"
+
+
 class Encoder(NamedTuple):
     """Fitted encoding, and the kind of features that the experts accept."""
 
+    features: tuple[EncodedFeature, ...]
     numeric_columns: list[int]
-    median: Array  # of each numeric column
-    missing_columns: list[int]  # numeric columns with missing values
     categorical_columns: list[int]
-    levels: list[list[str | None]]  # of each categorical column; None is a missing category
-    infrequent: list[bool]  # whether a categorical column has other, infrequent levels
     is_frame: bool  # whether experts are fitted to data frames
     allow_nan: bool  # whether every expert accepts missing numbers
+
+    def values(self, X: Any) -> dict[int, Array]:
+        """The columns of X as numbers, with NaN, or as categories, with None for missing values."""
+        numbers = {j: numeric_column(X, j) for j in self.numeric_columns}
+        return numbers | {j: category_column(X, j) for j in self.categorical_columns}
 
 
 def is_frame(X: Any) -> bool:
@@ -41,61 +74,37 @@ def is_frame(X: Any) -> bool:
 
 def make_encoder(X: Any, weight: Array, allow_nan: bool) -> Encoder:
     """Fit medians and levels on the rows of positive weight."""
-    kept = np.flatnonzero(weight > 0.0)
     numeric = [j for j in range(X.shape[1]) if holds_numbers(column_of(X, j))]
     categorical = [j for j in range(X.shape[1]) if j not in numeric]
-    columns = [numeric_column(X, j)[kept] for j in numeric]
-    levels, infrequent = [], []
+    encoder, kept = Encoder((), numeric, categorical, is_frame(X), allow_nan), weight > 0.0
+    values = {j: column[kept] for j, column in encoder.values(X).items()}
+    features = [EncodedFeature(j, NUMBER, _median(values[j], weight[kept])) for j in numeric]
+    features += [EncodedFeature(j, MISSING) for j in numeric if np.isnan(values[j]).any()]
     for j in categorical:
-        ranked = _ranked_levels(as_strings(X, j)[kept], weight[kept])
-        infrequent.append(len(ranked) > MAX_CATEGORIES)
-        levels.append(sorted(ranked[: MAX_CATEGORIES - infrequent[-1]], key=_level_sort_key))
-    return Encoder(
-        numeric,
-        np.array([_median(column, weight[kept]) for column in columns]),
-        [j for j, column in zip(numeric, columns, strict=True) if np.isnan(column).any()],
-        categorical,
-        levels,
-        infrequent,
-        is_frame(X),
-        allow_nan,
-    )
+        ranked = _ranked_levels(values[j], weight[kept])
+        has_others = len(ranked) > MAX_CATEGORIES
+        levels = sorted(ranked[: MAX_CATEGORIES - has_others], key=_level_sort_key)
+        features += [EncodedFeature(j, LEVEL, level) for level in levels]
+        features += [EncodedFeature(j, INFREQUENT, levels)] * has_others
+    return encoder._replace(features=tuple(features))
 
 
 def encode(encoder: Encoder, X: Any) -> Array:
     """Numeric features (n, q): numeric columns, missing indicators, and indicators of levels."""
-    values = {j: numeric_column(X, j) for j in encoder.numeric_columns}
-    columns = [
-        np.where(np.isnan(values[j]), median, values[j])
-        for j, median in zip(encoder.numeric_columns, encoder.median, strict=True)
-    ]
-    columns += [np.isnan(values[j]) for j in encoder.missing_columns]
-    for j, levels, infrequent in _level_columns(encoder):
-        strings = as_strings(X, j)
-        indicators = [strings == level for level in levels]
-        columns += indicators
-        if infrequent:
-            columns.append(~np.any(indicators, axis=0))
+    values = encoder.values(X)
+    columns = [feature.of(values[feature.column]) for feature in encoder.features]
     return np.column_stack(columns).astype(np.float64)
 
 
 def numeric_names(names: Array | None, encoder: Encoder | None, n_columns: int) -> list[str]:
     """Names of the numeric features: those of X, or x0, x1, ..., or encoded ones."""
     own = [f"x{j}" for j in range(n_columns)] if names is None else [str(name) for name in names]
-    return own if encoder is None else encoded_names(encoder, np.asarray(own, dtype=object))
+    return own if encoder is None else encoded_names(encoder, own)
 
 
-def encoded_names(encoder: Encoder, names: Array) -> list[str]:
-    """Names of the encoded features, in the style of scikit-learn's encoders."""
-    encoded = [str(names[j]) for j in encoder.numeric_columns]
-    encoded += [f"missingindicator_{names[j]}" for j in encoder.missing_columns]
-    for j, levels, infrequent in _level_columns(encoder):
-        encoded += [
-            f"missingindicator_{names[j]}" if level is None else f"{names[j]}_{level}"
-            for level in levels
-        ]
-        encoded += [f"{names[j]}_infrequent"] * infrequent
-    return encoded
+def encoded_names(encoder: Encoder, names: Any) -> list[str]:
+    """Names of the encoded features."""
+    return [feature.name(str(names[feature.column])) for feature in encoder.features]
 
 
 def encoded_columns(encoder: Encoder, columns: Array | None) -> Array | None:
@@ -107,10 +116,7 @@ def encoded_columns(encoder: Encoder, columns: Array | None) -> Array | None:
 
 def origin_columns(encoder: Encoder) -> Array:
     """Index of the column of X from which each encoded feature is made."""
-    origin = encoder.numeric_columns + encoder.missing_columns
-    for j, levels, infrequent in _level_columns(encoder):
-        origin = origin + [j] * (len(levels) + infrequent)
-    return np.array(origin, dtype=int)
+    return np.array([feature.column for feature in encoder.features], dtype=int)
 
 
 def is_new_to_encoder(encoder: Encoder, X: Any) -> Array:
@@ -118,14 +124,12 @@ def is_new_to_encoder(encoder: Encoder, X: Any) -> Array:
 
     Where a column has infrequent levels, all further ones are among them.
     """
-    new = np.zeros(X.shape, dtype=bool)
+    new, values = np.ones(X.shape, dtype=bool), encoder.values(X)
     for j in encoder.numeric_columns:
-        if j not in encoder.missing_columns:
-            new[:, j] = np.isnan(numeric_column(X, j))
-    for j, levels, infrequent in _level_columns(encoder):
-        if not infrequent:
-            known = set(levels)
-            new[:, j] = [level not in known for level in as_strings(X, j)]
+        new[:, j] = np.isnan(values[j])
+    for feature in encoder.features:
+        if feature.kind != NUMBER:
+            new[:, feature.column] &= ~feature.of(values[feature.column])
     return new
 
 
@@ -138,27 +142,22 @@ def numeric_values(encoder: Encoder, X: Any) -> Array:
 def category_codes(encoder: Encoder, X: Any) -> Array:
     """Integer codes of the categories of X, infrequent ones included, (n, q)."""
     codes = [
-        np.unique(as_strings(X, j).astype(str), return_inverse=True)[1]
+        np.unique([repr(value) for value in category_column(X, j)], return_inverse=True)[1]
         for j in encoder.categorical_columns
     ]
     return np.column_stack(codes) if codes else np.empty((X.shape[0], 0))
 
 
-def _level_columns(encoder: Encoder) -> Iterator[tuple[int, list[str | None], bool]]:
-    """Index, levels and whether there are infrequent levels, for each categorical column."""
-    return zip(encoder.categorical_columns, encoder.levels, encoder.infrequent, strict=True)
-
-
-def _ranked_levels(strings: Array, weight: Array) -> list[str | None]:
+def _ranked_levels(values: Array, weight: Array) -> list[Any]:
     """Levels in the order of decreasing total weight."""
-    total: dict[str | None, float] = {}
-    for level, w in zip(strings, weight, strict=True):
+    total: dict[Any, float] = {}
+    for level, w in zip(values, weight, strict=True):
         total[level] = total.get(level, 0.0) + w
     return sorted(total, key=lambda level: (-total[level], _level_sort_key(level)))
 
 
-def _level_sort_key(level: str | None) -> tuple[bool, str]:
-    return level is None, level or ""
+def _level_sort_key(level: Any) -> tuple[bool, str]:
+    return level is None, str(level)
 
 
 def _median(column: Array, weight: Array) -> float:
@@ -208,5 +207,5 @@ def category_column(X: Any, j: int) -> Array:
 
 def as_strings(X: Any, j: int) -> Array:
     """A column as strings, with None for missing values."""
-    strings = [str(value) for value in np.asarray(column_of(X, j), dtype=object)]
-    return np.array([None if text in MISSING_STRINGS else text for text in strings], dtype=object)
+    values = category_column(X, j)
+    return np.array([value if value is None else str(value) for value in values], dtype=object)

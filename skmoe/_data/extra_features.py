@@ -13,10 +13,13 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from skmoe._data.folds import check_several_folds, feasible_folds, n_folds_of_base
+from skmoe._data.folds import N_CROSS_FIT_FOLDS, check_several_folds, feasible_folds
 from skmoe._data.rows import Rows, index_rows
 from skmoe._data.sklearn_adapter import check_finite, fit_estimator, groups_of_folds
 from skmoe._numerics.typing import Array, Design
+
+# Number of rows from which on a base has two folds: models of half of them are hardly worse.
+MAX_ROWS_WITH_MORE_FOLDS = 20_000
 
 # Minimum class probability of a base model, whose logarithm must be finite.
 MIN_BASE_PROBABILITY = 1e-6
@@ -72,7 +75,8 @@ class ExtraFeatures(NamedTuple):
             X = index_rows(rows.X, index)
             return fit_estimator(base, seed, X, target[index], weight[index], metadata)
 
-        fold = feasible_folds(n_folds_of_base(rows.n_rows), codes, group, rows.n_rows, seed)
+        n_folds = 2 if rows.n_rows > MAX_ROWS_WITH_MORE_FOLDS else N_CROSS_FIT_FOLDS
+        fold = feasible_folds(n_folds, codes, group, rows.n_rows, seed)
         check_several_folds("base", fold, group)
         tests = [np.flatnonzero(fold == j) for j in range(int(fold.max()) + 1)]
         parts = []

@@ -18,11 +18,6 @@ N_CROSS_FIT_FOLDS = 5
 MAX_ROWS_OF_STACK_WITH_FOLDS = 5_000
 N_PARTS_OF_LARGE_STACK = 3
 
-# Number of folds of a base that is fitted to more than this number of rows: models of half of them
-# are hardly worse.
-MAX_ROWS_OF_BASE_WITH_MORE_FOLDS = 20_000
-N_FOLDS_OF_BASE_OF_MANY_ROWS = 2
-
 
 def make_folds(n_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int) -> Array:
     """Fold of each of n rows, (n,): stratified by class codes, with groups in one fold."""
@@ -53,12 +48,6 @@ def feasible_folds(
     if codes is not None and int(np.bincount(codes).min()) < n_folds:
         codes = None
     return make_folds(n_folds, codes, groups, n, seed)
-
-
-def n_folds_of_base(n_rows: int) -> int:
-    """Number of folds of a base."""
-    is_large = n_rows > MAX_ROWS_OF_BASE_WITH_MORE_FOLDS
-    return N_FOLDS_OF_BASE_OF_MANY_ROWS if is_large else N_CROSS_FIT_FOLDS
 
 
 def is_held_out(features: RawFeatures) -> Array:

@@ -24,7 +24,7 @@ from skmoe._data.rows import (
     has_bounds,
     select_raw_features,
 )
-from skmoe._data.units import make_units, reduce_to_units
+from skmoe._data.units import make_units
 from skmoe._numerics.linalg import OffsetDesign
 from skmoe._numerics.typing import Array, Design
 
@@ -114,15 +114,15 @@ class Preprocessor(NamedTuple):
     def group_by_unit(self, rows: Dataset, codes: Array) -> Dataset:
         """Data set of units, whose codes 0, 1, ... are in ascending order.
 
-        The gate sees one row of each unit, in which its features are constant. Predictions of a
-        base model, which differ within a unit, are averaged.
+        The gate sees one row of each unit, in which its features are constant. With a base model,
+        whose predictions differ within a unit, it sees the mean of the rows.
         """
-        units = make_units(codes)
-        averaged = np.zeros(rows.gate_design.shape[1], dtype=bool)
-        extra = self.extra_features
+        units, extra, weight = make_units(codes), self.extra_features, rows.weight
+        design = rows.gate_design[units.starts]
         if extra is not None and extra.base is not None:
-            averaged[-1 - extra.n_base_columns : -1] = True
-        design = reduce_to_units(rows.gate_design, units, rows.weight, averaged)
+            share = weight / units.repeat(units.sum_rows(weight))
+            of_units = share, (units.codes, np.arange(rows.n_rows))
+            design = sparse.csr_array(of_units) @ rows.gate_design
         possible = None if rows.possible is None else rows.possible[:, units.starts]
         return rows._replace(gate_design=design, units=units, possible=possible)
 
@@ -173,12 +173,10 @@ class Preprocessor(NamedTuple):
         columns = self.gate_columns
         return 1 + (len(self.feature_scaling.scale) if columns is None else len(columns))
 
-    def extend_range(self, other: Array | None) -> Preprocessor:
-        """The same with the ranges of further rows; not known if either is not."""
-        merged = None
-        if self.feature_range is not None and other is not None:
-            merged = merge_feature_ranges(self.feature_range, other)
-        return self._replace(feature_range=merged)
+    def extend_range(self, other: Array) -> Preprocessor:
+        """The same with the ranges of further rows."""
+        assert self.feature_range is not None
+        return self._replace(feature_range=merge_feature_ranges(self.feature_range, other))
 
     def in_units(self, scaling: Standardization) -> Preprocessor:
         """The same with coefficients and ranges for columns of which those of X are standardised.
@@ -297,10 +295,8 @@ def keeping_sparse(scaling: Standardization, centred: Sequence[int]) -> Standard
     Those with the indices `centred`, a few, are: penalties and bounds of their coefficients are at
     the means of the columns.
     """
-    center = np.zeros_like(scaling.center)
-    for column in centred:
-        center[column] = scaling.center[column]
-    return scaling._replace(center=center)
+    is_centred = np.isin(np.arange(len(scaling.center)), centred)
+    return scaling._replace(center=np.where(is_centred, scaling.center, 0.0))
 
 
 def design_matrix(X: Design, scaling: Standardization, columns: Array | None) -> Design:

@@ -15,7 +15,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from skmoe._data.censored_targets import checked_bounds, is_exact, known_weight, point_values
-from skmoe._data.checks import shown
+from skmoe._data.checks import numbers, shown
 from skmoe._data.encoding import (
     MISSING_STRINGS,
     Encoder,
@@ -79,7 +79,7 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     are None too. Labels are encoded if the classes are known.
     """
     X, n_outputs = checked_features(given.X, rules), rules.n_outputs or 1
-    y, offset, unit, possible = None, None, None, None
+    y, offset, possible = None, None, None
     n_rows = X.shape[0]
     weight = np.ones(n_rows)
     if given.weight is not None:
@@ -93,15 +93,14 @@ def checked_rows(given: Rows, rules: RowRules, has_target: bool = True) -> Rows:
     if given.offset is not None:
         offset = check_offset(given.offset, n_rows, n_outputs)
         offset = offset if np.any(offset) else None
-    if given.unit is not None:
-        unit = check_metadata({"units": given.unit}, n_rows)["units"]
-    if given.possible is not None:
-        known = check_metadata({"known_experts": given.possible}, n_rows)["known_experts"]
-        possible = check_known_experts(known, rules.n_experts, weight, unit)
+    named = {"units": given.unit, "known_experts": given.possible, "groups": given.group}
     metadata: dict[str, Array] = {}
-    if given.group is not None or given.metadata:
-        metadata = check_metadata({"groups": given.group, **given.metadata}, n_rows)
-    return Rows(X, y, weight, offset, unit, metadata.pop("groups", None), metadata, possible)
+    if given.metadata or any(values is not None for values in named.values()):
+        metadata = check_metadata(named | dict(given.metadata), n_rows)
+    unit, group, known = (metadata.pop(name, None) for name in ("units", "groups", "known_experts"))
+    if known is not None:
+        possible = check_known_experts(known, rules.n_experts, weight, unit)
+    return Rows(X, y, weight, offset, unit, group, metadata, possible)
 
 
 # --- features -------------------------------------------------------------------------------------
@@ -148,7 +147,12 @@ def checked_features(X: Any, rules: RowRules) -> Any:
 
 def _check_types(X: Any) -> None:
     """X must have no types that a conversion would misread: durations, categories, fields."""
-    check_not_structured("X", X)
+    if has_bounds(X):
+        raise ValueError(
+            f"X must be an array of numbers; got a structured array with the fields "
+            f"{', '.join(X.dtype.names)}. Convert it by "
+            "numpy.lib.recfunctions.structured_to_unstructured."
+        )
     if X is None:
         raise ValueError(
             "X must hold a row of features for each value of y; got None. For experts without "
@@ -232,16 +236,6 @@ def as_csr(X: Any) -> Any:
     return X
 
 
-def check_not_structured(name: str, values: Any) -> None:
-    """A structured array has fields in the place of columns."""
-    fields = getattr(getattr(values, "dtype", None), "names", None)
-    if fields:
-        raise ValueError(
-            f"{name} must be an array of numbers; got a structured array with the fields "
-            f"{', '.join(fields)}. Convert it by numpy.lib.recfunctions.structured_to_unstructured."
-        )
-
-
 def first_text(values: Array) -> Any:
     """The first text that is no number, nor stands for a missing value; None if there is none."""
     for value in values:
@@ -315,7 +309,6 @@ def check_target(y: Any, is_classification: bool) -> None:
             "y must hold labels of classes, which cannot be censored; got a structured array with "
             f"the fields {', '.join(y.dtype.names)}. Use MixtureOfExpertsRegressor for times."
         )
-    check_not_structured("y", y)
     given = np.asarray(y)
     if is_classification and given.dtype.kind == "O" and given.ndim == 1:
         check_labels("y", given)
@@ -355,15 +348,13 @@ def _check_kind(y: Any, given: Array) -> None:
     if given.dtype.kind not in "OUS":
         return
     text, first = first_text(given.ravel()), given.ravel()[0]
-    if is_category(getattr(y, "dtype", None)) and (text is not None or isinstance(first, str)):
-        codes = "y.cat.codes" if hasattr(y, "cat") else "y.codes"
+    of_categories = is_category(getattr(y, "dtype", None))
+    if text is not None or (of_categories and isinstance(first, str)):
+        found = shown(first if text is None else text)
         raise ValueError(
-            f"y must hold numbers; got the category {shown(first)}. For ordered categories pass "
-            f'{codes}, with family="ordinal". For others use MixtureOfExpertsClassifier.'
-        )
-    if text is not None:
-        raise ValueError(
-            f"y must hold numbers; got {shown(text)}. For labels use MixtureOfExpertsClassifier."
+            f"y must hold numbers; got {'the category ' * of_categories}{found}. For labels use "
+            "MixtureOfExpertsClassifier. For ordered categories pass their codes, as y.cat.codes "
+            'or y.codes are, with family="ordinal".'
         )
 
 
@@ -426,22 +417,17 @@ def class_weights(class_weight: Any, classes: Array, codes: Array, weight: Array
     if isinstance(class_weight, str) and class_weight == "balanced":
         totals = np.bincount(codes, weight, minlength=len(classes))
         factor = totals.sum() / (np.count_nonzero(totals) * np.where(totals > 0, totals, np.inf))
-    elif isinstance(class_weight, Mapping):
+    else:
         try:
             factor = compute_class_weight(dict(class_weight), classes=classes, y=classes[codes])
         except (TypeError, ValueError):
             factor = np.full(len(classes), np.nan)
         if not (np.isfinite(factor).all() and (factor >= 0).all() and (factor > 0).any()):
             raise ValueError(
-                "class_weight must give finite non-negative weights, not all zero, for classes "
-                f"among {classes.tolist()}; got {shown(class_weight)}. Pass a dict from class to "
-                "weight."
+                'class_weight must be None, "balanced" or a dict from class to weight, of finite '
+                f"non-negative weights, not all zero, for classes among {classes.tolist()}; got "
+                f"{shown(class_weight)}. Pass such a dict."
             )
-    else:
-        raise ValueError(
-            f'class_weight must be None, "balanced" or a dict from class to weight; '
-            f"got {class_weight!r}."
-        )
     with np.errstate(over="ignore"):
         weight = weight * factor[codes]
     check_total_weight("sample_weight times class_weight", weight)
@@ -455,19 +441,7 @@ def check_weights(sample_weight: Any, n_rows: int, *, may_be_zero: bool = False)
     """Row weights (n,): finite, non-negative, not all zero; None stands for weights of one."""
     if sample_weight is None:
         return np.ones(n_rows)
-    try:
-        given = np.asarray(sample_weight)
-        # A conversion would drop imaginary parts, and count the time units of dates.
-        if given.dtype.kind not in "biufO":
-            raise TypeError
-        weight = np.array(given, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        kind = type(sample_weight).__name__
-        if isinstance(sample_weight, np.ndarray):
-            kind = f"an array of {sample_weight.dtype}"
-        raise ValueError(
-            f"sample_weight must be an array of numbers; got {kind}. Pass one number for each row."
-        ) from None
+    weight = numbers("sample_weight", sample_weight, "Pass one number for each row.")
     if weight.ndim == 0:
         weight = np.full(n_rows, float(weight))
     if weight.shape != (n_rows,):
@@ -503,13 +477,7 @@ def check_total_weight(name: str, weight: Array) -> None:
 
 def check_offset(offset: Any, n_rows: int, n_outputs: int) -> Array:
     """Offsets of the linear predictors, (n,) or (n, m): finite numbers."""
-    try:
-        values = np.array(offset, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"offset must be an array of numbers; got {type(offset).__name__}. For exposures pass "
-            "np.log(exposure)."
-        ) from error
+    values = numbers("offset", offset, "For exposures pass np.log(exposure).")
     if values.shape not in ((n_rows,), (n_rows, n_outputs)):
         raise ValueError(
             f"offset must have shape (n_samples,) or (n_samples, n_outputs), here {(n_rows,)} or "
@@ -557,10 +525,7 @@ def check_labels(name: str, labels: Array) -> None:
         raise ValueError(f"{name} must have one dimension; got shape {labels.shape}.")
     try:
         # What differs from itself is NaN, or a missing date; for `pandas.NA` there is an error.
-        if labels.dtype.kind == "O":
-            is_missing = any(label is None or label != label for label in labels)
-        else:
-            is_missing = bool((labels != labels).any())
+        is_missing = bool((labels != labels).any()) or None in labels.tolist()
         np.unique(labels)
     except TypeError:
         is_missing = True

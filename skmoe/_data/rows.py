@@ -152,9 +152,6 @@ def has_bounds(y: Any) -> bool:
     return getattr(getattr(y, "dtype", None), "names", None) is not None
 
 
-# --- one row for equal ones, in an order of values ------------------------------------------------
-
-
 class RawFeatures(NamedTuple):
     """Features as the user gave them, for experts that are estimators."""
 

@@ -70,39 +70,16 @@ def encode_units(labels: Array) -> tuple[Array, Array]:
     return distinct, codes.ravel()
 
 
+def first_rows(labels: Array) -> Array:
+    """Index of the first row with the label of each row."""
+    _, first, codes = np.unique(labels, return_index=True, return_inverse=True)
+    return first[codes.ravel()]
+
+
 def unit_runs(labels: Array) -> Array:
     """Number of the unit of each row, counted in the order of rows that are contiguous."""
     starts = np.append(np.zeros(len(labels[:1]), dtype=int), labels[1:] != labels[:-1])
     return np.cumsum(starts)
-
-
-def reduce_to_units(design: Design, units: Units, weight: Array, averaged: Array) -> Design:
-    """One row of the gate's design matrix (n, q) for each unit: its first one, or a mean.
-
-    Parameters
-    ----------
-    design : array or CSR array of shape (n, q)
-    units : Units
-    weight : array of shape (n,)
-        Weights of the rows in averages.
-    averaged : boolean array of shape (q,)
-        Columns of which the mean over the rows of a unit is taken.
-    """
-    own = design[units.starts]
-    if not averaged.any():
-        return own
-    factors = weight / units.repeat(units.sum_rows(weight))
-    size = len(units.starts), len(weight)
-    indptr = np.append(units.starts, len(weight))
-    average = sparse.csr_array((factors, np.arange(len(weight)), indptr), shape=size)
-    if sparse.issparse(design):
-        kept = sparse.diags_array((~averaged).astype(float))
-        return sparse.csr_array(
-            own @ kept + average @ design @ sparse.diags_array(averaged.astype(float))
-        )
-    reduced = np.array(own)
-    reduced[:, averaged] = average @ design[:, averaged]
-    return reduced
 
 
 def join_groups(groups: Array | None, units: Array | None) -> Array | None:
@@ -126,11 +103,11 @@ def check_gate_columns(X: Design, units: Array, columns: Array | None, names: li
 
     Named is the unit whose row comes first among the rows that differ.
     """
-    _, first, codes = np.unique(units, return_index=True, return_inverse=True)
+    first = first_rows(units)
     for column in np.arange(X.shape[1]) if columns is None else columns:
         values = X[:, [column]].toarray() if sparse.issparse(X) else X[:, column]
         values = np.asarray(values).ravel()
-        varies = values != values[first][codes.ravel()]
+        varies = values != values[first]
         if varies.any():
             raise ValueError(
                 f"gate_features must be constant within each unit, since a unit has one regime; "
@@ -142,8 +119,7 @@ def check_gate_columns(X: Design, units: Array, columns: Array | None, names: li
 
 def check_init_of_units(init: Array, units: Array, tolerance: float) -> None:
     """Initial responsibilities (n, K) must be those of the unit in all of its rows."""
-    _, first, codes = np.unique(units, return_index=True, return_inverse=True)
-    differs = np.abs(init - init[first][codes.ravel()]).max(axis=1) > tolerance
+    differs = np.abs(init - init[first_rows(units)]).max(axis=1) > tolerance
     if differs.any():
         row = int(differs.argmax())
         raise ValueError(

@@ -44,7 +44,9 @@ class Passes:
     """Counts the passes over blocks; classes are the sign of y."""
 
     def __init__(self, directory, task):
-        self.inner = RowBlocks.from_npy([directory / "X.npy"], [directory / "y.npy"])
+        self.inner = RowBlocks.from_arrays(
+            *(np.load(directory / f"{name}.npy", mmap_mode="r") for name in "Xy")
+        )
         self.task, self.n_passes = task, 0
 
     def __call__(self):

@@ -4,16 +4,13 @@ What the gate says is computed anew from `gate_feature_names_`, `gate_coef_` and
 built here, column by column, by their names.
 """
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.pipeline import make_pipeline
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
@@ -90,19 +87,6 @@ def test_estimators_see_the_chosen_columns_in_their_order(given):
     assert_allclose(log.questions()[-1][1], X[:, index])
 
 
-@pytest.mark.parametrize("options", [{}, {"expert": Ridge()}])
-def test_other_columns_of_new_rows_do_not_matter(options):
-    X, y = numbers()
-    moe = MixtureOfExpertsRegressor(
-        2, expert_features=[-1, 0], gate_features=[1], **SHORT, **options
-    )
-    fit_quietly(moe, X, y)
-    assert_allclose(moe.predict_experts(np.add(X, [0.0, 5.0, 5.0, 0.0])), moe.predict_experts(X))
-    assert_allclose(moe.predict_gate(np.add(X, [5.0, 0.0, 5.0, 5.0])), moe.predict_gate(X))
-    moved = moe.predict_gate(np.add(X, [0.0, 1.0, 0.0, 0.0]))
-    assert np.abs(moved - moe.predict_gate(X)).max() > 1e-3
-
-
 BAD_CHOICES = {
     "too large": ([4], "from 0 to 3", "got 4"),
     "too small": ([0, -5], "from 0 to 3", "got -5"),
@@ -147,21 +131,6 @@ class Stump(RegressorMixin, BaseEstimator):
         return np.where(np.asarray(X)[:, 0] > 10.0, 3.0, -1.0)
 
 
-class Guess(ClassifierMixin, BaseEstimator):
-    """A base of classes that says the same whatever it is fitted on."""
-
-    def fit(self, X, y, sample_weight=None):
-        self.classes_ = np.unique(y)
-        return self
-
-    def predict(self, X):
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
-
-    def predict_proba(self, X):
-        logits = np.outer(np.asarray(X)[:, 0] - 10.0, np.arange(len(self.classes_)))
-        return softmax(logits, axis=1)
-
-
 @pytest.mark.parametrize("gate_features", [None, [2, 0]])
 @pytest.mark.parametrize("transformed", [False, True])
 def test_coefficients_of_the_gate_are_in_the_order_of_its_names(gate_features, transformed):
@@ -176,30 +145,6 @@ def test_coefficients_of_the_gate_are_in_the_order_of_its_names(gate_features, t
     expected = [f"x{j}" for j in (range(4) if gate_features is None else gate_features)]
     assert list(moe.gate_feature_names_) == [*expected, "base"]
     assert_allclose(moe.predict_gate(X), gate_by_name(moe, columns), atol=1e-9)
-
-
-@pytest.mark.parametrize("gate_features", [None, [2, 0]])
-def test_coefficients_of_a_gate_of_classes_are_in_the_order_of_its_names(gate_features):
-    X, y = numbers()
-    labels = np.digitize(y, np.quantile(y, [0.3, 0.7]))
-    moe = MixtureOfExpertsClassifier(2, base=Guess(), gate_features=gate_features, **SHORT)
-    fit_quietly(moe, X, labels)
-    probs = np.maximum(Guess().fit(X, labels).predict_proba(X), 1e-6)
-    logs = np.log(probs / probs.sum(axis=1, keepdims=True))
-    columns = {f"x{j}": X[:, j] for j in range(4)}
-    columns |= {f"base_{label}": logs[:, label] for label in range(3)}
-    assert_allclose(moe.predict_gate(X), gate_by_name(moe, columns), atol=1e-9)
-
-
-def test_experts_of_classes_see_what_a_base_says():
-    X, y = numbers()
-    labels = np.where(y > np.median(y), "hi", "lo")
-    moe = MixtureOfExpertsClassifier(1, n_init=1, base=Guess(), alpha=1e-6, tol=1e-13, max_iter=300)
-    fit_quietly(moe, X, labels)
-    logs = np.log(Guess().fit(X, labels).predict_proba(X))
-    table = StandardScaler().fit_transform(np.column_stack([X, logs]))
-    single = LogisticRegression(C=1e6, tol=1e-10, max_iter=5000).fit(table, labels)
-    assert_allclose(moe.predict_proba(X), single.predict_proba(table), atol=1e-3)
 
 
 def test_a_base_is_added_to_the_mean_that_experts_say():
@@ -257,40 +202,3 @@ def test_log_probabilities_of_a_base_are_in_the_order_of_all_classes():
     columns = {f"x{j}": X[:, j] for j in range(4)}
     columns |= {f"base_{label}": logs[:, j] for j, label in enumerate("abc")}
     assert_allclose(moe.predict_gate(X), gate_by_name(moe, columns), atol=1e-9)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"base": LogisticRegression()}, {"expert": "tree"}],
-)
-def test_a_class_that_a_fold_misses_is_no_other_class(options):
-    X, y = numbers()
-    labels = np.where(y > np.median(y), 2, 0)
-    labels[5] = 1  # in one fold only, and then not fitted
-    moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1, max_iter=3, **options)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        moe.fit(X, labels)
-    probs = moe.predict_proba(X)
-    assert_allclose(probs.sum(axis=1), 1.0)
-    assert probs[:, 1].mean() < 0.1
-    assert moe.score(X, labels) > 0.7
-
-
-# --- named linear experts -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("alpha", [0.5, 500.0])
-def test_alpha_is_that_of_named_linear_experts(alpha):
-    X, y = numbers()
-    moe = MixtureOfExpertsRegressor(
-        1, n_init=1, expert=["linear"], alpha=alpha, cross_fit=False
-    ).fit(X, y)
-    single = make_pipeline(StandardScaler(with_mean=False), Ridge(alpha)).fit(X, y)
-    assert_allclose(moe.predict(X), single.predict(X), atol=1e-8)
-    labels = y > np.median(y)
-    moe = MixtureOfExpertsClassifier(1, n_init=1, expert=["linear"], alpha=alpha, cross_fit=False)
-    logistic = LogisticRegression(C=1 / alpha, max_iter=1000)
-    single = make_pipeline(StandardScaler(with_mean=False), logistic).fit(X, labels)
-    probs = moe.fit(X, labels).predict_proba(X)
-    assert_allclose(probs, 0.998 * single.predict_proba(X) + 0.001, atol=1e-4)

@@ -10,14 +10,12 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import softmax
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.experts import EXPERTS
 from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
 
@@ -123,16 +121,6 @@ def test_levels_of_least_weight_share_a_column_beyond_fifty(n_levels):
     assert moe.is_outside_range(new).tolist() == [n_levels == 50]
 
 
-@pytest.mark.parametrize("is_second", [False, True])
-def test_each_column_has_its_own_infrequent_levels(is_second):
-    many, few = [f"{i:02}" for i in range(60)], ["a", "b"] * 30
-    frame = pd.DataFrame({"few": few, "many": many} if is_second else {"many": many, "few": few})
-    names = list(fit_quietly(mixture(), frame, np.arange(60.0)).gate_feature_names_)
-    assert "many_infrequent" in names
-    assert "few_infrequent" not in names
-    assert sum(name.startswith("few_") for name in names) == 2
-
-
 KINDS = {
     "None": lambda frame: frame,
     "NA": lambda frame: frame.assign(
@@ -168,13 +156,6 @@ def test_a_column_without_values_is_imputed_by_zero():
     assert_allclose(moe.predict_gate(frame), gate_by_name(moe, columns), atol=1e-9)
 
 
-def test_names_of_columns_of_an_array_are_their_numbers():
-    frame, y = holes()
-    array = frame[["age", "size"]].to_numpy()
-    moe = fit_quietly(mixture(), array, y)
-    assert list(moe.gate_feature_names_) == ["x0", "x1", "missingindicator_x1"]
-
-
 def test_an_array_is_no_frame_with_categories():
     frame, y = holes()
     moe = fit_quietly(mixture(), frame[["town", "age"]], y)
@@ -183,27 +164,6 @@ def test_an_array_is_no_frame_with_categories():
 
 
 # --- experts --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("features", [["cost", "town"], ["town", "age", "size"], ["age", "cost"]])
-def test_named_experts_see_the_chosen_columns_of_a_frame(features):
-    frame, y = holes()
-    frame["town"] = frame["town"].fillna("rome")
-    moe = MixtureOfExpertsRegressor(
-        1, n_init=1, expert=["linear"], expert_features=features, alpha=2.0, cross_fit=False
-    )
-    moe.fit(frame, y)
-    part, is_town = frame[features], "town" in features
-    numbers = [name for name in features if name != "town"]
-    encode = make_column_transformer(
-        (OneHotEncoder(sparse_output=False), ["town"] * is_town), ("passthrough", numbers)
-    )
-    steps = [SimpleImputer(add_indicator=True), StandardScaler(with_mean=False), Ridge(2.0)]
-    single = make_pipeline(*([encode] if is_town else []), *steps).fit(part, y)
-    assert_allclose(moe.predict(frame), single.predict(part), atol=1e-8)
-    # Columns that experts are not given do not matter.
-    others = {name: 0.0 for name in set(frame.columns) - set(features) - {"town"}}
-    assert_allclose(moe.predict_experts(frame.assign(**others)), moe.predict_experts(frame))
 
 
 @pytest.mark.parametrize("features", [["age", "cost"], ["town", "size"]])
@@ -226,27 +186,6 @@ def test_named_experts_impute_and_scale_by_the_weights_of_the_rows(features):
     single = make_pipeline(*([encode] if is_town else []), *steps)
     single.fit(part.iloc[rows], y[rows])
     assert_allclose(moe.predict(frame), single.predict(part), rtol=1e-8)
-
-
-def test_estimators_see_the_chosen_columns_of_a_frame():
-    frame, y = holes()
-    frame["town"] = frame["town"].astype("category")
-    trees = HistGradientBoostingRegressor(max_iter=3, categorical_features="from_dtype")
-    moe = MixtureOfExpertsRegressor(
-        1, n_init=1, expert=trees, expert_features=["town", "age"], cross_fit=False
-    ).fit(frame, y)
-    single = trees.fit(frame[["town", "age"]], y)
-    assert list(moe.experts_[0][0].feature_names_in_) == ["town", "age"]
-    assert_allclose(moe.predict(frame), single.predict(frame[["town", "age"]]), atol=0.3)
-
-
-@pytest.mark.parametrize("name", [name for name, row in EXPERTS.items() if "regressor" in row])
-def test_parametric_experts_take_no_missing_values(name):
-    frame, y = holes()
-    for expert in (name, EXPERTS[name]["regressor"]()):
-        moe = MixtureOfExpertsRegressor(2, expert=expert)
-        message = refusal(moe.fit, frame[["age", "size"]].to_numpy(), y)
-        assert_refused(message, "X must have no missing values", "column 1", "Impute")
 
 
 def test_missing_values_are_accepted_only_where_every_expert_takes_them():

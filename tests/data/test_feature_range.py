@@ -1,6 +1,5 @@
 """Ranges of the features in a fit, on every way in which rows come, and rows outside of them."""
 
-import pickle
 import warnings
 
 import dask.array as da
@@ -9,17 +8,13 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
-from sklearn.decomposition import PCA
-from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import SplineTransformer, StandardScaler
+from sklearn.preprocessing import SplineTransformer
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
 from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
-from support.refusals import assert_refused, refusal
 from support.stacks import stack_of
 from support.tables import two_regimes
 
@@ -88,10 +83,6 @@ def fitted(way, X, y, weight):
     return fit_quietly(moe, X, y, **given)
 
 
-def in_memory(X, y, weight):
-    return fitted("memory", X, y, weight)
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_ranges_are_those_of_the_rows_of_positive_weight(way):
     X, y, weight = table()
@@ -101,21 +92,6 @@ def test_ranges_are_those_of_the_rows_of_positive_weight(way):
         warnings.simplefilter("ignore", UserWarning)  # of arrays for a fit of a frame
         assert not moe.is_outside_range(X[weight > 0.0]).any()
         assert_array_equal(moe.is_outside_range(X[5:9]), [False, False, True, False])
-
-
-@pytest.mark.parametrize("way", ["memory", "blocks"])
-def test_ranges_depend_on_the_rows_as_a_set(way):
-    """Bit for bit: the sign of zero does not matter."""
-    X, y, _ = table()
-    X[:, 1] = np.abs(X[:, 1])
-    X[::5, 1] = 0.0
-    X[1::5, 1] = -0.0
-    weight = np.ones(N)
-    once = fitted(way, X, y, weight).feature_range_
-    assert once.tobytes() == fitted(way, X[::-1], y[::-1], weight).feature_range_.tobytes()
-    doubled = fitted(way, X, y, 2 * weight).feature_range_
-    twice = fit_quietly(short(), np.vstack([X, X]), np.append(y, y)).feature_range_
-    assert once.tobytes() == doubled.tobytes() == twice.tobytes()
 
 
 # --- streams ----------------------------------------------------------------------------------
@@ -129,19 +105,6 @@ def test_ranges_of_a_stream_grow():
         moe.partial_fit(scale * X, y)
         both = np.vstack([before, scale * X])
         assert_array_equal(moe.feature_range_, expected_range(both))
-
-
-def test_a_stream_continues_the_ranges_of_a_fit():
-    X, y, weight = table()
-    moe = in_memory(10 * X, y, weight)
-    expected = moe.feature_range_
-    assert_array_equal(moe.partial_fit(X[:5], y[:5]).feature_range_, expected)
-
-
-def test_a_warm_start_has_the_ranges_of_its_own_rows():
-    X, y, weight = table()
-    moe = in_memory(X, y, weight).set_params(warm_start=True)
-    assert_array_equal(fit_quietly(moe, 0.1 * X, y).feature_range_, expected_range(0.1 * X))
 
 
 # --- which features count ---------------------------------------------------------------------
@@ -169,25 +132,6 @@ def test_features_that_are_not_used_do_not_count(options, used):
         new[j, j] = X[:, j].max() + 1e-3 * width[j]
         new[P + j, j] = X[:, j].min() - 1e-3 * width[j]
     assert_array_equal(moe.is_outside_range(new), [*used, *used])
-
-
-def test_encoded_features_count_if_they_are_used():
-    """The gate uses encoded columns, whose indices are not those of the frame."""
-    X, y, _ = table()
-    cities = np.where(X[:, 0] > 0, "Rome", "Oslo")
-    frame = pd.DataFrame({"city": cities, "a": X[:, 1], "b": X[:, 2]})
-    options = {
-        "expert": "tree",
-        "cross_fit": False,
-        "gate_features": ["city"],
-        "expert_features": ["b"],
-    }
-    moe = fit_quietly(short(**options), frame, y)
-    new = frame.iloc[[0] * 4].reset_index(drop=True)
-    new["city"] = ["Rome", "Paris", "Rome", "Rome"]
-    new["a"] = [0.0, 0.0, 1e6, 0.0]
-    new["b"] = [0.0, 0.0, 0.0, 1e6]
-    assert_array_equal(moe.is_outside_range(new), [False, True, False, True])
 
 
 # --- containers -------------------------------------------------------------------------------
@@ -227,33 +171,6 @@ def test_rows_of_the_fit_are_inside_in_other_precision(dtypes):
     assert not moe.is_outside_range(X.astype(dtypes[1])).any()
 
 
-def test_rows_of_the_fit_are_inside_behind_a_transformer():
-    """Sums of a transformer are rounded otherwise for one row than for all."""
-    X, y, _ = table()
-    steps = make_pipeline(StandardScaler(), PCA())
-    Z = steps.fit_transform(X)
-    moe = fit_quietly(short(), Z, y)
-    alone = np.vstack([steps.transform(X[i : i + 1]) for i in range(N)])
-    assert not moe.is_outside_range(alone).any()
-
-
-def test_a_pipeline_is_asked_in_the_features_of_its_mixture():
-    X, y, _ = table()
-    pipeline = fit_quietly(make_pipeline(StandardScaler(), short()), X, y)
-    new = np.vstack([X[:2], 1e4 * X[:2]])
-    outside = pipeline[-1].is_outside_range(pipeline[:-1].transform(new))
-    assert_array_equal(outside, [False, False, True, True])
-
-
-def test_chunks_have_the_answers_of_arrays():
-    X, y, weight = table()
-    moe = in_memory(X, y, weight)
-    new = 2 * X
-    lazy = moe.is_outside_range(da.from_array(new, chunks=(50, P)))
-    assert lazy.dtype == bool
-    assert_array_equal(lazy.compute(), moe.is_outside_range(new))
-
-
 # --- categories and missing values ------------------------------------------------------------
 
 
@@ -279,45 +196,3 @@ def test_what_a_feature_never_had_is_outside():
     new.loc[4, "city"] = "elsewhere"
     new.loc[5, "city"] = None
     assert_array_equal(moe.is_outside_range(new), [False, True, False, True, True, True])
-
-
-def test_infrequent_categories_are_inside():
-    frame, y = frame_with_gaps(n_categories=60)
-    moe = fit_quietly(short(expert="tree", cross_fit=False), frame, y)
-    assert not moe.is_outside_range(frame).any()
-
-
-def test_arrays_with_missing_values_have_ranges():
-    X, y, _ = table()
-    X[::3, 1] = np.nan
-    moe = fit_quietly(
-        short(expert=HistGradientBoostingRegressor(max_iter=2), cross_fit=False), X, y
-    )
-    assert_array_equal(moe.feature_range_, [np.nanmin(X, axis=0), np.nanmax(X, axis=0)])
-    assert not moe.is_outside_range(X).any()
-    new = np.array([[np.nan, 0.0, 0.0], [0.0, np.nan, 0.0]])
-    assert_array_equal(moe.is_outside_range(new), [True, False])
-
-
-# --- saving -----------------------------------------------------------------------------------
-
-
-def assert_same_answers(read, moe, X):
-    assert_array_equal(read.feature_range_, moe.feature_range_)
-    answers = moe.is_outside_range(2 * X)
-    assert 0.0 < answers.mean() < 1.0
-    assert_array_equal(read.is_outside_range(2 * X), answers)
-
-
-def test_what_is_read_has_the_same_ranges():
-    X, y, weight = table()
-    moe = in_memory(X, y, weight)
-    assert_same_answers(pickle.loads(pickle.dumps(moe)), moe, X)
-
-
-def test_x_is_checked_as_in_predict():
-    X, y, weight = table()
-    moe = in_memory(X, y, weight)
-    assert_refused(refusal(moe.is_outside_range, X[:, :2]), "X has 2 features", "3 features")
-    message = refusal(moe.is_outside_range, np.full((1, P), np.nan))
-    assert_refused(message, "X must have no missing values", "column 0")

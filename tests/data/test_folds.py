@@ -7,12 +7,10 @@ about others of a group that it knows.
 """
 
 import numpy as np
-import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from sklearn import config_context
 from sklearn.base import is_classifier
-from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 from sklearn.pipeline import make_pipeline
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
@@ -117,68 +115,6 @@ def test_no_group_is_on_both_sides_of_a_fold(task, path):
     assert asked == set(range(N))
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("path", FEW_PATHS)
-def test_no_row_is_on_both_sides_of_a_fold(path):
-    log = Log()
-    fit("regressor", path, log)
-    assert count_held_out(log.questions(), np.arange(N)) >= 2
-
-
-@pytest.mark.parametrize(("task", "routing"), [("regressor", False), ("classifier", True)])
-def test_searches_that_divide_by_groups_get_them(task, routing):
-    X, numbers, labels, groups = table()
-    log, (recorder, _) = Log(), RECORDERS[task]
-    search = GridSearchCV(recorder(log), {"log": [log]}, cv=GroupKFold(3))
-    y = labels if task == "classifier" else numbers
-    with config_context(enable_metadata_routing=routing):
-        fit_quietly(stacked(search), X, y, groups=groups)
-    assert count_held_out(log.questions(), groups) > 12
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        lambda recorder: GridSearchCV(recorder, {"log": [recorder.log]}, cv=KFold(3)),
-        lambda recorder: GridSearchCV(recorder, {"log": [recorder.log]}, cv=3),
-        lambda _: MixtureOfExpertsRegressor(**SMALL),
-    ],
-    ids=["splitter", "number", "mixture"],
-)
-def test_models_that_do_not_divide_by_groups_are_fitted_without_them(model):
-    X, y, _, groups = table()
-    moe = stacked(model(RecordingRegressor(Log())))
-    assert np.isfinite(fit_quietly(moe, X, y, groups=groups).predict(X)).all()
-
-
-@pytest.mark.parametrize("task", RECORDERS)
-def test_units_are_on_one_side_of_the_folds_of_stacking(task):
-    X, numbers, labels, units = table()
-    log, (recorder, _) = Log(), RECORDERS[task]
-    moe = stacked(nested(recorder(log), base=recorder(log)), gate="constant")
-    fit_quietly(moe, X, labels if task == "classifier" else numbers, units=units)
-    assert count_held_out(log.questions(), units) > 12
-
-
-@pytest.mark.parametrize("task", RECORDERS)
-def test_rows_without_weight_have_no_group(task):
-    groups, weight = table()[-1], np.where(np.arange(N) % 3 == 1, 0.0, 1.0)
-    log = Log()
-    fit(task, "experts", log, groups=groups, sample_weight=weight)
-    assert count_held_out(log.questions(), groups) >= 5
-    for entry in log.fits():
-        assert (weight[entry["X"][:, 0].astype(int)] == 1.0).all()
-
-
-def test_groups_of_frames_can_be_words():
-    X, y, _, groups = table()
-    log = Log()
-    frame = pd.DataFrame(X, columns=["number", "a", "b"])
-    moe = MixtureOfExpertsRegressor(**SMALL, expert=RecordingRegressor(log))
-    fit_quietly(moe, frame, y, groups=[f"group {g}" for g in groups])
-    assert count_held_out(log.questions(), groups) >= 5
-
-
 @pytest.mark.parametrize("task", RECORDERS)
 def test_equal_rows_of_different_groups_are_not_one_row(task):
     _, numbers, labels, _ = table()
@@ -275,24 +211,6 @@ def test_metadata_stay_with_their_rows(task, path):
     y = (labels if task == "classifier" else numbers)[order]
     fit_quietly(moe, X[order], y, cost=cost(X[order, 0]), **data)
     assert_own_costs(log, 2)
-
-
-def test_rows_that_differ_in_their_metadata_are_not_one_row():
-    X, y, _, _ = table()
-    X, y = np.repeat(X[:12], 2, axis=0), np.repeat(y[:12], 2)
-    costs = cost(X[:, 0]) + np.tile([0.0, 0.5], 12)
-    log = Log()
-    moe = MixtureOfExpertsRegressor(**SMALL, expert=RecordingRegressor(log), cross_fit=False)
-    fit_quietly(moe.set_params(n_experts=1), X, y, cost=costs)
-    assert sorted(log.fits()[-1]["cost"]) == sorted(costs)
-    for entry in log.fits():
-        assert_allclose(cost(entry["X"][:, 0]), np.floor(entry["cost"]))
-    log.clear()
-    fit_quietly(moe.set_params(**AUTO), X, y, cost=costs)
-    # Trial fits leave out a third of the rows, of which those with other costs are others.
-    trials = [entry["cost"] for entry in log.fits() if len(entry["cost"]) == 16]
-    assert trials
-    assert all(set(np.mod(values, 1.0)) == {0.0, 0.5} for values in trials)
 
 
 class Step(RecordingRegressor):

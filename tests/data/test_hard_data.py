@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from support.tables import crossing_lines, two_regimes
+from support.tables import two_regimes
 
 RNG = np.random.default_rng(0)
 N = 60
@@ -101,16 +101,6 @@ def test_fits_of_hard_targets_are_sound(y, prior):
     assert (moe.noise_variance_ > 0).all()
 
 
-def test_years_give_the_same_fit_as_decades_since_1950():
-    X, y = crossing_lines(n_rows=100)
-    moe = MixtureOfExpertsRegressor(2, random_state=0, alpha=0.1, gate_alpha=1.0, n_init=1)
-    moe.set_params(max_iter=500, tol=1e-9)
-    raw, scaled = clone(moe).fit(1950 + 10 * X, y), moe.fit(X, y)
-    assert_allclose(raw.predict(1950 + 10 * X), scaled.predict(X), atol=1e-5)
-    slopes = np.sort(scaled.expert_coef_, axis=0)
-    assert_allclose(np.sort(raw.expert_coef_ * 10, axis=0), slopes, atol=1e-5)
-
-
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 @pytest.mark.filterwarnings("ignore:.* sample_weight")
 def test_a_column_that_differs_in_rows_of_no_weight_is_constant(container):
@@ -125,26 +115,6 @@ def test_a_column_that_differs_in_rows_of_no_weight_is_constant(container):
     )
     assert all_finite(moe, container(X), TARGET)
     assert_array_equal(moe.expert_coef_[:, 0], 0.0)
-
-
-def test_one_class_for_each_region():
-    X = np.linspace(-1, 1, 120)[:, None]
-    y = np.digitize(X[:, 0], [-0.5, 0.0, 0.5])
-    moe = quietly_fitted(MixtureOfExpertsClassifier(4, random_state=0, max_iter=50), X, y)
-    assert moe.score(X, y) > 0.95
-    assert all_finite(moe, X, y)
-
-
-def test_a_perfectly_separable_gate():
-    X = np.r_[np.linspace(-2, -1, 50), np.linspace(1, 2, 50)][:, None]
-    rng = np.random.default_rng(1)
-    y = np.where(X[:, 0] > 0, 5.0 - X[:, 0], X[:, 0]) + 0.1 * rng.normal(size=100)
-    for gate_alpha in (0.0, 1e-8, 1.0):
-        moe = quietly_fitted(
-            MixtureOfExpertsRegressor(2, gate_alpha=gate_alpha, random_state=0, n_init=1), X, y
-        )
-        assert all_finite(moe, X, y)
-        assert_array_equal(moe.apply(X) == moe.apply(X[:1]), X[:, 0] < 0)
 
 
 def test_far_rows_have_finite_probabilities():
@@ -170,12 +140,6 @@ def test_ties_do_not_become_spikes():
         warnings.simplefilter("ignore", UserWarning)
         moe.fit(X, y)
     assert (moe.noise_variance_ >= 1 / 12 - 1e-9).all()  # the variance of rounding
-
-
-def test_fits_of_wide_sparse_tables_are_sound():
-    X = sparse.csr_array(sparse.random(60, 200, density=0.05, random_state=0, format="csr"))
-    y = X @ np.random.default_rng(0).normal(size=200)
-    assert_sound_fit(MixtureOfExpertsRegressor(2, n_init=1, max_iter=5, alpha=1.0), X, y)
 
 
 def test_rows_that_differ_only_far_below_the_range_of_a_column_are_not_copies():

@@ -45,22 +45,6 @@ def test_predictions_of_a_row_do_not_depend_on_its_block(case):
         assert_allclose(mean, moe.predict(X[:30]), rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("case", ["linear-classifier", "poisson-regressor", "outputs"])
-def test_other_gates_and_explanations_do_not_depend_on_blocks(case):
-    moe = short_fit(case)
-    gate = np.random.default_rng(0).dirichlet(np.ones(moe.n_experts_), size=N_ROWS)
-    expected = moe.predict(X[:30], gate_proba=gate[-30:])
-    found = moe.predict(X[INDEX], gate_proba=gate)[-30:]
-    if expected.dtype.kind == "f":
-        assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
-    whole, alone = moe.explain(X[INDEX]), moe.explain(X[:30])
-    assert set(whole) == set(alone)
-    for name, values in dict(alone).items():
-        found = np.asarray(whole[name])
-        if found.shape[:1] == (N_ROWS,):
-            assert_allclose(found[-30:], values, rtol=1e-9, atol=1e-12)
-
-
 def test_sparse_rows_of_many_blocks():
     rows = np.where(np.abs(X) > 0.5, X, 0.0)
     moe = fit_quietly(regressor(n_init=1, max_iter=5), sparse.csr_array(rows), CASES["outputs"][1])

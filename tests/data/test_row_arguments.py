@@ -41,13 +41,6 @@ def test_numbers_of_rows_come_in_any_container(name, make):
     assert_array_equal(moe.expert_coef_, expected)
 
 
-def test_true_and_false_are_weights_of_one_and_zero():
-    kept = COUNTS > 0
-    moe = fit_quietly(one_expert(), X, Y, sample_weight=kept)
-    expected = fit_quietly(one_expert(), X[kept], Y[kept]).expert_coef_
-    assert_allclose(moe.expert_coef_, expected, rtol=1e-8)
-
-
 def test_weights_of_the_user_stay_as_they_are():
     weight = COUNTS.astype(float)
     fit_quietly(classifier(class_weight={"a": 3.0}), X, LABELS, sample_weight=weight)
@@ -95,12 +88,6 @@ def test_texts_of_numbers_are_numbers(dtype):
     )
 
 
-def test_a_target_of_zeros_is_fitted():
-    assert_array_equal(
-        fit_quietly(one_expert(family="normal"), X, np.zeros(30)).predict(X), np.zeros(30)
-    )
-
-
 # --- values that stand for others ---------------------------------------------------------------
 
 EXPOSURE, TIMES = np.linspace(0.2, 1.0, 30), np.linspace(1.0, 90.0, 30)
@@ -123,11 +110,3 @@ def fit_counts(moe, **given):
         for other in (ConvergenceWarning, UnreplicatedMaximumWarning, CollapsedExpertsWarning):
             warnings.simplefilter("ignore", other)
         return moe.fit(X, Y, **given)
-
-
-def test_two_outputs_with_two_values_are_fitted():
-    for y in (np.c_[TIMES, TIMES[::-1]], np.c_[TIMES, np.resize([1.0, 3.0], 30)]):
-        assert fit_quietly(one_expert(family="gamma"), X, y).predict(X).shape == (30, 2)
-    both = np.c_[np.resize([1.0, 2.0], 30), np.repeat([1.0, 2.0], 30 // 2)]
-    for family, y in (("gamma", both), ("normal", np.c_[TIMES, np.resize([0.0, 1.0], 30)])):
-        assert fit_quietly(one_expert(family=family), X, y).predict(X).shape == (30, 2)

@@ -143,18 +143,3 @@ def test_estimators_of_the_user_are_copied_without_their_fit_and_get_a_seed(kind
     given.random_state = 3
     fit_quietly(moe, X, X[:, 0])
     assert all(model.random_state == 3 for models in moe.experts_ for model in models)
-
-
-@pytest.mark.parametrize("expert", ["linear", "tree"])
-def test_the_order_of_the_rows_of_units_does_not_matter(expert):
-    """Each row keeps its offset, also where experts see the features as they are given."""
-    X, y, given = panel()
-    moe = MixtureOfExpertsRegressor(
-        2, expert=expert, family="poisson", gate="constant", cross_fit=False, **SHORT
-    )
-    fit_quietly(moe, X, y, **given)
-    order = np.random.default_rng(1).permutation(len(y))
-    of_rows = {"offset": given["offset"], "units": given["units"]}
-    moved = {name: values[order] for name, values in of_rows.items()}
-    logs = moe.score_samples(X, y, **of_rows)
-    assert_allclose(moe.score_samples(X[order], y[order], **moved), logs, rtol=1e-9)

@@ -88,33 +88,6 @@ def test_constant_columns_have_no_slope(make, value):
     assert_array_equal(moe.expert_coef_[0, 2:], 0.0)
 
 
-def test_columns_that_vary_by_more_than_round_off_have_a_slope():
-    X, y, _ = table()
-    X[:, 1] = 1.0 + 1e-9 * X[:, 0]
-    moe = one_expert().fit(X, y)
-    assert moe.expert_coef_[0, 1] != 0.0
-
-
-@pytest.mark.parametrize("family", ["poisson", "negative_binomial", "gamma"])
-def test_targets_of_a_log_link_keep_their_units(family):
-    """Under a strong penalty the mean is the weighted mean of the target."""
-    X, y, counts = table()
-    y = np.round(np.abs(y)) + 1.0
-    options = {"alpha": 1e9, "dispersion_prior": 0.0, "tol": 1e-12, "max_iter": 200, "n_init": 1}
-    if family == "poisson":
-        del options["dispersion_prior"]
-    moe = MixtureOfExpertsRegressor(1, family=family, **options)
-    fit_quietly(moe, X, y, sample_weight=counts)
-    assert_allclose(moe.predict(X), np.average(y, weights=counts), rtol=1e-5)
-
-
-def test_a_number_is_the_weight_of_every_row():
-    X, y, _ = table()
-    moe = one_expert().fit(X, y, sample_weight=2.0)
-    twice = one_expert().fit(np.vstack([X, X]), np.append(y, y))
-    assert_allclose(moe.expert_coef_, twice.expert_coef_, rtol=1e-8)
-
-
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 def test_entries_that_are_stored_twice_add_up(dtype):
     """The matrix of the user stays as it is."""

@@ -8,12 +8,9 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.data import RowBlocks, interval_censored, left_censored, right_censored
+from skmoe.data import interval_censored, left_censored, right_censored
 from skmoe.families import FAMILIES
 from skmoe.gates import SoftmaxGate
 from skmoe.inspection import (
@@ -21,7 +18,7 @@ from skmoe.inspection import (
     PredictionDisplay,
     permutation_importance_by_part,
 )
-from skmoe.metrics import log_density_scorer, neg_crps_scorer
+from skmoe.metrics import neg_crps_scorer
 from support.expert_kinds import draw, options_of
 from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
@@ -95,16 +92,6 @@ def test_probabilities_of_intervals_are_those_of_the_predicted_distribution(name
             assert_allclose(moe.score_samples(X, bounds), expected, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["normal", "weibull", "student_t"])
-def test_rows_of_which_nothing_is_known_add_nothing(name):
-    X, y, rng = table(name, n_rows=80)
-    y = censored(y, rng)
-    unknown = interval_censored(np.full(30, -np.inf), np.full(30, np.inf))
-    both = mixture(name).fit(np.vstack([X, X[:30]]), np.concatenate([y, unknown]))
-    known = mixture(name).fit(X, y)
-    assert_allclose(both.predict(X), known.predict(X), rtol=1e-6)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_likelihood_is_at_its_maximum(name):
     """Moved coefficients have a lower likelihood; censored rows count in both directions."""
@@ -124,14 +111,6 @@ def test_the_likelihood_is_at_its_maximum(name):
 # --- the rows ---
 
 
-def test_weights_are_repetitions():
-    X, y, rng = table()
-    y, weight = censored(y, rng), rng.integers(0, 3, size=len(y))
-    weighted = mixture().fit(X, y, sample_weight=weight)
-    index = rng.permutation(np.repeat(np.arange(len(y)), weight))
-    assert_array_equal(mixture().fit(X[index], y[index]).predict(X), weighted.predict(X))
-
-
 def test_rows_of_the_same_number_with_other_bounds_are_different():
     """Of six copies of a few values, two each are known, open to the right, and in an interval."""
     X, y = np.repeat([[0.0], [1.0], [2.0]], 6, axis=0), np.repeat([3.0, 4.0, 6.0], 6)
@@ -141,33 +120,12 @@ def test_rows_of_the_same_number_with_other_bounds_are_different():
     assert moe.score_samples(X, bounds).mean() == pytest.approx(moe.lower_bound_, abs=1e-9)
 
 
-def test_row_blocks_have_the_same_maximum():
-    X, y, rng = table(n_rows=300)
-    y = censored(y, rng)
-    parts = [slice(0, 100), slice(100, 300)]
-    blocks = RowBlocks(lambda: ((X[part], y[part]) for part in parts))
-    in_memory, from_blocks = mixture().fit(X, y), mixture().fit(blocks)
-    assert_allclose(from_blocks.lower_bound_, in_memory.lower_bound_, rtol=1e-6)
-
-
 def test_times_and_events_are_accepted_as_of_scikit_survival():
     X, y, rng = table()
     event = rng.integers(0, 2, size=len(y)).astype(bool)
     pairs = np.array(list(zip(event, y, strict=True)), dtype=[("cens", bool), ("time", float)])
     expected = mixture().fit(X, right_censored(y, event)).predict(X)
     assert_array_equal(mixture().fit(X, pairs).predict(X), expected)
-
-
-def test_censored_y_passes_tools_of_scikit_learn():
-    X, y, rng = table(n_rows=60)
-    y = censored(y, rng)
-    train, test, y_train, y_test = train_test_split(X, y, random_state=0)
-    pipe = make_pipeline(StandardScaler(), mixture())
-    search = GridSearchCV(
-        pipe, {"mixtureofexpertsregressor__n_experts": [1, 2]}, scoring=log_density_scorer, cv=2
-    ).fit(train, y_train)
-    assert np.isfinite(search.score(test, y_test))
-    assert np.isfinite(cross_val_score(mixture(), X, y, scoring=log_density_scorer, cv=2)).all()
 
 
 # --- never ---
@@ -239,11 +197,6 @@ def test_durations_are_counted_in_days_whatever_their_unit(kind, unit):
     assert_array_equal(interval_censored([1.0, 2.0], values)["upper"], [5.0, 8.0])
 
 
-def test_missing_durations_are_refused_as_missing_times():
-    missing = np.array(["NaT", 8], "m8[D]")
-    assert "row 0" in refusal(right_censored, missing, [1, 0])
-
-
 @pytest.mark.parametrize("kind", [np.asarray, pd.Series, list, pd.to_datetime])
 def test_dates_are_refused(kind):
     values = kind(DATES)
@@ -253,12 +206,6 @@ def test_dates_are_refused(kind):
         (lambda: interval_censored([1.0, 2.0], values), "upper"),
     ):
         assert_refused(refusal(make), name, "times since a start", f"{name} - start")
-
-
-def test_dates_in_a_structured_target_are_refused():
-    y = np.zeros(40, dtype=[("lower", "M8[D]"), ("upper", "M8[D]")])
-    X = np.random.default_rng(0).normal(size=(40, 1))
-    assert "times since a start" in refusal(mixture().fit, X, y)
 
 
 @pytest.mark.parametrize(
@@ -303,16 +250,6 @@ def test_a_classifier_has_no_score_for_censored_times():
         assert "cannot be censored" in refusal(method, X, censored(y, rng))
 
 
-def test_pictures_take_events_and_times():
-    X, y, rng = table("normal")
-    other = np.empty(len(y), dtype=[("event", bool), ("time", float)])
-    other["event"], other["time"] = rng.integers(0, 2, size=len(y)), y
-    y = right_censored(other["time"], other["event"])
-    moe = mixture("normal").fit(X, y)
-    one, same = (CoefficientsDisplay.from_estimator(moe, X, target) for target in (y, other))
-    assert_array_equal(one.coefficients, same.coefficients)
-
-
 @pytest.mark.parametrize(
     "use",
     [
@@ -346,15 +283,6 @@ def test_a_change_of_units_multiplies_the_densities_of_values_only(name):
     change = np.where(np.isfinite(y["upper"]), np.log(1000.0), 0.0)
     assert_allclose(one.score_samples(X, y) - change, other.score_samples(X, scaled), atol=1e-4)
     assert_allclose(other.predict(X), 1000.0 * one.predict(X), rtol=1e-4)
-
-
-@pytest.mark.parametrize("name", ["normal", "student_t"])
-def test_a_change_of_sign_exchanges_the_bounds(name):
-    X, y, rng = table(name)
-    y = censored(y, rng)
-    mirrored = interval_censored(-y["upper"], -y["lower"])
-    one, other = (mixture(name, 1).fit(X, target) for target in (y, mirrored))
-    assert_allclose(other.predict(X), -one.predict(X), rtol=1e-5)
 
 
 OPTIONS_OF_FITS = {
@@ -411,12 +339,3 @@ def test_several_outputs_are_censored_apart():
     for j in range(2):
         alone = one.fit(X, both[:, j])
         assert_allclose(moe.predict(X)[:, j], alone.predict(X), rtol=1e-4)
-
-
-def test_fits_to_values_describe_censored_rows():
-    X, y, _ = table()
-    moe = mixture("normal").fit(X, y)
-    assert str(moe.summary(X, interval_censored(y, y))) == str(moe.summary(X, y))
-    near = interval_censored(y - 1e-6, y + 1e-6)
-    errors = moe.inference(X, y).standard_errors
-    assert_allclose(moe.inference(X, near).standard_errors, errors, rtol=1e-4)

@@ -7,12 +7,6 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
 from properties.small_fits import N, plain_fit, statements, units_of
-from skmoe.inspection import (
-    CoefficientsDisplay,
-    ResponsibilitiesDisplay,
-    SegmentProfileDisplay,
-    export_html,
-)
 from support.expert_kinds import KINDS_OF_FITS
 from support.fits import (
     ALL_CASES,
@@ -101,39 +95,12 @@ def test_the_likelihood_of_a_known_row_is_that_of_its_expert(case):
     assert_allclose(informed, plain + np.log(share), atol=1e-9)
 
 
-@pytest.mark.parametrize("case", ["known experts", "known experts of classes"])
-def test_numbers_are_names(case):
-    """Other numbers for the known experts are other numbers of the same experts."""
-    moe, y, given = ALL_CASES[case]
-    known, order = given["known_experts"], np.array([2, 0, 1])
-    permuted = np.where(known < 0, -1, order[known])
-    one, other = (
-        fit_quietly(clone(moe).set_params(max_iter=500), X, y, known_experts=numbers)
-        for numbers in (known, permuted)
-    )
-    assert_allclose(other.predict_gate(X)[:, order], one.predict_gate(X), atol=1e-6)
-    own = one.responsibilities(X, y).argmax(axis=1)
-    assert (own == REGIMES)[known < 0].mean() > 0.8
-
-
 def test_a_unit_is_known_by_one_of_its_rows():
     moe, y, given = ALL_CASES["known experts of units"]
     known = np.where(np.arange(len(X)) % 2, given["known_experts"], -1)
     other = fit_quietly(clone(moe), X, y, units=UNITS, known_experts=known)
     same = fitted_case("known experts of units")
     assert_array_equal(other.predict_gate(X, units=UNITS), same.predict_gate(X, units=UNITS))
-
-
-def test_rows_without_weight_are_absent_whatever_is_known_of_them():
-    weight = np.where(np.arange(len(X)) < 200, 1.0, 0.0)
-    impossible = np.where(weight == 0.0, 0, KNOWN_OF_UNITS)
-    moe = regressor(gate="constant", n_init=1)
-    given = {"units": np.where(weight > 0, UNITS, UNITS - 100), "sample_weight": weight}
-    one = fit_quietly(clone(moe), X, Y, known_experts=impossible, **given)
-    other = fit_quietly(
-        moe, X[:200], Y[:200], known_experts=KNOWN_OF_UNITS[:200], units=UNITS[:200]
-    )
-    assert_array_equal(one.lower_bounds_, other.lower_bounds_)
 
 
 @pytest.mark.parametrize("given", [{}, {"units": np.arange(2 * len(X)) % len(X)}])
@@ -217,51 +184,6 @@ def test_a_stream_keeps_the_numbers():
     assert (moe.responsibilities(X, Y).argmax(axis=1) == REGIMES).mean() > 0.8
 
 
-def test_equal_rows_of_a_stream_are_different_if_different_things_are_known():
-    known, rows, y = np.append(KNOWN, np.full(len(X), -1)), np.vstack([X, X]), np.append(Y, Y)
-    predictions = []
-    for order in (np.arange(len(y)), np.arange(len(y))[::-1]):
-        moe = regressor()
-        for batch in np.split(order, 2):
-            batch = np.concatenate([batch, (batch + len(X)) % len(y)])
-            moe.partial_fit(rows[batch], y[batch], known_experts=known[batch])
-        predictions.append(moe.predict(X))
-    assert_allclose(predictions[0], predictions[1], atol=1e-6)
-
-
-def test_dask_collections_hold_known_experts():
-    array = pytest.importorskip("dask.array")
-    chunks = [array.from_array(values, chunks=100) for values in (Y, KNOWN)]
-    table = array.from_array(X, chunks=(100, 2))
-    moe = fit_quietly(regressor(max_iter=500), table, chunks[0], known_experts=chunks[1])
-    whole = fitted_case("known experts")
-    assert moe.n_known_ == whole.n_known_
-    assert_allclose(moe.predict(X), whole.predict(X), atol=1e-2)
-    log_density = moe.score_samples(table, chunks[0], known_experts=chunks[1]).compute()
-    assert_allclose(log_density, moe.score_samples(X, Y, known_experts=KNOWN), atol=1e-9)
-
-
-def test_a_warm_start_keeps_the_numbers_of_known_experts():
-    moe = fit_quietly(regressor(max_iter=7, warm_start=True), X, Y, known_experts=KNOWN)
-    fit_quietly(moe.set_params(max_iter=500), X, Y, known_experts=KNOWN)
-    whole = fit_quietly(regressor(max_iter=500), X, Y, known_experts=KNOWN)
-    assert_allclose(moe.expert_coef_, whole.expert_coef_, atol=1e-5)
-    assert_allclose(moe.lower_bound_, whole.lower_bound_, rtol=1e-9)
-
-
-def test_standard_errors_count_what_is_known():
-    X, y, regime = overlapping(400)
-    half = np.where(np.arange(400) < 200, regime, -1)
-    errors = []
-    for known in (np.full(400, -1), half, regime):
-        moe = fit_quietly(regressor(max_iter=500, n_experts=2, n_init=2), X, y, known_experts=known)
-        errors.append(moe.inference(X, y, known_experts=known).standard_errors)
-    assert (np.diff(errors, axis=0) < 0.0).all()
-    given = {"method": "bootstrap", "n_bootstrap": 30, "random_state": 0}
-    drawn = moe.inference(X, y, known_experts=regime, **given).standard_errors
-    assert_allclose(drawn / errors[-1], 1.0, atol=0.3)  # of the gate too: numbers are drawn
-
-
 def test_few_known_rows_of_many_number_the_experts():
     """Starts on a sample of the rows see them."""
     X, y, regime = overlapping(30_000)
@@ -277,31 +199,3 @@ def overlapping(n_rows, seed=0):
     X, regime = rng.normal(size=(n_rows, 1)), rng.integers(2, size=n_rows)
     y = np.where(regime == 1, 1.0, -1.0) * X[:, 0] + rng.normal(size=n_rows)
     return X, y, regime
-
-
-# --- displays -----------------------------------------------------------------------------------
-
-
-def test_displays_draw_what_is_known():
-    pytest.importorskip("matplotlib")
-    moe = fitted_case("known experts")
-    resp = moe.responsibilities(X, Y, known_experts=KNOWN)
-    drawn = ResponsibilitiesDisplay.from_estimator(moe, X, Y, known_experts=KNOWN)
-    assert_array_equal(drawn.responsibilities, resp)
-    profile = SegmentProfileDisplay.from_estimator(moe, X, Y, known_experts=KNOWN)
-    assert_allclose(profile.shares, resp.mean(axis=0))
-    given = {"known_experts": KNOWN, "standardize": False}
-    intervals = CoefficientsDisplay.from_estimator(moe, X, Y, **given).intervals
-    found = moe.inference(X, Y, known_experts=KNOWN)
-    slopes = [term.part != "gate" and term.name in ("x0", "x1") for term in found.terms]
-    expected = found.conf_int()[slopes]
-    assert_allclose(np.sort(intervals.ravel()), np.sort(expected.ravel()))
-
-
-def test_a_report_warns_if_what_is_known_is_missing(tmp_path):
-    pytest.importorskip("bokeh")
-    moe, path = fitted_case("known experts"), tmp_path / "report.html"
-    for known in (KNOWN, None):
-        export_html(moe, X, Y, path, known_experts=known, max_features=1)
-        page = path.read_text(encoding="utf-8")
-        assert ("got no known_experts" in page) == (known is None)

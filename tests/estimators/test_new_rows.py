@@ -19,7 +19,6 @@ from support.fits import (
     fit_quietly,
     fitted_case,
     regressor,
-    short_fit,
 )
 from support.refusals import assert_refused, refusal
 
@@ -51,22 +50,6 @@ def test_rows_in_other_containers_are_the_same(case):
             refusal(moe.predict, other), f"X has {other.shape[1]} features", "2 features"
         )
     assert "2D array" in refusal(moe.predict, X[0])
-
-
-@pytest.mark.parametrize("case", ["two experts", "linear-classifier"])
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_linear_experts_need_finite_features(case, value):
-    rows = np.where(np.arange(len(X))[:, None] == [7, -1], value, X)
-    message = refusal(fitted_case(case).predict, rows)
-    assert ("NaN" if np.isnan(value) else "infinity") in message
-
-
-def test_trees_that_saw_missing_values_take_them():
-    missing = np.where(X > 1.5, np.nan, X)
-    moe = fit_quietly(regressor(expert="tree", **SHORT), missing, Y)
-    assert np.isfinite(moe.predict(missing)).all()
-    assert "infinity" in refusal(moe.predict, np.where(np.isnan(missing), np.inf, missing))
-    assert "NaN" in refusal(moe.predict, sparse.csr_array(missing))
 
 
 # --- units ------------------------------------------------------------------------------------
@@ -160,26 +143,3 @@ def test_the_rows_of_the_fit_are_known_again(moe, y):
     moe = fit_quietly(clone(moe), X, y)
     assert OTHER not in str(moe.summary(X, y))
     assert OTHER in str(moe.summary(X[:200], y[:200]))
-
-
-@pytest.mark.filterwarnings("ignore:The observed information is indefinite")
-@pytest.mark.parametrize("case", ["linear-regressor", "linear-classifier"])
-def test_a_stream_has_no_rows_that_others_could_differ_from(case):
-    moe, y = clone(short_fit(case)), CLASSES if "class" in case else Y
-    classes = {"classes": [0, 1]} if "class" in case else {}
-    for rows in (slice(0, 150), slice(150, 300)):
-        moe.partial_fit(X[rows], y[rows], **classes)
-    assert OTHER not in str(moe.summary(X[10:60], y[10:60]))
-
-
-@pytest.mark.filterwarnings("ignore:.* sample_weight")
-def test_standard_errors_of_a_summary_are_those_of_the_weighted_rows():
-    weight = np.where(X[:, 0] < -0.85, 5.0, 1.0)
-    moe = fitted_case("weights")
-    frame = moe.summary(X, Y, sample_weight=weight).to_frame()
-    shown = frame["standard error"].to_numpy(dtype=float)
-    errors = moe.inference(X, Y, sample_weight=weight).standard_errors
-    finite = shown[np.isfinite(shown)]
-    assert len(finite)
-    assert set(np.round(finite, 10)) <= set(np.round(errors, 10))
-    assert str(moe.summary(X, Y, sample_weight=weight)) != str(moe.summary(X, Y))

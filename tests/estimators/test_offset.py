@@ -1,12 +1,11 @@
 """Offsets: the log of an exposure is added to every linear predictor, wherever rows are used."""
 
-import warnings
 from functools import cache
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse, stats
+from scipy import stats
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import PoissonRegressor
@@ -49,23 +48,6 @@ def assert_same_fit(one, other, atol=1e-6):
 # --- fits ---------------------------------------------------------------------------------------
 
 
-def test_regimes_of_rates_are_found():
-    moe = fitted()
-    assert_allclose(np.sort(moe.expert_coef_[:, 0]), [-1.0, 1.0], atol=0.12)
-    assert_allclose(moe.expert_intercept_, 0.5, atol=0.2)
-    assert min(np.diff(moe.lower_bounds_)) > -1e-10
-    assert moe.lower_bound_ > mixture().fit(X, Y).lower_bound_ + 0.3
-
-
-def test_one_expert_is_a_regression_of_rates_with_exposures_as_weights():
-    moe = fitted(n_experts=1, **EXACT)
-    single = PoissonRegressor(alpha=0.0, tol=1e-12, max_iter=1000)
-    single.fit(X, Y / EXPOSURE, sample_weight=EXPOSURE)
-    assert_allclose(moe.expert_coef_[0], single.coef_, atol=1e-6)
-    assert_allclose(moe.expert_intercept_[0], single.intercept_, atol=1e-6)
-    assert_allclose(moe.predict(X), single.predict(X), rtol=1e-6)
-
-
 def test_equal_rows_of_different_exposure_are_different_rows():
     table, y = np.repeat(X[:150], 2, axis=0), np.repeat(Y[:150], 2)
     exposure = np.tile([0.5, 2.0], 150)
@@ -83,17 +65,6 @@ def test_a_constant_offset_is_an_intercept():
     assert_allclose(with_offset.predict(X, offset=constant), without.predict(X), rtol=1e-4)
     with_offset.expert_intercept_ = with_offset.expert_intercept_ + 0.7
     assert_same_fit(with_offset, without, atol=1e-4)
-
-
-@pytest.mark.parametrize("convert", [sparse.csr_array, np.float32], ids=["sparse", "single"])
-def test_other_tables(convert):
-    # One expert, since sparse features are initialised without centring.
-    moe = mixture(1, tol=1e-12).fit(convert(X), Y, offset=OFFSET)
-    dense = mixture(1, tol=1e-12).fit(X, Y, offset=OFFSET)
-    # The penalty is on features that are not centred.
-    assert_allclose(
-        moe.predict(convert(X), offset=OFFSET), dense.predict(X, offset=OFFSET), rtol=2e-3
-    )
 
 
 def test_every_output_can_have_an_exposure_of_its_own():
@@ -168,16 +139,6 @@ def test_scores_and_criteria_are_those_of_the_exposures():
     assert coverage(moe, X, Y, offset=OFFSET) > 0.8 > coverage(moe, X, Y, offset=np.zeros(N))
 
 
-def test_explanations_are_derivatives_at_the_exposure():
-    moe, rows, offset, step = fitted(), X[:20], OFFSET[:20], 1e-6
-    explained = moe.explain(rows, offset=offset)
-    for j in range(2):
-        moved = [rows + sign * step * np.eye(2)[j] for sign in (1.0, -1.0)]
-        above, below = (moe.predict(table, offset=offset) for table in moved)
-        derivative = (explained.slope + explained.gate_effect)[:, j]
-        assert_allclose(derivative, (above - below) / (2.0 * step), rtol=1e-5, atol=1e-5)
-
-
 # --- inference ----------------------------------------------------------------------------------
 
 
@@ -189,33 +150,11 @@ def test_standard_errors_of_one_expert_are_those_of_a_poisson_regression():
     assert_allclose(moe.inference(X, Y, offset=OFFSET).standard_errors, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["observed", "sandwich"])
-def test_inference_does_not_depend_on_the_unit_of_the_exposure(method):
-    moe, offset = fitted(1e-10), OFFSET + np.log(2.0)
-    doubled = mixture(tol=1e-10).fit(X, Y, offset=offset)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # the rows are those of the fit
-        inference = moe.inference(X, Y, offset=OFFSET, method=method)
-        other = doubled.inference(X, Y, offset=offset, method=method)
-    assert inference.max_shift < 0.1
-    assert_allclose(other.standard_errors, inference.standard_errors, rtol=1e-4)
-
-
 def test_summaries_notice_another_offset():
     moe = fitted(1e-10)
     assert "Other rows" not in str(moe.summary(X, Y, offset=OFFSET))
     with pytest.warns(ConvergenceWarning, match="indefinite"):
         assert "Other rows" in str(moe.summary(X, Y, offset=OFFSET + 1.0))
-
-
-def test_the_bootstrap_draws_counts_in_the_exposure():
-    weight = np.random.default_rng(4).integers(1, 3, size=N)
-    given = {"sample_weight": weight, "offset": OFFSET}
-    moe = mixture().fit(X, Y, **given)
-    bootstrap = {"method": "bootstrap", "n_bootstrap": 10, "random_state": 0}
-    inference = moe.inference(X, Y, **given, **bootstrap)
-    error = np.abs(inference.estimates - inference.replicates.mean(axis=0))
-    assert (error < 2.0 * moe.inference(X, Y, **given).standard_errors).all()
 
 
 # --- other ways of a fit ------------------------------------------------------------------------
@@ -255,12 +194,3 @@ def test_a_base_enters_as_the_log_of_its_prediction():
     assert "expected y = exp(log(base) " in export_text(based)
     assert "expected y = exp(log(base) + linear predictor)" in str(based.summary())
     assert_allclose(based.predict(X).mean(), Y.mean(), rtol=0.03)
-
-
-def test_a_base_and_an_offset_are_rates_per_exposure():
-    both = fit_quietly(mixture(base=boosted_trees()), X, Y, offset=OFFSET)
-    rates = boosted_trees().fit(X, Y / EXPOSURE, sample_weight=EXPOSURE)
-    assert_allclose(both.predict(X, offset=OFFSET), EXPOSURE * both.predict(X))
-    assert np.corrcoef(np.log(both.base_.predict(X)), np.log(rates.predict(X)))[0, 1] > 0.99
-    assert np.corrcoef(both.predict(X), RATE)[0, 1] > 0.95
-    assert_allclose(both.predict(X, offset=OFFSET).mean(), Y.mean(), rtol=0.05)

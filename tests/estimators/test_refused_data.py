@@ -9,8 +9,6 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from sklearn.ensemble import RandomForestRegressor
-from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -97,17 +95,13 @@ MISSING, INFINITE = "X must have no missing values", "X must be finite"
 FEATURES = {
     "text": (with_column(TEXT), ["column 'extra'", "'No'", 'OneHotEncoder(drop="first")']),
     "text in an array": (with_column(TEXT).to_numpy(), ["column 3", "'No'"]),
-    "text beside texts of numbers": (OF_TEXTS, ["X must hold numbers", "column 2", "'red'"]),
     "a list of texts": (OF_TEXTS.tolist(), ["X must hold numbers", "column 2", "'red'"]),
-    "bytes": (np.array([["1.5"], ["no"]] * HALF).astype(bytes), ["column 0", "b'no'"]),
     "dates": (with_column(DATES), ["column 'extra'", "datetime64", "days since a date"]),
     "durations": (with_column(DATES - DATES[0]), ["column 'extra'", "timedelta64"]),
-    "a frame of durations": (pd.DataFrame({"a": DATES - DATES[0]}), ["column 'a'", "timedelta64"]),
     "durations in an array": (
         np.arange(2 * N_ROWS).reshape(-1, 2).astype("m8[s]"),
         ["column 0", "timedelta64", "numbers"],
     ),
-    "None": (with_column([None, 1.0] * HALF).astype(object), ["column 'extra'", "NaN"]),
     "missing integers": (
         with_column(pd.array([1, None] * HALF, dtype="Int64")),
         [MISSING, "column 'extra'"],
@@ -116,8 +110,6 @@ FEATURES = {
     "infinity in a sparse matrix": (sparse.csr_array(with_cells(np.inf, 1)), ["column 1"]),
     "NaN in two columns": (with_cells(np.nan, np.nan), [MISSING, "column 1 of X"]),
     "NaN in a list": (with_cells(np.nan).tolist(), [MISSING, "column 2", "SimpleImputer"]),
-    "infinity in two columns": (with_cells(np.inf, np.inf), [INFINITE, "column 1", "infinity"]),
-    "NaN in a frame": (FRAME.assign(income=np.nan), ["column 'income'", "NaN", 'expert="tree"']),
     "infinity in a frame": (FRAME.assign(income=-np.inf), [INFINITE, "column 'income'"]),
 }
 FEATURES |= {
@@ -137,30 +129,23 @@ FEATURES |= {
 EYE = np.eye(N_ROWS)[:, :2]
 TARGETS = {
     "sparse": (sparse.csr_array(Y[:, None]), ["y must", "dense", "csr_array"]),
-    "old sparse": (sparse.coo_matrix(EYE), ["dense array", "coo_matrix", "toarray"]),
     "dates": (np.arange(N_ROWS).astype("datetime64[D]"), ["y must", "datetime64[D]", "days"]),
     "durations": (np.arange(N_ROWS).astype("timedelta64[s]"), ["numbers", "timedelta64"]),
     "text": (["a", "b"] * HALF, ["y must", "numbers", "'a'", "Classifier"]),
-    "text beside numbers": (np.array([1.5, "many"] * HALF, dtype=object), ["numbers", "'many'"]),
-    "bytes": (np.array([b"1", b"v"] * HALF), ["numbers", "v"]),
     "a structured array": (RECORDS, ["y must", "structured array", "a, b"]),
     "huge": (Y * 1e150, ["y must", "at most 1e+140"]),
-    "one large output": (np.column_stack([Y, 3e150 * Y]), ["at most 1e+140"]),
     "tiny": (Y * 1e-163, ["larger than 1e-140"]),
-    "one tiny output": (np.column_stack([Y, Y * 1e-163]), ["larger than 1e-140"]),
     "infinity": (np.where(np.arange(N_ROWS) == 7, np.inf, Y), ["y contains infinity"]),
     "another length": (Y[:-1], ["X and y must have the same number of rows", "60 and 59"]),
 }
 WEIGHTS = {
     "complex": (np.full(N_ROWS, 1j), ["numbers", "complex"]),
-    "text": (np.array(["a"] * N_ROWS), ["numbers"]),
-    "objects": ([None, {}] * HALF, ["must be an array of numbers", "list"]),
+    "objects": ([None, {}] * HALF, ["must hold numbers", "list"]),
     "dates": (np.full(N_ROWS, np.datetime64("2020-01-01")), ["numbers", "datetime64"]),
     "huge": ([1e150, *[0.0] * (N_ROWS - 1)], ["at most 1e+140", "60 rows is 1e+150", "Divide"]),
     "negative": ([1.0, -2.0, -1.0] * 20, ["must not be negative", "-2", "Drop rows"]),
     "NaN": (np.full(N_ROWS, np.nan), ["must be finite", "remove"]),
     "too few": (np.ones(N_ROWS - 1), ["one entry for each of the 60 rows", "(59,)"]),
-    "a column": (np.ones((N_ROWS, 1)), ["one entry for each of the 60 rows", "(60, 1)"]),
     "zero": (np.zeros(N_ROWS), ["weight"]),
 }
 REFUSED = {f"features: {name}": (v, Y, None, words) for name, (v, words) in FEATURES.items()}
@@ -193,9 +178,7 @@ def test_new_rows_are_refused_alike(case):
 
 LABELS = {
     "None": np.array(["a"] * (N_ROWS - 1) + [None], dtype=object),
-    "NaN": [np.nan, 1.0] * HALF,
     "NA": np.array([pd.NA, "a"] * HALF, dtype=object),
-    "a missing date": np.array([pd.NaT, "a"] * HALF, dtype=object),
     "two kinds": np.array([1, "a"] * HALF, dtype=object),
 }
 COUNTED = regressor(family="poisson")
@@ -204,13 +187,12 @@ ROW_2 = np.where(np.arange(N_ROWS) == 2, np.nan, 0.0)
 KNOWN = np.where(np.arange(N_ROWS) < 9, np.arange(N_ROWS) % 2, -1)
 SAME = np.ones((N_ROWS, 2))
 OF_CLASSES = {
-    "zero": (dict.fromkeys("abc", 0), "class_weight must give finite", "not all zero"),
-    "unknown": ({"z": 1.0}, "class_weight must give finite", "'z'"),
+    "zero": (dict.fromkeys("abc", 0), "class_weight must", "not all zero"),
+    "unknown": ({"z": 1.0}, "class_weight must", "finite", "'z'"),
     "a name": ("equal", "class_weight must be None", "balanced"),
-    "a list": ([1.0, 2.0, 3.0], "class_weight must be None", "[1.0, 2.0, 3.0]"),
 }
 for value in (-1e-9, np.nan, np.inf, "x", None):
-    OF_CLASSES[repr(value)] = ({"a": value, "b": 1.0, "c": 1.0}, "class_weight must give finite")
+    OF_CLASSES[repr(value)] = ({"a": value, "b": 1.0, "c": 1.0}, "class_weight must", "finite")
 # Estimator, target or X and target, arguments of `fit`, the beginning of the message, and words.
 FITS = {
     "one dimension": (regressor(), (X[:, 0], Y), {}, "Expected 2D array"),
@@ -219,30 +201,16 @@ FITS = {
     "no target": (regressor(), None, {}, "y must", "requires y to be passed"),
     # Offsets.
     "large offset": (COUNTED, COUNTS, {"offset": np.full(N_ROWS, 505)}, "offset must lie", "505"),
-    "offset below": (COUNTED, COUNTS, {"offset": np.full(N_ROWS, -505)}, "offset", "-500 and 500"),
     "short offset": (COUNTED, COUNTS, {"offset": np.zeros(59)}, "offset must", "(60,)", "(59,)"),
-    "wide offset": (COUNTED, COUNTS, {"offset": EYE[:, [0, 1, 1]]}, "offset", "(60, 3)"),
     "a number": (COUNTED, COUNTS, {"offset": 1.0}, "offset must", "(60,) or (60, 1)", "()"),
     "text": (COUNTED, COUNTS, {"offset": ["a"] * 60}, "offset must", "list", "np.log(exposure)"),
     "NaN in offset": (COUNTED, COUNTS, {"offset": ROW_2}, "offset must", "row 2 holds nan"),
     "no exposure": (COUNTED, COUNTS, {"offset": [0, -np.inf] * HALF}, "offset", "row 1 holds -inf"),
     "identity": (regressor(), COUNTS, {"offset": ROW_2}, "offset", "link 'identity'", "subtract"),
-    "logit": (
-        regressor(family="ordinal"), COUNTS, {"offset": np.zeros(60)}, "offset", "link 'logit'"
-    ),
     "no link": (
         regressor(expert="tree"), COUNTS, {"offset": Y}, "offset", "no log link", "'tree'"
     ),
-    "no link, selected": (regressor("auto"), COUNTS, {"offset": Y}, "offset", "log link"),
     "offset of classes": (classifier(), CLASSES, {"offset": Y}, "offset", "without offset"),
-    "offsets of estimators": (
-        regressor(expert="tree", family="poisson"),
-        np.column_stack([COUNTS, COUNTS]), {"offset": EYE}, "expert", "(60, 2)", 'expert="linear"',
-    ),
-    "offsets of a base": (
-        regressor(family="poisson", base=RandomForestRegressor(3)),
-        np.column_stack([COUNTS, COUNTS]), {"offset": EYE}, "base", "(n_samples,)",
-    ),
     "negative base": (
         regressor(family="poisson", base=LinearRegression()),
         np.floor(5 * np.maximum(X[:, 0], 0.0)), {}, "base", "positive numbers",
@@ -252,19 +220,11 @@ FITS = {
         COUNTED, COUNTS, {"exposure": EXPOSURE}, "exposure", "cannot be used", "np.log(exposure)"
     ),
     "rates": (COUNTED, COUNTS / 3.0, {}, "y", "counts", "offset=np.log(exposure)", "claims per"),
-    "weighted rates": (
-        regressor(family=["zero", "poisson"]), COUNTS / EXPOSURE, {"sample_weight": EXPOSURE},
-        "y", "y * sample_weight", "offset=np.log(sample_weight)", "without sample_weight",
-    ),
     # Labels of groups and units, folds.
     "units of a name": (
         regressor(), Y, {"units": "household"}, "units", "one label", "units=frame['household']"
     ),
-    "groups of a name": (
-        regressor(expert="tree"), Y, {"groups": "household"}, "groups", "groups=frame['household']"
-    ),
     "groups in columns": (regressor("auto"), Y, {"groups": EYE}, "groups must have one dim"),
-    "too few groups": (regressor("auto"), Y, {"groups": Y[1:]}, "groups", "each of the 60 rows"),
     "folds of rows": (
         regressor(expert="tree", cross_fit=61), Y, {}, "cross_fit=61", "number of rows, 60"
     ),
@@ -272,23 +232,11 @@ FITS = {
         regressor(expert="tree", cross_fit=13), Y, {"groups": np.arange(60) // 5},
         "cross_fit=13", "number of groups, 12",
     ),
-    "folds of a class": (
-        classifier(expert="tree", cross_fit=3), np.arange(60) < 2, {}, "cross_fit=3", "class, 2"
-    ),
-    "one group": (
-        regressor(expert="tree", cross_fit=2), Y, {"groups": np.zeros(60)},
-        "cross_fit=2", "number of groups, 1", "Leave groups out",
-    ),
     "a base of one row": (
         regressor(1, base=Ridge()), (SAME, np.ones(60)), {}, "base", "2 distinct rows", "got 1"
     ),
-    "a base of one group": (
-        regressor(base=Ridge()), Y, {"groups": np.zeros(60)}, "base", "2 groups", "got 1"
-    ),
     "few distinct rows": (regressor(4), (SAME, CLASSES), {}, "n_experts", "distinct", "2"),
-    "few distinct rows of classes": (classifier(4), (SAME, CLASSES), {}, "n_experts", "distinct"),
     # Known experts.
-    "few known": (regressor(), Y, {"known_experts": KNOWN[1:]}, "known_experts", "entry for each"),
     "known as numbers": (regressor(), Y, {"known_experts": Y}, "known_experts", "float64", "-1"),
     "flags": (regressor(), Y, {"known_experts": KNOWN > 0}, "known_experts", "booleans", "(60, 2)"),
     "too large": (
@@ -297,7 +245,6 @@ FITS = {
     "none possible": (
         regressor(), Y, {"known_experts": EYE > 2}, "known_experts", "at least one expert", "row 0"
     ),
-    "known of a name": (regressor(), Y, {"known_experts": "segment"}, "known_experts", "'segment'"),
     "known units": (
         regressor(gate="constant"), Y,
         {"known_experts": KNOWN, "units": np.char.add("unit ", (np.arange(60) // 2).astype(str))},
@@ -308,15 +255,10 @@ FITS = {
         {"known_experts": np.where(np.arange(60) % 4 == 2, 0, -1)},
         "known_experts", "expert 0", "y is 2", "support",
     ),
-    "fewer experts": (
-        regressor([1, 2]), Y, {"known_experts": np.arange(60) % 3}, "n_experts=[1, 2]", "at least 3"
-    ),
     # Classes.
     "one class": (classifier(), ["no"] * 60, {}, "", "at least two classes", "no"),
-    "one class of weight": (classifier(), CLASSES, {"sample_weight": CLASSES}, "", "one class"),
     "continuous": (classifier(), Y, {}, "", "continuous"),
     "infinity": (classifier(), np.where(CLASSES, np.inf, 0.0), {}, "Input y contains infinity"),
-    "two columns": (classifier(), np.column_stack([CLASSES, CLASSES]), {}, "y"),
     "sparse classes": (classifier(), sparse.csr_array(EYE), {}, "y", "dense array", "csr_array"),
     "products": (
         classifier(class_weight={"a": 1e100}), LETTERS, {"sample_weight": np.full(60, 1e100)},
@@ -330,13 +272,6 @@ for kind, labels in LABELS.items():
     FITS[f"{kind} among groups"] = regressor("auto"), Y, {"groups": labels}, "groups", *words
 for kind, (class_weight, *words) in OF_CLASSES.items():
     FITS[f"class weights: {kind}"] = classifier(class_weight=class_weight), LETTERS, {}, *words
-for family in ("weibull", "exponential", "lognormal", "gamma", "inverse_gaussian"):
-    for codes in ((0.0, 1.0), (1.0, 2.0)):
-        status = np.resize(codes, N_ROWS)
-        for j, y in ((1, np.c_[TIMES, status]), (0, np.c_[status, TIMES])):
-            call = f"right_censored(y[:, {1 - j}], y[:, {j}] == {codes[1]:g})"
-            words = "y", f"column {j}", call, "skmoe.data"
-            FITS[f"{family} of times and {codes}, {j}"] = regressor(family=family), y, {}, *words
 
 
 @pytest.mark.parametrize("case", FITS)
@@ -350,56 +285,38 @@ LINEAR, POISSON = {}, {"family": "poisson"}
 METHODS = {
     "other outputs": (LINEAR, "responsibilities", (X, EYE), {}, "y must have the 1 output", "2"),
     "text as y": (LINEAR, "score_samples", (X, TEXT), {}, "y", "numbers", "'No'"),
-    "rows of y": (LINEAR, "score_samples", (X, Y[1:]), {}, "X and y", "same number of rows"),
     "columns": (LINEAR, "predict", (X[:, :2],), {}, "X has 2 features", "expecting 3"),
-    "fields": (LINEAR, "predict", (RECORDS,), {}, "X", "a, b", "structured_to_unstructured"),
     "link": (LINEAR, "predict", (X,), {"offset": Y}, "offset", "log link", "'identity'"),
-    "length": (POISSON, "predict", (X,), {"offset": Y[1:]}, "offset", "(n_samples,)", "(59,)"),
-    "no exposure": (POISSON, "score_samples", (X, COUNTS), {"offset": ROW_2}, "offset", "row 2"),
-    "batch": (POISSON, "partial_fit", (X, COUNTS), {"offset": ROW_2 + 1e3}, "offset", "finite"),
     "no logs": (POISSON, "predict", (X,), {"offset": [1e3] * 60}, "offset", "between -500 and 500"),
     "cluster": (
         LINEAR, "inference", (X, Y), {"method": "sandwich", "cluster": "household"},
         "cluster", "one label for each", "cluster=frame['household']",
     ),
-    "known": (LINEAR, "score_samples", (X, Y), {"known_experts": Y}, "known_experts", "integers"),
     "routed": (
         {"gate": SoftmaxGate(top_k=1)}, "responsibilities", (X, Y), {"known_experts": KNOWN},
         "top_k=1 cannot be used with known_experts",
     ),
     "only X": (LINEAR, "summary", (X,), {}, "", "both X and y"),
     "weights alone": (LINEAR, "summary", (), {"sample_weight": Y}, "", "needs X and y"),
-    "offset alone": (LINEAR, "summary", (), {"offset": Y}, "", "needs X and y"),
-    "units alone": (LINEAR, "summary", (), {"units": Y}, "", "needs X and y"),
     "q in columns": (LINEAR, "predict_quantile", (X, [[0.1, 0.2]]), {}, "q", "probability"),
 }  # fmt: skip
-for q in ([], "a", None, np.nan, 90, 0.5j):
-    METHODS[f"q={q!r}"] = LINEAR, "predict_quantile", (X, q), {}, "q", "probability"
-for family in ("poisson", "student_t", "ordinal"):
-    METHODS[f"q of {family}"] = {"family": family}, "predict_quantile", (X, 90), {}, "q", "prob"
-for n in (0, -1, 1.5, None):
-    METHODS[f"n_samples={n}"] = LINEAR, "sample", (X,), {"n_samples": n}, "n_samples", "integer"
-for seed in (-1, "a", 2**40):
-    given = {"random_state": seed}
-    METHODS[f"random_state={seed}"] = LINEAR, "sample", (X,), given, "random_state", "integer"
-for coverage in (0.0, 1.0, 90, "a"):
-    METHODS[f"coverage={coverage}"] = (
-        *(LINEAR, "predict_interval", (X, coverage), {}, "coverage", "probability"),
-    )
-for level in (0.0, 1.0, 1.5, -0.1):
-    for data in ((), (X, Y)):
-        METHODS[f"level={level}, {len(data)}"] = (
-            *(LINEAR, "summary", data, {"level": level}, "level", "(0, 1)", level),
-        )
+OPTIONS = {
+    "q": ("predict_quantile", ([], "a", None, np.nan, 90, 0.5j), "probability"),
+    "n_samples": ("sample", (0, -1, 1.5, None), "integer"),
+    "random_state": ("sample", (-1, "a", 2**40), "integer"),
+    "coverage": ("predict_interval", (0.0, 1.0, 90, "a"), "probability"),
+    "level": ("summary", (0.0, 1.0, -0.1), "(0, 1)"),
+}
+for name, (method, values, word) in OPTIONS.items():
+    rows = (X, Y) if method == "summary" else (X,)
+    for value in values:
+        METHODS[f"{name}={value!r}"] = LINEAR, method, rows, {name: value}, name, word
 
 
 @pytest.fixture(scope="module")
 def fitted():
-    kinds = [
-        {"gate": SoftmaxGate(top_k=1)},
-        *({"family": name} for name in ("poisson", "student_t", "ordinal")),
-    ]
-    found = {str(kind): fit_quietly(regressor(**kind), X, COUNTS) for kind in kinds}
+    kinds = {str(kind): kind for kind in ({"gate": SoftmaxGate(top_k=1)}, POISSON)}
+    found = {name: fit_quietly(regressor(**kind), X, COUNTS) for name, kind in kinds.items()}
     return found | {str(LINEAR): fit_quietly(regressor(), X, Y)}
 
 
@@ -408,33 +325,6 @@ def test_methods_refuse_with_the_rule_and_the_remedy(fitted, case):
     options, method, arguments, given, name, *words = METHODS[case]
     message = refusal(getattr(fitted[str(options)], method), *arguments, **given)
     assert_refused(message, name, *words)
-
-
-@pytest.mark.parametrize("label", [-1, 1, 3, 5])
-def test_labels_that_the_fit_has_not_seen_are_refused(label):
-    moe = fit_quietly(classifier(), X, 2 * CLASSES)
-    new = np.where(np.arange(N_ROWS) == 17, label, 2 * CLASSES)
-    assert_refused(refusal(moe.score_samples, X, new), "", "seen in fit", "[0, 2]", label)
-    assert_refused(refusal(moe.score_samples, X, new, offset=Y), "offset", "link 'logit'")
-
-
-@pytest.mark.parametrize(("make", "y"), BOTH)
-def test_new_rows_have_the_columns_of_the_fit(make, y):
-    moe = fit_quietly(make(2, **SHORT), FRAME, y)
-    assert "feature names" in refusal(moe.predict, FRAME.rename(columns={"age": "years"}))
-    assert "feature names" in refusal(moe.predict, FRAME[["income", "age", "height"]])
-    assert "NaN" in refusal(moe.predict, FRAME * np.nan)
-
-
-@pytest.mark.parametrize(("make", "y"), BOTH)
-def test_methods_need_a_fit(make, y):
-    moe = make()
-    methods = {"predict": (X,), "predict_gate": (X,), "predict_experts": (X,), "apply": (X,)}
-    methods |= {"score_samples": (X, y), "responsibilities": (X, y), "set_expert_names": ([],)}
-    methods |= {"aic": (X, y), "bic": (X, y), "icl": (X, y), "summary": (), "explain": (X,)}
-    for name, arguments in methods.items():
-        with pytest.raises(NotFittedError):
-            getattr(moe, name)(*arguments)
 
 
 @pytest.mark.parametrize("options", [{}, {"family": "poisson"}, {"expert": "tree"}])
@@ -457,19 +347,6 @@ def test_too_many_experts_are_refused_without_memory(options):
 def test_a_mixture_without_features_takes_a_column_of_ones():
     moe = MixtureOfExpertsRegressor(1, expert_features=[], gate="constant")
     assert_allclose(moe.fit(np.ones((N_ROWS, 1)), Y).predict(np.ones((2, 1))), Y.mean())
-
-
-def test_categories_are_amounts_or_go_to_trees():
-    for values in OF_CATEGORIES.values():
-        table = with_column(pd.Categorical(values))
-        amounts = table.assign(extra=np.asarray(values, dtype=float))
-        of_amounts = table.assign(extra=table["extra"].astype(float))
-        moe = fit_quietly(regressor(1), of_amounts, Y)
-        expected = fit_quietly(regressor(1), amounts, Y).predict(amounts)
-        assert_allclose(moe.predict(of_amounts), expected)
-        trees = fit_quietly(regressor(1, expert="tree"), table, Y)
-        assert np.isfinite(trees.predict(table)).all()
-        assert_allclose(trees.predict(table.iloc[::-1]), trees.predict(table)[::-1])
 
 
 @pytest.mark.parametrize(("make", "y"), BOTH)

@@ -12,9 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone, is_classifier
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.linear_model import Ridge
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.stacking import GatedStackingClassifier
@@ -72,21 +70,6 @@ def test_boosting_takes_categories_and_holes_as_they_are(task):
         moe.predict(frame.rename(columns={"size": "area"}))
 
 
-def test_names_of_the_columns_that_the_gate_sees():
-    def names(moe, table):
-        return list(fit_quietly(moe, table, Y).gate_feature_names_)
-
-    plain, moe = short("linear"), short("tree")
-    assert not hasattr(plain, "gate_feature_names_")
-    assert names(plain, X) == ["x0", "x1", "x2"]
-    assert names(plain, pd.DataFrame(X, columns=["a", "b", "c"])) == ["a", "b", "c"]
-    few = pd.DataFrame({"code": ["a", None] * (N_ROWS // 2)})
-    assert names(moe, few) == ["code_a", "missingindicator_code"]
-    many = pd.DataFrame({"code": [*map(str, range(100)), None, *["7"] * (N_ROWS - 101)]})
-    assert {"code_7", "code_infrequent"} <= set(names(moe, many))
-    assert moe.gate_coef_.shape == (2, 50) == (2, len(moe.gate_feature_names_))
-
-
 @pytest.mark.parametrize("library", [pd, pl])
 def test_experts_chosen_by_name_take_frames(library):
     frame, y = holed_frame(library)
@@ -115,25 +98,6 @@ def test_infinity_in_frames_is_refused():
     assert_fit_refused(moe, (endless, y), "X", "column 'size'", "infinity")
     message = refusal(fit_quietly(moe, frame, y).predict, endless)
     assert_refused(message, "X", "column 'size'", "infinity")
-
-
-def test_rare_categories_stay_apart_for_experts():
-    """They share a column of the gate, and with the same target the rows look alike there."""
-    code = np.arange(300) % 150
-    frame = pd.DataFrame({"code": pd.Categorical([f"c{i}" for i in code])})
-    one_hot = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression(C=100.0))
-    moe = short(one_hot, MixtureOfExpertsClassifier)
-    assert fit_quietly(moe, frame, code % 2).score(frame, code % 2) == 1.0
-
-
-def test_named_trees_split_missing_numbers_beside_many_categories():
-    """A sparse table, as of many indicators, could have no missing values."""
-    rng = np.random.default_rng(0)
-    number = np.where(rng.uniform(size=90) < 0.3, np.nan, rng.normal(size=90))
-    frame = pd.DataFrame({"kind": [f"kind {i % 15}" for i in range(90)], "number": number})
-    y = np.isnan(number).astype(int)
-    moe = short("tree", MixtureOfExpertsClassifier, 1, gate_features=["kind"])
-    assert_array_equal(fit_quietly(moe, frame, y).predict(frame), y)
 
 
 # --- missing categories ---------------------------------------------------------------------------
@@ -204,13 +168,6 @@ def test_missing_categories_that_no_fit_has_seen_are_new_categories(kind):
     of_new = moe.predict(frame_with(["paris"]))
     for missing, dtype in (("NaN", "category"), ("several", "object"), ("NA", "string")):
         assert_array_equal(moe.predict(frame_with(MISSING[missing], dtype)), of_new)
-
-
-@pytest.mark.parametrize("dtype", [pl.String, pl.Categorical])
-def test_missing_categories_of_polars_are_those_of_pandas(dtype):
-    values = frame_with([None])["city"].tolist()
-    table = pl.DataFrame({"size": SIZE, "city": pl.Series(values, dtype=dtype)})
-    assert_array_equal(fitted("list", table).predict(table), expected("list")[0])
 
 
 def test_strings_that_look_missing_are_categories():

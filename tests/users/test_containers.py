@@ -1,7 +1,5 @@
 """Tables as users bring them: arrays of any type and layout, frames, and sparse matrices."""
 
-import tracemalloc
-
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -9,7 +7,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone, is_classifier
-from sklearn.datasets import load_iris
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from support.fits import FIXED, FIXED_OF_CLASSES, fit_quietly
@@ -92,17 +89,6 @@ def test_single_precision_says_the_same(task):
     assert_allclose(single.score(X, y), double.score(X.astype(float), y), atol=1e-3)
 
 
-def test_a_table_in_single_precision_is_not_copied_into_double():
-    rows = np.random.default_rng(0).normal(size=(40_000, 10)).astype(np.float32)
-    y, peaks = rows[:, 0].astype(float), []
-    for table in (rows, rows.astype(float)):
-        tracemalloc.start()
-        MixtureOfExpertsRegressor(1, n_init=1, gate="constant", alpha=1.0).fit(table, y)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    assert peaks[0] < peaks[1] - 0.8 * rows.nbytes
-
-
 @BOTH
 def test_sparse_tables_are_never_densified(task, monkeypatch):
     rng = np.random.default_rng(0)
@@ -146,35 +132,6 @@ def test_columns_of_frames_have_names(library, task):
     assert not hasattr(again, "feature_names_in_")  # nothing of the last fit remains
 
 
-def test_several_outputs_in_a_frame():
-    X, y = data("regressor")
-    Y = pd.DataFrame({"a": y, "b": -y + X[:, 1]})
-    moe = fit_quietly(clone(ESTIMATORS["regressor"]), X, Y)
-    assert moe.predict(X).shape == (100, 2)
-    assert_allclose(moe.score_samples(X, Y), moe.score_samples(X, Y.to_numpy()))
-
-
-def test_shared_features_are_names_or_numbers():
-    """In fits, in the fits of a bootstrap, and in streams."""
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame(rng.normal(size=(120, 3)), columns=["a", "b", "c"])
-    y = np.abs(frame["a"]) + frame["c"] + 0.2 * rng.normal(size=120)
-    drawn = {"method": "bootstrap", "n_bootstrap": 2, "random_state": 0}
-    errors, coefs = [], []
-    for X, (a, c) in ((frame, "ac"), (frame.to_numpy(), (0, 2))):
-        options = {"expert_features": [a, c], "shared_features": [c], "gate_features": [a]}
-        moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, alpha=0.1, **options)
-        moe.set_params(gate_alpha=1.0)
-        errors.append(moe.fit(X, y).inference(X, y, **drawn).standard_errors)
-        # The second batch doubles the rows, on which the mixture is initialised again.
-        moe = clone(moe).partial_fit(X[:40], y[:40]).partial_fit(X[40:], y[40:])
-        coefs.append(moe.expert_coef_)
-    assert_allclose(*errors)
-    assert_allclose(*coefs)
-    assert np.ptp(coefs[0][:, 2]) == 0.0
-    assert np.ptp(coefs[0][:, 0]) > 0.5
-
-
 # --- targets --------------------------------------------------------------------------------------
 
 LABELS = {
@@ -197,20 +154,3 @@ def test_labels_of_any_type(kind):
     assert predicted.dtype == moe.classes_.dtype
     assert (predicted == np.asarray(y)).mean() > 0.7
     assert moe.score_samples(X, y).shape == (100,)
-
-
-def test_many_classes():
-    y = np.arange(150) % 30
-    X = np.random.default_rng(0).normal(size=(150, 2)) + np.column_stack([y % 6, y // 6]) * 3
-    moe = fit_quietly(MixtureOfExpertsClassifier(2, **SHORT | {"max_iter": 20}), X, y)
-    assert moe.predict_proba(X).shape == (150, 30)
-    assert moe.expert_coef_.shape == (2, 30, 2)
-    assert moe.score(X, y) > 0.6
-
-
-def test_iris_frame_with_string_classes():
-    bunch = load_iris(as_frame=True)
-    species = bunch.target_names[bunch.target]
-    moe = MixtureOfExpertsClassifier(2, random_state=0).fit(bunch.data, species)
-    assert moe.score(bunch.data, species) > 0.95
-    assert moe.predict_proba(bunch.data).shape == (150, 3)

@@ -9,16 +9,15 @@ import signal
 import threading
 
 import joblib
-import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor
 from skmoe._data.blocks import DaskBlocks
 from skmoe.data import RowBlocks
-from support.fits import FIXED, FIXED_OF_CLASSES, fit_quietly, loads
-from support.tables import flipping_classes, two_regimes
+from support.fits import FIXED, fit_quietly, loads
+from support.tables import two_regimes
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -64,20 +63,6 @@ class ChunksThatStayOnWorkers(DaskBlocks):
         if self.n_sums == 2 and self.kill is not None:
             threading.Timer(0.01, self.kill).start()
         return super().map_reduce(*functions)
-
-
-def test_fits_on_workers_equal_those_of_row_blocks(client):
-    """Of classes with weights; frames and other containers are in `test_dask_collections.py`."""
-    weight = np.random.default_rng(0).integers(0, 3, size=120).astype(float)
-    features, classes = flipping_classes(n_rows=120, n_classes=3)
-    moe = MixtureOfExpertsClassifier(2, **SHORT, **FIXED_OF_CLASSES)
-    chunks = chunks_of(features, classes, weight)
-    blocks = RowBlocks.from_arrays(features, classes, sample_weight=weight)
-    on_workers = fit_quietly(clone(moe), *chunks[:2], sample_weight=chunks[2])
-    expected = fit_quietly(moe, blocks)
-    assert_allclose(on_workers.lower_bounds_, expected.lower_bounds_, atol=1e-8)
-    lazy = on_workers.predict_gate(chunks[0])
-    assert_allclose(lazy.compute(), expected.predict_gate(features), atol=1e-6)
 
 
 def test_only_sums_and_the_first_chunk_reach_the_client(client):

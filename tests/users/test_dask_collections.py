@@ -2,7 +2,6 @@
 
 import itertools
 import pickle
-import warnings
 from functools import cache
 
 import numpy as np
@@ -11,14 +10,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import Ridge
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._data.blocks import DaskBlocks
-from skmoe.data import RowBlocks
-from support.fits import fit_quietly, fixed_penalties
+from support.fits import fit_quietly
 from support.refusals import assert_fit_refused, assert_refused, refusal
 
 dask = pytest.importorskip("dask")
@@ -54,12 +49,6 @@ def two_outputs():
 @cache
 def classifier():
     return fit_quietly(MixtureOfExpertsClassifier(2, **SHORT), X, LABELS)
-
-
-@cache
-def trees():
-    moe = MixtureOfExpertsRegressor(2, expert="tree", cross_fit=False, **SHORT)
-    return fit_quietly(moe, X, Y)
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +94,6 @@ PAIRS = {
     "frames": (frame_of, frame_of),
     "frame and arrays": (frame_of, array_of),
 }
-MIXED = ("array and frames", "array, frames and arrays", "unknown chunks and frames")
 
 
 # Arguments that have an entry for each row, in the calls of each method.
@@ -144,37 +132,6 @@ def test_answers_for_collections_are_those_for_memory(pair):
             assert_same_answer(lazy, getattr(moe, method)(X, **given))
         if not any(word in pair for word in ("unknown", "frame")):
             assert lazy.shape[0] == N
-
-
-@pytest.mark.parametrize(
-    ("fitted", "methods"),
-    [
-        (classifier, ("predict", "predict_proba", "predict_log_proba", "apply", "predict_experts")),
-        (two_outputs, ("predict", "predict_experts", "predict_interval")),
-        (trees, ("predict", "predict_experts", "predict_gate", "apply")),
-    ],
-)
-def test_every_kind_of_experts_answers_lazily(fitted, methods):
-    moe = fitted()
-    for method in methods:
-        expected = getattr(moe, method)(X)
-        for rows in (array_of(X), frame_of(X)):
-            assert_same_answer(getattr(moe, method)(rows), expected)
-        assert_same_answer(getattr(moe, method)(array_of(X))[9:11], expected[9:11])
-
-
-def test_options_of_methods_are_kept():
-    moe, rows = regressor(), array_of(X)
-    for q in (0.2, [0.1, 0.9]):
-        assert_same_answer(moe.predict_quantile(rows, q=q), moe.predict_quantile(X, q))
-    assert_same_answer(moe.predict_interval(rows, 0.5), moe.predict_interval(X, 0.5))
-
-
-def test_log_densities_without_a_target_are_of_the_features_alone():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        found = regressor().score_samples(array_of(X))
-        assert_same_answer(found, regressor().score_samples(X))
 
 
 @pytest.mark.parametrize("make", [array_of, frame_of])
@@ -221,13 +178,6 @@ def test_workers_do_not_get_the_rows_that_a_stream_keeps():
     assert len(pickle.dumps(dict(lazy.__dask_graph__()))) < rows.nbytes
 
 
-def test_categories_of_frames_are_predicted_like_those_in_memory():
-    frame = X.assign(city=np.where(X["b"] > 0, "rome", "oslo"))
-    moe = MixtureOfExpertsRegressor(2, expert="tree", cross_fit=False, **SHORT)
-    moe = fit_quietly(moe, frame, Y)
-    assert_same_answer(moe.predict(frame_of(frame)), moe.predict(frame))
-
-
 @pytest.mark.parametrize(
     "pair", ["arrays", "array and memory", "unknown chunks and frames", "frames"]
 )
@@ -242,53 +192,6 @@ def test_scores_are_those_of_predictions_in_memory(pair):
 
 
 # --- fits -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("pair", [name for name in PAIRS if name not in MIXED])
-def test_one_expert_is_ridge_regression_of_all_chunks(pair):
-    make_X, make = PAIRS[pair]
-    counts = np.arange(N) % 3
-    moe = MixtureOfExpertsRegressor(1, n_init=1, alpha=5.0)
-    moe.fit(make_X(X), make(Y), sample_weight=make(counts.astype(float)))
-    repeated = np.repeat(np.arange(N), counts)
-    scaler = StandardScaler().fit(X.to_numpy()[repeated])
-    ridge = Ridge(5.0).fit(scaler.transform(X.to_numpy()[repeated]), Y[repeated])
-    assert_allclose(moe.expert_coef_[0], ridge.coef_ / scaler.scale_, rtol=1e-8)
-    assert hasattr(moe, "feature_names_in_") == (make_X is frame_of)
-
-
-@pytest.mark.parametrize("case", ["offset", "units", "classes"])
-def test_fits_of_chunks_equal_those_of_row_blocks(case):
-    make = MixtureOfExpertsClassifier if case == "classes" else MixtureOfExpertsRegressor
-    options = {"family": "poisson"} if case == "offset" else {}
-    moe = make(2, gate="constant", **options | SHORT | fixed_penalties(make))
-    given = {"offset": OFFSET} if case == "offset" else {}
-    given |= {"units": np.arange(N) // 4} if case == "units" else {}
-    y = LABELS if case == "classes" else Y
-    rows = X.to_numpy()
-    lazy = {name: array_of(values) for name, values in given.items()}
-    of_chunks = fit_quietly(clone(moe), array_of(rows), array_of(y), **lazy)
-    blocks = RowBlocks(
-        lambda: [
-            (rows[s], y[s], None, *(None if v is None else v[s] for v in others))
-            for s in (slice(0, 8), slice(8, 16), slice(16, 24))
-            for others in [(given.get("offset"), given.get("units"))]
-        ]
-    )
-    of_blocks = fit_quietly(clone(moe), blocks)
-    assert_allclose(of_chunks.lower_bounds_, of_blocks.lower_bounds_, rtol=1e-9)
-    assert_allclose(of_chunks.predict_experts(rows), of_blocks.predict_experts(rows), rtol=1e-9)
-
-
-def test_blocks_on_dask_are_merged_each_once_and_in_their_order():
-    for n_blocks in (1, 2, 3, 7):
-        blocks = DaskBlocks([dask.delayed((X[i : i + 1], i)) for i in range(n_blocks)])
-        numbers = list(range(n_blocks))
-        assert [y for _, y in blocks] == numbers
-        assert blocks.first()[1] == 0
-        assert blocks.map(lambda index, block: (index, block[1])) == [(i, i) for i in numbers]
-        merged = blocks.map_reduce(lambda index, block: [block[1]], lambda a, b: [*a, *b])
-        assert merged == numbers
 
 
 def test_without_a_cluster_chunks_are_read_again_in_each_pass():
@@ -317,10 +220,6 @@ def test_chunks_without_rows_are_skipped_in_fits():
 # --- refusals -------------------------------------------------------------------------------------
 
 
-def shifted(values):
-    return dd.from_pandas(pd.Series(values, index=np.arange(N) + 1), npartitions=3)
-
-
 MISALIGNED = {
     "memory": (unknown_of, np.asarray, "y must be a Dask collection", "ndarray", "compute_chunk"),
     "memory and frame": (frame_of, np.asarray, "y must be a Dask collection", "lengths=True"),
@@ -338,7 +237,6 @@ MISALIGNED = {
         "3 and 2",
         "like X",
     ),
-    "divisions": (frame_of, shifted, "X and y must have the same partitions", "repartition("),
     "rows of arrays": (
         array_of,
         lambda y: array_of(y[1:]),
@@ -354,12 +252,6 @@ def test_collections_that_cannot_be_aligned_are_refused(case):
     make_X, make, name, *words = MISALIGNED[case]
     assert_fit_refused(clone(regressor()), (make_X(X), make(Y)), name, *words)
     assert_refused(refusal(regressor().score_samples, make_X(X), make(Y)), name, *words)
-
-
-def test_unknown_divisions_are_not_compared():
-    moe = MixtureOfExpertsRegressor(1, n_init=1).fit(frame_of(X), shifted(Y).clear_divisions())
-    whole = MixtureOfExpertsRegressor(1, n_init=1).fit(X, Y)
-    assert_allclose(moe.predict(X), whole.predict(X), rtol=1e-6)
 
 
 def test_bad_chunks_are_refused_by_their_number():

@@ -3,14 +3,12 @@
 import copy
 import tracemalloc
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -19,7 +17,6 @@ from sklearn.utils.class_weight import compute_class_weight
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.blocks import DaskBlocks
 from skmoe.data import RowBlocks
-from skmoe.gates import SoftmaxGate
 from support.fits import (
     ALL_CASES,
     CASES,
@@ -36,7 +33,7 @@ from support.refusals import assert_fit_refused, assert_refused, refusal
 CUTS = {"one block": [120], "two blocks": [50, 120], "twelve blocks": list(range(10, 130, 10))}
 
 
-def blocks_of(ends, *values, make=np.asarray, **options):
+def blocks_of(ends, *values, make=np.asarray):
     """Row blocks of parallel values, of which some may be None."""
 
     def factory():
@@ -44,7 +41,7 @@ def blocks_of(ends, *values, make=np.asarray, **options):
             X, *others = (None if v is None else v[start:end] for v in values)
             yield make(X), *others
 
-    return RowBlocks(factory, **options)
+    return RowBlocks(factory)
 
 
 def blocks_of_case(case):
@@ -168,72 +165,6 @@ def test_iterations_over_blocks_equal_those_in_memory(case):
         assert is_near.mean() > (0.99 if case == "routing" else 0.999999)
 
 
-# Whose sums over rows differ.
-WITH_OWN_SUMS = ["linear-regressor", "linear-classifier", "ordinal-regressor", "joint outputs"]
-WITH_OWN_SUMS += ["student_t-regressor", "units", "dispersion features", "known experts"]
-
-
-@pytest.mark.parametrize("case", WITH_OWN_SUMS)
-def test_fits_of_blocks_that_have_converged_are_at_the_maximum(case):
-    moe, y, given = ALL_CASES[case]
-    moe = fit_quietly(clone(moe).set_params(max_iter=2000), blocks_of_case(case))
-    assert moe.converged_
-    assert moe.inference(CASE_X, y, **given).max_shift <= 0.01
-
-
-@pytest.mark.parametrize("case", NEED_ALL_ROWS)
-def test_what_needs_all_rows_refuses_blocks(case):
-    moe, y, _ = CASES[case]
-    message = refusal(moe.fit, blocks_of([300], CASE_X, y))
-    assert "blocks of rows" in message
-    assert "cannot be used with" in message
-
-
-SEPARATED = {
-    "regressor": {},
-    "constant gate": {"gate": "constant"},
-    "gate features": {"gate_features": ["a"]},
-    "sparse": {},
-    "offset": {"family": "poisson"},
-}
-
-
-@pytest.mark.parametrize("case", SEPARATED)
-def test_converged_fits_of_blocks_equal_those_in_memory(case):
-    """Starts are found on the same rows in another order."""
-    X, y = separated()
-    offset, make = None, np.asarray
-    if case == "gate features":
-        make = lambda X: pd.DataFrame(X, columns=["a", "b"])  # noqa: E731
-    if case == "sparse":
-        make = sparse.csr_array
-    if case == "offset":
-        offset = 0.1 * X[:, 1]
-        y = np.random.default_rng(1).poisson(np.exp(offset + np.where(X[:, 0] > 0, 3.0, 0.0)))
-        y = y.astype(float)
-    options = {"tol": 1e-11, "max_iter": 500, "random_state": 0, "n_init": 2} | FIXED
-    moe = MixtureOfExpertsRegressor(2, **options | SEPARATED[case])
-    blocks = blocks_of(CUTS["two blocks"], X, y, None, offset, make=make)
-    of_blocks = fit_quietly(copy.deepcopy(moe), blocks)
-    whole = fit_quietly(moe, make(X), y, **({} if offset is None else {"offset": offset}))
-    assert_allclose(of_blocks.lower_bound_, whole.lower_bound_, atol=1e-6)
-    assert_allclose(of_blocks.predict(make(X)), whole.predict(make(X)), rtol=1e-4, atol=1e-3)
-    if case == "gate features":
-        assert_array_equal(of_blocks.feature_names_in_, ["a", "b"])
-
-
-def test_starts_of_blocks_see_weights_and_offsets_of_their_rows():
-    """The starts of one expert are the same, whatever the order of the rows."""
-    X, _, counts = columns()
-    offset = np.random.default_rng(1).normal(size=120)
-    y = np.random.default_rng(2).poisson(np.exp(offset + 0.2 * X[:, 0])).astype(float)
-    moe = MixtureOfExpertsRegressor(1, family="poisson", n_init=1, max_iter=1, **FIXED)
-    of_blocks = fit_quietly(clone(moe), blocks_of([50, 120], X, y, 1.0 * counts, offset))
-    whole = fit_quietly(moe, X, y, sample_weight=counts, offset=offset)
-    assert_allclose(ends_of_starts(of_blocks), ends_of_starts(whole), atol=1e-6)
-    assert_allclose(of_blocks.lower_bounds_, whole.lower_bounds_, atol=1e-6)
-
-
 @pytest.mark.parametrize("units", [None, "pairs"])
 def test_starts_on_a_sample_do_not_depend_on_the_cut(units):
     """Of more rows than starts are found on, or of whole units, the same are drawn."""
@@ -269,38 +200,6 @@ def test_penalties_have_the_same_weight_on_a_sample_and_on_all_rows(with_units, 
     else:
         fit_quietly(moe, X, y, units=units)
     assert_allclose(ends_of_starts(moe)[0], moe.lower_bound_, atol=0.05)
-
-
-@pytest.mark.parametrize("with_units", [False, True])
-def test_iterations_over_many_rows_equal_those_over_small_blocks(with_units):
-    """Rows in memory are divided as well, where no unit is cut."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(19_000, 1))
-    y = np.abs(X[:, 0]) + 0.1 * rng.normal(size=19_000)
-    ends = np.sort(rng.choice(np.arange(1, 19_000), size=3000, replace=False))
-    units = np.searchsorted(ends, np.arange(19_000), side="right") if with_units else None
-    start = MixtureOfExpertsRegressor(2, n_init=1, max_iter=2, gate="constant", random_state=0)
-    start = fit_quietly(start.set_params(**FIXED), X[:100], y[:100])
-    start.set_params(warm_start=True, tol=0.0)
-    cuts = [*ends[::150].tolist(), 19_000]
-    blocks = blocks_of(cuts, X, y, None, None, units)
-    of_blocks = fit_quietly(copy.deepcopy(start), blocks)
-    whole = fit_quietly(start, X, y, units=units)
-    assert_allclose(of_blocks.lower_bounds_, whole.lower_bounds_, rtol=1e-9)
-    assert_allclose(loads(of_blocks), loads(whole), rtol=1e-7)
-
-
-def test_a_warm_start_of_blocks_goes_on_from_the_last_fit():
-    X, y = separated()
-    blocks = blocks_of(CUTS["two blocks"], X, y)
-    moe = MixtureOfExpertsRegressor(
-        2, init="perturbed", n_init=1, max_iter=2, tol=0.0, warm_start=True, random_state=0, **FIXED
-    )
-    before = fit_quietly(moe, blocks).lower_bounds_
-    after = fit_quietly(moe, blocks).lower_bounds_
-    anew = fit_quietly(clone(moe), blocks).lower_bounds_
-    assert before[-1] - 1e-9 <= after[0] <= after[1] + 1e-9
-    assert after[0] > anew[0] + 0.01
 
 
 def test_blocks_without_rows_of_positive_weight_are_skipped():
@@ -373,16 +272,6 @@ def test_arrays_are_cut_into_blocks_of_16_megabytes_that_end_with_a_unit(lengths
     assert np.cumsum([len(block[1]) for block in found]).tolist() == ends
 
 
-@pytest.mark.parametrize("length", [1000, 1024, 1025, 2500])
-def test_a_long_unit_is_in_one_block(length):
-    X = np.broadcast_to(np.zeros((1, 1)), (3000, 2**11))  # 1024 rows are 16 megabytes
-    units = np.repeat([0, 1, 2], [500, length, 2500 - length])
-    parts = [block[4] for block in RowBlocks.from_arrays(X, np.zeros(3000), units=units)]
-    assert_array_equal(np.concatenate(parts), units)
-    for one, other in pairwise(parts):
-        assert one[-1] != other[0]
-
-
 @pytest.mark.parametrize("make", [list, pd.DataFrame, sparse.csr_array])
 def test_from_arrays_refuses_what_is_no_array(make):
     X, y = separated()
@@ -394,18 +283,8 @@ def test_from_arrays_refuses_what_is_no_array(make):
 def test_from_arrays_refuses_arrays_of_other_lengths(name, n_rows):
     X, y = separated()
     values = {"y": y} | {name: np.ones(n_rows)}
-    message = refusal(list, RowBlocks.from_arrays(X, **values))
+    message = refusal(RowBlocks.from_arrays, X, **values)
     assert_refused(message, f"{name} must", "each row of X", str(n_rows), "120")
-
-
-def test_classes_may_be_given_and_are_those_of_the_labels():
-    X, y = separated()
-    labels = np.where(y > 0, "b", np.where(y > -8, "c", "a"))
-    moe = MixtureOfExpertsClassifier(2, n_init=1, max_iter=3, random_state=0)
-    fit_quietly(moe, blocks_of([50, 120], X, labels, classes=["c", "b", "a", "never"]))
-    assert_array_equal(moe.classes_, ["a", "b", "c"])
-    blocks = blocks_of([50, 120], X, labels, classes=["a", "b"])
-    assert_fit_refused(moe.__class__(2), (blocks,), "y must", "seen in fit", "'c'")
 
 
 # --- refusals -------------------------------------------------------------------------------------
@@ -432,7 +311,7 @@ SECOND_BLOCK = {
     "negative weight": (lambda X, y: (X, y, -np.ones(60)), "block 1: sample_weight must not", "-1"),
     "NaN in weight": (lambda X, y: (X, y, np.nan * y), "block 1: sample_weight must be finite"),
     "rows of weight": (lambda X, y: (X, y, y[:5]), "block 1: sample_weight must", "(5,)"),
-    "offset": (lambda X, y: (X, y, None, y), "block 1 must have an offset like", "zeros"),
+    "offset": (lambda X, y: (X, y, None, y), "block 1 must be like", "shape None", "zeros"),
     "a list": (lambda X, y: [X, y], "block 1 must be a tuple (X, y)", "list"),
     "one entry": (lambda X, y: (X,), "block 1 must be a tuple (X, y)", "tuple"),
     "seven entries": (lambda X, y: (X, y, *[None] * 5), "block 1 must be a tuple", "tuple"),
@@ -524,23 +403,6 @@ def test_sources_without_rows_of_positive_weight_are_refused(blocks):
     name = "RowBlocks must give some rows of positive weight"
     n_rows = "120 rows" if blocks else "0 rows"
     assert_fit_refused(MixtureOfExpertsRegressor(2), (RowBlocks(lambda: blocks),), name, n_rows)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"init": np.full((120, 2), 0.5)}, ["init"]),
-        ({"gate": SoftmaxGate(transformer=StandardScaler())}, ["a gate without a transformer"]),
-        ({"family": "ordinal"}, ["skmoe.families.Ordinal("]),
-        ({"family": "uniform"}, ["skmoe.families.Uniform("]),
-        ({"family": ["normal", "uniform"]}, ["skmoe.families.Uniform("]),
-    ],
-)
-def test_options_that_blocks_do_not_take_are_refused_with_a_remedy(options, words):
-    X, _ = rows()
-    blocks = RowBlocks.from_arrays(X, np.arange(120.0) % 4)
-    message = refusal(MixtureOfExpertsRegressor(2, **options).fit, blocks)
-    assert all(word in message for word in words), message
 
 
 @pytest.mark.parametrize(

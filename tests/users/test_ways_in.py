@@ -86,16 +86,12 @@ def by_arrays_in_blocks(moe, rows, folder):
     return moe.fit(RowBlocks.from_arrays(rows.X, rows.y, **rows.given))
 
 
-def by_npy(moe, rows, folder):
-    paths = {}
-    for name, values in {"X": rows.X, "y": rows.y, **rows.given}.items():
-        paths[name] = [folder / f"{name}{i}.npy" for i in range(3)]
-        for path, part in zip(paths[name], np.split(values, [42, 84]), strict=True):
-            np.save(path, part)
-    blocks = RowBlocks.from_npy(**paths)
-    assert [len(block[1]) for block in blocks] == [42, 42, 36]
-    assert len(next(iter(RowBlocks.from_npy(paths["X"], paths["y"])))) == 2
-    return moe.fit(blocks)
+def by_files(moe, rows, folder):
+    paths = [folder / "X.npy", folder / "y.npy"]
+    for path, values in zip(paths, (rows.X, rows.y), strict=True):
+        np.save(path, values)
+    others = [rows.given.get(name) for name in ARGUMENTS]
+    return moe.fit(RowBlocks(lambda: [(*map(np.load, paths), *others)]))
 
 
 def by_parquet(moe, rows, folder):
@@ -138,7 +134,7 @@ def memory_map(folder, X):
     return np.load(folder / "X.npy", mmap_mode="r")
 
 
-WAYS = [by_arrays, by_blocks, by_arrays_in_blocks, by_npy, by_parquet, by_memory_map, by_dask]
+WAYS = [by_arrays, by_blocks, by_arrays_in_blocks, by_files, by_parquet, by_memory_map, by_dask]
 WAYS += [by_warm_start, by_stream]
 
 
@@ -203,20 +199,20 @@ def test_a_small_memory_map_is_fitted_like_an_array(tmp_path):
     assert_array_equal(moe.predict(mapped), expected)
 
 
-@pytest.mark.parametrize("units", [None, "sorted", "apart"])
-def test_a_large_memory_map_is_fitted_in_blocks_where_units_permit(units, many):
+@pytest.mark.parametrize("with_units", [False, True])
+def test_a_large_memory_map_is_fitted_in_blocks_but_for_units(with_units, many):
     """It says what an array says, and in blocks a bad value is found with the number of its block.
 
-    Rows of one unit that are not next to each other are fitted in memory.
+    Rows of a unit need not be next to each other.
     """
     (X, mapped, y), index = many, np.arange(N_MANY)
     given = {"sample_weight": 1 + index % 3 // 2, "offset": 1e-4 * index}
-    if units is not None:
-        given["units"] = {"sorted": index // 2, "apart": index % 10_000}[units]
+    if with_units:
+        given["units"] = index % 10_000
     whole = fit_quietly(of_many(), X, y, **given).expert_coef_
     assert_allclose(fit_quietly(of_many(), mapped, y, **given).expert_coef_, whole, rtol=1e-6)
     message = refusal(of_many().fit, mapped, np.where(index == 7, np.nan, y), **given)
-    assert message.startswith("block 0") == (units != "apart")
+    assert message.startswith("block 0") == (not with_units)
     assert "y contains NaN" in message
 
 

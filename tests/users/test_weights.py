@@ -22,13 +22,11 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.parameters.tasks import estimate_noise_variance
 from skmoe.exceptions import FitMismatchWarning, WeightsWarning
-from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly, loads
 from support.recording_estimators import (
     Log,
     RecordingClassifier,
     RecordingRegressor,
-    RecordingTransformer,
     by_number,
 )
 
@@ -143,16 +141,6 @@ def test_a_base_is_fitted_with_the_weights(kind, in_pipeline):
             assert_allclose(entry["weight"], np.where(numbers == 7, 2.0, 1.0))
 
 
-def test_a_transformer_of_the_gate_is_fitted_with_the_weights():
-    X, y, weight = table()
-    gate = SoftmaxGate(transformer=RecordingTransformer(log := Log()))
-    fit_quietly(mixture(n_experts=2, gate=gate), numbered(X), y, sample_weight=weight)
-    (entry,) = log.fits()
-    numbers, given = by_number(entry, "weight")
-    assert (numbers == np.arange(N)).all()
-    assert_allclose(given, weight)
-
-
 # --- noise, criteria and numbers ----------------------------------------------------------------
 
 
@@ -216,47 +204,6 @@ def test_shares_loads_and_effective_rows_are_weighted(pair):
     assert_allclose(rows, weight @ resp)
 
 
-def normal_scores(train, test):
-    """Log densities of rows by a weighted least-squares fit of others."""
-    X, y, weight = table()
-    model = LinearRegression().fit(X[train], y[train], sample_weight=weight[train])
-    variance = np.average((y[train] - model.predict(X[train])) ** 2, weights=weight[train])
-    return norm.logpdf(y[test], model.predict(X[test]), np.sqrt(variance))
-
-
-def test_numbers_of_experts_are_chosen_by_weighted_scores():
-    """Those of one expert are the weighted BIC, and the weighted mean over held-out groups."""
-    X, y, weight = table()
-    groups, all_rows = np.arange(N) % 3, np.ones(N, dtype=bool)
-    folds = [normal_scores(groups != fold, groups == fold).tolist() for fold in range(3)]
-    held_out = np.array([folds[group].pop(0) for group in groups])
-    log_likelihood = weight @ normal_scores(all_rows, all_rows)
-    expected = [
-        log_likelihood - 2 * np.log(weight.sum()),
-        np.average(held_out, weights=weight),
-    ]
-    few = {"dispersion_prior": 0.0, "max_iter": 1}
-    by_bic = mixture(n_experts="bic", **few)
-    by_groups = mixture(n_experts=[1, 2], expert=Ridge(1e-9), cross_fit=False, **few)
-    fit_quietly(by_bic, X, y, sample_weight=weight)
-    fit_quietly(by_groups, X, y, sample_weight=weight, groups=groups)
-    found = [0.5 * by_bic.n_experts_scores_[0], by_groups.n_experts_scores_[0]]
-    assert_allclose(found, expected, rtol=1e-6)
-    assert abs(held_out.mean() - expected[1]) > 0.01
-
-
-@pytest.mark.filterwarnings("ignore:.* sample_weight")
-def test_a_bootstrap_of_heavy_rows_is_that_of_many_rows():
-    X, y = (values[:40] for values in table()[:2])
-    given = {"sample_weight": np.full(40, 9.0)}
-    moe = mixture(dispersion_prior=0.0).fit(X, y, **given)
-    drawn = {"method": "bootstrap", "n_bootstrap": 40, "random_state": 0}
-    result = moe.inference(X, y, **given, **drawn)
-    design = np.column_stack([np.ones(40), X])
-    covariance = moe.noise_variance_[0] * np.linalg.inv(9.0 * design.T @ design)
-    assert_allclose(result.standard_errors[:3], np.sqrt(np.diag(covariance)), rtol=0.3)
-
-
 # --- what weights are taken for -----------------------------------------------------------------
 
 
@@ -292,14 +239,6 @@ def test_summaries_name_the_kind_of_weights(case):
     is_weighted = case != "ones"
     assert summary.facts.get("weights") == ("frequencies" if is_weighted else None)
     assert ("a row of weight 2 counts as two rows" in " ".join(summary.notes)) == is_weighted
-
-
-@pytest.mark.parametrize("kind", ["classes", "counts"])
-def test_large_frequencies_of_discrete_values_are_plausible(kind):
-    X, y, _ = table(kind)
-    moe = mixture(kind, **{"family": "poisson"} if kind == "counts" else {})
-    given = {"sample_weight": np.full(N, 20.0)}
-    assert warned(fit_quietly(moe, X, y, **given).summary, X, y, **given)[1] == []
 
 
 def test_errors_of_clusters_do_not_depend_on_the_unit_of_weights():

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from skmoe._data.blocks import DaskBlocks, RowBlocks
+from skmoe._data.blocks import RowBlocks
 from skmoe._data.censored_targets import point_values
 from skmoe._data.encoding import numeric_names
 from skmoe._data.extra_features import ExtraFeatures, append_columns
@@ -29,31 +29,16 @@ from skmoe._data.rows import (
 )
 from skmoe._estimators.parameters.conflicts import SIGNS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.parameters.tasks import (
-    TrainingTarget,
-    estimates,
-    identity_scaling,
-    make_target,
-)
-from skmoe._estimators.rows.first_pass import (
-    MAX_INIT_ROWS,
-    BlockChecker,
-    BlockSource,
-    DaskBlockSource,
-    first_pass,
-    rows_in_blocks,
-)
+from skmoe._estimators.parameters.tasks import TrainingTarget, estimates, make_target
+from skmoe._estimators.rows.first_pass import MAX_INIT_ROWS, first_pass, rows_in_blocks
 from skmoe._estimators.rows.training_data import (
     NO_OPTIONS,
     FitOptions,
     TrainingData,
-    check_enough_rows,
     chosen_rows,
     merge_copies,
     present_rows,
     validate_training_data,
-    with_class_weights,
-    with_columns,
 )
 from skmoe._mixture.data import Data
 from skmoe._mixture.evidence import Penalty
@@ -112,7 +97,7 @@ def build_problem(
         given = rows_in_blocks(estimator, params, given)
     if isinstance(given, Rows) and isinstance(given.X, RowBlocks):
         check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
-        data, source = _sample_of_blocks(estimator, params, given.X)
+        data, source = first_pass(estimator, params, given.X)
         data = data._replace(options=options)
     else:
         if isinstance(given, Rows):
@@ -126,30 +111,8 @@ def build_problem(
     problem = _assemble(params, data, extra_features)
     if source is None:
         return problem
-    rows = source(problem.preprocessor)
-    return problem._replace(em_problem=problem.em_problem._replace(rows=rows))
-
-
-def _sample_of_blocks(
-    estimator: Any, params: FitParameters, blocks: RowBlocks
-) -> tuple[TrainingData, Any]:
-    """A sample of the rows of row blocks, and the rows as a function of the preprocessor."""
-    checker = BlockChecker(params)
-    summary = first_pass(blocks, checker)
-    sample, target_scaling = summary.sample, summary.target_scaling
-    if target_scaling is not None and (has_bounds(sample.y) or not params.standardizes_target):
-        target_scaling = identity_scaling(len(target_scaling.center))
-    check_enough_rows(params.n_experts, sample.n_rows, "rows")
-    data = with_columns(estimator, params, sample, summary.attributes)
-    data = with_class_weights(replace(params.task, class_weight=summary.class_weights), data)
-    data = data._replace(
-        feature_scaling=summary.feature_scaling,
-        feature_range=summary.feature_range,
-        target_scaling=target_scaling,
-        unit_factor=summary.sample_factor,
-    )
-    source = DaskBlockSource if isinstance(blocks, DaskBlocks) else BlockSource
-    return data, lambda preprocessor: source(blocks, checker, preprocessor, summary)
+    source.preprocessor = problem.preprocessor
+    return problem._replace(em_problem=problem.em_problem._replace(rows=source))
 
 
 def add_extra_features(

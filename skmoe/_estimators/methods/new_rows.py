@@ -8,14 +8,14 @@ from collections.abc import Callable
 from functools import partial, wraps
 from importlib import import_module
 from inspect import signature
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.blocks import align_chunks, chunk_sizes, zip_chunks
+from skmoe._data.blocks import chunk_sizes, chunks_of
 from skmoe._data.encoding import encode, numeric_names
 from skmoe._data.row_checks import RowRules, check_target, checked_rows
 from skmoe._data.rows import Rows, is_dask
@@ -102,27 +102,20 @@ def _map_chunks(
     empty = np.empty((0, *example.shape[1:]), dtype=example.dtype)
     # As a task of its own, the estimator is sent to each worker once.
     fitted = dask.delayed(_without_training_state(estimator), pure=False)
-    of_chunk = dask.delayed(partial(_of_chunk, name, list(by_row), options, empty), pure=False)
-    X, *others = align_chunks({"X": X} | by_row)
-    chunks = zip_chunks([X, *others])
+    of_chunk = dask.delayed(partial(_of_chunk, name, options, empty), pure=False)
+    chunks = chunks_of({"X": X} | by_row)
     sizes = chunk_sizes(X) or [np.nan] * len(chunks)
-    parts = [
-        array.from_delayed(of_chunk(fitted, *chunk), (size, *empty.shape[1:]), meta=empty)
-        for chunk, size in zip(chunks, sizes, strict=True)
-    ]
-    return array.concatenate(parts)
+    return array.concatenate(
+        [
+            array.from_delayed(of_chunk(fitted, chunk), (size, *empty.shape[1:]), meta=empty)
+            for chunk, size in zip(chunks, sizes, strict=True)
+        ]
+    )
 
 
-def _of_chunk(
-    name: str, by_row: list[str], options: dict[str, Any], empty: Array, *chunk: Any
-) -> Any:
-    """Result of a method for a chunk; `empty` for a chunk without rows, as filters leave them.
-
-    `chunk` holds the estimator, X, and the arguments named in `by_row`.
-    """
-    fitted, X, *values = chunk
-    given = dict(zip(by_row, values, strict=True))
-    return getattr(fitted, name)(X, **given, **options) if X.shape[0] else empty
+def _of_chunk(name: str, options: dict[str, Any], empty: Array, fitted: Any, chunk: Any) -> Any:
+    """Result of a method for a chunk; `empty` for a chunk without rows, as filters leave them."""
+    return getattr(fitted, name)(**chunk, **options) if chunk["X"].shape[0] else empty
 
 
 def _meta_rows(X: Any) -> Any:
@@ -240,30 +233,6 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
     """What a fitted mixture computes from observed targets."""
 
     predict: Any
-
-    @overload
-    def responsibilities(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        offset: Any = None,
-        units: None = None,
-        sample_weight: Any = None,
-        known_experts: Any = None,
-    ) -> Array: ...
-
-    @overload
-    def responsibilities(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        offset: Any = None,
-        units: Any,
-        sample_weight: Any = None,
-        known_experts: Any = None,
-    ) -> UnitResponsibilities: ...
 
     @supports_dask
     def responsibilities(

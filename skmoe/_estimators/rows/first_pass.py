@@ -5,7 +5,8 @@ Blocks are checked against the first one, and are read again in each pass of EM.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import Any, NamedTuple
@@ -39,7 +40,15 @@ from skmoe._data.units import check_gate_columns, encode_units, unit_runs
 from skmoe._estimators.parameters.conflicts import BLOCKS, chosen_options, conflict_of
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.parts import check_takes_offset
-from skmoe._estimators.rows.training_data import check_support, chosen_rows
+from skmoe._estimators.parameters.tasks import identity_scaling
+from skmoe._estimators.rows.training_data import (
+    TrainingData,
+    check_enough_rows,
+    check_support,
+    chosen_rows,
+    with_class_weights,
+    with_columns,
+)
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array, Design
 
@@ -63,74 +72,84 @@ def rows_in_blocks(estimator: Any, params: FitParameters, given: Rows) -> Rows:
 
 
 def _can_be_divided(given: Rows) -> bool:
-    """Whether rows are many, in arrays, and those of a unit are next to each other."""
-    arrays = (given.y, given.weight, given.offset, given.possible)
-    if len(given.X) <= MAX_INIT_ROWS or given.y is None:
-        return False
-    if any(values is not None and np.ndim(values) == 0 for values in arrays):
-        return False
-    if given.unit is None:
-        return True
-    units = np.asarray(given.unit)
-    return int((units[1:] != units[:-1]).sum()) + 1 == len(np.unique(units))
+    """Whether rows are many, and have values of their own; rows of a unit may be apart."""
+    has_values = all(np.ndim(values) > 0 for values in given.arguments.values())
+    many = len(given.X) > MAX_INIT_ROWS
+    return many and has_values and given.y is not None and given.unit is None
 
 
-# --- checks -----------------------------------------------------------------------------------
+# --- passes of EM -------------------------------------------------------------------------------
 
 
 @dataclass(eq=False, repr=False)
-class BlockChecker(BaseEstimator):
-    """Checks blocks, of which columns, dtype and shapes must be those of the first block.
+class BlockSource(BaseEstimator):
+    """Blocks of rows in the place of a `Dataset`, checked against the first of them.
 
-    It receives `n_features_in_` and `feature_names_in_` of that block from scikit-learn.
+    It receives `n_features_in_` and `feature_names_in_` of that block from scikit-learn. What the
+    first pass finds is set after it.
     """
 
+    blocks: Any
     params: FitParameters
     # dtype of X, and shapes of a row of y and of the offset, if there is one
     kind: tuple[str, tuple, tuple | None] | None = None
-    classes: Array | None = None  # that the first pass has found
+    classes: Array | None = None
+    n_rows: int = 0  # those without weight included
+    has_known: bool = False  # whether something is known of the experts of some rows
+    preprocessor: Preprocessor | None = None
 
-    @property
-    def feature_names(self) -> Array | None:
-        """Names of the features, if the first block has any."""
-        return getattr(self, "feature_names_in_", None)
+    def __iter__(self) -> Iterator[Dataset]:
+        n_rows = 0
+        for index, block in enumerate(self.blocks):
+            dataset, n_block_rows = self.dataset(index, block)
+            n_rows += n_block_rows
+            yield from split_into_blocks(dataset)
+        if n_rows != self.n_rows:
+            raise ValueError(
+                "RowBlocks must give the same rows in each pass; the first gave "
+                f"{self.n_rows} rows, a later one {n_rows}. Return a new iterator over the same "
+                "rows at each call."
+            )
 
-    def __call__(self, index: int, block: Any) -> Rows:
+    def dataset(self, index: int, block: Any) -> tuple[Dataset, int]:
+        """Data set of the rows of positive weight in a block, and the number of all its rows."""
+        rows, preprocessor = self.checked(index, block), self.preprocessor
+        assert preprocessor is not None
+        n_rows = rows.n_rows
+        weight = self.params.task.row_weights(rows.y, self.classes, rows.weight)
+        rows = rows._replace(weight=weight).of_positive_weight()
+        target = preprocessor.standardize_target(rows.y)
+        dataset = preprocessor.assemble(rows.X, target, rows)
+        if rows.unit is not None and rows.n_rows:
+            dataset = preprocessor.group_by_unit(dataset, unit_runs(rows.unit))
+        return dataset, n_rows
+
+    def checked(self, index: int, block: Any) -> Rows:
         """Checked rows of a block; labels are encoded after the first pass."""
-        given, is_first = rows_of_block(index, block), self.kind is None
+        given, is_first, params = rows_of_block(index, block), self.kind is None, self.params
         shape = None if given.offset is None else np.shape(given.offset)[1:]
         of_target = *np.shape(given.y)[1:], *["bounds"] * has_bounds(given.y)
         kind = _dtypes(given.X), of_target, shape
         first = self.kind = kind if self.kind is None else self.kind
-        if kind[2] != first[2]:
-            raise ValueError(
-                f"block {index} must have an offset like the first, of rows of shape {first[2]}; "
-                f"got {kind[2]}. Yield an offset with every block, zeros where there is none, or "
-                "with none."
-            )
         if kind != first:
-            raise ValueError(
-                f"block {index} must be like the first: X of dtype {first[0]} and rows of y of "
-                f"shape {first[1]}; got {kind[0]} and {kind[1]}. Convert the blocks in the factory."
+            like, found = (
+                f"X of dtype {dtype}, rows of y of shape {of_y}, and of offset of shape {offset}"
+                for dtype, of_y, offset in (first, kind)
             )
+            raise ValueError(
+                f"block {index} must be like the first, with {like}; got {found}. Convert the "
+                "blocks in the factory, and yield an offset of zeros where there is none."
+            )
+        rules = RowRules(self, params.task.is_classification, params.n_experts, is_first, True)
         try:
-            return self._checked(given, is_first)
+            if given.offset is not None:
+                check_takes_offset(params.expert_parameter, params.expert, params.density)
+            rows = checked_rows(given, rules._replace(classes=self.classes))
+            check_support(params, rows.y, rows.weight)
+            if rows.unit is not None:
+                self._check_units(rows.X, rows.unit)
         except ValueError as error:
             raise ValueError(f"block {index}: {error}") from error
-
-    def _checked(self, given: Rows, is_first: bool) -> Rows:
-        params = self.params
-        if given.offset is not None:
-            check_takes_offset(params.expert_parameter, params.expert, params.density)
-        rules = RowRules(
-            *(self, params.task.is_classification, params.n_experts),
-            *(is_first, True),
-            classes=self.classes,
-        )
-        rows = checked_rows(given, rules)
-        check_support(params, rows.y, rows.weight)
-        if rows.unit is not None:
-            self._check_units(rows.X, rows.unit)
         return rows
 
     def _check_units(self, X: Design, units: Array) -> None:
@@ -143,10 +162,36 @@ class BlockChecker(BaseEstimator):
                 f"{shown(labels[counts.argmax()])} are apart. Sort the rows by unit."
             )
         if self.params.gate.depends_on_features:
-            names, n_columns = self.feature_names, X.shape[1]
+            names, n_columns = getattr(self, "feature_names_in_", None), X.shape[1]
             gate_features = self.params.gate_features
             columns = check_columns("gate_features", gate_features, n_columns, names)
             check_gate_columns(X, units, columns, numeric_names(names, None, n_columns))
+
+
+class DaskBlockSource(BlockSource):
+    """Row blocks on Dask workers, where statistics are computed and summed."""
+
+    def map_blocks(self, block_fn: Callable[[Dataset], Any], source: DaskBlockSource) -> list[Any]:
+        """Map-reduce over the Dask blocks; returns a list of one entry for the caller's reduce."""
+        of_worker = copy(self)
+        of_worker.blocks = None
+        map_block = partial(_map_block, of_worker, block_fn)
+        return [self.blocks.map_reduce(map_block, _add_if_any)]
+
+
+def _map_block(
+    source: BlockSource, block_fn: Callable[[Dataset], Any], index: int, block: Any
+) -> Any:
+    """Sum of a function over parts of a block; None if no row has positive weight."""
+    rows, _ = source.dataset(index, block)
+    return reduce(add_fields, map(block_fn, split_into_blocks(rows))) if len(rows.weight) else None
+
+
+def _add_if_any(one: Any, other: Any) -> Any:
+    """Sums of two sets of blocks, of which either may have no rows."""
+    if one is None or other is None:
+        return other if one is None else one
+    return add_fields(one, other)
 
 
 def _dtypes(X: Any) -> str:
@@ -164,9 +209,9 @@ def rows_of_block(index: int, block: Any) -> Rows:
             f"known_experts, if there are any; got {type(block).__name__}. Yield such tuples from "
             "the factory."
         )
-    entries = *block, *[None] * (len(ENTRIES) - len(block))
-    *fields, possible = entries
-    return Rows(*fields)._replace(possible=possible)
+    entries: Any = (*block, *[None] * (len(ENTRIES) - len(block)))
+    X, y, weight, offset, unit, possible = entries
+    return Rows(X, y, weight, offset, unit, possible=possible)
 
 
 # --- the first pass -----------------------------------------------------------------------------
@@ -183,11 +228,15 @@ class Moments(NamedTuple):
     mean: Array
     std: Array
 
+    def scaling(self, of_constant: float) -> Standardization:
+        """Standardisation of the columns, with a scale of constant ones."""
+        constant = self.std <= CONSTANT_RTOL * np.abs(self.mean)
+        return Standardization(self.mean, np.where(constant, of_constant, self.std))
+
 
 def compute_moments(X: Design, weight: Array) -> Moments:
     """Moments of the columns of X."""
-    mean, std = fit_standardization(X, weight)
-    return Moments(float(weight.sum()), mean, np.where(np.isfinite(std), std, 0.0))
+    return Moments(float(weight.sum()), *fit_standardization(X, weight, of_constant=0.0))
 
 
 def merge_moments(old: Moments, new: Moments) -> Moments:
@@ -200,110 +249,92 @@ def merge_moments(old: Moments, new: Moments) -> Moments:
     return Moments(total, mean, np.hypot(within, between))
 
 
-def output_scale(moments: Moments, of_constant: float = 1.0) -> Standardization:
-    """Standardisation of outputs; constant outputs are centred but not scaled."""
-    constant = moments.std <= CONSTANT_RTOL * np.abs(moments.mean)
-    return Standardization(moments.mean, np.where(constant, of_constant, moments.std))
-
-
 class BlockSummary(NamedTuple):
     """What the first pass adds up over the blocks; rows of weight zero are only counted."""
 
     n_rows: int  # those of weight zero included
     n_present: int  # of positive weight
-    features: dict[Any, Moments]  # of the rows of each label; of all rows, for None
-    feature_range: Array
-    outputs: Moments | None
-    sample: Rows  # the rows with the smallest random keys, in the order of the keys
-    keys: Array  # of rows, the same for the rows of a unit
-    unit_labels: Array | None  # of all units
     n_known: int  # of the rows, or units
+    features: dict[Any, Moments]  # of the rows of each label; of all rows, for None
+    outputs: dict[None, Moments]
+    feature_range: Array
+    sample: Rows  # the rows with the smallest random keys, which are their groups
+    unit_labels: Array | None  # of all units
     row_arguments: Set[str]  # that are given and make a difference
 
-    def select(self, index: Array) -> BlockSummary:
-        """The same with some of the rows of the sample."""
-        return self._replace(sample=self.sample.take(index), keys=self.keys[index])
 
-    def subsample(self, size: int) -> BlockSummary:
-        """The same with a uniform sample of the rows, or units: those with the smallest keys."""
-        order = np.argsort(self.keys, kind="stable")
-        if len(order) > size:  # of a unit that does not fit in as a whole nothing is kept
-            keys = self.keys[order]
-            n_kept = int(np.searchsorted(keys, keys[size]))
-            order = order[: n_kept or int(np.searchsorted(keys, keys[0], side="right"))]
-        return self.select(order)
+def first_pass(
+    estimator: Any, params: FitParameters, blocks: RowBlocks
+) -> tuple[TrainingData, BlockSource]:
+    """Check all blocks: a sample of rows, or units, with the scaling of all rows, and the source.
+
+    The weights of sampled rows sum to the total weight; sampled units stand for all units.
+    """
+    source: Any = (DaskBlockSource if isinstance(blocks, DaskBlocks) else BlockSource)(None, params)
+    found = _summary_of(blocks, source)
+    sample, labels, task, target_scaling = found.sample, found.unit_labels, params.task, None
+    attributes: dict[str, Any] = {"n_features_in_": source.n_features_in_}
+    if hasattr(source, "feature_names_in_"):
+        attributes["feature_names_in_"] = source.feature_names_in_
+    # Penalties must have the same weight relative to the sample as to all rows.
+    factor = sum(part.weight for part in found.features.values()) / sample.weight.sum()
+    unit = None
+    if labels is None:
+        sample, factor = sample._replace(weight=factor * sample.weight), 1.0
+    else:
+        unit, attributes["n_units_"] = encode_units(sample.group)[1], len(labels)
+    sample, features = sample._replace(group=None, unit=unit), found.features
+    if task.is_classification:
+        classes = np.unique(np.array(list(features)))
+        sample = sample._replace(y=class_codes(sample.y, classes))
+        source.classes = attributes["classes_"] = classes
+        totals = np.array([features[label].weight for label in classes.tolist()])
+        weights = class_weights(task.class_weight, classes, np.arange(len(classes)), totals)
+        if task.class_weight is not None:
+            factors = dict(zip(classes.tolist(), (weights / totals).tolist(), strict=True))
+            task = replace(task, class_weight=factors)
+        weighted = zip(classes.tolist(), weights.tolist(), strict=True)
+        features = {label: features[label]._replace(weight=w) for label, w in weighted if w > 0.0}
+    else:
+        check_size(sample.y, whole=True)
+        attributes["_single_output"] = sample.y.ndim == 1
+        target_scaling = found.outputs[None].scaling(1.0)
+        if has_bounds(sample.y) or not params.standardizes_target:
+            target_scaling = identity_scaling(len(target_scaling.center))
+    if found.n_known:
+        attributes["n_known_"] = found.n_known
+    attributes["_row_arguments"] = tuple(sorted(found.row_arguments))
+    source.params, source.blocks = params._replace(task=task), blocks
+    source.n_rows, source.has_known = found.n_rows, found.n_known > 0
+    check_enough_rows(params.n_experts, sample.n_rows, "rows")
+    data = with_class_weights(task, with_columns(estimator, params, sample, attributes))
+    return data._replace(
+        feature_scaling=reduce(merge_moments, features.values()).scaling(np.inf),
+        feature_range=found.feature_range,
+        target_scaling=target_scaling,
+        unit_factor=factor,
+    ), source
 
 
-class FirstPass(NamedTuple):
-    """Results of the first pass."""
-
-    # Random sample of rows, with weights that sum to the total weight, or of units.
-    sample: Rows
-    n_rows: int
-    feature_scaling: Standardization
-    feature_range: Array
-    target_scaling: Standardization | None
-    class_weights: dict[Any, float] | None
-    sample_factor: float  # by which the units of the sample stand for all units
-    attributes: dict[str, Any]  # fitted attributes
-
-
-def first_pass(blocks: RowBlocks, checker: BlockChecker) -> FirstPass:
-    """Check all blocks, and compute moments, class weights and a sample of the rows."""
-    task = checker.params.task
+def _summary_of(blocks: RowBlocks, source: BlockSource) -> BlockSummary:
+    """Statistics of all blocks."""
+    found: Any = None
     if isinstance(blocks, DaskBlocks):
-        checker(0, blocks.first())  # the other blocks are compared with the first one
+        source.checked(0, blocks.first())  # the other blocks are compared with the first one
         offsets = np.cumsum([0, *blocks.map(_n_present)]).tolist()
         found = blocks.map_reduce(
-            lambda index, block: _summarize(checker, offsets[index], index, block), _merge
+            lambda index, block: _summarize(source, offsets[index], index, block), _merge
         )
     else:
-        found = None
         for index, block in enumerate(blocks):
-            summary = _summarize(checker, 0 if found is None else found.n_present, index, block)
-            found = merge_optional(_merge, found, summary)
+            summary = _summarize(source, 0 if found is None else found.n_present, index, block)
+            found = summary if found is None else _merge(found, summary)
     if found is None or not found.n_present:
         raise ValueError(
             f"RowBlocks must give some rows of positive weight; got {found.n_rows if found else 0} "
             "rows, none of positive weight. Return a new iterator from the factory at each call."
         )
-    sample, labels, weights = found.sample, found.unit_labels, None
-    attributes: dict[str, Any] = {"n_features_in_": checker.n_features_in_}
-    if checker.feature_names is not None:
-        attributes["feature_names_in_"] = checker.feature_names
-    # Penalties must have the same weight relative to the sample as to all rows.
-    factor = sum(part.weight for part in found.features.values()) / sample.weight.sum()
-    if labels is None:
-        sample, factor = sample._replace(weight=factor * sample.weight), 1.0
-    else:
-        sample = sample._replace(unit=encode_units(found.keys)[1])
-        attributes["n_units_"] = len(labels)
-    if task.is_classification:
-        classes, weights = _classes_and_weights(blocks, task.class_weight, found.features)
-        sample = sample._replace(y=class_codes(sample.y, classes))
-        checker.classes = classes
-        attributes["classes_"] = classes
-    else:
-        check_size(sample.y, whole=True)
-        attributes["_single_output"] = sample.y.ndim == 1
-    if found.n_known:
-        attributes["n_known_"] = found.n_known
-    attributes["_row_arguments"] = tuple(sorted(found.row_arguments))
-    parts = [
-        part._replace(weight=part.weight * (1.0 if weights is None else weights[label]))
-        for label, part in found.features.items()
-    ]
-    features = reduce(merge_moments, [part for part in parts if part.weight > 0.0])
-    return FirstPass(
-        sample,
-        found.n_rows,
-        output_scale(features, np.inf),
-        found.feature_range,
-        None if found.outputs is None else output_scale(found.outputs),
-        weights,
-        factor,
-        attributes,
-    )
+    return found
 
 
 def _n_present(index: int, block: Any) -> int:
@@ -313,20 +344,20 @@ def _n_present(index: int, block: Any) -> int:
     return int(np.count_nonzero(weight > 0.0))
 
 
-def _summarize(checker: BlockChecker, row_offset: int, index: int, block: Any) -> BlockSummary:
+def _summarize(source: BlockSource, row_offset: int, index: int, block: Any) -> BlockSummary:
     """Statistics of a block.
 
     The random keys of the sample depend on the number of the row in the data set, counted from
     `row_offset`, so that the sample does not depend on the sizes of the blocks. The seed is the
     same for all fits, whose lower bounds can be compared then.
     """
-    rows = checker(index, block)
+    rows = source.checked(index, block)
     n_rows, rows = rows.n_rows, rows.of_positive_weight()
-    n_present, features, outputs = rows.n_rows, {}, None
+    n_present, features, outputs = rows.n_rows, {}, {}
     feature_range = np.full((2, rows.X.shape[1]), np.nan)
     if n_present:
         feature_range = fit_feature_range(rows.X)
-    if n_present and checker.params.task.is_classification:  # labels have a weight in common
+    if n_present and source.params.task.is_classification:  # labels have a weight in common
         labels, codes = np.unique(rows.y, return_inverse=True)
         features = {
             label: compute_moments(rows.X[codes == code], rows.weight[codes == code])
@@ -334,151 +365,63 @@ def _summarize(checker: BlockChecker, row_offset: int, index: int, block: Any) -
         }
     elif n_present:
         features = {None: compute_moments(rows.X, rows.weight)}
-        outputs = compute_moments(point_values(rows.y).reshape(n_present, -1), rows.weight)
+        values = point_values(rows.y).reshape(n_present, -1)
+        outputs = {None: compute_moments(values, rows.weight)}
     keys = np.random.Generator(np.random.PCG64(SAMPLE_SEED).advance(row_offset)).random(n_present)
     units = None
     if rows.unit is not None:
         runs, units = unit_runs(rows.unit), np.unique(rows.unit)
         keys = keys[np.unique(runs, return_index=True)[1]][runs]
     return BlockSummary(
-        *(n_rows, n_present, features, feature_range, outputs),
-        *(rows._replace(unit=None), keys, units),
-        *(rows.n_known, rows.effective_arguments(rows)),
-    ).subsample(MAX_INIT_ROWS)
+        *(n_rows, n_present, rows.n_known, features, outputs, feature_range),
+        *(_sampled([rows._replace(unit=None, group=keys)]), units, rows.effective_arguments(rows)),
+    )
 
 
 def _merge(one: BlockSummary, other: BlockSummary) -> BlockSummary:
     """Statistics of the rows of two sets of blocks."""
-    check_units_apart(one.unit_labels, other.unit_labels)
-    if len(one.keys) == MAX_INIT_ROWS:  # larger keys cannot enter the sample
-        other = other.select(np.flatnonzero(other.keys < one.keys[-1]))
-    in_both = {
-        label: merge_moments(moments, other.features[label])
-        for label, moments in one.features.items()
-        if label in other.features
-    }
+    features, outputs = (
+        a | b | {label: merge_moments(a[label], b[label]) for label in a.keys() & b.keys()}
+        for a, b in ((one.features, other.features), (one.outputs, other.outputs))
+    )
     return BlockSummary(
         one.n_rows + other.n_rows,
         one.n_present + other.n_present,
-        one.features | other.features | in_both,
-        merge_feature_ranges(one.feature_range, other.feature_range),
-        merge_optional(merge_moments, one.outputs, other.outputs),
-        concat([one.sample, other.sample]),
-        np.concatenate([one.keys, other.keys]),
-        merge_optional(np.union1d, one.unit_labels, other.unit_labels),
         one.n_known + other.n_known,
+        features,
+        outputs,
+        merge_feature_ranges(one.feature_range, other.feature_range),
+        _sampled([one.sample, other.sample]),
+        _units_of_both(one.unit_labels, other.unit_labels),
         one.row_arguments | other.row_arguments,
-    ).subsample(MAX_INIT_ROWS)
+    )
 
 
-def merge_optional(merge: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:
-    """Merge two optional block statistics; the result is None if both are None."""
+def _units_of_both(one: Array | None, other: Array | None) -> Array | None:
+    """Labels of units; none may be in two blocks, and all blocks must have units, or none."""
+    if one is None and other is None:
+        return None
     if one is None or other is None:
-        return other if one is None else one
-    return merge(one, other)
-
-
-def _classes_and_weights(
-    blocks: RowBlocks, class_weight: Any, features: dict[Any, Moments]
-) -> tuple[Array, dict[Any, float] | None]:
-    """All classes, and the class weights, if any."""
-    classes = np.unique(np.array(list(features)))
-    if blocks.classes is not None:
-        class_codes(classes, np.unique(np.asarray(blocks.classes)))
-    if class_weight is None:
-        return classes, None
-    totals = np.array([features[label].weight for label in classes.tolist()])
-    factors = class_weights(class_weight, classes, np.arange(len(classes)), totals) / totals
-    return classes, dict(zip(classes.tolist(), factors.tolist(), strict=True))
-
-
-def check_units_apart(one: Array | None, other: Array | None) -> None:
-    """No unit may be in two blocks, and all blocks must have units, or none."""
-    if (one is None) != (other is None):
         raise ValueError(
             "RowBlocks must have units in every block or in none; some blocks have none. Yield the "
             "units with every block."
         )
-    cut: Any = [] if one is None or other is None else np.intersect1d(one, other)
-    if len(cut):
+    labels, counts = np.unique(np.concatenate([one, other]), return_counts=True)
+    if (counts > 1).any():
         raise ValueError(
-            f"RowBlocks must have all rows of a unit in one block; unit {shown(cut[0])} is in "
-            "several. Sort the rows by unit, and let blocks end where a unit ends."
+            f"RowBlocks must have all rows of a unit in one block; unit "
+            f"{shown(labels[counts.argmax()])} is in several. Sort the rows by unit, and let "
+            "blocks end where a unit ends."
         )
+    return labels
 
 
-# --- passes of EM -------------------------------------------------------------------------------
+def _sampled(parts: Sequence[Rows]) -> Rows:
+    """A uniform sample of the rows, or units: those with the smallest keys.
 
-
-@dataclass(frozen=True)
-class BlockSource:
-    """Re-iterable source of row blocks; it replaces an in-memory `Dataset`."""
-
-    blocks: RowBlocks  # of the user
-    checker: BlockChecker  # in each pass
-    preprocessor: Preprocessor
-    first_pass: FirstPass
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows, those without weight included."""
-        return self.first_pass.n_rows
-
-    @property
-    def has_known(self) -> bool:
-        """Whether something is known of the experts of some rows."""
-        return "n_known_" in self.first_pass.attributes
-
-    @property
-    def n_gate_columns(self) -> int:
-        """Number of columns of the gate's design."""
-        return self.preprocessor.n_gate_columns
-
-    def __iter__(self) -> Iterator[Dataset]:
-        n_rows = 0
-        for index, block in enumerate(self.blocks):
-            rows, n_block_rows = self.rows(index, block)
-            n_rows += n_block_rows
-            yield from split_into_blocks(rows)
-        if n_rows != self.n_rows:
-            raise ValueError(
-                "RowBlocks must give the same rows in each pass; the first gave "
-                f"{self.n_rows} rows, a later one {n_rows}. Return a new iterator over the same "
-                "rows at each call."
-            )
-
-    def rows(self, index: int, block: Any) -> tuple[Dataset, int]:
-        """Data set of the rows of positive weight in a block, and the number of all its rows."""
-        rows, classes = self.checker(index, block), self.checker.classes
-        n_rows = rows.n_rows
-        if classes is not None:
-            of_classes = self.first_pass.class_weights
-            weight = class_weights(of_classes, classes, rows.y, rows.weight)
-            rows = rows._replace(weight=weight)
-        rows = rows.of_positive_weight()
-        target = self.preprocessor.standardize_target(rows.y)
-        dataset = self.preprocessor.assemble(rows.X, target, rows)
-        if rows.unit is not None and rows.n_rows:
-            dataset = self.preprocessor.group_by_unit(dataset, unit_runs(rows.unit))
-        return dataset, n_rows
-
-
-class DaskBlockSource(BlockSource):
-    """Row blocks on Dask workers, where statistics are computed and summed."""
-
-    def map_blocks(self, block_fn: Callable[[Dataset], Any], source: DaskBlockSource) -> list[Any]:
-        """Map-reduce over the Dask blocks; returns a list of one entry for the caller's reduce."""
-        assert isinstance(self.blocks, DaskBlocks)
-        first = self.first_pass._replace(sample=self.first_pass.sample.take(slice(0)))
-        without_sample = replace(self, blocks=RowBlocks(tuple), first_pass=first)
-
-        map_block = partial(_map_block, without_sample, block_fn)
-        return [self.blocks.map_reduce(map_block, partial(merge_optional, add_fields))]
-
-
-def _map_block(
-    source: BlockSource, block_fn: Callable[[Dataset], Any], index: int, block: Any
-) -> Any:
-    """Sum of a function over parts of a block; None if no row has positive weight."""
-    rows, _ = source.rows(index, block)
-    return reduce(add_fields, map(block_fn, split_into_blocks(rows))) if len(rows.weight) else None
+    Of a unit that does not fit in as a whole nothing is kept, unless it is the only one.
+    """
+    keys, limit = np.sort(np.concatenate([rows.group for rows in parts])), np.inf
+    if len(keys) > MAX_INIT_ROWS:
+        limit = max(keys[MAX_INIT_ROWS], np.nextafter(keys[0], 1.0))
+    return concat([rows.take(np.flatnonzero(rows.group < limit)) for rows in parts])

@@ -61,9 +61,6 @@ from skmoe._estimators.parameters.parts import (
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._numerics.typing import Array, Design
 
-# Codes of a status: no event or event.
-STATUS_CODES = [0.0, 1.0], [1.0, 2.0]
-
 
 class TrainingState(NamedTuple):
     """State that is continued by a warm start or `partial_fit`; unused in predictions."""
@@ -135,55 +132,50 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
 
     Messages show the values. Options that are not chosen are left out.
     """
-    chosen: dict[str, Any] = {}
-    family = params.family
-    if has_bounds(given.y) and not params.task.is_classification:
-        checked_bounds(given.y)  # other structured arrays have an error of their own
-        chosen[CENSORED] = "censored y"
-    if family is not None and not family.takes_bounds:
-        chosen["experts without probabilities of intervals"] = params.family_name
+    family, estimators = params.family, params.estimators or []
     expert = Choice(params.expert_parameter, params.expert)
-    estimators = params.estimators or []
-    if family is None:
-        chosen[ESTIMATORS] = expert
-    if family is not None and params.base is None:
-        chosen["parametric experts without a base"] = expert
-    if all(isinstance(estimator, str) for estimator in estimators):
-        by_name = f"{expert}, given by name" if estimators else expert
-        chosen["experts that are no estimators"] = by_name
-    if params.base is not None:
-        link = "" if family is None else family.link
-        if params.mean_family is not None and params.mean_family.family.link != "identity":
-            chosen["estimators as experts under a log link"] = f"{expert} under a log link"
-        if family is not None and not (
-            family.is_classifier or family.takes_offset or link == "identity"
-        ):
-            with_link = f"{params.family_name}, which has the link {link or 'unknown'!r}"
-            chosen["experts with neither an identity nor a log link"] = with_link
-    if family is not None and family.option_for_parts:
-        chosen["a family that depends on all values of y"] = (
-            f"{params.family_name} in the place of skmoe.families.{family.option_for_parts}"
-        )
+    is_censored = has_bounds(given.y) and not params.task.is_classification
+    if is_censored:
+        checked_bounds(given.y)  # other structured arrays have an error of their own
+    link = "" if family is None else family.link
+    is_log = params.mean_family is not None and params.mean_family.family.link != "identity"
+    is_other = family is not None and not (
+        family.is_classifier or family.takes_offset or link == "identity"
+    )
+    all_values = family is not None and family.option_for_parts
     metadata = [name for name, values in given.metadata.items() if values is not None]
-    if "exposure" in metadata:
-        chosen["an exposure"] = "exposure"
-    if metadata:
-        chosen["metadata"] = ", ".join(metadata)
-    if given.group is not None:
-        chosen["groups"] = "groups"
-    if np.ndim(given.offset) > 1 and np.shape(given.offset)[1] > 1:
-        chosen["an offset of each output"] = f"offset of shape {np.shape(given.offset)}"
-    if given.possible is not None:
-        chosen[KNOWN_EXPERTS] = KNOWN_EXPERTS
-    if is_dask(given.X) or isinstance(given.X, RowBlocks):
-        chosen[BLOCKS] = f"X as {BLOCKS} ({type(given.X).__name__})"
-    elif given.unit is None:
-        chosen["rows without units"] = "rows without units"
-    if isinstance(given.X, RowBlocks):
-        by_row = given.arguments if given.y is None else {"y": given.y} | given.arguments
-        for name, values in by_row.items():
-            chosen["an argument with a value for each row"] = f"{name} as {type(values).__name__}"
-    return chosen
+    several = np.ndim(given.offset) > 1 and np.shape(given.offset)[1] > 1
+    of_blocks, has_base = isinstance(given.X, RowBlocks), params.base is not None
+    in_blocks = of_blocks or is_dask(given.X)
+    y_of_blocks = {} if given.y is None else {"y": given.y}
+    by_row = [f"{k} as {type(v).__name__}" for k, v in (y_of_blocks | given.arguments).items()]
+    options = {
+        CENSORED: is_censored and "censored y",
+        "experts without probabilities of intervals": (
+            family is not None and not family.takes_bounds and params.family_name
+        ),
+        ESTIMATORS: family is None and expert,
+        "parametric experts without a base": family is not None and not has_base and expert,
+        "experts that are no estimators": all(isinstance(each, str) for each in estimators)
+        and (f"{expert}, given by name" if estimators else expert),
+        "estimators as experts under a log link": (
+            has_base and is_log and f"{expert} under a log link"
+        ),
+        "experts with neither an identity nor a log link": has_base
+        and is_other
+        and f"{params.family_name}, which has the link {link or 'unknown'!r}",
+        "a family that depends on all values of y": all_values
+        and f"{params.family_name} in the place of skmoe.families.{all_values}",
+        "an exposure": "exposure" in metadata and "exposure",
+        "metadata": ", ".join(metadata),
+        "groups": given.group is not None and "groups",
+        "an offset of each output": several and f"offset of shape {np.shape(given.offset)}",
+        KNOWN_EXPERTS: given.possible is not None and KNOWN_EXPERTS,
+        BLOCKS: in_blocks and f"X as {BLOCKS} ({type(given.X).__name__})",
+        "rows without units": not in_blocks and given.unit is None and "rows without units",
+        "an argument with a value for each row": of_blocks and by_row and by_row[-1],
+    }
+    return {name: shown for name, shown in options.items() if shown}
 
 
 def validate_training_data(estimator: Any, params: FitParameters, given: Rows) -> TrainingData:
@@ -214,16 +206,10 @@ def validate_training_data(estimator: Any, params: FitParameters, given: Rows) -
         if has_bounds(rows.y):
             check_some_known(rows.y, rows.weight)
     if rows.unit is not None:
-        present = np.unique(rows.unit[rows.weight > 0.0])
-        attributes["n_units_"] = len(present)
-        if len(present) < 2:
-            raise ValueError(
-                "units must have at least two distinct labels with rows of positive weight; got "
-                f"one, {shown(present[0])}. Leave units out if each row is a unit of its own."
-            )
+        attributes["n_units_"] = len(np.unique(rows.unit[rows.weight > 0.0]))
         of_units = "units with rows of positive weight"
-        check_enough_rows(params.n_experts, len(present), of_units)
-    if rows.possible is not None and rows.n_known:
+        check_enough_rows(params.n_experts, attributes["n_units_"], of_units)
+    if rows.possible is not None:
         attributes["n_known_"] = rows.n_known
     attributes["_row_arguments"] = ()
     by_row = given.weight, given.offset, given.unit, given.possible
@@ -268,8 +254,6 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
     family = params.density
     if family is None or params.task.is_classification:
         return
-    if not has_bounds(y):
-        _check_no_status(params.family_name, family, y)
     obstacle = family.obstacle(np.atleast_2d(y.T))
     if obstacle:
         raise ValueError(
@@ -280,55 +264,18 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
     if len(outside):
         row = int(outside[0])
         values = np.atleast_1d(point_values(y)[row])
-        first = "Correct"
+        remedy = "Correct the target"
         if family.takes_offset and family.in_support(np.round(values)[:, None]).all():
-            first = f"{_counts_for_rates(point_values(y), weight)} Otherwise correct"
+            remedy = (
+                "If y holds rates, such as claims per year, pass the counts, with "
+                "offset=np.log(exposure) and without the exposure as sample_weight"
+            )
         raise ValueError(
             f"y must hold {family.support} for {params.family_name}; row {row} holds "
-            f"{shown_target(y[row])}. {first} the target, or use "
-            f"{_family_for(values, params.uses_estimators)}."
+            f"{shown_target(y[row])}. {remedy}, or use another family, such as "
+            'family="normal" for all numbers, "gamma" for positive ones, or a list with point '
+            'masses, ["zero", "gamma"].'
         )
-
-
-def _check_no_status(named: str, family: Any, y: Array) -> None:
-    """Two outputs of a family of times must not be times and codes of their events."""
-    is_of_times = np.array_equal(family.in_support(np.array([[-1.0, 2.5]])), [False, True])
-    if y.ndim != 2 or y.shape[1] != 2 or not is_of_times:
-        return
-    values = [np.unique(column).tolist() for column in y.T]
-    for time, status in ((0, 1), (1, 0)):
-        codes = values[status]
-        if codes in STATUS_CODES and len(values[time]) > 2:
-            raise ValueError(
-                f"y must hold times for {named}; its column {status} holds only {codes[0]:g} and "
-                f"{codes[1]:g}, like the status of censored times. If it is one, pass "
-                f"right_censored(y[:, {time}], y[:, {status}] == {codes[1]:g}) as y; the function "
-                "is in skmoe.data."
-            )
-
-
-def _counts_for_rates(y: Array, weight: Array) -> str:
-    """What to pass in the place of rates, of which the weights may be the exposures."""
-    counts = y * (weight if y.ndim == 1 else weight[:, None])
-    if np.allclose(counts, np.round(counts), rtol=0.0, atol=1e-6):
-        return (
-            "If y holds rates and sample_weight their exposures, pass the counts, "
-            "y * sample_weight, with offset=np.log(sample_weight) and without sample_weight."
-        )
-    return (
-        "If y holds rates, such as claims per year, pass the counts, with offset=np.log(exposure)."
-    )
-
-
-def _family_for(values: Array, of_estimators: bool) -> str:
-    """Families in whose support some values are, in words; estimators have one in common."""
-    if (values < 0.0).any():
-        return 'a family for all numbers, such as family="normal" or "student_t"'
-    if (values != np.floor(values)).any():
-        return 'a family for positive numbers, such as family="gamma" or "lognormal"'
-    if of_estimators:
-        return 'a family with zeros, such as family="normal", or "poisson" for counts'
-    return 'families with point masses, such as family=["zero", "gamma"] or ["beta", "one"]'
 
 
 # --- the rows that a fit uses -------------------------------------------------------------------

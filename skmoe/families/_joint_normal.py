@@ -101,11 +101,6 @@ class JointNormal(Family):
         means = np.average(values, axis=-1, weights=weight)
         return np.array([*means, *variances, *[0.0] * len(self.pairs)])
 
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Outputs (m, n) with correlations of about one half."""
-        values = rng.normal(size=n_rows) + rng.normal(size=(self.n_outputs, n_rows))
-        return np.exp(0.5 * values) if self.of_logs else values
-
     # --- the density ---
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:

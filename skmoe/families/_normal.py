@@ -154,10 +154,6 @@ class LogNormal(Positive):
         predictor, log_variance = as_outputs(eta)
         return LogNormalComponents.single(predictor, np.exp(0.5 * log_variance))
 
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Lognormal numbers."""
-        return rng.lognormal(size=(1, n_rows))
-
 
 # Bounds of estimated degrees of freedom; the distribution is nearly normal at the upper one.
 DF_BOUNDS = (0.5, 1000.0)
@@ -295,7 +291,3 @@ class StudentT(LocationScale):
         location, log_scale, *log_df = as_outputs(eta)
         df = np.exp(log_df[0]) if log_df else np.array(float(self.df or 0.0))
         return StudentTComponents.single(location, np.exp(0.5 * log_scale), df)
-
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Numbers with heavy tails."""
-        return rng.standard_t(4.0, size=(1, n_rows))

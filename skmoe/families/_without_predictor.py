@@ -55,10 +55,6 @@ class PointMass(WithoutPredictor):
         """The point mass, of one row."""
         return PointMassComponents.single(np.array([self.atoms]))
 
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """The value."""
-        return np.full((1, n_rows), self.atoms[0])
-
 
 @dataclass(frozen=True)
 class Zero(PointMass):

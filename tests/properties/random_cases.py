@@ -17,6 +17,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import interval_censored
 from skmoe.experts import EXPERTS
 from skmoe.gates import GATES
+from support.expert_kinds import example_target
 
 INITIALIZATIONS = ("linear_tree", "kmeans", "tree", "random")
 KINDS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
@@ -273,7 +274,7 @@ def supported(draw, expert, task, y):
     for candidate in (y, np.abs(y), np.round(np.abs(np.clip(y, -1e3, 1e3)))):
         if family.in_support(np.atleast_2d(candidate.T)).all():
             return candidate
-    return family.example_target(draw.rng, len(y))[0]
+    return example_target(family, draw.rng, len(y))[0]
 
 
 def make_weight(draw, n_rows):

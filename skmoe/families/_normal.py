@@ -155,6 +155,11 @@ class LogNormal(Positive):
         return LogNormalComponents.single(predictor, np.exp(0.5 * log_variance))
 
 
+SCALE_AND_DF = (
+    Dispersion("log(dispersion)", "dispersion_"),
+    Dispersion("log(df)", "df_", name="degrees of freedom"),
+)
+
 # Bounds of estimated degrees of freedom; the distribution is nearly normal at the upper one.
 DF_BOUNDS = (0.5, 1000.0)
 
@@ -216,12 +221,7 @@ class StudentT(LocationScale):
     @property
     def dispersions(self) -> tuple[Dispersion, ...]:
         """The square of the scale, and the degrees of freedom if they are estimated."""
-        scale = Dispersion("log(dispersion)", "dispersion_")
-        return (
-            (scale,)
-            if self.df is not None
-            else (scale, Dispersion("log(df)", "df_", name="degrees of freedom"))
-        )
+        return SCALE_AND_DF if self.df is None else SCALE_AND_DF[:1]
 
     @property
     def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import PointMassComponents, UniformComponents
-from skmoe.distributions._bounded import UNIFORM, is_in_range
+from skmoe.distributions._continuous import UNIFORM, is_in_range
 from skmoe.families._base import Family
 
 # Round-off of a value that is standardised and returns to its units, relative to its size.

@@ -56,7 +56,7 @@ def are_exchangeable(slopes: Sequence[Sequence[int]]) -> bool:
 
 
 # Eigenvalues of the curvature in units of its diagonal that are zero.
-EIGENVALUE_TOL = 1e-12
+LEAST_EIGENVALUE = 1e-12
 
 
 def signed_step(matrix: Array, gradient: Array, coef: Array, signs: Array) -> Array:
@@ -68,7 +68,7 @@ def signed_step(matrix: Array, gradient: Array, coef: Array, signs: Array) -> Ar
     diagonal = np.diag(matrix)
     unit = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
     values, vectors = np.linalg.eigh(matrix * unit[:, None] * unit)
-    kept = values > EIGENVALUE_TOL
+    kept = values > LEAST_EIGENVALUE
     root, along = np.sqrt(values[kept]), vectors[:, kept].T
     least, most = np.where(signs > 0, -coef, -np.inf), np.where(signs < 0, -coef, np.inf)
     found = lsq_linear(

@@ -142,9 +142,7 @@ class JointNormal(Family):
         second |= {(i, m + t): own for i, row in enumerate(crossed) for t, own in enumerate(row)}
         of_constants = of_constants + np.einsum("ti...,iu...->tu...", moved, crossed)
         bends = 0.5 * np.einsum(
-            "tuij...,ij...->tu...",
-            bends,
-            np.einsum("i...,j...->ij...", scaled, scaled) - precision,
+            "tuij...,ij...->tu...", bends, np.einsum("i...,j...->ij...", scaled, scaled) - precision
         )
         yield second | {(m + t, m + u): of_constants[t, u] + bends[t, u] for t, u in rest}
 

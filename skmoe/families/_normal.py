@@ -263,10 +263,7 @@ class StudentT(LocationScale):
             by_df *= 0.5
             first.append(by_df)
         yield first
-        information = {
-            (0, 0): (df + 1.0) / (df + 3.0) * precision,
-            (1, 1): 0.5 * df / (df + 3.0),
-        }
+        information = {(0, 0): (df + 1.0) / (df + 3.0) * precision, (1, 1): 0.5 * df / (df + 3.0)}
         if self.df is None:
             bend = 0.25 * np.square(df) * (trigamma(0.5 * df) - trigamma(0.5 * (df + 1.0)))
             rest = 0.5 * df * (df + 5.0) / ((df + 1.0) * (df + 3.0))

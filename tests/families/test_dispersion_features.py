@@ -102,11 +102,7 @@ def test_slopes_of_each_regime_are_found():
     """With the features of means, of dispersions and of the gate apart."""
     features, y = two_noises()
     moe = MixtureOfExpertsRegressor(
-        2,
-        expert_features=[0],
-        dispersion_features=[1],
-        gate_features=[2],
-        random_state=0,
+        2, expert_features=[0], dispersion_features=[1], gate_features=[2], random_state=0
     ).fit(features, y)
     high = int(np.argmax(moe.expert_coef_[:, 0]))
     assert not moe.expert_coef_[:, 1:].any()

@@ -260,11 +260,7 @@ def make_labels(draw, kind, signal):
         codes = (np.arange(len(codes)) == draw.rng.integers(len(codes))) * 1
     if kind == "noise":
         codes = draw.rng.integers(n_classes, size=len(codes))
-    names = draw.one(
-        np.arange(4),
-        np.array([-7, 0, 5, 12]),
-        np.array(["no", "yes", "a b", "<c>"]),
-    )
+    names = draw.one(np.arange(4), np.array([-7, 0, 5, 12]), np.array(["no", "yes", "a b", "<c>"]))
     return names[codes]
 
 

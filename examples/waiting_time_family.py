@@ -34,8 +34,5 @@ class WaitingTime(Family):
     def components(self, eta):  # a gamma distribution of shape one
         return GammaComponents.single(np.exp(np.atleast_2d(eta[0])), np.ones(()))
 
-    def example_target(self, rng, n_rows):
-        return rng.exponential(size=(1, n_rows))
-
 
 FAMILIES["waiting_time"] = WaitingTime

@@ -16,7 +16,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import digamma, gammaln, polygamma
+from scipy.optimize import minimize
+from scipy.special import digamma, gammaln
 
 from skmoe._numerics.typing import TINY, Alpha, Array
 
@@ -196,55 +197,34 @@ MAX_STRENGTH = 1e4
 # Range of the logs of scales about their defaults.
 SCALE_RANGE = -30.0, 5.0
 
-# Longest step of the logs, one so short that it is the last, the least curvature, and most steps.
-MAX_STEP = 3.0
-MIN_NEWTON_STEP = 1e-6
-LEAST_CURVATURE = 1e-3
-MAX_STEPS = 100
-
-# Near the maximum the log evidence has too few digits to tell whether a step increases it.
-ROUND_OFF_OF_EVIDENCE = 1e-13
+# Largest gradient of the log evidence at its maximum.
+GRADIENT_TOL = 1e-9
 
 
 def dispersion_prior(squares: Array, weight: Array, center: Array) -> Array:
     """Logs of strength and scales (1 + m,) of the prior of variances with the largest evidence.
 
     `squares` (K, m) are sums of squared residuals, and `weight` (K, m) their degrees of freedom.
-    `center` are the logs of the defaults. Newton's steps stay within bounds. They lead upward also
-    where the log evidence is not concave, and are halved where they would lower it.
+    `center` are the logs of the defaults.
     """
-    low, high = center[:, None].T + np.transpose([SCALE_RANGE])
-    low[0], high[0] = np.log([MIN_STRENGTH, MAX_STRENGTH])
-    logs, reached, step = np.clip(center, low, high), -np.inf, np.zeros(len(center))
-    for _ in range(MAX_STEPS):
-        ahead = logs + step  # one near a bound is there
-        ahead = np.where(ahead < low + MIN_NEWTON_STEP, low, ahead)
-        ahead = np.where(ahead > high - MIN_NEWTON_STEP, high, ahead)
-        value, gradient, hessian = log_evidence_of_prior(ahead, squares, weight, center)
-        if value < reached - ROUND_OFF_OF_EVIDENCE * (1.0 + abs(reached)):
-            step = 0.5 * step
-        else:
-            logs, reached, step = ahead, value, np.zeros(len(center))
-            free = ~(((logs <= low) & (gradient < 0.0)) | ((logs >= high) & (gradient > 0.0)))
-            while free.any():
-                curvature, vectors = np.linalg.eigh(hessian[np.ix_(free, free)])
-                along = vectors.T @ gradient[free] / np.maximum(np.abs(curvature), LEAST_CURVATURE)
-                step[free] = vectors @ along
-                beyond = free & (((logs <= low) & (step < 0.0)) | ((logs >= high) & (step > 0.0)))
-                if not beyond.any():
-                    break
-                free, step = free & ~beyond, np.zeros(len(center))
-        length = np.abs(step).max()
-        if length < MIN_NEWTON_STEP:  # what Newton's method leaves is its square
-            break
-        step = step * min(MAX_STEP / length, 1.0)
-    return np.clip(logs + step, low, high)
+    bounds = np.add.outer(center, SCALE_RANGE)
+    bounds[0] = np.log([MIN_STRENGTH, MAX_STRENGTH])
+    found = minimize(
+        log_evidence_of_prior,
+        np.clip(center, *bounds.T),
+        args=(squares, weight, center, -1.0),
+        method="L-BFGS-B",
+        jac=True,
+        bounds=bounds,
+        options={"ftol": 0.0, "gtol": GRADIENT_TOL},
+    )
+    return np.asarray(found.x)
 
 
 def log_evidence_of_prior(
-    logs: Array, squares: Array, weight: Array, center: Array
-) -> tuple[float, Array, Array]:
-    """Log evidence of the logs of strength and scales, (1 + m,), its gradient and its Hessian.
+    logs: Array, squares: Array, weight: Array, center: Array, sign: float = 1.0
+) -> tuple[float, Array]:
+    """Log evidence of the logs of strength and scales, (1 + m,), and its gradient, with a sign.
 
     The sums of squares have a scaled F distribution given strength and scale, whose prior is
     log-normal about the defaults. What depends on squares or weights alone is left out. So the log
@@ -259,14 +239,8 @@ def log_evidence_of_prior(
     value = value - half * np.log(0.5 * total)
     of_scale = 0.5 * (nu * (1.0 - share) - weight * share)  # derivative by a log scale
     slope = digamma(half) - digamma(0.5 * nu) - np.log1p(squares / prior)
-    curvature = polygamma(1, half) - polygamma(1, 0.5 * nu)
-    twice = -half * share * (1.0 - share)  # second derivatives: by a log scale, mixed, by log nu
-    mixed = 0.5 * nu * (1.0 - share) + twice
-    of_strength = 0.5 * nu * (slope + 0.5 * nu * curvature + 1.0 - share) + mixed
     precision = np.append(LOG_STRENGTH_STD**-2, np.full(len(scales), LOG_SCALE_STD**-2))
-    moved = logs - center
-    gradient = np.append((0.5 * nu * slope + of_scale).sum(), of_scale.sum(axis=0))
-    hessian = np.diag(np.append(of_strength.sum(), twice.sum(axis=0)) - precision)
-    hessian[0, 1:] = hessian[1:, 0] = mixed.sum(axis=0)
-    log_prior = -0.5 * (precision * np.square(moved)).sum()
-    return float(value.sum() + log_prior), gradient - precision * moved, hessian
+    moved = precision * (logs - center)
+    gradient = np.append((0.5 * nu * slope + of_scale).sum(), of_scale.sum(axis=0)) - moved
+    log_prior = -0.5 * moved @ (logs - center)
+    return sign * float(value.sum() + log_prior), sign * gradient

@@ -90,14 +90,10 @@ def keep_top_k(log_probs: Array, top_k: int | None) -> Array:
     """
     if top_k is None or top_k >= len(log_probs):
         return log_probs
-    remaining = log_probs
-    for _ in range(top_k - 1):
-        remaining = np.where(remaining == remaining.max(axis=0), -np.inf, remaining)
-    kept = log_probs >= remaining.max(axis=0)
-    if np.count_nonzero(kept) > top_k * kept.shape[1]:
-        tied = np.flatnonzero(kept.sum(axis=0) > top_k)
-        order = np.argsort(-log_probs[:, tied], axis=0, kind="stable")
-        kept[:, tied] = np.argsort(order, axis=0) < top_k
+    kept = log_probs >= np.partition(log_probs, -top_k, axis=0)[-top_k]
+    tied = np.flatnonzero(kept.sum(axis=0) > top_k)
+    order = np.argsort(-log_probs[:, tied], axis=0, kind="stable")
+    kept[:, tied] = np.argsort(order, axis=0) < top_k
     return np.where(kept, log_probs, -np.inf)
 
 

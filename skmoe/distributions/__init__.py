@@ -8,19 +8,19 @@ derive from `Components`.
 """
 
 from skmoe._moved import earlier_names
-from skmoe.distributions._bounded import BetaComponents as BetaComponents
-from skmoe.distributions._bounded import OrdinalComponents as OrdinalComponents
-from skmoe.distributions._bounded import PointMassComponents as PointMassComponents
-from skmoe.distributions._bounded import UniformComponents as UniformComponents
 from skmoe.distributions._checks import check_coverage as check_coverage
 from skmoe.distributions._components import ComponentFunctions, Components
 from skmoe.distributions._components import JointComponents as JointComponents
 from skmoe.distributions._components import concatenate_rows as concatenate_rows
+from skmoe.distributions._continuous import BetaComponents as BetaComponents
 from skmoe.distributions._continuous import LogNormalComponents as LogNormalComponents
 from skmoe.distributions._continuous import NormalComponents
 from skmoe.distributions._continuous import StudentTComponents as StudentTComponents
-from skmoe.distributions._counts import NegativeBinomialComponents as NegativeBinomialComponents
-from skmoe.distributions._counts import PoissonComponents
+from skmoe.distributions._continuous import UniformComponents as UniformComponents
+from skmoe.distributions._discrete import NegativeBinomialComponents as NegativeBinomialComponents
+from skmoe.distributions._discrete import OrdinalComponents as OrdinalComponents
+from skmoe.distributions._discrete import PointMassComponents as PointMassComponents
+from skmoe.distributions._discrete import PoissonComponents
 from skmoe.distributions._mixtures import (
     MixtureDistribution,
     PredictiveDistribution,

@@ -266,7 +266,7 @@ class RowMixtures:
         OptionWarning
             If y is a vector of increasing times: each of them is taken for one row only.
         """
-        return self._at_times(y, self._logsf)
+        return self._at_times(y, lambda points: self._log_sum("log_sf", points))
 
     def hazard(self, y: ArrayLike) -> Array:
         """Rate of events at y among the rows without an event until then.
@@ -314,7 +314,7 @@ class RowMixtures:
         OptionWarning
             If y is a vector of increasing times: each of them is taken for one row only.
         """
-        return -self._at_times(y, self._logsf)
+        return -self.logsf(y)
 
     def restricted_mean(self, y: ArrayLike) -> Array:
         """Mean of the smaller of a value and y, such as the mean time without an event until y.
@@ -345,9 +345,6 @@ class RowMixtures:
         # Without a mean the integral of the lower tail is infinite.
         means = np.where(np.isnan(mean), -np.inf, points - self._integrals(points, 1)[0])
         return np.where(np.isposinf(points), mean, np.where(np.isneginf(points), points, means))
-
-    def _logsf(self, points: Array) -> Array:
-        return self._log_sum("log_sf", points)
 
     def _log_sum(self, name: str, points: Array, *, left: bool = False) -> Array:
         return np.minimum(log_weighted_sum(self._components(), name, points, left=left), 0.0)

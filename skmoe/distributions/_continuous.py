@@ -1,13 +1,23 @@
-"""Distributions on all numbers: normal and Student's t; and the lognormal one."""
+"""Continuous distributions of numbers that may be negative, lognormal and beta ones."""
 
 from __future__ import annotations
 
 from collections import namedtuple
 
 import numpy as np
-from scipy.special import gammaln, ndtri, stdtr, stdtrit
+from scipy.special import (
+    betainc,
+    betaincinv,
+    betaln,
+    gammaln,
+    ndtri,
+    stdtr,
+    stdtrit,
+    xlog1py,
+    xlogy,
+)
 
-from skmoe._numerics.probability import LOG_2PI
+from skmoe._numerics.probability import LOG_2PI, LOG_NEGLIGIBLE
 from skmoe._numerics.special import log_beta_fraction
 from skmoe._numerics.typing import Array
 from skmoe.distributions._components import ComponentFunctions, Components, functions_of_normal
@@ -141,14 +151,9 @@ def _log_constant(df: Array) -> Array:
 
 def _log_density(z: Array, df: Array) -> Array:
     """Log density of the standard distribution."""
-    return _log_constant(df) - 0.5 * (df + 1.0) * _log_square(z, df)
-
-
-def _log_square(z: Array, df: Array) -> Array:
-    """log(1 + z^2 / df), also where the square would overflow."""
-    ratio = np.abs(z) / np.sqrt(df)
-    with np.errstate(over="ignore", divide="ignore"):
-        return np.where(ratio < 1e100, np.log1p(np.square(ratio)), 2.0 * np.log(ratio))
+    with np.errstate(divide="ignore"):
+        log_square = np.logaddexp(0.0, 2.0 * np.log(np.abs(z) / np.sqrt(df)))
+    return _log_constant(df) - 0.5 * (df + 1.0) * log_square
 
 
 def _log_tail(z: Array, df: Array) -> Array:
@@ -163,18 +168,12 @@ def _log_tail(z: Array, df: Array) -> Array:
     return _log_density(z, df) + np.log(z) - np.log(2.0) + fraction
 
 
-def _sf(z: Array, df: Array) -> Array:
-    """Probability above z: from `POWER_LAW` on, where squares would overflow, by its power law."""
-    df, beyond = np.minimum(df, NORMAL_DF), np.maximum(z, POWER_LAW) / POWER_LAW
-    return stdtr(df, -np.minimum(z, POWER_LAW)) * beyond**-df
-
-
 def _log_sf(z: Array, df: Array) -> Array:
     """Log probability above z."""
     z, df = np.broadcast_arrays(z, np.minimum(df, NORMAL_DF))
     with np.errstate(divide="ignore"):
-        logs = np.where(z > 0.0, np.log(_sf(z, df)), np.log1p(-_sf(-z, df)))
-    deep = (z > 0.0) & np.isfinite(z) & ~(logs > LOG_UNDERFLOW)
+        logs = np.where(z > 0.0, np.log(stdtr(df, -z)), np.log1p(-stdtr(df, z)))
+    deep = (z > 0.0) & np.isfinite(z) & (~(logs > LOG_UNDERFLOW) | (z > POWER_LAW))
     logs[deep] = _log_tail(z[deep], df[deep])
     return logs
 
@@ -211,8 +210,6 @@ STUDENT_T = ComponentFunctions(
     variance=_variance,
     mode=lambda mean, scale, df: mean,
     log_pdf=log_pdf,
-    cdf=lambda y, mean, scale, df: _sf((mean - y) / scale, df),
-    sf=lambda y, mean, scale, df: _sf((y - mean) / scale, df),
     log_cdf=lambda y, mean, scale, df: _log_sf((mean - y) / scale, df),
     log_sf=lambda y, mean, scale, df: _log_sf((y - mean) / scale, df),
     quantile=_quantile,
@@ -252,3 +249,137 @@ class StudentTComponents(namedtuple("_StudentTFields", "weight mean scale df"), 
     functions = STUDENT_T
     locations = ("mean",)
     scales = ("scale",)
+
+
+def _beta_log_pdf(y: Array, first: Array, second: Array) -> Array:
+    return xlogy(first - 1.0, y) + xlog1py(second - 1.0, -y) - betaln(first, second)
+
+
+def _beta_log_cdf(y: Array, first: Array, second: Array) -> Array:
+    y, first, second = np.broadcast_arrays(y, first, second)
+    logs = np.log(betainc(first, second, y))
+    far = (logs < LOG_NEGLIGIBLE) & (y > 0.0)
+    x, a, b = y[far], first[far], second[far]
+    fraction = log_beta_fraction(a, b, x, a - (a + b) * x)
+    logs[far] = a * np.log(x) + b * np.log1p(-x) - betaln(a, b) + fraction
+    return logs
+
+
+def _beta_mode(first: Array, second: Array) -> Array:
+    """The end with the higher density, if both shapes are at most one."""
+    above = np.maximum(first - 1.0, 0.0), np.maximum(second - 1.0, 0.0)
+    total = above[0] + above[1]
+    end = np.where(first > second, 1.0, 0.0)
+    return np.where(total > 0.0, above[0] / np.where(total > 0.0, total, 1.0), end)
+
+
+BETA = ComponentFunctions(
+    mean=lambda first, second: first / (first + second),
+    variance=lambda first, second: (
+        first * second / np.square(first + second) / (first + second + 1.0)
+    ),
+    mode=_beta_mode,
+    log_pdf=_beta_log_pdf,
+    log_cdf=_beta_log_cdf,
+    log_sf=lambda y, first, second: _beta_log_cdf(1.0 - y, second, first),
+    support=(0.0, 1.0),
+    quantile=lambda q, first, second: betaincinv(first, second, q),
+    upper_quantile=lambda q, first, second: 1.0 - betaincinv(second, first, q),
+    draw=lambda rng, first, second: rng.beta(first, second),
+)
+
+
+class BetaComponents(namedtuple("_BetaFields", "weight first second"), Components):
+    """Mixtures of beta distributions that one expert predicts; rows are the last axis.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components, n_rows)
+        Probabilities of the components, which sum to one.
+    first : ndarray of shape (n_components, n_outputs, n_rows)
+        Mean times precision.
+    second : ndarray of shape (n_components, n_outputs, n_rows)
+        One less the mean, times precision.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    References
+    ----------
+    N. L. Johnson, S. Kotz and N. Balakrishnan (1995), "Continuous univariate distributions",
+    volume 2, 2nd edition, Wiley, chapter 25.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import BetaComponents, predictive_distribution
+    >>> first, second = np.full((1, 1, 2), 2.0), np.full((1, 1, 2), 6.0)
+    >>> parts = BetaComponents(np.ones((1, 2)), first, second)
+    >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).mean
+    array([0.25, 0.25])
+    """
+
+    functions = BETA
+
+
+# Distance from the range, in widths and in units of the round-off of its ends, up to which points
+# are in it: a change of units moves points and ends by round-off.
+WIDTH_TOL = 1e-9
+ROUND_OFF_TOL = 16.0
+
+
+def is_in_range(y: Array, low: Array, high: Array) -> Array:
+    """Whether points are in the range, up to round-off of points and ends."""
+    round_off = np.finfo(float).eps * np.maximum(np.abs(low), np.abs(high))
+    slack = WIDTH_TOL * (high - low) + ROUND_OFF_TOL * round_off
+    return (y >= low - slack) & (y <= high + slack)
+
+
+def _uniform_log_pdf(y: Array, low: Array, high: Array) -> Array:
+    outside = np.where(np.isnan(y), np.nan, -np.inf)
+    return np.where(is_in_range(y, low, high), -np.log(high - low), outside)
+
+
+UNIFORM = ComponentFunctions(
+    mean=lambda low, high: low + 0.5 * (high - low),
+    variance=lambda low, high: np.square(high - low) / 12.0,
+    mode=lambda low, high: low + 0.5 * (high - low),
+    log_pdf=_uniform_log_pdf,
+    cdf=lambda y, low, high: np.clip((y - low) / (high - low), 0.0, 1.0),
+    sf=lambda y, low, high: np.clip((high - y) / (high - low), 0.0, 1.0),
+    quantile=lambda q, low, high: low + q * (high - low),
+    upper_quantile=lambda q, low, high: high - q * (high - low),
+    draw=lambda rng, low, high: low + (high - low) * rng.uniform(size=low.shape),
+    bounds=lambda low, high: (low, high),
+    location_scale=True,
+)
+
+
+class UniformComponents(namedtuple("_UniformFields", "weight low high"), Components):
+    """Mixtures of uniform distributions that one expert predicts; rows are the last axis.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components, n_rows)
+        Probabilities of the components, which sum to one.
+    low : ndarray of shape (n_components, n_outputs, n_rows)
+        Lower ends of the components.
+    high : ndarray of shape (n_components, n_outputs, n_rows)
+        Upper ends of the components, larger than the lower ones.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import UniformComponents, predictive_distribution
+    >>> parts = UniformComponents(np.ones((1, 2)), np.zeros((1, 1, 2)), np.full((1, 1, 2), 6.0))
+    >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).mean
+    array([3., 3.])
+    """
+
+    functions = UNIFORM
+    locations = ("low", "high")

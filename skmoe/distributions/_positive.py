@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import namedtuple
 from functools import partial
-from typing import Any
 
 import numpy as np
 from scipy.special import (
@@ -23,17 +22,16 @@ from scipy.stats import poisson
 from skmoe._numerics.probability import LOG_2PI, LOG_NEGLIGIBLE
 from skmoe._numerics.special import indices, log_sum, shape_of_jumps
 from skmoe._numerics.typing import Array
-from skmoe.distributions._bounded import PointMassComponents
 from skmoe.distributions._components import ComponentFunctions, Components, NestedComponents
-from skmoe.distributions._counts import log_mass, log_tail, tail
+from skmoe.distributions._discrete import PointMassComponents, log_mass, log_tail
 
 # The probability that a gamma variable of a shape exceeds y is that of a Poisson count below the
 # shape, with the mean y in units of the scale. The functions of the Poisson are continued to all
 # real counts.
 
 
-def _gamma_tail(of_counts: Any, lower: bool, y: Array, mean: Array, shape: Array) -> Array:
-    return np.asarray(of_counts(lower, shape - 1.0, y * (shape / mean)))
+def _gamma_log_tail(lower: bool, y: Array, mean: Array, shape: Array) -> Array:
+    return log_tail(not lower, shape - 1.0, y * (shape / mean))
 
 
 def _gamma_log_pdf(y: Array, mean: Array, shape: Array) -> Array:
@@ -46,10 +44,8 @@ GAMMA = ComponentFunctions(
     variance=lambda mean, shape: np.square(mean) / shape,
     mode=lambda mean, shape: mean * np.maximum(1.0 - 1.0 / shape, 0.0),
     log_pdf=_gamma_log_pdf,
-    cdf=partial(_gamma_tail, tail, False),
-    sf=partial(_gamma_tail, tail, True),
-    log_cdf=partial(_gamma_tail, log_tail, False),
-    log_sf=partial(_gamma_tail, log_tail, True),
+    log_cdf=partial(_gamma_log_tail, True),
+    log_sf=partial(_gamma_log_tail, False),
     support=(0.0, np.inf),
     quantile=lambda q, mean, shape: mean / shape * gammaincinv(shape, q),
     upper_quantile=lambda q, mean, shape: mean / shape * gammainccinv(shape, q),
@@ -273,18 +269,12 @@ def _jumps(
     return j * shape, logs - _log_positive(mean, dispersion, power), at
 
 
-def _tweedie_tail(lower: bool, y: Array, *parameters: Array) -> Array:
-    """Probability of one tail at y, a sum over the numbers of jumps."""
-    y, *others = np.broadcast_arrays(y, *parameters)
-    shapes, logs, at = _jumps(lower, y, *others)
-    of_jumps = (gammainc if lower else gammaincc)(shapes, at)
-    return np.minimum((np.exp(logs) * of_jumps).sum(axis=0), 1.0)
-
-
 def _tweedie_log_tail(lower: bool, y: Array, *parameters: Array) -> Array:
-    """Log probability of one tail at y."""
+    """Log probability of one tail at y, a sum over the numbers of jumps."""
     y, *others = np.broadcast_arrays(y, *parameters)
-    logs = np.log(_tweedie_tail(lower, y, *others))
+    shapes, log_prob, at = _jumps(lower, y, *others)
+    of_jumps = (gammainc if lower else gammaincc)(shapes, at)
+    logs = np.log(np.minimum((np.exp(log_prob) * of_jumps).sum(axis=0), 1.0))
     far = (logs < LOG_NEGLIGIBLE) & (y > 0.0)
     if far.any():
         shapes, log_prob, at = _jumps(lower, y[far], *(values[far] for values in others))
@@ -318,8 +308,6 @@ POSITIVE_TWEEDIE = ComponentFunctions(
     mean=_tweedie_mean,
     variance=_tweedie_variance,
     log_pdf=_tweedie_log_pdf,
-    cdf=partial(_tweedie_tail, True),
-    sf=partial(_tweedie_tail, False),
     log_cdf=partial(_tweedie_log_tail, True),
     log_sf=partial(_tweedie_log_tail, False),
     draw=_tweedie_draw,

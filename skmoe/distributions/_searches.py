@@ -74,7 +74,7 @@ def search_mode(functions: Any, *parameters: Array) -> Array:
     arrays = [values.ravel() for values in np.broadcast_arrays(*parameters)]
     alone = Component(functions, np.ones(arrays[0].shape), tuple(arrays))
     grid = np.sort(alone.tail_quantiles(GRID_LEVELS), axis=0)
-    return _highest([alone], grid)[0].reshape(np.shape(parameters[0]))
+    return _peaks([alone], grid)[0].reshape(np.shape(parameters[0]))
 
 
 def _root(
@@ -212,56 +212,38 @@ def quantiles(components: Sequence[Component], levels: Array) -> Array:
 
 def _quantiles(components: Sequence[Component], level: Array, lower: bool) -> Array:
     """Quantiles (r,) of levels (r,) of the tail that is the smaller one at each of them."""
-    tail = "cdf" if lower else "sf"
+    tail, sign = ("cdf", 1.0) if lower else ("sf", -1.0)
+    found, (low, high) = np.full(level.shape, np.nan), _between_components(components, level, lower)
 
-    def is_reached(points: Array, rows: Array, *, left: bool = False) -> Array:
-        """Whether the quantile is at most at the points, or below them."""
-        probability = weighted_sum(take(components, rows), tail, points, left=left)
+    def is_reached(points: Array, *, left: bool = False) -> Array:
+        """Whether the quantile is at most at the points (r,), or below them."""
+        probability = weighted_sum(components, tail, points, left=left)
         # The level of the upper tail has the round-off of 1 - q.
-        above = probability <= level[rows] + LEVEL_ROUND_OFF
-        return probability >= level[rows] if lower else above
-
-    def side(points: Array, rows: Array) -> Array:
-        return np.where(is_reached(points, rows), 1.0, -1.0)
+        return probability >= level if lower else probability <= level + LEVEL_ROUND_OFF
 
     def excess(points: Array, rows: Array) -> Array:
         probability = np.maximum(weighted_sum(take(components, rows), tail, points), TINY)
-        return np.log(probability / level[rows]) * (1.0 if lower else -1.0)
+        return sign * np.log(probability / level[rows])
 
-    def without(points: Array, rows: Array) -> None:
-        """Leaves brackets in which a point is not inside, unless it is the quantile."""
-        reached = is_reached(points, rows)
-        low[rows[~reached]] = points[~reached]
-        points, rows = points[reached], rows[reached]
-        is_below = is_reached(points, rows, left=True)
-        found[rows[~is_below]] = points[~is_below]
-        high[rows[is_below]] = np.nextafter(points[is_below], -np.inf)
+    def search(**tol: float) -> Array:
+        """Quantiles in the rows in which they are not known."""
+        rows, points = np.flatnonzero(np.isnan(found)), found.copy()
+        if len(rows):
+            points[rows] = _root(excess, low[rows], high[rows], (rows,), **tol)
+        return points
 
-    found, rows = np.full(level.shape, np.nan), np.arange(len(level))
-    atoms = [
-        part.if_present([atom])[0]
-        for part in components
-        for atom in part.family.atoms(*part.parameters)
-    ]
-    if np.isposinf(atoms).any():
-        found = np.where(is_reached(np.full(found.shape, LARGEST), rows), np.nan, np.inf)
-        rows = np.flatnonzero(np.isnan(found))
-    low, high = _between_components(components, level, lower)
-    low[rows], high[rows] = bracket_root(
-        side, low[rows], high[rows], factor=BRACKET_GROWTH, args=(rows,)
-    ).bracket
-    for atom in atoms:
-        rows = np.flatnonzero((atom > low) & (atom <= high) & np.isnan(found))
-        without(atom[rows], rows)
-    counts = [part.weight > 0.0 for part in components if part.family.counts]
-    has_counts = np.any(counts, axis=0) & np.isnan(found)
-    while (rows := np.flatnonzero(has_counts & np.isnan(found) & (np.floor(high) > low))).size:
-        middle = np.ceil(0.5 * (low[rows] + high[rows]))
-        without(np.minimum(middle, np.floor(high[rows])), rows)
-    rows = np.flatnonzero(np.isnan(found))
-    if len(rows):
-        found[rows] = _root(excess, low[rows], high[rows], (rows,), fatol=QUANTILE_TOL)
-    return found
+    def with_atoms(atoms: Iterable[Array]) -> Array:
+        """Quantiles at values that have a probability are these values."""
+        known = found
+        for atom in atoms:
+            known = np.where(is_reached(atom) & ~is_reached(atom, left=True), atom, known)
+        return known
+
+    for part in components:
+        found = with_atoms(part.if_present(part.family.atoms(*part.parameters)))
+    if any(part.family.counts for part in components):
+        found = with_atoms([np.round(search(xatol=0.25))])
+    return search(fatol=QUANTILE_TOL)
 
 
 def _between_components(
@@ -289,7 +271,7 @@ def highest_points(components: Sequence[Component]) -> Array:
     discrete = [part for part in components if part.family.discrete]
     candidates = []
     if continuous:
-        candidates += [(continuous, _highest(continuous, _grid(continuous))[0])]
+        candidates += [(continuous, peak) for peak in _peaks(continuous, _grid(continuous))]
     for part in discrete:
         atoms = part.if_present(part.family.atoms(*part.parameters))
         candidates += [(discrete, atom) for atom in atoms]
@@ -297,7 +279,7 @@ def highest_points(components: Sequence[Component]) -> Array:
     if counts:
         # Probabilities of counts are continued to real numbers.
         smooth = [part._replace(family=part.family.continued) for part in counts]
-        peaks = _highest(smooth, _grid(counts), xatol=0.25)
+        peaks = _peaks(smooth, _grid(counts), xatol=0.25)
         candidates += [(discrete, round_(peak)) for peak in peaks for round_ in (np.floor, np.ceil)]
     best = np.full(components[0].weight.shape, np.nan)
     highest = np.full(best.shape, -np.inf)
@@ -322,8 +304,8 @@ def _grid(components: Sequence[Component]) -> Array:
     return np.where(np.isnan(grid), last, grid)
 
 
-def _highest(components: Sequence[Component], grid: Array, **tol: float) -> Array:
-    """Peaks (p, r) of a density around the highest points of a grid, the highest one first."""
+def _peaks(components: Sequence[Component], grid: Array, **tol: float) -> Array:
+    """Peaks (p, r) of a density around the highest points of a grid, that of the first of all."""
 
     def depth(points: Array, rows: Array) -> Array:
         heights = log_weighted_sum(take(components, rows), "log_pdf", points)
@@ -341,11 +323,8 @@ def _highest(components: Sequence[Component], grid: Array, **tol: float) -> Arra
     low = np.where(points < best - apart, points, grid[0] - beyond).max(axis=0)
     high = np.where(points > best + apart, points, grid[-1] + beyond).min(axis=0)
     inside = np.take_along_axis(is_peak, index, axis=0) & (low < best) & (best < high)
-    some = rows[: len(best)]
     with np.errstate(all="ignore"):
         bracket = low[inside], best[inside], high[inside]
-        found = find_minimum(depth, bracket, args=(some[inside],), tolerances=tol)
-    peaks = best.copy()
-    peaks[inside] = np.where(found.success, found.x, best[inside])
-    order = np.argsort(depth(peaks, some), axis=0, kind="stable")
-    return np.take_along_axis(peaks, order, axis=0)
+        found = find_minimum(depth, bracket, args=(rows[: len(best)][inside],), tolerances=tol)
+    best[inside] = np.where(found.success, found.x, best[inside])
+    return best

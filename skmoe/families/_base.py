@@ -182,10 +182,6 @@ class Family(ABC):
     def start(self, y: Array, weight: Array) -> Array:
         """Predictors (T,) without features that fit one output (n,) in the support."""
 
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """A target (1, n) as the family sees it, for the tests that all families must pass."""
-        return rng.normal(size=(1, n_rows))
-
     # --- the density ---
 
     def log_prob(self, y: Array, eta: Sequence[Array]) -> Array:

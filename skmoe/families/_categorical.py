@@ -81,10 +81,6 @@ class Categorical(Family):
         """From the weights of the classes, to each of which one row is added."""
         return self.location((self._memberships(y) * weight).sum(axis=-1) + 1.0, ())
 
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Codes."""
-        return rng.integers(0, self.n_classes, size=(1, n_rows))
-
     def _memberships(self, y: Array, n_axes: int = 2) -> Array:
         """Memberships (C, ..., n) of codes (n,), or as they are given, with so many axes."""
         if np.ndim(y) < 2:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.censored_targets import BOUNDS, is_exact, point_values
+from skmoe._data.censored_targets import is_exact, point_values
 from skmoe._data.rows import has_bounds
 from skmoe._numerics.typing import TINY, Array
 from skmoe.families._base import Curvature, Family, absolute, along, of_others, score
@@ -97,18 +97,6 @@ class Censored(Family):
         if not rows.any():
             return np.zeros(len(self.roles))
         return self.family.start(values[rows], weight[rows])
-
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Values of the family, half of them exact, and intervals open to either side or closed."""
-        values = self.family.example_target(rng, n_rows)
-        other = self.family.example_target(rng, n_rows)
-        y, kind = np.empty(values.shape, dtype=BOUNDS), rng.integers(6, size=values.shape)
-        y["lower"] = np.where(kind == 5, -np.inf, values)
-        y["upper"] = np.where(kind == 4, np.inf, values)
-        closed = kind == 3
-        y["lower"][closed] = np.minimum(values, other)[closed]
-        y["upper"][closed] = np.maximum(values, other)[closed]
-        return y
 
     # --- densities ---
 

@@ -36,10 +36,6 @@ class _CountFamily(LogLink):
         """The logarithm of one more."""
         return np.log1p(np.maximum(y, 0.0))
 
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Counts with a mean of 3."""
-        return rng.poisson(3.0, size=(1, n_rows)).astype(np.float64)
-
 
 @dataclass(frozen=True)
 class Poisson(_CountFamily):
@@ -160,10 +156,6 @@ class NegativeBinomial(_CountFamily):
         """The negative binomial distribution."""
         predictor, log_dispersion = as_outputs(eta)
         return NegativeBinomialComponents.single(np.exp(predictor), np.exp(log_dispersion))
-
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Counts with a mean of 4 and a variance of 12."""
-        return rng.negative_binomial(2.0, 1.0 / 3.0, size=(1, n_rows)).astype(np.float64)
 
 
 def _at_counts(function: Callable[[Array], Array], y: Array, size: Array) -> Array:

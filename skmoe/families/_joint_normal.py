@@ -101,11 +101,6 @@ class JointNormal(Family):
         means = np.average(values, axis=-1, weights=weight)
         return np.array([*means, *variances, *[0.0] * len(self.pairs)])
 
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Outputs (m, n) with correlations of about one half."""
-        values = rng.normal(size=n_rows) + rng.normal(size=(self.n_outputs, n_rows))
-        return np.exp(0.5 * values) if self.of_logs else values
-
     # --- the density ---
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
@@ -147,9 +142,7 @@ class JointNormal(Family):
         second |= {(i, m + t): own for i, row in enumerate(crossed) for t, own in enumerate(row)}
         of_constants = of_constants + np.einsum("ti...,iu...->tu...", moved, crossed)
         bends = 0.5 * np.einsum(
-            "tuij...,ij...->tu...",
-            bends,
-            np.einsum("i...,j...->ij...", scaled, scaled) - precision,
+            "tuij...,ij...->tu...", bends, np.einsum("i...,j...->ij...", scaled, scaled) - precision
         )
         yield second | {(m + t, m + u): of_constants[t, u] + bends[t, u] for t, u in rest}
 

@@ -114,10 +114,6 @@ class Beta(Family):
         precision = np.exp(-log_dispersion)
         return BetaComponents.single(precision * expit(predictor), precision * expit(-predictor))
 
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Beta numbers."""
-        return rng.beta(2.0, 3.0, size=(1, n_rows))
-
 
 # Bounds of the log differences of thresholds.
 LOG_STEP_BOUNDS = (-12.0, 5.0)
@@ -286,10 +282,6 @@ class Ordinal(Family):
         return OrdinalComponents(
             weight, np.array(self.values), np.moveaxis(probabilities, 0, -2)[None]
         )
-
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Ratings from 1 to 4."""
-        return rng.integers(1, 5, size=(1, n_rows)).astype(float)
 
 
 def _at(values: Sequence[Array], code: Array) -> Array:

@@ -154,10 +154,11 @@ class LogNormal(Positive):
         predictor, log_variance = as_outputs(eta)
         return LogNormalComponents.single(predictor, np.exp(0.5 * log_variance))
 
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Lognormal numbers."""
-        return rng.lognormal(size=(1, n_rows))
 
+SCALE_AND_DF = (
+    Dispersion("log(dispersion)", "dispersion_"),
+    Dispersion("log(df)", "df_", name="degrees of freedom"),
+)
 
 # Bounds of estimated degrees of freedom; the distribution is nearly normal at the upper one.
 DF_BOUNDS = (0.5, 1000.0)
@@ -220,12 +221,7 @@ class StudentT(LocationScale):
     @property
     def dispersions(self) -> tuple[Dispersion, ...]:
         """The square of the scale, and the degrees of freedom if they are estimated."""
-        scale = Dispersion("log(dispersion)", "dispersion_")
-        return (
-            (scale,)
-            if self.df is not None
-            else (scale, Dispersion("log(df)", "df_", name="degrees of freedom"))
-        )
+        return SCALE_AND_DF if self.df is None else SCALE_AND_DF[:1]
 
     @property
     def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
@@ -267,10 +263,7 @@ class StudentT(LocationScale):
             by_df *= 0.5
             first.append(by_df)
         yield first
-        information = {
-            (0, 0): (df + 1.0) / (df + 3.0) * precision,
-            (1, 1): 0.5 * df / (df + 3.0),
-        }
+        information = {(0, 0): (df + 1.0) / (df + 3.0) * precision, (1, 1): 0.5 * df / (df + 3.0)}
         if self.df is None:
             bend = 0.25 * np.square(df) * (trigamma(0.5 * df) - trigamma(0.5 * (df + 1.0)))
             rest = 0.5 * df * (df + 5.0) / ((df + 1.0) * (df + 3.0))
@@ -295,7 +288,3 @@ class StudentT(LocationScale):
         location, log_scale, *log_df = as_outputs(eta)
         df = np.exp(log_df[0]) if log_df else np.array(float(self.df or 0.0))
         return StudentTComponents.single(location, np.exp(0.5 * log_scale), df)
-
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Numbers with heavy tails."""
-        return rng.standard_t(4.0, size=(1, n_rows))

@@ -70,10 +70,6 @@ class Gamma(Positive):
         predictor, log_dispersion = as_outputs(eta)
         return GammaComponents.single(np.exp(predictor), np.exp(-log_dispersion))
 
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Gamma numbers of shape 3."""
-        return rng.gamma(3.0, size=(1, n_rows))
-
 
 TIME_RATIO = Measure("time ratio", "times")
 
@@ -165,10 +161,6 @@ class Weibull(Positive):
         predictor, log_dispersion = as_outputs(eta)
         return WeibullComponents.single(np.exp(predictor), np.exp(-0.5 * log_dispersion))
 
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Weibull numbers of shape 2."""
-        return rng.weibull(2.0, size=(1, n_rows))
-
 
 @dataclass(frozen=True)
 class Exponential(Positive):
@@ -223,10 +215,6 @@ class Exponential(Positive):
     def components(self, eta: Sequence[Array]) -> WeibullComponents:
         """The Weibull distribution of shape one."""
         return WeibullComponents.single(np.exp(as_outputs(eta)[0]), np.ones(()))
-
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Exponential numbers."""
-        return rng.exponential(size=(1, n_rows))
 
 
 @dataclass(frozen=True)
@@ -363,13 +351,6 @@ class Tweedie(PowerVariance):
         )
         return tweedie_components(mean, dispersion, np.full(mean.shape, self.power))
 
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Sums of gamma numbers, of which a third are zero."""
-        return np.asarray(
-            rng.gamma(1.0, size=(1, n_rows, 4))
-            * (rng.poisson(1.1, size=(1, n_rows))[..., None] > np.arange(4))
-        ).sum(axis=-1)
-
 
 @dataclass(frozen=True)
 class InverseGaussian(PowerVariance):
@@ -425,7 +406,3 @@ class InverseGaussian(PowerVariance):
         predictor, log_dispersion = as_outputs(eta)
         dispersion = np.exp(log_dispersion) * self.dispersion_unit[:, None]
         return InverseGaussianComponents.single(np.exp(predictor), dispersion)
-
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Values of dispersion one half."""
-        return rng.wald(2.0, 2.0, size=(1, n_rows))

@@ -10,7 +10,7 @@ import numpy as np
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import PointMassComponents, UniformComponents
-from skmoe.distributions._bounded import UNIFORM, is_in_range
+from skmoe.distributions._continuous import UNIFORM, is_in_range
 from skmoe.families._base import Family
 
 # Round-off of a value that is standardised and returns to its units, relative to its size.
@@ -54,10 +54,6 @@ class PointMass(WithoutPredictor):
     def components(self, eta: Sequence[Array]) -> PointMassComponents:
         """The point mass, of one row."""
         return PointMassComponents.single(np.array([self.atoms]))
-
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """The value."""
-        return np.full((1, n_rows), self.atoms[0])
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skmoe.distributions import (
-    PredictiveDistribution,
-    concatenate_rows,
-    predictive_distribution,
-)
+from skmoe.distributions import PredictiveDistribution, concatenate_rows, predictive_distribution
 from skmoe.distributions._components import expand_rows
 from support.components import (
     COMPONENT_CLASSES,

@@ -11,8 +11,8 @@ from skmoe._numerics.linalg import with_offset
 from skmoe.distributions import predictive_distribution
 from skmoe.experts import LinearExperts
 from skmoe.families import FAMILIES
-from support.expert_kinds import GENERALIZED, example
-from support.families import example_target, no_scaling
+from support.expert_kinds import GENERALIZED, example, example_target
+from support.families import no_scaling
 from support.mixtures import (
     CASES,
     N_ROWS,
@@ -52,7 +52,7 @@ def starts_of(experts, k=0):
 def test_experts_start_with_the_distribution_of_the_target(name):
     """Scales are relative to the variance of the working target."""
     family, rng = example(name), np.random.default_rng(0)
-    y, weight = family.example_target(rng, N_ROWS), rng.uniform(0.5, 2.0, size=N_ROWS)
+    y, weight = example_target(family, rng, N_ROWS), rng.uniform(0.5, 2.0, size=N_ROWS)
     experts, _ = experts_of([family], y, weight)
     family = experts.families[0]
     expected = np.array(family.start(y[0], weight))
@@ -70,7 +70,7 @@ def test_experts_start_with_the_distribution_of_the_target(name):
 def test_experts_of_rates_start_with_the_rates(name):
     """What they start with is that of outputs divided by their exposures."""
     family, rng = example(name), np.random.default_rng(0)
-    y, offset = family.example_target(rng, N_ROWS), rng.normal(size=N_ROWS)
+    y, offset = example_target(family, rng, N_ROWS), rng.normal(size=N_ROWS)
     experts, rows = experts_of([family], y, offset=offset)
     rates = y[0] * np.exp(-offset)
     assert_allclose(starts_of(experts)[0], family.start(rates, rows.weight)[0])

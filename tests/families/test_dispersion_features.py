@@ -8,7 +8,7 @@ from scipy.special import expit, logsumexp
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES
-from support.expert_kinds import GENERALIZED, example
+from support.expert_kinds import GENERALIZED, example, example_target
 from support.fits import fit_quietly
 
 DEPENDING = ["normal", *(name for name in GENERALIZED if example(name).has_dispersion)]
@@ -73,7 +73,9 @@ def test_slopes_are_those_of_the_log_dispersion_in_units_of_the_features(name):
     """The likelihood of any units is the same, and the intercept is where the features are zero."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(150, 2))
-    y = example(name).example_target(rng, 150)[0] * (1.0 if FAMILIES[name].link == "logit" else 1.5)
+    y = example_target(example(name), rng, 150)[0] * (
+        1.0 if FAMILIES[name].link == "logit" else 1.5
+    )
     y = np.round(y) if name == "negative_binomial" else y
     options = {"family": name, "dispersion_features": [1], "random_state": 0}
     one = fit_quietly(MixtureOfExpertsRegressor(1, **options), X, y)
@@ -100,11 +102,7 @@ def test_slopes_of_each_regime_are_found():
     """With the features of means, of dispersions and of the gate apart."""
     features, y = two_noises()
     moe = MixtureOfExpertsRegressor(
-        2,
-        expert_features=[0],
-        dispersion_features=[1],
-        gate_features=[2],
-        random_state=0,
+        2, expert_features=[0], dispersion_features=[1], gate_features=[2], random_state=0
     ).fit(features, y)
     high = int(np.argmax(moe.expert_coef_[:, 0]))
     assert not moe.expert_coef_[:, 1:].any()

@@ -14,7 +14,7 @@ from skmoe.distributions import predictive_distribution
 from skmoe.families import FAMILIES, Family, InverseGaussian, Tweedie, Uniform
 from skmoe.families._base import absolute, of_output
 from skmoe.families._censored import Censored
-from support.expert_kinds import DISTRIBUTIONS, example, log_density
+from support.expert_kinds import DISTRIBUTIONS, example, example_target, log_density
 from support.families import (
     CENSORED,
     EVERY_FAMILY,
@@ -25,7 +25,6 @@ from support.families import (
     WITH_PREDICTOR,
     case_of,
     exact,
-    example_target,
     no_scaling,
     target_of,
 )
@@ -141,7 +140,7 @@ def test_arrays_stay_after_they_are_given(name):
 @pytest.mark.parametrize("name", ["uniform", "inverse_gaussian", "gamma"])
 def test_an_output_has_what_the_fit_of_several_outputs_found(name):
     rng, family = np.random.default_rng(0), FAMILIES[name]()
-    y = np.vstack([scale * family.example_target(rng, N_ROWS) for scale in (1.0, 30.0, 0.1)])
+    y = np.vstack([scale * example_target(family, rng, N_ROWS) for scale in (1.0, 30.0, 0.1)])
     together = family.fitted_to(y, np.ones(N_ROWS), no_scaling(3))
     for output in range(3):
         alone = family.fitted_to(y[[output]], np.ones(N_ROWS), no_scaling())
@@ -530,7 +529,7 @@ def test_no_value_is_likeliest_beyond_the_bound_of_the_predictor(name):
 @registered
 def test_examples_are_in_the_support_and_have_a_density(name):
     """Before and after the fit."""
-    y = example(name).example_target(np.random.default_rng(3), N_ROWS)
+    y = example_target(example(name), np.random.default_rng(3), N_ROWS)
     assert y.shape == (1, N_ROWS)
     fitted = example(name).fitted_to(y, np.ones(N_ROWS), no_scaling())
     assert example(name).in_support(y).all()
@@ -555,7 +554,7 @@ def test_start_has_a_finite_number_for_each_predictor(name):
 def test_weight_is_a_number_of_rows(name):
     """In what a family keeps of the target, and in its start."""
     rng, family = np.random.default_rng(7), FITTED_FAMILIES[name]
-    y, weight = example_target(family, rng), rng.integers(1, 4, size=N_ROWS)
+    y, weight = example_target(family, rng, N_ROWS), rng.integers(1, 4, size=N_ROWS)
     repeated = np.repeat(y, weight, axis=1)
     ones = np.ones(repeated.shape[1])
     fitted = type(family)().fitted_to(y, weight.astype(float), no_scaling())
@@ -578,7 +577,7 @@ def test_first_predictor_fits_the_weighted_rows(name):
     Where the best predictor depends on the dispersion, the mean is that of the rows for a start.
     """
     family, rng = FITTED_FAMILIES[name], np.random.default_rng(8)
-    y, weight = example_target(family, rng)[0], rng.uniform(0.2, 3.0, size=N_ROWS)
+    y, weight = example_target(family, rng, N_ROWS)[0], rng.uniform(0.2, 3.0, size=N_ROWS)
     start = family.start(y, weight)[0]
     if family.has_outliers:
         assert_allclose(start, np.average(y, weights=weight))

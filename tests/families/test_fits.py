@@ -12,7 +12,7 @@ from skmoe.data import right_censored
 from skmoe.experts import LinearExperts
 from skmoe.families import FAMILIES, Gamma, Ordinal, Poisson, StudentT, Uniform
 from skmoe.inspection import export_text
-from support.expert_kinds import draw, options_of
+from support.expert_kinds import draw, example_target, options_of
 from support.fits import fit_quietly
 from support.refusals import assert_fit_refused, assert_refused, refusal
 
@@ -54,7 +54,7 @@ def test_lower_bound_never_falls(name, seed):
     rng = np.random.default_rng([seed, *name.encode()])
     family = FAMILIES[name]()
     X = rng.normal(size=(50, 3)) * 10.0 ** rng.integers(-2, 3, size=3)
-    y = family.example_target(rng, 50)[0] * (1 if family.is_count else 10.0 ** rng.integers(-3, 4))
+    y = example_target(family, rng, 50)[0] * (1 if family.is_count else 10.0 ** rng.integers(-3, 4))
     partner = "student_t" if family.is_continuous else "negative_binomial"
     if name == "never":
         y, partner = right_censored(rng.exponential(size=50), np.arange(50) % 2), "weibull"

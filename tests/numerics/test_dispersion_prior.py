@@ -82,9 +82,8 @@ def test_derivatives_of_the_log_evidence(ratio, strength):
 
     for j, change in enumerate(1e-5 * np.eye(3)):
         after, before = at(logs + change), at(logs - change)
-        gradient, hessian = at(logs)[1][j], at(logs)[2][j]
+        gradient = at(logs)[1][j]
         assert_allclose((after[0] - before[0]) / 2e-5, gradient, rtol=1e-6, atol=1e-5)
-        assert_allclose((after[1] - before[1]) / 2e-5, hessian, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("ratio", "strength"), CASES)

@@ -17,6 +17,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import interval_censored
 from skmoe.experts import EXPERTS
 from skmoe.gates import GATES
+from support.expert_kinds import example_target
 
 INITIALIZATIONS = ("linear_tree", "kmeans", "tree", "random")
 KINDS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
@@ -259,11 +260,7 @@ def make_labels(draw, kind, signal):
         codes = (np.arange(len(codes)) == draw.rng.integers(len(codes))) * 1
     if kind == "noise":
         codes = draw.rng.integers(n_classes, size=len(codes))
-    names = draw.one(
-        np.arange(4),
-        np.array([-7, 0, 5, 12]),
-        np.array(["no", "yes", "a b", "<c>"]),
-    )
+    names = draw.one(np.arange(4), np.array([-7, 0, 5, 12]), np.array(["no", "yes", "a b", "<c>"]))
     return names[codes]
 
 
@@ -273,7 +270,7 @@ def supported(draw, expert, task, y):
     for candidate in (y, np.abs(y), np.round(np.abs(np.clip(y, -1e3, 1e3)))):
         if family.in_support(np.atleast_2d(candidate.T)).all():
             return candidate
-    return family.example_target(draw.rng, len(y))[0]
+    return example_target(family, draw.rng, len(y))[0]
 
 
 def make_weight(draw, n_rows):

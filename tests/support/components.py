@@ -123,10 +123,7 @@ EXAMPLES = {
     "uniform": Example(
         UniformComponents, _uniform, lambda low, high: stats.uniform(low, high - low)
     ),
-    "point_mass": Example(
-        PointMassComponents,
-        lambda rng, shape: (rng.uniform(1, 2, size=shape),),
-    ),
+    "point_mass": Example(PointMassComponents, lambda rng, shape: (rng.uniform(1, 2, size=shape),)),
     "zero": Example(PointMassComponents, lambda rng, shape: (np.zeros(shape),)),
     "poisson": Example(
         PoissonComponents, lambda rng, shape: (_log(rng, 0.3, 40, shape),), stats.poisson
@@ -371,10 +368,7 @@ def assert_quantiles_of_family(family, parameters):
     """
     std = np.sqrt(family.variance(*parameters))
     for q in (1e-3, 0.05, 0.3, 0.5):
-        for quantile, tail in (
-            (family.quantile, family.cdf),
-            (family.upper_quantile, family.sf),
-        ):
+        for quantile, tail in ((family.quantile, family.cdf), (family.upper_quantile, family.sf)):
             found = quantile(q, *parameters)
             slack = 0.5 * std + 3.0 if family.counts else 1e-9 * (std + np.abs(found) + 1.0)
             sign = 1.0 if tail is family.cdf else -1.0

@@ -4,8 +4,10 @@ import numpy as np
 from scipy import optimize, stats
 from scipy.special import expit, gammaln, logsumexp, xlogy
 
+from skmoe._data.censored_targets import BOUNDS
 from skmoe.experts import EXPERTS
 from skmoe.families import FAMILIES, Ordinal
+from skmoe.families._censored import Censored
 
 
 class Ratings:
@@ -124,6 +126,44 @@ def n_dispersions(name):
 def example(name):
     """The family of a name, with the values of the distributions here."""
     return Ordinal(values=(1.0, 2.0, 3.0, 4.0)) if name == "ordinal" else FAMILIES[name]()
+
+
+# Targets (1, n) of families that cannot have standard normal ones.
+TARGETS = {
+    "lognormal": lambda rng, n: rng.lognormal(size=(1, n)),
+    "student_t": lambda rng, n: rng.standard_t(4.0, size=(1, n)),
+    "gamma": lambda rng, n: rng.gamma(3.0, size=(1, n)),
+    "weibull": lambda rng, n: rng.weibull(2.0, size=(1, n)),
+    "exponential": lambda rng, n: rng.exponential(size=(1, n)),
+    "inverse_gaussian": lambda rng, n: rng.wald(2.0, 2.0, size=(1, n)),
+    "tweedie": lambda rng, n: rng.gamma(rng.poisson(1.1, size=(1, n))),
+    "beta": lambda rng, n: rng.beta(2.0, 3.0, size=(1, n)),
+    "poisson": lambda rng, n: rng.poisson(3.0, size=(1, n)).astype(float),
+    "negative_binomial": lambda rng, n: rng.negative_binomial(2, 1 / 3, size=(1, n)).astype(float),
+    "ordinal": lambda rng, n: rng.integers(1, 5, size=(1, n)).astype(float),
+}
+
+
+def example_target(family, rng, n_rows):
+    """A target (1, n), or (m, n) of joint outputs, that a family can have."""
+    if isinstance(family, Censored):  # half of it known, and intervals of all kinds
+        lower, other = (example_target(family.family, rng, n_rows) for _ in range(2))
+        kind, upper = rng.integers(6, size=lower.shape), np.maximum(lower, other)
+        lower = np.where(kind == 3, np.minimum(lower, other), lower)
+        upper = np.where(kind == 3, upper, np.where(kind == 4, np.inf, lower))
+        y = np.empty(lower.shape, dtype=BOUNDS)
+        y["lower"], y["upper"] = np.where(kind == 5, -np.inf, lower), upper
+        return y
+    if family.couples_outputs:  # with correlations of about one half
+        values = rng.normal(size=n_rows) + rng.normal(size=(family.n_outputs, n_rows))
+        return np.exp(0.5 * values) if family.of_logs else values
+    if family.link == "softmax":
+        return rng.integers(0, family.n_classes, size=(1, n_rows))
+    if family.name == "ordinal" and family.values:
+        return rng.choice(family.values, size=(1, n_rows))
+    if not family.link and family.atoms:
+        return np.full((1, n_rows), family.atoms[0])
+    return TARGETS.get(family.name, lambda rng, n: rng.normal(size=(1, n)))(rng, n_rows)
 
 
 def draw(name, predictor, rng, dispersion=(0.3, 5.0)):

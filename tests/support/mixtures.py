@@ -16,7 +16,7 @@ from skmoe._numerics.linalg import with_offset
 from skmoe.data import interval_censored
 from skmoe.experts import LinearExperts, LogisticExperts
 from skmoe.gates import ConstantGate, SoftmaxGate
-from support.expert_kinds import GENERALIZED, example
+from support.expert_kinds import GENERALIZED, example, example_target
 from support.families import no_scaling
 from support.heteroscedastic import HeteroscedasticExperts
 from support.own_parts import Logits, ReferenceGate, Regression
@@ -75,7 +75,7 @@ def _target(names, n_outputs, censored, n_rows=N_ROWS):
         y = rng.poisson(2.0, size=(1, n_rows)) + 1.0
     else:
         family = example(names[0])
-        y = np.concatenate([family.example_target(rng, n_rows) for _ in range(n_outputs)])
+        y = np.concatenate([example_target(family, rng, n_rows) for _ in range(n_outputs)])
     if not censored:
         return y
     kind, width = rng.integers(0, 3, size=y.shape), np.where(y < 1.0, 0.5 * (1.0 - y), 1.0)

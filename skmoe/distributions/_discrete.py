@@ -1,8 +1,8 @@
-"""Distributions of counts: negative binomials, of which Poissons are those without dispersion.
+"""Distributions of counts, of certain values, and of ordered ones.
 
-The variance is mean + dispersion * mean^2. No formula takes differences of terms of the order of
-1 / dispersion, or of the mean: tails are accurate for means from the smallest positive numbers to
-1e8 and beyond.
+Poissons are negative binomials without dispersion, whose variance is mean + dispersion * mean^2.
+No formula takes differences of terms of the order of 1 / dispersion, or of the mean: tails are
+accurate for means from the smallest positive numbers to 1e8 and beyond.
 
 References
 ----------
@@ -32,7 +32,7 @@ from scipy.special import (
 from skmoe._numerics.probability import LOG_2PI, log_probability
 from skmoe._numerics.special import log_beta_fraction
 from skmoe._numerics.typing import Array
-from skmoe.distributions._components import ComponentFunctions, Components
+from skmoe.distributions._components import Block, ComponentFunctions, Components
 from skmoe.distributions._searches import LARGEST
 
 # Dispersion times mean up to which the distribution is the Poisson to the last bit.
@@ -192,8 +192,6 @@ COUNTS = ComponentFunctions(
     quantile=lambda q, *own: np.floor(_gamma_quantile(gammaincinv, q, *own)),
     upper_quantile=lambda q, *own: np.ceil(_gamma_quantile(gammainccinv, q, *own)),
     log_pdf=_log_pmf,
-    cdf=_at_counts(partial(tail, True)),
-    sf=_at_counts(partial(tail, False)),
     log_cdf=_at_counts(partial(log_tail, True)),
     log_sf=_at_counts(partial(log_tail, False)),
     support=(0.0, np.inf),
@@ -260,3 +258,129 @@ class NegativeBinomialComponents(
     """
 
     functions = COUNTS
+
+
+def _indicator(holds: Array, y: Array) -> Array:
+    """One where it holds, else zero; what is not a number stays so."""
+    return np.where(np.isnan(y), np.nan, np.where(holds, 1.0, 0.0))
+
+
+POINT_MASS = ComponentFunctions(
+    mean=lambda value: value,
+    variance=np.zeros_like,
+    mode=lambda value: value,
+    log_pdf=lambda y, value: log_probability(_indicator(y == value, y)),
+    cdf=lambda y, value: _indicator(y >= value, y),
+    sf=lambda y, value: _indicator(y < value, y),
+    quantile=lambda q, value: value,
+    upper_quantile=lambda q, value: value,
+    draw=lambda rng, value: value,
+    atoms=lambda value: (value,),
+    discrete=True,
+)
+
+
+class PointMassComponents(namedtuple("_PointMassFields", "weight value"), Components):
+    """Certain values that one expert predicts, one for each row; rows are the last axis.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components, n_rows)
+        Probabilities of the components, which sum to one.
+    value : ndarray of shape (n_components, n_outputs, n_rows)
+        The value of y that each component takes with probability one.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import PointMassComponents, predictive_distribution
+    >>> parts = PointMassComponents(np.ones((1, 2)), np.full((1, 1, 2), 5.0))
+    >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).mean
+    array([5., 5.])
+    """
+
+    functions = POINT_MASS
+
+    def rescale(self, center: Array, scale: Array) -> PointMassComponents:
+        """Components of the target in its own units, center + scale * y, both of shape (m,)."""
+        return self._replace(value=center[:, None] + scale[:, None] * self.value)
+
+
+def ordinal_family(values: Array) -> ComponentFunctions:
+    """The family of distributions on sorted values; the parameters are their probabilities."""
+
+    def column(y: Any) -> Array:
+        return values.reshape(-1, *[1] * np.ndim(y))
+
+    def total(compare: Any, y: Array, *probabilities: Array) -> Array:
+        """Sum of the probabilities of the values of which the comparison with y is true."""
+        holds = compare(y, column(y))
+        terms = (np.where(h, p, 0.0) for h, p in zip(holds, probabilities, strict=True))
+        return np.where(np.isnan(y), np.nan, np.minimum(sum(terms), 1.0))
+
+    def mean(*probabilities: Array) -> Array:
+        return np.tensordot(values, np.stack(probabilities), 1)
+
+    def variance(*probabilities: Array) -> Array:
+        center = mean(*probabilities)
+        return (np.square(column(center) - center) * np.stack(probabilities)).sum(axis=0)
+
+    def quantile(q: Any, *probabilities: Array) -> Array:
+        return values[(np.cumsum(np.stack(probabilities[:-1]), axis=0) < q).sum(axis=0)]
+
+    def upper_quantile(q: Any, *probabilities: Array) -> Array:
+        above = np.cumsum(np.stack(probabilities[:0:-1]), axis=0)
+        return values[len(values) - 1 - (above <= q).sum(axis=0)]
+
+    return ComponentFunctions(
+        mean=mean,
+        variance=variance,
+        mode=lambda *probabilities: values[np.argmax(np.stack(probabilities), axis=0)],
+        log_pdf=lambda y, *probabilities: log_probability(total(np.equal, y, *probabilities)),
+        cdf=partial(total, np.greater_equal),
+        sf=partial(total, np.less),
+        quantile=quantile,
+        upper_quantile=upper_quantile,
+        draw=lambda rng, *own: quantile(rng.uniform(size=own[0].shape) * sum(own), *own),
+        atoms=lambda *probabilities: tuple(np.full(probabilities[0].shape, v) for v in values),
+        discrete=True,
+    )
+
+
+class OrdinalComponents(namedtuple("_OrdinalFields", "weight values probabilities"), Components):
+    """Distributions on ordered values that one expert predicts; rows are the last axis.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components, n_rows)
+        Probabilities of the components, which sum to one.
+    values : ndarray of shape (n_levels,)
+        The values of y, sorted; they are the same for all rows.
+    probabilities : ndarray of shape (n_components, n_outputs, n_levels, n_rows)
+        Probabilities of the values, which sum to one over the levels.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import OrdinalComponents, predictive_distribution
+    >>> probabilities = np.full((1, 1, 4, 2), 0.25)
+    >>> parts = OrdinalComponents(np.ones((1, 2)), np.array([1.0, 2.0, 3.0, 4.0]), probabilities)
+    >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).mean
+    array([2.5, 2.5])
+    """
+
+    def block(self) -> Block:
+        """Family and parameters, rows first."""
+        levels = np.moveaxis(self.probabilities, 2, 0)
+        return Block(
+            ordinal_family(np.asarray(self.values, dtype=float)),
+            tuple(np.ascontiguousarray(level).transpose(2, 0, 1) for level in levels),
+        )

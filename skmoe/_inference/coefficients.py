@@ -24,9 +24,8 @@ from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import EIGENVALUE_TOL, newton_step
 from skmoe._numerics.linalg import split_offset
-from skmoe._numerics.signed_steps import slope_holders
 from skmoe._numerics.typing import Array
-from skmoe.protocols import Block, Measure
+from skmoe.protocols import Block, LinearPredictor, Measure
 from skmoe.protocols._blocks import MULTINOMIAL, ODDS_RATIO
 
 INTERCEPT = "(Intercept)"
@@ -50,6 +49,10 @@ NOT_IDENTIFIED_TOL = 1e-3
 
 # Derivatives smaller than this fraction of the largest in their row are zero up to round-off.
 DERIVATIVE_RTOL = 1e-9
+
+
+# Relative difference of moments, of features in single precision, that is round-off.
+MOMENT_RTOL = 1e-6
 
 
 class Term(NamedTuple):
@@ -86,50 +89,26 @@ class Exponentials(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """A block with V responses of W terms each, of which some are listed."""
+    """A block whose coefficients are t terms, each of one of V responses."""
 
     block: Block
     expert: int | None  # None for the gate
-    n_experts: int
-    responses: list[str]
-    names: list[str]  # of the terms
-    parts: list[str]  # that have each of the terms
-    is_listed: Array  # boolean, (V, W): a shared slope is listed once, one that is zero never
-    measures: dict[Measure, Array]  # the terms that have each, boolean of shape (W,)
+    terms: list[Term]
+    response: Array  # index of that of each term, (t,)
+    position: Array  # of each term among the intercept and the slopes, (t,)
+    measures: dict[Measure, list[int]]  # the positions that have each
     columns: Array  # of the fitted slopes that are coefficients
     scaling: tuple[Array, Array]  # centre and scale of the features of the slopes
     unit: Array  # units of y in which the fit measures each response, (V,)
     coordinates: Array  # among those that are estimated, -1 for absent ones
-    can_separate: bool
-    reference: int | None = None  # the response against which the others are log odds
-    reference_name: str = ""
+    reference: int | None  # the response against which the others are log odds
+    reference_name: str
 
     def select(self, values: Array) -> Array:
-        """Those of all values (V, W, ...) whose terms are listed; of logits the log odds."""
+        """Those of the terms among values (V, W, ...); of logits the log odds."""
         if self.reference is not None:
             values = values - values[self.reference]
-        return values[self.is_listed]
-
-    def repeat(self, values: Any) -> Array:
-        """Values (V, 1) of the responses or (W,) of the terms, for each listed term."""
-        return np.broadcast_to(values, self.is_listed.shape)[self.is_listed]
-
-    def values(self, attributes: Mapping[str, Any]) -> Array:
-        """The listed coefficients, from the fitted attributes."""
-        n_parts = 1 if self.expert is None else self.n_experts
-        return self.select(self.block.values(attributes, n_parts, self.columns)[self.expert or 0])
-
-    def derivatives(self, size: int) -> Array:
-        """Derivatives (t, R) of the listed coefficients by the coordinates, which are constant."""
-        center, scale = self.scaling
-        slopes = np.hstack([np.diag(1.0 / scale), np.zeros((len(scale), 1))])
-        unstandardize = np.vstack([np.append(-center / scale, 1.0), slopes])
-        of_block = self.block.derivatives(unstandardize, self.unit)
-        of_block = of_block.reshape(len(self.unit), -1, of_block.shape[1])
-        is_present = self.coordinates >= 0
-        found = np.zeros((int(self.is_listed.sum()), size))
-        found[:, self.coordinates[is_present]] = self.select(of_block)[:, is_present]
-        return found
+        return values[self.response, self.position]
 
 
 @dataclass(eq=False)
@@ -144,9 +123,24 @@ class Coefficients:
     gate_reference: int = 0
     blocks: list[Listed] = field(default_factory=list)
 
+    def ratios(self) -> dict[str, Array]:
+        """What exponentials of the coefficients are, by name."""
+        with np.errstate(over="ignore"):
+            return {each.name: np.exp(each.logs(self.values)) for each in self.exponentials}
+
     def derivatives(self, size: int) -> Array:
         """Derivatives (T, R) of the coefficients by the coordinates, which are constant."""
-        return np.concatenate([listed.derivatives(size) for listed in self.blocks])
+        found, start = np.zeros((len(self.terms), size)), 0
+        for listed in self.blocks:
+            center, scale = listed.scaling
+            slopes = np.hstack([np.diag(1.0 / scale), np.zeros((len(scale), 1))])
+            unstandardize = np.vstack([np.append(-center / scale, 1.0), slopes])
+            of_block = listed.block.derivatives(unstandardize, listed.unit)
+            of_block = listed.select(of_block.reshape(len(listed.unit), -1, of_block.shape[1]))
+            end, is_present = start + len(listed.terms), listed.coordinates >= 0
+            found[start:end, listed.coordinates[is_present]] = of_block[:, is_present]
+            start = end
+        return found
 
 
 def list_coefficients(
@@ -156,33 +150,30 @@ def list_coefficients(
     blocks = _blocks_of_experts(fitted, labels)
     if len(labels.experts) > 1:
         blocks.append(_block_of_gate(fitted, labels, gate_reference))
-    terms, values, references, is_dispersion = [], [], [], []
-    for listed in blocks:
-        values.append(listed.values(attributes))
-        terms += [
-            Term(listed.parts[i], listed.responses[v], listed.names[i])
-            for v, i in np.argwhere(listed.is_listed).tolist()
-        ]
-        references += [listed.reference_name] * len(values[-1])
-        is_dispersion += [not listed.block.is_tested] * len(values[-1])
+    terms = [term for listed in blocks for term in listed.terms]
     index, size, start = {term: i for i, term in enumerate(terms)}, len(terms), 0
+    values = []
     found: dict[str, Exponentials] = {}
     for listed in blocks:
-        for measure, has_one in listed.measures.items():
-            for i in start + np.flatnonzero(listed.repeat(has_one)):
+        n_parts = 1 if listed.expert is None else len(labels.experts)
+        of_parts = listed.block.values(attributes, n_parts, listed.columns)
+        values.append(listed.select(of_parts[listed.expert or 0]))
+        for measure, positions in listed.measures.items():
+            for i in start + np.flatnonzero(np.isin(listed.position, positions)):
                 by = index.get(terms[i]._replace(name=measure.by)) if measure.by else i
                 if by is None:  # the dispersion depends on features
                     continue
                 none = np.full(size, np.nan), np.arange(size), np.zeros(size)
                 own = found.setdefault(measure.name, Exponentials(*measure[:2], *none))
                 own.factor[i], own.by[i], own.power[i] = measure.factor, by, measure.power
-        start += int(listed.is_listed.sum())
+        start += len(listed.terms)
+    sizes = [len(listed.terms) for listed in blocks]
     return Coefficients(
         terms,
         np.concatenate(values),
-        np.array(is_dispersion, dtype=bool),
+        np.repeat([not listed.block.is_tested for listed in blocks], sizes),
         list(found.values()),
-        references,
+        np.repeat([listed.reference_name for listed in blocks], sizes).tolist(),
         gate_reference,
         blocks,
     )
@@ -190,21 +181,20 @@ def list_coefficients(
 
 def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
     """The blocks of each expert: the predictors of its means, and its dispersions."""
-    responses = labels.responses
-    experts, units, n_experts = fitted.mixture.experts, fitted.preprocessor, len(labels.experts)
-    used = slice(None) if units.expert_columns is None else units.expert_columns
+    experts, units, responses = fitted.mixture.experts, fitted.preprocessor, labels.responses
     center, scale = units.feature_scaling
-    columns = np.arange(len(scale))[used]
+    columns = np.arange(len(scale))
+    columns = columns if units.expert_columns is None else columns[units.expert_columns]
     columns = columns[columns < units.n_features]
     unit = np.ones(len(responses)) if units.target_scaling is None else units.target_scaling.scale
-    shown = [(k, *own) for k in range(n_experts) for own in experts.shown(k)]
-    main = {k: block for k, block, _ in shown if block.is_main}
-    # The first expert with the same coefficient of the mean, (K, W); negative for absent ones.
-    holders = np.tile(np.arange(n_experts)[:, None], 1 + len(columns))
-    if experts.slopes:
-        has_mean = np.isin(np.arange(n_experts), list(main))
-        holders = slope_holders(experts.slopes, has_mean, experts.n_columns)
-        holders = np.roll(holders, 1, axis=1)[:, : 1 + len(columns)]
+    shown = [(k, *own) for k in range(len(labels.experts)) for own in experts.shown(k)]
+    # The coordinates of the intercept and the slopes of each expert, of its first response.
+    vectors = {
+        k: np.roll(where[: experts.n_columns], 1)[: 1 + len(columns)].tolist()
+        for k, block, where in shown
+        if block.is_main
+    }
+    mains = [block for _, block, _ in shown if block.is_main]
     blocks = []
     for k, block, where in shown:
         own = columns
@@ -212,41 +202,46 @@ def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
             own = columns[list(block.columns)]
         names = block.terms([INTERCEPT, *(labels.features[j] for j in own)])
         of_block = block.responses(responses)
-        has_term = np.tile(np.arange(n_experts)[:, None] == k, len(names))  # of the experts
-        if block.is_main:
-            has_term = (holders == holders[k]) & (holders >= 0)
-        is_first = (has_term.argmax(axis=0) == k) & has_term[k]
-        is_listed = np.tile(is_first, (len(of_block), 1))
-        n_holders, parts = has_term.sum(axis=0), []
-        for number, of_experts in zip(n_holders, has_term.T, strict=True):
-            those = ", ".join(labels.experts[j] for j in np.flatnonzero(of_experts))
-            parts.append(ALL_EXPERTS if 1 < number == len(main) else those)
-        has_one = np.arange(len(names)) >= (not block.is_dispersion)  # without intercepts
+        holders = [[k]] * len(names)  # the experts that share each
+        if block.is_main and experts.slopes:
+            holders = [
+                [j for j, vector in vectors.items() if vector[i] == at >= 0]
+                for i, at in enumerate(vectors[k])
+            ]
         measures = {}
         for measure in block.measures:  # of shared slopes those of all experts
-            of_all = not measure.by and all(measure in other.measures for other in main.values())
-            measures[measure] = has_one & (of_all | (n_holders < 2))
+            of_all = not measure.by and all(measure in main.measures for main in mains)
+            first = 0 if block.is_dispersion else 1  # without intercepts
+            chosen = range(first, len(names))
+            measures[measure] = [i for i in chosen if of_all or len(holders[i]) < 2]
         # Logits of classes are log odds against the first class.
         is_logit = block.is_main and block.link == MULTINOMIAL  # type: ignore[union-attr]
-        has_reference = is_logit and len(of_block) > 1
-        if has_reference:
-            is_listed[0] = False
+        reference = 0 if is_logit and len(of_block) > 1 else None
+        is_listed = np.tile([those[:1] == [k] for those in holders], (len(of_block), 1))
+        if reference is not None:
+            is_listed[reference] = False
+        response, position = np.nonzero(is_listed)
+        parts = [
+            ALL_EXPERTS
+            if 1 < len(those) == len(vectors)
+            else ", ".join(labels.experts[j] for j in those)
+            for those in holders
+        ]
+        named = of_block if len(responses) > 1 else [""]
+        pairs = zip(response.tolist(), position.tolist(), strict=True)
         blocks.append(
             Listed(
                 block,
                 k,
-                n_experts,
-                of_block if len(responses) > 1 else [""],
-                names,
-                parts,
-                is_listed,
+                [Term(parts[i], named[v], names[i]) for v, i in pairs],
+                response,
+                position,
                 measures,
                 own,
                 (center[own], scale[own]),
                 unit if len(of_block) == len(unit) else np.ones(len(of_block)),
                 where,
-                block.is_main and experts.can_separate,
-                0 if has_reference else None,
+                reference,
                 labels.classes[0] if is_logit else "",
             )
         )
@@ -255,38 +250,53 @@ def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
 
 def _block_of_gate(fitted: FittedMixture, labels: Labels, reference: int) -> Listed:
     """The block of the gate, whose responses are the experts."""
-    units, gate, experts = fitted.preprocessor, fitted.mixture.gate, labels.experts
-    columns, (center, scale) = gate_columns(units), units.feature_scaling
-    used = np.arange(len(scale))
-    used = used if units.gate_columns is None else used[units.gate_columns]
-    if not gate.depends_on_features:
-        columns = used = used[:0]
+    mixture, experts = fitted.mixture, labels.experts
+    columns, scaling = gate_columns(fitted)
     names = [INTERCEPT, *(labels.gate_features[j] for j in columns)]
-    block, where = gate.shown
+    others = [k for k in range(len(experts)) if k != reference]
+    block, where = mixture.gate.shown
     return Listed(
         block,
         None,
-        len(experts),
-        experts,
-        names,
-        [GATE] * len(names),
-        np.tile(np.arange(len(experts))[:, None] != reference, len(names)),
-        {ODDS_RATIO: np.arange(len(names)) > 0},
+        [Term(GATE, experts[k], name) for k in others for name in names],
+        np.repeat(others, len(names)),
+        np.tile(np.arange(len(names)), len(others)),
+        {ODDS_RATIO: list(range(1, len(names)))},
         columns,
-        (center[used], scale[used]),
+        scaling,
         np.ones(len(experts)),
-        len(fitted.mixture.experts.first) + where,
-        gate.depends_on_features,
+        len(mixture.experts.first) + where,
         reference,
         experts[reference],
     )
 
 
-def gate_columns(preprocessor: Any) -> Array:
-    """Columns of `gate_coef_` that belong to the columns of the gate's design matrix."""
-    if preprocessor.gate_columns is None or preprocessor.extra_features is not None:
-        return np.arange(preprocessor.n_gate_columns - 1)
-    return np.asarray(preprocessor.gate_columns)
+def gate_columns(fitted: FittedMixture) -> tuple[Array, tuple[Array, Array]]:
+    """Columns of `gate_coef_` with a slope, and the centre and scale of their features."""
+    units, (center, scale) = fitted.preprocessor, fitted.preprocessor.feature_scaling
+    used = np.arange(len(scale))
+    used = used if units.gate_columns is None else used[units.gate_columns]
+    used = used if fitted.mixture.gate.depends_on_features else used[:0]
+    # With features that the gate derives, the attribute has its columns only.
+    columns = used if units.extra_features is None else np.arange(len(used))
+    return columns, (center[used], scale[used])
+
+
+def indicator_columns(mixture: FittedMixture, feature_range: Array | None) -> Array:
+    """Which columns, (p,), held zeros and ones only in the rows of the fit.
+
+    Between two bounds such a column has the largest variance for its mean. The moments of sparse
+    columns, which are not centred, do not show it. With extra features there is none.
+    """
+    preprocessor = mixture.preprocessor
+    (center, scale), own = preprocessor.feature_scaling, preprocessor.feature_range
+    plain = preprocessor.extra_features is None and preprocessor.encoder is None
+    if own is None or feature_range is None or not plain:
+        return np.zeros(len(scale), dtype=bool)
+    is_extreme = np.isclose((own[1] - center) * (center - own[0]), scale**2, rtol=MOMENT_RTOL)
+    is_unit = np.isclose(feature_range, [[0.0], [1.0]], rtol=0.0, atol=MOMENT_RTOL).all(axis=0)
+    found: Array = is_extreme & is_unit
+    return found
 
 
 # --- standard errors --------------------------------------------------------------------------
@@ -342,22 +352,21 @@ def observed_errors(
     step = newton_step(mixture, theta, [data], is_sandwich, clusters)
     first, (observed, _, scores, weight) = mixture.first, step.information
     at_bound, dropped = mixture.at_bound(theta)[first], mixture.prior.dropped[first]
-    invariant = _invariant_directions(data.rows, coefficients.blocks, ~(at_bound | dropped))
-    observed = mixture.reduced_matrix(observed)
-    scores = mixture.reduced_matrix(scores) if is_sandwich else None
-    least = max(EIGENVALUE_TOL * weight.sum(), np.finfo(float).tiny)
     known = at_bound | dropped
+    invariant = _invariant_directions(data.rows, coefficients.blocks, ~known)
+    if not mixture.is_plain:
+        observed = mixture.reduced_matrix(observed)
+        scores = None if scores is None else mixture.reduced_matrix(scores)
+    least = max(EIGENVALUE_TOL * weight.sum(), np.finfo(float).tiny)
     matrix, is_unknown, is_indefinite = _inverse(observed, scores, known, invariant, least)
-    method = "observed information"
-    if is_sandwich:
-        method = "sandwich covariance"
+    method = "sandwich covariance" if is_sandwich else "observed information"
     if clusters is not None:  # the factor of few clusters of a linear regression in statsmodels
         n_clusters = len(np.unique(clusters))
         method += f", {n_clusters} clusters"
-        is_scale = np.zeros(len(first), dtype=bool)
+        is_slope = ~known
         for listed in coefficients.blocks:
-            is_scale[listed.coordinates] |= listed.block.is_dispersion
-        n_rows, n_coefficients = weight.sum(), int((~(known | is_scale)).sum())
+            is_slope[listed.coordinates] &= not listed.block.is_dispersion
+        n_rows, n_coefficients = weight.sum(), int(is_slope.sum())
         matrix *= n_clusters / (n_clusters - 1.0) * (n_rows - 1.0)
         matrix /= max(n_rows - n_coefficients, 1.0)
     derivatives = coefficients.derivatives(len(first))
@@ -370,8 +379,8 @@ def observed_errors(
     reasons[_is_separated(fitted, data, weight, coefficients.blocks)] = "separated"
     reasons[~(involved & ~dropped).any(axis=1)] = "dropped"
     reasons[~derivatives.any(axis=1)] = "fixed"  # slopes of constant features
-    is_slope = [listed.repeat(np.arange(len(listed.names)) > 0) for listed in coefficients.blocks]
-    is_dependent = (involved & invariant.any(axis=1)).any(axis=1) & np.concatenate(is_slope)
+    is_dependent = (involved & invariant.any(axis=1)).any(axis=1) & (reasons == "")
+    is_dependent &= np.concatenate([listed.position > 0 for listed in coefficients.blocks])
     return Errors(
         method,
         derivatives @ matrix @ derivatives.T,
@@ -380,7 +389,7 @@ def observed_errors(
         theta=theta,
         coordinates=matrix,
         is_unknown=is_unknown,
-        is_dependent=is_dependent & (reasons == ""),
+        is_dependent=is_dependent,
         max_shift=step.shift,
         is_indefinite=is_indefinite,
     )
@@ -442,28 +451,24 @@ def _invariant_directions(dataset: Dataset, blocks: Sequence[Listed], free: Arra
         products.toarray() if sparse.issparse(products) else products
         for products in (rows.T @ rows for rows in designs)
     )
-    if not any(_null_space(products).size for products in (of_experts, of_gate)):
-        return np.zeros((size, 0))
     gram = np.zeros((size, size))
     for listed in blocks:
-        width = 1 if listed.block.is_dispersion else 1 + len(listed.columns)
-        products = of_gate if listed.expert is None else of_experts
-        products = products[-width:, -width:]  # of a constant gate, those of the ones
-        products = np.kron(np.eye(len(listed.coordinates) // width), products)
+        products: Array = np.ones((1, 1))
+        if isinstance(listed.block, LinearPredictor):
+            own = listed.block.columns
+            kept = [*(range(len(listed.columns)) if own is None else own), -1]
+            products = (of_gate if listed.expert is None else of_experts)[np.ix_(kept, kept)]
+        n_vectors = len(listed.coordinates) // len(products)
+        products = np.kron(np.eye(n_vectors), products)
         is_present = listed.coordinates >= 0
         index = listed.coordinates[is_present]
         gram[np.ix_(index, index)] += products[np.ix_(is_present, is_present)]
     gram[~free] = gram[:, ~free] = 0.0
-    return _null_space(gram)
-
-
-def _null_space(gram: Array) -> Array:
-    """Directions (D, r) of length zero by the products (D, D) of columns, without zero columns."""
     used = np.flatnonzero(np.diag(gram) > 0.0)
     unit = 1.0 / np.sqrt(np.diag(gram)[used])
     eigenvalues, vectors = np.linalg.eigh(gram[np.ix_(used, used)] * unit[:, None] * unit)
     vectors = vectors[:, eigenvalues <= EIGENVALUE_TOL * eigenvalues.max(initial=0.0)]
-    directions = np.zeros((len(gram), vectors.shape[1]))
+    directions = np.zeros((size, vectors.shape[1]))
     directions[used] = np.where(np.abs(vectors) > DIRECTION_TOL, vectors, 0.0) * unit[:, None]
     return directions
 
@@ -477,9 +482,9 @@ def _is_separated(
     zero, rows do not count.
     """
     mixture, theta, _ = fitted
-    of_experts = mixture.split(theta)[0]
     information = np.full((len(weight), 1), np.inf)
     if mixture.experts.can_separate:
+        of_experts = mixture.split(theta)[0]
         resp = mixture.responsibilities(theta[None], data)[0][:, 0]
         own = data.sharing.to_rows(resp) * data.rows.weight
         information = mixture.experts.intercept_information(of_experts, data, own)
@@ -488,10 +493,11 @@ def _is_separated(
     found = []
     for listed in blocks:
         rows: Any = np.inf if listed.expert is None else weight[listed.expert]
-        if listed.can_separate:
-            own = of_gate if listed.expert is None else information[listed.expert]
-            rows = np.minimum(rows, own)
+        if listed.expert is None:
+            rows = of_gate if mixture.gate.depends_on_features else rows
+        elif listed.block.is_main:
+            rows = np.minimum(rows, information[listed.expert])
         few = np.broadcast_to(rows < 1 + len(listed.columns), len(listed.unit))
         few = few if listed.reference is None else few | few[listed.reference]
-        found.append(listed.repeat(few[:, None]))
+        found.append(few[listed.response])
     return np.concatenate(found)

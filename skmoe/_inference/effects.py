@@ -23,7 +23,7 @@ from scipy import sparse
 from skmoe._data.checks import check_choice
 from skmoe._data.extra_features import ExtraFeatures, predict_base
 from skmoe._data.rows import Rows
-from skmoe._inference.coefficients import GATE, Coefficients, Errors, Term
+from skmoe._inference.coefficients import GATE, Coefficients, Errors, Term, indicator_columns
 from skmoe._inference.inference import Inference, columns_of, names_of_ends, table_lines
 from skmoe._inference.labels import Labels, printable_line, printable_name
 from skmoe._inference.results import WIDTH, Result
@@ -267,9 +267,6 @@ OF_EXPERTS = ("gate", "experts")
 # The array of the base model, whose columns are neither.
 BASE = "base"
 
-# Relative difference of moments, of features in single precision, that is round-off.
-MOMENT_RTOL = 1e-6
-
 # Least width of the names of the arrays.
 MIN_QUANTITY_WIDTH = 11
 
@@ -415,23 +412,6 @@ def base_predictions(mixture: FittedMixture, X: Any) -> Array:
     extra = cast(ExtraFeatures, mixture.preprocessor.extra_features)
     prediction = predict_base(extra.base, X, extra.classes)
     return prediction if extra.classes is None else np.exp(prediction)
-
-
-def indicator_columns(mixture: FittedMixture, feature_range: Array | None) -> Array:
-    """Which columns, (p,), held zeros and ones only in the rows of the fit.
-
-    Between two bounds such a column has the largest variance for its mean. The moments of sparse
-    columns, which are not centred, do not show it. With extra features there is none.
-    """
-    preprocessor = mixture.preprocessor
-    (center, scale), own = preprocessor.feature_scaling, preprocessor.feature_range
-    plain = preprocessor.extra_features is None and preprocessor.encoder is None
-    if own is None or feature_range is None or not plain:
-        return np.zeros(len(scale), dtype=bool)
-    is_extreme = np.isclose((own[1] - center) * (center - own[0]), scale**2, rtol=MOMENT_RTOL)
-    is_unit = np.isclose(feature_range, [[0.0], [1.0]], rtol=0.0, atol=MOMENT_RTOL).all(axis=0)
-    found: Array = is_extreme & is_unit
-    return found
 
 
 def has_gate_effects(fitted: FittedMixture, attributes: Mapping[str, Any]) -> bool:

@@ -209,15 +209,11 @@ class Inference(Result):
         ImportError
             If pandas is not installed.
         """
-        return self._frame_of(self, level)
-
-    def _frame_of(self, result: Any, level: float) -> Any:
-        """The frame, for a result that an error of a missing pandas names."""
         columns = columns_of(self, level, "standard error", "lower", "upper")
         for name, values in self._exponentials(level).items():
             ends = ("", " lower", " upper")
             columns |= {f"{name}{end}": v for end, v in zip(ends, values, strict=True)}
-        return frame_of_terms(result, self._coefficients, columns).assign(reason=self.reasons)
+        return frame_of_terms(self, self._coefficients, columns).assign(reason=self.reasons)
 
     def __repr__(self) -> str:
         return f"<Inference on {len(self.terms)} terms: {self.method}>"

@@ -67,7 +67,6 @@ class Poisson(_CountFamily):
     """
 
     name: ClassVar[str] = "poisson"
-    larger_variance: ClassVar[str] = "negative_binomial"
 
     def start(self, y: Array, weight: Array) -> Array:
         """Logarithm of the mean."""

@@ -14,20 +14,20 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.censored_targets import check_numbers_of
+from skmoe._data.censored_targets import check_numbers_of, point_values
 from skmoe._data.checks import (
     check_choice,
     check_integer,
     is_integer,
     shown,
 )
-from skmoe._data.row_checks import check_metadata, check_weights
 from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
 from skmoe._inference.coefficients import Coefficients, Errors, observed_errors
-from skmoe._inference.comparisons import doubtful_frequencies, missing_for_inference, require
+from skmoe._inference.comparisons import missing_for_inference, require
 from skmoe._inference.effects import AverageEffects, average_effects_of, standard_errors_of_means
 from skmoe._inference.inference import Inference
+from skmoe._inference.labels import labels_of
 from skmoe._mixture.em import Objective, em
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import end_at_maximum
@@ -50,6 +50,9 @@ SAME_ROWS_RTOL = 1e-5
 # Draws of a target until it has all classes.
 MAX_DRAWS = 100
 
+# Mean weights beyond which rows of a continuous y are hardly so many equal rows.
+MAX_MEAN_FREQUENCY = 2.0
+
 
 class InferenceOptions(NamedTuple):
     """Parameters of `inference` besides the data."""
@@ -60,20 +63,14 @@ class InferenceOptions(NamedTuple):
     random_state: Any = None
     n_jobs: int | None = None
     verbose: int = 0
-    cluster: Any = None
 
 
-def check_inference_options(estimator: Any, options: InferenceOptions) -> None:
-    """Raise ValueError for invalid options, or for a mixture without standard errors."""
-    check_choice("method", options.method, COVARIANCE_TYPES)
-    check_gate_reference(options.gate_reference, estimator.n_experts_)
-    message = missing_for_inference(estimator._fitted)
-    if message:
-        raise ValueError(message)
-    if options.method == "bootstrap":
-        check_integer("n_bootstrap", options.n_bootstrap, least=2)
-        if not is_classifier(estimator):
-            require(estimator._fitted.mixture.experts, SupportsDistribution, "the bootstrap")
+class RowsOfFit(NamedTuple):
+    """Rows of a fit, as they are given for its inference."""
+
+    validated: Rows
+    data: Any  # as the mixture sees them, in double precision; None with estimators or a base
+    difference: str  # from those of the fit; "" if there is none, or if it is not known
 
 
 def check_gate_reference(reference: Any, n_experts: int) -> None:
@@ -85,25 +82,19 @@ def check_gate_reference(reference: Any, n_experts: int) -> None:
 
 
 def infer_coefficients(
-    estimator: Any, name: str, given: Rows, rows: RowsOfFit, options: InferenceOptions
+    estimator: Any, name: str, rows: RowsOfFit, options: InferenceOptions
 ) -> Inference:
-    """Inference by the method `name`, for checked options and rows of the fit.
-
-    The rows are as given and validated. That by the information is at the estimates of the fit.
-    """
-    reason = doubtful_frequencies(rows.validated) if options.cluster is None else ""
-    if reason:
-        labels = "np.arange(len(y))" if rows.validated.unit is None else "units"
-        warn_user(
-            f"{name} took sample_weight as frequencies, a weight of 2 as two rows; {reason}. If "
-            "they are sampling weights, or numbers of values of which y is the average, standard "
-            "errors, p-values and criteria are wrong. For right standard errors pass "
-            f'method="sandwich", cluster={labels}.',
-            WeightsWarning,
-        )
-    clusters = None
-    if options.cluster is not None:
-        clusters = _validate_clusters(options, given, rows.validated)
+    """Inference by the method `name`, at the estimates of the fit."""
+    check_choice("method", options.method, COVARIANCE_TYPES)
+    if obstacle := missing_for_inference(estimator):
+        raise ValueError(obstacle)
+    if options.method == "bootstrap":
+        check_integer("n_bootstrap", options.n_bootstrap, least=2)
+        if not is_classifier(estimator):
+            require(estimator._fitted.mixture.experts, SupportsDistribution, "the bootstrap")
+    clusters = _clusters(rows.validated, options.method)
+    if clusters is None and (rows.validated.weight != 1.0).any():
+        _warn_of_weights(name, rows.validated)
     coefficients = estimator._coefficients(options.gate_reference)
     if options.method == "bootstrap":
         errors = _bootstrap(estimator, rows.validated, options, coefficients)
@@ -122,19 +113,36 @@ def infer_coefficients(
     return Inference(coefficients, errors)
 
 
-def _validate_clusters(options: InferenceOptions, given: Rows, rows: Rows) -> Array:
-    """Number of the cluster of each row or unit, for the sandwich.
+def _warn_of_weights(name: str, rows: Rows) -> None:
+    """A warning of weights that are hardly the numbers of rows for which they are taken."""
+    y, n_rows, total = point_values(rows.y), rows.n_rows, rows.weight.sum()
+    is_far = not 1.0 / MAX_MEAN_FREQUENCY <= total / n_rows <= MAX_MEAN_FREQUENCY
+    if (rows.weight != np.round(rows.weight)).any():
+        reason = "they are not whole numbers"
+    elif is_far and (y != np.round(y)).any():
+        reason = f"their sum, {total:g}, is far from the number of rows, {n_rows}"
+    else:
+        return
+    labels = "np.arange(len(y))" if rows.unit is None else "units"
+    warn_user(
+        f"{name} took sample_weight as frequencies, a weight of 2 as two rows; {reason}. If "
+        "they are sampling weights, or numbers of values of which y is the average, standard "
+        "errors, p-values and criteria are wrong. For right standard errors pass "
+        f'method="sandwich", cluster={labels}.',
+        WeightsWarning,
+    )
 
-    `rows` are those of positive weight, validated, of all that were given.
-    """
-    if options.method != "sandwich":
+
+def _clusters(rows: Rows, method: str) -> Array | None:
+    """Number of the cluster of each row or unit, for the sandwich; None without clusters."""
+    if "cluster" not in rows.metadata:
+        return None
+    if method != "sandwich":
         raise ValueError(
             f'cluster needs method="sandwich", whose scores are summed over the rows of a cluster; '
-            f'got method={options.method!r}. Use method="sandwich", or leave cluster out.'
+            f'got method={method!r}. Use method="sandwich", or leave cluster out.'
         )
-    weight = check_weights(given.weight, np.shape(given.X)[0])
-    labels = check_metadata({"cluster": options.cluster}, len(weight))["cluster"][weight > 0.0]
-    distinct, codes = encode_units(labels)
+    distinct, codes = encode_units(rows.metadata["cluster"])
     if len(distinct) < 2:
         raise ValueError(
             f"cluster must have at least two distinct labels; got one, {shown(distinct[0])}. Leave "
@@ -150,14 +158,6 @@ def _validate_clusters(options: InferenceOptions, given: Rows, rows: Rows) -> Ar
             "cluster than the first row of its unit. Use coarser clusters."
         )
     return codes[first]
-
-
-class RowsOfFit(NamedTuple):
-    """Rows of a fit, as they are given for its inference."""
-
-    validated: Rows
-    data: Any  # as the mixture sees them, in double precision; None with estimators or a base
-    difference: str  # from those of the fit; "" if there is none, or if it is not known
 
 
 def rows_of_fit(estimator: Any, rows: Rows) -> RowsOfFit:
@@ -283,10 +283,10 @@ def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
 
     The rows are those of the fit. None if the mixture has no standard errors, as of trees.
     """
-    if missing_for_inference(estimator._fitted):
+    if missing_for_inference(estimator):
         return None
     inference = estimator.inference(rows.X, rows.y, **rows.arguments)
-    at, n_responses = estimator._checked(Rows(X)), len(estimator._response_names())
+    at, n_responses = estimator._checked(Rows(X)), len(labels_of(estimator).responses)
     return standard_errors_of_means(estimator._fitted, at, n_responses, inference._errors)
 
 
@@ -302,7 +302,7 @@ def infer_average_effects(
 
     `rows` have weights of sum one, and an offset. The inference must be that of this mixture.
     """
-    fitted, labels = estimator._fitted, estimator._labels()
+    fitted, labels = estimator._fitted, labels_of(estimator)
     if inference is not None:
         own, other = estimator._coefficients(getattr(inference, "gate_reference", 0)), ""
         if getattr(inference, "terms", None) != own.terms:

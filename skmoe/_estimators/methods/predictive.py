@@ -296,15 +296,6 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         gate_prob = self._validate_gate_proba(gate_proba, rows.n_rows)
         return self._fitted.distribution(rows.X, rows.offset, self._single_output, gate_prob)
 
-    @property
-    def _n_outputs(self) -> int:
-        scaling = self._fitted.preprocessor.target_scaling
-        assert scaling is not None
-        return len(scaling.center)
-
-    def _response_names(self) -> list[str]:
-        return [f"y{j}" for j in range(self._n_outputs)]
-
 
 class MethodOfNumbers:
     """In the place of a method of regressors: an AttributeError that names the remedy."""
@@ -435,7 +426,3 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
 
     def _effective_weight(self, target: Array, weight: Array) -> Array:
         return class_weights(self.class_weight, self.classes_, target, weight)
-
-    def _response_names(self) -> list[str]:
-        labels = [str(label) for label in self.classes_]
-        return labels[1:] if len(labels) == 2 else labels  # log odds of the second of two

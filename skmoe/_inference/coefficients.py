@@ -11,7 +11,7 @@ estimates along them; the penalty does, without any error, and it is no informat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ import numpy as np
 from scipy import sparse
 
 from skmoe._data.rows import Dataset
-from skmoe._inference.labels import Labels
+from skmoe._inference.labels import Labels, labels_of
 from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import EIGENVALUE_TOL, newton_step
@@ -143,10 +143,9 @@ class Coefficients:
         return found
 
 
-def list_coefficients(
-    fitted: FittedMixture, attributes: Mapping[str, Any], labels: Labels, gate_reference: int
-) -> Coefficients:
+def list_coefficients(estimator: Any, gate_reference: int) -> Coefficients:
     """The coefficients of each expert, and last those of the gate, from the fitted attributes."""
+    labels, fitted = labels_of(estimator), estimator._in_units(estimator._fitted)
     blocks = _blocks_of_experts(fitted, labels)
     if len(labels.experts) > 1:
         blocks.append(_block_of_gate(fitted, labels, gate_reference))
@@ -156,7 +155,7 @@ def list_coefficients(
     found: dict[str, Exponentials] = {}
     for listed in blocks:
         n_parts = 1 if listed.expert is None else len(labels.experts)
-        of_parts = listed.block.values(attributes, n_parts, listed.columns)
+        of_parts = listed.block.values(vars(estimator), n_parts, listed.columns)
         values.append(listed.select(of_parts[listed.expert or 0]))
         for measure, positions in listed.measures.items():
             for i in start + np.flatnonzero(np.isin(listed.position, positions)):
@@ -185,7 +184,8 @@ def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
     center, scale = units.feature_scaling
     columns = np.arange(len(scale))
     columns = columns if units.expert_columns is None else columns[units.expert_columns]
-    columns = columns[columns < units.n_features]
+    if units.extra_features is not None:
+        columns = columns[columns < units.n_features]
     unit = np.ones(len(responses)) if units.target_scaling is None else units.target_scaling.scale
     shown = [(k, *own) for k in range(len(labels.experts)) for own in experts.shown(k)]
     # The coordinates of the intercept and the slopes of each expert, of its first response.

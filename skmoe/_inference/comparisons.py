@@ -52,24 +52,13 @@ class FitStatistics(NamedTuple):
     expert_weight: Array  # responsibilities summed over the weighted rows, (K,)
     n_units: int | None  # None for a unit of each row
     n_independent: float  # rows, or units
+    # Values of `CRITERIA`: minus twice the log-likelihood, and what they add to it.
+    criteria: dict[str, float]
     share: Array  # of the rows, or units, by their responsibilities, (K,)
     # Mean, over rows or units, of the responsibility of the expert that has the largest, and for
     # each expert over those of which it has the largest, (K,); NaN for an expert without any.
     assigned_probability: float
     probability_of_own: Array
-
-    @property
-    def criteria(self) -> dict[str, float]:
-        """Values of `CRITERIA`: minus twice the log-likelihood, and what they add to it."""
-        log_n = float(np.log(self.n_independent))
-        adjusted = float(np.log((self.n_independent + 2.0) / 24.0))
-        per_parameter = 2.0, log_n, adjusted, log_n + 1.0, 3.0 + 2.0 * log_n, log_n
-        found = {
-            name: self.n_parameters * added - 2.0 * self.log_likelihood
-            for name, added in zip(CRITERIA, per_parameter, strict=True)
-        }
-        # Those of the classification likelihood.
-        return found | {name: found[name] + 2.0 * self.entropy for name in ("awe", "icl")}
 
     @property
     def relative_entropy(self) -> float:
@@ -88,23 +77,33 @@ class FitStatistics(NamedTuple):
 def fit_statistics(estimator: Any, rows: Rows) -> FitStatistics:
     """Statistics of a fitted estimator for weighted rows."""
     resp, log_density = log_normalise(estimator._fitted.log_joint(rows))
-    weight, row_weight = rows.weight, rows.weight
+    weight, row_weight, n_units = rows.weight, rows.weight, None
     if rows.unit is not None:
-        weight = np.ones(len(log_density))
-        row_weight = np.bincount(rows.unit, rows.weight)
+        n_units = len(log_density)
+        weight, row_weight = np.ones(n_units), np.bincount(rows.unit, rows.weight)
     own = weight * (resp.argmax(axis=0) == np.arange(len(resp))[:, None])
     with np.errstate(invalid="ignore"):
         of_own = (resp * own).sum(axis=1) / own.sum(axis=1)
+    n_parameters, total = float(estimator.n_parameters_), float(weight.sum())
+    log_likelihood, log_n = float(log_density @ weight), float(np.log(total))
+    entropy = 0.0 + float(entr(resp).sum(axis=0) @ weight)  # not -0.0 for one expert
+    adjusted = float(np.log((total + 2.0) / 24.0))
+    per_parameter = 2.0, log_n, adjusted, log_n + 1.0, 3.0 + 2.0 * log_n, log_n
+    of_classes = 0.0, 0.0, 0.0, 0.0, 2.0 * entropy, 2.0 * entropy  # classification likelihoods
     return FitStatistics(
-        float(log_density @ weight),
-        float(estimator.n_parameters_),
+        log_likelihood,
+        n_parameters,
         float(rows.weight.sum()),
-        0.0 + float(entr(resp).sum(axis=0) @ weight),  # not -0.0 for one expert
+        entropy,
         resp @ row_weight,
-        None if rows.unit is None else len(log_density),
-        float(weight.sum()),
-        resp @ weight / weight.sum(),
-        float(resp.max(axis=0) @ weight / weight.sum()),
+        n_units,
+        total,
+        {
+            name: n_parameters * added + more - 2.0 * log_likelihood
+            for name, added, more in zip(CRITERIA, per_parameter, of_classes, strict=True)
+        },
+        resp @ weight / total,
+        float(resp.max(axis=0) @ weight / total),
         of_own,
     )
 

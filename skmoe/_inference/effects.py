@@ -320,19 +320,10 @@ class Explanation(Result, dict[str, Array]):
     199    -1.0
     """
 
-    def __init__(
-        self,
-        arrays: Mapping[str, Array],
-        *,
-        expert_names: Sequence[str],
-        feature_names: Sequence[str],
-        response_names: Sequence[str],
-        index: Any = None,
-    ) -> None:
+    def __init__(self, arrays: Mapping[str, Array], labels: Labels, index: Any) -> None:
         super().__init__(arrays)
-        self.expert_names = list(expert_names)
-        self.feature_names = list(feature_names)
-        self.response_names = list(response_names)
+        self.expert_names, self.feature_names = labels.experts, labels.features
+        self.response_names = labels.classes or labels.responses
         self.index = index
 
     def __getattr__(self, name: str) -> Array:

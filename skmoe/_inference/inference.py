@@ -349,7 +349,7 @@ def _chosen_terms(inference: Any, terms: Sequence[Any], equal: bool) -> list[int
     return chosen
 
 
-class NestedModelsTest(Result):
+class NestedModelsTest:
     """Likelihood-ratio test of a mixture against a larger one that contains it.
 
     Returned by `skmoe.model_selection.likelihood_ratio_test`; it is not constructed by hand.
@@ -391,29 +391,6 @@ class NestedModelsTest(Result):
         self.statistic = max(2.0 * float(np.diff(self.log_likelihoods)[0]), 0.0)
         self.df = int(np.diff(self.n_parameters)[0])
         self.p_value = float(chdtrc(self.df, self.statistic))
-
-    def to_frame(self) -> Any:
-        """A pandas frame with a row for each model.
-
-        Returns
-        -------
-        frame : pandas.DataFrame
-            With the columns "log_likelihood", "n_parameters", "statistic", "df" and "p_value", the
-            last three of which the larger model has.
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed.
-        """
-        columns = {
-            "log_likelihood": self.log_likelihoods,
-            "n_parameters": self.n_parameters,
-            "statistic": [np.nan, self.statistic],
-            "df": [np.nan, self.df],
-            "p_value": [np.nan, self.p_value],
-        }
-        return frame_of(self, columns, ["smaller", "larger"], "model")
 
     def __repr__(self) -> str:
         return describe_test("Likelihood-ratio", self, "The smaller model is")

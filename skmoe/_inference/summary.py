@@ -409,7 +409,10 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
     if statistics is not None and len(names) > 1:
         notes += filter(None, [describe_collapsed(statistics.expert_weight, names)])
     notes += [describe_spikes([names[k] for k in state.spikes])] if state.spikes else []
-    notes += _equations(found) if hasattr(estimator, "expert_coef_") else []
+    families, classes = getattr(estimator, "families_", ()), found.labels.classes
+    is_plain = getattr(estimator, "link_", "identity") == "identity" and estimator.base_ is None
+    if hasattr(estimator, "expert_coef_") and (families or classes or not is_plain):
+        notes += _equations(found, families)
     # What ratios are those of.
     notes += [
         f"{ratio.name.capitalize()}: one unit more of a feature multiplies {ratio.of} by it."
@@ -456,14 +459,11 @@ def _describe_dependence(columns: list[str]) -> str:
     )
 
 
-def _equations(found: Findings) -> list[str]:
+def _equations(found: Findings, families: Sequence[Any]) -> list[str]:
     """What the coefficients of the experts are, if not those of the mean of y."""
     estimator, classes = found.estimator, found.labels.classes
     has_base, link = estimator.base_ is not None, getattr(estimator, "link_", "identity")
     predictor = f"{base_term(link)} + linear predictor" if has_base else "linear predictor"
-    families = getattr(estimator, "families_", ())
-    if not (classes or families or has_base or link != "identity"):
-        return []
     equations = [link_equation(link, "y", predictor)]
     if classes:
         added = ", given the log probabilities of the base" if has_base else ""

@@ -23,7 +23,12 @@ from skmoe._data.checks import (
 )
 from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
-from skmoe._inference.coefficients import Coefficients, Errors, observed_errors
+from skmoe._inference.coefficients import (
+    Coefficients,
+    Errors,
+    list_coefficients,
+    observed_errors,
+)
 from skmoe._inference.comparisons import missing_for_inference, require
 from skmoe._inference.effects import AverageEffects, average_effects_of, standard_errors_of_means
 from skmoe._inference.inference import Inference
@@ -92,10 +97,12 @@ def infer_coefficients(
         check_integer("n_bootstrap", options.n_bootstrap, least=2)
         if not is_classifier(estimator):
             require(estimator._fitted.mixture.experts, SupportsDistribution, "the bootstrap")
-    clusters = _clusters(rows.validated, options.method)
+    clusters = None
+    if "cluster" in rows.validated.metadata:
+        clusters = _clusters(rows.validated, options.method)
     if clusters is None and (rows.validated.weight != 1.0).any():
         _warn_of_weights(name, rows.validated)
-    coefficients = estimator._coefficients(options.gate_reference)
+    coefficients = list_coefficients(estimator, options.gate_reference)
     if options.method == "bootstrap":
         errors = _bootstrap(estimator, rows.validated, options, coefficients)
         return Inference(coefficients, errors)
@@ -133,10 +140,8 @@ def _warn_of_weights(name: str, rows: Rows) -> None:
     )
 
 
-def _clusters(rows: Rows, method: str) -> Array | None:
-    """Number of the cluster of each row or unit, for the sandwich; None without clusters."""
-    if "cluster" not in rows.metadata:
-        return None
+def _clusters(rows: Rows, method: str) -> Array:
+    """Number of the cluster of each row or unit, for the sandwich."""
     if method != "sandwich":
         raise ValueError(
             f'cluster needs method="sandwich", whose scores are summed over the rows of a cluster; '
@@ -304,7 +309,8 @@ def infer_average_effects(
     """
     fitted, labels = estimator._fitted, labels_of(estimator)
     if inference is not None:
-        own, other = estimator._coefficients(getattr(inference, "gate_reference", 0)), ""
+        reference = getattr(inference, "gate_reference", 0)
+        own, other = list_coefficients(estimator, reference), ""
         if getattr(inference, "terms", None) != own.terms:
             other = "terms"
         elif not np.array_equal(inference._errors.theta, fitted.theta):

@@ -18,7 +18,7 @@ from skmoe._estimators.methods.coefficient_inference import (
 )
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin
 from skmoe._estimators.methods.new_rows import NewRowsMixin, supports_dask
-from skmoe._inference.coefficients import Coefficients, list_coefficients
+from skmoe._inference.coefficients import list_coefficients
 from skmoe._inference.comparisons import (
     FitStatistics,
     fit_statistics,
@@ -41,7 +41,6 @@ from skmoe.protocols import Block
 class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
     """Methods that describe a fitted mixture."""
 
-    _in_units: Any
     _squeeze_outputs: Any
     predict_gate: Any
     predict_experts: Any
@@ -187,10 +186,6 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         rows = rows_of_fit(self, self._validate_rows_of_fit("inference", given))
         return infer_coefficients(self, "inference", rows, options)
 
-    def _coefficients(self, gate_reference: int = 0) -> Coefficients:
-        fitted = self._in_units(self._fitted)
-        return list_coefficients(fitted, vars(self), labels_of(self), gate_reference)
-
     # --- summary ---
 
     @underflow_to_zero
@@ -297,7 +292,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             experts = self._fitted.mixture.experts
             has_blocks = hasattr(self, "expert_coef_") or self.coefficient_blocks_
             if has_blocks and hasattr(self, "gate_coef_") and not experts.needs_all_rows:
-                found = found._replace(coefficients=self._coefficients(gate_reference))
+                found = found._replace(coefficients=list_coefficients(self, gate_reference))
         return make_summary(found, level)
 
     # --- information criteria ---
@@ -525,14 +520,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         extra = self._fitted.preprocessor.extra_features
         if extra is not None and extra.base is not None:
             arrays["base"] = self._base_predictions(X)
-        labels = labels_of(self)
-        return Explanation(
-            arrays,
-            expert_names=labels.experts,
-            feature_names=labels.features,
-            response_names=labels.classes or labels.responses,
-            index=X.index if hasattr(X, "iloc") and not is_dask(X) else None,
-        )
+        index = X.index if hasattr(X, "iloc") and not is_dask(X) else None
+        return Explanation(arrays, labels_of(self), index)
 
     @supports_dask
     def _feature_effects(self, X: Any, offset: Any = None) -> Array:

@@ -12,13 +12,14 @@ estimates along them; the penalty does, without any error, and it is no informat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from skmoe._data.rows import Dataset
+from skmoe._inference.inference import DIRECTION_TOL, NOT_DETERMINED, Exponentials, Inference, Term
 from skmoe._inference.labels import Labels, labels_of
 from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture
@@ -35,12 +36,6 @@ GATE = "gate"
 # Part of the slopes that all experts share; that of others names those which share them.
 ALL_EXPERTS = "all experts"
 
-# A coefficient that the data do not determine.
-NOT_DETERMINED = "not determined"
-
-# Components of unit vectors up to this size are round-off.
-DIRECTION_TOL = 1e-6
-
 # A negative eigenvalue beyond this fraction of the largest is not attributed to round-off.
 NEGATIVE_EIGENVALUE_TOL = 1e-6
 
@@ -50,42 +45,8 @@ NOT_IDENTIFIED_TOL = 1e-3
 # Derivatives smaller than this fraction of the largest in their row are zero up to round-off.
 DERIVATIVE_RTOL = 1e-9
 
-
 # Relative difference of moments, of features in single precision, that is round-off.
 MOMENT_RTOL = 1e-6
-
-
-class Term(NamedTuple):
-    """Name of a coefficient."""
-
-    part: str  # an expert, "all experts" or the names of several that share a slope, or "gate"
-    response: str  # output, class, or expert of the gate's log odds; empty if there is one only
-    name: str  # of the feature, "(Intercept)", or the name of a dispersion parameter
-
-
-class Exponentials(NamedTuple):
-    """What exponentials of coefficients (T) are, such as rate ratios; NaN for coefficients without.
-
-    Their logs are coefficients times a factor, and times powers of dispersions for hazard ratios.
-    """
-
-    name: str
-    of: str  # what one unit more of a feature multiplies; "" for no ratio
-    factor: Array
-    by: Array  # indices of logs of dispersions; of the coefficients themselves without any
-    power: Array
-
-    def logs(self, values: Array) -> Array:
-        """Their logs (..., T) for coefficients (..., T)."""
-        return np.asarray(self.factor * values * np.exp(self.power * values[..., self.by]))
-
-    def errors(self, values: Array, covariance: Array) -> Array:
-        """Standard errors of their logs, by the delta method."""
-        logs = self.logs(values)
-        own, other = self.factor * np.exp(self.power * values[self.by]), self.power * logs
-        variance, cross = np.diag(covariance), covariance[np.arange(len(values)), self.by]
-        squares = own**2 * variance + 2.0 * own * other * cross + other**2 * variance[self.by]
-        return np.sqrt(np.maximum(squares, 0.0))
 
 
 class Listed(NamedTuple):
@@ -111,39 +72,7 @@ class Listed(NamedTuple):
         return values[self.response, self.position]
 
 
-@dataclass(eq=False)
-class Coefficients:
-    """The coefficients of a fitted mixture (T of them)."""
-
-    terms: list[Term]
-    values: Array
-    is_dispersion: Array  # boolean: logs of dispersions, about which zero is no hypothesis
-    exponentials: list[Exponentials] = field(default_factory=list)
-    references: list[str] = field(default_factory=list)  # against which each is log odds, or ""
-    gate_reference: int = 0
-    blocks: list[Listed] = field(default_factory=list)
-
-    def ratios(self) -> dict[str, Array]:
-        """What exponentials of the coefficients are, by name."""
-        with np.errstate(over="ignore"):
-            return {each.name: np.exp(each.logs(self.values)) for each in self.exponentials}
-
-    def derivatives(self, size: int) -> Array:
-        """Derivatives (T, R) of the coefficients by the coordinates, which are constant."""
-        found, start = np.zeros((len(self.terms), size)), 0
-        for listed in self.blocks:
-            center, scale = listed.scaling
-            slopes = np.hstack([np.diag(1.0 / scale), np.zeros((len(scale), 1))])
-            unstandardize = np.vstack([np.append(-center / scale, 1.0), slopes])
-            of_block = listed.block.derivatives(unstandardize, listed.unit)
-            of_block = listed.select(of_block.reshape(len(listed.unit), -1, of_block.shape[1]))
-            end, is_present = start + len(listed.terms), listed.coordinates >= 0
-            found[start:end, listed.coordinates[is_present]] = of_block[:, is_present]
-            start = end
-        return found
-
-
-def list_coefficients(estimator: Any, gate_reference: int) -> Coefficients:
+def list_coefficients(estimator: Any, gate_reference: int) -> Inference:
     """The coefficients of each expert, and last those of the gate, from the fitted attributes."""
     labels, fitted = labels_of(estimator), estimator._in_units(estimator._fitted)
     blocks = _blocks_of_experts(fitted, labels)
@@ -167,15 +96,31 @@ def list_coefficients(estimator: Any, gate_reference: int) -> Coefficients:
                 own.factor[i], own.by[i], own.power[i] = measure.factor, by, measure.power
         start += len(listed.terms)
     sizes = [len(listed.terms) for listed in blocks]
-    return Coefficients(
+    references = np.repeat([listed.reference_name for listed in blocks], sizes)
+    return Inference(
         terms,
         np.concatenate(values),
         np.repeat([not listed.block.is_tested for listed in blocks], sizes),
-        list(found.values()),
-        np.repeat([listed.reference_name for listed in blocks], sizes).tolist(),
         gate_reference,
-        blocks,
+        _exponentials=list(found.values()),
+        _references=references.tolist(),
+        _blocks=blocks,
     )
+
+
+def derivatives_of(blocks: Sequence[Listed], size: int) -> Array:
+    """Derivatives (T, R) of the coefficients of blocks by the coordinates, which are constant."""
+    found, start = np.zeros((sum(len(listed.terms) for listed in blocks), size)), 0
+    for listed in blocks:
+        center, scale = listed.scaling
+        slopes = np.hstack([np.diag(1.0 / scale), np.zeros((len(scale), 1))])
+        unstandardize = np.vstack([np.append(-center / scale, 1.0), slopes])
+        of_block = listed.block.derivatives(unstandardize, listed.unit)
+        of_block = listed.select(of_block.reshape(len(listed.unit), -1, of_block.shape[1]))
+        end, is_present = start + len(listed.terms), listed.coordinates >= 0
+        found[start:end, listed.coordinates[is_present]] = of_block[:, is_present]
+        start = end
+    return found
 
 
 def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
@@ -302,58 +247,25 @@ def indicator_columns(mixture: FittedMixture, feature_range: Array | None) -> Ar
 # --- standard errors --------------------------------------------------------------------------
 
 
-class Errors(NamedTuple):
-    """What is known of the errors of the T coefficients, and of their R coordinates."""
-
-    method: str
-    covariance: Array  # of the coefficients, (T, T)
-    reasons: list[str]  # for which a coefficient has no error; "" if it has one
-    replicates: Array | None = None  # estimates (B, T) of refits
-    refits: Sequence[Array] = ()  # their vectors (D,)
-    blocks: Sequence[Listed] = ()
-    theta: Any = None  # the estimates, (D,)
-    coordinates: Any = None  # covariance of the coordinates, (R, R)
-    is_unknown: Any = False  # which of them the data do not determine, (R,)
-    is_dependent: Any = False  # slopes of dependent columns that the penalty determines, (T,)
-    max_shift: float = np.nan  # distance from the maximum in standard errors
-    is_indefinite: bool = False  # whether the estimates are at no maximum
-
-    def coordinates_of(self, n_experts: int) -> Array:
-        """Coordinates (K, P) of each expert among all that are estimated; -1 for none."""
-        of_experts: list[list[int]] = [[] for _ in range(n_experts)]
-        for listed in self.blocks:
-            if listed.expert is not None:
-                of_experts[listed.expert] += listed.coordinates.tolist()
-        size = max(map(len, of_experts))
-        return np.array([own + [-1] * (size - len(own)) for own in of_experts])
-
-    def delta_method(self, derivatives: Array) -> tuple[Array, list[str]]:
-        """Covariance (E, E) of functions with derivatives (E, R), and why some have none."""
-        size = np.abs(derivatives)
-        involved = size > DIRECTION_TOL * size.max(axis=1, keepdims=True, initial=0.0)
-        used = np.where(involved, derivatives, 0.0)
-        unknown = (involved & self.is_unknown).any(axis=1)
-        reasons = np.where(unknown, NOT_DETERMINED, "").tolist()
-        return used @ self.coordinates @ used.T, reasons
-
-
 def observed_errors(
     fitted: FittedMixture,
     data: Data,
-    coefficients: Coefficients,
+    coefficients: Inference,
     is_sandwich: bool,
     clusters: Array | None,
-) -> Errors:
-    """Errors by the observed information at the fit, or by the sandwich covariance.
+) -> tuple[Inference, bool]:
+    """The coefficients with errors by the observed information, or by the sandwich covariance.
 
-    `clusters` has the number of the cluster of each row or unit for the latter.
+    `clusters` has the number of the cluster of each row or unit for the latter. Returned is also
+    whether the information is indefinite, as it is at no maximum.
     """
     mixture, theta, _ = fitted
     step = newton_step(mixture, theta, [data], is_sandwich, clusters)
     first, (observed, _, scores, weight) = mixture.first, step.information
     at_bound, dropped = mixture.at_bound(theta)[first], mixture.prior.dropped[first]
     known = at_bound | dropped
-    invariant = _invariant_directions(data.rows, coefficients.blocks, ~known)
+    blocks = coefficients._blocks
+    invariant = _invariant_directions(data.rows, blocks, ~known)
     if not mixture.is_plain:
         observed = mixture.reduced_matrix(observed)
         scores = None if scores is None else mixture.reduced_matrix(scores)
@@ -364,35 +276,35 @@ def observed_errors(
         n_clusters = len(np.unique(clusters))
         method += f", {n_clusters} clusters"
         is_slope = ~known
-        for listed in coefficients.blocks:
+        for listed in blocks:
             is_slope[listed.coordinates] &= not listed.block.is_dispersion
         n_rows, n_coefficients = weight.sum(), int(is_slope.sum())
         matrix *= n_clusters / (n_clusters - 1.0) * (n_rows - 1.0)
         matrix /= max(n_rows - n_coefficients, 1.0)
-    derivatives = coefficients.derivatives(len(first))
+    derivatives = derivatives_of(blocks, len(first))
     size = np.abs(derivatives)
     involved = size > DERIVATIVE_RTOL * size.max(axis=1, keepdims=True)
     reasons = np.full(len(derivatives), "", dtype=object)
     reasons[(involved & is_unknown).any(axis=1)] = NOT_DETERMINED
     # An intercept in raw units depends on slopes, of which some may be known.
     reasons[~(involved & ~at_bound).any(axis=1)] = "at its bound"
-    reasons[_is_separated(fitted, data, weight, coefficients.blocks)] = "separated"
+    reasons[_is_separated(fitted, data, weight, blocks)] = "separated"
     reasons[~(involved & ~dropped).any(axis=1)] = "dropped"
     reasons[~derivatives.any(axis=1)] = "fixed"  # slopes of constant features
     is_dependent = (involved & invariant.any(axis=1)).any(axis=1) & (reasons == "")
-    is_dependent &= np.concatenate([listed.position > 0 for listed in coefficients.blocks])
-    return Errors(
-        method,
-        derivatives @ matrix @ derivatives.T,
-        reasons.tolist(),
-        blocks=coefficients.blocks,
-        theta=theta,
-        coordinates=matrix,
-        is_unknown=is_unknown,
+    is_dependent &= np.concatenate([listed.position > 0 for listed in blocks])
+    found = replace(
+        coefficients,
+        method=method,
+        full_covariance=derivatives @ matrix @ derivatives.T,
+        reasons=reasons.tolist(),
         is_dependent=is_dependent,
         max_shift=step.shift,
-        is_indefinite=is_indefinite,
+        _theta=theta,
+        _coordinates=matrix,
+        _is_unknown=is_unknown,
     )
+    return found, is_indefinite
 
 
 def _inverse(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any, NamedTuple, cast
 
@@ -23,8 +24,8 @@ from scipy import sparse
 from skmoe._data.checks import check_choice
 from skmoe._data.extra_features import ExtraFeatures, predict_base
 from skmoe._data.rows import Rows
-from skmoe._inference.coefficients import GATE, Coefficients, Errors, Term, indicator_columns
-from skmoe._inference.inference import Inference, columns_of, names_of_ends, table_lines
+from skmoe._inference.coefficients import GATE, indicator_columns
+from skmoe._inference.inference import Inference, Term
 from skmoe._inference.labels import Labels, printable_line, printable_name
 from skmoe._inference.results import WIDTH, Result
 from skmoe._mixture.data import Data
@@ -153,16 +154,14 @@ class AverageEffects(Inference):
     Term(part='mixture', response='', name='sex: 1 to 2')
     """
 
+    _heading = "effect"
+
     def __repr__(self) -> str:
-        columns = {"effect": self.estimates}
-        if self.method:
-            columns |= columns_of(self, 0.95, "std. error", *names_of_ends(0.95))
-            columns.pop("estimate")
         lines: list[str] = []
         for part in dict.fromkeys(term.part for term in self.terms):
             chosen = [i for i, term in enumerate(self.terms) if term.part == part]
             lines.append(printable_name(part))
-            lines += table_lines(self.terms, columns, self.reasons, chosen)
+            lines += self._tables(chosen, 0.95)
         lines += [f"Standard errors: {self.method}."] if self.method else []
         return "\n".join(map(printable_line, lines))
 
@@ -172,14 +171,14 @@ def average_effects_of(
     changes: Iterable[tuple[str, Rows, Rows, float]],
     labels: Labels,
     on_gate: bool,
-    errors: Errors | None,
+    inference: Inference | None,
 ) -> AverageEffects:
     """Effects of changes on the responses, or on the probabilities of the experts.
 
     A change has a name, validated rows at both ends, with weights of sum one, and its width in
     units of the effect.
     """
-    refits = () if errors is None else errors.refits
+    refits = () if inference is None else inference._refits
     fits = [fitted._replace(theta=theta) for theta in (fitted.theta, *refits)]
     names, values, derivatives = [], [], []
     responses = labels.responses
@@ -197,8 +196,8 @@ def average_effects_of(
         ]
         names.append(name)
         values.append([_effects(of_fit, of_fit, on_gate) for of_fit in sums])
-        if errors is not None:
-            index = errors.coordinates_of(fitted.mixture.n_experts)
+        if inference is not None:
+            index = _coordinates_of_experts(inference, fitted.mixture.n_experts)
             by_coordinates = (block.sums_by_coordinates(fitted, index) for block in blocks)
             own = _effects(reduce(add_fields, by_coordinates), sums[0], on_gate)
             derivatives.append(np.moveaxis(own, 0, -1))
@@ -211,21 +210,36 @@ def average_effects_of(
         Term(part, response, name) for part in parts for response in changing for name in names
     ]
     estimates, *of_refits = np.stack(values, axis=-1).reshape(len(fits), -1)
-    coefficients = Coefficients(terms, estimates, np.zeros(len(terms), dtype=bool))
-    if errors is None:
-        unknown = np.full((len(terms), len(terms)), np.nan)
-        return AverageEffects(coefficients, Errors("", unknown, [""] * len(terms)))
+    found = AverageEffects(terms, estimates, np.zeros(len(terms), dtype=bool))
+    if inference is None:
+        return replace(found, full_covariance=np.full((len(terms), len(terms)), np.nan))
     of_terms = np.stack(derivatives, axis=-2).reshape(len(terms), -1)
-    covariance, reasons = errors.delta_method(of_terms)
-    found = Errors(f"delta method, {errors.method}", covariance, reasons)
+    covariance, reasons = inference._delta_method(of_terms)
+    method, replicates = f"delta method, {inference.method}", None
     if of_refits:
-        covariance = np.atleast_2d(np.cov(of_refits, rowvar=False))
-        found = Errors(errors.method, covariance, reasons, np.array(of_refits))
-    return AverageEffects(coefficients, found)
+        method, replicates = inference.method, np.array(of_refits)
+        covariance = np.atleast_2d(np.cov(replicates, rowvar=False))
+    return replace(
+        found,
+        method=method,
+        full_covariance=covariance,
+        reasons=reasons,
+        replicates=replicates,
+    )
+
+
+def _coordinates_of_experts(inference: Inference, n_experts: int) -> Array:
+    """Coordinates (K, P) of each expert among all that are estimated; -1 for none."""
+    of_experts: list[list[int]] = [[] for _ in range(n_experts)]
+    for listed in inference._blocks:
+        if listed.expert is not None:
+            of_experts[listed.expert] += listed.coordinates.tolist()
+    size = max(map(len, of_experts))
+    return np.array([own + [-1] * (size - len(own)) for own in of_experts])
 
 
 def standard_errors_of_means(
-    fitted: FittedMixture, rows: Rows, n_responses: int, errors: Errors
+    fitted: FittedMixture, rows: Rows, n_responses: int, inference: Inference
 ) -> Array:
     """Standard errors (n, K, m) of the means of the experts; NaN if they are not determined."""
     (mixture, _, units), of_blocks = fitted, []
@@ -233,13 +247,13 @@ def standard_errors_of_means(
         ends = Ends([fitted.data(dataset)] * 2, [added] * 2, 1.0, n_responses)
         shape = mixture.n_experts, n_responses, dataset.n_rows
         derivatives = np.zeros((*shape, len(mixture.first)))
-        for index in errors.coordinates_of(mixture.n_experts).T:
+        for index in _coordinates_of_experts(inference, mixture.n_experts).T:
             by_coordinate = ends.mean_derivatives(fitted, index)[0]
             present = np.flatnonzero(index >= 0)
             derivatives[present, :, :, index[present]] = by_coordinate[present]
         found = np.empty(shape)
         for k, response in np.ndindex(*shape[:2]):
-            covariance, reasons = errors.delta_method(derivatives[k, response])
+            covariance, reasons = inference._delta_method(derivatives[k, response])
             found[k, response] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
             found[k, response, np.array(reasons) != ""] = np.nan
         of_blocks.append(found)

@@ -9,16 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._inference.coefficients import GATE, Coefficients, gate_columns, indicator_columns
+from skmoe._inference.coefficients import GATE, gate_columns, indicator_columns
 from skmoe._inference.comparisons import FitStatistics, missing_for_inference
-from skmoe._inference.inference import (
-    N_TABLE_DIGITS,
-    Inference,
-    columns_of,
-    frame_of_terms,
-    names_of_ends,
-    table_lines,
-)
+from skmoe._inference.inference import DEPENDENT, N_TABLE_DIGITS, Inference
 from skmoe._inference.labels import (
     Labels,
     base_term,
@@ -59,9 +52,6 @@ FOOTNOTES = {
 
 # How lines are broken.
 WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
-
-# Slopes that are marked in tables, and what they are.
-DEPENDENT = "dependent"
 
 # Features named in the description of a gate, and their smallest effect relative to the largest.
 MAX_FEATURES_NAMED = 3
@@ -173,7 +163,7 @@ class Summary:
     experts: list[ExpertSummary]
     inference: Inference | None
     level: float
-    _coefficients: Coefficients | None
+    _coefficients: Inference | None
     gate: str
     notes: list[str]
     _counted: str = "row"
@@ -209,10 +199,7 @@ class Summary:
                 f"{what!r}."
             )
         import_pandas("Summary.to_frame")
-        if self.inference is not None:
-            return self.inference.to_frame(self.level)
-        columns = {"estimate": self._coefficients.values} | self._coefficients.ratios()
-        return frame_of_terms(self, self._coefficients, columns)
+        return self._coefficients.to_frame(self.level)
 
     def __str__(self) -> str:
         lines, widths = [], [WIDTH]
@@ -250,31 +237,12 @@ class Summary:
 
     def _table(self, part: str, with_dispersion: bool = True) -> list[str]:
         """Lines of the tables of the coefficients of a part, without dispersions if so chosen."""
-        listed, inference = self._coefficients, self.inference
+        listed = self._coefficients
         if listed is None:
             return []
-        terms, ends = listed.terms, names_of_ends(self.level)
         is_shown = [with_dispersion or not is_one for is_one in listed.is_dispersion]
-        chosen = [i for i, term in enumerate(terms) if term.part == part and is_shown[i]]
-        if not chosen:
-            return []
-        if inference is None:
-            columns: dict[str, Array] = {"estimate": listed.values}
-            ratios = {name: {name: values} for name, values in listed.ratios().items()}
-            marks = [""] * len(terms)
-        else:
-            columns = columns_of(inference, self.level, "std. error", *ends)
-            ratios = {
-                name: dict(zip([name, *ends], values, strict=True))
-                for name, values in inference._exponentials(self.level).items()
-            }
-            dependent = np.where(inference.is_dependent, DEPENDENT, "")
-            marks = [a or b for a, b in zip(inference.reasons, dependent, strict=True)]
-        lines = table_lines(terms, columns, marks, chosen)
-        for name, columns in ratios.items():
-            own = [i for i in chosen if not np.isnan(columns[name][i])]
-            lines += table_lines(terms, columns, marks, own, columns) if own else []
-        return lines
+        chosen = [i for i, term in enumerate(listed.terms) if term.part == part and is_shown[i]]
+        return listed._tables(chosen, self.level) if chosen else []
 
 
 class Penalty(NamedTuple):
@@ -292,7 +260,7 @@ class Findings(NamedTuple):
     estimator: Any
     labels: Labels
     gate_reference: int
-    coefficients: Coefficients | None = None
+    coefficients: Inference | None = None
     statistics: FitStatistics | None = None  # with the data of the fit
     inference: Inference | None = None
     has_weights: bool = False  # whether some are not one
@@ -323,7 +291,7 @@ def make_summary(found: Findings, level: float) -> Summary:
                 _dispersion_description(found, k) if varies else "",
             )
         )
-    blocks = [] if found.coefficients is None else found.coefficients.blocks
+    blocks = [] if found.coefficients is None else found.coefficients._blocks
     of_blocks = [listed.block.penalty for listed in blocks]
     wanted = dict.fromkeys(filter(None, ["alpha", *of_blocks]))
     parts: list[Any] = [(name, "experts", found.labels.features) for name in wanted]
@@ -393,7 +361,7 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
     estimator, inference, coefficients = found.estimator, found.inference, found.coefficients
     names, statistics, state = found.labels.experts, found.statistics, estimator._training_state
     named = [penalty.name for penalty in penalties if (penalty.values > 0.0).any()]
-    blocks = [] if coefficients is None else coefficients.blocks
+    blocks = [] if coefficients is None else coefficients._blocks
     has_dispersions = any(not listed.block.is_main for listed in blocks)
     if getattr(estimator, "dispersion_prior_", 0.0) and has_dispersions:
         named.append("dispersion_prior")
@@ -416,7 +384,7 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
     # What ratios are those of.
     notes += [
         f"{ratio.name.capitalize()}: one unit more of a feature multiplies {ratio.of} by it."
-        for ratio in ([] if coefficients is None else coefficients.exponentials)
+        for ratio in ([] if coefficients is None else coefficients._exponentials)
         if ratio.of
     ]
     if inference is not None:

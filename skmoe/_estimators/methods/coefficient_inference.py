@@ -6,6 +6,7 @@ Refits are to targets drawn from the fitted mixture. Average effects are those o
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,12 +24,7 @@ from skmoe._data.checks import (
 )
 from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
-from skmoe._inference.coefficients import (
-    Coefficients,
-    Errors,
-    list_coefficients,
-    observed_errors,
-)
+from skmoe._inference.coefficients import derivatives_of, list_coefficients, observed_errors
 from skmoe._inference.comparisons import missing_for_inference, require
 from skmoe._inference.effects import AverageEffects, average_effects_of, standard_errors_of_means
 from skmoe._inference.inference import Inference
@@ -104,20 +100,21 @@ def infer_coefficients(
         _warn_of_weights(name, rows.validated)
     coefficients = list_coefficients(estimator, options.gate_reference)
     if options.method == "bootstrap":
-        errors = _bootstrap(estimator, rows.validated, options, coefficients)
-        return Inference(coefficients, errors)
+        return _bootstrap(estimator, rows.validated, options, coefficients)
     is_sandwich = options.method == "sandwich"
-    errors = observed_errors(estimator._fitted, rows.data, coefficients, is_sandwich, clusters)
+    found, is_indefinite = observed_errors(
+        estimator._fitted, rows.data, coefficients, is_sandwich, clusters
+    )
     if rows.difference:
-        errors = errors._replace(max_shift=np.nan)  # the maximum is that of other rows
-    if errors.is_indefinite:
+        found = replace(found, max_shift=np.nan)  # the maximum is that of other rows
+    if is_indefinite:
         warn_user(
             "The observed information is indefinite: the estimates are not at a maximum of the "
             "penalised likelihood of these rows. Give the rows and weights of the fit, use larger "
             'penalties (alpha, gate_alpha), or method="bootstrap".',
             ConvergenceWarning,
         )
-    return Inference(coefficients, errors)
+    return found
 
 
 def _warn_of_weights(name: str, rows: Rows) -> None:
@@ -222,8 +219,8 @@ def _draw_experts(fitted: FittedMixture, rows: Rows, rng: np.random.RandomState)
 
 
 def _bootstrap(
-    estimator: Any, rows: Rows, options: InferenceOptions, coefficients: Coefficients
-) -> Errors:
+    estimator: Any, rows: Rows, options: InferenceOptions, coefficients: Inference
+) -> Inference:
     """Errors by refits to targets that are drawn from the fit, with matched experts."""
     check_numbers_of('method="bootstrap", which draws y,', rows.y)
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
@@ -239,16 +236,16 @@ def _bootstrap(
     changes = np.array(refits) - theta
     if not mixture.is_plain:  # those of the coordinates
         changes = changes @ np.linalg.pinv(mixture.expanded(np.eye(size)))
-    replicates = coefficients.values + changes @ coefficients.derivatives(size).T
-    return Errors(
-        f"parametric bootstrap, {len(refits)} refits",
-        np.atleast_2d(np.cov(replicates, rowvar=False)),
-        [""] * len(coefficients.terms),
-        replicates,
-        refits,
-        coefficients.blocks,
-        theta,
-        np.atleast_2d(np.cov(changes, rowvar=False)),
+    derivatives = derivatives_of(coefficients._blocks, size)
+    replicates = coefficients.estimates + changes @ derivatives.T
+    return replace(
+        coefficients,
+        method=f"parametric bootstrap, {len(refits)} refits",
+        full_covariance=np.atleast_2d(np.cov(replicates, rowvar=False)),
+        replicates=replicates,
+        _theta=theta,
+        _refits=refits,
+        _coordinates=np.atleast_2d(np.cov(changes, rowvar=False)),
     )
 
 
@@ -292,7 +289,7 @@ def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
         return None
     inference = estimator.inference(rows.X, rows.y, **rows.arguments)
     at, n_responses = estimator._checked(Rows(X)), len(labels_of(estimator).responses)
-    return standard_errors_of_means(estimator._fitted, at, n_responses, inference._errors)
+    return standard_errors_of_means(estimator._fitted, at, n_responses, inference)
 
 
 @underflow_to_zero
@@ -313,7 +310,7 @@ def infer_average_effects(
         own, other = list_coefficients(estimator, reference), ""
         if getattr(inference, "terms", None) != own.terms:
             other = "terms"
-        elif not np.array_equal(inference._errors.theta, fitted.theta):
+        elif not np.array_equal(inference._theta, fitted.theta):
             other = "estimates"
         if other:
             raise ValueError(
@@ -325,9 +322,8 @@ def infer_average_effects(
         checked: Rows = estimator._checked(Rows(X, None, rows.weight, rows.offset))
         return checked
 
-    errors = None if inference is None else inference._errors
     ends = ((name, validated(low), validated(high), width) for name, low, high, width in changes)
-    return average_effects_of(fitted, ends, labels, on_gate, errors)
+    return average_effects_of(fitted, ends, labels, on_gate, inference)
 
 
 def predicts_steps(estimator: Any) -> bool:

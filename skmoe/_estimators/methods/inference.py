@@ -287,7 +287,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             if inference or clusters or not missing_for_inference(self):
                 options = InferenceOptions(gate_reference=gate_reference, **inference)
                 result = infer_coefficients(self, "summary", rows, options)
-                found = found._replace(inference=result, coefficients=result._coefficients)
+                found = found._replace(inference=result, coefficients=result)
         if found.coefficients is None:
             experts = self._fitted.mixture.experts
             has_blocks = hasattr(self, "expert_coef_") or self.coefficient_blocks_

@@ -130,14 +130,13 @@ def missing_capability(part: Any, capability: type, what: str) -> str:
     """Message for a family or gate that lacks a capability that `what` needs; "" if it has it."""
     if has_capability(part, capability):
         return ""
-    need, remedy = REQUIREMENTS.get(capability, (capability.__name__, ""))
+    need, remedy = REQUIREMENTS[capability]
     name, methods = type(part).__name__, missing_methods(part, capability)
     limitation = part.limitation(capability)
     reason = f"{name} has no method{'s' * (len(methods) > 1)} {', '.join(methods)}"
     if limitation:
         reason = f"{name} has none: {limitation}"
-    message = f"{what} needs {need}; {reason} (see skmoe.protocols.{capability.__name__}). {remedy}"
-    return message.rstrip()
+    return f"{what} needs {need}; {reason} (see skmoe.protocols.{capability.__name__}). {remedy}"
 
 
 def require(part: Any, capability: type, what: str) -> None:

@@ -24,14 +24,16 @@ from scipy import sparse
 from skmoe._data.checks import check_choice
 from skmoe._data.extra_features import ExtraFeatures, predict_base
 from skmoe._data.rows import Rows
-from skmoe._inference.coefficients import GATE, indicator_columns
+from skmoe._inference.coefficients import GATE, indicator_columns, list_coefficients
+from skmoe._inference.comparisons import missing_for_inference
 from skmoe._inference.inference import Inference, Term
-from skmoe._inference.labels import Labels, printable_line, printable_name
+from skmoe._inference.labels import Labels, labels_of, printable_line, printable_name
 from skmoe._inference.results import WIDTH, Result
 from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import gate_scores
 from skmoe._numerics.linalg import add_fields
+from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import TINY, Array
 from skmoe._optional import import_pandas
 
@@ -166,28 +168,35 @@ class AverageEffects(Inference):
         return "\n".join(map(printable_line, lines))
 
 
-def average_effects_of(
-    fitted: FittedMixture,
-    changes: Iterable[tuple[str, Rows, Rows, float]],
-    labels: Labels,
+@underflow_to_zero
+def infer_average_effects(
+    estimator: Any,
+    changes: Iterable[tuple[str, Any, Any, float]],
+    rows: Rows,
     on_gate: bool,
     inference: Inference | None,
 ) -> AverageEffects:
-    """Effects of changes on the responses, or on the probabilities of the experts.
+    """Average effects of changes: name, features at both ends, and width of each.
 
-    A change has a name, validated rows at both ends, with weights of sum one, and its width in
-    units of the effect.
+    They are effects on the responses, or on the probabilities of the experts. `rows` have weights
+    of sum one, and an offset. The inference must be that of this mixture.
     """
+    fitted, labels = estimator._fitted, labels_of(estimator)
+    if inference is not None:
+        _check_is_of(estimator, inference)
     refits = () if inference is None else inference._refits
     fits = [fitted._replace(theta=theta) for theta in (fitted.theta, *refits)]
     names, values, derivatives = [], [], []
-    responses = labels.responses
-    n_responses = None if on_gate else len(responses)
+    n_responses = None if on_gate else len(labels.responses)
     for name, low, high, width in changes:
-        ends = map(fitted.preprocessor.transform_blocks, (low, high))
+        ends = (
+            fitted.preprocessor.transform_blocks(
+                estimator._checked(Rows(X, None, rows.weight, rows.offset))
+            )
+            for X in (low, high)
+        )
         blocks = [
-            Ends([fitted.data(rows) for rows, _ in pair], [a for _, a in pair], *sizes)
-            for sizes in [(width, n_responses)]
+            Ends([fitted.data(own) for own, _ in pair], [a for _, a in pair], width, n_responses)
             for pair in zip(*ends, strict=True)
         ]
         sums = [
@@ -201,7 +210,7 @@ def average_effects_of(
             by_coordinates = (block.sums_by_coordinates(fitted, index) for block in blocks)
             own = _effects(reduce(add_fields, by_coordinates), sums[0], on_gate)
             derivatives.append(np.moveaxis(own, 0, -1))
-    parts, changing = [MIXTURE], list(responses) if len(responses) > 1 else [""]
+    parts, changing = [MIXTURE], labels.responses if len(labels.responses) > 1 else [""]
     if on_gate:
         parts, changing = [GATE], labels.experts
     elif fitted.mixture.n_experts > 1:
@@ -238,12 +247,32 @@ def _coordinates_of_experts(inference: Inference, n_experts: int) -> Array:
     return np.array([own + [-1] * (size - len(own)) for own in of_experts])
 
 
-def standard_errors_of_means(
-    fitted: FittedMixture, rows: Rows, n_responses: int, inference: Inference
-) -> Array:
-    """Standard errors (n, K, m) of the means of the experts; NaN if they are not determined."""
+def _check_is_of(estimator: Any, inference: Any) -> None:
+    """Raise ValueError unless an inference is that of a fitted mixture."""
+    own, other = list_coefficients(estimator, getattr(inference, "gate_reference", 0)), ""
+    if getattr(inference, "terms", None) != own.terms:
+        other = "terms"
+    elif not np.array_equal(inference._theta, estimator._fitted.theta):
+        other = "estimates"
+    if other:
+        raise ValueError(
+            "inference must be that of this mixture, with the same names of experts; got other "
+            f"{other}. Pass inference=moe.inference(X, y), with the data of the fit."
+        )
+
+
+@underflow_to_zero
+def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
+    """Standard errors (n, K, m) of the predictions of the experts for X; NaN if not determined.
+
+    The rows are those of the fit. None if the mixture has no standard errors, as of trees.
+    """
+    if missing_for_inference(estimator):
+        return None
+    inference = estimator.inference(rows.X, rows.y, **rows.arguments)
+    n_responses, fitted = len(labels_of(estimator).responses), estimator._fitted
     (mixture, _, units), of_blocks = fitted, []
-    for dataset, added in units.transform_blocks(rows):
+    for dataset, added in units.transform_blocks(estimator._checked(Rows(X))):
         ends = Ends([fitted.data(dataset)] * 2, [added] * 2, 1.0, n_responses)
         shape = mixture.n_experts, n_responses, dataset.n_rows
         derivatives = np.zeros((*shape, len(mixture.first)))
@@ -271,6 +300,12 @@ def _effects(sums: Sums, at: Sums, on_gate: bool) -> Array:
     if sums is not at:  # the derivative of a quotient
         own = own - sums.share[..., None] * at.experts / share**2
     return np.concatenate([of_all, own, of_gate], axis=-2)
+
+
+def predicts_steps(estimator: Any) -> bool:
+    """Whether predictions may be steps: estimators are in the experts, base or gate."""
+    mixture, _, preprocessor = estimator._fitted
+    return mixture.experts.needs_all_rows or preprocessor.extra_features is not None
 
 
 # --- predictions of single rows ---------------------------------------------------------------

@@ -290,8 +290,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                 found = found._replace(inference=result, coefficients=result)
         if found.coefficients is None:
             experts = self._fitted.mixture.experts
-            has_blocks = hasattr(self, "expert_coef_") or self.coefficient_blocks_
-            if has_blocks and hasattr(self, "gate_coef_") and not experts.needs_all_rows:
+            is_linear = hasattr(self, "gate_coef_") and not experts.needs_all_rows
+            if self.coefficient_blocks_ and is_linear:
                 found = found._replace(coefficients=list_coefficients(self, gate_reference))
         return make_summary(found, level)
 

@@ -297,26 +297,8 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         return self._fitted.distribution(rows.X, rows.offset, self._single_output, gate_prob)
 
 
-class MethodOfNumbers:
-    """In the place of a method of regressors: an AttributeError that names the remedy."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        """Raise the error, so that `hasattr` is False."""
-        raise AttributeError(
-            f"{owner.__name__} has no {self.name}, since classes have no order. Use predict_proba, "
-            "or for ordered classes MixtureOfExpertsRegressor(family='ordinal') with their numbers."
-        )
-
-
 class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
     """Methods of classifications."""
-
-    predict_dist = MethodOfNumbers()
-    predict_interval = MethodOfNumbers()
-    predict_quantile = MethodOfNumbers()
 
     class_weight: Any
     classes_: Array

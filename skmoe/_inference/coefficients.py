@@ -11,22 +11,22 @@ estimates along them; the penalty does, without any error, and it is no informat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from skmoe._data.rows import Dataset
-from skmoe._inference.labels import Labels
+from skmoe._inference.inference import DIRECTION_TOL, NOT_DETERMINED, Exponentials, Inference, Term
+from skmoe._inference.labels import Labels, labels_of
 from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import EIGENVALUE_TOL, newton_step
 from skmoe._numerics.linalg import split_offset
-from skmoe._numerics.signed_steps import slope_holders
 from skmoe._numerics.typing import Array
-from skmoe.protocols import Block, Measure
+from skmoe.protocols import Block, LinearPredictor, Measure
 from skmoe.protocols._blocks import MULTINOMIAL, ODDS_RATIO
 
 INTERCEPT = "(Intercept)"
@@ -35,12 +35,6 @@ GATE = "gate"
 
 # Part of the slopes that all experts share; that of others names those which share them.
 ALL_EXPERTS = "all experts"
-
-# A coefficient that the data do not determine.
-NOT_DETERMINED = "not determined"
-
-# Components of unit vectors up to this size are round-off.
-DIRECTION_TOL = 1e-6
 
 # A negative eigenvalue beyond this fraction of the largest is not attributed to round-off.
 NEGATIVE_EIGENVALUE_TOL = 1e-6
@@ -51,160 +45,101 @@ NOT_IDENTIFIED_TOL = 1e-3
 # Derivatives smaller than this fraction of the largest in their row are zero up to round-off.
 DERIVATIVE_RTOL = 1e-9
 
-
-class Term(NamedTuple):
-    """Name of a coefficient."""
-
-    part: str  # an expert, "all experts" or the names of several that share a slope, or "gate"
-    response: str  # output, class, or expert of the gate's log odds; empty if there is one only
-    name: str  # of the feature, "(Intercept)", or the name of a dispersion parameter
-
-
-class Exponentials(NamedTuple):
-    """What exponentials of coefficients (T) are, such as rate ratios; NaN for coefficients without.
-
-    Their logs are coefficients times a factor, and times powers of dispersions for hazard ratios.
-    """
-
-    name: str
-    of: str  # what one unit more of a feature multiplies; "" for no ratio
-    factor: Array
-    by: Array  # indices of logs of dispersions; of the coefficients themselves without any
-    power: Array
-
-    def logs(self, values: Array) -> Array:
-        """Their logs (..., T) for coefficients (..., T)."""
-        return np.asarray(self.factor * values * np.exp(self.power * values[..., self.by]))
-
-    def errors(self, values: Array, covariance: Array) -> Array:
-        """Standard errors of their logs, by the delta method."""
-        logs = self.logs(values)
-        own, other = self.factor * np.exp(self.power * values[self.by]), self.power * logs
-        variance, cross = np.diag(covariance), covariance[np.arange(len(values)), self.by]
-        squares = own**2 * variance + 2.0 * own * other * cross + other**2 * variance[self.by]
-        return np.sqrt(np.maximum(squares, 0.0))
+# Relative difference of moments, of features in single precision, that is round-off.
+MOMENT_RTOL = 1e-6
 
 
 class Listed(NamedTuple):
-    """A block with V responses of W terms each, of which some are listed."""
+    """A block whose coefficients are t terms, each of one of V responses."""
 
     block: Block
     expert: int | None  # None for the gate
-    n_experts: int
-    responses: list[str]
-    names: list[str]  # of the terms
-    parts: list[str]  # that have each of the terms
-    is_listed: Array  # boolean, (V, W): a shared slope is listed once, one that is zero never
-    measures: dict[Measure, Array]  # the terms that have each, boolean of shape (W,)
+    terms: list[Term]
+    response: Array  # index of that of each term, (t,)
+    position: Array  # of each term among the intercept and the slopes, (t,)
+    measures: dict[Measure, list[int]]  # the positions that have each
     columns: Array  # of the fitted slopes that are coefficients
     scaling: tuple[Array, Array]  # centre and scale of the features of the slopes
     unit: Array  # units of y in which the fit measures each response, (V,)
     coordinates: Array  # among those that are estimated, -1 for absent ones
-    can_separate: bool
-    reference: int | None = None  # the response against which the others are log odds
-    reference_name: str = ""
+    reference: int | None  # the response against which the others are log odds
+    reference_name: str
 
     def select(self, values: Array) -> Array:
-        """Those of all values (V, W, ...) whose terms are listed; of logits the log odds."""
+        """Those of the terms among values (V, W, ...); of logits the log odds."""
         if self.reference is not None:
             values = values - values[self.reference]
-        return values[self.is_listed]
-
-    def repeat(self, values: Any) -> Array:
-        """Values (V, 1) of the responses or (W,) of the terms, for each listed term."""
-        return np.broadcast_to(values, self.is_listed.shape)[self.is_listed]
-
-    def values(self, attributes: Mapping[str, Any]) -> Array:
-        """The listed coefficients, from the fitted attributes."""
-        n_parts = 1 if self.expert is None else self.n_experts
-        return self.select(self.block.values(attributes, n_parts, self.columns)[self.expert or 0])
-
-    def derivatives(self, size: int) -> Array:
-        """Derivatives (t, R) of the listed coefficients by the coordinates, which are constant."""
-        center, scale = self.scaling
-        slopes = np.hstack([np.diag(1.0 / scale), np.zeros((len(scale), 1))])
-        unstandardize = np.vstack([np.append(-center / scale, 1.0), slopes])
-        of_block = self.block.derivatives(unstandardize, self.unit)
-        of_block = of_block.reshape(len(self.unit), -1, of_block.shape[1])
-        is_present = self.coordinates >= 0
-        found = np.zeros((int(self.is_listed.sum()), size))
-        found[:, self.coordinates[is_present]] = self.select(of_block)[:, is_present]
-        return found
+        return values[self.response, self.position]
 
 
-@dataclass(eq=False)
-class Coefficients:
-    """The coefficients of a fitted mixture (T of them)."""
-
-    terms: list[Term]
-    values: Array
-    is_dispersion: Array  # boolean: logs of dispersions, about which zero is no hypothesis
-    exponentials: list[Exponentials] = field(default_factory=list)
-    references: list[str] = field(default_factory=list)  # against which each is log odds, or ""
-    gate_reference: int = 0
-    blocks: list[Listed] = field(default_factory=list)
-
-    def derivatives(self, size: int) -> Array:
-        """Derivatives (T, R) of the coefficients by the coordinates, which are constant."""
-        return np.concatenate([listed.derivatives(size) for listed in self.blocks])
-
-
-def list_coefficients(
-    fitted: FittedMixture, attributes: Mapping[str, Any], labels: Labels, gate_reference: int
-) -> Coefficients:
+def list_coefficients(estimator: Any, gate_reference: int) -> Inference:
     """The coefficients of each expert, and last those of the gate, from the fitted attributes."""
+    labels, fitted = labels_of(estimator), estimator._in_units(estimator._fitted)
     blocks = _blocks_of_experts(fitted, labels)
     if len(labels.experts) > 1:
         blocks.append(_block_of_gate(fitted, labels, gate_reference))
-    terms, values, references, is_dispersion = [], [], [], []
-    for listed in blocks:
-        values.append(listed.values(attributes))
-        terms += [
-            Term(listed.parts[i], listed.responses[v], listed.names[i])
-            for v, i in np.argwhere(listed.is_listed).tolist()
-        ]
-        references += [listed.reference_name] * len(values[-1])
-        is_dispersion += [not listed.block.is_tested] * len(values[-1])
+    terms = [term for listed in blocks for term in listed.terms]
     index, size, start = {term: i for i, term in enumerate(terms)}, len(terms), 0
+    values = []
     found: dict[str, Exponentials] = {}
     for listed in blocks:
-        for measure, has_one in listed.measures.items():
-            for i in start + np.flatnonzero(listed.repeat(has_one)):
+        n_parts = 1 if listed.expert is None else len(labels.experts)
+        of_parts = listed.block.values(vars(estimator), n_parts, listed.columns)
+        values.append(listed.select(of_parts[listed.expert or 0]))
+        for measure, positions in listed.measures.items():
+            for i in start + np.flatnonzero(np.isin(listed.position, positions)):
                 by = index.get(terms[i]._replace(name=measure.by)) if measure.by else i
                 if by is None:  # the dispersion depends on features
                     continue
                 none = np.full(size, np.nan), np.arange(size), np.zeros(size)
                 own = found.setdefault(measure.name, Exponentials(*measure[:2], *none))
                 own.factor[i], own.by[i], own.power[i] = measure.factor, by, measure.power
-        start += int(listed.is_listed.sum())
-    return Coefficients(
+        start += len(listed.terms)
+    sizes = [len(listed.terms) for listed in blocks]
+    references = np.repeat([listed.reference_name for listed in blocks], sizes)
+    return Inference(
         terms,
         np.concatenate(values),
-        np.array(is_dispersion, dtype=bool),
-        list(found.values()),
-        references,
+        np.repeat([not listed.block.is_tested for listed in blocks], sizes),
         gate_reference,
-        blocks,
+        _exponentials=list(found.values()),
+        _references=references.tolist(),
+        _blocks=blocks,
     )
+
+
+def derivatives_of(blocks: Sequence[Listed], size: int) -> Array:
+    """Derivatives (T, R) of the coefficients of blocks by the coordinates, which are constant."""
+    found, start = np.zeros((sum(len(listed.terms) for listed in blocks), size)), 0
+    for listed in blocks:
+        center, scale = listed.scaling
+        slopes = np.hstack([np.diag(1.0 / scale), np.zeros((len(scale), 1))])
+        unstandardize = np.vstack([np.append(-center / scale, 1.0), slopes])
+        of_block = listed.block.derivatives(unstandardize, listed.unit)
+        of_block = listed.select(of_block.reshape(len(listed.unit), -1, of_block.shape[1]))
+        end, is_present = start + len(listed.terms), listed.coordinates >= 0
+        found[start:end, listed.coordinates[is_present]] = of_block[:, is_present]
+        start = end
+    return found
 
 
 def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
     """The blocks of each expert: the predictors of its means, and its dispersions."""
-    responses = labels.responses
-    experts, units, n_experts = fitted.mixture.experts, fitted.preprocessor, len(labels.experts)
-    used = slice(None) if units.expert_columns is None else units.expert_columns
+    experts, units, responses = fitted.mixture.experts, fitted.preprocessor, labels.responses
     center, scale = units.feature_scaling
-    columns = np.arange(len(scale))[used]
-    columns = columns[columns < units.n_features]
+    columns = np.arange(len(scale))
+    columns = columns if units.expert_columns is None else columns[units.expert_columns]
+    if units.extra_features is not None:
+        columns = columns[columns < units.n_features]
     unit = np.ones(len(responses)) if units.target_scaling is None else units.target_scaling.scale
-    shown = [(k, *own) for k in range(n_experts) for own in experts.shown(k)]
-    main = {k: block for k, block, _ in shown if block.is_main}
-    # The first expert with the same coefficient of the mean, (K, W); negative for absent ones.
-    holders = np.tile(np.arange(n_experts)[:, None], 1 + len(columns))
-    if experts.slopes:
-        has_mean = np.isin(np.arange(n_experts), list(main))
-        holders = slope_holders(experts.slopes, has_mean, experts.n_columns)
-        holders = np.roll(holders, 1, axis=1)[:, : 1 + len(columns)]
+    shown = [(k, *own) for k in range(len(labels.experts)) for own in experts.shown(k)]
+    # The coordinates of the intercept and the slopes of each expert, of its first response.
+    vectors = {
+        k: np.roll(where[: experts.n_columns], 1)[: 1 + len(columns)].tolist()
+        for k, block, where in shown
+        if block.is_main
+    }
+    mains = [block for _, block, _ in shown if block.is_main]
     blocks = []
     for k, block, where in shown:
         own = columns
@@ -212,41 +147,46 @@ def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
             own = columns[list(block.columns)]
         names = block.terms([INTERCEPT, *(labels.features[j] for j in own)])
         of_block = block.responses(responses)
-        has_term = np.tile(np.arange(n_experts)[:, None] == k, len(names))  # of the experts
-        if block.is_main:
-            has_term = (holders == holders[k]) & (holders >= 0)
-        is_first = (has_term.argmax(axis=0) == k) & has_term[k]
-        is_listed = np.tile(is_first, (len(of_block), 1))
-        n_holders, parts = has_term.sum(axis=0), []
-        for number, of_experts in zip(n_holders, has_term.T, strict=True):
-            those = ", ".join(labels.experts[j] for j in np.flatnonzero(of_experts))
-            parts.append(ALL_EXPERTS if 1 < number == len(main) else those)
-        has_one = np.arange(len(names)) >= (not block.is_dispersion)  # without intercepts
+        holders = [[k]] * len(names)  # the experts that share each
+        if block.is_main and experts.slopes:
+            holders = [
+                [j for j, vector in vectors.items() if vector[i] == at >= 0]
+                for i, at in enumerate(vectors[k])
+            ]
         measures = {}
         for measure in block.measures:  # of shared slopes those of all experts
-            of_all = not measure.by and all(measure in other.measures for other in main.values())
-            measures[measure] = has_one & (of_all | (n_holders < 2))
+            of_all = not measure.by and all(measure in main.measures for main in mains)
+            first = 0 if block.is_dispersion else 1  # without intercepts
+            chosen = range(first, len(names))
+            measures[measure] = [i for i in chosen if of_all or len(holders[i]) < 2]
         # Logits of classes are log odds against the first class.
         is_logit = block.is_main and block.link == MULTINOMIAL  # type: ignore[union-attr]
-        has_reference = is_logit and len(of_block) > 1
-        if has_reference:
-            is_listed[0] = False
+        reference = 0 if is_logit and len(of_block) > 1 else None
+        is_listed = np.tile([those[:1] == [k] for those in holders], (len(of_block), 1))
+        if reference is not None:
+            is_listed[reference] = False
+        response, position = np.nonzero(is_listed)
+        parts = [
+            ALL_EXPERTS
+            if 1 < len(those) == len(vectors)
+            else ", ".join(labels.experts[j] for j in those)
+            for those in holders
+        ]
+        named = of_block if len(responses) > 1 else [""]
+        pairs = zip(response.tolist(), position.tolist(), strict=True)
         blocks.append(
             Listed(
                 block,
                 k,
-                n_experts,
-                of_block if len(responses) > 1 else [""],
-                names,
-                parts,
-                is_listed,
+                [Term(parts[i], named[v], names[i]) for v, i in pairs],
+                response,
+                position,
                 measures,
                 own,
                 (center[own], scale[own]),
                 unit if len(of_block) == len(unit) else np.ones(len(of_block)),
                 where,
-                block.is_main and experts.can_separate,
-                0 if has_reference else None,
+                reference,
                 labels.classes[0] if is_logit else "",
             )
         )
@@ -255,135 +195,116 @@ def _blocks_of_experts(fitted: FittedMixture, labels: Labels) -> list[Listed]:
 
 def _block_of_gate(fitted: FittedMixture, labels: Labels, reference: int) -> Listed:
     """The block of the gate, whose responses are the experts."""
-    units, gate, experts = fitted.preprocessor, fitted.mixture.gate, labels.experts
-    columns, (center, scale) = gate_columns(units), units.feature_scaling
-    used = np.arange(len(scale))
-    used = used if units.gate_columns is None else used[units.gate_columns]
-    if not gate.depends_on_features:
-        columns = used = used[:0]
+    mixture, experts = fitted.mixture, labels.experts
+    columns, scaling = gate_columns(fitted)
     names = [INTERCEPT, *(labels.gate_features[j] for j in columns)]
-    block, where = gate.shown
+    others = [k for k in range(len(experts)) if k != reference]
+    block, where = mixture.gate.shown
     return Listed(
         block,
         None,
-        len(experts),
-        experts,
-        names,
-        [GATE] * len(names),
-        np.tile(np.arange(len(experts))[:, None] != reference, len(names)),
-        {ODDS_RATIO: np.arange(len(names)) > 0},
+        [Term(GATE, experts[k], name) for k in others for name in names],
+        np.repeat(others, len(names)),
+        np.tile(np.arange(len(names)), len(others)),
+        {ODDS_RATIO: list(range(1, len(names)))},
         columns,
-        (center[used], scale[used]),
+        scaling,
         np.ones(len(experts)),
-        len(fitted.mixture.experts.first) + where,
-        gate.depends_on_features,
+        len(mixture.experts.first) + where,
         reference,
         experts[reference],
     )
 
 
-def gate_columns(preprocessor: Any) -> Array:
-    """Columns of `gate_coef_` that belong to the columns of the gate's design matrix."""
-    if preprocessor.gate_columns is None or preprocessor.extra_features is not None:
-        return np.arange(preprocessor.n_gate_columns - 1)
-    return np.asarray(preprocessor.gate_columns)
+def gate_columns(fitted: FittedMixture) -> tuple[Array, tuple[Array, Array]]:
+    """Columns of `gate_coef_` with a slope, and the centre and scale of their features."""
+    units, (center, scale) = fitted.preprocessor, fitted.preprocessor.feature_scaling
+    used = np.arange(len(scale))
+    used = used if units.gate_columns is None else used[units.gate_columns]
+    used = used if fitted.mixture.gate.depends_on_features else used[:0]
+    # With features that the gate derives, the attribute has its columns only.
+    columns = used if units.extra_features is None else np.arange(len(used))
+    return columns, (center[used], scale[used])
+
+
+def indicator_columns(mixture: FittedMixture, feature_range: Array | None) -> Array:
+    """Which columns, (p,), held zeros and ones only in the rows of the fit.
+
+    Between two bounds such a column has the largest variance for its mean. The moments of sparse
+    columns, which are not centred, do not show it. With extra features there is none.
+    """
+    preprocessor = mixture.preprocessor
+    (center, scale), own = preprocessor.feature_scaling, preprocessor.feature_range
+    plain = preprocessor.extra_features is None and preprocessor.encoder is None
+    if own is None or feature_range is None or not plain:
+        return np.zeros(len(scale), dtype=bool)
+    is_extreme = np.isclose((own[1] - center) * (center - own[0]), scale**2, rtol=MOMENT_RTOL)
+    is_unit = np.isclose(feature_range, [[0.0], [1.0]], rtol=0.0, atol=MOMENT_RTOL).all(axis=0)
+    found: Array = is_extreme & is_unit
+    return found
 
 
 # --- standard errors --------------------------------------------------------------------------
 
 
-class Errors(NamedTuple):
-    """What is known of the errors of the T coefficients, and of their R coordinates."""
-
-    method: str
-    covariance: Array  # of the coefficients, (T, T)
-    reasons: list[str]  # for which a coefficient has no error; "" if it has one
-    replicates: Array | None = None  # estimates (B, T) of refits
-    refits: Sequence[Array] = ()  # their vectors (D,)
-    blocks: Sequence[Listed] = ()
-    theta: Any = None  # the estimates, (D,)
-    coordinates: Any = None  # covariance of the coordinates, (R, R)
-    is_unknown: Any = False  # which of them the data do not determine, (R,)
-    is_dependent: Any = False  # slopes of dependent columns that the penalty determines, (T,)
-    max_shift: float = np.nan  # distance from the maximum in standard errors
-    is_indefinite: bool = False  # whether the estimates are at no maximum
-
-    def coordinates_of(self, n_experts: int) -> Array:
-        """Coordinates (K, P) of each expert among all that are estimated; -1 for none."""
-        of_experts: list[list[int]] = [[] for _ in range(n_experts)]
-        for listed in self.blocks:
-            if listed.expert is not None:
-                of_experts[listed.expert] += listed.coordinates.tolist()
-        size = max(map(len, of_experts))
-        return np.array([own + [-1] * (size - len(own)) for own in of_experts])
-
-    def delta_method(self, derivatives: Array) -> tuple[Array, list[str]]:
-        """Covariance (E, E) of functions with derivatives (E, R), and why some have none."""
-        size = np.abs(derivatives)
-        involved = size > DIRECTION_TOL * size.max(axis=1, keepdims=True, initial=0.0)
-        used = np.where(involved, derivatives, 0.0)
-        unknown = (involved & self.is_unknown).any(axis=1)
-        reasons = np.where(unknown, NOT_DETERMINED, "").tolist()
-        return used @ self.coordinates @ used.T, reasons
-
-
 def observed_errors(
     fitted: FittedMixture,
     data: Data,
-    coefficients: Coefficients,
+    coefficients: Inference,
     is_sandwich: bool,
     clusters: Array | None,
-) -> Errors:
-    """Errors by the observed information at the fit, or by the sandwich covariance.
+) -> tuple[Inference, bool]:
+    """The coefficients with errors by the observed information, or by the sandwich covariance.
 
-    `clusters` has the number of the cluster of each row or unit for the latter.
+    `clusters` has the number of the cluster of each row or unit for the latter. Returned is also
+    whether the information is indefinite, as it is at no maximum.
     """
     mixture, theta, _ = fitted
     step = newton_step(mixture, theta, [data], is_sandwich, clusters)
     first, (observed, _, scores, weight) = mixture.first, step.information
     at_bound, dropped = mixture.at_bound(theta)[first], mixture.prior.dropped[first]
-    invariant = _invariant_directions(data.rows, coefficients.blocks, ~(at_bound | dropped))
-    observed = mixture.reduced_matrix(observed)
-    scores = mixture.reduced_matrix(scores) if is_sandwich else None
-    least = max(EIGENVALUE_TOL * weight.sum(), np.finfo(float).tiny)
     known = at_bound | dropped
+    blocks = coefficients._blocks
+    invariant = _invariant_directions(data.rows, blocks, ~known)
+    if not mixture.is_plain:
+        observed = mixture.reduced_matrix(observed)
+        scores = None if scores is None else mixture.reduced_matrix(scores)
+    least = max(EIGENVALUE_TOL * weight.sum(), np.finfo(float).tiny)
     matrix, is_unknown, is_indefinite = _inverse(observed, scores, known, invariant, least)
-    method = "observed information"
-    if is_sandwich:
-        method = "sandwich covariance"
+    method = "sandwich covariance" if is_sandwich else "observed information"
     if clusters is not None:  # the factor of few clusters of a linear regression in statsmodels
         n_clusters = len(np.unique(clusters))
         method += f", {n_clusters} clusters"
-        is_scale = np.zeros(len(first), dtype=bool)
-        for listed in coefficients.blocks:
-            is_scale[listed.coordinates] |= listed.block.is_dispersion
-        n_rows, n_coefficients = weight.sum(), int((~(known | is_scale)).sum())
+        is_slope = ~known
+        for listed in blocks:
+            is_slope[listed.coordinates] &= not listed.block.is_dispersion
+        n_rows, n_coefficients = weight.sum(), int(is_slope.sum())
         matrix *= n_clusters / (n_clusters - 1.0) * (n_rows - 1.0)
         matrix /= max(n_rows - n_coefficients, 1.0)
-    derivatives = coefficients.derivatives(len(first))
+    derivatives = derivatives_of(blocks, len(first))
     size = np.abs(derivatives)
     involved = size > DERIVATIVE_RTOL * size.max(axis=1, keepdims=True)
     reasons = np.full(len(derivatives), "", dtype=object)
     reasons[(involved & is_unknown).any(axis=1)] = NOT_DETERMINED
     # An intercept in raw units depends on slopes, of which some may be known.
     reasons[~(involved & ~at_bound).any(axis=1)] = "at its bound"
-    reasons[_is_separated(fitted, data, weight, coefficients.blocks)] = "separated"
+    reasons[_is_separated(fitted, data, weight, blocks)] = "separated"
     reasons[~(involved & ~dropped).any(axis=1)] = "dropped"
     reasons[~derivatives.any(axis=1)] = "fixed"  # slopes of constant features
-    is_slope = [listed.repeat(np.arange(len(listed.names)) > 0) for listed in coefficients.blocks]
-    is_dependent = (involved & invariant.any(axis=1)).any(axis=1) & np.concatenate(is_slope)
-    return Errors(
-        method,
-        derivatives @ matrix @ derivatives.T,
-        reasons.tolist(),
-        blocks=coefficients.blocks,
-        theta=theta,
-        coordinates=matrix,
-        is_unknown=is_unknown,
-        is_dependent=is_dependent & (reasons == ""),
+    is_dependent = (involved & invariant.any(axis=1)).any(axis=1) & (reasons == "")
+    is_dependent &= np.concatenate([listed.position > 0 for listed in blocks])
+    found = replace(
+        coefficients,
+        method=method,
+        full_covariance=derivatives @ matrix @ derivatives.T,
+        reasons=reasons.tolist(),
+        is_dependent=is_dependent,
         max_shift=step.shift,
-        is_indefinite=is_indefinite,
+        _theta=theta,
+        _coordinates=matrix,
+        _is_unknown=is_unknown,
     )
+    return found, is_indefinite
 
 
 def _inverse(
@@ -442,28 +363,24 @@ def _invariant_directions(dataset: Dataset, blocks: Sequence[Listed], free: Arra
         products.toarray() if sparse.issparse(products) else products
         for products in (rows.T @ rows for rows in designs)
     )
-    if not any(_null_space(products).size for products in (of_experts, of_gate)):
-        return np.zeros((size, 0))
     gram = np.zeros((size, size))
     for listed in blocks:
-        width = 1 if listed.block.is_dispersion else 1 + len(listed.columns)
-        products = of_gate if listed.expert is None else of_experts
-        products = products[-width:, -width:]  # of a constant gate, those of the ones
-        products = np.kron(np.eye(len(listed.coordinates) // width), products)
+        products: Array = np.ones((1, 1))
+        if isinstance(listed.block, LinearPredictor):
+            own = listed.block.columns
+            kept = [*(range(len(listed.columns)) if own is None else own), -1]
+            products = (of_gate if listed.expert is None else of_experts)[np.ix_(kept, kept)]
+        n_vectors = len(listed.coordinates) // len(products)
+        products = np.kron(np.eye(n_vectors), products)
         is_present = listed.coordinates >= 0
         index = listed.coordinates[is_present]
         gram[np.ix_(index, index)] += products[np.ix_(is_present, is_present)]
     gram[~free] = gram[:, ~free] = 0.0
-    return _null_space(gram)
-
-
-def _null_space(gram: Array) -> Array:
-    """Directions (D, r) of length zero by the products (D, D) of columns, without zero columns."""
     used = np.flatnonzero(np.diag(gram) > 0.0)
     unit = 1.0 / np.sqrt(np.diag(gram)[used])
     eigenvalues, vectors = np.linalg.eigh(gram[np.ix_(used, used)] * unit[:, None] * unit)
     vectors = vectors[:, eigenvalues <= EIGENVALUE_TOL * eigenvalues.max(initial=0.0)]
-    directions = np.zeros((len(gram), vectors.shape[1]))
+    directions = np.zeros((size, vectors.shape[1]))
     directions[used] = np.where(np.abs(vectors) > DIRECTION_TOL, vectors, 0.0) * unit[:, None]
     return directions
 
@@ -477,9 +394,9 @@ def _is_separated(
     zero, rows do not count.
     """
     mixture, theta, _ = fitted
-    of_experts = mixture.split(theta)[0]
     information = np.full((len(weight), 1), np.inf)
     if mixture.experts.can_separate:
+        of_experts = mixture.split(theta)[0]
         resp = mixture.responsibilities(theta[None], data)[0][:, 0]
         own = data.sharing.to_rows(resp) * data.rows.weight
         information = mixture.experts.intercept_information(of_experts, data, own)
@@ -488,10 +405,11 @@ def _is_separated(
     found = []
     for listed in blocks:
         rows: Any = np.inf if listed.expert is None else weight[listed.expert]
-        if listed.can_separate:
-            own = of_gate if listed.expert is None else information[listed.expert]
-            rows = np.minimum(rows, own)
+        if listed.expert is None:
+            rows = of_gate if mixture.gate.depends_on_features else rows
+        elif listed.block.is_main:
+            rows = np.minimum(rows, information[listed.expert])
         few = np.broadcast_to(rows < 1 + len(listed.columns), len(listed.unit))
         few = few if listed.reference is None else few | few[listed.reference]
-        found.append(listed.repeat(few[:, None]))
+        found.append(few[listed.response])
     return np.concatenate(found)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any, NamedTuple, cast
 
@@ -23,14 +24,16 @@ from scipy import sparse
 from skmoe._data.checks import check_choice
 from skmoe._data.extra_features import ExtraFeatures, predict_base
 from skmoe._data.rows import Rows
-from skmoe._inference.coefficients import GATE, Coefficients, Errors, Term
-from skmoe._inference.inference import Inference, columns_of, names_of_ends, table_lines
-from skmoe._inference.labels import Labels, printable_line, printable_name
+from skmoe._inference.coefficients import GATE, indicator_columns, list_coefficients
+from skmoe._inference.comparisons import missing_for_inference
+from skmoe._inference.inference import Inference, Term
+from skmoe._inference.labels import Labels, labels_of, printable_line, printable_name
 from skmoe._inference.results import WIDTH, Result
 from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import gate_scores
 from skmoe._numerics.linalg import add_fields
+from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import TINY, Array
 from skmoe._optional import import_pandas
 
@@ -153,42 +156,47 @@ class AverageEffects(Inference):
     Term(part='mixture', response='', name='sex: 1 to 2')
     """
 
+    _heading = "effect"
+
     def __repr__(self) -> str:
-        columns = {"effect": self.estimates}
-        if self.method:
-            columns |= columns_of(self, 0.95, "std. error", *names_of_ends(0.95))
-            columns.pop("estimate")
         lines: list[str] = []
         for part in dict.fromkeys(term.part for term in self.terms):
             chosen = [i for i, term in enumerate(self.terms) if term.part == part]
             lines.append(printable_name(part))
-            lines += table_lines(self.terms, columns, self.reasons, chosen)
+            lines += self._tables(chosen, 0.95)
         lines += [f"Standard errors: {self.method}."] if self.method else []
         return "\n".join(map(printable_line, lines))
 
 
-def average_effects_of(
-    fitted: FittedMixture,
-    changes: Iterable[tuple[str, Rows, Rows, float]],
-    labels: Labels,
+@underflow_to_zero
+def infer_average_effects(
+    estimator: Any,
+    changes: Iterable[tuple[str, Any, Any, float]],
+    rows: Rows,
     on_gate: bool,
-    errors: Errors | None,
+    inference: Inference | None,
 ) -> AverageEffects:
-    """Effects of changes on the responses, or on the probabilities of the experts.
+    """Average effects of changes: name, features at both ends, and width of each.
 
-    A change has a name, validated rows at both ends, with weights of sum one, and its width in
-    units of the effect.
+    They are effects on the responses, or on the probabilities of the experts. `rows` have weights
+    of sum one, and an offset. The inference must be that of this mixture.
     """
-    refits = () if errors is None else errors.refits
+    fitted, labels = estimator._fitted, labels_of(estimator)
+    if inference is not None:
+        _check_is_of(estimator, inference)
+    refits = () if inference is None else inference._refits
     fits = [fitted._replace(theta=theta) for theta in (fitted.theta, *refits)]
     names, values, derivatives = [], [], []
-    responses = labels.responses
-    n_responses = None if on_gate else len(responses)
+    n_responses = None if on_gate else len(labels.responses)
     for name, low, high, width in changes:
-        ends = map(fitted.preprocessor.transform_blocks, (low, high))
+        ends = (
+            fitted.preprocessor.transform_blocks(
+                estimator._checked(Rows(X, None, rows.weight, rows.offset))
+            )
+            for X in (low, high)
+        )
         blocks = [
-            Ends([fitted.data(rows) for rows, _ in pair], [a for _, a in pair], *sizes)
-            for sizes in [(width, n_responses)]
+            Ends([fitted.data(own) for own, _ in pair], [a for _, a in pair], width, n_responses)
             for pair in zip(*ends, strict=True)
         ]
         sums = [
@@ -197,12 +205,12 @@ def average_effects_of(
         ]
         names.append(name)
         values.append([_effects(of_fit, of_fit, on_gate) for of_fit in sums])
-        if errors is not None:
-            index = errors.coordinates_of(fitted.mixture.n_experts)
+        if inference is not None:
+            index = _coordinates_of_experts(inference, fitted.mixture.n_experts)
             by_coordinates = (block.sums_by_coordinates(fitted, index) for block in blocks)
             own = _effects(reduce(add_fields, by_coordinates), sums[0], on_gate)
             derivatives.append(np.moveaxis(own, 0, -1))
-    parts, changing = [MIXTURE], list(responses) if len(responses) > 1 else [""]
+    parts, changing = [MIXTURE], labels.responses if len(labels.responses) > 1 else [""]
     if on_gate:
         parts, changing = [GATE], labels.experts
     elif fitted.mixture.n_experts > 1:
@@ -211,35 +219,70 @@ def average_effects_of(
         Term(part, response, name) for part in parts for response in changing for name in names
     ]
     estimates, *of_refits = np.stack(values, axis=-1).reshape(len(fits), -1)
-    coefficients = Coefficients(terms, estimates, np.zeros(len(terms), dtype=bool))
-    if errors is None:
-        unknown = np.full((len(terms), len(terms)), np.nan)
-        return AverageEffects(coefficients, Errors("", unknown, [""] * len(terms)))
+    found = AverageEffects(terms, estimates, np.zeros(len(terms), dtype=bool))
+    if inference is None:
+        return replace(found, full_covariance=np.full((len(terms), len(terms)), np.nan))
     of_terms = np.stack(derivatives, axis=-2).reshape(len(terms), -1)
-    covariance, reasons = errors.delta_method(of_terms)
-    found = Errors(f"delta method, {errors.method}", covariance, reasons)
+    covariance, reasons = inference._delta_method(of_terms)
+    method, replicates = f"delta method, {inference.method}", None
     if of_refits:
-        covariance = np.atleast_2d(np.cov(of_refits, rowvar=False))
-        found = Errors(errors.method, covariance, reasons, np.array(of_refits))
-    return AverageEffects(coefficients, found)
+        method, replicates = inference.method, np.array(of_refits)
+        covariance = np.atleast_2d(np.cov(replicates, rowvar=False))
+    return replace(
+        found,
+        method=method,
+        full_covariance=covariance,
+        reasons=reasons,
+        replicates=replicates,
+    )
 
 
-def standard_errors_of_means(
-    fitted: FittedMixture, rows: Rows, n_responses: int, errors: Errors
-) -> Array:
-    """Standard errors (n, K, m) of the means of the experts; NaN if they are not determined."""
+def _coordinates_of_experts(inference: Inference, n_experts: int) -> Array:
+    """Coordinates (K, P) of each expert among all that are estimated; -1 for none."""
+    of_experts: list[list[int]] = [[] for _ in range(n_experts)]
+    for listed in inference._blocks:
+        if listed.expert is not None:
+            of_experts[listed.expert] += listed.coordinates.tolist()
+    size = max(map(len, of_experts))
+    return np.array([own + [-1] * (size - len(own)) for own in of_experts])
+
+
+def _check_is_of(estimator: Any, inference: Any) -> None:
+    """Raise ValueError unless an inference is that of a fitted mixture."""
+    own, other = list_coefficients(estimator, getattr(inference, "gate_reference", 0)), ""
+    if getattr(inference, "terms", None) != own.terms:
+        other = "terms"
+    elif not np.array_equal(inference._theta, estimator._fitted.theta):
+        other = "estimates"
+    if other:
+        raise ValueError(
+            "inference must be that of this mixture, with the same names of experts; got other "
+            f"{other}. Pass inference=moe.inference(X, y), with the data of the fit."
+        )
+
+
+@underflow_to_zero
+def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
+    """Standard errors (n, K, m) of the predictions of the experts for X; NaN if not determined.
+
+    The rows are those of the fit. None if the mixture has no standard errors, as of trees.
+    """
+    if missing_for_inference(estimator):
+        return None
+    inference = estimator.inference(rows.X, rows.y, **rows.arguments)
+    n_responses, fitted = len(labels_of(estimator).responses), estimator._fitted
     (mixture, _, units), of_blocks = fitted, []
-    for dataset, added in units.transform_blocks(rows):
+    for dataset, added in units.transform_blocks(estimator._checked(Rows(X))):
         ends = Ends([fitted.data(dataset)] * 2, [added] * 2, 1.0, n_responses)
         shape = mixture.n_experts, n_responses, dataset.n_rows
         derivatives = np.zeros((*shape, len(mixture.first)))
-        for index in errors.coordinates_of(mixture.n_experts).T:
+        for index in _coordinates_of_experts(inference, mixture.n_experts).T:
             by_coordinate = ends.mean_derivatives(fitted, index)[0]
             present = np.flatnonzero(index >= 0)
             derivatives[present, :, :, index[present]] = by_coordinate[present]
         found = np.empty(shape)
         for k, response in np.ndindex(*shape[:2]):
-            covariance, reasons = errors.delta_method(derivatives[k, response])
+            covariance, reasons = inference._delta_method(derivatives[k, response])
             found[k, response] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
             found[k, response, np.array(reasons) != ""] = np.nan
         of_blocks.append(found)
@@ -259,6 +302,12 @@ def _effects(sums: Sums, at: Sums, on_gate: bool) -> Array:
     return np.concatenate([of_all, own, of_gate], axis=-2)
 
 
+def predicts_steps(estimator: Any) -> bool:
+    """Whether predictions may be steps: estimators are in the experts, base or gate."""
+    mixture, _, preprocessor = estimator._fitted
+    return mixture.experts.needs_all_rows or preprocessor.extra_features is not None
+
+
 # --- predictions of single rows ---------------------------------------------------------------
 
 # Arrays of an explanation whose columns are experts; those of others are features.
@@ -266,9 +315,6 @@ OF_EXPERTS = ("gate", "experts")
 
 # The array of the base model, whose columns are neither.
 BASE = "base"
-
-# Relative difference of moments, of features in single precision, that is round-off.
-MOMENT_RTOL = 1e-6
 
 # Least width of the names of the arrays.
 MIN_QUANTITY_WIDTH = 11
@@ -323,19 +369,10 @@ class Explanation(Result, dict[str, Array]):
     199    -1.0
     """
 
-    def __init__(
-        self,
-        arrays: Mapping[str, Array],
-        *,
-        expert_names: Sequence[str],
-        feature_names: Sequence[str],
-        response_names: Sequence[str],
-        index: Any = None,
-    ) -> None:
+    def __init__(self, arrays: Mapping[str, Array], labels: Labels, index: Any) -> None:
         super().__init__(arrays)
-        self.expert_names = list(expert_names)
-        self.feature_names = list(feature_names)
-        self.response_names = list(response_names)
+        self.expert_names, self.feature_names = labels.experts, labels.features
+        self.response_names = labels.classes or labels.responses
         self.index = index
 
     def __getattr__(self, name: str) -> Array:
@@ -415,23 +452,6 @@ def base_predictions(mixture: FittedMixture, X: Any) -> Array:
     extra = cast(ExtraFeatures, mixture.preprocessor.extra_features)
     prediction = predict_base(extra.base, X, extra.classes)
     return prediction if extra.classes is None else np.exp(prediction)
-
-
-def indicator_columns(mixture: FittedMixture, feature_range: Array | None) -> Array:
-    """Which columns, (p,), held zeros and ones only in the rows of the fit.
-
-    Between two bounds such a column has the largest variance for its mean. The moments of sparse
-    columns, which are not centred, do not show it. With extra features there is none.
-    """
-    preprocessor = mixture.preprocessor
-    (center, scale), own = preprocessor.feature_scaling, preprocessor.feature_range
-    plain = preprocessor.extra_features is None and preprocessor.encoder is None
-    if own is None or feature_range is None or not plain:
-        return np.zeros(len(scale), dtype=bool)
-    is_extreme = np.isclose((own[1] - center) * (center - own[0]), scale**2, rtol=MOMENT_RTOL)
-    is_unit = np.isclose(feature_range, [[0.0], [1.0]], rtol=0.0, atol=MOMENT_RTOL).all(axis=0)
-    found: Array = is_extreme & is_unit
-    return found
 
 
 def has_gate_effects(fitted: FittedMixture, attributes: Mapping[str, Any]) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.special import chdtrc, ndtr, ndtri
 
 from skmoe._data.checks import check_level, shown
-from skmoe._inference.coefficients import Coefficients, Errors, Term
 from skmoe._inference.labels import format_number, power_of_ten, printable_name
 from skmoe._inference.results import Result, frame_of
 from skmoe._numerics.typing import Array
@@ -22,6 +21,12 @@ MIN_NAME_WIDTH = 20
 COLUMN_WIDTH = 11
 N_TABLE_DIGITS = 4
 
+# A coefficient that the data do not determine, and slopes of linearly dependent columns.
+NOT_DETERMINED, DEPENDENT = "not determined", "dependent"
+
+# Derivatives up to this part of the largest are round-off.
+DIRECTION_TOL = 1e-6
+
 # Level of the sentences that tests print.
 LEVEL = 0.05
 
@@ -30,6 +35,40 @@ LEVEL = 0.05
 EIGENVALUE_RTOL = 1e-9
 
 
+class Term(NamedTuple):
+    """Name of a coefficient."""
+
+    part: str  # an expert, "all experts" or the names of several that share a slope, or "gate"
+    response: str  # output, class, or expert of the gate's log odds; empty if there is one only
+    name: str  # of the feature, "(Intercept)", or the name of a dispersion parameter
+
+
+class Exponentials(NamedTuple):
+    """What exponentials of coefficients (T) are, such as rate ratios; NaN for coefficients without.
+
+    Their logs are coefficients times a factor, and times powers of dispersions for hazard ratios.
+    """
+
+    name: str
+    of: str  # what one unit more of a feature multiplies; "" for no ratio
+    factor: Array
+    by: Array  # indices of logs of dispersions; of the coefficients themselves without any
+    power: Array
+
+    def logs(self, values: Array) -> Array:
+        """Their logs (..., T) for coefficients (..., T)."""
+        return np.asarray(self.factor * values * np.exp(self.power * values[..., self.by]))
+
+    def errors(self, values: Array, covariance: Array) -> Array:
+        """Standard errors of their logs, by the delta method."""
+        logs = self.logs(values)
+        own, other = self.factor * np.exp(self.power * values[self.by]), self.power * logs
+        variance, cross = np.diag(covariance), covariance[np.arange(len(values)), self.by]
+        squares = own**2 * variance + 2.0 * own * other * cross + other**2 * variance[self.by]
+        return np.sqrt(np.maximum(squares, 0.0))
+
+
+@dataclass(eq=False, repr=False)
 class Inference(Result):
     """Coefficients of a mixture with standard errors.
 
@@ -84,21 +123,46 @@ class Inference(Result):
     True
     """
 
-    def __init__(self, coefficients: Coefficients, errors: Errors) -> None:
-        self._coefficients, self._errors = coefficients, errors
-        self.terms: list[Term] = coefficients.terms
-        self.estimates = coefficients.values
-        self.is_dispersion = coefficients.is_dispersion
-        factors = [each.factor for each in coefficients.exponentials]
-        self.has_ratio = np.isfinite([*factors, np.full(len(self.terms), np.nan)]).any(axis=0)
-        self.has_ratio &= ~self.is_dispersion
-        self.gate_reference = coefficients.gate_reference
-        self.method, self.max_shift = errors.method, errors.max_shift
-        self.reasons, self.replicates = errors.reasons, errors.replicates
-        self.is_dependent = errors.is_dependent & np.ones(len(self.terms), dtype=bool)
-        self.full_covariance, self.covariance = errors.covariance, errors.covariance.copy()
-        unknown = np.array(errors.reasons) != ""
-        self.covariance[unknown] = self.covariance[:, unknown] = np.nan
+    terms: list[Term]
+    estimates: Array
+    is_dispersion: Array
+    gate_reference: int = 0
+    method: str = ""  # empty without errors
+    full_covariance: Any = None
+    reasons: list[str] = field(default_factory=list)
+    replicates: Array | None = None
+    is_dependent: Any = False
+    max_shift: float = np.nan
+    # Besides the public ones: what exponentials are, the names of the references of log odds (or
+    # ""), the blocks, the vector (D,) of the fit and those of refits, and of its R coordinates the
+    # covariance and which of them the data do not determine.
+    _exponentials: Sequence[Exponentials] = ()
+    _references: Sequence[str] = ()
+    _blocks: Sequence[Any] = ()
+    _theta: Any = None
+    _refits: Sequence[Array] = ()
+    _coordinates: Any = None
+    _is_unknown: Any = False
+
+    _heading: ClassVar[str] = "estimate"
+
+    def __post_init__(self) -> None:
+        size = len(self.terms)
+        self.reasons = self.reasons or [""] * size
+        self.is_dependent = self.is_dependent & np.ones(size, dtype=bool)
+
+    @property
+    def has_ratio(self) -> Array:
+        """Slopes whose exponentials are ratios."""
+        factors = [each.factor for each in self._exponentials]
+        is_known = np.isfinite([*factors, np.full(len(self.terms), np.nan)]).any(axis=0)
+        return is_known & ~self.is_dispersion
+
+    @property
+    def covariance(self) -> Array:
+        """Covariance of the estimates, NaN for terms that have a reason."""
+        unknown = np.array(self.reasons) != ""
+        return np.where(unknown | unknown[:, None], np.nan, self.full_covariance)
 
     @property
     def standard_errors(self) -> Array:
@@ -138,16 +202,46 @@ class Inference(Result):
         check_level(level)
         return _intervals(self.estimates, self.standard_errors, self.replicates, level)
 
-    def _exponentials(self, level: float) -> dict[str, Array]:
-        """By name what exponentials of coefficients are, and the ends of intervals, (3, T)."""
+    def _delta_method(self, derivatives: Array) -> tuple[Array, list[str]]:
+        """Covariance (E, E) of functions with derivatives (E, R), and why some have none."""
+        size = np.abs(derivatives)
+        involved = size > DIRECTION_TOL * size.max(axis=1, keepdims=True, initial=0.0)
+        used = np.where(involved, derivatives, 0.0)
+        unknown = (involved & self._is_unknown).any(axis=1)
+        return used @ self._coordinates @ used.T, np.where(unknown, NOT_DETERMINED, "").tolist()
+
+    def _columns(self, level: float, error: str, *ends: str) -> dict[str, Array]:
+        """Columns of a table, with the given names of the errors and of the ends of intervals."""
+        columns = {self._heading: self.estimates}
+        if not self.method:
+            return columns
+        columns |= {error: self.standard_errors, "z": self.z_values, "p": self.p_values}
+        return columns | dict(zip(ends, self.conf_int(level).T, strict=True))
+
+    def _ratios(self, level: float, *ends: str) -> dict[str, dict[str, Array]]:
+        """By name what exponentials are: columns of their values, and of the ends of intervals."""
         found = {}
-        for each in self._coefficients.exponentials:
-            logs, errors = each.logs(self.estimates), each.errors(self.estimates, self.covariance)
-            replicates = None if self.replicates is None else each.logs(self.replicates)
-            ends = _intervals(logs, errors, replicates, level)
+        for each in self._exponentials:
+            columns = [each.logs(self.estimates)]
+            if self.method:
+                errors = each.errors(self.estimates, self.covariance)
+                replicates = None if self.replicates is None else each.logs(self.replicates)
+                columns += [*_intervals(columns[0], errors, replicates, level).T]
             with np.errstate(over="ignore"):
-                found[each.name] = np.exp(np.vstack([logs, ends.T]))
+                found[each.name] = dict(zip([each.name, *ends], map(np.exp, columns), strict=False))
         return found
+
+    def _tables(self, chosen: list[int], level: float) -> list[str]:
+        """Lines of a table of chosen terms, and of tables of the ratios that they have."""
+        tail = 50 * (1 - level)
+        ends = f"{tail:g} %", f"{100 - tail:g} %"
+        dependent = np.where(self.is_dependent, DEPENDENT, "")
+        marks = [a or b for a, b in zip(self.reasons, dependent, strict=True)]
+        lines = table_lines(self.terms, self._columns(level, "std. error", *ends), marks, chosen)
+        for name, columns in self._ratios(level, *ends).items():
+            own = [i for i in chosen if not np.isnan(columns[name][i])]
+            lines += table_lines(self.terms, columns, marks, own, columns) if own else []
+        return lines
 
     def wald_test(self, terms: Sequence[Sequence[str]], *, equal: bool = False) -> WaldTest:
         """Test that several coefficients are zero, or that they are equal.
@@ -209,15 +303,12 @@ class Inference(Result):
         ImportError
             If pandas is not installed.
         """
-        return self._frame_of(self, level)
-
-    def _frame_of(self, result: Any, level: float) -> Any:
-        """The frame, for a result that an error of a missing pandas names."""
-        columns = columns_of(self, level, "standard error", "lower", "upper")
-        for name, values in self._exponentials(level).items():
-            ends = ("", " lower", " upper")
-            columns |= {f"{name}{end}": v for end, v in zip(ends, values, strict=True)}
-        return frame_of_terms(result, self._coefficients, columns).assign(reason=self.reasons)
+        columns = self._columns(level, "standard error", "lower", "upper")
+        for name, values in self._ratios(level, "lower", "upper").items():
+            columns |= {name if end == name else f"{name} {end}": v for end, v in values.items()}
+        frame = frame_of(self, columns, self.terms, ["part", "response", "term"])
+        frame = frame.assign(reference=self._references) if any(self._references) else frame
+        return frame.assign(reason=self.reasons) if self.method else frame
 
     def __repr__(self) -> str:
         return f"<Inference on {len(self.terms)} terms: {self.method}>"
@@ -231,27 +322,7 @@ def _intervals(estimates: Array, errors: Array, replicates: Array | None, level:
     return np.asarray(estimates[:, None] + errors[:, None] * ndtri(tails))
 
 
-def frame_of_terms(result: Any, coefficients: Coefficients, columns: Mapping[str, Array]) -> Any:
-    """A pandas frame of numbers for each term, and of its reference if any term has one."""
-    frame = frame_of(result, columns, coefficients.terms, ["part", "response", "term"])
-    references = coefficients.references
-    return frame.assign(reference=references) if any(references) else frame
-
-
 # --- tables as text ---------------------------------------------------------------------------
-
-
-def columns_of(inference: Inference, level: float, error: str, *names: str) -> dict[str, Array]:
-    """Columns of a table, with the given names of the errors and of the ends of the intervals."""
-    columns = {"estimate": inference.estimates, error: inference.standard_errors}
-    columns |= {"z": inference.z_values, "p": inference.p_values}
-    return columns | dict(zip(names, inference.conf_int(level).T, strict=True))
-
-
-def names_of_ends(level: float) -> list[str]:
-    """Headings of the ends of intervals."""
-    tail = 50 * (1 - level)
-    return [f"{tail:g} %", f"{100 - tail:g} %"]
 
 
 def table_cell(value: float, column: str, is_ratio: bool) -> str:
@@ -353,7 +424,7 @@ def _chosen_terms(inference: Any, terms: Sequence[Any], equal: bool) -> list[int
     return chosen
 
 
-class NestedModelsTest(Result):
+class NestedModelsTest:
     """Likelihood-ratio test of a mixture against a larger one that contains it.
 
     Returned by `skmoe.model_selection.likelihood_ratio_test`; it is not constructed by hand.
@@ -395,29 +466,6 @@ class NestedModelsTest(Result):
         self.statistic = max(2.0 * float(np.diff(self.log_likelihoods)[0]), 0.0)
         self.df = int(np.diff(self.n_parameters)[0])
         self.p_value = float(chdtrc(self.df, self.statistic))
-
-    def to_frame(self) -> Any:
-        """A pandas frame with a row for each model.
-
-        Returns
-        -------
-        frame : pandas.DataFrame
-            With the columns "log_likelihood", "n_parameters", "statistic", "df" and "p_value", the
-            last three of which the larger model has.
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed.
-        """
-        columns = {
-            "log_likelihood": self.log_likelihoods,
-            "n_parameters": self.n_parameters,
-            "statistic": [np.nan, self.statistic],
-            "df": [np.nan, self.df],
-            "p_value": [np.nan, self.p_value],
-        }
-        return frame_of(self, columns, ["smaller", "larger"], "model")
 
     def __repr__(self) -> str:
         return describe_test("Likelihood-ratio", self, "The smaller model is")

@@ -143,30 +143,6 @@ class Maxima(NamedTuple):
             text += f" {first} maximum is spurious: an expert fits a few rows nearly exactly."
         return text
 
-    def to_frame(self) -> Any:
-        """The values as a pandas frame.
-
-        Returns
-        -------
-        frame : pandas.DataFrame
-            With a row for each value, and the columns "penalised_log_likelihood", "below_best",
-            "n_times", "smallest_share" and "is_spurious".
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed.
-        """
-        values = self.penalised_log_likelihoods
-        columns = {
-            "penalised_log_likelihood": values,
-            "below_best": [values[0] - value for value in values],
-            "n_times": self.n_times,
-            "smallest_share": self.smallest_shares,
-            "is_spurious": self.is_spurious,
-        }
-        return frame_of(self, columns)
-
 
 class UnitResponsibilities(Result):
     """Probability that each expert generated the rows of each unit.

@@ -9,18 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.sklearn_adapter import is_constant, named_estimator, typical_model
-from skmoe._inference.coefficients import GATE, Coefficients, gate_columns
-from skmoe._inference.comparisons import FitStatistics
-from skmoe._inference.effects import indicator_columns
-from skmoe._inference.inference import (
-    N_TABLE_DIGITS,
-    Inference,
-    columns_of,
-    frame_of_terms,
-    names_of_ends,
-    table_lines,
-)
+from skmoe._inference.coefficients import GATE, gate_columns, indicator_columns
+from skmoe._inference.comparisons import FitStatistics, missing_for_inference
+from skmoe._inference.inference import DEPENDENT, N_TABLE_DIGITS, Inference
 from skmoe._inference.labels import (
     Labels,
     base_term,
@@ -29,15 +20,15 @@ from skmoe._inference.labels import (
     describe_spikes,
     describe_ties,
     format_number,
+    gate_name,
     link_equation,
     printable_line,
     printable_name,
 )
 from skmoe._inference.results import WIDTH, frame_of
-from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import MAX_SHIFT
-from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import TINY, Array
+from skmoe._optional import import_pandas
 from skmoe.protocols import LinearPredictor
 
 # Why terms have no standard errors, and what to do about it.
@@ -62,9 +53,6 @@ FOOTNOTES = {
 # How lines are broken.
 WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 
-# Slopes that are marked in tables, and what they are.
-DEPENDENT = "dependent"
-
 # Features named in the description of a gate, and their smallest effect relative to the largest.
 MAX_FEATURES_NAMED = 3
 MIN_RELATIVE_EFFECT = 0.25
@@ -77,9 +65,6 @@ MAX_COLUMNS_NAMED = 6
 
 # What weights are taken for.
 WEIGHTS = "Weights are frequencies: a row of weight 2 counts as two rows."
-
-# Importances listed for an expert that has them.
-MAX_IMPORTANCES = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +88,6 @@ class ExpertSummary:
         without `top_k` to the most probable one.
     noise : ndarray of shape (n_outputs,) or None
         Standard deviations of the noise.
-    importances : list of (str, float)
-        The most important features, of estimators that have `feature_importances_`.
     gate_effects : list of (str, float)
         For each column of the gate the log odds of the expert against the reference, for one
         standard deviation of the column in the fit. Empty for a gate without slopes.
@@ -122,7 +105,6 @@ class ExpertSummary:
     rows: float
     load: float
     noise: Array | None
-    importances: list[tuple[str, float]]
     gate_effects: list[tuple[str, float]]
     mean_probability: float
     dispersion_description: str = ""
@@ -138,7 +120,6 @@ class ExpertSummary:
             "rows": self.rows,
             "mean_probability": self.mean_probability,
             **dict(zip(named, noise, strict=False)),
-            **dict(self.importances),
             "gate_description": self.gate_description,
             "dispersion_description": self.dispersion_description or None,
         }
@@ -182,7 +163,7 @@ class Summary:
     experts: list[ExpertSummary]
     inference: Inference | None
     level: float
-    _coefficients: Coefficients | None
+    _coefficients: Inference | None
     gate: str
     notes: list[str]
     _counted: str = "row"
@@ -199,8 +180,8 @@ class Summary:
         -------
         frame : pandas.DataFrame
             One row for each term, as `Inference.to_frame` has it, or for each expert, indexed by
-            its name. Columns of experts are fields of `ExpertSummary`, standard deviations of the
-            noise and importances, as far as the fit has them.
+            its name. Columns of experts are fields of `ExpertSummary` and standard deviations of
+            the noise, as far as the fit has them.
 
         Raises
         ------
@@ -217,9 +198,8 @@ class Summary:
                 f'what must be "experts" or, for experts with coefficients, "coefficients"; got '
                 f"{what!r}."
             )
-        if self.inference is not None:
-            return self.inference._frame_of(self, self.level)
-        return frame_of_terms(self, self._coefficients, self._estimates())
+        import_pandas("Summary.to_frame")
+        return self._coefficients.to_frame(self.level)
 
     def __str__(self) -> str:
         lines, widths = [], [WIDTH]
@@ -236,7 +216,6 @@ class Summary:
             for text in filter(None, (expert.gate_description, expert.dispersion_description)):
                 lines += wrap(f"  {text}", WIDTH, subsequent_indent="    ", **WHOLE_WORDS)
             lines += table
-            lines += [f"  {name:<24}{format_number(v):>10}" for name, v in expert.importances]
         terms = [] if self._coefficients is None else self._coefficients.terms
         others = {GATE, *(expert.name for expert in self.experts)}
         shared = dict.fromkeys(term.part for term in terms if term.part not in others)
@@ -256,189 +235,162 @@ class Summary:
 
     __repr__ = __str__
 
-    def _estimates(self) -> dict[str, Array]:
-        """Estimates, and what their exponentials are, by name."""
-        assert self._coefficients is not None
-        values = self._coefficients.values
-        with np.errstate(over="ignore"):
-            ratios = {e.name: np.exp(e.logs(values)) for e in self._coefficients.exponentials}
-        return {"estimate": values} | ratios
-
     def _table(self, part: str, with_dispersion: bool = True) -> list[str]:
         """Lines of the tables of the coefficients of a part, without dispersions if so chosen."""
-        listed, inference = self._coefficients, self.inference
+        listed = self._coefficients
         if listed is None:
             return []
-        terms = listed.terms
         is_shown = [with_dispersion or not is_one for is_one in listed.is_dispersion]
-        chosen = [i for i, term in enumerate(terms) if term.part == part and is_shown[i]]
-        if not chosen:
-            return []
-        if inference is None:
-            columns = self._estimates()
-            shown = {name: of for name, of in columns.items() if not np.isnan(of[chosen]).all()}
-            return table_lines(terms, shown, [""] * len(terms), chosen, shown.keys() - {"estimate"})
-        dependent = np.where(inference.is_dependent, DEPENDENT, "")
-        marks = [a or b for a, b in zip(inference.reasons, dependent, strict=True)]
-        ends = names_of_ends(self.level)
-        columns = columns_of(inference, self.level, "std. error", *ends)
-        lines = table_lines(terms, columns, marks, chosen)
-        for name, values in inference._exponentials(self.level).items():
-            own = [i for i in chosen if not np.isnan(values[0, i])]
-            columns = dict(zip([name, *ends], values, strict=True))
-            lines += table_lines(terms, columns, marks, own, columns) if own else []
-        return lines
+        chosen = [i for i, term in enumerate(listed.terms) if term.part == part and is_shown[i]]
+        return listed._tables(chosen, self.level) if chosen else []
+
+
+class Penalty(NamedTuple):
+    """A penalty of slopes of the experts, or of the gate."""
+
+    name: str
+    values: Array
+    part: str
+    features: list[str]
 
 
 class Findings(NamedTuple):
     """What is known of a fit for its summary."""
 
-    fitted: FittedMixture
-    attributes: dict[str, Any]  # fitted attributes
+    estimator: Any
     labels: Labels
-    gate_reference: int = 0
-    level: float = 0.95  # confidence of the intervals
+    gate_reference: int
+    coefficients: Inference | None = None
     statistics: FitStatistics | None = None  # with the data of the fit
-    coefficients: Coefficients | None = None
     inference: Inference | None = None
-    obstacle: str = ""  # why there are no standard errors, if the data are given
     has_weights: bool = False  # whether some are not one
-    remarks: Sequence[str] = ()  # on the data
-    # Name and values of the penalties of slopes, whose they are, and names of their features.
-    penalties: Sequence[tuple[str, Array, str, list[str]]] = ()
-    maxima: Any = None  # if the fit is the best of several starts or searches
+    difference: str = ""  # of the data from those of the fit
 
 
-def make_summary(found: Findings) -> Summary:
-    """The summary of a fitted mixture."""
-    attributes, labels, statistics = found.attributes, found.labels, found.statistics
-    n_experts, experts = len(labels.experts), []
+def make_summary(found: Findings, level: float) -> Summary:
+    """The summary of a fitted mixture, with intervals of the given confidence."""
+    estimator, names, statistics = found.estimator, found.labels.experts, found.statistics
+    unknown, experts = np.full(len(names), np.nan), []
+    variances = getattr(estimator, "noise_variance_", unknown)
+    rows = unknown if statistics is None else statistics.expert_weight
+    of_own = unknown if statistics is None else statistics.probability_of_own
+    kinds, varies = estimator.expert_kinds_, hasattr(estimator, "expert_dispersion_coef_")
     for k, (description, effects) in enumerate(_gate(found)):
-        models = attributes["experts_"][k] if "experts_" in attributes else []
-        variance = attributes["noise_variance_"][k] if "noise_variance_" in attributes else np.nan
-        importances = [getattr(fitted, "feature_importances_", np.zeros(0)) for fitted in models]
-        largest: list[tuple[str, float]] = []
-        if models and all(len(values) == len(labels.features) for values in importances):
-            mean = np.mean(importances, axis=0)
-            order = np.argsort(-mean, kind="stable")[:MAX_IMPORTANCES]
-            largest = [
-                (f"importance of {labels.features[j]}", float(mean[j]))
-                for j in order
-                if mean[j] > 0
-            ]
-        varies = "expert_dispersion_coef_" in attributes
+        is_known = not np.isnan(variances[k]).all()
         experts.append(
             ExpertSummary(
-                labels.experts[k],
+                names[k],
                 description,
-                _models_name(models) if models else labels.kinds[k],
-                float(attributes["weights_"][k]),
-                np.nan if statistics is None else float(statistics.expert_weight[k]),
-                float(attributes["_load"][k]),
-                None if np.isnan(variance).all() else np.sqrt(np.atleast_1d(variance)),
-                largest,
+                kinds[k],
+                float(estimator.weights_[k]),
+                float(rows[k]),
+                float(estimator._load[k]),
+                np.sqrt(np.atleast_1d(variances[k])) if is_known else None,
                 effects,
-                np.nan if statistics is None else float(statistics.probability_of_own[k]),
+                float(of_own[k]),
                 _dispersion_description(found, k) if varies else "",
             )
         )
-    blocks = [own for k in range(n_experts) for own, _ in found.fitted.mixture.experts.shown(k)]
-    of_experts = dict.fromkeys(["alpha", *(b.penalty for b in blocks if b.penalty)])
-    wanted = [(name, "experts", labels.features) for name in of_experts]
-    if "gate_coef_" in attributes and n_experts > 1:
-        wanted.append(("gate_alpha", "gate", labels.gate_features))
+    blocks = [] if found.coefficients is None else found.coefficients._blocks
+    of_blocks = [listed.block.penalty for listed in blocks]
+    wanted = dict.fromkeys(filter(None, ["alpha", *of_blocks]))
+    parts: list[Any] = [(name, "experts", found.labels.features) for name in wanted]
+    if hasattr(estimator, "gate_coef_") and len(names) > 1:
+        parts.append(("gate_alpha", "gate", found.labels.gate_features))
     penalties = [
-        (name, np.atleast_1d(attributes[f"{name}_"]), part, features)
-        for name, part, features in wanted
-        if attributes.get(f"{name}_") is not None
+        Penalty(name, np.atleast_1d(getattr(estimator, f"{name}_")), *part)
+        for name, *part in parts
+        if getattr(estimator, f"{name}_", None) is not None
     ]
-    maxima, starts = attributes["maxima_"], attributes["start_traces_"]
-    is_compared = maxima.n_times and len(starts) + maxima.n_runs > 2
-    found = found._replace(penalties=penalties, maxima=maxima if is_compared else None)
-    named = [name for name, penalty, *_ in penalties if (penalty > 0.0).any()]
-    if attributes.get("dispersion_prior_", 0.0) and any(not block.is_main for block in blocks):
-        named.append("dispersion_prior")
-    kind = "Estimates" if "experts_" in attributes else "Maximum likelihood estimates"
-    kind = f"Penalised estimates ({', '.join(named)})" if named else kind
-    number = f"mixture of {n_experts} experts" if n_experts > 1 else "one expert, without a gate"
+    is_compared = len(estimator.start_traces_) + estimator.maxima_.n_runs > 2
+    maxima = estimator.maxima_ if is_compared and estimator.maxima_.n_times else None
+    number = f"mixture of {len(names)} experts" if len(names) > 1 else "one expert, without a gate"
     return Summary(
-        f"{labels.estimator}: {number}",
-        _facts(found),
+        f"{type(estimator).__name__}: {number}",
+        _facts(found, penalties, maxima),
         experts,
         found.inference,
-        found.level,
+        level,
         found.coefficients,
-        f"log odds against {printable_name(labels.experts[found.gate_reference])}",
-        [f"{kind}, in the units of the data.", *_notes(found)],
-        counted_noun("n_units_" in attributes),
+        f"log odds against {printable_name(names[found.gate_reference])}",
+        _notes(found, penalties, maxima),
+        counted_noun(hasattr(estimator, "n_units_")),
     )
 
 
-def _facts(found: Findings) -> dict[str, str]:
+def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[str, str]:
     """Facts about the fit, its penalties, and its statistics."""
-    attributes, statistics = found.attributes, found.statistics
-    n_experts = len(found.labels.experts)
-    converged = "converged" if attributes["converged_"] else "not converged"
+    estimator, statistics = found.estimator, found.statistics
+    converged = "converged" if estimator.converged_ else "not converged"
     facts = {
-        "experts": f"{n_experts}",
-        "features": f"{attributes['n_features_in_']}",
-        "gate": found.labels.gate if n_experts > 1 else "none",
-        "lower bound per row": format_number(attributes["lower_bound_"], 5),
-        "iterations": f"{attributes['n_iter_']} ({converged})",
+        "experts": f"{estimator.n_experts_}",
+        "features": f"{estimator.n_features_in_}",
+        "gate": gate_name(estimator.gate) if estimator.n_experts_ > 1 else "none",
+        "lower bound per row": format_number(estimator.lower_bound_, 5),
+        "iterations": f"{estimator.n_iter_} ({converged})",
     }
-    for name, penalty, *_ in found.penalties:
+    for penalty in penalties:
         # The range of those of features that are not dropped.
-        kept = np.sort(penalty[np.isfinite(penalty)])
+        kept = np.sort(penalty.values[np.isfinite(penalty.values)])
         values = dict.fromkeys(f"{value:.3g}" for value in (*kept[:1], *kept[-1:]))
-        if values or np.isposinf(penalty).any():
-            facts[name] = " to ".join(values) or "all features dropped"
-    if found.maxima is not None:
-        facts["best value reached by"] = found.maxima.reached
-    of_fit, given = attributes.get("n_units_"), None if statistics is None else statistics.n_units
-    if of_fit is not None and given is None:
-        facts["units"] = f"{of_fit}"
+        if values or np.isposinf(penalty.values).any():
+            facts[penalty.name] = " to ".join(values) or "all features dropped"
+    if maxima is not None:
+        facts["best value reached by"] = maxima.reached
+    n_units = getattr(estimator, "n_units_", None)
+    if statistics is not None:
+        facts["rows"] = f"{statistics.n_rows:g}"
+        n_units = n_units if statistics.n_units is None else statistics.n_units
+    if n_units is not None:
+        facts["units"] = f"{n_units}"
     if statistics is None:
         return facts
-    facts["rows"] = f"{statistics.n_rows:g}"
-    if given is not None:
-        facts["units"] = f"{given}"
     if found.has_weights:
         facts["weights"] = "frequencies"
     facts["log-likelihood"] = format_number(statistics.log_likelihood, 6)
     # The likelihood of estimators for the rows of their fit is optimistic.
-    if "experts_" not in attributes and np.isfinite(statistics.n_parameters):
+    if not hasattr(estimator, "experts_") and np.isfinite(statistics.n_parameters):
         facts["parameters"] = f"{statistics.n_parameters:g}"
         for name in ("aic", "bic", "icl"):
             facts[name.upper()] = format_number(statistics.criteria[name], 6)
     return facts | {"entropy": format_number(statistics.entropy, 4)}
 
 
-def _notes(found: Findings) -> list[str]:
+def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[str]:
     """How to read the numbers."""
-    attributes, inference, coefficients = found.attributes, found.inference, found.coefficients
-    names, statistics = found.labels.experts, found.statistics
-    notes = [] if found.maxima is None else [str(found.maxima)]
-    ties = attributes.get("n_experts_ties_", ())
+    estimator, inference, coefficients = found.estimator, found.inference, found.coefficients
+    names, statistics, state = found.labels.experts, found.statistics, estimator._training_state
+    named = [penalty.name for penalty in penalties if (penalty.values > 0.0).any()]
+    blocks = [] if coefficients is None else coefficients._blocks
+    has_dispersions = any(not listed.block.is_main for listed in blocks)
+    if getattr(estimator, "dispersion_prior_", 0.0) and has_dispersions:
+        named.append("dispersion_prior")
+    kind = "Estimates" if hasattr(estimator, "experts_") else "Maximum likelihood estimates"
+    kind = f"Penalised estimates ({', '.join(named)})" if named else kind
+    notes = [f"{kind}, in the units of the data."]
+    notes += [] if maxima is None else [str(maxima)]
+    ties = getattr(estimator, "n_experts_ties_", ())
     notes += [describe_ties(ties)] if len(ties) > 1 else []
     notes += [WEIGHTS] if found.has_weights else []
-    notes += filter(None, found.remarks)
+    notes += [found.difference] if found.difference else []
     # Experts that the rows do not need, and those of a spurious maximum.
-    if statistics is not None and len(names) > 1 and is_collapsed(statistics.expert_weight).any():
-        notes.append(describe_collapsed(statistics.expert_weight, names))
-    spikes = [names[k] for k in attributes["_training_state"].spikes]
-    notes += [describe_spikes(spikes)] if spikes else []
-    notes += _equations(found) if "expert_coef_" in attributes else []
+    if statistics is not None and len(names) > 1:
+        notes += filter(None, [describe_collapsed(statistics.expert_weight, names)])
+    notes += [describe_spikes([names[k] for k in state.spikes])] if state.spikes else []
+    families, classes = getattr(estimator, "families_", ()), found.labels.classes
+    is_plain = getattr(estimator, "link_", "identity") == "identity" and estimator.base_ is None
+    if hasattr(estimator, "expert_coef_") and (families or classes or not is_plain):
+        notes += _equations(found, families)
     # What ratios are those of.
     notes += [
         f"{ratio.name.capitalize()}: one unit more of a feature multiplies {ratio.of} by it."
-        for ratio in ([] if coefficients is None else coefficients.exponentials)
+        for ratio in ([] if coefficients is None else coefficients._exponentials)
         if ratio.of
     ]
     if inference is not None:
         notes.append(f"Standard errors: {inference.method}.")
         if inference.max_shift > MAX_SHIFT:
-            is_stream = attributes["_training_state"].stream is not None
-            remedy = "Repeat partial_fit, or use fit" if is_stream else "Raise max_iter"
+            remedy = "Raise max_iter" if state.stream is None else "Repeat partial_fit, or use fit"
             notes.append(
                 "The fit has stopped before the maximum of the penalised likelihood: estimates "
                 f"are up to {inference.max_shift:.2g} standard errors away from it. {remedy}."
@@ -450,12 +402,14 @@ def _notes(found: Findings) -> list[str]:
         columns = dict.fromkeys(printable_name(term.name) for term, marked in pairs if marked)
         notes += [f"{DEPENDENT}: {_describe_dependence(list(columns))}"] if columns else []
     elif coefficients is not None and statistics is None:
-        call = "summary(X, y, units=units)" if "n_units_" in attributes else "summary(X, y)"
+        units = ", units=units" if hasattr(estimator, "n_units_") else ""
+        call = f"summary(X, y{units})"
         notes.append(f"Give the data of the fit, {call}, for criteria and standard errors.")
     elif coefficients is not None:
-        notes.append(f"No standard errors: {found.obstacle.partition(';')[0]}.")
-    for _, penalty, part, features in found.penalties:
-        dropped = [printable_name(features[j]) for j in np.flatnonzero(np.isposinf(penalty))]
+        obstacle = missing_for_inference(estimator).partition(";")[0]
+        notes.append(f"No standard errors: {obstacle}.")
+    for _, values, part, features in penalties:
+        dropped = [printable_name(features[j]) for j in np.flatnonzero(np.isposinf(values))]
         notes += [f"Dropped by the {part}: {', '.join(dropped)}."] if dropped else []
     return notes
 
@@ -473,34 +427,33 @@ def _describe_dependence(columns: list[str]) -> str:
     )
 
 
-def _equations(found: Findings) -> list[str]:
+def _equations(found: Findings, families: Sequence[Any]) -> list[str]:
     """What the coefficients of the experts are, if not those of the mean of y."""
-    attributes = found.attributes
-    classes, link = attributes.get("classes_"), attributes.get("link_", "identity")
-    has_base = attributes.get("base_") is not None
+    estimator, classes = found.estimator, found.labels.classes
+    has_base, link = estimator.base_ is not None, getattr(estimator, "link_", "identity")
     predictor = f"{base_term(link)} + linear predictor" if has_base else "linear predictor"
-    if "families_" in attributes:
+    equations = [link_equation(link, "y", predictor)]
+    if classes:
+        added = ", given the log probabilities of the base" if has_base else ""
+        of = f"class {classes[1]}" if len(classes) == 2 else "the classes"
+        equations = [f"log odds of {of} against class {classes[0]}{added}"]
+    elif families:
         values = {"response": "y", "predictor": predictor}
-        equations = [family.equation.format(**values) for family in attributes["families_"]]
-        if len(set(equations)) == 1:
-            return [f"Experts: {equations[0]}."]
-        pairs = zip(found.labels.experts, equations, strict=True)
-        return [f"{printable_name(name)}: {equation}." for name, equation in pairs]
-    if classes is None:
-        is_plain = link == "identity" and not has_base
-        return [] if is_plain else [f"Experts: {link_equation(link, 'y', predictor)}."]
-    added = ", given the log probabilities of the base" if has_base else ""
-    of = f"class {classes[1]}" if len(classes) == 2 else "the classes"
-    return [f"Experts: log odds of {of} against class {classes[0]}{added}."]
+        equations = [family.equation.format(**values) for family in families]
+    if len(set(equations)) == 1:
+        return [f"Experts: {equations[0]}."]
+    pairs = zip(found.labels.experts, equations, strict=True)
+    return [f"{printable_name(name)}: {equation}." for name, equation in pairs]
 
 
 def _dispersion_description(found: Findings, k: int) -> str:
     """Factors of the dispersion of an expert of one output for its features, in words."""
-    scale = found.fitted.preprocessor.feature_scaling.scale
-    for block, _ in found.fitted.mixture.experts.shown(k):
+    fitted = found.estimator._fitted
+    scale = fitted.preprocessor.feature_scaling.scale
+    for block, _ in fitted.mixture.experts.shown(k):
         if not isinstance(block, LinearPredictor) or block.is_main or block.link != "log":
             continue
-        slopes = found.attributes[block.coef][k]
+        slopes = getattr(found.estimator, block.coef)[k]
         if slopes.ndim == 1:
             is_variance = block.parameter == "noise variance"
             logs = np.where(slopes == 0.0, 0.0, scale[: len(slopes)])  # infinite if constant
@@ -516,18 +469,6 @@ def _dispersion_description(found: Findings, k: int) -> str:
     return ""
 
 
-def _models_name(models: Sequence[Any]) -> str:
-    """Name of an expert that is the average of fitted estimators."""
-    final = [named_estimator(model) for model in models]
-    # A model whose rows have a single class is a constant, which is a tree of one leaf.
-    typical = typical_model(final)
-    name = type(typical).__name__
-    if hasattr(typical, "get_n_leaves"):
-        n_leaves = [1 if is_constant(model) else model.get_n_leaves() for model in final]
-        name += f", {np.mean(n_leaves):.3g} leaves"
-    return f"{name}, average of {len(models)}" if len(models) > 1 else name
-
-
 def _gate(found: Findings) -> list[tuple[str, list[tuple[str, float]]]]:
     """For each expert the rows, or units, for which the gate chooses it, in words; and effects.
 
@@ -537,22 +478,24 @@ def _gate(found: Findings) -> list[tuple[str, list[tuple[str, float]]]]:
     over the others of E[g_k g_l] (slope of k - slope of l). The others therefore count in
     proportion to E[g_k g_l], and the average has the sign of the change.
     """
-    (mixture, theta, units), attributes = found.fitted, found.attributes
-    n_experts, counted = mixture.n_experts, counted_noun("n_units_" in attributes)
-    same = f"the same probability for every {counted}"
+    estimator, n_experts = found.estimator, found.estimator.n_experts_
+    fitted = estimator._in_units(estimator._fitted)
+    counted = counted_noun(hasattr(estimator, "n_units_"))
+    same, text = f"the same probability for every {counted}", ""
+    columns, (_, scale) = gate_columns(fitted)
     if n_experts == 1:
-        return [(f"used for every {counted}", [])]
-    if not mixture.gate.depends_on_features:
-        return [(same, []) for _ in range(n_experts)]
-    coef = mixture.gate.coefficients(mixture.split(theta)[1], units.n_gate_columns)
-    columns = gate_columns(units)
-    if coef is None or not len(columns):
-        unknown = "a probability that depends on the features, see predict_gate"
-        return [(unknown, []) for _ in range(n_experts)]
-    slopes = coef[:, :-1]
+        text = f"used for every {counted}"
+    elif not fitted.mixture.gate.depends_on_features:
+        text = same
+    elif not (len(columns) and hasattr(estimator, "gate_coef_")):
+        text = "a probability that depends on the features, see predict_gate"
+    if text:
+        return [(text, []) for _ in range(n_experts)]
+    slopes = estimator.gate_coef_[:, columns] * np.where(np.isfinite(scale), scale, 0.0)
     names = [found.labels.gate_features[j] for j in columns]
-    is_indicator = indicator_columns(found.fitted, attributes.get("feature_range_"))[columns]
-    compete = np.maximum(attributes["_gate_overlap"], TINY)
+    ranges = getattr(estimator, "feature_range_", None)
+    is_indicator = indicator_columns(fitted, ranges)[columns]
+    compete = np.maximum(estimator._gate_overlap, TINY)
     np.fill_diagonal(compete, 0.0)
     compete /= compete.sum(axis=1, keepdims=True)
     described = []

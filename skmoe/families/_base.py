@@ -79,8 +79,6 @@ class Family(ABC):
     # Outputs per unit of exposure have the exposure to this power as weight: zero for a standard
     # deviation that is proportional to the mean. Used under a log link only.
     exposure_power: ClassVar[float] = 0.0
-    # A family for values whose variance is larger than their mean, if it is the mean here.
-    larger_variance: ClassVar[str] = ""
     # Whether y may be censored. Whether y, or its logarithm under a log link, is the linear
     # predictor plus noise, and whether the root of the scale is a factor of this noise.
     takes_bounds: ClassVar[bool] = True

@@ -63,7 +63,6 @@ class Poisson(_CountFamily):
     """
 
     name: ClassVar[str] = "poisson"
-    larger_variance: ClassVar[str] = "negative_binomial"
 
     def start(self, y: Array, weight: Array) -> Array:
         """Logarithm of the mean."""

@@ -5,7 +5,6 @@ import pickle
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -62,9 +61,10 @@ def test_names_are_numbers_until_they_are_set_and_after_they_are_removed(fits):
     [
         (["a"], ["2 experts", "got 1", "None"]),
         (["a", "b", "c"], ["2 experts", "got 3"]),
-        *((value, ["list", "2 experts"]) for value in ("ab", b"ab", 7, 2.5, {"a", "b"})),
-        (frozenset("ab"), ["list"]),
-        ({"a": 1, "b": 2}, ["list"]),
+        *(
+            (value, ["list", "2 experts"])
+            for value in ("ab", b"ab", 7, {"a", "b"}, {"a": 1, "b": 2})
+        ),
         (["a", 1], ["strings", "expert 1 is 1", "str(name)"]),
         ([None, "a"], ["strings", "expert 0 is None"]),
         (["a", "a"], ["differ", "experts 0 and 1", "'a'"]),
@@ -79,12 +79,6 @@ def test_other_names_are_refused_and_change_nothing(fits, names, words):
     moe = named(fits)
     assert_refused(refusal(moe.set_expert_names, names), "names", *words)
     assert moe.expert_names_ == NAMES
-
-
-def test_equal_names_among_several_are_told(fits):
-    moe = fit_quietly(regressor(**SHORT | {"n_experts": 3}), X, Y)
-    for names, pair in ((["a", "b", "a"], "0 and 2"), (["b", "a", "a"], "1 and 2")):
-        assert_refused(refusal(moe.set_expert_names, names), "names", pair)
 
 
 def test_names_need_a_fit():
@@ -109,25 +103,16 @@ def test_a_warm_start_keeps_names_and_a_new_fit_forgets_them(fits, case):
 
 
 @pytest.mark.parametrize("case", ["regressor", "classifier", "counts"])
-def test_a_stream_that_continues_keeps_names(fits, case):
+def test_a_stream_that_continues_and_copies_keep_names(fits, case):
     moe, y = copy.deepcopy(fits[case]).set_expert_names(NAMES), CASES[case][1]
     for _ in range(2):  # the first batch after a fit, and one after a batch
         assert moe.partial_fit(X, y).expert_names_ == NAMES
+    assert pickle.loads(pickle.dumps(moe)).expert_names_ == NAMES
 
 
 def test_a_stream_keeps_names_through_new_initialisations():
     moe = regressor(**SHORT).partial_fit(X[:50], Y[:50]).set_expert_names(NAMES)
     assert moe.partial_fit(X[50:200], Y[50:200]).expert_names_ == NAMES  # the rows have doubled
-
-
-# --- saved ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_copies_keep_names(fits, case):
-    for names in (NAMES, None):
-        moe = named(fits, case, names)
-        assert pickle.loads(pickle.dumps(moe)).expert_names_ == moe.expert_names_
 
 
 # --- used -------------------------------------------------------------------------------------
@@ -152,12 +137,11 @@ def test_tables_and_texts_have_the_names(fits, case):
 def test_terms_of_inference_have_the_names():
     moe = fit_quietly(regressor(**SHORT | {"max_iter": 200}), X, Y).set_expert_names(NAMES)
     result = moe.inference(X, Y)
-    frame = result.to_frame()
     for k, name in enumerate(NAMES):
-        assert_allclose(frame.loc[name, "", "x0"]["estimate"], moe.expert_coef_[k, 0], rtol=1e-2)
+        assert (name, "", "x0") in result.terms
         assert (("gate", name, "x0") in result.terms) == (k > 0)  # the first is the reference
-    assert f"log odds against {NAMES[0]}" in str(moe.summary(X, Y))
-    assert f"log odds against {NAMES[1]}" in str(moe.summary(X, Y, gate_reference=1))
+        summary = moe.summary(X, Y, gate_reference=k)
+        assert f"log odds against {name}" in str(summary)
 
 
 def test_equations_of_different_families_have_the_names():
@@ -207,37 +191,19 @@ def test_pictures_have_the_names_of_the_model(fits):
 
 def test_names_of_a_picture_replace_those_of_the_model(fits):
     moe, given = named(fits), {"expert_names": ["a", "b"]}
-    for display in (
-        ExpertsDisplay.from_estimator(moe, X, Y, **given),
-        GateDisplay.from_estimator(moe, X, **given),
-    ):
-        assert legend_texts(display)[:2] == ["a", "b"]
-    bars = ResponsibilitiesDisplay.from_estimator(moe, X, Y, **given)
-    assert ticks(bars.ax_[0]) == ["a", "b"]
-    for draw in (ExpertsDisplay, ResponsibilitiesDisplay, SegmentProfileDisplay):
-        message = refusal(draw.from_estimator, moe, X, Y, expert_names=["a"])
+    assert legend_texts(ExpertsDisplay.from_estimator(moe, X, Y, **given))[:2] == ["a", "b"]
+    assert ticks(ResponsibilitiesDisplay.from_estimator(moe, X, Y, **given).ax_[0]) == ["a", "b"]
+    for draw, data in ((ExpertsDisplay, (X, Y)), (GateDisplay, (X,))):
+        message = refusal(draw.from_estimator, moe, *data, expert_names=["a"])
         assert_refused(message, "expert_names", "one name for each")
-    message = refusal(GateDisplay.from_estimator, moe, X, expert_names=["a", "a"])
-    assert_refused(message, "expert_names", "differ")
+    plain = fits["regressor"]
+    assert legend_texts(ExpertsDisplay.from_estimator(plain, X, Y))[:2] == NUMBERS
+    assert ticks(ResponsibilitiesDisplay.from_estimator(plain, X, Y).ax_[0]) == ["0", "1"]
 
 
-def test_experts_without_names_have_numbers_in_pictures(fits):
-    moe = fits["regressor"]
-    assert legend_texts(ExpertsDisplay.from_estimator(moe, X, Y))[:2] == NUMBERS
-    assert ticks(ResponsibilitiesDisplay.from_estimator(moe, X, Y).ax_[0]) == ["0", "1"]
-    labels = GateDisplay.from_estimator(moe, X, features=(0, 1)).labels_
-    assert {label.get_text() for label in labels} <= {"0", "1"}
-
-
-def test_pictures_of_units_and_intervals_have_the_names():
-    moe = fit_quietly(regressor(gate="constant", **SHORT | {"max_iter": 100}), X, Y, units=UNITS)
+def test_pictures_of_units_have_the_names():
+    moe = fit_quietly(regressor(gate="constant", **SHORT), X, Y, units=UNITS)
     table = moe.set_expert_names(NAMES).responsibilities(X, Y, units=UNITS)
     assert table.to_frame().columns.tolist() == NAMES
     display = ResponsibilitiesDisplay.from_predictions(table)
     assert ticks(display.ax_[0]) == ["small cars", "large\n<b>cars</b>"]
-    named, plain = (
-        SegmentProfileDisplay.from_estimator(model, X, Y, units=UNITS).intervals
-        for model in (moe, copy.copy(moe).set_expert_names(None))
-    )
-    assert np.isfinite(plain).all()
-    assert_allclose(named, plain)

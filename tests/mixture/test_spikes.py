@@ -82,4 +82,3 @@ def test_spikes_that_starts_find_are_marked():
         moe.fit(X, y)
     assert moe.maxima_.is_spurious[0]
     assert "This maximum is spurious" in str(moe.maxima_)
-    assert moe.maxima_.to_frame()["is_spurious"].tolist() == list(moe.maxima_.is_spurious)

@@ -5,7 +5,7 @@ Refits are to targets drawn from the fitted mixture. Average effects are those o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,25 +14,22 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.censored_targets import check_numbers_of
+from skmoe._data.censored_targets import check_numbers_of, point_values
 from skmoe._data.checks import (
     check_choice,
     check_integer,
     is_integer,
     shown,
 )
-from skmoe._data.row_checks import check_metadata, check_weights
 from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
-from skmoe._inference.coefficients import Coefficients, Errors, observed_errors
-from skmoe._inference.comparisons import doubtful_frequencies, missing_for_inference, require
-from skmoe._inference.effects import AverageEffects, average_effects_of, standard_errors_of_means
+from skmoe._inference.coefficients import derivatives_of, list_coefficients, observed_errors
+from skmoe._inference.comparisons import missing_for_inference, require
 from skmoe._inference.inference import Inference
 from skmoe._mixture.em import Objective, em
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import end_at_maximum
 from skmoe._mixture.starts import blocks_of
-from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
 from skmoe.exceptions import WeightsWarning, warn_user
@@ -50,6 +47,9 @@ SAME_ROWS_RTOL = 1e-5
 # Draws of a target until it has all classes.
 MAX_DRAWS = 100
 
+# Mean weights beyond which rows of a continuous y are hardly so many equal rows.
+MAX_MEAN_FREQUENCY = 2.0
+
 
 class InferenceOptions(NamedTuple):
     """Parameters of `inference` besides the data."""
@@ -60,20 +60,14 @@ class InferenceOptions(NamedTuple):
     random_state: Any = None
     n_jobs: int | None = None
     verbose: int = 0
-    cluster: Any = None
 
 
-def check_inference_options(estimator: Any, options: InferenceOptions) -> None:
-    """Raise ValueError for invalid options, or for a mixture without standard errors."""
-    check_choice("method", options.method, COVARIANCE_TYPES)
-    check_gate_reference(options.gate_reference, estimator.n_experts_)
-    message = missing_for_inference(estimator._fitted)
-    if message:
-        raise ValueError(message)
-    if options.method == "bootstrap":
-        check_integer("n_bootstrap", options.n_bootstrap, least=2)
-        if not is_classifier(estimator):
-            require(estimator._fitted.mixture.experts, SupportsDistribution, "the bootstrap")
+class RowsOfFit(NamedTuple):
+    """Rows of a fit, as they are given for its inference."""
+
+    validated: Rows
+    data: Any  # as the mixture sees them, in double precision; None with estimators or a base
+    difference: str  # from those of the fit; "" if there is none, or if it is not known
 
 
 def check_gate_reference(reference: Any, n_experts: int) -> None:
@@ -85,56 +79,68 @@ def check_gate_reference(reference: Any, n_experts: int) -> None:
 
 
 def infer_coefficients(
-    estimator: Any, name: str, given: Rows, rows: RowsOfFit, options: InferenceOptions
+    estimator: Any, name: str, rows: RowsOfFit, options: InferenceOptions
 ) -> Inference:
-    """Inference by the method `name`, for checked options and rows of the fit.
-
-    The rows are as given and validated. That by the information is at the estimates of the fit.
-    """
-    reason = doubtful_frequencies(rows.validated) if options.cluster is None else ""
-    if reason:
-        labels = "np.arange(len(y))" if rows.validated.unit is None else "units"
-        warn_user(
-            f"{name} took sample_weight as frequencies, a weight of 2 as two rows; {reason}. If "
-            "they are sampling weights, or numbers of values of which y is the average, standard "
-            "errors, p-values and criteria are wrong. For right standard errors pass "
-            f'method="sandwich", cluster={labels}.',
-            WeightsWarning,
-        )
-    clusters = None
-    if options.cluster is not None:
-        clusters = _validate_clusters(options, given, rows.validated)
-    coefficients = estimator._coefficients(options.gate_reference)
+    """Inference by the method `name`, at the estimates of the fit."""
+    check_choice("method", options.method, COVARIANCE_TYPES)
+    if obstacle := missing_for_inference(estimator):
+        raise ValueError(obstacle)
     if options.method == "bootstrap":
-        errors = _bootstrap(estimator, rows.validated, options, coefficients)
-        return Inference(coefficients, errors)
+        check_integer("n_bootstrap", options.n_bootstrap, least=2)
+        if not is_classifier(estimator):
+            require(estimator._fitted.mixture.experts, SupportsDistribution, "the bootstrap")
+    clusters = None
+    if "cluster" in rows.validated.metadata:
+        clusters = _clusters(rows.validated, options.method)
+    if clusters is None and (rows.validated.weight != 1.0).any():
+        _warn_of_weights(name, rows.validated)
+    coefficients = list_coefficients(estimator, options.gate_reference)
+    if options.method == "bootstrap":
+        return _bootstrap(estimator, rows.validated, options, coefficients)
     is_sandwich = options.method == "sandwich"
-    errors = observed_errors(estimator._fitted, rows.data, coefficients, is_sandwich, clusters)
+    found, is_indefinite = observed_errors(
+        estimator._fitted, rows.data, coefficients, is_sandwich, clusters
+    )
     if rows.difference:
-        errors = errors._replace(max_shift=np.nan)  # the maximum is that of other rows
-    if errors.is_indefinite:
+        found = replace(found, max_shift=np.nan)  # the maximum is that of other rows
+    if is_indefinite:
         warn_user(
             "The observed information is indefinite: the estimates are not at a maximum of the "
             "penalised likelihood of these rows. Give the rows and weights of the fit, use larger "
             'penalties (alpha, gate_alpha), or method="bootstrap".',
             ConvergenceWarning,
         )
-    return Inference(coefficients, errors)
+    return found
 
 
-def _validate_clusters(options: InferenceOptions, given: Rows, rows: Rows) -> Array:
-    """Number of the cluster of each row or unit, for the sandwich.
+def _warn_of_weights(name: str, rows: Rows) -> None:
+    """A warning of weights that are hardly the numbers of rows for which they are taken."""
+    y, n_rows, total = point_values(rows.y), rows.n_rows, rows.weight.sum()
+    is_far = not 1.0 / MAX_MEAN_FREQUENCY <= total / n_rows <= MAX_MEAN_FREQUENCY
+    if (rows.weight != np.round(rows.weight)).any():
+        reason = "they are not whole numbers"
+    elif is_far and (y != np.round(y)).any():
+        reason = f"their sum, {total:g}, is far from the number of rows, {n_rows}"
+    else:
+        return
+    labels = "np.arange(len(y))" if rows.unit is None else "units"
+    warn_user(
+        f"{name} took sample_weight as frequencies, a weight of 2 as two rows; {reason}. If "
+        "they are sampling weights, or numbers of values of which y is the average, standard "
+        "errors, p-values and criteria are wrong. For right standard errors pass "
+        f'method="sandwich", cluster={labels}.',
+        WeightsWarning,
+    )
 
-    `rows` are those of positive weight, validated, of all that were given.
-    """
-    if options.method != "sandwich":
+
+def _clusters(rows: Rows, method: str) -> Array:
+    """Number of the cluster of each row or unit, for the sandwich."""
+    if method != "sandwich":
         raise ValueError(
             f'cluster needs method="sandwich", whose scores are summed over the rows of a cluster; '
-            f'got method={options.method!r}. Use method="sandwich", or leave cluster out.'
+            f'got method={method!r}. Use method="sandwich", or leave cluster out.'
         )
-    weight = check_weights(given.weight, np.shape(given.X)[0])
-    labels = check_metadata({"cluster": options.cluster}, len(weight))["cluster"][weight > 0.0]
-    distinct, codes = encode_units(labels)
+    distinct, codes = encode_units(rows.metadata["cluster"])
     if len(distinct) < 2:
         raise ValueError(
             f"cluster must have at least two distinct labels; got one, {shown(distinct[0])}. Leave "
@@ -150,14 +156,6 @@ def _validate_clusters(options: InferenceOptions, given: Rows, rows: Rows) -> Ar
             "cluster than the first row of its unit. Use coarser clusters."
         )
     return codes[first]
-
-
-class RowsOfFit(NamedTuple):
-    """Rows of a fit, as they are given for its inference."""
-
-    validated: Rows
-    data: Any  # as the mixture sees them, in double precision; None with estimators or a base
-    difference: str  # from those of the fit; "" if there is none, or if it is not known
 
 
 def rows_of_fit(estimator: Any, rows: Rows) -> RowsOfFit:
@@ -217,8 +215,8 @@ def _draw_experts(fitted: FittedMixture, rows: Rows, rng: np.random.RandomState)
 
 
 def _bootstrap(
-    estimator: Any, rows: Rows, options: InferenceOptions, coefficients: Coefficients
-) -> Errors:
+    estimator: Any, rows: Rows, options: InferenceOptions, coefficients: Inference
+) -> Inference:
     """Errors by refits to targets that are drawn from the fit, with matched experts."""
     check_numbers_of('method="bootstrap", which draws y,', rows.y)
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
@@ -234,16 +232,16 @@ def _bootstrap(
     changes = np.array(refits) - theta
     if not mixture.is_plain:  # those of the coordinates
         changes = changes @ np.linalg.pinv(mixture.expanded(np.eye(size)))
-    replicates = coefficients.values + changes @ coefficients.derivatives(size).T
-    return Errors(
-        f"parametric bootstrap, {len(refits)} refits",
-        np.atleast_2d(np.cov(replicates, rowvar=False)),
-        [""] * len(coefficients.terms),
-        replicates,
-        refits,
-        coefficients.blocks,
-        theta,
-        np.atleast_2d(np.cov(changes, rowvar=False)),
+    derivatives = derivatives_of(coefficients._blocks, size)
+    replicates = coefficients.estimates + changes @ derivatives.T
+    return replace(
+        coefficients,
+        method=f"parametric bootstrap, {len(refits)} refits",
+        full_covariance=np.atleast_2d(np.cov(replicates, rowvar=False)),
+        replicates=replicates,
+        _theta=theta,
+        _refits=refits,
+        _coordinates=np.atleast_2d(np.cov(changes, rowvar=False)),
     )
 
 
@@ -272,59 +270,3 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
     refit = fitted._replace(theta=run.theta)
     overlap = fitted.responsibilities(rows) @ refit.responsibilities(rows).T
     return fitted.mixture.reordered(run.theta, linear_sum_assignment(overlap, maximize=True)[1])
-
-
-# --- effects ----------------------------------------------------------------------------------
-
-
-@underflow_to_zero
-def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
-    """Standard errors (n, K, m) of the predictions of the experts for X, of m responses.
-
-    The rows are those of the fit. None if the mixture has no standard errors, as of trees.
-    """
-    if missing_for_inference(estimator._fitted):
-        return None
-    inference = estimator.inference(rows.X, rows.y, **rows.arguments)
-    at, n_responses = estimator._checked(Rows(X)), len(estimator._response_names())
-    return standard_errors_of_means(estimator._fitted, at, n_responses, inference._errors)
-
-
-@underflow_to_zero
-def infer_average_effects(
-    estimator: Any,
-    changes: Iterable[tuple[str, Any, Any, float]],
-    rows: Rows,
-    on_gate: bool,
-    inference: Inference | None,
-) -> AverageEffects:
-    """Average effects of changes: name, features at both ends, and width of each.
-
-    `rows` have weights of sum one, and an offset. The inference must be that of this mixture.
-    """
-    fitted, labels = estimator._fitted, estimator._labels()
-    if inference is not None:
-        own, other = estimator._coefficients(getattr(inference, "gate_reference", 0)), ""
-        if getattr(inference, "terms", None) != own.terms:
-            other = "terms"
-        elif not np.array_equal(inference._errors.theta, fitted.theta):
-            other = "estimates"
-        if other:
-            raise ValueError(
-                "inference must be that of this mixture, with the same names of experts; got other "
-                f"{other}. Pass inference=moe.inference(X, y), with the data of the fit."
-            )
-
-    def validated(X: Any) -> Rows:
-        checked: Rows = estimator._checked(Rows(X, None, rows.weight, rows.offset))
-        return checked
-
-    errors = None if inference is None else inference._errors
-    ends = ((name, validated(low), validated(high), width) for name, low, high, width in changes)
-    return average_effects_of(fitted, ends, labels, on_gate, errors)
-
-
-def predicts_steps(estimator: Any) -> bool:
-    """Whether predictions may be steps: estimators are in the experts, base or gate."""
-    mixture, _, preprocessor = estimator._fitted
-    return mixture.experts.needs_all_rows or preprocessor.extra_features is not None

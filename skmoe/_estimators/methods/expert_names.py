@@ -9,7 +9,7 @@ from typing import Any, Self
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.checks import shown
-from skmoe._data.sklearn_adapter import named_estimator
+from skmoe._data.sklearn_adapter import named_estimator, typical_model
 from skmoe._inference.coefficients import ALL_EXPERTS, GATE
 from skmoe._inference.labels import default_expert_names, printable_name
 from skmoe._mixture.fitted import FittedMixture
@@ -35,7 +35,8 @@ class ExpertNamesMixin:
         if families := getattr(self, "families_", ()):
             return [family.name for family in families]
         if models := getattr(self, "experts_", ()):
-            return [type(named_estimator(of_folds[0])).__name__ for of_folds in models]
+            finals = [list(map(named_estimator, of_folds)) for of_folds in models]
+            return [type(typical_model(own)).__name__ for own in finals]
         _, expert = self._expert_parameter
         chosen = list(expert) if isinstance(expert, list | tuple) else [expert]
         names = [value if isinstance(value, str) else type(value).__name__ for value in chosen]

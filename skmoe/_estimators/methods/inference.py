@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.checks import check_level
 from skmoe._data.rows import Rows, is_dask
+from skmoe._data.sklearn_adapter import count_parameters, typical_model
 from skmoe._estimators.methods.coefficient_inference import (
     InferenceOptions,
     check_gate_reference,
-    check_inference_options,
     infer_coefficients,
     rows_of_fit,
 )
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin
 from skmoe._estimators.methods.new_rows import NewRowsMixin, supports_dask
-from skmoe._inference.coefficients import Coefficients, list_coefficients
+from skmoe._inference.coefficients import list_coefficients
 from skmoe._inference.comparisons import (
     FitStatistics,
-    check_n_parameters_known,
-    describe_overdispersion,
     fit_statistics,
     missing_for_inference,
 )
@@ -32,7 +31,7 @@ from skmoe._inference.effects import (
     has_gate_effects,
 )
 from skmoe._inference.inference import Inference
-from skmoe._inference.labels import Labels, feature_labels, gate_name
+from skmoe._inference.labels import labels_of
 from skmoe._inference.summary import Findings, Summary, make_summary
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
@@ -42,15 +41,11 @@ from skmoe.protocols import Block
 class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
     """Methods that describe a fitted mixture."""
 
-    _in_units: Any
-    _response_names: Any
     _squeeze_outputs: Any
     predict_gate: Any
     predict_experts: Any
-    expert: Any
-    gate: Any
     n_experts_: int
-    gate_feature_names_: Any
+    n_parameters_: float
     feature_range_: Any
 
     @property
@@ -182,30 +177,14 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         (25,)
         """
         check_is_fitted(self)
+        check_gate_reference(gate_reference, self.n_experts_)
         options = InferenceOptions(
-            method, gate_reference, n_bootstrap, random_state, n_jobs, verbose, cluster
+            method, gate_reference, n_bootstrap, random_state, n_jobs, verbose
         )
-        check_inference_options(self, options)
-        given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
+        clusters = {} if cluster is None else {"cluster": cluster}
+        given = Rows(X, y, sample_weight, offset, units, None, clusters, known_experts)
         rows = rows_of_fit(self, self._validate_rows_of_fit("inference", given))
-        return infer_coefficients(self, "inference", given, rows, options)
-
-    def _labels(self) -> Labels:
-        names = getattr(self, "feature_names_in_", None)
-        return Labels(
-            type(self).__name__,
-            gate_name(self.gate),
-            self.expert_names_,
-            self.expert_kinds_,
-            feature_labels(names, self.n_features_in_),
-            list(self.gate_feature_names_),
-            [str(label) for label in getattr(self, "classes_", ())],
-            self._response_names(),
-        )
-
-    def _coefficients(self, gate_reference: int = 0) -> Coefficients:
-        fitted = self._in_units(self._fitted)
-        return list_coefficients(fitted, vars(self), self._labels(), gate_reference)
+        return infer_coefficients(self, "inference", rows, options)
 
     # --- summary ---
 
@@ -294,32 +273,27 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                 "summary needs X and y, the data of the fit, for weights, offset, units, known "
                 "experts and parameters of inference."
             )
-        fitted, obstacle = self._fitted, missing_for_inference(self._fitted)
-        found = Findings(fitted, vars(self), self._labels(), gate_reference, level)
+        found = Findings(self, labels_of(self), gate_reference)
         if X is not None:
-            given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
-            rows = self._validate_rows_of_fit("summary", given)
-            of_fit, families = rows_of_fit(self, rows), getattr(self, "families_", ())
-            remarks = [of_fit.difference]
-            if families:
-                remarks.append(describe_overdispersion(fitted, rows, families))
+            cluster = inference.pop("cluster", None)
+            clusters = {} if cluster is None else {"cluster": cluster}
+            given = Rows(X, y, sample_weight, offset, units, None, clusters, known_experts)
+            rows = rows_of_fit(self, self._validate_rows_of_fit("summary", given))
             found = found._replace(
-                statistics=fit_statistics(fitted, rows),
-                obstacle=obstacle,
-                has_weights=not (rows.weight == 1.0).all(),
-                remarks=remarks,
+                statistics=fit_statistics(self, rows.validated),
+                has_weights=not (rows.validated.weight == 1.0).all(),
+                difference=rows.difference,
             )
-            if inference or not obstacle:
+            if inference or clusters or not missing_for_inference(self):
                 options = InferenceOptions(gate_reference=gate_reference, **inference)
-                check_inference_options(self, options)
-                result = infer_coefficients(self, "summary", given, of_fit, options)
-                found = found._replace(inference=result, coefficients=result._coefficients)
-        experts = fitted.mixture.experts
-        has_blocks = hasattr(self, "expert_coef_") or self.coefficient_blocks_
-        has_gate = hasattr(self, "gate_coef_") and not experts.needs_all_rows
-        if found.coefficients is None and has_blocks and has_gate:
-            found = found._replace(coefficients=self._coefficients(gate_reference))
-        return make_summary(found)
+                result = infer_coefficients(self, "summary", rows, options)
+                found = found._replace(inference=result, coefficients=result)
+        if found.coefficients is None:
+            experts = self._fitted.mixture.experts
+            is_linear = hasattr(self, "gate_coef_") and not experts.needs_all_rows
+            if self.coefficient_blocks_ and is_linear:
+                found = found._replace(coefficients=list_coefficients(self, gate_reference))
+        return make_summary(found, level)
 
     # --- information criteria ---
 
@@ -471,8 +445,19 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
     def _criteria(self, criterion: str, given: Rows) -> FitStatistics:
         """Criteria of rows with their target."""
         check_is_fitted(self)
-        check_n_parameters_known(self._fitted, criterion, getattr(self, "experts_", ()))
-        return fit_statistics(self._fitted, self._validate_rows_of_fit(criterion, given))
+        if np.isnan(self.n_parameters_):
+            uncounted = f"{type(self._fitted.mixture.experts.own).__name__} has"
+            for k, models in enumerate(getattr(self, "experts_", ())):
+                model = typical_model(models)
+                if np.isnan(count_parameters(model)):
+                    uncounted = f"expert {k} ({type(model).__name__}) has"
+                    break
+            raise ValueError(
+                f"{criterion} needs experts whose parameters can be counted; {uncounted} no such "
+                "number. Compare models by the log density of held-out rows (score_samples) "
+                "instead."
+            )
+        return fit_statistics(self, self._validate_rows_of_fit(criterion, given))
 
     # --- explanation ---
 
@@ -535,14 +520,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         extra = self._fitted.preprocessor.extra_features
         if extra is not None and extra.base is not None:
             arrays["base"] = self._base_predictions(X)
-        labels = self._labels()
-        return Explanation(
-            arrays,
-            expert_names=labels.experts,
-            feature_names=labels.features,
-            response_names=labels.classes or labels.responses,
-            index=X.index if hasattr(X, "iloc") and not is_dask(X) else None,
-        )
+        index = X.index if hasattr(X, "iloc") and not is_dask(X) else None
+        return Explanation(arrays, labels_of(self), index)
 
     @supports_dask
     def _feature_effects(self, X: Any, offset: Any = None) -> Array:

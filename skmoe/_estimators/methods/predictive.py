@@ -296,36 +296,9 @@ class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
         gate_prob = self._validate_gate_proba(gate_proba, rows.n_rows)
         return self._fitted.distribution(rows.X, rows.offset, self._single_output, gate_prob)
 
-    @property
-    def _n_outputs(self) -> int:
-        scaling = self._fitted.preprocessor.target_scaling
-        assert scaling is not None
-        return len(scaling.center)
-
-    def _response_names(self) -> list[str]:
-        return [f"y{j}" for j in range(self._n_outputs)]
-
-
-class MethodOfNumbers:
-    """In the place of a method of regressors: an AttributeError that names the remedy."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        """Raise the error, so that `hasattr` is False."""
-        raise AttributeError(
-            f"{owner.__name__} has no {self.name}, since classes have no order. Use predict_proba, "
-            "or for ordered classes MixtureOfExpertsRegressor(family='ordinal') with their numbers."
-        )
-
 
 class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
     """Methods of classifications."""
-
-    predict_dist = MethodOfNumbers()
-    predict_interval = MethodOfNumbers()
-    predict_quantile = MethodOfNumbers()
 
     class_weight: Any
     classes_: Array
@@ -435,7 +408,3 @@ class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
 
     def _effective_weight(self, target: Array, weight: Array) -> Array:
         return class_weights(self.class_weight, self.classes_, target, weight)
-
-    def _response_names(self) -> list[str]:
-        labels = [str(label) for label in self.classes_]
-        return labels[1:] if len(labels) == 2 else labels  # log odds of the second of two

@@ -250,7 +250,8 @@ def select_n_experts(
 
     def criterion_of(number: int) -> float:
         trial = growth.fit(number)
-        return -fit_statistics(trial.fitted, trial.rows).criteria[estimator.n_experts]
+        statistics = fit_statistics(trial.fitted_estimator(), trial.rows)
+        return -statistics.criteria[estimator.n_experts]
 
     n_distinct = len(np.unique(data.rows.unit_codes))
     trials = trials._replace(maximum=max(min(n_possible, n_distinct), least))

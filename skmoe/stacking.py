@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from time import perf_counter
@@ -34,7 +35,7 @@ from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.own import OwnGate
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
-from skmoe.experts._stacking import GivenDensities, StackedModels
+from skmoe.experts._stacking import GivenDensities, Member, StackedModels
 from skmoe.gates import ConstantGate
 from skmoe.protocols import Gate
 
@@ -239,19 +240,20 @@ class _GatedStacking(BaseMixture):
         """The problem of the gate, given the models that are fitted here, and their names."""
         check_stacked_rows(params.expert, problem.em_problem.rows)
         problem, names = _for_target(problem, params.gate, tuple(self._experts_by_name()))
-        em_problem = problem.em_problem
-        stacked, data = cast(StackedModels, em_problem.mixture.experts), Data(em_problem.rows)
+        rows = problem.em_problem.rows
+        stacked, members = cast(StackedModels, problem.em_problem.mixture.experts), []
         for k, estimator in enumerate(stacked.fits.estimators):
             name = f"model {k}, {type(final_estimator(estimator)).__name__}"
             if self.verbose > 1:
                 print(f"  {name}: fits without each fold, and to all rows")
             subtask = task.subtask("model", task_id=k).start()
             start_time = perf_counter()
-            stacked = stacked.with_next_model(data)
+            members.append(stacked.member(k, Data(rows)))
             if self.verbose > 0:
                 print(f"{name}: fitted in {perf_counter() - start_time:.1f} s")
-            subtask.end(partial(_attributes_of_models, problem, stacked))
-        return _problem_of_gate(problem, stacked), {"_expert_names": names, "_model_names": names}
+            subtask.end(partial(_attributes_of_models, problem, stacked, tuple(members)))
+        problem = _problem_of_gate(problem, stacked, members)
+        return problem, {"_expert_names": names, "_model_names": names}
 
 
 def _for_target(problem: FitProblem, gate: Any, names: Names) -> tuple[FitProblem, Names]:
@@ -273,31 +275,34 @@ def _for_target(problem: FitProblem, gate: Any, names: Names) -> tuple[FitProble
             f"given values are left out; got {list(names)}, of which one is left, for "
             f"{len(np.unique(rows.y))} values of y. Add a model, or choose another family."
         )
-    own = stacked.of_models(kept, values)
     of_gate = len(kept), rows.gate_design.shape[1]
     own_gate = OwnGate(gate, *of_gate) if isinstance(gate, Gate) else gate.gate_of(*of_gate)
-    mixture = Mixture(own, own_gate, top_k=mixture.top_k)
+    mixture = Mixture(stacked.of_models(kept, values), own_gate, top_k=mixture.top_k)
     problem = problem._replace(em_problem=em_problem._replace(mixture=mixture))
     return problem, tuple(names[k] for k in kept)
 
 
-def _attributes_of_models(problem: FitProblem, stacked: StackedModels) -> dict[str, Any]:
+def _attributes_of_models(
+    problem: FitProblem, stacked: StackedModels, members: Sequence[Member]
+) -> dict[str, Any]:
     """Attributes of a stack of the models that are fitted, with equal weights."""
-    n_models = len(stacked.learned.models)
-    part = stacked.of_models(np.arange(n_models), stacked.values)
-    mixture = Mixture(part, ConstantGate().gate_of(n_models, 0))
+    part = stacked.with_members(members, Data(_held_out(problem.em_problem.rows)))
+    part = part.without_training_state()
+    mixture = Mixture(part, ConstantGate().gate_of(len(members), 0))
     fitted = FittedMixture(mixture, mixture.start, problem.preprocessor)
-    return problem.attributes | attributes_of_mixture(fitted) | {"n_experts_": n_models}
+    return problem.attributes | attributes_of_mixture(fitted) | {"n_experts_": len(members)}
 
 
-def _problem_of_gate(problem: FitProblem, stacked: StackedModels) -> FitProblem:
+def _problem_of_gate(
+    problem: FitProblem, stacked: StackedModels, members: Sequence[Member]
+) -> FitProblem:
     """The problem of the gate, with the out-of-fold densities of models that have been fitted."""
     em_problem = problem.em_problem
-    rows, of_fit = _with_predictions(em_problem.rows, stacked)
+    rows = _held_out(em_problem.rows)
     data = Data(rows)
+    of_fit = stacked.with_members(members, data)
     check_possible(of_fit.log_densities(data), rows.y)
     of_fit = of_fit.pooled(data)
-    of_all_rows = of_fit.with_scales_changed(stacked.scale_changes(Data(em_problem.rows)))
     log_density = of_fit.log_densities(data)
     rows = rows._replace(expert_design=np.ascontiguousarray(log_density.T))
     mixture = em_problem.mixture.with_part("experts", GivenDensities(len(log_density)))
@@ -308,18 +313,17 @@ def _problem_of_gate(problem: FitProblem, stacked: StackedModels) -> FitProblem:
         init=mixture.start,
         seeds=[],
     )
+    of_all_rows = of_fit.of_all_rows(Data(problem.em_problem.rows))
     return problem._replace(em_problem=em_problem, stacked_experts=of_all_rows)
 
 
-def _with_predictions(rows: Dataset, stacked: StackedModels) -> tuple[Dataset, StackedModels]:
+def _held_out(rows: Dataset) -> Dataset:
     """The rows that have out-of-fold predictions, with the total weight of all rows."""
     index = np.flatnonzero(is_held_out(rows.expert_design))
     if len(index) == len(rows.weight):
-        return rows, stacked
+        return rows
     factor = rows.weight.sum() / rows.weight[index].sum()
-    if rows.units is not None:
-        return rows.take(np.unique(rows.units.codes[index]), factor), stacked.of_rows_at(index)
-    return rows.take(index, factor), stacked.of_rows_at(index)
+    return rows.take(index if rows.units is None else np.unique(rows.units.codes[index]), factor)
 
 
 @dataclass(eq=False, repr=False)

@@ -177,48 +177,6 @@ def test_probabilities_that_are_none_are_refused(answer, found):
     assert_refused(refusal(moe.fit, X, IS_POSITIVE), "An expert", *words)
 
 
-class Densities(Ridge):
-    """An expert with log densities from a function."""
-
-    def __init__(self, given=None):
-        super().__init__()
-        self.given = given
-
-    def score_samples(self, X, y):
-        return self.given(len(y))
-
-
-def with_densities(given, stacked):
-    models, options = [Densities(given), "tree"], {"max_iter": 2, "random_state": 0}
-    if stacked:
-        return stack_of(*models, cv=2, **options)
-    return MixtureOfExpertsRegressor(2, expert=models, n_init=1, cross_fit=2, **options)
-
-
-@pytest.mark.parametrize("stacked", [False, True])
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (lambda n: np.zeros((n, 1)), r"one log density for each of 50 rows.* shape \(50, 1\)"),
-        (lambda n: 0.0, r"one log density for each of 50 rows.* shape \(\)"),
-        (lambda n: np.full(n, np.nan), "returned NaN or infinity"),
-        (lambda n: np.full(n, np.inf), "returned NaN or infinity"),
-    ],
-)
-def test_wrong_log_densities_are_refused(given, message, stacked):
-    with pytest.raises(ValueError, match=message) as caught:
-        with_densities(given, stacked).fit(X, Y)
-    assert "This was expert 0" in caught.value.__notes__[0]
-
-
-@pytest.mark.parametrize("stacked", [False, True])
-def test_wrong_log_densities_of_new_rows_are_refused(stacked):
-    few = with_densities(lambda n: np.zeros(n if n > 5 else 1), stacked)
-    fit_quietly(few, X, Y)
-    message = refusal(few.score_samples, X[:3], Y[:3])
-    assert_refused(message, "An expert", "one log density for each of 3 rows")
-
-
 @pytest.mark.parametrize(("task", "value"), [("regressor", np.nan), ("classifier", np.inf)])
 def test_a_base_without_finite_predictions_is_refused(task, value):
     class Broken(DecisionTreeClassifier if task == "classifier" else DecisionTreeRegressor):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import clone
 from sklearn.ensemble import (
     ExtraTreesRegressor,
 )
@@ -17,7 +17,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES, StudentT
 from support.expert_kinds import draw
 from support.fits import fit_quietly
-from support.refusals import assert_fit_refused, assert_refused, refusal
+from support.refusals import assert_fit_refused
 from support.stacks import stack_of
 
 FIXED = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "random_state": 0}
@@ -74,39 +74,6 @@ def test_experts_that_are_stacks_have_distributions(name):
     inner = stack(mixture(2, family=name, max_iter=2), mixture(1, family=name, max_iter=2))
     moe = specialised(inner, n_experts=1, max_iter=1)
     assert_distribution(fit_quietly(moe, X, y), X, y)
-
-
-class WithDensity(RegressorMixin, BaseEstimator):
-    """A regression with a log density, and no distribution."""
-
-    def fit(self, X, y, sample_weight=None):
-        self.line_ = Ridge().fit(X, y)
-        return self
-
-    def predict(self, X):
-        return self.line_.predict(X)
-
-    def score_samples(self, X, y):
-        return -0.5 * np.square(y - self.predict(X)) - 0.5 * np.log(2.0 * np.pi)
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        specialised(WithDensity()),
-        stack(WithDensity(), "tree"),
-        make_pipeline(StandardScaler(), specialised([WithDensity(), "linear"])),
-        GridSearchCV(specialised(WithDensity(), 1), {"max_iter": [1]}, cv=2),
-    ],
-    ids=["experts", "stack", "pipeline", "search"],
-)
-def test_models_whose_experts_have_no_distribution_keep_their_density(model):
-    X, y = data()
-    moe = fit_quietly(stack(model, Ridge()), X, y)
-    assert_array_equal(moe.spread_, 1.0)
-    assert np.isfinite(moe.score_samples(X, y)).all()
-    message = refusal(moe.predict_dist, X)
-    assert_refused(message, "predict_dist", "expert 0", "has a density of its own")
 
 
 @pytest.mark.parametrize("in_pipeline", [False, True])

@@ -172,24 +172,6 @@ def test_several_outputs_have_one_spread():
     assert_allclose(moe.score_samples(X, both), expected, rtol=1e-7, atol=1e-8)
 
 
-class DensityAlone(RegressorMixin, BaseEstimator):
-    """Has a density that is too wide, and no method `predict_dist`."""
-
-    def fit(self, X, y, sample_weight=None):
-        self.n_features_in_ = X.shape[1]
-        return self
-
-    def predict(self, X):
-        return X[:, 1]
-
-    def score_samples(self, X, y):
-        return norm.logpdf(y, X[:, 1], 0.3)
-
-
-def test_models_without_a_distribution_keep_their_density():
-    assert_array_equal(stack(DensityAlone(), Ridge()).fit(X, Y).spread_, 1.0)
-
-
 def test_classifiers_and_experts_that_specialise_have_no_spread():
     classes = (Y > 0).astype(int)
     models = [LogisticRegression(), DecisionTreeClassifier(max_depth=2)]

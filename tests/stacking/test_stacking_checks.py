@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy.stats import norm
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from sklearn.naive_bayes import GaussianNB
@@ -38,17 +37,6 @@ class Fails(RegressorMixin, BaseEstimator):
 
     def predict(self, X):
         return np.zeros(len(X))
-
-
-class NeverPositive(Fails):
-    """Has a density of zero at positive y."""
-
-    def fit(self, X, y, sample_weight=None):
-        self.n_features_in_ = X.shape[1]
-        return self
-
-    def score_samples(self, X, y):
-        return np.where(y > 0.0, -np.inf, norm.logpdf(y))
 
 
 def regressor(**options):
@@ -226,13 +214,6 @@ HALVES = {"sample_weight": np.full(60, 0.5)}
             OFFSET,
             "offset",
             ["estimators[1]", "takes no sample_weight"],
-        ),
-        (
-            stack(NeverPositive(), NeverPositive()),
-            Y,
-            {},
-            "y",
-            ["possible under some model", "Use fewer folds"],
         ),
     ],
 )

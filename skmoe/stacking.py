@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from skmoe._data.checks import check_real
-from skmoe._data.folds import assign_folds_of_stack, is_held_out
+from skmoe._data.folds import assign_folds_of_stack
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.sklearn_adapter import experts_of, final_estimator
 from skmoe._estimators.base import BaseMixture
@@ -319,7 +319,7 @@ def _problem_of_gate(
 
 def _held_out(rows: Dataset) -> Dataset:
     """The rows that have out-of-fold predictions, with the total weight of all rows."""
-    index = np.flatnonzero(is_held_out(rows.expert_design))
+    index = np.flatnonzero(rows.expert_design.fold >= 0)
     if len(index) == len(rows.weight):
         return rows
     factor = rows.weight.sum() / rows.weight[index].sum()

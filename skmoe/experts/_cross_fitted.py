@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.folds import cross_fit_splits, name_of_rows
+from skmoe._data.folds import cross_fit_splits
 from skmoe._data.preprocessing import Standardization
 from skmoe._data.row_checks import add_feature_note
 from skmoe._data.rows import Dataset, RawFeatures, index_rows
@@ -109,7 +109,7 @@ class Learned(NamedTuple):
 class FirstValues(NamedTuple):
     """What the predictions of estimators are, for m outputs or C classes."""
 
-    family: Family  # of a regression
+    family: Family
     starts: list[Array]  # log dispersions of each output
     variance: Array  # of the working target, (m,)
     floor: Array  # smallest scale relative to it, (m,)
@@ -189,8 +189,8 @@ class CrossFittedExperts(Experts):
         """The experts for rows of a fit; `estimates` are the noise variance and its floor."""
         if fits.classes is not None:
             n_classes = len(fits.classes)
-            none = [np.zeros(0)], np.ones(1), np.ones(1)
-            return cls(fits, FirstValues(options.family, *none, np.ones((n_classes, 1))), {})
+            of_classes = Categorical(n_classes), [np.zeros(0)], np.ones(1), np.ones(1)
+            return cls(fits, FirstValues(*of_classes, np.ones((n_classes, 1))), {})
         y, weight, offset = rows.y, rows.weight, rows.expert_design.offset
         units = Standardization(np.zeros(len(y)), np.ones(len(y)))
         family = options.family.fitted_to(y, weight, units)
@@ -266,11 +266,10 @@ class CrossFittedExperts(Experts):
 
     def _valid_means(self, k: int, prediction: Array, offset: Array | None) -> Array:
         """Means (m, n) of rows from predictions of expert k, per unit of exposure."""
-        family = self.family
-        if self.fits.classes is not None or self.has_density[k]:
+        if self.has_density[k]:
             return prediction
-        if family.link == "log":
-            check_means(k, self.fits.estimators[k], family.name, prediction)
+        if self.family.link == "log":
+            check_means(k, self.fits.estimators[k], self.family.name, prediction)
             floor = RELATIVE_MEAN_FLOOR * self.outputs.placeholder
             prediction = np.where(prediction == 0.0, floor, prediction)
         return prediction if offset is None else prediction * np.exp(offset)
@@ -425,7 +424,8 @@ class CrossFittedExperts(Experts):
         try:
             return self._fit_predict(k, j, training, train, test)
         except Exception as error:
-            rows = name_of_rows(training.features, j, train)
+            is_whole = len(train) == training.y.shape[-1]
+            rows = "fitted on all rows" if is_whole else f"without fold {j}"
             error.add_note(f"This was expert {k}, {self.fits.estimators[k]!r}, {rows}.")
             add_feature_note(error, training.features.X)
             raise
@@ -507,7 +507,7 @@ class CrossFittedExperts(Experts):
     @property
     def all_blocks(self) -> tuple[Block, ...]:
         """The dispersions of the family of a regression."""
-        return self.family.dispersions if self.fits.classes is None else ()
+        return self.family.dispersions
 
     def n_parameters(self, theta: Array) -> float:
         """Number of parameters of the models and dispersions; NaN if it is unknown."""
@@ -517,9 +517,7 @@ class CrossFittedExperts(Experts):
     def attributes(self, theta: Array, units: Any) -> dict[str, Any]:
         """`experts_`: the models of each expert; family and dispersions of a regression."""
         fitted: dict[str, Any] = {"experts_": [list(models) for models in self.learned.models]}
-        if self.fits.classes is not None:
-            return fitted
-        if self.family != Normal():  # which experts with a choice of families have
+        if self.family.link != "softmax" and self.family != Normal():
             fitted["families_"] = [self.family] * self.n_experts
         unknown = np.full((self.n_experts, self.n_outputs), np.nan)
         found = {dispersion.attribute: unknown for dispersion in self.family.dispersions}

@@ -43,7 +43,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.folds import is_held_out, learning_curve_splits
+from skmoe._data.folds import learning_curve_splits
 from skmoe._data.sklearn_adapter import (
     has_density,
     log_density,
@@ -217,7 +217,8 @@ class StackedModels(CrossFittedExperts):
         """
         training, change, weight = self._training(data), np.zeros(self.size), data.rows.weight
         has_scale = np.flatnonzero((self.scale_index >= 0).all(axis=1)).tolist()
-        splits = learning_curve_splits(training.features)
+        fold = np.asarray(training.features.fold)
+        splits = learning_curve_splits(fold)
         if splits is None or not has_scale:
             return self
         train, half, test = splits
@@ -227,7 +228,7 @@ class StackedModels(CrossFittedExperts):
         means = Parallel(n_jobs=self.fits.n_jobs)(
             delayed(self._mean_of_fewer_rows)(k, training, half, test) for k in has_scale
         )
-        of_test = np.isin(np.flatnonzero(is_held_out(training.features)), test)
+        of_test = fold[fold >= 0] == 0
         n_held_out = weight[test].sum()
         shrinkage = n_held_out / (n_held_out + PRIOR_HELD_OUT_ROWS)
         for k, of_fewer in zip(has_scale, means, strict=True):

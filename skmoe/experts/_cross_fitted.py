@@ -101,7 +101,7 @@ class Learned(NamedTuple):
     last_resp: Any = None
     waits: Any = None  # experts (K,) that are refitted only when all have settled
     # Of densities of stacked models around their means, or temperatures of classes, (K,), and their
-    # out-of-fold log densities at each possible spread, (S, n) of each model; None after the fit.
+    # out-of-fold log densities at each spread, (K, S, n); None after the fit.
     spread: Any = None
     at_spreads: Any = None
 
@@ -421,27 +421,22 @@ class CrossFittedExperts(Experts):
         self, k: int, j: int, training: Training, train: Array, test: Array
     ) -> tuple[Any, Array, Array]:
         """Model of expert k without fold j, its predictions and logs (S, n) in that fold."""
-        try:
-            return self._fit_predict(k, j, training, train, test)
-        except Exception as error:
-            is_whole = len(train) == training.y.shape[-1]
-            rows = "fitted on all rows" if is_whole else f"without fold {j}"
-            error.add_note(f"This was expert {k}, {self.fits.estimators[k]!r}, {rows}.")
-            add_feature_note(error, training.features.X)
-            raise
-
-    def _fit_predict(
-        self, k: int, j: int, training: Training, train: Array, test: Array
-    ) -> tuple[Any, Array, Array]:
         features, y, resp = training
-        model, X = self._fit(k, j, training, rows_to_fit(train, resp, k)), features.X
-        if not len(test):
-            return model, y[..., test], y[..., test]
-        prediction = predict_expert(model, index_rows(X, test), self.fits.classes)
-        check_prediction(prediction, len(self.outputs.placeholder), len(test))
-        offset = None if features.offset is None else features.offset[..., test]
-        prediction = self._valid_means(k, prediction, offset)
-        return model, prediction, self.logs_of(model, index_rows(X, test), prediction, y[..., test])
+        try:
+            model = self._fit(k, j, training, rows_to_fit(train, resp, k))
+            X, y, offset = index_rows(features.X, test), y[..., test], features.offset
+            if not len(test):
+                return model, y, y
+            prediction = predict_expert(model, X, self.fits.classes)
+            check_prediction(prediction, len(self.outputs.placeholder), len(test))
+            offset = None if offset is None else offset[..., test]
+            prediction = self._valid_means(k, prediction, offset)
+            return model, prediction, self.logs_of(model, X, prediction, y)
+        except Exception as error:
+            rows = "fitted on all rows" if len(train) == resp.shape[1] else f"without fold {j}"
+            error.add_note(f"This was expert {k}, {self.fits.estimators[k]!r}, {rows}.")
+            add_feature_note(error, features.X)
+            raise
 
     def logs_of(self, model: Any, X: Any, prediction: Array, y: Array) -> Array:
         """Log probabilities of classes, or log densities of a model that has its own, (1, n)."""
@@ -486,17 +481,16 @@ class CrossFittedExperts(Experts):
 
     def is_worse_than_mean(self, y: Array) -> Array:
         """Experts whose squared error in held-out rows is several times that of their mean."""
-        is_worse = np.zeros(self.n_experts, dtype=bool)
         predictions, resp = self.learned.predictions, self.learned.last_resp
-        if self.fits.classes is not None or predictions is None or resp is None:
-            return is_worse
-        for k, (prediction, weight) in enumerate(zip(predictions, resp, strict=True)):
-            mean = y @ weight / max(weight.sum(), TINY)
-            errors, deviations = (
-                np.square(y - values) @ weight for values in (prediction, mean[:, None])
-            )
-            is_worse[k] = (errors > MAX_RELATIVE_ERROR * deviations).all() and deviations.all()
-        return is_worse
+        if self.fits.classes is not None or predictions is None:
+            return np.zeros(self.n_experts, dtype=bool)
+        means = resp @ y.T / np.maximum(resp.sum(axis=1, keepdims=True), TINY)
+        errors, deviations = (
+            np.einsum("kmn,kn->km", np.square(y - values), resp)
+            for values in (predictions, means[..., None])
+        )
+        is_worse = (errors > MAX_RELATIVE_ERROR * deviations) & (deviations > 0.0)
+        return np.asarray(is_worse.all(axis=1))
 
     # --- what tables show ---
 

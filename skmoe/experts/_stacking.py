@@ -37,7 +37,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -87,14 +87,6 @@ OPTIONS = {"xatol": 1e-9}  # of log scales
 PRIOR_HELD_OUT_ROWS = 20.0
 
 
-class Member(NamedTuple):
-    """A model of all rows, and what models without each fold predict for the rows held out."""
-
-    model: Any
-    predictions: Array  # (m, n) or (C, n)
-    logs: Array  # log densities or log probabilities at each possible spread, (S, n)
-
-
 class StackedModels(CrossFittedExperts):
     """Estimators that are fitted once to all rows, and once without each fold.
 
@@ -123,40 +115,37 @@ class StackedModels(CrossFittedExperts):
         resp = np.broadcast_to(data.rows.weight, (self.n_experts, data.rows.n_rows))
         return Training(data.rows.expert_design, data.rows.y, resp)
 
-    def member(self, k: int, data: Data) -> Member:
-        """Model k, fitted to all rows, and its out-of-fold predictions."""
-        [(models, predictions, logs)] = self.fits_of([k], self._training(data))
-        return Member(models[-1], predictions, logs)
+    def member(self, k: int, data: Data) -> tuple[Any, Array, Array]:
+        """Model k of all rows, out-of-fold predictions (m, n), and log densities (S, n)."""
+        [(models, *of_rows)] = self.fits_of([k], self._training(data))
+        return models[-1:], *of_rows
 
-    def with_members(self, members: Sequence[Member], data: Data) -> Any:
+    def with_members(self, members: Sequence[Any], data: Data) -> Any:
         """The first models, which have been fitted, given the rows that were held out.
 
         Dispersions are those of greatest penalised likelihood for the out-of-fold predictions, and
-        spreads are one.
+        spreads are one. Spreads that a model cannot have are impossible.
         """
         part = self.of_models(np.arange(len(members)), self.values)
         models, predictions, logs = zip(*members, strict=True)
-        learned = Learned(
-            tuple((model,) for model in models),
-            np.stack(predictions),
-            np.stack([of_model[0] for of_model in logs]),
-            spread=np.ones(len(models)),
-        )
-        resp, at_spreads = part._training(data).resp, list(logs)
+        of_models = np.stack([of_model[0] for of_model in logs])
+        learned = Learned(models, np.stack(predictions), of_models, spread=np.ones(len(models)))
         numeric = part.changed(learned=learned, values=())
+        resp = part._training(data).resp
         theta, _ = numeric.with_best_dispersions(part.start, data, resp, N_DISPERSION_STEPS)
-        for k in np.flatnonzero(~part.has_density).tolist() if self.values else ():
-            noise = part.around(theta, k, predictions[k])
-            at_spreads[k] = part.at_spreads(noise, predictions[k], data.rows.y)
-            learned.logs[k] = at_spreads[k][0]
-        of_models = tuple(np.maximum(own, LEAST_LOG_DENSITY) for own in at_spreads)
-        return part.changed(learned=learned._replace(at_spreads=of_models), start=theta)
+        at_spreads = np.full((len(models), len(SPREADS), data.rows.n_rows), LEAST_LOG_DENSITY)
+        for k, (own, center) in enumerate(zip(logs, predictions, strict=True)):
+            if self.values and not part.has_density[k]:
+                own = part.at_spreads(part.around(theta, k, center), center, data.rows.y)
+                learned.logs[k] = own[0]
+            at_spreads[k, : len(own)] = np.maximum(own, LEAST_LOG_DENSITY)
+        return part.changed(learned=learned._replace(at_spreads=at_spreads), start=theta)
 
     def pooled(self, data: Data) -> Any:
         """Spreads and dispersions of greatest likelihood of a mixture with constant weights."""
         experts, before = self, -np.inf
         log_gate = np.full((self.n_experts, 1, 1), -np.log(self.n_experts))
-        of_models, weight = self.learned.at_spreads, data.sharing.gate_weight
+        at_spreads, weight = self.learned.at_spreads, data.sharing.gate_weight
         spreads = SPREADS if self.fits.classes is None else TEMPERATURES
         penalties = SPREAD_PRIOR_ROWS * np.square(np.log(spreads))
         for _ in range(MAX_POOL_ITER):
@@ -169,12 +158,8 @@ class StackedModels(CrossFittedExperts):
             before, of_rows = bound, data.sharing.to_rows(resp[:, 0]) * data.rows.weight
             shares = resp[:, 0] @ weight
             log_gate = np.log(np.maximum(shares / shares.sum(), TINY))[:, None, None]
-            # Of a model whose spread cannot be changed there is one log density.
-            best = [
-                int((of_model @ own - penalties[: len(of_model)]).argmax())
-                for of_model, own in zip(of_models, of_rows, strict=True)
-            ]
-            at_best = np.stack([of_model[i] for of_model, i in zip(of_models, best, strict=True)])
+            best = ((at_spreads @ of_rows[..., None])[..., 0] - penalties).argmax(axis=1)
+            at_best = at_spreads[np.arange(len(best)), best]
             learned = experts.learned._replace(spread=spreads[best], logs=at_best)
             experts = experts.changed(learned=learned)
             if not self.values:  # there spreads adapt the dispersions, which are those of numbers

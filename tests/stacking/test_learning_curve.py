@@ -280,7 +280,7 @@ def test_other_errors_of_the_half_name_the_model(error, n_jobs):
         moe.fit(X, Y)
     (note,) = caught.value.__notes__
     assert note.startswith("This was expert 1, Learner(")
-    assert note.endswith("fitted on half of the rows without fold 0.")
+    assert note.endswith("without fold 0.")
 
 
 def test_an_interrupt_of_the_half_ends_the_fit():

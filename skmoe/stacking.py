@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from time import perf_counter
@@ -11,7 +12,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from skmoe._data.checks import check_real
-from skmoe._data.folds import assign_folds_of_stack, is_held_out
+from skmoe._data.folds import assign_folds_of_stack
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.sklearn_adapter import experts_of, final_estimator
 from skmoe._estimators.base import BaseMixture
@@ -238,33 +239,32 @@ class _GatedStacking(BaseMixture):
     ) -> tuple[FitProblem, dict[str, Any]]:
         """The problem of the gate, given the models that are fitted here, and their names."""
         check_stacked_rows(params.expert, problem.em_problem.rows)
-        problem, names = _for_target(problem, params.gate, tuple(self._experts_by_name()))
-        em_problem = problem.em_problem
-        stacked, data = cast(StackedModels, em_problem.mixture.experts), Data(em_problem.rows)
+        rows, names = problem.em_problem.rows, tuple(self._experts_by_name())
+        stacked = cast(StackedModels, problem.em_problem.mixture.experts)
+        stacked, names = _models_for(stacked, rows, names)
+        members: list[Any] = []
         for k, estimator in enumerate(stacked.fits.estimators):
             name = f"model {k}, {type(final_estimator(estimator)).__name__}"
             if self.verbose > 1:
                 print(f"  {name}: fits without each fold, and to all rows")
             subtask = task.subtask("model", task_id=k).start()
             start_time = perf_counter()
-            stacked = stacked.with_next_model(data)
+            members.append(stacked.member(k, Data(rows)))
             if self.verbose > 0:
                 print(f"{name}: fitted in {perf_counter() - start_time:.1f} s")
-            subtask.end(partial(_attributes_of_models, problem, stacked))
-        return _problem_of_gate(problem, stacked), {"_expert_names": names, "_model_names": names}
+            subtask.end(partial(_attributes_of_models, problem, stacked, tuple(members)))
+        problem = _problem_of_gate(problem, params.gate, stacked, members)
+        return problem, {"_expert_names": names, "_model_names": names}
 
 
-def _for_target(problem: FitProblem, gate: Any, names: Names) -> tuple[FitProblem, Names]:
-    """The problem and the names of the models for the values that y has.
+def _models_for(stacked: StackedModels, rows: Dataset, names: Names) -> tuple[StackedModels, Names]:
+    """The models, and their names, for the values that y has.
 
     Beside other models, those of given values, such as ratings, are left out unless y has few.
     """
-    em_problem = problem.em_problem
-    mixture, rows = em_problem.mixture, em_problem.rows
-    stacked = cast(StackedModels, mixture.experts)
     join = np.array(models_of_values(stacked.fits.estimators))
     if stacked.fits.classes is not None or join.all() or not join.any():
-        return problem, names
+        return stacked, names
     values = few_values(rows.y, rows.weight)
     kept = np.flatnonzero(~join | bool(values))
     if len(kept) < 2:
@@ -273,34 +273,35 @@ def _for_target(problem: FitProblem, gate: Any, names: Names) -> tuple[FitProble
             f"given values are left out; got {list(names)}, of which one is left, for "
             f"{len(np.unique(rows.y))} values of y. Add a model, or choose another family."
         )
-    own = stacked.of_models(kept, values)
-    of_gate = len(kept), rows.gate_design.shape[1]
-    own_gate = OwnGate(gate, *of_gate) if isinstance(gate, Gate) else gate.gate_of(*of_gate)
-    mixture = Mixture(own, own_gate, top_k=mixture.top_k)
-    problem = problem._replace(em_problem=em_problem._replace(mixture=mixture))
-    return problem, tuple(names[k] for k in kept)
+    return stacked.of_models(kept, values), tuple(names[k] for k in kept)
 
 
-def _attributes_of_models(problem: FitProblem, stacked: StackedModels) -> dict[str, Any]:
+def _attributes_of_models(
+    problem: FitProblem, stacked: StackedModels, members: Sequence[Any]
+) -> dict[str, Any]:
     """Attributes of a stack of the models that are fitted, with equal weights."""
-    n_models = len(stacked.learned.models)
-    part = stacked.of_models(np.arange(n_models), stacked.values)
-    mixture = Mixture(part, ConstantGate().gate_of(n_models, 0))
+    data = Data(_held_out(problem.em_problem.rows))
+    part = stacked.with_members(members, data).without_training_state()
+    mixture = Mixture(part, ConstantGate().gate_of(len(members), 0))
     fitted = FittedMixture(mixture, mixture.start, problem.preprocessor)
-    return problem.attributes | attributes_of_mixture(fitted) | {"n_experts_": n_models}
+    return problem.attributes | attributes_of_mixture(fitted) | {"n_experts_": len(members)}
 
 
-def _problem_of_gate(problem: FitProblem, stacked: StackedModels) -> FitProblem:
+def _problem_of_gate(
+    problem: FitProblem, gate: Any, stacked: StackedModels, members: Sequence[Any]
+) -> FitProblem:
     """The problem of the gate, with the out-of-fold densities of models that have been fitted."""
-    em_problem = problem.em_problem
-    rows, of_fit = _with_predictions(em_problem.rows, stacked)
+    em_problem, n_models = problem.em_problem, len(members)
+    rows = _held_out(em_problem.rows)
     data = Data(rows)
+    of_fit = stacked.with_members(members, data)
     check_possible(of_fit.log_densities(data), rows.y)
     of_fit = of_fit.pooled(data)
-    of_all_rows = of_fit.with_scales_changed(stacked.scale_changes(Data(em_problem.rows)))
-    log_density = of_fit.log_densities(data)
-    rows = rows._replace(expert_design=np.ascontiguousarray(log_density.T))
-    mixture = em_problem.mixture.with_part("experts", GivenDensities(len(log_density)))
+    log_density = np.ascontiguousarray(of_fit.log_densities(data).T)
+    of_gate = n_models, rows.gate_design.shape[1]
+    own_gate = OwnGate(gate, *of_gate) if isinstance(gate, Gate) else gate.gate_of(*of_gate)
+    mixture = Mixture(GivenDensities(n_models), own_gate, top_k=gate.top_k, balance=gate.balance)
+    rows = rows._replace(expert_design=log_density)
     em_problem = em_problem._replace(
         mixture=mixture,
         rows=rows,
@@ -308,18 +309,17 @@ def _problem_of_gate(problem: FitProblem, stacked: StackedModels) -> FitProblem:
         init=mixture.start,
         seeds=[],
     )
+    of_all_rows = of_fit.of_all_rows(Data(problem.em_problem.rows))
     return problem._replace(em_problem=em_problem, stacked_experts=of_all_rows)
 
 
-def _with_predictions(rows: Dataset, stacked: StackedModels) -> tuple[Dataset, StackedModels]:
+def _held_out(rows: Dataset) -> Dataset:
     """The rows that have out-of-fold predictions, with the total weight of all rows."""
-    index = np.flatnonzero(is_held_out(rows.expert_design))
+    index = np.flatnonzero(rows.expert_design.fold >= 0)
     if len(index) == len(rows.weight):
-        return rows, stacked
+        return rows
     factor = rows.weight.sum() / rows.weight[index].sum()
-    if rows.units is not None:
-        return rows.take(np.unique(rows.units.codes[index]), factor), stacked.of_rows_at(index)
-    return rows.take(index, factor), stacked.of_rows_at(index)
+    return rows.take(index if rows.units is None else np.unique(rows.units.codes[index]), factor)
 
 
 @dataclass(eq=False, repr=False)

@@ -50,13 +50,6 @@ def feasible_folds(
     return make_folds(n_folds, codes, groups, n, seed)
 
 
-def is_held_out(features: RawFeatures) -> Array:
-    """Whether each row has out-of-fold predictions, (n,)."""
-    if features.fold is None:
-        return np.ones(features.shape[0], dtype=bool)
-    return np.asarray(features.fold >= 0)
-
-
 def check_several_folds(name: str, fold: Array, groups: Array | None, remedy: str = "") -> None:
     """Out-of-fold predictions need at least two folds, so two distinct rows or two groups."""
     if fold.any():
@@ -76,13 +69,13 @@ def assign_folds(
     """Features with the fold of each row, if the value of `cross_fit` needs folds."""
     if cross_fit is False:
         return features
+    rows = codes, features.groups, features.shape[0], seed
     if cross_fit != "auto":
-        given = "cross_fit", int(cross_fit), '"auto"'
-        return features._replace(fold=_given_number_of_folds(features, codes, seed, given))
-    n_rows, groups = features.shape[0], features.groups
-    fold = feasible_folds(N_CROSS_FIT_FOLDS, codes, groups, n_rows, seed)
-    if groups is not None:
-        check_several_folds('cross_fit="auto"', fold, groups)
+        n_folds = check_number_of_folds('cross_fit="auto"', int(cross_fit), codes, features)
+        return features._replace(fold=make_folds(n_folds, *rows))
+    fold = feasible_folds(N_CROSS_FIT_FOLDS, *rows)
+    if features.groups is not None:
+        check_several_folds('cross_fit="auto"', fold, features.groups)
     return features._replace(fold=fold) if fold.any() else features
 
 
@@ -93,66 +86,49 @@ def assign_folds_of_stack(
 
     Of many rows one part is held out, once. The others are in folds with negative numbers.
     """
+    rows = codes, features.groups, features.shape[0], seed
     if cv is not None:
-        given = "cv", cv, "None"
-        return features._replace(fold=_given_number_of_folds(features, codes, seed, given))
-    n_rows, groups = features.shape[0], features.groups
-    is_large = n_rows > MAX_ROWS_OF_STACK_WITH_FOLDS
-    n_folds = N_PARTS_OF_LARGE_STACK if is_large else N_CROSS_FIT_FOLDS
-    fold = feasible_folds(n_folds, codes, groups, n_rows, seed)
-    check_several_folds("cv", fold, groups, "Give more rows.")
+        n_folds = check_number_of_folds("cv=None", cv, codes, features)
+        return features._replace(fold=make_folds(n_folds, *rows))
+    is_large = features.shape[0] > MAX_ROWS_OF_STACK_WITH_FOLDS
+    fold = feasible_folds(N_PARTS_OF_LARGE_STACK if is_large else N_CROSS_FIT_FOLDS, *rows)
+    check_several_folds("cv", fold, features.groups, "Give more rows.")
     return features._replace(fold=-fold if is_large else fold)
 
 
-def _given_number_of_folds(
-    features: RawFeatures, codes: Array | None, seed: int, given: tuple[str, int, str]
-) -> Array:
-    """Fold of each row, (n,), of not more folds than rows, groups, or rows of a class.
+def check_number_of_folds(
+    default: str, n_folds: int, codes: Array | None, features: RawFeatures
+) -> int:
+    """There must not be more folds than rows, groups, or rows of a class.
 
-    Given are the parameter of their number, the number, and the value of the parameter for as many
-    as are possible.
+    The default is the name and the value of the parameter for as many folds as are possible.
     """
-    n_rows, groups, (parameter, n_folds, default) = features.shape[0], features.groups, given
-    found = {"rows": n_rows}
-    if groups is not None:
-        found["groups"] = len(np.unique(groups))
+    found = {"rows": features.shape[0]}
+    if features.groups is not None:
+        found["groups"] = len(np.unique(features.groups))
     if codes is not None:
         found["rows of the smallest class"] = int(np.bincount(codes).min())
-    for name, maximum in found.items():
-        if n_folds > maximum:
-            remedy = f"Use {parameter}={default}."
-            if maximum > 1:
-                remedy = f"Use at most {maximum} folds, or {remedy[4:]}"
-            elif name == "groups":
-                remedy = "Leave groups out, or give finer ones."
+    for name, most in found.items():
+        if n_folds > most:
+            use = f"Use at most {most} folds, or" if most > 1 else "Use"
             raise ValueError(
-                f"{parameter}={n_folds} must not exceed the number of {name}, {maximum}. {remedy}"
+                f"{default.split('=')[0]}={n_folds} must not exceed the number of {name}, {most}. "
+                f"{use} {default}."
             )
-    return make_folds(n_folds, codes, groups, n_rows, seed)
+    return n_folds
 
 
-def learning_curve_splits(features: RawFeatures) -> tuple[Array, Array, Array] | None:
+def learning_curve_splits(fold: Array) -> tuple[Array, Array, Array] | None:
     """Indices of the rows of a fit without fold 0, of half of these, and of the rows of fold 0.
 
     A half is one half of the other folds, so that groups are not divided. None if there are fewer
     than two other folds.
     """
-    if features.fold is None:
-        return None
-    others = np.setdiff1d(features.fold, [0])
+    others = np.setdiff1d(fold, [0])
     if len(others) < 2:
         return None
-    in_half = np.isin(features.fold, others[: len(others) // 2])
-    rows = np.arange(features.shape[0])
-    return rows[features.fold != 0], rows[in_half], rows[features.fold == 0]
-
-
-def name_of_rows(features: RawFeatures, j: int, train: Array) -> str:
-    """Name of the rows of a fit in messages: all, those without fold j, or half of these."""
-    if len(train) == features.shape[0]:
-        return "fitted on all rows"
-    without_fold = len(train) == np.count_nonzero(features.fold != j)
-    return f"without fold {j}" if without_fold else f"fitted on half of the rows without fold {j}"
+    half = np.isin(fold, others[: len(others) // 2])
+    return np.flatnonzero(fold), np.flatnonzero(half), np.flatnonzero(fold == 0)
 
 
 def cross_fit_splits(features: RawFeatures) -> Iterator[tuple[Array, Array]]:

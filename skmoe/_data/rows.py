@@ -160,7 +160,6 @@ class RawFeatures(NamedTuple):
     metadata: dict[str, Array] = {}  # noqa: RUF012  # for the fits of the experts
     offset: Array | None = None  # log exposures, (n,) or (m, n)
     groups: Array | None = None  # of the rows, for folds inside of the experts
-    is_validated: bool = False  # whether trees may skip the validation of X
 
     @property
     def shape(self) -> tuple[int, int]:

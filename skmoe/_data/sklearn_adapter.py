@@ -1,4 +1,4 @@
-"""Adapter for scikit-learn estimators: weighted fits, predictions, predictive densities.
+"""Adapter for scikit-learn estimators: weighted fits, predictions, predictive distributions.
 
 Weights and groups pass through pipelines, searches and ensembles of scikit-learn. Where they would
 be left out without an error, the rules here go from estimator to estimator, and ask the signatures
@@ -8,8 +8,6 @@ of the innermost ones. Missing values and sparse matrices are refused by the est
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
-from inspect import signature
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +18,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
     AdaBoostClassifier,
+    AdaBoostRegressor,
     BaggingClassifier,
     BaggingRegressor,
     StackingClassifier,
@@ -29,18 +28,17 @@ from sklearn.ensemble import (
 )
 from sklearn.feature_selection import RFE, RFECV
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import RANSACRegressor
+from sklearn.linear_model import LinearRegression, RANSACRegressor
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor, RegressorChain
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import has_fit_parameter
 
-from skmoe._data.rows import RawFeatures
 from skmoe._numerics.typing import TINY, Array
+from skmoe.distributions import predictive_distribution
 
 ScorerT = TypeVar("ScorerT", bound=Callable[..., float])
 
@@ -52,15 +50,17 @@ SEARCHES: Any = GridSearchCV.__base__
 
 # Estimators that fit several others to the same rows.
 COMMITTEES = (VotingRegressor, VotingClassifier, StackingRegressor, StackingClassifier)
+
+# Estimators that draw rows by their weights; bagging does since scikit-learn 1.8.
 BAGGING = (BaggingRegressor, BaggingClassifier)
-# Since scikit-learn 1.8 bagging draws rows by their weights; before, it passes weights on.
-DRAWS_BY_WEIGHT = BaggingRegressor().max_samples is None
+DRAW_ROWS = (AdaBoostRegressor, *(BAGGING if BaggingRegressor().max_samples is None else ()))
 
 # Estimators whose fit passes all its arguments on to the inner estimator.
 PASS_ARGUMENTS = (SEARCHES, TransformedTargetRegressor, RFE, RegressorChain)
 
 # Estimators that take weights if the fit of the inner estimator names them.
 NEED_WEIGHTS = (
+    *BAGGING,
     AdaBoostClassifier,
     CalibratedClassifierCV,
     MultiOutputClassifier,
@@ -68,95 +68,60 @@ NEED_WEIGHTS = (
     RANSACRegressor,
 )
 
+# Parameters that are estimators, in scikit-learn before 1.7 `base_estimator` among them.
+INNER = ("regressor", "estimator", "base_estimator", "final_estimator")
+
 
 def inner_estimators(estimator: Any) -> list[Any]:
-    """Estimators that an estimator fits to rows of X; none where it has its default ones."""
-    if isinstance(estimator, COMMITTEES):
-        entries = estimator.estimators if isinstance(estimator.estimators, list | tuple) else []
-        parts = [entry[1] for entry in entries if isinstance(entry, list | tuple)]
-        return [part for part in parts if hasattr(part, "fit")]
-    values = [getattr(estimator, name, None) for name in ("regressor", "estimator")]
-    values.append(getattr(estimator, "base_estimator", None))  # before scikit-learn 1.7
-    return [value for value in values if hasattr(value, "fit")][:1]
+    """Estimators that an estimator fits to rows; none where it has its default ones."""
+    parts = (
+        [entry[1] for entry in estimator.estimators] if isinstance(estimator, COMMITTEES) else []
+    )
+    parts += [getattr(estimator, name, None) for name in INNER]
+    return [p for p in parts if hasattr(p, "fit") and not isinstance(p, FrozenEstimator)]
 
 
-def _final(estimator: Any) -> list[Any]:
-    """The final estimator of a stack of scikit-learn, where it is not the default one."""
-    final = getattr(estimator, "final_estimator", None)
-    return [final] if hasattr(final, "fit") else []
+def fit_argument(estimator: Any, name: str) -> str | None:
+    """The argument of fit, without metadata routing, that carries weights, or groups for folds.
 
-
-# --- weights ----------------------------------------------------------------------------------
-
-
-def weight_argument(estimator: Any) -> str | None:
-    """The argument of fit, without metadata routing, that carries weights of the rows.
-
-    None if weights do not reach all inner estimators. Of a pipeline the last step is meant.
+    None if weights do not reach all inner estimators, or if there are no folds. Of a pipeline the
+    last step is meant.
     """
     if isinstance(estimator, Pipeline):
-        return _argument_of_last_step(estimator, weight_argument)
+        step, last = estimator.steps[-1]
+        inner = fit_argument(last, name)
+        return inner and f"{step}__{inner}"
+    if name == GROUPS and isinstance(estimator, (SEARCHES, RFECV)):  # which do not pass them on
+        routing = getattr(estimator.cv, "get_metadata_routing", None)
+        return GROUPS if routing and routing().split.requests.get(GROUPS) else None
     parts = inner_estimators(estimator)
-    if isinstance(estimator, COMMITTEES):
-        return WEIGHT if all(map(_takes_plain_weights, parts + _final(estimator))) else None
     if isinstance(estimator, PASS_ARGUMENTS) and not isinstance(estimator, RFECV):
-        return weight_argument(parts[0]) if parts else WEIGHT
-    if not has_fit_parameter(estimator, WEIGHT):
+        return fit_argument(parts[0] if parts else LinearRegression(), name)
+    is_committee = name == WEIGHT and isinstance(estimator, COMMITTEES)
+    if not is_committee and not has_fit_parameter(estimator, name):
         return None
-    if isinstance(estimator, BAGGING) and DRAWS_BY_WEIGHT:
-        return WEIGHT if estimator.bootstrap else None  # otherwise all rows are drawn once
-    if isinstance(estimator, CalibratedClassifierCV):  # a frozen estimator is not fitted
-        parts = [part for part in parts if not isinstance(part, FrozenEstimator)]
-    reaches = all(_takes_plain_weights(part) and has_fit_parameter(part, WEIGHT) for part in parts)
-    return WEIGHT if reaches or not isinstance(estimator, NEED_WEIGHTS + BAGGING) else None
+    if name == GROUPS:  # mixtures refuse groups that they do not use
+        return GROUPS if getattr(estimator, "_uses_groups", True) else None
+    if isinstance(estimator, DRAW_ROWS):  # bagging can have all rows once
+        return WEIGHT if getattr(estimator, "bootstrap", True) else None
+    reaches = all(
+        fit_argument(part, WEIGHT) == WEIGHT and (is_committee or has_fit_parameter(part, WEIGHT))
+        for part in parts
+    )
+    return WEIGHT if reaches or not (is_committee or isinstance(estimator, NEED_WEIGHTS)) else None
 
 
-def _argument_of_last_step(
-    pipeline: Pipeline, argument_of: Callable[[Any], str | None]
-) -> str | None:
-    """The argument of the fit of a pipeline that reaches the last step as one of its fit."""
-    name, last = pipeline.steps[-1]
-    inner = argument_of(last)
-    return None if inner is None else f"{name}__{inner}"
-
-
-def _takes_plain_weights(estimator: Any) -> bool:
-    return weight_argument(estimator) == WEIGHT
+def takes_weights(estimator: Any) -> bool:
+    """Whether weights of the rows reach an estimator, or the last step of a pipeline."""
+    return fit_argument(estimator, WEIGHT) is not None
 
 
 def scores_without_weights(estimator: Any) -> bool:
     """Whether a search is among the estimators that weights reach: its scores do not use them."""
-    if isinstance(estimator, SEARCHES):
-        return True
     if isinstance(estimator, Pipeline):
         return scores_without_weights(estimator.steps[-1][1])
-    return any(map(scores_without_weights, inner_estimators(estimator) + _final(estimator)))
-
-
-# --- groups -----------------------------------------------------------------------------------
-
-
-def groups_argument(estimator: Any) -> str | None:
-    """The argument of fit, without metadata routing, that carries groups for folds inside of it.
-
-    None if there are no such folds. Searches divide rows by groups, and do not pass them on.
-    """
-    if isinstance(estimator, Pipeline):
-        return _argument_of_last_step(estimator, groups_argument)
-    if isinstance(estimator, (SEARCHES, RFECV)):
-        if not hasattr(estimator.cv, "get_metadata_routing"):
-            return None
-        divides = estimator.cv.get_metadata_routing().split.requests.get(GROUPS)
-        return GROUPS if divides else None
-    if isinstance(estimator, PASS_ARGUMENTS):
-        parts = inner_estimators(estimator)
-        return groups_argument(parts[0]) if parts else None
-    # Mixtures refuse groups that they do not use.
-    uses_groups = getattr(estimator, "_uses_groups", True)
-    return GROUPS if uses_groups and has_fit_parameter(estimator, GROUPS) else None
-
-
-# --- missing values ---------------------------------------------------------------------------
+    inner = inner_estimators(estimator)
+    return isinstance(estimator, SEARCHES) or any(map(scores_without_weights, inner))
 
 
 def may_accept_missing_values(estimator: Any) -> bool:
@@ -175,9 +140,6 @@ MAX_UNIFORM_PROBABILITY = 1e-2
 
 # Largest difference of a sum of class probabilities from one: that of sums in single precision.
 PROBABILITY_SUM_TOL = 1e-3
-
-# Estimators that accept validated features: validation takes longer than their fit to few rows.
-TREES = (DecisionTreeRegressor, DecisionTreeClassifier)
 
 # Losses of regressors for which normal noise is the wrong density, with the remedy.
 LOSSES = {
@@ -215,61 +177,31 @@ def fit_estimator(
     model = _seeded_clone(estimator, seed)
     # Weights of one are not passed: some estimators take a slow path with any weights.
     # Metadata of a pipeline are routed to its steps before, and those of others by the fit itself.
-    kinds = (*COMMITTEES, *BAGGING, *PASS_ARGUMENTS, *NEED_WEIGHTS)
+    kinds = (*COMMITTEES, *PASS_ARGUMENTS, *NEED_WEIGHTS)
     alone = isinstance(model, Pipeline) or (isinstance(model, kinds) and not {*metadata} - {GROUPS})
     routed = get_config()["enable_metadata_routing"] and not alone
     weights = {}
     if not (weight == 1.0).all():
-        weights = {WEIGHT if routed else weight_argument(model) or WEIGHT: weight}
+        weights = {WEIGHT if routed else fit_argument(model, WEIGHT) or WEIGHT: weight}
     with config_context(enable_metadata_routing=routed):
         return model.fit(X, y, **weights, **metadata)
 
 
 def groups_of_folds(estimator: Any, groups: Array | None) -> dict[str, Array]:
     """Arguments of fit that keep the rows of a group on one side of folds inside an estimator."""
-    argument = None if groups is None else groups_argument(estimator)
+    argument = None if groups is None else fit_argument(estimator, GROUPS)
     return {} if argument is None or groups is None else {argument: groups}
-
-
-def validate_for_trees(estimators: Sequence[Any], features: RawFeatures) -> RawFeatures:
-    """Features that trees need not validate in each fit, if all estimators are trees.
-
-    They are of single precision, which trees use inside, and without missing values.
-    """
-    X = features.X
-    # The targets of the Poisson criterion are validated with the features.
-    if not isinstance(X, np.ndarray) or not all(
-        type(model) in TREES and model.criterion != "poisson" for model in estimators
-    ):
-        return features
-    with np.errstate(over="ignore"):
-        single = np.ascontiguousarray(X, dtype=np.float32)
-    if not np.isfinite(single).all():
-        return features
-    return features._replace(X=single, is_validated=True)
-
-
-def unchecked(model: Any, features: RawFeatures) -> dict[str, Any]:
-    """Arguments by which a tree skips the validation of features that are validated."""
-    return {"check_input": False} if features.is_validated and type(model) in TREES else {}
 
 
 def _seeded_clone(estimator: Any, seed: int) -> Any:
     """Clone whose random states are set where they are None."""
-    if type(estimator) in TREES and estimator.random_state is None:
-        # Without nested estimators, copying is enough; `clone` inspects signatures.
-        model = copy(estimator)
-        for name in [name for name in vars(model) if name.endswith("_")]:
-            delattr(model, name)
-        model.random_state = seed
-        return model
     model = clone(estimator)
     seeds = {
         name: seed
         for name, value in model.get_params().items()
         if name.split("__")[-1] == "random_state" and value is None
     }
-    return model.set_params(**seeds) if seeds else model
+    return model.set_params(**seeds)
 
 
 def is_constant(model: Any) -> bool:
@@ -283,9 +215,8 @@ def typical_model(models: Sequence[Any]) -> Any:
 
 
 def has_density(estimator: Any) -> bool:
-    """Whether an estimator has a method score_samples(X, y): the log density of y."""
-    method = getattr(final_estimator(estimator), "score_samples", None)
-    return method is not None and "y" in signature(method).parameters
+    """Whether a regressor has its own distributions of y, as mixtures of experts have."""
+    return hasattr(final_estimator(estimator), "predict_dist")
 
 
 def final_estimator(estimator: Any) -> Any:
@@ -319,16 +250,11 @@ def split_pipeline(estimator: Any) -> tuple[list[Any], Any]:
 def special_loss(estimator: Any) -> str:
     """The loss of a regressor that is not that of normal noise: a key of `LOSSES`, or ""."""
     final = final_estimator(estimator)
-    name = type(final).__name__.removesuffix("Regressor").lower()
-    if name in LOSSES:
-        return name
     options = final.get_params(deep=False) if hasattr(final, "get_params") else {}
-    for option in ("loss", "objective", "criterion"):
-        value = options.get(option)
-        for loss in LOSSES:
-            if isinstance(value, str) and loss in value:
-                return loss
-    return ""
+    texts = [options.get(option) for option in ("loss", "objective", "criterion")]
+    texts.append(type(final).__name__.lower())
+    found = [loss for loss in LOSSES for text in texts if isinstance(text, str) and loss in text]
+    return found[0] if found else ""
 
 
 def transform_by(steps: Sequence[Any], X: Any) -> Any:
@@ -336,12 +262,6 @@ def transform_by(steps: Sequence[Any], X: Any) -> Any:
     for step in steps:
         X = step.transform(X)
     return X
-
-
-def has_predict_dist(estimator: Any) -> bool:
-    """Whether a regressor has distributions, as mixtures of experts have if their experts do."""
-    final = final_estimator(estimator)
-    return hasattr(final, "predict_dist") and not any(map(_hides_distribution, experts_of(final)))
 
 
 def experts_of(mixture: Any) -> list[Any]:
@@ -353,63 +273,33 @@ def experts_of(mixture: Any) -> list[Any]:
     return list(experts) if isinstance(experts, list | tuple) else [experts]
 
 
-def _hides_distribution(expert: Any) -> bool:
-    """Whether an expert has a log density, but no distribution."""
-    if isinstance(expert, str):
-        return False
-    if hasattr(expert, "fit"):
-        return has_density(expert) and not has_predict_dist(expert)
-    return not hasattr(expert, "components")
-
-
-def predict_expert(model: Any, X: Any, classes: Array | None, **options: bool) -> Array:
+def predict_expert(model: Any, X: Any, classes: Array | None) -> Array:
     """Means (m, n), or class probabilities (C, n) in the order of `classes`."""
     if classes is None:
-        prediction = np.asarray(model.predict(X, **options), dtype=float)
+        prediction = np.asarray(model.predict(X), dtype=float)
         return prediction.reshape(len(prediction), -1).T
     probs = np.zeros((len(classes), X.shape[0]))
     # Classes that are missing in the training rows of the model have probability zero.
-    probs[np.searchsorted(classes, model.classes_)] = model.predict_proba(X, **options).T
+    probs[np.searchsorted(classes, model.classes_)] = model.predict_proba(X).T
     check_probabilities(probs)
-    if len(model.classes_) == len(classes) and has_density(model):
+    if len(model.classes_) == len(classes) and hasattr(final_estimator(model), "score_samples"):
         return np.maximum(probs, TINY)  # mixtures of experts have bounded probabilities already
     # They are mixed with the uniform distribution.
     uniform = min(len(probs) * MIN_CLASS_PROBABILITY, MAX_UNIFORM_PROBABILITY)
     return (1.0 - uniform) * probs + uniform / len(probs)
 
 
-def predict_log_density(model: Any, X: Any, y: Array) -> Array:
-    """Log density (n,) of y (m, n) under a model with `has_density`."""
-    steps, final = split_pipeline(model)
-    X = transform_by(steps, X)
-    log_density = final.score_samples(X, y.T if len(y) > 1 else y[0])
-    log_density = np.asarray(log_density, dtype=float)
-    check_log_density(log_density, y.shape[1])
-    return log_density
-
-
-def predict_log_densities(model: Any, X: Any, points: Sequence[Array]) -> list[Array]:
-    """Log densities (n,) of several arrays of outputs (m, n) under a model with `predict_dist`."""
-    if len(points[0]) > 1:  # densities of a distribution are those of each output by itself
-        return [predict_log_density(model, X, y) for y in points]
-    dist = predict_distribution(model, X)
-    return [np.asarray(dist.logpdf(y[0])) for y in points]
-
-
-def predict_distribution(model: Any, X: Any) -> Any:
-    """Predictive distributions of a mixture of experts."""
-    steps, final = split_pipeline(model)
-    return final.predict_dist(transform_by(steps, X))
-
-
 def predict_components(model: Any, X: Any) -> Any:
     """Components of the predictive distributions of a mixture of experts."""
-    return predict_distribution(model, X).as_components()
+    steps, final = split_pipeline(model)
+    return final.predict_dist(transform_by(steps, X)).as_components()
 
 
-def takes_weights(estimator: Any) -> bool:
-    """Whether weights of the rows reach an estimator, or the last step of a pipeline."""
-    return weight_argument(estimator) is not None
+def log_density(components: Any, y: Array) -> Array:
+    """Log density (n,) of outputs (m, n) under components."""
+    is_single = len(y) == 1
+    dist = predictive_distribution([components], np.ones((1, y.shape[1])), is_single)
+    return np.asarray(dist.joint_logpdf(y[0] if is_single else y.T))
 
 
 def count_parameters(model: Any) -> float:
@@ -435,20 +325,6 @@ def check_means(k: int, estimator: Any, family: str, prediction: Array) -> None:
             f"{least:g} of {estimator!r}. Use a loss with a log link, such as "
             'HistGradientBoostingRegressor(loss="poisson") or PoissonRegressor(). In a list '
             '"linear" is a ridge regression; expert="linear" alone has the link of the family.'
-        )
-
-
-def check_log_density(log_density: Array, n_rows: int) -> None:
-    """Log densities must be numbers, or minus infinity, of shape (n_rows,)."""
-    if log_density.shape != (n_rows,):
-        raise ValueError(
-            f"An expert must have one log density for each of {n_rows} rows; its score_samples "
-            f"returned shape {log_density.shape}. Correct it, or use another estimator."
-        )
-    if np.isnan(log_density).any() or (log_density == np.inf).any():
-        raise ValueError(
-            "An expert must have log densities that are numbers, or minus infinity; its "
-            "score_samples returned NaN or infinity. Use another estimator."
         )
 
 

@@ -16,11 +16,9 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
-from joblib import effective_n_jobs
-from scipy.special import logsumexp
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.folds import cross_fit_splits, name_of_rows
+from skmoe._data.folds import cross_fit_splits
 from skmoe._data.preprocessing import Standardization
 from skmoe._data.row_checks import add_feature_note
 from skmoe._data.rows import Dataset, RawFeatures, index_rows
@@ -31,13 +29,10 @@ from skmoe._data.sklearn_adapter import (
     fit_estimator,
     groups_of_folds,
     has_density,
-    has_predict_dist,
+    log_density,
     predict_components,
     predict_expert,
-    predict_log_density,
     typical_model,
-    unchecked,
-    validate_for_trees,
     with_standardised_target,
 )
 from skmoe._mixture.data import Data
@@ -92,12 +87,6 @@ class Fits(NamedTuple):
     classes: Array | None = None  # labels whose codes are in y; None for regression
     n_jobs: int | None = None
 
-    @property
-    def has_density(self) -> Array:
-        """Which experts have their own predictive density, (K,)."""
-        is_regression = self.classes is None
-        return np.array([is_regression and has_density(model) for model in self.estimators])
-
 
 class Learned(NamedTuple):
     """Fitted models of the folds, and their out-of-fold predictions for the training rows."""
@@ -112,7 +101,7 @@ class Learned(NamedTuple):
     last_resp: Any = None
     waits: Any = None  # experts (K,) that are refitted only when all have settled
     # Of densities of stacked models around their means, or temperatures of classes, (K,), and their
-    # out-of-fold log densities at each possible spread, (S, n) of each model; None after the fit.
+    # out-of-fold log densities at each spread, (K, S, n); None after the fit.
     spread: Any = None
     at_spreads: Any = None
 
@@ -120,7 +109,7 @@ class Learned(NamedTuple):
 class FirstValues(NamedTuple):
     """What the predictions of estimators are, for m outputs or C classes."""
 
-    family: Family  # of a regression
+    family: Family
     starts: list[Array]  # log dispersions of each output
     variance: Array  # of the working target, (m,)
     floor: Array  # smallest scale relative to it, (m,)
@@ -171,7 +160,10 @@ class CrossFittedExperts(Experts):
     ) -> None:
         self.fits, self.outputs, self.learned = fits, outputs, Learned()
         self.family, n_experts = outputs.family, len(fits.estimators)
-        given = fits.has_density if fits.classes is None else [True] * n_experts
+        # Which experts have distributions of their own, (K,).
+        own = [fits.classes is None and has_density(model) for model in fits.estimators]
+        self.has_density = np.array(own)
+        given = self.has_density | (fits.classes is not None)
         super().__init__(
             [GivenDensity() if own else GivenMeans(self.family) for own in given],
             0,
@@ -197,8 +189,8 @@ class CrossFittedExperts(Experts):
         """The experts for rows of a fit; `estimates` are the noise variance and its floor."""
         if fits.classes is not None:
             n_classes = len(fits.classes)
-            none = [np.zeros(0)], np.ones(1), np.ones(1)
-            return cls(fits, FirstValues(options.family, *none, np.ones((n_classes, 1))), {})
+            of_classes = Categorical(n_classes), [np.zeros(0)], np.ones(1), np.ones(1)
+            return cls(fits, FirstValues(*of_classes, np.ones((n_classes, 1))), {})
         y, weight, offset = rows.y, rows.weight, rows.expert_design.offset
         units = Standardization(np.zeros(len(y)), np.ones(len(y)))
         family = options.family.fitted_to(y, weight, units)
@@ -243,30 +235,23 @@ class CrossFittedExperts(Experts):
             key = "learned", id(self.learned)
             if key not in data.targets:
                 # What has been learned stays alive, by which the predictions are found.
-                data.targets[key] = self.learned, *self.predicted(data.rows)
+                data.targets[key] = self.learned, *self.predicted(data)
             _, predictions, logs = data.targets[key]
-        if isinstance(group.family, GivenDensity):  # of all outputs
-            return group.family, logs[group.parts, None] * (not group.output), None
+        if predictions is None or isinstance(group.family, GivenDensity):
+            own = logs[group.parts, None]  # of all outputs
+            return GivenDensity(), np.zeros_like(own) if group.output else own, None
         means = predictions[group.parts, None, group.output]
         return group.family, (data.rows.y[group.output], means), None
 
-    def predicted(self, rows: Dataset) -> tuple[Array, Array]:
+    def predicted(self, data: Data) -> tuple[Any, Array]:
         """Means (K, m, n), or class probabilities, and log densities (K, n) of new rows."""
-        features, y = rows.expert_design, rows.y
-        predictions = np.stack([self.mean_of(k, features) for k in range(self.n_experts)])
-        logs = np.zeros((self.n_experts, rows.n_rows))
-        for k, has_own in enumerate(self.fits.has_density):
-            if self.fits.classes is not None:
-                logs[k] = np.log(predictions[k][y, np.arange(len(y))])
-            elif has_own:
-                logs[k] = self.log_density_of(k, features, y)
+        y, predictions = data.rows.y, self.mean(self.start, data)
+        logs = np.zeros((self.n_experts, data.rows.n_rows))
+        if self.fits.classes is not None:
+            logs = np.log(predictions[:, y, np.arange(len(y))])
+        for k in np.flatnonzero(self.has_density).tolist():
+            logs[k] = log_density(self.components(self.start, k, data), y)
         return predictions, logs
-
-    def log_density_of(self, k: int, features: RawFeatures, y: Array) -> Array:
-        """Log density (n,) of an expert that has its own."""
-        models = self.learned.models[k]
-        logs = [predict_log_density(model, features.X, y) for model in models]
-        return np.asarray(logsumexp(logs, axis=0) - np.log(len(models)))
 
     def mean(self, theta: Array, data: Data, chosen: Any = None) -> Array:
         """Means (K, m, n), or class probabilities (K, C, n), of all experts or of some."""
@@ -281,11 +266,10 @@ class CrossFittedExperts(Experts):
 
     def _valid_means(self, k: int, prediction: Array, offset: Array | None) -> Array:
         """Means (m, n) of rows from predictions of expert k, per unit of exposure."""
-        fits, family = self.fits, self.family
-        if fits.classes is not None or fits.has_density[k]:
+        if self.has_density[k]:
             return prediction
-        if family.link == "log":
-            check_means(k, fits.estimators[k], family.name, prediction)
+        if self.family.link == "log":
+            check_means(k, self.fits.estimators[k], self.family.name, prediction)
             floor = RELATIVE_MEAN_FLOOR * self.outputs.placeholder
             prediction = np.where(prediction == 0.0, floor, prediction)
         return prediction if offset is None else prediction * np.exp(offset)
@@ -293,9 +277,8 @@ class CrossFittedExperts(Experts):
     def components(self, theta: Array, k: int, data: Data) -> Any:
         """Distribution of expert k around its mean, or its own, averaged over its models."""
         features = data.rows.expert_design
-        if self.fits.has_density[k]:
-            models = self.learned.models[k]
-            of_models = [predict_components(model, features.X) for model in models]
+        if self.has_density[k]:
+            of_models = [predict_components(own, features.X) for own in self.learned.models[k]]
             return average_components(of_models, features.shape[0])
         return self.around(theta, k, self.mean_of(k, features))
 
@@ -351,30 +334,32 @@ class CrossFittedExperts(Experts):
         if before.predictions is None:
             before = self._before_the_first_fit(data.rows.n_rows)
         to_refit = experts_to_refit(before, resp)
-        models, predictions, logs = self._refit(to_refit, training)
-        after = before._replace(predictions=before.predictions.copy(), logs=before.logs.copy())
-        after.predictions[to_refit], after.logs[to_refit] = predictions, logs
+        models, predictions, logs = [*before.models], before.predictions.copy(), before.logs.copy()
+        for k, (own, prediction, (of_rows,)) in zip(
+            to_refit, self.fits_of(to_refit, training), strict=True
+        ):
+            models[k], predictions[k], logs[k] = own, prediction, of_rows
+        after = before._replace(models=tuple(models), predictions=predictions, logs=logs)
         n_steps = 0 if self.shared_dispersion else N_DISPERSION_STEPS
         (old, values), (new, new_values) = (
             self.changed(learned=own).with_best_dispersions(theta, data, resp, n_steps)
             for own in (before, after)
         )
+        is_due = np.isin(np.arange(self.n_experts), to_refit)
+        is_better = new_values >= values
+        is_first = np.array([not own for own in before.models])
+        kept = is_due & (is_better | is_first)
         # Refits in sample always fit the new responsibilities better, as an M-step does.
-        in_sample, waits = training.features.fold is None, before.waits.copy()
-        kept, all_models = np.zeros(self.n_experts, dtype=bool), [*before.models]
-        for k, own in zip(to_refit, models, strict=True):
-            improved = new_values[k] >= values[k]
-            waits[k] = not in_sample and not (all_models[k] and improved)
-            if not all_models[k] or improved:
-                kept[k], all_models[k] = True, own
-        after.predictions[~kept], after.logs[~kept] = before.predictions[~kept], before.logs[~kept]
-        last = before.resp_at_last_fit.copy()
-        last[to_refit] = resp[to_refit]
-        experts = self.changed(
-            learned=after._replace(
-                models=tuple(all_models), resp_at_last_fit=last, last_resp=resp, waits=waits
-            )
+        is_out_of_fold = training.features.fold is not None
+        learned = Learned(
+            tuple((after if kept[k] else before).models[k] for k in range(self.n_experts)),
+            np.where(kept[:, None, None], after.predictions, before.predictions),
+            np.where(kept[:, None], after.logs, before.logs),
+            np.where(is_due[:, None], resp, before.resp_at_last_fit),
+            resp,
+            np.where(is_due, is_out_of_fold & ~(is_better & ~is_first), before.waits),
         )
+        experts = self.changed(learned=learned)
         theta = np.where(kept[self.owners], new, old)
         if self.shared_dispersion:
             theta = experts.with_best_dispersions(theta, data, resp, N_DISPERSION_STEPS)[0]
@@ -414,53 +399,52 @@ class CrossFittedExperts(Experts):
         found = thetas[best[self.owners], np.arange(self.size)]
         return found, values[np.arange(self.n_experts), best]
 
-    def _refit(self, to_refit: list[int], training: Training) -> tuple[list[Any], Array, Array]:
-        """Fit some experts on all folds but one, for each fold, and predict the held-out rows."""
-        splits = list(cross_fit_splits(training.features))
-        features = validate_for_trees(self.fits.estimators, training.features)
-        training = training._replace(features=features)
-        tasks = [(k, j, training, *split) for k in to_refit for j, split in enumerate(splits)]
-        if effective_n_jobs(self.fits.n_jobs) == 1:  # the overhead of joblib exceeds small fits
-            results = [self.fit_fold(*task) for task in tasks]
-        else:
-            parallel = Parallel(n_jobs=self.fits.n_jobs)
-            results = parallel(delayed(self.fit_fold)(*task) for task in tasks)
-        before = self._before_the_first_fit(training.resp.shape[1])
-        predictions, logs = before.predictions[to_refit], before.logs[to_refit]
-        models: list[Any] = [()] * len(to_refit)
-        for i, (model, prediction, of_rows) in enumerate(results):
-            expert, fold = divmod(i, len(splits))
-            test, models[expert] = splits[fold][1], (*models[expert], model)
-            predictions[expert][:, test], logs[expert, test] = prediction, of_rows
-        return models, predictions, logs
+    def fits_of(self, numbers: list[int], training: Training) -> Iterator[tuple[Any, Array, Array]]:
+        """Models without each fold, out-of-fold predictions (m, n) and logs (S, n) of experts."""
+        splits, every = list(cross_fit_splits(training.features)), np.arange(training.y.shape[-1])
+        order = np.argsort(np.concatenate([test for _, test in splits]))
+        n_folds = len(splits)
+        splits += [(every, every[:0])] * self.n_fits_to_all_rows
+        results = Parallel(n_jobs=self.fits.n_jobs)(
+            delayed(self.fit_fold)(k, j, training, *split)
+            for k in numbers
+            for j, split in enumerate(splits)
+        )
+        for first in range(0, len(results), len(splits)):
+            models, *of_rows = zip(*results[first : first + len(splits)], strict=True)
+            predictions, logs = (
+                np.concatenate(own[:n_folds], axis=-1)[:, order] for own in of_rows
+            )
+            yield models, predictions, logs
 
     def fit_fold(
         self, k: int, j: int, training: Training, train: Array, test: Array
     ) -> tuple[Any, Array, Array]:
-        """Model of expert k without fold j, and its predictions and log density in that fold."""
+        """Model of expert k without fold j, its predictions and logs (S, n) in that fold."""
+        features, y, resp = training
         try:
-            return self._fit_predict(k, j, training, train, test)
+            model = self._fit(k, j, training, rows_to_fit(train, resp, k))
+            X, y, offset = index_rows(features.X, test), y[..., test], features.offset
+            if not len(test):
+                return model, y, y
+            prediction = predict_expert(model, X, self.fits.classes)
+            check_prediction(prediction, len(self.outputs.placeholder), len(test))
+            offset = None if offset is None else offset[..., test]
+            prediction = self._valid_means(k, prediction, offset)
+            return model, prediction, self.logs_of(model, X, prediction, y)
         except Exception as error:
-            rows = name_of_rows(training.features, j, train)
+            rows = "fitted on all rows" if len(train) == resp.shape[1] else f"without fold {j}"
             error.add_note(f"This was expert {k}, {self.fits.estimators[k]!r}, {rows}.")
-            add_feature_note(error, training.features.X)
+            add_feature_note(error, features.X)
             raise
 
-    def _fit_predict(
-        self, k: int, j: int, training: Training, train: Array, test: Array
-    ) -> tuple[Any, Array, Array]:
-        features, y, resp = training
-        model, classes = self._fit(k, j, training, rows_to_fit(train, resp, k)), self.fits.classes
-        X = index_rows(features.X, test)
-        prediction = predict_expert(model, X, classes, **unchecked(model, features))
-        check_prediction(prediction, len(self.outputs.placeholder), len(test))
-        offset = None if features.offset is None else features.offset[..., test]
-        prediction, logs = self._valid_means(k, prediction, offset), np.zeros(len(test))
-        if classes is not None:
-            logs = np.log(prediction[y[test], np.arange(len(test))])
-        elif self.fits.has_density[k]:
-            logs = predict_log_density(model, X, y[:, test])
-        return model, prediction, logs
+    def logs_of(self, model: Any, X: Any, prediction: Array, y: Array) -> Array:
+        """Log probabilities of classes, or log densities of a model that has its own, (1, n)."""
+        if self.fits.classes is not None:
+            return np.log(prediction[y, np.arange(len(y))])[None]
+        if not has_density(model):
+            return np.zeros((1, y.shape[1]))
+        return log_density(predict_components(model, X), y)[None]
 
     def _fit(self, k: int, j: int, training: Training, rows: Array) -> Any:
         (features, y, resp), fits = training, self.fits
@@ -472,11 +456,10 @@ class CrossFittedExperts(Experts):
             exposure = np.exp(features.offset[..., rows])
             target = (target.T / exposure).T
             weight = np.maximum(weight * exposure**self.family.exposure_power, TINY**0.5)
-        metadata: dict[str, Any] = unchecked(fits.estimators[k], features)
+        groups = None if features.groups is None else features.groups[rows]
+        metadata = groups_of_folds(fits.estimators[k], groups)
         for argument, name in fits.routes[k].items():
             metadata[argument] = features.metadata[name][rows]
-        groups = None if features.groups is None else features.groups[rows]
-        metadata |= groups_of_folds(fits.estimators[k], groups)
         X, seed = index_rows(features.X, rows), int(fits.seeds[k, j])
         return fit_estimator(fits.estimators[k], seed, X, target, weight, metadata)
 
@@ -498,17 +481,16 @@ class CrossFittedExperts(Experts):
 
     def is_worse_than_mean(self, y: Array) -> Array:
         """Experts whose squared error in held-out rows is several times that of their mean."""
-        is_worse = np.zeros(self.n_experts, dtype=bool)
         predictions, resp = self.learned.predictions, self.learned.last_resp
-        if self.fits.classes is not None or predictions is None or resp is None:
-            return is_worse
-        for k, (prediction, weight) in enumerate(zip(predictions, resp, strict=True)):
-            mean = y @ weight / max(weight.sum(), TINY)
-            errors, deviations = (
-                np.square(y - values) @ weight for values in (prediction, mean[:, None])
-            )
-            is_worse[k] = (errors > MAX_RELATIVE_ERROR * deviations).all() and deviations.all()
-        return is_worse
+        if self.fits.classes is not None or predictions is None:
+            return np.zeros(self.n_experts, dtype=bool)
+        means = resp @ y.T / np.maximum(resp.sum(axis=1, keepdims=True), TINY)
+        errors, deviations = (
+            np.einsum("kmn,kn->km", np.square(y - values), resp)
+            for values in (predictions, means[..., None])
+        )
+        is_worse = (errors > MAX_RELATIVE_ERROR * deviations) & (deviations > 0.0)
+        return np.asarray(is_worse.all(axis=1))
 
     # --- what tables show ---
 
@@ -519,7 +501,7 @@ class CrossFittedExperts(Experts):
     @property
     def all_blocks(self) -> tuple[Block, ...]:
         """The dispersions of the family of a regression."""
-        return self.family.dispersions if self.fits.classes is None else ()
+        return self.family.dispersions
 
     def n_parameters(self, theta: Array) -> float:
         """Number of parameters of the models and dispersions; NaN if it is unknown."""
@@ -529,9 +511,7 @@ class CrossFittedExperts(Experts):
     def attributes(self, theta: Array, units: Any) -> dict[str, Any]:
         """`experts_`: the models of each expert; family and dispersions of a regression."""
         fitted: dict[str, Any] = {"experts_": [list(models) for models in self.learned.models]}
-        if self.fits.classes is not None:
-            return fitted
-        if self.family != Normal():  # which experts with a choice of families have
+        if self.family.link != "softmax" and self.family != Normal():
             fitted["families_"] = [self.family] * self.n_experts
         unknown = np.full((self.n_experts, self.n_outputs), np.nan)
         found = {dispersion.attribute: unknown for dispersion in self.family.dispersions}
@@ -543,13 +523,6 @@ class CrossFittedExperts(Experts):
         """Why there is no predictive distribution, and why there is no inference."""
         if capability is SupportsInference:
             return "experts that are estimators, such as trees, have no coefficients in common"
-        if capability is SupportsDistribution:
-            if self.fits.classes is not None:
-                return "its target is a class"
-            for k, estimator in enumerate(self.fits.estimators):
-                if has_density(estimator) and not has_predict_dist(estimator):
-                    return (
-                        f"expert {k} ({type(estimator).__name__}) has a density of its own and no "
-                        "predictive distribution"
-                    )
+        if capability is SupportsDistribution and self.fits.classes is not None:
+            return "its target is a class"
         return ""

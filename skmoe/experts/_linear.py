@@ -28,8 +28,24 @@ JOINT_FAMILIES = (Normal.name, LogNormal.name)
 RELATIVE_ROUND_OFF = 1e-13
 
 
+class Facts:
+    """What experts are and take, unless they say otherwise."""
+
+    is_classifier: ClassVar[bool] = False
+    # The common link of the families with a linear predictor, "" if they differ.
+    link: ClassVar[str] = ""
+    # Whether y is standardised; point masses stay where they are. Whether predictors may have an
+    # offset, y may be censored, and a family has a scale, whose prior has a strength.
+    standardizes_target: ClassVar[bool] = False
+    takes_offset: ClassVar[bool] = False
+    takes_bounds: ClassVar[bool] = False
+    has_scale: ClassVar[bool] = False
+    # What must be given if not all rows are in memory; "" for nothing.
+    option_for_parts: ClassVar[str] = ""
+
+
 @dataclass(frozen=True)
-class LinearExperts:
+class LinearExperts(Facts):
     r"""Experts with a linear predictor and a family of conditional distributions of y [1]_.
 
     The conditional distribution of y under expert k is that of its family, with the linear
@@ -83,8 +99,6 @@ class LinearExperts:
     0.1
     """
 
-    is_classifier: ClassVar[bool] = False
-
     families: tuple[Family, ...] = (Normal(),)
     alpha: Alpha = 1.0
     shared_dispersion: bool = False
@@ -103,17 +117,6 @@ class LinearExperts:
         if self.covariance_type == "full":
             names = " and ".join(family.name for family in self.families)
             check_choice("expert.families", names, JOINT_FAMILIES)
-
-    # The common link of the families with a linear predictor, "" if they differ.
-    link: ClassVar[str] = ""
-    # Whether y is standardised; point masses stay where they are. Whether predictors may have an
-    # offset, y may be censored, and a family has a scale, whose prior has a strength.
-    standardizes_target: ClassVar[bool] = False
-    takes_offset: ClassVar[bool] = False
-    takes_bounds: ClassVar[bool] = False
-    has_scale: ClassVar[bool] = False
-    # What must be given if not all rows are in memory; "" for nothing.
-    option_for_parts: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         """Sets the facts of the families."""
@@ -197,21 +200,20 @@ class LinearExperts:
         families = [family.fitted_to(values, weight, scaling) for family in self.families]
         has_outliers = any(family.has_outliers for family in self.families)
         found = [summaries(own, values, offset, weight, has_outliers) for own in families]
+        starts, variances = ([[pair[i] for pair in own] for own in found] for i in (0, 1))
         if self.covariance_type == "full" and n_outputs > 1:
             joint = JointNormal(n_outputs, of_logs=families[0].name == LogNormal.name)
-            starts = [[_joint_start(joint, [start for start, _ in found[0]])]]
-            families, variances = [joint], [[variance for _, variance in found[0]]]
-        else:
-            starts = [[start for start, _ in of_family] for of_family in found]
-            variances = [[variance for _, variance in of_family] for of_family in found]
+            families, starts = [joint], [[_joint_start(joint, starts[0])]]
         index = [k % len(families) for k in range(n_experts)]
-        penalties: dict[str, Any] = {"alpha": self.alpha}
+        penalties: dict[str, Any] = {
+            "alpha": self.alpha,
+            "dispersion_prior": self.dispersion_prior,
+        }
         if own.get("dispersion_columns"):
             penalties["dispersion_alpha"] = self.dispersion_alpha
             columns = matrix[:, list(own["dispersion_columns"])]
             columns = columns.toarray() if sparse.issparse(columns) else columns
             own = own | {"outermost_rows": outermost_rows(columns)}
-        penalties["dispersion_prior"] = self.dispersion_prior
         if self.has_scale:
             penalties["noise_variance"] = estimates["noise_variance"]
         return Experts(
@@ -250,7 +252,7 @@ def summaries(
     return found
 
 
-def _joint_start(family: JointNormal, starts: list[Array]) -> Array:
+def _joint_start(family: JointNormal, starts: Any) -> Array:
     """Means and log variances of each output, and correlations of zero."""
     means, log_variances = np.transpose([start[:2] for start in starts])
     n_pairs = len(family.roles) - 2 * len(starts)
@@ -258,7 +260,7 @@ def _joint_start(family: JointNormal, starts: list[Array]) -> Array:
 
 
 @dataclass(frozen=True)
-class LogisticExperts:
+class LogisticExperts(Facts):
     """Multinomial logistic regressions, y being class codes 0 to C - 1.
 
     The penalty is that of scikit-learn's `LogisticRegression` with `C=1/alpha` on standardised
@@ -288,11 +290,6 @@ class LogisticExperts:
     is_classifier: ClassVar[bool] = True
     link: ClassVar[str] = "logit"
     support: ClassVar[str] = "class labels"
-    standardizes_target: ClassVar[bool] = False
-    takes_offset: ClassVar[bool] = False
-    takes_bounds: ClassVar[bool] = False
-    has_scale: ClassVar[bool] = False
-    option_for_parts: ClassVar[str] = ""
 
     alpha: Alpha = 1.0
 

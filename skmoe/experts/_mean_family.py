@@ -11,7 +11,7 @@ import numpy as np
 from skmoe._numerics.typing import Array
 from skmoe.experts._linear import LinearExperts
 from skmoe.families import Family
-from skmoe.families._base import differences
+from skmoe.families._base import differences, of_others
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,6 @@ class GivenMeans(Family):
     link: ClassVar[str] = ""
 
     family: Family
-
-    def __post_init__(self) -> None:
-        """Sets the facts of the family."""
-        own = self.family
-        vars(self).update(
-            has_scale=own.has_scale,
-            flat_margin=own.flat_margin,
-            dispersion_unit=own.dispersion_unit,
-        )
-
-    @property
-    def dispersions(self) -> tuple[Any, ...]:
-        """Those of the family."""
-        return self.family.dispersions
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -96,6 +82,9 @@ class GivenMeans(Family):
         mean, *others = eta
         predictors = self.predictors(mean, others)
         return self.family.components([np.broadcast_to(own, mean.shape) for own in predictors])
+
+
+of_others(GivenMeans, "family", ("dispersions", "has_scale", "flat_margin", "dispersion_unit"))
 
 
 @dataclass(frozen=True)

@@ -36,27 +36,24 @@ References
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.folds import cross_fit_splits, is_held_out, learning_curve_splits
-from skmoe._data.rows import Dataset, RawFeatures, index_rows
+from skmoe._data.folds import learning_curve_splits
 from skmoe._data.sklearn_adapter import (
-    has_predict_dist,
+    has_density,
+    log_density,
     predict_components,
-    predict_log_densities,
-    predict_log_density,
     takes_weights,
 )
 from skmoe._mixture.data import Data
 from skmoe._mixture.experts import Experts
 from skmoe._mixture.groups import Group
-from skmoe._numerics.probability import log_probability, log_softmax
+from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import OrdinalComponents, predictive_distribution
 from skmoe.distributions._components import NestedComponents
@@ -102,75 +99,53 @@ class StackedModels(CrossFittedExperts):
     # The values of y, sorted, if models predict their probabilities; empty for densities.
     values: tuple[float, ...] = ()
 
-    @property
-    def has_probabilities(self) -> bool:
-        """Whether models have probabilities of classes or of the values of y."""
-        return bool(self.values) or self.fits.classes is not None
-
     def of_models(self, kept: Array, values: tuple[float, ...] = ()) -> Any:
-        """Some of the models, without training state."""
-        fits, learned = self.fits, self.learned
+        """Some of the models, before their fits."""
+        fits = self.fits
         estimators, routes = (
             tuple(given[k] for k in kept) for given in (fits.estimators, fits.routes)
         )
         own = fits._replace(estimators=estimators, routes=routes, seeds=fits.seeds[kept])
         part = type(self)(own, self.outputs, self.penalties, self.shared_dispersion)
-        if not learned.models:
-            return part.changed(values=values)
-        models = tuple(learned.models[k] for k in kept)
-        of_kept = Learned(models, spread=learned.spread[kept])
-        start = self.start[np.isin(self.owners, kept)]
-        return part.changed(values=values, learned=of_kept, start=start)
-
-    def of_rows_at(self, index: Array) -> Any:
-        """The models with their out-of-fold predictions of some rows."""
-        learned = self.learned
-        return self.changed(
-            learned=learned._replace(
-                predictions=learned.predictions[..., index],
-                logs=learned.logs[:, index],
-                at_spreads=tuple(of_model[:, index] for of_model in learned.at_spreads),
-            )
-        )
+        return part.changed(values=values)
 
     # --- fits ---
 
-    def with_next_model(self, data: Data) -> Any:
-        """One more model, fitted to all rows, with its out-of-fold predictions.
+    def _training(self, data: Data) -> Training:
+        resp = np.broadcast_to(data.rows.weight, (self.n_experts, data.rows.n_rows))
+        return Training(data.rows.expert_design, data.rows.y, resp)
+
+    def member(self, k: int, data: Data) -> tuple[Any, Array, Array]:
+        """Model k of all rows, out-of-fold predictions (m, n), and log densities (S, n)."""
+        [(models, *of_rows)] = self.fits_of([k], self._training(data))
+        return models[-1:], *of_rows
+
+    def with_members(self, members: Sequence[Any], data: Data) -> Any:
+        """The first models, which have been fitted, given the rows that were held out.
 
         Dispersions are those of greatest penalised likelihood for the out-of-fold predictions, and
-        spreads are one.
+        spreads are one. Spreads that a model cannot have are impossible.
         """
-        rows, learned, n_models = data.rows, self.learned, self.n_experts
-        k = len(learned.models)
-        if not k:
-            ones, none = np.ones(n_models), self._before_the_first_fit(rows.n_rows)
-            learned = none._replace(models=(), spread=ones, at_spreads=())
-        resp = np.broadcast_to(rows.weight, (n_models, rows.n_rows))
-        model, prediction, of_model = self._fit_expert(
-            k, Training(rows.expert_design, rows.y, resp)
-        )
-        predictions, logs = learned.predictions.copy(), learned.logs.copy()
-        predictions[k], logs[k] = prediction, of_model[0]
-        models, at_spreads = (*learned.models, (model,)), [*learned.at_spreads, of_model]
-        learned = learned._replace(models=models, predictions=predictions, logs=logs)
-        # Noise that is shared is not that of models without predictions yet.
-        resp = resp * is_held_out(rows.expert_design) * (np.arange(n_models) <= k)[:, None]
-        numeric = self.changed(learned=learned, values=())
-        theta, _ = numeric.with_best_dispersions(self.start, data, resp, N_DISPERSION_STEPS)
-        if self.values:
-            for j in np.flatnonzero(~self.fits.has_density[: k + 1]).tolist():
-                noise = self.around(theta, j, predictions[j])
-                at_spreads[j] = self._log_probabilities(noise, predictions[j], rows.y)
-                logs[j] = at_spreads[j][0]
-        of_models = tuple(np.maximum(own, LEAST_LOG_DENSITY) for own in at_spreads)
-        return self.changed(learned=learned._replace(at_spreads=of_models)).changed(start=theta)
+        part = self.of_models(np.arange(len(members)), self.values)
+        models, predictions, logs = zip(*members, strict=True)
+        of_models = np.stack([of_model[0] for of_model in logs])
+        learned = Learned(models, np.stack(predictions), of_models, spread=np.ones(len(models)))
+        numeric = part.changed(learned=learned, values=())
+        resp = part._training(data).resp
+        theta, _ = numeric.with_best_dispersions(part.start, data, resp, N_DISPERSION_STEPS)
+        at_spreads = np.full((len(models), len(SPREADS), data.rows.n_rows), LEAST_LOG_DENSITY)
+        for k, (own, center) in enumerate(zip(logs, predictions, strict=True)):
+            if self.values and not part.has_density[k]:
+                own = part.at_spreads(part.around(theta, k, center), center, data.rows.y)
+                learned.logs[k] = own[0]
+            at_spreads[k, : len(own)] = np.maximum(own, LEAST_LOG_DENSITY)
+        return part.changed(learned=learned._replace(at_spreads=at_spreads), start=theta)
 
     def pooled(self, data: Data) -> Any:
         """Spreads and dispersions of greatest likelihood of a mixture with constant weights."""
         experts, before = self, -np.inf
         log_gate = np.full((self.n_experts, 1, 1), -np.log(self.n_experts))
-        of_models, weight = self.learned.at_spreads, data.sharing.gate_weight
+        at_spreads, weight = self.learned.at_spreads, data.sharing.gate_weight
         spreads = SPREADS if self.fits.classes is None else TEMPERATURES
         penalties = SPREAD_PRIOR_ROWS * np.square(np.log(spreads))
         for _ in range(MAX_POOL_ITER):
@@ -183,12 +158,8 @@ class StackedModels(CrossFittedExperts):
             before, of_rows = bound, data.sharing.to_rows(resp[:, 0]) * data.rows.weight
             shares = resp[:, 0] @ weight
             log_gate = np.log(np.maximum(shares / shares.sum(), TINY))[:, None, None]
-            # Of a model whose spread cannot be changed there is one log density.
-            best = [
-                int((of_model @ own - penalties[: len(of_model)]).argmax())
-                for of_model, own in zip(of_models, of_rows, strict=True)
-            ]
-            at_best = np.stack([of_model[i] for of_model, i in zip(of_models, best, strict=True)])
+            best = ((at_spreads @ of_rows[..., None])[..., 0] - penalties).argmax(axis=1)
+            at_best = at_spreads[np.arange(len(best)), best]
             learned = experts.learned._replace(spread=spreads[best], logs=at_best)
             experts = experts.changed(learned=learned)
             if not self.values:  # there spreads adapt the dispersions, which are those of numbers
@@ -199,91 +170,50 @@ class StackedModels(CrossFittedExperts):
         return experts
 
     def log_densities(self, data: Data) -> Array:
-        """Log densities or log probabilities of the models, (K, n)."""
-        if self.has_probabilities and self.learned.logs is not None:
-            return np.asarray(self.learned.logs)
-        logs = np.zeros((self.n_experts, data.rows.n_rows))
-        for group in self.groups:
-            family, y, _ = self.target(group, data)
-            etas = [self.start[index][:, None] for index in group.index]
-            logs[group.parts] += next(family.derivatives(y, etas))[:, 0]
-        return logs
+        """Log densities or log probabilities of the models for rows held out, (K, n)."""
+        logs = self.learned.logs.copy()
+        if not self.values and self.fits.classes is None:
+            for k in np.flatnonzero(~self.has_density).tolist():
+                noise = self.around(self.start, k, self.learned.predictions[k])
+                logs[k] = log_density(noise, data.rows.y)
+        return np.asarray(logs)
 
-    def _fit_expert(self, k: int, training: Training) -> tuple[Any, Array, Array]:
-        """Model of expert k for all rows, out-of-fold predictions (m, n) and log densities (S, n).
-
-        Predictions of rows that are not held out are placeholders.
-        """
-        rows = np.arange(training.resp.shape[1])
-        splits = list(cross_fit_splits(training.features))
-        results = Parallel(n_jobs=self.fits.n_jobs)(
-            delayed(self._fit_part)(k, j, training, train, test)
-            for j, (train, test) in enumerate([*splits, (rows, rows[:0])])
-        )
-        predictions = np.tile(self.outputs.placeholder, len(rows))
-        logs = np.zeros((len(results[0][2]), len(rows)))
-        for (_, test), (_, prediction, of_rows) in zip(splits, results, strict=False):
-            predictions[:, test], logs[:, test] = prediction, of_rows
-        return results[-1][0], predictions, logs
-
-    def _fit_part(
-        self, k: int, j: int, training: Training, train: Array, test: Array
-    ) -> tuple[Any, Array, Array]:
-        """Predictions of a fold, or the model if there are no rows to predict."""
-        with warnings.catch_warnings():
-            # A model that has more experts than its rows need is no worse for it: the gate weights
-            # it by its out-of-fold densities, and its own experts are not read.
-            warnings.simplefilter("ignore", CollapsedExpertsWarning)
-            model, prediction, logs = self.fit_fold(k, j, training, train, test)
-        return None if len(test) else model, prediction, logs
-
-    def _fit_predict(
-        self, k: int, j: int, training: Training, train: Array, test: Array
-    ) -> tuple[Any, Array, Array]:
-        """Model without fold j, its predictions in that fold, and log densities (S, n)."""
-        if not len(test):
-            none = np.zeros((len(self.outputs.placeholder), 0))
-            return self._fit(k, j, training, train), none, np.zeros(0)
-        model, prediction, logs = super()._fit_predict(k, j, training, train, test)
-        at_spreads, has_density = logs[None], self.fits.has_density[k]
+    def logs_of(self, model: Any, X: Any, prediction: Array, y: Array) -> Array:
+        """Log probabilities of classes at each temperature, or log densities at each spread."""
         if self.fits.classes is not None:
-            of_class = training.y[test], np.arange(len(test))
-            at_spreads = np.log([_at_temperature(prediction, t)[of_class] for t in TEMPERATURES])
-        elif self.values and has_density:
-            components = predict_components(model, index_rows(training.features.X, test))
-            at_spreads = self._log_probabilities(components, prediction, training.y[:, test])
-        elif has_density and has_predict_dist(self.fits.estimators[k]):
-            X, y = index_rows(training.features.X, test), training.y[:, test]
-            at_points = partial(predict_log_densities, model, X)
-            # The families of the components are those of any row.
-            if _is_location_scale(predict_components(model, index_rows(X, np.arange(1)))):
-                at_spreads = np.vstack([logs, *_at_spreads(at_points, y, prediction, SPREADS[1:])])
-        return model, prediction, at_spreads
+            of_class = y, np.arange(len(y))
+            return np.log([_at_temperature(prediction, t)[of_class] for t in TEMPERATURES])
+        if not has_density(model):
+            return np.zeros((1, y.shape[1]))
+        return self.at_spreads(predict_components(model, X), prediction, y)
 
-    def with_scales_changed(self, change: Array) -> Any:
-        """The models with changes (D,) of their log scales."""
-        return self.changed(start=np.maximum(self.start + change, self.lower))
+    def at_spreads(self, components: Any, center: Array, y: Array) -> Array:
+        """Log densities or log probabilities (S, n) at each spread that components can have."""
+        spreads = SPREADS if _is_location_scale(components) else SPREADS[:1]
+        at_spreads = (_at_spread(components, center, spread) for spread in spreads)
+        return np.stack([log_density(self._on_values(own, y.shape[1]), y) for own in at_spreads])
 
-    def scale_changes(self, data: Data) -> Array:
-        """Changes (D,) of log scales, from models without fold 0 to those of all rows.
+    def of_all_rows(self, data: Data) -> Any:
+        """The models with the log scales of models of all rows, of which these are.
 
-        They are those of the learning curve of each model, which one more fit to half of the rows
-        without fold 0 gives. A model with its own density has its own scale, and no change.
+        The scales of models without fold 0 change by the learning curve of each model, which one
+        more fit to half of the rows without fold 0 gives. A model with its own density has its own
+        scale, and no change.
         """
-        training = Training(data.rows.expert_design, data.rows.y, data.rows.weight[None])
-        change, weight = np.zeros(self.size), data.rows.weight
+        training, change, weight = self._training(data), np.zeros(self.size), data.rows.weight
         has_scale = np.flatnonzero((self.scale_index >= 0).all(axis=1)).tolist()
-        splits = learning_curve_splits(training.features)
+        fold = np.asarray(training.features.fold)
+        splits = learning_curve_splits(fold)
         if splits is None or not has_scale:
-            return change
+            return self
         train, half, test = splits
         of_all, of_train, of_half = (weight[rows].sum() for rows in (slice(None), train, half))
         if of_half < MIN_ROWS_OF_CURVE:
-            return change
-        training = training._replace(resp=np.tile(weight, (self.n_experts, 1)))
+            return self
         means = Parallel(n_jobs=self.fits.n_jobs)(
             delayed(self._mean_of_fewer_rows)(k, training, half, test) for k in has_scale
         )
+        of_test = fold[fold >= 0] == 0
         n_held_out = weight[test].sum()
         shrinkage = n_held_out / (n_held_out + PRIOR_HELD_OUT_ROWS)
         for k, of_fewer in zip(has_scale, means, strict=True):
@@ -291,7 +221,7 @@ class StackedModels(CrossFittedExperts):
                 continue
             fewer, more = (
                 self._best_log_scales(k, mean, training.y[:, test], weight[test])
-                for mean in (of_fewer, self.learned.predictions[k][:, test])
+                for mean in (of_fewer, self.learned.predictions[k][:, of_test])
             )
             exponent = 0.5 * (fewer - more) / np.log(of_train / of_half)
             exponent = shrinkage * np.clip(exponent, 0.0, MAX_ERROR_EXPONENT)
@@ -299,7 +229,7 @@ class StackedModels(CrossFittedExperts):
         if self.shared_dispersion:
             scales = self.scale_index[has_scale]
             change[scales] = change[scales].mean(axis=0)
-        return change
+        return self.changed(start=np.maximum(self.start + change, self.lower))
 
     def _best_log_scales(self, k: int, mean: Array, y: Array, weight: Array) -> Array:
         """Log scales (m,) of a model with the greatest likelihood for its means (m, n).
@@ -307,14 +237,12 @@ class StackedModels(CrossFittedExperts):
         Its other log dispersions are given, and there is no prior.
         """
         found = []
-        for output, index in enumerate(self.scale_index[k].tolist()):
-            [group] = [g for g in self.groups if k in g.parts and g.output == output]
-            eta = self.start[group.coordinates[group.parts.tolist().index(k)]][:, None]
+        for index in self.scale_index[k].tolist():
 
-            def loss(log_scale: float, group: Group = group, eta: Array = eta) -> float:
-                pair = y[group.output], mean[group.output]
-                logs = next(group.family.derivatives(pair, [np.array([log_scale]), *eta[1:]]))
-                return -float(logs @ weight)
+            def loss(log_scale: float, index: int = index) -> float:
+                theta = self.start.copy()
+                theta[index] = log_scale
+                return -float(log_density(self.around(theta, k, mean), y) @ weight)
 
             bounds = self.lower[index], self.upper[index]
             best = minimize_scalar(loss, bounds=bounds, method="bounded", options=OPTIONS)
@@ -330,7 +258,7 @@ class StackedModels(CrossFittedExperts):
         is that of too few rows, or of values that none of them has. Others have another cause.
         """
         try:
-            return self._fit_part(k, 0, training, train, test)[1]
+            return self.fit_fold(k, 0, training, train, test)[1]
         except (ValueError, np.linalg.LinAlgError):
             return None
 
@@ -339,7 +267,11 @@ class StackedModels(CrossFittedExperts):
         if not takes_weights(self.fits.estimators[k]):
             rows = np.repeat(rows, training.resp[k, rows].astype(int))
             training = training._replace(resp=np.ones_like(training.resp))
-        return super()._fit(k, j, training, rows)
+        with warnings.catch_warnings():
+            # A model that has more experts than its rows need is no worse for it: the gate weights
+            # it by its out-of-fold densities, and its own experts are not read.
+            warnings.simplefilter("ignore", CollapsedExpertsWarning)
+            return super()._fit(k, j, training, rows)
 
     # --- densities and predictions ---
 
@@ -348,78 +280,42 @@ class StackedModels(CrossFittedExperts):
         name = "spread_" if self.fits.classes is None else "temperature_"
         return super().attributes(theta, units) | {name: self.learned.spread}
 
-    def target(self, group: Group, data: Data) -> tuple[Any, Any, None]:
-        """Values and their means, or log densities, which are all that given values have."""
-        family, target, _ = super().target(group, data)
-        if not self.values or not group.roles:
-            return family, target, None
-        logs = self.learned.logs if self.learned.logs is not None else self.predicted(data.rows)[1]
-        return GivenDensity(), logs[group.parts, None], None
+    def predicted(self, data: Data) -> tuple[Any, Array]:
+        """Class probabilities or nothing, and log densities or log probabilities, of new rows."""
+        if self.fits.classes is not None:
+            return super().predicted(data)
+        of_models = (self.components(self.start, k, data) for k in range(self.n_experts))
+        return None, np.stack([log_density(own, data.rows.y) for own in of_models])
 
-    def predicted(self, rows: Dataset) -> tuple[Array, Array]:
-        """Means or probabilities, and log densities or log probabilities of values, of new rows."""
-        if not self.values:
-            return super().predicted(rows)
-        of_models = [self._on_values(k, rows.expert_design) for k in range(self.n_experts)]
-        one = np.ones((1, rows.n_rows))
-        dists = [predictive_distribution([own], one, True) for own in of_models]
-        means = [np.array(self.values) @ own.probabilities[0] for own in of_models]
-        return np.stack(means), np.stack([dist.logpdf(rows.y[0]) for dist in dists])
-
-    def log_density_of(self, k: int, features: RawFeatures, y: Array) -> Array:
-        """Log density (n,) of a model that has its own."""
-        (model,), spread = self.learned.models[k], self.learned.spread[k]
-        if spread == 1.0:
-            return predict_log_density(model, features.X, y)
-        at_points = partial(predict_log_densities, model, features.X)
-        return _at_spreads(at_points, y, self.mean_of(k, features), [spread])[0]
-
-    def mean_of(self, k: int, features: RawFeatures) -> Array:
-        """Mean under expert k, (m, n), or its class probabilities, (C, n)."""
+    def mean(self, theta: Array, data: Data, chosen: Any = None) -> Array:
+        """Means (K, m, n), or class probabilities (K, C, n), of all experts or of some."""
+        numbers = list(range(self.n_experts) if chosen is None else chosen)
         if self.values:
-            return np.array(self.values) @ self._on_values(k, features).probabilities[0]
-        found, spread = super().mean_of(k, features), self.learned.spread[k]
-        is_changed = self.fits.classes is not None and spread != 1.0
-        return _at_temperature(found, spread) if is_changed else found
+            of_models = [self.components(theta, k, data).probabilities[0] for k in numbers]
+            return np.stack([np.array(self.values) @ own for own in of_models])
+        found = super().mean(theta, data, numbers)
+        if self.fits.classes is None:
+            return found
+        return np.stack(list(map(_at_temperature, found, self.learned.spread[numbers])))
 
     def components(self, theta: Array, k: int, data: Data) -> Any:
-        """Distribution of expert k around its mean, or its own distribution."""
-        features = data.rows.expert_design
-        return self._on_values(k, features) if self.values else self._components(k, features)
+        """Distribution of expert k around its mean, or its own distribution, at its spread."""
+        own, spread, rows = super().components(theta, k, data), self.learned.spread[k], data.rows
+        if spread != 1.0:
+            own = _at_spread(own, self.mean_of(k, rows.expert_design), spread)
+        return self._on_values(own, rows.n_rows)
 
-    def _on_values(self, k: int, features: RawFeatures) -> OrdinalComponents:
-        return on_values(self._components(k, features), np.array(self.values), features.shape[0])
-
-    def _components(self, k: int, features: RawFeatures) -> Any:
-        """Distribution of expert k at its spread, whose values can be any."""
-        spread, has_density = self.learned.spread[k], self.fits.has_density[k]
-        own = predict_components(self.learned.models[k][0], features.X) if has_density else None
-        if own is not None and spread == 1.0:
-            return own
-        center = super().mean_of(k, features)
-        own = self.around(self.start, k, center) if own is None else own
-        scaled = own.rescale(np.zeros(len(center)), np.full(len(center), spread))
-        return scaled.shift((1.0 - spread) * center)
-
-    def _log_probabilities(self, components: Any, center: Array, y: Array) -> Array:
-        """Log probabilities (S, n) of values y at each spread that components can have."""
-        spreads = SPREADS if _is_location_scale(components) else SPREADS[:1]
-        return log_probabilities(components, np.array(self.values), y[0], center[0], spreads)
+    def _on_values(self, components: Any, n_rows: int) -> Any:
+        """Components with the probabilities of the values of y alone, if these are few."""
+        return on_values(components, np.array(self.values), n_rows) if self.values else components
 
 
-def _at_spreads(
-    log_densities: Callable[[Sequence[Array]], list[Array]],
-    y: Array,
-    center: Array,
-    spreads: Sequence[float] | Array,
-) -> list[Array]:
-    """Log densities (n,) of y (m, n) at each of several spreads around a center.
-
-    `log_densities` returns those of several values of y of each row.
-    """
-    found = log_densities([center + (y - center) / spread for spread in spreads])
-    # The density of y is that of the point, per unit of y.
-    return [logs - len(y) * np.log(c) for logs, c in zip(found, spreads, strict=True)]
+def _at_spread(components: Any, center: Array, spread: float) -> Any:
+    """Components whose distances from a center (m, n) are multiplied by a spread."""
+    if spread == 1.0:
+        return components
+    scaled = components.rescale(np.zeros(len(center)), np.full(len(center), spread))
+    return scaled.shift((1.0 - spread) * center)
 
 
 def _at_temperature(probabilities: Array, temperature: float) -> Array:
@@ -442,18 +338,10 @@ def _is_location_scale(components: Any) -> bool:
 # models can be compared.
 
 
-def _inner_limits(values: Array) -> Array:
-    """Limits between the cells of sorted values."""
-    return 0.5 * (values[1:] + values[:-1])
-
-
-def _distribution(components: Any, n_rows: int) -> Any:
-    return predictive_distribution([components], np.ones((1, n_rows)), single_output=True)
-
-
 def on_values(components: Any, values: Array, n_rows: int) -> OrdinalComponents:
     """Components of one expert with the probabilities of the values alone."""
-    dist, limits = _distribution(components, n_rows), _inner_limits(values)[None]
+    dist = predictive_distribution([components], np.ones((1, n_rows)), single_output=True)
+    limits = 0.5 * (values[1:] + values[:-1])[None]
     below, above = dist.cdf(limits), dist.sf(limits)
     zero, one = np.zeros((n_rows, 1)), np.ones((n_rows, 1))
     from_below = np.diff(below, axis=1, prepend=zero, append=one)
@@ -462,21 +350,6 @@ def on_values(components: Any, values: Array, n_rows: int) -> OrdinalComponents:
     probabilities = np.maximum(from_below, from_above)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     return OrdinalComponents(np.ones((1, n_rows)), values, probabilities.T[None, None])
-
-
-def log_probabilities(
-    components: Any, values: Array, y: Array, center: Array, spreads: Array
-) -> Array:
-    """Log probabilities (S, n) of values y (n,), at each of several spreads around a center."""
-    limits = np.concatenate([[-np.inf], _inner_limits(values), [np.inf]])
-    code = np.searchsorted(values, y)
-    center = center[:, None]
-    lower, upper = (
-        center + (limits[side][:, None] - center) / spreads for side in (code, code + 1)
-    )
-    dist = _distribution(components, len(y))
-    from_below, from_above = dist.cdf(upper) - dist.cdf(lower), dist.sf(lower) - dist.sf(upper)
-    return log_probability(np.maximum(from_below, from_above)).T
 
 
 class GivenDensities(Experts):

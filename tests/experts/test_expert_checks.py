@@ -6,13 +6,8 @@ import time
 import numpy as np
 import pytest
 from joblib import parallel_backend
-from numpy.testing import assert_array_equal
-from sklearn.ensemble import (
-    HistGradientBoostingRegressor,
-    StackingClassifier,
-    StackingRegressor,
-)
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.ensemble import HistGradientBoostingRegressor, StackingClassifier, StackingRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -22,117 +17,17 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.stacking import GatedStackingClassifier
 from support.fits import fit_quietly
 from support.recording_estimators import Log, RecordingRegressor
-from support.refusals import assert_fit_refused, assert_refused, refusal
+from support.refusals import assert_fit_refused
 from support.stacks import stack_of
 from support.tables import steps
 
 X, Y = steps(100)
-IS_POSITIVE = Y > 0
-GROUPS = {"groups": np.arange(100) % 3}
-MAKERS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
-
-
-@pytest.mark.parametrize(
-    ("n_rows", "y", "options", "data", "name", "words"),
-    [
-        (10, Y, {"cross_fit": 11}, {}, "cross_fit=11", ["rows", "10", "at most 10"]),
-        (
-            23,
-            np.arange(100) >= 20,
-            {"cross_fit": 4},
-            {},
-            "cross_fit=4",
-            ["smallest class, 3", "at most 3"],
-        ),
-        (21, np.arange(100) >= 20, {"cross_fit": 2}, {}, "cross_fit=2", ["class, 1", '"auto".']),
-        (100, Y, {"cross_fit": 4}, GROUPS, "cross_fit=4", ["groups, 3", "at most 3"]),
-        (
-            100,
-            Y,
-            {"cross_fit": "auto", "base": Ridge()},
-            {"groups": np.zeros(100)},
-            "base",
-            ["at least 2 groups", "got 1"],
-        ),
-        (
-            100,
-            Y,
-            {"cross_fit": "auto"},
-            {"groups": np.zeros(100)},
-            'cross_fit="auto"',
-            ["at least 2 groups", "got 1"],
-        ),
-    ],
-)
-def test_more_folds_than_rows_groups_or_rows_of_a_class_are_refused(
-    n_rows, y, options, data, name, words
-):
-    make = MixtureOfExpertsRegressor if y is Y else MixtureOfExpertsClassifier
-    moe = make(2, expert="tree", **options)
-    assert_fit_refused(moe, (X[:n_rows], y[:n_rows]), name, *words, **data)
-
-
-@pytest.mark.parametrize(("expert", "remedy"), [("tree", 'family="normal"'), ("linear", "zero")])
-def test_remedies_for_zeros_are_possible_with_the_expert(expert, remedy):
-    moe = MixtureOfExpertsRegressor(2, expert=expert, family="gamma")
-    assert_fit_refused(moe, (X, np.arange(100.0)), "y", "row 0 holds 0", remedy)
-
-
-@pytest.mark.parametrize(
-    ("metadata", "expert", "words"),
-    [
-        (np.ones(5), RecordingRegressor(Log()), ["one entry for each of the 100 rows"]),
-        (np.ones(100), "linear", ["cannot be used", "expert='linear'"]),
-        (np.ones(100), "tree", ["cannot be used", "by name"]),
-    ],
-)
-def test_metadata_that_no_expert_takes_are_refused(metadata, expert, words):
-    moe = MixtureOfExpertsRegressor(2, expert=expert)
-    assert_fit_refused(moe, (X, Y), "cost", *words, cost=metadata)
-
-
-class Brittle(DecisionTreeRegressor):
-    """A tree that breaks where the first row of the table is not among its rows."""
-
-    def fit(self, X, y, sample_weight=None):
-        if not (X[:, 0] == 0.0).any():
-            raise RuntimeError("broken")
-        return super().fit(X, y, sample_weight)
-
-
-def test_an_expert_that_breaks_is_named_with_its_fold():
-    table = np.column_stack([np.arange(100), X])
-    moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0)
-    before = fit_quietly(moe, table, Y).predict(table)
-    with pytest.raises(RuntimeError, match="broken") as caught:
-        moe.set_params(expert=Brittle()).fit(table, Y)
-    (note,) = caught.value.__notes__
-    assert note.startswith("This was expert 0, Brittle(), without fold ")
-    moe.set_params(expert="tree")
-    assert_array_equal(moe.predict(table), before)
-
-
-@pytest.mark.parametrize("n_jobs", [None, 2])
-def test_an_expert_that_breaks_on_all_rows_is_named(n_jobs):
-    moe = MixtureOfExpertsRegressor(2, expert=[Ridge(), HistGradientBoostingRegressor()])
-    moe.set_params(cross_fit=False, n_jobs=n_jobs)
-    n_threads = threading.active_count()
-    with (
-        parallel_backend("threading"),
-        pytest.raises(ValueError, match="1d array") as caught,
-    ):
-        moe.fit(X, np.column_stack([Y, Y]))
-    note = "This was expert 1, HistGradientBoostingRegressor(), fitted on all rows."
-    assert caught.value.__notes__ == [note]
-    # The other fit goes on, and its end would restore the filters of warnings within other tests.
-    for _ in range(1000):
-        if threading.active_count() <= n_threads:
-            break
-        time.sleep(0.01)
+IS_POSITIVE, LATE = Y > 0, np.arange(100) >= 20
+ONE_GROUP, THREE_GROUPS = {"groups": np.zeros(100)}, {"groups": np.arange(100) % 3}
 
 
 class Answering(DecisionTreeRegressor):
-    """A tree with predictions, and log densities if there are any, from functions."""
+    """A tree with predictions from a function."""
 
     def __init__(self, answer=None):
         super().__init__()
@@ -140,23 +35,6 @@ class Answering(DecisionTreeRegressor):
 
     def predict(self, X):
         return self.answer(X)
-
-
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (lambda X: np.full(len(X), np.nan), "must predict finite values; it predicted NaN"),
-        (lambda X: np.zeros(3), r"1 value\(s\) for each of 20 rows; its answer has shape \(3, 1\)"),
-        (lambda X: np.zeros((len(X), 2)), r"its answer has shape \(20, 2\)"),
-        (lambda X: X[:, 99], "out of bounds"),
-    ],
-)
-def test_wrong_predictions_are_refused(answer, message):
-    moe = MixtureOfExpertsRegressor(2, expert=Answering(answer), n_init=1, random_state=0)
-    with pytest.raises((ValueError, IndexError), match=message) as caught:
-        moe.fit(X, Y)
-    assert "This was expert 0, Answering(" in caught.value.__notes__[0]
-    assert not hasattr(moe, "experts_")
 
 
 class Voting(DecisionTreeClassifier):
@@ -170,79 +48,127 @@ class Voting(DecisionTreeClassifier):
         return np.tile(self.answer, (len(X), 1))
 
 
-@pytest.mark.parametrize(("answer", "found"), [([0.4, 0.4], "0.8"), ([1.2, -0.2], "-0.2")])
-def test_probabilities_that_are_none_are_refused(answer, found):
-    moe = MixtureOfExpertsClassifier(2, expert=Voting(answer), n_init=1, random_state=0)
-    words = ["probabilities", "sum", found, "CalibratedClassifierCV"]
-    assert_refused(refusal(moe.fit, X, IS_POSITIVE), "An expert", *words)
+def regressor(expert="tree", **options):
+    return MixtureOfExpertsRegressor(2, expert=expert, n_init=1, random_state=0, **options)
 
 
-class Densities(Ridge):
-    """An expert with log densities from a function."""
-
-    def __init__(self, given=None):
-        super().__init__()
-        self.given = given
-
-    def score_samples(self, X, y):
-        return self.given(len(y))
+def classifier(expert="tree", **options):
+    return MixtureOfExpertsClassifier(2, expert=expert, n_init=1, random_state=0, **options)
 
 
-def with_densities(given, stacked):
-    models, options = [Densities(given), "tree"], {"max_iter": 2, "random_state": 0}
-    if stacked:
-        return stack_of(*models, cv=2, **options)
-    return MixtureOfExpertsRegressor(2, expert=models, n_init=1, cross_fit=2, **options)
+def nan(X):
+    return np.full(len(X), np.nan)
 
 
-@pytest.mark.parametrize("stacked", [False, True])
+EXPOSURES = {"offset": np.zeros((100, 2))}
+
+# Mixtures, numbers of rows, targets, further arguments of the fit, and the message.
+REFUSED = {
+    "rows": (regressor(cross_fit=11), 10, Y, {}, "cross_fit=11", "rows", "10", "at most 10"),
+    "class": (classifier(cross_fit=4), 23, LATE, {}, "cross_fit=4", "class, 3", "at most 3"),
+    "one of a class": (classifier(cross_fit=2), 21, LATE, {}, "cross_fit=2", '"auto".'),
+    "groups": (regressor(cross_fit=4), 100, Y, THREE_GROUPS, "cross_fit=4", "groups, 3"),
+    "a base": (regressor(base=Ridge()), 100, Y, ONE_GROUP, "base", "at least 2 groups", "got 1"),
+    "one group": (regressor(), 100, Y, ONE_GROUP, 'cross_fit="auto"', "at least 2 groups"),
+    "zeros": (regressor(family="gamma"), 100, LATE * 1.0, {}, "y", "holds 0", 'family="normal"'),
+    "negative": (regressor(family="gamma"), 100, -1.0 - LATE, {}, "y", "positive numbers"),
+    "linear": (regressor("linear", family="gamma"), 100, LATE * 1.0, {}, "y", "holds 0", "zero"),
+    "exposures": (
+        *(regressor(family="poisson"), 100, np.column_stack([LATE, LATE]), EXPOSURES, "expert"),
+        *("(n_samples,)", "the same for all outputs", (100, 2), 'expert="linear"'),
+    ),
+    "metadata": (
+        *(regressor(RecordingRegressor(Log())), 100, Y, {"cost": np.ones(5)}, "cost"),
+        "one entry for each of the 100 rows",
+    ),
+    "metadata of linear experts": (
+        *(regressor("linear"), 100, Y, {"cost": np.ones(100)}, "cost"),
+        *("cannot be used", "expert='linear'"),
+    ),
+    "metadata of names": (regressor(), 100, Y, {"cost": np.ones(100)}, "cost", "by name"),
+    "negative means": (
+        *(regressor(LinearRegression(), family="poisson"), 100, np.round(np.exp(Y)), {}),
+        *("expert", "not negative", "poisson", LinearRegression()),
+    ),
+    "NaN": (regressor(Answering(nan)), 100, Y, {}, "An expert must predict finite values"),
+    "three": (
+        *(regressor(Answering(lambda X: np.zeros(3))), 100, Y, {}, "An expert"),
+        *("1 value(s) for each of 20 rows", "(3, 1)"),
+    ),
+    "two outputs": (
+        *(regressor(Answering(lambda X: np.zeros((len(X), 2)))), 100, Y, {}, "An expert"),
+        "its answer has shape (20, 2)",
+    ),
+    "a sum": (
+        *(classifier(Voting([0.4, 0.4])), 100, IS_POSITIVE, {}, "An expert"),
+        *("probabilities", "sum", "0.8", "CalibratedClassifierCV"),
+    ),
+    "negative probabilities": (
+        *(classifier(Voting([1.2, -0.2])), 100, IS_POSITIVE, {}, "An expert", "-0.2"),
+    ),
+    "NaN of a base": (regressor("linear", base=Answering(nan)), 100, Y, {}, "base", "finite"),
+    "infinity of a base": (
+        *(classifier("linear", base=Voting([np.inf, 0.0])), 100, IS_POSITIVE, {}, "base"),
+        "finite values",
+    ),
+    "a search": (
+        *(stack_of(GridSearchCV(Ridge(), {}, refit=False), Ridge()), 100, Y, {}),
+        *("estimators[0]", "must be one of"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_folds_arguments_and_answers_that_cannot_be_used_are_refused(name):
+    moe, n_rows, y, given, *words = REFUSED[name]
+    assert_fit_refused(moe, (X[:n_rows], y[:n_rows]), *words, **given)
+
+
+class Brittle(DecisionTreeRegressor):
+    """A tree that breaks where the first row of the table is not among its rows."""
+
+    def fit(self, X, y, sample_weight=None):
+        if not (X[:, 0] == 0.0).any():
+            raise RuntimeError("broken")
+        return super().fit(X, y, sample_weight)
+
+
+def interrupt(X):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("expert", "error", "note"),
     [
-        (lambda n: np.zeros((n, 1)), r"one log density for each of 50 rows.* shape \(50, 1\)"),
-        (lambda n: 0.0, r"one log density for each of 50 rows.* shape \(\)"),
-        (lambda n: np.full(n, np.nan), "returned NaN or infinity"),
-        (lambda n: np.full(n, np.inf), "returned NaN or infinity"),
+        (Brittle(), RuntimeError, "This was expert 0, Brittle(), without fold "),
+        (Answering(lambda X: X[:, 99]), IndexError, "This was expert 0, Answering("),
+        (Answering(interrupt), KeyboardInterrupt, ""),
     ],
 )
-def test_wrong_log_densities_are_refused(given, message, stacked):
-    with pytest.raises(ValueError, match=message) as caught:
-        with_densities(given, stacked).fit(X, Y)
-    assert "This was expert 0" in caught.value.__notes__[0]
+def test_an_expert_that_breaks_is_named_and_leaves_the_last_fit(expert, error, note):
+    rows = np.column_stack([np.arange(100), X])
+    moe = regressor()
+    before = dict(vars(fit_quietly(moe, rows, Y)))
+    with pytest.raises(error) as caught:
+        moe.set_params(expert=expert).fit(rows, Y)
+    assert getattr(caught.value, "__notes__", [""])[0].startswith(note)
+    assert vars(moe.set_params(expert="tree")) == before
 
 
-@pytest.mark.parametrize("stacked", [False, True])
-def test_wrong_log_densities_of_new_rows_are_refused(stacked):
-    few = with_densities(lambda n: np.zeros(n if n > 5 else 1), stacked)
-    fit_quietly(few, X, Y)
-    message = refusal(few.score_samples, X[:3], Y[:3])
-    assert_refused(message, "An expert", "one log density for each of 3 rows")
-
-
-@pytest.mark.parametrize(("task", "value"), [("regressor", np.nan), ("classifier", np.inf)])
-def test_a_base_without_finite_predictions_is_refused(task, value):
-    class Broken(DecisionTreeClassifier if task == "classifier" else DecisionTreeRegressor):
-        def predict(self, X):
-            return np.full(len(X), value)
-
-        def predict_proba(self, X):
-            return np.full((len(X), 2), value)
-
-    y = Y if task == "regressor" else IS_POSITIVE
-    assert_fit_refused(MAKERS[task](2, base=Broken()), (X, y), "base", "finite values")
-
-
-def test_an_interrupted_fit_leaves_the_last_one():
-    moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0)
-    before = vars(fit_quietly(moe, X, Y)).copy()
-
-    def interrupt(features):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        moe.set_params(expert=Answering(interrupt)).fit(np.column_stack([X, X]), Y)
-    moe.set_params(expert="tree")
-    assert vars(moe) == before
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_an_expert_that_breaks_on_all_rows_is_named(n_jobs):
+    moe = MixtureOfExpertsRegressor(2, expert=[Ridge(), HistGradientBoostingRegressor()])
+    moe.set_params(cross_fit=False, n_jobs=n_jobs)
+    n_threads = threading.active_count()
+    with parallel_backend("threading"), pytest.raises(ValueError, match="1d array") as caught:
+        moe.fit(X, np.column_stack([Y, Y]))
+    note = "This was expert 1, HistGradientBoostingRegressor(), fitted on all rows."
+    assert caught.value.__notes__ == [note]
+    # The other fit goes on, and its end would restore the filters of warnings within other tests.
+    for _ in range(1000):
+        if threading.active_count() <= n_threads:
+            break
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -263,8 +189,3 @@ def test_stacks_of_scikit_learn_without_a_final_estimator_are_accepted(outer):
     stack = outer(StackingClassifier([("logistic", LogisticRegression())], cv=2))
     moe = stack_of(stack, LogisticRegression(), kind=GatedStackingClassifier, **options)
     assert np.isfinite(fit_quietly(moe, X, IS_POSITIVE).predict_proba(X)).all()
-
-
-def test_a_search_without_a_final_fit_is_refused():
-    search = GridSearchCV(Ridge(), {}, refit=False)
-    assert_fit_refused(stack_of(search, Ridge()), (X, Y), "estimators[0]", "must be one of")

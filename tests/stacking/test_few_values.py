@@ -14,20 +14,14 @@ from support.refusals import assert_fit_refused
 from support.stacks import KnownMean, stack_of
 
 VALUES = np.array([0.0, 1.0, 2.0, 4.0])
-
-
-def table(n_rows=200):
-    rng = np.random.default_rng(0)
-    X = rng.uniform(-1.0, 1.0, size=(n_rows, 2))
-    number = 2.0 + 2.0 * X[:, 0] + 0.7 * rng.normal(size=n_rows)
-    return X, VALUES[np.abs(number[:, None] - VALUES).argmin(axis=1)]
-
-
-X, Y = table()
+rng = np.random.default_rng(0)
+X = rng.uniform(-1.0, 1.0, size=(200, 2))
+NUMBER = 2.0 + 2.0 * X[:, 0] + 0.7 * rng.normal(size=200)
+Y = VALUES[np.abs(NUMBER[:, None] - VALUES).argmin(axis=1)]
 ORDINAL = MixtureOfExpertsRegressor(1, family="ordinal", random_state=0)
 
 
-class Peaked(RegressorMixin, BaseEstimator):
+class Given(RegressorMixin, BaseEstimator):
     """A distribution that is known before the fit, with a narrow peak at the value 4."""
 
     def __init__(self, bias=0.0, peak=0.0):
@@ -39,22 +33,12 @@ class Peaked(RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X):
-        return self._distribution(X).mean
+        return self.predict_dist(X).mean
 
-    def _distribution(self, X):
+    def predict_dist(self, X):
         means = np.column_stack([2.0 + 2.0 * X[:, 0] + self.bias, np.full(len(X), 4.0)])
         weights = np.tile([1.0 - self.peak, self.peak], (len(X), 1))
         return MixtureDistribution(weights, means, np.tile([1.0, 1e-6], (len(X), 1)))
-
-    def score_samples(self, X, y):
-        return self._distribution(X).logpdf(y)
-
-
-class Given(Peaked):
-    """The same, with a method for it."""
-
-    def predict_dist(self, X):
-        return self._distribution(X)
 
 
 def stack(*models, **options):
@@ -80,10 +64,7 @@ def test_a_value_has_the_probability_of_its_cell(fitted):
     of_truth = expected[np.arange(len(Y)), np.searchsorted(VALUES, Y)]
     assert_allclose(fitted.score_samples(X, Y), np.log(of_truth), rtol=1e-8)
     assert_allclose(fitted.predict(X), expected @ VALUES, rtol=1e-8)
-    assert_allclose(fitted.predict_experts(X).mean(), (np.array(cells) @ VALUES).mean(), rtol=1e-8)
-
-
-def test_distribution_is_one_of_the_values(fitted):
+    assert_allclose(fitted.predict_experts(X), np.transpose(np.array(cells) @ VALUES), rtol=1e-8)
     draws = fitted.sample(X, n_samples=20, random_state=0)
     assert_array_equal(np.unique(draws), VALUES)
     assert np.isin(fitted.predict_interval(X), VALUES).all()
@@ -92,9 +73,8 @@ def test_distribution_is_one_of_the_values(fitted):
 
 def test_noise_is_that_of_all_rows_and_its_spread_that_of_the_rows_of_a_model():
     errors = Y - Given().predict(X)
-    moe = stack(KnownMean(2.0, 2.0, 0), KnownMean(5.0, 2.0, 0), ORDINAL, dispersion_prior=0.0).fit(
-        X, Y
-    )
+    models = KnownMean(2.0, 2.0, 0), KnownMean(5.0, 2.0, 0), ORDINAL
+    moe = stack(*models, dispersion_prior=0.0).fit(X, Y)
     expected = np.square(errors).mean(), np.square(errors - 3.0).mean()
     assert_allclose(moe.noise_variance_[:2], expected, rtol=1e-8)
 
@@ -106,55 +86,34 @@ def test_a_narrow_peak_at_a_value_gains_no_more_than_its_probability():
     assert by_probability.weights_[0] < 0.5 * by_density.weights_[0]
 
 
-def test_ordinal_models_are_left_out_for_many_values():
-    y = Y + np.random.default_rng(1).normal(size=len(Y))
-    joined, without = stack(Ridge(), "tree", ORDINAL).fit(X, y), stack(Ridge(), "tree").fit(X, y)
-    assert list(joined.named_estimators_) == ["model 0", "model 1"]
-    assert joined.n_experts_ == 2
-    assert_allclose(joined.predict(X), without.predict(X), rtol=1e-10)
-    outputs = np.column_stack([Y, Y])
+def test_ordinal_models_are_left_out_for_many_values_outputs_and_values_of_few_rows():
+    joined, without = stack(Ridge(), "tree", ORDINAL), stack(Ridge(), "tree")
+    names = ["model 0", "model 1"]
+    assert list(joined.fit(X, NUMBER).named_estimators_) == joined.expert_names_ == names
+    assert_allclose(joined.predict(X), without.fit(X, NUMBER).predict(X), rtol=1e-10)
     # The tree repeats these values exactly, and would have no noise.
-    moe = stack(Ridge(), "tree", ORDINAL, dispersion_prior=10.0)
-    assert moe.fit(X, outputs).predict(X).shape == (len(X), 2)
+    outputs = joined.set_params(dispersion_prior=10.0).fit(X, np.column_stack([Y, Y]))
+    assert outputs.predict(X).shape == (len(X), 2)
+    few = np.concatenate([np.flatnonzero(value == Y)[:4] for value in VALUES])
+    moe, twice = stack(Given(), Given(1.0), ORDINAL), np.full(16, 2.0)
+    assert moe.fit(X[few], Y[few]).n_experts_ == 2
+    assert moe.fit(X[few], Y[few], sample_weight=twice).n_experts_ == 3
+    refused = stack(Ridge(), ORDINAL)
+    assert_fit_refused(refused, (X, NUMBER), "estimators", "many values", "Add a model")
 
 
-def test_values_of_few_rows_are_not_few():
-    rows = np.concatenate([np.flatnonzero(value == Y)[:4] for value in VALUES])
-    moe = stack(Given(), Given(1.0), ORDINAL)
-    assert moe.fit(X[rows], Y[rows]).n_experts_ == 2
-    assert moe.fit(X[rows], Y[rows], sample_weight=np.full(len(rows), 2.0)).n_experts_ == 3
-
-
-def test_a_weight_of_two_is_two_rows():
-    X_few, y_few = X[:60], Y[:60]
+def test_weights_are_rows_and_units_of_y_do_not_matter():
     moe, twice = stack(Ridge(), Given(0.5), ORDINAL), np.arange(60) % 2 + 1
-    weighted = moe.fit(X_few, y_few, sample_weight=twice).predict(X)
-    repeated = moe.fit(np.repeat(X_few, twice, axis=0), np.repeat(y_few, twice)).predict(X)
+    weighted = moe.fit(X[:60], Y[:60], sample_weight=twice).predict(X)
+    repeated = moe.fit(np.repeat(X[:60], twice, axis=0), np.repeat(Y[:60], twice)).predict(X)
     assert_allclose(weighted, repeated, rtol=1e-6)
-
-
-def test_units_of_y_do_not_matter(fitted):
     moe = stack(Ridge(), "tree", ORDINAL)
     predicted, moved = moe.fit(X, Y).predict(X), moe.fit(X, 3.0 * Y - 7.0).predict(X)
     assert_allclose(moved, 3.0 * predicted - 7.0, rtol=1e-6)
 
 
-def test_small_probabilities_of_both_ends_are_exact():
-    low, high = (stack(Given(bias), Given(bias), ORDINAL).fit(X, Y) for bias in (-9.0, 9.0))
-    middle = np.zeros((1, 2))
-    for moe, value, tail in ((low, 4.0, 3.0 + 7.0), (high, 0.0, 11.0 - 0.5)):
-        expected = norm.logsf(tail / moe.spread_[0])
-        given = [1.0, 0.0, 0.0]
-        dist = moe.predict_dist(middle, gate_proba=[given])
-        assert_allclose(dist.logpdf([value]), expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("models", "y", "words"),
-    [
-        ((Ridge(), Peaked(), ORDINAL), Y, ["estimators[1]", "predict_dist"]),
-        ((Ridge(), ORDINAL), X[:, 0], ["estimators", "many values", "Add a model"]),
-    ],
-)
-def test_models_that_cannot_join_are_refused(models, y, words):
-    assert_fit_refused(stack(*models), (X, y), *words)
+@pytest.mark.parametrize(("bias", "value", "tail"), [(-9.0, 4.0, 10.0), (9.0, 0.0, 10.5)])
+def test_small_probabilities_of_both_ends_are_exact(bias, value, tail):
+    moe = stack(Given(bias), Given(bias), ORDINAL).fit(X, Y)
+    dist = moe.predict_dist(np.zeros((1, 2)), gate_proba=[[1.0, 0.0, 0.0]])
+    assert_allclose(dist.logpdf([value]), norm.logsf(tail / moe.spread_[0]), rtol=1e-5)

@@ -7,25 +7,23 @@ fold, shows how fast errors fall with the number of rows.
 import numpy as np
 import pytest
 from joblib import parallel_backend
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import Ridge
-from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES, StudentT
 from skmoe.stacking import GatedStackingClassifier
 from support.expert_kinds import draw, example
 from support.fits import fit_quietly
+from support.recording_estimators import Log
 from support.stacks import stack_of
 
 N = 200
 X = np.random.default_rng(0).uniform(-1.0, 1.0, size=(N, 2))
 FEATURE = X[:, 0]
 ERRORS = np.random.default_rng(1).normal(size=N)
-Y = FEATURE + ERRORS
-FITS = []
+SMALL = 1e-3
 
 # Held-out rows that the prior of an exponent of zero counts.
 PRIOR_ROWS = 20.0
@@ -37,252 +35,168 @@ MEAN_FAMILIES = [
 class Learner(RegressorMixin, BaseEstimator):
     """Its errors are `size` times `ERRORS`, times a power of the share of rows that it has seen."""
 
-    def __init__(self, exponent=0.5, size=1.0, error=None):
+    def __init__(self, exponent=0.5, size=SMALL, error=None, log=()):
         self.exponent = exponent
         self.size = size
         self.error = error
+        self.log = log
 
     def fit(self, X, y, sample_weight=None):
         if self.error is not None and len(X) < N / 2:
             raise self.error("few rows")
         self.share_ = len(y) / N
-        FITS.append(np.sort(X[:, 0]))
+        if isinstance(self.log, Log):
+            self.log.append(("fit", X[:, 0]))
         return self
 
     def predict(self, X):
-        """For the target `FEATURE + size * ERRORS`."""
+        """For the target `FEATURE + size * ERRORS`, and a positive number near it elsewhere."""
         order = np.argsort(FEATURE)
         errors = ERRORS[order[np.searchsorted(FEATURE[order], X[:, 0])]]
         return X[:, 0] + self.size * errors * (1.0 - self.share_**-self.exponent)
 
 
-class Constant(RegressorMixin, BaseEstimator):
-    """A constant above zero, and a record of its fits."""
-
-    def __init__(self, factor=1.0):
-        self.factor = factor
-
-    def fit(self, X, y, sample_weight=None):
-        FITS.append(len(y))
-        self.mean_ = self.factor * max(np.average(y, weights=sample_weight), 0.1)
-        return self
-
+class Constant(Learner):
     def predict(self, X):
-        return np.full(len(X), self.mean_)
+        return np.full(len(X), 1.0 + self.exponent)
 
 
-class Shares(ClassifierMixin, BaseEstimator):
-    """Shares of the classes, and a record of its fits."""
-
+class Shares(ClassifierMixin, Learner):
     def fit(self, X, y, sample_weight=None):
-        self.classes_, counts = np.unique(y, return_counts=True)
-        self.shares_ = counts / len(y)
-        FITS.append(len(y))
-        return self
+        self.classes_ = np.unique(y)
+        return super().fit(X, y)
 
     def predict_proba(self, X):
-        return np.tile(self.shares_, (len(X), 1))
+        return np.full((len(X), 2), 0.5)
 
     def predict(self, X):
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return np.full(len(X), self.classes_[0])
 
 
 class WithDensity(MixtureOfExpertsRegressor):
     """A mixture, which has a distribution of its own, and a record of its fits."""
 
+    log = Log()
+
     def fit(self, X, y, sample_weight=None):
-        FITS.append(len(y))
+        self.log.append(("fit", X[:, 0]))
         return super().fit(X, y, sample_weight=sample_weight)
 
 
-@pytest.fixture(autouse=True)
-def no_fits():
-    FITS.clear()
-
-
 def stack(*estimators, **options):
-    return stack_of(*estimators, **{"gate": "constant", "random_state": 0} | options)
+    fixed = {"gate": "constant", "random_state": 0, "dispersion_prior": 0.0}
+    return stack_of(*estimators, **fixed | options)
 
 
-def scale_of(moe, family="normal"):
-    return moe.noise_variance_ if family == "normal" else moe.dispersion_
-
-
-# --- the change ---------------------------------------------------------------------------------
+def scale_of(*estimators, size=SMALL, given=None, **options):
+    """Of the first model, which has nearly all of the weight."""
+    models = estimators if len(estimators) > 1 else (*estimators, Ridge(1e9))
+    moe = fit_quietly(stack(*models, **options), X, FEATURE + size * ERRORS, **given or {})
+    return moe.noise_variance_ if hasattr(moe, "noise_variance_") else moe.dispersion_
 
 
 @pytest.mark.parametrize(
     ("exponent", "n_folds", "family", "weight"),
     [
-        (0.0, 5, "normal", 1.0),
+        (-1.0, 5, "normal", 1.0),  # errors that grow with the rows leave the noise
         (0.5, 5, "normal", 1.0),
         (0.5, 4, "normal", 3.0),
-        (1.0, 5, "normal", 1.0),
         (2.0, 5, "normal", 1.0),
-        (0.5, 5, "student_t", 1.0),
         (1.0, 4, "student_t", 3.0),
     ],
 )
 def test_noise_is_that_of_a_model_of_all_rows(exponent, n_folds, family, weight):
-    """One model has nearly all of the weight, so that its scale without a change is known."""
-    target = FEATURE + 1e-3 * ERRORS  # errors of the other model are much larger
-    options = {"cv": n_folds, "dispersion_prior": 0.0, "family": family}
-    given = {"sample_weight": np.full(N, weight)}
-
-    def scale(learner):
-        moe = fit_quietly(stack(learner, Ridge(1e9), **options), X, target, **given)
-        assert_allclose(moe.weights_[0], 1.0, atol=0.02)
-        return scale_of(moe, family)[0]
-
-    changed = scale(Learner(exponent, 1e-3))
-    half, whole = FITS[-1], FITS[n_folds]
-    assert len(whole) == N
-    assert len(half) == (n_folds - 1) // 2 * N // n_folds
-    unchanged = scale(Learner(exponent, 1e-3, ValueError))
+    """Without the fit to half of the rows it is that of models of fewer rows."""
+    options = {"cv": n_folds, "family": family, "given": {"sample_weight": np.full(N, weight)}}
+    changed, unchanged = (
+        scale_of(Learner(exponent, error=error), **options)[0] for error in (None, ValueError)
+    )
     held_out = weight * N / n_folds
-    fraction = held_out / (held_out + PRIOR_ROWS) * min(exponent, 1.0)
+    fraction = held_out / (held_out + PRIOR_ROWS) * np.clip(exponent, 0.0, 1.0)
     expected = 2.0 * fraction * np.log(1.0 - 1.0 / n_folds)
     assert_allclose(np.log(changed / unchanged), expected, atol=0.02)
 
 
-def test_errors_that_grow_with_the_rows_leave_the_noise():
-    target = FEATURE + 1e-3 * ERRORS
-    growing, unchanged = (
-        fit_quietly(stack(Learner(-1.0, 1e-3, error), Ridge(1e9)), X, target)
-        for error in (None, ValueError)
-    )
-    assert_allclose(growing.noise_variance_, unchanged.noise_variance_)
-
-
 def test_shared_noise_has_the_mean_change():
-    options = {"dispersion": "shared", "dispersion_prior": 0.0}
-    moe = stack(Learner(1.0), Learner(0.0), **options).fit(X, Y)
-    assert_allclose(moe.noise_variance_, moe.noise_variance_[0])
-    unchanged = [Learner(exponent, error=ValueError) for exponent in (1.0, 0.0)]
-    unchanged = stack(*unchanged, **options).fit(X, Y)
-    found = np.log(moe.noise_variance_ / unchanged.noise_variance_)
+    changed, unchanged = (
+        scale_of(Learner(1.0, 1.0, error), Learner(0.0, 1.0, error), size=1.0, dispersion="shared")
+        for error in (None, np.linalg.LinAlgError)
+    )
     fraction = (N / 5) / (N / 5 + PRIOR_ROWS)
-    assert_allclose(found, 0.5 * 2.0 * np.log(0.8) * fraction, rtol=1e-6)
+    assert_allclose(np.log(changed / unchanged), np.log(0.8) * fraction, rtol=1e-6)
 
 
-@pytest.mark.parametrize("family", ["normal", "student_t"])
+@pytest.mark.parametrize("family", ["normal", StudentT(df=1000.0)])
 def test_noise_stays_above_its_floor(family):
     """Out-of-fold errors are above it, and errors of a model of all rows would be below it."""
     floor = 1e-6 * np.var(FEATURE)
     size = 1.1 * 0.8 * np.sqrt(floor / np.mean(np.square(ERRORS)))
-
-    given = StudentT(df=1000.0) if family == "student_t" else family
-    moe = stack(*[Learner(1.0, size)] * 2, dispersion_prior=0.0, family=given)
-    fit_quietly(moe, X, FEATURE + size * ERRORS)
-    assert_allclose(scale_of(moe, family), floor, rtol=0.01)
+    found = scale_of(*[Learner(1.0, size)] * 2, size=size, family=family)
+    assert_allclose(found, floor, rtol=0.01)
 
 
 def test_each_output_has_its_own_change():
-    noise = np.random.default_rng(1).normal(size=(N, 2)) * [1e-9, 0.5]
-    y = X + noise
-    trees = DecisionTreeRegressor(min_samples_leaf=2, random_state=0)
-    moe, swapped = (
-        stack(trees, Ridge(1e9), dispersion_prior=0.0).fit(X, target) for target in (y, y[:, ::-1])
+    y = np.column_stack([FEATURE + SMALL * ERRORS, FEATURE + ERRORS])
+
+    class Both(Learner):
+        def predict(self, X):
+            of_other = Learner(0.0, 1.0).fit(X, X).predict(X)
+            return np.column_stack([super().predict(X), of_other])
+
+    changed, unchanged = (
+        fit_quietly(stack(Both(1.0, error=error), Ridge(1e9)), X, y).noise_variance_[0]
+        for error in (None, ValueError)
     )
-    assert_allclose(moe.noise_variance_, swapped.noise_variance_[:, ::-1], rtol=1e-6)
-
-
-def test_new_rows_of_a_function_without_noise_have_larger_densities():
-    """Out-of-fold errors of trees are larger than those of the trees of all rows."""
-    rng = np.random.default_rng(0)
-    features = rng.uniform(-1.0, 1.0, size=(3000, 3))
-    y = np.sin(4.0 * features[:, 0]) + features[:, 1] * features[:, 2]
-
-    class WithoutHalf(ExtraTreesRegressor):
-        def fit(self, X, y, sample_weight=None):
-            if len(X) < 350:
-                raise ValueError("few rows")
-            return super().fit(X, y, sample_weight)
-
-    given, new = (features[:500], y[:500]), (features[500:], y[500:])
-    moe, unchanged = (
-        fit_quietly(stack(trees(20, random_state=0), Ridge()), *given)
-        for trees in (ExtraTreesRegressor, WithoutHalf)
-    )
-    assert_allclose(moe.weights_, unchanged.weights_)
-    assert_allclose(moe.predict(new[0]), unchanged.predict(new[0]))
-    assert moe.score_samples(*new).mean() > unchanged.score_samples(*new).mean()
-
-
-@pytest.mark.parametrize("family", ["normal", "gamma"])
-def test_weight_two_equals_two_rows(family):
-    weight = np.random.default_rng(1).integers(1, 4, size=N)
-    rows = np.repeat(np.arange(N), weight)
-    y = np.exp(Y) if family == "gamma" else Y
-    trees = DecisionTreeRegressor(min_samples_leaf=1, max_depth=6, random_state=0)
-    weighted, repeated = (stack(trees, Constant(), family=family) for _ in range(2))
-    fit_quietly(weighted, X, y, sample_weight=weight)
-    fit_quietly(repeated, X[rows], y[rows])
-    assert_allclose(weighted.score_samples(X, y), repeated.score_samples(X, y), rtol=1e-6)
-
-
-# --- the fits -----------------------------------------------------------------------------------
+    fraction = (N / 5) / (N / 5 + PRIOR_ROWS)
+    expected = [2.0 * fraction * np.log(0.8), 0.0]
+    assert_allclose(np.log(changed / unchanged), expected, atol=0.02)
 
 
 @pytest.mark.parametrize("grouped", [False, True])
 def test_half_of_the_training_rows_of_a_fold_is_fitted(grouped):
-    groups = {"groups": np.arange(N) % 40} if grouped else {}
-    fit_quietly(stack(Learner(), Ridge()), X, Y, **groups)
-    first, half = FITS[0], FITS[-1]
-    assert len(FITS) == 7
-    assert set(half) < set(first)
+    groups, log = {"groups": np.arange(N) % 40} if grouped else {}, Log()
+    fit_quietly(stack(Learner(log=log), Ridge()), X, FEATURE + ERRORS, **groups)
+    first, *_, half = map(set, log.fits())
+    assert len(log) == 7
+    assert half < first
     assert abs(len(half) / len(first) - 0.5) < 0.05
-    if grouped:
-        group = {feature: row % 40 for row, feature in enumerate(FEATURE)}
-        rest = set(FEATURE) - set(half)
-        assert not {group[feature] for feature in half} & {group[feature] for feature in rest}
-
-
-@pytest.mark.parametrize("family", MEAN_FAMILIES)
-def test_one_more_fit_is_made_for_families_with_a_scale_only(family):
-    y = draw(family, np.full(N, 0.5), np.random.default_rng(0), (0.5, 5.0))
-    fit_quietly(stack(Constant(), Constant(2.0), family=family), X, y)
-    assert len(FITS) == 2 * (7 if FAMILIES[family].has_scale else 6)
+    group = {feature: row % 40 for row, feature in enumerate(FEATURE)}
+    rest = {group[feature] for feature in set(FEATURE) - half}
+    assert not (grouped and {group[feature] for feature in half} & rest)
 
 
 @pytest.mark.parametrize(
-    ("estimators", "options", "n_fits"),
+    ("model", "n_rows", "options", "n_fits"),
     [
-        ([Learner(), Ridge()], {"cv": 2}, 3),
-        ([Learner(), Ridge()], {"cv": 3}, 5),
-        ([WithDensity(1), Ridge()], {}, 6),
-        ([Shares(), Shares()], {"kind": GatedStackingClassifier}, 12),
+        (Learner, N, {"cv": 2}, 3),
+        (Learner, N, {"cv": 3}, 5),
+        (Learner, 120, {}, 6),  # of less than fifty rows in a half
+        (Learner, 125, {}, 7),
+        (WithDensity, N, {}, 6),
+        (Shares, N, {"kind": GatedStackingClassifier}, 6),
+        *((Constant, N, {"family": f}, 6 + FAMILIES[f].has_scale) for f in MEAN_FAMILIES),
     ],
-    ids=["two folds", "three folds", "density", "classifiers"],
 )
-def test_models_that_need_no_change_are_not_fitted_to_a_half(estimators, options, n_fits):
-    fit_quietly(stack(*estimators, **options), X, Y > 0.0 if "kind" in options else Y)
-    assert len(FITS) == n_fits
-
-
-@pytest.mark.parametrize(("n_rows", "n_fits"), [(120, 6), (125, 7)])
-def test_a_half_of_less_than_fifty_rows_is_not_fitted(n_rows, n_fits):
-    fit_quietly(stack(Learner(), Ridge()), X[:n_rows], Y[:n_rows])
-    assert len(FITS) == n_fits  # half of four folds of 25 rows is fitted
-
-
-@pytest.mark.parametrize("error", [ValueError, np.linalg.LinAlgError])
-def test_errors_of_too_few_rows_are_passed_over(error):
-    moe = fit_quietly(stack(Learner(error=error), Learner(error=error)), X, Y)
-    assert_array_equal([len(models) for models in moe.experts_], [1, 1])
+def test_one_more_fit_is_made_where_a_scale_can_change(model, n_rows, options, n_fits):
+    log, y = Log(), FEATURE[:n_rows] + ERRORS[:n_rows]
+    if "family" in options:
+        rng = np.random.default_rng(0)
+        y = draw(options["family"], np.full(n_rows, 0.5), rng, (0.5, 5.0))
+    WithDensity.log = log
+    model = WithDensity(1) if model is WithDensity else model(log=log)
+    other, y = (Shares(), y > 0.0) if "kind" in options else (Constant(1.0), y)
+    moe = stack_of(model, other, gate="constant", random_state=0, **options)
+    fit_quietly(moe, X[:n_rows], y)
+    assert len(log) == n_fits
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2])
-@pytest.mark.parametrize("error", [RuntimeError, MemoryError])
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, KeyboardInterrupt])
 def test_other_errors_of_the_half_name_the_model(error, n_jobs):
     moe = stack(Ridge(), Learner(error=error), n_jobs=n_jobs)
     with parallel_backend("threading"), pytest.raises(error, match="few rows") as caught:
-        moe.fit(X, Y)
-    (note,) = caught.value.__notes__
-    assert note.startswith("This was expert 1, Learner(")
-    assert note.endswith("fitted on half of the rows without fold 0.")
-
-
-def test_an_interrupt_of_the_half_ends_the_fit():
-    with pytest.raises(KeyboardInterrupt):
-        stack(Ridge(), Learner(error=KeyboardInterrupt)).fit(X, Y)
+        moe.fit(X, FEATURE + ERRORS)
+    if error is not KeyboardInterrupt:
+        (note,) = caught.value.__notes__
+        assert note.startswith("This was expert 1, Learner(")
+        assert note.endswith("without fold 0.")

@@ -6,12 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, logsumexp
-from scipy.stats import norm
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.linear_model import Ridge
 
-from skmoe import MixtureOfExpertsRegressor
 from skmoe._inference.labels import format_number
 from skmoe.distributions import MixtureDistribution, predictive_distribution
 from skmoe.families import FAMILIES
@@ -57,13 +54,10 @@ class Given(RegressorMixin, BaseEstimator):
         stds = np.full(means.shape, 0.08 * self.width * abs(self.scale))
         return MixtureDistribution(np.full(means.shape, 0.5), means, stds)
 
-    def score_samples(self, X, y):
-        return self.predict_dist(X).logpdf(y)
-
     def log_density(self, X, y, spread):
         """At distances from the mean that are divided by a spread."""
         mean = self.predict(X)
-        return self.score_samples(X, mean + (y - mean) / spread) - np.log(abs(spread))
+        return self.predict_dist(X).logpdf(mean + (y - mean) / spread) - np.log(spread)
 
 
 def stack(*models, **options):
@@ -91,25 +85,6 @@ def test_spreads_do_not_depend_on_the_units_of_y(scale):
     assert_allclose(other.weights_, moe.weights_, rtol=0, atol=0.1 / len(Y))
 
 
-def test_distributions_contract_around_the_predictions():
-    moe = stack(Given(3.0), Ridge(alpha=100.0)).fit(X, Y)
-    (model,), spread = moe.experts_[0], moe.spread_[0]
-    assert spread < 0.6
-    own, of_stack = model.predict_dist(X), moe.predict_dist(X)
-    means = model.predict(X)[:, None]
-    assert_allclose(of_stack.means[:, :2], means + spread * (own.means - means))
-    assert_allclose(of_stack.stds[:, :2], spread * own.stds)
-    ridge = norm.logpdf(Y, moe.experts_[1][0].predict(X), np.sqrt(moe.noise_variance_[1]))
-    logs = [model.log_density(X, Y, spread), ridge]
-    mixed = logsumexp(logs, b=moe.weights_[:, None], axis=0)
-    assert_allclose(moe.score_samples(X, Y), mixed, rtol=1e-7, atol=1e-9)
-    assert_allclose(of_stack.logpdf(Y), mixed, rtol=1e-7, atol=1e-9)
-    # Files and copies keep the spreads.
-    again = pickle.loads(pickle.dumps(moe))
-    assert_array_equal(again.spread_, moe.spread_)
-    assert_array_equal(again.score_samples(X, Y), moe.score_samples(X, Y))
-
-
 class TooWide(RegressorMixin, BaseEstimator):
     """A distribution of a family around the second feature, which is wider than its rows."""
 
@@ -134,10 +109,6 @@ class TooWide(RegressorMixin, BaseEstimator):
         part = self.family_.components([predictor, *others])
         return predictive_distribution([part], np.ones((1, len(X))), single_output=True)
 
-    def score_samples(self, X, y):
-        dist = self.predict_dist(X)
-        return dist.logpdf(y) if hasattr(dist, "logpdf") else dist.logpmf(y)
-
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if FAMILIES[name].link])
 def test_only_families_of_location_and_scale_have_a_spread(name):
@@ -151,54 +122,11 @@ def test_only_families_of_location_and_scale_have_a_spread(name):
     logs = []
     for (model,), spread in zip(moe.experts_, moe.spread_, strict=True):
         center = model.predict(X)
-        logs.append(model.score_samples(X, center + (y - center) / spread) - np.log(spread))
+        at = center + (y - center) / spread
+        logs.append(model.predict_dist(X).joint_logpdf(at) - np.log(spread))
     mixed = logsumexp(logs, b=moe.weights_[:, None], axis=0)
     assert_allclose(moe.score_samples(X, y), mixed, rtol=1e-7, atol=1e-8)
     assert_allclose(moe.predict_dist(X).mean, moe.predict(X), rtol=1e-8)
-
-
-def test_several_outputs_have_one_spread():
-    both = np.column_stack([Y, 3.0 * Y[::-1]])
-    model = MixtureOfExpertsRegressor(
-        2, alpha=0.1, gate_alpha=1.0, n_init=1, tol=1e-2, random_state=0
-    )
-    moe = stack(model, clone(model).set_params(n_experts=1)).fit(X, both)
-    assert moe.spread_.shape == (2,)
-    logs = []
-    for (model,), spread in zip(moe.experts_, moe.spread_, strict=True):
-        mean = model.predict(X)
-        logs.append(model.score_samples(X, mean + (both - mean) / spread) - 2.0 * np.log(spread))
-    expected = logsumexp(logs, b=moe.weights_[:, None], axis=0)
-    assert_allclose(moe.score_samples(X, both), expected, rtol=1e-7, atol=1e-8)
-
-
-class DensityAlone(RegressorMixin, BaseEstimator):
-    """Has a density that is too wide, and no method `predict_dist`."""
-
-    def fit(self, X, y, sample_weight=None):
-        self.n_features_in_ = X.shape[1]
-        return self
-
-    def predict(self, X):
-        return X[:, 1]
-
-    def score_samples(self, X, y):
-        return norm.logpdf(y, X[:, 1], 0.3)
-
-
-def test_models_without_a_distribution_keep_their_density():
-    assert_array_equal(stack(DensityAlone(), Ridge()).fit(X, Y).spread_, 1.0)
-
-
-def test_classifiers_and_experts_that_specialise_have_no_spread():
-    classes = (Y > 0).astype(int)
-    models = [LogisticRegression(), DecisionTreeClassifier(max_depth=2)]
-    moe = stack_of(*models, kind=GatedStackingClassifier, gate_alpha=1.0)
-    moe.fit(X, classes)
-    assert not hasattr(moe, "spread_")
-    assert moe.temperature_.shape == (2,)
-    moe = MixtureOfExpertsRegressor(2, alpha=0.1, gate_alpha=1.0, n_init=1, random_state=0)
-    assert not hasattr(moe.fit(X, Y), "spread_")
 
 
 class GivenProbabilities(ClassifierMixin, BaseEstimator):
@@ -284,16 +212,6 @@ def test_units_are_pooled_as_wholes():
     assert abs(np.log(doubled.spread_[0] / alone.spread_[0])) < 1.5 * STEP
     own = doubled.responsibilities(X[twice], Y[twice], units=twice).rows(twice)
     assert_array_equal(own[::2], own[1::2])
-
-
-def test_weight_two_equals_two_rows():
-    weight = np.random.default_rng(3).integers(0, 3, size=len(Y))
-    rows = np.repeat(np.arange(len(Y)), weight)
-    moe = stack(Given(2.2), Given(0.6, bias=0.1), Ridge())
-    weighted = clone(moe).fit(X, Y, sample_weight=weight)
-    repeated = clone(moe).fit(X[rows], Y[rows])
-    assert_allclose(np.log(weighted.spread_), np.log(repeated.spread_), atol=1.01 * STEP)
-    assert_allclose(weighted.noise_variance_, repeated.noise_variance_, rtol=0.02, equal_nan=True)
 
 
 def test_text_of_a_fit_has_spreads_that_are_not_one():

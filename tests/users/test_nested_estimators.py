@@ -12,6 +12,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.compose import make_column_transformer as by_columns
 from sklearn.ensemble import (
     AdaBoostClassifier,
+    AdaBoostRegressor,
     BaggingClassifier,
     BaggingRegressor,
     HistGradientBoostingRegressor,
@@ -35,10 +36,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputRegressor, RegressorChain
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import (
-    FunctionTransformer,
-    StandardScaler,
-)
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.fixes import parse_version
@@ -47,12 +45,13 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 from support.fits import fit_quietly
 from support.recording_estimators import Log, RecordingClassifier, RecordingRegressor
-from support.refusals import assert_fit_refused, assert_refused, refusal
+from support.refusals import assert_fit_refused
 from support.stacks import stack_of
 
 N = 60
 X = np.column_stack([np.arange(float(N)), np.random.default_rng(0).normal(size=(N, 2))])
 Y = X[:, 1] + 0.3 * np.random.default_rng(1).normal(size=N)
+CLASSES = (Y > 0.0).astype(int)
 WEIGHT = np.random.default_rng(2).uniform(0.5, 2.0, size=N)
 BOOSTED = HistGradientBoostingRegressor(max_iter=2, max_bins=8, min_samples_leaf=5)
 # Before this version bagging passes weights on; since then it draws rows by them.
@@ -66,11 +65,11 @@ def mixture(expert, is_classifier=False, **options):
     return kind(2, expert=[expert, "tree"], **given | options)
 
 
-def stack(model, is_classifier=False, **options):
+def stack(model, is_classifier=False):
     """A stack of a model and a simple one."""
     kind = GatedStackingClassifier if is_classifier else GatedStackingRegressor
-    given = {"max_iter": 1, "cv": 2, "gate_alpha": 1.0, "random_state": 0}
-    return stack_of(model, "tree", kind=kind, **given | options)
+    options = {"max_iter": 1, "cv": 2, "gate_alpha": 1.0, "random_state": 0}
+    return stack_of(model, "tree", kind=kind, **options)
 
 
 # --- weights ----------------------------------------------------------------------------------
@@ -87,6 +86,7 @@ REGRESSORS = SEARCHES | {
     "stacking": lambda inner: StackingRegressor([("a", inner)], cv=2),
     "final": lambda inner: StackingRegressor([("a", Ridge())], inner, cv=2, passthrough=True),
     "bagging": lambda inner: BaggingRegressor(inner, n_estimators=2),
+    "boosting": lambda inner: AdaBoostRegressor(inner, n_estimators=2),
     "consensus": lambda inner: RANSACRegressor(
         inner, min_samples=0.5, max_trials=2, random_state=0
     ),
@@ -102,7 +102,6 @@ CLASSIFIERS = {
     "boosting": lambda inner: AdaBoostClassifier(inner, n_estimators=1),
     "calibrated": lambda inner: CalibratedClassifierCV(inner, cv=2),
 }
-NESTED = [(False, name) for name in REGRESSORS] + [(True, name) for name in CLASSIFIERS]
 # With a pipeline inside, only those that pass the arguments of fit on.
 THROUGH_PIPELINES = {*SEARCHES, "target", "features", "chain"}
 
@@ -117,269 +116,180 @@ class UnweightedClassifier(RecordingClassifier):
         return super().fit(X, y)
 
 
-def nested(is_classifier, name, in_pipeline=False, is_weighted=True):
-    """A meta-estimator with a recorder inside, its target and the log."""
-    log = Log()
-    kinds = (RecordingRegressor, Unweighted), (RecordingClassifier, UnweightedClassifier)
-    inner = kinds[is_classifier][not is_weighted](log)
-    inner = make_pipeline("passthrough", inner) if in_pipeline else inner
-    target = (Y > 0.0).astype(int) if is_classifier else Y
-    target = np.column_stack([Y, -Y]) if name in ("outputs", "chain") else target
-    outer = (CLASSIFIERS if is_classifier else REGRESSORS)[name](inner)
-    return make_pipeline("passthrough", outer), target, log
+def draws_rows(is_classifier, name):
+    return (name == "bagging" and BAGGING_DRAWS) or (name == "boosting" and not is_classifier)
 
 
-def reaches(name, in_pipeline=False, is_weighted=True):
-    """Whether weights reach the recorder."""
-    if name == "bagging" and BAGGING_DRAWS:
-        return True
-    return is_weighted and (not in_pipeline or name in THROUGH_PIPELINES)
-
-
-def assert_weighted(log, name, weight=None):
-    """Each fit has been given weights: those of its rows, or responsibilities."""
+def assert_weighted(log, is_classifier, name, weight=None):
+    """Each fit has been given weights, those of its rows or responsibilities, or rows drawn."""
     assert log.fits()
     for entry in log.fits():
-        numbers = entry["X"][:, int(name == "final")].astype(int)
-        if name == "bagging" and BAGGING_DRAWS:
-            counts = entry.get("weight", np.ones(len(numbers)))
-            drawn = np.bincount(numbers, counts, minlength=N)
-            assert (drawn.astype(int) == drawn).all()
-            assert drawn.max() > 1.0
-            continue
-        found = entry["weight"]
-        if weight is None or name == "boosting":  # boosting divides by their sum
+        numbers, found = entry["X"][:, int(name == "final")].astype(int), entry.get("weight")
+        if draws_rows(is_classifier, name):
+            counts = np.bincount(numbers, np.ones(len(numbers)) if found is None else found)
+            assert (counts.astype(int) == counts).all()
+            assert counts.max() > 1.0
+        elif weight is None or name == "boosting":  # boosting divides by their sum
             assert (found != 1.0).any()
-        elif name == "bagging":  # weights times numbers of copies
-            copies = found / weight[numbers]
-            assert_allclose(copies, np.round(copies))
         else:
-            assert_allclose(found, weight[numbers])
+            copies = found / weight[numbers]  # of bagging that passes weights on
+            assert_allclose(copies, np.round(copies) if name == "bagging" else 1.0)
 
 
-@pytest.mark.parametrize("in_pipeline", [False, True], ids=["alone", "pipeline"])
-@pytest.mark.parametrize(("is_classifier", "name"), NESTED)
-def test_weights_reach_the_inner_estimator_or_are_refused(is_classifier, name, in_pipeline):
-    model, target, log = nested(is_classifier, name, in_pipeline)
-    moe = stack(model, is_classifier)
-    if reaches(name, in_pipeline):
-        fit_quietly(moe, X, target, sample_weight=WEIGHT)
-        assert_weighted(log, name, WEIGHT)
-    else:
-        message = refusal(moe.fit, X, target, sample_weight=WEIGHT)
-        assert_refused(message, "estimators[0]", "takes no sample_weight")
-        assert not log
-
-
+@pytest.mark.parametrize("inner", ["weighted", "pipeline", "unweighted"])
 @pytest.mark.parametrize(
-    ("is_classifier", "name", "in_pipeline"),
-    [
-        *((*case, False) for case in NESTED),
-        (False, "target", True),
-        (False, "voting", True),
-        (True, "calibrated", True),
-    ],
+    ("is_classifier", "name"),
+    [(False, name) for name in REGRESSORS] + [(True, name) for name in CLASSIFIERS],
 )
-def test_responsibilities_reach_the_inner_estimator_or_are_refused(
-    is_classifier, name, in_pipeline
-):
-    expert, target, log = nested(is_classifier, name, in_pipeline)
-    moe = mixture(expert, is_classifier)
-    if name in SEARCHES or not reaches(name, in_pipeline):
+def test_weights_reach_the_inner_estimator_or_are_refused(is_classifier, name, inner):
+    """Those of the rows in a stack, and responsibilities of a mixture."""
+    log = Log()
+    kinds = (RecordingRegressor, Unweighted), (RecordingClassifier, UnweightedClassifier)
+    model = kinds[is_classifier][inner == "unweighted"](log)
+    model = make_pipeline("passthrough", model) if inner == "pipeline" else model
+    outer = (CLASSIFIERS if is_classifier else REGRESSORS)[name](model)
+    outer = make_pipeline("passthrough", outer)
+    target = CLASSES if is_classifier else Y
+    target = np.column_stack([Y, -Y]) if name in ("outputs", "chain") else target
+    reaches = inner == "weighted" or (inner == "pipeline" and name in THROUGH_PIPELINES)
+    reaches = reaches or draws_rows(is_classifier, name)
+    given = {"sample_weight": WEIGHT}
+    if reaches:
+        fit_quietly(stack(outer, is_classifier), X, target, **given)
+        assert_weighted(log, is_classifier, name, WEIGHT)
+    else:
+        words = "estimators[0]", "takes no sample_weight"
+        assert_fit_refused(stack(outer, is_classifier), (X, target), *words, **given)
+        assert not log
+    log.clear()
+    moe = mixture(outer, is_classifier)
+    if reaches and name not in SEARCHES:
+        fit_quietly(moe, X, target)
+        assert_weighted(log, is_classifier, name)
+    else:
         assert_fit_refused(moe, (X, target), "expert[0]", "sample_weight", "fit")
         assert not log
-    else:
-        fit_quietly(moe, X, target)
-        assert_weighted(log, name)
 
 
-@pytest.mark.parametrize(("is_classifier", "name"), NESTED)
-def test_inner_estimators_without_weights_are_refused_before_any_fit(is_classifier, name):
-    if reaches(name, is_weighted=False):
-        return
-    expert, target, log = nested(is_classifier, name, is_weighted=False)
-    for make, name in ((mixture, "expert[0]"), (stack, "estimators[0]")):
-        moe = make(expert, is_classifier)
-        message = refusal(moe.fit, X, target, sample_weight=WEIGHT)
-        assert_refused(message, name, "sample_weight")
-        assert not log
+REFUSED = {
+    KNeighborsRegressor(): "must accept sample_weight",
+    RFECV(Ridge()): "must accept sample_weight",
+    StackingRegressor([("a", Ridge())], KNeighborsRegressor()): "must accept sample_weight",
+    MultiOutputRegressor(GridSearchCV(Ridge(), {})): "must accept sample_weight",
+    OneVsRestClassifier(LogisticRegression()): "must accept sample_weight",
+    TunedThresholdClassifierCV(LogisticRegression()): "must accept sample_weight",
+    SelfTrainingClassifier(LogisticRegression()): "must accept sample_weight",
+    CalibratedClassifierCV(KNeighborsClassifier()): "must accept sample_weight",
+    GridSearchCV(Ridge(), {}): "Search over the mixture",
+    VotingRegressor([("a", GridSearchCV(Ridge(), {}))]): "Search over the mixture",
+}
+OF_ALL_ROWS = BaggingRegressor(Ridge(), n_estimators=2, bootstrap=False)
+if BAGGING_DRAWS:
+    REFUSED[OF_ALL_ROWS] = "must accept sample_weight"
 
 
-@pytest.mark.parametrize(
-    "estimator",
-    [
-        KNeighborsRegressor(),
-        RFECV(Ridge()),
-        StackingRegressor([("a", Ridge())], KNeighborsRegressor()),
-        MultiOutputRegressor(GridSearchCV(Ridge(), {})),
-        OneVsRestClassifier(LogisticRegression()),
-        TunedThresholdClassifierCV(LogisticRegression()),
-        SelfTrainingClassifier(LogisticRegression()),
-        CalibratedClassifierCV(KNeighborsClassifier()),
-    ],
-    ids=lambda estimator: type(estimator).__name__,
-)
+@pytest.mark.parametrize("estimator", REFUSED, ids=lambda estimator: type(estimator).__name__)
 def test_estimators_whose_inner_ones_take_no_weights_are_refused(estimator):
     is_classifier = sklearn.base.is_classifier(estimator)
-    y = (Y > 0.0).astype(int) if is_classifier else Y
-    moe = mixture(estimator, is_classifier)
-    assert_fit_refused(moe, (X, y), "expert[0]", "must accept sample_weight")
+    moe, y = mixture(estimator, is_classifier), CLASSES if is_classifier else Y
+    assert_fit_refused(moe, (X, y), "expert[0]", REFUSED[estimator])
 
 
-def test_bagging_of_all_rows_takes_no_weights_where_it_draws_by_them():
-    moe = mixture(BaggingRegressor(Ridge(), n_estimators=2, bootstrap=False))
-    if BAGGING_DRAWS:
-        assert_fit_refused(moe, (X, Y), "expert[0]", "must accept sample_weight")
-    else:
-        assert np.isfinite(fit_quietly(moe, X, Y).predict(X)).all()
-
-
-def test_frozen_estimators_need_no_weights():
-    frozen = FrozenEstimator(KNeighborsClassifier().fit(X, Y > 0.0))
-    moe = fit_quietly(mixture(CalibratedClassifierCV(frozen), True), X, Y > 0.0)
+def test_frozen_estimators_need_no_weights_and_searches_choose_experts():
+    frozen = FrozenEstimator(KNeighborsClassifier().fit(X, CLASSES))
+    moe = fit_quietly(mixture(CalibratedClassifierCV(frozen), True), X, CLASSES)
     assert np.isfinite(moe.predict_proba(X)).all()
+    grid = {"expert": [["tree", Ridge(1.0)], ["tree", Ridge(9.0)]]}
+    search = fit_quietly(GridSearchCV(mixture("tree"), grid, cv=2), X, Y)
+    assert search.best_params_["expert"][0] == "tree"
 
 
 @pytest.mark.parametrize(("make", "routing"), [(mixture, True), (stack, False)])
 def test_weight_two_equals_two_rows_inside_of_ensembles(make, routing):
     tree = DecisionTreeRegressor(max_depth=2, random_state=0)
-    expert = VotingRegressor(
-        [
-            ("tree", TransformedTargetRegressor(tree, func=np.cbrt, inverse_func=lambda y: y**3)),
-            ("line", LinearRegression()),
-        ]
-    )
+    target = TransformedTargetRegressor(tree, func=np.cbrt, inverse_func=lambda y: y**3)
+    expert = VotingRegressor([("tree", target), ("line", LinearRegression())])
     expert = TransformedTargetRegressor(make_pipeline("passthrough", expert))
     weight = np.random.default_rng(1).integers(1, 3, size=N)
-    rows = np.arange(N).repeat(weight)
-    features = X[:, 1:]
+    rows, features = np.arange(N).repeat(weight), X[:, 1:]
     with config_context(enable_metadata_routing=routing):
-        weighted, twice = (make(expert, max_iter=2) for _ in range(2))
-        fit_quietly(weighted, features, Y, sample_weight=weight)
-        fit_quietly(twice, features[rows], Y[rows])
+        weighted = fit_quietly(make(expert), features, Y, sample_weight=weight)
+        twice = fit_quietly(make(expert), features[rows], Y[rows])
     assert_allclose(weighted.predict(features), twice.predict(features), rtol=1e-6, atol=1e-8)
 
 
 def test_bagging_fits_rows_in_proportion_to_their_weights():
     log, weight = Log(), np.where(np.arange(N) % 2, 50.0, 0.5)
-    moe = stack(BaggingRegressor(RecordingRegressor(log)))
-    fit_quietly(moe, X, Y, sample_weight=weight)
+    fit_quietly(stack(BaggingRegressor(RecordingRegressor(log))), X, Y, sample_weight=weight)
     for entry in log.fits():
         is_heavy = entry["X"][:, 0] % 2 == 1
         assert np.average(is_heavy, weights=entry.get("weight")) > 0.8
 
 
-@pytest.mark.parametrize(
-    "outer",
-    [lambda inner: inner, SEARCHES["grid"], REGRESSORS["target"]],
-    ids=["alone", "grid", "target"],
-)
+@pytest.mark.parametrize("outer", [lambda inner: inner, SEARCHES["grid"], REGRESSORS["target"]])
 @pytest.mark.parametrize("routing", [False, True])
 def test_metadata_and_weights_reach_the_same_inner_estimator(outer, routing):
+    log, cost = Log(), 10.0 + np.arange(N)
     with config_context(enable_metadata_routing=routing):
-        log = Log()
         inner = RecordingRegressor(log)
         if routing:
             inner.set_fit_request(cost=True, sample_weight=True)
             inner.set_score_request(sample_weight=True)
-        cost = 10.0 + np.arange(N)
-        moe = stack(outer(inner))
-        fit_quietly(moe, X, Y, sample_weight=WEIGHT, cost=cost)
-    assert_weighted(log, "inner", WEIGHT)
+        fit_quietly(stack(outer(inner)), X, Y, sample_weight=WEIGHT, cost=cost)
+    assert_weighted(log, False, "inner", WEIGHT)
     for entry in log.fits():
         assert_allclose(entry["cost"], 10.0 + entry["X"][:, 0])
 
 
-def test_the_remedy_for_a_search_is_a_search_over_the_mixture():
-    for search in (GridSearchCV(Ridge(), {}), VotingRegressor([("a", GridSearchCV(Ridge(), {}))])):
-        assert_fit_refused(mixture(search), (X, Y), "expert[0]", "Search over the mixture")
-    moe = mixture("tree")
-    search = GridSearchCV(moe, {"expert": [["tree", Ridge(1.0)], ["tree", Ridge(9.0)]]}, cv=2)
-    assert fit_quietly(search, X, Y).best_params_["expert"][0] == "tree"
-
-
-# --- missing values ---------------------------------------------------------------------------
+# --- missing values and sparse matrices -------------------------------------------------------
 
 WITH_MISSING = np.where(np.random.default_rng(3).uniform(size=X.shape) < 0.1, np.nan, X)
-FRAME_WITH_MISSING = pd.DataFrame(WITH_MISSING, columns=["a", "b", "c"])
+FRAME = pd.DataFrame(WITH_MISSING, columns=["a", "b", "c"])
+SPARSE = sparse.csr_matrix(np.where(X > 0.3, X, 0.0))
 IMPUTER = make_pipeline(SimpleImputer(), StandardScaler())
 IMPUTED = make_pipeline(SimpleImputer(), Ridge())
+SMALL = MixtureOfExpertsRegressor(2, n_init=1, max_iter=1, random_state=0)
+SPLIT = by_columns((SimpleImputer(), [0, 1]), (IMPUTER, [2]))
+KEPT = by_columns((SimpleImputer(), [0]), remainder="passthrough")
+DENSE = FunctionTransformer(lambda X: X.toarray(), accept_sparse=True)
 
-# Whether missing values reach an estimator that refuses them.
-ACCEPT = {
-    "imputed": IMPUTED,
-    "voting": VotingRegressor([("a", BOOSTED), ("b", IMPUTED)]),
-    "columns": make_pipeline(by_columns((SimpleImputer(), [0, 1]), (IMPUTER, [2])), Ridge()),
-    "imputed mixture": make_pipeline(
-        SimpleImputer(), MixtureOfExpertsRegressor(2, n_init=1, max_iter=1, random_state=0)
-    ),
-}
-REFUSE = {
-    "grid": GridSearchCV(Ridge(), {}),
-    "voting": VotingRegressor([("a", BOOSTED), ("b", Ridge())]),
-    "kept columns": make_pipeline(
-        by_columns((SimpleImputer(), [0]), remainder="passthrough"), Ridge()
-    ),
-}
-
-
-@pytest.mark.parametrize("rows", [WITH_MISSING, FRAME_WITH_MISSING], ids=["array", "frame"])
-@pytest.mark.parametrize(
-    ("name", "make"), [("imputed", mixture), *((name, stack) for name in ACCEPT)]
-)
-def test_missing_values_are_accepted_where_nothing_refuses_them(name, rows, make):
-    moe = make(ACCEPT[name])
-    assert moe.__sklearn_tags__().input_tags.allow_nan
-    assert np.isfinite(fit_quietly(moe, rows, Y).predict(rows)).all()
+# What reaches the estimators inside, and the words of the one that refuses it.
+INPUTS = [
+    (mixture(IMPUTED), WITH_MISSING, ""),
+    (stack(VotingRegressor([("a", BOOSTED), ("b", IMPUTED)])), FRAME, ""),
+    (stack(make_pipeline(SPLIT, Ridge())), FRAME, ""),
+    (stack(make_pipeline(SimpleImputer(), SMALL)), WITH_MISSING, ""),
+    (mixture(make_pipeline(KEPT, Ridge())), FRAME, "does not accept missing values"),
+    (stack(GridSearchCV(Ridge(), {})), FRAME, "does not accept missing values"),
+    (stack(VotingRegressor([("a", Ridge())])), FRAME, "does not accept missing values"),
+    (stack(Ridge()), SPARSE, ""),
+    (stack(make_pipeline(DENSE, BOOSTED)), SPARSE, ""),
+    (stack(StackingRegressor([("a", Ridge())], BOOSTED, cv=2)), SPARSE, ""),
+    (stack(BOOSTED), SPARSE, "dense data is required"),
+    (stack(make_pipeline(StandardScaler(), Ridge())), SPARSE, "with_mean"),
+    (stack(BaggingRegressor(BOOSTED)), SPARSE, "dense data is required"),
+]
 
 
-def assert_refused_by_its_fit(moe, features, y, words):
-    """The error is that of the estimator inside, and a note names the expert."""
+@pytest.mark.parametrize(("moe", "rows", "words"), INPUTS)
+def test_rows_are_accepted_or_refused_by_the_estimator_that_they_reach(moe, rows, words):
+    assert rows is SPARSE or moe.__sklearn_tags__().input_tags.allow_nan
+    if not words:
+        assert np.isfinite(fit_quietly(moe, rows, Y).predict(rows)).all()
+        return
     with pytest.raises((ValueError, TypeError), match=words) as caught:
-        moe.fit(features, y)
+        moe.fit(rows, Y)
     assert "This was expert 0" in caught.value.__notes__[0]
 
 
-@pytest.mark.parametrize(
-    ("name", "make"), [("kept columns", mixture), *((name, stack) for name in REFUSE)]
-)
-def test_missing_values_are_refused_by_the_estimator_that_they_reach(name, make):
-    moe = make(REFUSE[name])
-    assert_refused_by_its_fit(moe, FRAME_WITH_MISSING, Y, "does not accept missing values")
-
-
-@pytest.mark.parametrize("features", [WITH_MISSING, FRAME_WITH_MISSING], ids=["array", "frame"])
+@pytest.mark.parametrize("rows", [WITH_MISSING, FRAME], ids=["array", "frame"])
 @pytest.mark.parametrize("expert", [Ridge(), TransformedTargetRegressor(), RANSACRegressor()])
-def test_missing_values_are_refused_before_any_fit_if_a_tag_says_so(expert, features):
-    assert_fit_refused(mixture(expert), (features, Y), "X", "missing values", "every expert")
-
-
-# --- sparse matrices --------------------------------------------------------------------------
-
-SPARSE = sparse.csr_matrix(np.where(X > 0.3, X, 0.0))
-
-
-@pytest.mark.parametrize(
-    "expert", [BOOSTED, make_pipeline(StandardScaler(), Ridge()), BaggingRegressor(BOOSTED)]
-)
-def test_sparse_matrices_are_refused_by_the_estimator_that_they_reach(expert):
-    assert_refused_by_its_fit(stack(expert), SPARSE, Y, "dense data is required|with_mean")
+def test_missing_values_are_refused_before_any_fit_if_a_tag_says_so(expert, rows):
+    assert_fit_refused(mixture(expert), (rows, Y), "X", "missing values", "every expert")
 
 
 @pytest.mark.parametrize("name", ["base", "expert"])
 def test_sparse_matrices_are_refused_with_the_remedy(name):
     moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, **{name: BOOSTED})
-    assert "toarray" in refusal(moe.fit, SPARSE, Y)
-
-
-@pytest.mark.parametrize(
-    "expert",
-    [
-        Ridge(),
-        make_pipeline(FunctionTransformer(lambda X: X.toarray(), accept_sparse=True), BOOSTED),
-        StackingRegressor([("a", Ridge())], BOOSTED, cv=2),
-    ],
-)
-def test_sparse_matrices_are_accepted_where_the_estimators_accept_them(expert):
-    moe = fit_quietly(stack(expert), SPARSE, Y)
-    assert np.isfinite(moe.predict(SPARSE)).all()
+    with pytest.raises((ValueError, TypeError), match="toarray"):
+        moe.fit(SPARSE, Y)

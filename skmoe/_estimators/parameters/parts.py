@@ -15,7 +15,6 @@ from skmoe._data.sklearn_adapter import (
     experts_of,
     final_estimator,
     has_density,
-    has_predict_dist,
     may_accept_missing_values,
     scores_without_weights,
     takes_weights,
@@ -361,13 +360,6 @@ def _check_same_measure(models: Sequence[Any], family: Family) -> None:
     others = [k for k in range(len(models)) if not join[k]]
     if any(join) and kinds and all(kinds[k] == _measure_of_families([Normal()]) for k in others):
         kinds = [kinds[others[0]] if others else kinds[0]] * len(models)
-        for k in others:
-            if has_density(models[k]) and not has_predict_dist(models[k]):
-                raise ValueError(
-                    f"estimators[{k}], {models[k]!r}, must have a predictive distribution "
-                    "(predict_dist), whose probabilities of the values of y are compared with "
-                    "those of an ordinal family. Leave it or the ordinal family out."
-                )
     for k, kind in enumerate(kinds):
         if kind != kinds[0]:
             raise ValueError(

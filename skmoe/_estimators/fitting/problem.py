@@ -291,8 +291,7 @@ def _make_experts(
         return family.experts_of(rows, target.scaling, params.n_experts, estimates, own)
     if family is not None:
         estimates = params.task.estimates(init_data, family.estimated_options, noise_variance)
-        family = family.with_estimates(estimates)
-        family = family.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
+        family = family.with_options(estimates)
         return OwnExperts(family, params.n_experts, rows.expert_design.shape[1])
     assert params.estimators is not None
     estimators, routes = params.estimators, data.routes

@@ -110,9 +110,8 @@ class Ends(NamedTuple):
         if n_of_gate:
             of_ends = []
             for data, probability in zip(self.rows, gate, strict=True):
-                scores = gate_scores(mixture, theta, mixture.log_gate(theta[None], data), data)
-                reduced = np.stack([mixture.gate.reduced(own.T).T for own in scores], axis=1)
-                of_ends.append(reduced * probability)
+                scores = gate_scores(mixture, mixture.log_gate(theta[None], data), data)
+                of_ends.append(np.stack(scores, axis=1) * probability)
             for total, values in zip(found, self.sums(of_ends, mean), strict=True):
                 total[-n_of_gate:] += values
         for own in [] if self.n_responses is None else index.T:

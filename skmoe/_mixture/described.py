@@ -58,18 +58,6 @@ class LinearPart:
         vars(other).update(values)
         return other
 
-    def reduced(self, values: Array) -> Array:
-        """Sums of values (..., D) over coefficients that are equal, (..., R)."""
-        total, present = np.zeros((len(self.first), *values.shape[:-1])), self.free >= 0
-        np.add.at(total, self.free[present], np.moveaxis(values, -1, 0)[present])
-        return np.moveaxis(total, 0, -1)
-
-    def expanded(self, values: Array) -> Array:
-        """Values (..., R) of estimated coefficients for all, zero for absent ones, (..., D)."""
-        if len(self.first) == self.size:
-            return values
-        return np.where(self.free < 0, 0.0, values[..., self.free])
-
     def n_parameters(self, theta: Array) -> float:
         """Number of coefficients that are estimated; those that are shared count once.
 

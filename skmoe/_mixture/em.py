@@ -108,10 +108,13 @@ def _inverted_joint(
     return invert(matrices, np.where(np.arange(own.shape[-1]) < means.stop, 0.0, own))
 
 
-def direction(mixture: Any, theta: Array, total: Any, curvature: Curvatures) -> Array:
+def direction(
+    mixture: Any, theta: Array, total: Any, curvature: Curvatures, *, quadratic: bool = False
+) -> Array:
     """A step of Fisher scoring (S, D) from coefficients (S, D), which leads upward.
 
-    The curvatures may be those of earlier coefficients.
+    The curvatures may be those of earlier coefficients. Scales and covariances are set to their
+    maximum, unless the sums are those of a quadratic function.
     """
     matrices, inverses, of_users = curvature
     gradient = total.gradient - mixture.prior.derivatives(theta)[0]
@@ -141,9 +144,9 @@ def direction(mixture: Any, theta: Array, total: Any, curvature: Curvatures) -> 
         # Whether the last predictor is the log of a scale, which is independent of the means.
         is_last = group.family.has_scale and group.roles[group.means.stop > 0 :] == (CONSTANT,)
         last = group.slices[-1].start if is_last and inverse.inverse is not None else -1
-        if last >= 0 and not np.any(inverse.matrix[..., last, :last]):
+        if last >= 0 and not quadratic and not np.any(inverse.matrix[..., last, :last]):
             _set_scale(step, own, group, inverse, of_group)
-        elif group.family.couples_outputs:
+        elif group.family.couples_outputs and not quadratic:
             set_covariance(step, own, theta, mixture.prior, total.counts)
         else:
             if group.means.stop < step.shape[-1]:

@@ -176,7 +176,7 @@ def _of_units(
     weight = data.sharing.gate_weight
     hessian, mean = np.zeros((size, size)), np.zeros((size, len(weight)))
     of_experts = _expert_derivatives(mixture, theta, at, data, resp)
-    of_gate = gate_scores(mixture, theta, at.log_gate, data)
+    of_gate = gate_scores(mixture, at.log_gate, data)
     for k, (index, rows, complete) in enumerate(of_experts):
         hessian[index[:, None], index] += complete
         scores = np.concatenate([data.sharing.total(rows), of_gate[k]])
@@ -184,7 +184,7 @@ def _of_units(
         weighted = scores * resp[k]
         mean[where] += weighted
         hessian[where[:, None], where] += (weighted * weight) @ scores.T
-    hessian[split:, split:] += gate_hessian(mixture, theta, at, data, weight)
+    hessian[split:, split:] += gate_hessian(mixture, at, data, weight)
     weighted = mean * weight
     hessian -= weighted @ mean.T
     products = None
@@ -207,12 +207,8 @@ def _expert_derivatives(
     """
     experts, weight = mixture.experts, data.sharing.to_rows(resp) * data.rows.weight
     if not experts.is_linear:
-        of_experts, of_own = mixture.split(theta)[0], []
-        for k in range(mixture.n_experts):
-            coordinates, matrix = experts.hessian(of_experts, k, data, weight[k])
-            gradients = np.where(weight[k] > 0.0, experts.scores(of_experts, k, data), 0.0)
-            of_own.append((coordinates, gradients, matrix))
-        return of_own
+        of_own: Any = experts.derivatives(mixture.split(theta)[0], data, weight)
+        return list(of_own)
     parts: list[list[tuple[Array, Array, Array]]] = [[] for _ in range(mixture.n_experts)]
     for k, coordinates, roles, scores, second in row_derivatives(mixture, at, data):
         columns = [_columns(data.designs.get(role), data.rows.n_rows) for role in roles]
@@ -232,13 +228,9 @@ def _expert_derivatives(
     ]
 
 
-def gate_scores(mixture: Mixture, theta: Array, log_gate: Array, data: Data) -> list[Array]:
+def gate_scores(mixture: Mixture, log_gate: Array, data: Data) -> list[Array]:
     """Gradients of the log probability of each expert in the coefficients of the gate, (G, U)."""
-    gate, group = mixture.gate, mixture.gate_group
-    if not gate.is_linear:
-        own = mixture.split(theta)[1]
-        return [gate.scores(own, k, data) for k in range(mixture.n_experts)]
-    n_rows = len(data.sharing.gate_weight)
+    group, n_rows = mixture.gate_group, len(data.sharing.gate_weight)
     if group is None:
         return [np.zeros((0, n_rows))]
     columns = _columns(data.designs.get(group.roles[0]), n_rows)
@@ -251,11 +243,9 @@ def gate_scores(mixture: Mixture, theta: Array, log_gate: Array, data: Data) -> 
     ]
 
 
-def gate_hessian(mixture: Mixture, theta: Array, at: At, data: Data, weight: Array) -> Array:
+def gate_hessian(mixture: Mixture, at: At, data: Data, weight: Array) -> Array:
     """Hessian of the log probability of any expert, with weights (U,), (G, G)."""
-    gate, group = mixture.gate, mixture.gate_group
-    if not gate.is_linear:
-        return np.asarray(gate.hessian(mixture.split(theta)[1], data, weight))
+    group = mixture.gate_group
     if group is None:
         return np.zeros((0, 0))
     information = group.family.covariance(np.exp(at.log_gate)[:, None])
@@ -278,9 +268,9 @@ def _with_balance(mixture: Mixture, theta: Array, blocks: Any, found: Informatio
         at, weight = mixture.at(theta[None], data), data.sharing.gate_weight
         logs = np.broadcast_to(at.log_gate[:, 0], (len(usage), len(weight)))
         share = weight * np.exp(logs) / np.maximum(usage, TINY)[:, None]
-        hessian = -gate_hessian(mixture, theta, at, data, share.sum(axis=0))
+        hessian = -gate_hessian(mixture, at, data, share.sum(axis=0))
         slopes = []
-        for own, scores in zip(share, gate_scores(mixture, theta, at.log_gate, data), strict=True):
+        for own, scores in zip(share, gate_scores(mixture, at.log_gate, data), strict=True):
             hessian = hessian - (scores * own) @ scores.T
             slopes.append(scores @ own)
         return hessian, np.stack(slopes)
@@ -331,8 +321,7 @@ def has_newton_steps(objective: Objective) -> bool:
     """Whether Newton's steps can end a fit."""
     mixture, size = objective.mixture, objective.mixture.size
     is_short = objective.n_rows * float(size) ** 2 <= MAX_MULTIPLICATIONS
-    has_derivatives = mixture.experts.has_derivatives and mixture.gate.has_derivatives
-    return size <= MAX_COEFFICIENTS and is_short and has_derivatives
+    return size <= MAX_COEFFICIENTS and is_short and not mixture.own
 
 
 def end_at_maximum(
@@ -349,9 +338,8 @@ def end_at_maximum(
     if run.failed or mixture.experts.needs_all_rows:
         return run
     if not has_newton_steps(objective):
-        has_derivatives = mixture.experts.has_derivatives and mixture.gate.has_derivatives
         n_rows = objective.n_rows
-        if has_derivatives and n_rows * float(mixture.size) ** 2 > MAX_MULTIPLICATIONS:
+        if not mixture.own and n_rows * float(mixture.size) ** 2 > MAX_MULTIPLICATIONS:
             return run
         return _until_nothing_is_gained(
             objective, run, max_iter, min(tol, MAX_GAP / n_rows), observer

@@ -117,7 +117,6 @@ class At(NamedTuple):
     log_gate: Array  # (K, S, U), or (K, S, 1)
     logs: Array  # log densities (K, S, n)
     terms: list[tuple[Any, ...]]  # group, predictors and further derivatives, for each group
-    own: list[Any]  # of experts and gates of users
 
 
 class Mixture:
@@ -147,7 +146,7 @@ class Mixture:
         self.first = np.concatenate([experts.first, split + gate.first])
         self.is_tied = experts.is_linear and len(experts.first) < split
         # Whether each coefficient is estimated for itself.
-        self.is_plain = experts.is_linear and gate.is_linear and len(self.first) == self.size
+        self.is_plain = len(self.first) == self.size
         self.signs = np.where(self.lower == 0.0, 1.0, np.where(self.upper == 0.0, -1.0, 0.0))
         self.has_signs = bool(self.signs.any())
         first, second = experts.prior, gate.prior  # the latter is normal
@@ -184,15 +183,13 @@ class Mixture:
 
     def at(self, theta: Array, data: Data) -> At:
         """Log densities and log probabilities at coefficients (S, D)."""
-        terms, own = [], []
+        experts, terms = self.experts, []
+        groups = experts.groups
         logs: Any = None
-        for part, where in self.own:
-            evaluation = part.evaluate(theta[:, where], data)
-            own.append(evaluation)
-            logs = evaluation.logs if part is self.experts else logs
-        groups = self.experts.groups
+        if not experts.is_linear:
+            logs = experts.log_prob(theta[:, : experts.size], data)
         for group in groups:
-            family, y, beyond = self.experts.target(group, data)
+            family, y, beyond = experts.target(group, data)
             etas = group.predictors(theta, data)
             derivatives = iter(family.derivatives(y, etas))
             found = next(derivatives)
@@ -205,7 +202,7 @@ class Mixture:
                 break
             logs = np.zeros((self.n_experts, *shape[1:])) if logs is None else logs
             logs[group.parts] += found
-        return At(self.log_gate(theta, data), logs, terms, own)
+        return At(self.log_gate(theta, data), logs, terms)
 
     def log_gate(self, theta: Array, data: Data, *, routed: bool = False) -> Array:
         """Log probabilities (K, S, U) of the experts, or (K, S, 1) if they are constant.
@@ -288,12 +285,13 @@ class Mixture:
             if curvature:
                 information = self.gate.family.covariance(proba)
                 found.append(self.gate_group.curvature(information, total, data, False))
-        weights = {id(self.experts): weight, id(self.gate): target}
-        pairs = zip(self.own, at.own, strict=True)
-        own_sums = tuple(one.sums(weights[id(part)], curvature) for (part, _), one in pairs)
+        own_sums = []
+        for part, where in self.own:
+            of_part = (weight, ()) if part is self.experts else (target, (at.log_gate,))
+            own_sums.append(part.sums(theta[:, where], data, *of_part, curvature))
         counts = weight.sum(axis=2), target.sum(axis=(0, 2))
         matrices = tuple(found) if curvature else None
-        return EStep(log_likelihood, data.weight, gradient, matrices, *counts, own_sums)
+        return EStep(log_likelihood, data.weight, gradient, matrices, *counts, tuple(own_sums))
 
     def usage(self, theta: Array, blocks: Iterable[Data]) -> Array:
         """Sums of the gate's probabilities over rows or units, (K, S)."""
@@ -353,16 +351,13 @@ class Mixture:
         for group in self.limited:
             excess = group.excess_of_rows(theta[None]).max(axis=(0, 1))
             found[group.index[group.roles.index(DISPERSION)][excess >= NEXT_TO_ONE]] = True
-        for part, where in self.own:
-            found[where] = part.at_bound(theta[where])
         return np.asarray(found)
 
     def reduced(self, values: Array) -> Array:
         """Sums of values (..., D) over coefficients that are equal, (..., R)."""
-        of_experts, of_gate = self.split(values)
-        return np.concatenate(
-            [self.experts.reduced(of_experts), self.gate.reduced(of_gate)], axis=-1
-        )
+        total, present = np.zeros((len(self.first), *values.shape[:-1])), self.free >= 0
+        np.add.at(total, self.free[present], np.moveaxis(values, -1, 0)[present])
+        return np.moveaxis(total, 0, -1)
 
     def reduced_matrix(self, matrix: Array) -> Array:
         """The same for both axes of matrices (..., D, D)."""
@@ -370,9 +365,7 @@ class Mixture:
 
     def expanded(self, values: Array) -> Array:
         """Values (..., R) of estimated coefficients for all, zero for absent ones, (..., D)."""
-        n_own = len(self.experts.first)
-        of_experts = self.experts.expanded(values[..., :n_own])
-        return np.concatenate([of_experts, self.gate.expanded(values[..., n_own:])], axis=-1)
+        return np.where(self.free < 0, 0.0, values[..., self.free])
 
     def projected(self, theta: Array) -> Array:
         """The nearest coefficients (D,) of which shared ones are equal, and absent ones zero."""

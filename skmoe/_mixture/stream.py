@@ -1,9 +1,8 @@
 """Streams: steps to the maximum of decayed sums of expansions, one of each batch [1]_ [2]_.
 
 The log-likelihood of a batch is replaced by that of the complete data, whose expected value is
-expanded to second order at the coefficients. For the logs of scales, and for constant probabilities
-of the experts, the sums are those of the statistics. Expansions are summed over batches, and the
-sums of earlier batches decay.
+expanded to second order at the coefficients. For constant probabilities of the experts the sums are
+counts. Expansions are summed over batches, and the sums of earlier batches decay.
 
 References
 ----------
@@ -19,10 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._mixture.data import CONSTANT, MEAN
+from skmoe._mixture.data import MEAN
 from skmoe._mixture.em import MAX_DISPERSION_STEP, direction, inverted
-from skmoe._mixture.groups import Group
-from skmoe._mixture.joint_prior import Outputs
 from skmoe._mixture.mixture import EStep, Mixture
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.typing import Array
@@ -83,10 +80,7 @@ def learned(stream: Stream, mixture: Mixture, blocks: Any, decay: float) -> Stre
 def _ahead(mixture: Mixture, theta: Array, total: EStep) -> Array:
     """Coefficients (1, D) after a step to the maximum of the sums."""
     total = at(mixture, theta, total)
-    change = direction(mixture, theta, total, inverted(mixture, theta, total))
-    if mixture.is_tied:  # the steps of other scales are whole ones to their maximum
-        scales = mixture.experts.scale_index[mixture.experts.scale_index >= 0]
-        change[:, scales] = change[:, scales].clip(-MAX_DISPERSION_STEP, MAX_DISPERSION_STEP)
+    change = direction(mixture, theta, total, inverted(mixture, theta, total), quadratic=True)
     return mixture.bounded(theta + change)
 
 
@@ -113,156 +107,65 @@ def _scaled(sums: Any, factor: float) -> Any:
 
 
 def at_zero(mixture: Mixture, theta: Array, total: EStep) -> EStep:
-    """Sums at coefficients (1, D) in the form that adds up over batches.
+    """Sums at coefficients (1, D) in the form that adds up over batches: gradients at zero.
 
-    Gradients are those at zero. Of the means of an expert with a scale, gradient and curvature are
-    those for a scale of one. Where it has no other dispersion, the gradient of the log of the scale
-    is the sum of squares at zero.
+    Of the means of an expert with a scale, gradient and curvature are those for a scale of one.
     """
-    if mixture.gate_group is not None:
-        added = INERTIA * float(total.gate_counts[0]) / mixture.n_experts
-        *others, matrix = total.curvature
-        matrix = matrix + added * np.eye(matrix.shape[-1])
-        total = total._replace(curvature=(*others, matrix))
-    return _moved(mixture, theta, total, to_zero=True)
+    gradient, matrices = total.gradient.copy(), []
+    for group, matrix in zip(mixture.groups, total.curvature, strict=True):
+        matrix, means, others = matrix.copy(), group.means, slice(group.means.stop, None)
+        if group is mixture.gate_group:
+            added = INERTIA * float(total.gate_counts[0]) / mixture.n_experts
+            matrix += added * np.eye(matrix.shape[-1])
+        else:
+            if group.family.has_scale:
+                matrix[..., means, others] = matrix[..., others, means] = 0.0
+            index = group.coordinates[:, None, others]
+            information = np.diagonal(matrix, axis1=-2, axis2=-1)[..., others]
+            limit = MAX_DISPERSION_STEP * information + MAX_DISPERSION_SCORE
+            gradient[0, index] = gradient[0, index].clip(-limit, limit)
+        matrices.append(matrix)
+    total = total._replace(gradient=gradient, curvature=tuple(matrices))
+    total = total._replace(gradient=gradient + _slopes(mixture, theta, total))
+    return _rescaled(mixture, total, _units(mixture, theta))
 
 
 def at(mixture: Mixture, theta: Array, total: EStep) -> EStep:
     """Sums at coefficients (1, D) from those in the form that adds up."""
-    return _moved(mixture, theta, total, to_zero=False)
+    total = _rescaled(mixture, total, 1.0 / _units(mixture, theta))
+    return total._replace(gradient=total.gradient - _slopes(mixture, theta, total))
 
 
-def _moved(mixture: Mixture, theta: Array, total: EStep, *, to_zero: bool) -> EStep:
-    gradient, matrices = np.zeros_like(total.gradient), []
-    move, move_joint = (_at_zero, _joint_at_zero) if to_zero else (_at, _joint_at)
+def _slopes(mixture: Mixture, theta: Array, total: EStep) -> Array:
+    """Curvatures times coefficients, (1, D); of a constant gate the counts that are expected."""
+    slopes = np.zeros_like(theta)
     for group, matrix in zip(mixture.groups, total.curvature, strict=True):
         index = group.coordinates[:, None]
-        values, before = theta[0, index], total.gradient[0, index]
+        values = theta[0, index]
+        slope = (matrix @ values[..., None])[..., 0]
         if mixture.gate.is_constant and group is mixture.gate_group:
-            # The gradient is that of counts, of which the expected ones are exact.
             gate: Any = mixture.gate.family
-            proba = gate.mean(list(values[0, 0, :, None, None]))
-            slope = gate.contrasted(total.gate_counts[0] * proba).reshape(before.shape)
-            after = before + slope if to_zero else before - slope
-        elif group.family.couples_outputs:
-            joint, rows = mixture.prior.joint, total.counts[group.parts]
-            after, matrix = move_joint(joint, theta, before, matrix, rows)
-        else:
-            after, matrix = move(group, values, before, matrix)
-        gradient[0, index] = after
-        matrices.append(matrix)
-    return total._replace(gradient=gradient, curvature=tuple(matrices))
+            counts = total.gate_counts[0] * gate.mean(list(values[0, 0, :, None, None]))
+            slope = gate.contrasted(counts).reshape(slope.shape)
+        slopes[0, index] = slope
+    return slopes
 
 
-def _at_zero(group: Group, theta: Array, gradient: Array, matrix: Array) -> Any:
-    """Gradient (P, 1, q) and curvature of a group in the form that adds up."""
-    means, others = group.means, slice(group.means.stop, None)
-    if group.family.has_scale:
-        matrix = matrix.copy()
-        matrix[..., means, others] = matrix[..., others, means] = 0.0
-    information = np.diagonal(matrix, axis1=-2, axis2=-1)[..., others]
-    own = _own_scale(group)
-    if own is None:
-        limit = MAX_DISPERSION_STEP * information + MAX_DISPERSION_SCORE
-        length = (np.abs(gradient[..., others]) / limit).max(axis=-1, initial=1.0, keepdims=True)
-        gradient = gradient.copy()
-        gradient[..., others] /= length
-    total = gradient + (matrix @ theta[..., None])[..., 0]
-    if not group.family.has_scale:
-        return total, matrix
-    scale = _scale_of(group, theta)
-    if own is not None:
-        moments = (theta[..., means] * (gradient + total)[..., means]).sum(axis=-1)
-        total[..., own] = scale[..., 0] * (
-            2.0 * (gradient[..., own] + information[..., 0]) + moments
-        )
-    total[..., means] *= scale
-    matrix[..., means, means] *= scale[..., None]
-    return total, matrix
+def _units(mixture: Mixture, theta: Array) -> Array:
+    """Scales (D,) of the noise about the means of experts; one for other coefficients."""
+    units = np.ones(mixture.size)
+    for group in mixture.experts.groups:
+        n_means = group.roles.count(MEAN)
+        for t in range(n_means if group.family.has_scale else 0):
+            units[group.index[t]] = np.exp(theta[0, group.index[n_means + t][:, -1:]])
+    return units
 
 
-def _at(group: Group, theta: Array, total: Array, matrix: Array) -> Any:
-    """Gradient (P, 1, q) and curvature of a group at coefficients."""
-    means, own, scale = group.means, _own_scale(group), _scale_of(group, theta)
-    total, matrix = total.copy(), matrix.copy()
-    total[..., means] /= scale
-    matrix[..., means, means] /= scale[..., None]
-    gradient = total - (matrix @ theta[..., None])[..., 0]
-    if own is not None:
-        moments = (theta[..., means] * (gradient + total)[..., means]).sum(axis=-1)
-        squares = total[..., own] / scale[..., 0]
-        gradient[..., own] = 0.5 * (squares - moments) - matrix[..., own, own]
-    return gradient, matrix
-
-
-def _joint_at_zero(
-    joint: Outputs, theta: Array, gradient: Array, matrix: Array, rows: Array
-) -> Any:
-    """Sums of joint outputs in the form that adds up: all that their step needs.
-
-    In the place of the gradient are products of outputs and features, and of outputs; in that of
-    the curvature are those of features. `rows` (P, 1) are weights.
-    """
-    covariance, coef = joint.covariance(theta)[0], theta[0, joint.means]
-    n_means, n_columns = joint.means[0].size, coef.shape[-1]
-    by_mean = gradient[:, 0, :n_means].reshape(coef.shape)
-    by_covariance = joint.by_covariance(theta, np.moveaxis(gradient[..., n_means:], 0, 1))[0]
-    gram = matrix[:, 0, :n_columns, :n_columns] / joint.precision(theta)[0][:, :1, :1]
-    with_features = covariance @ by_mean
-    products = rows[..., None] * covariance + 2.0 * covariance @ by_covariance @ covariance
-    products += _symmetric(coef, with_features + 0.5 * coef @ gram)
-    total, sums = np.zeros_like(gradient), np.zeros_like(matrix)
-    total[:, 0, :n_means] = (with_features + coef @ gram).reshape(len(coef), -1)
-    total[:, 0, n_means:] = _entries(products)
-    sums[:, 0, :n_columns, :n_columns] = gram
-    return total, sums
-
-
-def _joint_at(joint: Outputs, theta: Array, total: Array, sums: Array, rows: Array) -> Any:
-    """Gradient (P, 1, q) and curvature of joint outputs at coefficients."""
-    covariance, precision = joint.covariance(theta)[0], joint.precision(theta)[0]
-    coef, n_means = theta[0, joint.means], joint.means[0].size
-    n_outputs, n_columns = coef.shape[1:]
-    gram = sums[:, 0, :n_columns, :n_columns]
-    with_features = total[:, 0, :n_means].reshape(coef.shape) - coef @ gram
-    products, (first, second) = np.zeros_like(covariance), np.triu_indices(n_outputs, 1)
-    index, entries = np.arange(n_outputs), total[:, 0, n_means:]
-    products[:, index, index] = entries[:, :n_outputs]
-    products[:, first, second] = products[:, second, first] = entries[:, n_outputs:]
-    products -= _symmetric(coef, with_features + 0.5 * coef @ gram)
-    by_covariance = 0.5 * (precision @ products @ precision - rows[..., None] * precision)
-    gradient, matrix = np.zeros_like(total), np.zeros_like(sums)
-    gradient[:, 0, :n_means] = (precision @ with_features).reshape(len(coef), -1)
-    gradient[:, 0, n_means:] = joint.by_coordinates(theta, by_covariance[None])[0]
-    of_means = precision[:, :, None, :, None] * gram[:, None, :, None]
-    matrix[:, 0, :n_means, :n_means] = of_means.reshape(len(coef), n_means, n_means)
-    others = np.arange(n_means, total.shape[-1])
-    matrix[:, 0, others, others] = 0.5 * rows
-    return gradient, matrix
-
-
-def _symmetric(left: Array, right: Array) -> Array:
-    """Products (P, m, m) of two matrices (P, m, d), and their transposes."""
-    product = left @ np.swapaxes(right, -1, -2)
-    return np.asarray(product + np.swapaxes(product, -1, -2))
-
-
-def _entries(matrices: Array) -> Array:
-    """Entries (P, m (m + 1) / 2) of symmetric matrices, those of the diagonal first."""
-    first, second = np.triu_indices(matrices.shape[-1], 1)
-    diagonal = np.diagonal(matrices, axis1=-2, axis2=-1)
-    return np.concatenate([diagonal, matrices[..., first, second]], axis=-1)
-
-
-def _own_scale(group: Group) -> int | None:
-    """Coordinate of the log scale in a group, if it is the only dispersion."""
-    is_only = group.family.has_scale and group.roles[-1] == CONSTANT
-    return group.means.stop if is_only and group.roles.count(CONSTANT) == 1 else None
-
-
-def _scale_of(group: Group, theta: Array) -> Array:
-    """Scales (P, 1, 1) of the experts of a group; one where there is none."""
-    if not group.family.has_scale:
-        return np.ones((*theta.shape[:2], 1))
-    own = group.slices[group.roles.count(MEAN)].stop - 1
-    return np.exp(theta[..., own : own + 1])
+def _rescaled(mixture: Mixture, total: EStep, units: Array) -> EStep:
+    """Gradients and curvatures times the units of the coefficients."""
+    roots = [np.sqrt(units[group.coordinates])[:, None] for group in mixture.groups]
+    matrices = [
+        matrix * root[..., None] * root[..., None, :]
+        for matrix, root in zip(total.curvature, roots, strict=True)
+    ]
+    return total._replace(gradient=total.gradient * units, curvature=tuple(matrices))

@@ -10,22 +10,21 @@ Shapes: n rows, K experts, d columns of a design matrix (standardised features, 
 ones), m outputs or C classes.
 
 A family derives from `Experts`, a gate from `Gate`. The abstract methods are required. Everything
-else has a default, or belongs to one of the capabilities, whose names begin with `Supports`. A part
-has a capability if it has all methods of that protocol. Methods of the estimators that need one
-name what is missing.
+else has a default, but for two methods. With `reorder(params, order)` all experts are treated
+alike, and can be numbered in any order. With `components` of `SupportsDistribution` there is a
+predictive distribution. Methods of the estimators that need what is missing name it.
 """
 
 from skmoe.protocols._blocks import Block as Block
 from skmoe.protocols._blocks import Correlation as Correlation
 from skmoe.protocols._blocks import Dispersion, LinearPredictor, Measure
-from skmoe.protocols._capabilities import SupportsDistribution as SupportsDistribution
-from skmoe.protocols._capabilities import SupportsGateInference as SupportsGateInference
-from skmoe.protocols._capabilities import SupportsInference as SupportsInference
-from skmoe.protocols._capabilities import SupportsReordering as SupportsReordering
-from skmoe.protocols._capabilities import has_capability as has_capability
-from skmoe.protocols._capabilities import missing_methods as missing_methods
 from skmoe.protocols._experts import Experts, Gate
 from skmoe.protocols._experts import Part as Part
+from skmoe.protocols._experts import SupportsDistribution as SupportsDistribution
+from skmoe.protocols._experts import SupportsGateInference as SupportsGateInference
+from skmoe.protocols._experts import SupportsInference as SupportsInference
+from skmoe.protocols._experts import has_capability as has_capability
+from skmoe.protocols._experts import missing_methods as missing_methods
 
 # What else is imported here is for the package.
 __all__ = [

@@ -1,7 +1,4 @@
-"""Blocks of coefficients: what an expert estimates, as summary, inference and displays show it.
-
-The coordinates of an expert in inference are those of its blocks, one block after the other.
-"""
+"""Blocks of coefficients: what an expert estimates, as summary, inference and displays show it."""
 
 from __future__ import annotations
 
@@ -132,11 +129,6 @@ class LinearPredictor:
         return f"{self.link}({self.parameter})" if has_name else self.parameter
 
     @property
-    def attribute_names(self) -> tuple[str, ...]:
-        """Fitted attributes that hold the coefficients."""
-        return self.coef, self.intercept
-
-    @property
     def measures(self) -> tuple[Measure, ...]:
         """What exponentials of the slopes are."""
         if self.ratios or self.link not in RATIOS:
@@ -153,11 +145,6 @@ class LinearPredictor:
         intercepts = attributes[self.intercept].reshape(n_parts, -1, 1)
         slopes = attributes[self.coef].reshape(*intercepts.shape[:2], -1)[..., columns]
         return np.concatenate([intercepts, slopes], axis=2)
-
-    def n_coordinates(self, n_responses: int, n_columns: int) -> int:
-        """Number of coordinates: coefficient vectors, one after the other."""
-        n_columns = n_columns if self.columns is None else 1 + len(self.columns)
-        return n_columns * (n_responses if self.contrasts is None else self.contrasts.shape[1])
 
     def derivatives(self, unstandardize: Array, unit: Array) -> Array:
         """Derivatives of the coefficients (V, 1 + p) by the coordinates (Q, d), both raveled.
@@ -221,11 +208,6 @@ class Dispersion:
         """What exponentials of the log are, as far as tables show them."""
         return () if self.measure is None else (self.measure,)
 
-    @property
-    def attribute_names(self) -> tuple[str, ...]:
-        """The fitted attribute."""
-        return (self.attribute,)
-
     def responses(self, outputs: Sequence[str]) -> list[str]:
         """What has a number: each output."""
         return list(outputs)
@@ -243,10 +225,6 @@ class Dispersion:
     def values(self, attributes: Mapping[str, Any], n_parts: int, columns: Array) -> Array:
         """Logs from the fitted attributes, (K, V, 1)."""
         return np.log(self.numbers(attributes, n_parts))[..., None]
-
-    def n_coordinates(self, n_responses: int, n_columns: int) -> int:
-        """Number of coordinates: one for each output."""
-        return n_responses
 
     def derivatives(self, unstandardize: Array, unit: Array) -> Array:
         """Derivatives of the logs by the coordinates, which differ by constants."""
@@ -289,10 +267,6 @@ class Correlation(Dispersion):
     def values(self, attributes: Mapping[str, Any], n_parts: int, columns: Array) -> Array:
         """Fisher's z from the fitted attributes, (K, P, 1)."""
         return covariance_coordinates(np.asarray(attributes[self.attribute]))[1][..., None]
-
-    def n_coordinates(self, n_responses: int, n_columns: int) -> int:
-        """Number of coordinates: one for each pair of outputs."""
-        return n_responses * (n_responses - 1) // 2
 
 
 Block = LinearPredictor | Dispersion

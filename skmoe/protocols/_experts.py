@@ -5,12 +5,38 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from skmoe._numerics.typing import Array, Design
-from skmoe.protocols._blocks import Block, LinearPredictor
+from skmoe.protocols._blocks import Block
+
+
+class SupportsDistribution(Protocol):
+    """Experts with a predictive distribution: `predict_dist`, intervals, quantiles, `sample`."""
+
+    def components(self, params: Any, k: int, design: Design) -> Any:
+        """The distribution of y under expert k, as components of `skmoe.distributions`."""
+
+
+class SupportsInference(Protocol):
+    """Experts with standard errors, which those of a user have by declaring `blocks`."""
+
+
+class SupportsGateInference(Protocol):
+    """Gates with standard errors: those of skmoe, as their logits are linear."""
+
+
+def missing_methods(part: Any, capability: type) -> list[str]:
+    """Names of the methods of a capability that a part does not have."""
+    needed = [name for name in vars(capability) if not name.startswith("_")]
+    return [name for name in needed if not callable(getattr(part, name, None))]
+
+
+def has_capability(part: Any, capability: type) -> bool:
+    """Whether a part has all methods of a capability, and no limitation."""
+    return not missing_methods(part, capability) and not part.limitation(capability)
 
 
 class Part(ABC):  # noqa: B024
@@ -68,69 +94,29 @@ class Experts(Part):
     # Whether an expert without rows has collapsed, and is re-initialised; False where the densities
     # are given, so that an expert that explains no row is one that is not needed.
     can_collapse: ClassVar[bool] = True
-    # Whether `coef_` describes the mean of y, so that `explain` reports the slopes of the mean;
-    # False for classes, whose coefficients are those of log odds.
-    explains_mean: ClassVar[bool] = True
     # Fields of the parameters that no block describes.
     other_params: ClassVar[tuple[str, ...]] = ()
 
-    # --- facts, which a class may give as class variables ---
-
-    @property
-    def takes_offset(self) -> bool:
-        """Whether the design may have an offset, which is added to every linear predictor.
-
-        Only for a log link. A design with an offset has the attributes `matrix` and `offset`, and
-        one without is an array.
-        """
-        return False
-
-    @property
-    def takes_bounds(self) -> bool:
-        """Whether y may be censored: structured arrays with the fields lower and upper."""
-        return False
-
-    @property
-    def link(self) -> str:
-        """Link of the linear predictor: "identity", "log", "logit"; "" without, or if many."""
-        return ""
-
-    @property
-    def standardizes_target(self) -> bool:
-        """Whether y is standardised to mean 0 and variance 1 before the fit (regression only)."""
-        return True
-
-    @property
-    def support(self) -> str:
-        """Values of y that have positive density, in words; `in_support` decides."""
-        return "finite numbers"
-
-    @property
-    def estimated_options(self) -> tuple[str, ...]:
-        """Options that are estimated from the data before the fit.
-
-        They are among "noise_variance" and "variance_floor" (for each standardised output),
-        "target_mean" (for each output, in the units of y as the family sees it) and "n_classes".
-        """
-        return ()
-
-    @property
-    def can_separate(self) -> bool:
-        """Whether coefficients can be infinite for finite data.
-
-        Coefficients with fewer informative rows than coefficients are then flagged, as in a
-        logistic regression of separated classes.
-        """
-        return False
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """The blocks of coefficients, in the order of the coordinates of inference.
-
-        Each field of the parameters is that of a block, or one of `other_params`. Summary,
-        inference, texts, documents and displays show what the blocks declare.
-        """
-        return ()
+    # The blocks of coefficients: what texts and displays show, and inference estimates. Each field
+    # of the parameters is that of a block, or one of `other_params`.
+    blocks: tuple[Block, ...] = ()
+    # Whether the design may have an offset, which is added to every linear predictor, under a log
+    # link. A design with an offset has the attributes `matrix` and `offset`; others are arrays.
+    takes_offset: bool = False
+    # Whether y may be censored: structured arrays with the fields lower and upper.
+    takes_bounds: bool = False
+    # Link of the linear predictor: "identity", "log", "logit"; "" without, or if many.
+    link: str = ""
+    # Whether y is standardised to mean 0 and variance 1 before the fit (regression only).
+    standardizes_target: bool = True
+    # Values of y that have positive density, in words; `in_support` decides.
+    support: str = "finite numbers"
+    # Options that are estimated from the data before the fit, among "noise_variance" and
+    # "variance_floor" (for each standardised output), "target_mean" (for each output, in the units
+    # of y as the family sees it) and "n_classes".
+    estimated_options: tuple[str, ...] = ()
+    # An example with what must be given if not all rows are in memory; "" for nothing.
+    option_for_parts: str = ""
 
     # --- required ---
 
@@ -166,17 +152,10 @@ class Experts(Part):
 
     # --- defaults ---
 
-    def at(self, params: Any, design: Design, y: Array) -> Any:
-        """The family for one E-step at these rows and parameters; it may keep what it has computed.
-
-        Its `log_prob`, `mean`, `statistics` and `hessian` are called with the same arguments.
-        Default: the family itself, which keeps nothing.
-        """
-        return self
-
-    def mean_of(self, params: Any, k: int, design: Design) -> Array:
-        """Mean under expert k, (m, n), or its class probabilities, (C, n)."""
-        return self.mean(params, design)[k]
+    def limitation(self, capability: type) -> str:
+        """Why there are no standard errors: the experts have no blocks; "" if there are."""
+        is_limited = capability is SupportsInference and not self.blocks
+        return "it declares no `blocks` of coefficients" if is_limited else ""
 
     def hessian(self, params: Any, design: Design, y: Array, resp: Array) -> Any:
         """Negative Hessian of the expected log-likelihood, summed over the rows.
@@ -184,15 +163,6 @@ class Experts(Part):
         It may be used for several steps. Default: None, for an M-step in closed form.
         """
         return None
-
-    def with_estimates(self, options: Mapping[str, Any]) -> Any:
-        """The family with its `estimated_options` replaced by the estimates for a data set."""
-        return self.with_options({name: options[name] for name in self.estimated_options})
-
-    @property
-    def option_for_parts(self) -> str:
-        """An example with what must be given if not all rows are in memory; "" for nothing."""
-        return ""
 
     def obstacle(self, y: Array) -> str:
         """What the family needs and outputs (m, n) in its support do not have; "" for nothing."""
@@ -218,54 +188,12 @@ class Experts(Part):
         """
         return None
 
-    def dispersion_at_bound(self, params: Any) -> Array:
-        """Experts whose dispersion is at its bound, boolean of shape (K,)."""
-        return np.zeros(len(params[0]), dtype=bool)
-
-    def log_scales(self, params: Any, design: Design) -> Array | None:
-        """Logs of the dispersions at which densities are unbounded as they go to zero.
-
-        An array that can be broadcast to (K, m, n), NaN for experts without one. Default: None, for
-        families whose densities are bounded.
-        """
-        return None
-
     def working_target(self, y: Array) -> Array:
         """Outputs (m, n) on a scale on which they are about linear in the features.
 
         It serves the initialisation and the estimate of the noise. Default: the outputs.
         """
         return y
-
-    def fitted_to(self, design: Design, y: Array, weight: Array, scaling: Any) -> Any:
-        """The family with what depends on the rows of the fit. Default: nothing does."""
-        return self
-
-    def moved(self, params: Any, change: Array) -> Any:
-        """The parameters after a change (K, P) of the coordinates of inference, which is linear.
-
-        Default: the coordinates of a block are those of its field of the parameters.
-        """
-        fields = {name: values.copy() for name, values in params._asdict().items()}
-        end, n_numbers = 0, dict.fromkeys(fields, 0)
-        for block in self.blocks:
-            values = fields[block.params]
-            if isinstance(block, LinearPredictor):
-                n_vectors, n_columns = values.shape[1:]
-                contrasts = np.eye(n_vectors) if block.contrasts is None else block.contrasts
-                start, end = end, end + contrasts.shape[1] * n_columns
-                vectors = change[:, start:end].reshape(len(values), -1, n_columns)
-                values += contrasts @ vectors
-            else:
-                numbers = values if values.ndim == 2 else values[..., n_numbers[block.params]]
-                start, end = end, end + numbers.shape[1]
-                numbers += change[:, start:end]
-                n_numbers[block.params] += 1
-        return params._replace(**fields)
-
-    def at_bound(self, params: Any) -> Array:
-        """Coordinates at a bound, which inference takes as known, (K, P). Default: none."""
-        return np.zeros((1, 1), dtype=bool)
 
 
 class Gate(Part):
@@ -286,11 +214,10 @@ class Gate(Part):
     # Largest number of experts of a row, and strength of load balancing: see `SoftmaxGate`.
     top_k: int | None = None
     balance: float = 0.0
-
-    @property
-    def has_open_penalty(self) -> bool:
-        """Whether the default of `gate_alpha` decides on the penalty. Default: the gate's own."""
-        return False
+    # Whether the default of `gate_alpha` decides on the penalty, and not the gate.
+    has_open_penalty: bool = False
+    # Whether the probabilities differ between rows.
+    depends_on_features: bool = True
 
     @abstractmethod
     def init_params(self, n_experts: int, n_columns: int) -> Any:
@@ -312,29 +239,21 @@ class Gate(Part):
     def m_step(self, statistics: Any, factor: Any, params: Any, step: float) -> Any:
         """New parameters, towards which the expected log-likelihood must not decrease."""
 
+    def limitation(self, capability: type) -> str:
+        """Gates of users have no standard errors."""
+        return "it is a gate of your own" if capability is SupportsGateInference else ""
+
     def coefficients(self, params: Any, n_columns: int) -> Array | None:
         """Coefficients of the logits, (K, d), the intercept last; None if they are not linear.
 
-        They serve `gate_coef_`, `explain`, `summary`, `inference` and ONNX. For probabilities that
+        They serve `gate_coef_`, `explain` and ONNX. For probabilities that
         do not depend on the features the slopes are zero.
         """
         return None
-
-    @property
-    def depends_on_features(self) -> bool:
-        """Whether the probabilities differ between rows."""
-        return True
 
     def hessian(self, params: Any, design: Design, resp: Array, log_prob: Array) -> Any:
         """Negative Hessian of the expected log-likelihood, summed over the rows.
 
         Default: None, for an M-step in closed form.
-        """
-        return None
-
-    def moved(self, params: Any, change: Array) -> Any:
-        """The parameters after a change (P,) of the coordinates of inference, which is linear.
-
-        Default: None, for a gate without them, so that EM ends the fit.
         """
         return None

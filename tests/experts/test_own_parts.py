@@ -105,8 +105,6 @@ def test_examples_of_experts_and_gate_rise_to_a_maximum(monkeypatch):
     blocks = of_rows(Dataset(design, design, y, np.ones(500)), 200)
     experts = OwnExperts(waiting_times(monkeypatch), 2, 2)
     mixture = Mixture(experts, OwnGate(dirichlet(monkeypatch), 2, 2))
-    assert not experts.has_derivatives
-    assert not mixture.gate.has_derivatives
     run = maximum(mixture, blocks)
     assert run.converged
     slope = gradient(lambda at: log_likelihood(mixture, at, blocks), run.theta, np.eye(6)[:4])

@@ -99,26 +99,6 @@ class HeteroscedasticExperts(Experts):
         }
         return {name: values[:, 0] for name, values in found.items()} if len(scale) == 1 else found
 
-    def score_rows(self, params, k, design, y):
-        scores = self._scores(params, design, y)[k]
-        return np.einsum("pmn,nd->pmdn", scores, design).reshape(-1, len(design))
-
-    def information(self, params, k, design, y, weight):
-        mean, variance = (values[k] for values in self._moments(params, design))
-        residual, n_outputs, width = y - mean, len(mean), design.shape[1]
-        second = {(0, 0): 1 / variance, (0, 1): residual / variance}
-        second |= {(1, 0): second[0, 1], (1, 1): 0.5 * residual**2 / variance}
-        information = np.zeros((2, n_outputs, width, 2, n_outputs, width))
-        for (one, other), values in second.items():
-            for i in range(n_outputs):
-                block = (design.T * (weight * values[i])) @ design
-                information[one, i, :, other, i] = block
-        return information.reshape(2 * n_outputs * width, -1)
-
-    def penalty_hessian(self, params):
-        n_experts, n_outputs, _ = params.coef.shape
-        return [np.diag(np.tile(self._ridge(params.coef), 2 * n_outputs))] * n_experts
-
     def reorder(self, params, order):
         return HeteroscedasticParams(*(values[order] for values in params))
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import helmert
 
 from skmoe.protocols import Dispersion, Experts, Gate, LinearPredictor
 
@@ -55,20 +54,6 @@ class Regression(Experts):
     def n_parameters(self, params):
         return params.coef.size + params.log_variance.size
 
-    def score_rows(self, params, k, design, y):
-        residual, precision = y - params.coef[k] @ design.T, np.exp(-params.log_variance[k, 0])
-        return np.vstack([precision * residual * design.T, 0.5 * (precision * residual**2 - 1)])
-
-    def information(self, params, k, design, y, weight):
-        residual, precision = y - params.coef[k] @ design.T, np.exp(-params.log_variance[k, 0])
-        rows = np.vstack([design.T, residual])
-        factor = np.ones((len(rows), len(rows)))
-        factor[-1, -1] = 0.5
-        return factor * precision * ((rows * weight) @ rows.T)
-
-    def penalty_hessian(self, params):
-        return [np.zeros((params.coef.shape[2] + 1,) * 2)] * len(params.coef)
-
 
 class LogitParams(NamedTuple):
     coef: np.ndarray  # (K, C, d)
@@ -76,11 +61,10 @@ class LogitParams(NamedTuple):
 
 @dataclass(frozen=True)
 class Logits(Experts):
-    """A softmax of three classes, whose coefficients sum to zero."""
+    """A softmax of three classes."""
 
     is_classifier = True
-    contrasts = helmert(3).T
-    blocks = (LinearPredictor(link="softmax", contrasts=contrasts),)
+    blocks = (LinearPredictor(link="softmax"),)
 
     alpha: float = 0.5
 
@@ -116,20 +100,6 @@ class Logits(Experts):
 
     def n_parameters(self, params):
         return params.coef.size * 2 / 3
-
-    def score_rows(self, params, k, design, y):
-        residuals = self.contrasts.T @ self._residuals(params, design, y)[k]
-        return np.einsum("qn,nd->qdn", residuals, design).reshape(-1, len(design))
-
-    def information(self, params, k, design, y, weight):
-        proba = self.mean(params, design)[k]
-        covariance = np.eye(3)[..., None] * proba - proba[:, None] * proba
-        covariance = np.einsum("cq,cbn,br->qrn", self.contrasts, covariance, self.contrasts)
-        found = np.einsum("qrn,n,nd,ne->qdre", covariance, weight, design, design)
-        return found.reshape(2 * design.shape[1], -1)
-
-    def penalty_hessian(self, params):
-        return [self.alpha * np.eye(2 * params.coef.shape[2])] * len(params.coef)
 
 
 class GateParams(NamedTuple):
@@ -167,22 +137,3 @@ class ReferenceGate(Gate):
 
     def n_parameters(self, params):
         return params.coef.size
-
-    def moved(self, params, change):
-        return GateParams(params.coef + change.reshape(params.coef.shape))
-
-    def score_rows(self, params, k, design, log_prob):
-        residual = (k == np.arange(len(log_prob)))[:, None] - np.exp(log_prob)
-        return np.einsum("kn,nd->kdn", residual[1:], design).reshape(-1, len(design))
-
-    def information(self, params, design, weight, log_prob):
-        proba = np.exp(log_prob)[1:]
-        covariance = np.eye(len(proba))[..., None] * proba - proba[:, None] * proba
-        found = np.einsum("abn,n,nd,ne->adbe", covariance, weight, design, design)
-        return found.reshape(params_size := len(proba) * design.shape[1], params_size)
-
-    def penalty_hessian(self, params, n_columns):
-        return self.alpha * np.eye(params.coef.size)
-
-    def contrast_matrix(self, params):
-        return np.vstack([np.zeros(len(params.coef)), np.eye(len(params.coef))])

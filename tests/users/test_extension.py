@@ -152,7 +152,7 @@ def test_target_outside_the_support_is_refused_with_its_row():
         ("predict_dist", "predict_dist needs", "components"),
         ("predict_interval", "predict_interval needs", "components"),
         ("sample", "sample needs", "components"),
-        ("inference", "inference needs", "score_rows"),
+        ("inference", "inference needs", "declares no `blocks`"),
     ],
 )
 def test_what_experts_cannot_do_is_refused_by_name(method, needed, missing):
@@ -165,7 +165,7 @@ def test_what_experts_cannot_do_is_refused_by_name(method, needed, missing):
 def test_what_a_gate_cannot_do_is_refused_by_name():
     moe = MixtureOfExpertsRegressor(2, gate=PriorGate(), alpha=0.1, n_init=1, random_state=0)
     moe.fit(X, Y)
-    assert_refused(refusal(moe.inference, X, Y), "inference needs", "PriorGate", "score_rows")
+    assert_refused(refusal(moe.inference, X, Y), "inference needs", "PriorGate", "your own")
     assert "PriorGate" in refusal(to_onnx, moe, X[:1])
     with pytest.raises(AttributeError) as caught:
         moe.partial_fit(X, Y)

@@ -62,7 +62,7 @@ def test_gate_of_the_documentation(monkeypatch):
     assert_allclose(np.sort(weak.weights_), np.sort(constant.weights_), atol=1e-3)
     assert_allclose(strong.weights_, 0.5, atol=1e-3)
     assert np.diff(weak.lower_bounds_).min() > -1e-10
-    assert_refused(refusal(weak.inference, X, y), "inference", "DirichletGate", "score_rows")
+    assert_refused(refusal(weak.inference, X, y), "inference", "DirichletGate", "your own")
 
 
 def test_a_family_of_forty_lines_has_what_the_registered_ones_have(monkeypatch, tmp_path):

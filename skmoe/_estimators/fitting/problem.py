@@ -247,9 +247,7 @@ def _make_experts(
         names = ("noise_variance", "variance_floor")
     found = estimates(names, init_data, params.task.dispersion_prior, data.options.noise_variance)
     if isinstance(family, Experts):
-        family = family.with_estimates(found)
-        family = family.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
-        return OwnExperts(family, n_experts, rows.expert_design.shape[1])
+        return OwnExperts(family.with_options(found), n_experts, rows.expert_design.shape[1])
     if family is not None:
         own = {"slopes": data.slopes, "signs": data.signs}
         own["dispersion_columns"] = data.dispersion_columns

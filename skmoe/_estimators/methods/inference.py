@@ -137,9 +137,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         ------
         ValueError
             If the mixture has no standard errors: experts that are estimators, a base model, or
-            `top_k`. Experts and gates of your own need `SupportsInference` and
-            `SupportsGateInference` of `skmoe.protocols`. Also if the bootstrap cannot draw targets,
-            or a parameter is invalid.
+            `top_k`. Experts of your own need `blocks`, and a gate of your own has none. Also if the
+            bootstrap cannot draw targets, or a parameter is invalid.
 
         Warns
         -----

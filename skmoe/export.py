@@ -136,7 +136,7 @@ def _coefficients(moe: Any) -> Array:
     check_is_fitted(moe)
     moe._check_is_whole("conversion to ONNX")
     is_linear = isinstance(moe.expert, str) and hasattr(moe, "expert_coef_")
-    of_features = hasattr(moe, "gate_coef_") and getattr(moe.gate, "transformer", None) is None
+    of_features = hasattr(moe, "gate_coef_") and gate_object(moe.gate).transformer is None
     for name, holds, wanted in (
         (
             "expert",

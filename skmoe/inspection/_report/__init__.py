@@ -121,9 +121,9 @@ def export_html(
     TypeError
         If the estimator is not a mixture of experts.
     ValueError
-        If rows have other columns than those of the fit, targets another length, only one of
-        `X_held_out` and `y_held_out` is given, a parameter is outside its range, or `path` is not
-        the name of a file in a folder that exists.
+        If rows have other columns than those of the fit, targets another length, or only one of
+        `X_held_out` and `y_held_out` is given. If a parameter is outside its range, or the folder
+        of `path` does not exist.
     OSError
         If the file cannot be written.
 

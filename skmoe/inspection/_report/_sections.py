@@ -1,4 +1,4 @@
-"""What a page says: cards of the experts, warnings and texts of the fit, pictures and scores."""
+"""Texts of a page: cards of the experts, warnings and texts of the fit, pictures and scores."""
 
 from __future__ import annotations
 

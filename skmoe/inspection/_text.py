@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -24,9 +23,6 @@ from skmoe._inference.labels import (
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import column_stds, derived_gate_columns, gate_effects, gate_log_odds
 from skmoe.inspection._subject import check_names, check_table, find_mixture
-
-# Relative difference from a linear function that is attributed to round-off.
-LINEARITY_RTOL = 1e-9
 
 # Other characters could end a label of a diagram, or be parsed as markup.
 UNSAFE = re.compile(r"[^\w .,:+/%()=-]")
@@ -86,9 +82,9 @@ def export_text(
     Effects of the gate are log odds of the expert against the first one, as in `summary`. They are
     for one standard deviation more of the feature if `X` is given, and for one unit more otherwise.
     Columns that the gate derives from the features have their standard deviation in the fit.
-    Equations of classes are log odds against the first class. For estimators
-    as experts: their kind, the equation of linear regressions, and the most important features
-    where the estimators have importances. See "Reading a fit" in the user guide.
+    Equations of classes are log odds against the first class. For estimators as experts: their
+    kind, and the most important features where the estimators have importances. See "Reading a
+    fit" in the user guide.
 
     Parameters
     ----------
@@ -141,11 +137,11 @@ def export_text(
     estimator, X, note = find_mixture(estimator, X)
     names = check_names(estimator, feature_names)
     n_features, n_experts = estimator.n_features_in_, estimator.n_experts_
-    if max_features is None:
-        max_features = n_features
+    max_features = n_features if max_features is None else max_features
     check_integer("max_features", max_features, least=1)
     check_integer("digits", digits, least=1)
-    unit, spread = "unit", ranges(estimator)
+    known = getattr(estimator, "feature_range_", np.full((2, n_features), np.nan))
+    unit, spread = "unit", np.nan_to_num(np.ptp(known, axis=0), nan=1.0)  # of categories one
     if X is not None:
         unit, spread = "standard deviation", column_stds(check_table(estimator, X))
     text_format = TextFormat(names, unit, spread, max_features, digits)
@@ -159,12 +155,6 @@ def export_text(
         lines += [f"  {line}" for line in described]
     dropped = _dropped_lines(estimator, names)
     return "\n".join(map(printable_line, [*lines, "", *dropped] if dropped else lines))
-
-
-def ranges(estimator: Any) -> Array:
-    """The range of each feature in the fit, (p,); one where it is not known, or for categories."""
-    known = getattr(estimator, "feature_range_", np.full((2, estimator.n_features_in_), np.nan))
-    return np.nan_to_num(np.ptp(known, axis=0), nan=1.0)
 
 
 def _dropped_lines(estimator: Any, names: list[str]) -> list[str]:
@@ -219,12 +209,10 @@ def expert_lines(
     estimator: Any, k: int, expert: ExpertDescription, text_format: TextFormat
 ) -> list[str]:
     """Equations, or description of the models, and dispersions of an expert."""
-    lines = []
-    if hasattr(estimator, "experts_"):
-        lines = _model_lines(estimator.experts_[k], text_format)
-        lines += _regression_line(estimator, k, text_format)
-    for equation in expert.equations:
-        lines.append(text_format.equation(*equation))
+    lines = (
+        _model_lines(estimator.experts_[k], text_format) if hasattr(estimator, "experts_") else []
+    )
+    lines += [text_format.equation(*equation) for equation in expert.equations]
     if len(expert.at_bound):
         held = ", ".join(text_format.names[j] for j in expert.at_bound)
         lines.append(f"at its bound of 0: {held}")
@@ -238,28 +226,6 @@ def expert_lines(
         if factors is not None and factors[k] != 1.0:
             lines.append(text.format(text_format.number(factors[k])))
     return lines
-
-
-def _regression_line(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
-    """The equation of an expert that is a linear regression of numeric features, maybe scaled."""
-    linear = all(hasattr(final_estimator(model), "coef_") for model in estimator.experts_[k])
-    if not linear or is_classifier(estimator) or estimator.base_ is not None:
-        return []
-    n_features = estimator.n_features_in_
-    probe = np.random.default_rng(0).normal(size=n_features)
-    rows = np.vstack([np.zeros(n_features), np.eye(n_features), probe])
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the rows have no feature names
-            means = estimator.predict_experts(rows)[:, k]
-    except ValueError:  # categories
-        return []
-    intercept, slopes = means[0], means[1:-1] - means[0]
-    least = LINEARITY_RTOL * np.abs(means).max()
-    if means.ndim > 1 or abs(intercept + slopes @ probe - means[-1]) > least:
-        return []
-    slopes = np.where(np.abs(slopes) > least, slopes, 0.0)
-    return [text_format.equation("y = {predictor}", np.append(intercept, slopes))]
 
 
 def _model_lines(models: Sequence[Any], text_format: TextFormat) -> list[str]:

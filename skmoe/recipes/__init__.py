@@ -5,9 +5,8 @@ Each function returns an ordinary estimator, whose parameters can be inspected a
 """
 
 from skmoe._estimators.methods.input_steps import mixture_of
-from skmoe.recipes._readable import readable_classifier, readable_regressor
+from skmoe.recipes._readable import readable_classifier, readable_regressor, trajectories
 from skmoe.recipes._strong import strong_classifier, strong_regressor
-from skmoe.recipes._trajectories import trajectories
 
 __all__ = [
     "mixture_of",

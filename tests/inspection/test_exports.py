@@ -1,105 +1,104 @@
-"""What texts and diagrams share: ranks of features, estimators as experts, shares of units."""
+"""Texts and diagrams say what the mixture computes: equations, effects, noise and shares."""
 
 import re
-import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_allclose
+from scipy.special import gamma
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe._inference.labels import format_number
+from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_mermaid, export_text
 from support.displays import CASES
-from support.fits import X, Y, fit_quietly, fitted_case
+from support.expert_kinds import KINDS
+from support.fits import (
+    CLASSES,
+    X,
+    Y,
+    classifier,
+    fit_quietly,
+    fitted_case,
+    regressor,
+    short_fit,
+    target_of,
+)
 from support.refusals import assert_refused, refusal
 from support.tables import flipping_classes, panel, two_regimes
 
 NAMES = ["depth", "width", "height"]
-SHORT = {"random_state": 0, "n_init": 1, "max_iter": 15}
+SHORT = {"n_experts": 2, "n_init": 1, "max_iter": 15}
 EXPORTS = [export_text, export_mermaid]
 
 
-def regressor(n_experts=2, **options):
-    return MixtureOfExpertsRegressor(n_experts, **SHORT | options)
+def value_of(equation, row):
+    """The value of an equation such as "1.00 - 2.00 x0"."""
+    total = 0.0
+    for sign, number, name in re.findall(r"([+-]?) ?(\d[\d.]*)(?: (x\d))?", equation):
+        factor = row[int(name[1:])] if name else 1.0
+        total += (-1.0 if sign == "-" else 1.0) * float(number) * factor
+    return total
 
 
-@pytest.fixture(scope="module")
-def fitted():
-    table, y = two_regimes(150)
-    return fit_quietly(regressor(), table, y), table
+def lines_from(text, start):
+    return [line.strip() for line in text.splitlines() if line.strip().startswith(start)]
 
 
-@pytest.fixture(scope="module")
-def of_trees():
-    table, y = two_regimes(100)
-    frame = pd.DataFrame(table, columns=NAMES)
-    frame["kind"] = pd.Categorical(np.where(table[:, 1] > -0.5, "often", "rare"))
-    frame.loc[3, "width"] = np.nan
-    return fit_quietly(regressor(expert="tree", max_iter=3), frame, y), frame
+# --- equations --------------------------------------------------------------------------------
+
+INVERSES = {"identity": lambda eta: eta, "log": np.exp, "logit": lambda eta: 1 / (1 + np.exp(-eta))}
+BEGINNINGS = {"identity": "y = ", "log": "expected y = exp(", "logit": "log odds of "}
+BEGINNINGS_OF_FAMILIES = {
+    "lognormal": "median y = exp(",
+    "weibull": "scale of y = exp(",
+    "beta": "logit of expected y = ",
+}
 
 
-def number_after(text, name):
-    return float(re.search(rf"{name} ([+-]?[\d.]+)", text)[1])
+@pytest.mark.parametrize(("name", "task"), [kind for kind in KINDS if kind[0] != "ordinal"])
+def test_equations_give_the_predictions_of_the_experts(name, task):
+    moe = short_fit(f"{name}-{task}")
+    beginning = BEGINNINGS_OF_FAMILIES.get(name, BEGINNINGS[moe.link_])
+    lines = lines_from(export_text(moe, digits=9), beginning)
+    assert len(lines) == moe.n_experts_
+    for i in (0, 7):
+        wanted = moe.predict_experts(X[i : i + 1])[0]
+        wanted = wanted[:, 1] if task == "classifier" else wanted
+        predictors = np.array([value_of(line.split(" = ")[1], X[i]) for line in lines])
+        found = INVERSES[moe.link_](predictors)
+        if name == "lognormal":  # from medians to means
+            found = np.exp(predictors + 0.5 * moe.dispersion_.ravel())
+        if name == "weibull":  # from scales to means
+            found = found * gamma(1.0 + np.sqrt(moe.dispersion_.ravel()))
+        assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
-# --- text -----------------------------------------------------------------------------------------
+def test_equations_on_a_base_contain_the_base():
+    moe = fit_quietly(regressor(n_experts=2, base=LinearRegression()), X, 500 + Y)
+    lines = lines_from(export_text(moe, digits=9), "y = ")
+    assert all(line.startswith("y = base + ") for line in lines)
+    for line, mean in zip(lines, moe.predict_experts(X[:1])[0], strict=True):
+        found = moe.base_.predict(X[:1])[0] + value_of(line.removeprefix("y = base + "), X[0])
+        assert_allclose(found, mean, atol=1e-4)
+    assert "base + linear predictor" in str(moe.summary(X, 500 + Y))
 
 
-def test_text_has_shares_log_odds_equations_and_noise(fitted):
-    moe, table = fitted
-    text = export_text(moe, NAMES, X=table, digits=9)
-    title, *blocks = text.split("\n\n")
-    assert title == "MixtureOfExpertsRegressor: 2 experts, softmax gate"
-    assert len(blocks) == 2
-    for k, block in enumerate(blocks):
-        head, gate, equation, noise = block.splitlines()
-        assert head == f"expert {k} (linear), {100 * moe.weights_[k]:.0f} % of the rows"
-        log_odds = (moe.gate_coef_[k] - moe.gate_coef_[0]) * table.std(axis=0)
-        expected = "log odds against expert 0 per standard deviation" if k else "reference"
-        assert expected in gate
-        for j, name in enumerate(NAMES):
-            if k:
-                assert number_after(gate, name) == pytest.approx(log_odds[j], abs=1e-6)
-            sign = "-" if moe.expert_coef_[k, j] < 0 else "+"
-            assert f"{sign} {format_number(abs(moe.expert_coef_[k, j]), 9)} {name}" in equation
-        order = np.argsort(-np.abs(log_odds))
-        assert re.findall("|".join(NAMES), gate) == [NAMES[j] for j in order] * k
-        assert equation.strip().startswith(f"y = {format_number(moe.expert_intercept_[k], 9)} ")
-        assert (
-            f"noise: standard deviation {format_number(np.sqrt(moe.noise_variance_[k]), 9)}"
-            in noise
-        )
-
-
-UNITS = np.array([1e-3, 1.0, 1e3])
-
-
-def of_units(kind=MixtureOfExpertsRegressor, **options):
-    """A mixture of features of other units, of which the last has the largest effects."""
-    rng = np.random.default_rng(0)
-    Z = rng.normal(size=(200, 3))
-    up = Z @ [0.2, 1.0, 4.0] > 0.3
-    y = np.where(up, Z @ [0.5, 1.0, 3.0], -Z @ [0.5, 1.0, 3.0]) + 0.3 * rng.normal(size=200)
-    y = y if kind is MixtureOfExpertsRegressor else y > 0
-    return fit_quietly(kind(2, **SHORT | options), Z * UNITS, y), Z * UNITS
-
-
-@pytest.mark.parametrize("options", [{}, {"expert": Ridge(1e-12)}], ids=["linear", "estimators"])
-def test_terms_are_ranked_by_deviations_or_ranges(options):
-    moe, table = of_units(**options)
-    for rows in (table, None):
-        text = export_text(moe, X=rows, max_features=1)
-        named = [set(re.findall(r"x\d", line)) for line in text.splitlines()]
-        assert [names for names in named if names] == [{"x2"}] * 3  # two equations and a gate
-        assert text.count("standard deviation:") == (0 if rows is None else 1)
-        assert text.count("against expert 0 per unit:") == (1 if rows is None else 0)
-        assert text.count(", and 2 more") == 3
-        assert "more" not in export_text(moe, X=rows, max_features=None, digits=9)
+@pytest.mark.parametrize(
+    ("moe", "y", "words"),
+    [
+        (regressor(family="poisson", base=PoissonRegressor()), target_of("poisson"), "log(base)"),
+        (classifier(base=LogisticRegression()), CLASSES, "terms of the base + "),
+    ],
+)
+def test_a_base_enters_on_the_scale_of_the_link(moe, y, words):
+    moe = fit_quietly(moe.set_params(n_init=1, max_iter=3), X, y)
+    assert words in export_text(moe)
 
 
 def test_each_class_and_output_has_an_equation():
@@ -113,8 +112,202 @@ def test_each_class_and_output_has_an_equation():
     assert f"noise: standard deviation {deviations}" in text
 
 
-def test_texts_of_estimators_have_leaves_and_importances(of_trees):
-    moe, frame = of_trees
+def test_numbers_are_short_and_the_largest_come_first():
+    coef = np.array([0.5, 0.0, -2.0, 0.6])
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(80, 4))
+    moe = MixtureOfExpertsRegressor(1, alpha=1e-8).fit(table, 1.0 + table @ coef)
+    (line,) = lines_from(export_text(moe, max_features=2), "y = ")
+    assert re.findall(r"x\d", line) == ["x2", "x3"]
+    assert "and 1 more" in line or "and 2 more" in line
+    (line,) = lines_from(export_text(moe, max_features=None, digits=4), "y = ")
+    assert re.findall(r"x\d", line)[:3] == ["x2", "x3", "x0"]
+    assert re.findall(r"\d\.\d+", line)[:2] == ["1.000", "2.000"]
+    assert export_text(moe, max_features=None) == export_text(moe, max_features=4)
+    large = MixtureOfExpertsRegressor(1, alpha=1e-8).fit(table, 1e6 * (1.0 + table @ coef))
+    (line,) = lines_from(export_text(large, max_features=1), "y = ")
+    assert "1.00e+06" in line
+    assert "2.00e+06 x2" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "unit"),
+    [
+        *((*kind, 1e6) for kind in KINDS),
+        ("linear", "regressor", 1e-6),
+        ("linear", "regressor", 1.0),
+    ],
+)
+def test_terms_that_matter_are_written_and_others_counted(name, task, unit):
+    """In any unit of the features: no coefficient is printed as zero, and none is left out."""
+    kind = regressor if task == "regressor" else classifier
+    options = {"n_experts": 2, "n_init": 1, "max_iter": 5}
+    y = Y if task == "regressor" else CLASSES
+    if name != "linear":
+        options["family"], y = name, target_of(name)
+    rng = np.random.default_rng(0)
+    table = np.column_stack(
+        [unit * X[:, 0], X[:, 1] / unit, np.ones(len(X)), rng.normal(size=len(X))]
+    )
+    moe = fit_quietly(kind(**options), table, y)
+    for rows in (None, table):
+        text = export_text(moe, X=rows)
+        described = [line for line in text.splitlines() if line.startswith("  ")]
+        written = " ".join(described).replace("against expert 0", "").replace("against class 0", "")
+        numbers = re.findall(r"(?<![\w.])\d[\d.]*(?:e[+-]\d+)?(?![\w.])", written)
+        assert all(float(number) > 0.0 for number in numbers)
+        for line in (line for line in described if "gate: log" in line or " = " in line):
+            n_written = len(re.findall(r" x\d", line))
+            n_counted = sum(map(int, re.findall(r", and (\d) (?:more|near 0)", line)))
+            assert n_written + n_counted == 3  # the constant column has no coefficient
+    largest = np.argmax(np.abs(moe.expert_coef_.reshape(2, 4)[0]) * np.ptp(table, axis=0))
+    assert f"x{largest}" in next(line for line in text.splitlines() if " = " in line)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.55e-4, "0.000155"),
+        (-0.99999, "-1.00"),
+        (12345.6, "12346"),
+        (1.5e-5, "1.50e-05"),
+        (0.0, "0"),
+        (100.0, "100"),
+        (999999.6, "1.00e+06"),
+    ],
+)
+def test_numbers_have_significant_digits(value, text):
+    assert format_number(value) == text
+
+
+UNITS = np.array([1e-3, 1.0, 1e3])
+
+
+def test_features_are_ranked_by_deviations_or_ranges():
+    """Features have other units, of which the last has the largest effects."""
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(200, 3))
+    slopes = [0.5, 1.0, 3.0]
+    y = np.where(Z @ [0.2, 1.0, 4.0] > 0.3, Z @ slopes, -Z @ slopes) + 0.3 * rng.normal(size=200)
+    moe, table = fit_quietly(regressor(**SHORT), Z * UNITS, y), Z * UNITS
+    for rows in (table, None):
+        text = export_text(moe, X=rows, max_features=1)
+        named = [set(re.findall(r"x\d", line)) for line in text.splitlines()]
+        assert [names for names in named if names] == [{"x2"}] * 3  # two equations and a gate
+        assert text.count("standard deviation:") == (0 if rows is None else 1)
+        assert text.count("against expert 0 per unit:") == (1 if rows is None else 0)
+        assert text.count(", and 2 more") == 3
+        assert "more" not in export_text(moe, X=rows, max_features=None, digits=9)
+    for n, ranked in ((1, ["x2"]), (3, ["x2", "x1", "x0"])):
+        effects = export_mermaid(moe, X=table, max_features=n).split("largest effects:")[1]
+        assert re.findall(r"x\d", effects.split('"')[0]) == ranked
+    assert "effects: age" in export_mermaid(moe, [*"ab", "age"], X=table, max_features=1)
+    assert "largest effects" not in export_mermaid(moe)
+    assert "largest effects" not in export_mermaid(fitted_case("constant gate"), X=X)
+
+
+# --- the gate, the kinds of experts -----------------------------------------------------------
+
+
+def test_effects_on_the_gate_are_log_odds_per_unit_or_standard_deviation():
+    """Against the first expert, which is the reference."""
+    moe = fitted_case("two experts")
+    difference = moe.gate_coef_[1] - moe.gate_coef_[0]
+    for given, unit, scale in (({}, "unit", 1.0), ({"X": X}, "standard deviation", X.std(axis=0))):
+        first, second = lines_from(export_text(moe, digits=9, **given), "gate: ")
+        assert first == "gate: reference of the log odds"
+        assert second.startswith(f"gate: log odds against expert 0 per {unit}: ")
+        found = dict(re.findall(r"(x\d) ([+-][\d.]+)", second.replace("\N{MINUS SIGN}", "-")))
+        for j, effect in enumerate(difference * scale):
+            assert_allclose(float(found[f"x{j}"]), effect, atol=1e-5)
+
+
+def test_effects_of_derived_columns_are_per_standard_deviation_of_the_fit():
+    moe = fit_quietly(regressor(n_experts=2, base=LinearRegression()), X, Y)
+    (_, line) = lines_from(export_text(moe, X=X, max_features=4), "gate: ")
+    assert line.startswith("gate: log odds against expert 0 per standard deviation: ")
+    found = dict(re.findall(r"(\w+) ([+-][\d.]+)", line.partition("deviation: ")[2]))
+    effects = dict(moe.summary().experts[1].gate_effects)
+    assert set(effects) == {"x0", "x1", "base"}
+    for name, value in found.items():
+        assert_allclose(float(value), effects[name], atol=0.006)
+    scale = dict(zip(moe.gate_feature_names_, moe.gate_coef_[1] - moe.gate_coef_[0], strict=True))
+    assert_allclose(effects["x0"], scale["x0"] * X[:, 0].std(), rtol=1e-6)
+
+
+def test_texts_name_experts_gates_and_shares():
+    for case in ("one expert", "two experts", "constant gate"):
+        moe = fitted_case(case)
+        text, n = export_text(moe), moe.n_experts_
+        gate = {"one expert": "no gate", "constant gate": "constant gate"}.get(case, "softmax gate")
+        assert text.startswith(f"MixtureOfExpertsRegressor: {n} expert{'s' * (n > 1)}, {gate}")
+        n_logits = text.count("gate: log odds against expert 0 per unit")
+        assert n_logits == (n - 1 if case == "two experts" else 0)
+        assert text.count("gate: the same for all rows") == (n if case == "constant gate" else 0)
+        assert text.count("noise: standard deviation") == n
+        for k in range(n):
+            assert f"expert {k} (linear), " in text
+    gate = SoftmaxGate(alpha=1.0)
+    moe = fit_quietly(regressor(n_experts=2, gate=gate, n_init=1, max_iter=3), X, Y)
+    assert "SoftmaxGate gate" in export_text(moe)
+
+
+# Parameters, and the kinds of the experts in texts.
+KINDS_OF_EXPERTS = [
+    ({"expert": Ridge()}, ["Ridge", "Ridge"]),
+    ({"expert": ["tree", make_pipeline(StandardScaler(), Ridge())]}, ["Tree", "Ridge"]),
+    ({"family": ["normal", "student_t"]}, ["normal", "student_t"]),
+    ({"family": "poisson"}, ["poisson", "poisson"]),
+    ({}, ["linear", "linear"]),
+]
+
+
+@pytest.mark.parametrize(("options", "kinds"), KINDS_OF_EXPERTS)
+def test_the_kind_of_an_expert_is_what_was_fitted_or_chosen(options, kinds):
+    y = target_of("poisson") if options.get("family") == "poisson" else Y
+    moe = fit_quietly(regressor(n_experts=2, n_init=1, max_iter=3, **options), X, y)
+    shown = re.findall(r"^expert \d \((\w+)\)", export_text(moe), re.MULTILINE)
+    assert [found.removeprefix("Decision").removesuffix("Regressor") for found in shown] == kinds
+
+
+@pytest.mark.parametrize(
+    ("n_rows_of_first", "shown"),
+    [(2, ["< 1 %", "> 99 %"]), (5, ["1 %", "99 %"]), (200, ["50 %", "50 %"])],
+)
+def test_shares_are_never_zero_or_all_unless_they_are(n_rows_of_first, shown):
+    rng = np.random.default_rng(0)
+    first = np.arange(400) < n_rows_of_first
+    y = np.where(first, 1e4, 0.0) + rng.normal(size=400)
+    init = np.column_stack([first, ~first]).astype(float)
+    moe = regressor(n_experts=2, gate="constant", init=init, n_init=1, max_iter=3)
+    text = export_text(fit_quietly(moe, np.zeros((400, 1)), y))
+    assert re.findall(r"\(linear\), (.*?) of the rows", text) in (shown, shown[::-1])
+    assert "100 %" in export_text(fitted_case("one expert"))
+
+
+def test_dispersions_are_listed_where_an_expert_has_them():
+    moe = fitted_case("a list of families")
+    for family, block in zip(moe.families_, export_text(moe).split("\n\n")[1:], strict=True):
+        assert ("degrees of freedom" in block) == (family.name == "student_t")
+    of_case = {
+        "two experts": ("noise", lambda moe: np.sqrt(moe.noise_variance_)),
+        "student_t-regressor": ("degrees of freedom", lambda moe: moe.df_),
+        "negative_binomial-regressor": ("dispersion", lambda moe: moe.dispersion_),
+    }
+    for case, (name, values) in of_case.items():
+        text, diagram = export_text(fitted_case(case)), export_mermaid(fitted_case(case))
+        deviation = "standard deviation " * (name == "noise")
+        for value in values(fitted_case(case)).ravel():
+            assert f"{name}: {deviation}{format_number(value)}" in text
+            assert f"{name} {format_number(value)}" in diagram
+
+
+def test_texts_of_estimators_have_leaves_and_importances():
+    table, y = two_regimes(100)
+    frame = pd.DataFrame(table, columns=NAMES)
+    frame["kind"] = pd.Categorical(np.where(table[:, 1] > -0.5, "often", "rare"))
+    frame.loc[3, "width"] = np.nan
+    moe = fit_quietly(regressor(**SHORT | {"max_iter": 3}, expert="tree"), frame, y)
     text = export_text(moe, X=frame, max_features=None)
     assert "expert 0 (DecisionTreeRegressor)" in text
     assert "average of 5 models, one for each fold" in text
@@ -135,7 +328,7 @@ def test_texts_of_estimators_have_leaves_and_importances(of_trees):
 def test_texts_of_nested_mixtures_and_importances():
     table, y = two_regimes(100)
     nested = MixtureOfExpertsRegressor(2, n_init=1, max_iter=5)
-    moe = fit_quietly(regressor(expert=["tree", nested], max_iter=2), table, y)
+    moe = fit_quietly(regressor(**SHORT | {"max_iter": 2}, expert=["tree", nested]), table, y)
     first, second = export_text(moe, NAMES).split("\n\n")[1:]
     importance = np.mean([tree.feature_importances_ for tree in moe.experts_[0]], axis=0)
     best = int(np.argmax(importance))
@@ -146,47 +339,73 @@ def test_texts_of_nested_mixtures_and_importances():
     assert export_mermaid(moe).count("noise") == 1
 
 
-@pytest.mark.parametrize("scale", [1e-7, 1.0, 1e7])
-def test_equations_of_linear_estimators_do_not_depend_on_the_units_of_y(scale):
-    moe = regressor(1, expert=Ridge(1e-9), max_iter=3)
-    fit_quietly(moe, X * [1.0, 0.0], scale * (1.0 + 2.0 * X[:, 0]))
-    [line] = [line for line in export_text(moe, digits=9).splitlines() if "y = " in line]
-    numbers = [float(value) for value in re.findall(r"(?<![x\w])\d[\d.e+-]*", line)]
-    assert numbers == pytest.approx([scale, 2.0 * scale], rel=0.05)
-    assert "x1" not in line  # it does nothing
-
-
-def test_estimators_that_are_not_linear_have_no_equation():
-    rows = make_pipeline(PolynomialFeatures(2), Ridge())
-    for scale in (1e-7, 1e7):
-        moe = fit_quietly(regressor(1, expert=rows, max_iter=2), X, scale * X[:, 0] ** 2)
-        assert "y = " not in export_text(moe)
-
-
 def test_dropped_features_are_named():
     rng = np.random.default_rng(0)
     table = rng.normal(size=(150, 4))
-    moe = fit_quietly(regressor(1, alpha="ard"), table, table[:, 0] + 0.1 * rng.normal(size=150))
+    moe = fit_quietly(
+        regressor(**SHORT | {"n_experts": 1}, alpha="ard"),
+        table,
+        table[:, 0] + 0.1 * rng.normal(size=150),
+    )
     dropped = [f"x{j}" for j in np.flatnonzero(np.isposinf(moe.alpha_))]
     assert f"dropped by the experts: {', '.join(dropped) or 'none'}" in export_text(moe)
     assert "dropped" not in export_text(fitted_case("linear-regressor"))
 
 
-# --- diagrams -------------------------------------------------------------------------------------
+def test_names_are_whole_and_printable():
+    names = ["education_3._Some_College\x1b[1m", "year\n of  birth"]
+    frame = pd.DataFrame(X + np.array([0.0, 2000.0]), columns=names)
+    moe = fit_quietly(regressor(n_experts=2), frame, 1e5 * Y)
+    for text in (export_text(moe), str(moe.summary(frame, 1e5 * Y))):
+        assert text.count("education_3._Some_College\\x1b[1m") >= 2
+        assert text.count("year of birth") >= 2
+        assert "\x1b" not in text
+        assert "…" not in text
+    assert "a +" in export_text(fitted_case("two experts"), ["a", "b"]).replace("a -", "a +")
 
 
-def test_diagrams_rank_features_by_deviations():
-    moe, table = of_units()
-    text = export_mermaid(moe, X=table)
-    assert re.findall(r"x\d", text.split("largest effects:")[1].split('"')[0]) == ["x2", "x1", "x0"]
-    none = fit_quietly(regressor(gate="constant", max_iter=3), table, table[:, 1])
-    assert "largest effects" not in export_mermaid(none, X=table)
-    some = fit_quietly(regressor(gate_features=[1], max_iter=3), table, table[:, 1])
-    effects = export_mermaid(some, X=table).split("largest effects:")[1]
-    assert re.findall(r"x\d", effects.split('"')[0]) == ["x1"]
+# --- diagrams ---------------------------------------------------------------------------------
 
 
-# --- shares of units, arguments -------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "case", ["one expert", "two experts", "poisson-regressor", "linear-classifier"]
+)
+def test_nodes_and_edges_are_those_of_the_mixture(case):
+    moe = fitted_case(case)
+    lines, n_experts = export_mermaid(moe).split("\n"), moe.n_experts_
+    gate = "softmax gate" if n_experts > 1 else "no gate"
+    assert lines[:2] == ["flowchart LR", f'    input["2 features"] --> gate{{"{gate}"}}']
+    for k in range(n_experts):
+        share = "> 99" if 0.99 < moe.weights_[k] < 1.0 else f"{100 * moe.weights_[k]:.0f}"
+        kind = "poisson" if "poisson" in case else "linear"
+        edge = f'    gate -->|"{share} %"| expert{k}["expert {k}<br/>{kind}'
+        assert lines[2 + k].startswith(edge)
+        assert ("noise" in lines[2 + k]) == hasattr(moe, "noise_variance_")
+    goal = "probabilities of the classes" if case == "linear-classifier" else "mean of y"
+    assert lines[2 + n_experts] == f'    expert0 --> output(["{goal}"])'
+    rest = [f"    expert{k} --> output" for k in range(1, n_experts)]
+    assert lines[3 + n_experts :] == rest
+
+
+def test_labels_hold_no_character_that_ends_them():
+    names = ['say "no"', "<b>[x]{y}|"]
+    moe = fit_quietly(regressor(n_experts=2, n_init=1, max_iter=3), X, Y)
+    moe.set_expert_names(['a  b\nc "d"', "calm-ish (1.5 %), c/d: e+f=g_h"])
+    diagram = export_mermaid(moe, names, X=X)
+    for shown in ("say #34;no#34;", "#60;b#62;#91;x#93;#123;y#125;#124;", "a b c #34;d#34;<br/>"):
+        assert shown in diagram
+    assert '"calm-ish (1.5 %), c/d: e+f=g_h<br/>' in diagram
+    for line in diagram.split("\n"):
+        assert len(re.findall('"', line)) % 2 == 0
+
+
+def test_diagrams_of_pipelines_say_whose_features_they_are():
+    pipeline = make_pipeline(PolynomialFeatures(2, include_bias=False), regressor(max_iter=3))
+    fit_quietly(pipeline, X, Y)
+    assert '"5 features<br/>' in export_mermaid(pipeline)
+
+
+# --- shares of units, arguments ---------------------------------------------------------------
 
 
 def experts_in_notebook(moe):
@@ -196,10 +415,8 @@ def experts_in_notebook(moe):
 
 def test_shares_of_a_fit_with_units_are_those_of_units():
     table, y, units, _ = panel(30, 4, 2)
-    moe = fit_quietly(regressor(gate="constant"), table, y, units=units)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        summary = moe.summary(table, y, units=units)
+    moe = fit_quietly(regressor(**SHORT, gate="constant"), table, y, units=units)
+    summary = moe.summary(table, y, units=units)
     assert (summary.facts["units"], summary.facts["rows"]) == ("30", "120")
     resp = moe.responsibilities(table, y, units=units).rows(units).sum(axis=0)
     for k, line in enumerate(re.findall(r"Expert \d .*", str(summary))):
@@ -209,23 +426,32 @@ def test_shares_of_a_fit_with_units_are_those_of_units():
     assert described == {"the same probability for every unit"}
     without_data = str(moe.summary())
     assert "summary(X, y, units=units)" in without_data
-    for text in (str(summary), without_data, export_text(moe), experts_in_notebook(moe)):
-        assert "of the rows" not in text
-        assert "of the units" in text
     assert export_text(moe).count("gate: the same for all units") == 2
-    one = fit_quietly(regressor(1), table, y, units=units)
+    other = fitted_case("constant gate")
+    described = [expert.gate_description for expert in other.summary(X, Y).experts]
+    assert described[0] == "the same probability for every row"
+    for counted, texts in {
+        "units": (str(summary), without_data, export_text(moe), experts_in_notebook(moe)),
+        "rows": (str(other.summary(X, Y)), export_text(other), experts_in_notebook(other)),
+    }.items():
+        for text in texts:
+            assert ("of the rows" in text, "of the units" in text) == (
+                counted == "rows",
+                counted == "units",
+            )
+    one = fit_quietly(regressor(**SHORT | {"n_experts": 1}), table, y, units=units)
     assert one.summary().experts[0].gate_description == "used for every unit"
     assert "expert 0 (linear): 100.0 % of the units" in str(one.summary())
 
 
-def test_shares_of_other_fits_are_those_of_rows():
-    moe = fitted_case("constant gate")
-    summary = moe.summary(X, Y)
-    for text in (str(summary), export_text(moe), experts_in_notebook(moe)):
-        assert "of the rows" in text
-        assert "of the units" not in text
-    assert "units" not in summary.facts
-    assert summary.experts[0].gate_description == "the same probability for every row"
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_summaries_name_the_classes_of_the_coefficients(n_classes):
+    y = np.array(["CH", "MM", "XX"])[np.digitize(Y, [-0.5, 0.5]) if n_classes == 3 else CLASSES]
+    moe = fit_quietly(classifier(n_experts=2, n_init=1, max_iter=20), X, y)
+    line = "Experts: log odds of the classes against class CH."
+    if n_classes == 2:
+        line = "Experts: log odds of class MM against class CH."
+    assert line in str(moe.summary())
 
 
 @pytest.mark.parametrize("export", EXPORTS)
@@ -240,9 +466,9 @@ def test_only_fitted_mixtures_are_described(export):
 REFUSED = [
     ({"feature_names": "abc"}, "feature_names", "list of names"),
     ({"feature_names": X[:5]}, "feature_names", "X=X"),
-    ({"feature_names": ["a"]}, "feature_names", "3"),
+    ({"feature_names": ["a"]}, "feature_names", "2"),
     ({"max_features": 0}, "max_features", "integer"),
-    ({"X": X[:, :1]}, "", "3 features"),
+    ({"X": X[:, :1]}, "", "2 features"),
 ]
 
 
@@ -253,5 +479,5 @@ REFUSED = [
         (export_text, {"digits": 0}, "digits", "integer"),
     ],
 )
-def test_arguments_are_refused_by_name(fitted, export, given, name, words):
-    assert_refused(refusal(export, fitted[0], **given), name, words)
+def test_arguments_are_refused_by_name(export, given, name, words):
+    assert_refused(refusal(export, fitted_case("two experts"), **given), name, words)

@@ -12,13 +12,12 @@ from skmoe.inspection._report._inputs import Report, make_inputs
 from skmoe.inspection._report._panel import make_panel
 
 
-def panel_of(moe, X, y, *, row=None, labels=None, max_features=99, **options):
+def panel_of(moe, X, y, *, row=None, labels=None, max_features=99, output=0, **options):
     """What the scripts of a page are given, without the page."""
     inputs = make_inputs(moe, X, row, labels)
-    names = [f"expert {k}" for k in range(inputs.mixture.n_experts_)]
-    report = Report(inputs.mixture, Rows(inputs.X, y), names, "y", **options)
-    shown = inputs.strongest(max_features, report.predict)
-    return json.loads(json.dumps(make_panel(report, inputs, shown)))
+    options |= {"outputs": [output], "max_features": max_features}
+    report = Report(inputs.mixture, Rows(inputs.X, y), "y", **options)
+    return json.loads(json.dumps(make_panel(report, inputs, inputs.strongest(report))))
 
 
 class Table(NamedTuple):
@@ -88,11 +87,6 @@ def as_number(text):
         return float(cleaned)
     except ValueError:
         return None
-
-
-def as_ratio(text):
-    """The ratio that a text has as a change in per cent or as a factor."""
-    return 1.0 + as_number(text) / 100.0 if "%" in text else as_number(text.split()[1])
 
 
 def _table(markup):

@@ -233,10 +233,13 @@ def test_digits_that_single_precision_does_not_hold(case, dtype):
 
 
 REFUSED = {
-    "; expert is 'tree': ": ({"expert": "tree", "max_iter": 2}, Y),
+    "; expert is 'tree'.": ({"expert": "tree", "max_iter": 2}, Y),
     "base is": ({"base": Ridge()}, Y),
-    "gate.transformer is": ({"gate": SoftmaxGate(transformer=SplineTransformer())}, Y),
-    "family is ['poisson', 'ordinal']: its mean": (
+    "without a transformer; gate is SoftmaxGate(": (
+        {"gate": SoftmaxGate(transformer=SplineTransformer())},
+        Y,
+    ),
+    "function of the features; family is ['poisson', 'ordinal']": (
         {"family": ["poisson", "ordinal"]},
         np.clip(COUNTS, 0, 3),
     ),

@@ -5,15 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import platform
 import re
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from copy import copy
+from collections.abc import Mapping
 from datetime import date
-from functools import cache
 from importlib import import_module, resources
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,38 +16,30 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.censored_targets import bounds_of, check_numbers_of, times_and_events
-from skmoe._data.checks import check_integer
+from skmoe._data.checks import check_integer, shown
 from skmoe._data.rows import Rows, has_bounds, index_rows
 from skmoe._inference.labels import counted_noun, printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.inspection._report._details import (
+from skmoe.inspection._report._inputs import Report, make_inputs
+from skmoe.inspection._report._panel import make_charts, make_panel
+from skmoe.inspection._report._sections import (
     describe_fit,
     describe_held_out,
+    make_cards,
     profile_pictures,
     survival_picture,
 )
-from skmoe.inspection._report._groups import make_cards
-from skmoe.inspection._report._inputs import Report, make_inputs
-from skmoe.inspection._report._panel import make_charts, make_panel
 from skmoe.inspection._subject import (
     PER_EXPOSURE,
     check_names,
-    check_names_of_experts,
     check_rows,
-    check_table,
     check_targets,
     find_mixture,
     positive_rows,
     responsibilities_of_rows,
     target_name,
 )
-
-# Packages whose versions are on the page.
-PACKAGES = ("NumPy", "SciPy", "scikit-learn", "matplotlib", "Bokeh")
-
-# Scripts of the panel, in their order.
-SCRIPTS = ("model.js", "panel.js")
 
 
 def export_html(
@@ -74,14 +61,13 @@ def export_html(
     coverage: float = 0.9,
     max_features: int = 12,
     title: str | None = None,
-    feature_names: Sequence[str] | None = None,
-    expert_names: Sequence[str] | None = None,
 ) -> None:
     """Write a report about a fitted mixture: one page that opens without a network.
 
     The page has a card for each expert, with the mean of y, who its rows are, and what changes its
     prediction. Scores on held-out rows stand beside those of simpler models. Details of the fit
-    follow a panel: equations, coefficients, calibration, and how the number was selected.
+    follow a panel: equations, coefficients, calibration, and how the number was selected. Features
+    have the names of the columns of X, and experts those of `set_expert_names`.
 
     In its panel the features are moved, and experts, prediction and predictive distribution follow.
     The features are the columns of the input of a pipeline. The page computes predictions itself if
@@ -100,7 +86,7 @@ def export_html(
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Observed target; times may be right-censored (`skmoe.data.right_censored`).
     path : str or path-like
-        File to write. An existing one is replaced, once the whole page is written.
+        File to write. An existing one is replaced.
     X_held_out : {array-like, sparse matrix} of shape (n_held_out, n_features), default=None
         Rows that were not used in the fit, for scores and calibration; None for neither.
     y_held_out : array-like of shape (n_held_out,) or (n_held_out, n_outputs), default=None
@@ -126,23 +112,20 @@ def export_html(
     max_features : int, default=12
         Largest number of features in the panel and in pictures: those with the largest effects.
     title : str, default=None
-        Title of the page; None for the name of the estimator and the target.
-    feature_names : list of str of length n_features, default=None
-        Names of the features of the mixture; None for those seen in fit, or x0, x1 and so on.
-    expert_names : list of str of length n_experts, default=None
-        Names of the experts; None for those of the model, `expert_names_`.
+        Title of the page; None for the name of the target.
 
     Raises
     ------
     ImportError
         If Bokeh, Jinja2 or matplotlib is not installed, which the extra `report` has.
     TypeError
-        If the estimator is not a mixture of experts, or `path` is not the name of a file.
+        If the estimator is not a mixture of experts.
     ValueError
-        If rows have other columns than those of the fit, targets another length, only one of
-        `X_held_out` and `y_held_out` is given, or a parameter is outside its range.
+        If rows have other columns than those of the fit, targets another length, or only one of
+        `X_held_out` and `y_held_out` is given. If a parameter is outside its range, or the folder
+        of `path` does not exist.
     OSError
-        If the folder of `path` does not exist, or the file cannot be written.
+        If the file cannot be written.
 
     See Also
     --------
@@ -162,64 +145,49 @@ def export_html(
     >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X[:150], y[:150])
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "report.html"
-    ...     export_html(
-    ...         moe, X[:150], y[:150], path, X_held_out=X[150:], y_held_out=y[150:],
-    ...         feature_names=["depth"],
-    ...     )
+    ...     export_html(moe, X[:150], y[:150], path, X_held_out=X[150:], y_held_out=y[150:])
     ...     path.read_text("utf-8")[:15]
     '<!DOCTYPE html>'
     """
     for import_package in (import_report_pyplot, import_bokeh, import_jinja2):
         import_package("export_html")
-    own, X_own, note = find_mixture(estimator, X)
-    known: list[Any] = []
-
-    def inference(*data: Any, **options: Any) -> Any:
-        """Standard errors, which are found once: the whole page is about the same rows."""
-        if not known:
-            known.append(own.inference(*data, **options))
-        return known[0]
-
-    view = _with(own, inference)
+    view, X_own, note = find_mixture(estimator, X)
     y, y_held_out, horizon = _times(view, y, y_held_out)
-    features, experts = check_names(view, feature_names), check_names_of_experts(view, expert_names)
-    coverage = check_coverage(coverage)
+    features, coverage = check_names(view, None), check_coverage(coverage)
     check_integer("max_features", max_features, least=1)
-    file = check_path(path)
-    table = check_rows("y", view, X_own, y)
+    file = Path(path) if isinstance(path, str | os.PathLike) else None
+    if file is None or file.is_dir() or not file.parent.is_dir():
+        raise ValueError(
+            f"path must be the name of a file, in a folder that exists; got {shown(path)}. The "
+            "call is export_html(estimator, X, y, path)."
+        )
+    X_own = check_rows("y", view, X_own, y)
     if row is not None:
-        row = check_integer("row", row, least=0, most=table.shape[0] - 1)
+        row = check_integer("row", row, least=0, most=X_own.shape[0] - 1)
     given = X_held_out, y_held_out, sample_weight_held_out, offset_held_out
     held_out = check_held_out(estimator, view, *given)
-    targets: Sequence[Any] = check_targets(view, target, table)
-    index, named, has_offset = 0, getattr(y, "name", None), offset is not None
+    outputs: list[Any] = check_targets(view, target, X_own)
+    targets, name = outputs, "time"
     if is_classifier(view):
-        targets = view.classes_[targets].tolist()
-    else:
-        index = targets[0]
-        named = target_name(view, y, index) if horizon is None else "time"
-    name = printable_name(named if isinstance(named, str) and named else "the class")
-    X_own = check_table(view, X_own)
+        targets = view.classes_[outputs].tolist()
+        name = getattr(y, "name", None) or "the class"
+    elif horizon is None:
+        name = target_name(view, y, outputs[0])
+    name = printable_name(str(name))
+    has_offset = offset is not None
     rows = positive_rows(Rows(X_own, y, sample_weight, offset, units, possible=known_experts))
     resp, shares = responsibilities_of_rows(view, rows)
     shown_name = name + PER_EXPOSURE * (has_offset and horizon is None)
-    report = Report(view, rows, experts, shown_name, index, coverage, horizon, features)
-    report = report._replace(max_features=max_features, held_out=held_out)
+    report = Report(view, rows, shown_name, outputs, coverage, horizon, max_features, held_out)
 
     inputs = make_inputs(estimator, X, row, None if note else features)
-    if has_offset:  # distributions are those for an offset of 0, as predictions are
-        mixture = inputs.mixture
-
-        def predict_dist(X: Any, **given: Any) -> Any:
-            return mixture.predict_dist(X, offset=np.zeros(X.shape[0]), **given)
-
-        inputs = inputs._replace(mixture=_with(mixture, predict_dist))
-    shown = inputs.strongest(max_features, report.predict)
     kept = slice(None) if sample_weight is None else np.flatnonzero(np.asarray(sample_weight) > 0)
-    of_user = report._replace(rows=rows._replace(X=index_rows(inputs.X, kept)))
-    panel = make_panel(of_user, inputs, shown)
-    default_title = f"{'Mixture of experts' if len(experts) > 1 else 'Model'} for {name}"
-    versions = {"skmoe": import_module("skmoe").__version__, "Python": platform.python_version()}
+    of_user = report._replace(
+        mixture=inputs.mixture, rows=rows._replace(X=index_rows(inputs.X, kept))
+    )
+    strongest = inputs.strongest(of_user)
+    panel = make_panel(of_user, inputs, strongest)
+    default_title = f"{'Mixture of experts' if len(shares) > 1 else 'Model'} for {name}"
     context = {
         "title": default_title if title is None else printable_name(str(title)),
         "row": row,
@@ -227,27 +195,20 @@ def export_html(
         "n_rows": rows.n_rows,
         "counted": counted_noun(hasattr(view, "n_units_")),
         "is_transformed": bool(note),
-        "cards": make_cards(of_user, inputs, shown, resp, shares),
+        "cards": make_cards(of_user, inputs, strongest, resp, shares),
         **describe_fit(report, resp),
         "pictures": profile_pictures(report, targets),
         "survival": None if horizon is None else survival_picture(report),
         "panel": panel,
-        "charts": make_charts(panel).items(),
+        "charts": make_charts(panel),
         **describe_held_out(report),
         "date": date.today().isoformat(),
-        "versions": versions | {package: version(package.lower()) for package in PACKAGES},
+        "version": import_module("skmoe").__version__,
     }
-    write_page(file, render_page(context))
+    file.write_text(render_page(context), "utf-8", newline="\n")
 
 
 # --- what is given ----------------------------------------------------------------------------
-
-
-def _with(estimator: Any, method: Callable[..., Any]) -> Any:
-    """A copy of a mixture with another method."""
-    view = copy(estimator)
-    setattr(view, method.__name__, method)
-    return view
 
 
 def _times(estimator: Any, *targets: Any) -> tuple[Any, Any, float | None]:
@@ -274,62 +235,27 @@ def check_held_out(
             "X_held_out and y_held_out must be given together, and sample_weight_held_out and "
             f"offset_held_out belong to them; got no {missing[0]}. Pass both, or none of the four."
         )
-    X = find_mixture(estimator, X).X
-    check_rows("y_held_out", view, X, y)
-    if is_classifier(view):
-        unknown = np.setdiff1d(np.asarray(y), view.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y_held_out must hold classes seen in fit, {view.classes_.tolist()}; got "
-                f"{unknown[0]!r}. Leave out rows of other classes."
-            )
-    return positive_rows(Rows(check_table(view, X), y, sample_weight, offset))
+    X = check_rows("y_held_out", view, find_mixture(estimator, X).X, y)
+    return positive_rows(Rows(X, y, sample_weight, offset))
 
 
 # --- the file ---------------------------------------------------------------------------------
 
 
-def check_path(path: Any) -> Path:
-    """A path in a folder that exists and can be written."""
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(
-            f"path must be the name of a file; got {type(path).__name__}. The call is "
-            "export_html(estimator, X, y, path)."
-        )
-    file = Path(path)
-    if file.is_dir():
-        raise IsADirectoryError(f"path must be a file; got the folder {str(file)!r}.")
-    if not file.parent.is_dir():
-        raise FileNotFoundError(
-            f"The folder of path must exist; got {str(file)!r}. Make {str(file.parent)!r} first."
-        )
-    if not os.access(file.parent, os.W_OK):
-        raise PermissionError(
-            f"The folder of path must be writable; got {str(file)!r}. Choose another folder."
-        )
-    return file
-
-
 def render_page(context: Mapping[str, Any]) -> str:
     """The page, in which every text of the context is escaped, and only its scripts may run."""
-    scripts = [_library_script(), "\n".join(map(_read, SCRIPTS))]
-    hashes = [
-        base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-        for script in scripts
-    ]
-    style = _read("page.css")
-    return _template().render(**context, style=style, scripts=scripts, script_hashes=hashes)
-
-
-@cache
-def _template() -> Any:
-    """The template of the page, which takes longer to compile than to fill in."""
+    scripts = [_library_script(), _read("model.js") + _read("panel.js")]
+    digests = [hashlib.sha256(script.encode("utf-8")).digest() for script in scripts]
+    hashes = [base64.b64encode(digest).decode("ascii") for digest in digests]
     environment = import_jinja2("export_html").Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     # Bokeh reads objects in the order in which they are written.
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
-    return environment.from_string(_read("page.html"))
+    template = environment.from_string(_read("page.html"))
+    given = {"style": _read("page.css"), "scripts": scripts, "script_hashes": hashes}
+    page: str = template.render(**context, **given)
+    return page
 
 
 def _read(name: str) -> str:
@@ -343,15 +269,3 @@ def _library_script() -> str:
         mode="inline", components=["bokeh"], minified=True, log_level="error"
     )
     return re.sub(r"https://cdn\.[^\"'`)]*", "", "\n".join(given.js_raw))
-
-
-def write_page(path: Path, page: str) -> None:
-    """Write the page, or nothing: a reader gets the previous file or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(page)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -1,10 +1,9 @@
 """Gate and experts as formulas of the features, if they are softmaxes and linear predictors.
 
-Formulas are made of the fitted coefficients, and kept if they give what the mixture gives on rows
-of the data, for any kind of gate, experts and steps of a pipeline. The distribution of an
-expert moves with its linear predictor alone. It is a table, between whose rows the page
-interpolates: for values of the predictor the mean, and quantiles or probabilities of finitely many
-values.
+Formulas are fitted to the predictors of rows, and kept if they give what the mixture gives there,
+for any kind of gate, experts and steps of a pipeline. The distribution of an expert moves with its
+linear predictor alone. It is a table, between whose rows the page interpolates: for values of the
+predictor the mean, and quantiles or probabilities of finitely many values.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from skmoe._numerics.probability import keep_top_k, log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.gates import gate_object
 from skmoe.inspection._grid import is_numeric, make_grid, numeric_values
-from skmoe.inspection._report._inputs import Feature, Inputs
+from skmoe.inspection._report._inputs import Feature, Inputs, Report
 from skmoe.inspection._subject import one_target
 
-# Largest difference of a formula and the mixture, relative to the largest value, and the rows on
-# which both are compared.
+# Largest difference of a formula and the mixture, relative to the largest value, and the rows of
+# the data on which both are compared.
 FORMULA_RTOL, N_COMPARED = 1e-8, 200
 
 # Quantiles have equally spaced normal scores. They must be right up to the ends of the interval,
@@ -40,52 +39,42 @@ N_TABLE_ROWS = 161
 LEAST_LOG = -50.0
 
 
-class Rows(NamedTuple):
-    """Rows on which formulas and the mixture are compared; numbers have a first column of ones."""
-
-    table: Any  # as they reach the mixture
-    values: Array  # (n, 1 + m), the same as numbers
-    shown: Array  # (n, 1 + d), the shown features
-    way: Array  # (1 + d, 1 + m), from the shown features to those of the mixture
-
-
 def find_formulas(
-    inputs: Inputs, features: Sequence[Feature], index: int, tail: float
+    report: Report, inputs: Inputs, features: Sequence[Feature]
 ) -> dict[str, Any] | None:
-    """Gate and experts as formulas of some features; None if they are no such formulas.
-
-    `index` is that of the output of a regressor, and `tail` the probability below intervals.
-    """
-    estimator = inputs.mixture
+    """Gate and experts as formulas of some features; None if they are no such formulas."""
+    estimator = report.mixture
     if not hasattr(estimator, "expert_coef_") or not hasattr(estimator, "gate_coef_"):
         return None
     gate = np.column_stack([estimator.gate_intercept_, estimator.gate_coef_])
-    rows = _compared_rows(inputs, features)
-    if rows is None or gate.shape[1] != rows.values.shape[1]:
+    codes = _compared_codes(inputs, features)
+    encoded = [feature.encoded(codes[:, feature.column]) for feature in features]
+    columns = np.hstack([np.zeros((len(codes), 0)), *encoded])
+    table = inputs.rows(codes)
+    values = as_numbers(table)
+    if values is None or gate.shape[1] != values.shape[1] or np.isnan(columns).any():
         return None
     experts = coefficients_of(estimator, linear_predictors(estimator)[0])
     if not is_classifier(estimator):
-        experts = experts[:, [index]]
-    of_gate, of_experts = gate @ rows.values.T, experts @ rows.values.T
-    shown_gate, shown = gate @ rows.way.T, experts @ rows.way.T
-    if not (
-        _agrees(shown_gate @ rows.shown.T, of_gate) and _agrees(shown @ rows.shown.T, of_experts)
-    ):
-        return None
+        experts = experts[:, report.outputs]
+    of_gate, of_experts = gate @ values.T, experts @ values.T
+    shown_gate, shown = (_linear_function(columns, values) for values in (of_gate, of_experts))
     top_k = gate_object(estimator.gate).top_k
     log_probs = log_softmax(keep_top_k(log_softmax(of_gate), top_k))
-    if not _agrees(np.exp(log_probs), estimator.predict_gate(rows.table).T):
+    if shown_gate is None or shown is None:
         return None
+    if not _agrees(np.exp(log_probs), estimator.predict_gate(table).T):
+        return None
+    found: list[Any] = [{}] * len(shown)
     if is_classifier(estimator):
         probs = np.moveaxis(np.exp(log_softmax(of_experts, axis=1)), 2, 0)
-        if not _agrees(probs, estimator.predict_experts(rows.table)):
+        if not _agrees(probs, estimator.predict_experts(table)):
             return None
-        found: list[Any] = [{}] * len(shown)
     else:
         shown = shown[:, 0]
         found = [
-            _tabulate(Expert(estimator, k, index, own[0], rows), _ends(shown[k], features), tail)
-            for k, own in enumerate(experts)
+            _tabulate(Expert(report, k, experts[k, 0], table, values), _ends(own, features))
+            for k, own in enumerate(shown)
         ]
     if None in found:
         return None
@@ -99,37 +88,19 @@ def _as_lists(coefficients: Array) -> dict[str, Any]:
     return {"slopes": coefficients[..., 1:].tolist(), "intercept": coefficients[..., 0].tolist()}
 
 
-def _compared_rows(inputs: Inputs, features: Sequence[Feature]) -> Rows | None:
-    """The starting row with other values of the shown features; None if they are no numbers.
-
-    The way starts at this row too, from which each feature is moved to its ends or choices.
-    """
+def _compared_codes(inputs: Inputs, features: Sequence[Feature]) -> Array:
+    """The starting row, others with each choice or end of the features, and those of the data."""
     n_rows = inputs.X.shape[0]
     compared = np.linspace(0, n_rows - 1, min(N_COMPARED, n_rows)).astype(int)
     codes = np.tile(inputs.start, (len(compared), 1))
     for feature in features:
-        if feature.is_category:
-            codes[:, feature.column] = np.resize(feature.codes, len(compared))
-        else:
+        values = np.resize(feature.codes, len(compared))
+        if not feature.is_category:
             values = numeric_values(inputs.X, feature.column)[compared]
-            known = np.isfinite(values)
-            codes[known, feature.column] = values[known]
+        known = np.isfinite(values)
+        codes[known, feature.column] = values[known]
     moved = [inputs.along(feature, feature.codes) for feature in features]
-    table, numbers = inputs.rows(codes), as_numbers(inputs.rows(np.vstack([inputs.start, *moved])))
-    values = as_numbers(table)
-    if numbers is None or values is None:
-        return None
-    way, end = [numbers[0]], 1
-    for feature in features:
-        start, end = end, end + len(feature.codes)
-        if feature.is_category:
-            way.extend(numbers[start:end] - numbers[0])
-        else:
-            change = numbers[end - 1] - numbers[start]
-            way.append(change / (feature.codes[-1] - feature.codes[0]))
-            way[0] = way[0] - way[-1] * inputs.start[feature.column]
-    shown = [feature.encoded(codes[:, feature.column]) for feature in features]
-    return Rows(table, values, np.hstack([np.ones((len(codes), 1)), *shown]), np.array(way))
+    return np.vstack([inputs.start, *moved, codes])
 
 
 def as_numbers(table: Any) -> Array | None:
@@ -141,13 +112,31 @@ def as_numbers(table: Any) -> Array | None:
     return values if np.isfinite(values).all() else None
 
 
+def _linear_function(columns: Array, values: Array) -> Array | None:
+    """Intercepts and slopes (..., 1 + d) of values (..., n) by columns (n, d); None if not linear.
+
+    The first row is the origin, and columns have comparable units, as least squares needs them.
+    """
+    moved = columns - columns[0]
+    unit = np.abs(moved).max(axis=0)
+    unit[unit == 0.0] = 1.0
+    design = np.column_stack([np.ones(len(moved)), moved / unit])
+    fitted = np.linalg.lstsq(design, values.reshape(-1, len(moved)).T, rcond=None)[0]
+    if not _agrees((design @ fitted).T.reshape(values.shape), values):
+        return None
+    slopes = fitted[1:].T / unit
+    intercepts = fitted[0] - slopes @ columns[0]
+    return np.column_stack([intercepts, slopes]).reshape(*values.shape[:-1], -1)
+
+
 def _ends(predictor: Array, features: Sequence[Feature]) -> Array:
     """Smallest and largest value of a predictor of the shown features, between their ends."""
     ends, first = np.repeat(predictor[0], 2), 1
     for feature in features:
-        products = feature.ends @ predictor[first : first + feature.ends.shape[1]]
+        encoded = feature.encoded(feature.codes)
+        products = encoded @ predictor[first : first + encoded.shape[1]]
         ends += [products.min(), products.max()]
-        first += feature.ends.shape[1]
+        first += encoded.shape[1]
     return ends
 
 
@@ -162,125 +151,100 @@ def _agrees(computed: Array, wanted: Array) -> bool:
 
 
 class Expert(NamedTuple):
-    """An output of an expert, and rows at which its predictor has given values."""
+    """An output of an expert, its linear predictor, and rows."""
 
-    estimator: Any
+    report: Report
     k: int
-    output: int
     coefficients: Array  # (1 + m,)
-    rows: Rows
+    table: Any
+    values: Array  # (n, 1 + m), the rows as numbers
 
     def at(self, levels: Array) -> Any:
         """The rows with given values of the predictor that are nearest to the mean row."""
-        center, slopes = self.rows.values.mean(axis=0), self.coefficients[1:]
+        center, slopes = self.values.mean(axis=0), self.coefficients[1:]
         steps = (levels - self.coefficients @ center)[:, None] * slopes
         values = center[1:] + steps / (slopes @ slopes or 1.0)
-        return make_grid(self.rows.table, range(len(slopes)), values)
+        return make_grid(self.table, range(len(slopes)), values)
 
     def mean(self, table: Any) -> Array:
         """Its mean at rows."""
-        return one_target(self.estimator.predict_experts(table), self.output, 2)[:, self.k]
+        means = self.report.mixture.predict_experts(table)
+        return one_target(means, self.report.outputs[0], 2)[:, self.k]
 
     def component(self, table: Any) -> Any:
         """Functions and parameters of its distribution at rows; None if it is no single one."""
-        n_experts = self.estimator.n_experts_
+        n_experts = self.report.mixture.n_experts_
         equal = np.full((table.shape[0], n_experts), 1.0 / n_experts)
-        try:
-            found = self.estimator.predict_dist(table, gate_proba=equal).as_components()
-            blocks = [part.block() for part in getattr(found, "parts", (found,))]
-        except (AttributeError, ValueError):
+        distribution = self.report.distribution(table, gate_proba=equal)
+        if distribution is None:
             return None
+        found = distribution.as_components()
+        blocks = [part.block() for part in getattr(found, "parts", (found,))]
         components = [
-            (functions, [values[:, c, self.output] for values in parameters])
+            (functions, [values[:, c, self.report.outputs[0]] for values in parameters])
             for functions, parameters in blocks
             for c in range(parameters[0].shape[1])
         ]
         return components[self.k] if len(components) == n_experts else None
 
 
-def _tabulate(expert: Expert, ends: Array, tail: float) -> dict[str, Any] | None:
+def _tabulate(expert: Expert, ends: Array) -> dict[str, Any] | None:
     """The distribution of an expert as a table over its predictor, between two ends and beyond.
 
-    None if it depends on more than the predictor.
+    Its columns are the mean, and quantiles of equally spaced normal scores, or normal scores of the
+    probabilities up to all values but one. None if it depends on more than the predictor.
     """
-    given = expert.component(expert.rows.table)
+    given = expert.component(expert.table)
     if given is None:
         return None
     functions, parameters = given
-    if any(np.isinf(values).all() for values in functions.atoms(*parameters)):
-        return {"never": True}
-    nearest = expert.component(expert.at(expert.rows.values @ expert.coefficients))
-    form = _form_of(functions, parameters, tail)
-    if form is None or not all(map(_agrees, nearest[1], parameters)):
-        return None
-    low, high = ends + 0.5 * (ends[1] - ends[0]) * np.array([-1.0, 1.0])
-    n_rows = N_TABLE_ROWS if high > low else 1
-    table = form.table(expert, expert.at(np.linspace(low, high, n_rows)))
-    if not np.isfinite(table).all():
-        return None
-    return form.as_lists(low, (high - low) / max(n_rows - 1, 1) or 1.0, table)
-
-
-class Form(NamedTuple):
-    """What the columns of a table are, besides the mean."""
-
-    values: list[float]  # finitely many values, of which normal scores are tabulated, or none
-    lower: float | None  # logs are tabulated, of the mean and of the distance from this bound
-    is_count: bool
-    scores: Array  # normal scores of the quantiles
-
-    def table(self, expert: Expert, rows: Any) -> Array:
-        """Means, and quantiles or normal scores of the probabilities up to all values but one."""
-        mean = expert.mean(rows)[:, None]
-        functions, parameters = expert.component(rows)
-        parameters = [values[:, None] for values in parameters]
-        if self.values:
-            below = functions.cdf(np.array(self.values[:-1]), *parameters)
-            return np.hstack([mean, np.clip(ndtri(below), -8.0, 8.0)])
-        if self.is_count:
-            return np.hstack([np.log(mean), _log_counts(functions, self.scores, parameters)])
-        lower = functions.quantile(ndtr(self.scores[self.scores <= 0.0]), *parameters)
-        upper = functions.upper_quantile(ndtr(-self.scores[self.scores > 0.0]), *parameters)
-        with np.errstate(divide="ignore"):
-            found = np.hstack([mean, lower, upper])
-            return found if self.lower is None else np.log(found)
-
-    def as_lists(self, start: float, step: float, table: Array) -> dict[str, Any] | None:
-        """The table, in short numbers, with what its reader needs.
-
-        None if quantiles round to a bound.
-        """
-        unit = 0.01 if self.values else np.diff(table[:, 1:]).min() / SCORE_STEP
-        if not unit > 0.0:
-            return None
-        digits = max(6 - int(np.floor(np.log10(unit))), 0)
-        return {
-            "start": float(start),
-            "step": float(step),
-            "table": np.round(table, digits).tolist(),
-            "values": self.values,
-            "lower": self.lower,
-            "counts": self.is_count,
-            "first_score": float(self.scores[0]),
-            "score_step": SCORE_STEP,
-        }
-
-
-def _form_of(functions: Any, parameters: Sequence[Array], tail: float) -> Form | None:
-    """The form of a component from its parameters at some rows; None if its values change."""
     atoms = functions.atoms(*parameters)
+    if any(np.isinf(values).all() for values in atoms):
+        return {"never": True}
     if not atoms and not functions.variance(*parameters).any():
         atoms = (functions.mean(*parameters),)
-    if any(np.ptp(values) > 0.0 for values in atoms):
+    nearest = expert.component(expert.at(expert.values @ expert.coefficients))[1]
+    if any(np.ptp(values) > 0.0 for values in atoms) or not all(map(_agrees, nearest, parameters)):
         return None
-    lower = None
+    lower = None  # logs are tabulated, of the mean and of the distance from this bound
     if not atoms and functions.counts:
         lower = -1.0
     elif not (atoms or functions.location_scale or functions.cdf(0.0, *parameters).any()):
         lower = 0.0
+    low, high = ends + 0.5 * (ends[1] - ends[0]) * np.array([-1.0, 1.0])
+    n_rows = N_TABLE_ROWS if high > low else 1
+    rows = expert.at(np.linspace(low, high, n_rows))
+    parameters = [values[:, None] for values in expert.component(rows)[1]]
+    tail = 0.5 * (1.0 - expert.report.coverage)
     n_scores = np.ceil((max(LARGEST_SCORE, -ndtri(tail)) + SCORES_BEYOND) / SCORE_STEP)
     scores = SCORE_STEP * np.arange(-n_scores, n_scores + 1.0)
-    return Form([float(values[0]) for values in atoms], lower, lower == -1.0, scores)
+    mean, points = expert.mean(rows)[:, None], [float(values[0]) for values in atoms]
+    with np.errstate(divide="ignore"):
+        if points:
+            columns = np.clip(ndtri(functions.cdf(np.array(points[:-1]), *parameters)), -8.0, 8.0)
+        elif functions.counts:
+            columns = _log_counts(functions, scores, parameters)
+        else:
+            below = functions.quantile(ndtr(scores[scores <= 0.0]), *parameters)
+            above = functions.upper_quantile(ndtr(-scores[scores > 0.0]), *parameters)
+            columns = np.hstack([below, above])
+            columns = columns if lower is None else np.log(columns)
+        table = np.hstack([mean if lower is None else np.log(mean), columns])
+    if not np.isfinite(table).all():
+        return None
+    unit = 0.01 if points else np.diff(columns).min() / SCORE_STEP
+    if not unit > 0.0:  # quantiles round to a bound
+        return None
+    return {
+        "start": float(low),
+        "step": float((high - low) / max(n_rows - 1, 1) or 1.0),
+        "table": np.round(table, max(6 - int(np.floor(np.log10(unit))), 0)).tolist(),
+        "values": points,
+        "lower": lower,
+        "counts": lower == -1.0,
+        "first_score": float(scores[0]),
+        "score_step": SCORE_STEP,
+    }
 
 
 def _log_counts(functions: Any, scores: Array, parameters: Sequence[Array]) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,28 +39,42 @@ class Report(NamedTuple):
 
     mixture: Any
     rows: Rows  # of positive weight
-    experts: Sequence[str]  # names
     target: str  # name of y
-    output: int = 0  # its index
+    outputs: Sequence[int] = (0,)  # the index of the output, or those of the classes
     coverage: float = 0.9
     horizon: float | None = None  # of the probabilities of no event; None for values of y
-    features: Sequence[str] = ()  # names
     max_features: int = 12
     held_out: Rows | None = None
 
-    def predict(self, mixture: Any, rows: Any) -> tuple[Array, Array]:
+    @property
+    def experts(self) -> list[str]:
+        """Names of the experts."""
+        return [printable_name(name) for name in self.mixture.expert_names_]
+
+    def predict(self, rows: Any) -> tuple[Array, Array]:
         """Predictions of the experts (n, K, ...) and of the mixture (n, ...).
 
         They are means, probabilities of classes, or those of no event until the horizon.
         """
+        mixture, output = self.mixture, self.outputs[0]
         if self.horizon is not None:
             times = np.array([self.horizon])
-            experts, whole = predicted_survival(mixture, rows, times, self.output)
+            experts, whole = predicted_survival(mixture, rows, times, output, self._offset(rows))
             return experts[..., 0], whole[:, 0]
         experts = mixture.predict_experts(rows)
         if is_classifier(mixture):
             return experts, mixture.predict_proba(rows)
-        return one_target(experts, self.output, 2), predicted_mean(mixture, rows, self.output)
+        return one_target(experts, output, 2), predicted_mean(mixture, rows, output)
+
+    def distribution(self, rows: Any, **given: Any) -> Any:
+        """Predictive distributions for an offset of zero; None for experts without any."""
+        try:
+            return self.mixture.predict_dist(rows, offset=self._offset(rows), **given)
+        except (AttributeError, ValueError):
+            return None
+
+    def _offset(self, rows: Any) -> Array | None:
+        return None if self.rows.offset is None else np.zeros(rows.shape[0])
 
 
 class Feature(NamedTuple):
@@ -71,16 +85,10 @@ class Feature(NamedTuple):
 
     column: int
     label: str
-    values: Array  # numbers, or names of categories; ends of the range if it is no choice
-    codes: Array  # of the values
-    is_choice: bool
+    codes: Array  # of the choices; ends of the range without them
+    choices: Sequence[Any] | None  # numbers, or names of categories
     is_category: bool
     is_integer: bool
-
-    @property
-    def ends(self) -> Array:
-        """Rows of `encoded` between which, and beyond which, there is no value of the feature."""
-        return self.encoded(self.codes if self.is_category else self.codes[[0, -1]])
 
     def encoded(self, codes: Array) -> Array:
         """Columns (n, d) of numbers: the number itself, or an indicator of each category."""
@@ -92,7 +100,7 @@ class Feature(NamedTuple):
 
         Those of integers are integers.
         """
-        if self.is_choice:
+        if self.choices is not None:
             return self.codes
         grid = np.append(np.linspace(self.codes[0], self.codes[-1], n_points), start)
         return np.unique((np.round(grid) if self.is_integer else grid)[np.isfinite(grid)])
@@ -126,35 +134,26 @@ class Inputs(NamedTuple):
             return values_of(row, feature.column)[0]
         return float(code) if np.isfinite(code) else None
 
-    def has_range(self, feature: Feature) -> bool:
-        """Whether numbers beyond the range of a feature are outside of the ranges of the fit."""
-        low, high = feature.codes
-        beyond = self.rows(self.along(feature, np.array([2.0 * low - high, 2.0 * high - low])))
-        try:
-            return bool(self.mixture.is_outside_range(beyond).all())
-        except ValueError:  # the ranges are not known
-            return False
-
-    def strongest(self, max_features: int, predict: Callable[..., Any]) -> list[Feature]:
+    def strongest(self, report: Report) -> list[Feature]:
         """The features that move the prediction, or the gate, most on the way through the start.
 
-        `predict` is a function of mixture and rows. Columns that the steps leave out move nothing.
+        Columns that the steps leave out move nothing.
         """
-        if not self.steps and len(self.features) <= max_features:
+        if not self.steps and len(self.features) <= report.max_features:
             return list(self.features)
         effects = np.zeros((2, len(self.features)))
         for i, feature in enumerate(self.features):
             probes = feature.codes
-            if not feature.is_choice:
+            if feature.choices is None:
                 values = numeric_values(self.X, feature.column)
                 probes = np.nanquantile(values, np.linspace(0.05, 0.95, N_PROBES))
             codes = np.append(self.start[feature.column], probes)
             rows = self.rows(self.along(feature, codes))
-            found = predict(self.mixture, rows)[1], self.mixture.predict_gate(rows)
+            found = report.predict(rows)[1], report.mixture.predict_gate(rows)
             effects[:, i] = [np.abs(values[1:] - values[0]).max() for values in found]
         largest = effects.max(axis=1, keepdims=True, initial=0.0)
         relative = (effects / np.where(largest > 0.0, largest, 1.0)).max(axis=0)
-        shown = np.sort(np.argsort(-relative, kind="stable")[:max_features])
+        shown = np.sort(np.argsort(-relative, kind="stable")[: report.max_features])
         return [self.features[i] for i in shown if relative[i] > 0.0]
 
 
@@ -196,10 +195,9 @@ def describe_feature(X: Any, j: int, label: str) -> Feature | None:
         return None
     if not is_numeric(X, j):
         offered = levels.most_frequent(MAX_CATEGORIES_OFFERED)
-        names = np.array(offered.values, dtype=object)
-        return Feature(j, label, names, offered.rows.astype(float), True, True, False)
+        return Feature(j, label, offered.rows.astype(float), offered.values, True, False)
     numbers = np.array(levels.values)
-    is_choice = len(numbers) <= MAX_CHOICES
-    ends = numbers if is_choice else numbers[[0, -1]]
     is_integer = bool((numbers == np.round(numbers)).all())
-    return Feature(j, label, ends, ends, is_choice, False, is_integer)
+    if len(numbers) <= MAX_CHOICES:
+        return Feature(j, label, numbers, levels.values, False, is_integer)
+    return Feature(j, label, numbers[[0, -1]], None, False, is_integer)

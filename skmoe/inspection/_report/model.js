@@ -218,8 +218,7 @@ class Mixture {
       const orNever = (value) => (value === null && slice.median ? Infinity : value);
       found.interval = slice.interval[i].map(orNever);
       found.median = slice.median ? orNever(slice.median[i]) : null;
-      found.curve = slice.curve ? { y: slice.curve, total: slice.density[i], parts: [] } : null;
-      found.atoms = slice.atoms ? { y: slice.atoms, mass: slice.mass[i] } : null;
+      found.curve = slice.curve ? { y: slice.curve, total: slice.survival[i], parts: [] } : null;
     }
     return found;
   }

@@ -95,13 +95,15 @@ function survivalCurve(distribution) {
 
 // --- tables ------------------------------------------------------------------------------------
 
-function setCells(row, texts) {
+// Texts of the cells of a row; the first one may be a probability, which is drawn as a bar.
+function setCells(row, texts, prob = 0) {
   texts.forEach((text, i) => {
     const cell = row.cells[i + 1];
     if (cell.textContent !== text) {
       cell.textContent = text;
     }
   });
+  row.cells[1].style.setProperty("--share", `${100 * prob}%`);
 }
 
 function fillBody(body, rows) {
@@ -128,15 +130,14 @@ function fillTables(now, start) {
     if (!classes) {
       texts.push(prediction(now.experts[k]), prediction(start.experts[k]));
     }
-    setCells(byId(`expert-${k}`), texts);
+    setCells(byId(`expert-${k}`), texts, now.gate[k]);
   });
   if (classes) {
     classes.forEach((_, c) => {
       const change = signed(now.mean[c] - start.mean[c], percent);
       const ofExperts = groups.map((_, k) => percent(now.experts[k][c]));
-      setCells(byId(`class-${c}`), [
-        percent(now.mean[c]), percent(start.mean[c]), change, ...ofExperts,
-      ]);
+      const texts = [percent(now.mean[c]), percent(start.mean[c]), change, ...ofExperts];
+      setCells(byId(`class-${c}`), texts, now.mean[c]);
     });
     return;
   }
@@ -166,7 +167,7 @@ function announce(now, start) {
   const notes = groups.length ? [`Most probable group: ${groups[k]}, ${percent(now.gate[k])}.`] : [];
   const outside = features.filter((_, j) => isOutside(j)).map(({ label }) => label);
   if (outside.length) {
-    notes.push(`Outside of the rows of the fit: ${outside.join(", ")}.`);
+    notes.push(`Outside of the rows of this report: ${outside.join(", ")}.`);
   }
   let text;
   if (panel.classes) {
@@ -205,11 +206,6 @@ function setData(name, data) {
   if (source) {
     source.data = data;
   }
-}
-
-function drawBars(name, now, start) {
-  const source = chartModel(name);
-  source.data = { ...source.data, now, start };
 }
 
 const opacityOf = (prob) => 0.15 + 0.85 * prob;
@@ -365,21 +361,16 @@ function update() {
   if (typeof Bokeh === "undefined" || !chartModel("along-lines")) {
     return;
   }
-  if (groups.length) {
-    drawBars("gate", now.gate, start.gate);
-  }
-  if (panel.classes) {
-    drawBars("classes", now.mean, start.mean);
-  } else if (now.interval) {
+  if (now.interval && (isSurvival || panel.formulas)) {
     drawDensity(now, start);
   }
   drawAlong();
 }
 
-// Whether a number is beyond the range of the fit.
+// Whether a number is beyond its range in the rows of the report.
 function isOutside(j) {
-  const { low, high, tolerance } = features[j];
-  return typeof tolerance === "number" && (state[j] < low - tolerance || state[j] > high + tolerance);
+  const { low, high } = features[j];
+  return state[j] < low || state[j] > high;
 }
 
 function showControl(j) {

@@ -1,4 +1,6 @@
-"""Export of fitted mixtures to ONNX, through the converters of skl2onnx [1]_.
+"""Fitted mixtures outside of Python, by ONNX, and files that are read safely, by skops.
+
+The converters are those of skl2onnx [1]_.
 
 References
 ----------
@@ -10,19 +12,26 @@ from __future__ import annotations
 import json
 import warnings
 from importlib import import_module
+from pkgutil import walk_packages
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.sklearn_adapter import final_estimator
+from skmoe._data.steps import categorical_columns
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._inference.description import coefficients_of, linear_predictors
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_skl2onnx
-from skmoe.families import Normal
-from skmoe.gates import gate_object
+from skmoe.experts._linear import EXPERTS
+from skmoe.experts._named_estimators import as_categories, as_floats
+from skmoe.families import FAMILIES, Normal
+from skmoe.gates import GATES, gate_object
+
+__all__ = ["register_converters", "to_onnx", "trusted_types"]
 
 # Key of the names of the experts in the metadata of a model.
 NAMES_KEY = "skmoe.expert_names"
@@ -115,11 +124,8 @@ def register_converters() -> None:
     register = import_skl2onnx("register_converters").update_registered_converter
     choices = {"zipmap": [True, False, "columns"]}
     choices |= {"output_class_labels": [False, True], "nocl": [False, True]}
-    for kind, *functions, options in (
-        (MixtureOfExpertsRegressor, _regressor_shape, _convert_regressor, None),
-        (MixtureOfExpertsClassifier, _classifier_shape, _convert_classifier, choices),
-    ):
-        register(kind, f"Skmoe{kind.__name__}", *functions, options=options)
+    for kind, options in ((MixtureOfExpertsRegressor, None), (MixtureOfExpertsClassifier, choices)):
+        register(kind, f"Skmoe{kind.__name__}", _set_shapes, _convert, options=options)
 
 
 # --- what is converted ------------------------------------------------------------------------
@@ -129,22 +135,24 @@ def _coefficients(moe: Any) -> Array:
     """Coefficients (K, V, 1 + p) of the experts; a ValueError if there is no graph of the mean."""
     check_is_fitted(moe)
     moe._check_is_whole("conversion to ONNX")
-    if not isinstance(moe.expert, str) or not hasattr(moe, "expert_coef_"):
-        wanted = 'experts that are linear, expert="linear", with any family but a few'
-        raise _unsupported(wanted, "expert", moe.expert, ": its predictions have no graph")
-    wanted = "neither base nor a gate with a transformer; apply a base beside it"
-    if moe.base_ is not None:
-        raise _unsupported(wanted, "base", "one")
-    if not isinstance(moe.gate, str) and moe.gate.transformer is not None:
-        raise _unsupported(wanted, "gate.transformer", "one")
-    if not hasattr(moe, "gate_coef_"):
-        wanted = 'a gate with coefficients, gate="softmax" or gate="constant"'
-        raise _unsupported(wanted, "gate", moe.gate)
+    is_linear = isinstance(moe.expert, str) and hasattr(moe, "expert_coef_")
+    of_features = hasattr(moe, "gate_coef_") and gate_object(moe.gate).transformer is None
+    for name, holds, wanted in (
+        (
+            "expert",
+            is_linear,
+            'experts that are linear, expert="linear", with any family but a few',
+        ),
+        ("base", moe.base_ is None, "a mixture without base; apply the base beside the graph"),
+        ("gate", of_features, 'gate="softmax" or gate="constant", without a transformer'),
+    ):
+        if not holds:
+            raise _unsupported(wanted, name, getattr(moe, name))
     return coefficients_of(moe, linear_predictors(moe)[0])
 
 
-def _unsupported(wanted: str, name: str, value: Any, reason: str = "") -> ValueError:
-    return ValueError(f"conversion to ONNX needs {wanted}; {name} is {value!r}{reason}.")
+def _unsupported(wanted: str, name: str, value: Any) -> ValueError:
+    return ValueError(f"conversion to ONNX needs {wanted}; {name} is {value!r}.")
 
 
 def _class_labels(scope: Any, moe: Any) -> Array:
@@ -154,23 +162,22 @@ def _class_labels(scope: Any, moe: Any) -> Array:
     return classes.astype(np.str_ if classes.dtype.kind in "UO" else np.int64)
 
 
-# --- shapes -----------------------------------------------------------------------------------
+# --- graphs -----------------------------------------------------------------------------------
+
+# Codes of the element types in the ONNX standard.
+ONNX_FLOAT = 1
+ONNX_DOUBLE = 11
 
 
-def _regressor_shape(operator: Any) -> None:
-    n_outputs = _coefficients(operator.raw_operator).shape[1]
-    shape = [operator.inputs[0].get_first_dimension(), n_outputs]
-    operator.outputs[0].type = _float_type(operator)(shape)
-
-
-def _classifier_shape(operator: Any) -> None:
+def _set_shapes(operator: Any) -> None:
+    """Types and shapes of the means, or of the labels and the probabilities."""
     types = import_module("skl2onnx.common.data_types")
-    _coefficients(operator.raw_operator)
-    classes = _class_labels(operator.scope_inst, operator.raw_operator)
-    n_rows = operator.inputs[0].get_first_dimension()
-    label_type = types.StringTensorType if classes.dtype.kind == "U" else types.Int64TensorType
-    operator.outputs[0].type = label_type([n_rows])
-    operator.outputs[1].type = _float_type(operator)([n_rows, len(classes)])
+    moe, n_rows = operator.raw_operator, operator.inputs[0].get_first_dimension()
+    operator.outputs[-1].type = _float_type(operator)([n_rows, _coefficients(moe).shape[1]])
+    if is_classifier(moe):
+        is_text = _class_labels(operator.scope_inst, moe).dtype.kind == "U"
+        label_type = types.StringTensorType if is_text else types.Int64TensorType
+        operator.outputs[0].type = label_type([n_rows])
 
 
 def _float_type(operator: Any) -> Any:
@@ -178,14 +185,6 @@ def _float_type(operator: Any) -> Any:
     types = import_module("skl2onnx.common.data_types")
     is_double = any(isinstance(one.type, types.DoubleTensorType) for one in operator.inputs)
     return types.DoubleTensorType if is_double else types.FloatTensorType
-
-
-# --- graphs -----------------------------------------------------------------------------------
-
-
-# Codes of the element types in the ONNX standard.
-ONNX_FLOAT = 1
-ONNX_DOUBLE = 11
 
 
 class Graph(NamedTuple):
@@ -234,24 +233,21 @@ def _make_graph(operator: Any, container: Any) -> Graph:
     return graph._replace(features=graph("Sub", graph("Concat", *inputs, axis=1), center[None]))
 
 
-def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
-    graph, moe = _make_graph(operator, container), operator.raw_operator
-    of_experts, reference = _means(graph, moe)
-    above = _mixture_mean(graph, moe, of_experts)
-    mean = graph("Add", above, reference[None], output_names=operator.outputs[:1])
+def _convert(scope: Any, operator: Any, container: Any) -> None:
+    graph, moe, outputs = _make_graph(operator, container), operator.raw_operator, operator.outputs
+    if is_classifier(moe):
+        of_experts = graph("Softmax", graph.linear(_coefficients(moe)), axis=2)
+        mean = _mixture_mean(graph, moe, of_experts)
+        best = graph("ArgMax", mean, axis=1, keepdims=0)
+        labels = _class_labels(scope, moe)
+        label = graph("Gather", labels, best, axis=0, output_names=outputs[:1])
+        label.add_to(scope, container)
+        mean = graph("Identity", mean, output_names=outputs[1:2])
+    else:
+        of_experts, reference = _means(graph, moe)
+        above = _mixture_mean(graph, moe, of_experts)
+        mean = graph("Add", above, reference[None], output_names=outputs[:1])
     mean.add_to(scope, container)
-
-
-def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
-    graph, moe = _make_graph(operator, container), operator.raw_operator
-    of_experts = graph("Softmax", graph.linear(_coefficients(moe)), axis=2)
-    mean = _mixture_mean(graph, moe, of_experts)
-    probs = graph("Identity", mean, output_names=operator.outputs[1:2])
-    best = graph("ArgMax", mean, axis=1, keepdims=0)
-    labels = _class_labels(scope, moe)
-    label = graph("Gather", labels, best, axis=0, output_names=operator.outputs[:1])
-    label.add_to(scope, container)
-    probs.add_to(scope, container)
 
 
 def _means(graph: Graph, moe: Any) -> tuple[Any, Array]:
@@ -277,20 +273,17 @@ def _means(graph: Graph, moe: Any) -> tuple[Any, Array]:
         scale = np.where(is_log, 1.0, 1.0 + np.abs(means).max(axis=0))
         is_known = np.abs(starts - starts[0]).max(axis=0) <= 1e-6 * scale
     if "logit" in links or not is_known.all():
-        reason = ": its mean is not an exponential or a linear function of the features"
-        raise _unsupported("another family", "family", moe.family, reason)
+        wanted = "families whose mean is an exponential or a linear function of the features"
+        raise _unsupported(wanted, "family", moe.family)
     start, reference = starts[0], moe.weights_ @ np.where(is_linear.all(), means[0], 0.0)
     coefficients[..., 0] += np.where(is_constant, 0.0, start) - reference
     predictor = graph.linear(coefficients)
     if is_linear.all():
         return predictor, reference
     predictor = graph("Min", graph("Max", predictor, start - bound), start + bound)
-    if is_log.all():
-        return graph("Exp", predictor), reference
-    numbers = (np.broadcast_to(mask, start.shape).astype(float) for mask in (is_log, is_linear))
-    log, linear = numbers
+    log = np.broadcast_to(is_log, start.shape).astype(float)
     exponential = graph("Mul", graph("Exp", graph("Mul", predictor, log)), log)
-    linear = graph("Add", graph("Mul", predictor, linear), is_constant * start)
+    linear = graph("Add", graph("Mul", predictor, is_linear + 0.0 * start), is_constant * start)
     return graph("Add", exponential, linear), reference
 
 
@@ -309,3 +302,59 @@ def _mixture_mean(graph: Graph, moe: Any, means: Any) -> Any:
     largest = np.array([np.finfo(graph.dtype).max])
     means = graph("Min", graph("Max", means, -largest), largest)
     return graph("ReduceSumApi11", graph("Mul", means, gate_prob), axes=[1], keepdims=0)
+
+
+# --- files of skops ---------------------------------------------------------------------------
+
+# Packages whose classes fitted mixtures consist of, without modules that read files; and functions
+# that steps of pipelines call.
+PACKAGES_OF_FITS = {
+    "_data",
+    "_estimators",
+    "_inference",
+    "_mixture",
+    "experts",
+    "families",
+    "gates",
+    "recipes",
+    "stacking",
+}
+READERS = {"skmoe._data.blocks", "skmoe._estimators.rows.first_pass"}
+FUNCTIONS = (as_categories, as_floats, categorical_columns)
+
+
+def trusted_types() -> list[str]:
+    """Names of the types of this package, for the argument `trusted` of `skops.io.load` [1]_.
+
+    They are values, such as arrays with names, and classes whose methods read no files and start no
+    programs. Types of other packages, such as those of experts that are estimators, are not among
+    them: `skops.io.get_untrusted_types` lists those of a file.
+
+    Returns
+    -------
+    names : list of str
+        Sorted. Registered families and gates are among them.
+
+    References
+    ----------
+    .. [1] https://skops.readthedocs.io
+
+    Examples
+    --------
+    >>> import skops.io
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.export import trusted_types
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+    >>> same = skops.io.loads(skops.io.dumps(moe), trusted=trusted_types())
+    >>> bool((same.predict(X) == moe.predict(X)).all())
+    True
+    """
+    experts = [kind for row in EXPERTS.values() for kind in row.values()]
+    types: list[Any] = [*FUNCTIONS, *GATES.values(), *experts, *FAMILIES.values()]
+    for module in walk_packages(import_module("skmoe").__path__, "skmoe."):
+        if module.name.split(".")[1] in PACKAGES_OF_FITS and module.name not in READERS:
+            values = vars(import_module(module.name)).values()
+            types += [v for v in values if isinstance(v, type) and v.__module__ == module.name]
+    return sorted({f"{kind.__module__}.{kind.__qualname__}" for kind in types})

@@ -297,7 +297,7 @@ class BaseMixtureOfExperts(BaseMixture):
     """Base class of the mixtures, whose experts are fitted together with the gate."""
 
     # All parameters in their order; a kind of estimator fixes those that it does not have.
-    n_experts: int | str | Iterable[int] = 4
+    n_experts: int | str | Iterable[int] = "auto"
     _: KW_ONLY
     expert: Any = "linear"
     family: Any = "normal"

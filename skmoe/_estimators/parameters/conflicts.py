@@ -28,7 +28,7 @@ TEST, NESTED = "n_experts_test", "likelihood_ratio_test"
 SELECTION = "n_experts that the fit selects"
 ESTIMATORS, INIT, BASE = "estimators as experts", "init as an array", "a base"
 OWN_EXPERTS, OWN_DENSITY = "experts of your own", "an expert with a density of its own"
-KNOWN_EXPERTS, KNOWN_AS_BOOLEANS = "known_experts", "known_experts as booleans"
+KNOWN_EXPERTS = "known_experts"
 CENSORED, OFFSET = "censored y", "an offset"
 NO_LOG_LINK = "experts with another link than log, or none"
 FAMILY, FAMILIES = 'a family other than "normal"', "a list of different families"
@@ -57,17 +57,16 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "each of a given number of experts has a part of it. "
         "Give what holds for any number, or fit several numbers and compare their bic."
     ),
-    ((KNOWN_AS_BOOLEANS, "warm_start=True"), (SELECTION,)): (
-        "this belongs to a given number of experts. "
-        "Give n_experts as an integer, or known_experts as integers and warm_start=False."
-    ),
     ((NESTED, TEST), (SELECTION,)): (
         "the number is part of the hypothesis. Pass an integer, such as n_experts=2."
+    ),
+    ((STREAM,), (SELECTION,)): (
+        "its first rows do not show the number. Pass an integer, such as n_experts=4."
     ),
     (
         (BLOCKS, STREAM),
         (
-            *(ESTIMATORS, BASE, TRANSFORMER, SELECTION, INIT),
+            *(ESTIMATORS, BASE, TRANSFORMER, INIT),
             "a family that depends on all values of y",
         ),
     ): (

@@ -27,18 +27,20 @@ from skmoe._data.blocks import RowBlocks
 from skmoe._data.checks import is_integer, shown
 from skmoe._data.folds import check_several_folds, feasible_folds
 from skmoe._data.row_checks import check_metadata
-from skmoe._data.rows import Rows, is_dask
+from skmoe._data.rows import Rows
 from skmoe._data.units import n_known_experts
 from skmoe._estimators.fitting.monitor import NO_TASK, FitTask
 from skmoe._estimators.parameters.conflicts import (
-    BLOCKS,
-    KNOWN_AS_BOOLEANS,
     check_conflicts,
     chosen_options,
+    is_for_each_expert,
 )
+from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.parts import holds_out_rows, uses_groups
+from skmoe._estimators.rows.first_pass import first_pass, rows_in_blocks
 from skmoe._estimators.rows.training_data import (
     TrainingData,
+    chosen_rows,
     merge_copies,
     present_rows,
     validate_training_data,
@@ -174,11 +176,33 @@ def select(
     return result if weight is None else result._replace(errors=errors, ties=result.tried[is_tied])
 
 
+def _implied_n_experts(estimator: Any, given: Any) -> Any:
+    """The number that other parameters have in the place of "auto"; else `n_experts` itself."""
+    number = estimator.n_experts
+    if not isinstance(number, str) or number != "auto":
+        return number
+    if estimator.warm_start and hasattr(estimator, "n_experts_"):
+        return estimator.n_experts_
+    values = vars(estimator)
+    lists = [values.get(name) for name in ("expert", "family")]
+    if is_for_each_expert(values.get("expert_features")):
+        lists.append(estimator.expert_features)
+    lengths = [len(value) for value in lists if isinstance(value, list | tuple)]
+    by_expert = [values["init"], getattr(given, "possible", None)]
+    lengths += [np.shape(value)[1] for value in by_expert if np.ndim(value) == 2]
+    return lengths[0] if lengths else number
+
+
 def with_selected_n_experts(
     estimator: Any, given: Any, task: FitTask
 ) -> tuple[Any, Any, dict[str, Any]]:
     """Estimator and rows of the fit with a selected number, and attributes of the selection."""
-    data, found = select_n_experts(estimator, given, task)
+    number = _implied_n_experts(estimator, given)
+    if number is not estimator.n_experts:
+        return copy.copy(estimator).set_params(n_experts=number), given, {}
+    fixed, data, found = select_n_experts(estimator, given, task)
+    if found is None:
+        return fixed, data, {}
     if found.is_rising:
         warn_user(
             f"{_words(estimator)} selected {found.n_experts} experts, the largest number that it "
@@ -186,28 +210,26 @@ def with_selected_n_experts(
             "repeated rows of a person as units or groups, or add larger candidates to n_experts.",
             NumberOfExpertsWarning,
         )
-    fixed = copy.copy(estimator).set_params(n_experts=found.n_experts)
     selected = {"n_experts_tried_": found.tried, "n_experts_scores_": found.scores}
     if found.errors is not None and found.ties is not None:
         selected |= {"n_experts_score_errors_": found.errors, "n_experts_ties_": found.ties}
         if estimator.verbose and len(found.ties) > 1:
             print(describe_ties(found.ties.tolist()))
-    if isinstance(given.X, np.memmap):  # of which the fit reads blocks
-        return fixed, given._replace(group=data.rows.group), selected
-    return fixed, data._replace(rows=data.rows.of_n_experts(found.n_experts)), selected
+    fixed.set_params(n_experts=found.n_experts)
+    if isinstance(data, TrainingData):
+        data = data._replace(rows=data.rows.of_n_experts(found.n_experts))
+    return fixed, data, selected
 
 
 def select_n_experts(
     estimator: Any, given: Rows, task: FitTask = NO_TASK
-) -> tuple[TrainingData, SelectionResult]:
-    """The validated rows, and the number of experts by a criterion, or among candidates."""
+) -> tuple[Any, Rows | TrainingData, SelectionResult | None]:
+    """A copy of the estimator, the rows of its fit, and the number by a criterion or candidates.
+
+    Fewer than `MIN_ROWS_FOR_SELECTION` rows are for one expert. In row blocks the number is that of
+    a sample.
+    """
     candidates = _check_candidates(estimator.n_experts)
-    chosen = chosen_options(estimator)
-    if isinstance(given.X, RowBlocks) or is_dask(given.X):
-        chosen[BLOCKS] = f"X as {BLOCKS} ({type(given.X).__name__})"
-    if np.ndim(given.possible) == 2:
-        chosen[KNOWN_AS_BOOLEANS] = KNOWN_AS_BOOLEANS
-    check_conflicts(chosen)
     least = n_known_experts(given.possible)
     numbers: Iterable[int] = n_experts_grid(least)
     if candidates is not None:
@@ -218,18 +240,31 @@ def select_n_experts(
                 f"the numbers 0 to {least - 1}. Add larger ones."
             )
         least = numbers[0]
-    fewest = copy.copy(estimator).set_params(n_experts=least)
-    params = fewest._validate_parameters()
+    fixed = copy.copy(estimator).set_params(n_experts=least)
+    params = fixed._validate_parameters()
+    if not params.is_plain:
+        check_conflicts(chosen_options(estimator))
     by_held_out_rows, by_class = holds_out_rows(estimator.n_experts), is_classifier(estimator)
     uses = uses_groups(estimator)
-    used = given if uses or not by_held_out_rows else given._replace(group=None)
-    validated = validate_training_data(fewest, params, used)
-    group = check_metadata({"groups": given.group}, validated.rows.n_rows).get("groups")
-    # Rows are different if their groups are. From here on weights contain those of the classes.
-    data = validated._replace(rows=validated.rows._replace(group=group))
-    data = merge_copies(params, present_rows(params, data))
+    group = given.group
+    if by_held_out_rows and not uses:  # the fit does not use groups
+        given = given._replace(group=None)
+    validated: Rows | TrainingData = given
+    if type(given.X) is not np.ndarray:
+        given = rows_in_blocks(fixed, params, given)
+    if isinstance(given.X, RowBlocks):
+        data = _sample_of_blocks(fixed, params, given)
+    else:
+        validated = validate_training_data(fixed, params, given)
+        rows = validated.rows
+        rows = rows._replace(group=check_metadata({"groups": group}, rows.n_rows).get("groups"))
+        # From here on weights contain those of the classes.
+        data = present_rows(params, validated._replace(rows=rows))
+    data = merge_copies(params, data)  # rows are different if their groups are
     n_rows = float(data.rows.weight.sum())
     if n_rows < MIN_ROWS_FOR_SELECTION:
+        if estimator.n_experts == "auto" and data.rows.n_rows < MIN_ROWS_FOR_SELECTION:
+            return fixed, validated, None
         raise ValueError(
             f"{_words(estimator)} needs at least {MIN_ROWS_FOR_SELECTION} rows, counted by "
             f"their weights; got {n_rows:g}. Give n_experts as an integer, or, if the weights are "
@@ -246,7 +281,7 @@ def select_n_experts(
         left_out = _left_out(data, by_class, n_partitions)
         n_distinct = int((left_out < 1.0).sum(axis=1).min())
         trials = trials._replace(maximum=max(min(n_possible, n_distinct), least))
-        return validated, _select_by_held_out_rows(growth, left_out, trials)
+        return fixed, validated, _select_by_held_out_rows(growth, left_out, trials)
 
     def criterion_of(number: int) -> float:
         trial = growth.fit(number)
@@ -255,7 +290,16 @@ def select_n_experts(
 
     n_distinct = len(np.unique(data.rows.unit_codes))
     trials = trials._replace(maximum=max(min(n_possible, n_distinct), least))
-    return validated, select(criterion_of, trials)
+    return fixed, validated, select(criterion_of, trials)
+
+
+def _sample_of_blocks(fixed: Any, params: FitParameters, given: Rows) -> TrainingData:
+    """The sample of the first pass over row blocks, with the weights of its own rows."""
+    check_conflicts(chosen_options(fixed) | chosen_rows(params, given))
+    data = first_pass(fixed, params, given.X)[0]
+    weight = data.rows.weight
+    factor = min(float(weight.sum() / np.square(weight).sum()), 1.0)
+    return data._replace(rows=data.rows._replace(weight=factor * weight), unit_factor=1.0)
 
 
 def _check_candidates(n_experts: Any) -> list[int] | None:

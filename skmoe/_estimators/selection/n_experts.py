@@ -226,8 +226,8 @@ def select_n_experts(
 ) -> tuple[Any, Rows | TrainingData, SelectionResult | None]:
     """A copy of the estimator, the rows of its fit, and the number by a criterion or candidates.
 
-    Fewer than `MIN_ROWS_FOR_SELECTION` rows are for one expert. In row blocks the number is that of
-    a sample.
+    Fewer than `MIN_ROWS_FOR_SELECTION` rows, or too few of each class to hold some out, are for one
+    expert by "auto". In row blocks the number is that of a sample.
     """
     candidates = _check_candidates(estimator.n_experts)
     least = n_known_experts(given.possible)
@@ -279,6 +279,14 @@ def select_n_experts(
         n_partitions = min(max(1, MAX_SELECTION_ROWS // data.rows.n_rows), MAX_PARTITIONS)
         n_partitions = 1 if uses else n_partitions  # fits of estimators take long
         left_out = _left_out(data, by_class, n_partitions)
+        if not len(left_out):
+            if estimator.n_experts == "auto":
+                return fixed, validated, None
+            raise ValueError(
+                f"{_words(estimator)} needs a class with at least {N_SELECTION_FOLDS} distinct rows, "
+                'which are held out in turn; no class has so many. Use n_experts="bic", or an '
+                "integer."
+            )
         n_distinct = int((left_out < 1.0).sum(axis=1).min())
         trials = trials._replace(maximum=max(min(n_possible, n_distinct), least))
         return fixed, validated, _select_by_held_out_rows(growth, left_out, trials)
@@ -435,12 +443,6 @@ def _left_out(data: TrainingData, by_class: bool, n_partitions: int) -> Array:
         can_hold_out = counts[codes] >= N_SELECTION_FOLDS
         can_hold_out = np.bincount(unit[index], ~can_hold_out)[unit[index]] == 0
         codes = codes if can_hold_out.all() else None
-    if not can_hold_out.any():
-        raise ValueError(
-            "n_experts selected by held-out rows needs a class with at least "
-            f"{N_SELECTION_FOLDS} distinct rows; got at most {counts.max()} for each class. Use "
-            'n_experts="bic", or an integer.'
-        )
     parts, sizes = [], np.bincount(unit, n_copies)
     for seed in range(SELECTION_SEED, SELECTION_SEED + n_partitions):
         if groups is not None:

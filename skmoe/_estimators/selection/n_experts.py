@@ -283,9 +283,9 @@ def select_n_experts(
             if estimator.n_experts == "auto":
                 return fixed, validated, None
             raise ValueError(
-                f"{_words(estimator)} needs a class with at least {N_SELECTION_FOLDS} distinct rows, "
-                'which are held out in turn; no class has so many. Use n_experts="bic", or an '
-                "integer."
+                f"{_words(estimator)} needs a class with at least {N_SELECTION_FOLDS} distinct "
+                "rows, which are held out in turn; no class has so many. Use "
+                'n_experts="bic", or an integer.'
             )
         n_distinct = int((left_out < 1.0).sum(axis=1).min())
         trials = trials._replace(maximum=max(min(n_possible, n_distinct), least))

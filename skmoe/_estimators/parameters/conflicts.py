@@ -42,8 +42,8 @@ TRANSFORMER, LIST = "a transformer in the gate", "a list as family or expert"
 # first conflict is the one that is reported.
 CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
     ((TEST, NESTED), ("top_k", ESTIMATORS, BASE)): (
-        "such a fit does not maximise the likelihood. "
-        'Leave it out, or choose the number by held-out rows: n_experts="auto".'
+        "such a fit does not maximise the likelihood. Use a gate without top_k, base=None and "
+        'expert="linear", or choose the number by held-out rows: n_experts="auto".'
     ),
     ((NESTED,), (OWN_DENSITY, SIGNS)): (
         "its statistic is chi-squared for linear experts without penalties and signs. "
@@ -57,25 +57,27 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "each of a given number of experts has a part of it. "
         "Give what holds for any number, or fit several numbers and compare their bic."
     ),
-    ((KNOWN_AS_BOOLEANS, "warm_start=True"), (SELECTION,)): (
-        "this belongs to a given number of experts. "
+    ((SELECTION,), (KNOWN_AS_BOOLEANS, "warm_start=True")): (
+        "known experts, and a fit that goes on, are of a given or the previous number. "
         "Give n_experts as an integer, or known_experts as integers and warm_start=False."
     ),
-    ((NESTED, TEST), (SELECTION,)): (
-        "the number is part of the hypothesis. Pass an integer, such as n_experts=2."
+    ((NESTED, TEST, STREAM, BLOCKS), (SELECTION,)): (
+        "the number is selected by several fits to rows in memory. "
+        "Pass an integer, such as n_experts=2, selected on a sample if need be."
     ),
     (
         (BLOCKS, STREAM),
         (
-            *(ESTIMATORS, BASE, TRANSFORMER, SELECTION, INIT),
+            *(ESTIMATORS, BASE, TRANSFORMER, INIT),
             "a family that depends on all values of y",
         ),
     ): (
-        "this needs all rows in memory at once. "
-        "Leave it out, or use fit on an array, of a sample of the rows if need be."
+        "estimators need all rows at once, and so do a base, a transformer and a start. Use "
+        'expert="linear", base=None, a gate without a transformer and a named init, give a family '
+        "what it depends on, or fit a sample of the rows in an array."
     ),
     ((TEST, NESTED), (BLOCKS,)): (
-        "this needs all rows in memory at once. Use an array, of a sample of the rows if need be."
+        "this needs all rows in memory at once. Pass an array, or a sample of the rows."
     ),
     ((STREAM,), ('class_weight="balanced"', DISPERSIONS, CENSORED)): (
         "a stream adds up sums of values with given weights and the same dispersion. "

@@ -131,8 +131,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     warm_start : bool, default=False
         Whether a fit begins at the parameters of the previous one, for at most `max_iter`
         iterations, instead of at new starts. Penalties that were found are kept if that fit has
-        converged; otherwise their search goes on from them. Estimators continue if they, data and
-        folds are the same, or else from the responsibilities.
+        converged; otherwise their search goes on from them. Estimators continue from the
+        responsibilities.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of the starts. An integer makes the fit reproducible.
     n_jobs : int, default=None
@@ -332,12 +332,13 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         -------
         self : estimator
             The estimator. `weights_` are of the rows of this batch, `n_iter_` counts batches, and
-            `lower_bound_` is the mean log density of rows before they were used.
+            `lower_bound_` is the mean log density of rows before they were used; of those of a fit
+            after it.
 
         Raises
         ------
         ValueError
-            If `half_life` is not a positive number, or the batch or a parameter does not suit a
+            If `half_life` is not at least 1, or the batch or a parameter does not suit a
             stream.
 
         Examples

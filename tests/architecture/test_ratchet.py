@@ -66,7 +66,6 @@ FEATURES = {
     "numbers of experts": ["_estimators/selection/"],
     "streams": ["_mixture/stream.py", "_estimators/fitting/partial_fit.py"],
     "warm starts": [
-        "_estimators/fitting/problem.py:cache_key",
         "_estimators/fitting/problem.py:_continue",
         "_estimators/fitting/problem.py:_warm_start",
     ],

@@ -7,7 +7,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.feature_selection import SelectFromModel
 from sklearn.linear_model import Ridge
 from sklearn.utils import get_tags
 
@@ -91,7 +90,7 @@ def test_bounds_are_in_the_units_of_the_target():
 
 
 def test_targets_are_compared_with_their_exposures_in_starts():
-    """A constant offset changes neither the start nor the bounds."""
+    """A constant offset changes no start."""
     y = target_of("poisson")
     moe = regressor(family="poisson", init="kmeans", max_iter=5, n_init=1)
     one, other = (
@@ -101,17 +100,6 @@ def test_targets_are_compared_with_their_exposures_in_starts():
     assert_allclose(other.expert_intercept_, one.expert_intercept_ - 2.0, atol=1e-6)
 
 
-def test_exposures_in_starts_have_the_weights_of_their_rows():
-    """A weight of two is the row twice."""
-    y, offset = target_of("poisson"), 1.5 * X[:, 1]
-    weight = np.where(X[:, 0] > 0.0, 2.0, 1.0)
-    index = np.repeat(np.arange(len(y)), weight.astype(int))
-    moe = regressor(family="poisson", init="kmeans", max_iter=3, n_init=1)
-    weighted = fit_quietly(clone(moe), X, y, sample_weight=weight, offset=offset)
-    repeated = fit_quietly(clone(moe), X[index], y[index], offset=offset[index])
-    assert_allclose(weighted.lower_bounds_, repeated.lower_bounds_, atol=1e-7)
-
-
 def test_held_out_selection_has_errors_of_its_scores():
     moe = regressor(n_experts="auto", n_init=1, max_iter=2)
     fit_quietly(moe, X[:20], Y[:20])
@@ -119,17 +107,6 @@ def test_held_out_selection_has_errors_of_its_scores():
     assert {len(getattr(moe, name)) for name in names} == {len(moe.n_experts_tried_)}
     assert moe.n_experts_ == moe.n_experts_ties_[0]
     assert set(moe.n_experts_ties_) <= set(moe.n_experts_tried_)
-
-
-def test_a_prediction_that_is_scored_without_a_target_has_the_offset():
-    offset = 0.5 * X[:, 1]
-    moe = regressor(family="gamma", n_init=1, max_iter=10)
-    fit_quietly(moe, X, target_of("gamma"), offset=offset)
-    with pytest.warns(UserWarning, match="without y"):
-        scores = moe.score_samples(X, offset=offset)
-    predicted = moe.predict(X, offset=offset)
-    assert not np.allclose(predicted, moe.predict(X))
-    assert_array_equal(scores, moe.score_samples(X, predicted, offset=offset))
 
 
 # --- printed progress -------------------------------------------------------------------------
@@ -208,17 +185,3 @@ def test_tags_say_which_data_are_taken(make, y):
     for expert in (Ridge(), ["tree", Ridge()], ["tree", "linear"], [], None, 5, "forest", Ridge):
         takes = expert == ["tree", "linear"]  # in a list, linear models see imputed values
         assert get_tags(moe.set_params(expert=expert)).input_tags.allow_nan == takes
-
-
-# --- other tools ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["coef_", "intercept_"])
-def test_no_mixture_is_taken_for_a_linear_model(name):
-    """Tools for linear models read `coef_`."""
-    for case in ("two experts", "trees", "linear-classifier"):
-        moe = short_fit(case)
-        assert not hasattr(moe, name)
-        assert hasattr(moe, f"expert_{name}") == (case != "trees")
-        with pytest.raises(ValueError, match="`coef_` or `feature_importances_`"):
-            SelectFromModel(moe, prefit=True).fit(X).get_support()

@@ -54,16 +54,6 @@ def test_one_expert_without_prior_has_the_maximum_likelihood_and_its_criteria():
     assert moe.icl(X, y) == pytest.approx(moe.bic(X, y))  # nothing is uncertain
 
 
-@pytest.mark.parametrize("fraction", [0.01, 0.05, 0.5])
-def test_one_expert_is_least_squares_however_rare_a_value_is(fraction):
-    """The noise variance can be below that of y."""
-    X = np.random.default_rng(0).normal(size=(300, 2))
-    y = (X[:, 0] > np.quantile(X[:, 0], 1 - fraction)).astype(float)
-    moe = MixtureOfExpertsRegressor(1, alpha=1e-9).fit(X, y)
-    assert moe.score(X, y) == pytest.approx(LinearRegression().fit(X, y).score(X, y), abs=1e-8)
-    assert moe.noise_variance_[0] <= y.var() * 1.1
-
-
 @pytest.mark.parametrize("n_experts", [2, 4])
 @pytest.mark.parametrize("fraction", [0.01, 0.08])
 def test_mixtures_of_rare_values_are_fitted_without_false_alarms(n_experts, fraction):
@@ -142,24 +132,13 @@ def wide_table(make, n_rows=40, n_columns=1010):
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
-def test_one_expert_of_many_columns_is_ridge(make):
+def test_one_expert_of_many_columns_is_ridge_or_logistic_regression(make):
     """Steps by conjugate gradients, which are truncated, lead to the same solution."""
     X, Z, y = wide_table(make)
     moe = MixtureOfExpertsRegressor(1, alpha=50.0, dispersion_prior=1.0, tol=1e-13, max_iter=500)
     ridge = Ridge(alpha=50.0).fit(Z, y)
     assert_allclose(fit_quietly(moe, X, y).predict(X), ridge.predict(Z), atol=1e-4)
-
-
-@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
-def test_one_expert_of_classes_and_many_columns_is_logistic_regression(make):
-    X, Z, y = wide_table(make)
     moe = MixtureOfExpertsClassifier(1, alpha=50.0, tol=1e-13, max_iter=500)
     logistic = LogisticRegression(C=1 / 50.0, solver="newton-cg", tol=1e-10).fit(Z, y > 0)
     found = fit_quietly(moe, X, y > 0).predict_proba(X)
     assert_allclose(found, logistic.predict_proba(Z), atol=1e-4)
-
-
-def test_lower_bound_of_many_columns_never_falls():
-    X, _, y = wide_table(np.asarray)
-    moe = MixtureOfExpertsRegressor(2, alpha=50.0, gate_alpha=50.0, n_init=1, random_state=0)
-    assert np.diff(fit_quietly(moe, X, y).lower_bounds_).min() > -1e-9

@@ -172,7 +172,7 @@ def _next(
 ) -> tuple[FittedMixture, Stream]:
     """Mixture and stream after a batch, in the standardisation of the first rows.
 
-    They begin anew with all rows that are kept, once their weight has doubled.
+    They start again with all rows that are kept, once their weight has doubled.
     """
     mixture, _, preprocessor = estimator._fitted
     _check_widths(mixture)

@@ -288,9 +288,9 @@ def check_rows_are_possible(params: FitParameters, experts: Experts, rows: Datas
     if rows.possible is not None and not rows.possible[:, first].all():
         named, what = np.flatnonzero(rows.possible[:, first]), "known_experts"
     raise ValueError(
-        f"{what} must have rows that are all possible under one expert; those with the values of y "
-        f"{shown} are not, of expert {', '.join(map(str, named))} with {params.family_name}. "
-        f"Correct {what}, or use a family of all these values, such as "
+        f"{what} must have rows that are all possible under one expert; those whose y is {shown} "
+        f"are outside the support of expert {', '.join(map(str, named))} with "
+        f"{params.family_name}. Correct {what}, or use a family of all these values, such as "
         'family="negative_binomial" for counts with zeros.'
     )
 

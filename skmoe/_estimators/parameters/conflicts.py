@@ -42,8 +42,8 @@ TRANSFORMER, LIST = "a transformer in the gate", "a list as family or expert"
 # first conflict is the one that is reported.
 CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
     ((TEST, NESTED), ("top_k", ESTIMATORS, BASE)): (
-        "such a fit does not maximise the likelihood. "
-        'Leave it out, or choose the number by held-out rows: n_experts="auto".'
+        "such a fit does not maximise the likelihood. Use a gate without top_k, base=None and "
+        'expert="linear", or choose the number by held-out rows: n_experts="auto".'
     ),
     ((NESTED,), (OWN_DENSITY, SIGNS)): (
         "its statistic is chi-squared for linear experts without penalties and signs. "
@@ -70,11 +70,12 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
             "a family that depends on all values of y",
         ),
     ): (
-        "this needs all rows in memory at once. "
-        "Leave it out, or use fit on an array, of a sample of the rows if need be."
+        "estimators need all rows at once, and so do a base, a transformer and a start. Use "
+        'expert="linear", base=None, a gate without a transformer and a named init, give a family '
+        "what it depends on, or fit a sample of the rows in an array."
     ),
     ((TEST, NESTED), (BLOCKS,)): (
-        "this needs all rows in memory at once. Use an array, of a sample of the rows if need be."
+        "this needs all rows in memory at once. Pass an array, or a sample of the rows."
     ),
     ((STREAM,), ('class_weight="balanced"', DISPERSIONS, CENSORED)): (
         "a stream adds up sums of values with given weights and the same dispersion. "

@@ -143,8 +143,8 @@ WEIGHTS = {
     "objects": ([None, {}] * HALF, ["must hold numbers", "list"]),
     "dates": (np.full(N_ROWS, np.datetime64("2020-01-01")), ["numbers", "datetime64"]),
     "huge": ([1e150, *[0.0] * (N_ROWS - 1)], ["at most 1e+140", "60 rows is 1e+150", "Divide"]),
-    "negative": ([1.0, -2.0, -1.0] * 20, ["must not be negative", "-2", "Drop rows"]),
-    "NaN": (np.full(N_ROWS, np.nan), ["must be finite", "remove"]),
+    "negative": ([1.0, -2.0, -1.0] * 20, ["not negative", "row 1 holds -2", "Drop"]),
+    "NaN": (np.full(N_ROWS, np.nan), ["must be finite", "row 0", "Drop"]),
     "too few": (np.ones(N_ROWS - 1), ["one entry for each of the 60 rows", "(59,)"]),
     "zero": (np.zeros(N_ROWS), ["weight"]),
 }

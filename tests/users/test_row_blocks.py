@@ -308,7 +308,7 @@ SECOND_BLOCK = {
     "rows of y": (lambda X, y: (X, y[:5]), "block 1: X and y must", "60 and 5"),
     "outputs": (lambda X, y: (X, np.column_stack([y, y])), "block 1 must be like", "(2,)"),
     "size of y": (lambda X, y: (X, 1e150 * y), "block 1: y must hold numbers of at most"),
-    "negative weight": (lambda X, y: (X, y, -np.ones(60)), "block 1: sample_weight must not", "-1"),
+    "negative weight": (lambda X, y: (X, y, -np.ones(60)), "block 1: sample_weight must be", "-1"),
     "NaN in weight": (lambda X, y: (X, y, np.nan * y), "block 1: sample_weight must be finite"),
     "rows of weight": (lambda X, y: (X, y, y[:5]), "block 1: sample_weight must", "(5,)"),
     "offset": (lambda X, y: (X, y, None, y), "block 1 must be like", "shape None", "zeros"),

@@ -99,7 +99,7 @@ def build_problem(
     extra_features = None
     if isinstance(given, Rows):
         if type(given.X) is not np.ndarray:
-            given = rows_in_blocks(estimator, params, given)
+            given = rows_in_blocks(given)
         if isinstance(given.X, RowBlocks):
             check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
             return _build_from_blocks(estimator, params, given.X, options)

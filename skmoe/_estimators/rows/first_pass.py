@@ -37,7 +37,6 @@ from skmoe._data.rows import (
     split_into_blocks,
 )
 from skmoe._data.units import check_gate_columns, encode_units, unit_runs
-from skmoe._estimators.parameters.conflicts import BLOCKS, chosen_options, conflict_of
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.parts import check_takes_offset
 from skmoe._estimators.parameters.tasks import identity_scaling
@@ -45,7 +44,6 @@ from skmoe._estimators.rows.training_data import (
     TrainingData,
     check_enough_rows,
     check_support,
-    chosen_rows,
     with_class_weights,
     with_columns,
 )
@@ -56,26 +54,12 @@ from skmoe._numerics.typing import Array, Design
 MAX_INIT_ROWS = 20_000
 
 
-def rows_in_blocks(estimator: Any, params: FitParameters, given: Rows) -> Rows:
-    """Large memory maps and Dask collections as row blocks; other rows as they are."""
-    blocks: Any
-    if is_dask(given.X):
-        blocks = RowBlocks.from_dask(given.X, given.y, **given.arguments)
-    elif isinstance(given.X, np.memmap) and _can_be_divided(given):
-        chosen = chosen_options(estimator) | chosen_rows(params, given) | {BLOCKS: BLOCKS}
-        if conflict_of(chosen):
-            return given
-        blocks = RowBlocks.from_arrays(given.X, given.y, **given.arguments)
-    else:
+def rows_in_blocks(given: Rows) -> Rows:
+    """Dask collections as row blocks; other rows as they are."""
+    if not is_dask(given.X):
         return given
+    blocks = RowBlocks.from_dask(given.X, given.y, **given.arguments)
     return Rows(blocks, group=given.group, metadata=given.metadata)
-
-
-def _can_be_divided(given: Rows) -> bool:
-    """Whether rows are many, and have values of their own; rows of a unit may be apart."""
-    has_values = all(np.ndim(values) > 0 for values in given.arguments.values())
-    many = len(given.X) > MAX_INIT_ROWS
-    return many and has_values and given.y is not None and given.unit is None
 
 
 # --- passes of EM -------------------------------------------------------------------------------

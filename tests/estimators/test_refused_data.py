@@ -389,31 +389,6 @@ def test_numbers_at_the_bounds_are_fitted():
         assert np.isfinite(COUNTED.predict(X, offset=np.full(N_ROWS, value))).all()
 
 
-@pytest.mark.parametrize(
-    "good",
-    [
-        *([0.5, 1.5], ["b", "a"], [True, False], [b"b", b"a"]),
-        np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[D]"),
-    ],
-    ids=repr,
-)
-def test_labels_of_one_kind_are_units_and_classes(good):
-    """Whatever the type of the array is that holds them."""
-    own = np.asarray(good)
-    for labels in (own, own.astype(object), pd.Series(good).to_numpy(dtype=object)):
-        units = np.resize(labels, N_ROWS)
-        fit_quietly(regressor(gate="constant"), X, Y, units=units)
-        missing = np.array([*units[:-1], None], dtype=object)
-        assert_refused(refusal(regressor().fit, X, Y, units=missing), "units", "one kind")
-    if own.dtype.kind in "fS":  # numbers that are no classes, and what scikit-learn refuses
-        return
-    moe = fit_quietly(classifier(), X, own[CLASSES])
-    assert_array_equal(moe.classes_, np.unique(own))
-    if own.dtype.kind != "M":
-        again = fit_quietly(classifier(), X, own[CLASSES].tolist())
-        assert_array_equal(again.predict(X), moe.predict(X))
-
-
 def test_groups_change_the_folds_of_the_held_out_choice():
     scores = [
         fit_quietly(regressor("auto"), X[:20], Y[:20], groups=g).n_experts_scores_

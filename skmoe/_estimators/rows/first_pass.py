@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skmoe._data.blocks import ENTRIES, DaskBlocks, RowBlocks
+from skmoe._data.blocks import ENTRIES, DaskBlocks, RowBlocks, dask_blocks
 from skmoe._data.censored_targets import point_values
 from skmoe._data.checks import check_columns, shown
 from skmoe._data.encoding import numeric_names
@@ -58,7 +58,7 @@ def rows_in_blocks(given: Rows) -> Rows:
     """Dask collections as row blocks; other rows as they are."""
     if not is_dask(given.X):
         return given
-    blocks = RowBlocks.from_dask(given.X, given.y, **given.arguments)
+    blocks = dask_blocks(given.X, given.y, **given.arguments)
     return Rows(blocks, group=given.group, metadata=given.metadata)
 
 

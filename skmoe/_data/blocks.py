@@ -263,26 +263,19 @@ class DaskBlocks(RowBlocks):
         """The first block, in this process."""
         return tuple(self.blocks[0].compute())
 
-    def map(self, block_fn: Callable[[int, tuple[Any, ...]], Any]) -> list[Any]:
-        """Results of `block_fn(index, block)` for all blocks, computed on the workers."""
-        return list(import_module("dask").compute(*self._delayed(block_fn)))
-
     def map_reduce(
         self,
         block_fn: Callable[[int, tuple[Any, ...]], Any],
         merge: Callable[[Any, Any], Any],
     ) -> Any:
         """Results of `block_fn(index, block)`, merged in a tree, computed on the workers."""
-        merge = import_module("dask").delayed(merge, pure=False)
-        results = self._delayed(block_fn)
+        dask = import_module("dask")
+        block_fn, merge = (dask.delayed(each, pure=False) for each in (block_fn, merge))
+        results: list[Any] = [block_fn(index, block) for index, block in enumerate(self.blocks)]
         while len(results) > 1:
             pairs = [results[i : i + 2] for i in range(0, len(results), 2)]
             results = [merge(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
         return results[0].compute()
-
-    def _delayed(self, block_fn: Callable[[int, tuple[Any, ...]], Any]) -> list[Any]:
-        block_fn = import_module("dask").delayed(block_fn, pure=False)
-        return [block_fn(index, block) for index, block in enumerate(self.blocks)]
 
 
 def dask_blocks(X: Any, y: Any, **arguments: Any) -> DaskBlocks:

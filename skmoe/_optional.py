@@ -23,7 +23,6 @@ import_pandas = partial(_import, "pandas", "frames")
 import_pyplot = partial(_import, "matplotlib.pyplot", "plot")
 import_report_pyplot = partial(_import, "matplotlib.pyplot", "report")
 import_parquet = partial(_import, "pyarrow.parquet", "parquet")
-import_dask = partial(_import, "dask", "dask")
 import_skl2onnx = partial(_import, "skl2onnx", "onnx")
 import_jinja2 = partial(_import, "jinja2", "report")
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from skmoe._data.rows import is_dask
-from skmoe._optional import import_dask, import_parquet
+from skmoe._optional import import_parquet
 
 
 def chunks_of(collections: dict[str, Any]) -> list[dict[str, Any]]:
@@ -79,7 +79,7 @@ class RowBlocks:
 
     A fit reads the blocks once in each iteration of EM, with one block in memory at a time: its
     memory does not depend on the number of rows. Blocks of 10 000 to 100 000 rows are a good size.
-    The methods `from_arrays`, `from_parquet` and `from_dask` make blocks of other sources.
+    The methods `from_arrays` and `from_parquet` make blocks of other sources.
     See "Larger than memory" in the user guide.
 
     Parameters
@@ -230,61 +230,9 @@ class RowBlocks:
 
         return cls(factory)
 
-    @classmethod
-    def from_dask(
-        cls,
-        X: Any,
-        y: Any,
-        *,
-        sample_weight: Any = None,
-        offset: Any = None,
-        units: Any = None,
-        known_experts: Any = None,
-    ) -> DaskBlocks:
-        """Blocks of Dask collections, whose statistics are computed on the workers.
-
-        In each pass the workers return only statistics, which are added in a tree; in the first
-        pass also a sample of the rows, for the initialisation. With a client of `distributed` the
-        collections are persisted on its workers; without one they are read again in each pass.
-
-        Parameters
-        ----------
-        X : dask array of shape (n_samples, n_features), or dask data frame
-            Features.
-        y : dask array or series, or array of shape (n_samples,) or (n_samples, n_outputs)
-            Target. Arrays with known chunk sizes are rechunked like X; others must have the chunks
-            or partitions of X.
-        sample_weight : dask array or series, or array of shape (n_samples,), default=None
-            Weights of the rows.
-        offset : dask collection or array, default=None
-            Offsets of the linear predictors of the experts, as in `fit`.
-        units : dask array or series, or array of shape (n_samples,), default=None
-            Units of the rows, as in `fit`. No unit may be in two chunks.
-        known_experts : dask collection or array, default=None
-            Experts of rows for which they are known, as in `fit`.
-
-        Returns
-        -------
-        blocks : DaskBlocks
-            One block for each chunk or partition.
-
-        Raises
-        ------
-        ValueError
-            If the rows or partitions of another argument differ from those of X, or if chunk sizes
-            that are needed are unknown.
-        """
-        dask = import_dask("RowBlocks.from_dask")
-        entries = X, y, sample_weight, offset, units, known_experts
-        named = zip(ENTRIES, entries, strict=True)
-        chunks = chunks_of({name: values for name, values in named if values is not None})
-        as_block = dask.delayed(_block)
-        blocks = [as_block([chunk.get(name) for name in ENTRIES]) for chunk in chunks]
-        return DaskBlocks(list(dask.persist(*blocks)) if _has_client() else blocks)
-
 
 class DaskBlocks(RowBlocks):
-    """Row blocks on Dask workers, as `RowBlocks.from_dask` makes them.
+    """Row blocks on Dask workers, as a fit makes them of collections.
 
     See "Larger than memory" in the user guide.
 
@@ -315,26 +263,33 @@ class DaskBlocks(RowBlocks):
         """The first block, in this process."""
         return tuple(self.blocks[0].compute())
 
-    def map(self, block_fn: Callable[[int, tuple[Any, ...]], Any]) -> list[Any]:
-        """Results of `block_fn(index, block)` for all blocks, computed on the workers."""
-        return list(import_dask("RowBlocks.from_dask").compute(*self._delayed(block_fn)))
-
     def map_reduce(
         self,
         block_fn: Callable[[int, tuple[Any, ...]], Any],
         merge: Callable[[Any, Any], Any],
     ) -> Any:
         """Results of `block_fn(index, block)`, merged in a tree, computed on the workers."""
-        merge = import_dask("RowBlocks.from_dask").delayed(merge, pure=False)
-        results = self._delayed(block_fn)
+        dask = import_module("dask")
+        block_fn, merge = (dask.delayed(each, pure=False) for each in (block_fn, merge))
+        results: list[Any] = [block_fn(index, block) for index, block in enumerate(self.blocks)]
         while len(results) > 1:
             pairs = [results[i : i + 2] for i in range(0, len(results), 2)]
             results = [merge(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
         return results[0].compute()
 
-    def _delayed(self, block_fn: Callable[[int, tuple[Any, ...]], Any]) -> list[Any]:
-        block_fn = import_dask("RowBlocks.from_dask").delayed(block_fn, pure=False)
-        return [block_fn(index, block) for index, block in enumerate(self.blocks)]
+
+def dask_blocks(X: Any, y: Any, **arguments: Any) -> DaskBlocks:
+    """Blocks of Dask collections and of what belongs to their rows, one for each chunk of X.
+
+    Their statistics are computed on the workers, which return only sums, added in a tree, and in
+    the first pass a sample of the rows. With a client of `distributed` the collections are
+    persisted on its workers; without one they are read again in each pass.
+    """
+    dask, given = import_module("dask"), {"X": X, "y": y, **arguments}
+    chunks = chunks_of({name: values for name, values in given.items() if values is not None})
+    as_block = dask.delayed(_block)
+    blocks = [as_block([chunk.get(name) for name in ENTRIES]) for chunk in chunks]
+    return DaskBlocks(list(dask.persist(*blocks)) if _has_client() else blocks)
 
 
 def _has_client() -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.utils.validation import has_fit_parameter
+from sklearn.utils.validation import check_array, has_fit_parameter
 
 from skmoe._data.folds import N_CROSS_FIT_FOLDS, check_several_folds, feasible_folds
 from skmoe._data.rows import Rows, index_rows
@@ -159,15 +159,14 @@ def check_positive(base: Any, prediction: Array) -> Array:
 
 def check_transformed(transformer: Any, transformed: Any, n_rows: int) -> None:
     """The gate transformer must return finite numbers of shape (n_rows, n_columns)."""
-    shape: tuple[int, ...] = getattr(transformed, "shape", ())
-    if len(shape) != 2 or shape[0] != n_rows:
+    try:
+        shape = check_array(transformed, accept_sparse=True, ensure_min_features=0).shape
+        found = "" if shape[0] == n_rows else f"shape {shape}"
+    except (TypeError, ValueError) as error:
+        found = str(error)
+    if found:
         raise ValueError(
-            f"The transformer of the gate must keep the {n_rows} rows that it is given, as a "
-            f"table; {transformer!r} made shape {shape}. Choose one that transforms features."
-        )
-    values = transformed.data if sparse.issparse(transformed) else np.asarray(transformed)
-    if not np.issubdtype(values.dtype, np.number) or not np.isfinite(values).all():
-        raise ValueError(
-            f"The transformer of the gate must make finite numbers; {transformer!r} made others. "
-            "Impute or encode before it, in a pipeline."
+            f"The transformer of the gate must keep the {n_rows} rows that it is given, as a table "
+            f"of finite numbers; {transformer!r} made others: {found}. Choose one that transforms "
+            "features, and impute or encode before it, in a pipeline."
         )

@@ -363,17 +363,14 @@ def check_size(y: Array, *, whole: bool) -> None:
 
     `whole` is False for a part of the rows, in which all values may be close to zero.
     """
-    largest = np.abs(point_values(y) if has_bounds(y) else y).max(axis=0, initial=0.0)
-    if (largest > MAX_TARGET).any():
+    values = point_values(y) if has_bounds(y) else y
+    largest = np.atleast_1d(np.abs(values).max(axis=0, initial=0.0))
+    wrong = (largest > MAX_TARGET) | (whole & (largest > 0.0) & (largest < MIN_TARGET))
+    if wrong.any():
         raise ValueError(
-            f"y must hold numbers of at most {MAX_TARGET:g} in absolute value, whose squares are "
-            f"finite; got {largest.max():g}. Divide y by a constant."
-        )
-    tiny = (largest > 0.0) & (largest < MIN_TARGET)
-    if whole and tiny.any():
-        raise ValueError(
-            f"y must hold numbers larger than {MIN_TARGET:g} in absolute value, whose squares are "
-            f"positive; the largest is {largest[tiny].max():g}. Multiply y by a constant."
+            f"y must hold numbers of at most {MAX_TARGET:g} in absolute value, and one larger than "
+            f"{MIN_TARGET:g}, whose squares are finite and positive; the largest is "
+            f"{largest[wrong].max():g}. Multiply y by a constant."
         )
 
 
@@ -449,12 +446,11 @@ def check_weights(sample_weight: Any, n_rows: int, *, may_be_zero: bool = False)
             f"sample_weight must have one entry for each of the {n_rows} rows of X, in one "
             f"dimension; got shape {weight.shape}."
         )
-    if not np.isfinite(weight).all():
-        raise ValueError("sample_weight must be finite; it contains NaN or infinity: remove them.")
-    if (weight < 0).any():
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0.0)))
+    if len(wrong):
         raise ValueError(
-            f"sample_weight must not be negative; its smallest entry is {weight.min():g}. "
-            "Drop rows instead of giving them negative weight."
+            f"sample_weight must be finite and not negative; row {wrong[0]} holds "
+            f"{weight[wrong[0]]:g}. Drop such rows."
         )
     check_total_weight("sample_weight", weight)
     if not (may_be_zero or (weight > 0).any()):
@@ -483,18 +479,12 @@ def check_offset(offset: Any, n_rows: int, n_outputs: int) -> Array:
             f"offset must have shape (n_samples,) or (n_samples, n_outputs), here {(n_rows,)} or "
             f"{(n_rows, n_outputs)}; got shape {values.shape}. Give one number for each row of X."
         )
-    finite = np.isfinite(values)
-    if not finite.all():
-        row, value = int(np.argwhere(~finite)[0, 0]), values[~finite][0]
-        raise ValueError(
-            f"offset must hold finite numbers; row {row} holds {value:g}. An offset is the "
-            "logarithm of an exposure, which must be positive: remove rows without exposure."
-        )
-    largest = float(np.abs(values).max(initial=0.0))
-    if largest > MAX_OFFSET:
+    wrong = ~(np.abs(values) <= MAX_OFFSET)
+    if wrong.any():
         raise ValueError(
             f"offset must lie between -{MAX_OFFSET:g} and {MAX_OFFSET:g}, as logarithms of "
-            f"exposures do; its largest absolute value is {largest:g}. Pass np.log(exposure)."
+            f"exposures do; row {np.argwhere(wrong)[0, 0]} holds {values[wrong][0]:g}. Pass "
+            "np.log(exposure), and remove rows without exposure."
         )
     return values.ravel() if n_outputs == 1 else values
 

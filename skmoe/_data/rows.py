@@ -214,11 +214,6 @@ class Dataset(NamedTuple):
         return len(self.weight)
 
     @property
-    def n_gate_columns(self) -> int:
-        """Number of columns of the gate's design."""
-        return int(self.gate_design.shape[1])
-
-    @property
     def gate_weight(self) -> Array:
         """Weights of the rows of the gate's design: of rows, or of units."""
         return self.weight if self.units is None else self.units.weight

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Steps of pipelines: polynomials of a time, and steps that take weights or units."""
 
 from __future__ import annotations
 

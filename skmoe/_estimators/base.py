@@ -357,8 +357,8 @@ class BaseMixtureOfExperts(BaseMixture):
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or RowBlocks
             Features: numbers, or a data frame with categories if every expert accepts them. They
             are standardised inside; sparse ones are scaled only. Data that are larger than memory
-            are a `numpy.memmap`, which is not loaded, a Dask collection, or
-            `skmoe.data.RowBlocks`. Blocks contain y, weights, offset and units too.
+            are a Dask collection, or `skmoe.data.RowBlocks`, such as of a memory map. Blocks
+            contain y, weights, offset and units too.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target; the classifier takes labels of shape (n_samples,). Values of which only bounds
             are known, such as times of events to come, are made by `skmoe.data`.

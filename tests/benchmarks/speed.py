@@ -38,6 +38,7 @@ from sklearn.utils.validation import validate_data
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.data import RowBlocks
 from skmoe.recipes import strong_classifier, strong_regressor
 
 ROOT = Path(__file__).parents[2]
@@ -386,7 +387,7 @@ def work_of(kind, folder):
         options = {"init": "search"}
     elif kind.startswith("memory"):
         np.save(folder / "X.npy", X)
-        X = np.load(folder / "X.npy", mmap_mode="r")
+        X, y = RowBlocks.from_arrays(np.load(folder / "X.npy", mmap_mode="r"), y), None
     moe = estimator(n_experts, random_state=0, **options)
     return lambda: clone(moe).fit(X, y)
 

@@ -17,39 +17,11 @@ from support.fits import (
     Y,
     classifier,
     fit_quietly,
-    fitted_case,
     regressor,
 )
 from support.refusals import assert_refused, refusal
 
 SHORT = {"n_experts": 2, "n_init": 1, "max_iter": 3}
-FRAME = pd.DataFrame({"size": X[:, 0], "kind": pd.Categorical(np.where(X[:, 1] > 0, "a", "b"))})
-
-
-# --- columns and containers -------------------------------------------------------------------
-
-
-def test_a_mixture_of_a_frame_takes_frames_with_its_columns():
-    moe = fit_quietly(regressor(expert="tree", **SHORT), FRAME, Y)
-    assert moe.predict(FRAME[:5]).shape == (5,)
-    assert list(moe.feature_names_in_) == ["size", "kind"]
-    assert moe.n_features_in_ == 2
-    renamed = FRAME.rename(columns={"size": "length"})
-    for other in (renamed, FRAME[["kind", "size"]], FRAME[["size"]]):
-        assert "feature" in refusal(moe.predict, other)
-    assert "frame" in refusal(moe.predict, X)
-
-
-@pytest.mark.parametrize("case", ["two experts", "trees", "linear-classifier"])
-def test_rows_in_other_containers_are_the_same(case):
-    moe = fitted_case(case)
-    assert_array_equal(moe.predict(X.tolist()), moe.predict(X))
-    assert_allclose(moe.predict_gate(sparse.csr_array(X)), moe.predict_gate(X), atol=1e-12)
-    for other in (X[:, :1], np.column_stack([X, X])):
-        assert_refused(
-            refusal(moe.predict, other), f"X has {other.shape[1]} features", "2 features"
-        )
-    assert "2D array" in refusal(moe.predict, X[0])
 
 
 # --- units ------------------------------------------------------------------------------------

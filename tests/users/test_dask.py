@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 from sklearn.base import clone
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe._data.blocks import DaskBlocks
+from skmoe._data.blocks import DaskBlocks, dask_blocks
 from skmoe.data import RowBlocks
 from support.fits import FIXED, fit_quietly, loads
 from support.tables import two_regimes
@@ -66,7 +66,7 @@ class ChunksThatStayOnWorkers(DaskBlocks):
 
 
 def test_only_sums_and_the_first_chunk_reach_the_client(client):
-    blocks = ChunksThatStayOnWorkers(RowBlocks.from_dask(*chunks_of(X, Y)).blocks)
+    blocks = ChunksThatStayOnWorkers(dask_blocks(*chunks_of(X, Y)).blocks)
     moe = fit_quietly(clone(MOE), blocks)
     assert blocks.n_sums > moe.n_iter_ + 2  # the first pass, a first sweep, the use of experts
     assert_allclose(loads(moe).sum(), len(Y))
@@ -77,7 +77,7 @@ def test_only_sums_and_the_first_chunk_reach_the_client(client):
 def test_a_killed_worker_loses_nothing(client):
     workers = client.run(os.getpid)
     kill = lambda: os.kill(min(workers.values()), signal.SIGKILL)  # noqa: E731
-    blocks = ChunksThatStayOnWorkers(RowBlocks.from_dask(*chunks_of(X, Y)).blocks, kill)
+    blocks = ChunksThatStayOnWorkers(dask_blocks(*chunks_of(X, Y)).blocks, kill)
     long = clone(MOE).set_params(max_iter=5)
     moe = fit_quietly(clone(long), blocks)
     assert set(client.run(os.getpid).values()) != set(workers.values())

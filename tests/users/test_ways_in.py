@@ -10,12 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
-from support.fits import FIXED, fit_quietly
 from support.refusals import assert_refused, refusal
 
 N = 120
@@ -82,10 +81,6 @@ def by_blocks(moe, rows, folder):
     return moe.fit(RowBlocks(lambda: iter(blocks)))
 
 
-def by_arrays_in_blocks(moe, rows, folder):
-    return moe.fit(RowBlocks.from_arrays(rows.X, rows.y, **rows.given))
-
-
 def by_files(moe, rows, folder):
     paths = [folder / "X.npy", folder / "y.npy"]
     for path, values in zip(paths, (rows.X, rows.y), strict=True):
@@ -108,7 +103,9 @@ def by_parquet(moe, rows, folder):
 
 
 def by_memory_map(moe, rows, folder):
-    return moe.fit(memory_map(folder, rows.X), rows.y, **rows.given)
+    np.save(folder / "X.npy", rows.X)
+    mapped = np.load(folder / "X.npy", mmap_mode="r")
+    return moe.fit(RowBlocks.from_arrays(mapped, rows.y, **rows.given))
 
 
 def by_dask(moe, rows, folder):
@@ -129,12 +126,7 @@ def by_stream(moe, rows, folder):
     return moe.partial_fit(rows.X, rows.y, **rows.given, **classes)
 
 
-def memory_map(folder, X):
-    np.save(folder / "X.npy", X)
-    return np.load(folder / "X.npy", mmap_mode="r")
-
-
-WAYS = [by_arrays, by_blocks, by_arrays_in_blocks, by_files, by_parquet, by_memory_map, by_dask]
+WAYS = [by_arrays, by_blocks, by_files, by_parquet, by_memory_map, by_dask]
 WAYS += [by_warm_start, by_stream]
 
 
@@ -163,84 +155,9 @@ def test_a_target_of_several_columns_and_a_single_path(tmp_path):
     assert list(X_block.columns) == ["a", "b"]
 
 
-@pytest.mark.parametrize(("package", "extra"), [("pyarrow", "parquet"), ("dask", "dask")])
-def test_a_missing_package_is_named_with_its_extra(package, extra, monkeypatch):
-    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+def test_a_missing_package_is_named_with_its_extra(monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "pyarrow"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, package, None)
-    message = refusal(getattr(RowBlocks, f"from_{extra}"), "rows.parquet", "y")
-    assert_refused(message, f"RowBlocks.from_{extra} needs {package}", f"skmoe[{extra}]")
-
-
-# --- memory maps --------------------------------------------------------------------------------
-
-N_MANY = 20_500  # rows are read in blocks beyond 20 000
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory):
-    """Features, also in a map, and a target."""
-    X = np.random.default_rng(0).normal(size=(N_MANY, 1))
-    y = np.random.default_rng(1).poisson(np.exp(0.5 * X[:, 0]))
-    return X, memory_map(tmp_path_factory.mktemp("map"), X), y
-
-
-def of_many():
-    options = {"n_init": 1, "gate": "constant", "alpha": 10.0, "tol": 1e-12}
-    return MixtureOfExpertsRegressor(1, family="poisson", **options)
-
-
-def test_a_small_memory_map_is_fitted_like_an_array(tmp_path):
-    X, y, _ = rows("numbers")
-    moe = MixtureOfExpertsRegressor(2, n_init=1, max_iter=4, random_state=0, **FIXED)
-    mapped = memory_map(tmp_path, X)
-    expected = fit_quietly(moe, X, y).predict(X)
-    assert_array_equal(fit_quietly(moe, mapped, y).predict(X), expected)
-    assert_array_equal(moe.predict(mapped), expected)
-
-
-@pytest.mark.parametrize("with_units", [False, True])
-def test_a_large_memory_map_is_fitted_in_blocks_but_for_units(with_units, many):
-    """It says what an array says, and in blocks a bad value is found with the number of its block.
-
-    Rows of a unit need not be next to each other.
-    """
-    (X, mapped, y), index = many, np.arange(N_MANY)
-    given = {"sample_weight": 1 + index % 3 // 2, "offset": 1e-4 * index}
-    if with_units:
-        given["units"] = index % 10_000
-    whole = fit_quietly(of_many(), X, y, **given).expert_coef_
-    assert_allclose(fit_quietly(of_many(), mapped, y, **given).expert_coef_, whole, rtol=1e-6)
-    message = refusal(of_many().fit, mapped, np.where(index == 7, np.nan, y), **given)
-    assert message.startswith("block 0") == (not with_units)
-    assert "y contains NaN" in message
-
-
-def test_one_weight_for_all_rows_of_a_large_memory_map(many):
-    X, mapped, y = many
-    moe = of_many().set_params(alpha=1000.0)
-    once, twice = (
-        fit_quietly(moe, mapped, y, sample_weight=weight).expert_coef_ for weight in (1.0, 2.0)
-    )
-    copies = np.vstack([X, X]), np.append(y, y)
-    assert_allclose(twice, fit_quietly(moe, *copies).expert_coef_, rtol=1e-6)
-    assert abs(twice - once).max() > 1e-3
-
-
-REFUSED = {
-    "unknown argument": ({"weights": 1.0}, "weights", "cannot be used"),
-    "rows of y": ({"y": np.zeros(7)}, "y must have one value for each row of X", "7"),
-    "rows of weights": (
-        {"sample_weight": np.ones(5)},
-        "sample_weight must have one value for each row of X",
-        "5",
-    ),
-    "no y": ({"y": None}, "", "requires y to be passed"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_arguments_of_a_large_memory_map_are_checked(case, many):
-    _, mapped, y = many
-    given, *words = REFUSED[case]
-    assert_refused(refusal(of_many().fit, mapped, **{"y": y} | given), *words)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    message = refusal(RowBlocks.from_parquet, "rows.parquet", "y")
+    assert_refused(message, "RowBlocks.from_parquet needs pyarrow", "skmoe[parquet]")

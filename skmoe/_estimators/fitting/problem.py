@@ -94,7 +94,7 @@ def build_problem(
     """
     extra_features, source = None, None
     if isinstance(given, Rows) and type(given.X) is not np.ndarray:
-        given = rows_in_blocks(estimator, params, given)
+        given = rows_in_blocks(given)
     if isinstance(given, Rows) and isinstance(given.X, RowBlocks):
         check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
         data, source = first_pass(estimator, params, given.X)

@@ -30,7 +30,6 @@ from skmoe._estimators.rows.training_data import TrainingState
 from skmoe._inference.results import UnitResponsibilities
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
-from skmoe._optional import import_dask
 from skmoe.exceptions import FitMismatchWarning, warn_user
 
 # What a method assumes that is called without an argument which the fit had.
@@ -91,8 +90,7 @@ def _map_chunks(
 
     `by_row` are the arguments that have an entry for each row.
     """
-    dask = import_dask(name)
-    array = import_module("dask.array")
+    dask, array = import_module("dask"), import_module("dask.array")
     # A call with few rows raises the errors of wrong columns, and gives the shape of the results.
     few_rows = _meta_rows(X)
     of_row = {"offset": np.zeros(few_rows.shape[0])} if "offset" in by_row else {}

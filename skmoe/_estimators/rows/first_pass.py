@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skmoe._data.blocks import ENTRIES, DaskBlocks, RowBlocks
+from skmoe._data.blocks import ENTRIES, DaskBlocks, RowBlocks, dask_blocks
 from skmoe._data.censored_targets import point_values
 from skmoe._data.checks import check_columns, shown
 from skmoe._data.encoding import numeric_names
@@ -37,7 +37,6 @@ from skmoe._data.rows import (
     split_into_blocks,
 )
 from skmoe._data.units import check_gate_columns, encode_units, unit_runs
-from skmoe._estimators.parameters.conflicts import BLOCKS, chosen_options, conflict_of
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.parts import check_takes_offset
 from skmoe._estimators.parameters.tasks import identity_scaling
@@ -45,7 +44,6 @@ from skmoe._estimators.rows.training_data import (
     TrainingData,
     check_enough_rows,
     check_support,
-    chosen_rows,
     with_class_weights,
     with_columns,
 )
@@ -56,26 +54,12 @@ from skmoe._numerics.typing import Array, Design
 MAX_INIT_ROWS = 20_000
 
 
-def rows_in_blocks(estimator: Any, params: FitParameters, given: Rows) -> Rows:
-    """Large memory maps and Dask collections as row blocks; other rows as they are."""
-    blocks: Any
-    if is_dask(given.X):
-        blocks = RowBlocks.from_dask(given.X, given.y, **given.arguments)
-    elif isinstance(given.X, np.memmap) and _can_be_divided(given):
-        chosen = chosen_options(estimator) | chosen_rows(params, given) | {BLOCKS: BLOCKS}
-        if conflict_of(chosen):
-            return given
-        blocks = RowBlocks.from_arrays(given.X, given.y, **given.arguments)
-    else:
+def rows_in_blocks(given: Rows) -> Rows:
+    """Dask collections as row blocks; other rows as they are."""
+    if not is_dask(given.X):
         return given
+    blocks = dask_blocks(given.X, given.y, **given.arguments)
     return Rows(blocks, group=given.group, metadata=given.metadata)
-
-
-def _can_be_divided(given: Rows) -> bool:
-    """Whether rows are many, and have values of their own; rows of a unit may be apart."""
-    has_values = all(np.ndim(values) > 0 for values in given.arguments.values())
-    many = len(given.X) > MAX_INIT_ROWS
-    return many and has_values and given.y is not None and given.unit is None
 
 
 # --- passes of EM -------------------------------------------------------------------------------
@@ -253,7 +237,6 @@ class BlockSummary(NamedTuple):
     """What the first pass adds up over the blocks; rows of weight zero are only counted."""
 
     n_rows: int  # those of weight zero included
-    n_present: int  # of positive weight
     n_known: int  # of the rows, or units
     features: dict[Any, Moments]  # of the rows of each label; of all rows, for None
     outputs: dict[None, Moments]
@@ -318,18 +301,15 @@ def first_pass(
 
 def _summary_of(blocks: RowBlocks, source: BlockSource) -> BlockSummary:
     """Statistics of all blocks."""
-    found: Any = None
+    found: Any
     if isinstance(blocks, DaskBlocks):
         source.checked(0, blocks.first())  # the other blocks are compared with the first one
-        offsets = np.cumsum([0, *blocks.map(_n_present)]).tolist()
-        found = blocks.map_reduce(
-            lambda index, block: _summarize(source, offsets[index], index, block), _merge
-        )
+        found = blocks.map_reduce(partial(_summarize, source), _merge)
     else:
-        for index, block in enumerate(blocks):
-            summary = _summarize(source, 0 if found is None else found.n_present, index, block)
-            found = summary if found is None else _merge(found, summary)
-    if found is None or not found.n_present:
+        summaries = (_summarize(source, index, block) for index, block in enumerate(blocks))
+        found = next(summaries, None)
+        found = found and reduce(_merge, summaries, found)
+    if found is None or not found.sample.n_rows:
         raise ValueError(
             f"RowBlocks must give some rows of positive weight; got {found.n_rows if found else 0} "
             "rows, none of positive weight. Return a new iterator from the factory at each call."
@@ -337,43 +317,32 @@ def _summary_of(blocks: RowBlocks, source: BlockSource) -> BlockSummary:
     return found
 
 
-def _n_present(index: int, block: Any) -> int:
-    """Number of rows of positive weight in a block."""
-    given = rows_of_block(index, block)
-    weight = np.ones(len(given.y)) if given.weight is None else np.asarray(given.weight)
-    return int(np.count_nonzero(weight > 0.0))
-
-
-def _summarize(source: BlockSource, row_offset: int, index: int, block: Any) -> BlockSummary:
+def _summarize(source: BlockSource, index: int, block: Any) -> BlockSummary:
     """Statistics of a block.
 
-    The random keys of the sample depend on the number of the row in the data set, counted from
-    `row_offset`, so that the sample does not depend on the sizes of the blocks. The seed is the
-    same for all fits, whose lower bounds can be compared then.
+    The seed of the random keys is the same for all fits, whose lower bounds can be compared then.
     """
     rows = source.checked(index, block)
     n_rows, rows = rows.n_rows, rows.of_positive_weight()
-    n_present, features, outputs = rows.n_rows, {}, {}
+    features, outputs = {}, {}
     feature_range = np.full((2, rows.X.shape[1]), np.nan)
-    if n_present:
+    if rows.n_rows:
         feature_range = fit_feature_range(rows.X)
-    if n_present and source.params.task.is_classification:  # labels have a weight in common
+    if rows.n_rows and source.params.task.is_classification:  # labels have a weight in common
         labels, codes = np.unique(rows.y, return_inverse=True)
         features = {
             label: compute_moments(rows.X[codes == code], rows.weight[codes == code])
             for code, label in enumerate(labels.tolist())
         }
-    elif n_present:
+    elif rows.n_rows:
         features = {None: compute_moments(rows.X, rows.weight)}
-        values = point_values(rows.y).reshape(n_present, -1)
+        values = point_values(rows.y).reshape(rows.n_rows, -1)
         outputs = {None: compute_moments(values, rows.weight)}
-    keys = np.random.Generator(np.random.PCG64(SAMPLE_SEED).advance(row_offset)).random(n_present)
-    units = None
+    keys, units = np.random.default_rng([SAMPLE_SEED, index]).random(rows.n_rows), None
     if rows.unit is not None:
-        runs, units = unit_runs(rows.unit), np.unique(rows.unit)
-        keys = keys[np.unique(runs, return_index=True)[1]][runs]
+        keys, units = keys[unit_runs(rows.unit)], np.unique(rows.unit)
     return BlockSummary(
-        *(n_rows, n_present, rows.n_known, features, outputs, feature_range),
+        *(n_rows, rows.n_known, features, outputs, feature_range),
         *(_sampled([rows._replace(unit=None, group=keys)]), units, rows.effective_arguments(rows)),
     )
 
@@ -386,7 +355,6 @@ def _merge(one: BlockSummary, other: BlockSummary) -> BlockSummary:
     )
     return BlockSummary(
         one.n_rows + other.n_rows,
-        one.n_present + other.n_present,
         one.n_known + other.n_known,
         features,
         outputs,

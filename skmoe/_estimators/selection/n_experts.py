@@ -251,7 +251,7 @@ def select_n_experts(
         given = given._replace(group=None)
     validated: Rows | TrainingData = given
     if type(given.X) is not np.ndarray:
-        given = rows_in_blocks(fixed, params, given)
+        given = rows_in_blocks(given)
     if isinstance(given.X, RowBlocks):
         data = _sample_of_blocks(fixed, params, given)
     else:

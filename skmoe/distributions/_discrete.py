@@ -314,7 +314,7 @@ def ordinal_family(values: Array) -> ComponentFunctions:
         """Sum of the probabilities of the values of which the comparison with y is true."""
         holds = compare(y, column(y))
         terms = (np.where(h, p, 0.0) for h, p in zip(holds, probabilities, strict=True))
-        return np.where(np.isnan(y), np.nan, np.minimum(sum(terms), 1.0))
+        return np.where(np.isnan(y), np.nan, sum(terms))
 
     def mean(*probabilities: Array) -> Array:
         return np.tensordot(values, np.stack(probabilities), 1)

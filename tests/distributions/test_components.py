@@ -62,8 +62,6 @@ def test_probabilities_are_those_of_scipy(name):
 def test_quantiles_of_the_family_are_those_of_its_probabilities(name):
     family, parameters = components(name, n_components=2, n_rows=10).block()
     assert_quantiles_of_family(family, parameters)
-    dist = single(name, n_rows=5)
-    family, parameters = components(name, n_rows=5).block()
 
 
 @component

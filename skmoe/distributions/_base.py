@@ -97,9 +97,9 @@ class RowMixtures:
     def mode(self) -> Array:
         """Where `pdf` is highest.
 
-        The modes of the components, the values that have a probability, and local maxima between
-        the modes of the continuous components are compared. Where both values with a probability
-        and a density exist, the result depends on the units of y, as the density does.
+        The values that have a probability, and local maxima between quantiles of the continuous
+        components, are compared. Where both values with a probability and a density exist, the
+        result depends on the units of y, as the density does.
         """
         best = highest_points(self._flat_components())
         return self._squeeze(best.reshape(len(self), self._n_outputs))

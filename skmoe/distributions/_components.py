@@ -15,7 +15,7 @@ from scipy.special import log_ndtr, ndtr, ndtri
 
 from skmoe._numerics.probability import log_probability, log_total
 from skmoe._numerics.typing import Array
-from skmoe.distributions._searches import Component, search_mode, search_quantile
+from skmoe.distributions._searches import Component, search_quantile
 
 # Fields of components that all rows share.
 SHARED_FIELDS = ("values", "correlation")
@@ -55,8 +55,8 @@ def _limited(
 class ComponentFunctions:
     """The functions of a family of component distributions.
 
-    Points and parameters are arrays that broadcast against each other. `mean`, `variance`, `mode`
-    and `atoms` take the parameters only, `quantile` and `upper_quantile` a probability of at most
+    Points and parameters are arrays that broadcast against each other. `mean`, `variance` and
+    `atoms` take the parameters only, `quantile` and `upper_quantile` a probability of at most
     1/2 below and above the quantile, and `draw` a random state.
 
     `log_pdf` is the log density of a continuous family and the log probability of a discrete one.
@@ -68,7 +68,7 @@ class ComponentFunctions:
     inverse, for families with dependent outputs.
 
     Of the probability of a tail and its log, one is enough. A continuous family needs no formulas
-    for quantiles and mode: where there are none, they are searched.
+    for quantiles: where there are none, they are searched.
     """
 
     mean: Callable[..., Array]
@@ -79,7 +79,6 @@ class ComponentFunctions:
     sf: Callable[..., Array] = None  # type: ignore[assignment]
     log_cdf: Callable[..., Array] = None  # type: ignore[assignment]
     log_sf: Callable[..., Array] = None  # type: ignore[assignment]
-    mode: Callable[..., Array] = None  # type: ignore[assignment]
     quantile: Callable[..., Array] = None  # type: ignore[assignment]
     upper_quantile: Callable[..., Array] = None  # type: ignore[assignment]
     atoms: Callable[..., tuple[Array, ...]] = lambda *parameters: ()
@@ -100,7 +99,6 @@ class ComponentFunctions:
             "log_sf": lambda *at: log_probability(self.sf(*at)),
             "quantile": partial(search_quantile, self),
             "upper_quantile": partial(search_quantile, self, upper=True),
-            "mode": partial(search_mode, self),
         }
         for name, default in defaults.items():
             if getattr(self, name) is None:
@@ -159,7 +157,7 @@ class Components:
 
     Examples
     --------
-    Exponential distributions, whose quantiles and modes are searched:
+    Exponential distributions, whose quantiles are searched:
 
     >>> from collections import namedtuple
     >>> import numpy as np

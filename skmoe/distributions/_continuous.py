@@ -32,7 +32,6 @@ NORMAL = functions_of_normal(
     lambda score, mean, std: mean + std * score,
     mean=lambda mean, std: mean,
     variance=lambda mean, std: np.square(std),
-    mode=lambda mean, std: mean,
     log_pdf=_normal_log_pdf,
     location_scale=True,
 )
@@ -92,7 +91,6 @@ LOGNORMAL = functions_of_normal(
     lambda score, log_mean, log_std: np.exp(log_mean + log_std * score),
     mean=_lognormal_mean,
     variance=_lognormal_variance,
-    mode=lambda log_mean, log_std: np.exp(log_mean - np.square(log_std)),
     log_pdf=_lognormal_log_pdf,
     support=(0.0, np.inf),
 )
@@ -208,7 +206,6 @@ def _variance(mean: Array, scale: Array, df: Array) -> Array:
 STUDENT_T = ComponentFunctions(
     mean=lambda mean, scale, df: np.where(df > 1.0, mean, np.nan),
     variance=_variance,
-    mode=lambda mean, scale, df: mean,
     log_pdf=log_pdf,
     log_cdf=lambda y, mean, scale, df: _log_sf((mean - y) / scale, df),
     log_sf=lambda y, mean, scale, df: _log_sf((y - mean) / scale, df),
@@ -265,20 +262,11 @@ def _beta_log_cdf(y: Array, first: Array, second: Array) -> Array:
     return logs
 
 
-def _beta_mode(first: Array, second: Array) -> Array:
-    """The end with the higher density, if both shapes are at most one."""
-    above = np.maximum(first - 1.0, 0.0), np.maximum(second - 1.0, 0.0)
-    total = above[0] + above[1]
-    end = np.where(first > second, 1.0, 0.0)
-    return np.where(total > 0.0, above[0] / np.where(total > 0.0, total, 1.0), end)
-
-
 BETA = ComponentFunctions(
     mean=lambda first, second: first / (first + second),
     variance=lambda first, second: (
         first * second / np.square(first + second) / (first + second + 1.0)
     ),
-    mode=_beta_mode,
     log_pdf=_beta_log_pdf,
     log_cdf=_beta_log_cdf,
     log_sf=lambda y, first, second: _beta_log_cdf(1.0 - y, second, first),
@@ -344,7 +332,6 @@ def _uniform_log_pdf(y: Array, low: Array, high: Array) -> Array:
 UNIFORM = ComponentFunctions(
     mean=lambda low, high: low + 0.5 * (high - low),
     variance=lambda low, high: np.square(high - low) / 12.0,
-    mode=lambda low, high: low + 0.5 * (high - low),
     log_pdf=_uniform_log_pdf,
     cdf=lambda y, low, high: np.clip((y - low) / (high - low), 0.0, 1.0),
     sf=lambda y, low, high: np.clip((high - y) / (high - low), 0.0, 1.0),

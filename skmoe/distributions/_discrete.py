@@ -170,10 +170,6 @@ def _variance(mean: Array, *dispersion: Array) -> Array:
     return mean * (1.0 + sum(dispersion) * mean)
 
 
-def _mode(mean: Array, *dispersion: Array) -> Array:
-    return np.floor(mean * np.maximum(1.0 - sum(dispersion), 0.0))
-
-
 def _gamma_quantile(of_tail: Any, q: float, mean: Array, *dispersion: Array) -> Array:
     """That of the gamma distribution with the same moments."""
     of_y = _variance(mean, *dispersion)
@@ -188,7 +184,6 @@ COUNTS = ComponentFunctions(
     counts=True,
     mean=lambda mean, *_: mean,
     variance=_variance,
-    mode=_mode,
     quantile=lambda q, *own: np.floor(_gamma_quantile(gammaincinv, q, *own)),
     upper_quantile=lambda q, *own: np.ceil(_gamma_quantile(gammainccinv, q, *own)),
     log_pdf=_log_pmf,
@@ -268,7 +263,6 @@ def _indicator(holds: Array, y: Array) -> Array:
 POINT_MASS = ComponentFunctions(
     mean=lambda value: value,
     variance=np.zeros_like,
-    mode=lambda value: value,
     log_pdf=lambda y, value: log_probability(_indicator(y == value, y)),
     cdf=lambda y, value: _indicator(y >= value, y),
     sf=lambda y, value: _indicator(y < value, y),
@@ -320,7 +314,7 @@ def ordinal_family(values: Array) -> ComponentFunctions:
         """Sum of the probabilities of the values of which the comparison with y is true."""
         holds = compare(y, column(y))
         terms = (np.where(h, p, 0.0) for h, p in zip(holds, probabilities, strict=True))
-        return np.where(np.isnan(y), np.nan, np.minimum(sum(terms), 1.0))
+        return np.where(np.isnan(y), np.nan, sum(terms))
 
     def mean(*probabilities: Array) -> Array:
         return np.tensordot(values, np.stack(probabilities), 1)
@@ -339,7 +333,6 @@ def ordinal_family(values: Array) -> ComponentFunctions:
     return ComponentFunctions(
         mean=mean,
         variance=variance,
-        mode=lambda *probabilities: values[np.argmax(np.stack(probabilities), axis=0)],
         log_pdf=lambda y, *probabilities: log_probability(total(np.equal, y, *probabilities)),
         cdf=partial(total, np.greater_equal),
         sf=partial(total, np.less),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,7 +19,7 @@ from skmoe.distributions._components import (
     take_rows,
 )
 from skmoe.distributions._continuous import NormalComponents
-from skmoe.distributions._searches import normal_quantiles, quantiles
+from skmoe.distributions._searches import general_quantiles, normal_quantiles, quantiles
 
 # Difference of the sum of the weights of a row from one that counts as round-off.
 WEIGHT_TOL = 1e-5
@@ -84,6 +84,8 @@ class PredictiveDistribution(RowMixtures):
     >>> dist.interval(0.8), dist.mode
     (array([[ 0., 11.]]), array([1.]))
     """
+
+    _search: ClassVar[Callable[..., Array]] = staticmethod(general_quantiles)
 
     def __init__(
         self, components: Sequence[Any], gate_prob: ArrayLike, single_output: bool = True
@@ -198,14 +200,10 @@ class PredictiveDistribution(RowMixtures):
                 f"q must be a probability in (0, 1), or a list of them; got {q!r}. For 95 % use "
                 "0.95; the quantiles of 0 and 1 can be infinite."
             )
-        found = self._quantiles(np.atleast_1d(probs))
+        found = quantiles(self._flat_components(), np.atleast_1d(probs), self._search)
         found = found.reshape(probs.size, len(self.weights), self._n_outputs).swapaxes(0, 1)
         found = found[..., 0] if self._single else found
         return found[:, 0] if probs.ndim == 0 else found
-
-    def _quantiles(self, levels: Array) -> Array:
-        """Quantiles of several levels, (L, n * m)."""
-        return quantiles(self._flat_components(), levels)
 
     @property
     def median(self) -> Array:
@@ -312,6 +310,8 @@ class MixtureDistribution(PredictiveDistribution):
     array([[-1.13,  1.13]])
     """
 
+    _search = staticmethod(normal_quantiles)
+
     def __init__(
         self,
         weights: ArrayLike,
@@ -349,13 +349,6 @@ class MixtureDistribution(PredictiveDistribution):
     def stds(self) -> Array:
         """Standard deviations of the components."""
         return self._squeeze(self._parameters()[1])
-
-    def _quantiles(self, levels: Array) -> Array:
-        means, stds = (
-            values.swapaxes(0, 1).reshape(values.shape[1], -1) for values in self._parameters()
-        )
-        weights = np.repeat(self.weights.T, self._n_outputs, axis=1)
-        return normal_quantiles(weights, means, stds, levels)
 
     def _crps(self, points: Array) -> Array:
         parts = list(self._components())

@@ -42,7 +42,6 @@ def _gamma_log_pdf(y: Array, mean: Array, shape: Array) -> Array:
 GAMMA = ComponentFunctions(
     mean=lambda mean, shape: mean,
     variance=lambda mean, shape: np.square(mean) / shape,
-    mode=lambda mean, shape: mean * np.maximum(1.0 - 1.0 / shape, 0.0),
     log_pdf=_gamma_log_pdf,
     log_cdf=partial(_gamma_log_tail, True),
     log_sf=partial(_gamma_log_tail, False),
@@ -106,15 +105,9 @@ def _inverse_gaussian_log_tail(lower: bool, y: Array, mean: Array, dispersion: A
     return np.where((below < 0.0) == lower, small, large)
 
 
-def _inverse_gaussian_mode(mean: Array, dispersion: Array) -> Array:
-    half = 1.5 * dispersion * mean
-    return mean / (half + np.sqrt(1.0 + np.square(half)))
-
-
 INVERSE_GAUSSIAN = ComponentFunctions(
     mean=lambda mean, dispersion: mean,
     variance=lambda mean, dispersion: dispersion * mean**3,
-    mode=_inverse_gaussian_mode,
     log_pdf=_inverse_gaussian_log_pdf,
     log_cdf=partial(_inverse_gaussian_log_tail, True),
     log_sf=partial(_inverse_gaussian_log_tail, False),
@@ -167,14 +160,9 @@ def _weibull_variance(scale: Array, shape: Array) -> Array:
     return np.square(scale) * (gamma(1.0 + 2.0 / shape) - np.square(gamma(1.0 + 1.0 / shape)))
 
 
-def _weibull_mode(scale: Array, shape: Array) -> Array:
-    return scale * np.power(np.maximum(1.0 - 1.0 / shape, 0.0), 1.0 / shape)
-
-
 WEIBULL = ComponentFunctions(
     mean=lambda scale, shape: scale * gamma(1.0 + 1.0 / shape),
     variance=_weibull_variance,
-    mode=_weibull_mode,
     log_pdf=_weibull_log_pdf,
     cdf=lambda y, scale, shape: -np.expm1(-np.power(y / scale, shape)),
     log_sf=lambda y, scale, shape: -np.power(y / scale, shape),

@@ -69,14 +69,6 @@ def search_quantile(functions: Any, q: Any, *parameters: Array, upper: bool = Fa
     return _root(excess, center - width, center + width, (level, *parameters))
 
 
-def search_mode(functions: Any, *parameters: Array) -> Array:
-    """Where the density, which has one maximum, is highest."""
-    arrays = [values.ravel() for values in np.broadcast_arrays(*parameters)]
-    alone = Component(functions, np.ones(arrays[0].shape), tuple(arrays))
-    grid = np.sort(alone.tail_quantiles(GRID_LEVELS), axis=0)
-    return _peaks([alone], grid)[0].reshape(np.shape(parameters[0]))
-
-
 def _root(
     excess: Callable[..., Array], low: Array, high: Array, given: tuple[Array, ...], **tol: float
 ) -> Array:
@@ -144,24 +136,16 @@ def log_weighted_sum(
 # --- quantiles of mixtures --------------------------------------------------------------------
 
 
-def normal_quantiles(weights: Array, means: Array, stds: Array, levels: Array) -> Array:
-    """Quantiles (L, r) of mixtures of normals (C, r), by Halley's method in a bracket.
+def normal_quantiles(components: Sequence[Component], level: Array, lower: bool) -> Array:
+    """Quantiles (r,) of mixtures of normals, by Halley's method in a bracket.
 
     Upper quantiles are the lower ones of the mirrored mixture. The method is for the log of the
     probability, which is nearly concave.
     """
-    n_rows, n_levels = means.shape[1], len(levels)
-    n_at_once = max(SEARCH_SIZE // n_levels, 1)
-    if n_rows > n_at_once:
-        blocks = [slice(i, i + n_at_once) for i in range(0, n_rows, n_at_once)]
-        of_blocks = [
-            normal_quantiles(weights[:, b], means[:, b], stds[:, b], levels) for b in blocks
-        ]
-        return np.concatenate(of_blocks, axis=1)
-    sign = np.repeat(np.where(levels > 0.5, -1.0, 1.0), n_rows)
-    level = np.repeat(np.minimum(levels, 1.0 - levels), n_rows)
-    weight, inverse = np.tile(weights, n_levels), 1.0 / np.tile(stds, n_levels)
-    mean, slack = sign * np.tile(means, n_levels), SLACK / inverse
+    sign, n_rows = 1.0 if lower else -1.0, len(level)
+    weight, mean, std = map(np.stack, zip(*((w, *own) for _, w, own in components), strict=True))
+    mean, inverse = sign * mean, 1.0 / std
+    slack = SLACK * std
     # The quantile is between those of the components, and each of them that has more weight than
     # the level reaches it alone.
     of_components = mean + ndtri(level) / inverse
@@ -171,7 +155,7 @@ def normal_quantiles(weights: Array, means: Array, stds: Array, levels: Array) -
     high = np.where(weight > 0.0, of_components + slack, -np.inf).max(axis=0)
     high = np.minimum(high, alone.min(axis=0))
     points = np.minimum((weight * of_components).sum(axis=0), high)
-    found, rows = np.empty_like(points), np.arange(len(points))
+    found, rows = np.empty_like(points), np.arange(n_rows)
     for step in range(1, MOST_STEPS):
         z = (points - mean) * inverse
         densities = weight * inverse * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
@@ -193,10 +177,12 @@ def normal_quantiles(weights: Array, means: Array, stds: Array, levels: Array) -
             break
         rows, points, level, low, high = (v[left] for v in (rows, points, level, low, high))
         weight, mean, inverse = (v[:, left] for v in (weight, mean, inverse))
-    return (sign * found).reshape(n_levels, n_rows)
+    return sign * found
 
 
-def quantiles(components: Sequence[Component], levels: Array) -> Array:
+def quantiles(
+    components: Sequence[Component], levels: Array, search: Callable[..., Array]
+) -> Array:
     """Quantiles of several levels, (L, r), of which many are searched at once."""
     n_rows = len(components[0].weight)
     found = np.empty(len(levels) * n_rows)
@@ -206,11 +192,11 @@ def quantiles(components: Sequence[Component], levels: Array) -> Array:
         for some in np.array_split(positions, len(positions) // SEARCH_SIZE + 1):
             if len(some):
                 level = levels[of_level[some]] if lower else 1.0 - levels[of_level[some]]
-                found[some] = _quantiles(take(components, of_row[some]), level, lower)
+                found[some] = search(take(components, of_row[some]), level, lower)
     return found.reshape(len(levels), n_rows)
 
 
-def _quantiles(components: Sequence[Component], level: Array, lower: bool) -> Array:
+def general_quantiles(components: Sequence[Component], level: Array, lower: bool) -> Array:
     """Quantiles (r,) of levels (r,) of the tail that is the smaller one at each of them."""
     tail, sign = ("cdf", 1.0) if lower else ("sf", -1.0)
     found, (low, high) = np.full(level.shape, np.nan), _between_components(components, level, lower)
@@ -292,16 +278,14 @@ def highest_points(components: Sequence[Component]) -> Array:
 
 def _grid(components: Sequence[Component]) -> Array:
     """Sorted points (g, r) between which the density has no more than one peak, as a rule."""
-    edges, ends = [], []
+    points: list[Array] = []
     for part in components:
-        edges += part.if_present(part.tail_quantiles(GRID_LEVELS))
-        ends += part.if_present([part.family.mode(*part.parameters)])
-        ends += part.if_present(part.family.bounds(*part.parameters))
-    # No mode lies outside of the modes of the components, whose densities rise to one mode, and of
-    # the ends of those that are constant.
-    first, last = np.fmin.reduce(ends), np.fmax.reduce(ends)
-    grid = np.sort(np.clip(np.stack([*edges, *ends]), first, last), axis=0)
-    return np.where(np.isnan(grid), last, grid)
+        family, parameters = part.family, part.parameters
+        ends = [np.full(part.weight.shape, end) for end in family.support if np.isfinite(end)]
+        ends += [*part.tail_quantiles(GRID_LEVELS), *family.bounds(*parameters)]
+        points += part.if_present(ends)
+    grid = np.sort(np.stack(points), axis=0)
+    return np.where(np.isnan(grid), np.fmax.reduce(grid, axis=0), grid)
 
 
 def _peaks(components: Sequence[Component], grid: Array, **tol: float) -> Array:

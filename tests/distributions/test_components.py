@@ -62,10 +62,6 @@ def test_probabilities_are_those_of_scipy(name):
 def test_quantiles_of_the_family_are_those_of_its_probabilities(name):
     family, parameters = components(name, n_components=2, n_rows=10).block()
     assert_quantiles_of_family(family, parameters)
-    dist = single(name, n_rows=5)
-    family, parameters = components(name, n_rows=5).block()
-    height = dist.logpdf(family.mode(*parameters).ravel())
-    assert_allclose(height, dist.logpdf(dist.mode), atol=1e-9)
 
 
 @component

@@ -245,26 +245,22 @@ def test_crps_is_the_sum(means, dispersed):
     assert_allclose(dist.crps(y[None]), crps_by_sum(dist, y, until), rtol=1e-8, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("mean", "other"), [(500.0, 1.3), (3e3, 1.02), (1e5, 1.0), (1e5, 1.0001), (1e5, 1.3)]
-)
-def test_crps_of_large_means_is_the_sum(mean, other):
-    dist = count_mixture([[0.4, 0.6]], [[mean, mean * other]])
-    y = np.floor(mean * 1.001)
-    want = crps_by_sum(dist, [y], int(mean * other + 40 * np.sqrt(mean)))
-    assert_allclose(dist.crps([[y]]), want, rtol=1e-9)
+# Means, dispersions and values of large counts, of few and many counts, and with a power law.
+SCORED = [
+    ([mean, mean * other], None, np.floor(mean * 1.001))
+    for mean, other in [(500.0, 1.3), (3e3, 1.02), (1e5, 1.0), (1e5, 1.0001), (1e5, 1.3)]
+]
+SCORED += [
+    ([mean, 2 * mean], [[dispersion, 0.5 * dispersion]], np.floor(mean))
+    for mean, dispersion in [(0.01, 1.0), (5.0, 1e-4), (5.0, 6.0), (400.0, 0.05), (400.0, 6.0)]
+]
 
 
-@pytest.mark.parametrize(
-    ("mean", "dispersion"),
-    [(0.01, 1.0), (5.0, 1e-4), (5.0, 6.0), (400.0, 0.05), (400.0, 1.0), (400.0, 6.0)],
-)
-def test_crps_of_negative_binomials_is_the_sum(mean, dispersion):
-    """Of few and many counts, and with a power law near zero."""
-    dist = count_mixture([[0.3, 0.7]], [[mean, 2 * mean]], [[dispersion, 0.5 * dispersion]])
-    n = int(dist.ppf(1 - 1e-13)[0] * 1.2) + 60
-    y = [np.floor(mean)]
-    assert_allclose(dist.crps([y]), crps_by_sum(dist, y, n), rtol=1e-8)
+@pytest.mark.parametrize(("means", "dispersions", "y"), SCORED)
+def test_crps_of_large_and_of_dispersed_counts_is_the_sum(means, dispersions, y):
+    dist = count_mixture([[0.4, 0.6]], [means], dispersions)
+    want = crps_by_sum(dist, [y], int(dist.ppf(1 - 1e-13)[0] * 1.2) + 60)
+    assert_allclose(dist.crps([[y]]), want, rtol=1e-8)
 
 
 def test_crps_of_rows_of_all_sizes_is_that_of_each_row():

@@ -328,32 +328,12 @@ def test_quantiles_of_ordered_values_at_their_cumulative_probabilities():
         assert_array_equal(family.upper_quantile(q, *parameters).ravel(), wanted)
 
 
-def test_probabilities_of_ordered_values_do_not_exceed_one():
-    family, parameters = components("ordinal", 2).block()
-    more = [values * (1.0 + 1e-9) for values in parameters]
-    assert (family.cdf(np.array(9.0), *more) == 1.0).all()
-    assert (family.sf(np.array(-9.0), *more) == 1.0).all()
-    assert_allclose(family.log_cdf(np.array(9.0), *more), 0.0)
-
-
 @pytest.mark.parametrize(("shape", "expected"), [(0.5, np.inf), (1.0, 0.5), (2.0, 0.0)])
 def test_density_of_a_gamma_at_zero_is_its_limit(shape, expected):
     part = EXAMPLES["gamma"].kind(
         np.ones((1, 1)), np.full((1, 1, 1), 2.0), np.full((1, 1, 1), shape)
     )
     assert_array_equal(PredictiveDistribution([part], np.ones((1, 1))).pdf([0.0]), [expected])
-
-
-def test_infinite_scores_count_where_there_is_weight_only():
-    part, infinite = components("gamma"), components("student_t")
-    infinite = infinite._replace(df=np.full(infinite.df.shape, 0.4))
-    gate = np.stack([np.ones(N_ROWS), np.zeros(N_ROWS)])
-    gate[:, 0] = 0.5
-    y = np.linspace(0.1, 3.0, N_ROWS)
-    alone = PredictiveDistribution([part], np.ones((1, N_ROWS))).crps(y)
-    both = PredictiveDistribution([part, infinite], gate).crps(y)
-    assert both[0] == np.inf
-    assert_allclose(both[1:], alone[1:], rtol=1e-8)
 
 
 # --- refusals -------------------------------------------------------------------------------------

@@ -526,18 +526,6 @@ def test_no_value_is_likeliest_beyond_the_bound_of_the_predictor(name):
 # --- starts of fits ---
 
 
-@registered
-def test_examples_are_in_the_support_and_have_a_density(name):
-    """Before and after the fit."""
-    y = example_target(example(name), np.random.default_rng(3), N_ROWS)
-    assert y.shape == (1, N_ROWS)
-    fitted = example(name).fitted_to(y, np.ones(N_ROWS), no_scaling())
-    assert example(name).in_support(y).all()
-    assert fitted.in_support(y).all()
-    case = case_of(name)
-    assert np.isfinite(case.family.log_prob(case.y, case.eta)).all()
-
-
 @of_every
 def test_start_has_a_finite_number_for_each_predictor(name):
     """Also where all rows are the same."""

@@ -9,7 +9,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skmoe._numerics.linalg import (
-    OffsetDesign,
     conjugate_gradients,
     linear_predictor,
     split_offset,
@@ -145,25 +144,14 @@ def test_conjugate_gradients_leave_coordinates_without_curvature_at_zero():
 def test_rows_of_a_design_keep_their_offset(as_matrix, shape):
     rng = np.random.default_rng(0)
     matrix, offset = as_matrix(rng.normal(size=(7, 3))), rng.normal(size=shape)
-    design = OffsetDesign(matrix, offset)
+    design = with_offset(matrix, offset)
     assert design.shape == (7, 3)
     for index in (slice(2, 5), np.array([6, 0]), np.arange(7) > 3):
         rows, own = split_offset(design[index])
         assert_array_equal(own, offset[..., index])
         assert abs(rows - matrix[index]).max() == 0.0
-
-
-def test_designs_without_offset_stay_what_they_are():
-    matrix = np.ones((3, 2))
     assert with_offset(matrix, None) is matrix
     assert split_offset(matrix) == (matrix, 0.0)
-
-
-def test_matrix_and_offset_come_back():
-    matrix, offset = np.ones((3, 2)), np.arange(3.0)
-    parts = split_offset(with_offset(matrix, offset))
-    assert parts[0] is matrix
-    assert parts[1] is offset
 
 
 @pytest.mark.parametrize("seed", range(5))

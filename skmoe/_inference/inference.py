@@ -136,13 +136,13 @@ class Inference(Result):
     # Besides the public ones: what exponentials are, the names of the references of log odds (or
     # ""), the blocks, the vector (D,) of the fit and those of refits, and of its R coordinates the
     # covariance and which of them the data do not determine.
-    _exponentials: Sequence[Exponentials] = ()
-    _references: Sequence[str] = ()
-    _blocks: Sequence[Any] = ()
-    _theta: Any = None
-    _refits: Sequence[Array] = ()
-    _coordinates: Any = None
-    _is_unknown: Any = False
+    exponentials: Sequence[Exponentials] = ()
+    references: Sequence[str] = ()
+    blocks: Sequence[Any] = ()
+    theta: Any = None
+    refits: Sequence[Array] = ()
+    coordinates: Any = None
+    is_unknown: Any = False
 
     _heading: ClassVar[str] = "estimate"
 
@@ -154,7 +154,7 @@ class Inference(Result):
     @property
     def has_ratio(self) -> Array:
         """Slopes whose exponentials are ratios."""
-        factors = [each.factor for each in self._exponentials]
+        factors = [each.factor for each in self.exponentials]
         is_known = np.isfinite([*factors, np.full(len(self.terms), np.nan)]).any(axis=0)
         return is_known & ~self.is_dispersion
 
@@ -202,14 +202,6 @@ class Inference(Result):
         check_level(level)
         return _intervals(self.estimates, self.standard_errors, self.replicates, level)
 
-    def _delta_method(self, derivatives: Array) -> tuple[Array, list[str]]:
-        """Covariance (E, E) of functions with derivatives (E, R), and why some have none."""
-        size = np.abs(derivatives)
-        involved = size > DIRECTION_TOL * size.max(axis=1, keepdims=True, initial=0.0)
-        used = np.where(involved, derivatives, 0.0)
-        unknown = (involved & self._is_unknown).any(axis=1)
-        return used @ self._coordinates @ used.T, np.where(unknown, NOT_DETERMINED, "").tolist()
-
     def _columns(self, level: float, error: str, *ends: str) -> dict[str, Array]:
         """Columns of a table, with the given names of the errors and of the ends of intervals."""
         columns = {self._heading: self.estimates}
@@ -221,7 +213,7 @@ class Inference(Result):
     def _ratios(self, level: float, *ends: str) -> dict[str, dict[str, Array]]:
         """By name what exponentials are: columns of their values, and of the ends of intervals."""
         found = {}
-        for each in self._exponentials:
+        for each in self.exponentials:
             columns = [each.logs(self.estimates)]
             if self.method:
                 errors = each.errors(self.estimates, self.covariance)
@@ -307,11 +299,21 @@ class Inference(Result):
         for name, values in self._ratios(level, "lower", "upper").items():
             columns |= {name if end == name else f"{name} {end}": v for end, v in values.items()}
         frame = frame_of(self, columns, self.terms, ["part", "response", "term"])
-        frame = frame.assign(reference=self._references) if any(self._references) else frame
+        frame = frame.assign(reference=self.references) if any(self.references) else frame
         return frame.assign(reason=self.reasons) if self.method else frame
 
     def __repr__(self) -> str:
         return f"<Inference on {len(self.terms)} terms: {self.method}>"
+
+
+def delta_method(inference: Inference, derivatives: Array) -> tuple[Array, list[str]]:
+    """Covariance (E, E) of functions with derivatives (E, R), and why some have none."""
+    size = np.abs(derivatives)
+    involved = size > DIRECTION_TOL * size.max(axis=1, keepdims=True, initial=0.0)
+    used = np.where(involved, derivatives, 0.0)
+    unknown = (involved & inference.is_unknown).any(axis=1)
+    covariance = used @ inference.coordinates @ used.T
+    return covariance, np.where(unknown, NOT_DETERMINED, "").tolist()
 
 
 def _intervals(estimates: Array, errors: Array, replicates: Array | None, level: float) -> Array:

@@ -258,8 +258,8 @@ def select_n_experts(estimator: Any, given: Rows, task: FitTask = NO_TASK) -> Se
 
     def criterion_of(number: int) -> float:
         fitted = fitter.fit(number)
-        statistics = fit_statistics(fitted, rows_for(fitted, data))
-        return -statistics.criteria[estimator.n_experts]
+        statistics = fit_statistics(fitted._fitted, rows_for(fitted, data), fitted.n_parameters_)
+        return -statistics.numbers[estimator.n_experts]
 
     maximum = max(min(maximum, _n_distinct(params, data)), least)
     return select(criterion_of, trials._replace(maximum=maximum))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -158,7 +159,7 @@ class Inference(Result):
         is_known = np.isfinite([*factors, np.full(len(self.terms), np.nan)]).any(axis=0)
         return is_known & ~self.is_dispersion
 
-    @property
+    @cached_property
     def covariance(self) -> Array:
         """Covariance of the estimates, NaN for terms that have a reason."""
         unknown = np.array(self.reasons) != ""

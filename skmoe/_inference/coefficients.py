@@ -102,6 +102,8 @@ def list_coefficients(
         terms,
         np.concatenate(values),
         np.repeat([not listed.block.is_tested for listed in blocks], sizes),
+        np.zeros(size, dtype=bool),
+        [""] * size,
         gate_reference,
         exponentials=list(found.values()),
         references=references.tolist(),

@@ -210,7 +210,8 @@ def average_effects_of(
         Term(part, response, name) for part in parts for response in changing for name in names
     ]
     estimates, *of_refits = np.stack(values, axis=-1).reshape(len(fits), -1)
-    found = AverageEffects(terms, estimates, np.zeros(len(terms), dtype=bool))
+    no_term = np.zeros(len(terms), dtype=bool)
+    found = AverageEffects(terms, estimates, no_term, no_term, [""] * len(terms))
     if inference is None:
         return replace(found, full_covariance=np.full((len(terms), len(terms)), np.nan))
     of_terms = np.stack(derivatives, axis=-2).reshape(len(terms), -1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -127,12 +127,12 @@ class Inference(Result):
     terms: list[Term]
     estimates: Array
     is_dispersion: Array
+    is_dependent: Array
+    reasons: list[str]
     gate_reference: int = 0
     method: str = ""  # empty without errors
     full_covariance: Any = None
-    reasons: list[str] = field(default_factory=list)
     replicates: Array | None = None
-    is_dependent: Any = False
     max_shift: float = np.nan
     # Besides the public ones: what exponentials are, the names of the references of log odds (or
     # ""), the blocks, the vector (D,) of the fit and those of refits, and of its R coordinates the
@@ -146,11 +146,6 @@ class Inference(Result):
     is_unknown: Any = False
 
     _heading: ClassVar[str] = "estimate"
-
-    def __post_init__(self) -> None:
-        size = len(self.terms)
-        self.reasons = self.reasons or [""] * size
-        self.is_dependent = self.is_dependent & np.ones(size, dtype=bool)
 
     @property
     def has_ratio(self) -> Array:

@@ -15,8 +15,8 @@ from sklearn.exceptions import NotFittedError
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import average_effects
 from skmoe.model_selection import n_experts_table
-from support.fits import X as TABLE
 from support.fits import CLASSES, Y, classifier, fit_quietly, fitted_case, regressor, short_fit
+from support.fits import X as TABLE
 from support.refusals import assert_refused, refusal
 
 X = pd.DataFrame(TABLE, columns=["price", "<i>age</i>\x1b"])

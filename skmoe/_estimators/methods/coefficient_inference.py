@@ -311,18 +311,12 @@ def infer_average_effects(
     `rows` have weights of sum one, and an offset. The inference must be that of this mixture.
     """
     fitted, labels = estimator._fitted, labels_of(estimator)
-    if inference is not None:
-        reference = getattr(inference, "gate_reference", 0)
-        own, other = coefficients_of(estimator, reference), ""
-        if getattr(inference, "terms", None) != own.terms:
-            other = "terms"
-        elif not np.array_equal(inference.theta, fitted.theta):
-            other = "estimates"
-        if other:
-            raise ValueError(
-                "inference must be that of this mixture, with the same names of experts; got other "
-                f"{other}. Pass inference=moe.inference(X, y), with the data of the fit."
-            )
+    theta: Any = fitted.theta if inference is None else getattr(inference, "theta", None)
+    if not np.array_equal(theta, fitted.theta):
+        raise ValueError(
+            "inference must be that of this mixture; got that of other estimates. Pass "
+            "inference=moe.inference(X, y), with the data of the fit."
+        )
 
     def validated(X: Any) -> Rows:
         checked: Rows = estimator._checked(Rows(X, None, rows.weight, rows.offset))

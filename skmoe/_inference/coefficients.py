@@ -11,7 +11,7 @@ estimates along them; the penalty does, without any error, and it is no informat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from scipy import sparse
 
 from skmoe._data.rows import Dataset
 from skmoe._inference.inference import DIRECTION_TOL, NOT_DETERMINED, Exponentials, Inference, Term
-from skmoe._inference.labels import Labels, labels_of
+from skmoe._inference.labels import Labels
 from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import EIGENVALUE_TOL, newton_step
@@ -72,9 +72,10 @@ class Listed(NamedTuple):
         return values[self.response, self.position]
 
 
-def list_coefficients(estimator: Any, gate_reference: int) -> Inference:
+def list_coefficients(
+    fitted: FittedMixture, attributes: Mapping[str, Any], labels: Labels, gate_reference: int
+) -> Inference:
     """The coefficients of each expert, and last those of the gate, from the fitted attributes."""
-    labels, fitted = labels_of(estimator), estimator._in_units(estimator._fitted)
     blocks = _blocks_of_experts(fitted, labels)
     if len(labels.experts) > 1:
         blocks.append(_block_of_gate(fitted, labels, gate_reference))
@@ -84,7 +85,7 @@ def list_coefficients(estimator: Any, gate_reference: int) -> Inference:
     found: dict[str, Exponentials] = {}
     for listed in blocks:
         n_parts = 1 if listed.expert is None else len(labels.experts)
-        of_parts = listed.block.values(vars(estimator), n_parts, listed.columns)
+        of_parts = listed.block.values(attributes, n_parts, listed.columns)
         values.append(listed.select(of_parts[listed.expert or 0]))
         for measure, positions in listed.measures.items():
             for i in start + np.flatnonzero(np.isin(listed.position, positions)):
@@ -101,10 +102,12 @@ def list_coefficients(estimator: Any, gate_reference: int) -> Inference:
         terms,
         np.concatenate(values),
         np.repeat([not listed.block.is_tested for listed in blocks], sizes),
+        np.zeros(size, dtype=bool),
+        [""] * size,
         gate_reference,
-        _exponentials=list(found.values()),
-        _references=references.tolist(),
-        _blocks=blocks,
+        exponentials=list(found.values()),
+        references=references.tolist(),
+        blocks=blocks,
     )
 
 
@@ -264,7 +267,7 @@ def observed_errors(
     first, (observed, _, scores, weight) = mixture.first, step.information
     at_bound, dropped = mixture.at_bound(theta)[first], mixture.prior.dropped[first]
     known = at_bound | dropped
-    blocks = coefficients._blocks
+    blocks = coefficients.blocks
     invariant = _invariant_directions(data.rows, blocks, ~known)
     if not mixture.is_plain:
         observed = mixture.reduced_matrix(observed)
@@ -300,9 +303,9 @@ def observed_errors(
         reasons=reasons.tolist(),
         is_dependent=is_dependent,
         max_shift=step.shift,
-        _theta=theta,
-        _coordinates=matrix,
-        _is_unknown=is_unknown,
+        theta=theta,
+        coordinates=matrix,
+        is_unknown=is_unknown,
     )
     return found, is_indefinite
 

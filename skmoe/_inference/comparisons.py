@@ -27,6 +27,7 @@ from skmoe._data.checks import check_choice
 from skmoe._data.rows import Rows
 from skmoe._inference.inference import LEVEL
 from skmoe._inference.results import Result, frame_of
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.probability import log_normalise
 from skmoe._numerics.typing import Array
 from skmoe.protocols import (
@@ -43,68 +44,63 @@ CRITERIA = ("aic", "bic", "sabic", "caic", "awe", "icl")
 
 
 class FitStatistics(NamedTuple):
-    """Log-likelihood, number of parameters and entropy of a mixture for weighted rows."""
+    """How well a mixture fits weighted rows, and how clearly these belong to experts."""
 
-    log_likelihood: float
-    n_parameters: float
     n_rows: float  # sum of the weights
-    entropy: float  # of the responsibilities of rows, or of units
-    expert_weight: Array  # responsibilities summed over the weighted rows, (K,)
     n_units: int | None  # None for a unit of each row
-    n_independent: float  # rows, or units
-    # Values of `CRITERIA`: minus twice the log-likelihood, and what they add to it.
-    criteria: dict[str, float]
-    share: Array  # of the rows, or units, by their responsibilities, (K,)
-    # Mean, over rows or units, of the responsibility of the expert that has the largest, and for
-    # each expert over those of which it has the largest, (K,); NaN for an expert without any.
-    assigned_probability: float
-    probability_of_own: Array
-
-    @property
-    def relative_entropy(self) -> float:
-        """One minus the entropy relative to its largest value; NaN for one expert."""
-        largest = self.n_independent * np.log(len(self.share))
-        return float(1.0 - self.entropy / largest) if len(self.share) > 1 else np.nan
-
-    @property
-    def odds_of_correct_classification(self) -> Array:
-        """Odds of `probability_of_own` over those of the share, (K,) (Nagin 2005, chapter 5)."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            odds, prior = (p / (1.0 - p) for p in (self.probability_of_own, self.share))
-            return np.asarray(odds / prior) if len(self.share) > 1 else np.full(1, np.nan)
+    numbers: dict[str, float]  # columns of `NExpertsTable`
+    # Of each expert: "rows", its responsibilities summed over the weighted rows; "share" of the
+    # rows or units by their responsibilities; "mean_probability" of those of which it has the
+    # largest; and the odds of the latter over those of the former (Nagin 2005, chapter 5).
+    experts: dict[str, Array]
 
 
-def fit_statistics(estimator: Any, rows: Rows) -> FitStatistics:
-    """Statistics of a fitted estimator for weighted rows."""
-    resp, log_density = log_normalise(estimator._fitted.log_joint(rows))
+@np.errstate(divide="ignore", invalid="ignore")
+def fit_statistics(fitted: FittedMixture, rows: Rows, n_parameters: float) -> FitStatistics:
+    """Statistics for weighted rows."""
+    resp, log_density = log_normalise(fitted.log_joint(rows))
     weight, row_weight, n_units = rows.weight, rows.weight, None
     if rows.unit is not None:
         n_units = len(log_density)
         weight, row_weight = np.ones(n_units), np.bincount(rows.unit, rows.weight)
-    own = weight * (resp.argmax(axis=0) == np.arange(len(resp))[:, None])
-    with np.errstate(invalid="ignore"):
-        of_own = (resp * own).sum(axis=1) / own.sum(axis=1)
-    n_parameters, total = float(estimator.n_parameters_), float(weight.sum())
-    log_likelihood, log_n = float(log_density @ weight), float(np.log(total))
+    n_experts, total = len(resp), float(weight.sum())
+    own = weight * (resp.argmax(axis=0) == np.arange(n_experts)[:, None])
+    of_own, share = (resp * own).sum(axis=1) / own.sum(axis=1), resp @ weight / total
+    odds = of_own / (1.0 - of_own) / (share / (1.0 - share))
+    odds = odds if n_experts > 1 else np.full(1, np.nan)
     entropy = 0.0 + float(entr(resp).sum(axis=0) @ weight)  # not -0.0 for one expert
-    adjusted = float(np.log((total + 2.0) / 24.0))
-    per_parameter = 2.0, log_n, adjusted, log_n + 1.0, 3.0 + 2.0 * log_n, log_n
-    of_classes = 0.0, 0.0, 0.0, 0.0, 2.0 * entropy, 2.0 * entropy  # classification likelihoods
+    largest = total * np.log(n_experts) if n_experts > 1 else np.nan
+    n, log_n, deviance = float(n_parameters), np.log(total), -2.0 * log_density @ weight
+    # The last two are those of the classification likelihood.
+    criteria = {
+        "aic": deviance + 2.0 * n,
+        "bic": deviance + log_n * n,
+        "sabic": deviance + np.log((total + 2.0) / 24.0) * n,
+        "caic": deviance + (log_n + 1.0) * n,
+        "awe": deviance + (3.0 + 2.0 * log_n) * n + 2.0 * entropy,
+        "icl": deviance + log_n * n + 2.0 * entropy,
+    }
+    numbers = {
+        "log_likelihood": -0.5 * deviance,
+        "n_parameters": n,
+        **criteria,
+        "entropy": entropy,
+        "relative_entropy": 1.0 - entropy / largest,
+        "smallest_share": share.min(),
+        "mean_probability": resp.max(axis=0) @ weight / total,
+        "smallest_probability": np.fmin.reduce(of_own),
+        "smallest_odds": np.fmin.reduce(odds),
+    }
     return FitStatistics(
-        log_likelihood,
-        n_parameters,
         float(rows.weight.sum()),
-        entropy,
-        resp @ row_weight,
         n_units,
-        total,
+        {name: float(value) for name, value in numbers.items()},
         {
-            name: n_parameters * added + more - 2.0 * log_likelihood
-            for name, added, more in zip(CRITERIA, per_parameter, of_classes, strict=True)
+            "rows": resp @ row_weight,
+            "share": share,
+            "mean_probability": of_own,
+            "odds_of_correct_classification": odds,
         },
-        resp @ weight / total,
-        float(resp.max(axis=0) @ weight / total),
-        of_own,
     )
 
 
@@ -150,9 +146,9 @@ def require(part: Any, capability: type, what: str) -> None:
         raise ValueError(message)
 
 
-def missing_for_inference(estimator: Any) -> str:
-    """Message why a fitted estimator has no standard errors; "" if it has."""
-    mixture, n_terms = estimator._fitted.mixture, estimator.n_parameters_
+def missing_for_inference(fitted: FittedMixture, n_terms: float) -> str:
+    """Message why a mixture of so many coefficients has no standard errors; "" if it has."""
+    mixture, extra = fitted.mixture, fitted.preprocessor.extra_features
     for part, capability in (
         (mixture.experts, SupportsInference),
         (mixture.gate, SupportsGateInference),
@@ -170,9 +166,9 @@ def missing_for_inference(estimator: Any) -> str:
             f"most {MAX_TERMS}; the fit has {n_terms:g}. Use fewer features (expert_features, "
             "gate_features) or experts."
         )
-    if estimator.base_ is not None:
+    if extra is not None and extra.base is not None:
         return (
-            f"inference needs a mixture without a base; got base={estimator.base_!r}, whose "
+            f"inference needs a mixture without a base; got base={extra.base!r}, whose "
             "out-of-fold predictions, to which the mixture was fitted, are not kept. Fit with "
             "base=None."
         )
@@ -310,32 +306,21 @@ class NExpertsTable(Result):
         self.estimators = list(estimators)
         self.n_experts = [int(fitted.n_experts_) for fitted in estimators]
         self._maxima = [fitted.maxima_ for fitted in estimators]
-        rows = []
-        for own, maxima, p_value in zip(statistics, self._maxima, p_values, strict=True):
-            rows.append(
-                {"log_likelihood": own.log_likelihood, "n_parameters": own.n_parameters}
-                | own.criteria
-                | {
-                    "entropy": own.entropy,
-                    "relative_entropy": own.relative_entropy,
-                    "smallest_share": own.share.min(),
-                    "mean_probability": own.assigned_probability,
-                    "smallest_probability": np.nanmin(own.probability_of_own),
-                    "smallest_odds": np.fmin.reduce(own.odds_of_correct_classification),
-                    "n_reached": sum(maxima.n_times[:1]),
-                    "n_runs": maxima.n_runs,
-                    "p_value": p_value,
-                }
-            )
-        self.columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        self.columns = {
+            name: np.array([own.numbers[name] for own in statistics])
+            for name in statistics[0].numbers
+        } | {
+            "n_reached": np.array([sum(maxima.n_times[:1]) for maxima in self._maxima]),
+            "n_runs": np.array([maxima.n_runs for maxima in self._maxima]),
+            "p_value": np.array(p_values),
+        }
         self.experts: dict[str, list[Any]] = {
             "n_experts": [k for k in self.n_experts for _ in range(k)],
             "expert": [name for fitted in estimators for name in fitted.expert_names_],
+        } | {
+            name: np.concatenate([own.experts[name] for own in statistics]).tolist()
+            for name in ("share", "mean_probability", "odds_of_correct_classification")
         }
-        names = {"share": "share", "mean_probability": "probability_of_own"}
-        for name in ("share", "mean_probability", "odds_of_correct_classification"):
-            parts = [getattr(own, names.get(name, name)) for own in statistics]
-            self.experts[name] = np.concatenate(parts).tolist()
 
     def best(self, criterion: str = "bic") -> int:
         """The number of experts with the smallest value of a criterion.

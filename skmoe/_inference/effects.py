@@ -24,16 +24,14 @@ from scipy import sparse
 from skmoe._data.checks import check_choice
 from skmoe._data.extra_features import ExtraFeatures, predict_base
 from skmoe._data.rows import Rows
-from skmoe._inference.coefficients import GATE, indicator_columns, list_coefficients
-from skmoe._inference.comparisons import missing_for_inference
-from skmoe._inference.inference import Inference, Term
-from skmoe._inference.labels import Labels, labels_of, printable_line, printable_name
+from skmoe._inference.coefficients import GATE, indicator_columns
+from skmoe._inference.inference import Inference, Term, delta_method
+from skmoe._inference.labels import Labels, printable_line, printable_name
 from skmoe._inference.results import WIDTH, Result
 from skmoe._mixture.data import Data
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import gate_scores
 from skmoe._numerics.linalg import add_fields
-from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import TINY, Array
 from skmoe._optional import import_pandas
 
@@ -167,35 +165,28 @@ class AverageEffects(Inference):
         return "\n".join(map(printable_line, lines))
 
 
-@underflow_to_zero
-def infer_average_effects(
-    estimator: Any,
-    changes: Iterable[tuple[str, Any, Any, float]],
-    rows: Rows,
+def average_effects_of(
+    fitted: FittedMixture,
+    changes: Iterable[tuple[str, Rows, Rows, float]],
+    labels: Labels,
     on_gate: bool,
     inference: Inference | None,
 ) -> AverageEffects:
-    """Average effects of changes: name, features at both ends, and width of each.
+    """Effects of changes on the responses, or on the probabilities of the experts.
 
-    They are effects on the responses, or on the probabilities of the experts. `rows` have weights
-    of sum one, and an offset. The inference must be that of this mixture.
+    A change has a name, validated rows at both ends, with weights of sum one, and its width in
+    units of the effect.
     """
-    fitted, labels = estimator._fitted, labels_of(estimator)
-    if inference is not None:
-        _check_is_of(estimator, inference)
-    refits = () if inference is None else inference._refits
+    refits = () if inference is None else inference.refits
     fits = [fitted._replace(theta=theta) for theta in (fitted.theta, *refits)]
     names, values, derivatives = [], [], []
-    n_responses = None if on_gate else len(labels.responses)
+    responses = labels.responses
+    n_responses = None if on_gate else len(responses)
     for name, low, high, width in changes:
-        ends = (
-            fitted.preprocessor.transform_blocks(
-                estimator._checked(Rows(X, None, rows.weight, rows.offset))
-            )
-            for X in (low, high)
-        )
+        ends = map(fitted.preprocessor.transform_blocks, (low, high))
         blocks = [
-            Ends([fitted.data(own) for own, _ in pair], [a for _, a in pair], width, n_responses)
+            Ends([fitted.data(rows) for rows, _ in pair], [a for _, a in pair], *sizes)
+            for sizes in [(width, n_responses)]
             for pair in zip(*ends, strict=True)
         ]
         sums = [
@@ -209,7 +200,7 @@ def infer_average_effects(
             by_coordinates = (block.sums_by_coordinates(fitted, index) for block in blocks)
             own = _effects(reduce(add_fields, by_coordinates), sums[0], on_gate)
             derivatives.append(np.moveaxis(own, 0, -1))
-    parts, changing = [MIXTURE], labels.responses if len(labels.responses) > 1 else [""]
+    parts, changing = [MIXTURE], list(responses) if len(responses) > 1 else [""]
     if on_gate:
         parts, changing = [GATE], labels.experts
     elif fitted.mixture.n_experts > 1:
@@ -218,11 +209,12 @@ def infer_average_effects(
         Term(part, response, name) for part in parts for response in changing for name in names
     ]
     estimates, *of_refits = np.stack(values, axis=-1).reshape(len(fits), -1)
-    found = AverageEffects(terms, estimates, np.zeros(len(terms), dtype=bool))
+    no_term = np.zeros(len(terms), dtype=bool)
+    found = AverageEffects(terms, estimates, no_term, no_term, [""] * len(terms))
     if inference is None:
         return replace(found, full_covariance=np.full((len(terms), len(terms)), np.nan))
     of_terms = np.stack(derivatives, axis=-2).reshape(len(terms), -1)
-    covariance, reasons = inference._delta_method(of_terms)
+    covariance, reasons = delta_method(inference, of_terms)
     method, replicates = f"delta method, {inference.method}", None
     if of_refits:
         method, replicates = inference.method, np.array(of_refits)
@@ -239,39 +231,19 @@ def infer_average_effects(
 def _coordinates_of_experts(inference: Inference, n_experts: int) -> Array:
     """Coordinates (K, P) of each expert among all that are estimated; -1 for none."""
     of_experts: list[list[int]] = [[] for _ in range(n_experts)]
-    for listed in inference._blocks:
+    for listed in inference.blocks:
         if listed.expert is not None:
             of_experts[listed.expert] += listed.coordinates.tolist()
     size = max(map(len, of_experts))
     return np.array([own + [-1] * (size - len(own)) for own in of_experts])
 
 
-def _check_is_of(estimator: Any, inference: Any) -> None:
-    """Raise ValueError unless an inference is that of a fitted mixture."""
-    own, other = list_coefficients(estimator, getattr(inference, "gate_reference", 0)), ""
-    if getattr(inference, "terms", None) != own.terms:
-        other = "terms"
-    elif not np.array_equal(inference._theta, estimator._fitted.theta):
-        other = "estimates"
-    if other:
-        raise ValueError(
-            "inference must be that of this mixture, with the same names of experts; got other "
-            f"{other}. Pass inference=moe.inference(X, y), with the data of the fit."
-        )
-
-
-@underflow_to_zero
-def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
-    """Standard errors (n, K, m) of the predictions of the experts for X; NaN if not determined.
-
-    The rows are those of the fit. None if the mixture has no standard errors, as of trees.
-    """
-    if missing_for_inference(estimator):
-        return None
-    inference = estimator.inference(rows.X, rows.y, **rows.arguments)
-    n_responses, fitted = len(labels_of(estimator).responses), estimator._fitted
+def standard_errors_of_means(
+    fitted: FittedMixture, rows: Rows, n_responses: int, inference: Inference
+) -> Array:
+    """Standard errors (n, K, m) of the means of the experts; NaN if they are not determined."""
     (mixture, _, units), of_blocks = fitted, []
-    for dataset, added in units.transform_blocks(estimator._checked(Rows(X))):
+    for dataset, added in units.transform_blocks(rows):
         ends = Ends([fitted.data(dataset)] * 2, [added] * 2, 1.0, n_responses)
         shape = mixture.n_experts, n_responses, dataset.n_rows
         derivatives = np.zeros((*shape, len(mixture.first)))
@@ -281,7 +253,7 @@ def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
             derivatives[present, :, :, index[present]] = by_coordinate[present]
         found = np.empty(shape)
         for k, response in np.ndindex(*shape[:2]):
-            covariance, reasons = inference._delta_method(derivatives[k, response])
+            covariance, reasons = delta_method(inference, derivatives[k, response])
             found[k, response] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
             found[k, response, np.array(reasons) != ""] = np.nan
         of_blocks.append(found)
@@ -299,12 +271,6 @@ def _effects(sums: Sums, at: Sums, on_gate: bool) -> Array:
     if sums is not at:  # the derivative of a quotient
         own = own - sums.share[..., None] * at.experts / share**2
     return np.concatenate([of_all, own, of_gate], axis=-2)
-
-
-def predicts_steps(estimator: Any) -> bool:
-    """Whether predictions may be steps: estimators are in the experts, base or gate."""
-    mixture, _, preprocessor = estimator._fitted
-    return mixture.experts.needs_all_rows or preprocessor.extra_features is not None
 
 
 # --- predictions of single rows ---------------------------------------------------------------

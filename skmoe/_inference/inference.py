@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -126,39 +127,34 @@ class Inference(Result):
     terms: list[Term]
     estimates: Array
     is_dispersion: Array
+    is_dependent: Array
+    reasons: list[str]
     gate_reference: int = 0
     method: str = ""  # empty without errors
     full_covariance: Any = None
-    reasons: list[str] = field(default_factory=list)
     replicates: Array | None = None
-    is_dependent: Any = False
     max_shift: float = np.nan
     # Besides the public ones: what exponentials are, the names of the references of log odds (or
     # ""), the blocks, the vector (D,) of the fit and those of refits, and of its R coordinates the
     # covariance and which of them the data do not determine.
-    _exponentials: Sequence[Exponentials] = ()
-    _references: Sequence[str] = ()
-    _blocks: Sequence[Any] = ()
-    _theta: Any = None
-    _refits: Sequence[Array] = ()
-    _coordinates: Any = None
-    _is_unknown: Any = False
+    exponentials: Sequence[Exponentials] = ()
+    references: Sequence[str] = ()
+    blocks: Sequence[Any] = ()
+    theta: Any = None
+    refits: Sequence[Array] = ()
+    coordinates: Any = None
+    is_unknown: Any = False
 
     _heading: ClassVar[str] = "estimate"
-
-    def __post_init__(self) -> None:
-        size = len(self.terms)
-        self.reasons = self.reasons or [""] * size
-        self.is_dependent = self.is_dependent & np.ones(size, dtype=bool)
 
     @property
     def has_ratio(self) -> Array:
         """Slopes whose exponentials are ratios."""
-        factors = [each.factor for each in self._exponentials]
+        factors = [each.factor for each in self.exponentials]
         is_known = np.isfinite([*factors, np.full(len(self.terms), np.nan)]).any(axis=0)
         return is_known & ~self.is_dispersion
 
-    @property
+    @cached_property
     def covariance(self) -> Array:
         """Covariance of the estimates, NaN for terms that have a reason."""
         unknown = np.array(self.reasons) != ""
@@ -202,14 +198,6 @@ class Inference(Result):
         check_level(level)
         return _intervals(self.estimates, self.standard_errors, self.replicates, level)
 
-    def _delta_method(self, derivatives: Array) -> tuple[Array, list[str]]:
-        """Covariance (E, E) of functions with derivatives (E, R), and why some have none."""
-        size = np.abs(derivatives)
-        involved = size > DIRECTION_TOL * size.max(axis=1, keepdims=True, initial=0.0)
-        used = np.where(involved, derivatives, 0.0)
-        unknown = (involved & self._is_unknown).any(axis=1)
-        return used @ self._coordinates @ used.T, np.where(unknown, NOT_DETERMINED, "").tolist()
-
     def _columns(self, level: float, error: str, *ends: str) -> dict[str, Array]:
         """Columns of a table, with the given names of the errors and of the ends of intervals."""
         columns = {self._heading: self.estimates}
@@ -221,7 +209,7 @@ class Inference(Result):
     def _ratios(self, level: float, *ends: str) -> dict[str, dict[str, Array]]:
         """By name what exponentials are: columns of their values, and of the ends of intervals."""
         found = {}
-        for each in self._exponentials:
+        for each in self.exponentials:
             columns = [each.logs(self.estimates)]
             if self.method:
                 errors = each.errors(self.estimates, self.covariance)
@@ -307,11 +295,21 @@ class Inference(Result):
         for name, values in self._ratios(level, "lower", "upper").items():
             columns |= {name if end == name else f"{name} {end}": v for end, v in values.items()}
         frame = frame_of(self, columns, self.terms, ["part", "response", "term"])
-        frame = frame.assign(reference=self._references) if any(self._references) else frame
+        frame = frame.assign(reference=self.references) if any(self.references) else frame
         return frame.assign(reason=self.reasons) if self.method else frame
 
     def __repr__(self) -> str:
         return f"<Inference on {len(self.terms)} terms: {self.method}>"
+
+
+def delta_method(inference: Inference, derivatives: Array) -> tuple[Array, list[str]]:
+    """Covariance (E, E) of functions with derivatives (E, R), and why some have none."""
+    size = np.abs(derivatives)
+    involved = size > DIRECTION_TOL * size.max(axis=1, keepdims=True, initial=0.0)
+    used = np.where(involved, derivatives, 0.0)
+    unknown = (involved & inference.is_unknown).any(axis=1)
+    covariance = used @ inference.coordinates @ used.T
+    return covariance, np.where(unknown, NOT_DETERMINED, "").tolist()
 
 
 def _intervals(estimates: Array, errors: Array, replicates: Array | None, level: float) -> Array:

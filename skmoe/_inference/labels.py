@@ -67,19 +67,6 @@ class Labels(NamedTuple):
     responses: list[str]  # of the coefficient vectors of an expert: outputs, or classes
 
 
-def labels_of(estimator: Any) -> Labels:
-    """The names of a fitted estimator."""
-    classes = [str(label) for label in getattr(estimator, "classes_", ())]
-    responses = classes[1:] if len(classes) == 2 else classes  # log odds of the second of two
-    if not classes:
-        n_outputs = len(estimator._fitted.preprocessor.target_scaling.center)
-        responses = [f"y{j}" for j in range(n_outputs)]
-    names = getattr(estimator, "feature_names_in_", None)
-    features = feature_labels(names, estimator.n_features_in_)
-    gate_features = list(estimator.gate_feature_names_)
-    return Labels(estimator.expert_names_, features, gate_features, classes, responses)
-
-
 def feature_labels(feature_names: Sequence[str] | None, n_features: int) -> list[str]:
     """Names of the features: those given, or x0, x1, ..."""
     if feature_names is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._inference.coefficients import GATE, gate_columns, indicator_columns
-from skmoe._inference.comparisons import FitStatistics, missing_for_inference
+from skmoe._inference.comparisons import FitStatistics
 from skmoe._inference.inference import DEPENDENT, N_TABLE_DIGITS, Inference
 from skmoe._inference.labels import (
     Labels,
@@ -26,6 +26,7 @@ from skmoe._inference.labels import (
     printable_name,
 )
 from skmoe._inference.results import WIDTH, frame_of
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import MAX_SHIFT
 from skmoe._numerics.typing import TINY, Array
 from skmoe._optional import import_pandas
@@ -258,6 +259,8 @@ class Findings(NamedTuple):
     """What is known of a fit for its summary."""
 
     estimator: Any
+    attributes: Mapping[str, Any]  # of the estimator
+    fitted: FittedMixture  # in the units of its input
     labels: Labels
     gate_reference: int
     coefficients: Inference | None = None
@@ -265,6 +268,7 @@ class Findings(NamedTuple):
     inference: Inference | None = None
     has_weights: bool = False  # whether some are not one
     difference: str = ""  # of the data from those of the fit
+    obstacle: str = ""  # why there are no standard errors
 
 
 def make_summary(found: Findings, level: float) -> Summary:
@@ -272,8 +276,8 @@ def make_summary(found: Findings, level: float) -> Summary:
     estimator, names, statistics = found.estimator, found.labels.experts, found.statistics
     unknown, experts = np.full(len(names), np.nan), []
     variances = getattr(estimator, "noise_variance_", unknown)
-    rows = unknown if statistics is None else statistics.expert_weight
-    of_own = unknown if statistics is None else statistics.probability_of_own
+    rows = unknown if statistics is None else statistics.experts["rows"]
+    of_own = unknown if statistics is None else statistics.experts["mean_probability"]
     kinds, varies = estimator.expert_kinds_, hasattr(estimator, "expert_dispersion_coef_")
     for k, (description, effects) in enumerate(_gate(found)):
         is_known = not np.isnan(variances[k]).all()
@@ -284,14 +288,14 @@ def make_summary(found: Findings, level: float) -> Summary:
                 kinds[k],
                 float(estimator.weights_[k]),
                 float(rows[k]),
-                float(estimator._load[k]),
+                float(found.attributes["_load"][k]),
                 np.sqrt(np.atleast_1d(variances[k])) if is_known else None,
                 effects,
                 float(of_own[k]),
                 _dispersion_description(found, k) if varies else "",
             )
         )
-    blocks = [] if found.coefficients is None else found.coefficients._blocks
+    blocks = [] if found.coefficients is None else found.coefficients.blocks
     of_blocks = [listed.block.penalty for listed in blocks]
     wanted = dict.fromkeys(filter(None, ["alpha", *of_blocks]))
     parts: list[Any] = [(name, "experts", found.labels.features) for name in wanted]
@@ -347,21 +351,23 @@ def _facts(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> dict[s
         return facts
     if found.has_weights:
         facts["weights"] = "frequencies"
-    facts["log-likelihood"] = format_number(statistics.log_likelihood, 6)
+    numbers = statistics.numbers
+    facts["log-likelihood"] = format_number(numbers["log_likelihood"], 6)
     # The likelihood of estimators for the rows of their fit is optimistic.
-    if not hasattr(estimator, "experts_") and np.isfinite(statistics.n_parameters):
-        facts["parameters"] = f"{statistics.n_parameters:g}"
+    if not hasattr(estimator, "experts_") and np.isfinite(numbers["n_parameters"]):
+        facts["parameters"] = f"{numbers['n_parameters']:g}"
         for name in ("aic", "bic", "icl"):
-            facts[name.upper()] = format_number(statistics.criteria[name], 6)
-    return facts | {"entropy": format_number(statistics.entropy, 4)}
+            facts[name.upper()] = format_number(numbers[name], 6)
+    return facts | {"entropy": format_number(numbers["entropy"], 4)}
 
 
 def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[str]:
     """How to read the numbers."""
     estimator, inference, coefficients = found.estimator, found.inference, found.coefficients
-    names, statistics, state = found.labels.experts, found.statistics, estimator._training_state
+    names, statistics = found.labels.experts, found.statistics
+    state = found.attributes["_training_state"]
     named = [penalty.name for penalty in penalties if (penalty.values > 0.0).any()]
-    blocks = [] if coefficients is None else coefficients._blocks
+    blocks = [] if coefficients is None else coefficients.blocks
     has_dispersions = any(not listed.block.is_main for listed in blocks)
     if getattr(estimator, "dispersion_prior_", 0.0) and has_dispersions:
         named.append("dispersion_prior")
@@ -375,7 +381,7 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
     notes += [found.difference] if found.difference else []
     # Experts that the rows do not need, and those of a spurious maximum.
     if statistics is not None and len(names) > 1:
-        notes += filter(None, [describe_collapsed(statistics.expert_weight, names)])
+        notes += filter(None, [describe_collapsed(statistics.experts["rows"], names)])
     notes += [describe_spikes([names[k] for k in state.spikes])] if state.spikes else []
     families, classes = getattr(estimator, "families_", ()), found.labels.classes
     is_plain = getattr(estimator, "link_", "identity") == "identity" and estimator.base_ is None
@@ -384,7 +390,7 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
     # What ratios are those of.
     notes += [
         f"{ratio.name.capitalize()}: one unit more of a feature multiplies {ratio.of} by it."
-        for ratio in ([] if coefficients is None else coefficients._exponentials)
+        for ratio in ([] if coefficients is None else coefficients.exponentials)
         if ratio.of
     ]
     if inference is not None:
@@ -406,8 +412,7 @@ def _notes(found: Findings, penalties: Sequence[Penalty], maxima: Any) -> list[s
         call = f"summary(X, y{units})"
         notes.append(f"Give the data of the fit, {call}, for criteria and standard errors.")
     elif coefficients is not None:
-        obstacle = missing_for_inference(estimator).partition(";")[0]
-        notes.append(f"No standard errors: {obstacle}.")
+        notes.append(f"No standard errors: {found.obstacle.partition(';')[0]}.")
     for _, values, part, features in penalties:
         dropped = [printable_name(features[j]) for j in np.flatnonzero(np.isposinf(values))]
         notes += [f"Dropped by the {part}: {', '.join(dropped)}."] if dropped else []
@@ -448,7 +453,7 @@ def _equations(found: Findings, families: Sequence[Any]) -> list[str]:
 
 def _dispersion_description(found: Findings, k: int) -> str:
     """Factors of the dispersion of an expert of one output for its features, in words."""
-    fitted = found.estimator._fitted
+    fitted = found.fitted
     scale = fitted.preprocessor.feature_scaling.scale
     for block, _ in fitted.mixture.experts.shown(k):
         if not isinstance(block, LinearPredictor) or block.is_main or block.link != "log":
@@ -478,8 +483,7 @@ def _gate(found: Findings) -> list[tuple[str, list[tuple[str, float]]]]:
     over the others of E[g_k g_l] (slope of k - slope of l). The others therefore count in
     proportion to E[g_k g_l], and the average has the sign of the change.
     """
-    estimator, n_experts = found.estimator, found.estimator.n_experts_
-    fitted = estimator._in_units(estimator._fitted)
+    estimator, fitted, n_experts = found.estimator, found.fitted, found.estimator.n_experts_
     counted = counted_noun(hasattr(estimator, "n_units_"))
     same, text = f"the same probability for every {counted}", ""
     columns, (_, scale) = gate_columns(fitted)
@@ -495,7 +499,7 @@ def _gate(found: Findings) -> list[tuple[str, list[tuple[str, float]]]]:
     names = [found.labels.gate_features[j] for j in columns]
     ranges = getattr(estimator, "feature_range_", None)
     is_indicator = indicator_columns(fitted, ranges)[columns]
-    compete = np.maximum(estimator._gate_overlap, TINY)
+    compete = np.maximum(found.attributes["_gate_overlap"], TINY)
     np.fill_diagonal(compete, 0.0)
     compete /= compete.sum(axis=1, keepdims=True)
     described = []

@@ -14,8 +14,9 @@ from skmoe._data.censored_targets import check_numbers_of
 from skmoe._data.checks import check_choice, check_columns, check_integer, check_real
 from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows, index_rows
+from skmoe._estimators.methods.coefficient_inference import infer_average_effects, predicts_steps
 from skmoe._estimators.methods.input_steps import mixture_of
-from skmoe._inference.effects import AverageEffects, infer_average_effects, predicts_steps
+from skmoe._inference.effects import AverageEffects
 from skmoe._inference.labels import counted_noun, feature_labels
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state

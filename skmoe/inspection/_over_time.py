@@ -13,8 +13,8 @@ from sklearn.utils import check_consistent_length
 from skmoe._data.censored_targets import times_and_events
 from skmoe._data.checks import check_integer, check_level
 from skmoe._data.rows import Rows, has_bounds
+from skmoe._estimators.methods.coefficient_inference import infer_means
 from skmoe._estimators.methods.input_steps import mixture_of
-from skmoe._inference.effects import infer_means
 from skmoe._inference.labels import feature_labels, format_percent
 from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.probability import weighted_quantiles

@@ -397,7 +397,7 @@ def n_experts_table(
             p_value = n_experts_test(estimator, X, y, **given, **test).p_value
         p_values.append(p_value)
         if verbose:
-            print(f"{number} experts: BIC {statistics[-1].criteria['bic']:.6g}. {fitted.maxima_}")
+            print(f"{number} experts: BIC {statistics[-1].numbers['bic']:.6g}. {fitted.maxima_}")
     table = NExpertsTable(fits, statistics, p_values)
     table.estimators = [with_mixture(pipeline, fitted) for fitted in fits]
     return table

@@ -246,17 +246,20 @@ def test_score_of_a_structured_target_is_the_concordance_also_of_known_times_and
 
 def test_bad_arguments_are_refused():
     X, y = table(40)
-    assert "a number for each of the 40 rows" in refusal(concordance_index, y, np.ones(3))
-    for message, survival, at in (
-        ("increasing", np.ones((40, 2)), [2.0, 1.0]),
-        ("finite", np.ones((40, 2)), [2.0, np.inf]),
-        ("shape (40, 2)", np.ones((40, 3)), [1.0, 2.0]),
-    ):
-        for score in (integrated_brier_score, censored_crps):
-            assert message in refusal(score, y, survival, at)
-    assert "at least 2" in refusal(censored_crps, y, np.ones((40, 1)), [1.0])
-    both = np.stack([y, y], axis=1)
-    assert "one output" in refusal(censored_crps, both, np.ones((40, 2)), [1.0, 2.0])
-    limits = left_censored(np.ones(40), np.arange(40) % 2)
-    assert "right-censored time" in refusal(integrated_brier_score, limits, np.ones((40, 1)), [1.0])
-    assert "cannot be censored" in refusal(MixtureOfExpertsClassifier().fit, X, y)
+    ones, at = np.ones((40, 2)), [1.0, 2.0]
+    limits, both = left_censored(np.ones(40), np.arange(40) % 2), np.stack([y, y], axis=1)
+    refused = [(concordance_index, (y, np.ones(3)), "a number for each of the 40 rows")]
+    for score in (integrated_brier_score, censored_crps):
+        refused += [
+            (score, (y, ones, [2.0, 1.0]), "increasing"),
+            (score, (y, ones, [2.0, np.inf]), "finite"),
+            (score, (y, np.ones((40, 3)), at), "shape (40, 2)"),
+        ]
+    refused += [
+        (censored_crps, (y, np.ones((40, 1)), [1.0]), "at least 2"),
+        (censored_crps, (both, ones, at), "one output"),
+        (integrated_brier_score, (limits, np.ones((40, 1)), [1.0]), "right-censored time"),
+        (MixtureOfExpertsClassifier().fit, (X, y), "cannot be censored"),
+    ]
+    for call, arguments, words in refused:
+        assert words in refusal(call, *arguments)

@@ -103,38 +103,28 @@ def test_models_whose_rows_have_one_class_are_constants(expert, n_free):
     assert moe.expert_kinds_ == [type(expert).__name__]
 
 
-class OneMore(HeteroscedasticExperts):
-    """Experts with one parameter more than they have."""
+def with_own_experts(number):
+    """A fit of experts that have a number of parameters."""
 
-    def n_parameters(self, params):
-        return super().n_parameters(params) + 1
+    class Counted(HeteroscedasticExperts):
+        def n_parameters(self, params):
+            return number
+
+    options = {"n_init": 1, "max_iter": 2, "random_state": 0}
+    return fit_quietly(MixtureOfExpertsRegressor(2, expert=Counted(), **options), X, Y)
 
 
 def test_parameters_of_experts_of_your_own_are_counted():
-    plain, other = (
-        MixtureOfExpertsRegressor(2, expert=kind(), n_init=1, max_iter=2, random_state=0)
-        for kind in (HeteroscedasticExperts, OneMore)
-    )
-    for moe in (plain, other):
-        fit_quietly(moe, X, Y)
-    assert other.n_parameters_ == plain.n_parameters_ + 1
+    plain, other = with_own_experts(7), with_own_experts(8)
+    assert (plain.n_parameters_, other.n_parameters_) == (7 + 3, 8 + 3)  # and of the gate
     assert_allclose(other.aic(X, Y) - plain.aic(X, Y), 2.0)
 
 
-class Uncounted(HeteroscedasticExperts):
-    """Experts that do not say how many parameters they have."""
-
-    def n_parameters(self, params):
-        return np.nan
-
-
-@pytest.mark.parametrize("criterion", ["aic", "bic", "icl"])
-def test_experts_whose_parameters_cannot_be_counted_are_named(criterion):
-    forest = RandomForestRegressor(2)
-    options = {"n_init": 1, "max_iter": 2, "random_state": 0}
-    moe = fit_quietly(MixtureOfExpertsRegressor(2, expert=[Ridge(), forest], **options), X, Y)
+def test_experts_whose_parameters_cannot_be_counted_are_named():
+    own, experts = with_own_experts(np.nan), [Ridge(), RandomForestRegressor(2)]
+    moe = fit_quietly(regressor(n_experts=2, expert=experts, max_iter=2), X, Y)
     (k,) = [k for k, models in enumerate(moe.experts_) if not isinstance(models[0], Ridge)]
-    message = refusal(getattr(moe, criterion), X, Y)
-    assert_refused(message, criterion, f"expert {k} (RandomForestRegressor)", "score_samples")
-    own = fit_quietly(MixtureOfExpertsRegressor(2, expert=Uncounted(), **options), X, Y)
-    assert_refused(refusal(getattr(own, criterion), X, Y), criterion, "Uncounted")
+    for criterion in ("aic", "bic", "icl"):
+        message = refusal(getattr(moe, criterion), X, Y)
+        assert_refused(message, criterion, f"expert {k} (RandomForestRegressor)", "score_samples")
+        assert_refused(refusal(getattr(own, criterion), X, Y), criterion, "Counted")

@@ -15,8 +15,8 @@ from sklearn.exceptions import NotFittedError
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import average_effects
 from skmoe.model_selection import n_experts_table
+from support.fits import CLASSES, Y, classifier, fit_quietly, fitted_case, regressor, short_fit
 from support.fits import X as TABLE
-from support.fits import Y, fit_quietly, fitted_case, regressor, short_fit
 from support.refusals import assert_refused, refusal
 
 X = pd.DataFrame(TABLE, columns=["price", "<i>age</i>\x1b"])
@@ -31,6 +31,9 @@ def fitted():
 RESULTS = {
     "inference": lambda: fitted().inference(X, Y),
     "summary": lambda: fitted().summary(X, Y),
+    "summary of classes": lambda: fit_quietly(
+        classifier(n_experts=2, max_iter=3), X, np.array(["low", "ring\x07"])[CLASSES]
+    ).summary(),
     "explanation": lambda: fitted().explain(X),
     "units": lambda: fitted().responsibilities(X, Y, units=np.arange(len(Y))),
     "effects": lambda: average_effects(fitted(), X),
@@ -56,7 +59,7 @@ def test_results_have_a_frame_and_a_text(name, monkeypatch):
     for again in (copy.copy(shown), copy.deepcopy(shown), pickle.loads(pickle.dumps(shown))):
         pd.testing.assert_frame_equal(again.to_frame(), frame)
         assert str(again) == text
-    has_page = name != "summary"
+    has_page = not name.startswith("summary")
     if has_page:
         page = shown._repr_html_()
         assert "<table" in page

@@ -5,6 +5,7 @@ Refits are to targets drawn from the fitted mixture. Average effects are those o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -23,13 +24,16 @@ from skmoe._data.checks import (
 )
 from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
+from skmoe._estimators.methods.expert_names import labels_of
 from skmoe._inference.coefficients import derivatives_of, list_coefficients, observed_errors
 from skmoe._inference.comparisons import missing_for_inference, require
+from skmoe._inference.effects import AverageEffects, average_effects_of, standard_errors_of_means
 from skmoe._inference.inference import Inference
 from skmoe._mixture.em import Objective, em
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import end_at_maximum
 from skmoe._mixture.starts import blocks_of
+from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._checks import check_random_state
 from skmoe.exceptions import WeightsWarning, warn_user
@@ -78,12 +82,18 @@ def check_gate_reference(reference: Any, n_experts: int) -> None:
         )
 
 
+def coefficients_of(estimator: Any, gate_reference: int = 0) -> Inference:
+    """Coefficients of a fitted estimator, in the units of its input, without errors."""
+    fitted = estimator._in_units(estimator._fitted)
+    return list_coefficients(fitted, vars(estimator), labels_of(estimator), gate_reference)
+
+
 def infer_coefficients(
     estimator: Any, name: str, rows: RowsOfFit, options: InferenceOptions
 ) -> Inference:
     """Inference by the method `name`, at the estimates of the fit."""
     check_choice("method", options.method, COVARIANCE_TYPES)
-    if obstacle := missing_for_inference(estimator):
+    if obstacle := missing_for_inference(estimator._fitted, estimator.n_parameters_):
         raise ValueError(obstacle)
     if options.method == "bootstrap":
         check_integer("n_bootstrap", options.n_bootstrap, least=2)
@@ -94,7 +104,7 @@ def infer_coefficients(
         clusters = _clusters(rows.validated, options.method)
     if clusters is None and (rows.validated.weight != 1.0).any():
         _warn_of_weights(name, rows.validated)
-    coefficients = list_coefficients(estimator, options.gate_reference)
+    coefficients = coefficients_of(estimator, options.gate_reference)
     if options.method == "bootstrap":
         return _bootstrap(estimator, rows.validated, options, coefficients)
     is_sandwich = options.method == "sandwich"
@@ -232,16 +242,16 @@ def _bootstrap(
     changes = np.array(refits) - theta
     if not mixture.is_plain:  # those of the coordinates
         changes = changes @ np.linalg.pinv(mixture.expanded(np.eye(size)))
-    derivatives = derivatives_of(coefficients._blocks, size)
+    derivatives = derivatives_of(coefficients.blocks, size)
     replicates = coefficients.estimates + changes @ derivatives.T
     return replace(
         coefficients,
         method=f"parametric bootstrap, {len(refits)} refits",
         full_covariance=np.atleast_2d(np.cov(replicates, rowvar=False)),
         replicates=replicates,
-        _theta=theta,
-        _refits=refits,
-        _coordinates=np.atleast_2d(np.cov(changes, rowvar=False)),
+        theta=theta,
+        refits=refits,
+        coordinates=np.atleast_2d(np.cov(changes, rowvar=False)),
     )
 
 
@@ -270,3 +280,53 @@ def _refit(estimator: Any, rows: Rows, drawn: Rows, seed: np.random.SeedSequence
     refit = fitted._replace(theta=run.theta)
     overlap = fitted.responsibilities(rows) @ refit.responsibilities(rows).T
     return fitted.mixture.reordered(run.theta, linear_sum_assignment(overlap, maximize=True)[1])
+
+
+# --- effects ----------------------------------------------------------------------------------
+
+
+@underflow_to_zero
+def infer_means(estimator: Any, X: Any, rows: Rows) -> Array | None:
+    """Standard errors (n, K, m) of the predictions of the experts for X, of m responses.
+
+    The rows are those of the fit. None if the mixture has no standard errors, as of trees.
+    """
+    if missing_for_inference(estimator._fitted, estimator.n_parameters_):
+        return None
+    inference = estimator.inference(rows.X, rows.y, **rows.arguments)
+    at, n_responses = estimator._checked(Rows(X)), len(labels_of(estimator).responses)
+    return standard_errors_of_means(estimator._fitted, at, n_responses, inference)
+
+
+@underflow_to_zero
+def infer_average_effects(
+    estimator: Any,
+    changes: Iterable[tuple[str, Any, Any, float]],
+    rows: Rows,
+    on_gate: bool,
+    inference: Inference | None,
+) -> AverageEffects:
+    """Average effects of changes: name, features at both ends, and width of each.
+
+    `rows` have weights of sum one, and an offset. The inference must be that of this mixture.
+    """
+    fitted, labels = estimator._fitted, labels_of(estimator)
+    theta: Any = fitted.theta if inference is None else getattr(inference, "theta", None)
+    if not np.array_equal(theta, fitted.theta):
+        raise ValueError(
+            "inference must be that of this mixture; got that of other estimates. Pass "
+            "inference=moe.inference(X, y), with the data of the fit."
+        )
+
+    def validated(X: Any) -> Rows:
+        checked: Rows = estimator._checked(Rows(X, None, rows.weight, rows.offset))
+        return checked
+
+    ends = ((name, validated(low), validated(high), width) for name, low, high, width in changes)
+    return average_effects_of(fitted, ends, labels, on_gate, inference)
+
+
+def predicts_steps(estimator: Any) -> bool:
+    """Whether predictions may be steps: estimators are in the experts, base or gate."""
+    mixture, _, preprocessor = estimator._fitted
+    return mixture.experts.needs_all_rows or preprocessor.extra_features is not None

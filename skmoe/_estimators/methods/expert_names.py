@@ -11,7 +11,12 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe._data.checks import shown
 from skmoe._data.sklearn_adapter import named_estimator, typical_model
 from skmoe._inference.coefficients import ALL_EXPERTS, GATE
-from skmoe._inference.labels import default_expert_names, printable_name
+from skmoe._inference.labels import (
+    Labels,
+    default_expert_names,
+    feature_labels,
+    printable_name,
+)
 from skmoe._mixture.fitted import FittedMixture
 
 
@@ -111,6 +116,19 @@ def check_expert_names(parameter: str, names: Any, n_experts: int) -> list[str]:
             continue
         raise ValueError(f"{parameter} must {rule}; {given}. {remedy}")
     return [str(name) for name in listed]
+
+
+def labels_of(estimator: Any) -> Labels:
+    """The names of a fitted estimator."""
+    classes = [str(label) for label in getattr(estimator, "classes_", ())]
+    responses = classes[1:] if len(classes) == 2 else classes  # log odds of the second of two
+    if not classes:
+        n_outputs = len(estimator._fitted.preprocessor.target_scaling.center)
+        responses = [f"y{j}" for j in range(n_outputs)]
+    names = getattr(estimator, "feature_names_in_", None)
+    features = feature_labels(names, estimator.n_features_in_)
+    gate_features = list(estimator.gate_feature_names_)
+    return Labels(estimator.expert_names_, features, gate_features, classes, responses)
 
 
 class ExpertsReprMixin:

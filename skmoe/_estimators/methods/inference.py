@@ -13,12 +13,12 @@ from skmoe._data.sklearn_adapter import count_parameters, typical_model
 from skmoe._estimators.methods.coefficient_inference import (
     InferenceOptions,
     check_gate_reference,
+    coefficients_of,
     infer_coefficients,
     rows_of_fit,
 )
-from skmoe._estimators.methods.expert_names import ExpertNamesMixin
+from skmoe._estimators.methods.expert_names import ExpertNamesMixin, labels_of
 from skmoe._estimators.methods.new_rows import NewRowsMixin, supports_dask
-from skmoe._inference.coefficients import list_coefficients
 from skmoe._inference.comparisons import (
     FitStatistics,
     fit_statistics,
@@ -31,7 +31,6 @@ from skmoe._inference.effects import (
     has_gate_effects,
 )
 from skmoe._inference.inference import Inference
-from skmoe._inference.labels import labels_of
 from skmoe._inference.summary import Findings, Summary, make_summary
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
@@ -45,6 +44,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
     predict_gate: Any
     predict_experts: Any
     n_experts_: int
+    _in_units: Any
     n_parameters_: float
     feature_range_: Any
 
@@ -272,26 +272,29 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                 "summary needs X and y, the data of the fit, for weights, offset, units, known "
                 "experts and parameters of inference."
             )
-        found = Findings(self, labels_of(self), gate_reference)
+        fitted, obstacle = self._fitted, missing_for_inference(self._fitted, self.n_parameters_)
+        in_units = self._in_units(fitted)
+        found = Findings(self, vars(self), in_units, labels_of(self), gate_reference)
         if X is not None:
             cluster = inference.pop("cluster", None)
             clusters = {} if cluster is None else {"cluster": cluster}
             given = Rows(X, y, sample_weight, offset, units, None, clusters, known_experts)
             rows = rows_of_fit(self, self._validate_rows_of_fit("summary", given))
             found = found._replace(
-                statistics=fit_statistics(self, rows.validated),
+                statistics=fit_statistics(fitted, rows.validated, self.n_parameters_),
                 has_weights=not (rows.validated.weight == 1.0).all(),
                 difference=rows.difference,
+                obstacle=obstacle,
             )
-            if inference or clusters or not missing_for_inference(self):
+            if inference or clusters or not obstacle:
                 options = InferenceOptions(gate_reference=gate_reference, **inference)
                 result = infer_coefficients(self, "summary", rows, options)
                 found = found._replace(inference=result, coefficients=result)
         if found.coefficients is None:
-            experts = self._fitted.mixture.experts
+            experts = fitted.mixture.experts
             is_linear = hasattr(self, "gate_coef_") and not experts.needs_all_rows
             if self.coefficient_blocks_ and is_linear:
-                found = found._replace(coefficients=list_coefficients(self, gate_reference))
+                found = found._replace(coefficients=coefficients_of(self, gate_reference))
         return make_summary(found, level)
 
     # --- information criteria ---
@@ -351,7 +354,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         True
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
-        return self._criteria("aic", given).criteria["aic"]
+        return self._criteria("aic", given).numbers["aic"]
 
     def bic(
         self,
@@ -396,7 +399,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             log density of held-out rows (`score_samples`) instead.
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
-        return self._criteria("bic", given).criteria["bic"]
+        return self._criteria("bic", given).numbers["bic"]
 
     def icl(
         self,
@@ -439,7 +442,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             log density of held-out rows (`score_samples`) instead.
         """
         given = Rows(X, y, sample_weight, offset, units, possible=known_experts)
-        return self._criteria("icl", given).criteria["icl"]
+        return self._criteria("icl", given).numbers["icl"]
 
     def _criteria(self, criterion: str, given: Rows) -> FitStatistics:
         """Criteria of rows with their target."""
@@ -456,7 +459,8 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                 "number. Compare models by the log density of held-out rows (score_samples) "
                 "instead."
             )
-        return fit_statistics(self, self._validate_rows_of_fit(criterion, given))
+        rows = self._validate_rows_of_fit(criterion, given)
+        return fit_statistics(self._fitted, rows, self.n_parameters_)
 
     # --- explanation ---
 

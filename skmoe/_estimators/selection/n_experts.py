@@ -293,8 +293,9 @@ def select_n_experts(
 
     def criterion_of(number: int) -> float:
         trial = growth.fit(number)
-        statistics = fit_statistics(trial.fitted_estimator(), trial.rows)
-        return -statistics.criteria[estimator.n_experts]
+        n_parameters = trial.fitted_estimator().n_parameters_
+        statistics = fit_statistics(trial.fitted, trial.rows, n_parameters)
+        return -statistics.numbers[estimator.n_experts]
 
     n_distinct = len(np.unique(data.rows.unit_codes))
     trials = trials._replace(maximum=max(min(n_possible, n_distinct), least))

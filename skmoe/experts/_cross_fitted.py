@@ -164,15 +164,10 @@ class CrossFittedExperts(Experts):
         own = [fits.classes is None and has_density(model) for model in fits.estimators]
         self.has_density = np.array(own)
         given = self.has_density | (fits.classes is not None)
-        super().__init__(
-            [GivenDensity() if own else GivenMeans(self.family) for own in given],
-            0,
-            np.tile(outputs.variance, (n_experts, 1)),
-            outputs.floor,
-            [outputs.starts] * n_experts,
-            penalties,
-            shared_dispersion=shared,
-        )
+        families = [GivenDensity() if own else GivenMeans(self.family) for own in given]
+        variance, starts = np.tile(outputs.variance, (n_experts, 1)), [outputs.starts] * n_experts
+        scales = variance, outputs.floor, starts
+        super().__init__(families, 0, *scales, penalties, shared_dispersion=shared)
         for group in self.groups:
             if isinstance(group.family, GivenMeans):
                 family = GivenMeans(of_output(self.family, group.output or 0))

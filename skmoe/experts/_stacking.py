@@ -44,12 +44,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.folds import learning_curve_splits
 from skmoe._data.rows import Dataset
-from skmoe._data.sklearn_adapter import (
-    has_density,
-    log_density,
-    predict_components,
-    takes_weights,
-)
+from skmoe._data.sklearn_adapter import has_density, log_density, predict_components, takes_weights
 from skmoe._mixture.data import Data
 from skmoe._mixture.experts import Experts
 from skmoe._mixture.groups import Group

@@ -12,16 +12,7 @@ from skmoe.experts import LinearExperts
 from skmoe.families import FAMILIES
 from support.expert_kinds import GENERALIZED, example
 from support.families import example_target, no_scaling
-from support.mixtures import (
-    CASES,
-    N_ROWS,
-    Units,
-    case,
-    classes,
-    gradient,
-    linear,
-    rows_of,
-)
+from support.mixtures import CASES, N_ROWS, Units, case, classes, gradient, linear, rows_of
 
 ESTIMATES = {"noise_variance": (0.8, 1.3), "variance_floor": (0.01, 0.5)}
 

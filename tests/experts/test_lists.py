@@ -43,13 +43,7 @@ def test_list_is_what_its_families_have_in_common(first):
 NAMES = ["zero", "poisson", "gamma", "uniform", "normal"]
 # At zero, which has positive probability, densities are zero.
 POSSIBLE = np.array(
-    [
-        Y[0] == 0.0,
-        (Y[0] >= 0.0) & (Y[0] == np.round(Y[0])),
-        Y[0] > 0.0,
-        Y[0] != 0.0,
-        Y[0] != 0.0,
-    ]
+    [Y[0] == 0.0, (Y[0] >= 0.0) & (Y[0] == np.round(Y[0])), Y[0] > 0.0, Y[0] != 0.0, Y[0] != 0.0]
 )
 
 

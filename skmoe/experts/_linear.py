@@ -31,7 +31,7 @@ RELATIVE_ROUND_OFF = 1e-13
 
 
 class Facts:
-    """What experts are and take, unless they say otherwise."""
+    """What experts are and take by default."""
 
     is_classifier: ClassVar[bool] = False
     # The common link of the families with a linear predictor, "" if they differ.

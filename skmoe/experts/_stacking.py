@@ -115,7 +115,7 @@ class StackedModels(CrossFittedExperts):
         return models[-1:], *of_rows
 
     def with_members(self, members: Sequence[Any], data: Data) -> Any:
-        """The first models, which have been fitted, given the rows that were held out.
+        """The first models, which have been fitted, given the held-out rows.
 
         Dispersions are those of greatest penalised likelihood for the out-of-fold predictions, and
         spreads are one. Spreads that a model cannot have are impossible.
@@ -164,7 +164,7 @@ class StackedModels(CrossFittedExperts):
         return experts
 
     def log_densities(self, data: Data) -> Array:
-        """Log densities or log probabilities of the models for rows held out, (K, n)."""
+        """Log densities or log probabilities of the models for held-out rows, (K, n)."""
         logs = self.learned.logs.copy()
         if not self.values and self.fits.classes is None:
             for k in np.flatnonzero(~self.has_density).tolist():

@@ -64,7 +64,7 @@ class _GatedStacking(BaseMixture):
     n_jobs: int | None = None
     verbose: int | bool = 0
 
-    # Groups are kept in one fold, which `_data.nested_estimators` asks of inner estimators.
+    # Groups are kept in one fold, which `fit_argument` asks of inner estimators.
     _uses_groups = True
     _has_models = True
     warm_start = False

@@ -18,6 +18,8 @@ N_CROSS_FIT_FOLDS = 5
 MAX_ROWS_OF_STACK_WITH_FOLDS = 5_000
 N_PARTS_OF_LARGE_STACK = 3
 
+FINER_GROUPS = "Leave groups out, or give finer ones."
+
 
 def make_folds(n_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int) -> Array:
     """Fold of each of n rows, (n,): stratified by class codes, with groups in one fold."""
@@ -57,7 +59,7 @@ def check_several_folds(name: str, fold: Array, groups: Array | None, remedy: st
     unit = "distinct rows"
     remedy = remedy or f"Leave {name.split('=')[0]} out, or give more rows."
     if groups is not None:
-        unit, remedy = "groups", "Leave groups out, or give finer ones."
+        unit, remedy = "groups", FINER_GROUPS
     raise ValueError(
         f"{name} needs rows that are left out of its fits: at least 2 {unit}; got 1. {remedy}"
     )
@@ -110,10 +112,11 @@ def check_number_of_folds(
         found["rows of the smallest class"] = int(np.bincount(codes).min())
     for name, most in found.items():
         if n_folds > most:
-            use = f"Use at most {most} folds, or" if most > 1 else "Use"
+            remedy = f"Use at most {most} folds, or {default}." if most > 1 else f"Use {default}."
+            remedy = FINER_GROUPS if most == 1 and name == "groups" else remedy
             raise ValueError(
                 f"{default.split('=')[0]}={n_folds} must not exceed the number of {name}, {most}. "
-                f"{use} {default}."
+                f"{remedy}"
             )
     return n_folds
 

@@ -47,7 +47,7 @@ from skmoe.experts._mean_family import GivenDensity, GivenMeans, MeanFamily
 from skmoe.families import Family, Normal
 from skmoe.families._base import of_output
 from skmoe.families._categorical import Categorical
-from skmoe.protocols import Block, SupportsDistribution, SupportsInference
+from skmoe.protocols import Block, SupportsInference
 from skmoe.protocols._experts import Part
 
 # Rows with a smaller responsibility (relative to their weight) are left out of an expert's fit,
@@ -164,15 +164,10 @@ class CrossFittedExperts(Experts):
         own = [fits.classes is None and has_density(model) for model in fits.estimators]
         self.has_density = np.array(own)
         given = self.has_density | (fits.classes is not None)
-        super().__init__(
-            [GivenDensity() if own else GivenMeans(self.family) for own in given],
-            0,
-            np.tile(outputs.variance, (n_experts, 1)),
-            outputs.floor,
-            [outputs.starts] * n_experts,
-            penalties,
-            shared_dispersion=shared,
-        )
+        families = [GivenDensity() if own else GivenMeans(self.family) for own in given]
+        variance, starts = np.tile(outputs.variance, (n_experts, 1)), [outputs.starts] * n_experts
+        scales = variance, outputs.floor, starts
+        super().__init__(families, 0, *scales, penalties, shared_dispersion=shared)
         for group in self.groups:
             if isinstance(group.family, GivenMeans):
                 family = GivenMeans(of_output(self.family, group.output or 0))
@@ -520,9 +515,7 @@ class CrossFittedExperts(Experts):
         return fitted | {name: values[:, 0] if one else values for name, values in found.items()}
 
     def limitation(self, capability: type) -> str:
-        """Why there is no predictive distribution, and why there is no inference."""
+        """Why there is no inference."""
         if capability is SupportsInference:
             return "experts that are estimators, such as trees, have no coefficients in common"
-        if capability is SupportsDistribution and self.fits.classes is not None:
-            return "its target is a class"
         return ""

@@ -24,12 +24,14 @@ from skmoe.families._joint_normal import JointNormal
 # Families with a multivariate distribution of several outputs, alone or of their logarithms.
 JOINT_FAMILIES = (Normal.name, LogNormal.name)
 
+Options = dict[str, Any]
+
 # Standard deviations below this fraction of the largest absolute value are round-off.
 RELATIVE_ROUND_OFF = 1e-13
 
 
 class Facts:
-    """What experts are and take, unless they say otherwise."""
+    """What experts are and take by default."""
 
     is_classifier: ClassVar[bool] = False
     # The common link of the families with a linear predictor, "" if they differ.
@@ -182,12 +184,7 @@ class LinearExperts(Facts):
     # --- the experts of a fit ---
 
     def experts_of(
-        self,
-        rows: Any,
-        scaling: Any,
-        n_experts: int,
-        estimates: dict[str, Any],
-        own: dict[str, Any],
+        self, rows: Any, scaling: Any, n_experts: int, estimates: Options, own: Options
     ) -> Experts:
         """The experts for rows of a fit.
 
@@ -205,10 +202,7 @@ class LinearExperts(Facts):
             joint = JointNormal(n_outputs, of_logs=families[0].name == LogNormal.name)
             families, starts = [joint], [[_joint_start(joint, starts[0])]]
         index = [k % len(families) for k in range(n_experts)]
-        penalties: dict[str, Any] = {
-            "alpha": self.alpha,
-            "dispersion_prior": self.dispersion_prior,
-        }
+        penalties: Options = {"alpha": self.alpha, "dispersion_prior": self.dispersion_prior}
         if own.get("dispersion_columns"):
             penalties["dispersion_alpha"] = self.dispersion_alpha
             columns = matrix[:, list(own["dispersion_columns"])]
@@ -298,25 +292,13 @@ class LogisticExperts(Facts):
         check_real("expert.alpha", self.alpha)
 
     def experts_of(
-        self,
-        rows: Any,
-        scaling: Any,
-        n_experts: int,
-        estimates: dict[str, Any],
-        own: dict[str, Any],
+        self, rows: Any, scaling: Any, n_experts: int, estimates: Options, own: Options
     ) -> Experts:
         """The experts for rows of a fit, whose classes are among the `estimates`."""
-        family = Categorical(estimates["n_classes"])
-        start = np.zeros(len(family.roles))
-        return Experts(
-            [family] * n_experts,
-            split_offset(rows.expert_design)[0].shape[1],
-            np.ones((n_experts, 1)),
-            np.ones(1),
-            [[start]] * n_experts,
-            {"alpha": self.alpha},
-            **own,
-        )
+        family, one = Categorical(estimates["n_classes"]), np.ones((n_experts, 1))
+        n_columns = split_offset(rows.expert_design)[0].shape[1]
+        starts, penalties = [[np.zeros(len(family.roles))]] * n_experts, {"alpha": self.alpha}
+        return Experts([family] * n_experts, n_columns, one, one[0], starts, penalties, **own)
 
 
 # Experts by name and task. New ones are a module with their class, and a row here.

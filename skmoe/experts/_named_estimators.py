@@ -56,9 +56,7 @@ def _make_pipeline(name: str, task: str, alpha: float, X: Any, categories: list[
     if categories:
         numeric = [j for j in range(X.shape[1]) if j not in categories]
         one_hot = OneHotEncoder(
-            handle_unknown="infrequent_if_exist",
-            max_categories=MAX_CATEGORIES,
-            sparse_output=False,
+            handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, sparse_output=False
         )
         encoder = make_pipeline(FunctionTransformer(as_categories), one_hot)
         numbers = FunctionTransformer(as_floats)

@@ -40,16 +40,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.folds import learning_curve_splits
-from skmoe._data.sklearn_adapter import (
-    has_density,
-    log_density,
-    predict_components,
-    takes_weights,
-)
+from skmoe._data.rows import Dataset
+from skmoe._data.sklearn_adapter import has_density, log_density, predict_components, takes_weights
 from skmoe._mixture.data import Data
 from skmoe._mixture.experts import Experts
 from skmoe._mixture.groups import Group
@@ -83,7 +78,6 @@ MIN_ROWS_OF_CURVE = 50.0
 # Largest exponent of the learning curve: errors that halve when the number of rows doubles. The
 # prior of an exponent of zero has the weight of so many held-out rows.
 MAX_ERROR_EXPONENT = 1.0
-OPTIONS = {"xatol": 1e-9}  # of log scales
 PRIOR_HELD_OUT_ROWS = 20.0
 
 
@@ -121,7 +115,7 @@ class StackedModels(CrossFittedExperts):
         return models[-1:], *of_rows
 
     def with_members(self, members: Sequence[Any], data: Data) -> Any:
-        """The first models, which have been fitted, given the rows that were held out.
+        """The first models, which have been fitted, given the held-out rows.
 
         Dispersions are those of greatest penalised likelihood for the out-of-fold predictions, and
         spreads are one. Spreads that a model cannot have are impossible.
@@ -170,7 +164,7 @@ class StackedModels(CrossFittedExperts):
         return experts
 
     def log_densities(self, data: Data) -> Array:
-        """Log densities or log probabilities of the models for rows held out, (K, n)."""
+        """Log densities or log probabilities of the models for held-out rows, (K, n)."""
         logs = self.learned.logs.copy()
         if not self.values and self.fits.classes is None:
             for k in np.flatnonzero(~self.has_density).tolist():
@@ -200,54 +194,42 @@ class StackedModels(CrossFittedExperts):
         more fit to half of the rows without fold 0 gives. A model with its own density has its own
         scale, and no change.
         """
-        training, change, weight = self._training(data), np.zeros(self.size), data.rows.weight
-        has_scale = np.flatnonzero((self.scale_index >= 0).all(axis=1)).tolist()
-        fold = np.asarray(training.features.fold)
+        training, weight = self._training(data), data.rows.weight
+        features, fold = training.features, np.asarray(training.features.fold)
+        index = self.scale_index[(self.scale_index >= 0).all(axis=1)]
         splits = learning_curve_splits(fold)
-        if splits is None or not has_scale:
+        if splits is None or not len(index):
             return self
         train, half, test = splits
-        of_all, of_train, of_half = (weight[rows].sum() for rows in (slice(None), train, half))
+        sizes = [weight[rows].sum() for rows in (slice(None), train, half, test)]
+        of_all, of_train, of_half, n_held_out = sizes
         if of_half < MIN_ROWS_OF_CURVE:
             return self
-        means = Parallel(n_jobs=self.fits.n_jobs)(
-            delayed(self._mean_of_fewer_rows)(k, training, half, test) for k in has_scale
+        means = self.learned.predictions[..., fold[fold >= 0] == 0]
+        numbers = self.owners[index[:, 0]].tolist()
+        of_fewer = Parallel(n_jobs=self.fits.n_jobs)(
+            delayed(self._mean_of_fewer_rows)(k, training, half, test) for k in numbers
         )
-        of_test = fold[fold >= 0] == 0
-        n_held_out = weight[test].sum()
-        shrinkage = n_held_out / (n_held_out + PRIOR_HELD_OUT_ROWS)
-        for k, of_fewer in zip(has_scale, means, strict=True):
-            if of_fewer is None:
-                continue
-            fewer, more = (
-                self._best_log_scales(k, mean, training.y[:, test], weight[test])
-                for mean in (of_fewer, self.learned.predictions[k][:, of_test])
-            )
-            exponent = 0.5 * (fewer - more) / np.log(of_train / of_half)
-            exponent = shrinkage * np.clip(exponent, 0.0, MAX_ERROR_EXPONENT)
-            change[self.scale_index[k]] = -2.0 * exponent * np.log(of_all / of_train)
-        if self.shared_dispersion:
-            scales = self.scale_index[has_scale]
-            change[scales] = change[scales].mean(axis=0)
-        return self.changed(start=np.maximum(self.start + change, self.lower))
+        fewer = means.copy()
+        for k, mean in zip(numbers, of_fewer, strict=True):
+            fewer[k] = fewer[k] if mean is None else mean
+        held_out = Data(
+            Dataset(weight[test, None], features.take(test), training.y[:, test], weight[test])
+        )
+        growth = self.without_prior(fewer, held_out) - self.without_prior(means, held_out)
+        exponent = np.clip(
+            0.5 * growth[index] / np.log(of_train / of_half), 0.0, MAX_ERROR_EXPONENT
+        )
+        shrinkage, start = n_held_out / (n_held_out + PRIOR_HELD_OUT_ROWS), self.start.copy()
+        start[index] -= 2.0 * shrinkage * exponent * np.log(of_all / of_train)
+        return self.changed(start=np.maximum(start, self.lower))
 
-    def _best_log_scales(self, k: int, mean: Array, y: Array, weight: Array) -> Array:
-        """Log scales (m,) of a model with the greatest likelihood for its means (m, n).
-
-        Its other log dispersions are given, and there is no prior.
-        """
-        found = []
-        for index in self.scale_index[k].tolist():
-
-            def loss(log_scale: float, index: int = index) -> float:
-                theta = self.start.copy()
-                theta[index] = log_scale
-                return -float(log_density(self.around(theta, k, mean), y) @ weight)
-
-            bounds = self.lower[index], self.upper[index]
-            best = minimize_scalar(loss, bounds=bounds, method="bounded", options=OPTIONS)
-            found.append(best.x)
-        return np.array(found)
+    def without_prior(self, means: Array, data: Data) -> Array:
+        """Dispersions (D,) of greatest likelihood for given means (K, m, n), without a prior."""
+        learned = Learned(predictions=means, logs=np.zeros((self.n_experts, data.rows.n_rows)))
+        part = self.with_penalties({"dispersion_prior": 0.0}).changed(learned=learned)
+        resp = self._training(data).resp
+        return part.with_best_dispersions(self.start, data, resp, N_DISPERSION_STEPS)[0]
 
     def _mean_of_fewer_rows(
         self, k: int, training: Training, train: Array, test: Array

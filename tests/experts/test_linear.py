@@ -5,7 +5,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from skmoe._mixture.data import Data
 from skmoe._mixture.em import Objective
 from skmoe._numerics.linalg import with_offset
 from skmoe.distributions import predictive_distribution
@@ -13,17 +12,7 @@ from skmoe.experts import LinearExperts
 from skmoe.families import FAMILIES
 from support.expert_kinds import GENERALIZED, example, example_target
 from support.families import no_scaling
-from support.mixtures import (
-    CASES,
-    N_ROWS,
-    Units,
-    case,
-    classes,
-    gradient,
-    linear,
-    rows_of,
-    with_offsets,
-)
+from support.mixtures import CASES, N_ROWS, Units, case, classes, gradient, linear, rows_of
 
 ESTIMATES = {"noise_variance": (0.8, 1.3), "variance_floor": (0.01, 0.5)}
 
@@ -49,32 +38,25 @@ def starts_of(experts, k=0):
 
 
 @pytest.mark.parametrize("name", GENERALIZED)
-def test_experts_start_with_the_distribution_of_the_target(name):
+def test_experts_start_with_the_distribution_of_the_target_or_of_its_rates(name):
     """Scales are relative to the variance of the working target."""
     family, rng = example(name), np.random.default_rng(0)
     y, weight = example_target(family, rng, N_ROWS), rng.uniform(0.5, 2.0, size=N_ROWS)
     experts, _ = experts_of([family], y, weight)
     family = experts.families[0]
-    expected = np.array(family.start(y[0], weight))
     if family.has_scale:
         target = LinearExperts((family,)).working_target(y)[0]
         variance = np.cov(target, ddof=0, aweights=weight)
         assert_allclose(experts.unit_variance, variance)
     for k in range(2):
-        assert_allclose(starts_of(experts, k), expected)
+        assert_allclose(starts_of(experts, k), np.array(family.start(y[0], weight)))
     slopes = [experts.start[block.where][:-1] for block in experts.blocks]
     assert not np.concatenate(slopes).any()
-
-
-@pytest.mark.parametrize("name", [name for name in GENERALIZED if FAMILIES[name].link == "log"])
-def test_experts_of_rates_start_with_the_rates(name):
-    """What they start with is that of outputs divided by their exposures."""
-    family, rng = example(name), np.random.default_rng(0)
-    y, offset = example_target(family, rng, N_ROWS), rng.normal(size=N_ROWS)
-    experts, rows = experts_of([family], y, offset=offset)
-    rates = y[0] * np.exp(-offset)
-    assert_allclose(starts_of(experts)[0], family.start(rates, rows.weight)[0])
-    assert LinearExperts((family,)).takes_offset
+    if FAMILIES[name].link == "log":
+        offset = rng.normal(size=N_ROWS)
+        experts, rows = experts_of([family], y, offset=offset)
+        rates = y[0] * np.exp(-offset)
+        assert_allclose(starts_of(experts)[0], family.start(rates, rows.weight)[0])
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
@@ -216,22 +198,6 @@ def test_slopes_of_the_mean_are_those_of_differences(name):
         assert_allclose(found[row], expected, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", [name for name in GENERALIZED if FAMILIES[name].link == "log"])
-def test_offset_is_a_column_with_a_coefficient_of_one(name):
-    own = with_offsets(linear(name))
-    rows, experts = own.rows, own.mixture.experts
-    [data] = own.blocks()
-    theta = own.mixture.split(own.theta)[0]
-    # The offset of a row is a change of the intercept, where no other row is asked.
-    for row in (0, 7):
-        moved = theta.copy()
-        for block in (block for block in experts.blocks if block.role == "mean"):
-            moved[block.where.stop - 1] += rows.expert_design.offset[row]
-        plain = Data(rows._replace(expert_design=rows.expert_design.matrix))
-        found, expected = experts.mean(theta, data), experts.mean(moved, plain)
-        assert_allclose(found[..., row], expected[..., row])
-
-
 def test_attributes_say_what_an_expert_does_not_have():
     own = linear("poisson", "negative_binomial", "zero", n_experts=3)
     found = own.mixture.experts.attributes(own.mixture.split(own.theta)[0], Units(1))
@@ -239,13 +205,3 @@ def test_attributes_say_what_an_expert_does_not_have():
     assert_array_equal(np.isnan(dispersion), [True, False, True])
     assert np.isnan(found["expert_intercept_"]).tolist() == [False, False, True]
     assert not found["expert_coef_"][2].any()
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_parameters_are_counted_once(name):
-    """Shared ones once, absent ones not at all; slopes that are held by their sign count."""
-    own = case(name)
-    experts = own.mixture.experts
-    theta = own.mixture.split(own.theta)[0]
-    assert experts.n_parameters(theta) == len(experts.first)
-    assert own.mixture.gate.n_parameters(own.mixture.split(own.theta)[1]) == own.mixture.gate.size

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import norm
-from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.data import RowBlocks
@@ -30,15 +29,6 @@ def test_scale_is_the_noise_about_a_linear_target(noise):
     y = X @ [1.0, -1.0, 0.5] + noise * rng.normal(size=300)
     weight = rng.uniform(0.5, 2.0, size=300)
     assert_allclose(np.sqrt(prior_scale(X, y, sample_weight=weight)), noise, rtol=0.15)
-
-
-def test_scale_is_that_of_rows_of_large_weight():
-    """Rows of another line, which hardly count, change neither the line nor the noise about it."""
-    X, rng = features(), np.random.default_rng(1)
-    counts = np.arange(300) % 2 == 0
-    y = X @ np.array([1.0, -1.0, 0.5]) * np.where(counts, 1.0, -1.0) + 0.1 * rng.normal(size=300)
-    weight = np.where(counts, 1.0, 1e-6)
-    assert_allclose(np.sqrt(prior_scale(X, y, sample_weight=weight)), 0.1, rtol=0.2)
 
 
 def test_scale_is_the_noise_about_steps_and_that_of_each_output():
@@ -136,17 +126,6 @@ def test_lower_bounds_of_two_seeds_have_the_same_prior(in_blocks):
         assert_allclose(other.lower_bound_, one.lower_bound_, rtol=rtol)
 
 
-def test_noise_of_estimators_is_that_of_rows_left_out():
-    """Of regimes that follow a feature, and differ by the effect of a feature of two values."""
-    rng = np.random.default_rng(0)
-    X = np.column_stack([rng.uniform(-2.0, 2.0, size=400), rng.choice([-1.0, 1.0], size=400)])
-    y = np.where(X[:, 0] > 0.0, 4.0 + X[:, 1], -4.0 - X[:, 1]) + 0.3 * rng.normal(size=400)
-    tree = DecisionTreeRegressor(max_leaf_nodes=2)
-    # Other seeds can end where one tree has a row of the other regime.
-    moe = MixtureOfExpertsRegressor(2, expert=tree, n_init=1, random_state=2)
-    assert_allclose(np.sqrt(fit_quietly(moe, X, y).noise_variance_), 0.3, rtol=0.15)
-
-
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_experts_do_not_collapse_on_rows_that_are_nearly_noiseless(seed):
     """Four experts of 60 rows from two planes, and new rows of these."""
@@ -158,14 +137,3 @@ def test_experts_do_not_collapse_on_rows_that_are_nearly_noiseless(seed):
     assert np.isfinite(logs).all()
     # Better than an expert whose noise is a tenth of the standard deviation of y.
     assert logs.mean() > norm.logpdf(0.0, scale=0.1 * y.std())
-
-
-def test_families_without_a_scale_have_no_search_of_its_prior():
-    """With numbers for the other penalties nothing is sought."""
-    X, y = two_regimes(100, 0, "poisson")
-    given = {"family": "poisson", "alpha": 0.1, "gate_alpha": 1.0, "n_init": 2, "random_state": 0}
-    found, fixed = (
-        fit_quietly(MixtureOfExpertsRegressor(2, **given | prior), X, y)
-        for prior in ({}, {"dispersion_prior": 10.0})
-    )
-    assert_allclose(found.lower_bounds_, fixed.lower_bounds_, rtol=1e-10)

@@ -1,8 +1,5 @@
 """Experts and gates of users are parts of a mixture, as those of linear predictors are."""
 
-import runpy
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -16,16 +13,10 @@ from skmoe._mixture.information import end_at_maximum
 from skmoe._mixture.mixture import Mixture
 from skmoe._mixture.own import OwnExperts, OwnGate
 from skmoe.distributions import predictive_distribution
-from skmoe.experts import EXPERTS
 from skmoe.families import Normal
 from skmoe.families._categorical import Categorical
-from skmoe.gates import GATES
 from support.heteroscedastic import HeteroscedasticExperts
-from support.mixtures import gradient, log_likelihood
 from support.own_parts import ReferenceGate, Regression
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
 
 # --- data and mixtures ---
 
@@ -69,16 +60,6 @@ def maximum(mixture, blocks, max_iter=2000):
     return end_at_maximum(objective, run, max_iter, 1e-9)
 
 
-def waiting_times(monkeypatch):
-    monkeypatch.setitem(EXPERTS, "waiting_time", None)
-    return runpy.run_path(str(EXAMPLES / "waiting_time_expert.py"))["WaitingTimeExperts"]()
-
-
-def dirichlet(monkeypatch):
-    monkeypatch.setitem(GATES, "dirichlet", None)
-    return runpy.run_path(str(EXAMPLES / "dirichlet_gate.py"))["DirichletGate"]()
-
-
 # --- what holds ---
 
 
@@ -95,24 +76,6 @@ def test_a_regression_of_ones_own_reaches_the_maximum_of_linear_experts(own_gate
     of_linear = linear.theta[:8].reshape(2, 4)
     assert_allclose(params.coef[:, 0], of_linear[:, :3], atol=1e-6)
     assert_allclose(params.log_variance, of_linear[:, 3:], atol=1e-6)
-
-
-def test_examples_of_experts_and_gate_rise_to_a_maximum(monkeypatch):
-    rng = np.random.default_rng(0)
-    X = rng.uniform(-2, 2, size=(500, 1))
-    design = np.asfortranarray(np.column_stack([X, np.ones(500)]))
-    y = rng.exponential(np.exp(1 + np.abs(X[:, 0])))[None]
-    blocks = of_rows(Dataset(design, design, y, np.ones(500)), 200)
-    experts = OwnExperts(waiting_times(monkeypatch), 2, 2)
-    mixture = Mixture(experts, OwnGate(dirichlet(monkeypatch), 2, 2))
-    run = maximum(mixture, blocks)
-    assert run.converged
-    slope = gradient(lambda at: log_likelihood(mixture, at, blocks), run.theta, np.eye(6)[:4])
-    assert_allclose(slope, 0.0, atol=0.05)
-    probabilities = np.exp(run.theta[4:])
-    assert_allclose(probabilities.sum(), 1.0)
-    resp = mixture.responsibilities(run.theta[None], blocks[0])[0]
-    assert resp.shape == (2, 1, 200)
 
 
 def test_coefficients_and_parameters_are_the_same_numbers():

@@ -117,13 +117,16 @@ def test_noise_is_that_of_a_model_of_all_rows(exponent, n_folds, family, weight)
     assert_allclose(np.log(changed / unchanged), expected, atol=0.02)
 
 
-def test_shared_noise_has_the_mean_change():
+def test_shared_noise_has_the_learning_curve_of_both_models():
     changed, unchanged = (
         scale_of(Learner(1.0, 1.0, error), Learner(0.0, 1.0, error), size=1.0, dispersion="shared")
         for error in (None, np.linalg.LinAlgError)
     )
+    fewer, more = (1.0 + share**-2.0 for share in (0.4, 0.8))
+    exponent = 0.5 * np.log(fewer / more) / np.log(2.0)
     fraction = (N / 5) / (N / 5 + PRIOR_ROWS)
-    assert_allclose(np.log(changed / unchanged), np.log(0.8) * fraction, rtol=1e-6)
+    expected = 2.0 * exponent * fraction * np.log(0.8)
+    assert_allclose(np.log(changed / unchanged), expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("family", ["normal", StudentT(df=1000.0)])

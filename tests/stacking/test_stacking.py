@@ -105,6 +105,7 @@ STACKS = {
         X,
         COUNTS,
     ),
+    "random states": (stack(RandomForestRegressor(3), RandomForestRegressor(3)), X, Y),
     "neighbours": (stack(Ridge(), KNeighborsRegressor(3)), X, Y),
     "classes": (
         stack(
@@ -194,14 +195,16 @@ def test_weight_two_equals_two_rows_in_any_order(name):
     assert_allclose(weighted.lower_bound_, twice.lower_bound_, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["mixtures and means", "counts", "classes"])
+@pytest.mark.parametrize("name", ["mixtures and means", "random states", "classes"])
 def test_copies_and_jobs_change_nothing(name):
+    """Random states are different and reproducible."""
     one, (moe, features, y) = fitted(name), STACKS[name]
     with parallel_backend("threading"):
         two = fit_quietly(clone(moe).set_params(n_jobs=2), features, y)
     for other in (two, pickle.loads(pickle.dumps(one))):
         expected = one.score_samples(features, y)
         assert_allclose(other.score_samples(features, y), expected, rtol=1e-9)
+    assert (np.diff(one.predict_experts(features), axis=1) != 0.0).any()
 
 
 # --- the gate -----------------------------------------------------------------------------------
@@ -306,24 +309,26 @@ MANY_X, MANY_Y = crossing_lines(FEW + 5)
 WEIGHT = np.resize([1.0, 2.0, 3.0, 1.0, 5.0], len(MANY_Y))
 
 
-class RecordingBayes(GaussianNB):
-    def __init__(self, log=None):
-        super().__init__()
-        self.log = log
+class Recording:
+    """Writes down the first feature of the rows of each fit."""
 
     def fit(self, X, y, sample_weight=None):
         self.log.append(("fit", X[:, 0]))
         return super().fit(X, y, sample_weight=sample_weight)
 
 
-class Recording(Ridge):
-    def __init__(self, log=None):
-        super().__init__()
-        self.log = log
+class RecordingRidge(Recording, Ridge):
+    log = Log()
 
-    def fit(self, X, y, sample_weight=None):
-        self.log.append(("fit", X[:, 0]))
-        return super().fit(X, y, sample_weight=sample_weight)
+
+class RecordingBayes(Recording, GaussianNB):
+    log = RecordingRidge.log
+
+
+@pytest.fixture
+def log():
+    RecordingRidge.log.clear()
+    return RecordingRidge.log
 
 
 @pytest.mark.parametrize(
@@ -336,11 +341,11 @@ class Recording(Ridge):
     ],
     ids=["many", "folds", "few", "classes"],
 )
-def test_of_many_rows_one_third_is_held_out_once(n_rows, options, sizes):
-    log, features, y = Log(), MANY_X[:n_rows], MANY_Y[:n_rows]
-    models = Recording(log), LinearRegression()
+def test_of_many_rows_one_third_is_held_out_once(log, n_rows, options, sizes):
+    features, y = MANY_X[:n_rows], MANY_Y[:n_rows]
+    models = RecordingRidge(), LinearRegression()
     if "kind" in options:
-        models, y = (RecordingBayes(log), LogisticRegression()), y > np.median(y)
+        models, y = (RecordingBayes(), LogisticRegression()), y > np.median(y)
     moe = stack(*models, **{"gate": "constant", "cv": None} | options)
     fit_quietly(moe, features, y)
     found = log.fits()
@@ -357,9 +362,9 @@ def test_of_many_rows_one_third_is_held_out_once(n_rows, options, sizes):
 @pytest.mark.parametrize(
     ("name", "n_groups"), [("groups", 1001), ("units", 1001), ("groups", 2), ("groups", 4)]
 )
-def test_groups_of_many_rows_are_not_divided_and_rows_held_out_stand_for_all(name, n_groups):
-    log, group = Log(), np.arange(len(MANY_Y)) % n_groups
-    moe = stack(Recording(log), LinearRegression(), gate="constant", cv=None)
+def test_groups_of_many_rows_are_not_divided_and_rows_held_out_stand_for_all(log, name, n_groups):
+    group = np.arange(len(MANY_Y)) % n_groups
+    moe = stack(RecordingRidge(), LinearRegression(), gate="constant", cv=None)
     fit_quietly(moe, MANY_X, MANY_Y, sample_weight=WEIGHT, **{name: group})
     seen = np.isin(MANY_X[:, 0], log.fits()[0])
     assert not set(group[seen]) & set(group[~seen])
@@ -367,9 +372,8 @@ def test_groups_of_many_rows_are_not_divided_and_rows_held_out_stand_for_all(nam
 
 
 @pytest.mark.parametrize(("n_rows", "n_folds"), [(FEW_FOR_BASE, 5), (FEW_FOR_BASE + 5, 2)])
-def test_a_base_has_five_folds_unless_rows_are_very_many(n_rows, n_folds):
-    log = Log()
-    moe = MixtureOfExpertsRegressor(1, base=Recording(log), n_init=1)
+def test_a_base_has_five_folds_unless_rows_are_very_many(log, n_rows, n_folds):
+    moe = MixtureOfExpertsRegressor(1, base=RecordingRidge(), n_init=1)
     fit_quietly(moe, *crossing_lines(n_rows))
     assert len(log) == n_folds + 1  # each fold, and all rows
 
@@ -393,14 +397,6 @@ def test_units_have_one_responsibility():
     resp = moe.responsibilities(X, Y, units=units)
     assert (np.ptp(resp.rows(units).reshape(-1, 5, 3), axis=1) == 0.0).all()
     assert moe.n_units_ == len(Y) // 5
-
-
-def test_random_states_of_estimators_are_different_and_reproducible():
-    forests = [RandomForestRegressor(3), RandomForestRegressor(3)]
-    one, two = (fit_quietly(stack(*forests), X, Y) for _ in range(2))
-    assert_array_equal(one.predict(X), two.predict(X))
-    first, second = one.predict_experts(X).T
-    assert (first != second).any()
 
 
 def test_dispersions_of_a_family_are_counted_once_if_shared_and_offsets_are_exposures():

@@ -28,7 +28,7 @@ from skmoe.inspection._subject import check_names, check_table, find_mixture
 UNSAFE = re.compile(r"[^\w .,:+/%()=-]")
 
 # Features that are named at the gate of a diagram.
-MAX_NAMED = 3
+MAX_AT_GATE = 3
 
 
 class TextFormat(NamedTuple):
@@ -311,7 +311,7 @@ def export_mermaid(estimator: Any, *, X: Any = None) -> str:
     effects = None if X is None else gate_effects(estimator, check_table(estimator, X))
     if effects is not None and effects.any():
         names, largest = check_names(estimator, None), np.argsort(-effects, kind="stable")
-        named = [names[j] for j in largest[:MAX_NAMED] if effects[j] > 0.0]
+        named = [names[j] for j in largest[:MAX_AT_GATE] if effects[j] > 0.0]
         gate.append("largest effects: " + ", ".join(named))
     features = _label(f"{n_features} feature" + "s" * (n_features > 1), *([note] if note else []))
     lines = ["flowchart LR", f"    input[{features}] --> gate{{{_label(*gate)}}}"]

@@ -202,10 +202,9 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     slopes = log_odds[k] if text_format.unit == "unit" else effects
     leading = text_format.leading(effects)
     terms = [f"{text_format.names[j]} {text_format.number(slopes[j], '+')}" for j in leading]
-    against = f"against {printable_name(estimator.expert_names_[0])}"
-    effect = f"log odds {against} per {text_format.unit}"
-    written = ", ".join(terms) or "none"
-    return [f"gate: {effect}: {written}{text_format.omitted(slopes, leading)}"]
+    effect = f"against {printable_name(estimator.expert_names_[0])} per {text_format.unit}"
+    written = (", ".join(terms) or "none") + text_format.omitted(slopes, leading)
+    return [f"gate: log odds {effect}: {written}"]
 
 
 # --- the experts ------------------------------------------------------------------------------
@@ -215,9 +214,8 @@ def expert_lines(
     estimator: Any, k: int, expert: ExpertDescription, text_format: TextFormat
 ) -> list[str]:
     """Equations, or description of the models, and dispersions of an expert."""
-    lines = (
-        _model_lines(estimator.experts_[k], text_format) if hasattr(estimator, "experts_") else []
-    )
+    models = estimator.experts_[k] if hasattr(estimator, "experts_") else ()
+    lines = _model_lines(models, text_format) if models else []
     lines += [text_format.equation(*equation) for equation in expert.equations]
     if len(expert.at_bound):
         held = ", ".join(text_format.names[j] for j in expert.at_bound)
@@ -237,15 +235,11 @@ def expert_lines(
 def _model_lines(models: Sequence[Any], text_format: TextFormat) -> list[str]:
     """Description of the fitted models of an expert, one for each fold."""
     steps = [final_estimator(model) for model in models]
-    lines = []
-    if len(models) > 1:
-        lines.append(f"average of {len(models)} models, one for each fold")
-    if all(hasattr(step, "get_n_leaves") for step in steps):
-        leaves = _range([step.get_n_leaves() for step in steps])
-        depths = _range([step.get_depth() for step in steps])
-        lines.append(f"{leaves} leaves, depth {depths}")
+    lines = [f"average of {len(models)} models, one for each fold"] * (len(models) > 1)
     if all(hasattr(step, "predict_gate") for step in steps):
-        lines.append(f"itself a mixture of {_range([step.n_experts_ for step in steps])} experts")
+        numbers = sorted({step.n_experts_ for step in steps})
+        ends = " to ".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
+        lines.append(f"itself a mixture of {ends} experts")
     importances = [np.asarray(getattr(step, "feature_importances_", [])) for step in steps]
     if all(len(values) == len(text_format.names) for values in importances):
         mean = np.mean(importances, axis=0)
@@ -253,11 +247,6 @@ def _model_lines(models: Sequence[Any], text_format: TextFormat) -> list[str]:
         terms = [f"{text_format.names[j]} {text_format.number(mean[j])}" for j in leading]
         lines += [f"feature importances: {', '.join(terms)}"] * bool(terms)
     return lines
-
-
-def _range(values: Sequence[int]) -> str:
-    low, high = min(values), max(values)
-    return str(low) if low == high else f"{low} to {high}"
 
 
 # --- the diagram ------------------------------------------------------------------------------

@@ -138,11 +138,7 @@ def _coefficients(moe: Any) -> Array:
     is_linear = isinstance(moe.expert, str) and hasattr(moe, "expert_coef_")
     of_features = hasattr(moe, "gate_coef_") and gate_object(moe.gate).transformer is None
     for name, holds, wanted in (
-        (
-            "expert",
-            is_linear,
-            'experts that are linear, expert="linear", with any family but a few',
-        ),
+        ("expert", is_linear, 'linear experts, expert="linear", with any family but a few'),
         ("base", moe.base_ is None, "a mixture without base; apply the base beside the graph"),
         ("gate", of_features, 'gate="softmax" or gate="constant", without a transformer'),
     ):
@@ -173,18 +169,18 @@ def _set_shapes(operator: Any) -> None:
     """Types and shapes of the means, or of the labels and the probabilities."""
     types = import_module("skl2onnx.common.data_types")
     moe, n_rows = operator.raw_operator, operator.inputs[0].get_first_dimension()
-    operator.outputs[-1].type = _float_type(operator)([n_rows, _coefficients(moe).shape[1]])
+    float_type = types.DoubleTensorType if _is_double(operator) else types.FloatTensorType
+    operator.outputs[-1].type = float_type([n_rows, _coefficients(moe).shape[1]])
     if is_classifier(moe):
         is_text = _class_labels(operator.scope_inst, moe).dtype.kind == "U"
         label_type = types.StringTensorType if is_text else types.Int64TensorType
         operator.outputs[0].type = label_type([n_rows])
 
 
-def _float_type(operator: Any) -> Any:
-    """Double precision for double input, else single."""
-    types = import_module("skl2onnx.common.data_types")
-    is_double = any(isinstance(one.type, types.DoubleTensorType) for one in operator.inputs)
-    return types.DoubleTensorType if is_double else types.FloatTensorType
+def _is_double(operator: Any) -> bool:
+    """Whether some input has double precision; the graph is in single precision otherwise."""
+    double = import_module("skl2onnx.common.data_types").DoubleTensorType
+    return any(isinstance(each.type, double) for each in operator.inputs)
 
 
 class Graph(NamedTuple):
@@ -221,9 +217,7 @@ class Graph(NamedTuple):
 
 def _make_graph(operator: Any, container: Any) -> Graph:
     """Factory of nodes in the precision of the input."""
-    types = import_module("skl2onnx.common.data_types")
-    ops = import_module("skl2onnx.algebra.onnx_ops")
-    is_double = _float_type(operator) is types.DoubleTensorType
+    ops, is_double = import_module("skl2onnx.algebra.onnx_ops"), _is_double(operator)
     # The ranges of the features do not show where most of the rows are.
     center = operator.raw_operator._fitted.preprocessor.feature_scaling.center
     graph = Graph(ops, container.target_opset, np.float64 if is_double else np.float32, center)

@@ -27,6 +27,9 @@ from skmoe.inspection._subject import check_names, check_table, find_mixture
 # Other characters could end a label of a diagram, or be parsed as markup.
 UNSAFE = re.compile(r"[^\w .,:+/%()=-]")
 
+# Features that are named at the gate of a diagram.
+MAX_AT_GATE = 3
+
 
 class TextFormat(NamedTuple):
     """How numbers and names are written."""
@@ -145,9 +148,8 @@ def export_text(
     if X is not None:
         unit, spread = "standard deviation", column_stds(check_table(estimator, X))
     text_format = TextFormat(names, unit, spread, max_features, digits)
-    gate = f"{gate_name(estimator.gate)} gate" if n_experts > 1 else "no gate"
     title = f"{type(estimator).__name__}: {n_experts} expert" + "s" * (n_experts > 1)
-    lines = [f"{title}, {gate}", *([note] if note else [])]
+    lines = [f"{title}, {_gate_title(estimator)}", *([note] if note else [])]
     for k, expert in enumerate(describe_experts(estimator)):
         lines += ["", f"{expert.name} ({expert.kind}), {expert.share} of the {expert.counted}s"]
         described = gate_lines(estimator, k, text_format)
@@ -155,6 +157,10 @@ def export_text(
         lines += [f"  {line}" for line in described]
     dropped = _dropped_lines(estimator, names)
     return "\n".join(map(printable_line, [*lines, "", *dropped] if dropped else lines))
+
+
+def _gate_title(estimator: Any) -> str:
+    return f"{gate_name(estimator.gate)} gate" if estimator.n_experts_ > 1 else "no gate"
 
 
 def _dropped_lines(estimator: Any, names: list[str]) -> list[str]:
@@ -196,10 +202,9 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     slopes = log_odds[k] if text_format.unit == "unit" else effects
     leading = text_format.leading(effects)
     terms = [f"{text_format.names[j]} {text_format.number(slopes[j], '+')}" for j in leading]
-    against = f"against {printable_name(estimator.expert_names_[0])}"
-    effect = f"log odds {against} per {text_format.unit}"
-    written = ", ".join(terms) or "none"
-    return [f"gate: {effect}: {written}{text_format.omitted(slopes, leading)}"]
+    effect = f"against {printable_name(estimator.expert_names_[0])} per {text_format.unit}"
+    written = (", ".join(terms) or "none") + text_format.omitted(slopes, leading)
+    return [f"gate: log odds {effect}: {written}"]
 
 
 # --- the experts ------------------------------------------------------------------------------
@@ -209,9 +214,8 @@ def expert_lines(
     estimator: Any, k: int, expert: ExpertDescription, text_format: TextFormat
 ) -> list[str]:
     """Equations, or description of the models, and dispersions of an expert."""
-    lines = (
-        _model_lines(estimator.experts_[k], text_format) if hasattr(estimator, "experts_") else []
-    )
+    models = estimator.experts_[k] if hasattr(estimator, "experts_") else ()
+    lines = _model_lines(models, text_format) if models else []
     lines += [text_format.equation(*equation) for equation in expert.equations]
     if len(expert.at_bound):
         held = ", ".join(text_format.names[j] for j in expert.at_bound)
@@ -231,15 +235,11 @@ def expert_lines(
 def _model_lines(models: Sequence[Any], text_format: TextFormat) -> list[str]:
     """Description of the fitted models of an expert, one for each fold."""
     steps = [final_estimator(model) for model in models]
-    lines = []
-    if len(models) > 1:
-        lines.append(f"average of {len(models)} models, one for each fold")
-    if all(hasattr(step, "get_n_leaves") for step in steps):
-        leaves = _range([step.get_n_leaves() for step in steps])
-        depths = _range([step.get_depth() for step in steps])
-        lines.append(f"{leaves} leaves, depth {depths}")
+    lines = [f"average of {len(models)} models, one for each fold"] * (len(models) > 1)
     if all(hasattr(step, "predict_gate") for step in steps):
-        lines.append(f"itself a mixture of {_range([step.n_experts_ for step in steps])} experts")
+        numbers = sorted({step.n_experts_ for step in steps})
+        ends = " to ".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
+        lines.append(f"itself a mixture of {ends} experts")
     importances = [np.asarray(getattr(step, "feature_importances_", [])) for step in steps]
     if all(len(values) == len(text_format.names) for values in importances):
         mean = np.mean(importances, axis=0)
@@ -249,39 +249,24 @@ def _model_lines(models: Sequence[Any], text_format: TextFormat) -> list[str]:
     return lines
 
 
-def _range(values: Sequence[int]) -> str:
-    low, high = min(values), max(values)
-    return str(low) if low == high else f"{low} to {high}"
-
-
 # --- the diagram ------------------------------------------------------------------------------
 
 
-def export_mermaid(
-    estimator: Any,
-    feature_names: Sequence[str] | None = None,
-    *,
-    X: Any = None,
-    max_features: int = 3,
-) -> str:
+def export_mermaid(estimator: Any, *, X: Any = None) -> str:
     """Write the routing of a fitted mixture as a mermaid diagram.
 
-    Edges lead from the features through the gate, with the features of the largest effects, to the
-    experts, with their shares of the rows or units, and to the prediction. The text renders as a
-    diagram in the README of a repository, in a block of code whose language is mermaid. See
+    Edges lead from the features through the gate, with the three features of the largest effects,
+    to the experts, with their shares of the rows or units, and to the prediction. The text renders
+    as a diagram in the README of a repository, in a block of code whose language is mermaid. See
     "Displays" in the user guide.
 
     Parameters
     ----------
     estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
         Fitted mixture, or a pipeline or search that ends in one.
-    feature_names : list of str of length n_features, default=None
-        Names of the features; None for those seen in fit, or x0, x1 and so on.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-        Rows whose standard deviations make the slopes of different features comparable; pass it by
-        name. Without them the features of the gate are not ranked, and not named.
-    max_features : int, default=3
-        Largest number of features to name at the gate.
+        Rows whose standard deviations make the slopes of different features comparable. Without
+        them the features of the gate are not ranked, and not named.
 
     Returns
     -------
@@ -292,8 +277,6 @@ def export_mermaid(
     ------
     TypeError
         If the estimator does not end in a mixture of experts.
-    ValueError
-        If there is not one name for each feature, or a number is not an integer in its range.
 
     See Also
     --------
@@ -313,18 +296,16 @@ def export_mermaid(
         expert0 --> output(["mean of y"])
     """
     estimator, X, note = find_mixture(estimator, X)
-    names = check_names(estimator, feature_names)
-    check_integer("max_features", max_features, least=1)
+    n_features, gate = estimator.n_features_in_, [_gate_title(estimator)]
     effects = None if X is None else gate_effects(estimator, check_table(estimator, X))
-    n_features, n_experts = estimator.n_features_in_, estimator.n_experts_
-    count = f"{n_features} feature" + "s" * (n_features > 1)
-    features = _label(count, *([note] if note else []))
-    gate = [f"{gate_name(estimator.gate)} gate" if n_experts > 1 else "no gate"]
     if effects is not None and effects.any():
-        leading = np.argsort(-effects, kind="stable")[: min(max_features, (effects > 0.0).sum())]
-        gate.append("largest effects: " + ", ".join(names[j] for j in leading))
+        names, largest = check_names(estimator, None), np.argsort(-effects, kind="stable")
+        named = [names[j] for j in largest[:MAX_AT_GATE] if effects[j] > 0.0]
+        gate.append("largest effects: " + ", ".join(named))
+    features = _label(f"{n_features} feature" + "s" * (n_features > 1), *([note] if note else []))
     lines = ["flowchart LR", f"    input[{features}] --> gate{{{_label(*gate)}}}"]
-    for k, expert in enumerate(describe_experts(estimator)):
+    experts = describe_experts(estimator)
+    for k, expert in enumerate(experts):
         described = [expert.name, expert.kind]
         for term, values in expert.dispersions.items():
             described.append(f"{term} " + ", ".join(map(format_number, values)))
@@ -332,7 +313,7 @@ def export_mermaid(
         lines.append(f"    gate -->|{share}| expert{k}[{_label(*described)}]")
     prediction = "probabilities of the classes" if is_classifier(estimator) else "mean of y"
     lines.append(f"    expert0 --> output([{_label(prediction)}])")
-    lines += [f"    expert{k} --> output" for k in range(1, n_experts)]
+    lines += [f"    expert{k} --> output" for k in range(1, len(experts))]
     return "\n".join(lines)
 
 

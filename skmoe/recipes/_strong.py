@@ -14,11 +14,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from sklearn.base import (
     BaseEstimator,
-    ClassifierMixin,
     MetaEstimatorMixin,
-    RegressorMixin,
     TransformerMixin,
     clone,
+    is_classifier,
 )
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -30,7 +29,8 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, get_tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
 from skmoe._data.checks import check_choice
@@ -54,7 +54,7 @@ FACTOR_OF_DEGREES_OF_FREEDOM = 1.4
 # --- boosting ---------------------------------------------------------------------------------
 
 
-class _RefittedBoosting(MetaEstimatorMixin, BaseEstimator):
+class RefittedBoosting(MetaEstimatorMixin, BaseEstimator):
     """Boosting with the number of iterations of early stopping, fitted again to all rows.
 
     Parameters
@@ -66,44 +66,37 @@ class _RefittedBoosting(MetaEstimatorMixin, BaseEstimator):
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
+    def __sklearn_tags__(self) -> Any:
+        return get_tags(self.estimator)
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Find the number of iterations on held-out rows, and fit as many to all rows."""
-        stopped = clone(self.estimator).set_params(early_stopping=self._can_hold_out(y))
+        can_hold_out = len(y) > 1
+        if is_classifier(self.estimator):  # each class must be in both parts
+            counts = np.unique(y, return_counts=True)[1]
+            n_held_out = self.estimator.validation_fraction * len(y)
+            can_hold_out = bool(counts.min() > 1 and n_held_out >= len(counts))
+        stopped = clone(self.estimator).set_params(early_stopping=can_hold_out)
         self.estimator_ = stopped.fit(X, y, sample_weight)
-        if stopped.early_stopping:
+        if can_hold_out:
             n_iterations = max(int(np.argmax(stopped.validation_score_)), 1)
             refitted = clone(self.estimator).set_params(max_iter=n_iterations, early_stopping=False)
             self.estimator_ = refitted.fit(X, y, sample_weight)
         return self
-
-    def predict(self, X: Any) -> Array:
-        """Means or labels (n,)."""
-        return np.asarray(self.estimator_.predict(X))
-
-    def _can_hold_out(self, y: Any) -> bool:
-        return len(y) > 1
-
-
-class RefittedBoostingRegressor(RegressorMixin, _RefittedBoosting):
-    """Regression by `_RefittedBoosting`."""
-
-
-class RefittedBoostingClassifier(ClassifierMixin, _RefittedBoosting):
-    """Classification by `_RefittedBoosting`."""
 
     @property
     def classes_(self) -> Array:
         """Class labels."""
         return np.asarray(self.estimator_.classes_)
 
+    def predict(self, X: Any) -> Array:
+        """Means or labels (n,)."""
+        return np.asarray(self.estimator_.predict(X))
+
+    @available_if(lambda self: is_classifier(self.estimator))
     def predict_proba(self, X: Any) -> Array:
         """Class probabilities (n, C)."""
         return np.asarray(self.estimator_.predict_proba(X))
-
-    def _can_hold_out(self, y: Any) -> bool:
-        """Whether each class can be in both parts."""
-        counts = np.unique(y, return_counts=True)[1]
-        return bool(counts.min() > 1 and self.estimator.validation_fraction * len(y) >= len(counts))
 
 
 # --- mixtures ---------------------------------------------------------------------------------
@@ -371,7 +364,7 @@ def strong_regressor(
     """
     sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
     kernel: Any = make_pipeline(KernelFeatures(sizes.n_components), Ridge())
-    boosting: Any = RefittedBoostingRegressor(
+    boosting: Any = RefittedBoosting(
         HistGradientBoostingRegressor(max_iter=sizes.n_iterations, **STOPPING)
     )
     mixture = partial(StackedMixtureRegressor, **MIXTURE_OPTIONS)
@@ -445,11 +438,9 @@ def strong_classifier(
     sizes = EFFORTS[check_choice("effort", effort, list(EFFORTS))]
     kernel = KernelFeatures(sizes.n_components, is_class=True)
 
-    def boosting(factor: int, options: dict[str, Any]) -> RefittedBoostingClassifier:
-        n_iterations = factor * sizes.n_iterations
-        return RefittedBoostingClassifier(
-            HistGradientBoostingClassifier(max_iter=n_iterations, **options)
-        )
+    def boosting(factor: int, options: dict[str, Any]) -> RefittedBoosting:
+        options = {"max_iter": factor * sizes.n_iterations} | options
+        return RefittedBoosting(HistGradientBoostingClassifier(**options))
 
     models: dict[str, Any] = {
         "kernel": make_pipeline(

@@ -3,13 +3,19 @@
 import html
 import json
 import re
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
+import numpy as np
+
 from skmoe._data.rows import Rows
+from skmoe.families import FAMILIES
 from skmoe.inspection import export_html
 from skmoe.inspection._report._inputs import Report, make_inputs
 from skmoe.inspection._report._panel import make_panel
+from support.expert_kinds import draw, options_of
+from support.fits import classifier, fit_quietly, regressor
+from support.tables import flipping_classes
 
 
 def panel_of(moe, X, y, *, row=None, labels=None, max_features=99, output=0, **options):
@@ -18,6 +24,25 @@ def panel_of(moe, X, y, *, row=None, labels=None, max_features=99, output=0, **o
     options |= {"outputs": [output], "max_features": max_features}
     report = Report(inputs.mixture, Rows(inputs.X, y), "y", **options)
     return json.loads(json.dumps(make_panel(report, inputs, inputs.strongest(report))))
+
+
+@cache
+def table_of(name, task, n_rows):
+    """A table of a kind of experts, of which each column matters to some."""
+    if task == "classifier":
+        return flipping_classes(n_rows, 3)
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(n_rows, 3))
+    predictor = np.where(X[:, 0] > 0, 0.3 + X[:, 1], 1.0 - 0.5 * X[:, 1])
+    return X, draw(name if name in FAMILIES else "normal", predictor, rng)
+
+
+def fitted_kind(name, task, n_rows=60, **options):
+    """A mixture of a kind of experts, and its table."""
+    make = classifier if task == "classifier" else regressor
+    X, y = table_of(name, task, n_rows)
+    short = {"n_experts": 2, "n_init": 1, "max_iter": 10} | options_of(name)
+    return fit_quietly(make(**short | options), X, y), X, y
 
 
 class Table(NamedTuple):

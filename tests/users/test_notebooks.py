@@ -1,16 +1,13 @@
 """Notebooks show the summary below the diagram of scikit-learn."""
 
-import re
 from html import unescape
 
-import numpy as np
 import pytest
 import sklearn
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.inspection import export_mermaid
 from support.fits import fit_quietly
 from support.tables import two_regimes
 
@@ -37,43 +34,6 @@ def test_fitted_mixtures_are_shown_with_their_summary(n_experts):
         assert "sk-top-container" in page  # scikit-learn's own
         assert f"{n_experts} expert{'s' * (n_experts > 1)}<" in page
         assert summary_in(page) == str(moe.summary())
-
-
-@pytest.mark.parametrize(
-    ("family", "columns"),
-    [
-        ("gamma", ["dispersion_"]),
-        (["gamma", "zero"], ["dispersion_"]),
-        (["normal", "student_t"], ["noise_variance_", "dispersion_", "df_"]),
-        ("poisson", []),
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("n_outputs", [1, 2])
-def test_diagrams_show_dispersions(family, columns, n_outputs):
-    rng = np.random.default_rng(0)
-    X = rng.uniform(-1, 1, size=(150, 2))
-    y = rng.gamma(3.0, np.exp(1 + X)[:, :n_outputs])
-    if family == "poisson":
-        y = np.floor(y)
-    if "zero" in family:
-        y[::3] = 0.0
-    moe = MixtureOfExpertsRegressor(2, family=family, **SHORT)
-    fit_quietly(moe, X, y if n_outputs == 2 else y[:, 0])
-    words = {"dispersion_": "dispersion", "df_": "degrees of freedom"}
-    diagram = export_mermaid(moe)
-    for name, word in words.items():
-        assert (word in diagram) == (name in columns)
-    for k in range(2):
-        [box] = [line for line in diagram.splitlines() if f'["expert {k}<br/>' in line]
-        for name in columns:
-            values = np.atleast_1d(getattr(moe, name)[k])
-            values = np.sqrt(values) if name == "noise_variance_" else values
-            found = re.search(f'<br/>{words.get(name, "noise")} ([^<"]*)', box)
-            assert (found is None) == np.isnan(values).all()
-            if found:
-                shown = [float(number) for number in found.group(1).split(", ")]
-                np.testing.assert_allclose(shown, values, rtol=5e-3)
 
 
 def test_mixtures_are_shown_before_the_fit_and_inside_pipelines():

@@ -181,7 +181,7 @@ def test_a_strong_fit_can_be_repeated_and_reports_its_models(capsys):
     moe = without_kernel(small(recipes.strong_regressor, verbose=1))
     fit_quietly(moe, X, y)
     assert re.findall(r"model \d, (\w+): fitted in \d+\.\d s", capsys.readouterr().out) == [
-        "RefittedBoostingRegressor",
+        "RefittedBoosting",
         "ExtraTreesRegressor",
     ]
     again = fit_quietly(clone(moe).set_params(verbose=0), X, y)

@@ -14,14 +14,13 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.data import right_censored
 from skmoe.families import FAMILIES, StudentT
-from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_html
 from skmoe.recipes import mixture_of
 from support.browsers import start_browser
 from support.expert_kinds import KINDS, draw, options_of
 from support.fits import fit_quietly
-from support.report_panels import panel_of
-from support.tables import flipping_classes, steps, two_regimes
+from support.report_panels import fitted_kind, panel_of
+from support.tables import steps, two_regimes
 
 pytest.importorskip("bokeh", reason="the report needs bokeh")
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
@@ -31,8 +30,7 @@ RTOL = ATOL = 1e-6
 
 # What a reader can see of what is interpolated in tables.
 VISIBLE = 5e-5
-FIXED = {"alpha": 0.1, "gate_alpha": 1.0}
-WIDTHS = (1400, 400)
+FIXED = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "random_state": 0}
 
 # Lists of families, and a family of the target.
 LISTS = {
@@ -116,7 +114,7 @@ def move(browser, feature, value):
 def any_page(browser, folder):
     """A page, whose scripts compute any panel."""
     X, y = two_regimes(120)
-    moe = fit_quietly(MixtureOfExpertsRegressor(2, random_state=0, n_init=1, **FIXED), X, y)
+    moe = fit_quietly(MixtureOfExpertsRegressor(2, **FIXED), X, y)
     path = folder / "any.html"
     export_html(moe, X, y, path)
     return path
@@ -129,15 +127,13 @@ def compute(browser, page, panel, rows, points=(), quantiles=()):
     return browser.execute_script(COMPUTE, *script_arguments)
 
 
-def assert_computes_as(browser, page, moe, X, y, index=0):
+def assert_computes_as(browser, page, moe, X, y):
     """Gate, experts, prediction, densities and quantiles are those of the mixture."""
-    panel = panel_of(moe, X, y, output=index)
+    panel = panel_of(moe, X, y)
     assert panel["formulas"] is not None
     rows = np.vstack([X[:4], 1.5 * X[4:6]])
     quantiles = [0.01, 0.37, 0.5, 0.93, 0.999]
-    points = (
-        [] if panel["classes"] else sorted({*np.unique(of_output(y, index))[12::25], 0.0, 1.0, 3.5})
-    )
+    points = [] if panel["classes"] else sorted({*np.unique(y)[12::25], 0.0, 1.0, 3.5})
     found = compute(browser, page, panel, rows, map(float, points), quantiles)
 
     def check(name, wanted, rtol=RTOL, atol=ATOL):
@@ -151,49 +147,26 @@ def assert_computes_as(browser, page, moe, X, y, index=0):
         return
     distribution = moe.predict_dist(rows)
     at_points = np.array(points)[None]
-    if distribution.mean.ndim == 2:
-        at_points = np.repeat(at_points[..., None], distribution.mean.shape[1], axis=2)
     interpolated = {
-        "experts": of_output(moe.predict_experts(rows), index, 2),
-        "mean": of_output(moe.predict(rows), index),
-        "interval": of_output(moe.predict_interval(rows, 0.9), index, 2),
-        "cdf": of_output(distribution.cdf(at_points), index, 2),
-        "quantiles": of_output(distribution.ppf(quantiles), index, 2),
+        "experts": moe.predict_experts(rows),
+        "mean": moe.predict(rows),
+        "interval": moe.predict_interval(rows, 0.9),
+        "cdf": distribution.cdf(at_points),
+        "quantiles": distribution.ppf(quantiles),
     }
     for name, wanted in interpolated.items():
         check(name, wanted, VISIBLE, VISIBLE)
-    density = of_output(distribution.pdf(at_points), index, 2)
+    density = distribution.pdf(at_points)
     if getattr(moe, "family", None) == "exponential":  # which is cut at zero in the picture
         density = np.where(np.array(points) == 0.0, 0.0, density)
     check("density", density, 10.0 * VISIBLE, VISIBLE)
-
-
-def of_output(values, index, axis=1):
-    values = np.asarray(values)
-    return np.take(values, index, axis=axis) if values.ndim > axis else values
-
-
-def fitted_kind(name, task, **options):
-    """A mixture of a kind of experts, and its table."""
-    rng = np.random.default_rng(3)
-    if task == "classifier":
-        X, y = flipping_classes(120, 3)
-        moe = MixtureOfExpertsClassifier(
-            2, random_state=0, n_init=1, max_iter=20, **FIXED, **options
-        )
-        return fit_quietly(moe, X, y), X, y
-    X = rng.normal(size=(120, 2))
-    predictor = np.where(X[:, 0] > 0, 0.3 + X[:, 1], 1.0 - 0.5 * X[:, 1])
-    y = draw(name if name in FAMILIES else "normal", predictor, rng)
-    moe = MixtureOfExpertsRegressor(2, random_state=0, n_init=1, max_iter=20, **FIXED, **options)
-    return fit_quietly(moe, X, y), X, y
 
 
 @pytest.mark.parametrize(("name", "task"), KINDS)
 def test_every_kind_of_experts_is_computed(browser, any_page, name, task):
     if name in ("beta", "tweedie"):  # which have no formulas: the page shows slices
         return
-    assert_computes_as(browser, any_page, *fitted_kind(name, task, **options_of(name)))
+    assert_computes_as(browser, any_page, *fitted_kind(name, task, 120, max_iter=20))
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -204,14 +177,8 @@ def test_lists_of_families_are_computed(browser, any_page, name):
     y = draw(of_target, 0.5 + 0.8 * X[:, 1], rng)
     if "zero" in families:
         y[X[:, 0] > 0.5] = 0.0
-    options = {
-        "family": families,
-        "gate": SoftmaxGate(top_k=2),
-        "max_iter": 20,
-        "n_init": 1,
-        "random_state": 0,
-    }
-    moe = MixtureOfExpertsRegressor(len(families), **options, **FIXED)
+    options = {"family": families, "max_iter": 20} | FIXED
+    moe = MixtureOfExpertsRegressor(len(families), **options)
     assert_computes_as(browser, any_page, fit_quietly(moe, X, y), X, y)
 
 
@@ -276,7 +243,7 @@ def censored_times(name, n_rows=150):
         event, last = event * (X[:, 0] < 0.3), np.where(X[:, 0] < 0.3, last, time.max())
     y = right_censored(np.where(event, time, last), event)
     n_experts = len(family) if isinstance(family, list) else 2
-    options = {"max_iter": 20, "n_init": 1, "random_state": 0} | FIXED
+    options = {"max_iter": 20} | FIXED
     options |= options_of(family) if isinstance(family, str) else {"family": family}
     return fit_quietly(MixtureOfExpertsRegressor(n_experts, **options), X, y), X, y
 
@@ -314,7 +281,7 @@ def test_probabilities_of_no_event_are_computed(browser, any_page, name):
 
 def test_controls_move_the_numbers(browser, any_page):
     X, y = two_regimes(120)
-    moe = fit_quietly(MixtureOfExpertsRegressor(2, random_state=0, n_init=1, **FIXED), X, y)
+    moe = fit_quietly(MixtureOfExpertsRegressor(2, **FIXED), X, y)
     open_page(browser, any_page)
     row = np.median(X, axis=0)
 
@@ -347,7 +314,7 @@ def test_integers_move_by_one_and_values_outside_of_the_fit_are_marked(browser, 
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"stays": rng.poisson(2.0, size=300), "age": rng.normal(size=300)})
     y = np.exp(0.2 * X["stays"] + 2.0 * rng.normal(size=300))
-    moe = MixtureOfExpertsRegressor(1, family="lognormal", random_state=0, **FIXED)
+    moe = MixtureOfExpertsRegressor(1, family="lognormal", **FIXED)
     fit_quietly(moe, X, y)
     path = folder / "integers.html"
     export_html(moe, X, y, path, coverage=0.5)
@@ -379,7 +346,7 @@ def test_a_column_of_categories_is_one_menu(browser, folder):
     X = pd.DataFrame({"size": rng.normal(size=400), "region": rng.choice(names, size=400)})
     y = np.where(X["size"] > 0, X["size"], 3.0) + X["region"].map(names.index)
     encoder = make_column_transformer((OneHotEncoder(), ["region"]), remainder=StandardScaler())
-    moe = MixtureOfExpertsRegressor(2, random_state=0, n_init=1, **FIXED)
+    moe = MixtureOfExpertsRegressor(2, **FIXED)
     pipeline = fit_quietly(make_pipeline(encoder, moe), X, y)
     path = folder / "regions.html"
     export_html(pipeline, X, y, path)
@@ -421,42 +388,16 @@ def test_the_time_of_the_panel_moves_its_probabilities(browser, folder):
     assert errors(browser) == []
 
 
-def slice_cases():
+@pytest.mark.parametrize("kind", ["regressor", "classifier"])
+def test_a_page_with_slices_moves_one_feature_at_a_time(browser, folder, kind):
     X, y = steps(120)
-    options = {"expert": "tree", "cross_fit": 2, "random_state": 0, "n_init": 1} | FIXED
-    counts = MixtureOfExpertsRegressor(2, family="poisson", **options)
-    return {
-        "trees": (MixtureOfExpertsRegressor(2, **options), X, y),
-        "of classes": (MixtureOfExpertsClassifier(2, **options), *flipping_classes(120, 3)),
-        "of counts": (counts, X, np.round(np.abs(y))),
-    }
-
-
-@pytest.mark.parametrize("name", slice_cases())
-def test_other_mixtures_have_slices(browser, any_page, name):
-    moe, X, y = slice_cases()[name]
-    panel = panel_of(fit_quietly(moe, X, y), X, y, row=3)
-    assert panel["formulas"] is None
-    rows = np.repeat(X[[3]], 4, axis=0)
-    for i, (feature, point) in enumerate(((0, 5), (2, 30), (1, 11)), start=1):
-        rows[i, feature] = panel["features"][feature]["grid"][point]
-    found = compute(browser, any_page, panel, rows)
-    is_class = hasattr(moe, "classes_")
-    wanted = {
-        "gate": moe.predict_gate(rows),
-        "experts": moe.predict_experts(rows),
-        "mean": (moe.predict_proba if is_class else moe.predict)(rows),
-    }
-    if not is_class:
-        wanted["interval"] = moe.predict_interval(rows)
-    for key, values in wanted.items():
-        assert_allclose(np.array([row[key] for row in found]), values, RTOL, ATOL, err_msg=key)
-
-
-def test_a_page_with_slices_moves_one_feature_at_a_time(browser, folder):
-    moe, X, y = slice_cases()["trees"]
+    options = {"expert": "tree", "cross_fit": 2} | FIXED
+    if kind == "classifier":
+        moe = fit_quietly(MixtureOfExpertsClassifier(2, **options), X, y > np.median(y))
+    else:
+        moe = fit_quietly(MixtureOfExpertsRegressor(2, **options), X, np.round(np.abs(y)))
     path = folder / "slices.html"
-    export_html(fit_quietly(moe, X, y), X, y, path)
+    export_html(moe, X, y > np.median(y) if kind == "classifier" else np.round(np.abs(y)), path)
     open_page(browser, path)
     assert "along one feature at a time" in text(browser, "#panel")
     start = browser.execute_script("return [...state]")
@@ -466,8 +407,14 @@ def test_a_page_with_slices_moves_one_feature_at_a_time(browser, folder):
     assert state[:2] == start[:2]
     assert state[2] != start[2]
     assert text(browser, "#value-0") != text(browser, "#value-2")
-    row = np.array([state])
-    assert_allclose(float(text(browser, "#prediction td")), moe.predict(row)[0], 1e-3)
+    row, found = np.array([state]), browser.execute_script("return evaluate(state)")
+    wanted = {"gate": moe.predict_gate(row), "experts": moe.predict_experts(row)}
+    if kind == "classifier":
+        wanted["mean"] = moe.predict_proba(row)
+    else:
+        wanted |= {"mean": moe.predict(row), "interval": moe.predict_interval(row)}
+    for key, values in wanted.items():
+        assert_allclose(found[key], values[0], RTOL, ATOL, err_msg=key)
     assert errors(browser) == []
 
 
@@ -486,7 +433,7 @@ def test_names_of_users_stay_text(browser, folder):
     X = pd.DataFrame(rng.normal(size=(120, len(EVIL))), columns=EVIL)
     classes = np.array(EVIL[:2])
     y = pd.Series(classes[(X.iloc[:, 0] + rng.normal(size=120) > 0).astype(int)], name=EVIL[2])
-    moe = fit_quietly(MixtureOfExpertsClassifier(2, random_state=0, n_init=1, **FIXED), X, y)
+    moe = fit_quietly(MixtureOfExpertsClassifier(2, **FIXED), X, y)
     path = folder / "names.html"
     data = {"X_held_out": X, "y_held_out": y}
     export_html(moe.set_expert_names(EVIL[:2]), X, y, path, title=EVIL[0], **data)
@@ -515,22 +462,6 @@ def test_names_of_users_stay_text(browser, folder):
 
 # --- layout and accessibility -----------------------------------------------------------------
 
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_overflows(browser, any_page, width, scheme, tmp_path):
-    open_page(browser, any_page, width, scheme)
-    page, window = browser.execute_script(
-        "return [document.documentElement.scrollWidth, window.innerWidth]"
-    )
-    assert page <= window == width
-    colours = browser.execute_script(
-        "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]"
-    )
-    ink, paper = (np.mean([int(v) for v in c[4:-1].split(",")]) for c in colours)
-    assert (ink < 60 < 200 < paper) if scheme == "light" else (paper < 60 < 200 < ink)
-
-
 CHART_COLOURS = """
 const models = Bokeh.documents.flatMap((d) => d.roots().flatMap((root) => [...root.references()]));
 const inks = models.filter((model) => model.name === "ink");
@@ -545,16 +476,30 @@ return {
 """
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_charts_have_the_colours_of_the_page(browser, any_page, scheme):
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (400, "dark")])
+def test_nothing_overflows_and_charts_have_the_colours_of_the_page(
+    browser, any_page, width, scheme
+):
     """Three lines, marks and the interval of the density; a line and a mark along a feature."""
-    open_page(browser, any_page, scheme=scheme)
+    open_page(browser, any_page, width, scheme)
+    page, window = browser.execute_script(
+        "return [document.documentElement.scrollWidth, window.innerWidth]"
+    )
+    assert page <= window == width
+    colours = browser.execute_script(
+        "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]"
+    )
+    ink, paper = (np.mean([int(v) for v in c[4:-1].split(",")]) for c in colours)
+    assert (ink < 60 < 200 < paper) if scheme == "light" else (paper < 60 < 200 < ink)
     found = browser.execute_script(CHART_COLOURS)
     assert found["inks"] == [found["ink"]] * 7
     assert found["texts"] == [found["ink"]] * 8
     assert found["papers"] == [None] * 4
     browser.execute_script("dispatchEvent(new Event('beforeprint'))")
     assert set(browser.execute_script(CHART_COLOURS)["inks"]) == {"#1a1a1a"}
+    printed = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})
+    assert base64.b64decode(printed["data"]).startswith(b"%PDF")
+    assert errors(browser) == []
 
 
 def test_every_control_and_picture_has_a_name(browser, any_page):
@@ -575,10 +520,3 @@ def test_every_control_and_picture_has_a_name(browser, any_page):
     )
     assert headings[0] == 1
     assert max(np.diff(headings)) <= 1
-
-
-def test_the_page_prints(browser, any_page):
-    open_page(browser, any_page, scheme="dark")
-    printed = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})
-    assert base64.b64decode(printed["data"]).startswith(b"%PDF")
-    assert errors(browser) == []

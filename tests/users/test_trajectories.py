@@ -81,14 +81,12 @@ def test_the_coefficient_of_a_line_is_its_slope_everywhere(first_time, name):
     groups = trajectories(2, "year", degree=1, random_state=0).fit(X, y, units=unit)
     moe = mixture_of(groups)
     summary, inference = moe.summary(X, y, units=unit), moe.inference(X, y, units=unit)
-    for k, (level, slope) in enumerate([(1.0, 2.0), (5.0, -1.0)]):
-        assert_allclose(moe.expert_coef_[k], [slope], atol=0.02)
-        part = f"expert {k}"
-        index = [(term.part, term.name) for term in inference.terms].index((part, name))
-        assert_allclose(inference.estimates[index], slope, atol=0.02)
-        for frame in (summary.to_frame("coefficients"), inference.to_frame()):
-            assert_allclose(frame["estimate"].xs(name, level=-1)[part], slope, atol=0.02)
-            assert_allclose(frame["estimate"].xs("(Intercept)", level=-1)[part], level, atol=0.05)
+    assert_allclose(moe.expert_coef_, [[2.0], [-1.0]], atol=0.02)
+    for frame in (summary.to_frame("coefficients"), inference.to_frame()):
+        for k, (level, slope) in enumerate([(1.0, 2.0), (5.0, -1.0)]):
+            assert_allclose(frame["estimate"].xs(name, level=-1)[f"expert {k}"], slope, atol=0.02)
+            intercepts = frame["estimate"].xs("(Intercept)", level=-1)
+            assert_allclose(intercepts[f"expert {k}"], level, atol=0.05)
     text = export_text(groups, X=X)
     assert re.search(rf"y = (0\.9|1\.0).* \+ (1\.9|2\.0)\d* {re.escape(name)}", text), text
     assert re.search(rf"y = (4\.9|5\.0).* - (0\.9|1\.0)\d* {re.escape(name)}", text), text
@@ -160,12 +158,6 @@ def test_criteria_are_nearly_those_of_maximum_likelihood(degree, family):
     assert 0.0 <= likelihoods[1] - likelihoods[0] < 0.1
 
 
-def test_a_degree_that_the_times_cannot_determine_is_refused():
-    X, y, unit = lines()
-    message = refusal(trajectories(2, "year", degree=4, n_knots=3).fit, X, y, units=unit)
-    assert_refused(message, "degree", "times, 5", "degree=1")
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -177,7 +169,11 @@ def test_a_degree_that_the_times_cannot_determine_is_refused():
     ],
 )
 def test_bad_arguments_are_refused_at_once(options, words):
+    """A degree that the times cannot determine is refused by the fit."""
     assert_refused(refusal(trajectories, **{"n_groups": 2, "time": "year"} | options), *words)
+    X, y, unit = lines()
+    message = refusal(trajectories(2, "year", degree=4, n_knots=3).fit, X, y, units=unit)
+    assert_refused(message, "degree", "times, 5", "degree=1")
 
 
 # --- units and their features ---------------------------------------------------------------------
@@ -235,18 +231,17 @@ def test_categories_of_units_are_indicators(library):
     assert effects.terms[0].name == "sex: f to m"
 
 
-def test_one_feature_of_units_needs_no_list():
+def test_columns_of_arrays_are_named_by_their_index():
+    """One feature needs no list, and categories are indicators; without features none matter."""
     X, y = cohort()
     groups = trajectories(2, "year", "woman", random_state=0).fit(X, y, units=UNIT)
     assert_allclose(groups.predict(X), fitted().predict(X))
-
-
-def test_categories_in_arrays_are_indicators():
-    X, y = cohort()
-    sex = np.where(X["woman"] == 1.0, "f", "m")
-    table = np.column_stack([X["year"].astype(object), sex])
-    groups = trajectories(2, 0, [1], random_state=0).fit(table, y, units=UNIT)
+    table = np.column_stack([X["year"].astype(object), np.where(X["woman"] == 1.0, "f", "m")])
+    groups = trajectories(2, 0, 1, random_state=0).fit(table, y, units=UNIT)
     assert_allclose(groups.predict(table), fitted().predict(X), atol=1e-3)
+    times = X[["year"]].to_numpy()
+    groups = trajectories(2, time=0, random_state=0, degree=2).fit(times, y, units=UNIT)
+    assert np.ptp(mixture_of(groups).predict_gate(times), axis=0).max() == 0.0
 
 
 @pytest.mark.parametrize(
@@ -269,26 +264,14 @@ def test_a_pipeline_can_be_saved():
     trusted = [*trusted_types(), "sklearn.compose._column_transformer._RemainderColsList"]
     same = skops.io.loads(skops.io.dumps(fitted()), trusted=trusted)
     assert_allclose(same.predict(X), fitted().predict(X))
-    moe = fitted()["mixture"]
-    same = pickle.loads(pickle.dumps(moe))
-    assert same.gate_features == moe.gate_features
-    table = fitted()[:-1].transform(X)
-    assert_allclose(same.predict(table), moe.predict(table))
-
-
-def test_without_features_of_units_the_gate_is_constant():
-    X, y = cohort()
-    pipeline = trajectories(2, time=0, random_state=0, degree=2)
-    pipeline.fit(X[["year"]].to_numpy(), y, units=UNIT)
-    gate = mixture_of(pipeline).predict_gate(X[["year"]].to_numpy())
-    assert np.ptp(gate, axis=0).max() == 0.0
+    same = pickle.loads(pickle.dumps(fitted()["mixture"]))
+    assert same.gate_features == fitted()["mixture"].gate_features
 
 
 def test_the_number_of_groups_has_a_table():
     X, y = cohort()
-    table = n_experts_table(
-        trajectories(1, "year", ["woman"]), X, y, [1, 2, 3], units=UNIT, init=None
-    )
+    given = {"units": UNIT, "init": None}
+    table = n_experts_table(trajectories(1, "year", ["woman"]), X, y, [1, 2, 3], **given)
     assert table.best("bic") == 2
     groups = table.to_frame("experts").loc[2]
     assert_allclose(groups["share"], [2 / 3, 1 / 3], atol=0.05)
@@ -398,19 +381,16 @@ def test_censored_values_are_at_their_bounds():
     assert "at their bounds" in all_texts(display)
 
 
-def test_many_times_are_divided_into_intervals():
+def test_means_are_those_of_intervals_of_time_and_per_unit_of_exposure():
     rng = np.random.default_rng(0)
     time, unit = rng.uniform(0.0, 10.0, size=400), np.repeat(np.arange(40), 10)
     groups = trajectories(1, 0, degree=1).fit(time[:, None], 2.0 * time, units=unit)
     display = TrajectoriesDisplay.from_estimator(groups, time[:, None], 2.0 * time, units=unit)
     assert len(display.means) < 20
     assert_allclose(display.means, 2.0 * display.mean_times)
-
-
-def test_rates_are_means_per_unit_of_exposure():
     X, _, unit = lines()
     exposure = np.tile([0.5, 2.0], 100)
-    y = np.random.default_rng(0).poisson(3.0 * exposure)
+    y = rng.poisson(3.0 * exposure)
     groups = trajectories(1, "year", degree=1, family="poisson")
     groups.fit(X, y, units=unit, mixture__offset=np.log(exposure))
     given = {"time": "year", "units": unit, "offset": np.log(exposure)}
@@ -419,25 +399,18 @@ def test_rates_are_means_per_unit_of_exposure():
     assert_allclose(display.means[0], y[at_first].sum() / exposure[at_first].sum())
 
 
-def test_experts_without_standard_errors_have_no_band():
-    X, y, unit = lines()
-    trees = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0, gate="constant")
-    trees.fit(X, y, units=unit)
-    display = TrajectoriesDisplay.from_estimator(trees, X, y, units=unit)
-    assert display.bands is None
-    assert "Band" not in all_texts(display)
-
-
 def test_some_units_are_shown_of_many():
+    """There is a band only of experts with standard errors."""
     X, y = cohort()
     given = {"time": "year", "units": UNIT, "max_units": 10, "coverage": None}
     display = TrajectoriesDisplay.from_estimator(fitted(), X, y, **given)
     assert sum(len(lines.get_segments()) for lines in display.unit_lines_) == 10
     assert f"10 of {N_UNITS} in all" in all_texts(display)
     assert display.bands_ == []
-
-
-def test_a_time_that_is_no_column_is_refused():
-    X, y = cohort()
     message = refusal(TrajectoriesDisplay.from_estimator, fitted(), X, y, time="month")
     assert_refused(message, "time", "month")
+    trees = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0, gate="constant")
+    trees.fit(X[["year"]], y, units=UNIT)
+    display = TrajectoriesDisplay.from_estimator(trees, X[["year"]], y, units=UNIT)
+    assert display.bands is None
+    assert "Band" not in all_texts(display)

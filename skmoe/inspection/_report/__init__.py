@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.censored_targets import bounds_of, check_numbers_of, times_and_events
+from skmoe._data.censored_targets import bounds_of, times_and_events
 from skmoe._data.checks import check_integer, shown
 from skmoe._data.rows import Rows, has_bounds, index_rows
 from skmoe._inference.labels import counted_noun, printable_name
@@ -25,10 +25,9 @@ from skmoe.inspection._report._inputs import Report, make_inputs
 from skmoe.inspection._report._panel import make_charts, make_panel
 from skmoe.inspection._report._sections import (
     describe_fit,
-    describe_held_out,
+    describe_scores,
     make_cards,
-    profile_pictures,
-    survival_picture,
+    make_pictures,
 )
 from skmoe.inspection._subject import (
     PER_EXPOSURE,
@@ -102,8 +101,8 @@ def export_html(
     known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
         Known experts of the rows, as in `fit`.
     target : class label or int, default=None
-        The class whose coefficients are drawn, or the index of the output that is described. None
-        for the second of two classes, all of several, or the only output.
+        The class that is drawn, or the index of the output that is described. None for the second
+        of two classes, all of several, or the only output.
     row : int, default=None
         Index of the row of X with which the panel starts; None for the median of each number and
         the most frequent of each category.
@@ -166,13 +165,9 @@ def export_html(
         row = check_integer("row", row, least=0, most=X_own.shape[0] - 1)
     given = X_held_out, y_held_out, sample_weight_held_out, offset_held_out
     held_out = check_held_out(estimator, view, *given)
-    outputs: list[Any] = check_targets(view, target, X_own)
-    targets, name = outputs, "time"
-    if is_classifier(view):
-        targets = view.classes_[outputs].tolist()
-        name = getattr(y, "name", None) or "the class"
-    elif horizon is None:
-        name = target_name(view, y, outputs[0])
+    outputs = check_targets(view, target, X_own)
+    name = "time" if horizon is not None else target_name(view, y, outputs[0])
+    name = getattr(y, "name", None) or "the class" if is_classifier(view) else name
     name = printable_name(str(name))
     has_offset = offset is not None
     rows = positive_rows(Rows(X_own, y, sample_weight, offset, units, possible=known_experts))
@@ -197,11 +192,11 @@ def export_html(
         "is_transformed": bool(note),
         "cards": make_cards(of_user, inputs, strongest, resp, shares),
         **describe_fit(report, resp),
-        "pictures": profile_pictures(report, targets),
-        "survival": None if horizon is None else survival_picture(report),
+        "pictures": make_pictures(report, target),
         "panel": panel,
         "charts": make_charts(panel),
-        **describe_held_out(report),
+        "scores": None if held_out is None else describe_scores(report, held_out),
+        "n_held_out": 0 if held_out is None else held_out.n_rows,
         "date": date.today().isoformat(),
         "version": import_module("skmoe").__version__,
     }
@@ -211,15 +206,13 @@ def export_html(
 # --- what is given ----------------------------------------------------------------------------
 
 
-def _times(estimator: Any, *targets: Any) -> tuple[Any, Any, float | None]:
+def _times(estimator: Any, y: Any, y_held_out: Any) -> tuple[Any, Any, float | None]:
     """Targets, times as bounds, and the time at which the panel starts; None without times."""
-    if not any(map(has_bounds, targets)):
-        return *targets, None
-    if is_classifier(estimator):
-        check_numbers_of("the report of a classifier", next(filter(has_bounds, targets)))
-    y, y_held_out = (None if values is None else bounds_of(values) for values in targets)
-    times = [times_and_events("the report", own)[0] for own in (y, y_held_out) if own is not None]
-    return y, y_held_out, float(f"{np.median(times[0]):.3g}")
+    if is_classifier(estimator) or not (has_bounds(y) or has_bounds(y_held_out)):
+        return y, y_held_out, None
+    times, _ = times_and_events("the report", y)
+    held_out = None if y_held_out is None else bounds_of(y_held_out)
+    return bounds_of(y), held_out, float(f"{np.median(times):.3g}")
 
 
 def check_held_out(

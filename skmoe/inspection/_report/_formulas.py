@@ -1,7 +1,7 @@
 """Gate and experts as formulas of the features, if they are softmaxes and linear predictors.
 
-Formulas are fitted to the predictors of rows, and kept if they give what the mixture gives there,
-for any kind of gate, experts and steps of a pipeline. The distribution of an expert moves with its
+Formulas are fitted to logits and predictors of rows, and kept if they agree with them, for any kind
+of gate, experts and steps of a pipeline. The distribution of an expert moves with its
 linear predictor alone. It is a table, between whose rows the page interpolates: for values of the
 predictor the mean, and quantiles or probabilities of finitely many values.
 """
@@ -17,9 +17,7 @@ from scipy.special import ndtr, ndtri
 from sklearn.base import is_classifier
 
 from skmoe._inference.description import coefficients_of, linear_predictors
-from skmoe._numerics.probability import keep_top_k, log_softmax
 from skmoe._numerics.typing import Array
-from skmoe.gates import gate_object
 from skmoe.inspection._grid import is_numeric, make_grid, numeric_values
 from skmoe.inspection._report._inputs import Feature, Inputs, Report
 from skmoe.inspection._subject import one_target
@@ -43,45 +41,39 @@ def find_formulas(
     report: Report, inputs: Inputs, features: Sequence[Feature]
 ) -> dict[str, Any] | None:
     """Gate and experts as formulas of some features; None if they are no such formulas."""
-    estimator = report.mixture
-    if not hasattr(estimator, "expert_coef_") or not hasattr(estimator, "gate_coef_"):
-        return None
-    gate = np.column_stack([estimator.gate_intercept_, estimator.gate_coef_])
-    codes = _compared_codes(inputs, features)
+    estimator, codes = report.mixture, _compared_codes(inputs, features)
     encoded = [feature.encoded(codes[:, feature.column]) for feature in features]
-    columns = np.hstack([np.zeros((len(codes), 0)), *encoded])
-    table = inputs.rows(codes)
-    values = as_numbers(table)
-    if values is None or gate.shape[1] != values.shape[1] or np.isnan(columns).any():
+    columns, table = np.hstack([np.zeros((len(codes), 0)), *encoded]), inputs.rows(codes)
+    gate = _linear_function(columns, _logits(estimator.predict_gate(table).T))
+    if gate is None:
         return None
-    experts = coefficients_of(estimator, linear_predictors(estimator)[0])
-    if not is_classifier(estimator):
-        experts = experts[:, report.outputs]
-    of_gate, of_experts = gate @ values.T, experts @ values.T
-    shown_gate, shown = (_linear_function(columns, values) for values in (of_gate, of_experts))
-    top_k = gate_object(estimator.gate).top_k
-    log_probs = log_softmax(keep_top_k(log_softmax(of_gate), top_k))
-    if shown_gate is None or shown is None:
-        return None
-    if not _agrees(np.exp(log_probs), estimator.predict_gate(table).T):
-        return None
-    found: list[Any] = [{}] * len(shown)
+    found: list[Any] = [{}] * len(gate)
     if is_classifier(estimator):
-        probs = np.moveaxis(np.exp(log_softmax(of_experts, axis=1)), 2, 0)
-        if not _agrees(probs, estimator.predict_experts(table)):
-            return None
+        probs = np.moveaxis(estimator.predict_experts(table), 0, -1)
+        experts = _linear_function(columns, _logits(probs, axis=1))
     else:
-        shown = shown[:, 0]
+        values = as_numbers(table)
+        if values is None or not hasattr(estimator, "expert_coef_"):
+            return None
+        of_mean = coefficients_of(estimator, linear_predictors(estimator)[0])[:, report.outputs[0]]
+        experts = _linear_function(columns, of_mean @ values.T)
         found = [
-            _tabulate(Expert(report, k, experts[k, 0], table, values), _ends(own, features))
-            for k, own in enumerate(shown)
+            _tabulate(Expert(report, k, of_mean[k], table, values), _ends(own, features))
+            for k, own in enumerate(() if experts is None else experts)
         ]
-    if None in found:
+    if experts is None or None in found:
         return None
     return {
-        "gate": _as_lists(shown_gate) | {"top_k": top_k},
-        "experts": [_as_lists(own) | table for own, table in zip(shown, found, strict=True)],
+        "gate": _as_lists(gate),
+        "experts": [_as_lists(own) | more for own, more in zip(experts, found, strict=True)],
     }
+
+
+def _logits(probs: Array, axis: int = 0) -> Array:
+    """Logs of probabilities, up to a constant of each row, which a softmax does not see."""
+    with np.errstate(divide="ignore", invalid="ignore"):  # as of trees, or of few experts for a row
+        logs = np.log(probs)
+        return np.asarray(logs - logs.mean(axis=axis, keepdims=True))
 
 
 def _as_lists(coefficients: Array) -> dict[str, Any]:
@@ -117,6 +109,8 @@ def _linear_function(columns: Array, values: Array) -> Array | None:
 
     The first row is the origin, and columns have comparable units, as least squares needs them.
     """
+    if not (np.isfinite(columns).all() and np.isfinite(values).all()):
+        return None
     moved = columns - columns[0]
     unit = np.abs(moved).max(axis=0)
     unit[unit == 0.0] = 1.0

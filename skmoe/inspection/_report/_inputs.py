@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import is_classifier
 
-from skmoe._data.rows import Rows, index_rows
+from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import transform_by
 from skmoe._estimators.methods.input_steps import find_steps
 from skmoe._inference.labels import feature_labels, printable_name
@@ -130,8 +130,7 @@ class Inputs(NamedTuple):
         """Value of a feature in the starting row; None if it is missing."""
         code = self.start[feature.column]
         if feature.is_category:
-            row = index_rows(self.X, np.array([int(code)]))
-            return values_of(row, feature.column)[0]
+            return values_of(self.X, feature.column)[int(code)]
         return float(code) if np.isfinite(code) else None
 
     def strongest(self, report: Report) -> list[Feature]:

@@ -32,7 +32,6 @@ from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._calibration import CalibrationDisplay
-from skmoe.inspection._coefficients import CoefficientsDisplay, dropped_features
 from skmoe.inspection._grid import numeric_values
 from skmoe.inspection._over_time import SurvivalDisplay
 from skmoe.inspection._report._inputs import Feature, Inputs, Report
@@ -192,37 +191,31 @@ def _members(rows: Rows, labels: Sequence[str], resp: Array) -> list[list[Line]]
 def _effects(report: Report, inputs: Inputs, feature: Feature) -> list[Line]:
     """The effect of a feature on the prediction of each expert, from the starting row.
 
-    It is that of one standard deviation more, or between two values of a choice: the first and the
-    last of two, or those of the smallest and largest prediction. Of classes the one counts whose
-    probability changes most.
+    It is that of one standard deviation more, or between the choices of the smallest and the
+    largest prediction. Of classes the one counts whose probability changes most.
     """
     estimator, codes, step = report.mixture, feature.codes, ""
-    if not feature.is_category and len(feature.choices or ()) != 2:
+    if feature.choices is None:
         deviation = float(np.nanstd(numeric_values(report.rows.X, feature.column)))
         codes = inputs.start[feature.column] + np.array([0.0, deviation])
         step = f"per SD ({number(deviation)})"
     predicted = estimator.predict_experts(inputs.rows(inputs.along(feature, codes)))
     predicted = predicted.reshape(len(codes), estimator.n_experts_, -1)[..., report.outputs]
-    unit = 1.0
+    unit, lines = 1.0, []
     if not is_classifier(estimator):
         y = observed_target(estimator, point_values(report.rows.y), report.outputs[0])
         unit = float(np.std(y)) or 1.0
-    lines = []
     for values in np.moveaxis(predicted, 1, 0):
         with np.errstate(invalid="ignore"):  # infinite means of experts without events
             c = int(np.ptp(values, axis=0).argmax())
-            first, last = 0, len(codes) - 1
-            if last > 1:
-                first, last = int(values[:, c].argmin()), int(values[:, c].argmax())
+            first, last = sorted((int(values[:, c].argmin()), int(values[:, c].argmax())))
             change = values[last, c] - values[first, c]
-        named = step
-        if feature.choices is not None and not step:
-            named = " to ".join(plain(feature.choices[i]) for i in (first, last))
-            named = f"from {named}"
         text = ("+" if change > 0.0 else "") + number(change)
         if is_classifier(estimator):
             text = f"probability of {estimator.classes_[report.outputs[c]]} {text}"
-        lines.append((abs(change) / unit, f"{feature.label}: {text} {named}"))
+        if feature.choices is not None:
+            step = f"from {plain(feature.choices[first])} to {plain(feature.choices[last])}"
+        lines.append((abs(change) / unit, f"{feature.label}: {text} {step}"))
     return lines
 
 
@@ -237,13 +230,13 @@ class Picture(NamedTuple):
     alternative: str
 
 
-def draw(display_class: Any, estimator: Any, rows: Rows, **options: Any) -> tuple[Any, str]:
-    """A display of rows, and its figure as an SVG in an address."""
+def draw(display_class: Any, estimator: Any, rows: Rows, **options: Any) -> str:
+    """A display of rows as an SVG in an address."""
     given = () if rows.X is None else (rows.X, rows.y)
     plt = import_pyplot("export_html")
     with plt.rc_context(STYLE), plt.ioff():
         display = display_class.from_estimator(estimator, *given, **options)
-        return display, _source(plt, display.figure_)
+        return _source(plt, display.figure_)
 
 
 def _source(plt: Any, figure: Any) -> str:
@@ -253,58 +246,43 @@ def _source(plt: Any, figure: Any) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def profile_pictures(report: Report, targets: Sequence[Any]) -> list[Picture]:
-    """A picture of the experts and their coefficients, one for each class that is drawn.
-
-    One expert has no profile, but coefficients if it is linear.
-    """
-    estimator: Any = report.mixture
-    display: Any = SegmentProfileDisplay
-    has_coef = hasattr(estimator, "expert_coef_")
-    if estimator.n_experts_ == 1:
-        # The expert has a slope, or had one before its feature was dropped.
-        if not has_coef or not (
-            np.any(estimator.expert_coef_) or dropped_features(estimator).any()
-        ):
-            return []
-        display = CoefficientsDisplay
-    options = {"max_features": report.max_features} | report.rows.arguments
-    pictures = []
-    for target in targets[len(targets) > 1 :] if has_coef else targets[:1]:
+def make_pictures(report: Report, target: Any) -> list[Picture]:
+    """Curves of times, calibration on held-out rows, and several experts with their features."""
+    estimator, rows, held_out, pictures = report.mixture, report.rows, report.held_out, []
+    if report.horizon is not None:
+        shown = held_out or rows
+        title = "Observed and predicted probabilities of no event"
+        seen = "the Kaplan-Meier curve, the mixture and the experts, by time"
+        source = draw(SurvivalDisplay, estimator, shown, offset=shown.offset)
+        pictures.append(Picture(title, source, f"{title}: {seen}."))
+    if held_out is not None:
+        pictures += _calibration(report, held_out)
+    if estimator.n_experts_ > 1:
+        options = {"max_features": report.max_features, "target": target} | rows.arguments
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
-            drawn, source = draw(display, estimator, report.rows, **options, target=target)
-        title = "Experts and features"
-        if drawn.coefficients is not None and not np.isnan(drawn.coefficients).all():
-            title = f"{drawn.coefficient_name}, per {drawn.step}"
-        alternative = f"{title}: features by experts. The texts above have the coefficients."
-        pictures.append(Picture(title, source, alternative))
+            source = draw(SegmentProfileDisplay, estimator, rows, **options)
+        seen = "Features by experts. The texts above have the coefficients."
+        pictures.append(Picture("Experts and features", source, seen))
     return pictures
 
 
-def survival_picture(report: Report) -> Picture:
-    """Predicted probabilities of no event, over the Kaplan-Meier curve."""
-    rows = report.held_out or report.rows
-    _, source = draw(SurvivalDisplay, report.mixture, rows, offset=rows.offset)
-    title = "Observed and predicted probabilities of no event"
-    alternative = f"{title}: the Kaplan-Meier curve, the mixture and the experts, by time."
-    return Picture(title, source, alternative)
-
-
-def _calibration(report: Report, rows: Rows) -> Picture | None:
-    """Calibration on held-out rows; None for experts without a distribution."""
+def _calibration(report: Report, rows: Rows) -> list[Picture]:
+    """Calibration on held-out rows; none for experts without a distribution."""
+    title = "Calibration on the held-out rows"
     if is_classifier(report.mixture):
-        return _calibration_of_classes(report, rows)
+        seen = "Observed shares of the classes against their predicted probabilities."
+        return [Picture(title, _calibration_of_classes(report, rows), seen)]
     options = {"offset": rows.offset, "target": report.outputs[0]}
     try:
-        _, source = draw(CalibrationDisplay, report.mixture, rows, **options)
+        source = draw(CalibrationDisplay, report.mixture, rows, **options)
     except (AttributeError, ValueError):
-        return None
-    alternative = "Histogram of probability integral transforms, and coverage of intervals."
-    return Picture("Calibration", source, alternative)
+        return []
+    seen = "Histogram of probability integral transforms, and coverage of intervals."
+    return [Picture(title, source, seen)]
 
 
-def _calibration_of_classes(report: Report, rows: Rows) -> Picture:
+def _calibration_of_classes(report: Report, rows: Rows) -> str:
     """Observed shares of classes by bins of their probabilities; one of two has all information."""
     estimator, plt = report.mixture, import_pyplot("export_html")
     with plt.rc_context(STYLE), plt.ioff():
@@ -314,9 +292,7 @@ def _calibration_of_classes(report: Report, rows: Rows) -> Picture:
             style = {"name": str(estimator.classes_[c]), "color": colour(c), "ax": ax}
             ClassCalibrationDisplay.from_predictions(*pair, **BINS, **style)
         ax.set(xlabel="Predicted probability of the class", ylabel="Observed share of the class")
-        source = _source(plt, figure)
-    alternative = "Observed shares of the classes against their predicted probabilities."
-    return Picture("Calibration", source, alternative)
+        return _source(plt, figure)
 
 
 # --- the fit ----------------------------------------------------------------------------------
@@ -336,11 +312,11 @@ def describe_fit(report: Report, resp: Array) -> dict[str, Any]:
         found.insert(0, f"{stopped} Increase max_iter, or use fewer experts or larger penalties.")
     selection = None
     if hasattr(estimator, "n_experts_tried_"):
-        display, source = draw(NumberOfExpertsDisplay, estimator, Rows(None))
-        pairs = zip(display.tried, display.scores, strict=True)
+        source = draw(NumberOfExpertsDisplay, estimator, Rows(None))
+        pairs = zip(estimator.n_experts_tried_, estimator.n_experts_scores_, strict=True)
         scores = "; ".join(f"{n}: {score:.5g}" for n, score in pairs)
-        alternative = f"{display.score_name} of numbers of experts. {scores}."
-        selection = Picture(f"Selected: {display.chosen}", source, alternative)
+        alternative = f"Scores of numbers of experts. {scores}."
+        selection = Picture(f"Selected: {estimator.n_experts_}", source, alternative)
     return {
         "warnings": list(dict.fromkeys(filter(None, found))),
         "text": export_text(estimator, X=rows.X),
@@ -352,30 +328,21 @@ def describe_fit(report: Report, resp: Array) -> dict[str, Any]:
 # --- held-out rows ----------------------------------------------------------------------------
 
 
-def describe_held_out(report: Report) -> dict[str, Any]:
-    """Scores of the mixture and of simple models, and calibration, if rows were held out.
-
-    The simple models are fitted to the rows of the report.
-    """
-    held_out, estimator = report.held_out, report.mixture
-    if held_out is None:
-        return {"scores": None, "calibration": None, "n_held_out": 0}
+def describe_scores(report: Report, held_out: Rows) -> dict[str, Any]:
+    """Scores of the mixture, and of simple models that are fitted to the rows of the report."""
+    estimator = report.mixture
     models = [("this model", estimator, held_out), *_simple_models(report, held_out)]
     columns = [_scores(model, given, report) for _, model, given in models]
     # Densities of a list of families are of other measures, apart from those of times.
     if isinstance(getattr(estimator, "family", None), list) and not has_bounds(held_out.y):
         for column in columns[1:]:
             column[LOG_DENSITY] = np.nan
-    rows_of_table = [
+    rows = [
         (name.format(100 * report.coverage), [_written(name, c[name]) for c in columns], meaning)
         for name, meaning in MEANINGS.items()
         if all(name in column for column in columns)
     ]
-    return {
-        "scores": {"models": [name for name, *_ in models], "rows": rows_of_table},
-        "calibration": _calibration(report, held_out),
-        "n_held_out": len(held_out.y),
-    }
+    return {"models": [name for name, *_ in models], "rows": rows}
 
 
 def _written(name: str, score: float) -> str:

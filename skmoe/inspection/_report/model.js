@@ -11,16 +11,6 @@ function softmax(logits) {
   return powers.map((power) => power / total);
 }
 
-// Probabilities of the most probable experts only; of equal ones the first are kept.
-function keepTopK(logits, topK) {
-  if (topK === null || topK >= logits.length) {
-    return logits;
-  }
-  const order = logits.map((_, k) => k).sort((a, b) => logits[b] - logits[a] || a - b);
-  const kept = new Set(order.slice(0, topK));
-  return logits.map((logit, k) => (kept.has(k) ? logit : -Infinity));
-}
-
 // The normal distribution function, with a relative error of 1e-7 (W. H. Press and others,
 // "Numerical Recipes", 3rd edition, section 6.2.2).
 const ERFC = [
@@ -192,8 +182,8 @@ class Mixture {
 
   // Probability of each expert, by a softmax.
   gate(x) {
-    const { slopes, intercept, top_k: topK } = this.formulas.gate;
-    return softmax(keepTopK(slopes.map((slope, k) => intercept[k] + dot(slope, x)), topK));
+    const { slopes, intercept } = this.formulas.gate;
+    return softmax(slopes.map((slope, k) => intercept[k] + dot(slope, x)));
   }
 
   // Everything about a row: gate, predictions of experts and mixture, interval, distribution.

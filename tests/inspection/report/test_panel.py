@@ -26,32 +26,15 @@ from skmoe.data import right_censored
 from skmoe.families import FAMILIES
 from skmoe.gates import SoftmaxGate
 from skmoe.recipes import mixture_of
-from support.expert_kinds import KINDS, KINDS_OF_FITS, draw, options_of
-from support.fits import classifier, fit_quietly, regressor
-from support.report_panels import panel_of
-from support.tables import flipping_classes, two_regimes
+from support.expert_kinds import KINDS, KINDS_OF_FITS
+from support.fits import fit_quietly, regressor
+from support.report_panels import fitted_kind, panel_of, table_of
+from support.tables import two_regimes
 
 pytest.importorskip("bokeh", reason="the report needs bokeh")
 
 SHORT = {"n_experts": 2, "n_init": 1, "max_iter": 10}
 ROW = 4
-
-
-@cache
-def table_of(name, task, n_rows=60):
-    if task == "classifier":
-        return flipping_classes(n_rows, 3)
-    rng = np.random.default_rng(3)
-    X = rng.normal(size=(n_rows, 3))
-    predictor = np.where(X[:, 0] > 0, 0.3 + X[:, 1], 1.0 - 0.5 * X[:, 1])
-    return X, draw(name if name in FAMILIES else "normal", predictor, rng)
-
-
-def fitted(name, task, **options):
-    """A mixture of a kind of experts, and its table."""
-    make = classifier if task == "classifier" else regressor
-    X, y = table_of(name, task)
-    return fit_quietly(make(**SHORT | options_of(name) | options), X, y), X, y
 
 
 def of_output(values, index, axis):
@@ -70,7 +53,7 @@ def predictor_of(formula, shown):
 @pytest.mark.parametrize(("name", "task"), KINDS)
 def test_formulas_are_those_of_the_mixture(name, task):
     """Features that are not shown stay at the starting row."""
-    moe, X, y = fitted(name, task)
+    moe, X, y = fitted_kind(name, task)
     panel = panel_of(moe, X, y, row=ROW, max_features=2)
     if name in ("beta", "tweedie"):  # of a bounded range, and with zeros: slices are shown
         assert panel["formulas"] is None
@@ -93,7 +76,7 @@ def test_formulas_are_those_of_the_mixture(name, task):
 @pytest.mark.parametrize("spread", [0.0, 1e-3, 1.0, 1e4])
 def test_the_axis_of_the_density_holds_the_target(shift, spread):
     """It holds nearly all y, little more, and no impossible values."""
-    moe, X, _ = fitted("linear", "regressor", max_iter=2)
+    moe, X, _ = fitted_kind("linear", "regressor", max_iter=2)
     y = shift + spread * np.random.default_rng(0).exponential(size=len(X))
     low, high = panel_of(moe, X, y)["shown_range"]
     assert low < high
@@ -125,7 +108,7 @@ def assert_slices_are_predictions(panel, moe, rows, along, index=0):
 @pytest.mark.parametrize(("name", "task"), [*KINDS_OF_FITS, ("tweedie", "regressor")])
 def test_slices_are_predictions_along_one_feature(name, task):
     """Numbers are short."""
-    moe, X, y = fitted(name, task, gate=SPLINES, max_iter=2)
+    moe, X, y = fitted_kind(name, task, gate=SPLINES, max_iter=2)
     panel = panel_of(moe, X, y, max_features=1, row=ROW, coverage=0.8)
     assert panel["formulas"] is None
     assert_slices_are_predictions(panel, moe, X[[ROW]], panel["start"])
@@ -147,7 +130,7 @@ def test_slices_of_outputs_are_predictions():
 
 
 def test_slices_of_censored_times_are_probabilities_of_no_event():
-    X, time = table_of("weibull", "regressor")
+    X, time = table_of("weibull", "regressor", 60)
     never, rows = X[:, 0] > 0.5, X[[ROW]]
     y = right_censored(np.where(never, 9.0, np.minimum(time, 3.0)), ~never & (time <= 3.0))
     moe = fit_quietly(regressor(**SHORT, family=["never", "weibull"], gate=SPLINES), X, y)

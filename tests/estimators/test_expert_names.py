@@ -233,7 +233,7 @@ def test_pictures_of_units_and_intervals_have_the_names():
     moe = fit_quietly(regressor(gate="constant", **SHORT | {"max_iter": 100}), X, Y, units=UNITS)
     table = moe.set_expert_names(NAMES).responsibilities(X, Y, units=UNITS)
     assert table.to_frame().columns.tolist() == NAMES
-    display = ResponsibilitiesDisplay.from_predictions(table)
+    display = ResponsibilitiesDisplay.from_estimator(moe, X, Y, units=UNITS)
     assert ticks(display.ax_[0]) == ["small cars", "large\n<b>cars</b>"]
     named, plain = (
         SegmentProfileDisplay.from_estimator(model, X, Y, units=UNITS).intervals

@@ -430,7 +430,7 @@ def test_experts_without_standard_errors_have_no_band():
 
 def test_some_units_are_shown_of_many():
     X, y = cohort()
-    given = {"time": "year", "units": UNIT, "max_units": 10, "coverage": None}
+    given = {"time": "year", "units": UNIT, "subsample": 60, "coverage": None}
     display = TrajectoriesDisplay.from_estimator(fitted(), X, y, **given)
     assert sum(len(lines.get_segments()) for lines in display.unit_lines_) == 10
     assert f"10 of {N_UNITS} in all" in all_texts(display)

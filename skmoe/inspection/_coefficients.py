@@ -334,17 +334,15 @@ class CoefficientsDisplay(draw.Display):
         if not np.isfinite(estimate):
             return
 
-        def place(values: Any) -> Any:
-            return _ratios(values) if self.is_ratio[k] else values
-
+        on_axis = _ratios if self.is_ratio[k] else np.asarray
         style: dict[str, Any] = {"color": draw.colour(k), "marker": draw.marker(k), "zorder": 3}
         interval = np.full(2, np.nan) if self.intervals is None else self.intervals[cell]
         if np.isfinite(interval).all():
             line = {"color": draw.colour(k), "linewidth": 2.0, "zorder": 2}
-            (self.lines_[cell],) = ax.plot(place(interval), [row, row], **line)
+            (self.lines_[cell],) = ax.plot(on_axis(interval), [row, row], **line)
         elif self.intervals is not None:
             style["markerfacecolor"] = "white"
-        at = [place(estimate)], [row]
+        at = [on_axis(estimate)], [row]
         (self.points_[cell],) = ax.plot(*at, markersize=6, linestyle="none", **style)
 
     def _caption(self) -> list[str]:

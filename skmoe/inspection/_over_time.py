@@ -240,7 +240,7 @@ class TrajectoriesDisplay(RowsOverFeature):
         size = draw.GRID_PANEL_SIZE[0] * max(2 / n_columns, 1.0), draw.GRID_PANEL_SIZE[1]
         panels = self._axes(ax, n_experts * len(blocks), size, n_columns)
         each = zip(panels, product(blocks, range(n_experts)), strict=True)
-        drawn = [block._draw_course(axes, k) for axes, (block, k) in each]
+        drawn = [block.draw_course(axes, k) for axes, (block, k) in each]
         self.lines_, self.bands_, self.points_, self.unit_lines_ = (
             [artist for artist in artists if artist is not None]
             for artists in zip(*drawn, strict=True)
@@ -251,7 +251,7 @@ class TrajectoriesDisplay(RowsOverFeature):
         draw.label_below(panels, [self._caption()], is_own=ax is None)
         return panels
 
-    def _draw_course(self, ax: Any, k: int) -> tuple[Any, Any, Any, Any]:
+    def draw_course(self, ax: Any, k: int) -> tuple[Any, Any, Any, Any]:
         """The mean course of an expert, its band, observed means, and its units or rows."""
         own, curve = np.flatnonzero(self.assigned_expert == k), self.curves[:, k]
         members = self._draw_units(ax, own)

@@ -513,7 +513,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
         for (i, block), k in product(enumerate(blocks), range(n_experts)):
             row, column = divmod(k, n_columns)
             axes.append(figure.add_subplot(cells[with_gate + i * n_rows + row, column]))
-            line, rows = block._draw_expert(axes[-1], k)
+            line, rows = block.draw_expert(axes[-1], k)
             self.lines_.append(line)
             self.scatters_.append(rows)
             if column:
@@ -522,7 +522,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
                 draw.label_target(axes[-1], block.target_name)
         return np.array(axes, dtype=object)
 
-    def _draw_expert(self, ax: Any, k: int) -> tuple[Any, Any]:
+    def draw_expert(self, ax: Any, k: int) -> tuple[Any, Any]:
         """The prediction of an expert, pale beyond its rows, and rows as its responsibility."""
         grid, curve, resp = self.grids[k], self.curves[k], self.responsibilities[:, k]
         x, y, categories = self.x[k], self.y[k], self.categories[k]

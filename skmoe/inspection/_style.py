@@ -176,7 +176,7 @@ class DisplayOfPanels(Display):
 
 
 def _share_names(axes: Array) -> None:
-    """Keep one of the legends that say the same, and one name of the vertical axis in a row."""
+    """Keep one of equal legends, and one name of the vertical axis in a row."""
 
     def words(cells: Any) -> set[str]:
         legend = cells.get_legend()

@@ -1,23 +1,30 @@
-"""Displays of predictive distributions against observed y: calibration, frequencies of counts."""
+"""Displays of predictive distributions against observed y: calibration, counts and times."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from scipy.stats import binom
+from sklearn.utils import check_consistent_length
 
-from skmoe._data.censored_targets import checked_bounds
-from skmoe._data.checks import check_choice, check_integer
+from skmoe._data.censored_targets import checked_bounds, times_and_events
+from skmoe._data.checks import check_integer, check_level
 from skmoe._data.rows import has_bounds
+from skmoe._inference.labels import format_percent
+from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection._subject import (
     check_regressor,
+    check_rows,
     check_target,
     drawn_mixture,
     one_target,
+    predicted_survival,
+    target_name,
 )
 
 # Nominal coverages that are compared with the observed ones.
@@ -26,13 +33,14 @@ NOMINAL_COVERAGES = np.linspace(0.05, 0.95, 19)
 # Probability of the grey bands, at each point, under calibrated distributions.
 BAND_PROBABILITY = 0.95
 
-STYLES = ("hanging", "standing", "suspended")
-
 # The largest count that is drawn if none is given.
 MAX_COUNT = 100
 
 # Two standard deviations of the square root of a Poisson count, about, whatever its mean.
 WARNING_LIMIT = 1.0
+
+# Times at which predicted curves are computed.
+N_TIMES = 100
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -56,8 +64,10 @@ class CalibrationDisplay(draw.Display):
     pit : ndarray of shape (n_samples,)
         Predictive distribution functions at the observed y.
     pit_left : ndarray of shape (n_samples,), default=None
-        Their limits from the left, which are lower where y has a probability of its own. None for
-        continuous distributions.
+        Their limits from the left, which are lower where y has a probability of its own, such as
+        `cdf_left` of the distributions of `skmoe.distributions`. None for continuous ones.
+    n_bins : int, default=10
+        Bins of the histogram.
 
     Attributes
     ----------
@@ -93,13 +103,14 @@ class CalibrationDisplay(draw.Display):
     --------
     >>> import numpy as np
     >>> from skmoe.inspection import CalibrationDisplay
-    >>> display = CalibrationDisplay.from_predictions(np.linspace(0, 1, 101))
+    >>> display = CalibrationDisplay(pit=np.linspace(0, 1, 101)).plot()
     >>> bool(np.abs(display.coverage - display.nominal).max() < 0.02)
     True
     """
 
     pit: Array
     pit_left: Any = None
+    n_bins: int = 10
 
     def __post_init__(self) -> None:
         self.pit_left = self.pit if self.pit_left is None else self.pit_left
@@ -134,7 +145,6 @@ class CalibrationDisplay(draw.Display):
         offset: Any = None,
         units: Any = None,
         ax: Any = None,
-        **kwargs: Any,
     ) -> Self:
         """Draw the calibration of a fitted mixture for regression.
 
@@ -156,8 +166,6 @@ class CalibrationDisplay(draw.Display):
             Units of the rows, as in `fit`, to whose gate the rows belong; None for rows.
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
-        **kwargs : dict
-            Passed to `plot`.
 
         Returns
         -------
@@ -174,93 +182,19 @@ class CalibrationDisplay(draw.Display):
             If the output is missing or unknown, `n_bins` is not an integer of at least two, or the
             experts have no predictive distribution.
         """
-        estimator, X, *_ = drawn_mixture(cls, kwargs, estimator, X)
+        estimator, X, *_ = drawn_mixture(cls, estimator, X)
         check_regressor(estimator, "For classes use sklearn.calibration.CalibrationDisplay.")
         output = check_target(estimator, target, X)
+        check_integer("n_bins", n_bins, least=2)
         gate = estimator.predict_gate(X, units=units)
         distribution = estimator.predict_dist(X, offset=offset, gate_proba=gate)
         bounds: Any = checked_bounds(y) if has_bounds(y) else {"lower": y, "upper": y}
         pit = one_target(distribution.cdf(bounds["upper"]), output, 1)
         left = one_target(distribution.cdf_left(bounds["lower"]), output, 1)
-        return cls.from_predictions(pit, pit_left=left, n_bins=n_bins, ax=ax, **kwargs)
+        return cls(pit=pit, pit_left=left, n_bins=n_bins).plot(ax)
 
-    @classmethod
-    def from_predictions(
-        cls, pit: Any, *, pit_left: Any = None, n_bins: int = 10, ax: Any = None, **kwargs: Any
-    ) -> Self:
-        """Draw the calibration of any predictive distributions.
-
-        Parameters
-        ----------
-        pit : array-like of shape (n_samples,)
-            Predictive distribution functions at the observed y, from 0 to 1.
-        pit_left : array-like of shape (n_samples,), default=None
-            Their limits from the left, such as `cdf_left` of the distributions of
-            `skmoe.distributions`. None for continuous distributions.
-        n_bins : int, default=10
-            Bins of the histogram; 10 to 20 for some hundred rows and more.
-        ax : matplotlib axes or array-like of two, default=None
-            Axes to draw on; a single one is replaced by two. None for new ones.
-        **kwargs : dict
-            Passed to `plot`.
-
-        Returns
-        -------
-        display : CalibrationDisplay
-            The display.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        ValueError
-            If `pit` is not one-dimensional or is outside the range from 0 to 1, `pit_left` has
-            another shape or exceeds it, or `n_bins` is not an integer of at least two.
-        """
-        pit = np.asarray(pit, dtype=np.float64)
-        if pit.ndim != 1 or len(pit) == 0:
-            raise ValueError(
-                "pit must be one-dimensional, with a number for each row; got shape "
-                f"{pit.shape}. Draw one output at a time."
-            )
-        outside = ~((pit >= 0.0) & (pit <= 1.0))
-        if outside.any():
-            raise ValueError(
-                "pit must lie between 0 and 1: it holds predictive distribution functions at the "
-                f"observed y; got {pit[outside][0]:g}."
-            )
-        left = pit if pit_left is None else np.asarray(pit_left, dtype=np.float64)
-        if left.shape != pit.shape:
-            raise ValueError(f"pit_left must have the shape of pit, {pit.shape}; got {left.shape}.")
-        outside = ~((left >= 0.0) & (left <= pit))
-        if outside.any():
-            raise ValueError(
-                "pit_left must lie between 0 and pit: it holds probabilities of values below the "
-                f"observed y; got {left[outside][0]:g} for {pit[outside][0]:g}."
-            )
-        return cls(pit=pit, pit_left=left).plot(ax=ax, n_bins=n_bins, **kwargs)
-
-    def plot(self, ax: Any = None, *, n_bins: int = 10, **kwargs: Any) -> Self:
-        """Draw histogram and coverage.
-
-        Parameters
-        ----------
-        ax : matplotlib axes or array-like of two, default=None
-            Axes to draw on; a single one is replaced by two. None for new ones.
-        n_bins : int, default=10
-            Bins of the histogram; 10 to 20 for some hundred rows and more.
-        **kwargs : dict
-            Passed to matplotlib's `stairs` for the histogram.
-
-        Returns
-        -------
-        display : CalibrationDisplay
-            This display.
-        """
-        return self._plot(ax, n_bins=n_bins, style=kwargs)
-
-    def _draw(self, ax: Any, **options: Any) -> Any:
-        n_bins, n_rows = check_integer("n_bins", options["n_bins"], least=2), len(self.pit)
+    def _draw(self, ax: Any) -> Any:
+        n_bins, n_rows = self.n_bins, len(self.pit)
         axes = self._axes(ax, 2, draw.TWO_PANELS_SIZE)
         left, right = axes
         in_bins, edges = np.histogram(self.pit[self.pit <= self.pit_left], n_bins, (0.0, 1.0))
@@ -268,14 +202,13 @@ class CalibrationDisplay(draw.Display):
         self.density = in_bins * n_bins / n_rows
         ends = n_bins * _binomial_band(n_rows, np.array([1.0 / n_bins])).ravel()
         bands = [left.axhspan(*ends, **draw.BAND)]
-        style = {"color": draw.colour(0), "linewidth": 2}
-        self.stairs_ = left.stairs(self.density, edges, **draw.merged(style, options["style"]))
+        self.stairs_ = left.stairs(self.density, edges, color=draw.colour(0), linewidth=2)
         left.axhline(1.0, **draw.REFERENCE)
         left.set(xlabel="Distribution function\nat the observed y", ylabel="Density of rows")
         left.set(xlim=(0, 1), ylim=(0, None))
         ends = _binomial_band(n_rows, NOMINAL_COVERAGES)
         label = f"{100 * BAND_PROBABILITY:g} % range\nif calibrated"
-        self.bands_ = [*bands, draw.draw_band(right, NOMINAL_COVERAGES, ends, {"label": label})]
+        self.bands_ = [*bands, draw.draw_band(right, NOMINAL_COVERAGES, ends, label=label)]
         right.plot([0, 1], [0, 1], **draw.REFERENCE)
         style = {"color": draw.colour(0), "markersize": 4, "label": "observed"}
         (self.line_,) = right.plot(NOMINAL_COVERAGES, self.coverage, "o-", **style)
@@ -324,7 +257,7 @@ class RootogramDisplay(draw.Display):
     bars_ : matplotlib container
         The bars.
     line_ : matplotlib line
-        Square roots of the expected numbers; zero if the style is "suspended".
+        Square roots of the expected numbers.
     band_ : matplotlib patch
         The grey band.
 
@@ -339,10 +272,9 @@ class RootogramDisplay(draw.Display):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from skmoe.inspection import RootogramDisplay
-    >>> display = RootogramDisplay.from_predictions([0, 0, 0, 0, 1], expected=[1.0, 4.0])
-    >>> display.observed
-    array([4, 1])
+    >>> display = RootogramDisplay(observed=np.array([4, 1]), expected=np.array([1.0, 4.0])).plot()
     >>> display.deviation
     array([-1.,  1.])
     """
@@ -369,11 +301,9 @@ class RootogramDisplay(draw.Display):
         *,
         target: int | None = None,
         max_count: int | None = None,
-        style: str = "hanging",
         offset: Any = None,
         units: Any = None,
         ax: Any = None,
-        **kwargs: Any,
     ) -> Self:
         """Draw the rootogram of a fitted mixture for counts.
 
@@ -389,16 +319,12 @@ class RootogramDisplay(draw.Display):
             Index of the output, if there are several.
         max_count : int, default=None
             Largest count that is drawn; None for the largest of y, and at most 100.
-        style : {"hanging", "standing", "suspended"}, default="hanging"
-            Whether bars hang from the line, stand on the axis, or are the deviations only.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`, to whose gate the rows belong; None for rows.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
-        **kwargs : dict
-            Passed to `plot`.
 
         Returns
         -------
@@ -415,7 +341,7 @@ class RootogramDisplay(draw.Display):
             If the mixture has no distribution of counts, y does not hold one for each row, the
             output is missing or unknown, or an option is invalid.
         """
-        estimator, X, *_ = drawn_mixture(cls, kwargs, estimator, X)
+        estimator, X, *_ = drawn_mixture(cls, estimator, X)
         distribution = None
         if hasattr(estimator, "predict_dist"):
             gate = estimator.predict_gate(X, units=units)
@@ -427,113 +353,219 @@ class RootogramDisplay(draw.Display):
                 '"negative_binomial", or CalibrationDisplay for other distributions.'
             )
         output = check_target(estimator, target, X)
-        y = _counts(y, len(distribution), output)
+        check_rows("y", estimator, X, y)
+        y = one_target(np.asarray(y, dtype=np.float64), output, 1)
+        if not np.isfinite(y).all() or (y != np.abs(np.floor(y))).any():
+            raise ValueError(
+                "y must hold counts, which are non-negative integers. Use CalibrationDisplay for "
+                "other distributions."
+            )
         if max_count is None:
             max_count = min(int(y.max()), MAX_COUNT)
         counts = np.arange(check_integer("max_count", max_count, least=0) + 1)
         expected = [one_target(distribution.pmf(count), output, 1).sum() for count in counts]
-        return cls.from_predictions(y, np.array(expected), style=style, ax=ax, **kwargs)
+        observed = np.bincount(y.astype(int), minlength=len(counts))[: len(counts)]
+        return cls(observed=observed, expected=np.array(expected)).plot(ax)
 
-    @classmethod
-    def from_predictions(
-        cls, y: Any, expected: Any, *, style: str = "hanging", ax: Any = None, **kwargs: Any
-    ) -> Self:
-        """Draw the rootogram of any model of counts.
-
-        Parameters
-        ----------
-        y : array-like of shape (n_samples,)
-            Observed counts.
-        expected : array-like of shape (n_counts,)
-            Expected numbers of rows with counts 0, 1, 2 and so on. Larger counts are not drawn.
-        style : {"hanging", "standing", "suspended"}, default="hanging"
-            Whether bars hang from the line, stand on the axis, or are the deviations only.
-        ax : matplotlib axes, default=None
-            Axes to draw on; None for new ones.
-        **kwargs : dict
-            Passed to `plot`.
-
-        Returns
-        -------
-        display : RootogramDisplay
-            The display.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        ValueError
-            If y does not hold counts, or `expected` no non-negative numbers, or the style is
-            unknown.
-        """
-        given, expected = expected, np.asarray(expected, dtype=np.float64)
-        if expected.ndim != 1 or len(expected) == 0 or not (expected >= 0.0).all():
-            raise ValueError(
-                "expected must be one-dimensional and hold non-negative numbers of rows; got "
-                f"{given!r}. Pass sums over the rows of the probabilities of 0, 1, 2 and so on."
-            )
-        y = _counts(y)
-        observed = np.bincount(y[y < len(expected)].astype(int), minlength=len(expected))
-        return cls(observed=observed, expected=expected).plot(ax=ax, style=style, **kwargs)
-
-    def plot(self, ax: Any = None, *, style: str = "hanging", **kwargs: Any) -> Self:
-        """Draw bars and line.
-
-        Parameters
-        ----------
-        ax : matplotlib axes, default=None
-            Axes to draw on; None for new ones.
-        style : {"hanging", "standing", "suspended"}, default="hanging"
-            Whether bars hang from the line, stand on the axis, or are the deviations only.
-        **kwargs : dict
-            Passed to matplotlib's `bar`.
-
-        Returns
-        -------
-        display : RootogramDisplay
-            This display.
-        """
-        return self._plot(ax, form=check_choice("style", style, STYLES), style=kwargs)
-
-    def _draw(self, ax: Any, **options: Any) -> Any:
+    def _draw(self, ax: Any) -> Any:
         (ax,) = self._axes(ax)
-        zeros = np.zeros(len(self.counts))
-        line, root = np.sqrt(self.expected), np.sqrt(self.observed)
-        level, bottom, height, centre = {
-            "hanging": (line, self.deviation, root, zeros),
-            "standing": (line, zeros, root, line),
-            "suspended": (zeros, zeros, self.deviation, zeros),
-        }[options["form"]]
-        ends = centre - WARNING_LIMIT, centre + WARNING_LIMIT
-        label = "two standard deviations, about"
-        self.band_ = draw.draw_band(ax, self.counts, ends, {"label": label})
-        style = {"color": draw.colour(5), "width": 0.8, "label": "observed"}
-        style = draw.merged(style, options["style"])
-        self.bars_ = ax.bar(self.counts, height, bottom=bottom, **style)
+        line, label = np.sqrt(self.expected), "two standard deviations, about"
+        ends = np.full((2, len(line)), [[-WARNING_LIMIT], [WARNING_LIMIT]])
+        self.band_ = draw.draw_band(ax, self.counts, ends, label=label)
+        bars = np.sqrt(self.observed), 0.8, self.deviation
+        self.bars_ = ax.bar(self.counts, *bars, color=draw.colour(5), label="observed")
         ax.axhline(0.0, color=draw.DARK_GREY, linewidth=1)
         style = {"color": draw.colour(3), "markersize": 4, "label": "expected"}
-        (self.line_,) = ax.plot(self.counts, level, "o-", **style)
+        (self.line_,) = ax.plot(self.counts, line, "o-", **style)
         ax.set(xlabel="Count", ylabel="Square root of the number of rows")
         ax.xaxis.get_major_locator().set_params(integer=True)
         draw.legend_above(ax, [self.bars_, self.line_, self.band_])
         return ax
 
 
-def _counts(y: Any, n_rows: int | None = None, output: int = 0) -> Array:
-    """Observed counts (n,) of an output."""
-    values = np.asarray(y, dtype=np.float64)
-    values = values[:, output] if values.ndim == 2 and output < values.shape[1] else values
-    if values.ndim != 1 or len(values) == 0 or (n_rows or len(values)) != len(values):
-        wanted = "row" if n_rows is None else f"of the {n_rows} rows of X"
-        raise ValueError(
-            f"y must have a count for each {wanted}; got shape {np.shape(y)}. Pass the target of "
-            "these rows."
-        )
-    invalid = ~((values >= 0.0) & (values == np.floor(values)) & np.isfinite(values))
-    if invalid.any():
-        row = int(np.argmax(invalid))
-        raise ValueError(
-            f"y must hold counts, which are non-negative integers; row {row} holds "
-            f"{values[row]:g}. Use CalibrationDisplay for other distributions."
-        )
-    return values
+@dataclass(kw_only=True, eq=False, repr=False)
+class SurvivalDisplay(draw.Display):
+    """Predicted probabilities of no event until each time, over the Kaplan-Meier curve [1]_.
+
+    The curve of an expert is the mean of its survival functions over the rows, weighted by the
+    gate, whose mean is the share in the legend. These curves, with their shares, add up to that of
+    the mixture. Of a calibrated mixture it is close to the Kaplan-Meier curve of the rows. The band
+    has intervals for each time, by Greenwood's variance. Rows of the fit give an optimistic result.
+
+    Parameters
+    ----------
+    expert_names : list of str of length n_experts
+        Names of the experts.
+    times : ndarray of shape (n_times,)
+        Times of the predicted curves.
+    curves : ndarray of shape (n_times, n_experts)
+        Mean survival functions of the experts.
+    mixture : ndarray of shape (n_times,)
+        Mean survival function of the mixture.
+    shares : ndarray of shape (n_experts,)
+        Mean probabilities of the gate.
+    observed_times, observed : ndarray of shape (n_steps,)
+        Times at which the Kaplan-Meier curve can fall, and its values from there on.
+    band : ndarray of shape (2, n_steps), default=None
+        Intervals for `observed`.
+    level : float, default=None
+        Confidence of the intervals.
+    time_name : str, default="y"
+        Label of the horizontal axis.
+
+    Attributes
+    ----------
+    ax_ : matplotlib axes
+        Axes of the plot.
+    figure_ : matplotlib figure
+        Figure of the plot.
+    lines_ : list of matplotlib lines
+        Curves of the experts.
+    mixture_line_, observed_line_ : matplotlib lines
+        Curve of the mixture, and Kaplan-Meier curve.
+    band_ : matplotlib collection or None
+        The intervals.
+    legend_ : matplotlib legend
+        The legend.
+
+    See Also
+    --------
+    CalibrationDisplay : The distribution function at the times of the rows.
+    skmoe.metrics.make_survival_scorers : Scores of predicted times.
+
+    References
+    ----------
+    .. [1] J. D. Kalbfleisch and R. L. Prentice (2002), "The Statistical Analysis of Failure Time
+       Data", 2nd edition, Wiley, chapter 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.data import right_censored
+    >>> from skmoe.inspection import SurvivalDisplay
+    >>> time = np.random.default_rng(0).weibull(2, size=200)
+    >>> X, y = np.zeros((200, 1)), right_censored(np.minimum(time, 1), time < 1)
+    >>> moe = MixtureOfExpertsRegressor(1, family="weibull").fit(X, y)
+    >>> display = SurvivalDisplay.from_estimator(moe, X, y)
+    >>> bool(abs(display.mixture[-1] - display.observed[-1]) < 0.05)
+    True
+    """
+
+    expert_names: Sequence[str]
+    times: Array
+    curves: Array
+    mixture: Array
+    shares: Array
+    observed_times: Array
+    observed: Array
+    band: Array | None = None
+    level: float | None = None
+    time_name: str = "y"
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        target: int | None = None,
+        level: float | None = 0.95,
+        expert_names: Sequence[str] | None = None,
+        offset: Any = None,
+        units: Any = None,
+        ax: Any = None,
+    ) -> Self:
+        """Draw the curves of a fitted mixture for regression.
+
+        Parameters
+        ----------
+        estimator : MixtureOfExpertsRegressor
+            Fitted mixture, or a pipeline or search that ends in one.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features, preferably of rows that were not used in the fit.
+        y : structured array of shape (n_samples,) or (n_samples, n_outputs)
+            Times and events, of `skmoe.data.right_censored`; or times of events.
+        target : int, default=None
+            Index of the output, if there are several.
+        level : float, default=0.95
+            Confidence of the intervals for the Kaplan-Meier curve; None for no band.
+        expert_names : list of str of length n_experts, default=None
+            Names of the experts; None for those of the model, `expert_names_`.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors of the rows, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`, to whose gate the rows belong; None for rows.
+            The band is that of independent rows.
+        ax : matplotlib axes, default=None
+            Axes to draw on; None for new ones.
+
+        Returns
+        -------
+        display : SurvivalDisplay
+            The display.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If the estimator does not end in a mixture of experts for regression.
+        ValueError
+            If y has other bounds than those of right-censored times, the output is missing or
+            unknown, the level is not in (0, 1), or the experts have no predictive distribution.
+        """
+        estimator, X, *_, names = drawn_mixture(cls, estimator, X, None, expert_names)
+        check_regressor(estimator, "For times use MixtureOfExpertsRegressor.")
+        check_level(level, may_be_none=True)
+        output = check_target(estimator, target, X)
+        own = one_target(y, output, 1)
+        time, event = times_and_events(cls.__name__, own)
+        check_consistent_length(X, time)
+        table = EventTable.of(time, event, np.ones(len(time)))
+        start = min(time.min(), 0.0)
+        grid = np.linspace(start, time.max(), N_TIMES)
+        experts, mixture = predicted_survival(estimator, X, grid, output, offset, units)
+        gate = estimator.predict_gate(X, units=units)
+        weight = gate + np.finfo(float).tiny
+        band = None
+        if level is not None:
+            band = np.hstack([np.ones((2, 1)), table.survival_band(level)])
+        return cls(
+            times=grid,
+            curves=np.einsum("nk,nkt->tk", weight / weight.sum(axis=0), experts),
+            mixture=mixture.mean(axis=0),
+            shares=gate.mean(axis=0),
+            observed_times=np.append(start, table.times),
+            observed=np.append(1.0, table.survival),
+            band=band,
+            level=level,
+            time_name="Time" if has_bounds(y) else target_name(estimator, y, output),
+            expert_names=names,
+        ).plot(ax)
+
+    def _draw(self, ax: Any) -> Any:
+        (ax,) = self._axes(ax)
+        self.band_ = None
+        if self.band is not None and self.level is not None:
+            label = draw.interval_label(self.level)
+            self.band_ = draw.draw_band(
+                ax, self.observed_times, self.band, step="post", label=label
+            )
+        style = {"color": draw.LIGHT_GREY, "label": "Kaplan-Meier", "where": "post"}
+        (self.observed_line_,) = ax.step(self.observed_times, self.observed, linewidth=4.0, **style)
+        style = {"color": draw.DARK_GREY, "label": "mixture"}
+        (self.mixture_line_,) = ax.plot(self.times, self.mixture, linewidth=1.5, **style)
+        self.lines_, handles = [], [self.mixture_line_, self.observed_line_]
+        names = draw.in_legend(self.expert_names)
+        for k, (name, share) in enumerate(zip(names, self.shares, strict=True)):
+            style = draw.curve_style(k, len(self.times))
+            self.lines_ += ax.plot(self.times, self.curves[:, k], **style)
+            label = f"{name}\n{format_percent(share)} of the rows"
+            handles.append(draw.expert_handle(k, label))
+        handles += [] if self.band_ is None else [self.band_]
+        ax.set(xlim=self.times[[0, -1]], ylim=(0.0, 1.01), ylabel="Probability of no event")
+        draw.label_feature(ax, self.time_name, None, "")
+        self.legend_ = draw.expert_legend(ax, handles)
+        return ax

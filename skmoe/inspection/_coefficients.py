@@ -11,19 +11,19 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.censored_targets import bounds_of, point_values
 from skmoe._data.checks import check_choice, check_flag, check_integer, check_level
 from skmoe._data.rows import Rows
+from skmoe._inference.description import coefficients_of, linear_predictors
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import FitMismatchWarning
 from skmoe.inspection import _style as draw
 from skmoe.inspection._grid import names_of_fit, numeric_values
 from skmoe.inspection._subject import (
     check_features,
+    check_rows,
     check_targets,
     deviation,
     drawn_mixture,
-    observed_target,
     positive_rows,
     row_weights,
     target_name,
@@ -33,23 +33,17 @@ from skmoe.protocols import LinearPredictor
 # Before a ratio.
 RATIO_SIGN = "\N{MULTIPLICATION SIGN}"
 
-# Small effects, on a log scale or in standard deviations of y.
-SMALL_EFFECT = 0.1
-
 # Panels of a figure side by side.
 MAX_FOREST_COLUMNS = {"feature": 3, "expert": 4}
 
 # Characters of a name beside a row, and in a line of a heading.
 ROW_NAME_WIDTH, PANEL_NAME_WIDTH = 30, 30
 
-# Dropped features that are named below the axes.
-MAX_NAMED = 8
-
 # Width of a panel without its names, heights of a row and of heading and axis, in inches.
 FOREST_WIDTH, FOREST_ROW_HEIGHT, FOREST_FRAME_HEIGHT = 2.5, 0.25, 0.75
 
 # Axes end at this multiple of the largest estimate, and of the end of the median interval: longer
-# intervals are cut, and end in an arrow.
+# intervals are cut.
 MAX_REACH = 2.5
 
 # Space beyond the longest interval, as a fraction of the axis.
@@ -63,7 +57,7 @@ N_TICKS, MAX_PLAIN_RATIO = 4, 6.0
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class CoefficientsDisplay(draw.StyledDisplay):
+class CoefficientsDisplay(draw.Display):
     """Forest plot of the coefficients: what the features do, under each expert.
 
     Points are coefficients, and lines confidence intervals, where `inference` is possible. A
@@ -71,10 +65,10 @@ class CoefficientsDisplay(draw.StyledDisplay):
     compares the experts, one for each expert the features. Coefficients are those for one
     standard deviation more of a feature, or for one unit more. Logs of ratios, as under a log link,
     and log odds, as of ratings, or of classes against the first class, are drawn as ratios on a
-    logarithmic axis. Features that a penalty of their own has dropped (`alpha="ard"`) have a
-    cross at zero.
+    logarithmic axis. Features that a penalty of their own has dropped (`alpha="ard"`) are hollow,
+    at zero.
 
-    An interval that is much longer than the others is cut, and ends in an arrow. See "Displays" in
+    An interval that is much longer than the others ends at the frame. See "Displays" in
     the user guide, and "What do pictures of a fit show?" in the gallery.
 
     Parameters
@@ -88,10 +82,8 @@ class CoefficientsDisplay(draw.StyledDisplay):
         ratios.
     intervals : ndarray of shape (n_shown, n_experts, 2), default=None
         Confidence intervals of the coefficients; NaN where there are none.
-    is_ratio : ndarray of bool of shape (n_experts,), default=None
-        Whether the coefficients of an expert are logs of ratios; None if those of no expert are.
-    dropped : ndarray of bool of shape (n_shown,), default=None
-        Features that were dropped by an infinite penalty; None for none.
+    is_ratio : ndarray of bool of shape (n_experts,)
+        Whether the coefficients of an expert are logs of ratios.
     by : {"feature", "expert"}, default="feature"
         What each panel is for.
     coefficient_name : str, default="Coefficient"
@@ -137,9 +129,8 @@ class CoefficientsDisplay(draw.StyledDisplay):
     feature_names: Sequence[str]
     expert_names: Sequence[str]
     coefficients: Array
+    is_ratio: Array
     intervals: Array | None = None
-    is_ratio: Any = None
-    dropped: Any = None
     by: str = "feature"
     coefficient_name: str = "Coefficient"
     level: float | None = None
@@ -167,7 +158,6 @@ class CoefficientsDisplay(draw.StyledDisplay):
         feature_names: Sequence[str] | None = None,
         expert_names: Sequence[str] | None = None,
         ax: Any = None,
-        **kwargs: Any,
     ) -> Self:
         """Draw the coefficients of a fitted mixture.
 
@@ -193,7 +183,7 @@ class CoefficientsDisplay(draw.StyledDisplay):
             Known experts of the rows, as in `fit`.
         features : array-like, default=None
             Features to draw, in this order: names, indices or a boolean mask; None for those with
-            the largest coefficients, the largest first, and then those that were dropped.
+            the largest coefficients, the largest first.
         max_features : int, default=12
             Largest number of features if `features` is None.
         target : class label or int, default=None
@@ -211,8 +201,6 @@ class CoefficientsDisplay(draw.StyledDisplay):
         ax : matplotlib axes or array-like of axes, default=None
             Axes to draw on: a single one, which the panels replace, or one for each panel. None for
             new ones.
-        **kwargs : dict
-            Passed to matplotlib's `plot` for points and intervals, such as `color`.
 
         Returns
         -------
@@ -230,7 +218,7 @@ class CoefficientsDisplay(draw.StyledDisplay):
             unknown, or if there is not one name for each feature or expert. Also if the level is
             not between 0 and 1, or `max_features` is not a positive integer.
         """
-        found = drawn_mixture(cls, kwargs, estimator, X, feature_names, expert_names)
+        found = drawn_mixture(cls, estimator, X, feature_names, expert_names)
         estimator, X, note, labels, names = found
         if not hasattr(estimator, "expert_coef_"):
             expert = getattr(estimator, "expert", None)
@@ -240,6 +228,7 @@ class CoefficientsDisplay(draw.StyledDisplay):
                 "ImportanceDisplay, which takes experts of any kind."
             )
         chosen = check_features("features", features, estimator, feature_names)
+        check_rows("y", estimator, X, y)
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)
         check_level(level, may_be_none=True)
@@ -257,11 +246,11 @@ class CoefficientsDisplay(draw.StyledDisplay):
                 'some of these experts have a log link. Use by="expert".'
             )
         scale = column_deviations(rows) if standardize else np.ones(len(labels))
-        dropped = dropped_features(estimator)
         # Rows of the picture: the features in each linear predictor of the experts.
+        for each in tables:
+            each.estimates[dropped_features(estimator) & each.block.is_main] = 0.0
         estimates = np.concatenate([each.estimates for each in tables])
         chosen = [i * len(labels) + j for i in range(len(tables)) for j in chosen]
-        dropped = np.append(dropped, np.zeros(len(estimates) - len(labels), dtype=bool))
         marks, predictors = [""] * len(tables), [table.name, *(t.block.label for t in tables[1:])]
         if n_targets > 1:  # each class has log odds, and no expert another linear predictor
             reference, *classes = estimator.classes_
@@ -272,11 +261,10 @@ class CoefficientsDisplay(draw.StyledDisplay):
         scale = np.tile(scale, len(tables))[:, None]
         n_used, shown = None, np.array(chosen)
         if features is None:
-            size = np.abs(np.nan_to_num(estimates * scale)).max(axis=1)
-            used = np.isfinite(estimates).any(axis=1) | dropped
-            order = np.argsort(np.where(dropped, np.inf, -size), kind="stable")
-            shown = order[used[order]][:max_features]
-            n_used = int(used.sum()) if len(shown) < used.sum() else None
+            used = np.flatnonzero(np.isfinite(estimates).any(axis=1))
+            size = np.abs(np.nan_to_num(estimates * scale)[used]).max(axis=1)
+            shown = used[np.argsort(-size, kind="stable")][:max_features]
+            n_used = len(used) if len(shown) < len(used) else None
         if not len(shown):
             raise ValueError(
                 "CoefficientsDisplay needs experts with slopes; these have intercepts only. Use "
@@ -291,7 +279,6 @@ class CoefficientsDisplay(draw.StyledDisplay):
             coefficients=(estimates * scale)[shown],
             intervals=None if intervals is None else intervals[shown],
             is_ratio=table.is_ratio,
-            dropped=dropped[shown],
             by=by,
             coefficient_name=", and on ".join(predictors),
             level=level,
@@ -299,44 +286,30 @@ class CoefficientsDisplay(draw.StyledDisplay):
             n_columns=n_used,
             feature_note=note,
         )
-        return display.plot(ax=ax, **kwargs)
+        return display.plot(ax)
 
-    def __post_init__(self) -> None:
-        if self.is_ratio is None:
-            self.is_ratio = np.zeros(len(self.expert_names), dtype=bool)
-        if self.dropped is None:
-            self.dropped = np.zeros(len(self.feature_names), dtype=bool)
-
-    def _draw(self, ax: Any, **kwargs: Any) -> Any:
+    def _draw(self, ax: Any) -> Any:
         by_feature, shape = self.by == "feature", self.coefficients.shape
         labels, names = draw.shortened(self.expert_names, ROW_NAME_WIDTH), self.feature_names
-        panels = [i for i in range(shape[0]) if self.dropped.all() or not self.dropped[i]]
         if not by_feature:
             labels, names = draw.shortened(names, ROW_NAME_WIDTH), self.expert_names
-            marks = [" (dropped)" * bool(is_dropped) for is_dropped in self.dropped]
-            labels = [label + mark for label, mark in zip(labels, marks, strict=True)]
-            panels = list(range(shape[1]))
-        headings = [draw.wrapped(names[i], PANEL_NAME_WIDTH) for i in panels]
+        headings = [draw.wrapped(name, PANEL_NAME_WIDTH) for name in names]
         columns, n_more_lines = MAX_FOREST_COLUMNS[self.by], max(h.count("\n") for h in headings)
-        width = FOREST_WIDTH + draw.text_width(labels) / min(columns, len(panels))
+        width = FOREST_WIDTH + draw.text_width(labels) / min(columns, len(names))
         height = FOREST_FRAME_HEIGHT + FOREST_ROW_HEIGHT * (len(labels) + n_more_lines)
-        axes = self._grid_axes(ax, len(panels), columns, (width, height))
+        axes = self._axes(ax, len(names), (width, height), columns)
         self.points_, self.lines_ = np.full(shape, None), np.full(shape, None)
         is_first = draw.in_first_column(axes)
-        for i, cells, heading, has_names in zip(panels, axes, headings, is_first, strict=True):
-            own: Any = np.index_exp[i, :] if by_feature else np.index_exp[:, i]
-            is_ratio, alike = bool(self.is_ratio[own[1]].any()), own
-            if not by_feature:
-                alike = np.index_exp[:, self.is_ratio == is_ratio]
-            elif self.step == "SD":
-                alike = np.index_exp[:, :]
-            limits = self._limits(alike, is_ratio)
-            _draw_axis(cells, limits, is_ratio)
+        for i, (cells, heading, has_names) in enumerate(zip(axes, headings, is_first, strict=True)):
+            is_ratio = bool(self.is_ratio.any() if by_feature else self.is_ratio[i])
+            alike: Any = np.index_exp[:, self.is_ratio == is_ratio]
+            if by_feature and self.step != "SD":
+                alike = np.index_exp[i]
+            _draw_axis(cells, self._limits(alike, is_ratio), is_ratio)
             cells.set_title(heading, fontsize=10, loc="left")
             draw.name_rows(cells, labels if has_names else [""] * len(labels))
             for row in range(len(labels)):
-                cell = (i, row) if by_feature else (row, i)
-                self._draw_estimate(cells, row, cell, limits, kwargs)
+                self._draw_estimate(cells, row, (i, row) if by_feature else (row, i))
         draw.label_below(axes, self._caption(), is_own=ax is None)
         return axes
 
@@ -351,40 +324,26 @@ class CoefficientsDisplay(draw.StyledDisplay):
             typical = np.quantile(ends, 0.5, method="lower") if len(ends) else 0.0
             reach = MAX_REACH * max(np.abs(values).max(), typical)
             values = np.append(values, np.clip(bounds, -reach, reach))
-        if is_ratio:
-            values = np.clip(values, -MAX_LOG_RATIO, MAX_LOG_RATIO)
         low, high = float(values.min()), float(values.max())
         margin = AXIS_MARGIN * (high - low) or 1.0
         return low - margin, high + margin
 
-    def _draw_estimate(
-        self, ax: Any, row: int, cell: Any, limits: tuple[float, float], kwargs: dict[str, Any]
-    ) -> None:
+    def _draw_estimate(self, ax: Any, row: int, cell: Any) -> None:
         """Draw the point of an expert and a feature, and the line of its interval."""
         estimate, k = self.coefficients[cell], cell[1]
-        scale = np.exp if ax.get_xscale() == "log" else np.asarray
-        style: dict[str, Any] = {"color": draw.colour(k), "marker": draw.marker(k), "zorder": 3}
-        style |= {"markersize": 6, "linestyle": "none"}
-        if self.dropped[cell[0]]:
-            style |= {"marker": "x", "color": draw.LIGHT_GREY}
-            (self.points_[cell],) = ax.plot([scale(0.0)], [row], **style)
-            return
         if not np.isfinite(estimate):
             return
+
+        on_axis = _ratios if self.is_ratio[k] else np.asarray
+        style: dict[str, Any] = {"color": draw.colour(k), "marker": draw.marker(k), "zorder": 3}
         interval = np.full(2, np.nan) if self.intervals is None else self.intervals[cell]
         if np.isfinite(interval).all():
             line = {"color": draw.colour(k), "linewidth": 2.0, "zorder": 2}
-            line = draw.merged(line, kwargs) | {"marker": "", "linestyle": "-"}
-            ends = scale(np.clip(interval, *limits))
-            (self.lines_[cell],) = ax.plot(ends, [row, row], **line)
-            for end, bound, arrow in zip(ends, interval, "<>", strict=True):
-                if not limits[0] <= bound <= limits[1]:  # cut
-                    arrow_style = {"marker": arrow, "markersize": 5, "clip_on": False}
-                    ax.plot([end], [row], **line | arrow_style | {"linestyle": "none"})
+            (self.lines_[cell],) = ax.plot(on_axis(interval), [row, row], **line)
         elif self.intervals is not None:
             style["markerfacecolor"] = "white"
-        point = scale(np.clip(estimate, *limits))
-        (self.points_[cell],) = ax.plot([point], [row], **draw.merged(style, kwargs))
+        at = [on_axis(estimate)], [row]
+        (self.points_[cell],) = ax.plot(*at, markersize=6, linestyle="none", **style)
 
     def _caption(self) -> list[str]:
         """What is drawn: the name of the axis, and sentences about it."""
@@ -393,14 +352,8 @@ class CoefficientsDisplay(draw.StyledDisplay):
             is_hollow = np.isfinite(self.coefficients) & ~np.isfinite(self.intervals).all(axis=2)
             without = " Hollow: no interval." if is_hollow.any() else ""
             if (is_hollow & (self.coefficients == 0.0)).any():
-                without += " On the vertical line: slopes at their bound."
+                without += " On the vertical line: dropped, or at their bound."
             notes.append(f"Lines: {draw.interval_label(self.level)}s.{without}")
-        dropped = [self.feature_names[i] for i in np.flatnonzero(self.dropped).tolist()]
-        if dropped and self.by == "expert":
-            notes.append("Crosses: dropped features.")
-        elif dropped:
-            more = f" and {len(dropped) - MAX_NAMED} more" if len(dropped) > MAX_NAMED else ""
-            notes.append(f"Dropped: {', '.join(dropped[:MAX_NAMED])}{more}.")
         if self.n_columns is not None:
             n_shown = len(self.feature_names)
             notes.append(f"{n_shown} of {self.n_columns} features, with the largest coefficients.")
@@ -409,13 +362,17 @@ class CoefficientsDisplay(draw.StyledDisplay):
         return notes
 
 
+def _ratios(logs: Any) -> Any:
+    return np.exp(np.clip(logs, -MAX_LOG_RATIO, MAX_LOG_RATIO))
+
+
 def _draw_axis(ax: Any, limits: tuple[float, float], is_ratio: bool) -> None:
     """A horizontal axis of estimates; that of ratios is logarithmic, with plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     ends = np.array(limits)
     if is_ratio:
-        ends = np.exp(ends)
+        ends = _ratios(ends)
         ax.set_xscale("log")
         ratio = ends[1] / ends[0]
         ticks = LogLocator(subs=(1.0, 3.0)[: 1 + (ratio < 100.0)], numticks=N_TICKS)
@@ -440,7 +397,6 @@ class CoefficientTable(NamedTuple):
     intervals: Array | None  # (p, K, 2)
     is_ratio: Array  # whether they are logs of ratios, (K,)
     name: str  # what they are effects on
-    negligible: float  # size of a small effect of one standard deviation of a feature
 
 
 def coefficient_tables(
@@ -456,11 +412,9 @@ def coefficient_tables(
         return []
     indices = check_targets(estimator, target, rows.X)
     result = None if level is None else _inference_or_none(estimator, rows)
-    blocks = [b for b in estimator.coefficient_blocks_ if isinstance(b, LinearPredictor)]
-    blocks.sort(key=lambda block: not block.is_main)
     return [
         _coefficient_table(estimator, block, rows, index, result, level)
-        for block, index in product(blocks, indices[len(indices) > 1 :])
+        for block, index in product(linear_predictors(estimator), indices[len(indices) > 1 :])
     ]
 
 
@@ -468,25 +422,23 @@ def _coefficient_table(
     estimator: Any, block: LinearPredictor, rows: Rows, index: int, result: Any, level: float | None
 ) -> CoefficientTable:
     """Coefficients of one linear predictor, with intervals of the given inference."""
-    coef = np.array(vars(estimator)[block.coef])
-    n_experts, n_features = len(coef), coef.shape[-1]
-    coef = coef.reshape(n_experts, -1, n_features)
-    sign, position = 1.0, index if coef.shape[1] > 1 else 0
+    values = coefficients_of(estimator, block)[..., 1:]
     families = getattr(estimator, "families_", ()) if block.is_main else ()
-    is_ratio = np.array([bool(family.measures) for family in families] or [False] * n_experts)
+    links = [family.link for family in families] or [block.link] * len(values)
+    is_ratio = np.array([bool(family.measures) for family in families] or [False] * len(values))
+    sign, position = 1.0, index if values.shape[1] > 1 else 0
+    estimates = values[:, position].T.copy()
     if block.is_main and is_classifier(estimator):
         # Those of classes are log odds against the first one, and of that against the second.
-        sign, is_ratio = 1.0 if index else -1.0, ~is_ratio
-        coef = coef[:, 1:] - coef[:, :1] if coef.shape[1] > 1 else coef
-        position = max(index - 1, 0)
-    estimates = sign * coef[:, position].T
+        sign, position, is_ratio = 1.0 if index else -1.0, max(index - 1, 0), ~is_ratio
+        estimates = (values[:, index] - values[:, 0 if index else 1]).T
     # Features without a coefficient, and experts without linear predictor, have zeros.
-    has_predictor = np.array([family.link != "" for family in families] or [True] * n_experts)
+    has_predictor = np.array([link != "" for link in links])
     estimates[:, ~has_predictor] = np.nan
-    estimates[~coef.any(axis=(0, 1))] = np.nan
+    estimates[~values.any(axis=(0, 1))] = np.nan
     intervals = None
     if result is not None:
-        intervals = np.full((n_features, n_experts, 2), np.nan)
+        intervals = np.full((*estimates.shape, 2), np.nan)
         of_terms = np.sort(sign * result.conf_int(level), axis=1)
         for cell, term in _locate_terms(estimator, block, result.terms, position).items():
             is_held = result.reasons[term] == "at its bound" and has_predictor[cell[1]]
@@ -494,12 +446,7 @@ def _coefficient_table(
                 estimates[cell] = sign * result.estimates[term]
                 intervals[cell] = of_terms[term]
     name = _coefficient_name(estimator, rows.y, index)
-    negligible = SMALL_EFFECT
-    if not is_classifier(estimator) and not is_ratio.any():
-        negligible *= deviation(
-            observed_target(estimator, point_values(bounds_of(rows.y)), index), row_weights(rows)
-        )
-    return CoefficientTable(block, estimates, intervals, is_ratio, name, negligible)
+    return CoefficientTable(block, estimates, intervals, is_ratio, name)
 
 
 def column_deviations(rows: Rows) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Self
@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.checks import check_flag, check_integer
+from skmoe._data.checks import check_flag
 from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
 from skmoe._numerics.typing import Array
@@ -18,6 +18,7 @@ from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
 from skmoe.inspection._grid import (
+    N_POINTS,
     ROWS_MARGIN,
     expert_effects,
     feature_axis,
@@ -51,33 +52,39 @@ class RowsOverFeature(draw.DisplayOfPanels):
     exposure: Array | None = None
     categories: Sequence[str] | None = None
 
+    def _draw_rows(self, ax: Any, rows: Any = slice(None), **style: Any) -> Any:
+        """Draw some of the rows in the colours of their experts."""
+        style["c"] = [draw.colour(k) for k in self.assigned_expert[rows]]
+        share = 1.0 if self.exposure is None else (self.exposure / self.exposure.mean())[rows]
+        kinds = self.categories is not None, self.is_probability
+        return draw.draw_rows(ax, self.x[rows], self.y[rows], kinds, share, **style)
 
-def draw_rows_of(
-    display: RowsOverFeature, ax: Any, rows: Any, kwargs: Mapping[str, Any], area: float
-) -> Any:
-    """Draw some of the rows in the colours of their experts."""
-    style = {"s": draw.point_area(area, display.exposure, rows), "linewidths": 0}
-    style["c"] = [draw.colour(k) for k in display.assigned_expert[rows]]
-    kinds = display.categories is not None, display.is_probability
-    return draw.draw_rows(ax, display.x[rows], display.y[rows], style, kwargs, kinds)
+    def _draw_units(self, ax: Any, rows: Any = slice(None)) -> Any:
+        """A line through the rows of each unit, in the order of the feature; None without units.
 
+        Classes have none, which would be up and down.
+        """
+        if self.units is None or self.is_probability:
+            return None
+        from matplotlib.collections import LineCollection
 
-def draw_unit_lines(display: RowsOverFeature, ax: Any, rows: Any = slice(None)) -> Any:
-    """A line through the rows of each unit, in the order of the feature; None without units.
+        x, units = self.x[rows], encode_units(self.units)[1][rows]
+        order = np.lexsort((x, units))
+        ends = np.flatnonzero(np.diff(units[order])) + 1
+        lines: Any = np.split(np.column_stack([x, self.y[rows]])[order], ends)
+        experts = self.assigned_expert[rows][order[np.append(0, ends)]] if len(order) else []
+        colours = [draw.colour(k) for k in experts]
+        return ax.add_collection(LineCollection(lines, colors=colours, linewidths=0.7, alpha=0.5))
 
-    Classes have none, which would be up and down.
-    """
-    if display.units is None or display.is_probability:
-        return None
-    from matplotlib.collections import LineCollection
-
-    x, units = display.x[rows], encode_units(display.units)[1][rows]
-    order = np.lexsort((x, units))
-    ends = np.flatnonzero(np.diff(units[order])) + 1
-    lines: Any = np.split(np.column_stack([x, display.y[rows]])[order], ends)
-    experts = display.assigned_expert[rows][order[np.append(0, ends)]] if len(order) else []
-    colours = [draw.colour(k) for k in experts]
-    return ax.add_collection(LineCollection(lines, colors=colours, linewidths=0.7, alpha=0.5))
+    def _set_limits(self, ax: Any, curves: Sequence[Array], rows: Any = slice(None)) -> None:
+        """Axes over the grid, and over typical rows and the curves there."""
+        ends = self.grid[[0, -1]]
+        margin = ROWS_MARGIN * (ends[1] - ends[0])
+        ax.set_xlim(ends[0] - margin, ends[1] + margin)
+        inside = (self.x >= ends[0]) & (self.x <= ends[1])
+        limits = height_limits(self.y[inside], np.concatenate([np.ravel(each) for each in curves]))
+        ax.set_ylim(draw.CLASS_LIMITS if self.is_probability else limits)
+        draw.count_beyond(ax, self.x[rows], self.y[rows])
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -104,8 +111,8 @@ class ExpertsDisplay(RowsOverFeature):
 
     Parameters
     ----------
-    expert_names : list of str of length n_experts, default=None
-        Names of the experts; None for "expert 0" and so on.
+    expert_names : list of str of length n_experts
+        Names of the experts.
     panels : list of ExpertsDisplay, default=None
         The displays of a grid; None for one panel.
     target_name : str
@@ -194,16 +201,12 @@ class ExpertsDisplay(RowsOverFeature):
         target: Any = None,
         coverage: float | None = 0.9,
         adjust: bool = True,
-        grid_resolution: int = 200,
         subsample: int | None = 1000,
-        random_state: Any = None,
         feature_names: Sequence[str] | None = None,
         expert_names: Sequence[str] | None = None,
         offset: Any = None,
         units: Any = None,
-        max_units: int | None = 50,
         ax: Any = None,
-        **kwargs: Any,
     ) -> Self:
         """Draw the experts of a fitted mixture over one feature.
 
@@ -228,12 +231,9 @@ class ExpertsDisplay(RowsOverFeature):
         adjust : bool, default=True
             Whether the rows of a regressor are drawn as partial residuals, with the effect of the
             other features under their expert removed; otherwise with their own y.
-        grid_resolution : int, default=200
-            Points of the curves.
         subsample : int, default=1000
-            Largest number of rows to show, drawn at random; None for all. Not used with `units`.
-        random_state : int, RandomState instance or None, default=None
-            Source of randomness of the rows or units shown.
+            Number of rows to show, a random sample that is the same each time; None for all. With
+            `units` it consists of whole units.
         feature_names : list of str of length n_features, default=None
             Names of the features; None for those seen in fit, or x0, x1 and so on.
         expert_names : list of str of length n_experts, default=None
@@ -243,14 +243,9 @@ class ExpertsDisplay(RowsOverFeature):
             exposure, as are the curves.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None for rows.
-        max_units : int, default=50
-            Largest number of units to show, with all of their rows; None for all. More are drawn at
-            random: without `random_state` the same ones each time.
         ax : matplotlib axes or array-like of axes, default=None
             Axes to draw on; None for new ones. A grid takes one for each panel, or a single one
             that the panels replace.
-        **kwargs : dict
-            Passed to `plot`.
 
         Returns
         -------
@@ -266,12 +261,11 @@ class ExpertsDisplay(RowsOverFeature):
         ValueError
             If a feature, the class or the output is missing or unknown, if the coverage is not
             between 0 and 1, or if the experts have no predictive distribution for a band (use
-            `coverage=None`). Also if a number of points, rows or units is not at least two.
+            `coverage=None`). Also if the number of rows is not at least two.
         """
-        found = subject.drawn_mixture(cls, kwargs, estimator, X, feature_names, expert_names)
+        found = subject.drawn_mixture(cls, estimator, X, feature_names, expert_names)
         estimator, X, note, labels, names = found
         chosen = subject.check_panels("features", features, estimator, feature_names, most=1)
-        check_integer("grid_resolution", grid_resolution, least=2)
         check_flag("adjust", adjust)
         coverage = None if coverage is None else check_coverage(coverage)
         targets = subject.observed_rows(estimator, Rows(X, y, None, offset, units), target)
@@ -282,11 +276,10 @@ class ExpertsDisplay(RowsOverFeature):
         at_exposure_one = None if offset is None else np.zeros(np.shape(offset)[1:])
         panels, each = [], np.arange(X.shape[0])
         for rows, (j,) in product(targets, chosen):
-            axis = feature_axis(X, j, labels[j], grid_resolution)
+            axis = feature_axis(X, j, labels[j], N_POINTS)
             points = axis.points(X)
             of_grid = estimator, points, rows.target
-            has_value = np.isfinite(axis.observed)
-            shown = rows.shown(has_value, subsample, max_units, random_state)
+            shown = rows.shown(np.isfinite(axis.observed), subsample)
             name, heights = rows.heights(j, adjust)
             panels.append(
                 cls(
@@ -302,79 +295,31 @@ class ExpertsDisplay(RowsOverFeature):
                     feature_note=note,
                 )
             )
-        return cls._of_panels(panels).plot(ax=ax, **kwargs)
+        return cls._of_panels(panels).plot(ax)
 
-    def plot(
-        self,
-        ax: Any = None,
-        *,
-        line_kwargs: Mapping[str, Any] | None = None,
-        scatter_kwargs: Mapping[str, Any] | None = None,
-        band_kwargs: Mapping[str, Any] | None = None,
-    ) -> Self:
-        """Draw the experts.
-
-        Parameters
-        ----------
-        ax : matplotlib axes or array-like of axes, default=None
-            Axes to draw on; None for new ones. A grid takes one for each panel, or a single one
-            that the panels replace.
-        line_kwargs : dict, default=None
-            Passed to matplotlib's `LineCollection`, for the curves.
-        scatter_kwargs : dict, default=None
-            Passed to matplotlib's `scatter`, for the rows.
-        band_kwargs : dict, default=None
-            Passed to matplotlib's `fill_between`, for the predictive intervals.
-
-        Returns
-        -------
-        display : ExpertsDisplay
-            This display.
-        """
-        options = {"line_kwargs": line_kwargs, "scatter_kwargs": scatter_kwargs}
-        options["band_kwargs"] = band_kwargs
-        return self._plot_panels(ax, [True] * len(self.panels or []), **options)
-
-    def _draw(self, ax: Any, **options: Any) -> Any:
-        (ax,) = self._axes(ax)
+    def _draw_panel(self, ax: Any) -> None:
         self.band_ = None
+        visible = np.where(self.gate >= MIN_PROBABILITY_SHOWN, self.curves, np.nan)
+        curves = [visible, self.mean]
         if self.band is not None and self.coverage is not None:
-            style = {"label": draw.interval_label(self.coverage), "zorder": 1}
             box = None if self.categories is None else CATEGORY_WIDTH
-            band = self.grid, self.band.T, draw.merged(style, options["band_kwargs"])
-            self.band_ = draw.draw_band(ax, *band, box)
-        self.unit_lines_ = draw_unit_lines(self, ax)
-        area, scatter = 12 if self.units is None else 6, {"alpha": 0.45}
-        scatter |= dict(options["scatter_kwargs"] or {})
-        self.scatter_ = draw_rows_of(self, ax, slice(None), scatter, area)
-        self.curves_ = [
-            self._draw_curve(ax, k, options["line_kwargs"]) for k in range(self.gate.shape[1])
-        ]
+            style = {"label": draw.interval_label(self.coverage), "zorder": 1}
+            self.band_ = draw.draw_band(ax, self.grid, self.band.T, box, **style)
+            curves.append(self.band)
+        self.unit_lines_ = self._draw_units(ax)
+        area = draw.ROW_AREA if self.units is None else draw.ROW_AREA / 2.0
+        self.scatter_ = self._draw_rows(ax, alpha=0.45, s=area)
+        self.curves_ = [self._draw_curve(ax, k) for k in range(self.gate.shape[1])]
         style = {"color": "black", "linewidth": 1.2, "label": "mixture", "zorder": 4}
-        if self.categories is not None:
-            style |= {"linestyle": "none", "marker": "_", "markersize": 14}
-        (self.line_,) = ax.plot(self.grid, self.mean, **{"linestyle": "--", **style})
-        self._set_limits(ax)
+        marks = {"linestyle": "none", "marker": "_", "markersize": 14}
+        style |= {"linestyle": "--"} if self.categories is None else marks
+        (self.line_,) = ax.plot(self.grid, self.mean, **style)
+        self._set_limits(ax, curves)
         draw.label_target(ax, self.target_name)
         draw.label_feature(ax, self.feature_name, self.categories, self.feature_note)
         self._draw_legend(ax)
-        return ax
 
-    def _set_limits(self, ax: Any) -> None:
-        """Axes over the grid, and over typical rows and the curves of probable experts there."""
-        ends = self.grid[[0, -1]]
-        margin = ROWS_MARGIN * (ends[1] - ends[0])
-        ax.set_xlim(ends[0] - margin, ends[1] + margin)
-        inside = (self.x >= ends[0]) & (self.x <= ends[1])
-        visible = np.where(self.gate >= MIN_PROBABILITY_SHOWN, self.curves, np.nan)
-        band = self.mean if self.band_ is None or self.band is None else self.band
-        curves = np.concatenate([np.ravel(values) for values in (visible, self.mean, band)])
-        exposure = None if self.exposure is None else self.exposure[inside]
-        limits = height_limits(self.y[inside], curves, exposure)
-        ax.set_ylim(draw.CLASS_LIMITS if self.is_probability else limits)
-        draw.count_beyond(ax, self.x, self.y)
-
-    def _draw_curve(self, ax: Any, k: int, kwargs: Mapping[str, Any] | None) -> Any:
+    def _draw_curve(self, ax: Any, k: int) -> Any:
         """A collection of lines of an expert, with the probability of the gate as opacity.
 
         Line collections have no dashes that run on, so that experts differ by their markers.
@@ -389,8 +334,7 @@ class ExpertsDisplay(RowsOverFeature):
             segments = np.stack([points - side, points + side], axis=1)
             opacity, marks = shown, list(range(len(points)))
         style: dict[str, Any] = {"colors": _with_opacity(k, opacity), "linewidths": 3.0}
-        style |= {"zorder": 3, "capstyle": "butt", **(kwargs or {})}
-        lines = ax.add_collection(LineCollection(segments, **style))
+        lines = ax.add_collection(LineCollection(segments, zorder=3, capstyle="butt", **style))
         marks = [i for i in marks if shown[i] >= MIN_PROBABILITY_SHOWN]
         fill = _with_opacity(k, shown[marks])
         edge = np.column_stack([np.ones((len(marks), 3)), fill[:, 3]])

@@ -53,7 +53,7 @@ MIN_STEP = 1e-6
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ImportanceDisplay(draw.StyledDisplay):
+class ImportanceDisplay(draw.Display):
     """Permutation importance of the features: what each does for the gate and for the experts.
 
     Bars are decreases of the mean log density of y when a feature is permuted: in the whole
@@ -125,7 +125,6 @@ class ImportanceDisplay(draw.StyledDisplay):
         units: Any = None,
         feature_names: Sequence[str] | None = None,
         ax: Any = None,
-        **kwargs: Any,
     ) -> Self:
         """Draw the importances of the features of a fitted mixture.
 
@@ -155,8 +154,6 @@ class ImportanceDisplay(draw.StyledDisplay):
             Names of the features; None for those seen in fit, or x0, x1 and so on.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
-        **kwargs : dict
-            Passed to matplotlib's `barh`.
 
         Returns
         -------
@@ -173,9 +170,7 @@ class ImportanceDisplay(draw.StyledDisplay):
             If a feature is unknown, a number is not a positive integer, or the experts have no
             predictive distribution.
         """
-        estimator, X, note, labels, _ = subject.drawn_mixture(
-            cls, kwargs, estimator, X, feature_names
-        )
+        estimator, X, note, labels, _ = subject.drawn_mixture(cls, estimator, X, feature_names)
         check_integer("max_features", max_features, least=1)
         found = permutation_importance_by_part(
             estimator,
@@ -198,21 +193,20 @@ class ImportanceDisplay(draw.StyledDisplay):
             feature_note=note,
             of_units=units is not None,
         )
-        return display.plot(ax=ax, **kwargs)
+        return display.plot(ax)
 
-    def _draw(self, ax: Any, **kwargs: Any) -> Any:
+    def _draw(self, ax: Any) -> Any:
         names = draw.shortened(self.feature_names, IMPORTANCE_NAME_WIDTH)
         height = IMPORTANCE_FRAME + IMPORTANCE_ROW_HEIGHT * len(names)
         (ax,) = self._axes(ax, 1, (IMPORTANCE_WIDTH + draw.text_width(names), height))
         rows = np.arange(len(names))
         self.bars_: dict[str, Any] = {}
+        error = {"ecolor": draw.DARK_GREY, "elinewidth": 1.0, "capsize": 2}
+        own = {"edgecolor": draw.DARK_GREY, "linewidth": 0.8, "error_kw": error}
         for i, (part, style) in enumerate(PART_STYLES.items()):
-            values = {"gate": self.gate, "experts": self.experts, "both": self.both}[part]
-            error = {"ecolor": draw.DARK_GREY, "elinewidth": 1.0, "capsize": 2}
-            own = {"edgecolor": draw.DARK_GREY, "linewidth": 0.8, "error_kw": error}
-            own = draw.merged(style | own | {"xerr": values.std(axis=1)}, kwargs)
+            values = vars(self)[part]
             at = rows + (i - 1) * PART_HEIGHT, values.mean(axis=1), PART_HEIGHT
-            self.bars_[part] = ax.barh(*at, **own)
+            self.bars_[part] = ax.barh(*at, xerr=values.std(axis=1), **style, **own)
         ax.axvline(0.0, color=draw.DARK_GREY, linewidth=0.8)
         draw.name_rows(ax, names)
         lines = [f"Decrease of the log density per {counted_noun(self.of_units)}, permuted"]

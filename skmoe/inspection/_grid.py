@@ -10,18 +10,19 @@ from scipy import sparse
 
 from skmoe._data.encoding import as_strings, column_of, holds_numbers, numeric_column
 from skmoe._inference.labels import feature_labels, format_percent
-from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 
 # Quantiles of a feature between which a function changes.
 EFFECT_QUANTILES = np.linspace(0.05, 0.95, 7)
 
+# Points of a curve.
+N_POINTS = 200
+
 # The most frequent categories that are drawn.
 MAX_DRAWN_CATEGORIES = 12
 
-# Values are typical if they are at most this multiple of the distance of two quantiles from these;
-# rates if they are at most another one, since those of little exposure are far away.
-TYPICAL_QUANTILES, TYPICAL_REACH, REACH_OF_RATES = (0.05, 0.95), 3.0, 1.0
+# Values are typical if they are at most this multiple of the distance of two quantiles from these.
+TYPICAL_QUANTILES, TYPICAL_REACH = (0.05, 0.95), 3.0
 
 # Curves are drawn up to this multiple of the height of the rows above and below them, and axes have
 # a margin of this fraction.
@@ -151,44 +152,28 @@ def feature_axis(
     return FeatureAxis(name, j, grid, observed, labels)
 
 
-def typical_range(values: Array, weight: Array | None = None) -> tuple[float, float]:
-    """Smallest and largest value but for those that are far beyond the others, by their weights.
+def typical_range(values: Array) -> tuple[float, float]:
+    """Smallest and largest value but for those that are far beyond the others.
 
-    A frequent value, such as a zero, counts for neither quantile, and is always typical.
+    Where most values are equal, such as zeros, all are typical.
     """
-    found, counts = np.unique(values, return_counts=True)
-    is_frequent = counts.max() > TYPICAL_QUANTILES[0] * len(values)
-    most = found[counts.argmax()] if is_frequent else np.median(values)
-    is_other = values != most if len(found) > 1 else np.ones(len(values), dtype=bool)
-    if weight is None:
-        low, high = np.quantile(values[is_other], TYPICAL_QUANTILES)
-        reach = TYPICAL_REACH * (high - low)
-    else:
-        levels = np.array(TYPICAL_QUANTILES)
-        low, high = weighted_quantiles(values[is_other], weight[is_other], levels)
-        reach = REACH_OF_RATES * (high - low)
-    kept = found[(found >= min(low - reach, most)) & (found <= max(high + reach, most))]
-    return float(kept[0]), float(kept[-1])
+    low, high = np.quantile(values, TYPICAL_QUANTILES)
+    reach = TYPICAL_REACH * (high - low) or np.inf
+    kept = values[(values >= low - reach) & (values <= high + reach)]
+    return float(kept.min()), float(kept.max())
 
 
-def height_limits(rows: Array, curves: Array, exposure: Array | None = None) -> tuple[float, float]:
+def height_limits(rows: Array, curves: Array) -> tuple[float, float]:
     """Limits of a vertical axis for the heights of rows and of curves, which may hold NaN.
 
-    They contain the typical rows, by their exposure, and the curves as far as these remain
-    readable.
+    They contain the typical rows, and the curves as far as these remain readable.
     """
-    is_finite, curves = np.isfinite(rows), curves[np.isfinite(curves)]
-    if is_finite.any():
-        low, high = typical_range(
-            rows[is_finite], None if exposure is None else exposure[is_finite]
-        )
-    else:
-        low, high = typical_range(curves)
+    rows, curves = rows[np.isfinite(rows)], curves[np.isfinite(curves)]
+    low, high = typical_range(rows if len(rows) else curves)
     reach = CURVE_REACH * (high - low) or np.inf
     shown = np.clip(np.append(curves, [low, high]), low - reach, high + reach)
-    low, high = float(shown.min()), float(shown.max())
-    margin = ROWS_MARGIN * (high - low) or 1.0
-    return low - margin, high + margin
+    margin = ROWS_MARGIN * np.ptp(shown) or 1.0
+    return float(shown.min() - margin), float(shown.max() + margin)
 
 
 # --- rows at other values ---------------------------------------------------------------------
@@ -332,34 +317,23 @@ def leading_feature(estimator: Any, X: Any, of_experts: Array | None = None) -> 
 
 
 def expert_effects(estimator: Any, X: Any, index: int) -> Array:
-    """Effects (p, K) of the features on the experts' predictions of an output or class.
-
-    Absolute coefficients for one standard deviation, or changes of predictions with the other
-    features at their medians.
-    """
-    n_experts = estimator.n_experts_
-    if hasattr(estimator, "expert_coef_"):
-        coef = estimator.expert_coef_.reshape(n_experts, -1, estimator.n_features_in_)
-        of_target = coef[:, index if coef.shape[1] > 1 else 0]
-        effects: Array = np.abs(of_target.T) * column_stds(X)[:, None]
-        return effects
+    """Changes (p, K) of the experts' predictions of an output or class over each feature."""
     return changes_over_features(
         X, lambda rows: one_target(estimator.predict_experts(rows), index, 2)
     )
 
 
 def changes_over_features(X: Any, function: Callable[[Any], Array]) -> Array:
-    """Changes (p, m) over each feature of the m values that a function of rows has."""
+    """Changes (p, m) over each feature of the m values that a function of rows has.
+
+    The other features are at their medians, or most frequent categories.
+    """
     changes: list[Array] = []
     for j in range(X.shape[1]):
-        try:
-            axis = feature_axis(X, j, "", len(EFFECT_QUANTILES))
-        except ValueError:  # it does not vary
-            changes.append(np.zeros(1))
-            continue
-        is_numeric = axis.categories is None
-        grid = np.nanquantile(axis.observed, EFFECT_QUANTILES) if is_numeric else axis.grid
+        if is_numeric(X, j):
+            grid = np.nanquantile(numeric_values(X, j), EFFECT_QUANTILES)
+        else:
+            grid = levels_of(X, j).most_frequent(MAX_DRAWN_CATEGORIES).rows
         values = function(make_grid(X, [j], grid[:, None]))
         changes.append(np.ptp(values.reshape(len(values), -1), axis=0))
-    width = max(len(change) for change in changes)
-    return np.array([np.broadcast_to(change, width) for change in changes])
+    return np.array(changes)

@@ -1,36 +1,30 @@
-"""Displays over time: mean courses of units in groups, and probabilities of no event."""
+"""TrajectoriesDisplay: mean courses of units in groups, over time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.utils import check_consistent_length
 
-from skmoe._data.censored_targets import times_and_events
-from skmoe._data.checks import check_integer, check_level
 from skmoe._data.rows import Rows, has_bounds
 from skmoe._estimators.methods.coefficient_inference import infer_means
 from skmoe._estimators.methods.input_steps import mixture_of
-from skmoe._inference.labels import feature_labels, format_percent
-from skmoe._numerics.event_times import EventTable
+from skmoe._inference.labels import feature_labels
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
-from skmoe.inspection._experts import RowsOverFeature, draw_rows_of, draw_unit_lines
-from skmoe.inspection._grid import FeatureAxis, feature_axis, height_limits
+from skmoe.inspection._experts import RowsOverFeature
+from skmoe.inspection._grid import N_POINTS, FeatureAxis, feature_axis
 
 # Opacity of units and rows, above which mean courses are seen.
 UNIT_OPACITY = 0.3
-
-# Margin of the axis of time, as a fraction, in which points at its ends are seen.
-X_MARGIN = 0.02
 
 # Quantiles of the times of an expert between which its course is drawn.
 ENDS = np.array([0.01, 0.99])
@@ -58,8 +52,8 @@ class TrajectoriesDisplay(RowsOverFeature):
 
     Parameters
     ----------
-    expert_names : list of str of length n_experts, default=None
-        Names of the experts; None for "expert 0" and so on.
+    expert_names : list of str of length n_experts
+        Names of the experts.
     panels : list of TrajectoriesDisplay, default=None
         The displays of several classes; None for one.
     target_name : str
@@ -147,13 +141,10 @@ class TrajectoriesDisplay(RowsOverFeature):
         units: Any = None,
         target: Any = None,
         coverage: float | None = 0.95,
-        max_units: int | None = 200,
         subsample: int | None = 1000,
-        random_state: Any = None,
         expert_names: Sequence[str] | None = None,
         offset: Any = None,
         ax: Any = None,
-        **kwargs: Any,
     ) -> Self:
         """Draw the courses of a fitted mixture.
 
@@ -175,13 +166,9 @@ class TrajectoriesDisplay(RowsOverFeature):
         coverage : float, default=0.95
             Nominal coverage of the confidence intervals. None for no band; experts without
             standard errors, such as trees, have none.
-        max_units : int, default=200
-            Largest number of units to show, with all of their rows; None for all. More are drawn at
-            random: without `random_state` the same ones each time.
         subsample : int, default=1000
-            Largest number of rows to show, drawn at random; None for all. Not used with `units`.
-        random_state : int, RandomState instance or None, default=None
-            Source of randomness of the rows or units shown.
+            Number of rows to show, a random sample that is the same each time; None for all. With
+            `units` it consists of whole units.
         expert_names : list of str of length n_experts, default=None
             Names of the experts; None for those of the model, `expert_names_`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
@@ -190,8 +177,6 @@ class TrajectoriesDisplay(RowsOverFeature):
         ax : matplotlib axes or array-like of axes, default=None
             Axes to draw on, one for each panel, or a single one that the panels replace. None for
             new ones.
-        **kwargs : dict
-            Passed to `plot`.
 
         Returns
         -------
@@ -206,25 +191,22 @@ class TrajectoriesDisplay(RowsOverFeature):
             If the estimator does not end in a mixture of experts.
         ValueError
             If the time, the class or the output is missing or unknown, if the coverage is not
-            between 0 and 1, or if a number of rows or units is not at least two.
+            between 0 and 1, or if the number of rows is not at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        subject.check_style(cls, kwargs)
         mixture = mixture_of(estimator)
         names = subject.check_names_of_experts(mixture, expert_names)
         coverage = None if coverage is None else check_coverage(coverage)
         (j,) = subject.check_features("time", time, estimator, None, most=1)
-        if max_units is not None:
-            check_integer("max_units", max_units, least=2)
         table = subject.check_table(mixture, X)
         columns = getattr(table, "columns", getattr(estimator, "feature_names_in_", None))
-        axis = feature_axis(table, j, feature_labels(columns, table.shape[1])[j], 200)
+        axis = feature_axis(table, j, feature_labels(columns, table.shape[1])[j], N_POINTS)
         points = axis.points(table)
         rows, has_value = Rows(table, y, None, offset, units), np.isfinite(axis.observed)
         errors = None if coverage is None else infer_means(mixture, points, rows)
         panels = []
         for drawn in subject.observed_rows(mixture, rows, target, at_bounds=True):
-            shown = drawn.shown(has_value, subsample, max_units, random_state)
+            shown = drawn.shown(has_value, subsample)
             times, means, is_inside = _means_over_time(axis, has_value, drawn)
             fields = drawn.over(axis, shown, drawn.observed)
             fields["curves"] = np.where(is_inside, fields["curves"], np.nan)
@@ -245,71 +227,55 @@ class TrajectoriesDisplay(RowsOverFeature):
                     mean_times=times,
                     means=None if has_bounds(y) else means,
                     shares=drawn.shares,
-                    n_units=None if drawn.labels is None else len(drawn.labels),
+                    n_units=None if units is None else len(np.unique(units)),
                     is_probability=is_binary,
                     expert_names=names,
                 )
             )
-        return cls._of_panels(panels).plot(ax=ax, **kwargs)
+        return cls._of_panels(panels).plot(ax)
 
-    def plot(
-        self,
-        ax: Any = None,
-        *,
-        line_kwargs: Mapping[str, Any] | None = None,
-        band_kwargs: Mapping[str, Any] | None = None,
-    ) -> Self:
-        """Draw the courses.
-
-        Parameters
-        ----------
-        ax : matplotlib axes or array-like of axes, default=None
-            Axes to draw on, one for each panel, or a single one that the panels replace. None for
-            new ones.
-        line_kwargs : dict, default=None
-            Passed to matplotlib's `plot`, for the mean courses.
-        band_kwargs : dict, default=None
-            Passed to matplotlib's `fill_between`, for the bands.
-
-        Returns
-        -------
-        display : TrajectoriesDisplay
-            This display.
-        """
-        return self._plot(ax, line_kwargs=line_kwargs, band_kwargs=band_kwargs)
-
-    def _draw(self, ax: Any, **options: Any) -> Any:
+    def _draw(self, ax: Any) -> Any:
         blocks, n_experts = self.panels or [self], len(self.shares)
         n_columns = -(-n_experts // -(-n_experts // draw.MAX_GRID_COLUMNS))
         size = draw.GRID_PANEL_SIZE[0] * max(2 / n_columns, 1.0), draw.GRID_PANEL_SIZE[1]
-        panels = self._grid_axes(ax, n_experts * len(blocks), n_columns, size)
-        self.lines_: list[Any] = []
-        self.bands_: list[Any] = []
-        self.points_: list[Any] = []
-        self.unit_lines_: list[Any] = []
+        panels = self._axes(ax, n_experts * len(blocks), size, n_columns)
+        each = zip(panels, product(blocks, range(n_experts)), strict=True)
+        drawn = [block.draw_course(axes, k) for axes, (block, k) in each]
+        self.lines_, self.bands_, self.points_, self.unit_lines_ = (
+            [artist for artist in artists if artist is not None]
+            for artists in zip(*drawn, strict=True)
+        )
         for i, axes in enumerate(panels):
-            block, k = blocks[i // n_experts], i % n_experts
-            own = np.flatnonzero(block.assigned_expert == k)
-            members = draw_unit_lines(block, axes, own)
-            if members is None:
-                members = draw_rows_of(block, axes, own, {"alpha": UNIT_OPACITY}, 8)
-            members.set_alpha(UNIT_OPACITY)
-            self.unit_lines_.append(members)
-            self.lines_.append(_draw_course(block, axes, k, options["line_kwargs"]))
-            if block.bands is not None:
-                style = {"color": draw.colour(k), "zorder": 2.95}  # above the border of the course
-                style = draw.merged(style, options["band_kwargs"])
-                self.bands_.append(draw.draw_band(axes, block.grid, block.bands[k].T, style))
-            if block.means is not None and block.mean_times is not None:
-                style = {"linestyle": "none", "marker": draw.marker(k), "markersize": 5}
-                style |= {"markeredgecolor": draw.colour(k), "markerfacecolor": "white"}
-                at = block.mean_times[:, k], block.means[:, k]
-                self.points_ += axes.plot(*at, **style, zorder=3.5)
-            draw.count_beyond(axes, block.x[own], block.y[own])
             if i % n_columns:
                 axes.set_ylabel("")
         draw.label_below(panels, [self._caption()], is_own=ax is None)
         return panels
+
+    def draw_course(self, ax: Any, k: int) -> tuple[Any, Any, Any, Any]:
+        """The mean course of an expert, its band, observed means, and its units or rows."""
+        own, curve = np.flatnonzero(self.assigned_expert == k), self.curves[:, k]
+        members = self._draw_units(ax, own)
+        if members is None:
+            members = self._draw_rows(ax, own, s=8.0)
+        members.set_alpha(UNIT_OPACITY)
+        ax.plot(self.grid, curve, color="white", linewidth=5.0, zorder=2.9)
+        (line,) = ax.plot(self.grid, curve, color=draw.colour(k), linewidth=2.5, zorder=3)
+        band, points, heights = None, None, [self.curves, *(self.bands or [])]
+        if self.bands is not None:
+            ends, above = self.bands[k].T, 2.95  # the border of the course
+            band = draw.draw_band(ax, self.grid, ends, color=draw.colour(k), zorder=above)
+        if self.means is not None and self.mean_times is not None:
+            style: dict[str, Any] = {"linestyle": "none", "marker": draw.marker(k), "markersize": 5}
+            style |= {"markeredgecolor": draw.colour(k), "markerfacecolor": "white"}
+            at = self.mean_times[:, k], self.means[:, k]
+            (points,) = ax.plot(*at, **style, zorder=3.5)
+            heights.append(self.means)
+        self._set_limits(ax, heights, own)
+        draw.label_feature(ax, self.time_name, self.categories, "")
+        draw.label_target(ax, self.target_name)
+        of_units = self.units is not None
+        draw.head_expert(ax, k, self.expert_names, self.shares, of_units=of_units)
+        return line, band, points, members
 
     def _caption(self) -> str:
         """What lines, points and bands are."""
@@ -325,27 +291,6 @@ class TrajectoriesDisplay(RowsOverFeature):
         if self.coverage is not None and self.bands is not None:
             notes.append(f"Band: {100 * self.coverage:.3g} % confidence interval of the mean.")
         return " ".join(notes)
-
-
-def _draw_course(
-    display: TrajectoriesDisplay, ax: Any, k: int, kwargs: Mapping[str, Any] | None
-) -> Any:
-    """The mean course of an expert, the limits and names of its axes, and its heading."""
-    style = {"color": draw.colour(k), "linewidth": 2.5, "zorder": 3}
-    ax.plot(display.grid, display.curves[:, k], color="white", linewidth=5.0, zorder=2.9)
-    (line,) = ax.plot(display.grid, display.curves[:, k], **draw.merged(style, kwargs))
-    if display.categories is None:
-        first, last = display.grid[[0, -1]]
-        margin = X_MARGIN * (last - first)
-        ax.set_xlim(first - margin, last + margin)
-    curves = np.concatenate([np.ravel(values) for values in (display.curves, display.bands or [])])
-    limits = height_limits(display.y, curves, display.exposure)
-    ax.set_ylim(draw.CLASS_LIMITS if display.is_probability else limits)
-    draw.label_feature(ax, display.time_name, display.categories, "")
-    draw.label_target(ax, display.target_name)
-    of_units = display.units is not None
-    draw.head_expert(ax, k, display.expert_names, display.shares, of_units=of_units)
-    return line
 
 
 def _means_over_time(
@@ -376,222 +321,3 @@ def _means_over_time(
         means = member @ (weight * y[:, None]) / total
     is_drawn = (member @ resp >= MIN_ROWS) & is_inside(times)
     return times, np.where(is_drawn, means, np.nan), is_inside(axis.positions[:, None])
-
-
-# Times at which predicted curves are computed.
-N_TIMES = 100
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class SurvivalDisplay(draw.DisplayOfExperts):
-    """Predicted probabilities of no event until each time, over the Kaplan-Meier curve [1]_.
-
-    The curve of an expert is the mean of its survival functions over the rows, weighted by the
-    gate, whose mean is the share in the legend. These curves, with their shares, add up to that of
-    the mixture. Of a calibrated mixture it is close to the Kaplan-Meier curve of the rows. The band
-    has intervals for each time, by Greenwood's variance. Rows of the fit give an optimistic result.
-
-    Parameters
-    ----------
-    expert_names : list of str of length n_experts, default=None
-        Names of the experts; None for "expert 0" and so on.
-    times : ndarray of shape (n_times,)
-        Times of the predicted curves.
-    curves : ndarray of shape (n_times, n_experts)
-        Mean survival functions of the experts.
-    mixture : ndarray of shape (n_times,)
-        Mean survival function of the mixture.
-    shares : ndarray of shape (n_experts,)
-        Mean probabilities of the gate.
-    observed_times, observed : ndarray of shape (n_steps,)
-        Times at which the Kaplan-Meier curve can fall, and its values from there on.
-    band : ndarray of shape (2, n_steps), default=None
-        Intervals for `observed`.
-    level : float, default=None
-        Confidence of the intervals.
-    time_name : str, default="y"
-        Label of the horizontal axis.
-
-    Attributes
-    ----------
-    ax_ : matplotlib axes
-        Axes of the plot.
-    figure_ : matplotlib figure
-        Figure of the plot.
-    lines_ : list of matplotlib lines
-        Curves of the experts.
-    mixture_line_, observed_line_ : matplotlib lines
-        Curve of the mixture, and Kaplan-Meier curve.
-    band_ : matplotlib collection or None
-        The intervals.
-    legend_ : matplotlib legend
-        The legend.
-
-    See Also
-    --------
-    CalibrationDisplay : The distribution function at the times of the rows.
-    skmoe.metrics.make_survival_scorers : Scores of predicted times.
-
-    References
-    ----------
-    .. [1] J. D. Kalbfleisch and R. L. Prentice (2002), "The Statistical Analysis of Failure Time
-       Data", 2nd edition, Wiley, chapter 1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe import MixtureOfExpertsRegressor
-    >>> from skmoe.data import right_censored
-    >>> from skmoe.inspection import SurvivalDisplay
-    >>> time = np.random.default_rng(0).weibull(2, size=200)
-    >>> X, y = np.zeros((200, 1)), right_censored(np.minimum(time, 1), time < 1)
-    >>> moe = MixtureOfExpertsRegressor(1, family="weibull").fit(X, y)
-    >>> display = SurvivalDisplay.from_estimator(moe, X, y)
-    >>> bool(abs(display.mixture[-1] - display.observed[-1]) < 0.05)
-    True
-    """
-
-    times: Array
-    curves: Array
-    mixture: Array
-    shares: Array
-    observed_times: Array
-    observed: Array
-    band: Array | None = None
-    level: float | None = None
-    time_name: str = "y"
-
-    @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        y: Any,
-        *,
-        target: int | None = None,
-        level: float | None = 0.95,
-        expert_names: Sequence[str] | None = None,
-        offset: Any = None,
-        units: Any = None,
-        ax: Any = None,
-        **kwargs: Any,
-    ) -> Self:
-        """Draw the curves of a fitted mixture for regression.
-
-        Parameters
-        ----------
-        estimator : MixtureOfExpertsRegressor
-            Fitted mixture, or a pipeline or search that ends in one.
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features, preferably of rows that were not used in the fit.
-        y : structured array of shape (n_samples,) or (n_samples, n_outputs)
-            Times and events, of `skmoe.data.right_censored`; or times of events.
-        target : int, default=None
-            Index of the output, if there are several.
-        level : float, default=0.95
-            Confidence of the intervals for the Kaplan-Meier curve; None for no band.
-        expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for those of the model, `expert_names_`.
-        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Offset of the linear predictors of the rows, as in `fit`; None for 0.
-        units : array-like of shape (n_samples,), default=None
-            Units of the rows, as in `fit`, to whose gate the rows belong; None for rows.
-            The band is that of independent rows.
-        ax : matplotlib axes, default=None
-            Axes to draw on; None for new ones.
-        **kwargs : dict
-            Passed to `plot`.
-
-        Returns
-        -------
-        display : SurvivalDisplay
-            The display.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        TypeError
-            If the estimator does not end in a mixture of experts for regression.
-        ValueError
-            If y has other bounds than those of right-censored times, the output is missing or
-            unknown, the level is not in (0, 1), or the experts have no predictive distribution.
-        """
-        found = subject.drawn_mixture(cls, kwargs, estimator, X, None, expert_names)
-        estimator, X, *_, names = found
-        subject.check_regressor(estimator, "For times use MixtureOfExpertsRegressor.")
-        check_level(level, may_be_none=True)
-        output = subject.check_target(estimator, target, X)
-        own = subject.one_target(y, output, 1)
-        time, event = times_and_events(cls.__name__, own)
-        check_consistent_length(X, time)
-        table = EventTable.of(time, event, np.ones(len(time)))
-        start = min(time.min(), 0.0)
-        grid = np.linspace(start, time.max(), N_TIMES)
-        experts, mixture = subject.predicted_survival(estimator, X, grid, output, offset, units)
-        gate = estimator.predict_gate(X, units=units)
-        weight = gate + np.finfo(float).tiny
-        band = None
-        if level is not None:
-            band = np.hstack([np.ones((2, 1)), table.survival_band(level)])
-        return cls(
-            times=grid,
-            curves=np.einsum("nk,nkt->tk", weight / weight.sum(axis=0), experts),
-            mixture=mixture.mean(axis=0),
-            shares=gate.mean(axis=0),
-            observed_times=np.append(start, table.times),
-            observed=np.append(1.0, table.survival),
-            band=band,
-            level=level,
-            time_name="Time" if has_bounds(y) else subject.target_name(estimator, y, output),
-            expert_names=names,
-        ).plot(ax=ax, **kwargs)
-
-    def plot(
-        self,
-        ax: Any = None,
-        *,
-        line_kwargs: Mapping[str, Any] | None = None,
-        band_kwargs: Mapping[str, Any] | None = None,
-    ) -> Self:
-        """Draw the curves.
-
-        Parameters
-        ----------
-        ax : matplotlib axes, default=None
-            Axes to draw on; None for new ones.
-        line_kwargs : dict, default=None
-            Passed to matplotlib's `plot`, for the curves of the experts.
-        band_kwargs : dict, default=None
-            Passed to matplotlib's `fill_between`, for the band.
-
-        Returns
-        -------
-        display : SurvivalDisplay
-            This display.
-        """
-        return self._plot(ax, line_kwargs=line_kwargs, band_kwargs=band_kwargs)
-
-    def _draw(self, ax: Any, **options: Any) -> Any:
-        (ax,) = self._axes(ax)
-        self.band_ = None
-        if self.band is not None:
-            style = {"step": "post", "label": draw.interval_label(self.level or 0.0)}
-            style = draw.merged(style, options["band_kwargs"])
-            self.band_ = draw.draw_band(ax, self.observed_times, self.band, style)
-        style = {"color": draw.LIGHT_GREY, "label": "Kaplan-Meier", "where": "post"}
-        (self.observed_line_,) = ax.step(self.observed_times, self.observed, linewidth=4.0, **style)
-        style = {"color": draw.DARK_GREY, "label": "mixture"}
-        (self.mixture_line_,) = ax.plot(self.times, self.mixture, linewidth=1.5, **style)
-        self.lines_, handles = [], [self.mixture_line_, self.observed_line_]
-        names = draw.in_legend(self.expert_names)
-        for k, (name, share) in enumerate(zip(names, self.shares, strict=True)):
-            style = draw.merged(draw.curve_style(k, len(self.times)), options["line_kwargs"])
-            self.lines_ += ax.plot(self.times, self.curves[:, k], **style)
-            label = f"{name}\n{format_percent(share)} of the rows"
-            handles.append(draw.expert_handle(k, label))
-        handles += [] if self.band_ is None else [self.band_]
-        ax.set(xlim=self.times[[0, -1]], ylim=(0.0, 1.01), ylabel="Probability of no event")
-        draw.label_feature(ax, self.time_name, None, "")
-        self.legend_ = draw.expert_legend(ax, handles)
-        return ax

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.checks import check_flag, check_integer
+from skmoe._data.checks import check_integer
 from skmoe._data.rows import index_rows
 from skmoe._inference.labels import format_percent
 from skmoe._numerics.typing import Array
@@ -18,9 +18,9 @@ from skmoe.inspection import _style as draw
 from skmoe.inspection import _subject as subject
 from skmoe.inspection._grid import values_of
 
-# Widths of the panels, height of a row of the waterfall and of its frame, and least height, in
-# inches.
-DISTRIBUTION_WIDTH, WATERFALL_WIDTH = 4.4, 3.6
+# Width of a panel without names, heights of a row of the waterfall and of its frame, and the least,
+# in inches.
+PANEL_WIDTH = 4.0
 WATERFALL_ROW_HEIGHT, WATERFALL_FRAME, MIN_HEIGHT = 0.36, 1.3, 3.6
 
 # Characters of the name of a feature.
@@ -101,6 +101,12 @@ class PredictionDisplay(draw.Display):
         Names of the experts.
     target_name : str
         Name of y, or of the probability that is explained.
+    base_value : float
+        Prediction of the mean row of X.
+    gate_contributions, expert_contributions : ndarray of shape (n_features,)
+        Contributions of the features through the gate and through the experts.
+    feature_labels : list of str of length n_features
+        Names of the features with their values in the row.
     interval : ndarray of shape (2,), default=None
         Predictive interval.
     coverage : float, default=None
@@ -109,17 +115,15 @@ class PredictionDisplay(draw.Display):
         Observed y, or index of the observed class.
     classes : ndarray of shape (n_classes,), default=None
         Classes of a classifier.
-    base_value : float, default=None
-        Prediction of the mean row of X; None for no waterfall.
-    gate_contributions, expert_contributions : ndarray of shape (n_features,), default=None
-        Contributions of the features through the gate and through the experts.
-    feature_labels : list of str of length n_features, default=None
-        Names of the features with their values in the row.
+    max_features : int, default=8
+        Largest number of rows of the waterfall for features.
+    feature_note : str, default=""
+        What the features are, if they are not those of the input of a pipeline.
 
     Attributes
     ----------
     ax_ : ndarray of shape (2,) of matplotlib axes
-        Axes of the distribution and of the waterfall; of one without waterfall.
+        Axes of the distribution and of the waterfall.
     figure_ : matplotlib figure
         Figure of the plot.
     experts_ : list of matplotlib lines or bars of length n_experts
@@ -159,14 +163,16 @@ class PredictionDisplay(draw.Display):
     prediction: float
     expert_names: Sequence[str]
     target_name: str
+    base_value: float
+    gate_contributions: Array
+    expert_contributions: Array
+    feature_labels: Sequence[str]
     interval: Array | None = None
     coverage: float | None = None
     observed: float | None = None
     classes: Sequence[Any] | None = None
-    base_value: float | None = None
-    gate_contributions: Array | None = None
-    expert_contributions: Array | None = None
-    feature_labels: Sequence[str] | None = None
+    max_features: int = 8
+    feature_note: str = ""
 
     @classmethod
     def from_estimator(
@@ -178,9 +184,7 @@ class PredictionDisplay(draw.Display):
         row: int = 0,
         target: Any = None,
         coverage: float | None = 0.9,
-        explain: bool = True,
         max_features: int = 8,
-        n_steps: int = 100,
         offset: Any = None,
         units: Any = None,
         feature_names: Sequence[str] | None = None,
@@ -204,13 +208,9 @@ class PredictionDisplay(draw.Display):
             of the output, which is needed for several outputs.
         coverage : float, default=0.9
             Nominal coverage of the predictive interval of a regressor; None for no interval.
-        explain : bool, default=True
-            Whether the waterfall of contributions is drawn.
         max_features : int, default=8
             Largest number of rows of the waterfall for features; the smallest contributions share
             the last one.
-        n_steps : int, default=100
-            Steps of the path. With more than some hundred features there are fewer.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0. The mean row has
             that of the row.
@@ -240,13 +240,11 @@ class PredictionDisplay(draw.Display):
             another length than X. Also if the experts have no predictive distribution, if the
             coverage is not between 0 and 1, or if a number is not an integer in its range.
         """
-        found = subject.drawn_mixture(cls, (), estimator, X, feature_names, expert_names)
+        found = subject.drawn_mixture(cls, estimator, X, feature_names, expert_names)
         estimator, X, note, labels, names = found
         is_class = is_classifier(estimator)
-        check_flag("explain", explain)
         coverage = None if coverage is None else check_coverage(coverage)
         max_features = check_integer("max_features", max_features, least=1)
-        n_steps = check_integer("n_steps", n_steps, least=1)
         table = X if y is None else subject.check_rows("y", estimator, X, y)
         row = check_integer("row", row, least=0, most=table.shape[0] - 1)
         one_row = index_rows(table, np.array([row]))
@@ -256,7 +254,6 @@ class PredictionDisplay(draw.Display):
         if units is not None:
             estimator.predict_gate(table, units=units)  # raises for other lengths and labels
         given = None if offset is None else np.asarray(offset, dtype=np.float64)[row]
-        at_row = estimator, table, row, index, given
         interval = subject.interval_band(estimator, one_row, index, coverage, given)
         observed: float | None = None
         if y is not None and is_class:
@@ -264,63 +261,32 @@ class PredictionDisplay(draw.Display):
             observed = int(matching[0]) if len(matching) else None
         elif y is not None:
             observed = float(subject.observed_target(estimator, y, index)[row])
-        contributions = subject.row_contributions(*at_row, n_steps)
-        fields: dict[str, Any] = subject.row_density(*at_row)
-        if explain:
-            values = [values_of(one_row, j)[0] for j in range(len(labels))]
-            texts = [short_number(v) if isinstance(v, float) else v for v in values]
-            pairs = zip(draw.shortened(labels, WATERFALL_NAME_WIDTH), texts, strict=True)
-            fields |= {
-                "base_value": contributions.base_value,
-                "gate_contributions": contributions.gate,
-                "expert_contributions": contributions.experts,
-                "feature_labels": [f"{label} = {text}" for label, text in pairs],
-            }
-        display = cls(
-            **fields,
-            prediction=contributions.prediction,
+        values = [values_of(one_row, j)[0] for j in range(len(labels))]
+        texts = [short_number(v) if isinstance(v, float) else v for v in values]
+        pairs = zip(draw.shortened(labels, WATERFALL_NAME_WIDTH), texts, strict=True)
+        at_row = estimator, table, row, index, given
+        return cls(
+            **subject.row_density(*at_row),
+            **subject.row_contributions(*at_row),
             expert_names=names,
             target_name=subject.target_name(estimator, y, index),
             interval=None if interval is None else interval[0],
             coverage=coverage,
             observed=observed,
             classes=estimator.classes_ if is_class else None,
-        )
-        return display.plot(ax=ax, max_features=max_features, note=note)
+            feature_labels=[f"{label} = {text}" for label, text in pairs],
+            max_features=max_features,
+            feature_note=note,
+        ).plot(ax)
 
-    def plot(self, ax: Any = None, *, max_features: int = 8, note: str = "") -> Self:
-        """Draw distribution and waterfall.
-
-        Parameters
-        ----------
-        ax : matplotlib axes or array-like of axes, default=None
-            Axes to draw on: a single one, which both panels replace, or one for each. None for new
-            ones.
-        max_features : int, default=8
-            Largest number of rows of the waterfall for features.
-        note : str, default=""
-            What the features are, if they are not those of the input of a pipeline.
-
-        Returns
-        -------
-        display : PredictionDisplay
-            This display.
-        """
-        return self._plot(ax, max_features=max_features, note=note)
-
-    def _draw(self, ax: Any, **options: Any) -> Any:
-        self.bars_: list[Any] = []
+    def _draw(self, ax: Any) -> Any:
         self.experts_: list[Any] = [None] * len(self.expert_names)
-        bars = self._waterfall(options["max_features"])
-        if bars is None:
-            axes = self._axes(ax)
-        else:
-            margin = draw.text_width([bar.label for bar in bars] + ["mean row: 1.00e+10"])
-            widths = [DISTRIBUTION_WIDTH, WATERFALL_WIDTH + margin]
-            height = max(MIN_HEIGHT, WATERFALL_ROW_HEIGHT * (len(bars) + 2) + WATERFALL_FRAME)
-            axes = self._axes(ax, 2, (sum(widths), height), width_ratios=widths)
-            self._draw_waterfall(axes[1], bars)
-            draw.label_feature(axes[1], self.target_name, None, options["note"])
+        bars = self._waterfall()
+        margin = draw.text_width([bar.label for bar in bars] + ["mean row: 1.00e+10"])
+        height = max(MIN_HEIGHT, WATERFALL_ROW_HEIGHT * (len(bars) + 2) + WATERFALL_FRAME)
+        axes = self._axes(ax, 2, (PANEL_WIDTH + margin / 2.0, height))
+        self._draw_waterfall(axes[1], bars)
+        draw.label_feature(axes[1], self.target_name, None, self.feature_note)
         if self.classes is None:
             self._draw_distribution(axes[0])
         else:
@@ -361,7 +327,7 @@ class PredictionDisplay(draw.Display):
                 above.append(ax.axvline(value, label=f"{name}: {short_number(value)}", **style))
         draw.label_feature(ax, self.target_name, None, "")
         ax.set_ylabel("Probability" if is_discrete else "Density")
-        self._name_experts(ax, above, with_lines=not has_bars)
+        self._name_experts(ax, above)
 
     def _draw_bars(
         self, bar: Any, start: str, at: Array, probability: Array, width: float, **options: Any
@@ -402,38 +368,22 @@ class PredictionDisplay(draw.Display):
         for i, end in enumerate(total[order]):
             ax.annotate(format_percent(end), (end, i), xytext=(4, 0), va="center", **SMALL_PRINT)
         ax.set(xlim=(0.0, 1.12), ylim=(len(order) - 0.5, -0.5), xlabel="Probability")
-        self._name_experts(ax, [], with_lines=False)
+        self._name_experts(ax, [])
 
-    def _name_experts(self, ax: Any, others: Sequence[Any], *, with_lines: bool) -> None:
+    def _name_experts(self, ax: Any, others: Sequence[Any]) -> None:
         """A legend of the most probable experts, and of what else is drawn."""
-        from matplotlib.colors import to_rgba
-        from matplotlib.patches import Patch
-
-        counted = np.flatnonzero(self.gate >= subject.MIN_GATE_SHOWN)
-        named = counted[np.argsort(-self.gate[counted], kind="stable")][:MAX_NAMED_EXPERTS]
-        handles: list[Any] = []
         names = draw.shortened(self.expert_names, LEGEND_LABEL_WIDTH)
-        for k in np.sort(named).tolist():
-            style: dict[str, Any] = {"facecolor": draw.colour(k), "edgecolor": "white"}
-            style["hatch"] = draw.hatch(k)
-            if with_lines:
-                style = {"facecolor": to_rgba(draw.colour(k), HUMP_OPACITY), "linewidth": 1.8}
-                style |= {"linestyle": draw.dash(k), "edgecolor": draw.colour(k)}
-            handles.append(Patch(label=f"{names[k]}: {format_percent(self.gate[k])}", **style))
-        n_left = len(counted) - len(named)
-        if n_left:
-            handles.append(Patch(facecolor="none", label=f"and {n_left} more experts"))
+        handles: list[Any] = []
+        for k in np.sort(np.argsort(-self.gate, kind="stable")[:MAX_NAMED_EXPERTS]).tolist():
+            if self.experts_[k] is not None:
+                self.experts_[k].set_label(f"{names[k]}: {format_percent(self.gate[k])}")
+                handles.append(self.experts_[k])
         draw.legend_above(ax, [*handles, *others], ncols=2, fontsize=8)
 
-    def _waterfall(self, max_features: int) -> list[Bar] | None:
-        """The largest contributions, the sum of the others, and a remainder if there is one.
-
-        None without contributions.
-        """
-        base, gate, experts = self.base_value, self.gate_contributions, self.expert_contributions
-        if base is None or gate is None or experts is None:
-            return None
-        labels = self.feature_labels or [f"x{j}" for j in range(len(gate))]
+    def _waterfall(self) -> list[Bar]:
+        """The largest contributions, the sum of the others, and a remainder if there is one."""
+        base, max_features, labels = self.base_value, self.max_features, self.feature_labels
+        gate, experts = self.gate_contributions, self.expert_contributions
         size = np.abs(gate) + np.abs(experts)
         order, n_used = np.argsort(-size, kind="stable"), int(np.count_nonzero(size))
         n_large = int(np.count_nonzero(size > SMALL_CONTRIBUTION * size.max()))
@@ -454,7 +404,7 @@ class PredictionDisplay(draw.Display):
         """A row for each bar, between those of the mean row and of this row."""
         from matplotlib.patches import Patch
 
-        start = 0.0 if self.base_value is None else self.base_value
+        start = self.base_value
         changes = np.array([(bar.experts, bar.gate) for bar in bars]).reshape(-1, 2)
         ends = start + np.append(0.0, changes.cumsum())
         rows, drawn = np.arange(len(bars) + 2), []

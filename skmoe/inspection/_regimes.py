@@ -1,9 +1,10 @@
-"""RegimesDisplay: the gate over its strongest feature, and each expert with its rows below."""
+"""Where the gate chooses each expert: GateDisplay, and RegimesDisplay with the experts below."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Self
 
 import numpy as np
@@ -14,9 +15,26 @@ from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection._experts import CATEGORY_WIDTH
-from skmoe.inspection._grid import expert_effects, feature_axis, height_limits, leading_feature
-from skmoe.inspection._probabilities import GateDisplay, gate_over
-from skmoe.inspection._subject import check_features, drawn_mixture, observed_rows
+from skmoe.inspection._grid import (
+    N_POINTS,
+    expert_effects,
+    feature_axis,
+    height_limits,
+    leading_feature,
+    make_grid,
+)
+from skmoe.inspection._subject import check_features, check_panels, drawn_mixture, observed_rows
+
+# Quantiles of the data that ticks on the axes mark.
+DECILES = np.arange(0.1, 1.0, 0.1)
+
+DECILE_STYLE: dict[str, Any] = {"color": draw.DARK_GREY, "markersize": 8, "linestyle": "none"}
+
+# Intensity of regions in which all experts are equally probable, and in which one is certain.
+MIN_INTENSITY, MAX_INTENSITY = 0.15, 0.85
+
+# Points of the grid for each of two features.
+N_POINTS_OF_PAIR = 100
 
 # Panels side by side, at most, their size, the width of the name of y at their left, and the height
 # of the gate above them, in inches.
@@ -27,6 +45,236 @@ MIN_RESPONSIBILITY_SHOWN, MAX_ROW_OPACITY = 0.02, 0.6
 
 # Opacity of a line beyond the rows of its expert.
 OUTSIDE_OPACITY = 0.3
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class GateDisplay(draw.DisplayOfPanels):
+    """Probabilities of the gate over one feature or two.
+
+    Over one feature each expert has a line, or marks where the feature has categories. Over two,
+    each point has the colour of its most probable expert, with an intensity that increases with its
+    probability: it is white where all experts are equally probable. Short ticks along the axes mark
+    the deciles of the features in the data.
+
+    Several panels make a grid, with a display for each in `panels`; the arrays are then those of
+    the first one. See "Displays" in the user guide, and "When did the flow of the Nile
+    change?" in the gallery.
+
+    Parameters
+    ----------
+    expert_names : list of str of length n_experts
+        Names of the experts.
+    panels : list of GateDisplay, default=None
+        The displays of a grid; None for one panel.
+    feature_names : list of str
+        Names of the one or two features drawn.
+    values : list of ndarray of shape (n_points,)
+        Grid of each feature, in the units of X; positions of categories.
+    gate : ndarray of shape (n_points, n_experts) or (n_points, n_points, n_experts)
+        Gate probabilities on the grid; with two features the first axis is the second feature.
+    deciles : list of ndarray of shape (9,), default=None
+        Deciles of each feature in the data.
+    categories : list of str of length n_points, default=None
+        Labels of the categories of the feature, if it has any.
+    feature_note : str, default=""
+        What the features are, if they are not those of the input of a pipeline.
+
+    Attributes
+    ----------
+    ax_ : matplotlib axes, or ndarray of shape (n_panels,) of them
+        Axes of the plot.
+    figure_ : matplotlib figure
+        Figure of the plot.
+    lines_ : list of matplotlib lines
+        One for each expert; with one feature.
+    image_ : matplotlib image
+        The regions; with two features.
+    labels_ : list of matplotlib texts
+        Names of the experts in their regions, or numbers if they have no names; with two features.
+    legend_ : matplotlib legend
+        Legend.
+
+    See Also
+    --------
+    ExpertsDisplay : Predictions of the experts over a feature.
+    RegimesDisplay : The gate over its strongest feature, with the experts below.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.inspection import GateDisplay
+    >>> X = np.random.default_rng(0).uniform(-3, 3, size=(200, 2))
+    >>> y = 1 - np.abs(X[:, 0]) + 0.1 * X[:, 1]
+    >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
+    >>> display = GateDisplay.from_estimator(moe, X, features=(0, 1))
+    >>> display.gate.shape
+    (100, 100, 2)
+    >>> display.ax_.get_xlabel()
+    'x0'
+    """
+
+    feature_names: Sequence[str]
+    values: Sequence[Array]
+    gate: Array
+    deciles: Sequence[Array] | None = None
+    categories: Sequence[str] | None = None
+    feature_note: str = ""
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        features: Any = None,
+        *,
+        feature_names: Sequence[str] | None = None,
+        expert_names: Sequence[str] | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Draw the gate of a fitted mixture.
+
+        Parameters
+        ----------
+        estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
+            Fitted mixture, or a pipeline or search that ends in one.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows that determine the ranges of the features. Features that are not drawn are at
+            their medians in X, categories at the most frequent one.
+        features : int, str, tuple of two of these, or list of these, default=None
+            A feature along the horizontal axis, or a tuple of two, the second along the vertical
+            axis. A list makes a grid with a panel for each of its entries. None is the feature on
+            which the gate depends most: the one with the largest range of log odds for one standard
+            deviation.
+        feature_names : list of str of length n_features, default=None
+            Names of the features; None for those seen in fit, or x0, x1 and so on.
+        expert_names : list of str of length n_experts, default=None
+            Names of the experts; None for those of the model, `expert_names_`.
+        ax : matplotlib axes or array-like of axes, default=None
+            Axes to draw on; None for new ones. A grid takes one for each panel, or a single one
+            that the panels replace.
+
+        Returns
+        -------
+        display : GateDisplay
+            The display.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If the estimator does not end in a mixture of experts.
+        ValueError
+            If a panel has more than two features, if one is unknown or constant, or if one of two
+            features is not numeric. Also if there is not one name for each expert.
+        """
+        found = drawn_mixture(cls, estimator, X, feature_names, expert_names)
+        estimator, X, note, labels, names = found
+        chosen = check_panels("features", features, estimator, feature_names, most=2)
+        panels = [
+            cls(
+                **gate_over(estimator, X, columns, labels),
+                expert_names=names,
+                feature_note=note,
+            )
+            for columns in chosen or [[leading_feature(estimator, X)]]
+        ]
+        return cls._of_panels(panels).plot(ax)
+
+    def _draw_panel(self, ax: Any) -> None:
+        handles = self._draw_lines(ax) if len(self.values) == 1 else self._draw_regions(ax)
+        if self.deciles is not None:
+            from matplotlib.lines import Line2D
+
+            handles.append(Line2D([], [], marker="|", label="deciles of the rows", **DECILE_STYLE))
+            transforms = ax.get_xaxis_transform(), ax.get_yaxis_transform()
+            for i, deciles in enumerate(self.deciles):
+                points = deciles, np.full_like(deciles, 0.02)  # near the axis
+                style = DECILE_STYLE | {"marker": "|_"[i], "transform": transforms[i]}
+                ax.plot(*points[:: 1 - 2 * i], zorder=3, **style)
+        self.legend_ = draw.expert_legend(ax, handles)
+        if len(self.values) == 2:
+            self.legend_.set_title("Most probable\n(pale: uncertain)")
+
+    def _draw_lines(self, ax: Any) -> list[Any]:
+        """Draw the probabilities over one feature; returns handles of a legend."""
+        self.lines_: list[Any] = []
+        names = draw.in_legend(self.expert_names)
+        for k, (name, probability) in enumerate(zip(names, self.gate.T, strict=True)):
+            style = draw.curve_style(k, len(probability), is_category=self.categories is not None)
+            self.lines_ += ax.plot(self.values[0], probability, label=name, **style)
+        ax.set(ylabel="Gate probability", ylim=(-0.03, 1.03), xlim=self.values[0][[0, -1]])
+        if len(names) == 1:
+            style = {"ha": "center", "color": draw.DARK_GREY, "transform": ax.transAxes}
+            ax.text(0.5, 0.5, "There is one expert: it predicts every row.", **style)
+        draw.label_feature(ax, self.feature_names[0], self.categories, self.feature_note)
+        return [draw.expert_handle(k, name) for k, name in enumerate(names)]
+
+    def _draw_regions(self, ax: Any) -> list[Any]:
+        """Draw the most probable experts over two features; returns handles of a legend."""
+        from matplotlib.patches import Patch
+        from matplotlib.patheffects import withStroke
+
+        horizontal, vertical = self.values
+        extent = horizontal[0], horizontal[-1], vertical[0], vertical[-1]
+        image: dict[str, Any] = {"extent": extent, "aspect": "auto", "interpolation": "nearest"}
+        self.image_ = ax.imshow(region_colours(self.gate), origin="lower", **image)
+        draw.label_feature(ax, self.feature_names[0], None, self.feature_note)
+        draw.label_target(ax, self.feature_names[1])
+        shown = np.unique(self.gate.argmax(axis=2)).tolist()
+        # A white outline keeps the labels legible on ticks and lines.
+        style = {"path_effects": [withStroke(linewidth=3, foreground="white")], "zorder": 5}
+        style |= {"ha": "center", "va": "center", "fontweight": "bold"}
+        on_axes, names = draw.beside_marks(self.expert_names), draw.in_legend(self.expert_names)
+        centres = [region_centre(self.gate, k) for k in shown]
+        self.labels_ = [
+            ax.text(horizontal[i], vertical[j], on_axes[k], **style)
+            for k, (j, i) in zip(shown, centres, strict=True)
+        ]
+        return [Patch(color=draw.colour(k), label=names[k]) for k in shown]
+
+
+def gate_over(estimator: Any, X: Any, columns: list[int], labels: Sequence[str]) -> dict[str, Any]:
+    """Grid, probabilities and deciles over one feature or two."""
+    is_pair = len(columns) == 2
+    n_points = N_POINTS_OF_PAIR if is_pair else N_POINTS
+    axes = [feature_axis(X, j, labels[j], n_points, as_numbers=is_pair) for j in columns]
+    categories = [labels[axis.column] for axis in axes if axis.categories is not None]
+    if is_pair and categories:
+        raise ValueError(
+            f"Features must hold numbers to be drawn in pairs; {categories[0]!r} holds "
+            "categories. Choose another feature."
+        )
+    points = np.meshgrid(*(axis.grid for axis in axes))
+    rows = make_grid(X, columns, np.stack([values.ravel() for values in points], axis=1))
+    return {
+        "feature_names": [axis.name for axis in axes],
+        "values": [axis.positions for axis in axes],
+        "gate": estimator.predict_gate(rows).reshape(*points[0].shape, -1),
+        "deciles": None if categories else [np.nanquantile(x.observed, DECILES) for x in axes],
+        "categories": axes[0].categories,
+    }
+
+
+def region_colours(gate: Array) -> Array:
+    """Colours (n, n, 3) of the most probable expert, paler where it is less probable."""
+    n_experts = gate.shape[-1]
+    equal = 1.0 / n_experts if n_experts > 1 else 0.0
+    certainty = (gate.max(axis=-1, keepdims=True) - equal) / (1.0 - equal)
+    intensity = MIN_INTENSITY + (MAX_INTENSITY - MIN_INTENSITY) * certainty
+    palette = np.array([draw.rgb(k) for k in range(n_experts)])
+    return 1.0 - intensity * (1.0 - palette[gate.argmax(axis=-1)])
+
+
+def region_centre(gate: Array, expert: int) -> tuple[int, int]:
+    """Grid indices of the point of an expert's region that is farthest from its edges."""
+    from scipy.ndimage import distance_transform_edt
+
+    inside = np.pad(gate.argmax(axis=-1) == expert, 1)
+    distance = distance_transform_edt(inside)[1:-1, 1:-1]
+    row, column = np.unravel_index(np.argmax(distance), distance.shape)
+    return int(row), int(column)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -72,11 +320,9 @@ class RegimesDisplay(draw.DisplayOfPanels):
         Responsibilities for the rows, which are their opacity.
     target_name : str
         Label of the vertical axes.
-    order : list of int of length n_experts, default=None
-        The experts from left to right; None for 0, 1 and so on.
     is_probability : bool, default=False
         Whether the curves are probabilities of a class.
-    categories : list, default=None
+    categories : list
         Labels of the categories of the feature of each panel; None for those with numbers.
     of_units : bool, default=False
         Whether the shares are those of units.
@@ -128,13 +374,10 @@ class RegimesDisplay(draw.DisplayOfPanels):
     y: Sequence[Array]
     responsibilities: Array
     target_name: str
-    order: Sequence[int] | None = None
+    categories: Sequence[Any]
     is_probability: bool = False
-    categories: Sequence[Any] | None = None
     of_units: bool = False
     exposure: Array | None = None
-
-    _by_expert = "responsibilities"
 
     @classmethod
     def from_estimator(
@@ -148,13 +391,11 @@ class RegimesDisplay(draw.DisplayOfPanels):
         target: Any = None,
         adjust: bool = True,
         subsample: int | None = 1000,
-        random_state: Any = None,
         units: Any = None,
         offset: Any = None,
         feature_names: Sequence[str] | None = None,
         expert_names: Sequence[str] | None = None,
         ax: Any = None,
-        **kwargs: Any,
     ) -> Self:
         """Draw gate and experts of a fitted mixture.
 
@@ -169,8 +410,8 @@ class RegimesDisplay(draw.DisplayOfPanels):
         gate_feature : int or str, default=None
             The feature of the gate; None for the one on which it depends most.
         features : int or str, default=None
-            One feature for all experts; None for the feature with the largest effect of each: its
-            coefficient for one standard deviation, or the change of its predictions.
+            One feature for all experts; None for the feature that changes the prediction of each
+            most.
         target : class label or int, default=None
             The class whose probability is drawn, or the index of the output, which is needed for
             several outputs. None is `classes_[1]` of two classes, and panels for each of more.
@@ -178,9 +419,8 @@ class RegimesDisplay(draw.DisplayOfPanels):
             Whether the rows of a regressor are drawn as partial residuals; otherwise with their
             own y.
         subsample : int, default=1000
-            Largest number of rows to show, drawn at random; None for all.
-        random_state : int, RandomState instance or None, default=None
-            Source of randomness of the rows shown.
+            Number of rows to show, a random sample that is the same each time; None for all. With
+            `units` it consists of whole units.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None for rows.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
@@ -192,8 +432,6 @@ class RegimesDisplay(draw.DisplayOfPanels):
             Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes, default=None
             Axes that the panels replace; None for a new figure.
-        **kwargs : dict
-            Passed to `plot`.
 
         Returns
         -------
@@ -210,7 +448,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
             If a feature, the class or the output is missing or unknown, or there is not one name
             for each expert.
         """
-        found = drawn_mixture(cls, kwargs, estimator, X, feature_names, expert_names)
+        found = drawn_mixture(cls, estimator, X, feature_names, expert_names)
         estimator, X, note, labels, names = found
         of_gate, of_experts = (
             None if value is None else check_features(name, value, estimator, feature_names, 1)[0]
@@ -221,7 +459,7 @@ class RegimesDisplay(draw.DisplayOfPanels):
         column = leading_feature(estimator, X) if of_gate is None else of_gate
         gate = None
         if len(names) > 1:
-            arrays = gate_over(estimator, X, [column], labels, None)
+            arrays = gate_over(estimator, X, [column], labels)
             gate = GateDisplay(**arrays, expert_names=names, feature_note=note)
         displays = []
         for rows in targets:
@@ -230,12 +468,11 @@ class RegimesDisplay(draw.DisplayOfPanels):
                 effects = expert_effects(estimator, X, rows.target)
                 effects = np.broadcast_to(effects, (len(effects), len(names)))
                 columns = [int(effect.argmax()) if effect.any() else column for effect in effects.T]
-            axes = {j: feature_axis(X, j, labels[j], 200) for j in dict.fromkeys(columns)}
+            axes = {j: feature_axis(X, j, labels[j], N_POINTS) for j in dict.fromkeys(columns)}
             panels = [axes[j] for j in columns]
             # All rows that can be drawn in every panel, so that the panels show the same rows.
             finite = [np.isfinite(axis.observed) for axis in axes.values()]
-            has_value, of_rows = np.all(finite, axis=0), rows._replace(labels=None)
-            shown = of_rows.shown(has_value, subsample, None, random_state)
+            shown = rows.shown(np.all(finite, axis=0), subsample)
             curves = {j: rows.by_experts(axis.points(X)) for j, axis in axes.items()}
             heights = {j: rows.heights(j, adjust) for j in axes}
             displays.append(
@@ -256,31 +493,10 @@ class RegimesDisplay(draw.DisplayOfPanels):
                     exposure=None if rows.exposure is None else rows.exposure[shown],
                 )
             )
-        return cls._of_panels(displays).plot(ax=ax, **kwargs)
+        return cls._of_panels(displays).plot(ax)
 
-    def plot(self, ax: Any = None, *, scatter_kwargs: Mapping[str, Any] | None = None) -> Self:
-        """Draw gate and experts.
-
-        Parameters
-        ----------
-        ax : matplotlib axes, default=None
-            Axes that the panels replace; None for a new figure.
-        scatter_kwargs : dict, default=None
-            Passed to matplotlib's `scatter`, for the rows.
-
-        Returns
-        -------
-        display : RegimesDisplay
-            This display.
-        """
-        return self._plot(ax, scatter_kwargs=scatter_kwargs)
-
-    def _draw(self, ax: Any, **options: Any) -> Any:
-        blocks, n_experts, with_gate = (
-            self.panels or [self],
-            len(self.shares),
-            self.gate is not None,
-        )
+    def _draw(self, ax: Any) -> Any:
+        blocks, n_experts, with_gate = self.panels or [self], len(self.shares), bool(self.gate)
         n_rows = -(-n_experts // MAX_REGIME_COLUMNS)
         n_columns = -(-n_experts // n_rows)
         heights = [GATE_HEIGHT] * with_gate + [REGIME_SIZE[1]] * (n_rows * len(blocks))
@@ -292,75 +508,62 @@ class RegimesDisplay(draw.DisplayOfPanels):
             axes.append(figure.add_subplot(cells[0, :]))
             self.gate.plot(axes[0])
             self.gate.legend_.remove()  # the headings of the panels are the legend
-        drawn: list[Any] = []
-        for i, block in enumerate(blocks):
-            order = range(n_experts) if block.order is None else block.order
-            limits = _limits_of_heights(block)
-            by_expert: list[Any] = [None] * n_experts
-            for position, k in enumerate(order):
-                row, column = divmod(position, n_columns)
-                panel = figure.add_subplot(cells[with_gate + i * n_rows + row, column])
-                by_expert[k] = panel, *_draw_expert(block, panel, k, options["scatter_kwargs"])
-                panel.set_ylim(limits)
-                is_own = block.responsibilities.argmax(axis=1) == k
-                draw.count_beyond(panel, block.x[k][is_own], block.y[k][is_own])
-                if column:
-                    panel.set_yticklabels([])
-                else:
-                    draw.label_target(panel, block.target_name)
-            drawn += by_expert
-        panels, self.lines_, self.scatters_ = (list(each) for each in zip(*drawn, strict=True))
-        return np.array([*axes, *panels], dtype=object)
+        self.lines_: list[Any] = []
+        self.scatters_: list[Any] = []
+        for (i, block), k in product(enumerate(blocks), range(n_experts)):
+            row, column = divmod(k, n_columns)
+            axes.append(figure.add_subplot(cells[with_gate + i * n_rows + row, column]))
+            line, rows = block.draw_expert(axes[-1], k)
+            self.lines_.append(line)
+            self.scatters_.append(rows)
+            if column:
+                axes[-1].set_yticklabels([])
+            else:
+                draw.label_target(axes[-1], block.target_name)
+        return np.array(axes, dtype=object)
 
+    def draw_expert(self, ax: Any, k: int) -> tuple[Any, Any]:
+        """The prediction of an expert, pale beyond its rows, and rows as its responsibility."""
+        grid, curve, resp = self.grids[k], self.curves[k], self.responsibilities[:, k]
+        x, y, categories = self.x[k], self.y[k], self.categories[k]
+        shown = np.flatnonzero(resp >= MIN_RESPONSIBILITY_SHOWN)
+        fill = np.tile(draw.rgb(k), (len(shown), 1))
+        share = 1.0 if self.exposure is None else (self.exposure / self.exposure.mean())[shown]
+        kinds = categories is not None, self.is_probability
+        colours = np.column_stack([fill, MAX_ROW_OPACITY * resp[shown]])
+        rows = draw.draw_rows(ax, x[shown], y[shown], kinds, share, c=colours)
+        whole = {"color": draw.colour(k), "linewidth": 2.5, "zorder": 3}
+        style = draw.curve_style(k, len(grid), is_category=categories is not None) | {"zorder": 3}
+        if categories is None:
+            ax.plot(grid, curve, **whole, alpha=OUTSIDE_OPACITY)
+            curve = np.where(self._is_over_rows(k), curve, np.nan)
+            style |= {"linestyle": "-", "linewidth": 2.5}
+            ax.set_xlim(grid[[0, -1]])
+        else:
+            ax.hlines(curve, grid - CATEGORY_WIDTH, grid + CATEGORY_WIDTH, **whole)
+        (line,) = ax.plot(grid, curve, **style)
+        ax.set_ylim(self._limits())
+        draw.label_feature(ax, self.feature_names[k], categories, "")
+        draw.head_expert(ax, k, self.expert_names, self.shares, of_units=self.of_units)
+        is_own = self.responsibilities.argmax(axis=1) == k
+        draw.count_beyond(ax, x[is_own], y[is_own])
+        return line, rows
 
-def _draw_expert(
-    display: RegimesDisplay, ax: Any, k: int, kwargs: Mapping[str, Any] | None
-) -> tuple[Any, Any]:
-    """The prediction of an expert, pale beyond its rows, and rows as its responsibility."""
-    grid, curve, resp = display.grids[k], display.curves[k], display.responsibilities[:, k]
-    categories = None if display.categories is None else display.categories[k]
-    kinds = categories is not None, display.is_probability
-    shown = np.flatnonzero(resp >= MIN_RESPONSIBILITY_SHOWN)
-    fill = np.tile(draw.rgb(k), (len(shown), 1))
-    style: dict[str, Any] = {"c": np.column_stack([fill, MAX_ROW_OPACITY * resp[shown]])}
-    style |= {"s": draw.point_area(12, display.exposure, shown), "linewidths": 0}
-    rows = draw.draw_rows(ax, display.x[k][shown], display.y[k][shown], style, kwargs, kinds)
-    style = draw.curve_style(k, len(grid), is_category=categories is not None) | {"zorder": 3}
-    whole = {"color": draw.colour(k), "linewidth": 2.5, "zorder": 3}
-    if categories is None:
-        ax.plot(grid, curve, **whole, alpha=OUTSIDE_OPACITY)
-        curve = np.where(_is_over_rows(display, k), curve, np.nan)
-        style |= {"linestyle": "-", "linewidth": 2.5}
-        ax.set_xlim(grid[[0, -1]])
-    else:
-        ax.hlines(curve, grid - CATEGORY_WIDTH, grid + CATEGORY_WIDTH, **whole)
-    (line,) = ax.plot(grid, curve, **style)
-    draw.label_feature(ax, display.feature_names[k], categories, "")
-    draw.head_expert(ax, k, display.expert_names, display.shares, of_units=display.of_units)
-    return line, rows
+    def _limits(self) -> tuple[float, float]:
+        """Limits of the vertical axes: those of the rows that count, and of lines over them."""
+        if self.is_probability:
+            return draw.CLASS_LIMITS
+        experts = range(len(self.shares))
+        ends = [self.grids[k][[0, -1]] for k in experts]
+        x, y = np.stack(self.x), np.stack(self.y)
+        low, high = np.transpose(ends)[..., None]
+        counted = (self.responsibilities.T > 0.5) & (x >= low) & (x <= high)
+        lines = np.concatenate([self.curves[k][self._is_over_rows(k)] for k in experts])
+        return height_limits(y[counted], lines)
 
-
-def _limits_of_heights(display: RegimesDisplay) -> tuple[float, float]:
-    """Limits of the vertical axes: those of the rows that count, and of lines over them."""
-    if display.is_probability:
-        return draw.CLASS_LIMITS
-    rows, exposures, lines = [], [], []
-    exposure = (
-        np.ones(len(display.responsibilities)) if display.exposure is None else display.exposure
-    )
-    for k, (x, y) in enumerate(zip(display.x, display.y, strict=True)):
-        first, last = display.grids[k][[0, -1]]
-        counted = (display.responsibilities[:, k] > 0.5) & (x >= first) & (x <= last)
-        rows.append(y[counted])
-        exposures.append(exposure[counted])
-        lines.append(display.curves[k][_is_over_rows(display, k)])
-    weight = None if display.exposure is None else np.concatenate(exposures)
-    return height_limits(np.concatenate(rows), np.concatenate(lines), weight)
-
-
-def _is_over_rows(display: RegimesDisplay, k: int) -> Array:
-    """Whether points of a line are between rows that belong to the expert, if it has any."""
-    grid = display.grids[k]
-    own = display.x[k][display.responsibilities.argmax(axis=1) == k]
-    own = own if len(own) else grid
-    return (grid >= own.min()) & (grid <= own.max())
+    def _is_over_rows(self, k: int) -> Array:
+        """Whether points of a line are between rows that belong to the expert, if it has any."""
+        grid = self.grids[k]
+        own = self.x[k][self.responsibilities.argmax(axis=1) == k]
+        own = own if len(own) else grid
+        return (grid >= own.min()) & (grid <= own.max())

@@ -1,4 +1,4 @@
-"""Displays of the search: lower bounds of EM for every start, scores of numbers of experts."""
+"""Displays of how a fit came about: starts, numbers of experts, and how surely rows belong."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from skmoe._inference.labels import counted_noun
 from skmoe._numerics.typing import Array
 from skmoe.inspection import _style as draw
 from skmoe.inspection._subject import drawn_mixture
@@ -19,9 +20,12 @@ Y_RANGE_FACTOR = 3.0
 # Iterations of each run that are left out of that range.
 N_STEEP_ITER = 3
 
+# Width of a bar.
+BAR_WIDTH = 0.38
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ConvergenceDisplay(draw.StyledDisplay):
+class ConvergenceDisplay(draw.Display):
     """Lower bounds of EM after each iteration, for every start.
 
     The thick line is the start that was kept, which went on to the fit, and each other start is a
@@ -39,10 +43,10 @@ class ConvergenceDisplay(draw.StyledDisplay):
         Penalised log-likelihood per row, in nats, after each iteration of the thick line.
     start_traces : list of ndarray
         The same of each start, up to where it ended or was dropped.
-    start_converged : ndarray of bool of shape (n_starts,), default=None
-        Whether each start has converged; None if all have.
-    kept : int, default=None
-        Index of the start that was kept; None if `lower_bounds` continue no start.
+    start_converged : ndarray of bool of shape (n_starts,)
+        Whether each start has converged.
+    kept : int
+        Index of the start that was kept.
 
     Attributes
     ----------
@@ -82,11 +86,11 @@ class ConvergenceDisplay(draw.StyledDisplay):
 
     lower_bounds: Array
     start_traces: Sequence[Array]
-    start_converged: Array | None = None
-    kept: int | None = None
+    start_converged: Array
+    kept: int
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: Any = None, **kwargs: Any) -> Self:
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
         """Draw the lower bounds of a fitted mixture.
 
         Parameters
@@ -95,8 +99,6 @@ class ConvergenceDisplay(draw.StyledDisplay):
             Fitted mixture, or a pipeline or search that ends in one.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
-        **kwargs : dict
-            Passed to matplotlib's `plot` for the thick line.
 
         Returns
         -------
@@ -110,7 +112,7 @@ class ConvergenceDisplay(draw.StyledDisplay):
         TypeError
             If the estimator does not end in a mixture of experts.
         """
-        estimator = drawn_mixture(cls, kwargs, estimator)[0]
+        estimator = drawn_mixture(cls, estimator)[0]
         traces, kept = estimator.start_traces_, estimator.maxima_.kept
         lower_bounds = estimator.lower_bounds_
         if not np.array_equal(lower_bounds[: len(traces[kept])], traces[kept]):
@@ -121,25 +123,19 @@ class ConvergenceDisplay(draw.StyledDisplay):
             start_converged=estimator.start_converged_,
             kept=kept,
         )
-        return display.plot(ax=ax, **kwargs)
+        return display.plot(ax)
 
-    def _draw(self, ax: Any, **kwargs: Any) -> Any:
+    def _draw(self, ax: Any) -> Any:
         (ax,) = self._axes(ax)
-        traces, n_starts = [*self.start_traces, self.lower_bounds], len(self.start_traces)
-        self.start_lines_: list[Any] = []
-        for trace in traces[:-1]:
-            thin = {"color": draw.LIGHT_GREY, "linewidth": 1.2}
-            self.start_lines_ += ax.plot(np.arange(1, len(trace) + 1), trace, **thin)
-        self.start_lines_[0].set_label("starts")
-        style = draw.merged(
-            {"color": draw.colour(0), "linewidth": 2.5, "label": "kept start"}, kwargs
-        )
-        (self.line_,) = ax.plot(np.arange(1, len(traces[-1]) + 1), traces[-1], **style)
+        traces = [*self.start_traces, self.lower_bounds]
+        thin = {"color": draw.LIGHT_GREY, "linewidth": 1.2, "label": "starts"}
+        thick = {"color": draw.colour(0), "linewidth": 2.5, "label": "kept start"}
+        *self.start_lines_, self.line_ = [
+            ax.plot(np.arange(1, len(trace) + 1), trace, **style)[0]
+            for trace, style in zip(traces, [thin] * (len(traces) - 1) + [thick], strict=True)
+        ]
         ends = np.array([(len(trace), trace[-1]) for trace in traces[:-1]])
-        has_converged = np.broadcast_to(
-            True if self.start_converged is None else self.start_converged, n_starts
-        )
-        is_kept = np.arange(n_starts) == (-1 if self.kept is None else self.kept)
+        has_converged, is_kept = self.start_converged, np.arange(len(ends)) == self.kept
         marks = {"marker": "o", "linestyle": "none", "color": draw.DARK_GREY, "markersize": 5}
         kept = marks | {"marker": "D", "color": draw.colour(0), "markersize": 8}
         self.start_ends_, self.dropped_ends_, self.kept_end_ = drawn = [
@@ -153,14 +149,12 @@ class ConvergenceDisplay(draw.StyledDisplay):
         ax.set(xlabel="Iteration of EM", ylabel="Penalised log-likelihood per row")
         ax.xaxis.get_major_locator().set_params(integer=True)
         # The first, steep iterations are left out of the vertical axis.
-        late = np.concatenate([trace[N_STEEP_ITER:] for trace in traces])
-        if len(late):
-            values = np.concatenate(traces)
-            top, lowest = values.max(), min(late.min(), *(trace[-1] for trace in traces))
-            bottom = max(values.min(), top - Y_RANGE_FACTOR * (top - lowest))
-            margin = 0.05 * (top - bottom)
-            if margin > 0.0:
-                ax.set_ylim(bottom - margin, top + margin)
+        late = np.concatenate([trace[min(N_STEEP_ITER, len(trace) - 1) :] for trace in traces])
+        values = np.concatenate(traces)
+        top, height = values.max(), Y_RANGE_FACTOR * (values.max() - late.min()) or np.inf
+        bottom = max(values.min(), top - height)
+        margin = 0.05 * (top - bottom) or 1.0
+        ax.set_ylim(bottom - margin, top + margin)
         handles = [self.line_, self.start_lines_[0], drawn[2], *drawn[:2]]
         shown = [handle for handle in handles if len(handle.get_xdata())]
         self.legend_ = ax.legend(handles=shown, loc="lower right")
@@ -168,7 +162,7 @@ class ConvergenceDisplay(draw.StyledDisplay):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class NumberOfExpertsDisplay(draw.StyledDisplay):
+class NumberOfExpertsDisplay(draw.Display):
     """Scores of the numbers of experts that a fit tried, and the number that it selected.
 
     Error bars are standard errors of the differences from the best score, the dashed line. The
@@ -230,7 +224,7 @@ class NumberOfExpertsDisplay(draw.StyledDisplay):
     errors: Sequence[float] | None = None
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: Any = None, **kwargs: Any) -> Self:
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
         """Draw the selection of a fitted mixture.
 
         Parameters
@@ -239,8 +233,6 @@ class NumberOfExpertsDisplay(draw.StyledDisplay):
             Mixture fitted with `n_experts` "auto", "aic", "bic" or "icl", or with candidates.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
-        **kwargs : dict
-            Passed to matplotlib's `plot` for the scores.
 
         Returns
         -------
@@ -256,7 +248,7 @@ class NumberOfExpertsDisplay(draw.StyledDisplay):
         ValueError
             If its number of experts was given.
         """
-        estimator = drawn_mixture(cls, kwargs, estimator)[0]
+        estimator = drawn_mixture(cls, estimator)[0]
         if not hasattr(estimator, "n_experts_tried_"):
             number = getattr(estimator, "n_experts", estimator.n_experts_)
             raise ValueError(
@@ -272,49 +264,12 @@ class NumberOfExpertsDisplay(draw.StyledDisplay):
             score_name=f"-{estimator.n_experts.upper()}" if errors is None else score_name,
             errors=errors,
         )
-        return display.plot(ax=ax, **kwargs)
+        return display.plot(ax)
 
-    @classmethod
-    def from_table(
-        cls, table: Any, criterion: str = "bic", *, ax: Any = None, **kwargs: Any
-    ) -> Self:
-        """Draw a criterion of a table of numbers of experts.
-
-        Parameters
-        ----------
-        table : NExpertsTable
-            Result of `skmoe.model_selection.n_experts_table`.
-        criterion : {"aic", "bic", "sabic", "caic", "awe", "icl"}, default="bic"
-            The criterion.
-        ax : matplotlib axes, default=None
-            Axes to draw on; None for new ones.
-        **kwargs : dict
-            Passed to matplotlib's `plot` for the scores.
-
-        Returns
-        -------
-        display : NumberOfExpertsDisplay
-            The display.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        ValueError
-            If there is no such criterion.
-        """
-        display = cls(
-            chosen=table.best(criterion),
-            tried=table.n_experts,
-            scores=-table.columns[criterion],
-            score_name=f"-{criterion.upper()}",
-        )
-        return display.plot(ax=ax, **kwargs)
-
-    def _draw(self, ax: Any, **kwargs: Any) -> Any:
+    def _draw(self, ax: Any) -> Any:
         (ax,) = self._axes(ax)
         style = {"color": draw.colour(0), "marker": "o", "linewidth": 2.0, "label": "tried"}
-        (self.line_,) = ax.plot(self.tried, self.scores, **draw.merged(style, kwargs))
+        (self.line_,) = ax.plot(self.tried, self.scores, **style)
         self.error_bars_: Any = None
         if self.errors is not None:
             bars = {"fmt": "none", "ecolor": draw.DARK_GREY, "elinewidth": 1.2, "capsize": 3}
@@ -330,3 +285,171 @@ class NumberOfExpertsDisplay(draw.StyledDisplay):
         ax.xaxis.get_major_locator().set_params(integer=True)
         self.legend_ = ax.legend(loc="lower right")
         return ax
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ResponsibilitiesDisplay(draw.Display):
+    """Usage of the experts, rows assigned to them, and certainty of the assignment.
+
+    Each row is assigned to the expert with the largest responsibility. Left: the mean
+    responsibility of each expert, and the fraction of the rows assigned to it. Right: its
+    responsibilities for those rows, a box between the quartiles with whiskers from the 5th to the
+    95th percentile; at the dashed line all experts are equally probable. Boxes near one mean that
+    the regimes are separate, boxes near the dashed line that they overlap. Where units are given,
+    such as customers or patients, these are counted instead of rows. See "Displays" in the user
+    guide.
+
+    Parameters
+    ----------
+    expert_names : list of str of length n_experts
+        Names of the experts.
+    responsibilities : ndarray of shape (n_samples, n_experts) or (n_units, n_experts)
+        Probability that each expert generated each row, or each unit.
+    of_units : bool, default=False
+        Whether they are of units.
+
+    Attributes
+    ----------
+    usage : ndarray of shape (n_experts,)
+        Mean responsibility.
+    assigned_share : ndarray of shape (n_experts,)
+        Fraction of the rows or units that are assigned to each expert.
+    certainty : list of ndarray
+        Responsibilities of each expert for the rows or units assigned to it.
+    ax_ : ndarray of shape (2,) of matplotlib axes
+        Axes of the plot.
+    figure_ : matplotlib figure
+        Figure of the plot.
+    usage_bars_, assigned_bars_ : matplotlib bars
+        The bars on the left.
+    boxes_ : list of matplotlib patches
+        The boxes on the right, one for each expert with rows.
+
+    See Also
+    --------
+    SegmentProfileDisplay : Which rows each expert describes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.inspection import ResponsibilitiesDisplay
+    >>> responsibilities = np.array([[1.0, 0.0], [0.75, 0.25], [0.75, 0.25], [0.0, 1.0]])
+    >>> names = ["calm", "wild"]
+    >>> display = ResponsibilitiesDisplay(expert_names=names, responsibilities=responsibilities)
+    >>> display.usage
+    array([0.625, 0.375])
+    >>> display.assigned_share
+    array([0.75, 0.25])
+    """
+
+    expert_names: Sequence[str]
+    responsibilities: Array
+    of_units: bool = False
+
+    @property
+    def usage(self) -> Array:
+        """Mean responsibility of each expert."""
+        return self.responsibilities.mean(axis=0)
+
+    @property
+    def assigned_share(self) -> Array:
+        """Fraction of the rows or units that are assigned to each expert."""
+        return np.array([len(rows) for rows in self.certainty]) / len(self.responsibilities)
+
+    @property
+    def certainty(self) -> list[Array]:
+        """Responsibilities of each expert for the rows or units that are assigned to it."""
+        assigned_expert = self.responsibilities.argmax(axis=1)
+        return [resp[assigned_expert == k] for k, resp in enumerate(self.responsibilities.T)]
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        offset: Any = None,
+        units: Any = None,
+        known_experts: Any = None,
+        expert_names: Sequence[str] | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Draw the responsibilities of a fitted mixture.
+
+        Parameters
+        ----------
+        estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
+            Fitted mixture, or a pipeline or search that ends in one.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors of the rows, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`, which are then counted; None for rows.
+        known_experts : array-like of shape (n_samples,) or (n_samples, n_experts), default=None
+            Known experts of the rows, as in `fit`.
+        expert_names : list of str of length n_experts, default=None
+            Names of the experts; None for those of the model, `expert_names_`.
+        ax : matplotlib axes or array-like of two, default=None
+            Axes to draw on; a single one is replaced by two. None for new ones.
+
+        Returns
+        -------
+        display : ResponsibilitiesDisplay
+            The display.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If the estimator does not end in a mixture of experts.
+        ValueError
+            If there is not one name for each expert.
+        """
+        estimator, X, *_, names = drawn_mixture(cls, estimator, X, None, expert_names)
+        by_row = {"units": units, "known_experts": known_experts}
+        resp = estimator.responsibilities(X, y, offset=offset, **by_row)
+        resp = resp if units is None else resp.proba
+        return cls(responsibilities=resp, of_units=units is not None, expert_names=names).plot(ax)
+
+    def _draw(self, ax: Any) -> Any:
+        axes = self._axes(ax, 2, draw.TWO_PANELS_SIZE)
+        self._draw_shares(axes[0])
+        self._draw_certainties(axes[1])
+        for cells in axes:
+            cells.set_xlabel("Expert")
+            draw.label_categories(cells, draw.beside_marks(self.expert_names))
+        return axes
+
+    def _draw_shares(self, ax: Any) -> None:
+        from matplotlib.patches import Patch
+
+        position = np.arange(len(self.usage))
+        colours = [draw.colour(k) for k in range(len(position))]
+        hatched: dict[str, Any] = {"facecolor": "white", "hatch": "////"}
+        edge: dict[str, Any] = {"edgecolor": colours, "linewidth": 1.5}
+        left, right = position - BAR_WIDTH / 2, position + BAR_WIDTH / 2
+        self.usage_bars_ = ax.bar(left, self.usage, BAR_WIDTH, facecolor=colours, **edge)
+        self.assigned_bars_ = ax.bar(right, self.assigned_share, BAR_WIDTH, **hatched, **edge)
+        usage = Patch(label="usage: mean responsibility", color=draw.LIGHT_GREY)
+        hatched |= {"edgecolor": draw.LIGHT_GREY, "label": "assigned: largest responsibility"}
+        draw.legend_above(ax, [usage, Patch(**hatched)])
+        ax.set_ylabel(f"Share of the {counted_noun(self.of_units)}s")
+
+    def _draw_certainties(self, ax: Any) -> None:
+        certainty = {k: rows for k, rows in enumerate(self.certainty) if len(rows)}
+        style: dict[str, Any] = {"medianprops": {"color": "black", "linewidth": 2}, "widths": 0.6}
+        style |= {"whis": (5, 95), "showfliers": False, "patch_artist": True}
+        boxes = ax.boxplot(list(certainty.values()), positions=list(certainty), **style)
+        self.boxes_ = boxes["boxes"]
+        for k, box in zip(certainty, self.boxes_, strict=True):
+            box.set_facecolor(draw.colour(k))
+        label = "all experts equally probable"
+        line = ax.axhline(1.0 / len(self.usage), label=label, **draw.REFERENCE)
+        draw.legend_above(ax, [line])
+        ax.set_ylabel(f"Responsibility for assigned {counted_noun(self.of_units)}s")
+        ax.set_ylim(0.0, 1.03)

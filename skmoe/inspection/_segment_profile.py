@@ -34,9 +34,9 @@ MIN_GATE_RANGE = 0.25
 # Width of panels side by side, at most: others stand below each other.
 MAX_PANELS_WIDTH = 11.0
 
-# Least widths of a cell, of panels with numbers and with intervals, and space at the left of the
-# names of the features, in inches; size of small print, relative to that of names.
-CELL_WIDTH, MIN_PANEL_WIDTH, MIN_INTERVAL_PANEL_WIDTH, MARGIN = 0.64, 2.1, 2.7, 0.5
+# Least widths of a cell and a panel, and space at the left of the names of the features, in inches;
+# size of small print, relative to that of names.
+CELL_WIDTH, MIN_PANEL_WIDTH, MARGIN = 0.64, 2.8, 0.5
 SMALL_PRINT = 0.65
 
 # Heights of a row of numbers, of one with intervals, of a line of a name or heading, and of the
@@ -49,18 +49,12 @@ HEADING_CHARACTERS_PER_INCH = 13.0
 # Characters in a line of the name of a feature.
 FEATURE_NAME_WIDTH = 28
 
-# Coefficients up to this one need no power of ten.
-MAX_PLAIN_NUMBER = 1e5
-
-# Cells darker than this have white numbers, on a scale from 0 to 1.
-DARK_LUMINANCE = 0.45
-
-# Weights of red, green and blue in the luminance of a colour.
-LUMINANCE_WEIGHTS = np.array([0.299, 0.587, 0.114])
+# Cells beyond this fraction of the strongest colour are dark, and have white numbers.
+DARK_FRACTION = 0.65
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class SegmentProfileDisplay(draw.StyledDisplay):
+class SegmentProfileDisplay(draw.Display):
     """Heat maps of experts and features: which rows each expert describes, by which coefficients.
 
     One column for each expert, with its share of the rows, and one row for each feature. The panels
@@ -102,8 +96,6 @@ class SegmentProfileDisplay(draw.StyledDisplay):
         Log odds of the expert against the first one.
     coefficient_name : str, or list of str of length n_classes, default="Coefficient"
         Heading of the coefficients.
-    coefficient_range : float, default=0.0
-        Size up to which coefficients are pale, however small the others are.
     level : float, default=None
         Confidence of the intervals.
     step : str, default="SD"
@@ -153,7 +145,6 @@ class SegmentProfileDisplay(draw.StyledDisplay):
     is_ratio: Array | None = None
     gate_effects: Array | None = None
     coefficient_name: Any = "Coefficient"
-    coefficient_range: float = 0.0
     level: float | None = None
     step: str = "SD"
     n_columns: int | None = None
@@ -179,7 +170,6 @@ class SegmentProfileDisplay(draw.StyledDisplay):
         feature_names: Sequence[str] | None = None,
         expert_names: Sequence[str] | None = None,
         ax: Any = None,
-        **kwargs: Any,
     ) -> Self:
         """Draw the profiles of the experts of a fitted mixture.
 
@@ -221,8 +211,6 @@ class SegmentProfileDisplay(draw.StyledDisplay):
         ax : matplotlib axes or array-like of axes, default=None
             Axes to draw on: a single one, which the panels replace, or one for each panel. None for
             new ones.
-        **kwargs : dict
-            Passed to matplotlib's `pcolormesh`, such as `cmap`.
 
         Returns
         -------
@@ -240,7 +228,7 @@ class SegmentProfileDisplay(draw.StyledDisplay):
             for each feature or expert. Also if the level is not between 0 and 1, or `max_features`
             is not a positive integer.
         """
-        found = drawn_mixture(cls, kwargs, estimator, X, feature_names, expert_names)
+        found = drawn_mixture(cls, estimator, X, feature_names, expert_names)
         estimator, X, note, labels, names = found
         chosen = check_features("features", features, estimator, feature_names)
         check_integer("max_features", max_features, least=1)
@@ -253,8 +241,6 @@ class SegmentProfileDisplay(draw.StyledDisplay):
         slopes, of_feature = gate_slopes(estimator, columns), [column.feature for column in columns]
         tables = coefficient_tables(estimator, rows, target, level)
         tables = [table for table in tables if table.block.is_main]
-        least = tables[0].negligible if tables and standardize else 0.0
-        # Tables of the panels, with the value of the strongest colour at least.
         profile = np.array([column.difference for column in columns])
         coefficients = [table.estimates[of_feature] * step for table in tables]
         intervals = [
@@ -262,7 +248,9 @@ class SegmentProfileDisplay(draw.StyledDisplay):
             for table in tables
             if table.intervals is not None
         ]
-        panels = [(profile, MIN_PROFILE_RANGE), *((table, least) for table in coefficients)]
+        names_of = [table.name for table in tables] or ["Coefficient"]
+        # Tables of the panels, with the value of the strongest colour at least.
+        panels = [(profile, MIN_PROFILE_RANGE), *((table, 0.0) for table in coefficients)]
         panels += [] if slopes is None else [(slopes * step, MIN_GATE_RANGE)]
         shown = np.arange(len(columns))
         if features is None:  # relative to the largest of its panel, so that all panels count alike
@@ -278,41 +266,44 @@ class SegmentProfileDisplay(draw.StyledDisplay):
             intervals=_stacked([interval[shown] for interval in intervals]),
             is_ratio=tables[0].is_ratio if tables else None,
             gate_effects=None if slopes is None else panels[-1][0][shown],
-            coefficient_name=_stacked([table.name for table in tables])
-            if tables
-            else "Coefficient",
-            coefficient_range=least,
+            coefficient_name=names_of[0] if len(names_of) == 1 else names_of,
             level=level,
             step="SD" if standardize else "unit",
             n_columns=len(columns) if len(shown) < len(columns) else None,
             of_units=units is not None,
             feature_note=note,
         )
-        return display.plot(ax=ax, **kwargs)
+        return display.plot(ax)
 
-    def _draw(self, ax: Any, **kwargs: Any) -> Any:
+    def _draw(self, ax: Any) -> Any:
         features = [draw.wrapped(name, FEATURE_NAME_WIDTH) for name in self.feature_names]
         experts = [
             f"{draw.wrapped(name, draw.EXPERT_NAME_WIDTH)}\n{format_percent(share)}"
             for name, share in zip(self.expert_names, self.shares, strict=True)
         ]
-        panels = self._panels(max(CELL_WIDTH, draw.text_width(experts) + 0.05))
-        widths, n_rows = _arrange([panel.width for panel in panels])
-        row_height = max(panel.row_height for panel in panels)
+        panels = self._panels()
+        texts = [text for panel in panels for text in panel.numbers.flat]
+        small = [text for p in panels if p.small_print is not None for text in p.small_print.flat]
+        text_width = SMALL_PRINT * draw.text_width([*small, ""])
+        cell = max(CELL_WIDTH, draw.text_width([*experts, *texts]), text_width) + 0.1
+        width = max(cell * len(experts), MIN_PANEL_WIDTH)
+        name_width = int(HEADING_CHARACTERS_PER_INCH * width)
+        headings = [f"{draw.wrapped(panel.name, name_width)}\n{panel.unit}" for panel in panels]
+        row_height = ROW_HEIGHT if self.intervals is None else INTERVAL_HEIGHT
         row_height = max(row_height, LINE_HEIGHT * _most_lines(features))
-        n_lines = _most_lines(experts) + _most_lines([panel.heading for panel in panels])
-        height = FRAME_HEIGHT + LINE_HEIGHT * n_lines + row_height * len(features)
-        size = sum(widths) + draw.text_width(features) + MARGIN, height * n_rows
-        shape = {"nrows": n_rows, "ncols": len(widths), "width_ratios": widths}
-        axes = self._axes(ax, len(panels), size, **shape)
+        n_lines = _most_lines(experts) + _most_lines(headings)
+        size = width, FRAME_HEIGHT + LINE_HEIGHT * n_lines + row_height * len(features)
+        grid = len(panels), size, max(1, int(MAX_PANELS_WIDTH / width))
+        axes = self._axes(ax, *grid, draw.text_width(features) + MARGIN)
         self.meshes_, self.texts_ = [], []
-        for cells, panel in zip(axes, panels, strict=True):
-            self.meshes_.append(panel.draw_cells(cells, experts, kwargs))
-            self.texts_.append(panel.draw_numbers(cells, self.meshes_[-1]))
+        for cells, panel, heading in zip(axes, panels, headings, strict=True):
+            cells.set_title(heading, fontsize=10, loc="left")
+            mesh, written = panel.draw(cells, experts)
+            self.meshes_.append(mesh)
+            self.texts_.append(written)
         is_first = draw.in_first_column(axes)
         for cells, has_names in zip(axes, is_first, strict=True):
-            names = features if has_names else [""] * len(features)
-            cells.set_yticks(range(len(features)), names, fontsize=9, color=draw.DARK_GREY)
+            draw.name_rows(cells, features if has_names else [""] * len(features))
         note = f"%: share of the {counted_noun(self.of_units)}s"
         if self.n_columns is not None:
             chosen = f"{len(features)} of {self.n_columns} features"
@@ -321,66 +312,44 @@ class SegmentProfileDisplay(draw.StyledDisplay):
         axes[is_first][-1].set_xlabel(note, fontsize=8, loc="left")
         return axes
 
-    def _panels(self, cell_width: float) -> list[Panel]:
-        n_experts, step = len(self.expert_names), f"per {self.step} of the feature"
-        width = max(cell_width * n_experts, MIN_PANEL_WIDTH)
-        heading = "Mean minus that of all rows,\nin SDs of the feature"
-        panels = [Panel(heading, self.profile, _decimals(self.profile), MIN_PROFILE_RANGE, width)]
-        shape = -1, len(self.feature_names), n_experts
+    def _panels(self) -> list[Panel]:
+        shape, step = (-1, *self.profile.shape), f"per {self.step} of the feature"
+        name, unit = "Mean minus that of all rows,", "in SDs of the feature"
+        panels = [Panel(name, unit, self.profile, MIN_PROFILE_RANGE, _numbers(self.profile))]
         tables: Any = [] if self.coefficients is None else np.reshape(self.coefficients, shape)
-        intervals: Any = [None] * len(tables)
-        if self.intervals is not None:
-            intervals = np.reshape(self.intervals, (*shape, 2))
-        named = zip(np.ravel(self.coefficient_name), tables, intervals, strict=False)
-        for name, table, interval in named:
-            panels.append(self._panel_of_coefficients(name, table, interval, width))
+        is_ratio = np.zeros(shape[2], bool) if self.is_ratio is None else self.is_ratio
+        names = np.ravel(self.coefficient_name)
+        for i, (name, table) in enumerate(zip(names, tables, strict=False)):
+            numbers, unit, ends = _numbers(table, is_ratio), step, None
+            if self.intervals is not None and self.level is not None:
+                unit = f"{step}, {draw.interval_label(self.level)}s"
+                ends = _intervals(np.reshape(self.intervals, (*shape, 2))[i], is_ratio)
+            panels.append(Panel(name, unit, table, 0.0, numbers, ends))
         if self.gate_effects is not None:
-            heading = f"Gate: log odds against\nthe first expert\n{step}"
-            numbers = _decimals(self.gate_effects)
-            panels.append(Panel(heading, self.gate_effects, numbers, MIN_GATE_RANGE, width))
+            name, numbers = "Gate: log odds against the first expert", _numbers(self.gate_effects)
+            panels.append(Panel(name, step, self.gate_effects, MIN_GATE_RANGE, numbers))
         return panels
 
-    def _panel_of_coefficients(
-        self, name: str, table: Array, interval: Array | None, width: float
-    ) -> Panel:
-        """The coefficients of one target."""
-        n_experts, level, height = table.shape[1], "", ROW_HEIGHT
-        is_ratio = np.zeros(n_experts, bool) if self.is_ratio is None else self.is_ratio
-        plain = table[np.isfinite(table) & ~is_ratio]
-        largest = np.max(np.abs(plain), initial=self.coefficient_range)
-        power = 1.0
-        if largest > 0.0 and not 0.01 <= largest < MAX_PLAIN_NUMBER:
-            power = float(10.0 ** (3.0 * np.floor(np.log10(largest) / 3.0)))
-            name = f"{name}, in {power:g}"
-        values = [table[..., None]] if interval is None else [table[..., None], interval]
-        with np.errstate(over="ignore"):
-            values = [np.where(is_ratio[:, None], np.exp(v), v / power) for v in values]
-        numbers, small_print = np.full((2, *table.shape), "", dtype=object)
-        numbers[:] = draw.NO_NUMBER
-        for i, k in np.ndindex(table.shape):
-            (number,), *ends = (v[i, k].tolist() for v in values)
-            if not np.isnan(number):
-                sign = "" if is_ratio[k] else "+"
-                numbers[i, k] = RATIO_SIGN * bool(is_ratio[k]) + format_number(number, sign=sign)
-            if ends and not np.isnan(ends).any():
-                small_print[i, k] = f"[{', '.join(map(format_number, ends[0]))}]"
-        cell = draw.text_width([*numbers.ravel()]) + 0.1
-        if interval is not None and self.level is not None:
-            level, height = f", {draw.interval_label(self.level)}s", INTERVAL_HEIGHT
-            cell = max(cell, SMALL_PRINT * draw.text_width([*small_print.ravel()]) + 0.1)
-            width = max(width, MIN_INTERVAL_PANEL_WIDTH)
-        width = max(cell * n_experts, width)
-        heading = draw.wrapped(name, int(HEADING_CHARACTERS_PER_INCH * width))
-        heading = f"{heading}\nper {self.step} of the feature{level}"
-        return Panel(heading, table, numbers, self.coefficient_range, width, height, small_print)
 
-
-def _decimals(values: Array) -> Array:
-    """Numbers with their signs and two decimals, as text; a dash for NaN."""
+def _numbers(values: Array, is_ratio: Array | None = None) -> Array:
+    """Coefficients (F, K), or ratios of their logs, as texts; standardised numbers without them."""
     texts = np.full(values.shape, draw.NO_NUMBER, dtype=object)
-    for cell in np.argwhere(~np.isnan(values)):
-        text = f"{values[*cell]:+.2f}"
-        texts[*cell] = text if float(text) else "0.00"
+    for i, k in np.argwhere(~np.isnan(values)):
+        if is_ratio is None:
+            texts[i, k] = f"{values[i, k]:+z.2f}"
+        elif is_ratio[k]:
+            texts[i, k] = RATIO_SIGN + format_number(float(np.exp(values[i, k])))
+        else:
+            texts[i, k] = format_number(values[i, k], sign="+")
+    return texts
+
+
+def _intervals(ends: Array, is_ratio: Array) -> Array:
+    """Intervals (F, K, 2) as texts; nothing for NaN."""
+    texts = np.full(ends.shape[:2], "", dtype=object)
+    for i, k in np.argwhere(~np.isnan(ends).any(axis=2)):
+        low, high = np.exp(ends[i, k]) if is_ratio[k] else ends[i, k]
+        texts[i, k] = f"[{format_number(low)}, {format_number(high)}]"
     return texts
 
 
@@ -394,65 +363,43 @@ def _most_lines(texts: Sequence[str]) -> int:
     return 1 + max(text.count("\n") for text in texts)
 
 
-def _arrange(widths: Sequence[float]) -> tuple[list[float], int]:
-    """Widths of the columns, and number of rows, of panels that are not too wide side by side."""
-    for n_rows in range(1, len(widths) + 1):
-        n_columns = -(-len(widths) // n_rows)
-        columns = [max(widths[i::n_columns]) for i in range(n_columns)]
-        if sum(columns) <= MAX_PANELS_WIDTH:
-            break
-    return columns, n_rows
-
-
 # --- heat maps ---------------------------------------------------------------------------------
 
 
 class Panel(NamedTuple):
     """A table (F, K) of numbers to draw."""
 
-    heading: str
+    name: str
+    unit: str  # in a line below the name
     values: Array  # for the colours, NaN for cells without a number
-    numbers: Array  # what is written, (F, K)
     least_range: float  # value with the strongest colour, at least
-    width: float  # in inches
-    row_height: float = ROW_HEIGHT
+    numbers: Array  # what is written, (F, K)
     small_print: Array | None = None  # what is written below the numbers, (F, K)
 
-    def draw_cells(self, ax: Any, names: Sequence[str], kwargs: dict[str, Any]) -> Any:
-        """Draw cells below the names of the experts."""
+    def draw(self, ax: Any, names: Sequence[str]) -> tuple[Any, Array]:
+        """Draw cells below the names of the experts; returns them, and the texts (F, K) in them."""
         n_rows, n_experts = self.values.shape
-        largest = np.max(np.abs(self.values[np.isfinite(self.values)]), initial=self.least_range)
-        style = {"cmap": "RdBu_r", "edgecolor": "white", "linewidth": 1.5}
-        style |= {"vmin": -(largest or 1.0), "vmax": largest or 1.0}
+        largest = np.nanmax(np.abs(self.values), initial=self.least_range) or 1.0
         edges = np.arange(n_experts + 1) - 0.5, np.arange(n_rows + 1) - 0.5
+        style = {"cmap": "RdBu_r", "edgecolor": "white", "linewidth": 1.5}
         cells = np.ma.masked_invalid(self.values)
-        mesh = ax.pcolormesh(*edges, cells, **draw.merged(style, kwargs))
-        ax.set(xlim=(-0.5, n_experts - 0.5), ylim=(n_rows - 0.5, -0.5))
-        ax.set_title(self.heading, fontsize=10, loc="left")
+        mesh = ax.pcolormesh(*edges, cells, vmin=-largest, vmax=largest, **style)
+        ax.tick_params(axis="x", length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+        ax.set_xticks(range(n_experts), names, fontsize=9)
         ax.spines[:].set_visible(False)
-        ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
-        ax.set_xticks(range(len(names)), names, fontsize=9)
         bar = {"linewidth": 3, "solid_capstyle": "butt", "clip_on": False}
         bar["transform"] = ax.get_xaxis_transform()  # heights relative to the axes
-        for k in range(len(names)):
+        for k in range(n_experts):
             ax.plot([k - 0.46, k + 0.46], [1.0, 1.0], color=draw.colour(k), **bar)
-        return mesh
-
-    def draw_numbers(self, ax: Any, mesh: Any) -> Array:
-        """Write the numbers and what is below them; returns the texts (F, K)."""
         texts = np.empty(self.values.shape, dtype=object)
         for (i, k), value in np.ndenumerate(self.values):
-            ink = draw.LIGHT_GREY
-            if np.isfinite(value):
-                luminance = np.array(mesh.cmap(mesh.norm(value))[:3]) @ LUMINANCE_WEIGHTS
-                ink = "white" if luminance < DARK_LUMINANCE else "black"
-            style: dict[str, Any] = {"ha": "center", "color": ink}
+            ink = "white" if abs(value) > DARK_FRACTION * largest else "black"
+            style = {"ha": "center", "color": draw.LIGHT_GREY if np.isnan(value) else ink}
             below = "" if self.small_print is None else self.small_print[i, k]
-            if below:
-                ax.text(k, i + 0.07, below, va="top", fontsize=6.5, **style)
+            ax.text(k, i + 0.07, below, va="top", fontsize=6.5, **style)
             at = (k, i + 0.02, "bottom") if below else (k, i, "center")
             texts[i, k] = ax.text(*at[:2], self.numbers[i, k], va=at[2], fontsize=9, **style)
-        return texts
+        return mesh, texts
 
 
 # --- tables of a fit ------------------------------------------------------------------------------

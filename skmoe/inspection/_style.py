@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -34,9 +34,6 @@ N_MARKS, SHIFT_OF_MARKS = 7, 0.618
 # Colours of what belongs to no expert.
 DARK_GREY, LIGHT_GREY = "#333333", "#999999"
 
-# Short names of matplotlib's properties.
-MATPLOTLIB_ALIASES = {"c": "color", "lw": "linewidth", "ls": "linestyle", "ec": "edgecolor"}
-
 # Mean width of a character, in inches, and the shortest lines below a figure, in characters.
 CHARACTER_WIDTH, MIN_LINE_LENGTH = 0.075, 24
 
@@ -54,8 +51,8 @@ AXIS_CHARACTERS_PER_INCH, MIN_AXIS_NAME_WIDTH = 11.0, 27
 # shares, and cut after some characters.
 MAX_LEVEL_CHARACTERS, MAX_LEVEL_WIDTH = 36, 16
 
-# Size of a figure of two panels, in inches.
-TWO_PANELS_SIZE = (9.0, 4.0)
+# Size of one of two panels, in inches.
+TWO_PANELS_SIZE = (4.5, 4.0)
 
 # Panels of a grid side by side, and the size of each in inches.
 MAX_GRID_COLUMNS, GRID_PANEL_SIZE = 3, (3.6, 2.9)
@@ -63,8 +60,8 @@ MAX_GRID_COLUMNS, GRID_PANEL_SIZE = 3, (3.6, 2.9)
 # Instead of a number.
 NO_NUMBER = "\N{EN DASH}"
 
-# Width of a figure with one panel that is for its legend, in inches.
-LEGEND_WIDTH = 1.7
+# Width for the legend beside a grid of panels, in inches.
+LEGEND_WIDTH = 3.0
 
 # Bands, and lines and axes that are a reference.
 BAND: dict[str, Any] = {"color": LIGHT_GREY, "alpha": 0.3, "linewidth": 0}
@@ -72,6 +69,9 @@ REFERENCE: dict[str, Any] = {"color": DARK_GREY, "linestyle": "--", "linewidth":
 
 # Heights at which rows of other classes and of the class are drawn, and limits of the axis.
 CLASS_MARK_HEIGHTS, CLASS_LIMITS = np.array([-0.05, 1.05]), (-0.1, 1.1)
+
+# Area of the point of a row.
+ROW_AREA = 12.0
 
 # Half the width of the range in which rows of a category lie.
 JITTER_WIDTH = 0.25
@@ -84,36 +84,47 @@ LEGEND_ROWS_PER_INCH = 4.35
 class Display:
     """A picture: fields are what is drawn, and attributes with a last underscore its artists."""
 
-    def _plot(self, ax: Any, **options: Any) -> Self:
-        """Draw on axes of the user or new ones, and keep those that were drawn on."""
-        self.ax_: Any = self._draw(ax, **options)
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the picture.
+
+        Parameters
+        ----------
+        ax : matplotlib axes or array-like of axes, default=None
+            Axes to draw on: a single one, which several panels replace, or one for each panel. None
+            for new ones.
+
+        Returns
+        -------
+        display : object
+            This display.
+        """
+        self.ax_: Any = self._draw(ax)
         self.figure_ = np.ravel(self.ax_)[0].figure
         return self
 
-    def _draw(self, ax: Any, **options: Any) -> Any:
+    def _draw(self, ax: Any) -> Any:
         raise NotImplementedError
 
     def _axes(
-        self, ax: Any, n_panels: int = 1, size: tuple[float, float] | None = None, **grid: Any
+        self,
+        ax: Any,
+        n_panels: int = 1,
+        size: tuple[float, float] | None = None,
+        max_columns: int | None = None,
+        room: float = 0.0,
     ) -> Array:
         """Axes (n_panels,): those given, new ones, or some that replace a single one of the user.
 
-        `size` in inches is that of a new figure, and `grid` are options of its grid.
+        In rows of at most `max_columns`. New ones have a size in inches each, and room beside them.
         """
         given = np.ravel(np.asarray(ax, dtype=object))
         if ax is not None and len(given) == n_panels:
             return given
-        figure, cells = self._cells(ax, n_panels, size, **{"nrows": 1, "ncols": n_panels, **grid})
-        return np.array([figure.add_subplot(cells[i]) for i in range(n_panels)], dtype=object)
-
-    def _grid_axes(
-        self, ax: Any, n_panels: int, max_columns: int, size: tuple[float, float]
-    ) -> Array:
-        """The same in rows of at most `max_columns` panels of a size in inches."""
-        n_rows = -(-n_panels // max_columns)
+        n_rows = -(-n_panels // (max_columns or n_panels))
         n_columns = -(-n_panels // n_rows)  # rows of about the same length
-        whole = size[0] * n_columns, size[1] * n_rows
-        return self._axes(ax, n_panels, whole, nrows=n_rows, ncols=n_columns)
+        whole = None if size is None else (size[0] * n_columns + room, size[1] * n_rows)
+        figure, cells = self._cells(ax, n_panels, whole, nrows=n_rows, ncols=n_columns)
+        return np.array([figure.add_subplot(cells[i]) for i in range(n_panels)], dtype=object)
 
     def _cells(
         self, ax: Any, n_panels: int, size: tuple[float, float] | None, **grid: Any
@@ -134,46 +145,11 @@ class Display:
         return given[0].figure, given[0].get_subplotspec().subgridspec(**grid)
 
 
-class StyledDisplay(Display):
-    """A display of one kind of artist, whose style are the keywords of `plot`."""
-
-    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
-        """Draw the picture.
-
-        Parameters
-        ----------
-        ax : matplotlib axes or array-like of axes, default=None
-            Axes to draw on: a single one, which several panels replace, or one for each panel. None
-            for new ones.
-        **kwargs : dict
-            Passed to the function of matplotlib that `from_estimator` names, such as `color`.
-
-        Returns
-        -------
-        display : object
-            This display.
-        """
-        return self._plot(ax, **kwargs)
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
-class DisplayOfExperts(Display):
-    """A display with names of the experts."""
-
-    expert_names: Any = None
-
-    # The field whose last axis are the experts.
-    _by_expert: ClassVar[str] = "curves"
-
-    def __post_init__(self) -> None:
-        if self.expert_names is None:
-            self.expert_names = default_expert_names(vars(self)[self._by_expert].shape[-1])
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class DisplayOfPanels(DisplayOfExperts):
+class DisplayOfPanels(Display):
     """A display that may have others of its kind as its panels."""
 
+    expert_names: Sequence[str]
     panels: Any = None
 
     @classmethod
@@ -183,45 +159,37 @@ class DisplayOfPanels(DisplayOfExperts):
         display.panels = panels if len(panels) > 1 else None
         return display
 
-    def _plot_panels(self, ax: Any, is_alike: Sequence[bool], **options: Any) -> Self:
-        """Draw the panels in a grid of axes, or the picture if there are none."""
-        if self.panels:
-            axes = self._grid_axes(ax, len(self.panels), MAX_GRID_COLUMNS, GRID_PANEL_SIZE)
-            for panel, cells in zip(self.panels, axes, strict=True):
-                panel.plot(cells, **options)
-            legends = zip(self.panels, is_alike, strict=True)
-            _share_names(axes, [panel.legend_ for panel, alike in legends if alike])
-            self.ax_, self.figure_ = axes, axes[0].figure
-        else:
-            self._plot(ax, **options)
-        if ax is None:
-            _make_room_for_legends(np.ravel(self.ax_), 0.0 if self.panels else LEGEND_WIDTH)
-        return self
+    def _draw(self, ax: Any) -> Any:
+        if not self.panels:
+            (cells,) = self._axes(ax)
+            self._draw_panel(cells)
+            return cells
+        grid = len(self.panels), GRID_PANEL_SIZE, MAX_GRID_COLUMNS, LEGEND_WIDTH
+        axes = self._axes(ax, *grid)
+        for panel, cells in zip(self.panels, axes, strict=True):
+            panel.plot(cells)
+        _share_names(axes)
+        return axes
+
+    def _draw_panel(self, ax: Any) -> None:
+        raise NotImplementedError
 
 
-def _share_names(axes: Array, legends: Sequence[Any]) -> None:
-    """Keep one legend, at the end of the first row, and one name of the vertical axis in a row."""
+def _share_names(axes: Array) -> None:
+    """Keep one of equal legends, and one name of the vertical axis in a row."""
+
+    def words(cells: Any) -> set[str]:
+        legend = cells.get_legend()
+        return {text.get_text() for text in (legend.get_title(), *legend.get_texts())}
+
     specs = [cells.get_subplotspec() for cells in axes]
     kept = axes[[spec is None or spec.is_first_row() for spec in specs]][-1]
-    if any(legend.axes is kept for legend in legends):
-        for legend in legends:
-            if legend.axes is not kept:
-                legend.remove()
     is_first, labels = in_first_column(axes), [cells.get_ylabel() for cells in axes]
-    for i in range(1, len(axes)):
-        if not is_first[i] and labels[i] == labels[i - 1]:
-            axes[i].set_ylabel("")
-
-
-def _make_room_for_legends(axes: Array, included: float) -> None:
-    """Widen a figure whose axes have a width, in inches, of which some is for their legends."""
-    widths: dict[int, float] = {}
-    for cells in axes[[cells.get_legend() is not None for cells in axes]]:
-        column = cells.get_subplotspec().colspan.start
-        widths[column] = max(widths.get(column, 0.0), cells.get_legend().get_window_extent().width)
-    figure = axes[0].figure
-    room = max(sum(widths.values()) / figure.dpi - included, 0.0)
-    figure.set_figwidth(figure.get_figwidth() + room)
+    for i, cells in enumerate(axes):
+        if cells is not kept and words(cells) <= words(kept):
+            cells.get_legend().remove()
+        if i and not is_first[i] and labels[i] == labels[i - 1]:
+            cells.set_ylabel("")
 
 
 def in_first_column(axes: Any) -> list[bool]:
@@ -305,11 +273,9 @@ def interval_label(probability: float) -> str:
     return f"{100 * probability:.3g} % interval"
 
 
-def draw_band(
-    ax: Any, x: Array, ends: Any, given: Mapping[str, Any], box: float | None = None
-) -> Any:
+def draw_band(ax: Any, x: Array, ends: Any, box: float | None = None, **style: Any) -> Any:
     """Draw a grey band between two curves, or boxes of half a width around points."""
-    style = merged(BAND, given)
+    style = BAND | style
     if box is None:
         return ax.fill_between(x, *ends, **style)
     corners = (x[:, None] + np.array([-box, -box, box, box])).ravel()
@@ -317,25 +283,22 @@ def draw_band(
     return ax.fill_between(corners, *np.repeat(ends, 4, axis=1), where=filled, **style)
 
 
-def point_area(area: float, exposure: Array | None, drawn: Any) -> Any:
-    """Areas of the points that are drawn, which are proportional to exposures if there are any."""
-    return area if exposure is None else area * exposure[drawn] / exposure.mean()
-
-
 def draw_rows(
-    ax: Any, x: Array, y: Array, style: dict[str, Any], kwargs: Any, kinds: tuple[bool, bool]
+    ax: Any, x: Array, y: Array, kinds: tuple[bool, bool], share: Any = 1.0, **style: Any
 ) -> Any:
     """Draw rows: those of a category side by side, those of a class or others as marks at ends.
 
     `kinds` are whether the feature has categories, and whether rows are those of a class or others.
+    The areas of points are proportional to a `share`.
     """
     is_category, is_class = kinds
+    style = {"linewidths": 0} | style | {"s": style.get("s", ROW_AREA) * share}
     if is_category:
         x = x + np.random.default_rng(0).uniform(-JITTER_WIDTH, JITTER_WIDTH, len(x))
     if is_class:
         y = CLASS_MARK_HEIGHTS[y.astype(int)]
-        style = style | {"marker": "|", "s": 40, "linewidths": 1.0}
-    return ax.scatter(x, y, **merged(style, kwargs))
+        style |= {"marker": "|", "s": 40, "linewidths": 1.0}
+    return ax.scatter(x, y, **style)
 
 
 # --- experts and names -------------------------------------------------------------------------
@@ -416,18 +379,6 @@ def text_width(texts: Sequence[str]) -> float:
     return CHARACTER_WIDTH * max(len(line) for text in texts for line in text.split("\n"))
 
 
-def merged(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Properties with those of the user in place of the defaults.
-
-    Short names are replaced, but for those of `scatter`, whose marks have "c". A given color also
-    replaces a default facecolor, which matplotlib would prefer.
-    """
-    aliases = {} if "c" in defaults else MATPLOTLIB_ALIASES
-    own = {aliases.get(name, name): value for name, value in (given or {}).items()}
-    replaced = ("facecolor", "c") if "color" in own else ()
-    return {name: value for name, value in defaults.items() if name not in replaced} | own
-
-
 def labelled(handles: Sequence[Any]) -> Sequence[Any]:
     """Handles of a legend, of which matplotlib would leave out those with a first underscore."""
     for handle in handles:
@@ -451,8 +402,9 @@ def expert_handle(k: int, name: str, **style: Any) -> Any:
     """What stands for an expert in a legend: its colour, line style and marker."""
     from matplotlib.lines import Line2D
 
-    own = {"color": colour(k), "linestyle": dash(k), "marker": marker(k), "linewidth": 2}
-    return Line2D([], [], label=name, **merged(own, style))
+    own: dict[str, Any] = {"color": colour(k), "linestyle": dash(k), "marker": marker(k)}
+    own["linewidth"] = 2
+    return Line2D([], [], label=name, **own | style)
 
 
 def head_expert(ax: Any, k: int, names: Sequence[str], shares: Array, *, of_units: bool) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from functools import cache
-from importlib import import_module
-from inspect import signature
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +29,6 @@ from skmoe._estimators.methods.input_steps import (
 from skmoe._inference.labels import printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.distributions._checks import check_random_state
 from skmoe.inspection._grid import (
     FeatureAxis,
     at_reference_values,
@@ -71,11 +67,8 @@ def check_features(
     With `most` it is one feature, or up to two, that must be given.
     """
     of_fit = getattr(estimator, "feature_names_in_", None)
-    known = of_fit if feature_names is None else feature_names
-    given = () if value is None else np.asarray(value, dtype=object).ravel()
-    is_named = known is not None and all(isinstance(entry, str) for entry in given)
-    names = np.asarray(known, dtype=object) if is_named else None
-    chosen = check_columns(name, value, estimator.n_features_in_, names)
+    known: Any = of_fit if feature_names is None else feature_names
+    chosen = check_columns(name, value, estimator.n_features_in_, known)
     if most is not None and (chosen is None or len(chosen) > most):
         number = {1: "one feature", 2: "one feature or two"}[most]
         raise ValueError(
@@ -191,7 +184,6 @@ def find_mixture(estimator: Any, X: Any = None) -> Subject:
 
 def drawn_mixture(
     display: Any,
-    style: Collection[str],
     estimator: Any,
     X: Any = None,
     feature_names: Sequence[str] | None = None,
@@ -199,41 +191,13 @@ def drawn_mixture(
 ) -> tuple[Any, Any, str, list[str], list[str]]:
     """What a display draws: a mixture, rows, a note, and printable names of features and experts.
 
-    Without matplotlib there is an ImportError before any work. `style` are keywords for `plot`.
+    Without matplotlib there is an ImportError before any work.
     """
     import_pyplot(f"{display.__name__}.from_estimator")
-    check_style(display, style)
     mixture, X, note = find_mixture(estimator, X)
     labels = check_names(mixture, feature_names)
     names = check_names_of_experts(mixture, expert_names)
     return mixture, None if X is None else check_table(mixture, X), note, labels, names
-
-
-def check_style(display: Any, style: Collection[str]) -> None:
-    """Keywords for the `plot` of a display must be known to it, or to matplotlib."""
-    known = {**signature(display.from_estimator).parameters, **signature(display.plot).parameters}
-    takes_style = "kwargs" in signature(display.plot).parameters
-    styles = style_keywords() if takes_style and style else frozenset()
-    unknown = [name for name in style if name not in known and name not in styles]
-    if unknown:
-        names = ", ".join(name for name in known if name not in ("self", "kwargs"))
-        raise TypeError(
-            f"{display.__name__}.from_estimator takes no keyword {unknown[0]!r}. It takes {names}"
-            f"{' and style keywords of matplotlib, such as color' if takes_style else ''}."
-        )
-
-
-@cache
-def style_keywords() -> frozenset[str]:
-    """Keywords of what matplotlib draws: properties of artists, and arguments of its functions."""
-    matplotlib = import_module("matplotlib")
-    artists = matplotlib.patches.Rectangle, matplotlib.patches.StepPatch, matplotlib.lines.Line2D
-    setters = {name for kind in (*artists, matplotlib.collections.QuadMesh) for name in dir(kind)}
-    axes = matplotlib.axes.Axes
-    for draw in (axes.bar, axes.barh, axes.stairs, axes.plot, axes.imshow, axes.pcolormesh):
-        setters |= {f"set_{name}" for name in signature(draw).parameters}
-    of_bars = {"xerr", "yerr", "ecolor", "capsize", "error_kw", "log", "tick_label"}
-    return frozenset(of_bars | {name[4:] for name in setters if name.startswith("set_")})
 
 
 # Quantiles that are the points of the grid, of each expert that counts. The range of the picture is
@@ -254,8 +218,8 @@ N_EVEN_POINTS, MIN_STEP = 200, 1e-6
 # Counts that are drawn, at most, among those between the ends.
 MAX_COUNTS = 400
 
-# Numbers in the rows of a path, for which its steps are reduced, and the fewest steps.
-MAX_ENTRIES, MIN_STEPS = 20_000_000, 10
+# Steps of a path, the numbers in its rows for which they are reduced, and the fewest steps.
+N_STEPS, MAX_ENTRIES, MIN_STEPS = 100, 20_000_000, 10
 
 
 def values_at(distribution: Any, method: Any, points: Array, index: int) -> Array:
@@ -388,7 +352,7 @@ def responsibilities_of_rows(estimator: Any, rows: Rows) -> tuple[Array, Array]:
 
 
 class ObservedRows(NamedTuple):
-    """Rows with their target and the responsibilities for them, and labels of units."""
+    """Rows with their target and the responsibilities for them."""
 
     estimator: Any
     table: Any
@@ -397,8 +361,7 @@ class ObservedRows(NamedTuple):
     observed: Array
     resp: Array  # (n, K), those of its unit for each row
     shares: Array  # means of the responsibilities over rows or units, (K,)
-    units: Any
-    labels: Array | None  # of the units, each once
+    units: Array | None  # labels
     exposure: Array | None  # by which the observed values are divided; None without an offset
 
     @property
@@ -406,28 +369,26 @@ class ObservedRows(NamedTuple):
         """The expert with the largest responsibility, (n,)."""
         return self.resp.argmax(axis=1)
 
-    def shown(
-        self, has_value: Array, subsample: int | None, max_units: int | None, random_state: Any
-    ) -> Array:
-        """Indices of the rows to show, of those with a value: some rows, or those of some units."""
-        name, most, drawn = "subsample", subsample, np.flatnonzero(has_value)
-        if self.labels is not None:
-            name, most, drawn = "max_units", max_units, self.labels
-            random_state = 0 if random_state is None else random_state
-        if most is not None and len(drawn) > check_integer(name, most, least=2):
-            drawn = check_random_state(random_state).choice(drawn, most, replace=False)
-        is_drawn = np.isin(np.arange(len(has_value)) if self.labels is None else self.units, drawn)
-        return np.flatnonzero(has_value & is_drawn)
+    def shown(self, has_value: Array, subsample: int | None) -> Array:
+        """Indices of the rows to show, of those with a value: some at random, whole units."""
+        rows = np.flatnonzero(has_value)
+        if subsample is None or len(rows) <= check_integer("subsample", subsample, least=2):
+            return rows
+        codes = rows if self.units is None else encode_units(self.units)[1][rows]
+        rank = np.random.default_rng(0).permutation(codes.max() + 1)[codes]
+        return rows[rank <= np.sort(rank)[subsample - 1]]
 
     def over(self, axis: FeatureAxis, shown: Array, heights: Array) -> dict[str, Any]:
         """Fields of a display over a feature, with the rows that are shown at some heights (n,)."""
-        of_rows: dict[str, Any] = {"x": axis.observed, "y": heights}
-        of_rows["assigned_expert"] = self.assigned_expert
+        of_rows: dict[str, Any] = {
+            "x": axis.observed,
+            "y": heights,
+            "assigned_expert": self.assigned_expert,
+        }
         of_rows |= {"units": self.units, "exposure": self.exposure}
-        found = {"grid": axis.positions, "categories": axis.categories}
-        found["curves"] = self.by_experts(axis.points(self.table))
-        given = of_rows.items()
-        return found | {name: None if v is None else v[shown] for name, v in given}
+        found = {name: None if v is None else v[shown] for name, v in of_rows.items()}
+        found |= {"grid": axis.positions, "categories": axis.categories}
+        return found | {"curves": self.by_experts(axis.points(self.table))}
 
     def by_experts(self, table: Any) -> Array:
         """Predictions (n, K) of the experts for a table."""
@@ -454,14 +415,15 @@ def observed_rows(
     estimator: Any, rows: Rows, target: Any, *, at_bounds: bool = False
 ) -> list[ObservedRows]:
     """The rows for each target, with y, or with 1 for the rows of a class and 0 for others."""
-    resp, units, found = responsibilities_of_rows(estimator, rows), rows.unit, []
-    of_units = (None, None) if units is None else (np.asarray(units), encode_units(units)[0])
+    resp, found = responsibilities_of_rows(estimator, rows), []
+    units = None if rows.unit is None else np.asarray(rows.unit)
     for index in check_targets(estimator, target, rows.X):
         name = target_name(estimator, rows.y, index) + PER_EXPOSURE * (rows.offset is not None)
         observed, exposure = observed_rates(estimator, rows, index, at_bounds)
         exposures = None if rows.offset is None else exposure
-        drawn = estimator, rows.X, index, name, observed, *resp, *of_units, exposures
-        found.append(ObservedRows(*drawn))
+        found.append(
+            ObservedRows(estimator, rows.X, index, name, observed, *resp, units, exposures)
+        )
     return found
 
 
@@ -470,7 +432,7 @@ def observed_rows(
 
 def row_density(
     estimator: Any, X: Any, row: int, target: int, offset: Array | None
-) -> dict[str, Array]:
+) -> dict[str, Any]:
     """The distribution of an output for a row, as a sum over experts: fields of the display.
 
     They are the gate (K,), values (A,) with their probabilities (A, K), and a grid with densities;
@@ -511,24 +473,17 @@ def row_density(
 # --- by features -------------------------------------------------------------------------------
 
 
-class Contributions(NamedTuple):
-    """What adds up to the prediction of a row, up to a remainder: base value, gate and experts."""
-
-    base_value: float  # prediction of the mean row
-    gate: Array  # of each feature through the gate, (p,)
-    experts: Array  # of each feature through the predictions of the experts, (p,)
-    prediction: float
-
-
 def row_contributions(
-    estimator: Any, X: Any, row: int, target: int, offset: Array | None, n_steps: int
-) -> Contributions:
-    """Contributions to the prediction of an output or class for a row, given its offset.
+    estimator: Any, X: Any, row: int, target: int, offset: Array | None
+) -> dict[str, Any]:
+    """Contributions to the prediction of an output or class for a row: fields of the display.
 
-    The straight path from the mean row to the row has `n_steps` steps. In each, features move one
-    after another: first in the gate, then in the experts, and on a second way in the opposite
-    order, of which the mean is taken. The changes of each way add up to the change of
-    sum_k gate_k(x) mean_k(x). For smooth functions they converge to integrated gradients.
+    Contributions through the gate (p,) and through the experts (p,) add up to the difference of
+    the prediction from the base value, that of the mean row. The straight path between these rows
+    has `N_STEPS` steps. In each, features move one after another: first in the gate, then in the
+    experts, and on a second way in the opposite order, of which the mean is taken. The changes of
+    each way add up to the change of sum_k gate_k(x) mean_k(x). For smooth functions they converge
+    to integrated gradients.
     """
 
     def given(rows: Any) -> dict[str, Any]:
@@ -537,7 +492,7 @@ def row_contributions(
     n_features = X.shape[1]
     ends = path_rows(X, row, np.array([[0.0], [1.0]]) * np.ones(n_features))
     base_value, prediction = predicted_mean(estimator, ends, target, **given(ends))
-    n_steps = int(np.clip(MAX_ENTRIES // (n_features * (n_features + 1)), MIN_STEPS, n_steps))
+    n_steps = int(np.clip(MAX_ENTRIES // (n_features * (n_features + 1)), MIN_STEPS, N_STEPS))
     fraction = np.linspace(0.0, 1.0, n_steps + 1)
     moved = np.tri(n_features + 1, n_features, -1, dtype=bool)  # row j: the first j have moved
     through_gate, through_experts = np.zeros(n_features), np.zeros(n_features)
@@ -555,7 +510,8 @@ def row_contributions(
         of_experts = np.einsum("sjk,sk->j", np.diff(mean, axis=1), gate[:, last])
         through_gate += (of_gate[::-1] if backwards else of_gate) / 2.0
         through_experts += (of_experts[::-1] if backwards else of_experts) / 2.0
-    return Contributions(float(base_value), through_gate, through_experts, float(prediction))
+    found = {"base_value": float(base_value), "prediction": float(prediction)}
+    return found | {"gate_contributions": through_gate, "expert_contributions": through_experts}
 
 
 # --- rows with weights ----------------------------------------------------------------------------

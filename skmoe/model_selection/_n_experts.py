@@ -306,7 +306,6 @@ def n_experts_table(
     See Also
     --------
     n_experts_test : A test of K experts against K + 1.
-    skmoe.inspection.NumberOfExpertsDisplay : A criterion as a picture.
 
     Notes
     -----

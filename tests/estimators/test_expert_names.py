@@ -205,5 +205,5 @@ def test_pictures_of_units_have_the_names():
     moe = fit_quietly(regressor(gate="constant", **SHORT), X, Y, units=UNITS)
     table = moe.set_expert_names(NAMES).responsibilities(X, Y, units=UNITS)
     assert table.to_frame().columns.tolist() == NAMES
-    display = ResponsibilitiesDisplay.from_predictions(table)
+    display = ResponsibilitiesDisplay.from_estimator(moe, X, Y, units=UNITS)
     assert ticks(display.ax_[0]) == ["small cars", "large\n<b>cars</b>"]

@@ -121,9 +121,7 @@ def test_two_values_change_from_the_first_to_the_second():
     assert derivative.terms[0].name == "x2"
     assert abs(derivative.estimates[0] - expected) > 1e-4
 
-
-def test_numbers_that_are_levels_change_from_the_first_to_each():
-    table = at(TABLE, 2, np.arange(len(X)) % 4)
+    table = at(TABLE, 2, np.arange(len(X)) % 4)  # from the first to each of several
     moe = fit_quietly(regressor(), table, TARGET)
     found = average_effects(moe, table, features=[2], discrete_features=[2])
     first = moe.predict(at(table, 2, 0.0))
@@ -174,7 +172,7 @@ def test_features_are_those_of_the_input_of_a_pipeline():
     assert np.isfinite(found.standard_errors).all()
 
 
-def test_sparse_rows_are_as_dense_ones():
+def test_sparse_rows_weights_and_offsets_count():
     moe = fitted_case("linear-regressor")
     inference = moe.inference(X, Y)
     dense, thin = (
@@ -183,16 +181,11 @@ def test_sparse_rows_are_as_dense_ones():
     assert_allclose(thin.estimates, dense.estimates, rtol=1e-6)
     assert_allclose(thin.covariance, dense.covariance, rtol=1e-5)
 
-
-def test_weights_count_rows():
-    moe = fitted_case("linear-regressor")
     weight = np.arange(len(X)) % 3
     weighted = average_effects(moe, X, sample_weight=weight)
     repeated = average_effects(moe, np.repeat(X, weight, axis=0))
     assert_allclose(weighted.estimates, repeated.estimates, rtol=1e-6)
 
-
-def test_offset_is_that_of_the_rows():
     moe = fitted_case("poisson-regressor")
     offset = np.linspace(-1.0, 1.0, len(X))
     found = of_part(average_effects(moe, X, offset=offset, step=1.0, per="sd"), "mixture")
@@ -299,9 +292,9 @@ def effects_by_hand(coefficients, n_experts, classes, reference=0, h=1e-4):
     return np.array([(mean(X + e) - mean(X - e)) / (2 * h) for e in steps])
 
 
-@pytest.mark.parametrize("classes", [False, True])
-@pytest.mark.parametrize("reference", [0, 1])
-@pytest.mark.parametrize("method", ["observed", "sandwich"])
+@pytest.mark.parametrize(
+    ("classes", "reference", "method"), [(False, 1, "observed"), (True, 0, "sandwich")]
+)
 def test_errors_are_those_of_the_delta_method(classes, reference, method):
     case = "linear-classifier" if classes else "linear-regressor"
     moe, y = fitted_case(case), ALL_CASES[case][1]
@@ -333,7 +326,7 @@ def test_bootstrap_errors_are_those_of_the_effects_of_refits(what):
         assert_allclose(found.replicates[:, :2], by_hand, rtol=1e-4, atol=1e-8)
 
 
-def test_errors_of_separated_experts_are_those_of_the_penalties():
+def test_effects_of_separated_experts_have_errors_and_undetermined_ones_none():
     x = np.linspace(-3.0, 3.0, 200)[:, None]
     y = np.where(x[:, 0] > 0, 5.0, x[:, 0]) + 0.01 * np.random.default_rng(0).normal(size=200)
     moe = fit_quietly(regressor(n_experts=2, gate_alpha=1e-3), x, y)
@@ -341,9 +334,6 @@ def test_errors_of_separated_experts_are_those_of_the_penalties():
     assert "separated" in inference.reasons
     found = average_effects(moe, x, inference=inference)
     assert (found.standard_errors > 0.0).all()
-
-
-def test_effects_that_are_not_determined_have_no_error():
     table = np.column_stack([X, X[:, 1]])
     moe = fit_quietly(regressor(n_experts=1, alpha=0.0), table, Y)
     found = average_effects(moe, table, inference=moe.inference(table, Y))
@@ -359,9 +349,6 @@ def test_a_table_and_a_text_list_all_effects():
     assert "delta method, observed information" in repr(with_errors)
     assert "std. error" not in repr(average_effects(moe, X))
     assert np.isnan(average_effects(moe, X).standard_errors).all()
-
-
-# --- signs ----------------------------------------------------------------------------------------
 
 
 # --- refusals -------------------------------------------------------------------------------------
@@ -380,13 +367,10 @@ def test_wrong_arguments_are_refused():
     assert_refused(refusal(average_effects, moe, constant), "features", "x1", "features=")
     assert_refused(refusal(average_effects, sm, X), "estimator")
 
-
-def test_an_inference_of_another_fit_is_refused():
-    """Also if its terms have the same names, as after a fit in other units of y."""
+    # An inference of another fit, although its terms have the same names.
     moe = fitted_case("two experts")
     other = fit_quietly(clone(moe), X, 100.0 * Y + 7.0)
     inference = other.inference(X, 100.0 * Y + 7.0)
-    assert inference.terms == moe.inference(X, Y).terms
     message = refusal(average_effects, moe, X, inference=inference)
     assert_refused(message, "inference must be that of this mixture", "estimates", "moe.inference")
 

@@ -12,7 +12,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.inspection import NumberOfExpertsDisplay
 from skmoe.model_selection import n_experts_table, n_experts_test
 from support.refusals import assert_refused, refusal
 from support.tables import crossing_lines, flipping_classes
@@ -143,16 +142,6 @@ def test_frame_and_text_have_all_numbers():
         assert starred == [table.best(name)] == [1 + np.argmin(table.columns[name])]
     assert_refused(refusal(table.best, "bick"), "criterion", "'bick'", "bic")
     assert "best reached" in table._repr_html_() or "n_reached" in table._repr_html_()
-
-
-@pytest.mark.parametrize("criterion", ["bic", "awe"])
-def test_a_criterion_is_drawn(criterion):
-    table = small()
-    display = NumberOfExpertsDisplay.from_table(table, criterion)
-    assert list(display.line_.get_xdata()) == [1, 2, 3]
-    assert_allclose(display.line_.get_ydata(), -table.columns[criterion])
-    assert display.chosen == table.best(criterion)
-    assert display.ax_.get_ylabel() == f"-{criterion.upper()}"
 
 
 def test_warnings_name_the_number():

@@ -29,7 +29,7 @@ SHORT = {"random_state": 0, "n_init": 1, "max_iter": 12}
 NAMES = ["calm", "wild", "odd"]
 
 # Arguments of a display that make it quick, or the same each time.
-QUICK = {"n_repeats": 2, "random_state": 0, "subsample": 60, "level": None, "n_steps": 4}
+QUICK = {"n_repeats": 2, "random_state": 0, "subsample": 60, "level": None}
 
 
 # --- cases ----------------------------------------------------------------------------------------
@@ -201,7 +201,11 @@ def expert_lines(n_experts):
     """Lines of the gate, whose colours, dashes and markers stand for the experts everywhere."""
     gate = np.full((50, n_experts), 1.0 / n_experts)
     grid = np.arange(50.0)
-    return inspection.GateDisplay(feature_names=["x"], values=[grid], gate=gate).plot().lines_
+    names = [f"expert {k}" for k in range(n_experts)]
+    display = inspection.GateDisplay(
+        feature_names=["x"], values=[grid], gate=gate, expert_names=names
+    )
+    return display.plot().lines_
 
 
 def expert_colour(k):

@@ -154,7 +154,7 @@ def counts():
 @pytest.mark.parametrize("name", displays_with("X"))
 def test_pictures_have_units_and_names_of_the_input(counts, name):
     fits, X, y = counts
-    given = {"X": X, "y": y, "random_state": 0, "n_repeats": 2, "row": 3, "n_steps": 9}
+    given = {"X": X, "y": y, "random_state": 0, "n_repeats": 2, "row": 3}
     given |= {"subsample": None, "standardize": False, "time": "depth", "gate_feature": "height"}
     given = {key: given[key] for key in given if key in parameters_of(name)}
     found, expected = (DISPLAYS[name].from_estimator(each, **given) for each in fits)

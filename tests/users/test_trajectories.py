@@ -402,7 +402,7 @@ def test_means_are_those_of_intervals_of_time_and_per_unit_of_exposure():
 def test_some_units_are_shown_of_many():
     """There is a band only of experts with standard errors."""
     X, y = cohort()
-    given = {"time": "year", "units": UNIT, "max_units": 10, "coverage": None}
+    given = {"time": "year", "units": UNIT, "subsample": 60, "coverage": None}
     display = TrajectoriesDisplay.from_estimator(fitted(), X, y, **given)
     assert sum(len(lines.get_segments()) for lines in display.unit_lines_) == 10
     assert f"10 of {N_UNITS} in all" in all_texts(display)

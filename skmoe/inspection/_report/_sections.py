@@ -31,9 +31,8 @@ from skmoe._numerics.event_times import EventTable
 from skmoe._numerics.probability import weighted_quantiles
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.inspection._calibration import CalibrationDisplay
+from skmoe.inspection._calibration import CalibrationDisplay, SurvivalDisplay
 from skmoe.inspection._grid import numeric_values
-from skmoe.inspection._over_time import SurvivalDisplay
 from skmoe.inspection._report._inputs import Feature, Inputs, Report
 from skmoe.inspection._search import NumberOfExpertsDisplay
 from skmoe.inspection._segment_profile import SegmentProfileDisplay, profile_columns

@@ -47,7 +47,7 @@ from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._linear import EXPERTS
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.families import Family
-from skmoe.gates import DEFAULT_GATE_ALPHA, SoftmaxGate
+from skmoe.gates import DEFAULT_GATE_ALPHA, ConstantGate, SoftmaxGate
 from skmoe.protocols import Experts
 
 # What the estimators take without being asked.
@@ -200,7 +200,9 @@ def validate_parameters(estimator: Any, models: list[Any] | None = None) -> FitP
             check_length("expert_features", values["expert_features"], n_experts)
     gate, expert = values["gate"], values.get("expert", models)
     has_default_gate = isinstance(gate, str) and gate == DEFAULT_GATE and n_experts > 1
-    if not has_default_gate:
+    if isinstance(gate, str) and gate == DEFAULT_GATE and n_experts == 1:
+        gate = ConstantGate()
+    elif not has_default_gate:
         gate = resolve_gate(gate, values["gate_alpha"], n_experts)
     is_classification = isinstance(estimator, ClassifierMixin)
     task_name = "classifier" if is_classification else "regressor"

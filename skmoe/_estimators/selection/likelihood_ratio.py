@@ -31,7 +31,7 @@ from skmoe._estimators.parameters.conflicts import (
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.parts import resolve_families
 from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
-from skmoe._estimators.selection.trials import Trial, fit_trial
+from skmoe._estimators.selection.n_experts import Trial, fit_trial
 from skmoe._inference.inference import NestedModelsTest
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import warn_user
@@ -91,12 +91,12 @@ class LikelihoodRatioTest:
         K + 1 experts start from the K experts with one of them split in two, and as in any fit. If
         their likelihood is smaller than that of K experts, a thorough search follows.
         """
-        more, noise = self.n_experts + 1, null.noise_variance
-        best = self._best_fit(data, more, [null, self.estimator.init], seed, noise)
+        more = self.n_experts + 1
+        best = self._best_fit(data, more, [null, self.estimator.init], seed, null)
         for search in range(1, MAX_SEARCHES):
             if best.log_likelihood() >= null.log_likelihood() - self.tolerance:
                 break
-            again = self._best_fit(data, more, ["search"], seed + search, noise)
+            again = self._best_fit(data, more, ["search"], seed + search, null)
             best = max(best, again, key=Trial.log_likelihood)
         pair = null.log_likelihood(), best.log_likelihood()
         gain = pair[1] - pair[0]
@@ -129,7 +129,7 @@ class LikelihoodRatioTest:
         n_experts: int,
         starts: Sequence[Any],
         seed: int,
-        noise_variance: Array | None = None,
+        known: Trial | None = None,
     ) -> Trial:
         """The fit with the largest likelihood among those from given starts."""
         fits, seeds = [], np.random.SeedSequence(seed).generate_state(len(starts))
@@ -138,9 +138,7 @@ class LikelihoodRatioTest:
             options = {"n_experts": n_experts, "random_state": seed}
             if isinstance(start, str) and start == "search":
                 options["n_init"] = 1
-            fits.append(
-                fit_trial(self.estimator, data, start, options, noise_variance=noise_variance)
-            )
+            fits.append(fit_trial(self.estimator, data, start, options, known=known))
         return max(fits, key=Trial.log_likelihood)
 
 

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,25 +31,31 @@ from skmoe._data.folds import check_several_folds, feasible_folds
 from skmoe._data.row_checks import check_metadata
 from skmoe._data.rows import Rows
 from skmoe._data.units import n_known_experts
+from skmoe._estimators.fitting.attributes import attributes_of_run
 from skmoe._estimators.fitting.monitor import NO_TASK, FitTask
+from skmoe._estimators.fitting.problem import FitProblem, build_problem
 from skmoe._estimators.parameters.conflicts import (
     check_conflicts,
     chosen_options,
     is_for_each_expert,
 )
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.parameters.parts import holds_out_rows, uses_groups
 from skmoe._estimators.rows.first_pass import first_pass, rows_in_blocks
 from skmoe._estimators.rows.training_data import (
+    FitOptions,
     TrainingData,
     chosen_rows,
     merge_copies,
     present_rows,
     validate_training_data,
 )
-from skmoe._estimators.selection.trials import Trial, fit_trial
 from skmoe._inference.comparisons import fit_statistics
 from skmoe._inference.labels import describe_ties
+from skmoe._mixture.data import Data
+from skmoe._mixture.em import Run, without_rows
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.search import fit_starts
+from skmoe._mixture.starts import with_split_experts
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 from skmoe.exceptions import NumberOfExpertsWarning, warn_user
@@ -66,6 +74,9 @@ PATIENCE = 2
 # Journal of the American Statistical Association 90, 773-795).
 N_STANDARD_ERRORS = 2.0
 MIN_TOTAL_GAIN = 3.0
+
+# Iterations of fits that leave rows out, from the fit to all rows.
+N_ITER_WITHOUT_ROWS = 20
 
 # Seed of folds, sample and starts.
 SELECTION_SEED = 0
@@ -148,11 +159,13 @@ def select(
     given = np.ones(1) if weight is None else weight
     least_gain = 0.0 if weight is None else MIN_TOTAL_GAIN / given.sum()
     selected, is_over = 0, False
-    selection = trials.task.subtask("selection", None, 0).start()
+    has_task = trials.task is not NO_TASK
+    selection = trials.task.subtask("selection", None, 0).start() if has_task else NO_TASK
     for number in trials.numbers:
         if number > trials.maximum or len(tried) > selected + PATIENCE or is_over:
             break
-        trial, since = selection.subtask("trial").start(), time.perf_counter()
+        trial = selection.subtask("trial").start() if has_task else NO_TASK
+        since = time.perf_counter()
         found = score(number)
         if found is None:
             is_over = True
@@ -169,28 +182,12 @@ def select(
             if trials.verbose > 0:
                 named = f"{number} expert{'s' * (number > 1)}"
                 print(f"{named}: score {means[-1]:.5f}, {time.perf_counter() - since:.1f} s")
-        is_over |= trial.end(trials.attributes)
-    selection.end(trials.attributes)
+        is_over |= has_task and trial.end(trials.attributes)
+    if has_task:
+        selection.end(trials.attributes)
     is_rising = 0 < selected == len(tried) - 1 and not is_over
     result = SelectionResult(tried[selected], np.array(tried), means, is_rising=is_rising)
     return result if weight is None else result._replace(errors=errors, ties=result.tried[is_tied])
-
-
-def _implied_n_experts(estimator: Any, given: Any) -> Any:
-    """The number that other parameters have in the place of "auto"; else `n_experts` itself."""
-    number = estimator.n_experts
-    if not isinstance(number, str) or number != "auto":
-        return number
-    if estimator.warm_start and hasattr(estimator, "n_experts_"):
-        return estimator.n_experts_
-    values = vars(estimator)
-    lists = [values.get(name) for name in ("expert", "family")]
-    if is_for_each_expert(values.get("expert_features")):
-        lists.append(estimator.expert_features)
-    lengths = [len(value) for value in lists if isinstance(value, list | tuple)]
-    by_expert = [values["init"], getattr(given, "possible", None)]
-    lengths += [np.shape(value)[1] for value in by_expert if np.ndim(value) == 2]
-    return lengths[0] if lengths else number
 
 
 def with_selected_n_experts(
@@ -200,7 +197,7 @@ def with_selected_n_experts(
     number = _implied_n_experts(estimator, given)
     if number is not estimator.n_experts:
         return copy.copy(estimator).set_params(n_experts=number), given, {}
-    fixed, data, found = select_n_experts(estimator, given, task)
+    fixed, data, found = _select_n_experts(estimator, given, task)
     if found is None:
         return fixed, data, {}
     if found.is_rising:
@@ -216,24 +213,41 @@ def with_selected_n_experts(
         if estimator.verbose and len(found.ties) > 1:
             print(describe_ties(found.ties.tolist()))
     fixed.set_params(n_experts=found.n_experts)
-    if isinstance(data, TrainingData):
+    if isinstance(data, TrainingData) and data.rows.possible is not None:
         data = data._replace(rows=data.rows.of_n_experts(found.n_experts))
     return fixed, data, selected
 
 
-def select_n_experts(
-    estimator: Any, given: Rows, task: FitTask = NO_TASK
+def _implied_n_experts(estimator: Any, given: Any) -> Any:
+    """The number that other parameters have in the place of "auto"; else `n_experts` itself."""
+    number, values = estimator.n_experts, vars(estimator)
+    if not isinstance(number, str) or number != "auto":
+        return number
+    if estimator.warm_start and hasattr(estimator, "n_experts_"):
+        return estimator.n_experts_
+    lists = [values.get(name) for name in ("expert", "family")]
+    features = values.get("expert_features")
+    lists += [features] if features is not None and is_for_each_expert(features) else []
+    lengths = [len(value) for value in lists if isinstance(value, list | tuple)]
+    by_expert = [values["init"], getattr(given, "possible", None)]
+    lengths += [np.shape(value)[1] for value in by_expert if np.ndim(value) == 2]
+    return lengths[0] if lengths else number
+
+
+def _select_n_experts(
+    estimator: Any, given: Rows, task: FitTask
 ) -> tuple[Any, Rows | TrainingData, SelectionResult | None]:
     """A copy of the estimator, the rows of its fit, and the number by a criterion or candidates.
 
     Fewer than `MIN_ROWS_FOR_SELECTION` rows, or too few of each class to hold some out, are for one
     expert by "auto". In row blocks the number is that of a sample.
     """
-    candidates = _check_candidates(estimator.n_experts)
-    least = n_known_experts(given.possible)
+    how, by_class = estimator.n_experts, is_classifier(estimator)
+    by_held_out_rows = not isinstance(how, str) or how == "auto"
+    least = 1 if given.possible is None else n_known_experts(given.possible)
     numbers: Iterable[int] = n_experts_grid(least)
-    if candidates is not None:
-        numbers = [number for number in candidates if number >= least]
+    if not isinstance(how, str) or how not in N_EXPERTS_CRITERIA:
+        numbers = [number for number in _checked_candidates(how) if number >= least]
         if not numbers:
             raise ValueError(
                 f"{_words(estimator)} must have a candidate of at least {least}: known_experts has "
@@ -244,77 +258,91 @@ def select_n_experts(
     params = fixed._validate_parameters()
     if not params.is_plain:
         check_conflicts(chosen_options(estimator))
-    by_held_out_rows, by_class = holds_out_rows(estimator.n_experts), is_classifier(estimator)
-    uses = uses_groups(estimator)
-    group = given.group
-    if by_held_out_rows and not uses:  # the fit does not use groups
-        given = given._replace(group=None)
-    validated: Rows | TrainingData = given
-    if type(given.X) is not np.ndarray:
-        given = rows_in_blocks(given)
-    if isinstance(given.X, RowBlocks):
-        data = _sample_of_blocks(fixed, params, given)
-    else:
-        validated = validate_training_data(fixed, params, given)
-        rows = validated.rows
-        rows = rows._replace(group=check_metadata({"groups": group}, rows.n_rows).get("groups"))
-        # From here on weights contain those of the classes.
-        data = present_rows(params, validated._replace(rows=rows))
-    data = merge_copies(params, data)  # rows are different if their groups are
-    n_rows = float(data.rows.weight.sum())
+    of_fit, data = _rows_of_trials(fixed, params, given, by_held_out_rows)
+    rows = data.rows
+    n_rows = float(rows.weight.sum())
     if n_rows < MIN_ROWS_FOR_SELECTION:
-        if estimator.n_experts == "auto" and data.rows.n_rows < MIN_ROWS_FOR_SELECTION:
-            return fixed, validated, None
+        if how == "auto" and rows.n_rows < MIN_ROWS_FOR_SELECTION:
+            return fixed, of_fit, None
         raise ValueError(
             f"{_words(estimator)} needs at least {MIN_ROWS_FOR_SELECTION} rows, counted by "
             f"their weights; got {n_rows:g}. Give n_experts as an integer, or, if the weights are "
             "relative, weights with a mean of one."
         )
-    if by_held_out_rows:
+    if by_held_out_rows and rows.n_rows > MAX_SELECTION_ROWS:
         data = _sample(data, by_class)
+        rows = data.rows
+    n_distinct = rows.n_rows if rows.unit is None else len(np.unique(rows.unit))
     growth = Growth(estimator, data, at_maximum=not by_held_out_rows)
     trials = Trials(numbers, 0, int(estimator.verbose), task, growth.attributes)
-    n_possible = int(float(data.rows.weight.sum()) // MIN_ROWS_PER_EXPERT)
-    if by_held_out_rows:
-        n_partitions = min(max(1, MAX_SELECTION_ROWS // data.rows.n_rows), MAX_PARTITIONS)
-        n_partitions = 1 if uses else n_partitions  # fits of estimators take long
-        left_out = _left_out(data, by_class, n_partitions)
-        if not len(left_out):
-            if estimator.n_experts == "auto":
-                return fixed, validated, None
-            raise ValueError(
-                f"{_words(estimator)} needs a class with at least {N_SELECTION_FOLDS} distinct "
-                "rows, which are held out in turn; no class has so many. Use "
-                'n_experts="bic", or an integer.'
-            )
-        n_distinct = int((left_out < 1.0).sum(axis=1).min())
-        trials = trials._replace(maximum=max(min(n_possible, n_distinct), least))
-        return fixed, validated, _select_by_held_out_rows(growth, left_out, trials)
+    n_possible = int(float(rows.weight.sum()) // MIN_ROWS_PER_EXPERT)
+    if not by_held_out_rows:
 
-    def criterion_of(number: int) -> float:
-        trial = growth.fit(number)
-        n_parameters = trial.fitted_estimator().n_parameters_
-        statistics = fit_statistics(trial.fitted, trial.rows, n_parameters)
-        return -statistics.numbers[estimator.n_experts]
+        def criterion_of(number: int) -> float:
+            trial = growth.fit(number)
+            n_parameters = trial.fitted_estimator().n_parameters_
+            statistics = fit_statistics(trial.fitted, trial.rows, n_parameters)
+            return -statistics.numbers[how]
 
-    n_distinct = len(np.unique(data.rows.unit_codes))
-    trials = trials._replace(maximum=max(min(n_possible, n_distinct), least))
-    return fixed, validated, select(criterion_of, trials)
+        maximum = max(min(n_possible, n_distinct), least)
+        return fixed, of_fit, select(criterion_of, trials._replace(maximum=maximum))
+    n_partitions = min(max(1, MAX_SELECTION_ROWS // rows.n_rows), MAX_PARTITIONS)
+    if params.uses_estimators or params.base is not None:  # whose fits take long
+        n_partitions = 1
+    left_out = _left_out(data, by_class, n_partitions)
+    if not len(left_out):
+        if how == "auto":
+            return fixed, of_fit, None
+        raise ValueError(
+            f"{_words(estimator)} needs a class with at least {N_SELECTION_FOLDS} distinct rows, "
+            'which are held out in turn; no class has so many. Use n_experts="bic", or an integer.'
+        )
+    maximum = max(min(n_possible, int((left_out < 1.0).sum(axis=1).min())), least)
+    total, tried = left_out.sum(axis=0), [0]
+    weight = rows.weight if rows.unit is None else np.ones(n_distinct)
+
+    def score(number: int) -> Array | None:
+        log_density, masses = growth.fit(number).without_rows(left_out)
+        collapsed = 2 * sum(is_collapsed(mass).any() for mass in masses.T) > len(left_out)
+        if collapsed and tried[-1] > 0 and number <= next_number(tried[-1]):
+            return None
+        tried.append(number)
+        of_rows = np.where(left_out > 0.0, left_out * log_density, 0.0).sum(axis=0)
+        return of_rows[total > 0.0] / total[total > 0.0]
+
+    selected = select(score, trials._replace(maximum=maximum), weight[total > 0.0])
+    return fixed, of_fit, selected
 
 
-def _sample_of_blocks(fixed: Any, params: FitParameters, given: Rows) -> TrainingData:
-    """The sample of the first pass over row blocks, with the weights of its own rows."""
-    check_conflicts(chosen_options(fixed) | chosen_rows(params, given))
-    data = first_pass(fixed, params, given.X)[0]
-    weight = data.rows.weight
-    factor = min(float(weight.sum() / np.square(weight).sum()), 1.0)
-    return data._replace(rows=data.rows._replace(weight=factor * weight), unit_factor=1.0)
+def _rows_of_trials(
+    fixed: Any, params: FitParameters, given: Rows, by_held_out_rows: bool
+) -> tuple[Rows | TrainingData, TrainingData]:
+    """The rows of the fit, validated if they are in memory, and the distinct rows of trials.
+
+    These have the total weights of the rows, with those of the classes. Rows are different if their
+    groups are. Of row blocks they are a sample, with the weights of its own rows.
+    """
+    group = given.group
+    if by_held_out_rows and not params.uses_estimators and params.base is None:
+        given = given._replace(group=None)  # which only the selection uses
+    blocks = given if type(given.X) is np.ndarray else rows_in_blocks(given)
+    if isinstance(blocks.X, RowBlocks):
+        check_conflicts(chosen_options(fixed) | chosen_rows(params, blocks))
+        data = first_pass(fixed, params, blocks.X)[0]
+        weight = data.rows.weight
+        factor = min(float(weight.sum() / np.square(weight).sum()), 1.0)
+        data = data._replace(rows=data.rows._replace(weight=factor * weight), unit_factor=1.0)
+        return given, merge_copies(params, data)
+    validated = validate_training_data(fixed, params, given)
+    data, rows = validated, validated.rows
+    if group is not None:
+        group = check_metadata({"groups": group}, rows.n_rows)["groups"]
+        data = data._replace(rows=rows._replace(group=group))
+    return validated, merge_copies(params, present_rows(params, data))
 
 
-def _check_candidates(n_experts: Any) -> list[int] | None:
-    """The candidates of a number in increasing order; None if a criterion has those of its own."""
-    if isinstance(n_experts, str) and n_experts in N_EXPERTS_CRITERIA:
-        return None
+def _checked_candidates(n_experts: Any) -> list[int]:
+    """The candidates of a number in increasing order."""
     is_collection = isinstance(n_experts, Collection) and not isinstance(n_experts, str)
     numbers = list(n_experts) if is_collection else []
     if not numbers or not all(is_integer(number) and number >= 1 for number in numbers):
@@ -338,51 +366,153 @@ def _words(estimator: Any) -> str:
     return f'n_experts="{value}"' if isinstance(value, str) else f"n_experts={shown(value)}"
 
 
-class Growth:
-    """Fits with an increasing number of experts, each started from the previous one."""
+# --- trials ---------------------------------------------------------------------------------
 
-    def __init__(self, estimator: Any, data: TrainingData, *, at_maximum: bool) -> None:
-        self.estimator = estimator
-        self.data = data
-        # Criteria are of the maximum; densities of held-out rows hardly differ from those there.
-        self.at_maximum = at_maximum
-        self.last: Trial | None = None
+
+class Trial(NamedTuple):
+    """A fit of a number of experts to training data."""
+
+    estimator: Any
+    data: TrainingData
+    problem: FitProblem
+    run: Run
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of the fit, whose units have numbers."""
+        rows = self.data.rows
+        return rows if rows.unit is None else rows._replace(unit=rows.unit_codes)
+
+    @property
+    def fitted(self) -> FittedMixture:
+        """The fitted mixture."""
+        return self.problem.make_fitted(self.run.theta, self.run.mixture)
+
+    def attributes(self) -> dict[str, Any]:
+        """Fitted attributes."""
+        return attributes_of_run(self.problem, self.run)
+
+    def fitted_estimator(self) -> Any:
+        """The estimator with its fitted attributes."""
+        fitted = copy.copy(self.estimator)
+        fitted._set_fitted_attributes(self.attributes())
+        return fitted
+
+    def posterior(self) -> tuple[Array, Array]:
+        """Responsibilities (K, U) and log densities (U,) of the distinct rows, or of units."""
+        rows, fitted = self.problem.em_problem.rows, self.fitted
+        data = fitted.data(rows)
+        resp, log_density = fitted.mixture.responsibilities(fitted.theta[None], data)
+        return resp[:, 0], log_density[0] - self._log_jacobian(data)
+
+    def log_likelihood(self) -> float:
+        """Log-likelihood of the rows, without penalties."""
+        return float(self.posterior()[1] @ self.problem.em_problem.rows.gate_weight)
+
+    def without_rows(self, left_out: Array) -> tuple[Array, Array]:
+        """Log densities (S, U) of rows or units, and sums (K, S) of responsibilities.
+
+        They are those of fits that leave parts of the rows out, (S, U), and are started from this
+        one: near the same maximum, so that their scores can be compared. Their penalties are its
+        own.
+        """
+        em_problem, (mixture, theta) = self.problem.em_problem, (self.run.mixture, self.run.theta)
+        if mixture.experts.needs_all_rows:
+            return self._without_rows_of_estimators(left_out)
+        objective = em_problem.objective(mixture)
+        log_density, masses = without_rows(objective, theta, left_out, N_ITER_WITHOUT_ROWS)
+        jacobian = [self._log_jacobian(data) for data in objective.blocks]
+        return log_density - np.concatenate(jacobian), masses
+
+    def _without_rows_of_estimators(self, left_out: Array) -> tuple[Array, Array]:
+        """The same of fits whose experts are fitted again."""
+        resp, codes = self.posterior()[0], self.rows.unit_codes
+        log_density, masses = np.zeros(left_out.shape), np.zeros((len(resp), len(left_out)))
+        for s, own in enumerate(left_out):
+            kept, test = np.flatnonzero(own[codes] < 1.0), np.flatnonzero(own[codes])
+            weight = self.data.rows.weight[kept] * (1.0 - own[codes[kept]])
+            data = self.data.select(kept, weight)
+            part = fit_trial(self.estimator, data, resp[:, codes[kept]], {}, known=self)
+            rows = self.data.select(test).rows
+            rows = rows if rows.unit is None else rows._replace(unit=rows.unit_codes)
+            log_density[s, np.unique(codes[test])] = part.fitted.log_density(rows)
+            masses[:, s] = part.posterior()[0] @ part.problem.em_problem.rows.gate_weight
+        return log_density, masses
+
+    def _log_jacobian(self, data: Data) -> Array:
+        """Log density of standardised targets minus that of targets, of rows or units (U,)."""
+        of_rows = self.problem.preprocessor.log_jacobian_of(data.rows.y)
+        return np.asarray(data.sharing.total(np.broadcast_to(of_rows, data.rows.weight.shape)))
+
+
+def fit_trial(
+    estimator: Any,
+    data: TrainingData,
+    start: Any,
+    changed: dict[str, Any],
+    *,
+    known: Trial | None = None,
+    at_maximum: bool = True,
+) -> Trial:
+    """Fit an estimator with changed parameters, without warnings, to training data.
+
+    The start is the name of one, responsibilities (K, n), or a trial with fewer experts, of which
+    some are split in two. A trial with the same rows knows the noise variance of the standardised
+    outputs before a fit, which takes time to find.
+    """
+    is_named = isinstance(start, str)
+    changed = changed | ({"init": start} if is_named else {"init": "auto", "n_init": 1})
+    changed |= {"class_weight": None} if is_classifier(estimator) else {}
+    own = copy.copy(estimator).set_params(**changed)
+    params = own._validate_parameters()
+    given = data._replace(init=start if is_named or isinstance(start, np.ndarray) else "auto")
+    if data.rows.possible is not None:
+        given = given._replace(rows=data.rows.of_n_experts(params.n_experts))
+    known = start if isinstance(start, Trial) else known
+    noise = None
+    if known is not None:
+        noise = known.problem.em_problem.mixture.experts.penalties.get("noise_variance")
+    noise = None if noise is None else np.array(noise)
+    options = FitOptions(None, data.attributes.get("classes_"), noise, at_maximum)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        problem = build_problem(own, params, given, options)
+        em_problem = problem.em_problem
+        if isinstance(start, Trial):
+            em_problem = with_split_experts(em_problem, start.run)
+            problem = problem._replace(em_problem=em_problem)
+        run = fit_starts(em_problem, [None] * len(em_problem.seeds), None, own.n_jobs).run
+    return Trial(own, given, problem, run)
+
+
+@dataclass
+class Growth:
+    """Fits with an increasing number of experts, each started from the previous one.
+
+    Criteria are of the maximum; densities of held-out rows hardly differ from those there.
+    """
+
+    estimator: Any
+    data: TrainingData
+    at_maximum: bool
+    last: Trial | None = None
 
     def fit(self, number: int) -> Trial:
         """Fit with a number of experts, which must be larger than that of the previous fit."""
-        while self.last is not None and number > next_number(self.last.n_experts):
-            self.fit(next_number(self.last.n_experts))  # in a gap between candidates
-        options = {"n_init": 1, "random_state": SELECTION_SEED, "n_experts": number}
-        start, noise = self.estimator.init, None
-        if self.last is not None:
-            start, noise = self.last, self.last.noise_variance
-        self.last = fit_trial(
-            *(self.estimator, self.data, start, options),
-            noise_variance=noise,
-            at_maximum=self.at_maximum,
-        )
-        return self.last
+        while self.last is not None and number > next_number(self.last.estimator.n_experts):
+            self.fit(next_number(self.last.estimator.n_experts))  # in a gap between candidates
+        changed = {"n_init": 1, "random_state": SELECTION_SEED, "n_experts": number}
+        start = self.estimator.init if self.last is None else self.last
+        trial = fit_trial(self.estimator, self.data, start, changed, at_maximum=self.at_maximum)
+        self.last = trial
+        return trial
 
     def attributes(self) -> dict[str, Any]:
         """Fitted attributes of the last fit."""
         return {} if self.last is None else self.last.attributes()
 
 
-def _select_by_held_out_rows(growth: Growth, left_out: Array, trials: Trials) -> SelectionResult:
-    """Select the number whose fits predict best the rows, or units, of which parts are left out."""
-    rows, total, tried = growth.data.rows, left_out.sum(axis=0), [0]
-    weight = rows.weight if rows.unit is None else np.ones(len(total))
-
-    def score(number: int) -> Array | None:
-        log_density, masses = growth.fit(number).without_rows(left_out)
-        collapsed = 2 * sum(is_collapsed(mass).any() for mass in masses.T) > len(left_out)
-        if collapsed and tried[-1] > 0 and number <= next_number(tried[-1]):
-            return None
-        tried.append(number)
-        of_rows = np.where(left_out > 0.0, left_out * log_density, 0.0).sum(axis=0)
-        return of_rows[total > 0.0] / total[total > 0.0]
-
-    return select(score, trials, weight[total > 0.0])
+# --- what is held out ------------------------------------------------------------------------
 
 
 def _n_separate_copies(data: TrainingData) -> Array:
@@ -416,10 +546,8 @@ def _strata(rows: Rows, by_class: bool) -> Array | None:
 
 
 def _sample(data: TrainingData, by_class: bool) -> TrainingData:
-    """The rows, or a sample of the units of many rows, with one row of each stratum at least."""
+    """A sample of the units of many rows, with one row of each stratum at least."""
     rows = data.rows
-    if rows.n_rows <= MAX_SELECTION_ROWS:
-        return data
     codes, strata = rows.unit_codes, _strata(rows, by_class)
     order = np.random.default_rng(SELECTION_SEED).permutation(codes.max() + 1)
     if strata is not None:  # these come first
@@ -430,21 +558,28 @@ def _sample(data: TrainingData, by_class: bool) -> TrainingData:
 
 
 def _left_out(data: TrainingData, by_class: bool, n_partitions: int) -> Array:
-    """The part of each row or unit that each fit leaves out, (S, U): of copies it may be some."""
+    """The part of each row or unit that each fit leaves out, (S, U): of copies it may be some.
+
+    Without classes of several rows there are no such fits.
+    """
     rows = data.rows
-    n_copies = np.ones(rows.n_rows, dtype=int)
-    n_copies = _n_separate_copies(data) if rows.unit is None else n_copies
-    index = np.repeat(np.arange(rows.n_rows), n_copies)
-    codes, unit, groups = _strata(rows, by_class), rows.unit_codes, rows.fold_group
+    index, unit, codes, groups = np.arange(rows.n_rows), np.arange(rows.n_rows), None, None
+    if rows.unit is not None:
+        unit = rows.unit_codes
+    elif rows.weight.max() > 1.0:
+        index = np.repeat(index, _n_separate_copies(data))
+    if by_class or rows.possible is not None:
+        codes = _strata(rows, by_class)
+    if rows.group is not None or rows.unit is not None:
+        groups = rows.fold_group
     can_hold_out = np.ones(len(index), dtype=bool)
     if codes is not None:
         codes = codes[index]
-        counts = np.bincount(codes)
         # Rows of classes, or known experts, with fewer rows than folds are in all fits.
-        can_hold_out = counts[codes] >= N_SELECTION_FOLDS
+        can_hold_out = np.bincount(codes)[codes] >= N_SELECTION_FOLDS
         can_hold_out = np.bincount(unit[index], ~can_hold_out)[unit[index]] == 0
         codes = codes if can_hold_out.all() else None
-    parts, sizes = [], np.bincount(unit, n_copies)
+    parts, sizes = [], np.bincount(unit[index])
     for seed in range(SELECTION_SEED, SELECTION_SEED + n_partitions):
         if groups is not None:
             # Groups of equal size are assigned in the order of their labels, which is random here.
@@ -452,8 +587,9 @@ def _left_out(data: TrainingData, by_class: bool, n_partitions: int) -> Array:
             groups = np.random.default_rng(seed).permutation(len(labels))[groups]
         of_copies = None if groups is None else groups[index]
         fold = feasible_folds(N_SELECTION_FOLDS, codes, of_copies, len(index), seed)
-        remedy = "Give n_experts as an integer, or give more rows."
-        check_several_folds("n_experts selected by held-out rows", fold, of_copies, remedy)
+        if not fold.any():
+            remedy = "Give n_experts as an integer, or give more rows."
+            check_several_folds("n_experts selected by held-out rows", fold, of_copies, remedy)
         for j in range(fold.max() + 1):
             own = (fold == j) & can_hold_out
             parts.append(np.bincount(unit[index], own) / sizes)

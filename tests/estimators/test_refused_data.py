@@ -272,6 +272,13 @@ for kind, labels in LABELS.items():
     FITS[f"{kind} among groups"] = regressor("auto"), Y, {"groups": labels}, "groups", *words
 for kind, (class_weight, *words) in OF_CLASSES.items():
     FITS[f"class weights: {kind}"] = classifier(class_weight=class_weight), LETTERS, {}, *words
+for family in ("weibull", "exponential", "lognormal", "gamma", "inverse_gaussian"):
+    for codes in ((0.0, 1.0), (1.0, 2.0)):
+        status, times = np.resize(codes, 60), np.linspace(1.0, 90.0, 60)
+        for j, y in ((1, np.c_[times, status]), (0, np.c_[status, times])):
+            call = f"right_censored(y[:, {1 - j}], y[:, {j}] == {codes[1]:g})"
+            words = "y", f"column {j}", call, "skmoe.data"
+            FITS[f"{family} of times and {codes}, {j}"] = regressor(family=family), y, {}, *words
 
 
 @pytest.mark.parametrize("case", FITS)

@@ -406,35 +406,97 @@ def test_frames_with_categories_and_trees():
 
 # --- refusals ---------------------------------------------------------------------------------
 
+BIC, FEW = {"n_experts": "bic"}, {"n_experts": [1, 2]}
 REFUSED = [
     ({"n_experts": "many"}, 100, "n_experts", ("auto", "aic", "bic", "icl", "many")),
-    ({"expert": ["linear", "tree"]}, 100, "n_experts", ("given number of experts", "expert=")),
+    (BIC | {"expert": ["linear", "tree"]}, 100, "n_experts", ("given number of experts", "expert")),
     (
-        {"init": np.full((100, 2), 0.5)},
+        BIC | {"init": np.full((100, 2), 0.5)},
         100,
         "n_experts",
-        ("given number of experts", "init as an array"),
+        ("given number", "init as an array"),
     ),
-    ({"warm_start": True}, 100, "n_experts", ("previous number",)),
-    ({}, 15, "n_experts", ("at least 20 rows", "weights", "15")),
+    (BIC | {"family": ["zero", "gamma"]}, 100, "n_experts", ("fit several", "bic")),
+    (BIC, 15, "n_experts", ("at least 20 rows", "weights", "15")),
+    (FEW, 15, "n_experts", ("at least 20 rows", "weights", "15")),
     ({"alpha": -1.0}, 100, "alpha", ("finite",)),
     ({"gate": SoftmaxGate(top_k=2.5)}, 100, "gate.top_k", ("integer", 2.5)),
     ({"gate": SoftmaxGate(top_k=0)}, 100, "gate.top_k", ("at least 1", 0)),
-    ({"family": ["zero", "gamma"]}, 100, "n_experts", ("fit several", "bic")),
 ]
 
 
 @pytest.mark.parametrize(("parameters", "n_rows", "name", "words"), REFUSED)
 def test_numbers_that_cannot_be_chosen_are_refused(parameters, n_rows, name, words):
-    moe = MixtureOfExpertsRegressor(**{"n_experts": "auto"} | parameters)
+    moe = MixtureOfExpertsRegressor(**parameters)
     assert_fit_refused(moe, two_regimes(n_rows=n_rows), name, *words)
 
 
-def test_rows_elsewhere_are_refused():
+def test_weights_that_do_not_count_rows_are_refused():
     X, y = two_regimes(n_rows=40)
+    weight = np.full(40, 1 / 40)
+    words = "weights with a mean of one", "got 1"
     assert_fit_refused(
-        regressor(), (RowBlocks.from_arrays(X, y),), "X as blocks of rows", "integer"
+        MixtureOfExpertsRegressor(), (X, y), "n_experts", *words, sample_weight=weight
     )
+
+
+# --- what "auto" is where something else has a number -----------------------------------------
+
+IMPLIED = {
+    "a list of experts": ({"expert": ["linear", "tree", "linear"]}, {}, 3),
+    "a list of families": ({"family": ["normal", "student_t"]}, {}, 2),
+    "features of each expert": ({"expert_features": [[0], [1], [0, 1]]}, {}, 3),
+    "responsibilities": ({"init": np.full((60, 3), 1 / 3)}, {}, 3),
+    "possible experts": ({}, {"known_experts": np.ones((60, 2), dtype=bool)}, 2),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("parameters", "given", "number"), IMPLIED.values(), ids=IMPLIED)
+def test_what_is_of_each_expert_has_their_number(parameters, given, number):
+    X, y = two_regimes(n_rows=60)
+    moe = MixtureOfExpertsRegressor(**parameters, max_iter=5, random_state=0).fit(X, y, **given)
+    assert moe.n_experts_ == number
+    assert moe.n_experts == "auto"
+    assert not hasattr(moe, "n_experts_tried_")
+
+
+def test_a_warm_start_goes_on_with_the_number_that_was_found():
+    X, y = steps(2)
+    moe = regressor(warm_start=True).fit(X, y)
+    assert moe.n_experts_ == 2
+    assert moe.n_experts_tried_.tolist()[:2] == [1, 2]
+    moe.fit(X[:60], y[:60])
+    assert moe.n_experts_ == 2
+    assert not hasattr(moe, "n_experts_tried_")
+
+
+@pytest.mark.parametrize("n_rows", [2, 19])
+def test_few_rows_have_one_expert(n_rows):
+    X, y = two_regimes(n_rows=n_rows)
+    assert MixtureOfExpertsRegressor().fit(X, y).n_experts_ == 1
+
+
+def test_classes_of_too_few_rows_to_hold_some_out_have_one_expert():
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    y = np.arange(30) // 2
+    moe = fit_quietly(MixtureOfExpertsClassifier(random_state=0, max_iter=10), X, y)
+    assert moe.n_experts_ == 1
+    words = "a class with at least 3 distinct rows", "bic"
+    assert_fit_refused(clone(moe).set_params(n_experts=[1, 2]), (X, y), "n_experts", *words)
+
+
+@pytest.mark.parametrize("units", [None, np.repeat(np.arange(150), 2)], ids=["rows", "units"])
+def test_row_blocks_have_the_number_of_a_sample(units):
+    """Here the sample are all rows, as many as they are."""
+    X, y = steps(3, n_rows=300)
+    given = {"units": units}
+    options = {} if units is None else {"gate": "constant"}
+    in_memory = fit_quietly(regressor(**options), X, y, **given)
+    in_blocks = fit_quietly(regressor(**options), RowBlocks.from_arrays(X, y, **given))
+    assert in_blocks.n_experts_ == in_memory.n_experts_
+    assert_array_equal(in_blocks.n_experts_tried_, in_memory.n_experts_tried_)
+    assert_allclose(in_blocks.n_experts_scores_, in_memory.n_experts_scores_, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("n_rows", "most"), [(20, 2), (39, 3)])

@@ -48,8 +48,7 @@ def check_length(name: str, value: Any, n_experts: int) -> None:
     if isinstance(value, list | tuple) and len(value) != n_experts:
         raise ValueError(
             f"{name} as a list must have one entry for each expert; got {len(value)} for "
-            f"n_experts={n_experts}, whose default is 4. Pass n_experts={len(value)}, or a list of "
-            f"{n_experts}."
+            f"n_experts={n_experts}. Leave n_experts out, or pass a list of {n_experts}."
         )
 
 

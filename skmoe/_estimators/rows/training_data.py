@@ -62,6 +62,10 @@ from skmoe._estimators.parameters.tasks import Task
 from skmoe._numerics.typing import Array, Design
 
 
+# Codes of a status: no event or event.
+STATUS_CODES = [0.0, 1.0], [1.0, 2.0]
+
+
 class TrainingState(NamedTuple):
     """State that is continued by a warm start or `partial_fit`; unused in predictions."""
 
@@ -254,6 +258,8 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
     family = params.density
     if family is None or params.task.is_classification:
         return
+    if not has_bounds(y):
+        _check_no_status(params.family_name, family, y)
     obstacle = family.obstacle(np.atleast_2d(y.T))
     if obstacle:
         raise ValueError(
@@ -276,6 +282,23 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
             'family="normal" for all numbers, "gamma" for positive ones, or a list with point '
             'masses, ["zero", "gamma"].'
         )
+
+
+def _check_no_status(named: str, family: Any, y: Array) -> None:
+    """Two outputs of a family of times must not be times and codes of their events."""
+    is_of_times = np.array_equal(family.in_support(np.array([[-1.0, 2.5]])), [False, True])
+    if y.ndim != 2 or y.shape[1] != 2 or not is_of_times:
+        return
+    values = [np.unique(column).tolist() for column in y.T]
+    for time, status in ((0, 1), (1, 0)):
+        codes = values[status]
+        if codes in STATUS_CODES and len(values[time]) > 2:
+            raise ValueError(
+                f"y must hold times for {named}; its column {status} holds only {codes[0]:g} and "
+                f"{codes[1]:g}, like the status of censored times. If it is one, pass "
+                f"right_censored(y[:, {time}], y[:, {status}] == {codes[1]:g}) as y; the function "
+                "is in skmoe.data."
+            )
 
 
 # --- the rows that a fit uses -------------------------------------------------------------------

@@ -255,9 +255,9 @@ def _select_n_experts(
             )
         least = numbers[0]
     fixed = copy.copy(estimator).set_params(n_experts=least)
-    params = fixed._validate_parameters()
-    if not params.is_plain:
+    if not isinstance(how, str) or how != "auto":  # that of a list is implied
         check_conflicts(chosen_options(estimator))
+    params = fixed._validate_parameters()
     of_fit, data = _rows_of_trials(fixed, params, given, by_held_out_rows)
     rows = data.rows
     n_rows = float(rows.weight.sum())

@@ -61,7 +61,6 @@ from skmoe._estimators.parameters.parts import (
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._numerics.typing import Array, Design
 
-
 # Codes of a status: no event or event.
 STATUS_CODES = [0.0, 1.0], [1.0, 2.0]
 

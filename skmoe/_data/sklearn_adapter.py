@@ -331,14 +331,12 @@ def check_means(k: int, estimator: Any, family: str, prediction: Array) -> None:
 def check_probabilities(probs: Array) -> None:
     """Class probabilities (C, n) must be from zero, with a sum of one; NaN is found elsewhere."""
     least, sums = float(probs.min(initial=0.0)), probs.sum(axis=0)
-    wrong = np.flatnonzero(np.abs(sums - 1.0) > PROBABILITY_SUM_TOL)
-    if least >= -PROBABILITY_SUM_TOL and not len(wrong):
-        return
-    found = f"a sum of {sums[wrong[0]]:g}" if len(wrong) else f"{least:g}"
-    raise ValueError(
-        "An expert must have class probabilities of at least 0 whose sum in each row is 1; its "
-        f"predict_proba returned {found}. Correct it, or wrap it in CalibratedClassifierCV."
-    )
+    if least < -PROBABILITY_SUM_TOL or (np.abs(sums - 1.0) > PROBABILITY_SUM_TOL).any():
+        raise ValueError(
+            "An expert must have class probabilities of at least 0 whose sum in each row is 1; its "
+            f"predict_proba returned {least:g}, and sums from {sums.min():g} to {sums.max():g}. "
+            "Correct it, or wrap it in CalibratedClassifierCV."
+        )
 
 
 def check_prediction(prediction: Array, n_outputs: int, n_rows: int) -> None:

@@ -8,7 +8,7 @@ of the innermost ones. Missing values and sparse matrices are refused by the est
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from sklearn import config_context, get_config
@@ -39,8 +39,6 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import predictive_distribution
-
-ScorerT = TypeVar("ScorerT", bound=Callable[..., float])
 
 WEIGHT = "sample_weight"
 GROUPS = "groups"
@@ -234,17 +232,14 @@ def named_estimator(model: Any) -> Any:
 
 def split_pipeline(estimator: Any) -> tuple[list[Any], Any]:
     """Transformers of pipelines and searches, in their order, and the final estimator."""
-    steps: list[Any] = []
-    while True:
-        is_search = isinstance(estimator, SEARCHES) and estimator.refit
-        inner = estimator.estimator if is_search else estimator
-        inner = getattr(estimator, "best_estimator_", inner)
-        if isinstance(inner, Pipeline):
-            *before, inner = [step for _, step in inner.steps]
-            steps += [step for step in before if step is not None and not isinstance(step, str)]
-        if inner is estimator:
-            return steps, estimator
-        estimator = inner
+    if isinstance(estimator, Pipeline):
+        *before, last = [step for _, step in estimator.steps]
+        steps, final = split_pipeline(last)
+        own = [step for step in before if step is not None and not isinstance(step, str)]
+        return own + steps, final
+    is_search = isinstance(estimator, SEARCHES) and estimator.refit
+    inner = getattr(estimator, "best_estimator_", estimator.estimator if is_search else None)
+    return ([], estimator) if inner is None else split_pipeline(inner)
 
 
 def special_loss(estimator: Any) -> str:
@@ -361,10 +356,10 @@ def check_finite(name: str, prediction: Array) -> None:
 # --- metadata routing -------------------------------------------------------------------------
 
 
-def requests_metadata(*names: str) -> Callable[[ScorerT], ScorerT]:
+def requests_metadata(*names: str) -> Callable[[Any], Any]:
     """Decorator: metadata routing passes these arguments to a scorer."""
 
-    def with_request(scorer: ScorerT) -> ScorerT:
+    def with_request(scorer: Any) -> Any:
         request = MetadataRequest(owner=scorer.__name__)
         for name in names:
             request.score.add_request(param=name, alias=True)

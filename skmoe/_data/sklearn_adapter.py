@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 from sklearn import config_context, get_config
 from sklearn.base import clone, is_classifier
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
-    AdaBoostClassifier,
     AdaBoostRegressor,
     BaggingClassifier,
     BaggingRegressor,
@@ -28,9 +26,9 @@ from sklearn.ensemble import (
 )
 from sklearn.feature_selection import RFE, RFECV
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LinearRegression, RANSACRegressor
+from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor, RegressorChain
+from sklearn.multioutput import RegressorChain
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
@@ -50,21 +48,11 @@ SEARCHES: Any = GridSearchCV.__base__
 COMMITTEES = (VotingRegressor, VotingClassifier, StackingRegressor, StackingClassifier)
 
 # Estimators that draw rows by their weights; bagging does since scikit-learn 1.8.
-BAGGING = (BaggingRegressor, BaggingClassifier)
-DRAW_ROWS = (AdaBoostRegressor, *(BAGGING if BaggingRegressor().max_samples is None else ()))
+BAGGING = (BaggingRegressor, BaggingClassifier) if BaggingRegressor().max_samples is None else ()
+DRAW_ROWS = (AdaBoostRegressor, *BAGGING)
 
 # Estimators whose fit passes all its arguments on to the inner estimator.
 PASS_ARGUMENTS = (SEARCHES, TransformedTargetRegressor, RFE, RegressorChain)
-
-# Estimators that take weights if the fit of the inner estimator names them.
-NEED_WEIGHTS = (
-    *BAGGING,
-    AdaBoostClassifier,
-    CalibratedClassifierCV,
-    MultiOutputClassifier,
-    MultiOutputRegressor,
-    RANSACRegressor,
-)
 
 # Parameters that are estimators, in scikit-learn before 1.7 `base_estimator` among them.
 INNER = ("regressor", "estimator", "base_estimator", "final_estimator")
@@ -106,7 +94,7 @@ def fit_argument(estimator: Any, name: str) -> str | None:
         fit_argument(part, WEIGHT) == WEIGHT and (is_committee or has_fit_parameter(part, WEIGHT))
         for part in parts
     )
-    return WEIGHT if reaches or not (is_committee or isinstance(estimator, NEED_WEIGHTS)) else None
+    return WEIGHT if reaches else None
 
 
 def takes_weights(estimator: Any) -> bool:
@@ -175,8 +163,8 @@ def fit_estimator(
     model = _seeded_clone(estimator, seed)
     # Weights of one are not passed: some estimators take a slow path with any weights.
     # Metadata of a pipeline are routed to its steps before, and those of others by the fit itself.
-    kinds = (*COMMITTEES, *PASS_ARGUMENTS, *NEED_WEIGHTS)
-    alone = isinstance(model, Pipeline) or (isinstance(model, kinds) and not {*metadata} - {GROUPS})
+    passes = isinstance(model, PASS_ARGUMENTS) or bool(inner_estimators(model))
+    alone = isinstance(model, Pipeline) or (passes and not {*metadata} - {GROUPS})
     routed = get_config()["enable_metadata_routing"] and not alone
     weights = {}
     if not (weight == 1.0).all():

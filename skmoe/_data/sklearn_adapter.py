@@ -8,16 +8,14 @@ of the innermost ones. Missing values and sparse matrices are refused by the est
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from sklearn import config_context, get_config
 from sklearn.base import clone, is_classifier
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
-    AdaBoostClassifier,
     AdaBoostRegressor,
     BaggingClassifier,
     BaggingRegressor,
@@ -28,9 +26,9 @@ from sklearn.ensemble import (
 )
 from sklearn.feature_selection import RFE, RFECV
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LinearRegression, RANSACRegressor
+from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor, RegressorChain
+from sklearn.multioutput import RegressorChain
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
@@ -39,8 +37,6 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import predictive_distribution
-
-ScorerT = TypeVar("ScorerT", bound=Callable[..., float])
 
 WEIGHT = "sample_weight"
 GROUPS = "groups"
@@ -52,21 +48,11 @@ SEARCHES: Any = GridSearchCV.__base__
 COMMITTEES = (VotingRegressor, VotingClassifier, StackingRegressor, StackingClassifier)
 
 # Estimators that draw rows by their weights; bagging does since scikit-learn 1.8.
-BAGGING = (BaggingRegressor, BaggingClassifier)
-DRAW_ROWS = (AdaBoostRegressor, *(BAGGING if BaggingRegressor().max_samples is None else ()))
+BAGGING = (BaggingRegressor, BaggingClassifier) if BaggingRegressor().max_samples is None else ()
+DRAW_ROWS = (AdaBoostRegressor, *BAGGING)
 
 # Estimators whose fit passes all its arguments on to the inner estimator.
 PASS_ARGUMENTS = (SEARCHES, TransformedTargetRegressor, RFE, RegressorChain)
-
-# Estimators that take weights if the fit of the inner estimator names them.
-NEED_WEIGHTS = (
-    *BAGGING,
-    AdaBoostClassifier,
-    CalibratedClassifierCV,
-    MultiOutputClassifier,
-    MultiOutputRegressor,
-    RANSACRegressor,
-)
 
 # Parameters that are estimators, in scikit-learn before 1.7 `base_estimator` among them.
 INNER = ("regressor", "estimator", "base_estimator", "final_estimator")
@@ -108,7 +94,7 @@ def fit_argument(estimator: Any, name: str) -> str | None:
         fit_argument(part, WEIGHT) == WEIGHT and (is_committee or has_fit_parameter(part, WEIGHT))
         for part in parts
     )
-    return WEIGHT if reaches or not (is_committee or isinstance(estimator, NEED_WEIGHTS)) else None
+    return WEIGHT if reaches else None
 
 
 def takes_weights(estimator: Any) -> bool:
@@ -177,8 +163,8 @@ def fit_estimator(
     model = _seeded_clone(estimator, seed)
     # Weights of one are not passed: some estimators take a slow path with any weights.
     # Metadata of a pipeline are routed to its steps before, and those of others by the fit itself.
-    kinds = (*COMMITTEES, *PASS_ARGUMENTS, *NEED_WEIGHTS)
-    alone = isinstance(model, Pipeline) or (isinstance(model, kinds) and not {*metadata} - {GROUPS})
+    passes = isinstance(model, PASS_ARGUMENTS) or bool(inner_estimators(model))
+    alone = isinstance(model, Pipeline) or (passes and not {*metadata} - {GROUPS})
     routed = get_config()["enable_metadata_routing"] and not alone
     weights = {}
     if not (weight == 1.0).all():
@@ -234,17 +220,14 @@ def named_estimator(model: Any) -> Any:
 
 def split_pipeline(estimator: Any) -> tuple[list[Any], Any]:
     """Transformers of pipelines and searches, in their order, and the final estimator."""
-    steps: list[Any] = []
-    while True:
-        is_search = isinstance(estimator, SEARCHES) and estimator.refit
-        inner = estimator.estimator if is_search else estimator
-        inner = getattr(estimator, "best_estimator_", inner)
-        if isinstance(inner, Pipeline):
-            *before, inner = [step for _, step in inner.steps]
-            steps += [step for step in before if step is not None and not isinstance(step, str)]
-        if inner is estimator:
-            return steps, estimator
-        estimator = inner
+    if isinstance(estimator, Pipeline):
+        *before, last = [step for _, step in estimator.steps]
+        steps, final = split_pipeline(last)
+        own = [step for step in before if step is not None and not isinstance(step, str)]
+        return own + steps, final
+    is_search = isinstance(estimator, SEARCHES) and estimator.refit
+    inner = getattr(estimator, "best_estimator_", estimator.estimator if is_search else None)
+    return ([], estimator) if inner is None else split_pipeline(inner)
 
 
 def special_loss(estimator: Any) -> str:
@@ -331,14 +314,12 @@ def check_means(k: int, estimator: Any, family: str, prediction: Array) -> None:
 def check_probabilities(probs: Array) -> None:
     """Class probabilities (C, n) must be from zero, with a sum of one; NaN is found elsewhere."""
     least, sums = float(probs.min(initial=0.0)), probs.sum(axis=0)
-    wrong = np.flatnonzero(np.abs(sums - 1.0) > PROBABILITY_SUM_TOL)
-    if least >= -PROBABILITY_SUM_TOL and not len(wrong):
-        return
-    found = f"a sum of {sums[wrong[0]]:g}" if len(wrong) else f"{least:g}"
-    raise ValueError(
-        "An expert must have class probabilities of at least 0 whose sum in each row is 1; its "
-        f"predict_proba returned {found}. Correct it, or wrap it in CalibratedClassifierCV."
-    )
+    if least < -PROBABILITY_SUM_TOL or (np.abs(sums - 1.0) > PROBABILITY_SUM_TOL).any():
+        raise ValueError(
+            "An expert must have class probabilities of at least 0 whose sum in each row is 1; its "
+            f"predict_proba returned {least:g}, and sums from {sums.min():g} to {sums.max():g}. "
+            "Correct it, or wrap it in CalibratedClassifierCV."
+        )
 
 
 def check_prediction(prediction: Array, n_outputs: int, n_rows: int) -> None:
@@ -363,10 +344,10 @@ def check_finite(name: str, prediction: Array) -> None:
 # --- metadata routing -------------------------------------------------------------------------
 
 
-def requests_metadata(*names: str) -> Callable[[ScorerT], ScorerT]:
+def requests_metadata(*names: str) -> Callable[[Any], Any]:
     """Decorator: metadata routing passes these arguments to a scorer."""
 
-    def with_request(scorer: ScorerT) -> ScorerT:
+    def with_request(scorer: Any) -> Any:
         request = MetadataRequest(owner=scorer.__name__)
         for name in names:
             request.score.add_request(param=name, alias=True)

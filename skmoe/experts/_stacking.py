@@ -157,10 +157,8 @@ class StackedModels(CrossFittedExperts):
             learned = experts.learned._replace(spread=spreads[best], logs=at_best)
             experts = experts.changed(learned=learned)
             if not self.values:  # there spreads adapt the dispersions, which are those of numbers
-                theta, _ = experts.with_best_dispersions(
-                    experts.start, data, of_rows, N_DISPERSION_STEPS
-                )
-                experts = experts.changed(start=theta)
+                best_to = experts.start, data, of_rows, N_DISPERSION_STEPS
+                experts = experts.changed(start=experts.with_best_dispersions(*best_to)[0])
         return experts
 
     def log_densities(self, data: Data) -> Array:
@@ -213,15 +211,12 @@ class StackedModels(CrossFittedExperts):
         fewer = means.copy()
         for k, mean in zip(numbers, of_fewer, strict=True):
             fewer[k] = fewer[k] if mean is None else mean
-        held_out = Data(
-            Dataset(weight[test, None], features.take(test), training.y[:, test], weight[test])
-        )
+        y, of_test = training.y[:, test], weight[test]
+        held_out = Data(Dataset(of_test[:, None], features.take(test), y, of_test))
         growth = self.without_prior(fewer, held_out) - self.without_prior(means, held_out)
-        exponent = np.clip(
-            0.5 * growth[index] / np.log(of_train / of_half), 0.0, MAX_ERROR_EXPONENT
-        )
+        power = np.clip(0.5 * growth[index] / np.log(of_train / of_half), 0.0, MAX_ERROR_EXPONENT)
         shrinkage, start = n_held_out / (n_held_out + PRIOR_HELD_OUT_ROWS), self.start.copy()
-        start[index] -= 2.0 * shrinkage * exponent * np.log(of_all / of_train)
+        start[index] -= 2.0 * shrinkage * power * np.log(of_all / of_train)
         return self.changed(start=np.maximum(start, self.lower))
 
     def without_prior(self, means: Array, data: Data) -> Array:

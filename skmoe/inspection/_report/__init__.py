@@ -71,10 +71,10 @@ def export_html(
     In its panel the features are moved, and experts, prediction and predictive distribution follow.
     The features are the columns of the input of a pipeline. The page computes predictions itself if
     they are formulas: a softmax of the features as gate, and experts with linear predictors, also
-    behind steps that encode categories or scale columns. Of other mixtures, such as those of trees,
-    with a base model, or with a transformer at the gate, it shows predictions on slices, along one
-    feature at a time through the starting row. Of censored times the panel shows probabilities of
-    no event until each time. See "A report" in the user guide.
+    behind steps that encode categories or scale columns. Of other mixtures it shows predictions and
+    intervals on slices, along one feature at a time through the starting row. Such are those of
+    trees, with a base model, with `top_k`, or with a transformer at the gate. Of censored times the
+    panel shows probabilities of no event until each time. See "A report" in the user guide.
 
     Parameters
     ----------

@@ -91,8 +91,7 @@ def _shown_range(report: Report) -> list[float]:
     values, exposure = observed_rates(report.mixture, rows, report.outputs[0])
     low, high = weighted_quantiles(values, exposure, np.array(SHOWN_QUANTILES))
     margin = 0.05 * (high - low) or abs(high) or 1.0
-    above_zero = values.min() >= 0.0
-    return [float(max(low - margin, 0.0) if above_zero else low - margin), float(high + margin)]
+    return [float(max(low - margin, min(values.min(), 0.0))), float(high + margin)]
 
 
 def _predictions(report: Report, rows: Any, limits: Sequence[float] | None) -> dict[str, Any]:

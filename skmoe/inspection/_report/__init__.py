@@ -188,7 +188,7 @@ def export_html(
         "counted": counted_noun(hasattr(view, "n_units_")),
         "is_transformed": bool(note),
         "cards": make_cards(of_user, inputs, strongest, resp, shares),
-        **describe_fit(report, resp),
+        **describe_fit(report),
         "pictures": make_pictures(report, target),
         "panel": panel,
         "charts": make_charts(panel),

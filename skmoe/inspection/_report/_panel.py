@@ -41,7 +41,7 @@ def make_panel(report: Report, inputs: Inputs, shown: Sequence[Feature]) -> dict
     n_colours = max(estimator.n_experts_, len(classes or ()))
     panel: dict[str, Any] = {
         "target": report.target,
-        "experts": report.experts,
+        "experts": list(estimator.expert_names_),
         "classes": classes,
         "colours": [colour(k) for k in range(n_colours)],
         "coverage": report.coverage,

@@ -26,10 +26,4 @@ import_parquet = partial(_import, "pyarrow.parquet", "parquet")
 import_dask = partial(_import, "dask", "dask")
 import_skl2onnx = partial(_import, "skl2onnx", "onnx")
 import_jinja2 = partial(_import, "jinja2", "report")
-
-
-def import_bokeh(caller: str) -> Any:
-    """Bokeh with the modules of charts and their embedding, for the report."""
-    for module in ("embed", "models", "plotting", "resources"):
-        _import(f"bokeh.{module}", "report", caller)
-    return _import("bokeh", "report", caller)
+import_bokeh = partial(_import, "bokeh.plotting", "report")

@@ -254,8 +254,6 @@ def _read(name: str) -> str:
 
 def _library_script() -> str:
     """The script of Bokeh, without the addresses from which it would load fonts and formulas."""
-    bokeh = import_bokeh("export_html")
-    given = bokeh.resources.Resources(
-        mode="inline", components=["bokeh"], minified=True, log_level="error"
-    )
+    options = {"components": ["bokeh"], "minified": True, "log_level": "error"}
+    given = import_module("bokeh.resources").Resources(mode="inline", **options)
     return re.sub(r"https://cdn\.[^\"'`)]*", "", "\n".join(given.js_raw))

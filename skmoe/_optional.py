@@ -25,10 +25,4 @@ import_report_pyplot = partial(_import, "matplotlib.pyplot", "report")
 import_parquet = partial(_import, "pyarrow.parquet", "parquet")
 import_skl2onnx = partial(_import, "skl2onnx", "onnx")
 import_jinja2 = partial(_import, "jinja2", "report")
-
-
-def import_bokeh(caller: str) -> Any:
-    """Bokeh with the modules of charts and their embedding, for the report."""
-    for module in ("embed", "models", "plotting", "resources"):
-        _import(f"bokeh.{module}", "report", caller)
-    return _import("bokeh", "report", caller)
+import_bokeh = partial(_import, "bokeh.plotting", "report")

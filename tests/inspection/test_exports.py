@@ -113,21 +113,17 @@ def test_each_class_and_output_has_an_equation():
 
 
 def test_numbers_are_short_and_the_largest_come_first():
-    coef = np.array([0.5, 0.0, -2.0, 0.6])
-    rng = np.random.default_rng(0)
-    table = rng.normal(size=(80, 4))
-    moe = MixtureOfExpertsRegressor(1, alpha=1e-8).fit(table, 1.0 + table @ coef)
+    table = np.random.default_rng(0).normal(size=(80, 4))
+    mean = 1.0 + table @ [0.5, 0.0, -2.0, 0.6]
+    moe = MixtureOfExpertsRegressor(1, alpha=1e-8).fit(table, mean)
     (line,) = lines_from(export_text(moe, max_features=2), "y = ")
     assert re.findall(r"x\d", line) == ["x2", "x3"]
     assert "and 1 more" in line or "and 2 more" in line
     (line,) = lines_from(export_text(moe, max_features=None, digits=4), "y = ")
     assert re.findall(r"x\d", line)[:3] == ["x2", "x3", "x0"]
     assert re.findall(r"\d\.\d+", line)[:2] == ["1.000", "2.000"]
-    assert export_text(moe, max_features=None) == export_text(moe, max_features=4)
-    large = MixtureOfExpertsRegressor(1, alpha=1e-8).fit(table, 1e6 * (1.0 + table @ coef))
-    (line,) = lines_from(export_text(large, max_features=1), "y = ")
-    assert "1.00e+06" in line
-    assert "2.00e+06 x2" in line
+    large = MixtureOfExpertsRegressor(1, alpha=1e-8).fit(table, 1e6 * mean)
+    assert "1.00e+06 - 2.00e+06 x2" in export_text(large, max_features=1)
 
 
 @pytest.mark.parametrize(
@@ -436,16 +432,6 @@ def test_shares_of_a_fit_with_units_are_those_of_units():
     one = fit_quietly(regressor(**SHORT | {"n_experts": 1}), table, y, units=units)
     assert one.summary().experts[0].gate_description == "used for every unit"
     assert "expert 0 (linear): 100.0 % of the units" in str(one.summary())
-
-
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_summaries_name_the_classes_of_the_coefficients(n_classes):
-    y = np.array(["CH", "MM", "XX"])[np.digitize(Y, [-0.5, 0.5]) if n_classes == 3 else CLASSES]
-    moe = fit_quietly(classifier(n_experts=2, n_init=1, max_iter=20), X, y)
-    line = "Experts: log odds of the classes against class CH."
-    if n_classes == 2:
-        line = "Experts: log odds of class MM against class CH."
-    assert line in str(moe.summary())
 
 
 @pytest.mark.parametrize("export", EXPORTS)

@@ -154,14 +154,6 @@ def test_means_of_every_family_are_those_of_the_mixture_also_far_from_the_data(c
         assert_allclose(found, np.clip(expected, -largest, largest), rtol=rtol, atol=2e-6)
 
 
-def test_integers_come_in_single_precision():
-    counts = np.random.default_rng(0).integers(50, size=(120, 2))
-    moe = fit_quietly(regressor(), counts, np.abs(counts[:, 0] - 25.0))
-    (found,) = run(moe, counts)
-    assert found.dtype == np.float32
-    assert_allclose(found[:, 0], moe.predict(counts), atol=1e-4)
-
-
 @BOTH
 def test_pipelines_are_converted_by_functions_of_skl2onnx(dtype):
     register_converters()
@@ -196,6 +188,9 @@ def test_ties_in_the_routing_go_to_the_first():
 
 @BOTH
 def test_columns_of_a_data_frame_are_inputs_of_their_own(dtype):
+    """Integers come in single precision; the types of an input may be given."""
+    from skl2onnx.common.data_types import FloatTensorType
+
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(100, 3)).astype(dtype), columns=list("abc"))
     frame["whole"] = rng.integers(0, 5, size=100)
@@ -205,15 +200,13 @@ def test_columns_of_a_data_frame_are_inputs_of_their_own(dtype):
     (found,) = predicted(to_onnx(moe, frame[:1]), columns)
     atol = 1e-9 if dtype is np.float64 else 1e-4
     assert_allclose(found[:, 0], moe.predict(frame), atol=atol)
-
-
-def test_initial_types_may_be_given():
-    from skl2onnx.common.data_types import FloatTensorType
-
-    frame = pd.DataFrame(CLASS_X, columns=["a", "b", "c"])
-    moe = fit_quietly(classifier(), frame, CODES)
-    model = to_onnx(moe, initial_types=[("X", FloatTensorType([None, 3]))])
-    assert model.graph.output[0].name == "output_label"
+    single = to_onnx(moe, initial_types=[("X", FloatTensorType([None, 4]))])
+    assert_allclose(predicted(single, frame.to_numpy(np.float32))[0], found, atol=1e-4)
+    counts = rng.integers(50, size=(120, 2))
+    moe = fit_quietly(regressor(), counts, np.abs(counts[:, 0] - 25.0))
+    (found,) = run(moe, counts)
+    assert found.dtype == np.float32
+    assert_allclose(found[:, 0], moe.predict(counts), atol=1e-4)
 
 
 @BOTH
@@ -253,12 +246,9 @@ def test_what_has_no_form_is_refused(words):
     assert_refused(refusal(to_onnx, fit_quietly(regressor(**options), X, y), X[:1]), "", words)
 
 
-def test_what_is_not_fitted_is_refused():
+@pytest.mark.parametrize("call", [register_converters, lambda: to_onnx(None)])
+def test_skl2onnx_and_a_fit_are_needed(call, monkeypatch):
     with pytest.raises(NotFittedError):
         to_onnx(MixtureOfExpertsRegressor(), X[:1])
-
-
-@pytest.mark.parametrize("call", [register_converters, lambda: to_onnx(None)])
-def test_skl2onnx_is_named_if_it_is_missing(call, monkeypatch):
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     assert_refused(refusal(call), "", "skl2onnx", 'pip install "skmoe[onnx]"')

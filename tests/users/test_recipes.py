@@ -50,10 +50,6 @@ def test_models_grow_with_the_effort(recipe, name):
     fast, balanced, best = (sum(sizes(moe, name).values()) for moe in efforts)
     assert fast < balanced < best
     assert sizes(recipe(), name) == sizes(efforts[1], name)
-
-
-@pytest.mark.parametrize("recipe", STRONG)
-def test_an_unknown_effort_is_refused(recipe):
     for effort in ("slow", None, 3):
         message = refusal(recipe, effort=effort)
         assert_refused(message, "effort must be one of", ["balanced", "best", "fast"])
@@ -122,25 +118,6 @@ def test_classes_of_a_row_or_two_have_a_strong_classifier():
     classes = np.digitize(y, np.sort(y)[[2, 4, 8, 20]])
     moe = without_kernel(small(recipes.strong_classifier)).set_params(cv=None)
     assert fit_quietly(moe, X, classes).predict_proba(X).shape == (40, 5)
-
-
-def test_models_of_many_classes_keep_their_size():
-    """Their cost grows with the classes as that of any boosting does."""
-    X, y = two_regimes(n_rows=300)
-    many = np.digitize(y, np.quantile(y, np.arange(0.1, 1.0, 0.1)))
-    models = dict(recipes.strong_classifier(random_state=0).estimators)
-    quick = {"model__alpha": 1.0, "model__gate_alpha": 1.0, "model__max_iter": 5}
-    mixture = clone(models["linear_experts"]).set_params(model__random_state=0, **quick)
-    assert fit_quietly(mixture, X, many)[-1].n_experts_ == 3
-    boosting = clone(models["few_interactions"])
-    boosting.set_params(model__estimator__max_iter=20, model__estimator__random_state=0)
-    assert fit_quietly(boosting, X, many)[-1].estimator_.n_iter_ > 4 * 20 // 10
-    kernel = clone(models["kernel"])
-    for key in [key for key in kernel.get_params() if key.endswith("random_state")]:
-        kernel.set_params(**{key: 0})
-    n_components = kernel.get_params()["model__kernelfeatures__n_components"]
-    (head,) = (step for step in fit_quietly(kernel, X, many)[-1] if hasattr(step, "coef_"))
-    assert head.coef_.shape == (10, min(n_components, len(X)))
 
 
 @pytest.mark.parametrize("recipe", STRONG)

@@ -17,7 +17,7 @@ from sklearn.base import is_classifier
 
 from skmoe._data.censored_targets import bounds_of, times_and_events
 from skmoe._data.checks import check_integer, shown
-from skmoe._data.rows import Rows, has_bounds, index_rows
+from skmoe._data.rows import Rows, has_bounds
 from skmoe._inference.labels import counted_noun, printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
 from skmoe.distributions import check_coverage
@@ -71,10 +71,10 @@ def export_html(
     In its panel the features are moved, and experts, prediction and predictive distribution follow.
     The features are the columns of the input of a pipeline. The page computes predictions itself if
     they are formulas: a softmax of the features as gate, and experts with linear predictors, also
-    behind steps that encode categories or scale columns. Of other mixtures, such as those of trees,
-    with a base model, or with a transformer at the gate, it shows predictions on slices, along one
-    feature at a time through the starting row. Of censored times the panel shows probabilities of
-    no event until each time. See "A report" in the user guide.
+    behind steps that encode categories or scale columns. Of other mixtures it shows predictions and
+    intervals on slices, along one feature at a time through the starting row. Such are those of
+    trees, with a base model, with `top_k`, or with a transformer at the gate. Of censored times the
+    panel shows probabilities of no event until each time. See "A report" in the user guide.
 
     Parameters
     ----------
@@ -169,17 +169,14 @@ def export_html(
     name = "time" if horizon is not None else target_name(view, y, outputs[0])
     name = getattr(y, "name", None) or "the class" if is_classifier(view) else name
     name = printable_name(str(name))
-    has_offset = offset is not None
-    rows = positive_rows(Rows(X_own, y, sample_weight, offset, units, possible=known_experts))
+    has_offset, belongs = offset is not None, (y, sample_weight, offset, units)
+    rows = positive_rows(Rows(X_own, *belongs, possible=known_experts))
     resp, shares = responsibilities_of_rows(view, rows)
     shown_name = name + PER_EXPOSURE * (has_offset and horizon is None)
     report = Report(view, rows, shown_name, outputs, coverage, horizon, max_features, held_out)
 
     inputs = make_inputs(estimator, X, row, None if note else features)
-    kept = slice(None) if sample_weight is None else np.flatnonzero(np.asarray(sample_weight) > 0)
-    of_user = report._replace(
-        mixture=inputs.mixture, rows=rows._replace(X=index_rows(inputs.X, kept))
-    )
+    of_user = report._replace(mixture=inputs.mixture, rows=positive_rows(Rows(inputs.X, *belongs)))
     strongest = inputs.strongest(of_user)
     panel = make_panel(of_user, inputs, strongest)
     default_title = f"{'Mixture of experts' if len(shares) > 1 else 'Model'} for {name}"
@@ -191,7 +188,7 @@ def export_html(
         "counted": counted_noun(hasattr(view, "n_units_")),
         "is_transformed": bool(note),
         "cards": make_cards(of_user, inputs, strongest, resp, shares),
-        **describe_fit(report, resp),
+        **describe_fit(report),
         "pictures": make_pictures(report, target),
         "panel": panel,
         "charts": make_charts(panel),
@@ -257,8 +254,6 @@ def _read(name: str) -> str:
 
 def _library_script() -> str:
     """The script of Bokeh, without the addresses from which it would load fonts and formulas."""
-    bokeh = import_bokeh("export_html")
-    given = bokeh.resources.Resources(
-        mode="inline", components=["bokeh"], minified=True, log_level="error"
-    )
+    options = {"components": ["bokeh"], "minified": True, "log_level": "error"}
+    given = import_module("bokeh.resources").Resources(mode="inline", **options)
     return re.sub(r"https://cdn\.[^\"'`)]*", "", "\n".join(given.js_raw))

@@ -22,8 +22,8 @@ from skmoe.inspection._grid import is_numeric, make_grid, numeric_values
 from skmoe.inspection._report._inputs import Feature, Inputs, Report
 from skmoe.inspection._subject import one_target
 
-# Largest difference of a formula and the mixture, relative to the largest value, and the rows of
-# the data on which both are compared.
+# Largest difference of a formula and the mixture, relative to the largest value, and the number of
+# rows on which both are compared.
 FORMULA_RTOL, N_COMPARED = 1e-8, 200
 
 # Quantiles have equally spaced normal scores. They must be right up to the ends of the interval,
@@ -81,16 +81,11 @@ def _as_lists(coefficients: Array) -> dict[str, Any]:
 
 
 def _compared_codes(inputs: Inputs, features: Sequence[Feature]) -> Array:
-    """The starting row, others with each choice or end of the features, and those of the data."""
-    n_rows = inputs.X.shape[0]
-    compared = np.linspace(0, n_rows - 1, min(N_COMPARED, n_rows)).astype(int)
-    codes = np.tile(inputs.start, (len(compared), 1))
+    """The starting row, others with each choice or end of one feature, and drawn ones."""
+    rng, codes = np.random.default_rng(0), np.tile(inputs.start, (N_COMPARED, 1))
     for feature in features:
-        values = np.resize(feature.codes, len(compared))
-        if not feature.is_category:
-            values = numeric_values(inputs.X, feature.column)[compared]
-        known = np.isfinite(values)
-        codes[known, feature.column] = values[known]
+        grid = feature.grid(inputs.start[feature.column], N_COMPARED)
+        codes[:, feature.column] = rng.choice(grid, N_COMPARED)
     moved = [inputs.along(feature, feature.codes) for feature in features]
     return np.vstack([inputs.start, *moved, codes])
 
@@ -206,8 +201,8 @@ def _tabulate(expert: Expert, ends: Array) -> dict[str, Any] | None:
     elif not (atoms or functions.location_scale or functions.cdf(0.0, *parameters).any()):
         lower = 0.0
     low, high = ends + 0.5 * (ends[1] - ends[0]) * np.array([-1.0, 1.0])
-    n_rows = N_TABLE_ROWS if high > low else 1
-    rows = expert.at(np.linspace(low, high, n_rows))
+    levels, step = np.linspace(low, high, N_TABLE_ROWS, retstep=True)
+    rows = expert.at(levels)
     parameters = [values[:, None] for values in expert.component(rows)[1]]
     tail = 0.5 * (1.0 - expert.report.coverage)
     n_scores = np.ceil((max(LARGEST_SCORE, -ndtri(tail)) + SCORES_BEYOND) / SCORE_STEP)
@@ -231,7 +226,7 @@ def _tabulate(expert: Expert, ends: Array) -> dict[str, Any] | None:
         return None
     return {
         "start": float(low),
-        "step": float((high - low) / max(n_rows - 1, 1) or 1.0),
+        "step": float(step) or 1.0,
         "table": np.round(table, max(6 - int(np.floor(np.log10(unit))), 0)).tolist(),
         "values": points,
         "lower": lower,

@@ -46,11 +46,6 @@ class Report(NamedTuple):
     max_features: int = 12
     held_out: Rows | None = None
 
-    @property
-    def experts(self) -> list[str]:
-        """Names of the experts."""
-        return [printable_name(name) for name in self.mixture.expert_names_]
-
     def predict(self, rows: Any) -> tuple[Array, Array]:
         """Predictions of the experts (n, K, ...) and of the mixture (n, ...).
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def make_panel(report: Report, inputs: Inputs, shown: Sequence[Feature]) -> dict
     n_colours = max(estimator.n_experts_, len(classes or ()))
     panel: dict[str, Any] = {
         "target": report.target,
-        "experts": report.experts,
+        "experts": list(estimator.expert_names_),
         "classes": classes,
         "colours": [colour(k) for k in range(n_colours)],
         "coverage": report.coverage,
@@ -91,8 +92,7 @@ def _shown_range(report: Report) -> list[float]:
     values, exposure = observed_rates(report.mixture, rows, report.outputs[0])
     low, high = weighted_quantiles(values, exposure, np.array(SHOWN_QUANTILES))
     margin = 0.05 * (high - low) or abs(high) or 1.0
-    above_zero = values.min() >= 0.0
-    return [float(max(low - margin, 0.0) if above_zero else low - margin), float(high + margin)]
+    return [float(max(low - margin, min(values.min(), 0.0))), float(high + margin)]
 
 
 def _predictions(report: Report, rows: Any, limits: Sequence[float] | None) -> dict[str, Any]:
@@ -122,17 +122,17 @@ def _rounded(values: Array) -> Any:
 
 def make_charts(panel: dict[str, Any]) -> dict[str, Any]:
     """Charts as JSON, by the id of their element; glyphs named "ink" have the colour of texts."""
-    bokeh = import_bokeh("export_html")
-    figures = {"along-chart": _along(bokeh, panel)}
+    figures = {"along-chart": _along(panel)}
     if panel["has_interval"] and (panel["formulas"] or panel["horizon"] is not None):
-        figures["density-chart"] = _density(bokeh, panel)
-    return {name: bokeh.embed.json_item(figure) for name, figure in figures.items()}
+        figures["density-chart"] = _density(panel)
+    as_json = import_module("bokeh.embed").json_item
+    return {name: as_json(figure) for name, figure in figures.items()}
 
 
-def _figure(bokeh: Any, panel: dict[str, Any], x_label: str, y_label: str) -> Any:
+def _figure(panel: dict[str, Any], x_label: str, y_label: str) -> Any:
     """A figure without tools, on the paper of the page."""
     is_survival = panel["horizon"] is not None
-    figure = bokeh.plotting.figure(
+    figure = import_bokeh("export_html").figure(
         height=270,
         sizing_mode="stretch_width",
         min_border_right=14,
@@ -152,11 +152,11 @@ def _figure(bokeh: Any, panel: dict[str, Any], x_label: str, y_label: str) -> An
     return figure
 
 
-def _draw(bokeh: Any, glyph: Any, source: str, **style: Any) -> None:
+def _draw(glyph: Any, source: str, **style: Any) -> None:
     """A glyph of data whose name, by which the page finds them, and columns are in a text."""
     name, *columns = source.split()
     data: dict[str, list[Any]] = {column: [] for column in columns}
-    glyph(**style, source=bokeh.models.ColumnDataSource(data, name=name))
+    glyph(**style, source=import_bokeh("export_html").ColumnDataSource(data, name=name))
 
 
 def chart_label(text: str) -> str:
@@ -164,33 +164,33 @@ def chart_label(text: str) -> str:
     return re.sub(r"\$(?=\$)|\\(?=[\[(])", lambda found: f"{found[0]}\N{ZERO WIDTH SPACE}", text)
 
 
-def _density(bokeh: Any, panel: dict[str, Any]) -> Any:
+def _density(panel: dict[str, Any]) -> Any:
     """The predictive density, with the experts below it, and its interval."""
-    figure = _figure(bokeh, panel, panel["target"], "Density or probability")
-    figure.yaxis.formatter = bokeh.models.BasicTickFormatter(power_limit_low=-5)
-    _draw(bokeh, figure.varea, "interval-area x y", x="x", y1=0, y2="y", **SHADE)
-    _draw(bokeh, figure.multi_line, "parts xs ys colour opacity", **LINES, line_width=2)
+    figure = _figure(panel, panel["target"], "Density or probability")
+    figure.yaxis[0].formatter.power_limit_low = -5
+    _draw(figure.varea, "interval-area x y", x="x", y1=0, y2="y", **SHADE)
+    _draw(figure.multi_line, "parts xs ys colour opacity", **LINES, line_width=2)
     ink = {"line_width": 2, "name": "ink"}
     for name, dash in (("total", "solid"), ("total-start", "dotted"), ("mean-line", "dashed")):
-        _draw(bokeh, figure.line, f"{name} x y", x="x", y="y", line_dash=dash, **ink)
+        _draw(figure.line, f"{name} x y", x="x", y="y", line_dash=dash, **ink)
     stems = {"x0": "x", "y0": 0, "x1": "x", "y1": "height", "line_alpha": "fill", "line_width": 5}
-    _draw(bokeh, figure.segment, "atoms x height fill", **stems, color=colour(0))
+    _draw(figure.segment, "atoms x height fill", **stems, color=colour(0))
     diamonds = {"x": "x", "y": "height", "marker": "diamond", "size": 8, "name": "ink"}
-    _draw(bokeh, figure.scatter, "atoms-start x height", **diamonds)
+    _draw(figure.scatter, "atoms-start x height", **diamonds)
     ends = {"x0": "x0", "y0": "y", "x1": "x1", "y1": "y", "line_width": 4, "name": "ink"}
-    _draw(bokeh, figure.segment, "bounds x0 x1 y", **ends)
+    _draw(figure.segment, "bounds x0 x1 y", **ends)
     return figure
 
 
-def _along(bokeh: Any, panel: dict[str, Any]) -> Any:
+def _along(panel: dict[str, Any]) -> Any:
     """Predictions along one feature."""
     y_label = "Probability of the class" if panel["classes"] else panel["target"]
-    figure = _figure(bokeh, panel, "", y_label)
+    figure = _figure(panel, "", y_label)
     figure.xaxis.name = "along-axis"
-    figure.xaxis.ticker = bokeh.models.FixedTicker(ticks=[])
-    _draw(bokeh, figure.varea, "along-band x low high", x="x", y1="low", y2="high", **SHADE)
-    _draw(bokeh, figure.multi_line, "along-lines xs ys colour opacity", **LINES, line_width=2.5)
+    figure.xaxis.ticker = []  # which the page fixes
+    _draw(figure.varea, "along-band x low high", x="x", y1="low", y2="high", **SHADE)
+    _draw(figure.multi_line, "along-lines xs ys colour opacity", **LINES, line_width=2.5)
     dashed = {"line_dash": "dashed", "line_width": 2, "name": "ink"}
-    _draw(bokeh, figure.line, "along-mean x y", x="x", y="y", **dashed)
-    _draw(bokeh, figure.scatter, "along-now x y", x="x", y="y", size=10, name="ink")
+    _draw(figure.line, "along-mean x y", x="x", y="y", **dashed)
+    _draw(figure.scatter, "along-now x y", x="x", y="y", size=10, name="ink")
     return figure

@@ -20,10 +20,10 @@ from skmoe._data.rows import Rows, has_bounds
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._inference.labels import (
+    COLLAPSED,
     N_DIGITS,
     SPURIOUS,
     counted_noun,
-    describe_collapsed,
     format_number,
     format_percent,
 )
@@ -59,8 +59,8 @@ RANGE = (0.1, 0.9)
 # Names of users are text, and equal fits give equal pictures.
 STYLE = {"text.parse_math": False, "svg.hashsalt": "skmoe", "figure.max_open_warning": 0}
 
-# How the note of a summary begins that its rows are not those of the fit.
-OTHER_ROWS = "Other rows than those of the fit"
+# How notes of a summary begin that are warnings.
+ALARMING = ("Other rows than those of the fit", COLLAPSED, SPURIOUS)
 
 # Bins of the calibration of classes.
 BINS: dict[str, Any] = {"n_bins": 10, "strategy": "quantile"}
@@ -129,7 +129,7 @@ def make_cards(
             "members": _largest(members[k], NEGLIGIBLE_DIFFERENCE),
             "effects": _largest([lines[k] for lines in effects], NEGLIGIBLE_EFFECT),
         }
-        for k, name in enumerate(report.experts)
+        for k, name in enumerate(report.mixture.expert_names_)
     ]
 
 
@@ -297,15 +297,14 @@ def _calibration_of_classes(report: Report, rows: Rows) -> str:
 # --- the fit ----------------------------------------------------------------------------------
 
 
-def describe_fit(report: Report, resp: Array) -> dict[str, Any]:
+def describe_fit(report: Report) -> dict[str, Any]:
     """Texts and warnings of a fit, and how the number of experts was selected."""
     estimator, rows = report.mixture, report.rows
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         summary = estimator.summary(rows.X, rows.y, **rows.arguments)
     found = [str(warning.message) for warning in raised]
-    found.append(describe_collapsed(row_weights(rows) @ resp, report.experts))
-    found += [note for note in summary.notes if note.startswith((OTHER_ROWS, SPURIOUS))]
+    found += [note for note in summary.notes if note.startswith(ALARMING)]
     if not estimator.converged_:
         stopped = f"EM stopped before convergence, after {estimator.n_iter_} iterations."
         found.insert(0, f"{stopped} Increase max_iter, or use fewer experts or larger penalties.")
@@ -317,7 +316,7 @@ def describe_fit(report: Report, resp: Array) -> dict[str, Any]:
         alternative = f"Scores of numbers of experts. {scores}."
         selection = Picture(f"Selected: {estimator.n_experts_}", source, alternative)
     return {
-        "warnings": list(dict.fromkeys(filter(None, found))),
+        "warnings": list(dict.fromkeys(found)),
         "text": export_text(estimator, X=rows.X),
         "summary": str(summary),
         "selection": selection,

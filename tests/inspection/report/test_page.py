@@ -533,7 +533,7 @@ def test_rows_estimators_and_paths_are_refused(moe, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("module", ["bokeh.embed", "jinja2", "matplotlib.pyplot"])
+@pytest.mark.parametrize("module", ["bokeh.plotting", "jinja2", "matplotlib.pyplot"])
 def test_a_missing_package_is_named_with_its_extra(moe, tmp_path, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     package = module.split(".")[0]

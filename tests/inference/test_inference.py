@@ -154,6 +154,21 @@ def test_clusters_of_rows_of_weight_zero_do_not_count(in_units):
     assert whole.method == part.method == f"sandwich covariance, {n_clusters} clusters"
 
 
+@pytest.mark.parametrize("kind", ["float32", "sparse"])
+def test_narrow_and_sparse_features_have_the_same_errors(kind):
+    _, X, y = two_experts()
+    X = (X * (np.abs(X) > 0.3)).astype(np.float32)
+    other = X if kind == "float32" else sparse.csr_array(X.astype(float))
+    sides = (X[:, :1] > 0.0) == [False, True]  # responsibilities, so that both have one maximum
+    options = FIXED | {"tol": 1e-10, "max_iter": 3000, "init": sides.astype(float)}
+    plain, found = (
+        MixtureOfExpertsRegressor(2, **options).fit(rows, y).inference(rows, y)
+        for rows in (X.astype(float), other)
+    )
+    assert found.terms == plain.terms
+    assert_allclose(found.standard_errors, plain.standard_errors, rtol=1e-3)
+
+
 # --- terms without errors ---------------------------------------------------------------------
 
 

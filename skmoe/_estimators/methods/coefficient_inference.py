@@ -171,12 +171,10 @@ def _clusters(rows: Rows, method: str) -> Array:
 def rows_of_fit(estimator: Any, rows: Rows) -> RowsOfFit:
     """Validated rows, and whether they are those of the fit."""
     fitted, weight = estimator._fitted, estimator._effective_weight(rows.y, rows.weight)
-    extra = fitted.preprocessor.extra_features
-    has_base = extra is not None and extra.base is not None
     is_stream = estimator._training_state.stream is not None
     # The lower bound of estimators and of a base is that of predictions of other folds.
     data, other = None, ""
-    if not (fitted.mixture.experts.needs_all_rows or has_base):
+    if not fitted.mixture.experts.needs_all_rows and estimator.base_ is None:
         seen = rows._replace(X=rows.X.astype(np.float64), weight=weight)
         data = fitted.data(fitted.preprocessor.transform_units(seen))
         bound, known = estimator.lower_bound_, fitted.lower_bound(data)

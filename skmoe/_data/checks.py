@@ -149,14 +149,15 @@ def check_columns(
         chosen = np.atleast_1d(np.asarray(value))
     except ValueError:  # nested lists of different lengths
         chosen = np.empty((0, 0))
-    if chosen.ndim != 1:
+    names = chosen.dtype.kind in "UOT" and all(isinstance(entry, str) for entry in chosen)
+    if chosen.ndim != 1 or (chosen.size and not names and chosen.dtype.kind not in "biu"):
         raise ValueError(
-            f"{name} must be a flat list of column names or indices, or a boolean mask, which is "
-            f"one-dimensional; got {shown(value)}. Leave the inner brackets out."
+            f"{name} must be None, or a flat list (one-dimensional) of column names, column "
+            f"indices, or a boolean mask; got {shown(value)}. Leave inner brackets out."
         )
     if chosen.size == 0:
         columns = np.zeros(0, dtype=np.intp)
-    elif chosen.dtype.kind in "UOT" and all(isinstance(entry, str) for entry in chosen):
+    elif names:
         if feature_names is None:
             raise ValueError(
                 f"{name} holds column names, but X has none. Pass X as a data frame whose column "
@@ -178,7 +179,7 @@ def check_columns(
                 f"got {len(chosen)}."
             )
         columns = np.flatnonzero(chosen)
-    elif chosen.dtype.kind in "iu":
+    else:
         outside = chosen[(chosen < -n_features) | (chosen >= n_features)]
         if len(outside):
             raise ValueError(
@@ -186,11 +187,6 @@ def check_columns(
                 f"got {outside[0]}."
             )
         columns = chosen % n_features
-    else:
-        raise ValueError(
-            f"{name} must be None, column names, column indices or a boolean mask; got "
-            f"{shown(value)}."
-        )
     if len(columns) == 0 and not allow_empty:
         raise ValueError(f"{name} must not be empty: no feature is chosen. Use None for all.")
     if len(np.unique(columns)) < len(columns):

@@ -41,12 +41,6 @@ def test_numbers_of_rows_come_in_any_container(name, make):
     assert_array_equal(moe.expert_coef_, expected)
 
 
-def test_weights_of_the_user_stay_as_they_are():
-    weight = COUNTS.astype(float)
-    fit_quietly(classifier(class_weight={"a": 3.0}), X, LABELS, sample_weight=weight)
-    assert_array_equal(weight, COUNTS)
-
-
 @pytest.mark.parametrize("factors", [[0.5, 0.25, 2.0], [0.0, 0.5, 1.0], [3.0, 0.0, 0.0]])
 def test_class_weights_may_be_zero_but_not_all(factors):
     """The rows of a class without weight do not matter, and its label stays one of the classes."""

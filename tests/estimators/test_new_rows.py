@@ -5,17 +5,13 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
-from sklearn.tree import DecisionTreeRegressor
 
 from skmoe.gates import SoftmaxGate
 from support.fits import (
-    CLASSES,
     UNITS,
     X,
     Y,
-    classifier,
     fit_quietly,
     regressor,
 )
@@ -99,19 +95,3 @@ def test_a_summary_notes_other_rows_and_weights():
     assert note in str(moe.summary(X[half], Y[half]))
     note = f"{OTHER}: they have another lower bound."
     assert note in str(moe.summary(X[150:], Y[150:], sample_weight=weight))
-
-
-@pytest.mark.filterwarnings("ignore:The observed information is indefinite")  # of other rows
-@pytest.mark.parametrize(
-    ("moe", "y"),
-    [
-        (regressor(n_experts=2, expert=DecisionTreeRegressor(max_depth=2), max_iter=3), Y),
-        (regressor(n_experts=3, gate=SoftmaxGate(top_k=2)), Y),
-        (classifier(n_experts=2, class_weight="balanced"), CLASSES),
-    ],
-    ids=["trees", "routing", "weighted classes"],
-)
-def test_the_rows_of_the_fit_are_known_again(moe, y):
-    moe = fit_quietly(clone(moe), X, y)
-    assert OTHER not in str(moe.summary(X, y))
-    assert OTHER in str(moe.summary(X[:200], y[:200]))

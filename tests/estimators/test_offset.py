@@ -7,7 +7,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import PoissonRegressor
 
 from skmoe import MixtureOfExpertsRegressor
@@ -148,13 +147,6 @@ def test_standard_errors_of_one_expert_are_those_of_a_poisson_regression():
     information = (design.T * moe.predict(X, offset=OFFSET)) @ design
     expected = np.sqrt(np.diag(np.linalg.inv(information)))
     assert_allclose(moe.inference(X, Y, offset=OFFSET).standard_errors, expected, rtol=1e-5)
-
-
-def test_summaries_notice_another_offset():
-    moe = fitted(1e-10)
-    assert "Other rows" not in str(moe.summary(X, Y, offset=OFFSET))
-    with pytest.warns(ConvergenceWarning, match="indefinite"):
-        assert "Other rows" in str(moe.summary(X, Y, offset=OFFSET + 1.0))
 
 
 # --- other ways of a fit ------------------------------------------------------------------------

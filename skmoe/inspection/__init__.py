@@ -15,7 +15,11 @@ from skmoe._inference.effects import AverageEffects, Explanation
 from skmoe._inference.inference import Inference, NestedModelsTest
 from skmoe._inference.results import Maxima, UnitResponsibilities
 from skmoe._inference.summary import ExpertSummary, Summary
-from skmoe.inspection._calibration import CalibrationDisplay, RootogramDisplay
+from skmoe.inspection._calibration import (
+    CalibrationDisplay,
+    RootogramDisplay,
+    SurvivalDisplay,
+)
 from skmoe.inspection._coefficients import CoefficientsDisplay
 from skmoe.inspection._experts import ExpertsDisplay
 from skmoe.inspection._feature_effects import (
@@ -23,7 +27,7 @@ from skmoe.inspection._feature_effects import (
     average_effects,
     permutation_importance_by_part,
 )
-from skmoe.inspection._over_time import SurvivalDisplay, TrajectoriesDisplay
+from skmoe.inspection._over_time import TrajectoriesDisplay
 from skmoe.inspection._prediction import PredictionDisplay
 from skmoe.inspection._regimes import GateDisplay, RegimesDisplay
 from skmoe.inspection._report import export_html

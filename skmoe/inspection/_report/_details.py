@@ -32,10 +32,9 @@ from skmoe._inference.labels import (
 from skmoe._inference.summary import FOOTNOTES
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.inspection._calibration import CalibrationDisplay
+from skmoe.inspection._calibration import CalibrationDisplay, SurvivalDisplay
 from skmoe.inspection._coefficients import CoefficientsDisplay, dropped_features
 from skmoe.inspection._grid import column_stds
-from skmoe.inspection._over_time import SurvivalDisplay
 from skmoe.inspection._report._inputs import Report
 from skmoe.inspection._search import NumberOfExpertsDisplay
 from skmoe.inspection._segment_profile import SegmentProfileDisplay

@@ -304,13 +304,6 @@ def test_classes_are_chosen_by_label_and_outputs_by_index(name):
                 assert_refused(message, "target must be", words, f"got {wrong!r}", "Pass the")
 
 
-@pytest.mark.parametrize("name", displays_with("target"))
-def test_all_of_several_classes_are_drawn_by_default(name):
-    if (name, "classes") in DRAWN:
-        text = all_texts(draw(name, "classes", target=None))
-        assert [label for label in ("blue", "green", "red") if label not in text] == []
-
-
 @pytest.mark.parametrize(
     ("name", "option"),
     [(name, option) for option in ("coverage", "level") for name in displays_with(option)],
@@ -542,13 +535,6 @@ def test_numbers_of_pictures_agree_with_their_nouns(name):
     for other, case in DRAWN:
         if other == name:
             assert wrong_numbers(texts_of_drawn(name, case)) == [], case
-
-
-@pytest.mark.parametrize("standardize", [True, False])
-@pytest.mark.parametrize("name", displays_with("standardize"))
-def test_steps_of_features_are_named(name, standardize):
-    text = all_texts(draw(name, "lines", standardize=standardize))
-    assert ("per SD" in text, "per unit" in text) == (standardize, not standardize)
 
 
 @pytest.mark.parametrize("name", displays_with("max_features"))

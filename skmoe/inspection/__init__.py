@@ -3,8 +3,8 @@
 `export_text` and `export_mermaid` write text, and `export_html` a page, by Bokeh
 (`pip install skmoe[report]`). `average_effects` and `permutation_importance_by_part` return tables.
 
-The displays follow those of scikit-learn: `from_estimator` and `from_predictions` compute and draw,
-`plot` draws again, and arrays and artists are attributes.
+The displays follow those of scikit-learn: `from_estimator` computes and draws, `plot` draws again,
+and arrays and artists are attributes. Properties of an artist are changed by its method `set`.
 
 The classes of results, such as `Summary`, are what `summary`, `inference` and `explain` of the
 estimators return, and the functions for the number of experts. No one constructs them.

@@ -351,12 +351,10 @@ class ExpertsDisplay(RowsOverFeature):
         ]
         handles += [self.line_] + ([] if self.band_ is None else [self.band_])
         rows = "rows, by expert" if self.units is None else "rows, by the\nexpert of the unit"
-        style: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": draw.LIGHT_GREY}
-        if self.unit_lines_ is not None:
-            style |= {"markersize": 3, "linestyle": "-", "linewidth": 0.7}
-        if self.is_probability:
-            rows, style["marker"] = f"{rows}\n(of the class: top)", "|"
-        handles.append(Line2D([], [], label=rows, **style))
+        rows += "\n(of the class: top)" * self.is_probability
+        style: dict[str, Any] = {"marker": "|" if self.is_probability else "o", "markersize": 5}
+        style["linestyle"] = "none" if self.unit_lines_ is None else "-"
+        handles.append(Line2D([], [], color=draw.LIGHT_GREY, linewidth=0.7, label=rows, **style))
         self.legend_ = draw.expert_legend(ax, handles)
         self.legend_.set_title("Opacity: gate\nprobability")
 

@@ -213,15 +213,11 @@ def path_rows(X: Any, row: int, fraction: Array) -> Any:
     """
     columns: list[Array] = []
     for j in range(X.shape[1]):
-        is_known = False
+        start, end = reference_value(X, j), float(row)
         if is_numeric(X, j):
             values = numeric_values(X, j)
-            known = values[np.isfinite(values)]
-            start, end = float(np.mean(known)) if len(known) else np.nan, values[row]
-            is_known = bool(np.isfinite([start, end]).all())
-        else:
-            start, end = reference_value(X, j), row
-        if is_known:
+            start, end = float(np.mean(values, where=np.isfinite(values))), values[row]
+        if is_numeric(X, j) and np.isfinite([start, end]).all():
             columns.append(start + fraction[:, j] * (end - start))
         else:
             columns.append(np.where(fraction[:, j] >= 0.5, end, start))

@@ -48,10 +48,6 @@ HEADROOM = 1.08
 # Colours of what increases and decreases a prediction, and the pattern of effects of the gate.
 INCREASE, DECREASE, GATE_HATCH = "#B2182B", "#2166AC", "////"
 
-# A remainder below this fraction of the largest number is round-off, and contributions below this
-# fraction of the largest one share a bar.
-REMAINDER_RTOL, SMALL_CONTRIBUTION = 1e-9, 0.01
-
 # Numbers beside bars.
 SMALL_PRINT: dict[str, Any] = {"fontsize": 8, "textcoords": "offset points"}
 SMALL_PRINT["color"] = draw.DARK_GREY
@@ -80,8 +76,8 @@ class PredictionDisplay(draw.Display):
     means of the experts (filled). These changes, summed along the path, add up to the difference of
     the two predictions exactly. With many steps they are integrated gradients [1]_: path integrals
     of the `gate_effect` and `slope` of `explain`. Categories, of which the mean row has the most
-    frequent, and missing values change half-way. A remainder beyond round-off would have a bar of
-    its own. See "Displays" in the user guide, and "What do pictures of a fit show?" in the gallery.
+    frequent, and missing values change half-way. See "Displays" in the user guide, and "What do
+    pictures of a fit show?" in the gallery.
 
     Parameters
     ----------
@@ -381,23 +377,17 @@ class PredictionDisplay(draw.Display):
         draw.legend_above(ax, [*handles, *others], ncols=2, fontsize=8)
 
     def _waterfall(self) -> list[Bar]:
-        """The largest contributions, the sum of the others, and a remainder if there is one."""
-        base, max_features, labels = self.base_value, self.max_features, self.feature_labels
+        """The largest contributions, and the sum of the others."""
         gate, experts = self.gate_contributions, self.expert_contributions
+        labels = self.feature_labels
         size = np.abs(gate) + np.abs(experts)
         order, n_used = np.argsort(-size, kind="stable"), int(np.count_nonzero(size))
-        n_large = int(np.count_nonzero(size > SMALL_CONTRIBUTION * size.max()))
-        n_shown = n_used
-        if n_used > min(max_features, n_large + 1):
-            n_shown = min(max_features - 1, n_large)
+        n_shown = n_used if n_used <= self.max_features else self.max_features - 1
         bars = [Bar(labels[j], float(experts[j]), float(gate[j])) for j in order[:n_shown]]
         others = order[n_shown:n_used]
         if len(others):
             name = f"{len(others)} other feature{'s' * (len(others) > 1)}"
             bars.append(Bar(name, float(experts[others].sum()), float(gate[others].sum())))
-        remainder = self.prediction - base - float(gate.sum() + experts.sum())
-        if abs(remainder) > REMAINDER_RTOL * max(abs(base), abs(self.prediction), size.max()):
-            bars.append(Bar("remainder", remainder, 0.0))
         return bars
 
     def _draw_waterfall(self, ax: Any, bars: Sequence[Bar]) -> None:

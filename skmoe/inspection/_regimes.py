@@ -205,9 +205,6 @@ class GateDisplay(draw.DisplayOfPanels):
             style = draw.curve_style(k, len(probability), is_category=self.categories is not None)
             self.lines_ += ax.plot(self.values[0], probability, label=name, **style)
         ax.set(ylabel="Gate probability", ylim=(-0.03, 1.03), xlim=self.values[0][[0, -1]])
-        if len(names) == 1:
-            style = {"ha": "center", "color": draw.DARK_GREY, "transform": ax.transAxes}
-            ax.text(0.5, 0.5, "There is one expert: it predicts every row.", **style)
         draw.label_feature(ax, self.feature_names[0], self.categories, self.feature_note)
         return [draw.expert_handle(k, name) for k, name in enumerate(names)]
 

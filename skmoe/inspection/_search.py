@@ -57,11 +57,7 @@ class ConvergenceDisplay(draw.Display):
     line_ : matplotlib line
         The start that was kept, up to the end of the fit if it is comparable.
     start_lines_ : list of matplotlib lines
-        The starts.
-    start_ends_ : matplotlib line
-        Marks at the ends of the starts that have converged.
-    dropped_ends_ : matplotlib line
-        Marks at the ends of those that were dropped.
+        The starts, with a mark at the end, which is open for those that were dropped.
     kept_end_ : matplotlib line
         Mark where the kept start was chosen.
     legend_ : matplotlib legend
@@ -127,37 +123,32 @@ class ConvergenceDisplay(draw.Display):
 
     def _draw(self, ax: Any) -> Any:
         (ax,) = self._axes(ax)
-        traces = [*self.start_traces, self.lower_bounds]
-        thin = {"color": draw.LIGHT_GREY, "linewidth": 1.2, "label": "starts"}
-        thick = {"color": draw.colour(0), "linewidth": 2.5, "label": "kept start"}
-        *self.start_lines_, self.line_ = [
-            ax.plot(np.arange(1, len(trace) + 1), trace, **style)[0]
-            for trace, style in zip(traces, [thin] * (len(traces) - 1) + [thick], strict=True)
-        ]
-        ends = np.array([(len(trace), trace[-1]) for trace in traces[:-1]])
-        has_converged, is_kept = self.start_converged, np.arange(len(ends)) == self.kept
-        marks = {"marker": "o", "linestyle": "none", "color": draw.DARK_GREY, "markersize": 5}
-        kept = marks | {"marker": "D", "color": draw.colour(0), "markersize": 8}
-        self.start_ends_, self.dropped_ends_, self.kept_end_ = drawn = [
-            ax.plot(*ends[chosen].T, label=label, **style)[0]
-            for label, chosen, style in (
-                ("converged", has_converged, marks),
-                ("dropped before", ~has_converged & ~is_kept, marks | {"fillstyle": "none"}),
-                ("chosen here", is_kept, kept),
-            )
-        ]
+        self.start_lines_: list[Any] = []
+        for trace, has_converged in zip(self.start_traces, self.start_converged, strict=True):
+            thin = {"color": draw.LIGHT_GREY, "linewidth": 1.2, "markersize": 5, "markevery": [-1]}
+            thin |= {"fillstyle": "full" if has_converged else "none"}
+            thin |= {"label": "converged" if has_converged else "dropped before"}
+            at = np.arange(1, len(trace) + 1)
+            self.start_lines_ += ax.plot(at, trace, "o-", **thin)
+        style = {"color": draw.colour(0), "linewidth": 2.5, "label": "kept start"}
+        at = np.arange(1, len(self.lower_bounds) + 1)
+        (self.line_,) = ax.plot(at, self.lower_bounds, **style)
+        end = len(self.start_traces[self.kept]), self.start_traces[self.kept][-1]
+        style = {"color": draw.colour(0), "markersize": 8, "label": "chosen here"}
+        (self.kept_end_,) = ax.plot(*end, "D", **style)
         ax.set(xlabel="Iteration of EM", ylabel="Penalised log-likelihood per row")
         ax.xaxis.get_major_locator().set_params(integer=True)
         # The first, steep iterations are left out of the vertical axis.
+        traces = [*self.start_traces, self.lower_bounds]
         late = np.concatenate([trace[min(N_STEEP_ITER, len(trace) - 1) :] for trace in traces])
         values = np.concatenate(traces)
         top, height = values.max(), Y_RANGE_FACTOR * (values.max() - late.min()) or np.inf
         bottom = max(values.min(), top - height)
         margin = 0.05 * (top - bottom) or 1.0
         ax.set_ylim(bottom - margin, top + margin)
-        handles = [self.line_, self.start_lines_[0], drawn[2], *drawn[:2]]
-        shown = [handle for handle in handles if len(handle.get_xdata())]
-        self.legend_ = ax.legend(handles=shown, loc="lower right")
+        kinds = {line.get_label(): line for line in self.start_lines_}
+        handles = [self.line_, self.kept_end_, *kinds.values()]
+        self.legend_ = ax.legend(handles=handles, loc="lower right")
         return ax
 
 

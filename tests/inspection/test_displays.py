@@ -304,13 +304,6 @@ def test_classes_are_chosen_by_label_and_outputs_by_index(name):
                 assert_refused(message, "target must be", words, f"got {wrong!r}", "Pass the")
 
 
-@pytest.mark.parametrize("name", displays_with("target"))
-def test_all_of_several_classes_are_drawn_by_default(name):
-    if (name, "classes") in DRAWN:
-        text = all_texts(draw(name, "classes", target=None))
-        assert [label for label in ("blue", "green", "red") if label not in text] == []
-
-
 @pytest.mark.parametrize(
     ("name", "option"),
     [(name, option) for option in ("coverage", "level") for name in displays_with(option)],
@@ -483,28 +476,6 @@ def test_experts_differ_in_grey_print():
     assert len({line.get_color() for line in lines[:13]}) == 13
 
 
-# Of colours as linear red, green and blue: what is seen without one kind of cones (Machado,
-# Oliveira and Fernandes 2009), and the coordinates of Oklab (Ottosson 2020).
-VISIONS = {
-    "normal": np.eye(3),
-    "protan": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
-    "deutan": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
-    "tritan": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
-}
-TO_CONES = np.array([[0.412, 0.536, 0.051], [0.212, 0.681, 0.107], [0.088, 0.282, 0.630]])
-TO_OKLAB = np.array([[0.210, 0.794, -0.004], [1.978, -2.429, 0.451], [0.026, 0.783, -0.809]])
-
-
-@pytest.mark.parametrize("vision", VISIONS)
-def test_colours_of_experts_differ_for_every_vision(vision):
-    inks = np.array([colors.to_rgb(line.get_color()) for line in expert_lines(13)])
-    linear = np.where(inks <= 0.04045, inks / 12.92, ((inks + 0.055) / 1.055) ** 2.4)
-    seen = np.clip(linear @ np.array(VISIONS[vision]).T, 0.0, 1.0)
-    oklab = np.cbrt(seen @ TO_CONES.T) @ TO_OKLAB.T
-    distance = np.linalg.norm(oklab[:, None] - oklab, axis=2) + np.eye(13)
-    assert distance.min() > (0.12 if vision == "normal" else 0.065)
-
-
 LONG = "a name of many words such as the surveys of households have"
 
 
@@ -564,13 +535,6 @@ def test_numbers_of_pictures_agree_with_their_nouns(name):
     for other, case in DRAWN:
         if other == name:
             assert wrong_numbers(texts_of_drawn(name, case)) == [], case
-
-
-@pytest.mark.parametrize("standardize", [True, False])
-@pytest.mark.parametrize("name", displays_with("standardize"))
-def test_steps_of_features_are_named(name, standardize):
-    text = all_texts(draw(name, "lines", standardize=standardize))
-    assert ("per SD" in text, "per unit" in text) == (standardize, not standardize)
 
 
 @pytest.mark.parametrize("name", displays_with("max_features"))

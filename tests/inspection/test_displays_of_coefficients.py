@@ -526,25 +526,3 @@ def test_colours_are_on_a_symmetric_scale_on_which_numbers_can_be_read(options, 
             assert abs((text.get_color() == "white") - luminance) > 0.4
         else:
             assert text.get_color() not in ("white", "black")
-
-
-@pytest.mark.parametrize("n_experts", [1, 3, 12])
-def test_numbers_stay_in_their_cells(n_experts):
-    values = 1e3 * np.random.default_rng(0).normal(size=(4, n_experts))
-    display = SegmentProfileDisplay(
-        feature_names=["a", "b", "c", "d"],
-        expert_names=[f"expert {k}" for k in range(n_experts)],
-        shares=np.full(n_experts, 1.0 / n_experts),
-        profile=values / 1e3,
-        coefficients=values,
-        intervals=values[..., None] + np.array([-100.0, 100.0]),
-        level=0.9,
-        gate_effects=values / 1e3,
-    ).plot()
-    display.figure_.draw_without_rendering()
-    for ax in display.ax_:
-        cell = ax.transData.transform([[0, 0], [1, 1]])
-        width, height = np.abs(cell[1] - cell[0])
-        boxes = [text.get_window_extent() for text in ax.texts]
-        assert all(box.width < width for box in boxes)
-        assert all(box.height < height for box in boxes)

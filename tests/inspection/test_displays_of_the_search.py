@@ -44,14 +44,11 @@ def test_runs_begin_with_the_first_iteration_and_end_in_a_mark(converged):
         expected = np.column_stack([iterations[: len(trace)], trace])
         assert_array_equal(line.get_xydata(), expected)
         assert line.get_color().lower() != expert_colour(0)
-    ends = np.array([[3, traces[0][-1]], [5, traces[1][-1]]])
-    assert_array_equal(display.start_ends_.get_xydata(), ends[done])
-    dropped = ~done & [True, False]
-    assert_array_equal(display.dropped_ends_.get_xydata(), ends[dropped])
-    assert_array_equal(display.kept_end_.get_xydata(), ends[[1]])
-    expected = ["kept start", "starts", "chosen here"]
-    expected += ["converged"] * bool(done.any()) + ["dropped before"] * bool(dropped.any())
-    assert texts(display.legend_) == expected
+    marks = [(line.get_markevery(), line.get_fillstyle()) for line in display.start_lines_]
+    assert marks == [([-1], "full" if each else "none") for each in converged]
+    assert_array_equal(display.kept_end_.get_xydata(), [[5, traces[1][-1]]])
+    kinds = dict.fromkeys("converged" if each else "dropped before" for each in converged)
+    assert texts(display.legend_) == ["kept start", "chosen here", *kinds]
 
 
 STEEP = np.array([-100.0, -10.0, -4.0, -2.0, -1.0])

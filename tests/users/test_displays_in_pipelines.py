@@ -123,25 +123,6 @@ def test_coefficients_are_derivatives_by_the_input(steps):
     assert not hasattr(moe, "feature_names_in_")  # the mixture itself is as it was
 
 
-@pytest.mark.parametrize("family", ["normal", "ordinal"])
-def test_intervals_are_those_of_a_mixture_of_the_input(family):
-    X, y = table()
-    y = y if family == "normal" else np.digitize(y, [-2.0, 2.0])
-    pipeline = make_pipeline(StandardScaler(), mixture(family=family, max_iter=200))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found, expected = (
-            coefficients(estimator.fit(X, y), X, y, level=0.9)
-            for estimator in (pipeline, mixture(family=family, max_iter=200))
-        )
-    size = np.abs(expected.coefficients)
-    assert_allclose(found.coefficients, expected.coefficients, rtol=1e-3)
-    length = np.ptp(expected.intervals, axis=2)
-    assert np.isfinite(length).all()
-    assert_allclose(np.ptp(found.intervals, axis=2), length, rtol=1e-3)
-    assert (size > 0.0).all()
-
-
 @pytest.fixture(scope="module")
 def counts():
     """A pipeline that scales columns, and a mixture of its input, of counts."""

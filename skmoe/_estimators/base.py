@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.encoding import encoded_names
+from skmoe._data.encoding import numeric_names
 from skmoe._data.preprocessing import is_outside_ranges
 from skmoe._data.rows import Rows
 from skmoe._estimators.fitting.attributes import attributes_of_fit, order_by_share, warn_of_fit
@@ -36,7 +36,6 @@ from skmoe._estimators.rows.training_data import (
     make_router,
 )
 from skmoe._estimators.selection.n_experts import with_selected_n_experts
-from skmoe._inference.labels import feature_labels
 from skmoe._mixture.fitted import FittedMixture, expert_usage
 from skmoe._mixture.search import fit_starts
 from skmoe._mixture.starts import blocks_of
@@ -178,15 +177,12 @@ class BaseMixture(
     def gate_feature_names_(self) -> Array:
         """Names of the columns that are available to the gate."""
         check_is_fitted(self)
+        preprocessor, extra = self._fitted.preprocessor, self._fitted.preprocessor.extra_features
         given = getattr(self, "feature_names_in_", None)
-        names = np.array(feature_labels(given, self.n_features_in_), dtype=object)
-        preprocessor = self._fitted.preprocessor
-        if preprocessor.encoder is not None:
-            names = np.array(encoded_names(preprocessor.encoder, names), dtype=object)
-        if preprocessor.extra_features is not None:
-            extended = np.array([*names, *preprocessor.extra_features.names], dtype=object)
-            names = extended[preprocessor.gate_columns]
-        return names
+        names = numeric_names(given, preprocessor.encoder, self.n_features_in_)
+        if extra is None:
+            return np.array(names, dtype=object)
+        return np.array([*names, *extra.names], dtype=object)[preprocessor.gate_columns]
 
     def get_metadata_routing(self) -> Any:
         """Routing of metadata: to this estimator and, in fit, to the experts.

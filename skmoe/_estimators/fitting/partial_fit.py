@@ -99,7 +99,11 @@ def fit_batch(
         searches = tuple(penalty.search for penalty in params.penalties)
     else:
         _check_continued(estimator)
-        batch, searches = _validate_batch(estimator, params, given), state.penalty_searches
+        rows, searches = estimator._checked(given, has_target=True), state.penalty_searches
+        classes = getattr(estimator, "classes_", None)
+        weight = params.task.row_weights(rows.y, classes, rows.weight)
+        check_support(params, rows.y, weight)
+        batch = _in_double_precision(rows._replace(weight=weight))
         attributes = vars(estimator).copy()
         if batch.unit is not None:
             attributes["n_units_"] = attributes.get("n_units_", 0) + int(batch.unit.max()) + 1
@@ -150,14 +154,6 @@ def _check_widths(mixture: Mixture) -> None:
 
 
 # --- batches ----------------------------------------------------------------------------------
-
-
-def _validate_batch(estimator: Any, params: FitParameters, given: Rows) -> Rows:
-    """Validated rows of positive weight of a later batch."""
-    rows = estimator._checked(given, has_target=True)
-    weight = params.task.row_weights(rows.y, getattr(estimator, "classes_", None), rows.weight)
-    check_support(params, rows.y, weight)
-    return _in_double_precision(rows._replace(weight=weight))
 
 
 def _in_double_precision(rows: Rows) -> Rows:

@@ -166,11 +166,13 @@ def mixture(**options):
     return MixtureOfExpertsRegressor(2, **{"random_state": 0, "n_init": 1} | options)
 
 
+def imputed(scaler):
+    return make_pipeline(SimpleImputer(), scaler)
+
+
 SCALED = {
     "after": lambda output: [encoded(output), StandardScaler(), MinMaxScaler()],
-    "imputed inside": lambda output: [
-        encoded(output, make_pipeline(SimpleImputer(), MinMaxScaler((1, 3))))
-    ],
+    "imputed inside": lambda output: [encoded(output, imputed(MinMaxScaler((1, 3))))],
     "nested": lambda output: [
         encoded(output, make_column_transformer((RobustScaler(), [1]), remainder="passthrough")),
         MinMaxScaler(),
@@ -210,12 +212,6 @@ def test_scaling_beside_an_encoding_is_undone(table, steps, output):
         for fit in (scaled, plain)
     ]
     assert_allclose(drawn[0], drawn[1][column], rtol=1e-2, atol=1e-4)
-    curves = [
-        GateDisplay.from_estimator(fit, frame, j)
-        for fit, j in ((scaled, int(np.argmax(column == 1))), (plain, 1))
-    ]
-    assert_allclose(curves[0].values, curves[1].values)
-    assert_allclose(curves[0].gate, curves[1].gate, atol=1e-3)
 
 
 def test_nested_pipelines_and_searches(table):
@@ -230,10 +226,6 @@ def test_nested_pipelines_and_searches(table):
     expected = mixture_of(best[-1]).summary(rows, y)
     assert_array_equal(view.predict_interval(frame), mixture_of(best[-1]).predict_interval(rows))
     assert_array_equal(view.summary(frame, y).inference.estimates, expected.inference.estimates)
-    outer = fit_quietly(
-        make_pipeline(encoded(), GridSearchCV(inner, {"moe__n_experts": [2]}, cv=2)), frame, y
-    )
-    assert_array_equal(mixture_of(outer).predict(frame), outer.predict(frame))
 
 
 def test_a_copy_can_be_saved_drawn_and_taken_again(table):

@@ -417,7 +417,7 @@ def check_stacked_rows(models: Sequence[Any], rows: Dataset) -> None:
     for k, model in enumerate(models):
         if isinstance(model, str):
             continue
-        n_experts = getattr(final_estimator(model), "n_experts", None)
+        n_experts: Any = getattr(final_estimator(model), "n_experts", None)
         if is_integer(n_experts) and n_experts > n_fitted:
             raise ValueError(
                 f"estimators[{k}], a mixture of {n_experts} experts, needs as many rows; without a "

@@ -41,7 +41,7 @@ from skmoe._mixture.search import fit_starts
 from skmoe._mixture.starts import blocks_of
 from skmoe._mixture.stream import Stream, learned, started
 from skmoe._numerics.probability import underflow_to_zero
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
 
 # The rows of the first batches are kept up to this weight or number, and a start is found anew on
 # them whenever their weight has doubled.
@@ -84,7 +84,7 @@ def fit_batch(
 ) -> Any:
     """The estimator, which has learned from a batch by `partial_fit`."""
     estimator._check_is_whole("partial_fit")
-    decay_of = np.inf if half_life is None else check_real("half_life", half_life, least=1.0)
+    decay_of = np.inf if half_life is None else max(check_real("half_life", half_life), TINY)
     params = estimator._validate_parameters()
     check_conflicts({STREAM: STREAM} | chosen_rows(params, given))
     state = getattr(estimator, "_training_state", None)

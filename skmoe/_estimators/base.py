@@ -179,15 +179,14 @@ class BaseMixture(
     def gate_feature_names_(self) -> Array:
         """Names of the columns that are available to the gate."""
         check_is_fitted(self)
+        preprocessor, extra = self._fitted.preprocessor, self._fitted.preprocessor.extra_features
         given = getattr(self, "feature_names_in_", None)
-        names = np.array(feature_labels(given, self.n_features_in_), dtype=object)
-        preprocessor = self._fitted.preprocessor
+        names = feature_labels(given, self.n_features_in_)
         if preprocessor.encoder is not None:
-            names = np.array(encoded_names(preprocessor.encoder, names), dtype=object)
-        if preprocessor.extra_features is not None:
-            extended = np.array([*names, *preprocessor.extra_features.names], dtype=object)
-            names = extended[preprocessor.gate_columns]
-        return names
+            names = encoded_names(preprocessor.encoder, np.array(names, dtype=object))
+        if extra is None:
+            return np.array(names, dtype=object)
+        return np.array([*names, *extra.names], dtype=object)[preprocessor.gate_columns]
 
     def get_metadata_routing(self) -> Any:
         """Routing of metadata: to this estimator and, in fit, to the experts.

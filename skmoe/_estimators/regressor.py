@@ -326,7 +326,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
             Experts of rows for which they are known, as in `fit`.
         half_life : float, default=None
             Rows, or total weight, after which the weight of earlier rows is halved, such as 1000
-            for a stream that changes. None weighs all rows equally.
+            for a stream that changes. None weighs all rows equally; 0 those of the batch alone.
 
         Returns
         -------
@@ -338,7 +338,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Raises
         ------
         ValueError
-            If `half_life` is not at least 1, or the batch or a parameter does not suit a
+            If `half_life` is negative, or the batch or a parameter does not suit a
             stream.
 
         Examples

@@ -268,7 +268,7 @@ def test_what_needs_values_is_refused_with_a_remedy(use):
 def test_a_fit_to_values_is_not_continued_by_censored_ones():
     X, y, rng = table()
     moe = mixture("normal", warm_start=True).fit(X, y)
-    assert "continues a fit to values" in refusal(moe.fit, X, censored(y, rng))
+    assert "of censored y" in refusal(moe.fit, X, censored(y, rng))
 
 
 # --- units of y, and other options ---

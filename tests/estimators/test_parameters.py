@@ -1,7 +1,6 @@
 """Constructor parameters: what each accepts, what it refuses, and which cannot be combined."""
 
 import inspect
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -19,7 +18,6 @@ from skmoe.families import FAMILIES, Gamma, Normal, Poisson, StudentT
 from skmoe.gates import GATES, ConstantGate, SoftmaxGate
 from support.expert_kinds import OF_VALUES, example
 from support.fits import fit_quietly
-from support.own_gates import PriorGate
 from support.recording_estimators import Log, RecordingRegressor
 from support.refusals import assert_fit_refused, assert_refused, refusal
 from support.tables import two_regimes
@@ -245,21 +243,9 @@ def test_initial_responsibilities_must_be_probabilities(init, words):
 # --- what values stand for --------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class GateWithPenalty(PriorGate):
-    """A gate of a user, which has a penalty of its own."""
-
-    alpha: float = 3.0
-
-    @property
-    def penalties(self):
-        return {"alpha": self.alpha}
-
-
 EQUAL = {
     "a list of equal objects": ([NORMAL, LinearExperts(alpha=3.0)], NORMAL, "expert"),
     "a list of equal families": (["poisson", Poisson()], "poisson", "family"),
-    "a tuple of normal families": (("normal", Normal()), "normal", "family"),
     "a family and its name": (example("gamma"), "gamma", "family"),
 }
 
@@ -273,23 +259,6 @@ def test_lists_of_equal_entries_are_the_entry(case):
     ]
     assert_array_equal(fits[0].predict(X), fits[1].predict(X))
     assert fits[0].n_parameters_ == fits[1].n_parameters_
-
-
-@pytest.mark.parametrize(
-    ("gate", "gate_alpha", "expected"),
-    [
-        ("softmax", 7.0, 7.0),
-        (SoftmaxGate(), 7.0, 7.0),
-        (SoftmaxGate(alpha=3.0), None, 3.0),
-        (SoftmaxGate(alpha=3.0), 7.0, 7.0),
-        (GateWithPenalty(), None, 3.0),
-        (GateWithPenalty(), 7.0, 7.0),
-    ],
-)
-def test_a_number_replaces_the_penalty_of_a_gate(gate, gate_alpha, expected):
-    moe = MixtureOfExpertsRegressor(2, gate=gate, gate_alpha=gate_alpha, **SHORT)
-    assert fit_quietly(moe, X, Y).gate_alpha_ == expected
-    assert np.isnan(fit_quietly(clone(moe).set_params(n_experts=1), X, Y).gate_alpha_)
 
 
 @pytest.mark.parametrize("name", OF_VALUES)

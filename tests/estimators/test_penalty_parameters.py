@@ -1,6 +1,7 @@
 """Penalties are numbers that are given, or are found, as the docstrings of the parameters say."""
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.experts import LinearExperts
 from skmoe.gates import ConstantGate, SoftmaxGate
 from support.fits import CLASSES, X, Y, fit_quietly, target_of
+from support.own_gates import PriorGate
 
 ROWS = slice(0, 80)
 OBJECT = LinearExperts(alpha=3.0)
@@ -24,6 +26,17 @@ def kind_of(value, start):
     if value is None or np.isnan(value):
         return "none"
     return "given" if value == start else "auto"
+
+
+@dataclass(frozen=True)
+class GateWithPenalty(PriorGate):
+    """A gate of a user, which has a penalty of its own."""
+
+    alpha: float = 3.0
+
+    @property
+    def penalties(self):
+        return {"alpha": self.alpha}
 
 
 # Parameters, and how the penalties of the gate, the slopes and the dispersions are found.
@@ -42,6 +55,9 @@ SEARCHES = [
     ({"expert": OBJECT, "gate": SoftmaxGate()}, "given", 3.0, "given"),
     ({"gate": SoftmaxGate()}, "auto", "auto", "auto"),
     ({"gate": SoftmaxGate(alpha=2.0)}, 2.0, "auto", "auto"),
+    ({"gate": SoftmaxGate(alpha=2.0), "gate_alpha": 7.0}, 7.0, "auto", "auto"),
+    ({"gate": GateWithPenalty()}, 3.0, "auto", "auto"),
+    ({"gate": GateWithPenalty(), "gate_alpha": 7.0}, 7.0, "auto", "auto"),
     ({"gate": SoftmaxGate(alpha=2.0), "gate_alpha": "auto"}, "auto", "auto", "auto"),
     ({"gate": "constant"}, "none", "auto", "auto"),
     ({"gate": ConstantGate()}, "none", "auto", "auto"),

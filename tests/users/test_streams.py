@@ -387,8 +387,8 @@ REGRESSOR, CLASSIFIER = MixtureOfExpertsRegressor, MixtureOfExpertsClassifier
 FIRST_BATCH = [
     (REGRESSOR(2, gate=[1]), {}, "gate must be one of"),
     *(
-        (REGRESSOR(2), {"half_life": value}, "half_life must", "at least 1", value)
-        for value in (0, -5, "long", [1.0], np.nan, np.inf)
+        (REGRESSOR(2), {"half_life": value}, "half_life must", "at least 0", value)
+        for value in (-5, "long", [1.0], np.nan, np.inf)
     ),
     (CLASSIFIER(2), {}, "classes must be passed on the first call"),
     (CLASSIFIER(2), {"classes": [1, 1]}, "y must have at least two classes"),
@@ -409,7 +409,7 @@ LATER_BATCH = [
     ({}, {"classes": [0, 1, 2]}, "classes must be those of the first call", "[0, 1]", "clone"),
     ({}, {"y": [9] * N_ROWS}, "y must hold classes seen", "[0, 1]", "got 9"),
     ({}, {"X": rows()[0][:, :1]}, "X has 1 features"),
-    ({}, {"half_life": 0}, "half_life"),
+    ({}, {"half_life": -1}, "half_life"),
     ({"n_experts": 3}, {}, "n_experts must stay 2", "got 3", "clone"),
 ]
 

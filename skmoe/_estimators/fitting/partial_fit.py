@@ -41,7 +41,7 @@ from skmoe._mixture.search import fit_starts
 from skmoe._mixture.starts import blocks_of
 from skmoe._mixture.stream import Stream, learned, started
 from skmoe._numerics.probability import underflow_to_zero
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
 
 # The rows of the first batches are kept up to this weight or number, and a start is found anew on
 # them whenever their weight has doubled.
@@ -84,7 +84,7 @@ def fit_batch(
 ) -> Any:
     """The estimator, which has learned from a batch by `partial_fit`."""
     estimator._check_is_whole("partial_fit")
-    decay_of = np.inf if half_life is None else check_real("half_life", half_life, least=1.0)
+    decay_of = np.inf if half_life is None else max(check_real("half_life", half_life), TINY)
     params = estimator._validate_parameters()
     check_conflicts({STREAM: STREAM} | chosen_rows(params, given))
     state = getattr(estimator, "_training_state", None)
@@ -99,7 +99,11 @@ def fit_batch(
         searches = tuple(penalty.search for penalty in params.penalties)
     else:
         _check_continued(estimator)
-        batch, searches = _validate_batch(estimator, params, given), state.penalty_searches
+        rows, searches = estimator._checked(given, has_target=True), state.penalty_searches
+        classes = getattr(estimator, "classes_", None)
+        weight = params.task.row_weights(rows.y, classes, rows.weight)
+        check_support(params, rows.y, weight)
+        batch = _in_double_precision(rows._replace(weight=weight))
         attributes = vars(estimator).copy()
         if batch.unit is not None:
             attributes["n_units_"] = attributes.get("n_units_", 0) + int(batch.unit.max()) + 1
@@ -150,14 +154,6 @@ def _check_widths(mixture: Mixture) -> None:
 
 
 # --- batches ----------------------------------------------------------------------------------
-
-
-def _validate_batch(estimator: Any, params: FitParameters, given: Rows) -> Rows:
-    """Validated rows of positive weight of a later batch."""
-    rows = estimator._checked(given, has_target=True)
-    weight = params.task.row_weights(rows.y, getattr(estimator, "classes_", None), rows.weight)
-    check_support(params, rows.y, weight)
-    return _in_double_precision(rows._replace(weight=weight))
 
 
 def _in_double_precision(rows: Rows) -> Rows:

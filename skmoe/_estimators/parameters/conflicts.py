@@ -74,9 +74,7 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         'expert="linear", base=None, a gate without a transformer and a named init, give a family '
         "what it depends on, or fit a sample of the rows in an array."
     ),
-    ((TEST, NESTED), (BLOCKS,)): (
-        "this needs all rows in memory at once. Pass an array, or a sample of the rows."
-    ),
+    ((TEST, NESTED), (BLOCKS,)): "it needs all rows in memory. Use a sample of the rows.",
     ((STREAM,), ('class_weight="balanced"', DISPERSIONS, CENSORED)): (
         "a stream adds up sums of values with given weights and the same dispersion. "
         "Use fit, or give the weights of the classes as a dict."
@@ -154,11 +152,9 @@ CONFLICTS: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {
         "groups keep rows in one fold, and this fit has no folds. "
         'Leave groups out, or use them with n_experts="auto", a base or estimators as experts.'
     ),
-    (("an exposure",), ("experts that are no estimators",)): (
-        "a fit takes its logarithm. Pass offset=np.log(exposure)."
-    ),
-    (("metadata",), ("experts that are no estimators",)): (
-        "such experts take no metadata. Leave metadata out, or use estimators as experts."
+    (("an exposure", "metadata"), ("experts that are no estimators",)): (
+        "such experts take no metadata, and an exposure is an offset. Pass "
+        "offset=np.log(exposure), leave metadata out, or use estimators as experts."
     ),
 }
 

@@ -116,13 +116,9 @@ def resolve_experts(expert: Any, task: str) -> tuple[Any, list[Any] | None]:
         if isinstance(first, Experts):
             check_blocks(first)
         return first, None
-    is_list = isinstance(expert, list | tuple)
     for k, entry in enumerate(entries):
-        of_task = [name for name, kinds in EXPERTS.items() if task in kinds]
-        name, names = ("expert", {*NAMED_ESTIMATORS, *of_task})
-        if is_list:
-            name, names = f"expert[{k}]", {*NAMED_ESTIMATORS}
-        check_estimator(name, entry, task, names)
+        name = f"expert[{k}]" if isinstance(expert, list | tuple) else "expert"
+        check_estimator(name, entry, task, NAMED_ESTIMATORS)
     return None, entries
 
 
@@ -412,14 +408,14 @@ def check_stacked_rows(models: Sequence[Any], rows: Dataset) -> None:
     for k, model in enumerate(models):
         if isinstance(model, str):
             continue
-        n_experts = getattr(final_estimator(model), "n_experts", None)
-        if isinstance(n_experts, int | np.integer) and n_experts > n_fitted:
+        n_experts: Any = getattr(final_estimator(model), "n_experts", None)
+        if is_integer(n_experts) and n_experts > n_fitted:
             raise ValueError(
                 f"estimators[{k}], a mixture of {n_experts} experts, needs as many rows; without a "
                 f"fold there are {n_fitted}. Give more rows, or choose a model with fewer experts."
             )
-        reason = "takes no sample_weight" if not takes_weights(model) else ""
-        if not repeatable and reason:
+        reason = "" if takes_weights(model) else "takes no sample_weight"
+        if reason and not repeatable:
             raise ValueError(
                 f"estimators[{k}] takes no sample_weight, so that rows are repeated for it, and "
                 f"their weights must be whole numbers of at most {MAX_REPEATED_ROWS} in total; got "

@@ -65,11 +65,8 @@ def estimate_noise_variance(X: Array, Y: Array, weight: Array, units: Array | No
         center = np.average(rows, axis=0, weights=row_weight)
         level, root = np.average(outputs, axis=0, weights=row_weight), np.sqrt(row_weight)[:, None]
         design, target = root * (rows - center), root * (outputs - level)
-        ridge = NOISE_RIDGE * np.eye(min(design.shape))
-        if len(design) < design.shape[1]:
-            coef = design.T @ np.linalg.solve(design @ design.T + ridge, target)
-        else:
-            coef = np.linalg.solve(design.T @ design + ridge, design.T @ target)
+        ridge = NOISE_RIDGE * np.eye(design.shape[1])
+        coef = np.linalg.solve(design.T @ design + ridge, design.T @ target)
         tree = DecisionTreeRegressor(min_samples_leaf=3, random_state=0)
         tree.fit(single[train], outputs, sample_weight=row_weight, check_input=False)
         by_tree = tree.predict(single[test], check_input=False)

@@ -1,4 +1,4 @@
-"""The conjugate prior of several outputs whose noise is multivariate normal, and their step of EM.
+"""The conjugate prior of several outputs whose noise is multivariate normal.
 
 The slopes of a feature are normal with the covariance matrix of the noise over the penalty, and
 that matrix is inverse Wishart [1]_. Arrays are (..., P, m, m) for P experts and m outputs.
@@ -27,13 +27,10 @@ from skmoe._numerics.covariances import (
     whitening,
     with_least_eigenvalue,
 )
-from skmoe._numerics.typing import TINY, Array
+from skmoe._numerics.typing import Array
 
 # Relative distance of the smallest eigenvalue from its bound up to which it is there.
 BOUND_RTOL = 1e-6
-
-# Smallest factor of a variance in one step, as of the scale of one output.
-MIN_EIGENVALUE = 1e-6
 
 
 class Outputs(NamedTuple):
@@ -65,23 +62,6 @@ class Outputs(NamedTuple):
         """Precisions at coefficients (..., D)."""
         matrix = self.whitening(theta)[0]
         return np.asarray(matrix @ np.swapaxes(matrix, -1, -2))
-
-    def by_covariance(self, theta: Array, gradient: Array) -> Array:
-        """Gradients by the entries of the covariances, (..., P, m, m), from those by coordinates.
-
-        These are (..., P, m (m + 1) / 2), and the coefficients (..., D).
-        """
-        covariance = self.covariance(theta)
-        n_outputs = covariance.shape[-1]
-        by_scale, by_z = np.split(gradient, [n_outputs], axis=-1)
-        first, second = pairs_of(n_outputs)
-        found = np.zeros_like(covariance)
-        found[..., first, second] = 0.5 * by_z / _slopes_by_z(theta, self)
-        found += np.swapaxes(found, -1, -2)
-        index = np.arange(n_outputs)
-        others = (found * covariance).sum(axis=-1)
-        found[..., index, index] = (by_scale - others) / covariance[..., index, index]
-        return found
 
     def by_coordinates(self, theta: Array, gradient: Array) -> Array:
         """Gradients by the coordinates, from those by the entries of the covariances."""
@@ -196,36 +176,6 @@ class JointPrior(Prior):
         gradient[joint.means] = np.exp(-log_variance)[..., None] * by_mean
         theta[joint.means] = matrix @ theta[joint.means]
         return theta, gradient
-
-
-def set_covariance(
-    step: Array, gradient: Array, theta: Array, prior: JointPrior, counts: Array
-) -> None:
-    """Covariances in steps (P, S, q) are set to their maximum after those of the means.
-
-    This is Fisher scoring by the entries of the covariances, and so the whole step to their maximum
-    given the responsibilities (P, S) `counts`.
-    """
-    joint, n_outputs = prior.joint, prior.joint.log_variance.shape[1]
-    n_means, shape = joint.means[0].size, (*step.shape[:2], *joint.means.shape[1:])
-    covariance = np.moveaxis(joint.covariance(theta), 0, 1)
-    by_covariance = joint.by_covariance(theta, np.moveaxis(gradient[..., n_means:], 0, 1))
-    by_covariance, index = np.moveaxis(by_covariance, 0, 1), np.arange(n_outputs)
-    variance = covariance[..., index, index]
-    moved = gradient[..., :n_means].reshape(shape) @ np.swapaxes(
-        step[..., :n_means].reshape(shape), -1, -2
-    )
-    change = covariance @ (2.0 * by_covariance @ covariance - moved)
-    rows = np.maximum(counts + prior.strength[joint.log_variance[:, :1]], TINY)
-    change = 0.5 * (change + np.swapaxes(change, -1, -2)) / rows[..., None, None]
-    # Steps of the means can fail where the search goes on with other vectors.
-    change = np.where(np.isfinite(change).all(axis=(-2, -1), keepdims=True), change, 0.0)
-    found = with_least_eigenvalue(covariance + change, MIN_EIGENVALUE * variance)
-    log_variance, fisher_z = covariance_coordinates(found)
-    step[..., n_means : n_means + n_outputs] = log_variance
-    step[..., n_means + n_outputs :] = fisher_z
-    own = np.concatenate([joint.log_variance, joint.fisher_z], axis=1)
-    step[..., n_means:] -= np.moveaxis(theta[:, own], 0, 1)
 
 
 def _slopes_by_z(theta: Array, joint: Outputs) -> Array:

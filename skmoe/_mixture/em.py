@@ -121,7 +121,11 @@ def direction(
         slopes = [group.coordinates[:, group.means].ravel() for group in of_experts]
         dispersions = np.flatnonzero(~np.isin(mixture.first[:n_own], np.concatenate(slopes)))
         own, index = mixture.reduced(gradient)[None, :, :n_own], mixture.first[None, :n_own]
-        reduced[:, :n_own] = _solved(mixture, theta, own, inverses[0], index, dispersions)[0]
+        step = inverses[0].solve(own)
+        if mixture.has_signs:
+            step = _with_signs(mixture, step, inverses[0], own, index, theta)
+        _hold_dispersions(step, index, dispersions, inverses[0], mixture, theta)
+        reduced[:, :n_own] = step[0]
         change = mixture.expanded(reduced)
         lengths = [
             _lengths(np.moveaxis(change[:, group.coordinates], 0, 1), group, matrix)
@@ -141,10 +145,14 @@ def direction(
         is_scale = group.family.has_scale and group.roles[group.means.stop > 0 :] == (CONSTANT,)
         is_scale = is_scale and not quadratic and inverse.inverse is not None
         is_scale = is_scale and not np.any(inverse.matrix[..., -1, :-1])
-        step = _solved(mixture, theta, own, inverse, index, dispersions[: 0 if is_scale else None])
+        step = inverse.solve(own)
+        if mixture.has_signs:
+            step = _with_signs(mixture, step, inverse, own, index, theta)
         if is_scale:
             _set_scale(step, own, group, inverse, matrix)
         else:
+            if len(dispersions):
+                _hold_dispersions(step, index, dispersions, inverse, mixture, theta)
             step = step / _lengths(step, group, matrix)[..., None]
         if group.limits is not None and inverse.inverse is not None:
             _keep_within_rows(step, inverse.inverse, *group.room_of_rows(theta))
@@ -152,18 +160,6 @@ def direction(
     for (part, where), sums, of_part in zip(mixture.own, total.own, of_users, strict=True):
         change[:, where] = part.direction(theta[:, where], sums, of_part)
     return change
-
-
-def _solved(
-    mixture: Any, theta: Array, gradient: Array, inverse: Inverse, index: Array, dispersions: Array
-) -> Array:
-    """Steps (m, S, q) of m systems with coordinates (m, q), which keep signs and bounds."""
-    step = inverse.solve(gradient)
-    if mixture.has_signs:
-        step = _with_signs(mixture, step, inverse, gradient, index, theta)
-    if len(dispersions):
-        _hold_dispersions(step, index, dispersions, inverse, mixture, theta)
-    return step
 
 
 def _with_signs(

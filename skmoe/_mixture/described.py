@@ -10,7 +10,6 @@ import numpy as np
 
 from skmoe._mixture.data import DISPERSION, GATE_ROLE, MEAN, Data
 from skmoe._numerics.covariances import covariance_matrix
-from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.families import Normal
 from skmoe.families._categorical import Categorical
@@ -75,29 +74,6 @@ class LinearPart:
             is_used[-1] = True
             is_counted[index] &= is_used
         return float(is_counted.sum())
-
-
-class DescribedGate(LinearPart):
-    """What a softmax gate shows."""
-
-    family: Any
-    is_constant: bool
-
-    @property
-    def shown(self) -> Shown:
-        """Its only block."""
-        names = "softmax", "gate_coef_", "gate_intercept_"
-        predictor = LinearPredictor("", "", *names, contrasts=self.family.contrasts)
-        return Shown(predictor, self.free)
-
-    def coefficients(self, theta: Array, n_columns: int) -> Array:
-        """Coefficients (K, d) of the logits, or logs of constant probabilities as intercepts."""
-        contrasts = self.family.contrasts
-        if self.is_constant:
-            logs = log_softmax(contrasts @ theta[:, None])
-            return np.hstack([np.zeros((len(contrasts), n_columns - 1)), logs])
-        vectors = theta.reshape(contrasts.shape[1], n_columns)
-        return np.asarray(contrasts @ vectors)
 
 
 class DescribedExperts(LinearPart):

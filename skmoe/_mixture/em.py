@@ -18,7 +18,6 @@ import numpy as np
 
 from skmoe._mixture.data import CONSTANT
 from skmoe._mixture.groups import Group, ImplicitCurvature, Inverse, invert
-from skmoe._mixture.joint_prior import set_covariance
 from skmoe._mixture.mixture import EStep, Mixture
 from skmoe._numerics.signed_steps import signed_step, step_within
 from skmoe._numerics.typing import TINY, Array
@@ -53,6 +52,7 @@ OVERRELAXED = 1.8
 
 # Largest change of a log dispersion in one step.
 MAX_DISPERSION_STEP = 2.0
+
 
 # Smallest factor of a scale in one step.
 MIN_SCALE_FACTOR = 1e-6
@@ -113,57 +113,53 @@ def direction(
 ) -> Array:
     """A step of Fisher scoring (S, D) from coefficients (S, D), which leads upward.
 
-    The curvatures may be those of earlier coefficients. Scales and covariances are set to their
-    maximum, unless the sums are those of a quadratic function.
+    The curvatures may be those of earlier coefficients. Scales are set to their maximum, unless the
+    sums are those of a quadratic function.
     """
     matrices, inverses, of_users = curvature
     gradient = total.gradient - mixture.prior.derivatives(theta)[0]
-    change, groups = np.zeros_like(theta), list(mixture.groups)
+    change, groups, of_experts = np.zeros_like(theta), mixture.groups, mixture.experts.groups
     if mixture.is_tied:
-        n_own, inverse, inverses = len(mixture.experts.first), inverses[0], inverses[1:]
-        reduced = np.zeros((len(theta), len(mixture.first)))
+        n_own, reduced = len(mixture.experts.first), np.zeros((len(theta), len(mixture.first)))
+        slopes = [group.coordinates[:, group.means].ravel() for group in of_experts]
+        dispersions = np.flatnonzero(~np.isin(mixture.first[:n_own], np.concatenate(slopes)))
         own, index = mixture.reduced(gradient)[None, :, :n_own], mixture.first[None, :n_own]
+        step = inverses[0].solve(own)
+        if mixture.has_signs:
+            step = _with_signs(mixture, step, inverses[0], own, index, theta)
+        _hold_dispersions(step, index, dispersions, inverses[0], mixture, theta)
+        reduced[:, :n_own] = step[0]
+        change = mixture.expanded(reduced)
+        lengths = [
+            _lengths(np.moveaxis(change[:, group.coordinates], 0, 1), group, matrix)
+            for group, matrix in zip(of_experts, matrices, strict=False)
+        ]
+        change /= np.max([length.max(axis=0) for length in lengths], axis=0)[:, None]
+        groups, matrices = groups[len(of_experts) :], matrices[len(of_experts) :]
+        inverses = inverses[1:]
+    for group, matrix, inverse in zip(groups, matrices, inverses, strict=True):
+        index = group.coordinates
+        if group is mixture.gate_group and mixture.gate.is_constant:
+            change[:, index[0]] = _of_constant_gate(mixture, theta, total)
+            continue
+        dispersions = np.arange(group.means.stop, index.shape[1])
+        own = np.moveaxis(gradient[:, index], 0, 1)
+        # Whether the last predictor is the log of a scale, which is independent of the means.
+        is_scale = group.family.has_scale and group.roles[group.means.stop > 0 :] == (CONSTANT,)
+        is_scale = is_scale and not quadratic and inverse.inverse is not None
+        is_scale = is_scale and not np.any(inverse.matrix[..., -1, :-1])
         step = inverse.solve(own)
         if mixture.has_signs:
             step = _with_signs(mixture, step, inverse, own, index, theta)
-        slopes = [g.coordinates[:, g.means].ravel() for g in mixture.experts.groups]
-        dispersions = np.flatnonzero(~np.isin(index[0], np.concatenate(slopes)))
-        _hold_dispersions(step, index, dispersions, inverse, mixture, theta)
-        reduced[:, :n_own] = step[0]
-        change = mixture.expanded(reduced)
-        groups = [group for group in groups if group is mixture.gate_group]
-    for group, inverse in zip(groups, inverses, strict=True):
-        if group is mixture.gate_group and mixture.gate.is_constant:
-            change[:, group.coordinates[0]] = _of_constant_gate(mixture, theta, total)
-            continue
-        own = np.moveaxis(gradient[:, group.coordinates], 0, 1)
-        step = inverse.solve(own)
-        if mixture.has_signs:
-            step = _with_signs(mixture, step, inverse, own, group.coordinates, theta)
-        of_group = matrices[mixture.groups.index(group)]
-        # Whether the last predictor is the log of a scale, which is independent of the means.
-        is_last = group.family.has_scale and group.roles[group.means.stop > 0 :] == (CONSTANT,)
-        last = group.slices[-1].start if is_last and inverse.inverse is not None else -1
-        if last >= 0 and not quadratic and not np.any(inverse.matrix[..., last, :last]):
-            _set_scale(step, own, group, inverse, of_group)
-        elif group.family.couples_outputs and not quadratic:
-            set_covariance(step, own, theta, mixture.prior, total.counts)
+        if is_scale:
+            _set_scale(step, own, group, inverse, matrix)
         else:
-            if group.means.stop < step.shape[-1]:
-                dispersions = np.arange(group.means.stop, step.shape[-1])
-                _hold_dispersions(step, group.coordinates, dispersions, inverse, mixture, theta)
-            step = step / _lengths(step, group, of_group)[..., None]
+            if len(dispersions):
+                _hold_dispersions(step, index, dispersions, inverse, mixture, theta)
+            step = step / _lengths(step, group, matrix)[..., None]
         if group.limits is not None and inverse.inverse is not None:
             _keep_within_rows(step, inverse.inverse, *group.room_of_rows(theta))
-        change[:, group.coordinates] = np.moveaxis(step, 0, 1)
-    if mixture.is_tied:
-        lengths = [
-            _lengths(np.moveaxis(change[:, group.coordinates], 0, 1), group, of_group)
-            for group, of_group in zip(mixture.groups, matrices, strict=True)
-            if group is not mixture.gate_group
-        ]
-        longest = np.max([length.max(axis=0) for length in lengths], axis=0)
-        change[:, : mixture.experts.size] /= longest[:, None]
+        change[:, index] = np.moveaxis(step, 0, 1)
     for (part, where), sums, of_part in zip(mixture.own, total.own, of_users, strict=True):
         change[:, where] = part.direction(theta[:, where], sums, of_part)
     return change

@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 
 from skmoe._mixture.data import CONSTANT, DISPERSION, GATE_ROLE, MEAN, Data, at_values
-from skmoe._mixture.described import DescribedExperts, DescribedGate
+from skmoe._mixture.described import DescribedExperts, LinearPart, Shown
 from skmoe._mixture.groups import OF_GATE, Block, Group, Limits
 from skmoe._mixture.joint_prior import JointPrior
 from skmoe._mixture.mixture import EStep, Prior
+from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.signed_steps import are_exchangeable, slope_holders
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._components import take_rows
 from skmoe.families._base import of_output
 from skmoe.families._censored import of_target
+from skmoe.protocols import LinearPredictor
 
 # Least part of a scale that is noise.
 MIN_NOISE_SHARE = 0.1
@@ -372,7 +374,7 @@ class Experts(DescribedExperts):
         return scale, np.repeat(total.counts[:, :1], self.n_outputs, axis=1)
 
 
-class Gate(DescribedGate):
+class Gate(LinearPart):
     """A softmax gate: the categorical family, whose target are responsibilities."""
 
     def __init__(self, family: Any, n_columns: int, alpha: Any = 0.0) -> None:
@@ -409,3 +411,21 @@ class Gate(DescribedGate):
         contrasts = self.family.contrasts
         vectors = contrasts @ theta.reshape(contrasts.shape[1], -1)
         return np.asarray((contrasts.T @ vectors[order]).ravel())
+
+    # --- what tables show ---
+
+    @property
+    def shown(self) -> Shown:
+        """Its only block."""
+        names = "softmax", "gate_coef_", "gate_intercept_"
+        predictor = LinearPredictor("", "", *names, contrasts=self.family.contrasts)
+        return Shown(predictor, self.free)
+
+    def coefficients(self, theta: Array, n_columns: int) -> Array:
+        """Coefficients (K, d) of the logits, or logs of constant probabilities as intercepts."""
+        contrasts = self.family.contrasts
+        if self.is_constant:
+            logs = log_softmax(contrasts @ theta[:, None])
+            return np.hstack([np.zeros((len(contrasts), n_columns - 1)), logs])
+        vectors = theta.reshape(contrasts.shape[1], n_columns)
+        return np.asarray(contrasts @ vectors)

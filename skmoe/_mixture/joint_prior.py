@@ -1,4 +1,4 @@
-"""The conjugate prior of several outputs whose noise is multivariate normal, and their step of EM.
+"""The conjugate prior of several outputs whose noise is multivariate normal.
 
 The slopes of a feature are normal with the covariance matrix of the noise over the penalty, and
 that matrix is inverse Wishart [1]_. Arrays are (..., P, m, m) for P experts and m outputs.
@@ -20,20 +20,19 @@ from skmoe._mixture.mixture import Prior
 from skmoe._numerics.covariances import (
     correlation_matrix,
     covariance_coordinates,
-    covariance_derivatives,
     covariance_matrix,
     least_eigenvalue,
     pairs_of,
     whitening,
     with_least_eigenvalue,
 )
-from skmoe._numerics.typing import TINY, Array
+from skmoe._numerics.typing import Array
 
 # Relative distance of the smallest eigenvalue from its bound up to which it is there.
 BOUND_RTOL = 1e-6
 
-# Smallest factor of a variance in one step, as of the scale of one output.
-MIN_EIGENVALUE = 1e-6
+# Step of the differences of gradients, relative to one plus the size of a coefficient.
+HESSIAN_STEP = 2e-5
 
 
 class Outputs(NamedTuple):
@@ -65,23 +64,6 @@ class Outputs(NamedTuple):
         """Precisions at coefficients (..., D)."""
         matrix = self.whitening(theta)[0]
         return np.asarray(matrix @ np.swapaxes(matrix, -1, -2))
-
-    def by_covariance(self, theta: Array, gradient: Array) -> Array:
-        """Gradients by the entries of the covariances, (..., P, m, m), from those by coordinates.
-
-        These are (..., P, m (m + 1) / 2), and the coefficients (..., D).
-        """
-        covariance = self.covariance(theta)
-        n_outputs = covariance.shape[-1]
-        by_scale, by_z = np.split(gradient, [n_outputs], axis=-1)
-        first, second = pairs_of(n_outputs)
-        found = np.zeros_like(covariance)
-        found[..., first, second] = 0.5 * by_z / _slopes_by_z(theta, self)
-        found += np.swapaxes(found, -1, -2)
-        index = np.arange(n_outputs)
-        others = (found * covariance).sum(axis=-1)
-        found[..., index, index] = (by_scale - others) / covariance[..., index, index]
-        return found
 
     def by_coordinates(self, theta: Array, gradient: Array) -> Array:
         """Gradients by the coordinates, from those by the entries of the covariances."""
@@ -143,16 +125,11 @@ class JointPrior(Prior):
         return np.asarray(blocks.reshape(*precision.shape[:-2], size, size))
 
     def hessian(self, theta: Array) -> Array:
-        """Hessian of the penalty at one vector, (D, D)."""
-        hessian, joint = self.rest.hessian(theta), self.joint
-        coef, ridge, products = self._sums(theta)
-        for p, means in enumerate(joint.means):
-            own = np.concatenate([means.ravel(), joint.log_variance[p], joint.fisher_z[p]])
-            matrix = np.diag(ridge[p, 0])
-            of_covariance = theta[joint.log_variance[p]], theta[joint.fisher_z[p]]
-            sums = self.strength[joint.log_variance[p, 0]], matrix, -coef[p] @ matrix, products[p]
-            hessian[own[:, None], own] = _information(*of_covariance, *sums)
-        return hessian
+        """Hessian of the penalty at one vector, (D, D), by differences of the gradient."""
+        steps = HESSIAN_STEP * (1.0 + np.abs(theta))
+        ahead, behind = (self.derivatives(theta + sign * np.diag(steps))[0] for sign in (0.5, -0.5))
+        hessian = (ahead - behind) / steps[:, None]
+        return np.asarray(0.5 * (hessian + hessian.T))
 
     # --- covariance matrices that are not singular ---
 
@@ -198,59 +175,9 @@ class JointPrior(Prior):
         return theta, gradient
 
 
-def set_covariance(
-    step: Array, gradient: Array, theta: Array, prior: JointPrior, counts: Array
-) -> None:
-    """Covariances in steps (P, S, q) are set to their maximum after those of the means.
-
-    This is Fisher scoring by the entries of the covariances, and so the whole step to their maximum
-    given the responsibilities (P, S) `counts`.
-    """
-    joint, n_outputs = prior.joint, prior.joint.log_variance.shape[1]
-    n_means, shape = joint.means[0].size, (*step.shape[:2], *joint.means.shape[1:])
-    covariance = np.moveaxis(joint.covariance(theta), 0, 1)
-    by_covariance = joint.by_covariance(theta, np.moveaxis(gradient[..., n_means:], 0, 1))
-    by_covariance, index = np.moveaxis(by_covariance, 0, 1), np.arange(n_outputs)
-    variance = covariance[..., index, index]
-    moved = gradient[..., :n_means].reshape(shape) @ np.swapaxes(
-        step[..., :n_means].reshape(shape), -1, -2
-    )
-    change = covariance @ (2.0 * by_covariance @ covariance - moved)
-    rows = np.maximum(counts + prior.strength[joint.log_variance[:, :1]], TINY)
-    change = 0.5 * (change + np.swapaxes(change, -1, -2)) / rows[..., None, None]
-    # Steps of the means can fail where the search goes on with other vectors.
-    change = np.where(np.isfinite(change).all(axis=(-2, -1), keepdims=True), change, 0.0)
-    found = with_least_eigenvalue(covariance + change, MIN_EIGENVALUE * variance)
-    log_variance, fisher_z = covariance_coordinates(found)
-    step[..., n_means : n_means + n_outputs] = log_variance
-    step[..., n_means + n_outputs :] = fisher_z
-    own = np.concatenate([joint.log_variance, joint.fisher_z], axis=1)
-    step[..., n_means:] -= np.moveaxis(theta[:, own], 0, 1)
-
-
 def _slopes_by_z(theta: Array, joint: Outputs) -> Array:
     """Derivatives of the covariances of pairs of outputs by Fisher's z."""
     first, second = pairs_of(joint.log_variance.shape[1])
     std = np.exp(0.5 * theta[..., joint.log_variance])
     slopes = std[..., first] * std[..., second]
     return np.asarray(slopes * (1.0 - np.square(np.tanh(theta[..., joint.fisher_z]))))
-
-
-def _information(
-    log_variance: Array, fisher_z: Array, weight: float, gram: Array, cross: Array, products: Array
-) -> Array:
-    """Negative Hessian of a normal log-likelihood in coefficients and covariance, (P, P).
-
-    The sums over the rows are their weight, the Gram matrix (d, d), products of residuals and
-    features (m, d), and of residuals (m, m).
-    """
-    matrix = whitening(log_variance, fisher_z)[0]
-    precision = matrix @ matrix.T
-    scaled = precision @ products @ precision
-    gradient, hessian = covariance_derivatives(log_variance, fisher_z)
-    by_precision = precision @ gradient
-    of_slopes = np.kron(precision, gram)
-    mixed = (by_precision @ precision @ cross).reshape(len(gradient), -1)
-    second = np.einsum("tuij,ij->tu", hessian, weight * precision - scaled)
-    product = np.einsum("tij,ujk,ki->tu", gradient, by_precision, 2.0 * scaled - weight * precision)
-    return np.block([[of_slopes, mixed.T], [mixed, 0.5 * (second + product)]])

@@ -17,7 +17,7 @@ from skmoe._mixture.mixture import flat
 from skmoe._numerics.typing import Array
 
 # Step of the differences that are derivatives, relative to one plus the size of a coefficient.
-STEP = 1e-4
+DERIVATIVE_STEP = 1e-4
 
 # The corners of a difference that is a second derivative.
 SIGNS = tuple(product((1.0, -1.0), repeat=2))
@@ -192,7 +192,10 @@ class OwnExperts(OwnPart):
         density of an expert depends on its own ones only.
         """
         index = self.by_expert(np.arange(self.size)).astype(int)
-        steps, changes = STEP * (1.0 + np.abs(theta)), np.zeros((index.shape[1], self.size))
+        steps, changes = (
+            DERIVATIVE_STEP * (1.0 + np.abs(theta)),
+            np.zeros((index.shape[1], self.size)),
+        )
         for i, coefficients in enumerate(index.T):
             changes[i, coefficients] = steps[coefficients]
 
@@ -212,13 +215,13 @@ class OwnExperts(OwnPart):
 
     def penalty_gradient(self, theta: Array) -> Array:
         """Gradient of the penalty at one vector, (D,)."""
-        steps = STEP * (1.0 + np.abs(theta))
+        steps = DERIVATIVE_STEP * (1.0 + np.abs(theta))
         ahead, behind = (self.penalty(theta + sign * np.diag(steps)) for sign in (0.5, -0.5))
         return (ahead - behind) / steps
 
     def penalty_hessian(self, theta: Array) -> Array:
         """Hessian of the penalty at one vector, (D, D)."""
-        steps = STEP * (1.0 + np.abs(theta))
+        steps = DERIVATIVE_STEP * (1.0 + np.abs(theta))
         changes, hessian = np.diag(steps), []
         for one in changes:
             corners = [a * b * self.penalty(theta + a * one + b * changes) for a, b in SIGNS]

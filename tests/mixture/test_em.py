@@ -10,7 +10,7 @@ from scipy.special import log_softmax, logsumexp
 from scipy.stats import norm
 from sklearn.linear_model import Ridge
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor
 from skmoe._mixture.em import Pace, aitken_gap, em, fitted_to, squarem_step, threads
 from skmoe.families import Normal
 from skmoe.gates import ConstantGate, SoftmaxGate
@@ -31,16 +31,6 @@ def test_lower_bound_of_estimators_never_falls(case):
     assert (np.diff(moe.lower_bounds_) > -1e-9).all()
     for trace in moe.start_traces_:
         assert (np.diff(trace) > -1e-9).all()
-
-
-def test_lower_bound_of_many_classes_never_falls():
-    """Their Hessians are replaced by bounds."""
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 12, size=150)
-    X = rng.normal(size=(12, 2, 3))[y, rng.integers(0, 2, size=150)] + rng.normal(size=(150, 3))
-    options = {"alpha": 1.0, "gate_alpha": 1.0, "max_iter": 100, "n_init": 1, "random_state": 0}
-    moe = fit_quietly(MixtureOfExpertsClassifier(2, **options), X, y)
-    assert min(np.diff(moe.lower_bounds_)) > -1e-10
 
 
 def test_iterations_with_other_penalties_have_no_comparable_lower_bounds():

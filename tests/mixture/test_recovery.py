@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
-from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.data import RowBlocks
-from support.fits import FIXED, FIXED_OF_CLASSES, fit_quietly, fixed_penalties
+from support.fits import FIXED, FIXED_OF_CLASSES, fit_quietly
 from support.tables import crossing_lines, flipping_classes, two_regimes
 
 # --- regimes ------------------------------------------------------------------------------------
@@ -164,65 +162,3 @@ def test_given_responsibilities_are_used():
         rtol=1e-6,
         atol=1e-8,
     )
-
-
-@pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
-def test_experts_are_permuted_with_the_columns_of_the_responsibilities(make):
-    X, y = two_regimes(150) if make is MixtureOfExpertsRegressor else flipping_classes(150)
-    resp = np.random.default_rng(0).dirichlet(np.ones(3), size=len(y))
-    resp[:, 0] += X[:, 0] > 0
-    resp /= resp.sum(axis=1, keepdims=True)
-    first, second = (
-        fit_quietly(
-            make(3, init=resp[:, order], max_iter=15, tol=0.0, **fixed_penalties(make)), X, y
-        )
-        for order in ([0, 1, 2], [2, 0, 1])
-    )
-    assert_allclose(second.predict_gate(X), first.predict_gate(X)[:, [2, 0, 1]], atol=1e-5)
-    assert_allclose(second.expert_coef_, first.expert_coef_[[2, 0, 1]], atol=1e-4)
-
-
-def test_a_warm_start_goes_on_where_the_last_fit_ended():
-    X, y = two_regimes(150)
-    moe = MixtureOfExpertsRegressor(2, max_iter=5, random_state=0, warm_start=True, tol=1e-9)
-    ended = fit_quietly(moe.set_params(**FIXED), X, y).lower_bound_
-    moe.set_params(max_iter=1000).fit(X, y)
-    assert moe.lower_bounds_[0] >= ended - 1e-10
-    assert moe.converged_
-    converged = moe.lower_bound_
-    assert_allclose(moe.fit(X, y).lower_bound_, converged, atol=1e-8)
-    assert moe.n_iter_ < 30
-
-
-WARM = {
-    "regressor": (MixtureOfExpertsRegressor(2, n_init=1), *two_regimes(200)),
-    "classifier": (MixtureOfExpertsClassifier(2, n_init=1), *flipping_classes(200, n_classes=3)),
-    "two starts": (MixtureOfExpertsRegressor(2, n_init=2), *two_regimes(200)),
-    "constant gate": (MixtureOfExpertsRegressor(2, gate="constant", n_init=2), *two_regimes(200)),
-}
-
-
-@pytest.mark.parametrize("n_first", [1, 10, 20, -3, -1])
-@pytest.mark.parametrize(
-    ("case", "in_blocks"),
-    [*((case, False) for case in WARM), ("regressor", True), ("classifier", True)],
-)
-def test_two_fits_end_at_the_same_maximum_wherever_the_first_ends(case, in_blocks, n_first):
-    """Within the starts, in iterations of EM, or among Newton's steps at the end."""
-    moe, X, y = WARM[case]
-    data = (X, y)
-    if in_blocks:
-        data = (RowBlocks(lambda: [(X[:120], y[:120]), (X[120:], y[120:])]),)
-    moe = clone(moe).set_params(random_state=0, warm_start=True, **fixed_penalties(moe))
-    whole = fit_quietly(clone(moe), *data)
-    n_first = max(n_first % whole.n_iter_, 1)
-    halves = fit_quietly(moe.set_params(max_iter=n_first), *data)
-    assert halves.n_iter_ == n_first
-    fit_quietly(halves.set_params(max_iter=300), *data)
-    assert whole.converged_
-    assert halves.converged_
-    assert_allclose(halves.predict(X), whole.predict(X), rtol=1e-6, atol=1e-6)
-    order = [np.argsort(moe.weights_) for moe in (halves, whole)]
-    for name in ("expert_coef_", "expert_intercept_"):
-        ours, theirs = (getattr(m, name)[i] for m, i in zip((halves, whole), order, strict=True))
-        assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)

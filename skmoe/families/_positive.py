@@ -121,7 +121,7 @@ class Weibull(Positive):
     )
     equation: ClassVar[str] = "scale of {response} = exp({predictor})"
     max_predictor: ClassVar[float] = 200.0
-    is_location_scale: ClassVar[bool] = True
+    n_moving: ClassVar[int] = 2
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (
         LogNormal.log_dispersion_bounds
     )
@@ -226,7 +226,7 @@ class PowerVariance(Positive):
     """
 
     max_predictor: ClassVar[float] = 200.0
-    is_location: ClassVar[bool] = False
+    n_moving: ClassVar[int] = 0
 
     output_fields: ClassVar[tuple[str, ...]] = ("unit",)
     # By keyword only, so that the option of a family comes first: Tweedie(1.7).

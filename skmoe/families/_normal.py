@@ -66,9 +66,7 @@ class Normal(LocationScale):
     """
 
     name: ClassVar[str] = "normal"
-    dispersions: ClassVar[tuple[Dispersion, ...]] = (
-        Dispersion("log(noise variance)", "noise_variance_", name="noise variance"),
-    )
+    dispersions = (Dispersion("log(noise variance)", "noise_variance_", name="noise variance"),)
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_VARIANCE_BOUNDS,)
     roles: ClassVar[tuple[str, ...]] = ("mean", "dispersion")
 
@@ -127,9 +125,7 @@ class LogNormal(Positive):
     equation: ClassVar[str] = "median {response} = exp({predictor})"
     n_moving: ClassVar[int] = 2
     max_step: ClassVar[float] = np.inf
-    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (
-        (LOG_VARIANCE_BOUNDS[0], MAX_LOG_VARIANCE_OF_LOGS),
-    )
+    log_dispersion_bounds = ((LOG_VARIANCE_BOUNDS[0], MAX_LOG_VARIANCE_OF_LOGS),)
 
     def start(self, y: Array, weight: Array) -> Array:
         """Mean and log variance of the logarithms."""

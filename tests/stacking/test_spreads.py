@@ -95,10 +95,10 @@ def test_distributions_contract_around_the_predictions():
     moe = stack(Given(3.0), Ridge(alpha=100.0)).fit(X, Y)
     (model,), spread = moe.experts_[0], moe.spread_[0]
     assert spread < 0.6
-    own, of_stack = model.predict_dist(X), moe.predict_dist(X)
-    means = model.predict(X)[:, None]
-    assert_allclose(of_stack.means[:, :2], means + spread * (own.means - means))
-    assert_allclose(of_stack.stds[:, :2], spread * own.stds)
+    own, of_stack = model.predict_dist(X).as_components(), moe.predict_dist(X)
+    scaled, mean = of_stack.as_components().parts[0], model.predict(X)
+    assert_allclose(scaled.mean, mean + spread * (own.mean - mean))
+    assert_allclose(scaled.std, spread * own.std)
     ridge = norm.logpdf(Y, moe.experts_[1][0].predict(X), np.sqrt(moe.noise_variance_[1]))
     logs = [model.log_density(X, Y, spread), ridge]
     mixed = logsumexp(logs, b=moe.weights_[:, None], axis=0)

@@ -292,13 +292,15 @@ class NestedComponents(NamedTuple):
 
 def flatten_components(components: Sequence[Any], gate_prob: Array) -> tuple[list[Any], Array]:
     """Components that are not nested, and their probabilities (K, n)."""
+    if not any(isinstance(component, NestedComponents) for component in components):
+        return list(components), gate_prob
     flat: list[Any] = []
     probs: list[Array] = []
     for component, prob in zip(components, gate_prob, strict=True):
         is_nested = isinstance(component, NestedComponents)
         flat += component.parts if is_nested else [component]
         probs += list(prob * component.gate_prob) if is_nested else [prob]
-    return flat, np.array(probs).reshape(len(flat), -1)
+    return flat, np.stack(probs)
 
 
 def average_components(components: Sequence[Any], n_rows: int) -> NestedComponents:

@@ -66,9 +66,10 @@ class RowMixtures:
 
     def _moments(self, name: str) -> Array:
         """Means or variances of the components, (n, C, m)."""
-        moments = np.concatenate(
-            [getattr(functions, name)(*own) for functions, own in self._blocks], axis=1
-        )
+        with np.errstate(over="ignore"):
+            moments = np.concatenate(
+                [getattr(functions, name)(*own) for functions, own in self._blocks], axis=1
+            )
         # Absent components have weight zero.
         return np.where(self.weights[..., None] > 0.0, moments, 0.0)
 

@@ -187,10 +187,9 @@ def feature_penalties(alpha: Alpha, slopes: Slopes) -> tuple[float, ...]:
     return tuple(current.tolist())
 
 
-# Standard deviations of the log strength and the log scale of the prior of dispersions about their
+# Standard deviation of the logs of strength and scales of the prior of dispersions about their
 # defaults, and the range of the strength, in rows.
-LOG_STRENGTH_STD = 1.0
-LOG_SCALE_STD = 1.0
+LOG_STD = 1.0
 MIN_STRENGTH = 1.0
 MAX_STRENGTH = 1e4
 
@@ -198,7 +197,7 @@ MAX_STRENGTH = 1e4
 SCALE_RANGE = -30.0, 5.0
 
 # Largest gradient of the log evidence at its maximum.
-GRADIENT_TOL = 1e-9
+GRADIENT_TOL = 1e-7
 
 
 def dispersion_prior(squares: Array, weight: Array, center: Array) -> Array:
@@ -239,8 +238,7 @@ def log_evidence_of_prior(
     value = value - half * np.log(0.5 * total)
     of_scale = 0.5 * (nu * (1.0 - share) - weight * share)  # derivative by a log scale
     slope = digamma(half) - digamma(0.5 * nu) - np.log1p(squares / prior)
-    precision = np.append(LOG_STRENGTH_STD**-2, np.full(len(scales), LOG_SCALE_STD**-2))
-    moved = precision * (logs - center)
+    moved = (logs - center) / LOG_STD**2
     gradient = np.append((0.5 * nu * slope + of_scale).sum(), of_scale.sum(axis=0)) - moved
     log_prior = -0.5 * moved @ (logs - center)
     return sign * float(value.sum() + log_prior), sign * gradient

@@ -66,9 +66,10 @@ class RowMixtures:
 
     def _moments(self, name: str) -> Array:
         """Means or variances of the components, (n, C, m)."""
-        moments = np.concatenate(
-            [getattr(functions, name)(*own) for functions, own in self._blocks], axis=1
-        )
+        with np.errstate(over="ignore"):
+            moments = np.concatenate(
+                [getattr(functions, name)(*own) for functions, own in self._blocks], axis=1
+            )
         # Absent components have weight zero.
         return np.where(self.weights[..., None] > 0.0, moments, 0.0)
 
@@ -290,8 +291,7 @@ class RowMixtures:
         """
 
         def hazard(points: Array) -> Array:
-            logs = self._log_sum("log_sf", points, left=True)
-            return np.exp(self._logpdf(points) - logs)
+            return np.exp(self._logpdf(points) - self._log_sum("log_sf", points, left=True))
 
         return self._at_times(y, hazard)
 
@@ -411,10 +411,9 @@ class RowMixtures:
         rng = check_random_state(random_state)
         shape = len(self), 1 if size is None else int(size)
         levels = np.cumsum(self.weights, axis=1)
-        chosen = np.zeros(shape, dtype=int)
         uniform = rng.uniform(size=shape) * levels[:, -1:]
-        for level in levels.T[:-1]:
-            chosen += uniform >= level[:, None]
+        chosen = np.sum([uniform >= level[:, None] for level in levels.T[:-1]], axis=0)
+        chosen = np.broadcast_to(chosen, shape).astype(int)
         draws = np.empty((*shape, self._n_outputs))
         start = 0
         for family, parameters in self._blocks:

@@ -292,13 +292,15 @@ class NestedComponents(NamedTuple):
 
 def flatten_components(components: Sequence[Any], gate_prob: Array) -> tuple[list[Any], Array]:
     """Components that are not nested, and their probabilities (K, n)."""
+    if not any(isinstance(component, NestedComponents) for component in components):
+        return list(components), gate_prob
     flat: list[Any] = []
     probs: list[Array] = []
     for component, prob in zip(components, gate_prob, strict=True):
         is_nested = isinstance(component, NestedComponents)
         flat += component.parts if is_nested else [component]
         probs += list(prob * component.gate_prob) if is_nested else [prob]
-    return flat, np.array(probs).reshape(len(flat), -1)
+    return flat, np.stack(probs)
 
 
 def average_components(components: Sequence[Any], n_rows: int) -> NestedComponents:
@@ -319,17 +321,14 @@ def joint_log_density(
     `matrices` (C, m, m) are the correlations of the components; None for independent outputs. Where
     an output has a value that a discrete component can take, continuous ones do not count.
     """
-    has_mass = np.zeros(np.broadcast_shapes(points.shape, components[0].weight.shape), dtype=bool)
-    for family, _, parameters in components:
-        if family.discrete:
-            has_mass |= family.log_pdf(points, *parameters) > -np.inf
+    densities = [family.log_pdf(points, *parameters) for family, _, parameters in components]
+    pairs = list(zip(components, densities, strict=True))
+    has_mass = np.any([log > -np.inf for part, log in pairs if part.family.discrete], axis=0)
 
     def logs() -> Iterator[Array]:
-        for c, (family, weight, parameters) in enumerate(components):
-            log_pdf = family.log_pdf(points, *parameters)
-            if not family.discrete:
-                log_pdf = np.where(has_mass, -np.inf, log_pdf)
-            joint = log_pdf.sum(axis=-1, keepdims=True)
+        for c, ((family, weight, parameters), density) in enumerate(pairs):
+            possible = family.discrete | ~has_mass
+            joint = np.where(possible, density, -np.inf).sum(axis=-1, keepdims=True)
             if matrices is not None:
                 score = family.normal_score(points, *parameters)
                 precision = np.linalg.inv(matrices[c])

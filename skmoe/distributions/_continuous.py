@@ -67,31 +67,14 @@ class NormalComponents(namedtuple("_NormalFields", "weight mean std"), Component
     scales = ("std",)
 
 
-def _lognormal_score(y: Array, log_mean: Array, log_std: Array) -> Array:
-    """Standardised logarithm of y."""
-    return (np.log(y) - log_mean) / log_std
-
-
-def _lognormal_log_pdf(y: Array, log_mean: Array, log_std: Array) -> Array:
-    return _normal_log_pdf(np.log(y), log_mean, log_std) - np.log(y)
-
-
-def _lognormal_mean(log_mean: Array, log_std: Array) -> Array:
-    with np.errstate(over="ignore"):
-        return np.exp(log_mean + 0.5 * np.square(log_std))
-
-
-def _lognormal_variance(log_mean: Array, log_std: Array) -> Array:
-    with np.errstate(over="ignore"):
-        return np.exp(2.0 * log_mean + np.square(log_std)) * np.expm1(np.square(log_std))
-
-
 LOGNORMAL = functions_of_normal(
-    _lognormal_score,
+    lambda y, log_mean, log_std: (np.log(y) - log_mean) / log_std,
     lambda score, log_mean, log_std: np.exp(log_mean + log_std * score),
-    mean=_lognormal_mean,
-    variance=_lognormal_variance,
-    log_pdf=_lognormal_log_pdf,
+    mean=lambda log_mean, log_std: np.exp(log_mean + 0.5 * np.square(log_std)),
+    variance=lambda log_mean, log_std: (
+        np.exp(2.0 * log_mean + np.square(log_std)) * np.expm1(np.square(log_std))
+    ),
+    log_pdf=lambda y, *parameters: _normal_log_pdf(np.log(y), *parameters) - np.log(y),
     support=(0.0, np.inf),
 )
 

@@ -335,21 +335,6 @@ class MixtureDistribution(PredictiveDistribution):
             part = JointComponents(part, np.asarray(correlations, dtype=float))
         super().__init__([part], np.ones((1, len(means))), means.ndim == 2)
 
-    def _parameters(self) -> list[Array]:
-        """Means and standard deviations, (n, C, m)."""
-        parameters = (own for _, own in self._blocks)
-        return [np.concatenate(own, axis=1) for own in zip(*parameters, strict=True)]
-
-    @property
-    def means(self) -> Array:
-        """Means of the components."""
-        return self._squeeze(self._parameters()[0])
-
-    @property
-    def stds(self) -> Array:
-        """Standard deviations of the components."""
-        return self._squeeze(self._parameters()[1])
-
     def _crps(self, points: Array) -> Array:
         parts = list(self._components())
         total: Array | float = 0.0

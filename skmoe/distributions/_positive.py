@@ -30,10 +30,6 @@ from skmoe.distributions._discrete import PointMassComponents, log_mass, log_tai
 # real counts.
 
 
-def _gamma_log_tail(lower: bool, y: Array, mean: Array, shape: Array) -> Array:
-    return log_tail(not lower, shape - 1.0, y * (shape / mean))
-
-
 def _gamma_log_pdf(y: Array, mean: Array, shape: Array) -> Array:
     logs = log_mass(shape, y * (shape / mean)) + np.log(shape) - np.log(y)
     return np.where(y > 0.0, logs, xlogy(shape - 1.0, y) + np.log(shape / mean))
@@ -43,8 +39,8 @@ GAMMA = ComponentFunctions(
     mean=lambda mean, shape: mean,
     variance=lambda mean, shape: np.square(mean) / shape,
     log_pdf=_gamma_log_pdf,
-    log_cdf=partial(_gamma_log_tail, True),
-    log_sf=partial(_gamma_log_tail, False),
+    log_cdf=lambda y, mean, shape: log_tail(False, shape - 1.0, y * (shape / mean)),
+    log_sf=lambda y, mean, shape: log_tail(True, shape - 1.0, y * (shape / mean)),
     support=(0.0, np.inf),
     quantile=lambda q, mean, shape: mean / shape * gammaincinv(shape, q),
     upper_quantile=lambda q, mean, shape: mean / shape * gammainccinv(shape, q),
@@ -271,10 +267,6 @@ def _tweedie_log_tail(lower: bool, y: Array, *parameters: Array) -> Array:
     return logs
 
 
-def _tweedie_mean(mean: Array, dispersion: Array, power: Array) -> Array:
-    return mean / -np.expm1(-expected_jumps(mean, dispersion, power))
-
-
 def _tweedie_variance(mean: Array, dispersion: Array, power: Array) -> Array:
     square = dispersion * np.power(mean, power) + np.square(mean)
     positive = -np.expm1(-expected_jumps(mean, dispersion, power))
@@ -293,7 +285,7 @@ def _tweedie_draw(
 
 
 POSITIVE_TWEEDIE = ComponentFunctions(
-    mean=_tweedie_mean,
+    mean=lambda mean, *others: mean / -np.expm1(-expected_jumps(mean, *others)),
     variance=_tweedie_variance,
     log_pdf=_tweedie_log_pdf,
     log_cdf=partial(_tweedie_log_tail, True),

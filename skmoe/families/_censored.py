@@ -188,7 +188,7 @@ def _of_intervals(family: Family, y: Array, values: Array, eta: list[Array]) -> 
     log_prob, narrow = _log_probabilities(family, y, eta)
     yield log_prob, narrow
     n_own, possible = len(eta), log_prob > -np.inf
-    n_moving = min(family.is_location + family.is_location_scale, n_own)
+    n_moving = min(family.n_moving, n_own)
     gradient = [np.zeros(log_prob.shape) for _ in eta]
     # Hazards at the bounds times the changes of y there, and the slopes of the density.
     hazards: list[tuple[list[Array], Sequence[Array]]] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -193,10 +193,14 @@ class Ordinal(Family):
         log_odds = np.log(max(share, TINY**0.1) / max(1.0 - share, TINY**0.1))
         return np.array([log_odds, *[0.0] * len(self.dispersions)])
 
-    @property
+    @cached_property  # each iteration of EM needs them, many times
     def dispersions(self) -> tuple[Dispersion, ...]:
         """Differences of successive thresholds."""
-        return _steps(max(len(self.values) - 2, 0))
+        terms = (f"log(threshold {j + 2} - threshold {j + 1})" for j in range(len(self.values) - 2))
+        return tuple(
+            Dispersion(term, "threshold_steps_", j, "threshold steps")
+            for j, term in enumerate(terms)
+        )
 
     @property
     def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
@@ -291,16 +295,3 @@ def _at(values: Sequence[Array], code: Array) -> Array:
         return np.take(np.concatenate(arrays, axis=-1), code, axis=-1)
     table = np.stack(arrays)
     return np.take_along_axis(table, np.broadcast_to(code, table.shape[1:])[None], axis=0)[0]
-
-
-@lru_cache(maxsize=64)  # each iteration of EM needs them, many times
-def _steps(n_steps: int) -> tuple[Dispersion, ...]:
-    return tuple(
-        Dispersion(
-            f"log(threshold {j + 2} - threshold {j + 1})",
-            "threshold_steps_",
-            position=j,
-            name="threshold steps",
-        )
-        for j in range(n_steps)
-    )

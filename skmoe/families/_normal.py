@@ -29,8 +29,7 @@ class LocationScale(Family):
 
     standardizes_target: ClassVar[bool] = True
     has_scale: ClassVar[bool] = True
-    is_location: ClassVar[bool] = True
-    is_location_scale: ClassVar[bool] = True
+    n_moving: ClassVar[int] = 2
 
     def start(self, y: Array, weight: Array) -> Array:
         """Mean and log variance."""
@@ -67,9 +66,7 @@ class Normal(LocationScale):
     """
 
     name: ClassVar[str] = "normal"
-    dispersions: ClassVar[tuple[Dispersion, ...]] = (
-        Dispersion("log(noise variance)", "noise_variance_", name="noise variance"),
-    )
+    dispersions = (Dispersion("log(noise variance)", "noise_variance_", name="noise variance"),)
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_VARIANCE_BOUNDS,)
     roles: ClassVar[tuple[str, ...]] = ("mean", "dispersion")
 
@@ -126,11 +123,9 @@ class LogNormal(Positive):
     name: ClassVar[str] = "lognormal"
     measures: ClassVar[tuple[Measure, ...]] = (Measure("median ratio", "the median"),)
     equation: ClassVar[str] = "median {response} = exp({predictor})"
-    is_location_scale: ClassVar[bool] = True
+    n_moving: ClassVar[int] = 2
     max_step: ClassVar[float] = np.inf
-    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (
-        (LOG_VARIANCE_BOUNDS[0], MAX_LOG_VARIANCE_OF_LOGS),
-    )
+    log_dispersion_bounds = ((LOG_VARIANCE_BOUNDS[0], MAX_LOG_VARIANCE_OF_LOGS),)
 
     def start(self, y: Array, weight: Array) -> Array:
         """Mean and log variance of the logarithms."""

@@ -112,7 +112,7 @@ class Weibull(Positive):
 
     name: ClassVar[str] = "weibull"
     # With the slope b of the log of times and the shape s, exp(-b s) multiplies the hazard.
-    measures: ClassVar[tuple[Measure, ...]] = (
+    measures = (
         TIME_RATIO,
         Measure("hazard ratio", "the hazard", -1.0, "log(dispersion)", -0.5),
     )
@@ -121,10 +121,8 @@ class Weibull(Positive):
     )
     equation: ClassVar[str] = "scale of {response} = exp({predictor})"
     max_predictor: ClassVar[float] = 200.0
-    is_location_scale: ClassVar[bool] = True
-    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (
-        LogNormal.log_dispersion_bounds
-    )
+    n_moving: ClassVar[int] = 2
+    log_dispersion_bounds = LogNormal.log_dispersion_bounds
 
     def derivatives(self, y: Array, eta: Sequence[Array]) -> Iterator[Any]:
         """Expected information, with that about both."""
@@ -187,10 +185,7 @@ class Exponential(Positive):
     """
 
     name: ClassVar[str] = "exponential"
-    measures: ClassVar[tuple[Measure, ...]] = (
-        TIME_RATIO,
-        Measure("hazard ratio", "the hazard", -1.0),
-    )
+    measures = (TIME_RATIO, Measure("hazard ratio", "the hazard", -1.0))
     support: ClassVar[str] = "numbers from 0 on"
     has_scale: ClassVar[bool] = False
     dispersions: ClassVar[tuple[Dispersion, ...]] = ()
@@ -226,7 +221,7 @@ class PowerVariance(Positive):
     """
 
     max_predictor: ClassVar[float] = 200.0
-    is_location: ClassVar[bool] = False
+    n_moving: ClassVar[int] = 0
 
     output_fields: ClassVar[tuple[str, ...]] = ("unit",)
     # By keyword only, so that the option of a family comes first: Tweedie(1.7).

@@ -91,9 +91,11 @@ def test_the_formulas_of_normals_agree_with_searches_and_integrals():
     y = dist.rvs(random_state=0)
     assert_allclose(dist.crps(y), general.crps(y), rtol=1e-8)
     assert_allclose(dist.ppf([0.01, 0.6]), general.ppf([0.01, 0.6]), rtol=1e-9, atol=1e-10)
-    weights = dist.weights
-    again = MixtureDistribution(weights, dist.means, dist.stds)
-    assert_array_equal(again.ppf(0.3), dist.ppf(0.3))
+    mean, std = (
+        np.concatenate([getattr(part, name) for part in parts[:2]]).transpose(2, 0, 1)
+        for name in ("mean", "std")
+    )
+    assert_array_equal(MixtureDistribution(dist.weights, mean, std).ppf(0.3), dist.ppf(0.3))
 
 
 # --- values of y ----------------------------------------------------------------------------------

@@ -73,20 +73,25 @@ def assert_has_density_of_scores(moe, X, y):
 
 @pytest.mark.parametrize(
     ("family", "base"),
-    [(["uniform"], None), (["normal", "uniform"], None), (["normal", "uniform"], Ridge())],
+    [
+        (["uniform"], None),
+        (["normal", "uniform"], None),
+        (["normal", "uniform"], Ridge()),
+        (["normal", "given"], None),
+    ],
     ids=str,
 )
 def test_rows_that_define_the_range_are_in_it(family, base):
+    """Also the ends of a given range, and in the batches of a stream."""
     for X, y in shifted_tables():
-        moe = MixtureOfExpertsRegressor(len(family), family=family, base=base, **OPTIONS)
+        given = Uniform(low=(y.min(),), high=(y.max(),))
+        chosen = [given if name == "given" else name for name in family]
+        moe = MixtureOfExpertsRegressor(len(family), family=chosen, base=base, **OPTIONS)
         assert_has_density_of_scores(fit_quietly(moe, X, y), X, y)
-
-
-def test_a_given_range_has_its_ends():
-    for X, y in shifted_tables():
-        family = ["normal", Uniform(low=(y.min(),), high=(y.max(),))]
-        moe = fit_quietly(MixtureOfExpertsRegressor(2, family=family, **OPTIONS), X, y)
-        assert_has_density_of_scores(moe, X, y)
+        moe = MixtureOfExpertsRegressor(1, family=given, **OPTIONS)
+        for n_rows in (60, 7, 11) if "given" in family else ():
+            order = np.r_[y.argmin(), y.argmax(), np.arange(n_rows)]
+            assert_has_density_of_scores(moe.partial_fit(X[order], y[order]), X[order], y[order])
 
 
 @pytest.mark.parametrize("is_given", [False, True])
@@ -103,13 +108,3 @@ def test_the_range_in_units_of_y_includes_all_rows_of_the_fit(is_given):
         assert found.low[0] <= y.min()
         assert found.high[0] >= y.max()
         assert_allclose([found.low[0], found.high[0]], [y.min(), y.max()], rtol=1e-11)
-
-
-def test_a_stream_keeps_the_ends_of_a_given_range():
-    for X, y in shifted_tables():
-        family = Uniform(low=(y.min(),), high=(y.max(),))
-        moe = MixtureOfExpertsRegressor(1, family=family, **OPTIONS)
-        for n_rows in (60, 7, 11):
-            order = np.r_[y.argmin(), y.argmax(), np.arange(n_rows)]
-            moe.partial_fit(X[order], y[order])
-        assert_has_density_of_scores(moe, X, y)

@@ -37,8 +37,7 @@ def test_no_other_prior_is_more_probable(strength):
         nu, scale = np.exp(logs[0]), np.exp(logs[1:])
         fits = stats.f(rows, nu).logpdf(squares / (rows * scale)) - np.log(scale)
         begin = np.log([max(strength, prior.MIN_STRENGTH), *center])
-        stds = [prior.LOG_STRENGTH_STD, *2 * [prior.LOG_SCALE_STD]]
-        return fits.sum() + stats.norm(begin, stds).logpdf(logs).sum()
+        return fits.sum() + stats.norm(begin, prior.LOG_STD).logpdf(logs).sum()
 
     logs = np.log([found[0], *found[1]])
     for change in 0.02 * np.vstack([np.eye(3), -np.eye(3)]):

@@ -21,7 +21,7 @@ NARROW = 1e-5
 
 # Step of the differences of log probabilities by parameters without a formula. Four points leave a
 # relative error of about 1e-12.
-STEP_OF_DENSITY = 2e-3
+STEP = 2e-3
 
 # Largest logarithm of a hazard.
 MAX_LOG_HAZARD = 300.0
@@ -209,10 +209,10 @@ def _of_intervals(family: Family, y: Array, values: Array, eta: list[Array]) -> 
         for i, change in enumerate(changes):
             gradient[i] += change
         hazards.append((changes, score(family, value, eta)))
-    units = [np.full(1, STEP_OF_DENSITY)] * n_own
+    units = [np.full(1, STEP)] * n_own
     if not n_moving and n_own:  # short where a linear predictor is known well from one row
         _, _, information, *_ = family.derivatives(values, eta)
-        units[0] = STEP_OF_DENSITY / np.sqrt(1.0 + information[0, 0])
+        units[0] = STEP / np.sqrt(1.0 + information[0, 0])
 
     def bend(*moved: int) -> Array:
         """First and second derivative along the steps of some predictors."""

@@ -72,8 +72,8 @@ TrajectoriesDisplay.from_estimator(moe, X, pd.Series(y, name="visits"), time="ye
 plt.show()
 
 # %%
-# The profile has the effect of each feature within the segments, and on the probability of
-# belonging to them.
+# The profile tells who belongs to each segment: by how much its people differ from all, and the
+# effect of each feature on the probability of belonging to it.
 
 SegmentProfileDisplay.from_estimator(moe, X, y, units=person)
 plt.show()

@@ -183,7 +183,6 @@ class PredictionDisplay(draw.Display):
         max_features: int = 8,
         offset: Any = None,
         units: Any = None,
-        feature_names: Sequence[str] | None = None,
         expert_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
@@ -212,8 +211,6 @@ class PredictionDisplay(draw.Display):
             that of the row.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`; None for rows.
-        feature_names : list of str of length n_features, default=None
-            Names of the features; None for those seen in fit, or x0, x1 and so on.
         expert_names : list of str of length n_experts, default=None
             Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of axes, default=None
@@ -236,7 +233,7 @@ class PredictionDisplay(draw.Display):
             another length than X. Also if the experts have no predictive distribution, if the
             coverage is not between 0 and 1, or if a number is not an integer in its range.
         """
-        found = subject.drawn_mixture(cls, estimator, X, feature_names, expert_names)
+        found = subject.drawn_mixture(cls, estimator, X, expert_names)
         estimator, X, note, labels, names = found
         is_class = is_classifier(estimator)
         coverage = None if coverage is None else check_coverage(coverage)

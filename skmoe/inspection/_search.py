@@ -401,7 +401,7 @@ class ResponsibilitiesDisplay(draw.Display):
         ValueError
             If there is not one name for each expert.
         """
-        estimator, X, *_, names = drawn_mixture(cls, estimator, X, None, expert_names)
+        estimator, X, *_, names = drawn_mixture(cls, estimator, X, expert_names)
         by_row = {"units": units, "known_experts": known_experts}
         resp = estimator.responsibilities(X, y, offset=offset, **by_row)
         resp = resp if units is None else resp.proba

@@ -7,6 +7,7 @@ import pytest
 from matplotlib import colors
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import integrate, stats
+from sklearn.base import clone
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.gates import SoftmaxGate
@@ -228,7 +229,8 @@ def test_bars_of_a_fit_have_the_values_of_their_features(fitted):
     assert bar_labels(display) == [f"x{j} = {X[11, j]:.3g}" for j in order]
     parts = np.column_stack([display.expert_contributions, display.gate_contributions])
     assert_allclose(widths(display), parts[order])
-    rounded = draw(moe, X, y, row=11, feature_names=["a" * 60, "b", "c"]).feature_labels[0]
+    named, frame = clone(moe), pd.DataFrame(X, columns=["a" * 60, "b", "c"])
+    rounded = draw(fit_quietly(named, frame, y), frame, y, row=11).feature_labels[0]
     assert len(rounded) <= 34
     assert rounded.endswith(f" = {X[11, 0]:.3g}")
 
